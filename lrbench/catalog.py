@@ -1,0 +1,327 @@
+"""The one door from `{name, parameters}` to an object.
+
+A `Catalog` is a table of factories, one for each name a config may use. What the run knows (the number of
+classes, the peak rate, …) reaches a factory as *context*, by keyword; everything else in its signature is a
+parameter of the config, checked against its annotation. A name with a colon is imported.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import inspect
+import json
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    TypeAdapter,
+    ValidationError,
+)
+
+from lrbench.errors import ConfigError, UserCodeError, choices
+
+# Strict: text is not a number, and neither are true and false; an integer is a fine float.
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
+Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, strict=True)]
+Count = Annotated[int, Field(ge=1, strict=True)]
+Natural = Annotated[int, Field(ge=0, lt=2**63, strict=True)]
+
+
+@dataclass(frozen=True)
+class Part:
+    """`{name: step, factor: 0.5}`, or the bare name. Everything but the name is in `params`."""
+
+    name: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, value: object) -> Part:
+        """Read what a config holds. Raises ValueError."""
+        if isinstance(value, Part):
+            return value
+        if isinstance(value, str):
+            return cls._named(value, {})
+        if isinstance(value, Mapping):
+            if "name" not in value:
+                raise ValueError("has no `name`; write {name: …, parameters…}, or the name alone")
+            return cls._named(value["name"], {str(k): v for k, v in value.items() if k != "name"})
+        raise ValueError(f"must be a name or a mapping {{name: …, parameters…}} (got {value!r:.60})")
+
+    @classmethod
+    def _named(cls, name: object, params: dict[str, Any]) -> Part:
+        if not isinstance(name, str) or not name.strip():
+            raise ValueError(f"`name` must be text (got {name!r:.60})")
+        return cls(name, params)
+
+    @property
+    def imported(self) -> bool:
+        """True for a name like `mypkg.nets:build`, which is imported instead of looked up."""
+        return ":" in self.name
+
+    def plain(self) -> dict[str, Any]:
+        """The mapping a config would hold."""
+        return {"name": self.name, **self.params}
+
+
+@dataclass(frozen=True)
+class Duration:
+    """A length of training: `15 epochs`, `300 steps` or `10%` (of the run)."""
+
+    amount: float
+    unit: Literal["epochs", "steps", "percent"]
+
+    def __str__(self) -> str:
+        amount = f"{self.amount:.12g}"
+        return f"{amount}%" if self.unit == "percent" else f"{amount} {self.unit}"
+
+    def steps(self, *, total_steps: int, steps_per_epoch: int) -> int:
+        """The same length in updates, rounded to the nearest; at least 1 unless the length is 0."""
+        per_unit = {"epochs": steps_per_epoch, "steps": 1, "percent": total_steps / 100}[self.unit]
+        return max(int(self.amount * per_unit + 0.5), 1 if self.amount > 0 else 0)
+
+    @classmethod
+    def parse(cls, value: object, bare: Literal["epochs", "steps"]) -> Duration:
+        """Read `value`; a number alone is in the unit `bare`. Raises ValueError."""
+        if isinstance(value, Duration):
+            return value
+        text = str(value).strip() if isinstance(value, str | int | float) and value is not True else ""
+        match = re.fullmatch(r"([0-9.]+(?:e[+-]?[0-9]+)?)\s*(epochs?|steps?|%|)", text)
+        try:
+            amount = float(match[1]) if match else float("nan")
+        except ValueError:
+            amount = float("nan")
+        if not match or not 0 <= amount < 1e12:
+            raise ValueError(f"must be a duration such as '15 epochs', '300 steps' or '10%' (got {value!r})")
+        units: dict[str, Literal["epochs", "steps", "percent"]]
+        units = {"e": "epochs", "s": "steps", "%": "percent", "": bare}
+        return cls(amount, units[match[2][:1]])
+
+
+_as_text = PlainSerializer(str, return_type=str)
+Epochs = Annotated[Duration, PlainValidator(lambda v: Duration.parse(v, "epochs")), _as_text]
+Steps = Annotated[Duration, PlainValidator(lambda v: Duration.parse(v, "steps")), _as_text]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a catalogue entry, as `lrbench list` shows it."""
+
+    name: str
+    default: str
+    required: bool
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """A table of factories for one kind of part.
+
+    Args:
+        kind: what a user calls such a part, `schedule`; also the config's key.
+        entries: name → factory. Its keyword parameters that are not context are the config's.
+        context: names the run fills in; a config can't set them.
+        offered: context that imported callables get where their signature asks for it.
+        refused: name → why it can't be had.
+        foreign: entries are another library's classes: their defaults stay theirs, and values are checked
+            by the class itself.
+    """
+
+    kind: str
+    entries: Mapping[str, Callable[..., Any]]
+    context: frozenset[str] = frozenset()
+    refused: Mapping[str, str] = field(default_factory=dict)
+    foreign: bool = False
+
+    def factory(self, part: Part, key: str = "") -> Callable[..., Any]:
+        """The callable behind a part's name. Raises ConfigError for an unknown name or a failed import."""
+        if part.imported:
+            return load_object(part.name, key or self.kind)
+        if part.name in self.refused:
+            raise ConfigError(f"{part.name} can't be used: {self.refused[part.name]}", key=key or self.kind)
+        if part.name not in self.entries:
+            problem = f"unknown {self.kind} '{part.name}'; {choices(part.name, self.entries)}"
+            raise ConfigError(f"{problem}, or 'package.module:name'", key=f"{key or self.kind}.name")
+        return self.entries[part.name]
+
+    def complete(self, part: Part, key: str = "") -> Part:
+        """The part with its values checked and our own defaults written out; imported parts as they are.
+
+        Raises:
+            ConfigError: unknown name or parameter, a missing one, or a wrong value.
+        """
+        key = key or self.kind
+        factory = self.factory(part, key) if not part.imported else None
+        if factory is None or self.foreign:
+            return part
+        known = self._own(factory)
+        _check_names(part, known, key)
+        params = {}
+        for name, parameter in known.items():
+            if name in part.params or parameter.default is not parameter.empty:
+                value = part.params.get(name, parameter.default)
+                params[name] = _dump(_checked(value, parameter, f"{key}.{name}"), parameter)
+        return Part(name=part.name, params=params)
+
+    def build(
+        self, part: Part, key: str = "", *, fallback: Mapping[str, Any] | None = None, **context: Any
+    ) -> Any:
+        """Call the part's factory with its parameters and as much of the context as it takes.
+
+        `fallback` is context for a factory that takes any keyword, dropped again if it raises a TypeError.
+
+        Raises:
+            ConfigError: the parameters are wrong, or the factory refused them (ValueError, TypeError).
+            UserCodeError: an imported factory raised anything else.
+        """
+        key = key or self.kind
+        factory = self.factory(part, key)
+        checked = not (part.imported or self.foreign)
+        try:
+            signature = inspect.signature(factory).parameters
+        except (ValueError, TypeError):
+            return self._call(factory, part, key, part.params)
+        accepts_any = any(p.kind is p.VAR_KEYWORD for p in signature.values())
+        offered = {n: v for n, v in context.items() if n in signature}
+        params = dict(part.params)
+        if checked:
+            known = self._own(factory)
+            _check_names(part, known, key)
+            params = {n: _checked(v, known[n], f"{key}.{n}") for n, v in params.items()}
+        elif not accepts_any:
+            names = {n: p for n, p in signature.items() if n not in self.context or part.imported}
+            _check_names(part, names, key, required=[n for n in names if n not in offered])
+        if accepts_any and fallback:
+            with contextlib.suppress(TypeError):
+                return factory(**{**fallback, **offered, **params})
+        return self._call(factory, part, key, {**offered, **params})
+
+    def _call(self, factory: Callable[..., Any], part: Part, key: str, arguments: Mapping[str, Any]) -> Any:
+        try:
+            return factory(**arguments)
+        except ConfigError as error:
+            if error.key:
+                raise
+            raise ConfigError(error.problem, key=key) from error
+        except (ValueError, TypeError, AssertionError) as error:
+            raise ConfigError(f"{part.name} refused its parameters: {error}", key=key) from error
+        except Exception as error:
+            if part.imported:
+                raise UserCodeError.of(f"{key}: {part.name}", error) from error
+            raise
+
+    def _own(self, factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+        """The parameters that a config may give."""
+        known = inspect.signature(factory).parameters
+        if not self.foreign:
+            known = {n: _evaluated(p, factory) for n, p in known.items()}
+        return {n: p for n, p in known.items() if n not in self.context and p.kind is not p.VAR_KEYWORD}
+
+    def parameters(self, name: str) -> list[Parameter]:
+        """What `lrbench list` shows of an entry's parameters."""
+        factory = self.factory(Part(name=name))
+        factory = getattr(factory, "described", factory)
+        return [
+            Parameter(n, "" if p.default is p.empty else _shown(p.default), p.default is p.empty)
+            for n, p in self._own(factory).items()
+            if p.kind is not p.VAR_POSITIONAL
+        ]
+
+    def summary(self, name: str) -> str:
+        """The first line of an entry's docstring."""
+        return (inspect.getdoc(self.entries[name]) or "").partition("\n")[0]
+
+
+def load_object(name: str, key: str) -> Any:
+    """Import `package.module:attribute`. The current folder is searched first, as `python -m` does.
+
+    Raises:
+        ConfigError: nothing of that name.
+        UserCodeError: the module raised while it was imported.
+    """
+    module_name, _, path = name.partition(":")
+    if not re.fullmatch(r"[\w.]+", module_name) or not re.fullmatch(r"[\w.]+", path):
+        raise ConfigError(f"'{name}' is not an import string; write 'package.module:name'", key=key)
+    here = str(Path.cwd())
+    if here not in sys.path and "" not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        target: Any = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        looked = f"{error}; modules are looked for in {here} and in the Python environment"
+        raise ConfigError(f"cannot import '{module_name}': {looked}", key=key) from error
+    except Exception as error:
+        raise UserCodeError.of(f"{key}: importing '{module_name}'", error) from error
+    for attribute in path.split("."):
+        if not hasattr(target, attribute):
+            public = [n for n in dir(target) if not n.startswith("_")]
+            problem = f"'{module_name}' has no '{attribute}'; {choices(attribute, public[:40])}"
+            raise ConfigError(problem, key=key)
+        target = getattr(target, attribute)
+    return target
+
+
+def problem_of(error: ValidationError) -> str:
+    """The first problem of a pydantic error as a sentence part, with the value it is about."""
+    first = error.errors(include_url=False)[0]
+    text = first["msg"].removeprefix("Value error, ")
+    text = text.replace("Input should", "must").replace("must be a valid boolean", "must be true or false")
+    text = text.replace("must be a valid integer", "must be a whole number").replace("must be a valid", "must be a")
+    text = re.sub(r"must be an? (dictionary|object).*", "must be a mapping of keys to values", text)
+    text = text.replace("greater than or equal to", "at least").replace("less than or equal to", "at most")
+    inside = ".".join(str(piece) for piece in first["loc"] if isinstance(piece, int))
+    shown = "" if "got " in text else f" (got {first['input']!r:.80})"
+    return f"{'item ' + inside + ' ' if inside else ''}{text}{shown}"
+
+
+def _evaluated(parameter: inspect.Parameter, factory: Callable[..., Any]) -> inspect.Parameter:
+    # Only parameters: a return annotation may name a torch class that is imported for type checkers alone.
+    annotation = parameter.annotation
+    if isinstance(annotation, str):
+        annotation = eval(annotation, factory.__globals__)
+    return parameter.replace(annotation=annotation)
+
+
+def _adapter(parameter: inspect.Parameter) -> TypeAdapter[Any]:
+    annotation = Any if parameter.annotation is parameter.empty else parameter.annotation
+    return TypeAdapter(annotation)
+
+
+def _checked(value: Any, parameter: inspect.Parameter, key: str) -> Any:
+    # By way of JSON, because pydantic's strict JSON mode is what a config wants: lists may fill tuples and
+    # integers floats, but neither text nor booleans become numbers.
+    try:
+        text = json.dumps(value, default=str)
+        return _adapter(parameter).validate_json(text, strict=True)
+    except ValidationError as error:
+        raise ConfigError(problem_of(error), key=key) from None
+
+
+def _dump(value: Any, parameter: inspect.Parameter) -> Any:
+    return _adapter(parameter).dump_python(value, mode="json")
+
+
+def _shown(default: object) -> str:
+    return "null" if default is None else str(default).lower() if isinstance(default, bool) else str(default)
+
+
+def _check_names(
+    part: Part, known: Mapping[str, inspect.Parameter], key: str, required: list[str] | None = None
+) -> None:
+    for name in part.params:
+        if name not in known:
+            usable = sorted(known)
+            hint = choices(name, usable) if usable else "it takes none"
+            raise ConfigError(f"'{part.name}' has no parameter '{name}'; {hint}", key=f"{key}.{name}")
+    for name in known if required is None else required:
+        parameter = known[name]
+        variadic = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        if parameter.default is parameter.empty and name not in part.params and not variadic:
+            raise ConfigError(f"'{part.name}' needs the parameter '{name}'", key=key)

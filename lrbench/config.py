@@ -1,0 +1,290 @@
+"""From a YAML file to an `Experiment`: extend, override, validate. No torch here.
+
+Structure, types and ranges are checked by the model below; a part's own parameters by its catalogue, which
+also writes our defaults out. Every message names file, line, key and value.
+"""
+
+from __future__ import annotations
+
+import re
+from math import inf
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    PrivateAttr,
+    StrictBool,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
+
+from lrbench import yamlfile
+from lrbench.catalog import Catalog, Count, Natural, Part, Positive, problem_of
+from lrbench.data import DATASETS, DatasetRules, Normalize, Validation
+from lrbench.errors import ConfigError, choices
+from lrbench.losses import LOSSES
+from lrbench.models import MODELS
+from lrbench.optimizers import OPTIMIZERS
+from lrbench.schedules import SCHEDULES, PlateauRule, WarmUpRule
+from lrbench.stopping import EarlyStoppingRule
+
+_PARTS = ("dataset", "model", "optimizer", "schedule", "loss")
+_NOT_INHERITED = ("name", "reference", "extends")
+
+
+def _plain(part: Part) -> dict[str, Any]:
+    return part.plain()
+
+
+def _part_of(catalog: Catalog) -> Any:
+    def check(value: object) -> Part:
+        return catalog.complete(Part.of(value), catalog.kind)
+
+    return Annotated[Part, PlainValidator(check), PlainSerializer(_plain)]
+
+
+def _name(value: str) -> str:
+    if not re.fullmatch(r"\w[\w .,+=@()-]*", value) or value.endswith((" ", ".")):
+        raise ValueError(
+            "must name a folder inside runs/: letters, digits and any of ' .,+=@()_-', the first a letter or "
+            f"digit, at most 100 characters (got {value!r:.110})"
+        )
+    return value
+
+
+def _device(value: str) -> str:
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", value):
+        raise ValueError(f"must be auto, cpu, cuda, cuda:0 (…) or mps (got {value!r:.40})")
+    return value
+
+
+class Reference(BaseModel):
+    """A published result, shown beside the measured one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    test_loss: Annotated[float, Field(strict=True)] | None = None
+    test_accuracy: Annotated[float, Field(ge=0, le=1, strict=True)] | None = None
+    source: str = ""
+
+
+class Dataset(BaseModel):
+    """A data set: the part of the catalogue, and what is done with any set (`DatasetRules`)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    part: Part
+    rules: DatasetRules
+
+    @model_validator(mode="before")
+    @classmethod
+    def _split(cls, value: object) -> Any:
+        if isinstance(value, Dataset):
+            return {"part": value.part, "rules": value.rules}
+        part = Part.of(value)
+        rules = {k: v for k, v in part.params.items() if k in DatasetRules.__dataclass_fields__}
+        own = Part(part.name, {k: v for k, v in part.params.items() if k not in rules})
+        return {"part": DATASETS.complete(own, "dataset"), "rules": _merge(DatasetRules.defaults(part.name), rules)}
+
+    def plain(self) -> dict[str, Any]:
+        """The mapping a config would hold."""
+        rules: dict[str, Any] = TypeAdapter(DatasetRules).dump_python(self.rules, mode="json")
+        return {**self.part.plain(), **{k: v for k, v in rules.items() if v is not None}}
+
+
+class Experiment(BaseModel):
+    """One training, fully described: what a config file resolves to.
+
+    `schedule` and the others are parts `{name, parameters}`, completed with lrbench's own defaults. Exactly one
+    of `epochs` and `steps` gives the budget. `optimizer.params["lr"]`, where given, is the peak rate.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_name)]
+    dataset: Annotated[Dataset, PlainSerializer(Dataset.plain)]
+    model: _part_of(MODELS)
+    optimizer: _part_of(OPTIMIZERS)
+    schedule: _part_of(SCHEDULES) = Part("constant")
+    warmup: WarmUpRule | None = None
+    plateau: PlateauRule | None = None
+    early_stopping: EarlyStoppingRule | None = None
+    loss: _part_of(LOSSES) = Field(default=Part("cross_entropy"), validate_default=True)
+    epochs: Count | None = None
+    steps: Count | None = None
+    batch_size: Count = 64
+    seed: Natural = 0
+    clip_grad_norm: Positive | None = None
+    precision: Literal["fp32", "bf16"] = "fp32"
+    compile: StrictBool = False
+    device: Annotated[str, AfterValidator(_device)] = "auto"
+    reference: Reference | None = None
+
+    _places: yamlfile.Places = PrivateAttr(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _budget_and_rate(self) -> Experiment:
+        if (self.epochs is None) == (self.steps is None):
+            given = "both" if self.epochs else "neither"
+            raise ConfigError(f"give either `epochs` or `steps`, the length of the run (got {given})", key="epochs")
+        lr = self.optimizer.params.get("lr")
+        if lr is not None and (isinstance(lr, bool) or not isinstance(lr, int | float) or not 0 < lr < inf):
+            raise ConfigError(f"must be a number greater than 0 (got {lr!r})", key="optimizer.lr")
+        return self
+
+    def plain(self) -> dict[str, Any]:
+        """The resolved config as plain values, without what is None; loading it gives the same experiment."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+    def yaml(self) -> str:
+        """The resolved config as YAML."""
+        return yaml.safe_dump(self.plain(), sort_keys=False, allow_unicode=True)
+
+    def where(self, key: str) -> str:
+        """The file and line (or option) that a key was written at; the nearest enclosing one for defaults."""
+        path = tuple(key.replace("[", ".").replace("]", "").split("."))
+        return _place(self._places, path)
+
+    def replace(self, **changes: Any) -> Experiment:
+        """The same experiment with some fields changed, validated anew."""
+        changed = Experiment.model_validate({**self.plain(), **changes})
+        changed._places = self._places
+        return changed
+
+
+def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Experiment:
+    """Read a YAML config: follow `extends`, apply overrides, validate.
+
+    Args:
+        path: the YAML file.
+        overrides: `key=value` texts such as `optimizer.lr=0.01`, as after `--set`; they win over the file, and
+            merge as a file that extends it would.
+
+    Raises:
+        ConfigError: anything wrong with it, naming file, line, key and value.
+    """
+    path = Path(path)
+    plain, places = _resolve(path, ())
+    for override in overrides:
+        child, child_places = _override(override)
+        plain = _merge(plain, child)
+        at = next(iter(child_places))
+        inherited = {k: v for k, v in places.items() if k[: len(at)] != at}
+        outer = {at[:n]: "--set" for n in range(1, len(at)) if at[:n] not in places}
+        places = {**inherited, **outer, **child_places}
+    plain.setdefault("name", path.stem)
+    return validate(plain, places, str(path))
+
+
+def validate(plain: Mapping[str, Any], places: yamlfile.Places, shown: str) -> Experiment:
+    """An `Experiment` from plain values. Raises ConfigError with the place of the first problem."""
+    try:
+        experiment = Experiment.model_validate(plain)
+    except ConfigError as error:
+        path = tuple(error.key.replace("[", ".").replace("]", "").split("."))
+        raise error.at(_place(places, path) or shown) from None
+    except ValidationError as error:
+        raise _translated(error, places, shown) from None
+    experiment._places = places
+    return experiment
+
+
+def _resolve(path: Path, above: tuple[Path, ...]) -> tuple[dict[str, Any], yamlfile.Places]:
+    """The values of a file and of all it extends, merged."""
+    plain, places = yamlfile.read(path)
+    plain = _normal(plain)
+    parent = plain.pop("extends", None)
+    if parent is None:
+        return plain, places
+    where = places[("extends",)]
+    if not isinstance(parent, str):
+        raise ConfigError(f"must be the path of one YAML file (got {parent!r:.60})", key="extends", where=where)
+    chain = (*above, path)
+    target = path.parent / parent
+    if target.resolve() in [p.resolve() for p in chain]:
+        circle = " → ".join(str(p) for p in (*chain, target))
+        raise ConfigError(f"goes in a circle: {circle}", key="extends", where=where)
+    if not target.exists():
+        raise ConfigError(f"no such file: {target} (the path is relative to {path})", key="extends", where=where)
+    base, base_places = _resolve(target, chain)
+    base = {k: v for k, v in base.items() if k not in _NOT_INHERITED}
+    return _merge(base, plain), {**base_places, **places}
+
+
+def _normal(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """`model: cnn` written out as `model: {name: cnn}`, so that it merges."""
+    return {k: {"name": v} if k in _PARTS and isinstance(v, str) else v for k, v in plain.items()}
+
+
+def _merge(base: Mapping[str, Any], child: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for budget, other in (("epochs", "steps"), ("steps", "epochs")):
+        if budget in child and other not in child:
+            merged.pop(other, None)
+    for key, value in child.items():
+        old = merged.get(key)
+        both = isinstance(old, Mapping) and isinstance(value, Mapping)
+        if both and ("name" not in value or value["name"] == old.get("name")):  # type: ignore[union-attr]
+            merged[key] = _merge(old, value)  # type: ignore[arg-type]
+        else:
+            merged[key] = value
+    return merged
+
+
+def _override(text: str) -> tuple[dict[str, Any], yamlfile.Places]:
+    key, equals, value_text = text.partition("=")
+    path = tuple(key.strip().split("."))
+    if not equals or not all(path):
+        raise ConfigError(f"must be key=value, such as optimizer.lr=0.01 (got {text!r:.80})", where="--set")
+    if path[0] == "extends":
+        raise ConfigError("can't be set; name the other config instead", key="extends", where="--set")
+    value, _ = yamlfile.parse(value_text, f"--set {key}")
+    for piece in reversed(path):
+        value = {piece: value}
+    return _normal(value), {path: "--set"}
+
+
+def _place(places: yamlfile.Places, path: tuple[str, ...]) -> str:
+    for length in range(len(path), -1, -1):
+        if path[:length] in places:
+            return places[path[:length]]
+    return ""
+
+
+def _translated(error: ValidationError, places: yamlfile.Places, shown: str) -> ConfigError:
+    first = error.errors(include_url=False)[0]
+    inner = ("rules", "part", "bool", "Normalize")  # our own names, which no config has
+    path = tuple(str(piece) for piece in first["loc"] if piece not in inner)
+    key = ".".join(path)
+    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        known = _fields_at(path[:-1])
+        problem = f"unknown key '{path[-1]}'; {choices(path[-1], known)}"
+    elif first["type"] == "missing":
+        problem = "is missing"
+    else:
+        problem = problem_of(error)
+    return ConfigError(problem, key=key, where=_place(places, path) or shown)
+
+
+def _fields_at(path: tuple[str, ...]) -> list[str]:
+    """The keys a config may use inside the block at `path`."""
+    blocks: dict[tuple[str, ...], Any] = {
+        (): Experiment,
+        ("warmup",): WarmUpRule,
+        ("plateau",): PlateauRule,
+        ("early_stopping",): EarlyStoppingRule,
+        ("reference",): Reference,
+        ("dataset", "validation"): Validation,
+        ("dataset", "normalize"): Normalize,
+    }
+    schema = TypeAdapter(blocks.get(path, Experiment)).json_schema(mode="validation")
+    return [*schema["properties"], "extends"] if path == () else list(schema["properties"])

@@ -1,0 +1,196 @@
+"""Data ready for training: held as tensors and indexed, or streamed; batches in an order that is a pure
+function of (seed, epoch)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Subset
+
+Batch = tuple[Tensor, Tensor]
+EVALUATION_BATCH = 500
+
+
+class Split(Protocol):
+    """One of training, validation and test data."""
+
+    def __len__(self) -> int: ...
+
+    def batches(self, size: int, order: Tensor | None = None, start: int = 0, seed: int = 0) -> Iterator[Batch]:
+        """Batches of raw (inputs, targets) in `order` (n indices; None: as stored), from batch `start` on.
+
+        The last batch is smaller when the size does not divide n.
+        """
+
+    def subset(self, indices: Tensor) -> Split:
+        """The examples at `indices`, in that order."""
+
+    def to(self, device: torch.device) -> Split:
+        """The split with what it holds moved to a device."""
+
+    def labels(self) -> Tensor | None:
+        """All targets, where they can be had without reading every example."""
+
+
+@dataclass(frozen=True)
+class Tensors:
+    """Data held in memory: inputs (n, …), uint8 or float32, and targets (n,) int64 or (n, …) float32."""
+
+    inputs: Tensor
+    targets: Tensor
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def batches(self, size: int, order: Tensor | None = None, start: int = 0, seed: int = 0) -> Iterator[Batch]:
+        """See `Split`."""
+        if order is not None:
+            order = order.to(self.inputs.device)
+        for begin in range(start * size, len(self), size):
+            if order is None:
+                yield self.inputs[begin : begin + size], self.targets[begin : begin + size]
+            else:
+                chosen = order[begin : begin + size]
+                yield self.inputs.index_select(0, chosen), self.targets.index_select(0, chosen)
+
+    def subset(self, indices: Tensor) -> Tensors:
+        """See `Split`. A run of neighbours shares its memory with the whole."""
+        first, last = int(indices[0]), int(indices[-1])
+        if len(indices) == last - first + 1 and bool((indices.diff() == 1).all()):
+            return Tensors(self.inputs[first : last + 1], self.targets[first : last + 1])
+        return Tensors(self.inputs[indices], self.targets[indices])
+
+    def to(self, device: torch.device) -> Tensors:
+        """See `Split`."""
+        return Tensors(self.inputs.to(device), self.targets.to(device))
+
+    def labels(self) -> Tensor | None:
+        """See `Split`."""
+        return self.targets
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A map-style Dataset of (input tensor, target) pairs, read through a DataLoader as training goes on."""
+
+    dataset: Dataset[Any]
+    workers: int = 2
+    targets: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.dataset)  # type: ignore[arg-type]
+
+    def batches(self, size: int, order: Tensor | None = None, start: int = 0, seed: int = 0) -> Iterator[Batch]:
+        """See `Split`. `seed` seeds the workers, and so what randomness the Dataset itself has."""
+        indices = torch.arange(len(self)) if order is None else order
+        loader = DataLoader(
+            self.dataset,
+            batch_size=size,
+            sampler=indices[start * size :].tolist(),
+            num_workers=self.workers,
+            generator=torch.Generator().manual_seed(seed),
+            collate_fn=_collate,
+        )
+        yield from loader
+
+    def subset(self, indices: Tensor) -> Stream:
+        """See `Split`."""
+        targets = None if self.targets is None else self.targets[indices]
+        return replace(self, dataset=Subset(self.dataset, indices.tolist()), targets=targets)
+
+    def to(self, device: torch.device) -> Stream:
+        """See `Split`: nothing is held, so nothing moves."""
+        return self
+
+    def labels(self) -> Tensor | None:
+        """See `Split`."""
+        return self.targets
+
+
+def _collate(pairs: list[tuple[Any, Any]]) -> Batch:
+    inputs = torch.stack([torch.as_tensor(x) for x, _ in pairs])
+    return inputs, torch.stack([torch.as_tensor(y) for _, y in pairs])
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set split and described; every split's examples have `shape`, for instance (1, 28, 28).
+
+    `classes` is the number of classes, None for a regression. Inputs come out of `prepare` as float32.
+    """
+
+    name: str
+    train: Split
+    validation: Split
+    test: Split | None
+    shape: tuple[int, ...]
+    classes: int | None
+    mean: Tensor | None = None
+    std: Tensor | None = None
+    augment: tuple[str, ...] = ()
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    def to(self, device: torch.device) -> Data:
+        """The same data on a device."""
+        moved = {
+            "train": self.train.to(device),
+            "validation": self.validation.to(device),
+            "test": self.test.to(device) if self.test else None,
+            "mean": None if self.mean is None else self.mean.to(device),
+            "std": None if self.std is None else self.std.to(device),
+        }
+        return replace(self, **moved)  # type: ignore[arg-type]
+
+    def prepare(self, inputs: Tensor, device: torch.device) -> Tensor:
+        """Raw inputs as the model gets them: on the device, float32, bytes scaled to 0 … 1, normalised."""
+        inputs = inputs.to(device, non_blocking=True)
+        scaled = inputs.float().div_(255) if inputs.dtype == torch.uint8 else inputs.float()
+        return scaled if self.mean is None or self.std is None else (scaled - self.mean) / self.std
+
+    def training_batches(self, size: int, seed: int, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """An epoch's batches from number `start` on: shuffled and augmented by (seed, epoch, batch) alone."""
+        order = epoch_order(len(self.train), seed, epoch)
+        batches = self.train.batches(size, order, start, seed=mix(seed, epoch, "workers"))
+        for number, (inputs, targets) in enumerate(batches, start):
+            yield augmented(inputs, self.augment, mix(seed, epoch, number)), targets
+
+
+def mix(*parts: object) -> int:
+    """A 63-bit seed from any values, the same everywhere."""
+    digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def epoch_order(n: int, seed: int, epoch: int) -> Tensor:
+    """The order of the n training examples in an epoch: a permutation that depends on (seed, epoch) alone."""
+    return torch.randperm(n, generator=torch.Generator().manual_seed(mix(seed, epoch, "order")))
+
+
+def augmented(inputs: Tensor, how: tuple[str, ...], seed: int) -> Tensor:
+    """Pictures (n, c, h, w) shifted and mirrored, reproducibly; `how` as in `DatasetRules.augment`."""
+    if not how:
+        return inputs
+    generator = torch.Generator().manual_seed(seed)
+    n, _, height, width = inputs.shape
+    rows = torch.arange(height).expand(n, height)
+    columns = torch.arange(width).expand(n, width)
+    if "flip" in how:
+        mirrored = torch.rand(n, generator=generator) < 0.5
+        columns = torch.where(mirrored[:, None], columns.flip(1), columns)
+    inside = torch.ones(n, height, width, dtype=torch.bool)
+    if "crop" in how:
+        down, right = max(height // 8, 1), max(width // 8, 1)
+        rows = rows + torch.randint(-down, down + 1, (n, 1), generator=generator)
+        columns = columns + torch.randint(-right, right + 1, (n, 1), generator=generator)
+        within_rows, within_columns = (rows >= 0) & (rows < height), (columns >= 0) & (columns < width)
+        inside = within_rows[:, :, None] & within_columns[:, None, :]
+        rows, columns = rows.clamp(0, height - 1), columns.clamp(0, width - 1)
+    device = inputs.device
+    picture = torch.arange(n, device=device)[:, None, None]
+    moved = inputs.permute(0, 2, 3, 1)[picture, rows.to(device)[:, :, None], columns.to(device)[:, None, :]]
+    return (moved * inside.to(device)[..., None]).permute(0, 3, 1, 2).to(inputs.dtype)

@@ -1,0 +1,28 @@
+"""One run after another, in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from lrbench.errors import Interrupted, LrbenchError
+from lrbench.events import Watch
+from lrbench.work import StopFlag, do_run
+
+
+class ThisProcess:
+    """See `lrbench.executors.Executor`."""
+
+    def execute(
+        self, paths: Sequence[Path], watch: Watch, stop: StopFlag
+    ) -> Iterator[tuple[Path, dict[str, Any] | Exception]]:
+        """See `lrbench.executors.Executor`."""
+        for path in paths:
+            if stop():
+                yield path, Interrupted(f"{path.name} was not begun")
+                continue
+            try:
+                yield path, do_run(path, threads=None, watch=watch, stop=stop)
+            except LrbenchError as error:
+                yield path, error

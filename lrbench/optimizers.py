@@ -1,0 +1,100 @@
+"""Optimizers by name: torch's first-order ones. Their defaults are torch's own, and so is the checking of values."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from lrbench.catalog import Catalog, Part
+from lrbench.errors import ConfigError
+
+if TYPE_CHECKING:
+    from torch.nn import Parameter
+    from torch.optim import Optimizer
+
+__all__ = ["OPTIMIZERS", "build_optimizer"]
+
+_INTERNAL = frozenset({"foreach", "fused", "capturable", "differentiable", "maximize"})
+
+
+class _Torch:
+    """A class of torch.optim by name, imported when it is needed."""
+
+    def __init__(self, class_name: str, summary: str) -> None:
+        self.class_name, self.__doc__ = class_name, summary
+
+    @property
+    def described(self) -> Callable[..., Optimizer]:
+        """The class itself, for its signature."""
+        import torch
+
+        found = getattr(torch.optim, self.class_name, None)
+        if found is None:
+            raise ConfigError(f"this torch ({torch.__version__}) has no {self.class_name}", key="optimizer.name")
+        chosen: Callable[..., Optimizer] = found
+        return chosen
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        return inspect.signature(self.described)
+
+    def __call__(self, **arguments: Any) -> Optimizer:
+        return self.described(**arguments)
+
+
+_NOT_FIRST_ORDER = "it evaluates the loss several times per update, so updates and rates can't be compared"
+
+OPTIMIZERS = Catalog(
+    kind="optimizer",
+    entries={
+        "adadelta": _Torch("Adadelta", "Adadelta (Zeiler 2012); sets its own step, lr is a factor on it."),
+        "adafactor": _Torch("Adafactor", "Adafactor (Shazeer and Stern 2018): Adam with factored memory."),
+        "adagrad": _Torch("Adagrad", "Adagrad (Duchi et al. 2011)."),
+        "adam": _Torch("Adam", "Adam (Kingma and Ba 2015)."),
+        "adamax": _Torch("Adamax", "Adamax, Adam with the infinity norm (Kingma and Ba 2015)."),
+        "adamw": _Torch("AdamW", "Adam with decoupled weight decay (Loshchilov and Hutter 2019)."),
+        "asgd": _Torch("ASGD", "Averaged SGD (Polyak and Juditsky 1992)."),
+        "nadam": _Torch("NAdam", "Adam with Nesterov momentum (Dozat 2016)."),
+        "radam": _Torch("RAdam", "Rectified Adam (Liu et al. 2020)."),
+        "rmsprop": _Torch("RMSprop", "RMSprop (Hinton 2012)."),
+        "rprop": _Torch("Rprop", "Resilient backpropagation (Riedmiller and Braun 1992), for full batches."),
+        "sgd": _Torch("SGD", "Stochastic gradient descent, with momentum and Nesterov momentum if asked."),
+    },
+    context=frozenset({"params"}) | _INTERNAL,
+    refused={"lbfgs": _NOT_FIRST_ORDER},
+    foreign=True,
+)
+
+
+def build_optimizer(part: Part, parameters: Iterable[Parameter]) -> Optimizer:
+    """The optimizer an `optimizer:` block names, over `parameters`.
+
+    Built-in ones use torch's fused kernels where it has them (one pass over all weights, the same update).
+
+    Raises:
+        ConfigError: unknown, or torch refuses its parameters.
+    """
+    _plain_numbers(part)
+    trained = [p for p in parameters if p.requires_grad]
+    if not trained:
+        raise ConfigError("this model has no parameters to train", key="model")
+    made: Optimizer = OPTIMIZERS.build(part, params=trained, **_fused(part, trained))
+    if not hasattr(made, "param_groups"):
+        raise ConfigError(f"'{part.name}' gave a {type(made).__name__}, not an optimizer", key="optimizer.name")
+    return made
+
+
+def _plain_numbers(part: Part) -> None:
+    """Torch compares its arguments before it looks at their types, so text would give a riddle."""
+    for name, value in part.params.items():
+        if isinstance(value, str):
+            problem = f"must be a number, true, false or a list of numbers (got {value!r:.60})"
+            raise ConfigError(problem, key=f"optimizer.{name}")
+
+
+def _fused(part: Part, trained: list[Parameter]) -> dict[str, bool]:
+    devices = {p.device.type for p in trained}
+    kinds = {"sgd", "adam", "adamw"} | ({"adagrad"} if devices == {"cpu"} else set())
+    floating = all(p.is_floating_point() for p in trained)
+    return {"fused": True} if part.name in kinds and devices <= {"cpu", "cuda", "mps"} and floating else {}

@@ -1,0 +1,222 @@
+"""From an experiment to the objects that train: data, model, optimizer, schedule, loss, on a device."""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from lrbench import data as datasets
+from lrbench.config import Dataset, Experiment
+from lrbench.data.batches import Data
+from lrbench.errors import ConfigError, LrbenchError
+from lrbench.losses import build_loss
+from lrbench.models import build_model
+from lrbench.optimizers import build_optimizer
+from lrbench.schedules import Schedule, build_schedule, momentum_of
+from lrbench.schedules.base import Momentum
+
+
+@dataclass
+class Parts:
+    """Everything the loop needs, built. `forward` is the model, compiled where that was asked for."""
+
+    data: Data
+    model: nn.Module
+    forward: Callable[[Tensor], Tensor]
+    optimizer: Optimizer
+    ratios: list[float]
+    schedule: Schedule
+    momentum: Momentum | None
+    loss: Callable[[Tensor, Tensor], Tensor]
+    device: torch.device
+    precision: str
+    peak_lr: float
+    total_steps: int
+    steps_per_epoch: int
+
+    def batch(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """A raw batch as the model and the loss get it."""
+        prepared = self.data.prepare(inputs, self.device)
+        layout = getattr(self.model, "memory_format", None)
+        if layout is not None and prepared.dim() == 4:
+            prepared = prepared.contiguous(memory_format=layout)
+        return prepared, targets.to(self.device, non_blocking=True)
+
+    def autocast(self) -> torch.autocast:
+        """The context for forward and loss: bfloat16 where `precision: bf16`."""
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
+
+    def set_rate(self, lr: float, momentum: float | None) -> None:
+        """Set the rate of every parameter group, at its fixed ratio, and momentum (Adam: beta1) if given."""
+        for group, ratio in zip(self.optimizer.param_groups, self.ratios, strict=True):
+            group["lr"] = lr * ratio
+            if momentum is not None and "betas" in group:
+                group["betas"] = (momentum, *group["betas"][1:])
+            elif momentum is not None:
+                group["momentum"] = momentum
+
+    def current_momentum(self) -> float | None:
+        """Momentum, or Adam's beta1, of the first parameter group; None for optimizers without either."""
+        group = self.optimizer.param_groups[0]
+        value = group["betas"][0] if "betas" in group else group.get("momentum")
+        return None if value is None else float(value)
+
+
+def resolve_device(name: str) -> torch.device:
+    """`auto` is CUDA, else MPS, else the CPU. Raises ConfigError for a device that is not there."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    device = torch.device(name)
+    if not there[device.type] or (device.index or 0) >= max(torch.cuda.device_count(), 1):
+        raise ConfigError(f"'{name}' is not available here; `auto` or `cpu` is", key="device")
+    return device
+
+
+def load_data(dataset: Dataset, device: torch.device) -> Data:
+    """The data of a `dataset:` block on a device; the last two are kept, since runs mostly share one."""
+    key = json.dumps(dataset.plain(), sort_keys=True, default=str)
+    return _cached(key, device, _Unhashed(dataset))
+
+
+class _Unhashed:
+    """Carries an argument past a cache that is keyed by another."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
+
+    def __hash__(self) -> int:
+        return 0
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Unhashed)
+
+
+@functools.lru_cache(maxsize=2)
+def _cached(key: str, device: torch.device, dataset: _Unhashed) -> Data:
+    chosen = dataset.dataset
+    return datasets.load(chosen.part, chosen.rules).to(device)
+
+
+def assemble(experiment: Experiment, device: torch.device) -> Parts:
+    """Build every part of an experiment; the model's first weights depend on the seed alone.
+
+    Raises:
+        ConfigError, DataError: a part can't be built as the config has it.
+        UserCodeError: an imported part raised.
+    """
+    data = load_data(experiment.dataset, device)
+    torch.manual_seed(experiment.seed)
+    model = build_model(experiment.model, input_shape=data.shape, outputs=_outputs(data)).to(device)
+    layout = getattr(model, "memory_format", None)
+    if layout is not None:
+        model = model.to(memory_format=layout)
+    optimizer = build_optimizer(experiment.optimizer, model.parameters())
+    peak_lr = float(optimizer.param_groups[0]["lr"])
+    steps_per_epoch = math.ceil(len(data.train) / experiment.batch_size)
+    total_steps = experiment.steps or (experiment.epochs or 0) * steps_per_epoch
+    schedule = _schedule(experiment, peak_lr, total_steps, steps_per_epoch)
+    parts = Parts(
+        data=data,
+        model=model,
+        forward=torch.compile(model) if experiment.compile else model,
+        optimizer=optimizer,
+        ratios=[float(group["lr"]) / peak_lr for group in optimizer.param_groups],
+        schedule=schedule,
+        momentum=momentum_of(schedule),
+        loss=build_loss(experiment.loss),
+        device=device,
+        precision=experiment.precision,
+        peak_lr=peak_lr,
+        total_steps=total_steps,
+        steps_per_epoch=steps_per_epoch,
+    )
+    if parts.momentum is not None and parts.current_momentum() is None:
+        problem = f"{experiment.optimizer.name} has no momentum that could be cycled"
+        raise ConfigError(problem, key="schedule.cycle_momentum")
+    return parts
+
+
+def check(experiment: Experiment, device: torch.device) -> None:
+    """Build everything once and push two examples through, so that a misfit shows before anything is written.
+
+    Raises: as `assemble`, and ConfigError where model, data and loss do not fit one another.
+    """
+    parts = assemble(experiment, device)
+    _check_rates(parts)
+    inputs, targets = next(iter(parts.data.train.batches(2)))
+    parts.model.eval()
+    data = f"{parts.data.name}'s inputs {parts.data.shape}"
+    try:
+        with torch.no_grad():
+            prepared, goal = parts.batch(inputs, targets)
+            outputs = parts.model(prepared)
+    except LrbenchError:
+        raise
+    except Exception as error:
+        problem = f"'{experiment.model.name}' does not fit {data}: {_one_line(error)}"
+        raise ConfigError(problem, key="model") from error
+    classes = parts.data.classes
+    if classes is not None and (outputs.dim() != 2 or outputs.shape[1] != classes):
+        gives = tuple(outputs.shape[1:])
+        problem = f"'{experiment.model.name}' gives outputs of shape {gives} for {classes} classes; it must be ({classes},)"
+        raise ConfigError(problem, key="model")
+    try:
+        loss = parts.loss(outputs, goal)
+        if loss.dim() != 0:
+            raise ValueError(f"it gives a tensor of shape {tuple(loss.shape)}, not one number")
+    except LrbenchError:
+        raise
+    except Exception as error:
+        shapes = f"outputs {tuple(outputs.shape)} and targets {tuple(goal.shape)}"
+        problem = f"'{experiment.loss.name}' does not fit {shapes}: {_one_line(error)}"
+        raise ConfigError(problem, key="loss") from error
+
+
+def _outputs(data: Data) -> int:
+    """How many numbers the model must give: the classes, or the size of a regression's target."""
+    if data.classes is not None:
+        return data.classes
+    _, targets = next(iter(data.train.batches(1)))
+    return int(targets[0].numel())
+
+
+def _schedule(experiment: Experiment, lr: float, total_steps: int, steps_per_epoch: int) -> Schedule:
+    def build(steps: int) -> Schedule:
+        return build_schedule(experiment.schedule, lr=lr, total_steps=steps, steps_per_epoch=steps_per_epoch)
+
+    if experiment.warmup is None:
+        return build(total_steps)
+    return experiment.warmup.around(build, total_steps, steps_per_epoch)
+
+
+def _check_rates(parts: Parts) -> None:
+    stride = max(parts.total_steps // 10_000, 1)
+    for step in (*range(0, parts.total_steps, stride), parts.total_steps - 1):
+        lr = parts.schedule(step)
+        if not (math.isfinite(lr) and lr >= 0):
+            raise ConfigError(f"gives the rate {lr} at update {step}; it must be finite and not negative", key="schedule")
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def summary(parts: Parts) -> dict[str, Any]:
+    """Sizes worth recording beside a run."""
+    return {
+        "parameters": sum(p.numel() for p in parts.model.parameters()),
+        "train_examples": len(parts.data.train),
+        "validation_examples": len(parts.data.validation),
+        "test_examples": len(parts.data.test) if parts.data.test else 0,
+        "steps_per_epoch": parts.steps_per_epoch,
+        "total_steps": parts.total_steps,
+    }

@@ -1,0 +1,146 @@
+"""From configs to results: find what is done, check what is not, have it done. What `lrbench run` calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from lrbench.config import Experiment, load_config
+from lrbench.errors import ConfigError, FolderError, Interrupted, LockedError, LrbenchError
+from lrbench.events import Event, Watch, silent
+from lrbench.executors import choose
+from lrbench.identity import identity
+from lrbench.runs import RunFolder
+from lrbench.work import StopFlag
+
+
+@dataclass
+class Outcome:
+    """What became of one run.
+
+    Attributes:
+        experiment: what was asked for; its name may differ from the folder's, which keeps the first one.
+        path: the run's folder.
+        how: `trained` now, `found` done already, `failed`, `interrupted`, or `elsewhere` (another process is at it).
+        result: the contents of `result.json`, None where there is none yet.
+        message: why there is none, or what to know of it.
+    """
+
+    experiment: Experiment
+    path: Path
+    how: Literal["trained", "found", "failed", "interrupted", "elsewhere"]
+    result: dict[str, Any] | None
+    message: str = ""
+    warnings: list[str] = field(default_factory=list)
+
+
+def run(
+    configs: Iterable[str | Path | Experiment],
+    *,
+    runs: str | Path = "runs",
+    overrides: Iterable[str] = (),
+    seeds: int | None = None,
+    jobs: int = 1,
+    device: str | None = None,
+    again: bool = False,
+    watch: Watch = silent,
+) -> list[Outcome]:
+    """Train what the configs describe; what is already done under `runs` is found, not done again.
+
+    Args:
+        configs: YAML files or experiments.
+        runs: the folder that holds the runs' folders; made if need be.
+        overrides: `key=value`, as `load_config` takes them; for files only.
+        seeds: train each config with that many seeds, counted up from its own.
+        jobs: how many runs at once, in worker processes that divide the cores.
+        device: instead of the configs' own: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
+        again: train anew even what is done.
+        watch: is told of progress.
+
+    Returns:
+        One outcome for each different run, in the order asked for.
+
+    Raises:
+        ConfigError, DataError: something asked for can't be done; nothing was trained.
+    """
+    if jobs < 1 or (seeds is not None and seeds < 1):
+        raise ConfigError("jobs and seeds must be at least 1")
+    experiments = plan(configs, overrides=tuple(overrides), seeds=seeds, device=device)
+    root = Path(runs)
+    outcomes = [_look(root, experiment, again) for experiment in experiments]
+    todo = [o for o in outcomes if o.how != "found"]
+    if todo:
+        _prepare(todo, again, watch)
+        _execute(todo, jobs, watch)
+    return outcomes
+
+
+def plan(
+    configs: Iterable[str | Path | Experiment], *, overrides: Sequence[str], seeds: int | None, device: str | None
+) -> list[Experiment]:
+    """The different experiments that are asked for: configs × seeds, each identity once."""
+    different: dict[str, Experiment] = {}
+    for config in configs:
+        base = config if isinstance(config, Experiment) else load_config(config, overrides)
+        base = base if device is None else base.replace(device=device)
+        for seed in range(base.seed, base.seed + (seeds or 1)):
+            experiment = base if seed == base.seed else base.replace(seed=seed)
+            different.setdefault(identity(experiment), experiment)
+    return list(different.values())
+
+
+def _look(root: Path, experiment: Experiment, again: bool) -> Outcome:
+    folder = RunFolder.of(root, experiment)
+    try:
+        result = folder.result()
+    except FolderError:
+        result = None  # a damaged result is no result: the run is done again
+    if result is not None and result["status"] != "failed" and not again:
+        return Outcome(experiment, folder.path, "found", result)
+    return Outcome(experiment, folder.path, "interrupted", None)
+
+
+def _prepare(todo: Sequence[Outcome], again: bool, watch: Watch) -> None:
+    """Check every run before the first is written; then make the folders."""
+    from lrbench.environment import describe
+    from lrbench.parts import check, resolve_device
+
+    checked: set[str] = set()
+    for outcome in todo:
+        experiment = outcome.experiment
+        kind = identity(experiment.replace(seed=0))
+        if kind in checked:
+            continue
+        checked.add(kind)
+        watch(Event(outcome.path.name, "message", values={"text": f"checking {experiment.name}"}))
+        try:
+            check(experiment, resolve_device(experiment.device))
+        except ConfigError as error:
+            raise error.at(experiment.where(error.key)) from None
+    for outcome in todo:
+        folder = RunFolder(outcome.path)
+        device = str(resolve_device(outcome.experiment.device))
+        if not folder.has_config:
+            folder.create(outcome.experiment, describe(outcome.experiment, device=device))
+        elif again:
+            with folder.lock():
+                folder.clear()
+
+
+def _execute(todo: Sequence[Outcome], jobs: int, watch: Watch) -> None:
+    by_path = {outcome.path: outcome for outcome in todo}
+    stop = StopFlag()
+    with stop.on_signals():
+        for path, result in choose(jobs, len(todo)).execute(list(by_path), watch, stop):
+            outcome = by_path[path]
+            if isinstance(result, dict):
+                outcome.result = result
+                outcome.how = "failed" if result["status"] == "failed" else "trained"
+                outcome.message = str(result.get("reason") or "")
+                continue
+            outcome.message = str(result)
+            kinds: dict[type[LrbenchError], Literal["interrupted", "elsewhere"]]
+            kinds = {Interrupted: "interrupted", LockedError: "elsewhere"}
+            outcome.how = kinds.get(type(result), "failed")  # type: ignore[arg-type]

@@ -1,0 +1,272 @@
+"""A run's folder: the contract between training and reporting, and the only file that knows its file names."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from lrbench import yamlfile
+from lrbench.config import Experiment, load_config
+from lrbench.csvlog import CsvLog
+from lrbench.errors import ConfigError, FolderError
+from lrbench.identity import group, identity, run_name
+from lrbench.lock import Lock, owner_of
+
+EPOCH_COLUMNS = (
+    "epoch",
+    "step",
+    "lr",
+    "train_loss",
+    "train_accuracy",
+    "val_loss",
+    "val_accuracy",
+    "seconds",
+    "images_per_second",
+)
+STEP_COLUMNS = ("step", "lr", "momentum", "loss", "grad_norm")
+STATUSES = ("finished", "diverged", "stopped_early", "pruned", "failed")
+
+State = Literal["new", "running", "interrupted", "finished", "diverged", "stopped_early", "pruned", "failed"]
+
+
+class RunFolder:
+    """The folder of one run. Nothing is read or written before a method asks for it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.epochs = CsvLog(path / "epochs.csv", EPOCH_COLUMNS)
+        self.steps = CsvLog(path / "steps.csv", STEP_COLUMNS)
+
+    @property
+    def name(self) -> str:
+        """The folder's own name."""
+        return self.path.name
+
+    # -- finding and making
+
+    @classmethod
+    def of(cls, root: Path, experiment: Experiment) -> RunFolder:
+        """The folder of an experiment's run under `root`: the one with its identity, or a new one's path.
+
+        Raises:
+            FolderError: a folder of that identity holds another config (somebody has edited it).
+        """
+        wanted = identity(experiment)
+        for path in sorted(root.glob(f"*-{wanted[:8]}")):
+            folder = cls(path)
+            if not folder.has_config:
+                continue
+            found = identity(folder.config())
+            if found == wanted:
+                return folder
+            raise FolderError(
+                f"{path / 'config.yaml'} has been edited: it is no longer the config that this folder's run was made "
+                "with. Restore it, or move the folder away"
+            )
+        return cls(root / run_name(experiment))
+
+    def create(self, experiment: Experiment, environment: Mapping[str, Any]) -> None:
+        """Make the folder with its `config.yaml` and `env.json`. Raises FolderError where that is impossible."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._write("env.json", _json(environment))
+            self._write("config.yaml", experiment.yaml())
+        except OSError as error:
+            raise FolderError(f"cannot write to {self.path}: {error.strerror}") from error
+
+    def begin(self, time: str) -> None:
+        """A writer takes the run up: a failed attempt's result goes, a resumption is noted in `env.json`."""
+        (self.path / "result.json").unlink(missing_ok=True)
+        (self.path / "error.log").unlink(missing_ok=True)
+        if (self.path / _CHECKPOINTS[0]).exists():
+            resumed = self.environment().get("resumed", [])
+            self.amend_environment({"resumed": [*resumed, time]})
+
+    def clear(self) -> None:
+        """Remove what a run has written, so that it begins anew (`--again`)."""
+        for name in ("result.json", "epochs.csv", "steps.csv", "best.pt", "error.log", *_CHECKPOINTS):
+            (self.path / name).unlink(missing_ok=True)
+
+    def lock(self) -> Lock:
+        """The lock that a writer holds. Raises LockedError on entering."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        return Lock(self.path / "lock")
+
+    # -- reading
+
+    @property
+    def has_config(self) -> bool:
+        """True where there is a `config.yaml`."""
+        return (self.path / "config.yaml").is_file()
+
+    def config(self) -> Experiment:
+        """The experiment of the folder's `config.yaml`. Raises FolderError."""
+        try:
+            return load_config(self.path / "config.yaml")
+        except ConfigError as error:
+            raise FolderError(f"{self.name}: {error}") from error
+
+    def plain_config(self) -> dict[str, Any]:
+        """`config.yaml` as it stands, unchecked, for showing. Raises FolderError."""
+        try:
+            return yamlfile.read(self.path / "config.yaml")[0]
+        except ConfigError as error:
+            raise FolderError(f"{self.name}: {error}") from error
+
+    def result(self) -> dict[str, Any] | None:
+        """`result.json`, None while there is none. Raises FolderError where it is damaged."""
+        path = self.path / "result.json"
+        try:
+            result = json.loads(path.read_bytes(), parse_constant=_refuse)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise FolderError(f"{path} is damaged: {error}") from error
+        if not isinstance(result, dict) or result.get("status") not in STATUSES:
+            raise FolderError(f"{path} is not a run's result")
+        return result
+
+    def environment(self) -> dict[str, Any]:
+        """`env.json`, empty where there is none. Raises FolderError where it is damaged."""
+        path = self.path / "env.json"
+        try:
+            environment: dict[str, Any] = json.loads(path.read_bytes())
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise FolderError(f"{path} is damaged: {error}") from error
+        return environment
+
+    def state(self) -> State:
+        """Where the run stands, by its result and its lock."""
+        result = self.result()
+        if result is not None:
+            status: State = result["status"]
+            return status
+        owner = owner_of(self.path / "lock")
+        if owner is not None and owner.alive:
+            return "running"
+        return "interrupted" if (self.path / "epochs.csv").exists() else "new"
+
+    # -- writing, while the lock is held
+
+    def amend_environment(self, changes: Mapping[str, Any]) -> None:
+        """Change fields of `env.json`."""
+        self._write("env.json", _json({**self.environment(), **changes}))
+
+    def save_checkpoint(self, state: Mapping[str, Any]) -> None:
+        """Write `checkpoint.pt` safely, keeping the one before until this one is whole."""
+        self.steps.sync()
+        self.epochs.sync()
+        newest, before = (self.path / name for name in _CHECKPOINTS)
+        temporary = self._save(newest.name, state)
+        if newest.exists():
+            newest.replace(before)
+        temporary.replace(newest)
+        _sync_folder(self.path)
+
+    def load_checkpoint(self) -> dict[str, Any] | None:
+        """The newest whole checkpoint, with what it says of rows that are really there; None where there is none."""
+        import torch
+
+        for name in _CHECKPOINTS:
+            path = self.path / name
+            if not path.exists():
+                continue
+            with contextlib.suppress(Exception):  # torch raises many kinds for a damaged file
+                state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+                if {"identity", "step", "epoch"} <= state.keys():
+                    return state
+        return None
+
+    def save_best(self, weights: Mapping[str, Any]) -> None:
+        """Write `best.pt`, the weights of the best validation epoch."""
+        self._save("best.pt", weights).replace(self.path / "best.pt")
+
+    def load_best(self) -> dict[str, Any]:
+        """The weights in `best.pt`."""
+        import torch
+
+        weights: dict[str, Any] = torch.load(self.path / "best.pt", map_location="cpu", weights_only=True)
+        return weights
+
+    def finish(self, experiment: Experiment, result: Mapping[str, Any]) -> None:
+        """Write `result.json`, last and atomically, and drop the checkpoints of a run that is done."""
+        self.steps.sync()
+        self.epochs.sync()
+        whole = {**result, "identity": identity(experiment), "group": group(experiment)}
+        self._write("result.json", _json(whole))
+        if result["status"] != "failed":
+            for name in _CHECKPOINTS:
+                (self.path / name).unlink(missing_ok=True)
+
+    def log_error(self, text: str) -> Path:
+        """Write a traceback to `error.log`; its path."""
+        path = self.path / "error.log"
+        with contextlib.suppress(OSError):
+            path.write_text(text, encoding="utf-8")
+        return path
+
+    def _save(self, name: str, content: Mapping[str, Any]) -> Path:
+        import torch
+
+        temporary = self.path / f".{name}.tmp"
+        with temporary.open("wb") as file:
+            torch.save(dict(content), file)
+            file.flush()
+            os.fsync(file.fileno())
+        return temporary
+
+    def _write(self, name: str, text: str) -> None:
+        temporary = self.path / f".{name}.tmp"
+        with temporary.open("w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(self.path / name)
+        _sync_folder(self.path)
+
+
+_CHECKPOINTS = ("checkpoint.pt", "checkpoint.prev.pt")
+
+
+def find_runs(paths: list[Path]) -> list[RunFolder]:
+    """The run folders among `paths` and directly under them, each once, in the order of the paths and names.
+
+    Raises FolderError for a path that is not there.
+    """
+    found: dict[Path, RunFolder] = {}
+    for path in paths:
+        if not path.exists():
+            raise FolderError(f"{path}: no such run or folder of runs")
+        inner = [path] if (path / "config.yaml").is_file() else sorted(p for p in path.iterdir() if _looks_like_run(p))
+        for run in inner:
+            found.setdefault(run.resolve(), RunFolder(run))
+    return list(found.values())
+
+
+def _looks_like_run(path: Path) -> bool:
+    return path.is_dir() and any((path / n).exists() for n in ("config.yaml", "env.json", "epochs.csv", "result.json"))
+
+
+def _json(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _sync_folder(path: Path) -> None:
+    with contextlib.suppress(OSError):  # not every system lets a folder be opened
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+

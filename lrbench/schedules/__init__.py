@@ -1,0 +1,157 @@
+"""Schedules: pure functions of the update, made by name. One function and one line here add another."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Mapping
+from itertools import accumulate
+from typing import Annotated, Any
+
+from pydantic import AfterValidator
+
+from lrbench.catalog import Catalog, Duration, Part
+from lrbench.errors import ConfigError
+from lrbench.schedules import cyclic, decay
+from lrbench.schedules.base import Schedule, WithMomentum, momentum_of, with_momentum
+from lrbench.schedules.imported import imported
+from lrbench.schedules.plateau import PlateauRule, PlateauState
+from lrbench.schedules.warmup import WarmUpRule, warm_up
+
+__all__ = [
+    "SCHEDULES",
+    "PlateauRule",
+    "PlateauState",
+    "Schedule",
+    "WarmUpRule",
+    "WithMomentum",
+    "build_schedule",
+    "momentum_of",
+    "warm_up",
+]
+
+
+def _complete_parts(parts: list[Any]) -> list[dict[str, Any]]:
+    completed = []
+    for index, given in enumerate(parts):
+        key = f"schedule.parts[{index}]"
+        settings = dict(given) if isinstance(given, Mapping) else {"name": given}
+        duration = settings.pop("for", None)
+        part = SCHEDULES.complete(_part(settings, key), key)
+        length = {} if duration is None else {"for": str(_duration(duration, f"{key}.for"))}
+        completed.append({**part.plain(), **length})
+    return completed
+
+
+Parts = Annotated[list[Any], AfterValidator(_complete_parts)]
+
+
+def sequence(*, parts: Parts, lr: float, total_steps: int, steps_per_epoch: int) -> Schedule:
+    """Schedules one after another: each part runs `for` its duration, from its own step 0.
+
+    Each part is built for its own length, so a cosine for 10 epochs ends after those 10. The last part takes
+    what is left of the run when it says no `for`.
+
+    Args:
+        parts: a list such as [{name: constant, for: 10 epochs}, {name: cosine}].
+
+    >>> rate = sequence(parts=[{"name": "constant", "for": "2 steps"}, {"name": "linear"}], lr=1.0,
+    ...                 total_steps=4, steps_per_epoch=1)
+    >>> [rate(t) for t in range(4)]
+    [1.0, 1.0, 1.0, 0.5]
+    """
+    if not parts:
+        raise ConfigError("needs at least one part", key="schedule.parts")
+    built, lengths, left = [], [], total_steps
+    for index, given in enumerate(parts):
+        key = f"schedule.parts[{index}]"
+        settings = dict(given)
+        duration = settings.pop("for", None)
+        if duration is None and index < len(parts) - 1:
+            raise ConfigError("needs `for`, its duration; only the last part may leave it out", key=key)
+        if left < 1:
+            raise ConfigError(f"would start after the run's end ({total_steps} updates)", key=key)
+        length = left
+        if duration is not None:
+            wanted = _duration(duration, f"{key}.for")
+            length = min(left, wanted.steps(total_steps=total_steps, steps_per_epoch=steps_per_epoch))
+        left -= length
+        part = _part(settings, key)
+        built.append(build_schedule(part, lr=lr, total_steps=length, steps_per_epoch=steps_per_epoch))
+        lengths.append(length)
+    starts = [0, *accumulate(lengths)][:-1]
+
+    def pick(step: int) -> tuple[Schedule, int]:
+        index = max(bisect.bisect_right(starts, step) - 1, 0)
+        return built[index], min(step - starts[index], lengths[index] - 1)
+
+    def rate(step: int) -> float:
+        schedule, own = pick(step)
+        return schedule(own)
+
+    def momentum(step: int) -> float | None:
+        schedule, own = pick(step)
+        inner = momentum_of(schedule)
+        return inner(own) if inner else None
+
+    return with_momentum(rate, momentum if any(momentum_of(b) for b in built) else None)
+
+
+SCHEDULES = Catalog(
+    kind="schedule",
+    entries={
+        "constant": decay.constant,
+        "cosine": decay.cosine,
+        "exponential": decay.exponential,
+        "linear": decay.linear,
+        "one_cycle": cyclic.one_cycle,
+        "sequence": sequence,
+        "step": decay.step,
+        "time": decay.time,
+        "triangular": cyclic.triangular,
+    },
+    context=frozenset({"lr", "total_steps", "steps_per_epoch"}),
+)
+
+
+def build_schedule(
+    part: Part | Mapping[str, Any] | str, *, lr: float, total_steps: int, steps_per_epoch: int
+) -> Schedule:
+    """The schedule that a config's `schedule:` block names, as a function of the update.
+
+    Args:
+        part: `"cosine"`, `{"name": "step", "every": "15 epochs"}` or a `Part`.
+        lr: the peak rate.
+        total_steps: the run's number of updates; updates are 0 … total_steps − 1.
+        steps_per_epoch: updates in an epoch.
+
+    Raises:
+        ConfigError: an unknown name or wrong parameters.
+
+    >>> build_schedule("cosine", lr=0.1, total_steps=100, steps_per_epoch=10)(50)
+    0.05
+    """
+    if total_steps < 1 or steps_per_epoch < 1:
+        raise ConfigError("total_steps and steps_per_epoch must be at least 1")
+    chosen = part if isinstance(part, Part) else _part(part, "schedule")
+    context = {"lr": lr, "total_steps": total_steps, "steps_per_epoch": steps_per_epoch}
+    if chosen.imported:
+        return imported(chosen, **context)
+    schedule: Schedule = SCHEDULES.build(chosen, **context)
+    return schedule
+
+
+def _part(given: object, key: str) -> Part:
+    try:
+        return Part.of(given)
+    except ValueError as error:
+        raise ConfigError(str(error), key=key) from None
+
+
+def _duration(given: object, key: str) -> Duration:
+    try:
+        duration = Duration.parse(given, "epochs")
+    except ValueError as error:
+        raise ConfigError(str(error), key=key) from None
+    if duration.amount == 0:
+        raise ConfigError("must be longer than 0", key=key)
+    return duration

@@ -1,0 +1,127 @@
+"""Schedules that rise as well as fall. Notation as in `decay`."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from lrbench.catalog import Duration, Fraction, NonNegative, Steps
+from lrbench.errors import ConfigError
+from lrbench.schedules.base import Momentum, Schedule, with_momentum
+from lrbench.schedules.decay import final_rate
+
+Momenta = tuple[Fraction, Fraction]
+Shape = Literal["cosine", "linear"]
+
+
+def triangular(
+    *,
+    base_factor: Fraction | None = None,
+    base_lr: NonNegative | None = None,
+    step_size_up: Steps = Duration(10, "percent"),  # noqa: B008  (frozen)
+    step_size_down: Steps | None = None,
+    cycle_momentum: Momenta | None = None,
+    lr: float,
+    total_steps: int,
+    steps_per_epoch: int,
+) -> Schedule:
+    """Straight up from a base rate to lr, straight down again, and so on (Smith 2017; torch's CyclicLR).
+
+    lr(t) = base + (lr − base)·x, where x climbs from 0 to 1 over `step_size_up` updates and falls back over
+    `step_size_down`.
+
+    Args:
+        base_factor: the base rate as a fraction of lr; 0.1 unless `base_lr` is given.
+        base_lr: the base rate itself, instead of `base_factor`.
+        step_size_up: half a cycle; a bare number means steps. 10 % of the run gives five cycles.
+        step_size_down: the way down, where it differs from the way up.
+        cycle_momentum: [lowest, highest] momentum (Adam: beta1), cycled the other way; off by default.
+
+    >>> from lrbench.catalog import Duration
+    >>> rate = triangular(base_factor=0.0, step_size_up=Duration(4, "steps"), lr=1.0, total_steps=16,
+    ...                   steps_per_epoch=4)
+    >>> [rate(t) for t in (0, 2, 4, 6, 8)]
+    [0.0, 0.5, 1.0, 0.5, 0.0]
+    """
+    base = final_rate(lr, base_factor, base_lr, default=0.1)
+    up = step_size_up.steps(total_steps=total_steps, steps_per_epoch=steps_per_epoch)
+    down = (step_size_down or step_size_up).steps(total_steps=total_steps, steps_per_epoch=steps_per_epoch)
+    if up < 1 or down < 1:
+        raise ConfigError("a cycle's way up and way down must each be longer than 0, such as '2 epochs'")
+
+    def height(step: int) -> float:
+        within = step % (up + down)
+        return within / up if within <= up else 1 - (within - up) / down
+
+    def rate(step: int) -> float:
+        return base + (lr - base) * height(step)
+
+    return with_momentum(rate, _opposite(height, cycle_momentum))
+
+
+def one_cycle(
+    *,
+    warmup_fraction: Fraction = 0.3,
+    initial_factor: Fraction = 0.04,
+    final_factor: Fraction = 4e-6,
+    shape: Shape = "cosine",
+    three_phase: bool = False,
+    cycle_momentum: Momenta | None = None,
+    lr: float,
+    total_steps: int,
+) -> Schedule:
+    """One cycle over the whole run: up to lr, then down to far below the start (Smith and Topin 2018).
+
+    Torch's OneCycleLR with max_lr = lr: phases end at updates p·T − 1 and T − 1, so that the last update is at
+    the final rate. Its div_factor is 1/`initial_factor`; its final_div_factor is `initial_factor`/`final_factor`.
+
+    Args:
+        warmup_fraction: p, the part of the run spent rising.
+        initial_factor: the first rate as a fraction of lr.
+        final_factor: the last rate as a fraction of lr.
+        shape: `cosine` or `linear` for each phase.
+        three_phase: up, down to the first rate in the same time, then down to the final rate.
+        cycle_momentum: [lowest, highest] momentum (Adam: beta1), cycled the other way; off by default.
+
+    >>> rate = one_cycle(warmup_fraction=0.5, shape="linear", lr=1.0, total_steps=10)
+    >>> round(rate(0), 6), rate(4), round(rate(9), 9)
+    (0.04, 1.0, 4e-06)
+    """
+    first, last, peak = lr * initial_factor, lr * final_factor, lr
+    low, high = cycle_momentum or (0.0, 0.0)
+    rise = warmup_fraction * total_steps - 1
+    # (update at which the phase ends, rate and momentum from, rate and momentum to)
+    phases = [(rise, (first, high), (peak, low)), (total_steps - 1, (peak, low), (last, high))]
+    if three_phase:
+        if warmup_fraction > 0.5:
+            raise ConfigError("three phases need a warmup_fraction of at most 0.5, since the way down is as long")
+        fall = 2 * warmup_fraction * total_steps - 2
+        phases[1:] = [(fall, (peak, low), (first, high)), (total_steps - 1, (first, high), (last, high))]
+
+    def at(step: int, which: int) -> float:
+        begin = 0.0
+        for end, start, stop in phases:
+            if step <= end or end == total_steps - 1:
+                part = (step - begin) / (end - begin) if end > begin else 1.0
+                return _between(start[which], stop[which], min(part, 1.0), shape)
+            begin = max(end, 0.0)
+        raise AssertionError("the last phase ends with the run")
+
+    momentum: Momentum | None = (lambda step: at(step, 1)) if cycle_momentum else None
+    return with_momentum(lambda step: at(step, 0), momentum)
+
+
+def _between(start: float, stop: float, part: float, shape: Shape) -> float:
+    if shape == "linear":
+        return start + (stop - start) * part
+    return stop + (start - stop) * (1 + math.cos(math.pi * part)) / 2
+
+
+def _opposite(height: Schedule, momenta: tuple[float, float] | None) -> Momentum | None:
+    """Momentum that is highest where the rate is lowest."""
+    if momenta is None:
+        return None
+    low, high = momenta
+    return lambda step: high - (high - low) * height(step)
+
+

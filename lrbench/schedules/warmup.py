@@ -1,0 +1,75 @@
+"""Warm-up: a rise to the rate at which any schedule starts, inside the budget."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from lrbench.catalog import Epochs, Fraction
+from lrbench.errors import ConfigError
+from lrbench.schedules.base import Schedule, momentum_of, with_momentum
+
+Shape = Literal["linear", "cosine", "exponential"]
+
+
+@dataclass(frozen=True)
+class WarmUpRule:
+    """A config's `warmup:` block.
+
+    Args:
+        duration: `for` in the config: `5%`, `2 epochs`, `500 steps`; a bare number means epochs.
+        from_factor: where the rise begins, as a fraction of the rate it leads to.
+        shape: linear, cosine or exponential.
+    """
+
+    duration: Annotated[Epochs, Field(alias="for")]
+    from_factor: Fraction = 0.0
+    shape: Shape = "linear"
+
+    def around(self, build: Callable[[int], Schedule], total_steps: int, steps_per_epoch: int) -> Schedule:
+        """The schedule that `build` makes for the updates the warm-up leaves, with the warm-up before it."""
+        steps = self.duration.steps(total_steps=total_steps, steps_per_epoch=steps_per_epoch)
+        if steps >= total_steps:
+            problem = f"the warm-up ({self.duration}, {steps} updates) leaves nothing of the run's {total_steps}"
+            raise ConfigError(problem, key="warmup.for")
+        schedule = build(total_steps - steps)
+        return warm_up(schedule, steps, from_factor=self.from_factor, shape=self.shape) if steps else schedule
+
+
+def warm_up(schedule: Schedule, steps: int, *, from_factor: float = 0.0, shape: Shape = "linear") -> Schedule:
+    """Rise over `steps` updates to the schedule's own first rate, then follow the schedule from its step 0.
+
+    Update t < W is at r·(f + (1−f)·g((t+1)/W)), with r the schedule's first rate (the peak, for a constant or
+    a decay), f `from_factor` and g(x) = x, (1 − cos πx)/2 or, for the exponential shape, r·f^(1−x). The first
+    update thus moves already (Goyal et al. 2017 warm up alike), and update W−1 is at r: no jump at the seam.
+
+    Args:
+        schedule: what follows; it was built for the total number of updates less `steps`.
+        steps: W.
+        from_factor: f, where the rise begins, as a fraction of r.
+        shape: of the rise.
+
+    >>> rate = warm_up(lambda step: 1.0, 4)
+    >>> [rate(t) for t in range(5)]
+    [0.25, 0.5, 0.75, 1.0, 1.0]
+    """
+    if shape == "exponential" and from_factor <= 0:
+        raise ConfigError("an exponential warm-up can't start at 0; set it, to 0.01 say", key="warmup.from_factor")
+
+    def rise(step: int) -> float:
+        part = (step + 1) / steps
+        if shape == "exponential":
+            return math.exp((1 - part) * math.log(from_factor))
+        if shape == "cosine":
+            part = (1 - math.cos(math.pi * part)) / 2
+        return from_factor + (1 - from_factor) * part
+
+    def rate(step: int) -> float:
+        return schedule(0) * rise(step) if step < steps else schedule(step - steps)
+
+    after = momentum_of(schedule)
+    return with_momentum(rate, after and (lambda step: after(max(step - steps, 0))))

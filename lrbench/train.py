@@ -1,0 +1,278 @@
+"""THE loop. One run, from its config to `result.json`."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lrbench.config import Experiment
+from lrbench.data.batches import EVALUATION_BATCH, Split
+from lrbench.errors import Interrupted, RunError
+from lrbench.events import Event, Watch
+from lrbench.identity import identity
+from lrbench.parts import Parts, assemble, resolve_device, summary
+from lrbench.runs import RunFolder
+from lrbench.state import State, capture, restore, seed_everything
+
+READ_BACK_SECONDS = 0.5  # how often losses are fetched from the device
+EPOCH_CHECKPOINT_SECONDS = 5.0
+CHECKPOINT_SECONDS = 60.0
+
+
+def train(folder: RunFolder, experiment: Experiment, *, watch: Watch, stop: Callable[[], bool]) -> dict[str, Any]:
+    """Train until the budget is spent, or go on where a checkpoint stands; write the result and return it.
+
+    Args:
+        folder: the run's folder, created and locked by the caller.
+        experiment: what to train.
+        watch: is told of progress.
+        stop: asked after every update; when true, a checkpoint is written and Interrupted raised.
+    """
+    training = Training.begin(folder, experiment, watch)
+    parts, state = training.parts, training.state
+    try:
+        while (state.step < parts.total_steps or state.batch) and not state.stopped:
+            training.run_epoch(stop)
+            training.end_epoch()
+    except Diverged as error:
+        return training.conclude("diverged", str(error))
+    return training.conclude("stopped_early" if state.stopped else "finished", state.stopped or "")
+
+
+class Diverged(Exception):
+    """The loss or the gradient is no longer finite."""
+
+
+@dataclass
+class Training:
+    """One run under way."""
+
+    folder: RunFolder
+    experiment: Experiment
+    parts: Parts
+    state: State
+    watch: Watch
+    threads: int
+    pending: list[tuple[int, float, float | None, Tensor, Tensor, Tensor, int]] = field(default_factory=list)
+    saved: float = field(default_factory=time.monotonic)
+    read: float = field(default_factory=time.monotonic)
+
+    @classmethod
+    def begin(cls, folder: RunFolder, experiment: Experiment, watch: Watch) -> Training:
+        """Build the parts; take up the newest checkpoint there is, and cut the rows back to it."""
+        checkpoint = folder.load_checkpoint()
+        if checkpoint is not None and checkpoint["identity"] != identity(experiment):
+            raise RunError(f"{folder.name}: its checkpoint belongs to another config")
+        if checkpoint is not None:
+            torch.set_num_threads(checkpoint["threads"])
+        parts = assemble(experiment, resolve_device(experiment.device))
+        seed_everything(experiment.seed)
+        state = State() if checkpoint is None else restore(checkpoint, parts)
+        folder.steps.open(state.step)
+        folder.epochs.open(state.epoch)
+        threads = torch.get_num_threads()
+        folder.amend_environment({"device": str(parts.device), "threads": threads, "sizes": summary(parts)})
+        return cls(folder, experiment, parts, state, watch, threads)
+
+    def run_epoch(self, stop: Callable[[], bool]) -> None:
+        """The updates of one epoch, or what is left of it."""
+        parts, state = self.parts, self.state
+        parts.model.train()
+        began = time.monotonic()
+        size, seed = self.experiment.batch_size, self.experiment.seed
+        for inputs, targets in parts.data.training_batches(size, seed, state.epoch, start=state.batch):
+            if state.step == parts.total_steps:
+                break
+            self.update(inputs, targets)
+            now = time.monotonic()
+            if now - self.read > READ_BACK_SECONDS:
+                began = self.count_time(began)
+                self.read_back()
+            if stop() or now - self.saved > CHECKPOINT_SECONDS:
+                self.read_back()
+                began = self.count_time(began)
+                self.checkpoint()
+                if stop():
+                    raise Interrupted(f"{self.folder.name} stopped after update {state.step}")
+                began = time.monotonic()  # writing a checkpoint is not training
+        self.read_back()
+        self.count_time(began)
+
+    def update(self, inputs: Tensor, targets: Tensor) -> None:
+        """One update at the rate the schedule gives for it. Nothing is read back from the device."""
+        parts, state = self.parts, self.state
+        lr = parts.schedule(state.step)
+        if self.experiment.plateau is not None:
+            lr = state.plateau.apply(self.experiment.plateau, lr)
+        parts.set_rate(lr, parts.momentum(state.step) if parts.momentum else None)
+        prepared, goal = parts.batch(inputs, targets)
+        with parts.autocast():
+            outputs = parts.forward(prepared)
+            loss = parts.loss(outputs, goal)
+        parts.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = self.clip()
+        parts.optimizer.step()
+        state.step += 1
+        state.batch += 1
+        right = _correct(outputs, goal, parts.data.classes)
+        self.pending.append((state.step, lr, parts.current_momentum(), loss.detach(), norm, right, len(goal)))
+
+    def clip(self) -> Tensor:
+        """The gradient's norm over all parameters; the gradient scaled down to `clip_grad_norm` where asked for."""
+        limit = self.experiment.clip_grad_norm
+        weights = [p for p in self.parts.model.parameters() if p.grad is not None]
+        if limit is not None:
+            return torch.nn.utils.clip_grad_norm_(weights, limit)
+        return torch.nn.utils.get_total_norm([p.grad for p in weights if p.grad is not None])
+
+    def read_back(self) -> None:
+        """Fetch the pending losses from the device in one piece and write their rows. Raises Diverged."""
+        if not self.pending:
+            return
+        state, rows = self.state, []
+        measured = torch.stack([torch.stack((loss.float(), n.float(), r.float())) for *_, loss, n, r, _ in self.pending])
+        for (step, lr, momentum, *_, count), (loss, norm, right) in zip(self.pending, measured.tolist(), strict=True):
+            rows.append((step, lr, momentum, loss, norm))
+            if not (math.isfinite(loss) and math.isfinite(norm)):
+                what = "loss" if not math.isfinite(loss) else "gradient"
+                self.folder.steps.append(rows)
+                state.step = step
+                known = "" if state.last_loss is None else f"; the last finite loss was {state.last_loss:.4g}"
+                raise Diverged(f"the {what} was not finite at update {step}, at a rate of {lr:.4g}{known}")
+            state.last_loss = loss
+            state.loss_sum += loss * count
+            state.correct += int(right)
+            state.examples += count
+        self.folder.steps.append(rows)
+        self.pending.clear()
+        self.read = time.monotonic()
+        self.watch(self.event(rows[-1][1]))
+
+    def count_time(self, began: float) -> float:
+        """Add the time since `began` to the epoch's training time; the time now."""
+        now = time.monotonic()
+        self.state.epoch_seconds += now - began
+        return now
+
+    def end_epoch(self) -> None:
+        """Evaluate, write the epoch's row, let plateau and early stopping look at it, save."""
+        state, parts, experiment = self.state, self.parts, self.experiment
+        val_loss, val_accuracy = self.evaluate(parts.data.validation)
+        if not math.isfinite(val_loss):
+            raise Diverged(f"the validation loss was not finite after update {state.step}")
+        state.epoch += 1
+        state.seconds += state.epoch_seconds
+        classes = parts.data.classes
+        measured = {
+            "train_loss": state.loss_sum / state.examples,
+            "train_accuracy": None if classes is None else state.correct / state.examples,
+            "val_loss": val_loss,
+            "val_accuracy": val_accuracy,
+        }
+        state.final = measured
+        lr = float(parts.optimizer.param_groups[0]["lr"])
+        speed = state.examples / state.epoch_seconds if state.epoch_seconds > 0 else 0.0
+        self.folder.epochs.append([(state.epoch, state.step, lr, *measured.values(), state.epoch_seconds, speed)])
+        if state.best is None or val_loss < state.best["val_loss"]:
+            state.best = {"epoch": state.epoch, "val_loss": val_loss, "val_accuracy": val_accuracy}
+            self.folder.save_best(parts.model.state_dict())
+        self.decide(measured)
+        self.watch(self.event(lr, measured))
+        state.begin_epoch()
+        if time.monotonic() - self.saved > EPOCH_CHECKPOINT_SECONDS and state.step < parts.total_steps:
+            self.checkpoint()
+
+    def decide(self, measured: dict[str, Any]) -> None:
+        """Show the epoch's metrics to plateau and early stopping."""
+        state, plateau, early = self.state, self.experiment.plateau, self.experiment.early_stopping
+        if plateau is not None and measured[plateau.metric] is not None:
+            state.plateau.update(plateau, measured[plateau.metric])
+        if (
+            early is not None
+            and measured[early.metric] is not None
+            and state.stopping.update(early, state.epoch, measured[early.metric])
+        ):
+            best = f"{state.stopping.best:.4g}"
+            state.stopped = f"{early.metric} has not improved on {best} for {early.patience} epochs"
+
+    @torch.no_grad()
+    def evaluate(self, split: Split) -> tuple[float, float | None]:
+        """Mean loss and accuracy over a split, dropout off."""
+        parts = self.parts
+        parts.model.eval()
+        losses, right, count = [], [], 0
+        for inputs, targets in split.batches(EVALUATION_BATCH):
+            prepared, goal = parts.batch(inputs, targets)
+            with parts.autocast():
+                outputs = parts.forward(prepared)
+                losses.append(parts.loss(outputs, goal).double() * len(goal))
+            right.append(_correct(outputs, goal, parts.data.classes))
+            count += len(goal)
+        accuracy = int(torch.stack(right).sum()) / count if parts.data.classes is not None else None
+        return float(torch.stack(losses).sum()) / count, accuracy
+
+    def checkpoint(self) -> None:
+        """Save everything."""
+        assert not self.pending, "a checkpoint counts only what has been read back"
+        self.folder.save_checkpoint(capture(self.state, self.parts, identity(self.experiment), self.threads))
+        self.saved = time.monotonic()
+
+    def conclude(self, status: str, reason: str) -> dict[str, Any]:
+        """Evaluate on the test data, with the last and with the best weights; write `result.json`."""
+        state, parts = self.state, self.parts
+        result: dict[str, Any] = {
+            "status": status,
+            "reason": reason,
+            "epochs": state.epoch,
+            "steps": state.step,
+            "seconds": state.seconds,
+            "effective_lr": parts.peak_lr,
+            "final": state.final if status != "diverged" else None,
+            "best": state.best,
+            "test": None,
+            "test_best": None,
+        }
+        if status != "diverged" and parts.data.test is not None:
+            result["test"] = result["test_best"] = self.test(parts.data.test)
+            if state.best is not None and state.best["epoch"] != state.epoch:
+                parts.model.load_state_dict(self.folder.load_best())
+                result["test_best"] = self.test(parts.data.test)
+        self.folder.finish(self.experiment, result)
+        self.folder.steps.close()
+        self.folder.epochs.close()
+        return result
+
+    def test(self, split: Split) -> dict[str, float | None]:
+        """Loss and accuracy on the test data; a loss that is not finite is None."""
+        loss, accuracy = self.evaluate(split)
+        return {"loss": loss if math.isfinite(loss) else None, "accuracy": accuracy}
+
+    def event(self, lr: float, measured: dict[str, Any] | None = None) -> Event:
+        """What a progress display wants to know now."""
+        state, parts = self.state, self.parts
+        running = state.loss_sum / state.examples if state.examples else None
+        return Event(
+            run=self.folder.name,
+            kind="epoch" if measured else "progress",
+            step=state.step,
+            total_steps=parts.total_steps,
+            epoch=state.epoch,
+            epochs=math.ceil(parts.total_steps / parts.steps_per_epoch),
+            lr=lr,
+            images_per_second=state.examples / state.epoch_seconds if state.epoch_seconds > 0 else None,
+            values=measured or {"train_loss": running},
+        )
+
+
+def _correct(outputs: Tensor, targets: Tensor, classes: int | None) -> Tensor:
+    """How many of a batch are right, as a tensor on the device; 0 for a regression."""
+    if classes is None:
+        return torch.zeros((), device=outputs.device)
+    return (outputs.detach().argmax(1) == targets).sum()

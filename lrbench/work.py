@@ -1,0 +1,111 @@
+"""Do one run, in whichever process: lock its folder, train, and leave a result whatever happens."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from lrbench.environment import now
+from lrbench.errors import Interrupted, LockedError, LrbenchError, UserCodeError
+from lrbench.events import Event, Watch
+from lrbench.runs import RunFolder
+
+
+def do_run(path: Path, *, threads: int | None, watch: Watch, stop: Callable[[], bool]) -> dict[str, Any]:
+    """Train the run whose folder is at `path`, or go on with it; its result.
+
+    A failure becomes a result with `status: failed`, its traceback in `error.log`.
+
+    Args:
+        path: a folder with a `config.yaml`.
+        threads: CPU threads for torch; None leaves torch's own choice.
+        watch: is told of progress.
+        stop: see `train`.
+
+    Raises:
+        LockedError: another live process is at it.
+        Interrupted: `stop` said so; a checkpoint is there.
+    """
+    import torch
+
+    from lrbench.train import train
+
+    folder = RunFolder(path)
+    experiment = folder.config()
+    with folder.lock():
+        done = folder.result()
+        if done is not None and done["status"] != "failed":
+            return done
+        if threads is not None:
+            torch.set_num_threads(threads)
+        folder.begin(now())
+        watch(Event(folder.name, "start"))
+        try:
+            result = train(folder, experiment, watch=watch, stop=stop)
+        except (Interrupted, LockedError):
+            raise
+        except UserCodeError as error:
+            result = _fail(folder, str(error))
+        except LrbenchError as error:
+            result = _fail(folder, str(error))
+        except torch.OutOfMemoryError as error:
+            reduce = "; a smaller batch_size, or precision: bf16, needs less"
+            result = _fail(folder, f"out of memory on the device{reduce} ({str(error).splitlines()[0]})")
+        except Exception as error:
+            imported = any(p.imported for p in (experiment.model, experiment.loss, experiment.dataset.part))
+            frames = str(UserCodeError.of("training", error)) if imported else f"{type(error).__name__}: {error}"
+            result = _fail(folder, frames)
+        watch(Event(folder.name, "end", values=result))
+        return result
+
+
+def _fail(folder: RunFolder, reason: str) -> dict[str, Any]:
+    log = folder.log_error(traceback.format_exc())
+    result = {
+        "status": "failed",
+        "reason": f"{reason}\nThe whole traceback is in {log}",
+        **dict.fromkeys(("epochs", "steps", "seconds", "effective_lr", "final", "best", "test", "test_best")),
+    }
+    folder.finish(folder.config(), result)
+    return result
+
+
+class StopFlag:
+    """True once the process was asked to stop. A second Ctrl-C stops at once."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self.signal: int | None = None
+
+    def __call__(self) -> bool:
+        return self._event.is_set()
+
+    def set(self, number: int | None = None) -> None:
+        """Ask to stop."""
+        self.signal = number
+        self._event.set()
+
+    @contextmanager
+    def on_signals(self) -> Iterator[None]:
+        """Let SIGINT and SIGTERM set the flag while the block runs (in the main thread; elsewhere nothing changes)."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def handle(number: int, frame: FrameType | None) -> None:
+            if self():
+                raise KeyboardInterrupt
+            self.set(number)
+
+        before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

@@ -1,0 +1,134 @@
+"""Safe YAML, with `1e-3` read as a number and the place of every key remembered."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lrbench.errors import ConfigError
+
+Path_ = tuple[str, ...]
+Places = dict[Path_, str]
+"""Where each key was written: ("optimizer", "lr") → "configs/baseline.yaml:6"."""
+
+_MAX_BYTES = 1_000_000
+_MAX_VALUES = 100_000  # an alias bomb stays small on disk and grows when it is read
+_MAX_DEPTH = 50
+
+
+class _Loader(yaml.SafeLoader):
+    pass
+
+
+# YAML 1.1, as PyYAML reads it, wants a dot and a signed exponent in a float; people write 1e-3. Dates are text.
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, regexp) for tag, regexp in resolvers if not tag.endswith((":float", ":timestamp"))]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(?:(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?|\.(?:inf|Inf|INF))$|\.(?:nan|NaN|NAN)$"),
+    list("-+0123456789."),
+)
+# Integers are tried first, so that `25` stays one.
+for _first, _resolvers in _Loader.yaml_implicit_resolvers.items():
+    _resolvers.sort(key=lambda pair: not pair[0].endswith(":int"))
+
+
+def read(path: Path) -> tuple[dict[str, Any], Places]:
+    """The mapping in a YAML file, and where each of its keys stands.
+
+    Raises:
+        ConfigError: no such file, not YAML, not UTF-8, empty, or not a mapping.
+    """
+    shown = str(path)
+    try:
+        with path.open("rb") as file:
+            raw = file.read(_MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise ConfigError(_missing(path), where=shown) from None
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}", where=shown) from None
+    if len(raw) > _MAX_BYTES:
+        raise ConfigError("is larger than 1 MB, which no config is", where=shown)
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        raise ConfigError("is not UTF-8 text", where=f"{shown}:{line}") from None
+    value, places = parse(text, shown)
+    if value is None:
+        raise ConfigError("is empty; a config needs at least dataset, model, optimizer and epochs", where=shown)
+    if not isinstance(value, dict):
+        kind = "list" if isinstance(value, list) else "single value"
+        raise ConfigError(f"holds a {kind} where a mapping (key: value) belongs", where=f"{shown}:1")
+    return value, places
+
+
+def parse(text: str, shown: str) -> tuple[Any, Places]:
+    """The value of a YAML text; `shown` names the text in messages. Raises ConfigError."""
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        builder = _Builder(loader, shown)
+        return (None if node is None else builder.value(node, ())), builder.places
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"{shown}:{mark.line + 1}" if mark else shown
+        raise ConfigError(f"is not valid YAML: {error.problem or error.context}", where=where) from None
+    except (yaml.YAMLError, ValueError, OverflowError) as error:
+        raise ConfigError(f"is not valid YAML: {str(error).splitlines()[0]}", where=shown) from None
+    except RecursionError:
+        raise ConfigError("is nested too deeply", where=shown) from None
+    finally:
+        loader.dispose()
+
+
+class _Builder:
+    """Nodes to plain values, noting the line of each key on the way."""
+
+    def __init__(self, loader: _Loader, shown: str) -> None:
+        self.loader, self.shown = loader, shown
+        self.places: Places = {}
+        self.values = 0
+
+    def value(self, node: yaml.Node, path: Path_) -> Any:
+        self.values += 1
+        where = f"{self.shown}:{node.start_mark.line + 1}"
+        if self.values > _MAX_VALUES:
+            raise ConfigError(f"holds more than {_MAX_VALUES:,} values, aliases counted", where=where)
+        if len(path) > _MAX_DEPTH:
+            raise ConfigError("is nested too deeply", where=where)
+        self.places.setdefault(path, where)
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, path)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.value(item, (*path, str(i))) for i, item in enumerate(node.value)]
+        return self.loader.construct_object(node)
+
+    def _mapping(self, node: yaml.MappingNode, path: Path_) -> dict[str, Any]:
+        self.loader.flatten_mapping(node)
+        result: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            where = f"{self.shown}:{key_node.start_mark.line + 1}"
+            key = self.loader.construct_object(key_node) if isinstance(key_node, yaml.ScalarNode) else None
+            if not isinstance(key, str):
+                raise ConfigError(f"a key must be text (got {key!r})", where=where)
+            inner = (*path, key)
+            if key in result:
+                raise ConfigError(f"is given twice, also at {self.places[inner]}", key=".".join(inner), where=where)
+            self.places[inner] = where
+            result[key] = self.value(value_node, inner)
+        return result
+
+
+def _missing(path: Path) -> str:
+    from difflib import get_close_matches
+
+    near: list[str] = []
+    if path.parent.is_dir():
+        near = get_close_matches(path.name, [p.name for p in path.parent.glob("*.y*ml")], n=1)
+    return "no such file" + (f"; did you mean '{path.parent / near[0]}'?" if near else "")
