@@ -7,7 +7,6 @@ parameter of the config, checked against its annotation. A name with a colon is 
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import inspect
 import json
@@ -15,6 +14,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -25,6 +25,7 @@ from pydantic import (
     TypeAdapter,
     ValidationError,
 )
+from pydantic_core import ErrorDetails
 
 from lrbench.errors import ConfigError, UserCodeError, choices
 
@@ -80,7 +81,7 @@ class Duration:
     unit: Literal["epochs", "steps", "percent"]
 
     def __str__(self) -> str:
-        amount = f"{self.amount:.12g}"
+        amount = repr(self.amount).removesuffix(".0")  # exact, so that it reads back as the same length
         return f"{amount}%" if self.unit == "percent" else f"{amount} {self.unit}"
 
     def steps(self, *, total_steps: int, steps_per_epoch: int) -> int:
@@ -143,7 +144,8 @@ class Catalog:
     def factory(self, part: Part, key: str = "") -> Callable[..., Any]:
         """The callable behind a part's name. Raises ConfigError for an unknown name or a failed import."""
         if part.imported:
-            return load_object(part.name, key or self.kind)
+            imported: Callable[..., Any] = load_object(part.name, key or self.kind)
+            return imported
         if part.name in self.refused:
             raise ConfigError(f"{part.name} can't be used: {self.refused[part.name]}", key=key or self.kind)
         if part.name not in self.entries:
@@ -199,8 +201,11 @@ class Catalog:
             names = {n: p for n, p in signature.items() if n not in self.context or part.imported}
             _check_names(part, names, key, required=[n for n in names if n not in offered])
         if accepts_any and fallback:
-            with contextlib.suppress(TypeError):
-                return factory(**{**fallback, **offered, **params})
+            try:
+                return self._call(factory, part, key, {**fallback, **offered, **params})
+            except ConfigError as error:
+                if not isinstance(error.__cause__, TypeError):
+                    raise
         return self._call(factory, part, key, {**offered, **params})
 
     def _call(self, factory: Callable[..., Any], part: Part, key: str, arguments: Mapping[str, Any]) -> Any:
@@ -219,7 +224,7 @@ class Catalog:
 
     def _own(self, factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:
         """The parameters that a config may give."""
-        known = inspect.signature(factory).parameters
+        known = dict(inspect.signature(factory).parameters)
         if not self.foreign:
             known = {n: _evaluated(p, factory) for n, p in known.items()}
         return {n: p for n, p in known.items() if n not in self.context and p.kind is not p.VAR_KEYWORD}
@@ -247,7 +252,7 @@ def load_object(name: str, key: str) -> Any:
         UserCodeError: the module raised while it was imported.
     """
     module_name, _, path = name.partition(":")
-    if not re.fullmatch(r"[\w.]+", module_name) or not re.fullmatch(r"[\w.]+", path):
+    if not all(re.fullmatch(r"\w+(\.\w+)*", dotted) for dotted in (module_name, path)):
         raise ConfigError(f"'{name}' is not an import string; write 'package.module:name'", key=key)
     here = str(Path.cwd())
     if here not in sys.path and "" not in sys.path:
@@ -257,24 +262,31 @@ def load_object(name: str, key: str) -> Any:
     except ModuleNotFoundError as error:
         looked = f"{error}; modules are looked for in {here} and in the Python environment"
         raise ConfigError(f"cannot import '{module_name}': {looked}", key=key) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script without a main guard ends us as it would end itself
         raise UserCodeError.of(f"{key}: importing '{module_name}'", error) from error
     for attribute in path.split("."):
         if not hasattr(target, attribute):
             public = [n for n in dir(target) if not n.startswith("_")]
-            problem = f"'{module_name}' has no '{attribute}'; {choices(attribute, public[:40])}"
+            near = get_close_matches(attribute, public, n=1)  # among all, of which only some are listed
+            problem = f"'{module_name}' has no '{attribute}'; {choices(attribute, {*near, *public[:40]})}"
             raise ConfigError(problem, key=key)
         target = getattr(target, attribute)
     return target
 
 
+def first_of(error: ValidationError) -> ErrorDetails:
+    """The first problem of a pydantic error; a key that is missing comes last, as it may only be misspelt."""
+    return min(error.errors(include_url=False), key=lambda details: details["type"] == "missing")
+
+
 def problem_of(error: ValidationError) -> str:
     """The first problem of a pydantic error as a sentence part, with the value it is about."""
-    first = error.errors(include_url=False)[0]
+    first = first_of(error)
     text = first["msg"].removeprefix("Value error, ")
     text = text.replace("Input should", "must").replace("must be a valid boolean", "must be true or false")
     text = text.replace("must be a valid integer", "must be a whole number").replace("must be a valid", "must be a")
     text = re.sub(r"must be an? (dictionary|object).*", "must be a mapping of keys to values", text)
+    text = text.replace("must be a array", "must be a list")
     text = text.replace("greater than or equal to", "at least").replace("less than or equal to", "at most")
     inside = ".".join(str(piece) for piece in first["loc"] if isinstance(piece, int))
     shown = "" if "got " in text else f" (got {first['input']!r:.80})"

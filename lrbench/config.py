@@ -12,7 +12,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -28,7 +27,7 @@ from pydantic import (
 )
 
 from lrbench import yamlfile
-from lrbench.catalog import Catalog, Count, Natural, Part, Positive, problem_of
+from lrbench.catalog import Catalog, Count, Natural, Part, Positive, first_of, problem_of
 from lrbench.data import DATASETS, DatasetRules, Normalize, Validation
 from lrbench.errors import ConfigError, choices
 from lrbench.losses import LOSSES
@@ -45,11 +44,14 @@ def _plain(part: Part) -> dict[str, Any]:
     return part.plain()
 
 
-def _part_of(catalog: Catalog) -> Any:
-    def check(value: object) -> Part:
-        return catalog.complete(Part.of(value), catalog.kind)
+def _completed_by(catalog: Catalog) -> PlainValidator:
+    return PlainValidator(lambda value: catalog.complete(Part.of(value), catalog.kind))
 
-    return Annotated[Part, PlainValidator(check), PlainSerializer(_plain)]
+
+ModelPart = Annotated[Part, _completed_by(MODELS), PlainSerializer(_plain)]
+OptimizerPart = Annotated[Part, _completed_by(OPTIMIZERS), PlainSerializer(_plain)]
+SchedulePart = Annotated[Part, _completed_by(SCHEDULES), PlainSerializer(_plain)]
+LossPart = Annotated[Part, _completed_by(LOSSES), PlainSerializer(_plain)]
 
 
 def _name(value: str) -> str:
@@ -112,13 +114,13 @@ class Experiment(BaseModel):
 
     name: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_name)]
     dataset: Annotated[Dataset, PlainSerializer(Dataset.plain)]
-    model: _part_of(MODELS)
-    optimizer: _part_of(OPTIMIZERS)
-    schedule: _part_of(SCHEDULES) = Part("constant")
+    model: ModelPart
+    optimizer: OptimizerPart
+    schedule: SchedulePart = Part("constant")
     warmup: WarmUpRule | None = None
     plateau: PlateauRule | None = None
     early_stopping: EarlyStoppingRule | None = None
-    loss: _part_of(LOSSES) = Field(default=Part("cross_entropy"), validate_default=True)
+    loss: LossPart = Field(default=Part("cross_entropy"), validate_default=True)
     epochs: Count | None = None
     steps: Count | None = None
     batch_size: Count = 64
@@ -141,13 +143,17 @@ class Experiment(BaseModel):
             raise ConfigError(f"must be a number greater than 0 (got {lr!r})", key="optimizer.lr")
         return self
 
+    def __eq__(self, other: object) -> bool:
+        """Equal in what they say, wherever it was written."""
+        return isinstance(other, Experiment) and self.plain() == other.plain()
+
     def plain(self) -> dict[str, Any]:
         """The resolved config as plain values, without what is None; loading it gives the same experiment."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
     def yaml(self) -> str:
         """The resolved config as YAML."""
-        return yaml.safe_dump(self.plain(), sort_keys=False, allow_unicode=True)
+        return yamlfile.dump(self.plain())
 
     def where(self, key: str) -> str:
         """The file and line (or option) that a key was written at; the nearest enclosing one for defaults."""
@@ -261,11 +267,13 @@ def _place(places: yamlfile.Places, path: tuple[str, ...]) -> str:
 
 
 def _translated(error: ValidationError, places: yamlfile.Places, shown: str) -> ConfigError:
-    first = error.errors(include_url=False)[0]
-    inner = ("rules", "part", "bool", "Normalize")  # our own names, which no config has
-    path = tuple(str(piece) for piece in first["loc"] if piece not in inner)
+    first = first_of(error)
+    unknown = first["type"] in ("extra_forbidden", "unexpected_keyword_argument")
+    loc = [str(piece) for piece in first["loc"]]
+    inner = ("rules", "part", "bool", "Normalize")  # our own names; a config has them only as a mistake
+    path = tuple(p for i, p in enumerate(loc) if p not in inner or i == 0 or (unknown and i == len(loc) - 1))
     key = ".".join(path)
-    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+    if unknown:
         known = _fields_at(path[:-1])
         problem = f"unknown key '{path[-1]}'; {choices(path[-1], known)}"
     elif first["type"] == "missing":

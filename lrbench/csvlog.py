@@ -22,18 +22,18 @@ class CsvLog:
 
         Raises ValueError where the file holds fewer whole rows.
         """
-        lines = self.path.read_bytes().split(b"\n") if self.path.exists() else [b""]
-        whole = lines[:-1]  # what follows the last newline is torn
-        if not whole or whole[0].decode("utf-8", "replace") != self.header:
-            whole = [self.header.encode()]
-        if len(whole) - 1 < rows:
-            raise ValueError(f"{self.path} holds {len(whole) - 1} rows where {rows} were written")
-        kept = b"\n".join(whole[: rows + 1]) + b"\n"
-        if not self.path.exists() or self.path.stat().st_size < len(kept):
-            self.path.write_bytes(kept)
+        whole = self._lines()
+        if not self.holds(rows):
+            raise ValueError(f"{self.path} holds {max(len(whole) - 1, 0)} rows where {rows} were written")
+        if whole:
+            os.truncate(self.path, sum(len(line) + 1 for line in whole[: rows + 1]))
         else:
-            os.truncate(self.path, len(kept))
+            self.path.write_text(self.header + "\n", encoding="utf-8", newline="\n")
         self._file = self.path.open("a", encoding="utf-8", newline="\n")
+
+    def holds(self, rows: int) -> bool:
+        """True where at least so many whole rows stand in the file."""
+        return rows == 0 or len(self._lines()) > rows
 
     def append(self, rows: Iterable[Sequence[Value]]) -> None:
         """Write rows and hand them to the system at once."""
@@ -51,6 +51,12 @@ class CsvLog:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+    def _lines(self) -> list[bytes]:
+        """The header and the whole rows; nothing where the header is missing or not ours."""
+        lines = self.path.read_bytes().split(b"\n") if self.path.exists() else []
+        ours = lines[:1] == [self.header.encode()] and len(lines) > 1
+        return lines[:-1] if ours else []  # what follows the last newline is torn
 
 
 def _text(value: Value) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import hashlib
 import importlib.metadata
@@ -46,17 +47,33 @@ def now() -> str:
 
 def code_hashes(experiment: Experiment) -> dict[str, str]:
     """SHA-256 of the file of each module that the config imports, other than torch's and torchvision's."""
-    parts = (experiment.dataset.part, experiment.model, experiment.optimizer, experiment.schedule, experiment.loss)
+    parts = (
+        experiment.dataset.part,
+        experiment.model,
+        experiment.optimizer,
+        experiment.schedule,
+        experiment.loss,
+    )
     modules = {part.name.partition(":")[0] for part in parts if part.imported}
     hashes = {}
     for module in sorted(modules):
         if module.split(".")[0] in ("torch", "torchvision"):
             continue
-        loaded = sys.modules.get(module)
-        file = getattr(loaded, "__file__", None)
-        if file and Path(file).is_file():
-            hashes[module] = hashlib.sha256(Path(file).read_bytes()).hexdigest()
+        file = _file_of(module)
+        if file is not None:
+            hashes[module] = hashlib.sha256(file.read_bytes()).hexdigest()
     return hashes
+
+
+def _file_of(module: str) -> Path | None:
+    """The file of a module, without running it; the current folder is searched first, as on importing."""
+    local = Path.cwd().joinpath(*module.split("."))
+    candidates = [local.with_suffix(".py"), local / "__init__.py"]
+    with contextlib.suppress(ImportError, ValueError, AttributeError):
+        spec = importlib.util.find_spec(module)
+        if spec is not None and spec.origin is not None:
+            candidates.append(Path(spec.origin))
+    return next((path for path in candidates if path.is_file()), None)
 
 
 def changes(recorded: dict[str, Any], experiment: Experiment) -> list[str]:

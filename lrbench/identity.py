@@ -39,7 +39,9 @@ def _number(value: Any) -> Any:
         return {str(k): _number(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [_number(v) for v in value]
-    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= 2**53:
+        return float(value)  # beyond 2⁵³ neighbouring integers, two seeds say, would become the same float
+    return value
 
 
 def _hash(value: dict[str, Any]) -> str:

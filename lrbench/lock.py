@@ -46,7 +46,8 @@ def owner_of(path: Path) -> Owner | None:
     """Who holds the lock at `path`; None where there is no lock or it can't be read."""
     try:
         fields = json.loads(path.read_text())
-        return Owner(int(fields["pid"]), str(fields["host"]), str(fields["token"]), float(fields["born"]), path.stat().st_mtime)
+        known = int(fields["pid"]), str(fields["host"]), str(fields["token"]), float(fields["born"])
+        return Owner(*known, heartbeat=path.stat().st_mtime)
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

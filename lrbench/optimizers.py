@@ -93,7 +93,7 @@ def _plain_numbers(part: Part) -> None:
             raise ConfigError(problem, key=f"optimizer.{name}")
 
 
-def _fused(part: Part, trained: list[Parameter]) -> dict[str, bool]:
+def _fused(part: Part, trained: list[Parameter]) -> dict[str, Any]:
     devices = {p.device.type for p in trained}
     kinds = {"sgd", "adam", "adamw"} | ({"adagrad"} if devices == {"cpu"} else set())
     floating = all(p.is_floating_point() for p in trained)

@@ -167,7 +167,8 @@ def check(experiment: Experiment, device: torch.device) -> None:
     classes = parts.data.classes
     if classes is not None and (outputs.dim() != 2 or outputs.shape[1] != classes):
         gives = tuple(outputs.shape[1:])
-        problem = f"'{experiment.model.name}' gives outputs of shape {gives} for {classes} classes; it must be ({classes},)"
+        name = experiment.model.name
+        problem = f"'{name}' gives outputs of shape {gives} for {classes} classes; it must be ({classes},)"
         raise ConfigError(problem, key="model")
     try:
         loss = parts.loss(outputs, goal)
@@ -203,7 +204,8 @@ def _check_rates(parts: Parts) -> None:
     for step in (*range(0, parts.total_steps, stride), parts.total_steps - 1):
         lr = parts.schedule(step)
         if not (math.isfinite(lr) and lr >= 0):
-            raise ConfigError(f"gives the rate {lr} at update {step}; it must be finite and not negative", key="schedule")
+            problem = f"gives the rate {lr} at update {step}; it must be finite and not negative"
+            raise ConfigError(problem, key="schedule")
 
 
 def _one_line(error: Exception) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lrbench.config import Experiment, load_config
+from lrbench.environment import changes, describe
 from lrbench.errors import ConfigError, FolderError, Interrupted, LockedError, LrbenchError
 from lrbench.events import Event, Watch, silent
 from lrbench.executors import choose
@@ -78,7 +79,11 @@ def run(
 
 
 def plan(
-    configs: Iterable[str | Path | Experiment], *, overrides: Sequence[str], seeds: int | None, device: str | None
+    configs: Iterable[str | Path | Experiment],
+    *,
+    overrides: Sequence[str],
+    seeds: int | None,
+    device: str | None,
 ) -> list[Experiment]:
     """The different experiments that are asked for: configs × seeds, each identity once."""
     different: dict[str, Experiment] = {}
@@ -96,15 +101,23 @@ def _look(root: Path, experiment: Experiment, again: bool) -> Outcome:
     try:
         result = folder.result()
     except FolderError:
-        result = None  # a damaged result is no result: the run is done again
+        result = None  # a damaged result is no result: `do_run` does the run again
     if result is not None and result["status"] != "failed" and not again:
-        return Outcome(experiment, folder.path, "found", result)
+        return Outcome(experiment, folder.path, "found", result, warnings=_changes(folder, experiment))
     return Outcome(experiment, folder.path, "interrupted", None)
+
+
+def _changes(folder: RunFolder, experiment: Experiment) -> list[str]:
+    """What has changed since the run was made, as warnings."""
+    try:
+        found = changes(folder.environment(), experiment)
+    except FolderError as error:
+        return [str(error)]
+    return [f"{change} since this run was made; --again repeats it" for change in found]
 
 
 def _prepare(todo: Sequence[Outcome], again: bool, watch: Watch) -> None:
     """Check every run before the first is written; then make the folders."""
-    from lrbench.environment import describe
     from lrbench.parts import check, resolve_device
 
     checked: set[str] = set()
@@ -127,6 +140,7 @@ def _prepare(todo: Sequence[Outcome], again: bool, watch: Watch) -> None:
         elif again:
             with folder.lock():
                 folder.clear()
+                folder.amend_environment(describe(outcome.experiment, device=device))
 
 
 def _execute(todo: Sequence[Outcome], jobs: int, watch: Watch) -> None:

@@ -170,7 +170,7 @@ class RunFolder:
         _sync_folder(self.path)
 
     def load_checkpoint(self) -> dict[str, Any] | None:
-        """The newest whole checkpoint, with what it says of rows that are really there; None where there is none."""
+        """The newest whole checkpoint whose rows are all in the CSV files; None where there is none."""
         import torch
 
         for name in _CHECKPOINTS:
@@ -179,7 +179,7 @@ class RunFolder:
                 continue
             with contextlib.suppress(Exception):  # torch raises many kinds for a damaged file
                 state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-                if {"identity", "step", "epoch"} <= state.keys():
+                if self.steps.holds(state["step"]) and self.epochs.holds(state["epoch"]) and state["identity"]:
                     return state
         return None
 
@@ -194,8 +194,8 @@ class RunFolder:
         weights: dict[str, Any] = torch.load(self.path / "best.pt", map_location="cpu", weights_only=True)
         return weights
 
-    def finish(self, experiment: Experiment, result: Mapping[str, Any]) -> None:
-        """Write `result.json`, last and atomically, and drop the checkpoints of a run that is done."""
+    def finish(self, experiment: Experiment, result: Mapping[str, Any]) -> dict[str, Any]:
+        """Write `result.json`, last and atomically, and drop the checkpoints of a run that is done; its contents."""
         self.steps.sync()
         self.epochs.sync()
         whole = {**result, "identity": identity(experiment), "group": group(experiment)}
@@ -203,6 +203,7 @@ class RunFolder:
         if result["status"] != "failed":
             for name in _CHECKPOINTS:
                 (self.path / name).unlink(missing_ok=True)
+        return whole
 
     def log_error(self, text: str) -> Path:
         """Write a traceback to `error.log`; its path."""

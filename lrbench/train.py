@@ -40,9 +40,12 @@ def train(folder: RunFolder, experiment: Experiment, *, watch: Watch, stop: Call
         while (state.step < parts.total_steps or state.batch) and not state.stopped:
             training.run_epoch(stop)
             training.end_epoch()
+        return training.conclude("stopped_early" if state.stopped else "finished", state.stopped or "")
     except Diverged as error:
         return training.conclude("diverged", str(error))
-    return training.conclude("stopped_early" if state.stopped else "finished", state.stopped or "")
+    finally:
+        folder.steps.close()
+        folder.epochs.close()
 
 
 class Diverged(Exception):
@@ -137,7 +140,8 @@ class Training:
         if not self.pending:
             return
         state, rows = self.state, []
-        measured = torch.stack([torch.stack((loss.float(), n.float(), r.float())) for *_, loss, n, r, _ in self.pending])
+        fetched = [torch.stack((a.float(), b.float(), c.float())) for *_, a, b, c, _ in self.pending]
+        measured = torch.stack(fetched)
         for (step, lr, momentum, *_, count), (loss, norm, right) in zip(self.pending, measured.tolist(), strict=True):
             rows.append((step, lr, momentum, loss, norm))
             if not (math.isfinite(loss) and math.isfinite(norm)):
@@ -163,7 +167,7 @@ class Training:
 
     def end_epoch(self) -> None:
         """Evaluate, write the epoch's row, let plateau and early stopping look at it, save."""
-        state, parts, experiment = self.state, self.parts, self.experiment
+        state, parts = self.state, self.parts
         val_loss, val_accuracy = self.evaluate(parts.data.validation)
         if not math.isfinite(val_loss):
             raise Diverged(f"the validation loss was not finite after update {state.step}")
@@ -244,10 +248,7 @@ class Training:
             if state.best is not None and state.best["epoch"] != state.epoch:
                 parts.model.load_state_dict(self.folder.load_best())
                 result["test_best"] = self.test(parts.data.test)
-        self.folder.finish(self.experiment, result)
-        self.folder.steps.close()
-        self.folder.epochs.close()
-        return result
+        return self.folder.finish(self.experiment, result)
 
     def test(self, split: Split) -> dict[str, float | None]:
         """Loss and accuracy on the test data; a loss that is not finite is None."""

@@ -12,7 +12,7 @@ from types import FrameType
 from typing import Any
 
 from lrbench.environment import now
-from lrbench.errors import Interrupted, LockedError, LrbenchError, UserCodeError
+from lrbench.errors import FolderError, Interrupted, LockedError, LrbenchError, UserCodeError
 from lrbench.events import Event, Watch
 from lrbench.runs import RunFolder
 
@@ -39,7 +39,7 @@ def do_run(path: Path, *, threads: int | None, watch: Watch, stop: Callable[[], 
     folder = RunFolder(path)
     experiment = folder.config()
     with folder.lock():
-        done = folder.result()
+        done = _result(folder)
         if done is not None and done["status"] != "failed":
             return done
         if threads is not None:
@@ -65,6 +65,14 @@ def do_run(path: Path, *, threads: int | None, watch: Watch, stop: Callable[[], 
         return result
 
 
+def _result(folder: RunFolder) -> dict[str, Any] | None:
+    """The run's result; a damaged one is none, so that the run is done again."""
+    try:
+        return folder.result()
+    except FolderError:
+        return None
+
+
 def _fail(folder: RunFolder, reason: str) -> dict[str, Any]:
     log = folder.log_error(traceback.format_exc())
     result = {
@@ -72,8 +80,7 @@ def _fail(folder: RunFolder, reason: str) -> dict[str, Any]:
         "reason": f"{reason}\nThe whole traceback is in {log}",
         **dict.fromkeys(("epochs", "steps", "seconds", "effective_lr", "final", "best", "test", "test_best")),
     }
-    folder.finish(folder.config(), result)
-    return result
+    return folder.finish(folder.config(), result)
 
 
 class StopFlag:
@@ -84,6 +91,7 @@ class StopFlag:
         self.signal: int | None = None
 
     def __call__(self) -> bool:
+        """True once the process was asked to stop."""
         return self._event.is_set()
 
     def set(self, number: int | None = None) -> None:

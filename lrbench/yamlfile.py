@@ -34,8 +34,14 @@ _Loader.add_implicit_resolver(
     list("-+0123456789."),
 )
 # Integers are tried first, so that `25` stays one.
-for _first, _resolvers in _Loader.yaml_implicit_resolvers.items():
+for _resolvers in _Loader.yaml_implicit_resolvers.values():
     _resolvers.sort(key=lambda pair: not pair[0].endswith(":int"))
+
+
+class _Dumper(yaml.SafeDumper):
+    """Knows which texts need quotes: those that `_Loader` would read as something else, such as '1e5'."""
+
+    yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
 
 
 def read(path: Path) -> tuple[dict[str, Any], Places]:
@@ -70,7 +76,12 @@ def read(path: Path) -> tuple[dict[str, Any], Places]:
 
 def parse(text: str, shown: str) -> tuple[Any, Places]:
     """The value of a YAML text; `shown` names the text in messages. Raises ConfigError."""
-    loader = _Loader(text)
+    try:
+        loader = _Loader(text)
+    except yaml.reader.ReaderError as error:
+        where = f"{shown}:{text[: error.position].count(chr(10)) + 1}"
+        problem = f"holds the character {chr(error.character)!r}, which YAML forbids"
+        raise ConfigError(problem, where=where) from None
     try:
         node = loader.get_single_node()
         builder = _Builder(loader, shown)
@@ -79,12 +90,17 @@ def parse(text: str, shown: str) -> tuple[Any, Places]:
         mark = error.problem_mark or error.context_mark
         where = f"{shown}:{mark.line + 1}" if mark else shown
         raise ConfigError(f"is not valid YAML: {error.problem or error.context}", where=where) from None
-    except (yaml.YAMLError, ValueError, OverflowError) as error:
-        raise ConfigError(f"is not valid YAML: {str(error).splitlines()[0]}", where=shown) from None
+    except (yaml.YAMLError, ValueError, OverflowError) as error:  # an escape such as "\UFFFFFFFF"
+        raise ConfigError(f"is not valid YAML: {error}", where=shown) from None
     except RecursionError:
         raise ConfigError("is nested too deeply", where=shown) from None
     finally:
         loader.dispose()
+
+
+def dump(value: Any) -> str:
+    """A YAML text that `parse` reads back as the same value."""
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
 class _Builder:
@@ -107,14 +123,25 @@ class _Builder:
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
             return [self.value(item, (*path, str(i))) for i, item in enumerate(node.value)]
-        return self.loader.construct_object(node)
+        return self._scalar(node, path, where)
+
+    def _scalar(self, node: yaml.Node, path: Path_, where: str) -> Any:
+        try:
+            return self.loader.construct_object(node)
+        except (ArithmeticError, AttributeError, LookupError, ValueError):  # PyYAML's ways to say it
+            kind = node.tag.rpartition(":")[2]
+            problem = f"is not valid YAML: '{node.value:.40}' does not fit its type, {kind}"
+            raise ConfigError(problem, key=".".join(path), where=where) from None
 
     def _mapping(self, node: yaml.MappingNode, path: Path_) -> dict[str, Any]:
-        self.loader.flatten_mapping(node)
+        merged: dict[str, Any] = {}
         result: dict[str, Any] = {}
         for key_node, value_node in node.value:
             where = f"{self.shown}:{key_node.start_mark.line + 1}"
-            key = self.loader.construct_object(key_node) if isinstance(key_node, yaml.ScalarNode) else None
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                merged = {**self._merged(value_node, path, where), **merged}
+                continue
+            key = self._scalar(key_node, path, where) if isinstance(key_node, yaml.ScalarNode) else None
             if not isinstance(key, str):
                 raise ConfigError(f"a key must be text (got {key!r})", where=where)
             inner = (*path, key)
@@ -122,7 +149,15 @@ class _Builder:
                 raise ConfigError(f"is given twice, also at {self.places[inner]}", key=".".join(inner), where=where)
             self.places[inner] = where
             result[key] = self.value(value_node, inner)
-        return result
+        return {**merged, **result}
+
+    def _merged(self, node: yaml.Node, path: Path_, where: str) -> dict[str, Any]:
+        """What `<<: *other` brings. PyYAML's own merging multiplies nodes before they can be counted."""
+        nodes = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        values = [self.value(inner, path) for inner in nodes]
+        if not all(isinstance(value, dict) for value in values):
+            raise ConfigError("`<<` takes a mapping, or a list of them", key=".".join(path), where=where)
+        return {k: v for value in reversed(values) for k, v in value.items()}
 
 
 def _missing(path: Path) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, StrictBool
@@ -59,7 +59,7 @@ class DatasetRules:
 
     validation: Validation = Validation()
     normalize: StrictBool | Normalize = False
-    augment: list[Augmentation] = Field(default_factory=list)
+    augment: list[Augmentation] = field(default_factory=list)
     train_size: Count | None = None
 
     @staticmethod

@@ -31,7 +31,7 @@ class Source:
 
 
 def digits() -> Source:
-    """scikit-learn's digits as (1, 8, 8) pictures in 0 … 1; a fifth of each class, drawn with seed 0, is the test set."""
+    """scikit-learn's digits as (1, 8, 8) pictures in 0 … 1; a fifth of each class, drawn with seed 0, is test data."""
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
@@ -83,8 +83,8 @@ def torchvision_set(class_name: str) -> Source:
 def _present(factory: Any, root: Path) -> bool:
     try:
         factory(root, train=True, download=False)
-    except RuntimeError:
-        return False
+    except RuntimeError as error:  # also raised for a truncated file, which is there
+        return "not found" not in str(error)
     except Exception:  # it is there but damaged: said by the caller
         return True
     return True

@@ -54,6 +54,7 @@ class WorkerProcesses:
     def _round(
         self, paths: Sequence[Path], watch: Watch, stop: StopFlag
     ) -> Iterator[tuple[Path, dict[str, Any] | Exception]]:
+        watch(Event("", "message", values={"text": f"starting {self.jobs} workers, {self.threads} threads each"}))
         context = multiprocessing.get_context("spawn")  # forking a process that has used torch can hang
         queue: Any = context.Queue()
         listener = threading.Thread(target=_listen, args=(queue, watch), daemon=True)

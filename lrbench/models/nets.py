@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -93,7 +94,7 @@ class ResNet20(nn.Module):
         super().__init__()
         self.stem = nn.Sequential(nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width))
         sizes = [width] * 4 + [2 * width] * 3 + [4 * width] * 3
-        self.blocks = nn.Sequential(*(_Residual(a, b) for a, b in zip(sizes, sizes[1:], strict=False)))
+        self.blocks = nn.Sequential(*(_Residual(a, b) for a, b in pairwise(sizes)))
         self.dense = nn.Linear(4 * width, outputs)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):

@@ -133,7 +133,7 @@ def build_schedule(
     if total_steps < 1 or steps_per_epoch < 1:
         raise ConfigError("total_steps and steps_per_epoch must be at least 1")
     chosen = part if isinstance(part, Part) else _part(part, "schedule")
-    context = {"lr": lr, "total_steps": total_steps, "steps_per_epoch": steps_per_epoch}
+    context: dict[str, Any] = {"lr": lr, "total_steps": total_steps, "steps_per_epoch": steps_per_epoch}
     if chosen.imported:
         return imported(chosen, **context)
     schedule: Schedule = SCHEDULES.build(chosen, **context)

@@ -17,6 +17,7 @@ class WithMomentum:
     momentum: Momentum
 
     def __call__(self, step: int) -> float:
+        """The learning rate of update `step`."""
         return self.lr(step)
 
 

@@ -85,7 +85,7 @@ def step(
     ahead = offset.steps(total_steps=total_steps, steps_per_epoch=steps_per_epoch)
     if length < 1:
         raise ConfigError("must be longer than 0, such as '15 epochs'", key="schedule.every")
-    return lambda step: lr * factor ** ((step + ahead) // length)
+    return lambda step: lr * _power(factor, (step + ahead) // length, "schedule.factor")
 
 
 def time(*, k: NonNegative = 1.5e-6, lr: float, total_steps: int, steps_per_epoch: int) -> Schedule:
@@ -118,14 +118,7 @@ def exponential(
     0.25
     """
     unit = steps_per_epoch if per == "epoch" else 1
-
-    def rate(step: int) -> float:
-        try:
-            return lr * gamma ** (step // unit)
-        except OverflowError:
-            raise ConfigError(f"{gamma} grows without bound over the run", key="schedule.gamma") from None
-
-    return rate
+    return lambda step: lr * _power(gamma, step // unit, "schedule.gamma")
 
 
 def cosine(
@@ -160,3 +153,10 @@ def final_rate(lr: float, factor: float | None, absolute: float | None, default:
     if absolute is not None:
         return absolute
     return lr * (default if factor is None else factor)
+
+
+def _power(base: float, exponent: int, key: str) -> float:
+    try:
+        return base**exponent
+    except OverflowError:
+        raise ConfigError(f"{base} grows without bound over the run", key=key) from None

@@ -12,6 +12,7 @@ from lrbench.errors import ConfigError, UserCodeError
 from lrbench.schedules.base import Schedule, with_momentum
 
 _PER_STEP = {"OneCycleLR", "CyclicLR"}  # torch documents these two as stepped after every batch
+_REFUSALS = (ArithmeticError, AttributeError, LookupError, NotImplementedError, TypeError, ValueError)
 _REFUSED = {
     "ReduceLROnPlateau": "it needs results; use the `plateau:` key, which multiplies any schedule",
     "SequentialLR": "use {name: sequence, parts: […]}",
@@ -28,12 +29,16 @@ def imported(part: Part, *, lr: float, total_steps: int, steps_per_epoch: int) -
     update; other parameters come from the config), or a factory that returns such a function.
     """
     target = load_object(part.name, "schedule.name")
-    context = {"lr": lr, "total_steps": total_steps, "steps_per_epoch": steps_per_epoch}
+    context: dict[str, Any] = {"lr": lr, "total_steps": total_steps, "steps_per_epoch": steps_per_epoch}
     if inspect.isclass(target) and any(base.__name__ == "LRScheduler" for base in target.__mro__):
         return _torch_table(target, part.params, **context)
     if not callable(target):
         raise ConfigError(f"'{part.name}' is not a function or a scheduler class", key="schedule.name")
-    names = list(inspect.signature(target).parameters)
+    try:
+        names = list(inspect.signature(target).parameters)
+    except ValueError:  # some functions written in C
+        problem = f"'{part.name}' does not say what it takes; wrap it in a function of the step"
+        raise ConfigError(problem, key="schedule.name") from None
     arguments = {**{n: v for n, v in context.items() if n in names}, **part.params}
     try:
         if names and names[0] == "step":
@@ -98,8 +103,11 @@ def _torch_table(
                 if len(rates) * unit < total_steps:
                     optimizer.step()
                     stepper.step()
-        except (TypeError, ValueError, IndexError) as error:
-            raise ConfigError(f"torch's {name} says: {error}", key="schedule") from error
+        except _REFUSALS as error:
+            said = str(error) or type(error).__name__
+            raise ConfigError(f"torch's {name} says: {said}", key="schedule") from error
+        except Exception as error:
+            raise UserCodeError.of(f"schedule '{name}'", error) from error
     last = len(rates) - 1
     cycles = arguments.get("cycle_momentum")
     return with_momentum(

@@ -1,0 +1,60 @@
+"""lrbench: which learning rate, which schedule, for my model and my data, and how sure can I be?
+
+The public names, imported when they are first used, so that `import lrbench` is quick and needs no torch:
+
+    load_config     a YAML file as an Experiment
+    run             train configs, or find what is trained already
+    report          set runs side by side: figure, tables, page
+    load_runs       all runs as a pandas DataFrame, one row a run
+    build_schedule  a schedule as a function of the step
+    Experiment, Outcome, Report, LrbenchError
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from lrbench.version import __version__
+
+if TYPE_CHECKING:
+    from lrbench.config import Experiment, load_config
+    from lrbench.errors import LrbenchError
+    from lrbench.reporting import Report, load_runs, report
+    from lrbench.runner import Outcome, run
+    from lrbench.schedules import build_schedule
+
+__all__ = [
+    "Experiment",
+    "LrbenchError",
+    "Outcome",
+    "Report",
+    "__version__",
+    "build_schedule",
+    "load_config",
+    "load_runs",
+    "report",
+    "run",
+]
+
+_HOMES = {
+    "Experiment": "lrbench.config",
+    "LrbenchError": "lrbench.errors",
+    "Outcome": "lrbench.runner",
+    "Report": "lrbench.reporting",
+    "build_schedule": "lrbench.schedules",
+    "load_config": "lrbench.config",
+    "load_runs": "lrbench.reporting",
+    "report": "lrbench.reporting",
+    "run": "lrbench.runner",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'lrbench' has no attribute '{name}'")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,209 @@
+"""The command line: parse, call, print."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from lrbench.errors import Interrupted, LrbenchError
+from lrbench.version import __version__
+
+if TYPE_CHECKING:
+    from lrbench.runner import Outcome
+
+app = typer.Typer(
+    name="lrbench",
+    help="Which learning rate, which schedule, for my model and my data, and how sure can I be?",
+    no_args_is_help=True,
+    add_completion=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Runs = Annotated[Path, typer.Option("--runs", help="The folder that holds the runs.", metavar="DIR")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show lrbench's own traceback when something fails.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"lrbench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def run(
+    configs: Annotated[list[Path], typer.Argument(metavar="CONFIG…", help="YAML files.", show_default=False)],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change a key, as optimizer.lr=0.01; may be repeated.", metavar="KEY=VALUE"),
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(help="Train each config with that many seeds.", min=1)] = None,
+    jobs: Annotated[int, typer.Option(help="Runs at once, in worker processes that share the cores.", min=1)] = 1,
+    again: Annotated[bool, typer.Option("--again", help="Train anew what is done already.")] = False,
+    device: Annotated[
+        str | None,
+        typer.Option(help="auto, cpu, cuda, cuda:1, mps; instead of the configs'.", show_default=False),
+    ] = None,
+    runs: Runs = Path("runs"),
+    debug: Debug = False,
+) -> None:
+    """Train what the configs describe. What is done already is shown, not done again; what was interrupted goes on.
+
+    [dim]lrbench run configs/baseline.yaml --set optimizer.lr=0.01 --seeds 3 --jobs 2[/]
+    """
+    from lrbench import runner
+    from lrbench.progress import display
+
+    console = Console()
+    total = len(configs) * (seeds or 1)
+    with display(console, total) as watch:
+        outcomes = runner.run(
+            configs, runs=runs, overrides=overrides or (), seeds=seeds, jobs=jobs, device=device, again=again,
+            watch=watch,
+        )  # fmt: skip
+    _show_outcomes(console, outcomes, runs)
+
+
+@app.command()
+def report(
+    runs_given: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[RUNS…]", help="Runs, or folders of runs; the --runs folder by default."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Where to write; by default, report/ inside the runs folder.", metavar="DIR"),
+    ] = None,
+    runs: Runs = Path("runs"),
+    debug: Debug = False,
+) -> None:
+    """Set runs side by side: one figure, one table, one HTML page; also PNG, SVG, Markdown and CSV."""
+    from lrbench import reporting
+
+    console = Console()
+    made = reporting.report(runs_given or [runs], out)
+    _print_table(console, made.groups)
+    for record in made.damaged:
+        console.print(f"[red]damaged:[/] {escape(record.problem)}", highlight=False, soft_wrap=True)
+    for sentence in reporting.summary(made):
+        console.print(sentence, markup=False, highlight=False)
+    beside = ", ".join(p.name for p in made.files[1:])
+    wrote = f"Wrote [bold]{escape(str(made.page))}[/] and, beside it, {beside}"
+    console.print(wrote, highlight=False, soft_wrap=True)
+
+
+@app.command("list")
+def list_(
+    kind: Annotated[
+        str | None,
+        typer.Argument(metavar="[KIND]", help="datasets, models, optimizers, schedules or losses."),
+    ] = None,
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="One entry, with its parameters.")] = None,
+    debug: Debug = False,
+) -> None:
+    """The catalogue: what a config may name, with parameters, defaults and formula."""
+    from lrbench import listing
+
+    listing.show(Console(), kind, name)
+
+
+def _print_table(console: Console, groups: Sequence[Any]) -> None:
+    from rich import box
+    from rich.table import Table
+
+    from lrbench.reporting.tables import columns
+
+    shown = columns(groups, short=True)
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    for column in shown:
+        justify: Literal["right", "left"] = "right" if column.right else "left"
+        least = 12 if column.heading == "run" else None
+        table.add_column(column.heading, justify=justify, overflow="fold", min_width=least)
+    for group in groups:
+        first, *others = (escape(column.brief(group)).split("\n") for column in shown)
+        table.add_row("\n".join(first), *("\n[dim]".join(lines) for lines in others))
+    console.print(table)
+
+
+def _show_outcomes(console: Console, outcomes: Sequence[Outcome], runs: Path) -> None:
+    """The final table, what went wrong, how to go on; ends the command with its exit code."""
+    from lrbench.reporting.groups import grouped
+    from lrbench.reporting.records import read_one
+    from lrbench.runs import RunFolder
+
+    existing = [o for o in outcomes if o.path.exists()]
+    _print_table(console, grouped([read_one(RunFolder(o.path)) for o in existing]))
+    found = [o for o in outcomes if o.how == "found"]
+    if found:
+        were = "was" if len(found) == 1 else "were"
+        console.print(f"{len(found)} of {len(outcomes)} {were} done already (--again trains anew).", highlight=False)
+    for outcome in outcomes:
+        for warning in outcome.warnings:
+            console.print(f"[yellow]{escape(outcome.path.name)}:[/] {escape(warning)}", highlight=False)
+        if outcome.how in ("failed", "elsewhere"):
+            text = f"[red]{escape(outcome.path.name)}:[/] {escape(outcome.message)}"
+            console.print(text, highlight=False, soft_wrap=True)
+    if any(o.how == "interrupted" for o in outcomes):
+        left = sum(o.how == "interrupted" for o in outcomes)
+        raise Interrupted(f"stopped, with {left} of {len(outcomes)} runs to go; the same command goes on from there")
+    if any(o.how in ("failed", "elsewhere") for o in outcomes):
+        raise typer.Exit(1)
+    where = "" if runs == Path("runs") else f" --runs {escape(str(runs))}"
+    console.print(f"lrbench report{where} sets them side by side.", style="dim", highlight=False)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; ends the process with its exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    sys.exit(_run(words))
+
+
+def _run(words: list[str]) -> int:
+    try:
+        code = app(args=words, prog_name="lrbench", standalone_mode=False)
+    except LrbenchError as error:
+        if "--debug" in words:
+            raise
+        return _complain(str(error), error.exit_code, warn=isinstance(error, Interrupted))
+    except typer.Exit as error:
+        return error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        return _complain("stopped at once; what the last checkpoint holds is kept", 130, warn=True)
+    except BrokenPipeError:
+        return 1
+    except Exception as error:
+        shown = getattr(error, "show", None)  # click's own errors: a wrong option, a missing argument
+        if shown is not None:
+            shown()
+            return int(getattr(error, "exit_code", 2))
+        if "--debug" in words:
+            raise
+        return _complain(
+            f"lrbench itself failed: {type(error).__name__}: {error}. --debug shows where; please report it",
+            1,
+        )
+    return code if isinstance(code, int) else 0
+
+
+def _complain(text: str, code: int, warn: bool = False) -> int:
+    colour = "yellow" if warn else "red"
+    Console(stderr=True).print(
+        f"[{colour}]{'' if warn else 'Error: '}[/]{escape(text)}", highlight=False, soft_wrap=True
+    )
+    return code

@@ -1,0 +1,94 @@
+"""Reports from run folders: it reads them and nothing else, and never imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lrbench.errors import FolderError
+from lrbench.reporting import records as reading
+from lrbench.reporting import tables
+from lrbench.reporting.groups import Group, grouped
+from lrbench.reporting.records import Record, load_runs
+
+__all__ = ["Report", "load_runs", "report", "summary"]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was written, and what it is about.
+
+    Attributes:
+        page: the HTML page.
+        files: all files, the page first.
+        groups: the rows of the table, best first.
+        records: every run found, damaged ones too.
+    """
+
+    page: Path
+    files: tuple[Path, ...]
+    groups: tuple[Group, ...]
+    records: tuple[Record, ...]
+
+    @property
+    def damaged(self) -> tuple[Record, ...]:
+        """Runs whose folders could not be read in whole."""
+        return tuple(record for record in self.records if record.state == "damaged")
+
+
+def summary(made: Report) -> list[str]:
+    """What the comparison shows, in at most three sentences."""
+    from lrbench.reporting import page
+
+    return page.summary(made.groups, made.records)
+
+
+def report(runs: Iterable[str | Path] = ("runs",), out: str | Path | None = None) -> Report:
+    """Set runs side by side: one figure, one table, one page.
+
+    Args:
+        runs: run folders, or folders that hold them.
+        out: where to write; `report` inside the first folder of runs by default.
+
+    Returns:
+        What was written: `report.html`, `report.png`, `report.svg`, `report.md`, `report.csv` (a row a group) and
+        `runs.csv` (a row a run).
+
+    Raises:
+        FolderError: a path is not there, there is no run in it, or `out` can't be written.
+    """
+    paths = [Path(p) for p in runs]
+    found = reading.read(paths)
+    if not found:
+        where = ", ".join(str(p) for p in paths)
+        raise FolderError(f"no runs in {where}; `lrbench run CONFIG` makes some")
+    folder = Path(out) if out is not None else _default_out(paths[0])
+    groups = grouped(found)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        files = _write(folder, found, groups)
+    except OSError as error:
+        raise FolderError(f"cannot write to {folder}: {error.strerror}") from error
+    return Report(files[0], tuple(files), tuple(groups), tuple(found))
+
+
+def _default_out(path: Path) -> Path:
+    """`runs/report`; for a run folder, beside it."""
+    root = path.parent if (path / "config.yaml").is_file() else path
+    return root / "report"
+
+
+def _write(folder: Path, found: Sequence[Record], groups: Sequence[Group]) -> list[Path]:
+    from lrbench.reporting import figure, page
+
+    pictures = figure.save(groups, folder)
+    texts = {
+        "report.html": page.render(groups, found, picture=pictures[1].read_text(encoding="utf-8")),
+        "report.md": page.markdown(groups, found),
+        "report.csv": tables.csv(groups),
+        "runs.csv": reading.table(found).to_csv(index=False, lineterminator="\n"),
+    }
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return [folder / "report.html", *pictures, *(folder / n for n in list(texts)[1:])]

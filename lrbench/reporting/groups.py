@@ -1,0 +1,155 @@
+"""Runs that differ only in their seed, taken together, ranked, and given names that tell them apart."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from lrbench.reporting.records import Record
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The median of some runs' values with their range; n of them counted."""
+
+    median: float
+    low: float
+    high: float
+    n: int
+
+    @classmethod
+    def of(cls, values: Iterable[float | None]) -> Spread | None:
+        """None where no run has a value."""
+        known = [v for v in values if v is not None]
+        return cls(statistics.median(known), min(known), max(known), len(known)) if known else None
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that differ only in their seed, under a label that no other group of the report has."""
+
+    label: str
+    records: tuple[Record, ...]
+
+    @property
+    def first(self) -> Record:
+        """The run with the lowest seed, for what all of them share."""
+        return self.records[0]
+
+    def spread(self, metric: str) -> Spread | None:
+        """A metric over the runs that reached their end; a diverged run has none."""
+        return Spread.of(record.metric(metric) for record in self.records if record.counts)
+
+    def seconds(self) -> Spread | None:
+        """Training time, evaluation not counted."""
+        return Spread.of(record.result.get("seconds") for record in self.records)
+
+    @property
+    def reference(self) -> dict[str, Any]:
+        """The published result, from the first run that has one."""
+        return next((r.plain["reference"] for r in self.records if r.plain.get("reference")), {})
+
+    def status(self) -> str:
+        """`finished`, or what else became of the runs, in a few words."""
+        texts = [_status(record) for record in self.records]
+        if len(set(texts)) == 1:
+            return texts[0]
+        kinds = [record.state for record in self.records]
+        return ", ".join(f"{kinds.count(kind)} {kind.replace('_', ' ')}" for kind in dict.fromkeys(kinds))
+
+    def curve(self, column: str) -> pd.DataFrame:
+        """A column of `epochs.csv` over the seeds: `epoch`, `median`, `low`, `high`."""
+        parts = [r.epochs[["epoch", column]] for r in self.records if len(r.epochs)]
+        if not parts:
+            return pd.DataFrame({"epoch": [], "median": [], "low": [], "high": []})
+        whole = pd.concat(parts).dropna()
+        found = whole.groupby("epoch")[column].agg(["median", "min", "max"]).reset_index()
+        return found.rename(columns={"min": "low", "max": "high"})
+
+
+def grouped(records: Sequence[Record]) -> list[Group]:
+    """Groups, best final validation loss first; then those without one: unfinished, diverged, damaged."""
+    members: dict[str, list[Record]] = {}
+    for record in records:
+        members.setdefault(record.group, []).append(record)
+    for group in members.values():
+        group.sort(key=lambda r: (r.plain.get("seed") or 0, r.folder.name))
+    labels = _labels(list(members.values()))
+    groups = [Group(label, tuple(group)) for label, group in zip(labels, members.values(), strict=True)]
+    return sorted(groups, key=_rank)
+
+
+def _rank(group: Group) -> tuple[int, float, str]:
+    loss = group.spread("val_loss")
+    order = (
+        "finished",
+        "stopped_early",
+        "running",
+        "interrupted",
+        "new",
+        "pruned",
+        "diverged",
+        "failed",
+        "damaged",
+    )
+    worst = max(order.index(record.state) for record in group.records)
+    return (0, loss.median, group.label) if loss else (1 + worst, 0.0, group.label)
+
+
+def _labels(members: Sequence[Sequence[Record]]) -> list[str]:
+    """The names; where different groups share one, with what differs: `baseline lr=0.01`."""
+    labels = []
+    for group in members:
+        name = group[0].name
+        others = [g for g in members if g is not group and g[0].name == name]
+        labels.append(f"{name} {_difference(group[0], [g[0] for g in others])}".strip() if others else name)
+    for index, label in enumerate(labels):
+        if label in labels[:index]:
+            labels[index] = f"{label} ({members[index][0].folder.name})"
+    return labels
+
+
+def _difference(record: Record, others: Sequence[Record]) -> str:
+    mine = record.identity_fields
+    keys = [
+        key
+        for key in mine | {k: None for other in others for k in other.identity_fields}
+        if key != "seed" and any(other.identity_fields.get(key) != mine.get(key) for other in others)
+    ]
+    return " ".join(f"{_short(key)}={_value(mine.get(key))}" for key in keys[:4])
+
+
+def _short(key: str) -> str:
+    """`optimizer.lr` is `lr`, but `schedule.name` is `schedule`."""
+    pieces = key.split(".")
+    return pieces[-2] if pieces[-1] == "name" and len(pieces) > 1 else pieces[-1]
+
+
+def _value(value: Any) -> str:
+    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _status(record: Record) -> str:
+    done, result = len(record.epochs), record.result
+    if record.state == "diverged":
+        return f"diverged at update {result.get('steps')}"
+    if record.state == "stopped_early":
+        return f"stopped early after {done} epochs"
+    if record.state in ("interrupted", "running"):
+        total = planned_epochs(record)
+        return f"{record.state}, {done}{f' of {total}' if total else ''} epochs done"
+    return "not begun" if record.state == "new" else record.state
+
+
+def planned_epochs(record: Record) -> int | None:
+    """How many epochs the run was to have."""
+    sizes = record.environment.get("sizes") or {}
+    per_epoch, total = sizes.get("steps_per_epoch"), sizes.get("total_steps")
+    if per_epoch and total:
+        return -(-int(total) // int(per_epoch))
+    epochs = record.plain.get("epochs")
+    return epochs if isinstance(epochs, int) else None

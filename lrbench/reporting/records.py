@@ -1,0 +1,182 @@
+"""Read run folders for reporting. Anything unreadable becomes a record that says so."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from lrbench.config import Experiment
+from lrbench.errors import LrbenchError
+from lrbench.identity import canonical, group
+from lrbench.runs import EPOCH_COLUMNS, RunFolder, find_runs
+
+METRICS = {
+    "train_loss": ("final", "train_loss"),
+    "train_accuracy": ("final", "train_accuracy"),
+    "val_loss": ("final", "val_loss"),
+    "val_accuracy": ("final", "val_accuracy"),
+    "best_epoch": ("best", "epoch"),
+    "best_val_loss": ("best", "val_loss"),
+    "best_val_accuracy": ("best", "val_accuracy"),
+    "test_loss": ("test", "loss"),
+    "test_accuracy": ("test", "accuracy"),
+    "test_best_loss": ("test_best", "loss"),
+    "test_best_accuracy": ("test_best", "accuracy"),
+}
+"""Column of `load_runs` → where `result.json` has it."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One run as its folder tells it.
+
+    `state` is as `RunFolder.state` gives it, or `damaged`, and then `problem` says what is wrong. `epochs` holds
+    the rows that could be read, perhaps none.
+    """
+
+    folder: RunFolder
+    state: str
+    problem: str = ""
+    experiment: Experiment | None = None
+    plain: dict[str, Any] = field(default_factory=dict)
+    result: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, Any] = field(default_factory=dict)
+    epochs: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(EPOCH_COLUMNS)))
+
+    @property
+    def name(self) -> str:
+        """The config's name, or the folder's where there is no config."""
+        return str(self.plain.get("name", self.folder.name))
+
+    @cached_property
+    def group(self) -> str:
+        """What runs that differ only in the seed share; a damaged run is alone."""
+        return group(self.experiment) if self.experiment else f"damaged {self.folder.name}"
+
+    @cached_property
+    def identity_fields(self) -> dict[str, Any]:
+        """The canonical config, flat: `optimizer.lr` → 0.001."""
+        return flatten(canonical(self.experiment)) if self.experiment else {}
+
+    @property
+    def counts(self) -> bool:
+        """True where the run may enter a median: it went to its end without diverging."""
+        return self.state in ("finished", "stopped_early")
+
+    def metric(self, name: str) -> float | None:
+        """A number of the result, None where it has none."""
+        section, key = METRICS[name]
+        value = (self.result.get(section) or {}).get(key)
+        return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+
+    def rates(self) -> pd.DataFrame:
+        """`step` and `lr` of every update, empty where `steps.csv` can't be read."""
+        try:
+            return pd.read_csv(self.folder.steps.path, usecols=["step", "lr"]).dropna()
+        except (OSError, ValueError, pd.errors.ParserError):
+            return pd.DataFrame({"step": [], "lr": []})
+
+
+def read(paths: Iterable[Path]) -> list[Record]:
+    """A record for every run among and directly under `paths`. Raises FolderError for a path that is not there."""
+    return [read_one(folder) for folder in find_runs(list(paths))]
+
+
+def read_one(folder: RunFolder) -> Record:
+    """The record of one folder; never raises for what is in it."""
+    found: dict[str, Any] = {"state": "new"}
+    problems = []
+    readers = {
+        "plain": folder.plain_config,
+        "experiment": folder.config,
+        "environment": folder.environment,
+        "result": lambda: folder.result() or {},
+        "epochs": lambda: _epochs(folder),
+        "state": folder.state,
+    }
+    for key, reader in readers.items():
+        try:
+            found[key] = reader()
+        except (LrbenchError, OSError, ValueError) as error:
+            problems.append(str(error))
+    if problems:
+        found["state"] = "damaged"
+    return Record(folder, problem=problems[0] if problems else "", **found)
+
+
+def load_runs(*paths: str | Path) -> pd.DataFrame:
+    """All runs as a table, one row a run: for notebooks, and for the report itself.
+
+    Args:
+        paths: run folders, or folders that hold them; `runs` if none is given.
+
+    Returns:
+        Columns: `name`, `folder`, `seed`, `state`, `problem`, `group`, `epochs`, `steps`, `seconds`,
+        `effective_lr`, the metrics (`val_loss`, `best_val_loss`, `test_accuracy`, …; NaN where there is none), the
+        published `reference_test_loss` and `reference_test_accuracy`, and a `config.…` column for each key.
+
+    Raises:
+        FolderError: a path is not there.
+    """
+    return table(read([Path(p) for p in paths or ("runs",)]))
+
+
+def table(records: Iterable[Record]) -> pd.DataFrame:
+    """The records as `load_runs` gives them."""
+    return pd.DataFrame([_row(record) for record in records])
+
+
+def _row(record: Record) -> dict[str, Any]:
+    reference = record.plain.get("reference") or {}
+    epochs = record.result.get("epochs") if record.result else len(record.epochs)
+    return {
+        "name": record.name,
+        "folder": str(record.folder.path),
+        "seed": record.plain.get("seed"),
+        "state": record.state,
+        "problem": record.problem,
+        "group": record.group,
+        "epochs": epochs,
+        "steps": record.result.get("steps"),
+        "seconds": record.result.get("seconds"),
+        "effective_lr": record.result.get("effective_lr"),
+        **{metric: record.metric(metric) for metric in METRICS},
+        "reference_test_loss": reference.get("test_loss"),
+        "reference_test_accuracy": reference.get("test_accuracy"),
+        **{f"config.{k}": v for k, v in flatten(record.plain).items() if k not in ("name", "seed")},
+    }
+
+
+def flatten(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, with dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, inner in value.items():
+        if isinstance(inner, dict):
+            flat |= flatten(inner, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = inner
+    return flat
+
+
+def _epochs(folder: RunFolder) -> pd.DataFrame:
+    path = folder.epochs.path
+    empty = pd.DataFrame(columns=list(EPOCH_COLUMNS))
+    if not path.exists() or path.stat().st_size == 0:
+        return empty
+    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    whole = "\n".join(lines[:-1])  # a torn last row is no row
+    if not whole:
+        return empty
+    frame = pd.read_csv(io.StringIO(whole))
+    missing = set(EPOCH_COLUMNS) - set(frame.columns)
+    if missing:
+        raise ValueError(f"{path} lacks the columns {', '.join(sorted(missing))}")
+    numbers: pd.DataFrame = frame[list(EPOCH_COLUMNS)].apply(pd.to_numeric, errors="coerce")
+    return numbers.dropna(subset=["epoch", "step"])
