@@ -48,7 +48,7 @@ def _main(
 
 @app.command()
 def run(
-    configs: Annotated[list[Path], typer.Argument(metavar="CONFIG…", help="YAML files.", show_default=False)],
+    configs: Annotated[list[Path], typer.Argument(metavar="CONFIG", help="YAML files.", show_default=False)],
     overrides: Annotated[
         list[str] | None,
         typer.Option("--set", help="Change a key, as optimizer.lr=0.01; may be repeated.", metavar="KEY=VALUE"),
@@ -84,7 +84,7 @@ def run(
 def report(
     runs_given: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[RUNS…]", help="Runs, or folders of runs; the --runs folder by default."),
+        typer.Argument(metavar="RUNS", help="Runs, or folders of runs; the --runs folder by default."),
     ] = None,
     out: Annotated[
         Path | None,

@@ -7,8 +7,8 @@ also writes our defaults out. Every message names file, line, key and value.
 from __future__ import annotations
 
 import re
-from math import inf
 from collections.abc import Iterable, Mapping
+from math import inf
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -27,7 +27,7 @@ from pydantic import (
 )
 
 from lrbench import yamlfile
-from lrbench.catalog import Catalog, Count, Natural, Part, Positive, first_of, problem_of
+from lrbench.catalog import Catalog, first_of, problem_of
 from lrbench.data import DATASETS, DatasetRules, Normalize, Validation
 from lrbench.errors import ConfigError, choices
 from lrbench.losses import LOSSES
@@ -35,8 +35,10 @@ from lrbench.models import MODELS
 from lrbench.optimizers import OPTIMIZERS
 from lrbench.schedules import SCHEDULES, PlateauRule, WarmUpRule
 from lrbench.stopping import EarlyStoppingRule
+from lrbench.values import Count, Natural, Part, Positive
 
 _PARTS = ("dataset", "model", "optimizer", "schedule", "loss")
+_UNLESS_NAMED = {"loss": {"name": "cross_entropy"}}  # so that `loss: {label_smoothing: 0.1}` says enough
 _NOT_INHERITED = ("name", "reference", "extends")
 
 
@@ -161,10 +163,9 @@ class Experiment(BaseModel):
         return _place(self._places, path)
 
     def replace(self, **changes: Any) -> Experiment:
-        """The same experiment with some fields changed, validated anew."""
-        changed = Experiment.model_validate({**self.plain(), **changes})
-        changed._places = self._places
-        return changed
+        """The same experiment with some fields changed, validated anew. Raises ConfigError."""
+        places = {path: where for path, where in self._places.items() if path[:1] not in {(key,) for key in changes}}
+        return validate({**self.plain(), **changes}, places, "")
 
 
 def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Experiment:
@@ -180,6 +181,7 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Experiment:
     """
     path = Path(path)
     plain, places = _resolve(path, ())
+    plain = _merge(_UNLESS_NAMED, plain)
     for override in overrides:
         child, child_places = _override(override)
         plain = _merge(plain, child)

@@ -36,7 +36,7 @@ def run_name(experiment: Experiment) -> str:
 def _number(value: Any) -> Any:
     """0.1 and 1e-1, 1 and 1.0 are the same value, and so hash the same."""
     if isinstance(value, dict):
-        return {str(k): _number(v) for k, v in value.items()}
+        return {str(k): _number(v) for k, v in value.items() if v is not None}
     if isinstance(value, list | tuple):
         return [_number(v) for v in value]
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= 2**53:

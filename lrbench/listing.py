@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from lrbench.catalog import Catalog, Part
+from lrbench.catalog import Catalog
 from lrbench.errors import UsageError, choices
+from lrbench.values import Part
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from lrbench.catalog import Catalog, Part, load_object
+from lrbench.catalog import Catalog, load_object
 from lrbench.errors import ConfigError, UserCodeError
+from lrbench.values import Part
 
 if TYPE_CHECKING:
     from torch import Tensor

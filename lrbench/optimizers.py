@@ -6,8 +6,9 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from lrbench.catalog import Catalog, Part
+from lrbench.catalog import Catalog
 from lrbench.errors import ConfigError
+from lrbench.values import Part
 
 if TYPE_CHECKING:
     from torch.nn import Parameter

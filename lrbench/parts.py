@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -76,6 +77,9 @@ def resolve_device(name: str) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     device = torch.device(name)
+    if device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs to repeat its sums
+        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
     if not there[device.type] or (device.index or 0) >= max(torch.cuda.device_count(), 1):
         raise ConfigError(f"'{name}' is not available here; `auto` or `cpu` is", key="device")
     return device
@@ -139,6 +143,7 @@ def assemble(experiment: Experiment, device: torch.device) -> Parts:
         total_steps=total_steps,
         steps_per_epoch=steps_per_epoch,
     )
+    _check_metrics(experiment, data)
     if parts.momentum is not None and parts.current_momentum() is None:
         problem = f"{experiment.optimizer.name} has no momentum that could be cycled"
         raise ConfigError(problem, key="schedule.cycle_momentum")
@@ -197,6 +202,12 @@ def _schedule(experiment: Experiment, lr: float, total_steps: int, steps_per_epo
     if experiment.warmup is None:
         return build(total_steps)
     return experiment.warmup.around(build, total_steps, steps_per_epoch)
+
+
+def _check_metrics(experiment: Experiment, data: Data) -> None:
+    for key, rule in (("plateau", experiment.plateau), ("early_stopping", experiment.early_stopping)):
+        if rule is not None and rule.metric == "val_accuracy" and data.classes is None:
+            raise ConfigError("a regression has no accuracy; use val_loss", key=f"{key}.metric")
 
 
 def _check_rates(parts: Parts) -> None:

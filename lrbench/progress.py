@@ -65,10 +65,9 @@ class Bars:
             expand=True,
             transient=True,
         )
-        self.preparing: TaskID | None = None
 
     def __enter__(self) -> Bars:
-        self.progress.start()
+        # The bars begin with the first run: before it a data set may be downloaded, with a bar of its own.
         return self
 
     def __exit__(self, *_: Any) -> None:
@@ -77,8 +76,9 @@ class Bars:
     def __call__(self, event: Event) -> None:
         """Show an event."""
         if event.kind == "message":
-            self._message(str(event.values["text"]))
+            self.progress.console.print(str(event.values["text"]), style="dim", markup=False, highlight=False)
             return
+        self.progress.start()
         if event.kind == "end":
             self._end(event)
             return
@@ -110,19 +110,10 @@ class Bars:
         return next(t.fields for t in self.progress.tasks if t.id == task)
 
     def _task(self, event: Event) -> TaskID:
-        if self.preparing is not None:
-            self.progress.remove_task(self.preparing)
-            self.preparing = None
         if event.run not in self.tasks:
             fields: dict[str, Any] = {"epoch": "", "metrics": "", "rate": "", "speed": "", "first": None}
             self.tasks[event.run] = self.progress.add_task(escape(event.run), total=None, **fields)
         return self.tasks[event.run]
-
-    def _message(self, text: str) -> None:
-        if self.preparing is None:
-            fields: dict[str, Any] = {"epoch": "", "metrics": "", "rate": "", "speed": "", "first": 0}
-            self.preparing = self.progress.add_task("", total=None, **fields)
-        self.progress.update(self.preparing, description=escape(text))
 
     def _end(self, event: Event) -> None:
         self.over += 1

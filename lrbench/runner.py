@@ -120,14 +120,9 @@ def _prepare(todo: Sequence[Outcome], again: bool, watch: Watch) -> None:
     """Check every run before the first is written; then make the folders."""
     from lrbench.parts import check, resolve_device
 
-    checked: set[str] = set()
-    for outcome in todo:
-        experiment = outcome.experiment
-        kind = identity(experiment.replace(seed=0))
-        if kind in checked:
-            continue
-        checked.add(kind)
-        watch(Event(outcome.path.name, "message", values={"text": f"checking {experiment.name}"}))
+    different = {identity(o.experiment.replace(seed=0)): o.experiment for o in reversed(todo)}
+    watch(Event("", "message", values={"text": f"checking {len(different)} config{'s' * (len(different) > 1)}"}))
+    for experiment in reversed(different.values()):
         try:
             check(experiment, resolve_device(experiment.device))
         except ConfigError as error:

@@ -83,8 +83,7 @@ class RunFolder:
         (self.path / "result.json").unlink(missing_ok=True)
         (self.path / "error.log").unlink(missing_ok=True)
         if (self.path / _CHECKPOINTS[0]).exists():
-            resumed = self.environment().get("resumed", [])
-            self.amend_environment({"resumed": [*resumed, time]})
+            self.amend_environment({"resumed": time})
 
     def clear(self) -> None:
         """Remove what a run has written, so that it begins anew (`--again`)."""
@@ -155,8 +154,13 @@ class RunFolder:
     # -- writing, while the lock is held
 
     def amend_environment(self, changes: Mapping[str, Any]) -> None:
-        """Change fields of `env.json`."""
-        self._write("env.json", _json({**self.environment(), **changes}))
+        """Change fields of `env.json`; a damaged one begins anew, since it is no reason to lose a run."""
+        known: dict[str, Any] = {}
+        with contextlib.suppress(FolderError):
+            known = self.environment()
+        if "resumed" in changes:
+            changes = {**changes, "resumed": [*known.get("resumed", []), changes["resumed"]]}
+        self._write("env.json", _json({**known, **changes}))
 
     def save_checkpoint(self, state: Mapping[str, Any]) -> None:
         """Write `checkpoint.pt` safely, keeping the one before until this one is whole."""
@@ -269,5 +273,3 @@ def _sync_folder(path: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from lrbench.catalog import Count, Natural, NonNegative
+from lrbench.values import Count, Natural, NonNegative
 
 
 @dataclass(frozen=True)

@@ -211,16 +211,18 @@ class Training:
         """Mean loss and accuracy over a split, dropout off."""
         parts = self.parts
         parts.model.eval()
-        losses, right, count = [], [], 0
+        losses, right, counts = [], [], []
         for inputs, targets in split.batches(EVALUATION_BATCH):
             prepared, goal = parts.batch(inputs, targets)
             with parts.autocast():
                 outputs = parts.forward(prepared)
-                losses.append(parts.loss(outputs, goal).double() * len(goal))
+                losses.append(parts.loss(outputs, goal).float())
             right.append(_correct(outputs, goal, parts.data.classes))
-            count += len(goal)
+            counts.append(len(goal))
+        count = sum(counts)
         accuracy = int(torch.stack(right).sum()) / count if parts.data.classes is not None else None
-        return float(torch.stack(losses).sum()) / count, accuracy
+        weighted = torch.stack(losses).cpu().double() * torch.tensor(counts)  # not every device has float64
+        return float(weighted.sum()) / count, accuracy
 
     def checkpoint(self) -> None:
         """Save everything."""

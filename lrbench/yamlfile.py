@@ -23,19 +23,21 @@ class _Loader(yaml.SafeLoader):
     pass
 
 
-# YAML 1.1, as PyYAML reads it, wants a dot and a signed exponent in a float; people write 1e-3. Dates are text.
+# YAML 1.1, as PyYAML reads it, wants a dot and a signed exponent in a float (people write 1e-3), takes 010 for 8 and
+# 1:30 for 90, and makes dates of 2020-01-01. Here numbers are decimal and the rest is text.
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, regexp) for tag, regexp in resolvers if not tag.endswith((":float", ":timestamp"))]
+    first: [(tag, regexp) for tag, regexp in resolvers if not tag.endswith((":float", ":int", ":timestamp"))]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"[-+]?[0-9][0-9_]*$"), list("-+0123456789"))
+_Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(str(node.value).replace("_", "")))
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?(?:(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?|\.(?:inf|Inf|INF))$|\.(?:nan|NaN|NAN)$"),
+    re.compile(
+        r"[-+]?(?:(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?|\.(?:inf|Inf|INF))$|\.(?:nan|NaN|NAN)$"
+    ),
     list("-+0123456789."),
 )
-# Integers are tried first, so that `25` stays one.
-for _resolvers in _Loader.yaml_implicit_resolvers.values():
-    _resolvers.sort(key=lambda pair: not pair[0].endswith(":int"))
 
 
 class _Dumper(yaml.SafeDumper):
@@ -127,7 +129,8 @@ class _Builder:
 
     def _scalar(self, node: yaml.Node, path: Path_, where: str) -> Any:
         try:
-            return self.loader.construct_object(node)
+            value = self.loader.construct_object(node)
+            return _whole(value) if isinstance(value, str) else value
         except (ArithmeticError, AttributeError, LookupError, ValueError):  # PyYAML's ways to say it
             kind = node.tag.rpartition(":")[2]
             problem = f"is not valid YAML: '{node.value:.40}' does not fit its type, {kind}"
@@ -158,6 +161,11 @@ class _Builder:
         if not all(isinstance(value, dict) for value in values):
             raise ConfigError("`<<` takes a mapping, or a list of them", key=".".join(path), where=where)
         return {k: v for value in reversed(values) for k, v in value.items()}
+
+
+def _whole(text: str) -> str:
+    """Text in which the two halves of a character, as JSON escapes it, are one again. Raises ValueError."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16")
 
 
 def _missing(path: Path) -> str:

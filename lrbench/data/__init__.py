@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
-from lrbench.catalog import Catalog, Count, Part
+from lrbench.catalog import Catalog
 from lrbench.data.rules import DatasetRules, Normalize, Validation
+from lrbench.values import Count, Part
 
 if TYPE_CHECKING:
     from lrbench.data.batches import Data

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, TensorDataset
 
-from lrbench.catalog import Part
 from lrbench.data.batches import Data, Split, Stream, Tensors
 from lrbench.data.rules import DatasetRules, Normalize, Validation
 from lrbench.data.sources import Source
 from lrbench.errors import ConfigError, DataError, UserCodeError
+from lrbench.values import Part
 
 _HOW_TO_RETURN = (
     "a data set must be (train, test), (train, validation, test) or a mapping with those keys (and perhaps "
@@ -63,6 +63,8 @@ def prepare(source: Source, rules: DatasetRules) -> Data:
     for which, split in (("validation", validation), ("test", source.test), ("training", train)):
         if split is not None:
             _check(split, shape, source.classes, f"{source.name}: the {which} data")
+    if not shape:
+        raise DataError(f"{source.name}: each input is a single number; give inputs at least one dimension, (n, 1) say")
     if rules.augment and len(shape) != 3:
         problem = f"is for pictures (channels, height, width); {source.name} has inputs of shape {shape}"
         raise ConfigError(problem, key="dataset.augment")

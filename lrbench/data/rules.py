@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, StrictBool
 
-from lrbench.catalog import Count, Positive
+from lrbench.values import Count, Positive
 
 Augmentation = Literal["crop", "flip"]
 

@@ -44,12 +44,11 @@ class WorkerProcesses:
             if not left or stop():
                 break
             if attempt < ATTEMPTS - 1:
-                watch(Event("", "message", values={"text": f"a worker died; {len(left)} runs go on in new ones"}))
+                watch(Event("", "message", values={"text": f"a worker died; going on in new ones ({len(left)} to do)"}))
+        hint = "killed by the system, perhaps for memory; fewer --jobs or a smaller batch_size may help"
         for path in left:
-            yield path, Interrupted(path.name) if stop() else RunError(
-                f"{path.name}: the worker process died {ATTEMPTS} times (killed by the system, perhaps for memory); "
-                "fewer --jobs or a smaller batch_size may help"
-            )
+            died = RunError(f"{path.name}: its worker process died {ATTEMPTS} times ({hint})")
+            yield path, Interrupted(path.name) if stop() else died
 
     def _round(
         self, paths: Sequence[Path], watch: Watch, stop: StopFlag
@@ -115,6 +114,7 @@ _busy = threading.Lock()
 def _begin_worker(queue: Any, threads: int, parent: int) -> None:
     global _queue
     _queue = queue
+    queue.cancel_join_thread()  # progress is no reason to wait at exit, least of all for a killed worker's lock
     os.environ["OMP_NUM_THREADS"] = str(threads)
     signal.signal(signal.SIGINT, lambda *_: _stop.set())
     signal.signal(signal.SIGTERM, lambda *_: _stop.set())

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from lrbench.catalog import Catalog, Count, Natural, Part
+from lrbench.catalog import Catalog
 from lrbench.errors import ConfigError
+from lrbench.values import Count, Natural, Part
 
 if TYPE_CHECKING:
     from torch import nn

@@ -11,6 +11,7 @@ from lrbench.reporting import records as reading
 from lrbench.reporting import tables
 from lrbench.reporting.groups import Group, grouped
 from lrbench.reporting.records import Record, load_runs
+from lrbench.runs import RunFolder
 
 __all__ = ["Report", "load_runs", "report", "summary"]
 
@@ -75,7 +76,7 @@ def report(runs: Iterable[str | Path] = ("runs",), out: str | Path | None = None
 
 def _default_out(path: Path) -> Path:
     """`runs/report`; for a run folder, beside it."""
-    root = path.parent if (path / "config.yaml").is_file() else path
+    root = path.parent if RunFolder(path).has_config else path
     return root / "report"
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -175,7 +176,7 @@ def _overlay(axes: Axes, groups: Sequence[Group], limits: tuple[float, float], p
     axes.set_title("Validation loss of all runs, best first", fontsize=12)
     drawn = 0
     for index, group in enumerate(groups):
-        curve = group.curve("val_loss")
+        curve = _drawable(group, "val_loss")
         look = line_of(index)
         spread = group.spread("val_loss")
         text = _cut(group.label, 34) + (f"  {loss_text(spread.median)}" if spread else f"  ({group.status()})")
@@ -211,7 +212,7 @@ def _panel(axes: Axes, group: Group, limits: tuple[float, float], *, labelled: b
         ("train_loss", TRAINING, (0, (4, 1.5)), "training"),
         ("val_loss", VALIDATION, "-", "validation"),
     ):
-        curve = group.curve(column)
+        curve = _drawable(group, column)
         if not len(curve):
             continue
         epochs = len(curve)
@@ -275,6 +276,12 @@ def _epoch_axis(axes: Axes, group: Group) -> None:
     axes.set_xlim(0, max(planned, _last_epoch(group), 1) * 1.02)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, steps=[1, 2, 5, 10]))
     axes.set_xlabel("epoch", labelpad=1)
+
+
+def _drawable(group: Group, column: str) -> pd.DataFrame:
+    """A loss curve without what a log axis can't show: a loss of exactly 0."""
+    curve = group.curve(column)
+    return curve[curve["low"] > 0]
 
 
 def _last_epoch(group: Group) -> int:

@@ -9,13 +9,14 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
-from lrbench.catalog import Catalog, Duration, Part
+from lrbench.catalog import Catalog
 from lrbench.errors import ConfigError
 from lrbench.schedules import cyclic, decay
 from lrbench.schedules.base import Schedule, WithMomentum, momentum_of, with_momentum
 from lrbench.schedules.imported import imported
 from lrbench.schedules.plateau import PlateauRule, PlateauState
 from lrbench.schedules.warmup import WarmUpRule, warm_up
+from lrbench.values import Duration, Part
 
 __all__ = [
     "SCHEDULES",

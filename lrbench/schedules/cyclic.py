@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
-from lrbench.catalog import Duration, Fraction, NonNegative, Steps
+from pydantic import AfterValidator
+
 from lrbench.errors import ConfigError
 from lrbench.schedules.base import Momentum, Schedule, with_momentum
 from lrbench.schedules.decay import final_rate
+from lrbench.values import Duration, Fraction, NonNegative, Steps
 
-Momenta = tuple[Fraction, Fraction]
+
+def _ordered(momenta: tuple[float, float]) -> tuple[float, float]:
+    if not momenta[0] <= momenta[1] < 1:
+        raise ValueError(f"must be [lowest, highest], both below 1 (got {list(momenta)})")
+    return momenta
+
+
+Momenta = Annotated[tuple[Fraction, Fraction], AfterValidator(_ordered)]
 Shape = Literal["cosine", "linear"]
 
 
@@ -37,7 +46,7 @@ def triangular(
         step_size_down: the way down, where it differs from the way up.
         cycle_momentum: [lowest, highest] momentum (Adam: beta1), cycled the other way; off by default.
 
-    >>> from lrbench.catalog import Duration
+    >>> from lrbench.values import Duration
     >>> rate = triangular(base_factor=0.0, step_size_up=Duration(4, "steps"), lr=1.0, total_steps=16,
     ...                   steps_per_epoch=4)
     >>> [rate(t) for t in (0, 2, 4, 6, 8)]
@@ -123,5 +132,3 @@ def _opposite(height: Schedule, momenta: tuple[float, float] | None) -> Momentum
         return None
     low, high = momenta
     return lambda step: high - (high - low) * height(step)
-
-

@@ -10,9 +10,9 @@ import math
 from itertools import accumulate
 from typing import Literal
 
-from lrbench.catalog import Duration, Epochs, Fraction, NonNegative, Positive
 from lrbench.errors import ConfigError
 from lrbench.schedules.base import Schedule
+from lrbench.values import Duration, Epochs, Fraction, NonNegative, Positive
 
 Per = Literal["step", "epoch"]
 
@@ -76,7 +76,7 @@ def step(
         factor: what each drop multiplies the rate by.
         offset: brings every drop forward. The tutorial's rule, ⌊(1+e)/n⌋, is `offset: 1`.
 
-    >>> from lrbench.catalog import Duration
+    >>> from lrbench.values import Duration
     >>> rate = step(every=Duration(2, "epochs"), lr=1.0, total_steps=60, steps_per_epoch=10)
     >>> rate(19), rate(20), rate(40)
     (1.0, 0.5, 0.25)
@@ -105,9 +105,7 @@ def time(*, k: NonNegative = 1.5e-6, lr: float, total_steps: int, steps_per_epoc
     return lambda step: lr * products[min(step // steps_per_epoch, last)]
 
 
-def exponential(
-    *, gamma: Positive = 0.9, per: Per = "epoch", lr: float, steps_per_epoch: int
-) -> Schedule:
+def exponential(*, gamma: Positive = 0.9, per: Per = "epoch", lr: float, steps_per_epoch: int) -> Schedule:
     """Multiplied by γ every epoch or every update: lr(n) = lr·γⁿ (torch's ExponentialLR).
 
     Args:

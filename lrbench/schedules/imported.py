@@ -7,9 +7,10 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-from lrbench.catalog import Part, load_object
+from lrbench.catalog import load_object
 from lrbench.errors import ConfigError, UserCodeError
 from lrbench.schedules.base import Schedule, with_momentum
+from lrbench.values import Part
 
 _PER_STEP = {"OneCycleLR", "CyclicLR"}  # torch documents these two as stepped after every batch
 _REFUSALS = (ArithmeticError, AttributeError, LookupError, NotImplementedError, TypeError, ValueError)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from lrbench.catalog import Natural, NonNegative
+from lrbench.values import Natural, NonNegative
 
 Metric = Literal["val_loss", "val_accuracy"]
 

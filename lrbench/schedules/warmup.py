@@ -9,9 +9,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from lrbench.catalog import Epochs, Fraction
 from lrbench.errors import ConfigError
 from lrbench.schedules.base import Schedule, momentum_of, with_momentum
+from lrbench.values import Epochs, Fraction
 
 Shape = Literal["linear", "cosine", "exponential"]
 

@@ -1,0 +1,92 @@
+"""The values a config holds: parts, durations, and numbers that are strict about being numbers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PlainSerializer, PlainValidator
+
+# Strict: text is not a number, and neither are true and false; an integer is a fine float.
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
+Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, strict=True)]
+Count = Annotated[int, Field(ge=1, strict=True)]
+Natural = Annotated[int, Field(ge=0, lt=2**63, strict=True)]
+
+
+@dataclass(frozen=True)
+class Part:
+    """`{name: step, factor: 0.5}`, or the bare name. Everything but the name is in `params`."""
+
+    name: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, value: object) -> Part:
+        """Read what a config holds. Raises ValueError."""
+        if isinstance(value, Part):
+            return value
+        if isinstance(value, str):
+            return cls._named(value, {})
+        if isinstance(value, Mapping):
+            if "name" not in value:
+                raise ValueError("has no `name`; write {name: …, parameters…}, or the name alone")
+            return cls._named(value["name"], {str(k): v for k, v in value.items() if k != "name"})
+        raise ValueError(f"must be a name or a mapping {{name: …, parameters…}} (got {value!r:.60})")
+
+    @classmethod
+    def _named(cls, name: object, params: dict[str, Any]) -> Part:
+        if not isinstance(name, str) or not name.strip():
+            raise ValueError(f"`name` must be text (got {name!r:.60})")
+        return cls(name, params)
+
+    @property
+    def imported(self) -> bool:
+        """True for a name like `mypkg.nets:build`, which is imported instead of looked up."""
+        return ":" in self.name
+
+    def plain(self) -> dict[str, Any]:
+        """The mapping a config would hold."""
+        return {"name": self.name, **self.params}
+
+
+@dataclass(frozen=True)
+class Duration:
+    """A length of training: `15 epochs`, `300 steps` or `10%` (of the run)."""
+
+    amount: float
+    unit: Literal["epochs", "steps", "percent"]
+
+    def __str__(self) -> str:
+        amount = repr(self.amount).removesuffix(".0")  # exact, so that it reads back as the same length
+        return f"{amount}%" if self.unit == "percent" else f"{amount} {self.unit}"
+
+    def steps(self, *, total_steps: int, steps_per_epoch: int) -> int:
+        """The same length in updates, rounded to the nearest; at least 1 unless the length is 0."""
+        per_unit = {"epochs": steps_per_epoch, "steps": 1, "percent": total_steps / 100}[self.unit]
+        return max(int(self.amount * per_unit + 0.5), 1 if self.amount > 0 else 0)
+
+    @classmethod
+    def parse(cls, value: object, bare: Literal["epochs", "steps"]) -> Duration:
+        """Read `value`; a number alone is in the unit `bare`. Raises ValueError."""
+        if isinstance(value, Duration):
+            return value
+        text = str(value).strip() if isinstance(value, str | int | float) and value is not True else ""
+        match = re.fullmatch(r"([0-9.]+(?:e[+-]?[0-9]+)?)\s*(epochs?|steps?|%|)", text)
+        try:
+            amount = float(match[1]) if match else float("nan")
+        except ValueError:
+            amount = float("nan")
+        if not match or not 0 <= amount < 1e12:
+            raise ValueError(f"must be a duration such as '15 epochs', '300 steps' or '10%' (got {value!r})")
+        units: dict[str, Literal["epochs", "steps", "percent"]]
+        units = {"e": "epochs", "s": "steps", "%": "percent", "": bare}
+        return cls(amount, units[match[2][:1]])
+
+
+_as_text = PlainSerializer(str, return_type=str)
+Epochs = Annotated[Duration, PlainValidator(lambda v: Duration.parse(v, "epochs")), _as_text]
+Steps = Annotated[Duration, PlainValidator(lambda v: Duration.parse(v, "steps")), _as_text]

@@ -1,0 +1,67 @@
+"""What all tests share: no user's data, one thread, and small configs."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: small tensors, and cores may be busy
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+import pytest
+import yaml
+
+USERS_DATA = os.environ.get("LRBENCH_DATA")
+
+TINY: dict[str, Any] = {
+    "name": "tiny",
+    "dataset": {"name": "digits", "train_size": 64},
+    "model": {"name": "mlp", "hidden": [8]},
+    "optimizer": {"name": "sgd", "lr": 0.1},
+    "epochs": 2,
+    "batch_size": 32,
+    "device": "cpu",
+}
+
+
+@pytest.fixture(autouse=True)
+def no_users_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Neither LRBENCH_DATA nor the platform's cache folder: tests see only what they make."""
+    monkeypatch.delenv("LRBENCH_DATA", raising=False)
+    monkeypatch.setattr(platformdirs, "user_cache_dir", lambda app: str(tmp_path / "cache" / app))
+
+
+@pytest.fixture
+def real_mnist(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The MNIST that LRBENCH_DATA named when the tests were started; skips where there is none."""
+    if not USERS_DATA or not (Path(USERS_DATA) / "MNIST" / "raw").is_dir():
+        pytest.skip("LRBENCH_DATA names no folder with MNIST/raw")
+    monkeypatch.setenv("LRBENCH_DATA", USERS_DATA)
+
+
+@pytest.fixture
+def write_config(tmp_path: Path) -> Callable[..., Path]:
+    """Write a YAML config into tmp_path: the tiny one, with the given keys changed; None removes a key."""
+
+    def write(file: str = "tiny.yaml", **changes: Any) -> Path:
+        path = tmp_path / file
+        settings = {k: v for k, v in {**TINY, **changes}.items() if v is not None}
+        path.write_text(yaml.safe_dump(settings), encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture
+def tiny() -> Callable[..., Any]:
+    """Make an Experiment: the tiny one (an MLP on 64 digits), with the given keys changed; None removes a key."""
+
+    def make(**changes: Any) -> Any:
+        from lrbench.config import validate
+
+        return validate({k: v for k, v in {**TINY, **changes}.items() if v is not None}, {}, "a test")
+
+    return make

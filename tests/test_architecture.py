@@ -1,0 +1,169 @@
+"""The law of the house: who may import whom, which names are public, how large things may get."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import lrbench
+
+PACKAGE = Path(lrbench.__file__).parent
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def module_of(path: Path) -> str:
+    names = ["lrbench", *path.relative_to(PACKAGE).with_suffix("").parts]
+    return ".".join(names[:-1] if names[-1] == "__init__" else names)
+
+
+def imports_of(path: Path) -> set[str]:
+    """Modules of lrbench that a file imports anywhere, those for type checkers alone left out."""
+    tree = ast.parse(path.read_text())
+    typing_only = [
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    ]
+    found = set()
+    for node in ast.walk(tree):
+        if node in typing_only:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    modules = {module_of(file) for file in FILES}
+    return {name for name in found if name in modules}
+
+
+def area(module: str) -> str:
+    """`lrbench.data.batches` → `data`."""
+    return [*module.split("."), ""][1]
+
+
+BASE = {"errors", "catalog", "values"}
+MAY_IMPORT = {
+    "errors": set(),
+    "values": {"errors"},
+    "catalog": {"errors", "values"},
+    "events": set(),
+    "csvlog": set(),
+    "lock": {"errors"},
+    "yamlfile": {"errors"},
+    "stopping": BASE,
+    "schedules": BASE,
+    "data": BASE,
+    "models": BASE,
+    "optimizers": BASE,
+    "losses": BASE,
+    "config": BASE | {"yamlfile", "data", "losses", "models", "optimizers", "schedules", "stopping"},
+    "identity": {"config"},
+    "environment": {"config", "version"},
+    "runs": BASE | {"config", "identity", "csvlog", "lock", "yamlfile"},
+    "reporting": BASE | {"config", "identity", "runs", "version"},
+}
+
+
+@pytest.mark.parametrize("file", FILES, ids=module_of)
+def test_imports_point_one_way(file: Path) -> None:
+    own = area(module_of(file))
+    others = {area(name) for name in imports_of(file)} - {own, ""}
+    assert others <= MAY_IMPORT.get(own, others), f"{module_of(file)} imports {sorted(others - MAY_IMPORT[own])}"
+    if own not in ("cli", "__main__"):
+        assert "cli" not in others
+
+
+def test_there_is_no_circle_between_areas() -> None:
+    edges = {(area(module_of(f)), area(i)) for f in FILES for i in imports_of(f)}
+    edges = {(a, b) for a, b in edges if a != b and a and b}
+    left = {name for edge in edges for name in edge}
+    while left:
+        free = {name for name in left if not any(a == name and b in left for a, b in edges)}
+        assert free, f"a circle among {sorted(left)}"
+        left -= free
+
+
+NO_TORCH = (
+    "lrbench",
+    "lrbench.cli",
+    "lrbench.progress",
+    "lrbench.listing",
+    "lrbench.config",
+    "lrbench.schedules",
+    "lrbench.data",
+    "lrbench.models",
+    "lrbench.optimizers",
+    "lrbench.losses",
+    "lrbench.runs",
+    "lrbench.runner",
+    "lrbench.reporting",
+    "lrbench.reporting.page",
+    "lrbench.reporting.figure",
+)
+
+
+def test_these_never_import_torch() -> None:
+    script = (
+        "import importlib, sys\nfor name in sys.argv[1:]:\n"
+        "    importlib.import_module(name)\n    assert 'torch' not in sys.modules, name"
+    )
+    done = subprocess.run([sys.executable, "-c", script, *NO_TORCH], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_public_names() -> None:
+    assert lrbench.__all__ == [
+        "Experiment",
+        "LrbenchError",
+        "Outcome",
+        "Report",
+        "__version__",
+        "build_schedule",
+        "load_config",
+        "load_runs",
+        "report",
+        "run",
+    ]
+    for name in lrbench.__all__:
+        assert getattr(lrbench, name).__doc__
+
+
+def test_functions_stay_short_and_files_readable() -> None:
+    for file in FILES:
+        text = file.read_text()
+        assert text.count("\n") < 350, file
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef):
+                assert (node.end_lineno or 0) - node.lineno < 60, f"{file}: {node.name}"
+
+
+def test_only_runs_knows_the_names_of_a_run_s_files() -> None:
+    names = (
+        "config.yaml",
+        "env.json",
+        "epochs.csv",
+        "steps.csv",
+        "checkpoint.pt",
+        "best.pt",
+        "result.json",
+        "error.log",
+    )
+    for file in FILES:
+        if module_of(file) == "lrbench.runs":
+            continue
+        tree = ast.parse(file.read_text())
+        documentation = {
+            id(node.body[0].value)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+            and node.body
+            and isinstance(node.body[0], ast.Expr)
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documentation:
+                assert node.value not in names, f"{file}:{node.lineno}"

@@ -1,0 +1,287 @@
+"""Every command through the command line: exit code, output, and what is on disk."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lrbench.cli import main
+from lrbench.version import __version__
+
+Cli = Callable[..., tuple[int, str, str]]
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """Run the command line in tmp_path; (exit code, standard output, standard error)."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.setenv("NO_COLOR", "1")
+
+    def call(*words: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main([str(word) for word in words])
+        output = capsys.readouterr()
+        assert "Traceback" not in output.out + output.err
+        return int(ended.value.code or 0), output.out, output.err
+
+    return call
+
+
+def only_run(root: Path) -> Path:
+    (folder,) = (p for p in root.iterdir() if (p / "config.yaml").exists())
+    return folder
+
+
+def test_run_trains_shows_a_table_and_leaves_a_result(cli: Cli, write_config: Callable[..., Path]) -> None:
+    code, out, err = cli("run", write_config())
+    assert (code, err) == (0, "")
+    result = json.loads((only_run(Path("runs")) / "result.json").read_text())
+    assert result["status"] == "finished"
+    assert f"{result['final']['val_loss']:.4g}" in out
+    assert "lrbench report" in out
+
+
+def test_a_finished_run_is_shown_and_not_done_again(cli: Cli, write_config: Callable[..., Path]) -> None:
+    config = write_config()
+    cli("run", config)
+    before = (only_run(Path("runs")) / "result.json").stat().st_mtime_ns
+    code, out, _ = cli("run", config)
+    assert code == 0
+    assert "1 of 1 was done already" in out
+    assert (only_run(Path("runs")) / "result.json").stat().st_mtime_ns == before
+    code, out, _ = cli("run", config, "--again")
+    assert code == 0
+    assert "done already" not in out
+    assert (only_run(Path("runs")) / "result.json").stat().st_mtime_ns > before
+
+
+def test_set_seeds_and_runs_folder(cli: Cli, write_config: Callable[..., Path]) -> None:
+    code, out, _ = cli(
+        "run", write_config(), "--set", "optimizer.lr=0.5", "--set", "epochs=1", "--seeds", 2, "--runs", "x"
+    )
+    assert code == 0
+    folders = sorted(p.name for p in Path("x").iterdir())
+    assert [name.split("-")[1] for name in folders] == ["seed0", "seed1"]
+    assert "lr: 0.5" in (Path("x") / folders[0] / "config.yaml").read_text()
+    assert re.search(r"tiny\s+2\s", out), out
+
+
+def test_a_run_folder_s_config_repeats_the_run(cli: Cli, write_config: Callable[..., Path]) -> None:
+    cli("run", write_config())
+    code, out, _ = cli("run", only_run(Path("runs")) / "config.yaml")
+    assert code == 0
+    assert "1 of 1 was done already" in out
+
+
+def test_report_names_what_it_wrote(cli: Cli, write_config: Callable[..., Path]) -> None:
+    cli("run", write_config(), "--seeds", 2)
+    code, out, _ = cli("report")
+    assert code == 0
+    assert "report.html" in out.replace("\n", "")
+    written = {p.name for p in Path("runs/report").iterdir()}
+    assert written == {"report.html", "report.png", "report.svg", "report.md", "report.csv", "runs.csv"}
+    code, _, _ = cli("report", only_run_of_seed(0), "--out", "elsewhere")
+    assert code == 0
+    assert Path("elsewhere/report.html").exists()
+
+
+def only_run_of_seed(seed: int) -> Path:
+    return next(Path("runs").glob(f"*-seed{seed}-*"))
+
+
+def test_report_names_damaged_runs_and_goes_on(cli: Cli, write_config: Callable[..., Path]) -> None:
+    cli("run", write_config(), "--seeds", 2)
+    (only_run_of_seed(1) / "result.json").write_text("{ torn")
+    code, out, _ = cli("report")
+    assert code == 0
+    assert "damaged" in out
+    assert only_run_of_seed(1).name in out
+
+
+@pytest.mark.parametrize(
+    ("words", "fragments"),
+    [
+        (["run", "missing.yaml"], ["missing.yaml", "no such file"]),
+        (["run", "tiny.yml"], ["no such file", "did you mean", "tiny.yaml"]),
+        (["run", "tiny.yaml", "--set", "optimzer.lr=1"], ["--set", "optimzer", "did you mean 'optimizer'"]),
+        (["run", "tiny.yaml", "--set", "optimizer.lr=fast"], ["optimizer.lr", "'fast'", "greater than 0"]),
+        (["run", "tiny.yaml", "--set", "epochs"], ["key=value"]),
+        (["run", "tiny.yaml", "--set", "name=../../x"], ["name", "'../../x'", "folder"]),
+        (
+            ["run", "tiny.yaml", "--set", "dataset=minst"],
+            ["tiny.yaml:", "--set", "'minst'", "did you mean 'mnist'"][1:],
+        ),
+        (["run", "tiny.yaml", "--set", "model=cnn"], ["model", "8×8", "padding"]),
+        (["run", "tiny.yaml", "--set", "model=nowhere.nets:build"], ["cannot import 'nowhere"]),
+        (["run", "tiny.yaml", "--set", "optimizer.momentun=0.9"], ["momentun", "did you mean 'momentum'"]),
+        (["run", "tiny.yaml", "--set", "optimizer.momentum=-1"], ["momentum"]),
+        (["run", "tiny.yaml", "--set", "schedule={name: step, every: 5 eons}"], ["schedule.every", "'5 eons'"]),
+        (["run", "tiny.yaml", "--set", "warmup.for=100%"], ["warmup", "leaves nothing"]),
+        (["run", "tiny.yaml", "--device", "gpu"], ["device", "'gpu'"]),
+        (["run", "tiny.yaml", "--device", "cuda:7"], ["cuda:7", "not available"]),
+        (["run", "tiny.yaml", "--seeds", "0"], ["--seeds", "1"]),
+        (["run", "tiny.yaml", "--jobs", "many"], ["--jobs", "integer"]),
+        (["run"], ["CONFIG"]),
+        (["run", "tiny.yaml", "--sed", "1"], ["--sed"]),
+        (["list", "modls"], ["modls", "did you mean 'models'"]),
+        (["list", "models", "resnt20"], ["resnt20", "did you mean 'resnet20'"]),
+        (["list", "optimizers", "lbfgs"], ["lbfgs", "several times"]),
+        (["trian"], ["trian"]),
+    ],
+)
+def test_mistakes_give_one_clear_message_and_exit_code_2(
+    cli: Cli, write_config: Callable[..., Path], words: list[str], fragments: list[str]
+) -> None:
+    write_config()
+    code, out, err = cli(*words)
+    assert code == 2, (out, err)
+    for fragment in fragments:
+        assert fragment in err, err
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "fragments"),
+    [
+        ("", ["bad.yaml", "empty"]),
+        ("- a\n- b\n", ["bad.yaml:1", "list", "mapping"]),
+        ("just text", ["bad.yaml:1", "mapping"]),
+        ("name: [unclosed\n", ["bad.yaml:2", "not valid YAML"]),
+        ("extends: bad.yaml\n", ["bad.yaml:1", "extends", "circle"]),
+        ("extends: absent.yaml\n", ["bad.yaml:1", "extends", "absent.yaml"]),
+        ("epochs: 3\nmodel: mlp\n", ["bad.yaml", "missing"]),
+    ],
+)
+def test_bad_files(cli: Cli, tmp_path: Path, text: str, fragments: list[str]) -> None:
+    (tmp_path / "bad.yaml").write_text(text)
+    code, _, err = cli("run", "bad.yaml")
+    assert code == 2
+    for fragment in fragments:
+        assert fragment in err, err
+    assert not Path("runs").exists()
+
+
+def test_a_wrong_config_among_several_stops_before_any_training(cli: Cli, write_config: Callable[..., Path]) -> None:
+    good = write_config()
+    bad = write_config("bad.yaml", name="bad", model={"name": "cnn", "padding": 0})
+    code, _, err = cli("run", good, bad)
+    assert code == 2
+    assert "bad.yaml:" in err
+    assert not Path("runs").exists()
+
+
+def test_a_missing_data_set_says_what_to_do(
+    cli: Cli, write_config: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import urllib.error
+    import urllib.request
+
+    def offline(*_: object, **__: object) -> None:
+        raise urllib.error.URLError("no network")
+
+    monkeypatch.setattr(urllib.request, "urlopen", offline)
+    code, _, err = cli("run", write_config(dataset="mnist", model="cnn"))
+    assert code == 2
+    for fragment in ("MNIST/raw", "images-idx3", "LRBENCH_DATA", "no network"):
+        assert fragment in err, err
+
+
+def test_failing_user_code_is_exit_code_1_and_the_other_runs_go_on(
+    cli: Cli, write_config: Callable[..., Path], tmp_path: Path
+) -> None:
+    (tmp_path / "mine_failing.py").write_text(
+        "import torch\n\n\ndef loss(outputs, targets):\n"
+        "    if len(targets) > 2:\n        raise RuntimeError('my own mistake')\n"
+        "    return torch.nn.functional.cross_entropy(outputs, targets)\n"
+    )
+    bad = write_config("bad.yaml", name="bad", loss="mine_failing:loss")
+    code, out, _ = cli("run", bad, write_config())
+    assert code == 1
+    assert "my own mistake" in out
+    assert "mine_failing.py" in out
+    assert "error.log" in out.replace("\n", "")
+    states = {
+        p.name.split("-")[0]: json.loads((p / "result.json").read_text())["status"] for p in Path("runs").iterdir()
+    }
+    assert states == {"bad": "failed", "tiny": "finished"}
+
+
+def test_an_empty_runs_folder_and_a_missing_one(cli: Cli, tmp_path: Path) -> None:
+    code, _, err = cli("report")
+    assert code == 1
+    assert "runs" in err
+    (tmp_path / "runs").mkdir()
+    code, _, err = cli("report")
+    assert code == 1
+    assert "no runs in runs" in err
+
+
+def test_version_and_help(cli: Cli) -> None:
+    assert cli("--version")[:2] == (0, f"lrbench {__version__}\n")
+    code, out, _ = cli("--help")
+    assert code == 0
+    for command in ("run", "report", "list"):
+        assert command in out
+
+
+@pytest.mark.parametrize("kind", ["datasets", "models", "optimizers", "schedules", "losses"])
+def test_list_shows_every_entry_and_each_one_has_a_page(cli: Cli, kind: str) -> None:
+    from lrbench.listing import catalogues
+
+    code, out, _ = cli("list", kind)
+    assert code == 0
+    for name in catalogues()[kind].entries:
+        assert name in out
+        code, page, _ = cli("list", kind, name)
+        assert code == 0
+        assert len(page.splitlines()) > 1, name
+
+
+def test_list_shows_parameters_defaults_and_formula(cli: Cli) -> None:
+    _, out, _ = cli("list", "schedules", "step")
+    for fragment in ("every", "required", "factor", "0.5", "lr·factor^"):
+        assert fragment in out
+
+
+def test_help_report_and_list_do_not_import_torch(tmp_path: Path, write_config: Callable[..., Path]) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "lrbench", "run", write_config()], cwd=tmp_path, check=True, capture_output=True
+    )
+    code = (
+        "import sys\nfrom lrbench.cli import main\n"
+        "try:\n    main({words!r})\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
+        "assert 'torch' not in sys.modules, 'torch was imported'\n"
+    )
+    for words in (["--help"], ["report"], ["list"], ["list", "schedules", "cosine"], ["list", "models", "cnn"]):
+        script = code.format(words=words)
+        done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
+
+def test_readme_shows_only_commands_and_options_that_exist(cli: Cli) -> None:
+    text = (ROOT / "README.md").read_text()
+    commands = re.findall(r"^lrbench (.+?)(?:\s+#.*)?$", text, flags=re.MULTILINE)
+    assert len(commands) >= 5
+    helps = {name: cli(name, "--help")[1] for name in ("run", "report", "list")}
+    for command in commands:
+        name, *words = command.split()
+        assert name in helps, command
+        for option in (w for w in words if w.startswith("--")):
+            assert option.split("=")[0] in helps[name], command
+        for path in (w for w in words if w.startswith("configs/") and "*" not in w):
+            assert (ROOT / path).exists(), command
+
+
+def test_every_command_is_in_the_readme() -> None:
+    text = (ROOT / "README.md").read_text()
+    for command in ("run", "report", "list"):
+        assert f"lrbench {command}" in text

@@ -1,0 +1,191 @@
+"""What makes two runs the same run. A change that breaks the pinned ones orphans every run folder there is."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lrbench.config import load_config
+from lrbench.identity import canonical, group, identity, run_name
+
+TUTORIAL = """
+dataset: mnist
+model: cnn
+optimizer: {name: adam, lr: 0.001, eps: 1e-7}
+epochs: 25
+batch_size: 250
+"""
+
+DIGITS = """
+dataset: {name: digits, train_size: 500}
+model: {name: mlp, hidden: [32, 16]}
+optimizer: {name: sgd, lr: 0.1, momentum: 0.9}
+schedule: {name: step, every: 15, factor: 0.1}
+warmup: {for: 5%}
+plateau: {patience: 2}
+early_stopping: {metric: val_accuracy}
+loss: {name: cross_entropy, label_smoothing: 0.1}
+steps: 4800
+seed: 7
+clip_grad_norm: 1
+precision: bf16
+"""
+
+SEQUENCE = """
+dataset: {name: cifar10, augment: [crop, flip], normalize: {mean: [0.5, 0.5, 0.5], std: [1, 1, 1]}}
+model: {name: resnet20, width: 8}
+optimizer: {name: sgd, lr: 1}
+schedule: {name: sequence, parts: [{name: constant, for: 1}, {name: exponential, gamma: 0.99, per: step}]}
+epochs: 10
+"""
+
+OWN = """
+dataset: fashion_mnist
+model: {name: "mypkg.nets:build", depth: 3, act: relu}
+optimizer: adamw
+schedule: {name: "torch.optim.lr_scheduler:StepLR", step_size: 5}
+loss: mse
+epochs: 3
+"""
+
+GOLDEN = {
+    TUTORIAL: "ba2921b1554c5272bb2b473c2df0d625b4157817eadb0cf6ce2d9d63d03effdc",
+    DIGITS: "9b6d4943b8bc4d202a1da396d4a82e224bf398db0219809746df4e240cf87042",
+    SEQUENCE: "a8e359c6816df49fa240cec59e9ff9a80b0b9b9a343c9015320f7aa24f2407a4",
+    OWN: "d700c9214671fbfaa9b4aa46f14a289c8a6211452830e2a465d02964d15fbfcf",
+}
+
+
+@pytest.fixture
+def load(tmp_path):
+    def read(text, *overrides):
+        path = tmp_path / "some.yaml"
+        path.write_text(text, encoding="utf-8")
+        return load_config(path, overrides)
+
+    return read
+
+
+@pytest.mark.parametrize(("text", "pinned"), GOLDEN.items(), ids=["tutorial", "digits", "sequence", "own"])
+def test_golden_identities(load, text, pinned):
+    assert identity(load(text)) == pinned
+
+
+def test_a_run_is_named_by_name_seed_and_identity(load):
+    assert run_name(load(TUTORIAL, "name=baseline", "seed=0")) == "baseline-seed0-" + GOLDEN[TUTORIAL][:8]
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["name=other", "reference={test_loss: 0.1, source: a paper}", "device=cpu"],
+)
+def test_what_does_not_change_a_result_does_not_change_the_identity(load, override):
+    assert identity(load(DIGITS, override)) == GOLDEN[DIGITS]
+
+
+# Left and right say the same.
+@pytest.mark.parametrize(
+    ("text", "override"),
+    [
+        (TUTORIAL, "optimizer.lr=1e-3"),
+        (TUTORIAL, "optimizer.eps=0.0000001"),
+        (TUTORIAL, "schedule=constant"),
+        (TUTORIAL, "loss={name: cross_entropy, label_smoothing: 0}"),
+        (TUTORIAL, "model={name: cnn, dropout: 0.25, padding: 0}"),
+        (TUTORIAL, "dataset={name: mnist, validation: {fraction: 0.2, how: tail, seed: 0}}"),
+        (TUTORIAL, "dataset={name: mnist, normalize: false, augment: []}"),
+        (TUTORIAL, "seed=0"),
+        (TUTORIAL, "precision=fp32"),
+        (TUTORIAL, "compile=false"),
+        (TUTORIAL, "warmup=null"),
+        (TUTORIAL, "early_stopping=null"),
+        (TUTORIAL, "clip_grad_norm=null"),
+        (DIGITS, "schedule.every=15 epochs"),
+        (DIGITS, "schedule.every=15.0"),
+        (DIGITS, "schedule.offset=0"),
+        (DIGITS, "warmup={for: 5 %, from_factor: 0, shape: linear}"),
+        (DIGITS, "plateau={patience: 2, metric: val_loss, factor: 0.5, threshold: 1e-4, min_lr: 0}"),
+        (DIGITS, "early_stopping={metric: val_accuracy, patience: 5}"),
+        (DIGITS, "clip_grad_norm=1.0"),
+        (DIGITS, "batch_size=64"),
+        (DIGITS, "dataset.validation={how: stratified, fraction: 0.25}"),
+        (SEQUENCE, "optimizer.lr=1.0"),
+        (SEQUENCE, "model.width=8"),
+    ],
+)
+def test_two_ways_to_say_the_same(load, text, override):
+    assert identity(load(text, override)) == GOLDEN[text]
+
+
+CHANGES = [
+    "dataset=kmnist",
+    "dataset.validation.fraction=0.1",
+    "dataset.validation.how=stratified",
+    "dataset.train_size=100",
+    "dataset.normalize=true",
+    "dataset.augment=[flip]",
+    "model=mlp",
+    "model.dropout=0.2",
+    "optimizer.lr=0.002",
+    "optimizer.eps=1e-8",
+    "optimizer.name=adamw",
+    "schedule=cosine",
+    "schedule={name: cosine, final_factor: 0.1}",
+    "warmup={for: 1}",
+    "warmup={for: 2}",
+    "warmup={for: 1, shape: cosine}",
+    "plateau={}",
+    "early_stopping={}",
+    "early_stopping={patience: 9}",
+    "loss=mse",
+    "epochs=26",
+    "steps=25",
+    "batch_size=251",
+    "seed=1",
+    "clip_grad_norm=1",
+    "precision=bf16",
+    "compile=true",
+]
+
+
+def test_what_changes_a_result_changes_the_identity(load):
+    found = {change: identity(load(TUTORIAL, change)) for change in CHANGES}
+    assert len({*found.values(), GOLDEN[TUTORIAL]}) == len(CHANGES) + 1
+
+
+def test_a_group_is_what_runs_share_but_for_the_seed(load):
+    first, second = load(DIGITS, "seed=1"), load(DIGITS, "seed=2", "name=other")
+    assert identity(first) != identity(second)
+    assert group(first) == group(second) != group(load(DIGITS, "optimizer.lr=0.2"))
+    assert group(first) not in (identity(first), identity(second))
+
+
+@pytest.mark.parametrize("seed", [2**53, 2**53 + 1, 2**63 - 2])
+def test_neighbouring_seeds_are_different_runs_however_large(load, seed):
+    assert identity(load(TUTORIAL, f"seed={seed}")) != identity(load(TUTORIAL, f"seed={seed + 1}"))
+
+
+def test_booleans_are_not_numbers(load):
+    own = "model={name: 'mypkg.nets:build', act: %s}"
+    assert len({identity(load(OWN, own % value)) for value in ("true", "1", "'1'", "null")}) == 4
+
+
+def test_the_order_of_keys_does_not_matter(load):
+    lines = [line for line in DIGITS.splitlines() if line]
+    assert identity(load("\n".join(reversed(lines)))) == GOLDEN[DIGITS]
+    assert identity(load(DIGITS, "optimizer={momentum: 0.9, lr: 0.1, name: sgd}")) == GOLDEN[DIGITS]
+
+
+def test_the_canonical_form_is_versioned(load):
+    assert canonical(load(TUTORIAL))["version"] == 1
+
+
+@settings(max_examples=30, deadline=None)
+@given(lr=st.floats(1e-9, 10), digits=st.integers(0, 3))
+def test_how_a_rate_is_written_does_not_matter(tmp_path_factory, lr, digits):
+    path = tmp_path_factory.mktemp("identity") / "some.yaml"
+    mantissa, exponent = f"{lr:.17e}".split("e")
+    found = set()
+    for text in (repr(lr), f"{mantissa}e{int(exponent)}", f"{mantissa}{'0' * digits}E{int(exponent):+03d}"):
+        path.write_text(TUTORIAL.replace("lr: 0.001", f"lr: {text}"), encoding="utf-8")
+        found.add(identity(load_config(path)))
+    assert len(found) == 1

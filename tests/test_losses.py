@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from lrbench.errors import ConfigError, UserCodeError
+from lrbench.losses import build_loss
+from lrbench.values import Part
+
+
+def build(name: str, **params: Any) -> Any:
+    return build_loss(Part(name, params))
+
+
+def test_cross_entropy_by_hand() -> None:
+    loss = build("cross_entropy")
+    logits = torch.tensor([[0.0, 0.0], [math.log(3.0), 0.0]])
+    # −ln(1/2) and, for the class of probability 1/4, −ln(1/4); their mean
+    assert float(loss(logits, torch.tensor([0, 1]))) == pytest.approx((math.log(2) + math.log(4)) / 2)
+
+
+def test_label_smoothing_by_hand() -> None:
+    # Softmax (3/4, 1/4). The target (1 − 0.2) + 0.2/2 = 0.9 and 0.1.
+    loss = build("cross_entropy", label_smoothing=0.2)
+    expected = -0.9 * math.log(3 / 4) - 0.1 * math.log(1 / 4)
+    assert float(loss(torch.tensor([[math.log(3.0), 0.0]]), torch.tensor([0]))) == pytest.approx(expected)
+
+
+def test_mse_by_hand() -> None:
+    loss = build("mse")
+    outputs, targets = torch.tensor([[1.0], [2.0], [4.0]]), torch.tensor([1.0, 4.0, 1.0])
+    # (0 + 4 + 9)/3; broadcast to 3×3 it would be another number
+    assert float(loss(outputs, targets)) == pytest.approx(13 / 3)
+    assert float(loss(outputs.flatten(), targets.view(3, 1))) == pytest.approx(13 / 3)
+    assert float(loss(torch.tensor([[1.0, 2.0]]), torch.tensor([[0.0, 4.0]]))) == pytest.approx(2.5)
+
+
+def test_mse_of_classes_is_against_one_hot_vectors() -> None:
+    outputs = torch.tensor([[0.5, 0.0, 1.0], [0.0, 1.0, 0.0]])
+    # against (0, 0, 1) and (1, 0, 0): 0.25 + 0 + 0 + 1 + 1 + 0 over six numbers
+    assert float(build("mse")(outputs, torch.tensor([2, 0]))) == pytest.approx(2.25 / 6)
+
+
+def test_mse_refuses_outputs_of_another_size() -> None:
+    with pytest.raises(RuntimeError):
+        build("mse")(torch.zeros(3, 2), torch.zeros(3))
+
+
+def halved(outputs: Tensor, targets: Tensor, *, factor: float = 0.5) -> Tensor:
+    return factor * (outputs - targets).abs().mean()
+
+
+def raising(outputs: Tensor, targets: Tensor) -> Tensor:
+    raise LookupError("no such loss")
+
+
+class Scaled(nn.Module):
+    def __init__(self, scale: float) -> None:
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return self.scale * (outputs - targets).abs().mean()
+
+
+not_callable = 3
+
+
+def test_imported_functions_and_classes() -> None:
+    a, b = torch.tensor([1.0, 2.0]), torch.tensor([3.0, 0.0])
+    assert float(build(f"{__name__}:halved")(a, b)) == 1.0
+    assert float(build(f"{__name__}:halved", factor=3.0)(a, b)) == 6.0
+    assert float(build(f"{__name__}:Scaled", scale=5.0)(a, b)) == 10.0
+    # Huber with delta 1: 1·(2 − ½) for both
+    assert float(build("torch.nn:HuberLoss", delta=1.0)(a, b)) == pytest.approx(1.5)
+    assert float(build("torch.nn.functional:l1_loss")(a, b)) == 2.0
+
+
+def test_a_raising_loss_shows_its_frames() -> None:
+    loss = build(f"{__name__}:raising")
+    with pytest.raises(UserCodeError, match="LookupError: no such loss") as caught:
+        loss(torch.zeros(1), torch.zeros(1))
+    assert "in raising" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "fragment"),
+    [
+        ("cross_entropi", {}, "did you mean 'cross_entropy'?"),
+        ("cross_entropy", {"label_smoothing": 1.0}, "loss.label_smoothing"),
+        ("cross_entropy", {"smoothing": 0.1}, "did you mean 'label_smoothing'?"),
+        ("mse", {"factor": 2}, "it takes none"),
+        (f"{__name__}:not_callable", {}, "is not a function or a class"),
+        (f"{__name__}:Scaled", {}, "needs the parameter 'scale'"),
+        (f"{__name__}:absent", {}, "has no 'absent'"),
+    ],
+)
+def test_wrong_losses_are_config_errors(name: str, params: dict[str, Any], fragment: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        build(name, **params)
+    assert fragment in str(caught.value) and caught.value.key.startswith("loss")

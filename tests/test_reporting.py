@@ -1,0 +1,337 @@
+"""Reports from run folders made by hand, so that every number in them is known."""
+
+from __future__ import annotations
+
+import html.parser
+import json
+import math
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import lrbench
+from lrbench.config import Experiment, load_config
+from lrbench.errors import FolderError
+from lrbench.identity import group, identity
+from lrbench.reporting import report
+from lrbench.reporting.figure import Layout, line_of
+from lrbench.reporting.groups import grouped
+from lrbench.reporting.records import read
+from lrbench.reporting.tables import duration, loss
+from lrbench.runs import EPOCH_COLUMNS, RunFolder
+
+MakeRun = Callable[..., Path]
+
+
+@pytest.fixture
+def make_run(tmp_path: Path, tiny: Callable[..., Experiment]) -> MakeRun:
+    """A finished run with the given validation losses, as training would leave it."""
+
+    def make(
+        losses: list[float],
+        *,
+        status: str | None = "finished",
+        lr: float = 0.1,
+        seed: int = 0,
+        name: str = "tiny",
+        **changes: Any,
+    ) -> Path:
+        experiment = tiny(
+            name=name, optimizer={"name": "sgd", "lr": lr}, seed=seed, epochs=max(len(losses), 1), **changes
+        )
+        folder = RunFolder.of(tmp_path / "runs", experiment)
+        folder.create(experiment, {"threads": 1, "sizes": {"steps_per_epoch": 2, "total_steps": 2 * len(losses)}})
+        folder.steps.open(0)
+        folder.epochs.open(0)
+        folder.steps.append([(i + 1, lr, 0.0, 1.0, 1.0) for i in range(2 * len(losses))])
+        folder.epochs.append(
+            [(e, 2 * e, lr, 2 * value, 0.5, value, 0.9, 1.0, 10.0) for e, value in enumerate(losses, start=1)]
+        )
+        folder.epochs.close()
+        folder.steps.close()
+        if status is not None:
+            ended = status != "diverged"
+            best = min(losses, default=math.nan)
+            folder.finish(
+                experiment,
+                {
+                    "status": status,
+                    "reason": "" if ended else "the loss was not finite at update 3",
+                    "epochs": len(losses),
+                    "steps": 2 * len(losses),
+                    "seconds": 1.5,
+                    "effective_lr": lr,
+                    "final": {
+                        "train_loss": 2 * losses[-1],
+                        "train_accuracy": 0.5,
+                        "val_loss": losses[-1],
+                        "val_accuracy": 0.9,
+                    }
+                    if ended
+                    else None,
+                    "best": {"epoch": losses.index(best) + 1, "val_loss": best, "val_accuracy": 0.95}
+                    if losses
+                    else None,
+                    "test": {"loss": losses[-1] + 0.01, "accuracy": 0.8} if ended else None,
+                    "test_best": {"loss": best + 0.02, "accuracy": 0.85} if ended else None,
+                },
+            )
+        return folder.path
+
+    return make
+
+
+def test_load_runs_has_a_row_for_each_run(make_run: MakeRun, tmp_path: Path) -> None:
+    path = make_run([0.5, 0.2, 0.3], reference={"test_loss": 0.25, "test_accuracy": 0.9, "source": "a book"})
+    make_run([9.0], status="diverged", name="wild", lr=5.0)
+    frame = lrbench.load_runs(tmp_path / "runs").set_index("name")
+    row = frame.loc["tiny"]
+    assert (row.seed, row.state, row.epochs, row.steps, row.seconds) == (0, "finished", 3, 6, 1.5)
+    assert (row.val_loss, row.best_val_loss, row.best_epoch) == (0.3, 0.2, 2)
+    assert (row.test_loss, row.test_best_loss) == (pytest.approx(0.31), pytest.approx(0.22))
+    assert (row.reference_test_loss, row.reference_test_accuracy) == (0.25, 0.9)
+    assert row["config.optimizer.lr"] == 0.1
+    assert row.folder == str(path)
+    assert frame.loc["wild"].state == "diverged"
+    assert math.isnan(frame.loc["wild"].val_loss)
+
+
+def test_seeds_are_taken_together_as_median_and_range(make_run: MakeRun, tmp_path: Path) -> None:
+    for seed, last in enumerate((0.3, 0.1, 0.4)):
+        make_run([0.5, last], seed=seed)
+    (only,) = grouped(read([tmp_path / "runs"]))
+    spread = only.spread("val_loss")
+    assert spread is not None
+    assert (spread.median, spread.low, spread.high, spread.n) == (0.3, 0.1, 0.4, 3)
+    curve = only.curve("val_loss")
+    assert curve["median"].tolist() == [0.5, 0.3]
+    assert curve["low"].tolist() == [0.5, 0.1]
+    assert curve["high"].tolist() == [0.5, 0.4]
+
+
+def test_a_diverged_seed_enters_no_median_and_is_counted(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run([0.5, 0.3], seed=0)
+    make_run([0.5, 0.2], seed=1, status="diverged")
+    (only,) = grouped(read([tmp_path / "runs"]))
+    spread = only.spread("val_loss")
+    assert spread is not None
+    assert (spread.median, spread.n) == (0.3, 1)
+    assert only.status() == "1 finished, 1 diverged"
+
+
+def test_ranking_puts_the_lowest_final_loss_first_and_what_has_none_last(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run([0.4], name="middle", lr=0.2)
+    make_run([0.9], name="worst", lr=0.3)
+    make_run([0.1], name="best", lr=0.4)
+    make_run([7.0], name="gone", lr=0.5, status="diverged")
+    make_run([0.05], name="half", lr=0.6, status=None)
+    labels = [g.label for g in grouped(read([tmp_path / "runs"]))]
+    assert labels == ["best", "middle", "worst", "half", "gone"]
+
+
+def test_one_name_with_different_configs_says_what_differs(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run([0.4], lr=0.1)
+    make_run([0.3], lr=0.01)
+    make_run([0.2], lr=0.5, name="other")
+    assert {g.label for g in grouped(read([tmp_path / "runs"]))} == {"tiny lr=0.1", "tiny lr=0.01", "other"}
+
+
+def test_table_has_the_published_numbers_only_where_a_config_has_them(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run([0.4])
+    made = report([tmp_path / "runs"])
+    text = made.page.with_suffix(".md").read_text()
+    assert "published" not in text
+    make_run([0.3], name="known", lr=0.2, reference={"test_loss": 0.0286})
+    text = report([tmp_path / "runs"]).page.with_suffix(".md").read_text()
+    header, _, first, second = (line for line in text.splitlines() if line.startswith("|"))
+    column = [cell.strip() for cell in header.split("|")].index("published test loss")
+    assert first.split("|")[column].strip() == "0.0286"
+    assert second.split("|")[column].strip() == "–"
+
+
+def test_csv_reads_back_unrounded(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run([0.123456789012345])
+    made = report([tmp_path / "runs"])
+    frame = pd.read_csv(made.page.with_suffix(".csv"))
+    assert frame.loc[0, "val_loss"] == 0.123456789012345
+    assert frame.loc[0, "run"] == "tiny"
+    assert len(pd.read_csv(made.page.with_name("runs.csv"))) == 1
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "result is torn": lambda p: (p / "result.json").write_text('{"status": "fini'),
+    "result is a list": lambda p: (p / "result.json").write_text("[]"),
+    "result holds NaN": lambda p: (p / "result.json").write_text('{"status": "finished", "seconds": NaN}'),
+    "config is not UTF-8": lambda p: (p / "config.yaml").write_bytes(b"name: \xff"),
+    "config is gone": lambda p: (p / "config.yaml").unlink(),
+    "config has a wrong key": lambda p: (p / "config.yaml").write_text("nme: x"),
+    "environment is torn": lambda p: (p / "env.json").write_text("{"),
+    "epochs lack columns": lambda p: (p / "epochs.csv").write_text("epoch,step\n1,2\n"),
+    "epochs are binary": lambda p: (p / "epochs.csv").write_bytes(bytes(range(256)) * 4),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_run_is_named_and_hides_no_other(make_run: MakeRun, tmp_path: Path, damage: str) -> None:
+    make_run([0.4], name="whole", lr=0.2)
+    path = make_run([0.3])
+    DAMAGES[damage](path)
+    made = report([tmp_path / "runs"])
+    assert [r.folder.name for r in made.damaged] == [path.name]
+    assert "whole" in [g.label for g in made.groups]
+    assert path.name in made.page.read_text()
+    assert "1 damaged" in made.page.read_text()
+
+
+@pytest.mark.parametrize("damage", ["torn row", "no steps", "empty epochs", "steps are torn"])
+def test_small_losses_do_not_count_as_damage(make_run: MakeRun, tmp_path: Path, damage: str) -> None:
+    path = make_run([0.4, 0.3], status=None)
+    if damage == "torn row":
+        with (path / "epochs.csv").open("a") as file:
+            file.write("3,6,0.1,0.2")
+    elif damage == "no steps":
+        (path / "steps.csv").unlink()
+    elif damage == "empty epochs":
+        (path / "epochs.csv").write_text("")
+    else:
+        (path / "steps.csv").write_text("step,lr,momentum,loss,grad_norm\n1,0.1,0,1,1\n2,0.")
+    made = report([tmp_path / "runs"])
+    assert not made.damaged
+    assert made.records[0].state == "interrupted"
+    assert len(made.records[0].epochs) == (0 if damage == "empty epochs" else 2)
+
+
+def test_copied_run_folders_report_the_same(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run([0.4, 0.3])
+    make_run([0.5, 0.2], name="other", lr=0.3)
+    before = report([tmp_path / "runs"])
+    shutil.copytree(tmp_path / "runs", tmp_path / "elsewhere", ignore=shutil.ignore_patterns("report"))
+    after = report([tmp_path / "elsewhere"])
+    for suffix in (".csv", ".md"):
+        assert before.page.with_suffix(suffix).read_text() == after.page.with_suffix(suffix).read_text()
+
+
+class Page(html.parser.HTMLParser):
+    """Collects tags, text and addresses."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.addresses: list[str] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.addresses += [value or "" for name, value in attributes if name in ("src", "href")]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_the_page_is_self_contained_and_escapes_what_it_shows(make_run: MakeRun, tmp_path: Path) -> None:
+    path = make_run([0.4], reference={"test_loss": 1.0, "source": "<script>alert(1)</script>"})
+    hostile = '<img src=x onerror=alert(1)> "quoted" 😀 ' + "long" * 50
+    text = (path / "config.yaml").read_text().replace("name: tiny", f"name: {json.dumps(hostile)}", 1)
+    (path / "config.yaml").write_text(text, encoding="utf-8")
+    page = Page(report([tmp_path / "runs"]).page.read_text(encoding="utf-8"))
+    assert "script" not in page.tags
+    assert page.tags.count("img") == 1
+    assert all(address.startswith("data:") for address in page.addresses)
+    assert "<script>alert(1)</script>" in page.text
+    assert hostile[:60] in page.text
+
+
+def test_figures_are_there_for_odd_collections(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run([0.4], name="one epoch", lr=0.2)
+    make_run([], name="none", lr=0.3, status=None)
+    make_run([1e9, 1e3], name="huge", lr=0.4)
+    make_run([0.0, 0.0], name="zero", lr=0.5)
+    for lr in range(1, 25):
+        make_run([1.0 / lr] * 3, name=f"many {lr}", lr=float(lr))
+    made = report([tmp_path / "runs"])
+    png = made.page.with_suffix(".png").read_bytes()
+    assert png.startswith(b"\x89PNG")
+    assert made.page.with_suffix(".svg").read_text().count("<svg") == 1
+    assert len(made.groups) == 28
+
+
+def test_all_lines_of_28_groups_look_different() -> None:
+    looks = [line_of(i) for i in range(28)]
+    assert len({(look.colour, look.dash) for look in looks}) == 28
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 12, 17, 60])
+def test_axes_lie_inside_the_figure_and_do_not_overlap(count: int) -> None:
+    place = Layout.of(count)
+    boxes = [place.overlay(), *(box for i in range(count) for box in place.panel(i))]
+    for x, y, width, height in boxes:
+        assert 0 < x < x + width < 1
+        assert 0 < y < y + height < 1
+    for i, (ax, ay, aw, ah) in enumerate(boxes):
+        for bx, by, bw, bh in boxes[i + 1 :]:
+            assert ax + aw < bx or bx + bw < ax or ay + ah < by or by + bh < ay
+
+
+def test_the_summary_does_not_call_overlapping_runs_apart(make_run: MakeRun, tmp_path: Path) -> None:
+    for seed, (a, b) in enumerate(((0.1, 0.2), (0.3, 0.25), (0.2, 0.3))):
+        make_run([a], name="left", lr=0.1, seed=seed)
+        make_run([b], name="right", lr=0.2, seed=seed)
+        make_run([2.3], name="far", lr=0.3, seed=seed)
+    text = report([tmp_path / "runs"]).page.with_suffix(".md").read_text()
+    assert "left ends with the lowest validation loss, 0.2 (the median of 3 seeds); far with the highest, 2.3." in text
+    assert "overlaps with that of right: these runs don't tell them apart" in text
+    assert "far:" not in text
+
+
+def test_one_seed_is_said_to_be_little(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run([0.1], name="left", lr=0.1)
+    make_run([0.2], name="right", lr=0.2)
+    assert "With one seed, small differences may be chance" in report([tmp_path / "runs"]).page.read_text()
+
+
+def test_mixed_threads_and_data_sets_are_said(make_run: MakeRun, tmp_path: Path) -> None:
+    path = make_run([0.1])
+    make_run([0.2], name="other", lr=0.3)
+    environment = json.loads((path / "env.json").read_text())
+    (path / "env.json").write_text(json.dumps({**environment, "threads": 2}))
+    text = report([tmp_path / "runs"]).page.read_text()
+    assert re.search(r"CPU threads: 1, 2; mixed", text)
+
+
+def test_paths_that_are_not_there(tmp_path: Path) -> None:
+    with pytest.raises(FolderError, match="no such run"):
+        report([tmp_path / "nothing"])
+    with pytest.raises(FolderError, match="no runs in"):
+        report([tmp_path])
+
+
+def test_a_report_that_cannot_be_written(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run([0.1])
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FolderError, match="cannot write"):
+        report([tmp_path / "runs"], tmp_path / "file" / "report")
+
+
+def test_texts_of_numbers() -> None:
+    assert [loss(v) for v in (0.0286, 2.3189, 123456.0)] == ["0.0286", "2.319", "1.23e+05"]
+    assert [duration(v) for v in (3.21, 348.0, 3723.4)] == ["3.2 s", "5:48", "1:02:03"]
+
+
+def test_epochs_csv_columns_are_the_contract(make_run: MakeRun) -> None:
+    header = (make_run([0.1]) / "epochs.csv").read_text().splitlines()[0]
+    wanted = "epoch,step,lr,train_loss,train_accuracy,val_loss,val_accuracy,seconds,images_per_second"
+    assert header == wanted == ",".join(EPOCH_COLUMNS)
+
+
+def test_identity_and_group_in_the_result_match_the_config(make_run: MakeRun) -> None:
+    path = make_run([0.1], seed=3)
+    experiment, result = load_config(path / "config.yaml"), json.loads((path / "result.json").read_text())
+    assert result["identity"] == identity(experiment)
+    assert result["group"] == group(experiment)
+    assert path.name.endswith(result["identity"][:8])

@@ -1,0 +1,275 @@
+"""Runs in real processes: shared out, killed, interrupted, orphaned."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import torch
+
+from lrbench.config import Experiment, validate
+from lrbench.events import Event
+from lrbench.executors import choose
+from lrbench.executors.local import WorkerProcesses
+from lrbench.executors.serial import ThisProcess
+from lrbench.lock import owner_of
+from lrbench.runner import run
+from lrbench.runs import RunFolder
+
+# A data set whose reading takes as long as the test wants: 4 updates an epoch.
+SLOW_DATA = """
+    import os, time, torch
+    from torch.utils.data import Dataset
+
+    class Slow(Dataset):
+        def __init__(self, n, seconds):
+            generator = torch.Generator().manual_seed(0)
+            self.inputs = torch.randn(n, 6, generator=generator)
+            self.targets = (self.inputs[:, 0] > 0).long()
+            self.seconds = seconds
+
+        def __len__(self):
+            return len(self.inputs)
+
+        def __getitem__(self, index):
+            time.sleep(self.seconds)
+            return self.inputs[index], self.targets[index]
+
+    def make():
+        return {"train": Slow(64, float(os.environ.get("SLOW_SECONDS", "0"))), "test": Slow(16, 0), "classes": 2}
+"""
+
+PROGRAM = """
+    import sys
+    from lrbench.config import load_config
+    from lrbench.runner import run
+
+    if __name__ == "__main__":
+        outcomes = run(["slow.yaml"], runs="runs", seeds=int(sys.argv[1]), jobs=int(sys.argv[1]))
+        print([outcome.how for outcome in outcomes])
+"""
+
+
+@pytest.fixture
+def slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_config: Any) -> Experiment:
+    """An experiment of 200 epochs on slowly read data; the current folder has its module and its config."""
+    (tmp_path / "slow_data.py").write_text(textwrap.dedent(SLOW_DATA))
+    (tmp_path / "program.py").write_text(textwrap.dedent(PROGRAM))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "slow_data", raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    settings: dict[str, Any] = {
+        "name": "slow",
+        "dataset": {"name": "slow_data:make", "validation": {"how": "tail"}},
+        "model": {"name": "mlp", "hidden": [8], "dropout": 0.2},
+        "optimizer": {"name": "sgd", "lr": 0.05, "momentum": 0.9},
+        "schedule": "cosine",
+        "epochs": 200,
+        "batch_size": 16,
+    }
+    write_config("slow.yaml", **settings)
+    return validate({**settings, "device": "cpu"}, {}, "a test")
+
+
+@pytest.fixture
+def one_thread() -> Any:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def wait_for(condition: Callable[[], Any], what: str, child: subprocess.Popen[str], seconds: float = 90) -> Any:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = condition()
+        if found:
+            return found
+        if child.poll() is not None:
+            raise AssertionError(f"the program ended before {what}: {child.communicate()}")
+        time.sleep(0.05)
+    raise AssertionError(f"waited {seconds} s for {what}")
+
+
+def rows(folder: Path) -> int:
+    path = folder / "steps.csv"
+    return path.read_bytes().count(b"\n") - 1 if path.exists() else 0
+
+
+def assert_same(one: Path, other: Path) -> None:
+    assert (one / "steps.csv").read_bytes() == (other / "steps.csv").read_bytes()
+    a, b = (json.loads((p / "result.json").read_text()) for p in (one, other))
+    assert {**a, "seconds": 0} == {**b, "seconds": 0}
+    weights, others = RunFolder(one).load_best(), RunFolder(other).load_best()
+    assert all(torch.equal(weights[k], others[k]) for k in weights)
+
+
+def uninterrupted(experiment: Experiment, where: Path) -> Path:
+    (outcome,) = run([experiment], runs=where)
+    assert outcome.how == "trained", outcome.message
+    return outcome.path
+
+
+def test_one_run_or_one_job_stays_in_this_process() -> None:
+    assert isinstance(choose(1, 5), ThisProcess) and isinstance(choose(4, 1), ThisProcess)
+    chosen = choose(4, 3)
+    assert isinstance(chosen, WorkerProcesses) and chosen.jobs == 3
+
+
+@pytest.mark.slow
+def test_two_jobs_give_the_bytes_of_one(tmp_path: Path, tiny: Any) -> None:
+    changes = {"model": {"name": "cnn", "padding": 1}, "optimizer": {"name": "adam", "lr": 0.001}}
+    seen: list[Event] = []
+    parallel = run([tiny(**changes)], runs=tmp_path / "two", seeds=3, jobs=2, watch=seen.append)
+    before = torch.get_num_threads()
+    torch.set_num_threads(WorkerProcesses(2).threads)
+    serial = run([tiny(**changes)], runs=tmp_path / "one", seeds=3)
+    torch.set_num_threads(before)
+    assert [o.how for o in parallel] == [o.how for o in serial] == ["trained"] * 3
+    for a, b in zip(parallel, serial, strict=True):
+        assert_same(a.path, b.path)
+        environments = [RunFolder(o.path).environment() for o in (a, b)]
+        assert environments[0]["threads"] == environments[1]["threads"]
+    for outcome in parallel:
+        kinds = [e.kind for e in seen if e.run == outcome.path.name and e.kind != "message"]
+        assert kinds[0] == "start" and kinds[-1] == "end" and kinds.count("epoch") == 2
+
+
+@pytest.mark.slow
+def test_failures_and_lrbench_errors_come_back_from_workers(tmp_path: Path, tiny: Any, slow: Experiment) -> None:
+    Path("bad_loss.py").write_text(
+        "def fails(outputs, targets):\n"
+        "    if outputs.requires_grad:\n"
+        "        raise LookupError('lost in a worker')\n"
+        "    return outputs.sum()\n"
+    )
+    held = RunFolder.of(tmp_path / "runs", tiny(seed=7))
+    held.create(tiny(seed=7), {})
+    with held.lock():
+        outcomes = run([tiny(loss="bad_loss:fails"), tiny(), tiny(seed=7)], runs=tmp_path / "runs", jobs=2)
+    assert [o.how for o in outcomes] == ["failed", "trained", "elsewhere"]
+    assert "LookupError: lost in a worker" in outcomes[0].message and "in fails" in outcomes[0].message
+    assert f"process {os.getpid()}" in outcomes[2].message
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
+def test_a_killed_worker_is_replaced_and_its_run_goes_on(
+    tmp_path: Path, slow: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wholes = [uninterrupted(slow.replace(seed=s), tmp_path / "whole") for s in (0, 1)]
+    monkeypatch.setenv("SLOW_SECONDS", "0.001")
+    killed: list[int] = []
+    messages: list[str] = []
+
+    def kill_once(event: Event) -> None:
+        folder = tmp_path / "runs" / event.run
+        if event.kind == "message":
+            messages.append(str(event.values["text"]))
+        if not killed and event.kind == "epoch" and (folder / "checkpoint.pt").exists():
+            owner = owner_of(folder / "lock")
+            assert owner is not None
+            killed.append(owner.pid)
+            os.kill(owner.pid, signal.SIGKILL)
+
+    outcomes = run([slow], runs=tmp_path / "runs", seeds=2, jobs=2, watch=kill_once)
+    assert len(killed) == 1 and killed[0] != os.getpid()
+    assert any("a worker died; 2 runs go on" in text for text in messages), (messages, outcomes)
+    assert [o.how for o in outcomes] == ["trained", "trained"]
+    for outcome, whole in zip(outcomes, wholes, strict=True):
+        assert len(RunFolder(outcome.path).environment()["resumed"]) == 1, "it went on, it did not begin anew"
+        assert_same(outcome.path, whole)
+
+
+Start = Callable[[int], "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Start the program with that many jobs; it ends with the test, whatever happens."""
+    children = []
+
+    def begin(jobs: int) -> subprocess.Popen[str]:
+        children.append(
+            subprocess.Popen(
+                [sys.executable, "program.py", str(jobs)],
+                env={**os.environ, "SLOW_SECONDS": "0.002"},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
+            )
+        )
+        return children[-1]
+
+    yield begin
+    for child in children:
+        if child.poll() is None:
+            os.killpg(child.pid, signal.SIGKILL)
+            child.communicate()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_leaves_a_checkpoint_that_goes_on(tmp_path: Path, slow: Experiment, start: Start, number: int) -> None:
+    folder = RunFolder.of(tmp_path / "runs", slow).path
+    child = start(1)
+    wait_for(lambda: rows(folder) > 10, "the first updates", child)
+    child.send_signal(number)
+    output, errors = child.communicate(timeout=30)
+    assert (child.returncode, output.strip(), errors) == (0, "['interrupted']", "")
+    assert (folder / "checkpoint.pt").exists() and not (folder / "lock").exists()
+    done = rows(folder)
+    assert 10 < done < 800
+    assert_same(uninterrupted(slow, tmp_path / "runs"), uninterrupted(slow, tmp_path / "whole"))
+    assert len(RunFolder(folder).environment()["resumed"]) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("to_all", [True, False], ids=["as Ctrl-C does", "to the parent alone"])
+def test_workers_stop_with_checkpoints_when_asked(tmp_path: Path, slow: Experiment, start: Start, to_all: bool) -> None:
+    folders = [RunFolder.of(tmp_path / "runs", slow.replace(seed=s)).path for s in (0, 1)]
+    child = start(2)
+    wait_for(lambda: all(rows(f) > 10 for f in folders), "both workers' first updates", child)
+    if to_all:
+        os.killpg(child.pid, signal.SIGINT)
+    else:
+        child.send_signal(signal.SIGTERM)
+    output, errors = child.communicate(timeout=60)
+    assert (child.returncode, output.strip()) == (0, "['interrupted', 'interrupted']"), errors
+    assert "Traceback" not in errors
+    for folder in folders:
+        assert (folder / "checkpoint.pt").exists() and not (folder / "lock").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
+def test_a_killed_parent_leaves_no_orphans(tmp_path: Path, slow: Experiment, start: Start) -> None:
+    folders = [RunFolder.of(tmp_path / "runs", slow.replace(seed=s)).path for s in (0, 1)]
+    child = start(2)
+    wait_for(lambda: all(rows(f) > 10 for f in folders), "both workers' first updates", child)
+    family = psutil.Process(child.pid).children(recursive=True)
+    workers = {owner.pid for f in folders if (owner := owner_of(f / "lock"))}
+    assert len(workers) == 2 and workers <= {p.pid for p in family}
+    child.kill()
+    child.communicate(timeout=30)
+    _, alive = psutil.wait_procs(family, timeout=30)
+    assert not alive
+    for folder in folders:
+        assert (folder / "checkpoint.pt").exists() and not (folder / "lock").exists()
+    outcomes = run([slow], runs=tmp_path / "runs", seeds=2)
+    for outcome in outcomes:
+        assert_same(outcome.path, uninterrupted(outcome.experiment, tmp_path / "whole"))

@@ -1,0 +1,462 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import torch
+import yaml
+from torch import nn
+
+from lrbench.config import load_config
+from lrbench.csvlog import CsvLog
+from lrbench.errors import ConfigError, FolderError, Interrupted, LockedError, RunError
+from lrbench.events import silent
+from lrbench.executors import local
+from lrbench.executors.local import WorkerProcesses
+from lrbench.identity import group, identity
+from lrbench.lock import Lock, owner_of
+from lrbench.runner import run
+from lrbench.runs import RunFolder, find_runs
+from lrbench.work import StopFlag, do_run
+
+# -- the folder: written out here so that nobody changes the contract unawares
+
+FILES = ["best.pt", "config.yaml", "env.json", "epochs.csv", "result.json", "steps.csv"]
+RESULT_KEYS = {
+    "status",
+    "reason",
+    "epochs",
+    "steps",
+    "seconds",
+    "effective_lr",
+    "identity",
+    "group",
+    "final",
+    "best",
+    "test",
+    "test_best",
+}
+ENVIRONMENT_KEYS = {
+    "lrbench",
+    "python",
+    "packages",
+    "platform",
+    "host",
+    "processor",
+    "cores",
+    "device",
+    "threads",
+    "git",
+    "user_code",
+    "arguments",
+    "started",
+    "resumed",
+    "sizes",
+}
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(p.name for p in folder.iterdir())
+
+
+def test_a_finished_run_has_exactly_the_files_of_the_contract(tmp_path: Path, tiny: Any) -> None:
+    experiment = tiny(seed=4)
+    (outcome,) = run([experiment], runs=tmp_path)
+    assert outcome.how == "trained" and outcome.message == ""
+    assert outcome.path == tmp_path / f"tiny-seed4-{identity(experiment)[:8]}"
+    assert names(tmp_path) == [outcome.path.name]
+    assert names(outcome.path) == FILES
+    epochs = (outcome.path / "epochs.csv").read_text().splitlines()
+    assert epochs[0] == ("epoch,step,lr,train_loss,train_accuracy,val_loss,val_accuracy,seconds,images_per_second")
+    assert [row.split(",")[:2] for row in epochs[1:]] == [["1", "2"], ["2", "4"]]
+    steps = (outcome.path / "steps.csv").read_text().splitlines()
+    assert steps[0] == "step,lr,momentum,loss,grad_norm"
+    assert [row.split(",")[0] for row in steps[1:]] == ["1", "2", "3", "4"]
+
+
+def test_the_result(tmp_path: Path, tiny: Any) -> None:
+    experiment = tiny()
+    (outcome,) = run([experiment], runs=tmp_path)
+    result = json.loads((outcome.path / "result.json").read_text())
+    assert result == outcome.result and result.keys() == RESULT_KEYS
+    assert (result["status"], result["reason"], result["epochs"], result["steps"]) == ("finished", "", 2, 4)
+    assert result["effective_lr"] == 0.1
+    assert result["identity"] == identity(experiment) and result["group"] == group(tiny(seed=8))
+    assert result["final"].keys() == {"train_loss", "train_accuracy", "val_loss", "val_accuracy"}
+    assert result["best"].keys() == {"epoch", "val_loss", "val_accuracy"}
+    assert result["test"].keys() == result["test_best"].keys() == {"loss", "accuracy"}
+    rows = (outcome.path / "epochs.csv").read_text().splitlines()[1:]
+    assert [float(v) for v in rows[1].split(",")[3:7]] == list(result["final"].values())
+    assert result["seconds"] == pytest.approx(sum(float(row.split(",")[7]) for row in rows))
+
+
+def test_the_environment(tmp_path: Path, tiny: Any) -> None:
+    (outcome,) = run([tiny(model=f"{__name__}:linear")], runs=tmp_path)
+    environment = RunFolder(outcome.path).environment()
+    assert environment.keys() == ENVIRONMENT_KEYS
+    assert environment["packages"].keys() == {"torch", "torchvision", "numpy", "scikit-learn"}
+    assert torch.__version__.startswith(environment["packages"]["torch"])
+    assert environment["device"] == "cpu" and environment["threads"] == torch.get_num_threads()
+    assert environment["resumed"] == [] and environment["arguments"] == sys.argv
+    assert environment["sizes"] == {
+        "parameters": 650,
+        "train_examples": 64,
+        "validation_examples": 359,
+        "test_examples": 360,
+        "steps_per_epoch": 2,
+        "total_steps": 4,
+    }
+    assert environment["user_code"] == {__name__: hashlib.sha256(Path(__file__).read_bytes()).hexdigest()}
+
+
+def linear(*, outputs: int) -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, outputs))
+
+
+def test_the_config_repeats_the_run(tmp_path: Path, tiny: Any) -> None:
+    experiment = tiny(schedule="cosine", warmup={"for": "1 steps"}, early_stopping={"patience": 3})
+    (outcome,) = run([experiment], runs=tmp_path / "a")
+    (again,) = run([outcome.path / "config.yaml"], runs=tmp_path / "b")
+    assert again.path.name == outcome.path.name
+    assert (again.path / "steps.csv").read_bytes() == (outcome.path / "steps.csv").read_bytes()
+    assert identity(load_config(outcome.path / "config.yaml")) == identity(experiment)
+
+
+def test_best_weights_load_into_the_plain_module(tmp_path: Path, tiny: Any) -> None:
+    (outcome,) = run([tiny()], runs=tmp_path)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, 10))
+    model.load_state_dict(torch.load(outcome.path / "best.pt", weights_only=True))
+
+
+# -- finding what is done
+
+
+def test_a_run_is_found_by_its_identity_under_any_name(tmp_path: Path, tiny: Any) -> None:
+    (first,) = run([tiny()], runs=tmp_path)
+    before = {p: p.stat().st_mtime_ns for p in first.path.iterdir()}
+    (second,) = run([tiny(name="another name")], runs=tmp_path)
+    assert second.how == "found" and second.path == first.path and second.result == first.result
+    assert second.experiment.name == "another name"
+    assert {p: p.stat().st_mtime_ns for p in first.path.iterdir()} == before and len(names(tmp_path)) == 1
+    (longer,) = run([tiny(epochs=3)], runs=tmp_path)
+    assert longer.how == "trained" and len(names(tmp_path)) == 2
+
+
+def test_seeds_count_up_and_equal_configs_are_one_run(tmp_path: Path, tiny: Any, write_config: Any) -> None:
+    outcomes = run([tiny(seed=2), write_config(seed=2, name="same"), tiny(seed=3)], runs=tmp_path, seeds=2)
+    assert [o.experiment.seed for o in outcomes] == [2, 3, 4]
+    assert len({o.result["group"] for o in outcomes if o.result}) == 1
+    assert len({o.result["final"]["val_loss"] for o in outcomes if o.result}) == 3
+
+
+def test_an_edited_config_is_not_taken_for_the_run(tmp_path: Path, tiny: Any) -> None:
+    (outcome,) = run([tiny()], runs=tmp_path)
+    path = outcome.path / "config.yaml"
+    plain = yaml.safe_load(path.read_text())
+    path.write_text(yaml.safe_dump({**plain, "epochs": 9}))
+    with pytest.raises(FolderError, match="has been edited"):
+        run([tiny()], runs=tmp_path)
+    path.write_text(yaml.safe_dump({**plain, "name": "renamed", "reference": {"test_loss": 1.0}}))
+    assert run([tiny()], runs=tmp_path)[0].how == "found", "what isn't in the identity may be edited"
+    path.write_text("epochs: [")
+    with pytest.raises(FolderError, match="is not valid YAML"):
+        run([tiny()], runs=tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["", "{", '{"status": "fine"}', "[]", '{"status": "finished", "seconds": NaN}'])
+def test_a_damaged_result_is_done_again(tmp_path: Path, tiny: Any, damage: str) -> None:
+    (first,) = run([tiny()], runs=tmp_path)
+    (first.path / "result.json").write_text(damage)
+    with pytest.raises(FolderError, match=r"result\.json"):
+        RunFolder(first.path).state()
+    (second,) = run([tiny()], runs=tmp_path)
+    assert second.how == "trained" and second.result is not None and first.result is not None
+    assert {**second.result, "seconds": 0} == {**first.result, "seconds": 0}
+    assert names(first.path) == FILES
+
+
+def test_again_trains_anew_and_says_what_it_ran_on_now(tmp_path: Path, tiny: Any) -> None:
+    (first,) = run([tiny()], runs=tmp_path)
+    steps = (first.path / "steps.csv").read_bytes()
+    (first.path / "steps.csv").write_text("step,lr,momentum,loss,grad_norm\n1,9,9,9,9\n")
+    folder = RunFolder(first.path)
+    folder.amend_environment({"lrbench": "0.0.1", "resumed": ["2020-01-01"]})
+    (second,) = run([tiny(name="other")], runs=tmp_path, again=True)
+    assert second.how == "trained" and second.path == first.path
+    assert (first.path / "steps.csv").read_bytes() == steps
+    assert folder.config().name == "tiny", "the folder keeps the name it was made with"
+    assert folder.environment()["lrbench"] != "0.0.1" and folder.environment()["resumed"] == []
+
+
+def test_wrong_arguments_and_unknown_files(tmp_path: Path, tiny: Any) -> None:
+    with pytest.raises(ConfigError, match="at least 1"):
+        run([tiny()], runs=tmp_path, jobs=0)
+    with pytest.raises(ConfigError, match="at least 1"):
+        run([tiny()], runs=tmp_path, seeds=0)
+    with pytest.raises(ConfigError, match="no such file"):
+        run([tmp_path / "absent.yaml"], runs=tmp_path)
+
+
+# -- failures
+
+
+def breaks_after_three(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    global calls
+    calls += outputs.requires_grad
+    if calls == 3 and outputs.requires_grad:
+        raise LookupError("the third is missing")
+    return nn.functional.cross_entropy(outputs, targets)
+
+
+calls = 0
+
+
+def test_a_failed_run_says_why_and_is_tried_again(tmp_path: Path, tiny: Any) -> None:
+    global calls
+    calls = 0
+    experiment = tiny(loss=f"{__name__}:breaks_after_three")
+    (failed,) = run([experiment], runs=tmp_path)
+    assert failed.how == "failed" and failed.result is not None
+    assert failed.result["status"] == "failed" and failed.result.keys() == RESULT_KEYS
+    assert "LookupError: the third is missing" in failed.message and "in breaks_after_three" in failed.message
+    log = failed.path / "error.log"
+    assert str(log) in failed.message
+    assert "Traceback" in log.read_text() and "the third is missing" in log.read_text()
+    assert RunFolder(failed.path).state() == "failed" and not (failed.path / "lock").exists()
+    (second,) = run([experiment], runs=tmp_path)
+    assert second.how == "trained" and second.result is not None and second.result["status"] == "finished"
+    assert names(failed.path) == FILES, "the error of the first attempt is gone"
+
+
+def test_a_failed_run_does_not_keep_the_others(tmp_path: Path, tiny: Any) -> None:
+    global calls
+    calls = 0
+    outcomes = run([tiny(loss=f"{__name__}:breaks_after_three"), tiny()], runs=tmp_path)
+    assert [o.how for o in outcomes] == ["failed", "trained"]
+
+
+def test_a_run_that_another_process_does_is_left_to_it(tmp_path: Path, tiny: Any) -> None:
+    folder = RunFolder.of(tmp_path, tiny())
+    folder.create(tiny(), {})
+    with folder.lock():
+        assert folder.state() == "running"
+        outcomes = run([tiny(), tiny(seed=1)], runs=tmp_path)
+    assert [o.how for o in outcomes] == ["elsewhere", "trained"]
+    assert outcomes[0].result is None and f"process {os.getpid()} on" in outcomes[0].message
+    assert folder.state() == "new"
+
+
+def test_runs_that_cannot_be_written_are_a_folder_error(tmp_path: Path, tiny: Any) -> None:
+    (tmp_path / "runs").write_text("a file where a folder should be")
+    with pytest.raises(FolderError, match="cannot write to"):
+        run([tiny()], runs=tmp_path / "runs")
+
+
+def test_states(tmp_path: Path, tiny: Any) -> None:
+    folder = RunFolder.of(tmp_path, tiny())
+    folder.create(tiny(), {})
+    assert folder.state() == "new" and folder.result() is None and folder.load_checkpoint() is None
+    with pytest.raises(Interrupted):
+        do_run(folder.path, threads=None, watch=silent, stop=lambda: True)
+    assert folder.state() == "interrupted"
+    do_run(folder.path, threads=None, watch=silent, stop=lambda: False)
+    assert folder.state() == "finished"
+    assert len(folder.environment()["resumed"]) == 1
+
+
+def test_find_runs(tmp_path: Path, tiny: Any) -> None:
+    outcomes = run([tiny(seed=s) for s in (1, 0)], runs=tmp_path / "runs")
+    (tmp_path / "runs" / "report").mkdir()
+    (tmp_path / "runs" / "notes.txt").write_text("mine")
+    paths = sorted(o.path for o in outcomes)
+    assert [f.path for f in find_runs([tmp_path / "runs"])] == paths
+    assert [f.path for f in find_runs([paths[1], tmp_path / "runs", paths[0]])] == [paths[1], paths[0]]
+    with pytest.raises(FolderError, match="no such run"):
+        find_runs([tmp_path / "absent"])
+
+
+# -- one run, one writer
+
+
+def forge(path: Path, *, pid: int, host: str, age: float, born: float = 0.0) -> None:
+    path.write_text(json.dumps({"pid": pid, "host": host, "token": "forged", "born": born}))
+    os.utime(path, (time.time() - age, time.time() - age))
+
+
+def test_a_second_writer_is_refused_and_the_lock_goes_with_its_holder(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with Lock(path) as first:
+        assert first.held
+        with pytest.raises(LockedError, match=f"is being run by process {os.getpid()}"), Lock(path):
+            raise AssertionError("never here")
+        assert first.held and names(tmp_path) == ["lock"]
+        owner = owner_of(path)
+        assert owner is not None and owner.pid == os.getpid() and owner.host == socket.gethostname() and owner.alive
+    assert names(tmp_path) == []
+    with Lock(path):
+        pass
+
+
+def test_a_foreign_host_holds_its_lock_while_its_heart_beats(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    forge(path, pid=1, host="another.example", age=50)
+    with pytest.raises(LockedError, match=r"process 1 on another\.example"), Lock(path):
+        raise AssertionError("never here")
+    forge(path, pid=1, host="another.example", age=70)
+    with Lock(path) as lock:
+        assert lock.held
+    assert names(tmp_path) == []
+
+
+def test_a_dead_process_on_this_host_loses_its_lock_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    forge(path, pid=child.pid, host=socket.gethostname(), age=0)
+    with Lock(path) as lock:
+        assert lock.held
+
+
+def test_a_later_process_with_the_same_number_is_another(tmp_path: Path) -> None:
+    path, born = tmp_path / "lock", psutil.Process().create_time()
+    forge(path, pid=os.getpid(), host=socket.gethostname(), age=0, born=born - 1000)
+    with Lock(path) as lock:
+        assert lock.held
+    forge(path, pid=os.getpid(), host=socket.gethostname(), age=0, born=born)
+    with pytest.raises(LockedError), Lock(path):
+        raise AssertionError("never here")
+    forge(path, pid=os.getpid(), host=socket.gethostname(), age=61, born=born)
+    with Lock(path) as lock:
+        assert lock.held, "alive but silent for a minute is dead"
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"pid": "x"}'])
+def test_an_unreadable_lock_is_nobodys(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "lock"
+    path.write_text(content)
+    assert owner_of(path) is None
+    with Lock(path) as lock:
+        assert lock.held
+
+
+def test_a_lock_taken_over_is_not_removed_by_its_old_holder(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with Lock(path) as lock:
+        forge(path, pid=1, host="another.example", age=0)
+        assert not lock.held
+    assert path.exists()
+
+
+def test_the_heart_beats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lrbench.lock.HEARTBEAT_SECONDS", 0.01)
+    path = tmp_path / "lock"
+    with Lock(path):
+        os.utime(path, (1, 1))
+        deadline = time.time() + 10
+        while path.stat().st_mtime < 2 and time.time() < deadline:
+            time.sleep(0.01)
+        assert time.time() - path.stat().st_mtime < 10
+
+
+# -- rows
+
+
+def test_csv_rows_read_back_equal(tmp_path: Path) -> None:
+    log = CsvLog(tmp_path / "x.csv", ("a", "b"))
+    log.open(0)
+    log.append([(1, 0.1), (2, None), (3, 1e-300)])
+    log.append([(4, 1 / 3)])
+    log.sync()
+    log.close()
+    lines = (tmp_path / "x.csv").read_bytes().split(b"\n")
+    assert lines == [b"a,b", b"1,0.1", b"2,", b"3,1e-300", b"4,0.3333333333333333", b""]
+    assert float(lines[4].split(b",")[1]) == 1 / 3
+
+
+@pytest.mark.parametrize(
+    ("before", "rows", "after"),
+    [
+        (None, 0, b"a,b\n"),
+        (b"", 0, b"a,b\n"),
+        (b"a,", 0, b"a,b\n"),
+        (b"a,b", 0, b"a,b\n"),
+        (b"a,b\n1,2\n3,4\n5,", 2, b"a,b\n1,2\n3,4\n"),
+        (b"a,b\n1,2\n3,4\n5,6\n", 1, b"a,b\n1,2\n"),
+        (b"a,b\n1,2\n", 0, b"a,b\n"),
+        (b"other,header,altogether\n1,2,3\n", 0, b"a,b\n"),
+        (b"\x00\x00\x00\x00\x00\x00\x00", 0, b"a,b\n"),
+    ],
+)
+def test_opening_cuts_to_the_rows_that_count(tmp_path: Path, before: bytes | None, rows: int, after: bytes) -> None:
+    path = tmp_path / "x.csv"
+    if before is not None:
+        path.write_bytes(before)
+    log = CsvLog(path, ("a", "b"))
+    log.open(rows)
+    assert path.read_bytes() == after
+    log.append([(7, 8)])
+    log.close()
+    assert path.read_bytes() == after + b"7,8\n"
+
+
+def test_missing_rows_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes(b"a,b\n1,2\n3,")
+    log = CsvLog(path, ("a", "b"))
+    assert log.holds(1) and not log.holds(2)
+    with pytest.raises(ValueError, match="holds 1 rows where 2 were written"):
+        log.open(2)
+
+
+# -- asking to stop, and workers' errors, without processes
+
+
+def test_the_flag_is_set_by_signals_and_handlers_are_put_back() -> None:
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        flag = StopFlag()
+        with flag.on_signals():
+            assert not flag()
+            os.kill(os.getpid(), number)
+            assert flag() and flag.signal == number
+            with pytest.raises(KeyboardInterrupt):
+                os.kill(os.getpid(), number)
+                time.sleep(1)
+    assert before == (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT))
+
+
+def test_runs_not_begun_are_interrupted_when_asked_to_stop(tmp_path: Path, tiny: Any) -> None:
+    def interrupt(event: Any) -> None:
+        if event.kind == "epoch" and event.epoch == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    outcomes = run([tiny(), tiny(seed=1)], runs=tmp_path, watch=interrupt)
+    assert [o.how for o in outcomes] == ["interrupted", "interrupted"]
+    assert "stopped after update 3" in outcomes[0].message and "was not begun" in outcomes[1].message
+    assert [o.how for o in run([tiny(), tiny(seed=1)], runs=tmp_path)] == ["trained", "trained"]
+
+
+def test_a_worker_that_keeps_dying_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    rounds: list[list[Path]] = []
+
+    def dies(self: Any, paths: list[Path], *_: Any) -> Any:
+        rounds.append(list(paths))
+        for path in paths:
+            yield path, (BrokenProcessPool() if path.name == "bad" else {"status": "finished"})
+
+    monkeypatch.setattr(local.WorkerProcesses, "_round", dies)
+    done = dict(WorkerProcesses(2).execute([Path("good"), Path("bad")], silent, StopFlag()))
+    assert done[Path("good")] == {"status": "finished"}
+    assert isinstance(done[Path("bad")], RunError) and "died 3 times" in str(done[Path("bad")])
+    assert rounds == [[Path("good"), Path("bad")], [Path("bad")], [Path("bad")]]
