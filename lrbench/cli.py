@@ -133,7 +133,7 @@ def _print_table(console: Console, groups: Sequence[Any]) -> None:
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
     for column in shown:
         justify: Literal["right", "left"] = "right" if column.right else "left"
-        least = 12 if column.heading == "run" else None
+        least = min(14, max(len(group.label) for group in groups)) if column.heading == "run" else None
         table.add_column(column.heading, justify=justify, overflow="fold", min_width=least)
     for group in groups:
         first, *others = (escape(column.brief(group)).split("\n") for column in shown)

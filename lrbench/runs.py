@@ -83,7 +83,7 @@ class RunFolder:
         (self.path / "result.json").unlink(missing_ok=True)
         (self.path / "error.log").unlink(missing_ok=True)
         if (self.path / _CHECKPOINTS[0]).exists():
-            self.amend_environment({"resumed": time})
+            self.amend_environment({"resumed": [*self._known_environment().get("resumed", []), time]})
 
     def clear(self) -> None:
         """Remove what a run has written, so that it begins anew (`--again`)."""
@@ -154,13 +154,15 @@ class RunFolder:
     # -- writing, while the lock is held
 
     def amend_environment(self, changes: Mapping[str, Any]) -> None:
-        """Change fields of `env.json`; a damaged one begins anew, since it is no reason to lose a run."""
-        known: dict[str, Any] = {}
-        with contextlib.suppress(FolderError):
-            known = self.environment()
-        if "resumed" in changes:
-            changes = {**changes, "resumed": [*known.get("resumed", []), changes["resumed"]]}
-        self._write("env.json", _json({**known, **changes}))
+        """Change fields of `env.json`."""
+        self._write("env.json", _json({**self._known_environment(), **changes}))
+
+    def _known_environment(self) -> dict[str, Any]:
+        """`env.json`, empty where it is damaged: that is no reason to lose a run."""
+        try:
+            return self.environment()
+        except FolderError:
+            return {}
 
     def save_checkpoint(self, state: Mapping[str, Any]) -> None:
         """Write `checkpoint.pt` safely, keeping the one before until this one is whole."""

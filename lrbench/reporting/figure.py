@@ -167,8 +167,9 @@ def _limits(groups: Sequence[Group]) -> tuple[float, float]:
     if not len(values):
         return 0.1, 1.0
     low, high = values.min(), values.max()
-    # A single huge first epoch (a rate of 0.5 begins in the thousands) would flatten everything else.
-    high = min(high, max(50 * np.median(values), 4 * low))
+    # A single huge first epoch (a rate of 0.5 begins in the thousands) would flatten everything else; a panel says
+    # in words what it cuts off.
+    high = min(high, max(2 * np.quantile(values, 0.95), 4 * low))
     return float(low / 1.25), float(high * 1.4)
 
 
@@ -223,6 +224,11 @@ def _panel(axes: Axes, group: Group, limits: tuple[float, float], *, labelled: b
         )  # fmt: skip
         if len(group.records) > 1:
             axes.fill_between(curve["epoch"], curve["low"], curve["high"], color=colour, alpha=0.15, linewidth=0)
+        above = curve[curve["median"] > limits[1]]
+        if len(above):
+            worst = above.sort_values("median").iloc[-1]
+            note = f"{text}, epoch {worst['epoch']:.0f}, off the scale: {worst['median']:,.3g}"
+            axes.text(0.99, 0.93, note, transform=axes.transAxes, fontsize=7.5, color=colour, ha="right")
     _loss_axis(axes, limits)
     axes.tick_params(labelbottom=False)
     if labelled:

@@ -58,9 +58,8 @@ def _brief(spread: Spread | None, form: Callable[[float], str], short: Callable[
 
 
 _SHORTER: dict[Callable[[float], str], Callable[[float], str]] = {
-    loss: lambda value: f"{value:.2g}",
+    loss: lambda value: f"{value:.2g}" if value < 1 else f"{value:.3g}",
     percent: lambda value: f"{100 * value:.1f}",
-    duration: duration,
 }
 
 
@@ -72,7 +71,9 @@ def _metric(heading: str, name: str, form: Callable[[float], str]) -> Column:
         return {name: spread.median, f"{name}_low": spread.low, f"{name}_high": spread.high}
 
     def brief(group: Group) -> str:
-        return _brief(group.spread(name), form, _SHORTER[form])
+        measured = _brief(group.spread(name), form, _SHORTER[form])
+        published = group.reference.get(name)  # only test_loss and test_accuracy can be there
+        return measured if published is None else f"{measured}\npubl. {form(published)}"
 
     return Column(heading, lambda group: _spread(group.spread(name), form), brief, numbers)
 
@@ -111,12 +112,11 @@ _ALWAYS = (
     Column(
         "training time",
         lambda g: _spread(g.seconds(), duration),
-        lambda g: _brief(g.seconds(), duration, duration),
+        lambda g: "–" if (spent := g.seconds()) is None else duration(spent.median),
         _seconds,
     ),
 )
-_SHORT = ("run", "val loss", "test loss", "test accuracy", "published test loss", "published test accuracy",
-          "training time")  # fmt: skip
+_SHORT = ("run", "val loss", "test loss", "test accuracy", "training time")
 
 
 def columns(groups: Sequence[Group], short: bool = False) -> list[Column]:
