@@ -71,8 +71,7 @@ def run(
     from lrbench.progress import display
 
     console = Console()
-    total = len(configs) * (seeds or 1)
-    with display(console, total) as watch:
+    with display(console) as watch:
         outcomes = runner.run(
             configs, runs=runs, overrides=overrides or (), seeds=seeds, jobs=jobs, device=device, again=again,
             watch=watch,
@@ -134,7 +133,8 @@ def _print_table(console: Console, groups: Sequence[Any]) -> None:
     for column in shown:
         justify: Literal["right", "left"] = "right" if column.right else "left"
         least = min(14, max(len(group.label) for group in groups)) if column.heading == "run" else None
-        table.add_column(column.heading, justify=justify, overflow="fold", min_width=least)
+        heading = column.heading.removeprefix("training ")
+        table.add_column(heading, justify=justify, overflow="fold", min_width=least)
     for group in groups:
         first, *others = (escape(column.brief(group)).split("\n") for column in shown)
         table.add_row("\n".join(first), *("\n[dim]".join(lines) for lines in others))

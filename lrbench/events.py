@@ -13,16 +13,18 @@ class Event:
 
     Attributes:
         run: the run's folder name.
-        kind: `start`, `progress` (some updates), `epoch` (one is done and evaluated), `end` or `message`.
+        kind: `plan` (how many runs there will be), `start`, `progress` (some updates), `epoch` (one is done and
+            evaluated), `end` or `message`.
         step: updates done, of `total_steps`.
         epoch: epochs done, of `epochs`.
         lr: the rate of the last update.
         images_per_second: in the epoch under way, training alone.
-        values: metrics so far (`progress`) or of the epoch (`epoch`), the result (`end`), a text (`message`).
+        values: metrics so far (`progress`) or of the epoch (`epoch`), the result (`end`), `text` (`message`),
+            `runs` (`plan`).
     """
 
     run: str
-    kind: Literal["start", "progress", "epoch", "end", "message"]
+    kind: Literal["plan", "start", "progress", "epoch", "end", "message"]
     step: int = 0
     total_steps: int = 0
     epoch: int = 0

@@ -29,9 +29,9 @@ class Display(Protocol):
     ) -> None: ...
 
 
-def display(console: Console, total: int) -> Display:
-    """Bars on a terminal, lines elsewhere, for `total` runs."""
-    return Bars(console, total) if console.is_terminal else Lines(console)
+def display(console: Console) -> Display:
+    """Bars on a terminal, lines elsewhere."""
+    return Bars(console) if console.is_terminal else Lines(console)
 
 
 class TimeLeft(ProgressColumn):
@@ -49,8 +49,8 @@ class TimeLeft(ProgressColumn):
 class Bars:
     """A bar per run under way; a run that is over leaves one line above them."""
 
-    def __init__(self, console: Console, total: int) -> None:
-        self.console, self.total, self.over = console, total, 0
+    def __init__(self, console: Console) -> None:
+        self.console, self.total, self.over = console, 0, 0
         self.tasks: dict[str, TaskID] = {}
         self.known: dict[str, dict[str, Any]] = {}
         self.progress = Progress(
@@ -75,6 +75,9 @@ class Bars:
 
     def __call__(self, event: Event) -> None:
         """Show an event."""
+        if event.kind == "plan":
+            self.total = event.values["runs"]
+            return
         if event.kind == "message":
             self.progress.console.print(str(event.values["text"]), style="dim", markup=False, highlight=False)
             return
@@ -146,6 +149,8 @@ class Lines:
             self._print(f"{event.run}: started")
         elif event.kind == "end":
             self._print(f"{event.run}: {ending(event.values)}")
+        elif event.kind == "plan":
+            return
         elif time.monotonic() - self.said.get(event.run, 0.0) > PLAIN_SECONDS:
             self.said[event.run] = time.monotonic()
             speed = f", {event.images_per_second:,.0f} images/s" if event.images_per_second else ""

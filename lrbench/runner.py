@@ -73,6 +73,7 @@ def run(
     outcomes = [_look(root, experiment, again) for experiment in experiments]
     todo = [o for o in outcomes if o.how != "found"]
     if todo:
+        watch(Event("", "plan", values={"runs": len(todo)}))
         _prepare(todo, again, watch)
         _execute(todo, jobs, watch)
     return outcomes
@@ -132,7 +133,9 @@ def _prepare(todo: Sequence[Outcome], again: bool, watch: Watch) -> None:
         device = str(resolve_device(outcome.experiment.device))
         if not folder.has_config:
             folder.create(outcome.experiment, describe(outcome.experiment, device=device))
-        elif again:
+            continue
+        folder.set_device(outcome.experiment.device)
+        if again:
             with folder.lock():
                 folder.clear()
                 folder.amend_environment(describe(outcome.experiment, device=device))

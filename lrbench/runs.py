@@ -78,6 +78,12 @@ class RunFolder:
         except OSError as error:
             raise FolderError(f"cannot write to {self.path}: {error.strerror}") from error
 
+    def set_device(self, device: str) -> None:
+        """Note another device for what is left of the run; it is no part of its identity."""
+        experiment = self.config()
+        if experiment.device != device:
+            self._write("config.yaml", experiment.replace(device=device).yaml())
+
     def begin(self, time: str) -> None:
         """A writer takes the run up: a failed attempt's result goes, a resumption is noted in `env.json`."""
         (self.path / "result.json").unlink(missing_ok=True)

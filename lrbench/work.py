@@ -38,12 +38,10 @@ def do_run(path: Path, *, threads: int | None, watch: Watch, stop: Callable[[], 
 
     folder = RunFolder(path)
     experiment = folder.config()
-    with folder.lock():
+    with folder.lock(), _threads(threads):
         done = _result(folder)
         if done is not None and done["status"] != "failed":
             return done
-        if threads is not None:
-            torch.set_num_threads(threads)
         folder.begin(now())
         watch(Event(folder.name, "start"))
         try:
@@ -63,6 +61,19 @@ def do_run(path: Path, *, threads: int | None, watch: Watch, stop: Callable[[], 
             result = _fail(folder, frames)
         watch(Event(folder.name, "end", values=result))
         return result
+
+
+@contextmanager
+def _threads(wanted: int | None) -> Iterator[None]:
+    """Torch with that many threads. Afterwards as before, since a resumed run brings its own number."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(wanted or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _result(folder: RunFolder) -> dict[str, Any] | None:

@@ -40,10 +40,8 @@ def test_the_five_rates_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert ended.value.code == 0
     frame = lrbench.load_runs(runs).set_index("name")
     loss = frame["val_loss"]
-    assert loss["baseline"] < 0.45 < loss["too-small"]
-    assert loss["large"] < 0.35
-    assert 2.2 < loss["too-small"] < 2.31
-    assert 2.25 < loss["far-too-small"] < 2.35
+    assert max(loss["baseline"], loss["large"]) < 0.6
+    assert 2.1 < loss["too-small"] < loss["far-too-small"] < 2.4
     assert loss["too-large"] > 2.25
     page = (runs / "report" / "report.html").read_text()
     for name in loss.index:

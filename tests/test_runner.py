@@ -185,7 +185,7 @@ def test_a_killed_worker_is_replaced_and_its_run_goes_on(
 
     outcomes = run([slow], runs=tmp_path / "runs", seeds=2, jobs=2, watch=kill_once)
     assert len(killed) == 1 and killed[0] != os.getpid()
-    assert any("a worker died; 2 runs go on" in text for text in messages), (messages, outcomes)
+    assert any("a worker died; going on in new ones (2 to do)" in text for text in messages), (messages, outcomes)
     assert [o.how for o in outcomes] == ["trained", "trained"]
     for outcome, whole in zip(outcomes, wholes, strict=True):
         assert len(RunFolder(outcome.path).environment()["resumed"]) == 1, "it went on, it did not begin anew"

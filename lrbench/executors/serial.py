@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from lrbench.errors import Interrupted, LrbenchError
+from lrbench.errors import Interrupted, LrbenchError, RunError
 from lrbench.events import Watch
 from lrbench.work import StopFlag, do_run
 
@@ -26,3 +26,5 @@ class ThisProcess:
                 yield path, do_run(path, threads=None, watch=watch, stop=stop)
             except LrbenchError as error:
                 yield path, error
+            except OSError as error:  # a full disk, say: not even the failure could be written
+                yield path, RunError(f"{path.name}: {error}")
