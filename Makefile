@@ -1,34 +1,47 @@
-# One command per chore, the same here and in CI. `make test VENV=path` uses an environment that is there already.
+# One command per chore, the same here and in CI.
+# `make test VENV=path` uses an environment that is there; it is left as it is when it has what is needed.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-READY = $(VENV)/.lrbench-ready
+NEEDED = torch torchvision yaml pydantic typer rich matplotlib pandas jinja2 platformdirs sklearn psutil \
+         pytest hypothesis ruff mypy
+DEMO = $(addprefix configs/digits/,$(addsuffix .yaml,baseline too_large large too_small far_too_small linear_decay \
+       step_decay time_decay exponential_decay cosine cyclical one_cycle))
 
-.PHONY: demo test test-slow check format clean
+.PHONY: demo test test-slow check format environment clean
 
-demo: $(READY)  ## The side-by-side comparison on embedded data, about two minutes.
-	$(BIN)/lrbench run configs/digits/*.yaml --seeds 3 --jobs 2 --runs runs/demo
-	$(BIN)/lrbench report --runs runs/demo
+demo: environment  ## The side-by-side comparison on embedded data, about two minutes.
+	$(BIN)/python -m lrbench run $(DEMO) --seeds 3 --jobs 2 --runs runs/demo
+	$(BIN)/python -m lrbench report --runs runs/demo
 
-test: $(READY)  ## The ordinary tests: no network, no GPU, about a minute.
+test: environment  ## The ordinary tests: no network, no GPU, about a minute.
 	$(BIN)/python -m pytest
 
-test-slow: $(READY)  ## Real MNIST (where LRBENCH_DATA has it), real processes really killed.
+test-slow: environment  ## Real MNIST (where LRBENCH_DATA has it), real processes really killed.
 	$(BIN)/python -m pytest -m slow
 
-check: $(READY)  ## Linters and types.
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+check: environment  ## Linters and types.
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
 
-format: $(READY)
-	$(BIN)/ruff check --fix .
-	$(BIN)/ruff format .
+format: environment
+	$(BIN)/python -m ruff check --fix .
+	$(BIN)/python -m ruff format .
 
-clean:
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
+ifeq ($(VENV),.venv)
+environment: .venv/ready
 
-$(READY): pyproject.toml
+.venv/ready: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@
+else
+environment:
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -c "import sys, importlib.util as i; sys.exit(not all(map(i.find_spec, '$(NEEDED)'.split())))" \
+	|| $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+endif
+
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis

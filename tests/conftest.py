@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: small tensors, and cores may be busy
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: small tensors, and cores may be busy
+os.environ["PYTHONPATH"] = str(Path(__file__).parent.parent)  # for the processes that tests start elsewhere
 
 import platformdirs
 import pytest
