@@ -66,8 +66,12 @@ class Duration:
 
     def steps(self, *, total_steps: int, steps_per_epoch: int) -> int:
         """The same length in updates, rounded to the nearest; at least 1 unless the length is 0."""
-        per_unit = {"epochs": steps_per_epoch, "steps": 1, "percent": total_steps / 100}[self.unit]
-        return max(int(self.amount * per_unit + 0.5), 1 if self.amount > 0 else 0)
+        exact = self.exact(total_steps=total_steps, steps_per_epoch=steps_per_epoch)
+        return max(int(exact + 0.5), 1 if self.amount > 0 else 0)
+
+    def exact(self, *, total_steps: int, steps_per_epoch: int) -> float:
+        """The same length in updates, not rounded: for telling which of two is longer."""
+        return self.amount * {"epochs": steps_per_epoch, "steps": 1, "percent": total_steps / 100}[self.unit]
 
     @classmethod
     def parse(cls, value: object, bare: Literal["epochs", "steps"]) -> Duration:

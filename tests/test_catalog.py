@@ -147,7 +147,7 @@ def paint(
     layers: Count = 2,
     gloss: Fraction = 0.5,
     cost: Positive,
-    dry: Epochs = Duration(1, "epochs"),  # noqa: B008
+    dry: Epochs = Duration(1, "epochs"),
     wait: Steps | None = None,
     sizes: list[Count] = [1, 2],  # noqa: B006
     wet: bool = False,

@@ -71,6 +71,61 @@ BY_HAND = [
         {0: 0.04, 5: 1.0, 10: 0.04, 13: 0.03, 19: 0.01},
     ),
     (
+        {"name": "multistep", "milestones": [1, "50%", "15 steps"], "factor": 0.5},
+        {0: 1.0, 4: 1.0, 5: 0.5, 9: 0.5, 10: 0.25, 15: 0.125, 19: 0.125},
+    ),
+    ({"name": "multistep", "milestones": [3]}, {0: 1.0, 14: 1.0, 15: 0.1}),
+    ({"name": "inverse", "gamma": 0.5}, {0: 1.0, 2: 0.5, 6: 0.25, 18: 0.1}),
+    (
+        {"name": "inverse", "gamma": 3.0, "power": 0.5, "per": "epoch"},
+        {0: 1.0, 4: 1.0, 5: 0.5, 19: 0.31622776601683794},
+    ),
+    ("polynomial", {0: 1.0, 5: 0.75, 19: 0.05}),
+    ({"name": "polynomial", "power": 2.0, "final_factor": 0.2}, {0: 1.0, 10: 0.4, 19: 0.202}),
+    ({"name": "polynomial", "power": 0.5, "final_lr": 0.5}, {0: 1.0, 15: 0.75}),
+    ({"name": "inverse_sqrt", "timescale": 4}, {0: 1.0, 4: 1.0, 9: 0.6666666666666667, 16: 0.5}),
+    ("inverse_sqrt", {0: 1.0, 2: 1.0, 8: 0.5, 18: 0.3333333333333333}),
+    ("tanh", {0: 0.9999991684719722, 14: 0.5, 16: 0.11920292202211755, 19: 0.006692850924284856}),
+    ({"name": "tanh", "lower": -1.0, "upper": 1.0, "final_factor": 0.2}, {10: 0.6, 5: 0.7848468629040293}),
+    ("rex", {0: 1.0, 5: 0.8571428571428571, 10: 0.6666666666666666, 15: 0.4, 19: 0.09523809523809523}),
+    ("warmup_stable_decay", {0: 1.0, 15: 1.0, 16: 1.0, 17: 0.75, 19: 0.25}),
+    (
+        {"name": "warmup_stable_decay", "warmup": "4 steps", "cooldown": "50%", "shape": "sqrt"},
+        {0: 0.25, 3: 1.0, 10: 1.0, 11: 0.683772233983162, 19: 0.05131670194948623},
+    ),
+    (
+        {"name": "warmup_stable_decay", "warmup": 0, "cooldown": 2, "shape": "cosine", "final_factor": 0.1},
+        {0: 1.0, 10: 1.0, 15: 0.55, 19: 0.12202456766718048},
+    ),
+    (
+        {"name": "triangular2", "base_factor": 0.0, "step_size_up": 4},
+        {0: 0.0, 4: 1.0, 6: 0.5, 8: 0.0, 10: 0.25, 12: 0.5, 19: 0.1875},
+    ),
+    (
+        {"name": "exp_range", "base_factor": 0.5, "step_size_up": 2, "gamma": 0.5},
+        {0: 0.5, 1: 0.625, 2: 0.625, 6: 0.5078125},
+    ),
+    ({"name": "sin", "base_factor": 0.0, "half_cycle": 3}, {0: 0.0, 1: 0.5, 3: 1.0, 5: 0.5, 6: 0.0, 7: 0.5, 15: 1.0}),
+    ({"name": "sin2", "base_factor": 0.2, "half_cycle": 3}, {0: 0.2, 1: 0.6, 3: 1.0, 6: 0.2, 9: 0.6, 15: 0.4}),
+    ({"name": "sinexp", "base_factor": 0.0, "half_cycle": 3, "gamma": 0.5}, {0: 0.0, 1: 0.25, 3: 0.125, 6: 0.0}),
+    ("cosine_restarts", {0: 1.0, 1: 0.8535533905932737, 2: 0.5, 3: 0.1464466094067262, 4: 1.0, 8: 1.0, 18: 0.5}),
+    (
+        {"name": "cosine_restarts", "cycle": "8 steps", "cycle_factor": 0.5, "peak_factor": 0.5, "final_factor": 0.1},
+        {0: 1.0, 4: 0.55, 8: 0.5, 10: 0.3, 12: 0.25, 13: 0.175, 14: 0.125, 15: 0.1, 19: 0.1},
+    ),
+    (
+        {"name": "piecewise", "points": [[0, 0.1], [2, 1.0], ["75%", 0.5]]},
+        {0: 0.1, 5: 0.55, 10: 1.0, 13: 0.7, 15: 0.5, 19: 0.5},
+    ),
+    (
+        {"name": "piecewise", "points": [[1, 0.5], ["10 steps", 1.0]], "how": "step"},
+        {0: 0.5, 5: 0.5, 9: 0.5, 10: 1.0, 19: 1.0},
+    ),
+    (
+        {"name": "piecewise", "points": [[0, 0.0], ["12 steps", 1.0]], "how": "cosine"},
+        {0: 0.0, 4: 0.25, 6: 0.5, 8: 0.75, 12: 1.0},
+    ),
+    (
         {"name": "sequence", "parts": [{"name": "constant", "for": 1}, {"name": "cosine"}]},
         {0: 1.0, 4: 1.0, 5: 1.0, 10: 0.75, 15: 0.25, 19: 0.0109261996330972},
     ),
@@ -299,6 +354,44 @@ def test_triangular_is_torchs(lr, total, per_epoch, base, up, down):
     )
     same([rate(t) for t in range(total)], expected, lr)
     same([momentum_of(rate)(t) for t in range(total)], momenta, 1.0)
+
+
+@pytest.mark.parametrize(("lr", "total", "per_epoch"), SIZES)
+@pytest.mark.parametrize(("base", "up", "down", "gamma"), [(0.1, 4, 4, 0.99), (0.0, 7, 3, 0.9), (0.5, 1, 9, 1.0)])
+@pytest.mark.parametrize("mode", ["triangular2", "exp_range"])
+def test_damped_triangles_are_torchs(lr, total, per_epoch, base, up, down, gamma, mode):
+    part = {"name": mode, "base_factor": base, "step_size_up": up, "step_size_down": down}
+    part |= {"gamma": gamma} if mode == "exp_range" else {}
+    rate = built(part, lr, total, per_epoch)
+    expected, _ = torch_values(
+        lambda o: schedulers.CyclicLR(o, base * lr, lr, up, down, mode, gamma, cycle_momentum=False), lr, total
+    )
+    same([rate(t) for t in range(total)], expected, lr)
+
+
+@pytest.mark.parametrize(("lr", "total", "per_epoch"), SIZES)
+@pytest.mark.parametrize(("milestones", "factor"), [([1], 0.1), ([1, 3], 0.5), ([2, 3, 9], 0.9)])
+def test_multistep_is_torchs(lr, total, per_epoch, milestones, factor):
+    rate = built({"name": "multistep", "milestones": milestones, "factor": factor}, lr, total, per_epoch)
+    expected, _ = torch_values(lambda o: schedulers.MultiStepLR(o, milestones, factor), lr, total, per_epoch)
+    same([rate(t) for t in range(total)], expected, lr)
+
+
+@pytest.mark.parametrize(("lr", "total", "per_epoch"), SIZES)
+@pytest.mark.parametrize("power", [1.0, 2.0, 0.5])
+def test_polynomial_is_torchs(lr, total, per_epoch, power):
+    rate = built({"name": "polynomial", "power": power}, lr, total, per_epoch)
+    expected, _ = torch_values(lambda o: schedulers.PolynomialLR(o, total, power), lr, total)
+    same([rate(t) for t in range(total)], expected, lr)
+
+
+@pytest.mark.parametrize(("lr", "total", "per_epoch"), SIZES)
+@pytest.mark.parametrize(("first", "times", "final"), [(4, 1, 0.0), (3, 2, 0.1), (1, 3, 0.5), (500, 1, 0.0)])
+def test_cosine_restarts_is_torchs(lr, total, per_epoch, first, times, final):
+    part = {"name": "cosine_restarts", "cycle": f"{first} steps", "cycle_factor": times, "final_factor": final}
+    rate = built(part, lr, total, per_epoch)
+    expected, _ = torch_values(lambda o: schedulers.CosineAnnealingWarmRestarts(o, first, times, final * lr), lr, total)
+    same([rate(t) for t in range(total)], expected, lr)
 
 
 @pytest.mark.parametrize(("lr", "total", "per_epoch"), SIZES)
@@ -548,6 +641,21 @@ def test_a_function_without_a_signature():
             "after the run's end",
         ),
         ({"name": "sequence", "parts": [{"name": "step", "evry": 2}]}, "did you mean 'every'"),
+        ({"name": "multistep", "milestones": [3, 2]}, "must rise"),
+        ({"name": "multistep", "milestones": [0, 2]}, "must rise"),
+        ({"name": "multistep", "milestones": []}, "must rise"),
+        ({"name": "multistep", "milestones": 3}, "must be a list"),
+        ("multistep", "needs the parameter 'milestones'"),
+        ({"name": "inverse_sqrt", "timescale": 0}, "longer than 0"),
+        ({"name": "tanh", "lower": 3.0, "upper": 1.0}, "must be below"),
+        ({"name": "warmup_stable_decay", "warmup": "60%", "cooldown": "60%"}, "longer than the run"),
+        ({"name": "cosine_restarts", "cycle": 0}, "longer than 0"),
+        ({"name": "cosine_restarts", "cycle_factor": 0}, "greater than 0"),
+        ({"name": "piecewise", "points": []}, "must be some pairs"),
+        ({"name": "piecewise", "points": [[3, 1.0], [1, 0.5]]}, "places rise"),
+        ({"name": "piecewise", "points": [[3, -1.0]]}, "at least 0"),
+        ({"name": "sin", "half_cycle": 0}, "longer than 0"),
+        ({"name": "triangular2", "base_lr": 3.0}, "above the peak"),
     ],
 )
 def test_wrong_parameters(part, fragment):
@@ -575,6 +683,7 @@ def test_a_rate_without_bound(part):
 
 # --- properties --------------------------------------------------------------------------------------------
 
+NEEDING_PARAMETERS = {"sequence", "step", "multistep", "piecewise"}
 fractions = st.floats(0, 1)
 lengths = st.one_of(
     st.integers(1, 9),
@@ -582,7 +691,40 @@ lengths = st.one_of(
     st.floats(0.1, 100).map("{:.3f}%".format),
 )
 simple = st.one_of(
-    st.sampled_from(sorted(set(SCHEDULES.entries) - {"sequence", "step"})).map(lambda name: {"name": name}),
+    st.sampled_from(sorted(set(SCHEDULES.entries) - NEEDING_PARAMETERS)).map(lambda name: {"name": name}),
+    st.fixed_dictionaries({"name": st.just("polynomial"), "power": st.floats(0.01, 9), "final_factor": fractions}),
+    st.fixed_dictionaries({"name": st.just("inverse"), "gamma": st.floats(0, 1e6), "power": st.floats(0.01, 9)}),
+    st.fixed_dictionaries({"name": st.just("inverse_sqrt"), "timescale": lengths}),
+    st.fixed_dictionaries({"name": st.just("tanh"), "lower": st.floats(-9, -1), "upper": st.floats(0, 9)}),
+    st.fixed_dictionaries(
+        {
+            "name": st.sampled_from(["triangular2", "exp_range"]),
+            "base_factor": fractions,
+            "step_size_up": lengths,
+            "step_size_down": lengths,
+        }
+    ),
+    st.fixed_dictionaries(
+        {"name": st.sampled_from(["sin", "sin2", "sinexp"]), "base_factor": fractions, "half_cycle": lengths}
+    ),
+    st.fixed_dictionaries(
+        {
+            "name": st.just("cosine_restarts"),
+            "cycle": lengths,
+            "cycle_factor": st.floats(0.1, 4),
+            "peak_factor": st.floats(0.1, 1),
+            "final_factor": fractions,
+        }
+    ),
+    st.fixed_dictionaries(
+        {
+            "name": st.just("piecewise"),
+            "points": st.lists(fractions, min_size=1, max_size=5).map(
+                lambda factors: [[f"{i * 7} steps", factor] for i, factor in enumerate(factors)]
+            ),
+            "how": st.sampled_from(["step", "linear", "cosine"]),
+        }
+    ),
     st.fixed_dictionaries({"name": st.sampled_from(["linear", "cosine"]), "final_factor": fractions}),
     st.fixed_dictionaries({"name": st.just("linear"), "decrement": st.floats(1e-6, 10)}),
     st.fixed_dictionaries({"name": st.just("step"), "every": lengths, "offset": lengths, "factor": st.floats(0.01, 1)}),
@@ -676,9 +818,17 @@ def test_epochs_steps_and_percent_say_the_same(epochs, of, per_epoch):
 
 @pytest.mark.parametrize("name", sorted(SCHEDULES.entries))
 def test_a_run_of_one_update(name):
-    params = {"step": {"every": 1}, "sequence": {"parts": ["cosine"]}}.get(name, {})
+    needed = {
+        "step": {"every": 1},
+        "sequence": {"parts": ["cosine"]},
+        "multistep": {"milestones": ["50%", "75%"]},
+        "piecewise": {"points": [["0%", 1.0], ["50%", 0.5]]},
+    }
+    assert set(needed) == NEEDING_PARAMETERS
+    params = needed.get(name, {})
     rate = built({"name": name, **params}, lr=0.5, total_steps=1, steps_per_epoch=1)
-    expected = {"triangular": 0.05, "one_cycle": 2e-6}.get(name, 0.5)
+    bases = ("triangular", "triangular2", "exp_range", "sin", "sin2", "sinexp")
+    expected = {**dict.fromkeys(bases, 0.05), "one_cycle": 2e-6}.get(name, 0.5)
     assert rate(0) == pytest.approx(expected)
 
 

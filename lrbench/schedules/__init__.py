@@ -11,7 +11,7 @@ from pydantic import AfterValidator
 
 from lrbench.catalog import Catalog
 from lrbench.errors import ConfigError
-from lrbench.schedules import cyclic, decay
+from lrbench.schedules import cyclic, decay, restarts, smooth
 from lrbench.schedules.base import Schedule, WithMomentum, momentum_of, with_momentum
 from lrbench.schedules.imported import imported
 from lrbench.schedules.plateau import PlateauRule, PlateauState
@@ -102,13 +102,27 @@ SCHEDULES = Catalog(
     entries={
         "constant": decay.constant,
         "cosine": decay.cosine,
+        "cosine_restarts": restarts.cosine_restarts,
+        "exp_range": cyclic.exp_range,
         "exponential": decay.exponential,
+        "inverse": decay.inverse,
+        "inverse_sqrt": smooth.inverse_sqrt,
         "linear": decay.linear,
+        "multistep": decay.multistep,
         "one_cycle": cyclic.one_cycle,
+        "piecewise": restarts.piecewise,
+        "polynomial": smooth.polynomial,
+        "rex": smooth.rex,
         "sequence": sequence,
+        "sin": cyclic.sin,
+        "sin2": cyclic.sin2,
+        "sinexp": cyclic.sinexp,
         "step": decay.step,
+        "tanh": smooth.tanh,
         "time": decay.time,
         "triangular": cyclic.triangular,
+        "triangular2": cyclic.triangular2,
+        "warmup_stable_decay": smooth.warmup_stable_decay,
     },
     context=frozenset({"lr", "total_steps", "steps_per_epoch"}),
 )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 from lrbench.errors import ConfigError
 from lrbench.schedules.base import Momentum, Schedule, with_momentum
@@ -21,20 +22,22 @@ def _ordered(momenta: tuple[float, float]) -> tuple[float, float]:
 
 Momenta = Annotated[tuple[Fraction, Fraction], AfterValidator(_ordered)]
 Shape = Literal["cosine", "linear"]
+Decay = Annotated[float, Field(gt=0, le=1, strict=True)]
+HALF = Duration(10, "percent")
 
 
 def triangular(
     *,
     base_factor: Fraction | None = None,
     base_lr: NonNegative | None = None,
-    step_size_up: Steps = Duration(10, "percent"),  # noqa: B008  (frozen)
+    step_size_up: Steps = HALF,
     step_size_down: Steps | None = None,
     cycle_momentum: Momenta | None = None,
     lr: float,
     total_steps: int,
     steps_per_epoch: int,
 ) -> Schedule:
-    """Straight up from a base rate to lr, straight down again, and so on (Smith 2017; torch's CyclicLR).
+    """Straight up from a base rate to lr, straight down again, and so on (Smith 2017; torch's CyclicLR; TRI).
 
     lr(t) = base + (lr − base)·x, where x climbs from 0 to 1 over `step_size_up` updates and falls back over
     `step_size_down`.
@@ -52,20 +55,147 @@ def triangular(
     >>> [rate(t) for t in (0, 2, 4, 6, 8)]
     [0.0, 0.5, 1.0, 0.5, 0.0]
     """
+    wave = _triangle(step_size_up, step_size_down, total_steps, steps_per_epoch)
     base = final_rate(lr, base_factor, base_lr, default=0.1)
-    up = step_size_up.steps(total_steps=total_steps, steps_per_epoch=steps_per_epoch)
-    down = (step_size_down or step_size_up).steps(total_steps=total_steps, steps_per_epoch=steps_per_epoch)
-    if up < 1 or down < 1:
-        raise ConfigError("a cycle's way up and way down must each be longer than 0, such as '2 epochs'")
+    return with_momentum(lambda step: base + (lr - base) * wave(step), _opposite(wave, cycle_momentum))
 
-    def height(step: int) -> float:
-        within = step % (up + down)
-        return within / up if within <= up else 1 - (within - up) / down
 
-    def rate(step: int) -> float:
-        return base + (lr - base) * height(step)
+def triangular2(
+    *,
+    base_factor: Fraction | None = None,
+    base_lr: NonNegative | None = None,
+    step_size_up: Steps = HALF,
+    step_size_down: Steps | None = None,
+    cycle_momentum: Momenta | None = None,
+    lr: float,
+    total_steps: int,
+    steps_per_epoch: int,
+) -> Schedule:
+    """`triangular` whose amplitude halves with each cycle (torch's CyclicLR, mode triangular2; TRI2).
 
-    return with_momentum(rate, _opposite(height, cycle_momentum))
+    lr(t) = base + (lr − base)·x·2^−c, where c counts the cycles done. Parameters as in `triangular`.
+
+    >>> from lrbench.values import Duration
+    >>> rate = triangular2(base_factor=0.0, step_size_up=Duration(2, "steps"), lr=1.0, total_steps=16,
+    ...                    steps_per_epoch=4)
+    >>> [rate(t) for t in (2, 6, 10)]
+    [1.0, 0.5, 0.25]
+    """
+    wave = _triangle(step_size_up, step_size_down, total_steps, steps_per_epoch)
+    base = final_rate(lr, base_factor, base_lr, default=0.1)
+    cycle = _period(step_size_up, step_size_down, total_steps, steps_per_epoch)
+
+    def damped(step: int) -> float:
+        return wave(step) * 0.5 ** (step // cycle)
+
+    return with_momentum(lambda step: base + (lr - base) * damped(step), _opposite(damped, cycle_momentum))
+
+
+def exp_range(
+    *,
+    gamma: Decay = 0.9999,
+    base_factor: Fraction | None = None,
+    base_lr: NonNegative | None = None,
+    step_size_up: Steps = HALF,
+    step_size_down: Steps | None = None,
+    cycle_momentum: Momenta | None = None,
+    lr: float,
+    total_steps: int,
+    steps_per_epoch: int,
+) -> Schedule:
+    """`triangular` whose amplitude decays with each update (torch's CyclicLR, mode exp_range; TRIEXP).
+
+    lr(t) = base + (lr − base)·x·γᵗ. The other parameters as in `triangular`.
+
+    Args:
+        gamma: γ, a little below 1.
+
+    >>> from lrbench.values import Duration
+    >>> rate = exp_range(gamma=0.5, base_factor=0.0, step_size_up=Duration(1, "steps"), lr=1.0, total_steps=16,
+    ...                  steps_per_epoch=4)
+    >>> [rate(t) for t in (1, 3)]
+    [0.5, 0.125]
+    """
+    wave = _triangle(step_size_up, step_size_down, total_steps, steps_per_epoch)
+    base = final_rate(lr, base_factor, base_lr, default=0.1)
+
+    def damped(step: int) -> float:
+        return wave(step) * gamma**step
+
+    return with_momentum(lambda step: base + (lr - base) * damped(step), _opposite(damped, cycle_momentum))
+
+
+def sin(
+    *,
+    base_factor: Fraction | None = None,
+    base_lr: NonNegative | None = None,
+    half_cycle: Steps = HALF,
+    lr: float,
+    total_steps: int,
+    steps_per_epoch: int,
+) -> Schedule:
+    """Humps of a sine between a base rate and lr: lr(t) = base + (lr − base)·|sin(π·t/2l)| (LRBench's SIN).
+
+    Args:
+        base_factor: the base rate as a fraction of lr; 0.1 unless `base_lr` is given.
+        base_lr: the base rate itself, instead of `base_factor`.
+        half_cycle: l, from the base rate to the top; a bare number means steps.
+
+    >>> from lrbench.values import Duration
+    >>> rate = sin(base_factor=0.0, half_cycle=Duration(3, "steps"), lr=1.0, total_steps=12, steps_per_epoch=4)
+    >>> [round(rate(t), 6) for t in (0, 1, 3, 6)]
+    [0.0, 0.5, 1.0, 0.0]
+    """
+    return _sine(lambda step, cycle: 1.0, base_factor, base_lr, half_cycle, lr, total_steps, steps_per_epoch)
+
+
+def sin2(
+    *,
+    base_factor: Fraction | None = None,
+    base_lr: NonNegative | None = None,
+    half_cycle: Steps = HALF,
+    lr: float,
+    total_steps: int,
+    steps_per_epoch: int,
+) -> Schedule:
+    """`sin` whose amplitude halves with each hump: lr(t) = base + (lr − base)·|sin(π·t/2l)|·2^−⌊t/2l⌋ (SIN2).
+
+    Parameters as in `sin`.
+
+    >>> from lrbench.values import Duration
+    >>> rate = sin2(base_factor=0.0, half_cycle=Duration(3, "steps"), lr=1.0, total_steps=12, steps_per_epoch=4)
+    >>> [round(rate(t), 6) for t in (3, 9)]
+    [1.0, 0.5]
+    """
+    return _sine(
+        lambda step, cycle: 0.5 ** (step // cycle), base_factor, base_lr, half_cycle, lr, total_steps, steps_per_epoch
+    )
+
+
+def sinexp(
+    *,
+    gamma: Decay = 0.9999,
+    base_factor: Fraction | None = None,
+    base_lr: NonNegative | None = None,
+    half_cycle: Steps = HALF,
+    lr: float,
+    total_steps: int,
+    steps_per_epoch: int,
+) -> Schedule:
+    """`sin` whose amplitude decays with each update: lr(t) = base + (lr − base)·|sin(π·t/2l)|·γᵗ (SINEXP).
+
+    The other parameters as in `sin`.
+
+    Args:
+        gamma: γ, a little below 1.
+
+    >>> from lrbench.values import Duration
+    >>> rate = sinexp(gamma=0.5, base_factor=0.0, half_cycle=Duration(1, "steps"), lr=1.0, total_steps=12,
+    ...               steps_per_epoch=4)
+    >>> [round(rate(t), 6) for t in (1, 3)]
+    [0.5, 0.125]
+    """
+    return _sine(lambda step, cycle: gamma**step, base_factor, base_lr, half_cycle, lr, total_steps, steps_per_epoch)
 
 
 def one_cycle(
@@ -118,6 +248,39 @@ def one_cycle(
 
     momentum: Momentum | None = (lambda step: at(step, 1)) if cycle_momentum else None
     return with_momentum(lambda step: at(step, 0), momentum)
+
+
+def _period(up: Duration, down: Duration | None, total_steps: int, steps_per_epoch: int) -> int:
+    sizes = [d.steps(total_steps=total_steps, steps_per_epoch=steps_per_epoch) for d in (up, down or up)]
+    if min(sizes) < 1:
+        raise ConfigError("a cycle's way up and way down must each be longer than 0, such as '2 epochs'")
+    return sum(sizes)
+
+
+def _triangle(up: Duration, down: Duration | None, total_steps: int, steps_per_epoch: int) -> Schedule:
+    """Heights between 0 and 1."""
+    period = _period(up, down, total_steps, steps_per_epoch)
+    rise = up.steps(total_steps=total_steps, steps_per_epoch=steps_per_epoch)
+
+    def height(step: int) -> float:
+        within = step % period
+        return within / rise if within <= rise else 1 - (within - rise) / (period - rise)
+
+    return height
+
+
+def _sine(
+    amplitude: Callable[[int, int], float],
+    base_factor: float | None,
+    base_lr: float | None,
+    half_cycle: Duration,
+    lr: float,
+    total_steps: int,
+    steps_per_epoch: int,
+) -> Schedule:
+    base = final_rate(lr, base_factor, base_lr, default=0.1)
+    cycle = _period(half_cycle, None, total_steps, steps_per_epoch)
+    return lambda step: base + (lr - base) * abs(math.sin(math.pi * step / cycle)) * amplitude(step, cycle)
 
 
 def _between(start: float, stop: float, part: float, shape: Shape) -> float:

@@ -6,8 +6,9 @@ the epoch. A factory checks its parameters once and returns a function of t alon
 
 from __future__ import annotations
 
+import bisect
 import math
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Literal
 
 from lrbench.errors import ConfigError
@@ -64,7 +65,7 @@ def step(
     *,
     every: Epochs,
     factor: Positive = 0.5,
-    offset: Epochs = Duration(0, "epochs"),  # noqa: B008  (frozen)
+    offset: Epochs = Duration(0, "epochs"),
     lr: float,
     total_steps: int,
     steps_per_epoch: int,
@@ -105,6 +106,34 @@ def time(*, k: NonNegative = 1.5e-6, lr: float, total_steps: int, steps_per_epoc
     return lambda step: lr * products[min(step // steps_per_epoch, last)]
 
 
+def multistep(
+    *,
+    milestones: list[Epochs],
+    factor: Positive = 0.1,
+    lr: float,
+    total_steps: int,
+    steps_per_epoch: int,
+) -> Schedule:
+    """Multiplied by `factor` at each milestone: lr(t) = lr·factor^(milestones ≤ t) (torch's MultiStepLR; NSTEP).
+
+    Args:
+        milestones: rising, such as [10 epochs, 20 epochs] or [50%, 75%]; bare numbers mean epochs.
+        factor: what each milestone multiplies the rate by.
+
+    >>> from lrbench.values import Duration
+    >>> rate = multistep(milestones=[Duration(2, "steps"), Duration(3, "steps")], lr=1.0, total_steps=5,
+    ...                  steps_per_epoch=1)
+    >>> [round(rate(t), 6) for t in range(4)]
+    [1.0, 1.0, 0.1, 0.01]
+    """
+    steps = [m.steps(total_steps=total_steps, steps_per_epoch=steps_per_epoch) for m in milestones]
+    exact = [m.exact(total_steps=total_steps, steps_per_epoch=steps_per_epoch) for m in milestones]
+    if not steps or any(later <= earlier for earlier, later in pairwise([0.0, *exact])):
+        shown = ", ".join(str(m) for m in milestones)
+        raise ConfigError(f"must rise, the first above 0 (got [{shown}])", key="schedule.milestones")
+    return lambda step: lr * factor ** bisect.bisect_right(steps, step)
+
+
 def exponential(*, gamma: Positive = 0.9, per: Per = "epoch", lr: float, steps_per_epoch: int) -> Schedule:
     """Multiplied by γ every epoch or every update: lr(n) = lr·γⁿ (torch's ExponentialLR).
 
@@ -117,6 +146,25 @@ def exponential(*, gamma: Positive = 0.9, per: Per = "epoch", lr: float, steps_p
     """
     unit = steps_per_epoch if per == "epoch" else 1
     return lambda step: lr * _power(gamma, step // unit, "schedule.gamma")
+
+
+def inverse(
+    *, gamma: NonNegative = 0.001, power: Positive = 1.0, per: Per = "step", lr: float, steps_per_epoch: int
+) -> Schedule:
+    """Falling as time's inverse: lr(n) = lr·(1 + γ·n)^−power (Caffe's and LRBench's INV).
+
+    With `per: epoch` and power 1, the closed form lr/(1 + k·e) that is often called time-based decay.
+
+    Args:
+        gamma: γ, how fast it falls.
+        power: 1, or 0.75 as in Caffe's examples.
+        per: `step` or `epoch`, what n counts.
+
+    >>> inverse(gamma=1.0, lr=1.0, steps_per_epoch=10)(3)
+    0.25
+    """
+    unit = steps_per_epoch if per == "epoch" else 1
+    return lambda step: lr * (1 + gamma * (step // unit)) ** -power
 
 
 def cosine(
