@@ -7,6 +7,7 @@ The public names, imported when they are first used, so that `import lrbench` is
     report          set runs side by side: figure, tables, page
     load_runs       all runs as a pandas DataFrame, one row a run
     build_schedule  a schedule as a function of the step
+    torch_scheduler the same as a torch scheduler, for one's own loop
     Experiment, Outcome, Report, LrbenchError
 """
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from lrbench.reporting import Report, load_runs, report
     from lrbench.runner import Outcome, run
     from lrbench.schedules import build_schedule
+    from lrbench.torch_bridge import torch_scheduler
 
 __all__ = [
     "Experiment",
@@ -35,6 +37,7 @@ __all__ = [
     "load_runs",
     "report",
     "run",
+    "torch_scheduler",
 ]
 
 _HOMES = {
@@ -47,6 +50,7 @@ _HOMES = {
     "load_runs": "lrbench.reporting",
     "report": "lrbench.reporting",
     "run": "lrbench.runner",
+    "torch_scheduler": "lrbench.torch_bridge",
 }
 
 

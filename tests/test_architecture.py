@@ -128,6 +128,7 @@ def test_public_names() -> None:
         "load_runs",
         "report",
         "run",
+        "torch_scheduler",
     ]
     for name in lrbench.__all__:
         assert getattr(lrbench, name).__doc__
