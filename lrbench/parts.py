@@ -127,7 +127,13 @@ def assemble(experiment: Experiment, device: torch.device) -> Parts:
     peak_lr = float(optimizer.param_groups[0]["lr"])
     steps_per_epoch = math.ceil(len(data.train) / experiment.batch_size)
     total_steps = experiment.steps or (experiment.epochs or 0) * steps_per_epoch
-    schedule = _schedule(experiment, peak_lr, total_steps, steps_per_epoch)
+    schedule = build_schedule(
+        experiment.schedule,
+        lr=peak_lr,
+        total_steps=total_steps,
+        steps_per_epoch=steps_per_epoch,
+        warmup=experiment.warmup,
+    )
     parts = Parts(
         data=data,
         model=model,
@@ -193,15 +199,6 @@ def _outputs(data: Data) -> int:
         return data.classes
     _, targets = next(iter(data.train.batches(1)))
     return int(targets[0].numel())
-
-
-def _schedule(experiment: Experiment, lr: float, total_steps: int, steps_per_epoch: int) -> Schedule:
-    def build(steps: int) -> Schedule:
-        return build_schedule(experiment.schedule, lr=lr, total_steps=steps, steps_per_epoch=steps_per_epoch)
-
-    if experiment.warmup is None:
-        return build(total_steps)
-    return experiment.warmup.around(build, total_steps, steps_per_epoch)
 
 
 def _check_metrics(experiment: Experiment, data: Data) -> None:

@@ -9,8 +9,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from lrbench.errors import ConfigError
-from lrbench.schedules import Schedule, WarmUpRule, build_schedule, momentum_of
-from lrbench.values import Duration, Part
+from lrbench.schedules import Schedule, build_schedule, momentum_of
+from lrbench.values import Part
 
 __all__ = ["ScheduleLR", "torch_scheduler"]
 
@@ -76,21 +76,9 @@ def torch_scheduler(
     group = optimizer.param_groups[0]
     lr = float(group.get("initial_lr", group["lr"]))
 
-    def build(steps: int) -> Schedule:
-        return build_schedule(part, lr=lr, total_steps=steps, steps_per_epoch=steps_per_epoch)
-
-    schedule = build(total_steps) if warmup is None else _rule(warmup).around(build, total_steps, steps_per_epoch)
+    sizes = {"total_steps": total_steps, "steps_per_epoch": steps_per_epoch}
+    schedule = build_schedule(part, lr=lr, warmup=warmup, **sizes)
     cycled = momentum_of(schedule) is not None
     if cycled and not ("betas" in group or "momentum" in group):
         raise ConfigError("this optimizer has no momentum that could be cycled", key="schedule.cycle_momentum")
     return ScheduleLR(optimizer, schedule, total_steps, last_epoch)
-
-
-def _rule(block: Mapping[str, Any]) -> WarmUpRule:
-    settings = dict(block)
-    if "for" not in settings:
-        raise ConfigError("needs `for`, its duration", key="warmup")
-    try:
-        return WarmUpRule(Duration.parse(settings.pop("for"), "epochs"), **settings)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(str(error), key="warmup") from error

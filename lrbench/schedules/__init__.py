@@ -129,7 +129,12 @@ SCHEDULES = Catalog(
 
 
 def build_schedule(
-    part: Part | Mapping[str, Any] | str, *, lr: float, total_steps: int, steps_per_epoch: int
+    part: Part | Mapping[str, Any] | str,
+    *,
+    lr: float,
+    total_steps: int,
+    steps_per_epoch: int,
+    warmup: WarmUpRule | Mapping[str, Any] | None = None,
 ) -> Schedule:
     """The schedule that a config's `schedule:` block names, as a function of the update.
 
@@ -138,6 +143,7 @@ def build_schedule(
         lr: the peak rate.
         total_steps: the run's number of updates; updates are 0 … total_steps − 1.
         steps_per_epoch: updates in an epoch.
+        warmup: a config's `warmup:` block, `{"for": "5%"}`; it takes its updates from total_steps.
 
     Raises:
         ConfigError: an unknown name or wrong parameters.
@@ -148,11 +154,18 @@ def build_schedule(
     if total_steps < 1 or steps_per_epoch < 1:
         raise ConfigError("total_steps and steps_per_epoch must be at least 1")
     chosen = part if isinstance(part, Part) else _part(part, "schedule")
-    context: dict[str, Any] = {"lr": lr, "total_steps": total_steps, "steps_per_epoch": steps_per_epoch}
-    if chosen.imported:
-        return imported(chosen, **context)
-    schedule: Schedule = SCHEDULES.build(chosen, **context)
-    return schedule
+
+    def build(steps: int) -> Schedule:
+        context: dict[str, Any] = {"lr": lr, "total_steps": steps, "steps_per_epoch": steps_per_epoch}
+        if chosen.imported:
+            return imported(chosen, **context)
+        schedule: Schedule = SCHEDULES.build(chosen, **context)
+        return schedule
+
+    if warmup is None:
+        return build(total_steps)
+    rule = warmup if isinstance(warmup, WarmUpRule) else WarmUpRule.of(warmup)
+    return rule.around(build, total_steps, steps_per_epoch)
 
 
 def _part(given: object, key: str) -> Part:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from lrbench.errors import ConfigError
 from lrbench.schedules.base import Schedule, momentum_of, with_momentum
@@ -26,9 +26,22 @@ class WarmUpRule:
         shape: linear, cosine or exponential.
     """
 
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
     duration: Annotated[Epochs, Field(alias="for")]
     from_factor: Fraction = 0.0
     shape: Shape = "linear"
+
+    @classmethod
+    def of(cls, block: Mapping[str, Any]) -> WarmUpRule:
+        """Read a config's block. Raises ConfigError."""
+        try:
+            return TypeAdapter(cls).validate_python(dict(block))
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            known = "for, from_factor, shape"
+            where = ".".join(("warmup", *map(str, first["loc"])))
+            raise ConfigError(f"{first['msg'].removeprefix('Value error, ')} (known: {known})", key=where) from None
 
     def around(self, build: Callable[[int], Schedule], total_steps: int, steps_per_epoch: int) -> Schedule:
         """The schedule that `build` makes for the updates the warm-up leaves, with the warm-up before it."""
