@@ -6,6 +6,7 @@ The public names, imported when they are first used, so that `import lrbench` is
     run             train configs, or find what is trained already
     report          set runs side by side: figure, tables, page
     load_runs       all runs as a pandas DataFrame, one row a run
+    preview         the rates that configs would use, without training
     build_schedule  a schedule as a function of the step
     torch_scheduler the same as a torch scheduler, for one's own loop
     Experiment, Outcome, Report, LrbenchError
@@ -21,6 +22,7 @@ from lrbench.version import __version__
 if TYPE_CHECKING:
     from lrbench.config import Experiment, load_config
     from lrbench.errors import LrbenchError
+    from lrbench.previewing import preview
     from lrbench.reporting import Report, load_runs, report
     from lrbench.runner import Outcome, run
     from lrbench.schedules import build_schedule
@@ -35,6 +37,7 @@ __all__ = [
     "build_schedule",
     "load_config",
     "load_runs",
+    "preview",
     "report",
     "run",
     "torch_scheduler",
@@ -48,6 +51,7 @@ _HOMES = {
     "build_schedule": "lrbench.schedules",
     "load_config": "lrbench.config",
     "load_runs": "lrbench.reporting",
+    "preview": "lrbench.previewing",
     "report": "lrbench.reporting",
     "run": "lrbench.runner",
     "torch_scheduler": "lrbench.torch_bridge",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -27,6 +27,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Change a key, as optimizer.lr=0.01; may be repeated.", metavar="KEY=VALUE"),
+]
 Runs = Annotated[Path, typer.Option("--runs", help="The folder that holds the runs.", metavar="DIR")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show lrbench's own traceback when something fails.")]
 
@@ -49,10 +53,7 @@ def _main(
 @app.command()
 def run(
     configs: Annotated[list[Path], typer.Argument(metavar="CONFIG", help="YAML files.", show_default=False)],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Change a key, as optimizer.lr=0.01; may be repeated.", metavar="KEY=VALUE"),
-    ] = None,
+    overrides: Overrides = None,
     seeds: Annotated[int | None, typer.Option(help="Train each config with that many seeds.", min=1)] = None,
     jobs: Annotated[int, typer.Option(help="Runs at once, in worker processes that share the cores.", min=1)] = 1,
     again: Annotated[bool, typer.Option("--again", help="Train anew what is done already.")] = False,
@@ -93,11 +94,11 @@ def report(
     debug: Debug = False,
 ) -> None:
     """Set runs side by side: one figure, one table, one HTML page; also PNG, SVG, Markdown and CSV."""
-    from lrbench import reporting
+    from lrbench import reporting, terminal
 
     console = Console()
     made = reporting.report(runs_given or [runs], out)
-    _print_table(console, made.groups)
+    terminal.show_groups(console, made.groups)
     for record in made.damaged:
         console.print(f"[red]damaged:[/] {escape(record.problem)}", highlight=False, soft_wrap=True)
     for sentence in reporting.summary(made):
@@ -105,6 +106,39 @@ def report(
     beside = ", ".join(p.name for p in made.files[1:])
     wrote = f"Wrote [bold]{escape(str(made.page))}[/] and, beside it, {beside}"
     console.print(wrote, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def preview(
+    configs: Annotated[list[Path], typer.Argument(metavar="CONFIG", help="YAML files.", show_default=False)],
+    overrides: Overrides = None,
+    steps_per_epoch: Annotated[
+        int | None, typer.Option(help="Updates in an epoch, for data of your own.", min=1, show_default=False)
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The figure, .png or .svg; by default preview.png in the runs folder.", metavar="FILE"),
+    ] = None,
+    code: Annotated[bool, typer.Option("--code", help="Print the lines for a training loop of your own.")] = False,
+    runs: Runs = Path("runs"),
+    debug: Debug = False,
+) -> None:
+    """Draw the learning rate that would be used, without training; several configs in one figure.
+
+    [dim]lrbench preview configs/cosine.yaml configs/one_cycle.yaml[/]
+    """
+    from lrbench import previewing, terminal
+    from lrbench.reporting import rates
+
+    console = Console()
+    made = previewing.preview(configs, overrides=overrides or (), steps_per_epoch=steps_per_epoch)
+    path = out or runs / "preview.png"
+    rates.save(made, path)
+    terminal.show_previews(console, made)
+    if code:
+        for one in made:
+            console.print(f"\n# {one.label}\n{one.code()}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"Drew [bold]{escape(str(path))}[/]", highlight=False, soft_wrap=True)
 
 
 @app.command("list")
@@ -122,33 +156,15 @@ def list_(
     listing.show(Console(), kind, name)
 
 
-def _print_table(console: Console, groups: Sequence[Any]) -> None:
-    from rich import box
-    from rich.table import Table
-
-    from lrbench.reporting.tables import columns
-
-    shown = columns(groups, short=True)
-    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
-    for column in shown:
-        justify: Literal["right", "left"] = "right" if column.right else "left"
-        least = min(14, max(len(group.label) for group in groups)) if column.heading == "run" else None
-        heading = column.heading.removeprefix("training ")
-        table.add_column(heading, justify=justify, overflow="fold", min_width=least)
-    for group in groups:
-        first, *others = (escape(column.brief(group)).split("\n") for column in shown)
-        table.add_row("\n".join(first), *("\n[dim]".join(lines) for lines in others))
-    console.print(table)
-
-
 def _show_outcomes(console: Console, outcomes: Sequence[Outcome], runs: Path) -> None:
     """The final table, what went wrong, how to go on; ends the command with its exit code."""
     from lrbench.reporting.groups import grouped
     from lrbench.reporting.records import read_one
     from lrbench.runs import RunFolder
+    from lrbench.terminal import show_groups
 
     existing = [o for o in outcomes if o.path.exists()]
-    _print_table(console, grouped([read_one(RunFolder(o.path)) for o in existing]))
+    show_groups(console, grouped([read_one(RunFolder(o.path)) for o in existing]))
     found = [o for o in outcomes if o.how == "found"]
     if found:
         were = "was" if len(found) == 1 else "were"

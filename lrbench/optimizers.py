@@ -68,6 +68,33 @@ OPTIMIZERS = Catalog(
 )
 
 
+DEFAULT_LR = {
+    "adadelta": 1.0,
+    "adafactor": 1e-2,
+    "adagrad": 1e-2,
+    "adam": 1e-3,
+    "adamax": 2e-3,
+    "adamw": 1e-3,
+    "asgd": 1e-2,
+    "nadam": 2e-3,
+    "radam": 1e-3,
+    "rmsprop": 1e-2,
+    "rprop": 1e-2,
+    "sgd": 1e-3,
+}
+"""Torch's own default rates, so that a preview needs no torch; a test compares them."""
+
+SETS_ITS_OWN_RATE = frozenset({"adadelta"})
+"""Optimizers whose step does not follow from lr alone: a decay or warm-up of lr works against them."""
+
+
+def torch_class(part: Part) -> str:
+    """The expression that makes the optimizer in one's own code, without its arguments: `torch.optim.Adam`."""
+    if part.imported:
+        return part.name.partition(":")[2]
+    return f"torch.optim.{OPTIMIZERS.entries[part.name].class_name}"  # type: ignore[attr-defined]
+
+
 def build_optimizer(part: Part, parameters: Iterable[Parameter]) -> Optimizer:
     """The optimizer an `optimizer:` block names, over `parameters`.
 

@@ -104,6 +104,8 @@ NO_TORCH = (
     "lrbench.reporting",
     "lrbench.reporting.page",
     "lrbench.reporting.figure",
+    "lrbench.previewing",
+    "lrbench.terminal",
 )
 
 
@@ -126,6 +128,7 @@ def test_public_names() -> None:
         "build_schedule",
         "load_config",
         "load_runs",
+        "preview",
         "report",
         "run",
         "torch_scheduler",

@@ -271,7 +271,7 @@ def test_readme_shows_only_commands_and_options_that_exist(cli: Cli) -> None:
     text = (ROOT / "README.md").read_text()
     commands = re.findall(r"^lrbench (.+?)(?:\s+#.*)?$", text, flags=re.MULTILINE)
     assert len(commands) >= 5
-    helps = {name: cli(name, "--help")[1] for name in ("run", "report", "list")}
+    helps = {name: cli(name, "--help")[1] for name in ("run", "report", "preview", "list")}
     for command in commands:
         name, *words = command.split()
         assert name in helps, command
@@ -283,5 +283,5 @@ def test_readme_shows_only_commands_and_options_that_exist(cli: Cli) -> None:
 
 def test_every_command_is_in_the_readme() -> None:
     text = (ROOT / "README.md").read_text()
-    for command in ("run", "report", "list"):
+    for command in ("run", "report", "preview", "list"):
         assert f"lrbench {command}" in text

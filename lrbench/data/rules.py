@@ -69,5 +69,24 @@ class DatasetRules:
             return {"validation": {"fraction": 0.25, "how": "stratified"}}
         return {"validation": {"how": "tail"}} if name in TAIL else {}
 
+    def training_examples(self, name: str) -> int | None:
+        """How many training examples a built-in set leaves under these rules; None for a set of unknown size."""
+        if self.train_size is not None:
+            return self.train_size
+        if name not in BEFORE_VALIDATION or self.validation.how == "own":
+            return None
+        whole = BEFORE_VALIDATION[name]
+        return whole - int(whole * self.validation.fraction + 0.5)
+
+
+BEFORE_VALIDATION = {
+    "digits": 1437,
+    "mnist": 60_000,
+    "fashion_mnist": 60_000,
+    "kmnist": 60_000,
+    "cifar10": 50_000,
+    "cifar100": 50_000,
+}
+"""Training examples of the built-in sets, validation included."""
 
 TAIL = ("mnist", "fashion_mnist", "kmnist", "cifar10", "cifar100")

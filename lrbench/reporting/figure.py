@@ -29,7 +29,7 @@ MARKERS = "osD^v<>P*X"
 VALIDATION, TRAINING, RATE = "#0072B2", "#D55E00", "#444444"
 MOST_POINTS = 600
 
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "font.size": 9,
     "font.family": "DejaVu Sans",
     "axes.titlesize": 10,
@@ -71,7 +71,7 @@ def line_of(index: int) -> Line:
 
 def save(groups: Sequence[Group], folder: Path) -> list[Path]:
     """Draw the groups and write `report.png` and `report.svg`; their paths."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = draw(groups)
         paths = [folder / "report.png", folder / "report.svg"]
         figure.savefig(paths[0], dpi=150)

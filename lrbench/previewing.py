@@ -1,0 +1,191 @@
+"""The rate that a config would use, without training: computed, described, warned about. No torch, no data."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from lrbench.config import Experiment, load_config
+from lrbench.errors import ConfigError
+from lrbench.optimizers import DEFAULT_LR, SETS_ITS_OWN_RATE, torch_class
+from lrbench.schedules import build_schedule, momentum_of
+from lrbench.values import Duration
+
+LARGE_BATCH = 1024
+
+
+@dataclass(frozen=True)
+class Preview:
+    """The rates of a run that has not been made.
+
+    Attributes:
+        label: the config's name.
+        experiment: the config.
+        steps_per_epoch: updates in an epoch.
+        rates: the rate of every update, 0 … T−1.
+        momenta: momentum (Adam: beta1) of every update where the schedule cycles it, else None.
+        seam: the updates that the warm-up block takes; 0 without one.
+    """
+
+    label: str
+    experiment: Experiment
+    steps_per_epoch: int
+    rates: list[float]
+    momenta: list[float | None] | None
+    seam: int
+
+    @cached_property
+    def peak(self) -> float:
+        """The highest rate."""
+        return max(self.rates)
+
+    @property
+    def mean(self) -> float:
+        """The mean rate over all updates."""
+        return statistics.fmean(self.rates)
+
+    @cached_property
+    def restarts(self) -> list[int]:
+        """Updates at which the rate jumps up by more than a quarter of its peak, as at a warm restart."""
+        jumps = [b - a for a, b in zip(self.rates, self.rates[1:], strict=False)]
+        return [
+            step
+            for step, jump in enumerate(jumps, start=1)
+            if jump > self.peak / 4 and step > self.seam and (step == len(jumps) or jumps[step] <= 0)
+        ]
+
+    def warnings(self) -> list[str]:
+        """What is likely to be a mistake, in words."""
+        found = [*_fallen_early(self), *_no_warm_up(self), *_beyond_the_run(self), *_nothing_left(self)]
+        name = self.experiment.optimizer.name
+        if name in SETS_ITS_OWN_RATE and max(self.rates) > min(self.rates):
+            found.append(f"{name} sets its own step; a rate that changes works against it, so constant suits it better")
+        return found
+
+    def code(self) -> str:
+        """The PyTorch lines that use this optimizer and schedule in one's own loop."""
+        optimizer, warmup = self.experiment.optimizer, self.experiment.plain().get("warmup")
+        arguments = "".join(f", {name}={value!r}" for name, value in optimizer.params.items())
+        extra = f",\n    warmup={warmup!r}" if warmup else ""
+        return (
+            "import lrbench\nimport torch\n\n"
+            f"optimizer = {torch_class(optimizer)}(model.parameters(){arguments})\n"
+            f"scheduler = lrbench.torch_scheduler(\n    optimizer,\n    {self.experiment.schedule.plain()!r},\n"
+            f"    total_steps={len(self.rates)},\n    steps_per_epoch={self.steps_per_epoch}{extra},\n)\n\n"
+            "# after every loss.backward():\noptimizer.step()\nscheduler.step()\n"
+        )
+
+
+def preview(
+    configs: Iterable[str | Path | Experiment],
+    *,
+    overrides: Iterable[str] = (),
+    steps_per_epoch: int | None = None,
+) -> list[Preview]:
+    """The rates that configs would use.
+
+    Args:
+        configs: YAML files or experiments.
+        overrides: `key=value`, as `load_config` takes them; for files only.
+        steps_per_epoch: updates in an epoch, for data whose size only its loading would tell.
+
+    Raises:
+        ConfigError: a config is wrong, or its steps per epoch are unknown.
+    """
+    chosen = tuple(overrides)
+    return [_of(c if isinstance(c, Experiment) else load_config(c, chosen), steps_per_epoch) for c in configs]
+
+
+def _of(experiment: Experiment, steps_per_epoch: int | None) -> Preview:
+    try:
+        return _computed(experiment, steps_per_epoch)
+    except ConfigError as error:
+        raise error.at(experiment.where(error.key)) from None
+
+
+def _computed(experiment: Experiment, given: int | None) -> Preview:
+    per_epoch = given or _steps_per_epoch(experiment)
+    total = experiment.steps or (experiment.epochs or 0) * per_epoch
+    lr = experiment.optimizer.params.get("lr", DEFAULT_LR.get(experiment.optimizer.name))
+    if lr is None:
+        raise ConfigError("is needed for a preview of an imported optimizer", key="optimizer.lr")
+    sizes = {"total_steps": total, "steps_per_epoch": per_epoch}
+    schedule = build_schedule(experiment.schedule, lr=float(lr), warmup=experiment.warmup, **sizes)
+    momentum = momentum_of(schedule)
+    return Preview(
+        label=experiment.name,
+        experiment=experiment,
+        steps_per_epoch=per_epoch,
+        rates=[schedule(step) for step in range(total)],
+        momenta=[momentum(step) for step in range(total)] if momentum else None,
+        seam=experiment.warmup.duration.steps(**sizes) if experiment.warmup else 0,
+    )
+
+
+def _steps_per_epoch(experiment: Experiment) -> int:
+    name = experiment.dataset.part.name
+    examples = experiment.dataset.rules.training_examples(name)
+    if examples is None:
+        problem = f"how many examples {name} has is only known when it is loaded; give --steps-per-epoch"
+        raise ConfigError(problem, key="dataset")
+    return math.ceil(examples / experiment.batch_size)
+
+
+def _fallen_early(made: Preview) -> list[str]:
+    third = len(made.rates) // 3
+    peak_at = made.rates.index(made.peak)
+    if peak_at < third and made.rates[third] < made.peak / 100:
+        below = next(step for step in range(peak_at, third + 1) if made.rates[step] < made.peak / 100)
+        part = 100 * below / len(made.rates)
+        return [f"the rate is under 1 % of its peak after {part:.0f} % of the run: most of the run will hardly train"]
+    return []
+
+
+def _no_warm_up(made: Preview) -> list[str]:
+    if made.experiment.warmup is not None or made.rates[0] < made.peak / 2:
+        return []
+    if any(word in made.experiment.model.name.lower() for word in ("vit", "transformer", "bert", "gpt")):
+        return ["a Transformer without warm-up often diverges at first; warmup: {for: 5%} is a start"]
+    if made.experiment.batch_size >= LARGE_BATCH:
+        return [f"a batch of {made.experiment.batch_size} without warm-up; large batches usually need one"]
+    return []
+
+
+def _beyond_the_run(made: Preview) -> list[str]:
+    """Durations in the schedule that the run is too short for."""
+    sizes = {"total_steps": len(made.rates) - made.seam, "steps_per_epoch": made.steps_per_epoch}
+    found = []
+    for key, text in _durations(made.experiment.schedule.params):
+        exact = Duration.parse(text, "steps").exact(**sizes)
+        if exact > sizes["total_steps"]:
+            found.append(f"{key}: {text} lies beyond the schedule's {sizes['total_steps']} updates, so it never comes")
+    return found
+
+
+def _durations(params: Mapping[str, Any], prefix: str = "schedule") -> list[tuple[str, str]]:
+    """(key, text) of every duration that the completed parameters hold."""
+    found = []
+    for name, value in params.items():
+        items = value if isinstance(value, list) else [value]
+        for item in items:
+            first = item[0] if isinstance(item, list) and item else item
+            if isinstance(first, Mapping):
+                found += _durations(first, f"{prefix}.{name}")
+            elif isinstance(first, str) and first.endswith((" epochs", " steps", "%")):
+                found.append((f"{prefix}.{name}", first))
+    return found
+
+
+def _nothing_left(made: Preview) -> list[str]:
+    """A rate of (nearly) 0 for the last fifth of the run or more."""
+    floor = made.peak / 1e6
+    tail = next((i for i, rate in enumerate(reversed(made.rates)) if rate > floor), len(made.rates))
+    if tail > len(made.rates) / 5:
+        first = len(made.rates) - tail
+        return [f"the rate is 0 from update {first} of {len(made.rates)} on: the schedule ends long before the run"]
+    return []

@@ -1,0 +1,71 @@
+"""Tables in the terminal: of results, and of rates that would be used."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from lrbench.reporting.groups import Group
+from lrbench.reporting.tables import columns
+
+if TYPE_CHECKING:
+    from lrbench.previewing import Preview
+
+_BLOCKS = "▁▂▃▄▅▆▇█"
+
+
+def show_groups(console: Console, groups: Sequence[Group]) -> None:
+    """The results, as briefly as a terminal wants them."""
+    shown = columns(groups, short=True)
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    for column in shown:
+        justify: Literal["right", "left"] = "right" if column.right else "left"
+        least = min(14, max(len(group.label) for group in groups)) if column.heading == "run" else None
+        heading = column.heading.removeprefix("training ")
+        table.add_column(heading, justify=justify, overflow="fold", min_width=least)
+    for group in groups:
+        first, *others = (escape(column.brief(group)).split("\n") for column in shown)
+        table.add_row("\n".join(first), *("\n[dim]".join(lines) for lines in others))
+    console.print(table)
+
+
+def show_previews(console: Console, previews: Sequence[Preview]) -> None:
+    """First, peak, last and mean rate of each config, its shape in blocks, and what looks like a mistake."""
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    table.add_column("config", overflow="fold", min_width=12)
+    table.add_column("over the run", no_wrap=True)
+    for heading in ("first", "peak", "last", "mean"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for made in previews:
+        numbers = (made.rates[0], made.peak, made.rates[-1], made.mean)
+        shown = [f"{number:.3g}" for number in numbers]
+        table.add_row(escape(made.label), sparkline(made.rates), *shown)
+    console.print(table)
+    for made in previews:
+        notes = [f"{len(made.rates):,} updates, {made.steps_per_epoch:,} an epoch"]
+        if made.seam:
+            notes.append(f"warm-up until update {made.seam}")
+        if made.restarts:
+            listed = ", ".join(f"{step:,}" for step in made.restarts[:6]) + (" …" if len(made.restarts) > 6 else "")
+            notes.append(f"restarts at updates {listed}")
+        console.print(f"{made.label}: {'; '.join(notes)}", markup=False, highlight=False, soft_wrap=True)
+        for warning in made.warnings():
+            text = f"[yellow]{escape(made.label)}:[/] {escape(warning)}"
+            console.print(text, highlight=False, soft_wrap=True)
+
+
+def sparkline(values: Sequence[float], width: int = 16) -> str:
+    """The values as `width` blocks, from 0 to their highest; each block is the mean of its part."""
+    top = max(values)
+    blocks = []
+    for index in range(min(width, len(values))):
+        part = values[index * len(values) // width : max((index + 1) * len(values) // width, index + 1)]
+        part = part or values[index : index + 1]
+        height = sum(part) / len(part) / top if top > 0 else 0.0
+        blocks.append(_BLOCKS[min(int(height * len(_BLOCKS)), len(_BLOCKS) - 1)])
+    return "".join(blocks)

@@ -1,0 +1,179 @@
+"""What `lrbench preview` says of a run is what the run does."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+
+import lrbench
+from lrbench.config import Experiment
+from lrbench.data.batches import epoch_order
+from lrbench.errors import ConfigError
+from lrbench.optimizers import DEFAULT_LR, OPTIMIZERS
+from lrbench.previewing import Preview, preview
+from lrbench.reporting import rates
+from lrbench.schedules import SCHEDULES
+from lrbench.terminal import sparkline
+
+NEEDED: dict[str, dict[str, Any]] = {
+    "step": {"every": 1},
+    "sequence": {"parts": [{"name": "constant", "for": "4 steps"}, {"name": "one_cycle"}]},
+    "multistep": {"milestones": ["50%", "75%"]},
+    "piecewise": {"points": [["0%", 1.0], ["50%", 0.5]]},
+}
+
+
+def one(experiment: Experiment, **more: Any) -> Preview:
+    return preview([experiment], **more)[0]
+
+
+@pytest.mark.parametrize("name", sorted(SCHEDULES.entries))
+def test_a_run_s_rates_are_the_preview_s(name: str, tiny: Callable[..., Experiment], tmp_path: Path) -> None:
+    experiment = tiny(
+        schedule={"name": name, **NEEDED.get(name, {})}, warmup={"for": "3 steps"}, epochs=4, batch_size=16
+    )
+    (outcome,) = lrbench.run([experiment], runs=tmp_path)
+    logged = pd.read_csv(outcome.path / "steps.csv")
+    assert logged["lr"].tolist() == one(experiment).rates
+
+
+def test_cycled_momentum_too(tiny: Callable[..., Experiment], tmp_path: Path) -> None:
+    experiment = tiny(schedule={"name": "one_cycle", "cycle_momentum": [0.8, 0.9]}, epochs=4)
+    (outcome,) = lrbench.run([experiment], runs=tmp_path)
+    assert pd.read_csv(outcome.path / "steps.csv")["momentum"].tolist() == one(experiment).momenta
+
+
+@pytest.mark.parametrize("rules", [{}, {"validation": {"fraction": 0.1, "how": "tail"}}, {"train_size": 100}])
+def test_sizes_are_those_of_the_loaded_data(
+    rules: dict[str, Any], tiny: Callable[..., Experiment], tmp_path: Path
+) -> None:
+    experiment = tiny(dataset={"name": "digits", **rules}, epochs=1, batch_size=50)
+    (outcome,) = lrbench.run([experiment], runs=tmp_path)
+    assert outcome.result is not None
+    assert outcome.result["steps"] == len(one(experiment).rates)
+    assert len(epoch_order(1078, 0, 0)) == 1078  # digits: 60 % of 1,797
+
+
+def test_mnist_has_192_updates_an_epoch_of_250(tiny: Callable[..., Experiment]) -> None:
+    assert one(tiny(dataset="mnist", model="cnn", batch_size=250)).steps_per_epoch == 192
+
+
+def test_default_rates_are_torch_s() -> None:
+    assert set(DEFAULT_LR) == set(OPTIMIZERS.entries)
+    for name, rate in DEFAULT_LR.items():
+        factory = OPTIMIZERS.entries[name].described  # type: ignore[attr-defined]
+        assert inspect.signature(factory).parameters["lr"].default == rate, name
+
+
+def test_first_peak_last_mean_seam_and_restarts(tiny: Callable[..., Experiment]) -> None:
+    made = one(
+        tiny(
+            schedule={"name": "cosine_restarts", "cycle": "10 steps"},
+            warmup={"for": "4 steps"},
+            optimizer={"name": "sgd", "lr": 1.0},
+            steps=24,
+            epochs=None,
+        )
+    )
+    assert made.rates[:5] == [0.25, 0.5, 0.75, 1.0, 1.0]
+    assert (made.peak, made.seam, made.restarts) == (1.0, 4, [14])
+    assert made.mean == pytest.approx((0.25 + 0.5 + 0.75 + 1.0 + 2 * 5.5) / 24)
+
+
+@pytest.mark.parametrize("schedule", ["triangular", "one_cycle", "sin", {"name": "step", "every": 1}, "cosine"])
+def test_rises_and_drops_are_no_restarts(schedule: Any, tiny: Callable[..., Experiment]) -> None:
+    assert one(tiny(schedule=schedule, steps=200, epochs=None)).restarts == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "fragment"),
+    [
+        ({"schedule": {"name": "exponential", "gamma": 0.2}}, "under 1 % of its peak after 30 %"),
+        ({"model": "vit"}, "Transformer without warm-up"),
+        ({"batch_size": 1024}, "batch of 1024 without warm-up"),
+        ({"schedule": {"name": "step", "every": 60}}, "60 epochs lies beyond"),
+        ({"schedule": {"name": "multistep", "milestones": [2, 50]}}, "50 epochs lies beyond"),
+        ({"schedule": {"name": "piecewise", "points": [[0, 1.0], [90, 0.1]]}}, "90 epochs lies beyond"),
+        ({"schedule": {"name": "sequence", "parts": [{"name": "cosine", "for": 99}]}}, "99 epochs lies beyond"),
+        ({"schedule": {"name": "linear", "decrement": 0.015}}, "the rate is 0 from update"),
+        ({"optimizer": "adadelta", "schedule": "cosine"}, "sets its own step"),
+        ({"optimizer": "adadelta", "warmup": {"for": 1}}, "sets its own step"),
+    ],
+)
+def test_warnings(changes: dict[str, Any], fragment: str, tiny: Callable[..., Experiment]) -> None:
+    found = one(tiny(**{"epochs": 10, **changes})).warnings()
+    assert len(found) == 1, found
+    assert fragment in found[0]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"schedule": "cosine"},
+        {"schedule": "one_cycle", "model": "vit"},
+        {"model": "vit", "warmup": {"for": "5%"}},
+        {"batch_size": 2048, "schedule": "triangular"},
+        {"schedule": {"name": "step", "every": 5}},
+        {"optimizer": "adadelta"},
+        {"schedule": "warmup_stable_decay"},
+    ],
+)
+def test_nothing_is_said_where_nothing_is_wrong(changes: dict[str, Any], tiny: Callable[..., Experiment]) -> None:
+    assert one(tiny(**{"epochs": 20, "dataset": "digits", **changes})).warnings() == []
+
+
+def test_data_of_unknown_size_needs_steps_per_epoch(tiny: Callable[..., Experiment]) -> None:
+    experiment = tiny(dataset="mypackage.data:load")
+    with pytest.raises(ConfigError, match="--steps-per-epoch"):
+        one(experiment)
+    assert len(one(experiment, steps_per_epoch=7).rates) == 14
+
+
+def test_the_code_runs_and_gives_the_same_rates(tiny: Callable[..., Experiment]) -> None:
+    made = one(tiny(schedule="cosine", warmup={"for": "2 steps"}, optimizer={"name": "adam", "lr": 0.01, "eps": 1e-7}))
+    setting, _, loop = made.code().partition("# after every loss.backward():")
+    names: dict[str, Any] = {"model": torch.nn.Linear(2, 2)}
+    exec(setting, names)
+    found = []
+    for _ in made.rates:
+        found.append(names["optimizer"].param_groups[0]["lr"])
+        exec(loop, names)
+    assert found == made.rates
+    assert names["optimizer"].param_groups[0]["eps"] == 1e-7
+
+
+def test_the_figure_of_many(tiny: Callable[..., Experiment], tmp_path: Path) -> None:
+    many = [tiny(name=n, schedule={"name": n, **NEEDED.get(n, {})}) for n in SCHEDULES.entries]
+    rates.save(preview(many), tmp_path / "new" / "many.png")
+    assert (tmp_path / "new" / "many.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(lrbench.LrbenchError, match="cannot write"):
+        rates.save(preview(many[:1]), tmp_path / "many.doc")
+
+
+def test_sparkline() -> None:
+    assert sparkline([0.0, 1.0], 2) == "▁█"
+    assert sparkline([0.0] * 8, 4) == "▁▁▁▁"
+    assert len(sparkline([1.0] * 5, 16)) == 5
+    assert sparkline(list(range(160)), 16) == "▁▁▂▂▃▃▄▄▅▅▆▆▇▇██"
+
+
+def test_the_command_trains_nothing_and_imports_no_torch(write_config: Callable[..., Path], tmp_path: Path) -> None:
+    script = (
+        "import sys\nfrom lrbench.cli import main\n"
+        "try:\n    main(sys.argv[1:])\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    words = ["preview", str(write_config(schedule="cosine")), "--code"]
+    done = subprocess.run([sys.executable, "-c", script, *words], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "lrbench.torch_scheduler(" in done.stdout
+    assert [p.name for p in (tmp_path / "runs").iterdir()] == ["preview.png"]
