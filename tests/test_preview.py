@@ -152,7 +152,7 @@ def test_the_code_runs_and_gives_the_same_rates(tiny: Callable[..., Experiment])
 
 
 def test_the_figure_of_many(tiny: Callable[..., Experiment], tmp_path: Path) -> None:
-    many = [tiny(name=n, schedule={"name": n, **NEEDED.get(n, {})}) for n in SCHEDULES.entries]
+    many = [tiny(name=n, epochs=8, schedule={"name": n, **NEEDED.get(n, {})}) for n in SCHEDULES.entries]
     rates.save(preview(many), tmp_path / "new" / "many.png")
     assert (tmp_path / "new" / "many.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(lrbench.LrbenchError, match="cannot write"):
