@@ -123,8 +123,8 @@ class Experiment(BaseModel):
     plateau: PlateauRule | None = None
     early_stopping: EarlyStoppingRule | None = None
     loss: LossPart = Field(default=Part("cross_entropy"), validate_default=True)
-    epochs: Count | None = None
-    steps: Count | None = None
+    epochs: Annotated[Count, Field(le=1_000_000)] | None = None
+    steps: Annotated[Count, Field(le=100_000_000)] | None = None
     batch_size: Count = 64
     seed: Natural = 0
     clip_grad_norm: Positive | None = None

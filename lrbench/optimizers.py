@@ -114,11 +114,25 @@ def build_optimizer(part: Part, parameters: Iterable[Parameter]) -> Optimizer:
 
 
 def _plain_numbers(part: Part) -> None:
-    """Torch compares its arguments before it looks at their types, so text would give a riddle."""
+    """Values of the kind that the default is. Torch compares before it looks at types, so it would speak in riddles."""
+    known = {} if part.imported else inspect.signature(OPTIMIZERS.factory(part)).parameters
     for name, value in part.params.items():
-        if isinstance(value, str):
-            problem = f"must be a number, true, false or a list of numbers (got {value!r:.60})"
-            raise ConfigError(problem, key=f"optimizer.{name}")
+        default = known[name].default if name in known else None
+        wanted = "a number, true, false or a list of numbers" if isinstance(value, str) else _unlike(value, default)
+        if wanted:
+            raise ConfigError(f"must be {wanted} (got {value!r:.60})", key=f"optimizer.{name}")
+
+
+def _unlike(value: object, default: object) -> str:
+    """What the value should be where it is of another kind than the default; empty where it may do."""
+    if isinstance(default, tuple):
+        fits = isinstance(value, list) and len(value) == len(default)
+        return "" if fits else f"a list of {len(default)} numbers like {list(default)}"
+    if isinstance(default, bool):
+        return "" if isinstance(value, bool) else "true or false"
+    if isinstance(default, int | float) and (isinstance(value, bool) or not isinstance(value, int | float)):
+        return "a number"
+    return ""
 
 
 def _fused(part: Part, trained: list[Parameter]) -> dict[str, Any]:

@@ -483,7 +483,7 @@ blocks = st.fixed_dictionaries(
                     st.floats(0.01, 0.99), st.integers(1, 500)),
         "model": st.sampled_from(["cnn", {"name": "mlp", "hidden": [3, 4]}, {"name": "my.nets:build", "size": "1e3"}]),
         "optimizer": st.builds(lambda lr: {"name": "adam", "lr": lr, "betas": [0.9, 0.99]}, rates),
-        "epochs": st.integers(1, 2**40),
+        "epochs": st.integers(1, 10**6),
     },
     optional={
         "schedule": st.sampled_from(["cosine", "one_cycle", "triangular"])

@@ -166,3 +166,22 @@ def test_momentum_is_set_where_there_is_one(tiny: Any) -> None:
     cycled = {"name": "one_cycle", "cycle_momentum": [0.85, 0.95]}
     with pytest.raises(ConfigError, match="adagrad has no momentum that could be cycled"):
         assemble(tiny(optimizer={"name": "adagrad", "lr": 0.1}, schedule=cycled), CPU)
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "fragment"),
+    [
+        ("adam", {"betas": 3}, "a list of 2 numbers like [0.9, 0.999]"),
+        ("adam", {"betas": [0.9]}, "a list of 2 numbers"),
+        ("adam", {"amsgrad": 1}, "true or false"),
+        ("sgd", {"momentum": True}, "a number"),
+        ("sgd", {"momentum": [0.9]}, "a number"),
+        ("sgd", {"momentum": "0.9"}, "a number"),
+    ],
+)
+def test_values_of_another_kind_than_the_default(name: str, params: dict[str, object], fragment: str) -> None:
+    weights = [torch.nn.Parameter(torch.zeros(2))]
+    with pytest.raises(ConfigError) as caught:
+        build_optimizer(Part(name, {"lr": 0.1, **params}), weights)
+    assert caught.value.key == f"optimizer.{next(iter(params))}"
+    assert fragment in str(caught.value)

@@ -49,8 +49,10 @@ def cosine_restarts(
     if first < 1:
         raise ConfigError("must be longer than 0, such as '10 epochs'", key="schedule.cycle")
     lengths: list[int] = []
-    while sum(lengths) < total_steps:
+    covered = 0
+    while covered < total_steps:
         lengths.append(max(round(first * cycle_factor ** len(lengths)), 1))
+        covered += lengths[-1]
     starts = [0, *accumulate(lengths)]
 
     def rate(step: int) -> float:
