@@ -128,7 +128,7 @@ class Catalog:
             raise ConfigError(error.problem, key=key) from error
         except (ValueError, TypeError, AssertionError) as error:
             raise ConfigError(f"{part.name} refused its parameters: {error}", key=key) from error
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if part.imported:
                 raise UserCodeError.of(f"{key}: {part.name}", error) from error
             raise

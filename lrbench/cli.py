@@ -100,7 +100,8 @@ def report(
     made = reporting.report(runs_given or [runs], out)
     terminal.show_groups(console, made.groups)
     for record in made.damaged:
-        console.print(f"[red]damaged:[/] {escape(record.problem)}", highlight=False, soft_wrap=True)
+        named = record.problem if record.folder.name in record.problem else f"{record.folder.name}: {record.problem}"
+        console.print(f"[red]{record.state}:[/] {escape(named)}", highlight=False, soft_wrap=True)
     for sentence in reporting.summary(made):
         console.print(sentence, markup=False, highlight=False)
     beside = ", ".join(p.name for p in made.files[1:])
@@ -173,7 +174,8 @@ def _show_outcomes(console: Console, outcomes: Sequence[Outcome], runs: Path) ->
         for warning in outcome.warnings:
             console.print(f"[yellow]{escape(outcome.path.name)}:[/] {escape(warning)}", highlight=False)
         if outcome.how in ("failed", "elsewhere"):
-            text = f"[red]{escape(outcome.path.name)}:[/] {escape(outcome.message)}"
+            doubled = outcome.message.startswith(outcome.path.name)
+            text = f"[red]{'' if doubled else escape(outcome.path.name) + ': '}[/]{escape(outcome.message)}"
             console.print(text, highlight=False, soft_wrap=True)
     if any(o.how == "interrupted" for o in outcomes):
         left = sum(o.how == "interrupted" for o in outcomes)

@@ -141,7 +141,9 @@ class Experiment(BaseModel):
             given = "both" if self.epochs else "neither"
             raise ConfigError(f"give either `epochs` or `steps`, the length of the run (got {given})", key="epochs")
         lr = self.optimizer.params.get("lr")
-        if lr is not None and (isinstance(lr, bool) or not isinstance(lr, int | float) or not 0 < lr < inf):
+        if "lr" in self.optimizer.params and (
+            isinstance(lr, bool) or not isinstance(lr, int | float) or not 0 < lr < inf
+        ):
             raise ConfigError(f"must be a number greater than 0 (got {lr!r})", key="optimizer.lr")
         return self
 

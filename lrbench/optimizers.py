@@ -63,7 +63,7 @@ OPTIMIZERS = Catalog(
         "sgd": _Torch("SGD", "Stochastic gradient descent, with momentum and Nesterov momentum if asked."),
     },
     context=frozenset({"params"}) | _INTERNAL,
-    refused={"lbfgs": _NOT_FIRST_ORDER},
+    refused={"lbfgs": _NOT_FIRST_ORDER, "sparseadam": "it takes sparse gradients alone; adam takes dense ones"},
     foreign=True,
 )
 
@@ -110,6 +110,9 @@ def build_optimizer(part: Part, parameters: Iterable[Parameter]) -> Optimizer:
     made: Optimizer = OPTIMIZERS.build(part, params=trained, **_fused(part, trained))
     if not hasattr(made, "param_groups"):
         raise ConfigError(f"'{part.name}' gave a {type(made).__name__}, not an optimizer", key="optimizer.name")
+    name = type(made).__name__.lower()
+    if name in OPTIMIZERS.refused:
+        raise ConfigError(f"{part.name} can't be used: {OPTIMIZERS.refused[name]}", key="optimizer.name")
     return made
 
 

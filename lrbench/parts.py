@@ -181,6 +181,7 @@ def check(experiment: Experiment, device: torch.device) -> None:
         name = experiment.model.name
         problem = f"'{name}' gives outputs of shape {gives} for {classes} classes; it must be ({classes},)"
         raise ConfigError(problem, key="model")
+    _check_targets(experiment, outputs, goal)
     try:
         loss = parts.loss(outputs, goal)
         if loss.dim() != 0:
@@ -199,6 +200,18 @@ def _outputs(data: Data) -> int:
         return data.classes
     _, targets = next(iter(data.train.batches(1)))
     return int(targets[0].numel())
+
+
+def _check_targets(experiment: Experiment, outputs: Tensor, goal: Tensor) -> None:
+    """Pairs that torch would accept, and compute something else with."""
+    shapes = f"outputs {tuple(outputs.shape)} and targets {tuple(goal.shape)}"
+    if experiment.loss.name == "cross_entropy" and goal.is_floating_point():
+        raise ConfigError(
+            f"cross_entropy needs class numbers, and these targets are not; use mse ({shapes})", key="loss"
+        )
+    if experiment.loss.imported and goal.is_floating_point() and outputs.shape != goal.shape:
+        problem = f"{shapes} would be broadcast against each other; make their shapes equal"
+        raise ConfigError(problem, key="loss")
 
 
 def _check_metrics(experiment: Experiment, data: Data) -> None:

@@ -146,7 +146,7 @@ class Lines:
             self._print(str(event.values["text"]))
         elif event.kind == "start":
             self.said[event.run] = time.monotonic()
-            self._print(f"{event.run}: started")
+            self._print(f"{event.run}: " + (f"goes on after update {event.step}" if event.step else "started"))
         elif event.kind == "end":
             self._print(f"{event.run}: {ending(event.values)}")
         elif event.kind == "plan":

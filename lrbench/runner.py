@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any, Literal
 
 from lrbench.config import Experiment, load_config
 from lrbench.environment import changes, describe
-from lrbench.errors import ConfigError, FolderError, Interrupted, LockedError, LrbenchError
+from lrbench.errors import ConfigError, DataError, FolderError, Interrupted, LockedError, LrbenchError, UsageError
 from lrbench.events import Event, Watch, silent
 from lrbench.executors import choose
 from lrbench.identity import identity
@@ -68,10 +69,16 @@ def run(
     """
     if jobs < 1 or (seeds is not None and seeds < 1):
         raise ConfigError("jobs and seeds must be at least 1")
-    experiments = plan(configs, overrides=tuple(overrides), seeds=seeds, device=device)
     root = Path(runs)
+    _check_root(root)
+    same: dict[str, list[str]] = {}
+    experiments = plan(configs, overrides=tuple(overrides), seeds=seeds, device=device, same=same)
     outcomes = [_look(root, experiment, again) for experiment in experiments]
     todo = [o for o in outcomes if o.how != "found"]
+    for outcome in outcomes:
+        others = set(same[identity(outcome.experiment)]) - {outcome.experiment.name}
+        if others:
+            outcome.warnings.append(f"{', '.join(sorted(others))} is the same experiment, so it is one run")
     if todo:
         watch(Event("", "plan", values={"runs": len(todo)}))
         _prepare(todo, again, watch)
@@ -85,8 +92,12 @@ def plan(
     overrides: Sequence[str],
     seeds: int | None,
     device: str | None,
+    same: dict[str, list[str]] | None = None,
 ) -> list[Experiment]:
-    """The different experiments that are asked for: configs × seeds, each identity once."""
+    """The different experiments that are asked for: configs × seeds, each identity once.
+
+    `same` collects, for each identity, all the names it was asked for under.
+    """
     different: dict[str, Experiment] = {}
     for config in configs:
         base = config if isinstance(config, Experiment) else load_config(config, overrides)
@@ -94,7 +105,20 @@ def plan(
         for seed in range(base.seed, base.seed + (seeds or 1)):
             experiment = base if seed == base.seed else base.replace(seed=seed)
             different.setdefault(identity(experiment), experiment)
+            if same is not None:
+                same.setdefault(identity(experiment), []).append(experiment.name)
     return list(different.values())
+
+
+def _check_root(root: Path) -> None:
+    """Raise UsageError at once where the runs' folder can't be made or written."""
+    there = root
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    if not there.is_dir():
+        raise UsageError(f"--runs {root}: {there} is a file, not a folder")
+    if not os.access(there, os.W_OK):
+        raise UsageError(f"--runs {root}: {there} can't be written to")
 
 
 def _look(root: Path, experiment: Experiment, again: bool) -> Outcome:
@@ -104,6 +128,7 @@ def _look(root: Path, experiment: Experiment, again: bool) -> Outcome:
     except FolderError:
         result = None  # a damaged result is no result: `do_run` does the run again
     if result is not None and result["status"] != "failed" and not again:
+        folder.adopt(experiment)
         return Outcome(experiment, folder.path, "found", result, warnings=_changes(folder, experiment))
     return Outcome(experiment, folder.path, "interrupted", None)
 
@@ -128,13 +153,15 @@ def _prepare(todo: Sequence[Outcome], again: bool, watch: Watch) -> None:
             check(experiment, resolve_device(experiment.device))
         except ConfigError as error:
             raise error.at(experiment.where(error.key)) from None
+        except DataError as error:
+            raise DataError(f"{experiment.where('dataset')}: dataset: {error}".removeprefix(": ")) from error
     for outcome in todo:
         folder = RunFolder(outcome.path)
         device = str(resolve_device(outcome.experiment.device))
         if not folder.has_config:
             folder.create(outcome.experiment, describe(outcome.experiment, device=device))
             continue
-        folder.set_device(outcome.experiment.device)
+        folder.adopt(outcome.experiment)
         if again:
             with folder.lock():
                 folder.clear()

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from lrbench import yamlfile
 from lrbench.config import Experiment, load_config
 from lrbench.csvlog import CsvLog
-from lrbench.errors import ConfigError, FolderError
+from lrbench.errors import ConfigError, FolderError, UsageError
 from lrbench.identity import group, identity, run_name
 from lrbench.lock import Lock, owner_of
 
@@ -78,11 +78,12 @@ class RunFolder:
         except OSError as error:
             raise FolderError(f"cannot write to {self.path}: {error.strerror}") from error
 
-    def set_device(self, device: str) -> None:
-        """Note another device for what is left of the run; it is no part of its identity."""
-        experiment = self.config()
-        if experiment.device != device:
-            self._write("config.yaml", experiment.replace(device=device).yaml())
+    def adopt(self, asked: Experiment) -> None:
+        """Take over what is no part of the identity: the device, and a reference where one is given. Not the name."""
+        known = self.config()
+        changes = {"device": asked.device} | ({"reference": asked.reference} if asked.reference else {})
+        if any(getattr(known, key) != value for key, value in changes.items()):
+            self._write("config.yaml", known.replace(**changes).yaml())
 
     def begin(self, time: str) -> None:
         """A writer takes the run up: a failed attempt's result goes, a resumption is noted in `env.json`."""
@@ -107,6 +108,11 @@ class RunFolder:
     def has_config(self) -> bool:
         """True where there is a `config.yaml`."""
         return (self.path / "config.yaml").is_file()
+
+    @property
+    def has_checkpoint(self) -> bool:
+        """True where there is a checkpoint, usable or not."""
+        return any((self.path / name).exists() for name in _CHECKPOINTS)
 
     def config(self) -> Experiment:
         """The experiment of the folder's `config.yaml`. Raises FolderError."""
@@ -133,6 +139,10 @@ class RunFolder:
             raise FolderError(f"{path} is damaged: {error}") from error
         if not isinstance(result, dict) or result.get("status") not in STATUSES:
             raise FolderError(f"{path} is not a run's result")
+        for section in ("final", "best", "test", "test_best"):
+            values = result.get(section) or {}
+            if not isinstance(values, dict) or not all(isinstance(v, int | float | None) for v in values.values()):
+                raise FolderError(f"{path} is damaged: '{section}' must hold numbers")
         return result
 
     def environment(self) -> dict[str, Any]:
@@ -250,13 +260,15 @@ _CHECKPOINTS = ("checkpoint.pt", "checkpoint.prev.pt")
 def find_runs(paths: list[Path]) -> list[RunFolder]:
     """The run folders among `paths` and directly under them, each once, in the order of the paths and names.
 
-    Raises FolderError for a path that is not there.
+    Raises UsageError for a path that is not there or is a file.
     """
     found: dict[Path, RunFolder] = {}
     for path in paths:
         if not path.exists():
-            raise FolderError(f"{path}: no such run or folder of runs")
-        inner = [path] if (path / "config.yaml").is_file() else sorted(p for p in path.iterdir() if _looks_like_run(p))
+            raise UsageError(f"{path}: no such run or folder of runs")
+        if not path.is_dir():
+            raise UsageError(f"{path} is a file, not a run's folder or a folder of runs")
+        inner = [path] if _looks_like_run(path) else sorted(p for p in path.iterdir() if _looks_like_run(p))
         for run in inner:
             found.setdefault(run.resolve(), RunFolder(run))
     return list(found.values())

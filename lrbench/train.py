@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -70,6 +70,9 @@ class Training:
     def begin(cls, folder: RunFolder, experiment: Experiment, watch: Watch) -> Training:
         """Build the parts; take up the newest checkpoint there is, and cut the rows back to it."""
         checkpoint = folder.load_checkpoint()
+        if checkpoint is None and folder.has_checkpoint:
+            text = f"{folder.name}: its checkpoints can't be used (damaged, or its rows are gone), so it begins anew"
+            watch(Event(folder.name, "message", values={"text": text}))
         if checkpoint is not None and checkpoint["identity"] != identity(experiment):
             raise RunError(f"{folder.name}: its checkpoint belongs to another config")
         if checkpoint is not None:
@@ -81,7 +84,9 @@ class Training:
         folder.epochs.open(state.epoch)
         threads = torch.get_num_threads()
         folder.amend_environment({"device": str(parts.device), "threads": threads, "sizes": summary(parts)})
-        return cls(folder, experiment, parts, state, watch, threads)
+        training = cls(folder, experiment, parts, state, watch, threads)
+        watch(replace(training.event(parts.peak_lr), kind="start"))
+        return training
 
     def run_epoch(self, stop: Callable[[], bool]) -> None:
         """The updates of one epoch, or what is left of it."""

@@ -43,7 +43,6 @@ def do_run(path: Path, *, threads: int | None, watch: Watch, stop: Callable[[], 
         if done is not None and done["status"] != "failed":
             return done
         folder.begin(now())
-        watch(Event(folder.name, "start"))
         try:
             result = train(folder, experiment, watch=watch, stop=stop)
         except (Interrupted, LockedError):

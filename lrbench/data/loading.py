@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, TensorDataset
+from torch.utils.data import Dataset, IterableDataset, TensorDataset
 
 from lrbench.data.batches import Data, Split, Stream, Tensors
 from lrbench.data.rules import DatasetRules, Normalize, Validation
@@ -75,6 +75,8 @@ def prepare(source: Source, rules: DatasetRules) -> Data:
 def _split(value: Any, what: str) -> Split:
     if isinstance(value, TensorDataset) and len(value.tensors) == 2:
         value = value.tensors
+    if isinstance(value, IterableDataset):
+        raise DataError(f"{what} is an IterableDataset, which has no order to shuffle; {_HOW_TO_RETURN}")
     if isinstance(value, Dataset):
         targets = getattr(value, "targets", None)
         return Stream(value, workers=0, targets=None if targets is None else torch.as_tensor(targets))

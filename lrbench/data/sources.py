@@ -147,7 +147,7 @@ def _image_dataset(
         steps.append(transforms.Grayscale())
     try:
         dataset = datasets.ImageFolder(str(folder / which), transforms.Compose([*steps, transforms.PILToTensor()]))
-    except FileNotFoundError as error:
+    except OSError as error:
         wanted = f"{folder / which}/<class>/*.png (or jpg, …)"
         raise DataError(f"image_folder wants pictures at {wanted}: {error}") from None
     if names is not None and dataset.classes != names:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lrbench.errors import FolderError
+from lrbench.errors import FolderError, UsageError
 from lrbench.reporting import records as reading
 from lrbench.reporting import tables
 from lrbench.reporting.groups import Group, grouped
@@ -34,8 +34,8 @@ class Report:
 
     @property
     def damaged(self) -> tuple[Record, ...]:
-        """Runs whose folders could not be read in whole."""
-        return tuple(record for record in self.records if record.state == "damaged")
+        """Runs whose folders could not be read in whole, and copies, which are left out."""
+        return tuple(record for record in self.records if record.state in ("damaged", "copy"))
 
 
 def summary(made: Report) -> list[str]:
@@ -57,13 +57,14 @@ def report(runs: Iterable[str | Path] = ("runs",), out: str | Path | None = None
         `runs.csv` (a row a run).
 
     Raises:
-        FolderError: a path is not there, there is no run in it, or `out` can't be written.
+        UsageError: a path is not there, or there is no run in it.
+        FolderError: `out` can't be written.
     """
     paths = [Path(p) for p in runs]
     found = reading.read(paths)
     if not found:
         where = ", ".join(str(p) for p in paths)
-        raise FolderError(f"no runs in {where}; `lrbench run CONFIG` makes some")
+        raise UsageError(f"no runs in {where}; `lrbench run CONFIG` makes some")
     folder = Path(out) if out is not None else _default_out(paths[0])
     groups = grouped(found)
     try:

@@ -81,7 +81,7 @@ def save(groups: Sequence[Group], folder: Path) -> list[Path]:
 
 def draw(groups: Sequence[Group]) -> Figure:
     """The figure, for at least one group."""
-    place = Layout.of(len(groups))
+    place = Layout.of(len(groups), max(len(_legend(group)) for group in groups))
     figure = Figure(figsize=(place.width, place.height))
     FigureCanvasAgg(figure)
     limits = _limits(groups)
@@ -115,11 +115,12 @@ class Layout:
     panel_top, loss_height, between, rate_height, panel_bottom = 0.62, 1.65, 0.10, 0.55, 0.42
 
     @classmethod
-    def of(cls, count: int) -> Layout:
-        """For `count` panels: as square as can be, at most four across."""
+    def of(cls, count: int, longest: int = 24) -> Layout:
+        """For `count` panels, as square as can be, at most four across; `longest` is the legend's longest text."""
         across = min(4, max(1, math.ceil(math.sqrt(count))))
         cell = {1: 7.2, 2: 3.9}.get(across, 2.85)
-        return cls(count, across, cell, {1: 1, 2: 2}.get(across, across))
+        wide = cls(count, across, cell, 1).width - cls.left
+        return cls(count, across, cell, max(1, int(wide / (0.9 + 0.075 * longest))))
 
     @property
     def width(self) -> float:
@@ -179,8 +180,7 @@ def _overlay(axes: Axes, groups: Sequence[Group], limits: tuple[float, float], p
     for index, group in enumerate(groups):
         curve = _drawable(group, "val_loss")
         look = line_of(index)
-        spread = group.spread("val_loss")
-        text = _cut(group.label, 34) + (f"  {loss_text(spread.median)}" if spread else f"  ({group.status()})")
+        text = _legend(group)
         if not len(curve):
             axes.plot([], [], color=look.colour, linestyle=look.dash, marker=look.marker, markersize=4, label=text)
             continue
@@ -203,6 +203,11 @@ def _overlay(axes: Axes, groups: Sequence[Group], limits: tuple[float, float], p
         loc="upper left", bbox_to_anchor=(-0.01, -0.47 / place.overlay_height), ncols=place.legend_columns,
         fontsize=8.5, handlelength=3.4, borderaxespad=0, columnspacing=1.6, labelspacing=0.35,
     )  # fmt: skip
+
+
+def _legend(group: Group) -> str:
+    spread = group.spread("val_loss")
+    return _cut(group.label, 40) + (f"  {loss_text(spread.median)}" if spread else f"  ({group.status()})")
 
 
 def _panel(axes: Axes, group: Group, limits: tuple[float, float], *, labelled: bool, legend: bool) -> None:
@@ -228,7 +233,8 @@ def _panel(axes: Axes, group: Group, limits: tuple[float, float], *, labelled: b
         if len(above):
             worst = above.sort_values("median").iloc[-1]
             note = f"{text}, epoch {worst['epoch']:.0f}, off the scale: {worst['median']:,.3g}"
-            axes.text(0.99, 0.93, note, transform=axes.transAxes, fontsize=7.5, color=colour, ha="right")
+            height = 0.93 if column == "train_loss" else 0.85
+            axes.text(0.99, height, note, transform=axes.transAxes, fontsize=7.5, color=colour, ha="right")
     _loss_axis(axes, limits)
     axes.tick_params(labelbottom=False)
     if labelled:
@@ -269,7 +275,7 @@ def _rate(axes: Axes, group: Group, *, labelled: bool) -> None:
         axes.fill_between(steps / per_epoch, lr, 0, color=RATE, alpha=0.10, linewidth=0)
         top = float(np.nanmax(lr)) or 1.0
         axes.set_ylim(0, 1.25 * top)
-        axes.set_yticks([0, top], ["0", f"{top:.3g}"])
+        axes.set_yticks([0, top], ["0", f"{top:.2g}"])
     else:
         axes.set_yticks([])
         axes.set_ylim(0, 1)
@@ -314,5 +320,7 @@ def _loss_axis(axes: Axes, limits: tuple[float, float]) -> None:
 
 
 def _cut(text: str, most: int) -> str:
+    """At most that many characters, the middle left out: names often differ at their ends."""
     plain = " ".join(text.split())
-    return plain if len(plain) <= most else plain[: most - 1] + "…"
+    kept = most - 1
+    return plain if len(plain) <= most else f"{plain[: kept - kept // 2]}…{plain[len(plain) - kept // 2 :]}"

@@ -75,7 +75,8 @@ def grouped(records: Sequence[Record]) -> list[Group]:
     """Groups, best final validation loss first; then those without one: unfinished, diverged, damaged."""
     members: dict[str, list[Record]] = {}
     for record in records:
-        members.setdefault(record.group, []).append(record)
+        if record.state != "copy":
+            members.setdefault(record.group, []).append(record)
     for group in members.values():
         group.sort(key=lambda r: (r.plain.get("seed") or 0, r.folder.name))
     labels = _labels(list(members.values()))
@@ -120,7 +121,11 @@ def _difference(record: Record, others: Sequence[Record]) -> str:
         for key in mine | {k: None for other in others for k in other.identity_fields}
         if key != "seed" and any(other.identity_fields.get(key) != mine.get(key) for other in others)
     ]
+    keys.sort(key=lambda key: _FIRST.index(key.split(".")[0]) if key.split(".")[0] in _FIRST else len(_FIRST))
     return " ".join(f"{_short(key)}={_value(mine.get(key))}" for key in keys[:4])
+
+
+_FIRST = ("optimizer", "schedule", "warmup", "plateau", "batch_size", "model")  # what a reader looks for first
 
 
 def _short(key: str) -> str:

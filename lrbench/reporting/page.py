@@ -29,10 +29,16 @@ def render(groups: Sequence[Group], records: Sequence[Record], picture: str) -> 
         headings=[(c.heading, c.right) for c in columns],
         rows=[[(c.text(g), c.right) for c in columns] for g in groups],
         provenance=_provenance(records),
-        runs=[_details(record) for group in groups for record in group.records],
+        runs=[_details(record) for record in _in_order(groups, records)],
         written=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         version=__version__,
     )
+
+
+def _in_order(groups: Sequence[Group], records: Sequence[Record]) -> list[Record]:
+    """The records as the table has them, then those it leaves out."""
+    shown = [record for group in groups for record in group.records]
+    return [*shown, *(record for record in records if record.state == "copy")]
 
 
 def markdown(groups: Sequence[Group], records: Sequence[Record]) -> str:
@@ -41,7 +47,7 @@ def markdown(groups: Sequence[Group], records: Sequence[Record]) -> str:
     lines += [tables.markdown(groups)]
     lines += [*(f"- {line}" for line in _provenance(records)), ""]
     problems = [f"- `{r.folder.name}`: {r.problem}" for r in records if r.problem]
-    return "\n".join([*lines, *(["Damaged:", "", *problems, ""] if problems else [])])
+    return "\n".join([*lines, *(["Damaged or left out:", "", *problems, ""] if problems else [])])
 
 
 def summary(groups: Sequence[Group], records: Sequence[Record]) -> list[str]:
@@ -59,6 +65,9 @@ def summary(groups: Sequence[Group], records: Sequence[Record]) -> list[str]:
 def _ranking(ended: Sequence[Group]) -> list[str]:
     """The lowest and the highest final validation loss, and how far the ranges over seeds tell runs apart."""
     spreads = [spread for spread in (group.spread("val_loss") for group in ended) if spread]
+    tasks = sorted({_task(group) for group in ended})
+    if len(tasks) > 1:
+        return [f"These runs are of different tasks ({'; '.join(tasks)}), so their losses can't be ranked together."]
     best, loss = ended[0], spreads[0]
     count = f"the median of {loss.n} seeds" if loss.n > 1 else "one seed"
     sentence = f"{best.label} ends with the lowest validation loss, {tables.loss(loss.median)} ({count})"
@@ -75,6 +84,13 @@ def _ranking(ended: Sequence[Group]) -> list[str]:
         named = ", ".join(level[:4]) + (f" and {len(level) - 4} more" if len(level) > 4 else "")
         sentences.append(f"Its range over seeds overlaps with that of {named}: these runs don't tell them apart.")
     return sentences
+
+
+def _task(group: Group) -> str:
+    """What must be equal for losses to be compared: the data set and the loss."""
+    plain = group.first.plain
+    names = [(plain.get(key) or {}).get("name", "?") for key in ("dataset", "loss")]
+    return " with ".join(str(name) for name in names)
 
 
 def _provenance(records: Sequence[Record]) -> list[str]:

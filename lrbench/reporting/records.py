@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import pandas as pd
 
 from lrbench.config import Experiment
 from lrbench.errors import LrbenchError
-from lrbench.identity import canonical, group
+from lrbench.identity import canonical, group, identity
 from lrbench.runs import EPOCH_COLUMNS, RunFolder, find_runs
 
 METRICS = {
@@ -85,8 +85,19 @@ class Record:
 
 
 def read(paths: Iterable[Path]) -> list[Record]:
-    """A record for every run among and directly under `paths`. Raises FolderError for a path that is not there."""
-    return [read_one(folder) for folder in find_runs(list(paths))]
+    """A record for every run among and directly under `paths`; copies of one run are marked as such.
+
+    Raises UsageError for a path that is not there.
+    """
+    seen: dict[str, Record] = {}
+    records = []
+    for record in sorted((read_one(folder) for folder in find_runs(list(paths))), key=lambda r: not r.counts):
+        if record.experiment is not None:
+            first = seen.setdefault(identity(record.experiment), record)
+            if first is not record:
+                record = replace(record, state="copy", problem=f"the same run as {first.folder.path}; left out")
+        records.append(record)
+    return sorted(records, key=lambda r: r.folder.path)
 
 
 def read_one(folder: RunFolder) -> Record:
@@ -106,6 +117,9 @@ def read_one(folder: RunFolder) -> Record:
             found[key] = reader()
         except (LrbenchError, OSError, ValueError) as error:
             problems.append(str(error))
+    rows, told = len(found.get("epochs", ())), (found.get("result") or {}).get("epochs")
+    if isinstance(told, int) and rows != told and not problems:
+        problems.append(f"{folder.epochs.path} holds {rows} usable rows of the {told} epochs that were done")
     if problems:
         found["state"] = "damaged"
     return Record(folder, problem=problems[0] if problems else "", **found)
@@ -123,7 +137,7 @@ def load_runs(*paths: str | Path) -> pd.DataFrame:
         published `reference_test_loss` and `reference_test_accuracy`, and a `config.…` column for each key.
 
     Raises:
-        FolderError: a path is not there.
+        UsageError: a path is not there.
     """
     return table(read([Path(p) for p in paths or ("runs",)]))
 
@@ -179,4 +193,4 @@ def _epochs(folder: RunFolder) -> pd.DataFrame:
     if missing:
         raise ValueError(f"{path} lacks the columns {', '.join(sorted(missing))}")
     numbers: pd.DataFrame = frame[list(EPOCH_COLUMNS)].apply(pd.to_numeric, errors="coerce")
-    return numbers.dropna(subset=["epoch", "step"])
+    return numbers.dropna(subset=["epoch", "step", "lr"])

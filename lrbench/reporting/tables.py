@@ -58,7 +58,7 @@ def _brief(spread: Spread | None, form: Callable[[float], str], short: Callable[
 
 
 _SHORTER: dict[Callable[[float], str], Callable[[float], str]] = {
-    loss: lambda value: f"{value:.2g}" if value < 1 else f"{value:.3g}",
+    loss: lambda value: f"{value:.3g}",
     percent: lambda value: f"{100 * value:.1f}",
 }
 

@@ -97,6 +97,7 @@ def _torch_table(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
+            inspect.signature(scheduler).bind(optimizer, **arguments)
             stepper = scheduler(optimizer, **arguments)
             for _ in range(-(-total_steps // unit)):
                 rates.append(float(optimizer.param_groups[0]["lr"]))
