@@ -217,11 +217,11 @@ def test_failing_user_code_is_exit_code_1_and_the_other_runs_go_on(
 
 def test_an_empty_runs_folder_and_a_missing_one(cli: Cli, tmp_path: Path) -> None:
     code, _, err = cli("report")
-    assert code == 1
+    assert code == 2
     assert "runs" in err
     (tmp_path / "runs").mkdir()
     code, _, err = cli("report")
-    assert code == 1
+    assert code == 2
     assert "no runs in runs" in err
 
 
@@ -285,3 +285,58 @@ def test_every_command_is_in_the_readme() -> None:
     text = (ROOT / "README.md").read_text()
     for command in ("run", "report", "preview", "list"):
         assert f"lrbench {command}" in text
+
+
+def test_one_experiment_under_two_names_is_one_run_and_said_so(cli: Cli, write_config: Callable[..., Path]) -> None:
+    code, out, _ = cli("run", write_config(), write_config("other.yaml", name="other"))
+    assert code == 0
+    assert "other is the same experiment" in out
+    assert len(list(Path("runs").iterdir())) == 1
+
+
+def test_a_reference_can_be_added_to_a_finished_run(cli: Cli, write_config: Callable[..., Path]) -> None:
+    cli("run", write_config())
+    code, out, _ = cli("run", write_config(reference={"test_loss": 0.123}))
+    assert code == 0
+    assert "publ. 0.123" in out
+    assert "1 of 1 was done already" in out
+
+
+def test_a_resumed_run_says_where_it_goes_on_and_lost_checkpoints_are_said(
+    cli: Cli, write_config: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lrbench.runs import RunFolder
+
+    config = write_config(epochs=3)
+    finish, calls = RunFolder.finish, []
+
+    def fail(self: RunFolder, *args: object, **more: object) -> object:
+        calls.append(1)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(RunFolder, "finish", fail)
+    monkeypatch.setattr("lrbench.train.EPOCH_CHECKPOINT_SECONDS", -1.0)
+    assert cli("run", config)[0] == 130
+    monkeypatch.setattr(RunFolder, "finish", finish)
+    folder = only_run(Path("runs"))
+    assert "goes on after update 4" in cli("run", config)[1]
+    (folder / "result.json").unlink()
+    (folder / "checkpoint.pt").write_bytes(b"junk")
+    code, out, _ = cli("run", config)
+    assert code == 0
+    assert "its checkpoints can't be used" in out
+    assert calls == [1]
+
+
+def test_losses_and_targets_that_do_not_go_together(
+    cli: Cli, write_config: Callable[..., Path], tmp_path: Path
+) -> None:
+    (tmp_path / "mine_lines.py").write_text(
+        "import torch\n\n\ndef wide():\n    x = torch.randn(60, 3)\n    return (x, x[:, :1]), (x, x[:, :1])\n\n\n"
+        "def flat():\n    x = torch.randn(60, 3)\n    return (x, x[:, 0]), (x, x[:, 0])\n"
+    )
+    code, _, err = cli("run", write_config(dataset="mine_lines:wide"))
+    assert (code, "cross_entropy needs class numbers" in err) == (2, True), err
+    code, _, err = cli("run", write_config(dataset="mine_lines:flat", loss="torch.nn:L1Loss"))
+    assert (code, "broadcast" in err) == (2, True), err
+    assert cli("run", write_config(dataset="mine_lines:flat", loss="mse"))[0] == 0

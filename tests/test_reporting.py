@@ -16,7 +16,7 @@ import pytest
 
 import lrbench
 from lrbench.config import Experiment, load_config
-from lrbench.errors import FolderError
+from lrbench.errors import FolderError, UsageError
 from lrbench.identity import group, identity
 from lrbench.reporting import report
 from lrbench.reporting.figure import Layout, line_of
@@ -171,6 +171,9 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "config is gone": lambda p: (p / "config.yaml").unlink(),
     "config has a wrong key": lambda p: (p / "config.yaml").write_text("nme: x"),
     "environment is torn": lambda p: (p / "env.json").write_text("{"),
+    "a loss is text": lambda p: (p / "result.json").write_text('{"status": "finished", "final": {"val_loss": "x"}}'),
+    "epochs are gone": lambda p: (p / "epochs.csv").unlink(),
+    "a rate is text": lambda p: (p / "epochs.csv").write_text((p / "epochs.csv").read_text().replace(",0.1,", ",abc,")),
     "epochs lack columns": lambda p: (p / "epochs.csv").write_text("epoch,step\n1,2\n"),
     "epochs are binary": lambda p: (p / "epochs.csv").write_bytes(bytes(range(256)) * 4),
 }
@@ -305,9 +308,9 @@ def test_mixed_threads_and_data_sets_are_said(make_run: MakeRun, tmp_path: Path)
 
 
 def test_paths_that_are_not_there(tmp_path: Path) -> None:
-    with pytest.raises(FolderError, match="no such run"):
+    with pytest.raises(UsageError, match="no such run"):
         report([tmp_path / "nothing"])
-    with pytest.raises(FolderError, match="no runs in"):
+    with pytest.raises(UsageError, match="no runs in"):
         report([tmp_path])
 
 
@@ -335,3 +338,27 @@ def test_identity_and_group_in_the_result_match_the_config(make_run: MakeRun) ->
     assert result["identity"] == identity(experiment)
     assert result["group"] == group(experiment)
     assert path.name.endswith(result["identity"][:8])
+
+
+def test_copies_of_a_run_are_left_out_and_named(make_run: MakeRun, tmp_path: Path) -> None:
+    path = make_run([0.4])
+    shutil.copytree(path, tmp_path / "runs" / "copied")
+    made = report([tmp_path / "runs"])
+    assert [len(g.records) for g in made.groups] == [1]
+    assert [(r.state, r.folder.name) for r in made.damaged] == [("copy", path.name)]
+    assert "1 copy" in made.page.read_text()
+
+
+def test_different_tasks_are_not_ranked(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run([0.4])
+    make_run([0.2], name="other", loss="mse")
+    text = report([tmp_path / "runs"]).page.with_suffix(".md").read_text()
+    assert "digits with cross_entropy; digits with mse" in text
+    assert "lowest" not in text
+
+
+def test_long_names_keep_both_ends() -> None:
+    from lrbench.reporting.figure import _cut
+
+    assert _cut("a" * 30 + " lr=0.01", 20) == "aaaaaaaaaa…a lr=0.01"
+    assert _cut("short", 20) == "short"

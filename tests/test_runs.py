@@ -20,7 +20,7 @@ from torch import nn
 
 from lrbench.config import load_config
 from lrbench.csvlog import CsvLog
-from lrbench.errors import ConfigError, FolderError, Interrupted, LockedError, RunError
+from lrbench.errors import ConfigError, FolderError, Interrupted, LockedError, RunError, UsageError
 from lrbench.events import silent
 from lrbench.executors import local
 from lrbench.executors.local import WorkerProcesses
@@ -259,8 +259,10 @@ def test_a_run_that_another_process_does_is_left_to_it(tmp_path: Path, tiny: Any
 
 def test_runs_that_cannot_be_written_are_a_folder_error(tmp_path: Path, tiny: Any) -> None:
     (tmp_path / "runs").write_text("a file where a folder should be")
-    with pytest.raises(FolderError, match="cannot write to"):
+    with pytest.raises(UsageError, match=r"--runs .* is a file, not a folder"):
         run([tiny()], runs=tmp_path / "runs")
+    with pytest.raises(UsageError, match="is a file"):
+        run([tiny()], runs=tmp_path / "runs" / "inner")
 
 
 def test_states(tmp_path: Path, tiny: Any) -> None:
@@ -282,8 +284,11 @@ def test_find_runs(tmp_path: Path, tiny: Any) -> None:
     paths = sorted(o.path for o in outcomes)
     assert [f.path for f in find_runs([tmp_path / "runs"])] == paths
     assert [f.path for f in find_runs([paths[1], tmp_path / "runs", paths[0]])] == [paths[1], paths[0]]
-    with pytest.raises(FolderError, match="no such run"):
+    assert [f.path for f in find_runs([paths[0]])] == [paths[0]]
+    with pytest.raises(UsageError, match="no such run"):
         find_runs([tmp_path / "absent"])
+    with pytest.raises(UsageError, match="is a file"):
+        find_runs([tmp_path / "runs" / "notes.txt"])
 
 
 # -- one run, one writer
