@@ -26,8 +26,8 @@ def show_groups(console: Console, groups: Sequence[Group]) -> None:
     for column in shown:
         justify: Literal["right", "left"] = "right" if column.right else "left"
         least = min(14, max(len(group.label) for group in groups)) if column.heading == "run" else None
-        heading = column.heading.removeprefix("training ")
-        table.add_column(heading, justify=justify, overflow="fold", min_width=least)
+        heading = column.heading.removeprefix("training ").replace(" ", "\n")
+        table.add_column(heading, justify=justify, overflow="fold", min_width=least, no_wrap=column.right)
     for group in groups:
         first, *others = (escape(column.brief(group)).split("\n") for column in shown)
         table.add_row("\n".join(first), *("\n[dim]".join(lines) for lines in others))

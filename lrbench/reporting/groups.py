@@ -107,7 +107,11 @@ def _labels(members: Sequence[Sequence[Record]]) -> list[str]:
     for group in members:
         name = group[0].name
         others = [g for g in members if g is not group and g[0].name == name]
-        labels.append(f"{name} {_difference(group[0], [g[0] for g in others])}".strip() if others else name)
+        if others and group[0].experiment is None:
+            labels.append(group[0].folder.name)
+            continue
+        known = [g[0] for g in others if g[0].experiment is not None]
+        labels.append(f"{name} {_difference(group[0], known)}".strip() if known else name)
     for index, label in enumerate(labels):
         if label in labels[:index]:
             labels[index] = f"{label} ({members[index][0].folder.name})"
@@ -121,6 +125,8 @@ def _difference(record: Record, others: Sequence[Record]) -> str:
         for key in mine | {k: None for other in others for k in other.identity_fields}
         if key != "seed" and any(other.identity_fields.get(key) != mine.get(key) for other in others)
     ]
+    renamed = {key.removesuffix("name") for key in keys if key.endswith(".name")}  # another schedule: its name says it
+    keys = [k for k in keys if k.endswith((".name", ".lr")) or not any(k.startswith(part) for part in renamed)]
     keys.sort(key=lambda key: _FIRST.index(key.split(".")[0]) if key.split(".")[0] in _FIRST else len(_FIRST))
     return " ".join(f"{_short(key)}={_value(mine.get(key))}" for key in keys[:4])
 
