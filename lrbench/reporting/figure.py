@@ -175,7 +175,7 @@ def _limits(groups: Sequence[Group]) -> tuple[float, float]:
 
 
 def _overlay(axes: Axes, groups: Sequence[Group], limits: tuple[float, float], place: Layout) -> None:
-    axes.set_title("Validation loss of all runs, best first", fontsize=12)
+    axes.set_title("Validation loss of all runs, lowest first", fontsize=12)
     drawn = 0
     for index, group in enumerate(groups):
         curve = _drawable(group, "val_loss")
@@ -285,7 +285,9 @@ def _rate(axes: Axes, group: Group, *, labelled: bool) -> None:
 
 def _epoch_axis(axes: Axes, group: Group) -> None:
     planned = max((planned_epochs(record) or 0 for record in group.records), default=0)
-    axes.set_xlim(0, max(planned, _last_epoch(group), 1) * 1.02)
+    last = max(_last_epoch(group), 1)
+    far = planned > 20 * last  # hardly begun: the plan would leave nothing to see
+    axes.set_xlim(0, (last if far else max(planned, last)) * 1.02)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, steps=[1, 2, 5, 10]))
     axes.set_xlabel("epoch", labelpad=1)
 
