@@ -184,6 +184,9 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Experiment:
     path = Path(path)
     plain, places = _resolve(path, ())
     plain = _merge(_UNLESS_NAMED, plain)
+    overrides = list(overrides)
+    if {"epochs", "steps"} <= {override.partition("=")[0].strip() for override in overrides}:
+        raise ConfigError("give either `epochs` or `steps`, not both", key="epochs", where="--set")
     for override in overrides:
         child, child_places = _override(override)
         plain = _merge(plain, child)

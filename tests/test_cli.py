@@ -115,6 +115,8 @@ def test_report_names_damaged_runs_and_goes_on(cli: Cli, write_config: Callable[
         (["run", "tiny.yaml", "--set", "optimzer.lr=1"], ["--set", "optimzer", "did you mean 'optimizer'"]),
         (["run", "tiny.yaml", "--set", "optimizer.lr=fast"], ["optimizer.lr", "'fast'", "greater than 0"]),
         (["run", "tiny.yaml", "--set", "epochs"], ["key=value"]),
+        (["run", "tiny.yaml", "--set", "epochs=1", "--set", "steps=3"], ["--set", "either `epochs` or `steps`"]),
+        (["run", "tiny.yaml", "--set", "dataset.train_size=3"], ["3 and 1075 of 1078", "at least 10"]),
         (["run", "tiny.yaml", "--set", "name=../../x"], ["name", "'../../x'", "folder"]),
         (
             ["run", "tiny.yaml", "--set", "dataset=minst"],

@@ -255,8 +255,8 @@ def test_an_overrides_new_name_replaces(load):
 def test_an_override_sets_either_epochs_or_steps(load):
     experiment = load(BASE, "steps=100")
     assert (experiment.epochs, experiment.steps) == (None, 100)
-    experiment = load(BASE, "steps=100", "epochs=2")
-    assert (experiment.epochs, experiment.steps) == (2, None)
+    with pytest.raises(ConfigError, match="either `epochs` or `steps`, not both"):
+        load(BASE, "steps=100", "epochs=2")
 
 
 def test_an_override_makes_the_blocks_it_needs(load):

@@ -159,7 +159,10 @@ def _draw(split: Split, out: int, seed: int, by_class: bool | None = None) -> tu
     try:
         kept, drawn = train_test_split(np.arange(len(split)), test_size=out, stratify=stratify, random_state=seed)
     except ValueError as error:
-        raise ConfigError(f"can't be drawn by class: {error}", key="dataset") from error
+        least = len(np.unique(stratify)) if stratify is not None else 1
+        sizes = f"{len(split) - out} and {out} of {len(split)}"
+        problem = f"{sizes} examples can't be drawn by class: each part needs at least {least}, each class at least 2"
+        raise ConfigError(problem, key="dataset") from error
     return torch.from_numpy(np.sort(kept)), torch.from_numpy(np.sort(drawn))
 
 
