@@ -19,8 +19,9 @@ from lrbench.config import Experiment, load_config
 from lrbench.errors import FolderError, UsageError
 from lrbench.identity import group, identity
 from lrbench.reporting import report
-from lrbench.reporting.figure import Layout, line_of
+from lrbench.reporting.figure import line_of
 from lrbench.reporting.groups import grouped
+from lrbench.reporting.layout import Layout
 from lrbench.reporting.records import read
 from lrbench.reporting.tables import duration, loss
 from lrbench.runs import EPOCH_COLUMNS, RunFolder

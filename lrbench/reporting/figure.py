@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from lrbench.reporting.groups import Group, planned_epochs
+from lrbench.reporting.layout import Layout
 from lrbench.reporting.tables import loss as loss_text
 from lrbench.reporting.tables import percent
 
@@ -95,68 +96,6 @@ def draw(groups: Sequence[Group]) -> Figure:
         _rate(rate, group, labelled=first_in_row)
         _epoch_axis(rate, group)
     return figure
-
-
-Box = tuple[float, float, float, float]
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Where everything goes, in inches from the top left; matplotlib's own engines spread nested panels apart."""
-
-    count: int
-    across: int
-    cell: float
-    legend_columns: int
-
-    left, right, gap = 0.72, 0.25, 0.62
-    overlay_top, overlay_height = 0.42, 2.9
-    legend_top, legend_row = 0.62, 0.185
-    panel_top, loss_height, between, rate_height, panel_bottom = 0.62, 1.65, 0.10, 0.55, 0.42
-
-    @classmethod
-    def of(cls, count: int, longest: int = 24) -> Layout:
-        """For `count` panels, as square as can be, at most four across; `longest` is the legend's longest text."""
-        across = min(4, max(1, math.ceil(math.sqrt(count))))
-        cell = {1: 7.2, 2: 3.9}.get(across, 2.85)
-        wide = cls(count, across, cell, 1).width - cls.left
-        return cls(count, across, cell, max(1, int(wide / (0.9 + 0.075 * longest))))
-
-    @property
-    def width(self) -> float:
-        """Of the figure."""
-        return self.left + self.across * self.cell + (self.across - 1) * self.gap + self.right
-
-    @property
-    def legend_height(self) -> float:
-        """Of the overlay's axis label and its legend."""
-        return self.legend_top + self.legend_row * math.ceil(self.count / self.legend_columns)
-
-    @property
-    def row(self) -> float:
-        """Height of a row of panels."""
-        return self.panel_top + self.loss_height + self.between + self.rate_height + self.panel_bottom
-
-    @property
-    def height(self) -> float:
-        """Of the figure."""
-        head = self.overlay_top + self.overlay_height + self.legend_height
-        return head + math.ceil(self.count / self.across) * self.row
-
-    def overlay(self) -> Box:
-        """The axes of all runs together."""
-        return self._box(self.left, self.overlay_top, self.width - self.left - self.right, self.overlay_height)
-
-    def panel(self, index: int) -> tuple[Box, Box]:
-        """The loss and the rate axes of one run."""
-        row, column = divmod(index, self.across)
-        x = self.left + column * (self.cell + self.gap)
-        top = self.overlay_top + self.overlay_height + self.legend_height + row * self.row + self.panel_top
-        below = top + self.loss_height + self.between
-        return self._box(x, top, self.cell, self.loss_height), self._box(x, below, self.cell, self.rate_height)
-
-    def _box(self, x: float, y: float, width: float, height: float) -> Box:
-        return x / self.width, 1 - (y + height) / self.height, width / self.width, height / self.height
 
 
 def _limits(groups: Sequence[Group]) -> tuple[float, float]:
