@@ -42,7 +42,6 @@ class Catalog:
         kind: what a user calls such a part, `schedule`; also the config's key.
         entries: name → factory. Its keyword parameters that are not context are the config's.
         context: names the run fills in; a config can't set them.
-        offered: context that imported callables get where their signature asks for it.
         refused: name → why it can't be had.
         foreign: entries are another library's classes: their defaults stay theirs, and values are checked
             by the class itself.

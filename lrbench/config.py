@@ -161,8 +161,7 @@ class Experiment(BaseModel):
 
     def where(self, key: str) -> str:
         """The file and line (or option) that a key was written at; the nearest enclosing one for defaults."""
-        path = tuple(key.replace("[", ".").replace("]", "").split("."))
-        return _place(self._places, path)
+        return _place(self._places, _path_of(key))
 
     def replace(self, **changes: Any) -> Experiment:
         """The same experiment with some fields changed, validated anew. Raises ConfigError."""
@@ -203,8 +202,7 @@ def validate(plain: Mapping[str, Any], places: yamlfile.Places, shown: str) -> E
     try:
         experiment = Experiment.model_validate(plain)
     except ConfigError as error:
-        path = tuple(error.key.replace("[", ".").replace("]", "").split("."))
-        raise error.at(_place(places, path) or shown) from None
+        raise error.at(_place(places, _path_of(error.key)) or shown) from None
     except ValidationError as error:
         raise _translated(error, places, shown) from None
     experiment._places = places
@@ -264,6 +262,11 @@ def _override(text: str) -> tuple[dict[str, Any], yamlfile.Places]:
     for piece in reversed(path):
         value = {piece: value}
     return _normal(value), {path: "--set"}
+
+
+def _path_of(key: str) -> tuple[str, ...]:
+    """`schedule.parts[1].name` as the path that `yamlfile` notes places under."""
+    return tuple(key.replace("[", ".").replace("]", "").split("."))
 
 
 def _place(places: yamlfile.Places, path: tuple[str, ...]) -> str:

@@ -47,8 +47,6 @@ def do_run(path: Path, *, threads: int | None, watch: Watch, stop: Callable[[], 
             result = train(folder, experiment, watch=watch, stop=stop)
         except (Interrupted, LockedError):
             raise
-        except UserCodeError as error:
-            result = _fail(folder, str(error))
         except LrbenchError as error:
             result = _fail(folder, str(error))
         except torch.OutOfMemoryError as error:

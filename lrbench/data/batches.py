@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -133,7 +133,6 @@ class Data:
     mean: Tensor | None = None
     std: Tensor | None = None
     augment: tuple[str, ...] = ()
-    notes: dict[str, Any] = field(default_factory=dict)
 
     def to(self, device: torch.device) -> Data:
         """The same data on a device."""
