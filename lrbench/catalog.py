@@ -43,6 +43,7 @@ class Catalog:
         entries: name → factory. Its keyword parameters that are not context are the config's.
         context: names the run fills in; a config can't set them.
         refused: name → why it can't be had.
+        aliases: another usual name → the entry (or import string) it stands for.
         foreign: entries are another library's classes: their defaults stay theirs, and values are checked
             by the class itself.
     """
@@ -51,19 +52,35 @@ class Catalog:
     entries: Mapping[str, Callable[..., Any]]
     context: frozenset[str] = frozenset()
     refused: Mapping[str, str] = field(default_factory=dict)
+    aliases: Mapping[str, str] = field(default_factory=dict)
     foreign: bool = False
+
+    def canonical(self, part: Part) -> Part:
+        """The part under the name it has here, where it was given by another."""
+        return Part(self.aliases[part.name], part.params) if part.name in self.aliases else part
 
     def factory(self, part: Part, key: str = "") -> Callable[..., Any]:
         """The callable behind a part's name. Raises ConfigError for an unknown name or a failed import."""
+        part = self.canonical(part)
         if part.imported:
             imported: Callable[..., Any] = load_object(part.name, key or self.kind)
             return imported
         if part.name in self.refused:
             raise ConfigError(f"{part.name} can't be used: {self.refused[part.name]}", key=key or self.kind)
         if part.name not in self.entries:
-            problem = f"unknown {self.kind} '{part.name}'; {choices(part.name, self.entries)}"
+            problem = f"unknown {self.kind} '{part.name}'; {self._choices(part.name)}"
             raise ConfigError(f"{problem}, or 'package.module:name'", key=f"{key or self.kind}.name")
         return self.entries[part.name]
+
+    def _choices(self, wrong: str) -> str:
+        """The names to choose from: those of the namespace that was meant, or else the plain ones."""
+        names = [*self.entries, *self.refused, *self.aliases]
+        namespaces = {name.partition("/")[0] for name in names if "/" in name}
+        meant, slash, _ = wrong.partition("/")
+        if slash and meant in namespaces:
+            return choices(wrong, [name for name in names if name.startswith(f"{meant}/")])
+        others = f"; other tools' names begin with {', '.join(f'{n}/' for n in sorted(namespaces))}"
+        return choices(wrong, [name for name in self.entries if "/" not in name]) + (others if namespaces else "")
 
     def complete(self, part: Part, key: str = "") -> Part:
         """The part with its values checked and our own defaults written out; imported parts as they are.
@@ -72,6 +89,7 @@ class Catalog:
             ConfigError: unknown name or parameter, a missing one, or a wrong value.
         """
         key = key or self.kind
+        part = self.canonical(part)
         factory = self.factory(part, key) if not part.imported else None
         if factory is None or self.foreign:
             return part
@@ -94,6 +112,7 @@ class Catalog:
             UserCodeError: an imported factory raised anything else.
         """
         key = key or self.kind
+        part = self.canonical(part)
         factory = self.factory(part, key)
         checked = not (part.imported or self.foreign)
         try:
@@ -142,11 +161,11 @@ class Catalog:
     def parameters(self, name: str) -> list[Parameter]:
         """What `lrbench list` shows of an entry's parameters."""
         factory = self.factory(Part(name=name))
-        factory = getattr(factory, "described", factory)
+        known = inspect.signature(getattr(factory, "described", factory)).parameters
         return [
             Parameter(n, "" if p.default is p.empty else _shown(p.default), p.default is p.empty)
-            for n, p in self._own(factory).items()
-            if p.kind is not p.VAR_POSITIONAL
+            for n, p in known.items()
+            if n not in self.context and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
         ]
 
     def summary(self, name: str) -> str:

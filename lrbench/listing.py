@@ -44,7 +44,7 @@ def show(console: Console, kind: str | None, name: str | None) -> None:
         raise UsageError(f"unknown kind '{kind}'; {choices(kind, known)}")
     if kind is None:
         for title, catalog in known.items():
-            _table(console, title, catalog)
+            _table(console, title, catalog, full=False)
         console.print("`lrbench list schedules step` shows one with its parameters.", style="dim", highlight=False)
     elif name is None:
         _table(console, kind, known[kind])
@@ -58,15 +58,62 @@ def show(console: Console, kind: str | None, name: str | None) -> None:
         _entry(console, known[kind], name)
 
 
-def _table(console: Console, title: str, catalog: Catalog) -> None:
+def _table(console: Console, title: str, catalog: Catalog, full: bool = True) -> None:
+    """The entries with their summaries; other tools' names after them, or only how many there are."""
+    own = {name: catalog.summary(name) for name in catalog.entries if "/" not in name}
+    _rows(console, title, own)
+    others = _other_tools(catalog)
+    if others and not full:
+        count = sum(len(names) for names in others.values())
+        shown = ", ".join(f"{owner}/…" for owner in others)
+        console.print(f"And {count} names of other tools, {shown}: `lrbench list {title}`.\n", highlight=False)
+        return
+    for owner, names in others.items():
+        _rows(console, f"{owner}/… ({_OWNERS[owner]})", names)
+    usual = [f"{other} = {name}" for other, name in catalog.aliases.items() if "/" not in other]
+    if usual:
+        console.print(f"Other usual names: {', '.join(usual)}.", highlight=False)
+
+
+def _rows(console: Console, title: str, rows: Mapping[str, str]) -> None:
     table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", show_header=False,
                   pad_edge=False)  # fmt: skip
-    for name in catalog.entries:
-        table.add_row(f"[bold cyan]{escape(name)}[/]", escape(catalog.summary(name)))
+    for name, summary in rows.items():
+        table.add_row(f"[bold cyan]{escape(name)}[/]", escape(summary))
     console.print(table)
 
 
+def _other_tools(catalog: Catalog) -> dict[str, dict[str, str]]:
+    """Namespace → name → summary."""
+    summaries = {name: catalog.summary(name) for name in catalog.entries}
+    summaries |= {name: f"{target.replace(':', '.')}" for name, target in catalog.aliases.items()}
+    for catalog_of_names in _COMPANIONS.get(catalog.kind, lambda: ())():
+        summaries |= {name: catalog_of_names.summary(name) for name in catalog_of_names.entries}
+    found: dict[str, dict[str, str]] = {}
+    for name in sorted(summaries):
+        if "/" in name:
+            found.setdefault(name.partition("/")[0], {})[name] = summaries[name]
+    return found
+
+
+def _plateaus() -> tuple[Catalog, ...]:
+    from lrbench.schedules import PLATEAUS
+
+    return (PLATEAUS,)
+
+
+_OWNERS = {
+    "hf": "Hugging Face's transformers.get_scheduler",
+    "keras": "keras.optimizers.schedules",
+    "lrbench2019": "git-disl/LRBench, Wu et al. 2019",
+    "timm": "timm.scheduler",
+    "torch": "torch.optim.lr_scheduler; parameters as there, and `per: step` or `epoch`",
+}
+_COMPANIONS = {"schedule": _plateaus}  # catalogues whose names a config uses in the same place
+
+
 def _entry(console: Console, catalog: Catalog, name: str) -> None:
+    catalog = next((c for c in _COMPANIONS.get(catalog.kind, lambda: ())() if name in c.entries), catalog)
     factory = catalog.factory(Part(name))
     described = getattr(factory, "described", factory)
     console.print(f"[bold cyan]{escape(name)}[/]  ({catalog.kind})")

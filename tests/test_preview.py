@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from cases import OWN, schedule
 
 import lrbench
 from lrbench.config import Experiment
@@ -23,13 +24,6 @@ from lrbench.reporting import rates
 from lrbench.schedules import SCHEDULES
 from lrbench.terminal import sparkline
 
-NEEDED: dict[str, dict[str, Any]] = {
-    "step": {"every": 1},
-    "sequence": {"parts": [{"name": "constant", "for": "4 steps"}, {"name": "one_cycle"}]},
-    "multistep": {"milestones": ["50%", "75%"]},
-    "piecewise": {"points": [["0%", 1.0], ["50%", 0.5]]},
-}
-
 
 def one(experiment: Experiment, **more: Any) -> Preview:
     return preview([experiment], **more)[0]
@@ -37,9 +31,8 @@ def one(experiment: Experiment, **more: Any) -> Preview:
 
 @pytest.mark.parametrize("name", sorted(SCHEDULES.entries))
 def test_a_run_s_rates_are_the_preview_s(name: str, tiny: Callable[..., Experiment], tmp_path: Path) -> None:
-    experiment = tiny(
-        schedule={"name": name, **NEEDED.get(name, {})}, warmup={"for": "3 steps"}, epochs=4, batch_size=16
-    )
+    lr = tiny().optimizer.params["lr"]
+    experiment = tiny(schedule=schedule(name, lr), warmup={"for": "3 steps"}, epochs=4, batch_size=16)
     (outcome,) = lrbench.run([experiment], runs=tmp_path)
     logged = pd.read_csv(outcome.path / "steps.csv")
     assert logged["lr"].tolist() == one(experiment).rates
@@ -152,7 +145,7 @@ def test_the_code_runs_and_gives_the_same_rates(tiny: Callable[..., Experiment])
 
 
 def test_the_figure_of_many(tiny: Callable[..., Experiment], tmp_path: Path) -> None:
-    many = [tiny(name=n, epochs=8, schedule={"name": n, **NEEDED.get(n, {})}) for n in SCHEDULES.entries]
+    many = [tiny(name=n, epochs=8, schedule=schedule(n, 0.1)) for n in OWN]
     rates.save(preview(many), tmp_path / "new" / "many.png")
     assert (tmp_path / "new" / "many.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(lrbench.LrbenchError, match="cannot write"):

@@ -10,6 +10,7 @@ import sys
 
 import pytest
 import torch
+from cases import NEEDING_PARAMETERS, OWN, PEERS, schedule
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -159,7 +160,7 @@ def test_numbers_by_hand(part, numbers, lr):
 
 
 def test_every_schedule_has_its_numbers():
-    assert {name_of(part) for part, _ in BY_HAND} == set(SCHEDULES.entries)
+    assert {name_of(part) for part, _ in BY_HAND} == set(OWN)
 
 
 @pytest.mark.parametrize(
@@ -683,7 +684,6 @@ def test_a_rate_without_bound(part):
 
 # --- properties --------------------------------------------------------------------------------------------
 
-NEEDING_PARAMETERS = {"sequence", "step", "multistep", "piecewise"}
 fractions = st.floats(0, 1)
 lengths = st.one_of(
     st.integers(1, 9),
@@ -691,7 +691,7 @@ lengths = st.one_of(
     st.floats(0.1, 100).map("{:.3f}%".format),
 )
 simple = st.one_of(
-    st.sampled_from(sorted(set(SCHEDULES.entries) - NEEDING_PARAMETERS)).map(lambda name: {"name": name}),
+    st.sampled_from(sorted(set(OWN) - NEEDING_PARAMETERS)).map(lambda name: {"name": name}),
     st.fixed_dictionaries({"name": st.just("polynomial"), "power": st.floats(0.01, 9), "final_factor": fractions}),
     st.fixed_dictionaries({"name": st.just("inverse"), "gamma": st.floats(0, 1e6), "power": st.floats(0.01, 9)}),
     st.fixed_dictionaries({"name": st.just("inverse_sqrt"), "timescale": lengths}),
@@ -816,20 +816,26 @@ def test_epochs_steps_and_percent_say_the_same(epochs, of, per_epoch):
         assert found[0] == found[1] == found[2]
 
 
-@pytest.mark.parametrize("name", sorted(SCHEDULES.entries))
+@few
+@given(name=st.sampled_from(PEERS), lr=st.floats(1e-3, 10), total=st.integers(20, 150), data=st.data())
+def test_other_tools_rates_too(name, lr, total, data):
+    per_epoch = data.draw(st.integers(1, total // 5))
+    rate = built(schedule(name, lr), lr, total, per_epoch)
+    forwards = [rate(t) for t in range(total)]
+    assert all(0 <= r <= lr * (1 + 1e-12) for r in forwards)
+    asked = data.draw(st.lists(st.integers(0, total - 1), max_size=20))
+    assert [rate(t) for t in asked] == [forwards[t] for t in asked]
+
+
+@pytest.mark.parametrize("name", [*OWN, *PEERS])
 def test_a_run_of_one_update(name):
-    needed = {
-        "step": {"every": 1},
-        "sequence": {"parts": ["cosine"]},
-        "multistep": {"milestones": ["50%", "75%"]},
-        "piecewise": {"points": [["0%", 1.0], ["50%", 0.5]]},
-    }
-    assert set(needed) == NEEDING_PARAMETERS
-    params = needed.get(name, {})
-    rate = built({"name": name, **params}, lr=0.5, total_steps=1, steps_per_epoch=1)
+    part = schedule(name, 0.5) if name != "sequence" else {"name": name, "parts": ["cosine"]}
+    rate = built(part, lr=0.5, total_steps=1, steps_per_epoch=1)
     bases = ("triangular", "triangular2", "exp_range", "sin", "sin2", "sinexp")
-    expected = {**dict.fromkeys(bases, 0.05), "one_cycle": 2e-6}.get(name, 0.5)
-    assert rate(0) == pytest.approx(expected)
+    zero = [f"lrbench2019/{base}" for base in ("TRI", "TRI2", "TRIEXP", "SIN", "SIN2", "SINEXP")]
+    expected = {**dict.fromkeys(bases, 0.05), **dict.fromkeys(zero, 0.0), "one_cycle": 2e-6}
+    expected |= {"hf/warmup_stable_decay": 0.5}
+    assert rate(0) == pytest.approx(expected.get(name, 0.5))
 
 
 # --- plateau and early stopping ----------------------------------------------------------------------------
@@ -916,7 +922,7 @@ def test_early_stopping_by_hand(rule, metrics, stops):
 
 MODULES = [
     "lrbench.schedules",
-    *(f"lrbench.schedules.{m.name}" for m in pkgutil.iter_modules(lrbench.schedules.__path__)),
+    *(m.name for m in pkgutil.walk_packages(lrbench.schedules.__path__, "lrbench.schedules.")),
 ]
 
 

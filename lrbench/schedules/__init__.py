@@ -13,12 +13,14 @@ from lrbench.catalog import Catalog
 from lrbench.errors import ConfigError
 from lrbench.schedules import cyclic, decay, restarts, smooth
 from lrbench.schedules.base import Schedule, WithMomentum, momentum_of, with_momentum
-from lrbench.schedules.imported import imported
+from lrbench.schedules.imported import REFUSED, imported
+from lrbench.schedules.peers import PEERS, PLATEAUS, USUAL_NAMES
 from lrbench.schedules.plateau import PlateauRule, PlateauState
 from lrbench.schedules.warmup import WarmUpRule, warm_up
 from lrbench.values import Duration, Part
 
 __all__ = [
+    "PLATEAUS",
     "SCHEDULES",
     "PlateauRule",
     "PlateauState",
@@ -97,6 +99,8 @@ def sequence(*, parts: Parts, lr: float, total_steps: int, steps_per_epoch: int)
     return with_momentum(rate, momentum if any(momentum_of(b) for b in built) else None)
 
 
+_NEEDS_RESULTS = "it needs the validation's results, so only a config's `schedule:` can name it, as the whole schedule"
+
 SCHEDULES = Catalog(
     kind="schedule",
     entries={
@@ -123,7 +127,10 @@ SCHEDULES = Catalog(
         "triangular": cyclic.triangular,
         "triangular2": cyclic.triangular2,
         "warmup_stable_decay": smooth.warmup_stable_decay,
+        **PEERS,
     },
+    refused={f"torch/{name}": why for name, why in REFUSED.items()} | dict.fromkeys(PLATEAUS.entries, _NEEDS_RESULTS),
+    aliases=USUAL_NAMES,
     context=frozenset({"lr", "total_steps", "steps_per_epoch"}),
 )
 
@@ -153,7 +160,7 @@ def build_schedule(
     """
     if total_steps < 1 or steps_per_epoch < 1:
         raise ConfigError("total_steps and steps_per_epoch must be at least 1")
-    chosen = part if isinstance(part, Part) else _part(part, "schedule")
+    chosen = SCHEDULES.canonical(part if isinstance(part, Part) else _part(part, "schedule"))
 
     def build(steps: int) -> Schedule:
         context: dict[str, Any] = {"lr": lr, "total_steps": steps, "steps_per_epoch": steps_per_epoch}

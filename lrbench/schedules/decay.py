@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import bisect
 import math
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from typing import Literal
 
 from lrbench.errors import ConfigError
 from lrbench.schedules.base import Schedule
+from lrbench.schedules.lengths import length, rising
 from lrbench.values import Duration, Epochs, Fraction, NonNegative, Positive
 
 Per = Literal["step", "epoch"]
@@ -82,11 +83,9 @@ def step(
     >>> rate(19), rate(20), rate(40)
     (1.0, 0.5, 0.25)
     """
-    length = every.steps(total_steps=total_steps, steps_per_epoch=steps_per_epoch)
+    interval = length(every, "every", total_steps, steps_per_epoch)
     ahead = offset.steps(total_steps=total_steps, steps_per_epoch=steps_per_epoch)
-    if length < 1:
-        raise ConfigError("must be longer than 0, such as '15 epochs'", key="schedule.every")
-    return lambda step: lr * _power(factor, (step + ahead) // length, "schedule.factor")
+    return lambda step: lr * _power(factor, (step + ahead) // interval, "schedule.factor")
 
 
 def time(*, k: NonNegative = 1.5e-6, lr: float, total_steps: int, steps_per_epoch: int) -> Schedule:
@@ -126,11 +125,7 @@ def multistep(
     >>> [round(rate(t), 6) for t in range(4)]
     [1.0, 1.0, 0.1, 0.01]
     """
-    steps = [m.steps(total_steps=total_steps, steps_per_epoch=steps_per_epoch) for m in milestones]
-    exact = [m.exact(total_steps=total_steps, steps_per_epoch=steps_per_epoch) for m in milestones]
-    if not steps or any(later <= earlier for earlier, later in pairwise([0.0, *exact])):
-        shown = ", ".join(str(m) for m in milestones)
-        raise ConfigError(f"must rise, the first above 0 (got [{shown}])", key="schedule.milestones")
+    steps = rising(milestones, "milestones", total_steps, steps_per_epoch)
     return lambda step: lr * factor ** bisect.bisect_right(steps, step)
 
 

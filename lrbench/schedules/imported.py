@@ -14,7 +14,7 @@ from lrbench.values import Part
 
 _PER_STEP = {"OneCycleLR", "CyclicLR"}  # torch documents these two as stepped after every batch
 _REFUSALS = (ArithmeticError, AttributeError, LookupError, NotImplementedError, TypeError, ValueError)
-_REFUSED = {
+REFUSED = {
     "ReduceLROnPlateau": "it needs results; use the `plateau:` key, which multiplies any schedule",
     "SequentialLR": "use {name: sequence, parts: […]}",
     "ChainedScheduler": "it takes scheduler objects; write a function of the step instead",
@@ -78,8 +78,8 @@ def _torch_table(
     import torch
 
     name = scheduler.__name__
-    if name in _REFUSED:
-        raise ConfigError(f"{name} can't be used here: {_REFUSED[name]}", key="schedule.name")
+    if name in REFUSED:
+        raise ConfigError(f"{name} can't be used here: {REFUSED[name]}", key="schedule.name")
     arguments = dict(params)
     per: Literal["step", "epoch"] = arguments.pop("per", "step" if name in _PER_STEP else "epoch")
     if per not in ("step", "epoch"):

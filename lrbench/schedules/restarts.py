@@ -12,6 +12,7 @@ from pydantic import Field
 from lrbench.errors import ConfigError
 from lrbench.schedules.base import Schedule
 from lrbench.schedules.decay import final_rate
+from lrbench.schedules.lengths import length
 from lrbench.values import Duration, Epochs, Fraction, NonNegative, Positive
 
 
@@ -45,9 +46,7 @@ def cosine_restarts(
     [1.0, 0.5, 0.5, 0.25, 0.25]
     """
     end = final_rate(lr, final_factor, final_lr)
-    first = cycle.steps(total_steps=total_steps, steps_per_epoch=steps_per_epoch)
-    if first < 1:
-        raise ConfigError("must be longer than 0, such as '10 epochs'", key="schedule.cycle")
+    first = length(cycle, "cycle", total_steps, steps_per_epoch)
     lengths: list[int] = []
     covered = 0
     while covered < total_steps:

@@ -10,6 +10,7 @@ from pydantic import Field
 from lrbench.errors import ConfigError
 from lrbench.schedules.base import Schedule
 from lrbench.schedules.decay import final_rate
+from lrbench.schedules.lengths import length
 from lrbench.schedules.warmup import warm_up
 from lrbench.values import Duration, Epochs, Fraction, NonNegative, Positive, Steps
 
@@ -53,9 +54,7 @@ def inverse_sqrt(
     >>> rate(4), rate(16)
     (1.0, 0.5)
     """
-    scale = timescale.steps(total_steps=total_steps, steps_per_epoch=steps_per_epoch)
-    if scale < 1:
-        raise ConfigError("must be longer than 0", key="schedule.timescale")
+    scale = length(timescale, "timescale", total_steps, steps_per_epoch)
     return lambda step: lr * math.sqrt(scale / max(step, scale))
 
 
