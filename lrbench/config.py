@@ -33,7 +33,8 @@ from lrbench.errors import ConfigError, choices
 from lrbench.losses import LOSSES
 from lrbench.models import MODELS
 from lrbench.optimizers import OPTIMIZERS
-from lrbench.schedules import SCHEDULES, PlateauRule, WarmUpRule
+from lrbench.schedules import SCHEDULES, Growth, PlateauRule, WarmUpRule
+from lrbench.shorthand import written_out
 from lrbench.stopping import EarlyStoppingRule
 from lrbench.values import Count, Natural, Part, Positive
 
@@ -134,6 +135,11 @@ class Experiment(BaseModel):
     reference: Reference | None = None
 
     _places: yamlfile.Places = PrivateAttr(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _written_out(cls, value: Any) -> Any:
+        return written_out(value) if isinstance(value, Mapping) else value
 
     @model_validator(mode="after")
     def _budget_and_rate(self) -> Experiment:
@@ -299,6 +305,7 @@ def _fields_at(path: tuple[str, ...]) -> list[str]:
         (): Experiment,
         ("warmup",): WarmUpRule,
         ("plateau",): PlateauRule,
+        ("plateau", "growth"): Growth,
         ("early_stopping",): EarlyStoppingRule,
         ("reference",): Reference,
         ("dataset", "validation"): Validation,

@@ -88,6 +88,17 @@ SETS_ITS_OWN_RATE = frozenset({"adadelta"})
 """Optimizers whose step does not follow from lr alone: a decay or warm-up of lr works against them."""
 
 
+_ADAM_FAMILY = ("adam", "adamax", "adamw", "nadam", "radam")  # torch gives each β₂ = 0.999
+
+
+def adam_beta2(part: Part) -> float | None:
+    """β₂ of an optimizer of Adam's family; None for others, and where `betas` is no pair of numbers."""
+    betas = part.params.get("betas", (0.9, 0.999) if part.name in _ADAM_FAMILY else None)
+    if not isinstance(betas, list | tuple) or len(betas) != 2 or isinstance(betas[1], bool):
+        return None
+    return float(betas[1]) if isinstance(betas[1], int | float) else None
+
+
 def torch_class(part: Part) -> str:
     """The expression that makes the optimizer in one's own code, without its arguments: `torch.optim.Adam`."""
     if part.imported:

@@ -10,6 +10,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from lrbench.errors import ConfigError
 from lrbench.schedules import Schedule, build_schedule, momentum_of
+from lrbench.schedules.warmup import UNTUNED, untuned
 from lrbench.values import Part
 
 __all__ = ["ScheduleLR", "torch_scheduler"]
@@ -67,7 +68,7 @@ def torch_scheduler(
         part: `"cosine"` or `{"name": "one_cycle", "warmup_fraction": 0.2}`.
         total_steps: updates of the whole training.
         steps_per_epoch: updates in an epoch.
-        warmup: a config's `warmup:` block, `{"for": "5%"}`.
+        warmup: a config's `warmup:` block, `{"for": "5%"}`; `{"for": "untuned"}` takes β₂ from the optimizer.
         last_epoch: updates already done less one, when going on without a `state_dict`; as in torch.
 
     Raises:
@@ -77,6 +78,8 @@ def torch_scheduler(
     lr = float(group.get("initial_lr", group["lr"]))
 
     sizes = {"total_steps": total_steps, "steps_per_epoch": steps_per_epoch}
+    if warmup is not None and warmup.get("for") == UNTUNED and "betas" in group:
+        warmup = {**warmup, "for": untuned(group["betas"][1])}
     schedule = build_schedule(part, lr=lr, warmup=warmup, **sizes)
     cycled = momentum_of(schedule) is not None
     if cycled and not ("betas" in group or "momentum" in group):

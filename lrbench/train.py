@@ -202,7 +202,8 @@ class Training:
         """Show the epoch's metrics to plateau and early stopping."""
         state, plateau, early = self.state, self.experiment.plateau, self.experiment.early_stopping
         if plateau is not None and measured[plateau.metric] is not None:
-            state.plateau.update(plateau, measured[plateau.metric])
+            now = {"lr": self.parts.schedule(state.step - 1), "done": state.step / self.parts.total_steps}
+            state.plateau.update(plateau, measured[plateau.metric], **now)
         if (
             early is not None
             and measured[early.metric] is not None

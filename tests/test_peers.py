@@ -3,13 +3,16 @@ a test says which of the two is followed."""
 
 import math
 import os
+import random
 import warnings
 
 import pytest
 import torch
+from pydantic import TypeAdapter
 
 from lrbench.errors import ConfigError
-from lrbench.schedules import SCHEDULES, build_schedule
+from lrbench.schedules import SCHEDULES, PlateauRule, PlateauState, build_schedule
+from lrbench.shorthand import written_out
 
 SIZES = [(0.1, 30, 5), (1e-3, 101, 7), (2.5, 64, 64), (0.5, 2, 1)]
 
@@ -289,6 +292,118 @@ def test_lrbenchs_policies(name, which, lr, total, per_epoch):
         params["l"] = [[3], [5, 11], [1, 2, 20]][which]
     found = rates({"name": f"lrbench2019/{name}", **params}, lr, total, per_epoch)
     same(found, [formula(t, lr, **params) for t in range(total)], lr)
+
+
+# --- plateau rules ---------------------------------------------------------------------------------------------
+
+
+def losses():
+    """Sixty epochs: three descents, two of them into a level that no patience outlasts, and noise."""
+    noise = random.Random(7)
+    for epoch in range(60):
+        yield (math.exp(-(epoch % 25) / 5) if epoch % 25 < 12 else 0.09) + 0.02 * noise.random()
+
+
+def ours(name, params, values, lr=0.1):
+    """The rates of the epochs after each of the values, as a config's run would use them."""
+    blocks = written_out({"schedule": {"name": name, **params}})
+    rule = TypeAdapter(PlateauRule).validate_python(blocks["plateau"])
+    schedule = build_schedule(blocks["schedule"], lr=lr, total_steps=len(values) + 1, steps_per_epoch=1)
+    state, found = PlateauState(), []
+    for epoch, value in enumerate(values):
+        state.update(rule, value)
+        found.append(state.apply(rule, schedule(epoch + 1)))
+    return found
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"patience": 2, "factor": 0.5, "cooldown": 2, "min_lr": 0.004},
+        {"patience": 1, "threshold": 0.01, "threshold_mode": "abs", "factor": 0.7},
+        {"patience": 3, "mode": "max", "factor": 0.5},
+    ],
+)
+@pytest.mark.parametrize("name", ["torch/ReduceLROnPlateau", "hf/reduce_lr_on_plateau"])
+def test_torchs_and_hugging_faces_plateau(hugging_face, name, params):
+    optimizer = sgd(0.1)
+    if name.startswith("hf"):
+        kwargs = {"scheduler_specific_kwargs": params}
+        scheduler = hugging_face.get_scheduler("reduce_lr_on_plateau", optimizer, **kwargs)
+    else:
+        scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, **params)
+    values, expected = list(losses()), []
+    for value in values:
+        scheduler.step(value)
+        expected.append(optimizer.param_groups[0]["lr"])
+    assert len(set(expected)) > 1
+    same(ours(name, params, values), expected, 0.1)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"mode": "min"},
+        {"mode": "min", "patience_t": 2, "decay_rate": 0.5, "cooldown_t": 1, "lr_min": 0.004},
+        {"mode": "min", "patience_t": 3, "decay_rate": 0.5, "warmup_t": 5, "warmup_lr_init": 1e-3},
+        {"patience_t": 4, "decay_rate": 0.7, "warmup_t": 1},
+    ],
+)
+def test_timms_plateau(params):
+    from timm.scheduler import PlateauLRScheduler
+
+    optimizer = sgd(0.1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # newer versions call it deprecated
+        scheduler = PlateauLRScheduler(optimizer, **params)
+    values, expected = list(losses()), []
+    for epoch, value in enumerate(values):
+        scheduler.step(epoch + 1, value)
+        expected.append(optimizer.param_groups[0]["lr"])
+    assert len(set(expected)) > 1
+    same(ours("timm/plateau", params, values), expected, 0.1)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # within Keras
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"patience": 3},
+        {"patience": 1, "factor": 0.5, "cooldown": 1, "min_lr": 0.004},
+        {"patience": 2, "factor": 0.7, "cooldown": 3, "min_delta": 0.01},
+        {"patience": 2, "monitor": "val_accuracy", "cooldown": 2},
+    ],
+)
+def test_kerass_plateau(keras, params):
+    mode = "max" if "monitor" in params else "auto"
+    callback = keras.callbacks.ReduceLROnPlateau(**params, mode=mode)
+    model = keras.Sequential([keras.layers.Input((1,)), keras.layers.Dense(1)])
+    model.compile(optimizer=keras.optimizers.SGD(0.1), loss="mse")
+    callback.set_model(model)
+    callback.on_train_begin()
+    values, expected = list(losses()), []
+    for epoch, value in enumerate(values):
+        callback.on_epoch_end(epoch, {params.get("monitor", "val_loss"): value})
+        expected.append(float(model.optimizer.learning_rate))
+    assert len(set(expected)) > 1
+    assert ours("keras/ReduceLROnPlateau", params, values) == pytest.approx(expected, rel=1e-6)  # theirs is float32
+
+
+def test_changes_too_small_for_torch_are_made():
+    """Torch leaves out a change of less than its eps, 1e-8; a tiny rate of the user's own choosing can be meant."""
+    optimizer = sgd(1e-8)
+    peer = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=0)
+    for value in (1.0, 1.0):
+        peer.step(value)
+    assert optimizer.param_groups[0]["lr"] == 1e-8
+    assert ours("torch/ReduceLROnPlateau", {"patience": 0}, [1.0, 1.0], lr=1e-8)[-1] == pytest.approx(1e-9)
+
+
+def test_a_plateau_rule_stands_alone():
+    with pytest.raises(ConfigError, match="plateau: timm/plateau is a plateau rule itself"):
+        written_out({"schedule": "timm/plateau", "plateau": {"patience": 1}})
+    assert written_out({"schedule": "cosine", "epochs": 3}) == {"schedule": "cosine", "epochs": 3}
 
 
 # --- torch and other usual names -----------------------------------------------------------------------------

@@ -18,6 +18,7 @@ import lrbench.schedules
 from lrbench.errors import ConfigError, UserCodeError
 from lrbench.schedules import (
     SCHEDULES,
+    Growth,
     PlateauRule,
     PlateauState,
     WarmUpRule,
@@ -504,6 +505,12 @@ def rate(step, lr, total_steps, power=1):
 def whole(step):
     return 3
 
+def told(step, context, floor=0.0):
+    return max(context.lr * (1 - context.progress(step)) / (1 + context.epoch(step)), floor)
+
+def unnamed(t):
+    return 0.1
+
 def make(steps_per_epoch, lr, factor=0.5):
     return lambda step: lr * factor ** (step // steps_per_epoch)
 
@@ -548,6 +555,16 @@ def test_a_users_function_of_the_step(own):
     assert values({"name": own + "rate", "power": 2}, 3, lr=2.0, total_steps=4) == [2.0, 1.125, 0.5]
     assert values({"name": own + "rate", "total_steps": 10}, 2) == [1.0, 0.9]  # the config has the last word
     assert isinstance(built(own + "whole")(0), float)
+
+
+def test_a_users_function_of_the_step_and_the_run(own):
+    found = values({"name": own + "told", "floor": 0.3}, 4, lr=2.0, total_steps=4, steps_per_epoch=2)
+    assert found == [2.0, 1.5, 0.5, 0.3]
+
+
+def test_a_users_function_of_something_else(own):
+    with pytest.raises(ConfigError, match="calls its first parameter `step`"):
+        built(own + "unnamed")
 
 
 def test_a_users_factory(own):
@@ -880,6 +897,45 @@ def test_plateau_by_hand():
         state.update(rule, value)
         scales.append(state.scale)
     assert scales == [1.0, 1.0, 0.5, 0.5, 0.5, 0.5, 0.5, 0.25]
+
+
+def test_plateau_raises_after_improvement_by_hand():
+    rule = PlateauRule(patience=1, factor=0.5, threshold=0.0, growth=Growth(factor=2.0, patience=2, max_lr=0.3))
+    state, rates = PlateauState(), []
+    # better, better: up; better, worse, worse: down; better, better: up; better, better: at the bound; worse, worse
+    for value in (1.0, 0.9, 0.8, 0.85, 0.85, 0.7, 0.6, 0.5, 0.4, 0.5, 0.5):
+        state.update(rule, value, lr=0.1)
+        rates.append(state.apply(rule, 0.1))
+    assert rates == pytest.approx([0.1, 0.2, 0.2, 0.2, 0.1, 0.1, 0.2, 0.2, 0.3, 0.3, 0.15])
+
+
+def test_plateau_raises_early_and_lowers_late_by_hand():
+    rule = PlateauRule(patience=0, factor=0.5, min_lr=0.05, growth=Growth(factor=3.0, on="plateau", until=0.6))
+    state, rates = PlateauState(), []
+    for epoch in range(10):
+        state.update(rule, 1.0, lr=0.1, done=(epoch + 1) / 10)
+        rates.append(state.apply(rule, 0.1))
+    # The first is the best there is; five more raise the rate, one of them at 0.6 already lowers it.
+    assert rates == pytest.approx([0.1, 0.3, 0.9, 2.7, 8.1, 4.05, 2.025, 1.0125, 0.50625, 0.253125])
+
+
+def test_plateau_rises_from_its_minimum_at_once():
+    rule = PlateauRule(patience=0, factor=0.1, min_lr=0.05, threshold=0.0, growth=Growth(factor=2.0))
+    state, rates = PlateauState(), []
+    for value in (1.0, 2.0, 2.0, 2.0, 0.5):
+        state.update(rule, value, lr=0.1)
+        rates.append(state.apply(rule, 0.1))
+    assert rates == pytest.approx([0.2, 0.05, 0.05, 0.05, 0.1])
+    state.update(rule, 0.1, lr=0.0)  # a schedule may be at 0 when the epoch ends
+    assert state.apply(rule, 0.0) == 0.0
+
+
+def test_plateau_begins_when_it_is_told_to():
+    rule, state, scales = PlateauRule(patience=0, start=3), PlateauState(), []
+    for value in (0.1, 5.0, 5.0, 1.0, 1.0):
+        state.update(rule, value)
+        scales.append(state.scale)
+    assert scales == [1.0, 1.0, 1.0, 1.0, 0.5]
 
 
 def test_plateau_never_lifts_a_rate_to_its_minimum():

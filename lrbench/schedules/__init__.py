@@ -15,13 +15,14 @@ from lrbench.schedules import cyclic, decay, restarts, smooth
 from lrbench.schedules.base import Schedule, WithMomentum, momentum_of, with_momentum
 from lrbench.schedules.imported import REFUSED, imported
 from lrbench.schedules.peers import PEERS, PLATEAUS, USUAL_NAMES
-from lrbench.schedules.plateau import PlateauRule, PlateauState
+from lrbench.schedules.plateau import Growth, PlateauRule, PlateauState
 from lrbench.schedules.warmup import WarmUpRule, warm_up
 from lrbench.values import Duration, Part
 
 __all__ = [
     "PLATEAUS",
     "SCHEDULES",
+    "Growth",
     "PlateauRule",
     "PlateauState",
     "Schedule",

@@ -10,6 +10,29 @@ Momentum = Callable[[int], float | None]  # None: momentum stays as the config h
 
 
 @dataclass(frozen=True)
+class Context:
+    """What a schedule function of one's own, `def rate(step, context)`, is told of the run.
+
+    Attributes:
+        lr: the peak rate.
+        total_steps: updates of the run (less those of a `warmup` block).
+        steps_per_epoch: updates in an epoch.
+    """
+
+    lr: float
+    total_steps: int
+    steps_per_epoch: int
+
+    def epoch(self, step: int) -> int:
+        """The epoch that update `step` belongs to, from 0."""
+        return step // self.steps_per_epoch
+
+    def progress(self, step: int) -> float:
+        """The part of the run that is done before update `step`, 0 to 1."""
+        return step / self.total_steps
+
+
+@dataclass(frozen=True)
 class WithMomentum:
     """A schedule that cycles momentum too: `lr` and `momentum` are both pure functions of the update."""
 

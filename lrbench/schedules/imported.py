@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from lrbench.catalog import load_object
 from lrbench.errors import ConfigError, UserCodeError
-from lrbench.schedules.base import Schedule, with_momentum
+from lrbench.schedules.base import Context, Schedule, with_momentum
 from lrbench.values import Part
 
 _PER_STEP = {"OneCycleLR", "CyclicLR"}  # torch documents these two as stepped after every batch
@@ -27,7 +27,8 @@ def imported(part: Part, *, lr: float, total_steps: int, steps_per_epoch: int) -
     """The schedule behind an import string.
 
     It may name a class of torch's schedulers, a function whose first parameter is `step` (the rate of that
-    update; other parameters come from the config), or a factory that returns such a function.
+    update; `context` is a `Context`, other parameters come from the config), or a factory that returns such a
+    function.
     """
     target = load_object(part.name, "schedule.name")
     context: dict[str, Any] = {"lr": lr, "total_steps": total_steps, "steps_per_epoch": steps_per_epoch}
@@ -40,14 +41,16 @@ def imported(part: Part, *, lr: float, total_steps: int, steps_per_epoch: int) -
     except ValueError:  # some functions written in C
         problem = f"'{part.name}' does not say what it takes; wrap it in a function of the step"
         raise ConfigError(problem, key="schedule.name") from None
-    arguments = {**{n: v for n, v in context.items() if n in names}, **part.params}
+    told = {**context, "context": Context(lr, total_steps, steps_per_epoch)}
+    arguments = {**{n: v for n, v in told.items() if n in names}, **part.params}
     try:
         if names and names[0] == "step":
             inspect.signature(target).bind(0, **arguments)
             return _guarded(part.name, lambda step: target(step, **arguments))
         inspect.signature(target).bind(**arguments)
     except TypeError as error:
-        raise ConfigError(f"'{part.name}' does not take these parameters: {error}", key="schedule") from None
+        hint = "" if names and names[0] == "step" else " (a function of the step calls its first parameter `step`)"
+        raise ConfigError(f"'{part.name}' does not take these parameters: {error}{hint}", key="schedule") from None
     made = _guarded(part.name, lambda _: target(**arguments), number=False)(0)
     if not callable(made):
         problem = f"'{part.name}' must return a function of the step (got {type(made).__name__})"

@@ -14,6 +14,18 @@ from lrbench.schedules.base import Schedule, momentum_of, with_momentum
 from lrbench.values import Epochs, Fraction
 
 Shape = Literal["linear", "cosine", "exponential"]
+UNTUNED = "untuned"
+
+
+def untuned(beta2: float) -> str:
+    """The warm-up that needs no tuning with Adam: linear over 2/(1 − β₂) updates (Ma and Yarats 2021), a duration.
+
+    >>> untuned(0.999)
+    '2000 steps'
+    """
+    if not 0 <= beta2 < 1:
+        raise ConfigError(f"β₂ must be at least 0 and below 1 (got {beta2})", key="optimizer.betas")
+    return f"{round(2 / (1 - beta2))} steps"
 
 
 @dataclass(frozen=True)
