@@ -32,7 +32,8 @@ from lrbench.data import DATASETS, DatasetRules, Normalize, Validation
 from lrbench.errors import ConfigError, choices
 from lrbench.losses import LOSSES
 from lrbench.models import MODELS
-from lrbench.optimizers import OPTIMIZERS
+from lrbench.optimizers import OPTIMIZERS, GroupRules, configured_rate
+from lrbench.scaling import ScalingRule
 from lrbench.schedules import SCHEDULES, Growth, PlateauRule, WarmUpRule
 from lrbench.shorthand import written_out
 from lrbench.stopping import EarlyStoppingRule
@@ -127,6 +128,8 @@ class Experiment(BaseModel):
     epochs: Annotated[Count, Field(le=1_000_000)] | None = None
     steps: Annotated[Count, Field(le=100_000_000)] | None = None
     batch_size: Count = 64
+    accumulate: Annotated[Count, Field(le=1_000_000)] | None = None
+    lr_scaling: ScalingRule | None = None
     seed: Natural = 0
     clip_grad_norm: Positive | None = None
     precision: Literal["fp32", "bf16"] = "fp32"
@@ -151,6 +154,7 @@ class Experiment(BaseModel):
             isinstance(lr, bool) or not isinstance(lr, int | float) or not 0 < lr < inf
         ):
             raise ConfigError(f"must be a number greater than 0 (got {lr!r})", key="optimizer.lr")
+        GroupRules.split(self.optimizer)
         return self
 
     def __eq__(self, other: object) -> bool:
@@ -160,6 +164,22 @@ class Experiment(BaseModel):
     def plain(self) -> dict[str, Any]:
         """The resolved config as plain values, without what is None; loading it gives the same experiment."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+    @property
+    def update_size(self) -> int:
+        """Examples of one update: `batch_size` times `accumulate`."""
+        return self.batch_size * (self.accumulate or 1)
+
+    def updates_per_epoch(self, examples: int) -> int:
+        """Updates in an epoch of so many training examples; the last one takes what is left."""
+        return -(-examples // self.update_size)
+
+    def scaled_optimizer(self) -> Part:
+        """The optimizer with the rate that trains it. Raises ConfigError where `lr_scaling` lacks a rate to scale."""
+        if self.lr_scaling is None:
+            return self.optimizer
+        lr = configured_rate(self.optimizer) * self.lr_scaling.factor(self.optimizer.name, self.update_size)
+        return Part(self.optimizer.name, {**self.optimizer.params, "lr": lr})
 
     def yaml(self) -> str:
         """The resolved config as YAML."""
@@ -304,6 +324,7 @@ def _fields_at(path: tuple[str, ...]) -> list[str]:
     blocks: dict[tuple[str, ...], Any] = {
         (): Experiment,
         ("warmup",): WarmUpRule,
+        ("lr_scaling",): ScalingRule,
         ("plateau",): PlateauRule,
         ("plateau", "growth"): Growth,
         ("early_stopping",): EarlyStoppingRule,

@@ -20,7 +20,7 @@ from lrbench.data.batches import Data
 from lrbench.errors import ConfigError, LrbenchError
 from lrbench.losses import build_loss
 from lrbench.models import build_model
-from lrbench.optimizers import build_optimizer
+from lrbench.optimizers import build_optimizer, peak_and_ratios
 from lrbench.schedules import Schedule, build_schedule, momentum_of
 from lrbench.schedules.base import Momentum
 
@@ -54,6 +54,18 @@ class Parts:
     def autocast(self) -> torch.autocast:
         """The context for forward and loss: bfloat16 where `precision: bf16`."""
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
+
+    def training(self) -> None:
+        """Model and optimizer ready to train."""
+        self.model.train()
+        if callable(switch := getattr(self.optimizer, "train", None)):
+            switch()
+
+    def evaluating(self) -> None:
+        """Model and optimizer ready to be evaluated, or saved: a schedule-free optimizer puts its average in."""
+        self.model.eval()
+        if callable(switch := getattr(self.optimizer, "eval", None)):
+            switch()
 
     def set_rate(self, lr: float, momentum: float | None) -> None:
         """Set the rate of every parameter group, at its fixed ratio, and momentum (Adam: beta1) if given."""
@@ -123,9 +135,9 @@ def assemble(experiment: Experiment, device: torch.device) -> Parts:
     layout = getattr(model, "memory_format", None)
     if layout is not None:
         model = model.to(memory_format=layout)
-    optimizer = build_optimizer(experiment.optimizer, model.parameters())
-    peak_lr = float(optimizer.param_groups[0]["lr"])
-    steps_per_epoch = math.ceil(len(data.train) / experiment.batch_size)
+    optimizer = build_optimizer(experiment.scaled_optimizer(), model)
+    peak_lr, ratios = peak_and_ratios(optimizer)
+    steps_per_epoch = experiment.updates_per_epoch(len(data.train))
     total_steps = experiment.steps or (experiment.epochs or 0) * steps_per_epoch
     schedule = build_schedule(
         experiment.schedule,
@@ -139,7 +151,7 @@ def assemble(experiment: Experiment, device: torch.device) -> Parts:
         model=model,
         forward=torch.compile(model) if experiment.compile else model,
         optimizer=optimizer,
-        ratios=[float(group["lr"]) / peak_lr for group in optimizer.param_groups],
+        ratios=ratios,
         schedule=schedule,
         momentum=momentum_of(schedule),
         loss=build_loss(experiment.loss),

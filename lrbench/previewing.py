@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import Any
 
 from lrbench.config import Experiment, load_config
 from lrbench.errors import ConfigError
-from lrbench.optimizers import DEFAULT_LR, SETS_ITS_OWN_RATE, torch_class
+from lrbench.optimizers import SETS_ITS_OWN_RATE, configured_rate, constructor
 from lrbench.schedules import build_schedule, momentum_of
 from lrbench.values import Duration
 
@@ -69,12 +68,12 @@ class Preview:
 
     def code(self) -> str:
         """The PyTorch lines that use this optimizer and schedule in one's own loop."""
-        optimizer, warmup = self.experiment.optimizer, self.experiment.plain().get("warmup")
-        arguments = "".join(f", {name}={value!r}" for name, value in optimizer.params.items())
+        optimizer, warmup = self.experiment.scaled_optimizer(), self.experiment.plain().get("warmup")
+        package, made = constructor(optimizer)
+        imports = "\n".join(sorted({"import lrbench", package}))
         extra = f",\n    warmup={warmup!r}" if warmup else ""
         return (
-            "import lrbench\nimport torch\n\n"
-            f"optimizer = {torch_class(optimizer)}(model.parameters(){arguments})\n"
+            f"{imports}\n\n{made}\n"
             f"scheduler = lrbench.torch_scheduler(\n    optimizer,\n    {self.experiment.schedule.plain()!r},\n"
             f"    total_steps={len(self.rates)},\n    steps_per_epoch={self.steps_per_epoch}{extra},\n)\n\n"
             "# after every loss.backward():\noptimizer.step()\nscheduler.step()\n"
@@ -111,11 +110,9 @@ def _of(experiment: Experiment, steps_per_epoch: int | None) -> Preview:
 def _computed(experiment: Experiment, given: int | None) -> Preview:
     per_epoch = given or _steps_per_epoch(experiment)
     total = experiment.steps or (experiment.epochs or 0) * per_epoch
-    lr = experiment.optimizer.params.get("lr", DEFAULT_LR.get(experiment.optimizer.name))
-    if lr is None:
-        raise ConfigError("is needed for a preview of an imported optimizer", key="optimizer.lr")
+    lr = configured_rate(experiment.scaled_optimizer())
     sizes = {"total_steps": total, "steps_per_epoch": per_epoch}
-    schedule = build_schedule(experiment.schedule, lr=float(lr), warmup=experiment.warmup, **sizes)
+    schedule = build_schedule(experiment.schedule, lr=lr, warmup=experiment.warmup, **sizes)
     momentum = momentum_of(schedule)
     return Preview(
         label=experiment.name,
@@ -133,7 +130,7 @@ def _steps_per_epoch(experiment: Experiment) -> int:
     if examples is None:
         problem = f"how many examples {name} has is only known when it is loaded; give --steps-per-epoch"
         raise ConfigError(problem, key="dataset")
-    return math.ceil(examples / experiment.batch_size)
+    return experiment.updates_per_epoch(examples)
 
 
 def _fallen_early(made: Preview) -> list[str]:
@@ -151,8 +148,8 @@ def _no_warm_up(made: Preview) -> list[str]:
         return []
     if any(word in made.experiment.model.name.lower() for word in ("vit", "transformer", "bert", "gpt")):
         return ["a Transformer without warm-up often diverges at first; warmup: {for: 5%} is a start"]
-    if made.experiment.batch_size >= LARGE_BATCH:
-        return [f"a batch of {made.experiment.batch_size} without warm-up; large batches usually need one"]
+    if made.experiment.update_size >= LARGE_BATCH:
+        return [f"a batch of {made.experiment.update_size} without warm-up; large batches usually need one"]
     return []
 
 

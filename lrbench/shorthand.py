@@ -1,4 +1,4 @@
-"""What a config may say in short, written out: other tools' plateau rules, and the untuned warm-up."""
+"""What a config may say in short, written out, so that the same run has one identity however it is said."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from lrbench.errors import ConfigError
 from lrbench.optimizers import adam_beta2
+from lrbench.scaling import usual_rule
 from lrbench.schedules import PLATEAUS
 from lrbench.schedules.warmup import UNTUNED, untuned
 from lrbench.values import Part
@@ -14,7 +15,7 @@ from lrbench.values import Part
 
 def written_out(plain: Mapping[str, Any]) -> dict[str, Any]:
     """A config's values with what stands for something longer replaced by it. Raises ConfigError."""
-    return _warmup({**plain, **_plateau(plain)})
+    return _batch(_warmup({**plain, **_plateau(plain)}))
 
 
 def _plateau(plain: Mapping[str, Any]) -> dict[str, Any]:
@@ -43,3 +44,18 @@ def _warmup(plain: dict[str, Any]) -> dict[str, Any]:
         problem = "untuned follows from Adam's β₂, and this optimizer has none; give a duration such as 5%"
         raise ConfigError(problem, key="warmup.for")
     return {**plain, "warmup": {"for": untuned(beta2)}}
+
+
+def _batch(plain: dict[str, Any]) -> dict[str, Any]:
+    """Without `accumulate: 1`, and with the rule of `lr_scaling` that the optimizer's name implies."""
+    if plain.get("accumulate") == 1 and plain["accumulate"] is not True:
+        plain = {k: v for k, v in plain.items() if k != "accumulate"}
+    block = plain.get("lr_scaling")
+    if not isinstance(block, Mapping):
+        return plain
+    if block.get("rule") == "none":
+        return {k: v for k, v in plain.items() if k != "lr_scaling"}
+    optimizer = plain.get("optimizer")
+    if block.get("rule") is None and isinstance(optimizer, str | Mapping | Part):
+        block = {**block, "rule": usual_rule(Part.of(optimizer).name)}
+    return {**plain, "lr_scaling": block}

@@ -9,6 +9,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from lrbench.errors import ConfigError
+from lrbench.optimizers import peak_and_ratios
 from lrbench.schedules import Schedule, build_schedule, momentum_of
 from lrbench.schedules.warmup import UNTUNED, untuned
 from lrbench.values import Part
@@ -19,14 +20,14 @@ __all__ = ["ScheduleLR", "torch_scheduler"]
 class ScheduleLR(LRScheduler):
     """A torch scheduler that follows a pure function of the step.
 
-    Group i has the rate schedule(step)·rᵢ, with rᵢ the ratio of its first rate to the first group's. After the
+    Group i has the rate schedule(step)·rᵢ, with rᵢ its `lr_factor` (see `parameter_groups`), or the ratio of its first
+    rate to the first group's. After the
     run's last update the rate stays. Its `state_dict` holds numbers only: the function is built anew.
     """
 
     def __init__(self, optimizer: Optimizer, schedule: Schedule, total_steps: int, last_epoch: int = -1) -> None:
         self.schedule, self.total_steps = schedule, total_steps
-        first = optimizer.param_groups[0].get("initial_lr", optimizer.param_groups[0]["lr"])
-        self.ratios = [float(g.get("initial_lr", g["lr"])) / float(first) for g in optimizer.param_groups]
+        _, self.ratios = peak_and_ratios(optimizer)
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[Any]:
@@ -75,8 +76,7 @@ def torch_scheduler(
         ConfigError: an unknown name or wrong parameters.
     """
     group = optimizer.param_groups[0]
-    lr = float(group.get("initial_lr", group["lr"]))
-
+    lr, _ = peak_and_ratios(optimizer)
     sizes = {"total_steps": total_steps, "steps_per_epoch": steps_per_epoch}
     if warmup is not None and warmup.get("for") == UNTUNED and "betas" in group:
         warmup = {**warmup, "for": untuned(group["betas"][1])}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ from lrbench.state import State, capture, restore, seed_everything
 READ_BACK_SECONDS = 0.5  # how often losses are fetched from the device
 EPOCH_CHECKPOINT_SECONDS = 5.0
 CHECKPOINT_SECONDS = 60.0
+NORM_BATCHES = 50
 
 
 def train(folder: RunFolder, experiment: Experiment, *, watch: Watch, stop: Callable[[], bool]) -> dict[str, Any]:
@@ -90,14 +92,15 @@ class Training:
 
     def run_epoch(self, stop: Callable[[], bool]) -> None:
         """The updates of one epoch, or what is left of it."""
-        parts, state = self.parts, self.state
-        parts.model.train()
+        parts, state, experiment = self.parts, self.state, self.experiment
+        parts.training()
         began = time.monotonic()
-        size, seed = self.experiment.batch_size, self.experiment.seed
-        for inputs, targets in parts.data.training_batches(size, seed, state.epoch, start=state.batch):
+        size, at_once = experiment.batch_size, experiment.accumulate or 1
+        batches = parts.data.training_batches(size, experiment.seed, state.epoch, start=state.batch * at_once)
+        for group in _in_groups(batches, at_once):
             if state.step == parts.total_steps:
                 break
-            self.update(inputs, targets)
+            self.update(group)
             now = time.monotonic()
             if now - self.read > READ_BACK_SECONDS:
                 began = self.count_time(began)
@@ -112,25 +115,40 @@ class Training:
         self.read_back()
         self.count_time(began)
 
-    def update(self, inputs: Tensor, targets: Tensor) -> None:
-        """One update at the rate the schedule gives for it. Nothing is read back from the device."""
+    def update(self, batches: list[tuple[Tensor, Tensor]]) -> None:
+        """One update at the rate the schedule gives for it, from one batch or several accumulated ones.
+
+        Each batch weighs as its examples, so that several have the gradient of one large batch. Nothing is read back
+        from the device.
+        """
         parts, state = self.parts, self.state
-        lr = parts.schedule(state.step)
-        if self.experiment.plateau is not None:
-            lr = state.plateau.apply(self.experiment.plateau, lr)
+        lr = self.rate(state.step)
         parts.set_rate(lr, parts.momentum(state.step) if parts.momentum else None)
-        prepared, goal = parts.batch(inputs, targets)
-        with parts.autocast():
-            outputs = parts.forward(prepared)
-            loss = parts.loss(outputs, goal)
         parts.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        count = sum(len(targets) for _, targets in batches)
+        losses, right = [], []
+        for inputs, targets in batches:
+            prepared, goal = parts.batch(inputs, targets)
+            with parts.autocast():
+                outputs = parts.forward(prepared)
+                loss = parts.loss(outputs, goal)
+            if len(goal) != count:
+                loss = loss * (len(goal) / count)
+            loss.backward()  # type: ignore[no-untyped-call]
+            losses.append(loss.detach())
+            right.append(_correct(outputs, goal, parts.data.classes))
         norm = self.clip()
         parts.optimizer.step()
         state.step += 1
         state.batch += 1
-        right = _correct(outputs, goal, parts.data.classes)
-        self.pending.append((state.step, lr, parts.current_momentum(), loss.detach(), norm, right, len(goal)))
+        measured = (_total(losses), norm, _total(right))
+        self.pending.append((state.step, lr, parts.current_momentum(), *measured, count))
+
+    def rate(self, step: int) -> float:
+        """The learning rate of an update of this epoch."""
+        lr = self.parts.schedule(step)
+        plateau = self.experiment.plateau
+        return lr if plateau is None else self.state.plateau.apply(plateau, lr)
 
     def clip(self) -> Tensor:
         """The gradient's norm over all parameters; the gradient scaled down to `clip_grad_norm` where asked for."""
@@ -173,6 +191,7 @@ class Training:
     def end_epoch(self) -> None:
         """Evaluate, write the epoch's row, let plateau and early stopping look at it, save."""
         state, parts = self.state, self.parts
+        self.refresh_norms()
         val_loss, val_accuracy = self.evaluate(parts.data.validation)
         if not math.isfinite(val_loss):
             raise Diverged(f"the validation loss was not finite after update {state.step}")
@@ -186,7 +205,7 @@ class Training:
             "val_accuracy": val_accuracy,
         }
         state.final = measured
-        lr = float(parts.optimizer.param_groups[0]["lr"])
+        lr = self.rate(state.step - 1)
         speed = state.examples / state.epoch_seconds if state.epoch_seconds > 0 else 0.0
         self.folder.epochs.append([(state.epoch, state.step, lr, *measured.values(), state.epoch_seconds, speed)])
         if state.best is None or val_loss < state.best["val_loss"]:
@@ -213,10 +232,27 @@ class Training:
             state.stopped = f"{early.metric} has not improved on {best} for {early.patience} epochs"
 
     @torch.no_grad()
+    def refresh_norms(self) -> None:
+        """Running statistics of batch norms for weights that are an average, which no batch was trained with.
+
+        The authors of schedule-free optimizers advise it: some batches in training mode before each evaluation.
+        """
+        parts = self.parts
+        if not (callable(getattr(parts.optimizer, "eval", None)) and _has_running_statistics(parts.model)):
+            return
+        parts.evaluating()
+        parts.model.train()
+        batches = parts.data.training_batches(self.experiment.batch_size, self.experiment.seed, self.state.epoch)
+        for inputs, targets in islice(batches, NORM_BATCHES):
+            prepared, _ = parts.batch(inputs, targets)
+            with parts.autocast():
+                parts.forward(prepared)
+
+    @torch.no_grad()
     def evaluate(self, split: Split) -> tuple[float, float | None]:
         """Mean loss and accuracy over a split, dropout off."""
         parts = self.parts
-        parts.model.eval()
+        parts.evaluating()
         losses, right, counts = [], [], []
         for inputs, targets in split.batches(EVALUATION_BATCH):
             prepared, goal = parts.batch(inputs, targets)
@@ -278,6 +314,21 @@ class Training:
             images_per_second=state.examples / state.epoch_seconds if state.epoch_seconds > 0 else None,
             values=measured or {"train_loss": running},
         )
+
+
+def _in_groups(batches: Iterable[tuple[Tensor, Tensor]], size: int) -> Iterator[list[tuple[Tensor, Tensor]]]:
+    """`size` batches at a time; the last group takes what is left."""
+    remaining = iter(batches)
+    while group := list(islice(remaining, size)):
+        yield group
+
+
+def _has_running_statistics(model: torch.nn.Module) -> bool:
+    return any(name.endswith("running_mean") for name, _ in model.named_buffers())
+
+
+def _total(parts: list[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.stack(parts).sum()
 
 
 def _correct(outputs: Tensor, targets: Tensor, classes: int | None) -> Tensor:

@@ -47,6 +47,7 @@ def area(module: str) -> str:
 
 
 BASE = {"errors", "catalog", "values"}
+KINDS = {"data", "losses", "models", "optimizers", "scaling", "schedules", "stopping"}
 MAY_IMPORT = {
     "errors": set(),
     "values": {"errors"},
@@ -60,9 +61,11 @@ MAY_IMPORT = {
     "data": BASE,
     "models": BASE,
     "optimizers": BASE,
-    "shorthand": BASE | {"optimizers", "schedules"},
+    "scaling": BASE,
+    "shorthand": BASE | {"optimizers", "scaling", "schedules"},
     "losses": BASE,
-    "config": BASE | {"yamlfile", "data", "losses", "models", "optimizers", "schedules", "shorthand", "stopping"},
+    "config": BASE
+    | {"yamlfile", "data", "losses", "models", "optimizers", "scaling", "schedules", "shorthand", "stopping"},
     "identity": {"config"},
     "environment": {"config", "version"},
     "runs": BASE | {"config", "identity", "csvlog", "lock", "yamlfile"},

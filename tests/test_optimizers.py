@@ -21,7 +21,7 @@ def small_model() -> nn.Module:
 
 
 def build(name: str, model: nn.Module, **params: Any) -> torch.optim.Optimizer:
-    return build_optimizer(Part(name, params), model.parameters())
+    return build_optimizer(Part(name, params), model)
 
 
 def updated(model: nn.Module, optimizer: torch.optim.Optimizer, updates: int) -> list[float]:
@@ -68,14 +68,14 @@ def test_some_defaults_by_hand() -> None:
 
 def test_updates_by_hand() -> None:
     weight = nn.Parameter(torch.tensor([1.0]))
-    sgd = build_optimizer(Part("sgd", {"lr": 0.1, "momentum": 0.9}), [weight])
+    sgd = build_optimizer(Part("sgd", {"lr": 0.1, "momentum": 0.9}), nn.ParameterList([weight]))
     for expected in (0.8, 0.8 - 0.1 * (0.9 * 2 + 1.6)):  # the gradient of w² is 2w: 2, then 1.6
         sgd.zero_grad()
         (weight**2).sum().backward()
         sgd.step()
         assert weight.item() == pytest.approx(expected, rel=1e-6)
     weight = nn.Parameter(torch.tensor([1.0]))
-    adam = build_optimizer(Part("adam", {"lr": 0.1}), [weight])
+    adam = build_optimizer(Part("adam", {"lr": 0.1}), nn.ParameterList([weight]))
     (weight**2).sum().backward()
     adam.step()
     assert weight.item() == pytest.approx(0.9, rel=1e-6), "Adam's first step is the rate itself"
@@ -180,7 +180,7 @@ def test_momentum_is_set_where_there_is_one(tiny: Any) -> None:
     ],
 )
 def test_values_of_another_kind_than_the_default(name: str, params: dict[str, object], fragment: str) -> None:
-    weights = [torch.nn.Parameter(torch.zeros(2))]
+    weights = nn.ParameterList([nn.Parameter(torch.zeros(2))])
     with pytest.raises(ConfigError) as caught:
         build_optimizer(Part(name, {"lr": 0.1, **params}), weights)
     assert caught.value.key == f"optimizer.{next(iter(params))}"

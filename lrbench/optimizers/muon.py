@@ -1,0 +1,76 @@
+"""Muon for whole models: torch's Muon for the matrices it is meant for, AdamW for the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import AdamW, Optimizer
+
+from lrbench.errors import ConfigError
+
+_ADAMW = ("lr", "weight_decay")  # what both take
+
+
+class MuonWithAdamW(Optimizer):
+    """torch.optim.Muon for hidden weight matrices, torch.optim.AdamW for all other weights, at the same rate.
+
+    Muon is defined for matrices alone (Jordan et al. 2024), and its authors leave embeddings, the output layer,
+    biases and norms to AdamW; so does this. Filters of convolutions have four dimensions and go to AdamW too.
+
+    Args:
+        groups: parameter groups; those with `muon: True` are Muon's.
+        arguments: torch's parameters of Muon; AdamW gets its `lr` and `weight_decay`.
+    """
+
+    def __init__(self, groups: Iterable[dict[str, Any]], **arguments: Any) -> None:
+        groups = list(groups)
+        matrices = [group for group in groups if group["muon"]]
+        others = [group for group in groups if not group["muon"]]
+        self.parts: list[Optimizer] = [torch.optim.Muon(matrices, **arguments)]
+        if others:
+            self.parts.append(AdamW(others, **{k: v for k, v in arguments.items() if k in _ADAMW}))
+        super().__init__([group for part in self.parts for group in part.param_groups], self.parts[0].defaults)
+        self._share()
+
+    def _share(self) -> None:
+        """One set of groups and one state, seen from here and from both optimizers."""
+        for part, muon in zip(self.parts, (True, False), strict=False):
+            part.param_groups = [group for group in self.param_groups if group["muon"] is muon]
+            part.state = self.state
+
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """One update of both."""
+        loss = closure() if closure is not None else None
+        for part in self.parts:
+            part.step()
+        return loss
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take a state back, for both."""
+        super().load_state_dict(state_dict)
+        self._share()
+
+
+def marked(model: nn.Module, groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The groups, each divided into what Muon takes and what it does not. Raises ConfigError where it takes nothing."""
+    hidden = _hidden_matrices(model)
+    divided = []
+    for group in groups:
+        for muon in (True, False):
+            chosen = [p for p in group["params"] if (id(p) in hidden) is muon]
+            if chosen:
+                divided.append({**group, "params": chosen, "muon": muon})
+    if not any(group["muon"] for group in divided):
+        problem = "muon is for hidden weight matrices, of which this model has none; adamw takes any weights"
+        raise ConfigError(problem, key="optimizer.name")
+    return divided
+
+
+def _hidden_matrices(model: nn.Module) -> set[int]:
+    """Ids of the two-dimensional weights that belong neither to an embedding nor to the output layer."""
+    embeddings = {id(p) for m in model.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
+    matrices: list[Tensor] = [p for _, p in model.named_parameters() if p.ndim == 2]
+    return {id(p) for p in matrices[:-1] if p.requires_grad and id(p) not in embeddings}
