@@ -13,10 +13,12 @@ import torch
 from torch import Tensor
 
 from lrbench.config import Experiment
-from lrbench.data.batches import EVALUATION_BATCH, Split
+from lrbench.data.batches import Split
 from lrbench.errors import Interrupted, RunError
+from lrbench.evaluation import correct, evaluate, refresh_norms
 from lrbench.events import Event, Watch
 from lrbench.identity import identity
+from lrbench.optimizers import configured_rate
 from lrbench.parts import Parts, assemble, resolve_device, summary
 from lrbench.runs import RunFolder
 from lrbench.state import State, capture, restore, seed_everything
@@ -24,7 +26,6 @@ from lrbench.state import State, capture, restore, seed_everything
 READ_BACK_SECONDS = 0.5  # how often losses are fetched from the device
 EPOCH_CHECKPOINT_SECONDS = 5.0
 CHECKPOINT_SECONDS = 60.0
-NORM_BATCHES = 50
 
 
 def train(folder: RunFolder, experiment: Experiment, *, watch: Watch, stop: Callable[[], bool]) -> dict[str, Any]:
@@ -88,6 +89,11 @@ class Training:
         folder.amend_environment({"device": str(parts.device), "threads": threads, "sizes": summary(parts)})
         training = cls(folder, experiment, parts, state, watch, threads)
         watch(replace(training.event(parts.peak_lr), kind="start"))
+        if experiment.lr_scaling is not None:
+            text = f"{folder.name}: the rate {configured_rate(experiment.optimizer):g} is scaled to {parts.peak_lr:g}"
+            scaling = f"{experiment.lr_scaling.rule}, batch {experiment.update_size}"
+            text = f"{text} ({scaling} of {experiment.lr_scaling.base_batch_size})"
+            watch(Event(folder.name, "message", values={"text": text}))
         return training
 
     def run_epoch(self, stop: Callable[[], bool]) -> None:
@@ -136,7 +142,7 @@ class Training:
                 loss = loss * (len(goal) / count)
             loss.backward()  # type: ignore[no-untyped-call]
             losses.append(loss.detach())
-            right.append(_correct(outputs, goal, parts.data.classes))
+            right.append(correct(outputs, goal, parts.data.classes))
         norm = self.clip()
         parts.optimizer.step()
         state.step += 1
@@ -191,8 +197,8 @@ class Training:
     def end_epoch(self) -> None:
         """Evaluate, write the epoch's row, let plateau and early stopping look at it, save."""
         state, parts = self.state, self.parts
-        self.refresh_norms()
-        val_loss, val_accuracy = self.evaluate(parts.data.validation)
+        refresh_norms(parts, self.experiment.batch_size, self.experiment.seed, state.epoch)
+        val_loss, val_accuracy = evaluate(parts, parts.data.validation)
         if not math.isfinite(val_loss):
             raise Diverged(f"the validation loss was not finite after update {state.step}")
         state.epoch += 1
@@ -231,41 +237,6 @@ class Training:
             best = f"{state.stopping.best:.4g}"
             state.stopped = f"{early.metric} has not improved on {best} for {early.patience} epochs"
 
-    @torch.no_grad()
-    def refresh_norms(self) -> None:
-        """Running statistics of batch norms for weights that are an average, which no batch was trained with.
-
-        The authors of schedule-free optimizers advise it: some batches in training mode before each evaluation.
-        """
-        parts = self.parts
-        if not (callable(getattr(parts.optimizer, "eval", None)) and _has_running_statistics(parts.model)):
-            return
-        parts.evaluating()
-        parts.model.train()
-        batches = parts.data.training_batches(self.experiment.batch_size, self.experiment.seed, self.state.epoch)
-        for inputs, targets in islice(batches, NORM_BATCHES):
-            prepared, _ = parts.batch(inputs, targets)
-            with parts.autocast():
-                parts.forward(prepared)
-
-    @torch.no_grad()
-    def evaluate(self, split: Split) -> tuple[float, float | None]:
-        """Mean loss and accuracy over a split, dropout off."""
-        parts = self.parts
-        parts.evaluating()
-        losses, right, counts = [], [], []
-        for inputs, targets in split.batches(EVALUATION_BATCH):
-            prepared, goal = parts.batch(inputs, targets)
-            with parts.autocast():
-                outputs = parts.forward(prepared)
-                losses.append(parts.loss(outputs, goal).float())
-            right.append(_correct(outputs, goal, parts.data.classes))
-            counts.append(len(goal))
-        count = sum(counts)
-        accuracy = int(torch.stack(right).sum()) / count if parts.data.classes is not None else None
-        weighted = torch.stack(losses).cpu().double() * torch.tensor(counts)  # not every device has float64
-        return float(weighted.sum()) / count, accuracy
-
     def checkpoint(self) -> None:
         """Save everything."""
         assert not self.pending, "a checkpoint counts only what has been read back"
@@ -296,7 +267,7 @@ class Training:
 
     def test(self, split: Split) -> dict[str, float | None]:
         """Loss and accuracy on the test data; a loss that is not finite is None."""
-        loss, accuracy = self.evaluate(split)
+        loss, accuracy = evaluate(self.parts, split)
         return {"loss": loss if math.isfinite(loss) else None, "accuracy": accuracy}
 
     def event(self, lr: float, measured: dict[str, Any] | None = None) -> Event:
@@ -323,16 +294,5 @@ def _in_groups(batches: Iterable[tuple[Tensor, Tensor]], size: int) -> Iterator[
         yield group
 
 
-def _has_running_statistics(model: torch.nn.Module) -> bool:
-    return any(name.endswith("running_mean") for name, _ in model.named_buffers())
-
-
 def _total(parts: list[Tensor]) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.stack(parts).sum()
-
-
-def _correct(outputs: Tensor, targets: Tensor, classes: int | None) -> Tensor:
-    """How many of a batch are right, as a tensor on the device; 0 for a regression."""
-    if classes is None:
-        return torch.zeros((), device=outputs.device)
-    return (outputs.detach().argmax(1) == targets).sum()

@@ -64,8 +64,8 @@ MAY_IMPORT = {
     "scaling": BASE,
     "shorthand": BASE | {"optimizers", "scaling", "schedules"},
     "losses": BASE,
-    "config": BASE
-    | {"yamlfile", "data", "losses", "models", "optimizers", "scaling", "schedules", "shorthand", "stopping"},
+    "experiment": BASE | {"yamlfile", "shorthand"} | KINDS,
+    "config": {"errors", "experiment", "yamlfile"},
     "identity": {"config"},
     "environment": {"config", "version"},
     "runs": BASE | {"config", "identity", "csvlog", "lock", "yamlfile"},

@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import copy
 import inspect
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
+import lrbench
 from lrbench.errors import ConfigError
-from lrbench.optimizers import OPTIMIZERS, build_optimizer
+from lrbench.evaluation import evaluate, refresh_norms
+from lrbench.optimizers import OPTIMIZERS, SETS_ITS_OWN_RATE, build_optimizer, parameter_groups
 from lrbench.parts import assemble
 from lrbench.values import Part
 
@@ -27,6 +32,7 @@ def build(name: str, model: nn.Module, **params: Any) -> torch.optim.Optimizer:
 def updated(model: nn.Module, optimizer: torch.optim.Optimizer, updates: int) -> list[float]:
     """The losses of some updates on fixed data."""
     generator = torch.Generator().manual_seed(1)
+    getattr(optimizer, "train", lambda: None)()
     losses = []
     for _ in range(updates):
         x, y = torch.randn(8, 6, generator=generator), torch.randint(0, 3, (8,), generator=generator)
@@ -43,7 +49,7 @@ def test_every_optimizer_updates_every_weight(name: str) -> None:
     model = small_model()
     before = [p.detach().clone() for p in model.parameters()]
     optimizer = build(name, model, lr=0.01)
-    assert all(torch.isfinite(torch.tensor(updated(model, optimizer, 3))))
+    assert all(torch.isfinite(torch.tensor(updated(model, optimizer, 8))))  # rectified ones wait for some
     assert all(not torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
 
 
@@ -185,3 +191,195 @@ def test_values_of_another_kind_than_the_default(name: str, params: dict[str, ob
         build_optimizer(Part(name, {"lr": 0.1, **params}), weights)
     assert caught.value.key == f"optimizer.{next(iter(params))}"
     assert fragment in str(caught.value)
+
+
+# -- parameter groups
+
+
+class Net(nn.Module):
+    """A stem with a norm, two blocks in a container, a norm, a head; and a token of the model's own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.token = nn.Parameter(torch.zeros(1, 4))
+        self.stem = nn.Conv2d(1, 4, 3)
+        self.norm = nn.BatchNorm2d(4)
+        self.blocks = nn.Sequential(nn.Sequential(nn.Linear(4, 4), nn.Tanh()), nn.Linear(4, 4))
+        self.last_norm = nn.LayerNorm(4)
+        self.head = nn.Linear(4, 2)
+
+
+def described(model: nn.Module, groups: list[dict[str, Any]]) -> dict[str, tuple[float, float | None]]:
+    """Parameter name → (rate, its own weight decay)."""
+    names = {id(p): name for name, p in model.named_parameters()}
+    return {names[id(p)]: (g["lr"], g.get("weight_decay")) for g in groups for p in g["params"]}
+
+
+def test_layer_wise_rates_by_hand() -> None:
+    model = Net()
+    found = described(model, parameter_groups(model, lr=0.8, layer_decay=0.5))
+    rates = {name: rate for name, (rate, _) in found.items()}
+    assert rates == {
+        "token": 0.1,
+        "stem.weight": 0.1,
+        "stem.bias": 0.1,
+        "norm.weight": 0.1,
+        "norm.bias": 0.1,
+        "blocks.0.0.weight": 0.2,
+        "blocks.0.0.bias": 0.2,
+        "blocks.1.weight": 0.4,
+        "blocks.1.bias": 0.4,
+        "last_norm.weight": 0.4,
+        "last_norm.bias": 0.4,
+        "head.weight": 0.8,
+        "head.bias": 0.8,
+    }
+
+
+def test_factors_by_pattern_multiply() -> None:
+    model = Net()
+    factors = {"blocks.*": 0.1, "*.bias": 2.0, "token": 0.0}
+    groups = parameter_groups(model, lr=1.0, lr_factors=factors)
+    found = described(model, groups)
+    assert found["blocks.1.weight"][0] == 0.1 and found["blocks.1.bias"][0] == 0.2
+    assert found["head.bias"][0] == 2.0 and found["head.weight"][0] == 1.0 and found["token"][0] == 0.0
+    assert len(groups) == 5
+    with pytest.raises(ConfigError, match=r"lr_factors: 'block.*' matches no parameter; they are token, stem"):
+        parameter_groups(model, lr=1.0, lr_factors={"block.*": 0.1})
+
+
+def test_biases_and_norms_are_not_decayed_when_asked() -> None:
+    model = Net()
+    optimizer = build("adamw", model, lr=0.1, weight_decay=0.3, decay_biases_and_norms=False)
+    decayed = {name for name, (_, decay) in described(model, optimizer.param_groups).items() if decay == 0.3}
+    assert decayed == {"token", "stem.weight", "blocks.0.0.weight", "blocks.1.weight", "head.weight"}
+    assert {decay for _, decay in described(model, optimizer.param_groups).values()} == {0.3, 0.0}
+    weight, bias = (p.clone() for p in (model.head.weight, model.head.bias))
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    assert torch.equal(model.head.bias, bias)
+    assert torch.allclose(model.head.weight, weight * (1 - 0.1 * 0.3))
+
+
+def test_rates_of_groups_in_a_run(tiny: Any) -> None:
+    rules = {"layer_decay": 0.5, "lr_factors": {"*.bias": 2.0}, "decay_biases_and_norms": False}
+    parts = assemble(tiny(optimizer={"name": "adamw", "lr": 0.2, **rules}), CPU)
+    assert parts.peak_lr == 0.2
+    parts.set_rate(0.1, None)
+    rates = described(parts.model, parts.optimizer.param_groups)
+    # an MLP's linear layers are the second and the fourth of its modules, and the only ones with weights
+    assert {k: v[0] for k, v in rates.items()} == pytest.approx(
+        {"1.weight": 0.05, "1.bias": 0.1, "3.weight": 0.1, "3.bias": 0.2}
+    )
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "fragment"),
+    [
+        ({"name": "adamw", "layer_decay": 1.5}, "optimizer.layer_decay: must be at most 1"),
+        ({"name": "adamw", "layer_decay": 0}, "optimizer.layer_decay: must be greater than 0"),
+        ({"name": "adamw", "decay_biases_and_norms": "no"}, "must be true or false"),
+        ({"name": "adamw", "lr_factors": {}}, "optimizer.lr_factors"),
+        ({"name": "adamw", "lr_factors": {"*": -1.0}}, "optimizer.lr_factors.*: must be at least 0"),
+        ({"name": "adamw", "lr_factors": {"conv*": 0.5}}, "'conv*' matches no parameter; they are 1.weight"),
+        ({"name": "rprop", "decay_biases_and_norms": False}, "rprop has no weight decay"),
+        ({"name": "prodigy", "layer_decay": 0.5}, "optimizer.layer_decay: prodigy finds one rate for all"),
+        ({"name": f"{__name__}:two_groups", "layer_decay": 0.5}, "optimizer.lr: is needed here"),
+    ],
+)
+def test_wrong_groups(tiny: Any, optimizer: dict[str, Any], fragment: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        assemble(tiny(optimizer=optimizer), CPU)
+    assert fragment in str(caught.value)
+
+
+# -- Muon
+
+
+def test_muon_is_torchs_muon_and_adamw() -> None:
+    ours, theirs = deep_model(), deep_model()
+    optimizer = build("muon", ours, lr=0.02, weight_decay=0.1)
+    hidden = theirs[2].weight
+    rest = [p for p in theirs.parameters() if p is not hidden and p is not theirs[0].weight]
+    peers = [
+        torch.optim.Muon([theirs[0].weight, hidden], lr=0.02, weight_decay=0.1),
+        torch.optim.AdamW(rest, lr=0.02, weight_decay=0.1),
+    ]
+    assert [g["muon"] for g in optimizer.param_groups] == [True, False]
+    for _ in range(5):
+        for model, steppers in ((ours, [optimizer]), (theirs, peers)):
+            model.zero_grad()
+            loss = nn.functional.cross_entropy(model(torch.ones(3, 6)), torch.tensor([0, 1, 2]))
+            loss.backward()
+            for stepper in steppers:
+                stepper.step()
+    for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_muons_state_comes_back() -> None:
+    one, other = deep_model(), deep_model()
+    first, second = build("muon", one, lr=0.02), build("muon", other, lr=0.02)
+    updated(one, first, 3)
+    other.load_state_dict(one.state_dict())
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    assert updated(one, first, 3) == updated(other, second, 3)
+    second.param_groups[0]["lr"] = second.param_groups[1]["lr"] = 0.0
+    before = [p.clone() for p in other.parameters()]
+    updated(other, second, 1)
+    still = [torch.equal(a, b) for a, b in zip(before, other.parameters(), strict=True)]
+    assert all(still), "the groups one sees are those that are used"
+
+
+def test_muon_needs_hidden_matrices() -> None:
+    with pytest.raises(ConfigError, match="muon is for hidden weight matrices"):
+        build("muon", nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(2, 2)))
+
+
+def deep_model() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 3))
+
+
+# -- rate-free optimizers
+
+
+def test_a_package_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "prodigyopt", None)
+    with pytest.raises(ConfigError, match=r"needs the package prodigyopt: pip install 'lrbench-torch\[rate-free\]'"):
+        build("prodigy", small_model())
+
+
+def test_prodigy_says_nothing_on_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
+    build("prodigy", small_model(), weight_decay=0.1)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("name", sorted(SETS_ITS_OWN_RATE))
+def test_rate_free_optimizers_learn_digits_at_their_defaults(tmp_path: Path, name: str) -> None:
+    config = Path(__file__).parents[1] / "configs" / "digits" / "baseline.yaml"
+    experiment = lrbench.load_config(config, [f"optimizer={{name: {name}}}"])
+    (outcome,) = lrbench.run([experiment], runs=tmp_path)
+    assert outcome.result is not None
+    assert outcome.result["test"]["accuracy"] >= 0.95
+
+
+def test_a_schedule_free_run_is_judged_and_kept_by_its_average(tiny: Any, tmp_path: Path) -> None:
+    experiment = tiny(dataset="digits", optimizer={"name": "schedule_free_sgd", "lr": 1.0}, epochs=2, batch_size=32)
+    (outcome,) = lrbench.run([experiment], runs=tmp_path)
+    assert outcome.result is not None
+    parts = assemble(experiment, CPU)
+    parts.model.load_state_dict(torch.load(outcome.path / "best.pt", weights_only=True))
+    best = outcome.result["best"]
+    assert evaluate(parts, parts.data.validation) == (best["val_loss"], best["val_accuracy"])
+
+
+def test_norms_are_taken_anew_for_averaged_weights(tiny: Any) -> None:
+    model = {"name": "resnet20", "width": 2}
+    for name, changed in (("schedule_free_sgd", True), ("sgd", False)):
+        parts = assemble(tiny(dataset="digits", model=model, optimizer={"name": name, "lr": 0.1}), CPU)
+        before = {k: v.clone() for k, v in parts.model.named_buffers() if k.endswith("running_mean")}
+        refresh_norms(parts, 32, 0, 0)
+        after = dict(parts.model.named_buffers())
+        assert all(torch.equal(v, after[k]) is not changed for k, v in before.items())

@@ -436,13 +436,47 @@ RESUMED: dict[str, dict[str, Any]] = {
         "early_stopping": {"patience": 1, "min_delta": 0.3},
         "epochs": 9,
     },
+    "accumulated": {
+        **SMALL_CNN,
+        "batch_size": 10,
+        "accumulate": 3,
+        "optimizer": {"name": "sgd", "lr": 0.05, "momentum": 0.9, "layer_decay": 0.5},
+        "epochs": 2,
+    },
+    "schedule-free": {
+        **MLP,
+        "optimizer": {"name": "schedule_free_adamw", "lr": 0.01},
+        "warmup": {"for": "10%"},
+        "epochs": 2,
+    },
+    "schedule-free with norms": {
+        "dataset": {"name": "digits", "train_size": 104},
+        "model": {"name": "resnet20", "width": 2},
+        "optimizer": {"name": "schedule_free_sgd", "lr": 0.5},
+        "batch_size": 16,
+        "epochs": 2,
+    },
+    "prodigy": {**MLP, "optimizer": "prodigy"},
+    "muon": {**MLP, "optimizer": {"name": "muon", "lr": 0.01}},
+    "growing plateau": {
+        **MLP,
+        "optimizer": {"name": "sgd", "lr": 0.05},
+        "plateau": {"patience": 0, "growth": {"factor": 1.5, "patience": 2}},
+        "epochs": 4,
+    },
     "augmented": {
         "dataset": {"name": "digits", "train_size": 104, "augment": ["crop", "flip"], "normalize": True},
         "model": {"name": "resnet20", "width": 2},
         "batch_size": 16,
     },
 }
-EVERY = {"dropout": (1, 6, 7), "augmented": (2,), "cycled momentum": (7, 34, 35)}
+EVERY = {
+    "dropout": (1, 6, 7),
+    "accumulated": (1, 4),
+    "schedule-free with norms": (2, 7),
+    "augmented": (2,),
+    "cycled momentum": (7, 34, 35),
+}
 
 
 @pytest.mark.parametrize("which", RESUMED)

@@ -1,0 +1,265 @@
+"""What a config resolves to: `Experiment`, its blocks, and what is said of values that do not fit. No torch here.
+
+Structure, types and ranges are checked by the model below; a part's own parameters by its catalogue, which
+also writes our defaults out. Every message names file, line, key and value.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from math import inf
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    PrivateAttr,
+    StrictBool,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
+
+from lrbench import yamlfile
+from lrbench.catalog import Catalog, first_of, problem_of
+from lrbench.data import DATASETS, DatasetRules, Normalize, Validation
+from lrbench.errors import ConfigError, choices
+from lrbench.losses import LOSSES
+from lrbench.models import MODELS
+from lrbench.optimizers import OPTIMIZERS, GroupRules, configured_rate
+from lrbench.scaling import ScalingRule
+from lrbench.schedules import SCHEDULES, Growth, PlateauRule, WarmUpRule
+from lrbench.shorthand import written_out
+from lrbench.stopping import EarlyStoppingRule
+from lrbench.values import Count, Natural, Part, Positive
+
+
+def _plain(part: Part) -> dict[str, Any]:
+    return part.plain()
+
+
+def _completed_by(catalog: Catalog) -> PlainValidator:
+    return PlainValidator(lambda value: catalog.complete(Part.of(value), catalog.kind))
+
+
+ModelPart = Annotated[Part, _completed_by(MODELS), PlainSerializer(_plain)]
+OptimizerPart = Annotated[Part, _completed_by(OPTIMIZERS), PlainSerializer(_plain)]
+SchedulePart = Annotated[Part, _completed_by(SCHEDULES), PlainSerializer(_plain)]
+LossPart = Annotated[Part, _completed_by(LOSSES), PlainSerializer(_plain)]
+
+
+def _name(value: str) -> str:
+    if not re.fullmatch(r"\w[\w .,+=@()-]*", value) or value.endswith((" ", ".")):
+        raise ValueError(
+            "must name a folder inside runs/: letters, digits and any of ' .,+=@()_-', the first a letter or "
+            f"digit, at most 100 characters (got {value!r:.110})"
+        )
+    return value
+
+
+def _device(value: str) -> str:
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", value):
+        raise ValueError(f"must be auto, cpu, cuda, cuda:0 (…) or mps (got {value!r:.40})")
+    return value
+
+
+class Reference(BaseModel):
+    """A published result, shown beside the measured one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    test_loss: Annotated[float, Field(strict=True)] | None = None
+    test_accuracy: Annotated[float, Field(ge=0, le=1, strict=True)] | None = None
+    source: str = ""
+
+
+class Dataset(BaseModel):
+    """A data set: the part of the catalogue, and what is done with any set (`DatasetRules`)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    part: Part
+    rules: DatasetRules
+
+    @model_validator(mode="before")
+    @classmethod
+    def _split(cls, value: object) -> Any:
+        if isinstance(value, Dataset):
+            return {"part": value.part, "rules": value.rules}
+        part = Part.of(value)
+        rules = {k: v for k, v in part.params.items() if k in DatasetRules.__dataclass_fields__}
+        own = Part(part.name, {k: v for k, v in part.params.items() if k not in rules})
+        return {"part": DATASETS.complete(own, "dataset"), "rules": merge(DatasetRules.defaults(part.name), rules)}
+
+    def plain(self) -> dict[str, Any]:
+        """The mapping a config would hold."""
+        rules: dict[str, Any] = TypeAdapter(DatasetRules).dump_python(self.rules, mode="json")
+        return {**self.part.plain(), **{k: v for k, v in rules.items() if v is not None}}
+
+
+class Experiment(BaseModel):
+    """One training, fully described: what a config file resolves to.
+
+    `schedule` and the others are parts `{name, parameters}`, completed with lrbench's own defaults. Exactly one
+    of `epochs` and `steps` gives the budget. `optimizer.params["lr"]`, where given, is the peak rate.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_name)]
+    dataset: Annotated[Dataset, PlainSerializer(Dataset.plain)]
+    model: ModelPart
+    optimizer: OptimizerPart
+    schedule: SchedulePart = Part("constant")
+    warmup: WarmUpRule | None = None
+    plateau: PlateauRule | None = None
+    early_stopping: EarlyStoppingRule | None = None
+    loss: LossPart = Field(default=Part("cross_entropy"), validate_default=True)
+    epochs: Annotated[Count, Field(le=1_000_000)] | None = None
+    steps: Annotated[Count, Field(le=100_000_000)] | None = None
+    batch_size: Count = 64
+    accumulate: Annotated[Count, Field(le=1_000_000)] | None = None
+    lr_scaling: ScalingRule | None = None
+    seed: Natural = 0
+    clip_grad_norm: Positive | None = None
+    precision: Literal["fp32", "bf16"] = "fp32"
+    compile: StrictBool = False
+    device: Annotated[str, AfterValidator(_device)] = "auto"
+    reference: Reference | None = None
+
+    _places: yamlfile.Places = PrivateAttr(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _written_out(cls, value: Any) -> Any:
+        return written_out(value) if isinstance(value, Mapping) else value
+
+    @model_validator(mode="after")
+    def _budget_and_rate(self) -> Experiment:
+        if (self.epochs is None) == (self.steps is None):
+            given = "both" if self.epochs else "neither"
+            raise ConfigError(f"give either `epochs` or `steps`, the length of the run (got {given})", key="epochs")
+        lr = self.optimizer.params.get("lr")
+        if "lr" in self.optimizer.params and (
+            isinstance(lr, bool) or not isinstance(lr, int | float) or not 0 < lr < inf
+        ):
+            raise ConfigError(f"must be a number greater than 0 (got {lr!r})", key="optimizer.lr")
+        GroupRules.split(self.optimizer)
+        return self
+
+    def __eq__(self, other: object) -> bool:
+        """Equal in what they say, wherever it was written."""
+        return isinstance(other, Experiment) and self.plain() == other.plain()
+
+    def plain(self) -> dict[str, Any]:
+        """The resolved config as plain values, without what is None; loading it gives the same experiment."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+    @property
+    def update_size(self) -> int:
+        """Examples of one update: `batch_size` times `accumulate`."""
+        return self.batch_size * (self.accumulate or 1)
+
+    def updates_per_epoch(self, examples: int) -> int:
+        """Updates in an epoch of so many training examples; the last one takes what is left."""
+        return -(-examples // self.update_size)
+
+    def scaled_optimizer(self) -> Part:
+        """The optimizer with the rate that trains it. Raises ConfigError where `lr_scaling` lacks a rate to scale."""
+        if self.lr_scaling is None:
+            return self.optimizer
+        lr = configured_rate(self.optimizer) * self.lr_scaling.factor(self.optimizer.name, self.update_size)
+        return Part(self.optimizer.name, {**self.optimizer.params, "lr": lr})
+
+    def yaml(self) -> str:
+        """The resolved config as YAML."""
+        return yamlfile.dump(self.plain())
+
+    def where(self, key: str) -> str:
+        """The file and line (or option) that a key was written at; the nearest enclosing one for defaults."""
+        return place_of(self._places, path_of(key))
+
+    def replace(self, **changes: Any) -> Experiment:
+        """The same experiment with some fields changed, validated anew. Raises ConfigError."""
+        places = {path: where for path, where in self._places.items() if path[:1] not in {(key,) for key in changes}}
+        return validate({**self.plain(), **changes}, places, "")
+
+
+def validate(plain: Mapping[str, Any], places: yamlfile.Places, shown: str) -> Experiment:
+    """An `Experiment` from plain values. Raises ConfigError with the place of the first problem."""
+    try:
+        experiment = Experiment.model_validate(plain)
+    except ConfigError as error:
+        raise error.at(place_of(places, path_of(error.key)) or shown) from None
+    except ValidationError as error:
+        raise _translated(error, places, shown) from None
+    experiment._places = places
+    return experiment
+
+
+def merge(base: Mapping[str, Any], child: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with what `child` says: mappings merge, unless they name different parts, and a budget replaces one."""
+    merged = dict(base)
+    for budget, other in (("epochs", "steps"), ("steps", "epochs")):
+        if budget in child and other not in child:
+            merged.pop(other, None)
+    for key, value in child.items():
+        old = merged.get(key)
+        both = isinstance(old, Mapping) and isinstance(value, Mapping)
+        if both and ("name" not in value or value["name"] == old.get("name")):  # type: ignore[union-attr]
+            merged[key] = merge(old, value)  # type: ignore[arg-type]
+        else:
+            merged[key] = value
+    return merged
+
+
+def path_of(key: str) -> tuple[str, ...]:
+    """`schedule.parts[1].name` as the path that `yamlfile` notes places under."""
+    return tuple(key.replace("[", ".").replace("]", "").split("."))
+
+
+def place_of(places: yamlfile.Places, path: tuple[str, ...]) -> str:
+    """Where the key at `path`, or the nearest one that encloses it, was written."""
+    for length in range(len(path), -1, -1):
+        if path[:length] in places:
+            return places[path[:length]]
+    return ""
+
+
+def _translated(error: ValidationError, places: yamlfile.Places, shown: str) -> ConfigError:
+    first = first_of(error)
+    unknown = first["type"] in ("extra_forbidden", "unexpected_keyword_argument")
+    loc = [str(piece) for piece in first["loc"]]
+    inner = ("rules", "part", "bool", "Normalize")  # our own names; a config has them only as a mistake
+    path = tuple(p for i, p in enumerate(loc) if p not in inner or i == 0 or (unknown and i == len(loc) - 1))
+    key = ".".join(path)
+    if unknown:
+        known = _fields_at(path[:-1])
+        problem = f"unknown key '{path[-1]}'; {choices(path[-1], known)}"
+    elif first["type"] == "missing":
+        problem = "is missing"
+    else:
+        problem = problem_of(error)
+    return ConfigError(problem, key=key, where=place_of(places, path) or shown)
+
+
+def _fields_at(path: tuple[str, ...]) -> list[str]:
+    """The keys a config may use inside the block at `path`."""
+    blocks: dict[tuple[str, ...], Any] = {
+        (): Experiment,
+        ("warmup",): WarmUpRule,
+        ("lr_scaling",): ScalingRule,
+        ("plateau",): PlateauRule,
+        ("plateau", "growth"): Growth,
+        ("early_stopping",): EarlyStoppingRule,
+        ("reference",): Reference,
+        ("dataset", "validation"): Validation,
+        ("dataset", "normalize"): Normalize,
+    }
+    schema = TypeAdapter(blocks.get(path, Experiment)).json_schema(mode="validation")
+    return [*schema["properties"], "extends"] if path == () else list(schema["properties"])
