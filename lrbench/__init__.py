@@ -9,6 +9,7 @@ The public names, imported when they are first used, so that `import lrbench` is
     preview         the rates that configs would use, without training
     build_schedule  a schedule as a function of the step
     torch_scheduler the same as a torch scheduler, for one's own loop
+    build_optimizer, parameter_groups   an `optimizer:` block for one's own loop
     Experiment, Outcome, Report, LrbenchError
 """
 
@@ -22,6 +23,7 @@ from lrbench.version import __version__
 if TYPE_CHECKING:
     from lrbench.config import Experiment, load_config
     from lrbench.errors import LrbenchError
+    from lrbench.optimizers import build_optimizer, parameter_groups
     from lrbench.previewing import preview
     from lrbench.reporting import Report, load_runs, report
     from lrbench.runner import Outcome, run
@@ -34,9 +36,11 @@ __all__ = [
     "Outcome",
     "Report",
     "__version__",
+    "build_optimizer",
     "build_schedule",
     "load_config",
     "load_runs",
+    "parameter_groups",
     "preview",
     "report",
     "run",
@@ -48,9 +52,11 @@ _HOMES = {
     "LrbenchError": "lrbench.errors",
     "Outcome": "lrbench.runner",
     "Report": "lrbench.reporting",
+    "build_optimizer": "lrbench.optimizers",
     "build_schedule": "lrbench.schedules",
     "load_config": "lrbench.config",
     "load_runs": "lrbench.reporting",
+    "parameter_groups": "lrbench.optimizers",
     "preview": "lrbench.previewing",
     "report": "lrbench.reporting",
     "run": "lrbench.runner",

@@ -15,7 +15,7 @@ from lrbench.values import Part
 
 def written_out(plain: Mapping[str, Any]) -> dict[str, Any]:
     """A config's values with what stands for something longer replaced by it. Raises ConfigError."""
-    return _batch(_warmup({**plain, **_plateau(plain)}))
+    return _batch(_warmup(_peak({**plain, **_plateau(plain)})))
 
 
 def _plateau(plain: Mapping[str, Any]) -> dict[str, Any]:
@@ -28,6 +28,34 @@ def _plateau(plain: Mapping[str, Any]) -> dict[str, Any]:
         raise ConfigError(f"{name} is a plateau rule itself, and a config can have only one", key="plateau")
     blocks: dict[str, Any] = PLATEAUS.build(Part.of(given), "schedule")
     return blocks
+
+
+def _peak(plain: dict[str, Any]) -> dict[str, Any]:
+    """A peak that the schedule is given absolutely, torch's `max_lr`, as the optimizer's rate, which is every peak."""
+    peak, optimizer = _absolute_peak(plain.get("schedule")), plain.get("optimizer")
+    if peak is None or not isinstance(optimizer, str | Mapping | Part):
+        return plain
+    part = Part.of(optimizer)
+    if part.params.get("lr", peak) != peak:
+        problem = f"is {peak:g}, but optimizer.lr, the peak of every schedule, is {part.params['lr']}"
+        raise ConfigError(f"{problem} and would change nothing; leave max_lr out", key="schedule.max_lr")
+    if plain.get("lr_scaling") is not None:
+        problem = "is a rate of its own, which lr_scaling would not reach; give it as optimizer.lr"
+        raise ConfigError(problem, key="schedule.max_lr")
+    return {**plain, "optimizer": {**part.plain(), "lr": peak}}
+
+
+def _absolute_peak(schedule: object) -> float | None:
+    """The `max_lr` of a schedule, or of one of a sequence's."""
+    params = schedule.params if isinstance(schedule, Part) else schedule
+    if not isinstance(params, Mapping):
+        return None
+    peak = params.get("max_lr")
+    if isinstance(peak, int | float) and not isinstance(peak, bool):
+        return float(peak)
+    parts = params.get("parts")
+    inner = [_absolute_peak(part) for part in parts] if isinstance(parts, list) else []
+    return next((peak for peak in inner if peak is not None), None)
 
 
 def _warmup(plain: dict[str, Any]) -> dict[str, Any]:

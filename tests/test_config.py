@@ -555,3 +555,23 @@ def test_halves_of_a_character_become_one_and_a_lone_half_is_refused(write):
     assert load_config(path).reference.source == "😀"
     with pytest.raises(ConfigError, match="not valid YAML"):
         load_config(write(BASE + '\nreference: {source: "\\ud83d"}\n'))
+
+
+# -- a peak given absolutely
+
+ONE_CYCLE = {"name": "torch/OneCycleLR", "max_lr": 0.1, "per": "step"}
+
+
+def test_an_absolute_peak_is_the_optimizers_rate(tiny):
+    assert tiny(optimizer="sgd", schedule=ONE_CYCLE).optimizer.params["lr"] == 0.1
+    assert tiny(optimizer={"name": "sgd", "lr": 0.1}, schedule=ONE_CYCLE) == tiny(optimizer="sgd", schedule=ONE_CYCLE)
+    nested = {"name": "sequence", "parts": [{"name": "constant", "for": "1 epoch"}, ONE_CYCLE]}
+    assert tiny(optimizer="sgd", schedule=nested).optimizer.params["lr"] == 0.1
+
+
+def test_another_rate_than_an_absolute_peak_is_refused(tiny):
+    """A sweep over the rate would change nothing."""
+    with pytest.raises(ConfigError, match=r"schedule.max_lr: is 0.1, but optimizer.lr, .* leave max_lr out"):
+        tiny(optimizer={"name": "sgd", "lr": 0.2}, schedule=ONE_CYCLE)
+    with pytest.raises(ConfigError, match=r"schedule.max_lr: .* lr_scaling would not reach"):
+        tiny(optimizer="sgd", schedule=ONE_CYCLE, lr_scaling={})

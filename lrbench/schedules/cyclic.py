@@ -254,6 +254,9 @@ def _period(up: Duration, down: Duration | None, total_steps: int, steps_per_epo
     sizes = [d.steps(total_steps=total_steps, steps_per_epoch=steps_per_epoch) for d in (up, down or up)]
     if min(sizes) < 1:
         raise ConfigError("a cycle's way up and way down must each be longer than 0, such as '2 epochs'")
+    if sizes[0] > total_steps:
+        problem = f"a cycle's way up ({up}, {sizes[0]} updates) is longer than the run ({total_steps})"
+        raise ConfigError(f"{problem}, so its peak would never be reached; 10% gives five cycles")
     return sum(sizes)
 
 
