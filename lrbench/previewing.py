@@ -11,7 +11,7 @@ from typing import Any
 
 from lrbench.config import Experiment, load_config
 from lrbench.errors import ConfigError
-from lrbench.optimizers import SETS_ITS_OWN_RATE, configured_rate, constructor
+from lrbench.optimizers import AVERAGES, SETS_ITS_OWN_RATE, configured_rate, constructor
 from lrbench.schedules import build_schedule, momentum_of
 from lrbench.values import Duration
 
@@ -72,12 +72,30 @@ class Preview:
         package, made = constructor(optimizer)
         imports = "\n".join(sorted({"import lrbench", package}))
         extra = f",\n    warmup={warmup!r}" if warmup else ""
-        return (
-            f"{imports}\n\n{made}\n"
-            f"scheduler = lrbench.torch_scheduler(\n    optimizer,\n    {self.experiment.schedule.plain()!r},\n"
-            f"    total_steps={len(self.rates)},\n    steps_per_epoch={self.steps_per_epoch}{extra},\n)\n\n"
-            "# after every loss.backward():\noptimizer.step()\nscheduler.step()\n"
+        part = {key: value for key, value in self.experiment.schedule.plain().items() if value is not None}
+        when = (
+            f"{self.experiment.accumulate} backward passes" if self.experiment.accumulate else "every loss.backward()"
         )
+        lines = (
+            f"{imports}\n\n{made}\n"
+            f"scheduler = lrbench.torch_scheduler(\n    optimizer,\n    {part!r},\n"
+            f"    total_steps={len(self.rates)},\n    steps_per_epoch={self.steps_per_epoch}{extra},\n)\n\n"
+            f"# after {when}:\noptimizer.step()\nscheduler.step()\n"
+        )
+        return lines + "".join(f"# {remark}\n" for remark in self._remarks())
+
+    def _remarks(self) -> list[str]:
+        """What the lines for one's own loop leave to its owner."""
+        remarks = []
+        if self.experiment.optimizer.name in AVERAGES:
+            remarks.append("optimizer.train() before training; optimizer.eval() before evaluating and saving")
+        if self.experiment.plateau is not None:
+            remarks.append("the plateau rule is not in these lines: after each epoch, see what its metric asks for")
+        if self.experiment.clip_grad_norm is not None:
+            remarks.append(
+                f"before optimizer.step(), gradients are clipped to the norm {self.experiment.clip_grad_norm:g}"
+            )
+        return remarks
 
 
 def preview(

@@ -53,6 +53,8 @@ def show_previews(console: Console, previews: Sequence[Preview]) -> None:
         if made.restarts:
             listed = ", ".join(f"{step:,}" for step in made.restarts[:6]) + (" …" if len(made.restarts) > 6 else "")
             notes.append(f"restarts at updates {listed}")
+        if made.experiment.plateau is not None:
+            notes.append("the plateau rule changes it by results, which is not shown")
         console.print(f"{made.label}: {'; '.join(notes)}", markup=False, highlight=False, soft_wrap=True)
         for warning in made.warnings():
             text = f"[yellow]{escape(made.label)}:[/] {escape(warning)}"

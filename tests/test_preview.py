@@ -18,7 +18,7 @@ import lrbench
 from lrbench.config import Experiment
 from lrbench.data.batches import epoch_order
 from lrbench.errors import ConfigError
-from lrbench.optimizers import DEFAULT_LR, OPTIMIZERS
+from lrbench.optimizers import DEFAULT_LR, OPTIMIZERS, SETS_ITS_OWN_RATE
 from lrbench.previewing import Preview, preview
 from lrbench.reporting import rates
 from lrbench.schedules import SCHEDULES
@@ -142,6 +142,44 @@ def test_the_code_runs_and_gives_the_same_rates(tiny: Callable[..., Experiment])
         exec(loop, names)
     assert found == made.rates
     assert names["optimizer"].param_groups[0]["eps"] == 1e-7
+
+
+@pytest.mark.parametrize(
+    ("changes", "fragments"),
+    [
+        (
+            {"optimizer": "schedule_free_sgd"},
+            ["schedulefree.SGDScheduleFree(model", "# optimizer.train()"],
+        ),
+        ({"optimizer": "muon"}, ["lrbench.build_optimizer({'name': 'muon'}, model)"]),
+        (
+            {"optimizer": {"name": "adamw", "layer_decay": 0.5}},
+            ["parameter_groups(model, lr=0.001, layer_decay"],
+        ),
+        ({"plateau": {"patience": 1}, "clip_grad_norm": 2.0}, ["# the plateau rule is not", "clipped to the norm 2"]),
+        ({"accumulate": 4}, ["# after 4 backward passes:"]),
+        ({"optimizer": {"name": "sgd", "lr": 0.1}, "lr_scaling": {}, "batch_size": 64}, ["lr=0.025)"]),
+    ],
+)
+def test_the_lines_for_ones_own_loop(
+    tiny: Callable[..., Experiment], changes: dict[str, Any], fragments: list[str]
+) -> None:
+    code = one(tiny(**changes)).code()
+    assert "None" not in code
+    names: dict[str, Any] = {"model": torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Linear(3, 3))}
+    exec(code.partition("# after")[0], names)
+    assert names["optimizer"].param_groups
+    for fragment in fragments:
+        assert fragment in code
+
+
+@pytest.mark.parametrize("name", sorted(SETS_ITS_OWN_RATE))
+def test_an_optimizer_that_sets_its_own_rate_wants_a_constant_one(tiny: Callable[..., Experiment], name: str) -> None:
+    (warning,) = one(tiny(optimizer=name, schedule={"name": "linear", "final_factor": 0.2}, epochs=20)).warnings()
+    assert warning.startswith(f"{name} sets its own step")
+    (warning,) = one(tiny(optimizer=name, warmup={"for": "10%"}, epochs=20)).warnings()
+    assert warning.startswith(f"{name} sets its own step")
+    assert one(tiny(optimizer=name, epochs=20)).warnings() == []
 
 
 def test_the_figure_of_many(tiny: Callable[..., Experiment], tmp_path: Path) -> None:

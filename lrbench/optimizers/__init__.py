@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
 __all__ = [
+    "AVERAGES",
     "DEFAULT_LR",
     "OPTIMIZERS",
     "SETS_ITS_OWN_RATE",
@@ -161,9 +162,10 @@ DEFAULT_LR = {
 }
 """The classes' own default rates, so that a preview needs no torch; a test compares them."""
 
-SETS_ITS_OWN_RATE = frozenset(
-    {"adadelta", "prodigy", "schedule_free_adamw", "schedule_free_radam", "schedule_free_sgd"}
-)
+AVERAGES = frozenset({"schedule_free_adamw", "schedule_free_radam", "schedule_free_sgd"})
+"""Optimizers that evaluate an average of the weights: they have `train()` and `eval()`, as modules do."""
+
+SETS_ITS_OWN_RATE = AVERAGES | {"adadelta", "prodigy"}
 """Optimizers whose step does not follow from lr alone: a decay or warm-up of lr works against them."""
 
 

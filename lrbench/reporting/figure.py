@@ -7,11 +7,10 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -21,6 +20,9 @@ from lrbench.reporting.groups import Group, planned_epochs
 from lrbench.reporting.layout import Layout
 from lrbench.reporting.tables import loss as loss_text
 from lrbench.reporting.tables import percent
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Okabe and Ito's colours (without yellow, which is too light for a line on white): told apart by colour-blind
 # readers. With 7 colours, 4 dashes and a marker at the end, 28 lines differ also in greyscale.

@@ -5,11 +5,12 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from lrbench.reporting.records import Record
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,8 @@ class Group:
 
     def curve(self, column: str) -> pd.DataFrame:
         """A column of `epochs.csv` over the seeds: `epoch`, `median`, `low`, `high`."""
+        import pandas as pd
+
         parts = [r.epochs[["epoch", column]] for r in self.records if len(r.epochs)]
         if not parts:
             return pd.DataFrame({"epoch": [], "median": [], "low": [], "high": []})

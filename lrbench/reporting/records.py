@@ -8,14 +8,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from lrbench.config import Experiment
 from lrbench.errors import LrbenchError
 from lrbench.identity import canonical, group, identity
 from lrbench.runs import EPOCH_COLUMNS, RunFolder, find_runs
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 METRICS = {
     "train_loss": ("final", "train_loss"),
@@ -48,7 +49,7 @@ class Record:
     plain: dict[str, Any] = field(default_factory=dict)
     result: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
-    epochs: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(EPOCH_COLUMNS)))
+    epochs: pd.DataFrame = field(default_factory=lambda: _no_epochs())
 
     @property
     def name(self) -> str:
@@ -78,6 +79,8 @@ class Record:
 
     def rates(self) -> pd.DataFrame:
         """`step` and `lr` of every update, empty where `steps.csv` can't be read."""
+        import pandas as pd
+
         try:
             return pd.read_csv(self.folder.steps.path, usecols=["step", "lr"]).dropna()
         except (OSError, ValueError, pd.errors.ParserError):
@@ -144,6 +147,8 @@ def load_runs(*paths: str | Path) -> pd.DataFrame:
 
 def table(records: Iterable[Record]) -> pd.DataFrame:
     """The records as `load_runs` gives them."""
+    import pandas as pd
+
     return pd.DataFrame([_row(record) for record in records])
 
 
@@ -179,15 +184,22 @@ def flatten(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def _no_epochs() -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame(columns=list(EPOCH_COLUMNS))
+
+
 def _epochs(folder: RunFolder) -> pd.DataFrame:
+    import pandas as pd
+
     path = folder.epochs.path
-    empty = pd.DataFrame(columns=list(EPOCH_COLUMNS))
     if not path.exists() or path.stat().st_size == 0:
-        return empty
+        return _no_epochs()
     lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
     whole = "\n".join(lines[:-1])  # a torn last row is no row
     if not whole:
-        return empty
+        return _no_epochs()
     frame = pd.read_csv(io.StringIO(whole))
     missing = set(EPOCH_COLUMNS) - set(frame.columns)
     if missing:

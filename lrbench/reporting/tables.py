@@ -7,8 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import pandas as pd
-
 from lrbench.reporting.groups import Group, Spread
 
 
@@ -147,6 +145,8 @@ def markdown(groups: Sequence[Group]) -> str:
 def csv(groups: Sequence[Group]) -> str:
     """The table as CSV: numbers unrounded, a row a group."""
     rows = [{k: v for column in _ALWAYS for k, v in column.numbers(g).items()} for g in groups]
+    import pandas as pd  # a third of a second, which most commands need not spend
+
     buffer = io.StringIO()
     pd.DataFrame(rows).to_csv(buffer, index=False, lineterminator="\n")
     return buffer.getvalue()
