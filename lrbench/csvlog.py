@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import IO
 
+from lrbench.atomic import replacing
+
 Value = float | int | None
 
 
@@ -18,17 +20,19 @@ class CsvLog:
         self._file: IO[str] | None = None
 
     def open(self, rows: int) -> None:
-        """Begin appending after the first `rows` rows; what stands beyond them, a torn last row too, is cut off.
+        """Begin appending after the first `rows` rows; what stands beyond them, a torn last row too, is left out.
+
+        The rows go to a new file, so that a writer who was stopped, and comes back after its run was taken over,
+        writes its last rows to a file that is no more.
 
         Raises ValueError where the file holds fewer whole rows.
         """
         whole = self._lines()
         if not self.holds(rows):
             raise ValueError(f"{self.path} holds {max(len(whole) - 1, 0)} rows where {rows} were written")
-        if whole:
-            os.truncate(self.path, sum(len(line) + 1 for line in whole[: rows + 1]))
-        else:
-            self.path.write_text(self.header + "\n", encoding="utf-8", newline="\n")
+        kept = whole[: rows + 1] or [self.header.encode()]
+        with replacing(self.path) as file:
+            file.write(b"".join(line + b"\n" for line in kept))
         self._file = self.path.open("a", encoding="utf-8", newline="\n")
 
     def holds(self, rows: int) -> bool:

@@ -1,4 +1,9 @@
-"""One run, one writer: a lock file with a heartbeat, so that a dead owner is noticed from any host."""
+"""One run, one writer: a lock file with a heartbeat, so that a dead owner is noticed from any host.
+
+Clocks are not trusted. A heartbeat's age is measured by the file system's own clock, and an owner that looks dead by
+it is watched for more than a heartbeat before its lock is taken, so that neither skew between hosts nor a clock that
+was set makes two writers.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +14,7 @@ import socket
 import threading
 import time
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,24 +25,41 @@ from lrbench.errors import LockedError
 
 HEARTBEAT_SECONDS = 10.0
 DEAD_AFTER_SECONDS = 60.0
+WATCHED_SECONDS = 15.0  # more than a heartbeat
 
 
 @dataclass(frozen=True)
 class Owner:
-    """Who holds a lock."""
+    """Who holds a lock.
+
+    Attributes:
+        pid: its process.
+        host: its machine's name.
+        space: its namespace of process ids, which containers of one name do not share.
+        token: what tells this holding from every other.
+        born: what tells the process from a later one with its number.
+        heartbeat: when the lock file was last touched, by the file system's clock.
+        age: how long ago that was, in seconds, by the same clock; negative where the clock was set back.
+    """
 
     pid: int
     host: str
+    space: str
     token: str
-    born: float
+    born: str
     heartbeat: float
+    age: float
+
+    @property
+    def gone(self) -> bool:
+        """True where its process was here, and is here no longer."""
+        here = self.host == socket.gethostname() and self.space == _space()
+        return here and birth(self.pid) != self.born
 
     @property
     def alive(self) -> bool:
-        """False once its process on this host is gone, or its heartbeat is older than a minute."""
-        if self.host == socket.gethostname() and not _is_process(self.pid, self.born):
-            return False
-        return time.time() - self.heartbeat < DEAD_AFTER_SECONDS
+        """False once its process on this host is gone, or its heartbeat is a minute old."""
+        return not self.gone and abs(self.age) < DEAD_AFTER_SECONDS
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}"
@@ -46,16 +69,18 @@ def owner_of(path: Path) -> Owner | None:
     """Who holds the lock at `path`; None where there is no lock or it can't be read."""
     try:
         fields = json.loads(path.read_text())
-        known = int(fields["pid"]), str(fields["host"]), str(fields["token"]), float(fields["born"])
-        return Owner(*known, heartbeat=path.stat().st_mtime)
-    except (OSError, ValueError, KeyError, TypeError):
+        known = int(fields["pid"]), str(fields["host"]), str(fields.get("space", "")), str(fields["token"])
+        heartbeat = path.stat().st_mtime
+        return Owner(*known, born=str(fields["born"]), heartbeat=heartbeat, age=_now(path.parent) - heartbeat)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
 class Lock:
     """Hold the lock file at `path` while the `with` block runs, touching it every 10 s.
 
-    Raises LockedError on entering if a live process holds it. A dead owner's lock is taken over.
+    Raises LockedError on entering if a live process holds it. A dead owner's lock is taken over: at once where its
+    process was on this host, and else after it has been seen not to beat.
     """
 
     def __init__(self, path: Path) -> None:
@@ -68,7 +93,7 @@ class Lock:
                 threading.Thread(target=self._beat, daemon=True).start()
                 return self
             owner = owner_of(self.path)
-            if owner is not None and owner.alive:
+            if owner is not None and (owner.alive or not (owner.gone or self._still(owner))):
                 raise LockedError(f"{self.path.parent.name} is being run by {owner}")
             self._remove_dead(owner)
         raise LockedError(f"{self.path} could not be taken")
@@ -82,12 +107,14 @@ class Lock:
     @property
     def held(self) -> bool:
         """False once another process has taken the lock over (after this one was stopped for a minute, say)."""
-        owner = owner_of(self.path)
-        return owner is not None and owner.token == self.token
+        try:
+            return bool(json.loads(self.path.read_text())["token"] == self.token)
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
 
     def _create(self) -> bool:
-        fields = {"pid": os.getpid(), "host": socket.gethostname(), "token": self.token}
-        born = psutil.Process().create_time()
+        fields = {"pid": os.getpid(), "host": socket.gethostname(), "space": _space(), "token": self.token}
+        born = birth(os.getpid())
         whole = self.path.with_name(f".{self.path.name}-{self.token}")
         whole.write_text(json.dumps({**fields, "born": born}))
         try:
@@ -96,6 +123,16 @@ class Lock:
             return False
         finally:
             whole.unlink()
+        return True
+
+    def _still(self, seen: Owner) -> bool:
+        """True where the lock is not touched for longer than a heartbeat, by this process's own clock."""
+        end = time.monotonic() + WATCHED_SECONDS
+        while time.monotonic() < end:
+            time.sleep(min(0.2, WATCHED_SECONDS / 5))
+            now = owner_of(self.path)
+            if now is None or (now.token, now.heartbeat) != (seen.token, seen.heartbeat):
+                return False
         return True
 
     def _remove_dead(self, seen: Owner | None) -> None:
@@ -117,11 +154,47 @@ class Lock:
                 os.utime(self.path)
 
 
-def _is_process(pid: int, born: float) -> bool:
-    """True if that very process is there, not a later one with its number."""
+@contextlib.contextmanager
+def _probe(folder: Path) -> Iterator[Path]:
+    path = folder / f".clock-{uuid.uuid4().hex}"
+    path.touch()
     try:
-        return abs(psutil.Process(pid).create_time() - born) < 2.0
-    except psutil.NoSuchProcess:
-        return False
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _now(folder: Path) -> float:
+    """The time by the clock that stamps the folder's files; this machine's where nothing can be written there."""
+    try:
+        with _probe(folder) as path:
+            return path.stat().st_mtime
+    except OSError:
+        return time.time()
+
+
+def _space() -> str:
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return ""
+
+
+def birth(pid: int) -> str | None:
+    """What tells a process from a later one with its number; None where there is no such process, or a dead one.
+
+    On Linux by the boot and the ticks since it, which no setting of the clock changes.
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return None if fields[0] in "ZX" else f"{boot} {fields[19]}"
+    except FileNotFoundError:
+        pass
+    except OSError:
+        return None
+    try:
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else f"{process.create_time():.0f}"
     except psutil.Error:
-        return True
+        return None

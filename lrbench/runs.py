@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 from lrbench import yamlfile
+from lrbench.atomic import remove_leftovers, replacing
 from lrbench.config import Experiment, load_config
 from lrbench.csvlog import CsvLog
-from lrbench.errors import ConfigError, FolderError, UsageError
+from lrbench.errors import ConfigError, FolderError, LockedError, UsageError
 from lrbench.identity import group, identity, run_name
 from lrbench.lock import Lock, owner_of
 
@@ -28,6 +28,7 @@ EPOCH_COLUMNS = (
     "images_per_second",
 )
 STEP_COLUMNS = ("step", "lr", "momentum", "loss", "grad_norm")
+CHECKPOINT_FORMAT = 2
 STATUSES = ("finished", "diverged", "stopped_early", "pruned", "failed")
 
 State = Literal["new", "running", "interrupted", "finished", "diverged", "stopped_early", "pruned", "failed"]
@@ -38,6 +39,7 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._lock: Lock | None = None
         self.epochs = CsvLog(path / "epochs.csv", EPOCH_COLUMNS)
         self.steps = CsvLog(path / "steps.csv", STEP_COLUMNS)
 
@@ -86,7 +88,11 @@ class RunFolder:
             self._write("config.yaml", known.replace(**changes).yaml())
 
     def begin(self, time: str) -> None:
-        """A writer takes the run up: a failed attempt's result goes, a resumption is noted in `env.json`."""
+        """A writer takes the run up: what killed ones left half written goes, and a failed attempt's result.
+
+        A resumption is noted in `env.json`.
+        """
+        remove_leftovers(self.path)
         (self.path / "result.json").unlink(missing_ok=True)
         (self.path / "error.log").unlink(missing_ok=True)
         if (self.path / _CHECKPOINTS[0]).exists():
@@ -98,9 +104,23 @@ class RunFolder:
             (self.path / name).unlink(missing_ok=True)
 
     def lock(self) -> Lock:
-        """The lock that a writer holds. Raises LockedError on entering."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        return Lock(self.path / "lock")
+        """The lock that a writer holds. Raises LockedError on entering, FolderError where none can be made."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise FolderError(f"cannot write to {self.path}: {error.strerror}") from error
+        self._lock = Lock(self.path / "lock")
+        return self._lock
+
+    def guard(self) -> None:
+        """Raise where this writer must not go on: its run was taken over, or its folder is gone."""
+        if self._lock is None or self._lock.held:
+            return
+        if not self.path.is_dir():
+            raise FolderError(f"{self.path} was removed while it was written to")
+        owner = owner_of(self.path / "lock")
+        taken = f"taken over by {owner}" if owner else "left without its lock"
+        raise LockedError(f"{self.name}: this process was stopped for too long, and its run was {taken}")
 
     # -- reading
 
@@ -185,14 +205,18 @@ class RunFolder:
         self.steps.sync()
         self.epochs.sync()
         newest, before = (self.path / name for name in _CHECKPOINTS)
-        temporary = self._save(newest.name, state)
-        if newest.exists():
-            newest.replace(before)
-        temporary.replace(newest)
-        _sync_folder(self.path)
+
+        def keep_the_one_before() -> None:
+            if newest.exists():
+                newest.replace(before)
+
+        self._save(newest.name, state, keep_the_one_before)
 
     def load_checkpoint(self) -> dict[str, Any] | None:
-        """The newest whole checkpoint whose rows are all in the CSV files; None where there is none."""
+        """The newest whole checkpoint from which the run can go on; None where there is none.
+
+        All its rows must be in the CSV files.
+        """
         import torch
 
         for name in _CHECKPOINTS:
@@ -201,13 +225,17 @@ class RunFolder:
                 continue
             with contextlib.suppress(Exception):  # torch raises many kinds for a damaged file
                 state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-                if self.steps.holds(state["step"]) and self.epochs.holds(state["epoch"]) and state["identity"]:
+                rows = self.steps.holds(state["step"]) and self.epochs.holds(state["epoch"])
+                if rows and state["format"] == CHECKPOINT_FORMAT and state["identity"]:
                     return state
         return None
 
-    def save_best(self, weights: Mapping[str, Any]) -> None:
-        """Write `best.pt`, the weights of the best validation epoch."""
-        self._save("best.pt", weights).replace(self.path / "best.pt")
+    def save_best(self, weights: Mapping[str, Any] | None) -> None:
+        """Write `best.pt`, the weights of the best validation epoch; remove it where there is none yet."""
+        if weights is None:
+            (self.path / "best.pt").unlink(missing_ok=True)
+            return
+        self._save("best.pt", weights)
 
     def load_best(self) -> dict[str, Any]:
         """The weights in `best.pt`."""
@@ -234,24 +262,25 @@ class RunFolder:
             path.write_text(text, encoding="utf-8")
         return path
 
-    def _save(self, name: str, content: Mapping[str, Any]) -> Path:
+    def _save(self, name: str, content: Mapping[str, Any], ready: Callable[[], None] = lambda: None) -> None:
         import torch
 
-        temporary = self.path / f".{name}.tmp"
-        with temporary.open("wb") as file:
+        with self._replacing(name, ready) as file:
             torch.save(dict(content), file)
-            file.flush()
-            os.fsync(file.fileno())
-        return temporary
 
     def _write(self, name: str, text: str) -> None:
-        temporary = self.path / f".{name}.tmp"
-        with temporary.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self.path / name)
-        _sync_folder(self.path)
+        with self._replacing(name) as file:
+            file.write(text.encode())
+
+    @contextlib.contextmanager
+    def _replacing(self, name: str, ready: Callable[[], None] = lambda: None) -> Iterator[IO[bytes]]:
+        def still_ours() -> None:
+            self.guard()  # writing may have taken long
+            ready()
+
+        self.guard()
+        with replacing(self.path / name, still_ours) as file:
+            yield file
 
 
 _CHECKPOINTS = ("checkpoint.pt", "checkpoint.prev.pt")
@@ -284,12 +313,3 @@ def _json(value: Mapping[str, Any]) -> str:
 
 def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")
-
-
-def _sync_folder(path: Path) -> None:
-    with contextlib.suppress(OSError):  # not every system lets a folder be opened
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from lrbench.parts import Parts
+from lrbench.runs import CHECKPOINT_FORMAT
 from lrbench.schedules import PlateauState
 from lrbench.stopping import EarlyStoppingState
 
@@ -42,19 +43,28 @@ class State:
         self.batch, self.loss_sum, self.correct, self.examples, self.epoch_seconds = 0, 0.0, 0, 0, 0.0
 
 
-def capture(state: State, parts: Parts, identity: str, threads: int) -> dict[str, Any]:
-    """The whole checkpoint: tensors, numbers, text and containers only."""
+def capture(state: State, parts: Parts, best: dict[str, Any] | None, identity: str, threads: int) -> dict[str, Any]:
+    """The whole checkpoint: tensors, numbers, text and containers only.
+
+    The best weights are in it too: after a kill, `best.pt` may be of an epoch that this checkpoint knows nothing of.
+    """
     return {
-        "format": 1,
+        "format": CHECKPOINT_FORMAT,
         "identity": identity,
         "threads": threads,
         "step": state.step,
         "epoch": state.epoch,
         "state": asdict(state),
         "model": parts.model.state_dict(),
+        "best": best,
         "optimizer": parts.optimizer.state_dict(),
         "random": _generators(),
     }
+
+
+def copied(weights: dict[str, Any]) -> dict[str, Any]:
+    """A copy of a `state_dict`, its tensors on the CPU."""
+    return {k: v.detach().cpu().clone() if isinstance(v, torch.Tensor) else v for k, v in weights.items()}
 
 
 def restore(checkpoint: dict[str, Any], parts: Parts) -> State:

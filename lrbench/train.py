@@ -21,7 +21,7 @@ from lrbench.identity import identity
 from lrbench.optimizers import configured_rate
 from lrbench.parts import Parts, assemble, resolve_device, summary
 from lrbench.runs import RunFolder
-from lrbench.state import State, capture, restore, seed_everything
+from lrbench.state import State, capture, copied, restore, seed_everything
 
 READ_BACK_SECONDS = 0.5  # how often losses are fetched from the device
 EPOCH_CHECKPOINT_SECONDS = 5.0
@@ -65,6 +65,7 @@ class Training:
     state: State
     watch: Watch
     threads: int
+    best_weights: dict[str, Any] | None = None
     pending: list[tuple[int, float, float | None, Tensor, Tensor, Tensor, int]] = field(default_factory=list)
     saved: float = field(default_factory=time.monotonic)
     read: float = field(default_factory=time.monotonic)
@@ -85,9 +86,16 @@ class Training:
         state = State() if checkpoint is None else restore(checkpoint, parts)
         folder.steps.open(state.step)
         folder.epochs.open(state.epoch)
+        best_weights = None if checkpoint is None else checkpoint["best"]
+        folder.save_best(best_weights)
         threads = torch.get_num_threads()
         folder.amend_environment({"device": str(parts.device), "threads": threads, "sizes": summary(parts)})
-        training = cls(folder, experiment, parts, state, watch, threads)
+        training = cls(folder, experiment, parts, state, watch, threads, best_weights)
+        if checkpoint is not None and checkpoint["threads"] != threads:
+            text = f"{folder.name}: it ran with {checkpoint['threads']} threads, and goes on with {threads}"
+            text = f"{text}: its last digits will differ from those of an uninterrupted run"
+            watch(Event(folder.name, "message", values={"text": text}))
+            folder.amend_environment({"threads_before": checkpoint["threads"]})
         watch(replace(training.event(parts.peak_lr), kind="start"))
         if experiment.lr_scaling is not None:
             text = f"{folder.name}: the rate {configured_rate(experiment.optimizer):g} is scaled to {parts.peak_lr:g}"
@@ -168,6 +176,7 @@ class Training:
         """Fetch the pending losses from the device in one piece and write their rows. Raises Diverged."""
         if not self.pending:
             return
+        self.folder.guard()
         state, rows = self.state, []
         fetched = [torch.stack((a.float(), b.float(), c.float())) for *_, a, b, c, _ in self.pending]
         measured = torch.stack(fetched)
@@ -216,7 +225,8 @@ class Training:
         self.folder.epochs.append([(state.epoch, state.step, lr, *measured.values(), state.epoch_seconds, speed)])
         if state.best is None or val_loss < state.best["val_loss"]:
             state.best = {"epoch": state.epoch, "val_loss": val_loss, "val_accuracy": val_accuracy}
-            self.folder.save_best(parts.model.state_dict())
+            self.best_weights = copied(parts.model.state_dict())
+            self.folder.save_best(self.best_weights)
         self.decide(measured)
         self.watch(self.event(lr, measured))
         state.begin_epoch()
@@ -240,7 +250,8 @@ class Training:
     def checkpoint(self) -> None:
         """Save everything."""
         assert not self.pending, "a checkpoint counts only what has been read back"
-        self.folder.save_checkpoint(capture(self.state, self.parts, identity(self.experiment), self.threads))
+        whole = capture(self.state, self.parts, self.best_weights, identity(self.experiment), self.threads)
+        self.folder.save_checkpoint(whole)
         self.saved = time.monotonic()
 
     def conclude(self, status: str, reason: str) -> dict[str, Any]:
@@ -260,8 +271,8 @@ class Training:
         }
         if status != "diverged" and parts.data.test is not None:
             result["test"] = result["test_best"] = self.test(parts.data.test)
-            if state.best is not None and state.best["epoch"] != state.epoch:
-                parts.model.load_state_dict(self.folder.load_best())
+            if state.best is not None and self.best_weights is not None and state.best["epoch"] != state.epoch:
+                parts.model.load_state_dict(self.best_weights)
                 result["test_best"] = self.test(parts.data.test)
         return self.folder.finish(self.experiment, result)
 

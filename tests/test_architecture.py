@@ -53,7 +53,8 @@ MAY_IMPORT = {
     "values": {"errors"},
     "catalog": {"errors", "values"},
     "events": set(),
-    "csvlog": set(),
+    "atomic": set(),
+    "csvlog": {"atomic"},
     "lock": {"errors"},
     "yamlfile": {"errors"},
     "stopping": BASE,
@@ -68,7 +69,7 @@ MAY_IMPORT = {
     "config": {"errors", "experiment", "yamlfile"},
     "identity": {"config"},
     "environment": {"config", "version"},
-    "runs": BASE | {"config", "identity", "csvlog", "lock", "yamlfile"},
+    "runs": BASE | {"atomic", "config", "identity", "csvlog", "lock", "yamlfile"},
     "reporting": BASE | {"config", "identity", "runs", "version"},
 }
 

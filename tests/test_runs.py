@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -25,7 +26,7 @@ from lrbench.events import silent
 from lrbench.executors import local
 from lrbench.executors.local import WorkerProcesses
 from lrbench.identity import group, identity
-from lrbench.lock import Lock, owner_of
+from lrbench.lock import Lock, birth, owner_of
 from lrbench.runner import run
 from lrbench.runs import RunFolder, find_runs
 from lrbench.work import StopFlag, do_run
@@ -294,8 +295,14 @@ def test_find_runs(tmp_path: Path, tiny: Any) -> None:
 # -- one run, one writer
 
 
-def forge(path: Path, *, pid: int, host: str, age: float, born: float = 0.0) -> None:
-    path.write_text(json.dumps({"pid": pid, "host": host, "token": "forged", "born": born}))
+@pytest.fixture(autouse=True)
+def short_watch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lrbench.lock.WATCHED_SECONDS", 0.3)
+
+
+def forge(path: Path, *, pid: int, host: str, age: float, born: str | None = "", space: str | None = None) -> None:
+    space = str(Path("/proc/self/ns/pid").readlink()) if space is None else space
+    path.write_text(json.dumps({"pid": pid, "host": host, "space": space, "token": "forged", "born": born}))
     os.utime(path, (time.time() - age, time.time() - age))
 
 
@@ -334,8 +341,8 @@ def test_a_dead_process_on_this_host_loses_its_lock_at_once(tmp_path: Path) -> N
 
 
 def test_a_later_process_with_the_same_number_is_another(tmp_path: Path) -> None:
-    path, born = tmp_path / "lock", psutil.Process().create_time()
-    forge(path, pid=os.getpid(), host=socket.gethostname(), age=0, born=born - 1000)
+    path, born = tmp_path / "lock", birth(os.getpid())
+    forge(path, pid=os.getpid(), host=socket.gethostname(), age=0, born="an earlier boot 17")
     with Lock(path) as lock:
         assert lock.held
     forge(path, pid=os.getpid(), host=socket.gethostname(), age=0, born=born)
@@ -344,6 +351,55 @@ def test_a_later_process_with_the_same_number_is_another(tmp_path: Path) -> None
     forge(path, pid=os.getpid(), host=socket.gethostname(), age=61, born=born)
     with Lock(path) as lock:
         assert lock.held, "alive but silent for a minute is dead"
+
+
+def test_another_container_of_this_name_is_another_host(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    forge(path, pid=2**22 + 1, host=socket.gethostname(), age=5, space="pid:[1]")
+    with pytest.raises(LockedError), Lock(path):
+        raise AssertionError("its process can't be seen from here, and its heart beats")
+
+
+def test_a_zombie_is_dead(tmp_path: Path) -> None:
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    while psutil.Process(child.pid).status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)
+    assert birth(child.pid) is None
+    child.wait()
+    assert birth(child.pid) is None and birth(os.getpid()) == birth(os.getpid()) != birth(1) is not None
+
+
+def beating(path: Path, every: float, shift: float, end: threading.Event) -> None:
+    """A live owner whose clock is wrong by `shift` seconds."""
+    while not end.wait(every):
+        os.utime(path, (time.time() + shift, time.time() + shift))
+
+
+@pytest.mark.parametrize("shift", [-3600.0, 3600.0])
+def test_an_owner_whose_clock_is_wrong_keeps_its_lock_while_it_beats(tmp_path: Path, shift: float) -> None:
+    path, end = tmp_path / "lock", threading.Event()
+    forge(path, pid=1, host="another.example", age=-shift)
+    heart = threading.Thread(target=beating, args=(path, 0.05, shift, end))
+    heart.start()
+    try:
+        with pytest.raises(LockedError, match="another"), Lock(path):
+            raise AssertionError("never here")
+    finally:
+        end.set()
+        heart.join()
+    with Lock(path) as lock:
+        assert lock.held, "once it beats no more, its lock is taken"
+
+
+def test_the_age_of_a_heartbeat_is_measured_by_the_file_systems_clock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "lock"
+    forge(path, pid=1, host="another.example", age=5)
+    monkeypatch.setattr(time, "time", lambda: 1e9)  # this machine's clock, years behind
+    owner = owner_of(path)
+    assert owner is not None and owner.age == pytest.approx(5, abs=4) and owner.alive
+    assert names(tmp_path) == ["lock"]
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"pid": "x"}'])
