@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from lrbench.errors import Interrupted, LrbenchError
+from lrbench.errors import Interrupted, LrbenchError, Terminated
 from lrbench.version import __version__
 
 if TYPE_CHECKING:
@@ -57,6 +58,9 @@ def run(
     seeds: Annotated[int | None, typer.Option(help="Train each config with that many seeds.", min=1)] = None,
     jobs: Annotated[int, typer.Option(help="Runs at once, in worker processes that share the cores.", min=1)] = 1,
     again: Annotated[bool, typer.Option("--again", help="Train anew what is done already.")] = False,
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", help="Don't wait for runs that another process is doing; exit with 1.")
+    ] = False,
     device: Annotated[
         str | None,
         typer.Option(help="auto, cpu, cuda, cuda:1, mps; instead of the configs'.", show_default=False),
@@ -75,7 +79,7 @@ def run(
     with display(console) as watch:
         outcomes = runner.run(
             configs, runs=runs, overrides=overrides or (), seeds=seeds, jobs=jobs, device=device, again=again,
-            watch=watch,
+            wait=not no_wait, watch=watch,
         )  # fmt: skip
     _show_outcomes(console, outcomes, runs)
 
@@ -179,7 +183,8 @@ def _show_outcomes(console: Console, outcomes: Sequence[Outcome], runs: Path) ->
             console.print(text, highlight=False, soft_wrap=True)
     if any(o.how == "interrupted" for o in outcomes):
         left = sum(o.how == "interrupted" for o in outcomes)
-        raise Interrupted(f"stopped, with {left} of {len(outcomes)} runs to go; the same command goes on from there")
+        kind = Terminated if any(o.signal == signal.SIGTERM for o in outcomes) else Interrupted
+        raise kind(f"stopped, with {left} of {len(outcomes)} runs to go; the same command goes on from there")
     if any(o.how in ("failed", "elsewhere") for o in outcomes):
         raise typer.Exit(1)
     where = "" if runs == Path("runs") else f" --runs {escape(str(runs))}"

@@ -8,7 +8,8 @@ LrbenchError            exit code 1
 │   ├── FolderError     1   a run's folder is damaged or not ours
 │   ├── LockedError     1   another process is doing this run
 │   └── UserCodeError   1   the user's own model, data, loss or schedule raised
-└── Interrupted         130 Ctrl-C or SIGTERM; the run can go on
+└── Interrupted         130 Ctrl-C; the run can go on
+    └── Terminated      143 the same for SIGTERM
 """
 
 from __future__ import annotations
@@ -76,9 +77,15 @@ class UserCodeError(RunError):
 
 
 class Interrupted(LrbenchError):
-    """Ctrl-C or SIGTERM: what was done is kept, and the same command goes on."""
+    """Ctrl-C: what was done is kept, and the same command goes on."""
 
     exit_code = 130
+
+
+class Terminated(Interrupted):
+    """SIGTERM, which is as kind as Ctrl-C."""
+
+    exit_code = 143
 
 
 def choices(wrong: object, known: Iterable[str]) -> str:

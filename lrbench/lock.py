@@ -21,7 +21,7 @@ from typing import Any
 
 import psutil
 
-from lrbench.errors import LockedError
+from lrbench.errors import FolderError, LockedError
 
 HEARTBEAT_SECONDS = 10.0
 DEAD_AFTER_SECONDS = 60.0
@@ -79,8 +79,8 @@ def owner_of(path: Path) -> Owner | None:
 class Lock:
     """Hold the lock file at `path` while the `with` block runs, touching it every 10 s.
 
-    Raises LockedError on entering if a live process holds it. A dead owner's lock is taken over: at once where its
-    process was on this host, and else after it has been seen not to beat.
+    Raises LockedError on entering if a live process holds it, FolderError where there can be no file. A dead owner's
+    lock is taken over: at once where its process was on this host, and else after it has been seen not to beat.
     """
 
     def __init__(self, path: Path) -> None:
@@ -115,14 +115,17 @@ class Lock:
     def _create(self) -> bool:
         fields = {"pid": os.getpid(), "host": socket.gethostname(), "space": _space(), "token": self.token}
         born = birth(os.getpid())
-        whole = self.path.with_name(f".{self.path.name}-{self.token}")
-        whole.write_text(json.dumps({**fields, "born": born}))
+        whole = self.path.with_name(f".{self.path.name}-{self.token}.tmp")
         try:
+            whole.write_text(json.dumps({**fields, "born": born}))
             os.link(whole, self.path)  # atomic, and never an empty lock file
         except FileExistsError:
             return False
+        except OSError as error:
+            raise FolderError(f"cannot write to {self.path.parent}: {error.strerror}") from error
         finally:
-            whole.unlink()
+            with contextlib.suppress(OSError):
+                whole.unlink()
         return True
 
     def _still(self, seen: Owner) -> bool:
@@ -137,7 +140,7 @@ class Lock:
 
     def _remove_dead(self, seen: Owner | None) -> None:
         """Move the dead lock aside; put it back if another process was quicker and this one is theirs."""
-        aside = self.path.with_name(f".{self.path.name}-dead-{self.token}")
+        aside = self.path.with_name(f".{self.path.name}-dead-{self.token}.tmp")
         with contextlib.suppress(OSError):
             self.path.rename(aside)
             moved = owner_of(aside)
@@ -156,7 +159,7 @@ class Lock:
 
 @contextlib.contextmanager
 def _probe(folder: Path) -> Iterator[Path]:
-    path = folder / f".clock-{uuid.uuid4().hex}"
+    path = folder / f".clock-{uuid.uuid4().hex}.tmp"
     path.touch()
     try:
         yield path

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +19,8 @@ from lrbench.identity import identity
 from lrbench.runs import RunFolder
 from lrbench.work import StopFlag
 
+POLL_SECONDS = 1.0
+
 
 @dataclass
 class Outcome:
@@ -28,6 +32,8 @@ class Outcome:
         how: `trained` now, `found` done already, `failed`, `interrupted`, or `elsewhere` (another process is at it).
         result: the contents of `result.json`, None where there is none yet.
         message: why there is none, or what to know of it.
+        warnings: what has changed since a run was made, and the like.
+        signal: the signal that interrupted it, if one did.
     """
 
     experiment: Experiment
@@ -36,6 +42,7 @@ class Outcome:
     result: dict[str, Any] | None
     message: str = ""
     warnings: list[str] = field(default_factory=list)
+    signal: int | None = None
 
 
 def run(
@@ -47,6 +54,7 @@ def run(
     jobs: int = 1,
     device: str | None = None,
     again: bool = False,
+    wait: bool = True,
     watch: Watch = silent,
 ) -> list[Outcome]:
     """Train what the configs describe; what is already done under `runs` is found, not done again.
@@ -59,6 +67,7 @@ def run(
         jobs: how many runs at once, in worker processes that divide the cores.
         device: instead of the configs' own: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
         again: train anew even what is done.
+        wait: wait for runs that another process is doing, and take them over if it dies; else leave them to it.
         watch: is told of progress.
 
     Returns:
@@ -82,7 +91,7 @@ def run(
     if todo:
         watch(Event("", "plan", values={"runs": len(todo)}))
         _prepare(todo, again, watch)
-        _execute(todo, jobs, watch)
+        _execute(todo, jobs, wait, watch)
     return outcomes
 
 
@@ -157,29 +166,75 @@ def _prepare(todo: Sequence[Outcome], again: bool, watch: Watch) -> None:
             raise DataError(f"{experiment.where('dataset')}: dataset: {error}".removeprefix(": ")) from error
     for outcome in todo:
         folder = RunFolder(outcome.path)
-        device = str(resolve_device(outcome.experiment.device))
-        if not folder.has_config:
-            folder.create(outcome.experiment, describe(outcome.experiment, device=device))
-            continue
-        folder.adopt(outcome.experiment)
-        if again:
-            with folder.lock():
-                folder.clear()
-                folder.amend_environment(describe(outcome.experiment, device=device))
+        folder.make()
+        with contextlib.suppress(LockedError), folder.lock():  # or else another process has made the folder
+            _make_ready(folder, outcome.experiment, again)
 
 
-def _execute(todo: Sequence[Outcome], jobs: int, watch: Watch) -> None:
+def _make_ready(folder: RunFolder, experiment: Experiment, again: bool) -> None:
+    """A folder with a config that is taken up, or anew, or for the first time. Its lock is held."""
+    from lrbench.parts import resolve_device
+
+    environment = describe(experiment, device=str(resolve_device(experiment.device)))
+    if not folder.has_config:
+        folder.create(experiment, environment)
+        return
+    folder.adopt(experiment)
+    if again:
+        folder.clear()
+        folder.amend_environment(environment)
+
+
+def _execute(todo: Sequence[Outcome], jobs: int, wait: bool, watch: Watch) -> None:
+    """Do the runs; those that another process is doing come last, once it is done with them or dead."""
     by_path = {outcome.path: outcome for outcome in todo}
-    stop = StopFlag()
+    left, stop, told = list(by_path), StopFlag(), set[Path]()
     with stop.on_signals():
-        for path, result in choose(jobs, len(todo)).execute(list(by_path), watch, stop):
-            outcome = by_path[path]
-            if isinstance(result, dict):
-                outcome.result = result
-                outcome.how = "failed" if result["status"] == "failed" else "trained"
-                outcome.message = str(result.get("reason") or "")
-                continue
-            outcome.message = str(result)
-            kinds: dict[type[LrbenchError], Literal["interrupted", "elsewhere"]]
-            kinds = {Interrupted: "interrupted", LockedError: "elsewhere"}
-            outcome.how = kinds.get(type(result), "failed")  # type: ignore[arg-type]
+        while left:
+            elsewhere = []
+            for path, result in choose(jobs, len(left)).execute(left, watch, stop):
+                _settle(by_path[path], result, stop)
+                if by_path[path].how == "elsewhere" and wait:
+                    elsewhere.append(path)
+            for path in set(elsewhere) - told:
+                told.add(path)
+                text = f"{path.name} is being run by {RunFolder(path).owner or 'another process'}; waiting for it"
+                watch(Event("", "message", values={"text": text}))
+            left = _awaited([by_path[path] for path in elsewhere], stop)
+        for outcome in todo:
+            if outcome.how == "elsewhere" and stop():
+                outcome.how, outcome.signal = "interrupted", stop.signal
+
+
+def _settle(outcome: Outcome, result: dict[str, Any] | Exception, stop: StopFlag) -> None:
+    """What has become of a run."""
+    if isinstance(result, dict):
+        outcome.result = result
+        outcome.how = "failed" if result["status"] == "failed" else "trained"
+        outcome.message = str(result.get("reason") or "")
+        return
+    outcome.message = str(result)
+    kinds: dict[type[LrbenchError], Literal["interrupted", "elsewhere"]]
+    kinds = {Interrupted: "interrupted", LockedError: "elsewhere"}
+    outcome.how = kinds.get(type(result), "failed")  # type: ignore[arg-type]
+    outcome.signal = stop.signal if outcome.how == "interrupted" else None
+
+
+def _awaited(outcomes: Sequence[Outcome], stop: StopFlag) -> list[Path]:
+    """Wait until another process has done one of the runs, has left it, or is dead; the paths of what is left to do."""
+    while outcomes and not stop():
+        left = [outcome for outcome in outcomes if not _done_elsewhere(outcome)]
+        if len(left) < len(outcomes) or not all(RunFolder(o.path).busy for o in left):
+            return [outcome.path for outcome in left]
+        time.sleep(POLL_SECONDS)
+    return []
+
+
+def _done_elsewhere(outcome: Outcome) -> bool:
+    """Take the result over that another process has come to, if it has."""
+    with contextlib.suppress(FolderError):
+        result = RunFolder(outcome.path).result()
+        if result is not None and result["status"] != "failed":
+            outcome.how, outcome.result, outcome.message = "found", result, ""
+            return True
+    return False

@@ -14,7 +14,7 @@ from lrbench.config import Experiment, load_config
 from lrbench.csvlog import CsvLog
 from lrbench.errors import ConfigError, FolderError, LockedError, UsageError
 from lrbench.identity import group, identity, run_name
-from lrbench.lock import Lock, owner_of
+from lrbench.lock import Lock, Owner, owner_of
 
 EPOCH_COLUMNS = (
     "epoch",
@@ -71,10 +71,17 @@ class RunFolder:
             )
         return cls(root / run_name(experiment))
 
-    def create(self, experiment: Experiment, environment: Mapping[str, Any]) -> None:
-        """Make the folder with its `config.yaml` and `env.json`. Raises FolderError where that is impossible."""
+    def make(self) -> None:
+        """Make the folder itself, empty. Raises FolderError where that is impossible."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise FolderError(f"cannot write to {self.path}: {error.strerror}") from error
+
+    def create(self, experiment: Experiment, environment: Mapping[str, Any]) -> None:
+        """Make the folder with its `config.yaml` and `env.json`. Raises FolderError where that is impossible."""
+        self.make()
+        try:
             self._write("env.json", _json(environment))
             self._write("config.yaml", experiment.yaml())
         except OSError as error:
@@ -105,10 +112,6 @@ class RunFolder:
 
     def lock(self) -> Lock:
         """The lock that a writer holds. Raises LockedError on entering, FolderError where none can be made."""
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise FolderError(f"cannot write to {self.path}: {error.strerror}") from error
         self._lock = Lock(self.path / "lock")
         return self._lock
 
@@ -118,8 +121,7 @@ class RunFolder:
             return
         if not self.path.is_dir():
             raise FolderError(f"{self.path} was removed while it was written to")
-        owner = owner_of(self.path / "lock")
-        taken = f"taken over by {owner}" if owner else "left without its lock"
+        taken = f"taken over by {self.owner}" if self.owner else "left without its lock"
         raise LockedError(f"{self.name}: this process was stopped for too long, and its run was {taken}")
 
     # -- reading
@@ -182,10 +184,20 @@ class RunFolder:
         if result is not None:
             status: State = result["status"]
             return status
-        owner = owner_of(self.path / "lock")
-        if owner is not None and owner.alive:
+        if self.busy:
             return "running"
         return "interrupted" if (self.path / "epochs.csv").exists() else "new"
+
+    @property
+    def owner(self) -> Owner | None:
+        """Who holds the run's lock, alive or not."""
+        return owner_of(self.path / "lock")
+
+    @property
+    def busy(self) -> bool:
+        """True while a live process is doing the run."""
+        owner = self.owner
+        return owner is not None and owner.alive and not (self.path / "result.json").exists()
 
     # -- writing, while the lock is held
 

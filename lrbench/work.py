@@ -12,7 +12,7 @@ from types import FrameType
 from typing import Any
 
 from lrbench.environment import now
-from lrbench.errors import FolderError, Interrupted, LockedError, LrbenchError, UserCodeError
+from lrbench.errors import FolderError, Interrupted, LockedError, LrbenchError, RunError, UserCodeError
 from lrbench.events import Event, Watch
 from lrbench.runs import RunFolder
 
@@ -37,8 +37,8 @@ def do_run(path: Path, *, threads: int | None, watch: Watch, stop: Callable[[], 
     from lrbench.train import train
 
     folder = RunFolder(path)
-    experiment = folder.config()
     with folder.lock(), _threads(threads):
+        experiment = folder.config()
         done = _result(folder)
         if done is not None and done["status"] != "failed":
             return done
@@ -49,6 +49,8 @@ def do_run(path: Path, *, threads: int | None, watch: Watch, stop: Callable[[], 
             raise
         except LrbenchError as error:
             result = _fail(folder, str(error))
+        except OSError as error:
+            result = _fail(folder, f"cannot write to {folder.path}: {error.strerror or error}")
         except torch.OutOfMemoryError as error:
             reduce = "; a smaller batch_size, or precision: bf16, needs less"
             result = _fail(folder, f"out of memory on the device{reduce} ({str(error).splitlines()[0]})")
@@ -82,13 +84,17 @@ def _result(folder: RunFolder) -> dict[str, Any] | None:
 
 
 def _fail(folder: RunFolder, reason: str) -> dict[str, Any]:
+    """Leave the failure as the result. Raises RunError where not even that can be written: a full disk, no folder."""
     log = folder.log_error(traceback.format_exc())
     result = {
         "status": "failed",
         "reason": f"{reason}\nThe whole traceback is in {log}",
         **dict.fromkeys(("epochs", "steps", "seconds", "effective_lr", "final", "best", "test", "test_best")),
     }
-    return folder.finish(folder.config(), result)
+    try:
+        return folder.finish(folder.config(), result)
+    except (OSError, FolderError) as error:
+        raise RunError(f"{folder.name}: {reason}") from error
 
 
 class StopFlag:

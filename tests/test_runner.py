@@ -157,7 +157,7 @@ def test_failures_and_lrbench_errors_come_back_from_workers(tmp_path: Path, tiny
     held = RunFolder.of(tmp_path / "runs", tiny(seed=7))
     held.create(tiny(seed=7), {})
     with held.lock():
-        outcomes = run([tiny(loss="bad_loss:fails"), tiny(), tiny(seed=7)], runs=tmp_path / "runs", jobs=2)
+        outcomes = run([tiny(loss="bad_loss:fails"), tiny(), tiny(seed=7)], runs=tmp_path / "runs", jobs=2, wait=False)
     assert [o.how for o in outcomes] == ["failed", "trained", "elsewhere"]
     assert "LookupError: lost in a worker" in outcomes[0].message and "in fails" in outcomes[0].message
     assert f"process {os.getpid()}" in outcomes[2].message

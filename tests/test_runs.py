@@ -3,12 +3,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ from torch import nn
 from lrbench.config import load_config
 from lrbench.csvlog import CsvLog
 from lrbench.errors import ConfigError, FolderError, Interrupted, LockedError, RunError, UsageError
-from lrbench.events import silent
+from lrbench.events import Event, silent
 from lrbench.executors import local
 from lrbench.executors.local import WorkerProcesses
 from lrbench.identity import group, identity
@@ -252,10 +254,115 @@ def test_a_run_that_another_process_does_is_left_to_it(tmp_path: Path, tiny: Any
     folder.create(tiny(), {})
     with folder.lock():
         assert folder.state() == "running"
-        outcomes = run([tiny(), tiny(seed=1)], runs=tmp_path)
+        outcomes = run([tiny(), tiny(seed=1)], runs=tmp_path, wait=False)
     assert [o.how for o in outcomes] == ["elsewhere", "trained"]
     assert outcomes[0].result is None and f"process {os.getpid()} on" in outcomes[0].message
     assert folder.state() == "new"
+
+
+def hold(folder: RunFolder, seconds: float, finish: Callable[[], None]) -> threading.Thread:
+    """Another writer, for so long; it calls `finish` before it lets go."""
+    held = threading.Event()
+
+    def work() -> None:
+        with RunFolder(folder.path).lock():
+            held.set()
+            time.sleep(seconds)
+            finish()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    assert held.wait(10)
+    return thread
+
+
+@pytest.mark.parametrize("finishes", [True, False])
+def test_a_run_of_another_process_is_waited_for_or_taken_over(
+    tmp_path: Path, tiny: Any, monkeypatch: pytest.MonkeyPatch, finishes: bool
+) -> None:
+    monkeypatch.setattr("lrbench.runner.POLL_SECONDS", 0.02)
+    (whole,) = run([tiny()], runs=tmp_path / "whole")
+    folder = RunFolder.of(tmp_path / "runs", tiny())
+    folder.create(tiny(), {})
+
+    def finish() -> None:
+        if finishes:
+            shutil.copytree(whole.path, folder.path, dirs_exist_ok=True)
+
+    other = hold(folder, 0.5, finish)
+    said: list[str] = []
+    outcomes = run(
+        [tiny(), tiny(seed=1)], runs=tmp_path / "runs", watch=lambda e: said.append(str(e.values.get("text", "")))
+    )
+    other.join()
+    assert [o.how for o in outcomes] == ["found" if finishes else "trained", "trained"]
+    assert outcomes[0].result is not None and whole.result is not None
+    assert {**outcomes[0].result, "seconds": 0} == {**whole.result, "seconds": 0}
+    waiting = [text for text in said if "waiting for it" in text]
+    assert len(waiting) == 1 and f"is being run by process {os.getpid()}" in waiting[0]
+    assert names(folder.path) == ["best.pt", "config.yaml", "env.json", "epochs.csv", "result.json", "steps.csv"]
+
+
+def test_a_writer_whose_run_was_taken_over_stops_and_leaves_it_alone(tmp_path: Path, tiny: Any) -> None:
+    """As after a minute of Ctrl-Z: the lock is another's, and the old rows reach no file of the new one."""
+    experiment = tiny(epochs=30)
+    (whole,) = run([experiment], runs=tmp_path / "whole")
+    folder = RunFolder.of(tmp_path / "runs", experiment)
+    folder.create(experiment, {})
+    taken: list[bytes] = []
+
+    def take_over(event: Event) -> None:
+        if event.kind == "epoch" and event.epoch == 3:
+            (folder.path / "lock").unlink()
+            with RunFolder(folder.path).lock():
+                new = RunFolder(folder.path)
+                new.steps.open(0)
+                new.steps.append([(1, 0.5, None, 2.0, 1.0)])
+                new.steps.close()
+            forge(folder.path / "lock", pid=1, host="another.example", age=0)
+            taken.append((folder.path / "steps.csv").read_bytes())
+
+    with pytest.raises(LockedError, match=r"stopped for too long, .* taken over by process 1 on another\.example"):
+        do_run(folder.path, threads=None, watch=take_over, stop=lambda: False)
+    assert taken == [(folder.path / "steps.csv").read_bytes()], "not a row more"
+    assert not (folder.path / "result.json").exists() and (folder.path / "lock").exists()
+    (folder.path / "lock").unlink()
+    (again,) = run([experiment], runs=tmp_path / "runs")
+    assert (again.path / "steps.csv").read_bytes() == (whole.path / "steps.csv").read_bytes()
+
+
+def test_a_folder_that_is_removed_meanwhile(tmp_path: Path, tiny: Any) -> None:
+    experiment = tiny(epochs=30)
+
+    def remove(event: Event) -> None:
+        if event.kind == "epoch" and event.epoch == 3:
+            shutil.rmtree(tmp_path / event.run)
+
+    outcomes = run([experiment, tiny(seed=1)], runs=tmp_path, watch=remove)
+    assert [o.how for o in outcomes] == ["failed", "trained"]
+    assert "was removed while it was written to" in outcomes[0].message
+    assert not outcomes[0].path.exists()
+    assert [o.how for o in run([experiment], runs=tmp_path)] == ["trained"]
+
+
+def test_best_weights_come_back_from_the_checkpoint(tmp_path: Path, tiny: Any) -> None:
+    experiment = tiny(epochs=12, optimizer={"name": "sgd", "lr": 0.5})
+    (whole,) = run([experiment], runs=tmp_path / "whole")
+    calls = 0
+
+    def stop() -> bool:
+        nonlocal calls
+        calls += 1
+        return calls > 20
+
+    folder = RunFolder.of(tmp_path / "runs", experiment)
+    folder.create(experiment, {})
+    with pytest.raises(Interrupted):
+        do_run(folder.path, threads=None, watch=silent, stop=stop)
+    (folder.path / "best.pt").write_bytes(b"of an epoch that was lost")
+    (again,) = run([experiment], runs=tmp_path / "runs")
+    ours, theirs = RunFolder(again.path).load_best(), RunFolder(whole.path).load_best()
+    assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
 
 
 def test_runs_that_cannot_be_written_are_a_folder_error(tmp_path: Path, tiny: Any) -> None:
