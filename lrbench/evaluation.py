@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import islice
 
 import torch
@@ -29,6 +30,13 @@ def evaluate(parts: Parts, split: Split) -> tuple[float, float | None]:
     accuracy = int(torch.stack(right).sum()) / count if parts.data.classes is not None else None
     weighted = torch.stack(losses).cpu().double() * torch.tensor(counts)  # not every device has float64
     return float(weighted.sum()) / count, accuracy
+
+
+def tested(parts: Parts) -> dict[str, float | None]:
+    """Loss and accuracy on the test data; a loss that is not finite is None."""
+    assert parts.data.test is not None
+    loss, accuracy = evaluate(parts, parts.data.test)
+    return {"loss": loss if math.isfinite(loss) else None, "accuracy": accuracy}
 
 
 @torch.no_grad()

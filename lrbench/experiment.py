@@ -126,6 +126,9 @@ class Experiment(BaseModel):
     accumulate: Annotated[Count, Field(le=1_000_000)] | None = None
     lr_scaling: ScalingRule | None = None
     seed: Natural = 0
+    best_by: Literal["val_loss", "val_accuracy"] | None = None
+    on_non_finite: Literal["stop", "skip"] | None = None
+    max_skipped: Count | None = None
     clip_grad_norm: Positive | None = None
     precision: Literal["fp32", "bf16"] = "fp32"
     compile: StrictBool = False
@@ -150,6 +153,8 @@ class Experiment(BaseModel):
         ):
             raise ConfigError(f"must be a number greater than 0 (got {lr!r})", key="optimizer.lr")
         GroupRules.split(self.optimizer)
+        if self.max_skipped is not None and self.on_non_finite != "skip":
+            raise ConfigError("belongs to `on_non_finite: skip`", key="max_skipped")
         return self
 
     def __eq__(self, other: object) -> bool:

@@ -227,6 +227,8 @@ def _check_targets(experiment: Experiment, outputs: Tensor, goal: Tensor) -> Non
 
 
 def _check_metrics(experiment: Experiment, data: Data) -> None:
+    if experiment.best_by == "val_accuracy" and data.classes is None:
+        raise ConfigError("a regression has no accuracy; use val_loss", key="best_by")
     for key, rule in (("plateau", experiment.plateau), ("early_stopping", experiment.early_stopping)):
         if rule is not None and rule.metric == "val_accuracy" and data.classes is None:
             raise ConfigError("a regression has no accuracy; use val_loss", key=f"{key}.metric")

@@ -15,7 +15,15 @@ from lrbench.values import Part
 
 def written_out(plain: Mapping[str, Any]) -> dict[str, Any]:
     """A config's values with what stands for something longer replaced by it. Raises ConfigError."""
-    return _batch(_warmup(_peak({**plain, **_plateau(plain)})))
+    return _defaults(_batch(_warmup(_peak({**plain, **_plateau(plain)}))))
+
+
+_DEFAULTS = {"accumulate": 1, "best_by": "val_loss", "on_non_finite": "stop"}
+
+
+def _defaults(plain: dict[str, Any]) -> dict[str, Any]:
+    """Without what is said as it would be anyway, in keys that came after the first identities."""
+    return {k: v for k, v in plain.items() if k not in _DEFAULTS or v is True or v != _DEFAULTS[k]}
 
 
 def _plateau(plain: Mapping[str, Any]) -> dict[str, Any]:
@@ -75,9 +83,7 @@ def _warmup(plain: dict[str, Any]) -> dict[str, Any]:
 
 
 def _batch(plain: dict[str, Any]) -> dict[str, Any]:
-    """Without `accumulate: 1`, and with the rule of `lr_scaling` that the optimizer's name implies."""
-    if plain.get("accumulate") == 1 and plain["accumulate"] is not True:
-        plain = {k: v for k, v in plain.items() if k != "accumulate"}
+    """With the rule of `lr_scaling` that the optimizer's name implies."""
     block = plain.get("lr_scaling")
     if not isinstance(block, Mapping):
         return plain

@@ -32,6 +32,7 @@ class State:
     epoch_seconds: float = 0.0
     seconds: float = 0.0
     last_loss: float | None = None
+    skipped: int = 0
     final: dict[str, Any] | None = None
     best: dict[str, Any] | None = None
     stopped: str | None = None

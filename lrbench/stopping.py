@@ -1,10 +1,11 @@
-"""Early stopping: a rule from the config and a small state, kept in the checkpoint."""
+"""Early stopping: a rule from the config and a small state, kept in the checkpoint; and which epoch is the best."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from lrbench.values import Count, Natural, NonNegative
 
@@ -42,3 +43,12 @@ class EarlyStoppingState:
         elif epoch > rule.start:
             self.waited += 1
         return self.waited >= rule.patience
+
+
+def is_best(metric: str | None, best: Mapping[str, Any] | None, val_loss: float, val_accuracy: float | None) -> bool:
+    """True where an epoch is better than the best before it, by `val_accuracy` or else by `val_loss`."""
+    if best is None:
+        return True
+    if metric == "val_accuracy" and val_accuracy is not None:
+        return bool(val_accuracy > best["val_accuracy"])
+    return bool(val_loss < best["val_loss"])

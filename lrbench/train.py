@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from lrbench.config import Experiment
-from lrbench.data.batches import Split
+from lrbench.data.batches import in_groups
 from lrbench.errors import Interrupted, RunError
-from lrbench.evaluation import correct, evaluate, refresh_norms
+from lrbench.evaluation import correct, evaluate, refresh_norms, tested
 from lrbench.events import Event, Watch
 from lrbench.identity import identity
 from lrbench.optimizers import configured_rate
 from lrbench.parts import Parts, assemble, resolve_device, summary
 from lrbench.runs import RunFolder
 from lrbench.state import State, capture, copied, restore, seed_everything
+from lrbench.stopping import is_best
 
 READ_BACK_SECONDS = 0.5  # how often losses are fetched from the device
 EPOCH_CHECKPOINT_SECONDS = 5.0
 CHECKPOINT_SECONDS = 60.0
+MAX_SKIPPED = 10
 
 
 def train(folder: RunFolder, experiment: Experiment, *, watch: Watch, stop: Callable[[], bool]) -> dict[str, Any]:
@@ -111,7 +112,7 @@ class Training:
         began = time.monotonic()
         size, at_once = experiment.batch_size, experiment.accumulate or 1
         batches = parts.data.training_batches(size, experiment.seed, state.epoch, start=state.batch * at_once)
-        for group in _in_groups(batches, at_once):
+        for group in in_groups(batches, at_once):
             if state.step == parts.total_steps:
                 break
             self.update(group)
@@ -140,6 +141,7 @@ class Training:
         parts.set_rate(lr, parts.momentum(state.step) if parts.momentum else None)
         parts.optimizer.zero_grad(set_to_none=True)
         count = sum(len(targets) for _, targets in batches)
+        before = self.buffers() if self.experiment.on_non_finite == "skip" else None
         losses, right = [], []
         for inputs, targets in batches:
             prepared, goal = parts.batch(inputs, targets)
@@ -151,12 +153,32 @@ class Training:
             loss.backward()  # type: ignore[no-untyped-call]
             losses.append(loss.detach())
             right.append(correct(outputs, goal, parts.data.classes))
-        norm = self.clip()
-        parts.optimizer.step()
+        measured = (_total(losses), self.clip(), _total(right))
         state.step += 1
         state.batch += 1
-        measured = (_total(losses), norm, _total(right))
+        if before is not None and not all(math.isfinite(float(value)) for value in measured[:2]):
+            self.skip(lr, before)
+            return
+        parts.optimizer.step()
         self.pending.append((state.step, lr, parts.current_momentum(), *measured, count))
+
+    def buffers(self) -> dict[str, Tensor]:
+        """A copy of the model's buffers, running statistics say, which an update that is left out must not change."""
+        return {name: buffer.clone() for name, buffer in self.parts.model.named_buffers()}
+
+    def skip(self, lr: float, before: dict[str, Tensor]) -> None:
+        """Leave an update out and count it; its row has a rate and no loss. Raises Diverged beyond the limit."""
+        state = self.state
+        for name, buffer in self.parts.model.named_buffers():
+            buffer.copy_(before[name])
+        self.read_back()
+        self.folder.steps.append([(state.step, lr, self.parts.current_momentum(), None, None)])
+        state.skipped += 1
+        limit = self.experiment.max_skipped or MAX_SKIPPED
+        if state.skipped > limit:
+            known = "" if state.last_loss is None else f"; the last finite loss was {state.last_loss:.4g}"
+            many = f"more than {limit} updates were not finite, the last of them update {state.step}"
+            raise Diverged(f"{many}, at a rate of {lr:.4g}{known}")
 
     def rate(self, step: int) -> float:
         """The learning rate of an update of this epoch."""
@@ -214,8 +236,8 @@ class Training:
         state.seconds += state.epoch_seconds
         classes = parts.data.classes
         measured = {
-            "train_loss": state.loss_sum / state.examples,
-            "train_accuracy": None if classes is None else state.correct / state.examples,
+            "train_loss": state.loss_sum / state.examples if state.examples else None,
+            "train_accuracy": state.correct / state.examples if classes is not None and state.examples else None,
             "val_loss": val_loss,
             "val_accuracy": val_accuracy,
         }
@@ -223,7 +245,7 @@ class Training:
         lr = self.rate(state.step - 1)
         speed = state.examples / state.epoch_seconds if state.epoch_seconds > 0 else 0.0
         self.folder.epochs.append([(state.epoch, state.step, lr, *measured.values(), state.epoch_seconds, speed)])
-        if state.best is None or val_loss < state.best["val_loss"]:
+        if is_best(self.experiment.best_by, state.best, val_loss, val_accuracy):
             state.best = {"epoch": state.epoch, "val_loss": val_loss, "val_accuracy": val_accuracy}
             self.best_weights = copied(parts.model.state_dict())
             self.folder.save_best(self.best_weights)
@@ -264,22 +286,18 @@ class Training:
             "steps": state.step,
             "seconds": state.seconds,
             "effective_lr": parts.peak_lr,
+            **({"skipped": state.skipped} if self.experiment.on_non_finite == "skip" else {}),
             "final": state.final if status != "diverged" else None,
             "best": state.best,
             "test": None,
             "test_best": None,
         }
         if status != "diverged" and parts.data.test is not None:
-            result["test"] = result["test_best"] = self.test(parts.data.test)
+            result["test"] = result["test_best"] = tested(parts)
             if state.best is not None and self.best_weights is not None and state.best["epoch"] != state.epoch:
                 parts.model.load_state_dict(self.best_weights)
-                result["test_best"] = self.test(parts.data.test)
+                result["test_best"] = tested(parts)
         return self.folder.finish(self.experiment, result)
-
-    def test(self, split: Split) -> dict[str, float | None]:
-        """Loss and accuracy on the test data; a loss that is not finite is None."""
-        loss, accuracy = evaluate(self.parts, split)
-        return {"loss": loss if math.isfinite(loss) else None, "accuracy": accuracy}
 
     def event(self, lr: float, measured: dict[str, Any] | None = None) -> Event:
         """What a progress display wants to know now."""
@@ -296,13 +314,6 @@ class Training:
             images_per_second=state.examples / state.epoch_seconds if state.epoch_seconds > 0 else None,
             values=measured or {"train_loss": running},
         )
-
-
-def _in_groups(batches: Iterable[tuple[Tensor, Tensor]], size: int) -> Iterator[list[tuple[Tensor, Tensor]]]:
-    """`size` batches at a time; the last group takes what is left."""
-    remaining = iter(batches)
-    while group := list(islice(remaining, size)):
-        yield group
 
 
 def _total(parts: list[Tensor]) -> Tensor:

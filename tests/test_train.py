@@ -261,6 +261,73 @@ def test_an_optimizer_without_momentum_leaves_the_field_empty(tmp_path: Path, ti
     assert (folder.path / "steps.csv").read_text().splitlines()[1].startswith("1,0.1,,")
 
 
+def with_an_outlier() -> Any:
+    """80 examples; one, in the training data, is finite and makes everything that it meets infinite."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(80, 4, generator=generator)
+    y = (x[:, 0] > 0).long()
+    x[3] = 3e38
+    return (x[:64], y[:64]), (x[64:], y[64:])
+
+
+OUTLIER = {
+    "dataset": {"name": f"{__name__}:with_an_outlier", "validation": {"fraction": 0.25, "how": "tail"}},
+    "model": {"name": "mlp", "hidden": [4]},
+    "batch_size": 8,
+    "epochs": 5,
+}
+
+
+def test_an_update_that_is_not_finite_is_left_out_where_asked(tmp_path: Path, tiny: Any) -> None:
+    folder, result = go(tmp_path, tiny(**OUTLIER, on_non_finite="skip"))
+    assert (result["status"], result["skipped"], result["steps"]) == ("finished", 5, 30)
+    losses, rates = column(folder, "loss"), column(folder, "lr")
+    bad = [step for step, loss in enumerate(losses) if math.isnan(loss)]
+    assert len(bad) == 5 and [step // 6 for step in bad] == [0, 1, 2, 3, 4], "once an epoch"
+    assert all(rate > 0 for rate in rates)
+    assert result["test"]["accuracy"] > 0.8
+    assert all(torch.isfinite(w).all() for w in folder.load_best().values())
+    assert all(math.isfinite(loss) for loss in column(folder, "train_loss", "epochs"))
+
+
+def test_too_many_left_out_are_divergence(tmp_path: Path, tiny: Any) -> None:
+    folder, result = go(tmp_path, tiny(**OUTLIER, on_non_finite="skip", max_skipped=2))
+    assert result["status"] == "diverged" and result["skipped"] == 3
+    last = len(column(folder, "loss"))
+    assert result["reason"].startswith(
+        f"more than 2 updates were not finite, the last of them update {last}, at a rate"
+    )
+    assert "the last finite loss was" in result["reason"] and result["steps"] == last
+    _, stopped = go(tmp_path, tiny(**OUTLIER))
+    assert stopped["status"] == "diverged" and stopped["epochs"] == 0 and "skipped" not in stopped
+
+
+def test_running_statistics_outlive_an_update_that_is_left_out(tmp_path: Path, tiny: Any) -> None:
+    experiment = tiny(**{**OUTLIER, "model": f"{__name__}:normed"}, on_non_finite="skip")
+    folder, result = go(tmp_path, experiment)
+    assert result["status"] == "finished" and result["skipped"] == 5
+    assert all(torch.isfinite(w).all() for w in folder.load_best().values())
+
+
+def normed(input_shape: tuple[int, ...], outputs: int) -> nn.Module:
+    first = nn.Linear(input_shape[0], 4)
+    nn.init.constant_(first.weight, 5.0)  # so that the outlier overflows: infinite means, and NaN
+    return nn.Sequential(first, nn.BatchNorm1d(4), nn.Linear(4, outputs))
+
+
+def test_the_best_epoch_by_accuracy(tmp_path: Path, tiny: Any) -> None:
+    settings = {**MLP, "optimizer": {"name": "sgd", "lr": 2.0, "momentum": 0.9}, "epochs": 12}
+    by_loss, first = go(tmp_path, tiny(**settings))
+    _, second = go(tmp_path, tiny(**settings, best_by="val_accuracy"))
+    losses, accuracies = column(by_loss, "val_loss", "epochs"), column(by_loss, "val_accuracy", "epochs")
+    assert first["best"]["epoch"] == losses.index(min(losses)) + 1
+    assert second["best"]["epoch"] == accuracies.index(max(accuracies)) + 1
+    assert first["best"]["epoch"] != second["best"]["epoch"], "or this shows nothing"
+    assert second["best"]["val_accuracy"] == max(accuracies)
+    with pytest.raises(ConfigError, match="best_by: a regression has no accuracy"):
+        assemble(tiny(dataset=f"{__name__}:line_data", model="logistic", loss="mse", best_by="val_accuracy"), CPU)
+
+
 # -- plateau and early stopping
 
 PLATEAU = {"metric": "val_loss", "factor": 0.5, "patience": 1, "threshold": 0.02, "min_lr": 0.03}
@@ -458,6 +525,7 @@ RESUMED: dict[str, dict[str, Any]] = {
     },
     "prodigy": {**MLP, "optimizer": "prodigy"},
     "muon": {**MLP, "optimizer": {"name": "muon", "lr": 0.01}},
+    "skipping": {**OUTLIER, "on_non_finite": "skip"},
     "growing plateau": {
         **MLP,
         "optimizer": {"name": "sgd", "lr": 0.05},
@@ -476,6 +544,7 @@ EVERY = {
     "schedule-free with norms": (2, 7),
     "augmented": (2,),
     "cycled momentum": (7, 34, 35),
+    "skipping": (1, 7),
 }
 
 

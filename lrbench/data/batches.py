@@ -4,8 +4,9 @@ function of (seed, epoch)."""
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, Protocol
 
 import torch
@@ -157,6 +158,13 @@ class Data:
         batches = self.train.batches(size, order, start, seed=mix(seed, epoch, "workers"))
         for number, (inputs, targets) in enumerate(batches, start):
             yield augmented(inputs, self.augment, mix(seed, epoch, number)), targets
+
+
+def in_groups(batches: Iterable[Batch], size: int) -> Iterator[list[Batch]]:
+    """`size` batches at a time; the last group takes what is left."""
+    remaining = iter(batches)
+    while group := list(islice(remaining, size)):
+        yield group
 
 
 def mix(*parts: object) -> int:
