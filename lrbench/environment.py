@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from lrbench.config import Experiment
+from lrbench.identity import identity
 from lrbench.version import __version__
 
 _PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn")
@@ -24,6 +25,7 @@ _PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn")
 def describe(experiment: Experiment, *, device: str) -> dict[str, Any]:
     """The contents of a new `env.json`."""
     return {
+        "identity": identity(experiment),
         "lrbench": __version__,
         "python": platform.python_version(),
         "packages": {p: importlib.metadata.version(p) for p in _PACKAGES},

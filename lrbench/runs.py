@@ -65,10 +65,7 @@ class RunFolder:
             found = identity(folder.config())
             if found == wanted:
                 return folder
-            raise FolderError(
-                f"{path / 'config.yaml'} has been edited: it is no longer the config that this folder's run was made "
-                "with. Restore it, or move the folder away"
-            )
+            raise FolderError(folder._edited())
         return cls(root / run_name(experiment))
 
     def make(self) -> None:
@@ -86,6 +83,22 @@ class RunFolder:
             self._write("config.yaml", experiment.yaml())
         except OSError as error:
             raise FolderError(f"cannot write to {self.path}: {error.strerror}") from error
+
+    def verified_config(self) -> Experiment:
+        """The experiment of `config.yaml`. Raises FolderError, also where it is not what the folder was made for."""
+        experiment = self.config()
+        made_for = self._known_environment().get("identity")
+        with contextlib.suppress(FolderError):
+            made_for = made_for or (self.result() or {}).get("identity")
+        if made_for is not None and made_for != identity(experiment):
+            raise FolderError(self._edited())
+        return experiment
+
+    def _edited(self) -> str:
+        return (
+            f"{self.path / 'config.yaml'} has been edited: it is no longer the config that this folder's run was made "
+            "with. Restore it, or move the folder away"
+        )
 
     def adopt(self, asked: Experiment) -> None:
         """Take over what is no part of the identity: the device, and a reference where one is given. Not the name."""

@@ -38,7 +38,7 @@ def do_run(path: Path, *, threads: int | None, watch: Watch, stop: Callable[[], 
 
     folder = RunFolder(path)
     with folder.lock(), _threads(threads):
-        experiment = folder.config()
+        experiment = folder.verified_config()
         done = _result(folder)
         if done is not None and done["status"] != "failed":
             return done

@@ -68,7 +68,7 @@ MAY_IMPORT = {
     "experiment": BASE | {"yamlfile", "shorthand"} | KINDS,
     "config": {"errors", "experiment", "yamlfile"},
     "identity": {"config"},
-    "environment": {"config", "version"},
+    "environment": {"config", "identity", "version"},
     "runs": BASE | {"atomic", "config", "identity", "csvlog", "lock", "yamlfile"},
     "reporting": BASE | {"config", "identity", "runs", "version"},
 }

@@ -29,6 +29,7 @@ from lrbench.executors import local
 from lrbench.executors.local import WorkerProcesses
 from lrbench.identity import group, identity
 from lrbench.lock import Lock, birth, owner_of
+from lrbench.reporting.records import read_one
 from lrbench.runner import run
 from lrbench.runs import RunFolder, find_runs
 from lrbench.work import StopFlag, do_run
@@ -51,6 +52,7 @@ RESULT_KEYS = {
     "test_best",
 }
 ENVIRONMENT_KEYS = {
+    "identity",
     "lrbench",
     "python",
     "packages",
@@ -161,6 +163,21 @@ def test_seeds_count_up_and_equal_configs_are_one_run(tmp_path: Path, tiny: Any,
     assert [o.experiment.seed for o in outcomes] == [2, 3, 4]
     assert len({o.result["group"] for o in outcomes if o.result}) == 1
     assert len({o.result["final"]["val_loss"] for o in outcomes if o.result}) == 3
+
+
+@pytest.mark.parametrize("known_by", ["env.json", "result.json"])
+def test_an_edited_config_is_noticed_wherever_the_folder_is(tmp_path: Path, tiny: Any, known_by: str) -> None:
+    (outcome,) = run([tiny()], runs=tmp_path / "runs")
+    moved = tmp_path / "elsewhere"
+    outcome.path.rename(moved)
+    for name in {"env.json", "result.json"} - {known_by}:
+        (moved / name).unlink()
+    config = moved / "config.yaml"
+    config.write_text(config.read_text().replace("epochs: 2", "epochs: 3"))
+    record = read_one(RunFolder(moved))
+    assert record.state == "damaged" and "config.yaml has been edited" in record.problem
+    with pytest.raises(FolderError, match="has been edited"):
+        do_run(moved, threads=None, watch=silent, stop=lambda: False)
 
 
 def test_an_edited_config_is_not_taken_for_the_run(tmp_path: Path, tiny: Any) -> None:

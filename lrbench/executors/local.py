@@ -67,6 +67,10 @@ class WorkerProcesses:
         try:
             for future in as_completed(futures):
                 yield futures[future], _outcome(future, futures[future])
+        except KeyboardInterrupt:  # the second Ctrl-C: at once means the workers too
+            for process in list((pool._processes or {}).values()):
+                process.kill()
+            raise
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
             queue.put(None)

@@ -109,7 +109,7 @@ def read_one(folder: RunFolder) -> Record:
     problems = []
     readers = {
         "plain": folder.plain_config,
-        "experiment": folder.config,
+        "experiment": folder.verified_config,
         "environment": folder.environment,
         "result": lambda: folder.result() or {},
         "epochs": lambda: _epochs(folder),
