@@ -215,7 +215,8 @@ def problem_of(error: ValidationError) -> str:
     text = text.replace("Input should", "must").replace("must be a valid boolean", "must be true or false")
     text = text.replace("must be a valid integer", "must be a whole number").replace("must be a valid", "must be a")
     text = re.sub(r"must be an? (dictionary|object).*", "must be a mapping of keys to values", text)
-    text = text.replace("must be a array", "must be a list")
+    text = text.replace("must be a array", "must be a list").replace("Tuple should have", "must have")
+    text = text.replace(" after validation", "")
     text = text.replace("greater than or equal to", "at least").replace("less than or equal to", "at most")
     inside = ".".join(str(piece) for piece in first["loc"] if isinstance(piece, int))
     shown = "" if "got " in text else f" (got {first['input']!r:.80})"

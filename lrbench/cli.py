@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from lrbench.errors import Interrupted, LrbenchError, Terminated
+from lrbench.errors import Interrupted, LrbenchError, Terminated, UsageError
 from lrbench.version import __version__
 
 if TYPE_CHECKING:
@@ -136,6 +136,8 @@ def preview(
     from lrbench.reporting import rates
 
     console = Console()
+    if out is not None and (out.suffix not in (".png", ".svg") or out.is_dir()):
+        raise UsageError(f"--out {out}: must name a file that ends in .png or .svg")
     made = previewing.preview(configs, overrides=overrides or (), steps_per_epoch=steps_per_epoch)
     path = out or runs / "preview.png"
     rates.save(made, path)

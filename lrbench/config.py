@@ -14,6 +14,7 @@ __all__ = ["Dataset", "Experiment", "Reference", "load_config", "merge", "valida
 
 _PARTS = ("dataset", "model", "optimizer", "schedule", "loss")
 _UNLESS_NAMED = {"loss": {"name": "cross_entropy"}}  # so that `loss: {label_smoothing: 0.1}` says enough
+_NOTHING = ("null", "~", "")
 _NOT_INHERITED = ("name", "reference", "extends")
 
 
@@ -32,7 +33,8 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Experiment:
     plain, places = _resolve(path, ())
     plain = merge(_UNLESS_NAMED, plain)
     overrides = list(overrides)
-    if {"epochs", "steps"} <= {override.partition("=")[0].strip() for override in overrides}:
+    given = {key.strip() for key, _, value in (o.partition("=") for o in overrides) if value.strip() not in _NOTHING}
+    if {"epochs", "steps"} <= given:
         raise ConfigError("give either `epochs` or `steps`, not both", key="epochs", where="--set")
     for override in overrides:
         child, child_places = _override(override)

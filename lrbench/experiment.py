@@ -31,7 +31,7 @@ from lrbench.data import DATASETS, DatasetRules, Normalize, Validation
 from lrbench.errors import ConfigError, choices
 from lrbench.losses import LOSSES
 from lrbench.models import MODELS
-from lrbench.optimizers import OPTIMIZERS, GroupRules, configured_rate
+from lrbench.optimizers import DEFAULT_LR, OPTIMIZERS, GroupRules, configured_rate
 from lrbench.scaling import ScalingRule
 from lrbench.schedules import SCHEDULES, Growth, PlateauRule, WarmUpRule
 from lrbench.shorthand import written_out
@@ -153,9 +153,22 @@ class Experiment(BaseModel):
         ):
             raise ConfigError(f"must be a number greater than 0 (got {lr!r})", key="optimizer.lr")
         GroupRules.split(self.optimizer)
+        self._check_plateau_bounds()
         if self.max_skipped is not None and self.on_non_finite != "skip":
             raise ConfigError("belongs to `on_non_finite: skip`", key="max_skipped")
         return self
+
+    def _check_plateau_bounds(self) -> None:
+        peak = self.optimizer.params.get("lr", DEFAULT_LR.get(self.optimizer.name))
+        if self.plateau is None or peak is None or self.lr_scaling is not None:
+            return
+        if self.plateau.min_lr > peak:
+            problem = f"is above the peak, optimizer.lr = {peak:g} (got {self.plateau.min_lr:g})"
+            raise ConfigError(problem, key="plateau.min_lr")
+        growth = self.plateau.growth
+        if growth is not None and growth.max_lr is not None and growth.max_lr < peak:
+            problem = f"is below the peak, optimizer.lr = {peak:g}, so nothing could grow (got {growth.max_lr:g})"
+            raise ConfigError(problem, key="plateau.growth.max_lr")
 
     def __eq__(self, other: object) -> bool:
         """Equal in what they say, wherever it was written."""
@@ -174,11 +187,24 @@ class Experiment(BaseModel):
         """Updates in an epoch of so many training examples; the last one takes what is left."""
         return -(-examples // self.update_size)
 
-    def scaled_optimizer(self) -> Part:
-        """The optimizer with the rate that trains it. Raises ConfigError where `lr_scaling` lacks a rate to scale."""
+    def scaled_optimizer(self, examples: int | None = None) -> Part:
+        """The optimizer with the rate that trains it.
+
+        Args:
+            examples: training examples of an epoch, where known; no update sees more.
+
+        Raises:
+            ConfigError: `lr_scaling` lacks a rate to scale, or an epoch has fewer batches than `accumulate`.
+        """
+        batches = None if examples is None else -(-examples // self.batch_size)
+        if self.accumulate is not None and batches is not None and self.accumulate > batches:
+            raise ConfigError(
+                f"is more than the {batches} batches of an epoch (got {self.accumulate})", key="accumulate"
+            )
         if self.lr_scaling is None:
             return self.optimizer
-        lr = configured_rate(self.optimizer) * self.lr_scaling.factor(self.optimizer.name, self.update_size)
+        size = self.update_size if examples is None else min(self.update_size, examples)
+        lr = configured_rate(self.optimizer) * self.lr_scaling.factor(self.optimizer.name, size)
         return Part(self.optimizer.name, {**self.optimizer.params, "lr": lr})
 
     def yaml(self) -> str:
@@ -211,7 +237,7 @@ def merge(base: Mapping[str, Any], child: Mapping[str, Any]) -> dict[str, Any]:
     """`base` with what `child` says: mappings merge, unless they name different parts, and a budget replaces one."""
     merged = dict(base)
     for budget, other in (("epochs", "steps"), ("steps", "epochs")):
-        if budget in child and other not in child:
+        if child.get(budget) is not None and other not in child:
             merged.pop(other, None)
     for key, value in child.items():
         old = merged.get(key)

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from lrbench.catalog import Catalog
+from lrbench.catalog import Catalog, Parameter
 from lrbench.errors import UsageError, choices
 from lrbench.values import Part
 
@@ -102,6 +102,7 @@ def _plateaus() -> tuple[Catalog, ...]:
     return (PLATEAUS,)
 
 
+_FILLED_IN = ("optimizer", "last_epoch", "max_lr")  # by the run; the peak is optimizer.lr
 _OWNERS = {
     "hf": "Hugging Face's transformers.get_scheduler",
     "keras": "keras.optimizers.schedules",
@@ -117,9 +118,12 @@ def _entry(console: Console, catalog: Catalog, name: str) -> None:
     factory = catalog.factory(Part(name))
     described = getattr(factory, "described", factory)
     console.print(f"[bold cyan]{escape(name)}[/]  ({catalog.kind})")
-    text = inspect.getdoc(factory) or ""
-    console.print(escape(text.partition(">>>")[0].rstrip()), highlight=False)
+    text = (inspect.getdoc(factory) or "").partition(">>>")[0].rstrip().removesuffix("Example:").rstrip()
+    console.print(escape(text), highlight=False)
     parameters = catalog.parameters(name)
+    if catalog.kind == "schedule" and inspect.isclass(factory):
+        parameters = [p for p in parameters if p.name not in _FILLED_IN]
+        parameters.append(Parameter("per", "epoch, but step for CyclicLR and OneCycleLR", False))
     if parameters:
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         table.add_column("parameter", style="bold")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from lrbench.errors import ConfigError, LrbenchError
 from lrbench.losses import build_loss
 from lrbench.models import build_model
 from lrbench.optimizers import build_optimizer, peak_and_ratios
-from lrbench.schedules import Schedule, build_schedule, momentum_of
+from lrbench.schedules import Schedule, build_schedule, checked_rate, momentum_of
 from lrbench.schedules.base import Momentum
 
 
@@ -135,7 +134,7 @@ def assemble(experiment: Experiment, device: torch.device) -> Parts:
     layout = getattr(model, "memory_format", None)
     if layout is not None:
         model = model.to(memory_format=layout)
-    optimizer = build_optimizer(experiment.scaled_optimizer(), model)
+    optimizer = build_optimizer(experiment.scaled_optimizer(len(data.train)), model)
     peak_lr, ratios = peak_and_ratios(optimizer)
     steps_per_epoch = experiment.updates_per_epoch(len(data.train))
     total_steps = experiment.steps or (experiment.epochs or 0) * steps_per_epoch
@@ -237,10 +236,7 @@ def _check_metrics(experiment: Experiment, data: Data) -> None:
 def _check_rates(parts: Parts) -> None:
     stride = max(parts.total_steps // 10_000, 1)
     for step in (*range(0, parts.total_steps, stride), parts.total_steps - 1):
-        lr = parts.schedule(step)
-        if not (math.isfinite(lr) and lr >= 0):
-            problem = f"gives the rate {lr} at update {step}; it must be finite and not negative"
-            raise ConfigError(problem, key="schedule")
+        checked_rate(parts.schedule(step), step)
 
 
 def _one_line(error: Exception) -> str:

@@ -13,7 +13,7 @@ from lrbench.config import Experiment, load_config
 from lrbench.errors import ConfigError
 from lrbench.optimizers import AVERAGES, SETS_ITS_OWN_RATE, configured_rate, constructor
 from lrbench.schedules import build_schedule, momentum_of
-from lrbench.values import Duration
+from lrbench.values import Duration, Part
 
 LARGE_BATCH = 1024
 
@@ -29,6 +29,8 @@ class Preview:
         rates: the rate of every update, 0 … T−1.
         momenta: momentum (Adam: beta1) of every update where the schedule cycles it, else None.
         seam: the updates that the warm-up block takes; 0 without one.
+        lr: the peak rate, scaled where the config asks for that.
+        examples: training examples, None where only loading the data would tell.
     """
 
     label: str
@@ -37,6 +39,8 @@ class Preview:
     rates: list[float]
     momenta: list[float | None] | None
     seam: int
+    lr: float
+    examples: int | None
 
     @cached_property
     def peak(self) -> float:
@@ -50,25 +54,28 @@ class Preview:
 
     @cached_property
     def restarts(self) -> list[int]:
-        """Updates at which the rate jumps up by more than a quarter of its peak, as at a warm restart."""
-        jumps = [b - a for a, b in zip(self.rates, self.rates[1:], strict=False)]
+        """Updates at which the rate, having fallen, jumps up and falls again, as at a warm restart."""
+        changes = [step for step in range(1, len(self.rates)) if self.rates[step] != self.rates[step - 1]]
+        values = [self.rates[0], *(self.rates[step] for step in changes)]
+        least = self.peak / 1000  # less is noise
         return [
             step
-            for step, jump in enumerate(jumps, start=1)
-            if jump > self.peak / 4 and step > self.seam and (step == len(jumps) or jumps[step] <= 0)
+            for index, step in enumerate(changes, start=1)
+            if step > self.seam
+            and values[index] > values[index - 1] + least
+            and index > 1
+            and values[index - 1] < values[index - 2]
+            and (index == len(changes) or values[index + 1] < values[index])
         ]
 
     def warnings(self) -> list[str]:
         """What is likely to be a mistake, in words."""
-        found = [*_fallen_early(self), *_no_warm_up(self), *_beyond_the_run(self), *_nothing_left(self)]
-        name = self.experiment.optimizer.name
-        if name in SETS_ITS_OWN_RATE and max(self.rates) > min(self.rates):
-            found.append(f"{name} sets its own step; a rate that changes works against it, so constant suits it better")
-        return found
+        checks = (_fallen_early, _no_warm_up, _beyond_the_run, _nothing_left, _below_its_peak, _two_rises, _own_rate)
+        return [text for check in checks for text in check(self)]
 
     def code(self) -> str:
         """The PyTorch lines that use this optimizer and schedule in one's own loop."""
-        optimizer, warmup = self.experiment.scaled_optimizer(), self.experiment.plain().get("warmup")
+        optimizer, warmup = self.experiment.scaled_optimizer(self.examples), self.experiment.plain().get("warmup")
         package, made = constructor(optimizer)
         imports = "\n".join(sorted({"import lrbench", package}))
         extra = f",\n    warmup={warmup!r}" if warmup else ""
@@ -126,9 +133,10 @@ def _of(experiment: Experiment, steps_per_epoch: int | None) -> Preview:
 
 
 def _computed(experiment: Experiment, given: int | None) -> Preview:
-    per_epoch = given or _steps_per_epoch(experiment)
+    examples = experiment.dataset.rules.training_examples(experiment.dataset.part.name)
+    per_epoch = given or _steps_per_epoch(experiment, examples)
     total = experiment.steps or (experiment.epochs or 0) * per_epoch
-    lr = configured_rate(experiment.scaled_optimizer())
+    lr = configured_rate(experiment.scaled_optimizer(examples))
     sizes = {"total_steps": total, "steps_per_epoch": per_epoch}
     schedule = build_schedule(experiment.schedule, lr=lr, warmup=experiment.warmup, **sizes)
     momentum = momentum_of(schedule)
@@ -139,13 +147,14 @@ def _computed(experiment: Experiment, given: int | None) -> Preview:
         rates=[schedule(step) for step in range(total)],
         momenta=[momentum(step) for step in range(total)] if momentum else None,
         seam=experiment.warmup.duration.steps(**sizes) if experiment.warmup else 0,
+        lr=lr,
+        examples=examples,
     )
 
 
-def _steps_per_epoch(experiment: Experiment) -> int:
-    name = experiment.dataset.part.name
-    examples = experiment.dataset.rules.training_examples(name)
+def _steps_per_epoch(experiment: Experiment, examples: int | None) -> int:
     if examples is None:
+        name = experiment.dataset.part.name
         problem = f"how many examples {name} has is only known when it is loaded; give --steps-per-epoch"
         raise ConfigError(problem, key="dataset")
     return experiment.updates_per_epoch(examples)
@@ -166,20 +175,65 @@ def _no_warm_up(made: Preview) -> list[str]:
         return []
     if any(word in made.experiment.model.name.lower() for word in ("vit", "transformer", "bert", "gpt")):
         return ["a Transformer without warm-up often diverges at first; warmup: {for: 5%} is a start"]
-    if made.experiment.update_size >= LARGE_BATCH:
-        return [f"a batch of {made.experiment.update_size} without warm-up; large batches usually need one"]
+    size = min(made.experiment.update_size, made.examples or made.experiment.update_size)
+    if size >= LARGE_BATCH:
+        return [f"a batch of {size} without warm-up; large batches usually need one"]
     return []
+
+
+def _below_its_peak(made: Preview) -> list[str]:
+    """A cycle or a warm-up that is too long, an end that comes before the top."""
+    if made.peak < 0.8 * made.lr:
+        return [f"the rate never comes near its peak, {made.lr:.3g}: the highest is {made.peak:.3g}"]
+    return []
+
+
+def _two_rises(made: Preview) -> list[str]:
+    """A warm-up block before a schedule that begins low and rises by itself."""
+    if made.seam and made.rates[made.seam] < made.peak / 2 and made.rates[-1] != made.peak:
+        begins = f"{made.rates[made.seam]:.3g}, far below its peak"
+        return [f"the warm-up leads to the schedule's first rate, {begins}: the schedule rises by itself"]
+    return []
+
+
+def _own_rate(made: Preview) -> list[str]:
+    """What suits an optimizer that sets its own rate, where the config has something else."""
+    name = made.experiment.optimizer.name
+    if name == "prodigy" and not 0.1 <= made.lr <= 10:
+        return [f"prodigy finds its own rate, and lr only multiplies it: leave it at 1 (it is {made.lr:.3g})"]
+    if name not in SETS_ITS_OWN_RATE or max(made.rates) == min(made.rates):
+        return []
+    if name in AVERAGES:
+        return [f"{name} averages weights in place of a decay: a constant rate suits it, and its own warmup_steps"]
+    if name == "prodigy":
+        return ["prodigy finds its own rate: a constant lr of 1 suits it, or cosine without a warm-up"]
+    return [f"{name} sets its own step; a rate that changes works against it, so constant suits it better"]
 
 
 def _beyond_the_run(made: Preview) -> list[str]:
     """Durations in the schedule that the run is too short for."""
     sizes = {"total_steps": len(made.rates) - made.seam, "steps_per_epoch": made.steps_per_epoch}
     found = []
-    for key, text in _durations(made.experiment.schedule.params):
+    for key, text in _durations(_with_units(made.experiment.schedule)):
         exact = Duration.parse(text, "steps").exact(**sizes)
         if exact > sizes["total_steps"]:
             found.append(f"{key}: {text} lies beyond the schedule's {sizes['total_steps']} updates, so it never comes")
     return found
+
+
+_TIMM_TIMES = ("t_initial", "warmup_t", "decay_t")
+
+
+def _with_units(part: Part) -> Mapping[str, Any]:
+    """The parameters, timm's plain numbers as the durations that they are."""
+    if not part.name.startswith("timm/"):
+        return part.params
+    unit = "epochs" if part.params.get("t_in_epochs") else "steps"
+
+    def said(value: Any) -> Any:
+        return [f"{v} {unit}" for v in value] if isinstance(value, list) else f"{value} {unit}"
+
+    return {k: said(v) if k in _TIMM_TIMES and v is not None else v for k, v in part.params.items()}
 
 
 def _durations(params: Mapping[str, Any], prefix: str = "schedule") -> list[tuple[str, str]]:

@@ -40,4 +40,6 @@ class ScalingRule:
 
 def usual_rule(optimizer: str) -> Rule:
     """The rule that suits an optimizer, by its name."""
+    if optimizer == "prodigy":  # it finds its rate itself
+        return "none"
     return "sqrt" if any(word in optimizer.lower() for word in _ROOT) else "linear"

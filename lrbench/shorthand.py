@@ -67,9 +67,11 @@ def _absolute_peak(schedule: object) -> float | None:
 
 
 def _warmup(plain: dict[str, Any]) -> dict[str, Any]:
-    """`warmup: untuned` as the number of updates that suits the optimizer."""
+    """`warmup: 10%` as `{for: 10%}`, and `untuned` as the number of updates that suits the optimizer."""
     block = plain.get("warmup")
-    block = {"for": block} if block == UNTUNED else block
+    if isinstance(block, str | int | float) and not isinstance(block, bool):
+        block = {"for": block}
+        plain = {**plain, "warmup": block}
     if not isinstance(block, Mapping) or block.get("for") != UNTUNED:
         return plain
     if block.get("shape", "linear") != "linear" or block.get("from_factor", 0) != 0:
@@ -77,7 +79,7 @@ def _warmup(plain: dict[str, Any]) -> dict[str, Any]:
     optimizer = plain.get("optimizer")
     beta2 = adam_beta2(Part.of(optimizer)) if isinstance(optimizer, str | Mapping | Part) else None
     if beta2 is None:
-        problem = "untuned follows from Adam's β₂, and this optimizer has none; give a duration such as 5%"
+        problem = "untuned is a rule for Adam and its kin (adam, adamw, nadam, …); give a duration such as 5%"
         raise ConfigError(problem, key="warmup.for")
     return {**plain, "warmup": {"for": untuned(beta2)}}
 
@@ -87,9 +89,9 @@ def _batch(plain: dict[str, Any]) -> dict[str, Any]:
     block = plain.get("lr_scaling")
     if not isinstance(block, Mapping):
         return plain
-    if block.get("rule") == "none":
-        return {k: v for k, v in plain.items() if k != "lr_scaling"}
     optimizer = plain.get("optimizer")
     if block.get("rule") is None and isinstance(optimizer, str | Mapping | Part):
         block = {**block, "rule": usual_rule(Part.of(optimizer).name)}
+    if block.get("rule") == "none":
+        return {k: v for k, v in plain.items() if k != "lr_scaling"}
     return {**plain, "lr_scaling": block}

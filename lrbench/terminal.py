@@ -47,7 +47,11 @@ def show_previews(console: Console, previews: Sequence[Preview]) -> None:
         table.add_row(escape(made.label), sparkline(made.rates), *shown)
     console.print(table)
     for made in previews:
-        notes = [f"{len(made.rates):,} updates, {made.steps_per_epoch:,} an epoch"]
+        updates = f"{len(made.rates):,} update{'' if len(made.rates) == 1 else 's'}"
+        notes = [f"{updates}, {made.steps_per_epoch:,} an epoch"]
+        scaling = made.experiment.lr_scaling
+        if scaling is not None:
+            notes.append(f"the rate is scaled to {made.lr:.3g} ({scaling.rule}, base batch {scaling.base_batch_size})")
         if made.seam:
             notes.append(f"warm-up until update {made.seam}")
         if made.restarts:

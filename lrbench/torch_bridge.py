@@ -57,7 +57,7 @@ def torch_scheduler(
     *,
     total_steps: int,
     steps_per_epoch: int,
-    warmup: Mapping[str, Any] | None = None,
+    warmup: Mapping[str, Any] | str | None = None,
     last_epoch: int = -1,
 ) -> ScheduleLR:
     """The schedule of a config's `schedule:` block as a torch scheduler; call `step()` after every update.
@@ -78,6 +78,8 @@ def torch_scheduler(
     group = optimizer.param_groups[0]
     lr, _ = peak_and_ratios(optimizer)
     sizes = {"total_steps": total_steps, "steps_per_epoch": steps_per_epoch}
+    if isinstance(warmup, str):
+        warmup = {"for": warmup}
     if warmup is not None and warmup.get("for") == UNTUNED and "betas" in group:
         warmup = {**warmup, "for": untuned(group["betas"][1])}
     schedule = build_schedule(part, lr=lr, warmup=warmup, **sizes)

@@ -100,7 +100,8 @@ class Training:
         watch(replace(training.event(parts.peak_lr), kind="start"))
         if experiment.lr_scaling is not None:
             text = f"{folder.name}: the rate {configured_rate(experiment.optimizer):g} is scaled to {parts.peak_lr:g}"
-            scaling = f"{experiment.lr_scaling.rule}, batch {experiment.update_size}"
+            size = min(experiment.update_size, len(parts.data.train))
+            scaling = f"{experiment.lr_scaling.rule}, batch {size}"
             text = f"{text} ({scaling} of {experiment.lr_scaling.base_batch_size})"
             watch(Event(folder.name, "message", values={"text": text}))
         return training

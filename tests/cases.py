@@ -28,8 +28,8 @@ _NEEDED: dict[str, dict[str, Any]] = {
     "lrbench2019/EXP": {"gamma": 0.9},
     "lrbench2019/INV": {"gamma": 0.1, "p": 0.75},
     "lrbench2019/POLY": {"p": 2.0},
-    **{f"lrbench2019/{name}": {"k0": 0.0, "l": "10%"} for name in ("TRI", "TRI2", "SIN", "SIN2")},
-    **{f"lrbench2019/{name}": {"k0": 0.0, "l": "10%", "gamma": 0.99} for name in ("TRIEXP", "SINEXP")},
+    **{f"lrbench2019/{name}": {"k0": 1e-4, "l": "10%"} for name in ("TRI", "TRI2", "SIN", "SIN2")},
+    **{f"lrbench2019/{name}": {"k0": 1e-4, "l": "10%", "gamma": 0.99} for name in ("TRIEXP", "SINEXP")},
 }
 
 NEEDING_PARAMETERS = {*_NEEDED, "keras/PiecewiseConstantDecay"}

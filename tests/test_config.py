@@ -320,7 +320,8 @@ MISTAKES = [
     ),
     ("warmup: {for: soon}", AFTER, "warmup.for", "must be a duration"),
     ("warmup: {}", AFTER, "warmup.for", "is missing"),
-    ("warmup: 5%", AFTER, "warmup", "must be a mapping"),
+    ("warmup: soon", AFTER, "warmup.for", "must be a duration"),
+    ("warmup: [5%]", AFTER, "warmup", "must be a mapping"),
     ("warmup:\n  for: 1\n  shpae: linear", AFTER + 2, "warmup.shpae", "did you mean 'shape'"),
     ("warmup: {for: 1, part: 2}", AFTER, "warmup.part", "Choices: for, from_factor, shape"),
     ("plateau: {factor: 1.0}", AFTER, "plateau.factor", "less than 1"),
@@ -575,3 +576,29 @@ def test_another_rate_than_an_absolute_peak_is_refused(tiny):
         tiny(optimizer={"name": "sgd", "lr": 0.2}, schedule=ONE_CYCLE)
     with pytest.raises(ConfigError, match=r"schedule.max_lr: .* lr_scaling would not reach"):
         tiny(optimizer="sgd", schedule=ONE_CYCLE, lr_scaling={})
+
+
+def test_a_warm_up_may_be_its_duration_alone(tiny):
+    assert tiny(warmup="10%") == tiny(warmup={"for": "10%"})
+    assert tiny(warmup=2) == tiny(warmup={"for": "2 epochs"})
+
+
+@pytest.mark.parametrize(
+    ("plateau", "fragment"),
+    [
+        ({"min_lr": 5.0}, "plateau.min_lr: is above the peak, optimizer.lr = 0.1"),
+        ({"growth": {"factor": 2.0, "max_lr": 0.01}}, "plateau.growth.max_lr: is below the peak"),
+        ({"growth": 1.2}, "plateau.growth: must be a mapping"),
+    ],
+)
+def test_bounds_of_a_plateau(tiny, plateau, fragment):
+    with pytest.raises(ConfigError) as caught:
+        tiny(optimizer={"name": "sgd", "lr": 0.1}, plateau=plateau)
+    assert fragment in str(caught.value)
+
+
+def test_a_budget_may_be_replaced_by_set(write_config):
+    path = write_config()
+    for overrides in (["epochs=null", "steps=100"], ["steps=100", "epochs=null"], ["steps=100"]):
+        experiment = load_config(path, overrides)
+        assert (experiment.epochs, experiment.steps) == (None, 100)

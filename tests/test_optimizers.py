@@ -383,3 +383,11 @@ def test_norms_are_taken_anew_for_averaged_weights(tiny: Any) -> None:
         refresh_norms(parts, 32, 0, 0)
         after = dict(parts.model.named_buffers())
         assert all(torch.equal(v, after[k]) is not changed for k, v in before.items())
+
+
+def test_words_that_the_class_takes() -> None:
+    assert build("muon", deep_model(), adjust_lr_fn="match_rms_adamw").param_groups[0]["adjust_lr_fn"] is not None
+    with pytest.raises(ConfigError, match="muon refused its parameters: Adjust learning rate function best"):
+        build("muon", deep_model(), adjust_lr_fn="best")
+    with pytest.raises(ConfigError, match="'adam' has no parameter 'nmae'"):
+        build("adam", small_model(), nmae="adam")

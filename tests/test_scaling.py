@@ -118,6 +118,17 @@ def test_the_batch_that_is_scaled_for_is_that_of_an_update(tiny: Make) -> None:
     }
 
 
+def test_no_update_sees_more_than_an_epoch(tiny: Make, tmp_path: Path) -> None:
+    huge = tiny(dataset="digits", optimizer=SGD, batch_size=5000, epochs=1, lr_scaling={"base_batch_size": 539})
+    (outcome,) = lrbench.run([huge], runs=tmp_path)
+    assert outcome.result is not None and outcome.result["effective_lr"] == pytest.approx(0.2)
+    assert preview([huge])[0].lr == pytest.approx(0.2)
+    many = tiny(dataset="digits", batch_size=32, accumulate=1000)
+    for use in (lambda: preview([many]), lambda: lrbench.run([many], runs=tmp_path)):
+        with pytest.raises(ConfigError, match="accumulate: is more than the 34 batches of an epoch"):
+            use()
+
+
 @pytest.mark.parametrize(
     ("changes", "fragment"),
     [

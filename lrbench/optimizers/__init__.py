@@ -266,6 +266,8 @@ def _plain_numbers(part: Part) -> None:
     """Values of the kind that the default is. Torch compares before it looks at types, so it would speak in riddles."""
     known = {} if part.imported else inspect.signature(OPTIMIZERS.factory(part)).parameters
     for name, value in part.params.items():
+        if known and (name not in known or "str" in str(known[name].annotation)):
+            continue  # the catalogue says which names there are, and the class which words it takes
         default = known[name].default if name in known else None
         wanted = "a number, true, false or a list of numbers" if isinstance(value, str) else _unlike(value, default)
         if wanted:

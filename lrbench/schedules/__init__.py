@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import math
 from collections.abc import Mapping
 from itertools import accumulate
 from typing import Annotated, Any
@@ -13,7 +14,7 @@ from lrbench.catalog import Catalog
 from lrbench.errors import ConfigError
 from lrbench.schedules import cyclic, decay, restarts, smooth
 from lrbench.schedules.base import Schedule, WithMomentum, momentum_of, with_momentum
-from lrbench.schedules.imported import REFUSED, imported
+from lrbench.schedules.imported import REFUSED, checked_rate, imported
 from lrbench.schedules.peers import PEERS, PLATEAUS, USUAL_NAMES
 from lrbench.schedules.plateau import Growth, PlateauRule, PlateauState
 from lrbench.schedules.warmup import WarmUpRule, warm_up
@@ -29,6 +30,7 @@ __all__ = [
     "WarmUpRule",
     "WithMomentum",
     "build_schedule",
+    "checked_rate",
     "momentum_of",
     "warm_up",
 ]
@@ -142,7 +144,7 @@ def build_schedule(
     lr: float,
     total_steps: int,
     steps_per_epoch: int,
-    warmup: WarmUpRule | Mapping[str, Any] | None = None,
+    warmup: WarmUpRule | Mapping[str, Any] | str | None = None,
 ) -> Schedule:
     """The schedule that a config's `schedule:` block names, as a function of the update.
 
@@ -151,7 +153,7 @@ def build_schedule(
         lr: the peak rate.
         total_steps: the run's number of updates; updates are 0 … total_steps − 1.
         steps_per_epoch: updates in an epoch.
-        warmup: a config's `warmup:` block, `{"for": "5%"}`; it takes its updates from total_steps.
+        warmup: a config's `warmup:` block, `{"for": "5%"}` or `"5%"`; it takes its updates from total_steps.
 
     Raises:
         ConfigError: an unknown name or wrong parameters.
@@ -159,8 +161,11 @@ def build_schedule(
     >>> build_schedule("cosine", lr=0.1, total_steps=100, steps_per_epoch=10)(50)
     0.05
     """
-    if total_steps < 1 or steps_per_epoch < 1:
-        raise ConfigError("total_steps and steps_per_epoch must be at least 1")
+    for key, count in (("total_steps", total_steps), ("steps_per_epoch", steps_per_epoch)):
+        if not isinstance(count, int) or count < 1:
+            raise ConfigError(f"must be a whole number, at least 1 (got {count!r})", key=key)
+    if not (math.isfinite(lr) and lr > 0):
+        raise ConfigError(f"must be a number greater than 0 (got {lr!r})", key="lr")
     chosen = SCHEDULES.canonical(part if isinstance(part, Part) else _part(part, "schedule"))
 
     def build(steps: int) -> Schedule:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
@@ -58,15 +59,29 @@ def imported(part: Part, *, lr: float, total_steps: int, steps_per_epoch: int) -
     return _guarded(part.name, made)
 
 
+def checked_rate(rate: float, step: int) -> float:
+    """The rate itself. Raises ConfigError where it is none."""
+    if not (math.isfinite(rate) and rate >= 0):
+        raise ConfigError(f"gives the rate {rate} at update {step}; it must be finite and not negative", key="schedule")
+    return rate
+
+
 def _guarded(name: str, function: Callable[[int], Any], number: bool = True) -> Callable[[int], Any]:
     def call(step: int) -> Any:
         try:
             value = function(step)
-            return float(value) if number else value
         except ConfigError:
             raise
         except Exception as error:
             raise UserCodeError.of(f"schedule '{name}'", error) from error
+        if not number:
+            return value
+        try:
+            rate = float(value)
+        except (TypeError, ValueError):
+            problem = f"'{name}' gives {value!r:.60} at update {step}; it must give a number"
+            raise ConfigError(problem, key="schedule") from None
+        return checked_rate(rate, step)
 
     return call
 
@@ -88,6 +103,9 @@ def _torch_table(
     if per not in ("step", "epoch"):
         raise ConfigError(f"must be 'step' or 'epoch' (got {per!r})", key="schedule.per")
     known = inspect.signature(scheduler).parameters
+    for own in ("optimizer", "last_epoch"):
+        if own in arguments:
+            raise ConfigError("is not for a config to give; the run does", key=f"schedule.{own}")
     if "cycle_momentum" in known:
         arguments.setdefault("cycle_momentum", False)
     if "max_lr" in known:
@@ -109,8 +127,10 @@ def _torch_table(
                     optimizer.step()
                     stepper.step()
         except _REFUSALS as error:
-            said = str(error) or type(error).__name__
-            raise ConfigError(f"torch's {name} says: {said}", key="schedule") from error
+            said = " ".join(str(error).split()) or type(error).__name__
+            given = ", ".join(f"{key}: {value}" for key, value in params.items()) or "no parameters"
+            units = f"numbers count {per}s, of which the run has {-(-total_steps // unit)}"
+            raise ConfigError(f"torch's {name} refused {given} ({units}): {said}", key="schedule") from error
         except Exception as error:
             raise UserCodeError.of(f"schedule '{name}'", error) from error
     last = len(rates) - 1

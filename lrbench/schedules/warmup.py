@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
+from lrbench.catalog import first_of, problem_of
 from lrbench.errors import ConfigError
 from lrbench.schedules.base import Schedule, momentum_of, with_momentum
 from lrbench.values import Epochs, Fraction
@@ -45,15 +46,15 @@ class WarmUpRule:
     shape: Shape = "linear"
 
     @classmethod
-    def of(cls, block: Mapping[str, Any]) -> WarmUpRule:
-        """Read a config's block. Raises ConfigError."""
+    def of(cls, block: Mapping[str, Any] | str | float) -> WarmUpRule:
+        """Read a config's block, or its duration alone. Raises ConfigError."""
+        if block == UNTUNED or (isinstance(block, Mapping) and block.get("for") == UNTUNED):
+            raise ConfigError("untuned follows from an optimizer's β₂, which is unknown here", key="warmup.for")
         try:
-            return TypeAdapter(cls).validate_python(dict(block))
+            return TypeAdapter(cls).validate_python(dict(block) if isinstance(block, Mapping) else {"for": block})
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            known = "for, from_factor, shape"
-            where = ".".join(("warmup", *map(str, first["loc"])))
-            raise ConfigError(f"{first['msg'].removeprefix('Value error, ')} (known: {known})", key=where) from None
+            where = ".".join(("warmup", *map(str, first_of(error)["loc"])))
+            raise ConfigError(f"{problem_of(error)} (known: for, from_factor, shape)", key=where) from None
 
     def around(self, build: Callable[[int], Schedule], total_steps: int, steps_per_epoch: int) -> Schedule:
         """The schedule that `build` makes for the updates the warm-up leaves, with the warm-up before it."""
@@ -62,6 +63,9 @@ class WarmUpRule:
             problem = f"the warm-up ({self.duration}, {steps} updates) leaves nothing of the run's {total_steps}"
             raise ConfigError(problem, key="warmup.for")
         schedule = build(total_steps - steps)
+        if steps and schedule(0) == 0:
+            problem = "would hold the rate at 0, which the schedule begins at: it rises by itself, so leave this out"
+            raise ConfigError(problem, key="warmup")
         return warm_up(schedule, steps, from_factor=self.from_factor, shape=self.shape) if steps else schedule
 
 
