@@ -8,7 +8,7 @@ NEEDED = torch torchvision yaml pydantic typer rich matplotlib pandas jinja2 pla
 DEMO = $(addprefix configs/digits/,$(addsuffix .yaml,baseline too_large large too_small far_too_small linear_decay \
        step_decay time_decay exponential_decay cosine cyclical one_cycle))
 
-.PHONY: demo test test-slow check format environment clean
+.PHONY: demo test test-slow soak check format environment clean
 
 demo: environment  ## The side-by-side comparison on embedded data, about two minutes.
 	$(BIN)/python -m lrbench run $(DEMO) --seeds 3 --jobs 2 --runs runs/demo
@@ -19,6 +19,10 @@ test: environment  ## The ordinary tests: no network, no GPU, about a minute.
 
 test-slow: environment  ## Real MNIST (where LRBENCH_DATA has it), real processes really killed.
 	$(BIN)/python -m pytest -m slow
+
+soak: environment  ## Hundreds of kills, a fault at every write, thousands of damaged configs and folders: half an hour.
+	$(BIN)/python tests/soak.py --kills 200 --every 1
+	LRBENCH_EXAMPLES=2000 $(BIN)/python -m pytest tests/test_fuzz.py
 
 check: environment  ## Linters and types.
 	$(BIN)/python -m ruff check .

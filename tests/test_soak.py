@@ -1,0 +1,23 @@
+"""Real processes really killed, and files that can't be written: a short soak. `make soak` is the long one."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SOAK = Path(__file__).with_name("soak.py")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="forks")
+def test_killed_and_failed_runs_equal_untouched_ones() -> None:
+    words = [sys.executable, str(SOAK), "--kills", "24", "--every", "23"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
+    counted = {key: int(number) for key, number in re.findall(r"(\w+): (\d+)", done.stdout.splitlines()[-1])}
+    assert counted["kills"] >= 24 and counted["differences"] == 0
+    assert counted["faults"] >= 20 and counted["felt"] >= counted["faults"] // 2, "or nothing was put to the test"
