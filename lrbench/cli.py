@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -28,6 +30,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+_AT_ONCE = "stopped at once; what the last checkpoint holds is kept, and the same command goes on from it"
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", help="Change a key, as optimizer.lr=0.01; may be repeated.", metavar="KEY=VALUE"),
@@ -74,9 +77,10 @@ def run(
     """
     from lrbench import runner
     from lrbench.progress import display
+    from lrbench.work import StopFlag
 
     console = Console()
-    with display(console) as watch:
+    with display(console) as watch, StopFlag.ending(_leave):
         outcomes = runner.run(
             configs, runs=runs, overrides=overrides or (), seeds=seeds, jobs=jobs, device=device, again=again,
             wait=not no_wait, watch=watch,
@@ -193,6 +197,18 @@ def _show_outcomes(console: Console, outcomes: Sequence[Outcome], runs: Path) ->
     console.print(f"lrbench report{where} sets them side by side.", style="dim", highlight=False)
 
 
+def _leave(number: int) -> None:
+    """End the process now, and its workers: an exception could be caught by whatever code is running."""
+    import psutil
+
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            child.kill()
+    shown = "\x1b[?25h" if sys.stderr.isatty() else ""  # the cursor that the progress display has hidden
+    os.write(2, f"{shown}\n{_AT_ONCE}\n".encode())
+    os._exit(128 + number)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; ends the process with its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -207,9 +223,11 @@ def _run(words: list[str]) -> int:
             raise
         return _complain(str(error), error.exit_code, warn=isinstance(error, Interrupted))
     except typer.Exit as error:
+        if error.exit_code == 130:  # typer's own word for Ctrl-C
+            return _complain(_AT_ONCE, 130, warn=True)
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        return _complain("stopped at once; what the last checkpoint holds is kept", 130, warn=True)
+        return _complain(_AT_ONCE, 130, warn=True)
     except BrokenPipeError:
         return 1
     except Exception as error:

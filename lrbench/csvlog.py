@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ class CsvLog:
     def __init__(self, path: Path, header: Sequence[str]) -> None:
         self.path, self.header = path, ",".join(header)
         self._file: IO[str] | None = None
+        self._hash = hashlib.blake2b(digest_size=16)
 
     def open(self, rows: int) -> None:
         """Begin appending after the first `rows` rows; what stands beyond them, a torn last row too, is left out.
@@ -31,19 +33,34 @@ class CsvLog:
         if not self.holds(rows):
             raise ValueError(f"{self.path} holds {max(len(whole) - 1, 0)} rows where {rows} were written")
         kept = whole[: rows + 1] or [self.header.encode()]
+        text = b"".join(line + b"\n" for line in kept)
         with replacing(self.path) as file:
-            file.write(b"".join(line + b"\n" for line in kept))
+            file.write(text)
+        self._hash = hashlib.blake2b(text, digest_size=16)
         self._file = self.path.open("a", encoding="utf-8", newline="\n")
 
-    def holds(self, rows: int) -> bool:
-        """True where at least so many whole rows stand in the file."""
-        return rows == 0 or len(self._lines()) > rows
+    def holds(self, rows: int, digest: str | None = None) -> bool:
+        """True where at least so many whole rows stand in the file, and they are the ones that `digest` was made of."""
+        lines = self._lines()
+        if rows > 0 and len(lines) <= rows:
+            return False
+        if digest is None or not rows:
+            return True
+        text = b"".join(line + b"\n" for line in lines[: rows + 1])
+        return hashlib.blake2b(text, digest_size=16).hexdigest() == digest
+
+    @property
+    def digest(self) -> str:
+        """A checksum of all that has been written."""
+        return self._hash.hexdigest()
 
     def append(self, rows: Iterable[Sequence[Value]]) -> None:
         """Write rows and hand them to the system at once."""
         assert self._file is not None, "open() comes first"
-        self._file.write("".join(",".join(map(_text, row)) + "\n" for row in rows))
+        text = "".join(",".join(map(_text, row)) + "\n" for row in rows)
+        self._file.write(text)
         self._file.flush()
+        self._hash.update(text.encode())
 
     def sync(self) -> None:
         """Wait until what was written is on the disk."""

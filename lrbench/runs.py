@@ -229,18 +229,19 @@ class RunFolder:
         """Write `checkpoint.pt` safely, keeping the one before until this one is whole."""
         self.steps.sync()
         self.epochs.sync()
+        digests = {"steps": self.steps.digest, "epochs": self.epochs.digest}
         newest, before = (self.path / name for name in _CHECKPOINTS)
 
         def keep_the_one_before() -> None:
             if newest.exists():
                 newest.replace(before)
 
-        self._save(newest.name, state, keep_the_one_before)
+        self._save(newest.name, {**state, "digests": digests}, keep_the_one_before)
 
-    def load_checkpoint(self) -> dict[str, Any] | None:
+    def load_checkpoint(self, wanted: str) -> dict[str, Any] | None:
         """The newest whole checkpoint from which the run can go on; None where there is none.
 
-        All its rows must be in the CSV files.
+        It must be of the identity `wanted`, and all its rows in the CSV files, as they were written.
         """
         import torch
 
@@ -250,8 +251,11 @@ class RunFolder:
                 continue
             with contextlib.suppress(Exception):  # torch raises many kinds for a damaged file
                 state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-                rows = self.steps.holds(state["step"]) and self.epochs.holds(state["epoch"])
-                if rows and state["format"] == CHECKPOINT_FORMAT and state["identity"]:
+                rows = state["digests"]
+                whole = self.steps.holds(state["step"], rows["steps"]) and self.epochs.holds(
+                    state["epoch"], rows["epochs"]
+                )
+                if whole and state["format"] == CHECKPOINT_FORMAT and state["identity"] == wanted:
                     return state
         return None
 

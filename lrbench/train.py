@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lrbench.config import Experiment
 from lrbench.data.batches import in_groups
-from lrbench.errors import Interrupted, RunError
+from lrbench.errors import Interrupted
 from lrbench.evaluation import correct, evaluate, refresh_norms, tested
 from lrbench.events import Event, Watch
 from lrbench.identity import identity
@@ -38,9 +38,9 @@ def train(folder: RunFolder, experiment: Experiment, *, watch: Watch, stop: Call
         watch: is told of progress.
         stop: asked after every update; when true, a checkpoint is written and Interrupted raised.
     """
-    training = Training.begin(folder, experiment, watch)
-    parts, state = training.parts, training.state
     try:
+        training = Training.begin(folder, experiment, watch)
+        parts, state = training.parts, training.state
         while (state.step < parts.total_steps or state.batch) and not state.stopped:
             training.run_epoch(stop)
             training.end_epoch()
@@ -74,12 +74,11 @@ class Training:
     @classmethod
     def begin(cls, folder: RunFolder, experiment: Experiment, watch: Watch) -> Training:
         """Build the parts; take up the newest checkpoint there is, and cut the rows back to it."""
-        checkpoint = folder.load_checkpoint()
+        checkpoint = folder.load_checkpoint(identity(experiment))
         if checkpoint is None and folder.has_checkpoint:
-            text = f"{folder.name}: its checkpoints can't be used (damaged, or its rows are gone), so it begins anew"
+            why = "damaged, of another run, or its rows are gone"
+            text = f"{folder.name}: its checkpoints can't be used ({why}), so it begins anew"
             watch(Event(folder.name, "message", values={"text": text}))
-        if checkpoint is not None and checkpoint["identity"] != identity(experiment):
-            raise RunError(f"{folder.name}: its checkpoint belongs to another config")
         if checkpoint is not None:
             torch.set_num_threads(checkpoint["threads"])
         parts = assemble(experiment, resolve_device(experiment.device))

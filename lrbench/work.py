@@ -97,8 +97,30 @@ def _fail(folder: RunFolder, reason: str) -> dict[str, Any]:
         raise RunError(f"{folder.name}: {reason}") from error
 
 
+def _interrupt(number: int) -> None:
+    raise KeyboardInterrupt
+
+
 class StopFlag:
-    """True once the process was asked to stop. A second Ctrl-C stops at once."""
+    """True once the process was asked to stop. A second Ctrl-C stops at once.
+
+    Attributes:
+        at_once: what a second signal does, in the main thread, wherever it is. The command line, which owns its
+            process, ends it; for others it is KeyboardInterrupt.
+    """
+
+    at_once: Callable[[int], None] = staticmethod(_interrupt)
+
+    @classmethod
+    @contextmanager
+    def ending(cls, at_once: Callable[[int], None]) -> Iterator[None]:
+        """Let a second signal call `at_once` while the block runs."""
+        before = cls.at_once
+        cls.at_once = staticmethod(at_once)
+        try:
+            yield
+        finally:
+            cls.at_once = staticmethod(before)
 
     def __init__(self) -> None:
         self._event = threading.Event()
@@ -122,7 +144,7 @@ class StopFlag:
 
         def handle(number: int, frame: FrameType | None) -> None:
             if self():
-                raise KeyboardInterrupt
+                self.at_once(number)
             self.set(number)
 
         before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}

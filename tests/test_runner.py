@@ -258,6 +258,111 @@ def test_workers_stop_with_checkpoints_when_asked(tmp_path: Path, slow: Experime
         assert (folder / "checkpoint.pt").exists() and not (folder / "lock").exists()
 
 
+# -- the command line, as a person meets it
+
+
+Command = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Iterator[Command]:
+    """Start `lrbench run slow.yaml …`; it ends with the test, whatever happens."""
+    children = []
+
+    def begin(*words: str, seconds: str = "0.002") -> subprocess.Popen[str]:
+        children.append(
+            subprocess.Popen(
+                [sys.executable, "-m", "lrbench", "run", "slow.yaml", *words],
+                env={**os.environ, "SLOW_SECONDS": seconds, "PYTHONPATH": str(Path(__file__).parents[1])},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
+            )
+        )
+        return children[-1]
+
+    yield begin
+    for child in children:
+        if child.poll() is None:
+            os.killpg(child.pid, signal.SIGKILL)
+            child.communicate()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_the_command_says_how_to_go_on_and_its_exit_code(
+    slow: Experiment, command: Command, number: int, code: int, jobs: int
+) -> None:
+    folders = [RunFolder.of(Path("runs"), slow.replace(seed=s)).path for s in (0, 1)]
+    child = command("--seeds", "2", "--jobs", str(jobs))
+    wait_for(lambda: all(rows(f) > 10 for f in folders[:jobs]), "the first updates", child)
+    child.send_signal(number)
+    _, errors = child.communicate(timeout=60)
+    assert child.returncode == code
+    assert "stopped, with 2 of 2 runs to go; the same command goes on from there" in errors
+    assert "Traceback" not in errors
+    assert not any((f / "lock").exists() for f in folders)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_a_second_ctrl_c_stops_at_once(tmp_path: Path, slow: Experiment, command: Command, jobs: str) -> None:
+    """Even where an update takes long: 16 examples of 2 s each."""
+    folder = RunFolder.of(Path("runs"), slow).path
+    child = command("--seeds", jobs, "--jobs", jobs, seconds="2")
+    wait_for((folder / "steps.csv").exists, "a run", child)
+    family = [psutil.Process(child.pid), *psutil.Process(child.pid).children(recursive=True)]
+    time.sleep(1)
+    child.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    child.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    _, errors = child.communicate(timeout=30)
+    assert child.returncode == 130 and time.monotonic() - began < 15
+    assert "stopped at once; what the last checkpoint holds is kept" in errors and "Traceback" not in errors
+    _, alive = psutil.wait_procs(family, timeout=15)
+    assert not alive
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
+def test_two_commands_at_once_share_the_work(tmp_path: Path, slow: Experiment, command: Command) -> None:
+    children = [command("--seeds", "3", "--set", "epochs=20") for _ in range(2)]
+    outputs = [child.communicate(timeout=240) for child in children]
+    assert [child.returncode for child in children] == [0, 0], outputs
+    done = sorted(Path("runs").glob("slow-seed*"))
+    assert len(done) == 3 and all((path / "result.json").exists() for path in done)
+    starts = [len(RunFolder(path).environment()["resumed"]) for path in done]
+    assert starts == [0, 0, 0], "each was done once, by one of them"
+    assert "waiting for it" in "".join(out + err for out, err in outputs)
+    for seed, path in enumerate(done):
+        experiment = slow.replace(seed=seed, epochs=20)
+        assert_same(path, uninterrupted(experiment, tmp_path / "whole"))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
+def test_a_run_is_taken_over_when_its_owner_dies(tmp_path: Path, slow: Experiment, command: Command) -> None:
+    folder = RunFolder.of(Path("runs"), slow.replace(epochs=60)).path
+    first = command("--set", "epochs=60", seconds="0.01")
+    wait_for(lambda: rows(folder) > 5, "the first updates", first)
+    refused = command("--set", "epochs=60", "--no-wait")
+    output, errors = refused.communicate(timeout=60)
+    assert refused.returncode == 1 and f"is being run by process {first.pid}" in output + errors
+    second = command("--set", "epochs=60", seconds="0")
+    time.sleep(6)
+    assert second.poll() is None, "it waits"
+    first.kill()
+    first.communicate()
+    output, errors = second.communicate(timeout=120)
+    assert second.returncode == 0, output + errors
+    assert_same(folder, uninterrupted(slow.replace(epochs=60), tmp_path / "whole"))
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 def test_a_killed_parent_leaves_no_orphans(tmp_path: Path, slow: Experiment, start: Start) -> None:

@@ -393,7 +393,7 @@ def test_runs_that_cannot_be_written_are_a_folder_error(tmp_path: Path, tiny: An
 def test_states(tmp_path: Path, tiny: Any) -> None:
     folder = RunFolder.of(tmp_path, tiny())
     folder.create(tiny(), {})
-    assert folder.state() == "new" and folder.result() is None and folder.load_checkpoint() is None
+    assert folder.state() == "new" and folder.result() is None and folder.load_checkpoint(identity(tiny())) is None
     with pytest.raises(Interrupted):
         do_run(folder.path, threads=None, watch=silent, stop=lambda: True)
     assert folder.state() == "interrupted"

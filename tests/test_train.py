@@ -17,7 +17,7 @@ from lrbench.config import Experiment
 from lrbench.data.batches import epoch_order
 from lrbench.errors import ConfigError, Interrupted
 from lrbench.events import Event, silent
-from lrbench.identity import run_name
+from lrbench.identity import identity, run_name
 from lrbench.parts import assemble, check, load_data
 from lrbench.runner import run
 from lrbench.runs import RunFolder
@@ -648,19 +648,34 @@ def test_damage_is_repaired_by_going_on_from_what_is_whole(
 
 def test_the_checkpoint_before_is_kept(tmp_path: Path, tiny: Any) -> None:
     folder = interrupted_twice(tmp_path, tiny(**MLP))
-    state = folder.load_checkpoint()
+    state = folder.load_checkpoint(identity(tiny(**MLP)))
     assert state is not None and (state["step"], state["epoch"]) == (45, 1)
     empty_newest(folder.path)
-    state = folder.load_checkpoint()
+    state = folder.load_checkpoint(identity(tiny(**MLP)))
     assert state is not None and (state["step"], state["epoch"]) == (20, 0)
 
 
-def test_a_checkpoint_of_another_config_is_refused(tmp_path: Path, tiny: Any) -> None:
+def test_a_checkpoint_of_another_run_is_passed_over(tmp_path: Path, tiny: Any) -> None:
+    whole, _ = go(tmp_path / "whole", tiny(**MLP))
     folder = interrupted_twice(tmp_path, tiny(**MLP))
     other = interrupted_twice(tmp_path, tiny(**MLP, seed=5))
     (folder.path / "checkpoint.pt").write_bytes((other.path / "checkpoint.pt").read_bytes())
-    result = do_run(folder.path, threads=None, watch=silent, stop=never)
-    assert result["status"] == "failed" and "checkpoint belongs to another config" in result["reason"]
+    state = folder.load_checkpoint(identity(tiny(**MLP)))
+    assert state is not None and state["step"] == 20
+    do_run(folder.path, threads=None, watch=silent, stop=never)
+    assert_same_run(folder, whole)
+
+
+def test_rows_that_were_changed_are_not_gone_on_from(tmp_path: Path, tiny: Any) -> None:
+    whole, _ = go(tmp_path / "whole", tiny(**MLP))
+    folder = interrupted_twice(tmp_path, tiny(**MLP))
+    lines = (folder.path / "steps.csv").read_bytes().splitlines(keepends=True)
+    lines[30] = lines[30].replace(b"0", b"9", 1)  # after the first checkpoint's 20 rows, before the second's 45
+    (folder.path / "steps.csv").write_bytes(b"".join(lines))
+    state = folder.load_checkpoint(identity(tiny(**MLP)))
+    assert state is not None and state["step"] == 20
+    do_run(folder.path, threads=None, watch=silent, stop=never)
+    assert_same_run(folder, whole)
 
 
 def test_a_run_keeps_its_thread_count_when_resumed(tmp_path: Path, tiny: Any) -> None:
