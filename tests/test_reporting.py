@@ -17,8 +17,8 @@ import pytest
 import lrbench
 from lrbench.config import Experiment, load_config
 from lrbench.errors import FolderError, UsageError
-from lrbench.identity import group, identity
-from lrbench.reporting import report
+from lrbench.identity import group, identity, run_name
+from lrbench.reporting import load_runs, report
 from lrbench.reporting.figure import line_of
 from lrbench.reporting.groups import grouped
 from lrbench.reporting.layout import Layout
@@ -363,3 +363,65 @@ def test_long_names_keep_both_ends() -> None:
 
     assert _cut("a" * 30 + " lr=0.01", 20) == "aaaaaaaaaa…a lr=0.01"
     assert _cut("short", 20) == "short"
+
+
+# -- many runs, some damaged, somewhere else
+
+
+def written_run(root: Path, experiment: Any, val_loss: float) -> Path:
+    """A finished run's folder as training leaves it, without the training."""
+    folder = RunFolder(root / run_name(experiment))
+    folder.create(experiment, {"identity": identity(experiment), "sizes": {"steps_per_epoch": 2}})
+    epoch = (1, 2, 0.1, 2.0, 0.3, 2.0, 0.3, 0.1, 9.0)
+    for log, row in ((folder.steps, (1, 0.1, None, 2.0, 1.0)), (folder.epochs, epoch)):
+        log.open(0)
+        log.append([row])
+        log.close()
+    numbers = {"val_loss": val_loss, "val_accuracy": 0.5}
+    result = {"status": "finished", "reason": "", "epochs": 1, "steps": 2, "seconds": 0.1, "effective_lr": 0.1}
+    judged = {"final": numbers, "best": {"epoch": 1, **numbers}, "test": {"loss": val_loss, "accuracy": 0.5}}
+    folder.finish(experiment, {**result, **judged, "test_best": judged["test"]})
+    return folder.path
+
+
+WOUNDS: list[tuple[str, bytes | None]] = [
+    ("config.yaml", b"name: [\n"),
+    ("config.yaml", b"\xff\xfe"),
+    ("config.yaml", None),
+    ("config.yaml", b"a: &a [x]\n" + b"b: [" + b"*a, " * 9 + b"*a]\n"),
+    ("result.json", b""),
+    ("result.json", b'{"status": "finished", "final": {"val_loss": NaN}}'),
+    ("result.json", b"[]"),
+    ("env.json", b"{"),
+    ("epochs.csv", b"something,else\n1,2\n"),
+    ("epochs.csv", b""),
+]
+
+
+@pytest.mark.slow
+def test_a_thousand_runs_ten_of_them_damaged(tmp_path: Path, tiny: Any) -> None:
+    paths = [written_run(tmp_path, tiny(seed=seed, epochs=1), 0.5 + seed / 2000) for seed in range(1000)]
+    for path, (name, raw) in zip(paths[::100], WOUNDS, strict=True):
+        if raw is None:
+            (path / name).unlink()
+        else:
+            (path / name).write_bytes(raw)
+    made = report([tmp_path], tmp_path / "report")
+    assert len(made.damaged) == 10
+    assert {record.folder.path for record in made.damaged} == set(paths[::100])
+    for record in made.damaged:
+        assert record.problem.strip() and "Traceback" not in record.problem
+    assert sum(record.counts for group in made.groups for record in group.records) == 990
+    (whole,) = (group for group in made.groups if any(record.counts for record in group.records))
+    spread = whole.spread("val_loss")
+    assert spread is not None and spread.n == 990
+    assert all(path.name in made.page.read_text() for path in paths[::100])
+
+
+def test_a_run_copied_elsewhere_reports_the_same(tmp_path: Path, tiny: Any) -> None:
+    (outcome,) = lrbench.run([tiny()], runs=tmp_path / "here")
+    shutil.copytree(outcome.path, tmp_path / "there" / "renamed")
+    frames = [load_runs(tmp_path / where).drop(columns="folder") for where in ("here", "there")]
+    assert frames[0].to_csv() == frames[1].to_csv()
+    tables = [report([tmp_path / where], tmp_path / f"{where}-report") for where in ("here", "there")]
+    assert len({(made.page.parent / "report.csv").read_text() for made in tables}) == 1
