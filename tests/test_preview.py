@@ -29,13 +29,24 @@ def one(experiment: Experiment, **more: Any) -> Preview:
     return preview([experiment], **more)[0]
 
 
-@pytest.mark.parametrize("name", sorted(SCHEDULES.entries))
+TORCHS: dict[str, dict[str, Any]] = {
+    "torch/CosineAnnealingWarmRestarts": {"T_0": 2},
+    "torch/CyclicLR": {"base_lr": 0.01, "step_size_up": 3},
+    "torch/OneCycleLR": {},
+    "torch/StepLR": {"step_size": 1},
+}
+
+
+@pytest.mark.parametrize("name", [*sorted(SCHEDULES.entries), *TORCHS])
 def test_a_run_s_rates_are_the_preview_s(name: str, tiny: Callable[..., Experiment], tmp_path: Path) -> None:
-    lr = tiny().optimizer.params["lr"]
-    experiment = tiny(schedule=schedule(name, lr), warmup={"for": "3 steps"}, epochs=4, batch_size=16)
+    """And momentum, Adam's beta1 here, is not touched."""
+    part = {"name": name, **TORCHS[name]} if name in TORCHS else schedule(name, 0.1)
+    optimizer = {"name": "adam", "lr": 0.1}
+    experiment = tiny(optimizer=optimizer, schedule=part, warmup={"for": "3 steps"}, epochs=4, batch_size=16)
     (outcome,) = lrbench.run([experiment], runs=tmp_path)
     logged = pd.read_csv(outcome.path / "steps.csv")
     assert logged["lr"].tolist() == one(experiment).rates
+    assert set(logged["momentum"]) == {0.9}
 
 
 def test_cycled_momentum_too(tiny: Callable[..., Experiment], tmp_path: Path) -> None:

@@ -883,6 +883,43 @@ def test_epochs_steps_and_percent_say_the_same(epochs, of, per_epoch):
         assert found[0] == found[1] == found[2]
 
 
+def ends(name, lr, total, factor):
+    """First and last rate as the docstrings have them, for an end value of factor·lr."""
+    left = 1 / total  # what is left of the run at its last update
+    falls = {
+        "constant": (lr, lr),
+        "linear": (lr, lr * (factor + (1 - factor) * left)),
+        "polynomial": (lr, lr * (factor + (1 - factor) * left)),
+        "cosine": (lr, lr * (factor + (1 - factor) * (1 + math.cos(math.pi * (1 - left))) / 2)),
+        "cosine_restarts": (lr, lr * (factor + (1 - factor) * (1 + math.cos(math.pi * (1 - left))) / 2)),
+        "tanh": (lr * (factor + (1 - factor) * (1 - math.tanh(-7)) / 2), None),
+        "rex": (lr, lr * left / (0.5 + left / 2)),
+        "one_cycle": (0.04 * lr, factor * lr),
+        "inverse": (lr, lr / (1 + 0.001 * (total - 1))),
+        "warmup_stable_decay": (lr, lr * (factor + (1 - factor) * left)),
+    }
+    return falls[name]
+
+
+ENDS = ("linear", "polynomial", "cosine", "cosine_restarts", "tanh", "rex", "one_cycle", "inverse", "constant")
+WITHOUT_AN_END = ("constant", "rex", "inverse")
+
+
+@few
+@given(name=st.sampled_from([*ENDS, "warmup_stable_decay"]), lr=rates, total=st.integers(2, 400), factor=fractions)
+def test_the_first_and_the_last_rate_are_those_documented(name, lr, total, factor):
+    part = {"name": name} | ({} if name in WITHOUT_AN_END else {"final_factor": factor})
+    part |= {"cosine_restarts": {"cycle": "100%"}, "warmup_stable_decay": {"warmup": 0, "cooldown": "100%"}}.get(
+        name, {}
+    )
+    rate = built(part, lr, total, 7)
+    first, last = ends(name, lr, total, factor)
+    if not (name == "one_cycle" and total < 7):  # of which the rise takes less than one update
+        assert rate(0) == pytest.approx(first, rel=1e-9)
+    if last is not None:
+        assert rate(total - 1) == pytest.approx(last, rel=1e-9, abs=1e-12 * lr)
+
+
 @few
 @given(name=st.sampled_from(PEERS), lr=st.floats(1e-3, 10), total=st.integers(20, 150), data=st.data())
 def test_other_tools_rates_too(name, lr, total, data):
