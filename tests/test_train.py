@@ -692,6 +692,37 @@ def test_a_run_keeps_its_thread_count_when_resumed(tmp_path: Path, tiny: Any) ->
         torch.set_num_threads(before)
 
 
+def test_a_thread_count_that_cannot_be_kept_is_said(tmp_path: Path, tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    experiment, said = tiny(), list[str]()
+    with pytest.raises(Interrupted):
+        go(tmp_path, experiment, after(3))
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 17)  # as on a build that has its own mind
+    folder = RunFolder(tmp_path / run_name(experiment))
+    do_run(folder.path, threads=None, watch=lambda e: said.append(str(e.values.get("text", ""))), stop=never)
+    environment = folder.environment()
+    assert environment["threads"] == 17 and environment["threads_before"] != 17
+    assert any("goes on with 17: its last digits will differ" in text for text in said)
+
+
+class Hungry(nn.Linear):
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore lines.")
+        return super().forward(x.flatten(1))
+
+
+def hungry(input_shape: tuple[int, ...], outputs: int) -> nn.Module:
+    return Hungry(math.prod(input_shape), outputs)
+
+
+def test_out_of_memory_says_what_to_reduce(tmp_path: Path, tiny: Any) -> None:
+    outcomes = run([tiny(model=f"{__name__}:hungry"), tiny()], runs=tmp_path)
+    assert [o.how for o in outcomes] == ["failed", "trained"], "the others go on"
+    first = outcomes[0].message.splitlines()[0]
+    assert first.startswith("out of memory on the device; a smaller batch_size, or precision: bf16, needs less")
+    assert "Tried to allocate 2.00 GiB" in first
+
+
 # -- misfits
 
 
