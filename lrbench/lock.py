@@ -72,8 +72,19 @@ def owner_of(path: Path) -> Owner | None:
         known = int(fields["pid"]), str(fields["host"]), str(fields.get("space", "")), str(fields["token"])
         heartbeat = path.stat().st_mtime
         return Owner(*known, born=str(fields["born"]), heartbeat=heartbeat, age=_now(path.parent) - heartbeat)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except PermissionError:
+        return _unknown(path)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
+
+
+def _unknown(path: Path) -> Owner | None:
+    """The owner of a lock that only others may read: alive while it beats."""
+    try:
+        heartbeat = path.stat().st_mtime
+    except OSError:
+        return None
+    return Owner(0, "an unknown host", "", "", "", heartbeat=heartbeat, age=_now(path.parent) - heartbeat)
 
 
 class Lock:
@@ -89,7 +100,13 @@ class Lock:
 
     def __enter__(self) -> Lock:
         for _ in range(20):
-            if self._create():
+            if not self.path.parent.is_dir():
+                raise FolderError(f"{self.path.parent}: no such folder")
+            try:
+                created = self._create()
+            except FileNotFoundError:  # its beginnings were taken for a dead process's leftovers
+                continue
+            if created:
                 threading.Thread(target=self._beat, daemon=True).start()
                 return self
             owner = owner_of(self.path)
@@ -109,7 +126,7 @@ class Lock:
         """False once another process has taken the lock over (after this one was stopped for a minute, say)."""
         try:
             return bool(json.loads(self.path.read_text())["token"] == self.token)
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return False
 
     def _create(self) -> bool:
@@ -121,6 +138,8 @@ class Lock:
             os.link(whole, self.path)  # atomic, and never an empty lock file
         except FileExistsError:
             return False
+        except FileNotFoundError:
+            raise
         except OSError as error:
             raise FolderError(f"cannot write to {self.path.parent}: {error.strerror}") from error
         finally:
@@ -152,7 +171,9 @@ class Lock:
     def _beat(self) -> None:
         while not self._done.wait(HEARTBEAT_SECONDS):
             with contextlib.suppress(OSError):
-                if not self.held:
+                if not self.held and (
+                    self._done.wait(0.5) or not self.held
+                ):  # a moment's absence is a mistaken removal
                     return
                 os.utime(self.path)
 

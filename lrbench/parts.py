@@ -183,7 +183,7 @@ def check(experiment: Experiment, device: torch.device) -> None:
             outputs = parts.model(prepared)
     except LrbenchError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         problem = f"'{experiment.model.name}' does not fit {data}: {_one_line(error)}"
         raise ConfigError(problem, key="model") from error
     classes = parts.data.classes
@@ -199,7 +199,7 @@ def check(experiment: Experiment, device: torch.device) -> None:
             raise ValueError(f"it gives a tensor of shape {tuple(loss.shape)}, not one number")
     except LrbenchError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         shapes = f"outputs {tuple(outputs.shape)} and targets {tuple(goal.shape)}"
         problem = f"'{experiment.loss.name}' does not fit {shapes}: {_one_line(error)}"
         raise ConfigError(problem, key="loss") from error
@@ -239,7 +239,7 @@ def _check_rates(parts: Parts) -> None:
         checked_rate(parts.schedule(step), step)
 
 
-def _one_line(error: Exception) -> str:
+def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 

@@ -122,8 +122,13 @@ def plan(
 def _check_root(root: Path) -> None:
     """Raise UsageError at once where the runs' folder can't be made or written."""
     there = root
-    while not there.exists() and there != there.parent:
-        there = there.parent
+    try:
+        while not there.exists() and there != there.parent:
+            if there.is_symlink():
+                raise UsageError(f"--runs {root}: {there} is a link to nothing")
+            there = there.parent
+    except OSError as error:
+        raise UsageError(f"--runs {str(root)[:200]}: {error.strerror}") from error
     if not there.is_dir():
         raise UsageError(f"--runs {root}: {there} is a file, not a folder")
     if not os.access(there, os.W_OK):
@@ -132,11 +137,8 @@ def _check_root(root: Path) -> None:
 
 def _look(root: Path, experiment: Experiment, again: bool) -> Outcome:
     folder = RunFolder.of(root, experiment)
-    try:
-        result = folder.result()
-    except FolderError:
-        result = None  # a damaged result is no result: `do_run` does the run again
-    if result is not None and result["status"] != "failed" and not again:
+    result = folder.result_of(experiment)
+    if result is not None and not again:
         folder.adopt(experiment)
         return Outcome(experiment, folder.path, "found", result, warnings=_changes(folder, experiment))
     return Outcome(experiment, folder.path, "interrupted", None)
@@ -168,21 +170,30 @@ def _prepare(todo: Sequence[Outcome], again: bool, watch: Watch) -> None:
         folder = RunFolder(outcome.path)
         folder.make()
         with contextlib.suppress(LockedError), folder.lock():  # or else another process has made the folder
-            _make_ready(folder, outcome.experiment, again)
+            outcome.warnings += _make_ready(folder, outcome.experiment, again)
 
 
-def _make_ready(folder: RunFolder, experiment: Experiment, again: bool) -> None:
-    """A folder with a config that is taken up, or anew, or for the first time. Its lock is held."""
+def _make_ready(folder: RunFolder, experiment: Experiment, again: bool) -> list[str]:
+    """A folder with a config that is taken up, or anew, or for the first time; warnings. Its lock is held."""
     from lrbench.parts import resolve_device
 
     environment = describe(experiment, device=str(resolve_device(experiment.device)))
     if not folder.has_config:
         folder.create(experiment, environment)
-        return
+        return []
     folder.adopt(experiment)
-    if again:
+    if again or not folder.has_checkpoint:
         folder.clear()
         folder.amend_environment(environment)
+        return []
+    try:
+        changed = changes(folder.environment(), experiment)
+    except FolderError:
+        return []
+    if changed:
+        now = {key: environment[key] for key in ("lrbench", "user_code", "git")}
+        folder.amend_environment({"resumed_with": now})
+    return [f"{change} since this run was begun, so its parts are of both; --again trains anew" for change in changed]
 
 
 def _execute(todo: Sequence[Outcome], jobs: int, wait: bool, watch: Watch) -> None:
@@ -232,9 +243,7 @@ def _awaited(outcomes: Sequence[Outcome], stop: StopFlag) -> list[Path]:
 
 def _done_elsewhere(outcome: Outcome) -> bool:
     """Take the result over that another process has come to, if it has."""
-    with contextlib.suppress(FolderError):
-        result = RunFolder(outcome.path).result()
-        if result is not None and result["status"] != "failed":
-            outcome.how, outcome.result, outcome.message = "found", result, ""
-            return True
-    return False
+    result = RunFolder(outcome.path).result_of(outcome.experiment)
+    if result is not None:
+        outcome.how, outcome.result, outcome.message = "found", result, ""
+    return result is not None

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from lrbench import yamlfile
+from lrbench import jsonfile, tensors, yamlfile
 from lrbench.atomic import remove_leftovers, replacing
 from lrbench.config import Experiment, load_config
 from lrbench.csvlog import CsvLog
@@ -29,6 +28,7 @@ EPOCH_COLUMNS = (
 )
 STEP_COLUMNS = ("step", "lr", "momentum", "loss", "grad_norm")
 CHECKPOINT_FORMAT = 2
+CHECKPOINT_PARTS = {"state", "model", "optimizer", "random", "best", "threads"}
 STATUSES = ("finished", "diverged", "stopped_early", "pruned", "failed")
 
 State = Literal["new", "running", "interrupted", "finished", "diverged", "stopped_early", "pruned", "failed"]
@@ -79,7 +79,7 @@ class RunFolder:
         """Make the folder with its `config.yaml` and `env.json`. Raises FolderError where that is impossible."""
         self.make()
         try:
-            self._write("env.json", _json(environment))
+            self._write("env.json", jsonfile.dump(environment))
             self._write("config.yaml", experiment.yaml())
         except OSError as error:
             raise FolderError(f"cannot write to {self.path}: {error.strerror}") from error
@@ -116,7 +116,8 @@ class RunFolder:
         (self.path / "result.json").unlink(missing_ok=True)
         (self.path / "error.log").unlink(missing_ok=True)
         if (self.path / _CHECKPOINTS[0]).exists():
-            self.amend_environment({"resumed": [*self._known_environment().get("resumed", []), time]})
+            before = self._known_environment().get("resumed")
+            self.amend_environment({"resumed": [*(before if isinstance(before, list) else []), time]})
 
     def clear(self) -> None:
         """Remove what a run has written, so that it begins anew (`--again`)."""
@@ -166,13 +167,10 @@ class RunFolder:
     def result(self) -> dict[str, Any] | None:
         """`result.json`, None while there is none. Raises FolderError where it is damaged."""
         path = self.path / "result.json"
-        try:
-            result = json.loads(path.read_bytes(), parse_constant=_refuse)
-        except FileNotFoundError:
+        result = jsonfile.read(path)
+        if result is None:
             return None
-        except (OSError, ValueError) as error:
-            raise FolderError(f"{path} is damaged: {error}") from error
-        if not isinstance(result, dict) or result.get("status") not in STATUSES:
+        if result.get("status") not in STATUSES:
             raise FolderError(f"{path} is not a run's result")
         for section in ("final", "best", "test", "test_best"):
             values = result.get(section) or {}
@@ -180,16 +178,18 @@ class RunFolder:
                 raise FolderError(f"{path} is damaged: '{section}' must hold numbers")
         return result
 
+    def result_of(self, experiment: Experiment) -> dict[str, Any] | None:
+        """The result, where it is there, whole, no failure, and that of this very run; else None: it is to be done."""
+        try:
+            result = self.result()
+        except FolderError:
+            return None
+        whole = result is not None and result["status"] != "failed" and {"steps", "best", "test"} <= result.keys()
+        return result if whole and result is not None and result.get("identity") == identity(experiment) else None
+
     def environment(self) -> dict[str, Any]:
         """`env.json`, empty where there is none. Raises FolderError where it is damaged."""
-        path = self.path / "env.json"
-        try:
-            environment: dict[str, Any] = json.loads(path.read_bytes())
-        except FileNotFoundError:
-            return {}
-        except (OSError, ValueError) as error:
-            raise FolderError(f"{path} is damaged: {error}") from error
-        return environment
+        return jsonfile.read(self.path / "env.json") or {}
 
     def state(self) -> State:
         """Where the run stands, by its result and its lock."""
@@ -216,7 +216,7 @@ class RunFolder:
 
     def amend_environment(self, changes: Mapping[str, Any]) -> None:
         """Change fields of `env.json`."""
-        self._write("env.json", _json({**self._known_environment(), **changes}))
+        self._write("env.json", jsonfile.dump({**self._known_environment(), **changes}))
 
     def _known_environment(self) -> dict[str, Any]:
         """`env.json`, empty where it is damaged: that is no reason to lose a run."""
@@ -243,19 +243,14 @@ class RunFolder:
 
         It must be of the identity `wanted`, and all its rows in the CSV files, as they were written.
         """
-        import torch
-
         for name in _CHECKPOINTS:
-            path = self.path / name
-            if not path.exists():
-                continue
             with contextlib.suppress(Exception):  # torch raises many kinds for a damaged file
-                state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+                state = tensors.load(self.path / name)
                 rows = state["digests"]
-                whole = self.steps.holds(state["step"], rows["steps"]) and self.epochs.holds(
-                    state["epoch"], rows["epochs"]
-                )
-                if whole and state["format"] == CHECKPOINT_FORMAT and state["identity"] == wanted:
+                whole = self.steps.holds(state["step"], rows["steps"])
+                whole = whole and self.epochs.holds(state["epoch"], rows["epochs"])
+                known = state.keys() >= CHECKPOINT_PARTS and state["format"] == CHECKPOINT_FORMAT
+                if whole and known and state["identity"] == wanted:
                     return state
         return None
 
@@ -268,17 +263,14 @@ class RunFolder:
 
     def load_best(self) -> dict[str, Any]:
         """The weights in `best.pt`."""
-        import torch
-
-        weights: dict[str, Any] = torch.load(self.path / "best.pt", map_location="cpu", weights_only=True)
-        return weights
+        return tensors.load(self.path / "best.pt")
 
     def finish(self, experiment: Experiment, result: Mapping[str, Any]) -> dict[str, Any]:
         """Write `result.json`, last and atomically, and drop the checkpoints of a run that is done; its contents."""
         self.steps.sync()
         self.epochs.sync()
         whole = {**result, "identity": identity(experiment), "group": group(experiment)}
-        self._write("result.json", _json(whole))
+        self._write("result.json", jsonfile.dump(whole))
         if result["status"] != "failed":
             for name in _CHECKPOINTS:
                 (self.path / name).unlink(missing_ok=True)
@@ -292,10 +284,8 @@ class RunFolder:
         return path
 
     def _save(self, name: str, content: Mapping[str, Any], ready: Callable[[], None] = lambda: None) -> None:
-        import torch
-
         with self._replacing(name, ready) as file:
-            torch.save(dict(content), file)
+            tensors.save(content, file)
 
     def _write(self, name: str, text: str) -> None:
         with self._replacing(name) as file:
@@ -334,11 +324,3 @@ def find_runs(paths: list[Path]) -> list[RunFolder]:
 
 def _looks_like_run(path: Path) -> bool:
     return path.is_dir() and any((path / n).exists() for n in ("config.yaml", "env.json", "epochs.csv", "result.json"))
-
-
-def _json(value: Mapping[str, Any]) -> str:
-    return json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON")

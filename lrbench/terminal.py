@@ -21,6 +21,8 @@ _BLOCKS = "▁▂▃▄▅▆▇█"
 
 def show_groups(console: Console, groups: Sequence[Group]) -> None:
     """The results, as briefly as a terminal wants them."""
+    if not groups:
+        return
     shown = columns(groups, short=True)
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
     for column in shown:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lrbench.config import Experiment
 from lrbench.data.batches import in_groups
-from lrbench.errors import Interrupted
+from lrbench.errors import Interrupted, RunError
 from lrbench.evaluation import correct, evaluate, refresh_norms, tested
 from lrbench.events import Event, Watch
 from lrbench.identity import identity
@@ -83,7 +83,12 @@ class Training:
             torch.set_num_threads(checkpoint["threads"])
         parts = assemble(experiment, resolve_device(experiment.device))
         seed_everything(experiment.seed)
-        state = State() if checkpoint is None else restore(checkpoint, parts)
+        try:
+            state = State() if checkpoint is None else restore(checkpoint, parts)
+        except Exception as error:
+            what = " ".join(str(error).split())[:200]
+            problem = f"its checkpoint does not fit the model and optimizer as they are built now ({what})"
+            raise RunError(f"{folder.name}: {problem}; restore the code, or train anew with --again") from error
         folder.steps.open(state.step)
         folder.epochs.open(state.epoch)
         best_weights = None if checkpoint is None else checkpoint["best"]

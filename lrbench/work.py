@@ -39,8 +39,8 @@ def do_run(path: Path, *, threads: int | None, watch: Watch, stop: Callable[[], 
     folder = RunFolder(path)
     with folder.lock(), _threads(threads):
         experiment = folder.verified_config()
-        done = _result(folder)
-        if done is not None and done["status"] != "failed":
+        done = folder.result_of(experiment)
+        if done is not None:
             return done
         folder.begin(now())
         try:
@@ -54,7 +54,7 @@ def do_run(path: Path, *, threads: int | None, watch: Watch, stop: Callable[[], 
         except torch.OutOfMemoryError as error:
             reduce = "; a smaller batch_size, or precision: bf16, needs less"
             result = _fail(folder, f"out of memory on the device{reduce} ({str(error).splitlines()[0]})")
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a model that ends the process ends its own run alone
             imported = any(p.imported for p in (experiment.model, experiment.loss, experiment.dataset.part))
             frames = str(UserCodeError.of("training", error)) if imported else f"{type(error).__name__}: {error}"
             result = _fail(folder, frames)
@@ -73,14 +73,6 @@ def _threads(wanted: int | None) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _result(folder: RunFolder) -> dict[str, Any] | None:
-    """The run's result; a damaged one is none, so that the run is done again."""
-    try:
-        return folder.result()
-    except FolderError:
-        return None
 
 
 def _fail(folder: RunFolder, reason: str) -> dict[str, Any]:

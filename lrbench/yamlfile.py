@@ -15,7 +15,7 @@ Places = dict[Path_, str]
 """Where each key was written: ("optimizer", "lr") → "configs/baseline.yaml:6"."""
 
 _MAX_BYTES = 1_000_000
-_MAX_VALUES = 100_000  # an alias bomb stays small on disk and grows when it is read
+_MAX_VALUES = 20_000  # an alias bomb stays small on disk and grows when it is read
 _MAX_DEPTH = 50
 
 

@@ -54,6 +54,8 @@ MAY_IMPORT = {
     "catalog": {"errors", "values"},
     "events": set(),
     "atomic": set(),
+    "jsonfile": {"errors"},
+    "tensors": set(),
     "csvlog": {"atomic"},
     "lock": {"errors"},
     "yamlfile": {"errors"},
@@ -69,7 +71,7 @@ MAY_IMPORT = {
     "config": {"errors", "experiment", "yamlfile"},
     "identity": {"config"},
     "environment": {"config", "identity", "version"},
-    "runs": BASE | {"atomic", "config", "identity", "csvlog", "lock", "yamlfile"},
+    "runs": BASE | {"atomic", "config", "identity", "csvlog", "jsonfile", "lock", "tensors", "yamlfile"},
     "reporting": BASE | {"config", "identity", "runs", "version"},
 }
 
