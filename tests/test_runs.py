@@ -23,6 +23,7 @@ from torch import nn
 
 from lrbench.config import load_config
 from lrbench.csvlog import CsvLog
+from lrbench.environment import describe
 from lrbench.errors import ConfigError, FolderError, Interrupted, LockedError, RunError, UsageError
 from lrbench.events import Event, silent
 from lrbench.executors import local
@@ -645,3 +646,163 @@ def test_a_worker_that_keeps_dying_is_given_up(monkeypatch: pytest.MonkeyPatch) 
     assert done[Path("good")] == {"status": "finished"}
     assert isinstance(done[Path("bad")], RunError) and "died 3 times" in str(done[Path("bad")])
     assert rounds == [[Path("good"), Path("bad")], [Path("bad")], [Path("bad")]]
+
+
+# -- what a machine, a person or a model may do to a run
+
+
+def interrupted(root: Path, experiment: Any, updates: int = 20) -> RunFolder:
+    folder = RunFolder.of(root, experiment)
+    if not folder.has_config:
+        folder.create(experiment, {"identity": identity(experiment)})
+    left = iter(range(updates))
+    with pytest.raises(Interrupted):
+        do_run(folder.path, threads=None, watch=silent, stop=lambda: next(left, None) is None)
+    return folder
+
+
+def same_weights(one: Path, other: Path) -> bool:
+    ours, theirs = RunFolder(one).load_best(), RunFolder(other).load_best()
+    return all(torch.equal(ours[key], theirs[key]) for key in theirs)
+
+
+@pytest.mark.parametrize("part", [0.2, 0.5, 0.8])
+def test_one_flipped_bit_in_a_checkpoint_is_noticed(tmp_path: Path, tiny: Any, part: float) -> None:
+    experiment = tiny(epochs=20)
+    (whole,) = run([experiment], runs=tmp_path / "whole")
+    folder = interrupted(tmp_path / "runs", experiment)
+    raw = bytearray((folder.path / "checkpoint.pt").read_bytes())
+    raw[int(part * len(raw))] ^= 0x40
+    (folder.path / "checkpoint.pt").write_bytes(raw)
+    (again,) = run([experiment], runs=tmp_path / "runs")
+    assert again.how == "trained" and same_weights(again.path, whole.path)
+    assert (again.path / "steps.csv").read_bytes() == (whole.path / "steps.csv").read_bytes()
+
+
+class Leaving(nn.Linear):
+    calls = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            sys.exit(0)
+        return super().forward(x.flatten(1))
+
+
+def leaving(input_shape: tuple[int, ...], outputs: int) -> nn.Module:
+    return Leaving(64, outputs)
+
+
+def test_a_model_that_exits_fails_alone(tmp_path: Path, tiny: Any) -> None:
+    outcomes = run([tiny(model=f"{__name__}:leaving"), tiny()], runs=tmp_path)
+    assert [o.how for o in outcomes] == ["failed", "trained"]
+    assert "raised SystemExit: 0" in outcomes[0].message and (outcomes[0].path / "error.log").exists()
+
+
+MODEL = "import torch\n\ndef build(input_shape, outputs):\n    return torch.nn.Sequential(torch.nn.Flatten(), {})\n"
+
+
+@pytest.fixture
+def users_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def write(layers: str) -> None:
+        sys.modules.pop("users_model", None)
+        (tmp_path / "users_model.py").write_text(MODEL.format(layers))
+        os.utime(tmp_path / "users_model.py", (1, len(layers)))  # or the compiled file of a second ago would be taken
+
+    return write
+
+
+def test_code_that_changed_before_a_resumption_is_said(
+    tmp_path: Path, tiny: Any, users_model: Callable[[str], None]
+) -> None:
+    users_model("torch.nn.Linear(64, outputs)")
+    experiment = tiny(model="users_model:build", epochs=20)
+    folder = RunFolder.of(tmp_path / "runs", experiment)
+    folder.create(experiment, describe(experiment, device="cpu"))
+    interrupted(tmp_path / "runs", experiment)
+    before = folder.environment()["user_code"]
+    users_model("torch.nn.Linear(64, outputs), torch.nn.Identity()")
+    (outcome,) = run([experiment], runs=tmp_path / "runs")
+    assert outcome.how == "trained"
+    assert outcome.warnings == [
+        "users_model has changed since this run was begun, so its parts are of both; --again trains anew"
+    ]
+    assert folder.environment()["resumed_with"]["user_code"] != before == folder.environment()["user_code"]
+
+
+def test_code_that_fits_its_checkpoint_no_longer(tmp_path: Path, tiny: Any, users_model: Callable[[str], None]) -> None:
+    users_model("torch.nn.Linear(64, outputs)")
+    experiment = tiny(model="users_model:build", epochs=20)
+    interrupted(tmp_path / "runs", experiment)
+    users_model("torch.nn.Linear(64, 9), torch.nn.Linear(9, outputs)")
+    (outcome,) = run([experiment], runs=tmp_path / "runs")
+    assert outcome.how == "failed"
+    assert "does not fit the model and optimizer as they are built now" in outcome.message
+    assert "restore the code, or train anew with --again" in outcome.message
+    assert [o.how for o in run([experiment], runs=tmp_path / "runs", again=True)] == ["trained"]
+
+
+@pytest.mark.parametrize("what", ["another run's", "a bare status"])
+def test_a_result_that_is_not_this_runs_is_none(tmp_path: Path, tiny: Any, what: str) -> None:
+    experiment = tiny(epochs=20)
+    (other,) = run([tiny(seed=3)], runs=tmp_path / "other")
+    folder = interrupted(tmp_path / "runs", experiment)
+    foreign = (other.path / "result.json").read_text()
+    (folder.path / "result.json").write_text(foreign if what == "another run's" else '{"status": "finished"}')
+    if what == "another run's":
+        assert "is of another run" in read_one(folder).problem or "edited" in read_one(folder).problem
+    (outcome,) = run([experiment], runs=tmp_path / "runs")
+    assert outcome.how == "trained" and outcome.result is not None
+    assert outcome.result["identity"] == identity(experiment) and outcome.result["steps"] == 40
+
+
+@pytest.mark.parametrize("text", ["[]", "null", '{"resumed": 5}', "[" * 100_000, '{"a": NaN}'])
+@pytest.mark.parametrize("name", ["env.json", "result.json", "lock"])
+def test_odd_json_is_no_reason_to_lose_a_run(tmp_path: Path, tiny: Any, name: str, text: str) -> None:
+    folder = interrupted(tmp_path, tiny(epochs=20))
+    (folder.path / name).write_text(text)
+    assert [o.how for o in run([tiny(epochs=20)], runs=tmp_path)] == ["trained"]
+
+
+def test_a_lock_that_may_not_be_read_is_somebodys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "lock"
+    forge(path, pid=1, host="another.example", age=0)
+    read = Path.read_text
+
+    def refused(self: Path, *args: Any, **kwargs: Any) -> str:
+        if self.name == "lock":
+            raise PermissionError(13, "Permission denied")
+        return read(self, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "read_text", refused)
+    with pytest.raises(LockedError, match="an unknown host"), Lock(path):
+        raise AssertionError("never here")
+
+
+def test_beginnings_of_a_lock_that_are_cleared_away_are_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link, lost = os.link, []
+
+    def once(source: Path, target: Path) -> None:
+        if not lost:
+            lost.append(source)
+            Path(source).unlink()  # by another command, which takes it for a dead one's
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", once)
+    with Lock(tmp_path / "lock") as lock:
+        assert lock.held and len(lost) == 1
+
+
+def test_a_runs_folder_that_cannot_be(tmp_path: Path, tiny: Any) -> None:
+    (tmp_path / "dangling").symlink_to(tmp_path / "nothing")
+    for root, fragment in (
+        (tmp_path / "dangling", "is a link to nothing"),
+        (tmp_path / "dangling" / "inside", "is a link to nothing"),
+        (tmp_path / ("x" * 300), "File name too long"),
+    ):
+        with pytest.raises(UsageError, match=fragment):
+            run([tiny()], runs=root)

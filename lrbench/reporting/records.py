@@ -120,12 +120,12 @@ def read_one(folder: RunFolder) -> Record:
             found[key] = reader()
         except (LrbenchError, OSError, ValueError) as error:
             problems.append(str(error))
-    rows, told = len(found.get("epochs", ())), (found.get("result") or {}).get("epochs")
-    if isinstance(told, int) and rows != told and not problems:
-        problems.append(f"{folder.epochs.path} holds {rows} usable rows of the {told} epochs that were done")
     made_for, experiment = (found.get("result") or {}).get("identity"), found.get("experiment")
     if made_for is not None and experiment is not None and made_for != identity(experiment) and not problems:
         problems.append(f"{folder.name}: its result.json is of another run")
+    rows, told = len(found.get("epochs", ())), (found.get("result") or {}).get("epochs")
+    if isinstance(told, int) and rows != told and not problems:
+        problems.append(f"{folder.epochs.path} holds {rows} usable rows of the {told} epochs that were done")
     if problems:
         found["state"] = "damaged"
     return Record(folder, problem=problems[0] if problems else "", **found)
