@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -21,6 +22,7 @@ import torch
 import yaml
 from torch import nn
 
+from lrbench import tensors
 from lrbench.config import load_config
 from lrbench.csvlog import CsvLog
 from lrbench.environment import describe
@@ -806,3 +808,18 @@ def test_a_runs_folder_that_cannot_be(tmp_path: Path, tiny: Any) -> None:
     ):
         with pytest.raises(UsageError, match=fragment):
             run([tiny()], runs=root)
+
+
+class Full:
+    """A file on a full disk."""
+
+    def write(self, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def flush(self) -> None:
+        pass
+
+
+def test_a_full_disk_is_named_through_torch() -> None:
+    with pytest.raises(OSError, match="No space left on device"):
+        tensors.save({"weights": torch.zeros(1000)}, Full())  # type: ignore[arg-type]
