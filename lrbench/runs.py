@@ -113,16 +113,21 @@ class RunFolder:
         A resumption is noted in `env.json`.
         """
         remove_leftovers(self.path)
-        (self.path / "result.json").unlink(missing_ok=True)
-        (self.path / "error.log").unlink(missing_ok=True)
+        self._remove("result.json", "error.log")
         if (self.path / _CHECKPOINTS[0]).exists():
             before = self._known_environment().get("resumed")
             self.amend_environment({"resumed": [*(before if isinstance(before, list) else []), time]})
 
     def clear(self) -> None:
         """Remove what a run has written, so that it begins anew (`--again`)."""
-        for name in ("result.json", "epochs.csv", "steps.csv", "best.pt", "error.log", *_CHECKPOINTS):
-            (self.path / name).unlink(missing_ok=True)
+        self._remove("result.json", "epochs.csv", "steps.csv", "best.pt", "error.log", *_CHECKPOINTS)
+
+    def _remove(self, *names: str) -> None:
+        for name in names:
+            try:
+                (self.path / name).unlink(missing_ok=True)
+            except OSError as error:
+                raise FolderError(f"cannot remove {self.path / name}: {error.strerror}") from error
 
     def lock(self) -> Lock:
         """The lock that a writer holds. Raises LockedError on entering, FolderError where none can be made."""

@@ -768,6 +768,19 @@ def test_odd_json_is_no_reason_to_lose_a_run(tmp_path: Path, tiny: Any, name: st
     assert [o.how for o in run([tiny(epochs=20)], runs=tmp_path)] == ["trained"]
 
 
+@pytest.mark.parametrize("name", ["result.json", "steps.csv", "best.pt"])
+def test_a_folder_in_the_place_of_a_file_is_named(tmp_path: Path, tiny: Any, name: str) -> None:
+    folder = interrupted(tmp_path, tiny(epochs=20))
+    (folder.path / name).unlink(missing_ok=True)
+    (folder.path / name).mkdir()
+    try:
+        (outcome,) = run([tiny(epochs=20)], runs=tmp_path)
+        said = outcome.message
+    except FolderError as error:
+        said = str(error)
+    assert folder.name in said and "Is a directory" in said
+
+
 def test_a_lock_that_may_not_be_read_is_somebodys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "lock"
     forge(path, pid=1, host="another.example", age=0)
