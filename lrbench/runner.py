@@ -177,21 +177,23 @@ def _make_ready(folder: RunFolder, experiment: Experiment, again: bool) -> list[
     """A folder with a config that is taken up, or anew, or for the first time; warnings. Its lock is held."""
     from lrbench.parts import resolve_device
 
-    environment = describe(experiment, device=str(resolve_device(experiment.device)))
+    def environment() -> dict[str, Any]:
+        return describe(experiment, device=str(resolve_device(experiment.device)))
+
     if not folder.has_config:
-        folder.create(experiment, environment)
+        folder.create(experiment, environment())
         return []
     folder.adopt(experiment)
     if again or not folder.has_checkpoint:
         folder.clear()
-        folder.amend_environment(environment)
+        folder.amend_environment(environment())
         return []
     try:
         changed = changes(folder.environment(), experiment)
     except FolderError:
         return []
     if changed:
-        now = {key: environment[key] for key in ("lrbench", "user_code", "git")}
+        now = {key: value for key, value in environment().items() if key in ("lrbench", "user_code", "git")}
         folder.amend_environment({"resumed_with": now})
     return [f"{change} since this run was begun, so its parts are of both; --again trains anew" for change in changed]
 

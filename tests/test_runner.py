@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
@@ -195,19 +196,20 @@ def test_a_killed_worker_is_replaced_and_its_run_goes_on(
         assert_same(outcome.path, whole)
 
 
+Spawn = Callable[..., "subprocess.Popen[str]"]
 Start = Callable[[int], "subprocess.Popen[str]"]
 
 
 @pytest.fixture
-def start() -> Iterator[Start]:
-    """Start the program with that many jobs; it ends with the test, whatever happens."""
+def spawn() -> Iterator[Spawn]:
+    """Start Python with these words, in a session of its own; it ends with the test, whatever happens."""
     children = []
 
-    def begin(jobs: int) -> subprocess.Popen[str]:
+    def begin(*words: str, seconds: str = "0.002") -> subprocess.Popen[str]:
         children.append(
             subprocess.Popen(
-                [sys.executable, "program.py", str(jobs)],
-                env={**os.environ, "SLOW_SECONDS": "0.002"},
+                [sys.executable, *words],
+                env={**os.environ, "SLOW_SECONDS": seconds, "PYTHONPATH": str(Path(__file__).parents[1])},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
@@ -221,6 +223,12 @@ def start() -> Iterator[Start]:
         if child.poll() is None:
             os.killpg(child.pid, signal.SIGKILL)
             child.communicate()
+
+
+@pytest.fixture
+def start(spawn: Spawn) -> Start:
+    """Start the program with that many jobs."""
+    return lambda jobs: spawn("program.py", str(jobs))
 
 
 @pytest.mark.slow
@@ -261,32 +269,10 @@ def test_workers_stop_with_checkpoints_when_asked(tmp_path: Path, slow: Experime
 # -- the command line, as a person meets it
 
 
-Command = Callable[..., "subprocess.Popen[str]"]
-
-
 @pytest.fixture
-def command(tmp_path: Path) -> Iterator[Command]:
-    """Start `lrbench run slow.yaml …`; it ends with the test, whatever happens."""
-    children = []
-
-    def begin(*words: str, seconds: str = "0.002") -> subprocess.Popen[str]:
-        children.append(
-            subprocess.Popen(
-                [sys.executable, "-m", "lrbench", "run", "slow.yaml", *words],
-                env={**os.environ, "SLOW_SECONDS": seconds, "PYTHONPATH": str(Path(__file__).parents[1])},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-                start_new_session=True,
-            )
-        )
-        return children[-1]
-
-    yield begin
-    for child in children:
-        if child.poll() is None:
-            os.killpg(child.pid, signal.SIGKILL)
-            child.communicate()
+def command(spawn: Spawn) -> Spawn:
+    """Start `lrbench run slow.yaml …`."""
+    return functools.partial(spawn, "-m", "lrbench", "run", "slow.yaml")
 
 
 @pytest.mark.slow
@@ -294,7 +280,7 @@ def command(tmp_path: Path) -> Iterator[Command]:
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_the_command_says_how_to_go_on_and_its_exit_code(
-    slow: Experiment, command: Command, number: int, code: int, jobs: int
+    slow: Experiment, command: Spawn, number: int, code: int, jobs: int
 ) -> None:
     folders = [RunFolder.of(Path("runs"), slow.replace(seed=s)).path for s in (0, 1)]
     child = command("--seeds", "2", "--jobs", str(jobs))
@@ -310,7 +296,7 @@ def test_the_command_says_how_to_go_on_and_its_exit_code(
 @pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("jobs", ["1", "2"])
-def test_a_second_ctrl_c_stops_at_once(tmp_path: Path, slow: Experiment, command: Command, jobs: str) -> None:
+def test_a_second_ctrl_c_stops_at_once(tmp_path: Path, slow: Experiment, command: Spawn, jobs: str) -> None:
     """Even where an update takes long: 16 examples of 2 s each."""
     folder = RunFolder.of(Path("runs"), slow).path
     child = command("--seeds", jobs, "--jobs", jobs, seconds="2")
@@ -330,7 +316,7 @@ def test_a_second_ctrl_c_stops_at_once(tmp_path: Path, slow: Experiment, command
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
-def test_two_commands_at_once_share_the_work(tmp_path: Path, slow: Experiment, command: Command) -> None:
+def test_two_commands_at_once_share_the_work(tmp_path: Path, slow: Experiment, command: Spawn) -> None:
     children = [command("--seeds", "3", "--set", "epochs=20") for _ in range(2)]
     outputs = [child.communicate(timeout=240) for child in children]
     assert [child.returncode for child in children] == [0, 0], outputs
@@ -346,7 +332,7 @@ def test_two_commands_at_once_share_the_work(tmp_path: Path, slow: Experiment, c
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
-def test_a_run_is_taken_over_when_its_owner_dies(tmp_path: Path, slow: Experiment, command: Command) -> None:
+def test_a_run_is_taken_over_when_its_owner_dies(tmp_path: Path, slow: Experiment, command: Spawn) -> None:
     folder = RunFolder.of(Path("runs"), slow.replace(epochs=60)).path
     first = command("--set", "epochs=60", seconds="0.01")
     wait_for(lambda: rows(folder) > 5, "the first updates", first)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import Field
@@ -66,15 +67,8 @@ def cosine(
     _below(lr_min, lr)
     run = _Run(t_in_epochs, total_steps, steps_per_epoch)
     first = t_initial or run.length(warmup_t if warmup_prefix else 0)
-
-    def rate(t: int) -> float:
-        cycle, within, length = cycle_at(t, first, cycle_mul, cycle_limit)
-        if cycle >= cycle_limit:
-            return lr_min
-        return lr_min + 0.5 * (lr * cycle_decay**cycle - lr_min) * (
-            1 + math.cos(math.pi * within**k_decay / length**k_decay)
-        )
-
+    cycles = _Cycles(lr, lr_min, first, cycle_mul, cycle_decay, cycle_limit)
+    rate = cycles.of(lambda done: 0.5 * (1 + math.cos(math.pi * done**k_decay)))
     return run.warmed(rate, lr, warmup_t, warmup_lr_init, warmup_prefix)
 
 
@@ -113,14 +107,8 @@ def tanh(
         raise ConfigError(f"must be below ub = {ub:g} (got {lb:g})", key="schedule.lb")
     run = _Run(t_in_epochs, total_steps, steps_per_epoch)
     first = t_initial or run.length(warmup_t if warmup_prefix else 0)
-
-    def rate(t: int) -> float:
-        cycle, within, length = cycle_at(t, first, cycle_mul, cycle_limit)
-        if cycle >= cycle_limit:
-            return lr_min
-        part = within / length
-        return lr_min + 0.5 * (lr * cycle_decay**cycle - lr_min) * (1 - math.tanh(lb * (1 - part) + ub * part))
-
+    cycles = _Cycles(lr, lr_min, first, cycle_mul, cycle_decay, cycle_limit)
+    rate = cycles.of(lambda done: 0.5 * (1 - math.tanh(lb * (1 - done) + ub * done)))
     # timm's own warm-up leads to the rate it computes at t = W while W is not yet set to a rise: that of the tangent
     return run.warmed(rate, lr if warmup_prefix else rate(warmup_t), warmup_t, warmup_lr_init, warmup_prefix)
 
@@ -156,13 +144,8 @@ def poly(
     _below(lr_min, lr)
     run = _Run(t_in_epochs, total_steps, steps_per_epoch)
     first = t_initial or run.length(warmup_t if warmup_prefix else 0)
-
-    def rate(t: int) -> float:
-        cycle, within, length = cycle_at(t, first, cycle_mul, cycle_limit)
-        if cycle >= cycle_limit:
-            return lr_min
-        return lr_min + (lr * cycle_decay**cycle - lr_min) * float((1 - within**k_decay / length**k_decay) ** power)
-
+    cycles = _Cycles(lr, lr_min, first, cycle_mul, cycle_decay, cycle_limit)
+    rate = cycles.of(lambda done: float((1 - done**k_decay) ** power))
     return run.warmed(rate, lr, warmup_t, warmup_lr_init, warmup_prefix)
 
 
@@ -249,6 +232,29 @@ def multistep(
         return lr * decay_rate ** bisect_right(decay_t, t + 1)
 
     return run.warmed(rate, lr, warmup_t, warmup_lr_init, warmup_prefix)
+
+
+@dataclass(frozen=True)
+class _Cycles:
+    """Falls from a peak to `lr_min`, again and again, each cycle with a length and a peak of its own."""
+
+    lr: float
+    lr_min: float
+    first: float
+    length_factor: float
+    peak_factor: float
+    limit: int
+
+    def of(self, height: Callable[[float], float]) -> Callable[[int], float]:
+        """The rate of a time, where `height` of the part of a cycle that is done falls from 1 to 0."""
+
+        def rate(t: int) -> float:
+            cycle, within, length = cycle_at(t, self.first, self.length_factor, self.limit)
+            if cycle >= self.limit:
+                return self.lr_min
+            return self.lr_min + (self.lr * self.peak_factor**cycle - self.lr_min) * height(within / length)
+
+        return rate
 
 
 class _Run:
