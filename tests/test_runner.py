@@ -188,12 +188,53 @@ def test_a_killed_worker_is_replaced_and_its_run_goes_on(
 
     outcomes = run([slow], runs=tmp_path / "runs", seeds=2, jobs=2, watch=kill_once)
     assert len(killed) == 1 and killed[0] != os.getpid()
-    assert any(text.startswith("a worker died; going on in new ones") for text in messages), messages
+    assert any(text == f"a worker died; {killed_runs[0]} goes on in a new one" for text in messages), messages
     assert [o.how for o in outcomes] == ["trained", "trained"], outcomes
     resumed = {o.path.name: RunFolder(o.path).environment()["resumed"] for o in outcomes}
     assert len(resumed[killed_runs[0]]) == 1, "it went on, it did not begin anew"
     for outcome, whole in zip(outcomes, wholes, strict=True):
         assert_same(outcome.path, whole)
+
+
+CRUEL = """
+    import multiprocessing, os, signal, sys
+    from torch import nn
+
+    class Cruel(nn.Module):
+        def __init__(self, inputs, outputs, how):
+            super().__init__()
+            self.linear, self.how = nn.Linear(inputs, outputs), how
+
+        def forward(self, x):
+            if self.training and multiprocessing.parent_process():
+                if self.how == "killed":
+                    os.kill(os.getpid(), signal.SIGKILL)
+                sys.exit(3)
+            return self.linear(x.flatten(1))
+
+    def build(input_shape, outputs, how):
+        return Cruel(input_shape[0], outputs, how)
+"""
+
+
+@pytest.mark.slow
+def test_a_worker_that_keeps_dying_is_given_up_and_the_others_go_on(tmp_path: Path, slow: Experiment) -> None:
+    (tmp_path / "cruel.py").write_text(textwrap.dedent(CRUEL))
+    killed, exited = (
+        slow.replace(model={"name": "cruel:build", "how": how}, seed=seed)
+        for seed, how in enumerate(("killed", "exit"))
+    )
+    messages: list[str] = []
+    outcomes = run(
+        [killed, slow.replace(epochs=2), exited, slow.replace(epochs=3)],
+        runs=tmp_path / "runs",
+        jobs=2,
+        watch=lambda event: messages.append(str(event.values.get("text"))),
+    )
+    assert [o.how for o in outcomes] == ["failed", "trained", "failed", "trained"], outcomes
+    assert "its worker process died 3 times (killed by the system, perhaps for memory" in outcomes[0].message
+    assert "raised SystemExit: 3" in outcomes[2].message and "cruel.py" in outcomes[2].message
+    assert messages.count(f"a worker died; {outcomes[0].path.name} goes on in a new one") == 2
 
 
 Spawn = Callable[..., "subprocess.Popen[str]"]

@@ -12,7 +12,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +25,8 @@ from lrbench import tensors
 from lrbench.config import load_config
 from lrbench.csvlog import CsvLog
 from lrbench.environment import describe
-from lrbench.errors import ConfigError, FolderError, Interrupted, LockedError, RunError, UsageError
+from lrbench.errors import ConfigError, FolderError, Interrupted, LockedError, UsageError
 from lrbench.events import Event, silent
-from lrbench.executors import local
-from lrbench.executors.local import WorkerProcesses
 from lrbench.identity import group, identity
 from lrbench.lock import Lock, birth, owner_of
 from lrbench.reporting.records import read_one
@@ -633,21 +630,6 @@ def test_runs_not_begun_are_interrupted_when_asked_to_stop(tmp_path: Path, tiny:
     assert [o.how for o in outcomes] == ["interrupted", "interrupted"]
     assert "stopped after update 3" in outcomes[0].message and "was not begun" in outcomes[1].message
     assert [o.how for o in run([tiny(), tiny(seed=1)], runs=tmp_path)] == ["trained", "trained"]
-
-
-def test_a_worker_that_keeps_dying_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    rounds: list[list[Path]] = []
-
-    def dies(self: Any, paths: list[Path], *_: Any) -> Any:
-        rounds.append(list(paths))
-        for path in paths:
-            yield path, (BrokenProcessPool() if path.name == "bad" else {"status": "finished"})
-
-    monkeypatch.setattr(local.WorkerProcesses, "_round", dies)
-    done = dict(WorkerProcesses(2).execute([Path("good"), Path("bad")], silent, StopFlag()))
-    assert done[Path("good")] == {"status": "finished"}
-    assert isinstance(done[Path("bad")], RunError) and "died 3 times" in str(done[Path("bad")])
-    assert rounds == [[Path("good"), Path("bad")], [Path("bad")], [Path("bad")]]
 
 
 # -- what a machine, a person or a model may do to a run

@@ -1,4 +1,8 @@
-"""Several runs at once, in worker processes that share this machine's cores."""
+"""Several runs at once, in worker processes that share this machine's cores.
+
+Each worker has a pipe of its own to the parent, and nothing else is shared: a worker that is killed, in whatever
+moment, takes no lock with it that another waits for.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +12,10 @@ import os
 import signal
 import threading
 import time
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +24,8 @@ from lrbench.events import Event, Watch
 from lrbench.work import StopFlag, do_run
 
 ATTEMPTS = 3  # a run whose worker died is resumed in a new one, so often
+POLL_SECONDS = 0.1
+ASKED_TO_STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 class WorkerProcesses:
@@ -32,111 +39,151 @@ class WorkerProcesses:
         self, paths: Sequence[Path], watch: Watch, stop: StopFlag
     ) -> Iterator[tuple[Path, dict[str, Any] | Exception]]:
         """See `lrbench.executors.Executor`."""
-        left = list(paths)
-        for attempt in range(ATTEMPTS):
-            broken = []
-            for path, result in self._round(left, watch, stop):
-                if isinstance(result, BrokenProcessPool):
-                    broken.append(path)
-                else:
-                    yield path, result
-            left = broken
-            if not left or stop():
-                break
-            if attempt < ATTEMPTS - 1:
-                watch(Event("", "message", values={"text": f"a worker died; going on in new ones ({len(left)} to do)"}))
-        hint = "killed by the system, perhaps for memory; fewer --jobs or a smaller batch_size may help"
-        for path in left:
-            died = RunError(f"{path.name}: its worker process died {ATTEMPTS} times ({hint})")
-            yield path, Interrupted(path.name) if stop() else died
-
-    def _round(
-        self, paths: Sequence[Path], watch: Watch, stop: StopFlag
-    ) -> Iterator[tuple[Path, dict[str, Any] | Exception]]:
-        watch(Event("", "message", values={"text": f"starting {self.jobs} workers, {self.threads} threads each"}))
-        context = multiprocessing.get_context("spawn")  # forking a process that has used torch can hang
-        queue: Any = context.Queue()
-        listener = threading.Thread(target=_listen, args=(queue, watch), daemon=True)
-        listener.start()
-        pool = ProcessPoolExecutor(
-            self.jobs, mp_context=context, initializer=_begin_worker, initargs=(queue, self.threads, os.getpid())
-        )
-        futures: dict[Future[dict[str, Any]], Path] = {pool.submit(_work, p, self.threads): p for p in paths}
-        watcher = threading.Thread(target=_pass_on, args=(stop, pool, futures), daemon=True)
-        watcher.start()
+        watch(_message(f"starting {self.jobs} workers, {self.threads} threads each"))
+        left, died, told = deque(paths), Counter[Path](), False
+        workers = [Worker(self.threads) for _ in range(min(self.jobs, len(left)))]
         try:
-            for future in as_completed(futures):
-                yield futures[future], _outcome(future, futures[future])
+            while left or any(worker.path for worker in workers):
+                if stop() and not told:
+                    told = True
+                    yield from [(path, Interrupted(f"{path.name} was not begun")) for path in left]
+                    left.clear()
+                    for worker in workers:  # a signal to the parent alone has not reached them
+                        worker.signal(signal.SIGUSR1)
+                for worker in workers:
+                    if left and worker.path is None:
+                        worker.begin(left.popleft())
+                for worker in _with_news(workers):
+                    path, news = worker.path, worker.news()
+                    if isinstance(news, Event):
+                        watch(news)
+                        continue
+                    worker.path = None
+                    if news is None:  # it is dead
+                        workers.remove(worker)
+                        worker.end()
+                        if path is not None:
+                            died[path] += 1
+                            news = _lost(path, died[path], stop)
+                        if path is not None and news is None:
+                            watch(_message(f"a worker died; {path.name} goes on in a new one"))
+                            left.appendleft(path)
+                        workers += [Worker(self.threads)] if left else []
+                    if path is not None and news is not None:
+                        yield path, news
         except KeyboardInterrupt:  # the second Ctrl-C: at once means the workers too
-            for process in list((pool._processes or {}).values()):
-                process.kill()
+            for worker in workers:
+                worker.process.kill()
             raise
         finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-            queue.put(None)
-            listener.join(timeout=5)
-            queue.close()
+            for worker in workers:
+                worker.end()
 
 
-def _outcome(future: Future[dict[str, Any]], path: Path) -> dict[str, Any] | Exception:
-    if future.cancelled():
-        return Interrupted(f"{path.name} was not begun")
-    error = future.exception()
-    if error is None:
-        return future.result()
-    if isinstance(error, LrbenchError | BrokenProcessPool):
-        return error
-    return RunError(f"{path.name}: {type(error).__name__}: {error}")
+def _message(text: str) -> Event:
+    return Event("", "message", values={"text": text})
 
 
-def _listen(queue: Any, watch: Watch) -> None:
-    while (event := queue.get()) is not None:
-        watch(event)
+def _lost(path: Path, deaths: int, stop: StopFlag) -> Exception | None:
+    """What is said of a run whose worker died; None where it is to be tried again."""
+    if stop():
+        return Interrupted(f"{path.name} was stopped with its worker")
+    if deaths < ATTEMPTS:
+        return None
+    hint = "killed by the system, perhaps for memory; fewer --jobs or a smaller batch_size may help"
+    return RunError(f"{path.name}: its worker process died {deaths} times ({hint})")
 
 
-def _pass_on(stop: StopFlag, pool: ProcessPoolExecutor, futures: dict[Future[dict[str, Any]], Path]) -> None:
-    """Once this process is asked to stop, ask the workers, who may not have got the signal themselves."""
-    while not all(future.done() for future in futures):
-        if stop():
-            for future in futures:
-                future.cancel()
-            for process in list((pool._processes or {}).values()):
-                if process.pid is not None:
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(process.pid, signal.SIGUSR1)
-            return
-        time.sleep(0.1)
+def _with_news(workers: Sequence[Worker]) -> list[Worker]:
+    """The workers who have something to say, or are dead, waiting for one a moment."""
+    ready = wait([worker.connection for worker in workers], POLL_SECONDS)
+    return [worker for worker in workers if worker.connection in ready or not worker.process.is_alive()]
+
+
+class Worker:
+    """A worker process, as its parent sees it.
+
+    Attributes:
+        path: the folder of the run it is at, None while it has none.
+    """
+
+    def __init__(self, threads: int) -> None:
+        context = multiprocessing.get_context("spawn")  # forking a process that has used torch can hang
+        self.connection, other = context.Pipe()
+        self.path: Path | None = None
+        self.process = context.Process(target=_serve, args=(other, threads, os.getpid()), name="lrbench worker")
+        resource_tracker.ensure_running()  # which else, when first started, would let the signals through again
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, ASKED_TO_STOP)
+        try:
+            self.process.start()  # with the signals held back until it has its handlers
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        other.close()
+
+    def begin(self, path: Path) -> None:
+        """Hand it a run."""
+        self.path = path
+        with contextlib.suppress(OSError):  # it is dead, which is seen where its news are
+            self.connection.send(path)
+
+    def news(self) -> Event | dict[str, Any] | Exception | None:
+        """Progress, or the result of its run, or the exception that kept it from having one; None once it is dead."""
+        try:
+            return self.connection.recv() if self.connection.poll() else None
+        except (EOFError, OSError):
+            return None
+
+    def signal(self, number: int) -> None:
+        """Send it a signal, unless it is dead."""
+        with contextlib.suppress(ProcessLookupError):
+            if self.process.is_alive() and self.process.pid is not None:
+                os.kill(self.process.pid, number)
+
+    def end(self) -> None:
+        """Have it end, and wait for that: a run under way, which there is only after an error here, is stopped."""
+        self.signal(signal.SIGUSR1)
+        self.connection.close()
+        self.process.join()
+        self.process.close()
 
 
 # -- in the worker
 
-_queue: Any = None
-_stop = StopFlag()
-_busy = threading.Lock()
 
-
-def _begin_worker(queue: Any, threads: int, parent: int) -> None:
-    global _queue
-    _queue = queue
-    queue.cancel_join_thread()  # progress is no reason to wait at exit, least of all for a killed worker's lock
+def _serve(connection: Connection, threads: int, parent: int) -> None:
+    """Do runs until there are no more, or the parent is gone, or this process is asked to stop."""
+    stop, busy = StopFlag(), threading.Lock()
+    for number in ASKED_TO_STOP:
+        signal.signal(number, lambda *_: stop.set())
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ASKED_TO_STOP)
     os.environ["OMP_NUM_THREADS"] = str(threads)
-    signal.signal(signal.SIGINT, lambda *_: _stop.set())
-    signal.signal(signal.SIGTERM, lambda *_: _stop.set())
-    signal.signal(signal.SIGUSR1, lambda *_: _stop.set())
-    threading.Thread(target=_follow, args=(parent,), daemon=True).start()
+    threading.Thread(target=_follow, args=(parent, stop, busy), daemon=True).start()
+
+    def tell(event: Event) -> None:
+        with contextlib.suppress(OSError):  # the parent is gone, and `_follow` sees to that
+            connection.send(event)
+
+    with contextlib.suppress(EOFError, OSError):
+        while not stop():
+            if connection.poll(POLL_SECONDS):
+                path = connection.recv()
+                with busy:
+                    connection.send(_outcome(path, threads, tell, stop))
 
 
-def _follow(parent: int) -> None:
+def _outcome(path: Path, threads: int, watch: Watch, stop: StopFlag) -> dict[str, Any] | Exception:
+    try:
+        return do_run(path, threads=threads, watch=watch, stop=stop)
+    except LrbenchError as error:
+        return error
+    except BaseException as error:  # a full disk, or a signal of the user's own code: this run's end, not the worker's
+        return RunError(f"{path.name}: {type(error).__name__}: {error}")
+
+
+def _follow(parent: int, stop: StopFlag, busy: threading.Lock) -> None:
     """Stop when the parent is gone: a run under way writes its checkpoint first."""
     while os.getppid() == parent:
         time.sleep(0.5)
-    _stop.set()
-    with _busy:
+    stop.set()
+    with busy:
         os._exit(1)
-
-
-def _work(path: Path, threads: int) -> dict[str, Any]:
-    with _busy:
-        if _stop():
-            raise Interrupted(f"{path.name} was not begun")
-        return do_run(path, threads=threads, watch=_queue.put, stop=_stop)
