@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 
 from lrbench import data as datasets
 from lrbench.config import Dataset, Experiment
-from lrbench.data.batches import Data
+from lrbench.data.batches import Data, Tensors
 from lrbench.errors import ConfigError, LrbenchError
 from lrbench.losses import build_loss
 from lrbench.models import build_model
@@ -131,6 +131,8 @@ def assemble(experiment: Experiment, device: torch.device) -> Parts:
     data = load_data(experiment.dataset, device)
     torch.manual_seed(experiment.seed)
     model = build_model(experiment.model, input_shape=data.shape, outputs=_outputs(data)).to(device)
+    if any(nn.parameter.is_lazy(p) for p in model.parameters()):
+        _see_shapes(model, data, device, experiment.model.name)
     layout = getattr(model, "memory_format", None)
     if layout is not None:
         model = model.to(memory_format=layout)
@@ -167,6 +169,24 @@ def assemble(experiment: Experiment, device: torch.device) -> Parts:
     return parts
 
 
+def _see_shapes(model: nn.Module, data: Data, device: torch.device, name: str) -> None:
+    """Show a model with lazy layers two examples, from which they take their sizes."""
+    inputs, _ = next(iter(data.train.batches(2)))
+    model.eval()
+    try:
+        with torch.no_grad():
+            model(data.prepare(inputs, device))
+    except (Exception, SystemExit) as error:
+        raise _misfit(name, data, error) from error
+
+
+def _misfit(name: str, data: Data, error: BaseException) -> ConfigError:
+    whole = isinstance(data.train, Tensors) and data.train.inputs.dtype == torch.int64
+    kept = ", which are int64, as an embedding needs them; float32 ones suit other layers" if whole else ""
+    problem = f"'{name}' does not fit {data.name}'s inputs {data.shape}{kept}: {_one_line(error)}"
+    return ConfigError(problem, key="model")
+
+
 def check(experiment: Experiment, device: torch.device) -> None:
     """Build everything once and push two examples through, so that a misfit shows before anything is written.
 
@@ -176,7 +196,6 @@ def check(experiment: Experiment, device: torch.device) -> None:
     _check_rates(parts)
     inputs, targets = next(iter(parts.data.train.batches(2)))
     parts.model.eval()
-    data = f"{parts.data.name}'s inputs {parts.data.shape}"
     try:
         with torch.no_grad():
             prepared, goal = parts.batch(inputs, targets)
@@ -184,8 +203,7 @@ def check(experiment: Experiment, device: torch.device) -> None:
     except LrbenchError:
         raise
     except (Exception, SystemExit) as error:
-        problem = f"'{experiment.model.name}' does not fit {data}: {_one_line(error)}"
-        raise ConfigError(problem, key="model") from error
+        raise _misfit(experiment.model.name, parts.data, error) from error
     classes = parts.data.classes
     if classes is not None and (outputs.dim() != 2 or outputs.shape[1] != classes):
         gives = tuple(outputs.shape[1:])

@@ -726,6 +726,40 @@ def test_out_of_memory_says_what_to_reduce(tmp_path: Path, tiny: Any) -> None:
 # -- misfits
 
 
+def token_data() -> Any:
+    tokens = torch.randint(0, 20, (120, 5), generator=torch.Generator().manual_seed(0))
+    targets = (tokens == 3).any(1).long()
+    return (tokens[:80], targets[:80]), (tokens[80:], targets[80:])
+
+
+class Bag(nn.Module):
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.embedding, self.linear = nn.Embedding(20, 8), nn.LazyLinear(outputs)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        return self.linear(self.embedding(tokens).amax(1))  # type: ignore[no-any-return]
+
+
+def bag(outputs: int) -> nn.Module:
+    return Bag(outputs)
+
+
+def test_tokens_stay_whole_numbers_and_lazy_layers_take_their_sizes(tmp_path: Path, tiny: Any) -> None:
+    experiment = tiny(
+        dataset=f"{__name__}:token_data",
+        model=f"{__name__}:bag",
+        optimizer={"name": "adam", "lr": 0.05},
+        epochs=40,
+        batch_size=8,
+    )
+    folder, result = go(tmp_path, experiment)
+    assert folder.load_best()["linear.weight"].shape == (2, 8)
+    assert result["test"]["accuracy"] > 0.9
+    with pytest.raises(ConfigError, match="int64, as an embedding needs them; float32 ones suit other layers"):
+        run([tiny(dataset=f"{__name__}:token_data", model="logistic")], runs=tmp_path)
+
+
 def five_outputs(*, input_shape: tuple[int, ...]) -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(math.prod(input_shape), 5))
 

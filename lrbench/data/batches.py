@@ -40,7 +40,7 @@ class Split(Protocol):
 
 @dataclass(frozen=True)
 class Tensors:
-    """Data held in memory: inputs (n, …), uint8 or float32, and targets (n,) int64 or (n, …) float32."""
+    """Data held in memory: inputs (n, …), uint8, int64 or float32, and targets (n,) int64 or (n, …) float32."""
 
     inputs: Tensor
     targets: Tensor
@@ -122,7 +122,8 @@ def _collate(pairs: list[tuple[Any, Any]]) -> Batch:
 class Data:
     """A data set split and described; every split's examples have `shape`, for instance (1, 28, 28).
 
-    `classes` is the number of classes, None for a regression. Inputs come out of `prepare` as float32.
+    `classes` is the number of classes, None for a regression. Inputs come out of `prepare` as float32, or
+    as the int64 they were.
     """
 
     name: str
@@ -147,8 +148,13 @@ class Data:
         return replace(self, **moved)  # type: ignore[arg-type]
 
     def prepare(self, inputs: Tensor, device: torch.device) -> Tensor:
-        """Raw inputs as the model gets them: on the device, float32, bytes scaled to 0 … 1, normalised."""
+        """Raw inputs as the model gets them: on the device, float32, bytes scaled to 0 … 1, normalised.
+
+        An embedding's numbers, int64, stay what they are.
+        """
         inputs = inputs.to(device, non_blocking=True)
+        if inputs.dtype == torch.int64 and self.mean is None:
+            return inputs
         scaled = inputs.float().div_(255) if inputs.dtype == torch.uint8 else inputs.float()
         return scaled if self.mean is None or self.std is None else (scaled - self.mean) / self.std
 

@@ -88,7 +88,7 @@ def _split(value: Any, what: str) -> Split:
         if len(inputs) != len(targets) or len(inputs) == 0:
             raise DataError(f"{what}: {len(inputs)} inputs and {len(targets)} targets; there must be as many, and some")
         integral = not targets.is_floating_point()
-        whole = inputs if inputs.dtype == torch.uint8 else inputs.float()
+        whole = inputs if inputs.dtype in (torch.uint8, torch.int64) else inputs.float()
         return Tensors(whole, targets.long() if integral else targets.float())
     raise DataError(f"{what} is a {type(value).__name__}; {_HOW_TO_RETURN}")
 
