@@ -16,12 +16,14 @@ def dump(value: Mapping[str, Any]) -> str:
 
 
 def read(path: Path) -> dict[str, Any] | None:
-    """The mapping in a file; None where there is no file. Raises FolderError where it is damaged."""
+    """The mapping in a file; None where there is no file. Raises FolderError where it is damaged or can't be read."""
     try:
         value = json.loads(path.read_bytes(), parse_constant=_refuse)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        raise FolderError(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
         raise FolderError(f"{path} is damaged: {error}") from error
     if not isinstance(value, dict):
         raise FolderError(f"{path} is damaged: it must hold a mapping")

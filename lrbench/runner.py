@@ -15,7 +15,7 @@ from lrbench.environment import changes, describe
 from lrbench.errors import ConfigError, DataError, FolderError, Interrupted, LockedError, LrbenchError, UsageError
 from lrbench.events import Event, Watch, silent
 from lrbench.executors import choose
-from lrbench.identity import identity
+from lrbench.identity import identity, run_name
 from lrbench.runs import RunFolder
 from lrbench.work import StopFlag
 
@@ -79,19 +79,21 @@ def run(
     if jobs < 1 or (seeds is not None and seeds < 1):
         raise ConfigError("jobs and seeds must be at least 1")
     root = Path(runs)
-    _check_root(root)
+    there = _nearest(root)
     same: dict[str, list[str]] = {}
     experiments = plan(configs, overrides=tuple(overrides), seeds=seeds, device=device, same=same)
     outcomes = [_look(root, experiment, again) for experiment in experiments]
-    todo = [o for o in outcomes if o.how != "found"]
+    todo = [o for o in outcomes if o.how == "interrupted"]
     for outcome in outcomes:
         others = set(same[identity(outcome.experiment)]) - {outcome.experiment.name}
         if others:
             outcome.warnings.append(f"{', '.join(sorted(others))} is the same experiment, so it is one run")
     if todo:
+        if not os.access(there, os.W_OK):
+            raise UsageError(f"--runs {root}: {there} can't be written to")
         watch(Event("", "plan", values={"runs": len(todo)}))
         _prepare(todo, again, watch)
-        _execute(todo, jobs, wait, watch)
+        _execute([outcome for outcome in todo if outcome.how == "interrupted"], jobs, wait, watch)
     return outcomes
 
 
@@ -119,8 +121,8 @@ def plan(
     return list(different.values())
 
 
-def _check_root(root: Path) -> None:
-    """Raise UsageError at once where the runs' folder can't be made or written."""
+def _nearest(root: Path) -> Path:
+    """The runs' folder, or as much of the way to it as is there. Raises UsageError where it can't be a folder."""
     there = root
     try:
         while not there.exists() and there != there.parent:
@@ -131,17 +133,26 @@ def _check_root(root: Path) -> None:
         raise UsageError(f"--runs {str(root)[:200]}: {error.strerror}") from error
     if not there.is_dir():
         raise UsageError(f"--runs {root}: {there} is a file, not a folder")
-    if not os.access(there, os.W_OK):
-        raise UsageError(f"--runs {root}: {there} can't be written to")
+    return there
 
 
 def _look(root: Path, experiment: Experiment, again: bool) -> Outcome:
-    folder = RunFolder.of(root, experiment)
-    result = folder.result_of(experiment)
-    if result is not None and not again:
+    """What there is of a run: `found`, or `interrupted` where it is to be done, or `failed` where it can't be."""
+    path = root / run_name(experiment)
+    try:
+        folder = RunFolder.of(root, experiment)
+        path = folder.path
+        result = folder.result_of(experiment)
+    except FolderError as error:
+        return Outcome(experiment, path, "failed", None, message=str(error))
+    if result is None or again:
+        return Outcome(experiment, path, "interrupted", None)
+    outcome = Outcome(experiment, path, "found", result, warnings=_changes(folder, experiment))
+    try:
         folder.adopt(experiment)
-        return Outcome(experiment, folder.path, "found", result, warnings=_changes(folder, experiment))
-    return Outcome(experiment, folder.path, "interrupted", None)
+    except FolderError as error:
+        outcome.warnings.append(f"its config keeps its old device and reference: {error}")
+    return outcome
 
 
 def _changes(folder: RunFolder, experiment: Experiment) -> list[str]:
@@ -168,9 +179,12 @@ def _prepare(todo: Sequence[Outcome], again: bool, watch: Watch) -> None:
             raise DataError(f"{experiment.where('dataset')}: dataset: {error}".removeprefix(": ")) from error
     for outcome in todo:
         folder = RunFolder(outcome.path)
-        folder.make()
-        with contextlib.suppress(LockedError), folder.lock():  # or else another process has made the folder
-            outcome.warnings += _make_ready(folder, outcome.experiment, again)
+        try:
+            folder.make()
+            with contextlib.suppress(LockedError), folder.lock():  # or else another process has made the folder
+                outcome.warnings += _make_ready(folder, outcome.experiment, again)
+        except FolderError as error:
+            outcome.how, outcome.message = "failed", str(error)
 
 
 def _make_ready(folder: RunFolder, experiment: Experiment, again: bool) -> list[str]:

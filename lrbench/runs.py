@@ -101,11 +101,17 @@ class RunFolder:
         )
 
     def adopt(self, asked: Experiment) -> None:
-        """Take over what is no part of the identity: the device, and a reference where one is given. Not the name."""
+        """Take over what is no part of the identity: the device, and a reference where one is given. Not the name.
+
+        Raises FolderError where it can't be written.
+        """
         known = self.config()
         changes = {"device": asked.device} | ({"reference": asked.reference} if asked.reference else {})
         if any(getattr(known, key) != value for key, value in changes.items()):
-            self._write("config.yaml", known.replace(**changes).yaml())
+            try:
+                self._write("config.yaml", known.replace(**changes).yaml())
+            except OSError as error:
+                raise FolderError(f"cannot write to {self.path}: {error.strerror}") from error
 
     def begin(self, time: str) -> None:
         """A writer takes the run up: what killed ones left half written goes, and a failed attempt's result.
@@ -184,10 +190,15 @@ class RunFolder:
         return result
 
     def result_of(self, experiment: Experiment) -> dict[str, Any] | None:
-        """The result, where it is there, whole, no failure, and that of this very run; else None: it is to be done."""
+        """The result, where it is there, whole, no failure, and that of this very run; else None: it is to be done.
+
+        Raises FolderError where there is a result that can't be read: it may be whole.
+        """
         try:
             result = self.result()
-        except FolderError:
+        except FolderError as error:
+            if isinstance(error.__cause__, OSError):
+                raise
             return None
         whole = result is not None and result["status"] != "failed" and {"steps", "best", "test"} <= result.keys()
         return result if whole and result is not None and result.get("identity") == identity(experiment) else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -353,6 +354,66 @@ def test_a_second_ctrl_c_stops_at_once(tmp_path: Path, slow: Experiment, command
     assert "stopped at once; what the last checkpoint holds is kept" in errors and "Traceback" not in errors
     _, alive = psutil.wait_procs(family, timeout=15)
     assert not alive
+
+
+@pytest.fixture
+def denied(tmp_path: Path) -> Callable[..., tuple[int, str]]:
+    """Run lrbench as somebody whom permissions bind, which root is only without that capability; exit code, output."""
+    bound: list[str] = []
+    if os.geteuid() == 0:
+        if shutil.which("setpriv") is None:
+            pytest.skip("root, whom no permission binds, and no setpriv here")
+        bound = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+
+    def run_it(*words: str) -> tuple[int, str]:
+        program = [*bound, sys.executable, "-m", "lrbench", *words]
+        done = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False)
+        return done.returncode, " ".join((done.stdout + done.stderr).split())
+
+    return run_it
+
+
+@pytest.mark.slow
+def test_what_may_not_be_read_or_written_is_named(
+    tmp_path: Path, slow: Experiment, denied: Callable[..., tuple[int, str]]
+) -> None:
+    """The other runs go on; what is done already is shown."""
+    command = ("run", "slow.yaml", "--set", "epochs=2")
+    runs = tmp_path / "runs"
+    assert denied(*command, "--seeds", "2")[0] == 0
+    first, second = (RunFolder.of(runs, slow.replace(epochs=2, seed=s)).path for s in (0, 1))
+
+    runs.chmod(0o555)
+    code, text = denied(*command, "--seeds", "2")
+    assert code == 0 and "2 of 2 were done already" in text, "nothing needs to be written"
+    assert denied(*command, "--seeds", "3") == (2, "Error: --runs runs: runs can't be written to")
+    code, text = denied("report")
+    assert code == 1 and text.endswith("Error: cannot write to runs/report: Permission denied")
+    code, text = denied("preview", "slow.yaml")
+    assert code in (1, 2) and "Traceback" not in text
+    assert denied("report", "--out", "elsewhere")[0] == 0
+    runs.chmod(0o755)
+
+    result = (first / "result.json").read_bytes()
+    (first / "result.json").chmod(0)
+    code, text = denied(*command, "--seeds", "3")
+    assert code == 1 and "result.json cannot be read: Permission denied" in text and "Traceback" not in text
+    (first / "result.json").chmod(0o644)
+    assert (first / "result.json").read_bytes() == result, "it was not done again over what may be whole"
+    assert RunFolder.of(runs, slow.replace(epochs=2, seed=2)).state() == "finished", "the others went on"
+
+    (second / "env.json").chmod(0)
+    code, text = denied("report")
+    assert code == 0 and "env.json cannot be read: Permission denied" in text
+    (second / "env.json").chmod(0o644)
+
+    (first / "result.json").unlink()
+    first.chmod(0o555)
+    code, text = denied(*command, "--seeds", "4", "--jobs", "2")
+    assert code == 1 and f"cannot write to runs/{first.name}: Permission denied" in text and "Traceback" not in text
+    first.chmod(0o755)
+    assert denied(*command, "--seeds", "4")[0] == 0
+    assert_same(first, uninterrupted(slow.replace(epochs=2), tmp_path / "whole"))
 
 
 @pytest.mark.slow

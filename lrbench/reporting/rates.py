@@ -42,7 +42,9 @@ def save(previews: Sequence[Rates], path: Path) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             figure.savefig(path, dpi=150)
-        except (OSError, ValueError) as error:
+        except OSError as error:
+            raise FolderError(f"cannot write {path}: {error.strerror}") from error
+        except ValueError as error:
             raise FolderError(f"cannot write {path}: {error}") from error
 
 

@@ -199,7 +199,10 @@ def _epochs(folder: RunFolder) -> pd.DataFrame:
     path = folder.epochs.path
     if not path.exists() or path.stat().st_size == 0:
         return _no_epochs()
-    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from error
     whole = "\n".join(lines[:-1])  # a torn last row is no row
     if not whole:
         return _no_epochs()
