@@ -207,6 +207,14 @@ class Experiment(BaseModel):
         lr = configured_rate(self.optimizer) * self.lr_scaling.factor(self.optimizer.name, size)
         return Part(self.optimizer.name, {**self.optimizer.params, "lr": lr})
 
+    def scaling_in_words(self, examples: int) -> str | None:
+        """What `lr_scaling` makes of the rate, for so many training examples; None without it."""
+        if self.lr_scaling is None:
+            return None
+        before, after = configured_rate(self.optimizer), configured_rate(self.scaled_optimizer(examples))
+        sizes = f"batch {min(self.update_size, examples)} of {self.lr_scaling.base_batch_size}"
+        return f"the rate {before:g} is scaled to {after:g} ({self.lr_scaling.rule}, {sizes})"
+
     def yaml(self) -> str:
         """The resolved config as YAML."""
         return yamlfile.dump(self.plain())

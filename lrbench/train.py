@@ -13,11 +13,11 @@ from torch import Tensor
 
 from lrbench.config import Experiment
 from lrbench.data.batches import in_groups
+from lrbench.ends import Diverged, Ended, not_finite, too_many_skipped
 from lrbench.errors import Interrupted, RunError
 from lrbench.evaluation import correct, evaluate, refresh_norms, tested
 from lrbench.events import Event, Watch
 from lrbench.identity import identity
-from lrbench.optimizers import configured_rate
 from lrbench.parts import Parts, assemble, resolve_device, summary
 from lrbench.runs import RunFolder
 from lrbench.state import State, capture, copied, restore, seed_everything
@@ -29,7 +29,14 @@ CHECKPOINT_SECONDS = 60.0
 MAX_SKIPPED = 10
 
 
-def train(folder: RunFolder, experiment: Experiment, *, watch: Watch, stop: Callable[[], bool]) -> dict[str, Any]:
+def train(
+    folder: RunFolder,
+    experiment: Experiment,
+    *,
+    watch: Watch,
+    stop: Callable[[], bool],
+    kind: type[Training] | None = None,
+) -> dict[str, Any]:
     """Train until the budget is spent, or go on where a checkpoint stands; write the result and return it.
 
     Args:
@@ -37,23 +44,20 @@ def train(folder: RunFolder, experiment: Experiment, *, watch: Watch, stop: Call
         experiment: what to train.
         watch: is told of progress.
         stop: asked after every update; when true, a checkpoint is written and Interrupted raised.
+        kind: what is measured and what ends it: `Training`, or the range test that is a kind of it.
     """
     try:
-        training = Training.begin(folder, experiment, watch)
+        training = (kind or Training).begin(folder, experiment, watch)
         parts, state = training.parts, training.state
         while (state.step < parts.total_steps or state.batch) and not state.stopped:
             training.run_epoch(stop)
             training.end_epoch()
         return training.conclude("stopped_early" if state.stopped else "finished", state.stopped or "")
-    except Diverged as error:
-        return training.conclude("diverged", str(error))
+    except Ended as error:
+        return training.conclude(error.status, str(error))
     finally:
         folder.steps.close()
         folder.epochs.close()
-
-
-class Diverged(Exception):
-    """The loss or the gradient is no longer finite."""
 
 
 @dataclass
@@ -102,12 +106,9 @@ class Training:
             watch(Event(folder.name, "message", values={"text": text}))
             folder.amend_environment({"threads_before": checkpoint["threads"]})
         watch(replace(training.event(parts.peak_lr), kind="start"))
-        if experiment.lr_scaling is not None:
-            text = f"{folder.name}: the rate {configured_rate(experiment.optimizer):g} is scaled to {parts.peak_lr:g}"
-            size = min(experiment.update_size, len(parts.data.train))
-            scaling = f"{experiment.lr_scaling.rule}, batch {size}"
-            text = f"{text} ({scaling} of {experiment.lr_scaling.base_batch_size})"
-            watch(Event(folder.name, "message", values={"text": text}))
+        scaled = experiment.scaling_in_words(len(parts.data.train))
+        if scaled is not None:
+            watch(Event(folder.name, "message", values={"text": f"{folder.name}: {scaled}"}))
         return training
 
     def run_epoch(self, stop: Callable[[], bool]) -> None:
@@ -181,9 +182,7 @@ class Training:
         state.skipped += 1
         limit = self.experiment.max_skipped or MAX_SKIPPED
         if state.skipped > limit:
-            known = "" if state.last_loss is None else f"; the last finite loss was {state.last_loss:.4g}"
-            many = f"more than {limit} updates were not finite, the last of them update {state.step}"
-            raise Diverged(f"{many}, at a rate of {lr:.4g}{known}")
+            raise too_many_skipped(limit, state.step, lr, state.last_loss)
 
     def rate(self, step: int) -> float:
         """The learning rate of an update of this epoch."""
@@ -209,12 +208,11 @@ class Training:
         measured = torch.stack(fetched)
         for (step, lr, momentum, *_, count), (loss, norm, right) in zip(self.pending, measured.tolist(), strict=True):
             rows.append((step, lr, momentum, loss, norm))
-            if not (math.isfinite(loss) and math.isfinite(norm)):
-                what = "loss" if not math.isfinite(loss) else "gradient"
+            ended = self.ended(step, lr, loss, norm)
+            if ended is not None:
                 self.folder.steps.append(rows)
                 state.step = step
-                known = "" if state.last_loss is None else f"; the last finite loss was {state.last_loss:.4g}"
-                raise Diverged(f"the {what} was not finite at update {step}, at a rate of {lr:.4g}{known}")
+                raise ended
             state.last_loss = loss
             state.loss_sum += loss * count
             state.correct += int(right)
@@ -223,6 +221,10 @@ class Training:
         self.pending.clear()
         self.read = time.monotonic()
         self.watch(self.event(rows[-1][1]))
+
+    def ended(self, step: int, lr: float, loss: float, norm: float) -> Ended | None:
+        """Why an update was the last, by its loss and its gradient's norm; None where it was not."""
+        return not_finite(step, lr, loss, norm, self.state.last_loss)
 
     def count_time(self, began: float) -> float:
         """Add the time since `began` to the epoch's training time; the time now."""

@@ -82,6 +82,15 @@ BY_HAND = [
         {"name": "inverse", "gamma": 3.0, "power": 0.5, "per": "epoch"},
         {0: 1.0, 4: 1.0, 5: 0.5, 19: 0.31622776601683794},
     ),
+    ("range_test", {0: 1e-8, 19: 1.0}),
+    (
+        {"name": "range_test", "start_factor": 0.001},
+        {0: 0.001, 1: 0.0014384498882876629, 10: 0.03792690190732251, 19: 1.0},
+    ),
+    (
+        {"name": "range_test", "start_factor": 0.05, "shape": "linear"},
+        {0: 0.05, 1: 0.1, 9: 0.5, 19: 1.0},
+    ),
     ("polynomial", {0: 1.0, 5: 0.75, 19: 0.05}),
     ({"name": "polynomial", "power": 2.0, "final_factor": 0.2}, {0: 1.0, 10: 0.4, 19: 0.202}),
     ({"name": "polynomial", "power": 0.5, "final_lr": 0.5}, {0: 1.0, 15: 0.75}),
@@ -686,6 +695,9 @@ def test_a_function_without_a_signature():
         ({"name": "multistep", "milestones": 3}, "must be a list"),
         ("multistep", "needs the parameter 'milestones'"),
         ({"name": "inverse_sqrt", "timescale": 0}, "longer than 0"),
+        ({"name": "range_test", "start_lr": 2.0}, "above the peak"),
+        ({"name": "range_test", "start_factor": 0}, "greater than 0"),
+        ({"name": "range_test", "start_lr": 0}, "greater than 0"),
         ({"name": "tanh", "lower": 3.0, "upper": 1.0}, "must be below"),
         ({"name": "warmup_stable_decay", "warmup": "60%", "cooldown": "60%"}, "longer than the run"),
         ({"name": "cosine_restarts", "cycle": 0}, "longer than 0"),
@@ -938,6 +950,7 @@ def test_a_run_of_one_update(name):
     bases = ("triangular", "triangular2", "exp_range", "sin", "sin2", "sinexp")
     lowest = [f"lrbench2019/{base}" for base in ("TRI", "TRI2", "TRIEXP", "SIN", "SIN2", "SINEXP")]
     expected = {**dict.fromkeys(bases, 0.05), **dict.fromkeys(lowest, 1e-4), "one_cycle": 2e-6}
+    expected["range_test"] = 5e-9
     expected |= {"hf/warmup_stable_decay": 0.5}
     assert rate(0) == pytest.approx(expected.get(name, 0.5))
 

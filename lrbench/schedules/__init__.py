@@ -119,6 +119,7 @@ SCHEDULES = Catalog(
         "one_cycle": cyclic.one_cycle,
         "piecewise": restarts.piecewise,
         "polynomial": smooth.polynomial,
+        "range_test": cyclic.range_test,
         "rex": smooth.rex,
         "sequence": sequence,
         "sin": cyclic.sin,
