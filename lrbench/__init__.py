@@ -6,11 +6,12 @@ The public names, imported when they are first used, so that `import lrbench` is
     run             train configs, or find what is trained already
     report          set runs side by side: figure, tables, page
     load_runs       all runs as a pandas DataFrame, one row a run
+    find_lr         the learning rate range test: which rates to take, and how sure that is
     preview         the rates that configs would use, without training
     build_schedule  a schedule as a function of the step
     torch_scheduler the same as a torch scheduler, for one's own loop
     build_optimizer, parameter_groups   an `optimizer:` block for one's own loop
-    Experiment, Outcome, Report, LrbenchError
+    Experiment, Finding, Outcome, Report, LrbenchError
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from lrbench.version import __version__
 if TYPE_CHECKING:
     from lrbench.config import Experiment, load_config
     from lrbench.errors import LrbenchError
+    from lrbench.finder.find import find_lr
+    from lrbench.finder.finding import Finding
     from lrbench.optimizers import build_optimizer, parameter_groups
     from lrbench.previewing import preview
     from lrbench.reporting import Report, load_runs, report
@@ -32,12 +35,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Experiment",
+    "Finding",
     "LrbenchError",
     "Outcome",
     "Report",
     "__version__",
     "build_optimizer",
     "build_schedule",
+    "find_lr",
     "load_config",
     "load_runs",
     "parameter_groups",
@@ -49,11 +54,13 @@ __all__ = [
 
 _HOMES = {
     "Experiment": "lrbench.config",
+    "Finding": "lrbench.finder.finding",
     "LrbenchError": "lrbench.errors",
     "Outcome": "lrbench.runner",
     "Report": "lrbench.reporting",
     "build_optimizer": "lrbench.optimizers",
     "build_schedule": "lrbench.schedules",
+    "find_lr": "lrbench.finder.find",
     "load_config": "lrbench.config",
     "load_runs": "lrbench.reporting",
     "parameter_groups": "lrbench.optimizers",

@@ -36,6 +36,9 @@ Overrides = Annotated[
     typer.Option("--set", help="Change a key, as optimizer.lr=0.01; may be repeated.", metavar="KEY=VALUE"),
 ]
 Runs = Annotated[Path, typer.Option("--runs", help="The folder that holds the runs.", metavar="DIR")]
+Device = Annotated[
+    str | None, typer.Option(help="auto, cpu, cuda, cuda:1, mps; instead of the config's.", show_default=False)
+]
 Debug = Annotated[bool, typer.Option("--debug", help="Show lrbench's own traceback when something fails.")]
 
 
@@ -64,10 +67,7 @@ def run(
     no_wait: Annotated[
         bool, typer.Option("--no-wait", help="Don't wait for runs that another process is doing; exit with 1.")
     ] = False,
-    device: Annotated[
-        str | None,
-        typer.Option(help="auto, cpu, cuda, cuda:1, mps; instead of the configs'.", show_default=False),
-    ] = None,
+    device: Device = None,
     runs: Runs = Path("runs"),
     debug: Debug = False,
 ) -> None:
@@ -150,6 +150,65 @@ def preview(
         for one in made:
             console.print(f"\n# {one.label}\n{one.code()}", markup=False, highlight=False, soft_wrap=True)
     console.print(f"Drew [bold]{escape(str(path))}[/]", highlight=False, soft_wrap=True)
+
+
+@app.command("find-lr")
+def find_lr(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file.", show_default=False)],
+    overrides: Overrides = None,
+    seeds: Annotated[int, typer.Option(help="Curves, each from a fresh model.", min=1)] = 3,
+    start: Annotated[float, typer.Option(help="The first rate.")] = 1e-7,
+    end: Annotated[float, typer.Option(help="The last rate.")] = 10.0,
+    iterations: Annotated[int, typer.Option(help="Updates from the one to the other.")] = 100,
+    shape: Annotated[str, typer.Option(help="How the rate rises: exponential or linear.")] = "exponential",
+    smoothing: Annotated[float, typer.Option(help="β of the moving average; 0 for none.")] = 0.98,
+    stop_factor: Annotated[float, typer.Option(help="Stop at so many times the best smoothed loss.")] = 4.0,
+    validation: Annotated[
+        bool, typer.Option("--validation", help="Measure validation data after each update, not the batch; slower.")
+    ] = False,
+    write: Annotated[
+        Path | None,
+        typer.Option(help="Write a config that extends this one with the rate found.", metavar="FILE"),
+    ] = None,
+    schedule: Annotated[
+        str | None, typer.Option(help="The schedule of that config: one_cycle, triangular, …", show_default=False)
+    ] = None,
+    again: Annotated[bool, typer.Option("--again", help="Test anew what is done already.")] = False,
+    device: Device = None,
+    runs: Runs = Path("runs"),
+    debug: Debug = False,
+) -> None:
+    """The learning rate range test: where the loss falls and where it rises, which rates to take, how sure that is.
+
+    [dim]lrbench find-lr configs/digits/baseline.yaml --write configs/found.yaml[/]
+    """
+    from lrbench import terminal
+    from lrbench.config import load_config
+    from lrbench.finder import find, writing
+    from lrbench.progress import display
+    from lrbench.reporting import finder
+    from lrbench.work import StopFlag
+
+    if write is not None:
+        writing.check_target(write, config)
+    experiment = load_config(config, overrides or ())
+    if schedule is not None:
+        if write is None:
+            raise UsageError("--schedule says what --write is to write; give both")
+        experiment.replace(schedule={"name": schedule})
+    console = Console()
+    with display(console) as watch, StopFlag.ending(_leave):
+        found = find.find_lr(
+            experiment, runs=runs, seeds=seeds, device=device, again=again, watch=watch, start=start, end=end,
+            iterations=iterations, shape=shape, smoothing=smoothing, stop_factor=stop_factor, validation=validation,
+        )  # fmt: skip
+    finder.save(found)
+    terminal.show_finding(console, found)
+    drawn = f"Drew [bold]{escape(str(found.folder.figure))}[/]; beside it, finder.csv and finder.json"
+    console.print(drawn, highlight=False, soft_wrap=True)
+    if write is not None:
+        writing.write(found, write, config, overrides or (), schedule)
+        console.print(f"Wrote [bold]{escape(str(write))}[/]", highlight=False, soft_wrap=True)
 
 
 @app.command("list")

@@ -10,7 +10,7 @@ from lrbench import yamlfile
 from lrbench.errors import ConfigError
 from lrbench.experiment import Dataset, Experiment, Reference, merge, validate
 
-__all__ = ["Dataset", "Experiment", "Reference", "load_config", "merge", "validate"]
+__all__ = ["Dataset", "Experiment", "Reference", "load_config", "merge", "overriding", "validate"]
 
 _PARTS = ("dataset", "model", "optimizer", "schedule", "loss")
 _UNLESS_NAMED = {"loss": {"name": "cross_entropy"}}  # so that `loss: {label_smoothing: 0.1}` says enough
@@ -45,6 +45,14 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Experiment:
         places = {**inherited, **outer, **child_places}
     plain.setdefault("name", path.stem)
     return validate(plain, places, str(path))
+
+
+def overriding(overrides: Iterable[str]) -> dict[str, Any]:
+    """What overrides say, as a config file would. Raises ConfigError."""
+    whole: dict[str, Any] = {}
+    for override in overrides:
+        whole = merge(whole, _override(override)[0])
+    return whole
 
 
 def _resolve(path: Path, above: tuple[Path, ...]) -> tuple[dict[str, Any], yamlfile.Places]:

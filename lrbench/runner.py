@@ -79,7 +79,7 @@ def run(
     if jobs < 1 or (seeds is not None and seeds < 1):
         raise ConfigError("jobs and seeds must be at least 1")
     root = Path(runs)
-    there = _nearest(root)
+    there = nearest(root)
     same: dict[str, list[str]] = {}
     experiments = plan(configs, overrides=tuple(overrides), seeds=seeds, device=device, same=same)
     outcomes = [_look(root, experiment, again) for experiment in experiments]
@@ -121,7 +121,7 @@ def plan(
     return list(different.values())
 
 
-def _nearest(root: Path) -> Path:
+def nearest(root: Path) -> Path:
     """The runs' folder, or as much of the way to it as is there. Raises UsageError where it can't be a folder."""
     there = root
     try:

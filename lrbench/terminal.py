@@ -10,10 +10,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from lrbench.finder.advice import Refusal
 from lrbench.reporting.groups import Group
 from lrbench.reporting.tables import columns
 
 if TYPE_CHECKING:
+    from lrbench.finder.finding import Finding
     from lrbench.previewing import Preview
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
@@ -65,6 +67,41 @@ def show_previews(console: Console, previews: Sequence[Preview]) -> None:
         for warning in made.warnings():
             text = f"[yellow]{escape(made.label)}:[/] {escape(warning)}"
             console.print(text, highlight=False, soft_wrap=True)
+
+
+def show_finding(console: Console, finding: Finding) -> None:
+    """What each method says for each seed, the rates to take and why; or why there are none."""
+    advice = finding.advice
+    ramp = finding.ramp
+    over = f"rates {ramp.start:g} … {ramp.end:g} over {ramp.iterations:,} updates"
+    console.print(f"\nRange test of {finding.experiment.name}: {over}", markup=False, highlight=False, soft_wrap=True)
+    for curve in finding.curves:
+        ended = curve.reason or "went to the end"
+        console.print(f"  seed {curve.seed}: {ended}", markup=False, highlight=False, soft_wrap=True, style="dim")
+    if isinstance(advice, Refusal):
+        console.print(f"[yellow]No suggestion:[/] {escape(str(advice))}.", highlight=False, soft_wrap=True)
+        return
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    table.add_column("method")
+    for heading in ("median", "lowest", "highest", *(f"seed {c.seed}" for c in finding.curves[:5])):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name, found in finding.suggestions.items():
+        each = [found.seeds.get(c.seed) for c in finding.curves[:5]]
+        table.add_row(name, *(_rate(r) for r in (found.median, found.lowest, found.highest, *each)))
+    console.print(table)
+    for purpose, rates, key in (
+        ("constant, or the start of a decay", _rate(advice.initial), "initial"),
+        ("maximum of one_cycle", _rate(advice.maximum), "maximum"),
+        ("bounds of cyclical rates", f"{_rate(advice.low)} … {_rate(advice.high)}", "low"),
+    ):
+        why = f"[dim]({escape(advice.how[key])})[/]"
+        console.print(f"[bold]{rates}[/]  {purpose}  {why}", highlight=False, soft_wrap=True)
+    for note in advice.notes:
+        console.print(f"[yellow]Note:[/] {escape(note)}.", highlight=False, soft_wrap=True)
+
+
+def _rate(rate: float | None) -> str:
+    return "–" if rate is None else f"{rate:.2g}"
 
 
 def sparkline(values: Sequence[float], width: int = 16) -> str:

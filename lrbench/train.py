@@ -35,7 +35,7 @@ def train(
     *,
     watch: Watch,
     stop: Callable[[], bool],
-    kind: type[Training] | None = None,
+    begin: Callable[[RunFolder, Experiment, Watch], Training] | None = None,
 ) -> dict[str, Any]:
     """Train until the budget is spent, or go on where a checkpoint stands; write the result and return it.
 
@@ -44,10 +44,10 @@ def train(
         experiment: what to train.
         watch: is told of progress.
         stop: asked after every update; when true, a checkpoint is written and Interrupted raised.
-        kind: what is measured and what ends it: `Training`, or the range test that is a kind of it.
+        begin: makes the training that goes on; a range test, say, is a kind of its own.
     """
     try:
-        training = (kind or Training).begin(folder, experiment, watch)
+        training = (begin or Training.begin)(folder, experiment, watch)
         parts, state = training.parts, training.state
         while (state.step < parts.total_steps or state.batch) and not state.stopped:
             training.run_epoch(stop)
@@ -133,8 +133,10 @@ class Training:
                 if stop():
                     raise Interrupted(f"{self.folder.name} stopped after update {state.step}")
                 began = time.monotonic()  # writing a checkpoint is not training
-        self.read_back()
-        self.count_time(began)
+        try:
+            self.read_back()
+        finally:
+            self.count_time(began)
 
     def update(self, batches: list[tuple[Tensor, Tensor]]) -> None:
         """One update at the rate the schedule gives for it, from one batch or several accumulated ones.

@@ -16,8 +16,12 @@ from lrbench.errors import FolderError, Interrupted, LockedError, LrbenchError, 
 from lrbench.events import Event, Watch
 from lrbench.runs import RunFolder
 
+Train = Callable[..., dict[str, Any]]  # as lrbench.train.train
 
-def do_run(path: Path, *, threads: int | None, watch: Watch, stop: Callable[[], bool]) -> dict[str, Any]:
+
+def do_run(
+    path: Path, *, threads: int | None, watch: Watch, stop: Callable[[], bool], train: Train | None = None
+) -> dict[str, Any]:
     """Train the run whose folder is at `path`, or go on with it; its result.
 
     A failure becomes a result with `status: failed`, its traceback in `error.log`.
@@ -26,7 +30,8 @@ def do_run(path: Path, *, threads: int | None, watch: Watch, stop: Callable[[], 
         path: a folder with a `config.yaml`.
         threads: CPU threads for torch; None leaves torch's own choice.
         watch: is told of progress.
-        stop: see `train`.
+        stop: see `lrbench.train.train`.
+        train: what is done, if not that.
 
     Raises:
         LockedError: another live process is at it.
@@ -34,7 +39,7 @@ def do_run(path: Path, *, threads: int | None, watch: Watch, stop: Callable[[], 
     """
     import torch
 
-    from lrbench.train import train
+    from lrbench.train import train as usual
 
     folder = RunFolder(path)
     with folder.lock(), _threads(threads):
@@ -44,7 +49,7 @@ def do_run(path: Path, *, threads: int | None, watch: Watch, stop: Callable[[], 
             return done
         folder.begin(now())
         try:
-            result = train(folder, experiment, watch=watch, stop=stop)
+            result = (train or usual)(folder, experiment, watch=watch, stop=stop)
         except (Interrupted, LockedError):
             raise
         except LrbenchError as error:

@@ -128,12 +128,14 @@ def test_these_never_import_torch() -> None:
 def test_public_names() -> None:
     assert lrbench.__all__ == [
         "Experiment",
+        "Finding",
         "LrbenchError",
         "Outcome",
         "Report",
         "__version__",
         "build_optimizer",
         "build_schedule",
+        "find_lr",
         "load_config",
         "load_runs",
         "parameter_groups",

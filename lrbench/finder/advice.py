@@ -1,0 +1,124 @@
+"""From curves to advice: is there a suggestion at all, and if so, which rates for which purpose, and why."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from lrbench.finder.curves import Curve, Trend, trend
+from lrbench.finder.ramp import Ramp
+from lrbench.finder.suggest import delay_of, half_minimum
+
+LEAST_POINTS = 20  # losses to a seed; fewer say too little
+SIGNIFICANT = 4.0  # a fall counts if it is so many standard errors
+LEAST_FALL = 0.01  # and so much of the loss before it
+UNSURE_DECADES = 0.75  # seeds further apart are said to be
+
+
+@dataclass(frozen=True)
+class Advice:
+    """The rates to take, with how each was come by.
+
+    Attributes:
+        initial: to hold constant, or to decay from.
+        maximum: the top of `one_cycle`.
+        low, high: the bounds of cyclical rates.
+        how: for `initial`, `maximum`, `low` and `high`, in words.
+        notes: what to know of it.
+    """
+
+    initial: float
+    maximum: float
+    low: float
+    high: float
+    how: dict[str, str]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why there is no suggestion, and which range of rates to try instead, where another may help."""
+
+    why: str
+    again: tuple[float, float] | None = None
+
+    def __str__(self) -> str:
+        if self.again is None:
+            return self.why
+        return f"{self.why}; try --start {self.again[0]:.1g} --end {self.again[1]:.1g}"
+
+
+def advise(curves: Sequence[Curve], ramp: Ramp) -> Advice | Refusal:
+    """What several seeds' curves on a ramp say."""
+    usable = median(curve.usable for curve in curves)
+    if usable < 1:
+        return Refusal("the loss was not finite at the very first update, so it is the data or the model, not the rate")
+    found = trend(curves)
+    if found is None or usable < LEAST_POINTS:
+        return _too_short(curves, ramp, int(usable))
+    refused = _shape(curves, found, ramp)
+    if refused is not None:
+        return refused
+    delay = delay_of(curves, found)
+    lowest = float(found.rates[found.lowest])
+    initial = half_minimum(found, delay)
+    if initial <= ramp.start:
+        text = f"the loss is lowest at {lowest:.2g}, too near to where the rates begin"
+        return Refusal(text, (ramp.start / 1e3, ramp.end))
+    maximum = lowest / delay
+    low = min(found.fallen(0.1) / delay, initial / 2)
+    late = f", taken back by a factor of {delay:.1f} for the delay of momentum," if delay > 1.05 else ""
+    how = {
+        "initial": f"half of the rate at which the loss was lowest, {lowest:.2g}{late} for safety: it is a ceiling",
+        "maximum": f"the rate at which the loss was lowest{late.rstrip(',')}: it is held for a moment only",
+        "low": "where the loss began to fall (a tenth of its fall)",
+        "high": "as for one_cycle",
+    }
+    return Advice(initial, maximum, max(low, ramp.start), maximum, how, _notes(curves, found))
+
+
+def _too_short(curves: Sequence[Curve], ramp: Ramp, usable: int) -> Refusal:
+    ended = sum(bool(curve.reason) for curve in curves)
+    if 2 * ended > len(curves) and usable < ramp.iterations:
+        last = median(curve.rates[-1] for curve in curves)
+        text = f"the loss rose or was no longer finite after {usable} updates, at a rate of {last:.2g}"
+        return Refusal(text, (ramp.start / 1e4, last))
+    return Refusal(f"{usable} updates are too few to see a course in; try --iterations 100 or more")
+
+
+def _shape(curves: Sequence[Curve], found: Trend, ramp: Ramp) -> Refusal | None:
+    """Why a trend has no optimum within it, if it has none."""
+    rates, losses, lowest = found.rates, found.losses, found.lowest
+    ended = 2 * sum(bool(curve.reason) for curve in curves) > len(curves)
+    falls = found.fall > max(SIGNIFICANT * found.noise, LEAST_FALL * abs(found.start), 1e-12)
+    rises = float(losses[-1]) - found.start > max(SIGNIFICANT * found.noise, LEAST_FALL * abs(found.start))
+    if not falls:
+        if ended or rises:
+            text = "the loss only rises"
+            return Refusal(text, (ramp.start / 1e4, float(rates[-1])))
+        return Refusal("the loss hardly changes over the whole range", (ramp.end, ramp.end * 1e4))
+    edge = math.log10(float(rates[-1]) / float(rates[lowest])) < 0.1
+    if edge and not ended and rates[-1] >= ramp.end * 0.99:
+        return Refusal("the loss still falls at the highest rate", (ramp.start, ramp.end * 1e3))
+    if lowest == 0 or math.log10(float(rates[lowest]) / float(rates[0])) < 0.25:
+        return Refusal("the loss is lowest at the lowest rates", (ramp.start / 1e4, float(rates[-1])))
+    return None
+
+
+def _notes(curves: Sequence[Curve], found: Trend) -> tuple[str, ...]:
+    """How far the seeds agree."""
+    notes = []
+    each = [own for curve in curves if (own := trend([curve])) is not None]
+    places = [float(own.rates[own.lowest]) for own in each]
+    if len(places) < len(curves):
+        notes.append(f"{len(curves) - len(places)} of {len(curves)} seeds ended too early to be used")
+    if len(curves) == 1:
+        notes.append("one seed: how sure this is, only more seeds tell")
+    elif places and math.log10(max(places) / min(places)) > UNSURE_DECADES:
+        apart = math.log10(max(places) / min(places))
+        notes.append(f"the seeds' lowest points are {apart:.1f} decades apart; more --iterations or --seeds may help")
+    if found.fall < 2 * SIGNIFICANT * found.noise:
+        notes.append("the fall is hardly larger than the noise")
+    return tuple(notes)

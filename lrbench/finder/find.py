@@ -1,0 +1,117 @@
+"""`lrbench find-lr`: the range test of several seeds, and what it says."""
+
+from __future__ import annotations
+
+import functools
+import signal
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from lrbench.config import Experiment, load_config
+from lrbench.environment import describe
+from lrbench.errors import ConfigError, DataError, Interrupted, RunError, Terminated, UsageError
+from lrbench.events import Event, Watch, silent
+from lrbench.finder.finding import Finding, conclude
+from lrbench.finder.folder import FinderFolder
+from lrbench.finder.ramp import Ramp
+from lrbench.runner import nearest
+from lrbench.work import StopFlag, do_run
+
+
+def find_lr(
+    config: str | Path | Experiment,
+    *,
+    runs: str | Path = "runs",
+    overrides: Iterable[str] = (),
+    seeds: int = 3,
+    device: str | None = None,
+    again: bool = False,
+    watch: Watch = silent,
+    **ramp: Any,
+) -> Finding:
+    """The learning rate range test: train on a rising rate, with several seeds, and see where the loss falls and rises.
+
+    Every seed begins with a fresh model, and nothing of it remains but its curve, in a folder under `runs`. What is
+    done already is not done again, so that more seeds only add what is missing.
+
+    Args:
+        config: a YAML file or an experiment; its schedule, warm-up, plateau rule and length play no part.
+        runs: the folder that holds the runs' folders; made if need be.
+        overrides: `key=value`, as `load_config` takes them; for a file only.
+        seeds: how many, counted up from the config's own.
+        device: instead of the config's own.
+        again: test anew even what is done.
+        watch: is told of progress.
+        ramp: `start`, `end`, `iterations`, `shape`, `smoothing`, `stop_factor`, `validation`; see `Ramp`.
+
+    Raises:
+        ConfigError, DataError, UsageError: something asked for can't be done; nothing was trained.
+        Interrupted: a signal came; the same call goes on.
+        RunError: the training failed.
+    """
+    settings = _ramp(ramp)
+    if seeds < 1:
+        raise UsageError(f"--seeds must be at least 1 (got {seeds})")
+    experiment = config if isinstance(config, Experiment) else load_config(config, overrides)
+    experiment = experiment if device is None else experiment.replace(device=device)
+    root = Path(runs)
+    nearest(root)
+    folder = FinderFolder.of(root, experiment, settings)
+    chosen = range(experiment.seed, experiment.seed + seeds)
+    tests = {seed: settings.over(experiment, seed) for seed in chosen}
+    todo = [seed for seed, test in tests.items() if again or folder.seed(seed).result_of(test) is None]
+    if todo:
+        _check(experiment, tests[todo[0]], watch)
+        watch(Event("", "plan", values={"runs": len(todo)}))
+    stop = StopFlag()
+    with stop.on_signals():
+        try:
+            for seed in todo:
+                _test(folder, tests[seed], settings, again, watch, stop)
+        except Interrupted as error:
+            kind = Terminated if stop.signal == signal.SIGTERM else Interrupted
+            raise kind(f"{error}; the same command goes on from there") from None
+    return _keep(conclude(folder, experiment, settings, [folder.curve(seed) for seed in chosen]))
+
+
+def _ramp(given: dict[str, Any]) -> Ramp:
+    try:
+        return Ramp(**given)
+    except TypeError as error:
+        raise UsageError(f"find_lr: {error}; it takes {', '.join(Ramp.__dataclass_fields__)}") from None
+
+
+def _check(experiment: Experiment, test: Experiment, watch: Watch) -> None:
+    """Raise what is wrong with the config before anything is written."""
+    from lrbench.parts import check, resolve_device
+
+    watch(Event("", "message", values={"text": f"checking {experiment.name}"}))
+    try:
+        check(test, resolve_device(test.device))
+    except ConfigError as error:
+        raise error.at(experiment.where(error.key)) from None
+    except DataError as error:
+        raise DataError(f"{experiment.where('dataset')}: dataset: {error}".removeprefix(": ")) from error
+
+
+def _test(folder: FinderFolder, test: Experiment, ramp: Ramp, again: bool, watch: Watch, stop: StopFlag) -> None:
+    """Do one seed's test, or go on with it."""
+    from lrbench.finder.rangetest import range_test
+    from lrbench.parts import resolve_device
+
+    run = folder.seed(test.seed)
+    run.make()
+    with run.lock():
+        if not run.has_config or again or not run.has_checkpoint:
+            run.clear()
+            run.create(test, describe(test, device=str(resolve_device(test.device))))
+    result = do_run(run.path, threads=None, watch=watch, stop=stop, train=functools.partial(range_test, ramp=ramp))
+    if result["status"] == "failed":
+        raise RunError(f"seed {test.seed}: {result['reason']}")
+
+
+def _keep(finding: Finding) -> Finding:
+    curves = [(curve, curve.smoothed(finding.ramp.smoothing)) for curve in finding.curves]
+    finding.folder.write(finding.plain(), curves)
+    return finding

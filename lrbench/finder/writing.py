@@ -1,0 +1,115 @@
+"""`--write`: a config that extends the tested one with the rate that was found."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from lrbench import yamlfile
+from lrbench.atomic import replacing
+from lrbench.config import Experiment, load_config, overriding
+from lrbench.errors import ConfigError, FolderError, UsageError
+from lrbench.finder.advice import Advice, Refusal
+from lrbench.finder.finding import Finding
+from lrbench.optimizers import configured_rate
+
+MARK = "# Written by lrbench find-lr"
+CYCLICAL = ("triangular", "triangular2", "exp_range", "sin", "sin2", "sinexp")
+
+
+def check_target(path: Path, config: Path) -> None:
+    """Raise UsageError, before anything is trained, where nothing could be written to `path`."""
+    if path.suffix not in (".yaml", ".yml"):
+        raise UsageError(f"--write {path}: must name a YAML file, such as configs/found.yaml")
+    if path.is_dir() or not path.parent.is_dir():
+        raise UsageError(f"--write {path}: {path if path.is_dir() else path.parent} is no place for a file")
+    if path.resolve() == config.resolve():
+        raise UsageError(f"--write {path}: is the config itself; name another file")
+    if path.exists() and not path.read_text(encoding="utf-8", errors="replace").startswith(MARK):
+        raise UsageError(f"--write {path}: is there already, and find-lr did not write it; name another file")
+
+
+def write(finding: Finding, path: Path, config: Path, overrides: Iterable[str], schedule: str | None) -> Experiment:
+    """Write a config that extends `config` with the rate that was found, and the bounds of a rising schedule.
+
+    Args:
+        finding: of that config, under those overrides.
+        path: the new file.
+        config: the file it extends.
+        overrides: `key=value`, part of what was tested, and so of the new file.
+        schedule: instead of the config's own: `one_cycle`, `triangular`, …
+
+    Returns:
+        What the new file says.
+
+    Raises:
+        UsageError: there is no suggestion.
+        ConfigError: the new config would not be valid, because of the schedule's own bounds say; nothing is written.
+        FolderError: it can't be written.
+    """
+    if isinstance(finding.advice, Refusal):
+        raise UsageError(f"nothing written to {path}, since there is no suggestion: {finding.advice}")
+    name = schedule or finding.experiment.schedule.name
+    rate, bounds = _rates(finding.advice, name)
+    whole: dict[str, Any] = overriding(overrides)
+    whole = {
+        "extends": Path(os.path.relpath(config.resolve(), path.parent.resolve())).as_posix(),
+        "name": path.stem,
+        **{key: value for key, value in whole.items() if key != "name"},
+    }
+    whole["optimizer"] = {**whole.get("optimizer", {}), "lr": rounded(rate / _scaling(finding))}
+    if schedule is not None or bounds:
+        whole["schedule"] = {**whole.get("schedule", {}), "name": name, **bounds}
+    seeds = f"{len(finding.curves)} seed{'s' * (len(finding.curves) > 1)}"
+    text = f"{MARK} {config.name} ({seeds}): {finding.advice.how[_purpose(name)]}.\n{yamlfile.dump(whole)}"
+    made = _read_back(text, path)
+    try:
+        with replacing(path) as file:
+            file.write(text.encode())
+    except OSError as error:
+        raise FolderError(f"cannot write {path}: {error.strerror}") from error
+    return made
+
+
+def rounded(rate: float) -> float:
+    """Two significant digits, which is more than a range test knows."""
+    return float(f"{rate:.1e}")
+
+
+def _purpose(schedule: str) -> str:
+    return "maximum" if schedule == "one_cycle" else "high" if schedule in CYCLICAL else "initial"
+
+
+def _rates(advice: Advice, schedule: str) -> tuple[float, dict[str, float]]:
+    """The peak rate for a schedule, and its lower bound where it rises from one."""
+    if schedule == "one_cycle":
+        return advice.maximum, {}
+    if schedule in CYCLICAL:
+        return advice.high, {"base_lr": rounded(advice.low)}
+    return advice.initial, {}
+
+
+def _scaling(finding: Finding) -> float:
+    """What `lr_scaling` will multiply the rate by."""
+    experiment = finding.experiment
+    if experiment.lr_scaling is None:
+        return 1.0
+    sizes = finding.folder.seed(finding.curves[0].seed).environment().get("sizes") or {}
+    scaled = experiment.scaled_optimizer(sizes.get("train_examples"))
+    return configured_rate(scaled) / configured_rate(experiment.optimizer)
+
+
+def _read_back(text: str, path: Path) -> Experiment:
+    """The experiment of the new file, from a copy beside it that is gone afterwards."""
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".", suffix=".yaml", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        try:
+            return load_config(file.name)
+        except ConfigError as error:
+            raise ConfigError(
+                f"the config that would be written is not valid: {error.problem}", key=error.key
+            ) from None

@@ -1,0 +1,119 @@
+"""The figure of a range test: loss against the rate, smoothed and raw, with what was read off it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from lrbench.errors import FolderError
+from lrbench.finder.advice import Advice
+from lrbench.finder.curves import trend
+from lrbench.finder.finding import Finding
+from lrbench.reporting.figure import COLOURS, DASHES, STYLE
+
+MARKS = {"steepest": "v", "minimum/10": "s", "valley": "D", "half-minimum": "*"}
+ADVISED, BAND, TREND = "#000000", "#DDE8F0", "#333333"
+
+
+def save(finding: Finding, path: Path | None = None) -> Path:
+    """Draw a finding into its folder, or to `path`; the path. Raises FolderError where it can't be written."""
+    path = path or finding.folder.figure
+    with mpl.rc_context(STYLE):
+        figure = draw(finding)
+        try:
+            figure.savefig(path, dpi=150)
+        except OSError as error:
+            raise FolderError(f"cannot write {path}: {error.strerror}") from error
+    return path
+
+
+def draw(finding: Finding) -> Figure:
+    """The figure."""
+    figure = Figure(figsize=(9, 5.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    top = _losses(axes, finding)
+    axes.set_xscale("log")
+    axes.set_xlim(finding.ramp.start, finding.ramp.end)
+    axes.set_ylim(*top)
+    axes.set_xlabel("learning rate")
+    measured = "validation loss after each update" if finding.ramp.validation else "training loss of each update"
+    axes.set_ylabel(measured)
+    axes.set_title(f"Learning rate range test: {finding.experiment.name}", pad=26)
+    advice = finding.advice
+    if isinstance(advice, Advice):
+        _advised(axes, advice)
+        _suggested(axes, finding)
+    else:
+        axes.text(0, 1.015, f"No suggestion: {advice}", transform=axes.transAxes, va="bottom", fontsize=9)
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower left", ncols=3, handlelength=2.6)
+    return figure
+
+
+def _losses(axes: Axes, finding: Finding) -> tuple[float, float]:
+    """Raw and smoothed curves, and the trend of all; the bounds of the losses that are worth showing."""
+    lowest, highest, starts = math.inf, -math.inf, []
+    for index, curve in enumerate(finding.curves):
+        colour = COLOURS[index % len(COLOURS)]
+        rates, losses = curve.rates[: curve.usable], curve.losses[: curve.usable]
+        if not losses:
+            continue
+        smooth = curve.smoothed(finding.ramp.smoothing)
+        axes.plot(*_thinned(rates, losses), color=colour, linewidth=0.7, alpha=0.45)
+        label = f"seed {curve.seed}, smoothed (β {finding.ramp.smoothing:g})" if index < 6 else None
+        dash = DASHES[index % len(DASHES)]
+        axes.plot(*_thinned(rates, smooth), color=colour, linewidth=1.5, linestyle=dash, label=label)
+        starts.append(float(np.median(losses[: max(len(losses) // 10, 1)])))
+        lowest, highest = min(lowest, *losses), max(highest, *smooth)
+        if curve.reason:
+            label = "end of a seed's test" if index == 0 else None
+            height = _clipped(losses[-1], starts[-1], lowest)
+            axes.plot(rates[-1], height, "x", color=colour, markersize=7, clip_on=False, label=label)
+    whole = trend(finding.curves)
+    if whole is not None:
+        axes.plot(whole.rates, whole.losses, color=TREND, linewidth=2.2, label="trend of all seeds")
+    if not starts:
+        return 0.0, 1.0
+    start = max(starts)
+    room = max(start - lowest, 0.05 * abs(start), 1e-9)
+    return lowest - 0.08 * room, min(start + 0.8 * room, max(highest, start) + 0.2 * room)
+
+
+def _clipped(loss: float, start: float, lowest: float) -> float:
+    return min(loss, start + 0.75 * max(start - lowest, 0.05 * abs(start), 1e-9))
+
+
+def _advised(axes: Axes, advice: Advice) -> None:
+    axes.axvspan(advice.low, advice.high, color=BAND, zorder=0, label="bounds for cyclical rates")
+    axes.axvline(advice.initial, color=ADVISED, linewidth=1.4, label="recommended: constant or initial rate")
+    axes.axvline(advice.maximum, color=ADVISED, linewidth=1.2, linestyle=(0, (5, 2)), label="maximum for one_cycle")
+    text = f"{advice.initial:.2g}"
+    axes.annotate(text, (advice.initial, 1), xycoords=("data", "axes fraction"), xytext=(-4, 4),
+                  textcoords="offset points", ha="right", fontweight="bold")  # fmt: skip
+    axes.annotate(f"{advice.maximum:.2g}", (advice.maximum, 1), xycoords=("data", "axes fraction"), xytext=(4, 4),
+                  textcoords="offset points", ha="left")  # fmt: skip
+
+
+def _suggested(axes: Axes, finding: Finding) -> None:
+    """Each method's median over the seeds, and their range, near the bottom."""
+    for row, (name, found) in enumerate(finding.suggestions.items()):
+        if found.median is None or found.lowest is None or found.highest is None:
+            continue
+        height = 0.04 + 0.045 * row
+        axis: Any = axes.get_xaxis_transform()
+        axes.plot([found.lowest, found.highest], [height] * 2, transform=axis, color="#666666", linewidth=1.2)
+        axes.plot(found.median, height, MARKS[name], transform=axis, color="#666666", markersize=6, label=name)
+
+
+def _thinned(rates: Sequence[float], values: Sequence[float]) -> tuple[Sequence[float], Sequence[float]]:
+    stride = max(len(rates) // 2000, 1)
+    return rates[::stride], values[::stride]
