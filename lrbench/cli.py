@@ -112,6 +112,9 @@ def report(
         console.print(f"[red]{record.state}:[/] {escape(named)}", highlight=False, soft_wrap=True)
     for sentence in reporting.summary(made):
         console.print(sentence, markup=False, highlight=False)
+    for test in made.tests:
+        for line in test.words()[:1]:
+            console.print(f"Range test of {test.name}: {line}", markup=False, highlight=False, soft_wrap=True)
     beside = ", ".join(p.name for p in made.files[1:])
     wrote = f"Wrote [bold]{escape(str(made.page))}[/] and, beside it, {beside}"
     console.print(wrote, highlight=False, soft_wrap=True)

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
+import numpy as np
+
 from lrbench.finder.curves import Curve, Trend, trend
 from lrbench.finder.ramp import Ramp
 from lrbench.finder.suggest import delay_of, half_minimum
 
 LEAST_POINTS = 20  # losses to a seed; fewer say too little
-SIGNIFICANT = 4.0  # a fall counts if it is so many standard errors
+SIGNIFICANT = 3.5  # a fall counts if it is so many standard errors
 LEAST_FALL = 0.01  # and so much of the loss before it
 UNSURE_DECADES = 0.75  # seeds further apart are said to be
 
@@ -94,17 +96,29 @@ def _shape(curves: Sequence[Curve], found: Trend, ramp: Ramp) -> Refusal | None:
     ended = 2 * sum(bool(curve.reason) for curve in curves) > len(curves)
     falls = found.fall > max(SIGNIFICANT * found.noise, LEAST_FALL * abs(found.start), 1e-12)
     rises = float(losses[-1]) - found.start > max(SIGNIFICANT * found.noise, LEAST_FALL * abs(found.start))
-    if not falls:
-        if ended or rises:
-            text = "the loss only rises"
-            return Refusal(text, (ramp.start / 1e4, float(rates[-1])))
-        return Refusal("the loss hardly changes over the whole range", (ramp.end, ramp.end * 1e4))
     edge = math.log10(float(rates[-1]) / float(rates[lowest])) < 0.1
+    beginning = math.log10(float(rates[lowest]) / float(rates[0])) < 0.25
+    if rises and (beginning or (not falls and _risen(found) < 10 * rates[0])):
+        return Refusal("the loss is lowest at the lowest rates", (ramp.start / 1e4, float(rates[-1])))
+    if not falls:
+        if not edge and found.fall > max(0.75 * SIGNIFICANT * found.noise, LEAST_FALL / 10 * abs(found.start)):
+            why = f"the loss may fall, to its lowest at a rate of {rates[lowest]:.1g}, but not beyond its noise"
+            return Refusal(f"{why}; try --iterations {3 * ramp.iterations} or more --seeds")
+        if ended or rises:
+            why = "the loss does not fall before it rises; nearer to that, and with more --iterations, it may"
+            high = _risen(found)
+            return Refusal(why, (max(high / 1e4, ramp.start), high))
+        return Refusal("the loss hardly changes over the whole range", (ramp.end, ramp.end * 1e4))
     if edge and not ended and rates[-1] >= ramp.end * 0.99:
         return Refusal("the loss still falls at the highest rate", (ramp.start, ramp.end * 1e3))
-    if lowest == 0 or math.log10(float(rates[lowest]) / float(rates[0])) < 0.25:
-        return Refusal("the loss is lowest at the lowest rates", (ramp.start / 1e4, float(rates[-1])))
     return None
+
+
+def _risen(found: Trend) -> float:
+    """The rate at which the loss has left its level upwards, or at which the test was over."""
+    above = np.flatnonzero(found.losses > found.start + max(SIGNIFICANT * found.noise, LEAST_FALL * abs(found.start)))
+    above = above[above > found.lowest]
+    return float(found.rates[above[0] if len(above) else -1])
 
 
 def _notes(curves: Sequence[Curve], found: Trend) -> tuple[str, ...]:

@@ -86,13 +86,20 @@ class Trend:
         rates: a grid, evenly spaced in log₁₀, from the first rate to the last that most seeds came to.
         losses: the loss there.
         start: the loss before it falls.
-        noise: the standard error of `losses`.
+        errors: the standard error of each of `losses`.
+        start_error: that of `start`.
     """
 
     rates: Array
     losses: Array
     start: float
-    noise: float
+    errors: Array
+    start_error: float
+
+    @property
+    def noise(self) -> float:
+        """The standard error of the fall."""
+        return math.hypot(float(self.errors[self.lowest]), self.start_error)
 
     @property
     def lowest(self) -> int:
@@ -120,7 +127,8 @@ def trend(curves: Sequence[Curve]) -> Trend | None:
     if not used:
         return None
     places, losses = (np.concatenate([pair[side] for pair in used]) for side in (0, 1))
-    start = float(np.median(np.concatenate([y[: max(len(y) // 10, 3)] for _, y in used])))
+    begins = np.concatenate([y[: max(len(y) // 10, 3)] for _, y in used])
+    start = float(np.median(begins))
     low = min(float(np.sort(y)[: max(len(y) // 20, 3)].max()) for _, y in used)
     losses = np.minimum(losses, start + max(start - low, 0.1 * abs(start)))
     last = float(np.median([x[-1] for x, _ in used]))
@@ -129,29 +137,39 @@ def trend(curves: Sequence[Curve]) -> Trend | None:
     weights = np.ones_like(losses)
     line = np.empty_like(grid)
     for _ in range(3):
-        line, count = _local_lines(grid, places, losses, weights)
+        line, factors = _local_lines(grid, places, losses, weights)
         residuals = np.abs(losses - np.interp(places, grid, line))
         scale = 6 * max(float(np.median(residuals)), 0.03 * max(start - float(line.min()), 1e-12))
         weights = np.clip(1 - (residuals / scale) ** 2, 0, 1) ** 2
-    early = places <= (first + grid[int(np.argmin(line))]) / 2  # before the loss falls; afterwards it is ragged
-    spread = 1.4826 * float(np.median(residuals[early] if early.any() else residuals))
-    return Trend(10**grid, line, start, spread / math.sqrt(max(count, 1.0)))
+    spread = _noise(used, (first + grid[int(np.argmin(line))]) / 2)
+    return Trend(10**grid, line, start, spread * factors, 1.25 * spread / math.sqrt(len(begins)))
 
 
-def _local_lines(grid: Array, places: Array, losses: Array, weights: Array) -> tuple[Array, float]:
-    """A weighted straight line around each point of the grid; the values there, and the points each is made of."""
-    values, counts = [], []
+def _noise(used: Sequence[tuple[Array, Array]], before: float) -> float:
+    """The standard deviation of a loss around the trend, from second differences, in which a smooth course cancels.
+
+    Where there are enough, of those before the loss falls: afterwards it is ragged.
+    """
+    changes = [np.diff(losses, 2) for _, losses in used]
+    early = [change[places[2:] <= before] for (places, _), change in zip(used, changes, strict=True)]
+    chosen = np.concatenate(early if sum(map(len, early)) >= 20 else changes)
+    return 1.4826 * float(np.median(np.abs(chosen))) / math.sqrt(6)
+
+
+def _local_lines(grid: Array, places: Array, losses: Array, weights: Array) -> tuple[Array, Array]:
+    """A weighted straight line around each point of the grid: the values there, and what noise they let through."""
+    values, errors = [], []
     for centre in grid:
         distance = places - centre
         reach = max(BANDWIDTH, float(np.sort(np.abs(distance))[min(5, len(distance) - 1)]) * 1.01)
         kernel: Any = np.clip(1 - np.abs(distance / reach) ** 3, 0, 1) ** 3 * weights
-        total = kernel.sum()
-        if total < 1e-9:  # only spikes here
+        if kernel.sum() < 1e-9:  # only spikes here
             kernel = np.clip(1 - np.abs(distance / reach) ** 3, 0, 1) ** 3
-            total = kernel.sum()
-        mean, centre_of = (kernel * losses).sum() / total, (kernel * distance).sum() / total
-        spread = (kernel * (distance - centre_of) ** 2).sum()
-        slope = (kernel * (distance - centre_of) * losses).sum() / spread if spread > 1e-12 else 0.0
-        values.append(mean - slope * centre_of)
-        counts.append(total**2 / (kernel**2).sum())
-    return np.asarray(values), float(np.median(counts))
+        kernel = kernel / kernel.sum()
+        middle = (kernel * distance).sum()
+        spread = (kernel * (distance - middle) ** 2).sum()
+        tilt = middle / spread if spread > 1e-12 else 0.0
+        shares = kernel * (1 - tilt * (distance - middle))  # the value is linear in the losses
+        values.append((shares * losses).sum())
+        errors.append(np.sqrt((shares**2).sum()))
+    return np.asarray(values), np.asarray(errors)

@@ -27,7 +27,8 @@ def steepest(rates: Sequence[float], losses: Sequence[float]) -> float | None:
     """
     slopes = np.gradient(np.asarray(losses, float), np.log10(rates))
     place = int(np.argmin(slopes))
-    return float(rates[place]) if slopes[place] < 0 else None
+    rounding = 1e-12 * float(np.abs(losses).max())
+    return float(rates[place]) if slopes[place] < -rounding else None
 
 
 def minimum_tenth(rates: Sequence[float], losses: Sequence[float]) -> float | None:

@@ -10,6 +10,7 @@ from lrbench.errors import FolderError, UsageError
 from lrbench.reporting import records as reading
 from lrbench.reporting import tables
 from lrbench.reporting.groups import Group, grouped
+from lrbench.reporting.range_tests import Tested, read_tests
 from lrbench.reporting.records import Record, load_runs
 from lrbench.runs import RunFolder
 
@@ -25,12 +26,14 @@ class Report:
         files: all files, the page first.
         groups: the rows of the table, best first.
         records: every run found, damaged ones too.
+        tests: every range test found.
     """
 
     page: Path
     files: tuple[Path, ...]
     groups: tuple[Group, ...]
     records: tuple[Record, ...]
+    tests: tuple[Tested, ...] = ()
 
     @property
     def damaged(self) -> tuple[Record, ...]:
@@ -49,7 +52,7 @@ def report(runs: Iterable[str | Path] = ("runs",), out: str | Path | None = None
     """Set runs side by side: one figure, one table, one page.
 
     Args:
-        runs: run folders, or folders that hold them.
+        runs: run folders, or folders that hold them; range tests are shown beside the runs.
         out: where to write; `report` inside the first folder of runs by default.
 
     Returns:
@@ -61,33 +64,36 @@ def report(runs: Iterable[str | Path] = ("runs",), out: str | Path | None = None
         FolderError: `out` can't be written.
     """
     paths = [Path(p) for p in runs]
-    found = reading.read(paths)
-    if not found:
+    tests = read_tests(paths)
+    its_own = {test.folder.path for test in tests}  # whose seeds are no runs to be compared
+    found = reading.read(path for path in paths if path not in its_own)
+    if not found and not tests:
         where = ", ".join(str(p) for p in paths)
         raise UsageError(f"no runs in {where}; `lrbench run CONFIG` makes some")
     folder = Path(out) if out is not None else _default_out(paths[0])
     groups = grouped(found)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        files = _write(folder, found, groups)
+        files = _write(folder, found, groups, tests)
     except OSError as error:
         raise FolderError(f"cannot write to {folder}: {error.strerror}") from error
-    return Report(files[0], tuple(files), tuple(groups), tuple(found))
+    return Report(files[0], tuple(files), tuple(groups), tuple(found), tuple(tests))
 
 
 def _default_out(path: Path) -> Path:
-    """`runs/report`; for a run folder, beside it."""
+    """`runs/report`; for a run folder, beside it; for a range test, inside it."""
     root = path.parent if RunFolder(path).has_config else path
     return root / "report"
 
 
-def _write(folder: Path, found: Sequence[Record], groups: Sequence[Group]) -> list[Path]:
+def _write(folder: Path, found: Sequence[Record], groups: Sequence[Group], tests: Sequence[Tested]) -> list[Path]:
     from lrbench.reporting import figure, page
 
-    pictures = figure.save(groups, folder)
+    pictures = figure.save(groups, folder) if groups else []
+    picture = pictures[1].read_text(encoding="utf-8") if pictures else None
     texts = {
-        "report.html": page.render(groups, found, picture=pictures[1].read_text(encoding="utf-8")),
-        "report.md": page.markdown(groups, found),
+        "report.html": page.render(groups, found, tests, picture),
+        "report.md": page.markdown(groups, found, tests),
         "report.csv": tables.csv(groups),
         "runs.csv": reading.table(found).to_csv(index=False, lineterminator="\n"),
     }

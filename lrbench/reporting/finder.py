@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator
 
 from lrbench.errors import FolderError
 from lrbench.finder.advice import Advice
@@ -35,6 +37,14 @@ def save(finding: Finding, path: Path | None = None) -> Path:
     return path
 
 
+def svg(finding: Finding) -> str:
+    """The figure as SVG."""
+    buffer = io.StringIO()
+    with mpl.rc_context(STYLE):
+        draw(finding).savefig(buffer, format="svg", metadata={"Date": None})
+    return buffer.getvalue()
+
+
 def draw(finding: Finding) -> Figure:
     """The figure."""
     figure = Figure(figsize=(9, 5.6), layout="constrained")
@@ -42,20 +52,21 @@ def draw(finding: Finding) -> Figure:
     axes = figure.subplots()
     top = _losses(axes, finding)
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(numticks=12))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda rate, _: f"{rate:g}"))
     axes.set_xlim(finding.ramp.start, finding.ramp.end)
     axes.set_ylim(*top)
     axes.set_xlabel("learning rate")
     measured = "validation loss after each update" if finding.ramp.validation else "training loss of each update"
     axes.set_ylabel(measured)
-    axes.set_title(f"Learning rate range test: {finding.experiment.name}", pad=26)
+    axes.set_title(f"Learning rate range test: {finding.experiment.name}", pad=22)
     advice = finding.advice
     if isinstance(advice, Advice):
         _advised(axes, advice)
         _suggested(axes, finding)
     else:
         axes.text(0, 1.015, f"No suggestion: {advice}", transform=axes.transAxes, va="bottom", fontsize=9)
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower left", ncols=3, handlelength=2.6)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower left", ncols=3, handlelength=2.6)
     return figure
 
 
@@ -80,7 +91,9 @@ def _losses(axes: Axes, finding: Finding) -> tuple[float, float]:
             axes.plot(rates[-1], height, "x", color=colour, markersize=7, clip_on=False, label=label)
     whole = trend(finding.curves)
     if whole is not None:
-        axes.plot(whole.rates, whole.losses, color=TREND, linewidth=2.2, label="trend of all seeds")
+        ragged = np.flatnonzero(whole.losses[whole.lowest :] > whole.start + 0.5 * whole.fall)  # says no more
+        end = whole.lowest + int(ragged[0]) + 1 if len(ragged) else len(whole.rates)
+        axes.plot(whole.rates[:end], whole.losses[:end], color=TREND, linewidth=2.2, label="trend of all seeds")
     if not starts:
         return 0.0, 1.0
     start = max(starts)

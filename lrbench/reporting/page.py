@@ -12,12 +12,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from lrbench.reporting import tables
 from lrbench.reporting.groups import Group
+from lrbench.reporting.range_tests import Tested
 from lrbench.reporting.records import Record
 from lrbench.version import __version__
 
 
-def render(groups: Sequence[Group], records: Sequence[Record], picture: str) -> str:
-    """The page. `picture` is the figure as SVG text; everything else in it is escaped."""
+def render(groups: Sequence[Group], records: Sequence[Record], tests: Sequence[Tested], picture: str | None) -> str:
+    """The page. `picture` is the figure as SVG text, None without runs; everything else in it is escaped."""
     environment = Environment(
         loader=PackageLoader("lrbench.reporting"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
@@ -25,7 +26,8 @@ def render(groups: Sequence[Group], records: Sequence[Record], picture: str) -> 
     columns = tables.columns(groups)
     return environment.get_template("page.html.j2").render(
         sentences=summary(groups, records),
-        picture="data:image/svg+xml;base64," + base64.b64encode(picture.encode()).decode(),
+        picture=None if picture is None else _embedded(picture),
+        tests=[(test.name, _embedded(svg) if (svg := test.svg()) else None, test.words()) for test in tests],
         headings=[(c.heading, c.right) for c in columns],
         rows=[[(c.text(g), c.right) for c in columns] for g in groups],
         provenance=_provenance(records),
@@ -41,11 +43,18 @@ def _in_order(groups: Sequence[Group], records: Sequence[Record]) -> list[Record
     return [*shown, *(record for record in records if record.state == "copy")]
 
 
-def markdown(groups: Sequence[Group], records: Sequence[Record]) -> str:
+def _embedded(svg: str) -> str:
+    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
+
+
+def markdown(groups: Sequence[Group], records: Sequence[Record], tests: Sequence[Tested]) -> str:
     """The report as Markdown, the figure beside it."""
-    lines = ["# Runs side by side", "", *summary(groups, records), "", "![validation losses](report.png)", ""]
-    lines += [tables.markdown(groups)]
-    lines += [*(f"- {line}" for line in _provenance(records)), ""]
+    lines = ["# Runs side by side", "", *summary(groups, records), ""]
+    if groups:
+        lines += ["![validation losses](report.png)", "", tables.markdown(groups)]
+        lines += [*(f"- {line}" for line in _provenance(records)), ""]
+    for test in tests:
+        lines += [f"## Range test of {test.name}", "", *(f"- {line}" for line in test.words()), ""]
     problems = [f"- `{r.folder.name}`: {r.problem}" for r in records if r.problem]
     return "\n".join([*lines, *(["Damaged or left out:", "", *problems, ""] if problems else [])])
 
@@ -53,7 +62,7 @@ def markdown(groups: Sequence[Group], records: Sequence[Record]) -> str:
 def summary(groups: Sequence[Group], records: Sequence[Record]) -> list[str]:
     """What the comparison shows, in at most three sentences."""
     ended = [g for g in groups if g.spread("val_loss")]
-    sentences = _ranking(ended) if ended else ["No run has come to its end yet."]
+    sentences = _ranking(ended) if ended else ["No run has come to its end yet."] if records else ["No run yet."]
     states = [record.state for record in records]
     odd = {state: states.count(state) for state in dict.fromkeys(states) if state != "finished"}
     if odd:

@@ -1,0 +1,61 @@
+"""Range tests in the report: what each says, and its figure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from lrbench.errors import FolderError
+from lrbench.finder.advice import Advice
+from lrbench.finder.finding import Finding, load
+from lrbench.finder.folder import FinderFolder, find_tests
+
+
+@dataclass(frozen=True)
+class Tested:
+    """A range test as its folder tells it: what was found, or what is wrong with the folder."""
+
+    folder: FinderFolder
+    finding: Finding | None
+    problem: str = ""
+
+    @property
+    def name(self) -> str:
+        """The config's name, or the folder's."""
+        return self.finding.experiment.name if self.finding else self.folder.name
+
+    def words(self) -> list[str]:
+        """The rates to take, and why; or why there are none."""
+        if self.finding is None:
+            return [f"damaged: {self.problem}"]
+        advice, count = self.finding.advice, len(self.finding.curves)
+        how = f"{count} seed{'s' * (count > 1)}"
+        if not isinstance(advice, Advice):
+            return [f"no suggestion ({how}): {advice}."]
+        found = self.finding.suggestions.items()
+        methods = ", ".join(f"{name} {one.median:.2g}" for name, one in found if one.median is not None)
+        return [
+            f"{advice.initial:.2g} constant, or as the start of a decay ({how}): {advice.how['initial']}.",
+            f"{advice.maximum:.2g} as the maximum of one_cycle: {advice.how['maximum']}.",
+            f"{advice.low:.2g} … {advice.high:.2g} as the bounds of cyclical rates: {advice.how['low']}.",
+            f"By method, medians over the seeds: {methods}.",
+            *(f"Note: {note}." for note in advice.notes),
+        ]
+
+    def svg(self) -> str | None:
+        """The figure, None where nothing can be drawn."""
+        from lrbench.reporting import finder
+
+        return None if self.finding is None else finder.svg(self.finding)
+
+
+def read_tests(paths: Iterable[Path]) -> list[Tested]:
+    """The range tests among `paths` and in the folders of runs."""
+    tests = []
+    for folder in find_tests(paths):
+        try:
+            tests.append(Tested(folder, load(folder)))
+        except FolderError as error:
+            tests.append(Tested(folder, None, str(error)))
+    return tests
