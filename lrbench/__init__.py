@@ -24,7 +24,7 @@ from lrbench.version import __version__
 if TYPE_CHECKING:
     from lrbench.config import Experiment, load_config
     from lrbench.errors import LrbenchError
-    from lrbench.finder.find import find_lr
+    from lrbench.find import find_lr
     from lrbench.finder.finding import Finding
     from lrbench.optimizers import build_optimizer, parameter_groups
     from lrbench.previewing import preview
@@ -60,7 +60,7 @@ _HOMES = {
     "Report": "lrbench.reporting",
     "build_optimizer": "lrbench.optimizers",
     "build_schedule": "lrbench.schedules",
-    "find_lr": "lrbench.finder.find",
+    "find_lr": "lrbench.find",
     "load_config": "lrbench.config",
     "load_runs": "lrbench.reporting",
     "parameter_groups": "lrbench.optimizers",

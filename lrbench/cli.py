@@ -185,9 +185,9 @@ def find_lr(
 
     [dim]lrbench find-lr configs/digits/baseline.yaml --write configs/found.yaml[/]
     """
-    from lrbench import terminal
+    from lrbench import find, terminal
     from lrbench.config import load_config
-    from lrbench.finder import find, writing
+    from lrbench.finder import writing
     from lrbench.progress import display
     from lrbench.reporting import finder
     from lrbench.work import StopFlag

@@ -14,6 +14,8 @@ import platformdirs
 import pytest
 import yaml
 
+from lrbench.cli import main
+
 USERS_DATA = os.environ.get("LRBENCH_DATA")
 
 TINY: dict[str, Any] = {
@@ -65,3 +67,23 @@ def tiny() -> Callable[..., Any]:
         return validate({k: v for k, v in {**TINY, **changes}.items() if v is not None}, {}, "a test")
 
     return make
+
+
+@pytest.fixture
+def cli(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[int, str, str]]:
+    """Run the command line in tmp_path; (exit code, standard output, standard error)."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.setenv("NO_COLOR", "1")
+
+    def call(*words: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main([str(word) for word in words])
+        output = capsys.readouterr()
+        assert "Traceback" not in output.out + output.err
+        return int(ended.value.code or 0), output.out, output.err
+
+    return call

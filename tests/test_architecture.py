@@ -72,7 +72,10 @@ MAY_IMPORT = {
     "identity": {"config"},
     "environment": {"config", "identity", "version"},
     "runs": BASE | {"atomic", "config", "identity", "csvlog", "jsonfile", "lock", "tensors", "yamlfile"},
-    "reporting": BASE | {"config", "identity", "runs", "version"},
+    "finder": BASE
+    | {"atomic", "config", "environment", "identity", "jsonfile", "optimizers", "runs", "version"}
+    | {"yamlfile"},
+    "reporting": BASE | {"config", "finder", "identity", "runs", "version"},
 }
 
 
@@ -111,6 +114,11 @@ NO_TORCH = (
     "lrbench.reporting",
     "lrbench.reporting.page",
     "lrbench.reporting.figure",
+    "lrbench.reporting.finder",
+    "lrbench.reporting.range_tests",
+    "lrbench.find",
+    "lrbench.finder.finding",
+    "lrbench.finder.writing",
     "lrbench.previewing",
     "lrbench.terminal",
 )

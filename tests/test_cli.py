@@ -11,29 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from lrbench.cli import main
 from lrbench.version import __version__
 
 Cli = Callable[..., tuple[int, str, str]]
 ROOT = Path(__file__).parent.parent
-
-
-@pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
-    """Run the command line in tmp_path; (exit code, standard output, standard error)."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "160")
-    monkeypatch.setenv("NO_COLOR", "1")
-
-    def call(*words: object) -> tuple[int, str, str]:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main([str(word) for word in words])
-        output = capsys.readouterr()
-        assert "Traceback" not in output.out + output.err
-        return int(ended.value.code or 0), output.out, output.err
-
-    return call
 
 
 def only_run(root: Path) -> Path:

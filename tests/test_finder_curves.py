@@ -272,13 +272,20 @@ def test_the_trend_goes_through_a_straight_line_and_has_no_delay() -> None:
     assert lowest.noise < 0.02
 
 
-@pytest.mark.parametrize(("momentum", "updates"), [(0.0, 0), (0.5, 1), (0.9, 9), (0.99, 99)])
-def test_the_delay_of_momentum_is_as_many_updates_of_the_ramp(momentum: float, updates: int) -> None:
+@pytest.mark.parametrize(("momentum", "updates"), [(0.0, 0), (0.5, 1), (0.9, 6.5788), (0.99, 68.968)])
+def test_the_delay_of_momentum_is_its_half_life_on_the_ramp(momentum: float, updates: float) -> None:
     curves = of(u_shaped(X, 0.0), momentum=momentum)
     found = trend(curves)
     assert found is not None
-    place = int(np.searchsorted(RATES, found.rates[found.lowest] * (1 - 1e-9)))
-    assert delay_of(curves, found) == pytest.approx(RATES[place] / RATES[max(place - updates, 0)])
+    assert delay_of(curves, found) == pytest.approx(10 ** (updates * 8 / 99), rel=1e-3)
+
+
+def test_the_delay_goes_back_to_the_first_rate_at_most() -> None:
+    curves = of(u_shaped(X, -3.0), momentum=0.999)
+    found = trend(curves)
+    assert found is not None
+    lowest = RATES[int(np.searchsorted(RATES, found.rates[found.lowest] * (1 - 1e-9)))]
+    assert delay_of(curves, found) == pytest.approx(lowest / 1e-7)
 
 
 @pytest.mark.parametrize(

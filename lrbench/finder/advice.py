@@ -11,7 +11,7 @@ import numpy as np
 
 from lrbench.finder.curves import Curve, Trend, trend
 from lrbench.finder.ramp import Ramp
-from lrbench.finder.suggest import delay_of, half_minimum
+from lrbench.finder.suggest import delay_of, minimum_third
 
 LEAST_POINTS = 20  # losses to a seed; fewer say too little
 SIGNIFICANT = 3.5  # a fall counts if it is so many standard errors
@@ -65,7 +65,7 @@ def advise(curves: Sequence[Curve], ramp: Ramp) -> Advice | Refusal:
         return refused
     delay = delay_of(curves, found)
     lowest = float(found.rates[found.lowest])
-    initial = half_minimum(found, delay)
+    initial = minimum_third(found, delay)
     if initial <= ramp.start:
         text = f"the loss is lowest at {lowest:.2g}, too near to where the rates begin"
         return Refusal(text, (ramp.start / 1e3, ramp.end))
@@ -73,7 +73,7 @@ def advise(curves: Sequence[Curve], ramp: Ramp) -> Advice | Refusal:
     low = min(found.fallen(0.1) / delay, initial / 2)
     late = f", taken back by a factor of {delay:.1f} for the delay of momentum," if delay > 1.05 else ""
     how = {
-        "initial": f"half of the rate at which the loss was lowest, {lowest:.2g}{late} for safety: it is a ceiling",
+        "initial": f"a third of the rate at which the loss was lowest, {lowest:.2g}{late} for safety: it is a ceiling",
         "maximum": f"the rate at which the loss was lowest{late.rstrip(',')}: it is held for a moment only",
         "low": "where the loss began to fall (a tenth of its fall)",
         "high": "as for one_cycle",

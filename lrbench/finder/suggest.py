@@ -1,13 +1,14 @@
 """The methods that read a learning rate off a range test's curve. Each takes rates and smoothed losses.
 
 The known ones, as the peers compute them (fastai, Lightning), leave out the first tenth and the last five points, and
-differentiate against log₁₀ of the rate, never against the rate. `half-minimum` is ours, and works on the trend of
+differentiate against log₁₀ of the rate, never against the rate. `minimum/3` is ours, and works on the trend of
 all seeds.
 """
 
 from __future__ import annotations
 
 import bisect
+import math
 from collections.abc import Callable, Sequence
 from statistics import median
 
@@ -17,6 +18,7 @@ from lrbench.finder.curves import Curve, Trend, trend
 
 Method = Callable[[Sequence[float], Sequence[float]], float | None]
 LEAST_POINTS = 5
+MARGIN = 3.0  # of safety; chosen, as the method, by docs/find-lr.md's comparison with full sweeps
 
 
 def steepest(rates: Sequence[float], losses: Sequence[float]) -> float | None:
@@ -67,37 +69,45 @@ def trimmed(rates: Sequence[float], losses: Sequence[float]) -> tuple[Sequence[f
     return rates[len(losses) // 10 : len(losses) - 5], losses[len(losses) // 10 : len(losses) - 5]
 
 
-def half_minimum(found: Trend, delay: float) -> float:
-    """Half of the rate that made the loss lowest.
+def minimum_third(found: Trend, delay: float) -> float:
+    """A third of the rate that made the loss lowest.
 
-    With momentum μ (Adam: β₁), an update's effect is spread over those after it, μ/(1−μ) of them on average, while the
-    rate goes on rising: the loss is lowest that many updates after the rate that made it so.
+    Momentum μ (Adam: β₁) spreads an update's effect over those after it: half of it comes within ln 2 / −ln μ of
+    them, while the rate goes on rising. So the loss is lowest that many updates after the rate that made it so.
 
     Args:
         found: the trend of all seeds.
-        delay: the factor by which the rate rises in μ/(1−μ) updates.
+        delay: the factor by which the rate rises in those updates.
     """
-    return float(found.rates[found.lowest]) / delay / 2
+    return float(found.rates[found.lowest]) / delay / MARGIN
 
 
 def delay_of(curves: Sequence[Curve], found: Trend) -> float:
-    """The factor by which the rate rises, on the way to the lowest loss, in μ/(1−μ) updates."""
+    """The factor by which the rate rises, on the way to the lowest loss, in momentum's half-life."""
     factors = []
     for curve in curves:
         place = bisect.bisect_left(curve.rates, float(found.rates[found.lowest]) * (1 - 1e-9))
         place = min(place, len(curve.rates) - 1)
-        before = max(place - round(curve.momentum / (1 - curve.momentum)), 0) if curve.momentum < 1 else 0
-        factors.append(curve.rates[place] / curve.rates[before])
+        before = place - math.log(2) / -math.log(curve.momentum) if 0 < curve.momentum < 1 else place
+        factors.append(curve.rates[place] / _rate_at(curve.rates, before))
     return median(factors)
+
+
+def _rate_at(rates: Sequence[float], place: float) -> float:
+    """The rate between two updates; the first one's before it."""
+    index = max(int(place), 0)
+    if index + 1 >= len(rates) or place <= 0:
+        return rates[index if place > 0 else 0]
+    return rates[index] * math.pow(rates[index + 1] / rates[index], place - index)
 
 
 def suggestions(curves: Sequence[Curve], beta: float) -> dict[str, dict[int, float | None]]:
     """Every method's rate for every seed, None where it finds none."""
-    found: dict[str, dict[int, float | None]] = {name: {} for name in (*PEERS, "half-minimum")}
+    found: dict[str, dict[int, float | None]] = {name: {} for name in (*PEERS, "minimum/3")}
     for curve in curves:
         rates, smooth = trimmed(curve.rates[: curve.usable], curve.smoothed(beta))
         for name, method in PEERS.items():
             found[name][curve.seed] = method(rates, smooth) if len(rates) >= LEAST_POINTS else None
         own = trend([curve])
-        found["half-minimum"][curve.seed] = None if own is None else half_minimum(own, delay_of([curve], own))
+        found["minimum/3"][curve.seed] = None if own is None else minimum_third(own, delay_of([curve], own))
     return found

@@ -11,7 +11,7 @@ from typing import Any
 from lrbench import yamlfile
 from lrbench.atomic import replacing
 from lrbench.config import Experiment, load_config, overriding
-from lrbench.errors import ConfigError, FolderError, UsageError
+from lrbench.errors import ConfigError, FolderError, RunError, UsageError
 from lrbench.finder.advice import Advice, Refusal
 from lrbench.finder.finding import Finding
 from lrbench.optimizers import configured_rate
@@ -46,12 +46,12 @@ def write(finding: Finding, path: Path, config: Path, overrides: Iterable[str], 
         What the new file says.
 
     Raises:
-        UsageError: there is no suggestion.
+        RunError: there is no suggestion.
         ConfigError: the new config would not be valid, because of the schedule's own bounds say; nothing is written.
         FolderError: it can't be written.
     """
     if isinstance(finding.advice, Refusal):
-        raise UsageError(f"nothing written to {path}, since there is no suggestion: {finding.advice}")
+        raise RunError(f"nothing written to {path}, since there is no suggestion: {finding.advice}")
     name = schedule or finding.experiment.schedule.name
     rate, bounds = _rates(finding.advice, name)
     whole: dict[str, Any] = overriding(overrides)

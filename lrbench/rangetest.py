@@ -76,10 +76,15 @@ class RangeTraining(Training):
         return ended
 
     def end_epoch(self) -> None:
-        """See `Training`. Nothing is evaluated."""
-        self.state.epoch += 1
-        self.state.seconds += self.state.epoch_seconds
-        self.state.begin_epoch()
+        """See `Training`. Nothing is evaluated; the epoch's row has a mean training loss and a rate."""
+        state = self.state
+        state.epoch += 1
+        state.seconds += state.epoch_seconds
+        loss = state.loss_sum / state.examples if state.examples and self.sample is None else None
+        speed = state.examples / state.epoch_seconds if state.epoch_seconds > 0 else 0.0
+        row = (state.epoch, state.step, self.rate(state.step - 1), loss, None, None, None, state.epoch_seconds, speed)
+        self.folder.epochs.append([row])
+        state.begin_epoch()
 
     def conclude(self, status: str, reason: str) -> dict[str, Any]:
         """See `Training`. The test data is not looked at."""

@@ -97,8 +97,8 @@ def _check(experiment: Experiment, test: Experiment, watch: Watch) -> None:
 
 def _test(folder: FinderFolder, test: Experiment, ramp: Ramp, again: bool, watch: Watch, stop: StopFlag) -> None:
     """Do one seed's test, or go on with it."""
-    from lrbench.finder.rangetest import range_test
     from lrbench.parts import resolve_device
+    from lrbench.rangetest import range_test
 
     run = folder.seed(test.seed)
     run.make()
