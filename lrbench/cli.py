@@ -162,7 +162,7 @@ def find_lr(
     seeds: Annotated[int, typer.Option(help="Curves, each from a fresh model.", min=1)] = 3,
     start: Annotated[float, typer.Option(help="The first rate.")] = 1e-7,
     end: Annotated[float, typer.Option(help="The last rate.")] = 10.0,
-    iterations: Annotated[int, typer.Option(help="Updates from the one to the other.")] = 100,
+    iterations: Annotated[int, typer.Option(help="Updates from the one to the other.")] = 300,
     shape: Annotated[str, typer.Option(help="How the rate rises: exponential or linear.")] = "exponential",
     smoothing: Annotated[float, typer.Option(help="β of the moving average; 0 for none.")] = 0.98,
     stop_factor: Annotated[float, typer.Option(help="Stop at so many times the best smoothed loss.")] = 4.0,

@@ -108,7 +108,7 @@ def losses(folder: RunFolder) -> list[float]:
 
 
 def _sample(validation: Split) -> Split:
-    """So much of the validation data, drawn once for all seeds, that measuring it 100 times is no study of its own."""
+    """So much of the validation data, drawn once for all seeds, that measuring it 300 times is no study of its own."""
     if len(validation) <= VALIDATION_EXAMPLES:
         return validation
     order = torch.randperm(len(validation), generator=torch.Generator().manual_seed(0))

@@ -55,7 +55,7 @@ def test_the_rates_of_a_real_model(tmp_path: Path, wide: Any) -> None:
     assert isinstance(found.advice, Advice), found.advice
     assert 5e-4 < found.advice.initial < 3e-2 and found.lr == found.advice.initial
     assert found.advice.low < found.advice.initial < found.advice.maximum <= found.advice.high
-    assert set(found.suggestions) == {"steepest", "minimum/10", "valley", "minimum/3"}
+    assert set(found.suggestions) == {"steepest", "minimum/10", "valley", "minimum/2"}
     for one in found.suggestions.values():
         assert set(one.seeds) == {0, 1, 2}
         assert one.lowest is not None and one.median is not None and one.highest is not None
@@ -110,7 +110,7 @@ def test_schedule_length_and_name_play_no_part(tmp_path: Path, tiny: Any) -> Non
     assert ramp.identity(plain) != ramp.identity(tiny(batch_size=16))
     assert ramp.identity(plain) != Ramp(end=1.0).identity(plain)
     tested = ramp.over(dressed, seed=1)
-    assert (tested.steps, tested.epochs, tested.warmup, tested.early_stopping) == (100, None, None, None)
+    assert (tested.steps, tested.epochs, tested.warmup, tested.early_stopping) == (300, None, None, None)
 
 
 # -- what ends it
@@ -120,7 +120,7 @@ def test_it_ends_where_the_loss_has_risen_and_the_rows_end_there(tmp_path: Path,
     found = lrbench.find_lr(wide, runs=tmp_path, seeds=1, stop_factor=1.2, smoothing=0.5)
     (curve,) = found.curves
     smoothed = curve.smoothed(0.5)
-    assert len(curve.losses) < 100 and "the smoothed loss rose to 1.2 times its best" in curve.reason
+    assert len(curve.losses) < 300 and "the smoothed loss rose to 1.2 times its best" in curve.reason
     assert smoothed[-1] > 1.2 * min(smoothed)
     assert all(value <= 1.2 * min(smoothed[: k + 1]) for k, value in enumerate(smoothed[:-1]))
 
@@ -181,7 +181,7 @@ def test_few_and_many_updates(tmp_path: Path, wide: Any, iterations: int) -> Non
     if iterations < 20:
         assert isinstance(found.advice, Refusal) and "too few" in str(found.advice)
     else:
-        assert found.lr is not None and 1e-4 < found.lr < 1e-2
+        assert found.lr is not None and 1e-4 < found.lr < 3e-2
 
 
 def test_data_of_one_batch(tmp_path: Path, tiny: Any) -> None:
@@ -306,7 +306,7 @@ def test_the_command(cli: Cli, write_config: Callable[..., Path]) -> None:
     code, out, err = cli("find-lr", config)
     assert (code, err) == (0, "")
     purposes = ("constant, or the start of a decay", "maximum of one_cycle", "bounds of cyclical rates")
-    for words in ("steepest", "minimum/10", "valley", *purposes, "a third of the rate at which", "finder.png"):
+    for words in ("steepest", "minimum/10", "valley", *purposes, "half of the rate at which", "finder.png"):
         assert words in out
     (folder,) = Path("runs/find-lr").iterdir()
     assert {p.name for p in folder.iterdir()} >= {"finder.csv", "finder.json", "finder.png"}

@@ -11,7 +11,7 @@ import numpy as np
 
 from lrbench.finder.curves import Curve, Trend, trend
 from lrbench.finder.ramp import Ramp
-from lrbench.finder.suggest import delay_of, minimum_third
+from lrbench.finder.suggest import delay_of, minimum_half
 
 LEAST_POINTS = 20  # losses to a seed; fewer say too little
 SIGNIFICANT = 3.5  # a fall counts if it is so many standard errors
@@ -65,7 +65,7 @@ def advise(curves: Sequence[Curve], ramp: Ramp) -> Advice | Refusal:
         return refused
     delay = delay_of(curves, found)
     lowest = float(found.rates[found.lowest])
-    initial = minimum_third(found, delay)
+    initial = minimum_half(found, delay)
     if initial <= ramp.start:
         text = f"the loss is lowest at {lowest:.2g}, too near to where the rates begin"
         return Refusal(text, (ramp.start / 1e3, ramp.end))
@@ -73,7 +73,7 @@ def advise(curves: Sequence[Curve], ramp: Ramp) -> Advice | Refusal:
     low = min(found.fallen(0.1) / delay, initial / 2)
     late = f", taken back by a factor of {delay:.1f} for the delay of momentum," if delay > 1.05 else ""
     how = {
-        "initial": f"a third of the rate at which the loss was lowest, {lowest:.2g}{late} for safety: it is a ceiling",
+        "initial": f"half of the rate at which the loss was lowest, {lowest:.2g}{late} for safety: it is a ceiling",
         "maximum": f"the rate at which the loss was lowest{late.rstrip(',')}: it is held for a moment only",
         "low": "where the loss began to fall (a tenth of its fall)",
         "high": "as for one_cycle",
@@ -87,7 +87,7 @@ def _too_short(curves: Sequence[Curve], ramp: Ramp, usable: int) -> Refusal:
         last = median(curve.rates[-1] for curve in curves)
         text = f"the loss rose or was no longer finite after {usable} updates, at a rate of {last:.2g}"
         return Refusal(text, (ramp.start / 1e4, last))
-    return Refusal(f"{usable} updates are too few to see a course in; try --iterations 100 or more")
+    return Refusal(f"{usable} updates are too few to see a course in; try --iterations 300")
 
 
 def _shape(curves: Sequence[Curve], found: Trend, ramp: Ramp) -> Refusal | None:

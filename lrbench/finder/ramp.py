@@ -34,7 +34,7 @@ class Ramp:
 
     start: float = 1e-7
     end: float = 10.0
-    iterations: int = 100
+    iterations: int = 300
     shape: Literal["exponential", "linear"] = "exponential"
     smoothing: float = 0.98
     stop_factor: float = 4.0

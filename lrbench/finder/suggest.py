@@ -1,7 +1,7 @@
 """The methods that read a learning rate off a range test's curve. Each takes rates and smoothed losses.
 
 The known ones, as the peers compute them (fastai, Lightning), leave out the first tenth and the last five points, and
-differentiate against log₁₀ of the rate, never against the rate. `minimum/3` is ours, and works on the trend of
+differentiate against log₁₀ of the rate, never against the rate. `minimum/2` is ours, and works on the trend of
 all seeds.
 """
 
@@ -18,7 +18,7 @@ from lrbench.finder.curves import Curve, Trend, trend
 
 Method = Callable[[Sequence[float], Sequence[float]], float | None]
 LEAST_POINTS = 5
-MARGIN = 3.0  # of safety; chosen, as the method, by docs/find-lr.md's comparison with full sweeps
+MARGIN = 2.0  # of safety; chosen, as the method, by docs/find-lr.md's comparison with full sweeps
 
 
 def steepest(rates: Sequence[float], losses: Sequence[float]) -> float | None:
@@ -69,8 +69,8 @@ def trimmed(rates: Sequence[float], losses: Sequence[float]) -> tuple[Sequence[f
     return rates[len(losses) // 10 : len(losses) - 5], losses[len(losses) // 10 : len(losses) - 5]
 
 
-def minimum_third(found: Trend, delay: float) -> float:
-    """A third of the rate that made the loss lowest.
+def minimum_half(found: Trend, delay: float) -> float:
+    """Half of the rate that made the loss lowest.
 
     Momentum μ (Adam: β₁) spreads an update's effect over those after it: half of it comes within ln 2 / −ln μ of
     them, while the rate goes on rising. So the loss is lowest that many updates after the rate that made it so.
@@ -103,11 +103,11 @@ def _rate_at(rates: Sequence[float], place: float) -> float:
 
 def suggestions(curves: Sequence[Curve], beta: float) -> dict[str, dict[int, float | None]]:
     """Every method's rate for every seed, None where it finds none."""
-    found: dict[str, dict[int, float | None]] = {name: {} for name in (*PEERS, "minimum/3")}
+    found: dict[str, dict[int, float | None]] = {name: {} for name in (*PEERS, "minimum/2")}
     for curve in curves:
         rates, smooth = trimmed(curve.rates[: curve.usable], curve.smoothed(beta))
         for name, method in PEERS.items():
             found[name][curve.seed] = method(rates, smooth) if len(rates) >= LEAST_POINTS else None
         own = trend([curve])
-        found["minimum/3"][curve.seed] = None if own is None else minimum_third(own, delay_of([curve], own))
+        found["minimum/2"][curve.seed] = None if own is None else minimum_half(own, delay_of([curve], own))
     return found

@@ -21,7 +21,7 @@ from lrbench.finder.curves import trend
 from lrbench.finder.finding import Finding
 from lrbench.reporting.figure import COLOURS, DASHES, STYLE
 
-MARKS = {"steepest": "v", "minimum/10": "s", "valley": "D", "minimum/3": "*"}
+MARKS = {"steepest": "v", "minimum/10": "s", "valley": "D", "minimum/2": "*"}
 ADVISED, BAND, TREND = "#000000", "#DDE8F0", "#333333"
 
 

@@ -1,0 +1,138 @@
+"""How good are the finder's methods? Each method's rate against the best of a full sweep, on many small tasks.
+
+    python benchmarks/finder_calibration.py --runs runs/calibration --jobs 2
+
+For each task: a sweep (rates half a decade apart, 3 seeds), a range test (3 seeds), and training at every method's
+rate (3 seeds). Regret is the final validation loss there, median over the seeds, against the sweep's best; and the
+distance in decades from the sweep's best rate. What is done already is found in the runs folder, so it can be
+stopped and started again. Writes `finder_calibration.csv` beside this file and prints the tables of docs/find-lr.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import math
+import os
+import sys
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+
+import calibration_tasks as tasks
+
+import lrbench
+from lrbench.config import Experiment, validate
+from lrbench.finder.advice import Advice
+
+METHODS = ("recommended", "steepest", "minimum/10", "valley")
+HERE = Path(__file__).parent
+
+
+def experiment(name: str, lr: float) -> Experiment:
+    """A task at a rate."""
+    task = {**tasks.TASKS, **tasks.HELD_OUT}[name]
+    plain = {"name": name.replace(" ", "-"), **task, "optimizer": {**task["optimizer"], "lr": lr}, "device": "cpu"}
+    return validate(plain, {}, name)
+
+
+def final_losses(name: str, rates: list[float], runs: Path, jobs: int) -> list[float]:
+    """The median final validation loss over three seeds at each rate; infinite where most of them diverge."""
+    experiments = [experiment(name, lr) for lr in rates]
+    outcomes = lrbench.run(experiments, runs=runs, seeds=3, jobs=jobs)
+    by_rate: dict[float, list[float]] = {lr: [] for lr in rates}
+    for outcome in outcomes:
+        result = outcome.result or {"status": outcome.how}
+        if result["status"] not in ("finished", "diverged"):
+            raise SystemExit(f"{outcome.path}: {outcome.message}")
+        loss = result["final"]["val_loss"] if result["status"] == "finished" else math.inf
+        by_rate[outcome.experiment.optimizer.params["lr"]].append(loss)
+    return [median(by_rate[lr]) for lr in rates]
+
+
+def calibrate(name: str, runs: Path, jobs: int, iterations: int) -> list[dict[str, Any]]:
+    """A row for each method on a task."""
+    rates = tasks.rates(name)
+    losses = final_losses(name, rates, runs, jobs)
+    best = min(losses)
+    best_rate = rates[losses.index(best)]
+    found = lrbench.find_lr(experiment(name, 0.1), runs=runs, iterations=iterations)
+    suggested = {method: one.median for method, one in found.suggestions.items()}
+    suggested["recommended"] = found.lr
+    rows = []
+    for method in METHODS:
+        lr = suggested.get(method)
+        row: dict[str, Any] = {"task": name, "method": method, "iterations": iterations, "lr": lr}
+        row |= {"best_lr": best_rate, "best_loss": best, "loss": None, "ratio": None, "decades": None}
+        if lr is not None:
+            (loss,) = final_losses(name, [float(f"{lr:.3g}")], runs, jobs)
+            row |= {"loss": loss, "ratio": loss / best, "decades": math.log10(lr / best_rate)}
+        elif not isinstance(found.advice, Advice):
+            row["note"] = str(found.advice)
+        rows.append(row)
+    return rows
+
+
+def near(row: dict[str, Any]) -> bool:
+    """Within half a decade of the sweep's best rate, or at most 1.2 times its loss."""
+    return row["ratio"] is not None and (abs(row["decades"]) <= 0.5 + 1e-9 or row["ratio"] <= 1.2)
+
+
+def tables(rows: list[dict[str, Any]]) -> str:
+    """What docs/find-lr.md shows, in Markdown."""
+    lines = []
+    for title, names in (("Calibration", list(tasks.TASKS)), ("Held out", list(tasks.HELD_OUT))):
+        chosen = [row for row in rows if row["task"] in names]
+        lines += [f"### {title}", "", "| method | median loss ratio | worst | median distance | within reach | none |"]
+        lines += ["| --- | ---: | ---: | ---: | ---: | ---: |"]
+        for method in METHODS:
+            mine = [row for row in chosen if row["method"] == method]
+            given = [row for row in mine if row["ratio"] is not None]
+            if given:
+                ratios, distances = [row["ratio"] for row in given], [abs(row["decades"]) for row in given]
+                reach = f"{sum(map(near, given))} of {len(given)}"
+                numbers = f"{median(ratios):.2f} | {max(ratios):.3g} | {median(distances):.2f} | {reach}"
+                lines.append(f"| {method} | {numbers} | {len(mine) - len(given)} |")
+        lines += ["", "| task | best rate | best loss | " + " | ".join(METHODS) + " |"]
+        lines += ["| --- | ---: | ---: |" + " ---: |" * len(METHODS)]
+        for name in names:
+            mine = [row for row in chosen if row["task"] == name]
+            if mine:
+                best = f"{mine[0]['best_lr']:.1e} | {mine[0]['best_loss']:.3g}"
+                lines.append(f"| {name} | {best} | " + " | ".join(map(_cell, mine)) + " |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _cell(row: dict[str, Any]) -> str:
+    if row["ratio"] is None:
+        return "–"
+    text = f"{row['lr']:.1e} ({row['ratio']:.2f})" if row["ratio"] < 100 else f"{row['lr']:.1e} (≥ 100)"
+    return text if near(row) else f"*{text}*"
+
+
+def main() -> None:
+    """Do the tasks, one after another."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=Path, default=Path("runs/calibration"))
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--iterations", type=int, default=300)
+    parser.add_argument("--task", action="append", help="only this one; may be repeated")
+    chosen = parser.parse_args()
+    rows: list[dict[str, Any]] = []
+    for name in chosen.task or [*tasks.TASKS, *tasks.HELD_OUT]:
+        rows += calibrate(name, chosen.runs, chosen.jobs, chosen.iterations)
+        print(f"{name}: " + ", ".join(f"{row['method']} {_cell(row)}" for row in rows[-len(METHODS) :]), flush=True)
+    fields = ["task", "method", "iterations", "lr", "best_lr", "loss", "best_loss", "ratio", "decades", "note"]
+    with (HERE / "finder_calibration.csv").open("w", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, fields, lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
+    print(tables(rows))
+
+
+if __name__ == "__main__":
+    main()

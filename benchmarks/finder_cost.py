@@ -1,0 +1,68 @@
+"""What a range test costs beside the same number of training updates: alternating, medians, start-up left out.
+
+python benchmarks/finder_cost.py --rounds 7
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from lrbench.config import Experiment, validate
+from lrbench.events import silent
+from lrbench.finder.ramp import Ramp
+from lrbench.parts import assemble, resolve_device
+from lrbench.rangetest import range_test
+from lrbench.runs import RunFolder
+from lrbench.train import train
+
+CONFIGS: dict[str, dict[str, Any]] = {
+    "digits mlp": {"dataset": "digits", "model": "mlp", "batch_size": 32},
+    "digits cnn": {"dataset": "digits", "model": {"name": "cnn", "padding": 1}, "batch_size": 32},
+    "mnist cnn": {"dataset": {"name": "mnist", "train_size": 10_000}, "model": "cnn", "batch_size": 250},
+}
+
+
+def seconds(experiment: Experiment, test: bool, iterations: int) -> float:
+    """Of a range test, or of as many updates of a bare loop over the same model and data, at a rate that holds."""
+    ramp = Ramp(iterations=iterations, end=1e-3, stop_factor=1e9)
+    with tempfile.TemporaryDirectory() as place:
+        chosen = ramp.over(experiment, 0) if test else experiment.replace(steps=iterations, epochs=None)
+        folder = RunFolder(Path(place) / "run")
+        folder.create(chosen, {})
+        assemble(chosen, resolve_device("cpu"))  # data and imports are start-up
+        began = time.perf_counter()
+        if test:
+            work = functools.partial(range_test, ramp=ramp)
+            work(folder, chosen, watch=silent, stop=lambda: False)
+            return time.perf_counter() - began
+        result = train(folder, chosen, watch=silent, stop=lambda: False)
+        return float(result["seconds"])  # of the updates alone, evaluation left out
+
+
+def main() -> None:
+    """Compare."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--iterations", type=int, default=100)
+    chosen = parser.parse_args()
+    for name, task in CONFIGS.items():
+        experiment = validate(
+            {"name": "cost", **task, "optimizer": {"name": "adam", "lr": 1e-4}, "epochs": 1, "device": "cpu"}, {}, name
+        )
+        ratios = []
+        for number in range(chosen.rounds):
+            order = (True, False) if number % 2 else (False, True)
+            took = {test: seconds(experiment, test, chosen.iterations) for test in order}
+            ratios.append(took[True] / took[False])
+        shown = ", ".join(f"{ratio:.3f}" for ratio in sorted(ratios))
+        print(f"{name}: range test / training, {chosen.iterations} updates: {median(ratios):.3f} ({shown})", flush=True)
+
+
+if __name__ == "__main__":
+    main()
