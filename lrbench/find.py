@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lrbench.config import Experiment, load_config
-from lrbench.environment import describe
+from lrbench.environment import changes, describe
 from lrbench.errors import ConfigError, DataError, Interrupted, RunError, Terminated, UsageError
 from lrbench.events import Event, Watch, silent
 from lrbench.finder.finding import Finding, conclude
@@ -64,6 +64,8 @@ def find_lr(
     if todo:
         _check(experiment, tests[todo[0]], watch)
         watch(Event("", "plan", values={"runs": len(todo)}))
+    for change in sorted({c for s in tests if s not in todo for c in changes(folder.seed(s).environment(), tests[s])}):
+        watch(Event("", "message", values={"text": f"{change} since this test was made; --again repeats it"}))
     stop = StopFlag()
     with stop.on_signals():
         try:

@@ -280,6 +280,21 @@ def test_interrupted_it_goes_on_and_comes_to_the_same(
     assert without_times(again.folder) == without_times(whole.folder)
 
 
+def test_changed_code_of_one_s_own_is_said(tmp_path: Path, tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    code = "from torch.nn.functional import cross_entropy\n\ndef half(a, b):\n    return cross_entropy(a, b) / 2\n"
+    Path("my_loss.py").write_text(code)
+    seen: list[str] = []
+    experiment = tiny(loss="my_loss:half")
+    for _ in range(2):
+        lrbench.find_lr(experiment, iterations=30, watch=lambda e: seen.append(str(e.values.get("text"))))
+    assert not any("has changed" in text for text in seen)
+    Path("my_loss.py").write_text(code + "# another\n")
+    lrbench.find_lr(experiment, iterations=30, watch=lambda e: seen.append(str(e.values.get("text"))))
+    assert "my_loss has changed since this test was made; --again repeats it" in seen
+
+
 def test_one_writer(tmp_path: Path, tiny: Any) -> None:
     folder = FinderFolder.of(tmp_path, tiny(), Ramp()).seed(0)
     folder.make()
