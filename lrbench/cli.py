@@ -195,10 +195,10 @@ def find_lr(
     if write is not None:
         writing.check_target(write, config)
     experiment = load_config(config, overrides or ())
-    if schedule is not None:
-        if write is None:
-            raise UsageError("--schedule says what --write is to write; give both")
-        experiment.replace(schedule={"name": schedule})
+    if write is not None:
+        writing.check_schedule(experiment, write, schedule)
+    elif schedule is not None:
+        raise UsageError("--schedule says what --write is to write; give both")
     console = Console()
     with display(console) as watch, StopFlag.ending(_leave):
         found = find.find_lr(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import signal
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from lrbench.events import Event, Watch, silent
 from lrbench.finder.finding import Finding, conclude
 from lrbench.finder.folder import FinderFolder
 from lrbench.finder.ramp import Ramp
-from lrbench.runner import nearest
+from lrbench.runner import POLL_SECONDS, nearest
+from lrbench.runs import RunFolder
 from lrbench.work import StopFlag, do_run
 
 
@@ -70,7 +72,9 @@ def find_lr(
     with stop.on_signals():
         try:
             for seed in todo:
-                _test(folder, tests[seed], settings, again, watch, stop)
+                _wait_for(folder.seed(seed), watch, stop)
+                if again or folder.seed(seed).result_of(tests[seed]) is None:
+                    _test(folder, tests[seed], settings, again, watch, stop)
         except Interrupted as error:
             kind = Terminated if stop.signal == signal.SIGTERM else Interrupted
             raise kind(f"{error}; the same command goes on from there") from None
@@ -111,6 +115,18 @@ def _test(folder: FinderFolder, test: Experiment, ramp: Ramp, again: bool, watch
     result = do_run(run.path, threads=None, watch=watch, stop=stop, train=functools.partial(range_test, ramp=ramp))
     if result["status"] == "failed":
         raise RunError(f"seed {test.seed}: {result['reason']}")
+
+
+def _wait_for(run: RunFolder, watch: Watch, stop: StopFlag) -> None:
+    """Wait while another process is at a seed's test. Raises Interrupted where a signal ends that."""
+    told = False
+    while run.busy:
+        if stop():
+            raise Interrupted(f"{run.name} is left to the process that is at it")
+        if not told:
+            told = True
+            watch(Event("", "message", values={"text": f"{run.name} is being tested by {run.owner}; waiting for it"}))
+        time.sleep(POLL_SECONDS)
 
 
 def _keep(finding: Finding) -> Finding:

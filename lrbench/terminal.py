@@ -76,17 +76,17 @@ def show_finding(console: Console, finding: Finding) -> None:
     over = f"rates {ramp.start:g} … {ramp.end:g} over {ramp.iterations:,} updates"
     console.print(f"\nRange test of {finding.experiment.name}: {over}", markup=False, highlight=False, soft_wrap=True)
     for curve in finding.curves:
-        ended = curve.reason or "went to the end"
+        ended = curve.reason or "went to the end of the rates"
         console.print(f"  seed {curve.seed}: {ended}", markup=False, highlight=False, soft_wrap=True, style="dim")
     if isinstance(advice, Refusal):
         console.print(f"[yellow]No suggestion:[/] {escape(str(advice))}.", highlight=False, soft_wrap=True)
         return
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
-    table.add_column("method")
-    for heading in ("median", "lowest", "highest", *(f"seed {c.seed}" for c in finding.curves[:5])):
+    table.add_column("method", no_wrap=True, min_width=10)
+    for heading in ("median", "lowest", "highest", *(f"seed {c.seed}" for c in finding.curves[:3])):
         table.add_column(heading, justify="right", no_wrap=True)
     for name, found in finding.suggestions.items():
-        each = [found.seeds.get(c.seed) for c in finding.curves[:5]]
+        each = [found.seeds.get(c.seed) for c in finding.curves[:3]]
         table.add_row(name, *(_rate(r) for r in (found.median, found.lowest, found.highest, *each)))
     console.print(table)
     for purpose, rates, key in (

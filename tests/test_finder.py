@@ -321,7 +321,7 @@ def test_the_command(cli: Cli, write_config: Callable[..., Path]) -> None:
     code, out, err = cli("find-lr", config)
     assert (code, err) == (0, "")
     purposes = ("constant, or the start of a decay", "maximum of one_cycle", "bounds of cyclical rates")
-    for words in ("steepest", "minimum/10", "valley", *purposes, "half of the rate at which", "finder.png"):
+    for words in ("steepest", "minimum/10", "valley", *purposes, "the loss was lowest at", "finder.png"):
         assert words in out
     (folder,) = Path("runs/find-lr").iterdir()
     assert {p.name for p in folder.iterdir()} >= {"finder.csv", "finder.json", "finder.png"}
@@ -405,7 +405,7 @@ def test_without_a_suggestion_nothing_is_written(cli: Cli, write_config: Callabl
         (("--write", "found.txt"), "must name a YAML file"),
         (("--write", "no/such/folder/found.yaml"), "is no place for a file"),
         (("--write", "tiny.yaml"), "is the config itself"),
-        (("--write", "mine.yaml"), "find-lr did not write it"),
+        (("--write", "mine.yaml"), "not as find-lr wrote it"),
         (("--write", "found.yaml", "--schedule", "cosin"), "did you mean 'cosine'"),
         (("--write", "found.yaml", "--schedule", "step"), "needs the parameter 'every'"),
         (("--runs", "mine.yaml"), "is a file, not a folder"),

@@ -11,7 +11,7 @@ import numpy as np
 
 from lrbench.finder.curves import Curve, Trend, trend
 from lrbench.finder.ramp import Ramp
-from lrbench.finder.suggest import delay_of, minimum_half
+from lrbench.finder.suggest import MOST_DELAY, delay_of, minimum_half
 
 LEAST_POINTS = 20  # losses to a seed; fewer say too little
 SIGNIFICANT = 3.5  # a fall counts if it is so many standard errors
@@ -49,21 +49,25 @@ class Refusal:
     def __str__(self) -> str:
         if self.again is None:
             return self.why
-        return f"{self.why}; try --start {self.again[0]:.1g} --end {self.again[1]:.1g}"
+        low, high = (float(f"{rate:.1g}") for rate in self.again)
+        return f"{self.why}; try --start {low:g} --end {high:g}"
 
 
 def advise(curves: Sequence[Curve], ramp: Ramp) -> Advice | Refusal:
     """What several seeds' curves on a ramp say."""
     usable = median(curve.usable for curve in curves)
-    if usable < 1:
+    if usable < 2 and any("not finite" in curve.reason or not curve.usable for curve in curves):
         return Refusal("the loss was not finite at the very first update, so it is the data or the model, not the rate")
     found = trend(curves)
     if found is None or usable < LEAST_POINTS:
         return _too_short(curves, ramp, int(usable))
     refused = _shape(curves, found, ramp)
+    if refused is not None and ramp.shape == "linear" and ramp.end > 100 * ramp.start:
+        return Refusal(f"{refused.why}; but a linear ramp hardly sees its lower rates: try --shape exponential")
     if refused is not None:
         return refused
-    delay = delay_of(curves, found)
+    whole_delay = delay_of(curves, found)
+    delay = min(whole_delay, MOST_DELAY)
     lowest = float(found.rates[found.lowest])
     initial = minimum_half(found, delay)
     if initial <= ramp.start:
@@ -71,14 +75,21 @@ def advise(curves: Sequence[Curve], ramp: Ramp) -> Advice | Refusal:
         return Refusal(text, (ramp.start / 1e3, ramp.end))
     maximum = lowest / delay
     low = min(found.fallen(0.1) / delay, initial / 2)
-    late = f", taken back by a factor of {delay:.1f} for the delay of momentum," if delay > 1.05 else ""
+    seen = f"the loss was lowest at {lowest:.2g}"
+    if delay > 1.05:
+        seen += f", which momentum shows too late by a factor of {delay:.1f}, so at {maximum:.2g}"
+    bounds = f"from where the loss had done a tenth of its fall, to where it was lowest ({maximum:.2g})"
     how = {
-        "initial": f"half of the rate at which the loss was lowest, {lowest:.2g}{late} for safety: it is a ceiling",
-        "maximum": f"the rate at which the loss was lowest{late.rstrip(',')}: it is held for a moment only",
-        "low": "where the loss began to fall (a tenth of its fall)",
-        "high": "as for one_cycle",
+        "initial": f"{seen}; half of that, to be safe",
+        "maximum": f"{seen}; the top is held for a moment only",
+        "low": bounds,
+        "high": bounds,
     }
-    return Advice(initial, maximum, max(low, ramp.start), maximum, how, _notes(curves, found))
+    notes = _notes(curves, found, ramp)
+    if whole_delay > MOST_DELAY:
+        needed = math.ceil(ramp.iterations * math.log(whole_delay) / math.log(MOST_DELAY) / 100) * 100
+        notes += (f"this momentum shows a rate's effect too late for so steep a ramp; try --iterations {needed:,}",)
+    return Advice(initial, maximum, max(low, ramp.start), maximum, how, notes)
 
 
 def _too_short(curves: Sequence[Curve], ramp: Ramp, usable: int) -> Refusal:
@@ -86,6 +97,8 @@ def _too_short(curves: Sequence[Curve], ramp: Ramp, usable: int) -> Refusal:
     if 2 * ended > len(curves) and usable < ramp.iterations:
         last = median(curve.rates[-1] for curve in curves)
         text = f"the loss rose or was no longer finite after {usable} updates, at a rate of {last:.2g}"
+        if ramp.stop_factor < 2:
+            return Refusal(f"{text}, by a --stop-factor of only {ramp.stop_factor:g}")
         return Refusal(text, (ramp.start / 1e4, last))
     return Refusal(f"{usable} updates are too few to see a course in; try --iterations 300")
 
@@ -121,9 +134,13 @@ def _risen(found: Trend) -> float:
     return float(found.rates[above[0] if len(above) else -1])
 
 
-def _notes(curves: Sequence[Curve], found: Trend) -> tuple[str, ...]:
-    """How far the seeds agree."""
+def _notes(curves: Sequence[Curve], found: Trend, ramp: Ramp) -> tuple[str, ...]:
+    """How far the seeds agree, and what else there is to doubt."""
     notes = []
+    if found.lowest > len(found.losses) - 3:
+        notes.append("the loss fell until the test was over: its lowest point is where that was, no turn")
+    if ramp.shape == "linear" and ramp.end > 100 * ramp.start:
+        notes.append("a linear ramp hardly sees its lower rates; --shape exponential sees all alike")
     each = [own for curve in curves if (own := trend([curve])) is not None]
     places = [float(own.rates[own.lowest]) for own in each]
     if len(places) < len(curves):

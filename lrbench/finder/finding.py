@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import median
 from typing import Any
 
@@ -15,6 +15,7 @@ from lrbench.finder.curves import Curve
 from lrbench.finder.folder import FinderFolder
 from lrbench.finder.ramp import Ramp
 from lrbench.finder.suggest import suggestions
+from lrbench.optimizers import AVERAGES, SETS_ITS_OWN_RATE
 from lrbench.version import __version__
 
 
@@ -76,6 +77,9 @@ class Finding:
 def conclude(folder: FinderFolder, experiment: Experiment, ramp: Ramp, curves: Sequence[Curve]) -> Finding:
     """What curves say."""
     advice = advise(curves, ramp)
+    if isinstance(advice, Advice) and experiment.optimizer.name in SETS_ITS_OWN_RATE - AVERAGES:
+        note = f"{experiment.optimizer.name} finds its rate itself, and what it is given only scales that; 1 is usual"
+        advice = replace(advice, notes=(*advice.notes, note))
     rates = suggestions(curves, ramp.smoothing) if isinstance(advice, Advice) else {}
     return Finding(
         folder, experiment, ramp, tuple(curves), {name: _summary(by_seed) for name, by_seed in rates.items()}, advice
@@ -87,9 +91,10 @@ def load(folder: FinderFolder) -> Finding:
     plain = folder.found()
     try:
         experiment = validate(plain["config"], {}, str(folder.path))
-        curves = folder.curves({seed["seed"]: (seed["momentum"], seed["ended"] or "") for seed in plain["seeds"]})
+        known = {s["seed"]: (s["updates"], s["momentum"], s["ended"] or "") for s in plain["seeds"]}
+        curves = folder.curves(known)
         return conclude(folder, experiment, Ramp(**plain["ramp"]), curves)
-    except (ConfigError, UsageError, KeyError, TypeError, ValueError) as error:
+    except (ConfigError, UsageError, KeyError, TypeError, ValueError, OSError) as error:
         raise FolderError(f"{folder.path} is damaged: {error}") from error
 
 

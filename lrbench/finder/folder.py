@@ -58,7 +58,10 @@ class FinderFolder:
                     for row in csv.DictReader(file)
                 ]
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise FolderError(f"{folder.steps.path} is damaged: {error}") from error
+            raise FolderError(f"{folder.steps.path} is damaged ({error}); --again makes it anew") from error
+        if len(rows) != result.get("steps"):
+            held = f"holds {len(rows)} of the {result.get('steps')} updates that were done"
+            raise FolderError(f"{folder.steps.path} {held}; --again does them anew")
         rates, losses, momenta = ([row[column] for row in rows] for column in range(3))
         return Curve(seed, rates, losses, momenta[0] if rows else 0.0, str(result.get("reason") or ""))
 
@@ -84,18 +87,21 @@ class FinderFolder:
         except OSError as error:
             raise FolderError(f"cannot write to {self.path}: {error.strerror}") from error
 
-    def curves(self, known: Mapping[int, tuple[float, str]]) -> list[Curve]:
-        """The curves in `finder.csv`, of the seeds in `known`, which has each one's momentum and why it ended.
+    def curves(self, known: Mapping[int, tuple[int, float, str]]) -> list[Curve]:
+        """The curves in `finder.csv`, of the seeds in `known`, which has each one's updates, momentum and end.
 
-        Raises ValueError where they are not all there.
+        Raises ValueError or OSError where they are not all there.
         """
         rows: dict[int, list[tuple[float, float]]] = {seed: [] for seed in known}
         with (self.path / "finder.csv").open(newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file):
                 rows[int(row["seed"])].append((float(row["lr"]), float(row["loss"])))
+        for seed, (updates, *_) in known.items():
+            if len(rows[seed]) != updates:
+                raise ValueError(f"finder.csv holds {len(rows[seed])} of the {updates} updates of seed {seed}")
         return [
-            Curve(seed, [lr for lr, _ in rows[seed]], [loss for _, loss in rows[seed]], *of_seed)
-            for seed, of_seed in known.items()
+            Curve(seed, [lr for lr, _ in rows[seed]], [loss for _, loss in rows[seed]], momentum, ended)
+            for seed, (_, momentum, ended) in known.items()
         ]
 
     def found(self) -> dict[str, Any]:

@@ -44,6 +44,8 @@ class Ramp:
         for option, rate in (("--start", self.start), ("--end", self.end)):
             if not (math.isfinite(rate) and rate > 0):
                 raise UsageError(f"{option} must be a rate greater than 0 (got {rate:g})")
+            if not 1e-30 <= rate <= 1e30:
+                raise UsageError(f"{option} must be between 1e-30 and 1e30 (got {rate:g})")
         if self.start >= self.end:
             raise UsageError(f"--start must be below --end (got {self.start:g} and {self.end:g})")
         if not 2 <= self.iterations <= MAX_ITERATIONS:

@@ -18,6 +18,7 @@ from lrbench.finder.curves import Curve, Trend, trend
 
 Method = Callable[[Sequence[float], Sequence[float]], float | None]
 LEAST_POINTS = 5
+MOST_DELAY = 4.0  # beyond what was calibrated, taking momentum's delay back would go far too low
 MARGIN = 2.0  # of safety; chosen, as the method, by docs/find-lr.md's comparison with full sweeps
 
 
@@ -109,5 +110,6 @@ def suggestions(curves: Sequence[Curve], beta: float) -> dict[str, dict[int, flo
         for name, method in PEERS.items():
             found[name][curve.seed] = method(rates, smooth) if len(rates) >= LEAST_POINTS else None
         own = trend([curve])
-        found["minimum/2"][curve.seed] = None if own is None else minimum_half(own, delay_of([curve], own))
+        delay = 1.0 if own is None else min(delay_of([curve], own), MOST_DELAY)
+        found["minimum/2"][curve.seed] = None if own is None else minimum_half(own, delay)
     return found

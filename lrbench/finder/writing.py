@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterable
@@ -15,9 +16,11 @@ from lrbench.errors import ConfigError, FolderError, RunError, UsageError
 from lrbench.finder.advice import Advice, Refusal
 from lrbench.finder.finding import Finding
 from lrbench.optimizers import configured_rate
+from lrbench.schedules import build_schedule
 
 MARK = "# Written by lrbench find-lr"
-CYCLICAL = ("triangular", "triangular2", "exp_range", "sin", "sin2", "sinexp")
+CYCLICAL = ("triangular", "triangular2", "exp_range", "sin", "sin2", "sinexp", "torch/CyclicLR")
+ONE_CYCLE = ("one_cycle", "torch/OneCycleLR")
 
 
 def check_target(path: Path, config: Path) -> None:
@@ -28,8 +31,35 @@ def check_target(path: Path, config: Path) -> None:
         raise UsageError(f"--write {path}: {path if path.is_dir() else path.parent} is no place for a file")
     if path.resolve() == config.resolve():
         raise UsageError(f"--write {path}: is the config itself; name another file")
-    if path.exists() and not path.read_text(encoding="utf-8", errors="replace").startswith(MARK):
-        raise UsageError(f"--write {path}: is there already, and find-lr did not write it; name another file")
+    if path.exists() and not _as_written(path.read_text(encoding="utf-8", errors="replace")):
+        raise UsageError(f"--write {path}: is there already, and not as find-lr wrote it; name another file")
+    if not os.access(path.parent, os.W_OK):
+        raise UsageError(f"--write {path}: {path.parent} can't be written to")
+
+
+def check_schedule(experiment: Experiment, path: Path, schedule: str | None) -> None:
+    """Raise ConfigError, before anything is trained, where the new config's name or schedule would not be valid."""
+    named = experiment.replace(name=path.stem)
+    if schedule == "range_test":
+        raise ConfigError("is the test itself; name the schedule to train with", key="schedule", where="--schedule")
+    if schedule is not None:
+        bounds = {"base_lr": 1e-9} if schedule in CYCLICAL else {}
+        try:
+            part = named.replace(schedule={"name": schedule, **bounds}).schedule
+            build_schedule(part, lr=1.0, total_steps=1000, steps_per_epoch=100)
+        except ConfigError as error:
+            hint = "; parameters it needs can be given with --set schedule.…" if "need" in error.problem else ""
+            raise ConfigError(f"{error.problem}{hint}", key=error.key, where="--schedule") from None
+
+
+def _as_written(text: str) -> bool:
+    """True for a file that is still as `write` left it: its first line has a checksum of the others."""
+    first, _, rest = text.partition("\n")
+    return first.startswith(MARK) and first.endswith(_checksum(rest))
+
+
+def _checksum(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def write(finding: Finding, path: Path, config: Path, overrides: Iterable[str], schedule: str | None) -> Experiment:
@@ -64,7 +94,8 @@ def write(finding: Finding, path: Path, config: Path, overrides: Iterable[str], 
     if schedule is not None or bounds:
         whole["schedule"] = {**whole.get("schedule", {}), "name": name, **bounds}
     seeds = f"{len(finding.curves)} seed{'s' * (len(finding.curves) > 1)}"
-    text = f"{MARK} {config.name} ({seeds}): {finding.advice.how[_purpose(name)]}.\n{yamlfile.dump(whole)}"
+    body = f"# {finding.advice.how[_purpose(name)]} ({seeds}).\n{yamlfile.dump(whole)}"
+    text = f"{MARK} {config.name}; as long as nothing is edited below, it may write it again: {_checksum(body)}\n{body}"
     made = _read_back(text, path)
     try:
         with replacing(path) as file:
@@ -80,12 +111,12 @@ def rounded(rate: float) -> float:
 
 
 def _purpose(schedule: str) -> str:
-    return "maximum" if schedule == "one_cycle" else "high" if schedule in CYCLICAL else "initial"
+    return "maximum" if schedule in ONE_CYCLE else "high" if schedule in CYCLICAL else "initial"
 
 
 def _rates(advice: Advice, schedule: str) -> tuple[float, dict[str, float]]:
     """The peak rate for a schedule, and its lower bound where it rises from one."""
-    if schedule == "one_cycle":
+    if schedule in ONE_CYCLE:
         return advice.maximum, {}
     if schedule in CYCLICAL:
         return advice.high, {"base_lr": rounded(advice.low)}

@@ -29,8 +29,10 @@ class Tested:
         """The rates to take, and why; or why there are none."""
         if self.finding is None:
             return [f"damaged: {self.problem}"]
-        advice, count = self.finding.advice, len(self.finding.curves)
-        how = f"{count} seed{'s' * (count > 1)}"
+        advice, count, ramp = self.finding.advice, len(self.finding.curves), self.finding.ramp
+        measured = ", validation loss" * ramp.validation + ", linear" * (ramp.shape == "linear")
+        over = f"{ramp.start:g} … {ramp.end:g} over {ramp.iterations:,} updates{measured}"
+        how = f"{count} seed{'s' * (count > 1)}, {over}; {self.folder.name}"
         if not isinstance(advice, Advice):
             return [f"no suggestion ({how}): {advice}."]
         found = self.finding.suggestions.items()
