@@ -135,12 +135,12 @@ def _scaling(finding: Finding) -> float:
 
 def _read_back(text: str, path: Path) -> Experiment:
     """The experiment of the new file, from a copy beside it that is gone afterwards."""
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".", suffix=".yaml", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        try:
+    try:
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".", suffix=".yaml", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
             return load_config(file.name)
-        except ConfigError as error:
-            raise ConfigError(
-                f"the config that would be written is not valid: {error.problem}", key=error.key
-            ) from None
+    except ConfigError as error:
+        raise ConfigError(f"the config that would be written is not valid: {error.problem}", key=error.key) from None
+    except OSError as error:
+        raise FolderError(f"cannot write {path}: {error.strerror}") from error
