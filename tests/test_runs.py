@@ -277,7 +277,7 @@ def test_a_run_that_another_process_does_is_left_to_it(tmp_path: Path, tiny: Any
     assert folder.state() == "new"
 
 
-def hold(folder: RunFolder, seconds: float, finish: Callable[[], None]) -> threading.Thread:
+def hold(folder: RunFolder, seconds: float, finish: Callable[[], Any]) -> threading.Thread:
     """Another writer, for so long; it calls `finish` before it lets go."""
     held = threading.Event()
 
@@ -306,11 +306,16 @@ def test_a_run_of_another_process_is_waited_for_or_taken_over(
         if finishes:
             shutil.copytree(whole.path, folder.path, dirs_exist_ok=True)
 
-    other = hold(folder, 0.5, finish)
+    waited = threading.Event()
+    other = hold(folder, 0.5, lambda: (waited.wait(60), finish()))
     said: list[str] = []
-    outcomes = run(
-        [tiny(), tiny(seed=1)], runs=tmp_path / "runs", watch=lambda e: said.append(str(e.values.get("text", "")))
-    )
+
+    def watch(event: Event) -> None:
+        said.append(str(event.values.get("text", "")))
+        if "waiting for it" in said[-1]:
+            waited.set()
+
+    outcomes = run([tiny(), tiny(seed=1)], runs=tmp_path / "runs", watch=watch)
     other.join()
     assert [o.how for o in outcomes] == ["found" if finishes else "trained", "trained"]
     assert outcomes[0].result is not None and whole.result is not None
