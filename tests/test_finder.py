@@ -18,7 +18,7 @@ from torch import nn
 
 import lrbench
 from lrbench.config import load_config
-from lrbench.errors import ConfigError, Interrupted, LockedError, RunError, Terminated, UsageError
+from lrbench.errors import ConfigError, Interrupted, RunError, Terminated, UsageError
 from lrbench.events import Event
 from lrbench.finder.advice import Advice, Refusal
 from lrbench.finder.finding import load
@@ -295,11 +295,20 @@ def test_changed_code_of_one_s_own_is_said(tmp_path: Path, tiny: Any, monkeypatc
     assert "my_loss has changed since this test was made; --again repeats it" in seen
 
 
-def test_one_writer(tmp_path: Path, tiny: Any) -> None:
-    folder = FinderFolder.of(tmp_path, tiny(), Ramp()).seed(0)
+def test_another_s_test_is_waited_for(tmp_path: Path, tiny: Any) -> None:
+    folder = FinderFolder.of(tmp_path, tiny(), Ramp(iterations=30)).seed(0)
     folder.make()
-    with folder.lock(), pytest.raises(LockedError, match="is being run by"):
-        lrbench.find_lr(tiny(), runs=tmp_path)
+    said: list[str] = []
+    lock = folder.lock()
+
+    def watch(event: Event) -> None:
+        said.append(str(event.values.get("text", "")))
+        if "waiting for it" in said[-1]:
+            lock.__exit__()
+
+    lock.__enter__()
+    found = lrbench.find_lr(tiny(), runs=tmp_path, iterations=30, watch=watch)
+    assert sum("is being tested by process" in text for text in said) == 1 and len(found.curves) == 3
 
 
 def failing(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -381,7 +390,7 @@ def test_lr_scaling_is_taken_out_of_the_rate_that_is_written(tmp_path: Path, wid
 def test_without_a_suggestion_nothing_is_written(cli: Cli, write_config: Callable[..., Path]) -> None:
     config = write_config("flat.yaml", loss=f"{__name__}:level")
     code, out, err = cli("find-lr", config)
-    assert code == 0 and "No suggestion: the loss hardly changes" in out and "--start 1e+01" in out
+    assert code == 0 and "No suggestion: the loss hardly changes" in out and "--start 10 --end 100000" in out
     code, out, err = cli("find-lr", config, "--write", "found.yaml")
     assert code == 1 and "nothing written to found.yaml, since there is no suggestion" in err
     assert not Path("found.yaml").exists()
