@@ -74,7 +74,7 @@ MAY_IMPORT = {
     "runs": BASE | {"atomic", "config", "identity", "csvlog", "jsonfile", "lock", "tensors", "yamlfile"},
     "finder": BASE
     | {"atomic", "config", "environment", "identity", "jsonfile", "optimizers", "runs", "version"}
-    | {"yamlfile"},
+    | {"schedules", "yamlfile"},
     "reporting": BASE | {"config", "finder", "identity", "runs", "version"},
 }
 
