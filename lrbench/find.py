@@ -11,12 +11,12 @@ from typing import Any
 
 from lrbench.config import Experiment, load_config
 from lrbench.environment import changes, describe
-from lrbench.errors import ConfigError, DataError, Interrupted, RunError, Terminated, UsageError
+from lrbench.errors import Interrupted, RunError, Terminated, UsageError
 from lrbench.events import Event, Watch, silent
 from lrbench.finder.finding import Finding, conclude
 from lrbench.finder.folder import FinderFolder
 from lrbench.finder.ramp import Ramp
-from lrbench.runner import POLL_SECONDS, nearest
+from lrbench.runner import POLL_SECONDS, check_built, nearest
 from lrbench.runs import RunFolder
 from lrbench.work import StopFlag, do_run
 
@@ -64,7 +64,8 @@ def find_lr(
     tests = {seed: settings.over(experiment, seed) for seed in chosen}
     todo = [seed for seed, test in tests.items() if again or folder.seed(seed).result_of(test) is None]
     if todo:
-        _check(experiment, tests[todo[0]], watch)
+        watch(Event("", "message", values={"text": f"checking {experiment.name}"}))
+        check_built(tests[todo[0]], experiment)
         watch(Event("", "plan", values={"runs": len(todo)}))
     for change in sorted({c for s in tests if s not in todo for c in changes(folder.seed(s).environment(), tests[s])}):
         watch(Event("", "message", values={"text": f"{change} since this test was made; --again repeats it"}))
@@ -86,19 +87,6 @@ def _ramp(given: dict[str, Any]) -> Ramp:
         return Ramp(**given)
     except TypeError as error:
         raise UsageError(f"find_lr: {error}; it takes {', '.join(Ramp.__dataclass_fields__)}") from None
-
-
-def _check(experiment: Experiment, test: Experiment, watch: Watch) -> None:
-    """Raise what is wrong with the config before anything is written."""
-    from lrbench.parts import check, resolve_device
-
-    watch(Event("", "message", values={"text": f"checking {experiment.name}"}))
-    try:
-        check(test, resolve_device(test.device))
-    except ConfigError as error:
-        raise error.at(experiment.where(error.key)) from None
-    except DataError as error:
-        raise DataError(f"{experiment.where('dataset')}: dataset: {error}".removeprefix(": ")) from error
 
 
 def _test(folder: FinderFolder, test: Experiment, ramp: Ramp, again: bool, watch: Watch, stop: StopFlag) -> None:

@@ -164,19 +164,28 @@ def _changes(folder: RunFolder, experiment: Experiment) -> list[str]:
     return [f"{change} since this run was made; --again repeats it" for change in found]
 
 
-def _prepare(todo: Sequence[Outcome], again: bool, watch: Watch) -> None:
-    """Check every run before the first is written; then make the folders."""
+def check_built(experiment: Experiment, written: Experiment | None = None) -> None:
+    """Build everything once, so that what does not fit is said, with its place, before anything is written.
+
+    `written` is what its places are looked up in, where the experiment was made of another.
+    """
     from lrbench.parts import check, resolve_device
 
+    places = written or experiment
+    try:
+        check(experiment, resolve_device(experiment.device))
+    except ConfigError as error:
+        raise error.at(places.where(error.key)) from None
+    except DataError as error:
+        raise DataError(f"{places.where('dataset')}: dataset: {error}".removeprefix(": ")) from error
+
+
+def _prepare(todo: Sequence[Outcome], again: bool, watch: Watch) -> None:
+    """Check every run before the first is written; then make the folders."""
     different = {identity(o.experiment.replace(seed=0)): o.experiment for o in reversed(todo)}
     watch(Event("", "message", values={"text": f"checking {len(different)} config{'s' * (len(different) > 1)}"}))
     for experiment in reversed(different.values()):
-        try:
-            check(experiment, resolve_device(experiment.device))
-        except ConfigError as error:
-            raise error.at(experiment.where(error.key)) from None
-        except DataError as error:
-            raise DataError(f"{experiment.where('dataset')}: dataset: {error}".removeprefix(": ")) from error
+        check_built(experiment)
     for outcome in todo:
         folder = RunFolder(outcome.path)
         try:

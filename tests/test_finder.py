@@ -231,6 +231,8 @@ def test_what_is_kept_reads_back(tmp_path: Path, wide: Any) -> None:
     assert [float(r["smoothed"]) for r in table if r["seed"] == "0"] == found.curves[0].smoothed(0.98)
     again = load(found.folder)
     assert (again.advice, again.suggestions, again.ramp) == (found.advice, found.suggestions, found.ramp)
+    plain = without_times(found.folder)["advice"]
+    assert set(plain) == {"initial", "maximum", "low", "high", "how", "notes"} and plain["high"] == plain["maximum"]
     moved = tmp_path / "elsewhere"
     found.folder.path.rename(moved)
     assert load(FinderFolder(moved)).advice == found.advice

@@ -26,7 +26,7 @@ class Advice:
     Attributes:
         initial: to hold constant, or to decay from.
         maximum: the top of `one_cycle`.
-        low, high: the bounds of cyclical rates.
+        low: the lower bound of cyclical rates; the upper is the maximum.
         how: for `initial`, `maximum`, `low` and `high`, in words.
         notes: what to know of it.
     """
@@ -34,9 +34,13 @@ class Advice:
     initial: float
     maximum: float
     low: float
-    high: float
     how: dict[str, str]
     notes: tuple[str, ...] = ()
+
+    @property
+    def high(self) -> float:
+        """The upper bound of cyclical rates."""
+        return self.maximum
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ def advise(curves: Sequence[Curve], ramp: Ramp) -> Advice | Refusal:
     if found is None or usable < LEAST_POINTS:
         return _too_short(curves, ramp, int(usable))
     refused = _shape(curves, found, ramp)
-    if refused is not None and ramp.shape == "linear" and ramp.end > 100 * ramp.start:
+    if refused is not None and _one_sided(ramp):
         return Refusal(f"{refused.why}; but a linear ramp hardly sees its lower rates: try --shape exponential")
     if refused is not None:
         return refused
@@ -89,12 +93,11 @@ def advise(curves: Sequence[Curve], ramp: Ramp) -> Advice | Refusal:
     if whole_delay > MOST_DELAY:
         needed = math.ceil(ramp.iterations * math.log(whole_delay) / math.log(MOST_DELAY) / 100) * 100
         notes += (f"this momentum shows a rate's effect too late for so steep a ramp; try --iterations {needed:,}",)
-    return Advice(initial, maximum, max(low, ramp.start), maximum, how, notes)
+    return Advice(initial, maximum, max(low, ramp.start), how, notes)
 
 
 def _too_short(curves: Sequence[Curve], ramp: Ramp, usable: int) -> Refusal:
-    ended = sum(bool(curve.reason) for curve in curves)
-    if 2 * ended > len(curves) and usable < ramp.iterations:
+    if _mostly_ended(curves) and usable < ramp.iterations:
         last = median(curve.rates[-1] for curve in curves)
         text = f"the loss rose or was no longer finite after {usable} updates, at a rate of {last:.2g}"
         if ramp.stop_factor < 2:
@@ -106,9 +109,9 @@ def _too_short(curves: Sequence[Curve], ramp: Ramp, usable: int) -> Refusal:
 def _shape(curves: Sequence[Curve], found: Trend, ramp: Ramp) -> Refusal | None:
     """Why a trend has no optimum within it, if it has none."""
     rates, losses, lowest = found.rates, found.losses, found.lowest
-    ended = 2 * sum(bool(curve.reason) for curve in curves) > len(curves)
-    falls = found.fall > max(SIGNIFICANT * found.noise, LEAST_FALL * abs(found.start), 1e-12)
-    rises = float(losses[-1]) - found.start > max(SIGNIFICANT * found.noise, LEAST_FALL * abs(found.start))
+    ended = _mostly_ended(curves)
+    falls = found.fall > max(_least_change(found), 1e-12)
+    rises = float(losses[-1]) - found.start > _least_change(found)
     edge = math.log10(float(rates[-1]) / float(rates[lowest])) < 0.1
     beginning = math.log10(float(rates[lowest]) / float(rates[0])) < 0.25
     if rises and (beginning or (not falls and _risen(found) < 10 * rates[0])):
@@ -127,9 +130,24 @@ def _shape(curves: Sequence[Curve], found: Trend, ramp: Ramp) -> Refusal | None:
     return None
 
 
+def _least_change(found: Trend) -> float:
+    """How much a loss must change to have changed."""
+    return max(SIGNIFICANT * found.noise, LEAST_FALL * abs(found.start))
+
+
+def _mostly_ended(curves: Sequence[Curve]) -> bool:
+    """True where most seeds' tests were over before the ramp was."""
+    return 2 * sum(bool(curve.reason) for curve in curves) > len(curves)
+
+
+def _one_sided(ramp: Ramp) -> bool:
+    """True for a linear ramp over decades, nearly all of whose updates are in the last of them."""
+    return ramp.shape == "linear" and ramp.end > 100 * ramp.start
+
+
 def _risen(found: Trend) -> float:
     """The rate at which the loss has left its level upwards, or at which the test was over."""
-    above = np.flatnonzero(found.losses > found.start + max(SIGNIFICANT * found.noise, LEAST_FALL * abs(found.start)))
+    above = np.flatnonzero(found.losses > found.start + _least_change(found))
     above = above[above > found.lowest]
     return float(found.rates[above[0] if len(above) else -1])
 
@@ -139,9 +157,9 @@ def _notes(curves: Sequence[Curve], found: Trend, ramp: Ramp) -> tuple[str, ...]
     notes = []
     if found.lowest > len(found.losses) - 3:
         notes.append("the loss fell until the test was over: its lowest point is where that was, no turn")
-    if ramp.shape == "linear" and ramp.end > 100 * ramp.start:
+    if _one_sided(ramp):
         notes.append("a linear ramp hardly sees its lower rates; --shape exponential sees all alike")
-    each = [own for curve in curves if (own := trend([curve])) is not None]
+    each = [curve.trend for curve in curves if curve.trend is not None]
     places = [float(own.rates[own.lowest]) for own in each]
     if len(places) < len(curves):
         notes.append(f"{len(curves) - len(places)} of {len(curves)} seeds ended too early to be used")

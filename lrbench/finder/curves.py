@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,11 @@ class Curve:
         """Losses before the first that is not finite."""
         bad = [index for index, loss in enumerate(self.losses) if not math.isfinite(loss)]
         return bad[0] if bad else len(self.losses)
+
+    @cached_property
+    def trend(self) -> Trend | None:
+        """The trend of this seed alone."""
+        return trend([self])
 
     def smoothed(self, beta: float) -> list[float]:
         """The exponential moving average, bias-corrected: sᵢ = (1−β)·Σⱼ β^(i−j)·lⱼ / (1−β^(i+1)), as fastai's.

@@ -69,7 +69,7 @@ class Finding:
                 for c in self.curves
             ],
             "suggestions": {name: asdict(found) for name, found in self.suggestions.items()},
-            "advice": None if advice is None else asdict(advice),
+            "advice": None if advice is None else {**asdict(advice), "high": advice.high},
             "no_suggestion": None if refusal is None else asdict(refusal),
         }
 

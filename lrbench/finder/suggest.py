@@ -14,7 +14,7 @@ from statistics import median
 
 import numpy as np
 
-from lrbench.finder.curves import Curve, Trend, trend
+from lrbench.finder.curves import Curve, Trend
 
 Method = Callable[[Sequence[float], Sequence[float]], float | None]
 LEAST_POINTS = 5
@@ -109,7 +109,7 @@ def suggestions(curves: Sequence[Curve], beta: float) -> dict[str, dict[int, flo
         rates, smooth = trimmed(curve.rates[: curve.usable], curve.smoothed(beta))
         for name, method in PEERS.items():
             found[name][curve.seed] = method(rates, smooth) if len(rates) >= LEAST_POINTS else None
-        own = trend([curve])
+        own = curve.trend
         delay = 1.0 if own is None else min(delay_of([curve], own), MOST_DELAY)
         found["minimum/2"][curve.seed] = None if own is None else minimum_half(own, delay)
     return found

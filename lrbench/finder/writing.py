@@ -83,7 +83,7 @@ def write(finding: Finding, path: Path, config: Path, overrides: Iterable[str], 
     if isinstance(finding.advice, Refusal):
         raise RunError(f"nothing written to {path}, since there is no suggestion: {finding.advice}")
     name = schedule or finding.experiment.schedule.name
-    rate, bounds = _rates(finding.advice, name)
+    rate, bounds, how = _for(name, finding.advice)
     whole: dict[str, Any] = overriding(overrides)
     whole = {
         "extends": Path(os.path.relpath(config.resolve(), path.parent.resolve())).as_posix(),
@@ -94,7 +94,7 @@ def write(finding: Finding, path: Path, config: Path, overrides: Iterable[str], 
     if schedule is not None or bounds:
         whole["schedule"] = {**whole.get("schedule", {}), "name": name, **bounds}
     seeds = f"{len(finding.curves)} seed{'s' * (len(finding.curves) > 1)}"
-    body = f"# {finding.advice.how[_purpose(name)]} ({seeds}).\n{yamlfile.dump(whole)}"
+    body = f"# {how} ({seeds}).\n{yamlfile.dump(whole)}"
     text = f"{MARK} {config.name}; as long as nothing is edited below, it may write it again: {_checksum(body)}\n{body}"
     made = _read_back(text, path)
     try:
@@ -110,17 +110,13 @@ def rounded(rate: float) -> float:
     return float(f"{rate:.1e}")
 
 
-def _purpose(schedule: str) -> str:
-    return "maximum" if schedule in ONE_CYCLE else "high" if schedule in CYCLICAL else "initial"
-
-
-def _rates(advice: Advice, schedule: str) -> tuple[float, dict[str, float]]:
-    """The peak rate for a schedule, and its lower bound where it rises from one."""
+def _for(schedule: str, advice: Advice) -> tuple[float, dict[str, float], str]:
+    """The peak rate for a schedule, its lower bound where it rises from one, and how they were come by."""
     if schedule in ONE_CYCLE:
-        return advice.maximum, {}
+        return advice.maximum, {}, advice.how["maximum"]
     if schedule in CYCLICAL:
-        return advice.high, {"base_lr": rounded(advice.low)}
-    return advice.initial, {}
+        return advice.high, {"base_lr": rounded(advice.low)}, advice.how["high"]
+    return advice.initial, {}, advice.how["initial"]
 
 
 def _scaling(finding: Finding) -> float:
