@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from lrbench.ends import Ended
 from lrbench.evaluation import evaluate
 from lrbench.events import Watch
 from lrbench.finder.curves import Rise
+from lrbench.finder.folder import updates
 from lrbench.finder.ramp import Ramp
 from lrbench.runs import RunFolder
 from lrbench.train import Training, train
@@ -52,7 +52,7 @@ class RangeTraining(Training):
         training = cls.begin(folder, experiment, watch)
         assert isinstance(training, RangeTraining)
         training.rise = Rise(ramp.smoothing, ramp.stop_factor)
-        for loss in losses(folder)[: training.state.step]:
+        for _, loss, _ in updates(folder)[: training.state.step]:
             training.rise.update(loss)
         if ramp.validation:
             training.sample = _sample(training.parts.data.validation)
@@ -99,12 +99,6 @@ class RangeTraining(Training):
             **dict.fromkeys(("final", "best", "test", "test_best")),
         }
         return self.folder.finish(self.experiment, result)
-
-
-def losses(folder: RunFolder) -> list[float]:
-    """The `loss` column of a folder's `steps.csv`."""
-    with folder.steps.path.open(newline="") as file:
-        return [float(row["loss"]) for row in csv.DictReader(file)]
 
 
 def _sample(validation: Split) -> Split:

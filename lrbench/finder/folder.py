@@ -51,14 +51,7 @@ class FinderFolder:
         """The curve of a seed that is done. Raises FolderError where it can't be read."""
         folder = self.seed(seed)
         result = folder.result() or {}
-        try:
-            with folder.steps.path.open(newline="", encoding="utf-8") as file:
-                rows = [
-                    (float(row["lr"]), float(row["loss"] or "nan"), float(row["momentum"] or 0))
-                    for row in csv.DictReader(file)
-                ]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise FolderError(f"{folder.steps.path} is damaged ({error}); --again makes it anew") from error
+        rows = updates(folder)
         if len(rows) != result.get("steps"):
             held = f"holds {len(rows)} of the {result.get('steps')} updates that were done"
             raise FolderError(f"{folder.steps.path} {held}; --again does them anew")
@@ -96,9 +89,9 @@ class FinderFolder:
         with (self.path / "finder.csv").open(newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file):
                 rows[int(row["seed"])].append((float(row["lr"]), float(row["loss"])))
-        for seed, (updates, *_) in known.items():
-            if len(rows[seed]) != updates:
-                raise ValueError(f"finder.csv holds {len(rows[seed])} of the {updates} updates of seed {seed}")
+        for seed, (done, *_) in known.items():
+            if len(rows[seed]) != done:
+                raise ValueError(f"finder.csv holds {len(rows[seed])} of the {done} updates of seed {seed}")
         return [
             Curve(seed, [lr for lr, _ in rows[seed]], [loss for _, loss in rows[seed]], momentum, ended)
             for seed, (_, momentum, ended) in known.items()
@@ -111,6 +104,16 @@ class FinderFolder:
         if found is None or found.get("format") != FORMAT:
             raise FolderError(f"{path} is not what this lrbench finds rates with; `lrbench find-lr` makes it anew")
         return found
+
+
+def updates(run: RunFolder) -> list[tuple[float, float, float]]:
+    """Rate, loss and momentum (0 without) of each update in a run's `steps.csv`. Raises FolderError where damaged."""
+    try:
+        with run.steps.path.open(newline="", encoding="utf-8") as file:
+            rows = csv.DictReader(file)
+            return [(float(row["lr"]), float(row["loss"] or "nan"), float(row["momentum"] or 0)) for row in rows]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise FolderError(f"{run.steps.path} is damaged ({error}); --again makes it anew") from error
 
 
 def find_tests(paths: Iterable[Path]) -> list[FinderFolder]:

@@ -12,7 +12,7 @@ from pydantic import AfterValidator
 
 from lrbench.catalog import Catalog
 from lrbench.errors import ConfigError
-from lrbench.schedules import cyclic, decay, restarts, smooth
+from lrbench.schedules import cyclic, decay, restarts, rising, smooth
 from lrbench.schedules.base import Schedule, WithMomentum, momentum_of, with_momentum
 from lrbench.schedules.imported import REFUSED, checked_rate, imported
 from lrbench.schedules.peers import PEERS, PLATEAUS, USUAL_NAMES
@@ -119,7 +119,7 @@ SCHEDULES = Catalog(
         "one_cycle": cyclic.one_cycle,
         "piecewise": restarts.piecewise,
         "polynomial": smooth.polynomial,
-        "range_test": cyclic.range_test,
+        "range_test": rising.range_test,
         "rex": smooth.rex,
         "sequence": sequence,
         "sin": cyclic.sin,
