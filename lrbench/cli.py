@@ -231,24 +231,9 @@ def list_(
 
 def _show_outcomes(console: Console, outcomes: Sequence[Outcome], runs: Path) -> None:
     """The final table, what went wrong, how to go on; ends the command with its exit code."""
-    from lrbench.reporting.groups import grouped
-    from lrbench.reporting.records import read_one
-    from lrbench.runs import RunFolder
-    from lrbench.terminal import show_groups
+    from lrbench.terminal import show_outcomes
 
-    existing = [o for o in outcomes if o.path.exists()]
-    show_groups(console, grouped([read_one(RunFolder(o.path)) for o in existing]))
-    found = [o for o in outcomes if o.how == "found"]
-    if found:
-        were = "was" if len(found) == 1 else "were"
-        console.print(f"{len(found)} of {len(outcomes)} {were} done already (--again trains anew).", highlight=False)
-    for outcome in outcomes:
-        for warning in outcome.warnings:
-            console.print(f"[yellow]{escape(outcome.path.name)}:[/] {escape(warning)}", highlight=False)
-        if outcome.how in ("failed", "elsewhere"):
-            doubled = outcome.message.startswith(outcome.path.name)
-            text = f"[red]{'' if doubled else escape(outcome.path.name) + ': '}[/]{escape(outcome.message)}"
-            console.print(text, highlight=False, soft_wrap=True)
+    show_outcomes(console, outcomes)
     if any(o.how == "interrupted" for o in outcomes):
         left = sum(o.how == "interrupted" for o in outcomes)
         kind = Terminated if any(o.signal == signal.SIGTERM for o in outcomes) else Interrupted

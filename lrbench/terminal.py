@@ -11,12 +11,15 @@ from rich.markup import escape
 from rich.table import Table
 
 from lrbench.finder.advice import Refusal
-from lrbench.reporting.groups import Group
+from lrbench.reporting.groups import Group, grouped
+from lrbench.reporting.records import read_one
 from lrbench.reporting.tables import columns
+from lrbench.runs import RunFolder
 
 if TYPE_CHECKING:
     from lrbench.finder.finding import Finding
     from lrbench.previewing import Preview
+    from lrbench.runner import Outcome
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 
@@ -36,6 +39,23 @@ def show_groups(console: Console, groups: Sequence[Group]) -> None:
         first, *others = (escape(column.brief(group)).split("\n") for column in shown)
         table.add_row("\n".join(first), *("\n[dim]".join(lines) for lines in others))
     console.print(table)
+
+
+def show_outcomes(console: Console, outcomes: Sequence[Outcome]) -> None:
+    """The table of what was asked for, what was done already, and what is to be known of each run."""
+    existing = [o for o in outcomes if o.path.exists()]
+    show_groups(console, grouped([read_one(RunFolder(o.path)) for o in existing]))
+    found = [o for o in outcomes if o.how == "found"]
+    if found:
+        were = "was" if len(found) == 1 else "were"
+        console.print(f"{len(found)} of {len(outcomes)} {were} done already (--again trains anew).", highlight=False)
+    for outcome in outcomes:
+        for warning in outcome.warnings:
+            console.print(f"[yellow]{escape(outcome.path.name)}:[/] {escape(warning)}", highlight=False)
+        if outcome.how in ("failed", "elsewhere"):
+            doubled = outcome.message.startswith(outcome.path.name)
+            text = f"[red]{'' if doubled else escape(outcome.path.name) + ': '}[/]{escape(outcome.message)}"
+            console.print(text, highlight=False, soft_wrap=True)
 
 
 def show_previews(console: Console, previews: Sequence[Preview]) -> None:

@@ -40,44 +40,85 @@ class WorkerProcesses:
     ) -> Iterator[tuple[Path, dict[str, Any] | Exception]]:
         """See `lrbench.executors.Executor`."""
         watch(_message(f"starting {self.jobs} workers, {self.threads} threads each"))
-        left, died, told = deque(paths), Counter[Path](), False
-        workers = [Worker(self.threads) for _ in range(min(self.jobs, len(left)))]
+        crew = Crew(min(self.jobs, len(paths)), self.threads, paths)
         try:
-            while left or any(worker.path for worker in workers):
-                if stop() and not told:
-                    told = True
-                    yield from [(path, Interrupted(f"{path.name} was not begun")) for path in left]
-                    left.clear()
-                    for worker in workers:  # a signal to the parent alone has not reached them
-                        worker.signal(signal.SIGUSR1)
-                for worker in workers:
-                    if left and worker.path is None:
-                        worker.begin(left.popleft())
-                for worker in _with_news(workers):
-                    path, news = worker.path, worker.news()
-                    if isinstance(news, Event):
-                        watch(news)
-                        continue
-                    worker.path = None
-                    if news is None:  # it is dead
-                        workers.remove(worker)
-                        worker.end()
-                        if path is not None:
-                            died[path] += 1
-                            news = _lost(path, died[path], stop)
-                        if path is not None and news is None:
-                            watch(_message(f"a worker died; {path.name} goes on in a new one"))
-                            left.appendleft(path)
-                        workers += [Worker(self.threads)] if left else []
-                    if path is not None and news is not None:
-                        yield path, news
+            while crew.busy:
+                if stop():
+                    yield from crew.stop()
+                crew.hand_out()
+                for worker in crew.with_news():
+                    over = crew.hear(worker, watch, stop)
+                    if over is not None:
+                        yield over
         except KeyboardInterrupt:  # the second Ctrl-C: at once means the workers too
-            for worker in workers:
+            for worker in crew.workers:
                 worker.process.kill()
             raise
         finally:
-            for worker in workers:
+            for worker in crew.workers:
                 worker.end()
+
+
+class Crew:
+    """The workers, and the runs that none of them has begun."""
+
+    def __init__(self, size: int, threads: int, paths: Sequence[Path]) -> None:
+        self.threads = threads
+        self.left, self.deaths = deque(paths), Counter[Path]()
+        self.stopped = False
+        self.workers = [Worker(threads) for _ in range(size)]
+
+    @property
+    def busy(self) -> bool:
+        """False once there is nothing left and nothing under way."""
+        return bool(self.left) or any(worker.path for worker in self.workers)
+
+    def hand_out(self) -> None:
+        """Give each idle worker a run."""
+        for worker in self.workers:
+            if self.left and worker.path is None:
+                worker.begin(self.left.popleft())
+
+    def stop(self) -> Iterator[tuple[Path, Exception]]:
+        """Begin nothing more; ask the workers to stop, whom a signal to the parent alone has not reached."""
+        while self.left:
+            path = self.left.popleft()
+            yield path, Interrupted(f"{path.name} was not begun")
+        if not self.stopped:
+            self.stopped = True
+            for worker in self.workers:
+                worker.signal(signal.SIGUSR1)
+
+    def with_news(self) -> list[Worker]:
+        """The workers who have something to say, or are dead, waiting for one a moment."""
+        ready = wait([worker.connection for worker in self.workers], POLL_SECONDS)
+        return [worker for worker in self.workers if worker.connection in ready or not worker.process.is_alive()]
+
+    def hear(self, worker: Worker, watch: Watch, stop: StopFlag) -> tuple[Path, dict[str, Any] | Exception] | None:
+        """Take in what a worker says: progress, which is passed on, or how its run ended, which is returned."""
+        path, news = worker.path, worker.news()
+        if isinstance(news, Event):
+            watch(news)
+            return None
+        worker.path = None
+        if news is None:
+            news = self._replace(worker, path, watch, stop)
+        return None if path is None or news is None else (path, news)
+
+    def _replace(self, dead: Worker, path: Path | None, watch: Watch, stop: StopFlag) -> Exception | None:
+        """Put a new worker in a dead one's place, if there is work; what is said of its run, None if it goes on."""
+        self.workers.remove(dead)
+        dead.end()
+        lost = None
+        if path is not None:
+            self.deaths[path] += 1
+            lost = _lost(path, self.deaths[path], stop)
+            if lost is None:
+                watch(_message(f"a worker died; {path.name} goes on in a new one"))
+                self.left.appendleft(path)
+        if self.left:
+            self.workers.append(Worker(self.threads))
+        return lost
 
 
 def _message(text: str) -> Event:
@@ -92,12 +133,6 @@ def _lost(path: Path, deaths: int, stop: StopFlag) -> Exception | None:
         return None
     hint = "killed by the system, perhaps for memory; fewer --jobs or a smaller batch_size may help"
     return RunError(f"{path.name}: its worker process died {deaths} times ({hint})")
-
-
-def _with_news(workers: Sequence[Worker]) -> list[Worker]:
-    """The workers who have something to say, or are dead, waiting for one a moment."""
-    ready = wait([worker.connection for worker in workers], POLL_SECONDS)
-    return [worker for worker in workers if worker.connection in ready or not worker.process.is_alive()]
 
 
 class Worker:
