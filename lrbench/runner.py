@@ -268,7 +268,10 @@ def _awaited(outcomes: Sequence[Outcome], stop: StopFlag) -> list[Path]:
 
 def _done_elsewhere(outcome: Outcome) -> bool:
     """Take the result over that another process has come to, if it has."""
-    result = RunFolder(outcome.path).result_of(outcome.experiment)
+    try:
+        result = RunFolder(outcome.path).result_of(outcome.experiment)
+    except FolderError:  # which doing the run will say of it
+        return False
     if result is not None:
         outcome.how, outcome.result, outcome.message = "found", result, ""
     return result is not None

@@ -16,6 +16,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
+from lrbench.errors import FolderError
 from lrbench.reporting.groups import Group, planned_epochs
 from lrbench.reporting.layout import Layout
 from lrbench.reporting.tables import loss as loss_text
@@ -70,6 +71,17 @@ def line_of(index: int) -> Line:
     count = len(COLOURS)
     dash = DASHES[(index // count) % len(DASHES)]
     return Line(COLOURS[index % count], dash, MARKERS[index % len(MARKERS)])
+
+
+def write(figure: Figure, path: Path) -> None:
+    """Save a figure, its folder made if need be. Raises FolderError where it can't be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, dpi=150)
+    except OSError as error:
+        raise FolderError(f"cannot write {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise FolderError(f"cannot write {path}: {error}") from error
 
 
 def save(groups: Sequence[Group], folder: Path) -> list[Path]:

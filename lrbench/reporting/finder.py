@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -15,26 +14,19 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator
 
-from lrbench.errors import FolderError
 from lrbench.finder.advice import Advice
 from lrbench.finder.curves import trend
 from lrbench.finder.finding import Finding
-from lrbench.reporting.figure import COLOURS, DASHES, STYLE
+from lrbench.reporting.figure import COLOURS, DASHES, STYLE, write
 
 MARKS = {"steepest": "v", "minimum/10": "s", "valley": "D", "minimum/2": "*"}
 ADVISED, BAND, TREND = "#000000", "#DDE8F0", "#333333"
 
 
-def save(finding: Finding, path: Path | None = None) -> Path:
-    """Draw a finding into its folder, or to `path`; the path. Raises FolderError where it can't be written."""
-    path = path or finding.folder.figure
+def save(finding: Finding) -> None:
+    """Draw a finding into its folder. Raises FolderError where it can't be written."""
     with mpl.rc_context(STYLE):
-        figure = draw(finding)
-        try:
-            figure.savefig(path, dpi=150)
-        except OSError as error:
-            raise FolderError(f"cannot write {path}: {error.strerror}") from error
-    return path
+        write(draw(finding), finding.folder.figure)
 
 
 def svg(finding: Finding) -> str:

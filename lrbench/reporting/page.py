@@ -62,7 +62,8 @@ def markdown(groups: Sequence[Group], records: Sequence[Record], tests: Sequence
 def summary(groups: Sequence[Group], records: Sequence[Record]) -> list[str]:
     """What the comparison shows, in at most three sentences."""
     ended = [g for g in groups if g.spread("val_loss")]
-    sentences = _ranking(ended) if ended else ["No run has come to its end yet."] if records else ["No run yet."]
+    none = "No run has come to its end yet." if records else "No run yet."
+    sentences = _ranking(ended) if ended else [none]
     states = [record.state for record in records]
     odd = {state: states.count(state) for state in dict.fromkeys(states) if state != "finished"}
     if odd:

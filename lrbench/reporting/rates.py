@@ -12,8 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from lrbench.errors import FolderError
-from lrbench.reporting.figure import MOST_POINTS, STYLE, Line, line_of
+from lrbench.reporting.figure import MOST_POINTS, STYLE, Line, line_of, write
 
 MOST_CLOSELY = 3 * MOST_POINTS  # points a line is drawn with, its restarts beside
 
@@ -38,14 +37,7 @@ class Rates(Protocol):
 def save(previews: Sequence[Rates], path: Path) -> None:
     """Draw the previews into a PNG or SVG file. Raises FolderError where it can't be written."""
     with mpl.rc_context(STYLE):
-        figure = draw(previews)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            figure.savefig(path, dpi=150)
-        except OSError as error:
-            raise FolderError(f"cannot write {path}: {error.strerror}") from error
-        except ValueError as error:
-            raise FolderError(f"cannot write {path}: {error}") from error
+        write(draw(previews), path)
 
 
 def draw(previews: Sequence[Rates]) -> Figure:
