@@ -49,9 +49,11 @@ def main() -> None:
     """Compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--iterations", type=int, default=100)
+    parser.add_argument("--iterations", type=int, default=300)
+    parser.add_argument("tasks", nargs="*", default=list(CONFIGS), help=f"of {', '.join(CONFIGS)}; all by default")
     chosen = parser.parse_args()
-    for name, task in CONFIGS.items():
+    for name in chosen.tasks:
+        task = CONFIGS[name]
         experiment = validate(
             {"name": "cost", **task, "optimizer": {"name": "adam", "lr": 1e-4}, "epochs": 1, "device": "cpu"}, {}, name
         )

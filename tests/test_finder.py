@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import inspect
 import json
 import math
 import os
@@ -13,10 +14,12 @@ from typing import Any
 
 import pytest
 import torch
+import typer
 import yaml
 from torch import nn
 
 import lrbench
+from lrbench.cli import app
 from lrbench.config import load_config
 from lrbench.errors import ConfigError, Interrupted, RunError, Terminated, UsageError
 from lrbench.events import Event
@@ -25,6 +28,7 @@ from lrbench.finder.finding import load
 from lrbench.finder.folder import FinderFolder
 from lrbench.finder.ramp import Ramp
 from lrbench.finder.writing import write
+from lrbench.reporting import finder
 from lrbench.runner import run
 from lrbench.runs import RunFolder
 
@@ -342,6 +346,26 @@ def test_the_command(cli: Cli, write_config: Callable[..., Path]) -> None:
     assert "Range test of tiny" in page.read_text() and "as the maximum of one_cycle" in page.read_text()
     assert "## Range test of tiny" in text.read_text()
     assert cli("report", folder)[0] == 0, "a range test alone"
+
+
+def test_the_command_and_python_have_the_same_defaults() -> None:
+    command = {p.name: p.default for p in typer.main.get_command(app).commands["find-lr"].params}  # type: ignore[attr-defined]
+    python = inspect.signature(lrbench.find_lr).parameters
+    for name, value in Ramp().plain().items():
+        assert command[name] == value, name
+    assert command["seeds"] == python["seeds"].default
+
+
+@pytest.mark.parametrize("seeds", [3, 8])
+def test_the_figure_names_every_seed_and_what_was_found(tmp_path: Path, wide: Any, seeds: int) -> None:
+    found = lrbench.find_lr(wide, runs=tmp_path, seeds=seeds, iterations=100)
+    assert isinstance(found.advice, Advice)
+    (legend,) = finder.draw(found).legends
+    texts = " ".join(text.get_text() for text in legend.get_texts())
+    assert ("seed 0, smoothed (β 0.98) seed 1" in texts) == (seeds == 3)
+    assert ("seeds 0–7, smoothed" in texts) == (seeds == 8)
+    assert f"bounds for cyclical rates: {found.advice.low:.2g} … {found.advice.high:.2g}" in texts
+    assert "its minimum, at" in texts
 
 
 def test_the_config_it_writes_trains_at_the_rate(cli: Cli, write_config: Callable[..., Path]) -> None:

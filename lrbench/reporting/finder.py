@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -51,7 +52,8 @@ def draw(finding: Finding) -> Figure:
     axes.set_xlabel("learning rate")
     measured = "validation loss after each update" if finding.ramp.validation else "training loss of each update"
     axes.set_ylabel(measured)
-    axes.set_title(f"Learning rate range test: {finding.experiment.name}", pad=22)
+    name = textwrap.shorten(finding.experiment.name, 60, placeholder=" …")
+    axes.set_title(f"Learning rate range test: {name}", pad=22)
     advice = finding.advice
     if isinstance(advice, Advice):
         _advised(axes, advice)
@@ -72,7 +74,7 @@ def _losses(axes: Axes, finding: Finding) -> tuple[float, float]:
             continue
         smooth = curve.smoothed(finding.ramp.smoothing)
         axes.plot(*_thinned(rates, losses), color=colour, linewidth=0.7, alpha=0.45)
-        label = f"seed {curve.seed}, smoothed (β {finding.ramp.smoothing:g})" if index < 6 else None
+        label = _label(finding, index)
         dash = DASHES[index % len(DASHES)]
         axes.plot(*_thinned(rates, smooth), color=colour, linewidth=1.5, linestyle=dash, label=label)
         starts.append(float(np.median(losses[: max(len(losses) // 10, 1)])))
@@ -86,6 +88,10 @@ def _losses(axes: Axes, finding: Finding) -> tuple[float, float]:
         ragged = np.flatnonzero(whole.losses[whole.lowest :] > whole.start + 0.5 * whole.fall)  # says no more
         end = whole.lowest + int(ragged[0]) + 1 if len(ragged) else len(whole.rates)
         axes.plot(whole.rates[:end], whole.losses[:end], color=TREND, linewidth=2.2, label="trend of all seeds")
+        if isinstance(finding.advice, Advice):
+            at, height = float(whole.rates[whole.lowest]), float(whole.losses[whole.lowest])
+            label = f"its minimum, at {at:.2g}"
+            axes.plot(at, height, "o", color=TREND, markerfacecolor="white", markersize=8, zorder=5, label=label)
     if not starts:
         return 0.0, 1.0
     start = max(starts)
@@ -93,12 +99,23 @@ def _losses(axes: Axes, finding: Finding) -> tuple[float, float]:
     return lowest - 0.08 * room, min(start + 0.8 * room, max(highest, start) + 0.2 * room)
 
 
+def _label(finding: Finding, index: int) -> str | None:
+    """Each seed has its line in the legend; more than it has room for share one."""
+    curves = finding.curves
+    if len(curves) > 6:
+        seeds = f"seeds {curves[0].seed}–{curves[-1].seed}" if index == 0 else ""
+    else:
+        seeds = f"seed {curves[index].seed}"
+    return f"{seeds}, smoothed (β {finding.ramp.smoothing:g})" if seeds else None
+
+
 def _clipped(loss: float, start: float, lowest: float) -> float:
     return min(loss, start + 0.75 * max(start - lowest, 0.05 * abs(start), 1e-9))
 
 
 def _advised(axes: Axes, advice: Advice) -> None:
-    axes.axvspan(advice.low, advice.high, color=BAND, zorder=0, label="bounds for cyclical rates")
+    bounds = f"bounds for cyclical rates: {advice.low:.2g} … {advice.high:.2g}"
+    axes.axvspan(advice.low, advice.high, color=BAND, zorder=0, label=bounds)
     axes.axvline(advice.initial, color=ADVISED, linewidth=1.4, label="recommended: constant or initial rate")
     axes.axvline(advice.maximum, color=ADVISED, linewidth=1.2, linestyle=(0, (5, 2)), label="maximum for one_cycle")
     text = f"{advice.initial:.2g}"
@@ -116,7 +133,8 @@ def _suggested(axes: Axes, finding: Finding) -> None:
         height = 0.04 + 0.045 * row
         axis: Any = axes.get_xaxis_transform()
         axes.plot([found.lowest, found.highest], [height] * 2, transform=axis, color="#666666", linewidth=1.2)
-        axes.plot(found.median, height, MARKS[name], transform=axis, color="#666666", markersize=6, label=name)
+        axes.plot(found.median, height, MARKS[name], transform=axis, color="#666666", markeredgecolor="white",
+                  markeredgewidth=0.6, markersize=9 if MARKS[name] == "*" else 6, zorder=6, label=name)  # fmt: skip
 
 
 def _thinned(rates: Sequence[float], values: Sequence[float]) -> tuple[Sequence[float], Sequence[float]]:
