@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -15,6 +13,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from lrbench.errors import Interrupted, LrbenchError, Terminated, UsageError
+from lrbench.options import AT_ONCE, Debug, Device, Overrides, Runs, leave
+from lrbench.sweepcommand import sweep
 from lrbench.version import __version__
 
 if TYPE_CHECKING:
@@ -29,17 +29,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-_AT_ONCE = "stopped at once; what the last checkpoint holds is kept, and the same command goes on from it"
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="Change a key, as optimizer.lr=0.01; may be repeated.", metavar="KEY=VALUE"),
-]
-Runs = Annotated[Path, typer.Option("--runs", help="The folder that holds the runs.", metavar="DIR")]
-Device = Annotated[
-    str | None, typer.Option(help="auto, cpu, cuda, cuda:1, mps; instead of the config's.", show_default=False)
-]
-Debug = Annotated[bool, typer.Option("--debug", help="Show lrbench's own traceback when something fails.")]
 
 
 def _version(wanted: bool) -> None:
@@ -80,12 +69,15 @@ def run(
     from lrbench.work import StopFlag
 
     console = Console()
-    with display(console) as watch, StopFlag.ending(_leave):
+    with display(console) as watch, StopFlag.ending(leave):
         outcomes = runner.run(
             configs, runs=runs, overrides=overrides or (), seeds=seeds, jobs=jobs, device=device, again=again,
             wait=not no_wait, watch=watch,
         )  # fmt: skip
     _show_outcomes(console, outcomes, runs)
+
+
+app.command()(sweep)
 
 
 @app.command()
@@ -200,7 +192,7 @@ def find_lr(
     elif schedule is not None:
         raise UsageError("--schedule says what --write is to write; give both")
     console = Console()
-    with display(console) as watch, StopFlag.ending(_leave):
+    with display(console) as watch, StopFlag.ending(leave):
         found = find.find_lr(
             experiment, runs=runs, seeds=seeds, device=device, again=again, watch=watch, start=start, end=end,
             iterations=iterations, shape=shape, smoothing=smoothing, stop_factor=stop_factor, validation=validation,
@@ -244,18 +236,6 @@ def _show_outcomes(console: Console, outcomes: Sequence[Outcome], runs: Path) ->
     console.print(f"lrbench report{where} sets them side by side.", style="dim", highlight=False)
 
 
-def _leave(number: int) -> None:
-    """End the process now, and its workers: an exception could be caught by whatever code is running."""
-    import psutil
-
-    for child in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.Error):
-            child.kill()
-    shown = "\x1b[?25h" if sys.stderr.isatty() else ""  # the cursor that the progress display has hidden
-    os.write(2, f"{shown}\n{_AT_ONCE}\n".encode())
-    os._exit(128 + number)
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; ends the process with its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -271,10 +251,10 @@ def _run(words: list[str]) -> int:
         return _complain(str(error), error.exit_code, warn=isinstance(error, Interrupted))
     except typer.Exit as error:
         if error.exit_code == 130:  # typer's own word for Ctrl-C
-            return _complain(_AT_ONCE, 130, warn=True)
+            return _complain(AT_ONCE, 130, warn=True)
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        return _complain(_AT_ONCE, 130, warn=True)
+        return _complain(AT_ONCE, 130, warn=True)
     except BrokenPipeError:
         return 1
     except Exception as error:

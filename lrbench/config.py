@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,38 @@ from lrbench import yamlfile
 from lrbench.errors import ConfigError
 from lrbench.experiment import Dataset, Experiment, Reference, merge, validate
 
-__all__ = ["Dataset", "Experiment", "Reference", "load_config", "merge", "overriding", "validate"]
+__all__ = [
+    "Config",
+    "Dataset",
+    "Experiment",
+    "Reference",
+    "load_config",
+    "merge",
+    "normal",
+    "overriding",
+    "read_config",
+    "validate",
+]
 
 _PARTS = ("dataset", "model", "optimizer", "schedule", "loss")
 _UNLESS_NAMED = {"loss": {"name": "cross_entropy"}}  # so that `loss: {label_smoothing: 0.1}` says enough
 _NOTHING = ("null", "~", "")
 _NOT_INHERITED = ("name", "reference", "extends")
+
+
+@dataclass(frozen=True)
+class Config:
+    """What a YAML file says, all that it extends and all overrides merged, before it is validated.
+
+    Attributes:
+        plain: its values.
+        places: the file and line, or the option, of each key.
+        shown: the file, for messages.
+    """
+
+    plain: dict[str, Any]
+    places: yamlfile.Places
+    shown: str
 
 
 def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Experiment:
@@ -29,6 +56,15 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Experiment:
     Raises:
         ConfigError: anything wrong with it, naming file, line, key and value.
     """
+    config = read_config(path, overrides)
+    if "sweep" in config.plain:
+        where = config.places.get(("sweep",), config.shown)
+        raise ConfigError("is a grid of many runs, which `lrbench sweep` trains", key="sweep", where=where)
+    return validate(config.plain, config.places, config.shown)
+
+
+def read_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
+    """What a YAML config says, with what it extends and overrides, not yet validated. Raises as `load_config`."""
     path = Path(path)
     plain, places = _resolve(path, ())
     plain = merge(_UNLESS_NAMED, plain)
@@ -44,7 +80,7 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Experiment:
         outer = {at[:n]: "--set" for n in range(1, len(at)) if at[:n] not in places}
         places = {**inherited, **outer, **child_places}
     plain.setdefault("name", path.stem)
-    return validate(plain, places, str(path))
+    return Config(plain, places, str(path))
 
 
 def overriding(overrides: Iterable[str]) -> dict[str, Any]:
@@ -58,7 +94,7 @@ def overriding(overrides: Iterable[str]) -> dict[str, Any]:
 def _resolve(path: Path, above: tuple[Path, ...]) -> tuple[dict[str, Any], yamlfile.Places]:
     """The values of a file and of all it extends, merged."""
     plain, places = yamlfile.read(path)
-    plain = _normal(plain)
+    plain = normal(plain)
     parent = plain.pop("extends", None)
     if parent is None:
         return plain, places
@@ -77,7 +113,7 @@ def _resolve(path: Path, above: tuple[Path, ...]) -> tuple[dict[str, Any], yamlf
     return merge(base, plain), {**base_places, **places}
 
 
-def _normal(plain: Mapping[str, Any]) -> dict[str, Any]:
+def normal(plain: Mapping[str, Any]) -> dict[str, Any]:
     """`model: cnn` written out as `model: {name: cnn}`, so that it merges."""
     return {k: {"name": v} if k in _PARTS and isinstance(v, str) else v for k, v in plain.items()}
 
@@ -92,4 +128,4 @@ def _override(text: str) -> tuple[dict[str, Any], yamlfile.Places]:
     value, _ = yamlfile.parse(value_text, f"--set {key}")
     for piece in reversed(path):
         value = {piece: value}
-    return _normal(value), {path: "--set"}
+    return normal(value), {path: "--set"}

@@ -49,6 +49,13 @@ class CsvLog:
         text = b"".join(line + b"\n" for line in lines[: rows + 1])
         return hashlib.blake2b(text, digest_size=16).hexdigest() == digest
 
+    def last(self) -> dict[str, str] | None:
+        """The last whole row, by column; None where there is none."""
+        lines = self._lines()
+        return (
+            dict(zip(self.header.split(","), lines[-1].decode().split(","), strict=False)) if len(lines) > 1 else None
+        )
+
     @property
     def digest(self) -> str:
         """A checksum of all that has been written."""

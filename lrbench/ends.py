@@ -17,6 +17,12 @@ class Diverged(Ended):
     status = "diverged"
 
 
+class Hopeless(Ended):
+    """The run was still at chance where it was looked at."""
+
+    status = "pruned"
+
+
 def not_finite(step: int, lr: float, loss: float, norm: float, last: float | None) -> Diverged | None:
     """The end of a run whose update `step`, at rate `lr`, had that loss and gradient norm; None if both are finite.
 

@@ -39,3 +39,8 @@ Watch = Callable[[Event], None]
 
 def silent(event: Event) -> None:
     """A watch that looks away."""
+
+
+def message(text: str) -> Event:
+    """A message for whoever watches."""
+    return Event("", "message", values={"text": text})

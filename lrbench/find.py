@@ -12,11 +12,12 @@ from typing import Any
 from lrbench.config import Experiment, load_config
 from lrbench.environment import changes, describe
 from lrbench.errors import Interrupted, RunError, Terminated, UsageError
-from lrbench.events import Event, Watch, silent
+from lrbench.events import Event, Watch, message, silent
 from lrbench.finder.finding import Finding, conclude
 from lrbench.finder.folder import FinderFolder
 from lrbench.finder.ramp import Ramp
-from lrbench.runner import POLL_SECONDS, check_built, nearest
+from lrbench.outcomes import check_built, nearest
+from lrbench.runner import POLL_SECONDS
 from lrbench.runs import RunFolder
 from lrbench.work import StopFlag, do_run
 
@@ -64,11 +65,11 @@ def find_lr(
     tests = {seed: settings.over(experiment, seed) for seed in chosen}
     todo = [seed for seed, test in tests.items() if again or folder.seed(seed).result_of(test) is None]
     if todo:
-        watch(Event("", "message", values={"text": f"checking {experiment.name}"}))
+        watch(message(f"checking {experiment.name}"))
         check_built(tests[todo[0]], experiment)
         watch(Event("", "plan", values={"runs": len(todo)}))
     for change in sorted({c for s in tests if s not in todo for c in changes(folder.seed(s).environment(), tests[s])}):
-        watch(Event("", "message", values={"text": f"{change} since this test was made; --again repeats it"}))
+        watch(message(f"{change} since this test was made; --again repeats it"))
     stop = StopFlag()
     with stop.on_signals():
         try:
@@ -113,7 +114,7 @@ def _wait_for(run: RunFolder, watch: Watch, stop: StopFlag) -> None:
             raise Interrupted(f"{run.name} is left to the process that is at it")
         if not told:
             told = True
-            watch(Event("", "message", values={"text": f"{run.name} is being tested by {run.owner}; waiting for it"}))
+            watch(message(f"{run.name} is being tested by {run.owner}; waiting for it"))
         time.sleep(POLL_SECONDS)
 
 

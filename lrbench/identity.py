@@ -28,6 +28,12 @@ def group(experiment: Experiment) -> str:
     return _hash({k: v for k, v in canonical(experiment).items() if k != "seed"})
 
 
+def without_rate(experiment: Experiment) -> str:
+    """The identity without seed and rate: what runs share that differ only in these."""
+    plain = {k: v for k, v in canonical(experiment).items() if k != "seed"}
+    return _hash({**plain, "optimizer": {k: v for k, v in plain["optimizer"].items() if k != "lr"}})
+
+
 def run_name(experiment: Experiment) -> str:
     """The folder a run is first written to: `<name>-seed<k>-<8 hex of identity>`."""
     return f"{experiment.name}-seed{experiment.seed}-{identity(experiment)[:8]}"

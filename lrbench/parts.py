@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 from collections.abc import Callable
@@ -96,29 +95,18 @@ def resolve_device(name: str) -> torch.device:
     return device
 
 
+held: dict[tuple[str, str], Data] = {}
+"""What `load_data` keeps, by block and device; what is shared with a worker process is put here."""
+
+
 def load_data(dataset: Dataset, device: torch.device) -> Data:
     """The data of a `dataset:` block on a device; the last two are kept, since runs mostly share one."""
-    key = json.dumps(dataset.plain(), sort_keys=True, default=str)
-    return _cached(key, device, _Unhashed(dataset))
-
-
-class _Unhashed:
-    """Carries an argument past a cache that is keyed by another."""
-
-    def __init__(self, dataset: Dataset) -> None:
-        self.dataset = dataset
-
-    def __hash__(self) -> int:
-        return 0
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Unhashed)
-
-
-@functools.lru_cache(maxsize=2)
-def _cached(key: str, device: torch.device, dataset: _Unhashed) -> Data:
-    chosen = dataset.dataset
-    return datasets.load(chosen.part, chosen.rules).to(device)
+    key = (json.dumps(dataset.plain(), sort_keys=True, default=str), str(device))
+    if key not in held:
+        held[key] = datasets.load(dataset.part, dataset.rules).to(device)
+        if len(held) > 2:
+            held.pop(next(iter(held)))
+    return held[key]
 
 
 def assemble(experiment: Experiment, device: torch.device) -> Parts:

@@ -2,47 +2,43 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from lrbench.config import Experiment, load_config
-from lrbench.environment import changes, describe
-from lrbench.errors import ConfigError, DataError, FolderError, Interrupted, LockedError, LrbenchError, UsageError
-from lrbench.events import Event, Watch, silent
-from lrbench.executors import choose
-from lrbench.identity import identity, run_name
+from lrbench.errors import ConfigError, FolderError, Interrupted, LockedError, LrbenchError, UsageError
+from lrbench.events import Event, Watch, message, silent
+from lrbench.executors import Executor, choose
+from lrbench.identity import identity
+from lrbench.outcomes import Outcome, check, look, nearest, prepare
 from lrbench.runs import RunFolder
 from lrbench.work import StopFlag
+
+__all__ = ["Outcome", "Policy", "do", "run"]
 
 POLL_SECONDS = 1.0
 
 
-@dataclass
-class Outcome:
-    """What became of one run.
+@dataclass(frozen=True)
+class Policy:
+    """What is done about runs that can't be done at once.
 
     Attributes:
-        experiment: what was asked for; its name may differ from the folder's, which keeps the first one.
-        path: the run's folder.
-        how: `trained` now, `found` done already, `failed`, `interrupted`, or `elsewhere` (another process is at it).
-        result: the contents of `result.json`, None where there is none yet.
-        message: why there is none, or what to know of it.
-        warnings: what has changed since a run was made, and the like.
-        signal: the signal that interrupted it, if one did.
+        again: train anew even what is done.
+        wait: wait for runs that another process is doing, and take them over if it dies; else leave them to it.
+        retries: how often a failed run is tried again, after all others.
+        max_failures: begin no more runs once so many have failed for good; None for no limit.
     """
 
-    experiment: Experiment
-    path: Path
-    how: Literal["trained", "found", "failed", "interrupted", "elsewhere"]
-    result: dict[str, Any] | None
-    message: str = ""
-    warnings: list[str] = field(default_factory=list)
-    signal: int | None = None
+    again: bool = False
+    wait: bool = True
+    retries: int = 0
+    max_failures: int | None = None
 
 
 def run(
@@ -79,21 +75,15 @@ def run(
     if jobs < 1 or (seeds is not None and seeds < 1):
         raise ConfigError("jobs and seeds must be at least 1")
     root = Path(runs)
-    there = nearest(root)
+    nearest(root)
     same: dict[str, list[str]] = {}
     experiments = plan(configs, overrides=tuple(overrides), seeds=seeds, device=device, same=same)
-    outcomes = [_look(root, experiment, again) for experiment in experiments]
-    todo = [o for o in outcomes if o.how == "interrupted"]
+    outcomes = [look(root, experiment, again) for experiment in experiments]
     for outcome in outcomes:
         others = set(same[identity(outcome.experiment)]) - {outcome.experiment.name}
         if others:
             outcome.warnings.append(f"{', '.join(sorted(others))} is the same experiment, so it is one run")
-    if todo:
-        if not os.access(there, os.W_OK):
-            raise UsageError(f"--runs {root}: {there} can't be written to")
-        watch(Event("", "plan", values={"runs": len(todo)}))
-        _prepare(todo, again, watch)
-        _execute([outcome for outcome in todo if outcome.how == "interrupted"], jobs, wait, watch)
+    do(outcomes, root, lambda left: choose(jobs, left), Policy(again=again, wait=wait), watch)
     return outcomes
 
 
@@ -121,125 +111,90 @@ def plan(
     return list(different.values())
 
 
-def nearest(root: Path) -> Path:
-    """The runs' folder, or as much of the way to it as is there. Raises UsageError where it can't be a folder."""
-    there = root
-    try:
-        while not there.exists() and there != there.parent:
-            if there.is_symlink():
-                raise UsageError(f"--runs {root}: {there} is a link to nothing")
-            there = there.parent
-    except OSError as error:
-        raise UsageError(f"--runs {str(root)[:200]}: {error.strerror}") from error
-    if not there.is_dir():
-        raise UsageError(f"--runs {root}: {there} is a file, not a folder")
-    return there
+def do(
+    outcomes: Sequence[Outcome],
+    root: Path,
+    executor: Callable[[int], Executor],
+    policy: Policy,
+    watch: Watch,
+    checked: Callable[[], None] = lambda: None,
+) -> None:
+    """Do the runs among `outcomes` that are not done, and note in each what became of it.
 
+    Args:
+        outcomes: as `look` gives them.
+        root: the folder that holds the runs' folders.
+        executor: what does so many runs.
+        policy: what is done about failed ones, and those that others are at.
+        watch: is told of progress.
+        checked: is called when all that is to be done has been checked, and nothing has been written yet.
 
-def _look(root: Path, experiment: Experiment, again: bool) -> Outcome:
-    """What there is of a run: `found`, or `interrupted` where it is to be done, or `failed` where it can't be."""
-    path = root / run_name(experiment)
-    try:
-        folder = RunFolder.of(root, experiment)
-        path = folder.path
-        result = folder.result_of(experiment)
-    except FolderError as error:
-        return Outcome(experiment, path, "failed", None, message=str(error))
-    if result is None or again:
-        return Outcome(experiment, path, "interrupted", None)
-    outcome = Outcome(experiment, path, "found", result, warnings=_changes(folder, experiment))
-    try:
-        folder.adopt(experiment)
-    except FolderError as error:
-        outcome.warnings.append(f"its config keeps its old device and reference: {error}")
-    return outcome
-
-
-def _changes(folder: RunFolder, experiment: Experiment) -> list[str]:
-    """What has changed since the run was made, as warnings."""
-    try:
-        found = changes(folder.environment(), experiment)
-    except FolderError as error:
-        return [str(error)]
-    return [f"{change} since this run was made; --again repeats it" for change in found]
-
-
-def check_built(experiment: Experiment, written: Experiment | None = None) -> None:
-    """Build everything once, so that what does not fit is said, with its place, before anything is written.
-
-    `written` is what its places are looked up in, where the experiment was made of another.
+    Raises:
+        ConfigError, DataError, UsageError: something asked for can't be done; nothing was trained.
     """
-    from lrbench.parts import check, resolve_device
-
-    places = written or experiment
-    try:
-        check(experiment, resolve_device(experiment.device))
-    except ConfigError as error:
-        raise error.at(places.where(error.key)) from None
-    except DataError as error:
-        raise DataError(f"{places.where('dataset')}: dataset: {error}".removeprefix(": ")) from error
-
-
-def _prepare(todo: Sequence[Outcome], again: bool, watch: Watch) -> None:
-    """Check every run before the first is written; then make the folders."""
-    different = {identity(o.experiment.replace(seed=0)): o.experiment for o in reversed(todo)}
-    watch(Event("", "message", values={"text": f"checking {len(different)} config{'s' * (len(different) > 1)}"}))
-    for experiment in reversed(different.values()):
-        check_built(experiment)
-    for outcome in todo:
-        folder = RunFolder(outcome.path)
-        try:
-            folder.make()
-            with contextlib.suppress(LockedError), folder.lock():  # or else another process has made the folder
-                outcome.warnings += _make_ready(folder, outcome.experiment, again)
-        except FolderError as error:
-            outcome.how, outcome.message = "failed", str(error)
+    todo = [o for o in outcomes if o.how == "interrupted"]
+    if not todo:
+        checked()
+        return
+    there = nearest(root)
+    if not os.access(there, os.W_OK):
+        raise UsageError(f"--runs {root}: {there} can't be written to")
+    watch(Event("", "plan", values={"runs": len(todo)}))
+    first = executor(len(todo))  # whose workers get ready while all is checked
+    check(todo, watch)
+    checked()
+    prepare(todo, policy.again)
+    todo = [outcome for outcome in todo if outcome.how == "interrupted"]
+    _execute(todo, [first], executor, policy, watch)
 
 
-def _make_ready(folder: RunFolder, experiment: Experiment, again: bool) -> list[str]:
-    """A folder with a config that is taken up, or anew, or for the first time; warnings. Its lock is held."""
-    from lrbench.parts import resolve_device
-
-    def environment() -> dict[str, Any]:
-        return describe(experiment, device=str(resolve_device(experiment.device)))
-
-    if not folder.has_config:
-        folder.create(experiment, environment())
-        return []
-    folder.adopt(experiment)
-    if again or not folder.has_checkpoint:
-        folder.clear()
-        folder.amend_environment(environment())
-        return []
-    try:
-        changed = changes(folder.environment(), experiment)
-    except FolderError:
-        return []
-    if changed:
-        now = {key: value for key, value in environment().items() if key in ("lrbench", "user_code", "git")}
-        folder.amend_environment({"resumed_with": now})
-    return [f"{change} since this run was begun, so its parts are of both; --again trains anew" for change in changed]
-
-
-def _execute(todo: Sequence[Outcome], jobs: int, wait: bool, watch: Watch) -> None:
-    """Do the runs; those that another process is doing come last, once it is done with them or dead."""
+def _execute(
+    todo: Sequence[Outcome],
+    ready: list[Executor],
+    executor: Callable[[int], Executor],
+    policy: Policy,
+    watch: Watch,
+) -> None:
+    """Do the runs; then those that failed, again; and, once it is done with them or dead, another process's."""
     by_path = {outcome.path: outcome for outcome in todo}
     left, stop, told = list(by_path), StopFlag(), set[Path]()
+    tries: Counter[Path] = Counter()
+    elsewhere: list[Path] = []
     with stop.on_signals():
         while left:
-            elsewhere = []
-            for path, result in choose(jobs, len(left)).execute(left, watch, stop):
-                _settle(by_path[path], result, stop)
-                if by_path[path].how == "elsewhere" and wait:
+            again: list[Path] = []
+            for path, result in (ready.pop() if ready else executor(len(left))).execute(left, watch, stop):
+                outcome = by_path[path]
+                _settle(outcome, result, stop)
+                tries[path] += 1
+                if outcome.how == "elsewhere" and policy.wait:
                     elsewhere.append(path)
-            for path in set(elsewhere) - told:
+                elif outcome.how == "failed" and tries[path] <= policy.retries:
+                    again.append(path)
+                    watch(message(f"{path.name} failed, and will be tried again ({_first_line(outcome.message)})"))
+                elif outcome.how == "failed" and _enough(todo, policy, again):
+                    watch(message(f"stopping: {policy.max_failures} failed"))
+                    stop.set()
+            for path in [path for path in elsewhere if path not in told]:
                 told.add(path)
-                text = f"{path.name} is being run by {RunFolder(path).owner or 'another process'}; waiting for it"
-                watch(Event("", "message", values={"text": text}))
-            left = _awaited([by_path[path] for path in elsewhere], stop)
+                whose = RunFolder(path).owner or "another process"
+                watch(message(f"{path.name} is being run by {whose}; waiting for it"))
+            left = again
+            if not left:
+                left, elsewhere = _awaited([by_path[path] for path in elsewhere], stop), []
+            left = [] if stop() else left
         for outcome in todo:
             if outcome.how == "elsewhere" and stop():
                 outcome.how, outcome.signal = "interrupted", stop.signal
+
+
+def _enough(todo: Sequence[Outcome], policy: Policy, again: Sequence[Path]) -> bool:
+    failed = [o for o in todo if o.how == "failed" and o.path not in again]
+    return policy.max_failures is not None and len(failed) >= policy.max_failures
+
+
+def _first_line(text: str) -> str:
+    return text.splitlines()[0] if text else "no reason given"
 
 
 def _settle(outcome: Outcome, result: dict[str, Any] | Exception, stop: StopFlag) -> None:

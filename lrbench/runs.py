@@ -189,9 +189,10 @@ class RunFolder:
                 raise FolderError(f"{path} is damaged: '{section}' must hold numbers")
         return result
 
-    def result_of(self, experiment: Experiment) -> dict[str, Any] | None:
+    def result_of(self, experiment: Experiment, pruned: bool = False) -> dict[str, Any] | None:
         """The result, where it is there, whole, no failure, and that of this very run; else None: it is to be done.
 
+        A pruned run's counts only where that is asked for: elsewhere the run goes on from its checkpoint.
         Raises FolderError where there is a result that can't be read: it may be whole.
         """
         try:
@@ -200,7 +201,8 @@ class RunFolder:
             if isinstance(error.__cause__, OSError):
                 raise
             return None
-        whole = result is not None and result["status"] != "failed" and {"steps", "best", "test"} <= result.keys()
+        unfinished = ("failed",) if pruned else ("failed", "pruned")
+        whole = result is not None and result["status"] not in unfinished and {"steps", "best", "test"} <= result.keys()
         return result if whole and result is not None and result.get("identity") == identity(experiment) else None
 
     def environment(self) -> dict[str, Any]:
@@ -282,12 +284,12 @@ class RunFolder:
         return tensors.load(self.path / "best.pt")
 
     def finish(self, experiment: Experiment, result: Mapping[str, Any]) -> dict[str, Any]:
-        """Write `result.json`, last and atomically, and drop the checkpoints of a run that is done; its contents."""
+        """Write `result.json`, last and atomically; drop the checkpoints of a run that can't go on. Its contents."""
         self.steps.sync()
         self.epochs.sync()
         whole = {**result, "identity": identity(experiment), "group": group(experiment)}
         self._write("result.json", jsonfile.dump(whole))
-        if result["status"] != "failed":
+        if result["status"] not in ("failed", "pruned"):
             for name in _CHECKPOINTS:
                 (self.path / name).unlink(missing_ok=True)
         return whole

@@ -301,7 +301,7 @@ class Training:
             "test": None,
             "test_best": None,
         }
-        if status != "diverged" and parts.data.test is not None:
+        if status not in ("diverged", "pruned") and parts.data.test is not None:
             result["test"] = result["test_best"] = tested(parts)
             if state.best is not None and self.best_weights is not None and state.best["epoch"] != state.epoch:
                 parts.model.load_state_dict(self.best_weights)

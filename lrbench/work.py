@@ -14,13 +14,20 @@ from typing import Any
 from lrbench.environment import now
 from lrbench.errors import FolderError, Interrupted, LockedError, LrbenchError, RunError, UserCodeError
 from lrbench.events import Event, Watch
+from lrbench.pruning import Prune
 from lrbench.runs import RunFolder
 
 Train = Callable[..., dict[str, Any]]  # as lrbench.train.train
 
 
 def do_run(
-    path: Path, *, threads: int | None, watch: Watch, stop: Callable[[], bool], train: Train | None = None
+    path: Path,
+    *,
+    threads: int | None,
+    watch: Watch,
+    stop: Callable[[], bool],
+    train: Train | None = None,
+    prune: Prune | None = None,
 ) -> dict[str, Any]:
     """Train the run whose folder is at `path`, or go on with it; its result.
 
@@ -32,6 +39,7 @@ def do_run(
         watch: is told of progress.
         stop: see `lrbench.train.train`.
         train: what is done, if not that.
+        prune: end it early where it is hopeless; a run that was ended so before is then done.
 
     Raises:
         LockedError: another live process is at it.
@@ -41,15 +49,15 @@ def do_run(
 
     from lrbench.train import train as usual
 
-    folder = RunFolder(path)
+    folder, work = RunFolder(path), train or (prune.train if prune else usual)
     with folder.lock(), _threads(threads):
         experiment = folder.verified_config()
-        done = folder.result_of(experiment)
+        done = folder.result_of(experiment, pruned=prune is not None)
         if done is not None:
             return done
         folder.begin(now())
         try:
-            result = (train or usual)(folder, experiment, watch=watch, stop=stop)
+            result = work(folder, experiment, watch=watch, stop=stop)
         except (Interrupted, LockedError):
             raise
         except LrbenchError as error:

@@ -53,6 +53,10 @@ MAY_IMPORT = {
     "values": {"errors"},
     "catalog": {"errors", "values"},
     "events": set(),
+    "spread": set(),
+    "pruning": {"config", "errors", "events", "runs", "pruned"},
+    "grid": BASE
+    | {"atomic", "config", "environment", "identity", "jsonfile", "optimizers", "runs", "spread", "version"},
     "atomic": set(),
     "jsonfile": {"errors"},
     "tensors": set(),
@@ -75,7 +79,7 @@ MAY_IMPORT = {
     "finder": BASE
     | {"atomic", "config", "environment", "identity", "jsonfile", "optimizers", "runs", "version"}
     | {"schedules", "yamlfile"},
-    "reporting": BASE | {"config", "finder", "identity", "runs", "version"},
+    "reporting": BASE | {"config", "finder", "grid", "identity", "runs", "spread", "version"},
 }
 
 
@@ -119,6 +123,10 @@ NO_TORCH = (
     "lrbench.find",
     "lrbench.finder.finding",
     "lrbench.finder.writing",
+    "lrbench.sweeping",
+    "lrbench.grid.summary",
+    "lrbench.reporting.sweeps",
+    "lrbench.sweeptable",
     "lrbench.previewing",
     "lrbench.terminal",
 )

@@ -6,18 +6,20 @@ that kept it from having one. What a run does and how it is locked is in `lrbenc
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from lrbench.errors import UsageError, choices
 from lrbench.events import Watch
 from lrbench.executors.local import WorkerProcesses
 from lrbench.executors.serial import ThisProcess
+from lrbench.pruning import Prune
 from lrbench.work import StopFlag
 
 Done = tuple[Path, dict[str, Any] | Exception]
 
-__all__ = ["Done", "Executor", "choose"]
+__all__ = ["Done", "Executor", "choose", "picked"]
 
 
 class Executor(Protocol):
@@ -27,6 +29,22 @@ class Executor(Protocol):
         """Do the runs at `paths`; yield each with its result, in the order they end."""
 
 
-def choose(jobs: int, runs: int) -> Executor:
-    """Worker processes where several runs are to be done at once."""
-    return WorkerProcesses(min(jobs, runs)) if jobs > 1 and runs > 1 else ThisProcess()
+def picked(
+    name: str, *, jobs: int | None, address: str | None, runs_per_gpu: int, prune: Prune | None, root: Path
+) -> Callable[[int], Executor] | None:
+    """What `--executor` names, given how many runs there are; None for the usual one. Raises UsageError."""
+    if name == "local":
+        if address is not None or runs_per_gpu != 1:
+            raise UsageError("--address and --runs-per-gpu are for --executor ray")
+        return None
+    if name != "ray":
+        raise UsageError(f"--executor: {choices(name, ('local', 'ray'))} (got {name!r:.40})")
+    from lrbench.executors.ray import RayCluster
+
+    cluster = RayCluster(address, jobs=jobs, runs_per_gpu=runs_per_gpu, prune=prune, root=root)
+    return lambda left: cluster
+
+
+def choose(jobs: int, runs: int, prune: Prune | None = None) -> Executor:
+    """Worker processes where several runs are to be done at once; `prune` ends the hopeless early."""
+    return WorkerProcesses(min(jobs, runs), prune) if jobs > 1 and runs > 1 else ThisProcess(prune)

@@ -1,46 +1,80 @@
 """Several runs at once, in worker processes that share this machine's cores.
 
-Each worker has a pipe of its own to the parent, and nothing else is shared: a worker that is killed, in whatever
-moment, takes no lock with it that another waits for.
+Each worker has a pipe of its own to the parent, and but for the data, which nobody changes, nothing is shared: a worker
+that is killed, in whatever moment, takes no lock with it that another waits for.
+
+Where the system can, workers are forked from a process that has imported torch and done nothing with it: forking one
+that has used torch can hang. It imports while the parent checks what is to be done.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
-from multiprocessing import resource_tracker
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
 from lrbench.errors import Interrupted, LrbenchError, RunError
-from lrbench.events import Event, Watch
+from lrbench.events import Event, Watch, message
+from lrbench.lock import birth
+from lrbench.pruning import Prune
 from lrbench.work import StopFlag, do_run
 
 ATTEMPTS = 3  # a run whose worker died is resumed in a new one, so often
 POLL_SECONDS = 0.1
 ASKED_TO_STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+METHOD = "forkserver" if sys.platform == "linux" else "spawn"
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # where workers are forked there is no other
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a worker works with.
+
+    Attributes:
+        threads: of torch.
+        prune: see `lrbench.work.do_run`.
+        parent: the process whose end is its end, and what tells it from a later one with its number.
+        folder: where it works.
+        environment: its environment variables.
+    """
+
+    threads: int
+    prune: Prune | None
+    parent: tuple[int, str | None]
+    folder: str
+    environment: dict[str, str]
 
 
 class WorkerProcesses:
     """`jobs` processes, the machine's cores divided between them. A worker that dies is replaced."""
 
-    def __init__(self, jobs: int) -> None:
+    def __init__(self, jobs: int, prune: Prune | None = None) -> None:
         self.jobs = jobs
-        self.threads = max((os.cpu_count() or 1) // jobs, 1)
+        threads = max((os.cpu_count() or 1) // jobs, 1)
+        environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+        parent = os.getpid(), birth(os.getpid())
+        self.setting = Setting(threads, prune, parent, str(Path.cwd()), environment)
+        _import_meanwhile()
 
     def execute(
         self, paths: Sequence[Path], watch: Watch, stop: StopFlag
     ) -> Iterator[tuple[Path, dict[str, Any] | Exception]]:
         """See `lrbench.executors.Executor`."""
-        watch(_message(f"starting {self.jobs} workers, {self.threads} threads each"))
-        crew = Crew(min(self.jobs, len(paths)), self.threads, paths)
+        size, threads = min(self.jobs, len(paths)), self.setting.threads
+        watch(message(f"{size} workers, {threads} thread{'s' * (threads > 1)} each"))
+        crew = Crew(size, functools.partial(Worker, self.setting), paths)
         try:
             while crew.busy:
                 if stop():
@@ -56,17 +90,19 @@ class WorkerProcesses:
             raise
         finally:
             for worker in crew.workers:
+                worker.dismiss()
+            for worker in crew.workers:
                 worker.end()
 
 
 class Crew:
     """The workers, and the runs that none of them has begun."""
 
-    def __init__(self, size: int, threads: int, paths: Sequence[Path]) -> None:
-        self.threads = threads
+    def __init__(self, size: int, hire: Callable[[], Worker], paths: Sequence[Path]) -> None:
+        self.hire = hire
         self.left, self.deaths = deque(paths), Counter[Path]()
         self.stopped = False
-        self.workers = [Worker(threads) for _ in range(size)]
+        self.workers = [hire() for _ in range(size)]
 
     @property
     def busy(self) -> bool:
@@ -108,21 +144,18 @@ class Crew:
     def _replace(self, dead: Worker, path: Path | None, watch: Watch, stop: StopFlag) -> Exception | None:
         """Put a new worker in a dead one's place, if there is work; what is said of its run, None if it goes on."""
         self.workers.remove(dead)
+        dead.dismiss()
         dead.end()
         lost = None
         if path is not None:
             self.deaths[path] += 1
             lost = _lost(path, self.deaths[path], stop)
             if lost is None:
-                watch(_message(f"a worker died; {path.name} goes on in a new one"))
+                watch(message(f"a worker died; {path.name} goes on in a new one"))
                 self.left.appendleft(path)
         if self.left:
-            self.workers.append(Worker(self.threads))
+            self.workers.append(self.hire())
         return lost
-
-
-def _message(text: str) -> Event:
-    return Event("", "message", values={"text": text})
 
 
 def _lost(path: Path, deaths: int, stop: StopFlag) -> Exception | None:
@@ -142,11 +175,12 @@ class Worker:
         path: the folder of the run it is at, None while it has none.
     """
 
-    def __init__(self, threads: int) -> None:
-        context = multiprocessing.get_context("spawn")  # forking a process that has used torch can hang
+    def __init__(self, setting: Setting) -> None:
+        context = multiprocessing.get_context(METHOD)
         self.connection, other = context.Pipe()
         self.path: Path | None = None
-        self.process = context.Process(target=_serve, args=(other, threads, os.getpid()), name="lrbench worker")
+        arguments = (other, setting, _offered())
+        self.process = context.Process(target=_serve, args=arguments, name="lrbench worker")  # type: ignore[attr-defined]
         resource_tracker.ensure_running()  # which else, when first started, would let the signals through again
         before = signal.pthread_sigmask(signal.SIG_BLOCK, ASKED_TO_STOP)
         try:
@@ -174,25 +208,59 @@ class Worker:
             if self.process.is_alive() and self.process.pid is not None:
                 os.kill(self.process.pid, number)
 
-    def end(self) -> None:
-        """Have it end, and wait for that: a run under way, which there is only after an error here, is stopped."""
+    def dismiss(self) -> None:
+        """Have it end: a run under way, which there is only after an error here, is stopped."""
         self.signal(signal.SIGUSR1)
         self.connection.close()
+
+    def end(self) -> None:
+        """Wait until it has ended."""
         self.process.join()
         self.process.close()
+
+
+def _import_meanwhile() -> None:
+    """Start the process that workers are forked from; it imports torch and what the loop needs of it."""
+    if METHOD != "forkserver":
+        return
+    before = {name: os.environ.get(name) for name in _ONE_THREAD}
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ASKED_TO_STOP)  # for good: its workers let them through
+    try:
+        os.environ.update(_ONE_THREAD)
+        forkserver.set_forkserver_preload(["lrbench.executors.preloaded"])
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            os.environ.update({name: value} if value is not None else {})
+
+
+def _offered() -> bytes | None:
+    """The data that this process has loaded, in memory that a worker shares; None where there is none."""
+    if "lrbench.parts" not in sys.modules:
+        return None
+    from lrbench.sharing import offered
+
+    return offered()
 
 
 # -- in the worker
 
 
-def _serve(connection: Connection, threads: int, parent: int) -> None:
+def _serve(connection: Connection, setting: Setting, data: bytes | None) -> None:
     """Do runs until there are no more, or the parent is gone, or this process is asked to stop."""
     stop, busy = StopFlag(), threading.Lock()
     for number in ASKED_TO_STOP:
         signal.signal(number, lambda *_: stop.set())
     signal.pthread_sigmask(signal.SIG_UNBLOCK, ASKED_TO_STOP)
-    os.environ["OMP_NUM_THREADS"] = str(threads)
-    threading.Thread(target=_follow, args=(parent, stop, busy), daemon=True).start()
+    os.environ.update(setting.environment)
+    os.chdir(setting.folder)
+    threading.Thread(target=_follow, args=(setting.parent, stop, busy), daemon=True).start()
+    if data is not None:
+        from lrbench.sharing import accept
+
+        accept(data)
 
     def tell(event: Event) -> None:
         with contextlib.suppress(OSError):  # the parent is gone, and `_follow` sees to that
@@ -203,21 +271,23 @@ def _serve(connection: Connection, threads: int, parent: int) -> None:
             if connection.poll(POLL_SECONDS):
                 path = connection.recv()
                 with busy:
-                    connection.send(_outcome(path, threads, tell, stop))
+                    connection.send(_outcome(path, setting, tell, stop))
+    os._exit(0)  # all is on disk, and an interpreter that holds torch takes a second to end in order
 
 
-def _outcome(path: Path, threads: int, watch: Watch, stop: StopFlag) -> dict[str, Any] | Exception:
+def _outcome(path: Path, setting: Setting, watch: Watch, stop: StopFlag) -> dict[str, Any] | Exception:
     try:
-        return do_run(path, threads=threads, watch=watch, stop=stop)
+        return do_run(path, threads=setting.threads, watch=watch, stop=stop, prune=setting.prune)
     except LrbenchError as error:
         return error
     except BaseException as error:  # a full disk, or a signal of the user's own code: this run's end, not the worker's
         return RunError(f"{path.name}: {type(error).__name__}: {error}")
 
 
-def _follow(parent: int, stop: StopFlag, busy: threading.Lock) -> None:
+def _follow(parent: tuple[int, str | None], stop: StopFlag, busy: threading.Lock) -> None:
     """Stop when the parent is gone: a run under way writes its checkpoint first."""
-    while os.getppid() == parent:
+    number, born = parent
+    while birth(number) == born:
         time.sleep(0.5)
     stop.set()
     with busy:

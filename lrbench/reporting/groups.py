@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lrbench.reporting.records import Record
+from lrbench.spread import Spread
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-@dataclass(frozen=True)
-class Spread:
-    """The median of some runs' values with their range; n of them counted."""
-
-    median: float
-    low: float
-    high: float
-    n: int
-
-    @classmethod
-    def of(cls, values: Iterable[float | None]) -> Spread | None:
-        """None where no run has a value."""
-        known = [v for v in values if v is not None]
-        return cls(statistics.median(known), min(known), max(known), len(known)) if known else None
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lrbench.reporting.groups import Group, Spread
+from lrbench.reporting.groups import Group
+from lrbench.spread import Spread
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,295 @@
+"""What the finished cells of a sweep say: quality against the rate for each line, the best rate, how sure that is."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from lrbench.errors import LrbenchError
+from lrbench.grid.plan import Plan, Planned, SweepFolder
+from lrbench.spread import Spread
+
+EPSILON = 0.1
+"""The part of the best loss by which others may be worse and still count as near it."""
+
+State = Literal["new", "running", "interrupted", "finished", "diverged", "stopped_early", "pruned", "failed", "damaged"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell as its run's folder tells it."""
+
+    planned: Planned
+    state: State
+    result: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def counts(self) -> bool:
+        """True where the run went to its end; a diverged one counts too, as worse than any."""
+        return self.state in ("finished", "stopped_early", "diverged")
+
+    def metric(self, section: str, name: str) -> float | None:
+        """A number of the result, None where it has none."""
+        value = (self.result.get(section) or {}).get(name)
+        return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+
+
+METRICS = {
+    "val_loss": ("final", "val_loss"),
+    "val_accuracy": ("final", "val_accuracy"),
+    "test_loss": ("test", "loss"),
+    "test_accuracy": ("test", "accuracy"),
+}
+
+
+@dataclass(frozen=True)
+class Point:
+    """One rate of one line, over its seeds."""
+
+    lr: float | None
+    cells: tuple[Cell, ...]
+
+    def spread(self, metric: str) -> Spread | None:
+        """Median and range over the seeds that ended. Of the validation loss a diverged run's is worse than any."""
+        ended = [cell.metric(*METRICS[metric]) for cell in self.cells if cell.counts]
+        return Spread.ranked(ended) if metric == "val_loss" else Spread.of(ended)
+
+    @property
+    def loss(self) -> float:
+        """The median of the final validation loss; infinite where there is none, or most have diverged."""
+        spread = self.spread("val_loss")
+        return math.inf if spread is None else spread.median
+
+    def count(self, *states: State) -> int:
+        """How many of its seeds are in one of these states."""
+        return sum(cell.state in states for cell in self.cells)
+
+    @property
+    def missing(self) -> int:
+        """How many of its seeds have not come to an end."""
+        return self.count("new", "running", "interrupted", "failed", "damaged")
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One line: quality against the rate."""
+
+    series: str
+    points: tuple[Point, ...]
+
+    @property
+    def best(self) -> Point | None:
+        """The point with the lowest median of the final validation loss, of those that no pruning has cut."""
+        candidates = [point for point in self.points if math.isfinite(point.loss) and not point.count("pruned")]
+        return min(candidates, key=lambda point: point.loss, default=None)
+
+    @property
+    def neighbours(self) -> tuple[Point | None, Point | None]:
+        """The points left and right of the best one."""
+        best = self.best
+        if best is None:
+            return None, None
+        at = self.points.index(best)
+        return self.points[at - 1] if at else None, self.points[at + 1] if at + 1 < len(self.points) else None
+
+    @property
+    def edge(self) -> Literal["", "lowest", "highest"]:
+        """At which end of the grid the best rate lies, if it does."""
+        left, right = self.neighbours
+        if self.best is None or len(self.points) < 2 or (left and right):
+            return ""
+        return "highest" if left else "lowest"
+
+    def near(self, epsilon: float) -> tuple[float, float] | None:
+        """The lowest and the highest rate, without a gap around the best one, whose loss is within ε of its loss."""
+        best = self.best
+        if best is None or best.lr is None:
+            return None
+        limit, at = best.loss + epsilon * abs(best.loss), self.points.index(best)
+        low = high = at
+        while low > 0 and self.points[low - 1].loss <= limit:
+            low -= 1
+        while high + 1 < len(self.points) and self.points[high + 1].loss <= limit:
+            high += 1
+        ends = self.points[low].lr, self.points[high].lr
+        return None if ends[0] is None or ends[1] is None else (ends[0], ends[1])
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A sweep's result so far.
+
+    Attributes:
+        plan: what it consists of.
+        curves: its lines, in the order asked for.
+        confirmation: the runs of the winner with fresh seeds, None where there are none.
+        epsilon: see `Curve.near`.
+    """
+
+    plan: Plan
+    curves: tuple[Curve, ...]
+    confirmation: Point | None = None
+    epsilon: float = EPSILON
+
+    @property
+    def winner(self) -> tuple[Curve, Point] | None:
+        """The line and the point with the lowest median of the final validation loss."""
+        found = [(curve, curve.best) for curve in self.curves]
+        known = [(curve, best) for curve, best in found if best is not None]
+        return min(known, key=lambda pair: pair[1].loss, default=None)
+
+    @property
+    def cells(self) -> list[Cell]:
+        """All cells of the grid."""
+        return [cell for curve in self.curves for point in curve.points for cell in point.cells]
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """A row for each line and rate, and one for the confirmation."""
+        for curve in self.curves:
+            for point in curve.points:
+                yield {"series": curve.series, **_row(point), "best": int(point is curve.best)}
+        if self.confirmation is not None and self.winner is not None:
+            yield {"series": f"{self.winner[0].series} (confirmation)", **_row(self.confirmation), "best": ""}
+
+    def csv(self) -> str:
+        """The rows as CSV."""
+        text = io.StringIO()
+        rows = list(self.rows())
+        table = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else ["series"], lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
+        return text.getvalue()
+
+    def words(self) -> list[str]:
+        """What is to be known of it, in sentences."""
+        lines = []
+        for curve in self.curves:
+            lines += _of_curve(curve, self.epsilon)
+        if self.winner is None:
+            lines.append("No cell has a final validation loss yet, so there is no best rate.")
+        elif len(self.curves) > 1:
+            lines.append(_of_winner(self))
+        if self.confirmation is not None and self.winner is not None:
+            lines.append(_of_confirmation(self.winner[1], self.confirmation))
+        missing = sum(point.missing for curve in self.curves for point in curve.points)
+        if missing:
+            lines.append(f"{missing} of {len(self.cells)} cells have no result, so this is not the last word.")
+        pruned = sum(point.count("pruned") for curve in self.curves for point in curve.points)
+        if pruned:
+            lines.append(f"{pruned} of {len(self.cells)} cells were pruned; they are in no median.")
+        return lines
+
+
+def summarize(folder: SweepFolder, plan: Plan, epsilon: float = EPSILON) -> Summary:
+    """Read the cells of a plan from their runs' folders. What can't be read is `damaged`, and in no median."""
+    cells = [_read(folder, planned) for planned in plan.cells]
+    curves = []
+    for series in plan.series:
+        mine = [cell for cell in cells if cell.planned.series == series and not cell.planned.confirms]
+        curves.append(Curve(series, _points(mine)))
+    fresh = tuple(cell for cell in cells if cell.planned.confirms)
+    confirmation = Point(fresh[0].planned.lr, fresh) if fresh else None
+    return Summary(plan, tuple(curve for curve in curves if curve.points), confirmation, epsilon)
+
+
+def _points(cells: Sequence[Cell]) -> tuple[Point, ...]:
+    rates = sorted({cell.planned.lr for cell in cells}, key=lambda lr: -1.0 if lr is None else lr)
+    return tuple(Point(lr, tuple(cell for cell in cells if cell.planned.lr == lr)) for lr in rates)
+
+
+def _read(folder: SweepFolder, planned: Planned) -> Cell:
+    run = folder.run(planned)
+    try:
+        result = run.result()
+        if result is not None and result.get("identity") not in (None, planned.identity):
+            return Cell(planned, "damaged")
+        return Cell(planned, run.state(), result or {})
+    except (LrbenchError, OSError):
+        return Cell(planned, "damaged")
+
+
+def _row(point: Point) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "lr": "" if point.lr is None else repr(point.lr),
+        "seeds": len(point.cells),
+        "finished": point.count("finished", "stopped_early"),
+        "diverged": point.count("diverged"),
+        "pruned": point.count("pruned"),
+        "failed": point.count("failed", "damaged"),
+        "missing": point.count("new", "running", "interrupted"),
+    }
+    for metric in METRICS:
+        spread = point.spread(metric)
+        for part in ("median", "low", "high"):
+            row[f"{metric}_{part}"] = "" if spread is None else repr(getattr(spread, part))
+    return row
+
+
+def _of_curve(curve: Curve, epsilon: float) -> list[str]:
+    best = curve.best
+    if best is None:
+        return [f"{curve.series}: no rate has led to a finite loss."]
+    lines = []
+    beside = [
+        f"{_rate(point.lr)} has {_loss(point)}" for point in curve.neighbours if point is not None and len(point.cells)
+    ]
+    near = curve.near(epsilon)
+    width = "" if near is None else f"; {_width(near)} within {epsilon:.0%} of it"
+    beside_it = f" ({', '.join(beside)})" if beside else ""
+    lines.append(f"{curve.series}: lowest at {_rate(best.lr)} with {_loss(best)}{beside_it}{width}.")
+    if curve.edge:
+        way = "larger" if curve.edge == "highest" else "smaller"
+        where = f"its best rate is the {curve.edge} of the grid, so a {way} one may be better"
+        lines.append(f"{curve.series}: {where}: widen the grid.")
+    return lines
+
+
+def _of_winner(summary: Summary) -> str:
+    assert summary.winner is not None
+    curve, best = summary.winner
+    mine = best.spread("val_loss")
+    rivals = [(other, other.best) for other in summary.curves if other is not curve]
+    spreads = [(other.series, point.spread("val_loss")) for other, point in rivals if point is not None]
+    alike = [name for name, spread in spreads if spread is not None and mine is not None and spread.overlaps(mine)]
+    text = f"The lowest of all is {curve.series} at {_rate(best.lr)}"
+    if len(best.cells) < 2:
+        return f"{text}; with one seed, nothing tells that from chance (--seeds 3)."
+    if alike:
+        return (
+            f"{text}, but its range over {len(best.cells)} seeds overlaps with that of {', '.join(alike)}: undecided."
+        )
+    return f"{text}, and no other line's range over {len(best.cells)} seeds reaches it."
+
+
+def _of_confirmation(best: Point, fresh: Point) -> str:
+    chosen, new = best.spread("val_loss"), fresh.spread("val_loss")
+    if new is None or chosen is None:
+        return "The fresh seeds that were to confirm it have no finite loss yet."
+    before = f"against {chosen.median:.4g} when it was chosen"
+    text = f"With {len(fresh.cells)} fresh seeds its loss is {_loss(fresh)}, {before}"
+    worse = new.median > chosen.high
+    return f"{text}: worse than any seed it was chosen by." if worse else f"{text}: confirmed."
+
+
+def _loss(point: Point) -> str:
+    spread = point.spread("val_loss")
+    if spread is None:
+        kinds = {"diverged": point.count("diverged"), "been pruned": point.count("pruned")}
+        return next((f"{kind}" for kind, n in kinds.items() if n), "no result")
+    text = f"{spread.median:.4g}"
+    return text if spread.n == 1 else f"{text} ({spread.low:.3g} … {spread.high:.3g})"
+
+
+def _width(near: tuple[float, float]) -> str:
+    low, high = near
+    if low == high:
+        return "no other rate"
+    return f"{_rate(low)} … {_rate(high)}, {math.log10(high / low):.1f} decades,"
+
+
+def _rate(lr: float | None) -> str:
+    return "its default rate" if lr is None else f"{lr:.3g}"

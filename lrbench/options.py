@@ -1,0 +1,34 @@
+"""Options that several commands share, and how a command ends at once."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+AT_ONCE = "stopped at once; what the last checkpoint holds is kept, and the same command goes on from it"
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Change a key, as optimizer.lr=0.01; may be repeated.", metavar="KEY=VALUE"),
+]
+Runs = Annotated[Path, typer.Option("--runs", help="The folder that holds the runs.", metavar="DIR")]
+Device = Annotated[
+    str | None, typer.Option(help="auto, cpu, cuda, cuda:1, mps; instead of the config's.", show_default=False)
+]
+Debug = Annotated[bool, typer.Option("--debug", help="Show lrbench's own traceback when something fails.")]
+
+
+def leave(number: int) -> None:
+    """End the process now, and its workers: an exception could be caught by whatever code is running."""
+    import psutil
+
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            child.kill()
+    shown = "\x1b[?25h" if sys.stderr.isatty() else ""  # the cursor that the progress display has hidden
+    os.write(2, f"{shown}\n{AT_ONCE}\n".encode())
+    os._exit(128 + number)

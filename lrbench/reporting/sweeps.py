@@ -1,0 +1,129 @@
+"""The figure of a sweep: quality against the learning rate, a line for each schedule, diverged runs marked."""
+
+from __future__ import annotations
+
+import io
+import math
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from lrbench.grid.plan import SweepFolder
+from lrbench.grid.summary import Curve, Point, Summary
+from lrbench.reporting.figure import STYLE, line_of
+from lrbench.reporting.tables import loss as loss_text
+
+
+def save(summary: Summary, folder: SweepFolder) -> list[Path]:
+    """Write `summary.csv`, `summary.png` and `summary.svg` into a sweep's folder. Raises FolderError."""
+    files = [folder.save("summary.csv", summary.csv())]
+    with mpl.rc_context(STYLE):
+        figure = draw(summary)
+        for kind in ("png", "svg"):
+            buffer = io.BytesIO()
+            figure.savefig(buffer, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else None)
+            files.append(folder.save(f"summary.{kind}", buffer.getvalue()))
+    return files
+
+
+def draw(summary: Summary) -> Figure:
+    """The figure: the final validation loss and the test accuracy (or loss) against the rate."""
+    lines = max(len(summary.curves), 1)
+    below = 0.22 * math.ceil(lines / 3) + 0.5
+    figure = Figure(figsize=(10, 4.6 + below), layout="constrained")
+    FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2)
+    accuracy = any(point.spread("test_accuracy") for curve in summary.curves for point in curve.points)
+    second = "test_accuracy" if accuracy else "test_loss"
+    for axes, metric in ((left, "val_loss"), (right, second)):
+        _panel(axes, summary, metric)
+    left.set_title("Validation loss at the end")
+    right.set_title("Test accuracy at the end" if accuracy else "Test loss at the end")
+    seeds = max((len(point.cells) for curve in summary.curves for point in curve.points), default=0)
+    what = "median and range over" if seeds > 1 else "of"
+    name = textwrap.shorten(summary.plan.name, 70, placeholder=" …")
+    title = f"Sweep {name}: {what} {seeds} seed{'s' * (seeds > 1)}"
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
+    handles, labels = left.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower left", ncols=3, handlelength=3)
+    return figure
+
+
+def _panel(axes: Axes, summary: Summary, metric: str) -> None:
+    finite = [v for curve in summary.curves for p in curve.points if (s := p.spread(metric)) for v in (s.low, s.high)]
+    _scales(axes, summary, metric, finite)
+    for index, curve in enumerate(summary.curves):
+        _line(axes, curve, index, metric)
+    _lost(axes, summary, metric)
+    axes.set_xlabel("peak learning rate")
+
+
+def _scales(axes: Axes, summary: Summary, metric: str, values: list[float]) -> None:
+    rates = [point.lr for curve in summary.curves for point in curve.points if point.lr is not None]
+    if not rates:
+        axes.set_xticks([])
+    else:
+        axes.set_xscale("log")
+        axes.set_xlim(min(rates) / 1.4, max(rates) * 1.4)
+        axes.xaxis.set_major_locator(LogLocator(numticks=9))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda rate, _: f"{rate:g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    if metric == "test_accuracy":
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %"))
+    elif values and min(values) > 0 and max(values) > 3 * min(values):
+        axes.set_yscale("log")
+        ticks = LogLocator(subs=(1.0, 2.0, 5.0) if max(values) < 100 * min(values) else (1.0,), numticks=12)
+        axes.yaxis.set_major_locator(ticks)
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: loss_text(value)))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _line(axes: Axes, curve: Curve, index: int, metric: str) -> None:
+    """The medians, joined only where neighbouring rates have one; the range over the seeds as a band."""
+    look = line_of(index)
+    spreads = [point.spread(metric) for point in curve.points]
+    rates = [1.0 if point.lr is None else point.lr for point in curve.points]
+    middle, low, high = (
+        np.array([math.nan if s is None else getattr(s, part) for s in spreads]) for part in ("median", "low", "high")
+    )
+    axes.fill_between(rates, low, high, color=look.colour, alpha=0.15, linewidth=0)
+    label = textwrap.shorten(curve.series, 40, placeholder=" …")
+    axes.plot(
+        rates, middle, color=look.colour, linestyle=look.dash, marker=look.marker, markersize=4.5, linewidth=1.5,
+        label=label,
+    )  # fmt: skip
+    best = curve.best
+    if best is not None and (spread := best.spread(metric)) is not None:
+        at = 1.0 if best.lr is None else best.lr
+        axes.plot(at, spread.median, "o", markersize=11, markerfacecolor="none", markeredgecolor=look.colour,
+                  markeredgewidth=1.4, zorder=5)  # fmt: skip
+
+
+def _lost(axes: Axes, summary: Summary, metric: str) -> None:
+    """Marks at the top (of the accuracy's panel: the bottom) for rates at which seeds diverged or were pruned."""
+    axis: Any = axes.get_xaxis_transform()
+    kinds: tuple[tuple[str, str, str], ...] = (("diverged", "x", "diverged"), ("pruned", "|", "pruned"))
+    labelled: set[str] = set()
+    for index, curve in enumerate(summary.curves):
+        height = 0.985 - 0.03 * index if metric != "test_accuracy" else 0.015 + 0.03 * index
+        for point in curve.points:
+            for state, mark, label in kinds:
+                if point.lr is None or not _count(point, state):
+                    continue
+                first = None if label in labelled or metric == "test_accuracy" else f"a seed {label}, or more"
+                axes.plot(point.lr, height, mark, color=line_of(index).colour, transform=axis, markersize=6,
+                          markeredgewidth=1.6, clip_on=False, zorder=6)  # fmt: skip
+                if first:
+                    labelled.add(label)
+                    axes.plot([], [], mark, color="#444444", markersize=6, linestyle="none", label=first)
+
+
+def _count(point: Point, state: str) -> int:
+    return sum(cell.state == state for cell in point.cells)

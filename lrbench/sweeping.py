@@ -1,0 +1,243 @@
+"""`lrbench sweep`: a grid of runs at equal budget, planned on disk, done by many workers, summed up."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from lrbench.config import Config, Experiment, read_config
+from lrbench.errors import RunError, UsageError
+from lrbench.estimate import Estimate, estimate
+from lrbench.events import Event, Watch, message, silent
+from lrbench.executors import Executor, choose
+from lrbench.find import find_lr
+from lrbench.finder.advice import Refusal
+from lrbench.grid.axes import around, from_option
+from lrbench.grid.cells import MOST, Cell, Grid, all_cells, too_many
+from lrbench.grid.plan import Plan, Planned, SweepFolder, series_of
+from lrbench.grid.summary import EPSILON, Summary, summarize
+from lrbench.outcomes import Outcome, check, look, nearest
+from lrbench.pruning import Prune
+from lrbench.runner import Policy, do
+
+UNASKED = 1000
+"""More runs than that are begun only where that is asked for."""
+
+
+@dataclass
+class Sweep:
+    """A sweep: its plan, and what there is of it.
+
+    Attributes:
+        folder: `runs/sweeps/<name>/`.
+        plan: what it consists of.
+        cells: what is to be trained, as the plan's cells.
+        outcomes: what became of each cell, in the same order; before anything is done, what was found done.
+        duplicates: how many cells of the grid were the same run as another.
+    """
+
+    folder: SweepFolder
+    plan: Plan
+    cells: list[Cell]
+    outcomes: list[Outcome]
+    duplicates: int = 0
+
+    @property
+    def todo(self) -> list[Outcome]:
+        """The runs that are not done yet."""
+        return [outcome for outcome in self.outcomes if outcome.how == "interrupted"]
+
+    def summary(self, epsilon: float = EPSILON) -> Summary:
+        """What its finished cells say."""
+        return summarize(self.folder, self.plan, epsilon)
+
+
+def sweep(
+    configs: Iterable[str | Path | Experiment],
+    *,
+    runs: str | Path = "runs",
+    overrides: Iterable[str] = (),
+    lr: str | Sequence[float] | Mapping[str, Any] | None = None,
+    seeds: int | Sequence[int] | None = None,
+    schedules: Sequence[str | Mapping[str, Any]] = (),
+    name: str | None = None,
+    device: str | None = None,
+    jobs: int | None = None,
+    executor: Callable[[int], Executor] | None = None,
+    policy: Policy | None = None,
+    prune: Prune | None = None,
+    confirm: int = 0,
+    watch: Watch = silent,
+) -> Sweep:
+    """Train every cell of a grid that is not done yet; its plan and its summary are under `runs/sweeps/`.
+
+    Args:
+        configs: YAML files, with a `sweep:` block or without, or experiments.
+        runs: the folder that holds the runs' folders; made if need be.
+        overrides: `key=value`, as `load_config` takes them; for files only.
+        lr: the rates instead of the block's: a list, `{"log": [1e-5, 1], "points": 11}`, `"1e-5:1:11"`, `"auto"`.
+        seeds: how many, counted up from the config's own, or which.
+        schedules: names or whole blocks, instead of the block's.
+        name: of the sweep's folder; by default the config's.
+        device: instead of the configs' own.
+        jobs: how many runs at once; by default one for each core, or for each GPU.
+        executor: what does so many runs; by default worker processes on this machine.
+        policy: what is done about failures and other processes' runs.
+        prune: end hopeless runs early.
+        confirm: train the winner anew with so many seeds that had no part in choosing it.
+        watch: is told of progress.
+
+    Raises:
+        ConfigError, DataError, UsageError: something asked for can't be done; nothing was trained.
+    """
+    policy = policy or Policy()
+    asked = ask(
+        configs, runs=runs, overrides=overrides, lr=lr, seeds=seeds, schedules=schedules, name=name, device=device,
+        again=policy.again, prune=prune, many=True, watch=watch,
+    )  # fmt: skip
+    return carry_out(asked, jobs=jobs, executor=executor, policy=policy, prune=prune, confirm=confirm, watch=watch)
+
+
+def ask(
+    configs: Iterable[str | Path | Experiment],
+    *,
+    runs: str | Path = "runs",
+    overrides: Iterable[str] = (),
+    lr: str | Sequence[float] | Mapping[str, Any] | None = None,
+    seeds: int | Sequence[int] | None = None,
+    schedules: Sequence[str | Mapping[str, Any]] = (),
+    name: str | None = None,
+    device: str | None = None,
+    again: bool = False,
+    prune: Prune | None = None,
+    many: bool = False,
+    watch: Watch = silent,
+) -> Sweep:
+    """A sweep's cells, and what of them is done already. Nothing is written or trained, but for `auto`'s range test.
+
+    Args:
+        again: count nothing as done.
+        many: don't ask whether more than a thousand runs are meant.
+
+    The others, and what is raised, are as for `sweep`.
+    """
+    root, overrides = Path(runs), tuple(overrides)
+    nearest(root)
+    given: dict[str, Any] = {}
+    if lr is not None:
+        given["lr"] = from_option(lr) if isinstance(lr, str) else lr if isinstance(lr, Mapping) else list(lr)
+    if seeds is not None:
+        given["seeds"] = seeds if isinstance(seeds, int) else list(seeds)
+    if schedules:
+        given["schedule"] = list(schedules)
+    grids = [_grid(config, overrides, given, device) for config in configs]
+    size = sum(grid.size for grid in grids)
+    if size > MOST:
+        raise too_many(size)
+    if size > UNASKED and not many:
+        raise UsageError(f"the grid has {size:,} runs; --yes does so many, and --dry-run says how long they take")
+    cells, duplicates = all_cells(grids, lambda experiment: _around_found(experiment, root, watch))
+    folder = SweepFolder.of(root, name or _name_of(cells))
+    outcomes = [look(root, cell.experiment, again, pruned=prune is not None) for cell in cells]
+    rows = zip(cells, series_of(cells), outcomes, strict=True)
+    planned = tuple(Planned.of(cell, series, outcome.path.name) for cell, series, outcome in rows)
+    return Sweep(folder, Plan(folder.name, planned), cells, outcomes, duplicates)
+
+
+def carry_out(
+    asked: Sweep,
+    *,
+    jobs: int | None = None,
+    executor: Callable[[int], Executor] | None = None,
+    policy: Policy | None = None,
+    prune: Prune | None = None,
+    confirm: int = 0,
+    watch: Watch = silent,
+) -> Sweep:
+    """Do what of a sweep is not done yet; `asked` itself, brought up to date. Takes and raises what `sweep` does."""
+    if (jobs is not None and jobs < 1) or confirm < 0:
+        raise UsageError(f"--jobs must be at least 1, and --confirm at least 0 (got {jobs} and {confirm})")
+    policy, folder = policy or Policy(), asked.folder
+
+    def usual(left: int) -> Executor:
+        return choose(jobs or default_jobs([cell.experiment for cell in asked.cells]), left, prune)
+
+    def written() -> None:
+        folder.write(asked.plan)
+        watch(message(f"{len(asked.todo)} of {len(asked.cells)} runs to do; the plan is {folder.path / 'plan.json'}"))
+        found = {outcome.path.name: outcome.result for outcome in asked.outcomes if outcome.result is not None}
+        watch(Event("", "plan", values={"plan": asked.plan, "results": found}))
+
+    do(asked.outcomes, folder.root, executor or usual, policy, watch, written)
+    if confirm and all(outcome.how in ("trained", "found") for outcome in asked.outcomes):
+        _add_confirmation(asked, confirm, policy, prune)
+        do(asked.outcomes, folder.root, executor or usual, policy, watch, written)
+    return asked
+
+
+def estimated(asked: Sweep, jobs: int | None = None) -> Estimate:
+    """What the rest of a sweep will cost here, by a trial of two seconds for each kind of run.
+
+    Raises ConfigError, DataError, RunError.
+    """
+    check(asked.todo, silent)
+    experiments = [outcome.experiment for outcome in asked.todo]
+    return estimate(experiments, min(jobs or default_jobs(experiments), max(len(experiments), 1)))
+
+
+def default_jobs(experiments: Sequence[Experiment]) -> int:
+    """One run at once for each GPU, where they are to be used, or else for each core that this process may use."""
+    if any(experiment.device.startswith(("auto", "cuda")) for experiment in experiments):
+        import torch
+
+        if torch.cuda.is_available():
+            return torch.cuda.device_count()
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _add_confirmation(done: Sweep, confirm: int, policy: Policy, prune: Prune | None) -> None:
+    """Add the winner's runs with fresh seeds to the plan."""
+    winner = done.summary().winner
+    if winner is None:
+        return
+    curve, best = winner
+    chosen = next(c for c, p in zip(done.cells, done.plan.cells, strict=True) if p.group == best.cells[0].planned.group)
+    fresh = 1 + max(cell.experiment.seed for cell in done.cells)
+    rows = list(done.plan.cells)
+    for seed in range(fresh, fresh + confirm):
+        cell = replace(chosen, experiment=chosen.experiment.replace(seed=seed))
+        outcome = look(done.folder.root, cell.experiment, policy.again, pruned=prune is not None)
+        done.cells.append(cell)
+        done.outcomes.append(outcome)
+        rows.append(Planned.of(cell, curve.series, outcome.path.name, confirms=True))
+    done.plan = replace(done.plan, cells=tuple(rows))
+
+
+def _grid(
+    config: str | Path | Experiment, overrides: Sequence[str], given: Mapping[str, Any], device: str | None
+) -> Grid:
+    """A config's grid, on the device that was asked for."""
+    if isinstance(config, Experiment):
+        return Grid.of(Config({**config.plain(), **({"device": device} if device else {})}, {}, config.name), given)
+    read = read_config(config, overrides)
+    if device is not None:
+        read = replace(read, plain={**read.plain, "device": device}, places={**read.places, ("device",): "--device"})
+    return Grid.of(read, given)
+
+
+def _around_found(experiment: Experiment, root: Path, watch: Watch) -> Sequence[float]:
+    """The rates around what a range test recommends."""
+    found = find_lr(experiment, runs=root, watch=watch)
+    if isinstance(found.advice, Refusal):
+        raise RunError(f"lr: auto: the range test of {experiment.name} has no suggestion: {found.advice}; give --lr")
+    rates = around(found.advice.initial)
+    watch(message(f"{experiment.name}: rates {rates[0]:.2g} … {rates[-1]:.2g}, around {found.advice.initial:.2g}"))
+    return rates
+
+
+def _name_of(cells: Sequence[Cell]) -> str:
+    """The configs' names, as a folder's."""
+    return "+".join(dict.fromkeys(cell.experiment.name for cell in cells))[:80].rstrip(" .")
