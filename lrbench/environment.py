@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import functools
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -30,8 +31,7 @@ def describe(experiment: Experiment, *, device: str) -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {p: importlib.metadata.version(p) for p in _PACKAGES},
         "platform": platform.platform(),
-        "host": socket.gethostname(),
-        "processor": _processor(),
+        **place(),
         "cores": os.cpu_count(),
         "device": device,
         "git": _git(Path.cwd()),
@@ -40,6 +40,16 @@ def describe(experiment: Experiment, *, device: str) -> dict[str, Any]:
         "started": now(),
         "resumed": [],
     }
+
+
+NODE = "LRBENCH_NODE"
+"""The variable that names the node of a cluster that this process is on."""
+
+
+def place() -> dict[str, Any]:
+    """Where this process trains, which need not be where the run was asked for."""
+    node = {"node": os.environ[NODE]} if NODE in os.environ else {}
+    return {"host": socket.gethostname(), "processor": _processor(), **node}
 
 
 def now() -> str:
@@ -88,6 +98,7 @@ def changes(recorded: dict[str, Any], experiment: Experiment) -> list[str]:
     return found
 
 
+@functools.cache
 def _git(folder: Path) -> dict[str, Any] | None:
     def ask(*words: str) -> str:
         command = ["git", "-C", str(folder), *words]
@@ -99,6 +110,7 @@ def _git(folder: Path) -> dict[str, Any] | None:
         return None
 
 
+@functools.cache
 def _processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

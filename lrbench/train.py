@@ -14,6 +14,7 @@ from torch import Tensor
 from lrbench.config import Experiment
 from lrbench.data.batches import in_groups
 from lrbench.ends import Diverged, Ended, not_finite, too_many_skipped
+from lrbench.environment import place
 from lrbench.errors import Interrupted, RunError
 from lrbench.evaluation import correct, evaluate, refresh_norms, tested
 from lrbench.events import Event, Watch
@@ -98,7 +99,7 @@ class Training:
         best_weights = None if checkpoint is None else checkpoint["best"]
         folder.save_best(best_weights)
         threads = torch.get_num_threads()
-        folder.amend_environment({"device": str(parts.device), "threads": threads, "sizes": summary(parts)})
+        folder.amend_environment({**place(), "device": str(parts.device), "threads": threads, "sizes": summary(parts)})
         training = cls(folder, experiment, parts, state, watch, threads, best_weights)
         if checkpoint is not None and checkpoint["threads"] != threads:
             text = f"{folder.name}: it ran with {checkpoint['threads']} threads, and goes on with {threads}"

@@ -11,6 +11,7 @@ import contextlib
 import importlib.metadata
 import logging
 import os
+import re
 import socket
 import sys
 import time
@@ -20,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lrbench.environment import NODE
 from lrbench.errors import FolderError, Interrupted, LockedError, LrbenchError, RunError, UsageError
 from lrbench.events import Event, Watch, message, silent
 from lrbench.lock import DEAD_AFTER_SECONDS, WATCHED_SECONDS
@@ -100,8 +102,10 @@ class RayCluster:
         if ray.is_initialized():
             yield
             return
+        _knock(self.address or os.environ.get("RAY_ADDRESS"))
         try:
-            ray.init(address=self.address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=None)
+            with _this_machine_by_its_loopback_address(self.address):
+                ray.init(address=self.address, log_to_driver=False, logging_level=logging.ERROR)
         except Exception as error:  # Ray raises many kinds for an address where there is no cluster
             where = self.address or os.environ.get("RAY_ADDRESS") or "this machine"
             raise UsageError(f"--address: no Ray cluster at {where} ({_first_line(error)})") from error
@@ -136,6 +140,36 @@ class RayCluster:
                     raise RunError(f"node {name}: {problem}")
         finally:
             token.unlink(missing_ok=True)
+
+
+def _knock(address: str | None) -> None:
+    """Raise UsageError where nobody listens at `host:port`, which Ray takes minutes to say."""
+    match = re.fullmatch(r"(?:ray://)?\[?([^\]/]+?)\]?:(\d{1,5})", address or "")
+    if match is None:
+        return
+    try:
+        socket.create_connection((match[1], int(match[2])), timeout=10).close()
+    except (OSError, OverflowError) as error:
+        raise UsageError(f"--address: no Ray cluster at {address} ({error})") from error
+
+
+@contextlib.contextmanager
+def _this_machine_by_its_loopback_address(address: str | None) -> Iterator[None]:
+    """Let 127.0.0.1 be that: Ray takes the machine's outward address instead, where such a cluster doesn't listen.
+
+    See https://github.com/ray-project/ray/issues/59110; what is set here does so on macOS and Windows anyway.
+    """
+    host = (address or os.environ.get("RAY_ADDRESS") or "").rpartition(":")[0]
+    constants = ray._private.ray_constants
+    before = getattr(constants, "ENABLE_RAY_CLUSTER", None)
+    if host not in ("127.0.0.1", "localhost", "[::1]") or before is None:
+        yield
+        return
+    constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        constants.ENABLE_RAY_CLUSTER = before
 
 
 @dataclass
@@ -267,7 +301,7 @@ def _do(path: str, setting: Setting) -> str:
     folder = RunFolder(Path(path))
     if not folder.path.is_dir():
         raise FolderError(f"{folder.path} is not seen on {socket.gethostname()}; all nodes must share the runs folder")
-    os.environ.update(setting.environment)
+    os.environ.update({**setting.environment, NODE: ray.get_runtime_context().get_node_id()})
     if Path(setting.folder).is_dir():
         os.chdir(setting.folder)
         sys.path[:0] = [setting.folder] * (setting.folder not in sys.path)

@@ -1,0 +1,238 @@
+"""Sweeps on a real Ray cluster on this machine: a head without CPUs and nodes with one each, lost and added."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conftest import TINY
+
+from lrbench.errors import UsageError
+from lrbench.executors import picked
+
+pytestmark = pytest.mark.slow
+ray = pytest.importorskip("ray")
+
+RATES = "0.001,0.003,0.01,0.03"
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture(scope="module")
+def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A cluster whose head has no CPUs; all on 127.0.0.1, in a folder of its own."""
+    with warnings.catch_warnings(), pytest.MonkeyPatch.context() as environment:
+        warnings.simplefilter("ignore")  # Ray's own
+        environment.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        environment.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        from ray.cluster_utils import Cluster
+
+        asked = {
+            "num_cpus": 0,
+            "node_ip_address": "127.0.0.1",
+            "include_dashboard": False,
+            "temp_dir": str(tmp_path_factory.mktemp("r")),
+            "object_store_memory": 100_000_000,
+        }
+        made = Cluster(initialize_head=True, head_node_args=asked)
+        try:
+            yield made
+        finally:
+            made.shutdown()
+
+
+@pytest.fixture
+def cluster(head: Any) -> Iterator[Any]:
+    """The cluster, to which a test adds its own nodes."""
+    yield head
+    for node in list(head.worker_nodes):
+        head.remove_node(node, allow_graceful=False)
+
+
+def node_of(cluster: Any) -> Any:
+    return cluster.add_node(num_cpus=1, node_ip_address="127.0.0.1", object_store_memory=100_000_000)
+
+
+def begin(config: Path, root: Path, *words: str) -> subprocess.Popen[str]:
+    """A sweep of 4 rates × 2 seeds, in a process of its own."""
+    command = [sys.executable, "-m", "lrbench", "sweep", str(config), "--lr", RATES, "--seeds", "2"]
+    return subprocess.Popen(
+        [*command, "--runs", str(root), *words], cwd=config.parent, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+
+
+def write(folder: Path) -> Path:
+    model = {"name": "mlp", "hidden": [32]}
+    whole = {**TINY, "name": "cells", "dataset": "digits", "epochs": 60, "model": model}
+    config = folder / "cells.yaml"
+    config.write_text(yaml.safe_dump(whole))
+    return config
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Start that sweep under `tmp_path / runs`."""
+    config, begun = write(tmp_path), []
+
+    def started(runs: str, *words: str) -> subprocess.Popen[str]:
+        begun.append(begin(config, tmp_path / runs, *words))
+        return begun[-1]
+
+    yield started
+    for process in begun:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def on(cluster: Any) -> list[str]:
+    return ["--executor", "ray", "--address", cluster.address]
+
+
+def ended(process: subprocess.Popen[str]) -> str:
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, output
+    return output
+
+
+def folders(root: Path) -> list[Path]:
+    return sorted(path for path in root.glob("cells-seed*") if path.is_dir())
+
+
+def steps_of(root: Path) -> dict[str, str]:
+    """Every run's rows, the same to the last bit where the same was trained."""
+    return {path.name: (path / "steps.csv").read_text() for path in folders(root)}
+
+
+def environments(root: Path) -> list[dict[str, Any]]:
+    return [json.loads((path / "env.json").read_text()) for path in folders(root)]
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come to that"
+        time.sleep(0.2)
+
+
+def done(root: Path) -> int:
+    return len(list(root.glob("cells-*/result.json")))
+
+
+def under_way(root: Path) -> bool:
+    return done(root) >= 1 and bool(list(root.glob("cells-*/lock")))
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What the workers of this machine come to, with a thread each as on the cluster."""
+    folder = tmp_path_factory.mktemp("local")
+    ended(begin(write(folder), folder / "runs", "--jobs", str(os.cpu_count())))
+    return steps_of(folder / "runs")
+
+
+def test_both_nodes_work_and_come_to_what_this_machine_s_workers_do(
+    cluster: Any, start: Start, tmp_path: Path, local: dict[str, str]
+) -> None:
+    node_of(cluster), node_of(cluster)
+    output = ended(start("far", *on(cluster)))
+    assert "Ray: 2 nodes with CPUs" in output and "8/8" in output
+    assert steps_of(tmp_path / "far") == local and len(local) == 8
+    assert len({environment["node"] for environment in environments(tmp_path / "far")}) == 2
+    assert not list((tmp_path / "far").glob(".*")), "nothing is left over"
+
+    again = ended(start("far", *on(cluster)))
+    assert "0 of 8 runs to do" in again
+
+
+def test_a_node_lost_in_mid_run_costs_nothing(
+    cluster: Any, start: Start, tmp_path: Path, local: dict[str, str]
+) -> None:
+    kept, lost = node_of(cluster), node_of(cluster)
+    process = start("far", *on(cluster))
+    wait_until(lambda: under_way(tmp_path / "far"))
+    cluster.remove_node(lost, allow_graceful=False)
+    ended(process)
+    assert steps_of(tmp_path / "far") == local
+    assert kept.node_id in {environment["node"] for environment in environments(tmp_path / "far")}
+
+
+def test_all_nodes_lost_and_one_added_back(cluster: Any, start: Start, tmp_path: Path, local: dict[str, str]) -> None:
+    nodes = [node_of(cluster), node_of(cluster)]
+    process = start("far", *on(cluster))
+    wait_until(lambda: under_way(tmp_path / "far"))
+    for node in nodes:
+        cluster.remove_node(node, allow_graceful=False)
+    before = done(tmp_path / "far")
+    assert before < 8
+    time.sleep(3)
+    assert process.poll() is None, "it waits for a node"
+    node_of(cluster)
+    ended(process)
+    assert steps_of(tmp_path / "far") == local
+
+
+def test_the_driver_killed_and_started_again_does_only_what_is_missing(
+    cluster: Any, start: Start, tmp_path: Path, local: dict[str, str]
+) -> None:
+    node_of(cluster), node_of(cluster)
+    process = start("far", *on(cluster))
+    wait_until(lambda: under_way(tmp_path / "far"))
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    first = {path: path.stat().st_mtime_ns for path in (tmp_path / "far").glob("cells-*/result.json")}
+    assert 0 < len(first) < 8
+    output = ended(start("far", *on(cluster)))
+    assert "8 of 8" not in output
+    assert all(path.stat().st_mtime_ns == when for path, when in first.items())
+    assert steps_of(tmp_path / "far") == local
+
+
+def test_ctrl_c_leaves_checkpoints_and_the_same_command_goes_on(
+    cluster: Any, start: Start, tmp_path: Path, local: dict[str, str]
+) -> None:
+    node_of(cluster)
+    process = start("far", *on(cluster))
+    wait_until(lambda: under_way(tmp_path / "far"))
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 130 and "the same command goes on from there" in output
+    assert done(tmp_path / "far") < 8 and not list((tmp_path / "far").glob(".*"))
+    ended(start("far", *on(cluster)))
+    assert steps_of(tmp_path / "far") == local
+
+
+def test_a_model_that_ends_its_process_fails_alone(cluster: Any, start: Start, tmp_path: Path) -> None:
+    (tmp_path / "nets.py").write_text(
+        "import os\nfrom torch import nn\n\nclass Net(nn.Module):\n    def __init__(self, num_classes):\n"
+        "        super().__init__()\n        self.last = nn.Linear(64, num_classes)\n"
+        "    def forward(self, x):\n        if self.training:\n            raise ValueError('no')\n"
+        "        return self.last(x.flatten(1))\n"
+    )
+    node_of(cluster)
+    process = start("far", *on(cluster), "--set", "model=nets:Net", "--set", "epochs=1", "--max-failures", "1")
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 1 and "ValueError: no" in output
+
+
+def test_no_cluster_there(tmp_path: Path, start: Start) -> None:
+    process = start("far", "--executor", "ray", "--address", "127.0.0.1:1")
+    output, _ = process.communicate(timeout=240)
+    assert process.returncode == 2 and "no Ray cluster at 127.0.0.1:1" in output and "Traceback" not in output
+
+
+def test_options_that_need_ray(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="are for --executor ray"):
+        picked("local", jobs=1, address="auto", runs_per_gpu=1, prune=None, root=tmp_path)
+    with pytest.raises(UsageError, match="did you mean 'ray'"):
+        picked("rya", jobs=1, address=None, runs_per_gpu=1, prune=None, root=tmp_path)
