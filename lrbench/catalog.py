@@ -7,6 +7,7 @@ parameter of the config, checked against its annotation. A name with a colon is 
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import json
@@ -22,7 +23,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from lrbench.errors import ConfigError, UserCodeError, choices
-from lrbench.values import Part
+from lrbench.values import Part, adapter
 
 
 @dataclass(frozen=True)
@@ -153,9 +154,7 @@ class Catalog:
 
     def _own(self, factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:
         """The parameters that a config may give."""
-        known = dict(inspect.signature(factory).parameters)
-        if not self.foreign:
-            known = {n: _evaluated(p, factory) for n, p in known.items()}
+        known = _parameters(factory, evaluated=not self.foreign)
         return {n: p for n, p in known.items() if n not in self.context and p.kind is not p.VAR_KEYWORD}
 
     def parameters(self, name: str) -> list[Parameter]:
@@ -231,9 +230,15 @@ def _evaluated(parameter: inspect.Parameter, factory: Callable[..., Any]) -> ins
     return parameter.replace(annotation=annotation)
 
 
+@functools.lru_cache(maxsize=512)
+def _parameters(factory: Callable[..., Any], evaluated: bool) -> Mapping[str, inspect.Parameter]:
+    known = dict(inspect.signature(factory).parameters)
+    return {n: _evaluated(p, factory) for n, p in known.items()} if evaluated else known
+
+
 def _adapter(parameter: inspect.Parameter) -> TypeAdapter[Any]:
     annotation = Any if parameter.annotation is parameter.empty else parameter.annotation
-    return TypeAdapter(annotation)
+    return adapter(annotation)
 
 
 def _checked(value: Any, parameter: inspect.Parameter, key: str) -> Any:

@@ -7,7 +7,7 @@ also writes our defaults out. Every message names file, line, key and value.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import inf
 from typing import Annotated, Any, Literal
 
@@ -20,7 +20,6 @@ from pydantic import (
     PlainValidator,
     PrivateAttr,
     StrictBool,
-    TypeAdapter,
     ValidationError,
     model_validator,
 )
@@ -34,9 +33,9 @@ from lrbench.models import MODELS
 from lrbench.optimizers import DEFAULT_LR, OPTIMIZERS, GroupRules, configured_rate
 from lrbench.scaling import ScalingRule
 from lrbench.schedules import SCHEDULES, Growth, PlateauRule, WarmUpRule
-from lrbench.shorthand import written_out
+from lrbench.shorthand import SHORT_AXES, written_out
 from lrbench.stopping import EarlyStoppingRule
-from lrbench.values import Count, Natural, Part, Positive
+from lrbench.values import Count, Natural, Part, Positive, adapter
 
 
 def _plain(part: Part) -> dict[str, Any]:
@@ -98,7 +97,7 @@ class Dataset(BaseModel):
 
     def plain(self) -> dict[str, Any]:
         """The mapping a config would hold."""
-        rules: dict[str, Any] = TypeAdapter(DatasetRules).dump_python(self.rules, mode="json")
+        rules: dict[str, Any] = adapter(DatasetRules).dump_python(self.rules, mode="json")
         return {**self.part.plain(), **{k: v for k, v in rules.items() if v is not None}}
 
 
@@ -136,6 +135,7 @@ class Experiment(BaseModel):
     reference: Reference | None = None
 
     _places: yamlfile.Places = PrivateAttr(default_factory=dict)
+    _hashes: dict[str, str] = PrivateAttr(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod
@@ -215,6 +215,12 @@ class Experiment(BaseModel):
         sizes = f"batch {min(self.update_size, examples)} of {self.lr_scaling.base_batch_size}"
         return f"the rate {before:g} is scaled to {after:g} ({self.lr_scaling.rule}, {sizes})"
 
+    def hashed(self, what: str, find: Callable[[], str]) -> str:
+        """A hash of it, found once: nothing of it changes."""
+        if what not in self._hashes:
+            self._hashes[what] = find()
+        return self._hashes[what]
+
     def yaml(self) -> str:
         """The resolved config as YAML."""
         return yamlfile.dump(self.plain())
@@ -249,12 +255,24 @@ def merge(base: Mapping[str, Any], child: Mapping[str, Any]) -> dict[str, Any]:
             merged.pop(other, None)
     for key, value in child.items():
         old = merged.get(key)
+        if key == "sweep" and isinstance(old, Mapping) and isinstance(value, Mapping):
+            merged[key] = {k: v for k, v in old.items() if not axes_of({k: v}) & axes_of(value)} | dict(value)
+            continue
         both = isinstance(old, Mapping) and isinstance(value, Mapping)
         if both and ("name" not in value or value["name"] == old.get("name")):  # type: ignore[union-attr]
             merged[key] = merge(old, value)  # type: ignore[arg-type]
         else:
             merged[key] = value
     return merged
+
+
+def axes_of(sweep: Mapping[str, Any]) -> set[str]:
+    """The keys that a `sweep:` block varies: one that a child names too, however it writes it, is the child's."""
+    found: set[str] = set()
+    for key, value in sweep.items():
+        inner = axes_of(value) if isinstance(value, Mapping) and not {"log", "linear", "name"} & value.keys() else set()
+        found |= {f"{key}.{rest}" for rest in inner} or {SHORT_AXES.get(key, key)}
+    return found
 
 
 def path_of(key: str) -> tuple[str, ...]:
@@ -300,5 +318,5 @@ def _fields_at(path: tuple[str, ...]) -> list[str]:
         ("dataset", "validation"): Validation,
         ("dataset", "normalize"): Normalize,
     }
-    schema = TypeAdapter(blocks.get(path, Experiment)).json_schema(mode="validation")
+    schema = adapter(blocks.get(path, Experiment)).json_schema(mode="validation")
     return [*schema["properties"], "extends"] if path == () else list(schema["properties"])

@@ -20,12 +20,12 @@ def canonical(experiment: Experiment) -> dict[str, Any]:
 
 def identity(experiment: Experiment) -> str:
     """64 hex digits; a run is found by them, whatever its name."""
-    return _hash(canonical(experiment))
+    return experiment.hashed("identity", lambda: _hash(canonical(experiment)))
 
 
 def group(experiment: Experiment) -> str:
     """The identity without the seed: what runs that differ only in the seed share."""
-    return _hash({k: v for k, v in canonical(experiment).items() if k != "seed"})
+    return experiment.hashed("group", lambda: _hash({k: v for k, v in canonical(experiment).items() if k != "seed"}))
 
 
 def without_rate(experiment: Experiment) -> str:

@@ -3,16 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 from lrbench.errors import UsageError
-
-if TYPE_CHECKING:
-    from lrbench.config import Experiment
-    from lrbench.events import Watch
-    from lrbench.runs import RunFolder
 
 
 @dataclass(frozen=True)
@@ -36,11 +29,3 @@ class Prune:
     def __post_init__(self) -> None:
         if not (math.isfinite(self.after) and 0 < self.after < 1):
             raise UsageError(f"--prune must be a part of the run, above 0 and below 1 (got {self.after:g})")
-
-    def train(
-        self, folder: RunFolder, experiment: Experiment, *, watch: Watch, stop: Callable[[], bool]
-    ) -> dict[str, Any]:
-        """Train as `lrbench.train.train` does, to the end or until it is hopeless."""
-        from lrbench.pruned import train
-
-        return train(folder, experiment, watch=watch, stop=stop, prune=self)

@@ -11,9 +11,10 @@ from lrbench import jsonfile, tensors, yamlfile
 from lrbench.atomic import remove_leftovers, replacing
 from lrbench.config import Experiment, load_config
 from lrbench.csvlog import CsvLog
-from lrbench.errors import ConfigError, FolderError, LockedError, UsageError
+from lrbench.errors import ConfigError, FolderError, LockedError
 from lrbench.identity import group, identity, run_name
 from lrbench.lock import Lock, Owner, owner_of
+from lrbench.seal import agrees, sealed, unbroken
 
 EPOCH_COLUMNS = (
     "epoch",
@@ -57,16 +58,16 @@ class RunFolder:
         Raises:
             FolderError: a folder of that identity holds another config (somebody has edited it).
         """
-        wanted = identity(experiment)
-        for path in sorted(root.glob(f"*-{wanted[:8]}")):
+        wanted, usual = identity(experiment), root / run_name(experiment)
+        for path in _candidates(root, usual, wanted[:8]):
             folder = cls(path)
             if not folder.has_config:
                 continue
-            found = identity(folder.config())
+            found = folder.identity()
             if found == wanted:
                 return folder
             raise FolderError(folder._edited())
-        return cls(root / run_name(experiment))
+        return cls(usual)
 
     def make(self) -> None:
         """Make the folder itself, empty. Raises FolderError where that is impossible."""
@@ -78,9 +79,11 @@ class RunFolder:
     def create(self, experiment: Experiment, environment: Mapping[str, Any]) -> None:
         """Make the folder with its `config.yaml` and `env.json`. Raises FolderError where that is impossible."""
         self.make()
+        text = experiment.yaml()
+        made_for = {"identity": identity(experiment), "config": sealed(text, experiment)}
         try:
-            self._write("env.json", jsonfile.dump(environment))
-            self._write("config.yaml", experiment.yaml())
+            self._write("env.json", jsonfile.dump({**environment, **made_for}))
+            self._write("config.yaml", text)
         except OSError as error:
             raise FolderError(f"cannot write to {self.path}: {error.strerror}") from error
 
@@ -105,11 +108,14 @@ class RunFolder:
 
         Raises FolderError where it can't be written.
         """
-        known = self.config()
-        changes = {"device": asked.device} | ({"reference": asked.reference} if asked.reference else {})
-        if any(getattr(known, key) != value for key, value in changes.items()):
+        seal = unbroken(self._known_environment(), self.path / "config.yaml")
+        if seal is None or not agrees(seal, asked):
+            known = self.config()
+            adopted = known.replace(device=asked.device, reference=asked.reference or known.reference)
+            text = adopted.yaml()
             try:
-                self._write("config.yaml", known.replace(**changes).yaml())
+                self._write("config.yaml", text)
+                self.amend_environment({"config": sealed(text, adopted)})
             except OSError as error:
                 raise FolderError(f"cannot write to {self.path}: {error.strerror}") from error
 
@@ -152,6 +158,11 @@ class RunFolder:
     # -- reading
 
     @property
+    def is_run(self) -> bool:
+        """True where the folder looks like a run's."""
+        return any((self.path / n).exists() for n in ("config.yaml", "env.json", "epochs.csv", "result.json"))
+
+    @property
     def has_config(self) -> bool:
         """True where there is a `config.yaml`."""
         return (self.path / "config.yaml").is_file()
@@ -160,6 +171,12 @@ class RunFolder:
     def has_checkpoint(self) -> bool:
         """True where there is a checkpoint, usable or not."""
         return any((self.path / name).exists() for name in _CHECKPOINTS)
+
+    def identity(self) -> str:
+        """The identity of the experiment in `config.yaml`. Raises FolderError."""
+        known = self._known_environment()
+        found = known.get("identity") if unbroken(known, self.path / "config.yaml") is not None else None
+        return found if isinstance(found, str) else identity(self.config())
 
     def config(self) -> Experiment:
         """The experiment of the folder's `config.yaml`. Raises FolderError."""
@@ -323,22 +340,7 @@ class RunFolder:
 _CHECKPOINTS = ("checkpoint.pt", "checkpoint.prev.pt")
 
 
-def find_runs(paths: list[Path]) -> list[RunFolder]:
-    """The run folders among `paths` and directly under them, each once, in the order of the paths and names.
-
-    Raises UsageError for a path that is not there or is a file.
-    """
-    found: dict[Path, RunFolder] = {}
-    for path in paths:
-        if not path.exists():
-            raise UsageError(f"{path}: no such run or folder of runs")
-        if not path.is_dir():
-            raise UsageError(f"{path} is a file, not a run's folder or a folder of runs")
-        inner = [path] if _looks_like_run(path) else sorted(p for p in path.iterdir() if _looks_like_run(p))
-        for run in inner:
-            found.setdefault(run.resolve(), RunFolder(run))
-    return list(found.values())
-
-
-def _looks_like_run(path: Path) -> bool:
-    return path.is_dir() and any((path / n).exists() for n in ("config.yaml", "env.json", "epochs.csv", "result.json"))
+def _candidates(root: Path, usual: Path, ending: str) -> Iterator[Path]:
+    """Where a run may be: where it would be made; or under a name that it was first made with."""
+    yield usual  # which spares reading a folder of thousands for each of them
+    yield from sorted(set(root.glob(f"*-{ending}")) - {usual})

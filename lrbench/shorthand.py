@@ -18,6 +18,9 @@ def written_out(plain: Mapping[str, Any]) -> dict[str, Any]:
     return _defaults(_batch(_warmup(_peak({**plain, **_plateau(plain)}))))
 
 
+SHORT_AXES = {"lr": "optimizer.lr", "seeds": "seed"}
+"""Keys of a `sweep:` block that stand for longer ones."""
+
 _DEFAULTS = {"accumulate": 1, "best_by": "val_loss", "on_non_finite": "stop"}
 
 

@@ -17,50 +17,58 @@ if TYPE_CHECKING:
     from lrbench.sweeping import Sweep
 
 
+def _option(text: str, *names: str, least: int | None = None) -> typer.models.OptionInfo:
+    option: typer.models.OptionInfo = typer.Option(*names, help=text, show_default=False, min=least)
+    return option
+
+
+Configs = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="CONFIG", help="YAML files, with a sweep: block or without.", show_default=False),
+]
+Lr = Annotated[str | None, _option("Rates: 1e-5:1:11 (from:to:points, log scale), 1e-3,1e-2 or auto.")]
+Seeds = Annotated[int | None, _option("Train each cell with that many seeds.", least=1)]
+Schedules = Annotated[str | None, _option("Schedules by name: cosine,one_cycle.")]
+Jobs = Annotated[int | None, _option("Runs at once; by default one for each core, or GPU.", least=1)]
+DryRun = Annotated[bool, _option("List the runs, budget and time; train none.", "--dry-run")]
+Status = Annotated[bool, _option("Show where the sweeps in the runs folder stand.", "--status")]
+Confirm = Annotated[int, _option("Then train the winner with that many fresh seeds.", least=0)]
+Retries = Annotated[int, _option("Try a failed run again so often.", least=0)]
+FailFast = Annotated[bool, _option("Begin no more runs once one has failed.", "--fail-fast")]
+MaxFailures = Annotated[int | None, _option("Begin no more runs once so many have failed.", least=1)]
+PruneAfter = Annotated[
+    float | None, _option("End runs whose loss is at chance after that part of their budget: 0.25.", "--prune")
+]
+Epsilon = Annotated[float, typer.Option(help="Losses so much above the best, as a part of it, are near it.", min=0)]
+Where = Annotated[str, typer.Option("--executor", help="Where runs are done: local or ray.")]
+Address = Annotated[str | None, _option("Of a Ray cluster; without it, one is begun on this machine.")]
+RunsPerGpu = Annotated[int, _option("With Ray: so many runs share a GPU.", least=1)]
+Name = Annotated[str | None, _option("Of the sweep's folder; by default the config's.")]
+Yes = Annotated[bool, _option("Do more than a thousand runs without being asked.", "--yes")]
+Again = Annotated[bool, _option("Train anew what is done already.", "--again")]
+
+
 def sweep(
-    configs: Annotated[
-        list[Path] | None,
-        typer.Argument(metavar="CONFIG", help="YAML files, with a sweep: block or without.", show_default=False),
-    ] = None,
-    lr: Annotated[
-        str | None,
-        typer.Option(help="Rates: 1e-5:1:11 (from:to:points, log scale), 1e-3,1e-2 or auto.", show_default=False),
-    ] = None,
-    seeds: Annotated[int | None, typer.Option(help="Train each cell with that many seeds.", min=1)] = None,
-    schedule: Annotated[
-        str | None, typer.Option(help="Schedules by name: cosine,one_cycle.", show_default=False)
-    ] = None,
+    configs: Configs = None,
+    lr: Lr = None,
+    seeds: Seeds = None,
+    schedule: Schedules = None,
     overrides: Overrides = None,
-    jobs: Annotated[
-        int | None, typer.Option(help="Runs at once; by default one for each core, or GPU.", min=1, show_default=False)
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the runs, budget and time; train none.")] = False,
-    status: Annotated[bool, typer.Option("--status", help="Show where the sweeps in the runs folder stand.")] = False,
-    confirm: Annotated[
-        int, typer.Option(help="Then train the winner with that many fresh seeds.", min=0, show_default=False)
-    ] = 0,
-    retries: Annotated[int, typer.Option(help="Try a failed run again so often.", min=0)] = 0,
-    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Begin no more runs once one has failed.")] = False,
-    max_failures: Annotated[
-        int | None, typer.Option(help="Begin no more runs once so many have failed.", min=1, show_default=False)
-    ] = None,
-    prune: Annotated[
-        float | None,
-        typer.Option(
-            help="End runs whose loss is at chance after that part of their budget: 0.25.", show_default=False
-        ),
-    ] = None,
-    epsilon: Annotated[float, typer.Option(help="Rates this near the best loss count as within reach.", min=0)] = 0.1,
-    executor: Annotated[str, typer.Option(help="Where runs are done: local or ray.")] = "local",
-    address: Annotated[
-        str | None, typer.Option(help="Of a Ray cluster; without it, one is begun on this machine.", show_default=False)
-    ] = None,
-    runs_per_gpu: Annotated[int, typer.Option(help="With Ray: so many runs share a GPU.", min=1)] = 1,
-    name: Annotated[
-        str | None, typer.Option(help="Of the sweep's folder; by default the config's.", show_default=False)
-    ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do more than a thousand runs without being asked.")] = False,
-    again: Annotated[bool, typer.Option("--again", help="Train anew what is done already.")] = False,
+    jobs: Jobs = None,
+    dry_run: DryRun = False,
+    status: Status = False,
+    confirm: Confirm = 0,
+    retries: Retries = 0,
+    fail_fast: FailFast = False,
+    max_failures: MaxFailures = None,
+    prune: PruneAfter = None,
+    epsilon: Epsilon = 0.1,
+    executor: Where = "local",
+    address: Address = None,
+    runs_per_gpu: RunsPerGpu = 1,
+    name: Name = None,
+    yes: Yes = False,
+    again: Again = False,
     device: Device = None,
     runs: Runs = Path("runs"),
     debug: Debug = False,
@@ -72,7 +80,6 @@ def sweep(
     from lrbench import sweeping, sweeptable
     from lrbench.executors import picked
     from lrbench.pruning import Prune
-    from lrbench.reporting import sweeps
     from lrbench.runner import Policy
     from lrbench.work import StopFlag
 
@@ -80,30 +87,37 @@ def sweep(
     if status:
         _show_status(console, runs, name)
         return
-    if not configs:
-        raise UsageError("a sweep needs at least one CONFIG, or --status")
     rule = None if prune is None else Prune(after=prune)
     make = picked(executor, jobs=jobs, address=address, runs_per_gpu=runs_per_gpu, prune=rule, root=runs)
     policy = Policy(again=again, retries=retries, max_failures=1 if fail_fast else max_failures)
-    schedules = [] if schedule is None else [one.strip() for one in schedule.split(",")]
     with sweeptable.display(console) as watch, StopFlag.ending(leave):
         asked = sweeping.ask(
-            configs, runs=runs, overrides=overrides or (), lr=lr, seeds=seeds, schedules=schedules, name=name,
-            device=device, again=again, prune=rule, many=yes or dry_run, watch=watch,
+            _some(configs), runs=runs, overrides=overrides or (), lr=lr, seeds=seeds, schedules=_names(schedule),
+            name=name, device=device, again=again, prune=rule, many=yes or dry_run, watch=watch,
         )  # fmt: skip
-        if not dry_run:
-            done = sweeping.carry_out(
-                asked, jobs=jobs, executor=make, policy=policy, prune=rule, confirm=confirm, watch=watch
-            )
-    if dry_run:
-        sweeptable.show_plan(console, asked, sweeping.estimated(asked, jobs))
+        expected = sweeping.estimated(asked, jobs) if dry_run else None
+        if expected is None:
+            sweeping.carry_out(asked, jobs=jobs, executor=make, policy=policy, prune=rule, confirm=confirm, watch=watch)
+    if expected is not None:
+        sweeptable.show_plan(console, asked, expected)
         return
-    summary = done.summary(epsilon)
-    files = sweeps.save(summary, done.folder)
-    sweeptable.show_outcome(console, done, summary)
-    beside = ", ".join(path.name for path in files[1:])
-    console.print(f"Wrote [bold]{escape(str(files[0]))}[/] and, beside it, {beside}", highlight=False, soft_wrap=True)
-    _end(done)
+    _conclude(console, asked, epsilon)
+
+
+def _some(configs: list[Path] | None) -> list[Path]:
+    if not configs:
+        raise UsageError("a sweep needs at least one CONFIG, or --status")
+    return configs
+
+
+def _names(schedule: str | None) -> list[str]:
+    """The names in `cosine,one_cycle`."""
+    if schedule is None:
+        return []
+    names = [name.strip() for name in schedule.split(",")]
+    if not all(names):
+        raise UsageError(f"--schedule must be names with commas between: cosine,one_cycle (got {schedule!r:.60})")
+    return names
 
 
 def _show_status(console: Console, runs: Path, name: str | None) -> None:
@@ -117,12 +131,22 @@ def _show_status(console: Console, runs: Path, name: str | None) -> None:
         sweeptable.show_status(console, folder)
 
 
-def _end(done: Sweep) -> None:
-    """End the command with the exit code that its outcomes ask for."""
+def _conclude(console: Console, done: Sweep, epsilon: float) -> None:
+    """The summary, on the screen and in files; ends the command with the exit code that its outcomes ask for."""
+    from lrbench import sweeptable
+    from lrbench.reporting import sweeps
+
+    summary = done.summary(epsilon)
+    files = sweeps.save(summary, done.folder)
+    sweeptable.show_outcome(console, done, summary)
+    beside = ", ".join(path.name for path in files[1:])
+    console.print(f"Wrote [bold]{escape(str(files[0]))}[/] and, beside it, {beside}", highlight=False, soft_wrap=True)
     failed = [outcome for outcome in done.outcomes if outcome.how in ("failed", "elsewhere")]
     left = [outcome for outcome in done.outcomes if outcome.how == "interrupted"]
     if left and not (failed and all(outcome.signal is None for outcome in left)):
         kind = Terminated if any(outcome.signal == signal.SIGTERM for outcome in left) else Interrupted
         raise kind(f"stopped, with {len(left)} of {len(done.outcomes)} runs to go; the same command goes on from there")
+    if left:
+        console.print(f"{len(left)} runs were not begun; the same command goes on with them.", highlight=False)
     if failed or left:
         raise typer.Exit(1)

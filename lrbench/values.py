@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PlainSerializer, PlainValidator
+from pydantic import Field, PlainSerializer, PlainValidator, TypeAdapter
 
 # Strict: text is not a number, and neither are true and false; an integer is a fine float.
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
@@ -92,5 +93,20 @@ class Duration:
 
 
 _as_text = PlainSerializer(str, return_type=str)
+
+
+def adapter(kind: Any) -> TypeAdapter[Any]:
+    """Pydantic's adapter of a type, kept: to make one, it compiles for a millisecond."""
+    try:
+        return _kept_adapter(kind)
+    except TypeError:  # a type that can't be hashed
+        return TypeAdapter(kind)
+
+
+@functools.cache
+def _kept_adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
 Epochs = Annotated[Duration, PlainValidator(lambda v: Duration.parse(v, "epochs")), _as_text]
 Steps = Annotated[Duration, PlainValidator(lambda v: Duration.parse(v, "steps")), _as_text]

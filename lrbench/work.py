@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import signal
 import threading
 import traceback
@@ -47,9 +48,11 @@ def do_run(
     """
     import torch
 
+    from lrbench import pruned
     from lrbench.train import train as usual
 
-    folder, work = RunFolder(path), train or (prune.train if prune else usual)
+    folder = RunFolder(path)
+    work = train or (usual if prune is None else functools.partial(pruned.train, prune=prune))
     with folder.lock(), _threads(threads):
         experiment = folder.verified_config()
         done = folder.result_of(experiment, pruned=prune is not None)

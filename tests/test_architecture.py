@@ -54,9 +54,21 @@ MAY_IMPORT = {
     "catalog": {"errors", "values"},
     "events": set(),
     "spread": set(),
-    "pruning": {"config", "errors", "events", "runs", "pruned"},
+    "pruning": {"errors"},
     "grid": BASE
-    | {"atomic", "config", "environment", "identity", "jsonfile", "optimizers", "runs", "spread", "version"},
+    | {
+        "atomic",
+        "config",
+        "environment",
+        "events",
+        "identity",
+        "jsonfile",
+        "optimizers",
+        "runs",
+        "shorthand",
+        "spread",
+        "version",
+    },
     "atomic": set(),
     "jsonfile": {"errors"},
     "tensors": set(),
@@ -74,12 +86,14 @@ MAY_IMPORT = {
     "experiment": BASE | {"yamlfile", "shorthand"} | KINDS,
     "config": {"errors", "experiment", "yamlfile"},
     "identity": {"config"},
+    "seal": {"experiment"},
     "environment": {"config", "identity", "version"},
-    "runs": BASE | {"atomic", "config", "identity", "csvlog", "jsonfile", "lock", "tensors", "yamlfile"},
+    "runs": BASE | {"atomic", "config", "identity", "csvlog", "jsonfile", "lock", "seal", "tensors", "yamlfile"},
     "finder": BASE
     | {"atomic", "config", "environment", "identity", "jsonfile", "optimizers", "runs", "version"}
     | {"schedules", "yamlfile"},
-    "reporting": BASE | {"config", "finder", "grid", "identity", "runs", "spread", "version"},
+    "runlist": {"errors", "runs"},
+    "reporting": BASE | {"config", "finder", "grid", "identity", "runlist", "runs", "spread", "version"},
 }
 
 

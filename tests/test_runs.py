@@ -30,8 +30,9 @@ from lrbench.events import Event, silent
 from lrbench.identity import group, identity
 from lrbench.lock import Lock, birth, owner_of
 from lrbench.reporting.records import read_one
+from lrbench.runlist import find_runs
 from lrbench.runner import run
-from lrbench.runs import RunFolder, find_runs
+from lrbench.runs import RunFolder
 from lrbench.work import StopFlag, do_run
 
 # -- the folder: written out here so that nobody changes the contract unawares
@@ -53,6 +54,7 @@ RESULT_KEYS = {
 }
 ENVIRONMENT_KEYS = {
     "identity",
+    "config",
     "lrbench",
     "python",
     "packages",

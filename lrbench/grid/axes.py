@@ -10,11 +10,11 @@ from difflib import get_close_matches
 from typing import Any
 
 from lrbench.errors import ConfigError
+from lrbench.shorthand import SHORT_AXES
 
 AUTO = "auto"  # rates around what find-lr recommends
 AUTO_POINTS, AUTO_DECADES = 7, 3.0
 MAX_POINTS = 100_000
-SHORT = {"lr": "optimizer.lr", "seeds": "seed"}
 _DIGITS = 12  # significant; so that the points which two grids share are the same rates, and the same runs
 _RANGE = ("log", "linear", "points")
 
@@ -59,7 +59,7 @@ def read_axes(
         raise _wrong("must map keys to their values, as `optimizer.lr: {log: [1e-5, 1], points: 11}`", places, path)
     axes: dict[str, Axis] = {}
     for key, value, inner in _flat(block, path):
-        whole = SHORT.get(key, key)
+        whole = SHORT_AXES.get(key, key)
         if whole in axes:
             raise _wrong(f"gives {whole} twice", places, inner)
         try:

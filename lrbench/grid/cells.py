@@ -9,8 +9,9 @@ from typing import Any
 
 from lrbench.config import Config, Experiment, merge, normal, validate
 from lrbench.errors import ConfigError, UsageError
-from lrbench.grid.axes import AUTO_POINTS, SHORT, Axis, axis, read_axes
+from lrbench.grid.axes import AUTO_POINTS, Axis, axis, read_axes
 from lrbench.identity import identity
+from lrbench.shorthand import SHORT_AXES
 
 MOST = 100_000
 _NOWHERE = Axis("", ())
@@ -59,7 +60,7 @@ class Grid:
         plain = dict(config.plain)
         axes = read_axes(plain.pop("sweep", {}), config.places, ("sweep",), _first_seed(plain))
         for option, value in (given or {}).items():
-            key = SHORT.get(option, option)
+            key = SHORT_AXES.get(option, option)
             try:
                 axes[key] = axis(key, value, f"--{option}", _first_seed(plain))
             except ValueError as error:

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import ConfigDict, Field, StrictBool, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, StrictBool, ValidationError
 
 from lrbench.catalog import first_of, problem_of
 from lrbench.errors import ConfigError
-from lrbench.values import NonNegative, Part
+from lrbench.values import NonNegative, Part, adapter
 
 if TYPE_CHECKING:
     from torch import nn
@@ -47,7 +47,7 @@ class GroupRules:
         """The optimizer's own parameters, and the rules. Raises ConfigError."""
         given = {k: v for k, v in part.params.items() if k in cls.__dataclass_fields__}
         try:
-            rules = TypeAdapter(cls).validate_python(given)
+            rules = adapter(cls).validate_python(given)
         except ValidationError as error:
             where = ".".join(("optimizer", *(str(piece) for piece in first_of(error)["loc"])))
             raise ConfigError(problem_of(error), key=where) from None

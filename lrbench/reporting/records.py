@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from lrbench.config import Experiment
 from lrbench.errors import LrbenchError
 from lrbench.identity import canonical, group, identity
-from lrbench.runs import EPOCH_COLUMNS, RunFolder, find_runs
+from lrbench.runlist import find_runs
+from lrbench.runs import EPOCH_COLUMNS, RunFolder
 
 if TYPE_CHECKING:
     import pandas as pd

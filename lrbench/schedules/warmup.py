@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from lrbench.catalog import first_of, problem_of
 from lrbench.errors import ConfigError
 from lrbench.schedules.base import Schedule, momentum_of, with_momentum
-from lrbench.values import Epochs, Fraction
+from lrbench.values import Epochs, Fraction, adapter
 
 Shape = Literal["linear", "cosine", "exponential"]
 UNTUNED = "untuned"
@@ -51,7 +51,9 @@ class WarmUpRule:
         if block == UNTUNED or (isinstance(block, Mapping) and block.get("for") == UNTUNED):
             raise ConfigError("untuned follows from an optimizer's β₂, which is unknown here", key="warmup.for")
         try:
-            return TypeAdapter(cls).validate_python(dict(block) if isinstance(block, Mapping) else {"for": block})
+            plain = dict(block) if isinstance(block, Mapping) else {"for": block}
+            rule: WarmUpRule = adapter(cls).validate_python(plain)
+            return rule
         except ValidationError as error:
             where = ".".join(("warmup", *map(str, first_of(error)["loc"])))
             raise ConfigError(f"{problem_of(error)} (known: for, from_factor, shape)", key=where) from None
