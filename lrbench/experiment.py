@@ -268,10 +268,14 @@ def merge(base: Mapping[str, Any], child: Mapping[str, Any]) -> dict[str, Any]:
 
 def axes_of(sweep: Mapping[str, Any]) -> set[str]:
     """The keys that a `sweep:` block varies: one that a child names too, however it writes it, is the child's."""
+    return {SHORT_AXES.get(key, key) for key in _dotted(sweep)}
+
+
+def _dotted(sweep: Mapping[str, Any]) -> set[str]:
     found: set[str] = set()
     for key, value in sweep.items():
-        inner = axes_of(value) if isinstance(value, Mapping) and not {"log", "linear", "name"} & value.keys() else set()
-        found |= {f"{key}.{rest}" for rest in inner} or {SHORT_AXES.get(key, key)}
+        nested = isinstance(value, Mapping) and not {"log", "linear", "name"} & value.keys()
+        found |= {f"{key}.{rest}" for rest in _dotted(value)} if nested else {key}
     return found
 
 

@@ -156,6 +156,7 @@ def series_of(cells: Sequence[Cell]) -> list[str]:
     """For each cell the name of its line: the config's, if there are several, and what varies beside rate and seed."""
     names = {cell.experiment.name for cell in cells}
     keys = list(dict.fromkeys(key for cell in cells for key in cell.point if key not in ("optimizer.lr", "seed")))
+    keys.sort(key=lambda key: _FIRST.index(key) if key in _FIRST else len(_FIRST))
     values = {key: {_text(cell.point[key]): cell.point[key] for cell in cells if key in cell.point} for key in keys}
     varied = [key for key in keys if len(values[key]) > 1 or any(key not in cell.point for cell in cells)]
     labels = {key: _labels(key, list(values[key].values())) for key in varied}
@@ -176,15 +177,15 @@ def _labels(key: str, values: Sequence[Any]) -> dict[str, str]:
             short[_text(value)] = value
         elif isinstance(value, Mapping):
             name = str(value.get("name", key))
-            alone = sum(_named(other) == name for other in values) == 1
-            given = "" if alone else " ".join(f"{k}={_shown(v)}" for k, v in value.items() if k not in _NO_PART_OF_IT)
-            short[_text(value)] = f"{name} {given}".strip()
+            alike = [other if isinstance(other, Mapping) else {} for other in values if _named(other) == name]
+            told = [k for k in value if k != "name" and any(other.get(k) != value[k] for other in alike)]
+            short[_text(value)] = " ".join([name, *(f"{k}={_shown(value[k])}" for k in told)])
         else:
             short[_text(value)] = f"{key}={_shown(value)}"
     return short
 
 
-_NO_PART_OF_IT = ("name", "sweep", "lr")
+_FIRST = ("schedule", "optimizer", "model", "dataset")
 
 
 def _named(value: Any) -> str:
