@@ -6,12 +6,13 @@ The public names, imported when they are first used, so that `import lrbench` is
     run             train configs, or find what is trained already
     report          set runs side by side: figure, tables, page
     load_runs       all runs as a pandas DataFrame, one row a run
+    sweep           train a grid of rates, schedules, seeds or any key
     find_lr         the learning rate range test: which rates to take, and how sure that is
     preview         the rates that configs would use, without training
     build_schedule  a schedule as a function of the step
     torch_scheduler the same as a torch scheduler, for one's own loop
     build_optimizer, parameter_groups   an `optimizer:` block for one's own loop
-    Experiment, Finding, Outcome, Report, LrbenchError
+    Experiment, Finding, Outcome, Report, Sweep, LrbenchError
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from lrbench.reporting import Report, load_runs, report
     from lrbench.runner import Outcome, run
     from lrbench.schedules import build_schedule
+    from lrbench.sweeping import Sweep, sweep
     from lrbench.torch_bridge import torch_scheduler
 
 __all__ = [
@@ -39,6 +41,7 @@ __all__ = [
     "LrbenchError",
     "Outcome",
     "Report",
+    "Sweep",
     "__version__",
     "build_optimizer",
     "build_schedule",
@@ -49,6 +52,7 @@ __all__ = [
     "preview",
     "report",
     "run",
+    "sweep",
     "torch_scheduler",
 ]
 
@@ -58,6 +62,7 @@ _HOMES = {
     "LrbenchError": "lrbench.errors",
     "Outcome": "lrbench.runner",
     "Report": "lrbench.reporting",
+    "Sweep": "lrbench.sweeping",
     "build_optimizer": "lrbench.optimizers",
     "build_schedule": "lrbench.schedules",
     "find_lr": "lrbench.find",
@@ -67,6 +72,7 @@ _HOMES = {
     "preview": "lrbench.previewing",
     "report": "lrbench.reporting",
     "run": "lrbench.runner",
+    "sweep": "lrbench.sweeping",
     "torch_scheduler": "lrbench.torch_bridge",
 }
 

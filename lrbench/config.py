@@ -80,6 +80,8 @@ def read_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
         outer = {at[:n]: "--set" for n in range(1, len(at)) if at[:n] not in places}
         places = {**inherited, **outer, **child_places}
     plain.setdefault("name", path.stem)
+    if plain.get("sweep", "") is None:  # which takes the grid of a config that it extends away
+        del plain["sweep"]
     return Config(plain, places, str(path))
 
 

@@ -208,7 +208,8 @@ def show_plan(console: Console, asked: Sweep, expected: Estimate) -> None:
         state = {"found": "done", "interrupted": "to do"}.get(outcome.how, f"[red]{escape(outcome.message)}[/]")
         table.add_row(planned.run, escape(planned.series), rate, str(planned.seed), budget, state)
     console.print(table)
-    twice = f" ({asked.duplicates} more were the same as another)" if asked.duplicates else ""
+    were = "was" if asked.duplicates == 1 else "were"
+    twice = f" ({asked.duplicates} more {were} the same as another)" if asked.duplicates else ""
     done = len(asked.cells) - len(asked.todo)
     console.print(f"{len(asked.cells)} runs{twice}, {done} of them done already.", highlight=False)
     if asked.todo:

@@ -162,6 +162,7 @@ def test_public_names() -> None:
         "LrbenchError",
         "Outcome",
         "Report",
+        "Sweep",
         "__version__",
         "build_optimizer",
         "build_schedule",
@@ -172,6 +173,7 @@ def test_public_names() -> None:
         "preview",
         "report",
         "run",
+        "sweep",
         "torch_scheduler",
     ]
     for name in lrbench.__all__:
