@@ -9,7 +9,8 @@ LrbenchError            exit code 1
 │   ├── LockedError     1   another process is doing this run
 │   └── UserCodeError   1   the user's own model, data, loss or schedule raised
 └── Interrupted         130 Ctrl-C; the run can go on
-    └── Terminated      143 the same for SIGTERM
+    ├── Terminated      143 the same for SIGTERM
+    └── Paused          130 a run waits at an agreed point, to be compared with others
 """
 
 from __future__ import annotations
@@ -86,6 +87,10 @@ class Terminated(Interrupted):
     """SIGTERM, which is as kind as Ctrl-C."""
 
     exit_code = 143
+
+
+class Paused(Interrupted):
+    """A run waits at an agreed point of its budget, with a checkpoint, to be compared with others there."""
 
 
 def choices(wrong: object, known: Iterable[str]) -> str:

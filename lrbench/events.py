@@ -14,7 +14,7 @@ class Event:
     Attributes:
         run: the run's folder name.
         kind: `plan` (how many runs there will be), `start`, `progress` (some updates), `epoch` (one is done and
-            evaluated), `end` or `message`.
+            evaluated), `pause` (it waits for others), `end` or `message`.
         step: updates done, of `total_steps`.
         epoch: epochs done, of `epochs`.
         lr: the rate of the last update.
@@ -24,7 +24,7 @@ class Event:
     """
 
     run: str
-    kind: Literal["plan", "start", "progress", "epoch", "end", "message"]
+    kind: Literal["plan", "start", "progress", "epoch", "pause", "end", "message"]
     step: int = 0
     total_steps: int = 0
     epoch: int = 0

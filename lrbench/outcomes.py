@@ -23,7 +23,8 @@ class Outcome:
     Attributes:
         experiment: what was asked for; its name may differ from the folder's, which keeps the first one.
         path: the run's folder.
-        how: `trained` now, `found` done already, `failed`, `interrupted`, or `elsewhere` (another process is at it).
+        how: `trained` now, `found` done already, `failed`, `interrupted`, `paused` (it waits to be compared with
+            others), or `elsewhere` (another process is at it).
         result: the contents of `result.json`, None where there is none yet.
         message: why there is none, or what to know of it.
         warnings: what has changed since a run was made, and the like.
@@ -32,7 +33,7 @@ class Outcome:
 
     experiment: Experiment
     path: Path
-    how: Literal["trained", "found", "failed", "interrupted", "elsewhere"]
+    how: Literal["trained", "found", "failed", "interrupted", "paused", "elsewhere"]
     result: dict[str, Any] | None
     message: str = ""
     warnings: list[str] = field(default_factory=list)

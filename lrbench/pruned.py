@@ -11,6 +11,7 @@ import torch
 
 from lrbench.config import Experiment
 from lrbench.ends import Hopeless
+from lrbench.errors import Paused
 from lrbench.events import Watch
 from lrbench.parts import Parts
 from lrbench.pruning import Prune
@@ -44,19 +45,37 @@ class PruningTraining(Training):
         training = cls.begin(folder, experiment, watch)
         assert isinstance(training, PruningTraining)
         training.prune, training.chance = prune, chance(experiment, training.parts)
+        if training.waits:
+            raise Paused(f"{folder.name} waits after update {training.state.step}")
         return training
 
+    @property
+    def waits(self) -> bool:
+        """True where the run is as far as it should go for now."""
+        state, pause = self.state, self.prune.pause
+        return pause is not None and state.epoch > 0 and pause <= state.step / self.parts.total_steps < 1
+
     def end_epoch(self) -> None:
-        """See `Training`; raises Hopeless where the run is hopeless, with a checkpoint to go on from."""
+        """See `Training`; raises Hopeless or Paused where that is called for, with a checkpoint to go on from."""
         super().end_epoch()
         state, total = self.state, self.parts.total_steps
         loss = (state.final or {}).get("val_loss")
-        if self.chance is None or loss is None or state.stopped or not self.prune.after * total <= state.step < total:
+        if state.stopped or state.step >= total:
             return
-        if loss >= self.chance * (1 - self.prune.margin):
+        if self.hopeless(loss):
             self.checkpoint()
             done = f"after {state.step / total:.0%} of the run"
             raise Hopeless(f"validation loss {loss:.4g} {done}, where chance is {self.chance:.4g}")
+        if self.waits:
+            self.checkpoint()
+            raise Paused(f"{self.folder.name} waits after update {state.step}")
+
+    def hopeless(self, loss: float | None) -> bool:
+        """True where the run has had its chance, and is still at chance."""
+        after = self.prune.after
+        if self.chance is None or loss is None or after is None or self.state.step < after * self.parts.total_steps:
+            return False
+        return loss >= self.chance * (1 - self.prune.margin)
 
 
 def chance(experiment: Experiment, parts: Parts) -> float | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lrbench.config import Experiment, load_config
-from lrbench.errors import ConfigError, FolderError, Interrupted, LockedError, LrbenchError, UsageError
+from lrbench.errors import ConfigError, FolderError, Interrupted, LockedError, LrbenchError, Paused, UsageError
 from lrbench.events import Event, Watch, message, silent
 from lrbench.executors import Executor, choose
 from lrbench.identity import identity
@@ -167,6 +167,8 @@ def _execute(
                 outcome = by_path[path]
                 _settle(outcome, result, stop)
                 tries[path] += 1
+                if outcome.how == "failed" and outcome.result is None:  # else its end has told of it
+                    watch(message(f"{path.name}: {outcome.message.removeprefix(f'{path.name}: ')}"))
                 if outcome.how == "elsewhere" and policy.wait:
                     elsewhere.append(path)
                 elif outcome.how == "failed" and tries[path] <= policy.retries:
@@ -205,8 +207,8 @@ def _settle(outcome: Outcome, result: dict[str, Any] | Exception, stop: StopFlag
         outcome.message = str(result.get("reason") or "")
         return
     outcome.message = str(result)
-    kinds: dict[type[LrbenchError], Literal["interrupted", "elsewhere"]]
-    kinds = {Interrupted: "interrupted", LockedError: "elsewhere"}
+    kinds: dict[type[LrbenchError], Literal["interrupted", "paused", "elsewhere"]]
+    kinds = {Interrupted: "interrupted", Paused: "paused", LockedError: "elsewhere"}
     outcome.how = kinds.get(type(result), "failed")  # type: ignore[arg-type]
     outcome.signal = stop.signal if outcome.how == "interrupted" else None
 

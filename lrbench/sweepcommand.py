@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from lrbench.errors import Interrupted, Terminated, UsageError
+from lrbench.errors import FolderError, Interrupted, Terminated, UsageError
 from lrbench.options import Debug, Device, Overrides, Runs, leave
 
 if TYPE_CHECKING:
@@ -39,6 +39,9 @@ MaxFailures = Annotated[int | None, _option("Begin no more runs once so many hav
 PruneAfter = Annotated[
     float | None, _option("End runs whose loss is at chance after that part of their budget: 0.25.", "--prune")
 ]
+Halve = Annotated[
+    bool, _option("At 1/4 and 1/2 of the budget, leave the worse half of each schedule's rates.", "--halve")
+]
 Epsilon = Annotated[float, typer.Option(help="Losses so much above the best, as a part of it, are near it.", min=0)]
 Where = Annotated[str, typer.Option("--executor", help="Where runs are done: local or ray.")]
 Address = Annotated[str | None, _option("Of a Ray cluster; without it, one is begun on this machine.")]
@@ -62,6 +65,7 @@ def sweep(
     fail_fast: FailFast = False,
     max_failures: MaxFailures = None,
     prune: PruneAfter = None,
+    halve: Halve = False,
     epsilon: Epsilon = 0.1,
     executor: Where = "local",
     address: Address = None,
@@ -87,8 +91,8 @@ def sweep(
     if status:
         _show_status(console, runs, name)
         return
-    rule = None if prune is None else Prune(after=prune)
-    make = picked(executor, jobs=jobs, address=address, runs_per_gpu=runs_per_gpu, prune=rule, root=runs)
+    rule = Prune.asked(prune, halve)
+    make = picked(executor, jobs=jobs, address=address, runs_per_gpu=runs_per_gpu, root=runs)
     policy = Policy(again=again, retries=retries, max_failures=1 if fail_fast else max_failures)
     with sweeptable.display(console) as watch, StopFlag.ending(leave):
         asked = sweeping.ask(
@@ -137,10 +141,16 @@ def _conclude(console: Console, done: Sweep, epsilon: float) -> None:
     from lrbench.reporting import sweeps
 
     summary = done.summary(epsilon)
-    files = sweeps.save(summary, done.folder)
     sweeptable.show_outcome(console, done, summary)
-    beside = ", ".join(path.name for path in files[1:])
-    console.print(f"Wrote [bold]{escape(str(files[0]))}[/] and, beside it, {beside}", highlight=False, soft_wrap=True)
+    try:
+        files = sweeps.save(summary, done.folder)
+        beside = ", ".join(path.name for path in files[1:])
+        wrote = f"Wrote [bold]{escape(str(files[0]))}[/] and, beside it, {beside}"
+        console.print(wrote, highlight=False, soft_wrap=True)
+    except FolderError as error:
+        if any(outcome.how == "trained" for outcome in done.outcomes):
+            raise
+        console.print(f"[yellow]The summary is shown only:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
     failed = [outcome for outcome in done.outcomes if outcome.how in ("failed", "elsewhere")]
     left = [outcome for outcome in done.outcomes if outcome.how == "interrupted"]
     if left and not (failed and all(outcome.signal is None for outcome in left)):

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from lrbench.config import Config, Experiment, read_config
-from lrbench.errors import RunError, UsageError
+from lrbench.errors import LockedError, RunError, UsageError
 from lrbench.estimate import Estimate, estimate
 from lrbench.events import Event, Watch, message, silent
-from lrbench.executors import Executor, choose
+from lrbench.executors import Executor, Make, choose
 from lrbench.find import find_lr
 from lrbench.finder.advice import Refusal
 from lrbench.grid.axes import around, from_option
 from lrbench.grid.cells import MOST, Cell, Grid, all_cells, too_many
+from lrbench.grid.halving import leave, loss_at, worse_half
 from lrbench.grid.plan import Plan, Planned, SweepFolder, series_of
 from lrbench.grid.summary import EPSILON, Summary, summarize
 from lrbench.outcomes import Outcome, check, look, nearest
-from lrbench.pruning import Prune
+from lrbench.pruning import RUNGS, Prune
 from lrbench.runner import Policy, do
 
 UNASKED = 1000
@@ -66,7 +69,7 @@ def sweep(
     name: str | None = None,
     device: str | None = None,
     jobs: int | None = None,
-    executor: Callable[[int], Executor] | None = None,
+    executor: Make | None = None,
     policy: Policy | None = None,
     prune: Prune | None = None,
     confirm: int = 0,
@@ -151,7 +154,7 @@ def carry_out(
     asked: Sweep,
     *,
     jobs: int | None = None,
-    executor: Callable[[int], Executor] | None = None,
+    executor: Make | None = None,
     policy: Policy | None = None,
     prune: Prune | None = None,
     confirm: int = 0,
@@ -162,20 +165,49 @@ def carry_out(
         raise UsageError(f"--jobs must be at least 1, and --confirm at least 0 (got {jobs} and {confirm})")
     policy, folder = policy or Policy(), asked.folder
 
-    def usual(left: int) -> Executor:
-        return choose(jobs or default_jobs([cell.experiment for cell in asked.cells]), left, prune)
+    def usual(left: int, rule: Prune | None) -> Executor:
+        return choose(jobs or default_jobs([cell.experiment for cell in asked.cells]), left, rule)
 
     def written() -> None:
-        folder.write(asked.plan)
+        if asked.todo or not folder.holds(asked.plan):  # a sweep that is done can be shown from a read-only folder
+            folder.write(asked.plan)
         watch(message(f"{len(asked.todo)} of {len(asked.cells)} runs to do; the plan is {folder.path / 'plan.json'}"))
         found = {outcome.path.name: outcome.result for outcome in asked.outcomes if outcome.result is not None}
         watch(Event("", "plan", values={"plan": asked.plan, "results": found}))
 
-    do(asked.outcomes, folder.root, executor or usual, policy, watch, written)
+    def train(rule: Prune | None) -> None:
+        do(asked.outcomes, folder.root, lambda left: (executor or usual)(left, rule), policy, watch, written)
+
+    if prune is not None and prune.halve:
+        for rung in RUNGS:
+            train(replace(prune, pause=rung))
+            if any(outcome.how == "interrupted" for outcome in asked.outcomes):
+                return asked
+            leave_worse_half(asked, rung, watch)
+    train(prune)
     if confirm and all(outcome.how in ("trained", "found") for outcome in asked.outcomes):
         _add_confirmation(asked, confirm, policy, prune)
-        do(asked.outcomes, folder.root, executor or usual, policy, watch, written)
+        train(prune)
     return asked
+
+
+def leave_worse_half(asked: Sweep, rung: float, watch: Watch) -> None:
+    """At a rung, write `pruned` as the result of the runs that are left; the others are to be done again."""
+    by_run = {outcome.path.name: outcome for outcome in asked.outcomes}
+    losses = {cell.run: loss_at(asked.folder.run(cell), rung) for cell in asked.plan.grid}
+    pruned = [run for run, o in by_run.items() if o.result is not None and o.result["status"] == "pruned"]
+    before = frozenset(run for run in pruned if math.isinf(losses.get(run, 0.0)))  # at an earlier rung
+    for cell in worse_half(asked.plan, losses, before):
+        outcome = by_run[cell.run]
+        if outcome.how != "paused":
+            continue  # it is done, or has failed
+        with contextlib.suppress(LockedError):  # another command is at the same, and comes to the same
+            outcome.result = leave(asked.folder.run(cell), outcome.experiment, rung, losses[cell.run])
+            outcome.how = "trained"
+            watch(Event(cell.run, "end", values=outcome.result))
+    for outcome in asked.outcomes:
+        if outcome.how == "paused":
+            outcome.how = "interrupted"
 
 
 def estimated(asked: Sweep, jobs: int | None = None) -> Estimate:

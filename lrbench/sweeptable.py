@@ -33,6 +33,7 @@ MARKS = {
     "new": ("·", "dim"),
     "interrupted": ("◌", "dim"),
     "running": ("▸", "cyan"),
+    "paused": ("‖", "cyan"),
     "finished": ("●", "green"),
     "stopped_early": ("●", "green"),
     "diverged": ("✕", "red"),
@@ -40,7 +41,7 @@ MARKS = {
     "failed": ("!", "bold red"),
     "damaged": ("!", "bold red"),
 }
-LEGEND = "● finished  ▸ running  · to do  ◌ interrupted  ✕ diverged  ✂ pruned  ! failed"
+LEGEND = "● finished  ▸ running  ‖ waiting  · to do  ◌ interrupted  ✕ diverged  ✂ pruned  ! failed"
 SHOWN_SECONDS = 0.25
 
 

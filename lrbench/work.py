@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Any
 
 from lrbench.environment import now
-from lrbench.errors import FolderError, Interrupted, LockedError, LrbenchError, RunError, UserCodeError
+from lrbench.errors import FolderError, Interrupted, LockedError, LrbenchError, Paused, RunError, UserCodeError
 from lrbench.events import Event, Watch
 from lrbench.pruning import Prune
 from lrbench.runs import RunFolder
@@ -61,6 +61,9 @@ def do_run(
         folder.begin(now())
         try:
             result = work(folder, experiment, watch=watch, stop=stop)
+        except Paused:
+            watch(Event(folder.name, "pause"))
+            raise
         except (Interrupted, LockedError):
             raise
         except LrbenchError as error:

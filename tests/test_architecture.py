@@ -214,3 +214,11 @@ def test_only_runs_knows_the_names_of_a_run_s_files() -> None:
         for node in ast.walk(tree):
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documentation:
                 assert node.value not in names, f"{file}:{node.lineno}"
+
+
+def test_ray_is_imported_in_one_file() -> None:
+    for file in FILES:
+        names = {
+            n.name for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Import) for n in node.names
+        }
+        assert "ray" not in names or module_of(file) == "lrbench.executors.ray"

@@ -23,6 +23,7 @@ import lrbench
 from lrbench import parts, sharing
 from lrbench.config import load_config
 from lrbench.errors import UsageError
+from lrbench.grid.halving import worse_half
 from lrbench.grid.plan import Plan, Planned, SweepFolder
 from lrbench.grid.summary import Cell, Curve, Point, Summary
 from lrbench.identity import identity
@@ -256,6 +257,46 @@ def test_a_rule_has_bounds() -> None:
     for wrong in (0, 1, -0.5, math.nan, math.inf):
         with pytest.raises(UsageError, match="--prune must be"):
             Prune(wrong)
+
+
+def test_the_worse_half_of_each_line_is_left_at_the_rungs(cli: Cli, write_config: Write, tmp_path: Path) -> None:
+    config = write_config(**HOPELESS, sweep={"schedule": ["constant", "cosine"]})
+    words = ["sweep", config, "--lr", "1e-4,1e-3,1e-2,0.1", "--seeds", "2", "--jobs", "1"]
+    code, out, _ = cli(*words, "--halve")
+    assert code == 0 and "after 25% of the run, in the worse half of its schedule's rates" in out
+    plan = SweepFolder(tmp_path / "runs/sweeps/tiny").plan()
+    results = {c: json.loads((tmp_path / "runs" / c.run / "result.json").read_text()) for c in plan.cells}
+    for line in ("constant", "cosine"):
+        epochs = {c.lr: results[c]["epochs"] for c in plan.cells if c.series == line}
+        assert epochs == {1e-4: 2, 1e-3: 2, 1e-2: 4, 0.1: 8}
+    assert "12 of 16 cells were pruned" in out
+    before = state_of(tmp_path / "runs")
+    code, out, _ = cli(*words, "--halve")
+    assert code == 0 and "0 of 16 runs to do" in out and state_of(tmp_path / "runs") == before
+
+    for cell in plan.cells:  # as if it had been killed after the first rung
+        if results[cell]["epochs"] == 8:
+            (tmp_path / "runs" / cell.run / "result.json").unlink()
+    code, out, _ = cli(*words, "--halve")
+    assert code == 0 and state_of(tmp_path / "runs") == before, "who was left before is not counted again"
+
+    assert cli(*words)[0] == 0
+    assert cli(*words, "--runs", "whole")[0] == 0
+    assert state_of(tmp_path / "runs") == state_of(tmp_path / "whole"), "as if nothing had been left"
+
+
+def test_halving_by_hand() -> None:
+    def cells(line: str, *rates: float) -> tuple[Planned, ...]:
+        return tuple(Planned(f"{line}{lr:g}-{seed}", "i", "g", line, lr, seed) for lr in rates for seed in (0, 1, 2))
+
+    plan = Plan("p", (*cells("a", 1, 2, 3), *cells("b", 1, 2)))
+    losses = {f"a{lr}-{seed}": loss for lr, loss in ((1, 5.0), (2, 4.0), (3, 9.0)) for seed in (0, 1, 2)}
+    losses |= {f"b{lr}-{seed}": 100.0 * lr for lr in (1, 2) for seed in (0, 1, 2)}
+    assert {c.run[:2] for c in worse_half(plan, losses, frozenset())} == {"a3", "b2"}, "each line by itself"
+    losses |= {"a3-0": 1.0, "a3-1": 1.0}
+    assert {c.run[:2] for c in worse_half(plan, losses, frozenset())} == {"a1", "b2"}, "by the median of the seeds"
+    gone = frozenset(f"a1-{seed}" for seed in (0, 1, 2))
+    assert {c.run[:2] for c in worse_half(plan, losses, gone)} == {"a2", "b2"}
 
 
 # -- confirmation, and rates from find-lr

@@ -19,7 +19,7 @@ from lrbench.work import StopFlag
 
 Done = tuple[Path, dict[str, Any] | Exception]
 
-__all__ = ["Done", "Executor", "choose", "picked"]
+__all__ = ["Done", "Executor", "Make", "choose", "picked"]
 
 
 class Executor(Protocol):
@@ -29,10 +29,12 @@ class Executor(Protocol):
         """Do the runs at `paths`; yield each with its result, in the order they end."""
 
 
-def picked(
-    name: str, *, jobs: int | None, address: str | None, runs_per_gpu: int, prune: Prune | None, root: Path
-) -> Callable[[int], Executor] | None:
-    """What `--executor` names, given how many runs there are; None for the usual one. Raises UsageError."""
+Make = Callable[[int, Prune | None], Executor]
+"""Gives what does so many runs, and ends them by a rule."""
+
+
+def picked(name: str, *, jobs: int | None, address: str | None, runs_per_gpu: int, root: Path) -> Make | None:
+    """What `--executor` names; None for the usual one. Raises UsageError."""
     if name == "local":
         if address is not None or runs_per_gpu != 1:
             raise UsageError("--address and --runs-per-gpu are for --executor ray")
@@ -41,8 +43,10 @@ def picked(
         raise UsageError(f"--executor: {choices(name, ('local', 'ray'))} (got {name!r:.40})")
     from lrbench.executors.ray import RayCluster
 
-    cluster = RayCluster(address, jobs=jobs, runs_per_gpu=runs_per_gpu, prune=prune, root=root)
-    return lambda left: cluster
+    def make(left: int, prune: Prune | None) -> Executor:
+        return RayCluster(address, jobs=jobs, runs_per_gpu=runs_per_gpu, prune=prune, root=root)
+
+    return make
 
 
 def choose(jobs: int, runs: int, prune: Prune | None = None) -> Executor:

@@ -15,46 +15,23 @@ import multiprocessing
 import os
 import signal
 import sys
-import threading
-import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from multiprocessing import forkserver, resource_tracker
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
-from lrbench.errors import Interrupted, LrbenchError, RunError
+from lrbench.errors import Interrupted, RunError
 from lrbench.events import Event, Watch, message
+from lrbench.executors.worker import ASKED_TO_STOP, POLL_SECONDS, Setting, serve
 from lrbench.lock import birth
 from lrbench.pruning import Prune
-from lrbench.work import StopFlag, do_run
+from lrbench.work import StopFlag
 
 ATTEMPTS = 3  # a run whose worker died is resumed in a new one, so often
-POLL_SECONDS = 0.1
-ASKED_TO_STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 METHOD = "forkserver" if sys.platform == "linux" else "spawn"
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # where workers are forked there is no other
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What a worker works with.
-
-    Attributes:
-        threads: of torch.
-        prune: see `lrbench.work.do_run`.
-        parent: the process whose end is its end, and what tells it from a later one with its number.
-        folder: where it works.
-        environment: its environment variables.
-    """
-
-    threads: int
-    prune: Prune | None
-    parent: tuple[int, str | None]
-    folder: str
-    environment: dict[str, str]
 
 
 class WorkerProcesses:
@@ -74,7 +51,7 @@ class WorkerProcesses:
         """See `lrbench.executors.Executor`."""
         size, threads = min(self.jobs, len(paths)), self.setting.threads
         watch(message(f"{size} workers, {threads} thread{'s' * (threads > 1)} each"))
-        crew = Crew(size, functools.partial(Worker, self.setting), paths)
+        crew = Crew(size, functools.partial(Worker, self.setting), paths, gpus())
         try:
             while crew.busy:
                 if stop():
@@ -98,11 +75,13 @@ class WorkerProcesses:
 class Crew:
     """The workers, and the runs that none of them has begun."""
 
-    def __init__(self, size: int, hire: Callable[[], Worker], paths: Sequence[Path]) -> None:
+    def __init__(
+        self, size: int, hire: Callable[[int | None], Worker], paths: Sequence[Path], gpus: Sequence[int] = ()
+    ) -> None:
         self.hire = hire
         self.left, self.deaths = deque(paths), Counter[Path]()
         self.stopped = False
-        self.workers = [hire() for _ in range(size)]
+        self.workers = [hire(gpus[number % len(gpus)] if gpus else None) for number in range(size)]
 
     @property
     def busy(self) -> bool:
@@ -154,7 +133,7 @@ class Crew:
                 watch(message(f"a worker died; {path.name} goes on in a new one"))
                 self.left.appendleft(path)
         if self.left:
-            self.workers.append(self.hire())
+            self.workers.append(self.hire(dead.gpu))
         return lost
 
 
@@ -173,14 +152,16 @@ class Worker:
 
     Attributes:
         path: the folder of the run it is at, None while it has none.
+        gpu: what `cuda` is to it, None for the usual one.
     """
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, setting: Setting, gpu: int | None = None) -> None:
         context = multiprocessing.get_context(METHOD)
         self.connection, other = context.Pipe()
         self.path: Path | None = None
-        arguments = (other, setting, _offered())
-        self.process = context.Process(target=_serve, args=arguments, name="lrbench worker")  # type: ignore[attr-defined]
+        self.gpu = gpu
+        arguments = (other, setting, gpu, _offered())
+        self.process = context.Process(target=serve, args=arguments, name="lrbench worker")  # type: ignore[attr-defined]
         resource_tracker.ensure_running()  # which else, when first started, would let the signals through again
         before = signal.pthread_sigmask(signal.SIG_BLOCK, ASKED_TO_STOP)
         try:
@@ -236,6 +217,13 @@ def _import_meanwhile() -> None:
             os.environ.update({name: value} if value is not None else {})
 
 
+def gpus() -> list[int]:
+    """The numbers of this machine's GPUs, where there are several to be shared out, and torch is imported."""
+    torch = sys.modules.get("torch")
+    count = torch.cuda.device_count() if torch is not None else 0
+    return list(range(count)) if count > 1 else []
+
+
 def _offered() -> bytes | None:
     """The data that this process has loaded, in memory that a worker shares; None where there is none."""
     if "lrbench.parts" not in sys.modules:
@@ -243,52 +231,3 @@ def _offered() -> bytes | None:
     from lrbench.sharing import offered
 
     return offered()
-
-
-# -- in the worker
-
-
-def _serve(connection: Connection, setting: Setting, data: bytes | None) -> None:
-    """Do runs until there are no more, or the parent is gone, or this process is asked to stop."""
-    stop, busy = StopFlag(), threading.Lock()
-    for number in ASKED_TO_STOP:
-        signal.signal(number, lambda *_: stop.set())
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, ASKED_TO_STOP)
-    os.environ.update(setting.environment)
-    os.chdir(setting.folder)
-    threading.Thread(target=_follow, args=(setting.parent, stop, busy), daemon=True).start()
-    if data is not None:
-        from lrbench.sharing import accept
-
-        accept(data)
-
-    def tell(event: Event) -> None:
-        with contextlib.suppress(OSError):  # the parent is gone, and `_follow` sees to that
-            connection.send(event)
-
-    with contextlib.suppress(EOFError, OSError):
-        while not stop():
-            if connection.poll(POLL_SECONDS):
-                path = connection.recv()
-                with busy:
-                    connection.send(_outcome(path, setting, tell, stop))
-    os._exit(0)  # all is on disk, and an interpreter that holds torch takes a second to end in order
-
-
-def _outcome(path: Path, setting: Setting, watch: Watch, stop: StopFlag) -> dict[str, Any] | Exception:
-    try:
-        return do_run(path, threads=setting.threads, watch=watch, stop=stop, prune=setting.prune)
-    except LrbenchError as error:
-        return error
-    except BaseException as error:  # a full disk, or a signal of the user's own code: this run's end, not the worker's
-        return RunError(f"{path.name}: {type(error).__name__}: {error}")
-
-
-def _follow(parent: tuple[int, str | None], stop: StopFlag, busy: threading.Lock) -> None:
-    """Stop when the parent is gone: a run under way writes its checkpoint first."""
-    number, born = parent
-    while birth(number) == born:
-        time.sleep(0.5)
-    stop.set()
-    with busy:
-        os._exit(1)

@@ -8,27 +8,23 @@ trains, and a result that is there is not made again.
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 import logging
 import os
 import re
 import socket
-import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lrbench.environment import NODE
-from lrbench.errors import FolderError, Interrupted, LockedError, LrbenchError, RunError, UsageError
-from lrbench.events import Event, Watch, message, silent
-from lrbench.lock import DEAD_AFTER_SECONDS, WATCHED_SECONDS
+from lrbench.errors import FolderError, Interrupted, LrbenchError, RunError, UsageError
+from lrbench.events import Event, Watch, message
+from lrbench.executors.task import Setting, do, see
 from lrbench.pruning import Prune
 from lrbench.runs import RunFolder
-from lrbench.version import __version__
-from lrbench.work import StopFlag, do_run
+from lrbench.work import StopFlag
 
 try:
     import ray
@@ -42,25 +38,6 @@ POLL_SECONDS = 0.5
 LOOK_SECONDS = 2.0  # how often run folders are looked at for progress
 ANSWER_SECONDS = 60.0
 STOP_SECONDS = 60.0
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What a task works with.
-
-    Attributes:
-        threads: of torch.
-        prune: see `lrbench.work.do_run`.
-        stopped: a file; once it is there, tasks stop.
-        folder: the driver's working folder, for the user's own modules.
-        environment: variables that data are found by.
-    """
-
-    threads: int
-    prune: Prune | None
-    stopped: str
-    folder: str
-    environment: dict[str, str]
 
 
 class RayCluster:
@@ -125,7 +102,7 @@ class RayCluster:
             answers = {}
             for node in nodes:
                 there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-                task = ray.remote(_see).options(num_cpus=0, scheduling_strategy=there, max_retries=0)
+                task = ray.remote(see).options(num_cpus=0, scheduling_strategy=there, max_retries=0)
                 answers[node["NodeManagerHostname"], node["NodeID"]] = task.remote(str(token))
             for (host, number), answer in answers.items():
                 name = f"{host} ({number[:8]})"
@@ -281,58 +258,5 @@ def _first_line(error: object) -> str:
     return f"{type(error).__name__}: {lines[0] if lines else ''}"[:300]
 
 
-# -- on the nodes
-
-
-def _see(token: str) -> str | None:
-    """What is wrong with this node; None where all is well."""
-    there = Path(token)
-    if not there.exists():
-        return f"does not see {there.parent}; the runs folder must be on storage that all nodes share, at the same path"
-    if not os.access(there.parent, os.W_OK):
-        return f"can't write to {there.parent}"
-    if __version__ != (found := importlib.metadata.version("lrbench-torch")):
-        return f"has lrbench {found} installed, but runs {__version__}"
-    return None
-
-
 def _do(path: str, setting: Setting) -> str:
-    """Do the run whose folder is at `path`, or go on with it; its name."""
-    folder = RunFolder(Path(path))
-    if not folder.path.is_dir():
-        raise FolderError(f"{folder.path} is not seen on {socket.gethostname()}; all nodes must share the runs folder")
-    os.environ.update({**setting.environment, NODE: ray.get_runtime_context().get_node_id()})
-    if Path(setting.folder).is_dir():
-        os.chdir(setting.folder)
-        sys.path[:0] = [setting.folder] * (setting.folder not in sys.path)
-    stop = _Seen(Path(setting.stopped))
-    if stop():
-        raise Interrupted(f"{folder.name} was not begun")
-    patience = time.monotonic() + DEAD_AFTER_SECONDS + 2 * WATCHED_SECONDS
-    while True:
-        try:
-            do_run(folder.path, threads=setting.threads, watch=silent, stop=stop, prune=setting.prune)
-            return folder.name
-        except LockedError:  # by a node that was lost, which shows once its heart has not beaten for a minute
-            if time.monotonic() > patience:
-                raise
-        _rest(stop)
-
-
-def _rest(stop: Callable[[], bool]) -> None:
-    if stop():
-        raise Interrupted("stopped while waiting for a lost node's run")
-    time.sleep(2.0)
-
-
-class _Seen:
-    """True once a file is there; looked for every second."""
-
-    def __init__(self, path: Path) -> None:
-        self.path, self.looked, self.seen = path, 0.0, False
-
-    def __call__(self) -> bool:
-        now = time.monotonic()
-        if not self.seen and now - self.looked > 1.0:
-            self.looked, self.seen = now, self.path.exists()
-        return self.seen
+    return do(path, setting, ray.get_runtime_context().get_node_id())

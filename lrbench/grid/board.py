@@ -30,6 +30,8 @@ class Board:
         if event.kind == "end":
             self.ended(event.run, event.values)
             return
+        if event.kind == "pause":
+            self.state[event.run] = "paused"
         if event.kind == "start" and self.began is None:
             self.begin()
         if event.kind in ("start", "progress", "epoch"):
@@ -64,6 +66,7 @@ class Board:
             "pruned": self.count("pruned"),
             "failed": self.count("failed", "damaged"),
             "running": self.count("running"),
+            "waiting": self.count("paused"),
             "interrupted": self.count("interrupted"),
             "to do": self.count("new"),
         }

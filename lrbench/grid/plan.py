@@ -111,6 +111,13 @@ class SweepFolder:
         """True where a sweep of this name was planned."""
         return (self.path / "plan.json").is_file()
 
+    def holds(self, plan: Plan) -> bool:
+        """True where that plan is there."""
+        try:
+            return self.plan().cells == plan.cells
+        except FolderError:
+            return False
+
     def write(self, plan: Plan) -> None:
         """Write the plan; the one before, if there is one, is replaced. Raises FolderError."""
         cells = [{k: v for k, v in asdict(cell).items() if v is not False} for cell in plan.cells]

@@ -1,0 +1,131 @@
+"""How long sweeps take: two workers against one run after another, and what a cell costs beside its training.
+
+python benchmarks/sweep_speed.py digits mnist overhead finished --rounds 5
+
+`digits`: 24 runs of `mlp`, 100 epochs each, start-up counted. `mnist`: six of the tutorial's configs, 2 epochs each
+(LRBENCH_DATA names the data). Both: commands in processes of their own, alternating; ratios of their wall times.
+`overhead`: seconds from one cell's result to the next one's, in one warm worker, less training and evaluation.
+`finished`: recognising a thousand finished cells.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import yaml
+
+from lrbench.config import load_config
+from lrbench.events import Event
+from lrbench.sweeping import ask, sweep
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+TUTORIAL = ("baseline", "too_large", "large", "too_small", "far_too_small", "step_decay")
+DIGITS = {"name": "mlp", "dataset": "digits", "model": "mlp", "optimizer": "adam", "epochs": 100, "device": "cpu"}
+
+
+def seconds(*words: str) -> float:
+    """Of a command, from its start to its end."""
+    began = time.perf_counter()
+    subprocess.run([sys.executable, "-m", "lrbench", *words], check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - began
+
+
+def compared(name: str, command: Callable[[str, str], list[str]], rounds: int) -> None:
+    """The wall time with two workers as a part of that of one run after another."""
+    ratios = []
+    for number in range(rounds):
+        took = {}
+        for jobs in ("1", "2") if number % 2 else ("2", "1"):
+            with tempfile.TemporaryDirectory() as root:
+                took[jobs] = seconds(*command(jobs, root))
+        ratios.append(took["2"] / took["1"])
+        print(f"{name}: --jobs 1 {took['1']:.1f} s, --jobs 2 {took['2']:.1f} s: {ratios[-1]:.3f}", flush=True)
+    print(f"{name}: median {median(ratios):.3f}", flush=True)
+
+
+def digits(rounds: int) -> None:
+    """24 runs of an MLP on digits."""
+    with tempfile.TemporaryDirectory() as place:
+        config = Path(place) / "mlp.yaml"
+        config.write_text(yaml.safe_dump(DIGITS))
+        grid = ["--lr", "1e-4:1e-1:8", "--seeds", "3"]
+        compared("digits", lambda jobs, root: ["sweep", str(config), *grid, "--jobs", jobs, "--runs", root], rounds)
+
+
+def mnist(rounds: int) -> None:
+    """Six of the tutorial's configs."""
+    configs = [str(CONFIGS / f"{name}.yaml") for name in TUTORIAL]
+    few = ["--set", "epochs=2", "--device", "cpu"]
+    compared("mnist", lambda jobs, root: ["run", *configs, *few, "--jobs", jobs, "--runs", root], rounds)
+
+
+def overhead(rounds: int) -> None:
+    """Between one result and the next, in a worker that has done some runs already."""
+    with tempfile.TemporaryDirectory() as place:
+        config = Path(place) / "mlp.yaml"
+        config.write_text(yaml.safe_dump({**DIGITS, "epochs": 1}))
+        gaps: list[float] = []
+        last: list[float] = []
+
+        def watch(event: Event) -> None:
+            if event.kind == "end":
+                now = time.perf_counter()
+                gaps.extend([now - last[-1] - event.values["seconds"]] if last else [])
+                last.append(now)
+
+        rates = {"log": [1e-4, 1e-1], "points": 8 * rounds}
+        sweep([config], runs=Path(place) / "runs", lr=rates, jobs=1, watch=watch)
+        print(f"overhead: {median(gaps[8:]):.3f} s per cell (median of {len(gaps) - 8})", flush=True)
+
+
+def finished(rounds: int) -> None:
+    """A thousand cells whose results are there."""
+    with tempfile.TemporaryDirectory() as place:
+        config, root = Path(place) / "mlp.yaml", Path(place) / "runs"
+        block = {"lr": {"log": [1e-4, 1], "points": 100}, "seeds": 10}
+        config.write_text(yaml.safe_dump({**DIGITS, "epochs": 1, "sweep": block}))
+        _forge(config, root)
+        took = [seconds("sweep", str(config), "--runs", str(root)) for _ in range(rounds)]
+        print(f"finished: 1,000 cells in {median(took):.2f} s (the whole command)", flush=True)
+
+
+def _forge(config: Path, root: Path) -> None:
+    """Results for all cells, each a copy of one that was really trained."""
+    from lrbench.environment import describe
+    from lrbench.runner import run
+    from lrbench.runs import RunFolder
+
+    (made,) = run([load_config(config, ["sweep=null", "optimizer.lr=0.5"])], runs=root.with_name("one"))
+    result = json.loads((made.path / "result.json").read_text())
+    rows = (made.path / "epochs.csv").read_text()
+    environment = describe(made.experiment, device="cpu")
+    for cell in ask([config], runs=root).cells:
+        folder = RunFolder.of(root, cell.experiment)
+        folder.create(cell.experiment, environment)
+        folder.epochs.path.write_text(rows)
+        folder.finish(cell.experiment, result)
+
+
+def main() -> None:
+    """Measure what is named."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    measures = {"digits": digits, "mnist": mnist, "overhead": overhead, "finished": finished}
+    parser.add_argument("measures", nargs="*", default=list(measures), choices=[*measures, []])
+    parser.add_argument("--rounds", type=int, default=5)
+    chosen = parser.parse_args()
+    print(f"{os.cpu_count()} cores", flush=True)
+    for name in chosen.measures:
+        measures[name](chosen.rounds)
+
+
+if __name__ == "__main__":
+    main()
