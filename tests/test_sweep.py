@@ -419,7 +419,11 @@ def test_the_words() -> None:
     )
     assert "confirmed" in words_of(good, worse, fresh=point(0.1, 1.1, 1.15))
     assert "worse than any seed it was chosen by" in words_of(good, worse, fresh=point(0.1, 1.3, 1.4))
-    assert "no rate has led to a finite loss" in words_of(Curve("a", (point(0.1, None),)))
+    assert "a: every rate diverged, for half of the seeds or more." in words_of(Curve("a", (point(0.1, None),)))
+    unfinished = Curve("a", (Point(0.1, (cell("running"),)),))
+    text = words_of(good, unfinished)
+    assert "a: no rate has a result yet." in text and "lowest of all" not in text
+    assert "1 of 10 cells have no result, so this is not the last word." in text
 
 
 def test_figures_of_odd_sweeps_are_drawn() -> None:

@@ -167,15 +167,15 @@ class Summary:
     def words(self) -> list[str]:
         """What is to be known of it, in sentences."""
         lines = []
+        missing = sum(point.missing for curve in self.curves for point in curve.points)
         for curve in self.curves:
             lines += _of_curve(curve, self.epsilon)
         if self.winner is None:
             lines.append("No cell has a final validation loss yet, so there is no best rate.")
-        elif len(self.curves) > 1:
+        elif len(self.curves) > 1 and not missing:
             lines.append(_of_winner(self))
         if self.confirmation is not None and self.winner is not None:
             lines.append(_of_confirmation(self.winner[1], self.confirmation))
-        missing = sum(point.missing for curve in self.curves for point in curve.points)
         if missing:
             lines.append(f"{missing} of {len(self.cells)} cells have no result, so this is not the last word.")
         pruned = sum(point.count("pruned") for curve in self.curves for point in curve.points)
@@ -232,7 +232,10 @@ def _row(point: Point) -> dict[str, Any]:
 def _of_curve(curve: Curve, epsilon: float) -> list[str]:
     best = curve.best
     if best is None:
-        return [f"{curve.series}: no rate has led to a finite loss."]
+        missing = sum(point.missing for point in curve.points)
+        cut = any(point.count("pruned") for point in curve.points)
+        why = "no rate has a result yet" if missing else "pruning has left no rate whole" if cut else _ALL_DIVERGED
+        return [f"{curve.series}: {why}."]
     lines = []
     beside = [
         f"{_rate(point.lr)} has {_loss(point)}" for point in curve.neighbours if point is not None and len(point.cells)
@@ -246,6 +249,9 @@ def _of_curve(curve: Curve, epsilon: float) -> list[str]:
         where = f"its best rate is the {curve.edge} of the grid, so a {way} one may be better"
         lines.append(f"{curve.series}: {where}: widen the grid.")
     return lines
+
+
+_ALL_DIVERGED = "every rate diverged, for half of the seeds or more"
 
 
 def _of_winner(summary: Summary) -> str:

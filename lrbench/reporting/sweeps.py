@@ -51,6 +51,9 @@ def draw(summary: Summary) -> Figure:
     name = textwrap.shorten(summary.plan.name, 70, placeholder=" …")
     title = f"Sweep {name}: {what} {seeds} seed{'s' * (seeds > 1)}"
     figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
+    if any(curve.best for curve in summary.curves):
+        left.plot([], [], "o", markersize=11, markerfacecolor="none", markeredgecolor="#444444", linestyle="none",
+                  label="best rate of its line")  # fmt: skip
     handles, labels = left.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower left", ncols=3, handlelength=3)
     return figure
