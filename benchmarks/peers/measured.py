@@ -1,0 +1,28 @@
+"""What every peer's script takes and tells, so that they can be set side by side."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+from collections.abc import Sequence
+
+
+def arguments(about: str | None) -> argparse.Namespace:
+    """--data, --epochs, --threads and --seed."""
+    parser = argparse.ArgumentParser(description=about)
+    parser.add_argument("--data", default=os.environ.get("LRBENCH_DATA"), help="holds MNIST/raw")
+    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--seed", type=int, default=0)
+    chosen = parser.parse_args()
+    if not chosen.data:
+        parser.error("--data, or LRBENCH_DATA, must name a folder with MNIST/raw")
+    return chosen
+
+
+def report(epochs: Sequence[float], accuracy: float) -> None:
+    """Print the seconds of each epoch of training, the validation accuracy, and the peak memory, as a line of JSON."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"epochs": list(epochs), "accuracy": accuracy, "peak_mib": peak}))
