@@ -1,0 +1,107 @@
+"""Fast forms against torch's plain ones: the same masks, the same results."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lrbench.models import fast, nets
+from lrbench.models.fast import kept, relu_dropout
+
+
+class Plain(nets.Cnn):
+    """The network as one would write it: ReLU, pooling, dropout by a mask that is multiplied in."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        for convolution in (self.conv1, self.conv2):
+            x = F.max_pool2d(F.relu(convolution(x)), 2)
+            if self.training:
+                x = x * kept(x, self.dropout).to(x.dtype) / (1 - self.dropout)
+        x = F.relu(self.dense1(x.flatten(1)))
+        return self.dense2(x)  # type: ignore[no-any-return]
+
+
+def trained(make: Callable[..., nn.Module], dtype: torch.dtype, updates: int) -> tuple[list[float], list[Tensor]]:
+    """Losses, and in the end all weights and gradients, after updates with the same data and random numbers."""
+    torch.manual_seed(3)
+    model = make(1, (5, 5), 10, 0, 0.25).to(dtype=dtype, memory_format=torch.channels_last)
+    # In float32 not Adam: its first update is each gradient's sign, and rounding turns those that are nearly 0 round.
+    one = torch.optim.SGD(model.parameters(), 0.1) if dtype == torch.float32 else None
+    optimizer = one or torch.optim.Adam(model.parameters(), 1e-3)
+    inputs, targets = torch.rand(16, 1, 28, 28, dtype=dtype), torch.randint(0, 10, (16,))
+    inputs = inputs.contiguous(memory_format=torch.channels_last)
+    losses = []
+    for _ in range(updates):
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(inputs), targets)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    return losses, [t for p in model.parameters() for t in (p.detach(), p.grad) if t is not None]
+
+
+@pytest.mark.parametrize(("dtype", "updates", "tolerance"), [(torch.float64, 20, 1e-9), (torch.float32, 1, 1e-5)])
+def test_the_fast_network_is_the_plain_one(dtype: torch.dtype, updates: int, tolerance: float) -> None:
+    losses, tensors = trained(nets.Cnn, dtype, updates)
+    plain_losses, plain_tensors = trained(Plain, dtype, updates)
+    assert losses == pytest.approx(plain_losses, rel=tolerance)
+    for found, wanted in zip(tensors, plain_tensors, strict=True):
+        assert torch.allclose(found, wanted, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("p", [1 / 256, 0.25, 0.5, 255 / 256])
+def test_the_share_that_is_dropped(memory: torch.memory_format, p: float) -> None:
+    torch.manual_seed(0)
+    x = torch.rand(64, 32, 13, 13).add_(0.1).contiguous(memory_format=memory)
+    out = relu_dropout(x, p, training=True)
+    dropped = float((out == 0).float().mean())
+    deviation = math.sqrt(p * (1 - p) / x.numel())
+    assert abs(dropped - p) < 5 * deviation
+    assert torch.allclose(out[out != 0], x[out != 0] / (1 - p))
+    assert out.is_contiguous(memory_format=memory)
+
+
+def test_every_byte_of_a_word_is_as_random_as_the_others() -> None:
+    torch.manual_seed(0)
+    keep = kept(torch.empty(8 * 200_000), 0.5).view(-1, 8).float()
+    assert torch.allclose(keep.mean(0), torch.full((8,), 0.5), atol=5 * 0.5 / math.sqrt(200_000))
+    correlation = torch.corrcoef(keep.T) - torch.eye(8)
+    assert correlation.abs().max() < 5 / math.sqrt(200_000)
+
+
+def test_odd_sizes_and_layouts() -> None:
+    for x in (
+        torch.rand(3),
+        torch.rand(5, 7),
+        torch.rand(4, 6)[:, ::2],
+        torch.rand(2, 3, 5, 5)[:, :, :4],
+        torch.rand(0),
+    ):
+        assert relu_dropout(x, 0.25, training=True).shape == x.shape
+
+
+@pytest.mark.parametrize("p", [0.1, 0.3])
+def test_other_probabilities_are_torch_s(p: float) -> None:
+    x = torch.randn(1000)
+    torch.manual_seed(1)
+    found = relu_dropout(x, p, training=True)
+    torch.manual_seed(1)
+    assert torch.equal(found, F.dropout(F.relu(x), p))
+
+
+def test_without_training_it_is_relu() -> None:
+    x = torch.randn(1000)
+    assert torch.equal(relu_dropout(x, 0.25, training=False), F.relu(x))
+    assert torch.equal(relu_dropout(x, 0.0, training=True), F.relu(x))
+
+
+def test_gradients_by_finite_differences() -> None:
+    x = torch.randn(40, dtype=torch.float64, requires_grad=True)
+    keep = kept(x, 0.5)
+    assert torch.autograd.gradcheck(lambda y: fast._ReluDropout.apply(y, keep, 2.0), (x,))  # type: ignore[no-untyped-call]
