@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,13 +30,11 @@ class Policy:
     Attributes:
         again: train anew even what is done.
         wait: wait for runs that another process is doing, and take them over if it dies; else leave them to it.
-        retries: how often a failed run is tried again, after all others.
         max_failures: begin no more runs once so many have failed for good; None for no limit.
     """
 
     again: bool = False
     wait: bool = True
-    retries: int = 0
     max_failures: int | None = None
 
 
@@ -155,48 +152,36 @@ def _execute(
     policy: Policy,
     watch: Watch,
 ) -> None:
-    """Do the runs; then those that failed, again; and, once it is done with them or dead, another process's."""
+    """Do the runs; those that another process is doing come last, once it is done with them or dead."""
     by_path = {outcome.path: outcome for outcome in todo}
     left, stop, told = list(by_path), StopFlag(), set[Path]()
-    tries: Counter[Path] = Counter()
-    elsewhere: list[Path] = []
     with stop.on_signals():
         while left:
-            again: list[Path] = []
+            elsewhere = []
             for path, result in (ready.pop() if ready else executor(len(left))).execute(left, watch, stop):
                 outcome = by_path[path]
                 _settle(outcome, result, stop)
-                tries[path] += 1
-                if outcome.how == "failed" and outcome.result is None:  # else its end has told of it
-                    watch(message(f"{path.name}: {outcome.message.removeprefix(f'{path.name}: ')}"))
+                if outcome.how == "failed" and outcome.result is None:  # else its end has been told
+                    reason = outcome.message.removeprefix(f"{path.name}: ")
+                    watch(Event(path.name, "end", values={"status": "failed", "reason": reason}))
                 if outcome.how == "elsewhere" and policy.wait:
                     elsewhere.append(path)
-                elif outcome.how == "failed" and tries[path] <= policy.retries:
-                    again.append(path)
-                    watch(message(f"{path.name} failed, and will be tried again ({_first_line(outcome.message)})"))
-                elif outcome.how == "failed" and _enough(todo, policy, again):
+                elif outcome.how == "failed" and _enough(todo, policy):
                     watch(message(f"stopping: {policy.max_failures} failed"))
                     stop.set()
             for path in [path for path in elsewhere if path not in told]:
                 told.add(path)
                 whose = RunFolder(path).owner or "another process"
                 watch(message(f"{path.name} is being run by {whose}; waiting for it"))
-            left = again
-            if not left:
-                left, elsewhere = _awaited([by_path[path] for path in elsewhere], stop), []
-            left = [] if stop() else left
+            left = _awaited([by_path[path] for path in elsewhere], stop)
         for outcome in todo:
             if outcome.how == "elsewhere" and stop():
                 outcome.how, outcome.signal = "interrupted", stop.signal
 
 
-def _enough(todo: Sequence[Outcome], policy: Policy, again: Sequence[Path]) -> bool:
-    failed = [o for o in todo if o.how == "failed" and o.path not in again]
-    return policy.max_failures is not None and len(failed) >= policy.max_failures
-
-
-def _first_line(text: str) -> str:
-    return text.splitlines()[0] if text else "no reason given"
+def _enough(todo: Sequence[Outcome], policy: Policy) -> bool:
+    failed = sum(outcome.how == "failed" for outcome in todo)
+    return policy.max_failures is not None and failed >= policy.max_failures
 
 
 def _settle(outcome: Outcome, result: dict[str, Any] | Exception, stop: StopFlag) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -88,12 +89,14 @@ def sweep(
     from lrbench.work import StopFlag
 
     console = Console()
+    if not math.isfinite(epsilon):
+        raise UsageError(f"--epsilon must be a finite number (got {epsilon:g})")
     if status:
         _show_status(console, runs, name)
         return
     rule = Prune.asked(prune, halve)
     make = picked(executor, jobs=jobs, address=address, runs_per_gpu=runs_per_gpu, root=runs)
-    policy = Policy(again=again, retries=retries, max_failures=1 if fail_fast else max_failures)
+    policy = Policy(again=again, max_failures=1 if fail_fast else max_failures)
     with sweeptable.display(console) as watch, StopFlag.ending(leave):
         asked = sweeping.ask(
             _some(configs), runs=runs, overrides=overrides or (), lr=lr, seeds=seeds, schedules=_names(schedule),
@@ -101,7 +104,10 @@ def sweep(
         )  # fmt: skip
         expected = sweeping.estimated(asked, jobs) if dry_run else None
         if expected is None:
-            sweeping.carry_out(asked, jobs=jobs, executor=make, policy=policy, prune=rule, confirm=confirm, watch=watch)
+            sweeping.carry_out(
+                asked, jobs=jobs, executor=make, policy=policy, prune=rule, retries=retries, confirm=confirm,
+                watch=watch,
+            )  # fmt: skip
     if expected is not None:
         sweeptable.show_plan(console, asked, expected)
         return

@@ -25,6 +25,7 @@ from lrbench.grid.summary import EPSILON, Summary, summarize
 from lrbench.outcomes import Outcome, check, look, nearest
 from lrbench.pruning import RUNGS, Prune
 from lrbench.runner import Policy, do
+from lrbench.work import Terms
 
 UNASKED = 1000
 """More runs than that are begun only where that is asked for."""
@@ -40,6 +41,7 @@ class Sweep:
         cells: what is to be trained, as the plan's cells.
         outcomes: what became of each cell, in the same order; before anything is done, what was found done.
         duplicates: how many cells of the grid were the same run as another.
+        auto: whether rates were found by a range test.
     """
 
     folder: SweepFolder
@@ -47,6 +49,7 @@ class Sweep:
     cells: list[Cell]
     outcomes: list[Outcome]
     duplicates: int = 0
+    auto: bool = False
 
     @property
     def todo(self) -> list[Outcome]:
@@ -63,7 +66,7 @@ def sweep(
     *,
     runs: str | Path = "runs",
     overrides: Iterable[str] = (),
-    lr: str | Sequence[float] | Mapping[str, Any] | None = None,
+    lr: float | str | Sequence[float] | Mapping[str, Any] | None = None,
     seeds: int | Sequence[int] | None = None,
     schedules: Sequence[str | Mapping[str, Any]] = (),
     name: str | None = None,
@@ -72,6 +75,7 @@ def sweep(
     executor: Make | None = None,
     policy: Policy | None = None,
     prune: Prune | None = None,
+    retries: int = 0,
     confirm: int = 0,
     watch: Watch = silent,
 ) -> Sweep:
@@ -81,7 +85,8 @@ def sweep(
         configs: YAML files, with a `sweep:` block or without, or experiments.
         runs: the folder that holds the runs' folders; made if need be.
         overrides: `key=value`, as `load_config` takes them; for files only.
-        lr: the rates instead of the block's: a list, `{"log": [1e-5, 1], "points": 11}`, `"1e-5:1:11"`, `"auto"`.
+        lr: the rates instead of the block's: a number, a list, `{"log": [1e-5, 1], "points": 11}`, `"1e-5:1:11"` or
+            `"auto"`.
         seeds: how many, counted up from the config's own, or which.
         schedules: names or whole blocks, instead of the block's.
         name: of the sweep's folder; by default the config's.
@@ -90,6 +95,7 @@ def sweep(
         executor: what does so many runs; by default worker processes on this machine.
         policy: what is done about failures and other processes' runs.
         prune: end hopeless runs early.
+        retries: how often a failed run is tried again.
         confirm: train the winner anew with so many seeds that had no part in choosing it.
         watch: is told of progress.
 
@@ -101,7 +107,9 @@ def sweep(
         configs, runs=runs, overrides=overrides, lr=lr, seeds=seeds, schedules=schedules, name=name, device=device,
         again=policy.again, prune=prune, many=True, watch=watch,
     )  # fmt: skip
-    return carry_out(asked, jobs=jobs, executor=executor, policy=policy, prune=prune, confirm=confirm, watch=watch)
+    return carry_out(
+        asked, jobs=jobs, executor=executor, policy=policy, prune=prune, retries=retries, confirm=confirm, watch=watch
+    )
 
 
 def ask(
@@ -109,7 +117,7 @@ def ask(
     *,
     runs: str | Path = "runs",
     overrides: Iterable[str] = (),
-    lr: str | Sequence[float] | Mapping[str, Any] | None = None,
+    lr: float | str | Sequence[float] | Mapping[str, Any] | None = None,
     seeds: int | Sequence[int] | None = None,
     schedules: Sequence[str | Mapping[str, Any]] = (),
     name: str | None = None,
@@ -129,11 +137,13 @@ def ask(
     """
     root, overrides = Path(runs), tuple(overrides)
     nearest(root)
+    if prune is not None and not isinstance(prune, Prune):
+        raise UsageError(f"prune must be a lrbench.pruning.Prune (got {prune!r:.40})")
     given: dict[str, Any] = {}
     if lr is not None:
-        given["lr"] = from_option(lr) if isinstance(lr, str) else lr if isinstance(lr, Mapping) else list(lr)
+        given["lr"] = from_option(lr) if isinstance(lr, str) else lr
     if seeds is not None:
-        given["seeds"] = seeds if isinstance(seeds, int) else list(seeds)
+        given["seeds"] = seeds
     if schedules:
         given["schedule"] = list(schedules)
     grids = [_grid(config, overrides, given, device) for config in configs]
@@ -142,12 +152,13 @@ def ask(
         raise too_many(size)
     if size > UNASKED and not many:
         raise UsageError(f"the grid has {size:,} runs; --yes does so many, and --dry-run says how long they take")
-    cells, duplicates = all_cells(grids, lambda experiment: _around_found(experiment, root, watch))
-    folder = SweepFolder.of(root, name or _name_of(cells))
+    said: set[str] = set()
+    cells, duplicates = all_cells(grids, lambda experiment: _around_found(experiment, root, watch, said))
+    folder = SweepFolder.of(root, _name_of(cells) if name is None else name)
     outcomes = [look(root, cell.experiment, again, pruned=prune is not None) for cell in cells]
     rows = zip(cells, series_of(cells), outcomes, strict=True)
     planned = tuple(Planned.of(cell, series, outcome.path.name) for cell, series, outcome in rows)
-    return Sweep(folder, Plan(folder.name, planned), cells, outcomes, duplicates)
+    return Sweep(folder, Plan(folder.name, planned), cells, outcomes, duplicates, auto=bool(said))
 
 
 def carry_out(
@@ -157,6 +168,7 @@ def carry_out(
     executor: Make | None = None,
     policy: Policy | None = None,
     prune: Prune | None = None,
+    retries: int = 0,
     confirm: int = 0,
     watch: Watch = silent,
 ) -> Sweep:
@@ -165,8 +177,8 @@ def carry_out(
         raise UsageError(f"--jobs must be at least 1, and --confirm at least 0 (got {jobs} and {confirm})")
     policy, folder = policy or Policy(), asked.folder
 
-    def usual(left: int, rule: Prune | None) -> Executor:
-        return choose(jobs or default_jobs([cell.experiment for cell in asked.cells]), left, rule)
+    def usual(left: int, terms: Terms) -> Executor:
+        return choose(jobs or default_jobs([cell.experiment for cell in asked.cells]), left, terms)
 
     def written() -> None:
         if asked.todo or not folder.holds(asked.plan):  # a sweep that is done can be shown from a read-only folder
@@ -176,7 +188,8 @@ def carry_out(
         watch(Event("", "plan", values={"plan": asked.plan, "results": found}))
 
     def train(rule: Prune | None) -> None:
-        do(asked.outcomes, folder.root, lambda left: (executor or usual)(left, rule), policy, watch, written)
+        terms = Terms(rule, retries)
+        do(asked.outcomes, folder.root, lambda left: (executor or usual)(left, terms), policy, watch, written)
 
     if prune is not None and prune.halve:
         for rung in RUNGS:
@@ -260,13 +273,17 @@ def _grid(
     return Grid.of(read, given)
 
 
-def _around_found(experiment: Experiment, root: Path, watch: Watch) -> Sequence[float]:
-    """The rates around what a range test recommends."""
+def _around_found(experiment: Experiment, root: Path, watch: Watch, said: set[str]) -> Sequence[float]:
+    """The rates around what a range test recommends; `said` holds what has been told of that."""
     found = find_lr(experiment, runs=root, watch=watch)
     if isinstance(found.advice, Refusal):
         raise RunError(f"lr: auto: the range test of {experiment.name} has no suggestion: {found.advice}; give --lr")
     rates = around(found.advice.initial)
-    watch(message(f"{experiment.name}: rates {rates[0]:.2g} … {rates[-1]:.2g}, around {found.advice.initial:.2g}"))
+    centre = f"around {found.advice.initial:.2g}, by its range test"
+    text = f"{experiment.name}: rates {rates[0]:.2g} … {rates[-1]:.2g}, {centre}"
+    if text not in said:
+        watch(message(text))
+    said.add(text)
     return rates
 
 

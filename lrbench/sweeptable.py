@@ -20,6 +20,7 @@ from lrbench.events import Event
 from lrbench.grid.board import OVER, Board, board_of
 from lrbench.grid.plan import Planned, SweepFolder
 from lrbench.grid.summary import Curve, Summary
+from lrbench.grid.words import words
 from lrbench.progress import Lines, ending
 from lrbench.reporting.tables import duration, loss, percent
 
@@ -212,11 +213,13 @@ def show_plan(console: Console, asked: Sweep, expected: Estimate) -> None:
     were = "was" if asked.duplicates == 1 else "were"
     twice = f" ({asked.duplicates} more {were} the same as another)" if asked.duplicates else ""
     done = len(asked.cells) - len(asked.todo)
-    console.print(f"{len(asked.cells)} runs{twice}, {done} of them done already.", highlight=False)
+    plural = "s" * (len(asked.cells) != 1)
+    console.print(f"{len(asked.cells)} run{plural}{twice}, {done} of them done already.", highlight=False)
     if asked.todo:
         cost = f"{expected.updates:,} updates in {len(asked.todo)} runs, {expected.jobs} at a time"
         console.print(f"{cost}: about {duration(expected.seconds)} here.", highlight=False)
-    console.print("Nothing was trained but a trial of two seconds for each kind of run.", style="dim")
+    tests = ", and the range tests of lr: auto" if asked.auto else ""
+    console.print(f"Nothing was trained but a trial of two seconds for each kind of run{tests}.", style="dim")
 
 
 def show_outcome(console: Console, done: Sweep, summary: Summary) -> None:
@@ -230,17 +233,22 @@ def show_outcome(console: Console, done: Sweep, summary: Summary) -> None:
     warned = Counter(warning for outcome in done.outcomes for warning in outcome.warnings)
     for warning, count in warned.items():
         console.print(f"[yellow]{count} run{'s' * (count > 1)}:[/] {escape(warning)}", highlight=False)
+    alike: dict[str, list[tuple[str, str]]] = {}
     for outcome in done.outcomes:
         if outcome.how in ("failed", "elsewhere"):
             text = outcome.message.removeprefix(f"{outcome.path.name}: ")
-            console.print(f"[red]{escape(outcome.path.name)}:[/] {escape(text)}", highlight=False, soft_wrap=True)
+            alike.setdefault(text.partition("\n")[0], []).append((outcome.path.name, text))
+    for failures in alike.values():
+        name, text = failures[0]
+        others = f" and {len(failures) - 1} more" if len(failures) > 1 else ""
+        console.print(f"[red]{escape(name)}{others}:[/] {escape(text)}", highlight=False, soft_wrap=True)
 
 
 def show_summary(console: Console, summary: Summary) -> None:
     """The best rate of each line, and what is to be known of it, in sentences."""
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
     longest = max((len(curve.series) for curve in summary.curves), default=0)
-    table.add_column("", overflow="fold", min_width=min(longest, 20))
+    table.add_column("", overflow="fold", min_width=min(longest, 12))
     diverged = any(point.count("diverged") for curve in summary.curves for point in curve.points)
     headings = ["best rate", "validation loss", "test accuracy", "seeds", "rates near it"]
     for heading in headings + ["diverged"] * diverged:
@@ -248,7 +256,7 @@ def show_summary(console: Console, summary: Summary) -> None:
     for curve in summary.curves:
         table.add_row(escape(curve.series), *_summed(curve, summary.epsilon)[: len(table.columns) - 1])
     console.print(table)
-    for line in summary.words():
+    for line in words(summary):
         console.print(line, markup=False, highlight=False)
 
 

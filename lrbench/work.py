@@ -8,17 +8,33 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from lrbench.config import Experiment
 from lrbench.environment import now
 from lrbench.errors import FolderError, Interrupted, LockedError, LrbenchError, Paused, RunError, UserCodeError
-from lrbench.events import Event, Watch
+from lrbench.events import Event, Watch, message
+from lrbench.memory import keep_freed_memory
 from lrbench.pruning import Prune
 from lrbench.runs import RunFolder
 
 Train = Callable[..., dict[str, Any]]  # as lrbench.train.train
+
+
+@dataclass(frozen=True)
+class Terms:
+    """On what terms runs are done, wherever that is.
+
+    Attributes:
+        prune: end them early where they are hopeless; one that was ended so before is then done.
+        retries: how often one is tried again where it fails.
+    """
+
+    prune: Prune | None = None
+    retries: int = 0
 
 
 def do_run(
@@ -28,7 +44,7 @@ def do_run(
     watch: Watch,
     stop: Callable[[], bool],
     train: Train | None = None,
-    prune: Prune | None = None,
+    terms: Terms = Terms(),
 ) -> dict[str, Any]:
     """Train the run whose folder is at `path`, or go on with it; its result.
 
@@ -40,45 +56,57 @@ def do_run(
         watch: is told of progress.
         stop: see `lrbench.train.train`.
         train: what is done, if not that.
-        prune: end it early where it is hopeless; a run that was ended so before is then done.
+        terms: see there.
 
     Raises:
         LockedError: another live process is at it.
         Interrupted: `stop` said so; a checkpoint is there.
     """
-    import torch
 
     from lrbench import pruned
     from lrbench.train import train as usual
 
     folder = RunFolder(path)
+    keep_freed_memory()
+    prune = terms.prune
     work = train or (usual if prune is None else functools.partial(pruned.train, prune=prune))
     with folder.lock(), _threads(threads):
         experiment = folder.verified_config()
         done = folder.result_of(experiment, pruned=prune is not None)
         if done is not None:
             return done
-        folder.begin(now())
-        try:
-            result = work(folder, experiment, watch=watch, stop=stop)
-        except Paused:
-            watch(Event(folder.name, "pause"))
-            raise
-        except (Interrupted, LockedError):
-            raise
-        except LrbenchError as error:
-            result = _fail(folder, str(error))
-        except OSError as error:
-            result = _fail(folder, f"cannot write to {folder.path}: {error.strerror or error}")
-        except torch.OutOfMemoryError as error:
-            reduce = "; a smaller batch_size, or precision: bf16, needs less"
-            result = _fail(folder, f"out of memory on the device{reduce} ({str(error).splitlines()[0]})")
-        except (Exception, SystemExit) as error:  # a model that ends the process ends its own run alone
-            imported = any(p.imported for p in (experiment.model, experiment.loss, experiment.dataset.part))
-            frames = str(UserCodeError.of("training", error)) if imported else f"{type(error).__name__}: {error}"
-            result = _fail(folder, frames)
+        for left in reversed(range(terms.retries + 1)):
+            folder.begin(now())
+            result = _once(folder, experiment, functools.partial(work, watch=watch, stop=stop), watch)
+            if result["status"] != "failed" or not left or stop():
+                break
+            watch(message(f"{folder.name} failed, and is tried again ({str(result['reason']).splitlines()[0]})"))
         watch(Event(folder.name, "end", values=result))
         return result
+
+
+def _once(folder: RunFolder, experiment: Experiment, work: Train, watch: Watch) -> dict[str, Any]:
+    """Train, or go on with it. A failure becomes a result."""
+    import torch
+
+    try:
+        return work(folder, experiment)
+    except Paused:
+        watch(Event(folder.name, "pause"))
+        raise
+    except (Interrupted, LockedError):
+        raise
+    except LrbenchError as error:
+        return _fail(folder, str(error))
+    except OSError as error:
+        return _fail(folder, f"cannot write to {folder.path}: {error.strerror or error}")
+    except torch.OutOfMemoryError as error:
+        reduce = "; a smaller batch_size, or precision: bf16, needs less"
+        return _fail(folder, f"out of memory on the device{reduce} ({str(error).splitlines()[0]})")
+    except (Exception, SystemExit) as error:  # a model that ends the process ends its own run alone
+        imported = any(p.imported for p in (experiment.model, experiment.loss, experiment.dataset.part))
+        frames = str(UserCodeError.of("training", error)) if imported else f"{type(error).__name__}: {error}"
+        return _fail(folder, frames)
 
 
 @contextmanager

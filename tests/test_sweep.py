@@ -26,6 +26,7 @@ from lrbench.errors import UsageError
 from lrbench.grid.halving import worse_half
 from lrbench.grid.plan import Plan, Planned, SweepFolder
 from lrbench.grid.summary import Cell, Curve, Point, Summary
+from lrbench.grid.words import words
 from lrbench.identity import identity
 from lrbench.parts import resolve_device
 from lrbench.pruned import chance
@@ -141,6 +142,9 @@ def test_the_status_from_elsewhere(cli: Cli, write_config: Write) -> None:
         (["--prune", "0"], "--prune must be a part of the run"),
         (["--prune", "nan"], "--prune must be a part of the run"),
         (["--name", "../x"], "--name must be a folder's name"),
+        (["--name", ""], "--name must be a folder's name"),
+        (["--epsilon", "inf"], "--epsilon must be a finite number"),
+        (["--set", "sweep.device=[cpu]"], "can't be varied: 'device' is no part of what is trained"),
         (["--executor", "rya"], "did you mean 'ray'"),
         (["--address", "auto"], "are for --executor ray"),
         (["--set", "sweep.lr=[]"], "has no values, so there would be no runs"),
@@ -185,10 +189,11 @@ def test_failures_are_shown_and_tried_again(cli: Cli, write_config: Write) -> No
     code, out, _ = cli("sweep", config, "--lr", "0.1,0.2", "--jobs", "1")
     assert code == 1 and out.count("ValueError: broken") >= 2
     assert "2 of 2 cells have no result, so this is not the last word." in out
+    assert out.count(" and 1 more: ") == 1, "alike failures are told once"
     Path("tries").unlink()
     Path("broken").write_text("2")
     code, out, _ = cli("sweep", config, "--lr", "0.1,0.2", "--jobs", "1", "--retries", "1")
-    assert code == 0 and out.count("failed, and will be tried again") == 2
+    assert code == 0 and out.count("failed, and is tried again (") == 2
 
 
 def test_no_more_is_begun_after_too_many_failures(cli: Cli, write_config: Write) -> None:
@@ -237,7 +242,7 @@ def test_hopeless_runs_end_early_and_can_go_on(cli: Cli, write_config: Write, tm
     sweep = ["sweep", config, "--lr", "1e-7,0.1", "--jobs", "1"]
     code, out, _ = cli(*sweep, "--prune", "0.5")
     assert code == 0 and "pruned; validation loss 2.3" in out and "after 50% of the run, where chance is 2.303" in out
-    assert "1 of 2 cells were pruned; they are in no median." in out
+    assert "1 of 2 cells was pruned; their rates have no numbers." in out
     states = {path: json.loads((path / "result.json").read_text()) for path in runs_of(tmp_path / "runs")}
     (cut,) = [path for path, result in states.items() if result["status"] == "pruned"]
     assert states[cut]["epochs"] == 4 and states[cut]["test"] is None and (cut / "checkpoint.pt").exists()
@@ -351,8 +356,17 @@ def test_from_python(tmp_path: Path, tiny: Any) -> None:
     winner = done.summary().winner
     assert winner is not None and winner[1].loss == min(point.loss for c in done.summary().curves for point in c.points)
     assert told.count("end") == 8
-    with pytest.raises(UsageError, match="at least 1"):
-        lrbench.sweep([tiny()], runs=tmp_path, jobs=0)
+    for wrong, problem in (
+        ({"jobs": 0}, "at least 1"),
+        ({"prune": 0.25}, "must be a lrbench.pruning.Prune"),
+        ({"lr": "x"}, "a rate must be a number"),
+        ({"lr": [0.1, "x"]}, "a rate must be a number"),
+        ({"seeds": 0}, "count of seeds"),
+        ({"name": ""}, "must be a folder's name"),
+    ):
+        with pytest.raises(UsageError, match=problem):
+            lrbench.sweep([tiny()], runs=tmp_path, **wrong)
+    assert lrbench.sweep([tiny()], runs=tmp_path, lr=0.1, jobs=1).plan.rates == [0.1]
 
 
 # -- the summary, by hand
@@ -394,14 +408,14 @@ def test_pruned_and_missing_cells_are_in_no_median() -> None:
     some = Point(
         0.1, (cell("finished", 1.0), cell("pruned", 0.1, seed=1), cell("failed", 0.2, seed=2), cell("new", seed=3))
     )
-    assert some.loss == 1.0 and some.missing == 2
+    assert some.loss == math.inf and some.missing == 2 and some.spread("test_loss") is None, "the rest is a choice"
     curve = Curve("line", (some, point(1.0, 2.0)))
-    assert curve.best is curve.points[1], "a rate of which seeds were cut is no candidate"
+    assert curve.best is curve.points[1] and curve.near(10) == (1.0, 1.0)
 
 
 def words_of(*curves: Curve, fresh: Point | None = None) -> str:
     cells = tuple(c.planned for curve in curves for p in curve.points for c in p.cells)
-    return "\n".join(Summary(Plan("p", cells), curves, fresh).words())
+    return "\n".join(words(Summary(Plan("p", cells), curves, fresh)))
 
 
 def test_the_words() -> None:
@@ -409,21 +423,28 @@ def test_the_words() -> None:
     worse = Curve("constant", (point(0.01, 5.0, 5.0, 5.0), point(0.1, 4.0, 4.0, 4.0)))
     near = Curve("step", (point(0.1, 1.15, 1.3, 1.2),))
     text = words_of(good, worse)
-    beside = "(0.01 has 2.1 (2 … 2.2), 1 has 3 (3 … 3))"
-    assert f"cosine: lowest at 0.1 with 1.1 (1 … 1.2) {beside}; no other rate within 10% of it." in text
+    beside = "2.1 (2 … 2.2) at 0.01, 3 (3 … 3) at 1"
+    assert f"cosine: lowest at 0.1, 1.1 (1 … 1.2); beside it {beside}. No other rate is within 10% of it." in text
     assert "constant: its best rate is the highest of the grid, so a larger one may be better: widen the grid." in text
-    assert "The lowest of all is cosine at 0.1, and no other line's range over 3 seeds reaches it." in text
+    chance = "of two lines that are equal, ranges of so few seeds lie apart 1 time in 10; --seeds 5 says more"
+    assert f"The lowest of all is cosine at 0.1, and no other line's range reaches it ({chance})." in text
     assert "overlaps with that of step: undecided." in words_of(good, near)
     assert "with one seed, nothing tells that from chance (--seeds 3)" in words_of(
         Curve("a", (point(0.1, 1.0),)), Curve("b", (point(0.1, 2.0),))
     )
-    assert "confirmed" in words_of(good, worse, fresh=point(0.1, 1.1, 1.15))
-    assert "worse than any seed it was chosen by" in words_of(good, worse, fresh=point(0.1, 1.3, 1.4))
+    text = words_of(good, worse, fresh=point(0.1, 1.1, 1.65))
+    told = "its loss is 1.375 (1.1 … 1.65), +25% against when it was chosen; the ranges overlap: confirmed."
+    assert f"With 2 fresh seeds {told}" in text
+    assert "every fresh seed is worse than those it was chosen by: not confirmed." in words_of(
+        good, worse, fresh=point(0.1, 1.3, 1.4)
+    )
+    assert "every fresh seed is better: confirmed." in words_of(good, worse, fresh=point(0.1, 0.9, 0.8))
+    assert words_of(Curve("a", (point(0.1, 1.0),))) == "a: 1 at 0.1, its only rate."
     assert "a: every rate diverged, for half of the seeds or more." in words_of(Curve("a", (point(0.1, None),)))
     unfinished = Curve("a", (Point(0.1, (cell("running"),)),))
     text = words_of(good, unfinished)
-    assert "a: no rate has a result yet." in text and "lowest of all" not in text
-    assert "1 of 10 cells have no result, so this is not the last word." in text
+    assert "a: no rate has a result." in text and "lowest of all" not in text
+    assert "1 of 10 cells has no result, so this is not the last word." in text
 
 
 def test_figures_of_odd_sweeps_are_drawn() -> None:
@@ -553,4 +574,4 @@ def test_two_commands_at_once_share_the_work(write_config: Write, tmp_path: Path
 
 
 def test_policy_has_the_defaults_of_the_command() -> None:
-    assert Policy() == Policy(again=False, wait=True, retries=0, max_failures=None)
+    assert Policy() == Policy(again=False, wait=True, max_failures=None)

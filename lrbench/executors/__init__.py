@@ -14,8 +14,7 @@ from lrbench.errors import UsageError, choices
 from lrbench.events import Watch
 from lrbench.executors.local import WorkerProcesses
 from lrbench.executors.serial import ThisProcess
-from lrbench.pruning import Prune
-from lrbench.work import StopFlag
+from lrbench.work import StopFlag, Terms
 
 Done = tuple[Path, dict[str, Any] | Exception]
 
@@ -29,8 +28,8 @@ class Executor(Protocol):
         """Do the runs at `paths`; yield each with its result, in the order they end."""
 
 
-Make = Callable[[int, Prune | None], Executor]
-"""Gives what does so many runs, and ends them by a rule."""
+Make = Callable[[int, Terms], Executor]
+"""Gives what does so many runs, on terms."""
 
 
 def picked(name: str, *, jobs: int | None, address: str | None, runs_per_gpu: int, root: Path) -> Make | None:
@@ -43,12 +42,12 @@ def picked(name: str, *, jobs: int | None, address: str | None, runs_per_gpu: in
         raise UsageError(f"--executor: {choices(name, ('local', 'ray'))} (got {name!r:.40})")
     from lrbench.executors.ray import RayCluster
 
-    def make(left: int, prune: Prune | None) -> Executor:
-        return RayCluster(address, jobs=jobs, runs_per_gpu=runs_per_gpu, prune=prune, root=root)
+    def make(left: int, terms: Terms) -> Executor:
+        return RayCluster(address, jobs=jobs, runs_per_gpu=runs_per_gpu, terms=terms, root=root)
 
     return make
 
 
-def choose(jobs: int, runs: int, prune: Prune | None = None) -> Executor:
-    """Worker processes where several runs are to be done at once; `prune` ends the hopeless early."""
-    return WorkerProcesses(min(jobs, runs), prune) if jobs > 1 and runs > 1 else ThisProcess(prune)
+def choose(jobs: int, runs: int, terms: Terms = Terms()) -> Executor:
+    """Worker processes where several runs are to be done at once; `terms` says how."""
+    return WorkerProcesses(min(jobs, runs), terms) if jobs > 1 and runs > 1 else ThisProcess(terms)

@@ -26,8 +26,7 @@ from lrbench.errors import Interrupted, RunError
 from lrbench.events import Event, Watch, message
 from lrbench.executors.worker import ASKED_TO_STOP, POLL_SECONDS, Setting, serve
 from lrbench.lock import birth
-from lrbench.pruning import Prune
-from lrbench.work import StopFlag
+from lrbench.work import StopFlag, Terms
 
 ATTEMPTS = 3  # a run whose worker died is resumed in a new one, so often
 METHOD = "forkserver" if sys.platform == "linux" else "spawn"
@@ -37,12 +36,12 @@ _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # where wor
 class WorkerProcesses:
     """`jobs` processes, the machine's cores divided between them. A worker that dies is replaced."""
 
-    def __init__(self, jobs: int, prune: Prune | None = None) -> None:
+    def __init__(self, jobs: int, terms: Terms = Terms()) -> None:
         self.jobs = jobs
         threads = max((os.cpu_count() or 1) // jobs, 1)
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
         parent = os.getpid(), birth(os.getpid())
-        self.setting = Setting(threads, prune, parent, str(Path.cwd()), environment)
+        self.setting = Setting(threads, terms, parent, str(Path.cwd()), environment)
         _import_meanwhile()
 
     def execute(
@@ -124,11 +123,11 @@ class Crew:
         """Put a new worker in a dead one's place, if there is work; what is said of its run, None if it goes on."""
         self.workers.remove(dead)
         dead.dismiss()
-        dead.end()
+        code = dead.end()
         lost = None
         if path is not None:
             self.deaths[path] += 1
-            lost = _lost(path, self.deaths[path], stop)
+            lost = _lost(path, self.deaths[path], code, stop)
             if lost is None:
                 watch(message(f"a worker died; {path.name} goes on in a new one"))
                 self.left.appendleft(path)
@@ -137,13 +136,16 @@ class Crew:
         return lost
 
 
-def _lost(path: Path, deaths: int, stop: StopFlag) -> Exception | None:
+def _lost(path: Path, deaths: int, code: int | None, stop: StopFlag) -> Exception | None:
     """What is said of a run whose worker died; None where it is to be tried again."""
     if stop():
         return Interrupted(f"{path.name} was stopped with its worker")
     if deaths < ATTEMPTS:
         return None
-    hint = "killed by the system, perhaps for memory; fewer --jobs or a smaller batch_size may help"
+    hint = f"it ended by itself, with exit code {code}"
+    if code is not None and code < 0:
+        perhaps = "; perhaps for memory: fewer --jobs or a smaller batch_size may help" * (-code == signal.SIGKILL)
+        hint = f"killed by {signal.Signals(-code).name}{perhaps}"
     return RunError(f"{path.name}: its worker process died {deaths} times ({hint})")
 
 
@@ -194,10 +196,12 @@ class Worker:
         self.signal(signal.SIGUSR1)
         self.connection.close()
 
-    def end(self) -> None:
-        """Wait until it has ended."""
+    def end(self) -> int | None:
+        """Wait until it has ended; its exit code, the negative of a signal's number."""
         self.process.join()
+        code: int | None = self.process.exitcode
         self.process.close()
+        return code
 
 
 def _import_meanwhile() -> None:

@@ -22,9 +22,8 @@ from typing import Any
 from lrbench.errors import FolderError, Interrupted, LrbenchError, RunError, UsageError
 from lrbench.events import Event, Watch, message
 from lrbench.executors.task import Setting, do, see
-from lrbench.pruning import Prune
 from lrbench.runs import RunFolder
-from lrbench.work import StopFlag
+from lrbench.work import StopFlag, Terms
 
 try:
     import ray
@@ -41,21 +40,20 @@ STOP_SECONDS = 60.0
 
 
 class RayCluster:
-    """See `lrbench.executors.Executor`.
+    """See `lrbench.executors.Executor`. It is connected when it is made, before anything is written.
 
     Args:
         address: of the cluster; None takes `RAY_ADDRESS`, or begins one on this machine.
         jobs: at most so many runs at once; None for as many as the cluster has room for.
         runs_per_gpu: where the cluster has GPUs and a run may use one.
-        prune: end the hopeless early.
+        terms: see `lrbench.work.Terms`.
         root: the folder of the runs, which every node must see at this path.
     """
 
-    def __init__(
-        self, address: str | None, *, jobs: int | None, runs_per_gpu: int, prune: Prune | None, root: Path
-    ) -> None:
-        self.address, self.jobs, self.runs_per_gpu, self.prune = address, jobs, runs_per_gpu, prune
+    def __init__(self, address: str | None, *, jobs: int | None, runs_per_gpu: int, terms: Terms, root: Path) -> None:
+        self.jobs, self.runs_per_gpu, self.terms = jobs, runs_per_gpu, terms
         self.root = root.resolve()
+        self.ours = _connect(address)
 
     def execute(
         self, paths: Sequence[Path], watch: Watch, stop: StopFlag
@@ -63,8 +61,8 @@ class RayCluster:
         """See `lrbench.executors.Executor`."""
         stopped = self.root / f".stop-{uuid.uuid4().hex}"
         known = {name: os.environ[name] for name in ("LRBENCH_DATA",) if name in os.environ}
-        setting = Setting(1, self.prune, str(stopped), str(Path.cwd()), known)
-        with self._connected(watch):
+        setting = Setting(1, self.terms, str(stopped), str(Path.cwd()), known)
+        try:
             self._check_nodes(watch)
             tasks = Tasks(setting, self.runs_per_gpu, self.jobs, list(paths))
             try:
@@ -72,24 +70,9 @@ class RayCluster:
             finally:
                 tasks.give_up()
                 stopped.unlink(missing_ok=True)
-
-    @contextlib.contextmanager
-    def _connected(self, watch: Watch) -> Iterator[None]:
-        """Connected to the cluster; as before, afterwards."""
-        if ray.is_initialized():
-            yield
-            return
-        _knock(self.address or os.environ.get("RAY_ADDRESS"))
-        try:
-            with _this_machine_by_its_loopback_address(self.address):
-                ray.init(address=self.address, log_to_driver=False, logging_level=logging.ERROR)
-        except Exception as error:  # Ray raises many kinds for an address where there is no cluster
-            where = self.address or os.environ.get("RAY_ADDRESS") or "this machine"
-            raise UsageError(f"--address: no Ray cluster at {where} ({_first_line(error)})") from error
-        try:
-            yield
         finally:
-            ray.shutdown()
+            if self.ours:
+                ray.shutdown()
 
     def _check_nodes(self, watch: Watch) -> None:
         """Every node that can train sees the runs' folder, and has this lrbench. Raises RunError where one does not."""
@@ -117,6 +100,22 @@ class RayCluster:
                     raise RunError(f"node {name}: {problem}")
         finally:
             token.unlink(missing_ok=True)
+
+
+def _connect(address: str | None) -> bool:
+    """Connect to the cluster, unless that has been done; True where it was done here. Raises UsageError."""
+    if ray.is_initialized():
+        return False
+    if address is not None and not address.strip():
+        raise UsageError("--address must name a Ray cluster, as 10.0.0.1:6379 or auto (got nothing)")
+    _knock(address or os.environ.get("RAY_ADDRESS"))
+    try:
+        with _this_machine_by_its_loopback_address(address):
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except Exception as error:  # Ray raises many kinds for an address where there is no cluster
+        where = address or os.environ.get("RAY_ADDRESS") or "this machine"
+        raise UsageError(f"--address: no Ray cluster at {where} ({_first_line(error)})") from error
+    return True
 
 
 def _knock(address: str | None) -> None:

@@ -8,15 +8,14 @@ from typing import Any
 
 from lrbench.errors import Interrupted, LrbenchError, RunError
 from lrbench.events import Watch
-from lrbench.pruning import Prune
-from lrbench.work import StopFlag, do_run
+from lrbench.work import StopFlag, Terms, do_run
 
 
 class ThisProcess:
     """See `lrbench.executors.Executor`."""
 
-    def __init__(self, prune: Prune | None = None) -> None:
-        self.prune = prune
+    def __init__(self, terms: Terms = Terms()) -> None:
+        self.terms = terms
 
     def execute(
         self, paths: Sequence[Path], watch: Watch, stop: StopFlag
@@ -27,7 +26,7 @@ class ThisProcess:
                 yield path, Interrupted(f"{path.name} was not begun")
                 continue
             try:
-                yield path, do_run(path, threads=None, watch=watch, stop=stop, prune=self.prune)
+                yield path, do_run(path, threads=None, watch=watch, stop=stop, terms=self.terms)
             except LrbenchError as error:
                 yield path, error
             except OSError as error:  # a full disk, say: not even the failure could be written

@@ -15,10 +15,9 @@ from lrbench.environment import NODE
 from lrbench.errors import FolderError, Interrupted, LockedError
 from lrbench.events import silent
 from lrbench.lock import DEAD_AFTER_SECONDS, WATCHED_SECONDS
-from lrbench.pruning import Prune
 from lrbench.runs import RunFolder
 from lrbench.version import __version__
-from lrbench.work import do_run
+from lrbench.work import Terms, do_run
 
 
 @dataclass(frozen=True)
@@ -27,14 +26,14 @@ class Setting:
 
     Attributes:
         threads: of torch.
-        prune: see `lrbench.work.do_run`.
+        terms: see `lrbench.work.Terms`.
         stopped: a file; once it is there, tasks stop.
         folder: the driver's working folder, for the user's own modules.
         environment: variables that data are found by.
     """
 
     threads: int
-    prune: Prune | None
+    terms: Terms
     stopped: str
     folder: str
     environment: dict[str, str]
@@ -70,7 +69,7 @@ def do(path: str, setting: Setting, node: str) -> str:
     patience = time.monotonic() + DEAD_AFTER_SECONDS + 2 * WATCHED_SECONDS
     while True:
         try:
-            do_run(folder.path, threads=setting.threads, watch=silent, stop=stop, prune=setting.prune)
+            do_run(folder.path, threads=setting.threads, watch=silent, stop=stop, terms=setting.terms)
             return folder.name
         except LockedError:  # by a node that was lost, which shows once its heart has not beaten for a minute
             if time.monotonic() > patience:

@@ -15,8 +15,7 @@ from typing import Any
 from lrbench.errors import LrbenchError, RunError
 from lrbench.events import Event, Watch
 from lrbench.lock import birth
-from lrbench.pruning import Prune
-from lrbench.work import StopFlag, do_run
+from lrbench.work import StopFlag, Terms, do_run
 
 ASKED_TO_STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 POLL_SECONDS = 0.1
@@ -28,14 +27,14 @@ class Setting:
 
     Attributes:
         threads: of torch.
-        prune: see `lrbench.work.do_run`.
+        terms: see `lrbench.work.Terms`.
         parent: the process whose end is its end, and what tells it from a later one with its number.
         folder: where it works.
         environment: its environment variables.
     """
 
     threads: int
-    prune: Prune | None
+    terms: Terms
     parent: tuple[int, str | None]
     folder: str
     environment: dict[str, str]
@@ -74,7 +73,7 @@ def serve(connection: Connection, setting: Setting, gpu: int | None, data: bytes
 
 def _outcome(path: Path, setting: Setting, watch: Watch, stop: StopFlag) -> dict[str, Any] | Exception:
     try:
-        return do_run(path, threads=setting.threads, watch=watch, stop=stop, prune=setting.prune)
+        return do_run(path, threads=setting.threads, watch=watch, stop=stop, terms=setting.terms)
     except LrbenchError as error:
         return error
     except BaseException as error:  # a full disk, or a signal of the user's own code: this run's end, not the worker's

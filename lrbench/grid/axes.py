@@ -16,6 +16,7 @@ AUTO = "auto"  # rates around what find-lr recommends
 AUTO_POINTS, AUTO_DECADES = 7, 3.0
 MAX_POINTS = 100_000
 _DIGITS = 12  # significant; so that the points which two grids share are the same rates, and the same runs
+_NOT_VARIED = ("name", "device", "reference", "extends", "sweep")
 _RANGE = ("log", "linear", "points")
 
 
@@ -60,6 +61,8 @@ def read_axes(
     axes: dict[str, Axis] = {}
     for key, value, inner in _flat(block, path):
         whole = SHORT_AXES.get(key, key)
+        if whole in _NOT_VARIED:
+            raise _wrong(f"can't be varied: '{whole}' is no part of what is trained", places, inner)
         if whole in axes:
             raise _wrong(f"gives {whole} twice", places, inner)
         try:

@@ -71,7 +71,7 @@ class Board:
             "to do": self.count("new"),
         }
         said = ", ".join(f"{count} {what}" for what, count in counts.items() if count or what == "done")
-        return f"{len(self.state)} runs: {said}"
+        return f"{len(self.state)} run{'s' * (len(self.state) != 1)}: {said}"
 
     def begin(self) -> None:
         """From now on, how much is done tells how long the rest will take."""

@@ -166,7 +166,8 @@ def series_of(cells: Sequence[Cell]) -> list[str]:
     keys.sort(key=lambda key: _FIRST.index(key) if key in _FIRST else len(_FIRST))
     values = {key: {_text(cell.point[key]): cell.point[key] for cell in cells if key in cell.point} for key in keys}
     varied = [key for key in keys if len(values[key]) > 1 or any(key not in cell.point for cell in cells)]
-    labels = {key: _labels(key, list(values[key].values())) for key in varied}
+    short = {key: _short_key(key, varied) for key in varied}
+    labels = {key: _labels(short[key], list(values[key].values())) for key in varied}
     return [
         " ".join(
             [cell.experiment.name] * (len(names) > 1 or not varied)
@@ -174,6 +175,12 @@ def series_of(cells: Sequence[Cell]) -> list[str]:
         )
         for cell in cells
     ]
+
+
+def _short_key(key: str, keys: Sequence[str]) -> str:
+    """`hidden` for `model.hidden`, unless another key ends so."""
+    last = key.rpartition(".")[2]
+    return last if sum(other.rpartition(".")[2] == last for other in keys) == 1 else key
 
 
 def _labels(key: str, values: Sequence[Any]) -> dict[str, str]:

@@ -54,7 +54,12 @@ class Point:
     cells: tuple[Cell, ...]
 
     def spread(self, metric: str) -> Spread | None:
-        """Median and range over the seeds that ended. Of the validation loss a diverged run's is worse than any."""
+        """Median and range over the seeds that ended; None where any was pruned, since the others are a choice.
+
+        Of the validation loss a diverged run's is worse than any.
+        """
+        if self.count("pruned"):
+            return None
         ended = [cell.metric(*METRICS[metric]) for cell in self.cells if cell.counts]
         return Spread.ranked(ended) if metric == "val_loss" else Spread.of(ended)
 
@@ -84,7 +89,7 @@ class Curve:
     @property
     def best(self) -> Point | None:
         """The point with the lowest median of the final validation loss, of those that no pruning has cut."""
-        candidates = [point for point in self.points if math.isfinite(point.loss) and not point.count("pruned")]
+        candidates = [point for point in self.points if math.isfinite(point.loss)]
         return min(candidates, key=lambda point: point.loss, default=None)
 
     @property
@@ -151,9 +156,15 @@ class Summary:
         """A row for each line and rate, and one for the confirmation."""
         for curve in self.curves:
             for point in curve.points:
-                yield {"series": curve.series, **_row(point), "best": int(point is curve.best)}
+                near, lr = curve.near(self.epsilon), point.lr
+                marks = {
+                    "best": int(point is curve.best),
+                    "near": int(near is not None and lr is not None and near[0] <= lr <= near[1]),
+                    "edge": curve.edge if point is curve.best else "",
+                }
+                yield {"series": curve.series, **_row(point), **marks}
         if self.confirmation is not None and self.winner is not None:
-            yield {"series": f"{self.winner[0].series} (confirmation)", **_row(self.confirmation), "best": ""}
+            yield {"series": f"{self.winner[0].series} (confirmation)", **_row(self.confirmation)}
 
     def csv(self) -> str:
         """The rows as CSV."""
@@ -163,25 +174,6 @@ class Summary:
         table.writeheader()
         table.writerows(rows)
         return text.getvalue()
-
-    def words(self) -> list[str]:
-        """What is to be known of it, in sentences."""
-        lines = []
-        missing = sum(point.missing for curve in self.curves for point in curve.points)
-        for curve in self.curves:
-            lines += _of_curve(curve, self.epsilon)
-        if self.winner is None:
-            lines.append("No cell has a final validation loss yet, so there is no best rate.")
-        elif len(self.curves) > 1 and not missing:
-            lines.append(_of_winner(self))
-        if self.confirmation is not None and self.winner is not None:
-            lines.append(_of_confirmation(self.winner[1], self.confirmation))
-        if missing:
-            lines.append(f"{missing} of {len(self.cells)} cells have no result, so this is not the last word.")
-        pruned = sum(point.count("pruned") for curve in self.curves for point in curve.points)
-        if pruned:
-            lines.append(f"{pruned} of {len(self.cells)} cells were pruned; they are in no median.")
-        return lines
 
 
 def summarize(folder: SweepFolder, plan: Plan, epsilon: float = EPSILON) -> Summary:
@@ -227,75 +219,3 @@ def _row(point: Point) -> dict[str, Any]:
         for part in ("median", "low", "high"):
             row[f"{metric}_{part}"] = "" if spread is None else repr(getattr(spread, part))
     return row
-
-
-def _of_curve(curve: Curve, epsilon: float) -> list[str]:
-    best = curve.best
-    if best is None:
-        missing = sum(point.missing for point in curve.points)
-        cut = any(point.count("pruned") for point in curve.points)
-        why = "no rate has a result yet" if missing else "pruning has left no rate whole" if cut else _ALL_DIVERGED
-        return [f"{curve.series}: {why}."]
-    lines = []
-    beside = [
-        f"{_rate(point.lr)} has {_loss(point)}" for point in curve.neighbours if point is not None and len(point.cells)
-    ]
-    near = curve.near(epsilon)
-    width = "" if near is None else f"; {_width(near)} within {epsilon:.0%} of it"
-    beside_it = f" ({', '.join(beside)})" if beside else ""
-    lines.append(f"{curve.series}: lowest at {_rate(best.lr)} with {_loss(best)}{beside_it}{width}.")
-    if curve.edge:
-        way = "larger" if curve.edge == "highest" else "smaller"
-        where = f"its best rate is the {curve.edge} of the grid, so a {way} one may be better"
-        lines.append(f"{curve.series}: {where}: widen the grid.")
-    return lines
-
-
-_ALL_DIVERGED = "every rate diverged, for half of the seeds or more"
-
-
-def _of_winner(summary: Summary) -> str:
-    assert summary.winner is not None
-    curve, best = summary.winner
-    mine = best.spread("val_loss")
-    rivals = [(other, other.best) for other in summary.curves if other is not curve]
-    spreads = [(other.series, point.spread("val_loss")) for other, point in rivals if point is not None]
-    alike = [name for name, spread in spreads if spread is not None and mine is not None and spread.overlaps(mine)]
-    text = f"The lowest of all is {curve.series} at {_rate(best.lr)}"
-    if len(best.cells) < 2:
-        return f"{text}; with one seed, nothing tells that from chance (--seeds 3)."
-    if alike:
-        return (
-            f"{text}, but its range over {len(best.cells)} seeds overlaps with that of {', '.join(alike)}: undecided."
-        )
-    return f"{text}, and no other line's range over {len(best.cells)} seeds reaches it."
-
-
-def _of_confirmation(best: Point, fresh: Point) -> str:
-    chosen, new = best.spread("val_loss"), fresh.spread("val_loss")
-    if new is None or chosen is None:
-        return "The fresh seeds that were to confirm it have no finite loss yet."
-    before = f"against {chosen.median:.4g} when it was chosen"
-    text = f"With {len(fresh.cells)} fresh seeds its loss is {_loss(fresh)}, {before}"
-    worse = new.median > chosen.high
-    return f"{text}: worse than any seed it was chosen by." if worse else f"{text}: confirmed."
-
-
-def _loss(point: Point) -> str:
-    spread = point.spread("val_loss")
-    if spread is None:
-        kinds = {"diverged": point.count("diverged"), "been pruned": point.count("pruned")}
-        return next((f"{kind}" for kind, n in kinds.items() if n), "no result")
-    text = f"{spread.median:.4g}"
-    return text if spread.n == 1 else f"{text} ({spread.low:.3g} … {spread.high:.3g})"
-
-
-def _width(near: tuple[float, float]) -> str:
-    low, high = near
-    if low == high:
-        return "no other rate"
-    return f"{_rate(low)} … {_rate(high)}, {math.log10(high / low):.1f} decades,"
-
-
-def _rate(lr: float | None) -> str:
-    return "its default rate" if lr is None else f"{lr:.3g}"

@@ -46,16 +46,18 @@ def draw(summary: Summary) -> Figure:
         _panel(axes, summary, metric)
     left.set_title("Validation loss at the end")
     right.set_title("Test accuracy at the end" if accuracy else "Test loss at the end")
-    seeds = max((len(point.cells) for curve in summary.curves for point in curve.points), default=0)
-    what = "median and range over" if seeds > 1 else "of"
+    counts = sorted({len(point.cells) for curve in summary.curves for point in curve.points})
+    seeds = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else str(counts[0] if counts else 0)
     name = textwrap.shorten(summary.plan.name, 70, placeholder=" …")
-    title = f"Sweep {name}: {what} {seeds} seed{'s' * (seeds > 1)}"
+    what = "one seed" if seeds == "1" else f"median and range over {seeds} seeds"
+    title = f"Sweep {name}: {what}"
     figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
     if any(curve.best for curve in summary.curves):
         left.plot([], [], "o", markersize=11, markerfacecolor="none", markeredgecolor="#444444", linestyle="none",
                   label="best rate of its line")  # fmt: skip
+    longest = max((len(curve.series) for curve in summary.curves), default=0)
     handles, labels = left.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower left", ncols=3, handlelength=3)
+    figure.legend(handles, labels, loc="outside lower left", ncols=3 if longest < 36 else 2, handlelength=3)
     return figure
 
 
@@ -82,10 +84,15 @@ def _scales(axes: Axes, summary: Summary, metric: str, values: list[float]) -> N
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %"))
     elif values and min(values) > 0 and max(values) > 3 * min(values):
         axes.set_yscale("log")
-        ticks = LogLocator(subs=(1.0, 2.0, 5.0) if max(values) < 100 * min(values) else (1.0,), numticks=12)
+        ticks = LogLocator(subs=_subdivisions(max(values) / min(values)), numticks=12)
         axes.yaxis.set_major_locator(ticks)
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: loss_text(value)))
         axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _subdivisions(ratio: float) -> tuple[float, ...]:
+    """The digits of a decade that are labelled: a few labels, whatever the ratio of highest and lowest."""
+    return (1.0, 1.5, 2.0, 3.0, 5.0, 7.0) if ratio < 10 else (1.0, 2.0, 5.0) if ratio < 100 else (1.0,)
 
 
 def _line(axes: Axes, curve: Curve, index: int, metric: str) -> None:
@@ -97,7 +104,7 @@ def _line(axes: Axes, curve: Curve, index: int, metric: str) -> None:
         np.array([math.nan if s is None else getattr(s, part) for s in spreads]) for part in ("median", "low", "high")
     )
     axes.fill_between(rates, low, high, color=look.colour, alpha=0.15, linewidth=0)
-    label = textwrap.shorten(curve.series, 40, placeholder=" …")
+    label = textwrap.shorten(curve.series, 60, placeholder=" …")
     axes.plot(
         rates, middle, color=look.colour, linestyle=look.dash, marker=look.marker, markersize=4.5, linewidth=1.5,
         label=label,
@@ -121,8 +128,8 @@ def _lost(axes: Axes, summary: Summary, metric: str) -> None:
                 if point.lr is None or not _count(point, state):
                     continue
                 first = None if label in labelled or metric == "test_accuracy" else f"a seed {label}, or more"
-                axes.plot(point.lr, height, mark, color=line_of(index).colour, transform=axis, markersize=6,
-                          markeredgewidth=1.6, clip_on=False, zorder=6)  # fmt: skip
+                axes.plot(point.lr, height, mark, color=line_of(index).colour, transform=axis, markersize=8,
+                          markeredgewidth=1.8, clip_on=False, zorder=6)  # fmt: skip
                 if first:
                     labelled.add(label)
                     axes.plot([], [], mark, color="#444444", markersize=6, linestyle="none", label=first)
