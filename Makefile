@@ -8,7 +8,7 @@ NEEDED = torch torchvision yaml pydantic typer rich matplotlib pandas jinja2 pla
 DEMO = $(addprefix configs/digits/,$(addsuffix .yaml,baseline too_large large too_small far_too_small linear_decay \
        step_decay time_decay exponential_decay cosine cyclical one_cycle))
 
-.PHONY: demo test test-slow soak check format environment clean
+.PHONY: demo test test-slow soak bench check format environment clean
 
 demo: environment  ## The side-by-side comparison on embedded data, about two minutes.
 	$(BIN)/python -m lrbench run $(DEMO) --seeds 3 --jobs 2 --runs runs/demo
@@ -23,6 +23,14 @@ test-slow: environment  ## Real MNIST (where LRBENCH_DATA has it), real processe
 soak: environment  ## Hundreds of kills, a fault at every write, thousands of damaged configs and folders: half an hour.
 	$(BIN)/python tests/soak.py --kills 200 --every 1
 	LRBENCH_EXAMPLES=2000 $(BIN)/python -m pytest tests/test_fuzz.py
+
+bench: environment .bench-keras/ready  ## Beside the PyTorch tutorial loop, Lightning and Keras on MNIST (LRBENCH_DATA), most of an hour.
+	$(BIN)/python benchmarks/bench.py --rounds 5 --keras .bench-keras/bin/python
+
+.bench-keras/ready:
+	$(PYTHON) -m venv .bench-keras
+	.bench-keras/bin/python -m pip install --quiet --disable-pip-version-check keras tensorflow
+	touch $@
 
 check: environment  ## Linters and types.
 	$(BIN)/python -m ruff check .
@@ -48,4 +56,4 @@ environment:
 endif
 
 clean:
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .bench-keras .pytest_cache .mypy_cache .ruff_cache .hypothesis
