@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lrbench import yamlfile
-from lrbench.config import Experiment, load_config
+from lrbench.config import Experiment, load_config, read_config
 from lrbench.errors import ConfigError
+from lrbench.grid.cells import Grid, all_cells
 from lrbench.values import Duration, Part
 
 CONFIGS = Path(__file__).parent.parent / "configs"
@@ -47,7 +48,18 @@ def load(write):
 # --- what loads --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", sorted(CONFIGS.rglob("*.yaml")), ids=lambda p: str(p.relative_to(CONFIGS)))
+SHIPPED = sorted(CONFIGS.rglob("*.yaml"))
+GRIDS = [path for path in SHIPPED if path.parent.name == "sweeps"]
+
+
+@pytest.mark.parametrize("path", GRIDS, ids=lambda p: str(p.relative_to(CONFIGS)))
+def test_every_shipped_grid_has_valid_cells(path):
+    grid = Grid.of(read_config(path))
+    cells, duplicates = all_cells([grid], lambda _: pytest.fail("lr: auto trains"))
+    assert len(cells) == grid.size > 1 and duplicates == 0
+
+
+@pytest.mark.parametrize("path", [p for p in SHIPPED if p not in GRIDS], ids=lambda p: str(p.relative_to(CONFIGS)))
 def test_every_shipped_config_loads(path):
     experiment = load_config(path)
     assert isinstance(experiment, Experiment)
