@@ -135,7 +135,7 @@ def test_two_jobs_give_the_bytes_of_one(tmp_path: Path, tiny: Any) -> None:
     seen: list[Event] = []
     parallel = run([tiny(**changes)], runs=tmp_path / "two", seeds=3, jobs=2, watch=seen.append)
     before = torch.get_num_threads()
-    torch.set_num_threads(WorkerProcesses(2).threads)
+    torch.set_num_threads(WorkerProcesses(2).setting.threads)
     serial = run([tiny(**changes)], runs=tmp_path / "one", seeds=3)
     torch.set_num_threads(before)
     assert [o.how for o in parallel] == [o.how for o in serial] == ["trained"] * 3
@@ -233,7 +233,7 @@ def test_a_worker_that_keeps_dying_is_given_up_and_the_others_go_on(tmp_path: Pa
         watch=lambda event: messages.append(str(event.values.get("text"))),
     )
     assert [o.how for o in outcomes] == ["failed", "trained", "failed", "trained"], outcomes
-    assert "its worker process died 3 times (killed by the system, perhaps for memory" in outcomes[0].message
+    assert "its worker process died 3 times (killed by SIGKILL; perhaps for memory" in outcomes[0].message
     assert "raised SystemExit: 3" in outcomes[2].message and "cruel.py" in outcomes[2].message
     assert messages.count(f"a worker died; {outcomes[0].path.name} goes on in a new one") == 2
 
