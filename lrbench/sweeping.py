@@ -18,7 +18,7 @@ from lrbench.executors import Executor, Make, choose
 from lrbench.find import find_lr
 from lrbench.finder.advice import Refusal
 from lrbench.grid.axes import around, from_option
-from lrbench.grid.cells import MOST, Cell, Grid, all_cells, too_many
+from lrbench.grid.cells import MOST, Cell, Grid, all_cells
 from lrbench.grid.halving import leave, loss_at, worse_half
 from lrbench.grid.plan import Plan, Planned, SweepFolder, series_of
 from lrbench.grid.summary import EPSILON, Summary, summarize
@@ -148,9 +148,7 @@ def ask(
         given["schedule"] = list(schedules)
     grids = [_grid(config, overrides, given, device) for config in configs]
     size = sum(grid.size for grid in grids)
-    if size > MOST:
-        raise too_many(size)
-    if size > UNASKED and not many:
+    if UNASKED < size <= MOST and not many:
         raise UsageError(f"the grid has {size:,} runs; --yes does so many, and --dry-run says how long they take")
     said: set[str] = set()
     cells, duplicates = all_cells(grids, lambda experiment: _around_found(experiment, root, watch, said))
@@ -175,7 +173,7 @@ def carry_out(
     """Do what of a sweep is not done yet; `asked` itself, brought up to date. Takes and raises what `sweep` does."""
     if (jobs is not None and jobs < 1) or confirm < 0:
         raise UsageError(f"--jobs must be at least 1, and --confirm at least 0 (got {jobs} and {confirm})")
-    policy, folder = policy or Policy(), asked.folder
+    how, folder = policy or Policy(), asked.folder
 
     def usual(left: int, terms: Terms) -> Executor:
         return choose(jobs or default_jobs([cell.experiment for cell in asked.cells]), left, terms)
@@ -189,23 +187,26 @@ def carry_out(
 
     def train(rule: Prune | None) -> None:
         terms = Terms(rule, retries)
-        do(asked.outcomes, folder.root, lambda left: (executor or usual)(left, terms), policy, watch, written)
+        do(asked.outcomes, folder.root, lambda left: (executor or usual)(left, terms), how, watch, written)
 
     if prune is not None and prune.halve:
         for rung in RUNGS:
             train(replace(prune, pause=rung))
+            how = replace(how, again=False)  # what was begun anew goes on from here
             if any(outcome.how == "interrupted" for outcome in asked.outcomes):
                 return asked
             leave_worse_half(asked, rung, watch)
     train(prune)
     if confirm and all(outcome.how in ("trained", "found") for outcome in asked.outcomes):
-        _add_confirmation(asked, confirm, policy, prune)
+        _add_confirmation(asked, confirm, how, prune)
         train(prune)
     return asked
 
 
 def leave_worse_half(asked: Sweep, rung: float, watch: Watch) -> None:
     """At a rung, write `pruned` as the result of the runs that are left; the others are to be done again."""
+    if all(outcome.how != "paused" for outcome in asked.outcomes):
+        return
     by_run = {outcome.path.name: outcome for outcome in asked.outcomes}
     losses = {cell.run: loss_at(asked.folder.run(cell), rung) for cell in asked.plan.grid}
     pruned = [run for run, o in by_run.items() if o.result is not None and o.result["status"] == "pruned"]

@@ -285,6 +285,11 @@ def test_the_worse_half_of_each_line_is_left_at_the_rungs(cli: Cli, write_config
     code, out, _ = cli(*words, "--halve")
     assert code == 0 and state_of(tmp_path / "runs") == before, "who was left before is not counted again"
 
+    code, out, _ = cli(*words, "--halve", "--again")
+    resumed = [json.loads((path / "env.json").read_text())["resumed"] for path in runs_of(tmp_path / "runs")]
+    assert code == 0 and sorted(map(len, resumed)) == [0] * 8 + [1] * 4 + [2] * 4, "anew once, not at every rung"
+    assert state_of(tmp_path / "runs") == before
+
     assert cli(*words)[0] == 0
     assert cli(*words, "--runs", "whole")[0] == 0
     assert state_of(tmp_path / "runs") == state_of(tmp_path / "whole"), "as if nothing had been left"

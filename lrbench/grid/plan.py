@@ -107,10 +107,6 @@ class SweepFolder:
         """The folder of a cell's run."""
         return RunFolder(self.root / cell.run)
 
-    def has_plan(self) -> bool:
-        """True where a sweep of this name was planned."""
-        return (self.path / "plan.json").is_file()
-
     def holds(self, plan: Plan) -> bool:
         """True where that plan is there."""
         try:

@@ -155,12 +155,13 @@ class Summary:
     def rows(self) -> Iterator[dict[str, Any]]:
         """A row for each line and rate, and one for the confirmation."""
         for curve in self.curves:
+            best, near = curve.best, curve.near(self.epsilon)
             for point in curve.points:
-                near, lr = curve.near(self.epsilon), point.lr
+                lr = point.lr
                 marks = {
-                    "best": int(point is curve.best),
+                    "best": int(point is best),
                     "near": int(near is not None and lr is not None and near[0] <= lr <= near[1]),
-                    "edge": curve.edge if point is curve.best else "",
+                    "edge": curve.edge if point is best else "",
                 }
                 yield {"series": curve.series, **_row(point), **marks}
         if self.confirmation is not None and self.winner is not None:
