@@ -129,7 +129,7 @@ class Experiment(BaseModel):
     on_non_finite: Literal["stop", "skip"] | None = None
     max_skipped: Count | None = None
     clip_grad_norm: Positive | None = None
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Literal["fp32", "tf32", "bf16"] = "fp32"
     compile: StrictBool = False
     device: Annotated[str, AfterValidator(_device)] = "auto"
     reference: Reference | None = None

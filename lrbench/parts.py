@@ -68,7 +68,10 @@ class Parts:
     def set_rate(self, lr: float, momentum: float | None) -> None:
         """Set the rate of every parameter group, at its fixed ratio, and momentum (Adam: beta1) if given."""
         for group, ratio in zip(self.optimizer.param_groups, self.ratios, strict=True):
-            group["lr"] = lr * ratio
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(lr * ratio)
+            else:
+                group["lr"] = lr * ratio
             if momentum is not None and "betas" in group:
                 group["betas"] = (momentum, *group["betas"][1:])
             elif momentum is not None:
@@ -95,16 +98,20 @@ def resolve_device(name: str) -> torch.device:
     return device
 
 
+KEPT = 4
 held: dict[tuple[str, str], Data] = {}
 """What `load_data` keeps, by block and device; what is shared with a worker process is put here."""
 
 
 def load_data(dataset: Dataset, device: torch.device) -> Data:
-    """The data of a `dataset:` block on a device; the last two are kept, since runs mostly share one."""
+    """The data of a `dataset:` block on a device; the last are kept, since runs mostly share one."""
     key = (json.dumps(dataset.plain(), sort_keys=True, default=str), str(device))
     if key not in held:
-        held[key] = datasets.load(dataset.part, dataset.rules).to(device)
-        if len(held) > 2:
+        if device.type == "cpu":
+            held[key] = datasets.load(dataset.part, dataset.rules)
+        else:
+            held[key] = load_data(dataset, torch.device("cpu")).to(device)
+        while len(held) > KEPT:
             held.pop(next(iter(held)))
     return held[key]
 
@@ -116,6 +123,7 @@ def assemble(experiment: Experiment, device: torch.device) -> Parts:
         ConfigError, DataError: a part can't be built as the config has it.
         UserCodeError: an imported part raised.
     """
+    _exact(experiment.precision, device)
     data = load_data(experiment.dataset, device)
     torch.manual_seed(experiment.seed)
     model = build_model(experiment.model, input_shape=data.shape, outputs=_outputs(data)).to(device)
@@ -155,6 +163,15 @@ def assemble(experiment: Experiment, device: torch.device) -> Parts:
         problem = f"{experiment.optimizer.name} has no momentum that could be cycled"
         raise ConfigError(problem, key="schedule.cycle_momentum")
     return parts
+
+
+def _exact(precision: str, device: torch.device) -> None:
+    """Have a GPU compute with all bits of float32, which torch's convolutions do not by default, unless TF32 is asked
+    for."""
+    if precision == "tf32" and device.type != "cuda":
+        raise ConfigError(f"tf32 is a way of CUDA GPUs to compute, and this device is '{device}'", key="precision")
+    if device.type == "cuda":
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
 
 
 def _see_shapes(model: nn.Module, data: Data, device: torch.device, name: str) -> None:

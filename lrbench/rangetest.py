@@ -64,8 +64,7 @@ class RangeTraining(Training):
         if self.sample is not None:
             loss, _ = evaluate(self.parts, self.sample)
             self.parts.training()
-            step, lr, momentum, old, norm, right, count = self.pending[-1]
-            self.pending[-1] = (step, lr, momentum, torch.tensor(loss, device=old.device), norm, right, count)
+            self.pending.replace_loss(loss)
 
     def ended(self, step: int, lr: float, loss: float, norm: float) -> Ended | None:
         """See `Training`."""

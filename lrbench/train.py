@@ -16,13 +16,15 @@ from lrbench.data.batches import in_groups
 from lrbench.ends import Diverged, Ended, not_finite, too_many_skipped
 from lrbench.environment import place
 from lrbench.errors import Interrupted, RunError
-from lrbench.evaluation import correct, evaluate, refresh_norms, tested
+from lrbench.evaluation import evaluate, refresh_norms, tested
 from lrbench.events import Event, Watch
 from lrbench.identity import identity
 from lrbench.parts import Parts, assemble, resolve_device, summary
+from lrbench.recorded import RecordedUpdates, place_rates, recordable
 from lrbench.runs import RunFolder
 from lrbench.state import State, capture, copied, restore, seed_everything
 from lrbench.stopping import is_best
+from lrbench.updating import Readings, gradient
 
 READ_BACK_SECONDS = 0.5  # how often losses are fetched from the device
 EPOCH_CHECKPOINT_SECONDS = 5.0
@@ -71,8 +73,9 @@ class Training:
     state: State
     watch: Watch
     threads: int
+    pending: Readings
+    recorded: RecordedUpdates | None = None
     best_weights: dict[str, Any] | None = None
-    pending: list[tuple[int, float, float | None, Tensor, Tensor, Tensor, int]] = field(default_factory=list)
     saved: float = field(default_factory=time.monotonic)
     read: float = field(default_factory=time.monotonic)
 
@@ -94,13 +97,15 @@ class Training:
             what = " ".join(str(error).split())[:200]
             problem = f"its checkpoint does not fit the model and optimizer as they are built now ({what})"
             raise RunError(f"{folder.name}: {problem}; restore the code, or train anew with --again") from error
+        recorded = RecordedUpdates(parts, experiment.clip_grad_norm) if recordable(experiment, parts) else None
+        place_rates(parts.optimizer, parts.device if recorded else None)
         folder.steps.open(state.step)
         folder.epochs.open(state.epoch)
         best_weights = None if checkpoint is None else checkpoint["best"]
         folder.save_best(best_weights)
         threads = torch.get_num_threads()
         folder.amend_environment({**place(), "device": str(parts.device), "threads": threads, "sizes": summary(parts)})
-        training = cls(folder, experiment, parts, state, watch, threads, best_weights)
+        training = cls(folder, experiment, parts, state, watch, threads, Readings(parts.device), recorded, best_weights)
         if checkpoint is not None and checkpoint["threads"] != threads:
             text = f"{folder.name}: it ran with {checkpoint['threads']} threads, and goes on with {threads}"
             text = f"{text}: its last digits will differ from those of an uninterrupted run"
@@ -124,7 +129,7 @@ class Training:
                 break
             self.update(group)
             now = time.monotonic()
-            if now - self.read > READ_BACK_SECONDS:
+            if now - self.read > READ_BACK_SECONDS or self.pending.full:
                 began = self.count_time(began)
                 self.read_back()
             if stop() or now - self.saved > CHECKPOINT_SECONDS:
@@ -142,34 +147,24 @@ class Training:
     def update(self, batches: list[tuple[Tensor, Tensor]]) -> None:
         """One update at the rate the schedule gives for it, from one batch or several accumulated ones.
 
-        Each batch weighs as its examples, so that several have the gradient of one large batch. Nothing is read back
-        from the device.
+        Nothing is read back from the device, but where updates may be left out.
         """
         parts, state = self.parts, self.state
         lr = self.rate(state.step)
         parts.set_rate(lr, parts.momentum(state.step) if parts.momentum else None)
-        parts.optimizer.zero_grad(set_to_none=True)
-        count = sum(len(targets) for _, targets in batches)
-        before = self.buffers() if self.experiment.on_non_finite == "skip" else None
-        losses, right = [], []
-        for inputs, targets in batches:
-            prepared, goal = parts.batch(inputs, targets)
-            with parts.autocast():
-                outputs = parts.forward(prepared)
-                loss = parts.loss(outputs, goal)
-            if len(goal) != count:
-                loss = loss * (len(goal) / count)
-            loss.backward()  # type: ignore[no-untyped-call]
-            losses.append(loss.detach())
-            right.append(correct(outputs, goal, parts.data.classes))
-        measured = (_total(losses), self.clip(), _total(right))
         state.step += 1
         state.batch += 1
-        if before is not None and not all(math.isfinite(float(value)) for value in measured[:2]):
-            self.skip(lr, before)
-            return
-        parts.optimizer.step()
-        self.pending.append((state.step, lr, parts.current_momentum(), *measured, count))
+        if self.recorded is not None:
+            measured = self.recorded(batches[0])
+        else:
+            before = self.buffers() if self.experiment.on_non_finite == "skip" else None
+            measured = gradient(parts, batches, self.experiment.clip_grad_norm)
+            if before is not None and not all(map(math.isfinite, measured[:2].tolist())):
+                self.skip(lr, before)
+                return
+            parts.optimizer.step()
+        count = sum(len(targets) for _, targets in batches)
+        self.pending.add(state.step, lr, parts.current_momentum(), count, measured)
 
     def buffers(self) -> dict[str, Tensor]:
         """A copy of the model's buffers, running statistics say, which an update that is left out must not change."""
@@ -193,23 +188,13 @@ class Training:
         plateau = self.experiment.plateau
         return lr if plateau is None else self.state.plateau.apply(plateau, lr)
 
-    def clip(self) -> Tensor:
-        """The gradient's norm over all parameters; the gradient scaled down to `clip_grad_norm` where asked for."""
-        limit = self.experiment.clip_grad_norm
-        weights = [p for p in self.parts.model.parameters() if p.grad is not None]
-        if limit is not None:
-            return torch.nn.utils.clip_grad_norm_(weights, limit)
-        return torch.nn.utils.get_total_norm([p.grad for p in weights if p.grad is not None])
-
     def read_back(self) -> None:
         """Fetch the pending losses from the device in one piece and write their rows. Raises Diverged."""
         if not self.pending:
             return
         self.folder.guard()
         state, rows = self.state, []
-        fetched = [torch.stack((a.float(), b.float(), c.float())) for *_, a, b, c, _ in self.pending]
-        measured = torch.stack(fetched)
-        for (step, lr, momentum, *_, count), (loss, norm, right) in zip(self.pending, measured.tolist(), strict=True):
+        for step, lr, momentum, count, (loss, norm, right) in self.pending.take():
             rows.append((step, lr, momentum, loss, norm))
             ended = self.ended(step, lr, loss, norm)
             if ended is not None:
@@ -221,7 +206,6 @@ class Training:
             state.correct += int(right)
             state.examples += count
         self.folder.steps.append(rows)
-        self.pending.clear()
         self.read = time.monotonic()
         self.watch(self.event(rows[-1][1]))
 
@@ -324,7 +308,3 @@ class Training:
             images_per_second=state.examples / state.epoch_seconds if state.epoch_seconds > 0 else None,
             values=measured or {"train_loss": running},
         )
-
-
-def _total(parts: list[Tensor]) -> Tensor:
-    return parts[0] if len(parts) == 1 else torch.stack(parts).sum()

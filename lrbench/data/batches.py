@@ -67,7 +67,9 @@ class Tensors:
         return Tensors(self.inputs[indices], self.targets[indices])
 
     def to(self, device: torch.device) -> Tensors:
-        """See `Split`."""
+        """See `Split`. They stay where they are if a GPU would be half full of them, and batches move as they come."""
+        if device.type == "cuda" and self.inputs.nbytes + self.targets.nbytes > torch.cuda.mem_get_info(device)[0] / 2:
+            return self
         return Tensors(self.inputs.to(device), self.targets.to(device))
 
     def labels(self) -> Tensor | None:
