@@ -16,7 +16,7 @@ def main() -> None:
     torch.set_num_threads(chosen.threads)
     config = Path(__file__).parents[2] / "configs" / "baseline.yaml"
     with tempfile.TemporaryDirectory() as root:
-        asked = [f"epochs={chosen.epochs}", f"seed={chosen.seed}", "device=cpu"]
+        asked = [f"epochs={chosen.epochs}", f"seed={chosen.seed}", f"device={chosen.device}"]
         (outcome,) = lrbench.run([config], overrides=asked, runs=root)
         rows = (outcome.path / "epochs.csv").read_text().splitlines()
     columns = rows[0].split(",")

@@ -10,12 +10,13 @@ from collections.abc import Sequence
 
 
 def arguments(about: str | None) -> argparse.Namespace:
-    """--data, --epochs, --threads and --seed."""
+    """--data, --epochs, --threads, --seed and --device."""
     parser = argparse.ArgumentParser(description=about)
     parser.add_argument("--data", default=os.environ.get("LRBENCH_DATA"), help="holds MNIST/raw")
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda (where the script knows it)")
     chosen = parser.parse_args()
     if not chosen.data:
         parser.error("--data, or LRBENCH_DATA, must name a folder with MNIST/raw")

@@ -32,7 +32,8 @@ def main() -> None:
     train, validation = Subset(whole, range(48_000)), Subset(whole, range(48_000, 60_000))
     batches = DataLoader(train, batch_size=250, shuffle=True)
     held_out = DataLoader(validation, batch_size=1000)
-    model = network()
+    device = torch.device(chosen.device)
+    model = network().to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, eps=1e-7)
     loss_of = nn.CrossEntropyLoss()
     epochs = []
@@ -40,14 +41,16 @@ def main() -> None:
         began = time.perf_counter()
         model.train()
         for inputs, targets in batches:
+            inputs, targets = inputs.to(device), targets.to(device)
             optimizer.zero_grad()
             loss = loss_of(model(inputs), targets)
             loss.backward()
             optimizer.step()
+        loss.item()  # waits for the device
         epochs.append(time.perf_counter() - began)
         model.eval()
         with torch.no_grad():
-            right = sum(int((model(x).argmax(1) == y).sum()) for x, y in held_out)
+            right = sum(int((model(x.to(device)).argmax(1).cpu() == y).sum()) for x, y in held_out)
     report(epochs, right / 12_000)
 
 
