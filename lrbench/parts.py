@@ -36,6 +36,7 @@ class Parts:
     momentum: Momentum | None
     loss: Callable[[Tensor, Tensor], Tensor]
     device: torch.device
+    layout: torch.memory_format | None
     precision: str
     peak_lr: float
     total_steps: int
@@ -44,9 +45,8 @@ class Parts:
     def batch(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """A raw batch as the model and the loss get it."""
         prepared = self.data.prepare(inputs, self.device)
-        layout = getattr(self.model, "memory_format", None)
-        if layout is not None and prepared.dim() == 4:
-            prepared = prepared.contiguous(memory_format=layout)
+        if self.layout is not None and prepared.dim() == 4:
+            prepared = prepared.contiguous(memory_format=self.layout)
         return prepared, targets.to(self.device, non_blocking=True)
 
     def autocast(self) -> torch.autocast:
@@ -129,7 +129,7 @@ def assemble(experiment: Experiment, device: torch.device) -> Parts:
     model = build_model(experiment.model, input_shape=data.shape, outputs=_outputs(data)).to(device)
     if any(nn.parameter.is_lazy(p) for p in model.parameters()):
         _see_shapes(model, data, device, experiment.model.name)
-    layout = getattr(model, "memory_format", None)
+    layout = layout_for(model, device, experiment.precision)
     if layout is not None:
         model = model.to(memory_format=layout)
     optimizer = build_optimizer(experiment.scaled_optimizer(len(data.train)), model)
@@ -153,6 +153,7 @@ def assemble(experiment: Experiment, device: torch.device) -> Parts:
         momentum=momentum_of(schedule),
         loss=build_loss(experiment.loss),
         device=device,
+        layout=layout,
         precision=experiment.precision,
         peak_lr=peak_lr,
         total_steps=total_steps,
@@ -172,6 +173,13 @@ def _exact(precision: str, device: torch.device) -> None:
         raise ConfigError(f"tf32 is a way of CUDA GPUs to compute, and this device is '{device}'", key="precision")
     if device.type == "cuda":
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+
+
+def layout_for(model: nn.Module, device: torch.device, precision: str) -> torch.memory_format | None:
+    """How a model's weights and pictures should lie in memory: as its class's `memory_format` says, but with the
+    channels first where a GPU computes in plain float32, which costs a sixth less."""
+    layout: torch.memory_format | None = getattr(model, "memory_format", None)
+    return None if device.type == "cuda" and precision == "fp32" else layout
 
 
 def _see_shapes(model: nn.Module, data: Data, device: torch.device, name: str) -> None:

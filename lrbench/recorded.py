@@ -82,14 +82,23 @@ class RecordedUpdates:
         """Record an update without doing it. None where that cannot be."""
         device = self.parts.device
         held = inputs.to(device, copy=True), targets.to(device, copy=True)
+        random = torch.cuda.get_rng_state(device)
         graph = torch.cuda.CUDAGraph()
         try:
             with torch.cuda.graph(graph):
                 measured = self._update(*held)
         except RuntimeError:
-            torch.cuda.synchronize(device)
+            _renew_generator(device, random)
             return None
         return _Recording(graph, *held, measured)
+
+
+def _renew_generator(device: torch.device, state: Tensor) -> None:
+    """Give a GPU's default generator a new inside: a recording that failed leaves the old one refusing to draw."""
+    fresh = torch.Generator(device)
+    fresh.set_state(state)
+    number = torch.cuda.current_device() if device.index is None else device.index
+    torch.cuda.default_generators[number].graphsafe_set_state(fresh)
 
 
 def place_rates(optimizer: Optimizer, device: torch.device | None) -> None:
