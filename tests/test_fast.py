@@ -54,6 +54,46 @@ def test_the_fast_network_is_the_plain_one(dtype: torch.dtype, updates: int, tol
         assert torch.allclose(found, wanted, rtol=tolerance, atol=tolerance)
 
 
+@pytest.mark.parametrize(("channels", "sides", "padding"), [(1, (28, 28), 0), (3, (11, 14), 1), (2, (5, 4), 0)])
+def test_convolution_and_pooling_in_parts(
+    monkeypatch: pytest.MonkeyPatch, channels: int, sides: tuple[int, int], padding: int
+) -> None:
+    torch.manual_seed(0)
+    convolution = nn.Conv2d(channels, 6, 3, padding=padding).double().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    nn.init.uniform_(convolution.bias)  # type: ignore[arg-type]
+    x = torch.rand(11, channels, *sides, dtype=torch.float64)
+    x[:, :, : sides[0] // 2] = 1  # equal neighbours, of which the first is taken
+    monkeypatch.setattr(fast, "CHUNK_BYTES", 4 * 6 * sides[0] * sides[1] * 8)
+    results = []
+    for form in (fast.conv_pool(convolution, x), F.max_pool2d(convolution(x), 2)):
+        weights = torch.linspace(-1, 1, form.numel(), dtype=torch.float64).view(form.shape)
+        results.append((form.detach(), *torch.autograd.grad((form * weights).sum(), list(convolution.parameters()))))
+    for found, wanted in zip(*results, strict=True):
+        assert torch.allclose(found, wanted, rtol=1e-12, atol=1e-12)
+
+
+def test_pictures_that_need_a_gradient_take_the_plain_way() -> None:
+    convolution, x = nn.Conv2d(1, 2, 3), torch.rand(2, 1, 6, 6, requires_grad=True)
+    fast.conv_pool(convolution, x).sum().backward()  # type: ignore[no-untyped-call]
+    assert x.grad is not None and x.grad.abs().sum() > 0
+
+
+def test_flattening_without_a_copy() -> None:
+    dense, x = nn.Linear(4 * 3 * 2, 5).double(), torch.rand(7, 4, 3, 2, dtype=torch.float64)
+    for memory in (torch.contiguous_format, torch.channels_last):
+        found = fast.flat_linear(dense, x.contiguous(memory_format=memory))
+        assert torch.allclose(found, dense(x.flatten(1)), rtol=1e-12)
+
+
+@pytest.mark.parametrize("p", [0.25, 0.5, 0.75, 3 / 16])
+def test_elements_are_dropped_independently(p: float) -> None:
+    torch.manual_seed(1)
+    keep = kept(torch.empty(4, 8 * 4001), p).flatten().double()
+    for distance in (1, 2, 8, 4001, 8 * 4001, 16 * 4001):
+        together = float((keep * keep.roll(distance)).mean())
+        assert together == pytest.approx((1 - p) ** 2, abs=5 / math.sqrt(keep.numel()))
+
+
 @pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("p", [1 / 256, 0.25, 0.5, 255 / 256])
 def test_the_share_that_is_dropped(memory: torch.memory_format, p: float) -> None:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lrbench.errors import ConfigError, UserCodeError
-from lrbench.models import MODELS, build_model
+from lrbench.models import MODELS, build_model, nets
 from lrbench.values import Part
 
 GREY28, RGB32, DIGITS = (1, 28, 28), (3, 32, 32), (1, 8, 8)
@@ -150,15 +150,16 @@ def test_pooling_before_relu_equals_the_textbook_order() -> None:
     assert torch.allclose(model(x), expected, rtol=1e-12, atol=1e-12)
 
 
-def test_cnn_drops_a_quarter_in_training_only() -> None:
+def test_cnn_drops_a_quarter_in_training_only(monkeypatch: pytest.MonkeyPatch) -> None:
     model = build("cnn", GREY28)
     x = torch.rand(2, *GREY28)
     assert not torch.equal(model(x), model(x))
     model.eval()
     assert torch.equal(model(x), model(x))
     seen: list[Tensor] = []
-    for layer in (model.conv2, model.dense1):
-        layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach()))  # type: ignore[union-attr]
+    model.conv2.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach()))  # type: ignore[union-attr]
+    flat = nets.flat_linear
+    monkeypatch.setattr(nets, "flat_linear", lambda dense, x: seen.append(x.detach()) or flat(dense, x))
     nn.init.constant_(model.conv1.bias, 100.0)  # type: ignore[arg-type]
     nn.init.constant_(model.conv2.bias, 1e5)  # type: ignore[arg-type]
     model(torch.rand(50, *GREY28))

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lrbench.models.fast import relu_dropout
+from lrbench.models.fast import conv_pool, flat_linear, relu_dropout
 
 
 class Cnn(nn.Module):
@@ -29,10 +29,9 @@ class Cnn(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, channels, h, w) → (n, outputs)."""
-        for convolution in (self.conv1, self.conv2):
-            x = relu_dropout(F.max_pool2d(convolution(x), 2), self.dropout, self.training)
-        x = F.relu(self.dense1(x.flatten(1)))
-        out: Tensor = self.dense2(x)
+        x = relu_dropout(conv_pool(self.conv1, x), self.dropout, self.training)
+        x = relu_dropout(F.max_pool2d(self.conv2(x), 2), self.dropout, self.training)
+        out: Tensor = self.dense2(F.relu(flat_linear(self.dense1, x)))
         return out
 
 
