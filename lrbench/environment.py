@@ -36,10 +36,16 @@ def describe(experiment: Experiment, *, device: str) -> dict[str, Any]:
         "device": device,
         "git": _git(Path.cwd()),
         "user_code": code_hashes(experiment),
-        "arguments": sys.argv,
+        "arguments": [_program(), *sys.argv[1:]],
         "started": now(),
         "resumed": [],
     }
+
+
+def _program() -> str:
+    """The script that was started, without the folders above it, which may tell more than one wants to publish."""
+    name = Path(sys.argv[0]).name
+    return "lrbench" if name == "__main__.py" else name
 
 
 NODE = "LRBENCH_NODE"

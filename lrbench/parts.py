@@ -16,6 +16,7 @@ from lrbench import data as datasets
 from lrbench.config import Dataset, Experiment
 from lrbench.data.batches import Data, Tensors
 from lrbench.errors import ConfigError, LrbenchError
+from lrbench.layouts import layout_for
 from lrbench.losses import build_loss
 from lrbench.models import build_model
 from lrbench.optimizers import build_optimizer, peak_and_ratios
@@ -103,6 +104,12 @@ held: dict[tuple[str, str], Data] = {}
 """What `load_data` keeps, by block and device; what is shared with a worker process is put here."""
 
 
+def described(device: torch.device) -> dict[str, str]:
+    """A device as it is recorded beside a run: its name in torch, and what kind of GPU it is."""
+    kind = {"gpu": torch.cuda.get_device_name(device)} if device.type == "cuda" else {}
+    return {"device": str(device), **kind}
+
+
 def load_data(dataset: Dataset, device: torch.device) -> Data:
     """The data of a `dataset:` block on a device; the last are kept, since runs mostly share one."""
     key = (json.dumps(dataset.plain(), sort_keys=True, default=str), str(device))
@@ -129,7 +136,7 @@ def assemble(experiment: Experiment, device: torch.device) -> Parts:
     model = build_model(experiment.model, input_shape=data.shape, outputs=_outputs(data)).to(device)
     if any(nn.parameter.is_lazy(p) for p in model.parameters()):
         _see_shapes(model, data, device, experiment.model.name)
-    layout = layout_for(model, device, experiment.precision)
+    layout = layout_for(model, data, device, experiment.precision)
     if layout is not None:
         model = model.to(memory_format=layout)
     optimizer = build_optimizer(experiment.scaled_optimizer(len(data.train)), model)
@@ -173,13 +180,6 @@ def _exact(precision: str, device: torch.device) -> None:
         raise ConfigError(f"tf32 is a way of CUDA GPUs to compute, and this device is '{device}'", key="precision")
     if device.type == "cuda":
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
-
-
-def layout_for(model: nn.Module, device: torch.device, precision: str) -> torch.memory_format | None:
-    """How a model's weights and pictures should lie in memory: as its class's `memory_format` says, but with the
-    channels first where a GPU computes in plain float32, which costs a sixth less."""
-    layout: torch.memory_format | None = getattr(model, "memory_format", None)
-    return None if device.type == "cuda" and precision == "fp32" else layout
 
 
 def _see_shapes(model: nn.Module, data: Data, device: torch.device, name: str) -> None:

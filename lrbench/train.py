@@ -19,7 +19,7 @@ from lrbench.errors import Interrupted, RunError
 from lrbench.evaluation import evaluate, refresh_norms, tested
 from lrbench.events import Event, Watch
 from lrbench.identity import identity
-from lrbench.parts import Parts, assemble, resolve_device, summary
+from lrbench.parts import Parts, assemble, described, resolve_device, summary
 from lrbench.recorded import RecordedUpdates, place_rates, recordable
 from lrbench.runs import RunFolder
 from lrbench.state import State, capture, copied, restore, seed_everything
@@ -104,7 +104,8 @@ class Training:
         best_weights = None if checkpoint is None else checkpoint["best"]
         folder.save_best(best_weights)
         threads = torch.get_num_threads()
-        folder.amend_environment({**place(), "device": str(parts.device), "threads": threads, "sizes": summary(parts)})
+        where = {**place(), **described(parts.device)}
+        folder.amend_environment({**where, "threads": threads, "sizes": summary(parts)})
         training = cls(folder, experiment, parts, state, watch, threads, Readings(parts.device), recorded, best_weights)
         if checkpoint is not None and checkpoint["threads"] != threads:
             text = f"{folder.name}: it ran with {checkpoint['threads']} threads, and goes on with {threads}"

@@ -115,7 +115,7 @@ def test_the_environment(tmp_path: Path, tiny: Any) -> None:
     assert environment["packages"].keys() == {"torch", "torchvision", "numpy", "scikit-learn"}
     assert torch.__version__.startswith(environment["packages"]["torch"])
     assert environment["device"] == "cpu" and environment["threads"] == torch.get_num_threads()
-    assert environment["resumed"] == [] and environment["arguments"] == sys.argv
+    assert environment["resumed"] == [] and environment["arguments"] == [Path(sys.argv[0]).name, *sys.argv[1:]]
     assert environment["sizes"] == {
         "parameters": 650,
         "train_examples": 64,
