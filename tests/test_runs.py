@@ -108,14 +108,15 @@ def test_the_result(tmp_path: Path, tiny: Any) -> None:
     assert result["seconds"] == pytest.approx(sum(float(row.split(",")[7]) for row in rows))
 
 
-def test_the_environment(tmp_path: Path, tiny: Any) -> None:
+def test_the_environment(tmp_path: Path, tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["/home/some/one/lrbench/__main__.py", "run", "tiny.yaml"])
     (outcome,) = run([tiny(model=f"{__name__}:linear")], runs=tmp_path)
     environment = RunFolder(outcome.path).environment()
     assert environment.keys() == ENVIRONMENT_KEYS
     assert environment["packages"].keys() == {"torch", "torchvision", "numpy", "scikit-learn"}
     assert torch.__version__.startswith(environment["packages"]["torch"])
     assert environment["device"] == "cpu" and environment["threads"] == torch.get_num_threads()
-    assert environment["resumed"] == [] and environment["arguments"] == [Path(sys.argv[0]).name, *sys.argv[1:]]
+    assert environment["resumed"] == [] and environment["arguments"] == ["lrbench", "run", "tiny.yaml"]
     assert environment["sizes"] == {
         "parameters": 650,
         "train_examples": 64,

@@ -79,13 +79,13 @@ class Record:
         return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
     def rates(self) -> pd.DataFrame:
-        """`step` and `lr` of every update, empty where `steps.csv` can't be read."""
+        """`step` and `lr` of every update; of each epoch's last where `steps.csv` can't be read."""
         import pandas as pd
 
         try:
             return pd.read_csv(self.folder.steps.path, usecols=["step", "lr"]).dropna()
         except (OSError, ValueError, pd.errors.ParserError):
-            return pd.DataFrame({"step": [], "lr": []})
+            return self.epochs[["step", "lr"]]
 
 
 def read(paths: Iterable[Path]) -> list[Record]:
