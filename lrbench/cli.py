@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from lrbench.errors import Interrupted, LrbenchError, Terminated, UsageError
-from lrbench.options import AT_ONCE, Debug, Device, Overrides, Runs, leave
+from lrbench.options import AT_ONCE, Baseline, Debug, Device, Filters, Form, Metric, Overrides, Runs, Target, leave
 from lrbench.sweepcommand import sweep
 from lrbench.version import __version__
 
@@ -90,6 +90,11 @@ def report(
         Path | None,
         typer.Option(help="Where to write; by default, report/ inside the runs folder.", metavar="DIR"),
     ] = None,
+    metric: Metric = "val_loss",
+    baseline: Baseline = None,
+    filters: Filters = None,
+    target: Target = None,
+    form: Form = None,
     runs: Runs = Path("runs"),
     debug: Debug = False,
 ) -> None:
@@ -97,12 +102,17 @@ def report(
     from lrbench import reporting, terminal
 
     console = Console()
-    made = reporting.report(runs_given or [runs], out)
-    terminal.show_groups(console, made.groups)
+    paths, kept = runs_given or [runs], filters or ()
+    if form is not None:
+        shown = reporting.look(paths, metric=metric, baseline=baseline, filters=kept, target=target)
+        typer.echo(reporting.table(shown, form), nl=False)
+        return
+    made = reporting.report(paths, out, metric=metric, baseline=baseline, filters=kept, target=target)
+    terminal.show_groups(console, made.groups, made.comparison)
     for record in made.damaged:
         named = record.problem if record.folder.name in record.problem else f"{record.folder.name}: {record.problem}"
         console.print(f"[red]{record.state}:[/] {escape(named)}", highlight=False, soft_wrap=True)
-    for sentence in reporting.summary(made):
+    for sentence in reporting.summary(made.shown):
         console.print(sentence, markup=False, highlight=False)
     for test in made.tests:
         for line in test.words()[:1]:

@@ -1,4 +1,4 @@
-"""Options that several commands share, and how a command ends at once."""
+"""Options of the commands, and how a command ends at once."""
 
 from __future__ import annotations
 
@@ -20,6 +20,36 @@ Device = Annotated[
     str | None, typer.Option(help="auto, cpu, cuda, cuda:1, mps; instead of the config's.", show_default=False)
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Show lrbench's own traceback when something fails.")]
+
+Metric = Annotated[
+    str, typer.Option(help="What runs are compared by: val_loss, val_accuracy, best_val_loss, test_loss, …")
+]
+Baseline = Annotated[
+    str | None,
+    typer.Option(help="Compare with these runs; by default, with the best.", metavar="NAME", show_default=False),
+]
+Filters = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--filter",
+        help="Runs to keep: a pattern of names, or key=value of their configs. Again for more.",
+        metavar="TEXT",
+        show_default=False,
+    ),
+]
+Target = Annotated[
+    str | None,
+    typer.Option(help="Show the time to a target: val_accuracy=0.99.", metavar="METRIC=X", show_default=False),
+]
+Form = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        help="Print the table as csv, json, markdown or latex, and write nothing.",
+        metavar="FORM",
+        show_default=False,
+    ),
+]
 
 
 def leave(number: int) -> None:

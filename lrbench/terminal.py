@@ -11,6 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from lrbench.finder.advice import Refusal
+from lrbench.reporting.answers import brief
+from lrbench.reporting.comparison import Comparison
 from lrbench.reporting.groups import Group, grouped
 from lrbench.reporting.records import read_one
 from lrbench.reporting.tables import columns
@@ -24,11 +26,11 @@ if TYPE_CHECKING:
 _BLOCKS = "▁▂▃▄▅▆▇█"
 
 
-def show_groups(console: Console, groups: Sequence[Group]) -> None:
+def show_groups(console: Console, groups: Sequence[Group], comparison: Comparison | None = None) -> None:
     """The results, as briefly as a terminal wants them."""
     if not groups:
         return
-    shown = columns(groups, short=True)
+    shown = columns(groups, short=True, extra=[] if comparison is None else brief(comparison))
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
     for column in shown:
         justify: Literal["right", "left"] = "right" if column.right else "left"

@@ -54,6 +54,7 @@ MAY_IMPORT = {
     "catalog": {"errors", "values"},
     "events": set(),
     "spread": set(),
+    "analysis": set(),
     "pruning": {"errors"},
     "grid": BASE
     | {
@@ -93,7 +94,7 @@ MAY_IMPORT = {
     | {"atomic", "config", "environment", "identity", "jsonfile", "optimizers", "runs", "version"}
     | {"schedules", "yamlfile"},
     "runlist": {"errors", "runs"},
-    "reporting": BASE | {"config", "finder", "grid", "identity", "runlist", "runs", "spread", "version"},
+    "reporting": BASE | {"analysis", "config", "finder", "grid", "identity", "runlist", "runs", "spread", "version"},
 }
 
 

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from lrbench.errors import FolderError, UsageError
 from lrbench.reporting import records as reading
 from lrbench.reporting import tables
-from lrbench.reporting.groups import Group, grouped
+from lrbench.reporting.comparison import DEFAULT_METRIC, Comparison, compare
+from lrbench.reporting.groups import Group, grouped, task
+from lrbench.reporting.page import Shown, markdown, render
+from lrbench.reporting.page import summary as _sentences
 from lrbench.reporting.range_tests import Tested, read_tests
 from lrbench.reporting.records import Record, load_runs
+from lrbench.reporting.selection import kept
+from lrbench.reporting.targets import Target
+from lrbench.reporting.targets import columns as target_columns
 from lrbench.runs import RunFolder
 
-__all__ = ["Report", "load_runs", "report", "summary"]
+__all__ = ["FORMATS", "Report", "load_runs", "report", "summary", "table"]
 
 
 @dataclass(frozen=True)
@@ -24,16 +31,32 @@ class Report:
     Attributes:
         page: the HTML page.
         files: all files, the page first.
-        groups: the rows of the table, best first.
-        records: every run found, damaged ones too.
-        tests: every range test found.
+        shown: what they show.
     """
 
     page: Path
     files: tuple[Path, ...]
-    groups: tuple[Group, ...]
-    records: tuple[Record, ...]
-    tests: tuple[Tested, ...] = ()
+    shown: Shown
+
+    @property
+    def groups(self) -> Sequence[Group]:
+        """The rows of the table, best first."""
+        return self.shown.groups
+
+    @property
+    def records(self) -> Sequence[Record]:
+        """Every run found, damaged ones too."""
+        return self.shown.records
+
+    @property
+    def tests(self) -> Sequence[Tested]:
+        """Every range test found."""
+        return self.shown.tests
+
+    @property
+    def comparison(self) -> Comparison | None:
+        """The groups against the best of them or the baseline; None where they can't be compared."""
+        return self.shown.comparison
 
     @property
     def damaged(self) -> tuple[Record, ...]:
@@ -41,43 +64,88 @@ class Report:
         return tuple(record for record in self.records if record.state in ("damaged", "copy"))
 
 
-def summary(made: Report) -> list[str]:
-    """What the comparison shows, in at most three sentences."""
-    from lrbench.reporting import page
-
-    return page.summary(made.groups, made.records)
+def summary(shown: Shown) -> list[str]:
+    """What the comparison shows, in at most three sentences, and what must not be overlooked."""
+    return [*_sentences(shown), *shown.warnings]
 
 
-def report(runs: Iterable[str | Path] = ("runs",), out: str | Path | None = None) -> Report:
+def report(
+    runs: Iterable[str | Path] = ("runs",),
+    out: str | Path | None = None,
+    *,
+    metric: str = DEFAULT_METRIC,
+    baseline: str | None = None,
+    filters: Sequence[str] = (),
+    target: str | None = None,
+) -> Report:
     """Set runs side by side: one figure, one table, one page.
 
     Args:
         runs: run folders, or folders that hold them; range tests are shown beside the runs.
         out: where to write; `report` inside the first folder of runs by default.
+        metric: what groups are compared by: a column of `load_runs` such as `val_loss` or `best_val_accuracy`.
+        baseline: the group that the others are compared with, by its label or name; the best one by default.
+        filters: runs to keep: patterns of names, or `key=value` of their configs; all must fit.
+        target: `val_accuracy=0.99`: how many epochs and seconds of training it took to get there.
 
     Returns:
         What was written: `report.html`, `report.png`, `report.svg`, `report.md`, `report.csv` (a row a group) and
         `runs.csv` (a row a run).
 
     Raises:
-        UsageError: a path is not there, or there is no run in it.
+        UsageError: a path is not there, there is no run in it, or an argument fits nothing.
         FolderError: `out` can't be written.
     """
     paths = [Path(p) for p in runs]
+    shown = look(paths, metric=metric, baseline=baseline, filters=filters, target=target)
+    folder = Path(out) if out is not None else _default_out(paths[0])
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        files = _write(folder, shown)
+    except OSError as error:
+        raise FolderError(f"cannot write to {folder}: {error.strerror}") from error
+    return Report(files[0], tuple(files), shown)
+
+
+def look(
+    paths: Sequence[Path],
+    *,
+    metric: str = DEFAULT_METRIC,
+    baseline: str | None = None,
+    filters: Sequence[str] = (),
+    target: str | None = None,
+) -> Shown:
+    """Read runs and compare them; as `report`, which writes what is found."""
+    aim = [] if target is None else target_columns(Target.parse(target))
     tests = read_tests(paths)
     its_own = {test.folder.path for test in tests}  # whose seeds are no runs to be compared
     found = reading.read(path for path in paths if path not in its_own)
     if not found and not tests:
         where = ", ".join(str(p) for p in paths)
         raise UsageError(f"no runs in {where}; `lrbench run CONFIG` makes some")
-    folder = Path(out) if out is not None else _default_out(paths[0])
-    groups = grouped(found)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        files = _write(folder, found, groups, tests)
-    except OSError as error:
-        raise FolderError(f"cannot write to {folder}: {error.strerror}") from error
-    return Report(files[0], tuple(files), tuple(groups), tuple(found), tuple(tests))
+    found = kept(found, filters)
+    groups = grouped(found, metric)
+    ended = [group for group in groups if group.spread(metric)] if metric in reading.METRICS else groups
+    alike = len({task(group) for group in ended}) <= 1
+    if baseline is not None and not alike:
+        raise UsageError(f"--baseline {baseline}: the runs are of different tasks; --filter dataset=… keeps one")
+    comparison = compare(groups, metric, baseline) if alike else None
+    return Shown(groups, found, tests, comparison, aim)
+
+
+FORMATS: dict[str, Callable[[Shown], str]] = {
+    "csv": lambda shown: tables.csv(shown.groups, shown.columns),
+    "json": lambda shown: json.dumps(tables.numbers(shown.groups, shown.columns), indent=2, ensure_ascii=False) + "\n",
+    "markdown": lambda shown: tables.markdown(shown.groups, shown.columns),
+    "latex": lambda shown: tables.latex(shown.groups, shown.columns),
+}
+
+
+def table(shown: Shown, form: str) -> str:
+    """The table as text: csv, json, markdown or latex. Raises UsageError for another form."""
+    if form not in FORMATS:
+        raise UsageError(f"--format {form}: must be one of {', '.join(FORMATS)}")
+    return FORMATS[form](shown)
 
 
 def _default_out(path: Path) -> Path:
@@ -86,16 +154,16 @@ def _default_out(path: Path) -> Path:
     return root / "report"
 
 
-def _write(folder: Path, found: Sequence[Record], groups: Sequence[Group], tests: Sequence[Tested]) -> list[Path]:
-    from lrbench.reporting import figure, page
+def _write(folder: Path, shown: Shown) -> list[Path]:
+    from lrbench.reporting import figure
 
-    pictures = figure.save(groups, folder) if groups else []
+    pictures = figure.save(shown.groups, folder) if shown.groups else []
     picture = pictures[1].read_text(encoding="utf-8") if pictures else None
     texts = {
-        "report.html": page.render(groups, found, tests, picture),
-        "report.md": page.markdown(groups, found, tests),
-        "report.csv": tables.csv(groups),
-        "runs.csv": reading.table(found).to_csv(index=False, lineterminator="\n"),
+        "report.html": render(shown, picture),
+        "report.md": markdown(shown),
+        "report.csv": tables.csv(shown.groups, shown.columns),
+        "runs.csv": reading.table(shown.records).to_csv(index=False, lineterminator="\n"),
     }
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lrbench.reporting.records import Record
+from lrbench.reporting.records import METRICS, Record
 from lrbench.spread import Spread
 
 if TYPE_CHECKING:
@@ -58,8 +58,8 @@ class Group:
         return found.rename(columns={"min": "low", "max": "high"})
 
 
-def grouped(records: Sequence[Record]) -> list[Group]:
-    """Groups, best final validation loss first; then those without one: unfinished, diverged, damaged."""
+def grouped(records: Sequence[Record], metric: str = "val_loss") -> list[Group]:
+    """Groups, best median of a metric first; then those without one: unfinished, diverged, damaged."""
     members: dict[str, list[Record]] = {}
     for record in records:
         if record.state != "copy":
@@ -68,11 +68,12 @@ def grouped(records: Sequence[Record]) -> list[Group]:
         group.sort(key=lambda r: (r.plain.get("seed") or 0, r.folder.name))
     labels = _labels(list(members.values()))
     groups = [Group(label, tuple(group)) for label, group in zip(labels, members.values(), strict=True)]
-    return sorted(groups, key=_rank)
+    return sorted(groups, key=lambda group: _rank(group, metric))
 
 
-def _rank(group: Group) -> tuple[int, float, str]:
-    loss = group.spread("val_loss")
+def _rank(group: Group, metric: str) -> tuple[int, float, str]:
+    found = group.spread(metric) if metric in METRICS else None
+    sign = -1 if metric.endswith("accuracy") else 1
     order = (
         "finished",
         "stopped_early",
@@ -85,7 +86,7 @@ def _rank(group: Group) -> tuple[int, float, str]:
         "damaged",
     )
     worst = max(order.index(record.state) for record in group.records)
-    return (0, loss.median, group.label) if loss else (1 + worst, 0.0, group.label)
+    return (0, sign * found.median, group.label) if found else (1 + worst, 0.0, group.label)
 
 
 def _labels(members: Sequence[Sequence[Record]]) -> list[str]:
@@ -143,6 +144,13 @@ def _status(record: Record) -> str:
         total = planned_epochs(record)
         return f"{record.state}, {done}{f' of {total}' if total else ''} epochs done"
     return "not begun" if record.state == "new" else record.state
+
+
+def task(group: Group) -> str:
+    """What must be equal for losses to be compared: the data set and the loss."""
+    plain = group.first.plain
+    names = [(plain.get(key) or {}).get("name", "?") for key in ("dataset", "loss")]
+    return " with ".join(str(name) for name in names)
 
 
 def planned_epochs(record: Record) -> int | None:

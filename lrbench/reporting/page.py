@@ -5,27 +5,60 @@ from __future__ import annotations
 import base64
 import datetime
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from lrbench.reporting import tables
-from lrbench.reporting.groups import Group
+from lrbench.reporting import answers, tables
+from lrbench.reporting.comparison import Comparison
+from lrbench.reporting.groups import Group, task
 from lrbench.reporting.range_tests import Tested
 from lrbench.reporting.records import Record
 from lrbench.version import __version__
 
 
-def render(groups: Sequence[Group], records: Sequence[Record], tests: Sequence[Tested], picture: str | None) -> str:
+@dataclass(frozen=True)
+class Shown:
+    """What a page is about: groups best first, all runs, range tests, and how the groups compare."""
+
+    groups: Sequence[Group]
+    records: Sequence[Record]
+    tests: Sequence[Tested] = ()
+    comparison: Comparison | None = None
+    targets: Sequence[tables.Column] = ()
+
+    @property
+    def columns(self) -> list[tables.Column]:
+        """What the table shows beside the usual columns."""
+        compared = [] if self.comparison is None else answers.columns(self.comparison)
+        return [*compared, *self.targets]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a reader must not overlook."""
+        found = None if self.comparison is None else answers.unequal([row.group for row in self.comparison.rows])
+        return [] if found is None else [found]
+
+    @property
+    def method(self) -> str | None:
+        """How the comparison was made; None where there is nothing to compare."""
+        return None if self.comparison is None else answers.method(self.comparison)
+
+
+def render(shown: Shown, picture: str | None) -> str:
     """The page. `picture` is the figure as SVG text, None without runs; everything else in it is escaped."""
+    groups, records, tests = shown.groups, shown.records, shown.tests
     environment = Environment(
         loader=PackageLoader("lrbench.reporting"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    columns = tables.columns(groups)
+    columns = tables.columns(groups, extra=shown.columns)
     return environment.get_template("page.html.j2").render(
-        sentences=summary(groups, records),
+        sentences=summary(shown),
+        warnings=shown.warnings,
+        method=shown.method,
         picture=None if picture is None else _embedded(picture),
         tests=[(test.name, _embedded(svg) if (svg := test.svg()) else None, test.words()) for test in tests],
         headings=[(c.heading, c.right) for c in columns],
@@ -47,11 +80,14 @@ def _embedded(svg: str) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
 
 
-def markdown(groups: Sequence[Group], records: Sequence[Record], tests: Sequence[Tested]) -> str:
+def markdown(shown: Shown) -> str:
     """The report as Markdown, the figure beside it."""
-    lines = ["# Runs side by side", "", *summary(groups, records), ""]
+    groups, records, tests = shown.groups, shown.records, shown.tests
+    lines = ["# Runs side by side", "", *summary(shown), ""]
+    lines += [line for warning in shown.warnings for line in (f"**{warning}**", "")]
     if groups:
-        lines += ["![validation losses](report.png)", "", tables.markdown(groups)]
+        lines += ["![validation losses](report.png)", "", tables.markdown(groups, shown.columns)]
+        lines += [shown.method, ""] if shown.method else []
         lines += [*(f"- {line}" for line in _provenance(records)), ""]
     for test in tests:
         lines += [f"## Range test of {test.name}", "", *(f"- {line}" for line in test.words()), ""]
@@ -59,48 +95,24 @@ def markdown(groups: Sequence[Group], records: Sequence[Record], tests: Sequence
     return "\n".join([*lines, *(["Damaged or left out:", "", *problems, ""] if problems else [])])
 
 
-def summary(groups: Sequence[Group], records: Sequence[Record]) -> list[str]:
+def summary(shown: Shown) -> list[str]:
     """What the comparison shows, in at most three sentences."""
-    ended = [g for g in groups if g.spread("val_loss")]
-    none = "No run has come to its end yet." if records else "No run yet."
-    sentences = _ranking(ended) if ended else [none]
+    records = shown.records
+    tasks = sorted({task(group) for group in shown.groups if group.spread("val_loss")})
+    if len(tasks) > 1:
+        sentences = [
+            f"These runs are of different tasks ({'; '.join(tasks)}), so their losses can't be ranked together."
+        ]
+    elif shown.comparison is not None:
+        sentences = answers.sentences(shown.comparison)
+    else:
+        sentences = ["No run has come to its end yet." if records else "No run yet."]
     states = [record.state for record in records]
     odd = {state: states.count(state) for state in dict.fromkeys(states) if state != "finished"}
     if odd:
         listed = ", ".join(f"{n} {state.replace('_', ' ')}" for state, n in odd.items())
         sentences.append(f"Of {len(records)} runs, {len(records) - sum(odd.values())} finished; the others: {listed}.")
     return sentences
-
-
-def _ranking(ended: Sequence[Group]) -> list[str]:
-    """The lowest and the highest final validation loss, and how far the ranges over seeds tell runs apart."""
-    spreads = [spread for spread in (group.spread("val_loss") for group in ended) if spread]
-    tasks = sorted({_task(group) for group in ended})
-    if len(tasks) > 1:
-        return [f"These runs are of different tasks ({'; '.join(tasks)}), so their losses can't be ranked together."]
-    best, loss = ended[0], spreads[0]
-    count = f"the median of {loss.n} seeds" if loss.n > 1 else "one seed"
-    sentence = f"{best.label} ends with the lowest validation loss, {tables.loss(loss.median)} ({count})"
-    if len(ended) == 1:
-        return [f"{sentence}."]
-    sentences = [f"{sentence}; {ended[-1].label} with the highest, {tables.loss(spreads[-1].median)}."]
-    if min(spread.n for spread in spreads) == 1:
-        return [
-            *sentences,
-            "With one seed, small differences may be chance; --seeds 3 or more shows the spread.",
-        ]
-    level = [group.label for group, spread in zip(ended[1:], spreads[1:], strict=True) if spread.low <= loss.high]
-    if level:
-        named = ", ".join(level[:4]) + (f" and {len(level) - 4} more" if len(level) > 4 else "")
-        sentences.append(f"Its range over seeds overlaps with that of {named}: these runs don't tell them apart.")
-    return sentences
-
-
-def _task(group: Group) -> str:
-    """What must be equal for losses to be compared: the data set and the loss."""
-    plain = group.first.plain
-    names = [(plain.get(key) or {}).get("name", "?") for key in ("dataset", "loss")]
-    return " with ".join(str(name) for name in names)
 
 
 def _provenance(records: Sequence[Record]) -> list[str]:

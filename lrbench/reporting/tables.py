@@ -118,8 +118,11 @@ _ALWAYS = (
 _SHORT = ("run", "val loss", "test loss", "test accuracy", "training time")
 
 
-def columns(groups: Sequence[Group], short: bool = False) -> list[Column]:
-    """The columns in which at least one group has something to say; `short` for a terminal's width."""
+def columns(groups: Sequence[Group], short: bool = False, extra: Sequence[Column] = ()) -> list[Column]:
+    """The columns in which at least one group has something to say; `short` for a terminal's width.
+
+    `extra` ones, of a comparison say, come after those of the validation data.
+    """
     several = any(len(group.records) > 1 for group in groups)
     odd = any(group.status() != "finished" for group in groups)
     telling = {"seeds": several, "status": odd}
@@ -129,12 +132,13 @@ def columns(groups: Sequence[Group], short: bool = False) -> list[Column]:
         needed = column.heading in _SHORT or not short or telling.get(column.heading, False)
         if needed and not (empty and column.heading.startswith(("published", "test"))):
             chosen.append(column)
-    return chosen
+    at = next((i for i, column in enumerate(chosen) if column.heading.startswith("test")), len(chosen))
+    return [*chosen[:at], *extra, *chosen[at:]]
 
 
-def markdown(groups: Sequence[Group]) -> str:
+def markdown(groups: Sequence[Group], extra: Sequence[Column] = ()) -> str:
     """The table in Markdown."""
-    shown = columns(groups)
+    shown = columns(groups, extra=extra)
     lines = [
         "| " + " | ".join(c.heading for c in shown) + " |",
         "| " + " | ".join("---:" if c.right else "---" for c in shown) + " |",
@@ -143,9 +147,14 @@ def markdown(groups: Sequence[Group]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def csv(groups: Sequence[Group]) -> str:
+def numbers(groups: Sequence[Group], extra: Sequence[Column] = ()) -> list[dict[str, Any]]:
+    """The table's numbers, unrounded, a row a group."""
+    return [{k: v for column in (*_ALWAYS, *extra) for k, v in column.numbers(g).items()} for g in groups]
+
+
+def csv(groups: Sequence[Group], extra: Sequence[Column] = ()) -> str:
     """The table as CSV: numbers unrounded, a row a group."""
-    rows = [{k: v for column in _ALWAYS for k, v in column.numbers(g).items()} for g in groups]
+    rows = numbers(groups, extra)
     import pandas as pd  # a third of a second, which most commands need not spend
 
     buffer = io.StringIO()
@@ -156,3 +165,31 @@ def csv(groups: Sequence[Group]) -> str:
 def _escaped(text: str) -> str:
     plain = text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
     return " ".join(plain.split())
+
+
+def latex(groups: Sequence[Group], extra: Sequence[Column] = ()) -> str:
+    """The table in LaTeX, for the package booktabs."""
+    shown = columns(groups, extra=extra)
+    kinds = "".join("r" if column.right else "l" for column in shown)
+    rows = [" & ".join(_latex(column.text(group)) for column in shown) + r" \\" for group in groups]
+    heading = " & ".join(_latex(column.heading) for column in shown) + r" \\"
+    lines = [
+        rf"\begin{{tabular}}{{{kinds}}}",
+        r"\toprule",
+        heading,
+        r"\midrule",
+        *rows,
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--", "…": r"\dots{}", "×": r"$\times$", "±": r"$\pm$",
+}  # fmt: skip
+
+
+def _latex(text: str) -> str:
+    return "".join(_LATEX.get(letter, letter) for letter in " ".join(text.split()))

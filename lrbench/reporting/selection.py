@@ -1,0 +1,82 @@
+"""Which runs a report is about, where not all."""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+
+from lrbench.errors import UsageError
+from lrbench.reporting.records import Record, flatten
+
+
+def kept(records: Sequence[Record], filters: Sequence[str]) -> list[Record]:
+    """The runs that fit all filters.
+
+    Args:
+        records: all runs.
+        filters: each a pattern of names (`base*`), or `key=value` of a config (`schedule.name=cosine`, `epochs=25`;
+            `schedule=cosine` for short), or `key!=value`.
+
+    Raises:
+        UsageError: a filter that fits no run, or names a key that no run has.
+    """
+    for text in filters:
+        fits = [record for record in records if _fits(record, text)]
+        if not fits:
+            raise UsageError(f"--filter {text}: {_why(records, text)}")
+        records = fits
+    return list(records)
+
+
+def _split(text: str) -> tuple[str, str, bool] | None:
+    key, sign, value = text.partition("=")
+    return (key.removesuffix("!").strip(), value.strip(), not key.endswith("!")) if sign else None
+
+
+def _fits(record: Record, text: str) -> bool:
+    parts = _split(text)
+    if parts is None:
+        return fnmatch.fnmatchcase(record.name, text) or fnmatch.fnmatchcase(record.folder.name, text)
+    key, value, wanted = parts
+    found = _found(record, key)
+    return found is not _NOTHING and _same(found, value) == wanted
+
+
+_NOTHING = object()
+
+
+def _found(record: Record, key: str) -> Any:
+    flat = flatten(record.plain)
+    return flat.get(key, flat.get(f"{key}.name", _NOTHING))
+
+
+def _same(found: Any, value: str) -> bool:
+    """Whether a config's value is the one that was typed, as a number where both are."""
+    try:
+        return float(found) == float(value)
+    except (TypeError, ValueError):
+        return bool(found == value or yaml.safe_load(value) == found)
+
+
+def _why(records: Sequence[Record], text: str) -> str:
+    parts = _split(text)
+    if parts is None:
+        names = sorted({record.name for record in records})
+        return f"no run has such a name; {_listed(names)}"
+    key = parts[0]
+    values = {str(found) for record in records if (found := _found(record, key)) is not _NOTHING}
+    if not values:
+        keys = sorted({name for record in records for name in flatten(record.plain)})
+        near = difflib.get_close_matches(key, keys, n=3, cutoff=0.4)
+        return (
+            f"no run's config has the key '{key}'; {'did you mean ' + _listed(near) + '?' if near else _listed(keys)}"
+        )
+    return f"no run fits; '{key}' is {_listed(sorted(values))}"
+
+
+def _listed(values: Sequence[str]) -> str:
+    return ", ".join(values[:12]) + (f" and {len(values) - 12} more" if len(values) > 12 else "")

@@ -1,0 +1,81 @@
+"""How long runs took to reach a target: epochs, updates and seconds of training; misses are never averaged in."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from lrbench.errors import UsageError
+from lrbench.reporting.comparison import is_lower_better
+from lrbench.reporting.groups import Group
+from lrbench.reporting.records import Record
+from lrbench.reporting.tables import Column, duration
+
+METRICS = ("val_accuracy", "val_loss", "train_accuracy", "train_loss")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A value of a metric that an epoch should reach."""
+
+    metric: str
+    value: float
+
+    @classmethod
+    def parse(cls, text: str) -> Target:
+        """`val_accuracy=0.99`. Raises UsageError."""
+        metric, sign, value = (part.strip() for part in text.partition("="))
+        try:
+            number = float(value.removesuffix("%")) / (100 if value.endswith("%") else 1)
+        except ValueError:
+            number = math.nan
+        if not sign or metric not in METRICS or not math.isfinite(number):
+            wanted = f"say one of {', '.join(METRICS)}, =, and a number, as in val_accuracy=0.99"
+            raise UsageError(f"--target {text}: {wanted}")
+        return cls(metric, number)
+
+    def reached(self, record: Record) -> tuple[int, float] | None:
+        """The epoch (from 1) that first has it, and the seconds of training up to its end; None for a miss."""
+        rows = record.epochs
+        values = rows[self.metric]
+        hits = values <= self.value if is_lower_better(self.metric) else values >= self.value
+        if not hits.any():
+            return None
+        first = int(hits.to_numpy().argmax())
+        return int(rows["epoch"].iloc[first]), float(rows["seconds"].iloc[: first + 1].sum())
+
+
+def columns(target: Target) -> list[Column]:
+    """What a target adds to the table: epochs and seconds to it, and how many seeds reached it."""
+    sign = "≤" if is_lower_better(target.metric) else "≥"
+    name = f"{target.metric} {sign} {target.value:g}"
+    return [
+        _column(f"epochs to {name}", target, 0, lambda value: f"{value:g}", "epochs_to_target"),
+        _column(f"time to {name}", target, 1, duration, "seconds_to_target"),
+    ]
+
+
+def _column(heading: str, target: Target, part: int, form: Callable[[float], str], key: str) -> Column:
+    def times(group: Group) -> list[float]:
+        found = [target.reached(record) for record in group.records if record.counts or record.state == "diverged"]
+        return [math.inf if reached is None else float(reached[part]) for reached in found]
+
+    def text(group: Group) -> str:
+        found = times(group)
+        if not found:
+            return "–"
+        hits = [value for value in found if math.isfinite(value)]
+        middle = statistics.median(found)
+        said = form(middle) if math.isfinite(middle) else "not reached"
+        return said if len(hits) == len(found) or not hits else f"{said} ({len(hits)} of {len(found)} reached it)"
+
+    def numbers(group: Group) -> dict[str, Any]:
+        found = times(group)
+        middle = statistics.median(found) if found else math.inf
+        hits = sum(map(math.isfinite, found))
+        return {key: middle if math.isfinite(middle) else None, "reached_target": hits}
+
+    return Column(heading, text, text, numbers)

@@ -1,0 +1,199 @@
+"""Reports that compare: the best and the baseline, filters, targets, budgets, formats; run folders made by hand."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lrbench.errors import UsageError
+from lrbench.reporting import look, report, table
+from lrbench.reporting.answers import against, columns, unequal
+from lrbench.reporting.comparison import compare
+from lrbench.reporting.groups import grouped
+from lrbench.reporting.page import Shown, summary
+from lrbench.reporting.records import read
+
+MakeRun = Callable[..., Path]
+NEAR = (0.100, 0.102, 0.098, 0.101, 0.099, 0.1005, 0.0995, 0.1)
+
+
+def arm(make_run: MakeRun, name: str, lr: float, times: float = 1.0, seeds: int = 8) -> None:
+    """Runs whose losses are those of NEAR times a number, each a little off in a way of its own."""
+    for seed, value in enumerate(NEAR[:seeds]):
+        make_run([1.0, value * times * (1 + 0.01 * ((seed * lr * 7919) % 1 - 0.5))], name=name, lr=lr, seed=seed)
+
+
+@pytest.fixture
+def runs(make_run: MakeRun, tmp_path: Path) -> Path:
+    arm(make_run, "base", 0.1)
+    arm(make_run, "same", 0.11)
+    arm(make_run, "twice", 0.2, 2.0)
+    arm(make_run, "half", 0.3, 0.5)
+    return tmp_path / "runs"
+
+
+def test_all_are_compared_with_the_best(runs: Path) -> None:
+    found = look([runs]).comparison
+    assert found is not None and found.against.group.label == "half" and not found.chosen
+    assert [(row.group.label, row.answer and row.answer.word) for row in found.rows] == [
+        ("half", None),
+        *((name, "worse") for name in (found.rows[1].group.label, found.rows[2].group.label)),
+        ("twice", "worse"),
+    ]
+    assert {row.group.label for row in found.rows[1:3]} == {"base", "same"}
+    assert [row.ranks for row in found.rows] == [(1, 1), (2, 3), (2, 3), (4, 4)]
+
+
+def test_or_with_the_baseline(runs: Path) -> None:
+    shown = look([runs], baseline="base")
+    assert shown.comparison is not None and shown.comparison.chosen
+    words = {row.group.label: row.answer.word for row in shown.comparison.rows if row.answer}
+    assert words == {"half": "better", "same": "tie", "twice": "worse"}
+    told = " ".join(summary(shown))
+    assert "Against base, better: half; a tie with: same; worse: twice." in told
+    twice = next(row for row in shown.comparison.rows if row.group.label == "twice")
+    assert against(twice, shown.comparison).startswith("+100 % (+")
+    assert twice.permutation == pytest.approx(2 / 2**8)
+    assert shown.method is not None and "pairs of equal seeds" in shown.method and "±5%" in shown.method
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        ({"baseline": "bse"}, ["--baseline bse: no such group", "base", "half"]),
+        ({"metric": "loss"}, ["--metric loss: no such metric", "val_loss"]),
+        ({"metric": "best_epoch"}, ["no such metric"]),
+        ({"filters": ["nothing*"]}, ["no run has such a name", "base"]),
+        ({"filters": ["optimizer.rate=0.1"]}, ["no run's config has the key 'optimizer.rate'", "optimizer.lr"]),
+        ({"filters": ["optimizer.lr=7"]}, ["no run fits", "0.1", "0.2"]),
+        ({"target": "val_accuracy"}, ["--target val_accuracy", "val_accuracy=0.99"]),
+        ({"target": "speed=3"}, ["say one of val_accuracy"]),
+        ({"target": "val_loss=nan"}, ["and a number"]),
+        ({"baseline": "half", "filters": ["base"]}, ["no such group"]),
+    ],
+    ids=str,
+)
+def test_mistakes(runs: Path, words: dict[str, object], problem: list[str]) -> None:
+    with pytest.raises(UsageError) as caught:
+        look([runs], **words)  # type: ignore[arg-type]
+    assert all(part in str(caught.value) for part in problem), str(caught.value)
+
+
+def test_a_baseline_with_two_groups_is_asked_about(make_run: MakeRun, tmp_path: Path) -> None:
+    arm(make_run, "base", 0.1)
+    arm(make_run, "base", 0.2)
+    with pytest.raises(UsageError, match=r"there are several; say one of: base lr=0\.1, base lr=0\.2"):
+        look([tmp_path / "runs"], baseline="base")
+    assert look([tmp_path / "runs"], baseline="base lr=0.2").comparison is not None
+
+
+@pytest.mark.parametrize(
+    ("filters", "kept"),
+    [
+        (["*e"], {"base", "same", "twice"}),
+        (["optimizer.lr=0.2"], {"twice"}),
+        (["optimizer.lr=2e-1"], {"twice"}),
+        (["optimizer.lr!=0.2"], {"base", "same", "half"}),
+        (["optimizer=sgd", "b*"], {"base"}),
+        (["seed=3", "*e"], {"base", "same", "twice"}),
+        (["half-seed2-*"], {"half"}),
+    ],
+)
+def test_filters(runs: Path, filters: list[str], kept: set[str]) -> None:
+    assert {group.label for group in look([runs], filters=filters).groups} == kept
+
+
+def test_one_seed_is_not_compared(make_run: MakeRun, tmp_path: Path) -> None:
+    for name, lr, value in (("a", 0.1, 0.5), ("b", 0.2, 0.6)):
+        make_run([value], name=name, lr=lr)
+    shown = look([tmp_path / "runs"])
+    assert shown.comparison is not None and columns(shown.comparison) == [] and shown.method is None
+    assert shown.comparison.rows[1].answer is None
+
+
+def test_diverged_seeds_are_said_and_are_in_no_mean(make_run: MakeRun, tmp_path: Path) -> None:
+    arm(make_run, "steady", 0.1)
+    arm(make_run, "wild", 0.3, 0.5, seeds=6)
+    for seed in (6, 7):
+        make_run([1.0], status="diverged", name="wild", lr=0.3, seed=seed, schedule="cosine")
+    for seed in (6, 7):
+        make_run([1.0, 1.0], status="diverged", name="wild", lr=0.3, seed=seed)
+    found = compare([g for g in grouped(read([tmp_path / "runs"])) if len(g.records) == 8])
+    assert found is not None and found.against.group.label == "steady", "the best without a diverged seed"
+    wild = next(row for row in found.rows if row.group.first.name == "wild")
+    assert (wild.diverged, wild.estimate.n) == (2, 6)
+
+
+def test_unequal_budgets_are_flagged(make_run: MakeRun, tmp_path: Path) -> None:
+    for seed in range(2):
+        make_run([0.5, 0.4], name="short", lr=0.1, seed=seed)
+        make_run([0.5, 0.4, 0.3, 0.2], name="long", lr=0.1, seed=seed)
+    made = report([tmp_path / "runs"])
+    warning = "Unequal budgets: 4 epochs (long); 2 epochs (short). More training alone may explain a lower loss."
+    assert unequal(made.groups) == warning
+    assert f'<p class="warning" role="note">{warning}</p>' in made.page.read_text()
+    assert f"**{warning}**" in made.page.with_suffix(".md").read_text()
+
+
+def test_equal_budgets_are_not(runs: Path) -> None:
+    assert unequal(look([runs]).groups) is None
+
+
+def test_the_time_to_a_target(make_run: MakeRun, tmp_path: Path) -> None:
+    for seed, losses in enumerate(([0.9, 0.5, 0.2], [0.9, 0.4, 0.3], [0.9, 0.8, 0.7])):
+        make_run(losses, name="some", seed=seed)
+    for seed in range(3):
+        make_run([0.9, 0.8, 0.7], name="none", lr=0.2, seed=seed)
+    shown = look([tmp_path / "runs"], target="val_loss=0.5")
+    rows = {row["run"]: row for row in csv.DictReader(io.StringIO(table(shown, "csv")))}
+    assert (rows["some"]["epochs_to_target"], rows["some"]["reached_target"]) == ("2.0", "2")
+    assert (rows["none"]["epochs_to_target"], rows["none"]["reached_target"]) == ("", "0")
+    assert rows["some"]["seconds_to_target"] == "2.0", "a second an epoch"
+    text = table(shown, "markdown")
+    assert "epochs to val_loss ≤ 0.5" in text and "2 (2 of 3 reached it)" in text and "not reached" in text
+
+
+def test_formats_hold_the_same_numbers(runs: Path) -> None:
+    shown = look([runs], baseline="base")
+    rows = json.loads(table(shown, "json"))
+    texts = list(csv.DictReader(io.StringIO(table(shown, "csv"))))
+    assert [row["run"] for row in rows] == [row["run"] for row in texts] == ["half", *(r["run"] for r in rows[1:])]
+    for row, text in zip(rows, texts, strict=True):
+        assert row["val_loss"] == float(text["val_loss"]) and (row["answer"] or "") == text["answer"]
+    latex = table(shown, "latex")
+    assert latex.startswith(r"\begin{tabular}{l") and latex.count(r"\\") == 5 and r"99\%" not in latex.split("&")[0]
+    assert "| half |" in table(shown, "markdown")
+    with pytest.raises(UsageError, match="must be one of csv, json, markdown, latex"):
+        table(shown, "xml")
+
+
+def test_latex_escapes_names(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run([0.5], name="a_b @+=()")
+    assert r"a\_b @+=()" in table(look([tmp_path / "runs"]), "latex")
+
+
+def test_the_command(runs: Path, cli: Callable[..., tuple[int, str, str]]) -> None:
+    code, out, _ = cli("report", runs, "--baseline", "base", "--filter", "b*", "--format", "json")
+    assert code == 0 and [row["run"] for row in json.loads(out)] == ["base"]
+    assert not (runs / "report").exists(), "only printed"
+    code, out, _ = cli("report", runs, "--baseline", "base", "--target", "val_loss=0.3")
+    assert code == 0 and "better" in out and "a tie with: same" in out and (runs / "report" / "report.html").exists()
+    code, _, err = cli("report", runs, "--baseline", "bas")
+    assert code == 2 and "no such group" in err
+    code, _, err = cli("report", runs, "--format", "xml")
+    assert code == 2 and "--format xml" in err
+
+
+def test_runs_of_different_tasks_are_not_compared(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run([0.5], name="a")
+    make_run([0.5], name="b", loss="mse")
+    shown = look([tmp_path / "runs"])
+    assert shown.comparison is None and "different tasks" in summary(shown)[0]
+    with pytest.raises(UsageError, match="different tasks"):
+        look([tmp_path / "runs"], baseline="a")
+    assert isinstance(shown, Shown)

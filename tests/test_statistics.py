@@ -1,0 +1,217 @@
+"""Statistics of comparisons: hand-written numbers, peers, and simulations of what is claimed."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from lrbench.analysis.statistics import (
+    Answer,
+    Difference,
+    answers,
+    difference,
+    estimate,
+    holm,
+    permutation_p,
+    rank_ranges,
+)
+
+DRAWS = 1000
+SIZES = (3, 5, 8, 20)
+
+
+def seeds(values: np.ndarray) -> dict[int, float]:
+    return dict(enumerate(map(float, values)))
+
+
+# -- numbers by hand
+
+
+def test_an_estimate_by_hand() -> None:
+    found = estimate([1.0, 2.0, 4.0])
+    assert found is not None and (found.n, found.median) == (3, 2.0)
+    assert found.iqm == pytest.approx(7 / 3), "a quarter of three values is none"
+    # logs 0, ln 2, 2 ln 2: mean ln 2, standard deviation ln 2; t(0.975, 2) = 4.302653
+    half = 4.302653 * math.log(2) / math.sqrt(3)
+    assert found.low == pytest.approx(2 * math.exp(-half), rel=1e-6)
+    assert found.high == pytest.approx(2 * math.exp(half), rel=1e-6)
+
+
+def test_the_interquartile_mean_leaves_the_outer_quarters_out() -> None:
+    found = estimate([0.1, 1, 2, 3, 4, 5, 6, 1000])
+    assert found is not None and found.iqm == pytest.approx(3.5)
+
+
+def test_one_value_has_no_interval_and_none_no_estimate() -> None:
+    found = estimate([0.5])
+    assert found is not None and (found.median, found.low, found.high) == (0.5, None, None)
+    assert estimate([]) is None
+
+
+def test_values_that_are_not_above_zero_have_the_interval_of_their_mean() -> None:
+    found = estimate([-1.0, 0.0, 1.0])
+    assert found is not None and found.low == pytest.approx(-4.302653 / math.sqrt(3), rel=1e-6)
+
+
+def test_a_paired_difference_by_hand() -> None:
+    found = difference({0: 2.0, 1: 4.0, 2: 2.0, 9: 7.0}, {0: 1.0, 1: 1.0, 2: 1.0, 5: 3.0})
+    assert found is not None and found.paired and found.logs and found.n == 3
+    assert found.mean == pytest.approx(math.log(16) / 3)
+    values = np.log([2, 4, 2])
+    assert found.p == pytest.approx(stats.ttest_1samp(values, 0).pvalue)
+    wanted = stats.ttest_1samp(values, 0).confidence_interval(0.96)
+    assert (found.low, found.high) == (pytest.approx(wanted.low), pytest.approx(wanted.high))
+    assert found.relative[0] == pytest.approx(16 ** (1 / 3) - 1)
+
+
+def test_seeds_that_do_not_pair_are_compared_by_welchs_test() -> None:
+    a, b = {0: 1.0, 1: 1.2, 2: 1.1}, {3: 2.0, 4: 2.4}
+    found = difference(a, b)
+    wanted = stats.ttest_ind(np.log(list(a.values())), np.log(list(b.values())), equal_var=False)
+    assert found is not None and not found.paired and found.p == pytest.approx(wanted.pvalue)
+
+
+@pytest.mark.parametrize(("a", "b"), [({0: 1.0}, {0: 2.0}), ({}, {0: 1.0, 1: 2.0}), ({0: 1.0, 1: 2.0}, {5: 1.0})])
+def test_too_few_values_are_not_compared(a: dict[int, float], b: dict[int, float]) -> None:
+    assert difference(a, b) is None
+
+
+def test_equal_arms_are_equal() -> None:
+    same = {0: 1.0, 1: 2.0, 2: 3.0}
+    found = difference(same, same)
+    assert found is not None and (found.mean, found.low, found.high, found.p) == (0, 0, 0, 1)
+    assert answers([found])[0].word == "tie"
+    unpaired = difference({0: 1.0, 1: 1.0}, {5: 1.0, 6: 1.0})
+    assert unpaired is not None and unpaired.p == 1
+
+
+def test_holm_by_hand() -> None:
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+    assert holm([0.01], comparisons=10) == pytest.approx([0.1])
+    assert holm([]) == []
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_corrects_upwards_and_keeps_the_order(ps: list[float]) -> None:
+    corrected = holm(ps)
+    assert all(p <= c <= 1 for p, c in zip(ps, corrected, strict=True))
+    assert [c for _, c in sorted(zip(ps, corrected, strict=True))] == sorted(corrected)
+
+
+def test_permutations_by_hand() -> None:
+    apart = {seed: 2.0 + seed / 100 for seed in range(8)}
+    base = dict.fromkeys(range(8), 1.0)
+    assert permutation_p(apart, base) == pytest.approx(2 / 2**8)
+    assert permutation_p(base, apart) == pytest.approx(2 / 2**8)
+    assert permutation_p({k: apart[k] for k in range(5)}, base) is None
+
+
+def made(mean: float, low: float, high: float, p: float, *, spread: float = 0.1, n: int = 5) -> Difference:
+    return Difference(n, True, True, mean, low, high, p, spread)
+
+
+@pytest.mark.parametrize(
+    ("found", "lower", "word"),
+    [
+        (made(-0.5, -0.6, -0.4, 1e-4), True, "better"),
+        (made(0.5, 0.4, 0.6, 1e-4), True, "worse"),
+        (made(0.5, 0.4, 0.6, 1e-4), False, "better"),
+        (made(0.0, -0.04, 0.04, 0.9), True, "tie"),
+        (made(0.01, 0.005, 0.015, 1e-4), True, "tie"),
+        (made(0.1, -0.1, 0.3, 0.2), True, "undecided"),
+    ],
+)
+def test_what_a_difference_says(found: Difference, lower: bool, word: str) -> None:
+    assert answers([found], lower=lower)[0].word == word
+
+
+def test_many_comparisons_say_less() -> None:
+    telling = made(-0.5, -0.9, -0.1, 0.01)
+    assert answers([telling])[0].word == "better"
+    assert answers([telling], comparisons=10)[0] == Answer(
+        "undecided", pytest.approx(0.1), answers([telling], comparisons=10)[0].more
+    )  # type: ignore[arg-type]
+
+
+def test_how_many_more_seeds() -> None:
+    found = Difference(4, True, True, 0.1, -0.2, 0.4, 0.39, 0.2)
+    (answer,) = answers([found])
+    assert answer.word == "undecided" and answer.more is not None
+    n = found.n + answer.more
+    assert stats.t.ppf(0.98, n - 1) * found.spread / math.sqrt(n) < 0.1
+    assert not stats.t.ppf(0.98, n - 2) * found.spread / math.sqrt(n - 1) < 0.1
+    assert answers([made(0.049, -5, 5, 0.9, spread=50.0)])[0].more is None, "beyond a thousand"
+
+
+def test_accuracies_are_compared_by_their_differences() -> None:
+    a, b = {0: 0.991, 1: 0.992, 2: 0.9915}, {0: 0.981, 1: 0.982, 2: 0.9812}
+    found = difference(a, b, logs=False)
+    assert found is not None and not found.logs and found.mean == pytest.approx(0.0101, abs=1e-6)
+    assert answers([found], margin=0.002, lower=False)[0].word == "better"
+
+
+def test_rank_ranges_by_hand() -> None:
+    # 0 beats 2 and 3; 1 beats 3; nothing else is shown
+    worse = [[False] * 4, [False] * 4, [True, False, False, False], [True, True, False, False]]
+    assert rank_ranges(worse) == [(1, 2), (1, 3), (2, 4), (3, 4)]
+
+
+# -- simulations
+
+
+def drawn(kind: str, size: int, rng: np.random.Generator) -> np.ndarray:
+    """Losses around 0.03 with a standard deviation of a tenth of that."""
+    if kind == "normal":
+        return rng.normal(0.03, 0.003, size)
+    return 0.027 + rng.exponential(0.003, size)
+
+
+@pytest.mark.parametrize("n", SIZES)
+@pytest.mark.parametrize(("kind", "least"), [("normal", 0.92), ("skewed", 0.88)])
+def test_intervals_cover(kind: str, least: float, n: int) -> None:
+    rng = np.random.default_rng(n)
+    centre = math.exp(np.log(drawn(kind, 1_000_000, rng)).mean())
+    found = [estimate(list(drawn(kind, n, rng))) for _ in range(DRAWS)]
+    covered = np.mean([e is not None and e.low is not None and e.low <= centre <= e.high for e in found])  # type: ignore[operator]
+    assert least <= covered <= 0.98
+
+
+@pytest.mark.parametrize("n", SIZES)
+@pytest.mark.parametrize("kind", ["normal", "skewed"])
+def test_equals_are_rarely_told_apart(kind: str, n: int) -> None:
+    rng = np.random.default_rng(100 + n)
+    said = [word(drawn(kind, n, rng), drawn(kind, n, rng)) for _ in range(DRAWS)]
+    assert np.mean([w in ("better", "worse") for w in said]) <= 0.05
+
+
+@pytest.mark.parametrize("kind", ["normal", "skewed"])
+def test_a_difference_of_three_deviations_is_seen_with_eight_seeds(kind: str) -> None:
+    rng = np.random.default_rng(200)
+    said = [word(drawn(kind, 8, rng) - 0.009, drawn(kind, 8, rng)) for _ in range(DRAWS)]
+    assert np.mean([w == "better" for w in said]) >= 0.8
+
+
+@pytest.mark.parametrize("n", SIZES)
+def test_a_tie_is_said_only_where_the_interval_lies_within_the_margin(n: int) -> None:
+    rng = np.random.default_rng(300 + n)
+    ties = 0
+    for _ in range(DRAWS):
+        found = difference(seeds(drawn("normal", n, rng) * 1.1), seeds(drawn("normal", n, rng)))
+        assert found is not None
+        (answer,) = answers([found])
+        if answer.word == "tie":
+            ties += 1
+            assert found.relative[1] > -0.05 and found.relative[2] < 0.05
+    assert ties <= 0.05 * DRAWS, "arms that differ by a tenth"
+
+
+def word(a: np.ndarray, b: np.ndarray) -> str:
+    found = difference(seeds(a), seeds(b))
+    assert found is not None
+    return answers([found])[0].word
