@@ -1,0 +1,174 @@
+"""What a run's curves show, in words: see docs/verdicts.md for what each verdict means to a person.
+
+The thresholds imitate labels that were given by eye to real runs (tests/labelled), half of which were held back.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Label = Literal[
+    "diverged",
+    "stuck, rate too large",
+    "stuck, rate too small",
+    "oscillating",
+    "overfitting",
+    "decayed too early",
+    "too slow",
+    "converged",
+    "too short to tell",
+]
+AT_CHANCE = 0.9  # of the loss of guessing
+SPENT = 0.01  # of the peak rate
+FEWEST = 3  # epochs, below which only the first verdicts can be given
+
+
+@dataclass(frozen=True)
+class Curves:
+    """A run at the ends of its epochs.
+
+    Attributes:
+        lr: of each epoch's last update.
+        train_loss: mean over each epoch's batches.
+        val_loss: after each epoch.
+        status: as in `result.json`.
+        reason: likewise; where the run diverged, the update and the rate.
+        chance: the loss of the best answer that looks at no input, None where that is not known.
+    """
+
+    lr: Sequence[float]
+    train_loss: Sequence[float]
+    val_loss: Sequence[float]
+    status: str
+    reason: str = ""
+    chance: float | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a run's curves show, the numbers that this rests on, and what to try next."""
+
+    label: Label
+    evidence: str
+    advice: str = ""
+
+
+def verdict(run: Curves) -> Verdict:
+    """The first of the verdicts that fits; see docs/verdicts.md."""
+    losses = run.val_loss
+    peak = max(run.lr, default=math.nan)
+    if run.status == "diverged" or not all(map(math.isfinite, losses)):
+        smaller = f"try 10 times smaller, {peak / 10:.2g}" if math.isfinite(peak) else "try 10 times smaller"
+        return Verdict("diverged", run.reason or "a loss was not finite", smaller)
+    if not losses:
+        return Verdict("too short to tell", "no epoch was done")
+    for rule in (_stuck, _short, _oscillating, _overfitting, _decayed, _slow):
+        found = rule(run, peak)
+        if found is not None:
+            return found
+    return Verdict("converged", f"the validation loss is {_number(losses[-1])}, {_flatness(losses)}")
+
+
+def _stuck(run: Curves, peak: float) -> Verdict | None:
+    losses, chance = run.val_loss, run.chance
+    if chance is None or losses[-1] < AT_CHANCE * chance:
+        return None
+    end = f"the validation loss of {_number(losses[-1])} is about that of guessing, {_number(chance)}"
+    decayed = _decayed(run, peak)
+    if decayed is not None:
+        return decayed
+    if len(losses) > 1 and _falling(losses) < 0.8:
+        worst = max(range(len(run.train_loss)), key=lambda i: run.train_loss[i])
+        thrown = f"the training loss was {_number(run.train_loss[worst])} in epoch {worst + 1}"
+        return Verdict("stuck, rate too large", f"{end}; {thrown}", f"try 10 times smaller, {peak / 10:.2g}")
+    if max(run.train_loss) > 1.1 * chance:
+        return Verdict(
+            "stuck, rate too large",
+            f"{end}; the training loss was {_number(max(run.train_loss))}",
+            f"try 10 times smaller, {peak / 10:.2g}",
+        )
+    pace = (losses[0] - losses[-1]) / max(len(losses) - 1, 1)
+    wanted = (losses[-1] - chance / 2) / pace if pace > 0 else math.inf
+    more = f"at this pace, half of that takes {wanted:,.0f} more epochs" if wanted < 1e6 else "it hardly moved"
+    return Verdict("stuck, rate too small", f"{end}; {more}", f"try 10 times larger, {peak * 10:.2g}")
+
+
+def _short(run: Curves, peak: float) -> Verdict | None:
+    count = len(run.val_loss)
+    return Verdict("too short to tell", f"{count} epochs", "train longer") if count < FEWEST else None
+
+
+def _oscillating(run: Curves, peak: float) -> Verdict | None:
+    half = run.val_loss[len(run.val_loss) // 2 :]
+    if len(half) < FEWEST or min(half) <= 0:
+        return None
+    steps = [math.log(b / a) for a, b in zip(half, half[1:], strict=False)]
+    trend = statistics.fmean(steps)
+    swing = statistics.fmean(abs(step - trend) for step in steps)
+    ups = sum(step > 0 for step in steps) / len(steps)
+    if swing < math.log(1.18) or not 0.2 <= ups <= 0.8:
+        return None
+    evidence = f"in the second half, the validation loss moves by {math.expm1(swing):.0%} an epoch, up and down"
+    return Verdict("oscillating", evidence, f"try 3 times smaller, {peak / 3:.2g}, or a decay")
+
+
+def _overfitting(run: Curves, peak: float) -> Verdict | None:
+    losses, train = run.val_loss, run.train_loss
+    lowest = min(range(len(losses)), key=lambda i: losses[i])
+    end = statistics.median(losses[-3:])
+    if losses[lowest] <= 0 or end < 1.18 * losses[lowest] or lowest > 0.8 * len(losses):
+        return None
+    if train[-1] > 0.8 * train[lowest]:
+        return None
+    rose = end / losses[lowest] - 1
+    evidence = f"the validation loss rose by {rose:.0%} since epoch {lowest + 1}, while the training loss fell"
+    return Verdict("overfitting", evidence, f"stop at epoch {lowest + 1} (early_stopping, best.pt), or decay the rate")
+
+
+def _decayed(run: Curves, peak: float) -> Verdict | None:
+    losses, train, count = run.val_loss, run.train_loss, len(run.val_loss)
+    spent = next((i for i in range(count) if all(lr <= SPENT * peak for lr in run.lr[i:])), count)
+    high = max((i for i in range(count) if run.lr[i] >= 0.1 * peak), default=0)
+    if count - spent < max(count / 4, 2) or high < 1 or spent < 1:
+        return None
+    after = losses[spent - 1] / losses[-1] - 1
+    before = min(losses[high - 1] / losses[high] - 1, train[high - 1] / train[high] - 1)
+    if abs(after) > 0.03 or before < 0.01:
+        return None
+    evidence = (
+        f"the rate was spent after epoch {spent} of {count}; the loss fell by {before:.0%} in the last epoch of a high rate"
+    )
+    return Verdict("decayed too early", evidence, f"decay later or less: keep {peak:.2g} for longer")
+
+
+def _slow(run: Curves, peak: float) -> Verdict | None:
+    losses = run.val_loss
+    third = losses[-(max(len(losses) // 3, 1) + 1) :]
+    fell = 1 - third[-1] / third[0] if third[0] > 0 else 0.0
+    steady = _falling(third) >= 0.6
+    live = run.lr[-1] > 0.05 * peak
+    near = run.chance is not None and losses[-1] > 0.75 * run.chance and _falling(losses) >= 0.8
+    if not (near or (fell >= 0.1 and steady and live)):
+        return None
+    evidence = f"the validation loss still fell by {fell:.0%} in the last {len(third) - 1} epochs, to {_number(losses[-1])}"
+    return Verdict("too slow", evidence, f"train longer, or try 3 times larger, {peak * 3:.2g}")
+
+
+def _falling(losses: Sequence[float]) -> float:
+    """The part of the epochs in which the loss fell; 1 for a single epoch."""
+    steps = list(zip(losses, losses[1:], strict=False))
+    return sum(b < a for a, b in steps) / len(steps) if steps else 1.0
+
+
+def _flatness(losses: Sequence[float]) -> str:
+    last = losses[-(max(len(losses) // 3, 1) + 1) :]
+    change = last[-1] / last[0] - 1 if last[0] else 0.0
+    return f"{change:+.0%} in the last {len(last) - 1} epochs"
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}"
