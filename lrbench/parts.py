@@ -283,4 +283,5 @@ def summary(parts: Parts) -> dict[str, Any]:
         "test_examples": len(parts.data.test) if parts.data.test else 0,
         "steps_per_epoch": parts.steps_per_epoch,
         "total_steps": parts.total_steps,
+        "classes": parts.data.classes,
     }

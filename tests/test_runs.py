@@ -124,6 +124,7 @@ def test_the_environment(tmp_path: Path, tiny: Any, monkeypatch: pytest.MonkeyPa
         "test_examples": 360,
         "steps_per_epoch": 2,
         "total_steps": 4,
+        "classes": 10,
     }
     assert environment["user_code"] == {__name__: hashlib.sha256(Path(__file__).read_bytes()).hexdigest()}
 

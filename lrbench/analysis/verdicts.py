@@ -9,6 +9,7 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 Label = Literal[
@@ -106,14 +107,28 @@ def _oscillating(run: Curves, peak: float) -> Verdict | None:
     half = run.val_loss[len(run.val_loss) // 2 :]
     if len(half) < FEWEST or min(half) <= 0:
         return None
-    steps = [math.log(b / a) for a, b in zip(half, half[1:], strict=False)]
+    steps = [math.log(b / a) for a, b in pairwise(half)]
     trend = statistics.fmean(steps)
     swing = statistics.fmean(abs(step - trend) for step in steps)
     ups = sum(step > 0 for step in steps) / len(steps)
+    lost = _lost_again(run)
+    if lost is not None:
+        return Verdict("oscillating", lost, f"try 3 times smaller, {peak / 3:.2g}, or a decay")
     if swing < math.log(1.18) or not 0.2 <= ups <= 0.8:
         return None
     evidence = f"in the second half, the validation loss moves by {math.expm1(swing):.0%} an epoch, up and down"
     return Verdict("oscillating", evidence, f"try 3 times smaller, {peak / 3:.2g}, or a decay")
+
+
+def _lost_again(run: Curves) -> str | None:
+    """Where training and validation loss both lost what they had won; see the note in docs/verdicts.md."""
+    losses, train = run.val_loss, run.train_loss
+    if losses[-1] < 1.5 * min(losses) or train[-1] < 1.5 * min(train):
+        return None
+    lowest = min(range(len(losses)), key=lambda i: losses[i])
+    return (
+        f"the losses were lower before: {_number(losses[lowest])} in epoch {lowest + 1}, and {_number(losses[-1])} now"
+    )
 
 
 def _overfitting(run: Curves, peak: float) -> Verdict | None:
@@ -139,9 +154,8 @@ def _decayed(run: Curves, peak: float) -> Verdict | None:
     before = min(losses[high - 1] / losses[high] - 1, train[high - 1] / train[high] - 1)
     if abs(after) > 0.03 or before < 0.01:
         return None
-    evidence = (
-        f"the rate was spent after epoch {spent} of {count}; the loss fell by {before:.0%} in the last epoch of a high rate"
-    )
+    falling = f"the loss fell by {before:.0%} in the last epoch of a high rate"
+    evidence = f"the rate was spent after epoch {spent} of {count}; {falling}"
     return Verdict("decayed too early", evidence, f"decay later or less: keep {peak:.2g} for longer")
 
 
@@ -154,13 +168,15 @@ def _slow(run: Curves, peak: float) -> Verdict | None:
     near = run.chance is not None and losses[-1] > 0.75 * run.chance and _falling(losses) >= 0.8
     if not (near or (fell >= 0.1 and steady and live)):
         return None
-    evidence = f"the validation loss still fell by {fell:.0%} in the last {len(third) - 1} epochs, to {_number(losses[-1])}"
+    evidence = (
+        f"the validation loss still fell by {fell:.0%} in the last {len(third) - 1} epochs, to {_number(losses[-1])}"
+    )
     return Verdict("too slow", evidence, f"train longer, or try 3 times larger, {peak * 3:.2g}")
 
 
 def _falling(losses: Sequence[float]) -> float:
     """The part of the epochs in which the loss fell; 1 for a single epoch."""
-    steps = list(zip(losses, losses[1:], strict=False))
+    steps = list(pairwise(losses))
     return sum(b < a for a, b in steps) / len(steps) if steps else 1.0
 
 

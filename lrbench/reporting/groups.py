@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from lrbench.analysis.verdicts import Verdict
 from lrbench.reporting.records import METRICS, Record
 from lrbench.spread import Spread
 
@@ -45,6 +47,14 @@ class Group:
             return texts[0]
         kinds = [record.state for record in self.records]
         return ", ".join(f"{kinds.count(kind)} {kind.replace('_', ' ')}" for kind in dict.fromkeys(kinds))
+
+    def verdict(self) -> tuple[Verdict, int, int] | None:
+        """The commonest verdict of the runs, as the first of them has it; how many have it, of how many."""
+        found = [record.verdict for record in self.records if record.verdict is not None]
+        if not found:
+            return None
+        label, count = Counter(one.label for one in found).most_common(1)[0]
+        return next(one for one in found if one.label == label), count, len(found)
 
     def curve(self, column: str) -> pd.DataFrame:
         """A column of `epochs.csv` over the seeds: `epoch`, `median`, `low`, `high`."""

@@ -63,6 +63,7 @@ def render(shown: Shown, picture: str | None) -> str:
         tests=[(test.name, _embedded(svg) if (svg := test.svg()) else None, test.words()) for test in tests],
         headings=[(c.heading, c.right) for c in columns],
         rows=[[(c.text(g), c.right) for c in columns] for g in groups],
+        verdicts=_verdicts(groups),
         provenance=_provenance(records),
         runs=[_details(record) for record in _in_order(groups, records)],
         written=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -88,7 +89,8 @@ def markdown(shown: Shown) -> str:
     if groups:
         lines += ["![validation losses](report.png)", "", tables.markdown(groups, shown.columns)]
         lines += [shown.method, ""] if shown.method else []
-        lines += [*(f"- {line}" for line in _provenance(records)), ""]
+        lines += ["## What the curves show", "", *(f"- **{n}**: {text}" for n, text in _verdicts(groups)), ""]
+        lines += ["## What the runs ran on", "", *(f"- {line}" for line in _provenance(records)), ""]
     for test in tests:
         lines += [f"## Range test of {test.name}", "", *(f"- {line}" for line in test.words()), ""]
     problems = [f"- `{r.folder.name}`: {r.problem}" for r in records if r.problem]
@@ -113,6 +115,20 @@ def summary(shown: Shown) -> list[str]:
         listed = ", ".join(f"{n} {state.replace('_', ' ')}" for state, n in odd.items())
         sentences.append(f"Of {len(records)} runs, {len(records) - sum(odd.values())} finished; the others: {listed}.")
     return sentences
+
+
+def _verdicts(groups: Sequence[Group]) -> list[tuple[str, str]]:
+    """For each group that has come to an end: its label; the verdict, what that rests on, and what to try next."""
+    said = []
+    for group in groups:
+        found = group.verdict()
+        if found is not None:
+            one = found[0]
+            advice = f" Next: {one.advice}." if one.advice else ""
+            said.append(
+                (group.label, f"{tables.verdict(group)}. {one.evidence[:1].upper()}{one.evidence[1:]}.{advice}")
+            )
+    return said
 
 
 def _provenance(records: Sequence[Record]) -> list[str]:
@@ -145,6 +161,7 @@ def _details(record: Record) -> dict[str, Any]:
         "name": record.folder.name,
         "state": record.state.replace("_", " "),
         "note": record.problem or reason,
+        "verdict": "" if record.verdict is None else f"{record.verdict.label}: {record.verdict.evidence}",
         "config": config,
         "environment": yaml.safe_dump(record.environment, sort_keys=False) if record.environment else "",
     }

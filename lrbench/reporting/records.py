@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lrbench.analysis.verdicts import Curves, Verdict, verdict
 from lrbench.config import Experiment
 from lrbench.errors import LrbenchError
 from lrbench.identity import canonical, group, identity
@@ -33,6 +34,9 @@ METRICS = {
     "test_best_accuracy": ("test_best", "accuracy"),
 }
 """Column of `load_runs` → where `result.json` has it."""
+
+CLASSES = {**dict.fromkeys(("digits", "mnist", "fashion_mnist", "kmnist", "cifar10"), 10), "cifar100": 100}
+"""Of the built-in data sets, for runs whose `env.json` does not say."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,22 @@ class Record:
     def counts(self) -> bool:
         """True where the run may enter a median: it went to its end without diverging."""
         return self.state in ("finished", "stopped_early")
+
+    @cached_property
+    def verdict(self) -> Verdict | None:
+        """What the run's curves show; None for one that has not come to an end."""
+        if not (self.counts or self.state in ("diverged", "pruned")):
+            return None
+        lr, train_loss, val_loss = (self.epochs[name].tolist() for name in ("lr", "train_loss", "val_loss"))
+        reason = str(self.result.get("reason") or "")
+        return verdict(Curves(lr, train_loss, val_loss, self.state, reason, self._chance()))
+
+    def _chance(self) -> float | None:
+        """The loss of guessing among equally frequent classes; None where their number is not known."""
+        sizes = self.environment.get("sizes") or {}
+        classes = sizes.get("classes", CLASSES.get((self.plain.get("dataset") or {}).get("name", "")))
+        loss = (self.plain.get("loss") or {}).get("name", "cross_entropy")
+        return math.log(classes) if loss == "cross_entropy" and isinstance(classes, int) and classes > 1 else None
 
     def metric(self, name: str) -> float | None:
         """A number of the result, None where it has none."""
@@ -140,8 +160,9 @@ def load_runs(*paths: str | Path) -> pd.DataFrame:
 
     Returns:
         Columns: `name`, `folder`, `seed`, `state`, `problem`, `group`, `epochs`, `steps`, `seconds`,
-        `effective_lr`, the metrics (`val_loss`, `best_val_loss`, `test_accuracy`, …; NaN where there is none), the
-        published `reference_test_loss` and `reference_test_accuracy`, and a `config.…` column for each key.
+        `effective_lr`, `verdict`, `evidence`, `advice`, the metrics (`val_loss`, `best_val_loss`, `test_accuracy`, …;
+        NaN where there is none), the published `reference_test_loss` and `reference_test_accuracy`, and a `config.…`
+        column for each key.
 
     Raises:
         UsageError: a path is not there.
@@ -170,6 +191,9 @@ def _row(record: Record) -> dict[str, Any]:
         "steps": record.result.get("steps"),
         "seconds": record.result.get("seconds"),
         "effective_lr": record.result.get("effective_lr"),
+        "verdict": record.verdict.label if record.verdict else None,
+        "evidence": record.verdict.evidence if record.verdict else None,
+        "advice": record.verdict.advice if record.verdict else None,
         **{metric: record.metric(metric) for metric in METRICS},
         "reference_test_loss": reference.get("test_loss"),
         "reference_test_accuracy": reference.get("test_accuracy"),

@@ -94,10 +94,20 @@ def _count(group: Group) -> str:
     return str(len(group.records))
 
 
+def verdict(group: Group) -> str:
+    """`converged`, or `converged (7 of 8)`; a dash before a run's end."""
+    found = group.verdict()
+    if found is None:
+        return "–"
+    one, count, of = found
+    return one.label if count == of else f"{one.label} ({count} of {of})"
+
+
 _ALWAYS = (
     Column("run", lambda g: g.label, lambda g: g.label, lambda g: {"run": g.label}, right=False),
     Column("seeds", _count, _count, lambda g: {"seeds": len(g.records)}),
     Column("status", Group.status, Group.status, lambda g: {"status": g.status()}, right=False),
+    Column("verdict", verdict, verdict, lambda g: {"verdict": None if (v := verdict(g)) == "–" else v}, right=False),
     _metric("val loss", "val_loss", loss),
     _metric("val accuracy", "val_accuracy", percent),
     _metric("best val loss", "best_val_loss", loss),
