@@ -25,12 +25,15 @@ if TYPE_CHECKING:
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 
+WIDE = 100  # columns of a terminal that has room for what a comparison adds
+
 
 def show_groups(console: Console, groups: Sequence[Group], comparison: Comparison | None = None) -> None:
     """The results, as briefly as a terminal wants them."""
     if not groups:
         return
-    shown = columns(groups, short=True, extra=[] if comparison is None else brief(comparison))
+    narrow = console.width < WIDE  # the sentences below the table say the same
+    shown = columns(groups, short=True, extra=[] if comparison is None or narrow else brief(comparison))
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
     for column in shown:
         justify: Literal["right", "left"] = "right" if column.right else "left"

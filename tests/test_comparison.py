@@ -8,12 +8,14 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from lrbench.analysis.statistics import answers, difference
 from lrbench.errors import UsageError
 from lrbench.reporting import look, report, table
 from lrbench.reporting.answers import against, columns, unequal
-from lrbench.reporting.comparison import compare
+from lrbench.reporting.comparison import compare, with_the_best
 from lrbench.reporting.groups import grouped
 from lrbench.reporting.page import Shown, summary
 from lrbench.reporting.records import read
@@ -106,6 +108,19 @@ def test_a_baseline_with_two_groups_is_asked_about(make_run: MakeRun, tmp_path: 
 )
 def test_filters(runs: Path, filters: list[str], kept: set[str]) -> None:
     assert {group.label for group in look([runs], filters=filters).groups} == kept
+
+
+@pytest.mark.parametrize(("arms", "seeds"), [(5, 3), (5, 8), (10, 5)])
+def test_the_best_of_equals_is_rarely_said_to_be_better(arms: int, seeds: int) -> None:
+    rng = np.random.default_rng(arms * seeds)
+    wrong = 0
+    for _ in range(300):
+        values = [dict(enumerate(map(float, rng.normal(0.03, 0.003, seeds)))) for _ in range(arms)]
+        best = min(values, key=lambda arm: float(np.median(list(arm.values()))))
+        found = [difference(arm, best) for arm in values if arm is not best]
+        said = answers([d for d in found if d is not None], comparisons=with_the_best(arms))
+        wrong += any(answer.word in ("better", "worse") for answer in said)
+    assert wrong <= 0.05 * 300
 
 
 def test_one_seed_is_not_compared(make_run: MakeRun, tmp_path: Path) -> None:

@@ -197,7 +197,11 @@ def method(comparison: Comparison) -> str | None:
     margin = f"{MARGIN:.0%}" if losses else f"{100 * ACCURACY_MARGIN:g} points"
     pairs = any(row.difference and row.difference.paired for row in comparison.rows)
     paired = "pairs of equal seeds" if pairs else "independent seeds (Welch)"
-    chosen = "as many comparisons" if comparison.chosen else "all pairs, since the best was chosen by the same runs"
+    chosen = (
+        "as many comparisons"
+        if comparison.chosen
+        else "twice as many comparisons, since the best was chosen by the same runs"
+    )
     return (
         f"Intervals are Student's t on the {scale}; differences are of {paired}, with intervals at {1 - ALPHA:.0%}, "
         f"and are called better or worse where p, corrected for {chosen} (Holm), is below {ALPHA:g}; a tie where the "
