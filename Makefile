@@ -8,7 +8,7 @@ NEEDED = torch torchvision yaml pydantic typer rich matplotlib pandas jinja2 pla
 DEMO = $(addprefix configs/digits/,$(addsuffix .yaml,baseline too_large large too_small far_too_small linear_decay \
        step_decay time_decay exponential_decay cosine cyclical one_cycle))
 
-.PHONY: demo test test-slow soak bench check format environment clean
+.PHONY: demo test test-slow soak study-report bench check format environment clean
 
 demo: environment  ## The side-by-side comparison on embedded data, about two minutes.
 	$(BIN)/python -m lrbench run $(DEMO) --seeds 3 --jobs 2 --runs runs/demo
@@ -23,6 +23,10 @@ test-slow: environment  ## Real MNIST (where LRBENCH_DATA has it), real processe
 soak: environment  ## Hundreds of kills, a fault at every write, thousands of damaged configs and folders: half an hour.
 	$(BIN)/python tests/soak.py --kills 200 --every 1
 	LRBENCH_EXAMPLES=2000 $(BIN)/python -m pytest tests/test_fuzz.py
+
+study-report: environment  ## The report of docs/study.md, from the results that are kept in runs/study; nothing is trained.
+	$(BIN)/python -m lrbench report --runs runs/study --filter epochs=25 --baseline baseline --target val_accuracy=0.99 \
+	  --out runs/study-report
 
 bench: environment .bench-keras/ready  ## Beside the PyTorch tutorial loop, Lightning and Keras on MNIST (LRBENCH_DATA), most of an hour.
 	$(BIN)/python benchmarks/bench.py --rounds 5 --keras .bench-keras/bin/python

@@ -21,6 +21,7 @@ from lrbench.reporting.page import Shown, summary
 from lrbench.reporting.records import read
 
 MakeRun = Callable[..., Path]
+DRAWS = 1000
 NEAR = (0.100, 0.102, 0.098, 0.101, 0.099, 0.1005, 0.0995, 0.1)
 
 
@@ -114,13 +115,13 @@ def test_filters(runs: Path, filters: list[str], kept: set[str]) -> None:
 def test_the_best_of_equals_is_rarely_said_to_be_better(arms: int, seeds: int) -> None:
     rng = np.random.default_rng(arms * seeds)
     wrong = 0
-    for _ in range(300):
+    for _ in range(DRAWS):
         values = [dict(enumerate(map(float, rng.normal(0.03, 0.003, seeds)))) for _ in range(arms)]
         best = min(values, key=lambda arm: float(np.median(list(arm.values()))))
         found = [difference(arm, best) for arm in values if arm is not best]
         said = answers([d for d in found if d is not None], comparisons=with_the_best(arms))
         wrong += any(answer.word in ("better", "worse") for answer in said)
-    assert wrong <= 0.05 * 300
+    assert wrong <= 0.05 * DRAWS
 
 
 def test_one_seed_is_not_compared(make_run: MakeRun, tmp_path: Path) -> None:

@@ -119,8 +119,8 @@ def with_the_best(count: int) -> int:
     """For how many comparisons to correct where arms are compared with the best of `count`.
 
     The best was chosen by the data that it is compared with, so that count − 1 is too few: among equals, 5 to 7 in 100
-    comparisons called an arm worse. Twice that keeps it below 4 in 100, and all pairs, for which one could correct,
-    below 2, at the price of seeing less (simulated for 5 to 27 arms of 3 and 8 seeds).
+    comparisons called an arm worse. Twice that keeps it below 5 in 100; all pairs, for which one could correct,
+    keep it below 4, at the price of seeing less (simulated for 3 to 27 arms of 3, 8 and 20 seeds).
     """
     return min(count * (count - 1) // 2, 2 * (count - 1))
 
