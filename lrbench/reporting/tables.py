@@ -131,7 +131,7 @@ _SHORT = ("run", "val loss", "test loss", "test accuracy", "training time")
 def columns(groups: Sequence[Group], short: bool = False, extra: Sequence[Column] = ()) -> list[Column]:
     """The columns in which at least one group has something to say; `short` for a terminal's width.
 
-    `extra` ones, of a comparison say, come after those of the validation data.
+    `extra` ones, of a comparison say, come after the validation loss.
     """
     several = any(len(group.records) > 1 for group in groups)
     odd = any(group.status() != "finished" for group in groups)
@@ -142,7 +142,7 @@ def columns(groups: Sequence[Group], short: bool = False, extra: Sequence[Column
         needed = column.heading in _SHORT or not short or telling.get(column.heading, False)
         if needed and not (empty and column.heading.startswith(("published", "test"))):
             chosen.append(column)
-    at = next((i for i, column in enumerate(chosen) if column.heading.startswith("test")), len(chosen))
+    at = next((i for i, column in enumerate(chosen, start=1) if column.heading == "val loss"), len(chosen))
     return [*chosen[:at], *extra, *chosen[at:]]
 
 
