@@ -46,7 +46,10 @@ def trained(make: Callable[..., nn.Module], dtype: torch.dtype, updates: int) ->
 
 
 @pytest.mark.parametrize(("dtype", "updates", "tolerance"), [(torch.float64, 20, 1e-9), (torch.float32, 1, 1e-5)])
-def test_the_fast_network_is_the_plain_one(dtype: torch.dtype, updates: int, tolerance: float) -> None:
+def test_the_fast_network_is_the_plain_one(
+    monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, updates: int, tolerance: float
+) -> None:
+    monkeypatch.setattr(fast, "CHUNK_BYTES", 1_000_000)  # so that 16 pictures are several parts
     losses, tensors = trained(nets.Cnn, dtype, updates)
     plain_losses, plain_tensors = trained(Plain, dtype, updates)
     assert losses == pytest.approx(plain_losses, rel=tolerance)
