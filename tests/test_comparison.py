@@ -77,6 +77,7 @@ def test_or_with_the_baseline(runs: Path) -> None:
         ({"target": "val_accuracy"}, ["--target val_accuracy", "val_accuracy=0.99"]),
         ({"target": "speed=3"}, ["say one of val_accuracy"]),
         ({"target": "val_loss=nan"}, ["and a number"]),
+        ({"target": "val_accuracy=99"}, ["between 0 and 1"]),
         ({"baseline": "half", "filters": ["base"]}, ["no such group"]),
     ],
     ids=str,
@@ -171,7 +172,17 @@ def test_the_time_to_a_target(make_run: MakeRun, tmp_path: Path) -> None:
     assert (rows["none"]["epochs_to_target"], rows["none"]["reached_target"]) == ("", "0")
     assert rows["some"]["seconds_to_target"] == "2.0", "a second an epoch"
     text = table(shown, "markdown")
+    assert "some reaches val_loss ≤ 0.5 first, after 2 (2 of 3 reached it) epochs" in " ".join(summary(shown))
+    assert "not at all: none." in " ".join(summary(shown)) and r"$\le$" in table(shown, "latex")
     assert "epochs to val_loss ≤ 0.5" in text and "2 (2 of 3 reached it)" in text and "not reached" in text
+
+
+def test_the_columns_say_which_metric_is_compared(runs: Path) -> None:
+    shown = look([runs], metric="train_loss")
+    text = table(shown, "markdown")
+    assert "compared: training loss" in text and "95 % interval of training loss" in text
+    (row, *_) = json.loads(table(shown, "json"))
+    assert row["metric"] == "train_loss" and row["interval_low"] < row["median"] < row["interval_high"]
 
 
 def test_formats_hold_the_same_numbers(runs: Path) -> None:

@@ -18,7 +18,6 @@ from lrbench.reporting.range_tests import Tested, read_tests
 from lrbench.reporting.records import Record, load_runs
 from lrbench.reporting.selection import kept
 from lrbench.reporting.targets import Target
-from lrbench.reporting.targets import columns as target_columns
 from lrbench.runs import RunFolder
 
 __all__ = ["FORMATS", "Report", "load_runs", "report", "summary", "table"]
@@ -116,7 +115,7 @@ def look(
     target: str | None = None,
 ) -> Shown:
     """Read runs and compare them; as `report`, which writes what is found."""
-    aim = [] if target is None else target_columns(Target.parse(target))
+    aim = None if target is None else Target.parse(target)
     tests = read_tests(paths)
     its_own = {test.folder.path for test in tests}  # whose seeds are no runs to be compared
     found = reading.read(path for path in paths if path not in its_own)

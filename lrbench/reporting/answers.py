@@ -7,7 +7,7 @@ from typing import Any
 
 from lrbench.analysis.statistics import ACCURACY_MARGIN, ALPHA, CONFIDENCE, MARGIN, Difference
 from lrbench.reporting import tables
-from lrbench.reporting.comparison import Comparison, Row, budgets
+from lrbench.reporting.comparison import DEFAULT_METRIC, Comparison, Row, budgets
 from lrbench.reporting.groups import Group
 from lrbench.reporting.tables import Column
 
@@ -40,12 +40,13 @@ def sentences(comparison: Comparison) -> list[str]:
 
 
 def measured(row: Row, metric: str) -> str:
-    """`0.0297 (median of 8 seeds, 95 % 0.0287 … 0.0308)`."""
+    """`0.0297 (median of 8 seeds; 95% interval of the geometric mean 0.0287 … 0.0308)`."""
     found = row.estimate
     if found.low is None or found.high is None:
         return f"{_value(found.median, metric)} (one seed)"
     ends = f"{_value(found.low, metric)} … {_value(found.high, metric)}"
-    return f"{_value(found.median, metric)} (median of {found.n} seeds; {CONFIDENCE:.0%} interval {ends})"
+    mean = "mean" if metric.endswith("accuracy") else "geometric mean"
+    return f"{_value(found.median, metric)} (median of {found.n} seeds; {CONFIDENCE:.0%} interval of the {mean} {ends})"
 
 
 def _value(value: float, metric: str) -> str:
@@ -86,14 +87,18 @@ def _more(rows: Sequence[Row]) -> str:
     if not wanted:
         return " (more seeds than a thousand)"
     each = " for the first to be decided" if len(rows) > 1 else ""
-    return f" (about {min(wanted)} more seeds{each})"
+    return f" (about {_seeds(min(wanted))}{each})"
+
+
+def _seeds(count: int) -> str:
+    return f"{count} more seed{'s' * (count != 1)}"
 
 
 def against(row: Row, comparison: Comparison) -> str:
     """`+59 % (41 … 79), worse`; a dash for the group itself."""
     if row.difference is None or row.answer is None:
         return "–"
-    more = f", {row.answer.more} more seeds" if row.answer.word == "undecided" and row.answer.more else ""
+    more = f", {_seeds(row.answer.more)}" if row.answer.word == "undecided" and row.answer.more else ""
     return f"{_apart(row.difference)}, {row.answer.word}{more}"
 
 
@@ -116,15 +121,18 @@ def columns(comparison: Comparison) -> list[Column]:
     if all(row.estimate.n == 1 for row in comparison.rows):
         return []
     metric, name = comparison.metric, comparison.against.group.label
+    named = "" if metric == DEFAULT_METRIC else f" in {WORDS[metric]}"
+    of = "" if metric == DEFAULT_METRIC else f" of {WORDS[metric]}"
     return [
-        _column(comparison, "95 % interval", lambda row: _interval(row, metric), _interval_numbers),
+        *_asked_for(comparison),
+        _column(comparison, f"95 % interval{of}", lambda row: _interval(row, metric), _interval_numbers),
         _column(
             comparison,
-            "interquartile mean",
+            f"interquartile mean{of}",
             lambda row: _value(row.estimate.iqm, metric),
             lambda row: {"iqm": row.estimate.iqm},
         ),
-        _column(comparison, f"against {name}", lambda row: against(row, comparison), _difference_numbers),
+        _column(comparison, f"against {name}{named}", lambda row: against(row, comparison), _difference_numbers),
         _column(
             comparison,
             "rank",
@@ -132,6 +140,19 @@ def columns(comparison: Comparison) -> list[Column]:
             lambda row: dict(zip(("rank_best", "rank_worst"), row.ranks or (None,) * 2, strict=True)),
         ),
     ]
+
+
+def _asked_for(comparison: Comparison) -> list[Column]:
+    """The medians of another metric than the usual one, which need not be in the table; and which it is."""
+    metric = comparison.metric
+    if metric == DEFAULT_METRIC:
+        return []
+
+    def numbers(row: Row) -> dict[str, Any]:
+        return {"metric": metric, "median": row.estimate.median}
+
+    heading = f"compared: {WORDS[metric]}"
+    return [_column(comparison, heading, lambda row: _value(row.estimate.median, metric), numbers)]
 
 
 def brief(comparison: Comparison) -> list[Column]:

@@ -11,11 +11,12 @@ from typing import Any
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from lrbench.reporting import answers, tables
+from lrbench.reporting import answers, tables, targets
 from lrbench.reporting.comparison import Comparison
 from lrbench.reporting.groups import Group, task
 from lrbench.reporting.range_tests import Tested
 from lrbench.reporting.records import Record
+from lrbench.reporting.targets import Target
 from lrbench.version import __version__
 
 
@@ -27,13 +28,13 @@ class Shown:
     records: Sequence[Record]
     tests: Sequence[Tested] = ()
     comparison: Comparison | None = None
-    targets: Sequence[tables.Column] = ()
+    target: Target | None = None
 
     @property
     def columns(self) -> list[tables.Column]:
         """What the table shows beside the usual columns."""
         compared = [] if self.comparison is None else answers.columns(self.comparison)
-        return [*compared, *self.targets]
+        return [*compared, *(targets.columns(self.target) if self.target else [])]
 
     @property
     def warnings(self) -> list[str]:
@@ -109,6 +110,8 @@ def summary(shown: Shown) -> list[str]:
         sentences = answers.sentences(shown.comparison)
     else:
         sentences = ["No run has come to its end yet." if records else "No run yet."]
+    if shown.target is not None:
+        sentences.append(targets.sentence(shown.target, shown.groups))
     states = [record.state for record in records]
     odd = {state: states.count(state) for state in dict.fromkeys(states) if state != "finished"}
     if odd:
@@ -124,10 +127,11 @@ def _verdicts(groups: Sequence[Group]) -> list[tuple[str, str]]:
         found = group.verdict()
         if found is not None:
             one = found[0]
+            seed = next(r.plain.get("seed") for r in group.records if r.verdict == one)
+            which = f"Seed {seed}: " if len(group.records) > 1 else ""
+            evidence = f"{which}{one.evidence}" if which else f"{one.evidence[:1].upper()}{one.evidence[1:]}"
             advice = f" Next: {one.advice}." if one.advice else ""
-            said.append(
-                (group.label, f"{tables.verdict(group)}. {one.evidence[:1].upper()}{one.evidence[1:]}.{advice}")
-            )
+            said.append((group.label, f"{tables.verdict(group)}. {evidence}.{advice}"))
     return said
 
 

@@ -197,6 +197,7 @@ def latex(groups: Sequence[Group], extra: Sequence[Column] = ()) -> str:
 
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "≥": r"$\ge$", "≤": r"$\le$",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--", "…": r"\dots{}", "×": r"$\times$", "±": r"$\pm$",
 }  # fmt: skip
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,7 +35,14 @@ class Target:
         if not sign or metric not in METRICS or not math.isfinite(number):
             wanted = f"say one of {', '.join(METRICS)}, =, and a number, as in val_accuracy=0.99"
             raise UsageError(f"--target {text}: {wanted}")
+        if metric.endswith("accuracy") and not 0 <= number <= 1:
+            raise UsageError(f"--target {text}: an accuracy lies between 0 and 1; 0.99 or 99%, say")
         return cls(metric, number)
+
+    @property
+    def words(self) -> str:
+        """`val_accuracy ≥ 0.99`."""
+        return f"{self.metric} {'≤' if is_lower_better(self.metric) else '≥'} {self.value:g}"
 
     def reached(self, record: Record) -> tuple[int, float] | None:
         """The epoch (from 1) that first has it, and the seconds of training up to its end; None for a miss."""
@@ -50,12 +57,25 @@ class Target:
 
 def columns(target: Target) -> list[Column]:
     """What a target adds to the table: epochs and seconds to it, and how many seeds reached it."""
-    sign = "≤" if is_lower_better(target.metric) else "≥"
-    name = f"{target.metric} {sign} {target.value:g}"
+    name = target.words
     return [
         _column(f"epochs to {name}", target, 0, lambda value: f"{value:g}", "epochs_to_target"),
         _column(f"time to {name}", target, 1, duration, "seconds_to_target"),
     ]
+
+
+def sentence(target: Target, groups: Sequence[Group]) -> str:
+    """Who gets there first, and who does not."""
+    epochs, seconds = columns(target)
+    medians = {group.label: epochs.numbers(group)["epochs_to_target"] for group in groups}
+    there = sorted((value, label) for label, value in medians.items() if value is not None)
+    if not there:
+        return f"No runs reach {target.words}, taking the median over seeds."
+    first = next(group for group in groups if group.label == there[0][1])
+    missed = [label for label, value in medians.items() if value is None]
+    told = f"{first.label} reaches {target.words} first, after {epochs.text(first)} epochs ({seconds.text(first)})"
+    rest = f"; not at all: {', '.join(missed[:6])}{' and others' if len(missed) > 6 else ''}" if missed else ""
+    return f"{told}{rest}."
 
 
 def _column(heading: str, target: Target, part: int, form: Callable[[float], str], key: str) -> Column:
