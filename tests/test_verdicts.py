@@ -45,3 +45,9 @@ def test_no_run_at_chance_is_said_to_have_converged() -> None:
     for run in RUNS.values():
         if not run["val_loss"] or run["val_loss"][-1] >= 0.9 * math.log(10):
             assert given(run).label != "converged", run["name"]
+
+
+@pytest.mark.parametrize("lr", [[0.1] * 8, [0.1, 0.1, *[1e-5] * 6]])
+def test_losses_of_zero_are_no_mistake(lr: list[float]) -> None:
+    zero = Curves(lr, [1.0, 0.0, *[0.0] * 6], [1.0, 0.0, *[0.0] * 6], "finished", chance=math.log(10))
+    assert verdict(zero).label == "converged"

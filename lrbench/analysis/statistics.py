@@ -165,22 +165,37 @@ def answers(
         margin: what is as good as equal: a part of the value for ratios, an absolute number for differences.
         lower: whether less is better.
     """
-    corrected = holm([d.p for d in differences], comparisons)
     total = max(comparisons or 0, len(differences))
-    return [_answer(d, p, total, margin, lower) for d, p in zip(differences, corrected, strict=True)]
+    found = []
+    for d, (word, p) in zip(differences, words(differences, comparisons, margin, lower), strict=True):
+        found.append(Answer(word, p, _more(d, total, margin) if word == "undecided" else None))
+    return found
 
 
-def _answer(d: Difference, p: float, comparisons: int, margin: float, lower: bool) -> Answer:
-    within = (math.log1p(-margin), math.log1p(margin)) if d.logs else (-margin, margin)
+def words(
+    differences: Sequence[Difference], comparisons: int | None, margin: float, lower: bool
+) -> list[tuple[Word, float]]:
+    """The words of `answers` and the corrected p alone; how many more seeds would decide takes far longer to find."""
+    corrected = holm([d.p for d in differences], comparisons)
+    return [(_word(d, p, margin, lower), p) for d, p in zip(differences, corrected, strict=True)]
+
+
+def _word(d: Difference, p: float, margin: float, lower: bool) -> Word:
+    within = _within(d, margin)
     if within[0] < d.low and d.high < within[1]:
-        return Answer("tie", p)
+        return "tie"
     if p < ALPHA:
-        return Answer("better" if (d.mean < 0) == lower else "worse", p)
-    return Answer("undecided", p, _more(d, comparisons, within))
+        return "better" if (d.mean < 0) == lower else "worse"
+    return "undecided"
 
 
-def _more(d: Difference, comparisons: int, within: tuple[float, float]) -> int | None:
+def _within(d: Difference, margin: float) -> tuple[float, float]:
+    return (math.log1p(-margin), math.log1p(margin)) if d.logs else (-margin, margin)
+
+
+def _more(d: Difference, comparisons: int, margin: float) -> int | None:
     """Seeds to add until an interval of the same middle and spread excludes 0, or lies within the margin."""
+    within = _within(d, margin)
     for n in range(d.n + 1, MOST_SEEDS + 1):
         error = d.spread / math.sqrt(n)
         apart = abs(d.mean) > error * _quantile(ALPHA / comparisons, n - 1)

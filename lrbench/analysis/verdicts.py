@@ -82,16 +82,10 @@ def _stuck(run: Curves, peak: float) -> Verdict | None:
     decayed = _decayed(run, peak)
     if decayed is not None:
         return decayed
-    if len(losses) > 1 and _falling(losses) < 0.8:
-        worst = max(range(len(run.train_loss)), key=lambda i: run.train_loss[i])
+    worst = max(range(len(run.train_loss)), key=lambda i: run.train_loss[i])
+    if _falling(losses) < 0.8 or run.train_loss[worst] > 1.1 * chance:
         thrown = f"the training loss was {_number(run.train_loss[worst])} in epoch {worst + 1}"
         return Verdict("stuck, rate too large", f"{end}; {thrown}", f"try 10 times smaller, {peak / 10:.2g}")
-    if max(run.train_loss) > 1.1 * chance:
-        return Verdict(
-            "stuck, rate too large",
-            f"{end}; the training loss was {_number(max(run.train_loss))}",
-            f"try 10 times smaller, {peak / 10:.2g}",
-        )
     pace = (losses[0] - losses[-1]) / max(len(losses) - 1, 1)
     wanted = (losses[-1] - chance / 2) / pace if pace > 0 else math.inf
     more = f"at this pace, half of that takes {wanted:,.0f} more epochs" if wanted < 1e6 else "it hardly moved"
@@ -104,6 +98,10 @@ def _short(run: Curves, peak: float) -> Verdict | None:
 
 
 def _oscillating(run: Curves, peak: float) -> Verdict | None:
+    advice = f"try 3 times smaller, {peak / 3:.2g}, or a decay"
+    lost = _lost_again(run)
+    if lost is not None:
+        return Verdict("oscillating", lost, advice)
     half = run.val_loss[len(run.val_loss) // 2 :]
     if len(half) < FEWEST or min(half) <= 0:
         return None
@@ -111,19 +109,16 @@ def _oscillating(run: Curves, peak: float) -> Verdict | None:
     trend = statistics.fmean(steps)
     swing = statistics.fmean(abs(step - trend) for step in steps)
     ups = sum(step > 0 for step in steps) / len(steps)
-    lost = _lost_again(run)
-    if lost is not None:
-        return Verdict("oscillating", lost, f"try 3 times smaller, {peak / 3:.2g}, or a decay")
     if swing < math.log(1.18) or not 0.2 <= ups <= 0.8:
         return None
     evidence = f"in the second half, the validation loss moves by {math.expm1(swing):.0%} an epoch, up and down"
-    return Verdict("oscillating", evidence, f"try 3 times smaller, {peak / 3:.2g}, or a decay")
+    return Verdict("oscillating", evidence, advice)
 
 
 def _lost_again(run: Curves) -> str | None:
     """Where training and validation loss both lost what they had won; see the note in docs/verdicts.md."""
     losses, train = run.val_loss, run.train_loss
-    if losses[-1] < 1.5 * min(losses) or train[-1] < 1.5 * min(train):
+    if losses[-1] <= 1.5 * min(losses) or not train[-1] > 1.5 * min(train):  # a loss of 0 has not risen
         return None
     lowest = min(range(len(losses)), key=lambda i: losses[i])
     return (
@@ -148,7 +143,7 @@ def _decayed(run: Curves, peak: float) -> Verdict | None:
     losses, train, count = run.val_loss, run.train_loss, len(run.val_loss)
     spent = next((i for i in range(count) if all(lr <= SPENT * peak for lr in run.lr[i:])), count)
     high = max((i for i in range(count) if run.lr[i] >= 0.1 * peak), default=0)
-    if count - spent < max(count / 4, 2) or high < 1 or spent < 1:
+    if count - spent < max(count / 4, 2) or high < 1 or spent < 1 or min(losses[-1], losses[high], train[high]) <= 0:
         return None
     after = losses[spent - 1] / losses[-1] - 1
     before = min(losses[high - 1] / losses[high] - 1, train[high - 1] / train[high] - 1)

@@ -17,6 +17,7 @@ from lrbench.analysis.statistics import (
     estimate,
     permutation_p,
     rank_ranges,
+    words,
 )
 from lrbench.errors import UsageError
 from lrbench.reporting.groups import Group
@@ -168,10 +169,10 @@ def _ranks(
         return [None] * len(arms)
     indices = [(i, j) for i in range(len(arms)) for j in range(i)]
     found = [difference(arms[i], arms[j], logs=logs) for i, j in indices]
-    said = answers([d for d in found if d is not None], margin=margin, lower=lower)
+    said = words([d for d in found if d is not None], None, margin, lower)
     worse = [[False] * len(arms) for _ in arms]
-    for (i, j), answer in zip(indices, said, strict=True):
-        worse[i][j], worse[j][i] = answer.word == "worse", answer.word == "better"
+    for (i, j), (word, _) in zip(indices, said, strict=True):
+        worse[i][j], worse[j][i] = word == "worse", word == "better"
     return rank_ranges(worse)
 
 
