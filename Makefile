@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 NEEDED = torch torchvision yaml pydantic typer rich matplotlib pandas jinja2 platformdirs sklearn psutil \
-         pytest hypothesis ruff mypy prodigyopt schedulefree accelerate ray keras lightning timm transformers
+         pytest hypothesis ruff mypy playwright axe_playwright_python prodigyopt schedulefree accelerate ray keras lightning timm transformers
 DEMO = $(addprefix configs/digits/,$(addsuffix .yaml,baseline too_large large too_small far_too_small linear_decay \
        step_decay time_decay exponential_decay cosine cyclical one_cycle))
 

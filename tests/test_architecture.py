@@ -58,6 +58,7 @@ MAY_IMPORT = {
     "pruning": {"errors"},
     "grid": BASE
     | {
+        "analysis",
         "atomic",
         "config",
         "environment",
@@ -94,7 +95,9 @@ MAY_IMPORT = {
     | {"atomic", "config", "environment", "identity", "jsonfile", "optimizers", "runs", "version"}
     | {"schedules", "yamlfile"},
     "runlist": {"errors", "runs"},
-    "reporting": BASE | {"analysis", "config", "finder", "grid", "identity", "runlist", "runs", "spread", "version"},
+    "reporting": BASE
+    | {"analysis", "config", "finder", "grid", "identity", "runlist", "runs", "spread", "version"}
+    | {"optimizers", "schedules"},
 }
 
 
@@ -131,6 +134,7 @@ NO_TORCH = (
     "lrbench.runs",
     "lrbench.runner",
     "lrbench.reporting",
+    "lrbench.reporting.code",
     "lrbench.reporting.page",
     "lrbench.reporting.figure",
     "lrbench.reporting.finder",
@@ -141,6 +145,8 @@ NO_TORCH = (
     "lrbench.sweeping",
     "lrbench.grid.summary",
     "lrbench.reporting.sweeps",
+    "lrbench.reporting.sensitivity",
+    "lrbench.reporting.sensitivityfigure",
     "lrbench.sweeptable",
     "lrbench.previewing",
     "lrbench.terminal",

@@ -17,8 +17,8 @@ from lrbench.reporting import look, report, table
 from lrbench.reporting.answers import against, columns, unequal
 from lrbench.reporting.comparison import compare, with_the_best
 from lrbench.reporting.groups import grouped
-from lrbench.reporting.page import Shown, summary
 from lrbench.reporting.records import read
+from lrbench.reporting.shown import Shown, summary
 
 MakeRun = Callable[..., Path]
 DRAWS = 1000

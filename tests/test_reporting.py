@@ -19,10 +19,10 @@ from lrbench.config import load_config
 from lrbench.errors import FolderError, UsageError
 from lrbench.identity import group, identity, run_name
 from lrbench.reporting import load_runs, report
-from lrbench.reporting.figure import line_of
 from lrbench.reporting.groups import grouped
 from lrbench.reporting.layout import Layout
 from lrbench.reporting.records import read
+from lrbench.reporting.style import line_of
 from lrbench.reporting.tables import duration, loss
 from lrbench.runs import EPOCH_COLUMNS, RunFolder
 
@@ -52,9 +52,21 @@ def test_seeds_are_taken_together_as_median_and_range(make_run: MakeRun, tmp_pat
     assert spread is not None
     assert (spread.median, spread.low, spread.high, spread.n) == (0.3, 0.1, 0.4, 3)
     curve = only.curve("val_loss")
-    assert curve["median"].tolist() == [0.5, 0.3]
-    assert curve["low"].tolist() == [0.5, 0.1]
-    assert curve["high"].tolist() == [0.5, 0.4]
+    assert curve.epochs.tolist() == [1, 2]
+    assert curve.median.tolist() == [0.5, 0.3]
+    assert curve.low.tolist() == [0.5, 0.1]
+    assert curve.high.tolist() == [0.5, 0.4]
+
+
+def test_a_curve_is_the_median_of_the_seeds_that_got_so_far(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run([0.5, 0.1, 0.3], seed=0)
+    make_run([0.7, 0.2, math.nan], seed=1, status="diverged")
+    make_run([0.6, math.nan, math.nan], seed=2, status="diverged")
+    make_run([0.8, math.nan, math.nan], seed=3, status="diverged")
+    curve = grouped(read([tmp_path / "runs"]))[0].curve("val_loss")
+    assert curve.epochs.tolist() == [1, 2, 3]
+    assert curve.median.tolist() == pytest.approx([0.65, 0.15, 0.3])
+    assert curve.low.tolist() == [0.5, 0.1, 0.3] and curve.high.tolist() == [0.8, 0.2, 0.3]
 
 
 def test_a_diverged_seed_enters_no_median_and_is_counted(make_run: MakeRun, tmp_path: Path) -> None:
@@ -186,9 +198,9 @@ def test_the_page_is_self_contained_and_escapes_what_it_shows(make_run: MakeRun,
     text = (path / "config.yaml").read_text().replace("name: tiny", f"name: {json.dumps(hostile)}", 1)
     (path / "config.yaml").write_text(text, encoding="utf-8")
     page = Page(report([tmp_path / "runs"]).page.read_text(encoding="utf-8"))
-    assert "script" not in page.tags
-    assert page.tags.count("img") == 1
-    assert all(address.startswith("data:") for address in page.addresses)
+    assert page.tags.count("script") == 3  # the numbers, the charts' library and the page's own
+    assert "img" not in page.tags and "link" not in page.tags
+    assert all(address.startswith("#") for address in page.addresses)
     assert "<script>alert(1)</script>" in page.text
     assert hostile[:60] in page.text
 
@@ -214,7 +226,7 @@ def test_all_lines_of_28_groups_look_different() -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 12, 17, 60])
 def test_axes_lie_inside_the_figure_and_do_not_overlap(count: int) -> None:
-    place = Layout.of(count)
+    place = Layout.of(count, count)
     boxes = [place.overlay(), *(box for i in range(count) for box in place.panel(i))]
     for x, y, width, height in boxes:
         assert 0 < x < x + width < 1
@@ -302,10 +314,10 @@ def test_different_tasks_are_not_ranked(make_run: MakeRun, tmp_path: Path) -> No
 
 
 def test_long_names_keep_both_ends() -> None:
-    from lrbench.reporting.figure import _cut
+    from lrbench.reporting.style import cut
 
-    assert _cut("a" * 30 + " lr=0.01", 20) == "aaaaaaaaaa…a lr=0.01"
-    assert _cut("short", 20) == "short"
+    assert cut("a" * 30 + " lr=0.01", 20) == "aaaaaaaaaa…a lr=0.01"
+    assert cut("short", 20) == "short"
 
 
 # -- many runs, some damaged, somewhere else

@@ -9,12 +9,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from lrbench.analysis import sensitivity
+from lrbench.analysis.sensitivity import Edge
 from lrbench.errors import LrbenchError
 from lrbench.grid.plan import Plan, Planned, SweepFolder
 from lrbench.spread import Spread
 
-EPSILON = 0.1
-"""The part of the best loss by which others may be worse and still count as near it."""
+EPSILON = sensitivity.EPSILON
 
 State = Literal["new", "running", "interrupted", "finished", "diverged", "stopped_early", "pruned", "failed", "damaged"]
 
@@ -89,39 +90,35 @@ class Curve:
     @property
     def best(self) -> Point | None:
         """The point with the lowest median of the final validation loss, of those that no pruning has cut."""
-        candidates = [point for point in self.points if math.isfinite(point.loss)]
-        return min(candidates, key=lambda point: point.loss, default=None)
+        at = sensitivity.best(self._losses)
+        return None if at is None else self.points[at]
 
     @property
     def neighbours(self) -> tuple[Point | None, Point | None]:
         """The points left and right of the best one."""
-        best = self.best
-        if best is None:
+        at = sensitivity.best(self._losses)
+        if at is None:
             return None, None
-        at = self.points.index(best)
         return self.points[at - 1] if at else None, self.points[at + 1] if at + 1 < len(self.points) else None
 
     @property
-    def edge(self) -> Literal["", "lowest", "highest"]:
+    def edge(self) -> Edge:
         """At which end of the grid the best rate lies, if it does."""
-        left, right = self.neighbours
-        if self.best is None or len(self.points) < 2 or (left and right):
-            return ""
-        return "highest" if left else "lowest"
+        return sensitivity.edge(self._losses)
 
     def near(self, epsilon: float) -> tuple[float, float] | None:
         """The lowest and the highest rate, without a gap around the best one, whose loss is within ε of its loss."""
         best = self.best
         if best is None or best.lr is None:
             return None
-        limit, at = best.loss + epsilon * abs(best.loss), self.points.index(best)
-        low = high = at
-        while low > 0 and self.points[low - 1].loss <= limit:
-            low -= 1
-        while high + 1 < len(self.points) and self.points[high + 1].loss <= limit:
-            high += 1
-        ends = self.points[low].lr, self.points[high].lr
-        return None if ends[0] is None or ends[1] is None else (ends[0], ends[1])
+        found = sensitivity.near(self._losses, epsilon * abs(best.loss))
+        assert found is not None  # there is a best one
+        low, high = (self.points[at].lr for at in found)
+        return None if low is None or high is None else (low, high)
+
+    @property
+    def _losses(self) -> list[float]:
+        return [point.loss for point in self.points]
 
 
 @dataclass(frozen=True)

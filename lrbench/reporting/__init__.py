@@ -12,11 +12,11 @@ from lrbench.reporting import records as reading
 from lrbench.reporting import tables
 from lrbench.reporting.comparison import DEFAULT_METRIC, Comparison, compare
 from lrbench.reporting.groups import Group, grouped, task
-from lrbench.reporting.page import Shown, markdown, render
-from lrbench.reporting.page import summary as _sentences
 from lrbench.reporting.range_tests import Tested, read_tests
 from lrbench.reporting.records import Record, load_runs
 from lrbench.reporting.selection import kept
+from lrbench.reporting.shown import Shown
+from lrbench.reporting.shown import summary as _sentences
 from lrbench.reporting.targets import Target
 from lrbench.runs import RunFolder
 
@@ -154,16 +154,24 @@ def _default_out(path: Path) -> Path:
 
 
 def _write(folder: Path, shown: Shown) -> list[Path]:
-    from lrbench.reporting import figure
+    from lrbench.reporting import figures  # matplotlib and what it brings: half a second
+    from lrbench.reporting.markdown import markdown
+    from lrbench.reporting.page import render
+    from lrbench.reporting.winner import winner
 
-    pictures = figure.save(shown.groups, folder) if shown.groups else []
-    picture = pictures[1].read_text(encoding="utf-8") if pictures else None
+    drawn, best = figures.draw(shown), winner(shown)
+    pictures = figures.save(drawn, folder)
+    if shown.groups:
+        pictures = [*figures.write(figures.main(shown), folder / "report"), *pictures]
     texts = {
-        "report.html": render(shown, picture),
-        "report.md": markdown(shown),
+        "report.html": render(shown, drawn, best),
+        "report.md": markdown(shown, drawn, best),
         "report.csv": tables.csv(shown.groups, shown.columns),
         "runs.csv": reading.table(shown.records).to_csv(index=False, lineterminator="\n"),
+        **({"winner.py": best.code, "winner.yaml": best.config} if best else {}),
     }
+    for name in ("winner.py", "winner.yaml"):  # of an earlier report
+        (folder / name).unlink(missing_ok=True)
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
     return [folder / "report.html", *pictures, *(folder / n for n in list(texts)[1:])]

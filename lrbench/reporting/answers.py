@@ -31,12 +31,34 @@ def sentences(comparison: Comparison) -> list[str]:
     best = next((row for row in comparison.rows if not row.diverged), comparison.rows[0])
     extreme = "lowest" if comparison.lower else "highest"
     first = f"{best.group.label} has the {extreme} {WORDS[comparison.metric]}, {measured(best, comparison.metric)}"
+    first += _on_test(best.group, comparison.metric)
     if len(comparison.rows) == 1:
         return [f"{first}."]
     last = comparison.rows[-1]
     other = "highest" if comparison.lower else "lowest"
     found = [f"{first}; {last.group.label} the {other}, {_value(last.estimate.median, comparison.metric)}."]
     return [*found, _others(comparison)]
+
+
+def _on_test(group: Group, metric: str) -> str:
+    """The test result at the point that validation chose: the best epoch's weights, or those at the end."""
+    if not metric.removeprefix("best_").startswith("val_"):
+        return ""
+    point = "test_best" if metric.startswith("best_") else "test"
+    for part, form in (("accuracy", tables.percent), ("loss", tables.loss)):
+        found = group.spread(f"{point}_{part}")
+        if found is not None:
+            return f", and there a test {part} of {form(found.median)}"
+    return ""
+
+
+def chosen_on_test(comparison: Comparison) -> str | None:
+    """The warning where the test data are made to choose."""
+    if not comparison.metric.startswith("test_"):
+        return None
+    return (
+        "Compared by test data: choose by validation, since the best of several on test data looks better than it is."
+    )
 
 
 def measured(row: Row, metric: str) -> str:
@@ -62,7 +84,7 @@ def _others(comparison: Comparison) -> str:
         if row is not comparison.against:
             said[row.answer.word if row.answer else ""].append(row)
     parts = [
-        f"{start} {_names(rows)}{_more(rows) if word == 'undecided' else ''}"
+        f"{start} {named(rows)}{_more(rows) if word == 'undecided' else ''}"
         for word, start in {
             "better": "better:",
             "tie": "a tie with:",
@@ -75,7 +97,8 @@ def _others(comparison: Comparison) -> str:
     return f"Against {against}, {'; '.join(parts)}."
 
 
-def _names(rows: Sequence[Row]) -> str:
+def named(rows: Sequence[Row]) -> str:
+    """The groups' names, the first few of many, with the seeds that diverged."""
     names = [row.group.label + (f" ({row.diverged} of its seeds diverged)" if row.diverged else "") for row in rows]
     rest = len(names) - MOST_NAMED
     return ", ".join(names[:MOST_NAMED]) + (f" and {rest} more" if rest > 0 else "")

@@ -1,107 +1,50 @@
-"""The one figure: all validation losses overlaid, a panel for each run, and the rate under each panel."""
+"""The main figure: validation losses overlaid, a panel for each group of runs, and the rate under each panel."""
 
 from __future__ import annotations
 
 import math
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
-from lrbench.errors import FolderError
-from lrbench.reporting.groups import Group, planned_epochs
+from lrbench.reporting.groups import Band, Group, planned_epochs
 from lrbench.reporting.layout import Layout
+from lrbench.reporting.style import MOST_POINTS, OTHERS, RATE, TRAINING, VALIDATION, cut, line_of
 from lrbench.reporting.tables import loss as loss_text
 from lrbench.reporting.tables import percent
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-# Okabe and Ito's colours (without yellow, which is too light for a line on white): told apart by colour-blind
-# readers. With 7 colours, 4 dashes and a marker at the end, 28 lines differ also in greyscale.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-DASHES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
-MARKERS = "osD^v<>P*X"
-VALIDATION, TRAINING, RATE = "#0072B2", "#D55E00", "#444444"
-MOST_POINTS = 600
-
-STYLE: dict[Any, Any] = {
-    "font.size": 9,
-    "font.family": "DejaVu Sans",
-    "axes.titlesize": 10,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "#888888",
-    "axes.labelcolor": "#333333",
-    "axes.grid": True,
-    "grid.color": "#e4e4e4",
-    "grid.linewidth": 0.6,
-    "xtick.color": "#555555",
-    "ytick.color": "#555555",
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 8,
-    "legend.frameon": False,
-    "svg.fonttype": "path",
-    "svg.hashsalt": "lrbench",
-    "text.parse_math": False,  # a name with $ in it is a name
-}
+MOST_LINES, MOST_PANELS = 12, 24
+"""More lines than these can't be told apart: of more groups some are picked out, the others stay grey."""
+PICKED = 7
 
 
-@dataclass(frozen=True)
-class Line:
-    """How a group is drawn in the overlay and in the legend."""
+def picked_out(groups: Sequence[Group], always: Group | None = None) -> list[int]:
+    """Which groups an overlay shows in colour: all of a few; of many the best, the last, and some between.
 
-    colour: str
-    dash: str | tuple[int, tuple[float, ...]]
-    marker: str
-
-
-def line_of(index: int) -> Line:
-    """The look of the index-th group; the first 28 are all different."""
-    count = len(COLOURS)
-    dash = DASHES[(index // count) % len(DASHES)]
-    return Line(COLOURS[index % count], dash, MARKERS[index % len(MARKERS)])
+    `always` is one of them, whatever its place.
+    """
+    with_curves = [i for i, group in enumerate(groups) if any(len(record.epochs) for record in group.records)]
+    if len(groups) <= MOST_LINES:
+        return list(range(len(groups)))
+    places = np.linspace(0, len(with_curves) - 1, min(PICKED, len(with_curves))).round().astype(int)
+    chosen = {with_curves[place] for place in places}
+    return sorted(chosen | {i for i, group in enumerate(groups) if group is always})
 
 
-def write(figure: Figure, path: Path) -> None:
-    """Save a figure, its folder made if need be. Raises FolderError where it can't be written."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=150)
-    except OSError as error:
-        raise FolderError(f"cannot write {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise FolderError(f"cannot write {path}: {error}") from error
-
-
-def save(groups: Sequence[Group], folder: Path) -> list[Path]:
-    """Draw the groups and write `report.png` and `report.svg`; their paths."""
-    with mpl.rc_context(STYLE):
-        figure = draw(groups)
-        paths = [folder / "report.png", folder / "report.svg"]
-        figure.savefig(paths[0], dpi=150)
-        figure.savefig(paths[1], metadata={"Date": None})
-    return paths
-
-
-def draw(groups: Sequence[Group]) -> Figure:
-    """The figure, for at least one group."""
-    place = Layout.of(len(groups), max(len(_legend(group)) for group in groups))
+def draw(groups: Sequence[Group], always: Group | None = None) -> Figure:
+    """The figure, for at least one group; `always` is the one to be seen among many."""
+    shown, picked = groups[:MOST_PANELS], picked_out(groups, always)
+    place = Layout.of(len(shown), len(picked), max(len(_legend(groups[i])) for i in picked or [0]))
     figure = Figure(figsize=(place.width, place.height))
     FigureCanvasAgg(figure)
-    limits = _limits(groups)
-    _overlay(figure.add_axes(place.overlay()), groups, limits, place)
-    for index, group in enumerate(groups):
+    limits = loss_limits(groups)
+    _overlay(figure.add_axes(place.overlay()), groups, picked, limits, place)
+    for index, group in enumerate(shown):
         upper, lower = place.panel(index)
         panel = figure.add_axes(upper)
         rate = figure.add_axes(lower, sharex=panel)
@@ -112,11 +55,9 @@ def draw(groups: Sequence[Group]) -> Figure:
     return figure
 
 
-def _limits(groups: Sequence[Group]) -> tuple[float, float]:
+def loss_limits(groups: Sequence[Group], columns: Sequence[str] = ("train_loss", "val_loss")) -> tuple[float, float]:
     """The loss axis that all panels share: everything that was measured, but not a diverging run's last leap."""
-    values = np.concatenate(
-        [g.curve(c)["median"].to_numpy(dtype=float) for g in groups for c in ("train_loss", "val_loss")] + [[]]
-    )
+    values = np.concatenate([np.empty(0), *(group.curve(column).median for group in groups for column in columns)])
     values = values[np.isfinite(values) & (values > 0)]
     if not len(values):
         return 0.1, 1.0
@@ -127,24 +68,31 @@ def _limits(groups: Sequence[Group]) -> tuple[float, float]:
     return float(low / 1.25), float(high * 1.4)
 
 
-def _overlay(axes: Axes, groups: Sequence[Group], limits: tuple[float, float], place: Layout) -> None:
-    axes.set_title("Validation loss of all runs, lowest first", fontsize=12)
+def _overlay(
+    axes: Axes, groups: Sequence[Group], picked: Sequence[int], limits: tuple[float, float], place: Layout
+) -> None:
+    few = len(picked) == len(groups)
+    more = "" if few else f"; {len(picked)} of {len(groups)} picked out, the others grey"
+    rest = f"; panels of the first {MOST_PANELS} below" if len(groups) > MOST_PANELS else ""
+    axes.set_title(f"Validation loss, lowest first{more}{rest}", fontsize=12)
     drawn = 0
-    for index, group in enumerate(groups):
+    for group in (group for index, group in enumerate(groups) if index not in picked):
         curve = _drawable(group, "val_loss")
-        look = line_of(index)
-        text = _legend(group)
-        if not len(curve):
+        axes.plot(curve.epochs, curve.median, color=OTHERS, linewidth=0.8)
+        drawn += len(curve.epochs) > 0
+    for position, index in enumerate(picked):
+        group, look = groups[index], line_of(position)
+        curve, text = _drawable(group, "val_loss"), _legend(group)
+        if not len(curve.epochs):
             axes.plot([], [], color=look.colour, linestyle=look.dash, marker=look.marker, markersize=4, label=text)
             continue
         drawn += 1
-        epochs, middle = curve["epoch"].to_numpy(), curve["median"].to_numpy()
         axes.plot(
-            epochs, middle, color=look.colour, linestyle=look.dash, linewidth=1.5, marker=look.marker,
-            markersize=4.5, markevery=[len(epochs) - 1], label=text,
+            curve.epochs, curve.median, color=look.colour, linestyle=look.dash, linewidth=1.5, marker=look.marker,
+            markersize=4.5, markevery=[len(curve.epochs) - 1], label=text,
         )  # fmt: skip
         if len(group.records) > 1:
-            axes.fill_between(epochs, curve["low"], curve["high"], color=look.colour, alpha=0.13, linewidth=0)
+            axes.fill_between(curve.epochs, curve.low, curve.high, color=look.colour, alpha=0.13, linewidth=0)
     _loss_axis(axes, limits)
     axes.set_ylabel("validation loss")
     axes.set_xlabel("epoch")
@@ -160,32 +108,31 @@ def _overlay(axes: Axes, groups: Sequence[Group], limits: tuple[float, float], p
 
 def _legend(group: Group) -> str:
     spread = group.spread("val_loss")
-    return _cut(group.label, 40) + (f"  {loss_text(spread.median)}" if spread else f"  ({group.status()})")
+    return cut(group.label, 40) + (f"  {loss_text(spread.median)}" if spread else f"  ({group.status()})")
 
 
 def _panel(axes: Axes, group: Group, limits: tuple[float, float], *, labelled: bool, legend: bool) -> None:
-    axes.set_title(_cut(group.label, 36), pad=16)
-    axes.text(0, 1.02, _subtitle(group), transform=axes.transAxes, fontsize=8, color="#555555", va="bottom")
+    axes.set_title(cut(group.label, 36), pad=16)
+    axes.text(0, 1.02, subtitle(group), transform=axes.transAxes, fontsize=8, color="#555555", va="bottom")
     epochs = 0
     for column, colour, dash, text in (
         ("train_loss", TRAINING, (0, (4, 1.5)), "training"),
         ("val_loss", VALIDATION, "-", "validation"),
     ):
         curve = _drawable(group, column)
-        if not len(curve):
+        if not len(curve.epochs):
             continue
-        epochs = len(curve)
-        marker = "o" if len(curve) == 1 else None
+        epochs = len(curve.epochs)
+        marker = "o" if epochs == 1 else None
         axes.plot(
-            curve["epoch"], curve["median"], color=colour, linestyle=dash, linewidth=1.4, marker=marker,
+            curve.epochs, curve.median, color=colour, linestyle=dash, linewidth=1.4, marker=marker,
             markersize=4, label=text,
         )  # fmt: skip
         if len(group.records) > 1:
-            axes.fill_between(curve["epoch"], curve["low"], curve["high"], color=colour, alpha=0.15, linewidth=0)
-        above = curve[curve["median"] > limits[1]]
-        if len(above):
-            worst = above.sort_values("median").iloc[-1]
-            note = f"{text}, epoch {worst['epoch']:.0f}, off the scale: {worst['median']:,.3g}"
+            axes.fill_between(curve.epochs, curve.low, curve.high, color=colour, alpha=0.15, linewidth=0)
+        worst = int(np.argmax(curve.median))
+        if curve.median[worst] > limits[1]:
+            note = f"{text}, epoch {curve.epochs[worst]:.0f}, off the scale: {curve.median[worst]:,.3g}"
             height = 0.93 if column == "train_loss" else 0.85
             axes.text(0.99, height, note, transform=axes.transAxes, fontsize=7.5, color=colour, ha="right")
     _loss_axis(axes, limits)
@@ -195,17 +142,18 @@ def _panel(axes: Axes, group: Group, limits: tuple[float, float], *, labelled: b
     if not epochs:
         problem = next((r.problem for r in group.records if r.problem), group.status())
         axes.text(
-            0.5, 0.5, textwrap.fill(_cut(problem, 160), 34), transform=axes.transAxes, ha="center", va="center",
+            0.5, 0.5, textwrap.fill(cut(problem, 160), 34), transform=axes.transAxes, ha="center", va="center",
             fontsize=8, color="#a02020",
         )  # fmt: skip
     elif legend:
         axes.legend(loc="upper right", fontsize=8)
 
 
-def _subtitle(group: Group) -> str:
+def subtitle(group: Group) -> str:
+    """Loss, accuracy, seeds and state of a group, in a line."""
     loss, accuracy, status = group.spread("val_loss"), group.spread("val_accuracy"), group.status()
     if loss is None:
-        return _cut(status, 48)
+        return cut(status, 48)
     pieces = [f"val {loss_text(loss.median)}"]
     if accuracy is not None:
         pieces.append(percent(accuracy.median))
@@ -213,13 +161,13 @@ def _subtitle(group: Group) -> str:
         pieces.append(f"{loss.n} seeds")
     if status != "finished":
         pieces.append(status)
-    return _cut(" · ".join(pieces), 52)
+    return cut(" · ".join(pieces), 52)
 
 
 def _rate(axes: Axes, group: Group, *, labelled: bool) -> None:
     """The rate of every update, against epochs; of the first seed, since seeds share the schedule."""
     rates = group.first.rates()
-    per_epoch = _steps_per_epoch(group)
+    per_epoch = steps_per_epoch(group)
     if len(rates):
         stride = max(len(rates) // MOST_POINTS, 1)
         thinned = rates.iloc[::stride]
@@ -245,17 +193,18 @@ def _epoch_axis(axes: Axes, group: Group) -> None:
     axes.set_xlabel("epoch", labelpad=1)
 
 
-def _drawable(group: Group, column: str) -> pd.DataFrame:
+def _drawable(group: Group, column: str) -> Band:
     """A loss curve without what a log axis can't show: a loss of exactly 0."""
     curve = group.curve(column)
-    return curve[curve["low"] > 0]
+    return curve.where(curve.low > 0)
 
 
 def _last_epoch(group: Group) -> int:
     return max((int(r.epochs["epoch"].max()) for r in group.records if len(r.epochs)), default=0)
 
 
-def _steps_per_epoch(group: Group) -> float:
+def steps_per_epoch(group: Group) -> float:
+    """Updates in an epoch of a group's runs, as its first run recorded them."""
     sizes = group.first.environment.get("sizes") or {}
     epochs = group.first.epochs
     if sizes.get("steps_per_epoch"):
@@ -272,10 +221,3 @@ def _loss_axis(axes: Axes, limits: tuple[float, float]) -> None:
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.yaxis.set_minor_locator(NullLocator())
-
-
-def _cut(text: str, most: int) -> str:
-    """At most that many characters, the middle left out: names often differ at their ends."""
-    plain = " ".join(text.split())
-    kept = most - 1
-    return plain if len(plain) <= most else f"{plain[: kept - kept // 2]}…{plain[len(plain) - kept // 2 :]}"

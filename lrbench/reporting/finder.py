@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import math
 import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -18,7 +16,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator
 from lrbench.finder.advice import Advice
 from lrbench.finder.curves import trend
 from lrbench.finder.finding import Finding
-from lrbench.reporting.figure import COLOURS, DASHES, STYLE, write
+from lrbench.reporting.style import COLOURS, DASHES, drawing, write
 
 MARKS = {"steepest": "v", "minimum/10": "s", "valley": "D", "minimum/2": "*"}
 ADVISED, BAND, TREND = "#000000", "#DDE8F0", "#333333"
@@ -26,16 +24,8 @@ ADVISED, BAND, TREND = "#000000", "#DDE8F0", "#333333"
 
 def save(finding: Finding) -> None:
     """Draw a finding into its folder. Raises FolderError where it can't be written."""
-    with mpl.rc_context(STYLE):
+    with drawing():
         write(draw(finding), finding.folder.figure)
-
-
-def svg(finding: Finding) -> str:
-    """The figure as SVG."""
-    buffer = io.StringIO()
-    with mpl.rc_context(STYLE):
-        draw(finding).savefig(buffer, format="svg", metadata={"Date": None})
-    return buffer.getvalue()
 
 
 def draw(finding: Finding) -> Figure:

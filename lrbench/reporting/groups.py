@@ -5,14 +5,26 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from lrbench.analysis.verdicts import Verdict
 from lrbench.reporting.records import METRICS, Record
 from lrbench.spread import Spread
 
-if TYPE_CHECKING:
-    import pandas as pd
+
+class Band(NamedTuple):
+    """A column of `epochs.csv` over the seeds: median, lowest and highest of each epoch, all of one length."""
+
+    epochs: np.ndarray
+    median: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+    def where(self, wanted: np.ndarray) -> Band:
+        """Those epochs alone for which `wanted` is true."""
+        return Band(*(part[wanted] for part in self))
 
 
 @dataclass(frozen=True)
@@ -56,16 +68,20 @@ class Group:
         label, count = Counter(one.label for one in found).most_common(1)[0]
         return next(one for one in found if one.label == label), count, len(found)
 
-    def curve(self, column: str) -> pd.DataFrame:
-        """A column of `epochs.csv` over the seeds: `epoch`, `median`, `low`, `high`."""
-        import pandas as pd
-
-        parts = [r.epochs[["epoch", column]] for r in self.records if len(r.epochs)]
-        if not parts:
-            return pd.DataFrame({"epoch": [], "median": [], "low": [], "high": []})
-        whole = pd.concat(parts).dropna()
-        found = whole.groupby("epoch")[column].agg(["median", "min", "max"]).reset_index()
-        return found.rename(columns={"min": "low", "max": "high"})
+    def curve(self, column: str) -> Band:
+        """A column of `epochs.csv` over the seeds; epochs for which no seed has a number are left out."""
+        parts = [r.epochs[["epoch", column]].to_numpy(dtype=float) for r in self.records if len(r.epochs)]
+        whole = np.concatenate([np.empty((0, 2)), *parts])
+        whole = whole[~np.isnan(whole).any(axis=1)]
+        epochs, places = np.unique(whole[:, 0], return_inverse=True)
+        if not len(epochs):
+            return Band(*[np.empty(0)] * 4)
+        order = np.lexsort((whole[:, 1], places))
+        values, starts = whole[order, 1], np.searchsorted(places[order], np.arange(len(epochs) + 1))
+        low, high = values[starts[:-1]], values[starts[1:] - 1]
+        counts = np.diff(starts)
+        middle = (values[starts[:-1] + (counts - 1) // 2] + values[starts[:-1] + counts // 2]) / 2
+        return Band(epochs, middle, low, high)
 
 
 def grouped(records: Sequence[Record], metric: str = "val_loss") -> list[Group]:
@@ -126,7 +142,7 @@ def _difference(record: Record, others: Sequence[Record]) -> str:
     renamed = {key.removesuffix("name") for key in keys if key.endswith(".name")}  # another schedule: its name says it
     keys = [k for k in keys if k.endswith((".name", ".lr")) or not any(k.startswith(part) for part in renamed)]
     keys.sort(key=lambda key: _FIRST.index(key.split(".")[0]) if key.split(".")[0] in _FIRST else len(_FIRST))
-    return " ".join(f"{_short(key)}={_value(mine.get(key))}" for key in keys[:4])
+    return " ".join(f"{_short(key)}={value_text(mine.get(key))}" for key in keys[:4])
 
 
 _FIRST = ("optimizer", "schedule", "warmup", "plateau", "batch_size", "model")  # what a reader looks for first
@@ -138,9 +154,10 @@ def _short(key: str) -> str:
     return pieces[-2] if pieces[-1] == "name" and len(pieces) > 1 else pieces[-1]
 
 
-def _value(value: Any) -> str:
+def value_text(value: Any) -> str:
+    """A config's value in a few characters."""
     if isinstance(value, list):
-        return f"[{', '.join(map(_value, value))}]"
+        return f"[{', '.join(map(value_text, value))}]"
     return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 

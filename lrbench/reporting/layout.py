@@ -13,6 +13,7 @@ class Layout:
     """Where everything goes, in inches from the top left; matplotlib's own engines spread nested panels apart."""
 
     count: int
+    lines: int
     across: int
     cell: float
     legend_columns: int
@@ -23,12 +24,15 @@ class Layout:
     panel_top, loss_height, between, rate_height, panel_bottom = 0.62, 1.65, 0.10, 0.55, 0.42
 
     @classmethod
-    def of(cls, count: int, longest: int = 24) -> Layout:
-        """For `count` panels, as square as can be, at most four across; `longest` is the legend's longest text."""
+    def of(cls, count: int, lines: int, longest: int = 24) -> Layout:
+        """For `count` panels, as square as can be, at most four across.
+
+        The legend has `lines` entries, the longest with `longest` characters.
+        """
         across = min(4, max(1, math.ceil(math.sqrt(count))))
         cell = {1: 7.2, 2: 3.9}.get(across, 2.85)
-        wide = cls(count, across, cell, 1).width - cls.left
-        return cls(count, across, cell, max(1, int(wide / (0.9 + 0.075 * longest))))
+        wide = cls(count, lines, across, cell, 1).width - cls.left
+        return cls(count, lines, across, cell, max(1, int(wide / (0.9 + 0.075 * longest))))
 
     @property
     def width(self) -> float:
@@ -38,7 +42,7 @@ class Layout:
     @property
     def legend_height(self) -> float:
         """Of the overlay's axis label and its legend."""
-        return self.legend_top + self.legend_row * math.ceil(self.count / self.legend_columns)
+        return self.legend_top + self.legend_row * math.ceil(self.lines / self.legend_columns)
 
     @property
     def row(self) -> float:

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lrbench.errors import FolderError
 from lrbench.finder.advice import Advice
 from lrbench.finder.finding import Finding, load
 from lrbench.finder.folder import FinderFolder, find_tests
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -45,11 +49,13 @@ class Tested:
             *(f"Note: {note}." for note in advice.notes),
         ]
 
-    def svg(self) -> str | None:
+    def figure(self) -> Figure | None:
         """The figure, None where nothing can be drawn."""
         from lrbench.reporting import finder
+        from lrbench.reporting.style import drawing
 
-        return None if self.finding is None else finder.svg(self.finding)
+        with drawing():
+            return None if self.finding is None else finder.draw(self.finding)
 
 
 def read_tests(paths: Iterable[Path]) -> list[Tested]:

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from lrbench.reporting.figure import MOST_POINTS, STYLE, Line, line_of, write
+from lrbench.reporting.style import MOST_POINTS, Line, drawing, line_of, write
 
 MOST_CLOSELY = 3 * MOST_POINTS  # points a line is drawn with, its restarts beside
 
@@ -36,7 +35,7 @@ class Rates(Protocol):
 
 def save(previews: Sequence[Rates], path: Path) -> None:
     """Draw the previews into a PNG or SVG file. Raises FolderError where it can't be written."""
-    with mpl.rc_context(STYLE):
+    with drawing():
         write(draw(previews), path)
 
 

@@ -6,25 +6,22 @@ import io
 import math
 import textwrap
 from pathlib import Path
-from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from lrbench.grid.plan import SweepFolder
 from lrbench.grid.summary import Curve, Point, Summary
-from lrbench.reporting.figure import STYLE, line_of
-from lrbench.reporting.tables import loss as loss_text
+from lrbench.reporting.ratescale import lost, rate_scale, ring, value_scale
+from lrbench.reporting.style import drawing, line_of
 
 
 def save(summary: Summary, folder: SweepFolder) -> list[Path]:
     """Write `summary.csv`, `summary.png` and `summary.svg` into a sweep's folder. Raises FolderError."""
     files = [folder.save("summary.csv", summary.csv())]
-    with mpl.rc_context(STYLE):
+    with drawing():
         figure = draw(summary)
         for kind in ("png", "svg"):
             buffer = io.BytesIO()
@@ -72,27 +69,8 @@ def _panel(axes: Axes, summary: Summary, metric: str) -> None:
 
 def _scales(axes: Axes, summary: Summary, metric: str, values: list[float]) -> None:
     rates = [point.lr for curve in summary.curves for point in curve.points if point.lr is not None]
-    if not rates:
-        axes.set_xticks([])
-    else:
-        axes.set_xscale("log")
-        axes.set_xlim(min(rates) / 1.4, max(rates) * 1.4)
-        axes.xaxis.set_major_locator(LogLocator(numticks=9))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda rate, _: f"{rate:g}"))
-        axes.xaxis.set_minor_formatter(NullFormatter())
-    if metric == "test_accuracy":
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %"))
-    elif values and min(values) > 0 and max(values) > 3 * min(values):
-        axes.set_yscale("log")
-        ticks = LogLocator(subs=_subdivisions(max(values) / min(values)), numticks=12)
-        axes.yaxis.set_major_locator(ticks)
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: loss_text(value)))
-        axes.yaxis.set_minor_formatter(NullFormatter())
-
-
-def _subdivisions(ratio: float) -> tuple[float, ...]:
-    """The digits of a decade that are labelled: a few labels, whatever the ratio of highest and lowest."""
-    return (1.0, 1.5, 2.0, 3.0, 5.0, 7.0) if ratio < 10 else (1.0, 2.0, 5.0) if ratio < 100 else (1.0,)
+    rate_scale(axes, rates)
+    value_scale(axes, values, accuracy=metric == "test_accuracy")
 
 
 def _line(axes: Axes, curve: Curve, index: int, metric: str) -> None:
@@ -112,13 +90,11 @@ def _line(axes: Axes, curve: Curve, index: int, metric: str) -> None:
     best = curve.best
     if best is not None and (spread := best.spread(metric)) is not None:
         at = 1.0 if best.lr is None else best.lr
-        axes.plot(at, spread.median, "o", markersize=11, markerfacecolor="none", markeredgecolor=look.colour,
-                  markeredgewidth=1.4, zorder=5)  # fmt: skip
+        ring(axes, at, spread.median, look.colour)
 
 
 def _lost(axes: Axes, summary: Summary, metric: str) -> None:
     """Marks at the top (of the accuracy's panel: the bottom) for rates at which seeds diverged or were pruned."""
-    axis: Any = axes.get_xaxis_transform()
     kinds: tuple[tuple[str, str, str], ...] = (("diverged", "x", "diverged"), ("pruned", "|", "pruned"))
     labelled: set[str] = set()
     for index, curve in enumerate(summary.curves):
@@ -128,8 +104,7 @@ def _lost(axes: Axes, summary: Summary, metric: str) -> None:
                 if point.lr is None or not _count(point, state):
                     continue
                 first = None if label in labelled or metric == "test_accuracy" else f"a seed {label}, or more"
-                axes.plot(point.lr, height, mark, color=line_of(index).colour, transform=axis, markersize=8,
-                          markeredgewidth=1.8, clip_on=False, zorder=6)  # fmt: skip
+                lost(axes, point.lr, height, mark, line_of(index).colour)
                 if first:
                     labelled.add(label)
                     axes.plot([], [], mark, color="#444444", markersize=6, linestyle="none", label=first)

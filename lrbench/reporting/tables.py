@@ -153,7 +153,7 @@ def markdown(groups: Sequence[Group], extra: Sequence[Column] = ()) -> str:
         "| " + " | ".join(c.heading for c in shown) + " |",
         "| " + " | ".join("---:" if c.right else "---" for c in shown) + " |",
     ]
-    lines += ["| " + " | ".join(_escaped(c.text(g)) for c in shown) + " |" for g in groups]
+    lines += ["| " + " | ".join(escaped(c.text(g)) for c in shown) + " |" for g in groups]
     return "\n".join(lines) + "\n"
 
 
@@ -172,7 +172,8 @@ def csv(groups: Sequence[Group], extra: Sequence[Column] = ()) -> str:
     return buffer.getvalue()
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """Text as Markdown takes it for text, in a table too."""
     plain = text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
     return " ".join(plain.split())
 

@@ -44,15 +44,33 @@ class Target:
         """`val_accuracy ≥ 0.99`."""
         return f"{self.metric} {'≤' if is_lower_better(self.metric) else '≥'} {self.value:g}"
 
-    def reached(self, record: Record) -> tuple[int, float] | None:
-        """The epoch (from 1) that first has it, and the seconds of training up to its end; None for a miss."""
+    def reached(self, record: Record) -> tuple[int, float, int] | None:
+        """The epoch (from 1) that first has it, and the seconds of training and updates up to its end.
+
+        None for a miss.
+        """
         rows = record.epochs
         values = rows[self.metric]
         hits = values <= self.value if is_lower_better(self.metric) else values >= self.value
         if not hits.any():
             return None
         first = int(hits.to_numpy().argmax())
-        return int(rows["epoch"].iloc[first]), float(rows["seconds"].iloc[: first + 1].sum())
+        at = rows.iloc[first]
+        return int(at["epoch"]), float(rows["seconds"].iloc[: first + 1].sum()), int(at["step"])
+
+    def times(self, group: Group, part: int) -> list[float]:
+        """Epochs (part 0), seconds (1) or updates (2) to it for every run that ended; infinite for a miss."""
+        found = [self.reached(record) for record in _ended(group)]
+        return [math.inf if reached is None else float(reached[part]) for reached in found]
+
+    def missed(self, group: Group, part: int) -> list[float]:
+        """How many epochs (part 0) or seconds (1) the runs trained that never got there."""
+        rows = [record.epochs for record in _ended(group) if self.reached(record) is None]
+        return [float(len(one) if part == 0 else one["seconds"].sum()) for one in rows]
+
+
+def _ended(group: Group) -> list[Record]:
+    return [record for record in group.records if record.counts or record.state == "diverged"]
 
 
 def columns(target: Target) -> list[Column]:
@@ -60,13 +78,14 @@ def columns(target: Target) -> list[Column]:
     name = target.words
     return [
         _column(f"epochs to {name}", target, 0, lambda value: f"{value:g}", "epochs_to_target"),
+        _column(f"updates to {name}", target, 2, lambda value: f"{value:,.0f}", "steps_to_target"),
         _column(f"time to {name}", target, 1, duration, "seconds_to_target"),
     ]
 
 
 def sentence(target: Target, groups: Sequence[Group]) -> str:
     """Who gets there first, and who does not."""
-    epochs, seconds = columns(target)
+    epochs, _, seconds = columns(target)
     medians = {group.label: epochs.numbers(group)["epochs_to_target"] for group in groups}
     there = sorted((value, label) for label, value in medians.items() if value is not None)
     if not there:
@@ -79,12 +98,8 @@ def sentence(target: Target, groups: Sequence[Group]) -> str:
 
 
 def _column(heading: str, target: Target, part: int, form: Callable[[float], str], key: str) -> Column:
-    def times(group: Group) -> list[float]:
-        found = [target.reached(record) for record in group.records if record.counts or record.state == "diverged"]
-        return [math.inf if reached is None else float(reached[part]) for reached in found]
-
     def text(group: Group) -> str:
-        found = times(group)
+        found = target.times(group, part)
         if not found:
             return "–"
         hits = [value for value in found if math.isfinite(value)]
@@ -93,7 +108,7 @@ def _column(heading: str, target: Target, part: int, form: Callable[[float], str
         return said if len(hits) == len(found) or not hits else f"{said} ({len(hits)} of {len(found)} reached it)"
 
     def numbers(group: Group) -> dict[str, Any]:
-        found = times(group)
+        found = target.times(group, part)
         middle = statistics.median(found) if found else math.inf
         hits = sum(map(math.isfinite, found))
         return {key: middle if math.isfinite(middle) else None, "reached_target": hits}

@@ -1,0 +1,76 @@
+"""The figures of a report beside its main one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from lrbench.reporting import dots, figure
+from lrbench.reporting.answers import WORDS
+from lrbench.reporting.sensitivity import families
+from lrbench.reporting.sensitivity import words as sensitivity_words
+from lrbench.reporting.sensitivityfigure import draw as draw_sensitivity
+from lrbench.reporting.shown import Shown
+from lrbench.reporting.style import drawing
+
+NAMES = ("seeds", "rates", "target")
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure.
+
+    Attributes:
+        name: of its files.
+        heading: what it is.
+        figure: itself.
+        words: what it shows, in sentences; the first is what a screen reader says in its place.
+    """
+
+    name: str
+    heading: str
+    figure: Figure
+    words: Sequence[str] = ()
+
+
+def main(shown: Shown) -> Figure:
+    """The main figure, for at least one group."""
+    with drawing():
+        return figure.draw(shown.groups, None if shown.comparison is None else shown.comparison.against.group)
+
+
+def draw(shown: Shown) -> list[Drawn]:
+    """Every seed's value, the sensitivity to the rate, and the way to the target, as far as the runs have them."""
+    drawn = []
+    with drawing():
+        if shown.comparison is not None:
+            metric = shown.comparison.metric
+            heading = f"Every seed: {WORDS[metric]}"
+            drawn.append(Drawn("seeds", heading, dots.final_values(shown.comparison)))
+            found = families(shown.groups, metric)
+            if found:
+                words = [sensitivity_words(family, metric) for family in found]
+                drawn.append(Drawn("rates", "Sensitivity to the rate", draw_sensitivity(found, metric), words))
+        if shown.target is not None and (times := dots.times(shown.groups, shown.target)) is not None:
+            drawn.append(Drawn("target", f"Time to {shown.target.words}", times))
+    return drawn
+
+
+def save(drawn: Sequence[Drawn], folder: Path) -> list[Path]:
+    """Write each as PNG and SVG, and remove those of an earlier report that this one does not have."""
+    for name in NAMES:
+        for suffix in (".png", ".svg"):
+            (folder / name).with_suffix(suffix).unlink(missing_ok=True)
+    return [path for one in drawn for path in write(one.figure, folder / one.name)]
+
+
+def write(drawn: Figure, path: Path) -> list[Path]:
+    """Save a figure as PNG and SVG; the same figure gives the same files."""
+    paths = [path.with_suffix(".png"), path.with_suffix(".svg")]
+    with drawing():
+        drawn.savefig(paths[0], dpi=150)
+        drawn.savefig(paths[1], metadata={"Date": None})
+    return paths

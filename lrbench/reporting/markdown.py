@@ -1,0 +1,35 @@
+"""The report as Markdown, its figures beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lrbench.reporting import tables
+from lrbench.reporting.details import curves, provenance
+from lrbench.reporting.figures import Drawn
+from lrbench.reporting.shown import Shown, summary
+from lrbench.reporting.winner import Winner
+
+
+def markdown(shown: Shown, drawn: Sequence[Drawn], winner: Winner | None) -> str:
+    """The report; `drawn` are the figures beside the main one."""
+    groups, records, tests = shown.groups, shown.records, shown.tests
+    lines = ["# Runs side by side", "", *summary(shown), ""]
+    lines += [line for warning in shown.warnings for line in (f"**{warning}**", "")]
+    if groups:
+        lines += ["![validation losses](report.png)", "", tables.markdown(groups, shown.columns)]
+        lines += [shown.method, ""] if shown.method else []
+    for one in drawn:
+        lines += [f"## {one.heading}", "", f"![{one.heading}]({one.name}.png)", ""]
+        lines += [*(f"- {tables.escaped(line)}" for line in one.words), ""] if one.words else []
+    said = [(group.label, words) for group in groups if (words := curves(group))]
+    if said:
+        lines += ["## What the curves show", "", *(f"- **{tables.escaped(n)}**: {text}" for n, text in said), ""]
+    if winner:
+        lines += [f"## {winner.heading}", "", winner.words, "", "```python", winner.code.rstrip(), "```", ""]
+    if groups:
+        lines += ["## What the runs ran on", "", *(f"- {line}" for line in provenance(records)), ""]
+    for test in tests:
+        lines += [f"## Range test of {test.name}", "", *(f"- {line}" for line in test.words()), ""]
+    problems = [f"- `{r.folder.name}`: {r.problem}" for r in records if r.problem]
+    return "\n".join([*lines, *(["Damaged or left out:", "", *problems, ""] if problems else [])])

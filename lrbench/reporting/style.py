@@ -1,0 +1,89 @@
+"""How all figures look: colours, lines, type."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from lrbench.errors import FolderError
+
+# Okabe and Ito's colours (without yellow, which is too light for a line on white): told apart by colour-blind
+# readers. With 7 colours, 4 dashes and a marker at the end, 28 lines differ also in greyscale.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+DASHES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
+MARKERS = "osD^v<>P*X"
+VALIDATION, TRAINING, RATE = "#0072B2", "#D55E00", "#444444"
+OTHERS = "#c4c4c4"
+MOST_POINTS = 600
+"""That a line is drawn with."""
+
+STYLE: dict[Any, Any] = {
+    "font.size": 9,
+    "font.family": "DejaVu Sans",
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#888888",
+    "axes.labelcolor": "#333333",
+    "axes.grid": True,
+    "grid.color": "#e4e4e4",
+    "grid.linewidth": 0.6,
+    "xtick.color": "#555555",
+    "ytick.color": "#555555",
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.frameon": False,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "lrbench",
+    "text.parse_math": False,  # a name with $ in it is a name
+}
+
+
+@contextlib.contextmanager
+def drawing() -> Iterator[None]:
+    """In it figures are drawn in this house's style; a name in a script that the font lacks is drawn as boxes."""
+    with mpl.rc_context(STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from")
+        yield
+
+
+@dataclass(frozen=True)
+class Line:
+    """How a group is drawn in the overlay and in the legend."""
+
+    colour: str
+    dash: str | tuple[int, tuple[float, ...]]
+    marker: str
+
+
+def line_of(index: int) -> Line:
+    """The look of the index-th group; the first 28 are all different."""
+    count = len(COLOURS)
+    return Line(COLOURS[index % count], DASHES[index % len(DASHES)], MARKERS[index % len(MARKERS)])
+
+
+def write(figure: Figure, path: Path) -> None:
+    """Save a figure, its folder made if need be. Raises FolderError where it can't be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, dpi=150)
+    except OSError as error:
+        raise FolderError(f"cannot write {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise FolderError(f"cannot write {path}: {error}") from error
+
+
+def cut(text: str, most: int) -> str:
+    """At most that many characters, the middle left out: names often differ at their ends."""
+    plain = " ".join(text.split())
+    kept = most - 1
+    return plain if len(plain) <= most else f"{plain[: kept - kept // 2]}…{plain[len(plain) - kept // 2 :]}"

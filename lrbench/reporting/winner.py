@@ -1,0 +1,53 @@
+"""The winner of a comparison, handed over: its code, its config, and what else may be as good."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lrbench.reporting import answers
+from lrbench.reporting.code import code
+from lrbench.reporting.comparison import Comparison, Row
+from lrbench.reporting.details import as_yaml
+from lrbench.reporting.shown import Shown
+
+
+@dataclass(frozen=True)
+class Winner:
+    """What a report hands over of the best group.
+
+    Attributes:
+        heading: with its name.
+        words: how good it is, and what may be as good.
+        code: the PyTorch lines that repeat it in one's own loop.
+        config: the YAML that repeats it with `lrbench run`.
+    """
+
+    heading: str
+    words: str
+    code: str
+    config: str
+
+
+def winner(shown: Shown) -> Winner | None:
+    """None where nothing is compared, or the best group's config can't be read."""
+    group, comparison = shown.winner, shown.comparison
+    if group is None or comparison is None:
+        return None
+    row = comparison.row(group)
+    lines = code(group.first.plain, group.first.environment) if group.first.plain else ""
+    if row is None or not lines:
+        return None
+    return Winner(f"The code of {group.label}", _words(row, comparison), lines, as_yaml(group.first.plain))
+
+
+def _words(row: Row, comparison: Comparison) -> str:
+    found = f"Its {answers.WORDS[comparison.metric]} is {answers.measured(row, comparison.metric)}."
+    if len(comparison.rows) == 1:
+        return found
+    if row.estimate.n == 1:
+        return f"{found} With one seed, its first place may be chance."
+    equals = [one for one in comparison.rows if one is not row and one.ranks and one.ranks[0] == 1]
+    if not equals:
+        return found
+    names = answers.named(equals)
+    return f"{found} As far as these seeds can tell, these may be as good: {names}; take the one that is simplest."

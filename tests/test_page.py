@@ -1,0 +1,272 @@
+"""The report's page in a real browser: it runs here as it does for its readers, without a network."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lrbench.reporting import figures, look, report
+from lrbench.reporting.comparison import compare
+from lrbench.reporting.page import render
+from lrbench.reporting.winner import winner
+
+playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
+axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs the package axe-playwright-python")
+
+MakeRun = Callable[..., Path]
+CHROMIUM = os.environ.get("LRBENCH_CHROMIUM") or next(
+    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
+)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium, or its path in LRBENCH_CHROMIUM")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as started:
+        launched = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def opened(browser: Any) -> Iterator[Callable[..., Any]]:
+    """Opens a page; at the end nothing may have gone wrong in it, nor have been asked of a network."""
+    contexts, wrong = [], []
+
+    def open_page(path: Path, **options: Any) -> Any:
+        context = browser.new_context(**{"viewport": {"width": 1400, "height": 900}, **options})
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(10_000)
+        page.on("console", lambda message: wrong.append(message.text))
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("dialog", lambda dialog: wrong.append(f"dialog {dialog.message}"))
+        page.on("request", lambda request: None if request.url == path.as_uri() else wrong.append(request.url[:100]))
+        page.goto(path.as_uri())
+        page.locator("#overlay canvas").wait_for()
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert wrong == []
+
+
+@pytest.fixture
+def written(make_run: MakeRun, tmp_path: Path) -> Callable[..., Path]:
+    """A report of 15 groups, three seeds each but for two odd ones."""
+
+    def write(**options: Any) -> Path:
+        for lr in range(1, 14):
+            for seed in range(3):
+                make_run([1.0, 0.5, 0.2 + lr / 100 + seed / 1000], name=f"rate {lr}", lr=float(lr), seed=seed)
+        make_run([9.0], name="wild", lr=50.0, status="diverged")
+        make_run([], name="none yet", lr=60.0, status=None)
+        return report([tmp_path / "runs"], **options).page
+
+    return write
+
+
+def legend(page: Any) -> list[str]:
+    texts: list[str] = page.locator("#legend .label").all_inner_texts()
+    return texts
+
+
+def column(page: Any, number: int) -> list[str]:
+    cells = page.locator(f"#results tbody tr:not([hidden]) > :nth-child({number})").all_inner_texts()
+    return [cell.strip() for cell in cells]
+
+
+def inked(page: Any, selector: str) -> int:
+    """How many pixels of a chart are not empty."""
+    count: int = page.locator(f"{selector} canvas").first.evaluate(
+        "c => c.getContext('2d').getImageData(0, 0, c.width, c.height).data.filter((v, i) => i % 4 == 3 && v).length"
+    )
+    return count
+
+
+def test_the_switches_change_what_is_drawn(opened: Callable[..., Any], written: Callable[..., Path]) -> None:
+    page = opened(written())
+    title = page.locator("#overlay-title")
+    assert title.inner_text() == "Validation loss"
+    drawn = [inked(page, "#overlay")]
+    page.get_by_label("training", exact=True).check()
+    assert title.inner_text() == "Training loss"
+    page.get_by_label("accuracy", exact=True).check()
+    assert title.inner_text() == "Training error, 1 − accuracy"
+    drawn.append(inked(page, "#overlay"))
+    page.get_by_label("loss or error").uncheck()
+    assert title.inner_text() == "Training accuracy"
+    page.get_by_label("epochs", exact=True).check()
+    drawn.append(inked(page, "#overlay"))
+    assert all(drawn) and len(set(drawn)) == 3
+    page.get_by_label("loss", exact=True).check()
+    assert inked(page, "#panels .card:first-child .losses") and inked(page, "#panels .card:first-child .rates")
+
+
+def test_the_pointer_and_the_arrow_keys_read_values(opened: Callable[..., Any], written: Callable[..., Path]) -> None:
+    page = opened(written())
+    plain = page.locator("#legend .value").first.inner_text()
+    assert plain == "0.211"  # the median of the last epoch
+    page.locator("#overlay .u-over").hover(position={"x": 5, "y": 50})
+    assert page.locator("#readout").inner_text().startswith("Epoch 1")
+    assert page.locator("#legend .value").first.inner_text() == "1"
+    page.mouse.move(0, 0)
+    page.locator("#overlay").focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    assert "Epoch 2: rate 1 0.5" in page.locator("#readout").inner_text()
+    page.locator("#panels .card .both").first.focus()
+    page.keyboard.press("End")
+    assert "epoch 3: validation 0.211, training 0.422, rate 1" in page.locator("#panels .readout").first.inner_text()
+
+
+def test_the_table_sorts_by_numbers_and_filters(opened: Callable[..., Any], written: Callable[..., Path]) -> None:
+    page = opened(written())
+    by_loss = page.locator("#results thead button", has_text="val loss").first
+    assert column(page, 1)[:3] == ["rate 1", "rate 2", "rate 3"]
+    by_loss.click()
+    assert page.locator("th[aria-sort=ascending]").inner_text().strip().startswith("val loss")
+    by_loss.click()
+    assert page.locator("th[aria-sort=descending]").count() == 1
+    assert column(page, 1)[0] == "rate 13" and set(column(page, 1)[-2:]) == {"wild", "none yet"}  # no value: last
+    page.locator("#results thead button", has_text="run").first.focus()
+    page.keyboard.press("Enter")
+    assert column(page, 1)[1:4] == ["rate 1", "rate 2", "rate 3"]
+    page.get_by_label("Filter").fill("RATE 1")
+    assert column(page, 1) == ["rate 1", "rate 10", "rate 11", "rate 12", "rate 13"]
+    assert page.locator("#listed").inner_text() == "5 of 15 rows"
+    page.get_by_role("button", name="Draw the rows listed").click()
+    assert legend(page) == ["rate 1", "rate 10", "rate 11", "rate 12", "rate 13"]
+    page.get_by_label("Filter").fill("nothing like it")
+    assert page.locator("#listed").inner_text() == "0 of 15 rows"
+
+
+def test_rows_are_picked_out_of_many_by_their_boxes(opened: Callable[..., Any], written: Callable[..., Path]) -> None:
+    page = opened(written(baseline="rate 4"))
+    first = legend(page)
+    assert len(first) == 8 and {"rate 1", "rate 4", "wild"} <= set(first)  # seven, and the baseline
+    page.get_by_label("Draw rate 1", exact=True).uncheck()
+    page.get_by_label("Draw rate 2", exact=True).check()
+    assert "rate 1" not in legend(page) and "rate 2" in legend(page)
+    assert "7 more groups are grey" in page.locator("#readout").inner_text()
+    page.get_by_role("button", name="Draw the first choice").click()
+    assert legend(page) == first
+
+
+def test_each_run_has_its_config_and_its_differences(opened: Callable[..., Any], written: Callable[..., Path]) -> None:
+    page = opened(written(baseline="rate 5"))
+    group = page.locator("#details > details").nth(1)
+    group.locator("summary").click()
+    assert "Against rate 5" in group.inner_text()
+    cells = group.locator("table").first.locator("tbody tr").first.locator("th, td").all_inner_texts()
+    assert cells == ["optimizer.lr", "5", "2"]
+    assert "lr: 2.0" in group.locator("pre").inner_text()
+    assert group.locator("table").nth(1).locator("tbody tr").count() == 3
+    baseline = page.locator("#details > details", has=page.locator("summary strong", has_text="rate 5")).first
+    assert baseline.locator("h3", has_text="Against").count() == 0
+
+
+def test_the_code_can_be_copied(opened: Callable[..., Any], written: Callable[..., Path]) -> None:
+    page = opened(written(), permissions=["clipboard-read", "clipboard-write"])
+    page.locator(".code button").first.click()
+    page.get_by_role("button", name="Copied").wait_for()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied == page.locator(".code code").first.inner_text() and "torch.optim.SGD" in copied
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [400, 1400])
+def test_no_one_is_kept_out(opened: Callable[..., Any], written: Callable[..., Path], scheme: str, width: int) -> None:
+    page = opened(written(target="val_loss=0.3"), color_scheme=scheme, viewport={"width": width, "height": 900})
+    for summary in page.locator("summary").all()[:4]:
+        summary.click()
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    violations = axe.Axe().run(page).response["violations"]
+    assert [(v["id"], v["nodes"][0]["html"][:120]) for v in violations] == []
+
+
+def test_many_panels_are_shown_when_asked_for(opened: Callable[..., Any], make_run: MakeRun, tmp_path: Path) -> None:
+    for lr in range(1, 31):
+        make_run([1.0, 1 / lr], name=f"rate {lr}", lr=float(lr))
+    page = opened(report([tmp_path / "runs"]).page)
+    assert page.locator("#panels .card:visible").count() == 24
+    page.get_by_role("button", name="Show the other 6 panels").click()
+    assert page.locator("#panels .card:visible").count() == 30
+    last = page.locator("#panels .card").last
+    last.scroll_into_view_if_needed()
+    last.locator("canvas").first.wait_for()
+
+
+def test_print_has_every_panel_in_light_colours(opened: Callable[..., Any], written: Callable[..., Path]) -> None:
+    page = opened(written(), color_scheme="dark")
+    before = page.locator("#panels canvas").count()
+    page.emulate_media(media="print", color_scheme="dark")
+    page.locator("html.printing").wait_for(state="attached")
+    assert page.locator("#panels canvas").count() == 28 > before  # two for each of the 14 groups with epochs
+    assert page.evaluate("getComputedStyle(document.documentElement).getPropertyValue('--card').trim()") == "#ffffff"
+    assert not page.locator("#filter").is_visible()
+    page.emulate_media(media="screen", color_scheme="dark")
+    page.locator("html:not(.printing)").wait_for(state="attached")
+    assert page.pdf().startswith(b"%PDF")
+
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "</script><script>alert(2)</script>",
+    '"><img src=x onerror=alert(3)>',
+    "{{ 7 * 7 }} '; alert(4); '",
+    "🦀 émoji ‮ right to left",
+    "long " * 40,
+]
+
+
+def test_names_are_only_ever_text(opened: Callable[..., Any], make_run: MakeRun, tmp_path: Path) -> None:
+    """A config's name can't be like these, but folders are renamed, and what is shown may change."""
+    for number in range(1, len(HOSTILE) + 1):
+        for seed in range(3):
+            folder = make_run([0.5, number / 10 + seed / 100], lr=float(number), seed=seed)
+            folder.rename(folder.with_name(f'{number}{seed} <img src=x onerror="alert(5)">'))
+    found = look([tmp_path / "runs"], target="val_loss=0.4")
+    groups = [replace(group, label=name) for group, name in zip(found.groups, HOSTILE, strict=True)]
+    shown = replace(found, groups=groups, comparison=compare(groups))
+    written = tmp_path / "page.html"
+    written.write_text(render(shown, figures.draw(shown), winner(shown)), encoding="utf-8")
+    page = opened(written)
+    assert page.locator("img").count() == 0
+    assert page.locator("#results tbody th").first.inner_text() == HOSTILE[0]
+    assert legend(page)[:3] == HOSTILE[:3]
+    page.locator("#overlay").focus()
+    page.keyboard.press("ArrowRight")
+    assert HOSTILE[0] in page.locator("#readout").inner_text()
+    assert page.evaluate("document.documentElement.scrollWidth") == 1400
+
+
+def test_no_other_script_runs_in_the_page(browser: Any, make_run: MakeRun, tmp_path: Path) -> None:
+    make_run([0.5, 0.2])
+    page_file = report([tmp_path / "runs"]).page
+    text = page_file.read_text(encoding="utf-8")
+    page_file.write_text(text.replace("<main>", "<main><script>window.intruder = 1</script>"), encoding="utf-8")
+    page = browser.new_page()
+    page.goto(page_file.as_uri())
+    assert page.evaluate("window.intruder") is None
+    page.close()
+
+
+def test_pages_of_odd_collections(opened: Callable[..., Any], make_run: MakeRun, tmp_path: Path) -> None:
+    make_run([3.0], status="diverged")
+    page = opened(report([tmp_path / "runs"]).page)
+    assert "Every run diverged" in page.locator(".summary").inner_text()
+    assert inked(page, "#overlay")  # one epoch is a point
+    make_run([], name="none", lr=0.3, status=None)
+    make_run([0.4, 0.3], name="other", loss="mse")
+    make_run([0.4, 0.3], name="usual", lr=0.7)
+    page = opened(report([tmp_path / "runs"]).page)
+    assert "can't be ranked together" in page.locator(".summary").inner_text()
+    assert page.locator("#panels .card").count() == 4 and page.locator("#winner").count() == 0
