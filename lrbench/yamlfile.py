@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import re
 from pathlib import Path
 from typing import Any
@@ -67,13 +69,19 @@ def read(path: Path) -> tuple[dict[str, Any], Places]:
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
         raise ConfigError("is not UTF-8 text", where=f"{shown}:{line}") from None
-    value, places = parse(text, shown)
+    value, places = copy.deepcopy(_parsed(text, shown))
     if value is None:
         raise ConfigError("is empty; a config needs at least dataset, model, optimizer and epochs", where=shown)
     if not isinstance(value, dict):
         kind = "list" if isinstance(value, list) else "single value"
         raise ConfigError(f"holds a {kind} where a mapping (key: value) belongs", where=f"{shown}:1")
     return value, places
+
+
+@functools.lru_cache(maxsize=4)
+def _parsed(text: str, shown: str) -> tuple[Any, Places]:
+    """The same text is often read again at once, for what it says and for whether that is valid."""
+    return parse(text, shown)
 
 
 def parse(text: str, shown: str) -> tuple[Any, Places]:

@@ -14,6 +14,8 @@ from lrbench.reporting.groups import Group
 COLUMNS = ("train_loss", "val_loss", "train_accuracy", "val_accuracy")
 LOSSES = {"train": ("train_loss",), "val": ("val_loss",), "both": ("train_loss", "val_loss")}
 MOST_EPOCHS, MOST_RATES = 250, 250
+MANY = 200
+"""Groups above which rates are drawn less closely."""
 
 
 def charted(groups: Sequence[Group], always: Group | None = None) -> dict[str, Any]:
@@ -27,15 +29,15 @@ def charted(groups: Sequence[Group], always: Group | None = None) -> dict[str, A
     return {
         "limits": {key: _numbers(loss_limits(groups, columns)) for key, columns in LOSSES.items()},
         "picked": picked_out(groups, always),
-        "groups": [_group(group) for group in groups],
+        "groups": [_group(group, closely=len(groups) <= MANY) for group in groups],
     }
 
 
-def _group(group: Group) -> dict[str, Any]:
+def _group(group: Group, *, closely: bool) -> dict[str, Any]:
     return {
         "label": group.label,
         "seeds": len(group.records),
-        "rate": _rate(group),
+        "rate": _rate(group, closely=closely),
         **{column: _band(group, column) for column in COLUMNS},
     }
 
@@ -51,9 +53,12 @@ def _band(group: Group, column: str) -> dict[str, list[float | None]]:
     return drawn
 
 
-def _rate(group: Group) -> dict[str, list[float | None]]:
-    """The rate of every update against epochs; of many, a part that leaves no step of it out."""
-    table = group.first.rates()
+def _rate(group: Group, *, closely: bool) -> dict[str, list[float | None]]:
+    """The rate of every update against epochs; of many, a part that leaves no step of it out.
+
+    Not `closely`, it is that of each epoch's last update: a thousand files of updates take long to read.
+    """
+    table = group.first.rates() if closely else group.first.epochs[["step", "lr"]]
     steps, rates = table["step"].to_numpy(dtype=float), table["lr"].to_numpy(dtype=float)
     if not len(rates):
         return {"x": [], "y": []}

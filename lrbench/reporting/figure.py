@@ -20,7 +20,7 @@ from lrbench.reporting.tables import percent
 
 MOST_LINES, MOST_PANELS = 12, 24
 """More lines than these can't be told apart: of more groups some are picked out, the others stay grey."""
-PICKED = 7
+PICKED, PANELS_OF_MANY = 7, 12
 
 
 def picked_out(groups: Sequence[Group], always: Group | None = None) -> list[int]:
@@ -38,7 +38,7 @@ def picked_out(groups: Sequence[Group], always: Group | None = None) -> list[int
 
 def draw(groups: Sequence[Group], always: Group | None = None) -> Figure:
     """The figure, for at least one group; `always` is the one to be seen among many."""
-    shown, picked = groups[:MOST_PANELS], picked_out(groups, always)
+    shown, picked = groups if len(groups) <= MOST_PANELS else groups[:PANELS_OF_MANY], picked_out(groups, always)
     place = Layout.of(len(shown), len(picked), max(len(_legend(groups[i])) for i in picked or [0]))
     figure = Figure(figsize=(place.width, place.height))
     FigureCanvasAgg(figure)
@@ -73,7 +73,7 @@ def _overlay(
 ) -> None:
     few = len(picked) == len(groups)
     more = "" if few else f"; {len(picked)} of {len(groups)} picked out, the others grey"
-    rest = f"; panels of the first {MOST_PANELS} below" if len(groups) > MOST_PANELS else ""
+    rest = f"; panels of the first {PANELS_OF_MANY} below" if len(groups) > MOST_PANELS else ""
     axes.set_title(f"Validation loss, lowest first{more}{rest}", fontsize=12)
     drawn = 0
     for group in (group for index, group in enumerate(groups) if index not in picked):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -70,7 +71,17 @@ class Group:
 
     def curve(self, column: str) -> Band:
         """A column of `epochs.csv` over the seeds; epochs for which no seed has a number are left out."""
-        parts = [r.epochs[["epoch", column]].to_numpy(dtype=float) for r in self.records if len(r.epochs)]
+        if column not in self._bands:
+            self._bands[column] = self._band(column)
+        return self._bands[column]
+
+    @cached_property
+    def _bands(self) -> dict[str, Band]:
+        return {}
+
+    def _band(self, column: str) -> Band:
+        told = [r.epochs for r in self.records if len(r.epochs)]
+        parts = [np.column_stack([one["epoch"].to_numpy(float), one[column].to_numpy(float)]) for one in told]
         whole = np.concatenate([np.empty((0, 2)), *parts])
         whole = whole[~np.isnan(whole).any(axis=1)]
         epochs, places = np.unique(whole[:, 0], return_inverse=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
 from collections.abc import Iterable
@@ -9,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from lrbench.analysis.verdicts import Curves, Verdict, verdict
 from lrbench.config import Experiment
@@ -231,9 +234,16 @@ def _epochs(folder: RunFolder) -> pd.DataFrame:
     whole = "\n".join(lines[:-1])  # a torn last row is no row
     if not whole:
         return _no_epochs()
+    if lines[0] == ",".join(EPOCH_COLUMNS) and len(lines) > 2:
+        with contextlib.suppress(ValueError):  # a missing number, or text: pandas knows what to do
+            rows = np.array([[float(value) for value in line.split(",")] for line in lines[1:-1]])
+            whole_numbers = {name: rows[:, i].astype(int) for i, name in enumerate(EPOCH_COLUMNS[:2])}
+            return pd.DataFrame(whole_numbers | {n: rows[:, i] for i, n in enumerate(EPOCH_COLUMNS) if i > 1})
     frame = pd.read_csv(io.StringIO(whole))
     missing = set(EPOCH_COLUMNS) - set(frame.columns)
     if missing:
         raise ValueError(f"{path} lacks the columns {', '.join(sorted(missing))}")
-    numbers: pd.DataFrame = frame[list(EPOCH_COLUMNS)].apply(pd.to_numeric, errors="coerce")
+    numbers: pd.DataFrame = frame[list(EPOCH_COLUMNS)]
+    if any(kind.kind not in "iuf" for kind in numbers.dtypes):  # text in it; else there is nothing to convert
+        numbers = numbers.apply(pd.to_numeric, errors="coerce")
     return numbers.dropna(subset=["epoch", "step", "lr"])
