@@ -128,18 +128,23 @@ def _rank(group: Group, metric: str) -> tuple[int, float, str]:
 
 def _labels(members: Sequence[Sequence[Record]]) -> list[str]:
     """The names; where different groups share one, with what differs: `baseline lr=0.01`."""
-    labels = []
+    labels: list[str] = []
+    named: dict[str, list[Sequence[Record]]] = {}
+    for group in members:
+        named.setdefault(group[0].name, []).append(group)
     for group in members:
         name = group[0].name
-        others = [g for g in members if g is not group and g[0].name == name]
+        others = [other for other in named[name] if other is not group]
         if others and group[0].experiment is None:
             labels.append(group[0].folder.name)
             continue
         known = [g[0] for g in others if g[0].experiment is not None]
         labels.append(f"{name} {_difference(group[0], known)}".strip() if known else name)
+    taken: set[str] = set()
     for index, label in enumerate(labels):
-        if label in labels[:index]:
+        if label in taken:
             labels[index] = f"{label} ({members[index][0].folder.name})"
+        taken.add(labels[index])
     return labels
 
 
