@@ -9,9 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from lrbench.codegen import code
 from lrbench.config import Experiment, load_config
 from lrbench.errors import ConfigError
-from lrbench.optimizers import AVERAGES, SETS_ITS_OWN_RATE, configured_rate, constructor
+from lrbench.optimizers import AVERAGES, SETS_ITS_OWN_RATE, configured_rate
 from lrbench.schedules import build_schedule, momentum_of
 from lrbench.values import Duration, Part
 
@@ -75,34 +76,9 @@ class Preview:
 
     def code(self) -> str:
         """The PyTorch lines that use this optimizer and schedule in one's own loop."""
-        optimizer, warmup = self.experiment.scaled_optimizer(self.examples), self.experiment.plain().get("warmup")
-        package, made = constructor(optimizer)
-        imports = "\n".join(sorted({"import lrbench", package}))
-        extra = f",\n    warmup={warmup!r}" if warmup else ""
-        part = {key: value for key, value in self.experiment.schedule.plain().items() if value is not None}
-        when = (
-            f"{self.experiment.accumulate} backward passes" if self.experiment.accumulate else "every loss.backward()"
-        )
-        lines = (
-            f"{imports}\n\n{made}\n"
-            f"scheduler = lrbench.torch_scheduler(\n    optimizer,\n    {part!r},\n"
-            f"    total_steps={len(self.rates)},\n    steps_per_epoch={self.steps_per_epoch}{extra},\n)\n\n"
-            f"# after {when}:\noptimizer.step()\nscheduler.step()\n"
-        )
-        return lines + "".join(f"# {remark}\n" for remark in self._remarks())
-
-    def _remarks(self) -> list[str]:
-        """What the lines for one's own loop leave to its owner."""
-        remarks = []
-        if self.experiment.optimizer.name in AVERAGES:
-            remarks.append("optimizer.train() before training; optimizer.eval() before evaluating and saving")
-        if self.experiment.plateau is not None:
-            remarks.append("the plateau rule is not in these lines: after each epoch, see what its metric asks for")
-        if self.experiment.clip_grad_norm is not None:
-            remarks.append(
-                f"before optimizer.step(), gradients are clipped to the norm {self.experiment.clip_grad_norm:g}"
-            )
-        return remarks
+        sizes = {"steps_per_epoch": self.steps_per_epoch, "total_steps": len(self.rates)}
+        examples = {} if self.examples is None else {"train_examples": self.examples}
+        return code(self.experiment.plain(), {"sizes": {**sizes, **examples}})
 
 
 def preview(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 from collections.abc import Callable
@@ -61,13 +62,13 @@ def write_config(tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture
 def tiny() -> Callable[..., Any]:
     """Make an Experiment: the tiny one (an MLP on 64 digits), with the given keys changed; None removes a key."""
+    return tiny_experiment
 
-    def make(**changes: Any) -> Any:
-        from lrbench.config import validate
 
-        return validate({k: v for k, v in {**TINY, **changes}.items() if v is not None}, {}, "a test")
+def tiny_experiment(**changes: Any) -> Any:
+    from lrbench.config import validate
 
-    return make
+    return validate({k: v for k, v in {**TINY, **changes}.items() if v is not None}, {}, "a test")
 
 
 @pytest.fixture
@@ -91,60 +92,65 @@ def cli(
 
 
 @pytest.fixture
-def make_run(tmp_path: Path, tiny: Callable[..., Any]) -> Callable[..., Path]:
+def make_run(tmp_path: Path) -> Callable[..., Path]:
     """A finished run with the given validation losses, as training would leave it."""
+    return functools.partial(finished_run, tmp_path / "runs")
 
+
+@pytest.fixture(scope="session")
+def make_run_in() -> Callable[..., Path]:
+    """`make_run` in a folder of one's own, its first argument."""
+    return finished_run
+
+
+def finished_run(
+    root: Path,
+    losses: list[float],
+    *,
+    status: str | None = "finished",
+    lr: float = 0.1,
+    seed: int = 0,
+    name: str = "tiny",
+    **changes: Any,
+) -> Path:
     from lrbench.runs import RunFolder
 
-    def make(
-        losses: list[float],
-        *,
-        status: str | None = "finished",
-        lr: float = 0.1,
-        seed: int = 0,
-        name: str = "tiny",
-        **changes: Any,
-    ) -> Path:
-        experiment = tiny(
-            name=name, optimizer={"name": "sgd", "lr": lr}, seed=seed, epochs=max(len(losses), 1), **changes
+    experiment = tiny_experiment(
+        name=name, optimizer={"name": "sgd", "lr": lr}, seed=seed, epochs=max(len(losses), 1), **changes
+    )
+    folder = RunFolder.of(root, experiment)
+    folder.create(experiment, {"threads": 1, "sizes": {"steps_per_epoch": 2, "total_steps": 2 * len(losses)}})
+    folder.steps.open(0)
+    folder.epochs.open(0)
+    folder.steps.append([(i + 1, lr, 0.0, 1.0, 1.0) for i in range(2 * len(losses))])
+    folder.epochs.append(
+        [(e, 2 * e, lr, 2 * value, 0.5, value, 0.9, 1.0, 10.0) for e, value in enumerate(losses, start=1)]
+    )
+    folder.epochs.close()
+    folder.steps.close()
+    if status is not None:
+        ended = status != "diverged"
+        best = min(losses, default=math.nan)
+        folder.finish(
+            experiment,
+            {
+                "status": status,
+                "reason": "" if ended else "the loss was not finite at update 3",
+                "epochs": len(losses),
+                "steps": 2 * len(losses),
+                "seconds": 1.5,
+                "effective_lr": lr,
+                "final": {
+                    "train_loss": 2 * losses[-1],
+                    "train_accuracy": 0.5,
+                    "val_loss": losses[-1],
+                    "val_accuracy": 0.9,
+                }
+                if ended
+                else None,
+                "best": {"epoch": losses.index(best) + 1, "val_loss": best, "val_accuracy": 0.95} if losses else None,
+                "test": {"loss": losses[-1] + 0.01, "accuracy": 0.8} if ended else None,
+                "test_best": {"loss": best + 0.02, "accuracy": 0.85} if ended else None,
+            },
         )
-        folder = RunFolder.of(tmp_path / "runs", experiment)
-        folder.create(experiment, {"threads": 1, "sizes": {"steps_per_epoch": 2, "total_steps": 2 * len(losses)}})
-        folder.steps.open(0)
-        folder.epochs.open(0)
-        folder.steps.append([(i + 1, lr, 0.0, 1.0, 1.0) for i in range(2 * len(losses))])
-        folder.epochs.append(
-            [(e, 2 * e, lr, 2 * value, 0.5, value, 0.9, 1.0, 10.0) for e, value in enumerate(losses, start=1)]
-        )
-        folder.epochs.close()
-        folder.steps.close()
-        if status is not None:
-            ended = status != "diverged"
-            best = min(losses, default=math.nan)
-            folder.finish(
-                experiment,
-                {
-                    "status": status,
-                    "reason": "" if ended else "the loss was not finite at update 3",
-                    "epochs": len(losses),
-                    "steps": 2 * len(losses),
-                    "seconds": 1.5,
-                    "effective_lr": lr,
-                    "final": {
-                        "train_loss": 2 * losses[-1],
-                        "train_accuracy": 0.5,
-                        "val_loss": losses[-1],
-                        "val_accuracy": 0.9,
-                    }
-                    if ended
-                    else None,
-                    "best": {"epoch": losses.index(best) + 1, "val_loss": best, "val_accuracy": 0.95}
-                    if losses
-                    else None,
-                    "test": {"loss": losses[-1] + 0.01, "accuracy": 0.8} if ended else None,
-                    "test_best": {"loss": best + 0.02, "accuracy": 0.85} if ended else None,
-                },
-            )
-        return folder.path
-
-    return make
+    return folder.path

@@ -96,8 +96,8 @@ MAY_IMPORT = {
     | {"schedules", "yamlfile"},
     "runlist": {"errors", "runs"},
     "reporting": BASE
-    | {"analysis", "config", "finder", "grid", "identity", "runlist", "runs", "spread", "version"}
-    | {"optimizers", "schedules"},
+    | {"analysis", "codegen", "config", "finder", "grid", "identity", "runlist", "runs", "spread", "version"},
+    "codegen": BASE | {"config", "optimizers", "schedules"},
 }
 
 
@@ -134,7 +134,7 @@ NO_TORCH = (
     "lrbench.runs",
     "lrbench.runner",
     "lrbench.reporting",
-    "lrbench.reporting.code",
+    "lrbench.codegen",
     "lrbench.reporting.page",
     "lrbench.reporting.figure",
     "lrbench.reporting.finder",

@@ -17,11 +17,11 @@ import torch
 from cases import OWN, PEERS, schedule
 
 import lrbench
+from lrbench.codegen import code
 from lrbench.config import Experiment, load_config
 from lrbench.models import build_model
 from lrbench.optimizers import OPTIMIZERS
 from lrbench.parts import load_data
-from lrbench.reporting.code import code
 from lrbench.reporting.records import read_one
 from lrbench.runs import RunFolder
 from lrbench.schedules import build_schedule, momentum_of

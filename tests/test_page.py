@@ -58,17 +58,22 @@ def opened(browser: Any) -> Iterator[Callable[..., Any]]:
     assert wrong == []
 
 
-@pytest.fixture
-def written(make_run: MakeRun, tmp_path: Path) -> Callable[..., Path]:
-    """A report of 15 groups, three seeds each but for two odd ones."""
+@pytest.fixture(scope="module")
+def written(make_run_in: MakeRun, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """A report of 15 groups, three seeds each but for two odd ones; each kind is written once."""
+    runs = tmp_path_factory.mktemp("page") / "runs"
+    for lr in range(1, 14):
+        for seed in range(3):
+            make_run_in(runs, [1.0, 0.5, 0.2 + lr / 100 + seed / 1000], name=f"rate {lr}", lr=float(lr), seed=seed)
+    make_run_in(runs, [9.0], name="wild", lr=50.0, status="diverged")
+    make_run_in(runs, [], name="none yet", lr=60.0, status=None)
+    pages: dict[str, Path] = {}
 
-    def write(**options: Any) -> Path:
-        for lr in range(1, 14):
-            for seed in range(3):
-                make_run([1.0, 0.5, 0.2 + lr / 100 + seed / 1000], name=f"rate {lr}", lr=float(lr), seed=seed)
-        make_run([9.0], name="wild", lr=50.0, status="diverged")
-        make_run([], name="none yet", lr=60.0, status=None)
-        return report([tmp_path / "runs"], **options).page
+    def write(**options: str) -> Path:
+        name = repr(options)
+        if name not in pages:
+            pages[name] = report([runs], runs.parent / f"report {len(pages)}", **options).page
+        return pages[name]
 
     return write
 

@@ -164,44 +164,16 @@ def test_data_of_unknown_size_needs_steps_per_epoch(tiny: Callable[..., Experime
 
 def test_the_code_runs_and_gives_the_same_rates(tiny: Callable[..., Experiment]) -> None:
     made = one(tiny(schedule="cosine", warmup={"for": "2 steps"}, optimizer={"name": "adam", "lr": 0.01, "eps": 1e-7}))
-    setting, _, loop = made.code().partition("# after every loss.backward():")
+    setting, _, _ = made.code().partition("for epoch in range(")
     names: dict[str, Any] = {"model": torch.nn.Linear(2, 2)}
     exec(setting, names)
     found = []
     for _ in made.rates:
         found.append(names["optimizer"].param_groups[0]["lr"])
-        exec(loop, names)
-    assert found == made.rates
+        names["optimizer"].step()
+        names["scheduler"].step()
+    assert found == pytest.approx(made.rates, rel=1e-9)
     assert names["optimizer"].param_groups[0]["eps"] == 1e-7
-
-
-@pytest.mark.parametrize(
-    ("changes", "fragments"),
-    [
-        (
-            {"optimizer": "schedule_free_sgd"},
-            ["schedulefree.SGDScheduleFree(model", "# optimizer.train()"],
-        ),
-        ({"optimizer": "muon"}, ["lrbench.build_optimizer({'name': 'muon'}, model)"]),
-        (
-            {"optimizer": {"name": "adamw", "layer_decay": 0.5}},
-            ["parameter_groups(model, lr=0.001, layer_decay"],
-        ),
-        ({"plateau": {"patience": 1}, "clip_grad_norm": 2.0}, ["# the plateau rule is not", "clipped to the norm 2"]),
-        ({"accumulate": 2}, ["# after 2 backward passes:"]),
-        ({"optimizer": {"name": "sgd", "lr": 0.1}, "lr_scaling": {}, "batch_size": 64}, ["lr=0.025)"]),
-    ],
-)
-def test_the_lines_for_ones_own_loop(
-    tiny: Callable[..., Experiment], changes: dict[str, Any], fragments: list[str]
-) -> None:
-    code = one(tiny(**changes)).code()
-    assert "None" not in code
-    names: dict[str, Any] = {"model": torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Linear(3, 3))}
-    exec(code.partition("# after")[0], names)
-    assert names["optimizer"].param_groups
-    for fragment in fragments:
-        assert fragment in code
 
 
 @pytest.mark.parametrize("name", sorted(SETS_ITS_OWN_RATE))
@@ -236,5 +208,5 @@ def test_the_command_trains_nothing_and_imports_no_torch(write_config: Callable[
     words = ["preview", str(write_config(schedule="cosine")), "--code"]
     done = subprocess.run([sys.executable, "-c", script, *words], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "lrbench.torch_scheduler(" in done.stdout
+    assert "torch.optim.lr_scheduler.LambdaLR(" in done.stdout
     assert [p.name for p in (tmp_path / "runs").iterdir()] == ["preview.png"]

@@ -18,7 +18,8 @@ import lrbench
 from lrbench.config import load_config
 from lrbench.errors import FolderError, UsageError
 from lrbench.identity import group, identity, run_name
-from lrbench.reporting import load_runs, report
+from lrbench.reporting import load_runs, look, report
+from lrbench.reporting.figure import loss_limits
 from lrbench.reporting.groups import grouped
 from lrbench.reporting.layout import Layout
 from lrbench.reporting.records import read
@@ -380,3 +381,84 @@ def test_a_run_copied_elsewhere_reports_the_same(tmp_path: Path, tiny: Any) -> N
     assert frames[0].to_csv() == frames[1].to_csv()
     tables = [report([tmp_path / where], tmp_path / f"{where}-report") for where in ("here", "there")]
     assert len({(made.page.parent / "report.csv").read_text() for made in tables}) == 1
+
+
+# -- figures and files beside the page
+
+
+@pytest.mark.parametrize("metric", ["val_loss", "val_accuracy", "best_val_loss", "test_accuracy"])
+def test_figures_of_every_kind_of_value(make_run: MakeRun, tmp_path: Path, metric: str) -> None:
+    for lr in (0.1, 0.2, 0.4):
+        for seed in range(3):
+            make_run([1.0, lr + seed / 100], lr=lr, seed=seed)
+    made = report([tmp_path / "runs"], metric=metric, target="val_accuracy=0.9")
+    names = {path.name for path in made.files}
+    figures = {f"{name}.{suffix}" for name in ("seeds", "rates", "target") for suffix in ("png", "svg")}
+    assert figures <= names and {"winner.py", "winner.yaml"} <= names
+    assert all(path.stat().st_size > 300 for path in made.files)
+    text = made.page.read_text(encoding="utf-8")
+    assert (
+        text.count("<svg role=") == 3 and "#0072b2" not in re.sub(r"<style>.*?</style>", "", text, flags=re.S).lower()
+    )
+
+
+def test_losses_below_zero_are_drawn_on_even_axes(make_run: MakeRun, tmp_path: Path) -> None:
+    for lr in (0.1, 0.2, 0.4):
+        for seed in range(3):
+            make_run([1.0, -lr - seed / 100], lr=lr, seed=seed)
+    made = report([tmp_path / "runs"])
+    assert loss_limits(made.groups)[0] < 0
+    assert "lr=0.4 has the lowest validation loss, -0.41" in made.page.with_suffix(".md").read_text()
+
+
+def test_figures_of_an_earlier_report_do_not_stay(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run([1.0, 0.5])
+    folder = report([tmp_path / "runs"], target="val_loss=0.6").page.parent
+    assert (folder / "target.png").exists() and (folder / "winner.py").exists()
+    make_run([1.0, 0.5], name="other", loss="mse")  # another task: nothing is compared
+    report([tmp_path / "runs"])
+    assert not (folder / "target.png").exists() and not (folder / "winner.py").exists()
+
+
+def test_the_winners_code_and_config_are_its_own(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run([0.5], lr=0.3, name="worse")
+    make_run([0.1], lr=0.7, name="better", clip_grad_norm=2.0)
+    folder = report([tmp_path / "runs"]).page.parent
+    lines = (folder / "winner.py").read_text()
+    compile(lines, "winner.py", "exec")
+    assert "torch.optim.SGD(model.parameters(), lr=0.7" in lines and "clip_grad_norm_(model.parameters(), 2.0)" in lines
+    assert load_config(folder / "winner.yaml").optimizer.params["lr"] == 0.7
+    text = (folder / "report.md").read_text()
+    assert "## The code of better" in text and "With one seed, its first place may be chance" in text
+
+
+def test_test_data_make_a_warning_when_they_choose(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run([0.5], lr=0.3)
+    made = report([tmp_path / "runs"], metric="test_loss")
+    assert "Compared by test data" in made.page.read_text()
+    assert "Compared by test data" not in report([tmp_path / "runs"], metric="best_val_loss").page.read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("optimizer.lr>=0.2", {0.2, 0.4}),
+        ("optimizer.lr < 0.2", {0.1}),
+        ("optimizer.lr<=0.2", {0.1, 0.2}),
+        ("optimizer.lr>0.2", {0.4}),
+        ("optimizer.lr!=0.2", {0.1, 0.4}),
+        ("optimizer.lr=2e-1", {0.2}),
+    ],
+)
+def test_filters_compare_numbers(make_run: MakeRun, tmp_path: Path, text: str, kept: set[float]) -> None:
+    for lr in (0.1, 0.2, 0.4):
+        make_run([1.0], lr=lr)
+    shown = look([tmp_path / "runs"], filters=[text])
+    assert {record.plain["optimizer"]["lr"] for record in shown.records} == kept
+
+
+@pytest.mark.parametrize("text", ["name=[", "name>=x", "=", "<", "epochs>=", "nothing>=3", "optimizer.lr>=7"])
+def test_filters_that_fit_nothing_say_so(make_run: MakeRun, tmp_path: Path, text: str) -> None:
+    make_run([1.0])
+    with pytest.raises(UsageError, match="--filter"):
+        look([tmp_path / "runs"], filters=[text])

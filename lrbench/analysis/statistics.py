@@ -124,15 +124,17 @@ def _unpaired(a: np.ndarray, b: np.ndarray, *, logs: bool) -> Difference | None:
     return Difference(min(len(a), len(b)), False, logs, mean, *ends, float(test.pvalue), spread)
 
 
-def permutation_p(arm: Mapping[int, float], other: Mapping[int, float]) -> float | None:
+def permutation_p(arm: Mapping[int, float], other: Mapping[int, float], *, logs: bool = False) -> float | None:
     """Two-sided p of the mean difference when the sign of each pair's may be turned; exact up to 13 pairs.
 
-    None with fewer than six pairs, which could not reach 0.05.
+    With `logs` the differences are those of logarithms, as in `difference`. None with fewer than six pairs, which
+    could not reach 0.05.
     """
     seeds = sorted(arm.keys() & other.keys())
     if len(seeds) < LEAST_PERMUTED:
         return None
-    pairs = np.array([arm[seed] - other[seed] for seed in seeds])
+    scaled = math.log if logs else float
+    pairs = np.array([scaled(arm[seed]) - scaled(other[seed]) for seed in seeds])
     from scipy import stats
 
     asked = {"permutation_type": "samples", "vectorized": True, "n_resamples": 9_999, "rng": np.random.default_rng(0)}

@@ -32,7 +32,6 @@ __all__ = [
     "adam_beta2",
     "build_optimizer",
     "configured_rate",
-    "constructor",
     "parameter_groups",
     "peak_and_ratios",
 ]
@@ -241,25 +240,6 @@ def configured_rate(part: Part) -> float:
     if lr is None:
         raise ConfigError("is needed here, since an imported optimizer's default is unknown", key="optimizer.lr")
     return float(lr)
-
-
-def constructor(part: Part) -> tuple[str, str]:
-    """The import and the line that make the optimizer in one's own code, for a `model`."""
-    own, rules = GroupRules.split(part)
-    arguments = "".join(f", {name}={value!r}" for name, value in own.params.items())
-    weights = "model.parameters()"
-    if rules.arguments:
-        given = "".join(f", {name}={value!r}" for name, value in rules.arguments.items())
-        weights = f"lrbench.parameter_groups(model, lr={configured_rate(own)!r}{given})"
-    if own.name == "muon":  # which is two optimizers
-        return "import lrbench", f"optimizer = lrbench.build_optimizer({part.plain()!r}, model)"
-    if own.imported:
-        home, _, name = own.name.partition(":")
-    else:
-        entry = OPTIMIZERS.entries[own.name]
-        home, name = entry.home, entry.class_name  # type: ignore[attr-defined]
-    package = "torch" if home.startswith("torch.") else home
-    return f"import {package}", f"optimizer = {home}.{name}({weights}{arguments})"
 
 
 def _plain_numbers(part: Part) -> None:

@@ -157,7 +157,7 @@ def _judged(
     judged = []
     for row, arm, found, rank in zip(rows, arms, differences, ranks, strict=True):
         answer = None if found is None else next(said)
-        permuted = None if found is None else permutation_p(arm, arms[middle])
+        permuted = None if found is None else permutation_p(arm, arms[middle], logs=found.logs)
         judged.append(Row(row.group, row.estimate, row.diverged, found, answer, permuted, rank))
     return judged
 

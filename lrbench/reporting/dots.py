@@ -149,8 +149,14 @@ def _beside(place: int, values: Sequence[float]) -> np.ndarray:
 
 
 def _log_axis(axes: Axes, rows: Sequence[Dots], form: Callable[[float], str]) -> None:
-    """A log axis over what lies near the best row, the values of the others as text at its end."""
-    axes.set_xscale("log")
+    """A log axis over what lies near the best row, the values of the others as text at its end.
+
+    Linear, with all on it, where a value is not above 0.
+    """
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: form(value)))
+    if any(value <= 0 for row in rows for value in row.values):
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=6))
+        return
     middles = [row.middle for row in rows if row.middle is not None and row.middle > 0]
     cap = NEAR * min(middles, default=1.0)
     near = [row for row in rows if row.middle is not None and 0 < row.middle <= cap]
@@ -158,7 +164,8 @@ def _log_axis(axes: Axes, rows: Sequence[Dots], form: Callable[[float], str]) ->
     if not len(values):
         return
     low, high = values.min() / 1.08, values.max() * 1.08
-    axes.set_xlim(low, high)
+    axes.set_xlim(low, high)  # first: the log scale looks for limits of its own, which equal values don't have
+    axes.set_xscale("log")
     for place, row in enumerate(rows):
         beyond = [v for v in row.values if v > high]
         if beyond and row.middle is not None:

@@ -56,9 +56,17 @@ def draw(groups: Sequence[Group], always: Group | None = None) -> Figure:
 
 
 def loss_limits(groups: Sequence[Group], columns: Sequence[str] = ("train_loss", "val_loss")) -> tuple[float, float]:
-    """The loss axis that all panels share: everything that was measured, but not a diverging run's last leap."""
+    """The loss axis that all panels share: everything that was measured, but not a diverging run's last leap.
+
+    It begins at 0 or below where losses are negative, as of a density, and can't be logarithmic then.
+    """
     values = np.concatenate([np.empty(0), *(group.curve(column).median for group in groups for column in columns)])
-    values = values[np.isfinite(values) & (values > 0)]
+    values = values[np.isfinite(values)]
+    if len(values) and values.min() < 0:
+        low, high = values.min(), np.quantile(values, 0.98)
+        room = 0.06 * max(high - low, 1e-9)
+        return float(low - room), float(high + room)
+    values = values[values > 0]
     if not len(values):
         return 0.1, 1.0
     low, high = values.min(), values.max()
@@ -77,12 +85,12 @@ def _overlay(
     axes.set_title(f"Validation loss, lowest first{more}{rest}", fontsize=12)
     drawn = 0
     for group in (group for index, group in enumerate(groups) if index not in picked):
-        curve = _drawable(group, "val_loss")
+        curve = _drawable(group, "val_loss", limits)
         axes.plot(curve.epochs, curve.median, color=OTHERS, linewidth=0.8)
         drawn += len(curve.epochs) > 0
     for position, index in enumerate(picked):
         group, look = groups[index], line_of(position)
-        curve, text = _drawable(group, "val_loss"), _legend(group)
+        curve, text = _drawable(group, "val_loss", limits), _legend(group)
         if not len(curve.epochs):
             axes.plot([], [], color=look.colour, linestyle=look.dash, marker=look.marker, markersize=4, label=text)
             continue
@@ -119,7 +127,7 @@ def _panel(axes: Axes, group: Group, limits: tuple[float, float], *, labelled: b
         ("train_loss", TRAINING, (0, (4, 1.5)), "training"),
         ("val_loss", VALIDATION, "-", "validation"),
     ):
-        curve = _drawable(group, column)
+        curve = _drawable(group, column, limits)
         if not len(curve.epochs):
             continue
         epochs = len(curve.epochs)
@@ -193,10 +201,10 @@ def _epoch_axis(axes: Axes, group: Group) -> None:
     axes.set_xlabel("epoch", labelpad=1)
 
 
-def _drawable(group: Group, column: str) -> Band:
+def _drawable(group: Group, column: str, limits: tuple[float, float]) -> Band:
     """A loss curve without what a log axis can't show: a loss of exactly 0."""
     curve = group.curve(column)
-    return curve.where(curve.low > 0)
+    return curve.where(curve.low > 0) if limits[0] > 0 else curve
 
 
 def _last_epoch(group: Group) -> int:
@@ -213,8 +221,10 @@ def steps_per_epoch(group: Group) -> float:
 
 
 def _loss_axis(axes: Axes, limits: tuple[float, float]) -> None:
-    axes.set_yscale("log")
     axes.set_ylim(*limits)
+    if limits[0] <= 0:
+        return
+    axes.set_yscale("log")
     decades = math.log10(limits[1] / limits[0])
     subs = (1.0,) if decades > 2.5 else (1.0, 3.0) if decades > 1.3 else (1.0, 2.0, 5.0)
     axes.yaxis.set_major_locator(LogLocator(base=10, subs=subs))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import fnmatch
-from collections.abc import Sequence
+import operator
+import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import yaml
@@ -19,7 +22,7 @@ def kept(records: Sequence[Record], filters: Sequence[str]) -> list[Record]:
     Args:
         records: all runs.
         filters: each a pattern of names (`base*`), or `key=value` of a config (`schedule.name=cosine`, `epochs=25`;
-            `schedule=cosine` for short), or `key!=value`.
+            `schedule=cosine` for short), or `key!=value`, or with numbers `>=`, `<=`, `>`, `<` (`optimizer.lr<=0.01`).
 
     Raises:
         UsageError: a filter that fits no run, or names a key that no run has.
@@ -32,18 +35,36 @@ def kept(records: Sequence[Record], filters: Sequence[str]) -> list[Record]:
     return list(records)
 
 
-def _split(text: str) -> tuple[str, str, bool] | None:
-    key, sign, value = text.partition("=")
-    return (key.removesuffix("!").strip(), value.strip(), not key.endswith("!")) if sign else None
+_SIGNS: dict[str, Callable[[float, float], bool]] = {
+    ">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt,
+}  # fmt: skip
+
+
+def _split(text: str) -> tuple[str, str, str] | None:
+    """Key, sign and value; None for a pattern of names."""
+    found = re.fullmatch(r"([^=<>!]*)(!=|>=|<=|=|>|<)(.*)", text, flags=re.DOTALL)
+    return None if found is None else (found[1].strip(), found[2], found[3].strip())
 
 
 def _fits(record: Record, text: str) -> bool:
     parts = _split(text)
     if parts is None:
         return fnmatch.fnmatchcase(record.name, text) or fnmatch.fnmatchcase(record.folder.name, text)
-    key, value, wanted = parts
+    key, sign, value = parts
     found = _found(record, key)
-    return found is not _NOTHING and _same(found, value) == wanted
+    if found is _NOTHING:
+        return False
+    if sign in _SIGNS:
+        numbers = _number(found), _number(value)
+        return None not in numbers and _SIGNS[sign](*numbers)  # type: ignore[arg-type]
+    return _same(found, value) == (sign == "=")
+
+
+def _number(value: Any) -> float | None:
+    try:
+        return None if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        return None
 
 
 _NOTHING = object()
@@ -59,7 +80,9 @@ def _same(found: Any, value: str) -> bool:
     try:
         return float(found) == float(value)
     except (TypeError, ValueError):
-        return bool(found == value or yaml.safe_load(value) == found)
+        with contextlib.suppress(yaml.YAMLError):
+            value = yaml.safe_load(value) if found != value else value
+        return bool(found == value)
 
 
 def _why(records: Sequence[Record], text: str) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lrbench.codegen import code
 from lrbench.reporting import answers
-from lrbench.reporting.code import code
 from lrbench.reporting.comparison import Comparison, Row
 from lrbench.reporting.details import as_yaml
 from lrbench.reporting.shown import Shown

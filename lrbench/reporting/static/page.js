@@ -23,11 +23,13 @@
   const view = { measure: "loss", split: "val", logy: true, logx: false };
   const slots = new Map(data.picked.map((group, slot) => [group, slot])); // group → its place among colours and dashes
   const charts = new Map(); // element → what it takes to draw it again
-  const errors = () => view.measure === "accuracy" && view.logy; // a log axis tells good accuracies apart as errors
+  const loggable = () => view.measure === "accuracy" || !(data.limits.both?.[0] <= 0); // some losses are negative
+  const logy = () => view.logy && loggable();
+  const errors = () => view.measure === "accuracy" && logy(); // a log axis tells good accuracies apart as errors
 
   const text = (v) => (v == null ? "–" : view.measure === "loss" ? number(v) : percent(v));
   const tick = (v) => (v == null ? "" : view.measure === "loss" ? number(v) : `${Number((100 * v).toPrecision(3))} %`);
-  const drawable = (v) => (v == null || (view.logy && v <= 0) ? null : v);
+  const drawable = (v) => (v == null || (logy() && v <= 0) ? null : v);
   const measureName = () => (view.measure === "loss" ? "loss" : errors() ? "error, 1 − accuracy" : "accuracy");
 
   function curve(group, split) {
@@ -50,12 +52,12 @@
   function limits(groups, splits) {
     if (view.measure === "loss") {
       const [low, high] = data.limits[splits.length > 1 ? "both" : splits[0]];
-      return view.logy ? [low, high] : [0, high];
+      return logy() ? [low, high] : [Math.min(low, 0), high];
     }
     const found = groups.flatMap((g) => splits.flatMap((s) => curve(g, s).median)).filter((v) => v != null);
-    if (!found.length) return view.logy ? [0.01, 1] : [0, 1];
+    if (!found.length) return logy() ? [0.01, 1] : [0, 1];
     const low = found.reduce((a, b) => Math.min(a, b)), high = found.reduce((a, b) => Math.max(a, b));
-    return view.logy ? [low / 1.3, Math.min(1, high * 1.3)] : [Math.max(0, low - 0.03), Math.min(1, high + 0.03)];
+    return logy() ? [low / 1.3, Math.min(1, high * 1.3)] : [Math.max(0, low - 0.03), Math.min(1, high + 0.03)];
   }
 
   // 1, 3, 10, … or 1, 2, 5, …, as many as can be read; of few decades uPlot's even steps.
@@ -67,7 +69,7 @@
     }
     return found;
   }
-  const scale = () => (view.logy ? { splits: ticks, filter: (u, splits) => splits } : {});
+  const scale = () => (logy() ? { splits: ticks, filter: (u, splits) => splits } : {});
   const across = (min, max) => (view.logx ? [Math.min(min, 1), Math.max(max, 2)] : [0, Math.max(max, 1) * 1.01]);
 
   function axes(side) {
@@ -120,7 +122,7 @@
     const made = plot(overlay, {
       height: 380, printed: 660,
       uplot: {
-        scales: { x: { time: false, distr: view.logx ? 3 : 1, range: (u, a, b) => (u.zoomed ? [a, b] : across(a, b)) }, y: { distr: view.logy ? 3 : 1, range: [low, high] } },
+        scales: { x: { time: false, distr: view.logx ? 3 : 1, range: (u, a, b) => (u.zoomed ? [a, b] : across(a, b)) }, y: { distr: logy() ? 3 : 1, range: [low, high] } },
         axes: axes({ x: { label: "epoch", labelSize: 18, labelFont: FONT, size: 30 }, y: { ...scale(), values: (u, splits) => splits.map(tick) } }),
         series, bands, padding: [10, 12, 0, 0],
         cursor: { y: false, focus: { prox: 18 }, points: { show: false } },
@@ -219,7 +221,7 @@
     const upper = plot(losses, {
       height: 170, printed: 190,
       uplot: {
-        scales: { x, y: { distr: view.logy ? 3 : 1, range } },
+        scales: { x, y: { distr: logy() ? 3 : 1, range } },
         axes: axes({ x: { values: (u, s) => s.map(() => ""), size: 6 }, y: { ...scale(), values: (u, s) => s.map(tick), size: 50 } }),
         series, bands, padding: [8, 8, 0, 0], cursor: { y: false, drag: { x: false, y: false }, points: { show: false }, sync },
         hooks: { setCursor: [(u) => tell(u.cursor.left < 0 ? null : u.cursor.idx)] },
@@ -247,10 +249,12 @@
 
   function redraw() {
     shared = null;
+    const box = document.querySelector("#switches input[name=logy]");
+    if (box) box.disabled = !loggable();
     drawOverlay();
     for (const card of panels) if (card.drawn) drawPanel(card);
   }
-  drawOverlay();
+  redraw();
 
   const more = byId("more-panels");
   more?.addEventListener("click", () => {
