@@ -14,7 +14,7 @@ from lrbench.reporting.comparison import DEFAULT_METRIC, Comparison, compare
 from lrbench.reporting.groups import Group, grouped, task
 from lrbench.reporting.range_tests import Tested, read_tests
 from lrbench.reporting.records import Record, load_runs
-from lrbench.reporting.selection import kept
+from lrbench.reporting.selection import kept, kept_tests
 from lrbench.reporting.shown import Shown
 from lrbench.reporting.shown import summary as _sentences
 from lrbench.reporting.targets import Target
@@ -122,7 +122,7 @@ def look(
     if not found and not tests:
         where = ", ".join(str(p) for p in paths)
         raise UsageError(f"no runs in {where}; `lrbench run CONFIG` makes some")
-    found = kept(found, filters)
+    found, tests = kept(found, filters), kept_tests(tests, filters)
     groups = grouped(found, metric)
     ended = [group for group in groups if group.spread(metric)] if metric in reading.METRICS else groups
     alike = len({task(group) for group in ended}) <= 1

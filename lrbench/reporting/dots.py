@@ -148,6 +148,10 @@ def _beside(place: int, values: Sequence[float]) -> np.ndarray:
     return place + (np.linspace(-0.18, 0.18, len(values)) if len(values) > 1 else np.zeros(len(values)))
 
 
+_TICKS = ((3.0, (1.0,)), (1.6, (1.0, 3.0)), (1.0, (1.0, 2.0, 5.0)), (0.35, (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)))
+"""More decades than these: which of their digits have a label. In fewer, ticks are even."""
+
+
 def _log_axis(axes: Axes, rows: Sequence[Dots], form: Callable[[float], str]) -> None:
     """A log axis over what lies near the best row, the values of the others as text at its end.
 
@@ -173,8 +177,8 @@ def _log_axis(axes: Axes, rows: Sequence[Dots], form: Callable[[float], str]) ->
             axes.annotate(said, (1, place), xycoords=axes.get_yaxis_transform(), xytext=(-6, 0), ha="right",
                           va="center", textcoords="offset points", fontsize=8, color="#555555")  # fmt: skip
     decades = math.log10(high / low)
-    subs = (1.0,) if decades > 3 else (1.0, 3.0) if decades > 1.6 else (1.0, 2.0, 5.0) if decades > 0.7 else None
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=6) if subs is None else LogLocator(base=10, subs=subs))
+    subs = next((digits for least, digits in _TICKS if decades > least), None)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6) if subs is None else LogLocator(base=10, subs=subs, numticks=20))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: form(value)))
 

@@ -7,12 +7,13 @@ import difflib
 import fnmatch
 import operator
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import yaml
 
 from lrbench.errors import UsageError
+from lrbench.reporting.range_tests import Tested
 from lrbench.reporting.records import Record, flatten
 
 
@@ -46,12 +47,29 @@ def _split(text: str) -> tuple[str, str, str] | None:
     return None if found is None else (found[1].strip(), found[2], found[3].strip())
 
 
+def kept_tests(tests: Sequence[Tested], filters: Sequence[str]) -> list[Tested]:
+    """The range tests whose configs fit all filters; a damaged one fits none."""
+    return [
+        test
+        for test in tests
+        if not filters
+        or (
+            test.finding is not None
+            and all(_told(test.finding.experiment.plain(), (test.name, test.folder.name), text) for text in filters)
+        )
+    ]
+
+
 def _fits(record: Record, text: str) -> bool:
+    return _told(record.plain, (record.name, record.folder.name), text)
+
+
+def _told(plain: Mapping[str, Any], names: Sequence[str], text: str) -> bool:
     parts = _split(text)
     if parts is None:
-        return fnmatch.fnmatchcase(record.name, text) or fnmatch.fnmatchcase(record.folder.name, text)
+        return any(fnmatch.fnmatchcase(name, text) for name in names)
     key, sign, value = parts
-    found = _found(record, key)
+    found = _found(plain, key)
     if found is _NOTHING:
         return False
     if sign in _SIGNS:
@@ -70,8 +88,8 @@ def _number(value: Any) -> float | None:
 _NOTHING = object()
 
 
-def _found(record: Record, key: str) -> Any:
-    flat = flatten(record.plain)
+def _found(plain: Mapping[str, Any], key: str) -> Any:
+    flat = flatten(dict(plain))
     return flat.get(key, flat.get(f"{key}.name", _NOTHING))
 
 
@@ -91,7 +109,7 @@ def _why(records: Sequence[Record], text: str) -> str:
         names = sorted({record.name for record in records})
         return f"no run has such a name; {_listed(names)}"
     key = parts[0]
-    values = {str(found) for record in records if (found := _found(record, key)) is not _NOTHING}
+    values = {str(found) for record in records if (found := _found(record.plain, key)) is not _NOTHING}
     if not values:
         keys = sorted({name for record in records for name in flatten(record.plain)})
         near = difflib.get_close_matches(key, keys, n=3, cutoff=0.4)
