@@ -133,7 +133,12 @@ def preview(
         Path | None,
         typer.Option(help="The figure, .png or .svg; by default preview.png in the runs folder.", metavar="FILE"),
     ] = None,
-    code: Annotated[bool, typer.Option("--code", help="Print the lines for a training loop of your own.")] = False,
+    code: Annotated[
+        bool,
+        typer.Option(
+            "--code", help="Print the lines for a training loop of your own, and nothing else, to standard output."
+        ),
+    ] = False,
     runs: Runs = Path("runs"),
     debug: Debug = False,
 ) -> None:
@@ -144,16 +149,15 @@ def preview(
     from lrbench import previewing, terminal
     from lrbench.reporting import rates
 
-    console = Console()
+    console = Console(stderr=code)  # so that `--code > loop.py` gives a file that runs
     if out is not None and (out.suffix not in (".png", ".svg") or out.is_dir()):
         raise UsageError(f"--out {out}: must name a file that ends in .png or .svg")
     made = previewing.preview(configs, overrides=overrides or (), steps_per_epoch=steps_per_epoch)
     path = out or runs / "preview.png"
     rates.save(made, path)
     terminal.show_previews(console, made)
-    if code:
-        for one in made:
-            console.print(f"\n# {one.label}\n{one.code()}", markup=False, highlight=False, soft_wrap=True)
+    for one in made if code else ():
+        typer.echo(one.code() if len(made) == 1 else f"# {one.label}\n\n{one.code()}\n")
     console.print(f"Drew [bold]{escape(str(path))}[/]", highlight=False, soft_wrap=True)
 
 

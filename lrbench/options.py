@@ -32,7 +32,7 @@ Filters = Annotated[
     list[str] | None,
     typer.Option(
         "--filter",
-        help="Runs to keep: a pattern of names, or key=value of their configs. Again for more.",
+        help="Runs to keep: a pattern of names, or key=value of configs (!=, >=, <, … too). All given must fit.",
         metavar="TEXT",
         show_default=False,
     ),

@@ -69,7 +69,8 @@ def test_report_names_what_it_wrote(cli: Cli, write_config: Callable[..., Path])
     assert code == 0
     assert "report.html" in out.replace("\n", "")
     written = {p.name for p in Path("runs/report").iterdir()}
-    assert written == {"report.html", "report.png", "report.svg", "report.md", "report.csv", "runs.csv"}
+    usual = {"report.html", "report.png", "report.svg", "report.md", "report.csv", "runs.csv"}
+    assert written == usual | {"seeds.png", "seeds.svg", "winner.py", "winner.yaml"}
     code, _, _ = cli("report", only_run_of_seed(0), "--out", "elsewhere")
     assert code == 0
     assert Path("elsewhere/report.html").exists()

@@ -172,7 +172,7 @@ def test_the_time_to_a_target(make_run: MakeRun, tmp_path: Path) -> None:
     assert (rows["none"]["epochs_to_target"], rows["none"]["reached_target"]) == ("", "0")
     assert rows["some"]["seconds_to_target"] == "2.0", "a second an epoch"
     text = table(shown, "markdown")
-    assert "some reaches val_loss ≤ 0.5 first, after 2 (2 of 3 reached it) epochs" in " ".join(summary(shown))
+    assert "some reaches val_loss ≤ 0.5 first, after 2 epochs (2.0 s), in 2 of 3 seeds" in " ".join(summary(shown))
     assert "not at all: none." in " ".join(summary(shown)) and r"$\le$" in table(shown, "latex")
     assert "epochs to val_loss ≤ 0.5" in text and "2 (2 of 3 reached it)" in text and "not reached" in text
 

@@ -132,6 +132,22 @@ def test_the_pointer_and_the_arrow_keys_read_values(opened: Callable[..., Any], 
     assert "epoch 3: validation 0.211, training 0.422, rate 1" in page.locator("#panels .readout").first.inner_text()
 
 
+def test_dragging_zooms_and_a_double_click_ends_it(opened: Callable[..., Any], written: Callable[..., Path]) -> None:
+    page = opened(written())
+    over = page.locator("#overlay .u-over")
+    box = over.bounding_box()
+    whole = page.locator("#overlay canvas").screenshot()
+    page.mouse.move(box["x"] + 200, box["y"] + 100)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 700, box["y"] + 240, steps=4)
+    page.mouse.up()
+    page.mouse.move(0, 0)
+    assert page.locator("#overlay canvas").screenshot() != whole
+    over.dblclick(position={"x": 100, "y": 100})
+    page.mouse.move(0, 0)
+    assert page.locator("#overlay canvas").screenshot() == whole
+
+
 def test_the_table_sorts_by_numbers_and_filters(opened: Callable[..., Any], written: Callable[..., Path]) -> None:
     page = opened(written())
     by_loss = page.locator("#results thead button", has_text="val loss").first
@@ -149,7 +165,10 @@ def test_the_table_sorts_by_numbers_and_filters(opened: Callable[..., Any], writ
     assert page.locator("#listed").inner_text() == "5 of 15 rows"
     page.get_by_role("button", name="Draw the rows listed").click()
     assert legend(page) == ["rate 1", "rate 10", "rate 11", "rate 12", "rate 13"]
+    page.get_by_label("Filter").fill("worse")
+    assert "rate 13" in column(page, 1) and "rate 1" not in column(page, 1)
     page.get_by_label("Filter").fill("nothing like it")
+    assert page.get_by_role("button", name="Draw the rows listed").is_disabled()
     assert page.locator("#listed").inner_text() == "0 of 15 rows"
 
 

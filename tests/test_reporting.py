@@ -432,6 +432,23 @@ def test_the_winners_code_and_config_are_its_own(make_run: MakeRun, tmp_path: Pa
     assert "## The code of better" in text and "With one seed, its first place may be chance" in text
 
 
+def test_a_target_that_too_few_seeds_reach_is_not_said_to_be_missed_by_all(make_run: MakeRun, tmp_path: Path) -> None:
+    for seed, last in enumerate((0.3, 0.3, 0.5)):
+        make_run([1.0, last], name="most", lr=0.1, seed=seed)
+        make_run([1.0, 0.3 if last == 0.5 else 0.5], name="one", lr=0.2, seed=seed)
+        make_run([1.0, 0.9], name="none", lr=0.3, seed=seed)
+    text = report([tmp_path / "runs"], target="val_loss=0.3").page.with_suffix(".md").read_text()
+    assert "most reaches val_loss ≤ 0.3 first, after 2 epochs" in text
+    assert "; not in the median: one (1 of 3 seeds do); not at all: none." in text
+
+
+def test_markdown_has_no_tags_of_a_damaged_run(make_run: MakeRun, tmp_path: Path) -> None:
+    folder = make_run([0.5])
+    (folder / "config.yaml").write_text("name: <img src=x onerror=alert(1)>\n", encoding="utf-8")
+    text = report([tmp_path / "runs"]).page.with_suffix(".md").read_text()
+    assert "Damaged or left out" in text and "<img" not in text
+
+
 def test_test_data_make_a_warning_when_they_choose(make_run: MakeRun, tmp_path: Path) -> None:
     make_run([0.5], lr=0.3)
     made = report([tmp_path / "runs"], metric="test_loss")

@@ -51,3 +51,26 @@ def test_no_run_at_chance_is_said_to_have_converged() -> None:
 def test_losses_of_zero_are_no_mistake(lr: list[float]) -> None:
     zero = Curves(lr, [1.0, 0.0, *[0.0] * 6], [1.0, 0.0, *[0.0] * 6], "finished", chance=math.log(10))
     assert verdict(zero).label == "converged"
+
+
+CHANCE = math.log(10)
+
+
+def stuck(train: list[float], val: list[float]) -> str:
+    return verdict(Curves([0.1] * len(train), train, val, "finished", chance=CHANCE)).label
+
+
+def test_a_run_that_stands_still_is_too_slow_not_too_fast() -> None:
+    """Its losses move by the order of the examples alone, up as often as down, a little above chance as it began."""
+    assert stuck([2.3040001, 2.304, 2.3040002, 2.304], [2.3051, 2.305101, 2.3051, 2.305101]) == "stuck, rate too small"
+    assert stuck([2.41, 2.409, 2.4082, 2.4075], [2.4092, 2.4085, 2.4079, 2.407]) == "stuck, rate too small"
+
+
+def test_a_run_that_was_thrown_a_little_above_chance_and_stays_there_is_too_fast() -> None:
+    assert stuck([2.361, 2.304, 2.3032, 2.303, 2.303], [2.306, 2.3045, 2.304, 2.3035, 2.303]) == "stuck, rate too large"
+    assert stuck([2.33, 2.304, 2.301, 2.304], [2.31, 2.302, 2.308, 2.303]) == "stuck, rate too large"
+
+
+def test_one_epoch_is_not_called_epochs() -> None:
+    evidence = verdict(Curves([0.1] * 5, [0.5, 0.4, 0.3, 0.3, 0.3], [0.5, 0.4, 0.31, 0.31, 0.3], "finished")).evidence
+    assert "in the last epoch" in evidence

@@ -83,13 +83,33 @@ def _stuck(run: Curves, peak: float) -> Verdict | None:
     if decayed is not None:
         return decayed
     worst = max(range(len(run.train_loss)), key=lambda i: run.train_loss[i])
-    if _falling(losses) < 0.8 or run.train_loss[worst] > 1.1 * chance:
+    if _thrown(run, chance) or (_falling(losses) < 0.8 and not _still(run, chance)):
         thrown = f"the training loss was {_number(run.train_loss[worst])} in epoch {worst + 1}"
+        if run.train_loss[worst] < 1.01 * chance:
+            thrown = "it goes up and down there"
         return Verdict("stuck, rate too large", f"{end}; {thrown}", f"try 10 times smaller, {peak / 10:.2g}")
     pace = (losses[0] - losses[-1]) / max(len(losses) - 1, 1)
     wanted = (losses[-1] - chance / 2) / pace if pace > 0 else math.inf
     more = f"at this pace, half of that takes {wanted:,.0f} more epochs" if wanted < 1e6 else "it hardly moved"
     return Verdict("stuck, rate too small", f"{end}; {more}", f"try 10 times larger, {peak * 10:.2g}")
+
+
+def _thrown(run: Curves, chance: float) -> bool:
+    """Whether the first updates, or later ones, threw the weights to where there is no way back.
+
+    The loss was far above chance; or a little, and has stood at chance ever since, as it does where nothing depends on
+    the input any more. A net that begins above chance and hardly learns comes down slowly, and goes on below it.
+    """
+    first, *later = run.train_loss
+    back = [*later, run.val_loss[-1]]
+    return max(run.train_loss) > 1.1 * chance or (
+        first > 1.01 * chance and bool(later) and all(abs(loss - chance) < 0.005 * chance for loss in back)
+    )
+
+
+def _still(run: Curves, chance: float) -> bool:
+    """Whether no loss moved by more than rounding and the order of the examples explain."""
+    return all(max(losses) - min(losses) < 1e-4 * chance for losses in (run.train_loss, run.val_loss))
 
 
 def _short(run: Curves, peak: float) -> Verdict | None:
@@ -164,7 +184,7 @@ def _slow(run: Curves, peak: float) -> Verdict | None:
     if not (near or (fell >= 0.1 and steady and live)):
         return None
     evidence = (
-        f"the validation loss still fell by {fell:.0%} in the last {len(third) - 1} epochs, to {_number(losses[-1])}"
+        f"the validation loss still fell by {fell:.0%} in the last {_epochs(len(third) - 1)}, to {_number(losses[-1])}"
     )
     return Verdict("too slow", evidence, f"train longer, or try 3 times larger, {peak * 3:.2g}")
 
@@ -178,7 +198,11 @@ def _falling(losses: Sequence[float]) -> float:
 def _flatness(losses: Sequence[float]) -> str:
     last = losses[-(max(len(losses) // 3, 1) + 1) :]
     change = last[-1] / last[0] - 1 if last[0] else 0.0
-    return f"{change:+.0%} in the last {len(last) - 1} epochs"
+    return f"{change:+.0%} in the last {_epochs(len(last) - 1)}"
+
+
+def _epochs(count: int) -> str:
+    return "epoch" if count == 1 else f"{count} epochs"
 
 
 def _number(value: float) -> str:

@@ -22,14 +22,20 @@ def markdown(shown: Shown, drawn: Sequence[Drawn], winner: Winner | None) -> str
     for one in drawn:
         lines += [f"## {one.heading}", "", f"![{one.heading}]({one.name}.png)", ""]
         lines += [*(f"- {tables.escaped(line)}" for line in one.words), ""] if one.words else []
-    said = [(group.label, words) for group in groups if (words := curves(group))]
+    said = [(group.label, found) for group in groups if (found := curves(group))]
     if said:
-        lines += ["## What the curves show", "", *(f"- **{tables.escaped(n)}**: {text}" for n, text in said), ""]
+        lines += [
+            "## What the curves show",
+            "",
+            *(f"- **{tables.escaped(n)}**: {tables.escaped(text)}" for n, text in said),
+            "",
+        ]
     if winner:
         lines += [f"## {winner.heading}", "", winner.words, "", "```python", winner.code.rstrip(), "```", ""]
     if groups:
         lines += ["## What the runs ran on", "", *(f"- {line}" for line in provenance(records)), ""]
     for test in tests:
-        lines += [f"## Range test of {test.name}", "", *(f"- {line}" for line in test.words()), ""]
-    problems = [f"- `{r.folder.name}`: {r.problem}" for r in records if r.problem]
+        words = [f"- {tables.escaped(line)}" for line in test.words()]
+        lines += [f"## Range test of {tables.escaped(test.name)}", "", *words, ""]
+    problems = [f"- {tables.escaped(r.folder.name)}: {tables.escaped(r.problem)}" for r in records if r.problem]
     return "\n".join([*lines, *(["Damaged or left out:", "", *problems, ""] if problems else [])])

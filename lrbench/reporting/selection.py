@@ -28,10 +28,11 @@ def kept(records: Sequence[Record], filters: Sequence[str]) -> list[Record]:
     Raises:
         UsageError: a filter that fits no run, or names a key that no run has.
     """
-    for text in filters:
+    for number, text in enumerate(filters):
         fits = [record for record in records if _fits(record, text)]
         if not fits:
-            raise UsageError(f"--filter {text}: {_why(records, text)}")
+            before = " of those that fit the filters before it (all must fit)" if number else ""
+            raise UsageError(f"--filter {text}: {_why(records, text, before)}")
         records = fits
     return list(records)
 
@@ -103,11 +104,11 @@ def _same(found: Any, value: str) -> bool:
         return bool(found == value)
 
 
-def _why(records: Sequence[Record], text: str) -> str:
+def _why(records: Sequence[Record], text: str, before: str) -> str:
     parts = _split(text)
     if parts is None:
         names = sorted({record.name for record in records})
-        return f"no run has such a name; {_listed(names)}"
+        return f"no run{before} has such a name; {_listed(names)}"
     key = parts[0]
     values = {str(found) for record in records if (found := _found(record.plain, key)) is not _NOTHING}
     if not values:
@@ -116,7 +117,7 @@ def _why(records: Sequence[Record], text: str) -> str:
         return (
             f"no run's config has the key '{key}'; {'did you mean ' + _listed(near) + '?' if near else _listed(keys)}"
         )
-    return f"no run fits; '{key}' is {_listed(sorted(values))}"
+    return f"no run{before} fits; '{key}' is {_listed(sorted(values))}"
 
 
 def _listed(values: Sequence[str]) -> str:

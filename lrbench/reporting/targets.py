@@ -91,10 +91,22 @@ def sentence(target: Target, groups: Sequence[Group]) -> str:
     if not there:
         return f"No runs reach {target.words}, taking the median over seeds."
     first = next(group for group in groups if group.label == there[0][1])
-    missed = [label for label, value in medians.items() if value is None]
-    told = f"{first.label} reaches {target.words} first, after {epochs.text(first)} epochs ({seconds.text(first)})"
-    rest = f"; not at all: {', '.join(missed[:6])}{' and others' if len(missed) > 6 else ''}" if missed else ""
-    return f"{told}{rest}."
+    missed = [group for group in groups if medians[group.label] is None]
+    hits = {group.label: int(epochs.numbers(group)["reached_target"]) for group in missed}
+    some = [f"{g.label} ({hits[g.label]} of {len(target.times(g, 0))} seeds do)" for g in missed if hits[g.label]]
+    none = [group.label for group in missed if not hits[group.label]]
+    spent = duration(seconds.numbers(first)["seconds_to_target"])
+    count, reached = len(target.times(first, 0)), int(epochs.numbers(first)["reached_target"])
+    but = "" if reached == count else f", in {reached} of {count} seeds"
+    told = f"{first.label} reaches {target.words} first, after {there[0][0]:g} epochs ({spent}){but}"
+    parts = [
+        f"{start} {_listed(names)}" for start, names in (("not in the median:", some), ("not at all:", none)) if names
+    ]
+    return "; ".join([told, *parts]) + "."
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:6]) + (" and others" if len(names) > 6 else "")
 
 
 def _column(heading: str, target: Target, part: int, form: Callable[[float], str], key: str) -> Column:

@@ -122,10 +122,10 @@
     const made = plot(overlay, {
       height: 380, printed: 660,
       uplot: {
-        scales: { x: { time: false, distr: view.logx ? 3 : 1, range: (u, a, b) => (u.zoomed ? [a, b] : across(a, b)) }, y: { distr: logy() ? 3 : 1, range: [low, high] } },
+        scales: { x: { time: false, distr: view.logx ? 3 : 1, range: (u, a, b) => (u.zoomed ? [a, b] : across(a, b)) }, y: { distr: logy() ? 3 : 1, range: (u, a, b) => (u.zoomed && a < b ? [a, b] : [low, high]) } },
         axes: axes({ x: { label: "epoch", labelSize: 18, labelFont: FONT, size: 30 }, y: { ...scale(), values: (u, splits) => splits.map(tick) } }),
         series, bands, padding: [10, 12, 0, 0],
-        cursor: { y: false, focus: { prox: 18 }, points: { show: false } },
+        cursor: { y: false, drag: { x: true, y: true, uni: 30 }, focus: { prox: 18 }, points: { show: false } },
         focus: { alpha: 1 },
         hooks: {
           setSelect: [(u) => { u.zoomed = true; }],
@@ -313,11 +313,14 @@
     });
 
     const filter = byId("filter");
-    const told = new Map(rows.map((row) => [row, all("th, td:not(.right)", row).map((cell) => cell.textContent).join(" ").toLowerCase()]));
-    function list() { // by names, states and verdicts: digits are found in every number
+    // Names, states, verdicts and answers; of the columns of numbers the words alone, since digits are in all of them.
+    const said = (cell) => (cell.matches("td.right") ? (cell.textContent.match(/[a-z]{3,}/gi) ?? []).join(" ") : cell.textContent);
+    const told = new Map(rows.map((row) => [row, [...row.cells].map(said).join(" ").toLowerCase()]));
+    function list() {
       const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
       for (const row of rows) row.hidden = !words.every((word) => told.get(row).includes(word));
       const count = rows.filter((row) => !row.hidden).length;
+      byId("draw-listed").disabled = !count;
       status.textContent = count === rows.length ? `${count} rows` : `${count} of ${rows.length} rows`;
     }
     filter.value = "";
