@@ -153,6 +153,13 @@ def _default_out(path: Path) -> Path:
     return root / "report"
 
 
+_SOMETIMES = (
+    *(f"{name}.{suffix}" for name in ("seeds", "rates", "target") for suffix in ("png", "svg")),
+    "winner.py",
+    "winner.yaml",
+)
+
+
 def _write(folder: Path, shown: Shown) -> list[Path]:
     from lrbench.reporting import figures  # matplotlib and what it brings: half a second
     from lrbench.reporting.markdown import markdown
@@ -160,6 +167,9 @@ def _write(folder: Path, shown: Shown) -> list[Path]:
     from lrbench.reporting.winner import winner
 
     drawn, best = figures.draw(shown), winner(shown)
+    if (folder / "report.html").exists():  # an earlier report, of whose files this one may not have all
+        for name in _SOMETIMES:
+            (folder / name).unlink(missing_ok=True)
     pictures = figures.save(drawn, folder)
     if shown.groups:
         pictures = [*figures.write(figures.main(shown), folder / "report"), *pictures]
@@ -170,8 +180,6 @@ def _write(folder: Path, shown: Shown) -> list[Path]:
         "runs.csv": reading.table(shown.records).to_csv(index=False, lineterminator="\n"),
         **({"winner.py": best.code, "winner.yaml": best.config} if best else {}),
     }
-    for name in ("winner.py", "winner.yaml"):  # of an earlier report
-        (folder / name).unlink(missing_ok=True)
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
     return [folder / "report.html", *pictures, *(folder / n for n in list(texts)[1:])]

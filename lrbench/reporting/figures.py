@@ -16,8 +16,6 @@ from lrbench.reporting.sensitivityfigure import draw as draw_sensitivity
 from lrbench.reporting.shown import Shown
 from lrbench.reporting.style import drawing
 
-NAMES = ("seeds", "rates", "target")
-
 
 @dataclass(frozen=True)
 class Drawn:
@@ -60,10 +58,7 @@ def draw(shown: Shown) -> list[Drawn]:
 
 
 def save(drawn: Sequence[Drawn], folder: Path) -> list[Path]:
-    """Write each as PNG and SVG, and remove those of an earlier report that this one does not have."""
-    for name in NAMES:
-        for suffix in (".png", ".svg"):
-            (folder / name).with_suffix(suffix).unlink(missing_ok=True)
+    """Write each as PNG and SVG."""
     return [path for one in drawn for path in write(one.figure, folder / one.name)]
 
 
