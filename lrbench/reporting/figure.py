@@ -43,7 +43,7 @@ def draw(groups: Sequence[Group], always: Group | None = None) -> Figure:
     figure = Figure(figsize=(place.width, place.height))
     FigureCanvasAgg(figure)
     limits = loss_limits(groups)
-    _overlay(figure.add_axes(place.overlay()), groups, picked, limits, place)
+    _overlay(figure.add_axes(place.overlay()), groups, picked, loss_limits(groups, ("val_loss",)), place)
     for index, group in enumerate(shown):
         upper, lower = place.panel(index)
         panel = figure.add_axes(upper)
