@@ -61,6 +61,7 @@ def render(shown: Shown, drawn: Sequence[Drawn], winner: Winner | None) -> str:
     content["parts"] = _parts(content)
     text: str = _template().render(
         style=Markup(_static("uplot.min.css") + _static("page.css")),
+        license=Markup(_static("uplot.LICENSE")),
         scripts=[Markup(script) for script in scripts],
         hashes=Markup(" ".join(map(_hash, scripts)) or "'none'"),
         curves=Markup(_json(charted(groups, against))) if groups else "",
