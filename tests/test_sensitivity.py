@@ -12,10 +12,11 @@ import pytest
 
 from lrbench.analysis import sensitivity as rule
 from lrbench.errors import UsageError
+from lrbench.reporting.figures import write
 from lrbench.reporting.groups import Group, grouped
 from lrbench.reporting.records import Record, read
 from lrbench.reporting.sensitivity import Family, families, margin_of, words
-from lrbench.reporting.sensitivityfigure import draw, save
+from lrbench.reporting.sensitivityfigure import draw
 from lrbench.runs import RunFolder
 
 Make = Callable[..., Any]
@@ -271,8 +272,8 @@ def test_families_are_drawn_each_with_its_line_and_its_bar(
     assert [text.split("  ")[0] for text in texts(figure)[:shown]] == [f"family {n}" for n in range(1, shown + 1)]
     assert texts(figure)[shown:] == ["best rate", "a seed diverged, or more"]
     assert ("best 8 of 12 families" in figure._suptitle.get_text()) == (count == 12)
-    assert [path.name for path in save(found, "val_loss", tmp_path)] == ["sensitivity.png", "sensitivity.svg"]
-    assert "<svg" in (tmp_path / "sensitivity.svg").read_text()
+    assert [path.name for path in write(draw(found, "val_loss"), tmp_path / "rates")] == ["rates.png", "rates.svg"]
+    assert "<svg" in (tmp_path / "rates.svg").read_text()
 
     figure.canvas.draw()
     boxes = sorted((axes.get_tightbbox() for axes in figure.axes), key=lambda box: box.y0)
@@ -308,7 +309,7 @@ def test_what_is_far_worse_than_the_best_does_not_flatten_the_rest(family: Calla
 def test_odd_values_are_drawn(
     family: Callable[..., Family], values: list[float | str], metric: str, tmp_path: Path
 ) -> None:
-    assert save([family(*values, metric=metric)], metric, tmp_path)[0].stat().st_size > 10_000
+    assert write(draw([family(*values, metric=metric)], metric), tmp_path / "rates")[0].stat().st_size > 10_000
 
 
 @pytest.mark.parametrize("name", ["$x$ _y_ ^{2}", "_hidden", "<script>&amp;", "a\nb\tc", "%s {0} \\frac", "x" * 300])
@@ -317,8 +318,8 @@ def test_names_are_drawn_and_said_as_they_are(family: Callable[..., Family], nam
     assert words(found, "val_loss").startswith(f"{name}: best at 0.01")
     (shown, *_) = texts(draw([found], "val_loss"))
     assert shown.startswith(" ".join(name.split())[:20]) and len(shown) < 80
-    save([found], "val_loss", tmp_path)
-    assert "<script>" not in (tmp_path / "sensitivity.svg").read_text()
+    write(draw([found], "val_loss"), tmp_path / "rates")
+    assert "<script>" not in (tmp_path / "rates.svg").read_text()
 
 
 def test_from_the_folders_of_runs(make_run: MakeRun, tmp_path: Path) -> None:

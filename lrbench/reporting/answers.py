@@ -28,7 +28,7 @@ MOST_NAMED = 4
 
 def sentences(comparison: Comparison) -> list[str]:
     """What the comparison shows: the best, and what is known of the others against it or the baseline."""
-    best = next((row for row in comparison.rows if not row.diverged), comparison.rows[0])
+    best = comparison.best
     extreme = "lowest" if comparison.lower else "highest"
     first = f"{best.group.label} has the {extreme} {WORDS[comparison.metric]}, {measured(best, comparison.metric)}"
     first += _on_test(best.group, comparison.metric)
@@ -36,7 +36,7 @@ def sentences(comparison: Comparison) -> list[str]:
         return [f"{first}."]
     last = comparison.rows[-1]
     other = "highest" if comparison.lower else "lowest"
-    found = [f"{first}; {last.group.label} the {other}, {_value(last.estimate.median, comparison.metric)}."]
+    found = [f"{first}; {last.group.label} the {other}, {tables.measured(last.estimate.median, comparison.metric)}."]
     return [*found, _others(comparison)]
 
 
@@ -65,14 +65,11 @@ def measured(row: Row, metric: str) -> str:
     """`0.0297 (median of 8 seeds; 95% interval of the geometric mean 0.0287 … 0.0308)`."""
     found = row.estimate
     if found.low is None or found.high is None:
-        return f"{_value(found.median, metric)} (one seed)"
-    ends = f"{_value(found.low, metric)} … {_value(found.high, metric)}"
+        return f"{tables.measured(found.median, metric)} (one seed)"
+    ends = f"{tables.measured(found.low, metric)} … {tables.measured(found.high, metric)}"
     mean = "mean" if metric.endswith("accuracy") else "geometric mean"
-    return f"{_value(found.median, metric)} (median of {found.n} seeds; {CONFIDENCE:.0%} interval of the {mean} {ends})"
-
-
-def _value(value: float, metric: str) -> str:
-    return tables.percent(value) if metric.endswith("accuracy") else tables.loss(value)
+    middle = tables.measured(found.median, metric)
+    return f"{middle} (median of {found.n} seeds; {CONFIDENCE:.0%} interval of the {mean} {ends})"
 
 
 def _others(comparison: Comparison) -> str:
@@ -152,7 +149,7 @@ def columns(comparison: Comparison) -> list[Column]:
         _column(
             comparison,
             f"interquartile mean{of}",
-            lambda row: _value(row.estimate.iqm, metric),
+            lambda row: tables.measured(row.estimate.iqm, metric),
             lambda row: {"iqm": row.estimate.iqm},
         ),
         _column(comparison, f"against {name}{named}", lambda row: against(row, comparison), _difference_numbers),
@@ -175,7 +172,7 @@ def _asked_for(comparison: Comparison) -> list[Column]:
         return {"metric": metric, "median": row.estimate.median}
 
     heading = f"compared: {WORDS[metric]}"
-    return [_column(comparison, heading, lambda row: _value(row.estimate.median, metric), numbers)]
+    return [_column(comparison, heading, lambda row: tables.measured(row.estimate.median, metric), numbers)]
 
 
 def brief(comparison: Comparison) -> list[Column]:
@@ -204,7 +201,7 @@ def _column(
 
 def _interval(row: Row, metric: str) -> str:
     low, high = row.estimate.low, row.estimate.high
-    return "–" if low is None or high is None else f"{_value(low, metric)} … {_value(high, metric)}"
+    return "–" if low is None or high is None else f"{tables.measured(low, metric)} … {tables.measured(high, metric)}"
 
 
 def _interval_numbers(row: Row) -> dict[str, Any]:

@@ -71,6 +71,11 @@ class Comparison:
         """Whether less is better."""
         return is_lower_better(self.metric)
 
+    @property
+    def best(self) -> Row:
+        """The best median of those none of whose seeds diverged, if there is such a one."""
+        return best_of(self.rows)
+
     def row(self, group: Group) -> Row | None:
         """The row of a group, None where it has no value."""
         return next((row for row in self.rows if row.group is group), None)
@@ -110,10 +115,14 @@ def compare(groups: Sequence[Group], metric: str = DEFAULT_METRIC, baseline: str
     rows.sort(key=lambda row: (sign * row.estimate.median, row.group.label))
     if wanted is not None and all(row.group is not wanted for row in rows):
         raise UsageError(f"--baseline {baseline}: none of its runs has a {metric}")
-    steady = [row for row in rows if not row.diverged] or rows
-    against = steady[0] if wanted is None else next(row for row in rows if row.group is wanted)
+    against = best_of(rows) if wanted is None else next(row for row in rows if row.group is wanted)
     judged = _judged(rows, against, values, metric, chosen=wanted is not None)
     return Comparison(metric, tuple(judged), judged[rows.index(against)], wanted is not None)
+
+
+def best_of(rows: Sequence[Row]) -> Row:
+    """The first row none of whose seeds diverged; the first of all where there is none."""
+    return next((row for row in rows if not row.diverged), rows[0])
 
 
 def with_the_best(count: int) -> int:

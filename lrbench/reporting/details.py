@@ -41,14 +41,12 @@ class Details:
         runs: a row for each seed.
         differences: key, value in the group that all are compared with, value here; empty for that group itself.
         config: the first run's, as YAML.
-        curves: the verdict with what it rests on and what to try next; empty before the end.
     """
 
     label: str
     runs: Sequence[Run]
     differences: Sequence[tuple[str, str, str]]
     config: str
-    curves: str
 
 
 def as_yaml(value: Any) -> str:
@@ -62,14 +60,12 @@ def as_yaml(value: Any) -> str:
 def details(groups: Sequence[Group], records: Sequence[Record], against: Group | None) -> list[Details]:
     """For each group what a page says of it; copies, which are in no group, come last, each by itself."""
     places = {key: name for name, key, _ in _distinct(records)}
-    found = [_details(group.label, group.records, against, places, curves(group)) for group in groups]
+    found = [_details(group.label, group.records, against, places) for group in groups]
     copies = [record for record in records if record.state == "copy"]
-    return [*found, *(_details(f"{r.folder.name} (copy)", [r], None, places, "") for r in copies)]
+    return [*found, *(_details(f"{r.folder.name} (copy)", [r], None, places) for r in copies)]
 
 
-def _details(
-    label: str, records: Sequence[Record], against: Group | None, places: dict[str, str], said: str
-) -> Details:
+def _details(label: str, records: Sequence[Record], against: Group | None, places: dict[str, str]) -> Details:
     first = records[0]
     runs = [
         Run(
@@ -84,7 +80,7 @@ def _details(
         for record in records
     ]
     differs = [] if against is None or first in against.records else differences(against.first, first)
-    return Details(label, runs, differs, as_yaml(first.plain), said)
+    return Details(label, runs, differs, as_yaml(first.plain))
 
 
 def differences(theirs: Record, mine: Record) -> list[tuple[str, str, str]]:

@@ -21,8 +21,7 @@ from lrbench.errors import UsageError
 from lrbench.identity import without_rate
 from lrbench.reporting.comparison import COMPARABLE, is_lower_better
 from lrbench.reporting.groups import Group
-from lrbench.reporting.tables import loss as loss_text
-from lrbench.reporting.tables import percent
+from lrbench.reporting.tables import measured
 from lrbench.spread import Spread
 
 LEAST_RATES = 3
@@ -177,7 +176,7 @@ def words(family: Family, metric: str) -> str:
     middle, ended = best.median(metric), len(best.values(metric)) + best.diverged(metric)
     assert middle is not None  # the best one has one
     over = f", median of {ended} seeds" if ended > 1 else ", one seed"
-    lines = [f"{family.label}: best at {rate_text(best.lr)} ({name_of(metric)} {value_text(middle, metric)}{over})"]
+    lines = [f"{family.label}: best at {rate_text(best.lr)} ({name_of(metric)} {measured(middle, metric)}{over})"]
     within = within_text(good, metric)
     if good.low == good.high:
         lines.append(f", no neighbour {within} of it")
@@ -199,11 +198,6 @@ def name_of(metric: str) -> str:
 def rate_text(lr: float) -> str:
     """Three significant digits: rates of a grid on a log scale have many."""
     return f"{lr:.3g}"
-
-
-def value_text(value: float, metric: str) -> str:
-    """A loss with four significant digits, an accuracy as a percentage."""
-    return loss_text(value) if is_lower_better(metric) else percent(value)
 
 
 def within_text(good: Good, metric: str) -> str:

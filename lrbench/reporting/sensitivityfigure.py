@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,24 +14,15 @@ from matplotlib.lines import Line2D
 from lrbench.analysis.sensitivity import EPSILON, Edge
 from lrbench.reporting.comparison import is_lower_better
 from lrbench.reporting.ratescale import lost, rate_scale, ring, value_scale
-from lrbench.reporting.sensitivity import Family, name_of, rate_text, value_text, width_text
+from lrbench.reporting.sensitivity import Family, name_of, rate_text, width_text
 from lrbench.reporting.style import Line, cut, drawing, line_of
+from lrbench.reporting.tables import measured
 
 MOST = 8
 """Families that a reader can tell apart where all begin and end at about the same heights."""
 MOST_DECADES = 5
 """Of losses above the lowest: one just before it overflows, 1e30 say, would flatten the rest. Lines leave the axes."""
 ROW = 0.04  # of the axes' height, for the marks of one family's lost seeds
-
-
-def save(families: Sequence[Family], metric: str, folder: Path) -> list[Path]:
-    """Draw the families and write `sensitivity.png` and `sensitivity.svg`; their paths."""
-    with drawing():
-        figure = draw(families, metric)
-        paths = [folder / "sensitivity.png", folder / "sensitivity.svg"]
-        figure.savefig(paths[0], dpi=150)
-        figure.savefig(paths[1], metadata={"Date": None})
-    return paths
 
 
 def draw(families: Sequence[Family], metric: str) -> Figure:
@@ -67,7 +57,7 @@ def _legend(family: Family, metric: str) -> str:
     name = cut(family.label, 44)
     if best is None or middle is None:
         return f"{name}  (no median)"
-    return f"{name}  {value_text(middle, metric)} at {rate_text(best.lr)}"
+    return f"{name}  {measured(middle, metric)} at {rate_text(best.lr)}"
 
 
 def _scale(axes: Axes, families: Sequence[Family], metric: str) -> None:

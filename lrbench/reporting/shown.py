@@ -42,14 +42,6 @@ class Shown:
         """How the comparison was made; None where there is nothing to compare."""
         return None if self.comparison is None else answers.method(self.comparison)
 
-    @property
-    def winner(self) -> Group | None:
-        """The group with the best median of those none of whose seeds diverged, if any such; None without one."""
-        if self.comparison is None:
-            return None
-        rows = self.comparison.rows
-        return next((row.group for row in rows if not row.diverged), rows[0].group)
-
 
 def summary(shown: Shown) -> list[str]:
     """What the comparison shows, in at most three sentences, and one of the runs that did not finish."""

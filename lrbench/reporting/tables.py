@@ -32,6 +32,11 @@ def percent(value: float) -> str:
     return f"{100 * value:.2f} %"
 
 
+def measured(value: float, metric: str) -> str:
+    """A value of a metric: an accuracy as a percentage, a loss with four digits."""
+    return percent(value) if metric.endswith("accuracy") else loss(value)
+
+
 def duration(seconds: float) -> str:
     """Seconds as `3.2 s`, `5:48` or `1:02:03`."""
     if seconds < 60:

@@ -30,12 +30,12 @@ class Winner:
 
 def winner(shown: Shown) -> Winner | None:
     """None where nothing is compared, or the best group's config can't be read."""
-    group, comparison = shown.winner, shown.comparison
-    if group is None or comparison is None:
+    comparison = shown.comparison
+    if comparison is None:
         return None
-    row = comparison.row(group)
-    lines = code(group.first.plain, group.first.environment) if group.first.plain else ""
-    if row is None or not lines:
+    row, group = comparison.best, comparison.best.group
+    lines = code(group.first.plain, group.first.environment)
+    if not lines:
         return None
     return Winner(f"The code of {group.label}", _words(row, comparison), lines, as_yaml(group.first.plain))
 

@@ -9,7 +9,7 @@
 
   const DASHES = [[], [9, 3], [2, 2.5], [10, 3, 2, 3]];
   const FONT = '12px system-ui, -apple-system, "Segoe UI", sans-serif';
-  const look = (slot) => ({ colour: css(`--c${slot % 7}`), dash: DASHES[slot % 4] }); // 28 different ones, neighbours in both
+  const look = (slot) => ({ colour: css(`--c${slot % 7}`), dash: DASHES[slot % DASHES.length] }); // 28 different ones, neighbours in both
   const number = (v) => (v == null ? "–" : Math.abs(v) >= 1e4 || (v && Math.abs(v) < 1e-4) ? v.toExponential(2) : String(Number(v.toPrecision(4))));
   const rateText = (given) => {
     const v = Number(given.toPrecision(2));
@@ -79,7 +79,7 @@
 
   const median = (label, colour, dash, single) => ({ label, stroke: colour, dash, width: 1.7, spanGaps: true, points: { show: single, size: 6, fill: colour } });
   const edge = () => ({ stroke: "transparent", width: 0, spanGaps: true, points: { show: false } });
-  const band = (series, from, colour) => ({ series: [from, from + 1], fill: `${colour}26` });
+  const band = (from, colour) => ({ series: [from, from + 1], fill: `${colour}26` });
 
   function plot(element, options, columns) {
     const old = charts.get(element);
@@ -106,7 +106,7 @@
     for (const index of shown) {
       const c = curve(data.groups[index], view.split), { colour, dash } = look(slots.get(index));
       if (c.low) {
-        bands.push(band(series, series.length, colour));
+        bands.push(band(series.length, colour));
         add(index, edge(), c.x, c.high);
         add(index, edge(), c.x, c.low);
       }
@@ -199,7 +199,7 @@
       const c = curve(group, split);
       const add = (one, y) => { series.push(one); xs.push(c.x); columns.push({ x: c.x, y }); };
       if (c.low) {
-        bands.push(band(series, series.length, colour));
+        bands.push(band(series.length, colour));
         add(edge(), c.high);
         add(edge(), c.low);
       }
