@@ -22,10 +22,10 @@ from typing import Any
 import torch
 
 import lrbench
-from lrbench import recorded
-from lrbench.models import nets
-from lrbench.runs import RunFolder
-from lrbench.train import Training
+from lrbench.components.models import nets
+from lrbench.runs.folder import RunFolder
+from lrbench.training import cuda_graphs
+from lrbench.training.loop import Training
 
 HERE = Path(__file__).parent
 CONFIGS = HERE.parent / "configs"
@@ -57,12 +57,12 @@ def recording(root: str, rounds: int) -> None:
     seconds: dict[str, list[float]] = {way: [] for way in ways}
     for _ in range(rounds):
         for way, (config, keys, enabled, layout) in ways.items():
-            recorded.ENABLED = enabled
+            cuda_graphs.ENABLED = enabled
             if layout is not None:
                 nets.Cnn.memory_format = layout
             epochs, _ = trained(root, config, epochs=3, **keys)
             seconds[way].append(statistics.median(epochs[1:]))
-    recorded.ENABLED, nets.Cnn.memory_format = True, torch.channels_last
+    cuda_graphs.ENABLED, nets.Cnn.memory_format = True, torch.channels_last
     for way, (config, *_) in ways.items():
         middle = statistics.median(seconds[way])
         print(f"| {config.stem} | {way} | {middle:.3f} | {48_000 / middle:,.0f} |")

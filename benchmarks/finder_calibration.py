@@ -25,8 +25,8 @@ os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.envir
 import calibration_tasks as tasks
 
 import lrbench
-from lrbench.config import Experiment, validate
-from lrbench.finder.advice import Advice
+from lrbench.config.load import Experiment, validate
+from lrbench.lr_finder.advice import Advice
 
 METHODS = ("recommended", "steepest", "minimum/10", "valley")
 HERE = Path(__file__).parent

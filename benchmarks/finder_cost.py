@@ -13,13 +13,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from lrbench.config import Experiment, validate
+from lrbench.config.load import Experiment, validate
 from lrbench.events import silent
-from lrbench.finder.ramp import Ramp
-from lrbench.parts import assemble, resolve_device
-from lrbench.rangetest import range_test
-from lrbench.runs import RunFolder
-from lrbench.train import train
+from lrbench.lr_finder.range_test import range_test
+from lrbench.lr_finder.settings import Ramp
+from lrbench.runs.folder import RunFolder
+from lrbench.training.build import assemble, resolve_device
+from lrbench.training.loop import train
 
 CONFIGS: dict[str, dict[str, Any]] = {
     "digits mlp": {"dataset": "digits", "model": "mlp", "batch_size": 32},

@@ -20,9 +20,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from lrbench.experiment import validate
-from lrbench.identity import identity
-from lrbench.runs import RunFolder
+from lrbench.config.experiment import validate
+from lrbench.config.identity import identity
+from lrbench.runs.folder import RunFolder
 
 EPOCHS, UPDATES = 25, 192
 

@@ -23,10 +23,10 @@ from pathlib import Path
 import torch
 
 import lrbench
-from lrbench.memory import keep_freed_memory
-from lrbench.parts import assemble, resolve_device
-from lrbench.runs import RunFolder
-from lrbench.train import Training
+from lrbench.runs.folder import RunFolder
+from lrbench.training.allocator import keep_freed_memory
+from lrbench.training.build import assemble, resolve_device
+from lrbench.training.loop import Training
 
 HERE = Path(__file__).parent
 CONFIGS = HERE.parent / "configs"

@@ -20,20 +20,20 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from lrbench.version import __version__
+from lrbench._version import __version__
 
 if TYPE_CHECKING:
-    from lrbench.config import Experiment, load_config
+    from lrbench.components.optimizers import build_optimizer, parameter_groups
+    from lrbench.config.load import Experiment, load_config
     from lrbench.errors import LrbenchError
-    from lrbench.find import find_lr
-    from lrbench.finder.finding import Finding
-    from lrbench.optimizers import build_optimizer, parameter_groups
-    from lrbench.previewing import preview
-    from lrbench.reporting import Report, load_runs, report
-    from lrbench.runner import Outcome, run
+    from lrbench.lr_finder.find import find_lr
+    from lrbench.lr_finder.result import Finding
+    from lrbench.reports.preview import preview
+    from lrbench.reports.report import Report, load_runs, report
     from lrbench.schedules import build_schedule
-    from lrbench.sweeping import Sweep, sweep
-    from lrbench.torch_bridge import torch_scheduler
+    from lrbench.sweeps.sweep import Sweep, sweep
+    from lrbench.torch_adapter import torch_scheduler
+    from lrbench.training.runner import Outcome, run
 
 __all__ = [
     "Experiment",
@@ -57,23 +57,23 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Experiment": "lrbench.config",
-    "Finding": "lrbench.finder.finding",
+    "Experiment": "lrbench.config.load",
+    "Finding": "lrbench.lr_finder.result",
     "LrbenchError": "lrbench.errors",
-    "Outcome": "lrbench.runner",
-    "Report": "lrbench.reporting",
-    "Sweep": "lrbench.sweeping",
-    "build_optimizer": "lrbench.optimizers",
+    "Outcome": "lrbench.training.runner",
+    "Report": "lrbench.reports.report",
+    "Sweep": "lrbench.sweeps.sweep",
+    "build_optimizer": "lrbench.components.optimizers",
     "build_schedule": "lrbench.schedules",
-    "find_lr": "lrbench.find",
-    "load_config": "lrbench.config",
-    "load_runs": "lrbench.reporting",
-    "parameter_groups": "lrbench.optimizers",
-    "preview": "lrbench.previewing",
-    "report": "lrbench.reporting",
-    "run": "lrbench.runner",
-    "sweep": "lrbench.sweeping",
-    "torch_scheduler": "lrbench.torch_bridge",
+    "find_lr": "lrbench.lr_finder.find",
+    "load_config": "lrbench.config.load",
+    "load_runs": "lrbench.reports.report",
+    "parameter_groups": "lrbench.components.optimizers",
+    "preview": "lrbench.reports.preview",
+    "report": "lrbench.reports.report",
+    "run": "lrbench.training.runner",
+    "sweep": "lrbench.sweeps.sweep",
+    "torch_scheduler": "lrbench.torch_adapter",
 }
 
 

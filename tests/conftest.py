@@ -16,7 +16,7 @@ import platformdirs
 import pytest
 import yaml
 
-from lrbench.cli import main
+from lrbench.cli.app import main
 
 USERS_DATA = os.environ.get("LRBENCH_DATA")
 
@@ -66,7 +66,7 @@ def tiny() -> Callable[..., Any]:
 
 
 def tiny_experiment(**changes: Any) -> Any:
-    from lrbench.config import validate
+    from lrbench.config.load import validate
 
     return validate({k: v for k, v in {**TINY, **changes}.items() if v is not None}, {}, "a test")
 
@@ -113,7 +113,7 @@ def finished_run(
     name: str = "tiny",
     **changes: Any,
 ) -> Path:
-    from lrbench.runs import RunFolder
+    from lrbench.runs.folder import RunFolder
 
     experiment = tiny_experiment(
         name=name, optimizer={"name": "sgd", "lr": lr}, seed=seed, epochs=max(len(losses), 1), **changes

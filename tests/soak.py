@@ -38,10 +38,11 @@ import torch._dynamo
 import yaml
 from prodigyopt import Prodigy  # noqa: F401
 
-import lrbench.train
-from lrbench import parts, progress, runner, terminal, work  # noqa: F401
-from lrbench.cli import main
-from lrbench.data import sources  # noqa: F401
+import lrbench.training.loop
+from lrbench.cli import progress, terminal  # noqa: F401
+from lrbench.cli.app import main
+from lrbench.components.data import sources  # noqa: F401
+from lrbench.training import run_one
 
 BASE: dict[str, Any] = {
     "dataset": {"name": "digits", "train_size": 160},
@@ -183,16 +184,16 @@ def begin_child(output: Path, prepare: Callable[[], None], words: list[str]) -> 
 
 def quick_checkpoints() -> None:
     """A checkpoint after every epoch and every few updates, so that kills often meet one being written."""
-    lrbench.train.EPOCH_CHECKPOINT_SECONDS = 0.0
-    lrbench.train.CHECKPOINT_SECONDS = 0.02
-    lrbench.train.READ_BACK_SECONDS = 0.01
+    lrbench.training.loop.EPOCH_CHECKPOINT_SECONDS = 0.0
+    lrbench.training.loop.CHECKPOINT_SECONDS = 0.02
+    lrbench.training.loop.READ_BACK_SECONDS = 0.01
 
 
 def break_files(folder: Path, point: int | None, die: bool, report: Path | None = None) -> None:
     """Let the `point`-th operation on files in `folder` fail (no space left) or be the process's last."""
     quick_checkpoints()
-    lrbench.train.CHECKPOINT_SECONDS = 3600.0  # by the clock, the operations would not be the same each time
-    lrbench.train.READ_BACK_SECONDS = 3600.0
+    lrbench.training.loop.CHECKPOINT_SECONDS = 3600.0  # by the clock, the operations would not be the same each time
+    lrbench.training.loop.READ_BACK_SECONDS = 3600.0
     seen = 0
 
     def here(name: object) -> bool:
@@ -252,7 +253,7 @@ def break_files(folder: Path, point: int | None, die: bool, report: Path | None 
     os.fsync = synced  # type: ignore[assignment]
     sys.addaudithook(audit)
     if report is not None:
-        inner = work.do_run
+        inner = run_one.do_run
 
         def counted(*args: Any, **kwargs: Any) -> Any:
             try:
@@ -261,7 +262,7 @@ def break_files(folder: Path, point: int | None, die: bool, report: Path | None 
                 with plain_open(report, "w") as file:
                     file.write(str(seen))
 
-        lrbench.executors.serial.do_run = counted  # type: ignore[attr-defined]
+        lrbench.training.executors.serial.do_run = counted  # type: ignore[attr-defined]
 
 
 def only_run(runs: Path) -> Path:

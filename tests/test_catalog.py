@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lrbench.catalog import Catalog, load_object
-from lrbench.data import DATASETS
+from lrbench.components.data import DATASETS
+from lrbench.components.losses import LOSSES
+from lrbench.components.models import MODELS
 from lrbench.errors import ConfigError, UserCodeError
-from lrbench.losses import LOSSES
-from lrbench.models import MODELS
+from lrbench.registry import Catalog, load_object
 from lrbench.schedules import SCHEDULES
-from lrbench.values import Count, Duration, Epochs, Fraction, Natural, NonNegative, Part, Positive, Steps
+from lrbench.types import Count, Duration, Epochs, Fraction, Natural, NonNegative, Part, Positive, Steps
 
 # --- Part --------------------------------------------------------------------------------------------------
 

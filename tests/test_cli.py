@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lrbench.version import __version__
+from lrbench._version import __version__
 
 Cli = Callable[..., tuple[int, str, str]]
 ROOT = Path(__file__).parent.parent
@@ -219,7 +219,7 @@ def test_version_and_help(cli: Cli) -> None:
 
 @pytest.mark.parametrize("kind", ["datasets", "models", "optimizers", "schedules", "losses"])
 def test_list_shows_every_entry_and_each_one_has_a_page(cli: Cli, kind: str) -> None:
-    from lrbench.listing import catalogues
+    from lrbench.cli.list import catalogues
 
     code, out, _ = cli("list", kind)
     assert code == 0
@@ -241,7 +241,7 @@ def test_help_report_and_list_do_not_import_torch(tmp_path: Path, write_config: 
         [sys.executable, "-m", "lrbench", "run", write_config()], cwd=tmp_path, check=True, capture_output=True
     )
     code = (
-        "import sys\nfrom lrbench.cli import main\n"
+        "import sys\nfrom lrbench.cli.app import main\n"
         "try:\n    main({words!r})\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
         "assert 'torch' not in sys.modules, 'torch was imported'\n"
     )
@@ -291,7 +291,7 @@ def test_a_reference_can_be_added_to_a_finished_run(cli: Cli, write_config: Call
 def test_a_resumed_run_says_where_it_goes_on_and_lost_checkpoints_are_said(
     cli: Cli, write_config: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lrbench.runs import RunFolder
+    from lrbench.runs.folder import RunFolder
 
     config = write_config(epochs=3)
     finish, calls = RunFolder.finish, []
@@ -301,7 +301,7 @@ def test_a_resumed_run_says_where_it_goes_on_and_lost_checkpoints_are_said(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(RunFolder, "finish", fail)
-    monkeypatch.setattr("lrbench.train.EPOCH_CHECKPOINT_SECONDS", -1.0)
+    monkeypatch.setattr("lrbench.training.loop.EPOCH_CHECKPOINT_SECONDS", -1.0)
     assert cli("run", config)[0] == 130
     monkeypatch.setattr(RunFolder, "finish", finish)
     folder = only_run(Path("runs"))

@@ -17,14 +17,14 @@ import torch
 from cases import OWN, PEERS, schedule
 
 import lrbench
-from lrbench.codegen import code
-from lrbench.config import Experiment, load_config
-from lrbench.models import build_model
-from lrbench.optimizers import OPTIMIZERS
-from lrbench.parts import load_data
-from lrbench.reporting.records import read_one
-from lrbench.runs import RunFolder
+from lrbench.analysis.records import read_one
+from lrbench.components.models import build_model
+from lrbench.components.optimizers import OPTIMIZERS
+from lrbench.config.load import Experiment, load_config
+from lrbench.reports.code import code
+from lrbench.runs.folder import RunFolder
 from lrbench.schedules import build_schedule, momentum_of
+from lrbench.training.build import load_data
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 LONG = {"epochs": 12, "steps_per_epoch": 9}

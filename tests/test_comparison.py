@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lrbench.analysis.comparison import compare, with_the_best
+from lrbench.analysis.groups import grouped
+from lrbench.analysis.records import read
 from lrbench.analysis.statistics import answers, difference
 from lrbench.errors import UsageError
-from lrbench.reporting import look, report, table
-from lrbench.reporting.answers import against, columns, unequal
-from lrbench.reporting.comparison import compare, with_the_best
-from lrbench.reporting.groups import grouped
-from lrbench.reporting.records import read
-from lrbench.reporting.shown import Shown, summary
+from lrbench.reports.report import look, report, table
+from lrbench.reports.sentences import against, columns, unequal
+from lrbench.reports.shown import Shown, summary
 
 MakeRun = Callable[..., Path]
 DRAWS = 1000

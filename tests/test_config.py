@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lrbench import yamlfile
-from lrbench.config import Experiment, load_config, read_config
+from lrbench.config import yaml_source
+from lrbench.config.load import Experiment, load_config, read_config
 from lrbench.errors import ConfigError
-from lrbench.grid.cells import Grid, all_cells
-from lrbench.values import Duration, Part
+from lrbench.sweeps.grid import Grid, all_cells
+from lrbench.types import Duration, Part
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 
@@ -147,17 +147,17 @@ def test_an_experiment_knows_where_its_keys_were_written(load, tmp_path):
     ],
 )
 def test_scalars(text, value):
-    found, _ = yamlfile.parse(f"key: {text}", "a test")
+    found, _ = yaml_source.parse(f"key: {text}", "a test")
     assert found["key"] == value
     assert type(found["key"]) is type(value)
 
 
 def test_infinity_is_a_number():
-    assert yamlfile.parse("[.inf, -.inf, 1e999]", "a test")[0] == [float("inf"), -float("inf"), float("inf")]
+    assert yaml_source.parse("[.inf, -.inf, 1e999]", "a test")[0] == [float("inf"), -float("inf"), float("inf")]
 
 
 def test_aliases_and_merges():
-    value, places = yamlfile.parse(
+    value, places = yaml_source.parse(
         "a: &a {x: 1, y: 2}\nb: &b\n  z: 3\n  y: 4\nc:\n  <<: *a\n  x: 9\nd: {<<: [*a, *b]}\ne: *a\n", "f"
     )
     assert value == {
@@ -543,8 +543,8 @@ def test_experiments_are_equal_wherever_they_were_written(write):
 def test_reading_a_config_does_not_import_torch(write):
     path = write(BASE + "schedule: {name: sequence, parts: [{name: constant, for: 1}, cosine]}\n")
     code = (
-        "import sys; from lrbench.config import load_config; import lrbench.identity; "
-        "lrbench.identity.identity(load_config(sys.argv[1])); "
+        "import sys; from lrbench.config.load import load_config; import lrbench.config.identity; "
+        "lrbench.config.identity.identity(load_config(sys.argv[1])); "
         "print([m for m in ('torch', 'torchvision', 'pandas', 'sklearn') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)

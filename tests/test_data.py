@@ -18,11 +18,11 @@ from pydantic import TypeAdapter
 from torch import Tensor
 from torch.utils.data import Dataset, TensorDataset
 
-from lrbench import data as datasets
-from lrbench.data.batches import Data, Stream, Tensors, augmented, epoch_order, mix
-from lrbench.data.rules import DatasetRules
+from lrbench.components import data as datasets
+from lrbench.components.data.batches import Data, Stream, Tensors, augmented, epoch_order, mix
+from lrbench.components.data.options import DatasetRules
 from lrbench.errors import ConfigError, DataError, UserCodeError
-from lrbench.values import Part
+from lrbench.types import Part
 
 CPU = torch.device("cpu")
 

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lrbench.models import fast, nets
-from lrbench.models.fast import kept, relu_dropout
+from lrbench.components.models import cpu_ops, nets
+from lrbench.components.models.cpu_ops import kept, relu_dropout
 
 
 class Plain(nets.Cnn):
@@ -49,7 +49,7 @@ def trained(make: Callable[..., nn.Module], dtype: torch.dtype, updates: int) ->
 def test_the_fast_network_is_the_plain_one(
     monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, updates: int, tolerance: float
 ) -> None:
-    monkeypatch.setattr(fast, "CHUNK_BYTES", 1_000_000)  # so that 16 pictures are several parts
+    monkeypatch.setattr(cpu_ops, "CHUNK_BYTES", 1_000_000)  # so that 16 pictures are several parts
     losses, tensors = trained(nets.Cnn, dtype, updates)
     plain_losses, plain_tensors = trained(Plain, dtype, updates)
     assert losses == pytest.approx(plain_losses, rel=tolerance)
@@ -66,9 +66,9 @@ def test_convolution_and_pooling_in_parts(
     nn.init.uniform_(convolution.bias)  # type: ignore[arg-type]
     x = torch.rand(11, channels, *sides, dtype=torch.float64)
     x[:, :, : sides[0] // 2] = 1  # equal neighbours, of which the first is taken
-    monkeypatch.setattr(fast, "CHUNK_BYTES", 4 * 6 * sides[0] * sides[1] * 8)
+    monkeypatch.setattr(cpu_ops, "CHUNK_BYTES", 4 * 6 * sides[0] * sides[1] * 8)
     results = []
-    for form in (fast.conv_pool(convolution, x), F.max_pool2d(convolution(x), 2)):
+    for form in (cpu_ops.conv_pool(convolution, x), F.max_pool2d(convolution(x), 2)):
         weights = torch.linspace(-1, 1, form.numel(), dtype=torch.float64).view(form.shape)
         results.append((form.detach(), *torch.autograd.grad((form * weights).sum(), list(convolution.parameters()))))
     for found, wanted in zip(*results, strict=True):
@@ -77,14 +77,14 @@ def test_convolution_and_pooling_in_parts(
 
 def test_pictures_that_need_a_gradient_take_the_plain_way() -> None:
     convolution, x = nn.Conv2d(1, 2, 3), torch.rand(2, 1, 6, 6, requires_grad=True)
-    fast.conv_pool(convolution, x).sum().backward()  # type: ignore[no-untyped-call]
+    cpu_ops.conv_pool(convolution, x).sum().backward()  # type: ignore[no-untyped-call]
     assert x.grad is not None and x.grad.abs().sum() > 0
 
 
 def test_flattening_without_a_copy() -> None:
     dense, x = nn.Linear(4 * 3 * 2, 5).double(), torch.rand(7, 4, 3, 2, dtype=torch.float64)
     for memory in (torch.contiguous_format, torch.channels_last):
-        found = fast.flat_linear(dense, x.contiguous(memory_format=memory))
+        found = cpu_ops.flat_linear(dense, x.contiguous(memory_format=memory))
         assert torch.allclose(found, dense(x.flatten(1)), rtol=1e-12)
 
 
@@ -147,4 +147,4 @@ def test_without_training_it_is_relu() -> None:
 def test_gradients_by_finite_differences() -> None:
     x = torch.randn(40, dtype=torch.float64, requires_grad=True)
     keep = kept(x, 0.5)
-    assert torch.autograd.gradcheck(lambda y: fast._ReluDropout.apply(y, keep, 2.0), (x,))  # type: ignore[no-untyped-call]
+    assert torch.autograd.gradcheck(lambda y: cpu_ops._ReluDropout.apply(y, keep, 2.0), (x,))  # type: ignore[no-untyped-call]

@@ -19,18 +19,18 @@ import yaml
 from torch import nn
 
 import lrbench
-from lrbench.cli import app
-from lrbench.config import load_config
+from lrbench.cli.app import app
+from lrbench.config.load import load_config
 from lrbench.errors import ConfigError, Interrupted, RunError, Terminated, UsageError
 from lrbench.events import Event
-from lrbench.finder.advice import Advice, Refusal
-from lrbench.finder.finding import load
-from lrbench.finder.folder import FinderFolder
-from lrbench.finder.ramp import Ramp
-from lrbench.finder.writing import write
-from lrbench.reporting import finder
-from lrbench.runner import run
-from lrbench.runs import RunFolder
+from lrbench.lr_finder.advice import Advice, Refusal
+from lrbench.lr_finder.folder import FinderFolder
+from lrbench.lr_finder.result import load
+from lrbench.lr_finder.settings import Ramp
+from lrbench.lr_finder.write_config import write
+from lrbench.reports.figures import range_test
+from lrbench.runs.folder import RunFolder
+from lrbench.training.runner import run
 
 Cli = Callable[..., tuple[int, str, str]]
 WIDE = {"dataset": "digits", "model": {"name": "mlp", "hidden": [32]}, "optimizer": {"name": "adam"}, "batch_size": 64}
@@ -266,9 +266,9 @@ def test_two_times_gives_the_same(tmp_path: Path, tiny: Any) -> None:
 def test_interrupted_it_goes_on_and_comes_to_the_same(
     tmp_path: Path, tiny: Any, monkeypatch: pytest.MonkeyPatch, number: int, kind: type[Interrupted], validation: bool
 ) -> None:
-    from lrbench import train
+    from lrbench.training import loop
 
-    monkeypatch.setattr(train, "READ_BACK_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "READ_BACK_SECONDS", 0.0)
     settings: dict[str, Any] = {"iterations": 60, "validation": validation, "seeds": 2}
     whole = lrbench.find_lr(tiny(), runs=tmp_path / "whole", **settings)
 
@@ -360,7 +360,7 @@ def test_the_command_and_python_have_the_same_defaults() -> None:
 def test_the_figure_names_every_seed_and_what_was_found(tmp_path: Path, wide: Any, seeds: int) -> None:
     found = lrbench.find_lr(wide, runs=tmp_path, seeds=seeds, iterations=100)
     assert isinstance(found.advice, Advice)
-    (legend,) = finder.draw(found).legends
+    (legend,) = range_test.draw(found).legends
     texts = " ".join(text.get_text() for text in legend.get_texts())
     assert ("seed 0, smoothed (β 0.98) seed 1" in texts) == (seeds == 3)
     assert ("seeds 0–7, smoothed" in texts) == (seeds == 8)

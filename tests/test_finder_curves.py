@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lrbench.errors import UsageError
-from lrbench.finder.advice import Advice, Refusal, advise
-from lrbench.finder.curves import Curve, Rise, trend
-from lrbench.finder.ramp import Ramp
-from lrbench.finder.suggest import delay_of, minimum_tenth, steepest, suggestions, trimmed, valley
+from lrbench.lr_finder.advice import Advice, Refusal, advise
+from lrbench.lr_finder.curves import Curve, Rise, trend
+from lrbench.lr_finder.methods import delay_of, minimum_tenth, steepest, suggestions, trimmed, valley
+from lrbench.lr_finder.settings import Ramp
 
 RATES = np.logspace(-7, 1, 100)
 X = np.log10(RATES)

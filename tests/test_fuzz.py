@@ -16,13 +16,13 @@ import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from lrbench.config import Experiment, load_config
+from lrbench.analysis.records import read_one
+from lrbench.config.identity import identity
+from lrbench.config.load import Experiment, load_config
 from lrbench.errors import FolderError, LrbenchError
-from lrbench.identity import identity
-from lrbench.previewing import preview
-from lrbench.reporting.records import read_one
-from lrbench.runner import run
-from lrbench.runs import RunFolder
+from lrbench.reports.preview import preview
+from lrbench.runs.folder import RunFolder
+from lrbench.training.runner import run
 
 EXAMPLES = int(os.environ.get("LRBENCH_EXAMPLES", "100"))
 slow = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large]
@@ -141,7 +141,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A finished run, and one that was interrupted with two checkpoints."""
     from lrbench.errors import Interrupted
     from lrbench.events import silent
-    from lrbench.work import do_run
+    from lrbench.training.run_one import do_run
 
     root = tmp_path_factory.mktemp("template")
     path = root / "c.yaml"

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor, nn
 
 import lrbench
-from lrbench import recorded
-from lrbench.config import Experiment
-from lrbench.data.batches import Tensors
+from lrbench.components.data.batches import Tensors
+from lrbench.config.load import Experiment
 from lrbench.errors import Interrupted
-from lrbench.parts import assemble
-from lrbench.runs import RunFolder
-from lrbench.train import Training
-from lrbench.work import do_run
+from lrbench.runs.folder import RunFolder
+from lrbench.training import cuda_graphs
+from lrbench.training.build import assemble
+from lrbench.training.loop import Training
+from lrbench.training.run_one import do_run
 
 Make = Callable[..., Experiment]
 
@@ -99,8 +99,8 @@ def test_recorded_updates_equal_plain_ones(
     replay = torch.cuda.CUDAGraph.replay
     monkeypatch.setattr(torch.cuda.CUDAGraph, "replay", lambda graph: played.append(1) or replay(graph))
     fast = rows(tmp_path / "recorded", experiment)
-    assert len(played) == len(fast.splitlines()) - 1 - recorded.FIRST_PLAIN
-    monkeypatch.setattr(recorded, "ENABLED", False)
+    assert len(played) == len(fast.splitlines()) - 1 - cuda_graphs.FIRST_PLAIN
+    monkeypatch.setattr(cuda_graphs, "ENABLED", False)
     assert rows(tmp_path / "plain", experiment) == fast
 
 
@@ -134,7 +134,7 @@ def test_a_model_that_cannot_be_recorded_trains_plainly(
 ) -> None:
     experiment = tiny(device="cuda", model=f"{__name__}:Waits", batch_size=10)
     first = rows(tmp_path / "a", experiment)
-    monkeypatch.setattr(recorded, "ENABLED", False)
+    monkeypatch.setattr(cuda_graphs, "ENABLED", False)
     assert rows(tmp_path / "b", experiment) == first
 
 
@@ -170,11 +170,11 @@ def test_fp32_means_all_its_bits(tiny: Make) -> None:
 def test_what_is_not_the_same_work_each_time_is_not_recorded(tiny: Make, changes: dict[str, Any]) -> None:
     usual = assemble(tiny(), torch.device("cpu"))
     there = SimpleNamespace(**{**vars(usual), "device": torch.device("cuda")})
-    assert recorded.recordable(tiny(), there)
+    assert cuda_graphs.recordable(tiny(), there)
     if "model" not in changes:
         other = assemble(tiny(**changes), torch.device("cpu"))
         there = SimpleNamespace(**{**vars(other), "device": torch.device("cuda")})
-    assert not recorded.recordable(tiny(**changes), there)
+    assert not cuda_graphs.recordable(tiny(**changes), there)
 
 
 def test_data_that_would_fill_a_gpu_stay_where_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,15 +186,15 @@ def test_data_that_would_fill_a_gpu_stay_where_they_are(monkeypatch: pytest.Monk
 def test_rates_on_a_device_and_back() -> None:
     weights = [torch.zeros(2, requires_grad=True)]
     optimizer = torch.optim.Adam(weights, lr=0.1, fused=True)
-    recorded.place_rates(optimizer, torch.device("cpu"))
+    cuda_graphs.place_rates(optimizer, torch.device("cpu"))
     assert optimizer.param_groups[0]["lr"].dtype == torch.float32 and optimizer.param_groups[0]["capturable"]
-    recorded.place_rates(optimizer, None)
+    cuda_graphs.place_rates(optimizer, None)
     assert optimizer.param_groups[0]["lr"] == pytest.approx(0.1) and not optimizer.param_groups[0]["capturable"]
 
 
 def test_a_full_reading_is_fetched(tmp_path: Path, tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = rows(tmp_path / "whole", tiny(batch_size=5))
-    monkeypatch.setattr("lrbench.updating.CAPACITY", 3)
+    monkeypatch.setattr("lrbench.training.update.CAPACITY", 3)
     fetched: list[int] = []
     read_back = Training.read_back
     monkeypatch.setattr(Training, "read_back", lambda self: fetched.append(len(self.pending)) or read_back(self))

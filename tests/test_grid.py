@@ -14,11 +14,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lrbench.config import Experiment, load_config, read_config
+from lrbench.config.load import Experiment, load_config, read_config
 from lrbench.errors import ConfigError, FolderError, UsageError
-from lrbench.grid.axes import around, axis, from_option, spaced
-from lrbench.grid.cells import Cell, Grid, all_cells
-from lrbench.grid.plan import Plan, Planned, SweepFolder, find_sweeps, series_of
+from lrbench.sweeps.axes import around, axis, from_option, spaced
+from lrbench.sweeps.grid import Cell, Grid, all_cells
+from lrbench.sweeps.plan import Plan, Planned, SweepFolder, find_sweeps, series_of
 
 Write = Callable[..., Path]
 

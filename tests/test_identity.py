@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lrbench.config import load_config
-from lrbench.identity import canonical, group, identity, run_name
+from lrbench.config.identity import canonical, group, identity, run_name
+from lrbench.config.load import load_config
 
 TUTORIAL = """
 dataset: mnist

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 import lrbench
-from lrbench.config import Experiment
-from lrbench.parts import assemble
+from lrbench.config.load import Experiment
+from lrbench.training.build import assemble
 
 CPU = torch.device("cpu")
 Make = Callable[..., Experiment]

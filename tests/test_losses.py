@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from lrbench.components.losses import build_loss
 from lrbench.errors import ConfigError, UserCodeError
-from lrbench.losses import build_loss
-from lrbench.values import Part
+from lrbench.types import Part
 
 
 def build(name: str, **params: Any) -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import lrbench
-from lrbench.cli import main
+from lrbench.cli.app import main
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("real_mnist")]
 CONFIGS = Path(__file__).parent.parent / "configs"

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lrbench.components.models import MODELS, build_model, nets
 from lrbench.errors import ConfigError, UserCodeError
-from lrbench.models import MODELS, build_model, nets
-from lrbench.values import Part
+from lrbench.types import Part
 
 GREY28, RGB32, DIGITS = (1, 28, 28), (3, 32, 32), (1, 8, 8)
 

@@ -11,11 +11,11 @@ import torch
 from torch import nn
 
 import lrbench
+from lrbench.components.optimizers import OPTIMIZERS, SETS_ITS_OWN_RATE, build_optimizer, parameter_groups
 from lrbench.errors import ConfigError
-from lrbench.evaluation import evaluate, refresh_norms
-from lrbench.optimizers import OPTIMIZERS, SETS_ITS_OWN_RATE, build_optimizer, parameter_groups
-from lrbench.parts import assemble
-from lrbench.values import Part
+from lrbench.training.build import assemble
+from lrbench.training.evaluate import evaluate, refresh_norms
+from lrbench.types import Part
 
 CPU = torch.device("cpu")
 

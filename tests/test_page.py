@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from lrbench.reporting import figures, look, report
-from lrbench.reporting.comparison import compare
-from lrbench.reporting.page import render
-from lrbench.reporting.winner import winner
+from lrbench.analysis.comparison import compare
+from lrbench.reports.figures import render
+from lrbench.reports.page import render as render_page
+from lrbench.reports.report import look, report
+from lrbench.reports.winner import winner
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs the package axe-playwright-python")
@@ -261,7 +262,7 @@ def test_names_are_only_ever_text(opened: Callable[..., Any], make_run: MakeRun,
     groups = [replace(group, label=name) for group, name in zip(found.groups, HOSTILE, strict=True)]
     shown = replace(found, groups=groups, comparison=compare(groups))
     written = tmp_path / "page.html"
-    written.write_text(render(shown, figures.draw(shown), winner(shown)), encoding="utf-8")
+    written.write_text(render_page(shown, render.draw(shown), winner(shown)), encoding="utf-8")
     page = opened(written)
     assert page.locator("img").count() == 0
     assert page.locator("#results tbody th").first.inner_text() == HOSTILE[0]

@@ -10,9 +10,9 @@ import pytest
 import torch
 from pydantic import TypeAdapter
 
+from lrbench.config.normalize import written_out
 from lrbench.errors import ConfigError
 from lrbench.schedules import SCHEDULES, PlateauRule, PlateauState, build_schedule
-from lrbench.shorthand import written_out
 
 SIZES = [(0.1, 30, 5), (1e-3, 101, 7), (2.5, 64, 64), (0.5, 2, 1)]
 

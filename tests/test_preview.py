@@ -15,14 +15,14 @@ import torch
 from cases import OWN, schedule
 
 import lrbench
-from lrbench.config import Experiment
-from lrbench.data.batches import epoch_order
+from lrbench.cli.terminal import sparkline
+from lrbench.components.data.batches import epoch_order
+from lrbench.components.optimizers import DEFAULT_LR, OPTIMIZERS, SETS_ITS_OWN_RATE
+from lrbench.config.load import Experiment
 from lrbench.errors import ConfigError
-from lrbench.optimizers import DEFAULT_LR, OPTIMIZERS, SETS_ITS_OWN_RATE
-from lrbench.previewing import Preview, preview
-from lrbench.reporting import rates
+from lrbench.reports.figures import schedule as schedule_figure
+from lrbench.reports.preview import Preview, preview
 from lrbench.schedules import SCHEDULES
-from lrbench.terminal import sparkline
 
 
 def one(experiment: Experiment, **more: Any) -> Preview:
@@ -186,10 +186,10 @@ def test_an_optimizer_that_sets_its_own_rate_wants_a_constant_one(tiny: Callable
 
 def test_the_figure_of_many(tiny: Callable[..., Experiment], tmp_path: Path) -> None:
     many = [tiny(name=n, epochs=8, schedule=schedule(n, 0.1)) for n in OWN]
-    rates.save(preview(many), tmp_path / "new" / "many.png")
+    schedule_figure.save(preview(many), tmp_path / "new" / "many.png")
     assert (tmp_path / "new" / "many.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(lrbench.LrbenchError, match="cannot write"):
-        rates.save(preview(many[:1]), tmp_path / "many.doc")
+        schedule_figure.save(preview(many[:1]), tmp_path / "many.doc")
 
 
 def test_sparkline() -> None:
@@ -201,7 +201,7 @@ def test_sparkline() -> None:
 
 def test_the_command_trains_nothing_and_imports_no_torch(write_config: Callable[..., Path], tmp_path: Path) -> None:
     script = (
-        "import sys\nfrom lrbench.cli import main\n"
+        "import sys\nfrom lrbench.cli.app import main\n"
         "try:\n    main(sys.argv[1:])\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
         "assert 'torch' not in sys.modules\n"
     )

@@ -18,7 +18,7 @@ import yaml
 from conftest import TINY
 
 from lrbench.errors import UsageError
-from lrbench.executors import picked
+from lrbench.training.executors import picked
 
 pytestmark = pytest.mark.slow
 ray = pytest.importorskip("ray")

@@ -15,17 +15,17 @@ import pandas as pd
 import pytest
 
 import lrbench
-from lrbench.config import load_config
+from lrbench.analysis.groups import grouped
+from lrbench.analysis.records import read
+from lrbench.config.identity import group, identity, run_name
+from lrbench.config.load import load_config
 from lrbench.errors import FolderError, UsageError
-from lrbench.identity import group, identity, run_name
-from lrbench.reporting import load_runs, look, report
-from lrbench.reporting.figure import loss_limits
-from lrbench.reporting.groups import grouped
-from lrbench.reporting.layout import Layout
-from lrbench.reporting.records import read
-from lrbench.reporting.style import line_of
-from lrbench.reporting.tables import duration, loss
-from lrbench.runs import EPOCH_COLUMNS, RunFolder
+from lrbench.reports.figures.layout import Layout
+from lrbench.reports.figures.overview import loss_limits
+from lrbench.reports.figures.style import line_of
+from lrbench.reports.report import load_runs, look, report
+from lrbench.reports.tables import duration, loss
+from lrbench.runs.folder import EPOCH_COLUMNS, RunFolder
 
 MakeRun = Callable[..., Path]
 
@@ -315,7 +315,7 @@ def test_different_tasks_are_not_ranked(make_run: MakeRun, tmp_path: Path) -> No
 
 
 def test_long_names_keep_both_ends() -> None:
-    from lrbench.reporting.style import cut
+    from lrbench.reports.figures.style import cut
 
     assert cut("a" * 30 + " lr=0.01", 20) == "aaaaaaaaaa…a lr=0.01"
     assert cut("short", 20) == "short"

@@ -19,14 +19,14 @@ import psutil
 import pytest
 import torch
 
-from lrbench.config import Experiment, validate
+from lrbench.config.load import Experiment, validate
 from lrbench.events import Event
-from lrbench.executors import choose
-from lrbench.executors.local import WorkerProcesses
-from lrbench.executors.serial import ThisProcess
-from lrbench.lock import owner_of
-from lrbench.runner import run
-from lrbench.runs import RunFolder
+from lrbench.runs.folder import RunFolder
+from lrbench.runs.lock import owner_of
+from lrbench.training.executors import choose
+from lrbench.training.executors.pool import WorkerProcesses
+from lrbench.training.executors.serial import ThisProcess
+from lrbench.training.runner import run
 
 # A data set whose reading takes as long as the test wants: 4 updates an epoch.
 SLOW_DATA = """
@@ -54,7 +54,7 @@ SLOW_DATA = """
 PROGRAM = """
     import sys
     from lrbench.config import load_config
-    from lrbench.runner import run
+    from lrbench.training.runner import run
 
     if __name__ == "__main__":
         outcomes = run(["slow.yaml"], runs="runs", seeds=int(sys.argv[1]), jobs=int(sys.argv[1]))

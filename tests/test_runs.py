@@ -21,19 +21,19 @@ import torch
 import yaml
 from torch import nn
 
-from lrbench import tensors
-from lrbench.config import load_config
-from lrbench.csvlog import CsvLog
-from lrbench.environment import describe
+from lrbench.analysis.records import read_one
+from lrbench.config.identity import group, identity
+from lrbench.config.load import load_config
 from lrbench.errors import ConfigError, FolderError, Interrupted, LockedError, UsageError
 from lrbench.events import Event, silent
-from lrbench.identity import group, identity
-from lrbench.lock import Lock, birth, owner_of
-from lrbench.reporting.records import read_one
-from lrbench.runlist import find_runs
-from lrbench.runner import run
-from lrbench.runs import RunFolder
-from lrbench.work import StopFlag, do_run
+from lrbench.runs import tensors
+from lrbench.runs.csv_log import CsvLog
+from lrbench.runs.environment import describe
+from lrbench.runs.folder import RunFolder
+from lrbench.runs.lock import Lock, birth, owner_of
+from lrbench.runs.runlist import find_runs
+from lrbench.training.run_one import StopFlag, do_run
+from lrbench.training.runner import run
 
 # -- the folder: written out here so that nobody changes the contract unawares
 
@@ -301,7 +301,7 @@ def hold(folder: RunFolder, seconds: float, finish: Callable[[], Any]) -> thread
 def test_a_run_of_another_process_is_waited_for_or_taken_over(
     tmp_path: Path, tiny: Any, monkeypatch: pytest.MonkeyPatch, finishes: bool
 ) -> None:
-    monkeypatch.setattr("lrbench.runner.POLL_SECONDS", 0.02)
+    monkeypatch.setattr("lrbench.training.runner.POLL_SECONDS", 0.02)
     (whole,) = run([tiny()], runs=tmp_path / "whole")
     folder = RunFolder.of(tmp_path / "runs", tiny())
     folder.create(tiny(), {})
@@ -430,7 +430,7 @@ def test_find_runs(tmp_path: Path, tiny: Any) -> None:
 
 @pytest.fixture(autouse=True)
 def short_watch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lrbench.lock.WATCHED_SECONDS", 0.3)
+    monkeypatch.setattr("lrbench.runs.lock.WATCHED_SECONDS", 0.3)
 
 
 def forge(path: Path, *, pid: int, host: str, age: float, born: str | None = "", space: str | None = None) -> None:
@@ -553,7 +553,7 @@ def test_a_lock_taken_over_is_not_removed_by_its_old_holder(tmp_path: Path) -> N
 
 
 def test_the_heart_beats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lrbench.lock.HEARTBEAT_SECONDS", 0.01)
+    monkeypatch.setattr("lrbench.runs.lock.HEARTBEAT_SECONDS", 0.01)
     path = tmp_path / "lock"
     with Lock(path):
         os.utime(path, (1, 1))

@@ -11,11 +11,11 @@ import pytest
 import torch
 
 import lrbench
-from lrbench.config import Experiment
+from lrbench.config.identity import identity
+from lrbench.config.load import Experiment
+from lrbench.config.rules import ScalingRule, usual_rule
 from lrbench.errors import ConfigError
-from lrbench.identity import identity
-from lrbench.previewing import preview
-from lrbench.scaling import ScalingRule, usual_rule
+from lrbench.reports.preview import preview
 
 Make = Callable[..., Experiment]
 SGD = {"name": "sgd", "lr": 0.1}

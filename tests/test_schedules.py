@@ -26,8 +26,8 @@ from lrbench.schedules import (
     momentum_of,
     warm_up,
 )
-from lrbench.stopping import EarlyStoppingRule, EarlyStoppingState
-from lrbench.values import Duration
+from lrbench.training.early_stopping import EarlyStoppingRule, EarlyStoppingState
+from lrbench.types import Duration
 
 
 def built(part, lr=1.0, total_steps=20, steps_per_epoch=5):

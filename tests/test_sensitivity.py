@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from lrbench.analysis import sensitivity as rule
+from lrbench.analysis import sensitivity_rule as rule
+from lrbench.analysis.groups import Group, grouped
+from lrbench.analysis.records import Record, read
+from lrbench.analysis.sensitivity import Family, families, margin_of, words
 from lrbench.errors import UsageError
-from lrbench.reporting.figures import write
-from lrbench.reporting.groups import Group, grouped
-from lrbench.reporting.records import Record, read
-from lrbench.reporting.sensitivity import Family, families, margin_of, words
-from lrbench.reporting.sensitivityfigure import draw
-from lrbench.runs import RunFolder
+from lrbench.reports.figures.render import write
+from lrbench.reports.figures.sensitivity import draw
+from lrbench.runs.folder import RunFolder
 
 Make = Callable[..., Any]
 MakeRun = Callable[..., Path]

@@ -20,20 +20,21 @@ import torch
 from torch import Tensor, nn
 
 import lrbench
-from lrbench import parts, sharing
-from lrbench.config import load_config
+from lrbench.config.identity import identity
+from lrbench.config.load import load_config
 from lrbench.errors import UsageError
-from lrbench.grid.halving import worse_half
-from lrbench.grid.plan import Plan, Planned, SweepFolder
-from lrbench.grid.summary import Cell, Curve, Point, Summary
-from lrbench.grid.words import words
-from lrbench.identity import identity
-from lrbench.parts import resolve_device
-from lrbench.pruned import chance
-from lrbench.pruning import Prune
-from lrbench.reporting.sweeps import draw
-from lrbench.runner import Policy, run
-from lrbench.runs import RunFolder
+from lrbench.reports.figures.sweeps import draw
+from lrbench.runs.folder import RunFolder
+from lrbench.sweeps.halving import worse_half
+from lrbench.sweeps.plan import Plan, Planned, SweepFolder
+from lrbench.sweeps.summary import Cell, Curve, Point, Summary
+from lrbench.sweeps.words import words
+from lrbench.training import build
+from lrbench.training.build import resolve_device
+from lrbench.training.executors import shared_data
+from lrbench.training.options import Prune
+from lrbench.training.pruning_loop import chance
+from lrbench.training.runner import Policy, run
 
 Cli = Callable[..., tuple[int, str, str]]
 Write = Callable[..., Path]
@@ -212,7 +213,7 @@ def test_no_more_is_begun_after_too_many_failures(cli: Cli, write_config: Write)
 def test_chance_is_the_loss_of_the_best_constant_answer(tiny: Any) -> None:
     def found(**changes: Any) -> float | None:
         experiment = tiny(**changes)
-        return chance(experiment, parts.assemble(experiment, resolve_device("cpu")))
+        return chance(experiment, build.assemble(experiment, resolve_device("cpu")))
 
     assert found(dataset="digits") == pytest.approx(math.log(10), abs=2e-3)
     targets = {"dataset": f"{__name__}:numbers", "model": f"{__name__}:Line", "loss": "mse"}
@@ -363,7 +364,7 @@ def test_from_python(tmp_path: Path, tiny: Any) -> None:
     assert told.count("end") == 8
     for wrong, problem in (
         ({"jobs": 0}, "at least 1"),
-        ({"prune": 0.25}, "must be a lrbench.pruning.Prune"),
+        ({"prune": 0.25}, "must be a lrbench.training.options.Prune"),
         ({"lr": "x"}, "a rate must be a number"),
         ({"lr": [0.1, "x"]}, "a rate must be a number"),
         ({"seeds": 0}, "count of seeds"),
@@ -498,28 +499,28 @@ def noting(outputs: Tensor, targets: Tensor) -> Tensor:
 
 
 def test_data_are_shared_not_copied(monkeypatch: pytest.MonkeyPatch, tiny: Any) -> None:
-    monkeypatch.setattr(sharing, "LEAST_BYTES", 1)
-    monkeypatch.setattr(parts, "held", {})
-    assert sharing.offered() is None
-    data = parts.load_data(tiny().dataset, resolve_device("cpu"))
-    offered = sharing.offered()
+    monkeypatch.setattr(shared_data, "LEAST_BYTES", 1)
+    monkeypatch.setattr(build, "held", {})
+    assert shared_data.offered() is None
+    data = build.load_data(tiny().dataset, resolve_device("cpu"))
+    offered = shared_data.offered()
     assert offered is not None and len(offered) < 20_000, "a name of the memory, not what is in it"
-    parts.held.clear()
-    sharing.accept(offered)
-    (accepted,) = parts.held.values()
+    build.held.clear()
+    shared_data.accept(offered)
+    (accepted,) = build.held.values()
     assert torch.equal(accepted.train.inputs, data.train.inputs)  # type: ignore[attr-defined]
     data.train.inputs[0, 0] = 77  # type: ignore[attr-defined]
     assert accepted.train.inputs[0, 0].eq(77).all(), "it is the same memory"  # type: ignore[attr-defined]
 
 
 def test_where_there_is_no_room_data_are_not_shared(monkeypatch: pytest.MonkeyPatch, tiny: Any) -> None:
-    monkeypatch.setattr(sharing, "LEAST_BYTES", 1)
-    monkeypatch.setattr(sharing, "MEMORY", "/absent")
-    monkeypatch.setattr(parts, "held", {})
-    parts.load_data(tiny().dataset, resolve_device("cpu"))
-    assert sharing.offered() is None
-    sharing.accept(b"damaged")
-    assert len(parts.held) == 1
+    monkeypatch.setattr(shared_data, "LEAST_BYTES", 1)
+    monkeypatch.setattr(shared_data, "MEMORY", "/absent")
+    monkeypatch.setattr(build, "held", {})
+    build.load_data(tiny().dataset, resolve_device("cpu"))
+    assert shared_data.offered() is None
+    shared_data.accept(b"damaged")
+    assert len(build.held) == 1
 
 
 # -- real processes

@@ -13,15 +13,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lrbench.config import Experiment
-from lrbench.data.batches import epoch_order
+from lrbench.components.data.batches import epoch_order
+from lrbench.config.identity import identity, run_name
+from lrbench.config.load import Experiment
 from lrbench.errors import ConfigError, Interrupted
 from lrbench.events import Event, silent
-from lrbench.identity import identity, run_name
-from lrbench.parts import assemble, check, load_data
-from lrbench.runner import run
-from lrbench.runs import RunFolder
-from lrbench.work import do_run
+from lrbench.runs.folder import RunFolder
+from lrbench.training.build import assemble, check, load_data
+from lrbench.training.run_one import do_run
+from lrbench.training.runner import run
 
 CPU = torch.device("cpu")
 MLP = {"dataset": "digits", "model": {"name": "mlp", "hidden": [16]}, "batch_size": 32}  # 34 updates an epoch

@@ -10,15 +10,15 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
-from lrbench.catalog import Catalog
 from lrbench.errors import ConfigError
-from lrbench.schedules import cyclic, decay, restarts, rising, smooth
+from lrbench.registry import Catalog
+from lrbench.schedules import annealing, cyclic, decay, range_test, restarts
 from lrbench.schedules.base import Schedule, WithMomentum, momentum_of, with_momentum
-from lrbench.schedules.imported import REFUSED, checked_rate, imported
-from lrbench.schedules.peers import PEERS, PLATEAUS, USUAL_NAMES
+from lrbench.schedules.compat import PEERS, PLATEAUS, USUAL_NAMES
+from lrbench.schedules.custom import REFUSED, checked_rate, imported
 from lrbench.schedules.plateau import Growth, PlateauRule, PlateauState
 from lrbench.schedules.warmup import WarmUpRule, warm_up
-from lrbench.values import Duration, Part
+from lrbench.types import Duration, Part
 
 __all__ = [
     "PLATEAUS",
@@ -113,24 +113,24 @@ SCHEDULES = Catalog(
         "exp_range": cyclic.exp_range,
         "exponential": decay.exponential,
         "inverse": decay.inverse,
-        "inverse_sqrt": smooth.inverse_sqrt,
+        "inverse_sqrt": annealing.inverse_sqrt,
         "linear": decay.linear,
         "multistep": decay.multistep,
         "one_cycle": cyclic.one_cycle,
         "piecewise": restarts.piecewise,
-        "polynomial": smooth.polynomial,
-        "range_test": rising.range_test,
-        "rex": smooth.rex,
+        "polynomial": annealing.polynomial,
+        "range_test": range_test.range_test,
+        "rex": annealing.rex,
         "sequence": sequence,
         "sin": cyclic.sin,
         "sin2": cyclic.sin2,
         "sinexp": cyclic.sinexp,
         "step": decay.step,
-        "tanh": smooth.tanh,
+        "tanh": annealing.tanh,
         "time": decay.time,
         "triangular": cyclic.triangular,
         "triangular2": cyclic.triangular2,
-        "warmup_stable_decay": smooth.warmup_stable_decay,
+        "warmup_stable_decay": annealing.warmup_stable_decay,
         **PEERS,
     },
     refused={f"torch/{name}": why for name, why in REFUSED.items()} | dict.fromkeys(PLATEAUS.entries, _NEEDS_RESULTS),

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field
 from lrbench.errors import ConfigError
 from lrbench.schedules.base import Momentum, Schedule, with_momentum
 from lrbench.schedules.decay import final_rate
-from lrbench.values import Duration, Fraction, NonNegative, Steps
+from lrbench.types import Duration, Fraction, NonNegative, Steps
 
 
 def _ordered(momenta: tuple[float, float]) -> tuple[float, float]:
@@ -49,7 +49,7 @@ def triangular(
         step_size_down: the way down, where it differs from the way up.
         cycle_momentum: [lowest, highest] momentum (Adam: beta1), cycled the other way; off by default.
 
-    >>> from lrbench.values import Duration
+    >>> from lrbench.types import Duration
     >>> rate = triangular(base_factor=0.0, step_size_up=Duration(4, "steps"), lr=1.0, total_steps=16,
     ...                   steps_per_epoch=4)
     >>> [rate(t) for t in (0, 2, 4, 6, 8)]
@@ -75,7 +75,7 @@ def triangular2(
 
     lr(t) = base + (lr − base)·x·2^−c, where c counts the cycles done. Parameters as in `triangular`.
 
-    >>> from lrbench.values import Duration
+    >>> from lrbench.types import Duration
     >>> rate = triangular2(base_factor=0.0, step_size_up=Duration(2, "steps"), lr=1.0, total_steps=16,
     ...                    steps_per_epoch=4)
     >>> [rate(t) for t in (2, 6, 10)]
@@ -110,7 +110,7 @@ def exp_range(
     Args:
         gamma: γ, a little below 1.
 
-    >>> from lrbench.values import Duration
+    >>> from lrbench.types import Duration
     >>> rate = exp_range(gamma=0.5, base_factor=0.0, step_size_up=Duration(1, "steps"), lr=1.0, total_steps=16,
     ...                  steps_per_epoch=4)
     >>> [rate(t) for t in (1, 3)]
@@ -141,7 +141,7 @@ def sin(
         base_lr: the base rate itself, instead of `base_factor`.
         half_cycle: l, from the base rate to the top; a bare number means steps.
 
-    >>> from lrbench.values import Duration
+    >>> from lrbench.types import Duration
     >>> rate = sin(base_factor=0.0, half_cycle=Duration(3, "steps"), lr=1.0, total_steps=12, steps_per_epoch=4)
     >>> [round(rate(t), 6) for t in (0, 1, 3, 6)]
     [0.0, 0.5, 1.0, 0.0]
@@ -162,7 +162,7 @@ def sin2(
 
     Parameters as in `sin`.
 
-    >>> from lrbench.values import Duration
+    >>> from lrbench.types import Duration
     >>> rate = sin2(base_factor=0.0, half_cycle=Duration(3, "steps"), lr=1.0, total_steps=12, steps_per_epoch=4)
     >>> [round(rate(t), 6) for t in (3, 9)]
     [1.0, 0.5]
@@ -189,7 +189,7 @@ def sinexp(
     Args:
         gamma: γ, a little below 1.
 
-    >>> from lrbench.values import Duration
+    >>> from lrbench.types import Duration
     >>> rate = sinexp(gamma=0.5, base_factor=0.0, half_cycle=Duration(1, "steps"), lr=1.0, total_steps=12,
     ...               steps_per_epoch=4)
     >>> [round(rate(t), 6) for t in (1, 3)]

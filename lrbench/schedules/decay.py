@@ -13,8 +13,8 @@ from typing import Literal
 
 from lrbench.errors import ConfigError
 from lrbench.schedules.base import Schedule
-from lrbench.schedules.lengths import length, rising
-from lrbench.values import Duration, Epochs, Fraction, NonNegative, Positive
+from lrbench.schedules.durations import length, rising
+from lrbench.types import Duration, Epochs, Fraction, NonNegative, Positive
 
 Per = Literal["step", "epoch"]
 
@@ -78,7 +78,7 @@ def step(
         factor: what each drop multiplies the rate by.
         offset: brings every drop forward. The tutorial's rule, ⌊(1+e)/n⌋, is `offset: 1`.
 
-    >>> from lrbench.values import Duration
+    >>> from lrbench.types import Duration
     >>> rate = step(every=Duration(2, "epochs"), lr=1.0, total_steps=60, steps_per_epoch=10)
     >>> rate(19), rate(20), rate(40)
     (1.0, 0.5, 0.25)
@@ -119,7 +119,7 @@ def multistep(
         milestones: rising, such as [10 epochs, 20 epochs] or [50%, 75%]; bare numbers mean epochs.
         factor: what each milestone multiplies the rate by.
 
-    >>> from lrbench.values import Duration
+    >>> from lrbench.types import Duration
     >>> rate = multistep(milestones=[Duration(2, "steps"), Duration(3, "steps")], lr=1.0, total_steps=5,
     ...                  steps_per_epoch=1)
     >>> [round(rate(t), 6) for t in range(4)]

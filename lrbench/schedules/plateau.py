@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from lrbench.values import Count, Fraction, Natural, NonNegative, Positive
+from lrbench.types import Count, Fraction, Natural, NonNegative, Positive
 
 Metric = Literal["val_loss", "val_accuracy"]
 

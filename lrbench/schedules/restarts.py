@@ -12,8 +12,8 @@ from pydantic import Field
 from lrbench.errors import ConfigError
 from lrbench.schedules.base import Schedule
 from lrbench.schedules.decay import final_rate
-from lrbench.schedules.lengths import length
-from lrbench.values import Duration, Epochs, Fraction, NonNegative, Positive
+from lrbench.schedules.durations import length
+from lrbench.types import Duration, Epochs, Fraction, NonNegative, Positive
 
 
 def cosine_restarts(
@@ -39,7 +39,7 @@ def cosine_restarts(
         final_factor: the end value as a fraction of lr; 0 unless `final_lr` is given.
         final_lr: the end value itself, instead of `final_factor`.
 
-    >>> from lrbench.values import Duration
+    >>> from lrbench.types import Duration
     >>> rate = cosine_restarts(cycle=Duration(2, "steps"), cycle_factor=2.0, peak_factor=0.5, lr=1.0,
     ...                        total_steps=20, steps_per_epoch=5)
     >>> [round(rate(t), 6) for t in (0, 1, 2, 4, 6)]
@@ -80,7 +80,7 @@ def piecewise(
             bare number means epochs.
         how: `step` holds each point's rate up to the next, `linear` and `cosine` go there.
 
-    >>> from lrbench.values import Duration
+    >>> from lrbench.types import Duration
     >>> rate = piecewise(points=[(Duration(0, "steps"), 0.0), (Duration(4, "steps"), 1.0)], lr=2.0, total_steps=10,
     ...                  steps_per_epoch=5)
     >>> rate(2), rate(9)

@@ -9,10 +9,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationError
 
-from lrbench.catalog import first_of, problem_of
 from lrbench.errors import ConfigError
+from lrbench.registry import first_of, problem_of
 from lrbench.schedules.base import Schedule, momentum_of, with_momentum
-from lrbench.values import Epochs, Fraction, adapter
+from lrbench.types import Epochs, Fraction, adapter
 
 Shape = Literal["linear", "cosine", "exponential"]
 UNTUNED = "untuned"

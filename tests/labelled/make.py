@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import lrbench
-from lrbench.config import Experiment, validate
+from lrbench.config.load import Experiment, validate
 
 HERE = Path(__file__).parent
 COLUMNS = ("epoch", "step", "lr", "train_loss", "val_loss", "val_accuracy")

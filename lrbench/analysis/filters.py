@@ -1,0 +1,124 @@
+"""Which runs a report is about, where not all."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import fnmatch
+import operator
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import yaml
+
+from lrbench.analysis.records import Record, flatten
+from lrbench.errors import UsageError
+from lrbench.reports.range_tests import Tested
+
+
+def kept(records: Sequence[Record], filters: Sequence[str]) -> list[Record]:
+    """The runs that fit all filters.
+
+    Args:
+        records: all runs.
+        filters: each a pattern of names (`base*`), or `key=value` of a config (`schedule.name=cosine`, `epochs=25`;
+            `schedule=cosine` for short), or `key!=value`, or with numbers `>=`, `<=`, `>`, `<` (`optimizer.lr<=0.01`).
+
+    Raises:
+        UsageError: a filter that fits no run, or names a key that no run has.
+    """
+    for number, text in enumerate(filters):
+        fits = [record for record in records if _fits(record, text)]
+        if not fits:
+            before = " of those that fit the filters before it (all must fit)" if number else ""
+            raise UsageError(f"--filter {text}: {_why(records, text, before)}")
+        records = fits
+    return list(records)
+
+
+_SIGNS: dict[str, Callable[[float, float], bool]] = {
+    ">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt,
+}  # fmt: skip
+
+
+def _split(text: str) -> tuple[str, str, str] | None:
+    """Key, sign and value; None for a pattern of names."""
+    found = re.fullmatch(r"([^=<>!]*)(!=|>=|<=|=|>|<)(.*)", text, flags=re.DOTALL)
+    return None if found is None else (found[1].strip(), found[2], found[3].strip())
+
+
+def kept_tests(tests: Sequence[Tested], filters: Sequence[str]) -> list[Tested]:
+    """The range tests whose configs fit all filters; a damaged one fits none."""
+    return [
+        test
+        for test in tests
+        if not filters
+        or (
+            test.finding is not None
+            and all(_told(test.finding.experiment.plain(), (test.name, test.folder.name), text) for text in filters)
+        )
+    ]
+
+
+def _fits(record: Record, text: str) -> bool:
+    return _told(record.plain, (record.name, record.folder.name), text)
+
+
+def _told(plain: Mapping[str, Any], names: Sequence[str], text: str) -> bool:
+    parts = _split(text)
+    if parts is None:
+        return any(fnmatch.fnmatchcase(name, text) for name in names)
+    key, sign, value = parts
+    found = _found(plain, key)
+    if found is _NOTHING:
+        return False
+    if sign in _SIGNS:
+        numbers = _number(found), _number(value)
+        return None not in numbers and _SIGNS[sign](*numbers)  # type: ignore[arg-type]
+    return _same(found, value) == (sign == "=")
+
+
+def _number(value: Any) -> float | None:
+    try:
+        return None if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        return None
+
+
+_NOTHING = object()
+
+
+def _found(plain: Mapping[str, Any], key: str) -> Any:
+    flat = flatten(dict(plain))
+    return flat.get(key, flat.get(f"{key}.name", _NOTHING))
+
+
+def _same(found: Any, value: str) -> bool:
+    """Whether a config's value is the one that was typed, as a number where both are."""
+    try:
+        return float(found) == float(value)
+    except (TypeError, ValueError):
+        with contextlib.suppress(yaml.YAMLError):
+            value = yaml.safe_load(value) if found != value else value
+        return bool(found == value)
+
+
+def _why(records: Sequence[Record], text: str, before: str) -> str:
+    parts = _split(text)
+    if parts is None:
+        names = sorted({record.name for record in records})
+        return f"no run{before} has such a name; {_listed(names)}"
+    key = parts[0]
+    values = {str(found) for record in records if (found := _found(record.plain, key)) is not _NOTHING}
+    if not values:
+        keys = sorted({name for record in records for name in flatten(record.plain)})
+        near = difflib.get_close_matches(key, keys, n=3, cutoff=0.4)
+        return (
+            f"no run's config has the key '{key}'; {'did you mean ' + _listed(near) + '?' if near else _listed(keys)}"
+        )
+    return f"no run{before} fits; '{key}' is {_listed(sorted(values))}"
+
+
+def _listed(values: Sequence[str]) -> str:
+    return ", ".join(values[:12]) + (f" and {len(values) - 12} more" if len(values) > 12 else "")

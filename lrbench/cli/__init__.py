@@ -1,0 +1,5 @@
+"""The command line."""
+
+from lrbench.cli.app import main
+
+__all__ = ["main"]

@@ -1,0 +1,190 @@
+"""Progress in the terminal: a bar for each run, or plain lines where the output is no terminal."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Any, Protocol
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
+from rich.text import Text
+
+from lrbench.events import Event
+from lrbench.reports.tables import duration, loss, percent
+
+PLAIN_SECONDS = 10.0  # a plain line per run no more often than that
+
+
+class Display(Protocol):
+    """Shows events while a `with` block runs."""
+
+    def __call__(self, event: Event) -> None:
+        """Show an event."""
+
+    def __enter__(self) -> Display: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def display(console: Console) -> Display:
+    """Bars on a terminal, lines elsewhere."""
+    return Bars(console) if console.is_terminal else Lines(console)
+
+
+class TimeLeft(ProgressColumn):
+    """Time left, from the mean speed since the run began here (its first update may be far into it)."""
+
+    def render(self, task: Task) -> Text:
+        """See rich."""
+        done = task.completed - (task.fields["first"] or 0)
+        if task.finished or done <= 0 or task.total is None or task.start_time is None:
+            return Text("", style="cyan")
+        left = (task.total - task.completed) * (task.get_time() - task.start_time) / done
+        return Text(f"{duration(left)} left", style="cyan")
+
+
+class Bars:
+    """A bar per run under way; a run that is over leaves one line above them."""
+
+    def __init__(self, console: Console) -> None:
+        self.console, self.total, self.over = console, 0, 0
+        self.tasks: dict[str, TaskID] = {}
+        self.known: dict[str, dict[str, Any]] = {}
+        self.progress = Progress(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(bar_width=None, style="grey37"),
+            TextColumn("{task.fields[epoch]}"),
+            TextColumn("{task.fields[metrics]}"),
+            TextColumn("{task.fields[rate]}"),
+            TextColumn("{task.fields[speed]}", style="dim"),
+            TimeLeft(),
+            console=console,
+            expand=True,
+            transient=True,
+        )
+
+    def __enter__(self) -> Bars:
+        # The bars begin with the first run: before it a data set may be downloaded, with a bar of its own.
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.progress.stop()
+
+    def __call__(self, event: Event) -> None:
+        """Show an event."""
+        if event.kind == "plan":
+            self.total = event.values["runs"]
+            return
+        if event.kind == "message":
+            self.progress.console.print(str(event.values["text"]), style="dim", markup=False, highlight=False)
+            return
+        self.progress.start()
+        if event.kind == "end":
+            self._end(event)
+            return
+        task = self._task(event)
+        if event.kind == "start":
+            return
+        if self._fields(task)["first"] is None:
+            self.progress.reset(task, completed=event.step, total=event.total_steps)
+            self.progress.update(task, first=event.step)
+        speed: dict[str, Any] = {}
+        if event.images_per_second:
+            speed = {"speed": f"{event.images_per_second:,.0f} img/s"}
+        self.progress.update(
+            task,
+            completed=event.step,
+            epoch=f"epoch {event.epoch}/{event.epochs}",
+            metrics=_metrics(self._remember(event)),
+            rate=f"lr {event.lr:.3g}",
+            **speed,
+        )
+
+    def _remember(self, event: Event) -> dict[str, Any]:
+        """The event's metrics, with the last epoch's validation metrics where it has none of its own."""
+        known = {**self.known.get(event.run, {}), **event.values}
+        self.known[event.run] = known
+        return known
+
+    def _fields(self, task: TaskID) -> dict[str, Any]:
+        return next(t.fields for t in self.progress.tasks if t.id == task)
+
+    def _task(self, event: Event) -> TaskID:
+        if event.run not in self.tasks:
+            fields: dict[str, Any] = {"epoch": "", "metrics": "", "rate": "", "speed": "", "first": None}
+            self.tasks[event.run] = self.progress.add_task(escape(event.run), total=None, **fields)
+        return self.tasks[event.run]
+
+    def _end(self, event: Event) -> None:
+        self.over += 1
+        task = self.tasks.pop(event.run, None)
+        if task is not None:
+            self.progress.remove_task(task)
+        count = f"[dim]{self.over}/{self.total}[/] " if self.total > 1 else ""
+        self.progress.console.print(f"{count}{escape(event.run)}  {escape(ending(event.values))}", highlight=False)
+
+
+class Lines:
+    """A line when a run begins, every ten seconds or so while it goes on, and when it is over."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.said: dict[str, float] = {}
+
+    def __enter__(self) -> Lines:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        return None
+
+    def __call__(self, event: Event) -> None:
+        """Show an event."""
+        if event.kind == "message":
+            self._print(str(event.values["text"]))
+        elif event.kind == "start":
+            self.said[event.run] = time.monotonic()
+            self._print(f"{event.run}: " + (f"goes on after update {event.step}" if event.step else "started"))
+        elif event.kind == "end":
+            self._print(f"{event.run}: {ending(event.values)}")
+        elif event.kind == "plan":
+            return
+        elif time.monotonic() - self.said.get(event.run, 0.0) > PLAIN_SECONDS:
+            self.said[event.run] = time.monotonic()
+            speed = f", {event.images_per_second:,.0f} images/s" if event.images_per_second else ""
+            place = f"epoch {event.epoch}/{event.epochs}, step {event.step}/{event.total_steps}"
+            self._print(f"{event.run}: {place}, {_metrics(event.values)}, lr {event.lr:.3g}{speed}")
+
+    def _print(self, text: str) -> None:
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def ending(result: Any) -> str:
+    """A result in a line."""
+    status = str(result["status"]).replace("_", " ")
+    final, test = result.get("final"), result.get("test")
+    pieces = [status]
+    if result.get("reason"):
+        pieces.append(str(result["reason"]).splitlines()[0])
+    if final:
+        pieces.append(_metrics(final))
+    if test and test.get("loss") is not None:
+        accuracy = "" if test.get("accuracy") is None else f", {percent(test['accuracy'])}"
+        pieces.append(f"test loss {loss(test['loss'])}{accuracy}")
+    if result.get("seconds"):
+        pieces.append(duration(result["seconds"]))
+    return "; ".join(pieces)
+
+
+def _metrics(values: Any) -> str:
+    pieces = []
+    for key, name, form in (
+        ("train_loss", "loss", loss),
+        ("val_loss", "val loss", loss),
+        ("val_accuracy", "val acc", percent),
+    ):
+        if values.get(key) is not None:
+            pieces.append(f"{name} {form(values[key])}")
+    return ", ".join(pieces)

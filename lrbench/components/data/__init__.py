@@ -1,0 +1,78 @@
+"""Data sets by name. Importing this costs nothing; torch comes with the first `load`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
+
+from lrbench.components.data.options import DatasetRules, Normalize, Validation
+from lrbench.registry import Catalog
+from lrbench.types import Count, Part
+
+if TYPE_CHECKING:
+    from lrbench.components.data.batches import Data
+    from lrbench.components.data.sources import Source
+
+__all__ = ["DATASETS", "DatasetRules", "Normalize", "Validation", "load"]
+
+Memory = bool | Literal["auto"]
+
+
+def digits() -> Source:
+    """scikit-learn's 1,797 handwritten digits, 8×8, embedded: no download; 20 % of each class are the test set."""
+    from lrbench.components.data import sources
+
+    return sources.digits()
+
+
+def _torchvision(class_name: str, summary: str) -> Callable[[], Source]:
+    def factory() -> Source:
+        from lrbench.components.data import sources
+
+        return sources.torchvision_set(class_name)
+
+    factory.__doc__ = summary
+    return factory
+
+
+def image_folder(*, path: str, size: Count = 32, channels: Literal[1, 3] = 3, in_memory: Memory = "auto") -> Source:
+    """Your own pictures: train/<class>/*.png, test/<class>/*.png and, if you like, val/<class>/*.png.
+
+    Args:
+        path: the folder that holds train/ and test/.
+        size: every picture is resized so that its shorter side is this long, and cropped to a square.
+        channels: 1 (grey) or 3 (RGB).
+        in_memory: `auto` holds them as tensors when they take less than a quarter of the free memory, else
+            streams them through a DataLoader.
+    """
+    from lrbench.components.data import sources
+
+    return sources.image_folder(path, size, channels, in_memory)
+
+
+DATASETS = Catalog(
+    kind="dataset",
+    entries={
+        "digits": digits,
+        "mnist": _torchvision("MNIST", "70,000 handwritten digits, 28×28, grey; downloaded when absent."),
+        "fashion_mnist": _torchvision("FashionMNIST", "70,000 pieces of clothing, 28×28, grey, 10 classes."),
+        "kmnist": _torchvision("KMNIST", "70,000 Japanese characters, 28×28, grey, 10 classes."),
+        "cifar10": _torchvision("CIFAR10", "60,000 colour pictures, 32×32, 10 classes."),
+        "cifar100": _torchvision("CIFAR100", "60,000 colour pictures, 32×32, 100 classes."),
+        "image_folder": image_folder,
+    },
+)
+
+
+def load(part: Part, rules: DatasetRules) -> Data:
+    """Read a data set, split and prepared, ready for batches.
+
+    Raises:
+        ConfigError: the config asks for what this set cannot do.
+        DataError: files are missing or unusable.
+        UserCodeError: an imported data set raised.
+    """
+    from lrbench.components.data import splits
+
+    made: Any = DATASETS.build(part)
+    return splits.prepare(splits.as_source(made, part), rules)

@@ -1,0 +1,170 @@
+"""Where data comes from: embedded, torchvision's sets, and folders of pictures."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import platformdirs
+import torch
+from torch import Tensor
+
+from lrbench.components.data.batches import Split, Stream, Tensors
+from lrbench.errors import DataError
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set as it comes: before validation is split off. `classes` is None for a regression."""
+
+    name: str
+    train: Split
+    validation: Split | None
+    test: Split | None
+    classes: int | None
+
+
+def digits() -> Source:
+    """scikit-learn's digits as (1, 8, 8) pictures in 0 … 1; a fifth of each class, drawn with seed 0, is test data."""
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    bunch = load_digits()
+    inputs = torch.from_numpy(bunch.images).float().div_(16).unsqueeze(1)
+    targets = torch.from_numpy(bunch.target).long()
+    numbers = np.arange(len(targets))
+    rest, test = train_test_split(numbers, test_size=0.2, stratify=bunch.target, random_state=0)
+    rest, test = np.sort(rest), np.sort(test)
+    return Source("digits", Tensors(inputs[rest], targets[rest]), None, Tensors(inputs[test], targets[test]), 10)
+
+
+def data_root() -> Path:
+    """Where data sets lie: LRBENCH_DATA, else the platform's cache folder."""
+    named = os.environ.get("LRBENCH_DATA")
+    return Path(named).expanduser() if named else Path(platformdirs.user_cache_dir("lrbench")) / "data"
+
+
+_FILES = {
+    "MNIST": "MNIST/raw/{train,t10k}-{images-idx3,labels-idx1}-ubyte",
+    "FashionMNIST": "FashionMNIST/raw/{train,t10k}-{images-idx3,labels-idx1}-ubyte",
+    "KMNIST": "KMNIST/raw/{train,t10k}-{images-idx3,labels-idx1}-ubyte",
+    "CIFAR10": "cifar-10-batches-py/{data_batch_1…5,test_batch,batches.meta}",
+    "CIFAR100": "cifar-100-python/{train,test,meta}",
+}
+
+
+def torchvision_set(class_name: str) -> Source:
+    """One of torchvision's small picture sets as uint8 tensors, downloaded when it is not there.
+
+    Raises:
+        DataError: it is not there and cannot be downloaded, or its files are unusable.
+    """
+    import torchvision
+
+    factory = getattr(torchvision.datasets, class_name)
+    root = data_root()
+    if not _present(factory, root):
+        _download(factory, class_name, root)
+    try:
+        train, test = (_picture_tensors(factory(root, train=t, download=False)) for t in (True, False))
+    except Exception as error:  # torchvision raises many kinds for a damaged file
+        looked = f"its files ({root / _FILES[class_name]}) cannot be read"
+        raise DataError(f"{class_name}: {looked}: {error}. Delete them to download them again.") from error
+    classes = int(max(train.targets.max(), test.targets.max())) + 1
+    return Source(class_name, train, None, test, classes)
+
+
+def _present(factory: Any, root: Path) -> bool:
+    try:
+        factory(root, train=True, download=False)
+    except RuntimeError as error:  # also raised for a truncated file, which is there
+        return "not found" not in str(error)
+    except Exception:  # it is there but damaged: said by the caller
+        return True
+    return True
+
+
+def _download(factory: Any, class_name: str, root: Path) -> None:
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with _socket_timeout(30):
+            factory(root, train=True, download=True)
+    except Exception as error:
+        raise DataError(
+            f"{class_name} is not at {root / _FILES[class_name]} and could not be downloaded there "
+            f"({str(error).strip() or type(error).__name__}). Either connect to the internet, or put those files "
+            "there, or set LRBENCH_DATA to a folder that has them."
+        ) from error
+
+
+@contextlib.contextmanager
+def _socket_timeout(seconds: float) -> Iterator[None]:
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def _picture_tensors(dataset: Any) -> Tensors:
+    pictures = torch.as_tensor(np.asarray(dataset.data))
+    pictures = pictures.unsqueeze(1) if pictures.dim() == 3 else pictures.permute(0, 3, 1, 2).contiguous()
+    targets = torch.as_tensor(np.asarray(dataset.targets)).long()
+    if len(pictures) != len(targets):
+        raise ValueError(f"{len(pictures)} pictures but {len(targets)} labels")
+    return Tensors(pictures, targets)
+
+
+def image_folder(path: str, size: int, channels: int, in_memory: bool | Literal["auto"]) -> Source:
+    """Pictures in train/<class>/, test/<class>/ and perhaps val/<class>/, as (channels, size, size) uint8.
+
+    Raises:
+        DataError: a folder is missing, empty, or has other classes than train/.
+    """
+    folder = Path(path).expanduser()
+    train = _image_dataset(folder, "train", size, channels, in_memory, None)
+    names = train[1]
+    test = _image_dataset(folder, "test", size, channels, in_memory, names)
+    own = _image_dataset(folder, "val", size, channels, in_memory, names) if (folder / "val").is_dir() else None
+    return Source("image_folder", train[0], own[0] if own else None, test[0], len(names))
+
+
+def _image_dataset(
+    folder: Path, which: str, size: int, channels: int, in_memory: bool | str, names: list[str] | None
+) -> tuple[Split, list[str]]:
+    import psutil
+    from torchvision import datasets, transforms
+
+    steps: list[Any] = [transforms.Resize(size), transforms.CenterCrop(size)]
+    if channels == 1:
+        steps.append(transforms.Grayscale())
+    try:
+        dataset = datasets.ImageFolder(str(folder / which), transforms.Compose([*steps, transforms.PILToTensor()]))
+    except OSError as error:
+        wanted = f"{folder / which}/<class>/*.png (or jpg, …)"
+        raise DataError(f"image_folder wants pictures at {wanted}: {error}") from None
+    if names is not None and dataset.classes != names:
+        differ = sorted(set(dataset.classes) ^ set(names))
+        raise DataError(f"{folder / which} and {folder / 'train'} differ in their classes: {', '.join(differ)}")
+    targets = torch.tensor(dataset.targets)
+    need = len(dataset) * channels * size * size
+    if in_memory is True or (in_memory == "auto" and need < psutil.virtual_memory().available / 4):
+        return Tensors(_decoded(dataset, (channels, size, size)), targets), dataset.classes
+    return Stream(dataset, targets=targets), dataset.classes
+
+
+def _decoded(dataset: Any, shape: tuple[int, int, int]) -> Tensor:
+    pictures = torch.empty((len(dataset), *shape), dtype=torch.uint8)
+    for index in range(len(dataset)):
+        try:
+            pictures[index] = dataset[index][0]
+        except OSError as error:
+            raise DataError(f"{dataset.samples[index][0]} cannot be read as a picture: {error}") from error
+    return pictures

@@ -1,0 +1,215 @@
+"""From a source to training, validation and test data: split, cut down, described, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, IterableDataset, TensorDataset
+
+from lrbench.components.data.batches import Data, Split, Stream, Tensors
+from lrbench.components.data.options import DatasetRules, Normalize, Validation
+from lrbench.components.data.sources import Source
+from lrbench.errors import ConfigError, DataError, UserCodeError
+from lrbench.types import Part
+
+_HOW_TO_RETURN = (
+    "a data set must be (train, test), (train, validation, test) or a mapping with those keys (and perhaps "
+    "`classes`, their number); each a pair of tensors (inputs, targets) or a map-style Dataset"
+)
+
+
+def as_source(made: Any, part: Part) -> Source:
+    """What a dataset factory returned, as a `Source`. Raises DataError where it is none of the forms above."""
+    if isinstance(made, Source):
+        return made
+    if isinstance(made, tuple | list) and len(made) in (2, 3):
+        made = dict(zip(("train", "test") if len(made) == 2 else ("train", "validation", "test"), made, strict=True))
+    if not isinstance(made, Mapping) or made.get("train") is None:
+        raise DataError(f"{part.name} returned {type(made).__name__}; {_HOW_TO_RETURN}")
+    unknown = set(made) - {"train", "validation", "test", "classes"}
+    if unknown:
+        raise DataError(f"{part.name} returned unknown keys {sorted(map(str, unknown))}; {_HOW_TO_RETURN}")
+    splits = {w: None if made.get(w) is None else _split(made[w], f"{part.name}: {w}") for w in _SPLITS}
+    train = splits["train"]
+    assert train is not None
+    classes = made.get("classes")
+    if classes is None and _is_classification(train):
+        classes = _count_classes(splits.values(), part.name)
+    return Source(part.name, train, splits["validation"], splits["test"], classes)
+
+
+_SPLITS = ("train", "validation", "test")
+
+
+def prepare(source: Source, rules: DatasetRules) -> Data:
+    """Split validation off, cut to `train_size`, find the normalisation, check what can be checked.
+
+    Raises:
+        ConfigError: the rules ask for what this set cannot do.
+        DataError: examples of different shapes, inputs that are not finite, labels out of range.
+    """
+    train, validation = _with_validation(source, rules.validation)
+    if rules.train_size is not None:
+        if rules.train_size > len(train):
+            problem = f"is more than the {len(train):,} training examples of {source.name}"
+            raise ConfigError(problem, key="dataset.train_size")
+        kept, _ = _draw(train, len(train) - rules.train_size, rules.validation.seed)
+        train = train.subset(kept)
+    shape = _shape(train)
+    for which, split in (("validation", validation), ("test", source.test), ("training", train)):
+        if split is not None:
+            _check(split, shape, source.classes, f"{source.name}: the {which} data")
+    if not shape:
+        raise DataError(f"{source.name}: each input is a single number; give inputs at least one dimension, (n, 1) say")
+    if rules.augment and len(shape) != 3:
+        problem = f"is for pictures (channels, height, width); {source.name} has inputs of shape {shape}"
+        raise ConfigError(problem, key="dataset.augment")
+    data = Data(source.name, train, validation, source.test, shape, source.classes, augment=tuple(rules.augment))
+    return _normalized(data, rules.normalize)
+
+
+def _split(value: Any, what: str) -> Split:
+    if isinstance(value, TensorDataset) and len(value.tensors) == 2:
+        value = value.tensors
+    if isinstance(value, IterableDataset):
+        raise DataError(f"{what} is an IterableDataset, which has no order to shuffle; {_HOW_TO_RETURN}")
+    if isinstance(value, Dataset):
+        targets = getattr(value, "targets", None)
+        return Stream(value, workers=0, targets=None if targets is None else torch.as_tensor(targets))
+    if isinstance(value, tuple | list) and len(value) == 2:
+        try:
+            inputs, targets = (torch.as_tensor(v) for v in value)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise DataError(f"{what}: not tensors: {error}; {_HOW_TO_RETURN}") from error
+        if len(inputs) != len(targets) or len(inputs) == 0:
+            raise DataError(f"{what}: {len(inputs)} inputs and {len(targets)} targets; there must be as many, and some")
+        integral = not targets.is_floating_point()
+        whole = inputs if inputs.dtype in (torch.uint8, torch.int64) else inputs.float()
+        return Tensors(whole, targets.long() if integral else targets.float())
+    raise DataError(f"{what} is a {type(value).__name__}; {_HOW_TO_RETURN}")
+
+
+def _first(split: Split) -> tuple[Tensor, Tensor]:
+    if isinstance(split, Tensors):
+        return split.inputs[0], split.targets[0]
+    try:
+        example, target = split.dataset[0]  # type: ignore[attr-defined]
+        return torch.as_tensor(example), torch.as_tensor(target)
+    except Exception as error:
+        raise UserCodeError.of("reading the data set's first example (it must be (tensor, target))", error) from error
+
+
+def _shape(split: Split) -> tuple[int, ...]:
+    return tuple(_first(split)[0].shape)
+
+
+def _is_classification(split: Split) -> bool:
+    target = _first(split)[1]
+    return not target.is_floating_point() and target.dim() == 0
+
+
+def _count_classes(splits: Any, name: str) -> int:
+    labels = [s.labels() for s in splits if s is not None]
+    known = [label for label in labels if label is not None]
+    if not known:
+        raise DataError(
+            f"{name}: the number of classes is unknown; give the Dataset a `targets` attribute, or return "
+            "{'train': …, 'test': …, 'classes': 10}"
+        )
+    return int(max(label.max() for label in known)) + 1
+
+
+def _with_validation(source: Source, rule: Validation) -> tuple[Split, Split]:
+    how = rule.how
+    if how == "auto":
+        drawn = "stratified" if source.classes is not None and source.train.labels() is not None else "random"
+        how = "own" if source.validation is not None else drawn  # type: ignore[assignment]
+    if how == "own":
+        if source.validation is None:
+            problem = f"{source.name} has no validation set of its own; choose tail, stratified or random"
+            raise ConfigError(problem, key="dataset.validation.how")
+        return source.train, source.validation
+    n = len(source.train)
+    held = int(n * rule.fraction + 0.5)
+    if not 0 < held < n:
+        problem = f"leaves {n - held} training and {held} validation examples of {n}"
+        raise ConfigError(problem, key="dataset.validation.fraction")
+    if how == "tail":
+        kept, out = torch.arange(n - held), torch.arange(n - held, n)
+    else:
+        kept, out = _draw(source.train, held, rule.seed, by_class=how == "stratified")
+    return source.train.subset(kept), source.train.subset(out)
+
+
+def _draw(split: Split, out: int, seed: int, by_class: bool | None = None) -> tuple[Tensor, Tensor]:
+    """(kept, drawn out) indices, each in stored order. By class where labels are known, unless told otherwise."""
+    from sklearn.model_selection import train_test_split
+
+    labels = split.labels()
+    classes = labels is not None and not labels.is_floating_point() and labels.dim() == 1
+    if by_class and not classes:
+        raise ConfigError("needs class labels; choose random or tail", key="dataset.validation.how")
+    if out == 0:
+        return torch.arange(len(split)), torch.arange(0)
+    stratify = labels.cpu().numpy() if labels is not None and classes and by_class is not False else None
+    try:
+        kept, drawn = train_test_split(np.arange(len(split)), test_size=out, stratify=stratify, random_state=seed)
+    except ValueError as error:
+        least = len(np.unique(stratify)) if stratify is not None else 1
+        sizes = f"{len(split) - out} and {out} of {len(split)}"
+        problem = f"{sizes} examples can't be drawn by class: each part needs at least {least}, each class at least 2"
+        raise ConfigError(problem, key="dataset") from error
+    return torch.from_numpy(np.sort(kept)), torch.from_numpy(np.sort(drawn))
+
+
+def _check(split: Split, shape: tuple[int, ...], classes: int | None, what: str) -> None:
+    if len(split) == 0:
+        raise DataError(f"{what} is empty")
+    found = _shape(split)
+    if found != shape:
+        raise DataError(f"{what} has inputs of shape {found}, the training data of shape {shape}")
+    if isinstance(split, Tensors) and split.inputs.is_floating_point() and not bool(split.inputs.isfinite().all()):
+        bad = int((~split.inputs.flatten(1).isfinite().all(1)).nonzero()[0])
+        raise DataError(f"{what} holds NaN or infinite inputs, first in example {bad}")
+    labels = split.labels()
+    if labels is None:
+        return
+    if classes is not None and (int(labels.min()) < 0 or int(labels.max()) >= classes):
+        wrong = f"{int(labels.min())} … {int(labels.max())}"
+        raise DataError(f"{what} has labels {wrong}; with {classes} classes they must be 0 … {classes - 1}")
+    if labels.is_floating_point() and not bool(labels.isfinite().all()):
+        raise DataError(f"{what} holds NaN or infinite targets")
+
+
+def _normalized(data: Data, rule: bool | Normalize) -> Data:
+    from dataclasses import replace
+
+    if rule is False:
+        return data
+    channels = data.shape[0] if data.shape else 1
+    width = [channels] + [1] * (len(data.shape) - 1)
+    if isinstance(rule, Normalize):
+        if len(rule.mean) != channels or len(rule.std) != channels:
+            problem = f"mean and std must have one number for each of the {channels} channels"
+            raise ConfigError(problem, key="dataset.normalize")
+        mean, std = torch.tensor(rule.mean), torch.tensor(rule.std)
+    else:
+        mean, std = _statistics(data, channels)
+    return replace(data, mean=mean.float().view(width), std=std.float().view(width))
+
+
+def _statistics(data: Data, channels: int) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of the training data per channel, in float64, batch by batch."""
+    total, squares, count = torch.zeros(channels).double(), torch.zeros(channels).double(), 0
+    for inputs, _ in data.train.batches(1000):
+        values = data.prepare(inputs, torch.device("cpu")).double().transpose(0, 1).reshape(channels, -1)
+        total += values.sum(1)
+        squares += values.square().sum(1)
+        count += values.shape[1]
+    mean = total / count
+    std = (squares / count - mean.square()).clamp_min(0).sqrt()
+    return mean, torch.where(std > 1e-8, std, torch.ones_like(std))  # a constant channel is only centred

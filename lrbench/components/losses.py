@@ -1,0 +1,79 @@
+"""Losses by name. A loss takes (outputs, targets) and gives the mean over the batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
+
+from lrbench.errors import ConfigError, UserCodeError
+from lrbench.registry import Catalog, load_object
+from lrbench.types import Part
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["LOSSES", "build_loss"]
+
+
+def cross_entropy(*, label_smoothing: Annotated[float, Field(ge=0, lt=1, strict=True)] = 0.0) -> Callable[..., Tensor]:
+    """Softmax cross-entropy of logits (n, classes) against class numbers (n,).
+
+    Args:
+        label_smoothing: the part of the target spread evenly over all classes; validation and test loss are
+            computed with it too.
+    """
+    from torch.nn.functional import cross_entropy as torch_cross_entropy
+
+    def loss(outputs: Tensor, targets: Tensor) -> Tensor:
+        return torch_cross_entropy(outputs, targets, label_smoothing=label_smoothing)
+
+    return loss
+
+
+def mse() -> Callable[..., Tensor]:
+    """Mean squared error; class numbers are compared as one-hot vectors."""
+    from torch.nn.functional import mse_loss, one_hot
+
+    def loss(outputs: Tensor, targets: Tensor) -> Tensor:
+        if not targets.is_floating_point():
+            targets = one_hot(targets, outputs.shape[-1]).to(outputs.dtype)
+        # (n, 1) against (n,) would broadcast to (n, n), silently.
+        return mse_loss(outputs.reshape(targets.shape), targets)
+
+    return loss
+
+
+LOSSES = Catalog(kind="loss", entries={"cross_entropy": cross_entropy, "mse": mse})
+
+
+def build_loss(part: Part) -> Callable[[Tensor, Tensor], Tensor]:
+    """The function a `loss:` block names.
+
+    An import string names a class such as `torch.nn:HuberLoss` (made with the parameters) or a function of
+    (outputs, targets), which gets the parameters with every call.
+
+    Raises:
+        ConfigError: unknown, or its parameters don't fit.
+    """
+    if not part.imported:
+        made: Callable[[Any, Any], Any] = LOSSES.build(part)
+        return made
+    target = load_object(part.name, "loss.name")
+    if isinstance(target, type):
+        made = LOSSES.build(part)
+        return _guarded(part.name, made)
+    if not callable(target):
+        raise ConfigError(f"'{part.name}' is not a function or a class", key="loss.name")
+    return _guarded(part.name, lambda outputs, targets: target(outputs, targets, **part.params))
+
+
+def _guarded(name: str, function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    def call(outputs: Any, targets: Any) -> Any:
+        try:
+            return function(outputs, targets)
+        except Exception as error:
+            raise UserCodeError.of(f"loss '{name}'", error) from error
+
+    return call

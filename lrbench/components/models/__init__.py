@@ -1,0 +1,169 @@
+"""Models by name, fitting themselves to the data. Importing this costs nothing; torch comes with the first build."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
+
+from lrbench.errors import ConfigError
+from lrbench.registry import Catalog
+from lrbench.types import Count, Natural, Part
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["MODELS", "build_model"]
+
+Shape = tuple[int, ...]
+Rate = Annotated[float, Field(ge=0, lt=1, strict=True)]
+
+
+def cnn(*, padding: Natural = 0, dropout: Rate = 0.25, input_shape: Shape, outputs: int) -> nn.Module:
+    """The tutorial's CNN: (conv 3×3, ReLU, max-pool 2, dropout) × 2, dense 256, dense; Keras's initial weights.
+
+    32 and 64 filters; Glorot uniform weights, zero biases. On 28×28×1 with 10 classes: 431,242 parameters.
+
+    Args:
+        padding: of both convolutions; 0 as in the tutorial, 1 lets it take 8×8 digits.
+        dropout: the probability in both dropout layers.
+    """
+    from lrbench.components.models import nets
+
+    _pictures("cnn", input_shape)
+    side = [_pooled(_pooled(n + 2 * padding - 2) + 2 * padding - 2) for n in input_shape[1:]]
+    if min(side) < 1:
+        need = 10 if padding == 0 else 4
+        raise ConfigError(
+            f"cnn with padding {padding} needs pictures of at least {need}×{need}; these are "
+            f"{input_shape[1]}×{input_shape[2]}, of which its poolings leave nothing (padding: 1 loses less)"
+        )
+    return nets.Cnn(input_shape[0], (side[0], side[1]), outputs, padding, dropout)
+
+
+def mlp(
+    *,
+    hidden: list[Count] = [64, 64],  # noqa: B006  (never changed)
+    dropout: Rate = 0.0,
+    activation: Literal["relu", "tanh", "gelu"] = "relu",
+    input_shape: Shape,
+    outputs: int,
+) -> nn.Module:
+    """Dense layers with an activation between them; torch's initial weights.
+
+    Args:
+        hidden: the width of each hidden layer.
+        dropout: the probability after each hidden layer.
+        activation: relu, tanh or gelu.
+    """
+    from lrbench.components.models import nets
+
+    return nets.mlp(input_shape, hidden, outputs, dropout, activation)
+
+
+def logistic(*, input_shape: Shape, outputs: int) -> nn.Module:
+    """Multinomial logistic regression: one dense layer, weights and biases at zero (the loss is convex)."""
+    from lrbench.components.models import nets
+
+    return nets.logistic(input_shape, outputs)
+
+
+def lenet(*, padding: Natural = 2, input_shape: Shape, outputs: int) -> nn.Module:
+    """LeNet-5 (LeCun et al. 1998): two 5×5 convolutions with tanh and average pooling, dense 120, 84.
+
+    Args:
+        padding: of the first convolution; 2 makes 28×28 pictures the 32×32 of the paper, 0 suits 32×32.
+    """
+    from lrbench.components.models import nets
+
+    _pictures("lenet", input_shape)
+    side = [_pooled(_pooled(n + 2 * padding - 4) - 4) for n in input_shape[1:]]
+    if min(side) < 1:
+        raise ConfigError(
+            f"lenet with padding {padding} needs pictures of at least {16 - 2 * padding}×{16 - 2 * padding}; these "
+            f"are {input_shape[1]}×{input_shape[2]}"
+        )
+    return nets.LeNet(input_shape[0], (side[0], side[1]), outputs, padding)
+
+
+def resnet20(*, width: Count = 16, input_shape: Shape, outputs: int) -> nn.Module:
+    """The 20-layer residual net for CIFAR (He et al. 2016, section 4.2), shortcuts without parameters.
+
+    Args:
+        width: channels of the first stage; the others have twice and four times as many.
+    """
+    from lrbench.components.models import nets
+
+    _pictures("resnet20", input_shape)
+    return nets.ResNet20(input_shape[0], width, outputs)
+
+
+def vit(
+    *,
+    patch: Count = 4,
+    dim: Count = 64,
+    depth: Count = 4,
+    heads: Count = 4,
+    mlp_ratio: Count = 2,
+    dropout: Rate = 0.0,
+    input_shape: Shape,
+    outputs: int,
+) -> nn.Module:
+    """A small vision Transformer (Dosovitskiy et al. 2021): patches, pre-norm blocks, mean over patches.
+
+    Args:
+        patch: the side of a patch; it must divide the picture's sides.
+        dim: width of the embedding; a multiple of `heads`.
+        depth: number of blocks.
+        heads: attention heads.
+        mlp_ratio: width of a block's dense layer, in multiples of dim.
+        dropout: the probability after attention and dense layers.
+    """
+    from lrbench.components.models import nets
+
+    _pictures("vit", input_shape)
+    if input_shape[1] % patch or input_shape[2] % patch:
+        raise ConfigError(f"must divide the pictures' sides, {input_shape[1]} and {input_shape[2]}", key="model.patch")
+    if dim % heads:
+        raise ConfigError(f"must be a multiple of heads, {heads} (got {dim})", key="model.dim")
+    return nets.ViT(input_shape, patch, dim, depth, heads, mlp_ratio, dropout, outputs)
+
+
+MODELS = Catalog(
+    kind="model",
+    entries={"cnn": cnn, "lenet": lenet, "logistic": logistic, "mlp": mlp, "resnet20": resnet20, "vit": vit},
+    context=frozenset({"input_shape", "outputs"}),
+)
+
+
+def build_model(part: Part, *, input_shape: Shape, outputs: int) -> nn.Module:
+    """The module a `model:` block names.
+
+    An imported factory gets what its signature asks for of `input_shape`, `in_channels`, `outputs`,
+    `num_classes` and `classes`; one that takes any keyword (torchvision's models) gets `num_classes`.
+
+    Raises:
+        ConfigError: unknown, wrong parameters, not an nn.Module, or it can't take such data.
+        UserCodeError: an imported factory raised.
+    """
+    from torch import nn
+
+    context: dict[str, Any] = {"input_shape": input_shape, "outputs": outputs}
+    if part.imported:
+        same = dict.fromkeys(("num_classes", "classes"), outputs)
+        context |= {"in_channels": input_shape[0] if input_shape else 1, **same}
+        module = MODELS.build(part, fallback={"num_classes": outputs}, **context)
+    else:
+        module = MODELS.build(part, **context)
+    if not isinstance(module, nn.Module):
+        raise ConfigError(f"'{part.name}' gave a {type(module).__name__}, not a torch.nn.Module", key="model.name")
+    return module
+
+
+def _pictures(name: str, shape: Shape) -> None:
+    if len(shape) != 3:
+        raise ConfigError(f"{name} takes pictures (channels, height, width); this data has inputs of shape {shape}")
+
+
+def _pooled(side: int) -> int:
+    return side // 2

@@ -1,0 +1,273 @@
+"""Optimizers by name: torch's first-order ones, and the rate-free ones of their authors' packages.
+
+Parameters and defaults are those of the class behind the name, and so is the checking of values. The keys of
+`GroupRules` may stand beside them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import inspect
+import io
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from lrbench.components.optimizers.param_groups import GroupRules, parameter_groups, peak_and_ratios
+from lrbench.errors import ConfigError
+from lrbench.registry import Catalog
+from lrbench.types import Part
+
+if TYPE_CHECKING:
+    from torch import nn
+    from torch.nn import Parameter
+    from torch.optim import Optimizer
+
+__all__ = [
+    "AVERAGES",
+    "DEFAULT_LR",
+    "OPTIMIZERS",
+    "SETS_ITS_OWN_RATE",
+    "GroupRules",
+    "adam_beta2",
+    "build_optimizer",
+    "configured_rate",
+    "parameter_groups",
+    "peak_and_ratios",
+]
+
+_INTERNAL = frozenset({"foreach", "fused", "capturable", "differentiable", "maximize", "fsdp_in_use"})
+
+
+class _Class:
+    """A class of optimizers by name, imported when it is needed.
+
+    Args:
+        home: the module that has it.
+        class_name: its name there.
+        summary: what `lrbench list` says of it.
+        extra: what to install where its package is not there.
+    """
+
+    def __init__(self, home: str, class_name: str, summary: str, extra: str = "") -> None:
+        self.home, self.class_name, self.__doc__, self.extra = home, class_name, summary, extra
+
+    @property
+    def described(self) -> Callable[..., Optimizer]:
+        """The class itself, for its signature."""
+        try:
+            module = importlib.import_module(self.home)
+        except ModuleNotFoundError as error:
+            problem = f"needs the package {self.home}: pip install 'lrbench-torch[{self.extra}]'"
+            raise ConfigError(problem, key="optimizer.name") from error
+        found = getattr(module, self.class_name, None)
+        if found is None:
+            import torch
+
+            raise ConfigError(f"this torch ({torch.__version__}) has no {self.class_name}", key="optimizer.name")
+        chosen: Callable[..., Optimizer] = found
+        return chosen
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        return inspect.signature(self.described)
+
+    def __call__(self, **arguments: Any) -> Optimizer:
+        with contextlib.redirect_stdout(io.StringIO()):  # Prodigy says on paper that it decays weights
+            return self.described(**arguments)
+
+
+class _Muon(_Class):
+    def __call__(self, **arguments: Any) -> Optimizer:
+        from lrbench.components.optimizers.muon import MuonWithAdamW
+
+        return MuonWithAdamW(arguments.pop("params"), **arguments)
+
+
+def _torch(class_name: str, summary: str) -> _Class:
+    return _Class("torch.optim", class_name, summary)
+
+
+_NOT_FIRST_ORDER = "it evaluates the loss several times per update, so updates and rates can't be compared"
+_RATE_FREE = "rate-free"
+
+OPTIMIZERS = Catalog(
+    kind="optimizer",
+    entries={
+        "adadelta": _torch("Adadelta", "Adadelta (Zeiler 2012); sets its own step, lr is a factor on it."),
+        "adafactor": _torch("Adafactor", "Adafactor (Shazeer and Stern 2018): Adam with factored memory."),
+        "adagrad": _torch("Adagrad", "Adagrad (Duchi et al. 2011)."),
+        "adam": _torch("Adam", "Adam (Kingma and Ba 2015)."),
+        "adamax": _torch("Adamax", "Adamax, Adam with the infinity norm (Kingma and Ba 2015)."),
+        "adamw": _torch("AdamW", "Adam with decoupled weight decay (Loshchilov and Hutter 2019)."),
+        "asgd": _torch("ASGD", "Averaged SGD (Polyak and Juditsky 1992)."),
+        "muon": _Muon(
+            "torch.optim", "Muon", "Muon (Jordan et al. 2024) for hidden matrices, AdamW at the same rate for the rest."
+        ),
+        "nadam": _torch("NAdam", "Adam with Nesterov momentum (Dozat 2016)."),
+        "prodigy": _Class(
+            "prodigyopt",
+            "Prodigy",
+            "Prodigy (Mishchenko and Defazio 2024): Adam that finds its own rate; leave lr at 1.",
+            _RATE_FREE,
+        ),
+        "radam": _torch("RAdam", "Rectified Adam (Liu et al. 2020)."),
+        "rmsprop": _torch("RMSprop", "RMSprop (Hinton 2012)."),
+        "rprop": _torch("Rprop", "Resilient backpropagation (Riedmiller and Braun 1992), for full batches."),
+        "schedule_free_adamw": _Class(
+            "schedulefree",
+            "AdamWScheduleFree",
+            "AdamW that averages its weights instead of lowering the rate (Defazio et al. 2024).",
+            _RATE_FREE,
+        ),
+        "schedule_free_radam": _Class(
+            "schedulefree",
+            "RAdamScheduleFree",
+            "The same with rectified Adam, which needs no warm-up either.",
+            _RATE_FREE,
+        ),
+        "schedule_free_sgd": _Class(
+            "schedulefree",
+            "SGDScheduleFree",
+            "SGD that averages its weights instead of lowering the rate (Defazio et al. 2024); wants a large lr.",
+            _RATE_FREE,
+        ),
+        "sgd": _torch("SGD", "Stochastic gradient descent, with momentum and Nesterov momentum if asked."),
+    },
+    context=frozenset({"params"}) | _INTERNAL,
+    refused={"lbfgs": _NOT_FIRST_ORDER, "sparseadam": "it takes sparse gradients alone; adam takes dense ones"},
+    foreign=True,
+)
+
+
+DEFAULT_LR = {
+    "adadelta": 1.0,
+    "adafactor": 1e-2,
+    "adagrad": 1e-2,
+    "adam": 1e-3,
+    "adamax": 2e-3,
+    "adamw": 1e-3,
+    "asgd": 1e-2,
+    "muon": 1e-3,
+    "nadam": 2e-3,
+    "prodigy": 1.0,
+    "radam": 1e-3,
+    "rmsprop": 1e-2,
+    "rprop": 1e-2,
+    "schedule_free_adamw": 2.5e-3,
+    "schedule_free_radam": 2.5e-3,
+    "schedule_free_sgd": 1.0,
+    "sgd": 1e-3,
+}
+"""The classes' own default rates, so that a preview needs no torch; a test compares them."""
+
+AVERAGES = frozenset({"schedule_free_adamw", "schedule_free_radam", "schedule_free_sgd"})
+"""Optimizers that evaluate an average of the weights: they have `train()` and `eval()`, as modules do."""
+
+SETS_ITS_OWN_RATE = AVERAGES | {"adadelta", "prodigy"}
+"""Optimizers whose step does not follow from lr alone: a decay or warm-up of lr works against them."""
+
+
+_ADAM_FAMILY = ("adam", "adamax", "adamw", "nadam", "radam")  # torch gives each β₂ = 0.999
+
+
+def adam_beta2(part: Part) -> float | None:
+    """β₂ of an optimizer of Adam's family; None for others, and where `betas` is no pair of numbers."""
+    betas = part.params.get("betas", (0.9, 0.999) if part.name in _ADAM_FAMILY else None)
+    if not isinstance(betas, list | tuple) or len(betas) != 2 or isinstance(betas[1], bool):
+        return None
+    return float(betas[1]) if isinstance(betas[1], int | float) else None
+
+
+def build_optimizer(part: Part | Mapping[str, Any] | str, model: nn.Module) -> Optimizer:
+    """The optimizer that a config's `optimizer:` block names, over a model's parameters.
+
+    Built-in ones use torch's fused kernels where it has them (one pass over all weights, the same update).
+
+    Args:
+        part: `{"name": "adamw", "lr": 0.001, "layer_decay": 0.8}`.
+        model: its parameters that require gradients are trained.
+
+    Raises:
+        ConfigError: unknown, or its class refuses its parameters.
+    """
+    try:
+        part = Part.of(part)
+    except ValueError as error:
+        raise ConfigError(str(error), key="optimizer") from None
+    part, rules = GroupRules.split(part)
+    _plain_numbers(part)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    if not trained:
+        raise ConfigError("this model has no parameters to train", key="model")
+    made: Optimizer = OPTIMIZERS.build(part, params=_grouped(part, rules, model, trained), **_fused(part, trained))
+    if not hasattr(made, "param_groups"):
+        raise ConfigError(f"'{part.name}' gave a {type(made).__name__}, not an optimizer", key="optimizer.name")
+    name = type(made).__name__.lower()
+    if name in OPTIMIZERS.refused:
+        raise ConfigError(f"{part.name} can't be used: {OPTIMIZERS.refused[name]}", key="optimizer.name")
+    return made
+
+
+def _grouped(
+    part: Part, rules: GroupRules, model: nn.Module, trained: list[Parameter]
+) -> list[Parameter] | list[dict[str, Any]]:
+    """The weights as one list, or in groups where the config or the optimizer asks for them."""
+    if not rules.arguments:
+        groups: list[dict[str, Any]] = [{"params": trained}]
+    else:
+        _check_rules(part, rules)
+        groups = parameter_groups(model, lr=configured_rate(part), **rules.arguments)
+    if part.name == "muon":
+        from lrbench.components.optimizers.muon import marked
+
+        return marked(model, groups)
+    return groups if rules.arguments else trained
+
+
+def _check_rules(part: Part, rules: GroupRules) -> None:
+    known = inspect.signature(OPTIMIZERS.factory(part)).parameters
+    if not rules.decay_biases_and_norms and "weight_decay" not in known and not part.imported:
+        raise ConfigError(f"{part.name} has no weight decay", key="optimizer.decay_biases_and_norms")
+    if part.name == "prodigy" and (rules.layer_decay is not None or rules.lr_factors is not None):
+        key = "lr_factors" if rules.layer_decay is None else "layer_decay"
+        raise ConfigError("prodigy finds one rate for all weights", key=f"optimizer.{key}")
+
+
+def configured_rate(part: Part) -> float:
+    """The rate of an `optimizer:` block, or its class's default. Raises ConfigError where only the class knows it."""
+    lr = part.params.get("lr", DEFAULT_LR.get(part.name))
+    if lr is None:
+        raise ConfigError("is needed here, since an imported optimizer's default is unknown", key="optimizer.lr")
+    return float(lr)
+
+
+def _plain_numbers(part: Part) -> None:
+    """Values of the kind that the default is. Torch compares before it looks at types, so it would speak in riddles."""
+    known = {} if part.imported else inspect.signature(OPTIMIZERS.factory(part)).parameters
+    for name, value in part.params.items():
+        if known and (name not in known or "str" in str(known[name].annotation)):
+            continue  # the catalogue says which names there are, and the class which words it takes
+        default = known[name].default if name in known else None
+        wanted = "a number, true, false or a list of numbers" if isinstance(value, str) else _unlike(value, default)
+        if wanted:
+            raise ConfigError(f"must be {wanted} (got {value!r:.60})", key=f"optimizer.{name}")
+
+
+def _unlike(value: object, default: object) -> str:
+    """What the value should be where it is of another kind than the default; empty where it may do."""
+    if isinstance(default, tuple):
+        fits = isinstance(value, list) and len(value) == len(default)
+        return "" if fits else f"a list of {len(default)} numbers like {list(default)}"
+    if isinstance(default, bool):
+        return "" if isinstance(value, bool) else "true or false"
+    if isinstance(default, int | float) and (isinstance(value, bool) or not isinstance(value, int | float)):
+        return "a number"
+    return ""
+
+
+def _fused(part: Part, trained: list[Parameter]) -> dict[str, Any]:
+    devices = {p.device.type for p in trained}
+    kinds = {"sgd", "adam", "adamw"} | ({"adagrad"} if devices == {"cpu"} else set())
+    floating = all(p.is_floating_point() for p in trained)
+    return {"fused": True} if part.name in kinds and devices <= {"cpu", "cuda", "mps"} and floating else {}

@@ -1,0 +1,143 @@
+"""Parameter groups: which weights are not decayed, and which learn at a fixed ratio of the rate. No torch here.
+
+A group's `lr_factor` is its ratio to the rate of the schedule; the loop and `torch_scheduler` keep to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import ConfigDict, Field, StrictBool, ValidationError
+
+from lrbench.errors import ConfigError
+from lrbench.registry import first_of, problem_of
+from lrbench.types import NonNegative, Part, adapter
+
+if TYPE_CHECKING:
+    from torch import nn
+    from torch.optim import Optimizer
+
+_CONTAINERS = ("Sequential", "ModuleList", "ModuleDict")
+_NORMS = ("norm",)  # BatchNorm2d, LayerNorm, RMSNorm, GroupNorm, LocalResponseNorm
+
+
+@dataclass(frozen=True)
+class GroupRules:
+    """The keys of an `optimizer:` block that divide the weights into groups.
+
+    Args:
+        decay_biases_and_norms: False leaves biases, and every weight with one dimension (those of norms), without
+            weight decay.
+        layer_decay: each layer's rate as a multiple of the next one's; the last layer has the full rate. A layer is
+            a module that is no container, norms belonging to the layer before them.
+        lr_factors: pattern of parameter names (`conv*`, `*.bias`) → factor on their rate. Every match multiplies.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    decay_biases_and_norms: StrictBool = True
+    layer_decay: Annotated[float, Field(gt=0, le=1, strict=True)] | None = None
+    lr_factors: Annotated[dict[str, NonNegative], Field(min_length=1)] | None = None
+
+    @classmethod
+    def split(cls, part: Part) -> tuple[Part, GroupRules]:
+        """The optimizer's own parameters, and the rules. Raises ConfigError."""
+        given = {k: v for k, v in part.params.items() if k in cls.__dataclass_fields__}
+        try:
+            rules = adapter(cls).validate_python(given)
+        except ValidationError as error:
+            where = ".".join(("optimizer", *(str(piece) for piece in first_of(error)["loc"])))
+            raise ConfigError(problem_of(error), key=where) from None
+        return Part(part.name, {k: v for k, v in part.params.items() if k not in given}), rules
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What is not as it would be anyway, as `parameter_groups` takes it."""
+        default = type(self)()
+        return {k: v for k in self.__dataclass_fields__ if (v := getattr(self, k)) != getattr(default, k)}
+
+
+def parameter_groups(
+    model: nn.Module,
+    *,
+    lr: float,
+    decay_biases_and_norms: bool = True,
+    layer_decay: float | None = None,
+    lr_factors: Mapping[str, float] | None = None,
+) -> list[dict[str, Any]]:
+    """The parameter groups of a run, for an optimizer of one's own: `torch.optim.AdamW(groups, lr=lr)`.
+
+    Args:
+        model: its parameters that require gradients are divided.
+        lr: the rate that the factors apply to.
+        decay_biases_and_norms: False gives biases and norms `weight_decay` 0.
+        layer_decay: each layer's rate as a multiple of the next one's.
+        lr_factors: pattern of parameter names → factor on their rate; every match multiplies.
+
+    Raises:
+        ConfigError: a pattern matches no parameter.
+    """
+    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    _check_patterns(lr_factors or {}, [name for name, _ in named])
+    layers = _layers(model)
+    last = max(layers.values(), default=0)
+    groups: dict[tuple[float, bool], dict[str, Any]] = {}
+    for name, parameter in named:
+        factor = 1.0 if layer_decay is None else layer_decay ** (last - layers[name])
+        for pattern, ratio in (lr_factors or {}).items():
+            factor *= ratio if fnmatchcase(name, pattern) else 1.0
+        plain = not decay_biases_and_norms and (parameter.ndim <= 1 or name.endswith(".bias"))
+        key = (factor, plain)
+        if key not in groups:
+            undecayed = {"weight_decay": 0.0} if plain else {}
+            groups[key] = {"params": [], "lr": lr * factor, "lr_factor": factor, **undecayed}
+        groups[key]["params"].append(parameter)
+    return list(groups.values())
+
+
+def peak_and_ratios(optimizer: Optimizer) -> tuple[float, list[float]]:
+    """The rate a schedule's peak is, and each group's fixed ratio to it."""
+    groups = optimizer.param_groups
+    first = float(groups[0].get("initial_lr", groups[0]["lr"]))
+    if any("lr_factor" in group for group in groups):
+        return float(optimizer.defaults["lr"]), [float(group.get("lr_factor", 1.0)) for group in groups]
+    return first, [float(group.get("initial_lr", group["lr"])) / first for group in groups]
+
+
+def _layers(model: nn.Module) -> dict[str, int]:
+    """Parameter name → the number of its layer, counted in the order the model registers them."""
+    found: dict[str, int] = {}
+    layer = -1
+    for prefix, module in _modules(model, ""):
+        own = [prefix + name for name, _ in module.named_parameters(recurse=not _is_container(module))]
+        if own and (layer < 0 or not _is_norm(module)):
+            layer += 1
+        found |= dict.fromkeys(own, layer)
+    for name, _ in model.named_parameters():  # the model's own, a class token say: with the first layer
+        found.setdefault(name, 0)
+    return found
+
+
+def _modules(module: nn.Module, prefix: str) -> Iterator[tuple[str, nn.Module]]:
+    for name, child in module.named_children():
+        yield f"{prefix}{name}.", child
+        if _is_container(child):
+            yield from _modules(child, f"{prefix}{name}.")
+
+
+def _is_container(module: nn.Module) -> bool:
+    return type(module).__name__ in _CONTAINERS
+
+
+def _is_norm(module: nn.Module) -> bool:
+    return any(word in type(module).__name__.lower() for word in _NORMS)
+
+
+def _check_patterns(patterns: Mapping[str, float], names: list[str]) -> None:
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            shown = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
+            raise ConfigError(f"'{pattern}' matches no parameter; they are {shown}", key="optimizer.lr_factors")

@@ -1,0 +1,326 @@
+"""What a config resolves to: `Experiment`, its blocks, and what is said of values that do not fit. No torch here.
+
+Structure, types and ranges are checked by the model below; a part's own parameters by its catalogue, which
+also writes our defaults out. Every message names file, line, key and value.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from math import inf
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    PrivateAttr,
+    StrictBool,
+    ValidationError,
+    model_validator,
+)
+
+from lrbench.components.data import DATASETS, DatasetRules, Normalize, Validation
+from lrbench.components.losses import LOSSES
+from lrbench.components.models import MODELS
+from lrbench.components.optimizers import DEFAULT_LR, OPTIMIZERS, GroupRules, configured_rate
+from lrbench.config import yaml_source
+from lrbench.config.normalize import SHORT_AXES, written_out
+from lrbench.config.rules import ScalingRule
+from lrbench.errors import ConfigError, choices
+from lrbench.registry import Catalog, first_of, problem_of
+from lrbench.schedules import SCHEDULES, Growth, PlateauRule, WarmUpRule
+from lrbench.training.early_stopping import EarlyStoppingRule
+from lrbench.types import Count, Natural, Part, Positive, adapter
+
+
+def _plain(part: Part) -> dict[str, Any]:
+    return part.plain()
+
+
+def _completed_by(catalog: Catalog) -> PlainValidator:
+    return PlainValidator(lambda value: catalog.complete(Part.of(value), catalog.kind))
+
+
+ModelPart = Annotated[Part, _completed_by(MODELS), PlainSerializer(_plain)]
+OptimizerPart = Annotated[Part, _completed_by(OPTIMIZERS), PlainSerializer(_plain)]
+SchedulePart = Annotated[Part, _completed_by(SCHEDULES), PlainSerializer(_plain)]
+LossPart = Annotated[Part, _completed_by(LOSSES), PlainSerializer(_plain)]
+
+
+def _name(value: str) -> str:
+    if not re.fullmatch(r"\w[\w .,+=@()-]*", value) or value.endswith((" ", ".")):
+        raise ValueError(
+            "must name a folder inside runs/: letters, digits and any of ' .,+=@()_-', the first a letter or "
+            f"digit, at most 100 characters (got {value!r:.110})"
+        )
+    return value
+
+
+def _device(value: str) -> str:
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", value):
+        raise ValueError(f"must be auto, cpu, cuda, cuda:0 (…) or mps (got {value!r:.40})")
+    return value
+
+
+class Reference(BaseModel):
+    """A published result, shown beside the measured one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    test_loss: Annotated[float, Field(strict=True)] | None = None
+    test_accuracy: Annotated[float, Field(ge=0, le=1, strict=True)] | None = None
+    source: str = ""
+
+
+class Dataset(BaseModel):
+    """A data set: the part of the catalogue, and what is done with any set (`DatasetRules`)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    part: Part
+    rules: DatasetRules
+
+    @model_validator(mode="before")
+    @classmethod
+    def _split(cls, value: object) -> Any:
+        if isinstance(value, Dataset):
+            return {"part": value.part, "rules": value.rules}
+        part = Part.of(value)
+        rules = {k: v for k, v in part.params.items() if k in DatasetRules.__dataclass_fields__}
+        own = Part(part.name, {k: v for k, v in part.params.items() if k not in rules})
+        return {"part": DATASETS.complete(own, "dataset"), "rules": merge(DatasetRules.defaults(part.name), rules)}
+
+    def plain(self) -> dict[str, Any]:
+        """The mapping a config would hold."""
+        rules: dict[str, Any] = adapter(DatasetRules).dump_python(self.rules, mode="json")
+        return {**self.part.plain(), **{k: v for k, v in rules.items() if v is not None}}
+
+
+class Experiment(BaseModel):
+    """One training, fully described: what a config file resolves to.
+
+    `schedule` and the others are parts `{name, parameters}`, completed with lrbench's own defaults. Exactly one
+    of `epochs` and `steps` gives the budget. `optimizer.params["lr"]`, where given, is the peak rate.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_name)]
+    dataset: Annotated[Dataset, PlainSerializer(Dataset.plain)]
+    model: ModelPart
+    optimizer: OptimizerPart
+    schedule: SchedulePart = Part("constant")
+    warmup: WarmUpRule | None = None
+    plateau: PlateauRule | None = None
+    early_stopping: EarlyStoppingRule | None = None
+    loss: LossPart = Field(default=Part("cross_entropy"), validate_default=True)
+    epochs: Annotated[Count, Field(le=1_000_000)] | None = None
+    steps: Annotated[Count, Field(le=100_000_000)] | None = None
+    batch_size: Count = 64
+    accumulate: Annotated[Count, Field(le=1_000_000)] | None = None
+    lr_scaling: ScalingRule | None = None
+    seed: Natural = 0
+    best_by: Literal["val_loss", "val_accuracy"] | None = None
+    on_non_finite: Literal["stop", "skip"] | None = None
+    max_skipped: Count | None = None
+    clip_grad_norm: Positive | None = None
+    precision: Literal["fp32", "tf32", "bf16"] = "fp32"
+    compile: StrictBool = False
+    device: Annotated[str, AfterValidator(_device)] = "auto"
+    reference: Reference | None = None
+
+    _places: yaml_source.Places = PrivateAttr(default_factory=dict)
+    _hashes: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _written_out(cls, value: Any) -> Any:
+        return written_out(value) if isinstance(value, Mapping) else value
+
+    @model_validator(mode="after")
+    def _budget_and_rate(self) -> Experiment:
+        if (self.epochs is None) == (self.steps is None):
+            given = "both" if self.epochs else "neither"
+            raise ConfigError(f"give either `epochs` or `steps`, the length of the run (got {given})", key="epochs")
+        lr = self.optimizer.params.get("lr")
+        if "lr" in self.optimizer.params and (
+            isinstance(lr, bool) or not isinstance(lr, int | float) or not 0 < lr < inf
+        ):
+            raise ConfigError(f"must be a number greater than 0 (got {lr!r})", key="optimizer.lr")
+        GroupRules.split(self.optimizer)
+        self._check_plateau_bounds()
+        if self.max_skipped is not None and self.on_non_finite != "skip":
+            raise ConfigError("belongs to `on_non_finite: skip`", key="max_skipped")
+        return self
+
+    def _check_plateau_bounds(self) -> None:
+        peak = self.optimizer.params.get("lr", DEFAULT_LR.get(self.optimizer.name))
+        if self.plateau is None or peak is None or self.lr_scaling is not None:
+            return
+        if self.plateau.min_lr > peak:
+            problem = f"is above the peak, optimizer.lr = {peak:g} (got {self.plateau.min_lr:g})"
+            raise ConfigError(problem, key="plateau.min_lr")
+        growth = self.plateau.growth
+        if growth is not None and growth.max_lr is not None and growth.max_lr < peak:
+            problem = f"is below the peak, optimizer.lr = {peak:g}, so nothing could grow (got {growth.max_lr:g})"
+            raise ConfigError(problem, key="plateau.growth.max_lr")
+
+    def __eq__(self, other: object) -> bool:
+        """Equal in what they say, wherever it was written."""
+        return isinstance(other, Experiment) and self.plain() == other.plain()
+
+    def plain(self) -> dict[str, Any]:
+        """The resolved config as plain values, without what is None; loading it gives the same experiment."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+    @property
+    def update_size(self) -> int:
+        """Examples of one update: `batch_size` times `accumulate`."""
+        return self.batch_size * (self.accumulate or 1)
+
+    def updates_per_epoch(self, examples: int) -> int:
+        """Updates in an epoch of so many training examples; the last one takes what is left."""
+        return -(-examples // self.update_size)
+
+    def scaled_optimizer(self, examples: int | None = None) -> Part:
+        """The optimizer with the rate that trains it.
+
+        Args:
+            examples: training examples of an epoch, where known; no update sees more.
+
+        Raises:
+            ConfigError: `lr_scaling` lacks a rate to scale, or an epoch has fewer batches than `accumulate`.
+        """
+        batches = None if examples is None else -(-examples // self.batch_size)
+        if self.accumulate is not None and batches is not None and self.accumulate > batches:
+            raise ConfigError(
+                f"is more than the {batches} batches of an epoch (got {self.accumulate})", key="accumulate"
+            )
+        if self.lr_scaling is None:
+            return self.optimizer
+        size = self.update_size if examples is None else min(self.update_size, examples)
+        lr = configured_rate(self.optimizer) * self.lr_scaling.factor(self.optimizer.name, size)
+        return Part(self.optimizer.name, {**self.optimizer.params, "lr": lr})
+
+    def scaling_in_words(self, examples: int) -> str | None:
+        """What `lr_scaling` makes of the rate, for so many training examples; None without it."""
+        if self.lr_scaling is None:
+            return None
+        before, after = configured_rate(self.optimizer), configured_rate(self.scaled_optimizer(examples))
+        sizes = f"batch {min(self.update_size, examples)} of {self.lr_scaling.base_batch_size}"
+        return f"the rate {before:g} is scaled to {after:g} ({self.lr_scaling.rule}, {sizes})"
+
+    def hashed(self, what: str, find: Callable[[], str]) -> str:
+        """A hash of it, found once: nothing of it changes."""
+        if what not in self._hashes:
+            self._hashes[what] = find()
+        return self._hashes[what]
+
+    def yaml(self) -> str:
+        """The resolved config as YAML."""
+        return yaml_source.dump(self.plain())
+
+    def where(self, key: str) -> str:
+        """The file and line (or option) that a key was written at; the nearest enclosing one for defaults."""
+        return place_of(self._places, path_of(key))
+
+    def replace(self, **changes: Any) -> Experiment:
+        """The same experiment with some fields changed, validated anew. Raises ConfigError."""
+        places = {path: where for path, where in self._places.items() if path[:1] not in {(key,) for key in changes}}
+        return validate({**self.plain(), **changes}, places, "")
+
+
+def validate(plain: Mapping[str, Any], places: yaml_source.Places, shown: str) -> Experiment:
+    """An `Experiment` from plain values. Raises ConfigError with the place of the first problem."""
+    try:
+        experiment = Experiment.model_validate(plain)
+    except ConfigError as error:
+        raise error.at(place_of(places, path_of(error.key)) or shown) from None
+    except ValidationError as error:
+        raise _translated(error, places, shown) from None
+    experiment._places = places
+    return experiment
+
+
+def merge(base: Mapping[str, Any], child: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with what `child` says: mappings merge, unless they name different parts, and a budget replaces one."""
+    merged = dict(base)
+    for budget, other in (("epochs", "steps"), ("steps", "epochs")):
+        if child.get(budget) is not None and other not in child:
+            merged.pop(other, None)
+    for key, value in child.items():
+        old = merged.get(key)
+        if key == "sweep" and isinstance(old, Mapping) and isinstance(value, Mapping):
+            merged[key] = {k: v for k, v in old.items() if not axes_of({k: v}) & axes_of(value)} | dict(value)
+            continue
+        both = isinstance(old, Mapping) and isinstance(value, Mapping)
+        if both and ("name" not in value or value["name"] == old.get("name")):  # type: ignore[union-attr]
+            merged[key] = merge(old, value)  # type: ignore[arg-type]
+        else:
+            merged[key] = value
+    return merged
+
+
+def axes_of(sweep: Mapping[str, Any]) -> set[str]:
+    """The keys that a `sweep:` block varies: one that a child names too, however it writes it, is the child's."""
+    return {SHORT_AXES.get(key, key) for key in _dotted(sweep)}
+
+
+def _dotted(sweep: Mapping[str, Any]) -> set[str]:
+    found: set[str] = set()
+    for key, value in sweep.items():
+        nested = isinstance(value, Mapping) and not {"log", "linear", "name"} & value.keys()
+        found |= {f"{key}.{rest}" for rest in _dotted(value)} if nested else {key}
+    return found
+
+
+def path_of(key: str) -> tuple[str, ...]:
+    """`schedule.parts[1].name` as the path that `yamlfile` notes places under."""
+    return tuple(key.replace("[", ".").replace("]", "").split("."))
+
+
+def place_of(places: yaml_source.Places, path: tuple[str, ...]) -> str:
+    """Where the key at `path`, or the nearest one that encloses it, was written."""
+    for length in range(len(path), -1, -1):
+        if path[:length] in places:
+            return places[path[:length]]
+    return ""
+
+
+def _translated(error: ValidationError, places: yaml_source.Places, shown: str) -> ConfigError:
+    first = first_of(error)
+    unknown = first["type"] in ("extra_forbidden", "unexpected_keyword_argument")
+    loc = [str(piece) for piece in first["loc"]]
+    inner = ("rules", "part", "bool", "Normalize")  # our own names; a config has them only as a mistake
+    path = tuple(p for i, p in enumerate(loc) if p not in inner or i == 0 or (unknown and i == len(loc) - 1))
+    key = ".".join(path)
+    if unknown:
+        known = _fields_at(path[:-1])
+        problem = f"unknown key '{path[-1]}'; {choices(path[-1], known)}"
+    elif first["type"] == "missing":
+        problem = "is missing"
+    else:
+        problem = problem_of(error)
+    return ConfigError(problem, key=key, where=place_of(places, path) or shown)
+
+
+def _fields_at(path: tuple[str, ...]) -> list[str]:
+    """The keys a config may use inside the block at `path`."""
+    blocks: dict[tuple[str, ...], Any] = {
+        (): Experiment,
+        ("warmup",): WarmUpRule,
+        ("lr_scaling",): ScalingRule,
+        ("plateau",): PlateauRule,
+        ("plateau", "growth"): Growth,
+        ("early_stopping",): EarlyStoppingRule,
+        ("reference",): Reference,
+        ("dataset", "validation"): Validation,
+        ("dataset", "normalize"): Normalize,
+    }
+    schema = adapter(blocks.get(path, Experiment)).json_schema(mode="validation")
+    return [*schema["properties"], "extends"] if path == () else list(schema["properties"])

@@ -1,0 +1,133 @@
+"""From YAML files and overrides to an `Experiment`: read, extend, merge, validate. No torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lrbench.config import yaml_source
+from lrbench.config.experiment import Dataset, Experiment, Reference, merge, validate
+from lrbench.errors import ConfigError
+
+__all__ = [
+    "Config",
+    "Dataset",
+    "Experiment",
+    "Reference",
+    "load_config",
+    "merge",
+    "normal",
+    "overriding",
+    "read_config",
+    "validate",
+]
+
+_PARTS = ("dataset", "model", "optimizer", "schedule", "loss")
+_UNLESS_NAMED = {"loss": {"name": "cross_entropy"}}  # so that `loss: {label_smoothing: 0.1}` says enough
+_NOTHING = ("null", "~", "")
+_NOT_INHERITED = ("name", "reference", "extends")
+
+
+@dataclass(frozen=True)
+class Config:
+    """What a YAML file says, all that it extends and all overrides merged, before it is validated.
+
+    Attributes:
+        plain: its values.
+        places: the file and line, or the option, of each key.
+        shown: the file, for messages.
+    """
+
+    plain: dict[str, Any]
+    places: yaml_source.Places
+    shown: str
+
+
+def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Experiment:
+    """Read a YAML config: follow `extends`, apply overrides, validate.
+
+    Args:
+        path: the YAML file.
+        overrides: `key=value` texts such as `optimizer.lr=0.01`, as after `--set`; they win over the file, and
+            merge as a file that extends it would.
+
+    Raises:
+        ConfigError: anything wrong with it, naming file, line, key and value.
+    """
+    config = read_config(path, overrides)
+    if "sweep" in config.plain:
+        where = config.places.get(("sweep",), config.shown)
+        raise ConfigError("is a grid of many runs, which `lrbench sweep` trains", key="sweep", where=where)
+    return validate(config.plain, config.places, config.shown)
+
+
+def read_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
+    """What a YAML config says, with what it extends and overrides, not yet validated. Raises as `load_config`."""
+    path = Path(path)
+    plain, places = _resolve(path, ())
+    plain = merge(_UNLESS_NAMED, plain)
+    overrides = list(overrides)
+    given = {key.strip() for key, _, value in (o.partition("=") for o in overrides) if value.strip() not in _NOTHING}
+    if {"epochs", "steps"} <= given:
+        raise ConfigError("give either `epochs` or `steps`, not both", key="epochs", where="--set")
+    for override in overrides:
+        child, child_places = _override(override)
+        plain = merge(plain, child)
+        at = next(iter(child_places))
+        inherited = {k: v for k, v in places.items() if k[: len(at)] != at}
+        outer = {at[:n]: "--set" for n in range(1, len(at)) if at[:n] not in places}
+        places = {**inherited, **outer, **child_places}
+    plain.setdefault("name", path.stem)
+    if plain.get("sweep", "") is None:  # which takes the grid of a config that it extends away
+        del plain["sweep"]
+    return Config(plain, places, str(path))
+
+
+def overriding(overrides: Iterable[str]) -> dict[str, Any]:
+    """What overrides say, as a config file would. Raises ConfigError."""
+    whole: dict[str, Any] = {}
+    for override in overrides:
+        whole = merge(whole, _override(override)[0])
+    return whole
+
+
+def _resolve(path: Path, above: tuple[Path, ...]) -> tuple[dict[str, Any], yaml_source.Places]:
+    """The values of a file and of all it extends, merged."""
+    plain, places = yaml_source.read(path)
+    plain = normal(plain)
+    parent = plain.pop("extends", None)
+    if parent is None:
+        return plain, places
+    where = places[("extends",)]
+    if not isinstance(parent, str):
+        raise ConfigError(f"must be the path of one YAML file (got {parent!r:.60})", key="extends", where=where)
+    chain = (*above, path)
+    target = path.parent / parent
+    if target.resolve() in [p.resolve() for p in chain]:
+        circle = " → ".join(str(p) for p in (*chain, target))
+        raise ConfigError(f"goes in a circle: {circle}", key="extends", where=where)
+    if not target.exists():
+        raise ConfigError(f"no such file: {target} (the path is relative to {path})", key="extends", where=where)
+    base, base_places = _resolve(target, chain)
+    base = {k: v for k, v in base.items() if k not in _NOT_INHERITED}
+    return merge(base, plain), {**base_places, **places}
+
+
+def normal(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """`model: cnn` written out as `model: {name: cnn}`, so that it merges."""
+    return {k: {"name": v} if k in _PARTS and isinstance(v, str) else v for k, v in plain.items()}
+
+
+def _override(text: str) -> tuple[dict[str, Any], yaml_source.Places]:
+    key, equals, value_text = text.partition("=")
+    path = tuple(key.strip().split("."))
+    if not equals or not all(path):
+        raise ConfigError(f"must be key=value, such as optimizer.lr=0.01 (got {text!r:.80})", where="--set")
+    if path[0] == "extends":
+        raise ConfigError("can't be set; name the other config instead", key="extends", where="--set")
+    value, _ = yaml_source.parse(value_text, f"--set {key}")
+    for piece in reversed(path):
+        value = {piece: value}
+    return normal(value), {path: "--set"}

@@ -1,0 +1,100 @@
+"""What a config may say in short, written out, so that the same run has one identity however it is said."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lrbench.components.optimizers import adam_beta2
+from lrbench.config.rules import usual_rule
+from lrbench.errors import ConfigError
+from lrbench.schedules import PLATEAUS
+from lrbench.schedules.warmup import UNTUNED, untuned
+from lrbench.types import Part
+
+
+def written_out(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """A config's values with what stands for something longer replaced by it. Raises ConfigError."""
+    return _defaults(_batch(_warmup(_peak({**plain, **_plateau(plain)}))))
+
+
+SHORT_AXES = {"lr": "optimizer.lr", "seeds": "seed"}
+"""Keys of a `sweep:` block that stand for longer ones."""
+
+_DEFAULTS = {"accumulate": 1, "best_by": "val_loss", "on_non_finite": "stop"}
+
+
+def _defaults(plain: dict[str, Any]) -> dict[str, Any]:
+    """Without what is said as it would be anyway, in keys that came after the first identities."""
+    return {k: v for k, v in plain.items() if k not in _DEFAULTS or v is True or v != _DEFAULTS[k]}
+
+
+def _plateau(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """`schedule: hf/reduce_lr_on_plateau` as the schedule and the `plateau:` block that it stands for."""
+    given = plain.get("schedule")
+    name = given.get("name") if isinstance(given, Mapping) else given
+    if not isinstance(name, str) or name not in PLATEAUS.entries:
+        return {}
+    if plain.get("plateau") is not None:
+        raise ConfigError(f"{name} is a plateau rule itself, and a config can have only one", key="plateau")
+    blocks: dict[str, Any] = PLATEAUS.build(Part.of(given), "schedule")
+    return blocks
+
+
+def _peak(plain: dict[str, Any]) -> dict[str, Any]:
+    """A peak that the schedule is given absolutely, torch's `max_lr`, as the optimizer's rate, which is every peak."""
+    peak, optimizer = _absolute_peak(plain.get("schedule")), plain.get("optimizer")
+    if peak is None or not isinstance(optimizer, str | Mapping | Part):
+        return plain
+    part = Part.of(optimizer)
+    if part.params.get("lr", peak) != peak:
+        problem = f"is {peak:g}, but optimizer.lr, the peak of every schedule, is {part.params['lr']}"
+        raise ConfigError(f"{problem} and would change nothing; leave max_lr out", key="schedule.max_lr")
+    if plain.get("lr_scaling") is not None:
+        problem = "is a rate of its own, which lr_scaling would not reach; give it as optimizer.lr"
+        raise ConfigError(problem, key="schedule.max_lr")
+    return {**plain, "optimizer": {**part.plain(), "lr": peak}}
+
+
+def _absolute_peak(schedule: object) -> float | None:
+    """The `max_lr` of a schedule, or of one of a sequence's."""
+    params = schedule.params if isinstance(schedule, Part) else schedule
+    if not isinstance(params, Mapping):
+        return None
+    peak = params.get("max_lr")
+    if isinstance(peak, int | float) and not isinstance(peak, bool):
+        return float(peak)
+    parts = params.get("parts")
+    inner = [_absolute_peak(part) for part in parts] if isinstance(parts, list) else []
+    return next((peak for peak in inner if peak is not None), None)
+
+
+def _warmup(plain: dict[str, Any]) -> dict[str, Any]:
+    """`warmup: 10%` as `{for: 10%}`, and `untuned` as the number of updates that suits the optimizer."""
+    block = plain.get("warmup")
+    if isinstance(block, str | int | float) and not isinstance(block, bool):
+        block = {"for": block}
+        plain = {**plain, "warmup": block}
+    if not isinstance(block, Mapping) or block.get("for") != UNTUNED:
+        return plain
+    if block.get("shape", "linear") != "linear" or block.get("from_factor", 0) != 0:
+        raise ConfigError("untuned is linear and begins at 0; leave out shape and from_factor", key="warmup")
+    optimizer = plain.get("optimizer")
+    beta2 = adam_beta2(Part.of(optimizer)) if isinstance(optimizer, str | Mapping | Part) else None
+    if beta2 is None:
+        problem = "untuned is a rule for Adam and its kin (adam, adamw, nadam, …); give a duration such as 5%"
+        raise ConfigError(problem, key="warmup.for")
+    return {**plain, "warmup": {"for": untuned(beta2)}}
+
+
+def _batch(plain: dict[str, Any]) -> dict[str, Any]:
+    """With the rule of `lr_scaling` that the optimizer's name implies."""
+    block = plain.get("lr_scaling")
+    if not isinstance(block, Mapping):
+        return plain
+    optimizer = plain.get("optimizer")
+    if block.get("rule") is None and isinstance(optimizer, str | Mapping | Part):
+        block = {**block, "rule": usual_rule(Part.of(optimizer).name)}
+    if block.get("rule") == "none":
+        return {k: v for k, v in plain.items() if k != "lr_scaling"}
+    return {**plain, "lr_scaling": block}

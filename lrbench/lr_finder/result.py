@@ -1,0 +1,105 @@
+"""What a range test found, made of its curves and kept in its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from statistics import median
+from typing import Any
+
+from lrbench._version import __version__
+from lrbench.components.optimizers import AVERAGES, SETS_ITS_OWN_RATE
+from lrbench.config.load import Experiment, validate
+from lrbench.errors import ConfigError, FolderError, UsageError
+from lrbench.lr_finder.advice import Advice, Refusal, advise
+from lrbench.lr_finder.curves import Curve
+from lrbench.lr_finder.folder import FinderFolder
+from lrbench.lr_finder.methods import suggestions
+from lrbench.lr_finder.settings import Ramp
+from lrbench.runs.environment import now
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """A method's rates: their median over the seeds that have one, the lowest, the highest, and each seed's."""
+
+    median: float | None
+    lowest: float | None
+    highest: float | None
+    seeds: dict[int, float | None]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a range test found.
+
+    Attributes:
+        folder: where it is kept.
+        experiment: what was tested.
+        ramp: how.
+        curves: one for each seed.
+        suggestions: by method.
+        advice: the rates to take, or why there are none.
+    """
+
+    folder: FinderFolder
+    experiment: Experiment
+    ramp: Ramp
+    curves: tuple[Curve, ...]
+    suggestions: dict[str, Suggestion]
+    advice: Advice | Refusal
+
+    @property
+    def lr(self) -> float | None:
+        """The rate to hold constant, or to decay from; None where there is no suggestion."""
+        return self.advice.initial if isinstance(self.advice, Advice) else None
+
+    def plain(self) -> dict[str, Any]:
+        """What `finder.json` holds."""
+        advice, refusal = (self.advice, None) if isinstance(self.advice, Advice) else (None, self.advice)
+        return {
+            "name": self.experiment.name,
+            "identity": self.ramp.identity(self.experiment),
+            "lrbench": __version__,
+            "written": now(),
+            "ramp": self.ramp.plain(),
+            "config": self.experiment.plain(),
+            "seeds": [
+                {"seed": c.seed, "updates": len(c.rates), "momentum": c.momentum, "ended": c.reason or None}
+                for c in self.curves
+            ],
+            "suggestions": {name: asdict(found) for name, found in self.suggestions.items()},
+            "advice": None if advice is None else {**asdict(advice), "high": advice.high},
+            "no_suggestion": None if refusal is None else asdict(refusal),
+        }
+
+
+def conclude(folder: FinderFolder, experiment: Experiment, ramp: Ramp, curves: Sequence[Curve]) -> Finding:
+    """What curves say."""
+    advice = advise(curves, ramp)
+    if isinstance(advice, Advice) and experiment.optimizer.name in SETS_ITS_OWN_RATE - AVERAGES:
+        note = f"{experiment.optimizer.name} finds its rate itself, and what it is given only scales that; 1 is usual"
+        advice = replace(advice, notes=(*advice.notes, note))
+    rates = suggestions(curves, ramp.smoothing) if isinstance(advice, Advice) else {}
+    return Finding(
+        folder, experiment, ramp, tuple(curves), {name: _summary(by_seed) for name, by_seed in rates.items()}, advice
+    )
+
+
+def load(folder: FinderFolder) -> Finding:
+    """What is kept in a folder, its curves read anew. Raises FolderError where it is damaged."""
+    plain = folder.found()
+    try:
+        experiment = validate(plain["config"], {}, str(folder.path))
+        known = {s["seed"]: (s["updates"], s["momentum"], s["ended"] or "") for s in plain["seeds"]}
+        curves = folder.curves(known)
+        return conclude(folder, experiment, Ramp(**plain["ramp"]), curves)
+    except (ConfigError, UsageError, KeyError, TypeError, ValueError, OSError) as error:
+        raise FolderError(f"{folder.path} is damaged: {error}") from error
+
+
+def _summary(by_seed: dict[int, float | None]) -> Suggestion:
+    rates = [rate for rate in by_seed.values() if rate is not None]
+    if not rates:
+        return Suggestion(None, None, None, by_seed)
+    return Suggestion(median(rates), min(rates), max(rates), by_seed)

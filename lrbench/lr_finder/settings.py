@@ -1,0 +1,85 @@
+"""How the rate of a range test rises and what ends it: the settings of `lrbench find-lr`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from lrbench.config.identity import canonical
+from lrbench.config.load import Experiment
+from lrbench.errors import UsageError
+
+MAX_ITERATIONS = 1_000_000
+
+
+@dataclass(frozen=True)
+class Ramp:
+    """The rate rises from `start` to `end` over `iterations` updates.
+
+    Args:
+        start: the first rate.
+        end: the last rate.
+        iterations: updates.
+        shape: `exponential` (each decade has as many updates) or `linear`.
+        smoothing: β of the exponential moving average of the losses, 0 for none.
+        stop_factor: the test is over once the smoothed loss is that many times its best.
+        validation: measure the loss on validation data after each update, not on the update's own batch.
+
+    Raises:
+        UsageError: a value that makes no sense, named by its option.
+    """
+
+    start: float = 1e-7
+    end: float = 10.0
+    iterations: int = 300
+    shape: Literal["exponential", "linear"] = "exponential"
+    smoothing: float = 0.98
+    stop_factor: float = 4.0
+    validation: bool = False
+
+    def __post_init__(self) -> None:
+        for option, rate in (("--start", self.start), ("--end", self.end)):
+            if not (math.isfinite(rate) and rate > 0):
+                raise UsageError(f"{option} must be a rate greater than 0 (got {rate:g})")
+            if not 1e-30 <= rate <= 1e30:
+                raise UsageError(f"{option} must be between 1e-30 and 1e30 (got {rate:g})")
+        if self.start >= self.end:
+            raise UsageError(f"--start must be below --end (got {self.start:g} and {self.end:g})")
+        if not 2 <= self.iterations <= MAX_ITERATIONS:
+            raise UsageError(f"--iterations must be 2 to {MAX_ITERATIONS:,} (got {self.iterations})")
+        if self.shape not in ("exponential", "linear"):
+            raise UsageError(f"--shape must be exponential or linear (got {self.shape!r})")
+        if not 0 <= self.smoothing < 1:
+            raise UsageError(f"--smoothing must be at least 0 and below 1 (got {self.smoothing:g})")
+        if not (math.isfinite(self.stop_factor) and self.stop_factor > 1):
+            raise UsageError(f"--stop-factor must be greater than 1 (got {self.stop_factor:g})")
+
+    def plain(self) -> dict[str, Any]:
+        """As plain values."""
+        return asdict(self)
+
+    def over(self, experiment: Experiment, seed: int) -> Experiment:
+        """The training that tests an experiment's model, data and optimizer on this ramp, with a seed."""
+        return experiment.replace(
+            optimizer={**experiment.optimizer.plain(), "lr": self.end},
+            schedule={"name": "range_test", "start_factor": self.start / self.end, "shape": self.shape},
+            steps=self.iterations,
+            seed=seed,
+            **dict.fromkeys(_LEFT_OUT),
+        )
+
+    def identity(self, experiment: Experiment) -> str:
+        """64 hex digits for this ramp over this experiment, whatever its name, schedule, budget and seed."""
+        tested = canonical(self.over(experiment, seed=0))
+        text = json.dumps([tested, self.plain()], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+# What belongs to a whole training: its length, its course, when it ends, what is kept of it.
+_LEFT_OUT = (
+    "epochs", "warmup", "plateau", "early_stopping", "lr_scaling", "best_by", "on_non_finite", "max_skipped",
+    "reference",
+)  # fmt: skip

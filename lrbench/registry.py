@@ -1,0 +1,274 @@
+"""The one door from `{name, parameters}` to an object.
+
+A `Catalog` is a table of factories, one for each name a config may use. What the run knows (the number of
+classes, the peak rate, …) reaches a factory as *context*, by keyword; everything else in its signature is a
+parameter of the config, checked against its annotation. A name with a colon is imported.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import json
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+
+from lrbench.errors import ConfigError, UserCodeError, choices
+from lrbench.types import Part, adapter
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a catalogue entry, as `lrbench list` shows it."""
+
+    name: str
+    default: str
+    required: bool
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """A table of factories for one kind of part.
+
+    Args:
+        kind: what a user calls such a part, `schedule`; also the config's key.
+        entries: name → factory. Its keyword parameters that are not context are the config's.
+        context: names the run fills in; a config can't set them.
+        refused: name → why it can't be had.
+        aliases: another usual name → the entry (or import string) it stands for.
+        foreign: entries are another library's classes: their defaults stay theirs, and values are checked
+            by the class itself.
+    """
+
+    kind: str
+    entries: Mapping[str, Callable[..., Any]]
+    context: frozenset[str] = frozenset()
+    refused: Mapping[str, str] = field(default_factory=dict)
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    foreign: bool = False
+
+    def canonical(self, part: Part) -> Part:
+        """The part under the name it has here, where it was given by another."""
+        return Part(self.aliases[part.name], part.params) if part.name in self.aliases else part
+
+    def factory(self, part: Part, key: str = "") -> Callable[..., Any]:
+        """The callable behind a part's name. Raises ConfigError for an unknown name or a failed import."""
+        part = self.canonical(part)
+        if part.imported:
+            imported: Callable[..., Any] = load_object(part.name, key or self.kind)
+            return imported
+        if part.name in self.refused:
+            raise ConfigError(f"{part.name} can't be used: {self.refused[part.name]}", key=key or self.kind)
+        if part.name not in self.entries:
+            problem = f"unknown {self.kind} '{part.name}'; {self._choices(part.name)}"
+            raise ConfigError(f"{problem}, or 'package.module:name'", key=f"{key or self.kind}.name")
+        return self.entries[part.name]
+
+    def _choices(self, wrong: str) -> str:
+        """The names to choose from: those of the namespace that was meant, or else the plain ones."""
+        names = [*self.entries, *self.refused, *self.aliases]
+        namespaces = {name.partition("/")[0] for name in names if "/" in name}
+        meant, slash, _ = wrong.partition("/")
+        if slash and meant in namespaces:
+            return choices(wrong, [name for name in names if name.startswith(f"{meant}/")])
+        others = f"; other tools' names begin with {', '.join(f'{n}/' for n in sorted(namespaces))}"
+        return choices(wrong, [name for name in self.entries if "/" not in name]) + (others if namespaces else "")
+
+    def complete(self, part: Part, key: str = "") -> Part:
+        """The part with its values checked and our own defaults written out; imported parts as they are.
+
+        Raises:
+            ConfigError: unknown name or parameter, a missing one, or a wrong value.
+        """
+        key = key or self.kind
+        part = self.canonical(part)
+        factory = self.factory(part, key) if not part.imported else None
+        if factory is None or self.foreign:
+            return part
+        known = self._own(factory)
+        _check_names(part, known, key)
+        params = {}
+        for name, parameter in known.items():
+            if name in part.params or parameter.default is not parameter.empty:
+                value = part.params.get(name, parameter.default)
+                params[name] = _dump(_checked(value, parameter, f"{key}.{name}"), parameter)
+        return Part(name=part.name, params=params)
+
+    def build(self, part: Part, key: str = "", *, fallback: Mapping[str, Any] | None = None, **context: Any) -> Any:
+        """Call the part's factory with its parameters and as much of the context as it takes.
+
+        `fallback` is context for a factory that takes any keyword, dropped again if it raises a TypeError.
+
+        Raises:
+            ConfigError: the parameters are wrong, or the factory refused them (ValueError, TypeError).
+            UserCodeError: an imported factory raised anything else.
+        """
+        key = key or self.kind
+        part = self.canonical(part)
+        factory = self.factory(part, key)
+        checked = not (part.imported or self.foreign)
+        try:
+            signature = inspect.signature(factory).parameters
+        except (ValueError, TypeError):
+            return self._call(factory, part, key, part.params)
+        accepts_any = any(p.kind is p.VAR_KEYWORD for p in signature.values())
+        offered = {n: v for n, v in context.items() if n in signature}
+        params = dict(part.params)
+        if checked:
+            known = self._own(factory)
+            _check_names(part, known, key)
+            params = {n: _checked(v, known[n], f"{key}.{n}") for n, v in params.items()}
+        elif not accepts_any:
+            names = {n: p for n, p in signature.items() if n not in self.context or part.imported}
+            _check_names(part, names, key, required=[n for n in names if n not in offered])
+        if accepts_any and fallback:
+            try:
+                return self._call(factory, part, key, {**fallback, **offered, **params})
+            except ConfigError as error:
+                if not isinstance(error.__cause__, TypeError):
+                    raise
+        return self._call(factory, part, key, {**offered, **params})
+
+    def _call(self, factory: Callable[..., Any], part: Part, key: str, arguments: Mapping[str, Any]) -> Any:
+        try:
+            return factory(**arguments)
+        except ConfigError as error:
+            if error.key:
+                raise
+            raise ConfigError(error.problem, key=key) from error
+        except (ValueError, TypeError, AssertionError) as error:
+            raise ConfigError(f"{part.name} refused its parameters: {error}", key=key) from error
+        except (Exception, SystemExit) as error:
+            if part.imported:
+                raise UserCodeError.of(f"{key}: {part.name}", error) from error
+            raise
+
+    def _own(self, factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+        """The parameters that a config may give."""
+        known = _parameters(factory, evaluated=not self.foreign)
+        return {n: p for n, p in known.items() if n not in self.context and p.kind is not p.VAR_KEYWORD}
+
+    def parameters(self, name: str) -> list[Parameter]:
+        """What `lrbench list` shows of an entry's parameters."""
+        factory = self.factory(Part(name=name))
+        known = inspect.signature(getattr(factory, "described", factory)).parameters
+        return [
+            Parameter(n, "" if p.default is p.empty else _shown(p.default), p.default is p.empty)
+            for n, p in known.items()
+            if n not in self.context and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+        ]
+
+    def summary(self, name: str) -> str:
+        """The first line of an entry's docstring."""
+        return (inspect.getdoc(self.entries[name]) or "").partition("\n")[0]
+
+
+def load_object(name: str, key: str) -> Any:
+    """Import `package.module:attribute`. The current folder is searched first, as `python -m` does.
+
+    Raises:
+        ConfigError: nothing of that name.
+        UserCodeError: the module raised while it was imported.
+    """
+    module_name, _, path = name.partition(":")
+    if not all(re.fullmatch(r"\w+(\.\w+)*", dotted) for dotted in (module_name, path)):
+        raise ConfigError(f"'{name}' is not an import string; write 'package.module:name'", key=key)
+    here = str(Path.cwd())
+    if here not in sys.path and "" not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        target: Any = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        looked = f"{error}; modules are looked for in {here} and in the Python environment"
+        raise ConfigError(f"cannot import '{module_name}': {looked}", key=key) from error
+    except (Exception, SystemExit) as error:  # a script without a main guard ends us as it would end itself
+        raise UserCodeError.of(f"{key}: importing '{module_name}'", error) from error
+    for attribute in path.split("."):
+        if not hasattr(target, attribute):
+            public = [n for n in dir(target) if not n.startswith("_")]
+            near = get_close_matches(attribute, public, n=1)  # among all, of which only some are listed
+            problem = f"'{module_name}' has no '{attribute}'; {choices(attribute, {*near, *public[:40]})}"
+            raise ConfigError(problem, key=key)
+        target = getattr(target, attribute)
+    return target
+
+
+def first_of(error: ValidationError) -> ErrorDetails:
+    """The first problem of a pydantic error; a key that is missing comes last, as it may only be misspelt."""
+    return min(error.errors(include_url=False), key=lambda details: details["type"] == "missing")
+
+
+def problem_of(error: ValidationError) -> str:
+    """The first problem of a pydantic error as a sentence part, with the value it is about."""
+    first = first_of(error)
+    text = first["msg"].removeprefix("Value error, ")
+    text = text.replace("Input should", "must").replace("must be a valid boolean", "must be true or false")
+    text = text.replace("must be a valid integer", "must be a whole number").replace("must be a valid", "must be a")
+    text = re.sub(r"must be an? (dictionary|object).*", "must be a mapping of keys to values", text)
+    text = text.replace("must be a array", "must be a list").replace("Tuple should have", "must have")
+    text = text.replace(" after validation", "")
+    text = text.replace("greater than or equal to", "at least").replace("less than or equal to", "at most")
+    inside = ".".join(str(piece) for piece in first["loc"] if isinstance(piece, int))
+    shown = "" if "got " in text else f" (got {first['input']!r:.80})"
+    return f"{'item ' + inside + ' ' if inside else ''}{text}{shown}"
+
+
+def _evaluated(parameter: inspect.Parameter, factory: Callable[..., Any]) -> inspect.Parameter:
+    # Only parameters: a return annotation may name a torch class that is imported for type checkers alone.
+    annotation = parameter.annotation
+    if isinstance(annotation, str):
+        annotation = eval(annotation, factory.__globals__)
+    return parameter.replace(annotation=annotation)
+
+
+@functools.lru_cache(maxsize=512)
+def _parameters(factory: Callable[..., Any], evaluated: bool) -> Mapping[str, inspect.Parameter]:
+    known = dict(inspect.signature(factory).parameters)
+    return {n: _evaluated(p, factory) for n, p in known.items()} if evaluated else known
+
+
+def _adapter(parameter: inspect.Parameter) -> TypeAdapter[Any]:
+    annotation = Any if parameter.annotation is parameter.empty else parameter.annotation
+    return adapter(annotation)
+
+
+def _checked(value: Any, parameter: inspect.Parameter, key: str) -> Any:
+    # By way of JSON, because pydantic's strict JSON mode is what a config wants: lists may fill tuples and
+    # integers floats, but neither text nor booleans become numbers.
+    try:
+        text = json.dumps(value, default=str)
+        return _adapter(parameter).validate_json(text, strict=True)
+    except ValidationError as error:
+        raise ConfigError(problem_of(error), key=key) from None
+
+
+def _dump(value: Any, parameter: inspect.Parameter) -> Any:
+    return _adapter(parameter).dump_python(value, mode="json")
+
+
+def _shown(default: object) -> str:
+    return "null" if default is None else str(default).lower() if isinstance(default, bool) else str(default)
+
+
+def _check_names(
+    part: Part, known: Mapping[str, inspect.Parameter], key: str, required: list[str] | None = None
+) -> None:
+    for name in part.params:
+        if name not in known:
+            usable = sorted(known)
+            hint = choices(name, usable) if usable else "it takes none"
+            raise ConfigError(f"'{part.name}' has no parameter '{name}'; {hint}", key=f"{key}.{name}")
+    for name in known if required is None else required:
+        parameter = known[name]
+        variadic = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        if parameter.default is parameter.empty and name not in part.params and not variadic:
+            raise ConfigError(f"'{part.name}' needs the parameter '{name}'", key=key)

@@ -1,0 +1,81 @@
+"""The curves of a page: what its charts draw, small enough to travel with it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from lrbench.analysis.groups import Group
+from lrbench.reports.figures.overview import loss_limits, picked_out, steps_per_epoch
+
+COLUMNS = ("train_loss", "val_loss", "train_accuracy", "val_accuracy")
+LOSSES = {"train": ("train_loss",), "val": ("val_loss",), "both": ("train_loss", "val_loss")}
+MOST_EPOCHS, MOST_RATES = 250, 250
+MANY = 200
+"""Groups above which rates are drawn less closely."""
+
+
+def charted(groups: Sequence[Group], always: Group | None = None) -> dict[str, Any]:
+    """Everything that the charts of a page draw, as plain numbers and lists.
+
+    Returns:
+        `limits` of the losses of training, validation and both; the indices of the groups that are `picked` out of
+        the overlay; and for each of the `groups` its label, for every column of COLUMNS `x`, `median`, `low` and
+        `high` (the latter two only of several seeds), and the learning `rate` of its first run against epochs.
+    """
+    return {
+        "limits": {key: _numbers(loss_limits(groups, columns)) for key, columns in LOSSES.items()},
+        "picked": picked_out(groups, always),
+        "groups": [_group(group, closely=len(groups) <= MANY) for group in groups],
+    }
+
+
+def _group(group: Group, *, closely: bool) -> dict[str, Any]:
+    return {
+        "label": group.label,
+        "seeds": len(group.records),
+        "rate": _rate(group, closely=closely),
+        **{column: _band(group, column) for column in COLUMNS},
+    }
+
+
+def _band(group: Group, column: str) -> dict[str, list[float | None]]:
+    band = group.curve(column)
+    if len(band.epochs) > MOST_EPOCHS:
+        kept = np.unique(np.linspace(0, len(band.epochs) - 1, MOST_EPOCHS).round().astype(int))
+        band = band.where(np.isin(np.arange(len(band.epochs)), kept))
+    drawn = {"x": _numbers(band.epochs), "median": _numbers(band.median)}
+    if len(group.records) > 1:
+        drawn |= {"low": _numbers(band.low), "high": _numbers(band.high)}
+    return drawn
+
+
+def _rate(group: Group, *, closely: bool) -> dict[str, list[float | None]]:
+    """The rate of every update against epochs; of many, a part that leaves no step of it out.
+
+    Not `closely`, it is that of each epoch's last update: a thousand files of updates take long to read.
+    """
+    table = group.first.rates() if closely else group.first.epochs[["step", "lr"]]
+    steps, rates = table["step"].to_numpy(dtype=float), table["lr"].to_numpy(dtype=float)
+    if not len(rates):
+        return {"x": [], "y": []}
+    inner = np.flatnonzero((rates[1:-1] != rates[:-2]) | (rates[1:-1] != rates[2:])) + 1  # both sides of each change
+    corners = np.concatenate([[0], inner, [len(rates) - 1]]) if len(rates) > 1 else np.array([0])
+    if len(corners) > MOST_RATES:
+        corners = corners[np.unique(np.linspace(0, len(corners) - 1, MOST_RATES).round().astype(int))]
+    return {"x": _numbers(steps[corners] / steps_per_epoch(group)), "y": _numbers(rates[corners])}
+
+
+def _numbers(values: Iterable[float]) -> list[float | None]:
+    return [_number(value) for value in values]
+
+
+def _number(value: float) -> float | None:
+    """Five digits: more than any chart shows."""
+    rounded = float(f"{value:.5g}")
+    if not math.isfinite(rounded):
+        return None
+    return int(rounded) if rounded.is_integer() and abs(rounded) < 1e6 else rounded

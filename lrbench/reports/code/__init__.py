@@ -1,0 +1,188 @@
+"""A run's optimizer and schedule as lines of PyTorch, for one's own training loop. No torch here."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lrbench.components.optimizers import AVERAGES, DEFAULT_LR, OPTIMIZERS, GroupRules, configured_rate
+from lrbench.config.load import Experiment, validate
+from lrbench.errors import LrbenchError
+from lrbench.reports.code.loop import loop
+from lrbench.reports.code.schedules import Run, scheduled
+from lrbench.reports.code.text import Call, Raw, call, comment, is_name, laid, with_arguments
+from lrbench.types import Part
+
+_STANDARD = ("bisect", "itertools", "math")
+_PACKAGED = ("prodigyopt", "schedulefree")
+_MODULES = (*_STANDARD, "lrbench", *_PACKAGED, "torch")
+_OWN = {
+    *("batches", "epoch", "evaluate", "examples", "factor", "group", "inputs", "loss", "loss_function", "model"),
+    *("optimizer", "outputs", "plateau", "scheduler", "step", "targets", "train_loader", *_MODULES),
+}
+"""Names that the lines give a value, which one that is imported must not have."""
+
+
+@dataclass
+class _Imports:
+    """What the config's own code is imported as."""
+
+    lines: set[str] = field(default_factory=set)
+
+    def imported(self, name: str) -> str:
+        """`package.module:name` as it is called after the import. Raises ValueError where it is no such name."""
+        home, _, inner = name.partition(":")
+        if not (is_name(home) and is_name(inner)):
+            raise ValueError(f"{name!r} is no import string")
+        if home.partition(".")[0] in ("torch", *_PACKAGED):
+            return f"{home}.{inner}"
+        first, dot, rest = inner.partition(".")
+        known = f"imported_{first}" if first in _OWN else first
+        self.lines.add(f"from {home} import {first}" + (f" as {known}" if known != first else ""))
+        return known + dot + rest
+
+
+def code(plain: Mapping[str, Any], environment: Mapping[str, Any]) -> str:
+    """The PyTorch lines that repeat a run in one's own loop: optimizer, schedule, and the loop around them.
+
+    The schedule is plain PyTorch where that is short and exact, and else `lrbench.torch_scheduler`. What else lrbench
+    did in training is in the lines or in a comment. The model, the data and the evaluation are the reader's.
+
+    Args:
+        plain: the run's resolved config, `Record.plain`.
+        environment: what it ran on, `Record.environment`; its `sizes` tell the updates. Without them the lines take
+            them from the reader's data.
+
+    Returns:
+        Python source, laid out as `ruff format` does; empty where the config can't be read or has no optimizer.
+    """
+    if not isinstance(plain, Mapping) or not plain.get("optimizer"):
+        return ""
+    try:
+        nameless = {key: value for key, value in plain.items() if key not in ("name", "reference")}
+        experiment = validate({**nameless, "name": "run"}, {}, "")
+        return _written(experiment, str(plain.get("name", "")), environment if isinstance(environment, Mapping) else {})
+    except (LrbenchError, ArithmeticError, RecursionError, SyntaxError, TypeError, ValueError):
+        return ""  # a report does without it
+
+
+def _written(experiment: Experiment, name: str, environment: Mapping[str, Any]) -> str:
+    sizes = environment.get("sizes")
+    sizes = sizes if isinstance(sizes, Mapping) else {}
+    examples = _count(sizes.get("train_examples"))
+    if examples is None:
+        examples = experiment.dataset.rules.training_examples(experiment.dataset.part.name)
+    per_epoch = _count(sizes.get("steps_per_epoch"))
+    if per_epoch is None and examples is not None:
+        per_epoch = experiment.updates_per_epoch(examples)
+    total = experiment.steps
+    if total is None and per_epoch is not None:
+        total = (experiment.epochs or 0) * per_epoch
+    part = experiment.scaled_optimizer(examples)
+    own, rules = GroupRules.split(part)
+    lr = own.params.get("lr", DEFAULT_LR.get(own.name))
+    run = Run(experiment, lr, bool(rules.arguments), per_epoch, total)
+    imports = _Imports()
+    schedule = scheduled(run)
+    made = _optimizer(part, own, rules, imports)
+    training = loop(run, schedule.call is not None, _averages(own.name), sizes, imports.imported)
+    device = str(environment.get("device", ""))
+    scheduler = laid("scheduler = ", schedule.call) if schedule.call else []
+    setting = [*schedule.values, *_precision(experiment.precision, device)]
+    optimizer = [*_remark(run, examples), *laid("optimizer = ", made)]
+    if not scheduler and experiment.plateau is None:
+        optimizer += comment("the rate stays as it is, so there is no scheduler")
+    elif schedule.function:
+        optimizer += ["", "", *schedule.function, "", "", *scheduler]
+    else:
+        optimizer += scheduler
+    body = "\n".join([*optimizer, "", *training.before, *training.lines]) + "\n"
+    used = {node.id for node in ast.walk(ast.parse("\n".join([*setting, body]))) if isinstance(node, ast.Name)}
+    numbers = [*comment(_title(experiment, name)), *_numbers(run, used), *setting]
+    return "\n".join([*_import_lines(used, imports.lines), "", *numbers, "", body])
+
+
+def _import_lines(used: set[str], own: set[str]) -> list[str]:
+    """The import statements, those of the standard library first."""
+    standard = [f"import {module}" for module in _STANDARD if module in used]
+    others = [f"import {module}" for module in _MODULES if module in used and module not in _STANDARD]
+    installs = [f"# pip install {module}" for module in _PACKAGED if module in used]
+    return [*installs, *standard, *([""] if standard and (others or own) else []), *others, *sorted(own)]
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+
+
+def _averages(name: str) -> bool:
+    return name in AVERAGES or name.startswith("schedulefree")
+
+
+def _title(experiment: Experiment, name: str) -> str:
+    rules, done = experiment.dataset.rules, []
+    if rules.normalize is True:
+        done.append("normalized per channel by the training data's mean and deviation")
+    elif rules.normalize:
+        done.append(f"normalized per channel by mean {rules.normalize.mean} and deviation {rules.normalize.std}")
+    elif not experiment.dataset.part.imported:
+        done.append("inputs from 0 to 1")
+    if rules.augment:
+        done.append(f"augmented: {', '.join(rules.augment)}")
+    batches = ", ".join([f"batches of {experiment.batch_size} in a new order each epoch", *done])
+    title = f"As lrbench trained {name[:100]!r}. " if name else ""
+    return f"{title}Yours are the model, and train_loader: {batches}."
+
+
+def _remark(run: Run, examples: int | None) -> list[str]:
+    """What the optimizer's line can't say itself."""
+    experiment = run.experiment
+    found = []
+    if experiment.lr_scaling is not None:
+        found += comment(experiment.scaling_in_words(examples or experiment.update_size) or "")
+    if experiment.optimizer.name == "muon":
+        found += comment("Muon for hidden matrices, AdamW for all other weights, which lrbench tells apart")
+    if experiment.optimizer.name == "prodigy":
+        found += comment("Prodigy finds the rate itself; lr multiplies it")
+    return found
+
+
+def _optimizer(whole: Part, own: Part, rules: GroupRules, imports: _Imports) -> Call:
+    """The call that makes the optimizer."""
+    if own.name == "muon":  # which is two optimizers
+        return call("lrbench.build_optimizer", whole.plain(), Raw("model"))
+    weights: Any = Raw("model.parameters()")
+    if rules.arguments:
+        rate = configured_rate(own)
+        weights = with_arguments("lrbench.parameter_groups", [Raw("model")], {"lr": rate, **rules.arguments})
+    if own.imported:
+        return with_arguments(imports.imported(own.name), [weights], own.params)
+    entry = OPTIMIZERS.entries[own.name]
+    made = imports.imported(f"{entry.home}:{entry.class_name}")  # type: ignore[attr-defined]
+    given = {key: tuple(value) if isinstance(value, list) else value for key, value in own.params.items()}
+    return with_arguments(made, [weights], {"lr": DEFAULT_LR[own.name], **given})
+
+
+def _precision(precision: str, device: str) -> list[str]:
+    """How a GPU multiplies float32, which torch decides by itself for convolutions."""
+    if precision == "tf32":
+        return ["torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True"]
+    if device.startswith("cuda"):
+        return ["torch.backends.cudnn.allow_tf32 = False  # convolutions in all bits of float32, as in the run"]
+    return []
+
+
+def _numbers(run: Run, used: set[str]) -> list[str]:
+    """`steps_per_epoch` and `total_steps`, where the lines use them."""
+    total, per_epoch = run.total_steps, run.steps_per_epoch
+    lines = []
+    if "steps_per_epoch" in used or ("total_steps" in used and total is None):
+        several = run.experiment.accumulate
+        batches = "len(train_loader)" if several is None else f"-(-len(train_loader) // {several})  # rounded up"
+        lines.append(f"steps_per_epoch = {per_epoch or batches}")
+    if "total_steps" in used:
+        epochs = run.experiment.epochs
+        said = f"  # {epochs} epochs of {per_epoch} updates" if epochs else ""
+        lines.append(f"total_steps = {f'{epochs} * steps_per_epoch' if total is None else f'{total}{said}'}")
+    return lines

@@ -1,0 +1,158 @@
+"""What a page says of each group by itself: its runs, its config and how that differs, and where it ran."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from lrbench.analysis.groups import Group, value_text
+from lrbench.analysis.records import Record
+from lrbench.reports import tables
+
+_DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # ten times as fast, where libyaml is there
+_OF_THE_RUN = ("identity", "arguments", "started", "resumed", "config", "sizes")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run as a row of its group's table."""
+
+    folder: str
+    seed: str
+    state: str
+    val_loss: str
+    verdict: str
+    note: str
+    environment: str
+
+
+@dataclass(frozen=True)
+class Details:
+    """What a page says of a group.
+
+    Attributes:
+        label: the group's.
+        runs: a row for each seed.
+        differences: key, value in the group that all are compared with, value here; empty for that group itself.
+        config: the first run's, as YAML.
+    """
+
+    label: str
+    runs: Sequence[Run]
+    differences: Sequence[tuple[str, str, str]]
+    config: str
+
+
+def as_yaml(value: Any) -> str:
+    """A config or an environment as it is shown; empty for nothing."""
+    if not value:
+        return ""
+    text: str = yaml.dump(value, Dumper=_DUMPER, sort_keys=False, allow_unicode=True)
+    return text
+
+
+def details(groups: Sequence[Group], records: Sequence[Record], against: Group | None) -> list[Details]:
+    """For each group what a page says of it; copies, which are in no group, come last, each by itself."""
+    places = {key: name for name, key, _ in _distinct(records)}
+    found = [_details(group.label, group.records, against, places) for group in groups]
+    copies = [record for record in records if record.state == "copy"]
+    return [*found, *(_details(f"{r.folder.name} (copy)", [r], None, places) for r in copies)]
+
+
+def _details(label: str, records: Sequence[Record], against: Group | None, places: dict[str, str]) -> Details:
+    first = records[0]
+    runs = [
+        Run(
+            record.folder.name,
+            value_text(record.plain.get("seed")),
+            record.state.replace("_", " "),
+            "–" if (loss := record.metric("val_loss")) is None else tables.loss(loss),
+            "–" if record.verdict is None else record.verdict.label,
+            record.problem or str(record.result.get("reason") or ""),
+            places.get(_key(record), "–"),
+        )
+        for record in records
+    ]
+    differs = [] if against is None or first in against.records else differences(against.first, first)
+    return Details(label, runs, differs, as_yaml(first.plain))
+
+
+def differences(theirs: Record, mine: Record) -> list[tuple[str, str, str]]:
+    """Keys in which two configs lead to different training: key, the first's value, the second's."""
+    one, other = theirs.identity_fields, mine.identity_fields
+    if not one or not other:
+        return []
+    return [
+        (key, _present(one, key), _present(other, key))
+        for key in dict.fromkeys((*one, *other))
+        if key != "seed" and one.get(key) != other.get(key)
+    ]
+
+
+def _present(fields: dict[str, Any], key: str) -> str:
+    return value_text(fields[key]) if key in fields else "–"
+
+
+def curves(group: Group) -> str:
+    """The verdict on a group's curves, what it rests on, and what to try next; empty before the end of its runs."""
+    found = group.verdict()
+    if found is None:
+        return ""
+    one = found[0]
+    seed = next(r.plain.get("seed") for r in group.records if r.verdict == one)
+    evidence = f"{one.evidence[:1].upper()}{one.evidence[1:]}"
+    if len(group.records) > 1:
+        evidence = f"Seed {seed}: {one.evidence}"
+    advice = f" Next: {one.advice}." if one.advice else ""
+    return f"{tables.verdict(group)}. {evidence}.{advice}"
+
+
+def environments(records: Sequence[Record]) -> list[tuple[str, str, int]]:
+    """What runs ran on, each kind once: its name here, as YAML, and how many runs."""
+    return [(name, as_yaml(json.loads(key)), count) for name, key, count in _distinct(records)]
+
+
+def commands(records: Sequence[Record]) -> list[str]:
+    """The command lines that made the runs, each once."""
+    found = [record.environment.get("arguments") for record in records]
+    lines = [shlex.join(str(part) for part in parts) for parts in found if isinstance(parts, list) and parts]
+    return list(dict.fromkeys(lines))
+
+
+def _distinct(records: Sequence[Record]) -> list[tuple[str, str, int]]:
+    counted = Counter(_key(record) for record in records if record.environment)
+    return [(str(number), key, count) for number, (key, count) in enumerate(counted.items(), start=1)]
+
+
+def _key(record: Record) -> str:
+    kept = {k: v for k, v in record.environment.items() if k not in _OF_THE_RUN}
+    return json.dumps(kept, default=str)
+
+
+def provenance(records: Sequence[Record]) -> list[str]:
+    """What the runs ran on in short, and a warning where that differs between them."""
+    facts = {
+        "lrbench": [r.environment.get("lrbench") for r in records],
+        "torch": [(r.environment.get("packages") or {}).get("torch") for r in records],
+        "device": [r.environment.get("gpu") or r.environment.get("device") for r in records],
+        "CPU threads": [r.environment.get("threads") for r in records],
+        "processor": [r.environment.get("processor") for r in records],
+        "commit": [(r.environment.get("git") or {}).get("commit") for r in records],
+    }
+    lines = []
+    for fact, values in facts.items():
+        different = sorted({str(v) for v in values if v is not None})
+        mixed = len(different) > 1
+        note = "; mixed, so small differences in loss may come from that" if mixed and fact != "commit" else ""
+        if different:
+            lines.append(f"{fact}: {', '.join(different)}{note}")
+    sets = sorted({str((r.plain.get("dataset") or {}).get("name")) for r in records if r.experiment})
+    if len(sets) > 1:
+        lines.append(f"data sets: {', '.join(sets)}; losses of different data can't be compared")
+    return lines

@@ -1,0 +1,233 @@
+"""The main figure: validation losses overlaid, a panel for each group of runs, and the rate under each panel."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+
+from lrbench.analysis.groups import Band, Group, planned_epochs
+from lrbench.reports.figures.layout import Layout
+from lrbench.reports.figures.style import MOST_POINTS, OTHERS, RATE, TRAINING, VALIDATION, cut, line_of
+from lrbench.reports.tables import loss as loss_text
+from lrbench.reports.tables import percent
+
+MOST_LINES, MOST_PANELS = 12, 24
+"""More lines than these can't be told apart: of more groups some are picked out, the others stay grey."""
+PICKED, PANELS_OF_MANY = 7, 12
+
+
+def picked_out(groups: Sequence[Group], always: Group | None = None) -> list[int]:
+    """Which groups an overlay shows in colour: all of a few; of many the best, the last, and some between.
+
+    `always` is one of them, whatever its place.
+    """
+    with_curves = [i for i, group in enumerate(groups) if any(len(record.epochs) for record in group.records)]
+    if len(groups) <= MOST_LINES:
+        return list(range(len(groups)))
+    places = np.linspace(0, len(with_curves) - 1, min(PICKED, len(with_curves))).round().astype(int)
+    chosen = {with_curves[place] for place in places}
+    return sorted(chosen | {i for i, group in enumerate(groups) if group is always})
+
+
+def draw(groups: Sequence[Group], always: Group | None = None) -> Figure:
+    """The figure, for at least one group; `always` is the one to be seen among many."""
+    shown, picked = groups if len(groups) <= MOST_PANELS else groups[:PANELS_OF_MANY], picked_out(groups, always)
+    place = Layout.of(len(shown), len(picked), max(len(_legend(groups[i])) for i in picked or [0]))
+    figure = Figure(figsize=(place.width, place.height))
+    FigureCanvasAgg(figure)
+    limits = loss_limits(groups)
+    _overlay(figure.add_axes(place.overlay()), groups, picked, loss_limits(groups, ("val_loss",)), place)
+    for index, group in enumerate(shown):
+        upper, lower = place.panel(index)
+        panel = figure.add_axes(upper)
+        rate = figure.add_axes(lower, sharex=panel)
+        first_in_row = index % place.across == 0
+        _panel(panel, group, limits, labelled=first_in_row, legend=index == 0)
+        _rate(rate, group, labelled=first_in_row)
+        _epoch_axis(rate, group)
+    return figure
+
+
+def loss_limits(groups: Sequence[Group], columns: Sequence[str] = ("train_loss", "val_loss")) -> tuple[float, float]:
+    """The loss axis that all panels share: everything that was measured, but not a diverging run's last leap.
+
+    It begins at 0 or below where losses are negative, as of a density, and can't be logarithmic then.
+    """
+    values = np.concatenate([np.empty(0), *(group.curve(column).median for group in groups for column in columns)])
+    values = values[np.isfinite(values)]
+    if len(values) and values.min() < 0:
+        low, high = values.min(), np.quantile(values, 0.98)
+        room = 0.06 * max(high - low, 1e-9)
+        return float(low - room), float(high + room)
+    values = values[values > 0]
+    if not len(values):
+        return 0.1, 1.0
+    low, high = values.min(), values.max()
+    # A single huge first epoch (a rate of 0.5 begins in the thousands) would flatten everything else; a panel says
+    # in words what it cuts off.
+    high = min(high, max(2 * np.quantile(values, 0.95), 4 * low))
+    return float(low / 1.25), float(high * 1.4)
+
+
+def _overlay(
+    axes: Axes, groups: Sequence[Group], picked: Sequence[int], limits: tuple[float, float], place: Layout
+) -> None:
+    few = len(picked) == len(groups)
+    more = "" if few else f"; {len(picked)} of {len(groups)} picked out, the others grey"
+    rest = f"; panels of the first {PANELS_OF_MANY} below" if len(groups) > MOST_PANELS else ""
+    axes.set_title(f"Validation loss, lowest first{more}{rest}", fontsize=12)
+    drawn = 0
+    for group in (group for index, group in enumerate(groups) if index not in picked):
+        curve = _drawable(group, "val_loss", limits)
+        axes.plot(curve.epochs, curve.median, color=OTHERS, linewidth=0.8)
+        drawn += len(curve.epochs) > 0
+    for position, index in enumerate(picked):
+        group, look = groups[index], line_of(position)
+        curve, text = _drawable(group, "val_loss", limits), _legend(group)
+        if not len(curve.epochs):
+            axes.plot([], [], color=look.colour, linestyle=look.dash, marker=look.marker, markersize=4, label=text)
+            continue
+        drawn += 1
+        axes.plot(
+            curve.epochs, curve.median, color=look.colour, linestyle=look.dash, linewidth=1.5, marker=look.marker,
+            markersize=4.5, markevery=[len(curve.epochs) - 1], label=text,
+        )  # fmt: skip
+        if len(group.records) > 1:
+            axes.fill_between(curve.epochs, curve.low, curve.high, color=look.colour, alpha=0.13, linewidth=0)
+    _loss_axis(axes, limits)
+    axes.set_ylabel("validation loss")
+    axes.set_xlabel("epoch")
+    axes.set_xlim(0, max([1, *(_last_epoch(group) for group in groups)]) * 1.01)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+    if not drawn:
+        axes.text(0.5, 0.5, "no epoch of any run is done yet", ha="center", va="center", transform=axes.transAxes)
+    axes.legend(
+        loc="upper left", bbox_to_anchor=(-0.01, -0.47 / place.overlay_height), ncols=place.legend_columns,
+        fontsize=8.5, handlelength=3.4, borderaxespad=0, columnspacing=1.6, labelspacing=0.35,
+    )  # fmt: skip
+
+
+def _legend(group: Group) -> str:
+    spread = group.spread("val_loss")
+    return cut(group.label, 40) + (f"  {loss_text(spread.median)}" if spread else f"  ({group.status()})")
+
+
+def _panel(axes: Axes, group: Group, limits: tuple[float, float], *, labelled: bool, legend: bool) -> None:
+    axes.set_title(cut(group.label, 36), pad=16)
+    axes.text(0, 1.02, subtitle(group), transform=axes.transAxes, fontsize=8, color="#555555", va="bottom")
+    epochs = 0
+    for column, colour, dash, text in (
+        ("train_loss", TRAINING, (0, (4, 1.5)), "training"),
+        ("val_loss", VALIDATION, "-", "validation"),
+    ):
+        curve = _drawable(group, column, limits)
+        if not len(curve.epochs):
+            continue
+        epochs = len(curve.epochs)
+        marker = "o" if epochs == 1 else None
+        axes.plot(
+            curve.epochs, curve.median, color=colour, linestyle=dash, linewidth=1.4, marker=marker,
+            markersize=4, label=text,
+        )  # fmt: skip
+        if len(group.records) > 1:
+            axes.fill_between(curve.epochs, curve.low, curve.high, color=colour, alpha=0.15, linewidth=0)
+        worst = int(np.argmax(curve.median))
+        if curve.median[worst] > limits[1]:
+            note = f"{text}, epoch {curve.epochs[worst]:.0f}, off the scale: {curve.median[worst]:,.3g}"
+            height = 0.93 if column == "train_loss" else 0.85
+            axes.text(0.99, height, note, transform=axes.transAxes, fontsize=7.5, color=colour, ha="right")
+    _loss_axis(axes, limits)
+    axes.tick_params(labelbottom=False)
+    if labelled:
+        axes.set_ylabel("loss")
+    if not epochs:
+        problem = next((r.problem for r in group.records if r.problem), group.status())
+        axes.text(
+            0.5, 0.5, textwrap.fill(cut(problem, 160), 34), transform=axes.transAxes, ha="center", va="center",
+            fontsize=8, color="#a02020",
+        )  # fmt: skip
+    elif legend:
+        axes.legend(loc="upper right", fontsize=8)
+
+
+def subtitle(group: Group) -> str:
+    """Loss, accuracy, seeds and state of a group, in a line."""
+    loss, accuracy, status = group.spread("val_loss"), group.spread("val_accuracy"), group.status()
+    if loss is None:
+        return cut(status, 48)
+    pieces = [f"val {loss_text(loss.median)}"]
+    if accuracy is not None:
+        pieces.append(percent(accuracy.median))
+    if loss.n > 1:
+        pieces.append(f"{loss.n} seeds")
+    if status != "finished":
+        pieces.append(status)
+    return cut(" · ".join(pieces), 52)
+
+
+def _rate(axes: Axes, group: Group, *, labelled: bool) -> None:
+    """The rate of every update, against epochs; of the first seed, since seeds share the schedule."""
+    rates = group.first.rates()
+    per_epoch = steps_per_epoch(group)
+    if len(rates):
+        stride = max(len(rates) // MOST_POINTS, 1)
+        thinned = rates.iloc[::stride]
+        steps, lr = thinned["step"].to_numpy(dtype=float), thinned["lr"].to_numpy(dtype=float)
+        axes.plot(steps / per_epoch, lr, color=RATE, linewidth=1.2)
+        axes.fill_between(steps / per_epoch, lr, 0, color=RATE, alpha=0.10, linewidth=0)
+        top = float(np.nanmax(lr)) or 1.0
+        axes.set_ylim(0, 1.25 * top)
+        axes.set_yticks([0, top], ["0", f"{top:.2g}"])
+    else:
+        axes.set_yticks([])
+        axes.set_ylim(0, 1)
+    if labelled:
+        axes.set_ylabel("rate")
+
+
+def _epoch_axis(axes: Axes, group: Group) -> None:
+    planned = max((planned_epochs(record) or 0 for record in group.records), default=0)
+    last = max(_last_epoch(group), 1)
+    far = planned > 20 * last  # hardly begun: the plan would leave nothing to see
+    axes.set_xlim(0, (last if far else max(planned, last)) * 1.02)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, steps=[1, 2, 5, 10]))
+    axes.set_xlabel("epoch", labelpad=1)
+
+
+def _drawable(group: Group, column: str, limits: tuple[float, float]) -> Band:
+    """A loss curve without what a log axis can't show: a loss of exactly 0."""
+    curve = group.curve(column)
+    return curve.where(curve.low > 0) if limits[0] > 0 else curve
+
+
+def _last_epoch(group: Group) -> int:
+    return max((int(r.epochs["epoch"].max()) for r in group.records if len(r.epochs)), default=0)
+
+
+def steps_per_epoch(group: Group) -> float:
+    """Updates in an epoch of a group's runs, as its first run recorded them."""
+    sizes = group.first.environment.get("sizes") or {}
+    epochs = group.first.epochs
+    if sizes.get("steps_per_epoch"):
+        return float(sizes["steps_per_epoch"])
+    return float(epochs["step"].iloc[0] / epochs["epoch"].iloc[0]) if len(epochs) else 1.0
+
+
+def _loss_axis(axes: Axes, limits: tuple[float, float]) -> None:
+    axes.set_ylim(*limits)
+    if limits[0] <= 0:
+        return
+    axes.set_yscale("log")
+    decades = math.log10(limits[1] / limits[0])
+    subs = (1.0,) if decades > 2.5 else (1.0, 3.0) if decades > 1.3 else (1.0, 2.0, 5.0)
+    axes.yaxis.set_major_locator(LogLocator(base=10, subs=subs))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.yaxis.set_minor_locator(NullLocator())

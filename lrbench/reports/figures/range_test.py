@@ -1,0 +1,132 @@
+"""The figure of a range test: loss against the rate, smoothed and raw, with what was read off it."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator
+
+from lrbench.lr_finder.advice import Advice
+from lrbench.lr_finder.curves import trend
+from lrbench.lr_finder.result import Finding
+from lrbench.reports.figures.style import COLOURS, DASHES, drawing, write
+
+MARKS = {"steepest": "v", "minimum/10": "s", "valley": "D", "minimum/2": "*"}
+ADVISED, BAND, TREND = "#000000", "#DDE8F0", "#333333"
+
+
+def save(finding: Finding) -> None:
+    """Draw a finding into its folder. Raises FolderError where it can't be written."""
+    with drawing():
+        write(draw(finding), finding.folder.figure)
+
+
+def draw(finding: Finding) -> Figure:
+    """The figure."""
+    figure = Figure(figsize=(9, 5.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    top = _losses(axes, finding)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(numticks=12))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda rate, _: f"{rate:g}"))
+    axes.set_xlim(finding.ramp.start, finding.ramp.end)
+    axes.set_ylim(*top)
+    axes.set_xlabel("learning rate")
+    measured = "validation loss after each update" if finding.ramp.validation else "training loss of each update"
+    axes.set_ylabel(measured)
+    name = textwrap.shorten(finding.experiment.name, 60, placeholder=" …")
+    axes.set_title(f"Learning rate range test: {name}", pad=22)
+    advice = finding.advice
+    if isinstance(advice, Advice):
+        _advised(axes, advice)
+        _suggested(axes, finding)
+    else:
+        axes.text(0, 1.015, f"No suggestion: {advice}", transform=axes.transAxes, va="bottom", fontsize=9)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower left", ncols=3, handlelength=2.6)
+    return figure
+
+
+def _losses(axes: Axes, finding: Finding) -> tuple[float, float]:
+    """Raw and smoothed curves, and the trend of all; the bounds of the losses that are worth showing."""
+    lowest, highest, starts = math.inf, -math.inf, []
+    for index, curve in enumerate(finding.curves):
+        colour = COLOURS[index % len(COLOURS)]
+        rates, losses = curve.rates[: curve.usable], curve.losses[: curve.usable]
+        if not losses:
+            continue
+        smooth = curve.smoothed(finding.ramp.smoothing)
+        axes.plot(*_thinned(rates, losses), color=colour, linewidth=0.7, alpha=0.45)
+        label = _label(finding, index)
+        dash = DASHES[index % len(DASHES)]
+        axes.plot(*_thinned(rates, smooth), color=colour, linewidth=1.5, linestyle=dash, label=label)
+        starts.append(float(np.median(losses[: max(len(losses) // 10, 1)])))
+        lowest, highest = min(lowest, *losses), max(highest, *smooth)
+        if curve.reason:
+            label = "end of a seed's test" if index == 0 else None
+            height = _clipped(losses[-1], starts[-1], lowest)
+            axes.plot(rates[-1], height, "x", color=colour, markersize=7, clip_on=False, label=label)
+    whole = trend(finding.curves)
+    if whole is not None:
+        ragged = np.flatnonzero(whole.losses[whole.lowest :] > whole.start + 0.5 * whole.fall)  # says no more
+        end = whole.lowest + int(ragged[0]) + 1 if len(ragged) else len(whole.rates)
+        axes.plot(whole.rates[:end], whole.losses[:end], color=TREND, linewidth=2.2, label="trend of all seeds")
+        if isinstance(finding.advice, Advice):
+            at, height = float(whole.rates[whole.lowest]), float(whole.losses[whole.lowest])
+            label = f"its minimum, at {at:.2g}"
+            axes.plot(at, height, "o", color=TREND, markerfacecolor="white", markersize=8, zorder=5, label=label)
+    if not starts:
+        return 0.0, 1.0
+    start = max(starts)
+    room = max(start - lowest, 0.05 * abs(start), 1e-9)
+    return lowest - 0.08 * room, min(start + 0.8 * room, max(highest, start) + 0.2 * room)
+
+
+def _label(finding: Finding, index: int) -> str | None:
+    """Each seed has its line in the legend; more than it has room for share one."""
+    curves = finding.curves
+    if len(curves) > 6:
+        seeds = f"seeds {curves[0].seed}–{curves[-1].seed}" if index == 0 else ""
+    else:
+        seeds = f"seed {curves[index].seed}"
+    return f"{seeds}, smoothed (β {finding.ramp.smoothing:g})" if seeds else None
+
+
+def _clipped(loss: float, start: float, lowest: float) -> float:
+    return min(loss, start + 0.75 * max(start - lowest, 0.05 * abs(start), 1e-9))
+
+
+def _advised(axes: Axes, advice: Advice) -> None:
+    bounds = f"bounds for cyclical rates: {advice.low:.2g} … {advice.high:.2g}"
+    axes.axvspan(advice.low, advice.high, color=BAND, zorder=0, label=bounds)
+    axes.axvline(advice.initial, color=ADVISED, linewidth=1.4, label="recommended: constant or initial rate")
+    axes.axvline(advice.maximum, color=ADVISED, linewidth=1.2, linestyle=(0, (5, 2)), label="maximum for one_cycle")
+    text = f"{advice.initial:.2g}"
+    axes.annotate(text, (advice.initial, 1), xycoords=("data", "axes fraction"), xytext=(-4, 4),
+                  textcoords="offset points", ha="right", fontweight="bold")  # fmt: skip
+    axes.annotate(f"{advice.maximum:.2g}", (advice.maximum, 1), xycoords=("data", "axes fraction"), xytext=(4, 4),
+                  textcoords="offset points", ha="left")  # fmt: skip
+
+
+def _suggested(axes: Axes, finding: Finding) -> None:
+    """Each method's median over the seeds, and their range, near the bottom."""
+    for row, (name, found) in enumerate(finding.suggestions.items()):
+        if found.median is None or found.lowest is None or found.highest is None:
+            continue
+        height = 0.04 + 0.045 * row
+        axis: Any = axes.get_xaxis_transform()
+        axes.plot([found.lowest, found.highest], [height] * 2, transform=axis, color="#666666", linewidth=1.2)
+        axes.plot(found.median, height, MARKS[name], transform=axis, color="#666666", markeredgecolor="white",
+                  markeredgewidth=0.6, markersize=9 if MARKS[name] == "*" else 6, zorder=6, label=name)  # fmt: skip
+
+
+def _thinned(rates: Sequence[float], values: Sequence[float]) -> tuple[Sequence[float], Sequence[float]]:
+    stride = max(len(rates) // 2000, 1)
+    return rates[::stride], values[::stride]

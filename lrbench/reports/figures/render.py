@@ -1,0 +1,71 @@
+"""The figures of a report beside its main one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from lrbench.analysis.sensitivity import families
+from lrbench.analysis.sensitivity import words as sensitivity_words
+from lrbench.reports.figures import overview, seeds
+from lrbench.reports.figures.sensitivity import draw as draw_sensitivity
+from lrbench.reports.figures.style import drawing
+from lrbench.reports.sentences import WORDS
+from lrbench.reports.shown import Shown
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure.
+
+    Attributes:
+        name: of its files.
+        heading: what it is.
+        figure: itself.
+        words: what it shows, in sentences; the first is what a screen reader says in its place.
+    """
+
+    name: str
+    heading: str
+    figure: Figure
+    words: Sequence[str] = ()
+
+
+def main(shown: Shown) -> Figure:
+    """The main figure, for at least one group."""
+    with drawing():
+        return overview.draw(shown.groups, None if shown.comparison is None else shown.comparison.against.group)
+
+
+def draw(shown: Shown) -> list[Drawn]:
+    """Every seed's value, the sensitivity to the rate, and the way to the target, as far as the runs have them."""
+    drawn = []
+    with drawing():
+        if shown.comparison is not None:
+            metric = shown.comparison.metric
+            heading = f"Every seed: {WORDS[metric]}"
+            drawn.append(Drawn("seeds", heading, seeds.final_values(shown.comparison)))
+            found = families(shown.groups, metric)
+            if found:
+                words = [sensitivity_words(family, metric) for family in found]
+                drawn.append(Drawn("rates", "Sensitivity to the rate", draw_sensitivity(found, metric), words))
+        if shown.target is not None and (times := seeds.times(shown.groups, shown.target)) is not None:
+            drawn.append(Drawn("target", f"Time to {shown.target.words}", times))
+    return drawn
+
+
+def save(drawn: Sequence[Drawn], folder: Path) -> list[Path]:
+    """Write each as PNG and SVG."""
+    return [path for one in drawn for path in write(one.figure, folder / one.name)]
+
+
+def write(drawn: Figure, path: Path) -> list[Path]:
+    """Save a figure as PNG and SVG; the same figure gives the same files."""
+    paths = [path.with_suffix(".png"), path.with_suffix(".svg")]
+    with drawing():
+        drawn.savefig(paths[0], dpi=150)
+        drawn.savefig(paths[1], metadata={"Date": None})
+    return paths

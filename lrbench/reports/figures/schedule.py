@@ -1,0 +1,80 @@
+"""The figure of `lrbench preview`: rates, and momentum where it is cycled, of several configs in one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from lrbench.reports.figures.style import MOST_POINTS, Line, drawing, line_of, write
+
+MOST_CLOSELY = 3 * MOST_POINTS  # points a line is drawn with, its restarts beside
+
+
+class Rates(Protocol):
+    """What is drawn of a config; `lrbench.preview.Preview` is one."""
+
+    @property
+    def label(self) -> str: ...  # noqa: D102
+    @property
+    def rates(self) -> list[float]: ...  # noqa: D102
+    @property
+    def momenta(self) -> list[float | None] | None: ...  # noqa: D102
+    @property
+    def steps_per_epoch(self) -> int: ...  # noqa: D102
+    @property
+    def seam(self) -> int: ...  # noqa: D102
+    @property
+    def restarts(self) -> list[int]: ...  # noqa: D102
+
+
+def save(previews: Sequence[Rates], path: Path) -> None:
+    """Draw the previews into a PNG or SVG file. Raises FolderError where it can't be written."""
+    with drawing():
+        write(draw(previews), path)
+
+
+def draw(previews: Sequence[Rates]) -> Figure:
+    """The figure: the rate above, momentum below where any config cycles it."""
+    cycled = any(p.momenta for p in previews)
+    legend = 0.19 * len(previews) + 0.2
+    figure = Figure(figsize=(9, (6.2 if cycled else 4.2) + legend), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(2 if cycled else 1, 1, sharex=True, squeeze=False, height_ratios=[2, 1] if cycled else [1])
+    rate_axes = axes[0, 0]
+    for index, made in enumerate(previews):
+        _line(rate_axes, made, made.rates, line_of(index))
+    rate_axes.set_ylabel("learning rate")
+    rate_axes.set_ylim(bottom=0)
+    rate_axes.set_title("The learning rate of every update")
+    if cycled:
+        for index, made in enumerate(previews):
+            values = [float("nan") if m is None else m for m in made.momenta or []]
+            _line(axes[1, 0], made, values, line_of(index))
+        axes[1, 0].set_ylabel("momentum (Adam: beta1)")
+    axes[-1, 0].set_xlabel("epoch")
+    axes[-1, 0].set_xlim(left=0)
+    axes[-1, 0].xaxis.set_major_locator(MaxNLocator(integer=True))
+    figure.legend(*rate_axes.get_legend_handles_labels(), loc="outside lower left", ncols=2, handlelength=3.4)
+    return figure
+
+
+def _line(axes: Axes, made: Rates, values: Sequence[float], look: Line) -> None:
+    stride = max(len(values) // MOST_CLOSELY, 1)
+    # Every stride-th update, and both sides of every restart, which must not be cut off.
+    near = {s + d for s in made.restarts for d in (-1, 0)}
+    steps = sorted(set(range(0, len(values), stride)) | near | {len(values) - 1}) if values else []
+    places = [step / made.steps_per_epoch for step in steps]
+    style = {"color": look.colour, "linestyle": look.dash, "linewidth": 1.6}
+    axes.plot(places, [values[s] for s in steps], label=made.label, **style)  # type: ignore[arg-type]
+    if made.seam and values:
+        seam = min(made.seam - 1, len(values) - 1)
+        axes.plot(seam / made.steps_per_epoch, values[seam], marker="o", markersize=6, color=look.colour, mfc="white")
+    for restart in made.restarts:
+        if restart < len(values):
+            axes.plot(restart / made.steps_per_epoch, values[restart], marker="^", markersize=5, color=look.colour)

@@ -1,0 +1,188 @@
+"""Figures with a row for each group and a dot for each seed: final values, and how long a target took."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+from lrbench.analysis.comparison import Comparison
+from lrbench.analysis.groups import Group
+from lrbench.analysis.targets import Target
+from lrbench.reports import tables
+from lrbench.reports.figures.style import TRAINING, VALIDATION, cut
+from lrbench.reports.sentences import WORDS
+
+MOST_ROWS = 60
+ROW, EDGES = 0.24, 1.0  # inches
+NEAR = 4
+"""Rows whose median is more than this many times the best are beyond the axis, so that the others can be told apart."""
+
+
+@dataclass(frozen=True)
+class Dots:
+    """One row's dots, and what is drawn over them.
+
+    Attributes:
+        values: one for each seed.
+        middle: their median, None for no mark.
+        interval: of the mean, None for no line.
+        missed: for seeds that never got there, how far they went.
+    """
+
+    values: Sequence[float]
+    middle: float | None = None
+    interval: tuple[float, float] | None = None
+    missed: Sequence[float] = ()
+
+
+def final_values(comparison: Comparison) -> Figure:
+    """Every seed's value of the compared metric, its median and its interval, a row a group, best first.
+
+    Accuracies are shown as errors, 1 − accuracy, on a log axis: that is where good ones can be told apart.
+    """
+    accuracy = comparison.metric.endswith("accuracy")
+    rows = comparison.rows[:MOST_ROWS]
+    dots = []
+    for row in rows:
+        values = [v for r in row.group.records if r.counts and (v := r.metric(comparison.metric)) is not None]
+        low, high = row.estimate.low, row.estimate.high
+        ends = None if low is None or high is None else (low, high)
+        if accuracy:
+            values, ends = [1 - v for v in values], None if ends is None else (1 - ends[1], 1 - ends[0])
+        dots.append(Dots(values, 1 - row.estimate.median if accuracy else row.estimate.median, ends))
+    figure, (axes,) = _rows([row.group for row in rows], 1, len(comparison.rows))
+    _draw(axes, dots)
+    words = WORDS[comparison.metric]
+    _log_axis(axes, dots, tables.percent if accuracy else tables.loss)
+    axes.set_xlabel(f"error: 1 − {words}" if accuracy else words)
+    legend = [("o", "none", "a seed"), ("|", "full", "median")]
+    for marker, fill, text in legend:
+        style = "none" if fill == "none" else TRAINING
+        axes.plot([], [], marker, markerfacecolor=style, color=VALIDATION if fill == "none" else TRAINING,
+                  markersize=5 if marker == "o" else 11, markeredgewidth=1 if marker == "o" else 2.2,
+                  linestyle="none", label=text)  # fmt: skip
+    if any(one.interval for one in dots):
+        axes.plot([], [], color=TRAINING, linewidth=1.6, label="95 % interval of the mean")
+    _legend(figure, axes)
+    return figure
+
+
+def times(groups: Sequence[Group], target: Target) -> Figure | None:
+    """Epochs, and seconds of training, to a target, a row a group; None where no run came to an end."""
+    ended = [g for g in groups if any(r.counts or r.state == "diverged" for r in g.records)]
+    if not ended:
+        return None
+    shown = sorted(ended, key=lambda group: _median_time(group, target))[:MOST_ROWS]
+    figure, panels = _rows(shown, 2, len(ended))
+    for part, (axes, words) in enumerate(zip(panels, ("epochs", "seconds of training"), strict=True)):
+        dots = [_time(group, target, part) for group in shown]
+        _draw(axes, dots)
+        axes.set_xlim(left=0)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=part == 0, nbins=7))
+        axes.set_xlabel(f"{words} to {target.words}")
+    first = panels[0]
+    first.plot([], [], "o", markerfacecolor="none", color=VALIDATION, markersize=5, linestyle="none", label="a seed")
+    first.plot([], [], "|", color=TRAINING, markersize=11, markeredgewidth=2.2, linestyle="none", label="median")
+    first.plot([], [], ">", color="#888888", markersize=6, linestyle="none", label="never got there: trained so far")
+    _legend(figure, first)
+    return figure
+
+
+def _median_time(group: Group, target: Target) -> tuple[float, str]:
+    found = target.times(group, 0)
+    return (float(np.median(found)) if found else math.inf), group.label
+
+
+def _time(group: Group, target: Target, part: int) -> Dots:
+    found = target.times(group, part)
+    middle = float(np.median(found)) if found else math.inf
+    reached = [value for value in found if math.isfinite(value)]
+    return Dots(reached, middle if math.isfinite(middle) else None, None, target.missed(group, part))
+
+
+def _rows(groups: Sequence[Group], panels: int, of: int) -> tuple[Figure, list[Axes]]:
+    """Axes with a row for each group, their labels at the left; `of` is how many groups there are."""
+    labels = [cut(group.label, 44) for group in groups]
+    left = 0.25 + 0.077 * max(map(len, labels))
+    width, height = left + 6.6, ROW * len(groups) + EDGES
+    figure = Figure(figsize=(width, height))
+    FigureCanvasAgg(figure)
+    gap = 0.35
+    each = (width - left - 0.3 - gap * (panels - 1)) / panels
+    made = []
+    for panel in range(panels):
+        box = (left + panel * (each + gap)) / width, 0.55 / height, each / width, ROW * len(groups) / height
+        axes = figure.add_axes(box)
+        axes.set_ylim(len(groups) - 0.5, -0.5)
+        axes.set_yticks(range(len(groups)), labels if panel == 0 else [""] * len(groups))
+        axes.tick_params(axis="y", length=0)
+        axes.grid(axis="y", visible=False)
+        for row in range(0, len(groups), 2):
+            axes.axhspan(row - 0.5, row + 0.5, color="#888888", alpha=0.07, linewidth=0)
+        made.append(axes)
+    if of > len(groups):
+        figure.text(1 - 0.3 / width, 1 - 0.12 / height, f"the first {len(groups)} of {of}", ha="right", va="top")
+    return figure, made
+
+
+def _draw(axes: Axes, rows: Sequence[Dots]) -> None:
+    for place, row in enumerate(rows):
+        if row.interval is not None:
+            axes.plot(row.interval, [place] * 2, color=TRAINING, linewidth=1.6, zorder=2, solid_capstyle="butt")
+        if row.middle is not None:
+            axes.plot(row.middle, place, "|", color=TRAINING, markersize=11, markeredgewidth=2.2, zorder=4)
+        axes.plot(row.values, _beside(place, row.values), "o", color=VALIDATION, markerfacecolor="none",
+                  markersize=4.5, markeredgewidth=1, alpha=0.85, zorder=3)  # fmt: skip
+        axes.plot(row.missed, _beside(place, row.missed), ">", color="#888888", markersize=5, zorder=3)
+
+
+def _beside(place: int, values: Sequence[float]) -> np.ndarray:
+    """Heights a little apart in the order of the seeds: equal values would hide one another."""
+    return place + (np.linspace(-0.18, 0.18, len(values)) if len(values) > 1 else np.zeros(len(values)))
+
+
+_TICKS = ((3.0, (1.0,)), (1.6, (1.0, 3.0)), (1.0, (1.0, 2.0, 5.0)), (0.35, (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)))
+"""More decades than these: which of their digits have a label. In fewer, ticks are even."""
+
+
+def _log_axis(axes: Axes, rows: Sequence[Dots], form: Callable[[float], str]) -> None:
+    """A log axis over what lies near the best row, the values of the others as text at its end.
+
+    Linear, with all on it, where a value is not above 0.
+    """
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: form(value)))
+    if any(value <= 0 for row in rows for value in row.values):
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=6))
+        return
+    middles = [row.middle for row in rows if row.middle is not None and row.middle > 0]
+    cap = NEAR * min(middles, default=1.0)
+    near = [row for row in rows if row.middle is not None and 0 < row.middle <= cap]
+    values = np.array([v for row in near for v in (*row.values, *(row.interval or ())) if 0 < v <= 2 * cap])
+    if not len(values):
+        return
+    low, high = values.min() / 1.08, values.max() * 1.08
+    axes.set_xlim(low, high)  # first: the log scale looks for limits of its own, which equal values don't have
+    axes.set_xscale("log")
+    for place, row in enumerate(rows):
+        beyond = [v for v in row.values if v > high]
+        if beyond and row.middle is not None:
+            said = f"{form(row.middle)} \u2192" if row.middle > high else f"{len(beyond)} beyond \u2192"
+            axes.annotate(said, (1, place), xycoords=axes.get_yaxis_transform(), xytext=(-6, 0), ha="right",
+                          va="center", textcoords="offset points", fontsize=8, color="#555555")  # fmt: skip
+    decades = math.log10(high / low)
+    subs = next((digits for least, digits in _TICKS if decades > least), None)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6) if subs is None else LogLocator(base=10, subs=subs, numticks=20))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: form(value)))
+
+
+def _legend(figure: Figure, axes: Axes) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="upper left", ncols=len(labels), fontsize=8.5, borderaxespad=0.6)

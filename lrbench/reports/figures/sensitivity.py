@@ -1,0 +1,174 @@
+"""The figure of how much a metric depends on the learning rate: a line for each family, its good rates beneath."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from lrbench.analysis.comparison import is_lower_better
+from lrbench.analysis.sensitivity import Family, name_of, rate_text, width_text
+from lrbench.analysis.sensitivity_rule import EPSILON, Edge
+from lrbench.reports.figures.axes import lost, rate_scale, ring, value_scale
+from lrbench.reports.figures.style import Line, cut, drawing, line_of
+from lrbench.reports.tables import measured
+
+MOST = 8
+"""Families that a reader can tell apart where all begin and end at about the same heights."""
+MOST_DECADES = 5
+"""Of losses above the lowest: one just before it overflows, 1e30 say, would flatten the rest. Lines leave the axes."""
+ROW = 0.04  # of the axes' height, for the marks of one family's lost seeds
+
+
+def draw(families: Sequence[Family], metric: str) -> Figure:
+    """The figure, for at least one family; of more than eight, those with the best results."""
+    shown = sorted(families, key=lambda family: min(family.costs(metric)))[:MOST]
+    labels = [_legend(family, metric) for family in shown]
+    columns = max(1, min(3, 150 // (max(map(len, labels)) + 14)))
+    beneath, legend = 0.2 * len(shown) + 0.55, 0.2 * math.ceil((len(shown) + 3) / columns) + 0.3
+    with drawing():
+        figure = Figure(figsize=(10, 4.2 + beneath + legend), layout="constrained")
+        FigureCanvasAgg(figure)
+        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[4.2, beneath])
+        rate_scale(upper, [point.lr for family in shown for point in family.points])
+        _scale(upper, shown, metric)
+        handles = [_line(upper, family, line_of(index), metric) for index, family in enumerate(shown)]
+        handles += _marks(upper, shown, metric, labels)
+        _ranges(lower, shown, metric)
+        title = f"{_long(metric).capitalize()}{'' if 'best' in metric else ' at the end'}, by learning rate"
+        more = f": the best {MOST} of {len(families)} families" if len(families) > MOST else ""
+        figure.suptitle(title + more, x=0.01, ha="left", fontsize=11, fontweight="bold")
+        figure.legend(handles, labels, loc="outside lower left", ncols=columns, handlelength=3, fontsize=8.5)
+    return figure
+
+
+def _long(metric: str) -> str:
+    return name_of(metric).replace("val ", "validation ").replace("train ", "training ")
+
+
+def _legend(family: Family, metric: str) -> str:
+    best = family.best(metric)
+    middle = None if best is None else best.median(metric)
+    name = cut(family.label, 44)
+    if best is None or middle is None:
+        return f"{name}  (no median)"
+    return f"{name}  {measured(middle, metric)} at {rate_text(best.lr)}"
+
+
+def _scale(axes: Axes, families: Sequence[Family], metric: str) -> None:
+    """All seeds' values, with room at the bad end for the marks of those that have none."""
+    points = [point for family in families for point in family.points]
+    values = [value for point in points for value in point.values(metric)]
+    axes.set_ylabel(_long(metric))
+    axes.tick_params(labelbottom=True)
+    axes.set_xlabel("peak learning rate")
+    value_scale(axes, values, accuracy=not is_lower_better(metric))
+    if not values:
+        axes.set_yticks([])
+        return
+    log = axes.get_yscale() == "log"
+    low, high = min(values), max(values)
+    if log:
+        low = math.log10(low)
+        high = min(math.log10(high), low + MOST_DECADES)
+    span = (high - low) or abs(high) * 0.1 or 1.0
+    rows = len([family for family in families if any(_absent(family, metric))])
+    room = span * ROW * (rows + 0.5) / (1 - ROW * (rows + 0.5)) if rows else 0.0
+    below, above = (0.05 * span, 0.05 * span + room) if is_lower_better(metric) else (0.05 * span + room, 0.05 * span)
+    limits = low - below, high + above
+    axes.set_ylim(*((10**end for end in limits) if log else limits))
+
+
+def _absent(family: Family, metric: str) -> list[tuple[float, str]]:
+    """The rates at which seeds have no value, each with its mark."""
+    diverged = [(point.lr, "x") for point in family.points if point.diverged(metric)]
+    return diverged + [(point.lr, "|") for point in family.points if point.pruned]
+
+
+def _line(axes: Axes, family: Family, look: Line, metric: str) -> Line2D:
+    """The medians, joined only where neighbouring rates have one, before every seed's point; the best one ringed."""
+    rates = [point.lr for point in family.points]
+    seeds = [(point.lr, value) for point in family.points for value in point.values(metric)]
+    axes.plot(
+        [lr for lr, _ in seeds], [value for _, value in seeds], linestyle="none", marker=look.marker, markersize=4.5,
+        markerfacecolor="none", markeredgecolor=look.colour, markeredgewidth=0.8, alpha=0.6, zorder=1.5,
+    )  # fmt: skip
+    medians = [point.median(metric) for point in family.points]
+    middle = np.array([math.nan if median is None else median for median in medians])
+    (line,) = axes.plot(
+        rates, middle, color=look.colour, linestyle=look.dash, marker=look.marker, markersize=4.5, linewidth=1.5
+    )
+    best = family.best(metric)
+    value = None if best is None else best.median(metric)
+    if best is not None and value is not None:
+        ring(axes, best.lr, value, look.colour)
+        if edge := family.edge(metric):
+            _beyond(axes, best.lr, value, edge, look.colour, 22)
+    return line
+
+
+def _beyond(axes: Axes, lr: float, height: float, end: Edge, colour: str, length: float) -> None:
+    """An arrow outward from the lowest or the highest rate, `length` points long: what is beyond was not tried."""
+    away = (length if end == "highest" else -length, 0)
+    axes.annotate(
+        "", (lr, height), xytext=away, textcoords="offset points", annotation_clip=False,
+        arrowprops={"arrowstyle": "<|-", "color": colour, "shrinkA": 0, "shrinkB": 6, "linewidth": 1.4},
+    )  # fmt: skip
+
+
+def _ends(family: Family, metric: str) -> bool:
+    """Whether there is an arrow."""
+    good = family.good(metric)
+    return good is not None and (good.open_below or good.open_above)
+
+
+def _marks(axes: Axes, families: Sequence[Family], metric: str, labels: list[str]) -> list[Line2D]:
+    """Marks for seeds without a value; what all marks mean is added to `labels`, and their looks returned."""
+    kinds = {"o": "best rate", ">": "at an end of the rates tried", "x": "a seed diverged, or more",
+             "|": "a seed pruned, or more"}  # fmt: skip
+    seen = {"o"} if any(family.best(metric) for family in families) else set()
+    if any(_ends(family, metric) for family in families):
+        seen.add(">")
+    row = 0
+    for index, family in enumerate(families):
+        absent = _absent(family, metric)
+        for lr, mark in absent:
+            height = 1 - ROW * (row + 0.5) if is_lower_better(metric) else ROW * (row + 0.5)
+            lost(axes, lr, height, mark, line_of(index).colour)
+            seen.add(mark)
+        row += bool(absent)
+    handles = []
+    for mark in (mark for mark in kinds if mark in seen):
+        size, inside = (10, "none") if mark == "o" else (6, "#444444")
+        handles.append(Line2D([], [], linestyle="none", marker=mark, markersize=size, color="#444444",
+                              markerfacecolor=inside))  # fmt: skip
+        labels.append(kinds[mark])
+    return handles
+
+
+def _ranges(axes: Axes, families: Sequence[Family], metric: str) -> None:
+    """A bar for each family, in the legend's order, from the lowest to the highest good rate."""
+    around = f"within {100 * EPSILON:g} %" if is_lower_better(metric) else "nearly as good as"
+    axes.set_title(f"Rates {around} {'of ' * is_lower_better(metric)}the best", fontsize=9)
+    for index, family in enumerate(families):
+        good, best, look = family.good(metric), family.best(metric), line_of(index)
+        text = "none has a median" if good is None else "no neighbour" if good.low == good.high else width_text(good)
+        axes.text(1.01, index, text, transform=axes.get_yaxis_transform(), fontsize=8, color="#333333", va="center")
+        if good is None or best is None:
+            continue
+        axes.plot([good.low, good.high], [index, index], color=look.colour, linewidth=4, alpha=0.5,
+                  solid_capstyle="butt")  # fmt: skip
+        axes.plot(best.lr, index, color=look.colour, marker=look.marker, markersize=6, linestyle="none")
+        if good.open_below:
+            _beyond(axes, good.low, index, "lowest", look.colour, 18)
+        if good.open_above:
+            _beyond(axes, good.high, index, "highest", look.colour, 18)
+    axes.set_ylim(len(families) - 0.4, -0.6)
+    axes.set_yticks([])
+    axes.spines[["left", "bottom"]].set_visible(False)
+    axes.tick_params(which="both", labelbottom=False, length=0)

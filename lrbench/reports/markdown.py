@@ -1,0 +1,41 @@
+"""The report as Markdown, its figures beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lrbench.reports import tables
+from lrbench.reports.details import curves, provenance
+from lrbench.reports.figures.render import Drawn
+from lrbench.reports.shown import Shown, summary
+from lrbench.reports.winner import Winner
+
+
+def markdown(shown: Shown, drawn: Sequence[Drawn], winner: Winner | None) -> str:
+    """The report; `drawn` are the figures beside the main one."""
+    groups, records, tests = shown.groups, shown.records, shown.tests
+    lines = ["# Runs side by side", "", *summary(shown), ""]
+    lines += [line for warning in shown.warnings for line in (f"**{warning}**", "")]
+    if groups:
+        lines += ["![validation losses](report.png)", "", tables.markdown(groups, shown.columns)]
+        lines += [shown.method, ""] if shown.method else []
+    for one in drawn:
+        lines += [f"## {one.heading}", "", f"![{one.heading}]({one.name}.png)", ""]
+        lines += [*(f"- {tables.escaped(line)}" for line in one.words), ""] if one.words else []
+    said = [(group.label, found) for group in groups if (found := curves(group))]
+    if said:
+        lines += [
+            "## What the curves show",
+            "",
+            *(f"- **{tables.escaped(n)}**: {tables.escaped(text)}" for n, text in said),
+            "",
+        ]
+    if winner:
+        lines += [f"## {winner.heading}", "", winner.words, "", "```python", winner.code.rstrip(), "```", ""]
+    if groups:
+        lines += ["## What the runs ran on", "", *(f"- {line}" for line in provenance(records)), ""]
+    for test in tests:
+        words = [f"- {tables.escaped(line)}" for line in test.words()]
+        lines += [f"## Range test of {tables.escaped(test.name)}", "", *words, ""]
+    problems = [f"- {tables.escaped(r.folder.name)}: {tables.escaped(r.problem)}" for r in records if r.problem]
+    return "\n".join([*lines, *(["Damaged or left out:", "", *problems, ""] if problems else [])])

@@ -1,0 +1,130 @@
+"""The report as one HTML page that needs nothing beside it: no network, no other file."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import hashlib
+import json
+from collections.abc import Sequence
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from lrbench._version import __version__
+from lrbench.analysis.groups import Group
+from lrbench.reports import details, tables
+from lrbench.reports.chart_data import charted
+from lrbench.reports.figures.overview import subtitle
+from lrbench.reports.figures.render import Drawn
+from lrbench.reports.range_tests import Tested
+from lrbench.reports.shown import Shown, summary
+from lrbench.reports.svg import inline
+from lrbench.reports.winner import Winner
+
+MOST_PANELS = 24
+"""More panels than these are shown when asked for."""
+
+
+def render(shown: Shown, drawn: Sequence[Drawn], winner: Winner | None) -> str:
+    """The page. What comes from run folders is escaped; only the scripts named here run in it."""
+    groups, records = shown.groups, shown.records
+    columns = tables.columns(groups, extra=shown.columns)
+    against = None if shown.comparison is None else shown.comparison.against.group
+    scripts = [_static("uplot.min.js"), _static("page.js")] if groups else []
+    figures = [(one.name, one.heading, _picture(one), one.words) for one in drawn]
+    verdicts = [(group.label, words) for group in groups if (words := details.curves(group))]
+    content: dict[str, Any] = {
+        "sentences": summary(shown),
+        "warnings": shown.warnings,
+        "method": shown.method,
+        "cards": [_card(group) for group in groups],
+        "most_panels": MOST_PANELS,
+        "accuracies": any(group.spread(name) for group in groups for name in ("val_accuracy", "train_accuracy")),
+        "headings": [(column.heading, column.right) for column in columns],
+        "rows": [[(column.text(g), _sorted_by(column, g), column.right) for column in columns] for g in groups],
+        "figures": figures,
+        "tests": [_tested(test, number) for number, test in enumerate(shown.tests)],
+        "verdicts": verdicts,
+        "winner": winner,
+        "against": None if against is None else against.label,
+        "each": details.details(groups, records, against),
+        "environments": details.environments(records),
+        "commands": details.commands(records),
+        "provenance": details.provenance(records) if groups else [],
+        "written": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "version": __version__,
+    }
+    content["parts"] = _parts(content)
+    text: str = _template().render(
+        style=Markup(_static("uplot.min.css") + _static("page.css")),
+        license=Markup(_static("uplot.LICENSE")),
+        scripts=[Markup(script) for script in scripts],
+        hashes=Markup(" ".join(map(_hash, scripts)) or "'none'"),
+        curves=Markup(_json(charted(groups, against))) if groups else "",
+        **content,
+    )
+    return text
+
+
+@cache
+def _template() -> Any:
+    loader = PackageLoader("lrbench.reports")
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template("page.html.j2")
+
+
+@cache
+def _static(name: str) -> str:
+    return resources.files("lrbench.reports").joinpath("static", name).read_text(encoding="utf-8")
+
+
+def _hash(script: str) -> str:
+    """What lets a script run under the page's content security policy, which lets no other run."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
+
+
+def _json(value: Any) -> str:
+    """JSON that no `</script>` inside a name can end."""
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def _card(group: Group) -> dict[str, Any]:
+    problem = next((record.problem for record in group.records if record.problem), group.status())
+    drawn = any(len(record.epochs) for record in group.records)
+    return {"label": group.label, "words": subtitle(group), "drawn": drawn, "problem": problem}
+
+
+def _sorted_by(column: tables.Column, group: Group) -> str:
+    """What the page sorts a column by: its number, where it has one."""
+    value = next(iter(column.numbers(group).values()), None)
+    return "" if value is None else str(value)
+
+
+def _picture(one: Drawn) -> Markup:
+    return Markup(inline(one.figure, one.name, " ".join((one.heading, *one.words))))
+
+
+def _tested(test: Tested, number: int) -> tuple[str, Markup | None, list[str]]:
+    drawn = test.figure()
+    words = f"Loss against the learning rate as it rises, for each seed of {test.name}, and the rates read off it."
+    picture = None if drawn is None else Markup(inline(drawn, f"test{number}", words))
+    return test.name, picture, test.words()
+
+
+def _parts(content: dict[str, Any]) -> list[tuple[str, str]]:
+    """The page's headings, for the list of links at its top."""
+    found = [("curves-heading", "Curves"), ("panels-heading", "Side by side"), ("numbers", "Numbers")]
+    parts = found if content["cards"] else []
+    parts = [*parts, *((name, heading) for name, heading, _, _ in content["figures"])]
+    parts += [(f"test-{i}", f"Range test of {name}") for i, (name, _, _) in enumerate(content["tests"], start=1)]
+    parts += [("verdicts", "What the curves show")] if content["verdicts"] else []
+    parts += [("winner", content["winner"].heading)] if content["winner"] else []
+    parts += [("each-run", "Each run")] if content["each"] else []
+    return parts + ([("provenance", "What the runs ran on")] if content["provenance"] else [])

@@ -1,0 +1,236 @@
+"""The rate that a config would use, without training: computed, described, warned about. No torch, no data."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from lrbench.components.optimizers import AVERAGES, SETS_ITS_OWN_RATE, configured_rate
+from lrbench.config.load import Experiment, load_config
+from lrbench.errors import ConfigError
+from lrbench.reports.code import code
+from lrbench.schedules import build_schedule, momentum_of
+from lrbench.types import Duration, Part
+
+LARGE_BATCH = 1024
+
+
+@dataclass(frozen=True)
+class Preview:
+    """The rates of a run that has not been made.
+
+    Attributes:
+        label: the config's name.
+        experiment: the config.
+        steps_per_epoch: updates in an epoch.
+        rates: the rate of every update, 0 … T−1.
+        momenta: momentum (Adam: beta1) of every update where the schedule cycles it, else None.
+        seam: the updates that the warm-up block takes; 0 without one.
+        lr: the peak rate, scaled where the config asks for that.
+        examples: training examples, None where only loading the data would tell.
+    """
+
+    label: str
+    experiment: Experiment
+    steps_per_epoch: int
+    rates: list[float]
+    momenta: list[float | None] | None
+    seam: int
+    lr: float
+    examples: int | None
+
+    @cached_property
+    def peak(self) -> float:
+        """The highest rate."""
+        return max(self.rates)
+
+    @property
+    def mean(self) -> float:
+        """The mean rate over all updates."""
+        return statistics.fmean(self.rates)
+
+    @cached_property
+    def restarts(self) -> list[int]:
+        """Updates at which the rate, having fallen, jumps up and falls again, as at a warm restart."""
+        changes = [step for step in range(1, len(self.rates)) if self.rates[step] != self.rates[step - 1]]
+        values = [self.rates[0], *(self.rates[step] for step in changes)]
+        least = self.peak / 1000  # less is noise
+        return [
+            step
+            for index, step in enumerate(changes, start=1)
+            if step > self.seam
+            and values[index] > values[index - 1] + least
+            and index > 1
+            and values[index - 1] < values[index - 2]
+            and (index == len(changes) or values[index + 1] < values[index])
+        ]
+
+    def warnings(self) -> list[str]:
+        """What is likely to be a mistake, in words."""
+        checks = (_fallen_early, _no_warm_up, _beyond_the_run, _nothing_left, _below_its_peak, _two_rises, _own_rate)
+        return [text for check in checks for text in check(self)]
+
+    def code(self) -> str:
+        """The PyTorch lines that use this optimizer and schedule in one's own loop."""
+        sizes = {"steps_per_epoch": self.steps_per_epoch, "total_steps": len(self.rates)}
+        examples = {} if self.examples is None else {"train_examples": self.examples}
+        return code(self.experiment.plain(), {"sizes": {**sizes, **examples}})
+
+
+def preview(
+    configs: Iterable[str | Path | Experiment],
+    *,
+    overrides: Iterable[str] = (),
+    steps_per_epoch: int | None = None,
+) -> list[Preview]:
+    """The rates that configs would use.
+
+    Args:
+        configs: YAML files or experiments.
+        overrides: `key=value`, as `load_config` takes them; for files only.
+        steps_per_epoch: updates in an epoch, for data whose size only its loading would tell.
+
+    Raises:
+        ConfigError: a config is wrong, or its steps per epoch are unknown.
+    """
+    chosen = tuple(overrides)
+    return [_of(c if isinstance(c, Experiment) else load_config(c, chosen), steps_per_epoch) for c in configs]
+
+
+def _of(experiment: Experiment, steps_per_epoch: int | None) -> Preview:
+    try:
+        return _computed(experiment, steps_per_epoch)
+    except ConfigError as error:
+        raise error.at(experiment.where(error.key)) from None
+
+
+def _computed(experiment: Experiment, given: int | None) -> Preview:
+    examples = experiment.dataset.rules.training_examples(experiment.dataset.part.name)
+    per_epoch = given or _steps_per_epoch(experiment, examples)
+    total = experiment.steps or (experiment.epochs or 0) * per_epoch
+    lr = configured_rate(experiment.scaled_optimizer(examples))
+    sizes = {"total_steps": total, "steps_per_epoch": per_epoch}
+    schedule = build_schedule(experiment.schedule, lr=lr, warmup=experiment.warmup, **sizes)
+    momentum = momentum_of(schedule)
+    return Preview(
+        label=experiment.name,
+        experiment=experiment,
+        steps_per_epoch=per_epoch,
+        rates=[schedule(step) for step in range(total)],
+        momenta=[momentum(step) for step in range(total)] if momentum else None,
+        seam=experiment.warmup.duration.steps(**sizes) if experiment.warmup else 0,
+        lr=lr,
+        examples=examples,
+    )
+
+
+def _steps_per_epoch(experiment: Experiment, examples: int | None) -> int:
+    if examples is None:
+        name = experiment.dataset.part.name
+        problem = f"how many examples {name} has is only known when it is loaded; give --steps-per-epoch"
+        raise ConfigError(problem, key="dataset")
+    return experiment.updates_per_epoch(examples)
+
+
+def _fallen_early(made: Preview) -> list[str]:
+    third = len(made.rates) // 3
+    peak_at = made.rates.index(made.peak)
+    if peak_at < third and made.rates[third] < made.peak / 100:
+        below = next(step for step in range(peak_at, third + 1) if made.rates[step] < made.peak / 100)
+        part = 100 * below / len(made.rates)
+        return [f"the rate is under 1 % of its peak after {part:.0f} % of the run: most of the run will hardly train"]
+    return []
+
+
+def _no_warm_up(made: Preview) -> list[str]:
+    if made.experiment.warmup is not None or made.rates[0] < made.peak / 2:
+        return []
+    if any(word in made.experiment.model.name.lower() for word in ("vit", "transformer", "bert", "gpt")):
+        return ["a Transformer without warm-up often diverges at first; warmup: {for: 5%} is a start"]
+    size = min(made.experiment.update_size, made.examples or made.experiment.update_size)
+    if size >= LARGE_BATCH:
+        return [f"a batch of {size} without warm-up; large batches usually need one"]
+    return []
+
+
+def _below_its_peak(made: Preview) -> list[str]:
+    """A cycle or a warm-up that is too long, an end that comes before the top."""
+    if made.peak < 0.8 * made.lr:
+        return [f"the rate never comes near its peak, {made.lr:.3g}: the highest is {made.peak:.3g}"]
+    return []
+
+
+def _two_rises(made: Preview) -> list[str]:
+    """A warm-up block before a schedule that begins low and rises by itself."""
+    if made.seam and made.rates[made.seam] < made.peak / 2 and made.rates[-1] != made.peak:
+        begins = f"{made.rates[made.seam]:.3g}, far below its peak"
+        return [f"the warm-up leads to the schedule's first rate, {begins}: the schedule rises by itself"]
+    return []
+
+
+def _own_rate(made: Preview) -> list[str]:
+    """What suits an optimizer that sets its own rate, where the config has something else."""
+    name = made.experiment.optimizer.name
+    if name == "prodigy" and not 0.1 <= made.lr <= 10:
+        return [f"prodigy finds its own rate, and lr only multiplies it: leave it at 1 (it is {made.lr:.3g})"]
+    if name not in SETS_ITS_OWN_RATE or max(made.rates) == min(made.rates):
+        return []
+    if name in AVERAGES:
+        return [f"{name} averages weights in place of a decay: a constant rate suits it, and its own warmup_steps"]
+    if name == "prodigy":
+        return ["prodigy finds its own rate: a constant lr of 1 suits it, or cosine without a warm-up"]
+    return [f"{name} sets its own step; a rate that changes works against it, so constant suits it better"]
+
+
+def _beyond_the_run(made: Preview) -> list[str]:
+    """Durations in the schedule that the run is too short for."""
+    sizes = {"total_steps": len(made.rates) - made.seam, "steps_per_epoch": made.steps_per_epoch}
+    found = []
+    for key, text in _durations(_with_units(made.experiment.schedule)):
+        exact = Duration.parse(text, "steps").exact(**sizes)
+        if exact > sizes["total_steps"]:
+            found.append(f"{key}: {text} lies beyond the schedule's {sizes['total_steps']} updates, so it never comes")
+    return found
+
+
+_TIMM_TIMES = ("t_initial", "warmup_t", "decay_t")
+
+
+def _with_units(part: Part) -> Mapping[str, Any]:
+    """The parameters, timm's plain numbers as the durations that they are."""
+    if not part.name.startswith("timm/"):
+        return part.params
+    unit = "epochs" if part.params.get("t_in_epochs") else "steps"
+
+    def said(value: Any) -> Any:
+        return [f"{v} {unit}" for v in value] if isinstance(value, list) else f"{value} {unit}"
+
+    return {k: said(v) if k in _TIMM_TIMES and v is not None else v for k, v in part.params.items()}
+
+
+def _durations(params: Mapping[str, Any], prefix: str = "schedule") -> list[tuple[str, str]]:
+    """(key, text) of every duration that the completed parameters hold."""
+    found = []
+    for name, value in params.items():
+        items = value if isinstance(value, list) else [value]
+        for item in items:
+            first = item[0] if isinstance(item, list) and item else item
+            if isinstance(first, Mapping):
+                found += _durations(first, f"{prefix}.{name}")
+            elif isinstance(first, str) and first.endswith((" epochs", " steps", "%")):
+                found.append((f"{prefix}.{name}", first))
+    return found
+
+
+def _nothing_left(made: Preview) -> list[str]:
+    """A rate of (nearly) 0 for the last fifth of the run or more."""
+    floor = made.peak / 1e6
+    tail = next((i for i, rate in enumerate(reversed(made.rates)) if rate > floor), len(made.rates))
+    if tail > len(made.rates) / 5:
+        first = len(made.rates) - tail
+        return [f"the rate is 0 from update {first} of {len(made.rates)} on: the schedule ends long before the run"]
+    return []

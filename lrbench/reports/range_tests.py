@@ -1,0 +1,69 @@
+"""Range tests in the report: what each says, and its figure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lrbench.errors import FolderError
+from lrbench.lr_finder.advice import Advice
+from lrbench.lr_finder.folder import FinderFolder, find_tests
+from lrbench.lr_finder.result import Finding, load
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Tested:
+    """A range test as its folder tells it: what was found, or what is wrong with the folder."""
+
+    folder: FinderFolder
+    finding: Finding | None
+    problem: str = ""
+
+    @property
+    def name(self) -> str:
+        """The config's name, or the folder's."""
+        return self.finding.experiment.name if self.finding else self.folder.name
+
+    def words(self) -> list[str]:
+        """The rates to take, and why; or why there are none."""
+        if self.finding is None:
+            return [f"damaged: {self.problem}"]
+        advice, count, ramp = self.finding.advice, len(self.finding.curves), self.finding.ramp
+        measured = ", validation loss" * ramp.validation + ", linear" * (ramp.shape == "linear")
+        over = f"{ramp.start:g} … {ramp.end:g} over {ramp.iterations:,} updates{measured}"
+        how = f"{count} seed{'s' * (count > 1)}, {over}; {self.folder.name}"
+        if not isinstance(advice, Advice):
+            return [f"no suggestion ({how}): {advice}."]
+        found = self.finding.suggestions.items()
+        methods = ", ".join(f"{name} {one.median:.2g}" for name, one in found if one.median is not None)
+        return [
+            f"{advice.initial:.2g} constant, or as the start of a decay ({how}): {advice.how['initial']}.",
+            f"{advice.maximum:.2g} as the maximum of one_cycle: {advice.how['maximum']}.",
+            f"{advice.low:.2g} … {advice.high:.2g} as the bounds of cyclical rates: {advice.how['low']}.",
+            f"By method, medians over the seeds: {methods}.",
+            *(f"Note: {note}." for note in advice.notes),
+        ]
+
+    def figure(self) -> Figure | None:
+        """The figure, None where nothing can be drawn."""
+        from lrbench.reports.figures import range_test
+        from lrbench.reports.figures.style import drawing
+
+        with drawing():
+            return None if self.finding is None else range_test.draw(self.finding)
+
+
+def read_tests(paths: Iterable[Path]) -> list[Tested]:
+    """The range tests among `paths` and in the folders of runs."""
+    tests = []
+    for folder in find_tests(paths):
+        try:
+            tests.append(Tested(folder, load(folder)))
+        except FolderError as error:
+            tests.append(Tested(folder, None, str(error)))
+    return tests

@@ -1,0 +1,265 @@
+"""A comparison in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from lrbench.analysis.comparison import DEFAULT_METRIC, Comparison, Row, budgets
+from lrbench.analysis.groups import Group
+from lrbench.analysis.statistics import ACCURACY_MARGIN, ALPHA, CONFIDENCE, MARGIN, Difference
+from lrbench.reports import tables
+from lrbench.reports.tables import Column
+
+WORDS = {
+    "val_loss": "validation loss",
+    "val_accuracy": "validation accuracy",
+    "train_loss": "training loss",
+    "train_accuracy": "training accuracy",
+    "best_val_loss": "validation loss at its best epoch",
+    "best_val_accuracy": "validation accuracy at its best epoch",
+    "test_loss": "test loss",
+    "test_accuracy": "test accuracy",
+    "test_best_loss": "test loss of the best epoch's weights",
+    "test_best_accuracy": "test accuracy of the best epoch's weights",
+}
+MOST_NAMED = 4
+
+
+def sentences(comparison: Comparison) -> list[str]:
+    """What the comparison shows: the best, and what is known of the others against it or the baseline."""
+    best = comparison.best
+    extreme = "lowest" if comparison.lower else "highest"
+    first = f"{best.group.label} has the {extreme} {WORDS[comparison.metric]}, {measured(best, comparison.metric)}"
+    first += _on_test(best.group, comparison.metric)
+    if len(comparison.rows) == 1:
+        return [f"{first}."]
+    last = comparison.rows[-1]
+    other = "highest" if comparison.lower else "lowest"
+    found = [f"{first}; {last.group.label} the {other}, {tables.measured(last.estimate.median, comparison.metric)}."]
+    return [*found, _others(comparison)]
+
+
+def _on_test(group: Group, metric: str) -> str:
+    """The test result at the point that validation chose: the best epoch's weights, or those at the end."""
+    if not metric.removeprefix("best_").startswith("val_"):
+        return ""
+    point = "test_best" if metric.startswith("best_") else "test"
+    for part, form in (("accuracy", tables.percent), ("loss", tables.loss)):
+        found = group.spread(f"{point}_{part}")
+        if found is not None:
+            return f", and there a test {part} of {form(found.median)}"
+    return ""
+
+
+def chosen_on_test(comparison: Comparison) -> str | None:
+    """The warning where the test data are made to choose."""
+    if not comparison.metric.startswith("test_"):
+        return None
+    return (
+        "Compared by test data: choose by validation, since the best of several on test data looks better than it is."
+    )
+
+
+def measured(row: Row, metric: str) -> str:
+    """`0.0297 (median of 8 seeds; 95% interval of the geometric mean 0.0287 … 0.0308)`."""
+    found = row.estimate
+    if found.low is None or found.high is None:
+        return f"{tables.measured(found.median, metric)} (one seed)"
+    ends = f"{tables.measured(found.low, metric)} … {tables.measured(found.high, metric)}"
+    mean = "mean" if metric.endswith("accuracy") else "geometric mean"
+    middle = tables.measured(found.median, metric)
+    return f"{middle} (median of {found.n} seeds; {CONFIDENCE:.0%} interval of the {mean} {ends})"
+
+
+def _others(comparison: Comparison) -> str:
+    against = comparison.against.group.label
+    if all(row.estimate.n == 1 for row in comparison.rows):
+        return "With one seed, small differences may be chance; --seeds 3 or more shows the spread."
+    said: dict[str, list[Row]] = {"better": [], "tie": [], "undecided": [], "worse": [], "": []}
+    for row in comparison.rows:
+        if row is not comparison.against:
+            said[row.answer.word if row.answer else ""].append(row)
+    parts = [
+        f"{start} {named(rows)}{_more(rows) if word == 'undecided' else ''}"
+        for word, start in {
+            "better": "better:",
+            "tie": "a tie with:",
+            "undecided": "undecided:",
+            "worse": "worse:",
+            "": "too few seeds:",
+        }.items()
+        if (rows := said[word])
+    ]
+    return f"Against {against}, {'; '.join(parts)}."
+
+
+def named(rows: Sequence[Row]) -> str:
+    """The groups' names, the first few of many, with the seeds that diverged."""
+    names = [row.group.label + (f" ({row.diverged} of its seeds diverged)" if row.diverged else "") for row in rows]
+    rest = len(names) - MOST_NAMED
+    return ", ".join(names[:MOST_NAMED]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _more(rows: Sequence[Row]) -> str:
+    """How many seeds would decide, for the nearest one."""
+    wanted = [row.answer.more for row in rows if row.answer and row.answer.more]
+    if not wanted:
+        return " (more seeds than a thousand)"
+    each = " for the first to be decided" if len(rows) > 1 else ""
+    return f" (about {_seeds(min(wanted))}{each})"
+
+
+def _seeds(count: int) -> str:
+    return f"{count} more seed{'s' * (count != 1)}"
+
+
+def against(row: Row, comparison: Comparison) -> str:
+    """`+59 % (41 … 79), worse`; a dash for the group itself."""
+    if row.difference is None or row.answer is None:
+        return "–"
+    more = f", {_seeds(row.answer.more)}" if row.answer.word == "undecided" and row.answer.more else ""
+    return f"{_apart(row.difference)}, {row.answer.word}{more}"
+
+
+def _apart(found: Difference) -> str:
+    if found.logs:
+        middle, low, high = (_percent(value) for value in found.relative)
+        return f"{middle} % ({low} … {high})"
+    middle, low, high = (f"{100 * value:+.2f}" for value in (found.mean, found.low, found.high))
+    return f"{middle} points ({low} … {high})"
+
+
+def _percent(part: float) -> str:
+    """A part in percent, with its sign: two digits, without a power of ten."""
+    percent = 100 * part
+    return f"{percent:+.1f}" if abs(percent) < 10 else f"{percent:+,.0f}"
+
+
+def columns(comparison: Comparison) -> list[Column]:
+    """What a comparison adds to the table: interval, interquartile mean, difference with its answer, ranks."""
+    if all(row.estimate.n == 1 for row in comparison.rows):
+        return []
+    metric, name = comparison.metric, comparison.against.group.label
+    named = "" if metric == DEFAULT_METRIC else f" in {WORDS[metric]}"
+    of = "" if metric == DEFAULT_METRIC else f" of {WORDS[metric]}"
+    return [
+        *_asked_for(comparison),
+        _column(comparison, f"95 % interval{of}", lambda row: _interval(row, metric), _interval_numbers),
+        _column(
+            comparison,
+            f"interquartile mean{of}",
+            lambda row: tables.measured(row.estimate.iqm, metric),
+            lambda row: {"iqm": row.estimate.iqm},
+        ),
+        _column(comparison, f"against {name}{named}", lambda row: against(row, comparison), _difference_numbers),
+        _column(
+            comparison,
+            "rank",
+            _rank,
+            lambda row: dict(zip(("rank_best", "rank_worst"), row.ranks or (None,) * 2, strict=True)),
+        ),
+    ]
+
+
+def _asked_for(comparison: Comparison) -> list[Column]:
+    """The medians of another metric than the usual one, which need not be in the table; and which it is."""
+    metric = comparison.metric
+    if metric == DEFAULT_METRIC:
+        return []
+
+    def numbers(row: Row) -> dict[str, Any]:
+        return {"metric": metric, "median": row.estimate.median}
+
+    heading = f"compared: {WORDS[metric]}"
+    return [_column(comparison, heading, lambda row: tables.measured(row.estimate.median, metric), numbers)]
+
+
+def brief(comparison: Comparison) -> list[Column]:
+    """The answers alone, for a terminal's width."""
+    if all(row.estimate.n == 1 for row in comparison.rows):
+        return []
+    heading = f"against {comparison.against.group.label}"
+    return [_column(comparison, heading, lambda row: row.answer.word if row.answer else "–", _difference_numbers)]
+
+
+def _column(
+    comparison: Comparison, heading: str, text: Callable[[Row], str], numbers: Callable[[Row], dict[str, Any]]
+) -> Column:
+    def of(group: Group) -> str:
+        row = comparison.row(group)
+        return "–" if row is None else text(row)
+
+    empty = dict.fromkeys(numbers(comparison.against))
+
+    def numbers_of(group: Group) -> dict[str, Any]:
+        row = comparison.row(group)
+        return empty if row is None else numbers(row)
+
+    return Column(heading, of, of, numbers_of)
+
+
+def _interval(row: Row, metric: str) -> str:
+    low, high = row.estimate.low, row.estimate.high
+    return "–" if low is None or high is None else f"{tables.measured(low, metric)} … {tables.measured(high, metric)}"
+
+
+def _interval_numbers(row: Row) -> dict[str, Any]:
+    return {"n": row.estimate.n, "interval_low": row.estimate.low, "interval_high": row.estimate.high}
+
+
+def _difference_numbers(row: Row) -> dict[str, Any]:
+    found, answer = row.difference, row.answer
+    values = (None,) * 3 if found is None else found.relative if found.logs else (found.mean, found.low, found.high)
+    return {
+        **dict(zip(("difference", "difference_low", "difference_high"), values, strict=True)),
+        "relative": None if found is None else found.logs,
+        "pairs": None if found is None else found.n,
+        "p": None if found is None else found.p,
+        "p_corrected": None if answer is None else answer.p,
+        "p_permutation": row.permutation,
+        "answer": None if answer is None else answer.word,
+    }
+
+
+def _rank(row: Row) -> str:
+    if row.ranks is None:
+        return "–"
+    low, high = row.ranks
+    return str(low) if low == high else f"{low}–{high}"
+
+
+def method(comparison: Comparison) -> str | None:
+    """How the answers were found, for those who must defend them."""
+    if all(row.estimate.n == 1 for row in comparison.rows):
+        return None
+    losses = not comparison.metric.endswith("accuracy")
+    scale = "logarithms, so of ratios" if losses else "values, so of differences"
+    margin = f"{MARGIN:.0%}" if losses else f"{100 * ACCURACY_MARGIN:g} points"
+    pairs = any(row.difference and row.difference.paired for row in comparison.rows)
+    paired = "pairs of equal seeds" if pairs else "independent seeds (Welch)"
+    chosen = (
+        "as many comparisons"
+        if comparison.chosen
+        else "twice as many comparisons, since the best was chosen by the same runs"
+    )
+    return (
+        f"Intervals are Student's t on the {scale}; differences are of {paired}, with intervals at {1 - ALPHA:.0%}, "
+        f"and are called better or worse where p, corrected for {chosen} (Holm), is below {ALPHA:g}; a tie where the "
+        f"interval lies within ±{margin}. An interval stands by itself, uncorrected: it may leave 0 out where the "
+        f"answer is undecided. {ALPHA:g}, not 0.05, keeps wrong answers below 5% for skewed spreads too (simulated). "
+        f"Rank: what the differences between all groups leave open. All by {WORDS[comparison.metric]}."
+    )
+
+
+def unequal(groups: Sequence[Group]) -> str | None:
+    """The warning where groups were not given the same amount of training."""
+    found = budgets(groups)
+    if len(found) < 2:
+        return None
+    parts = [f"{budget} ({_counted(members)})" for budget, members in found.items()]
+    return f"Unequal budgets: {'; '.join(parts)}. More training alone may explain a lower loss."
+
+
+def _counted(members: Sequence[Group]) -> str:
+    return members[0].label if len(members) == 1 else f"{len(members)} groups"

@@ -1,0 +1,72 @@
+"""What a report is about, and what it says first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lrbench.analysis import targets
+from lrbench.analysis.comparison import Comparison
+from lrbench.analysis.groups import Group, task
+from lrbench.analysis.records import Record
+from lrbench.analysis.targets import Target
+from lrbench.reports import sentences, tables
+from lrbench.reports.range_tests import Tested
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a page is about: groups best first, all runs, range tests, and how the groups compare."""
+
+    groups: Sequence[Group]
+    records: Sequence[Record]
+    tests: Sequence[Tested] = ()
+    comparison: Comparison | None = None
+    target: Target | None = None
+
+    @property
+    def columns(self) -> list[tables.Column]:
+        """What the table shows beside the usual columns."""
+        compared = [] if self.comparison is None else sentences.columns(self.comparison)
+        return [*compared, *(targets.columns(self.target) if self.target else [])]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a reader must not overlook."""
+        if self.comparison is None:
+            return []
+        found = sentences.unequal([row.group for row in self.comparison.rows])
+        return [line for line in (found, sentences.chosen_on_test(self.comparison)) if line]
+
+    @property
+    def method(self) -> str | None:
+        """How the comparison was made; None where there is nothing to compare."""
+        return None if self.comparison is None else sentences.method(self.comparison)
+
+
+def summary(shown: Shown) -> list[str]:
+    """What the comparison shows, in at most three sentences, and one of the runs that did not finish."""
+    records = shown.records
+    tasks = sorted({task(group) for group in shown.groups if group.spread("val_loss")})
+    if len(tasks) > 1:
+        said = [f"These runs are of different tasks ({'; '.join(tasks)}), so their losses can't be ranked together."]
+    elif shown.comparison is not None:
+        said = sentences.sentences(shown.comparison)
+    else:
+        said = [_without_end(records)]
+    if shown.target is not None:
+        said.append(targets.sentence(shown.target, shown.groups))
+    states = [record.state for record in records]
+    odd = {state: states.count(state) for state in dict.fromkeys(states) if state != "finished"}
+    if odd:
+        listed = ", ".join(f"{n} {state.replace('_', ' ')}" for state, n in odd.items())
+        said.append(f"Of {len(records)} runs, {len(records) - sum(odd.values())} finished; the others: {listed}.")
+    return said
+
+
+def _without_end(records: Sequence[Record]) -> str:
+    if not records:
+        return "No run yet."
+    if all(record.state == "diverged" for record in records):
+        return "Every run diverged: try rates 10 times as small, or lrbench find-lr."
+    return "No run has come to its end yet."

@@ -1,0 +1,53 @@
+"""The winner of a comparison, handed over: its code, its config, and what else may be as good."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lrbench.analysis.comparison import Comparison, Row
+from lrbench.reports import sentences
+from lrbench.reports.code import code
+from lrbench.reports.details import as_yaml
+from lrbench.reports.shown import Shown
+
+
+@dataclass(frozen=True)
+class Winner:
+    """What a report hands over of the best group.
+
+    Attributes:
+        heading: with its name.
+        words: how good it is, and what may be as good.
+        code: the PyTorch lines that repeat it in one's own loop.
+        config: the YAML that repeats it with `lrbench run`.
+    """
+
+    heading: str
+    words: str
+    code: str
+    config: str
+
+
+def winner(shown: Shown) -> Winner | None:
+    """None where nothing is compared, or the best group's config can't be read."""
+    comparison = shown.comparison
+    if comparison is None:
+        return None
+    row, group = comparison.best, comparison.best.group
+    lines = code(group.first.plain, group.first.environment)
+    if not lines:
+        return None
+    return Winner(f"The code of {group.label}", _words(row, comparison), lines, as_yaml(group.first.plain))
+
+
+def _words(row: Row, comparison: Comparison) -> str:
+    found = f"Its {sentences.WORDS[comparison.metric]} is {sentences.measured(row, comparison.metric)}."
+    if len(comparison.rows) == 1:
+        return found
+    if row.estimate.n == 1:
+        return f"{found} With one seed, its first place may be chance."
+    equals = [one for one in comparison.rows if one is not row and one.ranks and one.ranks[0] == 1]
+    if not equals:
+        return found
+    names = sentences.named(equals)
+    return f"{found} As far as these seeds can tell, these may be as good: {names}; take the one that is simplest."

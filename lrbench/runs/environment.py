@@ -1,0 +1,125 @@
+"""What a run ran on: versions, device, threads, git, hashes of the user's own code."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import functools
+import hashlib
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from lrbench._version import __version__
+from lrbench.config.identity import identity
+from lrbench.config.load import Experiment
+
+_PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn")
+
+
+def describe(experiment: Experiment, *, device: str) -> dict[str, Any]:
+    """The contents of a new `env.json`."""
+    return {
+        "identity": identity(experiment),
+        "lrbench": __version__,
+        "python": platform.python_version(),
+        "packages": {p: importlib.metadata.version(p) for p in _PACKAGES},
+        "platform": platform.platform(),
+        **place(),
+        "cores": os.cpu_count(),
+        "device": device,
+        "git": _git(Path.cwd()),
+        "user_code": code_hashes(experiment),
+        "arguments": [_program(), *sys.argv[1:]],
+        "started": now(),
+        "resumed": [],
+    }
+
+
+def _program() -> str:
+    """The script that was started, without the folders above it, which may tell more than one wants to publish."""
+    name = Path(sys.argv[0]).name
+    return "lrbench" if name == "__main__.py" else name
+
+
+NODE = "LRBENCH_NODE"
+"""The variable that names the node of a cluster that this process is on."""
+
+
+def place() -> dict[str, Any]:
+    """Where this process trains, which need not be where the run was asked for."""
+    node = {"node": os.environ[NODE]} if NODE in os.environ else {}
+    return {"host": socket.gethostname(), "processor": _processor(), **node}
+
+
+def now() -> str:
+    """The time in UTC, as ISO 8601 to the second."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def code_hashes(experiment: Experiment) -> dict[str, str]:
+    """SHA-256 of the file of each module that the config imports, other than torch's and torchvision's."""
+    parts = (
+        experiment.dataset.part,
+        experiment.model,
+        experiment.optimizer,
+        experiment.schedule,
+        experiment.loss,
+    )
+    modules = {part.name.partition(":")[0] for part in parts if part.imported}
+    hashes = {}
+    for module in sorted(modules):
+        if module.split(".")[0] in ("torch", "torchvision"):
+            continue
+        file = _file_of(module)
+        if file is not None:
+            hashes[module] = hashlib.sha256(file.read_bytes()).hexdigest()
+    return hashes
+
+
+def _file_of(module: str) -> Path | None:
+    """The file of a module, without running it; the current folder is searched first, as on importing."""
+    local = Path.cwd().joinpath(*module.split("."))
+    candidates = [local.with_suffix(".py"), local / "__init__.py"]
+    with contextlib.suppress(ImportError, ValueError, AttributeError):
+        spec = importlib.util.find_spec(module)
+        if spec is not None and spec.origin is not None:
+            candidates.append(Path(spec.origin))
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def changes(recorded: dict[str, Any], experiment: Experiment) -> list[str]:
+    """What has changed since a run was made that its identity does not hold: lrbench itself, the user's code."""
+    found = []
+    if recorded.get("lrbench") != __version__:
+        found.append(f"lrbench was {recorded.get('lrbench')}, now {__version__}")
+    before = recorded.get("user_code") or {}
+    found += [f"{m} has changed" for m, h in code_hashes(experiment).items() if before.get(m, h) != h]
+    return found
+
+
+@functools.cache
+def _git(folder: Path) -> dict[str, Any] | None:
+    def ask(*words: str) -> str:
+        command = ["git", "-C", str(folder), *words]
+        return subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
+
+    try:
+        return {"commit": ask("rev-parse", "HEAD"), "dirty": bool(ask("status", "--porcelain", "-uno"))}
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+@functools.cache
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

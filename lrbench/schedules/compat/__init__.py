@@ -1,0 +1,45 @@
+"""Other tools' schedules under other tools' names, namespaced, with their owners' parameters and exact numbers."""
+
+from lrbench.schedules.compat.huggingface import HUGGING_FACE
+from lrbench.schedules.compat.keras import KERAS
+from lrbench.schedules.compat.lrbench2019 import LRBENCH_2019
+from lrbench.schedules.compat.plateaus import PLATEAUS
+from lrbench.schedules.compat.timm import TIMM
+
+__all__ = ["PEERS", "PLATEAUS", "USUAL_NAMES"]
+
+PEERS = {**HUGGING_FACE, **TIMM, **KERAS, **LRBENCH_2019}
+
+_TORCH = (
+    "ConstantLR",
+    "CosineAnnealingLR",
+    "CosineAnnealingWarmRestarts",
+    "CyclicLR",
+    "ExponentialLR",
+    "LinearLR",
+    "MultiStepLR",
+    "OneCycleLR",
+    "PolynomialLR",
+    "StepLR",
+)
+
+USUAL_NAMES = {
+    "1cycle": "one_cycle",
+    "clr": "triangular",
+    "cosine_annealing": "cosine",
+    "cosine_annealing_warm_restarts": "cosine_restarts",
+    "cosine_warm_restarts": "cosine_restarts",
+    "cyclic": "triangular",
+    "fixed": "constant",
+    "inv": "inverse",
+    "multi_step": "multistep",
+    "noam": "inverse_sqrt",
+    "onecycle": "one_cycle",
+    "poly": "polynomial",
+    "rsqrt": "inverse_sqrt",
+    "sgdr": "cosine_restarts",
+    "step_decay": "step",
+    "wsd": "warmup_stable_decay",
+    **{f"torch/{name}": f"torch.optim.lr_scheduler:{name}" for name in _TORCH},
+}
+"""Another usual name → the name it has here."""

@@ -1,0 +1,141 @@
+"""Schedules of the user's own, and any class of `torch.optim.lr_scheduler`, by import string."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from lrbench.errors import ConfigError, UserCodeError
+from lrbench.registry import load_object
+from lrbench.schedules.base import Context, Schedule, with_momentum
+from lrbench.types import Part
+
+_PER_STEP = {"OneCycleLR", "CyclicLR"}  # torch documents these two as stepped after every batch
+_REFUSALS = (ArithmeticError, AttributeError, LookupError, NotImplementedError, TypeError, ValueError)
+REFUSED = {
+    "ReduceLROnPlateau": "it needs results; use the `plateau:` key, which multiplies any schedule",
+    "SequentialLR": "use {name: sequence, parts: […]}",
+    "ChainedScheduler": "it takes scheduler objects; write a function of the step instead",
+    "LambdaLR": "it takes a function; name your function itself: schedule: package.module:function",
+    "MultiplicativeLR": "it takes a function; name your function itself: schedule: package.module:function",
+}
+
+
+def imported(part: Part, *, lr: float, total_steps: int, steps_per_epoch: int) -> Schedule:
+    """The schedule behind an import string.
+
+    It may name a class of torch's schedulers, a function whose first parameter is `step` (the rate of that
+    update; `context` is a `Context`, other parameters come from the config), or a factory that returns such a
+    function.
+    """
+    target = load_object(part.name, "schedule.name")
+    context: dict[str, Any] = {"lr": lr, "total_steps": total_steps, "steps_per_epoch": steps_per_epoch}
+    if inspect.isclass(target) and any(base.__name__ == "LRScheduler" for base in target.__mro__):
+        return _torch_table(target, part.params, **context)
+    if not callable(target):
+        raise ConfigError(f"'{part.name}' is not a function or a scheduler class", key="schedule.name")
+    try:
+        names = list(inspect.signature(target).parameters)
+    except ValueError:  # some functions written in C
+        problem = f"'{part.name}' does not say what it takes; wrap it in a function of the step"
+        raise ConfigError(problem, key="schedule.name") from None
+    told = {**context, "context": Context(lr, total_steps, steps_per_epoch)}
+    arguments = {**{n: v for n, v in told.items() if n in names}, **part.params}
+    try:
+        if names and names[0] == "step":
+            inspect.signature(target).bind(0, **arguments)
+            return _guarded(part.name, lambda step: target(step, **arguments))
+        inspect.signature(target).bind(**arguments)
+    except TypeError as error:
+        hint = "" if names and names[0] == "step" else " (a function of the step calls its first parameter `step`)"
+        raise ConfigError(f"'{part.name}' does not take these parameters: {error}{hint}", key="schedule") from None
+    made = _guarded(part.name, lambda _: target(**arguments), number=False)(0)
+    if not callable(made):
+        problem = f"'{part.name}' must return a function of the step (got {type(made).__name__})"
+        raise ConfigError(problem, key="schedule.name")
+    return _guarded(part.name, made)
+
+
+def checked_rate(rate: float, step: int) -> float:
+    """The rate itself. Raises ConfigError where it is none."""
+    if not (math.isfinite(rate) and rate >= 0):
+        raise ConfigError(f"gives the rate {rate} at update {step}; it must be finite and not negative", key="schedule")
+    return rate
+
+
+def _guarded(name: str, function: Callable[[int], Any], number: bool = True) -> Callable[[int], Any]:
+    def call(step: int) -> Any:
+        try:
+            value = function(step)
+        except ConfigError:
+            raise
+        except Exception as error:
+            raise UserCodeError.of(f"schedule '{name}'", error) from error
+        if not number:
+            return value
+        try:
+            rate = float(value)
+        except (TypeError, ValueError):
+            problem = f"'{name}' gives {value!r:.60} at update {step}; it must give a number"
+            raise ConfigError(problem, key="schedule") from None
+        return checked_rate(rate, step)
+
+    return call
+
+
+def _torch_table(
+    scheduler: Callable[..., Any], params: Mapping[str, Any], *, lr: float, total_steps: int, steps_per_epoch: int
+) -> Schedule:
+    """Run a torch scheduler once on a dummy optimizer and keep its rates, so that it too is a pure function.
+
+    `per: step` or `epoch` says how often it is stepped. Momentum is left alone unless `cycle_momentum: true`.
+    """
+    import torch
+
+    name = scheduler.__name__
+    if name in REFUSED:
+        raise ConfigError(f"{name} can't be used here: {REFUSED[name]}", key="schedule.name")
+    arguments = dict(params)
+    per: Literal["step", "epoch"] = arguments.pop("per", "step" if name in _PER_STEP else "epoch")
+    if per not in ("step", "epoch"):
+        raise ConfigError(f"must be 'step' or 'epoch' (got {per!r})", key="schedule.per")
+    known = inspect.signature(scheduler).parameters
+    for own in ("optimizer", "last_epoch"):
+        if own in arguments:
+            raise ConfigError("is not for a config to give; the run does", key=f"schedule.{own}")
+    if "cycle_momentum" in known:
+        arguments.setdefault("cycle_momentum", False)
+    if "max_lr" in known:
+        arguments.setdefault("max_lr", lr)
+    if name == "OneCycleLR" and not {"total_steps", "epochs"} & arguments.keys():
+        arguments["total_steps"] = total_steps
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=lr, momentum=0.9)
+    unit = steps_per_epoch if per == "epoch" else 1
+    rates, momenta = [], []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            inspect.signature(scheduler).bind(optimizer, **arguments)
+            stepper = scheduler(optimizer, **arguments)
+            for _ in range(-(-total_steps // unit)):
+                rates.append(float(optimizer.param_groups[0]["lr"]))
+                momenta.append(float(optimizer.param_groups[0]["momentum"]))
+                if len(rates) * unit < total_steps:
+                    optimizer.step()
+                    stepper.step()
+        except _REFUSALS as error:
+            said = " ".join(str(error).split()) or type(error).__name__
+            given = ", ".join(f"{key}: {value}" for key, value in params.items()) or "no parameters"
+            units = f"numbers count {per}s, of which the run has {-(-total_steps // unit)}"
+            raise ConfigError(f"torch's {name} refused {given} ({units}): {said}", key="schedule") from error
+        except Exception as error:
+            raise UserCodeError.of(f"schedule '{name}'", error) from error
+    last = len(rates) - 1
+    cycles = arguments.get("cycle_momentum")
+    return with_momentum(
+        lambda step: rates[min(step // unit, last)],
+        (lambda step: momenta[min(step // unit, last)]) if cycles else None,
+    )

@@ -1,0 +1,194 @@
+"""From a config with a `sweep:` block to its cells: every combination of values, each a whole experiment."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from lrbench.config.identity import identity
+from lrbench.config.load import Config, Experiment, merge, normal, validate
+from lrbench.config.normalize import SHORT_AXES
+from lrbench.errors import ConfigError, UsageError
+from lrbench.sweeps.axes import AUTO_POINTS, Axis, axis, read_axes
+
+MOST = 100_000
+_NOWHERE = Axis("", ())
+
+FindRates = Callable[[Experiment], Sequence[float]]
+"""The rates of `lr: auto` for an experiment."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a sweep.
+
+    Attributes:
+        experiment: what is to be trained.
+        point: the values that make it, by dotted key; whole blocks as `{name, parameters}`.
+    """
+
+    experiment: Experiment
+    point: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A config and the axes along which it is varied.
+
+    Attributes:
+        config: its values, the `sweep:` block taken out, and where they were written.
+        axes: by key, in the order in which they were given.
+    """
+
+    config: Config
+    axes: Mapping[str, Axis]
+
+    @classmethod
+    def of(cls, config: Config, given: Mapping[str, Any] | None = None) -> Grid:
+        """The grid of a config's `sweep:` block.
+
+        Args:
+            config: with the block or without.
+            given: options and what they say, as a `sweep:` block would, which replaces what the block has:
+                `lr`, `seeds`, `schedule`.
+
+        Raises:
+            ConfigError: values that make no axis, or a key that is varied and set as well.
+        """
+        plain = dict(config.plain)
+        axes = read_axes(plain.pop("sweep", {}), config.places, ("sweep",), _first_seed(plain))
+        for option, value in (given or {}).items():
+            key = SHORT_AXES.get(option, option)
+            try:
+                axes[key] = axis(key, value, f"--{option}", _first_seed(plain))
+            except ValueError as error:
+                raise ConfigError(str(error), where=f"--{option}") from None
+        for key in axes:
+            if config.places.get(tuple(key.split("."))) == "--set":
+                raise ConfigError("is varied by the sweep, so setting it would change nothing", key=key, where="--set")
+        return cls(Config(plain, config.places, config.shown), axes)
+
+    @property
+    def size(self) -> int:
+        """How many cells there are, those that will turn out the same among them."""
+        return sum(
+            math.prod(AUTO_POINTS if one.auto else len(one.values) for one in axes.values())
+            for _, axes in self._blocks()
+        )
+
+    def cells(self, find: FindRates) -> Iterator[Cell]:
+        """Every cell, each seed's curves before the next seed's.
+
+        Args:
+            find: gives the rates of `lr: auto` for the first cell of each combination of whole blocks.
+
+        Raises:
+            ConfigError: a cell that is no valid experiment, with the place of what makes it so.
+        """
+        for blocks, axes in self._blocks():
+            found = dict(axes)
+            for key in [key for key, one in axes.items() if one.auto]:
+                first = {k: one.values[0] for k, one in axes.items() if not one.auto}
+                found[key] = replace(axes[key], values=tuple(find(self._experiment({**blocks, **first}, axes))))
+            order = sorted(found, key=lambda key: key != "seed")
+            for values in _product([found[key].values for key in order]):
+                point = {**blocks, **dict(zip(order, values, strict=True))}
+                yield Cell(self._experiment(point, found), point)
+
+    def _experiment(self, point: Mapping[str, Any], axes: Mapping[str, Axis]) -> Experiment:
+        """The config with the values of a point, whole blocks before what is inside them."""
+        plain, places = self.config.plain, dict(self.config.places)
+        for key, value in point.items():
+            path = tuple(key.split("."))
+            where = axes.get(key, self.axes.get(key, _NOWHERE)).where
+            places = {at: place for at, place in places.items() if at[: len(path)] != path} | {path: where}
+            plain = _with(plain, path, value, where)
+        try:
+            return validate(plain, places, self.config.shown)
+        except ConfigError as error:
+            cell = ", ".join(f"{key} = {_short(value)}" for key, value in point.items())
+            problem = f"{error.problem} (in the cell {cell})" if cell else error.problem
+            raise ConfigError(problem, key=error.key, where=error.where) from None
+
+    def _blocks(self) -> Iterator[tuple[dict[str, Any], dict[str, Axis]]]:
+        """Each combination of whole blocks, with the axes that are left: a block may bring its own."""
+        blocks = [one for one in self.axes.values() if one.block]
+        shared = {key: one for key, one in self.axes.items() if not one.block}
+        count = math.prod(len(one.values) for one in blocks)
+        if count > MOST:
+            raise too_many(count)
+        options = [[(one.key, *self._opened(one, value)) for value in one.values] for one in blocks]
+        for combination in _product(options):
+            axes = dict(shared)
+            for _, _, own in combination:
+                axes |= own
+            yield {key: value for key, value, _ in combination}, axes
+
+    def _opened(self, one: Axis, value: object) -> tuple[Any, dict[str, Axis]]:
+        """A block and the axes that it brings: `{name: cosine, lr: {log: …}}`, `{name: sgd, sweep: {…}}`."""
+        if not isinstance(value, Mapping):
+            return value, {}
+        block = dict(value)
+        inner = block.pop("sweep", {})
+        rate = block.get("lr")
+        if rate is not None and (one.key == "schedule" or isinstance(rate, Mapping | list)):
+            inner = {"lr": block.pop("lr"), **inner}
+        places: dict[tuple[str, ...], str] = {("sweep",): one.where}
+        return block, read_axes(inner, places, ("sweep", one.key), _first_seed(self.config.plain))
+
+
+def all_cells(grids: Sequence[Grid], find: FindRates) -> tuple[list[Cell], int]:
+    """The different cells of several grids, and how many there were of which another is the same run.
+
+    Raises UsageError for more than anybody can want, before any is made.
+    """
+    size = sum(grid.size for grid in grids)
+    if size > MOST:
+        raise too_many(size)
+    different: dict[str, Cell] = {}
+    made = 0
+    for grid in grids:
+        for cell in grid.cells(find):
+            different.setdefault(identity(cell.experiment), cell)
+            made += 1
+    return sorted(different.values(), key=lambda cell: cell.experiment.seed), made - len(different)
+
+
+def too_many(size: int) -> UsageError:
+    """What is said of a grid beyond all measure."""
+    return UsageError(f"the grid has {size:,} runs; a sweep has at most {MOST:,}. Fewer points, seeds or values")
+
+
+def _with(plain: Mapping[str, Any], path: tuple[str, ...], value: Any, where: str) -> dict[str, Any]:
+    """`plain` with the value at a path replaced."""
+    inner = plain.get(path[0])
+    if len(path) == 1:
+        whole = normal({path[0]: value})
+        return merge(plain, whole) if path[0] in ("epochs", "steps") else {**plain, **whole}
+    if inner is not None and not isinstance(inner, Mapping):
+        raise ConfigError(f"'{path[0]}' holds no keys of its own", key=".".join(path), where=where)
+    return {**plain, path[0]: _with(inner or {}, path[1:], value, where)}
+
+
+def _product(options: Sequence[Sequence[Any]]) -> Iterator[tuple[Any, ...]]:
+    """The combinations, the first option's values changing slowest. Lazily: there may be very many."""
+    if not options:
+        yield ()
+        return
+    for value in options[0]:
+        for rest in _product(options[1:]):
+            yield (value, *rest)
+
+
+def _first_seed(plain: Mapping[str, Any]) -> int:
+    """What a count of seeds is counted up from; a seed that is none is found wrong elsewhere."""
+    seed = plain.get("seed", 0)
+    return seed if isinstance(seed, int) and not isinstance(seed, bool) else 0
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return str(value.get("name", value))[:60]
+    return f"{value:g}" if isinstance(value, float) else str(value)[:60]

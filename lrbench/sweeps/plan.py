@@ -1,0 +1,221 @@
+"""A sweep's folder, `runs/sweeps/<name>/`: its plan, which says what runs belong to it, and its summary."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from lrbench._version import __version__
+from lrbench.components.optimizers import DEFAULT_LR
+from lrbench.config.identity import group, identity
+from lrbench.errors import FolderError, UsageError
+from lrbench.runs import jsonfile
+from lrbench.runs.atomic import replacing
+from lrbench.runs.environment import now
+from lrbench.runs.folder import RunFolder
+from lrbench.sweeps.grid import Cell
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A cell as the plan has it.
+
+    Attributes:
+        run: the name of its run's folder.
+        identity: what the run is found by.
+        group: what its seeds share.
+        series: the line of the figure that it belongs to: all that varies but the rate and the seed.
+        lr: the peak rate, None where only the optimizer's class knows it.
+        seed: the run's seed.
+        confirms: a run of the winner with a fresh seed, which is no part of the choice.
+    """
+
+    run: str
+    identity: str
+    group: str
+    series: str
+    lr: float | None
+    seed: int
+    confirms: bool = False
+
+    @classmethod
+    def of(cls, cell: Cell, series: str, run: str, confirms: bool = False) -> Planned:
+        """The plan's row for a cell."""
+        experiment = cell.experiment
+        lr = experiment.optimizer.params.get("lr", DEFAULT_LR.get(experiment.optimizer.name))
+        rate = None if lr is None else float(lr)
+        return cls(run, identity(experiment), group(experiment), series, rate, experiment.seed, confirms)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a sweep consists of."""
+
+    name: str
+    cells: tuple[Planned, ...]
+    written: str = ""
+
+    @property
+    def grid(self) -> list[Planned]:
+        """The cells that the choice is made among."""
+        return [cell for cell in self.cells if not cell.confirms]
+
+    @property
+    def series(self) -> list[str]:
+        """The lines, in the order in which they were asked for."""
+        return list(dict.fromkeys(cell.series for cell in self.cells))
+
+    @property
+    def rates(self) -> list[float | None]:
+        """The different rates, ascending."""
+        return sorted({cell.lr for cell in self.cells}, key=lambda lr: -1.0 if lr is None else lr)
+
+
+class SweepFolder:
+    """The folder of a sweep. Nothing is read or written before a method asks for it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def of(cls, root: Path, name: str) -> SweepFolder:
+        """The folder of the sweep of that name under the runs' folder. Raises UsageError for a name that is none."""
+        if not re.fullmatch(r"\w[\w .,+=@()-]{0,99}", name) or name.endswith((" ", ".")):
+            raise UsageError(
+                f"--name must be a folder's name: letters, digits and any of ' .,+=@()_-' (got {name!r:.80})"
+            )
+        return cls(root / "sweeps" / name)
+
+    @property
+    def name(self) -> str:
+        """The sweep's name."""
+        return self.path.name
+
+    @property
+    def root(self) -> Path:
+        """The folder that holds the runs."""
+        return self.path.parent.parent
+
+    def run(self, cell: Planned) -> RunFolder:
+        """The folder of a cell's run."""
+        return RunFolder(self.root / cell.run)
+
+    def holds(self, plan: Plan) -> bool:
+        """True where that plan is there."""
+        try:
+            return self.plan().cells == plan.cells
+        except FolderError:
+            return False
+
+    def write(self, plan: Plan) -> None:
+        """Write the plan; the one before, if there is one, is replaced. Raises FolderError."""
+        cells = [{k: v for k, v in asdict(cell).items() if v is not False} for cell in plan.cells]
+        rows = ",\n  ".join(json.dumps(cell) for cell in cells)  # a line each, to be read and compared
+        head = {"format": FORMAT, "name": plan.name, "written": now(), "lrbench": __version__}
+        lines = [f"  {json.dumps(key)}: {json.dumps(value)},\n" for key, value in head.items()]
+        self.save("plan.json", f'{{\n{"".join(lines)}  "cells": [\n  {rows}\n]}}\n')
+
+    def plan(self) -> Plan:
+        """The plan. Raises FolderError where there is none, or it is damaged."""
+        path = self.path / "plan.json"
+        found = jsonfile.read(path)
+        if found is None:
+            raise FolderError(f"{path}: there is no such sweep")
+        try:
+            if found["format"] != FORMAT:
+                raise ValueError(f"its format is {found['format']}")
+            cells = tuple(_cell(row) for row in found["cells"])
+            return Plan(str(found["name"]), cells, str(found["written"]))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            problem = f"{path} is not a plan that this lrbench reads ({type(error).__name__}: {error})"
+            raise FolderError(f"{problem}; the sweep command writes it anew") from error
+
+    def save(self, name: str, content: str | bytes) -> Path:
+        """Write a file of the sweep's, whole or not at all; its path. Raises FolderError."""
+        path = self.path / name
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            with replacing(path) as file:
+                file.write(content.encode() if isinstance(content, str) else content)
+        except OSError as error:
+            raise FolderError(f"cannot write to {self.path}: {error.strerror or error}") from error
+        return path
+
+
+def find_sweeps(root: Path) -> list[SweepFolder]:
+    """The sweeps under a folder of runs, the one planned last first."""
+    plans = [path for path in (root / "sweeps").glob("*/plan.json") if path.is_file()]
+    return [SweepFolder(path.parent) for path in sorted(plans, key=lambda p: p.stat().st_mtime, reverse=True)]
+
+
+def series_of(cells: Sequence[Cell]) -> list[str]:
+    """For each cell the name of its line: the config's, if there are several, and what varies beside rate and seed."""
+    names = {cell.experiment.name for cell in cells}
+    keys = list(dict.fromkeys(key for cell in cells for key in cell.point if key not in ("optimizer.lr", "seed")))
+    keys.sort(key=lambda key: _FIRST.index(key) if key in _FIRST else len(_FIRST))
+    values = {key: {_text(cell.point[key]): cell.point[key] for cell in cells if key in cell.point} for key in keys}
+    varied = [key for key in keys if len(values[key]) > 1 or any(key not in cell.point for cell in cells)]
+    short = {key: _short_key(key, varied) for key in varied}
+    labels = {key: _labels(short[key], list(values[key].values())) for key in varied}
+    return [
+        " ".join(
+            [cell.experiment.name] * (len(names) > 1 or not varied)
+            + [labels[key][_text(cell.point[key])] for key in varied if key in cell.point]
+        )
+        for cell in cells
+    ]
+
+
+def _short_key(key: str, keys: Sequence[str]) -> str:
+    """`hidden` for `model.hidden`, unless another key ends so."""
+    last = key.rpartition(".")[2]
+    return last if sum(other.rpartition(".")[2] == last for other in keys) == 1 else key
+
+
+def _labels(key: str, values: Sequence[Any]) -> dict[str, str]:
+    """Short names that tell an axis's values apart: `cosine`, `step factor=0.5`, `batch_size=32`."""
+    short = {}
+    for value in values:
+        if isinstance(value, str):
+            short[_text(value)] = value
+        elif isinstance(value, Mapping):
+            name = str(value.get("name", key))
+            alike = [other if isinstance(other, Mapping) else {} for other in values if _named(other) == name]
+            told = [k for k in value if k != "name" and any(other.get(k) != value[k] for other in alike)]
+            short[_text(value)] = " ".join([name, *(f"{k}={_shown(value[k])}" for k in told)])
+        else:
+            short[_text(value)] = f"{key}={_shown(value)}"
+    return short
+
+
+_FIRST = ("schedule", "optimizer", "model", "dataset")
+
+
+def _named(value: Any) -> str:
+    return value if isinstance(value, str) else str(value.get("name")) if isinstance(value, Mapping) else ""
+
+
+def _shown(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else "none" if value is None else str(value)
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, default=str)
+
+
+def _cell(row: Mapping[str, Any]) -> Planned:
+    known = {field.name for field in fields(Planned)}
+    cell = Planned(**{key: value for key, value in row.items() if key in known})
+    texts = (cell.run, cell.identity, cell.group, cell.series)
+    if not all(isinstance(text, str) for text in texts) or "/" in cell.run or cell.run in ("", ".", ".."):
+        raise ValueError(f"{cell.run!r:.80} is no run's name")
+    if cell.lr is not None and not (isinstance(cell.lr, int | float) and math.isfinite(cell.lr)):
+        raise ValueError(f"{cell.lr!r:.40} is no rate")
+    return cell

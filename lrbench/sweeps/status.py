@@ -1,0 +1,112 @@
+"""Where each cell of a sweep stands: by what training tells of it, or by its run's folder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from lrbench.errors import LrbenchError
+from lrbench.events import Event
+from lrbench.sweeps.plan import Plan, SweepFolder
+
+OVER = ("finished", "stopped_early", "diverged", "pruned", "failed", "damaged")
+
+
+class Board:
+    """Where each cell of a plan stands: its state, its loss, how far it is."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.state: dict[str, str] = {cell.run: "new" for cell in plan.cells}
+        self.loss: dict[str, float] = {}
+        self.done: dict[str, float] = {}
+        self.began: tuple[float, float] | None = None
+
+    def hear(self, event: Event) -> None:
+        """Take in what training tells of a run."""
+        if event.run not in self.state:
+            return
+        if event.kind == "end":
+            self.ended(event.run, event.values)
+            return
+        if event.kind == "pause":
+            self.state[event.run] = "paused"
+        if event.kind == "start" and self.began is None:
+            self.begin()
+        if event.kind in ("start", "progress", "epoch"):
+            self.state[event.run] = "running"
+            self.done[event.run] = event.step / event.total_steps if event.total_steps else 0.0
+            known = event.values.get("val_loss", event.values.get("train_loss"))
+            if known is not None:
+                self.loss[event.run] = float(known)
+
+    def ended(self, run: str, result: Mapping[str, Any]) -> None:
+        """Note a run's result."""
+        self.state[run], self.done[run] = str(result["status"]), 1.0
+        final = (result.get("final") or {}).get("val_loss")
+        self.loss.pop(run, None)
+        if final is not None and result["status"] in ("finished", "stopped_early"):
+            self.loss[run] = float(final)
+
+    def count(self, *states: str) -> int:
+        """How many cells are in one of these states."""
+        return sum(state in states for state in self.state.values())
+
+    @property
+    def left(self) -> float:
+        """How many runs' work is still to be done."""
+        return sum(1 - self.done.get(run, 0.0) for run, state in self.state.items() if state not in OVER)
+
+    def tally(self) -> str:
+        """How many cells are where, in words."""
+        counts = {
+            "done": self.count("finished", "stopped_early"),
+            "diverged": self.count("diverged"),
+            "pruned": self.count("pruned"),
+            "failed": self.count("failed", "damaged"),
+            "running": self.count("running"),
+            "waiting": self.count("paused"),
+            "interrupted": self.count("interrupted"),
+            "to do": self.count("new"),
+        }
+        said = ", ".join(f"{count} {what}" for what, count in counts.items() if count or what == "done")
+        return f"{len(self.state)} run{'s' * (len(self.state) != 1)}: {said}"
+
+    def begin(self) -> None:
+        """From now on, how much is done tells how long the rest will take."""
+        self.began = (time.monotonic(), self.left)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """By the speed since it began; None while too little is done to tell."""
+        if self.began is None:
+            return None
+        since, at_first = self.began
+        done = at_first - self.left
+        return (time.monotonic() - since) * self.left / done if done > 0.05 and self.left > 0 else None
+
+
+def board_of(folder: SweepFolder, plan: Plan) -> Board:
+    """Where a sweep stands by its runs' folders, whoever is doing them. Never raises for what is in them."""
+    board = Board(plan)
+    for cell in plan.cells:
+        run = folder.run(cell)
+        try:
+            result = run.result()
+            board.state[cell.run] = run.state()
+            if result is not None:
+                board.ended(cell.run, result)
+                continue
+            last = run.epochs.last()
+            if last is not None and last.get("val_loss"):
+                board.loss[cell.run] = float(last["val_loss"])
+            board.done[cell.run] = _part_done(run.environment(), last)
+        except (LrbenchError, OSError, ValueError):
+            board.state[cell.run] = "damaged"
+    return board
+
+
+def _part_done(environment: Mapping[str, Any], last: Mapping[str, str] | None) -> float:
+    total = (environment.get("sizes") or {}).get("total_steps")
+    return int(float(last["step"])) / int(total) if last and last.get("step") and total else 0.0

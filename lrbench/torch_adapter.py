@@ -1,0 +1,89 @@
+"""lrbench's schedules as torch schedulers, for one's own training loop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from lrbench.components.optimizers import peak_and_ratios
+from lrbench.errors import ConfigError
+from lrbench.schedules import Schedule, build_schedule, momentum_of
+from lrbench.schedules.warmup import UNTUNED, untuned
+from lrbench.types import Part
+
+__all__ = ["ScheduleLR", "torch_scheduler"]
+
+
+class ScheduleLR(LRScheduler):
+    """A torch scheduler that follows a pure function of the step.
+
+    Group i has the rate schedule(step)·rᵢ, with rᵢ its `lr_factor` (see `parameter_groups`), or the ratio of its first
+    rate to the first group's. After the
+    run's last update the rate stays. Its `state_dict` holds numbers only: the function is built anew.
+    """
+
+    def __init__(self, optimizer: Optimizer, schedule: Schedule, total_steps: int, last_epoch: int = -1) -> None:
+        self.schedule, self.total_steps = schedule, total_steps
+        _, self.ratios = peak_and_ratios(optimizer)
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self) -> list[Any]:
+        """The rate of each parameter group for the next update."""
+        step = min(self.last_epoch, self.total_steps - 1)
+        self._set_momentum(step)
+        rate = self.schedule(step)
+        return [rate * ratio for ratio in self.ratios]
+
+    def _set_momentum(self, step: int) -> None:
+        momentum = momentum_of(self.schedule)
+        value = momentum(step) if momentum else None
+        for group in self.optimizer.param_groups if value is not None else ():
+            if "betas" in group:
+                group["betas"] = (value, *group["betas"][1:])
+            else:
+                group["momentum"] = value
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where it stands, without the function."""
+        return {k: v for k, v in super().state_dict().items() if k != "schedule"}
+
+
+def torch_scheduler(
+    optimizer: Optimizer,
+    part: Part | Mapping[str, Any] | str,
+    *,
+    total_steps: int,
+    steps_per_epoch: int,
+    warmup: Mapping[str, Any] | str | None = None,
+    last_epoch: int = -1,
+) -> ScheduleLR:
+    """The schedule of a config's `schedule:` block as a torch scheduler; call `step()` after every update.
+
+    The rates are exactly those of an lrbench run of `total_steps` updates. The peak is the optimizer's own `lr`.
+
+    Args:
+        optimizer: its groups keep the ratio of their rates.
+        part: `"cosine"` or `{"name": "one_cycle", "warmup_fraction": 0.2}`.
+        total_steps: updates of the whole training.
+        steps_per_epoch: updates in an epoch.
+        warmup: a config's `warmup:` block, `{"for": "5%"}`; `{"for": "untuned"}` takes β₂ from the optimizer.
+        last_epoch: updates already done less one, when going on without a `state_dict`; as in torch.
+
+    Raises:
+        ConfigError: an unknown name or wrong parameters.
+    """
+    group = optimizer.param_groups[0]
+    lr, _ = peak_and_ratios(optimizer)
+    sizes = {"total_steps": total_steps, "steps_per_epoch": steps_per_epoch}
+    if isinstance(warmup, str):
+        warmup = {"for": warmup}
+    if warmup is not None and warmup.get("for") == UNTUNED and "betas" in group:
+        warmup = {**warmup, "for": untuned(group["betas"][1])}
+    schedule = build_schedule(part, lr=lr, warmup=warmup, **sizes)
+    cycled = momentum_of(schedule) is not None
+    if cycled and not ("betas" in group or "momentum" in group):
+        raise ConfigError("this optimizer has no momentum that could be cycled", key="schedule.cycle_momentum")
+    return ScheduleLR(optimizer, schedule, total_steps, last_epoch)

@@ -1,0 +1,287 @@
+"""From an experiment to the objects that train: data, model, optimizer, schedule, loss, on a device."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from lrbench.components import data as datasets
+from lrbench.components.data.batches import Data, Tensors
+from lrbench.components.losses import build_loss
+from lrbench.components.models import build_model
+from lrbench.components.optimizers import build_optimizer, peak_and_ratios
+from lrbench.config.load import Dataset, Experiment
+from lrbench.errors import ConfigError, LrbenchError
+from lrbench.schedules import Schedule, build_schedule, checked_rate, momentum_of
+from lrbench.schedules.base import Momentum
+from lrbench.training.memory_format import layout_for
+
+
+@dataclass
+class Parts:
+    """Everything the loop needs, built. `forward` is the model, compiled where that was asked for."""
+
+    data: Data
+    model: nn.Module
+    forward: Callable[[Tensor], Tensor]
+    optimizer: Optimizer
+    ratios: list[float]
+    schedule: Schedule
+    momentum: Momentum | None
+    loss: Callable[[Tensor, Tensor], Tensor]
+    device: torch.device
+    layout: torch.memory_format | None
+    precision: str
+    peak_lr: float
+    total_steps: int
+    steps_per_epoch: int
+
+    def batch(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """A raw batch as the model and the loss get it."""
+        prepared = self.data.prepare(inputs, self.device)
+        if self.layout is not None and prepared.dim() == 4:
+            prepared = prepared.contiguous(memory_format=self.layout)
+        return prepared, targets.to(self.device, non_blocking=True)
+
+    def autocast(self) -> torch.autocast:
+        """The context for forward and loss: bfloat16 where `precision: bf16`."""
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
+
+    def training(self) -> None:
+        """Model and optimizer ready to train."""
+        self.model.train()
+        if callable(switch := getattr(self.optimizer, "train", None)):
+            switch()
+
+    def evaluating(self) -> None:
+        """Model and optimizer ready to be evaluated, or saved: a schedule-free optimizer puts its average in."""
+        self.model.eval()
+        if callable(switch := getattr(self.optimizer, "eval", None)):
+            switch()
+
+    def set_rate(self, lr: float, momentum: float | None) -> None:
+        """Set the rate of every parameter group, at its fixed ratio, and momentum (Adam: beta1) if given."""
+        for group, ratio in zip(self.optimizer.param_groups, self.ratios, strict=True):
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(lr * ratio)
+            else:
+                group["lr"] = lr * ratio
+            if momentum is not None and "betas" in group:
+                group["betas"] = (momentum, *group["betas"][1:])
+            elif momentum is not None:
+                group["momentum"] = momentum
+
+    def current_momentum(self) -> float | None:
+        """Momentum, or Adam's beta1, of the first parameter group; None for optimizers without either."""
+        group = self.optimizer.param_groups[0]
+        value = group["betas"][0] if "betas" in group else group.get("momentum")
+        return None if value is None else float(value)
+
+
+def resolve_device(name: str) -> torch.device:
+    """`auto` is CUDA, else MPS, else the CPU. Raises ConfigError for a device that is not there."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    device = torch.device(name)
+    if device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs to repeat its sums
+        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+    if not there[device.type] or (device.index or 0) >= max(torch.cuda.device_count(), 1):
+        raise ConfigError(f"'{name}' is not available here; `auto` or `cpu` is", key="device")
+    return device
+
+
+KEPT = 4
+held: dict[tuple[str, str], Data] = {}
+"""What `load_data` keeps, by block and device; what is shared with a worker process is put here."""
+
+
+def described(device: torch.device) -> dict[str, str]:
+    """A device as it is recorded beside a run: its name in torch, and what kind of GPU it is."""
+    kind = {"gpu": torch.cuda.get_device_name(device)} if device.type == "cuda" else {}
+    return {"device": str(device), **kind}
+
+
+def load_data(dataset: Dataset, device: torch.device) -> Data:
+    """The data of a `dataset:` block on a device; the last are kept, since runs mostly share one."""
+    key = (json.dumps(dataset.plain(), sort_keys=True, default=str), str(device))
+    if key not in held:
+        if device.type == "cpu":
+            held[key] = datasets.load(dataset.part, dataset.rules)
+        else:
+            held[key] = load_data(dataset, torch.device("cpu")).to(device)
+        while len(held) > KEPT:
+            held.pop(next(iter(held)))
+    return held[key]
+
+
+def assemble(experiment: Experiment, device: torch.device) -> Parts:
+    """Build every part of an experiment; the model's first weights depend on the seed alone.
+
+    Raises:
+        ConfigError, DataError: a part can't be built as the config has it.
+        UserCodeError: an imported part raised.
+    """
+    _exact(experiment.precision, device)
+    data = load_data(experiment.dataset, device)
+    torch.manual_seed(experiment.seed)
+    model = build_model(experiment.model, input_shape=data.shape, outputs=_outputs(data)).to(device)
+    if any(nn.parameter.is_lazy(p) for p in model.parameters()):
+        _see_shapes(model, data, device, experiment.model.name)
+    layout = layout_for(model, data, device, experiment.precision)
+    if layout is not None:
+        model = model.to(memory_format=layout)
+    optimizer = build_optimizer(experiment.scaled_optimizer(len(data.train)), model)
+    peak_lr, ratios = peak_and_ratios(optimizer)
+    steps_per_epoch = experiment.updates_per_epoch(len(data.train))
+    total_steps = experiment.steps or (experiment.epochs or 0) * steps_per_epoch
+    schedule = build_schedule(
+        experiment.schedule,
+        lr=peak_lr,
+        total_steps=total_steps,
+        steps_per_epoch=steps_per_epoch,
+        warmup=experiment.warmup,
+    )
+    parts = Parts(
+        data=data,
+        model=model,
+        forward=torch.compile(model) if experiment.compile else model,
+        optimizer=optimizer,
+        ratios=ratios,
+        schedule=schedule,
+        momentum=momentum_of(schedule),
+        loss=build_loss(experiment.loss),
+        device=device,
+        layout=layout,
+        precision=experiment.precision,
+        peak_lr=peak_lr,
+        total_steps=total_steps,
+        steps_per_epoch=steps_per_epoch,
+    )
+    _check_metrics(experiment, data)
+    if parts.momentum is not None and parts.current_momentum() is None:
+        problem = f"{experiment.optimizer.name} has no momentum that could be cycled"
+        raise ConfigError(problem, key="schedule.cycle_momentum")
+    return parts
+
+
+def _exact(precision: str, device: torch.device) -> None:
+    """Have a GPU compute with all bits of float32, which torch's convolutions do not by default, unless TF32 is asked
+    for."""
+    if precision == "tf32" and device.type != "cuda":
+        raise ConfigError(f"tf32 is a way of CUDA GPUs to compute, and this device is '{device}'", key="precision")
+    if device.type == "cuda":
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+
+
+def _see_shapes(model: nn.Module, data: Data, device: torch.device, name: str) -> None:
+    """Show a model with lazy layers two examples, from which they take their sizes."""
+    inputs, _ = next(iter(data.train.batches(2)))
+    model.eval()
+    try:
+        with torch.no_grad():
+            model(data.prepare(inputs, device))
+    except (Exception, SystemExit) as error:
+        raise _misfit(name, data, error) from error
+
+
+def _misfit(name: str, data: Data, error: BaseException) -> ConfigError:
+    whole = isinstance(data.train, Tensors) and data.train.inputs.dtype == torch.int64
+    kept = ", which are int64, as an embedding needs them; float32 ones suit other layers" if whole else ""
+    problem = f"'{name}' does not fit {data.name}'s inputs {data.shape}{kept}: {_one_line(error)}"
+    return ConfigError(problem, key="model")
+
+
+def check(experiment: Experiment, device: torch.device) -> None:
+    """Build everything once and push two examples through, so that a misfit shows before anything is written.
+
+    Raises: as `assemble`, and ConfigError where model, data and loss do not fit one another.
+    """
+    parts = assemble(experiment, device)
+    _check_rates(parts)
+    inputs, targets = next(iter(parts.data.train.batches(2)))
+    parts.model.eval()
+    try:
+        with torch.no_grad():
+            prepared, goal = parts.batch(inputs, targets)
+            outputs = parts.model(prepared)
+    except LrbenchError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise _misfit(experiment.model.name, parts.data, error) from error
+    classes = parts.data.classes
+    if classes is not None and (outputs.dim() != 2 or outputs.shape[1] != classes):
+        gives = tuple(outputs.shape[1:])
+        name = experiment.model.name
+        problem = f"'{name}' gives outputs of shape {gives} for {classes} classes; it must be ({classes},)"
+        raise ConfigError(problem, key="model")
+    _check_targets(experiment, outputs, goal)
+    try:
+        loss = parts.loss(outputs, goal)
+        if loss.dim() != 0:
+            raise ValueError(f"it gives a tensor of shape {tuple(loss.shape)}, not one number")
+    except LrbenchError:
+        raise
+    except (Exception, SystemExit) as error:
+        shapes = f"outputs {tuple(outputs.shape)} and targets {tuple(goal.shape)}"
+        problem = f"'{experiment.loss.name}' does not fit {shapes}: {_one_line(error)}"
+        raise ConfigError(problem, key="loss") from error
+
+
+def _outputs(data: Data) -> int:
+    """How many numbers the model must give: the classes, or the size of a regression's target."""
+    if data.classes is not None:
+        return data.classes
+    _, targets = next(iter(data.train.batches(1)))
+    return int(targets[0].numel())
+
+
+def _check_targets(experiment: Experiment, outputs: Tensor, goal: Tensor) -> None:
+    """Pairs that torch would accept, and compute something else with."""
+    shapes = f"outputs {tuple(outputs.shape)} and targets {tuple(goal.shape)}"
+    if experiment.loss.name == "cross_entropy" and goal.is_floating_point():
+        raise ConfigError(
+            f"cross_entropy needs class numbers, and these targets are not; use mse ({shapes})", key="loss"
+        )
+    if experiment.loss.imported and goal.is_floating_point() and outputs.shape != goal.shape:
+        problem = f"{shapes} would be broadcast against each other; make their shapes equal"
+        raise ConfigError(problem, key="loss")
+
+
+def _check_metrics(experiment: Experiment, data: Data) -> None:
+    if experiment.best_by == "val_accuracy" and data.classes is None:
+        raise ConfigError("a regression has no accuracy; use val_loss", key="best_by")
+    for key, rule in (("plateau", experiment.plateau), ("early_stopping", experiment.early_stopping)):
+        if rule is not None and rule.metric == "val_accuracy" and data.classes is None:
+            raise ConfigError("a regression has no accuracy; use val_loss", key=f"{key}.metric")
+
+
+def _check_rates(parts: Parts) -> None:
+    stride = max(parts.total_steps // 10_000, 1)
+    for step in (*range(0, parts.total_steps, stride), parts.total_steps - 1):
+        checked_rate(parts.schedule(step), step)
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def summary(parts: Parts) -> dict[str, Any]:
+    """Sizes worth recording beside a run."""
+    return {
+        "parameters": sum(p.numel() for p in parts.model.parameters()),
+        "train_examples": len(parts.data.train),
+        "validation_examples": len(parts.data.validation),
+        "test_examples": len(parts.data.test) if parts.data.test else 0,
+        "steps_per_epoch": parts.steps_per_epoch,
+        "total_steps": parts.total_steps,
+        "classes": parts.data.classes,
+    }

@@ -1,0 +1,107 @@
+"""What training remembers: every piece of it is here, and so in the checkpoint."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import asdict, dataclass, field
+from typing import Any, cast
+
+import numpy as np
+import torch
+
+from lrbench.runs.folder import CHECKPOINT_FORMAT
+from lrbench.schedules import PlateauState
+from lrbench.training.build import Parts
+from lrbench.training.early_stopping import EarlyStoppingState
+
+
+@dataclass
+class State:
+    """Where a run stands, between two updates.
+
+    `step` and `epoch` count what is done; `batch` the batches of the epoch under way, whose sums of losses, right
+    answers, examples and training seconds are kept beside it.
+    """
+
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0
+    loss_sum: float = 0.0
+    correct: int = 0
+    examples: int = 0
+    epoch_seconds: float = 0.0
+    seconds: float = 0.0
+    last_loss: float | None = None
+    skipped: int = 0
+    final: dict[str, Any] | None = None
+    best: dict[str, Any] | None = None
+    stopped: str | None = None
+    plateau: PlateauState = field(default_factory=PlateauState)
+    stopping: EarlyStoppingState = field(default_factory=EarlyStoppingState)
+
+    def begin_epoch(self) -> None:
+        """Forget the sums of the epoch that is over."""
+        self.batch, self.loss_sum, self.correct, self.examples, self.epoch_seconds = 0, 0.0, 0, 0, 0.0
+
+
+def capture(state: State, parts: Parts, best: dict[str, Any] | None, identity: str, threads: int) -> dict[str, Any]:
+    """The whole checkpoint: tensors, numbers, text and containers only.
+
+    The best weights are in it too: after a kill, `best.pt` may be of an epoch that this checkpoint knows nothing of.
+    """
+    return {
+        "format": CHECKPOINT_FORMAT,
+        "identity": identity,
+        "threads": threads,
+        "step": state.step,
+        "epoch": state.epoch,
+        "state": asdict(state),
+        "model": parts.model.state_dict(),
+        "best": best,
+        "optimizer": parts.optimizer.state_dict(),
+        "random": _generators(),
+    }
+
+
+def copied(weights: dict[str, Any]) -> dict[str, Any]:
+    """A copy of a `state_dict`, its tensors on the CPU."""
+    return {k: v.detach().cpu().clone() if isinstance(v, torch.Tensor) else v for k, v in weights.items()}
+
+
+def restore(checkpoint: dict[str, Any], parts: Parts) -> State:
+    """Put a checkpoint back into freshly built parts."""
+    parts.model.load_state_dict(checkpoint["model"])
+    parts.optimizer.load_state_dict(checkpoint["optimizer"])
+    _set_generators(checkpoint["random"])
+    fields = dict(checkpoint["state"])
+    fields["plateau"] = PlateauState(**fields["plateau"])
+    fields["stopping"] = EarlyStoppingState(**fields["stopping"])
+    return State(**fields)
+
+
+def seed_everything(seed: int) -> None:
+    """Seed every generator that dropout or user code may draw from."""
+    torch.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+
+
+def _generators() -> dict[str, Any]:
+    name, keys, position, has_gauss, cached = cast(tuple[str, Any, int, int, float], np.random.get_state())
+    version, internal, gauss = random.getstate()
+    return {
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "numpy": [name, torch.from_numpy(keys.astype(np.int64)), int(position), int(has_gauss), float(cached)],
+        "python": [version, list(internal), gauss],
+    }
+
+
+def _set_generators(saved: dict[str, Any]) -> None:
+    torch.set_rng_state(saved["torch"])
+    if saved["cuda"] and len(saved["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(saved["cuda"])
+    name, keys, position, has_gauss, cached = saved["numpy"]
+    np.random.set_state((name, keys.numpy().astype(np.uint32), position, has_gauss, cached))
+    version, internal, gauss = saved["python"]
+    random.setstate((version, tuple(internal), gauss))

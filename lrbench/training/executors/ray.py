@@ -1,0 +1,261 @@
+"""Runs on a Ray cluster. The only file that imports Ray.
+
+A task takes the path of a run's folder and returns the run's name: all else is in the folder, on storage that every
+node sees. Ray may execute a task twice, after a node was lost, say; the lock in the folder sees to it that one of them
+trains, and a result that is there is not made again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+import socket
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lrbench.errors import FolderError, Interrupted, LrbenchError, RunError, UsageError
+from lrbench.events import Event, Watch, message
+from lrbench.runs.folder import RunFolder
+from lrbench.training.executors.ray_task import Setting, do, see
+from lrbench.training.run_one import StopFlag, Terms
+
+try:
+    import ray
+    from ray.exceptions import RayError, RayTaskError
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+except ImportError as error:
+    raise UsageError("--executor ray needs Ray: pip install 'lrbench-torch[ray]'") from error
+
+ATTEMPTS = 20  # of a task whose node or process died; each goes on from the checkpoint
+POLL_SECONDS = 0.5
+LOOK_SECONDS = 2.0  # how often run folders are looked at for progress
+ANSWER_SECONDS = 60.0
+STOP_SECONDS = 60.0
+
+
+class RayCluster:
+    """See `lrbench.training.executors.Executor`. It is connected when it is made, before anything is written.
+
+    Args:
+        address: of the cluster; None takes `RAY_ADDRESS`, or begins one on this machine.
+        jobs: at most so many runs at once; None for as many as the cluster has room for.
+        runs_per_gpu: where the cluster has GPUs and a run may use one.
+        terms: see `lrbench.training.run_one.Terms`.
+        root: the folder of the runs, which every node must see at this path.
+    """
+
+    def __init__(self, address: str | None, *, jobs: int | None, runs_per_gpu: int, terms: Terms, root: Path) -> None:
+        self.jobs, self.runs_per_gpu, self.terms = jobs, runs_per_gpu, terms
+        self.root = root.resolve()
+        self.ours = _connect(address)
+
+    def execute(
+        self, paths: Sequence[Path], watch: Watch, stop: StopFlag
+    ) -> Iterator[tuple[Path, dict[str, Any] | Exception]]:
+        """See `lrbench.training.executors.Executor`."""
+        stopped = self.root / f".stop-{uuid.uuid4().hex}"
+        known = {name: os.environ[name] for name in ("LRBENCH_DATA",) if name in os.environ}
+        setting = Setting(1, self.terms, str(stopped), str(Path.cwd()), known)
+        try:
+            self._check_nodes(watch)
+            tasks = Tasks(setting, self.runs_per_gpu, self.jobs, list(paths))
+            try:
+                yield from tasks.outcomes(watch, stop)
+            finally:
+                tasks.give_up()
+                stopped.unlink(missing_ok=True)
+        finally:
+            if self.ours:
+                ray.shutdown()
+
+    def _check_nodes(self, watch: Watch) -> None:
+        """Every node that can train sees the runs' folder, and has this lrbench. Raises RunError where one does not."""
+        all_nodes = ray.nodes()  # type: ignore[no-untyped-call]
+        nodes = [node for node in all_nodes if node["Alive"] and node["Resources"].get("CPU", 0) > 0]
+        watch(message(f"Ray: {len(nodes)} node{'s' * (len(nodes) != 1)} with CPUs"))
+        token = self.root / f".seen-{uuid.uuid4().hex}"
+        token.touch()
+        try:
+            answers = {}
+            for node in nodes:
+                there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+                task = ray.remote(see).options(num_cpus=0, scheduling_strategy=there, max_retries=0)
+                answers[node["NodeManagerHostname"], node["NodeID"]] = task.remote(str(token))
+            for (host, number), answer in answers.items():
+                name = f"{host} ({number[:8]})"
+                try:
+                    problem = ray.get(answer, timeout=ANSWER_SECONDS)
+                except RayTaskError as error:
+                    problem = f"can't run lrbench there: {_first_line(error.cause)}"
+                except RayError as error:  # it may have been lost meanwhile; if not, its tasks will say so
+                    watch(message(f"Ray: node {name} did not answer ({type(error).__name__})"))
+                    problem = None
+                if problem is not None:
+                    raise RunError(f"node {name}: {problem}")
+        finally:
+            token.unlink(missing_ok=True)
+
+
+def _connect(address: str | None) -> bool:
+    """Connect to the cluster, unless that has been done; True where it was done here. Raises UsageError."""
+    if ray.is_initialized():
+        return False
+    if address is not None and not address.strip():
+        raise UsageError("--address must name a Ray cluster, as 10.0.0.1:6379 or auto (got nothing)")
+    _knock(address or os.environ.get("RAY_ADDRESS"))
+    try:
+        with _this_machine_by_its_loopback_address(address):
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except Exception as error:  # Ray raises many kinds for an address where there is no cluster
+        where = address or os.environ.get("RAY_ADDRESS") or "this machine"
+        raise UsageError(f"--address: no Ray cluster at {where} ({_first_line(error)})") from error
+    return True
+
+
+def _knock(address: str | None) -> None:
+    """Raise UsageError where nobody listens at `host:port`, which Ray takes minutes to say."""
+    match = re.fullmatch(r"(?:ray://)?\[?([^\]/]+?)\]?:(\d{1,5})", address or "")
+    if match is None:
+        return
+    try:
+        socket.create_connection((match[1], int(match[2])), timeout=10).close()
+    except (OSError, OverflowError) as error:
+        raise UsageError(f"--address: no Ray cluster at {address} ({error})") from error
+
+
+@contextlib.contextmanager
+def _this_machine_by_its_loopback_address(address: str | None) -> Iterator[None]:
+    """Let 127.0.0.1 be that: Ray takes the machine's outward address instead, where such a cluster doesn't listen.
+
+    See https://github.com/ray-project/ray/issues/59110; what is set here does so on macOS and Windows anyway.
+    """
+    host = (address or os.environ.get("RAY_ADDRESS") or "").rpartition(":")[0]
+    constants = ray._private.ray_constants
+    before = getattr(constants, "ENABLE_RAY_CLUSTER", None)
+    if host not in ("127.0.0.1", "localhost", "[::1]") or before is None:
+        yield
+        return
+    constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        constants.ENABLE_RAY_CLUSTER = before
+
+
+@dataclass
+class Tasks:
+    """The tasks under way, and the runs that are still to be handed out."""
+
+    setting: Setting
+    runs_per_gpu: int
+    jobs: int | None
+    left: list[Path]
+    pending: dict[Any, Path] = field(default_factory=dict)
+    seen: dict[Path, int] = field(default_factory=dict)
+    looked: float = 0.0
+    stop_by: float | None = None
+
+    def outcomes(self, watch: Watch, stop: StopFlag) -> Iterator[tuple[Path, dict[str, Any] | Exception]]:
+        """Each run with its result, or the exception that kept it from having one, as they end."""
+        self.left.reverse()
+        while self.left or self.pending:
+            if stop():
+                yield from self._stop()
+            while self.left and (self.jobs is None or len(self.pending) < self.jobs):
+                path = self.left.pop()
+                self.pending[self._begin(path)] = path
+            if not self.pending:
+                continue
+            ended, _ = ray.wait(list(self.pending), num_returns=1, timeout=POLL_SECONDS)
+            self._look(watch)
+            for reference in ended:
+                path = self.pending.pop(reference)
+                outcome = _outcome(reference, path)
+                if isinstance(outcome, dict):
+                    watch(Event(path.name, "end", values=outcome))
+                yield path, outcome
+
+    def give_up(self) -> None:
+        """Cancel what is under way, after an error or a second signal."""
+        for reference in self.pending:
+            with contextlib.suppress(Exception):
+                ray.cancel(reference, force=True)
+
+    def _begin(self, path: Path) -> Any:
+        gpus = ray.cluster_resources().get("GPU", 0)  # type: ignore[no-untyped-call]
+        device = RunFolder(path).plain_config().get("device", "auto") if gpus else "cpu"
+        share = 1 / self.runs_per_gpu if gpus and device != "cpu" else 0
+        task = ray.remote(_do).options(num_cpus=1, num_gpus=share, max_retries=ATTEMPTS, name=path.name)
+        return task.remote(str(path.resolve()), self.setting)
+
+    def _stop(self) -> Iterator[tuple[Path, Exception]]:
+        """Begin nothing more; let tasks under way write their checkpoints, for a minute."""
+        if self.stop_by is None:
+            Path(self.setting.stopped).touch()
+            self.stop_by = time.monotonic() + STOP_SECONDS
+        while self.left:
+            path = self.left.pop()
+            yield path, Interrupted(f"{path.name} was not begun")
+        if time.monotonic() > self.stop_by:
+            self.give_up()
+            for path in self.pending.values():
+                yield path, Interrupted(f"{path.name} was stopped; its last checkpoint is kept")
+            self.pending.clear()
+
+    def _look(self, watch: Watch) -> None:
+        """Tell of the progress that stands in the run folders."""
+        if time.monotonic() - self.looked < LOOK_SECONDS:
+            return
+        self.looked = time.monotonic()
+        for path in self.pending.values():
+            with contextlib.suppress(LrbenchError, OSError, ValueError, KeyError):
+                event = _progress(RunFolder(path), path in self.seen)
+                if event is not None and self.seen.get(path) != event.step:
+                    self.seen[path] = event.step
+                    watch(event)
+
+
+def _progress(folder: RunFolder, begun: bool) -> Event | None:
+    """What a run's folder tells of a run under way; None where nobody is at it."""
+    if not folder.busy:
+        return None
+    sizes = folder.environment().get("sizes") or {}
+    row = folder.epochs.last() or {}
+    step, total = int(float(row.get("step", 0))), int(sizes.get("total_steps", 0))
+    epochs = -(-total // int(sizes["steps_per_epoch"])) if sizes.get("steps_per_epoch") else 0
+    values = {key: float(row[key]) for key in ("train_loss", "val_loss", "val_accuracy") if row.get(key)}
+    lr, epoch = float(row.get("lr", 0)), int(float(row.get("epoch", 0)))
+    return Event(folder.name, "epoch" if begun else "start", step, total, epoch, epochs, lr, values=values)
+
+
+def _outcome(reference: Any, path: Path) -> dict[str, Any] | Exception:
+    """What a task that has ended has come to, read from the run's folder."""
+    try:
+        ray.get(reference)
+    except RayTaskError as error:
+        cause = error.cause
+        return cause if isinstance(cause, LrbenchError) else RunError(f"{path.name}: {_first_line(cause)}")
+    except RayError as error:
+        return RunError(f"{path.name}: its process or its node died {ATTEMPTS} times ({_first_line(error)})")
+    try:
+        result = RunFolder(path).result()
+    except FolderError as error:
+        return error
+    return result or RunError(
+        f"{path.name}: it is done, but its result is not seen here: do all nodes share the folder?"
+    )
+
+
+def _first_line(error: object) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else ''}"[:300]
+
+
+def _do(path: str, setting: Setting) -> str:
+    return do(path, setting, ray.get_runtime_context().get_node_id())

@@ -1,0 +1,59 @@
+"""One copy of the data for all workers of a machine, in shared memory."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from multiprocessing.reduction import ForkingPickler
+
+import torch
+
+from lrbench.components.data.batches import Data, Tensors
+from lrbench.training import build
+
+LEAST_BYTES = 1_000_000  # smaller data are as quickly loaded
+MEMORY = "/dev/shm"
+
+
+def offered() -> bytes | None:
+    """What `accept` takes, in one worker: the data that this process holds on the CPU. None where there is none.
+
+    Data that stream are left out, and so are those that shared memory has no room for.
+    """
+    shared = {}
+    for key, data in build.held.items():
+        tensors = _tensors(data)
+        size = sum(t.nbytes for t in tensors)
+        new = sum(map(_unshared, tensors))
+        if tensors and size >= LEAST_BYTES and new < _room():
+            for tensor in tensors:
+                tensor.share_memory_()  # type: ignore[no-untyped-call]
+            shared[key] = data
+    return bytes(ForkingPickler.dumps(shared)) if shared else None
+
+
+def accept(pickled: bytes) -> None:
+    """Hold the data that another process offers. Where that fails, they are loaded when they are needed."""
+    with contextlib.suppress(Exception):
+        build.held.update(ForkingPickler.loads(pickled))
+
+
+def _tensors(data: Data) -> list[torch.Tensor]:
+    """Everything large that the data consist of; empty unless all is held on the CPU."""
+    splits = [split for split in (data.train, data.validation, data.test) if split is not None]
+    held = [split for split in splits if isinstance(split, Tensors)]
+    tensors = [tensor for split in held for tensor in (split.inputs, split.targets)]
+    return tensors if len(held) == len(splits) and all(tensor.device.type == "cpu" for tensor in tensors) else []
+
+
+def _unshared(tensor: torch.Tensor) -> int:
+    return 0 if tensor.is_shared() else tensor.nbytes  # type: ignore[no-untyped-call]
+
+
+def _room() -> int:
+    """Bytes of shared memory that can be used without crowding others out."""
+    try:
+        found = os.statvfs(MEMORY)
+    except (OSError, AttributeError):
+        return 0
+    return found.f_bavail * found.f_frsize // 2

@@ -1,0 +1,90 @@
+"""What a worker process does: runs, one after another, until there are no more or it is asked to stop."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from lrbench.errors import LrbenchError, RunError
+from lrbench.events import Event, Watch
+from lrbench.runs.lock import birth
+from lrbench.training.run_one import StopFlag, Terms, do_run
+
+ASKED_TO_STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+POLL_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a worker works with.
+
+    Attributes:
+        threads: of torch.
+        terms: see `lrbench.training.run_one.Terms`.
+        parent: the process whose end is its end, and what tells it from a later one with its number.
+        folder: where it works.
+        environment: its environment variables.
+    """
+
+    threads: int
+    terms: Terms
+    parent: tuple[int, str | None]
+    folder: str
+    environment: dict[str, str]
+
+
+def serve(connection: Connection, setting: Setting, gpu: int | None, data: bytes | None) -> None:
+    """Do runs until there are no more, or the parent is gone, or this process is asked to stop."""
+    stop, busy = StopFlag(), threading.Lock()
+    for number in ASKED_TO_STOP:
+        signal.signal(number, lambda *_: stop.set())
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ASKED_TO_STOP)
+    os.environ.update(setting.environment)
+    os.chdir(setting.folder)
+    threading.Thread(target=_follow, args=(setting.parent, stop, busy), daemon=True).start()
+    if gpu is not None:
+        import torch
+
+        torch.cuda.set_device(gpu)
+    if data is not None:
+        from lrbench.training.executors.shared_data import accept
+
+        accept(data)
+
+    def tell(event: Event) -> None:
+        with contextlib.suppress(OSError):  # the parent is gone, and `_follow` sees to that
+            connection.send(event)
+
+    with contextlib.suppress(EOFError, OSError):
+        while not stop():
+            if connection.poll(POLL_SECONDS):
+                path = connection.recv()
+                with busy:
+                    connection.send(_outcome(path, setting, tell, stop))
+    os._exit(0)  # all is on disk, and an interpreter that holds torch takes a second to end in order
+
+
+def _outcome(path: Path, setting: Setting, watch: Watch, stop: StopFlag) -> dict[str, Any] | Exception:
+    try:
+        return do_run(path, threads=setting.threads, watch=watch, stop=stop, terms=setting.terms)
+    except LrbenchError as error:
+        return error
+    except BaseException as error:  # a full disk, or a signal of the user's own code: this run's end, not the worker's
+        return RunError(f"{path.name}: {type(error).__name__}: {error}")
+
+
+def _follow(parent: tuple[int, str | None], stop: StopFlag, busy: threading.Lock) -> None:
+    """Stop when the parent is gone: a run under way writes its checkpoint first."""
+    number, born = parent
+    while birth(number) == born:
+        time.sleep(0.5)
+    stop.set()
+    with busy:
+        os._exit(1)
