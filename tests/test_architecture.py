@@ -41,83 +41,42 @@ def imports_of(path: Path) -> set[str]:
     return {name for name in found if name in modules}
 
 
-def area(module: str) -> str:
-    """`lrbench.components.data.batches` → `data`."""
+def room(module: str) -> str:
+    """`lrbench.components.data.batches` → `components`."""
     return [*module.split("."), ""][1]
 
 
-BASE = {"errors", "catalog", "values"}
-KINDS = {"data", "losses", "models", "optimizers", "scaling", "schedules", "stopping"}
-MAY_IMPORT = {
-    "errors": set(),
-    "values": {"errors"},
-    "catalog": {"errors", "values"},
-    "events": set(),
-    "spread": set(),
-    "analysis": set(),
-    "pruning": {"errors"},
-    "grid": BASE
-    | {
-        "analysis",
-        "atomic",
-        "config",
-        "environment",
-        "events",
-        "identity",
-        "jsonfile",
-        "optimizers",
-        "runs",
-        "shorthand",
-        "spread",
-        "version",
-    },
-    "atomic": set(),
-    "jsonfile": {"errors"},
-    "tensors": set(),
-    "csvlog": {"atomic"},
-    "lock": {"errors"},
-    "yamlfile": {"errors"},
-    "stopping": BASE,
-    "schedules": BASE,
-    "data": BASE,
-    "models": BASE,
-    "optimizers": BASE,
-    "scaling": BASE,
-    "shorthand": BASE | {"optimizers", "scaling", "schedules"},
-    "losses": BASE,
-    "experiment": BASE | {"yamlfile", "shorthand"} | KINDS,
-    "config": {"errors", "experiment", "yamlfile"},
-    "identity": {"config"},
-    "seal": {"experiment"},
-    "environment": {"config", "identity", "version"},
-    "runs": BASE | {"atomic", "config", "identity", "csvlog", "jsonfile", "lock", "seal", "tensors", "yamlfile"},
-    "finder": BASE
-    | {"atomic", "config", "environment", "identity", "jsonfile", "optimizers", "runs", "version"}
-    | {"schedules", "yamlfile"},
-    "runlist": {"errors", "runs"},
-    "reporting": BASE
-    | {"analysis", "codegen", "config", "finder", "grid", "identity", "runlist", "runs", "spread", "version"},
-    "codegen": BASE | {"config", "optimizers", "schedules"},
-}
+TOP = {"__init__", "__main__", "_version", "errors", "events", "registry", "torch_adapter", "types"}
+ROOMS = (
+    "schedules",
+    "components",
+    "config",
+    "runs",
+    "training",
+    "lr_finder",
+    "analysis",
+    "sweeps",
+    "reports",
+    "cli",
+)
+"""The rooms in import order: each imports only from rooms before it, and from the files at the top."""
+
+
+def test_what_may_lie_at_the_top() -> None:
+    files = {path.stem for path in PACKAGE.glob("*.py")}
+    folders = {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert files == TOP
+    assert folders == set(ROOMS)
 
 
 @pytest.mark.parametrize("file", FILES, ids=module_of)
 def test_imports_point_one_way(file: Path) -> None:
-    own = area(module_of(file))
-    others = {area(name) for name in imports_of(file)} - {own, ""}
-    assert others <= MAY_IMPORT.get(own, others), f"{module_of(file)} imports {sorted(others - MAY_IMPORT[own])}"
-    if own not in ("cli", "__main__"):
-        assert "cli" not in others
-
-
-def test_there_is_no_circle_between_areas() -> None:
-    edges = {(area(module_of(f)), area(i)) for f in FILES for i in imports_of(f)}
-    edges = {(a, b) for a, b in edges if a != b and a and b}
-    left = {name for edge in edges for name in edge}
-    while left:
-        free = {name for name in left if not any(a == name and b in left for a, b in edges)}
-        assert free, f"a circle among {sorted(left)}"
-        left -= free
+    own = room(module_of(file))
+    others = {room(name) for name in imports_of(file)} - {own, ""}
+    if own in ROOMS:
+        assert others & set(ROOMS) <= set(ROOMS[: ROOMS.index(own)]), f"{module_of(file)} imports {sorted(others)}"
+    elif own in ("_version", "errors", "events", "types", "registry"):
+        assert not others & set(ROOMS), f"{module_of(file)} imports {sorted(others)}"
 
 
 NO_TORCH = (

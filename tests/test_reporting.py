@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 import lrbench
+from lrbench.analysis.format import duration, loss
 from lrbench.analysis.groups import grouped
 from lrbench.analysis.records import read
 from lrbench.config.identity import group, identity, run_name
@@ -24,7 +25,6 @@ from lrbench.reports.figures.layout import Layout
 from lrbench.reports.figures.overview import loss_limits
 from lrbench.reports.figures.style import line_of
 from lrbench.reports.report import load_runs, look, report
-from lrbench.reports.tables import duration, loss
 from lrbench.runs.folder import EPOCH_COLUMNS, RunFolder
 
 MakeRun = Callable[..., Path]

@@ -14,7 +14,6 @@ import yaml
 
 from lrbench.analysis.records import Record, flatten
 from lrbench.errors import UsageError
-from lrbench.reports.range_tests import Tested
 
 
 def kept(records: Sequence[Record], filters: Sequence[str]) -> list[Record]:
@@ -48,24 +47,12 @@ def _split(text: str) -> tuple[str, str, str] | None:
     return None if found is None else (found[1].strip(), found[2], found[3].strip())
 
 
-def kept_tests(tests: Sequence[Tested], filters: Sequence[str]) -> list[Tested]:
-    """The range tests whose configs fit all filters; a damaged one fits none."""
-    return [
-        test
-        for test in tests
-        if not filters
-        or (
-            test.finding is not None
-            and all(_told(test.finding.experiment.plain(), (test.name, test.folder.name), text) for text in filters)
-        )
-    ]
-
-
 def _fits(record: Record, text: str) -> bool:
-    return _told(record.plain, (record.name, record.folder.name), text)
+    return told(record.plain, (record.name, record.folder.name), text)
 
 
-def _told(plain: Mapping[str, Any], names: Sequence[str], text: str) -> bool:
+def told(plain: Mapping[str, Any], names: Sequence[str], text: str) -> bool:
+    """Whether a config, or one of the names that a run goes by, fits a filter."""
     parts = _split(text)
     if parts is None:
         return any(fnmatch.fnmatchcase(name, text) for name in names)

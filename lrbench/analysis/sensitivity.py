@@ -16,13 +16,13 @@ from typing import Any
 
 from lrbench.analysis import sensitivity_rule as rule
 from lrbench.analysis.comparison import COMPARABLE, is_lower_better
+from lrbench.analysis.format import measured
 from lrbench.analysis.groups import Group
 from lrbench.analysis.sensitivity_rule import EPSILON, Edge
 from lrbench.analysis.spread import Spread
 from lrbench.analysis.statistics import ACCURACY_MARGIN
 from lrbench.config.identity import without_rate
 from lrbench.errors import UsageError
-from lrbench.reports.tables import measured
 
 LEAST_RATES = 3
 ROUNDING = 1e-9  # 0.992 − 0.99 is more than 0.002, as computers reckon

@@ -11,8 +11,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.text import Text
 
+from lrbench.analysis.format import duration, loss, percent
 from lrbench.events import Event
-from lrbench.reports.tables import duration, loss, percent
 
 PLAIN_SECONDS = 10.0  # a plain line per run no more often than that
 

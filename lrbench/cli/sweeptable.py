@@ -16,9 +16,9 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from lrbench.analysis.format import duration, loss, percent
 from lrbench.cli.progress import Lines, ending
 from lrbench.events import Event
-from lrbench.reports.tables import duration, loss, percent
 from lrbench.sweeps.plan import Planned, SweepFolder
 from lrbench.sweeps.status import OVER, Board, board_of
 from lrbench.sweeps.summary import Curve, Summary

@@ -30,11 +30,10 @@ from lrbench.components.models import MODELS
 from lrbench.components.optimizers import DEFAULT_LR, OPTIMIZERS, GroupRules, configured_rate
 from lrbench.config import yaml_source
 from lrbench.config.normalize import SHORT_AXES, written_out
-from lrbench.config.rules import ScalingRule
+from lrbench.config.rules import EarlyStoppingRule, ScalingRule
 from lrbench.errors import ConfigError, choices
 from lrbench.registry import Catalog, first_of, problem_of
 from lrbench.schedules import SCHEDULES, Growth, PlateauRule, WarmUpRule
-from lrbench.training.early_stopping import EarlyStoppingRule
 from lrbench.types import Count, Natural, Part, Positive, adapter
 
 

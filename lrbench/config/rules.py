@@ -1,4 +1,4 @@
-"""Scaling the rate with the batch: the `lr_scaling:` block."""
+"""Rules of a config that belong to no part of the catalogue: `lr_scaling:` and `early_stopping:`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import ConfigDict
 
-from lrbench.types import Count
+from lrbench.types import Count, Natural, NonNegative
 
 Rule = Literal["linear", "sqrt", "none"]
 _ROOT = ("ada", "lamb")  # the names that timm scales by the root: Adam's whole family, LAMB
@@ -43,3 +43,20 @@ def usual_rule(optimizer: str) -> Rule:
     if optimizer == "prodigy":  # it finds its rate itself
         return "none"
     return "sqrt" if any(word in optimizer.lower() for word in _ROOT) else "linear"
+
+
+@dataclass(frozen=True)
+class EarlyStoppingRule:
+    """Stop after `patience` epochs in a row without an improvement by more than `min_delta`.
+
+    Args:
+        metric: `val_loss` (lower is better) or `val_accuracy` (higher is better).
+        patience: how many epochs without improvement end the run.
+        min_delta: the least improvement that counts, in the metric's own units.
+        start: epochs that must be done before the counting begins.
+    """
+
+    metric: Literal["val_loss", "val_accuracy"] = "val_loss"
+    patience: Count = 5
+    min_delta: NonNegative = 0.0
+    start: Natural = 0

@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from lrbench.analysis.format import loss
 from lrbench.analysis.groups import Group, value_text
 from lrbench.analysis.records import Record
 from lrbench.reports import tables
@@ -72,7 +73,7 @@ def _details(label: str, records: Sequence[Record], against: Group | None, place
             record.folder.name,
             value_text(record.plain.get("seed")),
             record.state.replace("_", " "),
-            "–" if (loss := record.metric("val_loss")) is None else tables.loss(loss),
+            "–" if (value := record.metric("val_loss")) is None else loss(value),
             "–" if record.verdict is None else record.verdict.label,
             record.problem or str(record.result.get("reason") or ""),
             places.get(_key(record), "–"),

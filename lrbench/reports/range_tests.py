@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lrbench.analysis.filters import told
 from lrbench.errors import FolderError
 from lrbench.lr_finder.advice import Advice
 from lrbench.lr_finder.folder import FinderFolder, find_tests
@@ -67,3 +68,16 @@ def read_tests(paths: Iterable[Path]) -> list[Tested]:
         except FolderError as error:
             tests.append(Tested(folder, None, str(error)))
     return tests
+
+
+def kept_tests(tests: Sequence[Tested], filters: Sequence[str]) -> list[Tested]:
+    """The range tests whose configs fit all filters; a damaged one fits none."""
+    return [
+        test
+        for test in tests
+        if not filters
+        or (
+            test.finding is not None
+            and all(told(test.finding.experiment.plain(), (test.name, test.folder.name), text) for text in filters)
+        )
+    ]

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from lrbench.analysis import records as reading
 from lrbench.analysis.comparison import DEFAULT_METRIC, Comparison, compare
-from lrbench.analysis.filters import kept, kept_tests
+from lrbench.analysis.filters import kept
 from lrbench.analysis.groups import Group, grouped, task
 from lrbench.analysis.records import Record, load_runs
 from lrbench.analysis.targets import Target
 from lrbench.errors import FolderError, UsageError
 from lrbench.reports import tables
-from lrbench.reports.range_tests import Tested, read_tests
+from lrbench.reports.range_tests import Tested, kept_tests, read_tests
 from lrbench.reports.shown import Shown
 from lrbench.reports.shown import summary as _sentences
 from lrbench.runs.folder import RunFolder

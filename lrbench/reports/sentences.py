@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from lrbench.analysis.comparison import DEFAULT_METRIC, Comparison, Row, budgets
+from lrbench.analysis.format import loss, measured, percent
 from lrbench.analysis.groups import Group
 from lrbench.analysis.statistics import ACCURACY_MARGIN, ALPHA, CONFIDENCE, MARGIN, Difference
-from lrbench.reports import tables
 from lrbench.reports.tables import Column
 
 WORDS = {
@@ -30,13 +30,13 @@ def sentences(comparison: Comparison) -> list[str]:
     """What the comparison shows: the best, and what is known of the others against it or the baseline."""
     best = comparison.best
     extreme = "lowest" if comparison.lower else "highest"
-    first = f"{best.group.label} has the {extreme} {WORDS[comparison.metric]}, {measured(best, comparison.metric)}"
+    first = f"{best.group.label} has the {extreme} {WORDS[comparison.metric]}, {median_text(best, comparison.metric)}"
     first += _on_test(best.group, comparison.metric)
     if len(comparison.rows) == 1:
         return [f"{first}."]
     last = comparison.rows[-1]
     other = "highest" if comparison.lower else "lowest"
-    found = [f"{first}; {last.group.label} the {other}, {tables.measured(last.estimate.median, comparison.metric)}."]
+    found = [f"{first}; {last.group.label} the {other}, {measured(last.estimate.median, comparison.metric)}."]
     return [*found, _others(comparison)]
 
 
@@ -45,7 +45,7 @@ def _on_test(group: Group, metric: str) -> str:
     if not metric.removeprefix("best_").startswith("val_"):
         return ""
     point = "test_best" if metric.startswith("best_") else "test"
-    for part, form in (("accuracy", tables.percent), ("loss", tables.loss)):
+    for part, form in (("accuracy", percent), ("loss", loss)):
         found = group.spread(f"{point}_{part}")
         if found is not None:
             return f", and there a test {part} of {form(found.median)}"
@@ -61,14 +61,14 @@ def chosen_on_test(comparison: Comparison) -> str | None:
     )
 
 
-def measured(row: Row, metric: str) -> str:
+def median_text(row: Row, metric: str) -> str:
     """`0.0297 (median of 8 seeds; 95% interval of the geometric mean 0.0287 … 0.0308)`."""
     found = row.estimate
     if found.low is None or found.high is None:
-        return f"{tables.measured(found.median, metric)} (one seed)"
-    ends = f"{tables.measured(found.low, metric)} … {tables.measured(found.high, metric)}"
+        return f"{measured(found.median, metric)} (one seed)"
+    ends = f"{measured(found.low, metric)} … {measured(found.high, metric)}"
     mean = "mean" if metric.endswith("accuracy") else "geometric mean"
-    middle = tables.measured(found.median, metric)
+    middle = measured(found.median, metric)
     return f"{middle} (median of {found.n} seeds; {CONFIDENCE:.0%} interval of the {mean} {ends})"
 
 
@@ -149,7 +149,7 @@ def columns(comparison: Comparison) -> list[Column]:
         _column(
             comparison,
             f"interquartile mean{of}",
-            lambda row: tables.measured(row.estimate.iqm, metric),
+            lambda row: measured(row.estimate.iqm, metric),
             lambda row: {"iqm": row.estimate.iqm},
         ),
         _column(comparison, f"against {name}{named}", lambda row: against(row, comparison), _difference_numbers),
@@ -172,7 +172,7 @@ def _asked_for(comparison: Comparison) -> list[Column]:
         return {"metric": metric, "median": row.estimate.median}
 
     heading = f"compared: {WORDS[metric]}"
-    return [_column(comparison, heading, lambda row: tables.measured(row.estimate.median, metric), numbers)]
+    return [_column(comparison, heading, lambda row: measured(row.estimate.median, metric), numbers)]
 
 
 def brief(comparison: Comparison) -> list[Column]:
@@ -201,7 +201,7 @@ def _column(
 
 def _interval(row: Row, metric: str) -> str:
     low, high = row.estimate.low, row.estimate.high
-    return "–" if low is None or high is None else f"{tables.measured(low, metric)} … {tables.measured(high, metric)}"
+    return "–" if low is None or high is None else f"{measured(low, metric)} … {measured(high, metric)}"
 
 
 def _interval_numbers(row: Row) -> dict[str, Any]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lrbench.analysis import targets
 from lrbench.analysis.comparison import Comparison
 from lrbench.analysis.groups import Group, task
 from lrbench.analysis.records import Record
 from lrbench.analysis.targets import Target
-from lrbench.reports import sentences, tables
+from lrbench.reports import sentences, tables, targets
 from lrbench.reports.range_tests import Tested
 
 

@@ -1,30 +1,13 @@
-"""Early stopping: a rule from the config and a small state, kept in the checkpoint; and which epoch is the best."""
+"""What early stopping remembers between evaluations, and which evaluation is the best."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from lrbench.types import Count, Natural, NonNegative
-
-
-@dataclass(frozen=True)
-class EarlyStoppingRule:
-    """Stop after `patience` epochs in a row without an improvement by more than `min_delta`.
-
-    Args:
-        metric: `val_loss` (lower is better) or `val_accuracy` (higher is better).
-        patience: how many epochs without improvement end the run.
-        min_delta: the least improvement that counts, in the metric's own units.
-        start: epochs that must be done before the counting begins.
-    """
-
-    metric: Literal["val_loss", "val_accuracy"] = "val_loss"
-    patience: Count = 5
-    min_delta: NonNegative = 0.0
-    start: Natural = 0
+from lrbench.config.rules import EarlyStoppingRule
 
 
 @dataclass

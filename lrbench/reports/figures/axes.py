@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from lrbench.reports.tables import loss as loss_text
+from lrbench.analysis.format import loss as loss_text
 
 
 def rate_scale(axes: Axes, rates: Sequence[float]) -> None:

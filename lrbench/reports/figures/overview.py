@@ -12,11 +12,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
+from lrbench.analysis.format import loss as loss_text
+from lrbench.analysis.format import percent
 from lrbench.analysis.groups import Band, Group, planned_epochs
 from lrbench.reports.figures.layout import Layout
 from lrbench.reports.figures.style import MOST_POINTS, OTHERS, RATE, TRAINING, VALIDATION, cut, line_of
-from lrbench.reports.tables import loss as loss_text
-from lrbench.reports.tables import percent
 
 MOST_LINES, MOST_PANELS = 12, 24
 """More lines than these can't be told apart: of more groups some are picked out, the others stay grey."""

@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from lrbench.analysis.comparison import Comparison
+from lrbench.analysis.format import loss, percent
 from lrbench.analysis.groups import Group
 from lrbench.analysis.targets import Target
-from lrbench.reports import tables
 from lrbench.reports.figures.style import TRAINING, VALIDATION, cut
 from lrbench.reports.sentences import WORDS
 
@@ -60,7 +60,7 @@ def final_values(comparison: Comparison) -> Figure:
     figure, (axes,) = _rows([row.group for row in rows], 1, len(comparison.rows))
     _draw(axes, dots)
     words = WORDS[comparison.metric]
-    _log_axis(axes, dots, tables.percent if accuracy else tables.loss)
+    _log_axis(axes, dots, percent if accuracy else loss)
     axes.set_xlabel(f"error: 1 − {words}" if accuracy else words)
     legend = [("o", "none", "a seed"), ("|", "full", "median")]
     for marker, fill, text in legend:

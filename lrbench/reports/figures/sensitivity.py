@@ -12,11 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from lrbench.analysis.comparison import is_lower_better
+from lrbench.analysis.format import measured
 from lrbench.analysis.sensitivity import Family, name_of, rate_text, width_text
 from lrbench.analysis.sensitivity_rule import EPSILON, Edge
 from lrbench.reports.figures.axes import lost, rate_scale, ring, value_scale
 from lrbench.reports.figures.style import Line, cut, drawing, line_of
-from lrbench.reports.tables import measured
 
 MOST = 8
 """Families that a reader can tell apart where all begin and end at about the same heights."""
