@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from lrbench.schedules import build_schedule
     from lrbench.sweeps.sweep import Sweep, sweep
     from lrbench.torch_adapter import torch_scheduler
-    from lrbench.training.runner import Outcome, run
+    from lrbench.training.outcome import Outcome
+    from lrbench.training.run import run
 
 __all__ = [
     "Experiment",
@@ -60,7 +61,7 @@ _HOMES = {
     "Experiment": "lrbench.config.load",
     "Finding": "lrbench.lr_finder.result",
     "LrbenchError": "lrbench.errors",
-    "Outcome": "lrbench.training.runner",
+    "Outcome": "lrbench.training.outcome",
     "Report": "lrbench.reports.report",
     "Sweep": "lrbench.sweeps.sweep",
     "build_optimizer": "lrbench.components.optimizers",
@@ -71,7 +72,7 @@ _HOMES = {
     "parameter_groups": "lrbench.components.optimizers",
     "preview": "lrbench.reports.preview",
     "report": "lrbench.reports.report",
-    "run": "lrbench.training.runner",
+    "run": "lrbench.training.run",
     "sweep": "lrbench.sweeps.sweep",
     "torch_scheduler": "lrbench.torch_adapter",
 }

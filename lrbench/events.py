@@ -18,7 +18,7 @@ class Event:
         step: updates done, of `total_steps`.
         epoch: epochs done, of `epochs`.
         lr: the rate of the last update.
-        images_per_second: in the epoch under way, training alone.
+        examples_per_second: since the last evaluation, training alone.
         values: metrics so far (`progress`) or of the epoch (`epoch`), the result (`end`), `text` (`message`),
             `runs` (`plan`).
     """
@@ -30,7 +30,7 @@ class Event:
     epoch: int = 0
     epochs: int = 0
     lr: float = 0.0
-    images_per_second: float | None = None
+    examples_per_second: float | None = None
     values: Mapping[str, Any] = field(default_factory=dict)
 
 

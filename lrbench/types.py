@@ -108,5 +108,14 @@ def _kept_adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 
+def _metric_name(value: object) -> str:
+    if isinstance(value, str) and re.fullmatch(r"val_\w+", value):
+        return value
+    raise ValueError(f"must be val_loss, or val_ and a metric's name, such as val_accuracy (got {value!r:.60})")
+
+
+MetricName = Annotated[str, PlainValidator(_metric_name)]
+"""A metric on the validation data. Which there are is known once the data are."""
+
 Epochs = Annotated[Duration, PlainValidator(lambda v: Duration.parse(v, "epochs")), _as_text]
 Steps = Annotated[Duration, PlainValidator(lambda v: Duration.parse(v, "steps")), _as_text]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lrbench.analysis.groups import Group
-from lrbench.analysis.records import METRICS
+from lrbench.analysis.records import measure_named
 from lrbench.analysis.statistics import (
     ACCURACY_MARGIN,
     MARGIN,
@@ -21,10 +21,11 @@ from lrbench.analysis.statistics import (
     rank_ranges,
     words,
 )
+from lrbench.components.metrics import Measure
 from lrbench.errors import UsageError
+from lrbench.runs.result import Status
 
 DEFAULT_METRIC = "val_loss"
-COMPARABLE = tuple(name for name in METRICS if name != "best_epoch")
 
 
 @dataclass(frozen=True)
@@ -55,21 +56,16 @@ class Comparison:
     """Groups compared by a metric.
 
     Attributes:
-        metric: a column of `load_runs`.
+        measure: what they are compared by.
         rows: best median first.
         against: the row that all are compared with: the best, or the one that was asked for.
         chosen: whether it was asked for.
     """
 
-    metric: str
+    measure: Measure
     rows: tuple[Row, ...]
     against: Row
     chosen: bool
-
-    @property
-    def lower(self) -> bool:
-        """Whether less is better."""
-        return is_lower_better(self.metric)
 
     @property
     def best(self) -> Row:
@@ -81,9 +77,14 @@ class Comparison:
         return next((row for row in self.rows if row.group is group), None)
 
 
-def is_lower_better(metric: str) -> bool:
-    """Losses are to be low, accuracies high."""
-    return not metric.endswith("accuracy")
+def margin_of(measure: Measure) -> float:
+    """What is as good as equal: absolute for metrics written in percent, else relative."""
+    return ACCURACY_MARGIN if measure.metric.form == "percent" else MARGIN
+
+
+def by_ratio(measure: Measure) -> bool:
+    """Whether values are compared by ratios, so by their logarithms; those written in percent are by differences."""
+    return measure.metric.form != "percent"
 
 
 def compare(groups: Sequence[Group], metric: str = DEFAULT_METRIC, baseline: str | None = None) -> Comparison | None:
@@ -100,24 +101,22 @@ def compare(groups: Sequence[Group], metric: str = DEFAULT_METRIC, baseline: str
     Raises:
         UsageError: no such metric, or no such group.
     """
-    if metric not in COMPARABLE:
-        raise UsageError(f"--metric {metric}: no such metric; {', '.join(COMPARABLE)}")
+    measure = measure_named([record for group in groups for record in group.records], metric)
     wanted = None if baseline is None else _named(groups, baseline)
     values = {id(group): _values(group, metric) for group in groups}
     rows = []
     for group in groups:
         found = estimate(list(values[id(group)].values()))
         if found is not None:
-            rows.append(Row(group, found, sum(record.state == "diverged" for record in group.records)))
+            rows.append(Row(group, found, sum(record.status is Status.DIVERGED for record in group.records)))
     if not rows:
         return None
-    sign = 1 if is_lower_better(metric) else -1
-    rows.sort(key=lambda row: (sign * row.estimate.median, row.group.label))
+    rows.sort(key=lambda row: (measure.sign * row.estimate.median, row.group.label))
     if wanted is not None and all(row.group is not wanted for row in rows):
         raise UsageError(f"--baseline {baseline}: none of its runs has a {metric}")
     against = best_of(rows) if wanted is None else next(row for row in rows if row.group is wanted)
-    judged = _judged(rows, against, values, metric, chosen=wanted is not None)
-    return Comparison(metric, tuple(judged), judged[rows.index(against)], wanted is not None)
+    judged = _judged(rows, against, values, measure, chosen=wanted is not None)
+    return Comparison(measure, tuple(judged), judged[rows.index(against)], wanted is not None)
 
 
 def best_of(rows: Sequence[Row]) -> Row:
@@ -147,15 +146,14 @@ def _named(groups: Sequence[Group], name: str) -> Group:
 
 
 def _values(group: Group, metric: str) -> dict[int, float]:
-    found = {r.plain.get("seed") or 0: r.metric(metric) for r in group.records if r.counts}
+    found = {r.plain.get("seed") or 0: r.metric(metric) for r in group.records if r.status.complete}
     return {seed: value for seed, value in found.items() if value is not None}
 
 
 def _judged(
-    rows: Sequence[Row], against: Row, values: dict[int, dict[int, float]], metric: str, *, chosen: bool
+    rows: Sequence[Row], against: Row, values: dict[int, dict[int, float]], measure: Measure, *, chosen: bool
 ) -> list[Row]:
-    lower, logs = is_lower_better(metric), not metric.endswith("accuracy")
-    margin = MARGIN if logs else ACCURACY_MARGIN
+    lower, logs, margin = measure.lower, by_ratio(measure), margin_of(measure)
     arms = [values[id(row.group)] for row in rows]
     middle = rows.index(against)
     differences = [None if i == middle else difference(arm, arms[middle], logs=logs) for i, arm in enumerate(arms)]

@@ -1,21 +1,6 @@
-"""Numbers as text, the same in the terminal, in tables and in figures."""
+"""Durations as text. Values of metrics are written by their `Metric`."""
 
 from __future__ import annotations
-
-
-def loss(value: float) -> str:
-    """Four significant digits, so that 0.0286 and 2.319 read alike."""
-    return f"{value:.4g}" if value < 1000 else f"{value:.3g}"
-
-
-def percent(value: float) -> str:
-    """An accuracy as a percentage."""
-    return f"{100 * value:.2f} %"
-
-
-def measured(value: float, metric: str) -> str:
-    """A value of a metric: an accuracy as a percentage, a loss with four digits."""
-    return percent(value) if metric.endswith("accuracy") else loss(value)
 
 
 def duration(seconds: float) -> str:

@@ -10,9 +10,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lrbench.analysis.records import METRICS, Record
+from lrbench.analysis.labels import labels_of
+from lrbench.analysis.records import Record, measures_of
 from lrbench.analysis.spread import Spread
 from lrbench.analysis.verdicts import Verdict
+from lrbench.components.metrics import Measure
+from lrbench.runs.result import Status
 
 
 class Band(NamedTuple):
@@ -42,11 +45,11 @@ class Group:
 
     def spread(self, metric: str) -> Spread | None:
         """A metric over the runs that reached their end; a diverged run has none."""
-        return Spread.of(record.metric(metric) for record in self.records if record.counts)
+        return Spread.of(record.metric(metric) for record in self.records if record.status.complete)
 
     def seconds(self) -> Spread | None:
         """Training time, evaluation not counted."""
-        return Spread.of(record.result.get("seconds") for record in self.records)
+        return Spread.of(record.result.seconds for record in self.records if record.result is not None)
 
     @property
     def reference(self) -> dict[str, Any]:
@@ -58,8 +61,8 @@ class Group:
         texts = [_status(record) for record in self.records]
         if len(set(texts)) == 1:
             return texts[0]
-        kinds = [record.state for record in self.records]
-        return ", ".join(f"{kinds.count(kind)} {kind.replace('_', ' ')}" for kind in dict.fromkeys(kinds))
+        kinds = [record.status for record in self.records]
+        return ", ".join(f"{kinds.count(kind)} {kind.words}" for kind in dict.fromkeys(kinds))
 
     def verdict(self) -> tuple[Verdict, int, int] | None:
         """The commonest verdict of the runs, as the first of them has it; how many have it, of how many."""
@@ -81,6 +84,7 @@ class Group:
 
     def _band(self, column: str) -> Band:
         told = [r.epochs for r in self.records if len(r.epochs)]
+        told = [one for one in told if column in one]
         parts = [np.column_stack([one["epoch"].to_numpy(float), one[column].to_numpy(float)]) for one in told]
         whole = np.concatenate([np.empty((0, 2)), *parts])
         whole = whole[~np.isnan(whole).any(axis=1)]
@@ -99,94 +103,47 @@ def grouped(records: Sequence[Record], metric: str = "val_loss") -> list[Group]:
     """Groups, best median of a metric first; then those without one: unfinished, diverged, damaged."""
     members: dict[str, list[Record]] = {}
     for record in records:
-        if record.state != "copy":
+        if record.status is not Status.COPY:
             members.setdefault(record.group, []).append(record)
     for group in members.values():
         group.sort(key=lambda r: (r.plain.get("seed") or 0, r.folder.name))
-    labels = _labels(list(members.values()))
+    labels = labels_of(list(members.values()))
     groups = [Group(label, tuple(group)) for label, group in zip(labels, members.values(), strict=True)]
-    return sorted(groups, key=lambda group: _rank(group, metric))
+    measure = measures_of(records).get(metric)
+    return sorted(groups, key=lambda group: _rank(group, measure))
 
 
-def _rank(group: Group, metric: str) -> tuple[int, float, str]:
-    found = group.spread(metric) if metric in METRICS else None
-    sign = -1 if metric.endswith("accuracy") else 1
-    order = (
-        "finished",
-        "stopped_early",
-        "running",
-        "interrupted",
-        "new",
-        "pruned",
-        "diverged",
-        "failed",
-        "damaged",
-    )
-    worst = max(order.index(record.state) for record in group.records)
-    return (0, sign * found.median, group.label) if found else (1 + worst, 0.0, group.label)
+_ORDER = (
+    Status.FINISHED,
+    Status.STOPPED_EARLY,
+    Status.RUNNING,
+    Status.INTERRUPTED,
+    Status.PAUSED,
+    Status.PENDING,
+    Status.PRUNED,
+    Status.DIVERGED,
+    Status.FAILED,
+    Status.DAMAGED,
+)
 
 
-def _labels(members: Sequence[Sequence[Record]]) -> list[str]:
-    """The names; where different groups share one, with what differs: `baseline lr=0.01`."""
-    labels: list[str] = []
-    named: dict[str, list[Sequence[Record]]] = {}
-    for group in members:
-        named.setdefault(group[0].name, []).append(group)
-    for group in members:
-        name = group[0].name
-        others = [other for other in named[name] if other is not group]
-        if others and group[0].experiment is None:
-            labels.append(group[0].folder.name)
-            continue
-        known = [g[0] for g in others if g[0].experiment is not None]
-        labels.append(f"{name} {_difference(group[0], known)}".strip() if known else name)
-    taken: set[str] = set()
-    for index, label in enumerate(labels):
-        if label in taken:
-            labels[index] = f"{label} ({members[index][0].folder.name})"
-        taken.add(labels[index])
-    return labels
-
-
-def _difference(record: Record, others: Sequence[Record]) -> str:
-    mine = record.identity_fields
-    keys = [
-        key
-        for key in mine | {k: None for other in others for k in other.identity_fields}
-        if key != "seed" and any(other.identity_fields.get(key) != mine.get(key) for other in others)
-    ]
-    renamed = {key.removesuffix("name") for key in keys if key.endswith(".name")}  # another schedule: its name says it
-    keys = [k for k in keys if k.endswith((".name", ".lr")) or not any(k.startswith(part) for part in renamed)]
-    keys.sort(key=lambda key: _FIRST.index(key.split(".")[0]) if key.split(".")[0] in _FIRST else len(_FIRST))
-    return " ".join(f"{_short(key)}={value_text(mine.get(key))}" for key in keys[:4])
-
-
-_FIRST = ("optimizer", "schedule", "warmup", "plateau", "batch_size", "model")  # what a reader looks for first
-
-
-def _short(key: str) -> str:
-    """`optimizer.lr` is `lr`, but `schedule.name` is `schedule`."""
-    pieces = key.split(".")
-    return pieces[-2] if pieces[-1] == "name" and len(pieces) > 1 else pieces[-1]
-
-
-def value_text(value: Any) -> str:
-    """A config's value in a few characters."""
-    if isinstance(value, list):
-        return f"[{', '.join(map(value_text, value))}]"
-    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+def _rank(group: Group, measure: Measure | None) -> tuple[int, float, str]:
+    found = None if measure is None else group.spread(measure.name)
+    if measure is not None and found is not None:
+        return 0, measure.sign * found.median, group.label
+    return 1 + max(_ORDER.index(record.status) for record in group.records), 0.0, group.label
 
 
 def _status(record: Record) -> str:
-    done, result = len(record.epochs), record.result
-    if record.state == "diverged":
-        return f"diverged at update {result.get('steps')}"
-    if record.state == "stopped_early":
-        return f"stopped early after {done} epochs"
-    if record.state in ("interrupted", "running"):
+    done, result, status = len(record.epochs), record.result, record.status
+    if status is Status.DIVERGED and result is not None:
+        return f"diverged at update {result.steps}"
+    if status is Status.STOPPED_EARLY and result is not None:
+        return f"stopped early after {result.epochs} epochs"
+    if status in (Status.INTERRUPTED, Status.RUNNING):
         total = planned_epochs(record)
-        return f"{record.state}, {done}{f' of {total}' if total else ''} epochs done"
-    return "not begun" if record.state == "new" else record.state
+        return f"{status.words}, {done}{f' of {total}' if total else ''} epochs done"
+    return status.words
 
 
 def task(group: Group) -> str:

@@ -1,11 +1,10 @@
-"""Read run folders for reporting. Anything unreadable becomes a record that says so."""
+"""Read run folders. Anything unreadable becomes a record that says so."""
 
 from __future__ import annotations
 
 import contextlib
-import io
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,29 +13,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lrbench.analysis.verdicts import Curves, Verdict, verdict
+from lrbench.components.metrics import KNOWN, Measure, Metric, epoch_columns, measures, metrics_of
+from lrbench.config.experiment import Experiment
 from lrbench.config.identity import canonical, group, identity
-from lrbench.config.load import Experiment
-from lrbench.errors import LrbenchError
-from lrbench.runs.folder import EPOCH_COLUMNS, RunFolder
-from lrbench.runs.runlist import find_runs
+from lrbench.errors import FolderError, LrbenchError, UsageError
+from lrbench.runs import csv_log
+from lrbench.runs.folder import RunFolder, find_runs
+from lrbench.runs.result import RunResult, Status
 
 if TYPE_CHECKING:
     import pandas as pd
-
-METRICS = {
-    "train_loss": ("final", "train_loss"),
-    "train_accuracy": ("final", "train_accuracy"),
-    "val_loss": ("final", "val_loss"),
-    "val_accuracy": ("final", "val_accuracy"),
-    "best_epoch": ("best", "epoch"),
-    "best_val_loss": ("best", "val_loss"),
-    "best_val_accuracy": ("best", "val_accuracy"),
-    "test_loss": ("test", "loss"),
-    "test_accuracy": ("test", "accuracy"),
-    "test_best_loss": ("test_best", "loss"),
-    "test_best_accuracy": ("test_best", "accuracy"),
-}
-"""Column of `load_runs` → where `result.json` has it."""
 
 CLASSES = {**dict.fromkeys(("digits", "mnist", "fashion_mnist", "kmnist", "cifar10"), 10), "cifar100": 100}
 """Of the built-in data sets, for runs whose `env.json` does not say."""
@@ -46,16 +32,16 @@ CLASSES = {**dict.fromkeys(("digits", "mnist", "fashion_mnist", "kmnist", "cifar
 class Record:
     """One run as its folder tells it.
 
-    `state` is as `RunFolder.state` gives it, or `damaged`, and then `problem` says what is wrong. `epochs` holds
-    the rows that could be read, perhaps none.
+    `status` is as `RunFolder.status` gives it; or `damaged`, and then `problem` says what is wrong; or `copy`, of
+    another run of the report. `epochs` holds the rows that could be read, perhaps none.
     """
 
     folder: RunFolder
-    state: str
+    status: Status
     problem: str = ""
     experiment: Experiment | None = None
     plain: dict[str, Any] = field(default_factory=dict)
-    result: dict[str, Any] = field(default_factory=dict)
+    result: RunResult | None = None
     environment: dict[str, Any] = field(default_factory=dict)
     epochs: pd.DataFrame = field(default_factory=lambda: _no_epochs())
 
@@ -74,19 +60,18 @@ class Record:
         """The canonical config, flat: `optimizer.lr` → 0.001."""
         return flatten(canonical(self.experiment)) if self.experiment else {}
 
-    @property
-    def counts(self) -> bool:
-        """True where the run may enter a median: it went to its end without diverging."""
-        return self.state in ("finished", "stopped_early")
+    @cached_property
+    def metrics(self) -> dict[str, Metric]:
+        """What the run measures, by name, the loss first."""
+        return metrics_of(self.environment.get("metrics"))
 
     @cached_property
     def verdict(self) -> Verdict | None:
         """What the run's curves show; None for one that has not come to an end."""
-        if not (self.counts or self.state in ("diverged", "pruned")):
+        if self.result is None or not (self.status.ended or self.status is Status.PRUNED):
             return None
         lr, train_loss, val_loss = (self.epochs[name].tolist() for name in ("lr", "train_loss", "val_loss"))
-        reason = str(self.result.get("reason") or "")
-        return verdict(Curves(lr, train_loss, val_loss, self.state, reason, self._chance()))
+        return verdict(Curves(lr, train_loss, val_loss, self.status, self.result.reason, self._chance()))
 
     def _chance(self) -> float | None:
         """The loss of guessing among equally frequent classes; None where their number is not known."""
@@ -96,19 +81,34 @@ class Record:
         return math.log(classes) if loss == "cross_entropy" and isinstance(classes, int) and classes > 1 else None
 
     def metric(self, name: str) -> float | None:
-        """A number of the result, None where it has none."""
-        section, key = METRICS[name]
-        value = (self.result.get(section) or {}).get(key)
-        return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+        """A value of the result, such as `val_loss`; None where it has none."""
+        return None if self.result is None else self.result.metric(name)
 
     def rates(self) -> pd.DataFrame:
-        """`step` and `lr` of every update; of each epoch's last where `steps.csv` can't be read."""
+        """`step` and `lr` of every update; of each evaluation's last where `steps.csv` can't be read."""
         import pandas as pd
 
-        try:
-            return pd.read_csv(self.folder.steps.path, usecols=["step", "lr"]).dropna()
-        except (OSError, ValueError, pd.errors.ParserError):
-            return self.epochs[["step", "lr"]]
+        with contextlib.suppress(FolderError):
+            table = csv_log.read(self.folder.steps.path)
+            if {"step", "lr"} <= table.keys():
+                return pd.DataFrame({"step": table["step"], "lr": table["lr"]}).dropna()
+        return self.epochs[["step", "lr"]]
+
+
+def measures_of(records: Iterable[Record]) -> dict[str, Measure]:
+    """Every measure that any of the runs has, by its name."""
+    metrics: dict[str, Metric] = {}
+    for record in records:
+        metrics |= {name: metric for name, metric in record.metrics.items() if name not in metrics}
+    return measures(metrics.values())
+
+
+def measure_named(records: Iterable[Record], name: str) -> Measure:
+    """The measure of that name. Raises UsageError where no run has it."""
+    known = measures_of(records) or measures(KNOWN.values())
+    if name not in known:
+        raise UsageError(f"--metric {name}: no such metric; {', '.join(known)}")
+    return known[name]
 
 
 def read(paths: Iterable[Path]) -> list[Record]:
@@ -118,41 +118,62 @@ def read(paths: Iterable[Path]) -> list[Record]:
     """
     seen: dict[str, Record] = {}
     records = []
-    for record in sorted((read_one(folder) for folder in find_runs(list(paths))), key=lambda r: not r.counts):
+    for record in sorted((read_one(folder) for folder in find_runs(list(paths))), key=lambda r: not r.status.complete):
         if record.experiment is not None:
             first = seen.setdefault(identity(record.experiment), record)
             if first is not record:
-                record = replace(record, state="copy", problem=f"the same run as {first.folder.path}; left out")
+                record = replace(record, status=Status.COPY, problem=f"the same run as {first.folder.path}; left out")
         records.append(record)
     return sorted(records, key=lambda r: r.folder.path)
 
 
 def read_one(folder: RunFolder) -> Record:
     """The record of one folder; never raises for what is in it."""
-    found: dict[str, Any] = {"state": "new"}
-    problems = []
-    readers = {
-        "plain": folder.plain_config,
-        "experiment": folder.verified_config,
-        "environment": folder.environment,
-        "result": lambda: folder.result() or {},
-        "epochs": lambda: _epochs(folder),
-        "state": folder.state,
-    }
-    for key, reader in readers.items():
+    problems: list[str] = []
+
+    def attempt(reader: Callable[[], Any]) -> Any:
         try:
-            found[key] = reader()
+            return reader()
         except (LrbenchError, OSError, ValueError) as error:
             problems.append(str(error))
-    made_for, experiment = (found.get("result") or {}).get("identity"), found.get("experiment")
-    if made_for is not None and experiment is not None and made_for != identity(experiment) and not problems:
-        problems.append(f"{folder.name}: its result.json is of another run")
-    rows, told = len(found.get("epochs", ())), (found.get("result") or {}).get("epochs")
-    if isinstance(told, int) and rows != told and not problems:
-        problems.append(f"{folder.epochs.path} holds {rows} usable rows of the {told} epochs that were done")
-    if problems:
-        found["state"] = "damaged"
-    return Record(folder, problem=problems[0] if problems else "", **found)
+            return None
+
+    def verified() -> Experiment:
+        experiment = folder.config(file)
+        folder.verify(experiment, environment, result)
+        return experiment
+
+    file = attempt(folder.config_file)
+    environment: dict[str, Any] = attempt(folder.environment) or {}
+    result: RunResult | None = attempt(folder.result)
+    experiment: Experiment | None = None if file is None else attempt(verified)
+    epochs = attempt(lambda: _epochs(folder))
+    if result is not None:
+        problems += _inconsistent(folder, result, experiment, epochs)
+    status = attempt(lambda: folder.status(result))
+    return Record(
+        folder,
+        Status.DAMAGED if problems else status,
+        problems[0] if problems else "",
+        experiment,
+        {} if file is None else file.plain,
+        result,
+        environment,
+        _no_epochs() if epochs is None else epochs,
+    )
+
+
+def _inconsistent(
+    folder: RunFolder, result: RunResult, experiment: Experiment | None, epochs: pd.DataFrame | None
+) -> list[str]:
+    """Where a result does not fit the other files of its folder."""
+    found = []
+    if experiment is not None and result.identity not in ("", identity(experiment)):
+        found.append(f"{folder.name}: its result.json is of another run")
+    told, unit = (result.epochs, "epochs") if result.format == 1 else (result.evaluations, "evaluations")
+    if told is not None and epochs is not None and len(epochs) != told:
+        found.append(f"{folder.epochs.path} holds {len(epochs)} usable rows of the {told} {unit} that were done")
+    return found
 
 
 def load_runs(*paths: str | Path) -> pd.DataFrame:
@@ -177,29 +198,32 @@ def table(records: Iterable[Record]) -> pd.DataFrame:
     """The records as `load_runs` gives them."""
     import pandas as pd
 
-    return pd.DataFrame([_row(record) for record in records])
+    records = list(records)
+    known = measures_of(records)
+    return pd.DataFrame([_row(record, known) for record in records])
 
 
-def _row(record: Record) -> dict[str, Any]:
+def _row(record: Record, known: Mapping[str, Measure]) -> dict[str, Any]:
+    result, verdict = record.result, record.verdict
     reference = record.plain.get("reference") or {}
-    epochs = record.result.get("epochs") if record.result else len(record.epochs)
+    published = [name for name, measure in known.items() if measure.section == "test"]
     return {
         "name": record.name,
         "folder": str(record.folder.path),
         "seed": record.plain.get("seed"),
-        "state": record.state,
+        "state": record.status.value,
         "problem": record.problem,
         "group": record.group,
-        "epochs": epochs,
-        "steps": record.result.get("steps"),
-        "seconds": record.result.get("seconds"),
-        "effective_lr": record.result.get("effective_lr"),
-        "verdict": record.verdict.label if record.verdict else None,
-        "evidence": record.verdict.evidence if record.verdict else None,
-        "advice": record.verdict.advice if record.verdict else None,
-        **{metric: record.metric(metric) for metric in METRICS},
-        "reference_test_loss": reference.get("test_loss"),
-        "reference_test_accuracy": reference.get("test_accuracy"),
+        "epochs": len(record.epochs) if result is None else result.epochs,
+        "steps": result and result.steps,
+        "seconds": result and result.seconds,
+        "effective_lr": result and result.effective_lr,
+        "verdict": verdict and verdict.label,
+        "evidence": verdict and verdict.evidence,
+        "advice": verdict and verdict.advice,
+        "best_epoch": record.metric("best_epoch"),
+        **{name: record.metric(name) for name in known},
+        **{f"reference_{name}": reference.get(name) for name in published},
         **{f"config.{k}": v for k, v in flatten(record.plain).items() if k not in ("name", "seed")},
     }
 
@@ -218,32 +242,23 @@ def flatten(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def _no_epochs() -> pd.DataFrame:
     import pandas as pd
 
-    return pd.DataFrame(columns=list(EPOCH_COLUMNS))
+    return pd.DataFrame(columns=list(epoch_columns(())))
 
 
 def _epochs(folder: RunFolder) -> pd.DataFrame:
+    """The rows of `epochs.csv`, without those that lack their place. Raises FolderError, ValueError."""
     import pandas as pd
 
-    path = folder.epochs.path
-    if not path.exists() or path.stat().st_size == 0:
+    found = csv_log.read(folder.epochs.path)
+    if not found:
         return _no_epochs()
-    try:
-        lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}") from error
-    whole = "\n".join(lines[:-1])  # a torn last row is no row
-    if not whole:
-        return _no_epochs()
-    if lines[0] == ",".join(EPOCH_COLUMNS) and len(lines) > 2:
-        with contextlib.suppress(ValueError):  # a missing number, or text: pandas knows what to do
-            rows = np.array([[float(value) for value in line.split(",")] for line in lines[1:-1]])
-            whole_numbers = {name: rows[:, i].astype(int) for i, name in enumerate(EPOCH_COLUMNS[:2])}
-            return pd.DataFrame(whole_numbers | {n: rows[:, i] for i, n in enumerate(EPOCH_COLUMNS) if i > 1})
-    frame = pd.read_csv(io.StringIO(whole))
-    missing = set(EPOCH_COLUMNS) - set(frame.columns)
+    wanted = epoch_columns(())
+    missing = set(wanted) - found.keys()
     if missing:
-        raise ValueError(f"{path} lacks the columns {', '.join(sorted(missing))}")
-    numbers: pd.DataFrame = frame[list(EPOCH_COLUMNS)]
-    if any(kind.kind not in "iuf" for kind in numbers.dtypes):  # text in it; else there is nothing to convert
-        numbers = numbers.apply(pd.to_numeric, errors="coerce")
-    return numbers.dropna(subset=["epoch", "step", "lr"])
+        raise ValueError(f"{folder.epochs.path} lacks the columns {', '.join(sorted(missing))}")
+    kept = ~np.isnan(np.array([found[name] for name in ("epoch", "step", "lr")])).any(axis=0)
+    columns = {name: values[kept] for name, values in found.items()}
+    for name in ("epoch", "step"):
+        if (columns[name] == np.floor(columns[name])).all():
+            columns[name] = columns[name].astype(int)
+    return pd.DataFrame(columns)

@@ -1,15 +1,17 @@
-"""What `lrbench list` shows: the catalogue."""
+"""The command `lrbench list`: the catalogue."""
 
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+import typer
 from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from lrbench.cli.options import Debug
 from lrbench.errors import UsageError, choices
 from lrbench.registry import Catalog, Parameter
 from lrbench.types import Part
@@ -145,3 +147,15 @@ def _import_hint(catalog: Catalog) -> str:
         "loss": "torch.nn:HuberLoss",
     }
     return f"imported: {catalog.kind}: {example[catalog.kind]}"
+
+
+def list_(
+    kind: Annotated[
+        str | None,
+        typer.Argument(metavar="[KIND]", help="datasets, models, optimizers, schedules or losses."),
+    ] = None,
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="One entry, with its parameters.")] = None,
+    debug: Debug = False,
+) -> None:
+    """The catalogue: what a config may name, with parameters, defaults and formula."""
+    show(Console(), kind, name)

@@ -51,6 +51,13 @@ Form = Annotated[
     ),
 ]
 
+Where = Annotated[str, typer.Option("--executor", help="Where runs are done: local or ray.")]
+Address = Annotated[
+    str | None,
+    typer.Option(help="Of a Ray cluster; without it, one is started on this machine.", show_default=False),
+]
+RunsPerGpu = Annotated[int, typer.Option(help="With Ray: runs that share a GPU.", show_default=False, min=1)]
+
 
 def leave(number: int) -> None:
     """End the process now, and its workers: an exception could be caught by whatever code is running."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -11,8 +12,10 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.text import Text
 
-from lrbench.analysis.format import duration, loss, percent
+from lrbench.analysis.format import duration
+from lrbench.components.metrics import KNOWN, Metric
 from lrbench.events import Event
+from lrbench.runs.result import RunResult
 
 PLAIN_SECONDS = 10.0  # a plain line per run no more often than that
 
@@ -92,8 +95,8 @@ class Bars:
             self.progress.reset(task, completed=event.step, total=event.total_steps)
             self.progress.update(task, first=event.step)
         speed: dict[str, Any] = {}
-        if event.images_per_second:
-            speed = {"speed": f"{event.images_per_second:,.0f} img/s"}
+        if event.examples_per_second:
+            speed = {"speed": f"{event.examples_per_second:,.0f} examples/s"}
         self.progress.update(
             task,
             completed=event.step,
@@ -124,7 +127,9 @@ class Bars:
         if task is not None:
             self.progress.remove_task(task)
         count = f"[dim]{self.over}/{self.total}[/] " if self.total > 1 else ""
-        self.progress.console.print(f"{count}{escape(event.run)}  {escape(ending(event.values))}", highlight=False)
+        self.progress.console.print(
+            f"{count}{escape(event.run)}  {escape(ending(event.values['result']))}", highlight=False
+        )
 
 
 class Lines:
@@ -148,12 +153,12 @@ class Lines:
             self.said[event.run] = time.monotonic()
             self._print(f"{event.run}: " + (f"goes on after update {event.step}" if event.step else "started"))
         elif event.kind == "end":
-            self._print(f"{event.run}: {ending(event.values)}")
+            self._print(f"{event.run}: {ending(event.values['result'])}")
         elif event.kind == "plan":
             return
         elif time.monotonic() - self.said.get(event.run, 0.0) > PLAIN_SECONDS:
             self.said[event.run] = time.monotonic()
-            speed = f", {event.images_per_second:,.0f} images/s" if event.images_per_second else ""
+            speed = f", {event.examples_per_second:,.0f} examples/s" if event.examples_per_second else ""
             place = f"epoch {event.epoch}/{event.epochs}, step {event.step}/{event.total_steps}"
             self._print(f"{event.run}: {place}, {_metrics(event.values)}, lr {event.lr:.3g}{speed}")
 
@@ -161,30 +166,29 @@ class Lines:
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def ending(result: Any) -> str:
+def ending(result: RunResult) -> str:
     """A result in a line."""
-    status = str(result["status"]).replace("_", " ")
-    final, test = result.get("final"), result.get("test")
-    pieces = [status]
-    if result.get("reason"):
-        pieces.append(str(result["reason"]).splitlines()[0])
-    if final:
-        pieces.append(_metrics(final))
-    if test and test.get("loss") is not None:
-        accuracy = "" if test.get("accuracy") is None else f", {percent(test['accuracy'])}"
-        pieces.append(f"test loss {loss(test['loss'])}{accuracy}")
-    if result.get("seconds"):
-        pieces.append(duration(result["seconds"]))
+    pieces = [result.status.words]
+    if result.reason:
+        pieces.append(result.reason.splitlines()[0])
+    if result.final:
+        pieces.append(_metrics(result.final))
+    tested = {name: value for name, value in (result.test or {}).items() if value is not None}
+    if tested:
+        pieces.append("test " + ", ".join(f"{name} {_form(name).text(value)}" for name, value in tested.items()))
+    if result.seconds:
+        pieces.append(duration(result.seconds))
     return "; ".join(pieces)
 
 
-def _metrics(values: Any) -> str:
-    pieces = []
-    for key, name, form in (
-        ("train_loss", "loss", loss),
-        ("val_loss", "val loss", loss),
-        ("val_accuracy", "val acc", percent),
-    ):
-        if values.get(key) is not None:
-            pieces.append(f"{name} {form(values[key])}")
-    return ", ".join(pieces)
+def _metrics(values: Mapping[str, float | None]) -> str:
+    """`loss 0.3, val loss 0.2, val accuracy 92.10 %`: the training loss, and all on the validation data."""
+    shown = {"train_loss": "loss", **{key: key.replace("_", " ") for key in values if key.startswith("val_")}}
+    known = [(key, name, values.get(key)) for key, name in shown.items()]
+    return ", ".join(f"{name} {_form(key).text(value)}" for key, name, value in known if value is not None)
+
+
+def _form(key: str) -> Metric:
+    """How a value is written; a metric that is not known is a number."""
+    name = key.removeprefix("train_").removeprefix("val_")
+    return KNOWN.get(name, Metric(name))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,8 +10,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from lrbench.cli.options import Debug, Device, Overrides, Runs, leave
-from lrbench.errors import FolderError, Interrupted, Terminated, UsageError
+from lrbench.cli.options import Address, Debug, Device, Overrides, Runs, RunsPerGpu, Where, leave
+from lrbench.errors import FolderError, UsageError
 
 if TYPE_CHECKING:
     from lrbench.sweeps.sweep import Sweep
@@ -44,9 +43,6 @@ Halve = Annotated[
     bool, _option("At 1/4 and 1/2 of the budget, leave the worse half of each schedule's rates.", "--halve")
 ]
 Epsilon = Annotated[float, typer.Option(help="Losses so much above the best, as a part of it, are near it.", min=0)]
-Where = Annotated[str, typer.Option("--executor", help="Where runs are done: local or ray.")]
-Address = Annotated[str | None, _option("Of a Ray cluster; without it, one is begun on this machine.")]
-RunsPerGpu = Annotated[int, _option("With Ray: so many runs share a GPU.", least=1)]
 Name = Annotated[str | None, _option("Of the sweep's folder; by default the config's.")]
 Yes = Annotated[bool, _option("Do more than a thousand runs without being asked.", "--yes")]
 Again = Annotated[bool, _option("Train anew what is done already.", "--again")]
@@ -82,12 +78,10 @@ def sweep(
 
     [dim]lrbench sweep configs/digits/baseline.yaml --lr 1e-5:1:11 --schedule constant,cosine --seeds 3[/]
     """
-    from lrbench.cli import sweeptable
+    from lrbench.cli import sweep_table
     from lrbench.sweeps import sweep
-    from lrbench.training.executors import picked
-    from lrbench.training.options import Prune
-    from lrbench.training.run_one import StopFlag
-    from lrbench.training.runner import Policy
+    from lrbench.training.options import Prune, RunOptions
+    from lrbench.training.signals import StopFlag
 
     console = Console()
     if not math.isfinite(epsilon):
@@ -95,22 +89,19 @@ def sweep(
     if status:
         _show_status(console, runs, name)
         return
-    rule = Prune.asked(prune, halve)
-    make = picked(executor, jobs=jobs, address=address, runs_per_gpu=runs_per_gpu, root=runs)
-    policy = Policy(again=again, max_failures=1 if fail_fast else max_failures)
-    with sweeptable.display(console) as watch, StopFlag.ending(leave):
+    options = RunOptions(
+        jobs=jobs, executor=executor, address=address, runs_per_gpu=runs_per_gpu, again=again, retries=retries,
+        max_failures=1 if fail_fast else max_failures, prune=Prune.asked(prune, halve),
+    )  # fmt: skip
+    with sweep_table.display(console) as watch, StopFlag.ending(leave):
         asked = sweep.ask(
             _some(configs), runs=runs, overrides=overrides or (), lr=lr, seeds=seeds, schedules=_names(schedule),
-            name=name, device=device, again=again, prune=rule, many=yes or dry_run, watch=watch,
+            name=name, device=device, options=options, many=yes or dry_run, train=not dry_run, watch=watch,
         )  # fmt: skip
-        expected = sweep.estimated(asked, jobs) if dry_run else None
-        if expected is None:
-            sweep.carry_out(
-                asked, jobs=jobs, executor=make, policy=policy, prune=rule, retries=retries, confirm=confirm,
-                watch=watch,
-            )  # fmt: skip
-    if expected is not None:
-        sweeptable.show_plan(console, asked, expected)
+        if not dry_run:
+            sweep.carry_out(asked, options, confirm=confirm, watch=watch)
+    if dry_run:
+        sweep_table.show_plan(console, asked, asked.expected_seconds(jobs))
         return
     _conclude(console, asked, epsilon)
 
@@ -132,37 +123,37 @@ def _names(schedule: str | None) -> list[str]:
 
 
 def _show_status(console: Console, runs: Path, name: str | None) -> None:
-    from lrbench.cli import sweeptable
+    from lrbench.cli import sweep_table
     from lrbench.sweeps.plan import SweepFolder, find_sweeps
 
     folders = [SweepFolder.of(runs, name)] if name is not None else find_sweeps(runs)
     if not folders:
         raise UsageError(f"there is no sweep in {runs / 'sweeps'}")
     for folder in folders:
-        sweeptable.show_status(console, folder)
+        sweep_table.show_status(console, folder)
 
 
 def _conclude(console: Console, done: Sweep, epsilon: float) -> None:
     """The summary, on the screen and in files; ends the command with the exit code that its outcomes ask for."""
-    from lrbench.cli import sweeptable
-    from lrbench.reports.figures import sweeps
+    from lrbench.cli.sweep_table import show_outcome
+    from lrbench.reports.sweep import save_summary
+    from lrbench.training.run import stopped
 
     summary = done.summary(epsilon)
-    sweeptable.show_outcome(console, done, summary)
+    show_outcome(console, done, summary)
     try:
-        files = sweeps.save(summary, done.folder)
-        beside = ", ".join(path.name for path in files[1:])
-        wrote = f"Wrote [bold]{escape(str(files[0]))}[/] and, beside it, {beside}"
-        console.print(wrote, highlight=False, soft_wrap=True)
+        files = save_summary(summary, done.folder)
+        beside = "".join(f", {path.name}" for path in files[1:])
+        console.print(f"Wrote [bold]{escape(str(files[0]))}[/]{beside}", highlight=False, soft_wrap=True)
     except FolderError as error:
-        if any(outcome.how == "trained" for outcome in done.outcomes):
+        if any(outcome.result is not None and not outcome.found for outcome in done.outcomes):
             raise
         console.print(f"[yellow]The summary is shown only:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
-    failed = [outcome for outcome in done.outcomes if outcome.how in ("failed", "elsewhere")]
-    left = [outcome for outcome in done.outcomes if outcome.how == "interrupted"]
-    if left and not (failed and all(outcome.signal is None for outcome in left)):
-        kind = Terminated if any(outcome.signal == signal.SIGTERM for outcome in left) else Interrupted
-        raise kind(f"stopped, with {len(left)} of {len(done.outcomes)} runs to go; the same command goes on from there")
+    failed = any(outcome.undone for outcome in done.outcomes)
+    left = [outcome for outcome in done.outcomes if outcome.to_do]
+    interrupted = stopped(done.outcomes)
+    if interrupted is not None and not (failed and all(outcome.signal is None for outcome in left)):
+        raise interrupted
     if left:
         console.print(f"{len(left)} runs were not begun; the same command goes on with them.", highlight=False)
     if failed or left:

@@ -26,15 +26,17 @@ from pydantic import (
 
 from lrbench.components.data import DATASETS, DatasetRules, Normalize, Validation
 from lrbench.components.losses import LOSSES
+from lrbench.components.metrics import KNOWN
 from lrbench.components.models import MODELS
 from lrbench.components.optimizers import DEFAULT_LR, OPTIMIZERS, GroupRules, configured_rate
 from lrbench.config import yaml_source
-from lrbench.config.normalize import SHORT_AXES, written_out
+from lrbench.config.merge import merge
+from lrbench.config.normalize import written_out
 from lrbench.config.rules import EarlyStoppingRule, ScalingRule
 from lrbench.errors import ConfigError, choices
 from lrbench.registry import Catalog, first_of, problem_of
 from lrbench.schedules import SCHEDULES, Growth, PlateauRule, WarmUpRule
-from lrbench.types import Count, Natural, Part, Positive, adapter
+from lrbench.types import Count, MetricName, Natural, Part, Positive, Steps, adapter
 
 
 def _plain(part: Part) -> dict[str, Any]:
@@ -67,13 +69,27 @@ def _device(value: str) -> str:
 
 
 class Reference(BaseModel):
-    """A published result, shown beside the measured one."""
+    """A published result, shown beside the measured one: `test_loss`, or `test_` and the name of a metric."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="allow")
+    __pydantic_extra__: dict[str, Annotated[float, Field(strict=True, allow_inf_nan=False)]]
 
-    test_loss: Annotated[float, Field(strict=True)] | None = None
-    test_accuracy: Annotated[float, Field(ge=0, le=1, strict=True)] | None = None
     source: str = ""
+
+    @model_validator(mode="after")
+    def _known(self) -> Reference:
+        for key, value in (self.__pydantic_extra__ or {}).items():
+            if not re.fullmatch(r"test_\w+", key):
+                problem = f"unknown key '{key}'; a reference has `source`, `test_loss` and `test_` with a metric's name"
+                raise ConfigError(problem, key=f"reference.{key}")
+            metric = KNOWN.get(key.removeprefix("test_"))
+            if metric is not None and metric.form == "percent" and not 0 <= value <= 1:
+                raise ConfigError(f"must be between 0 and 1 (got {value:g})", key=f"reference.{key}")
+        return self
+
+    def plain(self) -> dict[str, Any]:
+        """The mapping a config would hold."""
+        return self.model_dump(mode="json")
 
 
 class Dataset(BaseModel):
@@ -124,7 +140,8 @@ class Experiment(BaseModel):
     accumulate: Annotated[Count, Field(le=1_000_000)] | None = None
     lr_scaling: ScalingRule | None = None
     seed: Natural = 0
-    best_by: Literal["val_loss", "val_accuracy"] | None = None
+    eval_every: Steps | None = None
+    best_by: MetricName | None = None
     on_non_finite: Literal["stop", "skip"] | None = None
     max_skipped: Count | None = None
     clip_grad_norm: Positive | None = None
@@ -244,38 +261,6 @@ def validate(plain: Mapping[str, Any], places: yaml_source.Places, shown: str) -
         raise _translated(error, places, shown) from None
     experiment._places = places
     return experiment
-
-
-def merge(base: Mapping[str, Any], child: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with what `child` says: mappings merge, unless they name different parts, and a budget replaces one."""
-    merged = dict(base)
-    for budget, other in (("epochs", "steps"), ("steps", "epochs")):
-        if child.get(budget) is not None and other not in child:
-            merged.pop(other, None)
-    for key, value in child.items():
-        old = merged.get(key)
-        if key == "sweep" and isinstance(old, Mapping) and isinstance(value, Mapping):
-            merged[key] = {k: v for k, v in old.items() if not axes_of({k: v}) & axes_of(value)} | dict(value)
-            continue
-        both = isinstance(old, Mapping) and isinstance(value, Mapping)
-        if both and ("name" not in value or value["name"] == old.get("name")):  # type: ignore[union-attr]
-            merged[key] = merge(old, value)  # type: ignore[arg-type]
-        else:
-            merged[key] = value
-    return merged
-
-
-def axes_of(sweep: Mapping[str, Any]) -> set[str]:
-    """The keys that a `sweep:` block varies: one that a child names too, however it writes it, is the child's."""
-    return {SHORT_AXES.get(key, key) for key in _dotted(sweep)}
-
-
-def _dotted(sweep: Mapping[str, Any]) -> set[str]:
-    found: set[str] = set()
-    for key, value in sweep.items():
-        nested = isinstance(value, Mapping) and not {"log", "linear", "name"} & value.keys()
-        found |= {f"{key}.{rest}" for rest in _dotted(value)} if nested else {key}
-    return found
 
 
 def path_of(key: str) -> tuple[str, ...]:

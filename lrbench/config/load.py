@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from lrbench.config import yaml_source
-from lrbench.config.experiment import Dataset, Experiment, Reference, merge, validate
+from lrbench.config.experiment import Dataset, Experiment, Reference, validate
+from lrbench.config.merge import merge
 from lrbench.errors import ConfigError
 
 __all__ = [
@@ -44,6 +45,13 @@ class Config:
     places: yaml_source.Places
     shown: str
 
+    def experiment(self) -> Experiment:
+        """What it says, validated. Raises ConfigError."""
+        if "sweep" in self.plain:
+            where = self.places.get(("sweep",), self.shown)
+            raise ConfigError("is a grid of many runs, which `lrbench sweep` trains", key="sweep", where=where)
+        return validate(self.plain, self.places, self.shown)
+
 
 def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Experiment:
     """Read a YAML config: follow `extends`, apply overrides, validate.
@@ -56,11 +64,7 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Experiment:
     Raises:
         ConfigError: anything wrong with it, naming file, line, key and value.
     """
-    config = read_config(path, overrides)
-    if "sweep" in config.plain:
-        where = config.places.get(("sweep",), config.shown)
-        raise ConfigError("is a grid of many runs, which `lrbench sweep` trains", key="sweep", where=where)
-    return validate(config.plain, config.places, config.shown)
+    return read_config(path, overrides).experiment()
 
 
 def read_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import ConfigDict
 
-from lrbench.types import Count, Natural, NonNegative
+from lrbench.types import Count, MetricName, Natural, NonNegative
 
 Rule = Literal["linear", "sqrt", "none"]
 _ROOT = ("ada", "lamb")  # the names that timm scales by the root: Adam's whole family, LAMB
@@ -56,7 +56,7 @@ class EarlyStoppingRule:
         start: epochs that must be done before the counting begins.
     """
 
-    metric: Literal["val_loss", "val_accuracy"] = "val_loss"
+    metric: MetricName = "val_loss"
     patience: Count = 5
     min_delta: NonNegative = 0.0
     start: Natural = 0

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import functools
-import signal
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from lrbench.config.load import Experiment, load_config
-from lrbench.errors import Interrupted, RunError, Terminated, UsageError
-from lrbench.events import Event, Watch, message, silent
+from lrbench.errors import FolderError, RunError, UsageError
+from lrbench.events import Watch, message, silent
 from lrbench.lr_finder.folder import FinderFolder
-from lrbench.lr_finder.result import Finding, conclude
+from lrbench.lr_finder.range_test import RangeTest
+from lrbench.lr_finder.result import Finding, conclude, load
 from lrbench.lr_finder.settings import Ramp
-from lrbench.runs.environment import changes, describe
-from lrbench.runs.folder import RunFolder
-from lrbench.training.outcome import check_built, nearest
-from lrbench.training.run_one import StopFlag, do_run
-from lrbench.training.runner import POLL_SECONDS
+from lrbench.training.options import RunOptions
+from lrbench.training.outcome import look_in, nearest
+from lrbench.training.run import do, stopped
 
 
 def find_lr(
@@ -30,13 +26,14 @@ def find_lr(
     seeds: int = 3,
     device: str | None = None,
     again: bool = False,
+    options: RunOptions | None = None,
     watch: Watch = silent,
     **ramp: Any,
 ) -> Finding:
-    """The learning rate range test: train on a rising rate, with several seeds, and see where the loss falls and rises.
+    """The learning rate range test: train on a rising learning rate and see where the loss falls and rises.
 
-    Every seed begins with a fresh model, and nothing of it remains but its curve, in a folder under `runs`. What is
-    done already is not done again, so that more seeds only add what is missing.
+    Every seed begins with a fresh model, and leaves only its curve, in a folder under `runs`. What is done already is
+    not done again, so that more seeds only add what is missing.
 
     Args:
         config: a YAML file or an experiment; its schedule, warm-up, plateau rule and length play no part.
@@ -45,6 +42,7 @@ def find_lr(
         seeds: how many, counted up from the config's own.
         device: instead of the config's own.
         again: test anew even what is done.
+        options: how the tests are run; one after another in this process by default.
         watch: is told of progress.
         ramp: `start`, `end`, `iterations`, `shape`, `smoothing`, `stop_factor`, `validation`; see `Ramp`.
 
@@ -56,31 +54,36 @@ def find_lr(
     settings = _ramp(ramp)
     if seeds < 1:
         raise UsageError(f"--seeds must be at least 1 (got {seeds})")
+    options = options or RunOptions(again=again)
     experiment = config if isinstance(config, Experiment) else load_config(config, overrides)
     experiment = experiment if device is None else experiment.replace(device=device)
     root = Path(runs)
     nearest(root)
-    folder = FinderFolder.of(root, experiment, settings)
+    folder, kind = FinderFolder.of(root, experiment, settings), RangeTest(settings)
     chosen = range(experiment.seed, experiment.seed + seeds)
     tests = {seed: settings.over(experiment, seed) for seed in chosen}
-    todo = [seed for seed, test in tests.items() if again or folder.seed(seed).result_of(test) is None]
-    if todo:
-        watch(message(f"checking {experiment.name}"))
-        check_built(tests[todo[0]], experiment)
-        watch(Event("", "plan", values={"runs": len(todo)}))
-    for change in sorted({c for s in tests if s not in todo for c in changes(folder.seed(s).environment(), tests[s])}):
-        watch(message(f"{change} since this test was made; --again repeats it"))
-    stop = StopFlag()
-    with stop.on_signals():
-        try:
-            for seed in todo:
-                _wait_for(folder.seed(seed), watch, stop)
-                if again or folder.seed(seed).result_of(tests[seed]) is None:
-                    _test(folder, tests[seed], settings, again, watch, stop)
-        except Interrupted as error:
-            kind = Terminated if stop.signal == signal.SIGTERM else Interrupted
-            raise kind(f"{error}; the same command goes on from there") from None
-    return _keep(conclude(folder, experiment, settings, [folder.curve(seed) for seed in chosen]))
+    outcomes = [look_in(folder.seed(seed), test, kind, options.again) for seed, test in tests.items()]
+    for warning in sorted({warning for outcome in outcomes for warning in outcome.warnings}):
+        watch(message(warning.replace("this run", "this test")))
+    do(outcomes, root, options, watch)
+    for outcome in outcomes:
+        if outcome.undone:
+            raise RunError(f"seed {outcome.experiment.seed}: {outcome.message}")
+    if (interrupted := stopped(outcomes)) is not None:
+        raise interrupted
+    finding = conclude(folder, experiment, settings, [folder.curve(seed) for seed in chosen])
+    curves = [(curve, curve.smoothed(settings.smoothing)) for curve in finding.curves]
+    folder.write(finding.plain(), curves)
+    return finding
+
+
+def known_finding(experiment: Experiment, root: Path) -> Finding | None:
+    """What a range test by the defaults has found already; None where none was made."""
+    folder = FinderFolder.of(root, experiment, Ramp())
+    try:
+        return load(folder) if folder.path.is_dir() else None
+    except FolderError:
+        return None
 
 
 def _ramp(given: dict[str, Any]) -> Ramp:
@@ -88,37 +91,3 @@ def _ramp(given: dict[str, Any]) -> Ramp:
         return Ramp(**given)
     except TypeError as error:
         raise UsageError(f"find_lr: {error}; it takes {', '.join(Ramp.__dataclass_fields__)}") from None
-
-
-def _test(folder: FinderFolder, test: Experiment, ramp: Ramp, again: bool, watch: Watch, stop: StopFlag) -> None:
-    """Do one seed's test, or go on with it."""
-    from lrbench.lr_finder.range_test import range_test
-    from lrbench.training.build import resolve_device
-
-    run = folder.seed(test.seed)
-    run.make()
-    with run.lock():
-        if not run.has_config or again or not run.has_checkpoint:
-            run.clear()
-            run.create(test, describe(test, device=str(resolve_device(test.device))))
-    result = do_run(run.path, threads=None, watch=watch, stop=stop, train=functools.partial(range_test, ramp=ramp))
-    if result["status"] == "failed":
-        raise RunError(f"seed {test.seed}: {result['reason']}")
-
-
-def _wait_for(run: RunFolder, watch: Watch, stop: StopFlag) -> None:
-    """Wait while another process is at a seed's test. Raises Interrupted where a signal ends that."""
-    told = False
-    while run.busy:
-        if stop():
-            raise Interrupted(f"{run.name} is left to the process that is at it")
-        if not told:
-            told = True
-            watch(message(f"{run.name} is being tested by {run.owner}; waiting for it"))
-        time.sleep(POLL_SECONDS)
-
-
-def _keep(finding: Finding) -> Finding:
-    curves = [(curve, curve.smoothed(finding.ramp.smoothing)) for curve in finding.curves]
-    finding.folder.write(finding.plain(), curves)
-    return finding

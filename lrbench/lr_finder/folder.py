@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from lrbench.config.load import Experiment
 from lrbench.errors import FolderError
 from lrbench.lr_finder.curves import Curve
 from lrbench.lr_finder.settings import Ramp
-from lrbench.runs import jsonfile
-from lrbench.runs.atomic import replacing
+from lrbench.runs.csv_log import read
+from lrbench.runs.files import read_json, to_json, write
 from lrbench.runs.folder import RunFolder
 
 FORMAT = 1
@@ -50,70 +50,60 @@ class FinderFolder:
     def curve(self, seed: int) -> Curve:
         """The curve of a seed that is done. Raises FolderError where it can't be read."""
         folder = self.seed(seed)
-        result = folder.result() or {}
-        rows = updates(folder)
-        if len(rows) != result.get("steps"):
-            held = f"holds {len(rows)} of the {result.get('steps')} updates that were done"
+        result, rows = folder.result(), updates(folder)
+        steps = result.steps if result is not None else None
+        if result is None or len(rows) != steps:
+            held = f"holds {len(rows)} of the {steps} updates that were done"
             raise FolderError(f"{folder.steps.path} {held}; --again does them anew")
         rates, losses, momenta = ([row[column] for row in rows] for column in range(3))
-        return Curve(seed, rates, losses, momenta[0] if rows else 0.0, str(result.get("reason") or ""))
+        return Curve(seed, rates, losses, momenta[0] if rows else 0.0, result.reason)
 
     def write(self, found: Mapping[str, Any], curves: Iterable[tuple[Curve, list[float]]]) -> None:
         """Write `finder.csv`, and `finder.json` last; each curve comes with its smoothed losses.
 
         Raises FolderError where that is impossible.
         """
-        text = io.StringIO()
-        table = csv.writer(text, lineterminator="\n")
-        table.writerow(COLUMNS)
+        lines = [",".join(COLUMNS)]
         for curve, smoothed in curves:
             for index, (lr, loss) in enumerate(zip(curve.rates, curve.losses, strict=True)):
                 smooth = repr(smoothed[index]) if index < len(smoothed) else ""
-                table.writerow((curve.seed, index + 1, repr(lr), repr(loss), smooth))
-        self._write("finder.csv", text.getvalue())
-        self._write("finder.json", jsonfile.dump({"format": FORMAT, **found}))
-
-    def _write(self, name: str, text: str) -> None:
-        try:
-            with replacing(self.path / name) as file:
-                file.write(text.encode())
-        except OSError as error:
-            raise FolderError(f"cannot write to {self.path}: {error.strerror}") from error
+                lines.append(f"{curve.seed},{index + 1},{lr!r},{loss!r},{smooth}")
+        write(self.path / "finder.csv", "\n".join(lines) + "\n")
+        write(self.path / "finder.json", to_json({"format": FORMAT, **found}))
 
     def curves(self, known: Mapping[int, tuple[int, float, str]]) -> list[Curve]:
         """The curves in `finder.csv`, of the seeds in `known`, which has each one's updates, momentum and end.
 
-        Raises ValueError or OSError where they are not all there.
+        Raises KeyError, ValueError or FolderError where they are not all there.
         """
-        rows: dict[int, list[tuple[float, float]]] = {seed: [] for seed in known}
-        with (self.path / "finder.csv").open(newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file):
-                rows[int(row["seed"])].append((float(row["lr"]), float(row["loss"])))
-        for seed, (done, *_) in known.items():
-            if len(rows[seed]) != done:
-                raise ValueError(f"finder.csv holds {len(rows[seed])} of the {done} updates of seed {seed}")
-        return [
-            Curve(seed, [lr for lr, _ in rows[seed]], [loss for _, loss in rows[seed]], momentum, ended)
-            for seed, (_, momentum, ended) in known.items()
-        ]
+        table, curves = read(self.path / "finder.csv"), []
+        for seed, (done, momentum, ended) in known.items():
+            mine = table["seed"] == seed
+            if mine.sum() != done:
+                raise ValueError(f"finder.csv holds {mine.sum()} of the {done} updates of seed {seed}")
+            rates, losses = table["lr"][mine].tolist(), table["loss"][mine].tolist()
+            curves.append(Curve(seed, rates, losses, momentum, ended))
+        return curves
 
     def found(self) -> dict[str, Any]:
         """`finder.json`. Raises FolderError where there is none, or it is damaged."""
         path = self.path / "finder.json"
-        found = jsonfile.read(path)
+        found = read_json(path)
         if found is None or found.get("format") != FORMAT:
             raise FolderError(f"{path} is not what this lrbench finds rates with; `lrbench find-lr` makes it anew")
         return found
 
 
 def updates(run: RunFolder) -> list[tuple[float, float, float]]:
-    """Rate, loss and momentum (0 without) of each update in a run's `steps.csv`. Raises FolderError where damaged."""
-    try:
-        with run.steps.path.open(newline="", encoding="utf-8") as file:
-            rows = csv.DictReader(file)
-            return [(float(row["lr"]), float(row["loss"] or "nan"), float(row["momentum"] or 0)) for row in rows]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise FolderError(f"{run.steps.path} is damaged ({error}); --again makes it anew") from error
+    """Learning rate, loss and momentum (0 without) of each update in a run's `steps.csv`.
+
+    A loss that was not finite is NaN. Raises FolderError where the file is damaged.
+    """
+    table = read(run.steps.path)
+    if table and not {"lr", "loss", "momentum"} <= table.keys():
+        raise FolderError(f"{run.steps.path} is damaged: it lacks a column; --again makes it anew")
+    momenta = np.nan_to_num(table["momentum"]).tolist() if table else []
+    return list(zip(table["lr"].tolist(), table["loss"].tolist(), momenta, strict=True)) if table else []
 
 
 def find_tests(paths: Iterable[Path]) -> list[FinderFolder]:

@@ -10,7 +10,7 @@ from typing import Any
 from lrbench._version import __version__
 from lrbench.components.optimizers import AVERAGES, SETS_ITS_OWN_RATE
 from lrbench.config.load import Experiment, validate
-from lrbench.errors import ConfigError, FolderError, UsageError
+from lrbench.errors import FolderError, LrbenchError
 from lrbench.lr_finder.advice import Advice, Refusal, advise
 from lrbench.lr_finder.curves import Curve
 from lrbench.lr_finder.folder import FinderFolder
@@ -94,7 +94,7 @@ def load(folder: FinderFolder) -> Finding:
         known = {s["seed"]: (s["updates"], s["momentum"], s["ended"] or "") for s in plain["seeds"]}
         curves = folder.curves(known)
         return conclude(folder, experiment, Ramp(**plain["ramp"]), curves)
-    except (ConfigError, UsageError, KeyError, TypeError, ValueError, OSError) as error:
+    except (LrbenchError, KeyError, TypeError, ValueError, OSError) as error:
         raise FolderError(f"{folder.path} is damaged: {error}") from error
 
 

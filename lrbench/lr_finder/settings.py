@@ -63,13 +63,13 @@ class Ramp:
 
     def over(self, experiment: Experiment, seed: int) -> Experiment:
         """The training that tests an experiment's model, data and optimizer on this ramp, with a seed."""
-        return experiment.replace(
-            optimizer={**experiment.optimizer.plain(), "lr": self.end},
-            schedule={"name": "range_test", "start_factor": self.start / self.end, "shape": self.shape},
-            steps=self.iterations,
-            seed=seed,
-            **dict.fromkeys(_LEFT_OUT),
-        )
+        changes: dict[str, Any] = {
+            "optimizer": {**experiment.optimizer.plain(), "lr": self.end},
+            "schedule": {"name": "range_test", "start_factor": self.start / self.end, "shape": self.shape},
+            "steps": self.iterations,
+            "seed": seed,
+        }
+        return experiment.replace(**changes, **dict.fromkeys(_LEFT_OUT))
 
     def identity(self, experiment: Experiment) -> str:
         """64 hex digits for this ramp over this experiment, whatever its name, schedule, budget and seed."""
@@ -80,6 +80,6 @@ class Ramp:
 
 # What belongs to a whole training: its length, its course, when it ends, what is kept of it.
 _LEFT_OUT = (
-    "epochs", "warmup", "plateau", "early_stopping", "lr_scaling", "best_by", "on_non_finite", "max_skipped",
-    "reference",
+    "epochs", "warmup", "plateau", "early_stopping", "lr_scaling", "eval_every", "best_by", "on_non_finite",
+    "max_skipped", "reference",
 )  # fmt: skip

@@ -15,7 +15,7 @@ from lrbench.config.load import Experiment, load_config, overriding
 from lrbench.errors import ConfigError, FolderError, RunError, UsageError
 from lrbench.lr_finder.advice import Advice, Refusal
 from lrbench.lr_finder.result import Finding
-from lrbench.runs.atomic import replacing
+from lrbench.runs import files
 from lrbench.schedules import build_schedule
 
 MARK = "# Written by lrbench find-lr"
@@ -97,11 +97,7 @@ def write(finding: Finding, path: Path, config: Path, overrides: Iterable[str], 
     body = f"# {how} ({seeds}).\n{yaml_source.dump(whole)}"
     text = f"{MARK} {config.name}; as long as nothing is edited below, it may write it again: {_checksum(body)}\n{body}"
     made = _read_back(text, path)
-    try:
-        with replacing(path) as file:
-            file.write(text.encode())
-    except OSError as error:
-        raise FolderError(f"cannot write {path}: {error.strerror}") from error
+    files.write(path, text)
     return made
 
 

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from lrbench.analysis.groups import Group
+from lrbench.analysis.records import measures_of
+from lrbench.components.metrics import LOSS, Metric
 from lrbench.reports.figures.overview import loss_limits, picked_out, steps_per_epoch
 
-COLUMNS = ("train_loss", "val_loss", "train_accuracy", "val_accuracy")
 LOSSES = {"train": ("train_loss",), "val": ("val_loss",), "both": ("train_loss", "val_loss")}
 MOST_EPOCHS, MOST_RATES = 250, 250
 MANY = 200
@@ -23,22 +24,33 @@ def charted(groups: Sequence[Group], always: Group | None = None) -> dict[str, A
 
     Returns:
         `limits` of the losses of training, validation and both; the indices of the groups that are `picked` out of
-        the overlay; and for each of the `groups` its label, for every column of COLUMNS `x`, `median`, `low` and
-        `high` (the latter two only of several seeds), and the learning `rate` of its first run against epochs.
+        the overlay; the `metrics` there are, with how they are written and which way is better; and for each of the
+        `groups` its label, for every column of `epochs.csv` that is a metric's `x`, `median`, `low` and `high` (the
+        latter two only of several seeds), and the learning `rate` of its first run against epochs.
     """
     return {
         "limits": {key: _numbers(loss_limits(groups, columns)) for key, columns in LOSSES.items()},
         "picked": picked_out(groups, always),
+        "metrics": {name: metric.plain() for name, metric in charted_metrics(groups).items()},
         "groups": [_group(group, closely=len(groups) <= MANY) for group in groups],
     }
 
 
+def charted_metrics(groups: Sequence[Group]) -> dict[str, Metric]:
+    """The metrics that any group has values of, by name, the loss first."""
+    known = measures_of(record for group in groups for record in group.records)
+    curves = [one for one in known.values() if one.per_epoch]
+    there = {one.metric.name: one.metric for one in curves if any(group.spread(one.name) for group in groups)}
+    return {LOSS.name: LOSS, **there}
+
+
 def _group(group: Group, *, closely: bool) -> dict[str, Any]:
+    columns = [one.name for one in measures_of(group.records).values() if one.per_epoch]
     return {
         "label": group.label,
         "seeds": len(group.records),
         "rate": _rate(group, closely=closely),
-        **{column: _band(group, column) for column in COLUMNS},
+        **{column: _band(group, column) for column in columns},
     }
 
 

@@ -11,10 +11,12 @@ from typing import Any
 
 import yaml
 
-from lrbench.analysis.format import loss
-from lrbench.analysis.groups import Group, value_text
+from lrbench.analysis.groups import Group
+from lrbench.analysis.labels import value_text
 from lrbench.analysis.records import Record
+from lrbench.components.metrics import LOSS
 from lrbench.reports import tables
+from lrbench.runs.result import Status
 
 _DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # ten times as fast, where libyaml is there
 _OF_THE_RUN = ("identity", "arguments", "started", "resumed", "config", "sizes")
@@ -62,7 +64,7 @@ def details(groups: Sequence[Group], records: Sequence[Record], against: Group |
     """For each group what a page says of it; copies, which are in no group, come last, each by itself."""
     places = {key: name for name, key, _ in _distinct(records)}
     found = [_details(group.label, group.records, against, places) for group in groups]
-    copies = [record for record in records if record.state == "copy"]
+    copies = [record for record in records if record.status is Status.COPY]
     return [*found, *(_details(f"{r.folder.name} (copy)", [r], None, places) for r in copies)]
 
 
@@ -72,10 +74,10 @@ def _details(label: str, records: Sequence[Record], against: Group | None, place
         Run(
             record.folder.name,
             value_text(record.plain.get("seed")),
-            record.state.replace("_", " "),
-            "–" if (value := record.metric("val_loss")) is None else loss(value),
+            record.status.words,
+            "–" if (value := record.metric("val_loss")) is None else LOSS.text(value),
             "–" if record.verdict is None else record.verdict.label,
-            record.problem or str(record.result.get("reason") or ""),
+            record.problem or (record.result.reason if record.result is not None else ""),
             places.get(_key(record), "–"),
         )
         for record in records

@@ -17,7 +17,7 @@ from markupsafe import Markup
 from lrbench._version import __version__
 from lrbench.analysis.groups import Group
 from lrbench.reports import details, tables
-from lrbench.reports.chart_data import charted
+from lrbench.reports.chart_data import charted, charted_metrics
 from lrbench.reports.figures.overview import subtitle
 from lrbench.reports.figures.render import Drawn
 from lrbench.reports.range_tests import Tested
@@ -43,7 +43,7 @@ def render(shown: Shown, drawn: Sequence[Drawn], winner: Winner | None) -> str:
         "method": shown.method,
         "cards": [_card(group) for group in groups],
         "most_panels": MOST_PANELS,
-        "accuracies": any(group.spread(name) for group in groups for name in ("val_accuracy", "train_accuracy")),
+        "metrics": list(charted_metrics(groups)),
         "headings": [(column.heading, column.right) for column in columns],
         "rows": [[(column.text(g), _sorted_by(column, g), column.right) for column in columns] for g in groups],
         "figures": figures,

@@ -11,7 +11,7 @@ from lrbench.analysis import records as reading
 from lrbench.analysis.comparison import DEFAULT_METRIC, Comparison, compare
 from lrbench.analysis.filters import kept
 from lrbench.analysis.groups import Group, grouped, task
-from lrbench.analysis.records import Record, load_runs
+from lrbench.analysis.records import Record, load_runs, measure_named
 from lrbench.analysis.targets import Target
 from lrbench.errors import FolderError, UsageError
 from lrbench.reports import tables
@@ -19,6 +19,7 @@ from lrbench.reports.range_tests import Tested, kept_tests, read_tests
 from lrbench.reports.shown import Shown
 from lrbench.reports.shown import summary as _sentences
 from lrbench.runs.folder import RunFolder
+from lrbench.runs.result import Status
 
 __all__ = ["FORMATS", "Report", "load_runs", "report", "summary", "table"]
 
@@ -60,7 +61,7 @@ class Report:
     @property
     def damaged(self) -> tuple[Record, ...]:
         """Runs whose folders could not be read in whole, and copies, which are left out."""
-        return tuple(record for record in self.records if record.state in ("damaged", "copy"))
+        return tuple(record for record in self.records if record.status in (Status.DAMAGED, Status.COPY))
 
 
 def summary(shown: Shown) -> list[str]:
@@ -115,7 +116,6 @@ def look(
     target: str | None = None,
 ) -> Shown:
     """Read runs and compare them; as `report`, which writes what is found."""
-    aim = None if target is None else Target.parse(target)
     tests = read_tests(paths)
     its_own = {test.folder.path for test in tests}  # whose seeds are no runs to be compared
     found = reading.read(path for path in paths if path not in its_own)
@@ -123,8 +123,10 @@ def look(
         where = ", ".join(str(p) for p in paths)
         raise UsageError(f"no runs in {where}; `lrbench run CONFIG` makes some")
     found, tests = kept(found, filters), kept_tests(tests, filters)
+    aim = None if target is None else Target.parse(target, found)
+    measure_named(found, metric)
     groups = grouped(found, metric)
-    ended = [group for group in groups if group.spread(metric)] if metric in reading.METRICS else groups
+    ended = [group for group in groups if group.spread(metric)]
     alike = len({task(group) for group in ended}) <= 1
     if baseline is not None and not alike:
         raise UsageError(f"--baseline {baseline}: the runs are of different tasks; --filter dataset=… keeps one")

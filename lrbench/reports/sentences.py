@@ -5,71 +5,61 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from lrbench.analysis.comparison import DEFAULT_METRIC, Comparison, Row, budgets
-from lrbench.analysis.format import loss, measured, percent
+from lrbench.analysis.comparison import DEFAULT_METRIC, Comparison, Row, budgets, by_ratio
 from lrbench.analysis.groups import Group
+from lrbench.analysis.records import measures_of
 from lrbench.analysis.statistics import ACCURACY_MARGIN, ALPHA, CONFIDENCE, MARGIN, Difference
+from lrbench.components.metrics import Measure
 from lrbench.reports.tables import Column
 
-WORDS = {
-    "val_loss": "validation loss",
-    "val_accuracy": "validation accuracy",
-    "train_loss": "training loss",
-    "train_accuracy": "training accuracy",
-    "best_val_loss": "validation loss at its best epoch",
-    "best_val_accuracy": "validation accuracy at its best epoch",
-    "test_loss": "test loss",
-    "test_accuracy": "test accuracy",
-    "test_best_loss": "test loss of the best epoch's weights",
-    "test_best_accuracy": "test accuracy of the best epoch's weights",
-}
 MOST_NAMED = 4
 
 
 def sentences(comparison: Comparison) -> list[str]:
     """What the comparison shows: the best, and what is known of the others against it or the baseline."""
     best = comparison.best
-    extreme = "lowest" if comparison.lower else "highest"
-    first = f"{best.group.label} has the {extreme} {WORDS[comparison.metric]}, {median_text(best, comparison.metric)}"
-    first += _on_test(best.group, comparison.metric)
+    extreme = "lowest" if comparison.measure.lower else "highest"
+    first = f"{best.group.label} has the {extreme} {comparison.measure.words}, {median_text(best, comparison.measure)}"
+    first += _on_test(best.group, comparison.measure)
     if len(comparison.rows) == 1:
         return [f"{first}."]
     last = comparison.rows[-1]
-    other = "highest" if comparison.lower else "lowest"
-    found = [f"{first}; {last.group.label} the {other}, {measured(last.estimate.median, comparison.metric)}."]
+    other = "highest" if comparison.measure.lower else "lowest"
+    found = [f"{first}; {last.group.label} the {other}, {comparison.measure.text(last.estimate.median)}."]
     return [*found, _others(comparison)]
 
 
-def _on_test(group: Group, metric: str) -> str:
+def _on_test(group: Group, measure: Measure) -> str:
     """The test result at the point that validation chose: the best epoch's weights, or those at the end."""
-    if not metric.removeprefix("best_").startswith("val_"):
+    if not measure.key.startswith("val_"):
         return ""
-    point = "test_best" if metric.startswith("best_") else "test"
-    for part, form in (("accuracy", percent), ("loss", loss)):
-        found = group.spread(f"{point}_{part}")
+    point = "test_best" if measure.section == "best" else "test"
+    known = measures_of(group.records)
+    metrics = [one.metric for one in known.values() if one.section == point]
+    for metric in sorted(metrics, key=lambda metric: metric.name == "loss"):  # a metric says more than the loss
+        found = group.spread(f"{point}_{metric.name}")
         if found is not None:
-            return f", and there a test {part} of {form(found.median)}"
+            return f", and there a test {metric.name.replace('_', ' ')} of {metric.text(found.median)}"
     return ""
 
 
 def chosen_on_test(comparison: Comparison) -> str | None:
     """The warning where the test data are made to choose."""
-    if not comparison.metric.startswith("test_"):
+    if not comparison.measure.section.startswith("test"):
         return None
     return (
         "Compared by test data: choose by validation, since the best of several on test data looks better than it is."
     )
 
 
-def median_text(row: Row, metric: str) -> str:
+def median_text(row: Row, measure: Measure) -> str:
     """`0.0297 (median of 8 seeds; 95% interval of the geometric mean 0.0287 … 0.0308)`."""
-    found = row.estimate
+    found, text = row.estimate, measure.text
     if found.low is None or found.high is None:
-        return f"{measured(found.median, metric)} (one seed)"
-    ends = f"{measured(found.low, metric)} … {measured(found.high, metric)}"
-    mean = "mean" if metric.endswith("accuracy") else "geometric mean"
-    middle = measured(found.median, metric)
-    return f"{middle} (median of {found.n} seeds; {CONFIDENCE:.0%} interval of the {mean} {ends})"
+        return f"{text(found.median)} (one seed)"
+    mean = "geometric mean" if by_ratio(measure) else "mean"
+    interval = f"{CONFIDENCE:.0%} interval of the {mean} {text(found.low)} … {text(found.high)}"
+    return f"{text(found.median)} (median of {found.n} seeds; {interval})"
 
 
 def _others(comparison: Comparison) -> str:
@@ -140,16 +130,16 @@ def columns(comparison: Comparison) -> list[Column]:
     """What a comparison adds to the table: interval, interquartile mean, difference with its answer, ranks."""
     if all(row.estimate.n == 1 for row in comparison.rows):
         return []
-    metric, name = comparison.metric, comparison.against.group.label
-    named = "" if metric == DEFAULT_METRIC else f" in {WORDS[metric]}"
-    of = "" if metric == DEFAULT_METRIC else f" of {WORDS[metric]}"
+    measure, name = comparison.measure, comparison.against.group.label
+    named = "" if measure.name == DEFAULT_METRIC else f" in {measure.words}"
+    of = "" if measure.name == DEFAULT_METRIC else f" of {measure.words}"
     return [
         *_asked_for(comparison),
-        _column(comparison, f"95 % interval{of}", lambda row: _interval(row, metric), _interval_numbers),
+        _column(comparison, f"95 % interval{of}", lambda row: _interval(row, measure), _interval_numbers),
         _column(
             comparison,
             f"interquartile mean{of}",
-            lambda row: measured(row.estimate.iqm, metric),
+            lambda row: measure.text(row.estimate.iqm),
             lambda row: {"iqm": row.estimate.iqm},
         ),
         _column(comparison, f"against {name}{named}", lambda row: against(row, comparison), _difference_numbers),
@@ -164,15 +154,15 @@ def columns(comparison: Comparison) -> list[Column]:
 
 def _asked_for(comparison: Comparison) -> list[Column]:
     """The medians of another metric than the usual one, which need not be in the table; and which it is."""
-    metric = comparison.metric
-    if metric == DEFAULT_METRIC:
+    measure = comparison.measure
+    if measure.name == DEFAULT_METRIC:
         return []
 
     def numbers(row: Row) -> dict[str, Any]:
-        return {"metric": metric, "median": row.estimate.median}
+        return {"metric": measure.name, "median": row.estimate.median}
 
-    heading = f"compared: {WORDS[metric]}"
-    return [_column(comparison, heading, lambda row: measured(row.estimate.median, metric), numbers)]
+    heading = f"compared: {measure.words}"
+    return [_column(comparison, heading, lambda row: measure.text(row.estimate.median), numbers)]
 
 
 def brief(comparison: Comparison) -> list[Column]:
@@ -199,9 +189,9 @@ def _column(
     return Column(heading, of, of, numbers_of)
 
 
-def _interval(row: Row, metric: str) -> str:
+def _interval(row: Row, measure: Measure) -> str:
     low, high = row.estimate.low, row.estimate.high
-    return "–" if low is None or high is None else f"{measured(low, metric)} … {measured(high, metric)}"
+    return "–" if low is None or high is None else f"{measure.text(low)} … {measure.text(high)}"
 
 
 def _interval_numbers(row: Row) -> dict[str, Any]:
@@ -233,9 +223,9 @@ def method(comparison: Comparison) -> str | None:
     """How the answers were found, for those who must defend them."""
     if all(row.estimate.n == 1 for row in comparison.rows):
         return None
-    losses = not comparison.metric.endswith("accuracy")
-    scale = "logarithms, so of ratios" if losses else "values, so of differences"
-    margin = f"{MARGIN:.0%}" if losses else f"{100 * ACCURACY_MARGIN:g} points"
+    ratios = by_ratio(comparison.measure)
+    scale = "logarithms, so of ratios" if ratios else "values, so of differences"
+    margin = f"{MARGIN:.0%}" if ratios else f"{100 * ACCURACY_MARGIN:g} points"
     pairs = any(row.difference and row.difference.paired for row in comparison.rows)
     paired = "pairs of equal seeds" if pairs else "independent seeds (Welch)"
     chosen = (
@@ -248,7 +238,7 @@ def method(comparison: Comparison) -> str | None:
         f"and are called better or worse where p, corrected for {chosen} (Holm), is below {ALPHA:g}; a tie where the "
         f"interval lies within ±{margin}. An interval stands by itself, uncorrected: it may leave 0 out where the "
         f"answer is undecided. {ALPHA:g}, not 0.05, keeps wrong answers below 5% for skewed spreads too (simulated). "
-        f"Rank: what the differences between all groups leave open. All by {WORDS[comparison.metric]}."
+        f"Rank: what the differences between all groups leave open. All by {comparison.measure.words}."
     )
 
 

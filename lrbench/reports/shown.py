@@ -11,6 +11,7 @@ from lrbench.analysis.records import Record
 from lrbench.analysis.targets import Target
 from lrbench.reports import sentences, tables, targets
 from lrbench.reports.range_tests import Tested
+from lrbench.runs.result import Status
 
 
 @dataclass(frozen=True)
@@ -55,10 +56,10 @@ def summary(shown: Shown) -> list[str]:
         said = [_without_end(records)]
     if shown.target is not None:
         said.append(targets.sentence(shown.target, shown.groups))
-    states = [record.state for record in records]
-    odd = {state: states.count(state) for state in dict.fromkeys(states) if state != "finished"}
+    states = [record.status for record in records]
+    odd = {state: states.count(state) for state in dict.fromkeys(states) if state is not Status.FINISHED}
     if odd:
-        listed = ", ".join(f"{n} {state.replace('_', ' ')}" for state, n in odd.items())
+        listed = ", ".join(f"{n} {state.words}" for state, n in odd.items())
         said.append(f"Of {len(records)} runs, {len(records) - sum(odd.values())} finished; the others: {listed}.")
     return said
 
@@ -66,6 +67,6 @@ def summary(shown: Shown) -> list[str]:
 def _without_end(records: Sequence[Record]) -> str:
     if not records:
         return "No run yet."
-    if all(record.state == "diverged" for record in records):
+    if all(record.status is Status.DIVERGED for record in records):
         return "Every run diverged: try rates 10 times as small, or lrbench find-lr."
     return "No run has come to its end yet."

@@ -7,9 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lrbench.analysis.format import duration, loss, percent
+from lrbench.analysis.format import duration
 from lrbench.analysis.groups import Group
+from lrbench.analysis.records import measures_of
 from lrbench.analysis.spread import Spread
+from lrbench.components.metrics import KNOWN, Measure, measures
 
 
 @dataclass(frozen=True)
@@ -38,13 +40,9 @@ def _brief(spread: Spread | None, form: Callable[[float], str], short: Callable[
     return middle if spread.n == 1 else f"{middle}\n{short(spread.low)}–{short(spread.high)}"
 
 
-_SHORTER: dict[Callable[[float], str], Callable[[float], str]] = {
-    loss: lambda value: f"{value:.3g}",
-    percent: lambda value: f"{100 * value:.1f}",
-}
+def _metric(measure: Measure) -> Column:
+    name, text = measure.name, measure.text
 
-
-def _metric(heading: str, name: str, form: Callable[[float], str]) -> Column:
     def numbers(group: Group) -> dict[str, Any]:
         spread = group.spread(name)
         if spread is None:
@@ -52,19 +50,28 @@ def _metric(heading: str, name: str, form: Callable[[float], str]) -> Column:
         return {name: spread.median, f"{name}_low": spread.low, f"{name}_high": spread.high}
 
     def brief(group: Group) -> str:
-        measured = _brief(group.spread(name), form, _SHORTER[form])
-        published = group.reference.get(name)  # only test_loss and test_accuracy can be there
-        return measured if published is None else f"{measured}\npubl. {form(published)}"
+        measured = _brief(group.spread(name), text, measure.metric.short)
+        published = group.reference.get(name)  # only test_… can be there
+        return measured if published is None else f"{measured}\npubl. {text(published)}"
 
-    return Column(heading, lambda group: _spread(group.spread(name), form), brief, numbers)
+    return Column(_heading(measure), lambda group: _spread(group.spread(name), text), brief, numbers)
 
 
-def _published(heading: str, key: str, form: Callable[[float], str]) -> Column:
+def _heading(measure: Measure) -> str:
+    """`val loss`, `test loss, best epoch`."""
+    name = measure.metric.name.replace("_", " ")
+    return f"test {name}, best epoch" if measure.section == "test_best" else measure.name.replace("_", " ")
+
+
+def _published(measure: Measure) -> Column:
     def text(group: Group) -> str:
-        value = group.reference.get(key)
-        return "–" if value is None else form(value)
+        value = group.reference.get(measure.name)
+        return "–" if value is None else measure.text(value)
 
-    return Column(heading, text, text, lambda group: {f"published_{key}": group.reference.get(key)})
+    numbers = f"published_{measure.name}"
+    return Column(
+        f"published {_heading(measure)}", text, text, lambda group: {numbers: group.reference.get(measure.name)}
+    )
 
 
 def _seconds(group: Group) -> dict[str, Any]:
@@ -85,29 +92,26 @@ def verdict(group: Group) -> str:
     return one.label if count == of else f"{one.label} ({count} of {of})"
 
 
-_ALWAYS = (
+_FIRST = (
     Column("run", lambda g: g.label, lambda g: g.label, lambda g: {"run": g.label}, right=False),
     Column("seeds", _count, _count, lambda g: {"seeds": len(g.records)}),
     Column("status", Group.status, Group.status, lambda g: {"status": g.status()}, right=False),
     Column("verdict", verdict, verdict, lambda g: {"verdict": None if (v := verdict(g)) == "–" else v}, right=False),
-    _metric("val loss", "val_loss", loss),
-    _metric("val accuracy", "val_accuracy", percent),
-    _metric("best val loss", "best_val_loss", loss),
-    _metric("best val accuracy", "best_val_accuracy", percent),
-    _metric("test loss", "test_loss", loss),
-    _metric("test accuracy", "test_accuracy", percent),
-    _metric("test loss, best epoch", "test_best_loss", loss),
-    _metric("test accuracy, best epoch", "test_best_accuracy", percent),
-    _published("published test loss", "test_loss", loss),
-    _published("published test accuracy", "test_accuracy", percent),
-    Column(
-        "training time",
-        lambda g: _spread(g.seconds(), duration),
-        lambda g: "–" if (spent := g.seconds()) is None else duration(spent.median),
-        _seconds,
-    ),
 )
-_SHORT = ("run", "val loss", "test loss", "test accuracy", "training time")
+_TIME = Column(
+    "training time",
+    lambda g: _spread(g.seconds(), duration),
+    lambda g: "–" if (spent := g.seconds()) is None else duration(spent.median),
+    _seconds,
+)
+
+
+def _all(groups: Sequence[Group]) -> list[Column]:
+    """Every column, whether the groups have something to say in it or not."""
+    known = measures_of(record for group in groups for record in group.records) or measures(KNOWN.values())
+    shown = [measure for name, measure in known.items() if not name.startswith("train_")]
+    published = [_published(measure) for measure in shown if measure.section == "test"]
+    return [*_FIRST, *map(_metric, shown), *published, _TIME]
 
 
 def columns(groups: Sequence[Group], short: bool = False, extra: Sequence[Column] = ()) -> list[Column]:
@@ -117,11 +121,13 @@ def columns(groups: Sequence[Group], short: bool = False, extra: Sequence[Column
     """
     several = any(len(group.records) > 1 for group in groups)
     odd = any(group.status() != "finished" for group in groups)
-    telling = {"seeds": several, "status": odd}
+    telling = {"seeds": several, "status": odd, "verdict": not short}
     chosen = []
-    for column in _ALWAYS:
+    for column in _all(groups):
         empty = all(column.text(group) == "–" for group in groups)
-        needed = column.heading in _SHORT or not short or telling.get(column.heading, False)
+        usual = column.heading in ("run", "val loss", "training time")
+        usual = usual or (column.heading.startswith("test ") and not column.heading.endswith(", best epoch"))
+        needed = usual or telling.get(column.heading, not short)
         if needed and not (empty and column.heading.startswith(("published", "test"))):
             chosen.append(column)
     at = next((i for i, column in enumerate(chosen, start=1) if column.heading == "val loss"), len(chosen))
@@ -141,7 +147,7 @@ def markdown(groups: Sequence[Group], extra: Sequence[Column] = ()) -> str:
 
 def numbers(groups: Sequence[Group], extra: Sequence[Column] = ()) -> list[dict[str, Any]]:
     """The table's numbers, unrounded, a row a group."""
-    return [{k: v for column in (*_ALWAYS, *extra) for k, v in column.numbers(g).items()} for g in groups]
+    return [{k: v for column in (*_all(groups), *extra) for k, v in column.numbers(g).items()} for g in groups]
 
 
 def csv(groups: Sequence[Group], extra: Sequence[Column] = ()) -> str:

@@ -41,7 +41,7 @@ def winner(shown: Shown) -> Winner | None:
 
 
 def _words(row: Row, comparison: Comparison) -> str:
-    found = f"Its {sentences.WORDS[comparison.metric]} is {sentences.median_text(row, comparison.metric)}."
+    found = f"Its {comparison.measure.words} is {sentences.median_text(row, comparison.measure)}."
     if len(comparison.rows) == 1:
         return found
     if row.estimate.n == 1:

@@ -19,6 +19,7 @@ from typing import Any
 from lrbench._version import __version__
 from lrbench.config.identity import identity
 from lrbench.config.load import Experiment
+from lrbench.runs.result import FORMAT
 
 _PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn")
 
@@ -26,6 +27,7 @@ _PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn")
 def describe(experiment: Experiment, *, device: str) -> dict[str, Any]:
     """The contents of a new `env.json`."""
     return {
+        "format": FORMAT,
         "identity": identity(experiment),
         "lrbench": __version__,
         "python": platform.python_version(),

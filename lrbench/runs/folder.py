@@ -1,39 +1,26 @@
-"""A run's folder: the contract between training and reporting, and the only file that knows its file names."""
+"""A run's folder: the contract between training and analysis, and the only file that knows its file names."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any
 
-from lrbench.config import yaml_source
+from lrbench.components.metrics import Metric, epoch_columns
 from lrbench.config.identity import group, identity, run_name
-from lrbench.config.load import Experiment, load_config
-from lrbench.errors import ConfigError, FolderError, LockedError
-from lrbench.runs import jsonfile, tensors
-from lrbench.runs.atomic import remove_leftovers, replacing
+from lrbench.config.load import Config, Experiment, read_config
+from lrbench.errors import ConfigError, FolderError, LockedError, UsageError
 from lrbench.runs.csv_log import CsvLog
+from lrbench.runs.files import load_tensors, read_json, remove_leftovers, replacing, save_tensors, to_json, write
 from lrbench.runs.lock import Lock, Owner, owner_of
-from lrbench.runs.seal import agrees, sealed, unbroken
+from lrbench.runs.result import FORMAT, RunResult, Status
 
-EPOCH_COLUMNS = (
-    "epoch",
-    "step",
-    "lr",
-    "train_loss",
-    "train_accuracy",
-    "val_loss",
-    "val_accuracy",
-    "seconds",
-    "images_per_second",
-)
 STEP_COLUMNS = ("step", "lr", "momentum", "loss", "grad_norm")
-CHECKPOINT_FORMAT = 2
+CHECKPOINT_FORMATS = (2, 3)  # read; the last one is written
 CHECKPOINT_PARTS = {"state", "model", "optimizer", "random", "best", "threads"}
-STATUSES = ("finished", "diverged", "stopped_early", "pruned", "failed")
-
-State = Literal["new", "running", "interrupted", "finished", "diverged", "stopped_early", "pruned", "failed"]
+_CHECKPOINTS = ("checkpoint.pt", "checkpoint.prev.pt")
 
 
 class RunFolder:
@@ -42,7 +29,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock: Lock | None = None
-        self.epochs = CsvLog(path / "epochs.csv", EPOCH_COLUMNS)
+        self.epochs = CsvLog(path / "epochs.csv", epoch_columns(()))
         self.steps = CsvLog(path / "steps.csv", STEP_COLUMNS)
 
     @property
@@ -64,61 +51,32 @@ class RunFolder:
             folder = cls(path)
             if not folder.has_config:
                 continue
-            found = folder.identity()
-            if found == wanted:
+            if folder.identity() == wanted:
                 return folder
-            raise FolderError(folder._edited())
+            raise FolderError(folder.edited)
         return cls(usual)
-
-    def make(self) -> None:
-        """Make the folder itself, empty. Raises FolderError where that is impossible."""
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise FolderError(f"cannot write to {self.path}: {error.strerror}") from error
 
     def create(self, experiment: Experiment, environment: Mapping[str, Any]) -> None:
         """Make the folder with its `config.yaml` and `env.json`. Raises FolderError where that is impossible."""
-        self.make()
         text = experiment.yaml()
-        made_for = {"identity": identity(experiment), "config": sealed(text, experiment)}
-        try:
-            self._write("env.json", jsonfile.dump({**environment, **made_for}))
-            self._write("config.yaml", text)
-        except OSError as error:
-            raise FolderError(f"cannot write to {self.path}: {error.strerror}") from error
-
-    def verified_config(self) -> Experiment:
-        """The experiment of `config.yaml`. Raises FolderError, also where it is not what the folder was made for."""
-        experiment = self.config()
-        made_for = self._known_environment().get("identity")
-        with contextlib.suppress(FolderError):
-            made_for = made_for or (self.result() or {}).get("identity")
-        if made_for is not None and made_for != identity(experiment):
-            raise FolderError(self._edited())
-        return experiment
-
-    def _edited(self) -> str:
-        return (
-            f"{self.path / 'config.yaml'} has been edited: it is no longer the config that this folder's run was made "
-            "with. Restore it, or move the folder away"
-        )
+        made_for = {"format": FORMAT, "identity": identity(experiment), "config": _sealed(text, experiment)}
+        self._write("env.json", to_json({**environment, **made_for}))
+        self._write("config.yaml", text)
 
     def adopt(self, asked: Experiment) -> None:
         """Take over what is no part of the identity: the device, and a reference where one is given. Not the name.
 
         Raises FolderError where it can't be written.
         """
-        seal = unbroken(self._known_environment(), self.path / "config.yaml")
-        if seal is None or not agrees(seal, asked):
-            known = self.config()
-            adopted = known.replace(device=asked.device, reference=asked.reference or known.reference)
-            text = adopted.yaml()
-            try:
-                self._write("config.yaml", text)
-                self.amend_environment({"config": sealed(text, adopted)})
-            except OSError as error:
-                raise FolderError(f"cannot write to {self.path}: {error.strerror}") from error
+        wanted, seal = _taken_over(asked), self._seal()
+        agrees = seal is not None and seal.get("device") == wanted["device"]
+        if agrees and seal is not None and wanted["reference"] in (None, seal.get("reference")):
+            return
+        known = self.config()
+        adopted = known.replace(device=asked.device, reference=asked.reference or known.reference)
+        text = adopted.yaml()
+        self._write("config.yaml", text)
+        self.amend_environment({"config": _sealed(text, adopted)})
 
     def begin(self, time: str) -> None:
         """A writer takes the run up: what killed ones left half written goes, and a failed attempt's result.
@@ -175,39 +133,59 @@ class RunFolder:
 
     def identity(self) -> str:
         """The identity of the experiment in `config.yaml`. Raises FolderError."""
-        known = self._known_environment()
-        found = known.get("identity") if unbroken(known, self.path / "config.yaml") is not None else None
+        found = self._known_environment().get("identity") if self._seal() is not None else None
         return found if isinstance(found, str) else identity(self.config())
 
-    def config(self) -> Experiment:
-        """The experiment of the folder's `config.yaml`. Raises FolderError."""
+    def config_file(self) -> Config:
+        """`config.yaml` as it stands, not validated. Raises FolderError."""
         try:
-            return load_config(self.path / "config.yaml")
+            return read_config(self.path / "config.yaml")
         except ConfigError as error:
             raise FolderError(f"{self.name}: {error}") from error
 
-    def plain_config(self) -> dict[str, Any]:
-        """`config.yaml` as it stands, unchecked, for showing. Raises FolderError."""
+    def config(self, file: Config | None = None) -> Experiment:
+        """The experiment of `config.yaml`, from what `config_file` has read of it or read now. Raises FolderError."""
         try:
-            return yaml_source.read(self.path / "config.yaml")[0]
+            return (file or self.config_file()).experiment()
         except ConfigError as error:
             raise FolderError(f"{self.name}: {error}") from error
 
-    def result(self) -> dict[str, Any] | None:
+    def verify(self, experiment: Experiment, environment: Mapping[str, Any], result: RunResult | None) -> None:
+        """Raise FolderError where the config is not the one that the folder was made for."""
+        made_for = environment.get("identity") or (result.identity if result is not None else None)
+        if made_for and made_for != identity(experiment):
+            raise FolderError(self.edited)
+
+    @property
+    def edited(self) -> str:
+        """What is said where the config is not the one that the folder was made for."""
+        return (
+            f"{self.path / 'config.yaml'} has been edited: it is no longer the config that this folder's run was made "
+            "with. Restore it, or move the folder away"
+        )
+
+    def _seal(self) -> dict[str, Any] | None:
+        """What `env.json` says of `config.yaml`, where that is still the file that lrbench wrote; else None.
+
+        It spares parsing the YAML of a thousand finished runs, at milliseconds each.
+        """
+        seal = self._known_environment().get("config")
+        try:
+            found = hashlib.sha256((self.path / "config.yaml").read_bytes()).hexdigest()
+        except OSError:
+            return None
+        return seal if isinstance(seal, dict) and seal.get("sha256") == found else None
+
+    def result(self) -> RunResult | None:
         """`result.json`, None while there is none. Raises FolderError where it is damaged."""
         path = self.path / "result.json"
-        result = jsonfile.read(path)
-        if result is None:
-            return None
-        if result.get("status") not in STATUSES:
-            raise FolderError(f"{path} is not a run's result")
-        for section in ("final", "best", "test", "test_best"):
-            values = result.get(section) or {}
-            if not isinstance(values, dict) or not all(isinstance(v, int | float | None) for v in values.values()):
-                raise FolderError(f"{path} is damaged: '{section}' must hold numbers")
-        return result
+        plain = read_json(path)
+        try:
+            return None if plain is None else RunResult.of(plain)
+        except ValueError as error:
+            raise FolderError(f"{path} is damaged: {error}") from error
 
-    def result_of(self, experiment: Experiment, pruned: bool = False) -> dict[str, Any] | None:
+    def result_of(self, experiment: Experiment, pruned: bool = False) -> RunResult | None:
         """The result, where it is there, whole, no failure, and that of this very run; else None: it is to be done.
 
         A pruned run's counts only where that is asked for: elsewhere the run goes on from its checkpoint.
@@ -219,23 +197,23 @@ class RunFolder:
             if isinstance(error.__cause__, OSError):
                 raise
             return None
-        unfinished = ("failed",) if pruned else ("failed", "pruned")
-        whole = result is not None and result["status"] not in unfinished and {"steps", "best", "test"} <= result.keys()
-        return result if whole and result is not None and result.get("identity") == identity(experiment) else None
+        if result is None or result.identity != identity(experiment) or result.steps is None:
+            return None
+        wanted = result.status.ended or (pruned and result.status is Status.PRUNED)
+        return result if wanted else None
 
     def environment(self) -> dict[str, Any]:
         """`env.json`, empty where there is none. Raises FolderError where it is damaged."""
-        return jsonfile.read(self.path / "env.json") or {}
+        return read_json(self.path / "env.json") or {}
 
-    def state(self) -> State:
-        """Where the run stands, by its result and its lock."""
-        result = self.result()
+    def status(self, result: RunResult | None = None) -> Status:
+        """Where the run stands, by its result (read now unless given) and its lock. Raises FolderError."""
+        result = result or self.result()
         if result is not None:
-            status: State = result["status"]
-            return status
+            return result.status
         if self.busy:
-            return "running"
-        return "interrupted" if (self.path / "epochs.csv").exists() else "new"
+            return Status.RUNNING
+        return Status.INTERRUPTED if self.epochs.path.exists() else Status.PENDING
 
     @property
     def owner(self) -> Owner | None:
@@ -252,7 +230,7 @@ class RunFolder:
 
     def amend_environment(self, changes: Mapping[str, Any]) -> None:
         """Change fields of `env.json`."""
-        self._write("env.json", jsonfile.dump({**self._known_environment(), **changes}))
+        self._write("env.json", to_json({**self._known_environment(), **changes}))
 
     def _known_environment(self) -> dict[str, Any]:
         """`env.json`, empty where it is damaged: that is no reason to lose a run."""
@@ -261,10 +239,24 @@ class RunFolder:
         except FolderError:
             return {}
 
-    def save_checkpoint(self, state: Mapping[str, Any]) -> None:
-        """Write `checkpoint.pt` safely, keeping the one before until this one is whole."""
+    def open_logs(self, metrics: Iterable[Metric], *, steps: int, evaluations: int) -> None:
+        """Begin appending to `steps.csv` and `epochs.csv`, cut back to so many rows; `close_logs` ends that."""
+        self.epochs = CsvLog(self.epochs.path, epoch_columns(metrics))
+        self.steps.open(steps)
+        self.epochs.open(evaluations)
+
+    def close_logs(self) -> None:
+        """Close the two CSV files."""
+        self.steps.close()
+        self.epochs.close()
+
+    def _sync_logs(self) -> None:
         self.steps.sync()
         self.epochs.sync()
+
+    def save_checkpoint(self, state: Mapping[str, Any]) -> None:
+        """Write `checkpoint.pt` safely, keeping the one before until this one is whole."""
+        self._sync_logs()
         digests = {"steps": self.steps.digest, "epochs": self.epochs.digest}
         newest, before = (self.path / name for name in _CHECKPOINTS)
 
@@ -272,26 +264,29 @@ class RunFolder:
             if newest.exists():
                 newest.replace(before)
 
-        self._save(newest.name, {**state, "digests": digests}, keep_the_one_before)
+        content = {**state, "format": CHECKPOINT_FORMATS[-1], "digests": digests}
+        self._save(newest.name, content, keep_the_one_before)
 
-    def load_checkpoint(self, wanted: str) -> dict[str, Any] | None:
+    def load_checkpoint(self, wanted: str, metrics: Iterable[Metric]) -> dict[str, Any] | None:
         """The newest whole checkpoint from which the run can go on; None where there is none.
 
-        It must be of the identity `wanted`, and all its rows in the CSV files, as they were written.
+        It must be of the identity `wanted`, and all its rows in the CSV files, as they were written; `metrics` says
+        which columns these have.
         """
+        epochs = CsvLog(self.epochs.path, epoch_columns(metrics))
         for name in _CHECKPOINTS:
             with contextlib.suppress(Exception):  # torch raises many kinds for a damaged file
-                state = tensors.load(self.path / name)
+                state = load_tensors(self.path / name)
                 rows = state["digests"]
                 whole = self.steps.holds(state["step"], rows["steps"])
-                whole = whole and self.epochs.holds(state["epoch"], rows["epochs"])
-                known = state.keys() >= CHECKPOINT_PARTS and state["format"] == CHECKPOINT_FORMAT
+                whole = whole and epochs.holds(state.get("evaluations", state["epoch"]), rows["epochs"])
+                known = state.keys() >= CHECKPOINT_PARTS and state["format"] in CHECKPOINT_FORMATS
                 if whole and known and state["identity"] == wanted:
                     return state
         return None
 
     def save_best(self, weights: Mapping[str, Any] | None) -> None:
-        """Write `best.pt`, the weights of the best validation epoch; remove it where there is none yet."""
+        """Write `best.pt`, the weights of the best evaluation; remove it where there is none yet."""
         if weights is None:
             (self.path / "best.pt").unlink(missing_ok=True)
             return
@@ -299,15 +294,14 @@ class RunFolder:
 
     def load_best(self) -> dict[str, Any]:
         """The weights in `best.pt`."""
-        return tensors.load(self.path / "best.pt")
+        return load_tensors(self.path / "best.pt")
 
-    def finish(self, experiment: Experiment, result: Mapping[str, Any]) -> dict[str, Any]:
-        """Write `result.json`, last and atomically; drop the checkpoints of a run that can't go on. Its contents."""
-        self.steps.sync()
-        self.epochs.sync()
-        whole = {**result, "identity": identity(experiment), "group": group(experiment)}
-        self._write("result.json", jsonfile.dump(whole))
-        if result["status"] not in ("failed", "pruned"):
+    def finish(self, experiment: Experiment, result: RunResult) -> RunResult:
+        """Write `result.json`, last and atomically; drop the checkpoints of a run that can't go on. What it says."""
+        self._sync_logs()
+        whole = result.made_for(identity(experiment), group(experiment))
+        self._write("result.json", to_json(whole.plain()))
+        if whole.status.ended:
             for name in _CHECKPOINTS:
                 (self.path / name).unlink(missing_ok=True)
         return whole
@@ -319,29 +313,52 @@ class RunFolder:
             path.write_text(text, encoding="utf-8")
         return path
 
-    def _save(self, name: str, content: Mapping[str, Any], ready: Callable[[], None] = lambda: None) -> None:
-        with self._replacing(name, ready) as file:
-            tensors.save(content, file)
-
     def _write(self, name: str, text: str) -> None:
-        with self._replacing(name) as file:
-            file.write(text.encode())
+        self.guard()
+        write(self.path / name, text, self.guard)  # guarded again: writing may have taken long
 
-    @contextlib.contextmanager
-    def _replacing(self, name: str, ready: Callable[[], None] = lambda: None) -> Iterator[IO[bytes]]:
+    def _save(self, name: str, content: Mapping[str, Any], ready: Callable[[], None] = lambda: None) -> None:
         def still_ours() -> None:
-            self.guard()  # writing may have taken long
+            self.guard()
             ready()
 
         self.guard()
         with replacing(self.path / name, still_ours) as file:
-            yield file
+            save_tensors(content, file)
 
 
-_CHECKPOINTS = ("checkpoint.pt", "checkpoint.prev.pt")
+def find_runs(paths: Iterable[Path]) -> list[RunFolder]:
+    """The run folders among `paths` and directly under them, each once, in the order of the paths and names.
+
+    Raises UsageError for a path that is not there or is a file.
+    """
+    found: dict[Path, RunFolder] = {}
+    for path in paths:
+        if not path.exists():
+            raise UsageError(f"{path}: no such run or folder of runs")
+        if not path.is_dir():
+            raise UsageError(f"{path} is a file, not a run's folder or a folder of runs")
+        inner = [path] if _is_run(path) else sorted(p for p in path.iterdir() if _is_run(p))
+        for run in inner:
+            found.setdefault(run.resolve(), RunFolder(run))
+    return list(found.values())
+
+
+def _is_run(path: Path) -> bool:
+    return path.is_dir() and RunFolder(path).is_run
 
 
 def _candidates(root: Path, usual: Path, ending: str) -> Iterator[Path]:
     """Where a run may be: where it would be made; or under a name that it was first made with."""
     yield usual  # which spares reading a folder of thousands for each of them
     yield from sorted(set(root.glob(f"*-{ending}")) - {usual})
+
+
+def _sealed(text: str, experiment: Experiment) -> dict[str, Any]:
+    """What `env.json` says of a config that is written as `text`: its hash, and what may be taken over into it."""
+    return {"sha256": hashlib.sha256(text.encode()).hexdigest(), **_taken_over(experiment)}
+
+
+def _taken_over(experiment: Experiment) -> dict[str, Any]:
+    reference = experiment.reference
+    return {"device": experiment.device, "reference": None if reference is None else reference.plain()}

@@ -8,9 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from lrbench.types import Count, Fraction, Natural, NonNegative, Positive
-
-Metric = Literal["val_loss", "val_accuracy"]
+from lrbench.types import Count, Fraction, MetricName, Natural, NonNegative, Positive
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ class PlateauRule:
     Torch's ReduceLROnPlateau, as a multiplier of any schedule. A metric that is not finite is no improvement.
 
     Args:
-        metric: `val_loss`, which improves downwards, or `val_accuracy`, upwards.
+        metric: `val_loss` or another metric on the validation data, such as `val_accuracy`.
         factor: what the rate is multiplied by.
         patience: epochs without improvement that are borne; the next one lowers the rate.
         threshold: what counts as an improvement, relative to the best so far.
@@ -59,7 +57,7 @@ class PlateauRule:
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
-    metric: Metric = "val_loss"
+    metric: MetricName = "val_loss"
     factor: Annotated[float, Field(gt=0, lt=1, strict=True)] = 0.5
     patience: Natural = 3
     threshold: NonNegative = 1e-4
@@ -69,11 +67,11 @@ class PlateauRule:
     start: Natural | None = None
     growth: Growth | None = None
 
-    def better(self, value: float, best: float | None) -> bool:
-        """Whether `value` improves on the best so far by more than the threshold."""
+    def better(self, value: float, best: float | None, *, lower: bool = True) -> bool:
+        """Whether `value` improves on the best so far by more than the threshold; `lower` where less is better."""
         if not math.isfinite(value) or best is None:
             return math.isfinite(value)
-        sign = -1.0 if self.metric.endswith("accuracy") else 1.0
+        sign = 1.0 if lower else -1.0
         margin = self.threshold * (1.0 if self.threshold_mode == "abs" else abs(best))
         return sign * value < sign * best - margin
 
@@ -89,19 +87,22 @@ class PlateauState:
     good_epochs: int = 0
     seen: int = 0
 
-    def update(self, rule: PlateauRule, value: float, *, lr: float = math.inf, done: float = 0.0) -> None:
+    def update(
+        self, rule: PlateauRule, value: float, *, lower: bool = True, lr: float = math.inf, done: float = 0.0
+    ) -> None:
         """Take in one epoch's metric and change the scale where the rule says so.
 
         Args:
             rule: the config's block.
             value: the metric.
+            lower: whether less is better.
             lr: the schedule's rate now; a rule with `growth` needs it for its bounds.
             done: the part of the run that is done, 0 to 1; a rule with `growth` needs it.
         """
         self.seen += 1
         if self.seen <= (rule.start or 0):
             return
-        if rule.better(value, self.best):
+        if rule.better(value, self.best, lower=lower):
             self.best, self.bad_epochs = value, 0
             self.good_epochs += 1
         else:

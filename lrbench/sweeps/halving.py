@@ -1,35 +1,39 @@
-"""Successive halving within one line: at a rung, the worse half of its rates is left (Jamieson and Talwalkar 2016).
+"""Successive halving within one line: at a rung, the worse half of its learning rates is dropped.
+
+As Jamieson and Talwalkar 2016 have it.
 
 Never across lines: a schedule that warms up, or decays late, looks bad at a rung and good in the end.
 """
 
 from __future__ import annotations
 
-import csv
 import math
 import statistics
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+
+import numpy as np
 
 from lrbench.config.load import Experiment
 from lrbench.errors import FolderError
+from lrbench.runs.csv_log import Columns, read
 from lrbench.runs.folder import RunFolder
+from lrbench.runs.result import RunResult, Status
 from lrbench.sweeps.plan import Plan, Planned
 
 
-def worse_half(plan: Plan, losses: Mapping[str, float], left: frozenset[str]) -> list[Planned]:
-    """The cells of the rates that are left at a rung: of each line the half whose losses are worse there.
+def worse_half(plan: Plan, losses: Mapping[str, float], dropped: frozenset[str]) -> list[Planned]:
+    """The cells of the learning rates that are dropped at a rung: of each line the half with the worse losses there.
 
     Args:
         plan: the cells; seeds of one rate stand or fall together, by the median of their losses.
         losses: by the run's name, the validation loss at the rung; not finite where there is none.
-        left: names of runs that have been left before.
+        dropped: names of runs that have been dropped before.
     """
     out = []
     for series in plan.series:
         rates: dict[float | None, list[Planned]] = {}
         for cell in plan.grid:
-            if cell.series == series and cell.run not in left:
+            if cell.series == series and cell.run not in dropped:
                 rates.setdefault(cell.lr, []).append(cell)
         order = sorted(rates, key=lambda lr: statistics.median(losses.get(c.run, math.inf) for c in rates[lr]))
         out += [cell for lr in order[(len(order) + 1) // 2 :] for cell in rates[lr]]
@@ -37,50 +41,54 @@ def worse_half(plan: Plan, losses: Mapping[str, float], left: frozenset[str]) ->
 
 
 def loss_at(folder: RunFolder, rung: float) -> float:
-    """The validation loss at the end of the epoch in which a part of the run was done; infinite where it diverged.
+    """The validation loss of the first evaluation after a fraction of the run was done; infinite where it diverged.
 
     Raises FolderError where the folder can't be read.
     """
     total = (folder.environment().get("sizes") or {}).get("total_steps")
-    for row in _rows(folder):
-        if total and float(row["step"]) >= rung * total:
-            loss = float(row["val_loss"] or "nan")
-            return loss if math.isfinite(loss) else math.inf
-    return math.inf
+    table = _rows(folder)
+    reached = np.flatnonzero(table["step"] >= rung * total) if total else np.empty(0, int)
+    loss = float(table["val_loss"][reached[0]]) if len(reached) else math.nan
+    return loss if math.isfinite(loss) else math.inf
 
 
-def leave(folder: RunFolder, experiment: Experiment, rung: float, loss: float) -> dict[str, Any]:
-    """Write the result of a paused run that is left: `pruned`, with a checkpoint to go on from. The result.
+def drop(folder: RunFolder, experiment: Experiment, rung: float, loss: float) -> RunResult:
+    """Write the result of a paused run that is dropped: `pruned`, with a checkpoint to go on from. The result.
 
     Raises FolderError, LockedError.
     """
-    rows = _rows(folder)
-    metrics = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
-    last, best = rows[-1], min(rows, key=lambda row: _number(row["val_loss"]) or math.inf)
-    worse = f"validation loss {loss:.4g} after {rung:.0%} of the run, in the worse half of its schedule's rates"
-    result = {
-        "status": "pruned",
-        "reason": worse,
-        "epochs": int(float(last["epoch"])),
-        "steps": int(float(last["step"])),
-        "seconds": sum(_number(row["seconds"]) or 0.0 for row in rows),
-        "effective_lr": max(_number(row["lr"]) or 0.0 for row in rows),
-        "final": {name: _number(last[name]) for name in metrics},
-        "best": {"epoch": int(float(best["epoch"])), **{name: _number(best[name]) for name in metrics[2:]}},
-        "test": None,
-        "test_best": None,
-    }
+    table = _rows(folder)
+    best = int(np.nanargmin(table["val_loss"]))
+    when = f"after {rung:.0%} of the run"
+    worse = f"validation loss {loss:.4g} {when}, in the worse half of its schedule's learning rates"
+    result = RunResult(
+        status=Status.PRUNED,
+        reason=worse,
+        epochs=int(table["epoch"][-1]),
+        steps=int(table["step"][-1]),
+        evaluations=len(table["step"]),
+        seconds=float(np.nansum(table["seconds"])),
+        effective_lr=float(np.nanmax(table["lr"])),
+        final=_values(table, -1),
+        best=_values(table, best),
+    )
     with folder.lock():
         return folder.finish(experiment, result)
 
 
-def _rows(folder: RunFolder) -> Sequence[Mapping[str, str]]:
-    try:
-        with folder.epochs.path.open(newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
-    except (OSError, ValueError, csv.Error) as error:
-        raise FolderError(f"{folder.epochs.path} can't be read: {error}") from error
+def _values(table: Columns, row: int) -> dict[str, float | int | None]:
+    """The place and the metrics of an evaluation, as a result has them."""
+    epoch = float(table["epoch"][row])
+    found: dict[str, float | int | None] = {"epoch": int(epoch) if epoch.is_integer() else epoch}
+    found["step"] = int(table["step"][row])
+    for name, values in table.items():
+        if name.startswith(("train_", "val_")):
+            found[name] = float(values[row]) if math.isfinite(values[row]) else None
+    return found
 
 
-def _number(text: str | None) -> float | None:
-    return float(text) if text else None
+def _rows(folder: RunFolder) -> Columns:
+    table = read(folder.epochs.path)
+    if not {"epoch", "step", "lr", "val_loss", "seconds"} <= table.keys():
+        raise FolderError(f"{folder.epochs.path} is missing or lacks columns")
+    return table

@@ -14,8 +14,7 @@ from lrbench._version import __version__
 from lrbench.components.optimizers import DEFAULT_LR
 from lrbench.config.identity import group, identity
 from lrbench.errors import FolderError, UsageError
-from lrbench.runs import jsonfile
-from lrbench.runs.atomic import replacing
+from lrbench.runs import files
 from lrbench.runs.environment import now
 from lrbench.runs.folder import RunFolder
 from lrbench.sweeps.grid import Cell
@@ -125,7 +124,7 @@ class SweepFolder:
     def plan(self) -> Plan:
         """The plan. Raises FolderError where there is none, or it is damaged."""
         path = self.path / "plan.json"
-        found = jsonfile.read(path)
+        found = files.read_json(path)
         if found is None:
             raise FolderError(f"{path}: there is no such sweep")
         try:
@@ -139,14 +138,7 @@ class SweepFolder:
 
     def save(self, name: str, content: str | bytes) -> Path:
         """Write a file of the sweep's, whole or not at all; its path. Raises FolderError."""
-        path = self.path / name
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            with replacing(path) as file:
-                file.write(content.encode() if isinstance(content, str) else content)
-        except OSError as error:
-            raise FolderError(f"cannot write to {self.path}: {error.strerror or error}") from error
-        return path
+        return files.write(self.path / name, content)
 
 
 def find_sweeps(root: Path) -> list[SweepFolder]:

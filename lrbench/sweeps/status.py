@@ -8,9 +8,9 @@ from typing import Any
 
 from lrbench.errors import LrbenchError
 from lrbench.events import Event
+from lrbench.runs.csv_log import last
+from lrbench.runs.result import RunResult, Status
 from lrbench.sweeps.plan import Plan, SweepFolder
-
-OVER = ("finished", "stopped_early", "diverged", "pruned", "failed", "damaged")
 
 
 class Board:
@@ -18,7 +18,7 @@ class Board:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.state: dict[str, str] = {cell.run: "new" for cell in plan.cells}
+        self.state: dict[str, Status] = {cell.run: Status.PENDING for cell in plan.cells}
         self.loss: dict[str, float] = {}
         self.done: dict[str, float] = {}
         self.began: tuple[float, float] | None = None
@@ -28,47 +28,47 @@ class Board:
         if event.run not in self.state:
             return
         if event.kind == "end":
-            self.ended(event.run, event.values)
+            self.ended(event.run, event.values["result"])
             return
         if event.kind == "pause":
-            self.state[event.run] = "paused"
+            self.state[event.run] = Status.PAUSED
         if event.kind == "start" and self.began is None:
             self.begin()
         if event.kind in ("start", "progress", "epoch"):
-            self.state[event.run] = "running"
+            self.state[event.run] = Status.RUNNING
             self.done[event.run] = event.step / event.total_steps if event.total_steps else 0.0
             known = event.values.get("val_loss", event.values.get("train_loss"))
             if known is not None:
                 self.loss[event.run] = float(known)
 
-    def ended(self, run: str, result: Mapping[str, Any]) -> None:
+    def ended(self, run: str, result: RunResult) -> None:
         """Note a run's result."""
-        self.state[run], self.done[run] = str(result["status"]), 1.0
-        final = (result.get("final") or {}).get("val_loss")
+        self.state[run], self.done[run] = result.status, 1.0
+        final = result.metric("val_loss")
         self.loss.pop(run, None)
-        if final is not None and result["status"] in ("finished", "stopped_early"):
-            self.loss[run] = float(final)
+        if final is not None and result.status.complete:
+            self.loss[run] = final
 
-    def count(self, *states: str) -> int:
+    def count(self, *states: Status) -> int:
         """How many cells are in one of these states."""
         return sum(state in states for state in self.state.values())
 
     @property
     def left(self) -> float:
         """How many runs' work is still to be done."""
-        return sum(1 - self.done.get(run, 0.0) for run, state in self.state.items() if state not in OVER)
+        return sum(1 - self.done.get(run, 0.0) for run, state in self.state.items() if not state.over)
 
     def tally(self) -> str:
         """How many cells are where, in words."""
         counts = {
-            "done": self.count("finished", "stopped_early"),
-            "diverged": self.count("diverged"),
-            "pruned": self.count("pruned"),
-            "failed": self.count("failed", "damaged"),
-            "running": self.count("running"),
-            "waiting": self.count("paused"),
-            "interrupted": self.count("interrupted"),
-            "to do": self.count("new"),
+            "done": self.count(Status.FINISHED, Status.STOPPED_EARLY),
+            "diverged": self.count(Status.DIVERGED),
+            "pruned": self.count(Status.PRUNED),
+            "failed": self.count(Status.FAILED, Status.DAMAGED),
+            "running": self.count(Status.RUNNING),
+            "waiting": self.count(Status.PAUSED),
+            "interrupted": self.count(Status.INTERRUPTED),
+            "pending": self.count(Status.PENDING),
         }
         said = ", ".join(f"{count} {what}" for what, count in counts.items() if count or what == "done")
         return f"{len(self.state)} run{'s' * (len(self.state) != 1)}: {said}"
@@ -94,19 +94,19 @@ def board_of(folder: SweepFolder, plan: Plan) -> Board:
         run = folder.run(cell)
         try:
             result = run.result()
-            board.state[cell.run] = run.state()
+            board.state[cell.run] = run.status(result)
             if result is not None:
                 board.ended(cell.run, result)
                 continue
-            last = run.epochs.last()
-            if last is not None and last.get("val_loss"):
-                board.loss[cell.run] = float(last["val_loss"])
-            board.done[cell.run] = _part_done(run.environment(), last)
+            row = last(run.epochs.path)
+            if "val_loss" in row:
+                board.loss[cell.run] = row["val_loss"]
+            board.done[cell.run] = _part_done(run.environment(), row)
         except (LrbenchError, OSError, ValueError):
-            board.state[cell.run] = "damaged"
+            board.state[cell.run] = Status.DAMAGED
     return board
 
 
-def _part_done(environment: Mapping[str, Any], last: Mapping[str, str] | None) -> float:
+def _part_done(environment: Mapping[str, Any], row: Mapping[str, float]) -> float:
     total = (environment.get("sizes") or {}).get("total_steps")
-    return int(float(last["step"])) / int(total) if last and last.get("step") and total else 0.0
+    return row["step"] / int(total) if "step" in row and total else 0.0

@@ -1,124 +1,18 @@
-"""What the finished cells of a sweep say: quality against the rate for each line, the best rate, how sure that is."""
+"""What the runs of a sweep say: the report's families over its grid, and by itself what was trained to confirm them."""
 
 from __future__ import annotations
 
-import csv
-import io
-import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any
 
-from lrbench.analysis import sensitivity_rule
-from lrbench.analysis.sensitivity_rule import Edge
+from lrbench.analysis.groups import Group, grouped
+from lrbench.analysis.records import Record, measures_of, read_one
+from lrbench.analysis.sensitivity import EPSILON, Family, Point, families
 from lrbench.analysis.spread import Spread
-from lrbench.errors import LrbenchError
+from lrbench.components.metrics import Measure
+from lrbench.runs.result import Status
 from lrbench.sweeps.plan import Plan, Planned, SweepFolder
-
-EPSILON = sensitivity_rule.EPSILON
-
-State = Literal["new", "running", "interrupted", "finished", "diverged", "stopped_early", "pruned", "failed", "damaged"]
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A cell as its run's folder tells it."""
-
-    planned: Planned
-    state: State
-    result: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def counts(self) -> bool:
-        """True where the run went to its end; a diverged one counts too, as worse than any."""
-        return self.state in ("finished", "stopped_early", "diverged")
-
-    def metric(self, section: str, name: str) -> float | None:
-        """A number of the result, None where it has none."""
-        value = (self.result.get(section) or {}).get(name)
-        return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
-
-
-METRICS = {
-    "val_loss": ("final", "val_loss"),
-    "val_accuracy": ("final", "val_accuracy"),
-    "test_loss": ("test", "loss"),
-    "test_accuracy": ("test", "accuracy"),
-}
-
-
-@dataclass(frozen=True)
-class Point:
-    """One rate of one line, over its seeds."""
-
-    lr: float | None
-    cells: tuple[Cell, ...]
-
-    def spread(self, metric: str) -> Spread | None:
-        """Median and range over the seeds that ended; None where any was pruned, since the others are a choice.
-
-        Of the validation loss a diverged run's is worse than any.
-        """
-        if self.count("pruned"):
-            return None
-        ended = [cell.metric(*METRICS[metric]) for cell in self.cells if cell.counts]
-        return Spread.ranked(ended) if metric == "val_loss" else Spread.of(ended)
-
-    @property
-    def loss(self) -> float:
-        """The median of the final validation loss; infinite where there is none, or most have diverged."""
-        spread = self.spread("val_loss")
-        return math.inf if spread is None else spread.median
-
-    def count(self, *states: State) -> int:
-        """How many of its seeds are in one of these states."""
-        return sum(cell.state in states for cell in self.cells)
-
-    @property
-    def missing(self) -> int:
-        """How many of its seeds have not come to an end."""
-        return self.count("new", "running", "interrupted", "failed", "damaged")
-
-
-@dataclass(frozen=True)
-class Curve:
-    """One line: quality against the rate."""
-
-    series: str
-    points: tuple[Point, ...]
-
-    @property
-    def best(self) -> Point | None:
-        """The point with the lowest median of the final validation loss, of those that no pruning has cut."""
-        at = sensitivity_rule.best(self._losses)
-        return None if at is None else self.points[at]
-
-    @property
-    def neighbours(self) -> tuple[Point | None, Point | None]:
-        """The points left and right of the best one."""
-        at = sensitivity_rule.best(self._losses)
-        if at is None:
-            return None, None
-        return self.points[at - 1] if at else None, self.points[at + 1] if at + 1 < len(self.points) else None
-
-    @property
-    def edge(self) -> Edge:
-        """At which end of the grid the best rate lies, if it does."""
-        return sensitivity_rule.edge(self._losses)
-
-    def near(self, epsilon: float) -> tuple[float, float] | None:
-        """The lowest and the highest rate, without a gap around the best one, whose loss is within ε of its loss."""
-        best = self.best
-        if best is None or best.lr is None:
-            return None
-        found = sensitivity_rule.near(self._losses, epsilon * abs(best.loss))
-        assert found is not None  # there is a best one
-        low, high = (self.points[at].lr for at in found)
-        return None if low is None or high is None else (low, high)
-
-    @property
-    def _losses(self) -> list[float]:
-        return [point.loss for point in self.points]
 
 
 @dataclass(frozen=True)
@@ -127,93 +21,100 @@ class Summary:
 
     Attributes:
         plan: what it consists of.
-        curves: its lines, in the order asked for.
-        confirmation: the runs of the winner with fresh seeds, None where there are none.
-        epsilon: see `Curve.near`.
+        measure: what its learning rates are compared by: the validation loss at the end.
+        families: a line of the sweep each, the best first; lines without a run that ended are in none.
+        records: of the grid's runs.
+        confirmation: the winner with fresh seeds, which had no part in choosing it; None where there are none.
     """
 
     plan: Plan
-    curves: tuple[Curve, ...]
+    measure: Measure
+    families: tuple[Family, ...]
+    records: tuple[Record, ...]
     confirmation: Point | None = None
-    epsilon: float = EPSILON
 
     @property
-    def winner(self) -> tuple[Curve, Point] | None:
-        """The line and the point with the lowest median of the final validation loss."""
-        found = [(curve, curve.best) for curve in self.curves]
-        known = [(curve, best) for curve, best in found if best is not None]
-        return min(known, key=lambda pair: pair[1].loss, default=None)
+    def winner(self) -> tuple[Family, Point] | None:
+        """The family and the point with the best median; None where there is none."""
+        found = [(family, best) for family in self.families if (best := family.best(self.measure)) is not None]
+        return min(found, key=lambda pair: pair[1].cost(self.measure), default=None)
 
     @property
-    def cells(self) -> list[Cell]:
-        """All cells of the grid."""
-        return [cell for curve in self.curves for point in curve.points for cell in point.cells]
+    def missing(self) -> int:
+        """How many of the grid's runs have not come to an end."""
+        return sum(not (r.status.ended or r.status is Status.PRUNED) for r in self.records)
+
+    @property
+    def without(self) -> list[str]:
+        """The lines none of whose runs has come to an end."""
+        return [series for series in self.plan.series if series not in {family.label for family in self.families}]
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """A row for each line and rate, and one for the confirmation."""
-        for curve in self.curves:
-            best, near = curve.best, curve.near(self.epsilon)
-            for point in curve.points:
-                lr = point.lr
-                marks = {
-                    "best": int(point is best),
-                    "near": int(near is not None and lr is not None and near[0] <= lr <= near[1]),
-                    "edge": curve.edge if point is best else "",
-                }
-                yield {"series": curve.series, **_row(point), **marks}
+        """A row for each line and learning rate, and one for the confirmation."""
+        known = measures_of(self.records)
+        for family in self.families:
+            best, good = family.best(self.measure), family.good(self.measure)
+            for point in family.points:
+                near = good is not None and point.lr is not None and good.low <= point.lr <= good.high
+                edge = family.edge(self.measure) if point is best else ""
+                marks = {"best": int(point is best), "near": int(near), "edge": edge}
+                yield {"series": family.label, **_row(point, known), **marks}
         if self.confirmation is not None and self.winner is not None:
-            yield {"series": f"{self.winner[0].series} (confirmation)", **_row(self.confirmation)}
-
-    def csv(self) -> str:
-        """The rows as CSV."""
-        text = io.StringIO()
-        rows = list(self.rows())
-        table = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else ["series"], lineterminator="\n")
-        table.writeheader()
-        table.writerows(rows)
-        return text.getvalue()
+            yield {"series": f"{self.winner[0].label} (confirmation)", **_row(self.confirmation, known)}
 
 
 def summarize(folder: SweepFolder, plan: Plan, epsilon: float = EPSILON) -> Summary:
-    """Read the cells of a plan from their runs' folders. What can't be read is `damaged`, and in no median."""
-    cells = [_read(folder, planned) for planned in plan.cells]
-    curves = []
-    for series in plan.series:
-        mine = [cell for cell in cells if cell.planned.series == series and not cell.planned.confirms]
-        curves.append(Curve(series, _points(mine)))
-    fresh = tuple(cell for cell in cells if cell.planned.confirms)
-    confirmation = Point(fresh[0].planned.lr, fresh) if fresh else None
-    return Summary(plan, tuple(curve for curve in curves if curve.points), confirmation, epsilon)
+    """Read the runs of a plan. What can't be read is damaged, and in no median."""
+    cells = [(cell, _read(folder, cell)) for cell in plan.cells]
+    records = [record for cell, record in cells if not cell.confirms]
+    measure = measures_of(records)["val_loss"]
+    series = {cell.group: cell.series for cell, _ in cells}
+    found = families(grouped(records), measure, 1, epsilon)
+    named = [replace(family, label=series.get(family.points[0].group.first.group, family.label)) for family in found]
+    fresh = tuple(record for cell, record in cells if cell.confirms)
+    confirmation = Point(_lr(plan, fresh), Group("confirmation", fresh)) if fresh else None
+    return Summary(plan, measure, tuple(named), tuple(records), confirmation)
 
 
-def _points(cells: Sequence[Cell]) -> tuple[Point, ...]:
-    rates = sorted({cell.planned.lr for cell in cells}, key=lambda lr: -1.0 if lr is None else lr)
-    return tuple(Point(lr, tuple(cell for cell in cells if cell.planned.lr == lr)) for lr in rates)
+def _lr(plan: Plan, fresh: Sequence[Record]) -> float | None:
+    return next((cell.lr for cell in plan.cells if cell.confirms), None)
 
 
-def _read(folder: SweepFolder, planned: Planned) -> Cell:
-    run = folder.run(planned)
-    try:
-        result = run.result()
-        if result is not None and result.get("identity") not in (None, planned.identity):
-            return Cell(planned, "damaged")
-        return Cell(planned, run.state(), result or {})
-    except (LrbenchError, OSError):
-        return Cell(planned, "damaged")
+def _read(folder: SweepFolder, cell: Planned) -> Record:
+    run = folder.run(cell)
+    if not run.is_run:
+        return Record(run, Status.PENDING)
+    record = read_one(run)
+    if record.result is not None and record.result.identity not in ("", cell.identity):
+        return replace(record, status=Status.DAMAGED, problem=f"{run.name} is not the run that the sweep has planned")
+    return record
 
 
-def _row(point: Point) -> dict[str, Any]:
+def _row(point: Point, known: dict[str, Measure]) -> dict[str, Any]:
+    states = [record.status for record in point.group.records]
     row: dict[str, Any] = {
         "lr": "" if point.lr is None else repr(point.lr),
-        "seeds": len(point.cells),
-        "finished": point.count("finished", "stopped_early"),
-        "diverged": point.count("diverged"),
-        "pruned": point.count("pruned"),
-        "failed": point.count("failed", "damaged"),
-        "missing": point.count("new", "running", "interrupted"),
+        "seeds": len(states),
+        "finished": sum(state.complete for state in states),
+        "diverged": states.count(Status.DIVERGED),
+        "pruned": states.count(Status.PRUNED),
+        "failed": sum(state in (Status.FAILED, Status.DAMAGED) for state in states),
+        "missing": sum(state.to_do or state is Status.RUNNING for state in states),
     }
-    for metric in METRICS:
-        spread = point.spread(metric)
-        for part in ("median", "low", "high"):
-            row[f"{metric}_{part}"] = "" if spread is None else repr(getattr(spread, part))
+    for name, measure in known.items():
+        if not name.startswith(("train_", "best_", "test_best_")):
+            spread = _spread(point, measure)
+            for part in ("median", "low", "high"):
+                row[f"{name}_{part}"] = "" if spread is None else repr(getattr(spread, part))
     return row
+
+
+def _spread(point: Point, measure: Measure) -> Spread | None:
+    """Median and range over the seeds that ended; None where any was pruned, since the others are a choice.
+
+    Of the validation loss a diverged run's is worse than any.
+    """
+    if point.pruned:
+        return None
+    lost = point.diverged(measure) if measure.name == "val_loss" else 0
+    return Spread.ranked([*point.values(measure), *[None] * lost])

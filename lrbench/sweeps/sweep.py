@@ -4,31 +4,31 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from lrbench.analysis.sensitivity import EPSILON
 from lrbench.config.load import Config, Experiment, read_config
-from lrbench.errors import LockedError, RunError, UsageError
+from lrbench.errors import FolderError, LockedError, RunError, UsageError
 from lrbench.events import Event, Watch, message, silent
 from lrbench.lr_finder.advice import Refusal
-from lrbench.lr_finder.find import find_lr
+from lrbench.lr_finder.find import find_lr, known_finding
+from lrbench.runs.result import RunResult, Status
 from lrbench.sweeps.axes import around, from_option
-from lrbench.sweeps.estimate import Estimate, estimate
+from lrbench.sweeps.estimate import expected_seconds
 from lrbench.sweeps.grid import MOST, Cell, Grid, all_cells
-from lrbench.sweeps.halving import leave, loss_at, worse_half
+from lrbench.sweeps.halving import drop, loss_at, worse_half
 from lrbench.sweeps.plan import Plan, Planned, SweepFolder, series_of
-from lrbench.sweeps.summary import EPSILON, Summary, summarize
-from lrbench.training.executors import Executor, Make, choose
-from lrbench.training.options import RUNGS, Prune
-from lrbench.training.outcome import Outcome, check, look, nearest
-from lrbench.training.run_one import Terms
-from lrbench.training.runner import Policy, do
+from lrbench.sweeps.summary import Summary, summarize
+from lrbench.training.executors import Executor, default_jobs
+from lrbench.training.options import RUNGS, Prune, RunOptions
+from lrbench.training.outcome import Outcome, look, nearest, pending
+from lrbench.training.run import do
 
 UNASKED = 1000
-"""More runs than that are begun only where that is asked for."""
+"""Larger grids need `--yes`."""
 
 
 @dataclass
@@ -41,7 +41,7 @@ class Sweep:
         cells: what is to be trained, as the plan's cells.
         outcomes: what became of each cell, in the same order; before anything is done, what was found done.
         duplicates: how many cells of the grid were the same run as another.
-        auto: whether rates were found by a range test.
+        auto: what a range test is still to find before the learning rates of `lr: auto` are known; in a dry run.
     """
 
     folder: SweepFolder
@@ -49,12 +49,16 @@ class Sweep:
     cells: list[Cell]
     outcomes: list[Outcome]
     duplicates: int = 0
-    auto: bool = False
+    auto: tuple[str, ...] = ()
 
     @property
     def todo(self) -> list[Outcome]:
         """The runs that are not done yet."""
-        return [outcome for outcome in self.outcomes if outcome.how == "interrupted"]
+        return pending(self.outcomes)
+
+    def expected_seconds(self, jobs: int | None) -> float | None:
+        """How long the rest takes by the runs that are done; None where these can't tell."""
+        return expected_seconds(self.outcomes, jobs or default_jobs([outcome.experiment for outcome in self.outcomes]))
 
     def summary(self, epsilon: float = EPSILON) -> Summary:
         """What its finished cells say."""
@@ -72,10 +76,11 @@ def sweep(
     name: str | None = None,
     device: str | None = None,
     jobs: int | None = None,
-    executor: Make | None = None,
-    policy: Policy | None = None,
+    executor: str | Callable[[int], Executor] = "local",
     prune: Prune | None = None,
     retries: int = 0,
+    again: bool = False,
+    max_failures: int | None = None,
     confirm: int = 0,
     watch: Watch = silent,
 ) -> Sweep:
@@ -85,31 +90,32 @@ def sweep(
         configs: YAML files, with a `sweep:` block or without, or experiments.
         runs: the folder that holds the runs' folders; made if need be.
         overrides: `key=value`, as `load_config` takes them; for files only.
-        lr: the rates instead of the block's: a number, a list, `{"log": [1e-5, 1], "points": 11}`, `"1e-5:1:11"` or
-            `"auto"`.
+        lr: the learning rates instead of the block's: a number, a list, `{"log": [1e-5, 1], "points": 11}`,
+            `"1e-5:1:11"` or `"auto"`.
         seeds: how many, counted up from the config's own, or which.
         schedules: names or whole blocks, instead of the block's.
         name: of the sweep's folder; by default the config's.
         device: instead of the configs' own.
         jobs: how many runs at once; by default one for each core, or for each GPU.
-        executor: what does so many runs; by default worker processes on this machine.
-        policy: what is done about failures and other processes' runs.
+        executor: see `RunOptions`.
         prune: end hopeless runs early.
         retries: how often a failed run is tried again.
+        again: train anew what is done already.
+        max_failures: begin no more runs once so many have failed.
         confirm: train the winner anew with so many seeds that had no part in choosing it.
         watch: is told of progress.
 
     Raises:
         ConfigError, DataError, UsageError: something asked for can't be done; nothing was trained.
     """
-    policy = policy or Policy()
+    options = RunOptions(
+        jobs=jobs, executor=executor, prune=prune, retries=retries, again=again, max_failures=max_failures
+    )
     asked = ask(
         configs, runs=runs, overrides=overrides, lr=lr, seeds=seeds, schedules=schedules, name=name, device=device,
-        again=policy.again, prune=prune, many=True, watch=watch,
+        options=options, many=True, watch=watch,
     )  # fmt: skip
-    return carry_out(
-        asked, jobs=jobs, executor=executor, policy=policy, prune=prune, retries=retries, confirm=confirm, watch=watch
-    )
+    return carry_out(asked, options, confirm=confirm, watch=watch)
 
 
 def ask(
@@ -122,23 +128,23 @@ def ask(
     schedules: Sequence[str | Mapping[str, Any]] = (),
     name: str | None = None,
     device: str | None = None,
-    again: bool = False,
-    prune: Prune | None = None,
+    options: RunOptions | None = None,
     many: bool = False,
+    train: bool = True,
     watch: Watch = silent,
 ) -> Sweep:
     """A sweep's cells, and what of them is done already. Nothing is written or trained, but for `auto`'s range test.
 
     Args:
-        again: count nothing as done.
-        many: don't ask whether more than a thousand runs are meant.
+        options: how its runs would be done.
+        many: allow more than a thousand runs.
+        train: whether the range test of `lr: auto` may be made; else its learning rates are unknown, and the one of the
+            config stands for them.
 
     The others, and what is raised, are as for `sweep`.
     """
-    root, overrides = Path(runs), tuple(overrides)
+    root, overrides, options = Path(runs), tuple(overrides), options or RunOptions(jobs=None)
     nearest(root)
-    if prune is not None and not isinstance(prune, Prune):
-        raise UsageError(f"prune must be a lrbench.training.options.Prune (got {prune!r:.40})")
     given: dict[str, Any] = {}
     if lr is not None:
         given["lr"] = from_option(lr) if isinstance(lr, str) else lr
@@ -149,34 +155,21 @@ def ask(
     grids = [_grid(config, overrides, given, device) for config in configs]
     size = sum(grid.size for grid in grids)
     if UNASKED < size <= MOST and not many:
-        raise UsageError(f"the grid has {size:,} runs; --yes does so many, and --dry-run says how long they take")
-    said: set[str] = set()
-    cells, duplicates = all_cells(grids, lambda experiment: _around_found(experiment, root, watch, said))
+        raise UsageError(f"the grid has {size:,} runs; more than {UNASKED:,} need --yes, and --dry-run lists them")
+    auto = AutoRates(root, options, watch, train)
+    cells, duplicates = all_cells(grids, auto)
     folder = SweepFolder.of(root, _name_of(cells) if name is None else name)
-    outcomes = [look(root, cell.experiment, again, pruned=prune is not None) for cell in cells]
+    outcomes = [look(root, cell.experiment, options.kind, options.again) for cell in cells]
     rows = zip(cells, series_of(cells), outcomes, strict=True)
     planned = tuple(Planned.of(cell, series, outcome.path.name) for cell, series, outcome in rows)
-    return Sweep(folder, Plan(folder.name, planned), cells, outcomes, duplicates, auto=bool(said))
+    return Sweep(folder, Plan(folder.name, planned), cells, outcomes, duplicates, tuple(auto.unknown))
 
 
-def carry_out(
-    asked: Sweep,
-    *,
-    jobs: int | None = None,
-    executor: Make | None = None,
-    policy: Policy | None = None,
-    prune: Prune | None = None,
-    retries: int = 0,
-    confirm: int = 0,
-    watch: Watch = silent,
-) -> Sweep:
-    """Do what of a sweep is not done yet; `asked` itself, brought up to date. Takes and raises what `sweep` does."""
-    if (jobs is not None and jobs < 1) or confirm < 0:
-        raise UsageError(f"--jobs must be at least 1, and --confirm at least 0 (got {jobs} and {confirm})")
-    how, folder = policy or Policy(), asked.folder
-
-    def usual(left: int, terms: Terms) -> Executor:
-        return choose(jobs or default_jobs([cell.experiment for cell in asked.cells]), left, terms)
+def carry_out(asked: Sweep, options: RunOptions, *, confirm: int = 0, watch: Watch = silent) -> Sweep:
+    """Do what of a sweep is not done yet; `asked` itself, brought up to date. Raises what `sweep` does."""
+    if confirm < 0:
+        raise UsageError(f"--confirm must be at least 0 (got {confirm})")
+    folder = asked.folder
 
     def written() -> None:
         if asked.todo or not folder.holds(asked.plan):  # a sweep that is done can be shown from a read-only folder
@@ -185,80 +178,65 @@ def carry_out(
         found = {outcome.path.name: outcome.result for outcome in asked.outcomes if outcome.result is not None}
         watch(Event("", "plan", values={"plan": asked.plan, "results": found}))
 
-    def train(rule: Prune | None) -> None:
-        terms = Terms(rule, retries)
-        do(asked.outcomes, folder.root, lambda left: (executor or usual)(left, terms), how, watch, written)
+    def train(how: RunOptions) -> None:
+        for outcome in asked.outcomes:
+            outcome.kind = how.kind
+        do(asked.outcomes, folder.root, how, watch, written)
 
+    prune = options.prune
     if prune is not None and prune.halve:
         for rung in RUNGS:
-            train(replace(prune, pause=rung))
-            how = replace(how, again=False)  # what was begun anew goes on from here
-            if any(outcome.how == "interrupted" for outcome in asked.outcomes):
+            train(replace(options, prune=replace(prune, pause=rung)))
+            options = replace(options, again=False)  # what was begun anew goes on from here
+            if any(outcome.status in (Status.PENDING, Status.INTERRUPTED) for outcome in asked.outcomes):
                 return asked
-            leave_worse_half(asked, rung, watch)
-    train(prune)
-    if confirm and all(outcome.how in ("trained", "found") for outcome in asked.outcomes):
-        _add_confirmation(asked, confirm, how, prune)
-        train(prune)
+            drop_worse_half(asked, rung, watch)
+    train(options)
+    if confirm and not any(outcome.to_do or outcome.undone for outcome in asked.outcomes):
+        _add_confirmation(asked, confirm, options)
+        train(options)
     return asked
 
 
-def leave_worse_half(asked: Sweep, rung: float, watch: Watch) -> None:
-    """At a rung, write `pruned` as the result of the runs that are left; the others are to be done again."""
-    if all(outcome.how != "paused" for outcome in asked.outcomes):
+def drop_worse_half(asked: Sweep, rung: float, watch: Watch) -> None:
+    """At a rung, write `pruned` as the result of the runs that are dropped; the others are still to be done."""
+    if all(outcome.status is not Status.PAUSED for outcome in asked.outcomes):
         return
     by_run = {outcome.path.name: outcome for outcome in asked.outcomes}
-    losses = {cell.run: loss_at(asked.folder.run(cell), rung) for cell in asked.plan.grid}
-    pruned = [run for run, o in by_run.items() if o.result is not None and o.result["status"] == "pruned"]
+    losses = {cell.run: _loss_at(asked, cell, rung) for cell in asked.plan.grid}
+    pruned = [run for run, outcome in by_run.items() if outcome.status is Status.PRUNED]
     before = frozenset(run for run in pruned if math.isinf(losses.get(run, 0.0)))  # at an earlier rung
     for cell in worse_half(asked.plan, losses, before):
         outcome = by_run[cell.run]
-        if outcome.how != "paused":
+        if outcome.status is not Status.PAUSED:
             continue  # it is done, or has failed
         with contextlib.suppress(LockedError):  # another command is at the same, and comes to the same
-            outcome.result = leave(asked.folder.run(cell), outcome.experiment, rung, losses[cell.run])
-            outcome.how = "trained"
-            watch(Event(cell.run, "end", values=outcome.result))
-    for outcome in asked.outcomes:
-        if outcome.how == "paused":
-            outcome.how = "interrupted"
+            result: RunResult = drop(asked.folder.run(cell), outcome.experiment, rung, losses[cell.run])
+            outcome.ended(result)
+            watch(Event(cell.run, "end", values={"result": result}))
 
 
-def estimated(asked: Sweep, jobs: int | None = None) -> Estimate:
-    """What the rest of a sweep will cost here, by a trial of two seconds for each kind of run.
-
-    Raises ConfigError, DataError, RunError.
-    """
-    check(asked.todo, silent)
-    experiments = [outcome.experiment for outcome in asked.todo]
-    return estimate(experiments, min(jobs or default_jobs(experiments), max(len(experiments), 1)))
+def _loss_at(asked: Sweep, cell: Planned, rung: float) -> float:
+    with contextlib.suppress(FolderError):  # of a run that failed
+        return loss_at(asked.folder.run(cell), rung)
+    return math.inf
 
 
-def default_jobs(experiments: Sequence[Experiment]) -> int:
-    """One run at once for each GPU, where they are to be used, or else for each core that this process may use."""
-    if any(experiment.device.startswith(("auto", "cuda")) for experiment in experiments):
-        import torch
-
-        if torch.cuda.is_available():
-            return torch.cuda.device_count()
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _add_confirmation(done: Sweep, confirm: int, policy: Policy, prune: Prune | None) -> None:
+def _add_confirmation(done: Sweep, confirm: int, options: RunOptions) -> None:
     """Add the winner's runs with fresh seeds to the plan."""
     winner = done.summary().winner
     if winner is None:
         return
-    curve, best = winner
-    chosen = next(c for c, p in zip(done.cells, done.plan.cells, strict=True) if p.group == best.cells[0].planned.group)
+    family, best = winner
+    chosen = next(c for c, p in zip(done.cells, done.plan.cells, strict=True) if p.group == best.group.first.group)
     fresh = 1 + max(cell.experiment.seed for cell in done.cells)
     rows = list(done.plan.cells)
     for seed in range(fresh, fresh + confirm):
         cell = replace(chosen, experiment=chosen.experiment.replace(seed=seed))
-        outcome = look(done.folder.root, cell.experiment, policy.again, pruned=prune is not None)
+        outcome = look(done.folder.root, cell.experiment, options.kind, options.again)
         done.cells.append(cell)
         done.outcomes.append(outcome)
-        rows.append(Planned.of(cell, curve.series, outcome.path.name, confirms=True))
+        rows.append(Planned.of(cell, family.label, outcome.path.name, confirms=True))
     done.plan = replace(done.plan, cells=tuple(rows))
 
 
@@ -274,18 +252,46 @@ def _grid(
     return Grid.of(read, given)
 
 
-def _around_found(experiment: Experiment, root: Path, watch: Watch, said: set[str]) -> Sequence[float]:
-    """The rates around what a range test recommends; `said` holds what has been told of that."""
-    found = find_lr(experiment, runs=root, watch=watch)
-    if isinstance(found.advice, Refusal):
-        raise RunError(f"lr: auto: the range test of {experiment.name} has no suggestion: {found.advice}; give --lr")
-    rates = around(found.advice.initial)
-    centre = f"around {found.advice.initial:.2g}, by its range test"
-    text = f"{experiment.name}: rates {rates[0]:.2g} … {rates[-1]:.2g}, {centre}"
-    if text not in said:
-        watch(message(text))
-    said.add(text)
-    return rates
+@dataclass
+class AutoRates:
+    """The learning rates of `lr: auto` for an experiment: those around what a range test recommends.
+
+    Attributes:
+        root: the folder of the runs.
+        options: how the test's runs are done.
+        watch: is told of progress.
+        train: whether a test that has not been made may be.
+        unknown: the names of configs whose learning rates are not known without one.
+    """
+
+    root: Path
+    options: RunOptions
+    watch: Watch
+    train: bool
+
+    def __post_init__(self) -> None:
+        self.unknown: dict[str, None] = {}
+        self._said: set[str] = set()
+
+    def __call__(self, experiment: Experiment) -> Sequence[float]:
+        """The rates, ascending. Raises RunError where the test has no suggestion."""
+        if self.train:
+            options = replace(self.options, prune=None, again=False)
+            found = find_lr(experiment, runs=self.root, options=options, watch=self.watch)
+        elif (known := known_finding(experiment, self.root)) is not None:
+            found = known
+        else:
+            self.unknown[experiment.name] = None
+            return (float(experiment.optimizer.params.get("lr", 1.0)),)
+        name = experiment.name
+        if isinstance(found.advice, Refusal):
+            raise RunError(f"lr: auto: the range test of {name} has no suggestion: {found.advice}; give --lr")
+        rates = around(found.advice.initial)
+        text = f"{name}: rates {rates[0]:.2g} … {rates[-1]:.2g}, around {found.advice.initial:.2g}, by its range test"
+        if text not in self._said:
+            self.watch(message(text))
+        self._said.add(text)
+        return rates
 
 
 def _name_of(cells: Sequence[Cell]) -> str:

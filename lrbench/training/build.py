@@ -1,7 +1,8 @@
-"""From an experiment to the objects that train: data, model, optimizer, schedule, loss, on a device."""
+"""From an experiment to the objects that train: data, task, model, optimizer, schedule, loss, on a device."""
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 from collections.abc import Callable
@@ -15,10 +16,13 @@ from torch.optim import Optimizer
 from lrbench.components import data as datasets
 from lrbench.components.data.batches import Data, Tensors
 from lrbench.components.losses import build_loss
+from lrbench.components.metrics import LOSS
 from lrbench.components.models import build_model
 from lrbench.components.optimizers import build_optimizer, peak_and_ratios
+from lrbench.components.tasks import Task, task_for
+from lrbench.config.identity import identity
 from lrbench.config.load import Dataset, Experiment
-from lrbench.errors import ConfigError, LrbenchError
+from lrbench.errors import ConfigError, LrbenchError, choices
 from lrbench.schedules import Schedule, build_schedule, checked_rate, momentum_of
 from lrbench.schedules.base import Momentum
 from lrbench.training.memory_format import layout_for
@@ -29,6 +33,7 @@ class Parts:
     """Everything the loop needs, built. `forward` is the model, compiled where that was asked for."""
 
     data: Data
+    task: Task
     model: nn.Module
     forward: Callable[[Tensor], Tensor]
     optimizer: Optimizer
@@ -123,14 +128,27 @@ def load_data(dataset: Dataset, device: torch.device) -> Data:
     return held[key]
 
 
+KEPT_PARTS = 4
+_checked: dict[tuple[str, str], Parts] = {}
+"""Parts that `check` has built for this process to train, by identity and device, until they are taken."""
+
+
 def assemble(experiment: Experiment, device: torch.device) -> Parts:
-    """Build every part of an experiment; the model's first weights depend on the seed alone.
+    """Every part of an experiment, as `check` has built them or built now.
+
+    The model's first weights depend on the seed alone. Raises as `_build`.
+    """
+    exact_products(experiment.precision, device)
+    return _checked.pop((identity(experiment), str(device)), None) or _build(experiment, device)
+
+
+def _build(experiment: Experiment, device: torch.device) -> Parts:
+    """Build every part.
 
     Raises:
         ConfigError, DataError: a part can't be built as the config has it.
         UserCodeError: an imported part raised.
     """
-    _exact(experiment.precision, device)
     data = load_data(experiment.dataset, device)
     torch.manual_seed(experiment.seed)
     model = build_model(experiment.model, input_shape=data.shape, outputs=_outputs(data)).to(device)
@@ -152,6 +170,7 @@ def assemble(experiment: Experiment, device: torch.device) -> Parts:
     )
     parts = Parts(
         data=data,
+        task=task_for(data.classes),
         model=model,
         forward=torch.compile(model) if experiment.compile else model,
         optimizer=optimizer,
@@ -166,14 +185,14 @@ def assemble(experiment: Experiment, device: torch.device) -> Parts:
         total_steps=total_steps,
         steps_per_epoch=steps_per_epoch,
     )
-    _check_metrics(experiment, data)
+    _check_metrics(experiment, parts.task)
     if parts.momentum is not None and parts.current_momentum() is None:
         problem = f"{experiment.optimizer.name} has no momentum that could be cycled"
         raise ConfigError(problem, key="schedule.cycle_momentum")
     return parts
 
 
-def _exact(precision: str, device: torch.device) -> None:
+def exact_products(precision: str, device: torch.device) -> None:
     """Have a GPU compute with all bits of float32, which torch's convolutions do not by default, unless TF32 is asked
     for."""
     if precision == "tf32" and device.type != "cuda":
@@ -200,19 +219,27 @@ def _misfit(name: str, data: Data, error: BaseException) -> ConfigError:
     return ConfigError(problem, key="model")
 
 
-def check(experiment: Experiment, device: torch.device) -> None:
+def check(experiment: Experiment, device: torch.device, *, keep: bool = False) -> None:
     """Build everything once and push two examples through, so that a misfit shows before anything is written.
+
+    Args:
+        experiment: what to check.
+        device: where it would train.
+        keep: whether this process is going to train it: what was built is kept for `assemble`.
 
     Raises: as `assemble`, and ConfigError where model, data and loss do not fit one another.
     """
-    parts = assemble(experiment, device)
+    exact_products(experiment.precision, device)
+    parts = _build(experiment, device)
     _check_rates(parts)
     inputs, targets = next(iter(parts.data.train.batches(2)))
-    parts.model.eval()
+    twin = _twin(parts.model) if keep else None
+    model = parts.model if twin is None else twin
+    model.eval()
     try:
         with torch.no_grad():
             prepared, goal = parts.batch(inputs, targets)
-            outputs = parts.model(prepared)
+            outputs = model(prepared)
     except LrbenchError:
         raise
     except (Exception, SystemExit) as error:
@@ -234,6 +261,16 @@ def check(experiment: Experiment, device: torch.device) -> None:
         shapes = f"outputs {tuple(outputs.shape)} and targets {tuple(goal.shape)}"
         problem = f"'{experiment.loss.name}' does not fit {shapes}: {_one_line(error)}"
         raise ConfigError(problem, key="loss") from error
+    if twin is not None and len(_checked) < KEPT_PARTS:
+        _checked[identity(experiment), str(device)] = parts
+
+
+def _twin(model: nn.Module) -> nn.Module | None:
+    """A copy to try, so that the model itself begins its training untouched; None where it can't be copied."""
+    try:
+        return copy.deepcopy(model)
+    except Exception:
+        return None
 
 
 def _outputs(data: Data) -> int:
@@ -256,12 +293,17 @@ def _check_targets(experiment: Experiment, outputs: Tensor, goal: Tensor) -> Non
         raise ConfigError(problem, key="loss")
 
 
-def _check_metrics(experiment: Experiment, data: Data) -> None:
-    if experiment.best_by == "val_accuracy" and data.classes is None:
-        raise ConfigError("a regression has no accuracy; use val_loss", key="best_by")
-    for key, rule in (("plateau", experiment.plateau), ("early_stopping", experiment.early_stopping)):
-        if rule is not None and rule.metric == "val_accuracy" and data.classes is None:
-            raise ConfigError("a regression has no accuracy; use val_loss", key=f"{key}.metric")
+def _check_metrics(experiment: Experiment, task: Task) -> None:
+    """Raise ConfigError for a metric that the task does not measure."""
+    known = [f"val_{metric.name}" for metric in (LOSS, *task.metrics)]
+    asked = {
+        "best_by": experiment.best_by,
+        "plateau.metric": experiment.plateau and experiment.plateau.metric,
+        "early_stopping.metric": experiment.early_stopping and experiment.early_stopping.metric,
+    }
+    for key, name in asked.items():
+        if name is not None and name not in known:
+            raise ConfigError(f"this task has no '{name}'; {choices(name, known)}", key=key)
 
 
 def _check_rates(parts: Parts) -> None:

@@ -1,4 +1,4 @@
-"""What training remembers: every piece of it is here, and so in the checkpoint."""
+"""The state of training: every piece of it is here, and so in the checkpoint."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-from lrbench.runs.folder import CHECKPOINT_FORMAT
 from lrbench.schedules import PlateauState
 from lrbench.training.build import Parts
 from lrbench.training.early_stopping import EarlyStoppingState
@@ -19,17 +18,35 @@ from lrbench.training.early_stopping import EarlyStoppingState
 class State:
     """Where a run stands, between two updates.
 
-    `step` and `epoch` count what is done; `batch` the batches of the epoch under way, whose sums of losses, right
-    answers, examples and training seconds are kept beside it.
+    Attributes:
+        step: updates done.
+        epoch: epochs done.
+        batch: updates done in the epoch under way.
+        evaluated: the step of the last evaluation.
+        evaluations: how many there have been, which are the rows of `epochs.csv`.
+        loss_sum: since the last evaluation, of each example's loss.
+        sums: likewise, the task's sums.
+        examples: likewise, examples seen.
+        interval: likewise, seconds of training.
+        seconds: of training up to the last evaluation.
+        last_loss: the last finite one.
+        skipped: updates left out because they were not finite.
+        final: the values of the last evaluation.
+        best: those of the best one.
+        stopped: why the run stops early, None while it does not.
+        plateau: what the plateau rule remembers.
+        stopping: what early stopping remembers.
     """
 
     step: int = 0
     epoch: int = 0
     batch: int = 0
+    evaluated: int = 0
+    evaluations: int = 0
     loss_sum: float = 0.0
-    correct: int = 0
+    sums: list[float] = field(default_factory=list)
     examples: int = 0
-    epoch_seconds: float = 0.0
+    interval: float = 0.0
     seconds: float = 0.0
     last_loss: float | None = None
     skipped: int = 0
@@ -40,8 +57,15 @@ class State:
     stopping: EarlyStoppingState = field(default_factory=EarlyStoppingState)
 
     def begin_epoch(self) -> None:
-        """Forget the sums of the epoch that is over."""
-        self.batch, self.loss_sum, self.correct, self.examples, self.epoch_seconds = 0, 0.0, 0, 0, 0.0
+        """The epoch under way is over; nothing where none was begun."""
+        self.epoch += self.batch > 0
+        self.batch = 0
+
+    def begin_interval(self) -> None:
+        """Forget the sums up to an evaluation."""
+        self.seconds += self.interval
+        self.evaluated, self.evaluations = self.step, self.evaluations + 1
+        self.loss_sum, self.sums, self.examples, self.interval = 0.0, [], 0, 0.0
 
 
 def capture(state: State, parts: Parts, best: dict[str, Any] | None, identity: str, threads: int) -> dict[str, Any]:
@@ -50,11 +74,11 @@ def capture(state: State, parts: Parts, best: dict[str, Any] | None, identity: s
     The best weights are in it too: after a kill, `best.pt` may be of an epoch that this checkpoint knows nothing of.
     """
     return {
-        "format": CHECKPOINT_FORMAT,
         "identity": identity,
         "threads": threads,
         "step": state.step,
         "epoch": state.epoch,
+        "evaluations": state.evaluations,
         "state": asdict(state),
         "model": parts.model.state_dict(),
         "best": best,
@@ -74,9 +98,26 @@ def restore(checkpoint: dict[str, Any], parts: Parts) -> State:
     parts.optimizer.load_state_dict(checkpoint["optimizer"])
     _set_generators(checkpoint["random"])
     fields = dict(checkpoint["state"])
+    if checkpoint["format"] == 2:
+        fields = _of_format_2(fields, parts)
     fields["plateau"] = PlateauState(**fields["plateau"])
     fields["stopping"] = EarlyStoppingState(**fields["stopping"])
     return State(**fields)
+
+
+def _of_format_2(fields: dict[str, Any], parts: Parts) -> dict[str, Any]:
+    """A state that evaluated once an epoch, and knew of accuracy alone."""
+    correct, interval, best = fields.pop("correct"), fields.pop("epoch_seconds"), fields["best"]
+    if best is not None:
+        best = {**best, "step": min(best["epoch"] * parts.steps_per_epoch, parts.total_steps)}
+    return {
+        **fields,
+        "evaluated": fields["step"] - fields["batch"],
+        "evaluations": fields["epoch"],
+        "sums": [float(correct)] if parts.task.metrics and fields["examples"] else [],
+        "interval": interval,
+        "best": best,
+    }
 
 
 def seed_everything(seed: int) -> None:

@@ -1,4 +1,4 @@
-"""Loss and accuracy over a split."""
+"""The loss and the task's metrics over a split."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import math
 from itertools import islice
 
 import torch
-from torch import Tensor
 
 from lrbench.components.data.batches import EVALUATION_BATCH, Split
 from lrbench.training.build import Parts
@@ -15,28 +14,28 @@ NORM_BATCHES = 50
 
 
 @torch.no_grad()
-def evaluate(parts: Parts, split: Split) -> tuple[float, float | None]:
-    """Mean loss and accuracy over a split, dropout off."""
+def evaluate(parts: Parts, split: Split) -> dict[str, float]:
+    """The mean loss over a split, as `loss`, and the task's metrics by name; dropout off."""
     parts.evaluating()
-    losses, right, counts = [], [], []
+    losses, sums, counts = [], [], []
     for inputs, targets in split.batches(EVALUATION_BATCH):
         prepared, goal = parts.batch(inputs, targets)
         with parts.autocast():
             outputs = parts.forward(prepared)
             losses.append(parts.loss(outputs, goal).float())
-        right.append(correct(outputs, goal, parts.data.classes))
+        sums.append(parts.task.sums(outputs, goal))
         counts.append(len(goal))
     count = sum(counts)
-    accuracy = int(torch.stack(right).sum()) / count if parts.data.classes is not None else None
     weighted = torch.stack(losses).cpu().double() * torch.tensor(counts)  # not every device has float64
-    return float(weighted.sum()) / count, accuracy
+    metrics = parts.task.values(torch.stack(sums).cpu().double().sum(0).tolist(), count)
+    return {"loss": float(weighted.sum()) / count, **metrics}
 
 
 def tested(parts: Parts) -> dict[str, float | None]:
-    """Loss and accuracy on the test data; a loss that is not finite is None."""
+    """The loss and the metrics on the test data; a loss that is not finite is None."""
     assert parts.data.test is not None
-    loss, accuracy = evaluate(parts, parts.data.test)
-    return {"loss": loss if math.isfinite(loss) else None, "accuracy": accuracy}
+    found = evaluate(parts, parts.data.test)
+    return {**found, "loss": found["loss"] if math.isfinite(found["loss"]) else None}
 
 
 @torch.no_grad()
@@ -55,10 +54,3 @@ def refresh_norms(parts: Parts, batch_size: int, seed: int, epoch: int) -> None:
         prepared, _ = parts.batch(inputs, targets)
         with parts.autocast():
             parts.forward(prepared)
-
-
-def correct(outputs: Tensor, targets: Tensor, classes: int | None) -> Tensor:
-    """How many of a batch are right, as a tensor on the device; 0 for a regression."""
-    if classes is None:
-        return torch.zeros((), device=outputs.device)
-    return (outputs.detach().argmax(1) == targets).sum()

@@ -1,4 +1,4 @@
-"""THE loop. One run, from its config to `result.json`."""
+"""THE loop. One run, from its config to its result."""
 
 from __future__ import annotations
 
@@ -12,22 +12,24 @@ import torch
 from torch import Tensor
 
 from lrbench.components.data.batches import in_groups
+from lrbench.components.metrics import LOSS, recorded
 from lrbench.config.identity import identity
 from lrbench.config.load import Experiment
 from lrbench.errors import Interrupted, RunError
 from lrbench.events import Event, Watch
 from lrbench.runs.environment import place
 from lrbench.runs.folder import RunFolder
+from lrbench.runs.result import RunResult, Status
 from lrbench.training.build import Parts, assemble, described, resolve_device, summary
 from lrbench.training.checkpoint import State, capture, copied, restore, seed_everything
 from lrbench.training.cuda_graphs import RecordedUpdates, place_rates, recordable
-from lrbench.training.early_stopping import is_best
 from lrbench.training.evaluate import evaluate, refresh_norms, tested
+from lrbench.training.kinds import Kind, Observer
 from lrbench.training.termination import Diverged, Ended, not_finite, too_many_skipped
 from lrbench.training.update import Readings, gradient
 
 READ_BACK_SECONDS = 0.5  # how often losses are fetched from the device
-EPOCH_CHECKPOINT_SECONDS = 5.0
+EVALUATION_CHECKPOINT_SECONDS = 5.0
 CHECKPOINT_SECONDS = 60.0
 MAX_SKIPPED = 10
 
@@ -35,32 +37,34 @@ MAX_SKIPPED = 10
 def train(
     folder: RunFolder,
     experiment: Experiment,
+    kind: Kind,
     *,
     watch: Watch,
     stop: Callable[[], bool],
-    begin: Callable[[RunFolder, Experiment, Watch], Training] | None = None,
-) -> dict[str, Any]:
+) -> RunResult:
     """Train until the budget is spent, or go on where a checkpoint stands; write the result and return it.
 
     Args:
         folder: the run's folder, created and locked by the caller.
         experiment: what to train.
+        kind: what is done on the loop; a range test, say, is a kind of its own.
         watch: is told of progress.
         stop: asked after every update; when true, a checkpoint is written and Interrupted raised.
-        begin: makes the training that goes on; a range test, say, is a kind of its own.
     """
+    training: Training | None = None
     try:
-        training = (begin or Training.begin)(folder, experiment, watch)
-        parts, state = training.parts, training.state
-        while (state.step < parts.total_steps or state.batch) and not state.stopped:
-            training.run_epoch(stop)
-            training.end_epoch()
-        return training.conclude("stopped_early" if state.stopped else "finished", state.stopped or "")
+        training = Training.begin(folder, experiment, watch)
+        training.observer = kind.prepare(training)
+        while training.goes_on:
+            training.run_to_evaluation(stop)
+            training.evaluate()
+        state = training.state
+        return training.conclude(Status.STOPPED_EARLY if state.stopped else Status.FINISHED, state.stopped or "")
     except Ended as error:
+        assert training is not None  # only its updates and evaluations end it
         return training.conclude(error.status, str(error))
     finally:
-        folder.steps.close()
-        folder.epochs.close()
+        folder.close_logs()
 
 
 @dataclass
@@ -73,40 +77,40 @@ class Training:
     state: State
     watch: Watch
     threads: int
-    pending: Readings
     recorded: RecordedUpdates | None = None
     best_weights: dict[str, Any] | None = None
+    pending: Readings = field(default_factory=Readings)
+    observer: Observer = field(init=False)
     saved: float = field(default_factory=time.monotonic)
     read: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self.observer = Observer(self)
 
     @classmethod
     def begin(cls, folder: RunFolder, experiment: Experiment, watch: Watch) -> Training:
         """Build the parts; take up the newest checkpoint there is, and cut the rows back to it."""
-        checkpoint = folder.load_checkpoint(identity(experiment))
+        device = resolve_device(experiment.device)
+        parts = assemble(experiment, device)
+        metrics = parts.task.metrics
+        checkpoint = folder.load_checkpoint(identity(experiment), metrics)
         if checkpoint is None and folder.has_checkpoint:
             why = "damaged, of another run, or its rows are gone"
             text = f"{folder.name}: its checkpoints can't be used ({why}), so it begins anew"
             watch(Event(folder.name, "message", values={"text": text}))
         if checkpoint is not None:
             torch.set_num_threads(checkpoint["threads"])
-        parts = assemble(experiment, resolve_device(experiment.device))
         seed_everything(experiment.seed)
-        try:
-            state = State() if checkpoint is None else restore(checkpoint, parts)
-        except Exception as error:
-            what = " ".join(str(error).split())[:200]
-            problem = f"its checkpoint does not fit the model and optimizer as they are built now ({what})"
-            raise RunError(f"{folder.name}: {problem}; restore the code, or train anew with --again") from error
-        recorded = RecordedUpdates(parts, experiment.clip_grad_norm) if recordable(experiment, parts) else None
-        place_rates(parts.optimizer, parts.device if recorded else None)
-        folder.steps.open(state.step)
-        folder.epochs.open(state.epoch)
+        state = State() if checkpoint is None else _restored(folder, checkpoint, parts)
+        recorded_updates = RecordedUpdates(parts, experiment.clip_grad_norm) if recordable(experiment, parts) else None
+        place_rates(parts.optimizer, device if recorded_updates else None)
+        folder.open_logs(metrics, steps=state.step, evaluations=state.evaluations)
         best_weights = None if checkpoint is None else checkpoint["best"]
         folder.save_best(best_weights)
         threads = torch.get_num_threads()
-        where = {**place(), **described(parts.device)}
-        folder.amend_environment({**where, "threads": threads, "sizes": summary(parts)})
-        training = cls(folder, experiment, parts, state, watch, threads, Readings(parts.device), recorded, best_weights)
+        told = {"threads": threads, "metrics": recorded(metrics), "sizes": summary(parts)}
+        folder.amend_environment({**place(), **described(device), **told})
+        training = cls(folder, experiment, parts, state, watch, threads, recorded_updates, best_weights)
         if checkpoint is not None and checkpoint["threads"] != threads:
             text = f"{folder.name}: it ran with {checkpoint['threads']} threads, and goes on with {threads}"
             text = f"{text}: its last digits will differ from those of an uninterrupted run"
@@ -118,15 +122,42 @@ class Training:
             watch(Event(folder.name, "message", values={"text": f"{folder.name}: {scaled}"}))
         return training
 
-    def run_epoch(self, stop: Callable[[], bool]) -> None:
-        """The updates of one epoch, or what is left of it."""
+    @property
+    def goes_on(self) -> bool:
+        """True while there are updates to do, or updates that no evaluation has seen yet."""
+        state = self.state
+        return not state.stopped and (state.step < self.parts.total_steps or state.evaluated < state.step)
+
+    # -- updates
+
+    def run_to_evaluation(self, stop: Callable[[], bool]) -> None:
+        """The updates up to the next evaluation: the end of the epoch, or as `eval_every` has it."""
+        target = self._next_evaluation()
+        while self.run_epoch(target, stop) and self.state.step < target and self.experiment.eval_every is not None:
+            self.state.begin_epoch()
+
+    def _next_evaluation(self) -> int:
+        """The step of the next evaluation, at the latest."""
+        every, parts, state = self.experiment.eval_every, self.parts, self.state
+        if every is None:
+            return parts.total_steps
+        exact = max(every.exact(total_steps=parts.total_steps, steps_per_epoch=parts.steps_per_epoch), 1.0)
+        count = int(state.evaluated / exact)
+        while int(count * exact + 0.5) <= state.evaluated:  # rounded singly: fractions meet epochs' ends
+            count += 1
+        return min(int(count * exact + 0.5), parts.total_steps)
+
+    def run_epoch(self, target: int, stop: Callable[[], bool]) -> bool:
+        """The updates of one epoch, or what is left of it, up to step `target`; True where the epoch is over."""
         parts, state, experiment = self.parts, self.state, self.experiment
         parts.training()
         began = time.monotonic()
         size, at_once = experiment.batch_size, experiment.accumulate or 1
         batches = parts.data.training_batches(size, experiment.seed, state.epoch, start=state.batch * at_once)
+        over = True
         for group in in_groups(batches, at_once):
-            if state.step == parts.total_steps:
+            if state.step == target:
+                over = False
                 break
             self.update(group)
             now = time.monotonic()
@@ -144,11 +175,12 @@ class Training:
             self.read_back()
         finally:
             self.count_time(began)
+        return over
 
     def update(self, batches: list[tuple[Tensor, Tensor]]) -> None:
-        """One update at the rate the schedule gives for it, from one batch or several accumulated ones.
+        """One update at the schedule's learning rate, from one batch or several accumulated ones.
 
-        Nothing is read back from the device, but where updates may be left out.
+        Avoids a device sync unless `on_non_finite: skip` needs the loss.
         """
         parts, state = self.parts, self.state
         lr = self.rate(state.step)
@@ -166,103 +198,129 @@ class Training:
             parts.optimizer.step()
         count = sum(len(targets) for _, targets in batches)
         self.pending.add(state.step, lr, parts.current_momentum(), count, measured)
+        self.observer.updated()
 
     def buffers(self) -> dict[str, Tensor]:
-        """A copy of the model's buffers, running statistics say, which an update that is left out must not change."""
+        """A copy of the model's buffers, such as running statistics, which a skipped update must not change."""
         return {name: buffer.clone() for name, buffer in self.parts.model.named_buffers()}
 
     def skip(self, lr: float, before: dict[str, Tensor]) -> None:
-        """Leave an update out and count it; its row has a rate and no loss. Raises Diverged beyond the limit."""
+        """Skip an update and count it; its row has a learning rate and no loss. Raises Diverged beyond the limit."""
         state = self.state
         for name, buffer in self.parts.model.named_buffers():
             buffer.copy_(before[name])
         self.read_back()
-        self.folder.steps.append([(state.step, lr, self.parts.current_momentum(), None, None)])
+        row = {"step": state.step, "lr": lr, "momentum": self.parts.current_momentum(), "loss": None, "grad_norm": None}
+        self.folder.steps.append([row])
         state.skipped += 1
         limit = self.experiment.max_skipped or MAX_SKIPPED
         if state.skipped > limit:
             raise too_many_skipped(limit, state.step, lr, state.last_loss)
 
     def rate(self, step: int) -> float:
-        """The learning rate of an update of this epoch."""
+        """The learning rate of an update, by the schedule and the plateau rule as it stands."""
         lr = self.parts.schedule(step)
         plateau = self.experiment.plateau
         return lr if plateau is None else self.state.plateau.apply(plateau, lr)
 
     def read_back(self) -> None:
-        """Fetch the pending losses from the device in one piece and write their rows. Raises Diverged."""
+        """Fetch the pending losses from the device in one piece and write their rows. Raises Ended."""
         if not self.pending:
             return
         self.folder.guard()
         state, rows = self.state, []
-        for step, lr, momentum, count, (loss, norm, right) in self.pending.take():
-            rows.append((step, lr, momentum, loss, norm))
-            ended = self.ended(step, lr, loss, norm)
+        for step, lr, momentum, count, (loss, norm, *sums) in self.pending.take():
+            rows.append({"step": step, "lr": lr, "momentum": momentum, "loss": loss, "grad_norm": norm})
+            ended = not_finite(step, lr, loss, norm, state.last_loss) or self.observer.limit(step, lr, loss)
             if ended is not None:
                 self.folder.steps.append(rows)
                 state.step = step
                 raise ended
             state.last_loss = loss
             state.loss_sum += loss * count
-            state.correct += int(right)
+            state.sums = [a + b for a, b in zip(state.sums or [0.0] * len(sums), sums, strict=True)]
             state.examples += count
         self.folder.steps.append(rows)
         self.read = time.monotonic()
-        self.watch(self.event(rows[-1][1]))
-
-    def ended(self, step: int, lr: float, loss: float, norm: float) -> Ended | None:
-        """Why an update was the last, by its loss and its gradient's norm; None where it was not."""
-        return not_finite(step, lr, loss, norm, self.state.last_loss)
+        self.watch(self.event(lr))
 
     def count_time(self, began: float) -> float:
-        """Add the time since `began` to the epoch's training time; the time now."""
+        """Add the time since `began` to the training time; the time now."""
         now = time.monotonic()
-        self.state.epoch_seconds += now - began
+        self.state.interval += now - began
         return now
 
-    def end_epoch(self) -> None:
-        """Evaluate, write the epoch's row, let plateau and early stopping look at it, save."""
+    # -- evaluations
+
+    def measure(self) -> dict[str, Any]:
+        """The training values since the last evaluation, and those on the validation data. Raises Diverged."""
         state, parts = self.state, self.parts
         refresh_norms(parts, self.experiment.batch_size, self.experiment.seed, state.epoch)
-        val_loss, val_accuracy = evaluate(parts, parts.data.validation)
-        if not math.isfinite(val_loss):
+        found = evaluate(parts, parts.data.validation)
+        if not math.isfinite(found["loss"]):
             raise Diverged(f"the validation loss was not finite after update {state.step}")
-        state.epoch += 1
-        state.seconds += state.epoch_seconds
-        classes = parts.data.classes
-        measured = {
-            "train_loss": state.loss_sum / state.examples if state.examples else None,
-            "train_accuracy": state.correct / state.examples if classes is not None and state.examples else None,
-            "val_loss": val_loss,
-            "val_accuracy": val_accuracy,
-        }
-        state.final = measured
-        lr = self.rate(state.step - 1)
-        speed = state.examples / state.epoch_seconds if state.epoch_seconds > 0 else 0.0
-        self.folder.epochs.append([(state.epoch, state.step, lr, *measured.values(), state.epoch_seconds, speed)])
-        if is_best(self.experiment.best_by, state.best, val_loss, val_accuracy):
-            state.best = {"epoch": state.epoch, "val_loss": val_loss, "val_accuracy": val_accuracy}
-            self.best_weights = copied(parts.model.state_dict())
-            self.folder.save_best(self.best_weights)
-        self.decide(measured)
-        self.watch(self.event(lr, measured))
-        state.begin_epoch()
-        if time.monotonic() - self.saved > EPOCH_CHECKPOINT_SECONDS and state.step < parts.total_steps:
-            self.checkpoint()
+        values: dict[str, Any] = {"train_loss": self.train_loss, "val_loss": found["loss"]}
+        trained = parts.task.values(state.sums, state.examples) if state.examples else {}
+        for metric in parts.task.metrics:
+            values |= {f"train_{metric.name}": trained.get(metric.name), f"val_{metric.name}": found[metric.name]}
+        return values
 
-    def decide(self, measured: dict[str, Any]) -> None:
-        """Show the epoch's metrics to plateau and early stopping."""
-        state, plateau, early = self.state, self.experiment.plateau, self.experiment.early_stopping
-        if plateau is not None and measured[plateau.metric] is not None:
-            now = {"lr": self.parts.schedule(state.step - 1), "done": state.step / self.parts.total_steps}
-            state.plateau.update(plateau, measured[plateau.metric], **now)
-        if (
-            early is not None
-            and measured[early.metric] is not None
-            and state.stopping.update(early, state.epoch, measured[early.metric])
-        ):
-            best = f"{state.stopping.best:.4g}"
-            state.stopped = f"{early.metric} has not improved on {best} for {early.patience} epochs"
+    @property
+    def train_loss(self) -> float | None:
+        """The mean loss over the examples since the last evaluation."""
+        return self.state.loss_sum / self.state.examples if self.state.examples else None
+
+    def evaluate(self) -> None:
+        """Evaluate, write the row, let plateau, early stopping and the kind of work look at it, save."""
+        state, parts = self.state, self.parts
+        values = self.observer.measure()
+        if self.experiment.eval_every is None or state.batch >= parts.steps_per_epoch:
+            state.begin_epoch()
+        lr = self.rate(state.step - 1)
+        now = {"epoch": self.epochs_done, "step": state.step}
+        speed = state.examples / state.interval if state.interval > 0 else 0.0
+        row = {**now, "lr": lr, **values, "seconds": state.interval, "examples_per_second": speed}
+        self.folder.epochs.append([row])
+        state.begin_interval()
+        if "val_loss" in values:
+            self.decide({**now, **values})
+        self.watch(self.event(lr, values))
+        if time.monotonic() - self.saved > EVALUATION_CHECKPOINT_SECONDS and state.step < parts.total_steps:
+            self.checkpoint()
+        self.observer.evaluated()
+
+    @property
+    def epochs_done(self) -> float:
+        """Epochs done; a fraction inside one."""
+        if self.experiment.eval_every is None:
+            return self.state.epoch
+        exact = self.state.step / self.parts.steps_per_epoch
+        return int(exact) if exact.is_integer() else exact
+
+    def decide(self, values: dict[str, Any]) -> None:
+        """Keep the best weights; show the values to plateau and early stopping."""
+        state, experiment = self.state, self.experiment
+        plateau, early, by = experiment.plateau, experiment.early_stopping, experiment.best_by or "val_loss"
+        state.final = values
+        sign = self.sign(by)
+        if state.best is None or sign * values[by] < sign * state.best[by]:
+            state.best = values
+            self.best_weights = copied(self.parts.model.state_dict())
+            self.folder.save_best(self.best_weights)
+        if plateau is not None:
+            at = {"lr": self.parts.schedule(state.step - 1), "done": state.step / self.parts.total_steps}
+            state.plateau.update(plateau, values[plateau.metric], lower=self.sign(plateau.metric) > 0, **at)
+        if early is not None:
+            lower = self.sign(early.metric) > 0
+            if state.stopping.update(early, state.evaluations, values[early.metric], lower=lower):
+                unit = "epochs" if experiment.eval_every is None else "evaluations"
+                best = f"{state.stopping.best:.4g}"
+                state.stopped = f"{early.metric} has not improved on {best} for {early.patience} {unit}"
+
+    def sign(self, name: str) -> int:
+        """1 where less of a `val_` metric is better, −1 where more is."""
+        metrics = {metric.name: metric for metric in (LOSS, *self.parts.task.metrics)}
+        return metrics[name.removeprefix("val_")].sign
 
     def checkpoint(self) -> None:
         """Save everything."""
@@ -271,41 +329,51 @@ class Training:
         self.folder.save_checkpoint(whole)
         self.saved = time.monotonic()
 
-    def conclude(self, status: str, reason: str) -> dict[str, Any]:
-        """Evaluate on the test data, with the last and with the best weights; write `result.json`."""
+    def conclude(self, status: Status, reason: str) -> RunResult:
+        """Evaluate on the test data, with the last and with the best weights; write the result."""
         state, parts = self.state, self.parts
-        result: dict[str, Any] = {
-            "status": status,
-            "reason": reason,
-            "epochs": state.epoch,
-            "steps": state.step,
-            "seconds": state.seconds,
-            "effective_lr": parts.peak_lr,
-            **({"skipped": state.skipped} if self.experiment.on_non_finite == "skip" else {}),
-            "final": state.final if status != "diverged" else None,
-            "best": state.best,
-            "test": None,
-            "test_best": None,
-        }
-        if status not in ("diverged", "pruned") and parts.data.test is not None:
-            result["test"] = result["test_best"] = tested(parts)
-            if state.best is not None and self.best_weights is not None and state.best["epoch"] != state.epoch:
+        test = test_best = None
+        if status.complete and self.observer.tests and parts.data.test is not None:
+            test = test_best = tested(parts)
+            if state.best is not None and self.best_weights is not None and state.best["step"] != state.step:
                 parts.model.load_state_dict(self.best_weights)
-                result["test_best"] = tested(parts)
+                test_best = tested(parts)
+        result = RunResult(
+            status=status,
+            reason=reason,
+            epochs=state.epoch,
+            steps=state.step,
+            evaluations=state.evaluations,
+            seconds=state.seconds + state.interval,
+            effective_lr=parts.peak_lr,
+            final=state.final if status is not Status.DIVERGED else None,
+            best=state.best,
+            test=test,
+            test_best=test_best,
+            skipped=state.skipped if self.experiment.on_non_finite == "skip" else None,
+        )
         return self.folder.finish(self.experiment, result)
 
-    def event(self, lr: float, measured: dict[str, Any] | None = None) -> Event:
+    def event(self, lr: float, values: dict[str, Any] | None = None) -> Event:
         """What a progress display wants to know now."""
         state, parts = self.state, self.parts
-        running = state.loss_sum / state.examples if state.examples else None
         return Event(
             run=self.folder.name,
-            kind="epoch" if measured else "progress",
+            kind="progress" if values is None else "epoch",
             step=state.step,
             total_steps=parts.total_steps,
             epoch=state.epoch,
             epochs=math.ceil(parts.total_steps / parts.steps_per_epoch),
             lr=lr,
-            images_per_second=state.examples / state.epoch_seconds if state.epoch_seconds > 0 else None,
-            values=measured or {"train_loss": running},
+            examples_per_second=state.examples / state.interval if state.interval > 0 else None,
+            values={"train_loss": self.train_loss} if values is None else values,
         )
+
+
+def _restored(folder: RunFolder, checkpoint: dict[str, Any], parts: Parts) -> State:
+    try:
+        return restore(checkpoint, parts)
+    except Exception as error:
+        what = " ".join(str(error).split())[:200]
+        problem = f"its checkpoint does not fit the model and optimizer as they are built now ({what})"
+        raise RunError(f"{folder.name}: {problem}; restore the code, or train anew with --again") from error

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import math
 
+from lrbench.runs.result import Status
+
 
 class Ended(Exception):
     """The run is over before its budget is spent."""
 
-    status = "finished"
+    status = Status.FINISHED
 
 
 class Diverged(Ended):
     """The loss or the gradient is no longer finite."""
 
-    status = "diverged"
+    status = Status.DIVERGED
 
 
 class Hopeless(Ended):
     """The run was still at chance where it was looked at."""
 
-    status = "pruned"
+    status = Status.PRUNED
 
 
 def not_finite(step: int, lr: float, loss: float, norm: float, last: float | None) -> Diverged | None:

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from lrbench.components.data.batches import Batch
 from lrbench.training.build import Parts
-from lrbench.training.evaluate import correct
 
 
 def gradient(parts: Parts, batches: Sequence[Batch], limit: float | None) -> Tensor:
@@ -24,11 +23,11 @@ def gradient(parts: Parts, batches: Sequence[Batch], limit: float | None) -> Ten
         limit: the norm that the gradient is scaled down to where it is larger.
 
     Returns:
-        The mean loss, the gradient's norm before it is scaled, and how many answers are right: (3,), on the device.
+        The mean loss, the gradient's norm before it is scaled, and the task's sums: (2 + sums,), on the device.
     """
     parts.optimizer.zero_grad(set_to_none=True)
     count = sum(len(targets) for _, targets in batches)
-    losses, right = [], []
+    losses, sums = [], []
     for inputs, targets in batches:
         prepared, goal = parts.batch(inputs, targets)
         with parts.autocast():
@@ -38,9 +37,9 @@ def gradient(parts: Parts, batches: Sequence[Batch], limit: float | None) -> Ten
             loss = loss * (len(goal) / count)
         loss.backward()  # type: ignore[no-untyped-call]
         losses.append(loss.detach())
-        right.append(correct(outputs, goal, parts.data.classes))
-    measured = (_total(losses), _clip(parts, limit), _total(right))
-    return torch.stack([value.float() for value in measured])
+        sums.append(parts.task.sums(outputs, goal))
+    measured = torch.stack([_total(losses).float(), _clip(parts, limit).float()])
+    return torch.cat([measured, _total(sums).float()])
 
 
 def _clip(parts: Parts, limit: float | None) -> Tensor:
@@ -52,7 +51,7 @@ def _clip(parts: Parts, limit: float | None) -> Tensor:
 
 
 def _total(values: list[Tensor]) -> Tensor:
-    return values[0] if len(values) == 1 else torch.stack(values).sum()
+    return values[0] if len(values) == 1 else torch.stack(values).sum(0)
 
 
 CAPACITY = 4096  # rows of `Readings`
@@ -66,11 +65,9 @@ class Readings:
     from being used again.
     """
 
-    device: torch.device
     rows: list[tuple[int, float, float | None, int]] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        self.measured = torch.empty(CAPACITY, 3, device=self.device)
+    measured: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -78,15 +75,18 @@ class Readings:
     @property
     def full(self) -> bool:
         """True when there is no room for another."""
-        return len(self.rows) == len(self.measured)
+        return len(self.rows) == CAPACITY
 
     def add(self, step: int, lr: float, momentum: float | None, count: int, measured: Tensor) -> None:
         """Note an update of `count` examples; `measured` as `gradient` gives it."""
+        if self.measured is None:
+            self.measured = measured.new_empty(CAPACITY, len(measured))
         self.measured[len(self.rows)].copy_(measured)
         self.rows.append((step, lr, momentum, count))
 
     def replace_loss(self, loss: float) -> None:
         """Put another loss in the last row."""
+        assert self.measured is not None, "add() comes first"
         self.measured[len(self.rows) - 1, 0] = loss
 
     def take(self) -> list[tuple[int, float, float | None, int, list[float]]]:
@@ -94,7 +94,7 @@ class Readings:
 
         This waits for the device.
         """
-        fetched = self.measured[: len(self.rows)].tolist()
+        fetched = [] if self.measured is None else self.measured[: len(self.rows)].tolist()
         found = [(*row, measured) for row, measured in zip(self.rows, fetched, strict=True)]
         self.rows.clear()
         return found

@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from lrbench.analysis.format import loss as loss_text
+from lrbench.components.metrics import Metric, number
 
 
 def rate_scale(axes: Axes, rates: Sequence[float]) -> None:
@@ -25,16 +25,16 @@ def rate_scale(axes: Axes, rates: Sequence[float]) -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def value_scale(axes: Axes, values: Sequence[float], *, accuracy: bool) -> None:
-    """Percentages for an accuracy; for losses a log axis, where they can be on one and differ by enough."""
-    if accuracy:
-        # Marks stand below 0 %, where no accuracy can be.
+def value_scale(axes: Axes, values: Sequence[float], metric: Metric) -> None:
+    """Percentages where the metric is written so; else a log axis, where values can be on one and differ by enough."""
+    if metric.form == "percent":
+        # Marks stand below 0 %, where no value can be.
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %" if value > -1e-9 else ""))
     elif values and min(values) > 0 and max(values) > 3 * min(values):
         axes.set_yscale("log")
         ticks = LogLocator(subs=_subdivisions(max(values) / min(values)), numticks=12)
         axes.yaxis.set_major_locator(ticks)
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: loss_text(value)))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
         axes.yaxis.set_minor_formatter(NullFormatter())
 
 

@@ -12,9 +12,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
-from lrbench.analysis.format import loss as loss_text
-from lrbench.analysis.format import percent
 from lrbench.analysis.groups import Band, Group, planned_epochs
+from lrbench.analysis.records import measures_of
+from lrbench.components.metrics import LOSS
 from lrbench.reports.figures.layout import Layout
 from lrbench.reports.figures.style import MOST_POINTS, OTHERS, RATE, TRAINING, VALIDATION, cut, line_of
 
@@ -116,7 +116,7 @@ def _overlay(
 
 def _legend(group: Group) -> str:
     spread = group.spread("val_loss")
-    return cut(group.label, 40) + (f"  {loss_text(spread.median)}" if spread else f"  ({group.status()})")
+    return cut(group.label, 40) + (f"  {LOSS.text(spread.median)}" if spread else f"  ({group.status()})")
 
 
 def _panel(axes: Axes, group: Group, limits: tuple[float, float], *, labelled: bool, legend: bool) -> None:
@@ -158,13 +158,13 @@ def _panel(axes: Axes, group: Group, limits: tuple[float, float], *, labelled: b
 
 
 def subtitle(group: Group) -> str:
-    """Loss, accuracy, seeds and state of a group, in a line."""
-    loss, accuracy, status = group.spread("val_loss"), group.spread("val_accuracy"), group.status()
+    """Validation loss and metrics, seeds and status of a group, in a line."""
+    loss, status = group.spread("val_loss"), group.status()
     if loss is None:
         return cut(status, 48)
-    pieces = [f"val {loss_text(loss.median)}"]
-    if accuracy is not None:
-        pieces.append(percent(accuracy.median))
+    pieces = [f"val {LOSS.text(loss.median)}"]
+    beside = [one for one in measures_of(group.records).values() if one.on_validation and one.metric != LOSS]
+    pieces += [one.text(found.median) for one in beside if (found := group.spread(one.name)) is not None]
     if loss.n > 1:
         pieces.append(f"{loss.n} seeds")
     if status != "finished":

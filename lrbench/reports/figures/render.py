@@ -13,7 +13,6 @@ from lrbench.analysis.sensitivity import words as sensitivity_words
 from lrbench.reports.figures import overview, seeds
 from lrbench.reports.figures.sensitivity import draw as draw_sensitivity
 from lrbench.reports.figures.style import drawing
-from lrbench.reports.sentences import WORDS
 from lrbench.reports.shown import Shown
 
 
@@ -45,13 +44,13 @@ def draw(shown: Shown) -> list[Drawn]:
     drawn = []
     with drawing():
         if shown.comparison is not None:
-            metric = shown.comparison.metric
-            heading = f"Every seed: {WORDS[metric]}"
+            measure = shown.comparison.measure
+            heading = f"Every seed: {measure.words}"
             drawn.append(Drawn("seeds", heading, seeds.final_values(shown.comparison)))
-            found = families(shown.groups, metric)
+            found = families(shown.groups, measure)
             if found:
-                words = [sensitivity_words(family, metric) for family in found]
-                drawn.append(Drawn("rates", "Sensitivity to the rate", draw_sensitivity(found, metric), words))
+                words = [sensitivity_words(family, measure) for family in found]
+                drawn.append(Drawn("rates", "Sensitivity to the rate", draw_sensitivity(found, measure), words))
         if shown.target is not None and (times := seeds.times(shown.groups, shown.target)) is not None:
             drawn.append(Drawn("target", f"Time to {shown.target.words}", times))
     return drawn

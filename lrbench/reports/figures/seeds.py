@@ -13,11 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from lrbench.analysis.comparison import Comparison
-from lrbench.analysis.format import loss, percent
 from lrbench.analysis.groups import Group
 from lrbench.analysis.targets import Target
 from lrbench.reports.figures.style import TRAINING, VALIDATION, cut
-from lrbench.reports.sentences import WORDS
 
 MOST_ROWS = 60
 ROW, EDGES = 0.24, 1.0  # inches
@@ -45,23 +43,23 @@ class Dots:
 def final_values(comparison: Comparison) -> Figure:
     """Every seed's value of the compared metric, its median and its interval, a row a group, best first.
 
-    Accuracies are shown as errors, 1 − accuracy, on a log axis: that is where good ones can be told apart.
+    A metric in percent of which more is better is shown as an error, 1 − value, on a log axis, where good ones differ.
     """
-    accuracy = comparison.metric.endswith("accuracy")
+    measure = comparison.measure
+    error = measure.metric.form == "percent" and not measure.lower
     rows = comparison.rows[:MOST_ROWS]
     dots = []
     for row in rows:
-        values = [v for r in row.group.records if r.counts and (v := r.metric(comparison.metric)) is not None]
+        values = [v for r in row.group.records if r.status.complete and (v := r.metric(measure.name)) is not None]
         low, high = row.estimate.low, row.estimate.high
         ends = None if low is None or high is None else (low, high)
-        if accuracy:
+        if error:
             values, ends = [1 - v for v in values], None if ends is None else (1 - ends[1], 1 - ends[0])
-        dots.append(Dots(values, 1 - row.estimate.median if accuracy else row.estimate.median, ends))
+        dots.append(Dots(values, 1 - row.estimate.median if error else row.estimate.median, ends))
     figure, (axes,) = _rows([row.group for row in rows], 1, len(comparison.rows))
     _draw(axes, dots)
-    words = WORDS[comparison.metric]
-    _log_axis(axes, dots, percent if accuracy else loss)
-    axes.set_xlabel(f"error: 1 − {words}" if accuracy else words)
+    _log_axis(axes, dots, measure.text)
+    axes.set_xlabel(f"error: 1 − {measure.words}" if error else measure.words)
     legend = [("o", "none", "a seed"), ("|", "full", "median")]
     for marker, fill, text in legend:
         style = "none" if fill == "none" else TRAINING
@@ -76,7 +74,7 @@ def final_values(comparison: Comparison) -> Figure:
 
 def times(groups: Sequence[Group], target: Target) -> Figure | None:
     """Epochs, and seconds of training, to a target, a row a group; None where no run came to an end."""
-    ended = [g for g in groups if any(r.counts or r.state == "diverged" for r in g.records)]
+    ended = [g for g in groups if any(r.status.ended for r in g.records)]
     if not ended:
         return None
     shown = sorted(ended, key=lambda group: _median_time(group, target))[:MOST_ROWS]

@@ -11,10 +11,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from lrbench.analysis.comparison import is_lower_better
-from lrbench.analysis.format import measured
-from lrbench.analysis.sensitivity import Family, name_of, rate_text, width_text
-from lrbench.analysis.sensitivity_rule import EPSILON, Edge
+from lrbench.analysis.sensitivity import EPSILON, Edge, Family, rate_text, width_text
+from lrbench.components.metrics import Measure
 from lrbench.reports.figures.axes import lost, rate_scale, ring, value_scale
 from lrbench.reports.figures.style import Line, cut, drawing, line_of
 
@@ -25,49 +23,46 @@ MOST_DECADES = 5
 ROW = 0.04  # of the axes' height, for the marks of one family's lost seeds
 
 
-def draw(families: Sequence[Family], metric: str) -> Figure:
+def draw(families: Sequence[Family], measure: Measure) -> Figure:
     """The figure, for at least one family; of more than eight, those with the best results."""
-    shown = sorted(families, key=lambda family: min(family.costs(metric)))[:MOST]
-    labels = [_legend(family, metric) for family in shown]
+    shown = sorted(families, key=lambda family: min(family.costs(measure)))[:MOST]
+    labels = [_legend(family, measure) for family in shown]
     columns = max(1, min(3, 150 // (max(map(len, labels)) + 14)))
     beneath, legend = 0.2 * len(shown) + 0.55, 0.2 * math.ceil((len(shown) + 3) / columns) + 0.3
     with drawing():
         figure = Figure(figsize=(10, 4.2 + beneath + legend), layout="constrained")
         FigureCanvasAgg(figure)
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[4.2, beneath])
-        rate_scale(upper, [point.lr for family in shown for point in family.points])
-        _scale(upper, shown, metric)
-        handles = [_line(upper, family, line_of(index), metric) for index, family in enumerate(shown)]
-        handles += _marks(upper, shown, metric, labels)
-        _ranges(lower, shown, metric)
-        title = f"{_long(metric).capitalize()}{'' if 'best' in metric else ' at the end'}, by learning rate"
+        rate_scale(upper, [point.rate for family in shown for point in family.points])
+        _scale(upper, shown, measure)
+        handles = [_line(upper, family, line_of(index), measure) for index, family in enumerate(shown)]
+        handles += _marks(upper, shown, measure, labels)
+        _ranges(lower, shown, measure)
+        when = "" if "best" in measure.name else " at the end"
+        title = f"{measure.words[:1].upper()}{measure.words[1:]}{when}, by learning rate"
         more = f": the best {MOST} of {len(families)} families" if len(families) > MOST else ""
         figure.suptitle(title + more, x=0.01, ha="left", fontsize=11, fontweight="bold")
         figure.legend(handles, labels, loc="outside lower left", ncols=columns, handlelength=3, fontsize=8.5)
     return figure
 
 
-def _long(metric: str) -> str:
-    return name_of(metric).replace("val ", "validation ").replace("train ", "training ")
-
-
-def _legend(family: Family, metric: str) -> str:
-    best = family.best(metric)
-    middle = None if best is None else best.median(metric)
+def _legend(family: Family, measure: Measure) -> str:
+    best = family.best(measure)
+    middle = None if best is None else best.median(measure)
     name = cut(family.label, 44)
     if best is None or middle is None:
         return f"{name}  (no median)"
-    return f"{name}  {measured(middle, metric)} at {rate_text(best.lr)}"
+    return f"{name}  {measure.text(middle)} at {rate_text(best.lr)}"
 
 
-def _scale(axes: Axes, families: Sequence[Family], metric: str) -> None:
+def _scale(axes: Axes, families: Sequence[Family], measure: Measure) -> None:
     """All seeds' values, with room at the bad end for the marks of those that have none."""
     points = [point for family in families for point in family.points]
-    values = [value for point in points for value in point.values(metric)]
-    axes.set_ylabel(_long(metric))
+    values = [value for point in points for value in point.values(measure)]
+    axes.set_ylabel(measure.words)
     axes.tick_params(labelbottom=True)
     axes.set_xlabel("peak learning rate")
-    value_scale(axes, values, accuracy=not is_lower_better(metric))
+    value_scale(axes, values, measure.metric)
     if not values:
         axes.set_yticks([])
         return
@@ -77,38 +72,38 @@ def _scale(axes: Axes, families: Sequence[Family], metric: str) -> None:
         low = math.log10(low)
         high = min(math.log10(high), low + MOST_DECADES)
     span = (high - low) or abs(high) * 0.1 or 1.0
-    rows = len([family for family in families if any(_absent(family, metric))])
+    rows = len([family for family in families if any(_absent(family, measure))])
     room = span * ROW * (rows + 0.5) / (1 - ROW * (rows + 0.5)) if rows else 0.0
-    below, above = (0.05 * span, 0.05 * span + room) if is_lower_better(metric) else (0.05 * span + room, 0.05 * span)
+    below, above = (0.05 * span, 0.05 * span + room) if measure.lower else (0.05 * span + room, 0.05 * span)
     limits = low - below, high + above
     axes.set_ylim(*((10**end for end in limits) if log else limits))
 
 
-def _absent(family: Family, metric: str) -> list[tuple[float, str]]:
+def _absent(family: Family, measure: Measure) -> list[tuple[float, str]]:
     """The rates at which seeds have no value, each with its mark."""
-    diverged = [(point.lr, "x") for point in family.points if point.diverged(metric)]
-    return diverged + [(point.lr, "|") for point in family.points if point.pruned]
+    diverged = [(point.rate, "x") for point in family.points if point.diverged(measure)]
+    return diverged + [(point.rate, "|") for point in family.points if point.pruned]
 
 
-def _line(axes: Axes, family: Family, look: Line, metric: str) -> Line2D:
+def _line(axes: Axes, family: Family, look: Line, measure: Measure) -> Line2D:
     """The medians, joined only where neighbouring rates have one, before every seed's point; the best one ringed."""
-    rates = [point.lr for point in family.points]
-    seeds = [(point.lr, value) for point in family.points for value in point.values(metric)]
+    rates = [point.rate for point in family.points]
+    seeds = [(point.rate, value) for point in family.points for value in point.values(measure)]
     axes.plot(
         [lr for lr, _ in seeds], [value for _, value in seeds], linestyle="none", marker=look.marker, markersize=4.5,
         markerfacecolor="none", markeredgecolor=look.colour, markeredgewidth=0.8, alpha=0.6, zorder=1.5,
     )  # fmt: skip
-    medians = [point.median(metric) for point in family.points]
+    medians = [point.median(measure) for point in family.points]
     middle = np.array([math.nan if median is None else median for median in medians])
     (line,) = axes.plot(
         rates, middle, color=look.colour, linestyle=look.dash, marker=look.marker, markersize=4.5, linewidth=1.5
     )
-    best = family.best(metric)
-    value = None if best is None else best.median(metric)
+    best = family.best(measure)
+    value = None if best is None else best.median(measure)
     if best is not None and value is not None:
-        ring(axes, best.lr, value, look.colour)
-        if edge := family.edge(metric):
-            _beyond(axes, best.lr, value, edge, look.colour, 22)
+        ring(axes, best.rate, value, look.colour)
+        if edge := family.edge(measure):
+            _beyond(axes, best.rate, value, edge, look.colour, 22)
     return line
 
 
@@ -121,24 +116,24 @@ def _beyond(axes: Axes, lr: float, height: float, end: Edge, colour: str, length
     )  # fmt: skip
 
 
-def _ends(family: Family, metric: str) -> bool:
+def _ends(family: Family, measure: Measure) -> bool:
     """Whether there is an arrow."""
-    good = family.good(metric)
+    good = family.good(measure)
     return good is not None and (good.open_below or good.open_above)
 
 
-def _marks(axes: Axes, families: Sequence[Family], metric: str, labels: list[str]) -> list[Line2D]:
+def _marks(axes: Axes, families: Sequence[Family], measure: Measure, labels: list[str]) -> list[Line2D]:
     """Marks for seeds without a value; what all marks mean is added to `labels`, and their looks returned."""
     kinds = {"o": "best rate", ">": "at an end of the rates tried", "x": "a seed diverged, or more",
              "|": "a seed pruned, or more"}  # fmt: skip
-    seen = {"o"} if any(family.best(metric) for family in families) else set()
-    if any(_ends(family, metric) for family in families):
+    seen = {"o"} if any(family.best(measure) for family in families) else set()
+    if any(_ends(family, measure) for family in families):
         seen.add(">")
     row = 0
     for index, family in enumerate(families):
-        absent = _absent(family, metric)
+        absent = _absent(family, measure)
         for lr, mark in absent:
-            height = 1 - ROW * (row + 0.5) if is_lower_better(metric) else ROW * (row + 0.5)
+            height = 1 - ROW * (row + 0.5) if measure.lower else ROW * (row + 0.5)
             lost(axes, lr, height, mark, line_of(index).colour)
             seen.add(mark)
         row += bool(absent)
@@ -151,19 +146,19 @@ def _marks(axes: Axes, families: Sequence[Family], metric: str, labels: list[str
     return handles
 
 
-def _ranges(axes: Axes, families: Sequence[Family], metric: str) -> None:
+def _ranges(axes: Axes, families: Sequence[Family], measure: Measure) -> None:
     """A bar for each family, in the legend's order, from the lowest to the highest good rate."""
-    around = f"within {100 * EPSILON:g} %" if is_lower_better(metric) else "nearly as good as"
-    axes.set_title(f"Rates {around} {'of ' * is_lower_better(metric)}the best", fontsize=9)
+    around = "nearly as good as" if measure.metric.form == "percent" else f"within {100 * EPSILON:g} % of"
+    axes.set_title(f"Learning rates {around} the best", fontsize=9)
     for index, family in enumerate(families):
-        good, best, look = family.good(metric), family.best(metric), line_of(index)
+        good, best, look = family.good(measure), family.best(measure), line_of(index)
         text = "none has a median" if good is None else "no neighbour" if good.low == good.high else width_text(good)
         axes.text(1.01, index, text, transform=axes.get_yaxis_transform(), fontsize=8, color="#333333", va="center")
         if good is None or best is None:
             continue
         axes.plot([good.low, good.high], [index, index], color=look.colour, linewidth=4, alpha=0.5,
                   solid_capstyle="butt")  # fmt: skip
-        axes.plot(best.lr, index, color=look.colour, marker=look.marker, markersize=6, linestyle="none")
+        axes.plot(best.rate, index, color=look.colour, marker=look.marker, markersize=6, linestyle="none")
         if good.open_below:
             _beyond(axes, good.low, index, "lowest", look.colour, 18)
         if good.open_above:

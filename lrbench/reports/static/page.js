@@ -23,17 +23,22 @@
   const view = { measure: "loss", split: "val", logy: true, logx: false };
   const slots = new Map(data.picked.map((group, slot) => [group, slot])); // group → its place among colours and dashes
   const charts = new Map(); // element → what it takes to draw it again
-  const loggable = () => view.measure === "accuracy" || !(data.limits.both?.[0] <= 0); // some losses are negative
+  const metric = () => data.metrics[view.measure];
+  const percents = () => metric().form === "percent";
+  const loggable = () => percents() || !(data.limits.both?.[0] <= 0); // some losses are negative
   const logy = () => view.logy && loggable();
-  const errors = () => view.measure === "accuracy" && logy(); // a log axis tells good accuracies apart as errors
+  const errors = () => percents() && metric().better === "higher" && logy(); // a log axis tells good ones apart as errors
 
-  const text = (v) => (v == null ? "–" : view.measure === "loss" ? number(v) : percent(v));
-  const tick = (v) => (v == null ? "" : view.measure === "loss" ? number(v) : `${Number((100 * v).toPrecision(3))} %`);
+  const text = (v) => (v == null ? "–" : percents() ? percent(v) : number(v));
+  const tick = (v) => (v == null ? "" : percents() ? `${Number((100 * v).toPrecision(3))} %` : number(v));
   const drawable = (v) => (v == null || (logy() && v <= 0) ? null : v);
-  const measureName = () => (view.measure === "loss" ? "loss" : errors() ? "error, 1 − accuracy" : "accuracy");
+  const measureName = () => {
+    const name = view.measure.replaceAll("_", " ");
+    return errors() ? `error, 1 − ${name}` : name;
+  };
 
   function curve(group, split) {
-    const { x, median, low, high } = group[`${split}_${view.measure}`];
+    const { x, median, low, high } = group[`${split}_${view.measure}`] ?? { x: [], median: [] };
     const turn = errors() ? (v) => (v == null ? null : drawable(1 - v)) : drawable;
     const [bottom, top] = errors() ? [high, low] : [low, high];
     return { x, median: median.map(turn), low: bottom && bottom.map(turn), high: top && top.map(turn) };
@@ -57,6 +62,7 @@
     const found = groups.flatMap((g) => splits.flatMap((s) => curve(g, s).median)).filter((v) => v != null);
     if (!found.length) return logy() ? [0.01, 1] : [0, 1];
     const low = found.reduce((a, b) => Math.min(a, b)), high = found.reduce((a, b) => Math.max(a, b));
+    if (!percents()) return logy() ? [low / 1.25, high * 1.4] : [low - 0.06 * (high - low || 1), high + 0.06 * (high - low || 1)];
     return logy() ? [low / 1.3, Math.min(1, high * 1.3)] : [Math.max(0, low - 0.03), Math.min(1, high + 0.03)];
   }
 

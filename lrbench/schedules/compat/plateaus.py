@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from lrbench.registry import Catalog
-from lrbench.types import Count, Natural, NonNegative
+from lrbench.types import Count, MetricName, Natural, NonNegative
 
 Factor = Annotated[float, Field(gt=0, lt=1, strict=True)]
 Mode = Literal["min", "max"]
@@ -90,7 +90,7 @@ def timm_plateau(
 
 def keras_plateau(
     *,
-    monitor: Literal["val_loss", "val_accuracy"] = "val_loss",
+    monitor: MetricName = "val_loss",
     factor: Factor = 0.1,
     patience: Count = 10,
     min_delta: NonNegative = 1e-4,
@@ -103,7 +103,7 @@ def keras_plateau(
     and Keras counts the last epoch of a cooldown already. Both are one less in the block.
 
     Args:
-        monitor: `val_loss` or `val_accuracy`.
+        monitor: `val_loss`, `val_accuracy` or another metric.
         factor: what the rate is multiplied by.
         patience: the rate is lowered at this many epochs without improvement.
         min_delta: what counts as an improvement, absolute.

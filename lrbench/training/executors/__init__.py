@@ -1,53 +1,67 @@
-"""Where runs are done: in this process, or in worker processes on this machine. One small interface.
+"""Where runs are done: in this process, in worker processes on this machine, or on a Ray cluster.
 
-An executor takes the paths of run folders and yields, as each is over, the path and its result, or the exception
-that kept it from having one. What a run does and how it is locked is in `lrbench.training.run_one`.
+An executor takes work items and yields, as each is over, its path and its result, or the exception that kept it from
+having one. What is done with an item, and how its folder is locked, is in `lrbench.training.run_one`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from lrbench.errors import UsageError, choices
+from lrbench.config.load import Experiment
 from lrbench.events import Watch
+from lrbench.runs.result import RunResult
 from lrbench.training.executors.pool import WorkerProcesses
 from lrbench.training.executors.serial import ThisProcess
-from lrbench.training.run_one import StopFlag, Terms
+from lrbench.training.run_one import WorkItem
+from lrbench.training.signals import StopFlag
 
-Done = tuple[Path, dict[str, Any] | Exception]
+if TYPE_CHECKING:
+    from lrbench.training.options import RunOptions
 
-__all__ = ["Done", "Executor", "Make", "choose", "picked"]
+Done = tuple[Path, RunResult | Exception]
+
+__all__ = ["Done", "Executor", "create", "default_jobs"]
 
 
 class Executor(Protocol):
     """Does runs."""
 
-    def execute(self, paths: Sequence[Path], watch: Watch, stop: StopFlag) -> Iterator[Done]:
-        """Do the runs at `paths`; yield each with its result, in the order they end."""
+    @property
+    def in_process(self) -> bool:
+        """Whether this very process does them."""
+
+    def execute(self, items: Sequence[WorkItem], watch: Watch, stop: StopFlag) -> Iterator[Done]:
+        """Do the runs; yield each one's path with its result, in the order they end."""
 
 
-Make = Callable[[int, Terms], Executor]
-"""Gives what does so many runs, on terms."""
+def create(options: RunOptions, root: Path, experiments: Sequence[Experiment]) -> Executor:
+    """Create an executor for these experiments' runs. Raises UsageError.
+
+    Args:
+        options: which one, and how many runs at once.
+        root: the folder of the runs, which every node of a cluster must see.
+        experiments: what is to be run, whose devices say how many runs at once is usual.
+    """
+    count = len(experiments)
+    if callable(options.executor):
+        return options.executor(count)
+    if options.executor == "ray":
+        from lrbench.training.executors.ray import RayCluster
+
+        return RayCluster(options.address, jobs=options.jobs, runs_per_gpu=options.runs_per_gpu, root=root)
+    jobs = default_jobs(experiments) if options.jobs is None else options.jobs
+    return WorkerProcesses(min(jobs, count)) if jobs > 1 and count > 1 else ThisProcess()
 
 
-def picked(name: str, *, jobs: int | None, address: str | None, runs_per_gpu: int, root: Path) -> Make | None:
-    """What `--executor` names; None for the usual one. Raises UsageError."""
-    if name == "local":
-        if address is not None or runs_per_gpu != 1:
-            raise UsageError("--address and --runs-per-gpu are for --executor ray")
-        return None
-    if name != "ray":
-        raise UsageError(f"--executor: {choices(name, ('local', 'ray'))} (got {name!r:.40})")
-    from lrbench.training.executors.ray import RayCluster
+def default_jobs(experiments: Sequence[Experiment]) -> int:
+    """One run at once for each GPU, where they are to be used, or else for each core that this process may use."""
+    if any(experiment.device.startswith(("auto", "cuda")) for experiment in experiments):
+        import torch
 
-    def make(left: int, terms: Terms) -> Executor:
-        return RayCluster(address, jobs=jobs, runs_per_gpu=runs_per_gpu, terms=terms, root=root)
-
-    return make
-
-
-def choose(jobs: int, runs: int, terms: Terms = Terms()) -> Executor:
-    """Worker processes where several runs are to be done at once; `terms` says how."""
-    return WorkerProcesses(min(jobs, runs), terms) if jobs > 1 and runs > 1 else ThisProcess(terms)
+        if torch.cuda.is_available():
+            return torch.cuda.device_count()
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

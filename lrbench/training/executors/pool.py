@@ -20,13 +20,14 @@ from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any
 
 from lrbench.errors import Interrupted, RunError
 from lrbench.events import Event, Watch, message
 from lrbench.runs.lock import birth
+from lrbench.runs.result import RunResult
 from lrbench.training.executors.worker import ASKED_TO_STOP, POLL_SECONDS, Setting, serve
-from lrbench.training.run_one import StopFlag, Terms
+from lrbench.training.run_one import WorkItem
+from lrbench.training.signals import StopFlag
 
 ATTEMPTS = 3  # a run whose worker died is resumed in a new one, so often
 METHOD = "forkserver" if sys.platform == "linux" else "spawn"
@@ -36,21 +37,23 @@ _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # where wor
 class WorkerProcesses:
     """`jobs` processes, the machine's cores divided between them. A worker that dies is replaced."""
 
-    def __init__(self, jobs: int, terms: Terms = Terms()) -> None:
+    in_process = False
+
+    def __init__(self, jobs: int) -> None:
         self.jobs = jobs
         threads = max((os.cpu_count() or 1) // jobs, 1)
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
         parent = os.getpid(), birth(os.getpid())
-        self.setting = Setting(threads, terms, parent, str(Path.cwd()), environment)
+        self.setting = Setting(threads, parent, str(Path.cwd()), environment)
         _import_meanwhile()
 
     def execute(
-        self, paths: Sequence[Path], watch: Watch, stop: StopFlag
-    ) -> Iterator[tuple[Path, dict[str, Any] | Exception]]:
+        self, items: Sequence[WorkItem], watch: Watch, stop: StopFlag
+    ) -> Iterator[tuple[Path, RunResult | Exception]]:
         """See `lrbench.training.executors.Executor`."""
-        size, threads = min(self.jobs, len(paths)), self.setting.threads
+        size, threads = min(self.jobs, len(items)), self.setting.threads
         watch(message(f"{size} workers, {threads} thread{'s' * (threads > 1)} each"))
-        crew = Crew(size, functools.partial(Worker, self.setting), paths, gpus())
+        crew = Crew(size, functools.partial(Worker, self.setting), items, gpus())
         try:
             while crew.busy:
                 if stop():
@@ -75,29 +78,29 @@ class Crew:
     """The workers, and the runs that none of them has begun."""
 
     def __init__(
-        self, size: int, hire: Callable[[int | None], Worker], paths: Sequence[Path], gpus: Sequence[int] = ()
+        self, size: int, hire: Callable[[int | None], Worker], items: Sequence[WorkItem], gpus: Sequence[int] = ()
     ) -> None:
         self.hire = hire
-        self.left, self.deaths = deque(paths), Counter[Path]()
+        self.left, self.deaths = deque(items), Counter[Path]()
         self.stopped = False
         self.workers = [hire(gpus[number % len(gpus)] if gpus else None) for number in range(size)]
 
     @property
     def busy(self) -> bool:
         """False once there is nothing left and nothing under way."""
-        return bool(self.left) or any(worker.path for worker in self.workers)
+        return bool(self.left) or any(worker.item for worker in self.workers)
 
     def hand_out(self) -> None:
         """Give each idle worker a run."""
         for worker in self.workers:
-            if self.left and worker.path is None:
+            if self.left and worker.item is None:
                 worker.begin(self.left.popleft())
 
     def stop(self) -> Iterator[tuple[Path, Exception]]:
         """Begin nothing more; ask the workers to stop, whom a signal to the parent alone has not reached."""
         while self.left:
-            path = self.left.popleft()
-            yield path, Interrupted(f"{path.name} was not begun")
+            item = self.left.popleft()
+            yield item.path, Interrupted(f"{item.path.name} was not begun")
         if not self.stopped:
             self.stopped = True
             for worker in self.workers:
@@ -108,29 +111,29 @@ class Crew:
         ready = wait([worker.connection for worker in self.workers], POLL_SECONDS)
         return [worker for worker in self.workers if worker.connection in ready or not worker.process.is_alive()]
 
-    def hear(self, worker: Worker, watch: Watch, stop: StopFlag) -> tuple[Path, dict[str, Any] | Exception] | None:
+    def hear(self, worker: Worker, watch: Watch, stop: StopFlag) -> tuple[Path, RunResult | Exception] | None:
         """Take in what a worker says: progress, which is passed on, or how its run ended, which is returned."""
-        path, news = worker.path, worker.news()
+        item, news = worker.item, worker.news()
         if isinstance(news, Event):
             watch(news)
             return None
-        worker.path = None
+        worker.item = None
         if news is None:
-            news = self._replace(worker, path, watch, stop)
-        return None if path is None or news is None else (path, news)
+            news = self._replace(worker, item, watch, stop)
+        return None if item is None or news is None else (item.path, news)
 
-    def _replace(self, dead: Worker, path: Path | None, watch: Watch, stop: StopFlag) -> Exception | None:
+    def _replace(self, dead: Worker, item: WorkItem | None, watch: Watch, stop: StopFlag) -> Exception | None:
         """Put a new worker in a dead one's place, if there is work; what is said of its run, None if it goes on."""
         self.workers.remove(dead)
         dead.dismiss()
         code = dead.end()
         lost = None
-        if path is not None:
-            self.deaths[path] += 1
-            lost = _lost(path, self.deaths[path], code, stop)
+        if item is not None:
+            self.deaths[item.path] += 1
+            lost = _lost(item.path, self.deaths[item.path], code, stop)
             if lost is None:
-                watch(message(f"a worker died; {path.name} goes on in a new one"))
-                self.left.appendleft(path)
+                watch(message(f"a worker died; {item.path.name} goes on in a new one"))
+                self.left.appendleft(item)
         if self.left:
             self.workers.append(self.hire(dead.gpu))
         return lost
@@ -153,14 +156,14 @@ class Worker:
     """A worker process, as its parent sees it.
 
     Attributes:
-        path: the folder of the run it is at, None while it has none.
+        item: the run it is at, None while it has none.
         gpu: what `cuda` is to it, None for the usual one.
     """
 
     def __init__(self, setting: Setting, gpu: int | None = None) -> None:
         context = multiprocessing.get_context(METHOD)
         self.connection, other = context.Pipe()
-        self.path: Path | None = None
+        self.item: WorkItem | None = None
         self.gpu = gpu
         arguments = (other, setting, gpu, _offered())
         self.process = context.Process(target=serve, args=arguments, name="lrbench worker")  # type: ignore[attr-defined]
@@ -172,13 +175,13 @@ class Worker:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         other.close()
 
-    def begin(self, path: Path) -> None:
+    def begin(self, item: WorkItem) -> None:
         """Hand it a run."""
-        self.path = path
+        self.item = item
         with contextlib.suppress(OSError):  # it is dead, which is seen where its news are
-            self.connection.send(path)
+            self.connection.send(item)
 
-    def news(self) -> Event | dict[str, Any] | Exception | None:
+    def news(self) -> Event | RunResult | Exception | None:
         """Progress, or the result of its run, or the exception that kept it from having one; None once it is dead."""
         try:
             return self.connection.recv() if self.connection.poll() else None

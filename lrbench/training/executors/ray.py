@@ -15,15 +15,18 @@ import socket
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from lrbench.errors import FolderError, Interrupted, LrbenchError, RunError, UsageError
 from lrbench.events import Event, Watch, message
+from lrbench.runs.csv_log import last
 from lrbench.runs.folder import RunFolder
+from lrbench.runs.result import RunResult
 from lrbench.training.executors.ray_task import Setting, do, see
-from lrbench.training.run_one import StopFlag, Terms
+from lrbench.training.run_one import WorkItem
+from lrbench.training.signals import StopFlag
 
 try:
     import ray
@@ -46,25 +49,26 @@ class RayCluster:
         address: of the cluster; None takes `RAY_ADDRESS`, or begins one on this machine.
         jobs: at most so many runs at once; None for as many as the cluster has room for.
         runs_per_gpu: where the cluster has GPUs and a run may use one.
-        terms: see `lrbench.training.run_one.Terms`.
         root: the folder of the runs, which every node must see at this path.
     """
 
-    def __init__(self, address: str | None, *, jobs: int | None, runs_per_gpu: int, terms: Terms, root: Path) -> None:
-        self.jobs, self.runs_per_gpu, self.terms = jobs, runs_per_gpu, terms
+    in_process = False
+
+    def __init__(self, address: str | None, *, jobs: int | None, runs_per_gpu: int, root: Path) -> None:
+        self.jobs, self.runs_per_gpu = jobs, runs_per_gpu
         self.root = root.resolve()
         self.ours = _connect(address)
 
     def execute(
-        self, paths: Sequence[Path], watch: Watch, stop: StopFlag
-    ) -> Iterator[tuple[Path, dict[str, Any] | Exception]]:
+        self, items: Sequence[WorkItem], watch: Watch, stop: StopFlag
+    ) -> Iterator[tuple[Path, RunResult | Exception]]:
         """See `lrbench.training.executors.Executor`."""
         stopped = self.root / f".stop-{uuid.uuid4().hex}"
         known = {name: os.environ[name] for name in ("LRBENCH_DATA",) if name in os.environ}
-        setting = Setting(1, self.terms, str(stopped), str(Path.cwd()), known)
+        setting = Setting(1, str(stopped), str(Path.cwd()), known)
         try:
             self._check_nodes(watch)
-            tasks = Tasks(setting, self.runs_per_gpu, self.jobs, list(paths))
+            tasks = Tasks(setting, self.runs_per_gpu, self.jobs, list(items))
             try:
                 yield from tasks.outcomes(watch, stop)
             finally:
@@ -155,21 +159,21 @@ class Tasks:
     setting: Setting
     runs_per_gpu: int
     jobs: int | None
-    left: list[Path]
+    left: list[WorkItem]
     pending: dict[Any, Path] = field(default_factory=dict)
     seen: dict[Path, int] = field(default_factory=dict)
     looked: float = 0.0
     stop_by: float | None = None
 
-    def outcomes(self, watch: Watch, stop: StopFlag) -> Iterator[tuple[Path, dict[str, Any] | Exception]]:
+    def outcomes(self, watch: Watch, stop: StopFlag) -> Iterator[tuple[Path, RunResult | Exception]]:
         """Each run with its result, or the exception that kept it from having one, as they end."""
         self.left.reverse()
         while self.left or self.pending:
             if stop():
                 yield from self._stop()
             while self.left and (self.jobs is None or len(self.pending) < self.jobs):
-                path = self.left.pop()
-                self.pending[self._begin(path)] = path
+                item = self.left.pop()
+                self.pending[self._begin(item)] = item.path
             if not self.pending:
                 continue
             ended, _ = ray.wait(list(self.pending), num_returns=1, timeout=POLL_SECONDS)
@@ -177,8 +181,8 @@ class Tasks:
             for reference in ended:
                 path = self.pending.pop(reference)
                 outcome = _outcome(reference, path)
-                if isinstance(outcome, dict):
-                    watch(Event(path.name, "end", values=outcome))
+                if isinstance(outcome, RunResult):
+                    watch(Event(path.name, "end", values={"result": outcome}))
                 yield path, outcome
 
     def give_up(self) -> None:
@@ -187,12 +191,12 @@ class Tasks:
             with contextlib.suppress(Exception):
                 ray.cancel(reference, force=True)
 
-    def _begin(self, path: Path) -> Any:
+    def _begin(self, item: WorkItem) -> Any:
         gpus = ray.cluster_resources().get("GPU", 0)  # type: ignore[no-untyped-call]
-        device = RunFolder(path).plain_config().get("device", "auto") if gpus else "cpu"
+        device = item.experiment.device if gpus else "cpu"
         share = 1 / self.runs_per_gpu if gpus and device != "cpu" else 0
-        task = ray.remote(_do).options(num_cpus=1, num_gpus=share, max_retries=ATTEMPTS, name=path.name)
-        return task.remote(str(path.resolve()), self.setting)
+        task = ray.remote(_do).options(num_cpus=1, num_gpus=share, max_retries=ATTEMPTS, name=item.path.name)
+        return task.remote(replace(item, path=item.path.resolve()), self.setting)
 
     def _stop(self) -> Iterator[tuple[Path, Exception]]:
         """Begin nothing more; let tasks under way write their checkpoints, for a minute."""
@@ -200,7 +204,7 @@ class Tasks:
             Path(self.setting.stopped).touch()
             self.stop_by = time.monotonic() + STOP_SECONDS
         while self.left:
-            path = self.left.pop()
+            path = self.left.pop().path
             yield path, Interrupted(f"{path.name} was not begun")
         if time.monotonic() > self.stop_by:
             self.give_up()
@@ -226,15 +230,15 @@ def _progress(folder: RunFolder, begun: bool) -> Event | None:
     if not folder.busy:
         return None
     sizes = folder.environment().get("sizes") or {}
-    row = folder.epochs.last() or {}
-    step, total = int(float(row.get("step", 0))), int(sizes.get("total_steps", 0))
+    row = last(folder.epochs.path)
+    step, total = int(row.get("step", 0)), int(sizes.get("total_steps", 0))
     epochs = -(-total // int(sizes["steps_per_epoch"])) if sizes.get("steps_per_epoch") else 0
-    values = {key: float(row[key]) for key in ("train_loss", "val_loss", "val_accuracy") if row.get(key)}
-    lr, epoch = float(row.get("lr", 0)), int(float(row.get("epoch", 0)))
+    values = {key: value for key, value in row.items() if key.startswith(("train_", "val_"))}
+    lr, epoch = row.get("lr", 0.0), int(row.get("epoch", 0))
     return Event(folder.name, "epoch" if begun else "start", step, total, epoch, epochs, lr, values=values)
 
 
-def _outcome(reference: Any, path: Path) -> dict[str, Any] | Exception:
+def _outcome(reference: Any, path: Path) -> RunResult | Exception:
     """What a task that has ended has come to, read from the run's folder."""
     try:
         ray.get(reference)
@@ -257,5 +261,5 @@ def _first_line(error: object) -> str:
     return f"{type(error).__name__}: {lines[0] if lines else ''}"[:300]
 
 
-def _do(path: str, setting: Setting) -> str:
-    return do(path, setting, ray.get_runtime_context().get_node_id())
+def _do(item: WorkItem, setting: Setting) -> str:
+    return do(item, setting, ray.get_runtime_context().get_node_id())

@@ -17,7 +17,7 @@ from lrbench.events import silent
 from lrbench.runs.environment import NODE
 from lrbench.runs.folder import RunFolder
 from lrbench.runs.lock import DEAD_AFTER_SECONDS, WATCHED_SECONDS
-from lrbench.training.run_one import Terms, do_run
+from lrbench.training.run_one import WorkItem, do_run
 
 
 @dataclass(frozen=True)
@@ -26,14 +26,12 @@ class Setting:
 
     Attributes:
         threads: of torch.
-        terms: see `lrbench.training.run_one.Terms`.
         stopped: a file; once it is there, tasks stop.
         folder: the driver's working folder, for the user's own modules.
         environment: variables that data are found by.
     """
 
     threads: int
-    terms: Terms
     stopped: str
     folder: str
     environment: dict[str, str]
@@ -51,12 +49,12 @@ def see(token: str) -> str | None:
     return None
 
 
-def do(path: str, setting: Setting, node: str) -> str:
-    """Do the run whose folder is at `path` on the node of that name, or go on with it; the run's name.
+def do(item: WorkItem, setting: Setting, node: str) -> str:
+    """Do a run on the node of that name, or go on with it; the run's name.
 
     Raises FolderError, Interrupted, LockedError, and as `lrbench.training.run_one.do_run`.
     """
-    folder = RunFolder(Path(path))
+    folder = RunFolder(item.path)
     if not folder.path.is_dir():
         raise FolderError(f"{folder.path} is not seen on {socket.gethostname()}; all nodes must share the runs folder")
     os.environ.update({**setting.environment, NODE: node})
@@ -69,7 +67,7 @@ def do(path: str, setting: Setting, node: str) -> str:
     patience = time.monotonic() + DEAD_AFTER_SECONDS + 2 * WATCHED_SECONDS
     while True:
         try:
-            do_run(folder.path, threads=setting.threads, watch=silent, stop=stop, terms=setting.terms)
+            do_run(item, threads=setting.threads, watch=silent, stop=stop)
             return folder.name
         except LockedError:  # by a node that was lost, which shows once its heart has not beaten for a minute
             if time.monotonic() > patience:

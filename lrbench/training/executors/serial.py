@@ -4,29 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from lrbench.errors import Interrupted, LrbenchError, RunError
 from lrbench.events import Watch
-from lrbench.training.run_one import StopFlag, Terms, do_run
+from lrbench.runs.result import RunResult
+from lrbench.training.run_one import WorkItem, do_run
+from lrbench.training.signals import StopFlag
 
 
 class ThisProcess:
     """See `lrbench.training.executors.Executor`."""
 
-    def __init__(self, terms: Terms = Terms()) -> None:
-        self.terms = terms
+    in_process = True
 
     def execute(
-        self, paths: Sequence[Path], watch: Watch, stop: StopFlag
-    ) -> Iterator[tuple[Path, dict[str, Any] | Exception]]:
+        self, items: Sequence[WorkItem], watch: Watch, stop: StopFlag
+    ) -> Iterator[tuple[Path, RunResult | Exception]]:
         """See `lrbench.training.executors.Executor`."""
-        for path in paths:
+        for item in items:
+            path = item.path
             if stop():
                 yield path, Interrupted(f"{path.name} was not begun")
                 continue
             try:
-                yield path, do_run(path, threads=None, watch=watch, stop=stop, terms=self.terms)
+                yield path, do_run(item, threads=None, watch=watch, stop=stop)
             except LrbenchError as error:
                 yield path, error
             except OSError as error:  # a full disk, say: not even the failure could be written

@@ -9,13 +9,13 @@ import threading
 import time
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from pathlib import Path
-from typing import Any
 
 from lrbench.errors import LrbenchError, RunError
 from lrbench.events import Event, Watch
 from lrbench.runs.lock import birth
-from lrbench.training.run_one import StopFlag, Terms, do_run
+from lrbench.runs.result import RunResult
+from lrbench.training.run_one import WorkItem, do_run
+from lrbench.training.signals import StopFlag
 
 ASKED_TO_STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 POLL_SECONDS = 0.1
@@ -27,14 +27,12 @@ class Setting:
 
     Attributes:
         threads: of torch.
-        terms: see `lrbench.training.run_one.Terms`.
         parent: the process whose end is its end, and what tells it from a later one with its number.
         folder: where it works.
         environment: its environment variables.
     """
 
     threads: int
-    terms: Terms
     parent: tuple[int, str | None]
     folder: str
     environment: dict[str, str]
@@ -65,19 +63,19 @@ def serve(connection: Connection, setting: Setting, gpu: int | None, data: bytes
     with contextlib.suppress(EOFError, OSError):
         while not stop():
             if connection.poll(POLL_SECONDS):
-                path = connection.recv()
+                item = connection.recv()
                 with busy:
-                    connection.send(_outcome(path, setting, tell, stop))
+                    connection.send(_outcome(item, setting, tell, stop))
     os._exit(0)  # all is on disk, and an interpreter that holds torch takes a second to end in order
 
 
-def _outcome(path: Path, setting: Setting, watch: Watch, stop: StopFlag) -> dict[str, Any] | Exception:
+def _outcome(item: WorkItem, setting: Setting, watch: Watch, stop: StopFlag) -> RunResult | Exception:
     try:
-        return do_run(path, threads=setting.threads, watch=watch, stop=stop, terms=setting.terms)
+        return do_run(item, threads=setting.threads, watch=watch, stop=stop)
     except LrbenchError as error:
         return error
     except BaseException as error:  # a full disk, or a signal of the user's own code: this run's end, not the worker's
-        return RunError(f"{path.name}: {type(error).__name__}: {error}")
+        return RunError(f"{item.path.name}: {type(error).__name__}: {error}")
 
 
 def _follow(parent: tuple[int, str | None], stop: StopFlag, busy: threading.Lock) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 import time
 from collections import Counter
@@ -16,33 +15,35 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from lrbench.analysis.format import duration, loss, percent
+from lrbench.analysis.format import duration
 from lrbench.cli.progress import Lines, ending
+from lrbench.components.metrics import LOSS
 from lrbench.events import Event
+from lrbench.reports.sweep import summary_words
+from lrbench.runs.result import Status
+from lrbench.sweeps.axes import AUTO_POINTS
 from lrbench.sweeps.plan import Planned, SweepFolder
-from lrbench.sweeps.status import OVER, Board, board_of
-from lrbench.sweeps.summary import Curve, Summary
-from lrbench.sweeps.words import words
+from lrbench.sweeps.status import Board, board_of
+from lrbench.sweeps.summary import Summary
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from lrbench.sweeps.estimate import Estimate
     from lrbench.sweeps.sweep import Sweep
 
 MARKS = {
-    "new": ("·", "dim"),
-    "interrupted": ("◌", "dim"),
-    "running": ("▸", "cyan"),
-    "paused": ("‖", "cyan"),
-    "finished": ("●", "green"),
-    "stopped_early": ("●", "green"),
-    "diverged": ("✕", "red"),
-    "pruned": ("✂", "yellow"),
-    "failed": ("!", "bold red"),
-    "damaged": ("!", "bold red"),
+    Status.PENDING: ("·", "dim"),
+    Status.INTERRUPTED: ("◌", "dim"),
+    Status.RUNNING: ("▸", "cyan"),
+    Status.PAUSED: ("‖", "cyan"),
+    Status.FINISHED: ("●", "green"),
+    Status.STOPPED_EARLY: ("●", "green"),
+    Status.DIVERGED: ("✕", "red"),
+    Status.PRUNED: ("✂", "yellow"),
+    Status.FAILED: ("!", "bold red"),
+    Status.DAMAGED: ("!", "bold red"),
 }
-LEGEND = "● finished  ▸ running  ‖ waiting  · to do  ◌ interrupted  ✕ diverged  ✂ pruned  ! failed"
+LEGEND = "● finished  ▸ running  ‖ waiting  · pending  ◌ interrupted  ✕ diverged  ✂ pruned  ! failed"
 SHOWN_SECONDS = 0.25
 
 
@@ -70,7 +71,7 @@ def _rates(board: Board, height: int | None) -> list[float | None]:
     rates, room = board.plan.rates, max(height or 0, 4)
     if height is None or len(rates) <= room:
         return rates
-    busy = {cell.lr for cell in board.plan.cells if board.state[cell.run] == "running"}
+    busy = {cell.lr for cell in board.plan.cells if board.state[cell.run] is Status.RUNNING}
     first = [lr for lr in rates if lr in busy] + [lr for lr in rates if lr not in busy]
     return [lr for lr in rates if lr in first[:room]]
 
@@ -80,14 +81,14 @@ def _cell(board: Board, cells: Sequence[Planned]) -> Text:
     for cell in cells:
         mark, style = MARKS[board.state[cell.run]]
         text.append(mark, style)
-    losses = [board.loss[c.run] for c in cells if board.state[c.run] in OVER and c.run in board.loss]
-    running = [c.run for c in cells if board.state[c.run] == "running"]
+    losses = [board.loss[c.run] for c in cells if board.state[c.run].over and c.run in board.loss]
+    running = [c.run for c in cells if board.state[c.run] is Status.RUNNING]
     if losses:
-        text.append(f" {loss(statistics.median(losses))}")
+        text.append(f" {LOSS.text(statistics.median(losses))}")
     if running:
         part = sum(board.done.get(run, 0.0) for run in running) / len(running)
         now = [board.loss[run] for run in running if run in board.loss]
-        text.append(f" {part:.0%}" + (f" {loss(now[0])}" if now else ""), "cyan")
+        text.append(f" {part:.0%}" + (f" {LOSS.text(now[0])}" if now else ""), "cyan")
     return text
 
 
@@ -122,8 +123,10 @@ class LiveTable:
         if self.board is None:
             return
         self.board.hear(event)
-        if event.kind == "end" and event.values.get("status") == "failed":
-            self.live.console.print(f"[red]{escape(event.run)}:[/] {escape(ending(event.values))}", highlight=False)
+        if event.kind == "end" and event.values["result"].status is Status.FAILED:
+            self.live.console.print(
+                f"[red]{escape(event.run)}:[/] {escape(ending(event.values['result']))}", highlight=False
+            )
         if event.kind in ("plan", "end") or time.monotonic() - self.drawn > SHOWN_SECONDS:
             self.drawn = time.monotonic()
             room = self.console.size.height - 8
@@ -156,8 +159,9 @@ class SweepLines:
             return
         self.board.hear(event)
         if event.kind == "end":
-            count = f"{self.board.count(*OVER)}/{len(self.board.state)}"
-            text = f"{count} {event.run}: {ending(event.values)}{_left(self.board)}"
+            over = sum(status.over for status in self.board.state.values())
+            count = f"{over}/{len(self.board.state)}"
+            text = f"{count} {event.run}: {ending(event.values['result'])}{_left(self.board)}"
             self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -183,23 +187,18 @@ def show_status(console: Console, folder: SweepFolder) -> None:
     """Where a sweep stands. Raises FolderError where it has no plan."""
     plan = folder.plan()
     board = board_of(folder, plan)
-    seconds = [
-        float(result["seconds"])
-        for cell in plan.cells
-        if board.state[cell.run] in ("finished", "stopped_early")
-        and (result := folder.run(cell).result())
-        and result.get("seconds")
-    ]
+    results = [folder.run(cell).result() for cell in plan.cells if board.state[cell.run].complete]
+    seconds = [result.seconds for result in results if result is not None and result.seconds]
     left = ""
-    if seconds and board.left and board.count("running"):
+    if seconds and board.left and board.count(Status.RUNNING):
         each = statistics.median(seconds)
         left = f"; about {duration(each * board.left / board.count('running'))} left"
     console.print(f"[bold]{escape(folder.name)}[/]  {escape(board.tally())}{left}", highlight=False)
     console.print(table_of(board))
 
 
-def show_plan(console: Console, asked: Sweep, expected: Estimate) -> None:
-    """The runs of a sweep that is only thought of, what they cost, what is done already."""
+def show_plan(console: Console, asked: Sweep, seconds: float | None) -> None:
+    """The runs that a sweep would do, what they cost, what is done already. Nothing was trained for it."""
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
     for heading in ("run", "line", "rate", "seed", "budget", ""):
         table.add_column(heading, overflow="fold", justify="right" if heading in ("rate", "seed") else "left")
@@ -207,7 +206,9 @@ def show_plan(console: Console, asked: Sweep, expected: Estimate) -> None:
         experiment = cell.experiment
         budget = f"{experiment.epochs} epochs" if experiment.epochs else f"{experiment.steps:,} steps"
         rate = "default" if planned.lr is None else f"{planned.lr:.3g}"
-        state = {"found": "done", "interrupted": "to do"}.get(outcome.how, f"[red]{escape(outcome.message)}[/]")
+        rate = "auto" if experiment.name in asked.auto else rate
+        failed = outcome.status is Status.FAILED
+        state = f"[red]{escape(outcome.message)}[/]" if failed else "done" if outcome.found else "pending"
         table.add_row(planned.run, escape(planned.series), rate, str(planned.seed), budget, state)
     console.print(table)
     were = "was" if asked.duplicates == 1 else "were"
@@ -215,66 +216,34 @@ def show_plan(console: Console, asked: Sweep, expected: Estimate) -> None:
     done = len(asked.cells) - len(asked.todo)
     plural = "s" * (len(asked.cells) != 1)
     console.print(f"{len(asked.cells)} run{plural}{twice}, {done} of them done already.", highlight=False)
-    if asked.todo:
-        cost = f"{expected.updates:,} updates in {len(asked.todo)} runs, {expected.jobs} at a time"
-        console.print(f"{cost}: about {duration(expected.seconds)} here.", highlight=False)
-    tests = ", and the range tests of lr: auto" if asked.auto else ""
-    console.print(f"Nothing was trained but a trial of two seconds for each kind of run{tests}.", style="dim")
+    if asked.auto:
+        names = ", ".join(asked.auto)
+        text = f"lr: auto: a range test of {names} comes first, and {AUTO_POINTS} rates around what it finds."
+        console.print(text, markup=False, highlight=False)
+    if asked.todo and seconds is not None:
+        console.print(f"About {duration(seconds)} by the runs that are done.", highlight=False)
+    elif asked.todo:
+        console.print("How long that takes is not known before a run of each size is done.", highlight=False)
 
 
 def show_outcome(console: Console, done: Sweep, summary: Summary) -> None:
     """The summary, and what went wrong."""
-    show_summary(console, summary)
-    found = sum(outcome.how == "found" for outcome in done.outcomes)
+    for line in summary_words(summary):
+        console.print(line, markup=False, highlight=False)
+    found = sum(outcome.found for outcome in done.outcomes)
     if found:
         were = "was" if found == 1 else "were"
-        text = f"{found} of {len(done.outcomes)} {were} done already (--again trains anew)."
+        text = f"{found} of {len(done.outcomes)} {were} done already (--again trains them again)."
         console.print(text, highlight=False)
     warned = Counter(warning for outcome in done.outcomes for warning in outcome.warnings)
     for warning, count in warned.items():
         console.print(f"[yellow]{count} run{'s' * (count > 1)}:[/] {escape(warning)}", highlight=False)
     alike: dict[str, list[tuple[str, str]]] = {}
     for outcome in done.outcomes:
-        if outcome.how in ("failed", "elsewhere"):
+        if outcome.undone:
             text = outcome.message.removeprefix(f"{outcome.path.name}: ")
             alike.setdefault(text.partition("\n")[0], []).append((outcome.path.name, text))
     for failures in alike.values():
         name, text = failures[0]
         others = f" and {len(failures) - 1} more" if len(failures) > 1 else ""
         console.print(f"[red]{escape(name)}{others}:[/] {escape(text)}", highlight=False, soft_wrap=True)
-
-
-def show_summary(console: Console, summary: Summary) -> None:
-    """The best rate of each line, and what is to be known of it, in sentences."""
-    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
-    longest = max((len(curve.series) for curve in summary.curves), default=0)
-    table.add_column("", overflow="fold", min_width=min(longest, 12))
-    diverged = any(point.count("diverged") for curve in summary.curves for point in curve.points)
-    headings = ["best rate", "validation loss", "test accuracy", "seeds", "rates near it"]
-    for heading in headings + ["diverged"] * diverged:
-        table.add_column(heading.replace(" ", "\n"), justify="right", no_wrap=True)
-    for curve in summary.curves:
-        table.add_row(escape(curve.series), *_summed(curve, summary.epsilon)[: len(table.columns) - 1])
-    console.print(table)
-    for line in words(summary):
-        console.print(line, markup=False, highlight=False)
-
-
-def _summed(curve: Curve, epsilon: float) -> tuple[str, ...]:
-    """A line of the summary's table."""
-    best = curve.best
-    bad = sum(point.count("diverged") > 0 for point in curve.points)
-    lost = f"at {bad} of {len(curve.points)}"
-    value = best.spread("val_loss") if best is not None else None
-    if best is None or value is None:
-        return ("–", "–", "–", "–", "–", lost)
-    accuracy, error, near = best.spread("test_accuracy"), best.spread("test_loss"), curve.near(epsilon)
-    tested = "–" if error is None else f"loss {loss(error.median)}"
-    return (
-        "default" if best.lr is None else f"{best.lr:.3g}{' (edge)' if curve.edge else ''}",
-        f"{loss(value.median)}\n[dim]{value.low:.3g}–{value.high:.3g}[/]" if value.n > 1 else loss(value.median),
-        tested if accuracy is None else percent(accuracy.median),
-        f"{value.n} of {len(best.cells)}" if value.n < len(best.cells) else str(value.n),
-        "–" if near is None or near[0] == near[1] else f"{math.log10(near[1] / near[0]):.1f} decades",
-        lost,
-    )

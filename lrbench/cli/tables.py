@@ -21,7 +21,7 @@ from lrbench.runs.folder import RunFolder
 if TYPE_CHECKING:
     from lrbench.lr_finder.result import Finding
     from lrbench.reports.preview import Preview
-    from lrbench.training.runner import Outcome
+    from lrbench.training.outcome import Outcome
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 
@@ -50,14 +50,14 @@ def show_outcomes(console: Console, outcomes: Sequence[Outcome]) -> None:
     """The table of what was asked for, what was done already, and what is to be known of each run."""
     existing = [o for o in outcomes if o.path.exists()]
     show_groups(console, grouped([read_one(RunFolder(o.path)) for o in existing]))
-    found = [o for o in outcomes if o.how == "found"]
+    found = [o for o in outcomes if o.found]
     if found:
         were = "was" if len(found) == 1 else "were"
         console.print(f"{len(found)} of {len(outcomes)} {were} done already (--again trains anew).", highlight=False)
     for outcome in outcomes:
         for warning in outcome.warnings:
             console.print(f"[yellow]{escape(outcome.path.name)}:[/] {escape(warning)}", highlight=False)
-        if outcome.how in ("failed", "elsewhere"):
+        if outcome.undone:
             doubled = outcome.message.startswith(outcome.path.name)
             text = f"[red]{'' if doubled else escape(outcome.path.name) + ': '}[/]{escape(outcome.message)}"
             console.print(text, highlight=False, soft_wrap=True)

@@ -1,0 +1,112 @@
+"""What differs between runs, said once: the labels of groups and of families, and values in a few characters."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lrbench.analysis.records import Record
+
+Fields = Mapping[str, Any]
+"""A canonical config, flat: `optimizer.lr` → 0.001."""
+
+_FIRST = ("optimizer", "schedule", "warmup", "plateau", "batch_size", "model")  # what a reader looks for first
+_SEPARATORS = "-_ ,=@(+"  # of words in a name
+
+
+def value_text(value: Any) -> str:
+    """A config's value in a few characters."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(value_text, value))}]"
+    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def differing(mine: Fields, others: Sequence[Fields], without: Sequence[str] = ("seed",)) -> list[str]:
+    """The keys in which a config differs from any of others.
+
+    The parameters of another part are left out, since its name says that they differ; but for its learning rate.
+    """
+    keys = dict.fromkeys(key for fields in (mine, *others) for key in fields if key not in without)
+    found = [key for key in keys if any(other.get(key) != mine.get(key) for other in others)]
+    renamed = {key.removesuffix("name") for key in found if key.endswith(".name")}
+    return [k for k in found if k.endswith((".name", ".lr")) or not any(k.startswith(part) for part in renamed)]
+
+
+def labels_of(members: Sequence[Sequence[Record]]) -> list[str]:
+    """The names of groups; where different groups share one, with what differs: `baseline lr=0.01`."""
+    labels: list[str] = []
+    named: dict[str, list[Sequence[Record]]] = {}
+    for group in members:
+        named.setdefault(group[0].name, []).append(group)
+    for group in members:
+        name = group[0].name
+        others = [other for other in named[name] if other is not group]
+        if others and group[0].experiment is None:
+            labels.append(group[0].folder.name)
+            continue
+        known = [g[0].identity_fields for g in others if g[0].experiment is not None]
+        labels.append(f"{name} {_assignments(group[0].identity_fields, known)}".strip() if known else name)
+    taken: set[str] = set()
+    for index, label in enumerate(labels):
+        if label in taken:
+            labels[index] = f"{label} ({members[index][0].folder.name})"
+        taken.add(labels[index])
+    return labels
+
+
+def _assignments(mine: Fields, others: Sequence[Fields]) -> str:
+    """`lr=0.01 schedule=cosine`."""
+    keys = differing(mine, others)
+    keys.sort(key=lambda key: _FIRST.index(key.split(".")[0]) if key.split(".")[0] in _FIRST else len(_FIRST))
+    return " ".join(f"{_short(key)}={value_text(mine.get(key))}" for key in keys[:4])
+
+
+def _short(key: str) -> str:
+    """`optimizer.lr` is `lr`, but `schedule.name` is `schedule`."""
+    pieces = key.split(".")
+    return pieces[-2] if pieces[-1] == "name" and len(pieces) > 1 else pieces[-1]
+
+
+def family_labels(members: Sequence[Sequence[Record]]) -> list[str]:
+    """For families, which differ in more than the rate: what their names have in common; and what differs, if shared.
+
+    Args:
+        members: the first run of each group, for each family.
+    """
+    stems = [_stem([record.name for record in family]) for family in members]
+    labels = []
+    for stem, family in zip(stems, members, strict=True):
+        others = [m[0].identity_fields for s, m in zip(stems, members, strict=True) if s == stem]
+        labels.append(f"{stem} {_words(family[0].identity_fields, others)}".strip())
+    return [f"{label} ({labels[: at + 1].count(label)})" if labels.count(label) > 1 else label
+            for at, label in enumerate(labels)]  # fmt: skip
+
+
+def _stem(names: Sequence[str]) -> str:
+    """The name; of several, the words that all begin with, or else the first and how many others there are."""
+    different = list(dict.fromkeys(names))
+    if len(different) == 1:
+        return different[0]
+    words = zip(*(re.split(f"([{_SEPARATORS}])", name) for name in different), strict=False)
+    start = "".join(word[0] for word in itertools.takewhile(lambda word: len(set(word)) == 1, words))
+    others = len(different) - 1
+    return start.rstrip(_SEPARATORS) or f"{different[0]} and {others} other{'s' * (others > 1)}"
+
+
+def _words(mine: Fields, others: Sequence[Fields]) -> str:
+    """`cosine`, `sgd momentum=0.9`, `no warmup`."""
+    sections = {key.split(".")[0] for key in mine}
+    pieces = []
+    for key in differing(mine, others, ("seed", "optimizer.lr")):
+        section, value = key.split(".")[0], mine.get(key)
+        if section not in sections:
+            pieces.append(f"no {section}")
+        elif key.endswith(".name"):
+            pieces.append(str(value))
+        else:
+            short = key.split(".")[-1] if section in ("optimizer", "schedule") else key
+            pieces.append(f"{short}={value_text(value)}")
+    return " ".join(list(dict.fromkeys(pieces))[:3])

@@ -1,0 +1,40 @@
+"""How a config and the one that it extends become one mapping."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lrbench.config.normalize import SHORT_AXES
+
+
+def merge(base: Mapping[str, Any], child: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with what `child` says: mappings merge, unless they name different parts, and a budget replaces one."""
+    merged = dict(base)
+    for budget, other in (("epochs", "steps"), ("steps", "epochs")):
+        if child.get(budget) is not None and other not in child:
+            merged.pop(other, None)
+    for key, value in child.items():
+        old = merged.get(key)
+        if key == "sweep" and isinstance(old, Mapping) and isinstance(value, Mapping):
+            merged[key] = {k: v for k, v in old.items() if not axes_of({k: v}) & axes_of(value)} | dict(value)
+            continue
+        both = isinstance(old, Mapping) and isinstance(value, Mapping)
+        if both and ("name" not in value or value["name"] == old.get("name")):  # type: ignore[union-attr]
+            merged[key] = merge(old, value)  # type: ignore[arg-type]
+        else:
+            merged[key] = value
+    return merged
+
+
+def axes_of(sweep: Mapping[str, Any]) -> set[str]:
+    """The keys that a `sweep:` block varies: one that a child names too, however it writes it, is the child's."""
+    return {SHORT_AXES.get(key, key) for key in _dotted(sweep)}
+
+
+def _dotted(sweep: Mapping[str, Any]) -> set[str]:
+    found: set[str] = set()
+    for key, value in sweep.items():
+        nested = isinstance(value, Mapping) and not {"log", "linear", "name"} & value.keys()
+        found |= {f"{key}.{rest}" for rest in _dotted(value)} if nested else {key}
+    return found

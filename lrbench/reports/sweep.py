@@ -1,0 +1,86 @@
+"""A sweep's end, as the report shows it: its families in sentences, in a figure and as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+from lrbench.analysis.comparison import compare
+from lrbench.analysis.sensitivity import Point, words
+from lrbench.analysis.spread import Spread
+from lrbench.components.metrics import Measure
+from lrbench.reports.sentences import sentences
+from lrbench.sweeps.plan import SweepFolder
+from lrbench.sweeps.summary import Summary
+
+
+def summary_words(summary: Summary) -> list[str]:
+    """Each line's best learning rate, the best of all and how sure that is, what is missing."""
+    lines = [words(family, summary.measure) for family in summary.families]
+    lines += [f"{series}: no run has come to its end." for series in summary.without]
+    best = [point.group for family in summary.families if (point := family.best(summary.measure)) is not None]
+    if len(best) > 1 and not summary.missing:
+        named = [type(group)(_label(summary, group.first.group), group.records) for group in best]
+        compared = compare(named, summary.measure.name)
+        lines += [] if compared is None else ["The best rates of each line, compared:", *sentences(compared)]
+    if summary.confirmation is not None and summary.winner is not None:
+        lines.append(_confirmed(summary.winner[1], summary.confirmation, summary.measure))
+    total, missing = len(summary.records), summary.missing
+    if missing:
+        lines.append(f"{missing} of {total} runs {_have(missing)} no result yet, so this may change.")
+    pruned = sum(point.pruned for family in summary.families for point in family.points)
+    if pruned:
+        lines.append(f"{pruned} of {total} runs {'was' if pruned == 1 else 'were'} pruned; their rates have no median.")
+    return lines
+
+
+def _label(summary: Summary, group: str) -> str:
+    return next(cell.series for cell in summary.plan.cells if cell.group == group)
+
+
+def _have(count: int) -> str:
+    return "has" if count == 1 else "have"
+
+
+def _confirmed(best: Point, fresh: Point, measure: Measure) -> str:
+    """The fresh seeds beside those it was chosen by: confirmed where the two ranges have a value in common."""
+    chosen, new = Spread.of(best.values(measure)), Spread.of(fresh.values(measure))
+    if chosen is None or new is None:
+        return "The fresh seeds that were to confirm it have no finite loss."
+    change = (new.median - chosen.median) / abs(chosen.median) if chosen.median else 0.0
+    text = f"With {len(fresh.group.records)} fresh seeds its {measure.words} is {measure.text(new.median)}"
+    if new.n > 1:
+        text += f" ({measure.text(new.low)} … {measure.text(new.high)})"
+    text += f", {change:+.0%} against when it was chosen"
+    if new.overlaps(chosen):
+        return f"{text}; the ranges overlap: confirmed."
+    if measure.sign * new.median < measure.sign * chosen.median:
+        return f"{text}; every fresh seed is better: confirmed."
+    return f"{text}; every fresh seed is worse than those it was chosen by: not confirmed."
+
+
+def save_summary(summary: Summary, folder: SweepFolder) -> list[Path]:
+    """Write `summary.csv`, and `summary.png` and `summary.svg` where there are rates to draw. Raises FolderError."""
+    from lrbench.reports.figures.sensitivity import draw
+    from lrbench.reports.figures.style import drawing
+
+    files = [folder.save("summary.csv", _csv(summary))]
+    drawn = [family for family in summary.families if all(point.lr is not None for point in family.points)]
+    if not drawn:
+        return files
+    with drawing():
+        figure = draw(drawn, summary.measure)
+        for kind in ("png", "svg"):
+            buffer = io.BytesIO()
+            figure.savefig(buffer, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else None)
+            files.append(folder.save(f"summary.{kind}", buffer.getvalue()))
+    return files
+
+
+def _csv(summary: Summary) -> str:
+    text, rows = io.StringIO(), list(summary.rows())
+    table = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else ["series"], lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    return text.getvalue()
