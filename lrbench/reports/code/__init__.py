@@ -20,7 +20,8 @@ _PACKAGED = ("prodigyopt", "schedulefree")
 _MODULES = (*_STANDARD, "lrbench", *_PACKAGED, "torch")
 _OWN = {
     *("batches", "epoch", "evaluate", "examples", "factor", "group", "inputs", "loss", "loss_function", "model"),
-    *("optimizer", "outputs", "plateau", "scheduler", "step", "targets", "train_loader", *_MODULES),
+    *("optimizer", "outputs", "plateau", "scheduler", "step", "targets", "train_loader", "val_accuracy", "val_loss"),
+    *("milestones", "step_size", "steps_per_epoch", "timescale", "total_steps", "warmup_steps", *_MODULES),
 }
 """Names that the generated code assigns; an import with the same name gets an alias."""
 
