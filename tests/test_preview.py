@@ -114,12 +114,12 @@ def test_rises_and_drops_are_no_restarts(schedule: Any, tiny: Callable[..., Expe
 @pytest.mark.parametrize(
     ("changes", "fragment"),
     [
-        ({"schedule": {"name": "exponential", "gamma": 0.2}}, "under 1 % of its peak after 30 %"),
+        ({"schedule": {"name": "exponential", "gamma": 0.2}}, "under 1% of its peak after 30%"),
         ({"model": "vit"}, "Transformer without warm-up"),
         ({"dataset": "mnist", "batch_size": 512, "accumulate": 2}, "batch of 1024 without warm-up"),
-        ({"optimizer": {"name": "prodigy", "lr": 0.001}}, "leave it at 1 (it is 0.001)"),
-        ({"optimizer": {"name": "prodigy"}, "schedule": "cosine"}, "a constant lr of 1 suits it, or cosine without"),
-        ({"optimizer": {"name": "schedule_free_sgd"}, "schedule": "cosine"}, "averages weights in place of a decay"),
+        ({"optimizer": {"name": "prodigy", "lr": 0.001}}, "leave lr at 1 (it is 0.001)"),
+        ({"optimizer": {"name": "prodigy"}, "schedule": "cosine"}, "a constant lr of 1, or cosine without"),
+        ({"optimizer": {"name": "schedule_free_sgd"}, "schedule": "cosine"}, "averages weights instead of a decay"),
         ({"schedule": {"name": "torch/CyclicLR", "base_lr": 0.001}}, "never comes near its peak, 0.1: the highest"),
         ({"schedule": {"name": "timm/cosine", "t_initial": 90, "cycle_limit": 2}}, "90.0 epochs lies beyond"),
         ({"warmup": "10%", "schedule": "one_cycle"}, "far below its peak: the schedule rises by itself"),
@@ -127,9 +127,9 @@ def test_rises_and_drops_are_no_restarts(schedule: Any, tiny: Callable[..., Expe
         ({"schedule": {"name": "multistep", "milestones": [2, 50]}}, "50 epochs lies beyond"),
         ({"schedule": {"name": "piecewise", "points": [[0, 1.0], [90, 0.1]]}}, "90 epochs lies beyond"),
         ({"schedule": {"name": "sequence", "parts": [{"name": "cosine", "for": 99}]}}, "99 epochs lies beyond"),
-        ({"schedule": {"name": "linear", "decrement": 0.015}}, "the rate is 0 from update"),
-        ({"optimizer": "adadelta", "schedule": "cosine"}, "sets its own step"),
-        ({"optimizer": "adadelta", "warmup": {"for": 1}}, "sets its own step"),
+        ({"schedule": {"name": "linear", "decrement": 0.015}}, "the learning rate is 0 from step"),
+        ({"optimizer": "adadelta", "schedule": "cosine"}, "sets its own step size"),
+        ({"optimizer": "adadelta", "warmup": {"for": 1}}, "sets its own step size"),
     ],
 )
 def test_warnings(changes: dict[str, Any], fragment: str, tiny: Callable[..., Experiment]) -> None:

@@ -1,4 +1,4 @@
-"""The rate that a config would use, without training: computed, described, warned about. No torch, no data."""
+"""The learning rates that a config would use, with warnings about likely mistakes. Needs neither torch nor data."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ LARGE_BATCH = 1024
 
 @dataclass(frozen=True)
 class Preview:
-    """The rates of a run that has not been made.
+    """The learning rates of a run that has not started.
 
     Attributes:
         label: the config's name.
         experiment: the config.
-        steps_per_epoch: updates in an epoch.
-        rates: the rate of every update, 0 … T−1.
-        momenta: momentum (Adam: beta1) of every update where the schedule cycles it, else None.
-        seam: the updates that the warm-up block takes; 0 without one.
-        lr: the peak rate, scaled where the config asks for that.
-        examples: training examples, None where only loading the data would tell.
+        steps_per_epoch: steps in an epoch.
+        rates: the learning rate at every step, 0 … T−1.
+        momenta: momentum (Adam: beta1) at every step if the schedule cycles it, else None.
+        seam: the steps of the warm-up block; 0 without one.
+        lr: the peak learning rate, after `lr_scaling`.
+        examples: training examples, None if unknown before the data is loaded.
     """
 
     label: str
@@ -45,17 +45,17 @@ class Preview:
 
     @cached_property
     def peak(self) -> float:
-        """The highest rate."""
+        """The highest learning rate."""
         return max(self.rates)
 
     @property
     def mean(self) -> float:
-        """The mean rate over all updates."""
+        """The mean learning rate over all steps."""
         return statistics.fmean(self.rates)
 
     @cached_property
     def restarts(self) -> list[int]:
-        """Updates at which the rate, having fallen, jumps up and falls again, as at a warm restart."""
+        """Steps at which the learning rate jumps up between two falls, as at a warm restart."""
         changes = [step for step in range(1, len(self.rates)) if self.rates[step] != self.rates[step - 1]]
         values = [self.rates[0], *(self.rates[step] for step in changes)]
         least = self.peak / 1000  # less is noise
@@ -70,12 +70,12 @@ class Preview:
         ]
 
     def warnings(self) -> list[str]:
-        """What is likely to be a mistake, in words."""
+        """Likely mistakes, each in one sentence."""
         checks = (_fallen_early, _no_warm_up, _beyond_the_run, _nothing_left, _below_its_peak, _two_rises, _own_rate)
         return [text for check in checks for text in check(self)]
 
     def code(self) -> str:
-        """The PyTorch lines that use this optimizer and schedule in one's own loop."""
+        """PyTorch code that uses this optimizer and schedule in the user's own training loop."""
         sizes = {"steps_per_epoch": self.steps_per_epoch, "total_steps": len(self.rates)}
         examples = {} if self.examples is None else {"train_examples": self.examples}
         return code(self.experiment.plain(), {"sizes": {**sizes, **examples}})
@@ -87,15 +87,15 @@ def preview(
     overrides: Iterable[str] = (),
     steps_per_epoch: int | None = None,
 ) -> list[Preview]:
-    """The rates that configs would use.
+    """Compute the learning rates that configs would use.
 
     Args:
         configs: YAML files or experiments.
-        overrides: `key=value`, as `load_config` takes them; for files only.
-        steps_per_epoch: updates in an epoch, for data whose size only its loading would tell.
+        overrides: `key=value`, as in `load_config`; only for files.
+        steps_per_epoch: steps in an epoch, for data whose size is unknown before it is loaded.
 
     Raises:
-        ConfigError: a config is wrong, or its steps per epoch are unknown.
+        ConfigError: a config is not valid, or its steps per epoch are unknown.
     """
     chosen = tuple(overrides)
     return [_of(c if isinstance(c, Experiment) else load_config(c, chosen), steps_per_epoch) for c in configs]
@@ -142,7 +142,7 @@ def _fallen_early(made: Preview) -> list[str]:
     if peak_at < third and made.rates[third] < made.peak / 100:
         below = next(step for step in range(peak_at, third + 1) if made.rates[step] < made.peak / 100)
         part = 100 * below / len(made.rates)
-        return [f"the rate is under 1 % of its peak after {part:.0f} % of the run: most of the run will hardly train"]
+        return [f"the learning rate is under 1% of its peak after {part:.0f}% of the run: most steps hardly train"]
     return []
 
 
@@ -150,7 +150,7 @@ def _no_warm_up(made: Preview) -> list[str]:
     if made.experiment.warmup is not None or made.rates[0] < made.peak / 2:
         return []
     if any(word in made.experiment.model.name.lower() for word in ("vit", "transformer", "bert", "gpt")):
-        return ["a Transformer without warm-up often diverges at first; warmup: {for: 5%} is a start"]
+        return ["a Transformer without warm-up often diverges early; try warmup: {for: 5%}"]
     size = min(made.experiment.update_size, made.examples or made.experiment.update_size)
     if size >= LARGE_BATCH:
         return [f"a batch of {size} without warm-up; large batches usually need one"]
@@ -158,42 +158,44 @@ def _no_warm_up(made: Preview) -> list[str]:
 
 
 def _below_its_peak(made: Preview) -> list[str]:
-    """A cycle or a warm-up that is too long, an end that comes before the top."""
+    """The run ends before the learning rate comes near its peak."""
     if made.peak < 0.8 * made.lr:
-        return [f"the rate never comes near its peak, {made.lr:.3g}: the highest is {made.peak:.3g}"]
+        return [f"the learning rate never comes near its peak, {made.lr:.3g}: the highest is {made.peak:.3g}"]
     return []
 
 
 def _two_rises(made: Preview) -> list[str]:
-    """A warm-up block before a schedule that begins low and rises by itself."""
+    """A warm-up before a schedule that starts low and rises by itself."""
     if made.seam and made.rates[made.seam] < made.peak / 2 and made.rates[-1] != made.peak:
         begins = f"{made.rates[made.seam]:.3g}, far below its peak"
-        return [f"the warm-up leads to the schedule's first rate, {begins}: the schedule rises by itself"]
+        return [f"the warm-up ends at the schedule's first learning rate, {begins}: the schedule rises by itself"]
     return []
 
 
 def _own_rate(made: Preview) -> list[str]:
-    """What suits an optimizer that sets its own rate, where the config has something else."""
+    """A schedule or lr that does not suit an optimizer with its own step size."""
     name = made.experiment.optimizer.name
     if name == "prodigy" and not 0.1 <= made.lr <= 10:
-        return [f"prodigy finds its own rate, and lr only multiplies it: leave it at 1 (it is {made.lr:.3g})"]
+        return [f"prodigy estimates the learning rate and lr only multiplies it: leave lr at 1 (it is {made.lr:.3g})"]
     if name not in SETS_ITS_OWN_RATE or max(made.rates) == min(made.rates):
         return []
     if name in AVERAGES:
-        return [f"{name} averages weights in place of a decay: a constant rate suits it, and its own warmup_steps"]
+        return [f"{name} averages weights instead of a decay: use a constant learning rate and its own warmup_steps"]
     if name == "prodigy":
-        return ["prodigy finds its own rate: a constant lr of 1 suits it, or cosine without a warm-up"]
-    return [f"{name} sets its own step; a rate that changes works against it, so constant suits it better"]
+        return ["prodigy estimates the learning rate: use a constant lr of 1, or cosine without a warm-up"]
+    return [f"{name} sets its own step size, and a schedule works against that: use a constant learning rate"]
 
 
 def _beyond_the_run(made: Preview) -> list[str]:
-    """Durations in the schedule that the run is too short for."""
+    """Durations in the schedule that are longer than the run."""
     sizes = {"total_steps": len(made.rates) - made.seam, "steps_per_epoch": made.steps_per_epoch}
     found = []
     for key, text in _durations(_with_units(made.experiment.schedule)):
         exact = Duration.parse(text, "steps").exact(**sizes)
         if exact > sizes["total_steps"]:
-            found.append(f"{key}: {text} lies beyond the schedule's {sizes['total_steps']} updates, so it never comes")
+            found.append(
+                f"{key}: {text} lies beyond the schedule's {sizes['total_steps']} steps, so it is never reached"
+            )
     return found
 
 
@@ -201,7 +203,7 @@ _TIMM_TIMES = ("t_initial", "warmup_t", "decay_t")
 
 
 def _with_units(part: Part) -> Mapping[str, Any]:
-    """The parameters, timm's plain numbers as the durations that they are."""
+    """The parameters, with timm's plain numbers as durations."""
     if not part.name.startswith("timm/"):
         return part.params
     unit = "epochs" if part.params.get("t_in_epochs") else "steps"
@@ -213,7 +215,7 @@ def _with_units(part: Part) -> Mapping[str, Any]:
 
 
 def _durations(params: Mapping[str, Any], prefix: str = "schedule") -> list[tuple[str, str]]:
-    """(key, text) of every duration that the completed parameters hold."""
+    """(key, text) of every duration in the parameters."""
     found = []
     for name, value in params.items():
         items = value if isinstance(value, list) else [value]
@@ -227,10 +229,12 @@ def _durations(params: Mapping[str, Any], prefix: str = "schedule") -> list[tupl
 
 
 def _nothing_left(made: Preview) -> list[str]:
-    """A rate of (nearly) 0 for the last fifth of the run or more."""
+    """A learning rate of (nearly) 0 for at least the last fifth of the run."""
     floor = made.peak / 1e6
     tail = next((i for i, rate in enumerate(reversed(made.rates)) if rate > floor), len(made.rates))
     if tail > len(made.rates) / 5:
         first = len(made.rates) - tail
-        return [f"the rate is 0 from update {first} of {len(made.rates)} on: the schedule ends long before the run"]
+        return [
+            f"the learning rate is 0 from step {first} of {len(made.rates)} on: the schedule ends long before the run"
+        ]
     return []

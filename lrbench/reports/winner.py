@@ -1,4 +1,4 @@
-"""The winner of a comparison, handed over: its code, its config, and what else may be as good."""
+"""The winner of a comparison: its code, its config, and which others may be as good."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from lrbench.reports.shown import Shown
 
 @dataclass(frozen=True)
 class Winner:
-    """What a report hands over of the best group.
+    """What a report says about the best group.
 
     Attributes:
-        heading: with its name.
-        words: how good it is, and what may be as good.
-        code: the PyTorch lines that repeat it in one's own loop.
-        config: the YAML that repeats it with `lrbench run`.
+        heading: the heading, with the group's name.
+        words: its result, and which groups may be as good.
+        code: PyTorch code that repeats it in the user's own training loop.
+        config: YAML that repeats it with `lrbench run`.
     """
 
     heading: str
@@ -29,7 +29,7 @@ class Winner:
 
 
 def winner(shown: Shown) -> Winner | None:
-    """None where nothing is compared, or the best group's config can't be read."""
+    """Describe the best group; None without a comparison, or if its config is not valid."""
     comparison = shown.comparison
     if comparison is None:
         return None
@@ -50,4 +50,4 @@ def _words(row: Row, comparison: Comparison) -> str:
     if not equals:
         return found
     names = sentences.named(equals)
-    return f"{found} As far as these seeds can tell, these may be as good: {names}; take the one that is simplest."
+    return f"{found} As far as these seeds can tell, these may be as good: {names}; choose the simplest."

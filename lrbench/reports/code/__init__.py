@@ -1,4 +1,4 @@
-"""A run's optimizer and schedule as lines of PyTorch, for one's own training loop. No torch here."""
+"""The PyTorch code of a run: its optimizer, its schedule and a training loop. Does not import torch."""
 
 from __future__ import annotations
 
@@ -11,31 +11,32 @@ from lrbench.components.optimizers import AVERAGES, DEFAULT_LR, OPTIMIZERS, Grou
 from lrbench.config.load import Experiment, validate
 from lrbench.errors import LrbenchError
 from lrbench.reports.code.loop import loop
-from lrbench.reports.code.schedules import Run, scheduled
-from lrbench.reports.code.text import Call, Raw, call, comment, is_name, laid, with_arguments
+from lrbench.reports.code.schedules import Run, schedule_code
+from lrbench.reports.code.text import Call, Raw, call, comment, is_name, layout, with_arguments
 from lrbench.types import Part
 
-_STANDARD = ("bisect", "itertools", "math")
+_STANDARD = ("itertools", "math")
 _PACKAGED = ("prodigyopt", "schedulefree")
 _MODULES = (*_STANDARD, "lrbench", *_PACKAGED, "torch")
 _OWN = {
     *("batches", "epoch", "evaluate", "examples", "factor", "group", "inputs", "loss", "loss_function", "model"),
-    *("optimizer", "outputs", "plateau", "scheduler", "step", "targets", "train_loader", *_MODULES),
+    *("optimizer", "outputs", "plateau", "scheduler", "step", "targets", "train_loader", "val_accuracy", "val_loss"),
+    *("milestones", "step_size", "steps_per_epoch", "timescale", "total_steps", "warmup_steps", *_MODULES),
 }
-"""Names that the lines give a value, which one that is imported must not have."""
+"""Names that the generated code assigns; an import with the same name gets an alias."""
 
 
 @dataclass
 class _Imports:
-    """What the config's own code is imported as."""
+    """Import statements for the user's own code."""
 
     lines: set[str] = field(default_factory=set)
 
     def imported(self, name: str) -> str:
-        """`package.module:name` as it is called after the import. Raises ValueError where it is no such name."""
+        """Import `package.module:name` and return its name in the code. Raises ValueError if it is no such string."""
         home, _, inner = name.partition(":")
         if not (is_name(home) and is_name(inner)):
-            raise ValueError(f"{name!r} is no import string")
+            raise ValueError(f"{name!r} is not an import string")
         if home.partition(".")[0] in ("torch", *_PACKAGED):
             return f"{home}.{inner}"
         first, dot, rest = inner.partition(".")
@@ -45,30 +46,30 @@ class _Imports:
 
 
 def code(plain: Mapping[str, Any], environment: Mapping[str, Any]) -> str:
-    """The PyTorch lines that repeat a run in one's own loop: optimizer, schedule, and the loop around them.
+    """Write the PyTorch code that repeats a run: optimizer, schedule and training loop.
 
-    The schedule is plain PyTorch where that is short and exact, and else `lrbench.torch_scheduler`. What else lrbench
-    did in training is in the lines or in a comment. The model, the data and the evaluation are the reader's.
+    The schedule is plain PyTorch if that is short and exact, otherwise `lrbench.torch_scheduler`. Whatever else lrbench
+    did in training is in the code or in a comment. The user adds the model, the data and the evaluation.
 
     Args:
         plain: the run's resolved config, `Record.plain`.
-        environment: what it ran on, `Record.environment`; its `sizes` tell the updates. Without them the lines take
-            them from the reader's data.
+        environment: where it ran, `Record.environment`. Its `sizes` hold the number of steps; without them the code
+            takes the number from the user's data.
 
     Returns:
-        Python source, laid out as `ruff format` does; empty where the config can't be read or has no optimizer.
+        Python source in the layout of `ruff format`; empty if the config is not valid or has no optimizer.
     """
     if not isinstance(plain, Mapping) or not plain.get("optimizer"):
         return ""
     try:
         nameless = {key: value for key, value in plain.items() if key not in ("name", "reference")}
         experiment = validate({**nameless, "name": "run"}, {}, "")
-        return _written(experiment, str(plain.get("name", "")), environment if isinstance(environment, Mapping) else {})
+        return _source(experiment, str(plain.get("name", "")), environment if isinstance(environment, Mapping) else {})
     except (LrbenchError, ArithmeticError, RecursionError, SyntaxError, TypeError, ValueError):
-        return ""  # a report does without it
+        return ""  # the report leaves the code out
 
 
-def _written(experiment: Experiment, name: str, environment: Mapping[str, Any]) -> str:
+def _source(experiment: Experiment, name: str, environment: Mapping[str, Any]) -> str:
     sizes = environment.get("sizes")
     sizes = sizes if isinstance(sizes, Mapping) else {}
     examples = _count(sizes.get("train_examples"))
@@ -85,15 +86,15 @@ def _written(experiment: Experiment, name: str, environment: Mapping[str, Any]) 
     lr = own.params.get("lr", DEFAULT_LR.get(own.name))
     run = Run(experiment, lr, bool(rules.arguments), per_epoch, total)
     imports = _Imports()
-    schedule = scheduled(run)
+    schedule = schedule_code(run)
     made = _optimizer(part, own, rules, imports)
-    training = loop(run, schedule.call is not None, _averages(own.name), sizes, imports.imported)
+    training = loop(run, schedule.scheduler is not None, _averages(own.name), sizes, imports.imported)
     device = str(environment.get("device", ""))
-    scheduler = laid("scheduler = ", schedule.call) if schedule.call else []
+    scheduler = layout("scheduler = ", schedule.scheduler) if schedule.scheduler else []
     setting = [*schedule.values, *_precision(experiment.precision, device)]
-    optimizer = [*_remark(run, examples), *laid("optimizer = ", made)]
+    optimizer = [*_remark(run, examples), *layout("optimizer = ", made)]
     if not scheduler and experiment.plateau is None:
-        optimizer += comment("the rate stays as it is, so there is no scheduler")
+        optimizer += comment("no scheduler: the learning rate is constant")
     elif schedule.function:
         optimizer += ["", "", *schedule.function, "", "", *scheduler]
     else:
@@ -105,7 +106,7 @@ def _written(experiment: Experiment, name: str, environment: Mapping[str, Any]) 
 
 
 def _import_lines(used: set[str], own: set[str]) -> list[str]:
-    """The import statements, those of the standard library first."""
+    """Import statements, the standard library first."""
     standard = [f"import {module}" for module in _STANDARD if module in used]
     others = [f"import {module}" for module in _MODULES if module in used and module not in _STANDARD]
     installs = [f"# pip install {module}" for module in _PACKAGED if module in used]
@@ -123,34 +124,34 @@ def _averages(name: str) -> bool:
 def _title(experiment: Experiment, name: str) -> str:
     rules, done = experiment.dataset.rules, []
     if rules.normalize is True:
-        done.append("normalized per channel by the training data's mean and deviation")
+        done.append("normalized per channel with the training data's mean and standard deviation")
     elif rules.normalize:
-        done.append(f"normalized per channel by mean {rules.normalize.mean} and deviation {rules.normalize.std}")
+        done.append(f"normalized per channel with mean {rules.normalize.mean} and std {rules.normalize.std}")
     elif not experiment.dataset.part.imported:
-        done.append("inputs from 0 to 1")
+        done.append("inputs between 0 and 1")
     if rules.augment:
         done.append(f"augmented: {', '.join(rules.augment)}")
-    batches = ", ".join([f"batches of {experiment.batch_size} in a new order each epoch", *done])
-    title = f"As lrbench trained {name[:100]!r}. " if name else ""
-    return f"{title}Yours are the model, and train_loader: {batches}."
+    batches = ", ".join([f"batches of {experiment.batch_size}, shuffled every epoch", *done])
+    title = f"The training of {name[:100]!r} in lrbench. " if name else ""
+    return f"{title}Add your own model and train_loader: {batches}."
 
 
 def _remark(run: Run, examples: int | None) -> list[str]:
-    """What the optimizer's line can't say itself."""
+    """Comments above the optimizer."""
     experiment = run.experiment
     found = []
     if experiment.lr_scaling is not None:
         found += comment(experiment.scaling_in_words(examples or experiment.update_size) or "")
     if experiment.optimizer.name == "muon":
-        found += comment("Muon for hidden matrices, AdamW for all other weights, which lrbench tells apart")
+        found += comment("Muon for hidden weight matrices, AdamW for all other parameters")
     if experiment.optimizer.name == "prodigy":
-        found += comment("Prodigy finds the rate itself; lr multiplies it")
+        found += comment("Prodigy estimates the learning rate; lr multiplies the estimate")
     return found
 
 
 def _optimizer(whole: Part, own: Part, rules: GroupRules, imports: _Imports) -> Call:
-    """The call that makes the optimizer."""
-    if own.name == "muon":  # which is two optimizers
+    """Write the optimizer."""
+    if own.name == "muon":  # two optimizers in one
         return call("lrbench.build_optimizer", whole.plain(), Raw("model"))
     weights: Any = Raw("model.parameters()")
     if rules.arguments:
@@ -165,16 +166,16 @@ def _optimizer(whole: Part, own: Part, rules: GroupRules, imports: _Imports) -> 
 
 
 def _precision(precision: str, device: str) -> list[str]:
-    """How a GPU multiplies float32, which torch decides by itself for convolutions."""
+    """The precision of float32 on a GPU; torch uses TF32 for convolutions by default."""
     if precision == "tf32":
         return ["torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True"]
     if device.startswith("cuda"):
-        return ["torch.backends.cudnn.allow_tf32 = False  # convolutions in all bits of float32, as in the run"]
+        return ["torch.backends.cudnn.allow_tf32 = False  # full float32, as in the run"]
     return []
 
 
 def _numbers(run: Run, used: set[str]) -> list[str]:
-    """`steps_per_epoch` and `total_steps`, where the lines use them."""
+    """Assign `steps_per_epoch` and `total_steps` if the code uses them."""
     total, per_epoch = run.total_steps, run.steps_per_epoch
     lines = []
     if "steps_per_epoch" in used or ("total_steps" in used and total is None):
@@ -183,6 +184,6 @@ def _numbers(run: Run, used: set[str]) -> list[str]:
         lines.append(f"steps_per_epoch = {per_epoch or batches}")
     if "total_steps" in used:
         epochs = run.experiment.epochs
-        said = f"  # {epochs} epochs of {per_epoch} updates" if epochs else ""
-        lines.append(f"total_steps = {f'{epochs} * steps_per_epoch' if total is None else f'{total}{said}'}")
+        note = f"  # {epochs} epochs of {per_epoch} steps" if epochs else ""
+        lines.append(f"total_steps = {f'{epochs} * steps_per_epoch' if total is None else f'{total}{note}'}")
     return lines

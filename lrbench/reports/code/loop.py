@@ -1,4 +1,4 @@
-"""The loop around a run's optimizer and schedule, with what else of lrbench changes training."""
+"""The training loop of a run as PyTorch code, with every setting that changes training."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from lrbench.config.load import Experiment
 from lrbench.reports.code.schedules import Run
-from lrbench.reports.code.text import Raw, call, comment, laid, literal, with_arguments
+from lrbench.reports.code.text import Raw, call, comment, layout, literal, with_arguments
 from lrbench.schedules import PlateauRule
 
 Import = Callable[[str], str]
@@ -16,21 +16,21 @@ Import = Callable[[str], str]
 
 @dataclass
 class Loop:
-    """The loop's code: what stands before it, and its lines."""
+    """The lines of the loop, and those before it."""
 
     before: list[str] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
 
 
 def loop(run: Run, scheduler: bool, averages: bool, sizes: Mapping[str, Any], imported: Import) -> Loop:
-    """The loop in the fewest lines that are right.
+    """Write the shortest loop that trains as the run did.
 
     Args:
         run: the run.
-        scheduler: whether there is one to be stepped.
-        averages: whether the optimizer evaluates an average of the weights.
-        sizes: of the run, as it recorded them.
-        imported: notes that an import string's object is used; its name in the code.
+        scheduler: whether the code has a scheduler.
+        averages: whether the optimizer averages the weights for evaluation.
+        sizes: the sizes that the run recorded.
+        imported: adds an import and returns the name in the code.
     """
     experiment, made = run.experiment, Loop()
     plateau = _plateau(run, scheduler, made)
@@ -43,16 +43,16 @@ def loop(run: Run, scheduler: bool, averages: bool, sizes: Mapping[str, Any], im
     else:
         made.lines += _at(8, "examples = sum(len(targets) for _, targets in group)", "optimizer.zero_grad()")
         made.lines += _at(8, "for inputs, targets in group:")
-        made.lines += _at(12, *body, "(loss * (len(targets) / examples)).backward()  # the mean over all examples")
+        made.lines += _at(12, *body, "(loss * (len(targets) / examples)).backward()  # mean over all examples")
     if experiment.clip_grad_norm is not None:
         limit = literal(experiment.clip_grad_norm)
         made.lines += _at(8, f"torch.nn.utils.clip_grad_norm_(model.parameters(), {limit})")
     if experiment.on_non_finite == "skip":
-        text = "lrbench left this step out, but not the scheduler's, where the loss or the gradient was not finite"
+        text = "lrbench skipped optimizer.step(), but not scheduler.step(), if the loss or gradient was not finite"
         made.lines += comment(f"{text} (at most {experiment.max_skipped or 10} times)", 8)
     made.lines += _at(8, "optimizer.step()")
     if scheduler:
-        made.lines += _at(8, "scheduler.step()  # after every update, not every epoch")
+        made.lines += _at(8, "scheduler.step()  # after every step, not every epoch")
     made.lines += _after_epoch(experiment, averages, plateau)
     return made
 
@@ -71,7 +71,7 @@ def _epochs(run: Run) -> list[str]:
 
 
 def _batches(run: Run) -> list[str]:
-    """Over an epoch's batches, or groups of them; the last epoch may end before its data."""
+    """Loop over the batches of an epoch, or groups of them. A run may end within an epoch."""
     several, source = run.experiment.accumulate, "train_loader"
     steps, per_epoch = run.experiment.steps, run.steps_per_epoch
     short = steps is not None and (per_epoch is None or steps % per_epoch != 0)
@@ -80,12 +80,12 @@ def _batches(run: Run) -> list[str]:
         source = f"itertools.islice(train_loader, {left if several is None else f'{several} * ({left})'})"
     if several is None:
         return _at(4, f"for inputs, targets in {source}:")
-    taken = f"while group := list(itertools.islice(batches, {several})):  # {several} batches make an update"
+    taken = f"while group := list(itertools.islice(batches, {several})):  # {several} batches per step"
     return _at(4, f"batches = {source if short else 'iter(train_loader)'}", taken)
 
 
 def _forward(experiment: Experiment, sizes: Mapping[str, Any], imported: Import, made: Loop) -> list[str]:
-    """From the inputs to the loss."""
+    """Compute the loss."""
     lines = _loss(experiment, sizes, imported, made)
     if experiment.precision != "bf16":
         return lines
@@ -97,7 +97,7 @@ def _loss(experiment: Experiment, sizes: Mapping[str, Any], imported: Import, ma
     outputs, targets = Raw("model(inputs)"), Raw("targets")
     if loss.name == "cross_entropy":
         smoothing = {k: v for k, v in loss.params.items() if v}
-        return laid("loss = ", call(f"{functional}.cross_entropy", outputs, targets, **smoothing))
+        return layout("loss = ", call(f"{functional}.cross_entropy", outputs, targets, **smoothing))
     if loss.name == "mse":
         made_first = ["outputs = model(inputs)"]
         if sizes.get("classes", None if experiment.dataset.part.imported else True) is not None:
@@ -105,31 +105,31 @@ def _loss(experiment: Experiment, sizes: Mapping[str, Any], imported: Import, ma
             return [*made_first, f"loss = {functional}.mse_loss(outputs, {onehot}.to(outputs.dtype))"]
         return [*made_first, f"loss = {functional}.mse_loss(outputs.reshape(targets.shape), targets)"]
     name = imported(loss.name)
-    if not name.rpartition(".")[2][0].isupper():  # a function, which gets its parameters with every call
-        return laid("loss = ", with_arguments(name, [outputs, targets], loss.params))
-    made.before += laid("loss_function = ", with_arguments(name, [], loss.params))
+    if not name.rpartition(".")[2][0].isupper():  # a function takes its parameters with every call
+        return layout("loss = ", with_arguments(name, [outputs, targets], loss.params))
+    made.before += layout("loss_function = ", with_arguments(name, [], loss.params))
     return ["loss = loss_function(model(inputs), targets)"]
 
 
 def _after_epoch(experiment: Experiment, averages: bool, plateau: list[str]) -> list[str]:
-    """Evaluation, where training depends on it or has to be prepared for it."""
+    """Write what follows an epoch, if training depends on it."""
     early = experiment.early_stopping
     lines = []
     if averages:
-        words = "puts the average of the weights in, which is what is evaluated and saved"
+        words = "swaps in the averaged weights; evaluate and save these"
         lines += _at(4, "model.eval()", f"optimizer.eval()  # {words}")
-        lines += comment("batch norms: then pass some training batches through model.train(), without gradients", 4)
+        lines += comment("with batch norm, first run some training batches through model.train() without gradients", 4)
     lines += plateau
     if early is not None:
-        words = f"early stopping: lrbench ended the run once {early.metric} had not improved"
+        words = f"early stopping: lrbench stopped once {early.metric} had not improved"
         least = f" by more than {early.min_delta:g}" if early.min_delta else ""
-        start = f", counted after the first {early.start}" if early.start else ""
+        start = f", not counting the first {early.start}" if early.start else ""
         lines += comment(f"{words}{least} for {_counted(early.patience)}{start}", 4)
     return lines
 
 
 def _plateau(run: Run, scheduler: bool, made: Loop) -> list[str]:
-    """What is done after each epoch for a plateau rule, with what it needs before the loop."""
+    """Write the plateau rule: its scheduler before the loop, its lines after each epoch."""
     rule = run.experiment.plateau
     if rule is None:
         return []
@@ -148,16 +148,16 @@ def _plateau(run: Run, scheduler: bool, made: Loop) -> list[str]:
         **({"min_lr": rule.min_lr} if rule.min_lr else {}),
         "eps": 0,
     }
-    made.before += comment("eps=0: torch would otherwise lower no rate by less than 1e-8")
+    made.before += comment("eps=0: by default, torch skips changes of the learning rate below 1e-8")
     if not accuracy and run.experiment.loss.imported and rule.threshold_mode != "abs":
-        made.before += comment("torch takes the threshold as lrbench did while the loss is above 0")
+        made.before += comment("torch's threshold equals lrbench's as long as the loss is above 0")
     called = call("torch.optim.lr_scheduler.ReduceLROnPlateau", Raw("optimizer"), **arguments)
-    made.before += [*laid("plateau = ", called), ""]
+    made.before += [*layout("plateau = ", called), ""]
     what = "accuracy" if accuracy else "mean loss"
     step = [f"plateau.step({rule.metric})"]
     if rule.start:
         step = [f"if epoch >= {rule.start}:", *_at(4, *step)]
-    return _at(4, f"{rule.metric} = evaluate(model)  # yours: the {what} on the validation data", *step)
+    return _at(4, f"{rule.metric} = evaluate(model)  # your function: {what} on the validation data", *step)
 
 
 def _counted(epochs: int) -> str:
@@ -165,26 +165,26 @@ def _counted(epochs: int) -> str:
 
 
 def _in_words(rule: PlateauRule) -> str:
-    """A rule that torch has no scheduler for, as what is to be done."""
+    """Describe a rule that torch has no scheduler for."""
     margin = f"by more than {rule.threshold:g}{'' if rule.threshold_mode == 'abs' else ' of it'}"
     parts = [
-        "not in these lines: the plateau rule. After each epoch, lrbench multiplied all further rates by "
-        f"{rule.factor:g} where {rule.metric} had not improved on its best {margin} for more than "
+        "not in this code: the plateau rule. After each epoch, lrbench multiplied the learning rate by "
+        f"{rule.factor:g} if {rule.metric} had not improved on its best {margin} for more than "
         f"{_counted(rule.patience)}"
     ]
     if rule.cooldown:
-        parts.append(f"{_counted(rule.cooldown)} after a change were not counted")
+        parts.append(f"the {_counted(rule.cooldown)} after a change did not count")
     if rule.start:
-        parts.append(f"it began to look after {_counted(rule.start)}")
+        parts.append(f"it started after {_counted(rule.start)}")
     if rule.min_lr:
-        parts.append(f"it lowered no rate below {rule.min_lr:g}")
+        parts.append(f"its minimum learning rate was {rule.min_lr:g}")
     growth = rule.growth
     if growth is not None:
-        most = "" if growth.max_lr is None else f", but not above {growth.max_lr:g}"
+        most = "" if growth.max_lr is None else f", up to {growth.max_lr:g}"
         when = (
             f"after {_counted(growth.patience)} of improvement in a row"
             if growth.on == "improvement"
-            else f"instead, on a plateau in the first {growth.until:.0%} of the run"
+            else f"instead on a plateau in the first {growth.until:.0%} of the run"
         )
-        parts.append(f"it multiplied them by {growth.factor:g} {when}{most}")
+        parts.append(f"it multiplied the learning rate by {growth.factor:g} {when}{most}")
     return "; ".join(parts) + "."

@@ -1,4 +1,9 @@
-"""A config's schedule as lines of plain PyTorch; of `lrbench.torch_scheduler` where those would be long or inexact."""
+"""A config's schedule as PyTorch code.
+
+A short closed form is written out. Everything else is a call of `lrbench.torch_scheduler`, which is exact for every
+schedule. The expressions are those of `lrbench.schedules`: near the end of a cosine, the same terms in another order
+differ in the ninth digit.
+"""
 
 from __future__ import annotations
 
@@ -7,24 +12,23 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lrbench.config.load import Experiment
-from lrbench.reports.code.factors import FACTORS, Setting, between, ending, said
-from lrbench.reports.code.text import Call, Raw, call, literal, near
-from lrbench.schedules import build_schedule
+from lrbench.reports.code.text import Call, Raw, call, layout, literal
+from lrbench.schedules import WarmUpRule
+from lrbench.types import Duration
 
 TORCH = "torch.optim.lr_scheduler"
-MOST_CYCLES = 500  # torch's CyclicLR ends with an OverflowError where 2 to the power of their number is too large
 
 
 @dataclass(frozen=True)
 class Run:
-    """What of a run its schedule depends on.
+    """What the code of a schedule depends on.
 
     Attributes:
         experiment: the config.
-        lr: the peak rate, None where only an imported optimizer knows it.
-        grouped: whether the weights are in groups with rates of their own.
-        steps_per_epoch: updates in an epoch, None where they are not known.
-        total_steps: updates of the run, None where they are not known.
+        lr: the peak learning rate; None if only an imported optimizer knows it.
+        grouped: whether parameter groups have learning rates of their own.
+        steps_per_epoch: steps in an epoch, None if unknown.
+        total_steps: steps in the run, None if unknown.
     """
 
     experiment: Experiment
@@ -35,186 +39,238 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Lines:
-    """The schedule's code.
+class ScheduleCode:
+    """The code of a schedule.
 
     Attributes:
-        values: lines that name numbers, to stand after those of `total_steps` and `steps_per_epoch`.
-        function: a function of the update, its definition.
-        call: what makes the scheduler, None where the rate stays as it is.
+        values: assignments such as `warmup_steps = 100`.
+        function: the definition of `factor(step)`, if there is one.
+        scheduler: the call that makes the scheduler; None for a constant learning rate.
     """
 
     values: list[str] = field(default_factory=list)
     function: list[str] = field(default_factory=list)
-    call: Call | None = None
+    scheduler: Call | None = None
 
 
-def scheduled(run: Run) -> Lines:
-    """The code of a run's schedule and warm-up; a plateau rule is not in it."""
-    experiment = run.experiment
-    if experiment.warmup is None and experiment.schedule.name == "constant":
-        return Lines()
+def schedule_code(run: Run) -> ScheduleCode:
+    """Write the schedule and the warm-up of a run, without the plateau rule."""
+    warmup, schedule = run.experiment.warmup, run.experiment.schedule
+    if warmup is None and schedule.name == "constant":
+        return ScheduleCode()
     if run.lr is None or run.steps_per_epoch is None or run.total_steps is None:
-        return _bridge(run)
+        return _from_lrbench(run)
     sizes = {"total_steps": run.total_steps, "steps_per_epoch": run.steps_per_epoch}
-    warmup = experiment.warmup.duration.steps(**sizes) if experiment.warmup else 0
-    name, params = experiment.schedule.name, experiment.schedule.params
-    setting = Setting(params, run.lr, run.total_steps - warmup, run.steps_per_epoch, bool(warmup))
-    own = TORCHS[name](setting, run.grouped) if name in TORCHS and not warmup else None
-    if own is not None:
-        return Lines(setting.values, call=own)
-    body = FACTORS[name](setting) if name in FACTORS else None
-    if body is None:
-        return _bridge(run)
-    values = setting.values
-    if experiment.warmup is not None and warmup:
-        words = said([experiment.warmup.duration])
-        values = [f"warmup_steps = {warmup}{words}", *values]
-        body = ["if step < warmup_steps:", *_rise(run, setting), *_after_warmup(body)]
-    if not any("step" in line for line in body):
-        return Lines()  # a warm-up of no updates
-    return Lines(values, _function(body), call(f"{TORCH}.LambdaLR", Raw("optimizer"), Raw("factor")))
+    warmup_steps = warmup.duration.steps(**sizes) if warmup else 0
+    writer = Writer(schedule.params, run.lr, run.grouped, run.total_steps - warmup_steps, run.steps_per_epoch)
+    if warmup is not None and warmup_steps:
+        return _after_warmup(writer, warmup, warmup_steps, schedule.name) or _from_lrbench(run)
+    if schedule.name == "constant":
+        return ScheduleCode()
+    scheduler = SCHEDULERS[schedule.name](writer) if schedule.name in SCHEDULERS else None
+    if scheduler is not None:
+        return ScheduleCode(writer.values, scheduler=scheduler)
+    body = FACTORS[schedule.name](writer) if schedule.name in FACTORS else None
+    return _from_lrbench(run) if body is None else _lambda_lr(writer, body)
 
 
-def _function(body: list[str]) -> list[str]:
-    words = '"""The rate of update `step`, counted from 0, as a part of the optimizer\'s lr."""'
-    return ["def factor(step):", *(f"    {line}" for line in (words, *body))]
-
-
-def _after_warmup(body: list[str]) -> list[str]:
-    return ["step -= warmup_steps", *body] if any("step" in line for line in body) else body
-
-
-def _rise(run: Run, setting: Setting) -> list[str]:
-    """The warm-up of update `step`, which leads to the schedule's own first rate."""
-    rule = run.experiment.warmup
-    assert rule is not None
-    low, done = rule.from_factor, "(step + 1) / warmup_steps"
-    if rule.shape == "exponential":
-        low, height = 0.0, f"{literal(low)} ** (1 - {done})"
-    else:
-        height = done if rule.shape == "linear" else f"(1 - math.cos(math.pi * ({done}))) / 2"
-    first = _first(run, setting)
-    if first == 1:
-        return [f"    {line}" for line in ending(low, height)]
-    if low == 0:
-        return [f"    return {literal(first)} * {height}"]
-    return [f"    height = {height}", f"    return {literal(first)} * ({between(low, 'height')})"]
-
-
-def _first(run: Run, setting: Setting) -> float:
-    """The schedule's first rate as a part of the peak."""
-    rate = build_schedule(
-        run.experiment.schedule, lr=setting.lr, total_steps=setting.total, steps_per_epoch=setting.steps_per_epoch
-    )
-    return near(rate(0) / setting.lr)
-
-
-def _bridge(run: Run) -> Lines:
-    """lrbench's own scheduler, which is exact for every schedule that a config can name."""
-    part = _given(run.experiment.schedule.plain())
-    warmup = run.experiment.plain().get("warmup")
-    more = {} if warmup is None else {"warmup": warmup}
+def _from_lrbench(run: Run) -> ScheduleCode:
+    schedule, warmup = _without_none(run.experiment.schedule.plain()), run.experiment.plain().get("warmup")
     sizes = {"total_steps": Raw("total_steps"), "steps_per_epoch": Raw("steps_per_epoch")}
-    shown = part["name"] if len(part) == 1 else part
-    return Lines(call=call("lrbench.torch_scheduler", Raw("optimizer"), shown, **sizes, **more))
+    more = {} if warmup is None else {"warmup": warmup}
+    shown = schedule["name"] if len(schedule) == 1 else schedule
+    return ScheduleCode(scheduler=call("lrbench.torch_scheduler", Raw("optimizer"), shown, **sizes, **more))
 
 
-def _given(value: Any) -> Any:
-    """Without the parameters that are None, which is what they are unless given."""
+def _without_none(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: _given(item) for key, item in value.items() if item is not None}
-    return [_given(item) for item in value] if isinstance(value, list) else value
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    return [_without_none(item) for item in value] if isinstance(value, list) else value
 
 
-# -- torch's own schedulers, where they are equal at every update
+@dataclass
+class Writer:
+    """A schedule's parameters and sizes, and the assignments that its code needs.
+
+    Attributes:
+        params: the schedule's parameters, with all defaults.
+        lr: the peak learning rate.
+        grouped: whether parameter groups have learning rates of their own.
+        total: the schedule's steps, without the warm-up.
+        steps_per_epoch: steps in an epoch.
+        values: the assignments so far.
+        length: `total` in the code.
+    """
+
+    params: Mapping[str, Any]
+    lr: float
+    grouped: bool
+    total: int
+    steps_per_epoch: int
+    values: list[str] = field(default_factory=list)
+    length: str = "total_steps"
+
+    def steps(self, key: str) -> list[int]:
+        """The steps of a duration, or of each in a list."""
+        sizes = {"total_steps": self.total, "steps_per_epoch": self.steps_per_epoch}
+        return [duration.steps(**sizes) for duration in self._durations(key)]
+
+    def assign(self, name: str, key: str) -> Raw:
+        """Assign the steps of a duration, or of a list of them, to a name in the code."""
+        value = self.steps(key) if isinstance(self.params[key], list) else self.steps(key)[0]
+        lines = layout(f"{name} = ", value)
+        note = units(self._durations(key), "run" if self.length == "total_steps" else "steps after the warm-up")
+        self.values += [lines[0] + note] if len(lines) == 1 and len(lines[0] + note) < 80 else lines
+        return Raw(name)
+
+    def _durations(self, key: str) -> list[Duration]:
+        given = self.params[key]
+        return [Duration.parse(value, "steps") for value in (given if isinstance(given, list) else [given])]
+
+    def between(self, height: str) -> list[str]:
+        """Return the fraction that is `height`, from 0 to 1, of the way from the final fraction to 1."""
+        factor, absolute = self.params["final_factor"], self.params["final_lr"]
+        return between(_rounded(absolute / self.lr) if absolute is not None else factor or 0.0, height)
 
 
-def _step_lr(s: Setting, _: bool) -> Call | None:
-    if s.steps("offset") != [0]:
+def units(durations: list[Duration], whole: str) -> str:
+    """A comment with the durations as the config has them, unless it has steps."""
+    if all(duration.unit == "steps" for duration in durations):
+        return ""
+    of_what = f" of the {whole}" if any(duration.unit == "percent" for duration in durations) else ""
+    return f"  # {', '.join(map(str, durations))}{of_what}"
+
+
+def between(low: float, height: str) -> list[str]:
+    """Return statements for `low + (1 - low) * height`, which takes no difference of nearly equal numbers."""
+    if low == 0:
+        return [f"return {height}"]
+    scale = f"return {literal(low)} + {literal(_rounded(1 - low))} * "
+    line = scale + (f"({height})" if height.startswith("1 - ") else height)
+    return [line] if len(line) < 92 else [f"height = {height}", f"{scale}height"]
+
+
+def _rounded(value: float) -> float:
+    """A computed number without the noise in its last digits."""
+    return float(f"{value:.12g}")
+
+
+# -- closed forms: the body of `factor(step)`, which returns the learning rate as a fraction of its peak
+
+
+def _after_warmup(writer: Writer, warmup: WarmUpRule, steps: int, name: str) -> ScheduleCode | None:
+    """A linear warm-up before a closed form, which starts at the peak; None for other warm-ups and schedules."""
+    if warmup.shape != "linear" or name not in FACTORS:
         return None
-    s.name("every", "step_size")
-    return call(f"{TORCH}.StepLR", Raw("optimizer"), step_size=Raw("step_size"), gamma=s.params["factor"])
+    writer.length = "(total_steps - warmup_steps)"
+    body = FACTORS[name](writer)
+    if body is None:
+        return None
+    writer.values.insert(0, f"warmup_steps = {steps}{units([warmup.duration], 'run')}")
+    rise = [f"    {line}" for line in between(warmup.from_factor, "(step + 1) / warmup_steps")]
+    shift = ["step -= warmup_steps"] if name != "constant" else []
+    return _lambda_lr(writer, ["if step < warmup_steps:", *rise, *shift, *body])
 
 
-def _multistep_lr(s: Setting, _: bool) -> Call:
-    s.name_all("milestones", "milestones")
-    return call(f"{TORCH}.MultiStepLR", Raw("optimizer"), milestones=Raw("milestones"), gamma=s.params["factor"])
+def _lambda_lr(writer: Writer, body: list[str]) -> ScheduleCode:
+    docstring = '"""Learning rate at `step`, counted from 0, as a fraction of the optimizer\'s lr."""'
+    function = ["def factor(step):", *(f"    {line}" for line in (docstring, *body))]
+    return ScheduleCode(writer.values, function, call(f"{TORCH}.LambdaLR", Raw("optimizer"), Raw("factor")))
 
 
-def _exponential_lr(s: Setting, _: bool) -> Call:
-    if s.params["per"] == "step":
-        return call(f"{TORCH}.ExponentialLR", Raw("optimizer"), gamma=s.params["gamma"])
-    return call(f"{TORCH}.StepLR", Raw("optimizer"), step_size=Raw("steps_per_epoch"), gamma=s.params["gamma"])
+def _linear(w: Writer) -> list[str] | None:
+    return w.between(f"1 - step / {w.length}") if w.params["decrement"] is None else None
 
 
-def _one_cycle_lr(s: Setting, grouped: bool) -> Call | None:
-    p, last = s.params, s.total - 1
-    rise = p["warmup_fraction"] * s.total - 1
-    fall = 2 * p["warmup_fraction"] * s.total - 2 if p["three_phase"] else rise
-    if grouped or not 0 < rise <= fall < last or not (p["initial_factor"] and p["final_factor"]):
+def _cosine(w: Writer) -> list[str]:
+    return w.between(f"(1 + math.cos(math.pi * step / {w.length})) / 2")
+
+
+def _polynomial(w: Writer) -> list[str]:
+    power = "" if w.params["power"] == 1 else f" ** {literal(w.params['power'])}"
+    return w.between(f"max(0.0, 1 - step / {w.length}){power}")
+
+
+def _inverse_sqrt(w: Writer) -> list[str]:
+    w.assign("timescale", "timescale")
+    return ["return math.sqrt(timescale / max(step, timescale))"]
+
+
+def _exponential(w: Writer) -> list[str]:
+    exponent = "**step" if w.params["per"] == "step" else " ** (step // steps_per_epoch)"
+    return [f"return {literal(w.params['gamma'])}{exponent}"]
+
+
+def _step(w: Writer) -> list[str] | None:
+    if w.steps("offset") != [0]:
+        return None
+    return [f"return {literal(w.params['factor'])} ** (step // {w.assign('step_size', 'every')})"]
+
+
+def _multistep(w: Writer) -> list[str]:
+    milestones = w.assign("milestones", "milestones")
+    return [f"return {literal(w.params['factor'])} ** sum(step >= milestone for milestone in {milestones})"]
+
+
+FACTORS: Mapping[str, Callable[[Writer], list[str] | None]] = {
+    "constant": lambda _: ["return 1.0"],
+    "cosine": _cosine,
+    "exponential": _exponential,
+    "inverse_sqrt": _inverse_sqrt,
+    "linear": _linear,
+    "multistep": _multistep,
+    "polynomial": _polynomial,
+    "step": _step,
+}
+"""Closed forms by name of schedule. A form that returns None leaves these parameters to lrbench."""
+
+
+# -- torch's own schedulers, where they are equal at every step
+
+
+def _step_lr(w: Writer) -> Call | None:
+    if w.steps("offset") != [0]:
+        return None
+    size = w.assign("step_size", "every")
+    return call(f"{TORCH}.StepLR", Raw("optimizer"), step_size=size, gamma=w.params["factor"])
+
+
+def _multistep_lr(w: Writer) -> Call:
+    milestones = w.assign("milestones", "milestones")
+    return call(f"{TORCH}.MultiStepLR", Raw("optimizer"), milestones=milestones, gamma=w.params["factor"])
+
+
+def _exponential_lr(w: Writer) -> Call:
+    if w.params["per"] == "step":
+        return call(f"{TORCH}.ExponentialLR", Raw("optimizer"), gamma=w.params["gamma"])
+    return call(f"{TORCH}.StepLR", Raw("optimizer"), step_size=Raw("steps_per_epoch"), gamma=w.params["gamma"])
+
+
+def _one_cycle_lr(w: Writer) -> Call | None:
+    p, last = w.params, w.total - 1
+    rise = p["warmup_fraction"] * w.total - 1
+    fall = 2 * p["warmup_fraction"] * w.total - 2 if p["three_phase"] else rise
+    if w.grouped or not 0 < rise <= fall < last or not (p["initial_factor"] and p["final_factor"]):
         return None  # torch divides by these
+    momenta = p["cycle_momentum"]
     return call(
         f"{TORCH}.OneCycleLR",
         Raw("optimizer"),
-        max_lr=s.lr,
+        max_lr=w.lr,
         total_steps=Raw("total_steps"),
         pct_start=float(p["warmup_fraction"]),
         **({} if p["shape"] == "cosine" else {"anneal_strategy": "linear"}),
-        div_factor=near(1 / p["initial_factor"]),
-        final_div_factor=near(p["initial_factor"] / p["final_factor"]),
+        div_factor=_rounded(1 / p["initial_factor"]),
+        final_div_factor=_rounded(p["initial_factor"] / p["final_factor"]),
         **({"three_phase": True} if p["three_phase"] else {}),
-        **_momenta(p, "base_momentum", "max_momentum"),
+        **({"base_momentum": momenta[0], "max_momentum": momenta[1]} if momenta else {"cycle_momentum": False}),
     )
 
 
-def _momenta(params: Mapping[str, Any], low: str, high: str) -> dict[str, Any]:
-    momenta = params["cycle_momentum"]
-    return {"cycle_momentum": False} if momenta is None else dict(zip((low, high), momenta, strict=True))
-
-
-def _cyclic_lr(mode: str) -> Callable[[Setting, bool], Call | None]:
-    def write(s: Setting, grouped: bool) -> Call | None:
-        cycles = s.total / s.steps("step_size_up")[0]  # at most
-        if grouped or (mode == "triangular2" and cycles > MOST_CYCLES):
-            return None
-        s.name("step_size_up", "step_size_up")
-        down = s.params["step_size_down"] is not None
-        if down:
-            s.name("step_size_down", "step_size_down")
-        return call(
-            f"{TORCH}.CyclicLR",
-            Raw("optimizer"),
-            base_lr=near(s.low("base", 0.1) * s.lr),
-            max_lr=s.lr,
-            step_size_up=Raw("step_size_up"),
-            **({"step_size_down": Raw("step_size_down")} if down else {}),
-            **({} if mode == "triangular" else {"mode": mode}),
-            **({"gamma": s.params["gamma"]} if mode == "exp_range" else {}),
-            **_momenta(s.params, "base_momentum", "max_momentum"),
-        )
-
-    return write
-
-
-def _warm_restarts(s: Setting, grouped: bool) -> Call | None:
-    growth, low = s.params["cycle_factor"], s.low("final")
-    if growth != int(growth) or growth < 1 or s.params["peak_factor"] != 1 or (grouped and low):
-        return None
-    s.name("cycle", "cycle")
-    more = {} if growth == 1 else {"T_mult": int(growth)}
-    least = {"eta_min": near(low * s.lr)} if low else {}
-    return call(f"{TORCH}.CosineAnnealingWarmRestarts", Raw("optimizer"), T_0=Raw("cycle"), **more, **least)
-
-
-TORCHS: Mapping[str, Callable[[Setting, bool], Call | None]] = {
-    "cosine_restarts": _warm_restarts,
-    "exp_range": _cyclic_lr("exp_range"),
+SCHEDULERS: Mapping[str, Callable[[Writer], Call | None]] = {
     "exponential": _exponential_lr,
     "multistep": _multistep_lr,
     "one_cycle": _one_cycle_lr,
     "step": _step_lr,
-    "triangular": _cyclic_lr("triangular"),
-    "triangular2": _cyclic_lr("triangular2"),
 }
-"""Name of a schedule → what writes it with a scheduler of torch's; None where that one would differ."""
+"""Calls of torch's schedulers by name of schedule, without a warm-up. None where torch's one would differ."""

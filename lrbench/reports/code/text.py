@@ -1,4 +1,4 @@
-"""Values and calls as lines of Python, laid out as `ruff format` lays them out, and comments that stay comments."""
+"""Values, calls and comments as Python source, in the layout of `ruff format`."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from dataclasses import dataclass
 from typing import Any
 
 WIDTH = 100
-"""Columns of a line of the code that is handed over."""
+"""The longest line of generated code."""
 
 
 class Raw(str):
-    """Source text that stands for itself, where a plain `str` is a text of the config, to be quoted."""
+    """Python source, used as it is; a plain `str` is a value from the config and is quoted."""
 
 
 @dataclass(frozen=True)
 class Call:
-    """A call: positional arguments have an empty name."""
+    """A function call. Positional arguments have an empty name, unpacked ones `**`."""
 
     function: str
     arguments: tuple[tuple[str, Any], ...]
 
 
 def call(function: str, *positional: Any, **named: Any) -> Call:
-    """A call with these arguments, in this order."""
+    """Call `function` with these arguments, in this order."""
     return Call(function, (*(("", value) for value in positional), *named.items()))
 
 
 def with_arguments(function: str, positional: Iterable[Any], named: Mapping[str, Any]) -> Call:
-    """A call whose keywords come from a config, where a key need not be a name."""
+    """Call `function` with keywords from a config; keys that are no Python names are unpacked from a dictionary."""
     plain = {key: value for key, value in named.items() if is_name(key)}
     rest = {key: value for key, value in named.items() if key not in plain}
     extra = (("**", rest),) if rest else ()
@@ -40,12 +40,12 @@ def with_arguments(function: str, positional: Iterable[Any], named: Mapping[str,
 
 
 def is_name(text: str) -> bool:
-    """Whether a text, dots apart, is one that Python can have as a name."""
+    """Whether Python accepts the text as a name or a dotted name."""
     return all(piece.isidentifier() and not keyword.iskeyword(piece) for piece in text.split("."))
 
 
 def literal(value: Any) -> str:
-    """A value as Python writes it, on one line."""
+    """Write a value as Python source on one line."""
     if isinstance(value, Raw):
         return str(value)
     if isinstance(value, str):
@@ -62,19 +62,19 @@ def literal(value: Any) -> str:
     return literal(str(value))
 
 
-def laid(head: str, value: Any, tail: str = "", indent: int = 0) -> list[str]:
-    """`head`, the value and `tail` on one line where that is not too long, else with an item on each."""
+def layout(head: str, value: Any, tail: str = "", indent: int = 0) -> list[str]:
+    """Write `head`, the value and `tail` on one line, or on one line per item if that is too long."""
     space = " " * indent
     line = f"{space}{head}{literal(value)}{tail}"
     if len(line) <= WIDTH or not isinstance(value, Call | Mapping | list | tuple) or not _pieces(value)[1]:
         return [line]
     opening, items, closing = _pieces(value)
-    inner = [text for name, item in items for text in laid(name, item, ",", indent + 4)]
+    inner = [text for name, item in items for text in layout(name, item, ",", indent + 4)]
     return [f"{space}{head}{opening}", *inner, f"{space}{closing}{tail}"]
 
 
 def _pieces(value: Any) -> tuple[str, list[tuple[str, Any]], str]:
-    """Opening bracket, items with what stands before each, closing bracket."""
+    """The opening bracket, (prefix, item) pairs, and the closing bracket."""
     if isinstance(value, Call):
         shown = {"": "", "**": "**"}
         return f"{value.function}(", [(shown.get(name, f"{name}="), item) for name, item in value.arguments], ")"
@@ -85,18 +85,7 @@ def _pieces(value: Any) -> tuple[str, list[tuple[str, Any]], str]:
 
 
 def comment(text: str, indent: int = 0) -> list[str]:
-    """A comment, on as many lines as it takes; what can't be printed, line ends above all, is a space in it."""
+    """Write a comment, wrapped. Line ends and other unprintable characters become spaces."""
     plain = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     space = " " * indent
     return textwrap.wrap(plain, WIDTH, initial_indent=f"{space}# ", subsequent_indent=f"{space}# ")
-
-
-def power(base: str, exponent: str) -> str:
-    """`base**exponent`, with spaces where one of them is more than a name or a number."""
-    simple = all(re.fullmatch(r"[\w.]+((?<=e)-\d+)?", text) for text in (base, exponent))
-    return f"{base}**{exponent}" if simple else f"{base} ** {exponent}"
-
-
-def near(value: float) -> float:
-    """A number that was computed, without the noise of its last digits."""
-    return float(f"{value:.12g}")
