@@ -25,7 +25,7 @@ import yaml
 
 from lrbench.config.load import load_config
 from lrbench.events import Event
-from lrbench.sweeps.sweep import ask, sweep
+from lrbench.sweeps.sweeping import ask, sweep
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 TUTORIAL = ("baseline", "too_large", "large", "too_small", "far_too_small", "step_decay")
@@ -100,9 +100,10 @@ def finished(rounds: int) -> None:
 
 def _forge(config: Path, root: Path) -> None:
     """Results for all cells, each a copy of one that was really trained."""
+    from lrbench.training.runner import run
+
     from lrbench.runs.environment import describe
     from lrbench.runs.folder import RunFolder
-    from lrbench.training.runner import run
 
     (made,) = run([load_config(config, ["sweep=null", "optimizer.lr=0.5"])], runs=root.with_name("one"))
     result = json.loads((made.path / "result.json").read_text())

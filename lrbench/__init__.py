@@ -23,18 +23,16 @@ from typing import TYPE_CHECKING, Any
 from lrbench._version import __version__
 
 if TYPE_CHECKING:
-    from lrbench.components.optimizers import build_optimizer, parameter_groups
-    from lrbench.config.load import Experiment, load_config
+    from lrbench.analysis import load_runs
+    from lrbench.components import build_optimizer, parameter_groups
+    from lrbench.config import Experiment, load_config
     from lrbench.errors import LrbenchError
-    from lrbench.lr_finder.find import find_lr
-    from lrbench.lr_finder.result import Finding
-    from lrbench.reports.preview import preview
-    from lrbench.reports.report import Report, load_runs, report
+    from lrbench.lr_finder import Finding, find_lr
+    from lrbench.reports import Report, preview, report
     from lrbench.schedules import build_schedule
-    from lrbench.sweeps.sweep import Sweep, sweep
+    from lrbench.sweeps import Sweep, sweep
     from lrbench.torch_adapter import torch_scheduler
-    from lrbench.training.outcome import Outcome
-    from lrbench.training.run import run
+    from lrbench.training import Outcome, run
 
 __all__ = [
     "Experiment",
@@ -58,30 +56,30 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Experiment": "lrbench.config.load",
-    "Finding": "lrbench.lr_finder.result",
-    "LrbenchError": "lrbench.errors",
-    "Outcome": "lrbench.training.outcome",
-    "Report": "lrbench.reports.report",
-    "Sweep": "lrbench.sweeps.sweep",
-    "build_optimizer": "lrbench.components.optimizers",
-    "build_schedule": "lrbench.schedules",
-    "find_lr": "lrbench.lr_finder.find",
-    "load_config": "lrbench.config.load",
-    "load_runs": "lrbench.reports.report",
-    "parameter_groups": "lrbench.components.optimizers",
-    "preview": "lrbench.reports.preview",
-    "report": "lrbench.reports.report",
-    "run": "lrbench.training.run",
-    "sweep": "lrbench.sweeps.sweep",
-    "torch_scheduler": "lrbench.torch_adapter",
+    "Experiment": "config",
+    "Finding": "lr_finder",
+    "LrbenchError": "errors",
+    "Outcome": "training",
+    "Report": "reports",
+    "Sweep": "sweeps",
+    "build_optimizer": "components",
+    "build_schedule": "schedules",
+    "find_lr": "lr_finder",
+    "load_config": "config",
+    "load_runs": "analysis",
+    "parameter_groups": "components",
+    "preview": "reports",
+    "report": "reports",
+    "run": "training",
+    "sweep": "sweeps",
+    "torch_scheduler": "torch_adapter",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'lrbench' has no attribute '{name}'")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    return getattr(importlib.import_module(f"lrbench.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

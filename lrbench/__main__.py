@@ -1,6 +1,6 @@
 """`python -m lrbench`."""
 
-from lrbench.cli.app import main
+from lrbench.cli import main
 
 if __name__ == "__main__":
     main()

@@ -8,10 +8,9 @@ from typing import Any
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from lrbench.components.optimizers import peak_and_ratios
+from lrbench.components import peak_and_ratios
 from lrbench.errors import ConfigError
-from lrbench.schedules import Schedule, build_schedule, momentum_of
-from lrbench.schedules.warmup import UNTUNED, untuned
+from lrbench.schedules import UNTUNED, Schedule, build_schedule, momentum_of, untuned
 from lrbench.types import Part
 
 __all__ = ["ScheduleLR", "torch_scheduler"]

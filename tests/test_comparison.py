@@ -16,7 +16,7 @@ from lrbench.analysis.groups import grouped
 from lrbench.analysis.records import read
 from lrbench.analysis.statistics import answers, difference
 from lrbench.errors import UsageError
-from lrbench.reports.report import look, report, table
+from lrbench.reports.reporting import look, report, table
 from lrbench.reports.sentences import against, columns, unequal
 from lrbench.reports.shown import Shown, summary
 

@@ -15,14 +15,14 @@ import torch
 import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from lrbench.training.runner import run
 
 from lrbench.analysis.records import read_one
 from lrbench.config.identity import identity
 from lrbench.config.load import Experiment, load_config
 from lrbench.errors import FolderError, LrbenchError
-from lrbench.reports.preview import preview
+from lrbench.reports.previewing import preview
 from lrbench.runs.folder import RunFolder
-from lrbench.training.runner import run
 
 EXAMPLES = int(os.environ.get("LRBENCH_EXAMPLES", "100"))
 slow = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large]

@@ -14,7 +14,7 @@ import pytest
 from lrbench.analysis.comparison import compare
 from lrbench.reports.figures import render
 from lrbench.reports.page import render as render_page
-from lrbench.reports.report import look, report
+from lrbench.reports.reporting import look, report
 from lrbench.reports.winner import winner
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")

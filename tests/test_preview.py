@@ -13,15 +13,15 @@ import pandas as pd
 import pytest
 import torch
 from cases import OWN, schedule
+from lrbench.cli.terminal import sparkline
 
 import lrbench
-from lrbench.cli.terminal import sparkline
 from lrbench.components.data.batches import epoch_order
 from lrbench.components.optimizers import DEFAULT_LR, OPTIMIZERS, SETS_ITS_OWN_RATE
 from lrbench.config.load import Experiment
 from lrbench.errors import ConfigError
 from lrbench.reports.figures import schedule as schedule_figure
-from lrbench.reports.preview import Preview, preview
+from lrbench.reports.previewing import Preview, preview
 from lrbench.schedules import SCHEDULES
 
 

@@ -24,7 +24,7 @@ from lrbench.errors import FolderError, UsageError
 from lrbench.reports.figures.layout import Layout
 from lrbench.reports.figures.overview import loss_limits
 from lrbench.reports.figures.style import line_of
-from lrbench.reports.report import load_runs, look, report
+from lrbench.reports.reporting import load_runs, look, report
 from lrbench.runs.folder import EPOCH_COLUMNS, RunFolder
 
 MakeRun = Callable[..., Path]

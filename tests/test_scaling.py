@@ -15,7 +15,7 @@ from lrbench.config.identity import identity
 from lrbench.config.load import Experiment
 from lrbench.config.rules import ScalingRule, usual_rule
 from lrbench.errors import ConfigError
-from lrbench.reports.preview import preview
+from lrbench.reports.previewing import preview
 
 Make = Callable[..., Experiment]
 SGD = {"name": "sgd", "lr": 0.1}

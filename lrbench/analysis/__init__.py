@@ -1,1 +1,57 @@
-"""What runs have to say: statistics of comparisons. Numbers in, numbers out; no folders, no torch."""
+"""What runs have to say: they are read, grouped, compared, and judged. Numbers and words, no figures.
+
+It reads run folders and nothing else, and never imports torch or anything that draws.
+"""
+
+from lrbench.analysis.comparison import DEFAULT_METRIC, Comparison, Row, budgets, by_ratio, compare
+from lrbench.analysis.filters import fits, kept
+from lrbench.analysis.format import duration
+from lrbench.analysis.groups import Band, Group, grouped, planned_epochs
+from lrbench.analysis.groups import task as task_of
+from lrbench.analysis.labels import value_text
+from lrbench.analysis.records import Record, load_runs, measure_named, measures_of, read_one, read_runs, run_table
+from lrbench.analysis.sensitivity import EPSILON, Edge, Family, Point, families, rate_text, width_text
+from lrbench.analysis.sensitivity import words as family_words
+from lrbench.analysis.spread import Spread
+from lrbench.analysis.statistics import ACCURACY_MARGIN, ALPHA, CONFIDENCE, MARGIN, Difference
+from lrbench.analysis.targets import Target
+
+__all__ = [
+    "ACCURACY_MARGIN",
+    "ALPHA",
+    "CONFIDENCE",
+    "DEFAULT_METRIC",
+    "EPSILON",
+    "MARGIN",
+    "Band",
+    "Comparison",
+    "Difference",
+    "Edge",
+    "Family",
+    "Group",
+    "Point",
+    "Record",
+    "Row",
+    "Spread",
+    "Target",
+    "budgets",
+    "by_ratio",
+    "compare",
+    "duration",
+    "families",
+    "family_words",
+    "fits",
+    "grouped",
+    "kept",
+    "load_runs",
+    "measure_named",
+    "measures_of",
+    "planned_epochs",
+    "rate_text",
+    "read_one",
+    "read_runs",
+    "run_table",
+    "task_of",
+    "value_text",
+    "width_text",
+]

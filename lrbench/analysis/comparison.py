@@ -21,9 +21,9 @@ from lrbench.analysis.statistics import (
     rank_ranges,
     words,
 )
-from lrbench.components.metrics import Measure
+from lrbench.components import Measure
 from lrbench.errors import UsageError
-from lrbench.runs.result import Status
+from lrbench.runs import Status
 
 DEFAULT_METRIC = "val_loss"
 

@@ -28,11 +28,11 @@ def kept(records: Sequence[Record], filters: Sequence[str]) -> list[Record]:
         UsageError: a filter that fits no run, or names a key that no run has.
     """
     for number, text in enumerate(filters):
-        fits = [record for record in records if _fits(record, text)]
-        if not fits:
+        found = [record for record in records if _fits(record, text)]
+        if not found:
             before = " of those that fit the filters before it (all must fit)" if number else ""
             raise UsageError(f"--filter {text}: {_why(records, text, before)}")
-        records = fits
+        records = found
     return list(records)
 
 
@@ -48,10 +48,10 @@ def _split(text: str) -> tuple[str, str, str] | None:
 
 
 def _fits(record: Record, text: str) -> bool:
-    return told(record.plain, (record.name, record.folder.name), text)
+    return fits(record.plain, (record.name, record.folder.name), text)
 
 
-def told(plain: Mapping[str, Any], names: Sequence[str], text: str) -> bool:
+def fits(plain: Mapping[str, Any], names: Sequence[str], text: str) -> bool:
     """Whether a config, or one of the names that a run goes by, fits a filter."""
     parts = _split(text)
     if parts is None:

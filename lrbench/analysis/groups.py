@@ -14,8 +14,8 @@ from lrbench.analysis.labels import labels_of
 from lrbench.analysis.records import Record, measures_of
 from lrbench.analysis.spread import Spread
 from lrbench.analysis.verdicts import Verdict
-from lrbench.components.metrics import Measure
-from lrbench.runs.result import Status
+from lrbench.components import Measure
+from lrbench.runs import Status
 
 
 class Band(NamedTuple):

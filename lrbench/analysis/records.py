@@ -13,13 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lrbench.analysis.verdicts import Curves, Verdict, verdict
-from lrbench.components.metrics import KNOWN, Measure, Metric, epoch_columns, measures, metrics_of
-from lrbench.config.experiment import Experiment
-from lrbench.config.identity import canonical, group, identity
+from lrbench.components import KNOWN, Measure, Metric, epoch_columns, measures, metrics_of
+from lrbench.config import Experiment, canonical, group, identity
 from lrbench.errors import FolderError, LrbenchError, UsageError
-from lrbench.runs import csv_log
-from lrbench.runs.folder import RunFolder, find_runs
-from lrbench.runs.result import RunResult, Status
+from lrbench.runs import RunFolder, RunResult, Status, find_runs, read_csv
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,7 +86,7 @@ class Record:
         import pandas as pd
 
         with contextlib.suppress(FolderError):
-            table = csv_log.read(self.folder.steps.path)
+            table = read_csv(self.folder.steps.path)
             if {"step", "lr"} <= table.keys():
                 return pd.DataFrame({"step": table["step"], "lr": table["lr"]}).dropna()
         return self.epochs[["step", "lr"]]
@@ -111,7 +108,7 @@ def measure_named(records: Iterable[Record], name: str) -> Measure:
     return known[name]
 
 
-def read(paths: Iterable[Path]) -> list[Record]:
+def read_runs(paths: Iterable[Path]) -> list[Record]:
     """A record for every run among and directly under `paths`; copies of one run are marked as such.
 
     Raises UsageError for a path that is not there.
@@ -191,10 +188,10 @@ def load_runs(*paths: str | Path) -> pd.DataFrame:
     Raises:
         UsageError: a path is not there.
     """
-    return table(read([Path(p) for p in paths or ("runs",)]))
+    return run_table(read_runs([Path(p) for p in paths or ("runs",)]))
 
 
-def table(records: Iterable[Record]) -> pd.DataFrame:
+def run_table(records: Iterable[Record]) -> pd.DataFrame:
     """The records as `load_runs` gives them."""
     import pandas as pd
 
@@ -249,7 +246,7 @@ def _epochs(folder: RunFolder) -> pd.DataFrame:
     """The rows of `epochs.csv`, without those that lack their place. Raises FolderError, ValueError."""
     import pandas as pd
 
-    found = csv_log.read(folder.epochs.path)
+    found = read_csv(folder.epochs.path)
     if not found:
         return _no_epochs()
     wanted = epoch_columns(())

@@ -16,9 +16,9 @@ from lrbench.analysis.groups import Group
 from lrbench.analysis.labels import family_labels
 from lrbench.analysis.spread import Spread
 from lrbench.analysis.statistics import ACCURACY_MARGIN
-from lrbench.components.metrics import Measure
-from lrbench.config.identity import without_rate
-from lrbench.runs.result import Status
+from lrbench.components import Measure
+from lrbench.config import without_rate
+from lrbench.runs import Status
 
 EPSILON = 0.1
 """The part of the best loss by which others may be worse and still count as near it."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from lrbench.analysis.groups import Group
 from lrbench.analysis.records import Record, measures_of
-from lrbench.components.metrics import KNOWN, Measure, measures
+from lrbench.components import KNOWN, Measure, measures
 from lrbench.errors import UsageError
 
 

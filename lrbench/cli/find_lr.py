@@ -48,30 +48,30 @@ def find_lr(
     """
     from lrbench.cli import tables
     from lrbench.cli.progress import display
-    from lrbench.config.load import load_config
-    from lrbench.lr_finder import find, write_config
-    from lrbench.reports.figures import range_test
-    from lrbench.training.options import RunOptions
-    from lrbench.training.signals import StopFlag
+    from lrbench.config import load_config
+    from lrbench.lr_finder import check_schedule, check_target, write_found
+    from lrbench.lr_finder import find_lr as find
+    from lrbench.reports import save_finding
+    from lrbench.training import RunOptions, StopFlag
 
     if write is not None:
-        write_config.check_target(write, config)
+        check_target(write, config)
     experiment = load_config(config, overrides or ())
     if write is not None:
-        write_config.check_schedule(experiment, write, schedule)
+        check_schedule(experiment, write, schedule)
     elif schedule is not None:
         raise UsageError("--schedule says what --write is to write; give both")
     options = RunOptions(jobs=jobs, executor=executor, address=address, runs_per_gpu=runs_per_gpu, again=again)
     console = Console()
     with display(console) as watch, StopFlag.ending(leave):
-        found = find.find_lr(
+        found = find(
             experiment, runs=runs, seeds=seeds, device=device, options=options, watch=watch, start=start, end=end,
             iterations=iterations, shape=shape, smoothing=smoothing, stop_factor=stop_factor, validation=validation,
         )  # fmt: skip
-    range_test.save(found)
+    save_finding(found)
     tables.show_finding(console, found)
     drawn = f"Drew [bold]{escape(str(found.folder.figure))}[/]; beside it, finder.csv and finder.json"
     console.print(drawn, highlight=False, soft_wrap=True)
     if write is not None:
-        write_config.write(found, write, config, overrides or (), schedule)
+        write_found(found, write, config, overrides or (), schedule)
         console.print(f"Wrote [bold]{escape(str(write))}[/]", highlight=False, soft_wrap=True)

@@ -22,10 +22,7 @@ if TYPE_CHECKING:
 
 def catalogues() -> Mapping[str, Catalog]:
     """The kinds of part by the name `lrbench list` gives them."""
-    from lrbench.components.data import DATASETS
-    from lrbench.components.losses import LOSSES
-    from lrbench.components.models import MODELS
-    from lrbench.components.optimizers import OPTIMIZERS
+    from lrbench.components import DATASETS, LOSSES, MODELS, OPTIMIZERS
     from lrbench.schedules import SCHEDULES
 
     return {

@@ -37,15 +37,15 @@ def preview(
     [dim]lrbench preview configs/cosine.yaml configs/one_cycle.yaml[/]
     """
     from lrbench.cli import tables
-    from lrbench.reports import preview
-    from lrbench.reports.figures import schedule
+    from lrbench.reports import preview as preview_of
+    from lrbench.reports import save_previews
 
     console = Console(stderr=code)  # so that `--code > loop.py` gives a file that runs
     if out is not None and (out.suffix not in (".png", ".svg") or out.is_dir()):
         raise UsageError(f"--out {out}: must name a file that ends in .png or .svg")
-    made = preview.preview(configs, overrides=overrides or (), steps_per_epoch=steps_per_epoch)
+    made = preview_of(configs, overrides=overrides or (), steps_per_epoch=steps_per_epoch)
     path = out or runs / "preview.png"
-    schedule.save(made, path)
+    save_previews(made, path)
     tables.show_previews(console, made)
     for one in made if code else ():
         typer.echo(one.code() if len(made) == 1 else f"# {one.label}\n\n{one.code()}\n")

@@ -12,10 +12,10 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.text import Text
 
-from lrbench.analysis.format import duration
-from lrbench.components.metrics import KNOWN, Metric
+from lrbench.analysis import duration
+from lrbench.components import KNOWN, Metric
 from lrbench.events import Event
-from lrbench.runs.result import RunResult
+from lrbench.runs import RunResult
 
 PLAIN_SECONDS = 10.0  # a plain line per run no more often than that
 

@@ -31,20 +31,21 @@ def report(
 ) -> None:
     """Set runs side by side: one figure, one table, one HTML page; also PNG, SVG, Markdown and CSV."""
     from lrbench.cli import tables
-    from lrbench.reports import report
+    from lrbench.reports import formatted_table, gather, summary
+    from lrbench.reports import report as write_report
 
     console = Console()
     paths, kept = runs_given or [runs], filters or ()
     if form is not None:
-        shown = report.look(paths, metric=metric, baseline=baseline, filters=kept, target=target)
-        typer.echo(report.table(shown, form), nl=False)
+        shown = gather(paths, metric=metric, baseline=baseline, filters=kept, target=target)
+        typer.echo(formatted_table(shown, form), nl=False)
         return
-    made = report.report(paths, out, metric=metric, baseline=baseline, filters=kept, target=target)
+    made = write_report(paths, out, metric=metric, baseline=baseline, filters=kept, target=target)
     tables.show_groups(console, made.groups, made.comparison)
     for record in made.damaged:
         named = record.problem if record.folder.name in record.problem else f"{record.folder.name}: {record.problem}"
         console.print(f"[red]{record.status.value}:[/] {escape(named)}", highlight=False, soft_wrap=True)
-    for sentence in report.summary(made.shown):
+    for sentence in summary(made.shown):
         console.print(sentence, markup=False, highlight=False)
     for test in made.tests:
         for line in test.words()[:1]:

@@ -13,7 +13,7 @@ from rich.markup import escape
 from lrbench.cli.options import Debug, Device, Overrides, Runs, leave
 
 if TYPE_CHECKING:
-    from lrbench.training.outcome import Outcome
+    from lrbench.training import Outcome
 
 
 def run(
@@ -34,12 +34,12 @@ def run(
     [dim]lrbench run configs/baseline.yaml --set optimizer.lr=0.01 --seeds 3 --jobs 2[/]
     """
     from lrbench.cli.progress import display
-    from lrbench.training import run as work
-    from lrbench.training.signals import StopFlag
+    from lrbench.training import StopFlag
+    from lrbench.training import run as train
 
     console = Console()
     with display(console) as watch, StopFlag.ending(leave):
-        outcomes = work.run(
+        outcomes = train(
             configs, runs=runs, overrides=overrides or (), seeds=seeds, jobs=jobs, device=device, again=again,
             wait=not no_wait, watch=watch,
         )  # fmt: skip
@@ -49,7 +49,7 @@ def run(
 def _conclude(console: Console, outcomes: Sequence[Outcome], runs: Path) -> None:
     """The final table, what went wrong, how to go on; ends the command with its exit code."""
     from lrbench.cli.tables import show_outcomes
-    from lrbench.training.run import stopped
+    from lrbench.training import stopped
 
     show_outcomes(console, outcomes)
     if (interrupted := stopped(outcomes)) is not None:

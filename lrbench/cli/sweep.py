@@ -14,7 +14,7 @@ from lrbench.cli.options import Address, Debug, Device, Overrides, Runs, RunsPer
 from lrbench.errors import FolderError, UsageError
 
 if TYPE_CHECKING:
-    from lrbench.sweeps.sweep import Sweep
+    from lrbench.sweeps import Sweep
 
 
 def _option(text: str, *names: str, least: int | None = None) -> typer.models.OptionInfo:
@@ -79,9 +79,8 @@ def sweep(
     [dim]lrbench sweep configs/digits/baseline.yaml --lr 1e-5:1:11 --schedule constant,cosine --seeds 3[/]
     """
     from lrbench.cli import sweep_table
-    from lrbench.sweeps import sweep
-    from lrbench.training.options import Prune, RunOptions
-    from lrbench.training.signals import StopFlag
+    from lrbench.sweeps import carry_out, plan_sweep
+    from lrbench.training import Prune, RunOptions, StopFlag
 
     console = Console()
     if not math.isfinite(epsilon):
@@ -94,12 +93,12 @@ def sweep(
         max_failures=1 if fail_fast else max_failures, prune=Prune.asked(prune, halve),
     )  # fmt: skip
     with sweep_table.display(console) as watch, StopFlag.ending(leave):
-        asked = sweep.ask(
+        asked = plan_sweep(
             _some(configs), runs=runs, overrides=overrides or (), lr=lr, seeds=seeds, schedules=_names(schedule),
             name=name, device=device, options=options, many=yes or dry_run, train=not dry_run, watch=watch,
         )  # fmt: skip
         if not dry_run:
-            sweep.carry_out(asked, options, confirm=confirm, watch=watch)
+            carry_out(asked, options, confirm=confirm, watch=watch)
     if dry_run:
         sweep_table.show_plan(console, asked, asked.expected_seconds(jobs))
         return
@@ -124,7 +123,7 @@ def _names(schedule: str | None) -> list[str]:
 
 def _show_status(console: Console, runs: Path, name: str | None) -> None:
     from lrbench.cli import sweep_table
-    from lrbench.sweeps.plan import SweepFolder, find_sweeps
+    from lrbench.sweeps import SweepFolder, find_sweeps
 
     folders = [SweepFolder.of(runs, name)] if name is not None else find_sweeps(runs)
     if not folders:
@@ -136,8 +135,8 @@ def _show_status(console: Console, runs: Path, name: str | None) -> None:
 def _conclude(console: Console, done: Sweep, epsilon: float) -> None:
     """The summary, on the screen and in files; ends the command with the exit code that its outcomes ask for."""
     from lrbench.cli.sweep_table import show_outcome
-    from lrbench.reports.sweep import save_summary
-    from lrbench.training.run import stopped
+    from lrbench.reports import save_summary
+    from lrbench.training import stopped
 
     summary = done.summary(epsilon)
     show_outcome(console, done, summary)

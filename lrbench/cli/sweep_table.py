@@ -15,21 +15,18 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from lrbench.analysis.format import duration
+from lrbench.analysis import duration
 from lrbench.cli.progress import Lines, ending
-from lrbench.components.metrics import LOSS
+from lrbench.components import LOSS
 from lrbench.events import Event
-from lrbench.reports.sweep import summary_words
-from lrbench.runs.result import Status
-from lrbench.sweeps.axes import AUTO_POINTS
-from lrbench.sweeps.plan import Planned, SweepFolder
-from lrbench.sweeps.status import Board, board_of
-from lrbench.sweeps.summary import Summary
+from lrbench.reports import summary_words
+from lrbench.runs import Status
+from lrbench.sweeps import AUTO_POINTS, Board, Planned, Summary, SweepFolder, board_of
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from lrbench.sweeps.sweep import Sweep
+    from lrbench.sweeps import Sweep
 
 MARKS = {
     Status.PENDING: ("·", "dim"),
@@ -192,7 +189,7 @@ def show_status(console: Console, folder: SweepFolder) -> None:
     left = ""
     if seconds and board.left and board.count(Status.RUNNING):
         each = statistics.median(seconds)
-        left = f"; about {duration(each * board.left / board.count('running'))} left"
+        left = f"; about {duration(each * board.left / board.count(Status.RUNNING))} left"
     console.print(f"[bold]{escape(folder.name)}[/]  {escape(board.tally())}{left}", highlight=False)
     console.print(table_of(board))
 

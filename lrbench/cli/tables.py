@@ -10,18 +10,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from lrbench.analysis.comparison import Comparison
-from lrbench.analysis.groups import Group, grouped
-from lrbench.analysis.records import read_one
-from lrbench.lr_finder.advice import Refusal
-from lrbench.reports.sentences import brief
-from lrbench.reports.tables import columns
-from lrbench.runs.folder import RunFolder
+from lrbench.analysis import Comparison, Group, grouped, read_one
+from lrbench.lr_finder import Refusal
+from lrbench.reports import brief_columns, table_columns
+from lrbench.runs import RunFolder
 
 if TYPE_CHECKING:
-    from lrbench.lr_finder.result import Finding
-    from lrbench.reports.preview import Preview
-    from lrbench.training.outcome import Outcome
+    from lrbench.lr_finder import Finding
+    from lrbench.reports import Preview
+    from lrbench.training import Outcome
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 
@@ -33,7 +30,7 @@ def show_groups(console: Console, groups: Sequence[Group], comparison: Compariso
     if not groups:
         return
     narrow = console.width < WIDE  # the sentences below the table say the same
-    shown = columns(groups, short=True, extra=[] if comparison is None or narrow else brief(comparison))
+    shown = table_columns(groups, short=True, extra=[] if comparison is None or narrow else brief_columns(comparison))
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
     for column in shown:
         justify: Literal["right", "left"] = "right" if column.right else "left"

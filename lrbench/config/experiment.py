@@ -24,11 +24,19 @@ from pydantic import (
     model_validator,
 )
 
-from lrbench.components.data import DATASETS, DatasetRules, Normalize, Validation
-from lrbench.components.losses import LOSSES
-from lrbench.components.metrics import KNOWN
-from lrbench.components.models import MODELS
-from lrbench.components.optimizers import DEFAULT_LR, OPTIMIZERS, GroupRules, configured_rate
+from lrbench.components import (
+    DATASETS,
+    DEFAULT_LR,
+    KNOWN,
+    LOSSES,
+    MODELS,
+    OPTIMIZERS,
+    DatasetRules,
+    GroupRules,
+    Normalize,
+    Validation,
+    configured_rate,
+)
 from lrbench.config import yaml_source
 from lrbench.config.merge import merge
 from lrbench.config.normalize import written_out

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lrbench.components.optimizers import adam_beta2
+from lrbench.components import adam_beta2
 from lrbench.config.rules import usual_rule
 from lrbench.errors import ConfigError
-from lrbench.schedules import PLATEAUS
-from lrbench.schedules.warmup import UNTUNED, untuned
+from lrbench.schedules import PLATEAUS, UNTUNED, untuned
 from lrbench.types import Part
 
 

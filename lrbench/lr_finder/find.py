@@ -6,16 +6,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from lrbench.config.load import Experiment, load_config
+from lrbench.config import Experiment, load_config
 from lrbench.errors import FolderError, RunError, UsageError
 from lrbench.events import Watch, message, silent
 from lrbench.lr_finder.folder import FinderFolder
 from lrbench.lr_finder.range_test import RangeTest
 from lrbench.lr_finder.result import Finding, conclude, load
 from lrbench.lr_finder.settings import Ramp
-from lrbench.training.options import RunOptions
-from lrbench.training.outcome import look_in, nearest
-from lrbench.training.run import do, stopped
+from lrbench.training import RunOptions, do_runs, look_in, nearest, stopped
 
 
 def find_lr(
@@ -65,7 +63,7 @@ def find_lr(
     outcomes = [look_in(folder.seed(seed), test, kind, options.again) for seed, test in tests.items()]
     for warning in sorted({warning for outcome in outcomes for warning in outcome.warnings}):
         watch(message(warning.replace("this run", "this test")))
-    do(outcomes, root, options, watch)
+    do_runs(outcomes, root, options, watch)
     for outcome in outcomes:
         if outcome.undone:
             raise RunError(f"seed {outcome.experiment.seed}: {outcome.message}")

@@ -8,13 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from lrbench.config.load import Experiment
+from lrbench.config import Experiment
 from lrbench.errors import FolderError
 from lrbench.lr_finder.curves import Curve
 from lrbench.lr_finder.settings import Ramp
-from lrbench.runs.csv_log import read
-from lrbench.runs.files import read_json, to_json, write
-from lrbench.runs.folder import RunFolder
+from lrbench.runs import RunFolder, read_csv, read_json, to_json, write_file
 
 FORMAT = 1
 COLUMNS = ("seed", "iteration", "lr", "loss", "smoothed")
@@ -68,15 +66,15 @@ class FinderFolder:
             for index, (lr, loss) in enumerate(zip(curve.rates, curve.losses, strict=True)):
                 smooth = repr(smoothed[index]) if index < len(smoothed) else ""
                 lines.append(f"{curve.seed},{index + 1},{lr!r},{loss!r},{smooth}")
-        write(self.path / "finder.csv", "\n".join(lines) + "\n")
-        write(self.path / "finder.json", to_json({"format": FORMAT, **found}))
+        write_file(self.path / "finder.csv", "\n".join(lines) + "\n")
+        write_file(self.path / "finder.json", to_json({"format": FORMAT, **found}))
 
     def curves(self, known: Mapping[int, tuple[int, float, str]]) -> list[Curve]:
         """The curves in `finder.csv`, of the seeds in `known`, which has each one's updates, momentum and end.
 
         Raises KeyError, ValueError or FolderError where they are not all there.
         """
-        table, curves = read(self.path / "finder.csv"), []
+        table, curves = read_csv(self.path / "finder.csv"), []
         for seed, (done, momentum, ended) in known.items():
             mine = table["seed"] == seed
             if mine.sum() != done:
@@ -99,7 +97,7 @@ def updates(run: RunFolder) -> list[tuple[float, float, float]]:
 
     A loss that was not finite is NaN. Raises FolderError where the file is damaged.
     """
-    table = read(run.steps.path)
+    table = read_csv(run.steps.path)
     if table and not {"lr", "loss", "momentum"} <= table.keys():
         raise FolderError(f"{run.steps.path} is damaged: it lacks a column; --again makes it anew")
     momenta = np.nan_to_num(table["momentum"]).tolist() if table else []

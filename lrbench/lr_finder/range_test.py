@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 from lrbench.lr_finder.curves import Rise
 from lrbench.lr_finder.folder import updates
 from lrbench.lr_finder.settings import Ramp
-from lrbench.training.kinds import Observer
-from lrbench.training.termination import Ended
+from lrbench.training import Ended, Observer
 
 if TYPE_CHECKING:
-    from lrbench.components.data.batches import Split
-    from lrbench.training.loop import Training
+    from lrbench.components import Split
+    from lrbench.training import Training
 
 VALIDATION_EXAMPLES = 2000
 
@@ -52,7 +51,7 @@ class RangeObserver(Observer):
 
     def updated(self) -> None:
         """See `Observer`."""
-        from lrbench.training.evaluate import evaluate
+        from lrbench.training import evaluate
 
         if self.sample is not None:
             loss = evaluate(self.training.parts, self.sample)["loss"]

@@ -8,15 +8,15 @@ from statistics import median
 from typing import Any
 
 from lrbench._version import __version__
-from lrbench.components.optimizers import AVERAGES, SETS_ITS_OWN_RATE
-from lrbench.config.load import Experiment, validate
+from lrbench.components import AVERAGES, SETS_ITS_OWN_RATE
+from lrbench.config import Experiment, validate
 from lrbench.errors import FolderError, LrbenchError
 from lrbench.lr_finder.advice import Advice, Refusal, advise
 from lrbench.lr_finder.curves import Curve
 from lrbench.lr_finder.folder import FinderFolder
 from lrbench.lr_finder.methods import suggestions
 from lrbench.lr_finder.settings import Ramp
-from lrbench.runs.environment import now
+from lrbench.runs import now
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from lrbench.config.identity import canonical
-from lrbench.config.load import Experiment
+from lrbench.config import Experiment, canonical
 from lrbench.errors import UsageError
 
 MAX_ITERATIONS = 1_000_000

@@ -9,13 +9,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from lrbench.components.optimizers import configured_rate
-from lrbench.config import yaml_source
-from lrbench.config.load import Experiment, load_config, overriding
+from lrbench.components import configured_rate
+from lrbench.config import Experiment, dump_yaml, load_config, overriding
 from lrbench.errors import ConfigError, FolderError, RunError, UsageError
 from lrbench.lr_finder.advice import Advice, Refusal
 from lrbench.lr_finder.result import Finding
-from lrbench.runs import files
+from lrbench.runs import write_file
 from lrbench.schedules import build_schedule
 
 MARK = "# Written by lrbench find-lr"
@@ -62,7 +61,9 @@ def _checksum(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
-def write(finding: Finding, path: Path, config: Path, overrides: Iterable[str], schedule: str | None) -> Experiment:
+def write_found(
+    finding: Finding, path: Path, config: Path, overrides: Iterable[str], schedule: str | None
+) -> Experiment:
     """Write a config that extends `config` with the rate that was found, and the bounds of a rising schedule.
 
     Args:
@@ -94,10 +95,10 @@ def write(finding: Finding, path: Path, config: Path, overrides: Iterable[str], 
     if schedule is not None or bounds:
         whole["schedule"] = {**whole.get("schedule", {}), "name": name, **bounds}
     seeds = f"{len(finding.curves)} seed{'s' * (len(finding.curves) > 1)}"
-    body = f"# {how} ({seeds}).\n{yaml_source.dump(whole)}"
+    body = f"# {how} ({seeds}).\n{dump_yaml(whole)}"
     text = f"{MARK} {config.name}; as long as nothing is edited below, it may write it again: {_checksum(body)}\n{body}"
     made = _read_back(text, path)
-    files.write(path, text)
+    write_file(path, text)
     return made
 
 

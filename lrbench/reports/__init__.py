@@ -1,1 +1,48 @@
-"""."""
+"""What people read: the page, the tables, the figures, the sentences, and code for a loop of their own.
+
+It shows what the analysis and the finder say, and decides nothing. Training never imports it; it never imports torch,
+and matplotlib only when something is drawn.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from lrbench.reports.previewing import Preview, preview
+from lrbench.reports.reporting import Report, gather, report, summary
+from lrbench.reports.reporting import table as formatted_table
+from lrbench.reports.sentences import brief as brief_columns
+from lrbench.reports.sweep import save_summary, summary_words
+from lrbench.reports.tables import columns as table_columns
+
+if TYPE_CHECKING:
+    from lrbench.reports.figures.range_test import save_finding
+    from lrbench.reports.figures.schedule import save_previews
+
+__all__ = [
+    "Preview",
+    "Report",
+    "brief_columns",
+    "formatted_table",
+    "gather",
+    "preview",
+    "report",
+    "save_finding",
+    "save_previews",
+    "save_summary",
+    "summary",
+    "summary_words",
+    "table_columns",
+]
+
+_DRAWN = {
+    "save_finding": "lrbench.reports.figures.range_test",
+    "save_previews": "lrbench.reports.figures.schedule",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _DRAWN:
+        raise AttributeError(f"module 'lrbench.reports' has no attribute '{name}'")
+    return getattr(importlib.import_module(_DRAWN[name]), name)

@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from lrbench.analysis.groups import Group
-from lrbench.analysis.records import measures_of
-from lrbench.components.metrics import LOSS, Metric
+from lrbench.analysis import Group, measures_of
+from lrbench.components import LOSS, Metric
 from lrbench.reports.figures.overview import loss_limits, picked_out, steps_per_epoch
 
 LOSSES = {"train": ("train_loss",), "val": ("val_loss",), "both": ("train_loss", "val_loss")}

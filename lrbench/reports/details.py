@@ -11,12 +11,10 @@ from typing import Any
 
 import yaml
 
-from lrbench.analysis.groups import Group
-from lrbench.analysis.labels import value_text
-from lrbench.analysis.records import Record
-from lrbench.components.metrics import LOSS
+from lrbench.analysis import Group, Record, value_text
+from lrbench.components import LOSS
 from lrbench.reports import tables
-from lrbench.runs.result import Status
+from lrbench.runs import Status
 
 _DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # ten times as fast, where libyaml is there
 _OF_THE_RUN = ("identity", "arguments", "started", "resumed", "config", "sizes")

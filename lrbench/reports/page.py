@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from lrbench._version import __version__
-from lrbench.analysis.groups import Group
+from lrbench.analysis import Group
 from lrbench.reports import details, tables
 from lrbench.reports.chart_data import charted, charted_metrics
 from lrbench.reports.figures.overview import subtitle

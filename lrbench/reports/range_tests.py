@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lrbench.analysis.filters import told
+from lrbench.analysis import fits
 from lrbench.errors import FolderError
-from lrbench.lr_finder.advice import Advice
-from lrbench.lr_finder.folder import FinderFolder, find_tests
-from lrbench.lr_finder.result import Finding, load
+from lrbench.lr_finder import Advice, FinderFolder, Finding, find_tests, load_finding
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -64,7 +62,7 @@ def read_tests(paths: Iterable[Path]) -> list[Tested]:
     tests = []
     for folder in find_tests(paths):
         try:
-            tests.append(Tested(folder, load(folder)))
+            tests.append(Tested(folder, load_finding(folder)))
         except FolderError as error:
             tests.append(Tested(folder, None, str(error)))
     return tests
@@ -78,6 +76,6 @@ def kept_tests(tests: Sequence[Tested], filters: Sequence[str]) -> list[Tested]:
         if not filters
         or (
             test.finding is not None
-            and all(told(test.finding.experiment.plain(), (test.name, test.folder.name), text) for text in filters)
+            and all(fits(test.finding.experiment.plain(), (test.name, test.folder.name), text) for text in filters)
         )
     ]

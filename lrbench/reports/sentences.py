@@ -5,11 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from lrbench.analysis.comparison import DEFAULT_METRIC, Comparison, Row, budgets, by_ratio
-from lrbench.analysis.groups import Group
-from lrbench.analysis.records import measures_of
-from lrbench.analysis.statistics import ACCURACY_MARGIN, ALPHA, CONFIDENCE, MARGIN, Difference
-from lrbench.components.metrics import Measure
+from lrbench.analysis import (
+    ACCURACY_MARGIN,
+    ALPHA,
+    CONFIDENCE,
+    DEFAULT_METRIC,
+    MARGIN,
+    Comparison,
+    Difference,
+    Group,
+    Row,
+    budgets,
+    by_ratio,
+    measures_of,
+)
+from lrbench.components import Measure
 from lrbench.reports.tables import Column
 
 MOST_NAMED = 4

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lrbench.analysis.comparison import Comparison
-from lrbench.analysis.groups import Group, task
-from lrbench.analysis.records import Record
-from lrbench.analysis.targets import Target
+from lrbench.analysis import Comparison, Group, Record, Target, task_of
 from lrbench.reports import sentences, tables, targets
 from lrbench.reports.range_tests import Tested
-from lrbench.runs.result import Status
+from lrbench.runs import Status
 
 
 @dataclass(frozen=True)
@@ -47,7 +44,7 @@ class Shown:
 def summary(shown: Shown) -> list[str]:
     """What the comparison shows, in at most three sentences, and one of the runs that did not finish."""
     records = shown.records
-    tasks = sorted({task(group) for group in shown.groups if group.spread("val_loss")})
+    tasks = sorted({task_of(group) for group in shown.groups if group.spread("val_loss")})
     if len(tasks) > 1:
         said = [f"These runs are of different tasks ({'; '.join(tasks)}), so their losses can't be ranked together."]
     elif shown.comparison is not None:

@@ -6,18 +6,15 @@ import csv
 import io
 from pathlib import Path
 
-from lrbench.analysis.comparison import compare
-from lrbench.analysis.sensitivity import Point, words
-from lrbench.analysis.spread import Spread
-from lrbench.components.metrics import Measure
+from lrbench.analysis import Point, Spread, compare, family_words
+from lrbench.components import Measure
 from lrbench.reports.sentences import sentences
-from lrbench.sweeps.plan import SweepFolder
-from lrbench.sweeps.summary import Summary
+from lrbench.sweeps import Summary, SweepFolder
 
 
 def summary_words(summary: Summary) -> list[str]:
     """Each line's best learning rate, the best of all and how sure that is, what is missing."""
-    lines = [words(family, summary.measure) for family in summary.families]
+    lines = [family_words(family, summary.measure) for family in summary.families]
     lines += [f"{series}: no run has come to its end." for series in summary.without]
     best = [point.group for family in summary.families if (point := family.best(summary.measure)) is not None]
     if len(best) > 1 and not summary.missing:

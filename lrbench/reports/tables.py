@@ -7,11 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lrbench.analysis.format import duration
-from lrbench.analysis.groups import Group
-from lrbench.analysis.records import measures_of
-from lrbench.analysis.spread import Spread
-from lrbench.components.metrics import KNOWN, Measure, measures
+from lrbench.analysis import Group, Spread, duration, measures_of
+from lrbench.components import KNOWN, Measure, measures
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from lrbench.analysis.format import duration
-from lrbench.analysis.groups import Group
-from lrbench.analysis.targets import Target
+from lrbench.analysis import Group, Target, duration
 from lrbench.reports.tables import Column
 
 

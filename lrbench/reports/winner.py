@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lrbench.analysis.comparison import Comparison, Row
+from lrbench.analysis import Comparison, Row
 from lrbench.reports import sentences
 from lrbench.reports.code import code
 from lrbench.reports.details import as_yaml

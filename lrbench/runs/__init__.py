@@ -1,1 +1,37 @@
-"""."""
+"""The run folder, the one contract between training and analysis: its files, its lock, and what became of the run.
+
+Everything that writes or reads a run goes through here. It never trains, compares or draws, and imports torch only to
+read and write weights.
+"""
+
+from lrbench.runs.csv_log import Columns
+from lrbench.runs.csv_log import last as last_row
+from lrbench.runs.csv_log import read as read_csv
+from lrbench.runs.environment import NODE, changes, describe, now, place
+from lrbench.runs.files import read_json, to_json, writing
+from lrbench.runs.files import write as write_file
+from lrbench.runs.folder import RunFolder, find_runs
+from lrbench.runs.lock import DEAD_AFTER_SECONDS, WATCHED_SECONDS, birth
+from lrbench.runs.result import RunResult, Status
+
+__all__ = [
+    "DEAD_AFTER_SECONDS",
+    "NODE",
+    "WATCHED_SECONDS",
+    "Columns",
+    "RunFolder",
+    "RunResult",
+    "Status",
+    "birth",
+    "changes",
+    "describe",
+    "find_runs",
+    "last_row",
+    "now",
+    "place",
+    "read_csv",
+    "read_json",
+    "to_json",
+    "write_file",
+    "writing",
+]

@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from lrbench._version import __version__
-from lrbench.config.identity import identity
-from lrbench.config.load import Experiment
+from lrbench.config import Experiment, identity
 from lrbench.runs.result import FORMAT
 
 _PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn")

@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from lrbench.components.metrics import Metric, epoch_columns
-from lrbench.config.identity import group, identity, run_name
-from lrbench.config.load import Config, Experiment, read_config
+from lrbench.components import Metric, epoch_columns
+from lrbench.config import Config, Experiment, group, identity, read_config, run_name
 from lrbench.errors import ConfigError, FolderError, LockedError, UsageError
 from lrbench.runs.csv_log import CsvLog
 from lrbench.runs.files import load_tensors, read_json, remove_leftovers, replacing, save_tensors, to_json, write

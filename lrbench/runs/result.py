@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ConfigDict, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
-from lrbench.components.metrics import place
+from lrbench.components import place
 from lrbench.registry import problem_of
 from lrbench.types import adapter
 
 FORMAT = 2
 """Of run folders. 1 has `images_per_second`, its accuracy columns beside the losses, and no number of its own."""
 
-Values = Mapping[str, float | int | None]
+# Strict: text is not a number, and neither are true and false; an integer is a fine float.
+Whole = Annotated[int, Field(ge=0, lt=2**63, strict=True)]
+Number = Annotated[float, Field(allow_inf_nan=False, strict=True)]
+Text = Annotated[str, Field(strict=True)]
+Values = Mapping[str, Whole | Number | None]
 
 
 class Status(StrEnum):
@@ -86,23 +90,23 @@ class RunResult:
         format: of the folder.
     """
 
-    __pydantic_config__ = ConfigDict(extra="ignore", allow_inf_nan=False, strict=True)
+    __pydantic_config__ = ConfigDict(extra="ignore")
 
     status: Status
-    reason: str = ""
-    epochs: int | None = None
-    steps: int | None = None
-    evaluations: int | None = None
-    seconds: float | None = None
-    effective_lr: float | None = None
+    reason: Text = ""
+    epochs: Whole | None = None
+    steps: Whole | None = None
+    evaluations: Whole | None = None
+    seconds: Number | None = None
+    effective_lr: Number | None = None
     final: Values | None = None
     best: Values | None = None
     test: Values | None = None
     test_best: Values | None = None
-    skipped: int | None = None
-    identity: str = ""
-    group: str = ""
-    format: int = 1
+    skipped: Whole | None = None
+    identity: Text = ""
+    group: Text = ""
+    format: Whole = 1
 
     @classmethod
     def of(cls, plain: Mapping[str, Any]) -> RunResult:

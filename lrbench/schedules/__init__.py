@@ -1,4 +1,7 @@
-"""Schedules: pure functions of the update, made by name. One function and one line here add another."""
+"""Schedules: pure functions of the step, made by name. One function and one line here add another.
+
+They know their own parameters and the run's length, and import nothing but the files at the top of the package.
+"""
 
 from __future__ import annotations
 
@@ -13,17 +16,19 @@ from pydantic import AfterValidator
 from lrbench.errors import ConfigError
 from lrbench.registry import Catalog
 from lrbench.schedules import annealing, cyclic, decay, range_test, restarts
-from lrbench.schedules.base import Schedule, WithMomentum, momentum_of, with_momentum
+from lrbench.schedules.base import Momentum, Schedule, WithMomentum, momentum_of, with_momentum
 from lrbench.schedules.compat import PEERS, PLATEAUS, USUAL_NAMES
 from lrbench.schedules.custom import REFUSED, checked_rate, imported
 from lrbench.schedules.plateau import Growth, PlateauRule, PlateauState
-from lrbench.schedules.warmup import WarmUpRule, warm_up
+from lrbench.schedules.warmup import UNTUNED, WarmUpRule, untuned, warm_up
 from lrbench.types import Duration, Part
 
 __all__ = [
     "PLATEAUS",
     "SCHEDULES",
+    "UNTUNED",
     "Growth",
+    "Momentum",
     "PlateauRule",
     "PlateauState",
     "Schedule",
@@ -32,6 +37,7 @@ __all__ = [
     "build_schedule",
     "checked_rate",
     "momentum_of",
+    "untuned",
     "warm_up",
 ]
 

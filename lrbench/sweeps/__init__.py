@@ -1,1 +1,25 @@
-"""Sweeps: from a grid to a plan on disk, and from the runs that it made to a summary. No torch here."""
+"""Sweeps: from a grid to a plan on disk, its runs done by the orchestrator, and what they say at the end.
+
+A sweep's runs are ordinary runs. Nothing here trains by itself, draws, or imports torch.
+"""
+
+from lrbench.sweeps.axes import AUTO_POINTS
+from lrbench.sweeps.plan import Planned, SweepFolder, find_sweeps
+from lrbench.sweeps.status import Board, board_of
+from lrbench.sweeps.summary import Summary
+from lrbench.sweeps.sweeping import Sweep, carry_out, sweep
+from lrbench.sweeps.sweeping import ask as plan_sweep
+
+__all__ = [
+    "AUTO_POINTS",
+    "Board",
+    "Planned",
+    "Summary",
+    "Sweep",
+    "SweepFolder",
+    "board_of",
+    "carry_out",
+    "find_sweeps",
+    "plan_sweep",
+    "sweep",
+]

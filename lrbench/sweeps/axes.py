@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from lrbench.config.normalize import SHORT_AXES
+from lrbench.config import SHORT_AXES
 from lrbench.errors import ConfigError
 
 AUTO = "auto"  # rates around what find-lr recommends

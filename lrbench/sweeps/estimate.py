@@ -6,9 +6,8 @@ import json
 import statistics
 from collections.abc import Sequence
 
-from lrbench.config.identity import canonical
-from lrbench.config.load import Experiment
-from lrbench.training.outcome import Outcome, pending
+from lrbench.config import Experiment, canonical
+from lrbench.training import Outcome, pending
 
 _NO_MATTER = ("seed", "schedule", "warmup", "plateau", "early_stopping", "best_by")
 

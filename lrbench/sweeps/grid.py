@@ -7,9 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from lrbench.config.identity import identity
-from lrbench.config.load import Config, Experiment, merge, normal, validate
-from lrbench.config.normalize import SHORT_AXES
+from lrbench.config import SHORT_AXES, Config, Experiment, identity, merge, normal, validate
 from lrbench.errors import ConfigError, UsageError
 from lrbench.sweeps.axes import AUTO_POINTS, Axis, axis, read_axes
 

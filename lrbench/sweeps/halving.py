@@ -13,11 +13,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from lrbench.config.load import Experiment
+from lrbench.config import Experiment
 from lrbench.errors import FolderError
-from lrbench.runs.csv_log import Columns, read
-from lrbench.runs.folder import RunFolder
-from lrbench.runs.result import RunResult, Status
+from lrbench.runs import Columns, RunFolder, RunResult, Status, read_csv
 from lrbench.sweeps.plan import Plan, Planned
 
 
@@ -88,7 +86,7 @@ def _values(table: Columns, row: int) -> dict[str, float | int | None]:
 
 
 def _rows(folder: RunFolder) -> Columns:
-    table = read(folder.epochs.path)
+    table = read_csv(folder.epochs.path)
     if not {"epoch", "step", "lr", "val_loss", "seconds"} <= table.keys():
         raise FolderError(f"{folder.epochs.path} is missing or lacks columns")
     return table

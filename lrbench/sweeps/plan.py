@@ -11,12 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from lrbench._version import __version__
-from lrbench.components.optimizers import DEFAULT_LR
-from lrbench.config.identity import group, identity
+from lrbench.components import DEFAULT_LR
+from lrbench.config import group, identity
 from lrbench.errors import FolderError, UsageError
-from lrbench.runs import files
-from lrbench.runs.environment import now
-from lrbench.runs.folder import RunFolder
+from lrbench.runs import RunFolder, now, read_json, write_file
 from lrbench.sweeps.grid import Cell
 
 FORMAT = 1
@@ -124,7 +122,7 @@ class SweepFolder:
     def plan(self) -> Plan:
         """The plan. Raises FolderError where there is none, or it is damaged."""
         path = self.path / "plan.json"
-        found = files.read_json(path)
+        found = read_json(path)
         if found is None:
             raise FolderError(f"{path}: there is no such sweep")
         try:
@@ -138,7 +136,7 @@ class SweepFolder:
 
     def save(self, name: str, content: str | bytes) -> Path:
         """Write a file of the sweep's, whole or not at all; its path. Raises FolderError."""
-        return files.write(self.path / name, content)
+        return write_file(self.path / name, content)
 
 
 def find_sweeps(root: Path) -> list[SweepFolder]:

@@ -8,8 +8,7 @@ from typing import Any
 
 from lrbench.errors import LrbenchError
 from lrbench.events import Event
-from lrbench.runs.csv_log import last
-from lrbench.runs.result import RunResult, Status
+from lrbench.runs import RunResult, Status, last_row
 from lrbench.sweeps.plan import Plan, SweepFolder
 
 
@@ -98,7 +97,7 @@ def board_of(folder: SweepFolder, plan: Plan) -> Board:
             if result is not None:
                 board.ended(cell.run, result)
                 continue
-            row = last(run.epochs.path)
+            row = last_row(run.epochs.path)
             if "val_loss" in row:
                 board.loss[cell.run] = row["val_loss"]
             board.done[cell.run] = _part_done(run.environment(), row)

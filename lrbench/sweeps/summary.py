@@ -6,12 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lrbench.analysis.groups import Group, grouped
-from lrbench.analysis.records import Record, measures_of, read_one
-from lrbench.analysis.sensitivity import EPSILON, Family, Point, families
-from lrbench.analysis.spread import Spread
-from lrbench.components.metrics import Measure
-from lrbench.runs.result import Status
+from lrbench.analysis import EPSILON, Family, Group, Point, Record, Spread, families, grouped, measures_of, read_one
+from lrbench.components import Measure
+from lrbench.runs import Status
 from lrbench.sweeps.plan import Plan, Planned, SweepFolder
 
 

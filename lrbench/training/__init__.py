@@ -1,1 +1,52 @@
-"""."""
+"""Training: the one loop, the kinds of work that it does, and the orchestrator that has runs done wherever that is.
+
+It writes run folders and never reads other runs: comparing them is the analysis's work. Torch is imported only when
+something is built or trained.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from lrbench.training.executors import Executor, default_jobs
+from lrbench.training.kinds import Observer
+from lrbench.training.options import RUNGS, Prune, RunOptions
+from lrbench.training.orchestrate import do as do_runs
+from lrbench.training.orchestrate import run, stopped
+from lrbench.training.outcome import Outcome, look, look_in, nearest, pending
+from lrbench.training.signals import StopFlag
+from lrbench.training.termination import Ended
+
+if TYPE_CHECKING:
+    from lrbench.training.evaluate import evaluate
+    from lrbench.training.loop import Training
+
+__all__ = [
+    "RUNGS",
+    "Ended",
+    "Executor",
+    "Observer",
+    "Outcome",
+    "Prune",
+    "RunOptions",
+    "StopFlag",
+    "Training",
+    "default_jobs",
+    "do_runs",
+    "evaluate",
+    "look",
+    "look_in",
+    "nearest",
+    "pending",
+    "run",
+    "stopped",
+]
+
+_WITH_TORCH = {"Training": "lrbench.training.loop", "evaluate": "lrbench.training.evaluate"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WITH_TORCH:
+        raise AttributeError(f"module 'lrbench.training' has no attribute '{name}'")
+    return getattr(importlib.import_module(_WITH_TORCH[name]), name)

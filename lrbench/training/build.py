@@ -13,18 +13,21 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from lrbench.components import data as datasets
-from lrbench.components.data.batches import Data, Tensors
-from lrbench.components.losses import build_loss
-from lrbench.components.metrics import LOSS
-from lrbench.components.models import build_model
-from lrbench.components.optimizers import build_optimizer, peak_and_ratios
-from lrbench.components.tasks import Task, task_for
-from lrbench.config.identity import identity
-from lrbench.config.load import Dataset, Experiment
+from lrbench.components import (
+    LOSS,
+    Data,
+    Task,
+    Tensors,
+    build_loss,
+    build_model,
+    build_optimizer,
+    load_dataset,
+    peak_and_ratios,
+    task_for,
+)
+from lrbench.config import Dataset, Experiment, identity
 from lrbench.errors import ConfigError, LrbenchError, choices
-from lrbench.schedules import Schedule, build_schedule, checked_rate, momentum_of
-from lrbench.schedules.base import Momentum
+from lrbench.schedules import Momentum, Schedule, build_schedule, checked_rate, momentum_of
 from lrbench.training.memory_format import layout_for
 
 
@@ -120,7 +123,7 @@ def load_data(dataset: Dataset, device: torch.device) -> Data:
     key = (json.dumps(dataset.plain(), sort_keys=True, default=str), str(device))
     if key not in held:
         if device.type == "cpu":
-            held[key] = datasets.load(dataset.part, dataset.rules)
+            held[key] = load_dataset(dataset.part, dataset.rules)
         else:
             held[key] = load_data(dataset, torch.device("cpu")).to(device)
         while len(held) > KEPT:

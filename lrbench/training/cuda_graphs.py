@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from lrbench.components.data.batches import Batch
-from lrbench.config.load import Experiment
+from lrbench.components import Batch
+from lrbench.config import Experiment
 from lrbench.training.build import Parts
 from lrbench.training.update import gradient
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from lrbench.config.rules import EarlyStoppingRule
+from lrbench.config import EarlyStoppingRule
 
 
 @dataclass

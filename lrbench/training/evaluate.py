@@ -7,7 +7,7 @@ from itertools import islice
 
 import torch
 
-from lrbench.components.data.batches import EVALUATION_BATCH, Split
+from lrbench.components import EVALUATION_BATCH, Split
 from lrbench.training.build import Parts
 
 NORM_BATCHES = 50

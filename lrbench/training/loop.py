@@ -11,15 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lrbench.components.data.batches import in_groups
-from lrbench.components.metrics import LOSS, recorded
-from lrbench.config.identity import identity
-from lrbench.config.load import Experiment
+from lrbench.components import LOSS, in_groups, recorded
+from lrbench.config import Experiment, identity
 from lrbench.errors import Interrupted, RunError
 from lrbench.events import Event, Watch
-from lrbench.runs.environment import place
-from lrbench.runs.folder import RunFolder
-from lrbench.runs.result import RunResult, Status
+from lrbench.runs import RunFolder, RunResult, Status, place
 from lrbench.training.build import Parts, assemble, described, resolve_device, summary
 from lrbench.training.checkpoint import State, capture, copied, restore, seed_everything
 from lrbench.training.cuda_graphs import RecordedUpdates, place_rates, recordable

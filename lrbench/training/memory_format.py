@@ -7,7 +7,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from lrbench.components.data.batches import Data
+from lrbench.components import Data
 
 
 def layout_for(model: nn.Module, data: Data, device: torch.device, precision: str) -> torch.memory_format | None:

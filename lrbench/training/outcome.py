@@ -6,12 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lrbench.config.identity import run_name
-from lrbench.config.load import Experiment
+from lrbench.config import Experiment, run_name
 from lrbench.errors import FolderError, UsageError
-from lrbench.runs.environment import changes
-from lrbench.runs.folder import RunFolder
-from lrbench.runs.result import RunResult, Status
+from lrbench.runs import RunFolder, RunResult, Status, changes
 from lrbench.training.kinds import Kind, PlainTraining
 
 

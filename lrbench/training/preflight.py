@@ -6,13 +6,10 @@ import contextlib
 from collections.abc import Sequence
 from typing import Any
 
-from lrbench.config.identity import group, without_rate
-from lrbench.config.load import Experiment
+from lrbench.config import Experiment, group, without_rate
 from lrbench.errors import ConfigError, DataError, FolderError, LockedError
 from lrbench.events import Watch, message
-from lrbench.runs.environment import changes, describe
-from lrbench.runs.files import writing
-from lrbench.runs.folder import RunFolder
+from lrbench.runs import RunFolder, changes, describe, writing
 from lrbench.training.outcome import Outcome
 
 

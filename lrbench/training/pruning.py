@@ -10,7 +10,7 @@ from lrbench.training.kinds import Observer
 from lrbench.training.options import Prune
 
 if TYPE_CHECKING:
-    from lrbench.config.load import Experiment
+    from lrbench.config import Experiment
     from lrbench.training.build import Parts
     from lrbench.training.loop import Training
 

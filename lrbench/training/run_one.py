@@ -8,13 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lrbench.config.identity import identity
-from lrbench.config.load import Experiment
+from lrbench.config import Experiment, identity
 from lrbench.errors import FolderError, Interrupted, LockedError, LrbenchError, Paused, RunError, UserCodeError
 from lrbench.events import Event, Watch, message
-from lrbench.runs.environment import now
-from lrbench.runs.folder import RunFolder
-from lrbench.runs.result import RunResult, Status
+from lrbench.runs import RunFolder, RunResult, Status, now
 from lrbench.training.allocator import keep_freed_memory
 from lrbench.training.kinds import Kind, PlainTraining
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from lrbench.runs.result import Status
+from lrbench.runs import Status
 
 
 class Ended(Exception):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from lrbench.components.data.batches import Batch
+from lrbench.components import Batch
 from lrbench.training.build import Parts
 
 

@@ -18,11 +18,7 @@ import yaml
 
 import lrbench
 from lrbench.cli import main
-
-try:  # the one thing that has no public name
-    from lrbench.identity import group, identity
-except ImportError:
-    from lrbench.config import group, identity  # type: ignore[attr-defined, no-redef]
+from lrbench.config import group, identity
 
 HERE = Path(__file__).parent
 KEPT = HERE / "runs"
@@ -260,7 +256,7 @@ def sweep(folder: Path, name: str) -> dict[str, Any]:
     results = {}
     for cell in cells:
         result = read_json(runs / cell["run"] / "result.json")
-        results[cell["run"]] = {key: result[key] for key in RESULT}
+        results[cell["run"]] = {key: result[key] for key in RESULT if key != "reason"}  # whose words may change
     return {
         "folders": sorted(path.name for path in runs.iterdir() if path.is_dir() and path.name != "sweeps"),
         "cells": cells,

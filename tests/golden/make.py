@@ -99,7 +99,7 @@ def interrupt(config: Path, kept: Path) -> None:
     signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
     for _ in range(20):
         (outcome,) = lrbench.run([config], runs=kept, watch=watch, again=True)
-        assert outcome.how == "interrupted", outcome
+        assert outcome.status == "interrupted", outcome
         done = len(cases.rows(outcome.path / "steps.csv"))
         if done > 3 * UPDATES and 8 < done % UPDATES < UPDATES - 8:
             return

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lrbench.components.optimizers import AVERAGES, DEFAULT_LR, OPTIMIZERS, GroupRules, configured_rate
-from lrbench.config.load import Experiment, validate
+from lrbench.components import AVERAGES, DEFAULT_LR, OPTIMIZERS, GroupRules, configured_rate
+from lrbench.config import Experiment, validate
 from lrbench.errors import LrbenchError
 from lrbench.reports.code.loop import loop
 from lrbench.reports.code.schedules import Run, schedule_code

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lrbench.config.load import Experiment
+from lrbench.config import Experiment
 from lrbench.reports.code.schedules import Run
 from lrbench.reports.code.text import Raw, call, comment, layout, literal, with_arguments
 from lrbench.schedules import PlateauRule

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lrbench.config.load import Experiment
+from lrbench.config import Experiment
 from lrbench.reports.code.text import Call, Raw, call, layout, literal
 from lrbench.schedules import WarmUpRule
 from lrbench.types import Duration

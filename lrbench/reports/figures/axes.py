@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from lrbench.components.metrics import Metric, number
+from lrbench.components import Metric, number
 
 
 def rate_scale(axes: Axes, rates: Sequence[float]) -> None:

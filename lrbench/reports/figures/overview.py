@@ -12,9 +12,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
-from lrbench.analysis.groups import Band, Group, planned_epochs
-from lrbench.analysis.records import measures_of
-from lrbench.components.metrics import LOSS
+from lrbench.analysis import Band, Group, measures_of, planned_epochs
+from lrbench.components import LOSS
 from lrbench.reports.figures.layout import Layout
 from lrbench.reports.figures.style import MOST_POINTS, OTHERS, RATE, TRAINING, VALIDATION, cut, line_of
 

@@ -13,16 +13,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator
 
-from lrbench.lr_finder.advice import Advice
-from lrbench.lr_finder.curves import trend
-from lrbench.lr_finder.result import Finding
+from lrbench.lr_finder import Advice, Finding, trend
 from lrbench.reports.figures.style import COLOURS, DASHES, drawing, write
 
 MARKS = {"steepest": "v", "minimum/10": "s", "valley": "D", "minimum/2": "*"}
 ADVISED, BAND, TREND = "#000000", "#DDE8F0", "#333333"
 
 
-def save(finding: Finding) -> None:
+def save_finding(finding: Finding) -> None:
     """Draw a finding into its folder. Raises FolderError where it can't be written."""
     with drawing():
         write(draw(finding), finding.folder.figure)

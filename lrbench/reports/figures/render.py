@@ -8,8 +8,8 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from lrbench.analysis.sensitivity import families
-from lrbench.analysis.sensitivity import words as sensitivity_words
+from lrbench.analysis import families
+from lrbench.analysis import family_words as sensitivity_words
 from lrbench.reports.figures import overview, seeds
 from lrbench.reports.figures.sensitivity import draw as draw_sensitivity
 from lrbench.reports.figures.style import drawing

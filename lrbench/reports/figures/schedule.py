@@ -33,7 +33,7 @@ class Rates(Protocol):
     def restarts(self) -> list[int]: ...  # noqa: D102
 
 
-def save(previews: Sequence[Rates], path: Path) -> None:
+def save_previews(previews: Sequence[Rates], path: Path) -> None:
     """Draw the previews into a PNG or SVG file. Raises FolderError where it can't be written."""
     with drawing():
         write(draw(previews), path)

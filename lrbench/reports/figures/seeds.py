@@ -12,9 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from lrbench.analysis.comparison import Comparison
-from lrbench.analysis.groups import Group
-from lrbench.analysis.targets import Target
+from lrbench.analysis import Comparison, Group, Target
 from lrbench.reports.figures.style import TRAINING, VALIDATION, cut
 
 MOST_ROWS = 60

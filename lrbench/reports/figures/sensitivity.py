@@ -11,8 +11,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from lrbench.analysis.sensitivity import EPSILON, Edge, Family, rate_text, width_text
-from lrbench.components.metrics import Measure
+from lrbench.analysis import EPSILON, Edge, Family, rate_text, width_text
+from lrbench.components import Measure
 from lrbench.reports.figures.axes import lost, rate_scale, ring, value_scale
 from lrbench.reports.figures.style import Line, cut, drawing, line_of
 

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from lrbench.config.load import Experiment
+from lrbench.config import Experiment
 from lrbench.events import Watch
-from lrbench.runs.result import RunResult
+from lrbench.runs import RunResult
 from lrbench.training.executors.pool import WorkerProcesses
 from lrbench.training.executors.serial import ThisProcess
 from lrbench.training.run_one import WorkItem

@@ -23,8 +23,7 @@ from pathlib import Path
 
 from lrbench.errors import Interrupted, RunError
 from lrbench.events import Event, Watch, message
-from lrbench.runs.lock import birth
-from lrbench.runs.result import RunResult
+from lrbench.runs import RunResult, birth
 from lrbench.training.executors.worker import ASKED_TO_STOP, POLL_SECONDS, Setting, serve
 from lrbench.training.run_one import WorkItem
 from lrbench.training.signals import StopFlag

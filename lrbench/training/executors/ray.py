@@ -21,9 +21,7 @@ from typing import Any
 
 from lrbench.errors import FolderError, Interrupted, LrbenchError, RunError, UsageError
 from lrbench.events import Event, Watch, message
-from lrbench.runs.csv_log import last
-from lrbench.runs.folder import RunFolder
-from lrbench.runs.result import RunResult
+from lrbench.runs import RunFolder, RunResult, last_row
 from lrbench.training.executors.ray_task import Setting, do, see
 from lrbench.training.run_one import WorkItem
 from lrbench.training.signals import StopFlag
@@ -230,7 +228,7 @@ def _progress(folder: RunFolder, begun: bool) -> Event | None:
     if not folder.busy:
         return None
     sizes = folder.environment().get("sizes") or {}
-    row = last(folder.epochs.path)
+    row = last_row(folder.epochs.path)
     step, total = int(row.get("step", 0)), int(sizes.get("total_steps", 0))
     epochs = -(-total // int(sizes["steps_per_epoch"])) if sizes.get("steps_per_epoch") else 0
     values = {key: value for key, value in row.items() if key.startswith(("train_", "val_"))}

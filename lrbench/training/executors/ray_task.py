@@ -14,9 +14,7 @@ from pathlib import Path
 from lrbench._version import __version__
 from lrbench.errors import FolderError, Interrupted, LockedError
 from lrbench.events import silent
-from lrbench.runs.environment import NODE
-from lrbench.runs.folder import RunFolder
-from lrbench.runs.lock import DEAD_AFTER_SECONDS, WATCHED_SECONDS
+from lrbench.runs import DEAD_AFTER_SECONDS, NODE, WATCHED_SECONDS, RunFolder
 from lrbench.training.run_one import WorkItem, do_run
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lrbench.errors import Interrupted, LrbenchError, RunError
 from lrbench.events import Watch
-from lrbench.runs.result import RunResult
+from lrbench.runs import RunResult
 from lrbench.training.run_one import WorkItem, do_run
 from lrbench.training.signals import StopFlag
 

@@ -8,7 +8,7 @@ from multiprocessing.reduction import ForkingPickler
 
 import torch
 
-from lrbench.components.data.batches import Data, Tensors
+from lrbench.components import Data, Tensors
 from lrbench.training import build
 
 LEAST_BYTES = 1_000_000  # smaller data are as quickly loaded

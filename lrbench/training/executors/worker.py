@@ -12,8 +12,7 @@ from multiprocessing.connection import Connection
 
 from lrbench.errors import LrbenchError, RunError
 from lrbench.events import Event, Watch
-from lrbench.runs.lock import birth
-from lrbench.runs.result import RunResult
+from lrbench.runs import RunResult, birth
 from lrbench.training.run_one import WorkItem, do_run
 from lrbench.training.signals import StopFlag
 

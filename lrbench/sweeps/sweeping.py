@@ -9,23 +9,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lrbench.analysis.sensitivity import EPSILON
-from lrbench.config.load import Config, Experiment, read_config
+from lrbench.analysis import EPSILON
+from lrbench.config import Config, Experiment, read_config
 from lrbench.errors import FolderError, LockedError, RunError, UsageError
 from lrbench.events import Event, Watch, message, silent
-from lrbench.lr_finder.advice import Refusal
-from lrbench.lr_finder.find import find_lr, known_finding
-from lrbench.runs.result import RunResult, Status
+from lrbench.lr_finder import Refusal, find_lr, known_finding
+from lrbench.runs import RunResult, Status
 from lrbench.sweeps.axes import around, from_option
 from lrbench.sweeps.estimate import expected_seconds
 from lrbench.sweeps.grid import MOST, Cell, Grid, all_cells
 from lrbench.sweeps.halving import drop, loss_at, worse_half
 from lrbench.sweeps.plan import Plan, Planned, SweepFolder, series_of
 from lrbench.sweeps.summary import Summary, summarize
-from lrbench.training.executors import Executor, default_jobs
-from lrbench.training.options import RUNGS, Prune, RunOptions
-from lrbench.training.outcome import Outcome, look, nearest, pending
-from lrbench.training.run import do
+from lrbench.training import RUNGS, Executor, Outcome, Prune, RunOptions, default_jobs, do_runs, look, nearest, pending
 
 UNASKED = 1000
 """Larger grids need `--yes`."""
@@ -181,7 +177,7 @@ def carry_out(asked: Sweep, options: RunOptions, *, confirm: int = 0, watch: Wat
     def train(how: RunOptions) -> None:
         for outcome in asked.outcomes:
             outcome.kind = how.kind
-        do(asked.outcomes, folder.root, how, watch, written)
+        do_runs(asked.outcomes, folder.root, how, watch, written)
 
     prune = options.prune
     if prune is not None and prune.halve:

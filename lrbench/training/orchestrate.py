@@ -8,12 +8,10 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from lrbench.config.identity import identity
-from lrbench.config.load import Experiment, load_config
+from lrbench.config import Experiment, identity, load_config
 from lrbench.errors import ConfigError, FolderError, Interrupted, LockedError, Paused, Terminated, UsageError
 from lrbench.events import Event, Watch, message, silent
-from lrbench.runs.folder import RunFolder
-from lrbench.runs.result import RunResult, Status
+from lrbench.runs import RunFolder, RunResult, Status
 from lrbench.training.executors import Executor, create
 from lrbench.training.options import RunOptions
 from lrbench.training.outcome import Outcome, look, nearest, pending

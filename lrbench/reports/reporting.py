@@ -7,19 +7,27 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lrbench.analysis import records as reading
-from lrbench.analysis.comparison import DEFAULT_METRIC, Comparison, compare
-from lrbench.analysis.filters import kept
-from lrbench.analysis.groups import Group, grouped, task
-from lrbench.analysis.records import Record, load_runs, measure_named
-from lrbench.analysis.targets import Target
+from lrbench.analysis import (
+    DEFAULT_METRIC,
+    Comparison,
+    Group,
+    Record,
+    Target,
+    compare,
+    grouped,
+    kept,
+    load_runs,
+    measure_named,
+    read_runs,
+    run_table,
+    task_of,
+)
 from lrbench.errors import FolderError, UsageError
 from lrbench.reports import tables
 from lrbench.reports.range_tests import Tested, kept_tests, read_tests
 from lrbench.reports.shown import Shown
 from lrbench.reports.shown import summary as _sentences
-from lrbench.runs.folder import RunFolder
-from lrbench.runs.result import Status
+from lrbench.runs import RunFolder, Status
 
 __all__ = ["FORMATS", "Report", "load_runs", "report", "summary", "table"]
 
@@ -97,7 +105,7 @@ def report(
         FolderError: `out` can't be written.
     """
     paths = [Path(p) for p in runs]
-    shown = look(paths, metric=metric, baseline=baseline, filters=filters, target=target)
+    shown = gather(paths, metric=metric, baseline=baseline, filters=filters, target=target)
     folder = Path(out) if out is not None else _default_out(paths[0])
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -107,7 +115,7 @@ def report(
     return Report(files[0], tuple(files), shown)
 
 
-def look(
+def gather(
     paths: Sequence[Path],
     *,
     metric: str = DEFAULT_METRIC,
@@ -118,7 +126,7 @@ def look(
     """Read runs and compare them; as `report`, which writes what is found."""
     tests = read_tests(paths)
     its_own = {test.folder.path for test in tests}  # whose seeds are no runs to be compared
-    found = reading.read(path for path in paths if path not in its_own)
+    found = read_runs(path for path in paths if path not in its_own)
     if not found and not tests:
         where = ", ".join(str(p) for p in paths)
         raise UsageError(f"no runs in {where}; `lrbench run CONFIG` makes some")
@@ -127,7 +135,7 @@ def look(
     measure_named(found, metric)
     groups = grouped(found, metric)
     ended = [group for group in groups if group.spread(metric)]
-    alike = len({task(group) for group in ended}) <= 1
+    alike = len({task_of(group) for group in ended}) <= 1
     if baseline is not None and not alike:
         raise UsageError(f"--baseline {baseline}: the runs are of different tasks; --filter dataset=… keeps one")
     comparison = compare(groups, metric, baseline) if alike else None
@@ -179,7 +187,7 @@ def _write(folder: Path, shown: Shown) -> list[Path]:
         "report.html": page(shown, drawn, best),
         "report.md": markdown(shown, drawn, best),
         "report.csv": tables.csv(shown.groups, shown.columns),
-        "runs.csv": reading.table(shown.records).to_csv(index=False, lineterminator="\n"),
+        "runs.csv": run_table(shown.records).to_csv(index=False, lineterminator="\n"),
         **({"winner.py": best.code, "winner.yaml": best.config} if best else {}),
     }
     for name, text in texts.items():

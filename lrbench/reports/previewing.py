@@ -9,8 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from lrbench.components.optimizers import AVERAGES, SETS_ITS_OWN_RATE, configured_rate
-from lrbench.config.load import Experiment, load_config
+from lrbench.components import AVERAGES, SETS_ITS_OWN_RATE, configured_rate
+from lrbench.config import Experiment, load_config
 from lrbench.errors import ConfigError
 from lrbench.reports.code import code
 from lrbench.schedules import build_schedule, momentum_of
