@@ -3,28 +3,33 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-NEEDED = torch torchvision yaml pydantic typer rich matplotlib pandas jinja2 platformdirs sklearn psutil \
-         pytest hypothesis ruff mypy playwright axe_playwright_python prodigyopt schedulefree accelerate ray keras lightning timm transformers
+USED = torch torchvision numpy yaml pydantic typer rich matplotlib pandas jinja2 platformdirs sklearn scipy psutil
+NEEDED = $(USED) pytest xdist pytest_cov pre_commit hypothesis ruff mypy playwright axe_playwright_python \
+         prodigyopt schedulefree accelerate ray keras lightning timm transformers
+PARALLEL = -n logical --maxprocesses 8 --dist worksteal
 DEMO = $(addprefix configs/digits/,$(addsuffix .yaml,baseline too_large large too_small far_too_small linear_decay \
        step_decay time_decay exponential_decay cosine cyclical one_cycle))
 
-.PHONY: demo test test-slow soak study-report bench check format environment clean
+.PHONY: demo test test-slow coverage soak study-report bench check lint layout types format user environment clean
 
-demo: environment  ## The side-by-side comparison on embedded data, about two minutes.
+demo: user  ## The side-by-side comparison on embedded data, about two minutes.
 	$(BIN)/python -m lrbench run $(DEMO) --seeds 3 --jobs 2 --runs runs/demo
 	$(BIN)/python -m lrbench report --runs runs/demo
 
-test: environment  ## The ordinary tests: no network, no GPU, about a minute.
-	$(BIN)/python -m pytest
+test: environment  ## The ordinary tests, a process for each core: no network, no GPU, two minutes on two cores.
+	$(BIN)/python -m pytest $(PARALLEL)
 
 test-slow: environment  ## Real MNIST (where LRBENCH_DATA has it), real processes really killed.
 	$(BIN)/python -m pytest -m slow
+
+coverage: environment  ## The ordinary tests, and how much of each file they run.
+	$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term
 
 soak: environment  ## Hundreds of kills, a fault at every write, thousands of damaged configs and folders: half an hour.
 	$(BIN)/python tests/soak.py --kills 200 --every 1
 	LRBENCH_EXAMPLES=2000 $(BIN)/python -m pytest tests/test_fuzz.py
 
-study-report: environment  ## The reports of docs/study.md, from the results that are kept in runs/study; nothing is trained.
+study-report: user  ## The reports of docs/study.md, from the results that are kept in runs/study; nothing is trained.
 	$(BIN)/python -m lrbench report --runs runs/study --filter dataset=mnist --filter epochs=25 --baseline baseline \
 	  --target val_accuracy=0.99 --out runs/study-report
 	$(BIN)/python -m lrbench report --runs runs/study --filter 'mnist-rates*' --out runs/study-report/rates
@@ -39,28 +44,46 @@ bench: environment .bench-keras/ready  ## Beside the PyTorch tutorial loop, Ligh
 	.bench-keras/bin/python -m pip install --quiet --disable-pip-version-check keras tensorflow
 	touch $@
 
-check: environment  ## Linters and types.
+check: lint layout types  ## Linter, layout and types; each is a hook of .pre-commit-config.yaml too.
+
+lint: environment
 	$(BIN)/python -m ruff check .
+
+layout: environment
 	$(BIN)/python -m ruff format --check .
+
+types: environment
 	$(BIN)/python -m mypy
 
 format: environment
 	$(BIN)/python -m ruff check --fix .
 	$(BIN)/python -m ruff format .
 
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
+HAS = $(BIN)/python -c "import sys, importlib.util as i; sys.exit(not all(map(i.find_spec, sys.argv[1:])))"
+
+# `user` is the package as its users have it, `environment` adds what tests and checks need.
 ifeq ($(VENV),.venv)
+user: .venv/user
 environment: .venv/ready
 
-.venv/ready: pyproject.toml
+.venv/user: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(INSTALL) .
+	touch $@
+
+.venv/ready: .venv/user
+	$(INSTALL) '.[dev]'
 	touch $@
 else
+user:
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(HAS) $(USED) || $(INSTALL) .
+
 environment:
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -c "import sys, importlib.util as i; sys.exit(not all(map(i.find_spec, '$(NEEDED)'.split())))" \
-	|| $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@$(HAS) $(NEEDED) || $(INSTALL) '.[dev]'
 endif
 
 clean:
-	rm -rf .venv .bench-keras .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .bench-keras .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,13 +33,16 @@ def arm(make_run: MakeRun, name: str, lr: float, times: float = 1.0, seeds: int 
         make_run([1.0, value * times * (1 + 0.01 * ((seed * lr * 7919) % 1 - 0.5))], name=name, lr=lr, seed=seed)
 
 
-@pytest.fixture
-def runs(make_run: MakeRun, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def runs(make_run_in: MakeRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four groups that are only read."""
+    root = tmp_path_factory.mktemp("comparison") / "runs"
+    make_run = functools.partial(make_run_in, root)
     arm(make_run, "base", 0.1)
     arm(make_run, "same", 0.11)
     arm(make_run, "twice", 0.2, 2.0)
     arm(make_run, "half", 0.3, 0.5)
-    return tmp_path / "runs"
+    return root
 
 
 def test_all_are_compared_with_the_best(runs: Path) -> None:
@@ -204,7 +209,8 @@ def test_latex_escapes_names(make_run: MakeRun, tmp_path: Path) -> None:
     assert r"a\_b @+=()" in table(look([tmp_path / "runs"]), "latex")
 
 
-def test_the_command(runs: Path, cli: Callable[..., tuple[int, str, str]]) -> None:
+def test_the_command(runs: Path, cli: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+    runs = Path(shutil.copytree(runs, tmp_path / "runs"))
     code, out, _ = cli("report", runs, "--baseline", "base", "--filter", "b*", "--format", "json")
     assert code == 0 and [row["run"] for row in json.loads(out)] == ["base"]
     assert not (runs / "report").exists(), "only printed"

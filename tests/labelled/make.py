@@ -40,9 +40,9 @@ def experiments() -> list[Experiment]:
         hidden = {"name": "mlp", "hidden": [256, 256]}
         add(dataset=dataset, model=hidden, optimizer={"name": "adam", "lr": 0.003}, epochs=epochs, batch_size=20)
     for factor, every, lr in ((0.01, 3, 1e-3), (0.1, 2, 1e-3), (0.003, 5, 3e-4), (0.01, 8, 0.05), (0.1, 3, 1e-2)):
-        schedule = {"name": "step", "factor": factor, "every": f"{every} epochs"}
+        steps = {"name": "step", "factor": factor, "every": f"{every} epochs"}
         kind = "sgd" if lr == 0.05 else "adam"
-        add(optimizer={"name": kind, "lr": lr}, schedule=schedule, epochs=30)
+        add(optimizer={"name": kind, "lr": lr}, schedule=steps, epochs=30)
     for gamma in (0.3, 0.5):
         add(optimizer={"name": "adam", "lr": 1e-3}, schedule={"name": "exponential", "gamma": gamma}, epochs=30)
     for schedule in ("cosine", "one_cycle", "linear"):
