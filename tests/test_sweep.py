@@ -17,24 +17,24 @@ from typing import Any
 
 import pytest
 import torch
+from lrbench.reports.figures.sweeps import draw
+from lrbench.sweeps.words import words
+from lrbench.training.pruning_loop import chance
+from lrbench.training.runner import Policy, run
 from torch import Tensor, nn
 
 import lrbench
 from lrbench.config.identity import identity
 from lrbench.config.load import load_config
 from lrbench.errors import UsageError
-from lrbench.reports.figures.sweeps import draw
 from lrbench.runs.folder import RunFolder
 from lrbench.sweeps.halving import worse_half
 from lrbench.sweeps.plan import Plan, Planned, SweepFolder
 from lrbench.sweeps.summary import Cell, Curve, Point, Summary
-from lrbench.sweeps.words import words
 from lrbench.training import build
 from lrbench.training.build import resolve_device
 from lrbench.training.executors import shared_data
 from lrbench.training.options import Prune
-from lrbench.training.pruning_loop import chance
-from lrbench.training.runner import Policy, run
 
 Cli = Callable[..., tuple[int, str, str]]
 Write = Callable[..., Path]

@@ -13,25 +13,3 @@ from lrbench.runs.files import write as write_file
 from lrbench.runs.folder import RunFolder, find_runs
 from lrbench.runs.lock import DEAD_AFTER_SECONDS, WATCHED_SECONDS, birth
 from lrbench.runs.result import RunResult, Status
-
-__all__ = [
-    "DEAD_AFTER_SECONDS",
-    "NODE",
-    "WATCHED_SECONDS",
-    "Columns",
-    "RunFolder",
-    "RunResult",
-    "Status",
-    "birth",
-    "changes",
-    "describe",
-    "find_runs",
-    "last_row",
-    "now",
-    "place",
-    "read_csv",
-    "read_json",
-    "to_json",
-    "write_file",
-    "writing",
-]

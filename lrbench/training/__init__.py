@@ -22,27 +22,6 @@ if TYPE_CHECKING:
     from lrbench.training.evaluate import evaluate
     from lrbench.training.loop import Training
 
-__all__ = [
-    "RUNGS",
-    "Ended",
-    "Executor",
-    "Observer",
-    "Outcome",
-    "Prune",
-    "RunOptions",
-    "StopFlag",
-    "Training",
-    "default_jobs",
-    "do_runs",
-    "evaluate",
-    "look",
-    "look_in",
-    "nearest",
-    "pending",
-    "run",
-    "stopped",
-]
-
 _WITH_TORCH = {"Training": "lrbench.training.loop", "evaluate": "lrbench.training.evaluate"}
 
 
