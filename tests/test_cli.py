@@ -236,9 +236,7 @@ def test_list_shows_parameters_defaults_and_formula(cli: Cli) -> None:
         assert fragment in out
 
 
-def test_help_report_and_list_do_not_import_torch(
-    cli: Cli, tmp_path: Path, write_config: Callable[..., Path]
-) -> None:
+def test_help_report_and_list_do_not_import_torch(cli: Cli, tmp_path: Path, write_config: Callable[..., Path]) -> None:
     assert cli("run", write_config())[0] == 0
     commands = [["--help"], ["report"], ["list"], ["list", "schedules", "cosine"], ["list", "models", "cnn"]]
     script = (  # one process for all: what one of them imports stays imported
