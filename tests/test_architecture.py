@@ -213,7 +213,7 @@ def test_public_names() -> None:
 def test_functions_stay_short_and_files_readable() -> None:
     for file in FILES:
         text = file.read_text()
-        assert text.count("\n") < 350, file
+        assert text.count("\n") < 325, file
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.FunctionDef):
                 assert (node.end_lineno or 0) - node.lineno < 60, f"{file}: {node.name}"
@@ -231,7 +231,7 @@ def test_only_runs_knows_the_names_of_a_run_s_files() -> None:
         "error.log",
     )
     for file in FILES:
-        if module_of(file) == "lrbench.runs.folder":
+        if module_of(file) in ("lrbench.runs.folder", "lrbench.runs.checkpoints"):
             continue
         tree = ast.parse(file.read_text())
         documentation = {

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from lrbench.training.executors import Executor, default_jobs
 from lrbench.training.kinds import Observer
-from lrbench.training.options import RUNGS, Prune, RunOptions
+from lrbench.training.options import RunOptions
 from lrbench.training.orchestrate import do as do_runs
 from lrbench.training.orchestrate import run, stopped
 from lrbench.training.outcome import Outcome, look, look_in, nearest, pending
+from lrbench.training.pruning import RUNGS, Prune
 from lrbench.training.signals import StopFlag
 from lrbench.training.termination import Ended
 
