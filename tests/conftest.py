@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ os.environ["PYTHONPATH"] = str(Path(__file__).parent.parent)  # for the processe
 
 import platformdirs
 import pytest
+import torch
 import yaml
 
 from lrbench.cli.app import main
@@ -36,6 +37,19 @@ def no_users_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Neither LRBENCH_DATA nor the platform's cache folder: tests see only what they make."""
     monkeypatch.delenv("LRBENCH_DATA", raising=False)
     monkeypatch.setattr(platformdirs, "user_cache_dir", lambda app: str(tmp_path / "cache" / app))
+
+
+@pytest.fixture(scope="session")
+def threads() -> int:
+    """How many threads torch had when the tests began."""
+    return torch.get_num_threads()
+
+
+@pytest.fixture(autouse=True)
+def threads_are_put_back(threads: int) -> Iterator[None]:
+    """Threads that a test leaves to the next ones make these many times slower."""
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ import pytest
 import torch
 import typer
 import yaml
+from lrbench.training.runner import run
 from torch import nn
 
 import lrbench
@@ -30,7 +31,6 @@ from lrbench.lr_finder.settings import Ramp
 from lrbench.lr_finder.write_config import write
 from lrbench.reports.figures import range_test
 from lrbench.runs.folder import RunFolder
-from lrbench.training.runner import run
 
 Cli = Callable[..., tuple[int, str, str]]
 WIDE = {"dataset": "digits", "model": {"name": "mlp", "hidden": [32]}, "optimizer": {"name": "adam"}, "batch_size": 64}

@@ -18,6 +18,7 @@ from typing import Any
 import psutil
 import pytest
 import torch
+from lrbench.training.runner import run
 
 from lrbench.config.load import Experiment, validate
 from lrbench.events import Event
@@ -26,7 +27,6 @@ from lrbench.runs.lock import owner_of
 from lrbench.training.executors import choose
 from lrbench.training.executors.pool import WorkerProcesses
 from lrbench.training.executors.serial import ThisProcess
-from lrbench.training.runner import run
 
 # A data set whose reading takes as long as the test wants: 4 updates an epoch.
 SLOW_DATA = """

@@ -19,6 +19,8 @@ import psutil
 import pytest
 import torch
 import yaml
+from lrbench.runs.runlist import find_runs
+from lrbench.training.runner import run
 from torch import nn
 
 from lrbench.analysis.records import read_one
@@ -31,9 +33,7 @@ from lrbench.runs.csv_log import CsvLog
 from lrbench.runs.environment import describe
 from lrbench.runs.folder import RunFolder
 from lrbench.runs.lock import Lock, birth, owner_of
-from lrbench.runs.runlist import find_runs
 from lrbench.training.run_one import StopFlag, do_run
-from lrbench.training.runner import run
 
 # -- the folder: written out here so that nobody changes the contract unawares
 

@@ -17,24 +17,24 @@ from typing import Any
 
 import pytest
 import torch
+from lrbench.reports.figures.sweeps import draw
+from lrbench.sweeps.words import words
+from lrbench.training.pruning_loop import chance
+from lrbench.training.runner import Policy, run
 from torch import Tensor, nn
 
 import lrbench
 from lrbench.config.identity import identity
 from lrbench.config.load import load_config
 from lrbench.errors import UsageError
-from lrbench.reports.figures.sweeps import draw
 from lrbench.runs.folder import RunFolder
 from lrbench.sweeps.halving import worse_half
 from lrbench.sweeps.plan import Plan, Planned, SweepFolder
 from lrbench.sweeps.summary import Cell, Curve, Point, Summary
-from lrbench.sweeps.words import words
 from lrbench.training import build
 from lrbench.training.build import resolve_device
 from lrbench.training.executors import shared_data
 from lrbench.training.options import Prune
-from lrbench.training.pruning_loop import chance
-from lrbench.training.runner import Policy, run
 
 Cli = Callable[..., tuple[int, str, str]]
 Write = Callable[..., Path]
@@ -266,7 +266,8 @@ def test_a_rule_has_bounds() -> None:
 
 
 def test_the_worse_half_of_each_line_is_left_at_the_rungs(cli: Cli, write_config: Write, tmp_path: Path) -> None:
-    config = write_config(**HOPELESS, sweep={"schedule": ["constant", "cosine"]})
+    some = {**HOPELESS, "dataset": {"name": "digits", "train_size": 512}}
+    config = write_config(**some, sweep={"schedule": ["constant", "cosine"]})
     words = ["sweep", config, "--lr", "1e-4,1e-3,1e-2,0.1", "--seeds", "2", "--jobs", "1"]
     code, out, _ = cli(*words, "--halve")
     assert code == 0 and "after 25% of the run, in the worse half of its schedule's rates" in out

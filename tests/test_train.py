@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from lrbench.training.runner import run
 from torch import Tensor, nn
 
 from lrbench.components.data.batches import epoch_order
@@ -21,7 +22,6 @@ from lrbench.events import Event, silent
 from lrbench.runs.folder import RunFolder
 from lrbench.training.build import assemble, check, load_data
 from lrbench.training.run_one import do_run
-from lrbench.training.runner import run
 
 CPU = torch.device("cpu")
 MLP = {"dataset": "digits", "model": {"name": "mlp", "hidden": [16]}, "batch_size": 32}  # 34 updates an epoch

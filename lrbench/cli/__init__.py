@@ -1,4 +1,7 @@
-"""The command line: parse, call, print. Every command imports what it needs when it runs, so that help is quick."""
+"""The command line: parse, call, print.
+
+Every command imports what it needs only when it runs, so that help is quick. Nothing imports this room.
+"""
 
 from lrbench.cli.app import main
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -13,31 +13,43 @@ from lrbench.cli.options import Address, Debug, Device, Overrides, Runs, RunsPer
 from lrbench.errors import UsageError
 
 
+def _option(text: str, *names: str, **more: Any) -> Any:
+    return typer.Option(*names, help=text, **more)
+
+
+Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file.", show_default=False)]
+Seeds = Annotated[int, _option("Curves, each from a fresh model.", min=1)]
+Start = Annotated[float, _option("The first learning rate.")]
+End = Annotated[float, _option("The last learning rate.")]
+Iterations = Annotated[int, _option("Steps from the first to the last.")]
+Shape = Annotated[str, _option("How the learning rate rises: exponential or linear.")]
+Smoothing = Annotated[float, _option("β of the moving average of the loss; 0 for none.")]
+StopFactor = Annotated[float, _option("Stop when the smoothed loss is this many times its best.")]
+Validate = Annotated[bool, _option("Measure the loss on validation data after each step; slower.", "--validation")]
+Write = Annotated[Path | None, _option("Write a config that extends this one with the result.", metavar="FILE")]
+Schedule = Annotated[str | None, _option("The schedule of that config: one_cycle, triangular, …", show_default=False)]
+Jobs = Annotated[int, _option("Seeds at once, in worker processes that share the cores.", min=1)]
+Again = Annotated[bool, _option("Test again what is done already.", "--again")]
+
+
 def find_lr(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file.", show_default=False)],
+    config: Config,
     overrides: Overrides = None,
-    seeds: Annotated[int, typer.Option(help="Curves, each from a fresh model.", min=1)] = 3,
-    start: Annotated[float, typer.Option(help="The first rate.")] = 1e-7,
-    end: Annotated[float, typer.Option(help="The last rate.")] = 10.0,
-    iterations: Annotated[int, typer.Option(help="Updates from the one to the other.")] = 300,
-    shape: Annotated[str, typer.Option(help="How the rate rises: exponential or linear.")] = "exponential",
-    smoothing: Annotated[float, typer.Option(help="β of the moving average; 0 for none.")] = 0.98,
-    stop_factor: Annotated[float, typer.Option(help="Stop at so many times the best smoothed loss.")] = 4.0,
-    validation: Annotated[
-        bool, typer.Option("--validation", help="Measure validation data after each update, not the batch; slower.")
-    ] = False,
-    write: Annotated[
-        Path | None,
-        typer.Option(help="Write a config that extends this one with the rate found.", metavar="FILE"),
-    ] = None,
-    schedule: Annotated[
-        str | None, typer.Option(help="The schedule of that config: one_cycle, triangular, …", show_default=False)
-    ] = None,
-    jobs: Annotated[int, typer.Option(help="Seeds at once, in worker processes that share the cores.", min=1)] = 1,
+    seeds: Seeds = 3,
+    start: Start = 1e-7,
+    end: End = 10.0,
+    iterations: Iterations = 300,
+    shape: Shape = "exponential",
+    smoothing: Smoothing = 0.98,
+    stop_factor: StopFactor = 4.0,
+    validation: Validate = False,
+    write: Write = None,
+    schedule: Schedule = None,
+    jobs: Jobs = 1,
     executor: Where = "local",
     address: Address = None,
     runs_per_gpu: RunsPerGpu = 1,
-    again: Annotated[bool, typer.Option("--again", help="Test again what is done already.")] = False,
+    again: Again = False,
     device: Device = None,
     runs: Runs = Path("runs"),
     debug: Debug = False,

@@ -42,46 +42,6 @@ from lrbench.components.tasks import Task, task_for
 if TYPE_CHECKING:
     from lrbench.components.data.batches import EVALUATION_BATCH, Batch, Data, Split, Tensors, in_groups
 
-__all__ = [
-    "AVERAGES",
-    "DATASETS",
-    "DEFAULT_LR",
-    "EVALUATION_BATCH",
-    "KNOWN",
-    "LOSS",
-    "LOSSES",
-    "MODELS",
-    "OPTIMIZERS",
-    "SETS_ITS_OWN_RATE",
-    "Batch",
-    "Data",
-    "DatasetRules",
-    "GroupRules",
-    "Measure",
-    "Metric",
-    "Normalize",
-    "Split",
-    "Task",
-    "Tensors",
-    "Validation",
-    "adam_beta2",
-    "build_loss",
-    "build_model",
-    "build_optimizer",
-    "configured_rate",
-    "epoch_columns",
-    "in_groups",
-    "load_dataset",
-    "measures",
-    "metrics_of",
-    "number",
-    "parameter_groups",
-    "peak_and_ratios",
-    "place",
-    "recorded",
-    "task_for",
-]
-
 _WITH_TORCH = ("EVALUATION_BATCH", "Batch", "Data", "Split", "Tensors", "in_groups")
 
 

@@ -14,8 +14,6 @@ from lrbench.types import Part
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["LOSSES", "build_loss"]
-
 
 def cross_entropy(*, label_smoothing: Annotated[float, Field(ge=0, lt=1, strict=True)] = 0.0) -> Callable[..., Tensor]:
     """Softmax cross-entropy of logits (n, classes) against class numbers (n,).

@@ -11,23 +11,3 @@ from lrbench.config.merge import merge
 from lrbench.config.normalize import SHORT_AXES
 from lrbench.config.rules import EarlyStoppingRule
 from lrbench.config.yaml_source import dump as dump_yaml
-
-__all__ = [
-    "SHORT_AXES",
-    "Config",
-    "Dataset",
-    "EarlyStoppingRule",
-    "Experiment",
-    "canonical",
-    "dump_yaml",
-    "group",
-    "identity",
-    "load_config",
-    "merge",
-    "normal",
-    "overriding",
-    "read_config",
-    "run_name",
-    "validate",
-    "without_rate",
-]

@@ -40,6 +40,7 @@ from lrbench.components import (
 from lrbench.config import yaml_source
 from lrbench.config.merge import merge
 from lrbench.config.normalize import written_out
+from lrbench.config.places import path_of, place_of
 from lrbench.config.rules import EarlyStoppingRule, ScalingRule
 from lrbench.errors import ConfigError, choices, nearest
 from lrbench.registry import Catalog, first_of, problem_of
@@ -276,19 +277,6 @@ def validate(plain: Mapping[str, Any], places: yaml_source.Places, shown: str) -
         raise _translated(error, places, shown) from None
     experiment._places = places
     return experiment
-
-
-def path_of(key: str) -> tuple[str, ...]:
-    """`schedule.parts[1].name` as the path that `yamlfile` notes places under."""
-    return tuple(key.replace("[", ".").replace("]", "").split("."))
-
-
-def place_of(places: yaml_source.Places, path: tuple[str, ...]) -> str:
-    """Where the key at `path`, or the nearest one that encloses it, was written."""
-    for length in range(len(path), -1, -1):
-        if path[:length] in places:
-            return places[path[:length]]
-    return ""
 
 
 def _translated(error: ValidationError, places: yaml_source.Places, shown: str) -> ConfigError:

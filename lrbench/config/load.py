@@ -8,22 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from lrbench.config import yaml_source
-from lrbench.config.experiment import Dataset, Experiment, Reference, validate
+from lrbench.config.experiment import Experiment, validate
 from lrbench.config.merge import merge
 from lrbench.errors import ConfigError
-
-__all__ = [
-    "Config",
-    "Dataset",
-    "Experiment",
-    "Reference",
-    "load_config",
-    "merge",
-    "normal",
-    "overriding",
-    "read_config",
-    "validate",
-]
 
 _PARTS = ("dataset", "model", "optimizer", "schedule", "loss")
 _UNLESS_NAMED = {"loss": {"name": "cross_entropy"}}  # so that `loss: {label_smoothing: 0.1}` says enough

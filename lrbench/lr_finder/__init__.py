@@ -10,18 +10,3 @@ from lrbench.lr_finder.folder import FinderFolder, find_tests
 from lrbench.lr_finder.result import Finding
 from lrbench.lr_finder.result import load as load_finding
 from lrbench.lr_finder.write_config import check_schedule, check_target, write_found
-
-__all__ = [
-    "Advice",
-    "FinderFolder",
-    "Finding",
-    "Refusal",
-    "check_schedule",
-    "check_target",
-    "find_lr",
-    "find_tests",
-    "known_finding",
-    "load_finding",
-    "trend",
-    "write_found",
-]

@@ -20,22 +20,6 @@ if TYPE_CHECKING:
     from lrbench.reports.figures.range_test import save_finding
     from lrbench.reports.figures.schedule import save_previews
 
-__all__ = [
-    "Preview",
-    "Report",
-    "brief_columns",
-    "formatted_table",
-    "gather",
-    "preview",
-    "report",
-    "save_finding",
-    "save_previews",
-    "save_summary",
-    "summary",
-    "summary_words",
-    "table_columns",
-]
-
 _DRAWN = {
     "save_finding": "lrbench.reports.figures.range_test",
     "save_previews": "lrbench.reports.figures.schedule",

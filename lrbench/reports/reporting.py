@@ -16,7 +16,6 @@ from lrbench.analysis import (
     compare,
     grouped,
     kept,
-    load_runs,
     measure_named,
     read_runs,
     run_table,
@@ -28,8 +27,6 @@ from lrbench.reports.range_tests import Tested, kept_tests, read_tests
 from lrbench.reports.shown import Shown
 from lrbench.reports.shown import summary as _sentences
 from lrbench.runs import RunFolder, Status
-
-__all__ = ["FORMATS", "Report", "load_runs", "report", "summary", "table"]
 
 
 @dataclass(frozen=True)

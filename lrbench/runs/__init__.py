@@ -10,28 +10,7 @@ from lrbench.runs.csv_log import read as read_csv
 from lrbench.runs.environment import NODE, changes, describe, now, place
 from lrbench.runs.files import read_json, to_json, writing
 from lrbench.runs.files import write as write_file
-from lrbench.runs.folder import RunFolder, find_runs
+from lrbench.runs.find import find_runs
+from lrbench.runs.folder import RunFolder
 from lrbench.runs.lock import DEAD_AFTER_SECONDS, WATCHED_SECONDS, birth
 from lrbench.runs.result import RunResult, Status
-
-__all__ = [
-    "DEAD_AFTER_SECONDS",
-    "NODE",
-    "WATCHED_SECONDS",
-    "Columns",
-    "RunFolder",
-    "RunResult",
-    "Status",
-    "birth",
-    "changes",
-    "describe",
-    "find_runs",
-    "last_row",
-    "now",
-    "place",
-    "read_csv",
-    "read_json",
-    "to_json",
-    "write_file",
-    "writing",
-]

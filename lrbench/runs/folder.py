@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from lrbench.components import Metric, epoch_columns
 from lrbench.config import Config, Experiment, group, identity, read_config, run_name
-from lrbench.errors import ConfigError, FolderError, LockedError, UsageError
+from lrbench.errors import ConfigError, FolderError, LockedError
+from lrbench.runs.checkpoints import CHECKPOINTS, Checkpoints
 from lrbench.runs.csv_log import CsvLog
-from lrbench.runs.files import load_tensors, read_json, remove_leftovers, replacing, save_tensors, to_json, write
+from lrbench.runs.files import read_json, remove_leftovers, to_json, write
 from lrbench.runs.lock import Lock, Owner, owner_of
 from lrbench.runs.result import FORMAT, RunResult, Status
 
 STEP_COLUMNS = ("step", "lr", "momentum", "loss", "grad_norm")
-CHECKPOINT_FORMATS = (2, 3)  # read; the last one is written
-CHECKPOINT_PARTS = {"state", "model", "optimizer", "random", "best", "threads"}
-_CHECKPOINTS = ("checkpoint.pt", "checkpoint.prev.pt")
 
 
-class RunFolder:
+class RunFolder(Checkpoints):
     """The folder of one run. Nothing is read or written before a method asks for it."""
 
     def __init__(self, path: Path) -> None:
@@ -84,13 +82,13 @@ class RunFolder:
         """
         remove_leftovers(self.path)
         self._remove("result.json", "error.log")
-        if (self.path / _CHECKPOINTS[0]).exists():
+        if (self.path / CHECKPOINTS[0]).exists():
             before = self._known_environment().get("resumed")
             self.amend_environment({"resumed": [*(before if isinstance(before, list) else []), time]})
 
     def clear(self) -> None:
         """Remove what a run has written, so that it begins anew (`--again`)."""
-        self._remove("result.json", "epochs.csv", "steps.csv", "best.pt", "error.log", *_CHECKPOINTS)
+        self._remove("result.json", "epochs.csv", "steps.csv", "best.pt", "error.log", *CHECKPOINTS)
 
     def _remove(self, *names: str) -> None:
         for name in names:
@@ -124,11 +122,6 @@ class RunFolder:
     def has_config(self) -> bool:
         """True where there is a `config.yaml`."""
         return (self.path / "config.yaml").is_file()
-
-    @property
-    def has_checkpoint(self) -> bool:
-        """True where there is a checkpoint, usable or not."""
-        return any((self.path / name).exists() for name in _CHECKPOINTS)
 
     def identity(self) -> str:
         """The identity of the experiment in `config.yaml`. Raises FolderError."""
@@ -249,59 +242,13 @@ class RunFolder:
         self.steps.close()
         self.epochs.close()
 
-    def _sync_logs(self) -> None:
-        self.steps.sync()
-        self.epochs.sync()
-
-    def save_checkpoint(self, state: Mapping[str, Any]) -> None:
-        """Write `checkpoint.pt` safely, keeping the one before until this one is whole."""
-        self._sync_logs()
-        digests = {"steps": self.steps.digest, "epochs": self.epochs.digest}
-        newest, before = (self.path / name for name in _CHECKPOINTS)
-
-        def keep_the_one_before() -> None:
-            if newest.exists():
-                newest.replace(before)
-
-        content = {**state, "format": CHECKPOINT_FORMATS[-1], "digests": digests}
-        self._save(newest.name, content, keep_the_one_before)
-
-    def load_checkpoint(self, wanted: str, metrics: Iterable[Metric]) -> dict[str, Any] | None:
-        """The newest whole checkpoint from which the run can go on; None where there is none.
-
-        It must be of the identity `wanted`, and all its rows in the CSV files, as they were written; `metrics` says
-        which columns these have.
-        """
-        epochs = CsvLog(self.epochs.path, epoch_columns(metrics))
-        for name in _CHECKPOINTS:
-            with contextlib.suppress(Exception):  # torch raises many kinds for a damaged file
-                state = load_tensors(self.path / name)
-                rows = state["digests"]
-                whole = self.steps.holds(state["step"], rows["steps"])
-                whole = whole and epochs.holds(state.get("evaluations", state["epoch"]), rows["epochs"])
-                known = state.keys() >= CHECKPOINT_PARTS and state["format"] in CHECKPOINT_FORMATS
-                if whole and known and state["identity"] == wanted:
-                    return state
-        return None
-
-    def save_best(self, weights: Mapping[str, Any] | None) -> None:
-        """Write `best.pt`, the weights of the best evaluation; remove it where there is none yet."""
-        if weights is None:
-            (self.path / "best.pt").unlink(missing_ok=True)
-            return
-        self._save("best.pt", weights)
-
-    def load_best(self) -> dict[str, Any]:
-        """The weights in `best.pt`."""
-        return load_tensors(self.path / "best.pt")
-
     def finish(self, experiment: Experiment, result: RunResult) -> RunResult:
         """Write `result.json`, last and atomically; drop the checkpoints of a run that can't go on. What it says."""
-        self._sync_logs()
+        self.sync_logs()
         whole = result.made_for(identity(experiment), group(experiment))
         self._write("result.json", to_json(whole.plain()))
         if whole.status.ended:
-            for name in _CHECKPOINTS:
+            for name in CHECKPOINTS:
                 (self.path / name).unlink(missing_ok=True)
         return whole
 
@@ -315,36 +262,6 @@ class RunFolder:
     def _write(self, name: str, text: str) -> None:
         self.guard()
         write(self.path / name, text, self.guard)  # guarded again: writing may have taken long
-
-    def _save(self, name: str, content: Mapping[str, Any], ready: Callable[[], None] = lambda: None) -> None:
-        def still_ours() -> None:
-            self.guard()
-            ready()
-
-        self.guard()
-        with replacing(self.path / name, still_ours) as file:
-            save_tensors(content, file)
-
-
-def find_runs(paths: Iterable[Path]) -> list[RunFolder]:
-    """The run folders among `paths` and directly under them, each once, in the order of the paths and names.
-
-    Raises UsageError for a path that is not there or is a file.
-    """
-    found: dict[Path, RunFolder] = {}
-    for path in paths:
-        if not path.exists():
-            raise UsageError(f"{path}: no such run or folder of runs")
-        if not path.is_dir():
-            raise UsageError(f"{path} is a file, not a run's folder or a folder of runs")
-        inner = [path] if _is_run(path) else sorted(p for p in path.iterdir() if _is_run(p))
-        for run in inner:
-            found.setdefault(run.resolve(), RunFolder(run))
-    return list(found.values())
-
-
-def _is_run(path: Path) -> bool:
-    return path.is_dir() and RunFolder(path).is_run
 
 
 def _candidates(root: Path, usual: Path, ending: str) -> Iterator[Path]:

@@ -23,24 +23,6 @@ from lrbench.schedules.plateau import Growth, PlateauRule, PlateauState
 from lrbench.schedules.warmup import UNTUNED, WarmUpRule, untuned, warm_up
 from lrbench.types import Duration, Part
 
-__all__ = [
-    "PLATEAUS",
-    "SCHEDULES",
-    "UNTUNED",
-    "Growth",
-    "Momentum",
-    "PlateauRule",
-    "PlateauState",
-    "Schedule",
-    "WarmUpRule",
-    "WithMomentum",
-    "build_schedule",
-    "checked_rate",
-    "momentum_of",
-    "untuned",
-    "warm_up",
-]
-
 
 def _complete_parts(parts: list[Any]) -> list[dict[str, Any]]:
     completed = []

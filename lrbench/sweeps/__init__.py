@@ -9,17 +9,3 @@ from lrbench.sweeps.status import Board, board_of
 from lrbench.sweeps.summary import Summary
 from lrbench.sweeps.sweeping import Sweep, carry_out, sweep
 from lrbench.sweeps.sweeping import ask as plan_sweep
-
-__all__ = [
-    "AUTO_POINTS",
-    "Board",
-    "Planned",
-    "Summary",
-    "Sweep",
-    "SweepFolder",
-    "board_of",
-    "carry_out",
-    "find_sweeps",
-    "plan_sweep",
-    "sweep",
-]

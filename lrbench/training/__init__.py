@@ -11,37 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 from lrbench.training.executors import Executor, default_jobs
 from lrbench.training.kinds import Observer
-from lrbench.training.options import RUNGS, Prune, RunOptions
+from lrbench.training.options import RunOptions
 from lrbench.training.orchestrate import do as do_runs
 from lrbench.training.orchestrate import run, stopped
 from lrbench.training.outcome import Outcome, look, look_in, nearest, pending
+from lrbench.training.pruning import RUNGS, Prune
 from lrbench.training.signals import StopFlag
 from lrbench.training.termination import Ended
 
 if TYPE_CHECKING:
     from lrbench.training.evaluate import evaluate
     from lrbench.training.loop import Training
-
-__all__ = [
-    "RUNGS",
-    "Ended",
-    "Executor",
-    "Observer",
-    "Outcome",
-    "Prune",
-    "RunOptions",
-    "StopFlag",
-    "Training",
-    "default_jobs",
-    "do_runs",
-    "evaluate",
-    "look",
-    "look_in",
-    "nearest",
-    "pending",
-    "run",
-    "stopped",
-]
 
 _WITH_TORCH = {"Training": "lrbench.training.loop", "evaluate": "lrbench.training.evaluate"}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import os
 from collections.abc import Callable
@@ -26,8 +25,8 @@ from lrbench.components import (
     task_for,
 )
 from lrbench.config import Dataset, Experiment, identity
-from lrbench.errors import ConfigError, LrbenchError, choices
-from lrbench.schedules import Momentum, Schedule, build_schedule, checked_rate, momentum_of
+from lrbench.errors import ConfigError, choices
+from lrbench.schedules import Momentum, Schedule, build_schedule, momentum_of
 from lrbench.training.memory_format import layout_for
 
 
@@ -132,20 +131,20 @@ def load_data(dataset: Dataset, device: torch.device) -> Data:
 
 
 KEPT_PARTS = 4
-_checked: dict[tuple[str, str], Parts] = {}
+checked: dict[tuple[str, str], Parts] = {}
 """Parts that `check` has built for this process to train, by identity and device, until they are taken."""
 
 
 def assemble(experiment: Experiment, device: torch.device) -> Parts:
     """Every part of an experiment, as `check` has built them or built now.
 
-    The model's first weights depend on the seed alone. Raises as `_build`.
+    The model's first weights depend on the seed alone. Raises as `build`.
     """
     exact_products(experiment.precision, device)
-    return _checked.pop((identity(experiment), str(device)), None) or _build(experiment, device)
+    return checked.pop((identity(experiment), str(device)), None) or build(experiment, device)
 
 
-def _build(experiment: Experiment, device: torch.device) -> Parts:
+def build(experiment: Experiment, device: torch.device) -> Parts:
     """Build every part.
 
     Raises:
@@ -212,68 +211,15 @@ def _see_shapes(model: nn.Module, data: Data, device: torch.device, name: str) -
         with torch.no_grad():
             model(data.prepare(inputs, device))
     except (Exception, SystemExit) as error:
-        raise _misfit(name, data, error) from error
+        raise misfit(name, data, error) from error
 
 
-def _misfit(name: str, data: Data, error: BaseException) -> ConfigError:
+def misfit(name: str, data: Data, error: BaseException) -> ConfigError:
+    """What to raise where a model can't take the data."""
     whole = isinstance(data.train, Tensors) and data.train.inputs.dtype == torch.int64
     kept = ", which are int64, as an embedding needs them; float32 ones suit other layers" if whole else ""
-    problem = f"'{name}' does not fit {data.name}'s inputs {data.shape}{kept}: {_one_line(error)}"
+    problem = f"'{name}' does not fit {data.name}'s inputs {data.shape}{kept}: {one_line(error)}"
     return ConfigError(problem, key="model")
-
-
-def check(experiment: Experiment, device: torch.device, *, keep: bool = False) -> None:
-    """Build everything once and push two examples through, so that a misfit shows before anything is written.
-
-    Args:
-        experiment: what to check.
-        device: where it would train.
-        keep: whether this process is going to train it: what was built is kept for `assemble`.
-
-    Raises: as `assemble`, and ConfigError where model, data and loss do not fit one another.
-    """
-    exact_products(experiment.precision, device)
-    parts = _build(experiment, device)
-    _check_rates(parts)
-    inputs, targets = next(iter(parts.data.train.batches(2)))
-    twin = _twin(parts.model) if keep else None
-    model = parts.model if twin is None else twin
-    model.eval()
-    try:
-        with torch.no_grad():
-            prepared, goal = parts.batch(inputs, targets)
-            outputs = model(prepared)
-    except LrbenchError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise _misfit(experiment.model.name, parts.data, error) from error
-    classes = parts.data.classes
-    if classes is not None and (outputs.dim() != 2 or outputs.shape[1] != classes):
-        gives = tuple(outputs.shape[1:])
-        name = experiment.model.name
-        problem = f"'{name}' gives outputs of shape {gives} for {classes} classes; it must be ({classes},)"
-        raise ConfigError(problem, key="model")
-    _check_targets(experiment, outputs, goal)
-    try:
-        loss = parts.loss(outputs, goal)
-        if loss.dim() != 0:
-            raise ValueError(f"it gives a tensor of shape {tuple(loss.shape)}, not one number")
-    except LrbenchError:
-        raise
-    except (Exception, SystemExit) as error:
-        shapes = f"outputs {tuple(outputs.shape)} and targets {tuple(goal.shape)}"
-        problem = f"'{experiment.loss.name}' does not fit {shapes}: {_one_line(error)}"
-        raise ConfigError(problem, key="loss") from error
-    if twin is not None and len(_checked) < KEPT_PARTS:
-        _checked[identity(experiment), str(device)] = parts
-
-
-def _twin(model: nn.Module) -> nn.Module | None:
-    """A copy to try, so that the model itself begins its training untouched; None where it can't be copied."""
-    try:
-        return copy.deepcopy(model)
-    except Exception:
-        return None
 
 
 def _outputs(data: Data) -> int:
@@ -282,18 +228,6 @@ def _outputs(data: Data) -> int:
         return data.classes
     _, targets = next(iter(data.train.batches(1)))
     return int(targets[0].numel())
-
-
-def _check_targets(experiment: Experiment, outputs: Tensor, goal: Tensor) -> None:
-    """Pairs that torch would accept, and compute something else with."""
-    shapes = f"outputs {tuple(outputs.shape)} and targets {tuple(goal.shape)}"
-    if experiment.loss.name == "cross_entropy" and goal.is_floating_point():
-        raise ConfigError(
-            f"cross_entropy needs class numbers, and these targets are not; use mse ({shapes})", key="loss"
-        )
-    if experiment.loss.imported and goal.is_floating_point() and outputs.shape != goal.shape:
-        problem = f"{shapes} would be broadcast against each other; make their shapes equal"
-        raise ConfigError(problem, key="loss")
 
 
 def _check_metrics(experiment: Experiment, task: Task) -> None:
@@ -313,13 +247,8 @@ def _check_metrics(experiment: Experiment, task: Task) -> None:
             raise ConfigError(f"this task has no '{name}'; {choices(name, known)}", key=key)
 
 
-def _check_rates(parts: Parts) -> None:
-    stride = max(parts.total_steps // 10_000, 1)
-    for step in (*range(0, parts.total_steps, stride), parts.total_steps - 1):
-        checked_rate(parts.schedule(step), step)
-
-
-def _one_line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
+    """An error's message on one line; its kind where it has none."""
     return " ".join(str(error).split()) or type(error).__name__
 
 

@@ -42,7 +42,9 @@ class Observer:
 
     def measure(self) -> dict[str, Any]:
         """The `train_` and `val_` values of an evaluation. Raises Diverged."""
-        return self.training.measure()
+        from lrbench.training.evaluations import measure
+
+        return measure(self.training)
 
     def evaluated(self) -> None:
         """An evaluation is done, and what it found is in the training's state. Raises Ended, Paused."""

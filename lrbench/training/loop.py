@@ -11,17 +11,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lrbench.components import LOSS, in_groups, recorded
+from lrbench.components import in_groups, recorded
 from lrbench.config import Experiment, identity
 from lrbench.errors import Interrupted, RunError
 from lrbench.events import Event, Watch
 from lrbench.runs import RunFolder, RunResult, Status, place
 from lrbench.training.build import Parts, assemble, described, resolve_device, summary
-from lrbench.training.checkpoint import State, capture, copied, restore, seed_everything
+from lrbench.training.checkpoint import State, capture, restore, seed_everything
 from lrbench.training.cuda_graphs import RecordedUpdates, place_rates, recordable
-from lrbench.training.evaluate import evaluate, refresh_norms, tested
+from lrbench.training.evaluations import conclude, decide
 from lrbench.training.kinds import Kind, Observer
-from lrbench.training.termination import Diverged, Ended, not_finite, too_many_skipped
+from lrbench.training.termination import Ended, not_finite, too_many_skipped
 from lrbench.training.update import Readings, gradient
 
 READ_BACK_SECONDS = 0.5  # how often losses are fetched from the device
@@ -55,10 +55,10 @@ def train(
             training.run_to_evaluation(stop)
             training.evaluate()
         state = training.state
-        return training.conclude(Status.STOPPED_EARLY if state.stopped else Status.FINISHED, state.stopped or "")
+        return conclude(training, Status.STOPPED_EARLY if state.stopped else Status.FINISHED, state.stopped or "")
     except Ended as error:
         assert training is not None  # only its updates and evaluations end it
-        return training.conclude(error.status, str(error))
+        return conclude(training, error.status, str(error))
     finally:
         folder.close_logs()
 
@@ -248,19 +248,6 @@ class Training:
 
     # -- evaluations
 
-    def measure(self) -> dict[str, Any]:
-        """The training values since the last evaluation, and those on the validation data. Raises Diverged."""
-        state, parts = self.state, self.parts
-        refresh_norms(parts, self.experiment.batch_size, self.experiment.seed, state.epoch)
-        found = evaluate(parts, parts.data.validation)
-        if not math.isfinite(found["loss"]):
-            raise Diverged(f"the validation loss was not finite after update {state.step}")
-        values: dict[str, Any] = {"train_loss": self.train_loss, "val_loss": found["loss"]}
-        trained = parts.task.values(state.sums, state.examples) if state.examples else {}
-        for metric in parts.task.metrics:
-            values |= {f"train_{metric.name}": trained.get(metric.name), f"val_{metric.name}": found[metric.name]}
-        return values
-
     @property
     def train_loss(self) -> float | None:
         """The mean loss over the examples since the last evaluation."""
@@ -279,7 +266,7 @@ class Training:
         self.folder.epochs.append([row])
         state.begin_interval()
         if "val_loss" in values:
-            self.decide({**now, **values})
+            decide(self, {**now, **values})
         self.watch(self.event(lr, values))
         if time.monotonic() - self.saved > EVALUATION_CHECKPOINT_SECONDS and state.step < parts.total_steps:
             self.checkpoint()
@@ -293,62 +280,12 @@ class Training:
         exact = self.state.step / self.parts.steps_per_epoch
         return int(exact) if exact.is_integer() else exact
 
-    def decide(self, values: dict[str, Any]) -> None:
-        """Keep the best weights; show the values to plateau and early stopping."""
-        state, experiment = self.state, self.experiment
-        plateau, early, by = experiment.plateau, experiment.early_stopping, experiment.best_by or "val_loss"
-        state.final = values
-        sign = self.sign(by)
-        if state.best is None or sign * values[by] < sign * state.best[by]:
-            state.best = values
-            self.best_weights = copied(self.parts.model.state_dict())
-            self.folder.save_best(self.best_weights)
-        if plateau is not None:
-            at = {"lr": self.parts.schedule(state.step - 1), "done": state.step / self.parts.total_steps}
-            state.plateau.update(plateau, values[plateau.metric], lower=self.sign(plateau.metric) > 0, **at)
-        if early is not None:
-            lower = self.sign(early.metric) > 0
-            if state.stopping.update(early, state.evaluations, values[early.metric], lower=lower):
-                unit = "epochs" if experiment.eval_every is None else "evaluations"
-                best = f"{state.stopping.best:.4g}"
-                state.stopped = f"{early.metric} has not improved on {best} for {early.patience} {unit}"
-
-    def sign(self, name: str) -> int:
-        """1 where less of a `val_` metric is better, −1 where more is."""
-        metrics = {metric.name: metric for metric in (LOSS, *self.parts.task.metrics)}
-        return metrics[name.removeprefix("val_")].sign
-
     def checkpoint(self) -> None:
         """Save everything."""
         assert not self.pending, "a checkpoint counts only what has been read back"
         whole = capture(self.state, self.parts, self.best_weights, identity(self.experiment), self.threads)
         self.folder.save_checkpoint(whole)
         self.saved = time.monotonic()
-
-    def conclude(self, status: Status, reason: str) -> RunResult:
-        """Evaluate on the test data, with the last and with the best weights; write the result."""
-        state, parts = self.state, self.parts
-        test = test_best = None
-        if status.complete and self.observer.tests and parts.data.test is not None:
-            test = test_best = tested(parts)
-            if state.best is not None and self.best_weights is not None and state.best["step"] != state.step:
-                parts.model.load_state_dict(self.best_weights)
-                test_best = tested(parts)
-        result = RunResult(
-            status=status,
-            reason=reason,
-            epochs=state.epoch,
-            steps=state.step,
-            evaluations=state.evaluations,
-            seconds=state.seconds + state.interval,
-            effective_lr=parts.peak_lr,
-            final=state.final if status is not Status.DIVERGED else None,
-            best=state.best,
-            test=test,
-            test_best=test_best,
-            skipped=state.skipped if self.experiment.on_non_finite == "skip" else None,
-        )
-        return self.folder.finish(self.experiment, result)
 
     def event(self, lr: float, values: dict[str, Any] | None = None) -> Event:
         """What a progress display wants to know now."""

@@ -19,8 +19,6 @@ from lrbench.training.preflight import check, prepare
 from lrbench.training.run_one import WorkItem
 from lrbench.training.signals import StopFlag
 
-__all__ = ["Outcome", "different", "do", "run", "stopped"]
-
 POLL_SECONDS = 1.0
 
 

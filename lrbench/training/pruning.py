@@ -2,17 +2,54 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lrbench.errors import Paused
+from lrbench.errors import Paused, UsageError
 from lrbench.training.kinds import Observer
-from lrbench.training.options import Prune
 
 if TYPE_CHECKING:
     from lrbench.config import Experiment
     from lrbench.training.build import Parts
     from lrbench.training.loop import Training
+
+
+RUNGS = (0.25, 0.5)
+"""The fractions of the budget after which the worse half of the learning rates is dropped (successive halving)."""
+
+
+@dataclass(frozen=True)
+class Prune:
+    """When a run is ended before its budget is spent, or made to wait.
+
+    Chance is the loss of the best constant answer: of the training classes' frequencies for cross-entropy, of the mean
+    target for mse. A loss that is not finite ends a run anyway.
+
+    Args:
+        after: end runs whose validation loss is at chance once they have done that fraction of their updates, above 0
+            and below 1; None for never.
+        margin: a loss less than that fraction below chance is at chance.
+        halve: drop the worse half of each schedule's learning rates at each of `RUNGS`.
+        pause: wait, with a checkpoint, at the first evaluation after that fraction is done.
+
+    Raises:
+        UsageError: values outside these bounds.
+    """
+
+    after: float | None = 0.25
+    margin: float = 0.02
+    halve: bool = False
+    pause: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.after is not None and not (math.isfinite(self.after) and 0 < self.after < 1):
+            raise UsageError(f"--prune must be a fraction of the run, above 0 and below 1 (got {self.after:g})")
+
+    @classmethod
+    def asked(cls, after: float | None, halve: bool) -> Prune | None:
+        """The rule of `--prune` and `--halve`; None where neither is given."""
+        return None if after is None and not halve else cls(after=after, halve=halve)
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from lrbench.components.data.batches import Data
     from lrbench.components.data.sources import Source
 
-__all__ = ["DATASETS", "DatasetRules", "Normalize", "Validation", "load"]
-
 Memory = bool | Literal["auto"]
 
 

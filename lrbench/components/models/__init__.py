@@ -13,8 +13,6 @@ from lrbench.types import Count, Natural, Part
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["MODELS", "build_model"]
-
 Shape = tuple[int, ...]
 Rate = Annotated[float, Field(ge=0, lt=1, strict=True)]
 

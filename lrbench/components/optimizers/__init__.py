@@ -23,19 +23,6 @@ if TYPE_CHECKING:
     from torch.nn import Parameter
     from torch.optim import Optimizer
 
-__all__ = [
-    "AVERAGES",
-    "DEFAULT_LR",
-    "OPTIMIZERS",
-    "SETS_ITS_OWN_RATE",
-    "GroupRules",
-    "adam_beta2",
-    "build_optimizer",
-    "configured_rate",
-    "parameter_groups",
-    "peak_and_ratios",
-]
-
 _INTERNAL = frozenset({"foreach", "fused", "capturable", "differentiable", "maximize", "fsdp_in_use"})
 
 

@@ -1,28 +1,50 @@
-"""What figures over the learning rate share: their scales, the ring at a best rate, marks for what was lost."""
+"""What figures share: log scales, the scale of learning rates, the ring at a best rate, marks for what was lost."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.axis import XAxis, YAxis
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from lrbench.components import Metric, number
 
+# More decades than this: the digits of each that are labelled. Of fewer, evenly spaced values are.
+_TICKS = ((2.7, (1.0,)), (1.6, (1.0, 3.0)), (0.9, (1.0, 2.0, 5.0)), (0.35, (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)))
+
+
+def log_scale(axis: XAxis | YAxis, low: float, high: float, form: Callable[[float], str]) -> None:
+    """A log scale from `low` to `high`, both above 0, with a handful of labels whatever its length."""
+    axes: Axes = axis.axes
+    across = isinstance(axis, XAxis)
+    limits, scale = (axes.set_xlim, axes.set_xscale) if across else (axes.set_ylim, axes.set_yscale)
+    limits(low, high)  # first: the log scale looks for limits of its own, which equal values don't have
+    scale("log")
+    decades = math.log10(high / low)
+    digits = next((digits for least, digits in _TICKS if decades > least), None)
+    axis.set_major_locator(MaxNLocator(nbins=6) if digits is None else LogLocator(subs=digits, numticks=12))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: form(value)))
+    axis.set_minor_locator(NullLocator())
+    axis.set_minor_formatter(NullFormatter())
+
+
+def rate_text(rate: float) -> str:
+    """A learning rate beside a tick."""
+    return f"{rate:g}"
+
 
 def rate_scale(axes: Axes, rates: Sequence[float]) -> None:
-    """A log axis for these rates; no ticks where there are none."""
+    """A log axis for these learning rates; no ticks where there are none."""
     if not rates:
         axes.set_xticks([])
         return
-    axes.set_xscale("log")
-    ratio = max(rates) / min(rates)
-    room = max(1.4, ratio**0.045)  # for rings and arrows, which are as large whatever the range is
-    axes.set_xlim(min(rates) / room, max(rates) * room)
-    axes.xaxis.set_major_locator(LogLocator(subs=_subdivisions(ratio) if ratio < 30 else (1.0,), numticks=9))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda rate, _: f"{rate:g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    room = max(
+        1.4, (max(rates) / min(rates)) ** 0.045
+    )  # for rings and arrows, which are as large whatever the range is
+    log_scale(axes.xaxis, min(rates) / room, max(rates) * room, rate_text)
 
 
 def value_scale(axes: Axes, values: Sequence[float], metric: Metric) -> None:
@@ -31,16 +53,7 @@ def value_scale(axes: Axes, values: Sequence[float], metric: Metric) -> None:
         # Marks stand below 0 %, where no value can be.
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %" if value > -1e-9 else ""))
     elif values and min(values) > 0 and max(values) > 3 * min(values):
-        axes.set_yscale("log")
-        ticks = LogLocator(subs=_subdivisions(max(values) / min(values)), numticks=12)
-        axes.yaxis.set_major_locator(ticks)
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
-        axes.yaxis.set_minor_formatter(NullFormatter())
-
-
-def _subdivisions(ratio: float) -> tuple[float, ...]:
-    """The digits of a decade that are labelled: a few labels, whatever the ratio of highest and lowest."""
-    return (1.0, 1.5, 2.0, 3.0, 5.0, 7.0) if ratio < 10 else (1.0, 2.0, 5.0) if ratio < 100 else (1.0,)
+        log_scale(axes.yaxis, min(values) / 1.1, max(values) * 1.1, number)
 
 
 def ring(axes: Axes, lr: float, value: float, colour: str) -> None:

@@ -18,7 +18,7 @@ class Layout:
     cell: float
     legend_columns: int
 
-    left, right, gap = 0.72, 0.25, 0.62
+    left, right, gap = 0.86, 0.25, 0.62
     overlay_top, overlay_height = 0.42, 2.9
     legend_top, legend_row = 0.62, 0.185
     panel_top, loss_height, between, rate_height, panel_bottom = 0.62, 1.65, 0.10, 0.55, 0.42

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import textwrap
 from collections.abc import Sequence
 
@@ -10,10 +9,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.ticker import MaxNLocator
 
 from lrbench.analysis import Band, Group, measures_of, planned_epochs
 from lrbench.components import LOSS
+from lrbench.reports.figures.axes import log_scale
 from lrbench.reports.figures.layout import Layout
 from lrbench.reports.figures.style import MOST_POINTS, OTHERS, RATE, TRAINING, VALIDATION, cut, line_of
 
@@ -220,13 +220,7 @@ def steps_per_epoch(group: Group) -> float:
 
 
 def _loss_axis(axes: Axes, limits: tuple[float, float]) -> None:
-    axes.set_ylim(*limits)
-    if limits[0] <= 0:
-        return
-    axes.set_yscale("log")
-    decades = math.log10(limits[1] / limits[0])
-    subs = (1.0,) if decades > 2.5 else (1.0, 3.0) if decades > 1.3 else (1.0, 2.0, 5.0)
-    axes.yaxis.set_major_locator(LogLocator(base=10, subs=subs))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.yaxis.set_minor_locator(NullLocator())
+    if limits[0] > 0:
+        log_scale(axes.yaxis, *limits, "{:g}".format)
+    else:
+        axes.set_ylim(*limits)

@@ -11,9 +11,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator
 
 from lrbench.lr_finder import Advice, Finding, trend
+from lrbench.reports.figures.axes import log_scale, rate_text
 from lrbench.reports.figures.style import COLOURS, DASHES, drawing, write
 
 MARKS = {"steepest": "v", "minimum/10": "s", "valley": "D", "minimum/2": "*"}
@@ -32,10 +32,7 @@ def draw(finding: Finding) -> Figure:
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     top = _losses(axes, finding)
-    axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(numticks=12))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda rate, _: f"{rate:g}"))
-    axes.set_xlim(finding.ramp.start, finding.ramp.end)
+    log_scale(axes.xaxis, finding.ramp.start, finding.ramp.end, rate_text)
     axes.set_ylim(*top)
     axes.set_xlabel("learning rate")
     measured = "validation loss after each update" if finding.ramp.validation else "training loss of each update"

@@ -10,9 +10,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from lrbench.analysis import Comparison, Group, Target
+from lrbench.reports.figures.axes import log_scale
 from lrbench.reports.figures.style import TRAINING, VALIDATION, cut
 
 MOST_ROWS = 60
@@ -144,10 +145,6 @@ def _beside(place: int, values: Sequence[float]) -> np.ndarray:
     return place + (np.linspace(-0.18, 0.18, len(values)) if len(values) > 1 else np.zeros(len(values)))
 
 
-_TICKS = ((3.0, (1.0,)), (1.6, (1.0, 3.0)), (1.0, (1.0, 2.0, 5.0)), (0.35, (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)))
-"""More decades than these: which of their digits have a label. In fewer, ticks are even."""
-
-
 def _log_axis(axes: Axes, rows: Sequence[Dots], form: Callable[[float], str]) -> None:
     """A log axis over what lies near the best row, the values of the others as text at its end.
 
@@ -164,19 +161,13 @@ def _log_axis(axes: Axes, rows: Sequence[Dots], form: Callable[[float], str]) ->
     if not len(values):
         return
     low, high = values.min() / 1.08, values.max() * 1.08
-    axes.set_xlim(low, high)  # first: the log scale looks for limits of its own, which equal values don't have
-    axes.set_xscale("log")
+    log_scale(axes.xaxis, low, high, form)
     for place, row in enumerate(rows):
         beyond = [v for v in row.values if v > high]
         if beyond and row.middle is not None:
             said = f"{form(row.middle)} \u2192" if row.middle > high else f"{len(beyond)} beyond \u2192"
             axes.annotate(said, (1, place), xycoords=axes.get_yaxis_transform(), xytext=(-6, 0), ha="right",
                           va="center", textcoords="offset points", fontsize=8, color="#555555")  # fmt: skip
-    decades = math.log10(high / low)
-    subs = next((digits for least, digits in _TICKS if decades > least), None)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=6) if subs is None else LogLocator(base=10, subs=subs, numticks=20))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: form(value)))
 
 
 def _legend(figure: Figure, axes: Axes) -> None:

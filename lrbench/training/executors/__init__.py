@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 Done = tuple[Path, RunResult | Exception]
 
-__all__ = ["Done", "Executor", "create", "default_jobs"]
-
 
 class Executor(Protocol):
     """Does runs."""

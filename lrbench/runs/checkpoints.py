@@ -1,0 +1,86 @@
+"""The weights in a run's folder: checkpoints to go on from, and those of the best evaluation."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from lrbench.components import Metric, epoch_columns
+from lrbench.runs.csv_log import CsvLog
+from lrbench.runs.files import load_tensors, replacing, save_tensors
+
+CHECKPOINT_FORMATS = (2, 3)  # read; the last one is written
+CHECKPOINT_PARTS = {"state", "model", "optimizer", "random", "best", "threads"}
+CHECKPOINTS = ("checkpoint.pt", "checkpoint.prev.pt")
+
+
+class Checkpoints:
+    """What `RunFolder` can do with weights. Everything is written safely, and only by who holds the run's lock."""
+
+    path: Path
+    epochs: CsvLog
+    steps: CsvLog
+    guard: Callable[[], None]
+
+    @property
+    def has_checkpoint(self) -> bool:
+        """True where there is a checkpoint, usable or not."""
+        return any((self.path / name).exists() for name in CHECKPOINTS)
+
+    def sync_logs(self) -> None:
+        """Wait until all rows are on the disk."""
+        self.steps.sync()
+        self.epochs.sync()
+
+    def save_checkpoint(self, state: Mapping[str, Any]) -> None:
+        """Write `checkpoint.pt` safely, keeping the one before until this one is whole."""
+        self.sync_logs()
+        digests = {"steps": self.steps.digest, "epochs": self.epochs.digest}
+        newest, before = (self.path / name for name in CHECKPOINTS)
+
+        def keep_the_one_before() -> None:
+            if newest.exists():
+                newest.replace(before)
+
+        content = {**state, "format": CHECKPOINT_FORMATS[-1], "digests": digests}
+        self._save(newest.name, content, keep_the_one_before)
+
+    def load_checkpoint(self, wanted: str, metrics: Iterable[Metric]) -> dict[str, Any] | None:
+        """The newest whole checkpoint from which the run can go on; None where there is none.
+
+        It must be of the identity `wanted`, and all its rows in the CSV files, as they were written; `metrics` says
+        which columns these have.
+        """
+        epochs = CsvLog(self.epochs.path, epoch_columns(metrics))
+        for name in CHECKPOINTS:
+            with contextlib.suppress(Exception):  # torch raises many kinds for a damaged file
+                state = load_tensors(self.path / name)
+                rows = state["digests"]
+                whole = self.steps.holds(state["step"], rows["steps"])
+                whole = whole and epochs.holds(state.get("evaluations", state["epoch"]), rows["epochs"])
+                known = state.keys() >= CHECKPOINT_PARTS and state["format"] in CHECKPOINT_FORMATS
+                if whole and known and state["identity"] == wanted:
+                    return state
+        return None
+
+    def save_best(self, weights: Mapping[str, Any] | None) -> None:
+        """Write `best.pt`, the weights of the best evaluation; remove it where there is none yet."""
+        if weights is None:
+            (self.path / "best.pt").unlink(missing_ok=True)
+            return
+        self._save("best.pt", weights)
+
+    def load_best(self) -> dict[str, Any]:
+        """The weights in `best.pt`."""
+        return load_tensors(self.path / "best.pt")
+
+    def _save(self, name: str, content: Mapping[str, Any], ready: Callable[[], None] = lambda: None) -> None:
+        def still_ours() -> None:
+            self.guard()
+            ready()
+
+        self.guard()
+        with replacing(self.path / name, still_ours) as file:
+            save_tensors(content, file)

@@ -1,0 +1,85 @@
+"""Checks of a config that need everything built: do model, data, loss and schedule fit one another?"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from lrbench.config import Experiment, identity
+from lrbench.errors import ConfigError, LrbenchError
+from lrbench.schedules import checked_rate
+from lrbench.training.build import KEPT_PARTS, Parts, build, checked, exact_products, misfit, one_line
+
+
+def check(experiment: Experiment, device: torch.device, *, keep: bool = False) -> None:
+    """Build everything once and push two examples through, so that a misfit shows before anything is written.
+
+    Args:
+        experiment: what to check.
+        device: where it would train.
+        keep: whether this process is going to train it: what was built is kept for `assemble`.
+
+    Raises: as `assemble`, and ConfigError where model, data and loss do not fit one another.
+    """
+    exact_products(experiment.precision, device)
+    parts = build(experiment, device)
+    _check_rates(parts)
+    inputs, targets = next(iter(parts.data.train.batches(2)))
+    twin = _twin(parts.model) if keep else None
+    model = parts.model if twin is None else twin
+    model.eval()
+    try:
+        with torch.no_grad():
+            prepared, goal = parts.batch(inputs, targets)
+            outputs = model(prepared)
+    except LrbenchError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise misfit(experiment.model.name, parts.data, error) from error
+    classes = parts.data.classes
+    if classes is not None and (outputs.dim() != 2 or outputs.shape[1] != classes):
+        gives = tuple(outputs.shape[1:])
+        name = experiment.model.name
+        problem = f"'{name}' gives outputs of shape {gives} for {classes} classes; it must be ({classes},)"
+        raise ConfigError(problem, key="model")
+    _check_targets(experiment, outputs, goal)
+    try:
+        loss = parts.loss(outputs, goal)
+        if loss.dim() != 0:
+            raise ValueError(f"it gives a tensor of shape {tuple(loss.shape)}, not one number")
+    except LrbenchError:
+        raise
+    except (Exception, SystemExit) as error:
+        shapes = f"outputs {tuple(outputs.shape)} and targets {tuple(goal.shape)}"
+        problem = f"'{experiment.loss.name}' does not fit {shapes}: {one_line(error)}"
+        raise ConfigError(problem, key="loss") from error
+    if twin is not None and len(checked) < KEPT_PARTS:
+        checked[identity(experiment), str(device)] = parts
+
+
+def _twin(model: nn.Module) -> nn.Module | None:
+    """A copy to try, so that the model itself begins its training untouched; None where it can't be copied."""
+    try:
+        return copy.deepcopy(model)
+    except Exception:
+        return None
+
+
+def _check_targets(experiment: Experiment, outputs: Tensor, goal: Tensor) -> None:
+    """Pairs that torch would accept, and compute something else with."""
+    shapes = f"outputs {tuple(outputs.shape)} and targets {tuple(goal.shape)}"
+    if experiment.loss.name == "cross_entropy" and goal.is_floating_point():
+        raise ConfigError(
+            f"cross_entropy needs class numbers, and these targets are not; use mse ({shapes})", key="loss"
+        )
+    if experiment.loss.imported and goal.is_floating_point() and outputs.shape != goal.shape:
+        problem = f"{shapes} would be broadcast against each other; make their shapes equal"
+        raise ConfigError(problem, key="loss")
+
+
+def _check_rates(parts: Parts) -> None:
+    stride = max(parts.total_steps // 10_000, 1)
+    for step in (*range(0, parts.total_steps, stride), parts.total_steps - 1):
+        checked_rate(parts.schedule(step), step)
