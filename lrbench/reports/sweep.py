@@ -6,7 +6,7 @@ import csv
 import io
 from pathlib import Path
 
-from lrbench.analysis import Point, Spread, compare, family_words
+from lrbench.analysis import Group, Point, Spread, compare, family_words
 from lrbench.components import Measure
 from lrbench.reports.sentences import sentences
 from lrbench.sweeps import Summary, SweepFolder
@@ -16,10 +16,9 @@ def summary_words(summary: Summary) -> list[str]:
     """Each line's best learning rate, the best of all and how sure that is, what is missing."""
     lines = [family_words(family, summary.measure) for family in summary.families]
     lines += [f"{series}: no run has come to its end." for series in summary.without]
-    best = [point.group for family in summary.families if (point := family.best(summary.measure)) is not None]
+    best = [(family, point) for family in summary.families if (point := family.best(summary.measure)) is not None]
     if len(best) > 1 and not summary.missing:
-        named = [type(group)(_label(summary, group.first.group), group.records) for group in best]
-        compared = compare(named, summary.measure.name)
+        compared = compare([Group(family.label, point.group.records) for family, point in best], summary.measure.name)
         lines += [] if compared is None else ["The best rates of each line, compared:", *sentences(compared)]
     if summary.confirmation is not None and summary.winner is not None:
         lines.append(_confirmed(summary.winner[1], summary.confirmation, summary.measure))
@@ -30,10 +29,6 @@ def summary_words(summary: Summary) -> list[str]:
     if pruned:
         lines.append(f"{pruned} of {total} runs {'was' if pruned == 1 else 'were'} pruned; their rates have no median.")
     return lines
-
-
-def _label(summary: Summary, group: str) -> str:
-    return next(cell.series for cell in summary.plan.cells if cell.group == group)
 
 
 def _have(count: int) -> str:

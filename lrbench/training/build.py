@@ -232,7 +232,7 @@ def _outputs(data: Data) -> int:
 
 def _check_metrics(experiment: Experiment, task: Task) -> None:
     """Raise ConfigError for a metric that the task does not measure."""
-    asked = {
+    asked: dict[str, Any] = {
         "best_by": experiment.best_by,
         "plateau.metric": experiment.plateau and experiment.plateau.metric,
         "early_stopping.metric": experiment.early_stopping and experiment.early_stopping.metric,
