@@ -7,9 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lrbench.components.data import DATASETS
-from lrbench.components.losses import LOSSES
-from lrbench.components.models import MODELS
+from lrbench.components import DATASETS, LOSSES, MODELS
 from lrbench.errors import ConfigError, UserCodeError
 from lrbench.registry import Catalog, load_object
 from lrbench.schedules import SCHEDULES

@@ -289,7 +289,7 @@ def test_a_reference_can_be_added_to_a_finished_run(cli: Cli, write_config: Call
 def test_a_resumed_run_says_where_it_goes_on_and_lost_checkpoints_are_said(
     cli: Cli, write_config: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lrbench.runs.folder import RunFolder
+    from lrbench.runs import RunFolder
 
     config = write_config(epochs=3)
     finish, calls = RunFolder.finish, []

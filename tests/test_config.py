@@ -9,8 +9,7 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from lrbench.config import yaml_source
-from lrbench.config.load import Experiment, load_config, read_config
+from lrbench.config import Experiment, load_config, read_config, yaml_source
 from lrbench.errors import ConfigError
 from lrbench.sweeps.grid import Grid, all_cells
 from lrbench.training.build import check

@@ -26,11 +26,9 @@ from lrbench.cli.app import app
 from lrbench.config import load_config
 from lrbench.errors import ConfigError, Interrupted, RunError, Terminated, UsageError
 from lrbench.events import Event
-from lrbench.lr_finder.advice import Advice, Refusal
-from lrbench.lr_finder.folder import FinderFolder
-from lrbench.lr_finder.result import load
+from lrbench.lr_finder import Advice, FinderFolder, Refusal, write_found
+from lrbench.lr_finder import load_finding as load
 from lrbench.lr_finder.settings import Ramp
-from lrbench.lr_finder.write_config import write_found
 from lrbench.reports.figures import range_test
 from lrbench.runs import RunFolder, Status
 from lrbench.training import run

@@ -14,7 +14,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lrbench.config.load import Experiment, load_config, read_config
+from lrbench.config import Experiment, load_config, read_config
 from lrbench.errors import ConfigError, FolderError, UsageError
 from lrbench.sweeps.axes import around, axis, from_option, spaced
 from lrbench.sweeps.grid import Cell, Grid, all_cells

@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lrbench.config.identity import canonical, group, identity, run_name
-from lrbench.config.load import load_config
+from lrbench.config import canonical, group, identity, load_config, run_name
 
 TUTORIAL = """
 dataset: mnist

@@ -13,7 +13,7 @@ import torch
 
 import lrbench
 from lrbench import torch_scheduler
-from lrbench.config.load import Experiment
+from lrbench.config import Experiment
 from lrbench.errors import ConfigError
 
 PARTS: list[Any] = [
@@ -176,7 +176,7 @@ def test_with_lightning(tmp_path: Path) -> None:
 
 def experiment_of(schedule: str) -> Any:
     """The same training as a config: 8 updates, 4 an epoch."""
-    from lrbench.config.load import validate
+    from lrbench.config import validate
 
     plain = {"name": "same", "dataset": "digits", "model": "mlp", "optimizer": {"name": "adamw", "lr": 0.5}}
     return validate({**plain, "schedule": schedule, "steps": 8, "batch_size": 300}, {}, "a test")
