@@ -135,6 +135,11 @@ checked: dict[tuple[str, str], Parts] = {}
 """Parts that `check` has built for this process to train, by identity and device, until they are taken."""
 
 
+def forget_checked() -> None:
+    """Drop the parts that were kept for runs that did not begin: the code that they are of may change."""
+    checked.clear()
+
+
 def assemble(experiment: Experiment, device: torch.device) -> Parts:
     """Every part of an experiment, as `check` has built them or built now.
 
