@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from lrbench.analysis import (
-    ACCURACY_MARGIN,
     ALPHA,
     CONFIDENCE,
     DEFAULT_METRIC,
     MARGIN,
+    PERCENT_MARGIN,
     Comparison,
     Difference,
     Group,
@@ -235,7 +235,7 @@ def method(comparison: Comparison) -> str | None:
         return None
     ratios = by_ratio(comparison.measure)
     scale = "logarithms, so of ratios" if ratios else "values, so of differences"
-    margin = f"{MARGIN:.0%}" if ratios else f"{100 * ACCURACY_MARGIN:g} points"
+    margin = f"{MARGIN:.0%}" if ratios else f"{100 * PERCENT_MARGIN:g} points"
     pairs = any(row.difference and row.difference.paired for row in comparison.rows)
     paired = "pairs of equal seeds" if pairs else "independent seeds (Welch)"
     chosen = (

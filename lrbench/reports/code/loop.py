@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from lrbench.components import LOSS, Metric
 from lrbench.config import Experiment
 from lrbench.reports.code.schedules import Run
 from lrbench.reports.code.text import Raw, call, comment, layout, literal, with_arguments
@@ -22,7 +23,14 @@ class Loop:
     lines: list[str] = field(default_factory=list)
 
 
-def loop(run: Run, scheduler: bool, averages: bool, sizes: Mapping[str, Any], imported: Import) -> Loop:
+def loop(
+    run: Run,
+    scheduler: bool,
+    averages: bool,
+    sizes: Mapping[str, Any],
+    imported: Import,
+    metrics: Mapping[str, Metric],
+) -> Loop:
     """Write the shortest loop that trains as the run did.
 
     Args:
@@ -31,9 +39,10 @@ def loop(run: Run, scheduler: bool, averages: bool, sizes: Mapping[str, Any], im
         averages: whether the optimizer averages the weights for evaluation.
         sizes: the sizes that the run recorded.
         imported: adds an import and returns the name in the code.
+        metrics: what the run measured, by name.
     """
     experiment, made = run.experiment, Loop()
-    plateau = _plateau(run, scheduler, made)
+    plateau = _plateau(run, scheduler, made, metrics)
     made.lines += _epochs(run)
     made.lines += ["    model.train()", *(["    optimizer.train()"] if averages else [])]
     made.lines += _batches(run)
@@ -128,7 +137,7 @@ def _after_epoch(experiment: Experiment, averages: bool, plateau: list[str]) -> 
     return lines
 
 
-def _plateau(run: Run, scheduler: bool, made: Loop) -> list[str]:
+def _plateau(run: Run, scheduler: bool, made: Loop, metrics: Mapping[str, Metric]) -> list[str]:
     """Write the plateau rule: its scheduler before the loop, its lines after each epoch."""
     rule = run.experiment.plateau
     if rule is None:
@@ -137,9 +146,10 @@ def _plateau(run: Run, scheduler: bool, made: Loop) -> list[str]:
         return comment(_in_words(rule), 4)
     if rule.min_lr and (run.grouped or run.lr is None or rule.min_lr > run.lr):
         return comment(_in_words(rule), 4)
-    accuracy = rule.metric == "val_accuracy"
+    name = rule.metric.removeprefix("val_")
+    metric = metrics.get(name, Metric(name))
     arguments = {
-        **({"mode": "max"} if accuracy else {}),
+        **({} if metric.lower else {"mode": "max"}),
         "factor": rule.factor,
         "patience": rule.patience,
         "threshold": rule.threshold,
@@ -149,11 +159,13 @@ def _plateau(run: Run, scheduler: bool, made: Loop) -> list[str]:
         "eps": 0,
     }
     made.before += comment("eps=0: by default, torch skips changes of the learning rate below 1e-8")
-    if not accuracy and run.experiment.loss.imported and rule.threshold_mode != "abs":
-        made.before += comment("torch's threshold equals lrbench's as long as the loss is above 0")
+    positive = metric.form == "percent" or (metric == LOSS and not run.experiment.loss.imported)
+    if not positive and rule.threshold_mode != "abs":
+        what = "loss" if metric == LOSS else name
+        made.before += comment(f"torch's threshold equals lrbench's as long as the {what} is above 0")
     called = call("torch.optim.lr_scheduler.ReduceLROnPlateau", Raw("optimizer"), **arguments)
     made.before += [*layout("plateau = ", called), ""]
-    what = "accuracy" if accuracy else "mean loss"
+    what = "mean loss" if metric == LOSS else name
     step = [f"plateau.step({rule.metric})"]
     if rule.start:
         step = [f"if epoch >= {rule.start}:", *_at(4, *step)]
