@@ -133,7 +133,8 @@ def _after_epoch(experiment: Experiment, averages: bool, plateau: list[str]) -> 
         words = f"early stopping: lrbench stopped once {early.metric} had not improved"
         least = f" by more than {early.min_delta:g}" if early.min_delta else ""
         start = f", not counting the first {early.start}" if early.start else ""
-        lines += comment(f"{words}{least} for {_counted(early.patience)}{start}", 4)
+        every = "" if experiment.eval_every is None else f"; it evaluated every {experiment.eval_every}"
+        lines += comment(f"{words}{least} for {_counted(early.patience, experiment)}{start}{every}", 4)
     return lines
 
 
@@ -142,10 +143,10 @@ def _plateau(run: Run, scheduler: bool, made: Loop, metrics: Mapping[str, Metric
     rule = run.experiment.plateau
     if rule is None:
         return []
-    if scheduler or rule.growth is not None:
-        return comment(_in_words(rule), 4)
+    if scheduler or rule.growth is not None or run.experiment.eval_every is not None:
+        return comment(_in_words(rule, run.experiment), 4)
     if rule.min_lr and (run.grouped or run.lr is None or rule.min_lr > run.lr):
-        return comment(_in_words(rule), 4)
+        return comment(_in_words(rule, run.experiment), 4)
     name = rule.metric.removeprefix("val_")
     metric = metrics.get(name, Metric(name))
     arguments = {
@@ -172,29 +173,33 @@ def _plateau(run: Run, scheduler: bool, made: Loop, metrics: Mapping[str, Metric
     return _at(4, f"{rule.metric} = evaluate(model)  # your function: {what} on the validation data", *step)
 
 
-def _counted(epochs: int) -> str:
-    return f"{epochs} epoch{'' if epochs == 1 else 's'}"
+def _counted(count: int, experiment: Experiment) -> str:
+    """`3 epochs`; `3 evaluations` where these are not the ends of epochs."""
+    unit = "epoch" if experiment.eval_every is None else "evaluation"
+    return f"{count} {unit}{'' if count == 1 else 's'}"
 
 
-def _in_words(rule: PlateauRule) -> str:
+def _in_words(rule: PlateauRule, experiment: Experiment) -> str:
     """Describe a rule that torch has no scheduler for."""
+    every = experiment.eval_every
+    looked = "After each epoch" if every is None else f"After each evaluation, every {every}"
     margin = f"by more than {rule.threshold:g}{'' if rule.threshold_mode == 'abs' else ' of it'}"
     parts = [
-        "not in this code: the plateau rule. After each epoch, lrbench multiplied the learning rate by "
+        f"not in this code: the plateau rule. {looked}, lrbench multiplied the learning rate by "
         f"{rule.factor:g} if {rule.metric} had not improved on its best {margin} for more than "
-        f"{_counted(rule.patience)}"
+        f"{_counted(rule.patience, experiment)}"
     ]
     if rule.cooldown:
-        parts.append(f"the {_counted(rule.cooldown)} after a change did not count")
+        parts.append(f"the {_counted(rule.cooldown, experiment)} after a change did not count")
     if rule.start:
-        parts.append(f"it started after {_counted(rule.start)}")
+        parts.append(f"it started after {_counted(rule.start, experiment)}")
     if rule.min_lr:
         parts.append(f"its minimum learning rate was {rule.min_lr:g}")
     growth = rule.growth
     if growth is not None:
         most = "" if growth.max_lr is None else f", up to {growth.max_lr:g}"
         when = (
-            f"after {_counted(growth.patience)} of improvement in a row"
+            f"after {_counted(growth.patience, experiment)} of improvement in a row"
             if growth.on == "improvement"
             else f"instead on a plateau in the first {growth.until:.0%} of the run"
         )
