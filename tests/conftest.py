@@ -113,44 +113,41 @@ def finished_run(
     name: str = "tiny",
     **changes: Any,
 ) -> Path:
-    from lrbench.runs.folder import RunFolder
+    from lrbench.components import recorded
+    from lrbench.components.metrics import ACCURACY
+    from lrbench.runs import RunFolder, RunResult, Status
 
     experiment = tiny_experiment(
         name=name, optimizer={"name": "sgd", "lr": lr}, seed=seed, epochs=max(len(losses), 1), **changes
     )
+    rows = [
+        {"epoch": e, "step": 2 * e, "train_loss": 2 * v, "train_accuracy": 0.5, "val_loss": v, "val_accuracy": 0.9}
+        for e, v in enumerate(losses, start=1)
+    ]
     folder = RunFolder.of(root, experiment)
-    folder.create(experiment, {"threads": 1, "sizes": {"steps_per_epoch": 2, "total_steps": 2 * len(losses)}})
-    folder.steps.open(0)
-    folder.epochs.open(0)
-    folder.steps.append([(i + 1, lr, 0.0, 1.0, 1.0) for i in range(2 * len(losses))])
-    folder.epochs.append(
-        [(e, 2 * e, lr, 2 * value, 0.5, value, 0.9, 1.0, 10.0) for e, value in enumerate(losses, start=1)]
+    sizes = {"steps_per_epoch": 2, "total_steps": 2 * len(losses)}
+    folder.create(experiment, {"threads": 1, "metrics": recorded([ACCURACY]), "sizes": sizes})
+    folder.open_logs([ACCURACY], steps=0, evaluations=0)
+    folder.steps.append(
+        {"step": i + 1, "lr": lr, "momentum": 0.0, "loss": 1.0, "grad_norm": 1.0} for i in range(2 * len(losses))
     )
-    folder.epochs.close()
-    folder.steps.close()
+    folder.epochs.append({**row, "lr": lr, "seconds": 1.0, "examples_per_second": 10.0} for row in rows)
+    folder.close_logs()
     if status is not None:
         ended = status != "diverged"
         best = min(losses, default=math.nan)
-        folder.finish(
-            experiment,
-            {
-                "status": status,
-                "reason": "" if ended else "the loss was not finite at update 3",
-                "epochs": len(losses),
-                "steps": 2 * len(losses),
-                "seconds": 1.5,
-                "effective_lr": lr,
-                "final": {
-                    "train_loss": 2 * losses[-1],
-                    "train_accuracy": 0.5,
-                    "val_loss": losses[-1],
-                    "val_accuracy": 0.9,
-                }
-                if ended
-                else None,
-                "best": {"epoch": losses.index(best) + 1, "val_loss": best, "val_accuracy": 0.95} if losses else None,
-                "test": {"loss": losses[-1] + 0.01, "accuracy": 0.8} if ended else None,
-                "test_best": {"loss": best + 0.02, "accuracy": 0.85} if ended else None,
-            },
+        result = RunResult(
+            Status(status),
+            "" if ended else "the loss was not finite at update 3",
+            epochs=len(losses),
+            steps=2 * len(losses),
+            evaluations=len(losses),
+            seconds=1.5,
+            effective_lr=lr,
+            final=rows[-1] if ended else None,
+            best={**rows[losses.index(best)], "val_accuracy": 0.95} if losses else None,
+            test={"loss": losses[-1] + 0.01, "accuracy": 0.8} if ended else None,
+            test_best={"loss": best + 0.02, "accuracy": 0.85} if ended else None,
         )
+        folder.finish(experiment, result)
     return folder.path
