@@ -15,7 +15,7 @@ import torch
 import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from lrbench.training.runner import run
+from lrbench.training import run
 
 from lrbench.analysis.records import read_one
 from lrbench.config.identity import identity
@@ -209,10 +209,10 @@ def test_any_damage(template: dict[str, Path], which: str, wounds: list[tuple[st
         if outcome.how in ("failed", "elsewhere"):
             assert (outcome.message.strip() and outcome.result is None) or "folder" in str(wounds)
             return
-        assert outcome.result is not None and outcome.result["status"] == "finished"
+        assert outcome.result is not None and outcome.result.status == "finished"
         if outcome.how == "trained":
             for file in ("steps.csv", "best.pt"):
                 ours, theirs = outcome.path / file, template["finished"] / file
                 assert file == "best.pt" or ours.read_bytes() == theirs.read_bytes()
-            test, reference = outcome.result["test"], RunFolder(template["finished"]).result()
+            test, reference = outcome.result.test, RunFolder(template["finished"]).result()
             assert reference is not None and test == reference["test"]

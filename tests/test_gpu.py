@@ -29,7 +29,7 @@ CNN = {"name": "cnn", "padding": 1}
 
 def rows(root: Path, experiment: Experiment, **options: Any) -> str:
     (outcome,) = lrbench.run([experiment], runs=root, **options)
-    assert outcome.result["status"] == "finished", outcome.result["reason"]
+    assert outcome.result.status == "finished", outcome.result.reason
     return (outcome.path / "steps.csv").read_text()
 
 
@@ -125,7 +125,7 @@ def test_a_checkpoint_of_cuda_goes_on_on_the_cpu(tmp_path: Path, tiny: Make) -> 
     with pytest.raises(Interrupted):
         do_run(folder.path, threads=None, watch=silent, stop=after(12))
     (outcome,) = lrbench.run([experiment], runs=tmp_path, device="cpu")
-    assert outcome.result["status"] == "finished"
+    assert outcome.result.status == "finished"
 
 
 @gpu

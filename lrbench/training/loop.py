@@ -277,10 +277,11 @@ class Training:
         speed = state.examples / state.interval if state.interval > 0 else 0.0
         row = {**now, "lr": lr, **values, "seconds": state.interval, "examples_per_second": speed}
         self.folder.epochs.append([row])
+        event = self.event(lr, values)  # while the interval, whose speed it tells, is still known
         state.begin_interval()
         if "val_loss" in values:
             self.decide({**now, **values})
-        self.watch(self.event(lr, values))
+        self.watch(event)
         if time.monotonic() - self.saved > EVALUATION_CHECKPOINT_SECONDS and state.step < parts.total_steps:
             self.checkpoint()
         self.observer.evaluated()
