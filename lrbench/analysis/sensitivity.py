@@ -197,7 +197,8 @@ def families(
     """Families of groups that differ only in `optimizer.lr` (and the seeds), the one with the best result first.
 
     Args:
-        groups: of a report. Those without a readable config are in no family.
+        groups: of a report. Those without a readable config are in no family, and one whose learning rate only the
+            optimizer knows is in none with others.
         measure: what they are compared by.
         least: the number of learning rates below which a family is left out.
         epsilon: see `good_margin`.
@@ -209,7 +210,8 @@ def families(
     for group in groups:
         if group.first.experiment is not None:
             members.setdefault(without_rate(group.first.experiment), []).append(group)
-    chosen = [found for found in members.values() if _enough(found, measure, least)]
+    rated = [[group for group in found if _rate(group) is not None] or found for found in members.values()]
+    chosen = [found for found in rated if _enough(found, measure, least)]
     labels = family_labels([[group.first for group in found] for found in chosen])
     made = []
     for label, found in zip(labels, chosen, strict=True):
