@@ -372,7 +372,7 @@ def test_a_schedule_free_run_is_judged_and_kept_by_its_average(tiny: Any, tmp_pa
     parts = assemble(experiment, CPU)
     parts.model.load_state_dict(torch.load(outcome.path / "best.pt", weights_only=True))
     best = outcome.result.best
-    assert evaluate(parts, parts.data.validation) == (best["val_loss"], best["val_accuracy"])
+    assert evaluate(parts, parts.data.validation) == {"loss": best["val_loss"], "accuracy": best["val_accuracy"]}
 
 
 def test_norms_are_taken_anew_for_averaged_weights(tiny: Any) -> None:
