@@ -236,9 +236,7 @@ def test_list_shows_parameters_defaults_and_formula(cli: Cli) -> None:
         assert fragment in out
 
 
-def test_help_report_and_list_do_not_import_torch(
-    cli: Cli, tmp_path: Path, write_config: Callable[..., Path]
-) -> None:
+def test_help_report_and_list_do_not_import_torch(cli: Cli, tmp_path: Path, write_config: Callable[..., Path]) -> None:
     assert cli("run", write_config())[0] == 0
     commands = [["--help"], ["report"], ["list"], ["list", "schedules", "cosine"], ["list", "models", "cnn"]]
     script = (  # one process for all: what one of them imports stays imported
@@ -301,7 +299,7 @@ def test_a_resumed_run_says_where_it_goes_on_and_lost_checkpoints_are_said(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(RunFolder, "finish", fail)
-    monkeypatch.setattr("lrbench.training.loop.EPOCH_CHECKPOINT_SECONDS", -1.0)
+    monkeypatch.setattr("lrbench.training.loop.EVALUATION_CHECKPOINT_SECONDS", -1.0)
     assert cli("run", config)[0] == 130
     monkeypatch.setattr(RunFolder, "finish", finish)
     folder = only_run(Path("runs"))
