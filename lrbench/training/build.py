@@ -136,6 +136,11 @@ _checked: dict[tuple[str, str], Parts] = {}
 """Parts that `check` has built for this process to train, by identity and device, until they are taken."""
 
 
+def forget_checked() -> None:
+    """Drop the parts that were kept for runs that did not begin: the code that they are of may change."""
+    _checked.clear()
+
+
 def assemble(experiment: Experiment, device: torch.device) -> Parts:
     """Every part of an experiment, as `check` has built them or built now.
 
@@ -265,6 +270,7 @@ def check(experiment: Experiment, device: torch.device, *, keep: bool = False) -
         problem = f"'{experiment.loss.name}' does not fit {shapes}: {_one_line(error)}"
         raise ConfigError(problem, key="loss") from error
     if twin is not None and len(_checked) < KEPT_PARTS:
+        parts.loss = build_loss(experiment.loss)  # the one that was tried may remember it
         _checked[identity(experiment), str(device)] = parts
 
 
