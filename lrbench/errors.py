@@ -96,6 +96,10 @@ class Paused(Interrupted):
 def choices(wrong: object, known: Iterable[str]) -> str:
     """`did you mean 'adam'? Choices: adam, sgd` for a name that is not among `known`."""
     names = sorted(known)
-    near = get_close_matches(str(wrong), names, n=1)
-    hint = f"did you mean '{near[0]}'? " if near else ""
-    return f"{hint}Choices: {', '.join(names)}"
+    return f"{nearest(wrong, names)}Choices: {', '.join(names)}"
+
+
+def nearest(wrong: object, known: Iterable[str]) -> str:
+    """`did you mean 'adam'? ` where a known name is like the wrong one; else nothing."""
+    near = get_close_matches(str(wrong), sorted(known), n=1)
+    return f"did you mean '{near[0]}'? " if near else ""

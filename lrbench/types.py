@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PlainSerializer, PlainValidator, TypeAdapter
 
+from lrbench.errors import nearest
+
 # Strict: text is not a number, and neither are true and false; an integer is a fine float.
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
@@ -111,7 +113,9 @@ def _kept_adapter(kind: Any) -> TypeAdapter[Any]:
 def _metric_name(value: object) -> str:
     if isinstance(value, str) and re.fullmatch(r"val_\w+", value):
         return value
-    raise ValueError(f"must be val_loss, or val_ and a metric's name, such as val_accuracy (got {value!r:.60})")
+    near = nearest(value, ("val_loss", "val_accuracy"))
+    problem = "must be val_loss, or val_ and a metric's name, such as val_accuracy"
+    raise ValueError(f"{problem}{near and f'; {near.strip()}'} (got {value!r:.60})")
 
 
 MetricName = Annotated[str, PlainValidator(_metric_name)]

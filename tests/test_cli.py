@@ -299,7 +299,7 @@ def test_a_resumed_run_says_where_it_goes_on_and_lost_checkpoints_are_said(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(RunFolder, "finish", fail)
-    monkeypatch.setattr("lrbench.training.loop.EPOCH_CHECKPOINT_SECONDS", -1.0)
+    monkeypatch.setattr("lrbench.training.loop.EVALUATION_CHECKPOINT_SECONDS", -1.0)
     assert cli("run", config)[0] == 130
     monkeypatch.setattr(RunFolder, "finish", finish)
     folder = only_run(Path("runs"))

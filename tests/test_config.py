@@ -5,13 +5,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+import torch
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lrbench.config import yaml_source
 from lrbench.config.load import Experiment, load_config, read_config
 from lrbench.errors import ConfigError
 from lrbench.sweeps.grid import Grid, all_cells
+from lrbench.training.build import check
 from lrbench.types import Duration, Part
 
 CONFIGS = Path(__file__).parent.parent / "configs"
@@ -338,10 +340,22 @@ MISTAKES = [
     ("warmup: {for: 1, part: 2}", AFTER, "warmup.part", "Choices: for, from_factor, shape"),
     ("plateau: {factor: 1.0}", AFTER, "plateau.factor", "less than 1"),
     ("plateau: {patiense: 1}", AFTER, "plateau.patiense", "did you mean 'patience'"),
-    ("early_stopping: {metric: loss}", AFTER, "early_stopping.metric", "'val_loss' or 'val_accuracy'"),
+    (
+        "early_stopping: {metric: loss}",
+        AFTER,
+        "early_stopping.metric",
+        "such as val_accuracy; did you mean 'val_loss'?",
+    ),
+    ("plateau: {metric: val-accuracy}", AFTER, "plateau.metric", "did you mean 'val_accuracy'?"),
+    ("best_by: 3", AFTER, "best_by", "must be val_loss, or val_ and a metric's name, such as val_accuracy (got 3)"),
     ("early_stopping: {patience: 0}", AFTER, "early_stopping.patience", "at least 1"),
-    ("reference: {test_accuracy: 99.1}", AFTER, "reference.test_accuracy", "at most 1"),
+    ("reference: {test_accuracy: 99.1}", AFTER, "reference.test_accuracy", "between 0 and 1 (got 99.1)"),
     ("reference: {accuracy: 0.9}", AFTER, "reference.accuracy", "did you mean 'test_accuracy'"),
+    ("reference: {sauce: a book}", AFTER, "reference.sauce", "unknown key 'sauce'; did you mean 'source'?"),
+    ("reference: {loss: 0.9}", AFTER, "reference.loss", "did you mean 'test_loss'"),
+    ("reference: {x: 0.9}", AFTER, "reference.x", "unknown key 'x'; a reference has `source`, `test_loss`, or"),
+    ("reference: {test_loss: low}", AFTER, "reference.test_loss", "must be a number (got 'low')"),
+    ("reference: {test_loss: .nan}", AFTER, "reference.test_loss", "must be a finite number (got nan)"),
     ("name: ../../x", AFTER, "name", "must name a folder inside runs/"),
     ("name: .hidden", AFTER, "name", "must name a folder"),
     ("name: 'x '", AFTER, "name", "must name a folder"),
@@ -515,6 +529,8 @@ blocks = st.fixed_dictionaries(
 
 @settings(max_examples=40, deadline=None)
 @given(blocks)
+@example({"name": "some", "dataset": "mnist", "model": "cnn", "optimizer": "adam", "epochs": 1,
+          "reference": {"test_loss": 1.0, "source": "next\x85line\u2028\u2029\x85"}})  # fmt: skip
 def test_a_resolved_config_reads_back_the_same(tmp_path_factory, plain):
     experiment = Experiment.model_validate(plain)
     path = tmp_path_factory.mktemp("round") / "config.yaml"
@@ -543,8 +559,7 @@ def test_experiments_are_equal_wherever_they_were_written(write):
 def test_reading_a_config_does_not_import_torch(write):
     path = write(BASE + "schedule: {name: sequence, parts: [{name: constant, for: 1}, cosine]}\n")
     code = (
-        "import sys; from lrbench.config.load import load_config; import lrbench.config.identity; "
-        "lrbench.config.identity.identity(load_config(sys.argv[1])); "
+        "import sys; from lrbench.config import identity, load_config; identity(load_config(sys.argv[1])); "
         "print([m for m in ('torch', 'torchvision', 'pandas', 'sklearn') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
@@ -607,6 +622,28 @@ def test_bounds_of_a_plateau(tiny, plateau, fragment):
     with pytest.raises(ConfigError) as caught:
         tiny(optimizer={"name": "sgd", "lr": 0.1}, plateau=plateau)
     assert fragment in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"best_by": "val_acuracy"}, "best_by: this task has no 'val_acuracy'; did you mean 'val_accuracy'? Choices: "),
+        ({"plateau": {"metric": "val_f1"}}, "plateau.metric: this task has no 'val_f1'; Choices: "),
+        ({"early_stopping": {"metric": "val_los"}}, "early_stopping.metric: this task has no 'val_los'; did you mean "),
+    ],
+)
+def test_a_metric_that_the_task_lacks_is_said_before_training(tiny, changes, message):
+    """Which metrics there are is known once the data are."""
+    with pytest.raises(ConfigError) as caught:
+        check(tiny(**changes), torch.device("cpu"))
+    assert str(caught.value).startswith(message) and str(caught.value).endswith("Choices: val_accuracy, val_loss")
+
+
+def test_a_reference_for_a_metric_that_the_task_lacks_is_said_before_training(tiny):
+    with pytest.raises(ConfigError) as caught:
+        check(tiny(reference={"test_loss": 0.1, "test_acuracy": 0.9}), torch.device("cpu"))
+    problem = "this task has no 'test_acuracy'; did you mean 'test_accuracy'? Choices: test_accuracy, test_loss"
+    assert str(caught.value) == f"reference.test_acuracy: {problem}"
 
 
 def test_a_budget_may_be_replaced_by_set(write_config):

@@ -311,7 +311,7 @@ def ours(name, params, values, lr=0.1):
     schedule = build_schedule(blocks["schedule"], lr=lr, total_steps=len(values) + 1, steps_per_epoch=1)
     state, found = PlateauState(), []
     for epoch, value in enumerate(values):
-        state.update(rule, value)
+        state.update(rule, value, lower=rule.metric == "val_loss")
         found.append(state.apply(rule, schedule(epoch + 1)))
     return found
 

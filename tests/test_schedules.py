@@ -981,7 +981,7 @@ def test_plateau_is_torchs(metric, patience, cooldown, threshold, min_lr):
         level = math.exp(-epoch / 5) if epoch % 20 < 12 else 0.5
         value = level + 0.02 * noise.random() if metric == "val_loss" else 1 - 0.9 * level - 0.02 * noise.random()
         value = math.nan if epoch == 9 else value
-        state.update(rule, value)
+        state.update(rule, value, lower=metric == "val_loss")
         peer.step(value)
         found.append(state.apply(rule, 0.1))
         expected.append(optimizer.param_groups[0]["lr"])
@@ -1067,7 +1067,7 @@ def test_plateau_never_lifts_a_rate_to_its_minimum():
 def test_early_stopping_by_hand(rule, metrics, stops):
     chosen, state = EarlyStoppingRule(**rule), EarlyStoppingState()
     for epoch, value in enumerate(metrics, start=1):
-        if state.update(chosen, epoch, value):
+        if state.update(chosen, epoch, value, lower=chosen.metric == "val_loss"):
             break
     else:
         epoch = None

@@ -42,7 +42,7 @@ from lrbench.config.merge import merge
 from lrbench.config.normalize import written_out
 from lrbench.config.places import path_of, place_of
 from lrbench.config.rules import EarlyStoppingRule, ScalingRule
-from lrbench.errors import ConfigError, choices
+from lrbench.errors import ConfigError, choices, nearest
 from lrbench.registry import Catalog, first_of, problem_of
 from lrbench.schedules import SCHEDULES, Growth, PlateauRule, WarmUpRule
 from lrbench.types import Count, MetricName, Natural, Part, Positive, Steps, adapter
@@ -85,12 +85,19 @@ class Reference(BaseModel):
 
     source: str = ""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, value: Any) -> Any:
+        for key in value if isinstance(value, Mapping) else ():
+            if key != "source" and not re.fullmatch(r"test_\w+", str(key)):
+                near = nearest(key, ["source", *(f"test_{name}" for name in KNOWN)])
+                what = "a reference has `source`, `test_loss`, or `test_` and a metric's name"
+                raise ConfigError(f"unknown key '{key}'; {near}{what}", key=f"reference.{key}")
+        return value
+
     @model_validator(mode="after")
-    def _known(self) -> Reference:
+    def _percentages(self) -> Reference:
         for key, value in (self.__pydantic_extra__ or {}).items():
-            if not re.fullmatch(r"test_\w+", key):
-                problem = f"unknown key '{key}'; a reference has `source`, `test_loss` and `test_` with a metric's name"
-                raise ConfigError(problem, key=f"reference.{key}")
             metric = KNOWN.get(key.removeprefix("test_"))
             if metric is not None and metric.form == "percent" and not 0 <= value <= 1:
                 raise ConfigError(f"must be between 0 and 1 (got {value:g})", key=f"reference.{key}")

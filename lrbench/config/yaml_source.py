@@ -62,6 +62,15 @@ class _Dumper(yaml.SafeDumper):
     yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
 
 
+def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    """Text; where it has one of the rarer ends of line, which quotes alone would make a blank, these are escaped."""
+    style = '"' if any(end in text for end in "\x85\u2028\u2029") else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style)
+
+
+_Dumper.add_representer(str, _text)
+
+
 def read(path: Path) -> tuple[dict[str, Any], Places]:
     """The mapping in a YAML file, and where each of its keys stands.
 

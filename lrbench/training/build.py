@@ -237,14 +237,18 @@ def _outputs(data: Data) -> int:
 
 def _check_metrics(experiment: Experiment, task: Task) -> None:
     """Raise ConfigError for a metric that the task does not measure."""
-    known = [f"val_{metric.name}" for metric in (LOSS, *task.metrics)]
     asked = {
         "best_by": experiment.best_by,
         "plateau.metric": experiment.plateau and experiment.plateau.metric,
         "early_stopping.metric": experiment.early_stopping and experiment.early_stopping.metric,
     }
+    reference = {} if experiment.reference is None else experiment.reference.plain()
+    asked |= {f"reference.{name}": name for name in reference if name != "source"}
     for key, name in asked.items():
-        if name is not None and name not in known:
+        if name is None:
+            continue
+        known = [f"{name.partition('_')[0]}_{metric.name}" for metric in (LOSS, *task.metrics)]
+        if name not in known:
             raise ConfigError(f"this task has no '{name}'; {choices(name, known)}", key=key)
 
 

@@ -112,7 +112,7 @@ class Training:
             text = f"{text}: its last digits will differ from those of an uninterrupted run"
             watch(Event(folder.name, "message", values={"text": text}))
             folder.amend_environment({"threads_before": checkpoint["threads"]})
-        watch(replace(training.event(parts.peak_lr), kind="start"))
+        watch(replace(training.event(parts.peak_lr, {"metrics": recorded(metrics)}), kind="start"))
         scaled = experiment.scaling_in_words(len(parts.data.train))
         if scaled is not None:
             watch(Event(folder.name, "message", values={"text": f"{folder.name}: {scaled}"}))
