@@ -8,7 +8,10 @@ import json
 import math
 import os
 import signal
-from collections.abc import Callable
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +19,21 @@ import pytest
 import torch
 import typer
 import yaml
-from lrbench.training.runner import run
 from torch import nn
 
 import lrbench
 from lrbench.cli.app import app
-from lrbench.config.load import load_config
+from lrbench.config import load_config
 from lrbench.errors import ConfigError, Interrupted, RunError, Terminated, UsageError
 from lrbench.events import Event
 from lrbench.lr_finder.advice import Advice, Refusal
 from lrbench.lr_finder.folder import FinderFolder
 from lrbench.lr_finder.result import load
 from lrbench.lr_finder.settings import Ramp
-from lrbench.lr_finder.write_config import write
+from lrbench.lr_finder.write_config import write_found
 from lrbench.reports.figures import range_test
-from lrbench.runs.folder import RunFolder
+from lrbench.runs import RunFolder, Status
+from lrbench.training import run
 
 Cli = Callable[..., tuple[int, str, str]]
 WIDE = {"dataset": "digits", "model": {"name": "mlp", "hidden": [32]}, "optimizer": {"name": "adam"}, "batch_size": 64}
@@ -77,8 +80,10 @@ def test_training_at_the_rate_found_is_about_as_good_as_at_the_best_of_a_grid(tm
     outcomes = run(
         [base.replace(optimizer={**base.optimizer.plain(), "lr": lr}, epochs=5) for lr in (*grid, found)], runs=tmp_path
     )
-    results = [o.result or {} for o in outcomes]
-    losses = [math.inf if r["status"] == "diverged" else r["final"]["val_loss"] for r in results]
+    results = [o.result for o in outcomes if o.result is not None]
+    assert len(results) == len(outcomes) and all(result.status.ended for result in results)
+    ends = [None if result.status is Status.DIVERGED else result.metric("val_loss") for result in results]
+    losses = [math.inf if end is None else end for end in ends]
     best = min(losses[:-1])
     assert losses[-1] <= 1.2 * best or abs(math.log10(found / grid[losses.index(best)])) <= 0.5
 
@@ -303,7 +308,7 @@ def test_changed_code_of_one_s_own_is_said(tmp_path: Path, tiny: Any, monkeypatc
 
 def test_another_s_test_is_waited_for(tmp_path: Path, tiny: Any) -> None:
     folder = FinderFolder.of(tmp_path, tiny(), Ramp(iterations=30)).seed(0)
-    folder.make()
+    folder.path.mkdir(parents=True)
     said: list[str] = []
     lock = folder.lock()
 
@@ -314,7 +319,7 @@ def test_another_s_test_is_waited_for(tmp_path: Path, tiny: Any) -> None:
 
     lock.__enter__()
     found = lrbench.find_lr(tiny(), runs=tmp_path, iterations=30, watch=watch)
-    assert sum("is being tested by process" in text for text in said) == 1 and len(found.curves) == 3
+    assert sum("seed0 is being run by process" in text for text in said) == 1 and len(found.curves) == 3
 
 
 def failing(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -326,6 +331,140 @@ def failing(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 def test_a_model_that_fails_says_so(tmp_path: Path, tiny: Any) -> None:
     with pytest.raises(RunError, match=r"seed 0: loss .* raised LookupError: lost in the loss"):
         lrbench.find_lr(tiny(loss=f"{__name__}:failing"), runs=tmp_path)
+
+
+# -- several seeds at once, and several commands
+
+SLOW = """
+import time
+
+from torch.nn.functional import cross_entropy
+
+
+def loss(outputs, targets):
+    if outputs.requires_grad:
+        time.sleep(0.01)
+    return cross_entropy(outputs, targets)
+"""
+
+
+HELD = """
+import os
+import time
+
+from torch.nn.functional import cross_entropy
+
+
+def loss(outputs, targets):
+    while outputs.requires_grad and os.environ.get("HELD") and not os.path.exists("go"):
+        time.sleep(0.01)
+    return cross_entropy(outputs, targets)
+"""
+
+
+Begin = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def begin(tmp_path: Path) -> Iterator[Begin]:
+    """Begin `lrbench find-lr` in a process of its own."""
+    begun: list[subprocess.Popen[str]] = []
+
+    def start(config: Path, root: Path, *words: str, **environment: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "lrbench", "find-lr", str(config), "--runs", str(root), *words]
+        process = subprocess.Popen(
+            command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
+        )  # fmt: skip
+        begun.append(process)
+        return process
+
+    yield start
+    for process in begun:
+        process.kill()
+        process.communicate()
+
+
+def await_that(there: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    """Wait until something is there, which a process is about to bring about."""
+    end = time.monotonic() + 120
+    while not there():
+        assert time.monotonic() < end and process.poll() is None, process.communicate()[0]
+        time.sleep(0.05)
+
+
+def some_rows(root: Path) -> bool:
+    """True once some updates of a test are on disk."""
+    return any(len(path.read_text().splitlines()) > 1 for path in root.glob("find-lr/*/seed*/steps.csv"))
+
+
+def test_seeds_at_once_come_to_the_same_as_one_after_another(
+    cli: Cli, write_config: Callable[..., Path], tmp_path: Path
+) -> None:
+    config = write_config("wide.yaml", **{**WIDE, "model": {"name": "mlp", "hidden": [32], "dropout": 0.2}})
+    outputs = []
+    for jobs, root in ((1, "one"), (2, "two")):
+        code, out, err = cli("find-lr", config, "--jobs", jobs, "--runs", root)
+        assert (code, err) == (0, "")
+        outputs.append(out[out.index("Range test of") : out.index("Drew ")])
+    assert outputs[0] == outputs[1]
+    one, two = (FinderFolder(next((tmp_path / root / "find-lr").iterdir())) for root in ("one", "two"))
+    assert (one.path / "finder.csv").read_bytes() == (two.path / "finder.csv").read_bytes()
+    assert without_times(one) == without_times(two) and isinstance(load(two).advice, Advice)
+    for seed in range(3):
+        assert one.seed(seed).steps.path.read_bytes() == two.seed(seed).steps.path.read_bytes()
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_ctrl_c_ends_it_with_130_and_the_same_command_goes_on(
+    begin: Begin, write_config: Callable[..., Path], tmp_path: Path, jobs: str
+) -> None:
+    (tmp_path / "slow_loss.py").write_text(SLOW)
+    config = write_config("wide.yaml", **WIDE, loss="slow_loss:loss")
+    words = ["--seeds", "2", "--iterations", "200", "--jobs", jobs]
+    stopped = begin(config, tmp_path / "runs", *words)
+    await_that(lambda: some_rows(tmp_path / "runs"), stopped)
+    stopped.send_signal(signal.SIGINT)
+    output, _ = stopped.communicate(timeout=60)
+    assert stopped.returncode == 130 and "of 2 runs to go; the same command goes on from there" in output, output
+    (folder,) = (tmp_path / "runs/find-lr").iterdir()
+    assert list(folder.glob("seed*/checkpoint.pt")) and not list(folder.glob("seed*/lock"))
+    assert not (folder / "finder.json").exists(), "what is found is written when all seeds are done"
+    whole = begin(config, tmp_path / "whole", *words)
+    again = begin(config, tmp_path / "runs", *words)
+    outputs = [process.communicate(timeout=100)[0] for process in (whole, again)]
+    assert (whole.returncode, again.returncode) == (0, 0), outputs
+    assert "goes on after update" in outputs[1]
+    found = [FinderFolder(next((tmp_path / root / "find-lr").iterdir())) for root in ("whole", "runs")]
+    assert rows(found[0]) == rows(found[1]) and without_times(found[0]) == without_times(found[1])
+
+
+def test_two_commands_at_once_test_each_seed_once(
+    begin: Begin, write_config: Callable[..., Path], tmp_path: Path
+) -> None:
+    (tmp_path / "held_loss.py").write_text(HELD)
+    config = write_config("wide.yaml", **WIDE, loss="held_loss:loss")
+    words = ["--seeds", "2", "--iterations", "200"]
+    first = begin(config, tmp_path / "runs", *words, HELD="1")
+    await_that(lambda: any((tmp_path / "runs").glob("find-lr/*/seed0/steps.csv")), first)
+    second = begin(config, tmp_path / "runs", *words, "--jobs", "2")
+    assert second.stdout is not None
+    told = []
+    for line in second.stdout:
+        told.append(line)
+        if "waiting for it" in line:
+            break
+    assert told[-1].startswith(f"seed0 is being run by process {first.pid} on "), told
+    assert first.poll() is None and "seed1: finished" in "".join(told)
+    (tmp_path / "go").touch()
+    outputs = [first.communicate(timeout=100)[0], "".join(told) + second.communicate(timeout=100)[0]]
+    assert (first.returncode, second.returncode) == (0, 0), outputs
+    (folder,) = (tmp_path / "runs/find-lr").iterdir()
+    for seed in range(2):
+        assert sum(text.count(f"seed{seed}: started") for text in outputs) == 1, outputs
+        assert json.loads((folder / f"seed{seed}/env.json").read_text()).get("resumed", []) == []
+    advice = [text[text.index("Range test of") :] for text in outputs]
+    assert advice[0] == advice[1]
 
 
 # -- the command
@@ -409,7 +548,7 @@ def test_lr_scaling_is_taken_out_of_the_rate_that_is_written(tmp_path: Path, wid
     scaled = lrbench.find_lr(wide.replace(lr_scaling={"base_batch_size": 16, "rule": "linear"}), runs=tmp_path)
     assert scaled.lr == plain.lr, "what was tested is the rate itself"
     (tmp_path / "base.yaml").write_text(scaled.experiment.yaml())
-    made = write(scaled, tmp_path / "found.yaml", tmp_path / "base.yaml", (), None)
+    made = write_found(scaled, tmp_path / "found.yaml", tmp_path / "base.yaml", (), None)
     assert made.optimizer.params["lr"] == pytest.approx((plain.lr or 0) / 4, rel=0.05)
 
 

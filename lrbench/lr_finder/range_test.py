@@ -51,10 +51,10 @@ class RangeObserver(Observer):
 
     def updated(self) -> None:
         """See `Observer`."""
-        from lrbench.training import evaluate
+        from lrbench.training import evaluate_split
 
         if self.sample is not None:
-            loss = evaluate(self.training.parts, self.sample)["loss"]
+            loss = evaluate_split(self.training.parts, self.sample)["loss"]
             self.training.parts.training()
             self.training.pending.replace_loss(loss)
 

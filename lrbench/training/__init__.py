@@ -20,13 +20,17 @@ from lrbench.training.signals import StopFlag
 from lrbench.training.termination import Ended
 
 if TYPE_CHECKING:
-    from lrbench.training.evaluate import evaluate
+    from lrbench.training.evaluate import evaluate as evaluate_split
     from lrbench.training.loop import Training
 
-_WITH_TORCH = {"Training": "lrbench.training.loop", "evaluate": "lrbench.training.evaluate"}
+_WITH_TORCH = {
+    "Training": ("lrbench.training.loop", "Training"),
+    "evaluate_split": ("lrbench.training.evaluate", "evaluate"),  # a name that no module here has
+}
 
 
 def __getattr__(name: str) -> Any:
     if name not in _WITH_TORCH:
         raise AttributeError(f"module 'lrbench.training' has no attribute '{name}'")
-    return getattr(importlib.import_module(_WITH_TORCH[name]), name)
+    module, attribute = _WITH_TORCH[name]
+    return getattr(importlib.import_module(module), attribute)

@@ -159,6 +159,8 @@ def _execute(todo: Sequence[Outcome], executor: Executor, root: Path, options: R
                     whose = RunFolder(outcome.path).owner or "another process"
                     watch(message(f"{outcome.path.name} is being run by {whose}; waiting for it"))
             left = _awaited(elsewhere, stop)
+            prepare(left, again=False)  # a process that was killed may have left a folder without its config
+            left = [outcome for outcome in left if outcome.status is Status.RUNNING]
             if left:
                 executor = create(options, root, [outcome.experiment for outcome in left])
         for outcome in todo:
@@ -200,5 +202,4 @@ def _done_elsewhere(outcome: Outcome) -> bool:
         return False
     if result is not None:
         outcome.ended(result, found=True)
-        outcome.message = ""
     return result is not None

@@ -49,8 +49,9 @@ class Outcome:
         return self.status in (Status.FAILED, Status.RUNNING)
 
     def ended(self, result: RunResult, *, found: bool = False) -> None:
-        """The run has come to that result."""
-        self.status, self.result, self.found, self.message = result.status, result, found, result.reason
+        """The run has come to that result, or had when it was looked up."""
+        self.status, self.result, self.found = result.status, result, found
+        self.message = "" if found else result.reason
 
     def failed(self, reason: object) -> None:
         """The run could not be done, and has no result."""
@@ -91,7 +92,7 @@ def look_in(folder: RunFolder, experiment: Experiment, kind: Kind, again: bool) 
     if result is None or again:
         return outcome
     outcome.ended(result, found=True)
-    outcome.message, outcome.warnings = "", _changes(folder, experiment)
+    outcome.warnings = _changes(folder, experiment)
     try:
         folder.adopt(experiment)
     except FolderError as error:

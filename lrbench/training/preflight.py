@@ -48,14 +48,18 @@ def _check_built(experiment: Experiment, keep: bool) -> None:
 
 
 def prepare(todo: Sequence[Outcome], again: bool) -> None:
-    """Make the folders of what is to be done."""
+    """Make the folders of what is to be done. What another process has done meanwhile is found, unless `again`."""
     for outcome in todo:
         folder = RunFolder(outcome.path)
         try:
             with writing(folder.path):
                 folder.path.mkdir(parents=True, exist_ok=True)
             with contextlib.suppress(LockedError), folder.lock():  # or else another process has made the folder
-                outcome.warnings += _make_ready(folder, outcome.experiment, again)
+                done = None if again else folder.result_of(outcome.experiment, pruned=outcome.kind.accepts_pruned)
+                if done is not None:
+                    outcome.ended(done, found=True)
+                else:
+                    outcome.warnings += _make_ready(folder, outcome.experiment, again)
         except FolderError as error:
             outcome.failed(error)
 
