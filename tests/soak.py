@@ -263,7 +263,7 @@ def break_files(folder: Path, point: int | None, die: bool, report: Path | None 
                 with plain_open(report, "w") as file:
                     file.write(str(seen))
 
-        lrbench.training.executors.serial.do_run = counted  # type: ignore[attr-defined]
+        lrbench.training.executors.serial.do_run = counted
 
 
 def only_run(runs: Path) -> Path:

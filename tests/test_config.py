@@ -13,7 +13,7 @@ from lrbench.config import yaml_source
 from lrbench.config.load import Experiment, load_config, read_config
 from lrbench.errors import ConfigError
 from lrbench.sweeps.grid import Grid, all_cells
-from lrbench.training.build import check
+from lrbench.training.check import check
 from lrbench.types import Duration, Part
 
 CONFIGS = Path(__file__).parent.parent / "configs"

@@ -19,6 +19,7 @@ from lrbench.errors import ConfigError, Interrupted
 from lrbench.events import Event
 from lrbench.runs import RunFolder, Status
 from lrbench.training import build, run
+from lrbench.training.check import check
 from lrbench.training.executors.pool import WorkerProcesses
 
 CPU = torch.device("cpu")
@@ -312,7 +313,7 @@ def test_what_is_built_to_be_checked_is_what_trains(tmp_path: Path, tiny: Any, m
     rates = [counted(tiny, optimizer={"name": "sgd", "lr": lr}) for lr in (0.3, 0.01, 0.1)]
     run(rates, runs=tmp_path / "rates")
     assert made(Counted) == 1 + 3 + 3
-    assert not build._checked, "nothing is left over"
+    assert not build.checked, "nothing is left over"
 
 
 def test_a_model_that_cannot_be_copied_is_built_anew(tmp_path: Path, tiny: Any, made: Callable[[type], int]) -> None:
@@ -354,11 +355,11 @@ def test_what_was_kept_for_a_run_that_did_not_begin_is_not_used_later(
     tmp_path: Path, tiny: Any, made: Callable[[type], int]
 ) -> None:
     for epochs in range(1, 5):
-        build.check(counted(tiny, epochs=epochs), CPU, keep=True)
-    assert made(Counted) == len(build._checked) == build.KEPT_PARTS == 4
+        check(counted(tiny, epochs=epochs), CPU, keep=True)
+    assert made(Counted) == len(build.checked) == build.KEPT_PARTS == 4
     run([counted(tiny, epochs=1)], runs=tmp_path)
     assert made(Counted) == 5, "the code may be another by now"
-    assert not build._checked
+    assert not build.checked
 
 
 @pytest.mark.slow

@@ -18,7 +18,6 @@ from typing import Any
 import psutil
 import pytest
 import torch
-from lrbench.training.runner import run
 
 from lrbench.config import Experiment, validate
 from lrbench.events import Event

@@ -21,8 +21,6 @@ import psutil
 import pytest
 import torch
 import yaml
-from lrbench.runs.runlist import find_runs
-from lrbench.training.runner import run
 from torch import nn
 
 from lrbench.analysis.records import read_one

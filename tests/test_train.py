@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from lrbench.training.runner import run
 from torch import Tensor, nn
 
 from lrbench.components.data.batches import epoch_order
@@ -21,7 +20,8 @@ from lrbench.errors import ConfigError, Interrupted
 from lrbench.events import Event, Watch, silent
 from lrbench.runs import RunFolder, RunResult, Status
 from lrbench.training import run
-from lrbench.training.build import assemble, check, load_data
+from lrbench.training.build import assemble, load_data
+from lrbench.training.check import check
 from lrbench.training.run_one import WorkItem, do_run
 
 CPU = torch.device("cpu")

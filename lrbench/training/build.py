@@ -237,10 +237,10 @@ def _outputs(data: Data) -> int:
 
 def _check_metrics(experiment: Experiment, task: Task) -> None:
     """Raise ConfigError for a metric that the task does not measure."""
-    asked = {
+    asked: dict[str, str | None] = {
         "best_by": experiment.best_by,
-        "plateau.metric": experiment.plateau and experiment.plateau.metric,
-        "early_stopping.metric": experiment.early_stopping and experiment.early_stopping.metric,
+        "plateau.metric": None if experiment.plateau is None else experiment.plateau.metric,
+        "early_stopping.metric": None if experiment.early_stopping is None else experiment.early_stopping.metric,
     }
     reference = {} if experiment.reference is None else experiment.reference.plain()
     asked |= {f"reference.{name}": name for name in reference if name != "source"}
