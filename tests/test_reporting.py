@@ -335,7 +335,7 @@ def written_run(root: Path, experiment: Any, val_loss: float) -> Path:
     folder.close_logs()
     judged = {**at, "val_loss": val_loss, "val_accuracy": 0.5}
     test = {"loss": val_loss, "accuracy": 0.5}
-    done = {"epochs": 1, "steps": 2, "evaluations": 1, "seconds": 0.1, "effective_lr": 0.1}
+    done: dict[str, Any] = {"epochs": 1, "steps": 2, "evaluations": 1, "seconds": 0.1, "effective_lr": 0.1}
     result = RunResult(Status.FINISHED, **done, final=judged, best=judged, test=test, test_best=test)
     folder.finish(experiment, result)
     return folder.path
