@@ -25,8 +25,9 @@ os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.envir
 import calibration_tasks as tasks
 
 import lrbench
-from lrbench.config.load import Experiment, validate
-from lrbench.lr_finder.advice import Advice
+from lrbench.config import Experiment, validate
+from lrbench.lr_finder import Advice
+from lrbench.runs import Status
 
 METHODS = ("recommended", "steepest", "minimum/10", "valley")
 HERE = Path(__file__).parent
@@ -45,11 +46,11 @@ def final_losses(name: str, rates: list[float], runs: Path, jobs: int) -> list[f
     outcomes = lrbench.run(experiments, runs=runs, seeds=3, jobs=jobs)
     by_rate: dict[float, list[float]] = {lr: [] for lr in rates}
     for outcome in outcomes:
-        result = outcome.result or {"status": outcome.how}
-        if result["status"] not in ("finished", "diverged"):
+        result = outcome.result
+        if result is None or result.status not in (Status.FINISHED, Status.DIVERGED):
             raise SystemExit(f"{outcome.path}: {outcome.message}")
-        loss = result["final"]["val_loss"] if result["status"] == "finished" else math.inf
-        by_rate[outcome.experiment.optimizer.params["lr"]].append(loss)
+        loss = result.metric("val_loss")
+        by_rate[outcome.experiment.optimizer.params["lr"]].append(math.inf if loss is None else loss)
     return [median(by_rate[lr]) for lr in rates]
 
 

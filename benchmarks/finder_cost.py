@@ -6,19 +6,19 @@ python benchmarks/finder_cost.py --rounds 7
 from __future__ import annotations
 
 import argparse
-import functools
 import tempfile
 import time
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from lrbench.config.load import Experiment, validate
+from lrbench.config import Experiment, validate
 from lrbench.events import silent
-from lrbench.lr_finder.range_test import range_test
+from lrbench.lr_finder.range_test import RangeTest
 from lrbench.lr_finder.settings import Ramp
-from lrbench.runs.folder import RunFolder
+from lrbench.runs import RunFolder
 from lrbench.training.build import assemble, resolve_device
+from lrbench.training.kinds import PlainTraining
 from lrbench.training.loop import train
 
 CONFIGS: dict[str, dict[str, Any]] = {
@@ -38,11 +38,10 @@ def seconds(experiment: Experiment, test: bool, iterations: int) -> float:
         assemble(chosen, resolve_device("cpu"))  # data and imports are start-up
         began = time.perf_counter()
         if test:
-            work = functools.partial(range_test, ramp=ramp)
-            work(folder, chosen, watch=silent, stop=lambda: False)
+            train(folder, chosen, RangeTest(ramp), watch=silent, stop=lambda: False)
             return time.perf_counter() - began
-        result = train(folder, chosen, watch=silent, stop=lambda: False)
-        return float(result["seconds"])  # of the updates alone, evaluation left out
+        result = train(folder, chosen, PlainTraining(), watch=silent, stop=lambda: False)
+        return result.seconds or 0.0  # of the updates alone, evaluation left out
 
 
 def main() -> None:

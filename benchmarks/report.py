@@ -20,9 +20,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from lrbench.config.experiment import validate
-from lrbench.config.identity import identity
-from lrbench.runs.folder import RunFolder
+from lrbench.components import recorded
+from lrbench.components.metrics import ACCURACY
+from lrbench.config import identity, validate
+from lrbench.runs import RunFolder, RunResult, Status
 
 EPOCHS, UPDATES = 25, 192
 
@@ -41,27 +42,26 @@ def write(root: Path, name: str, lr: float, seed: int) -> None:
     folder = RunFolder.of(root, experiment)
     total = EPOCHS * UPDATES
     sizes = {"steps_per_epoch": UPDATES, "total_steps": total, "train_examples": 1200, "classes": 10}
-    folder.create(experiment, {"identity": identity(experiment), "threads": 1, "device": "cpu", "sizes": sizes})
-    folder.steps.open(0)
-    folder.steps.append([(i + 1, lr, 0.0, 1.0, 1.0) for i in range(total)])
-    folder.steps.close()
+    told = {"threads": 1, "device": "cpu", "metrics": recorded([ACCURACY]), "sizes": sizes}
+    folder.create(experiment, {"identity": identity(experiment), **told})
+    folder.open_logs([ACCURACY], steps=0, evaluations=0)
+    update = {"lr": lr, "momentum": 0.0, "loss": 1.0, "grad_norm": 1.0}
+    folder.steps.append({"step": i + 1, **update} for i in range(total))
     level = 0.03 + 0.02 * abs(math.log10(lr / 0.003))
     losses = [level + math.exp(-e / 3) + chance.gauss(0, 0.003) for e in range(EPOCHS)]
-    folder.epochs.open(0)
-    folder.epochs.append(
-        [(e, UPDATES * e, lr, v, 1 - v / 4, v + 0.01, 0.99 - v / 4, 1.0, 900.0) for e, v in enumerate(losses, 1)]
-    )
-    folder.epochs.close()
-    last = {"val_loss": losses[-1] + 0.01, "val_accuracy": 0.99 - losses[-1] / 4}
-    folder.finish(
-        experiment,
+    rows = [
         {
-            "status": "finished", "reason": "", "epochs": EPOCHS, "steps": total, "seconds": 25.0, "effective_lr": lr,
-            "final": {"train_loss": losses[-1], "train_accuracy": 0.99, **last}, "best": {"epoch": EPOCHS, **last},
-            "test": {"loss": last["val_loss"], "accuracy": 0.98},
-            "test_best": {"loss": last["val_loss"], "accuracy": 0.98},
-        },
-    )  # fmt: skip
+            "epoch": e, "step": UPDATES * e,
+            "train_loss": v, "train_accuracy": 1 - v / 4, "val_loss": v + 0.01, "val_accuracy": 0.99 - v / 4,
+        }
+        for e, v in enumerate(losses, 1)
+    ]  # fmt: skip
+    folder.epochs.append({**row, "lr": lr, "seconds": 1.0, "examples_per_second": 900.0} for row in rows)
+    folder.close_logs()
+    test = {"loss": losses[-1] + 0.01, "accuracy": 0.98}
+    counts = {"epochs": EPOCHS, "steps": total, "evaluations": EPOCHS, "seconds": 25.0, "effective_lr": lr}
+    result = RunResult(Status.FINISHED, **counts, final=rows[-1], best=rows[-1], test=test, test_best=test)
+    folder.finish(experiment, result)
 
 
 def collection(root: Path, groups: int, seeds: int) -> Path:

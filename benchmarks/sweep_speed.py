@@ -11,7 +11,6 @@ python benchmarks/sweep_speed.py digits mnist overhead finished --rounds 5
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -23,9 +22,9 @@ from statistics import median
 
 import yaml
 
-from lrbench.config.load import load_config
+from lrbench.config import load_config
 from lrbench.events import Event
-from lrbench.sweeps.sweeping import ask, sweep
+from lrbench.sweeps import plan_sweep, sweep
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 TUTORIAL = ("baseline", "too_large", "large", "too_small", "far_too_small", "step_decay")
@@ -79,7 +78,7 @@ def overhead(rounds: int) -> None:
         def watch(event: Event) -> None:
             if event.kind == "end":
                 now = time.perf_counter()
-                gaps.extend([now - last[-1] - event.values["seconds"]] if last else [])
+                gaps.extend([now - last[-1] - event.values["result"].seconds] if last else [])
                 last.append(now)
 
         rates = {"log": [1e-4, 1e-1], "points": 8 * rounds}
@@ -100,20 +99,18 @@ def finished(rounds: int) -> None:
 
 def _forge(config: Path, root: Path) -> None:
     """Results for all cells, each a copy of one that was really trained."""
-    from lrbench.training.runner import run
-
-    from lrbench.runs.environment import describe
-    from lrbench.runs.folder import RunFolder
+    from lrbench.runs import RunFolder, describe
+    from lrbench.training import run
 
     (made,) = run([load_config(config, ["sweep=null", "optimizer.lr=0.5"])], runs=root.with_name("one"))
-    result = json.loads((made.path / "result.json").read_text())
+    assert made.result is not None
     rows = (made.path / "epochs.csv").read_text()
     environment = describe(made.experiment, device="cpu")
-    for cell in ask([config], runs=root).cells:
+    for cell in plan_sweep([config], runs=root).cells:
         folder = RunFolder.of(root, cell.experiment)
         folder.create(cell.experiment, environment)
         folder.epochs.path.write_text(rows)
-        folder.finish(cell.experiment, result)
+        folder.finish(cell.experiment, made.result)
 
 
 def main() -> None:

@@ -23,10 +23,10 @@ from pathlib import Path
 import torch
 
 import lrbench
-from lrbench.runs.folder import RunFolder
+from lrbench.runs import RunFolder
+from lrbench.training import Training
 from lrbench.training.allocator import keep_freed_memory
 from lrbench.training.build import assemble, resolve_device
-from lrbench.training.loop import Training
 
 HERE = Path(__file__).parent
 CONFIGS = HERE.parent / "configs"
@@ -77,7 +77,7 @@ def overhead(root: str) -> tuple[float, float]:
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         bare.append(time.perf_counter() - began)
-    folder.steps.close()
+    folder.close_logs()
     return sum(ours), sum(bare)
 
 

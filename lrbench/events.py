@@ -19,8 +19,8 @@ class Event:
         epoch: epochs done, of `epochs`.
         lr: the rate of the last update.
         examples_per_second: since the last evaluation, training alone.
-        values: metrics so far (`progress`) or of the epoch (`epoch`), the result (`end`), `text` (`message`),
-            `runs` (`plan`).
+        values: what its `metrics` are (`start`), their values so far (`progress`) or of the epoch (`epoch`), the result
+            (`end`), `text` (`message`), `runs` (`plan`).
     """
 
     run: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import math
 import os
 from collections.abc import Callable, Iterator
@@ -37,6 +38,12 @@ def no_users_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Neither LRBENCH_DATA nor the platform's cache folder: tests see only what they make."""
     monkeypatch.delenv("LRBENCH_DATA", raising=False)
     monkeypatch.setattr(platformdirs, "user_cache_dir", lambda app: str(tmp_path / "cache" / app))
+
+
+def pytest_collection_finish() -> None:
+    """What was imported by now stays: the garbage collector need not look at it again after each few allocations."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

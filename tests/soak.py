@@ -39,7 +39,7 @@ import yaml
 from prodigyopt import Prodigy  # noqa: F401
 
 import lrbench.training.loop
-from lrbench.cli import progress, terminal  # noqa: F401
+from lrbench.cli import progress, tables  # noqa: F401
 from lrbench.cli.app import main
 from lrbench.components.data import sources  # noqa: F401
 from lrbench.training import run_one
@@ -60,6 +60,7 @@ STATES: dict[str, dict[str, Any]] = {
     "accumulation": {"batch_size": 7, "accumulate": 3, "clip_grad_norm": 1.0, "schedule": "cosine"},
     "schedule-free": {"optimizer": {"name": "schedule_free_adamw", "lr": 0.01}},
     "prodigy": {"optimizer": {"name": "prodigy"}},
+    "evaluations": {"eval_every": "0.3 epochs", "plateau": {"patience": 1}, "best_by": "val_accuracy", "epochs": 12},
     "augmentation": {
         "dataset": {"name": "digits", "train_size": 64, "augment": ["crop", "flip"]},
         "model": {"name": "resnet20", "width": 2},
@@ -183,8 +184,8 @@ def begin_child(output: Path, prepare: Callable[[], None], words: list[str]) -> 
 
 
 def quick_checkpoints() -> None:
-    """A checkpoint after every epoch and every few updates, so that kills often meet one being written."""
-    lrbench.training.loop.EPOCH_CHECKPOINT_SECONDS = 0.0
+    """A checkpoint after every evaluation and every few updates, so that kills often meet one being written."""
+    lrbench.training.loop.EVALUATION_CHECKPOINT_SECONDS = 0.0
     lrbench.training.loop.CHECKPOINT_SECONDS = 0.02
     lrbench.training.loop.READ_BACK_SECONDS = 0.01
 
@@ -262,7 +263,7 @@ def break_files(folder: Path, point: int | None, die: bool, report: Path | None 
                 with plain_open(report, "w") as file:
                     file.write(str(seen))
 
-        lrbench.training.executors.serial.do_run = counted  # type: ignore[attr-defined]
+        lrbench.training.executors.serial.do_run = counted
 
 
 def only_run(runs: Path) -> Path:

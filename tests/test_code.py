@@ -17,12 +17,12 @@ import torch
 from cases import OWN, PEERS, schedule
 
 import lrbench
-from lrbench.analysis.records import read_one
+from lrbench.analysis import read_one
 from lrbench.components.models import build_model
 from lrbench.components.optimizers import OPTIMIZERS
-from lrbench.config.load import Experiment, load_config
+from lrbench.config import Experiment, load_config
 from lrbench.reports.code import code
-from lrbench.runs.folder import RunFolder
+from lrbench.runs import RunFolder
 from lrbench.schedules import build_schedule, momentum_of
 from lrbench.training.build import load_data
 
@@ -247,7 +247,8 @@ def test_the_whole_text_trains_the_weights_that_lrbench_trained(
     model = build_model(experiment.model, input_shape=data.shape, outputs=10)
     executed(code(record.plain, record.environment), model=model, train_loader=Loader(data, experiment.batch_size))
     best = torch.load(outcome.path / "best.pt", weights_only=True)
-    assert outcome.result is not None and outcome.result["best"]["epoch"] == outcome.result["epochs"]
+    assert outcome.result is not None and outcome.result.best is not None
+    assert outcome.result.best["epoch"] == outcome.result.epochs
     for name, weights in model.state_dict().items():
         torch.testing.assert_close(weights, best[name], rtol=1e-4, atol=1e-6)
 
@@ -300,6 +301,7 @@ def test_a_plateau_rule_lowers_the_rate_at_the_same_epochs(
     experiment = tiny(plateau=rule, epochs=12)
     assert isinstance(experiment.plateau, PlateauRule)
     values = [2.0, 1.5, 1.5, 1.49, math.nan, 1.6, 1.2, 1.3, 1.3, 1.3, 1.3, 1.3]
+    lower = experiment.plateau.metric != "val_accuracy"
     state, expected, found = PlateauState(), [], []
     names: dict[str, Any] = {}
 
@@ -309,7 +311,7 @@ def test_a_plateau_rule_lowers_the_rate_at_the_same_epochs(
 
     for value in values:
         expected.append(state.apply(experiment.plateau, 0.1))
-        state.update(experiment.plateau, value)
+        state.update(experiment.plateau, value, lower=lower)
     names |= {"model": small_model(), "train_loader": [], "evaluate": evaluate}
     exec(code(experiment.plain(), environment(12, 1)), names)
     assert found == pytest.approx(expected, rel=1e-9)

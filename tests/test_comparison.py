@@ -13,12 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lrbench.analysis.comparison import compare, with_the_best
-from lrbench.analysis.groups import grouped
-from lrbench.analysis.records import read
+from lrbench.analysis import compare, grouped, read_runs
+from lrbench.analysis.comparison import with_the_best
 from lrbench.analysis.statistics import answers, difference
 from lrbench.errors import UsageError
-from lrbench.reports.reporting import look, report, table
+from lrbench.reports.reporting import gather, report, table
 from lrbench.reports.sentences import against, columns, unequal
 from lrbench.reports.shown import Shown, summary
 
@@ -46,7 +45,7 @@ def runs(make_run_in: MakeRun, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 def test_all_are_compared_with_the_best(runs: Path) -> None:
-    found = look([runs]).comparison
+    found = gather([runs]).comparison
     assert found is not None and found.against.group.label == "half" and not found.chosen
     assert [(row.group.label, row.answer and row.answer.word) for row in found.rows] == [
         ("half", None),
@@ -58,7 +57,7 @@ def test_all_are_compared_with_the_best(runs: Path) -> None:
 
 
 def test_or_with_the_baseline(runs: Path) -> None:
-    shown = look([runs], baseline="base")
+    shown = gather([runs], baseline="base")
     assert shown.comparison is not None and shown.comparison.chosen
     words = {row.group.label: row.answer.word for row in shown.comparison.rows if row.answer}
     assert words == {"half": "better", "same": "tie", "twice": "worse"}
@@ -79,8 +78,8 @@ def test_or_with_the_baseline(runs: Path) -> None:
         ({"filters": ["nothing*"]}, ["no run has such a name", "base"]),
         ({"filters": ["optimizer.rate=0.1"]}, ["no run's config has the key 'optimizer.rate'", "optimizer.lr"]),
         ({"filters": ["optimizer.lr=7"]}, ["no run fits", "0.1", "0.2"]),
-        ({"target": "val_accuracy"}, ["--target val_accuracy", "val_accuracy=0.99"]),
-        ({"target": "speed=3"}, ["say one of val_accuracy"]),
+        ({"target": "val_accuracy"}, ["--target val_accuracy: say one of", "val_accuracy", "as in val_loss=0.1"]),
+        ({"target": "speed=3"}, ["say one of train_loss, train_accuracy, val_loss, val_accuracy, =, and a number"]),
         ({"target": "val_loss=nan"}, ["and a number"]),
         ({"target": "val_accuracy=99"}, ["between 0 and 1"]),
         ({"baseline": "half", "filters": ["base"]}, ["no such group"]),
@@ -89,7 +88,7 @@ def test_or_with_the_baseline(runs: Path) -> None:
 )
 def test_mistakes(runs: Path, words: dict[str, object], problem: list[str]) -> None:
     with pytest.raises(UsageError) as caught:
-        look([runs], **words)  # type: ignore[arg-type]
+        gather([runs], **words)  # type: ignore[arg-type]
     assert all(part in str(caught.value) for part in problem), str(caught.value)
 
 
@@ -97,8 +96,8 @@ def test_a_baseline_with_two_groups_is_asked_about(make_run: MakeRun, tmp_path: 
     arm(make_run, "base", 0.1)
     arm(make_run, "base", 0.2)
     with pytest.raises(UsageError, match=r"there are several; say one of: base lr=0\.1, base lr=0\.2"):
-        look([tmp_path / "runs"], baseline="base")
-    assert look([tmp_path / "runs"], baseline="base lr=0.2").comparison is not None
+        gather([tmp_path / "runs"], baseline="base")
+    assert gather([tmp_path / "runs"], baseline="base lr=0.2").comparison is not None
 
 
 @pytest.mark.parametrize(
@@ -114,7 +113,7 @@ def test_a_baseline_with_two_groups_is_asked_about(make_run: MakeRun, tmp_path: 
     ],
 )
 def test_filters(runs: Path, filters: list[str], kept: set[str]) -> None:
-    assert {group.label for group in look([runs], filters=filters).groups} == kept
+    assert {group.label for group in gather([runs], filters=filters).groups} == kept
 
 
 @pytest.mark.parametrize(("arms", "seeds"), [(5, 3), (5, 8), (10, 5)])
@@ -133,7 +132,7 @@ def test_the_best_of_equals_is_rarely_said_to_be_better(arms: int, seeds: int) -
 def test_one_seed_is_not_compared(make_run: MakeRun, tmp_path: Path) -> None:
     for name, lr, value in (("a", 0.1, 0.5), ("b", 0.2, 0.6)):
         make_run([value], name=name, lr=lr)
-    shown = look([tmp_path / "runs"])
+    shown = gather([tmp_path / "runs"])
     assert shown.comparison is not None and columns(shown.comparison) == [] and shown.method is None
     assert shown.comparison.rows[1].answer is None
 
@@ -145,7 +144,7 @@ def test_diverged_seeds_are_said_and_are_in_no_mean(make_run: MakeRun, tmp_path:
         make_run([1.0], status="diverged", name="wild", lr=0.3, seed=seed, schedule="cosine")
     for seed in (6, 7):
         make_run([1.0, 1.0], status="diverged", name="wild", lr=0.3, seed=seed)
-    found = compare([g for g in grouped(read([tmp_path / "runs"])) if len(g.records) == 8])
+    found = compare([g for g in grouped(read_runs([tmp_path / "runs"])) if len(g.records) == 8])
     assert found is not None and found.against.group.label == "steady", "the best without a diverged seed"
     wild = next(row for row in found.rows if row.group.first.name == "wild")
     assert (wild.diverged, wild.estimate.n) == (2, 6)
@@ -163,7 +162,7 @@ def test_unequal_budgets_are_flagged(make_run: MakeRun, tmp_path: Path) -> None:
 
 
 def test_equal_budgets_are_not(runs: Path) -> None:
-    assert unequal(look([runs]).groups) is None
+    assert unequal(gather([runs]).groups) is None
 
 
 def test_the_time_to_a_target(make_run: MakeRun, tmp_path: Path) -> None:
@@ -171,7 +170,7 @@ def test_the_time_to_a_target(make_run: MakeRun, tmp_path: Path) -> None:
         make_run(losses, name="some", seed=seed)
     for seed in range(3):
         make_run([0.9, 0.8, 0.7], name="none", lr=0.2, seed=seed)
-    shown = look([tmp_path / "runs"], target="val_loss=0.5")
+    shown = gather([tmp_path / "runs"], target="val_loss=0.5")
     rows = {row["run"]: row for row in csv.DictReader(io.StringIO(table(shown, "csv")))}
     assert (rows["some"]["epochs_to_target"], rows["some"]["reached_target"]) == ("2.0", "2")
     assert (rows["none"]["epochs_to_target"], rows["none"]["reached_target"]) == ("", "0")
@@ -183,7 +182,7 @@ def test_the_time_to_a_target(make_run: MakeRun, tmp_path: Path) -> None:
 
 
 def test_the_columns_say_which_metric_is_compared(runs: Path) -> None:
-    shown = look([runs], metric="train_loss")
+    shown = gather([runs], metric="train_loss")
     text = table(shown, "markdown")
     assert "compared: training loss" in text and "95 % interval of training loss" in text
     (row, *_) = json.loads(table(shown, "json"))
@@ -191,7 +190,7 @@ def test_the_columns_say_which_metric_is_compared(runs: Path) -> None:
 
 
 def test_formats_hold_the_same_numbers(runs: Path) -> None:
-    shown = look([runs], baseline="base")
+    shown = gather([runs], baseline="base")
     rows = json.loads(table(shown, "json"))
     texts = list(csv.DictReader(io.StringIO(table(shown, "csv"))))
     assert [row["run"] for row in rows] == [row["run"] for row in texts] == ["half", *(r["run"] for r in rows[1:])]
@@ -206,7 +205,7 @@ def test_formats_hold_the_same_numbers(runs: Path) -> None:
 
 def test_latex_escapes_names(make_run: MakeRun, tmp_path: Path) -> None:
     make_run([0.5], name="a_b @+=()")
-    assert r"a\_b @+=()" in table(look([tmp_path / "runs"]), "latex")
+    assert r"a\_b @+=()" in table(gather([tmp_path / "runs"]), "latex")
 
 
 def test_the_command(runs: Path, cli: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
@@ -225,8 +224,8 @@ def test_the_command(runs: Path, cli: Callable[..., tuple[int, str, str]], tmp_p
 def test_runs_of_different_tasks_are_not_compared(make_run: MakeRun, tmp_path: Path) -> None:
     make_run([0.5], name="a")
     make_run([0.5], name="b", loss="mse")
-    shown = look([tmp_path / "runs"])
+    shown = gather([tmp_path / "runs"])
     assert shown.comparison is None and "different tasks" in summary(shown)[0]
     with pytest.raises(UsageError, match="different tasks"):
-        look([tmp_path / "runs"], baseline="a")
+        gather([tmp_path / "runs"], baseline="a")
     assert isinstance(shown, Shown)

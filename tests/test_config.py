@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lrbench.config import Experiment, load_config, read_config, yaml_source
 from lrbench.errors import ConfigError
 from lrbench.sweeps.grid import Grid, all_cells
-from lrbench.training.build import check
+from lrbench.training.check import check
 from lrbench.types import Duration, Part
 
 CONFIGS = Path(__file__).parent.parent / "configs"

@@ -15,14 +15,13 @@ import torch
 import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from lrbench.training.runner import run
 
 from lrbench.analysis.records import read_one
-from lrbench.config.identity import identity
-from lrbench.config.load import Experiment, load_config
+from lrbench.config import Experiment, identity, load_config
 from lrbench.errors import FolderError, LrbenchError
-from lrbench.reports.previewing import preview
-from lrbench.runs.folder import RunFolder
+from lrbench.reports import preview
+from lrbench.runs import RunFolder, Status
+from lrbench.training import run
 
 EXAMPLES = int(os.environ.get("LRBENCH_EXAMPLES", "100"))
 slow = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large]
@@ -141,7 +140,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A finished run, and one that was interrupted with two checkpoints."""
     from lrbench.errors import Interrupted
     from lrbench.events import silent
-    from lrbench.training.run_one import do_run
+    from lrbench.training.run_one import WorkItem, do_run
 
     root = tmp_path_factory.mktemp("template")
     path = root / "c.yaml"
@@ -150,10 +149,11 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     (whole,) = run([experiment], runs=root / "whole")
     folder = RunFolder.of(root / "cut", experiment)
     folder.create(experiment, {"identity": identity(experiment)})
+    item = WorkItem(folder.path, experiment)
     for updates in (5, 6):
         left = iter(range(updates))
         with pytest.raises(Interrupted):
-            do_run(folder.path, threads=None, watch=silent, stop=lambda left=left: next(left, None) is None)
+            do_run(item, threads=None, watch=silent, stop=lambda left=left: next(left, None) is None)
     return {"config": path, "finished": whole.path, "interrupted": folder.path}
 
 
@@ -198,7 +198,7 @@ def test_any_damage(template: dict[str, Path], which: str, wounds: list[tuple[st
                 continue
             damage(path / file, how, chance)
         record = read_one(RunFolder(path))
-        assert record.state in ("damaged", "interrupted", "new") or record.state == "finished"
+        assert record.status in (Status.DAMAGED, Status.INTERRUPTED, Status.PENDING, Status.FINISHED)
         try:
             (outcome,) = run([experiment], runs=Path(name), wait=False)
         except FolderError as error:
@@ -206,13 +206,13 @@ def test_any_damage(template: dict[str, Path], which: str, wounds: list[tuple[st
             return
         finally:
             torch.set_num_threads(before)
-        if outcome.how in ("failed", "elsewhere"):
+        if outcome.undone:
             assert (outcome.message.strip() and outcome.result is None) or "folder" in str(wounds)
             return
-        assert outcome.result is not None and outcome.result["status"] == "finished"
-        if outcome.how == "trained":
+        assert outcome.result is not None and outcome.result.status is outcome.status is Status.FINISHED
+        if not outcome.found:
             for file in ("steps.csv", "best.pt"):
                 ours, theirs = outcome.path / file, template["finished"] / file
                 assert file == "best.pt" or ours.read_bytes() == theirs.read_bytes()
-            test, reference = outcome.result["test"], RunFolder(template["finished"]).result()
-            assert reference is not None and test == reference["test"]
+            test, reference = outcome.result.test, RunFolder(template["finished"]).result()
+            assert reference is not None and test == reference.test

@@ -13,13 +13,13 @@ from torch import Tensor, nn
 
 import lrbench
 from lrbench.components.data.batches import Tensors
-from lrbench.config.load import Experiment
+from lrbench.config import Experiment, run_name
 from lrbench.errors import Interrupted
-from lrbench.runs.folder import RunFolder
-from lrbench.training import cuda_graphs
+from lrbench.events import silent
+from lrbench.runs import RunFolder
+from lrbench.training import Training, cuda_graphs
 from lrbench.training.build import assemble
-from lrbench.training.loop import Training
-from lrbench.training.run_one import do_run
+from lrbench.training.run_one import WorkItem, do_run
 
 Make = Callable[..., Experiment]
 
@@ -29,12 +29,8 @@ CNN = {"name": "cnn", "padding": 1}
 
 def rows(root: Path, experiment: Experiment, **options: Any) -> str:
     (outcome,) = lrbench.run([experiment], runs=root, **options)
-    assert outcome.result["status"] == "finished", outcome.result["reason"]
+    assert outcome.result.status == "finished", outcome.result.reason
     return (outcome.path / "steps.csv").read_text()
-
-
-def silent(event: object) -> None:
-    pass
 
 
 def never() -> bool:
@@ -112,20 +108,21 @@ def test_a_resumed_run_on_cuda_equals_an_uninterrupted_one(tmp_path: Path, tiny:
     folder = RunFolder(tmp_path / "part")
     folder.create(experiment, {})
     with pytest.raises(Interrupted):
-        do_run(folder.path, threads=None, watch=silent, stop=after(at))
-    do_run(folder.path, threads=None, watch=silent, stop=never)
+        do_run(WorkItem(folder.path, experiment), threads=None, watch=silent, stop=after(at))
+    do_run(WorkItem(folder.path, experiment), threads=None, watch=silent, stop=never)
     assert (folder.path / "steps.csv").read_text() == whole
 
 
 @gpu
 def test_a_checkpoint_of_cuda_goes_on_on_the_cpu(tmp_path: Path, tiny: Make) -> None:
-    folder = RunFolder(tmp_path / "part")
     experiment = tiny(device="cuda", model=CNN, batch_size=10, epochs=4)
+    folder = RunFolder(tmp_path / run_name(experiment))
     folder.create(experiment, {})
     with pytest.raises(Interrupted):
-        do_run(folder.path, threads=None, watch=silent, stop=after(12))
+        do_run(WorkItem(folder.path, experiment), threads=None, watch=silent, stop=after(12))
     (outcome,) = lrbench.run([experiment], runs=tmp_path, device="cpu")
-    assert outcome.result["status"] == "finished"
+    assert outcome.result.status == "finished"
+    assert outcome.path == folder.path and len(folder.environment()["resumed"]) == 1
 
 
 @gpu

@@ -86,7 +86,7 @@ def test_the_trial_draws_no_random_numbers(tiny: Make) -> None:
 @pytest.mark.parametrize("model", [Own, Viewing, ViewingInTraining])
 def test_it_trains_either_way(tmp_path: Path, tiny: Make, model: type) -> None:
     (outcome,) = lrbench.run([tiny(model=f"{__name__}:{model.__name__}")], runs=tmp_path)
-    assert outcome.result is not None and outcome.result["status"] == "finished", outcome.result
+    assert outcome.result is not None and outcome.result.status == "finished", outcome.result
 
 
 def test_models_without_convolutions_and_other_data_have_the_usual_layout(tiny: Make) -> None:

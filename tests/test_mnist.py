@@ -18,9 +18,9 @@ def test_the_tutorial_s_network_learns_mnist(tmp_path: Path) -> None:
     """2 of the 25 epochs already reach 98 %; 48,000 training, 12,000 validation and 10,000 test images."""
     (outcome,) = lrbench.run([CONFIGS / "baseline.yaml"], overrides=["epochs=2"], runs=tmp_path)
     assert outcome.result is not None
-    assert outcome.result["test"]["accuracy"] > 0.975
-    assert outcome.result["test"]["loss"] < 0.08
-    assert outcome.result["steps"] == 2 * 192
+    assert outcome.result.test["accuracy"] > 0.975
+    assert outcome.result.test["loss"] < 0.08
+    assert outcome.result.steps == 2 * 192
     sizes = json.loads((outcome.path / "env.json").read_text())["sizes"]
     assert sizes["parameters"] == 320 + 18_496 + 409_856 + 2_570
     assert (sizes["train_examples"], sizes["validation_examples"], sizes["test_examples"]) == (48_000, 12_000, 10_000)

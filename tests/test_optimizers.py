@@ -362,7 +362,7 @@ def test_rate_free_optimizers_learn_digits_at_their_defaults(tmp_path: Path, nam
     experiment = lrbench.load_config(config, [f"optimizer={{name: {name}}}"])
     (outcome,) = lrbench.run([experiment], runs=tmp_path)
     assert outcome.result is not None
-    assert outcome.result["test"]["accuracy"] >= 0.95
+    assert outcome.result.test["accuracy"] >= 0.95
 
 
 def test_a_schedule_free_run_is_judged_and_kept_by_its_average(tiny: Any, tmp_path: Path) -> None:
@@ -371,8 +371,8 @@ def test_a_schedule_free_run_is_judged_and_kept_by_its_average(tiny: Any, tmp_pa
     assert outcome.result is not None
     parts = assemble(experiment, CPU)
     parts.model.load_state_dict(torch.load(outcome.path / "best.pt", weights_only=True))
-    best = outcome.result["best"]
-    assert evaluate(parts, parts.data.validation) == (best["val_loss"], best["val_accuracy"])
+    best = outcome.result.best
+    assert evaluate(parts, parts.data.validation) == {"loss": best["val_loss"], "accuracy": best["val_accuracy"]}
 
 
 def test_norms_are_taken_anew_for_averaged_weights(tiny: Any) -> None:

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from lrbench.analysis.comparison import compare
+from lrbench.analysis import compare
 from lrbench.reports.figures import render
 from lrbench.reports.page import render as render_page
-from lrbench.reports.reporting import look, report
+from lrbench.reports.reporting import gather, report
 from lrbench.reports.winner import winner
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
@@ -258,7 +258,7 @@ def test_names_are_only_ever_text(opened: Callable[..., Any], make_run: MakeRun,
         for seed in range(3):
             folder = make_run([0.5, number / 10 + seed / 100], lr=float(number), seed=seed)
             folder.rename(folder.with_name(f'{number}{seed} <img src=x onerror="alert(5)">'))
-    found = look([tmp_path / "runs"], target="val_loss=0.4")
+    found = gather([tmp_path / "runs"], target="val_loss=0.4")
     groups = [replace(group, label=name) for group, name in zip(found.groups, HOSTILE, strict=True)]
     shown = replace(found, groups=groups, comparison=compare(groups))
     written = tmp_path / "page.html"

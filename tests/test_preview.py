@@ -13,15 +13,14 @@ import pandas as pd
 import pytest
 import torch
 from cases import OWN, schedule
-from lrbench.cli.terminal import sparkline
 
 import lrbench
+from lrbench.cli.tables import sparkline
 from lrbench.components.data.batches import epoch_order
 from lrbench.components.optimizers import DEFAULT_LR, OPTIMIZERS, SETS_ITS_OWN_RATE
-from lrbench.config.load import Experiment
+from lrbench.config import Experiment
 from lrbench.errors import ConfigError
-from lrbench.reports.figures import schedule as schedule_figure
-from lrbench.reports.previewing import Preview, preview
+from lrbench.reports import Preview, preview, save_previews
 from lrbench.schedules import SCHEDULES
 
 
@@ -62,7 +61,7 @@ def test_sizes_are_those_of_the_loaded_data(
     experiment = tiny(dataset={"name": "digits", **rules}, epochs=1, batch_size=50)
     (outcome,) = lrbench.run([experiment], runs=tmp_path)
     assert outcome.result is not None
-    assert outcome.result["steps"] == len(one(experiment).rates)
+    assert outcome.result.steps == len(one(experiment).rates)
     assert len(epoch_order(1078, 0, 0)) == 1078  # digits: 60 % of 1,797
 
 
@@ -186,10 +185,10 @@ def test_an_optimizer_that_sets_its_own_rate_wants_a_constant_one(tiny: Callable
 
 def test_the_figure_of_many(tiny: Callable[..., Experiment], tmp_path: Path) -> None:
     many = [tiny(name=n, epochs=8, schedule=schedule(n, 0.1)) for n in OWN]
-    schedule_figure.save(preview(many), tmp_path / "new" / "many.png")
+    save_previews(preview(many), tmp_path / "new" / "many.png")
     assert (tmp_path / "new" / "many.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(lrbench.LrbenchError, match="cannot write"):
-        schedule_figure.save(preview(many[:1]), tmp_path / "many.doc")
+        save_previews(preview(many[:1]), tmp_path / "many.doc")
 
 
 def test_sparkline() -> None:

@@ -18,7 +18,7 @@ import yaml
 from conftest import TINY
 
 from lrbench.errors import UsageError
-from lrbench.training.executors import picked
+from lrbench.training import RunOptions
 
 pytestmark = pytest.mark.slow
 ray = pytest.importorskip("ray")
@@ -34,6 +34,9 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         warnings.simplefilter("ignore")  # Ray's own
         environment.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         environment.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        usual = tmp_path_factory.mktemp("t")  # where Ray notes the address, in a folder that it takes to be there
+        (usual / "ray").mkdir()
+        environment.setenv("RAY_TMPDIR", str(usual))
         from ray.cluster_utils import Cluster
 
         asked = {
@@ -218,8 +221,10 @@ def test_no_cluster_there(tmp_path: Path, start: Start) -> None:
     assert process.returncode == 2 and "no Ray cluster at 127.0.0.1:1" in output and "Traceback" not in output
 
 
-def test_options_that_need_ray(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="are for --executor ray"):
-        picked("local", jobs=1, address="auto", runs_per_gpu=1, root=tmp_path)
+def test_options_that_need_ray() -> None:
+    for needing in ({"address": "auto"}, {"runs_per_gpu": 2}):
+        with pytest.raises(UsageError, match="are for --executor ray"):
+            RunOptions(jobs=1, **needing)
+        assert RunOptions(jobs=1, executor="ray", **needing).executor == "ray"
     with pytest.raises(UsageError, match="did you mean 'ray'"):
-        picked("rya", jobs=1, address=None, runs_per_gpu=1, root=tmp_path)
+        RunOptions(jobs=1, executor="rya")

@@ -15,17 +15,16 @@ import pandas as pd
 import pytest
 
 import lrbench
-from lrbench.analysis.format import duration, loss
-from lrbench.analysis.groups import grouped
-from lrbench.analysis.records import read
-from lrbench.config.identity import group, identity, run_name
-from lrbench.config.load import load_config
+from lrbench.analysis import duration, grouped, load_runs, read_runs
+from lrbench.components import LOSS, epoch_columns
+from lrbench.components.metrics import ACCURACY
+from lrbench.config import group, identity, load_config, run_name
 from lrbench.errors import FolderError, UsageError
 from lrbench.reports.figures.layout import Layout
 from lrbench.reports.figures.overview import loss_limits
 from lrbench.reports.figures.style import line_of
-from lrbench.reports.reporting import load_runs, look, report
-from lrbench.runs.folder import EPOCH_COLUMNS, RunFolder
+from lrbench.reports.reporting import gather, report
+from lrbench.runs import RunFolder, RunResult, Status
 
 MakeRun = Callable[..., Path]
 
@@ -48,7 +47,7 @@ def test_load_runs_has_a_row_for_each_run(make_run: MakeRun, tmp_path: Path) -> 
 def test_seeds_are_taken_together_as_median_and_range(make_run: MakeRun, tmp_path: Path) -> None:
     for seed, last in enumerate((0.3, 0.1, 0.4)):
         make_run([0.5, last], seed=seed)
-    (only,) = grouped(read([tmp_path / "runs"]))
+    (only,) = grouped(read_runs([tmp_path / "runs"]))
     spread = only.spread("val_loss")
     assert spread is not None
     assert (spread.median, spread.low, spread.high, spread.n) == (0.3, 0.1, 0.4, 3)
@@ -64,7 +63,7 @@ def test_a_curve_is_the_median_of_the_seeds_that_got_so_far(make_run: MakeRun, t
     make_run([0.7, 0.2, math.nan], seed=1, status="diverged")
     make_run([0.6, math.nan, math.nan], seed=2, status="diverged")
     make_run([0.8, math.nan, math.nan], seed=3, status="diverged")
-    curve = grouped(read([tmp_path / "runs"]))[0].curve("val_loss")
+    curve = grouped(read_runs([tmp_path / "runs"]))[0].curve("val_loss")
     assert curve.epochs.tolist() == [1, 2, 3]
     assert curve.median.tolist() == pytest.approx([0.65, 0.15, 0.3])
     assert curve.low.tolist() == [0.5, 0.1, 0.3] and curve.high.tolist() == [0.8, 0.2, 0.3]
@@ -73,7 +72,7 @@ def test_a_curve_is_the_median_of_the_seeds_that_got_so_far(make_run: MakeRun, t
 def test_a_diverged_seed_enters_no_median_and_is_counted(make_run: MakeRun, tmp_path: Path) -> None:
     make_run([0.5, 0.3], seed=0)
     make_run([0.5, 0.2], seed=1, status="diverged")
-    (only,) = grouped(read([tmp_path / "runs"]))
+    (only,) = grouped(read_runs([tmp_path / "runs"]))
     spread = only.spread("val_loss")
     assert spread is not None
     assert (spread.median, spread.n) == (0.3, 1)
@@ -86,7 +85,7 @@ def test_ranking_puts_the_lowest_final_loss_first_and_what_has_none_last(make_ru
     make_run([0.1], name="best", lr=0.4)
     make_run([7.0], name="gone", lr=0.5, status="diverged")
     make_run([0.05], name="half", lr=0.6, status=None)
-    labels = [g.label for g in grouped(read([tmp_path / "runs"]))]
+    labels = [g.label for g in grouped(read_runs([tmp_path / "runs"]))]
     assert labels == ["best", "middle", "worst", "half", "gone"]
 
 
@@ -94,7 +93,7 @@ def test_one_name_with_different_configs_says_what_differs(make_run: MakeRun, tm
     make_run([0.4], lr=0.1)
     make_run([0.3], lr=0.01)
     make_run([0.2], lr=0.5, name="other")
-    assert {g.label for g in grouped(read([tmp_path / "runs"]))} == {"tiny lr=0.1", "tiny lr=0.01", "other"}
+    assert {g.label for g in grouped(read_runs([tmp_path / "runs"]))} == {"tiny lr=0.1", "tiny lr=0.01", "other"}
 
 
 def test_table_has_the_published_numbers_only_where_a_config_has_them(make_run: MakeRun, tmp_path: Path) -> None:
@@ -161,7 +160,7 @@ def test_small_losses_do_not_count_as_damage(make_run: MakeRun, tmp_path: Path, 
         (path / "steps.csv").write_text("step,lr,momentum,loss,grad_norm\n1,0.1,0,1,1\n2,0.")
     made = report([tmp_path / "runs"])
     assert not made.damaged
-    assert made.records[0].state == "interrupted"
+    assert made.records[0].status is Status.INTERRUPTED
     assert len(made.records[0].epochs) == (0 if damage == "empty epochs" else 2)
 
 
@@ -279,14 +278,14 @@ def test_a_report_that_cannot_be_written(make_run: MakeRun, tmp_path: Path) -> N
 
 
 def test_texts_of_numbers() -> None:
-    assert [loss(v) for v in (0.0286, 2.3189, 123456.0)] == ["0.0286", "2.319", "1.23e+05"]
+    assert [LOSS.text(v) for v in (0.0286, 2.3189, 123456.0)] == ["0.0286", "2.319", "1.23e+05"]
     assert [duration(v) for v in (3.21, 348.0, 3723.4)] == ["3.2 s", "5:48", "1:02:03"]
 
 
 def test_epochs_csv_columns_are_the_contract(make_run: MakeRun) -> None:
     header = (make_run([0.1]) / "epochs.csv").read_text().splitlines()[0]
-    wanted = "epoch,step,lr,train_loss,train_accuracy,val_loss,val_accuracy,seconds,images_per_second"
-    assert header == wanted == ",".join(EPOCH_COLUMNS)
+    wanted = "epoch,step,lr,train_loss,val_loss,train_accuracy,val_accuracy,seconds,examples_per_second"
+    assert header == wanted == ",".join(epoch_columns([ACCURACY]))
 
 
 def test_identity_and_group_in_the_result_match_the_config(make_run: MakeRun) -> None:
@@ -302,7 +301,7 @@ def test_copies_of_a_run_are_left_out_and_named(make_run: MakeRun, tmp_path: Pat
     shutil.copytree(path, tmp_path / "runs" / "copied")
     made = report([tmp_path / "runs"])
     assert [len(g.records) for g in made.groups] == [1]
-    assert [(r.state, r.folder.name) for r in made.damaged] == [("copy", path.name)]
+    assert [(r.status, r.folder.name) for r in made.damaged] == [("copy", path.name)]
     assert "1 copy" in made.page.read_text()
 
 
@@ -328,15 +327,17 @@ def written_run(root: Path, experiment: Any, val_loss: float) -> Path:
     """A finished run's folder as training leaves it, without the training."""
     folder = RunFolder(root / run_name(experiment))
     folder.create(experiment, {"identity": identity(experiment), "sizes": {"steps_per_epoch": 2}})
-    epoch = (1, 2, 0.1, 2.0, 0.3, 2.0, 0.3, 0.1, 9.0)
-    for log, row in ((folder.steps, (1, 0.1, None, 2.0, 1.0)), (folder.epochs, epoch)):
-        log.open(0)
-        log.append([row])
-        log.close()
-    numbers = {"val_loss": val_loss, "val_accuracy": 0.5}
-    result = {"status": "finished", "reason": "", "epochs": 1, "steps": 2, "seconds": 0.1, "effective_lr": 0.1}
-    judged = {"final": numbers, "best": {"epoch": 1, **numbers}, "test": {"loss": val_loss, "accuracy": 0.5}}
-    folder.finish(experiment, {**result, **judged, "test_best": judged["test"]})
+    at = {"epoch": 1, "step": 2}
+    values = {"train_loss": 2.0, "train_accuracy": 0.3, "val_loss": 2.0, "val_accuracy": 0.3}
+    folder.open_logs([ACCURACY], steps=0, evaluations=0)
+    folder.steps.append([{"step": 1, "lr": 0.1, "loss": 2.0, "grad_norm": 1.0}])
+    folder.epochs.append([{**at, "lr": 0.1, **values, "seconds": 0.1, "examples_per_second": 9.0}])
+    folder.close_logs()
+    judged = {**at, "val_loss": val_loss, "val_accuracy": 0.5}
+    test = {"loss": val_loss, "accuracy": 0.5}
+    done: dict[str, Any] = {"epochs": 1, "steps": 2, "evaluations": 1, "seconds": 0.1, "effective_lr": 0.1}
+    result = RunResult(Status.FINISHED, **done, final=judged, best=judged, test=test, test_best=test)
+    folder.finish(experiment, result)
     return folder.path
 
 
@@ -367,8 +368,8 @@ def test_a_thousand_runs_ten_of_them_damaged(tmp_path: Path, tiny: Any) -> None:
     assert {record.folder.path for record in made.damaged} == set(paths[::100])
     for record in made.damaged:
         assert record.problem.strip() and "Traceback" not in record.problem
-    assert sum(record.counts for group in made.groups for record in group.records) == 990
-    (whole,) = (group for group in made.groups if any(record.counts for record in group.records))
+    assert sum(record.status.complete for group in made.groups for record in group.records) == 990
+    (whole,) = (group for group in made.groups if any(record.status.complete for record in group.records))
     spread = whole.spread("val_loss")
     assert spread is not None and spread.n == 990
     assert all(path.name in made.page.read_text() for path in paths[::100])
@@ -470,7 +471,7 @@ def test_test_data_make_a_warning_when_they_choose(make_run: MakeRun, tmp_path: 
 def test_filters_compare_numbers(make_run: MakeRun, tmp_path: Path, text: str, kept: set[float]) -> None:
     for lr in (0.1, 0.2, 0.4):
         make_run([1.0], lr=lr)
-    shown = look([tmp_path / "runs"], filters=[text])
+    shown = gather([tmp_path / "runs"], filters=[text])
     assert {record.plain["optimizer"]["lr"] for record in shown.records} == kept
 
 
@@ -478,4 +479,4 @@ def test_filters_compare_numbers(make_run: MakeRun, tmp_path: Path, text: str, k
 def test_filters_that_fit_nothing_say_so(make_run: MakeRun, tmp_path: Path, text: str) -> None:
     make_run([1.0])
     with pytest.raises(UsageError, match="--filter"):
-        look([tmp_path / "runs"], filters=[text])
+        gather([tmp_path / "runs"], filters=[text])

@@ -18,13 +18,13 @@ from typing import Any
 import psutil
 import pytest
 import torch
-from lrbench.training.runner import run
 
-from lrbench.config.load import Experiment, validate
+from lrbench.config import Experiment, validate
 from lrbench.events import Event
-from lrbench.runs.folder import RunFolder
+from lrbench.runs import RunFolder, Status
 from lrbench.runs.lock import owner_of
-from lrbench.training.executors import choose
+from lrbench.training import Outcome, RunOptions, run
+from lrbench.training.executors import create
 from lrbench.training.executors.pool import WorkerProcesses
 from lrbench.training.executors.serial import ThisProcess
 
@@ -54,11 +54,11 @@ SLOW_DATA = """
 PROGRAM = """
     import sys
     from lrbench.config import load_config
-    from lrbench.training.runner import run
+    from lrbench.training import run
 
     if __name__ == "__main__":
         outcomes = run(["slow.yaml"], runs="runs", seeds=int(sys.argv[1]), jobs=int(sys.argv[1]))
-        print([outcome.how for outcome in outcomes])
+        print([outcome.status.value for outcome in outcomes])
 """
 
 
@@ -109,6 +109,11 @@ def rows(folder: Path) -> int:
     return path.read_bytes().count(b"\n") - 1 if path.exists() else 0
 
 
+def became(*outcomes: Outcome) -> list[str]:
+    """What became of each run: `found` where it was done already, else its status."""
+    return ["found" if o.found else o.status.value for o in outcomes]
+
+
 def assert_same(one: Path, other: Path) -> None:
     assert (one / "steps.csv").read_bytes() == (other / "steps.csv").read_bytes()
     a, b = (json.loads((p / "result.json").read_text()) for p in (one, other))
@@ -119,14 +124,18 @@ def assert_same(one: Path, other: Path) -> None:
 
 def uninterrupted(experiment: Experiment, where: Path) -> Path:
     (outcome,) = run([experiment], runs=where)
-    assert outcome.how == "trained", outcome.message
+    assert became(outcome) == ["finished"], outcome.message
     return outcome.path
 
 
-def test_one_run_or_one_job_stays_in_this_process() -> None:
-    assert isinstance(choose(1, 5), ThisProcess) and isinstance(choose(4, 1), ThisProcess)
-    chosen = choose(4, 3)
-    assert isinstance(chosen, WorkerProcesses) and chosen.jobs == 3
+def test_one_run_or_one_job_stays_in_this_process(tmp_path: Path, tiny: Any) -> None:
+    def chosen(jobs: int, runs: int) -> Any:
+        return create(RunOptions(jobs=jobs), tmp_path, [tiny(seed=seed) for seed in range(runs)])
+
+    for alone in (chosen(1, 5), chosen(4, 1)):
+        assert isinstance(alone, ThisProcess) and alone.in_process
+    several = chosen(4, 3)
+    assert isinstance(several, WorkerProcesses) and several.jobs == 3 and not several.in_process
 
 
 @pytest.mark.slow
@@ -138,7 +147,7 @@ def test_two_jobs_give_the_bytes_of_one(tmp_path: Path, tiny: Any) -> None:
     torch.set_num_threads(WorkerProcesses(2).setting.threads)
     serial = run([tiny(**changes)], runs=tmp_path / "one", seeds=3)
     torch.set_num_threads(before)
-    assert [o.how for o in parallel] == [o.how for o in serial] == ["trained"] * 3
+    assert became(*parallel) == became(*serial) == ["finished"] * 3
     for a, b in zip(parallel, serial, strict=True):
         assert_same(a.path, b.path)
         environments = [RunFolder(o.path).environment() for o in (a, b)]
@@ -160,7 +169,7 @@ def test_failures_and_lrbench_errors_come_back_from_workers(tmp_path: Path, tiny
     held.create(tiny(seed=7), {})
     with held.lock():
         outcomes = run([tiny(loss="bad_loss:fails"), tiny(), tiny(seed=7)], runs=tmp_path / "runs", jobs=2, wait=False)
-    assert [o.how for o in outcomes] == ["failed", "trained", "elsewhere"]
+    assert became(*outcomes) == ["failed", "finished", "running"]
     assert "LookupError: lost in a worker" in outcomes[0].message and "in fails" in outcomes[0].message
     assert f"process {os.getpid()}" in outcomes[2].message
 
@@ -190,7 +199,7 @@ def test_a_killed_worker_is_replaced_and_its_run_goes_on(
     outcomes = run([slow], runs=tmp_path / "runs", seeds=2, jobs=2, watch=kill_once)
     assert len(killed) == 1 and killed[0] != os.getpid()
     assert any(text == f"a worker died; {killed_runs[0]} goes on in a new one" for text in messages), messages
-    assert [o.how for o in outcomes] == ["trained", "trained"], outcomes
+    assert became(*outcomes) == ["finished", "finished"], outcomes
     resumed = {o.path.name: RunFolder(o.path).environment()["resumed"] for o in outcomes}
     assert len(resumed[killed_runs[0]]) == 1, "it went on, it did not begin anew"
     for outcome, whole in zip(outcomes, wholes, strict=True):
@@ -232,7 +241,7 @@ def test_a_worker_that_keeps_dying_is_given_up_and_the_others_go_on(tmp_path: Pa
         jobs=2,
         watch=lambda event: messages.append(str(event.values.get("text"))),
     )
-    assert [o.how for o in outcomes] == ["failed", "trained", "failed", "trained"], outcomes
+    assert became(*outcomes) == ["failed", "finished", "failed", "finished"], outcomes
     assert "its worker process died 3 times (killed by SIGKILL; perhaps for memory" in outcomes[0].message
     assert "raised SystemExit: 3" in outcomes[2].message and "cruel.py" in outcomes[2].message
     assert messages.count(f"a worker died; {outcomes[0].path.name} goes on in a new one") == 2
@@ -400,7 +409,7 @@ def test_what_may_not_be_read_or_written_is_named(
     assert code == 1 and "result.json cannot be read: Permission denied" in text and "Traceback" not in text
     (first / "result.json").chmod(0o644)
     assert (first / "result.json").read_bytes() == result, "it was not done again over what may be whole"
-    assert RunFolder.of(runs, slow.replace(epochs=2, seed=2)).state() == "finished", "the others went on"
+    assert RunFolder.of(runs, slow.replace(epochs=2, seed=2)).status() is Status.FINISHED, "the others went on"
 
     (second / "env.json").chmod(0)
     code, text = denied("report")

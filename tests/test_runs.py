@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import math
 import os
 import shutil
 import signal
@@ -12,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +21,19 @@ import psutil
 import pytest
 import torch
 import yaml
-from lrbench.runs.runlist import find_runs
-from lrbench.training.runner import run
 from torch import nn
 
 from lrbench.analysis.records import read_one
-from lrbench.config.identity import group, identity
-from lrbench.config.load import load_config
+from lrbench.components.tasks import Classification
+from lrbench.config import group, identity, load_config
 from lrbench.errors import ConfigError, FolderError, Interrupted, LockedError, UsageError
-from lrbench.events import Event, silent
-from lrbench.runs import tensors
+from lrbench.events import Event, Watch, silent
+from lrbench.runs import RunFolder, RunResult, Status, birth, describe, find_runs, last_row, read_csv
 from lrbench.runs.csv_log import CsvLog
-from lrbench.runs.environment import describe
-from lrbench.runs.folder import RunFolder
-from lrbench.runs.lock import Lock, birth, owner_of
-from lrbench.training.run_one import StopFlag, do_run
+from lrbench.runs.files import save_tensors
+from lrbench.runs.lock import Lock, owner_of
+from lrbench.training import Outcome, StopFlag, run
+from lrbench.training.run_one import WorkItem, do_run
 
 # -- the folder: written out here so that nobody changes the contract unawares
 
@@ -43,16 +43,19 @@ RESULT_KEYS = {
     "reason",
     "epochs",
     "steps",
+    "evaluations",
     "seconds",
     "effective_lr",
     "identity",
     "group",
+    "format",
     "final",
     "best",
     "test",
     "test_best",
 }
 ENVIRONMENT_KEYS = {
+    "format",
     "identity",
     "config",
     "lrbench",
@@ -69,6 +72,7 @@ ENVIRONMENT_KEYS = {
     "arguments",
     "started",
     "resumed",
+    "metrics",
     "sizes",
 }
 
@@ -77,15 +81,25 @@ def names(folder: Path) -> list[str]:
     return sorted(p.name for p in folder.iterdir())
 
 
+def became(*outcomes: Outcome) -> list[str]:
+    """What became of each run: `found` where it was done already, else its status."""
+    return ["found" if o.found else o.status.value for o in outcomes]
+
+
+def carry_on(folder: RunFolder, stop: Callable[[], bool] = lambda: False, watch: Watch = silent) -> RunResult:
+    """Do a folder's run in this process, or go on with it."""
+    return do_run(WorkItem(folder.path, folder.config()), threads=None, watch=watch, stop=stop)
+
+
 def test_a_finished_run_has_exactly_the_files_of_the_contract(tmp_path: Path, tiny: Any) -> None:
     experiment = tiny(seed=4)
     (outcome,) = run([experiment], runs=tmp_path)
-    assert outcome.how == "trained" and outcome.message == ""
+    assert became(outcome) == ["finished"] and outcome.message == ""
     assert outcome.path == tmp_path / f"tiny-seed4-{identity(experiment)[:8]}"
     assert names(tmp_path) == [outcome.path.name]
     assert names(outcome.path) == FILES
     epochs = (outcome.path / "epochs.csv").read_text().splitlines()
-    assert epochs[0] == ("epoch,step,lr,train_loss,train_accuracy,val_loss,val_accuracy,seconds,images_per_second")
+    assert epochs[0] == "epoch,step,lr,train_loss,val_loss,train_accuracy,val_accuracy,seconds,examples_per_second"
     assert [row.split(",")[:2] for row in epochs[1:]] == [["1", "2"], ["2", "4"]]
     steps = (outcome.path / "steps.csv").read_text().splitlines()
     assert steps[0] == "step,lr,momentum,loss,grad_norm"
@@ -95,17 +109,23 @@ def test_a_finished_run_has_exactly_the_files_of_the_contract(tmp_path: Path, ti
 def test_the_result(tmp_path: Path, tiny: Any) -> None:
     experiment = tiny()
     (outcome,) = run([experiment], runs=tmp_path)
-    result = json.loads((outcome.path / "result.json").read_text())
-    assert result == outcome.result and result.keys() == RESULT_KEYS
-    assert (result["status"], result["reason"], result["epochs"], result["steps"]) == ("finished", "", 2, 4)
-    assert result["effective_lr"] == 0.1
-    assert result["identity"] == identity(experiment) and result["group"] == group(tiny(seed=8))
-    assert result["final"].keys() == {"train_loss", "train_accuracy", "val_loss", "val_accuracy"}
-    assert result["best"].keys() == {"epoch", "val_loss", "val_accuracy"}
-    assert result["test"].keys() == result["test_best"].keys() == {"loss", "accuracy"}
+    plain = json.loads((outcome.path / "result.json").read_text())
+    result = outcome.result
+    assert result is not None and plain == result.plain() and plain.keys() == RESULT_KEYS
+    assert RunFolder(outcome.path).result() == result
+    assert (plain["status"], plain["reason"], plain["epochs"], plain["steps"]) == ("finished", "", 2, 4)
+    assert (plain["evaluations"], plain["format"]) == (2, 2)
+    assert plain["effective_lr"] == 0.1
+    assert plain["identity"] == identity(experiment) and plain["group"] == group(tiny(seed=8))
+    measured = ["train_loss", "val_loss", "train_accuracy", "val_accuracy"]
+    assert list(plain["final"]) == list(plain["best"]) == ["epoch", "step", *measured]
+    assert plain["test"].keys() == plain["test_best"].keys() == {"loss", "accuracy"}
     rows = (outcome.path / "epochs.csv").read_text().splitlines()[1:]
-    assert [float(v) for v in rows[1].split(",")[3:7]] == list(result["final"].values())
-    assert result["seconds"] == pytest.approx(sum(float(row.split(",")[7]) for row in rows))
+    assert [float(v) for v in rows[1].split(",")[3:7]] == [plain["final"][name] for name in measured]
+    assert (plain["final"]["epoch"], plain["final"]["step"]) == (2, 4)
+    best = rows[plain["best"]["epoch"] - 1].split(",")
+    assert [float(v) for v in (*best[:2], *best[3:7])] == list(plain["best"].values())
+    assert plain["seconds"] == pytest.approx(sum(float(row.split(",")[7]) for row in rows))
 
 
 def test_the_environment(tmp_path: Path, tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,6 +137,8 @@ def test_the_environment(tmp_path: Path, tiny: Any, monkeypatch: pytest.MonkeyPa
     assert torch.__version__.startswith(environment["packages"]["torch"])
     assert environment["device"] == "cpu" and environment["threads"] == torch.get_num_threads()
     assert environment["resumed"] == [] and environment["arguments"] == ["lrbench", "run", "tiny.yaml"]
+    assert environment["format"] == 2
+    assert environment["metrics"] == {"accuracy": {"better": "higher", "form": "percent"}}
     assert environment["sizes"] == {
         "parameters": 650,
         "train_examples": 64,
@@ -155,18 +177,18 @@ def test_a_run_is_found_by_its_identity_under_any_name(tmp_path: Path, tiny: Any
     (first,) = run([tiny()], runs=tmp_path)
     before = {p: p.stat().st_mtime_ns for p in first.path.iterdir()}
     (second,) = run([tiny(name="another name")], runs=tmp_path)
-    assert second.how == "found" and second.path == first.path and second.result == first.result
+    assert became(second) == ["found"] and second.path == first.path and second.result == first.result
     assert second.experiment.name == "another name"
     assert {p: p.stat().st_mtime_ns for p in first.path.iterdir()} == before and len(names(tmp_path)) == 1
     (longer,) = run([tiny(epochs=3)], runs=tmp_path)
-    assert longer.how == "trained" and len(names(tmp_path)) == 2
+    assert became(longer) == ["finished"] and len(names(tmp_path)) == 2
 
 
 def test_seeds_count_up_and_equal_configs_are_one_run(tmp_path: Path, tiny: Any, write_config: Any) -> None:
     outcomes = run([tiny(seed=2), write_config(seed=2, name="same"), tiny(seed=3)], runs=tmp_path, seeds=2)
     assert [o.experiment.seed for o in outcomes] == [2, 3, 4]
-    assert len({o.result["group"] for o in outcomes if o.result}) == 1
-    assert len({o.result["final"]["val_loss"] for o in outcomes if o.result}) == 3
+    assert len({o.result.group for o in outcomes if o.result}) == 1
+    assert len({o.result.final["val_loss"] for o in outcomes if o.result}) == 3
 
 
 @pytest.mark.parametrize("known_by", ["env.json", "result.json"])
@@ -179,9 +201,9 @@ def test_an_edited_config_is_noticed_wherever_the_folder_is(tmp_path: Path, tiny
     config = moved / "config.yaml"
     config.write_text(config.read_text().replace("epochs: 2", "epochs: 3"))
     record = read_one(RunFolder(moved))
-    assert record.state == "damaged" and "config.yaml has been edited" in record.problem
+    assert record.status is Status.DAMAGED and "config.yaml has been edited" in record.problem
     with pytest.raises(FolderError, match="has been edited"):
-        do_run(moved, threads=None, watch=silent, stop=lambda: False)
+        do_run(WorkItem(moved, tiny()), threads=None, watch=silent, stop=lambda: False)
 
 
 def test_an_edited_config_is_not_taken_for_the_run(tmp_path: Path, tiny: Any) -> None:
@@ -190,12 +212,12 @@ def test_an_edited_config_is_not_taken_for_the_run(tmp_path: Path, tiny: Any) ->
     plain = yaml.safe_load(path.read_text())
     path.write_text(yaml.safe_dump({**plain, "epochs": 9}))
     refused, other = run([tiny(), tiny(seed=1)], runs=tmp_path)
-    assert (refused.how, other.how) == ("failed", "trained") and "has been edited" in refused.message
+    assert became(refused, other) == ["failed", "finished"] and "has been edited" in refused.message
     path.write_text(yaml.safe_dump({**plain, "name": "renamed", "reference": {"test_loss": 1.0}}))
-    assert run([tiny()], runs=tmp_path)[0].how == "found", "what isn't in the identity may be edited"
+    assert became(*run([tiny()], runs=tmp_path)) == ["found"], "what isn't in the identity may be edited"
     path.write_text("epochs: [")
     (refused,) = run([tiny()], runs=tmp_path)
-    assert refused.how == "failed" and "is not valid YAML" in refused.message
+    assert became(refused) == ["failed"] and "is not valid YAML" in refused.message
 
 
 @pytest.mark.parametrize("damage", ["", "{", '{"status": "fine"}', "[]", '{"status": "finished", "seconds": NaN}'])
@@ -203,10 +225,10 @@ def test_a_damaged_result_is_done_again(tmp_path: Path, tiny: Any, damage: str) 
     (first,) = run([tiny()], runs=tmp_path)
     (first.path / "result.json").write_text(damage)
     with pytest.raises(FolderError, match=r"result\.json"):
-        RunFolder(first.path).state()
+        RunFolder(first.path).status()
     (second,) = run([tiny()], runs=tmp_path)
-    assert second.how == "trained" and second.result is not None and first.result is not None
-    assert {**second.result, "seconds": 0} == {**first.result, "seconds": 0}
+    assert became(second) == ["finished"] and second.result is not None and first.result is not None
+    assert replace(second.result, seconds=0) == replace(first.result, seconds=0)
     assert names(first.path) == FILES
 
 
@@ -217,7 +239,7 @@ def test_again_trains_anew_and_says_what_it_ran_on_now(tmp_path: Path, tiny: Any
     folder = RunFolder(first.path)
     folder.amend_environment({"lrbench": "0.0.1", "resumed": ["2020-01-01"]})
     (second,) = run([tiny(name="other")], runs=tmp_path, again=True)
-    assert second.how == "trained" and second.path == first.path
+    assert became(second) == ["finished"] and second.path == first.path
     assert (first.path / "steps.csv").read_bytes() == steps
     assert folder.config().name == "tiny", "the folder keeps the name it was made with"
     assert folder.environment()["lrbench"] != "0.0.1" and folder.environment()["resumed"] == []
@@ -251,15 +273,15 @@ def test_a_failed_run_says_why_and_is_tried_again(tmp_path: Path, tiny: Any) -> 
     calls = 0
     experiment = tiny(loss=f"{__name__}:breaks_after_three")
     (failed,) = run([experiment], runs=tmp_path)
-    assert failed.how == "failed" and failed.result is not None
-    assert failed.result["status"] == "failed" and failed.result.keys() == RESULT_KEYS
+    assert became(failed) == ["failed"] and failed.result is not None
+    assert failed.result.status == "failed" and failed.result.plain().keys() == RESULT_KEYS
     assert "LookupError: the third is missing" in failed.message and "in breaks_after_three" in failed.message
     log = failed.path / "error.log"
     assert str(log) in failed.message
     assert "Traceback" in log.read_text() and "the third is missing" in log.read_text()
-    assert RunFolder(failed.path).state() == "failed" and not (failed.path / "lock").exists()
+    assert RunFolder(failed.path).status() is Status.FAILED and not (failed.path / "lock").exists()
     (second,) = run([experiment], runs=tmp_path)
-    assert second.how == "trained" and second.result is not None and second.result["status"] == "finished"
+    assert became(second) == ["finished"] and second.result is not None and second.result.status is Status.FINISHED
     assert names(failed.path) == FILES, "the error of the first attempt is gone"
 
 
@@ -267,18 +289,18 @@ def test_a_failed_run_does_not_keep_the_others(tmp_path: Path, tiny: Any) -> Non
     global calls
     calls = 0
     outcomes = run([tiny(loss=f"{__name__}:breaks_after_three"), tiny()], runs=tmp_path)
-    assert [o.how for o in outcomes] == ["failed", "trained"]
+    assert became(*outcomes) == ["failed", "finished"]
 
 
 def test_a_run_that_another_process_does_is_left_to_it(tmp_path: Path, tiny: Any) -> None:
     folder = RunFolder.of(tmp_path, tiny())
     folder.create(tiny(), {})
     with folder.lock():
-        assert folder.state() == "running"
+        assert folder.status() is Status.RUNNING
         outcomes = run([tiny(), tiny(seed=1)], runs=tmp_path, wait=False)
-    assert [o.how for o in outcomes] == ["elsewhere", "trained"]
+    assert became(*outcomes) == ["running", "finished"]
     assert outcomes[0].result is None and f"process {os.getpid()} on" in outcomes[0].message
-    assert folder.state() == "new"
+    assert folder.status() is Status.PENDING
 
 
 def hold(folder: RunFolder, seconds: float, finish: Callable[[], Any]) -> threading.Thread:
@@ -301,7 +323,7 @@ def hold(folder: RunFolder, seconds: float, finish: Callable[[], Any]) -> thread
 def test_a_run_of_another_process_is_waited_for_or_taken_over(
     tmp_path: Path, tiny: Any, monkeypatch: pytest.MonkeyPatch, finishes: bool
 ) -> None:
-    monkeypatch.setattr("lrbench.training.runner.POLL_SECONDS", 0.02)
+    monkeypatch.setattr("lrbench.training.orchestrate.POLL_SECONDS", 0.02)
     (whole,) = run([tiny()], runs=tmp_path / "whole")
     folder = RunFolder.of(tmp_path / "runs", tiny())
     folder.create(tiny(), {})
@@ -321,9 +343,9 @@ def test_a_run_of_another_process_is_waited_for_or_taken_over(
 
     outcomes = run([tiny(), tiny(seed=1)], runs=tmp_path / "runs", watch=watch)
     other.join()
-    assert [o.how for o in outcomes] == ["found" if finishes else "trained", "trained"]
+    assert became(*outcomes) == ["found" if finishes else "finished", "finished"]
     assert outcomes[0].result is not None and whole.result is not None
-    assert {**outcomes[0].result, "seconds": 0} == {**whole.result, "seconds": 0}
+    assert replace(outcomes[0].result, seconds=0) == replace(whole.result, seconds=0)
     waiting = [text for text in said if "waiting for it" in text]
     assert len(waiting) == 1 and f"is being run by process {os.getpid()}" in waiting[0]
     assert names(folder.path) == ["best.pt", "config.yaml", "env.json", "epochs.csv", "result.json", "steps.csv"]
@@ -342,14 +364,14 @@ def test_a_writer_whose_run_was_taken_over_stops_and_leaves_it_alone(tmp_path: P
             (folder.path / "lock").unlink()
             with RunFolder(folder.path).lock():
                 new = RunFolder(folder.path)
-                new.steps.open(0)
-                new.steps.append([(1, 0.5, None, 2.0, 1.0)])
-                new.steps.close()
+                new.open_logs(Classification.metrics, steps=0, evaluations=0)
+                new.steps.append([{"step": 1, "lr": 0.5, "momentum": None, "loss": 2.0, "grad_norm": 1.0}])
+                new.close_logs()
             forge(folder.path / "lock", pid=1, host="another.example", age=0)
             taken.append((folder.path / "steps.csv").read_bytes())
 
     with pytest.raises(LockedError, match=r"stopped for too long, .* taken over by process 1 on another\.example"):
-        do_run(folder.path, threads=None, watch=take_over, stop=lambda: False)
+        carry_on(folder, watch=take_over)
     assert taken == [(folder.path / "steps.csv").read_bytes()], "not a row more"
     assert not (folder.path / "result.json").exists() and (folder.path / "lock").exists()
     (folder.path / "lock").unlink()
@@ -365,10 +387,10 @@ def test_a_folder_that_is_removed_meanwhile(tmp_path: Path, tiny: Any) -> None:
             shutil.rmtree(tmp_path / event.run)
 
     outcomes = run([experiment, tiny(seed=1)], runs=tmp_path, watch=remove)
-    assert [o.how for o in outcomes] == ["failed", "trained"]
+    assert became(*outcomes) == ["failed", "finished"]
     assert "was removed while it was written to" in outcomes[0].message
     assert not outcomes[0].path.exists()
-    assert [o.how for o in run([experiment], runs=tmp_path)] == ["trained"]
+    assert became(*run([experiment], runs=tmp_path)) == ["finished"]
 
 
 def test_best_weights_come_back_from_the_checkpoint(tmp_path: Path, tiny: Any) -> None:
@@ -384,7 +406,7 @@ def test_best_weights_come_back_from_the_checkpoint(tmp_path: Path, tiny: Any) -
     folder = RunFolder.of(tmp_path / "runs", experiment)
     folder.create(experiment, {})
     with pytest.raises(Interrupted):
-        do_run(folder.path, threads=None, watch=silent, stop=stop)
+        carry_on(folder, stop)
     (folder.path / "best.pt").write_bytes(b"of an epoch that was lost")
     (again,) = run([experiment], runs=tmp_path / "runs")
     ours, theirs = RunFolder(again.path).load_best(), RunFolder(whole.path).load_best()
@@ -402,12 +424,13 @@ def test_runs_that_cannot_be_written_are_a_folder_error(tmp_path: Path, tiny: An
 def test_states(tmp_path: Path, tiny: Any) -> None:
     folder = RunFolder.of(tmp_path, tiny())
     folder.create(tiny(), {})
-    assert folder.state() == "new" and folder.result() is None and folder.load_checkpoint(identity(tiny())) is None
+    assert folder.status() is Status.PENDING and folder.result() is None
+    assert folder.load_checkpoint(identity(tiny()), Classification.metrics) is None
     with pytest.raises(Interrupted):
-        do_run(folder.path, threads=None, watch=silent, stop=lambda: True)
-    assert folder.state() == "interrupted"
-    do_run(folder.path, threads=None, watch=silent, stop=lambda: False)
-    assert folder.state() == "finished"
+        carry_on(folder, lambda: True)
+    assert folder.status() is Status.INTERRUPTED
+    carry_on(folder)
+    assert folder.status() is Status.FINISHED
     assert len(folder.environment()["resumed"]) == 1
 
 
@@ -569,13 +592,17 @@ def test_the_heart_beats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_csv_rows_read_back_equal(tmp_path: Path) -> None:
     log = CsvLog(tmp_path / "x.csv", ("a", "b"))
     log.open(0)
-    log.append([(1, 0.1), (2, None), (3, 1e-300)])
-    log.append([(4, 1 / 3)])
+    log.append([{"a": 1, "b": 0.1}, {"b": None, "a": 2}, {"a": 3, "b": 1e-300}])
+    log.append([{"a": 4, "b": 1 / 3}])
     log.sync()
     log.close()
     lines = (tmp_path / "x.csv").read_bytes().split(b"\n")
     assert lines == [b"a,b", b"1,0.1", b"2,", b"3,1e-300", b"4,0.3333333333333333", b""]
     assert float(lines[4].split(b",")[1]) == 1 / 3
+    columns = read_csv(log.path)
+    assert list(columns) == ["a", "b"] and columns["a"].tolist() == [1, 2, 3, 4]
+    assert columns["b"][[0, 2, 3]].tolist() == [0.1, 1e-300, 1 / 3] and math.isnan(columns["b"][1])
+    assert last_row(log.path) == {"a": 4, "b": 1 / 3}
 
 
 @pytest.mark.parametrize(
@@ -599,9 +626,22 @@ def test_opening_cuts_to_the_rows_that_count(tmp_path: Path, before: bytes | Non
     log = CsvLog(path, ("a", "b"))
     log.open(rows)
     assert path.read_bytes() == after
-    log.append([(7, 8)])
+    log.append([{"a": 7, "b": 8}])
     log.close()
     assert path.read_bytes() == after + b"7,8\n"
+
+
+@pytest.mark.parametrize("header", [b"b,a", b"b,images_per_second"])
+def test_going_on_keeps_the_order_and_the_names_of_a_file_that_is_there(tmp_path: Path, header: bytes) -> None:
+    path, other = tmp_path / "x.csv", "examples_per_second" if b"images" in header else "a"
+    path.write_bytes(header + b"\n1,2\n3,4\n")
+    log = CsvLog(path, (other, "b"))
+    log.open(1)
+    log.append([{other: 6, "b": 5}])
+    log.close()
+    assert path.read_bytes() == header + b"\n1,2\n5,6\n"
+    assert {name: values.tolist() for name, values in read_csv(path).items()} == {"b": [1, 5], other: [2, 6]}
+    assert log.holds(2, log.digest) and not log.holds(3)
 
 
 def test_missing_rows_are_refused(tmp_path: Path) -> None:
@@ -636,9 +676,9 @@ def test_runs_not_begun_are_interrupted_when_asked_to_stop(tmp_path: Path, tiny:
             os.kill(os.getpid(), signal.SIGINT)
 
     outcomes = run([tiny(), tiny(seed=1)], runs=tmp_path, watch=interrupt)
-    assert [o.how for o in outcomes] == ["interrupted", "interrupted"]
+    assert became(*outcomes) == ["interrupted", "interrupted"]
     assert "stopped after update 3" in outcomes[0].message and "was not begun" in outcomes[1].message
-    assert [o.how for o in run([tiny(), tiny(seed=1)], runs=tmp_path)] == ["trained", "trained"]
+    assert became(*run([tiny(), tiny(seed=1)], runs=tmp_path)) == ["finished", "finished"]
 
 
 # -- what a machine, a person or a model may do to a run
@@ -650,7 +690,7 @@ def interrupted(root: Path, experiment: Any, updates: int = 20) -> RunFolder:
         folder.create(experiment, {"identity": identity(experiment)})
     left = iter(range(updates))
     with pytest.raises(Interrupted):
-        do_run(folder.path, threads=None, watch=silent, stop=lambda: next(left, None) is None)
+        carry_on(folder, lambda: next(left, None) is None)
     return folder
 
 
@@ -668,7 +708,7 @@ def test_one_flipped_bit_in_a_checkpoint_is_noticed(tmp_path: Path, tiny: Any, p
     raw[int(part * len(raw))] ^= 0x40
     (folder.path / "checkpoint.pt").write_bytes(raw)
     (again,) = run([experiment], runs=tmp_path / "runs")
-    assert again.how == "trained" and same_weights(again.path, whole.path)
+    assert became(again) == ["finished"] and same_weights(again.path, whole.path)
     assert (again.path / "steps.csv").read_bytes() == (whole.path / "steps.csv").read_bytes()
 
 
@@ -687,7 +727,7 @@ def leaving(input_shape: tuple[int, ...], outputs: int) -> nn.Module:
 
 def test_a_model_that_exits_fails_alone(tmp_path: Path, tiny: Any) -> None:
     outcomes = run([tiny(model=f"{__name__}:leaving"), tiny()], runs=tmp_path)
-    assert [o.how for o in outcomes] == ["failed", "trained"]
+    assert became(*outcomes) == ["failed", "finished"]
     assert "raised SystemExit: 0" in outcomes[0].message and (outcomes[0].path / "error.log").exists()
 
 
@@ -718,7 +758,7 @@ def test_code_that_changed_before_a_resumption_is_said(
     before = folder.environment()["user_code"]
     users_model("torch.nn.Linear(64, outputs), torch.nn.Identity()")
     (outcome,) = run([experiment], runs=tmp_path / "runs")
-    assert outcome.how == "trained"
+    assert became(outcome) == ["finished"]
     assert outcome.warnings == [
         "users_model has changed since this run was begun, so its parts are of both; --again trains anew"
     ]
@@ -731,10 +771,10 @@ def test_code_that_fits_its_checkpoint_no_longer(tmp_path: Path, tiny: Any, user
     interrupted(tmp_path / "runs", experiment)
     users_model("torch.nn.Linear(64, 9), torch.nn.Linear(9, outputs)")
     (outcome,) = run([experiment], runs=tmp_path / "runs")
-    assert outcome.how == "failed"
+    assert became(outcome) == ["failed"]
     assert "does not fit the model and optimizer as they are built now" in outcome.message
     assert "restore the code, or train anew with --again" in outcome.message
-    assert [o.how for o in run([experiment], runs=tmp_path / "runs", again=True)] == ["trained"]
+    assert became(*run([experiment], runs=tmp_path / "runs", again=True)) == ["finished"]
 
 
 @pytest.mark.parametrize("what", ["another run's", "a bare status"])
@@ -747,8 +787,8 @@ def test_a_result_that_is_not_this_runs_is_none(tmp_path: Path, tiny: Any, what:
     if what == "another run's":
         assert "is of another run" in read_one(folder).problem or "edited" in read_one(folder).problem
     (outcome,) = run([experiment], runs=tmp_path / "runs")
-    assert outcome.how == "trained" and outcome.result is not None
-    assert outcome.result["identity"] == identity(experiment) and outcome.result["steps"] == 40
+    assert became(outcome) == ["finished"] and outcome.result is not None
+    assert outcome.result.identity == identity(experiment) and outcome.result.steps == 40
 
 
 @pytest.mark.parametrize("text", ["[]", "null", '{"resumed": 5}', "[" * 100_000, '{"a": NaN}'])
@@ -756,7 +796,7 @@ def test_a_result_that_is_not_this_runs_is_none(tmp_path: Path, tiny: Any, what:
 def test_odd_json_is_no_reason_to_lose_a_run(tmp_path: Path, tiny: Any, name: str, text: str) -> None:
     folder = interrupted(tmp_path, tiny(epochs=20))
     (folder.path / name).write_text(text)
-    assert [o.how for o in run([tiny(epochs=20)], runs=tmp_path)] == ["trained"]
+    assert became(*run([tiny(epochs=20)], runs=tmp_path)) == ["finished"]
 
 
 @pytest.mark.parametrize("name", ["result.json", "steps.csv", "best.pt"])
@@ -826,4 +866,4 @@ class Full:
 
 def test_a_full_disk_is_named_through_torch() -> None:
     with pytest.raises(OSError, match="No space left on device"):
-        tensors.save({"weights": torch.zeros(1000)}, Full())  # type: ignore[arg-type]
+        save_tensors({"weights": torch.zeros(1000)}, Full())  # type: ignore[arg-type]

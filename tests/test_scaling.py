@@ -49,7 +49,7 @@ def test_a_scaled_run_trains_and_is_logged_at_the_scaled_rate(tiny: Make, tmp_pa
     logs = [pd.read_csv(o.path / "steps.csv") for o in outcomes]
     assert logs[0]["lr"].tolist() == logs[1]["lr"].tolist() == preview([scaled])[0].rates
     assert logs[0]["loss"].tolist() == logs[1]["loss"].tolist()
-    assert [o.result["effective_lr"] for o in outcomes if o.result] == [0.025, 0.025]
+    assert [o.result.effective_lr for o in outcomes if o.result] == [0.025, 0.025]
 
 
 def test_the_scaled_rate_is_said(tiny: Make, tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_accumulated_batches_have_the_gradient_of_one_large_batch(tiny: Make, tm
 def test_only_updates_count_as_steps(tiny: Make, tmp_path: Path) -> None:
     experiment = tiny(dataset="digits", batch_size=10, accumulate=4, epochs=None, steps=30)
     (outcome,) = lrbench.run([experiment], runs=tmp_path)
-    assert outcome.result is not None and outcome.result["steps"] == 30
+    assert outcome.result is not None and outcome.result.steps == 30
     assert len(pd.read_csv(outcome.path / "steps.csv")) == 30
     made = preview([experiment])[0]
     assert (made.steps_per_epoch, len(made.rates)) == (27, 30)  # 108 batches of 10, four at a time
@@ -121,7 +121,7 @@ def test_the_batch_that_is_scaled_for_is_that_of_an_update(tiny: Make) -> None:
 def test_no_update_sees_more_than_an_epoch(tiny: Make, tmp_path: Path) -> None:
     huge = tiny(dataset="digits", optimizer=SGD, batch_size=5000, epochs=1, lr_scaling={"base_batch_size": 539})
     (outcome,) = lrbench.run([huge], runs=tmp_path)
-    assert outcome.result is not None and outcome.result["effective_lr"] == pytest.approx(0.2)
+    assert outcome.result is not None and outcome.result.effective_lr == pytest.approx(0.2)
     assert preview([huge])[0].lr == pytest.approx(0.2)
     many = tiny(dataset="digits", batch_size=32, accumulate=1000)
     for use in (lambda: preview([many]), lambda: lrbench.run([many], runs=tmp_path)):

@@ -10,15 +10,18 @@ from typing import Any
 
 import pytest
 
-from lrbench.analysis import sensitivity_rule as rule
-from lrbench.analysis.groups import Group, grouped
-from lrbench.analysis.records import Record, read
-from lrbench.analysis.sensitivity import Family, families, margin_of, words
+from lrbench.analysis import Family, Group, Record, families, grouped, measure_named, read_runs
+from lrbench.analysis import sensitivity as rule
+from lrbench.analysis.sensitivity import good_margin, words
+from lrbench.components import Measure, measures
+from lrbench.components.metrics import ACCURACY, LOSS
 from lrbench.errors import UsageError
 from lrbench.reports.figures.render import write
 from lrbench.reports.figures.sensitivity import draw
-from lrbench.runs.folder import RunFolder
+from lrbench.runs import RunFolder, RunResult, Status
 
+MEASURES = measures((LOSS, ACCURACY))
+VAL_LOSS, VAL_ACCURACY = MEASURES["val_loss"], MEASURES["val_accuracy"]
 Make = Callable[..., Any]
 MakeRun = Callable[..., Path]
 
@@ -35,10 +38,10 @@ def group(tiny: Make) -> Callable[..., Group]:
         for seed, value in enumerate(values):
             experiment = tiny(**{"optimizer": optimizer, "seed": seed, **changes})
             plain = {**experiment.plain(), "name": name}
-            result = {"final": None} if isinstance(value, str) else {"final": {key: value}}
-            state = value if isinstance(value, str) else "finished"
+            status = Status(value) if isinstance(value, str) else Status.FINISHED
+            result = RunResult(status, final=None if isinstance(value, str) else {key: value})
             folder = RunFolder(Path(f"{name}-{lr}-{seed}"))
-            records.append(Record(folder, state, experiment=experiment, plain=plain, result=result))
+            records.append(Record(folder, status, experiment=experiment, plain=plain, result=result))
         return Group(f"{name} lr={lr}", tuple(records))
 
     return make
@@ -48,11 +51,11 @@ def group(tiny: Make) -> Callable[..., Group]:
 def family(group: Callable[..., Group]) -> Callable[..., Family]:
     """The one family of the given values at rates 0.001, 0.01, …; a list is one value a seed."""
 
-    def make(*values: float | str | Sequence[float | str], metric: str = "val_loss", **more: Any) -> Family:
+    def make(*values: float | str | Sequence[float | str], measure: Measure = VAL_LOSS, **more: Any) -> Family:
         rates = (10.0 ** (at - 3) for at in range(len(values)))
         seeds = [value if isinstance(value, list | tuple) else [value] for value in values]
-        made = [group(lr, *several, key=metric, **more) for lr, several in zip(rates, seeds, strict=True)]
-        (found,) = families(made, metric)
+        made = [group(lr, *several, key=measure.name, **more) for lr, several in zip(rates, seeds, strict=True)]
+        (found,) = families(made, measure)
         return found
 
     return make
@@ -63,8 +66,8 @@ def family(group: Callable[..., Group]) -> Callable[..., Family]:
 
 def test_the_rule_by_hand() -> None:
     inf = math.inf
-    assert rule.best([3.0, 1.0, 1.0, inf]) == 1, "the first of equal ones"
-    assert rule.best([inf, inf]) is None and rule.best([]) is None
+    assert rule.lowest([3.0, 1.0, 1.0, inf]) == 1, "the first of equal ones"
+    assert rule.lowest([inf, inf]) is None and rule.lowest([]) is None
     assert rule.edge([1.0, 2.0, 3.0]) == "lowest" and rule.edge([3.0, 2.0, 1.0]) == "highest"
     assert rule.edge([2.0, 1.0, inf]) == "", "a rate that diverged was tried"
     assert rule.edge([inf, inf]) == rule.edge([1.0]) == rule.edge([]) == ""
@@ -74,10 +77,10 @@ def test_the_rule_by_hand() -> None:
 
 
 def test_margins_by_hand() -> None:
-    assert margin_of(0.5, "test_loss") == pytest.approx(0.05)
-    assert margin_of(-2.0, "val_loss") == pytest.approx(0.2), "an imported loss may be below 0"
-    assert margin_of(0.7, "val_accuracy") == pytest.approx(0.03), "a tenth of 30 % of errors"
-    assert margin_of(0.99, "val_accuracy") == margin_of(1.0, "val_accuracy") == 0.002
+    assert good_margin(0.5, MEASURES["test_loss"]) == pytest.approx(0.05)
+    assert good_margin(-2.0, VAL_LOSS) == pytest.approx(0.2), "an imported loss may be below 0"
+    assert good_margin(0.7, VAL_ACCURACY) == pytest.approx(0.03), "a tenth of 30 % of errors"
+    assert good_margin(0.99, VAL_ACCURACY) == good_margin(1.0, VAL_ACCURACY) == 0.002
 
 
 # -- families
@@ -91,13 +94,13 @@ def test_groups_that_differ_only_in_the_rate_are_a_family(group: Callable[..., G
         *(group(lr, loss, name="rates") for lr, loss in ((0.01, 0.6), (0.3, 2.0))),
         group(0.001, 0.1, name="rates", batch_size=16),
     ]
-    found = families(groups, "val_loss")
+    found = families(groups, VAL_LOSS)
     assert [(one.label, [point.lr for point in one.points]) for one in found] == [
         ("rates cosine", [0.01, 0.1, 1.0]),
         ("rates constant", [0.01, 0.1, 0.3]),
     ], "the best first; rates in order; another batch size is another family, of one rate"
     middle = found[1].points[1]
-    assert middle.values("val_loss") == (0.3, 0.5, 0.4) and middle.median("val_loss") == 0.4
+    assert middle.values(VAL_LOSS) == (0.3, 0.5, 0.4) and middle.median(VAL_LOSS) == 0.4
     assert middle.group is groups[0]
 
 
@@ -107,23 +110,23 @@ def test_groups_that_differ_only_in_the_rate_are_a_family(group: Callable[..., G
 def test_fewer_than_three_rates_with_a_result_are_no_family(
     group: Callable[..., Group], values: list[float | str]
 ) -> None:
-    assert families([group(10.0**-at, value) for at, value in enumerate(values)], "val_loss") == []
+    assert families([group(10.0**-at, value) for at, value in enumerate(values)], VAL_LOSS) == []
 
 
 def test_a_rate_left_to_the_optimizer_and_a_damaged_config_are_in_no_family(group: Callable[..., Group]) -> None:
-    broken = Group("broken", (Record(RunFolder(Path("broken")), "damaged"),))
+    broken = Group("broken", (Record(RunFolder(Path("broken")), Status.DAMAGED),))
     groups = [group(None, 0.1), broken, *(group(lr, 0.2) for lr in (0.1, 0.2, 0.3))]
-    (found,) = families(groups, "val_loss")
+    (found,) = families(groups, VAL_LOSS)
     assert [point.lr for point in found.points] == [0.1, 0.2, 0.3]
-    assert families(groups[:2], "val_loss") == []
+    assert families(groups[:2], VAL_LOSS) == []
 
 
 def test_a_metric_that_the_runs_do_not_have_makes_no_family(group: Callable[..., Group]) -> None:
     groups = [group(lr, 0.2) for lr in (0.1, 0.2, 0.3)] + [group(1.0, "diverged")]
-    assert families(groups, "val_accuracy") == families(groups, "test_loss") == []
+    assert families(groups, VAL_ACCURACY) == families(groups, MEASURES["test_loss"]) == []
     for metric in ("best_epoch", "loss", ""):
         with pytest.raises(UsageError, match="no such metric"):
-            families(groups, metric)
+            measure_named([record for group in groups for record in group.records], metric)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +144,7 @@ def test_a_family_is_called_what_its_names_have_in_common(
     group: Callable[..., Group], names: list[str], label: str
 ) -> None:
     groups = [group(10.0**-at, 0.1 + at, name=name) for at, name in enumerate(names)]
-    assert [one.label for one in families(groups, "val_loss")] == [label]
+    assert [one.label for one in families(groups, VAL_LOSS)] == [label]
 
 
 def test_families_of_one_name_say_what_differs(group: Callable[..., Group]) -> None:
@@ -152,7 +155,7 @@ def test_families_of_one_name_say_what_differs(group: Callable[..., Group]) -> N
         (0.4, {"batch_size": 16}),
     ]
     groups = [group(lr, loss, **changes) for loss, changes in kinds for lr in (0.1, 0.2, 0.3)]
-    assert [one.label for one in families(groups, "val_loss")] == [
+    assert [one.label for one in families(groups, VAL_LOSS)] == [
         "tiny constant batch_size=32 no warmup",
         "tiny step batch_size=32 no warmup",
         "tiny constant warmup.for=10% warmup.from_factor=0",
@@ -168,7 +171,7 @@ def test_labels_differ_even_where_what_is_said_of_them_does_not(group: Callable[
         for more in ({}, {"schedule": "cosine"}, {"batch_size": 4}, {"epochs": 4}, {"clip_grad_norm": 2.0})
         for lr in (0.1, 0.2, 0.3)
     ]
-    labels = [one.label for one in families(groups, "val_loss")]
+    labels = [one.label for one in families(groups, VAL_LOSS)]
     assert len(labels) == 10 == len(set(labels)), labels
 
 
@@ -177,21 +180,21 @@ def test_labels_differ_even_where_what_is_said_of_them_does_not(group: Callable[
 
 def test_the_words_of_a_best_rate_and_its_good_neighbours(family: Callable[..., Family]) -> None:
     found = family([0.9, 0.8], [0.31, 0.33], [0.3, 0.31], [0.4, 0.5])
-    assert words(found, "val_loss") == (
+    assert words(found, VAL_LOSS) == (
         "tiny: best at 0.1 (val loss 0.305, median of 2 seeds), within 10 % of it from 0.01 to 0.1 (1.0 decades)."
     )
-    good = found.good("val_loss")
+    good = found.good(VAL_LOSS)
     assert good is not None and (good.low, good.high, good.decades) == (0.01, 0.1, pytest.approx(1.0))
 
 
 def test_a_best_rate_at_an_end_is_said_with_the_way_to_go(family: Callable[..., Family]) -> None:
     low, high = family(0.1, 0.2, 0.3), family(0.3, 0.102, 0.1)
-    assert (low.edge("val_loss"), high.edge("val_loss")) == ("lowest", "highest")
-    assert words(low, "val_loss") == (
+    assert (low.edge(VAL_LOSS), high.edge(VAL_LOSS)) == ("lowest", "highest")
+    assert words(low, VAL_LOSS) == (
         "tiny: best at 0.001 (val loss 0.1, one seed), no neighbour within 10 % of it; "
         "the best is at the lowest rate tried, so try lower ones."
     )
-    assert words(high, "val_loss") == (
+    assert words(high, VAL_LOSS) == (
         "tiny: best at 0.1 (val loss 0.1, one seed), within 10 % of it from 0.01 to 0.1 (at least 1.0 decades); "
         "the best is at the highest rate tried, so try higher ones."
     )
@@ -199,21 +202,21 @@ def test_a_best_rate_at_an_end_is_said_with_the_way_to_go(family: Callable[..., 
 
 def test_good_rates_that_reach_an_end_are_at_least_so_wide(family: Callable[..., Family]) -> None:
     found = family(0.105, 0.1, 0.3)
-    assert found.edge("val_loss") == ""
-    assert words(found, "val_loss").endswith("from 0.001 to 0.01 (at least 1.0 decades).")
+    assert found.edge(VAL_LOSS) == ""
+    assert words(found, VAL_LOSS).endswith("from 0.001 to 0.01 (at least 1.0 decades).")
 
 
 def test_a_gap_ends_the_good_rates(family: Callable[..., Family]) -> None:
     found = family(0.1, 0.5, 0.099, 0.101, 0.4)
-    good = found.good("val_loss")
+    good = found.good(VAL_LOSS)
     assert good is not None and (good.low, good.high) == (0.1, 1.0) and not good.open_below
 
 
 def test_a_diverged_seed_is_worse_than_any(family: Callable[..., Family]) -> None:
     found = family([0.5, 0.6, 0.7], [0.3, "diverged", 0.4], [0.1, "diverged", "diverged"], ["diverged"] * 3)
-    assert found.costs("val_loss") == [0.6, 0.4, math.inf, math.inf]
-    assert [point.diverged("val_loss") for point in found.points] == [0, 1, 2, 3]
-    assert words(found, "val_loss") == (
+    assert found.costs(VAL_LOSS) == [0.6, 0.4, math.inf, math.inf]
+    assert [point.diverged(VAL_LOSS) for point in found.points] == [0, 1, 2, 3]
+    assert words(found, VAL_LOSS) == (
         "tiny: best at 0.01 (val loss 0.4, median of 3 seeds), no neighbour within 10 % of it; "
         "6 of 12 runs diverged (at 0.01, 0.1, 1)."
     )
@@ -221,8 +224,8 @@ def test_a_diverged_seed_is_worse_than_any(family: Callable[..., Family]) -> Non
 
 def test_pruned_and_unfinished_runs_are_said(family: Callable[..., Family]) -> None:
     found = family([0.5, 0.6], [0.1, "pruned"], [0.3, "running"], [0.4, "failed"])
-    assert found.costs("val_loss") == [0.55, math.inf, 0.3, 0.4], "the others of a pruned one are a choice"
-    assert words(found, "val_loss") == (
+    assert found.costs(VAL_LOSS) == [0.55, math.inf, 0.3, 0.4], "the others of a pruned one are a choice"
+    assert words(found, VAL_LOSS) == (
         "tiny: best at 0.1 (val loss 0.3, one seed), no neighbour within 10 % of it; "
         "1 of 8 runs pruned (at 0.01); 2 of 8 runs not finished (at 0.1, 1)."
     )
@@ -230,24 +233,24 @@ def test_pruned_and_unfinished_runs_are_said(family: Callable[..., Family]) -> N
 
 def test_where_every_rate_diverged_there_is_no_best_one(family: Callable[..., Family]) -> None:
     found = family(*["diverged"] * 4)
-    assert found.best("val_loss") is None and found.good("val_loss") is None and found.edge("val_loss") == ""
-    assert words(found, "val_loss") == (
+    assert found.best(VAL_LOSS) is None and found.good(VAL_LOSS) is None and found.edge(VAL_LOSS) == ""
+    assert words(found, VAL_LOSS) == (
         "tiny: no rate has a median val loss; 4 of 4 runs diverged (at 4 rates from 0.001 to 1)."
     )
 
 
 def test_of_accuracies_more_is_better(family: Callable[..., Family]) -> None:
-    found = family([0.1], [0.99], [0.992], ["diverged"], metric="val_accuracy")
-    assert words(found, "val_accuracy") == (
+    found = family([0.1], [0.99], [0.992], ["diverged"], measure=VAL_ACCURACY)
+    assert words(found, VAL_ACCURACY) == (
         "tiny: best at 0.1 (val accuracy 99.20 %, one seed), within 0.2 points of it from 0.01 to 0.1 (1.0 decades); "
         "1 of 4 runs diverged (at 1)."
     )
-    rough = family([0.66], [0.7], [0.675], metric="val_accuracy")
-    assert "within 3 points of it from 0.01 to 0.1 (at least 1.0 decades)" in words(rough, "val_accuracy")
+    rough = family([0.66], [0.7], [0.675], measure=VAL_ACCURACY)
+    assert "within 3 points of it from 0.01 to 0.1 (at least 1.0 decades)" in words(rough, VAL_ACCURACY)
 
 
 def test_a_loss_of_zero_has_neighbours_only_of_zero(family: Callable[..., Family]) -> None:
-    assert "from 0.01 to 0.1 (1.0 decades)" in words(family(0.5, 0.0, 0.0, 0.1), "val_loss")
+    assert "from 0.01 to 0.1 (1.0 decades)" in words(family(0.5, 0.0, 0.0, 0.1), VAL_LOSS)
 
 
 # -- the figure
@@ -266,13 +269,13 @@ def test_families_are_drawn_each_with_its_line_and_its_bar(
         for number in range(1, count + 1)
         for at, loss in ((1, 0.9), (2, 0.01 * number), (3, 0.5))
     ]
-    found = families(groups, "val_loss")
-    figure = draw(found[::-1], "val_loss")
+    found = families(groups, VAL_LOSS)
+    figure = draw(found[::-1], VAL_LOSS)
     shown = min(count, 8)
     assert [text.split("  ")[0] for text in texts(figure)[:shown]] == [f"family {n}" for n in range(1, shown + 1)]
     assert texts(figure)[shown:] == ["best rate", "a seed diverged, or more"]
     assert ("best 8 of 12 families" in figure._suptitle.get_text()) == (count == 12)
-    assert [path.name for path in write(draw(found, "val_loss"), tmp_path / "rates")] == ["rates.png", "rates.svg"]
+    assert [path.name for path in write(draw(found, VAL_LOSS), tmp_path / "rates")] == ["rates.png", "rates.svg"]
     assert "<svg" in (tmp_path / "rates.svg").read_text()
 
     figure.canvas.draw()
@@ -284,41 +287,41 @@ def test_families_are_drawn_each_with_its_line_and_its_bar(
 
 @pytest.mark.parametrize("values", [[0.1, 0.2, 0.3], [0.3, 0.2, 0.1], [0.105, 0.1, 0.3]])
 def test_what_ends_where_the_rates_end_has_an_arrow(family: Callable[..., Family], values: list[float]) -> None:
-    assert "at an end of the rates tried" in texts(draw([family(*values)], "val_loss"))
-    assert "at an end of the rates tried" not in texts(draw([family(0.3, *values, 0.3)], "val_loss"))
+    assert "at an end of the rates tried" in texts(draw([family(*values)], VAL_LOSS))
+    assert "at an end of the rates tried" not in texts(draw([family(0.3, *values, 0.3)], VAL_LOSS))
 
 
 def test_what_is_far_worse_than_the_best_does_not_flatten_the_rest(family: Callable[..., Family]) -> None:
-    low, high = draw([family(1e30, 0.1, 0.2)], "val_loss").axes[0].get_ylim()
+    low, high = draw([family(1e30, 0.1, 0.2)], VAL_LOSS).axes[0].get_ylim()
     assert 0.01 < low < 0.1 and 1e4 < high < 1e5
 
 
 @pytest.mark.parametrize(
-    ("values", "metric"),
+    ("values", "measure"),
     [
-        (["diverged"] * 3, "val_loss"),
-        ([0.0, 0.0, 0.0], "val_loss"),
-        ([0.1, 0.1, 0.1], "val_loss"),
-        ([-1.0, -2.0, 5.0], "val_loss"),
-        ([1e300, 1e-300, 1.0], "val_loss"),
-        ([1.0, 1.0, 1.0], "val_accuracy"),
-        ([0.0, "diverged", 0.1], "val_accuracy"),
-        ([0.3, "pruned", 0.2, 0.1], "val_loss"),
+        (["diverged"] * 3, VAL_LOSS),
+        ([0.0, 0.0, 0.0], VAL_LOSS),
+        ([0.1, 0.1, 0.1], VAL_LOSS),
+        ([-1.0, -2.0, 5.0], VAL_LOSS),
+        ([1e300, 1e-300, 1.0], VAL_LOSS),
+        ([1.0, 1.0, 1.0], VAL_ACCURACY),
+        ([0.0, "diverged", 0.1], VAL_ACCURACY),
+        ([0.3, "pruned", 0.2, 0.1], VAL_LOSS),
     ],
 )
 def test_odd_values_are_drawn(
-    family: Callable[..., Family], values: list[float | str], metric: str, tmp_path: Path
+    family: Callable[..., Family], values: list[float | str], measure: Measure, tmp_path: Path
 ) -> None:
-    assert write(draw([family(*values, metric=metric)], metric), tmp_path / "rates")[0].stat().st_size > 10_000
+    assert write(draw([family(*values, measure=measure)], measure), tmp_path / "rates")[0].stat().st_size > 10_000
 
 
 @pytest.mark.parametrize("name", ["$x$ _y_ ^{2}", "_hidden", "<script>&amp;", "a\nb\tc", "%s {0} \\frac", "x" * 300])
 def test_names_are_drawn_and_said_as_they_are(family: Callable[..., Family], name: str, tmp_path: Path) -> None:
     found = family(0.3, 0.1, 0.2, name=name)
-    assert words(found, "val_loss").startswith(f"{name}: best at 0.01")
-    (shown, *_) = texts(draw([found], "val_loss"))
+    assert words(found, VAL_LOSS).startswith(f"{name}: best at 0.01")
+    (shown, *_) = texts(draw([found], VAL_LOSS))
     assert shown.startswith(" ".join(name.split())[:20]) and len(shown) < 80
-    write(draw([found], "val_loss"), tmp_path / "rates")
+    write(draw([found], VAL_LOSS), tmp_path / "rates")
     assert "<script>" not in (tmp_path / "rates.svg").read_text()
 
 
@@ -327,9 +330,9 @@ def test_from_the_folders_of_runs(make_run: MakeRun, tmp_path: Path) -> None:
         for seed in range(2):
             make_run([0.95, last + seed / 100], lr=lr, seed=seed, name=f"tiny-{lr:g}")
     make_run([0.8, 0.8], lr=10.0, seed=2, name="tiny-10", status="diverged")
-    found = families(grouped(read([tmp_path / "runs"])), "val_loss")
-    assert [words(one, "val_loss") for one in found] == [
+    found = families(grouped(read_runs([tmp_path / "runs"])), VAL_LOSS)
+    assert [words(one, VAL_LOSS) for one in found] == [
         "tiny: best at 0.1 (val loss 0.205, median of 2 seeds), within 10 % of it from 0.1 to 1 (1.0 decades); "
         "1 of 9 runs diverged (at 10)."
     ]
-    assert len(texts(draw(found, "val_loss"))) == 3
+    assert len(texts(draw(found, VAL_LOSS))) == 3

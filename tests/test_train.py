@@ -11,17 +11,18 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from lrbench.training.runner import run
 from torch import Tensor, nn
 
 from lrbench.components.data.batches import epoch_order
-from lrbench.config.identity import identity, run_name
-from lrbench.config.load import Experiment
+from lrbench.components.tasks import Classification
+from lrbench.config import Experiment, identity, run_name
 from lrbench.errors import ConfigError, Interrupted
-from lrbench.events import Event, silent
-from lrbench.runs.folder import RunFolder
-from lrbench.training.build import assemble, check, load_data
-from lrbench.training.run_one import do_run
+from lrbench.events import Event, Watch, silent
+from lrbench.runs import RunFolder, RunResult, Status
+from lrbench.training import run
+from lrbench.training.build import assemble, load_data
+from lrbench.training.check import check
+from lrbench.training.run_one import WorkItem, do_run
 
 CPU = torch.device("cpu")
 MLP = {"dataset": "digits", "model": {"name": "mlp", "hidden": [16]}, "batch_size": 32}  # 34 updates an epoch
@@ -48,20 +49,22 @@ def after(updates: int) -> Callable[[], bool]:
     return stop
 
 
-def go(root: Path, experiment: Experiment, stop: Callable[[], bool] = never) -> tuple[RunFolder, dict[str, Any]]:
+def go(
+    root: Path, experiment: Experiment, stop: Callable[[], bool] = never, watch: Watch = silent
+) -> tuple[RunFolder, RunResult]:
     folder = RunFolder(root / run_name(experiment))
     if not folder.has_config:
         folder.create(experiment, {})
-    return folder, do_run(folder.path, threads=None, watch=silent, stop=stop)
+    return folder, do_run(WorkItem(folder.path, experiment), threads=None, watch=watch, stop=stop)
 
 
-def go_on(root: Path, experiment: Experiment, stops: Callable[[], int]) -> tuple[RunFolder, dict[str, Any], int]:
+def go_on(root: Path, experiment: Experiment, stops: Callable[[], int]) -> tuple[RunFolder, RunResult, int]:
     """Interrupt after as many updates as `stops` says, go on, and so forth to the end."""
     for interruptions in range(10_000):
         try:
             return *go(root, experiment, after(stops())), interruptions
         except Interrupted:
-            assert RunFolder(root / run_name(experiment)).state() == "interrupted"
+            assert RunFolder(root / run_name(experiment)).status() is Status.INTERRUPTED
     raise AssertionError("it never ended")
 
 
@@ -79,7 +82,7 @@ def timeless(folder: RunFolder) -> tuple[bytes, list[list[str]], dict[str, Any]]
     rows = [line.split(",")[:-2] for line in (folder.path / "epochs.csv").read_text().splitlines()]
     result = folder.result()
     assert result is not None
-    return (folder.path / "steps.csv").read_bytes(), rows, {k: v for k, v in result.items() if k != "seconds"}
+    return (folder.path / "steps.csv").read_bytes(), rows, {k: v for k, v in result.plain().items() if k != "seconds"}
 
 
 def assert_same_run(one: RunFolder, other: RunFolder) -> None:
@@ -189,7 +192,7 @@ def test_an_mlp_trains_as_in_a_plain_loop(tmp_path: Path, tiny: Any) -> None:
     for row, part in zip(rows, (losses[:34], losses[34:]), strict=True):
         mean = sum(w * x for w, x in zip(weights, part, strict=True)) / 1078
         assert row["train_loss"] == pytest.approx(mean, abs=1e-6)
-    for split, found in ((validation, result["final"]), (test, result["test"])):
+    for split, found in ((validation, result.final), (test, result.test)):
         outputs = model(split.inputs)
         loss, right = (
             F.cross_entropy(outputs, split.targets).item(),
@@ -280,32 +283,31 @@ OUTLIER = {
 
 def test_an_update_that_is_not_finite_is_left_out_where_asked(tmp_path: Path, tiny: Any) -> None:
     folder, result = go(tmp_path, tiny(**OUTLIER, on_non_finite="skip"))
-    assert (result["status"], result["skipped"], result["steps"]) == ("finished", 5, 30)
+    assert (result.status, result.skipped, result.steps) == ("finished", 5, 30)
     losses, rates = column(folder, "loss"), column(folder, "lr")
     bad = [step for step, loss in enumerate(losses) if math.isnan(loss)]
     assert len(bad) == 5 and [step // 6 for step in bad] == [0, 1, 2, 3, 4], "once an epoch"
     assert all(rate > 0 for rate in rates)
-    assert result["test"]["accuracy"] > 0.8
+    assert result.test["accuracy"] > 0.8
     assert all(torch.isfinite(w).all() for w in folder.load_best().values())
     assert all(math.isfinite(loss) for loss in column(folder, "train_loss", "epochs"))
 
 
 def test_too_many_left_out_are_divergence(tmp_path: Path, tiny: Any) -> None:
     folder, result = go(tmp_path, tiny(**OUTLIER, on_non_finite="skip", max_skipped=2))
-    assert result["status"] == "diverged" and result["skipped"] == 3
+    assert result.status == "diverged" and result.skipped == 3
     last = len(column(folder, "loss"))
-    assert result["reason"].startswith(
-        f"more than 2 updates were not finite, the last of them update {last}, at a rate"
-    )
-    assert "the last finite loss was" in result["reason"] and result["steps"] == last
+    assert result.reason.startswith(f"more than 2 updates were not finite, the last of them update {last}, at a rate")
+    assert "the last finite loss was" in result.reason and result.steps == last
     _, stopped = go(tmp_path, tiny(**OUTLIER))
-    assert stopped["status"] == "diverged" and stopped["epochs"] == 0 and "skipped" not in stopped
+    assert stopped.status == "diverged" and stopped.epochs == 0 and stopped.skipped is None
+    assert "skipped" not in stopped.plain()
 
 
 def test_running_statistics_outlive_an_update_that_is_left_out(tmp_path: Path, tiny: Any) -> None:
     experiment = tiny(**{**OUTLIER, "model": f"{__name__}:normed"}, on_non_finite="skip")
     folder, result = go(tmp_path, experiment)
-    assert result["status"] == "finished" and result["skipped"] == 5
+    assert result.status == "finished" and result.skipped == 5
     assert all(torch.isfinite(w).all() for w in folder.load_best().values())
 
 
@@ -320,11 +322,11 @@ def test_the_best_epoch_by_accuracy(tmp_path: Path, tiny: Any) -> None:
     by_loss, first = go(tmp_path, tiny(**settings))
     _, second = go(tmp_path, tiny(**settings, best_by="val_accuracy"))
     losses, accuracies = column(by_loss, "val_loss", "epochs"), column(by_loss, "val_accuracy", "epochs")
-    assert first["best"]["epoch"] == losses.index(min(losses)) + 1
-    assert second["best"]["epoch"] == accuracies.index(max(accuracies)) + 1
-    assert first["best"]["epoch"] != second["best"]["epoch"], "or this shows nothing"
-    assert second["best"]["val_accuracy"] == max(accuracies)
-    with pytest.raises(ConfigError, match="best_by: a regression has no accuracy"):
+    assert first.best["epoch"] == losses.index(min(losses)) + 1
+    assert second.best["epoch"] == accuracies.index(max(accuracies)) + 1
+    assert first.best["epoch"] != second.best["epoch"], "or this shows nothing"
+    assert second.best["val_accuracy"] == max(accuracies)
+    with pytest.raises(ConfigError, match="best_by: this task has no 'val_accuracy'; Choices: val_loss"):
         assemble(tiny(dataset=f"{__name__}:line_data", model="logistic", loss="mse", best_by="val_accuracy"), CPU)
 
 
@@ -361,11 +363,11 @@ def test_early_stopping_ends_the_run_with_its_reason(tmp_path: Path, tiny: Any) 
         if since == 2:
             ended = epoch
             break
-    assert ended == len(losses) == result["epochs"] < 60
-    assert result["status"] == "stopped_early" and result["steps"] == 2 * ended
-    assert result["reason"] == f"val_loss has not improved on {best:.4g} for 2 epochs"
-    assert result["best"]["epoch"] == losses.index(min(losses)) + 1
-    assert result["test"] is not None and result["test_best"] is not None
+    assert ended == len(losses) == result.epochs < 60
+    assert result.status == "stopped_early" and result.steps == 2 * ended
+    assert result.reason == f"val_loss has not improved on {best:.4g} for 2 epochs"
+    assert result.best["epoch"] == losses.index(min(losses)) + 1
+    assert result.test is not None and result.test_best is not None
 
 
 def test_best_weights_are_those_of_the_best_epoch(tmp_path: Path, tiny: Any) -> None:
@@ -374,7 +376,7 @@ def test_best_weights_are_those_of_the_best_epoch(tmp_path: Path, tiny: Any) -> 
     losses = column(folder, "val_loss", "epochs")
     best = losses.index(min(losses)) + 1
     assert best != 4, "or this shows nothing"
-    assert result["best"]["epoch"] == best and result["best"]["val_loss"] == min(losses)
+    assert result.best["epoch"] == best and result.best["val_loss"] == min(losses)
     parts = assemble(experiment, CPU)
     parts.model.load_state_dict(folder.load_best())
     _, validation, test = digits(experiment)
@@ -382,9 +384,9 @@ def test_best_weights_are_those_of_the_best_epoch(tmp_path: Path, tiny: Any) -> 
         min(losses), rel=1e-5
     )
     assert F.cross_entropy(parts.model(test.inputs), test.targets).item() == pytest.approx(
-        result["test_best"]["loss"], rel=1e-5
+        result.test_best["loss"], rel=1e-5
     )
-    assert result["test"]["loss"] != result["test_best"]["loss"]
+    assert result.test["loss"] != result.test_best["loss"]
 
 
 # -- divergence
@@ -417,21 +419,22 @@ def test_a_loss_that_is_nan_ends_the_run_as_diverged(tmp_path: Path, tiny: Any) 
     calls = 0
     experiment = tiny(loss=f"{__name__}:nan_after_five", batch_size=16)
     folder, result = go(tmp_path, experiment)
-    assert (result["status"], result["steps"], result["epochs"]) == ("diverged", 6, 1)
+    assert (result.status, result.steps, result.epochs) == ("diverged", 6, 1)
     losses = column(folder, "loss")
     assert len(losses) == 6 and math.isnan(losses[5]) and not math.isnan(losses[4])
-    assert result["reason"] == (
+    assert result.reason == (
         f"the loss was not finite at update 6, at a rate of 0.1; the last finite loss was {losses[4]:.4g}"
     )
-    assert result["final"] is None and result["test"] is None and result["best"]["epoch"] == 1
-    assert strictly(folder.path / "result.json") == result == folder.result()
+    assert result.final is None and result.test is None and result.best["epoch"] == 1
+    assert strictly(folder.path / "result.json") == result.plain()
+    assert folder.result() == result
     assert not (folder.path / "checkpoint.pt").exists()
 
 
 def test_a_rate_far_too_large_diverges(tmp_path: Path, tiny: Any) -> None:
     model = {"name": "mlp", "hidden": [16, 16, 16]}
     folder, result = go(tmp_path, tiny(model=model, optimizer={"name": "sgd", "lr": 1e6}, loss="mse", epochs=9))
-    assert result["status"] == "diverged" and "not finite" in result["reason"]
+    assert result.status == "diverged" and "not finite" in result.reason
     strictly(folder.path / "result.json")
     again, _ = go(tmp_path / "b", tiny(model=model, optimizer={"name": "sgd", "lr": 1e6}, loss="mse", epochs=9))
     assert (folder.path / "steps.csv").read_bytes() == (again.path / "steps.csv").read_bytes()
@@ -439,8 +442,8 @@ def test_a_rate_far_too_large_diverges(tmp_path: Path, tiny: Any) -> None:
 
 def test_a_validation_loss_that_is_not_finite_is_divergence_too(tmp_path: Path, tiny: Any) -> None:
     folder, result = go(tmp_path, tiny(loss=f"{__name__}:infinite_in_evaluation"))
-    assert result["status"] == "diverged" and result["best"] is None and result["steps"] == 2
-    assert result["reason"] == "the validation loss was not finite after update 2"
+    assert result.status == "diverged" and result.best is None and result.steps == 2
+    assert result.reason == "the validation loss was not finite after update 2"
     assert not (folder.path / "best.pt").exists()
 
 
@@ -449,7 +452,7 @@ def test_a_validation_loss_that_is_not_finite_is_divergence_too(tmp_path: Path, 
 
 def test_a_budget_in_steps_ends_in_the_middle_of_an_epoch(tmp_path: Path, tiny: Any) -> None:
     folder, result = go(tmp_path, tiny(epochs=None, steps=10, batch_size=16))
-    assert (result["steps"], result["epochs"], result["status"]) == (10, 3, "finished")
+    assert (result.steps, result.epochs, result.status) == (10, 3, "finished")
     rows = table(folder.path / "epochs.csv")
     assert [(r["epoch"], r["step"]) for r in rows] == [(1, 4), (2, 8), (3, 10)]
     losses = column(folder, "loss")
@@ -461,7 +464,7 @@ def test_a_budget_in_steps_ends_in_the_middle_of_an_epoch(tmp_path: Path, tiny: 
 def test_bfloat16_runs_and_is_near_float32(tmp_path: Path, tiny: Any) -> None:
     half, result = go(tmp_path, tiny(precision="bf16"))
     full, _ = go(tmp_path, tiny())
-    assert result["status"] == "finished"
+    assert result.status == "finished"
     assert column(half, "loss") != column(full, "loss")
     assert column(half, "loss") == pytest.approx(column(full, "loss"), rel=0.02)
     assert all(w.dtype == torch.float32 for w in half.load_best().values())
@@ -477,9 +480,11 @@ def test_regression(tmp_path: Path, tiny: Any) -> None:
     folder, result = go(tmp_path, experiment)
     weight, bias = folder.load_best().values()
     assert weight.item() == pytest.approx(3, abs=0.01) and bias.item() == pytest.approx(1, abs=0.01)
-    assert result["test"]["loss"] < 1e-4 and result["test"]["accuracy"] is None
-    assert result["final"]["train_accuracy"] is None and result["best"]["val_accuracy"] is None
-    assert (folder.path / "epochs.csv").read_text().splitlines()[1].split(",")[4] == ""
+    assert result.test.keys() == result.test_best.keys() == {"loss"} and result.test["loss"] < 1e-4
+    assert result.final.keys() == result.best.keys() == {"epoch", "step", "train_loss", "val_loss"}
+    assert all(result.metric(f"{of}accuracy") is None for of in ("train_", "val_", "best_val_", "test_", "test_best_"))
+    header = (folder.path / "epochs.csv").read_text().splitlines()[0]
+    assert header == "epoch,step,lr,train_loss,val_loss,seconds,examples_per_second"
 
 
 # -- resuming
@@ -552,12 +557,12 @@ EVERY = {
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, tiny: Any, which: str) -> None:
     experiment = tiny(**RESUMED[which])
     whole, expected = go(tmp_path / "whole", experiment)
-    assert expected["status"] == ("stopped_early" if which == "early stopping" else "finished")
+    assert expected.status == ("stopped_early" if which == "early stopping" else "finished")
     for every in EVERY.get(which, (33, 34)):
         folder, result, interruptions = go_on(tmp_path / str(every), experiment, lambda every=every: every)
-        assert interruptions == (expected["steps"]) // every, "it stopped after every k-th update"
+        assert interruptions == (expected.steps) // every, "it stopped after every k-th update"
         assert_same_run(folder, whole)
-        assert result["status"] == expected["status"]
+        assert result.status == expected.status
         assert len(folder.environment()["resumed"]) == interruptions
     chance = random.Random(which)
     folder, _, _ = go_on(tmp_path / "random", experiment, lambda: chance.randint(5, 30))
@@ -641,17 +646,17 @@ def test_damage_is_repaired_by_going_on_from_what_is_whole(
     folder = interrupted_twice(tmp_path / "damaged", experiment)
     damage(folder.path)
     seen: list[Event] = []
-    do_run(folder.path, threads=None, watch=seen.append, stop=never)
+    go(tmp_path / "damaged", experiment, watch=seen.append)
     assert [e.step for e in seen if e.kind == "start"] == [goes_on_from]
     assert_same_run(folder, whole)
 
 
 def test_the_checkpoint_before_is_kept(tmp_path: Path, tiny: Any) -> None:
     folder = interrupted_twice(tmp_path, tiny(**MLP))
-    state = folder.load_checkpoint(identity(tiny(**MLP)))
+    state = folder.load_checkpoint(identity(tiny(**MLP)), Classification.metrics)
     assert state is not None and (state["step"], state["epoch"]) == (45, 1)
     empty_newest(folder.path)
-    state = folder.load_checkpoint(identity(tiny(**MLP)))
+    state = folder.load_checkpoint(identity(tiny(**MLP)), Classification.metrics)
     assert state is not None and (state["step"], state["epoch"]) == (20, 0)
 
 
@@ -660,9 +665,9 @@ def test_a_checkpoint_of_another_run_is_passed_over(tmp_path: Path, tiny: Any) -
     folder = interrupted_twice(tmp_path, tiny(**MLP))
     other = interrupted_twice(tmp_path, tiny(**MLP, seed=5))
     (folder.path / "checkpoint.pt").write_bytes((other.path / "checkpoint.pt").read_bytes())
-    state = folder.load_checkpoint(identity(tiny(**MLP)))
+    state = folder.load_checkpoint(identity(tiny(**MLP)), Classification.metrics)
     assert state is not None and state["step"] == 20
-    do_run(folder.path, threads=None, watch=silent, stop=never)
+    go(tmp_path, tiny(**MLP))
     assert_same_run(folder, whole)
 
 
@@ -672,9 +677,9 @@ def test_rows_that_were_changed_are_not_gone_on_from(tmp_path: Path, tiny: Any) 
     lines = (folder.path / "steps.csv").read_bytes().splitlines(keepends=True)
     lines[30] = lines[30].replace(b"0", b"9", 1)  # after the first checkpoint's 20 rows, before the second's 45
     (folder.path / "steps.csv").write_bytes(b"".join(lines))
-    state = folder.load_checkpoint(identity(tiny(**MLP)))
+    state = folder.load_checkpoint(identity(tiny(**MLP)), Classification.metrics)
     assert state is not None and state["step"] == 20
-    do_run(folder.path, threads=None, watch=silent, stop=never)
+    go(tmp_path, tiny(**MLP))
     assert_same_run(folder, whole)
 
 
@@ -697,8 +702,7 @@ def test_a_thread_count_that_cannot_be_kept_is_said(tmp_path: Path, tiny: Any, m
     with pytest.raises(Interrupted):
         go(tmp_path, experiment, after(3))
     monkeypatch.setattr(torch, "get_num_threads", lambda: 17)  # as on a build that has its own mind
-    folder = RunFolder(tmp_path / run_name(experiment))
-    do_run(folder.path, threads=None, watch=lambda e: said.append(str(e.values.get("text", ""))), stop=never)
+    folder, _ = go(tmp_path, experiment, watch=lambda e: said.append(str(e.values.get("text", ""))))
     environment = folder.environment()
     assert environment["threads"] == 17 and environment["threads_before"] != 17
     assert any("goes on with 17: its last digits will differ" in text for text in said)
@@ -717,7 +721,8 @@ def hungry(input_shape: tuple[int, ...], outputs: int) -> nn.Module:
 
 def test_out_of_memory_says_what_to_reduce(tmp_path: Path, tiny: Any) -> None:
     outcomes = run([tiny(model=f"{__name__}:hungry"), tiny()], runs=tmp_path)
-    assert [o.how for o in outcomes] == ["failed", "trained"], "the others go on"
+    assert [o.status for o in outcomes] == ["failed", "finished"], "the others go on"
+    assert not any(o.found for o in outcomes)
     first = outcomes[0].message.splitlines()[0]
     assert first.startswith("out of memory on the device; a smaller batch_size, or precision: bf16, needs less")
     assert "Tried to allocate 2.00 GiB" in first
@@ -755,7 +760,7 @@ def test_tokens_stay_whole_numbers_and_lazy_layers_take_their_sizes(tmp_path: Pa
     )
     folder, result = go(tmp_path, experiment)
     assert folder.load_best()["linear.weight"].shape == (2, 8)
-    assert result["test"]["accuracy"] > 0.9
+    assert result.test["accuracy"] > 0.9
     with pytest.raises(ConfigError, match="int64, as an embedding needs them; float32 ones suit other layers"):
         run([tiny(dataset=f"{__name__}:token_data", model="logistic")], runs=tmp_path)
 
@@ -806,9 +811,7 @@ def test_a_check_leaves_no_trace_in_the_run(tmp_path: Path, tiny: Any) -> None:
 
 def test_events_tell_where_the_run_stands(tmp_path: Path, tiny: Any) -> None:
     experiment, seen = tiny(), []
-    folder = RunFolder(tmp_path / run_name(experiment))
-    folder.create(experiment, {})
-    result = do_run(folder.path, threads=None, watch=seen.append, stop=never)
+    folder, result = go(tmp_path, experiment, watch=seen.append)
     assert [e.kind for e in seen] == ["start", "progress", "epoch", "progress", "epoch", "end"]
     assert {e.run for e in seen} == {folder.name}
     epochs = [e for e in seen if e.kind == "epoch"]
@@ -816,8 +819,8 @@ def test_events_tell_where_the_run_stands(tmp_path: Path, tiny: Any) -> None:
         (2, 4, 1, 2, 0.1),
         (4, 4, 2, 2, 0.1),
     ]
-    assert epochs[1].values == result["final"] and seen[-1].values == result
-    assert all(e.images_per_second and e.images_per_second > 0 for e in epochs)
+    assert {"epoch": 2, "step": 4, **epochs[1].values} == result.final and seen[-1].values == {"result": result}
+    assert all(e.examples_per_second and e.examples_per_second > 0 for e in epochs)
 
 
 # -- golden curves: a refactoring changes none of these

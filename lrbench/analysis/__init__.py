@@ -13,5 +13,5 @@ from lrbench.analysis.records import Record, load_runs, measure_named, measures_
 from lrbench.analysis.sensitivity import EPSILON, Edge, Family, Point, families, rate_text, width_text
 from lrbench.analysis.sensitivity import words as family_words
 from lrbench.analysis.spread import Spread
-from lrbench.analysis.statistics import ACCURACY_MARGIN, ALPHA, CONFIDENCE, MARGIN, Difference
+from lrbench.analysis.statistics import ALPHA, CONFIDENCE, MARGIN, PERCENT_MARGIN, Difference
 from lrbench.analysis.targets import Target

@@ -9,8 +9,8 @@ from typing import Any
 from lrbench.analysis.groups import Group
 from lrbench.analysis.records import measure_named
 from lrbench.analysis.statistics import (
-    ACCURACY_MARGIN,
     MARGIN,
+    PERCENT_MARGIN,
     Answer,
     Difference,
     Estimate,
@@ -79,7 +79,7 @@ class Comparison:
 
 def margin_of(measure: Measure) -> float:
     """What is as good as equal: absolute for metrics written in percent, else relative."""
-    return ACCURACY_MARGIN if measure.metric.form == "percent" else MARGIN
+    return PERCENT_MARGIN if measure.metric.form == "percent" else MARGIN
 
 
 def by_ratio(measure: Measure) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lrbench.analysis.verdicts import Curves, Verdict, verdict
-from lrbench.components import KNOWN, Measure, Metric, epoch_columns, measures, metrics_of
+from lrbench.components import KNOWN, LOSS, Measure, Metric, epoch_columns, measures, metrics_of
 from lrbench.config import Experiment, canonical, group, identity
 from lrbench.errors import FolderError, LrbenchError, UsageError
 from lrbench.runs import RunFolder, RunResult, Status, find_runs, read_csv
@@ -59,8 +59,19 @@ class Record:
 
     @cached_property
     def metrics(self) -> dict[str, Metric]:
-        """What the run measures, by name, the loss first."""
-        return metrics_of(self.environment.get("metrics"))
+        """What the run measures, by name, the loss first.
+
+        A run that was not begun has not said so yet. Nor does a folder of format 1: it has the metrics of KNOWN that
+        it has values of.
+        """
+        told = self.environment.get("metrics")
+        return metrics_of(told) if isinstance(told, Mapping) else {k: v for k, v in KNOWN.items() if self._has(v)}
+
+    def _has(self, metric: Metric) -> bool:
+        columns = [f"{split}_{metric.name}" for split in ("train", "val", "best_val", "test")]
+        values = [self.metric(column) for column in columns]
+        curves = (name in self.epochs and bool(self.epochs[name].notna().any()) for name in columns)
+        return metric == LOSS or any(value is not None for value in values) or any(curves)
 
     @cached_property
     def verdict(self) -> Verdict | None:
@@ -93,16 +104,18 @@ class Record:
 
 
 def measures_of(records: Iterable[Record]) -> dict[str, Measure]:
-    """Every measure that any of the runs has, by its name."""
+    """Every measure that any of the runs has, by its name; those of KNOWN where no run says what it measures."""
     metrics: dict[str, Metric] = {}
+    told = False
     for record in records:
         metrics |= {name: metric for name, metric in record.metrics.items() if name not in metrics}
-    return measures(metrics.values())
+        told = told or record.result is not None or len(record.epochs) > 0 or "metrics" in record.environment
+    return measures((metrics if told else KNOWN).values())
 
 
 def measure_named(records: Iterable[Record], name: str) -> Measure:
     """The measure of that name. Raises UsageError where no run has it."""
-    known = measures_of(records) or measures(KNOWN.values())
+    known = measures_of(records)
     if name not in known:
         raise UsageError(f"--metric {name}: no such metric; {', '.join(known)}")
     return known[name]

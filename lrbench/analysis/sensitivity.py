@@ -1,8 +1,8 @@
 """How much a result depends on the learning rate: groups that differ in nothing else, their best and their good rates.
 
 A rate is good where the median over its seeds is nearly as good as that of the best rate, and so are all rates
-between them. A loss may be 10 % higher, as in a sweep's summary. An accuracy may be lower by 10 % of the errors, or
-by the 0.2 points within which a comparison calls accuracies a tie, whichever is more.
+between them. A number, such as a loss, may be 10 % worse. A metric written in percent may be worse by 10 % of the
+errors, or by the 0.2 points within which a comparison calls it a tie, whichever is more.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Literal
 from lrbench.analysis.groups import Group
 from lrbench.analysis.labels import family_labels
 from lrbench.analysis.spread import Spread
-from lrbench.analysis.statistics import ACCURACY_MARGIN
+from lrbench.analysis.statistics import PERCENT_MARGIN
 from lrbench.components import Measure
 from lrbench.config import without_rate
 from lrbench.runs import Status
@@ -104,7 +104,7 @@ class Point:
         return sum(not record.status.ended and record.status is not Status.PRUNED for record in self.group.records)
 
     def cost(self, measure: Measure) -> float:
-        """The median over the seeds, an accuracy with its sign turned; a diverged seed is worse than any.
+        """The median over the seeds, its sign turned where more is better; a diverged seed is worse than any.
 
         Infinite where half of the seeds diverged or more, where none has come to an end, and where any was pruned,
         since the others are a choice.
@@ -187,7 +187,7 @@ def good_margin(best: float, measure: Measure, epsilon: float = EPSILON) -> floa
     (0.003, 0.03)
     """
     if measure.metric.form == "percent":
-        return max(epsilon * (best if measure.lower else 1 - best), ACCURACY_MARGIN)
+        return max(epsilon * (best if measure.lower else 1 - best), PERCENT_MARGIN)
     return epsilon * abs(best)
 
 
@@ -197,7 +197,8 @@ def families(
     """Families of groups that differ only in `optimizer.lr` (and the seeds), the one with the best result first.
 
     Args:
-        groups: of a report. Those without a readable config are in no family.
+        groups: of a report. Those without a readable config are in no family, and one whose learning rate only the
+            optimizer knows is in none with others.
         measure: what they are compared by.
         least: the number of learning rates below which a family is left out.
         epsilon: see `good_margin`.
@@ -209,7 +210,8 @@ def families(
     for group in groups:
         if group.first.experiment is not None:
             members.setdefault(without_rate(group.first.experiment), []).append(group)
-    chosen = [found for found in members.values() if _enough(found, measure, least)]
+    rated = [[group for group in found if _rate(group) is not None] or found for found in members.values()]
+    chosen = [found for found in rated if _enough(found, measure, least)]
     labels = family_labels([[group.first for group in found] for found in chosen])
     made = []
     for label, found in zip(labels, chosen, strict=True):

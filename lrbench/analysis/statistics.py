@@ -19,8 +19,8 @@ CONFIDENCE = 0.95
 ALPHA = 0.04  # below 1 − CONFIDENCE, so that skewed spreads, too, err in at most 5 of 100 comparisons of equals
 MARGIN = 0.05
 """Losses that differ by less than this part of them are as good as equal."""
-ACCURACY_MARGIN = 0.002
-"""The same for accuracies, as a difference."""
+PERCENT_MARGIN = 0.002
+"""The same for metrics written in percent, as a difference."""
 LEAST_PERMUTED = 6  # pairs; the signs of five reach no two-sided p below 0.0625
 MOST_SEEDS = 1000
 

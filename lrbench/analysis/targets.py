@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from lrbench.analysis.groups import Group
 from lrbench.analysis.records import Record, measures_of
-from lrbench.components import KNOWN, Measure, measures
+from lrbench.components import Measure
 from lrbench.errors import UsageError
 
 
@@ -23,7 +23,7 @@ class Target:
     def parse(cls, text: str, records: Iterable[Record]) -> Target:
         """`val_accuracy=0.99`, of a metric that the runs have. Raises UsageError."""
         name, sign, value = (part.strip() for part in text.partition("="))
-        known = {key: one for key, one in (measures_of(records) or measures(KNOWN.values())).items() if one.per_epoch}
+        known = {key: one for key, one in measures_of(records).items() if one.per_epoch}
         try:
             number = float(value.removesuffix("%")) / (100 if value.endswith("%") else 1)
         except ValueError:

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, Tex
 from rich.text import Text
 
 from lrbench.analysis import duration
-from lrbench.components import KNOWN, Metric
+from lrbench.components import KNOWN, Metric, metrics_of
 from lrbench.events import Event
 from lrbench.runs import RunResult
 
@@ -56,6 +56,7 @@ class Bars:
         self.console, self.total, self.over = console, 0, 0
         self.tasks: dict[str, TaskID] = {}
         self.known: dict[str, dict[str, Any]] = {}
+        self.metrics = dict(KNOWN)
         self.progress = Progress(
             TextColumn("[bold]{task.description}"),
             BarColumn(bar_width=None, style="grey37"),
@@ -90,6 +91,7 @@ class Bars:
             return
         task = self._task(event)
         if event.kind == "start":
+            self.metrics |= told_metrics(event)
             return
         if self._fields(task)["first"] is None:
             self.progress.reset(task, completed=event.step, total=event.total_steps)
@@ -101,7 +103,7 @@ class Bars:
             task,
             completed=event.step,
             epoch=f"epoch {event.epoch}/{event.epochs}",
-            metrics=_metrics(self._remember(event)),
+            metrics=_values(self._remember(event), self.metrics),
             rate=f"lr {event.lr:.3g}",
             **speed,
         )
@@ -128,7 +130,7 @@ class Bars:
             self.progress.remove_task(task)
         count = f"[dim]{self.over}/{self.total}[/] " if self.total > 1 else ""
         self.progress.console.print(
-            f"{count}{escape(event.run)}  {escape(ending(event.values['result']))}", highlight=False
+            f"{count}{escape(event.run)}  {escape(ending(event.values['result'], self.metrics))}", highlight=False
         )
 
 
@@ -138,6 +140,7 @@ class Lines:
     def __init__(self, console: Console) -> None:
         self.console = console
         self.said: dict[str, float] = {}
+        self.metrics = dict(KNOWN)
 
     def __enter__(self) -> Lines:
         return self
@@ -151,44 +154,57 @@ class Lines:
             self._print(str(event.values["text"]))
         elif event.kind == "start":
             self.said[event.run] = time.monotonic()
+            self.metrics |= told_metrics(event)
             self._print(f"{event.run}: " + (f"goes on after update {event.step}" if event.step else "started"))
         elif event.kind == "end":
-            self._print(f"{event.run}: {ending(event.values['result'])}")
+            self._print(f"{event.run}: {ending(event.values['result'], self.metrics)}")
         elif event.kind == "plan":
             return
         elif time.monotonic() - self.said.get(event.run, 0.0) > PLAIN_SECONDS:
             self.said[event.run] = time.monotonic()
             speed = f", {event.examples_per_second:,.0f} examples/s" if event.examples_per_second else ""
             place = f"epoch {event.epoch}/{event.epochs}, step {event.step}/{event.total_steps}"
-            self._print(f"{event.run}: {place}, {_metrics(event.values)}, lr {event.lr:.3g}{speed}")
+            self._print(f"{event.run}: {place}, {_values(event.values, self.metrics)}, lr {event.lr:.3g}{speed}")
 
     def _print(self, text: str) -> None:
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def ending(result: RunResult) -> str:
-    """A result in a line."""
+def told_metrics(event: Event) -> dict[str, Metric]:
+    """The metrics of a run, as its start tells them; empty where another event tells nothing of them."""
+    told = event.values.get("metrics")
+    return {} if told is None else metrics_of(told)
+
+
+def ending(result: RunResult, metrics: Mapping[str, Metric]) -> str:
+    """A result in a line; `metrics` says how values are written."""
     pieces = [result.status.words]
     if result.reason:
         pieces.append(result.reason.splitlines()[0])
     if result.final:
-        pieces.append(_metrics(result.final))
+        pieces.append(_values(result.final, metrics))
     tested = {name: value for name, value in (result.test or {}).items() if value is not None}
     if tested:
-        pieces.append("test " + ", ".join(f"{name} {_form(name).text(value)}" for name, value in tested.items()))
+        pieces.append(
+            "test " + ", ".join(f"{_name(key)} {_form(key, metrics).text(value)}" for key, value in tested.items())
+        )
     if result.seconds:
         pieces.append(duration(result.seconds))
     return "; ".join(pieces)
 
 
-def _metrics(values: Mapping[str, float | None]) -> str:
+def _values(values: Mapping[str, float | None], metrics: Mapping[str, Metric]) -> str:
     """`loss 0.3, val loss 0.2, val accuracy 92.10 %`: the training loss, and all on the validation data."""
-    shown = {"train_loss": "loss", **{key: key.replace("_", " ") for key in values if key.startswith("val_")}}
+    shown = {"train_loss": "loss", **{key: _name(key) for key in values if key.startswith("val_")}}
     known = [(key, name, values.get(key)) for key, name in shown.items()]
-    return ", ".join(f"{name} {_form(key).text(value)}" for key, name, value in known if value is not None)
+    return ", ".join(f"{name} {_form(key, metrics).text(value)}" for key, name, value in known if value is not None)
 
 
-def _form(key: str) -> Metric:
+def _name(key: str) -> str:
+    return key.replace("_", " ")
+
+
+def _form(key: str, metrics: Mapping[str, Metric]) -> Metric:
     """How a value is written; a metric that is not known is a number."""
     name = key.removeprefix("train_").removeprefix("val_")
-    return KNOWN.get(name, Metric(name))
+    return metrics.get(name, Metric(name))

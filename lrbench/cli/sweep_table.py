@@ -16,8 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from lrbench.analysis import duration
-from lrbench.cli.progress import Lines, ending
-from lrbench.components import LOSS
+from lrbench.cli.progress import Lines, ending, told_metrics
+from lrbench.components import KNOWN, LOSS
 from lrbench.events import Event
 from lrbench.reports import summary_words
 from lrbench.runs import Status
@@ -99,6 +99,7 @@ class LiveTable:
     def __init__(self, console: Console) -> None:
         self.console = console
         self.board: Board | None = None
+        self.metrics = dict(KNOWN)
         self.live = Live(console=console, auto_refresh=False, transient=True, vertical_overflow="crop")
         self.drawn = 0.0
 
@@ -120,9 +121,10 @@ class LiveTable:
         if self.board is None:
             return
         self.board.hear(event)
+        self.metrics |= told_metrics(event)
         if event.kind == "end" and event.values["result"].status is Status.FAILED:
             self.live.console.print(
-                f"[red]{escape(event.run)}:[/] {escape(ending(event.values['result']))}", highlight=False
+                f"[red]{escape(event.run)}:[/] {escape(ending(event.values['result'], self.metrics))}", highlight=False
             )
         if event.kind in ("plan", "end") or time.monotonic() - self.drawn > SHOWN_SECONDS:
             self.drawn = time.monotonic()
@@ -137,6 +139,7 @@ class SweepLines:
     def __init__(self, console: Console) -> None:
         self.console, self.lines = console, Lines(console)
         self.board: Board | None = None
+        self.metrics = dict(KNOWN)
 
     def __enter__(self) -> SweepLines:
         return self
@@ -155,10 +158,11 @@ class SweepLines:
             self.lines(event)
             return
         self.board.hear(event)
+        self.metrics |= told_metrics(event)
         if event.kind == "end":
             over = sum(status.over for status in self.board.state.values())
             count = f"{over}/{len(self.board.state)}"
-            text = f"{count} {event.run}: {ending(event.values['result'])}{_left(self.board)}"
+            text = f"{count} {event.run}: {ending(event.values['result'], self.metrics)}{_left(self.board)}"
             self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 

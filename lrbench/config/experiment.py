@@ -185,6 +185,8 @@ class Experiment(BaseModel):
         ):
             raise ConfigError(f"must be a number greater than 0 (got {lr!r})", key="optimizer.lr")
         GroupRules.split(self.optimizer)
+        if self.eval_every is not None and self.eval_every.amount == 0:
+            raise ConfigError(f"must be longer than 0, such as '200 steps' (got {self.eval_every})", key="eval_every")
         self._check_plateau_bounds()
         if self.max_skipped is not None and self.on_non_finite != "skip":
             raise ConfigError("belongs to `on_non_finite: skip`", key="max_skipped")

@@ -50,7 +50,7 @@ class EarlyStoppingRule:
     """Stop after `patience` epochs in a row without an improvement by more than `min_delta`.
 
     Args:
-        metric: `val_loss` (lower is better) or `val_accuracy` (higher is better).
+        metric: `val_loss` or another metric on the validation data, such as `val_accuracy`.
         patience: how many epochs without improvement end the run.
         min_delta: the least improvement that counts, in the metric's own units.
         start: epochs that must be done before the counting begins.

@@ -17,7 +17,7 @@ from lrbench.reports import tables
 from lrbench.runs import Status
 
 _DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # ten times as fast, where libyaml is there
-_OF_THE_RUN = ("identity", "arguments", "started", "resumed", "config", "sizes")
+_OF_THE_RUN = ("identity", "arguments", "started", "resumed", "config", "sizes", "metrics")
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from lrbench.analysis import (
-    ACCURACY_MARGIN,
     ALPHA,
     CONFIDENCE,
     DEFAULT_METRIC,
     MARGIN,
+    PERCENT_MARGIN,
     Comparison,
     Difference,
     Group,
@@ -119,14 +119,19 @@ def against(row: Row, comparison: Comparison) -> str:
     if row.difference is None or row.answer is None:
         return "–"
     more = f", {_seeds(row.answer.more)}" if row.answer.word == "undecided" and row.answer.more else ""
-    return f"{_apart(row.difference)}, {row.answer.word}{more}"
+    return f"{_apart(row.difference, comparison.measure)}, {row.answer.word}{more}"
 
 
-def _apart(found: Difference) -> str:
+def _apart(found: Difference, measure: Measure) -> str:
+    """`+59 % (41 … 79)`, `-0.35 points (-0.6 … -0.1)`; of numbers that are not all above 0, `+0.12 (0.1 … 0.14)`."""
     if found.logs:
         middle, low, high = (_percent(value) for value in found.relative)
         return f"{middle} % ({low} … {high})"
-    middle, low, high = (f"{100 * value:+.2f}" for value in (found.mean, found.low, found.high))
+    values = found.mean, found.low, found.high
+    if by_ratio(measure):
+        middle, low, high = (f"{value:+.3g}" for value in values)
+        return f"{middle} ({low} … {high})"
+    middle, low, high = (f"{100 * value:+.2f}" for value in values)
     return f"{middle} points ({low} … {high})"
 
 
@@ -235,7 +240,7 @@ def method(comparison: Comparison) -> str | None:
         return None
     ratios = by_ratio(comparison.measure)
     scale = "logarithms, so of ratios" if ratios else "values, so of differences"
-    margin = f"{MARGIN:.0%}" if ratios else f"{100 * ACCURACY_MARGIN:g} points"
+    margin = f"{MARGIN:.0%}" if ratios else f"{100 * PERCENT_MARGIN:g} points"
     pairs = any(row.difference and row.difference.paired for row in comparison.rows)
     paired = "pairs of equal seeds" if pairs else "independent seeds (Welch)"
     chosen = (

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lrbench.analysis import Group, Spread, duration, measures_of
-from lrbench.components import KNOWN, Measure, measures
+from lrbench.components import Measure
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ _TIME = Column(
 
 def _all(groups: Sequence[Group]) -> list[Column]:
     """Every column, whether the groups have something to say in it or not."""
-    known = measures_of(record for group in groups for record in group.records) or measures(KNOWN.values())
+    known = measures_of(record for group in groups for record in group.records)
     shown = [measure for name, measure in known.items() if not name.startswith("train_")]
     published = [_published(measure) for measure in shown if measure.section == "test"]
     return [*_FIRST, *map(_metric, shown), *published, _TIME]

@@ -135,6 +135,11 @@ checked: dict[tuple[str, str], Parts] = {}
 """Parts that `check` has built for this process to train, by identity and device, until they are taken."""
 
 
+def forget_checked() -> None:
+    """Drop the parts that were kept for runs that did not begin: the code that they are of may change."""
+    checked.clear()
+
+
 def assemble(experiment: Experiment, device: torch.device) -> Parts:
     """Every part of an experiment, as `check` has built them or built now.
 
@@ -232,10 +237,10 @@ def _outputs(data: Data) -> int:
 
 def _check_metrics(experiment: Experiment, task: Task) -> None:
     """Raise ConfigError for a metric that the task does not measure."""
-    asked: dict[str, Any] = {
+    asked: dict[str, str | None] = {
         "best_by": experiment.best_by,
-        "plateau.metric": experiment.plateau and experiment.plateau.metric,
-        "early_stopping.metric": experiment.early_stopping and experiment.early_stopping.metric,
+        "plateau.metric": None if experiment.plateau is None else experiment.plateau.metric,
+        "early_stopping.metric": None if experiment.early_stopping is None else experiment.early_stopping.metric,
     }
     reference = {} if experiment.reference is None else experiment.reference.plain()
     asked |= {f"reference.{name}": name for name in reference if name != "source"}

@@ -7,6 +7,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from lrbench.components import build_loss
 from lrbench.config import Experiment, identity
 from lrbench.errors import ConfigError, LrbenchError
 from lrbench.schedules import checked_rate
@@ -56,6 +57,7 @@ def check(experiment: Experiment, device: torch.device, *, keep: bool = False) -
         problem = f"'{experiment.loss.name}' does not fit {shapes}: {one_line(error)}"
         raise ConfigError(problem, key="loss") from error
     if twin is not None and len(checked) < KEPT_PARTS:
+        parts.loss = build_loss(experiment.loss)  # the one that was tried may remember it
         checked[identity(experiment), str(device)] = parts
 
 

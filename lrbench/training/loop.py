@@ -112,7 +112,7 @@ class Training:
             text = f"{text}: its last digits will differ from those of an uninterrupted run"
             watch(Event(folder.name, "message", values={"text": text}))
             folder.amend_environment({"threads_before": checkpoint["threads"]})
-        watch(replace(training.event(parts.peak_lr), kind="start"))
+        watch(replace(training.event(parts.peak_lr, {"metrics": recorded(metrics)}), kind="start"))
         scaled = experiment.scaling_in_words(len(parts.data.train))
         if scaled is not None:
             watch(Event(folder.name, "message", values={"text": f"{folder.name}: {scaled}"}))
@@ -264,10 +264,11 @@ class Training:
         speed = state.examples / state.interval if state.interval > 0 else 0.0
         row = {**now, "lr": lr, **values, "seconds": state.interval, "examples_per_second": speed}
         self.folder.epochs.append([row])
+        event = self.event(lr, values)  # while the interval, whose speed it tells, is still known
         state.begin_interval()
         if "val_loss" in values:
             decide(self, {**now, **values})
-        self.watch(self.event(lr, values))
+        self.watch(event)
         if time.monotonic() - self.saved > EVALUATION_CHECKPOINT_SECONDS and state.step < parts.total_steps:
             self.checkpoint()
         self.observer.evaluated()

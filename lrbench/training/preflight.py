@@ -21,6 +21,9 @@ def check(todo: Sequence[Outcome], watch: Watch, *, keep: bool) -> None:
 
     Raises ConfigError, DataError.
     """
+    from lrbench.training.build import forget_checked
+
+    forget_checked()
     alike: dict[str, list[Experiment]] = {}
     for outcome in todo:
         alike.setdefault(without_rate(outcome.experiment), []).append(outcome.experiment)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import lrbench
-from lrbench.config.load import Experiment, validate
+from lrbench.config import Experiment, validate
 
 HERE = Path(__file__).parent
 COLUMNS = ("epoch", "step", "lr", "train_loss", "val_loss", "val_accuracy")
@@ -72,8 +72,8 @@ def main() -> None:
             kept.append({
                 "name": outcome.experiment.name,
                 "config": {k: v for k, v in outcome.experiment.plain().items() if k not in ("name", "seed")},
-                "status": outcome.result["status"],
-                "reason": outcome.result["reason"],
+                "status": outcome.result.status.value,
+                "reason": outcome.result.reason,
                 "classes": 10,
                 **{column: [float(row[column]) for row in rows] for column in COLUMNS},
             })  # fmt: skip

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lrbench.components import AVERAGES, DEFAULT_LR, OPTIMIZERS, GroupRules, configured_rate
+from lrbench.components import AVERAGES, DEFAULT_LR, OPTIMIZERS, GroupRules, configured_rate, metrics_of
 from lrbench.config import Experiment, validate
 from lrbench.errors import LrbenchError
 from lrbench.reports.code.loop import loop
@@ -20,10 +20,10 @@ _PACKAGED = ("prodigyopt", "schedulefree")
 _MODULES = (*_STANDARD, "lrbench", *_PACKAGED, "torch")
 _OWN = {
     *("batches", "epoch", "evaluate", "examples", "factor", "group", "inputs", "loss", "loss_function", "model"),
-    *("optimizer", "outputs", "plateau", "scheduler", "step", "targets", "train_loader", "val_accuracy", "val_loss"),
+    *("optimizer", "outputs", "plateau", "scheduler", "step", "targets", "train_loader"),
     *("milestones", "step_size", "steps_per_epoch", "timescale", "total_steps", "warmup_steps", *_MODULES),
 }
-"""Names that the generated code assigns; an import with the same name gets an alias."""
+"""Names that the generated code assigns, beside `val_` and a metric; an import with the same name gets an alias."""
 
 
 @dataclass
@@ -40,7 +40,7 @@ class _Imports:
         if home.partition(".")[0] in ("torch", *_PACKAGED):
             return f"{home}.{inner}"
         first, dot, rest = inner.partition(".")
-        known = f"imported_{first}" if first in _OWN else first
+        known = f"imported_{first}" if first in _OWN or first.startswith("val_") else first
         self.lines.add(f"from {home} import {first}" + (f" as {known}" if known != first else ""))
         return known + dot + rest
 
@@ -88,7 +88,8 @@ def _source(experiment: Experiment, name: str, environment: Mapping[str, Any]) -
     imports = _Imports()
     schedule = schedule_code(run)
     made = _optimizer(part, own, rules, imports)
-    training = loop(run, schedule.scheduler is not None, _averages(own.name), sizes, imports.imported)
+    metrics = metrics_of(environment.get("metrics"))
+    training = loop(run, schedule.scheduler is not None, _averages(own.name), sizes, imports.imported, metrics)
     device = str(environment.get("device", ""))
     scheduler = layout("scheduler = ", schedule.scheduler) if schedule.scheduler else []
     setting = [*schedule.values, *_precision(experiment.precision, device)]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from lrbench.components import LOSS, Metric
 from lrbench.config import Experiment
 from lrbench.reports.code.schedules import Run
 from lrbench.reports.code.text import Raw, call, comment, layout, literal, with_arguments
@@ -22,7 +23,14 @@ class Loop:
     lines: list[str] = field(default_factory=list)
 
 
-def loop(run: Run, scheduler: bool, averages: bool, sizes: Mapping[str, Any], imported: Import) -> Loop:
+def loop(
+    run: Run,
+    scheduler: bool,
+    averages: bool,
+    sizes: Mapping[str, Any],
+    imported: Import,
+    metrics: Mapping[str, Metric],
+) -> Loop:
     """Write the shortest loop that trains as the run did.
 
     Args:
@@ -31,9 +39,10 @@ def loop(run: Run, scheduler: bool, averages: bool, sizes: Mapping[str, Any], im
         averages: whether the optimizer averages the weights for evaluation.
         sizes: the sizes that the run recorded.
         imported: adds an import and returns the name in the code.
+        metrics: what the run measured, by name.
     """
     experiment, made = run.experiment, Loop()
-    plateau = _plateau(run, scheduler, made)
+    plateau = _plateau(run, scheduler, made, metrics)
     made.lines += _epochs(run)
     made.lines += ["    model.train()", *(["    optimizer.train()"] if averages else [])]
     made.lines += _batches(run)
@@ -124,22 +133,24 @@ def _after_epoch(experiment: Experiment, averages: bool, plateau: list[str]) -> 
         words = f"early stopping: lrbench stopped once {early.metric} had not improved"
         least = f" by more than {early.min_delta:g}" if early.min_delta else ""
         start = f", not counting the first {early.start}" if early.start else ""
-        lines += comment(f"{words}{least} for {_counted(early.patience)}{start}", 4)
+        every = "" if experiment.eval_every is None else f"; it evaluated every {experiment.eval_every}"
+        lines += comment(f"{words}{least} for {_counted(early.patience, experiment)}{start}{every}", 4)
     return lines
 
 
-def _plateau(run: Run, scheduler: bool, made: Loop) -> list[str]:
+def _plateau(run: Run, scheduler: bool, made: Loop, metrics: Mapping[str, Metric]) -> list[str]:
     """Write the plateau rule: its scheduler before the loop, its lines after each epoch."""
     rule = run.experiment.plateau
     if rule is None:
         return []
-    if scheduler or rule.growth is not None:
-        return comment(_in_words(rule), 4)
+    if scheduler or rule.growth is not None or run.experiment.eval_every is not None:
+        return comment(_in_words(rule, run.experiment), 4)
     if rule.min_lr and (run.grouped or run.lr is None or rule.min_lr > run.lr):
-        return comment(_in_words(rule), 4)
-    accuracy = rule.metric == "val_accuracy"
+        return comment(_in_words(rule, run.experiment), 4)
+    name = rule.metric.removeprefix("val_")
+    metric = metrics.get(name, Metric(name))
     arguments = {
-        **({"mode": "max"} if accuracy else {}),
+        **({} if metric.lower else {"mode": "max"}),
         "factor": rule.factor,
         "patience": rule.patience,
         "threshold": rule.threshold,
@@ -149,40 +160,46 @@ def _plateau(run: Run, scheduler: bool, made: Loop) -> list[str]:
         "eps": 0,
     }
     made.before += comment("eps=0: by default, torch skips changes of the learning rate below 1e-8")
-    if not accuracy and run.experiment.loss.imported and rule.threshold_mode != "abs":
-        made.before += comment("torch's threshold equals lrbench's as long as the loss is above 0")
+    positive = metric.form == "percent" or (metric == LOSS and not run.experiment.loss.imported)
+    if not positive and rule.threshold_mode != "abs":
+        what = "loss" if metric == LOSS else name
+        made.before += comment(f"torch's threshold equals lrbench's as long as the {what} is above 0")
     called = call("torch.optim.lr_scheduler.ReduceLROnPlateau", Raw("optimizer"), **arguments)
     made.before += [*layout("plateau = ", called), ""]
-    what = "accuracy" if accuracy else "mean loss"
+    what = "mean loss" if metric == LOSS else name
     step = [f"plateau.step({rule.metric})"]
     if rule.start:
         step = [f"if epoch >= {rule.start}:", *_at(4, *step)]
     return _at(4, f"{rule.metric} = evaluate(model)  # your function: {what} on the validation data", *step)
 
 
-def _counted(epochs: int) -> str:
-    return f"{epochs} epoch{'' if epochs == 1 else 's'}"
+def _counted(count: int, experiment: Experiment) -> str:
+    """`3 epochs`; `3 evaluations` where these are not the ends of epochs."""
+    unit = "epoch" if experiment.eval_every is None else "evaluation"
+    return f"{count} {unit}{'' if count == 1 else 's'}"
 
 
-def _in_words(rule: PlateauRule) -> str:
+def _in_words(rule: PlateauRule, experiment: Experiment) -> str:
     """Describe a rule that torch has no scheduler for."""
+    every = experiment.eval_every
+    looked = "After each epoch" if every is None else f"After each evaluation, every {every}"
     margin = f"by more than {rule.threshold:g}{'' if rule.threshold_mode == 'abs' else ' of it'}"
     parts = [
-        "not in this code: the plateau rule. After each epoch, lrbench multiplied the learning rate by "
+        f"not in this code: the plateau rule. {looked}, lrbench multiplied the learning rate by "
         f"{rule.factor:g} if {rule.metric} had not improved on its best {margin} for more than "
-        f"{_counted(rule.patience)}"
+        f"{_counted(rule.patience, experiment)}"
     ]
     if rule.cooldown:
-        parts.append(f"the {_counted(rule.cooldown)} after a change did not count")
+        parts.append(f"the {_counted(rule.cooldown, experiment)} after a change did not count")
     if rule.start:
-        parts.append(f"it started after {_counted(rule.start)}")
+        parts.append(f"it started after {_counted(rule.start, experiment)}")
     if rule.min_lr:
         parts.append(f"its minimum learning rate was {rule.min_lr:g}")
     growth = rule.growth
     if growth is not None:
         most = "" if growth.max_lr is None else f", up to {growth.max_lr:g}"
         when = (
-            f"after {_counted(growth.patience)} of improvement in a row"
+            f"after {_counted(growth.patience, experiment)} of improvement in a row"
             if growth.on == "improvement"
             else f"instead on a plateau in the first {growth.until:.0%} of the run"
         )

@@ -25,7 +25,12 @@
   const charts = new Map(); // element → what it takes to draw it again
   const metric = () => data.metrics[view.measure];
   const percents = () => metric().form === "percent";
-  const loggable = () => percents() || !(data.limits.both?.[0] <= 0); // some losses are negative
+  const above = new Map([["loss", !(data.limits.both?.[0] <= 0)]]); // measure → whether all its values are above 0
+  function positive(measure) {
+    if (!above.has(measure)) above.set(measure, data.groups.every((g) => ["train", "val"].every((split) => (g[`${split}_${measure}`]?.median ?? []).every((v) => v == null || v > 0))));
+    return above.get(measure);
+  }
+  const loggable = () => percents() || positive(view.measure); // a log axis can't show what is below 0
   const logy = () => view.logy && loggable();
   const errors = () => percents() && metric().better === "higher" && logy(); // a log axis tells good ones apart as errors
 

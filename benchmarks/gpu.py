@@ -1,6 +1,6 @@
 """What a CUDA device gives: recorded updates, layouts, precisions, several runs at once, compiled models used again.
 
-python benchmarks/cuda.py --rounds 5
+python benchmarks/gpu.py --rounds 5
 
 Needs a GPU, and MNIST in LRBENCH_DATA. Every part alternates what it compares, and prints medians.
 """
@@ -23,9 +23,8 @@ import torch
 
 import lrbench
 from lrbench.components.models import nets
-from lrbench.runs.folder import RunFolder
-from lrbench.training import cuda_graphs
-from lrbench.training.loop import Training
+from lrbench.runs import RunFolder
+from lrbench.training import Training, cuda_graphs
 
 HERE = Path(__file__).parent
 CONFIGS = HERE.parent / "configs"
@@ -84,7 +83,7 @@ def where(root: str) -> None:
 
         setattr(owner, name, call)
 
-    for name in ("run_epoch", "end_epoch", "conclude", "checkpoint"):
+    for name in ("run_epoch", "evaluate", "conclude", "checkpoint"):
         timed(Training, name)
     timed(RunFolder, "save_best")
     began = time.perf_counter()
