@@ -97,7 +97,7 @@ PUBLIC = {
         last_row now place read_csv read_json to_json write_file writing
     """,
     "training": """
-        Ended Executor Observer Outcome Prune RUNGS RunOptions StopFlag Training default_jobs do_runs evaluate look
+        Ended Executor Observer Outcome Prune RUNGS RunOptions StopFlag Training default_jobs do_runs evaluate_split look
         look_in nearest pending run stopped
     """,
     "lr_finder": """
