@@ -7,38 +7,49 @@ import json
 import math
 import os
 import random
+import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from lrbench.reports.figures.sweeps import draw
-from lrbench.sweeps.words import words
-from lrbench.training.pruning_loop import chance
-from lrbench.training.runner import Policy, run
+import typer
+from _pytest.outcomes import Failed
 from torch import Tensor, nn
 
 import lrbench
-from lrbench.config.identity import identity
-from lrbench.config.load import load_config
+from lrbench.analysis import Family, Group, Point, Record
+from lrbench.cli.app import app
+from lrbench.components.metrics import ACCURACY, LOSS, measures
+from lrbench.config import identity, load_config
 from lrbench.errors import UsageError
-from lrbench.runs.folder import RunFolder
+from lrbench.events import Event
+from lrbench.reports import save_summary, summary_words
+from lrbench.reports.figures.sensitivity import draw
+from lrbench.runs import RunFolder, RunResult, Status
+from lrbench.sweeps import Planned, Summary, SweepFolder
+from lrbench.sweeps.estimate import expected_seconds
 from lrbench.sweeps.halving import worse_half
-from lrbench.sweeps.plan import Plan, Planned, SweepFolder
-from lrbench.sweeps.summary import Cell, Curve, Point, Summary
-from lrbench.training import build
+from lrbench.sweeps.plan import Plan
+from lrbench.sweeps.summary import summarize
+from lrbench.training import Outcome, Prune, RunOptions, build, run
 from lrbench.training.build import resolve_device
 from lrbench.training.executors import shared_data
-from lrbench.training.options import Prune
+from lrbench.training.executors.pool import WorkerProcesses
+from lrbench.training.executors.serial import ThisProcess
+from lrbench.training.pruning import chance
 
 Cli = Callable[..., tuple[int, str, str]]
 Write = Callable[..., Path]
-NO_TIMES = ("seconds", "images_per_second")
+NO_TIMES = ("seconds", "examples_per_second")
+VAL_LOSS = measures((LOSS, ACCURACY))["val_loss"]
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -69,7 +80,7 @@ def test_the_command(cli: Cli, write_config: Write) -> None:
     assert (code, err) == (0, "")
     assert "12 of 12 runs to do; the plan is runs/sweeps/tiny/plan.json" in out
     assert "12/12 tiny-seed1-" in out and "finished" in out
-    for line in ("constant: lowest at", "cosine: lowest at", "The lowest of all is"):
+    for line in ("constant: best at 1 (val loss ", "cosine: best at ", "has the lowest validation loss, "):
         assert line in out
     assert len(runs_of(Path("runs"))) == 12
     folder = Path("runs/sweeps/tiny")
@@ -86,8 +97,12 @@ def test_the_command(cli: Cli, write_config: Write) -> None:
     assert code == 0 and "0 of 12 runs to do" in out and "12 of 12 were done already" in out
     code, out, _ = cli("run", config, "--set", "sweep=null", "--set", "optimizer.lr=0.1")
     assert code == 0 and "1 of 1 was done already" in out, "a cell is an ordinary run"
+    code, out, _ = cli("sweep", config, "--lr", "0.01:1:3", "--seeds", "2")
+    told = re.findall(r"(?:constant|cosine): (best at .*?\.) ", " ".join(out.split()))
     code, out, _ = cli("report")
     assert code == 0 and "tiny" in out
+    said = " ".join(Path("runs/report/report.md").read_text().split())
+    assert len(told) == 2 and all(sentence in said for sentence in told), "the report says the same of each line"
 
 
 def test_more_seeds_or_rates_only_add_what_is_missing(cli: Cli, write_config: Write) -> None:
@@ -98,16 +113,89 @@ def test_more_seeds_or_rates_only_add_what_is_missing(cli: Cli, write_config: Wr
     assert "0 of 2 runs to do" in cli("sweep", config, "--lr", "0.1", "--seeds", "2", "--jobs", "1")[1]
 
 
-def test_a_dry_run_writes_nothing(cli: Cli, write_config: Write) -> None:
+@contextmanager
+def no_training() -> Iterator[None]:
+    """Fails the test where the training loop is entered, or work is handed to whoever enters it."""
+
+    def entered(*args: object, **more: object) -> None:
+        pytest.fail("something is trained")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("lrbench.training.loop.train", entered)
+        for executor in (ThisProcess, WorkerProcesses):
+            patched.setattr(executor, "execute", entered)
+        yield
+
+
+def test_a_dry_run_trains_and_writes_nothing(cli: Cli, write_config: Write) -> None:
     config = write_config(sweep={"lr": [0.1, 0.2, 0.1]})
-    code, out, _ = cli("sweep", config, "--seeds", "2", "--dry-run")
+    with no_training():
+        code, out, _ = cli("sweep", config, "--seeds", "2", "--dry-run")
     assert code == 0 and not Path("runs").exists()
     assert "4 runs (2 more were the same as another), 0 of them done already." in out
-    assert "16 updates in 4 runs" in out and out.count("to do") == 4 and out.count("2 epochs") == 4
+    assert out.count("pending") == 4 and out.count("2 epochs") == 4
     cli("sweep", config, "--lr", "0.1", "--jobs", "1")
-    code, out, _ = cli("sweep", config, "--dry-run")
+    before = sorted(Path("runs").rglob("*"))
+    with no_training():
+        code, out, _ = cli("sweep", config, "--dry-run")
     assert "2 runs (1 more was the same as another), 1 of them done already." in out
-    assert out.count("to do") == 1
+    assert out.count("pending") == 1 and sorted(Path("runs").rglob("*")) == before
+
+
+def test_a_dry_run_of_automatic_rates_trains_nothing_and_says_what_comes_first(cli: Cli, write_config: Write) -> None:
+    config = write_config(dataset="digits", model={"name": "mlp", "hidden": [32]}, optimizer="adam", epochs=1)
+    words = ["sweep", config, "--lr", "auto", "--seeds", "2", "--dry-run"]
+    with no_training():
+        code, out, _ = cli(*words)
+    assert code == 0 and not Path("runs").exists()
+    assert "lr: auto: a range test of tiny comes first, and 7 rates around what it finds." in out
+    assert out.count(" auto ") == 2 and out.count("1 epoch ") == 2
+    assert "How long that takes is not known before a run of each size is done." in out
+    with pytest.raises(Failed, match="something is trained"), no_training():
+        cli("find-lr", config)
+    assert cli("find-lr", config)[0] == 0
+    finding = json.loads(next(Path("runs/find-lr").glob("*/finder.json")).read_text())
+    before = sorted(Path("runs").rglob("*"))
+    with no_training():
+        code, out, _ = cli(*words)
+    assert code == 0 and "comes first" not in out and sorted(Path("runs").rglob("*")) == before
+    assert f"around {finding['advice']['initial']:.2g}, by its range test" in out and "14 runs, 0 of them done" in out
+
+
+def test_a_dry_run_gives_a_time_only_where_runs_of_the_same_size_are_done(cli: Cli, write_config: Write) -> None:
+    config, unknown = write_config(), "How long that takes is not known before a run of each size is done."
+    words = ["sweep", config, "--lr", "0.1,0.2", "--dry-run", "--jobs", "1"]
+    assert unknown in cli(*words)[1]
+    cli("run", config)
+    code, out, _ = cli(*words, "--seeds", "2", "--schedule", "constant,cosine")
+    assert code == 0 and "8 runs, 1 of them done already." in out
+    assert "by the runs that are done." in out and unknown not in out, "neither the schedule nor the seed matters"
+    for other in ("epochs=3", "batch_size=16", "model.hidden=[9]", "optimizer=adam", "dataset.train_size=80"):
+        assert unknown in cli(*words, "--set", other)[1], other
+    assert unknown in cli(*words, "--set", "sweep.epochs=[2, 3]")[1], "not of a part of them"
+    cli("sweep", config, "--lr", "0.1,0.2", "--jobs", "1")
+    out = cli(*words)[1]
+    assert unknown not in out and "About" not in out, "nothing is left to do"
+
+
+def test_the_time_that_is_left_by_hand(tiny: Any) -> None:
+    def done(seconds: float, status: Status = Status.FINISHED, **changes: Any) -> Outcome:
+        outcome = Outcome(tiny(**changes), Path(), Status.PENDING)
+        outcome.ended(RunResult(status, seconds=seconds), found=True)
+        return outcome
+
+    def left(**changes: Any) -> Outcome:
+        return Outcome(tiny(**changes), Path(), Status.PENDING)
+
+    known = [done(10.0), done(14.0, seed=1), done(99.0, seed=2)]
+    assert expected_seconds([*known, left(seed=3), left(seed=4)], 1) == 28.0, "the median of those that are done"
+    assert expected_seconds([*known, left(seed=3), left(seed=4)], 2) == 14.0
+    assert expected_seconds([*known, left(seed=3)], 8) == 14.0, "never less than the longest run"
+    assert expected_seconds([*known, done(7.0, epochs=3), left(epochs=3), left(seed=3)], 1) == 21.0
+    assert expected_seconds([*known, left(seed=3), left(epochs=3)], 1) is None
+    for status in (Status.DIVERGED, Status.PRUNED, Status.FAILED):
+        assert expected_seconds([done(10.0, status), left(seed=3)], 1) is None, "they ended before their time"
+    assert expected_seconds(known, 1) == 0.0
 
 
 def test_the_status_from_elsewhere(cli: Cli, write_config: Write) -> None:
@@ -136,12 +224,12 @@ def test_the_status_from_elsewhere(cli: Cli, write_config: Write) -> None:
         (["--lr", "0:1:3"], "--lr: bounds on a log scale must be greater than 0"),
         (["--lr", "nan"], "--lr: a rate must be a number greater than 0"),
         (["--lr", "-1"], "--lr: a rate must be a number greater than 0"),
-        (["--lr", "1e-5:1:1001"], "the grid has 1,001 runs; --yes does so many"),
+        (["--lr", "1e-5:1:1001"], "the grid has 1,001 runs; more than 1,000 need --yes"),
         (["--lr", "1e-5:1:1000", "--seeds", "1000"], "the grid has 1,000,000 runs; a sweep has at most 100,000"),
         (["--schedule", "cosin"], "did you mean 'cosine'"),
         (["--schedule", "cosine,,step"], "--schedule must be names with commas between"),
-        (["--prune", "0"], "--prune must be a part of the run"),
-        (["--prune", "nan"], "--prune must be a part of the run"),
+        (["--prune", "0"], "--prune must be a fraction of the run, above 0 and below 1"),
+        (["--prune", "nan"], "--prune must be a fraction of the run, above 0 and below 1"),
         (["--name", "../x"], "--name must be a folder's name"),
         (["--name", ""], "--name must be a folder's name"),
         (["--epsilon", "inf"], "--epsilon must be a finite number"),
@@ -167,7 +255,7 @@ def test_no_config(cli: Cli) -> None:
 def test_several_configs_are_lines_of_one_sweep(cli: Cli, write_config: Write) -> None:
     first, second = write_config("a.yaml", name="a"), write_config("b.yaml", name="b", schedule="cosine")
     code, out, _ = cli("sweep", first, second, "--lr", "0.1,0.2", "--jobs", "1")
-    assert code == 0 and "a: lowest at" in out and "b: lowest at" in out
+    assert code == 0 and "\na: best at " in out and "\nb: best at " in out
     assert Path("runs/sweeps/a+b/plan.json").exists()
 
 
@@ -189,7 +277,7 @@ def test_failures_are_shown_and_tried_again(cli: Cli, write_config: Write) -> No
     Path("broken").write_text("99")
     code, out, _ = cli("sweep", config, "--lr", "0.1,0.2", "--jobs", "1")
     assert code == 1 and out.count("ValueError: broken") >= 2
-    assert "2 of 2 cells have no result, so this is not the last word." in out
+    assert "2 of 2 runs have no result yet, so this may change." in out
     assert out.count(" and 1 more: ") == 1, "alike failures are told once"
     Path("tries").unlink()
     Path("broken").write_text("1")
@@ -243,7 +331,7 @@ def test_hopeless_runs_end_early_and_can_go_on(cli: Cli, write_config: Write, tm
     sweep = ["sweep", config, "--lr", "1e-7,0.1", "--jobs", "1"]
     code, out, _ = cli(*sweep, "--prune", "0.5")
     assert code == 0 and "pruned; validation loss 2.3" in out and "after 50% of the run, where chance is 2.303" in out
-    assert "1 of 2 cells was pruned; their rates have no numbers." in out
+    assert "1 of 2 runs was pruned; their rates have no median." in out
     states = {path: json.loads((path / "result.json").read_text()) for path in runs_of(tmp_path / "runs")}
     (cut,) = [path for path, result in states.items() if result["status"] == "pruned"]
     assert states[cut]["epochs"] == 4 and states[cut]["test"] is None and (cut / "checkpoint.pt").exists()
@@ -265,18 +353,18 @@ def test_a_rule_has_bounds() -> None:
             Prune(wrong)
 
 
-def test_the_worse_half_of_each_line_is_left_at_the_rungs(cli: Cli, write_config: Write, tmp_path: Path) -> None:
+def test_the_worse_half_of_each_line_is_dropped_at_the_rungs(cli: Cli, write_config: Write, tmp_path: Path) -> None:
     some = {**HOPELESS, "dataset": {"name": "digits", "train_size": 512}}
     config = write_config(**some, sweep={"schedule": ["constant", "cosine"]})
     words = ["sweep", config, "--lr", "1e-4,1e-3,1e-2,0.1", "--seeds", "2", "--jobs", "1"]
     code, out, _ = cli(*words, "--halve")
-    assert code == 0 and "after 25% of the run, in the worse half of its schedule's rates" in out
+    assert code == 0 and "after 25% of the run, in the worse half of its schedule's learning rates" in out
     plan = SweepFolder(tmp_path / "runs/sweeps/tiny").plan()
     results = {c: json.loads((tmp_path / "runs" / c.run / "result.json").read_text()) for c in plan.cells}
     for line in ("constant", "cosine"):
         epochs = {c.lr: results[c]["epochs"] for c in plan.cells if c.series == line}
         assert epochs == {1e-4: 2, 1e-3: 2, 1e-2: 4, 0.1: 8}
-    assert "12 of 16 cells were pruned" in out
+    assert "12 of 16 runs were pruned; their rates have no median." in out
     before = state_of(tmp_path / "runs")
     code, out, _ = cli(*words, "--halve")
     assert code == 0 and "0 of 16 runs to do" in out and state_of(tmp_path / "runs") == before
@@ -285,7 +373,7 @@ def test_the_worse_half_of_each_line_is_left_at_the_rungs(cli: Cli, write_config
         if results[cell]["epochs"] == 8:
             (tmp_path / "runs" / cell.run / "result.json").unlink()
     code, out, _ = cli(*words, "--halve")
-    assert code == 0 and state_of(tmp_path / "runs") == before, "who was left before is not counted again"
+    assert code == 0 and state_of(tmp_path / "runs") == before, "what was dropped before is not counted again"
 
     code, out, _ = cli(*words, "--halve", "--again")
     resumed = [json.loads((path / "env.json").read_text())["resumed"] for path in runs_of(tmp_path / "runs")]
@@ -294,7 +382,7 @@ def test_the_worse_half_of_each_line_is_left_at_the_rungs(cli: Cli, write_config
 
     assert cli(*words)[0] == 0
     assert cli(*words, "--runs", "whole")[0] == 0
-    assert state_of(tmp_path / "runs") == state_of(tmp_path / "whole"), "as if nothing had been left"
+    assert state_of(tmp_path / "runs") == state_of(tmp_path / "whole"), "as if nothing had been dropped"
 
 
 def test_halving_by_hand() -> None:
@@ -318,7 +406,7 @@ def test_the_winner_is_confirmed_with_fresh_seeds(cli: Cli, write_config: Write)
     config = write_config()
     words = ["sweep", config, "--lr", "0.01,0.1", "--seeds", "2", "--jobs", "1", "--confirm", "3"]
     code, out, _ = cli(*words)
-    assert code == 0 and "With 3 fresh seeds its loss is" in out
+    assert code == 0 and "With 3 fresh seeds its validation loss is" in out
     plan = SweepFolder(Path("runs/sweeps/tiny")).plan()
     fresh = [cell for cell in plan.cells if cell.confirms]
     assert [cell.seed for cell in fresh] == [2, 3, 4] and {cell.lr for cell in fresh} == {0.1}
@@ -359,13 +447,14 @@ def test_from_python(tmp_path: Path, tiny: Any) -> None:
     assert [(c.series, c.lr, c.seed) for c in done.plan.cells] == [
         (line, lr, seed) for seed in (3, 5) for line in ("constant", "step") for lr in (0.1, 0.2)
     ]
-    assert {outcome.how for outcome in done.outcomes} == {"trained"}
+    assert {(outcome.found, outcome.status) for outcome in done.outcomes} == {(False, Status.FINISHED)}
     winner = done.summary().winner
-    assert winner is not None and winner[1].loss == min(point.loss for c in done.summary().curves for point in c.points)
+    costs = [cost for line in done.summary().lines for cost in line.costs(VAL_LOSS)]
+    assert winner is not None and winner[1].cost(VAL_LOSS) == min(costs) < math.inf and len(costs) == 4
     assert told.count("end") == 8
     for wrong, problem in (
         ({"jobs": 0}, "at least 1"),
-        ({"prune": 0.25}, "must be a lrbench.training.options.Prune"),
+        ({"prune": 0.25}, "prune must be a Prune"),
         ({"lr": "x"}, "a rate must be a number"),
         ({"lr": [0.1, "x"]}, "a rate must be a number"),
         ({"seeds": 0}, "count of seeds"),
@@ -379,91 +468,194 @@ def test_from_python(tmp_path: Path, tiny: Any) -> None:
 # -- the summary, by hand
 
 
-def cell(state: Any, loss: float | None = None, lr: float = 0.1, seed: int = 0, accuracy: float | None = None) -> Cell:
-    result = {"final": {"val_loss": loss}, "test": {"loss": loss, "accuracy": accuracy}}
-    return Cell(Planned(f"r{seed}", "i", "g", "line", lr, seed), state, result)
+def record(status: str, loss: float | None = None, seed: int = 0, lr: float = 0.1, plain: Any = None) -> Record:
+    """A run that came to that loss, or to none."""
+    known, result = Status(status), None
+    if known.ended or known is Status.PRUNED:
+        ended = {} if loss is None else {"final": {"val_loss": loss}, "test": {"loss": loss, "accuracy": 0.9}}
+        result = RunResult(known, **ended)  # type: ignore[arg-type]
+    return Record(RunFolder(Path(f"r{lr}-{seed}")), known, plain={"seed": seed, **(plain or {})}, result=result)
 
 
-def point(lr: float, *losses: float | None) -> Point:
+def point(lr: float | None, *losses: float | None) -> Point:
     """A rate whose seeds came to these losses; None diverged."""
-    made = [cell("diverged" if x is None else "finished", x, lr, seed, 0.9) for seed, x in enumerate(losses)]
-    return Point(lr, tuple(made))
+    made = (record("diverged" if x is None else "finished", x, seed) for seed, x in enumerate(losses))
+    return Point(lr, Group(str(lr), tuple(made)))
+
+
+def summary_of(*lines: Family, fresh: Point | None = None) -> Summary:
+    cells = tuple(
+        Planned(f"r{p.lr}-{seed}", "i", "g", line.label, p.lr, seed)
+        for line in lines for p in line.points for seed, _ in enumerate(p.group.records)
+    )  # fmt: skip
+    records = tuple(r for line in lines for p in line.points for r in p.group.records)
+    return Summary(Plan("p", cells), VAL_LOSS, lines, records, fresh)
 
 
 def test_a_diverged_seed_is_worse_than_any_and_enters_no_mean() -> None:
-    assert point(0.1, 3.0, 1.0, 2.0).loss == 2.0
-    assert point(0.1, 1.0, None, 2.0).loss == 2.0
-    spread = point(0.1, 1.0, None, 2.0).spread("val_loss")
-    assert spread is not None and (spread.low, spread.high, spread.n) == (1.0, 2.0, 2)
-    assert point(0.1, 1.0, None, None).loss == math.inf and point(0.1, 1.0, None, None).spread("val_loss") is None
+    assert point(0.1, 3.0, 1.0, 2.0).cost(VAL_LOSS) == 2.0
+    assert point(0.1, 1.0, None, 2.0).cost(VAL_LOSS) == 2.0
+    assert point(0.1, 1.0, None, 2.0).values(VAL_LOSS) == (1.0, 2.0)
+    assert point(0.1, 1.0, None, None).cost(VAL_LOSS) == math.inf
+    lost = Family("line", (point(0.1, 1.0, None, 2.0), point(0.2, 1.0, None, None)))
+    one, two = summary_of(lost).rows()
+    assert (one["val_loss_median"], one["val_loss_low"], one["val_loss_high"]) == ("2.0", "1.0", "2.0")
+    assert (one["finished"], one["diverged"], two["finished"], two["diverged"]) == (2, 1, 1, 2)
+    assert two["val_loss_median"] == two["val_loss_low"] == two["val_loss_high"] == ""
+    assert one["test_loss_median"] == "1.5", "of those that have one"
 
 
-def test_the_best_rate_its_neighbours_its_edge_and_the_width_of_what_is_near() -> None:
-    curve = Curve(
-        "line", tuple(point(lr, x) for lr, x in ((1e-3, 2.0), (1e-2, 1.05), (1e-1, 1.0), (1, 1.09), (10, None)))
+def test_the_best_rate_its_edge_and_the_width_of_what_is_near() -> None:
+    points = tuple(point(lr, x) for lr, x in ((1e-3, 2.0), (1e-2, 1.05), (1e-1, 1.0), (1, 1.09), (10, None)))
+
+    def near(epsilon: float, *points: Point) -> tuple[float, float] | None:
+        good = Family("line", points, epsilon).good(VAL_LOSS)
+        return None if good is None else (good.low, good.high)
+
+    line = Family("line", points)
+    assert line.best(VAL_LOSS) is points[2] and line.edge(VAL_LOSS) == ""
+    assert near(0.1, *points) == (1e-2, 1) and near(0.06, *points) == (1e-2, 1e-1) and near(0.0, *points) == (0.1, 0.1)
+    assert (
+        Family("line", points[2:]).edge(VAL_LOSS) == "lowest" and Family("line", points[:3]).edge(VAL_LOSS) == "highest"
     )
-    assert curve.best is curve.points[2] and curve.edge == ""
-    assert [p.lr for p in curve.neighbours if p] == [1e-2, 1]
-    assert curve.near(0.1) == (1e-2, 1) and curve.near(0.06) == (1e-2, 1e-1) and curve.near(0.0) == (1e-1, 1e-1)
-    assert Curve("line", curve.points[2:]).edge == "lowest" and Curve("line", curve.points[:3]).edge == "highest"
-    assert Curve("line", curve.points[2:3]).edge == "", "one rate has no edges"
-    broken = Curve("line", (point(1e-3, 1.0), point(1e-2, 5.0), point(1e-1, 1.0)))
-    assert broken.near(0.1) == (1e-3, 1e-3), "what lies beyond a gap is not near"
+    assert Family("line", points[2:3]).edge(VAL_LOSS) == "", "one rate has no edges"
+    broken = (point(1e-3, 1.0), point(1e-2, 5.0), point(1e-1, 1.0))
+    assert near(0.1, *broken) == (1e-3, 1e-3), "what lies beyond a gap is not near"
+    marks = [(row["lr"], row["best"], row["near"], row["edge"]) for row in summary_of(Family("line", points)).rows()]
+    assert marks == [
+        ("0.001", 0, 0, ""), ("0.01", 0, 1, ""), ("0.1", 1, 1, ""), ("1", 0, 1, ""), ("10", 0, 0, "")
+    ]  # fmt: skip
+    assert [row["edge"] for row in summary_of(Family("line", points[2:])).rows()] == ["lowest", "", ""]
 
 
-def test_pruned_and_missing_cells_are_in_no_median() -> None:
-    some = Point(
-        0.1, (cell("finished", 1.0), cell("pruned", 0.1, seed=1), cell("failed", 0.2, seed=2), cell("new", seed=3))
-    )
-    assert some.loss == math.inf and some.missing == 2 and some.spread("test_loss") is None, "the rest is a choice"
-    curve = Curve("line", (some, point(1.0, 2.0)))
-    assert curve.best is curve.points[1] and curve.near(10) == (1.0, 1.0)
+def test_pruned_and_missing_runs_are_in_no_median() -> None:
+    runs = (record("finished", 1.0), record("pruned", 0.1, 1), record("failed", seed=2), record("pending", seed=3))
+    some = Point(0.1, Group("some", runs))
+    assert some.cost(VAL_LOSS) == math.inf and some.unfinished == 2 and some.pruned == 1
+    line = Family("line", (some, point(1.0, 2.0)), 10)
+    good = line.good(VAL_LOSS)
+    assert line.best(VAL_LOSS) is line.points[1] and good is not None and (good.low, good.high) == (1.0, 1.0)
+    row, _ = summary_of(line).rows()
+    told = {name: row[name] for name in ("seeds", "finished", "diverged", "pruned", "failed", "missing")}
+    assert told == {"seeds": 4, "finished": 1, "diverged": 0, "pruned": 1, "failed": 1, "missing": 1}
+    assert row["val_loss_median"] == row["test_loss_median"] == "", "the rest is a choice"
 
 
-def words_of(*curves: Curve, fresh: Point | None = None) -> str:
-    cells = tuple(c.planned for curve in curves for p in curve.points for c in p.cells)
-    return "\n".join(words(Summary(Plan("p", cells), curves, fresh)))
+def words_of(*lines: Family, fresh: Point | None = None) -> str:
+    return "\n".join(summary_words(summary_of(*lines, fresh=fresh)))
 
 
 def test_the_words() -> None:
-    good = Curve("cosine", (point(0.01, 2.0, 2.2, 2.1), point(0.1, 1.0, 1.2, 1.1), point(1, 3.0, 3.0, 3.0)))
-    worse = Curve("constant", (point(0.01, 5.0, 5.0, 5.0), point(0.1, 4.0, 4.0, 4.0)))
-    near = Curve("step", (point(0.1, 1.15, 1.3, 1.2),))
+    good = Family("cosine", (point(0.01, 2.0, 2.2, 2.1), point(0.1, 1.0, 1.2, 1.1), point(1, 3.0, 3.0, 3.0)))
+    worse = Family("constant", (point(0.01, 5.0, 5.0, 5.0), point(0.1, 4.0, 4.0, 4.0)))
+    near = Family("step", (point(0.1, 1.3, 1.1, 1.2),))
     text = words_of(good, worse)
-    beside = "2.1 (2 … 2.2) at 0.01, 3 (3 … 3) at 1"
-    assert f"cosine: lowest at 0.1, 1.1 (1 … 1.2); beside it {beside}. No other rate is within 10% of it." in text
-    assert "constant: its best rate is the highest of the grid, so a larger one may be better: widen the grid." in text
-    chance = "of two lines that are equal, ranges of so few seeds lie apart 1 time in 10; --seeds 5 says more"
-    assert f"The lowest of all is cosine at 0.1, and no other line's range reaches it ({chance})." in text
-    assert "overlaps with that of step: undecided." in words_of(good, near)
-    assert "with one seed, nothing tells that from chance (--seeds 3)" in words_of(
-        Curve("a", (point(0.1, 1.0),)), Curve("b", (point(0.1, 2.0),))
+    assert "cosine: best at 0.1 (val loss 1.1, median of 3 seeds), no neighbour within 10 % of it." in text
+    assert "constant: best at 0.1 (val loss 4, median of 3 seeds), no neighbour within 10 % of it; " in text
+    assert "the best is at the highest rate tried, so try higher ones." in text
+    assert "cosine has the lowest validation loss, 1.1 (median of 3 seeds; " in text
+    assert "constant the highest, 4.\nAgainst cosine, worse: constant." in text
+    assert "undecided: step" in words_of(good, near)
+    assert "With one seed, small differences may be chance; --seeds 3 or more shows the spread." in words_of(
+        Family("a", (point(0.1, 1.0),)), Family("b", (point(0.1, 2.0),))
     )
     text = words_of(good, worse, fresh=point(0.1, 1.1, 1.65))
-    told = "its loss is 1.375 (1.1 … 1.65), +25% against when it was chosen; the ranges overlap: confirmed."
+    told = "its validation loss is 1.375 (1.1 … 1.65), +25% against when it was chosen; the ranges overlap: confirmed."
     assert f"With 2 fresh seeds {told}" in text
     assert "every fresh seed is worse than those it was chosen by: not confirmed." in words_of(
         good, worse, fresh=point(0.1, 1.3, 1.4)
     )
     assert "every fresh seed is better: confirmed." in words_of(good, worse, fresh=point(0.1, 0.9, 0.8))
-    assert words_of(Curve("a", (point(0.1, 1.0),))) == "a: 1 at 0.1, its only rate."
-    assert "a: every rate diverged, for half of the seeds or more." in words_of(Curve("a", (point(0.1, None),)))
-    unfinished = Curve("a", (Point(0.1, (cell("running"),)),))
+    assert "that were to confirm it have no finite loss." in words_of(good, worse, fresh=point(0.1, None))
+    assert words_of(Family("a", (point(0.1, 1.0),))) == "a: val loss 1 (one seed) at 0.1, the only rate tried."
+    assert words_of(Family("a", (point(None, 1.0, 2.0),))) == (
+        "a: val loss 1.5 (median of 2 seeds) at its default rate, the only rate tried."
+    )
+    assert words_of(Family("a", (point(0.1, None),))) == (
+        "a: no rate has a median val loss; 1 of 1 runs diverged (at 0.1)."
+    )
+    unfinished = Family("a", (Point(0.1, Group("a", (record("running"),))),))
     text = words_of(good, unfinished)
-    assert "a: no rate has a result." in text and "lowest of all" not in text
-    assert "1 of 10 cells has no result, so this is not the last word." in text
+    assert "a: no run has come to its end." in text and "lowest validation loss" not in text
+    assert "1 of 10 runs has no result yet, so this may change." in text
+    half = Family("a", (point(0.1, 1.0), Point(1.0, Group("a", (record("running"), record("failed"))))))
+    assert "; 2 of 3 runs not finished (at 1)." in words_of(half)
 
 
-def test_figures_of_odd_sweeps_are_drawn() -> None:
-    for curves in (
-        (Curve("a", (point(0.1, None),)),),
-        (Curve("a", (Point(None, (cell("finished", 1.0),)),)),),
-        (Curve("a", (point(0.1, -1.0), point(1, -2.0))),),
-        tuple(Curve(f"line {n}", (point(0.1, 1.0 + n), point(1, 2.0, None))) for n in range(12)),
-    ):
-        cells = tuple(c.planned for curve in curves for p in curve.points for c in p.cells)
-        figure = draw(Summary(Plan("p", cells), curves))
+def test_lines_of_different_data_are_not_compared() -> None:
+    def line(name: str, loss: float, data: str) -> Family:
+        plain = {"dataset": {"name": data}, "loss": {"name": "mse"}}
+        return Family(name, (Point(0.1, Group(name, (record("finished", loss, plain=plain),))),))
+
+    text = words_of(line("a", 1.0, "digits"), line("b", 0.1, "mnist"))
+    assert "compared" not in text and "lowest" not in text
+    text = words_of(line("a", 1.0, "digits"), line("b", 0.1, "mnist"), line("c", 2.0, "digits"))
+    assert "The best rates of each line, compared on digits with mse:\na has the lowest" in text
+
+
+def test_figures_and_tables_of_odd_sweeps(tmp_path: Path) -> None:
+    for number, lines in enumerate((
+        (Family("a", (point(0.1, None),)),),
+        (Family("a", (point(0.1, -1.0), point(1, -2.0))),),
+        tuple(Family(f"line {n}", (point(0.1, 1.0 + n), point(1, 2.0, None))) for n in range(12)),
+        (Family("a", (point(0.1, 1.0), Point(1.0, Group("a", (record("pending"),))))),),
+    )):  # fmt: skip
+        figure = draw(lines, VAL_LOSS)
         assert len(figure.axes) == 2 and figure.axes[0].get_xlabel() == "peak learning rate"
+        folder = SweepFolder(tmp_path / str(number))
+        folder.path.mkdir()
+        written = save_summary(summary_of(*lines), folder)
+        assert [path.name for path in written] == ["summary.csv", "summary.png", "summary.svg"]
+        assert written[1].read_bytes().startswith(b"\x89PNG")
+    unknown, none = Family("a", (point(None, 1.0),)), Family("a", (Point(0.1, Group("a", (record("pending"),))),))
+    for name, line in (("unknown", unknown), ("none", none)):
+        folder = SweepFolder(tmp_path / name)
+        folder.path.mkdir()
+        assert [path.name for path in save_summary(summary_of(line), folder)] == ["summary.csv"], "no rates to draw"
+        assert len((folder.path / "summary.csv").read_text().splitlines()) == 2
+
+
+def test_the_figure_says_what_near_means() -> None:
+    titles = [
+        draw([Family("a", (point(0.1, 1.0), point(1, 1.15)), epsilon)], VAL_LOSS).axes[1].get_title(loc="left")
+        for epsilon in (0.1, 0.25)
+    ]
+    assert titles == ["Learning rates within 10 % of the best", "Learning rates within 25 % of the best"]
+
+
+def test_lines_that_differ_in_nothing_but_the_rate_stay_apart(cli: Cli, write_config: Write) -> None:
+    low = write_config("low.yaml", name="low", optimizer={"name": "sgd", "lr": 0.01})
+    high = write_config("high.yaml", name="high", optimizer={"name": "sgd", "lr": 0.1})
+    code, out, _ = cli("sweep", low, high, "--jobs", "1")
+    assert code == 0 and "no run has come to its end" not in out
+    for name, rate in (("low", "0.01"), ("high", "0.1")):
+        assert f"(one seed) at {rate}, the only rate tried." in next(
+            line for line in out.splitlines() if line.startswith(f"{name}: ")
+        )
+
+
+def test_a_rate_that_the_config_leaves_to_the_optimizer_is_in_the_summary(cli: Cli, write_config: Write) -> None:
+    config = write_config(optimizer="adam")
+    code, out, _ = cli("sweep", config, "--schedule", "constant,cosine", "--jobs", "1")
+    assert code == 0 and out.count("(one seed) at 0.001, the only rate tried.") == 2, "Adam's own"
+    assert Path("runs/sweeps/tiny/summary.png").exists()
+
+
+def test_what_is_missing_has_its_rows(cli: Cli, write_config: Write) -> None:
+    config = write_config(sweep={"schedule": ["constant", "cosine"]})
+    cli("sweep", config, "--lr", "0.01,0.1", "--seeds", "2", "--jobs", "1")
+    folder = SweepFolder(Path("runs/sweeps/tiny"))
+    gone = [cell for cell in folder.plan().cells if cell.series == "cosine" or (cell.lr == 0.1 and cell.seed == 1)]
+    for cell in gone:
+        shutil.rmtree(folder.run(cell).path)
+    summary = summarize(folder, folder.plan())
+    told = [(row["series"], row["lr"], row["seeds"], row["finished"], row["missing"]) for row in summary.rows()]
+    assert told == [
+        ("constant", "0.01", 2, 2, 0), ("constant", "0.1", 2, 1, 1), ("cosine", "0.01", 2, 0, 2),
+        ("cosine", "0.1", 2, 0, 2),
+    ]  # fmt: skip
+    assert summary.missing == 5 and summary.without == ["cosine"]
+    assert "1 of 4 runs not finished (at 0.1)" in "\n".join(summary_words(summary))
 
 
 # -- workers
@@ -580,5 +772,26 @@ def test_two_commands_at_once_share_the_work(write_config: Write, tmp_path: Path
     assert len({identity(load_config(path / "config.yaml")) for path in runs_of(tmp_path / "both")}) == 18
 
 
-def test_policy_has_the_defaults_of_the_command() -> None:
-    assert Policy() == Policy(again=False, wait=True, max_failures=None)
+def test_what_another_process_does_while_this_one_checks_is_found(tmp_path: Path, tiny: Any) -> None:
+    told: list[Event] = []
+
+    def watch(event: Event) -> None:
+        told.append(event)
+        if "checking" in str(event.values.get("text")):
+            run([tiny()], runs=tmp_path)
+
+    ours = run([tiny(), tiny(seed=1)], runs=tmp_path, watch=watch)
+    assert [(outcome.found, outcome.status) for outcome in ours] == [(True, Status.FINISHED), (False, Status.FINISHED)]
+    assert [event.run for event in told if event.kind == "start"] == [ours[1].path.name]
+    again = run([tiny()], runs=tmp_path, again=True)
+    assert [outcome.found for outcome in again] == [False]
+
+
+def test_the_options_have_the_defaults_of_the_commands() -> None:
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    ours = RunOptions()
+    assert ours == RunOptions(again=False, wait=True, max_failures=None)
+    for name in ("run", "sweep", "find-lr"):
+        command = {p.name: p.default for p in commands[name].params}
+        for key in command.keys() & {"executor", "address", "runs_per_gpu", "again", "max_failures", "retries"}:
+            assert command[key] == getattr(ours, key), (name, key)

@@ -223,12 +223,15 @@ def families(
 def words(family: Family, measure: Measure) -> str:
     """One sentence: the best rate, the good ones, whether the best is at an end, and what was lost."""
     best, good = family.best(measure), family.good(measure)
-    if best is None or good is None:
+    if best is None:
         return f"{family.label}: no rate has a median {measure.name_in_short}{_lost(family, measure)}."
     middle, ended = best.median(measure), len(best.values(measure)) + best.diverged(measure)
     assert middle is not None  # the best one has one
-    over = f", median of {ended} seeds" if ended > 1 else ", one seed"
-    lines = [f"{family.label}: best at {rate_text(best.lr)} ({measure.name_in_short} {measure.text(middle)}{over})"]
+    over = f"median of {ended} seeds" if ended > 1 else "one seed"
+    value, rate = f"{measure.name_in_short} {measure.text(middle)}", rate_text(best.lr)
+    if good is None or len(family.points) == 1:
+        return f"{family.label}: {value} ({over}) at {rate}, the only rate tried{_lost(family, measure)}."
+    lines = [f"{family.label}: best at {rate} ({value}, {over})"]
     within = within_text(good, measure, family.epsilon)
     if good.low == good.high:
         lines.append(f", no neighbour {within} of it")

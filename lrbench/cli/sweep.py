@@ -40,7 +40,7 @@ PruneAfter = Annotated[
     float | None, _option("End runs whose loss is at chance after that part of their budget: 0.25.", "--prune")
 ]
 Halve = Annotated[
-    bool, _option("At 1/4 and 1/2 of the budget, leave the worse half of each schedule's rates.", "--halve")
+    bool, _option("At 1/4 and 1/2 of the budget, drop the worse half of each schedule's learning rates.", "--halve")
 ]
 Epsilon = Annotated[float, typer.Option(help="Losses so much above the best, as a part of it, are near it.", min=0)]
 Name = Annotated[str | None, _option("Of the sweep's folder; by default the config's.")]

@@ -205,7 +205,8 @@ def show_plan(console: Console, asked: Sweep, seconds: float | None) -> None:
         table.add_column(heading, overflow="fold", justify="right" if heading in ("rate", "seed") else "left")
     for cell, planned, outcome in zip(asked.cells, asked.plan.cells, asked.outcomes, strict=True):
         experiment = cell.experiment
-        budget = f"{experiment.epochs} epochs" if experiment.epochs else f"{experiment.steps:,} steps"
+        length, unit = (experiment.epochs, "epoch") if experiment.epochs else (experiment.steps or 0, "step")
+        budget = f"{length:,} {unit}{'s' * (length != 1)}"
         rate = "default" if planned.lr is None else f"{planned.lr:.3g}"
         rate = "auto" if experiment.name in asked.auto else rate
         failed = outcome.status is Status.FAILED

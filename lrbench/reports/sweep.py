@@ -6,7 +6,7 @@ import csv
 import io
 from pathlib import Path
 
-from lrbench.analysis import Point, Spread, compare, family_words
+from lrbench.analysis import Group, Point, Spread, compare, family_words, task_of
 from lrbench.components import Measure
 from lrbench.reports.sentences import sentences
 from lrbench.sweeps import Summary, SweepFolder
@@ -16,11 +16,7 @@ def summary_words(summary: Summary) -> list[str]:
     """Each line's best learning rate, the best of all and how sure that is, what is missing."""
     lines = [family_words(family, summary.measure) for family in summary.families]
     lines += [f"{series}: no run has come to its end." for series in summary.without]
-    best = [point.group for family in summary.families if (point := family.best(summary.measure)) is not None]
-    if len(best) > 1 and not summary.missing:
-        named = [type(group)(_label(summary, group.first.group), group.records) for group in best]
-        compared = compare(named, summary.measure.name)
-        lines += [] if compared is None else ["The best rates of each line, compared:", *sentences(compared)]
+    lines += [] if summary.missing else _compared(summary)
     if summary.confirmation is not None and summary.winner is not None:
         lines.append(_confirmed(summary.winner[1], summary.confirmation, summary.measure))
     total, missing = len(summary.records), summary.missing
@@ -32,8 +28,19 @@ def summary_words(summary: Summary) -> list[str]:
     return lines
 
 
-def _label(summary: Summary, group: str) -> str:
-    return next(cell.series for cell in summary.plan.cells if cell.group == group)
+def _compared(summary: Summary) -> list[str]:
+    """The lines at their best rates, those with the same data and loss together: losses of others mean other things."""
+    lines: list[str] = []
+    tasks: dict[str, list[Group]] = {}
+    for family in summary.families:
+        if (best := family.best(summary.measure)) is not None:
+            tasks.setdefault(task_of(best.group), []).append(Group(family.label, best.group.records))
+    for task, groups in tasks.items():
+        compared = compare(groups, summary.measure.name) if len(groups) > 1 else None
+        if compared is not None:
+            on = f" on {task}" if len(tasks) > 1 else ""
+            lines += [f"The best rates of each line, compared{on}:", *sentences(compared)]
+    return lines
 
 
 def _have(count: int) -> str:

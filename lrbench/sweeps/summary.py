@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lrbench.analysis import EPSILON, Family, Group, Point, Record, Spread, families, grouped, measures_of, read_one
+from lrbench.analysis import EPSILON, Family, Group, Point, Record, Spread, measures_of, rate_text, read_one
 from lrbench.components import Measure
 from lrbench.runs import Status
 from lrbench.sweeps.plan import Plan, Planned, SweepFolder
@@ -19,16 +19,22 @@ class Summary:
     Attributes:
         plan: what it consists of.
         measure: what its learning rates are compared by: the validation loss at the end.
-        families: a line of the sweep each, the best first; lines without a run that ended are in none.
+        lines: the learning rates of each line of the sweep, in the order in which they were asked for.
         records: of the grid's runs.
         confirmation: the winner with fresh seeds, which had no part in choosing it; None where there are none.
     """
 
     plan: Plan
     measure: Measure
-    families: tuple[Family, ...]
+    lines: tuple[Family, ...]
     records: tuple[Record, ...]
     confirmation: Point | None = None
+
+    @property
+    def families(self) -> tuple[Family, ...]:
+        """The lines with a run that has come to its end, the best first."""
+        told = [line for line in self.lines if any(_over(r) for point in line.points for r in point.group.records)]
+        return tuple(sorted(told, key=lambda family: (min(family.costs(self.measure)), family.label)))
 
     @property
     def winner(self) -> tuple[Family, Point] | None:
@@ -39,7 +45,7 @@ class Summary:
     @property
     def missing(self) -> int:
         """How many of the grid's runs have not come to an end."""
-        return sum(not (r.status.ended or r.status is Status.PRUNED) for r in self.records)
+        return sum(not _over(record) for record in self.records)
 
     @property
     def without(self) -> list[str]:
@@ -49,7 +55,7 @@ class Summary:
     def rows(self) -> Iterator[dict[str, Any]]:
         """A row for each line and learning rate, and one for the confirmation."""
         known = measures_of(self.records)
-        for family in self.families:
+        for family in self.lines:
             best, good = family.best(self.measure), family.good(self.measure)
             for point in family.points:
                 near = good is not None and point.lr is not None and good.low <= point.lr <= good.high
@@ -63,18 +69,27 @@ class Summary:
 def summarize(folder: SweepFolder, plan: Plan, epsilon: float = EPSILON) -> Summary:
     """Read the runs of a plan. What can't be read is damaged, and in no median."""
     cells = [(cell, _read(folder, cell)) for cell in plan.cells]
-    records = [record for cell, record in cells if not cell.confirms]
-    measure = measures_of(records)["val_loss"]
-    series = {cell.group: cell.series for cell, _ in cells}
-    found = families(grouped(records), measure, 1, epsilon)
-    named = [replace(family, label=series.get(family.points[0].group.first.group, family.label)) for family in found]
-    fresh = tuple(record for cell, record in cells if cell.confirms)
-    confirmation = Point(_lr(plan, fresh), Group("confirmation", fresh)) if fresh else None
-    return Summary(plan, measure, tuple(named), tuple(records), confirmation)
+    grid = [(cell, record) for cell, record in cells if not cell.confirms]
+    records = tuple(record for _, record in grid)
+    lines = []
+    for series in dict.fromkeys(cell.series for cell, _ in grid):
+        mine = [(cell.lr, record) for cell, record in grid if cell.series == series]
+        lines.append(Family(series, _points(mine), epsilon))
+    fresh = [(cell.lr, record) for cell, record in cells if cell.confirms]
+    confirmation = _points(fresh)[0] if fresh else None
+    return Summary(plan, measures_of(records)["val_loss"], tuple(lines), records, confirmation)
 
 
-def _lr(plan: Plan, fresh: Sequence[Record]) -> float | None:
-    return next((cell.lr for cell in plan.cells if cell.confirms), None)
+def _points(runs: Sequence[tuple[float | None, Record]]) -> tuple[Point, ...]:
+    """The learning rates of a line, ascending, each with its seeds."""
+    rates = sorted({lr for lr, _ in runs}, key=lambda lr: lr or 0.0)
+    return tuple(
+        Point(lr, Group(rate_text(lr), tuple(record for other, record in runs if other == lr))) for lr in rates
+    )
+
+
+def _over(record: Record) -> bool:
+    return record.status.ended or record.status is Status.PRUNED
 
 
 def _read(folder: SweepFolder, cell: Planned) -> Record:

@@ -224,9 +224,9 @@ def _add_confirmation(done: Sweep, confirm: int, options: RunOptions) -> None:
     if winner is None:
         return
     family, best = winner
-    chosen = next(c for c, p in zip(done.cells, done.plan.cells, strict=True) if p.group == best.group.first.group)
-    fresh = 1 + max(cell.experiment.seed for cell in done.cells)
     rows = list(done.plan.cells)
+    chosen = next(c for c, row in zip(done.cells, rows, strict=True) if (row.series, row.lr) == (family.label, best.lr))
+    fresh = 1 + max(cell.experiment.seed for cell in done.cells)
     for seed in range(fresh, fresh + confirm):
         cell = replace(chosen, experiment=chosen.experiment.replace(seed=seed))
         outcome = look(done.folder.root, cell.experiment, options.kind, options.again)

@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from lrbench.analysis import EPSILON, Edge, Family, rate_text, width_text
+from lrbench.analysis import Edge, Family, rate_text, width_text
 from lrbench.components import Measure
 from lrbench.reports.figures.axes import lost, rate_scale, ring, value_scale
 from lrbench.reports.figures.style import Line, cut, drawing, line_of
@@ -148,7 +148,7 @@ def _marks(axes: Axes, families: Sequence[Family], measure: Measure, labels: lis
 
 def _ranges(axes: Axes, families: Sequence[Family], measure: Measure) -> None:
     """A bar for each family, in the legend's order, from the lowest to the highest good rate."""
-    around = "nearly as good as" if measure.metric.form == "percent" else f"within {100 * EPSILON:g} % of"
+    around = "nearly as good as" if measure.metric.form == "percent" else f"within {100 * families[0].epsilon:g} % of"
     axes.set_title(f"Learning rates {around} the best", fontsize=9)
     for index, family in enumerate(families):
         good, best, look = family.good(measure), family.best(measure), line_of(index)
