@@ -97,15 +97,15 @@ PUBLIC = {
         last_row now place read_csv read_json to_json write_file writing
     """,
     "training": """
-        Ended Executor Observer Outcome Prune RUNGS RunOptions StopFlag Training default_jobs do_runs evaluate_split look
-        look_in nearest pending run stopped
+        Ended Executor Observer Outcome Prune RUNGS RunOptions StopFlag Training default_jobs do_runs evaluate_split
+        look look_in nearest pending run stopped
     """,
     "lr_finder": """
         Advice FinderFolder Finding Refusal check_schedule check_target find_lr find_tests known_finding
         load_finding trend write_found
     """,
     "analysis": """
-        ACCURACY_MARGIN ALPHA Band CONFIDENCE Comparison DEFAULT_METRIC Difference EPSILON Edge Family Group MARGIN
+        ALPHA Band CONFIDENCE Comparison DEFAULT_METRIC Difference EPSILON Edge Family Group MARGIN PERCENT_MARGIN
         Point Record Row Spread Target budgets by_ratio compare duration families family_words fits grouped kept
         load_runs measure_named measures_of planned_epochs rate_text read_one read_runs run_table task_of value_text
         width_text
