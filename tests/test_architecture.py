@@ -163,7 +163,7 @@ NO_TORCH = (
     "lrbench",
     *(f"lrbench.{name}" for name in ROOMS),
     "lrbench.cli.progress",
-    "lrbench.cli.list",
+    "lrbench.cli.catalogue",
     "lrbench.cli.tables",
     "lrbench.cli.sweep_table",
     "lrbench.lr_finder.range_test",

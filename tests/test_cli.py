@@ -219,7 +219,7 @@ def test_version_and_help(cli: Cli) -> None:
 
 @pytest.mark.parametrize("kind", ["datasets", "models", "optimizers", "schedules", "losses"])
 def test_list_shows_every_entry_and_each_one_has_a_page(cli: Cli, kind: str) -> None:
-    from lrbench.cli.list import catalogues
+    from lrbench.cli.catalogue import catalogues
 
     code, out, _ = cli("list", kind)
     assert code == 0
