@@ -1,5 +1,5 @@
 # One command per chore, the same here and in CI.
-# `make test VENV=path` uses an environment that is there; it is left as it is when it has what is needed.
+# `make test VENV=path` uses an existing environment and installs into it only if something is missing.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
@@ -12,31 +12,31 @@ DEMO = $(addprefix configs/digits/,$(addsuffix .yaml,baseline too_large large to
 
 .PHONY: demo test test-slow coverage soak study-report bench check lint layout types format user environment clean
 
-demo: user  ## The side-by-side comparison on embedded data, about two minutes.
+demo: user  ## Compare twelve configs on embedded data: about two minutes.
 	$(BIN)/python -m lrbench run $(DEMO) --seeds 3 --jobs 2 --runs runs/demo
 	$(BIN)/python -m lrbench report --runs runs/demo
 
-test: environment  ## The ordinary tests, a process for each core: no network, no GPU, two minutes on two cores.
+test: environment  ## Run the ordinary tests, one process per core: no network, no GPU, two minutes on two cores.
 	$(BIN)/python -m pytest $(PARALLEL)
 
-test-slow: environment  ## Real MNIST (where LRBENCH_DATA has it), real processes really killed.
+test-slow: environment  ## Train on real MNIST (if LRBENCH_DATA has it) and kill real processes: several minutes.
 	$(BIN)/python -m pytest -m slow
 
-coverage: environment  ## The ordinary tests, and how much of each file they run.
+coverage: environment  ## Run the ordinary tests and print the coverage of each file.
 	$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term
 
-soak: environment  ## Hundreds of kills, a fault at every write, thousands of damaged configs and folders: half an hour.
+soak: environment  ## Kill hundreds of runs, fail every write once, try thousands of damaged configs and folders: half an hour.
 	$(BIN)/python tests/soak.py --kills 200 --every 1
 	LRBENCH_EXAMPLES=2000 $(BIN)/python -m pytest tests/test_fuzz.py
 
-study-report: user  ## The reports of docs/study.md, from the results that are kept in runs/study; nothing is trained.
+study-report: user  ## Write the reports of docs/study.md from the results in runs/study, without training.
 	$(BIN)/python -m lrbench report --runs runs/study --filter dataset=mnist --filter epochs=25 --baseline baseline \
 	  --target val_accuracy=0.99 --out runs/study-report
 	$(BIN)/python -m lrbench report --runs runs/study --filter 'mnist-rates*' --out runs/study-report/rates
 	$(BIN)/python -m lrbench report --runs runs/study --filter dataset=digits --baseline baseline \
 	  --target val_accuracy=0.98 --out runs/study-report/digits
 
-bench: environment .bench-keras/ready  ## Beside the PyTorch tutorial loop, Lightning and Keras on MNIST (LRBENCH_DATA), most of an hour.
+bench: environment .bench-keras/ready  ## Race the PyTorch tutorial loop, Lightning and Keras on MNIST (LRBENCH_DATA): most of an hour.
 	$(BIN)/python benchmarks/bench.py --rounds 5 --keras .bench-keras/bin/python
 
 .bench-keras/ready:
@@ -44,7 +44,7 @@ bench: environment .bench-keras/ready  ## Beside the PyTorch tutorial loop, Ligh
 	.bench-keras/bin/python -m pip install --quiet --disable-pip-version-check keras tensorflow
 	touch $@
 
-check: lint layout types  ## Linter, layout and types; each is a hook of .pre-commit-config.yaml too.
+check: lint layout types  ## Run linter, layout and type checks; each is also a hook in .pre-commit-config.yaml.
 
 lint: environment
 	$(BIN)/python -m ruff check .
@@ -62,7 +62,7 @@ format: environment
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
 HAS = $(BIN)/python -c "import sys, importlib.util as i; sys.exit(not all(map(i.find_spec, sys.argv[1:])))"
 
-# `user` is the package as its users have it, `environment` adds what tests and checks need.
+# `user` installs the package as users get it; `environment` adds what tests and checks need.
 ifeq ($(VENV),.venv)
 user: .venv/user
 environment: .venv/ready
