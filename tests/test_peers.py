@@ -455,7 +455,7 @@ def test_every_namespaced_schedule_is_compared():
 @pytest.mark.parametrize(
     ("part", "fragment"),
     [
-        ({"name": "hf/linear", "num_warmup_steps": 20}, "schedule.num_warmup_steps: the warm-up .* must be shorter than the run"),
+        ({"name": "hf/linear", "num_warmup_steps": 20}, "schedule.num_warmup_steps: the warm-up .* must be shorter"),
         ({"name": "hf/linear", "num_warmup_steps": -1}, "must be a duration"),
         ({"name": "hf/linear", "warmup": 1}, "has no parameter 'warmup'"),
         ({"name": "hf/linaer"}, "did you mean 'hf/linear'"),
@@ -486,7 +486,7 @@ def test_every_namespaced_schedule_is_compared():
         ({"name": "lrbench2019/TRI", "k0": 2.0, "l": 5}, "schedule.k0: is above the peak"),
         ({"name": "lrbench2019/TRI", "k0": 0.0}, "needs the parameter 'l'"),
         ({"name": "lrbench2019/SIN", "k0": 0.0, "l": 0}, "schedule.l: must be longer than 0"),
-        ({"name": "lrbench2019/POLY", "p": 1.0, "l": 10}, "shorter than the run's 20 updates"),
+        ({"name": "lrbench2019/POLY", "p": 1.0, "l": 10}, "is shorter than the run .20 steps"),
         ({"name": "lrbench2019/NSTEP", "gamma": 0.1, "l": [5, 5]}, "schedule.l: must rise"),
         ({"name": "torch/LambdaLR"}, "it takes a function"),
         ({"name": "torch/StepLR"}, "missing a required argument: 'step_size'"),
