@@ -109,7 +109,7 @@ def test_report_names_damaged_runs_and_goes_on(cli: Cli, write_config: Callable[
         (["run", "tiny.yaml", "--set", "optimizer.momentun=0.9"], ["momentun", "did you mean 'momentum'"]),
         (["run", "tiny.yaml", "--set", "optimizer.momentum=-1"], ["momentum"]),
         (["run", "tiny.yaml", "--set", "schedule={name: step, every: 5 eons}"], ["schedule.every", "'5 eons'"]),
-        (["run", "tiny.yaml", "--set", "warmup.for=100%"], ["warmup", "leaves nothing"]),
+        (["run", "tiny.yaml", "--set", "warmup.for=100%"], ["warmup", "must be shorter than the run"]),
         (["run", "tiny.yaml", "--device", "gpu"], ["device", "'gpu'"]),
         (["run", "tiny.yaml", "--device", "cuda:7"], ["cuda:7", "not available"]),
         (["run", "tiny.yaml", "--seeds", "0"], ["--seeds", "1"]),

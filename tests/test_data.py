@@ -387,7 +387,7 @@ def test_augmentation_depends_on_seed_epoch_and_batch_alone() -> None:
 
 
 def test_augmentation_is_for_pictures() -> None:
-    with pytest.raises(ConfigError, match=r"dataset.augment: is for pictures .* \(1,\)"):
+    with pytest.raises(ConfigError, match=r"dataset.augment: needs images .* \(1,\)"):
         load(pairs, augment=["flip"])
 
 
@@ -502,17 +502,17 @@ def test_float_targets_are_a_regression() -> None:
         (no_train, "returned dict; a data set must be"),
         (other_lengths, "train: 50 inputs and 49 targets"),
         (no_examples, "train: 0 inputs and 0 targets"),
-        (not_tensors, "train: not tensors"),
+        (not_tensors, "train can't be converted to tensors"),
         (
             nan_inputs,
-            "holds NaN or infinite inputs, first in example 7",
+            "has NaN or infinite inputs, first in example 7",
         ),  # of the validation data, the last ten
-        (infinite_test_inputs, "the test data holds NaN or infinite inputs, first in example 2"),
-        (nan_targets, "holds NaN or infinite targets"),
+        (infinite_test_inputs, "the test data has NaN or infinite inputs, first in example 2"),
+        (nan_targets, "has NaN or infinite targets"),
         (negative_labels, "has labels -1 … 1; with 3 classes they must be 0 … 2"),
         (too_many_labels, "has labels 0 … 2; with 2 classes they must be 0 … 1"),
-        (other_shape_in_test, "the test data has inputs of shape (2,), the training data of shape (1,)"),
-        (streams_without_targets, "the number of classes is unknown; give the Dataset a `targets` attribute"),
+        (other_shape_in_test, "the test data has inputs of shape (2,); the training data has (1,)"),
+        (streams_without_targets, "the number of classes is unknown; give the Dataset an attribute `targets`"),
     ],
 )
 def test_wrong_data_is_named(function: Any, fragment: str) -> None:
@@ -579,20 +579,20 @@ def test_streamed_pictures_equal_those_in_memory(tmp_path: Path) -> None:
 
 def test_image_folder_errors(tmp_path: Path) -> None:
     make_pictures(tmp_path, {"train": ["cat", "dog"], "test": ["cat", "dgo"]})
-    with pytest.raises(DataError, match="differ in their classes: dgo, dog"):
+    with pytest.raises(DataError, match="have different classes: dgo, dog"):
         load("image_folder", path=str(tmp_path))
     (tmp_path / "test" / "dgo").rename(tmp_path / "test" / "dog")
     (tmp_path / "test" / "dog" / "1.png").write_bytes(b"not a picture")
-    with pytest.raises(DataError, match=r"dog.1\.png cannot be read as a picture"):
+    with pytest.raises(DataError, match=r"dog.1\.png cannot be read as an image"):
         load("image_folder", path=str(tmp_path))
     whole = (tmp_path / "test" / "dog" / "2.png").read_bytes()
     (tmp_path / "test" / "dog" / "1.png").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(DataError, match=r"dog.1\.png cannot be read as a picture"):
+    with pytest.raises(DataError, match=r"dog.1\.png cannot be read as an image"):
         load("image_folder", path=str(tmp_path))
     (tmp_path / "train").rename(tmp_path / "training")
-    with pytest.raises(DataError, match=r"wants pictures at .*train.<class>"):
+    with pytest.raises(DataError, match=r"needs images at .*train.<class>"):
         load("image_folder", path=str(tmp_path))
-    with pytest.raises(DataError, match="wants pictures at"):
+    with pytest.raises(DataError, match="needs images at"):
         load("image_folder", path=str(tmp_path / "nowhere"))
 
 
@@ -643,7 +643,7 @@ def test_images_and_labels_of_different_number(tmp_path: Path, monkeypatch: pyte
     raw = fake_mnist(tmp_path)
     monkeypatch.setenv("LRBENCH_DATA", str(tmp_path))
     write_idx(raw / "train-labels-idx1-ubyte", np.arange(49) % 10)
-    with pytest.raises(DataError, match="50 pictures but 49 labels"):
+    with pytest.raises(DataError, match="50 images but 49 labels"):
         load("mnist")
 
 

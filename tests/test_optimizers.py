@@ -132,9 +132,9 @@ def test_weights_in_float64_and_frozen_ones() -> None:
         ("adam", {"betas": [1.5, 0.9]}, "refused its parameters: Invalid beta"),
         ("adam", {"eps": "small"}, "optimizer.eps: must be a number"),
         ("adamm", {}, "did you mean 'adam'?"),
-        ("lbfgs", {}, "lbfgs can't be used: it evaluates the loss several times per update"),
+        ("lbfgs", {}, "lbfgs can't be used: it evaluates the loss several times per step"),
         ("torch.optim:Nothing", {}, "has no 'Nothing'"),
-        (f"{__name__}:no_optimizer", {}, "gave a int, not an optimizer"),
+        (f"{__name__}:no_optimizer", {}, "returned a int, not an optimizer"),
     ],
 )
 def test_wrong_names_and_values_are_config_errors(name: str, params: dict[str, Any], fragment: str) -> None:
@@ -244,7 +244,7 @@ def test_factors_by_pattern_multiply() -> None:
     assert found["blocks.1.weight"][0] == 0.1 and found["blocks.1.bias"][0] == 0.2
     assert found["head.bias"][0] == 2.0 and found["head.weight"][0] == 1.0 and found["token"][0] == 0.0
     assert len(groups) == 5
-    with pytest.raises(ConfigError, match=r"lr_factors: 'block.*' matches no parameter; they are token, stem"):
+    with pytest.raises(ConfigError, match=r"lr_factors: 'block.*' matches no parameter; the model has token, stem"):
         parameter_groups(model, lr=1.0, lr_factors={"block.*": 0.1})
 
 
@@ -282,10 +282,10 @@ def test_rates_of_groups_in_a_run(tiny: Any) -> None:
         ({"name": "adamw", "decay_biases_and_norms": "no"}, "must be true or false"),
         ({"name": "adamw", "lr_factors": {}}, "optimizer.lr_factors"),
         ({"name": "adamw", "lr_factors": {"*": -1.0}}, "optimizer.lr_factors.*: must be at least 0"),
-        ({"name": "adamw", "lr_factors": {"conv*": 0.5}}, "'conv*' matches no parameter; they are 1.weight"),
+        ({"name": "adamw", "lr_factors": {"conv*": 0.5}}, "'conv*' matches no parameter; the model has 1.weight"),
         ({"name": "rprop", "decay_biases_and_norms": False}, "rprop has no weight decay"),
-        ({"name": "prodigy", "layer_decay": 0.5}, "optimizer.layer_decay: prodigy finds one rate for all"),
-        ({"name": f"{__name__}:two_groups", "layer_decay": 0.5}, "optimizer.lr: is needed here"),
+        ({"name": "prodigy", "layer_decay": 0.5}, "optimizer.layer_decay: prodigy estimates one learning rate for all"),
+        ({"name": f"{__name__}:two_groups", "layer_decay": 0.5}, "optimizer.lr: is required"),
     ],
 )
 def test_wrong_groups(tiny: Any, optimizer: dict[str, Any], fragment: str) -> None:

@@ -107,7 +107,7 @@ def test_the_rate_stays_after_the_last_update() -> None:
         ("cosin", None, "did you mean 'cosine'"),
         ("cosine", {"for": "5 eons"}, "duration"),
         ("cosine", {"shape": "linear"}, "warmup.for"),
-        ("cosine", {"for": "100%"}, "leaves nothing"),
+        ("cosine", {"for": "100%"}, "must be shorter than the run"),
         ("cosine", {"for": "5%", "form": "linear"}, "form"),
     ],
 )

@@ -785,7 +785,7 @@ def unreduced(outputs: Tensor, targets: Tensor) -> Tensor:
         ({"model": "cnn"}, "model", "at least 10×10"),
         ({"loss": f"{__name__}:unreduced"}, "loss", "not one number"),
         ({"optimizer": {"name": "sgd", "lr": 0.1, "momentum": -1.0}}, "optimizer", "Invalid momentum"),
-        ({"warmup": {"for": "99 epochs"}}, "warmup.for", "leaves nothing"),
+        ({"warmup": {"for": "99 epochs"}}, "warmup.for", "must be shorter than the run"),
         ({"dataset": f"{__name__}:line_data", "model": "logistic"}, "loss", "needs class numbers"),
     ],
 )

@@ -1,7 +1,7 @@
-"""What a config names: data sets, models, optimizers, losses, and the tasks and metrics that say what is measured.
+"""What a config names: data sets, models, optimizers and losses, and the tasks and metrics that define measurements.
 
-Each kind is a catalogue of factories with a builder. Nothing here knows of configs, run folders or training, and torch
-is imported only when something is built.
+Each kind is a catalogue of factories with a builder. Nothing here knows about configs, run folders or training, and
+torch is imported only when something is built.
 """
 
 from __future__ import annotations

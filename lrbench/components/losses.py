@@ -1,4 +1,4 @@
-"""Losses by name. A loss takes (outputs, targets) and gives the mean over the batch."""
+"""Losses by name. A loss takes (outputs, targets) and returns the mean over the batch."""
 
 from __future__ import annotations
 
@@ -16,11 +16,10 @@ if TYPE_CHECKING:
 
 
 def cross_entropy(*, label_smoothing: Annotated[float, Field(ge=0, lt=1, strict=True)] = 0.0) -> Callable[..., Tensor]:
-    """Softmax cross-entropy of logits (n, classes) against class numbers (n,).
+    """Softmax cross-entropy of logits (n, classes) and class indices (n,).
 
     Args:
-        label_smoothing: the part of the target spread evenly over all classes; validation and test loss are
-            computed with it too.
+        label_smoothing: fraction of the target spread evenly over all classes, also in validation and test loss.
     """
     from torch.nn.functional import cross_entropy as torch_cross_entropy
 
@@ -31,13 +30,13 @@ def cross_entropy(*, label_smoothing: Annotated[float, Field(ge=0, lt=1, strict=
 
 
 def mse() -> Callable[..., Tensor]:
-    """Mean squared error; class numbers are compared as one-hot vectors."""
+    """Mean squared error; class indices become one-hot vectors."""
     from torch.nn.functional import mse_loss, one_hot
 
     def loss(outputs: Tensor, targets: Tensor) -> Tensor:
         if not targets.is_floating_point():
             targets = one_hot(targets, outputs.shape[-1]).to(outputs.dtype)
-        # (n, 1) against (n,) would broadcast to (n, n), silently.
+        # (n, 1) and (n,) would silently broadcast to (n, n).
         return mse_loss(outputs.reshape(targets.shape), targets)
 
     return loss
@@ -47,13 +46,13 @@ LOSSES = Catalog(kind="loss", entries={"cross_entropy": cross_entropy, "mse": ms
 
 
 def build_loss(part: Part) -> Callable[[Tensor, Tensor], Tensor]:
-    """The function a `loss:` block names.
+    """Build the function that a `loss:` block names.
 
-    An import string names a class such as `torch.nn:HuberLoss` (made with the parameters) or a function of
-    (outputs, targets), which gets the parameters with every call.
+    An import string names a class such as `torch.nn:HuberLoss`, created with the parameters, or a function of
+    (outputs, targets), which gets the parameters in every call.
 
     Raises:
-        ConfigError: unknown, or its parameters don't fit.
+        ConfigError: unknown name or invalid parameters.
     """
     if not part.imported:
         made: Callable[[Any, Any], Any] = LOSSES.build(part)

@@ -1,4 +1,4 @@
-"""Metrics: which way is better and how a value is written. Everything that shows or compares values asks here."""
+"""Metrics: which direction is better and how to format a value. All code that shows or compares values asks here."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ Form = Literal["number", "percent"]
 
 @dataclass(frozen=True)
 class Metric:
-    """What a task measures over a split, averaged over its examples.
+    """What a task measures on a split, averaged over its examples.
 
     Args:
         name: as in `val_<name>`.
-        better: which way is better.
-        form: how a value is written: `number` with four digits, `percent` for a part of 1.
+        better: `lower` or `higher`.
+        form: `number`, written with four digits, or `percent`, for a fraction.
     """
 
     name: str
@@ -26,35 +26,35 @@ class Metric:
 
     @property
     def lower(self) -> bool:
-        """True where less is better."""
+        """Whether less is better."""
         return self.better == "lower"
 
     @property
     def sign(self) -> int:
-        """What a value is multiplied by so that less is better."""
+        """Factor that makes less better."""
         return 1 if self.lower else -1
 
     def text(self, value: float) -> str:
-        """A value as it is shown: `0.0286`, `99.19 %`."""
+        """Format a value: `0.0286`, `99.19 %`."""
         return percent(value) if self.form == "percent" else number(value)
 
     def short(self, value: float) -> str:
-        """A value where there is little room: `0.029`, `99.2`."""
+        """Format a value briefly: `0.029`, `99.2`."""
         return f"{100 * value:.1f}" if self.form == "percent" else f"{value:.3g}"
 
     def plain(self) -> dict[str, str]:
-        """What a run's folder says of it."""
+        """Return what a run folder records about it."""
         return {"better": self.better, "form": self.form}
 
 
 LOSS = Metric("loss")
 ACCURACY = Metric("accuracy", "higher", "percent")
 KNOWN: Mapping[str, Metric] = {metric.name: metric for metric in (LOSS, ACCURACY)}
-"""Metrics of folders that do not say what theirs are."""
+"""Metrics of folders that record none."""
 
 
 def metrics_of(recorded: object) -> dict[str, Metric]:
-    """The metrics that a folder has recorded, by name, the loss first; those of KNOWN where it has recorded none."""
+    """Return the metrics that a folder records, by name, the loss first; KNOWN if it records none."""
     if not isinstance(recorded, Mapping):
         return dict(KNOWN)
     found = {"loss": LOSS}
@@ -67,23 +67,23 @@ def metrics_of(recorded: object) -> dict[str, Metric]:
 
 
 def number(value: float) -> str:
-    """Four significant digits, so that 0.0286 and 2.319 read alike."""
+    """Format with four significant digits."""
     return f"{value:.4g}" if abs(value) < 1000 else f"{value:.3g}"
 
 
 def percent(value: float) -> str:
-    """A part of 1 as a percentage."""
+    """Format a fraction as a percentage."""
     return f"{100 * value:.2f} %"
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A metric at one point of a run, under the name that tables and options use: `best_val_loss`, `test_accuracy`.
+    """A metric at one point of a run, by the name in tables and options: `best_val_loss`, `test_accuracy`.
 
     Attributes:
-        name: the whole name.
+        name: the full name.
         metric: what is measured.
-        section: where a result has it: `final`, `best`, `test` or `test_best`.
+        section: the section of a result: `final`, `best`, `test` or `test_best`.
         key: the key in that section.
         words: the name in words.
     """
@@ -96,37 +96,37 @@ class Measure:
 
     @property
     def lower(self) -> bool:
-        """True where less is better."""
+        """Whether less is better."""
         return self.metric.lower
 
     @property
     def sign(self) -> int:
-        """What a value is multiplied by so that less is better."""
+        """Factor that makes less better."""
         return self.metric.sign
 
     @property
     def name_in_short(self) -> str:
-        """`val loss`, `test accuracy of the best epoch`: for lines that name it often."""
+        """A short name: `val loss`, `test accuracy of the best epoch`."""
         if self.section == "test_best":
             return f"test {self.metric.name.replace('_', ' ')} of the best epoch"
         return self.name.replace("_", " ")
 
     @property
     def per_epoch(self) -> bool:
-        """True where every evaluation measures it."""
+        """Whether every evaluation measures it."""
         return self.section == "final"
 
     @property
     def on_validation(self) -> bool:
-        """True where it is measured on the validation data at the end."""
+        """Whether it is measured on the validation data at the end of the run."""
         return self.per_epoch and self.key.startswith("val_")
 
     def text(self, value: float) -> str:
-        """A value as it is shown."""
+        """Format a value."""
         return self.metric.text(value)
 
 
-# Prefix of the whole name, section of the result, prefix of the key there, words.
+# Prefix of the full name, section of the result, prefix of the key there, words.
 _POINTS = (
     ("train_", "final", "train_", "training {}"),
     ("val_", "final", "val_", "validation {}"),
@@ -137,7 +137,7 @@ _POINTS = (
 
 
 def measures(metrics: Iterable[Metric]) -> dict[str, Measure]:
-    """Every measure of these metrics by its name: training, validation and test, at the end and at the best epoch."""
+    """Return every measure of these metrics by name: training, validation and test, at the end and the best epoch."""
     metrics = list(metrics)
     found: dict[str, Measure] = {}
     for prefix, section, key, words in _POINTS:
@@ -148,7 +148,7 @@ def measures(metrics: Iterable[Metric]) -> dict[str, Measure]:
 
 
 def place(name: str) -> tuple[str, str]:
-    """The section of a result and the key there that hold the measure of that name.
+    """Return the section of a result and the key in it that hold a measure.
 
     >>> place("best_val_loss"), place("test_best_accuracy"), place("val_f1")
     (('best', 'val_loss'), ('test_best', 'accuracy'), ('final', 'val_f1'))
@@ -161,11 +161,11 @@ def place(name: str) -> tuple[str, str]:
 
 
 def epoch_columns(metrics: Iterable[Metric]) -> tuple[str, ...]:
-    """The columns of `epochs.csv` for a task's metrics beside its loss."""
+    """Return the columns of `epochs.csv` for a task's metrics, besides the loss."""
     pairs = [f"{split}_{metric.name}" for metric in metrics for split in ("train", "val")]
     return ("epoch", "step", "lr", "train_loss", "val_loss", *pairs, "seconds", "examples_per_second")
 
 
 def recorded(metrics: Iterable[Metric]) -> dict[str, Any]:
-    """What `env.json` says of a task's metrics."""
+    """Return what `env.json` records about a task's metrics."""
     return {metric.name: metric.plain() for metric in metrics}

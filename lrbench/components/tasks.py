@@ -1,4 +1,4 @@
-"""Tasks: what is measured of a model's outputs beside the loss."""
+"""Tasks: what is measured besides the loss."""
 
 from __future__ import annotations
 
@@ -13,47 +13,47 @@ if TYPE_CHECKING:
 
 
 class Task(Protocol):
-    """Measures a batch by sums that add up over batches, so that nothing has to be kept but these."""
+    """Measures a batch by sums that add up over batches, so only the sums have to be kept."""
 
     metrics: ClassVar[tuple[Metric, ...]]
 
     def sums(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """A batch's sums, on its device; of any length, the same for each batch. Shape (sums,)."""
+        """Return a batch's sums on its device, shape (sums,), of the same length for every batch."""
 
     def values(self, sums: Sequence[float], examples: int) -> dict[str, float]:
-        """The metrics by name, from the sums over all batches and the number of their examples."""
+        """Compute the metrics by name from the sums over all batches and their number of examples."""
 
 
 @dataclass(frozen=True)
 class Classification:
-    """One class of several for each example: accuracy."""
+    """One class per example, measured by accuracy."""
 
     metrics: ClassVar[tuple[Metric, ...]] = (ACCURACY,)
 
     def sums(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """How many answers are right, (1,)."""
+        """Count the correct answers, shape (1,)."""
         return (outputs.detach().argmax(1) == targets).sum().reshape(1)
 
     def values(self, sums: Sequence[float], examples: int) -> dict[str, float]:
-        """The part of the examples whose class is right."""
+        """Return the fraction of correctly classified examples."""
         return {"accuracy": sums[0] / examples}
 
 
 @dataclass(frozen=True)
 class Regression:
-    """Numbers for each example: nothing is measured beside the loss."""
+    """Numbers per example, measured only by the loss."""
 
     metrics: ClassVar[tuple[Metric, ...]] = ()
 
     def sums(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Nothing, (0,)."""
+        """Return no sums, shape (0,)."""
         return outputs.new_empty(0)
 
     def values(self, sums: Sequence[float], examples: int) -> dict[str, float]:
-        """Nothing."""
+        """Return no metrics."""
         return {}
 
 
 def task_for(classes: int | None) -> Task:
-    """Classification for data with classes, regression for others."""
+    """Return classification for data with classes, else regression."""
     return Regression() if classes is None else Classification()

@@ -1,6 +1,6 @@
-"""Schedules: pure functions of the step, made by name. One function and one line here add another.
+"""Schedules: pure functions of the step, built by name. Adding one takes a function and a line in `SCHEDULES`.
 
-They know their own parameters and the run's length, and import nothing but the files at the top of the package.
+They know only their parameters and the run's length, and import only the files at the top of the package.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pydantic import AfterValidator
 from lrbench.errors import ConfigError
 from lrbench.registry import Catalog
 from lrbench.schedules import annealing, cyclic, decay, range_test, restarts
-from lrbench.schedules.base import Momentum, Schedule, WithMomentum, momentum_of, with_momentum
+from lrbench.schedules.base import Context, Momentum, Schedule, WithMomentum, document, momentum_of, with_momentum
 from lrbench.schedules.compat import PEERS, PLATEAUS, USUAL_NAMES
 from lrbench.schedules.custom import REFUSED, checked_rate, imported
 from lrbench.schedules.plateau import Growth, PlateauRule, PlateauState
@@ -39,38 +39,37 @@ def _complete_parts(parts: list[Any]) -> list[dict[str, Any]]:
 Parts = Annotated[list[Any], AfterValidator(_complete_parts)]
 
 
-def sequence(*, parts: Parts, lr: float, total_steps: int, steps_per_epoch: int) -> Schedule:
-    """Schedules one after another: each part runs `for` its duration, from its own step 0.
+def sequence(*, parts: Parts, run: Context) -> Schedule:
+    """Schedules in sequence; each runs `for` its duration, starting from its own step 0.
 
-    Each part is built for its own length, so a cosine for 10 epochs ends after those 10. The last part takes
-    what is left of the run when it says no `for`.
+    Each part is built for its own length, so a cosine for 10 epochs ends after 10 epochs. The last part fills
+    the rest of the run unless it has a `for`.
 
     Args:
         parts: a list such as [{name: constant, for: 10 epochs}, {name: cosine}].
 
-    >>> rate = sequence(parts=[{"name": "constant", "for": "2 steps"}, {"name": "linear"}], lr=1.0,
-    ...                 total_steps=4, steps_per_epoch=1)
+    >>> rate = sequence(parts=[{"name": "constant", "for": "2 steps"}, {"name": "linear"}],
+    ...                 run=Context(lr=1.0, total_steps=4, steps_per_epoch=1))
     >>> [rate(t) for t in range(4)]
     [1.0, 1.0, 1.0, 0.5]
     """
     if not parts:
         raise ConfigError("needs at least one part", key="schedule.parts")
-    built, lengths, left = [], [], total_steps
+    built, lengths, left = [], [], run.total_steps
     for index, given in enumerate(parts):
         key = f"schedule.parts[{index}]"
         settings = dict(given)
         duration = settings.pop("for", None)
         if duration is None and index < len(parts) - 1:
-            raise ConfigError("needs `for`, its duration; only the last part may leave it out", key=key)
+            raise ConfigError("needs a duration, `for`; only the last part may omit it", key=key)
         if left < 1:
-            raise ConfigError(f"would start after the run's end ({total_steps} updates)", key=key)
+            raise ConfigError(f"would start after the end of the run ({run.total_steps} steps)", key=key)
         length = left
         if duration is not None:
-            wanted = _duration(duration, f"{key}.for")
-            length = min(left, wanted.steps(total_steps=total_steps, steps_per_epoch=steps_per_epoch))
+            length = min(left, run.steps(_duration(duration, f"{key}.for")))
         left -= length
         part = _part(settings, key)
-        built.append(build_schedule(part, lr=lr, total_steps=length, steps_per_epoch=steps_per_epoch))
+        built.append(build_schedule(part, lr=run.lr, total_steps=length, steps_per_epoch=run.steps_per_epoch))
         lengths.append(length)
     starts = [0, *accumulate(lengths)][:-1]
 
@@ -90,7 +89,7 @@ def sequence(*, parts: Parts, lr: float, total_steps: int, steps_per_epoch: int)
     return with_momentum(rate, momentum if any(momentum_of(b) for b in built) else None)
 
 
-_NEEDS_RESULTS = "it needs the validation's results, so only a config's `schedule:` can name it, as the whole schedule"
+_NEEDS_RESULTS = "it needs validation results, so it must be the whole `schedule:` of a config"
 
 SCHEDULES = Catalog(
     kind="schedule",
@@ -123,7 +122,22 @@ SCHEDULES = Catalog(
     },
     refused={f"torch/{name}": why for name, why in REFUSED.items()} | dict.fromkeys(PLATEAUS.entries, _NEEDS_RESULTS),
     aliases=USUAL_NAMES,
-    context=frozenset({"lr", "total_steps", "steps_per_epoch"}),
+    context=frozenset({"run"}),
+)
+
+document(
+    SCHEDULES.entries,
+    {
+        "final_factor": "the final learning rate as a fraction of lr; 0 by default.",
+        "final_lr": "the final learning rate itself, instead of `final_factor`.",
+        "base_factor": "the base as a fraction of lr; 0.1 by default.",
+        "base_lr": "the base learning rate itself, instead of `base_factor`.",
+        "step_size_up": "steps from the base up to lr; a bare number means steps. 10% of the run gives five cycles.",
+        "step_size_down": "steps from lr down to the base; as many as `step_size_up` by default.",
+        "half_cycle": "l, steps from the base up to lr; a bare number means steps.",
+        "cycle_momentum": "[lowest, highest] momentum (Adam: beta1), highest where lr(t) is lowest; off by default.",
+        "per": "what n counts, `epoch` or `step`.",
+    },
 )
 
 
@@ -135,17 +149,17 @@ def build_schedule(
     steps_per_epoch: int,
     warmup: WarmUpRule | Mapping[str, Any] | str | None = None,
 ) -> Schedule:
-    """The schedule that a config's `schedule:` block names, as a function of the update.
+    """Build the schedule that a config's `schedule:` block names, as a function of the step.
 
     Args:
         part: `"cosine"`, `{"name": "step", "every": "15 epochs"}` or a `Part`.
-        lr: the peak rate.
-        total_steps: the run's number of updates; updates are 0 … total_steps − 1.
-        steps_per_epoch: updates in an epoch.
-        warmup: a config's `warmup:` block, `{"for": "5%"}` or `"5%"`; it takes its updates from total_steps.
+        lr: the peak learning rate.
+        total_steps: steps in the run, 0 … total_steps − 1.
+        steps_per_epoch: steps in an epoch.
+        warmup: a config's `warmup:` block, `{"for": "5%"}` or `"5%"`; its steps are part of total_steps.
 
     Raises:
-        ConfigError: an unknown name or wrong parameters.
+        ConfigError: unknown name or invalid parameters.
 
     >>> build_schedule("cosine", lr=0.1, total_steps=100, steps_per_epoch=10)(50)
     0.05
@@ -158,10 +172,8 @@ def build_schedule(
     chosen = SCHEDULES.canonical(part if isinstance(part, Part) else _part(part, "schedule"))
 
     def build(steps: int) -> Schedule:
-        context: dict[str, Any] = {"lr": lr, "total_steps": steps, "steps_per_epoch": steps_per_epoch}
-        if chosen.imported:
-            return imported(chosen, **context)
-        schedule: Schedule = SCHEDULES.build(chosen, **context)
+        run = Context(lr, steps, steps_per_epoch)
+        schedule: Schedule = imported(chosen, run) if chosen.imported else SCHEDULES.build(chosen, run=run)
         return schedule
 
     if warmup is None:

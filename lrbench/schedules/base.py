@@ -1,22 +1,25 @@
-"""What a schedule is: a pure function from the update to the absolute learning rate of that update."""
+"""What a schedule is: a pure function from the step to the absolute learning rate at that step."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from lrbench.types import Duration
+
 Schedule = Callable[[int], float]
-Momentum = Callable[[int], float | None]  # None: momentum stays as the config has it
+Momentum = Callable[[int], float | None]  # None leaves momentum as configured
 
 
 @dataclass(frozen=True)
 class Context:
-    """What a schedule function of one's own, `def rate(step, context)`, is told of the run.
+    """What a schedule may know about the run; a user's `def rate(step, context)` gets one too.
 
     Attributes:
-        lr: the peak rate.
-        total_steps: updates of the run (less those of a `warmup` block).
-        steps_per_epoch: updates in an epoch.
+        lr: the peak learning rate.
+        total_steps: steps in the run, without those of a `warmup` block.
+        steps_per_epoch: steps in an epoch.
     """
 
     lr: float
@@ -24,31 +27,49 @@ class Context:
     steps_per_epoch: int
 
     def epoch(self, step: int) -> int:
-        """The epoch that update `step` belongs to, from 0."""
+        """Return the epoch that `step` belongs to, counted from 0."""
         return step // self.steps_per_epoch
 
     def progress(self, step: int) -> float:
-        """The part of the run that is done before update `step`, 0 to 1."""
+        """Return the fraction of the run done before `step`."""
         return step / self.total_steps
+
+    def steps(self, duration: Duration) -> int:
+        """Convert a duration to steps."""
+        return duration.steps(total_steps=self.total_steps, steps_per_epoch=self.steps_per_epoch)
 
 
 @dataclass(frozen=True)
 class WithMomentum:
-    """A schedule that cycles momentum too: `lr` and `momentum` are both pure functions of the update."""
+    """A schedule that cycles momentum too; `lr` and `momentum` are both pure functions of the step."""
 
     lr: Schedule
     momentum: Momentum
 
     def __call__(self, step: int) -> float:
-        """The learning rate of update `step`."""
+        """Return the learning rate at `step`."""
         return self.lr(step)
 
 
 def momentum_of(schedule: Schedule) -> Momentum | None:
-    """The schedule's momentum as a function of the update, or None where it leaves momentum alone."""
+    """Return the schedule's momentum as a function of the step; None if it does not change momentum."""
     return schedule.momentum if isinstance(schedule, WithMomentum) else None
 
 
 def with_momentum(lr: Schedule, momentum: Momentum | None) -> Schedule:
-    """`lr` alone, or with its momentum where there is one."""
+    """Combine a schedule with its momentum, if it has one."""
     return lr if momentum is None else WithMomentum(lr, momentum)
+
+
+def document(factories: Mapping[str, Callable[..., object]], shared: Mapping[str, str]) -> None:
+    """Add descriptions of shared parameters to the docstrings of factories, which `lrbench list` prints.
+
+    A description in the docstring itself wins.
+    """
+    for factory in factories.values():
+        text, prompt, examples = (inspect.getdoc(factory) or "").partition(">>>")
+        names = [name for name in inspect.signature(factory).parameters if name in shared]
+        lines = [f"    {name}: {shared[name]}" for name in names if f"    {name}: " not in text]
+        if lines:
+            head = text.rstrip() if "Args:\n" in text else f"{text.rstrip()}\n\nArgs:"
+            factory.__doc__ = "\n".join([head, *lines, "", prompt + examples])

@@ -1,4 +1,4 @@
-"""Schedules of the user's own, and any class of `torch.optim.lr_scheduler`, by import string."""
+"""The user's own schedules and any class of `torch.optim.lr_scheduler`, by import string."""
 
 from __future__ import annotations
 
@@ -13,44 +13,42 @@ from lrbench.registry import load_object
 from lrbench.schedules.base import Context, Schedule, with_momentum
 from lrbench.types import Part
 
-_PER_STEP = {"OneCycleLR", "CyclicLR"}  # torch documents these two as stepped after every batch
+_PER_STEP = {"OneCycleLR", "CyclicLR"}  # torch documents that these step after every batch
 _REFUSALS = (ArithmeticError, AttributeError, LookupError, NotImplementedError, TypeError, ValueError)
 REFUSED = {
-    "ReduceLROnPlateau": "it needs results; use the `plateau:` key, which multiplies any schedule",
+    "ReduceLROnPlateau": "it needs validation results; use the `plateau:` key, which works with any schedule",
     "SequentialLR": "use {name: sequence, parts: […]}",
     "ChainedScheduler": "it takes scheduler objects; write a function of the step instead",
-    "LambdaLR": "it takes a function; name your function itself: schedule: package.module:function",
-    "MultiplicativeLR": "it takes a function; name your function itself: schedule: package.module:function",
+    "LambdaLR": "it takes a function; name the function itself: schedule: package.module:function",
+    "MultiplicativeLR": "it takes a function; name the function itself: schedule: package.module:function",
 }
 
 
-def imported(part: Part, *, lr: float, total_steps: int, steps_per_epoch: int) -> Schedule:
-    """The schedule behind an import string.
+def imported(part: Part, run: Context) -> Schedule:
+    """Build a schedule from an import string.
 
-    It may name a class of torch's schedulers, a function whose first parameter is `step` (the rate of that
-    update; `context` is a `Context`, other parameters come from the config), or a factory that returns such a
-    function.
+    It may name a torch scheduler class, a function whose first parameter is `step` and which returns the learning
+    rate, or a factory that returns such a function. Parameters named `lr`, `total_steps`, `steps_per_epoch` and
+    `context` (a `Context`) come from the run, all others from the config.
     """
     target = load_object(part.name, "schedule.name")
-    context: dict[str, Any] = {"lr": lr, "total_steps": total_steps, "steps_per_epoch": steps_per_epoch}
     if inspect.isclass(target) and any(base.__name__ == "LRScheduler" for base in target.__mro__):
-        return _torch_table(target, part.params, **context)
+        return _torch_table(target, part.params, run)
     if not callable(target):
         raise ConfigError(f"'{part.name}' is not a function or a scheduler class", key="schedule.name")
     try:
         names = list(inspect.signature(target).parameters)
     except ValueError:  # some functions written in C
-        problem = f"'{part.name}' does not say what it takes; wrap it in a function of the step"
+        problem = f"'{part.name}' has no signature; wrap it in a function of the step"
         raise ConfigError(problem, key="schedule.name") from None
-    told = {**context, "context": Context(lr, total_steps, steps_per_epoch)}
-    arguments = {**{n: v for n, v in told.items() if n in names}, **part.params}
+    arguments = {**{n: v for n, v in {**vars(run), "context": run}.items() if n in names}, **part.params}
     try:
         if names and names[0] == "step":
             inspect.signature(target).bind(0, **arguments)
             return _guarded(part.name, lambda step: target(step, **arguments))
         inspect.signature(target).bind(**arguments)
     except TypeError as error:
-        hint = "" if names and names[0] == "step" else " (a function of the step calls its first parameter `step`)"
+        hint = "" if names and names[0] == "step" else " (the first parameter of a function of the step must be `step`)"
         raise ConfigError(f"'{part.name}' does not take these parameters: {error}{hint}", key="schedule") from None
     made = _guarded(part.name, lambda _: target(**arguments), number=False)(0)
     if not callable(made):
@@ -60,9 +58,10 @@ def imported(part: Part, *, lr: float, total_steps: int, steps_per_epoch: int) -
 
 
 def checked_rate(rate: float, step: int) -> float:
-    """The rate itself. Raises ConfigError where it is none."""
+    """Return the learning rate. Raises ConfigError unless it is finite and at least 0."""
     if not (math.isfinite(rate) and rate >= 0):
-        raise ConfigError(f"gives the rate {rate} at update {step}; it must be finite and not negative", key="schedule")
+        problem = f"gives learning rate {rate} at step {step}; it must be finite and at least 0"
+        raise ConfigError(problem, key="schedule")
     return rate
 
 
@@ -79,19 +78,17 @@ def _guarded(name: str, function: Callable[[int], Any], number: bool = True) -> 
         try:
             rate = float(value)
         except (TypeError, ValueError):
-            problem = f"'{name}' gives {value!r:.60} at update {step}; it must give a number"
+            problem = f"'{name}' returns {value!r:.60} at step {step}; it must return a number"
             raise ConfigError(problem, key="schedule") from None
         return checked_rate(rate, step)
 
     return call
 
 
-def _torch_table(
-    scheduler: Callable[..., Any], params: Mapping[str, Any], *, lr: float, total_steps: int, steps_per_epoch: int
-) -> Schedule:
-    """Run a torch scheduler once on a dummy optimizer and keep its rates, so that it too is a pure function.
+def _torch_table(scheduler: Callable[..., Any], params: Mapping[str, Any], run: Context) -> Schedule:
+    """Run a torch scheduler once on a dummy optimizer and record it in a table, so that it is a pure function too.
 
-    `per: step` or `epoch` says how often it is stepped. Momentum is left alone unless `cycle_momentum: true`.
+    `per`, `step` or `epoch`, sets how often it steps. Momentum does not change without `cycle_momentum: true`.
     """
     import torch
 
@@ -105,31 +102,31 @@ def _torch_table(
     known = inspect.signature(scheduler).parameters
     for own in ("optimizer", "last_epoch"):
         if own in arguments:
-            raise ConfigError("is not for a config to give; the run does", key=f"schedule.{own}")
+            raise ConfigError("can't be set in a config; the run sets it", key=f"schedule.{own}")
     if "cycle_momentum" in known:
         arguments.setdefault("cycle_momentum", False)
     if "max_lr" in known:
-        arguments.setdefault("max_lr", lr)
+        arguments.setdefault("max_lr", run.lr)
     if name == "OneCycleLR" and not {"total_steps", "epochs"} & arguments.keys():
-        arguments["total_steps"] = total_steps
-    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=lr, momentum=0.9)
-    unit = steps_per_epoch if per == "epoch" else 1
+        arguments["total_steps"] = run.total_steps
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=run.lr, momentum=0.9)
+    unit = run.steps_per_epoch if per == "epoch" else 1
     rates, momenta = [], []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             inspect.signature(scheduler).bind(optimizer, **arguments)
             stepper = scheduler(optimizer, **arguments)
-            for _ in range(-(-total_steps // unit)):
+            for _ in range(-(-run.total_steps // unit)):
                 rates.append(float(optimizer.param_groups[0]["lr"]))
                 momenta.append(float(optimizer.param_groups[0]["momentum"]))
-                if len(rates) * unit < total_steps:
+                if len(rates) * unit < run.total_steps:
                     optimizer.step()
                     stepper.step()
         except _REFUSALS as error:
             said = " ".join(str(error).split()) or type(error).__name__
             given = ", ".join(f"{key}: {value}" for key, value in params.items()) or "no parameters"
-            units = f"numbers count {per}s, of which the run has {-(-total_steps // unit)}"
+            units = f"numbers count {per}s; the run has {-(-run.total_steps // unit)}"
             raise ConfigError(f"torch's {name} refused {given} ({units}): {said}", key="schedule") from error
         except Exception as error:
             raise UserCodeError.of(f"schedule '{name}'", error) from error

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from lrbench.errors import ConfigError
-from lrbench.schedules.base import Momentum, Schedule, with_momentum
+from lrbench.schedules.base import Context, Momentum, Schedule, with_momentum
 from lrbench.schedules.decay import final_rate
 from lrbench.types import Duration, Fraction, NonNegative, Steps
 
@@ -33,31 +33,20 @@ def triangular(
     step_size_up: Steps = HALF,
     step_size_down: Steps | None = None,
     cycle_momentum: Momenta | None = None,
-    lr: float,
-    total_steps: int,
-    steps_per_epoch: int,
+    run: Context,
 ) -> Schedule:
-    """Straight up from a base rate to lr, straight down again, and so on (Smith 2017; torch's CyclicLR; TRI).
+    """Triangular cycles between a base and lr (Smith 2017; torch's CyclicLR; TRI).
 
-    lr(t) = base + (lr − base)·x, where x climbs from 0 to 1 over `step_size_up` updates and falls back over
+    lr(t) = base + (lr − base)·x, where x climbs from 0 to 1 in `step_size_up` steps and falls back in
     `step_size_down`.
 
-    Args:
-        base_factor: the base rate as a fraction of lr; 0.1 unless `base_lr` is given.
-        base_lr: the base rate itself, instead of `base_factor`.
-        step_size_up: half a cycle; a bare number means steps. 10 % of the run gives five cycles.
-        step_size_down: the way down, where it differs from the way up.
-        cycle_momentum: [lowest, highest] momentum (Adam: beta1), cycled the other way; off by default.
-
-    >>> from lrbench.types import Duration
-    >>> rate = triangular(base_factor=0.0, step_size_up=Duration(4, "steps"), lr=1.0, total_steps=16,
-    ...                   steps_per_epoch=4)
+    >>> rate = triangular(base_factor=0.0, step_size_up=Duration(4, "steps"),
+    ...                   run=Context(lr=1.0, total_steps=16, steps_per_epoch=4))
     >>> [rate(t) for t in (0, 2, 4, 6, 8)]
     [0.0, 0.5, 1.0, 0.5, 0.0]
     """
-    wave = _triangle(step_size_up, step_size_down, total_steps, steps_per_epoch)
-    base = final_rate(lr, base_factor, base_lr, default=0.1)
-    return with_momentum(lambda step: base + (lr - base) * wave(step), _opposite(wave, cycle_momentum))
+    wave = _triangle(step_size_up, step_size_down, run)
+    return _cycles(wave, base_factor, base_lr, cycle_momentum, run)
 
 
 def triangular2(
@@ -67,28 +56,19 @@ def triangular2(
     step_size_up: Steps = HALF,
     step_size_down: Steps | None = None,
     cycle_momentum: Momenta | None = None,
-    lr: float,
-    total_steps: int,
-    steps_per_epoch: int,
+    run: Context,
 ) -> Schedule:
-    """`triangular` whose amplitude halves with each cycle (torch's CyclicLR, mode triangular2; TRI2).
+    """`triangular` with an amplitude that halves each cycle (torch's CyclicLR, mode triangular2; TRI2).
 
-    lr(t) = base + (lr − base)·x·2^−c, where c counts the cycles done. Parameters as in `triangular`.
+    lr(t) = base + (lr − base)·x·2^−c, where c counts the completed cycles.
 
-    >>> from lrbench.types import Duration
-    >>> rate = triangular2(base_factor=0.0, step_size_up=Duration(2, "steps"), lr=1.0, total_steps=16,
-    ...                    steps_per_epoch=4)
+    >>> rate = triangular2(base_factor=0.0, step_size_up=Duration(2, "steps"),
+    ...                    run=Context(lr=1.0, total_steps=16, steps_per_epoch=4))
     >>> [rate(t) for t in (2, 6, 10)]
     [1.0, 0.5, 0.25]
     """
-    wave = _triangle(step_size_up, step_size_down, total_steps, steps_per_epoch)
-    base = final_rate(lr, base_factor, base_lr, default=0.1)
-    cycle = _period(step_size_up, step_size_down, total_steps, steps_per_epoch)
-
-    def damped(step: int) -> float:
-        return wave(step) * 0.5 ** (step // cycle)
-
-    return with_momentum(lambda step: base + (lr - base) * damped(step), _opposite(damped, cycle_momentum))
+    wave, cycle = _triangle(step_size_up, step_size_down, run), _period(step_size_up, step_size_down, run)
+    return _cycles(lambda step: wave(step) * 0.5 ** (step // cycle), base_factor, base_lr, cycle_momentum, run)
 
 
 def exp_range(
@@ -99,30 +79,22 @@ def exp_range(
     step_size_up: Steps = HALF,
     step_size_down: Steps | None = None,
     cycle_momentum: Momenta | None = None,
-    lr: float,
-    total_steps: int,
-    steps_per_epoch: int,
+    run: Context,
 ) -> Schedule:
-    """`triangular` whose amplitude decays with each update (torch's CyclicLR, mode exp_range; TRIEXP).
+    """`triangular` with an amplitude that decays each step (torch's CyclicLR, mode exp_range; TRIEXP).
 
-    lr(t) = base + (lr − base)·x·γᵗ. The other parameters as in `triangular`.
+    lr(t) = base + (lr − base)·x·γᵗ.
 
     Args:
-        gamma: γ, a little below 1.
+        gamma: γ, slightly below 1.
 
-    >>> from lrbench.types import Duration
-    >>> rate = exp_range(gamma=0.5, base_factor=0.0, step_size_up=Duration(1, "steps"), lr=1.0, total_steps=16,
-    ...                  steps_per_epoch=4)
+    >>> rate = exp_range(gamma=0.5, base_factor=0.0, step_size_up=Duration(1, "steps"),
+    ...                  run=Context(lr=1.0, total_steps=16, steps_per_epoch=4))
     >>> [rate(t) for t in (1, 3)]
     [0.5, 0.125]
     """
-    wave = _triangle(step_size_up, step_size_down, total_steps, steps_per_epoch)
-    base = final_rate(lr, base_factor, base_lr, default=0.1)
-
-    def damped(step: int) -> float:
-        return wave(step) * gamma**step
-
-    return with_momentum(lambda step: base + (lr - base) * damped(step), _opposite(damped, cycle_momentum))
+    wave = _triangle(step_size_up, step_size_down, run)
+    return _cycles(lambda step: wave(step) * gamma**step, base_factor, base_lr, cycle_momentum, run)
 
 
 def sin(
@@ -130,23 +102,16 @@ def sin(
     base_factor: Fraction | None = None,
     base_lr: NonNegative | None = None,
     half_cycle: Steps = HALF,
-    lr: float,
-    total_steps: int,
-    steps_per_epoch: int,
+    run: Context,
 ) -> Schedule:
-    """Humps of a sine between a base rate and lr: lr(t) = base + (lr − base)·|sin(π·t/2l)| (LRBench's SIN).
+    """Sine humps between a base and lr: lr(t) = base + (lr − base)·|sin(π·t/2l)| (LRBench's SIN).
 
-    Args:
-        base_factor: the base rate as a fraction of lr; 0.1 unless `base_lr` is given.
-        base_lr: the base rate itself, instead of `base_factor`.
-        half_cycle: l, from the base rate to the top; a bare number means steps.
-
-    >>> from lrbench.types import Duration
-    >>> rate = sin(base_factor=0.0, half_cycle=Duration(3, "steps"), lr=1.0, total_steps=12, steps_per_epoch=4)
+    >>> rate = sin(base_factor=0.0, half_cycle=Duration(3, "steps"),
+    ...            run=Context(lr=1.0, total_steps=12, steps_per_epoch=4))
     >>> [round(rate(t), 6) for t in (0, 1, 3, 6)]
     [0.0, 0.5, 1.0, 0.0]
     """
-    return _sine(lambda step, cycle: 1.0, base_factor, base_lr, half_cycle, lr, total_steps, steps_per_epoch)
+    return _sine(lambda step, cycle: 1.0, base_factor, base_lr, half_cycle, run)
 
 
 def sin2(
@@ -154,22 +119,16 @@ def sin2(
     base_factor: Fraction | None = None,
     base_lr: NonNegative | None = None,
     half_cycle: Steps = HALF,
-    lr: float,
-    total_steps: int,
-    steps_per_epoch: int,
+    run: Context,
 ) -> Schedule:
-    """`sin` whose amplitude halves with each hump: lr(t) = base + (lr − base)·|sin(π·t/2l)|·2^−⌊t/2l⌋ (SIN2).
+    """`sin` with an amplitude that halves each hump: lr(t) = base + (lr − base)·|sin(π·t/2l)|·2^−⌊t/2l⌋ (SIN2).
 
-    Parameters as in `sin`.
-
-    >>> from lrbench.types import Duration
-    >>> rate = sin2(base_factor=0.0, half_cycle=Duration(3, "steps"), lr=1.0, total_steps=12, steps_per_epoch=4)
+    >>> rate = sin2(base_factor=0.0, half_cycle=Duration(3, "steps"),
+    ...             run=Context(lr=1.0, total_steps=12, steps_per_epoch=4))
     >>> [round(rate(t), 6) for t in (3, 9)]
     [1.0, 0.5]
     """
-    return _sine(
-        lambda step, cycle: 0.5 ** (step // cycle), base_factor, base_lr, half_cycle, lr, total_steps, steps_per_epoch
-    )
+    return _sine(lambda step, cycle: 0.5 ** (step // cycle), base_factor, base_lr, half_cycle, run)
 
 
 def sinexp(
@@ -178,24 +137,19 @@ def sinexp(
     base_factor: Fraction | None = None,
     base_lr: NonNegative | None = None,
     half_cycle: Steps = HALF,
-    lr: float,
-    total_steps: int,
-    steps_per_epoch: int,
+    run: Context,
 ) -> Schedule:
-    """`sin` whose amplitude decays with each update: lr(t) = base + (lr − base)·|sin(π·t/2l)|·γᵗ (SINEXP).
-
-    The other parameters as in `sin`.
+    """`sin` with an amplitude that decays each step: lr(t) = base + (lr − base)·|sin(π·t/2l)|·γᵗ (SINEXP).
 
     Args:
-        gamma: γ, a little below 1.
+        gamma: γ, slightly below 1.
 
-    >>> from lrbench.types import Duration
-    >>> rate = sinexp(gamma=0.5, base_factor=0.0, half_cycle=Duration(1, "steps"), lr=1.0, total_steps=12,
-    ...               steps_per_epoch=4)
+    >>> rate = sinexp(gamma=0.5, base_factor=0.0, half_cycle=Duration(1, "steps"),
+    ...               run=Context(lr=1.0, total_steps=12, steps_per_epoch=4))
     >>> [round(rate(t), 6) for t in (1, 3)]
     [0.5, 0.125]
     """
-    return _sine(lambda step, cycle: gamma**step, base_factor, base_lr, half_cycle, lr, total_steps, steps_per_epoch)
+    return _sine(lambda step, cycle: gamma**step, base_factor, base_lr, half_cycle, run)
 
 
 def one_cycle(
@@ -206,34 +160,33 @@ def one_cycle(
     shape: Shape = "cosine",
     three_phase: bool = False,
     cycle_momentum: Momenta | None = None,
-    lr: float,
-    total_steps: int,
+    run: Context,
 ) -> Schedule:
-    """One cycle over the whole run: up to lr, then down to far below the start (Smith and Topin 2018).
+    """One cycle over the run: up to lr, then down to far below the start (Smith and Topin 2018).
 
-    Torch's OneCycleLR with max_lr = lr: phases end at updates p·T − 1 and T − 1, so that the last update is at
-    the final rate. Its div_factor is 1/`initial_factor`; its final_div_factor is `initial_factor`/`final_factor`.
+    Torch's OneCycleLR with max_lr = lr. Phases end at steps p·T − 1 and T − 1, so the last step has the final
+    learning rate. Torch's div_factor is 1/`initial_factor`; its final_div_factor is `initial_factor`/`final_factor`.
 
     Args:
-        warmup_fraction: p, the part of the run spent rising.
-        initial_factor: the first rate as a fraction of lr.
-        final_factor: the last rate as a fraction of lr.
-        shape: `cosine` or `linear` for each phase.
-        three_phase: up, down to the first rate in the same time, then down to the final rate.
-        cycle_momentum: [lowest, highest] momentum (Adam: beta1), cycled the other way; off by default.
+        warmup_fraction: p, the fraction of the run spent rising.
+        initial_factor: the first learning rate as a fraction of lr.
+        final_factor: the last learning rate as a fraction of lr.
+        shape: shape of each phase, `cosine` or `linear`.
+        three_phase: rise, fall back to the first learning rate in the same time, then fall to the last one.
 
-    >>> rate = one_cycle(warmup_fraction=0.5, shape="linear", lr=1.0, total_steps=10)
+    >>> rate = one_cycle(warmup_fraction=0.5, shape="linear", run=Context(lr=1.0, total_steps=10, steps_per_epoch=5))
     >>> round(rate(0), 6), rate(4), round(rate(9), 9)
     (0.04, 1.0, 4e-06)
     """
-    first, last, peak = lr * initial_factor, lr * final_factor, lr
+    peak, total_steps = run.lr, run.total_steps
+    first, last = peak * initial_factor, peak * final_factor
     low, high = cycle_momentum or (0.0, 0.0)
     rise = warmup_fraction * total_steps - 1
-    # (update at which the phase ends, rate and momentum from, rate and momentum to)
+    # Each phase: its last step, (learning rate, momentum) at its start, (learning rate, momentum) at its end.
     phases = [(rise, (first, high), (peak, low)), (total_steps - 1, (peak, low), (last, high))]
     if three_phase:
         if warmup_fraction > 0.5:
-            raise ConfigError("three phases need a warmup_fraction of at most 0.5, since the way down is as long")
+            raise ConfigError("three phases need a warmup_fraction of at most 0.5, since the fall takes as long")
         fall = 2 * warmup_fraction * total_steps - 2
         phases[1:] = [(fall, (peak, low), (first, high)), (total_steps - 1, (first, high), (last, high))]
 
@@ -241,8 +194,8 @@ def one_cycle(
         begin = 0.0
         for end, start, stop in phases:
             if step <= end or end == total_steps - 1:
-                part = (step - begin) / (end - begin) if end > begin else 1.0
-                return _between(start[which], stop[which], min(part, 1.0), shape)
+                done = (step - begin) / (end - begin) if end > begin else 1.0
+                return _between(start[which], stop[which], min(done, 1.0), shape)
             begin = max(end, 0.0)
         raise AssertionError("the last phase ends with the run")
 
@@ -250,20 +203,19 @@ def one_cycle(
     return with_momentum(lambda step: at(step, 0), momentum)
 
 
-def _period(up: Duration, down: Duration | None, total_steps: int, steps_per_epoch: int) -> int:
-    sizes = [d.steps(total_steps=total_steps, steps_per_epoch=steps_per_epoch) for d in (up, down or up)]
+def _period(up: Duration, down: Duration | None, run: Context) -> int:
+    sizes = [run.steps(duration) for duration in (up, down or up)]
     if min(sizes) < 1:
-        raise ConfigError("a cycle's way up and way down must each be longer than 0, such as '2 epochs'")
-    if sizes[0] > total_steps:
-        problem = f"a cycle's way up ({up}, {sizes[0]} updates) is longer than the run ({total_steps})"
+        raise ConfigError("the rise and the fall of a cycle must each be longer than 0, such as '2 epochs'")
+    if sizes[0] > run.total_steps:
+        problem = f"the rise of a cycle ({up}, {sizes[0]} steps) is longer than the run ({run.total_steps})"
         raise ConfigError(f"{problem}, so its peak would never be reached; 10% gives five cycles")
     return sum(sizes)
 
 
-def _triangle(up: Duration, down: Duration | None, total_steps: int, steps_per_epoch: int) -> Schedule:
+def _triangle(up: Duration, down: Duration | None, run: Context) -> Schedule:
     """Heights between 0 and 1."""
-    period = _period(up, down, total_steps, steps_per_epoch)
-    rise = up.steps(total_steps=total_steps, steps_per_epoch=steps_per_epoch)
+    period, rise = _period(up, down, run), run.steps(up)
 
     def height(step: int) -> float:
         within = step % period
@@ -272,29 +224,33 @@ def _triangle(up: Duration, down: Duration | None, total_steps: int, steps_per_e
     return height
 
 
+def _cycles(
+    height: Schedule,
+    base_factor: float | None,
+    base_lr: float | None,
+    momenta: tuple[float, float] | None,
+    run: Context,
+) -> Schedule:
+    """Scale heights to the range from the base to lr; momentum is highest where the learning rate is lowest."""
+    lr, base = run.lr, final_rate(run.lr, base_factor, base_lr, default=0.1)
+    low, high = momenta or (0.0, 0.0)
+    momentum: Momentum | None = (lambda step: high - (high - low) * height(step)) if momenta else None
+    return with_momentum(lambda step: base + (lr - base) * height(step), momentum)
+
+
 def _sine(
     amplitude: Callable[[int, int], float],
     base_factor: float | None,
     base_lr: float | None,
     half_cycle: Duration,
-    lr: float,
-    total_steps: int,
-    steps_per_epoch: int,
+    run: Context,
 ) -> Schedule:
-    base = final_rate(lr, base_factor, base_lr, default=0.1)
-    cycle = _period(half_cycle, None, total_steps, steps_per_epoch)
+    lr, base = run.lr, final_rate(run.lr, base_factor, base_lr, default=0.1)
+    cycle = _period(half_cycle, None, run)
     return lambda step: base + (lr - base) * abs(math.sin(math.pi * step / cycle)) * amplitude(step, cycle)
 
 
-def _between(start: float, stop: float, part: float, shape: Shape) -> float:
+def _between(start: float, stop: float, done: float, shape: Shape) -> float:
     if shape == "linear":
-        return start + (stop - start) * part
-    return stop + (start - stop) * (1 + math.cos(math.pi * part)) / 2
-
-
-def _opposite(height: Schedule, momenta: tuple[float, float] | None) -> Momentum | None:
-    """Momentum that is highest where the rate is lowest."""
-    if momenta is None:
-        return None
-    low, high = momenta
-    return lambda step: high - (high - low) * height(step)
+        return start + (stop - start) * done
+    return stop + (start - stop) * (1 + math.cos(math.pi * done)) / 2

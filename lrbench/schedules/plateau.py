@@ -1,4 +1,4 @@
-"""Plateau: the one part of the rate that depends on results. A small explicit state, kept in the checkpoint."""
+"""Plateau: the only rule that depends on results. Its small explicit state is in the checkpoint."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from lrbench.types import Count, Fraction, MetricName, Natural, NonNegative, Pos
 
 @dataclass(frozen=True)
 class Growth:
-    """Raise the rate too: after improvement, or, early in the run, on a plateau.
+    """Raise the learning rate too: after improvement or, early in the run, on a plateau.
 
-    `on: improvement` multiplies by `factor` after each `patience` epochs of improvement in a row (the "bold driver").
-    `on: plateau` raises instead of lowers where the rule finds a plateau before the part `until` of the run, and
-    lowers after it: the idea of LRBench's ChangeLROnPlateau, whose own test (no improvement over five epochs by
-    0.05) and list of schedules are replaced by this rule's.
+    `on: improvement` multiplies by `factor` after every `patience` epochs of improvement in a row (the "bold driver").
+    `on: plateau` raises the learning rate on a plateau in the first part of the run, up to the fraction `until`, and
+    lowers it later. This is the idea of LRBench's ChangeLROnPlateau, without its own test (no improvement by 0.05
+    over five epochs) and its list of schedules.
 
     Args:
-        factor: what the rate is multiplied by.
+        factor: multiplies the learning rate.
         on: `improvement` or `plateau`.
-        patience: epochs of improvement in a row; for `improvement` alone.
-        until: the part of the run in which a plateau raises the rate; for `plateau` alone.
-        max_lr: the rate is not brought above it; none unless given.
+        patience: epochs of improvement in a row; only for `improvement`.
+        until: fraction of the run in which a plateau raises the learning rate; only for `plateau`.
+        max_lr: maximum learning rate; none by default.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -39,20 +39,20 @@ class Growth:
 
 @dataclass(frozen=True)
 class PlateauRule:
-    """Multiply the rate by `factor` when the metric has not improved for more than `patience` epochs.
+    """Multiply the learning rate by `factor` after more than `patience` epochs without improvement.
 
-    Torch's ReduceLROnPlateau, as a multiplier of any schedule. A metric that is not finite is no improvement.
+    Torch's ReduceLROnPlateau, on top of any schedule. A metric that is not finite is no improvement.
 
     Args:
         metric: `val_loss` or another metric on the validation data, such as `val_accuracy`.
-        factor: what the rate is multiplied by.
-        patience: epochs without improvement that are borne; the next one lowers the rate.
-        threshold: what counts as an improvement, relative to the best so far.
-        cooldown: epochs after a change that are not counted.
-        min_lr: the rate is never brought under it by this rule.
-        threshold_mode: `abs` where the threshold is a difference; `rel` unless given.
-        start: epochs before it begins to look, a warm-up's say; none unless given.
-        growth: raises the rate too; see `Growth`.
+        factor: multiplies the learning rate.
+        patience: epochs without improvement to tolerate; the next one lowers the learning rate.
+        threshold: smallest change that counts as an improvement, relative to the best value so far.
+        cooldown: epochs to ignore after a change.
+        min_lr: minimum learning rate of this rule.
+        threshold_mode: `abs` makes the threshold an absolute difference; `rel` by default.
+        start: epochs to ignore at the start, such as a warm-up; none by default.
+        growth: raises the learning rate too; see `Growth`.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -68,7 +68,7 @@ class PlateauRule:
     growth: Growth | None = None
 
     def better(self, value: float, best: float | None, *, lower: bool = True) -> bool:
-        """Whether `value` improves on the best so far by more than the threshold; `lower` where less is better."""
+        """Whether `value` improves on the best so far by more than the threshold; `lower` if less is better."""
         if not math.isfinite(value) or best is None:
             return math.isfinite(value)
         sign = 1.0 if lower else -1.0
@@ -78,7 +78,7 @@ class PlateauRule:
 
 @dataclass
 class PlateauState:
-    """What the rule remembers between epochs; every field is in the checkpoint."""
+    """The rule's memory between epochs; every field is in the checkpoint."""
 
     scale: float = 1.0
     best: float | None = None
@@ -90,14 +90,14 @@ class PlateauState:
     def update(
         self, rule: PlateauRule, value: float, *, lower: bool = True, lr: float = math.inf, done: float = 0.0
     ) -> None:
-        """Take in one epoch's metric and change the scale where the rule says so.
+        """Record one epoch's metric and apply the rule to the scale.
 
         Args:
             rule: the config's block.
             value: the metric.
             lower: whether less is better.
-            lr: the schedule's rate now; a rule with `growth` needs it for its bounds.
-            done: the part of the run that is done, 0 to 1; a rule with `growth` needs it.
+            lr: the schedule's current learning rate; a rule with `growth` needs it for its bounds.
+            done: fraction of the run done; a rule with `growth` needs it.
         """
         self.seen += 1
         if self.seen <= (rule.start or 0):
@@ -121,12 +121,12 @@ class PlateauState:
     def _change(self, rule: PlateauRule, factor: float, lr: float) -> None:
         self.scale *= factor
         self.cooling, self.bad_epochs, self.good_epochs = rule.cooldown, 0, 0
-        if rule.growth is not None and lr > 0:  # at a bound the scale stops too, or the way back from it would be long
+        if rule.growth is not None and lr > 0:  # else the scale would leave its bounds and take long to return
             highest = max(1.0, (rule.growth.max_lr or math.inf) / lr)
             self.scale = min(max(self.scale, min(1.0, rule.min_lr / lr)), highest)
 
     def apply(self, rule: PlateauRule, lr: float) -> float:
-        """The rate really used where the schedule says `lr`."""
+        """Return the learning rate to use when the schedule gives `lr`."""
         if self.scale == 1.0:
             return lr
         scaled = max(lr * self.scale, min(lr, rule.min_lr))

@@ -1,4 +1,4 @@
-"""Warm-up: a rise to the rate at which any schedule starts, inside the budget."""
+"""Warm-up: a rise to the first learning rate of any schedule, within the budget."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ UNTUNED = "untuned"
 
 
 def untuned(beta2: float) -> str:
-    """The warm-up that needs no tuning with Adam: linear over 2/(1 − β₂) updates (Ma and Yarats 2021), a duration.
+    """Return the duration of the untuned linear warm-up for Adam, 2/(1 − β₂) steps (Ma and Yarats 2021).
 
     >>> untuned(0.999)
     '2000 steps'
@@ -35,7 +35,7 @@ class WarmUpRule:
 
     Args:
         duration: `for` in the config: `5%`, `2 epochs`, `500 steps`; a bare number means epochs.
-        from_factor: where the rise begins, as a fraction of the rate it leads to.
+        from_factor: the start of the rise, as a fraction of the learning rate it leads to.
         shape: linear, cosine or exponential.
     """
 
@@ -47,9 +47,9 @@ class WarmUpRule:
 
     @classmethod
     def of(cls, block: Mapping[str, Any] | str | float) -> WarmUpRule:
-        """Read a config's block, or its duration alone. Raises ConfigError."""
+        """Parse a config's block, or only its duration. Raises ConfigError."""
         if block == UNTUNED or (isinstance(block, Mapping) and block.get("for") == UNTUNED):
-            raise ConfigError("untuned follows from an optimizer's β₂, which is unknown here", key="warmup.for")
+            raise ConfigError("untuned depends on the optimizer's β₂, which is unknown here", key="warmup.for")
         try:
             plain = dict(block) if isinstance(block, Mapping) else {"for": block}
             rule: WarmUpRule = adapter(cls).validate_python(plain)
@@ -59,45 +59,47 @@ class WarmUpRule:
             raise ConfigError(f"{problem_of(error)} (known: for, from_factor, shape)", key=where) from None
 
     def around(self, build: Callable[[int], Schedule], total_steps: int, steps_per_epoch: int) -> Schedule:
-        """The schedule that `build` makes for the updates the warm-up leaves, with the warm-up before it."""
+        """Put the warm-up before the schedule that `build` makes for the remaining steps. Raises ConfigError."""
         steps = self.duration.steps(total_steps=total_steps, steps_per_epoch=steps_per_epoch)
         if steps >= total_steps:
-            problem = f"the warm-up ({self.duration}, {steps} updates) leaves nothing of the run's {total_steps}"
+            problem = f"the warm-up ({self.duration}, {steps} steps) must be shorter than the run ({total_steps} steps)"
             raise ConfigError(problem, key="warmup.for")
         schedule = build(total_steps - steps)
         if steps and schedule(0) == 0:
-            problem = "would hold the rate at 0, which the schedule begins at: it rises by itself, so leave this out"
+            problem = "would hold the learning rate at 0, where the schedule starts; it rises by itself, so remove this"
             raise ConfigError(problem, key="warmup")
         return warm_up(schedule, steps, from_factor=self.from_factor, shape=self.shape) if steps else schedule
 
 
 def warm_up(schedule: Schedule, steps: int, *, from_factor: float = 0.0, shape: Shape = "linear") -> Schedule:
-    """Rise over `steps` updates to the schedule's own first rate, then follow the schedule from its step 0.
+    """Rise to the schedule's first learning rate, then follow the schedule from its step 0.
 
-    Update t < W is at r·(f + (1−f)·g((t+1)/W)), with r the schedule's first rate (the peak, for a constant or
-    a decay), f `from_factor` and g(x) = x, (1 − cos πx)/2 or, for the exponential shape, r·f^(1−x). The first
-    update thus moves already (Goyal et al. 2017 warm up alike), and update W−1 is at r: no jump at the seam.
+    Step t < W has r·(f + (1−f)·g((t+1)/W)), where r is the schedule's first learning rate (the peak, for a constant
+    or a decay), f is `from_factor` and g(x) is x or (1 − cos πx)/2; the exponential shape has r·f^(1−x). So the first
+    step is above 0 (as in Goyal et al. 2017), and step W−1 is at r, without a jump after it.
 
     Args:
-        schedule: what follows; it was built for the total number of updates less `steps`.
+        schedule: what follows, built for the total number of steps minus `steps`.
         steps: W.
-        from_factor: f, where the rise begins, as a fraction of r.
-        shape: of the rise.
+        from_factor: f, the start of the rise as a fraction of r.
+        shape: shape of the rise.
 
     >>> rate = warm_up(lambda step: 1.0, 4)
     >>> [rate(t) for t in range(5)]
     [0.25, 0.5, 0.75, 1.0, 1.0]
     """
     if shape == "exponential" and from_factor <= 0:
-        raise ConfigError("an exponential warm-up can't start at 0; set it, to 0.01 say", key="warmup.from_factor")
+        raise ConfigError(
+            "an exponential warm-up can't start at 0; set a small number such as 0.01", key="warmup.from_factor"
+        )
 
     def rise(step: int) -> float:
-        part = (step + 1) / steps
+        done = (step + 1) / steps
         if shape == "exponential":
-            return math.exp((1 - part) * math.log(from_factor))
+            return math.exp((1 - done) * math.log(from_factor))
         if shape == "cosine":
-            part = (1 - math.cos(math.pi * part)) / 2
-        return from_factor + (1 - from_factor) * part
+            done = (1 - math.cos(math.pi * done)) / 2
+        return from_factor + (1 - from_factor) * done
 
     def rate(step: int) -> float:
         return schedule(0) * rise(step) if step < steps else schedule(step - steps)

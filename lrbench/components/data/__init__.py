@@ -1,4 +1,4 @@
-"""Data sets by name. Importing this costs nothing; torch comes with the first `load`."""
+"""Data sets by name. Importing this is cheap; the first `load` imports torch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Memory = bool | Literal["auto"]
 
 
 def digits() -> Source:
-    """scikit-learn's 1,797 handwritten digits, 8×8, embedded: no download; 20 % of each class are the test set."""
+    """scikit-learn's 1,797 handwritten digits, 8×8, no download; 20% of each class are the test set."""
     from lrbench.components.data import sources
 
     return sources.digits()
@@ -34,13 +34,13 @@ def _torchvision(class_name: str, summary: str) -> Callable[[], Source]:
 
 
 def image_folder(*, path: str, size: Count = 32, channels: Literal[1, 3] = 3, in_memory: Memory = "auto") -> Source:
-    """Your own pictures: train/<class>/*.png, test/<class>/*.png and, if you like, val/<class>/*.png.
+    """Your own images: train/<class>/*.png, test/<class>/*.png and optionally val/<class>/*.png.
 
     Args:
-        path: the folder that holds train/ and test/.
-        size: every picture is resized so that its shorter side is this long, and cropped to a square.
+        path: the folder that contains train/ and test/.
+        size: resize the shorter side of every image to this length and crop it to a square.
         channels: 1 (grey) or 3 (RGB).
-        in_memory: `auto` holds them as tensors when they take less than a quarter of the free memory, else
+        in_memory: `auto` loads the images as tensors if they take less than a quarter of the free memory, else
             streams them through a DataLoader.
     """
     from lrbench.components.data import sources
@@ -52,21 +52,21 @@ DATASETS = Catalog(
     kind="dataset",
     entries={
         "digits": digits,
-        "mnist": _torchvision("MNIST", "70,000 handwritten digits, 28×28, grey; downloaded when absent."),
-        "fashion_mnist": _torchvision("FashionMNIST", "70,000 pieces of clothing, 28×28, grey, 10 classes."),
+        "mnist": _torchvision("MNIST", "70,000 handwritten digits, 28×28, grey; downloaded if missing."),
+        "fashion_mnist": _torchvision("FashionMNIST", "70,000 images of clothing, 28×28, grey, 10 classes."),
         "kmnist": _torchvision("KMNIST", "70,000 Japanese characters, 28×28, grey, 10 classes."),
-        "cifar10": _torchvision("CIFAR10", "60,000 colour pictures, 32×32, 10 classes."),
-        "cifar100": _torchvision("CIFAR100", "60,000 colour pictures, 32×32, 100 classes."),
+        "cifar10": _torchvision("CIFAR10", "60,000 colour images, 32×32, 10 classes."),
+        "cifar100": _torchvision("CIFAR100", "60,000 colour images, 32×32, 100 classes."),
         "image_folder": image_folder,
     },
 )
 
 
 def load(part: Part, rules: DatasetRules) -> Data:
-    """Read a data set, split and prepared, ready for batches.
+    """Load a data set, split and ready for batches.
 
     Raises:
-        ConfigError: the config asks for what this set cannot do.
+        ConfigError: the config asks for something that this data set does not support.
         DataError: files are missing or unusable.
         UserCodeError: an imported data set raised.
     """

@@ -1,5 +1,4 @@
-"""Data ready for training: held as tensors and indexed, or streamed; batches in an order that is a pure
-function of (seed, epoch)."""
+"""Data ready for training, in memory or streamed. The order of batches is a pure function of (seed, epoch)."""
 
 from __future__ import annotations
 
@@ -18,29 +17,29 @@ EVALUATION_BATCH = 500
 
 
 class Split(Protocol):
-    """One of training, validation and test data."""
+    """Training, validation or test data."""
 
     def __len__(self) -> int: ...
 
     def batches(self, size: int, order: Tensor | None = None, start: int = 0, seed: int = 0) -> Iterator[Batch]:
-        """Batches of raw (inputs, targets) in `order` (n indices; None: as stored), from batch `start` on.
+        """Yield batches of raw (inputs, targets) in `order` (n indices; None: as stored), from batch `start` on.
 
-        The last batch is smaller when the size does not divide n.
+        The last batch is smaller if the size does not divide n.
         """
 
     def subset(self, indices: Tensor) -> Split:
-        """The examples at `indices`, in that order."""
+        """Return the examples at `indices`, in that order."""
 
     def to(self, device: torch.device) -> Split:
-        """The split with what it holds moved to a device."""
+        """Move in-memory data to a device."""
 
     def labels(self) -> Tensor | None:
-        """All targets, where they can be had without reading every example."""
+        """Return all targets; None if that would require reading every example."""
 
 
 @dataclass(frozen=True)
 class Tensors:
-    """Data held in memory: inputs (n, …), uint8, int64 or float32, and targets (n,) int64 or (n, …) float32."""
+    """Data in memory: inputs (n, …), uint8, int64 or float32, and targets (n,) int64 or (n, …) float32."""
 
     inputs: Tensor
     targets: Tensor
@@ -60,14 +59,14 @@ class Tensors:
                 yield self.inputs.index_select(0, chosen), self.targets.index_select(0, chosen)
 
     def subset(self, indices: Tensor) -> Tensors:
-        """See `Split`. A run of neighbours shares its memory with the whole."""
+        """See `Split`. Consecutive examples share memory with the whole."""
         first, last = int(indices[0]), int(indices[-1])
         if len(indices) == last - first + 1 and bool((indices.diff() == 1).all()):
             return Tensors(self.inputs[first : last + 1], self.targets[first : last + 1])
         return Tensors(self.inputs[indices], self.targets[indices])
 
     def to(self, device: torch.device) -> Tensors:
-        """See `Split`. They stay where they are if a GPU would be half full of them, and batches move as they come."""
+        """See `Split`. Data that would fill more than half of a GPU's free memory stays; its batches move instead."""
         if device.type == "cuda" and self.inputs.nbytes + self.targets.nbytes > torch.cuda.mem_get_info(device)[0] / 2:
             return self
         return Tensors(self.inputs.to(device), self.targets.to(device))
@@ -79,7 +78,7 @@ class Tensors:
 
 @dataclass(frozen=True)
 class Stream:
-    """A map-style Dataset of (input tensor, target) pairs, read through a DataLoader as training goes on."""
+    """A map-style Dataset of (input tensor, target) pairs, read through a DataLoader during training."""
 
     dataset: Dataset[Any]
     workers: int = 2
@@ -89,7 +88,7 @@ class Stream:
         return len(self.dataset)  # type: ignore[arg-type]
 
     def batches(self, size: int, order: Tensor | None = None, start: int = 0, seed: int = 0) -> Iterator[Batch]:
-        """See `Split`. `seed` seeds the workers, and so what randomness the Dataset itself has."""
+        """See `Split`. `seed` seeds the workers and thus any randomness in the Dataset."""
         indices = torch.arange(len(self)) if order is None else order
         loader = DataLoader(
             self.dataset,
@@ -107,7 +106,7 @@ class Stream:
         return replace(self, dataset=Subset(self.dataset, indices.tolist()), targets=targets)
 
     def to(self, device: torch.device) -> Stream:
-        """See `Split`: nothing is held, so nothing moves."""
+        """See `Split`. Nothing is in memory, so nothing moves."""
         return self
 
     def labels(self) -> Tensor | None:
@@ -122,11 +121,7 @@ def _collate(pairs: list[tuple[Any, Any]]) -> Batch:
 
 @dataclass(frozen=True)
 class Data:
-    """A data set split and described; every split's examples have `shape`, for instance (1, 28, 28).
-
-    `classes` is the number of classes, None for a regression. Inputs come out of `prepare` as float32, or
-    as the int64 they were.
-    """
+    """A split data set. Every example has `shape`, such as (1, 28, 28); `classes` is None for a regression."""
 
     name: str
     train: Split
@@ -139,7 +134,7 @@ class Data:
     augment: tuple[str, ...] = ()
 
     def to(self, device: torch.device) -> Data:
-        """The same data on a device."""
+        """Return the same data on a device."""
         moved = {
             "train": self.train.to(device),
             "validation": self.validation.to(device),
@@ -150,9 +145,9 @@ class Data:
         return replace(self, **moved)  # type: ignore[arg-type]
 
     def prepare(self, inputs: Tensor, device: torch.device) -> Tensor:
-        """Raw inputs as the model gets them: on the device, float32, bytes scaled to 0 … 1, normalised.
+        """Prepare raw inputs for the model: on the device, float32, bytes scaled to 0 … 1, normalised.
 
-        An embedding's numbers, int64, stay what they are.
+        int64 inputs, indices of an embedding, stay as they are.
         """
         inputs = inputs.to(device, non_blocking=True)
         if inputs.dtype == torch.int64 and self.mean is None:
@@ -161,7 +156,7 @@ class Data:
         return scaled if self.mean is None or self.std is None else (scaled - self.mean) / self.std
 
     def training_batches(self, size: int, seed: int, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """An epoch's batches from number `start` on: shuffled and augmented by (seed, epoch, batch) alone."""
+        """Yield an epoch's batches from batch `start` on; shuffling and augmentation depend on (seed, epoch, batch)."""
         order = epoch_order(len(self.train), seed, epoch)
         batches = self.train.batches(size, order, start, seed=mix(seed, epoch, "workers"))
         for number, (inputs, targets) in enumerate(batches, start):
@@ -169,25 +164,25 @@ class Data:
 
 
 def in_groups(batches: Iterable[Batch], size: int) -> Iterator[list[Batch]]:
-    """`size` batches at a time; the last group takes what is left."""
+    """Yield groups of `size` batches; the last group may be smaller."""
     remaining = iter(batches)
     while group := list(islice(remaining, size)):
         yield group
 
 
 def mix(*parts: object) -> int:
-    """A 63-bit seed from any values, the same everywhere."""
+    """Hash any values to a 63-bit seed, the same on every machine."""
     digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
 
 def epoch_order(n: int, seed: int, epoch: int) -> Tensor:
-    """The order of the n training examples in an epoch: a permutation that depends on (seed, epoch) alone."""
+    """Return an epoch's permutation of n training examples, which depends only on (seed, epoch)."""
     return torch.randperm(n, generator=torch.Generator().manual_seed(mix(seed, epoch, "order")))
 
 
 def augmented(inputs: Tensor, how: tuple[str, ...], seed: int) -> Tensor:
-    """Pictures (n, c, h, w) shifted and mirrored, reproducibly; `how` as in `DatasetRules.augment`."""
+    """Shift and flip images (n, c, h, w) reproducibly; `how` as in `DatasetRules.augment`."""
     if not how:
         return inputs
     generator = torch.Generator().manual_seed(seed)

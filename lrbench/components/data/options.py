@@ -1,4 +1,4 @@
-"""What can be asked of any data set: how validation is split off, normalisation, augmentation, a part of it."""
+"""Options of any data set: validation split, normalisation, augmentation and training size."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _forbid = ConfigDict(extra="forbid")
 
 @dataclass(frozen=True)
 class Validation:
-    """How the validation data is split off the training data; never by the run's seed.
+    """How to split validation data off the training data. It does not depend on the run's seed.
 
     Args:
-        fraction: of the training data.
-        how: `tail`, the last ones, unshuffled, as Keras's validation_split; `stratified` or `random`, drawn
-            with `seed`; `own`, the validation set that the data set brings; `auto`, its own if it brings one,
-            else stratified by class, else (a regression) random.
-        seed: of the draw. Runs that differ in their own seed share the split, so that they can be paired.
+        fraction: fraction of the training data.
+        how: `tail` takes the last examples, unshuffled, like Keras's validation_split; `stratified` and `random`
+            draw with `seed`; `own` uses the data set's validation set; `auto` is `own` if there is one, else
+            `stratified`, or `random` for a regression.
+        seed: seed of the draw. Runs with different seeds share the split, so they can be paired.
     """
 
     __pydantic_config__ = _forbid
@@ -45,14 +45,14 @@ class Normalize:
 
 @dataclass(frozen=True)
 class DatasetRules:
-    """The keys that every `dataset:` block understands beside the set's own parameters.
+    """The keys of every `dataset:` block, besides the data set's own parameters.
 
     Args:
-        validation: how validation data is split off.
-        normalize: true for the training data's own mean and deviation per channel, or the two as numbers.
-        augment: for pictures, in training only: `crop` (a random shift by up to an eighth of the side, zeros
-            coming in) and `flip` (left to right, every other picture on average).
-        train_size: keep only that many training examples, drawn by class with the split's seed.
+        validation: how to split off validation data.
+        normalize: true uses the training data's mean and standard deviation per channel; or give both as numbers.
+        augment: for images, in training only: `crop` (a random shift by up to an eighth of the side, padded with
+            zeros) and `flip` (left to right, with probability ½).
+        train_size: number of training examples to keep, drawn by class with the split's seed.
     """
 
     __pydantic_config__ = _forbid
@@ -64,13 +64,13 @@ class DatasetRules:
 
     @staticmethod
     def defaults(name: str) -> dict[str, Any]:
-        """What differs by data set: digits 60/20/20 by class, torchvision's sets the tail 20 %."""
+        """Return a data set's own defaults: digits 60/20/20 by class, torchvision's sets the last 20%."""
         if name == "digits":
             return {"validation": {"fraction": 0.25, "how": "stratified"}}
         return {"validation": {"how": "tail"}} if name in TAIL else {}
 
     def training_examples(self, name: str) -> int | None:
-        """How many training examples a built-in set leaves under these rules; None for a set of unknown size."""
+        """Return a built-in set's number of training examples under these rules; None if its size is unknown."""
         if self.train_size is not None:
             return self.train_size
         if name not in BEFORE_VALIDATION or self.validation.how == "own":
@@ -87,6 +87,6 @@ BEFORE_VALIDATION = {
     "cifar10": 50_000,
     "cifar100": 50_000,
 }
-"""Training examples of the built-in sets, validation included."""
+"""Training examples of the built-in sets, including validation."""
 
 TAIL = ("mnist", "fashion_mnist", "kmnist", "cifar10", "cifar100")

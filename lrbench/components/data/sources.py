@@ -1,4 +1,4 @@
-"""Where data comes from: embedded, torchvision's sets, and folders of pictures."""
+"""Sources of data: scikit-learn's digits, torchvision's sets and folders of images."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from lrbench.errors import DataError
 
 @dataclass(frozen=True)
 class Source:
-    """A data set as it comes: before validation is split off. `classes` is None for a regression."""
+    """A data set before validation is split off. `classes` is None for a regression."""
 
     name: str
     train: Split
@@ -31,7 +31,7 @@ class Source:
 
 
 def digits() -> Source:
-    """scikit-learn's digits as (1, 8, 8) pictures in 0 … 1; a fifth of each class, drawn with seed 0, is test data."""
+    """Return scikit-learn's digits as (1, 8, 8) images in 0 … 1; 20% of each class are test data (seed 0)."""
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
@@ -45,7 +45,7 @@ def digits() -> Source:
 
 
 def data_root() -> Path:
-    """Where data sets lie: LRBENCH_DATA, else the platform's cache folder."""
+    """Return the folder of data sets: LRBENCH_DATA, else the platform's cache folder."""
     named = os.environ.get("LRBENCH_DATA")
     return Path(named).expanduser() if named else Path(platformdirs.user_cache_dir("lrbench")) / "data"
 
@@ -60,10 +60,10 @@ _FILES = {
 
 
 def torchvision_set(class_name: str) -> Source:
-    """One of torchvision's small picture sets as uint8 tensors, downloaded when it is not there.
+    """Load one of torchvision's small image sets as uint8 tensors; download it if it is missing.
 
     Raises:
-        DataError: it is not there and cannot be downloaded, or its files are unusable.
+        DataError: it is missing and cannot be downloaded, or its files are unusable.
     """
     import torchvision
 
@@ -74,8 +74,8 @@ def torchvision_set(class_name: str) -> Source:
     try:
         train, test = (_picture_tensors(factory(root, train=t, download=False)) for t in (True, False))
     except Exception as error:  # torchvision raises many kinds for a damaged file
-        looked = f"its files ({root / _FILES[class_name]}) cannot be read"
-        raise DataError(f"{class_name}: {looked}: {error}. Delete them to download them again.") from error
+        problem = f"its files ({root / _FILES[class_name]}) cannot be read: {error}"
+        raise DataError(f"{class_name}: {problem}. Delete them to download them again.") from error
     classes = int(max(train.targets.max(), test.targets.max())) + 1
     return Source(class_name, train, None, test, classes)
 
@@ -83,9 +83,9 @@ def torchvision_set(class_name: str) -> Source:
 def _present(factory: Any, root: Path) -> bool:
     try:
         factory(root, train=True, download=False)
-    except RuntimeError as error:  # also raised for a truncated file, which is there
+    except RuntimeError as error:  # also raised for a truncated file, which exists
         return "not found" not in str(error)
-    except Exception:  # it is there but damaged: said by the caller
+    except Exception:  # it exists but is damaged, which the caller reports
         return True
     return True
 
@@ -97,8 +97,8 @@ def _download(factory: Any, class_name: str, root: Path) -> None:
             factory(root, train=True, download=True)
     except Exception as error:
         raise DataError(
-            f"{class_name} is not at {root / _FILES[class_name]} and could not be downloaded there "
-            f"({str(error).strip() or type(error).__name__}). Either connect to the internet, or put those files "
+            f"{class_name} is not at {root / _FILES[class_name]} and could not be downloaded "
+            f"({str(error).strip() or type(error).__name__}). Connect to the internet, put the files "
             "there, or set LRBENCH_DATA to a folder that has them."
         ) from error
 
@@ -118,15 +118,15 @@ def _picture_tensors(dataset: Any) -> Tensors:
     pictures = pictures.unsqueeze(1) if pictures.dim() == 3 else pictures.permute(0, 3, 1, 2).contiguous()
     targets = torch.as_tensor(np.asarray(dataset.targets)).long()
     if len(pictures) != len(targets):
-        raise ValueError(f"{len(pictures)} pictures but {len(targets)} labels")
+        raise ValueError(f"{len(pictures)} images but {len(targets)} labels")
     return Tensors(pictures, targets)
 
 
 def image_folder(path: str, size: int, channels: int, in_memory: bool | Literal["auto"]) -> Source:
-    """Pictures in train/<class>/, test/<class>/ and perhaps val/<class>/, as (channels, size, size) uint8.
+    """Load images in train/<class>/, test/<class>/ and optionally val/<class>/ as (channels, size, size) uint8.
 
     Raises:
-        DataError: a folder is missing, empty, or has other classes than train/.
+        DataError: a folder is missing or empty, or its classes differ from those of train/.
     """
     folder = Path(path).expanduser()
     train = _image_dataset(folder, "train", size, channels, in_memory, None)
@@ -149,10 +149,10 @@ def _image_dataset(
         dataset = datasets.ImageFolder(str(folder / which), transforms.Compose([*steps, transforms.PILToTensor()]))
     except OSError as error:
         wanted = f"{folder / which}/<class>/*.png (or jpg, …)"
-        raise DataError(f"image_folder wants pictures at {wanted}: {error}") from None
+        raise DataError(f"image_folder needs images at {wanted}: {error}") from None
     if names is not None and dataset.classes != names:
         differ = sorted(set(dataset.classes) ^ set(names))
-        raise DataError(f"{folder / which} and {folder / 'train'} differ in their classes: {', '.join(differ)}")
+        raise DataError(f"{folder / which} and {folder / 'train'} have different classes: {', '.join(differ)}")
     targets = torch.tensor(dataset.targets)
     need = len(dataset) * channels * size * size
     if in_memory is True or (in_memory == "auto" and need < psutil.virtual_memory().available / 4):
@@ -166,5 +166,5 @@ def _decoded(dataset: Any, shape: tuple[int, int, int]) -> Tensor:
         try:
             pictures[index] = dataset[index][0]
         except OSError as error:
-            raise DataError(f"{dataset.samples[index][0]} cannot be read as a picture: {error}") from error
+            raise DataError(f"{dataset.samples[index][0]} cannot be read as an image: {error}") from error
     return pictures

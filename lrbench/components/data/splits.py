@@ -1,4 +1,4 @@
-"""From a source to training, validation and test data: split, cut down, described, checked."""
+"""Turn a source into training, validation and test data: split, reduce, normalise and check it."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from lrbench.errors import ConfigError, DataError, UserCodeError
 from lrbench.types import Part
 
 _HOW_TO_RETURN = (
-    "a data set must be (train, test), (train, validation, test) or a mapping with those keys (and perhaps "
-    "`classes`, their number); each a pair of tensors (inputs, targets) or a map-style Dataset"
+    "a data set must be (train, test), (train, validation, test) or a mapping with these keys and optionally "
+    "`classes`, the number of classes; each split is a pair of tensors (inputs, targets) or a map-style Dataset"
 )
 
 
 def as_source(made: Any, part: Part) -> Source:
-    """What a dataset factory returned, as a `Source`. Raises DataError where it is none of the forms above."""
+    """Convert what a dataset factory returned to a `Source`. Raises DataError for any other form."""
     if isinstance(made, Source):
         return made
     if isinstance(made, tuple | list) and len(made) in (2, 3):
@@ -46,11 +46,11 @@ _SPLITS = ("train", "validation", "test")
 
 
 def prepare(source: Source, rules: DatasetRules) -> Data:
-    """Split validation off, cut to `train_size`, find the normalisation, check what can be checked.
+    """Split off validation data, apply `train_size` and normalisation, and check the examples.
 
     Raises:
-        ConfigError: the rules ask for what this set cannot do.
-        DataError: examples of different shapes, inputs that are not finite, labels out of range.
+        ConfigError: the rules ask for something that this data set does not support.
+        DataError: examples differ in shape, inputs are not finite, or labels are out of range.
     """
     train, validation = _with_validation(source, rules.validation)
     if rules.train_size is not None:
@@ -64,9 +64,11 @@ def prepare(source: Source, rules: DatasetRules) -> Data:
         if split is not None:
             _check(split, shape, source.classes, f"{source.name}: the {which} data")
     if not shape:
-        raise DataError(f"{source.name}: each input is a single number; give inputs at least one dimension, (n, 1) say")
+        raise DataError(
+            f"{source.name}: inputs must have at least one dimension, such as (n, 1), but are single numbers"
+        )
     if rules.augment and len(shape) != 3:
-        problem = f"is for pictures (channels, height, width); {source.name} has inputs of shape {shape}"
+        problem = f"needs images (channels, height, width); {source.name} has inputs of shape {shape}"
         raise ConfigError(problem, key="dataset.augment")
     data = Data(source.name, train, validation, source.test, shape, source.classes, augment=tuple(rules.augment))
     return _normalized(data, rules.normalize)
@@ -76,7 +78,7 @@ def _split(value: Any, what: str) -> Split:
     if isinstance(value, TensorDataset) and len(value.tensors) == 2:
         value = value.tensors
     if isinstance(value, IterableDataset):
-        raise DataError(f"{what} is an IterableDataset, which has no order to shuffle; {_HOW_TO_RETURN}")
+        raise DataError(f"{what} is an IterableDataset, which can't be shuffled; {_HOW_TO_RETURN}")
     if isinstance(value, Dataset):
         targets = getattr(value, "targets", None)
         return Stream(value, workers=0, targets=None if targets is None else torch.as_tensor(targets))
@@ -84,9 +86,9 @@ def _split(value: Any, what: str) -> Split:
         try:
             inputs, targets = (torch.as_tensor(v) for v in value)
         except (TypeError, ValueError, RuntimeError) as error:
-            raise DataError(f"{what}: not tensors: {error}; {_HOW_TO_RETURN}") from error
+            raise DataError(f"{what} can't be converted to tensors: {error}; {_HOW_TO_RETURN}") from error
         if len(inputs) != len(targets) or len(inputs) == 0:
-            raise DataError(f"{what}: {len(inputs)} inputs and {len(targets)} targets; there must be as many, and some")
+            raise DataError(f"{what}: {len(inputs)} inputs and {len(targets)} targets; need the same number, above 0")
         integral = not targets.is_floating_point()
         whole = inputs if inputs.dtype in (torch.uint8, torch.int64) else inputs.float()
         return Tensors(whole, targets.long() if integral else targets.float())
@@ -117,7 +119,7 @@ def _count_classes(splits: Any, name: str) -> int:
     known = [label for label in labels if label is not None]
     if not known:
         raise DataError(
-            f"{name}: the number of classes is unknown; give the Dataset a `targets` attribute, or return "
+            f"{name}: the number of classes is unknown; give the Dataset an attribute `targets`, or return "
             "{'train': …, 'test': …, 'classes': 10}"
         )
     return int(max(label.max() for label in known)) + 1
@@ -130,13 +132,13 @@ def _with_validation(source: Source, rule: Validation) -> tuple[Split, Split]:
         how = "own" if source.validation is not None else drawn  # type: ignore[assignment]
     if how == "own":
         if source.validation is None:
-            problem = f"{source.name} has no validation set of its own; choose tail, stratified or random"
+            problem = f"{source.name} has no validation set; choose tail, stratified or random"
             raise ConfigError(problem, key="dataset.validation.how")
         return source.train, source.validation
     n = len(source.train)
     held = int(n * rule.fraction + 0.5)
     if not 0 < held < n:
-        problem = f"leaves {n - held} training and {held} validation examples of {n}"
+        problem = f"splits {n} examples into {n - held} for training and {held} for validation; both need at least 1"
         raise ConfigError(problem, key="dataset.validation.fraction")
     if how == "tail":
         kept, out = torch.arange(n - held), torch.arange(n - held, n)
@@ -146,7 +148,7 @@ def _with_validation(source: Source, rule: Validation) -> tuple[Split, Split]:
 
 
 def _draw(split: Split, out: int, seed: int, by_class: bool | None = None) -> tuple[Tensor, Tensor]:
-    """(kept, drawn out) indices, each in stored order. By class where labels are known, unless told otherwise."""
+    """Return (kept, drawn) indices in stored order, drawn by class if labels are known and `by_class` is not False."""
     from sklearn.model_selection import train_test_split
 
     labels = split.labels()
@@ -161,7 +163,7 @@ def _draw(split: Split, out: int, seed: int, by_class: bool | None = None) -> tu
     except ValueError as error:
         least = len(np.unique(stratify)) if stratify is not None else 1
         sizes = f"{len(split) - out} and {out} of {len(split)}"
-        problem = f"{sizes} examples can't be drawn by class: each part needs at least {least}, each class at least 2"
+        problem = f"can't draw {sizes} examples by class: each split needs at least {least}, each class at least 2"
         raise ConfigError(problem, key="dataset") from error
     return torch.from_numpy(np.sort(kept)), torch.from_numpy(np.sort(drawn))
 
@@ -171,10 +173,10 @@ def _check(split: Split, shape: tuple[int, ...], classes: int | None, what: str)
         raise DataError(f"{what} is empty")
     found = _shape(split)
     if found != shape:
-        raise DataError(f"{what} has inputs of shape {found}, the training data of shape {shape}")
+        raise DataError(f"{what} has inputs of shape {found}; the training data has {shape}")
     if isinstance(split, Tensors) and split.inputs.is_floating_point() and not bool(split.inputs.isfinite().all()):
         bad = int((~split.inputs.flatten(1).isfinite().all(1)).nonzero()[0])
-        raise DataError(f"{what} holds NaN or infinite inputs, first in example {bad}")
+        raise DataError(f"{what} has NaN or infinite inputs, first in example {bad}")
     labels = split.labels()
     if labels is None:
         return
@@ -182,7 +184,7 @@ def _check(split: Split, shape: tuple[int, ...], classes: int | None, what: str)
         wrong = f"{int(labels.min())} … {int(labels.max())}"
         raise DataError(f"{what} has labels {wrong}; with {classes} classes they must be 0 … {classes - 1}")
     if labels.is_floating_point() and not bool(labels.isfinite().all()):
-        raise DataError(f"{what} holds NaN or infinite targets")
+        raise DataError(f"{what} has NaN or infinite targets")
 
 
 def _normalized(data: Data, rule: bool | Normalize) -> Data:
@@ -194,7 +196,7 @@ def _normalized(data: Data, rule: bool | Normalize) -> Data:
     width = [channels] + [1] * (len(data.shape) - 1)
     if isinstance(rule, Normalize):
         if len(rule.mean) != channels or len(rule.std) != channels:
-            problem = f"mean and std must have one number for each of the {channels} channels"
+            problem = f"mean and std need one number for each of the {channels} channels"
             raise ConfigError(problem, key="dataset.normalize")
         mean, std = torch.tensor(rule.mean), torch.tensor(rule.std)
     else:
@@ -203,7 +205,7 @@ def _normalized(data: Data, rule: bool | Normalize) -> Data:
 
 
 def _statistics(data: Data, channels: int) -> tuple[Tensor, Tensor]:
-    """Mean and deviation of the training data per channel, in float64, batch by batch."""
+    """Return mean and standard deviation of the training data per channel, computed in float64 batch by batch."""
     total, squares, count = torch.zeros(channels).double(), torch.zeros(channels).double(), 0
     for inputs, _ in data.train.batches(1000):
         values = data.prepare(inputs, torch.device("cpu")).double().transpose(0, 1).reshape(channels, -1)

@@ -1,4 +1,4 @@
-"""Models by name, fitting themselves to the data. Importing this costs nothing; torch comes with the first build."""
+"""Models by name; they adapt to the data. Importing this is cheap; the first build imports torch."""
 
 from __future__ import annotations
 
@@ -20,22 +20,20 @@ Rate = Annotated[float, Field(ge=0, lt=1, strict=True)]
 def cnn(*, padding: Natural = 0, dropout: Rate = 0.25, input_shape: Shape, outputs: int) -> nn.Module:
     """The tutorial's CNN: (conv 3×3, ReLU, max-pool 2, dropout) × 2, dense 256, dense; Keras's initial weights.
 
-    32 and 64 filters; Glorot uniform weights, zero biases. On 28×28×1 with 10 classes: 431,242 parameters.
+    32 and 64 filters; Glorot uniform weights, zero biases. 431,242 parameters for 28×28×1 and 10 classes.
 
     Args:
-        padding: of both convolutions; 0 as in the tutorial, 1 lets it take 8×8 digits.
-        dropout: the probability in both dropout layers.
+        padding: padding of both convolutions; 0 as in the tutorial, 1 for 8×8 digits.
+        dropout: probability of both dropout layers.
     """
     from lrbench.components.models import nets
 
     _pictures("cnn", input_shape)
     side = [_pooled(_pooled(n + 2 * padding - 2) + 2 * padding - 2) for n in input_shape[1:]]
     if min(side) < 1:
-        need = 10 if padding == 0 else 4
-        raise ConfigError(
-            f"cnn with padding {padding} needs pictures of at least {need}×{need}; these are "
-            f"{input_shape[1]}×{input_shape[2]}, of which its poolings leave nothing (padding: 1 loses less)"
-        )
+        need, hint = (10, "; padding: 1 accepts smaller ones") if padding == 0 else (4, "")
+        these = f"{input_shape[1]}×{input_shape[2]}"
+        raise ConfigError(f"cnn with padding {padding} needs images of at least {need}×{need}; these are {these}{hint}")
     return nets.Cnn(input_shape[0], (side[0], side[1]), outputs, padding, dropout)
 
 
@@ -47,11 +45,11 @@ def mlp(
     input_shape: Shape,
     outputs: int,
 ) -> nn.Module:
-    """Dense layers with an activation between them; torch's initial weights.
+    """Dense layers with activations; torch's initial weights.
 
     Args:
-        hidden: the width of each hidden layer.
-        dropout: the probability after each hidden layer.
+        hidden: width of each hidden layer.
+        dropout: probability after each hidden layer.
         activation: relu, tanh or gelu.
     """
     from lrbench.components.models import nets
@@ -60,7 +58,7 @@ def mlp(
 
 
 def logistic(*, input_shape: Shape, outputs: int) -> nn.Module:
-    """Multinomial logistic regression: one dense layer, weights and biases at zero (the loss is convex)."""
+    """Multinomial logistic regression: one dense layer, initialised to zero (the loss is convex)."""
     from lrbench.components.models import nets
 
     return nets.logistic(input_shape, outputs)
@@ -70,7 +68,7 @@ def lenet(*, padding: Natural = 2, input_shape: Shape, outputs: int) -> nn.Modul
     """LeNet-5 (LeCun et al. 1998): two 5×5 convolutions with tanh and average pooling, dense 120, 84.
 
     Args:
-        padding: of the first convolution; 2 makes 28×28 pictures the 32×32 of the paper, 0 suits 32×32.
+        padding: padding of the first convolution; 2 turns 28×28 images into the paper's 32×32, 0 suits 32×32.
     """
     from lrbench.components.models import nets
 
@@ -78,17 +76,17 @@ def lenet(*, padding: Natural = 2, input_shape: Shape, outputs: int) -> nn.Modul
     side = [_pooled(_pooled(n + 2 * padding - 4) - 4) for n in input_shape[1:]]
     if min(side) < 1:
         raise ConfigError(
-            f"lenet with padding {padding} needs pictures of at least {16 - 2 * padding}×{16 - 2 * padding}; these "
+            f"lenet with padding {padding} needs images of at least {16 - 2 * padding}×{16 - 2 * padding}; these "
             f"are {input_shape[1]}×{input_shape[2]}"
         )
     return nets.LeNet(input_shape[0], (side[0], side[1]), outputs, padding)
 
 
 def resnet20(*, width: Count = 16, input_shape: Shape, outputs: int) -> nn.Module:
-    """The 20-layer residual net for CIFAR (He et al. 2016, section 4.2), shortcuts without parameters.
+    """The 20-layer ResNet for CIFAR (He et al. 2016, section 4.2), with parameter-free shortcuts.
 
     Args:
-        width: channels of the first stage; the others have twice and four times as many.
+        width: channels of the first stage; the others have two and four times as many.
     """
     from lrbench.components.models import nets
 
@@ -110,18 +108,18 @@ def vit(
     """A small vision Transformer (Dosovitskiy et al. 2021): patches, pre-norm blocks, mean over patches.
 
     Args:
-        patch: the side of a patch; it must divide the picture's sides.
+        patch: side of a patch; must divide the sides of the image.
         dim: width of the embedding; a multiple of `heads`.
         depth: number of blocks.
-        heads: attention heads.
-        mlp_ratio: width of a block's dense layer, in multiples of dim.
-        dropout: the probability after attention and dense layers.
+        heads: number of attention heads.
+        mlp_ratio: width of a block's dense layer as a multiple of dim.
+        dropout: probability after attention and dense layers.
     """
     from lrbench.components.models import nets
 
     _pictures("vit", input_shape)
     if input_shape[1] % patch or input_shape[2] % patch:
-        raise ConfigError(f"must divide the pictures' sides, {input_shape[1]} and {input_shape[2]}", key="model.patch")
+        raise ConfigError(f"must divide the image sides, {input_shape[1]} and {input_shape[2]}", key="model.patch")
     if dim % heads:
         raise ConfigError(f"must be a multiple of heads, {heads} (got {dim})", key="model.dim")
     return nets.ViT(input_shape, patch, dim, depth, heads, mlp_ratio, dropout, outputs)
@@ -135,13 +133,13 @@ MODELS = Catalog(
 
 
 def build_model(part: Part, *, input_shape: Shape, outputs: int) -> nn.Module:
-    """The module a `model:` block names.
+    """Build the module that a `model:` block names.
 
-    An imported factory gets what its signature asks for of `input_shape`, `in_channels`, `outputs`,
-    `num_classes` and `classes`; one that takes any keyword (torchvision's models) gets `num_classes`.
+    An imported factory gets those of `input_shape`, `in_channels`, `outputs`, `num_classes` and `classes` that its
+    signature names; one that takes any keyword, like torchvision's models, gets `num_classes`.
 
     Raises:
-        ConfigError: unknown, wrong parameters, not an nn.Module, or it can't take such data.
+        ConfigError: unknown name, invalid parameters, not an nn.Module, or unsuitable data.
         UserCodeError: an imported factory raised.
     """
     from torch import nn
@@ -154,13 +152,13 @@ def build_model(part: Part, *, input_shape: Shape, outputs: int) -> nn.Module:
     else:
         module = MODELS.build(part, **context)
     if not isinstance(module, nn.Module):
-        raise ConfigError(f"'{part.name}' gave a {type(module).__name__}, not a torch.nn.Module", key="model.name")
+        raise ConfigError(f"'{part.name}' returned a {type(module).__name__}, not a torch.nn.Module", key="model.name")
     return module
 
 
 def _pictures(name: str, shape: Shape) -> None:
     if len(shape) != 3:
-        raise ConfigError(f"{name} takes pictures (channels, height, width); this data has inputs of shape {shape}")
+        raise ConfigError(f"{name} needs images (channels, height, width); this data has inputs of shape {shape}")
 
 
 def _pooled(side: int) -> int:

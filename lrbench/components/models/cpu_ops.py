@@ -1,4 +1,4 @@
-"""Parts of networks in forms that cost a CPU less than torch's, with the same results given the same random bits."""
+"""Network operations that are faster on a CPU than torch's, with the same results for the same random bits."""
 
 from __future__ import annotations
 
@@ -13,16 +13,15 @@ aten = torch.ops.aten
 
 
 def relu_dropout(x: Tensor, p: float, training: bool) -> Tensor:
-    """`dropout(relu(x), p)`: each element is 0 with probability p, and else divided by 1 − p.
+    """Compute `dropout(relu(x), p)`: each element is 0 with probability p, else divided by 1 − p.
 
-    Drawing two or eight random bits for each element, on a CPU, costs a small part of what torch's Bernoulli numbers do
-    (a float64 for each). p is exact: where it is no multiple of 1/256, and on other devices, torch's own dropout is
-    used.
+    On a CPU, two or eight random bits per element are much cheaper than torch's Bernoulli numbers, a float64 each. p is
+    exact: if it is not a multiple of 1/256, and on other devices, this is torch's own dropout.
 
     Args:
         x: of any shape and memory format.
         p: at least 0 and below 1.
-        training: where false, only relu.
+        training: if false, only relu.
     """
     if not training or p == 0:
         return F.relu(x)
@@ -33,10 +32,10 @@ def relu_dropout(x: Tensor, p: float, training: bool) -> Tensor:
 
 
 def flat_linear(dense: nn.Linear, x: Tensor) -> Tensor:
-    """`dense(x.flatten(1))` of pictures whose channels lie last in memory, which are not copied to be flattened.
+    """Compute `dense(x.flatten(1))` of channels-last images without copying them.
 
     Args:
-        dense: its weights are (outputs, channels·height·width).
+        dense: weights (outputs, channels·height·width).
         x: (n, channels, height, width).
     """
     if x.device.type != "cpu" or not x.is_contiguous(memory_format=torch.channels_last):
@@ -46,18 +45,18 @@ def flat_linear(dense: nn.Linear, x: Tensor) -> Tensor:
     return F.linear(x.permute(0, 2, 3, 1).flatten(1), weight, dense.bias)
 
 
-CHUNK_BYTES = 4_400_000  # of a convolution's output, which a core's cache should hold together with its neighbours
+CHUNK_BYTES = 4_400_000  # of a convolution's output; a core's cache should hold it with its neighbours
 
 
 def conv_pool(convolution: nn.Conv2d, x: Tensor) -> Tensor:
-    """`max_pool2d(convolution(x), 2)` of pictures that need no gradient: a network's first layers.
+    """Compute `max_pool2d(convolution(x), 2)` of images that need no gradient, the first layers of a network.
 
-    On a CPU, the convolution's output and its gradient are the largest tensors of a small network, and take as long to
-    write and read as the arithmetic of both layers. They are made here for a few pictures at a time, and stay in the
-    cache; the gradient of the weights is summed in the order of the pictures.
+    On a CPU, the convolution's output and its gradient are the largest tensors of a small network; writing and reading
+    them takes as long as the arithmetic of both layers. Here they cover a few images at a time and stay in the cache.
+    The gradient of the weights is summed in image order.
 
     Args:
-        convolution: of stride 1, without dilation or groups.
+        convolution: stride 1, no dilation or groups.
         x: (n, channels, height, width).
     """
     plain = x.device.type != "cpu" or x.requires_grad or torch.is_autocast_enabled("cpu")
@@ -121,9 +120,9 @@ def _chunks(count: int, size: int) -> list[slice]:
 
 
 def kept(x: Tensor, p: float) -> Tensor:
-    """True for the elements of x that a dropout of probability p, a multiple of 1/256, keeps. Laid out as x is.
+    """Return a mask, laid out like x, of the elements that dropout with probability p keeps.
 
-    Where p is a multiple of 1/4, two random bits decide on an element, and else eight.
+    p is a multiple of 1/256. Two random bits decide on an element if p is a multiple of 1/4, else eight.
     """
     count = x.numel()
     keep = _by_two_bits(count, round(p * 4)) if float(p * 4).is_integer() else _by_bytes(count, round(p * 256))
@@ -136,7 +135,7 @@ def _by_bytes(count: int, dropped: int) -> Tensor:
 
 
 def _by_two_bits(count: int, dropped: int) -> Tensor:
-    """Each byte of a word holds four numbers of two bits; those that are at least `dropped` (1, 2 or 3) give a 1."""
+    """Read four two-bit numbers from each byte; those that are at least `dropped` (1, 2 or 3) become a 1."""
     words = _random_words(-(-count // 32))
     high = words >> 1
     kept_ones = {1: words | high, 2: high, 3: words & high}[dropped]
@@ -147,12 +146,12 @@ def _by_two_bits(count: int, dropped: int) -> Tensor:
 
 
 def _random_words(count: int) -> Tensor:
-    """64 random bits in each."""
+    """Draw 64 random bits each."""
     return torch.empty(count, dtype=torch.int64).random_(-(2**63), None)
 
 
 class _ReluDropout(torch.autograd.Function):
-    """One pass back for both: what is 0 in the output was dropped, or not above 0, and has no gradient either way."""
+    """One backward pass for both: a 0 in the output was dropped or not above 0, and has no gradient either way."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, keep: Tensor, scale: float) -> Tensor:

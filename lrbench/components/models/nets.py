@@ -1,4 +1,4 @@
-"""The modules behind the catalogue's names."""
+"""The modules of the catalogue."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lrbench.components.models.cpu_ops import conv_pool, flat_linear, relu_dropo
 
 
 class Cnn(nn.Module):
-    """The `cnn` of MODELS. Max-pooling and ReLU commute; pooling first makes the ReLU four times cheaper."""
+    """See `lrbench.components.models.cnn`. Max-pooling and ReLU commute; pooling first makes ReLU 4 times cheaper."""
 
     memory_format = torch.channels_last
 
@@ -108,7 +108,7 @@ class ResNet20(nn.Module):
 
 
 class _Residual(nn.Module):
-    """Two 3×3 convolutions around a shortcut that drops every second pixel and adds zero channels (option A)."""
+    """Two 3×3 convolutions with a shortcut that skips every second pixel and adds zero channels (option A)."""
 
     def __init__(self, before: int, after: int) -> None:
         super().__init__()

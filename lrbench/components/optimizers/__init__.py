@@ -1,7 +1,6 @@
-"""Optimizers by name: torch's first-order ones, and the rate-free ones of their authors' packages.
+"""Optimizers by name: torch's first-order ones, and learning-rate-free ones from their authors' packages.
 
-Parameters and defaults are those of the class behind the name, and so is the checking of values. The keys of
-`GroupRules` may stand beside them.
+Parameters, defaults and checks are those of the class. The keys of `GroupRules` are allowed besides them.
 """
 
 from __future__ import annotations
@@ -27,13 +26,13 @@ _INTERNAL = frozenset({"foreach", "fused", "capturable", "differentiable", "maxi
 
 
 class _Class:
-    """A class of optimizers by name, imported when it is needed.
+    """An optimizer class, imported when needed.
 
     Args:
-        home: the module that has it.
-        class_name: its name there.
-        summary: what `lrbench list` says of it.
-        extra: what to install where its package is not there.
+        home: the module.
+        class_name: the name in the module.
+        summary: what `lrbench list` prints.
+        extra: the extra of lrbench-torch that installs its package.
     """
 
     def __init__(self, home: str, class_name: str, summary: str, extra: str = "") -> None:
@@ -41,7 +40,7 @@ class _Class:
 
     @property
     def described(self) -> Callable[..., Optimizer]:
-        """The class itself, for its signature."""
+        """The class itself, for its signature. Raises ConfigError if it is not installed."""
         try:
             module = importlib.import_module(self.home)
         except ModuleNotFoundError as error:
@@ -60,7 +59,7 @@ class _Class:
         return inspect.signature(self.described)
 
     def __call__(self, **arguments: Any) -> Optimizer:
-        with contextlib.redirect_stdout(io.StringIO()):  # Prodigy says on paper that it decays weights
+        with contextlib.redirect_stdout(io.StringIO()):  # Prodigy prints that it decays weights
             return self.described(**arguments)
 
 
@@ -75,13 +74,13 @@ def _torch(class_name: str, summary: str) -> _Class:
     return _Class("torch.optim", class_name, summary)
 
 
-_NOT_FIRST_ORDER = "it evaluates the loss several times per update, so updates and rates can't be compared"
+_NOT_FIRST_ORDER = "it evaluates the loss several times per step, so steps and learning rates can't be compared"
 _RATE_FREE = "rate-free"
 
 OPTIMIZERS = Catalog(
     kind="optimizer",
     entries={
-        "adadelta": _torch("Adadelta", "Adadelta (Zeiler 2012); sets its own step, lr is a factor on it."),
+        "adadelta": _torch("Adadelta", "Adadelta (Zeiler 2012); sets its own step size, which lr multiplies."),
         "adafactor": _torch("Adafactor", "Adafactor (Shazeer and Stern 2018): Adam with factored memory."),
         "adagrad": _torch("Adagrad", "Adagrad (Duchi et al. 2011)."),
         "adam": _torch("Adam", "Adam (Kingma and Ba 2015)."),
@@ -89,13 +88,13 @@ OPTIMIZERS = Catalog(
         "adamw": _torch("AdamW", "Adam with decoupled weight decay (Loshchilov and Hutter 2019)."),
         "asgd": _torch("ASGD", "Averaged SGD (Polyak and Juditsky 1992)."),
         "muon": _Muon(
-            "torch.optim", "Muon", "Muon (Jordan et al. 2024) for hidden matrices, AdamW at the same rate for the rest."
+            "torch.optim", "Muon", "Muon (Jordan et al. 2024) for hidden matrices, AdamW with the same lr for the rest."
         ),
         "nadam": _torch("NAdam", "Adam with Nesterov momentum (Dozat 2016)."),
         "prodigy": _Class(
             "prodigyopt",
             "Prodigy",
-            "Prodigy (Mishchenko and Defazio 2024): Adam that finds its own rate; leave lr at 1.",
+            "Prodigy (Mishchenko and Defazio 2024): Adam that estimates its own learning rate; leave lr at 1.",
             _RATE_FREE,
         ),
         "radam": _torch("RAdam", "Rectified Adam (Liu et al. 2020)."),
@@ -104,7 +103,7 @@ OPTIMIZERS = Catalog(
         "schedule_free_adamw": _Class(
             "schedulefree",
             "AdamWScheduleFree",
-            "AdamW that averages its weights instead of lowering the rate (Defazio et al. 2024).",
+            "AdamW that averages its weights instead of a decay (Defazio et al. 2024).",
             _RATE_FREE,
         ),
         "schedule_free_radam": _Class(
@@ -116,13 +115,13 @@ OPTIMIZERS = Catalog(
         "schedule_free_sgd": _Class(
             "schedulefree",
             "SGDScheduleFree",
-            "SGD that averages its weights instead of lowering the rate (Defazio et al. 2024); wants a large lr.",
+            "SGD that averages its weights instead of a decay (Defazio et al. 2024); needs a large lr.",
             _RATE_FREE,
         ),
-        "sgd": _torch("SGD", "Stochastic gradient descent, with momentum and Nesterov momentum if asked."),
+        "sgd": _torch("SGD", "Stochastic gradient descent, optionally with momentum or Nesterov momentum."),
     },
     context=frozenset({"params"}) | _INTERNAL,
-    refused={"lbfgs": _NOT_FIRST_ORDER, "sparseadam": "it takes sparse gradients alone; adam takes dense ones"},
+    refused={"lbfgs": _NOT_FIRST_ORDER, "sparseadam": "it takes only sparse gradients; use adam"},
     foreign=True,
 )
 
@@ -146,20 +145,20 @@ DEFAULT_LR = {
     "schedule_free_sgd": 1.0,
     "sgd": 1e-3,
 }
-"""The classes' own default rates, so that a preview needs no torch; a test compares them."""
+"""The classes' default learning rates, so a preview needs no torch; a test compares them."""
 
 AVERAGES = frozenset({"schedule_free_adamw", "schedule_free_radam", "schedule_free_sgd"})
-"""Optimizers that evaluate an average of the weights: they have `train()` and `eval()`, as modules do."""
+"""Optimizers that evaluate averaged weights; like modules, they have `train()` and `eval()`."""
 
 SETS_ITS_OWN_RATE = AVERAGES | {"adadelta", "prodigy"}
-"""Optimizers whose step does not follow from lr alone: a decay or warm-up of lr works against them."""
+"""Optimizers whose step size does not depend on lr alone; a decay or warm-up works against them."""
 
 
-_ADAM_FAMILY = ("adam", "adamax", "adamw", "nadam", "radam")  # torch gives each β₂ = 0.999
+_ADAM_FAMILY = ("adam", "adamax", "adamw", "nadam", "radam")  # β₂ is 0.999 by default
 
 
 def adam_beta2(part: Part) -> float | None:
-    """β₂ of an optimizer of Adam's family; None for others, and where `betas` is no pair of numbers."""
+    """Return β₂ of an Adam-like optimizer; None for others, or if `betas` is not a pair of numbers."""
     betas = part.params.get("betas", (0.9, 0.999) if part.name in _ADAM_FAMILY else None)
     if not isinstance(betas, list | tuple) or len(betas) != 2 or isinstance(betas[1], bool):
         return None
@@ -167,16 +166,16 @@ def adam_beta2(part: Part) -> float | None:
 
 
 def build_optimizer(part: Part | Mapping[str, Any] | str, model: nn.Module) -> Optimizer:
-    """The optimizer that a config's `optimizer:` block names, over a model's parameters.
+    """Build the optimizer that a config's `optimizer:` block names.
 
-    Built-in ones use torch's fused kernels where it has them (one pass over all weights, the same update).
+    Built-in ones use torch's fused kernels where available.
 
     Args:
         part: `{"name": "adamw", "lr": 0.001, "layer_decay": 0.8}`.
-        model: its parameters that require gradients are trained.
+        model: the model to train, without parameters that require no gradients.
 
     Raises:
-        ConfigError: unknown, or its class refuses its parameters.
+        ConfigError: unknown name, or parameters that the class rejects.
     """
     try:
         part = Part.of(part)
@@ -186,10 +185,10 @@ def build_optimizer(part: Part | Mapping[str, Any] | str, model: nn.Module) -> O
     _plain_numbers(part)
     trained = [p for p in model.parameters() if p.requires_grad]
     if not trained:
-        raise ConfigError("this model has no parameters to train", key="model")
+        raise ConfigError("has no parameters to train", key="model")
     made: Optimizer = OPTIMIZERS.build(part, params=_grouped(part, rules, model, trained), **_fused(part, trained))
     if not hasattr(made, "param_groups"):
-        raise ConfigError(f"'{part.name}' gave a {type(made).__name__}, not an optimizer", key="optimizer.name")
+        raise ConfigError(f"'{part.name}' returned a {type(made).__name__}, not an optimizer", key="optimizer.name")
     name = type(made).__name__.lower()
     if name in OPTIMIZERS.refused:
         raise ConfigError(f"{part.name} can't be used: {OPTIMIZERS.refused[name]}", key="optimizer.name")
@@ -199,7 +198,7 @@ def build_optimizer(part: Part | Mapping[str, Any] | str, model: nn.Module) -> O
 def _grouped(
     part: Part, rules: GroupRules, model: nn.Module, trained: list[Parameter]
 ) -> list[Parameter] | list[dict[str, Any]]:
-    """The weights as one list, or in groups where the config or the optimizer asks for them."""
+    """Return the weights as one list, or in groups if the config or the optimizer needs them."""
     if not rules.arguments:
         groups: list[dict[str, Any]] = [{"params": trained}]
     else:
@@ -218,23 +217,23 @@ def _check_rules(part: Part, rules: GroupRules) -> None:
         raise ConfigError(f"{part.name} has no weight decay", key="optimizer.decay_biases_and_norms")
     if part.name == "prodigy" and (rules.layer_decay is not None or rules.lr_factors is not None):
         key = "lr_factors" if rules.layer_decay is None else "layer_decay"
-        raise ConfigError("prodigy finds one rate for all weights", key=f"optimizer.{key}")
+        raise ConfigError("prodigy estimates one learning rate for all weights", key=f"optimizer.{key}")
 
 
 def configured_rate(part: Part) -> float:
-    """The rate of an `optimizer:` block, or its class's default. Raises ConfigError where only the class knows it."""
+    """Return an optimizer's learning rate or known default. Raises ConfigError if only the class knows the default."""
     lr = part.params.get("lr", DEFAULT_LR.get(part.name))
     if lr is None:
-        raise ConfigError("is needed here, since an imported optimizer's default is unknown", key="optimizer.lr")
+        raise ConfigError("is required, because the default of an imported optimizer is unknown", key="optimizer.lr")
     return float(lr)
 
 
 def _plain_numbers(part: Part) -> None:
-    """Values of the kind that the default is. Torch compares before it looks at types, so it would speak in riddles."""
+    """Raise ConfigError for a value of another type than the default. Torch's own errors for these are obscure."""
     known = {} if part.imported else inspect.signature(OPTIMIZERS.factory(part)).parameters
     for name, value in part.params.items():
         if known and (name not in known or "str" in str(known[name].annotation)):
-            continue  # the catalogue says which names there are, and the class which words it takes
+            continue  # the catalogue checks names, and the class checks text
         default = known[name].default if name in known else None
         wanted = "a number, true, false or a list of numbers" if isinstance(value, str) else _unlike(value, default)
         if wanted:
@@ -242,7 +241,7 @@ def _plain_numbers(part: Part) -> None:
 
 
 def _unlike(value: object, default: object) -> str:
-    """What the value should be where it is of another kind than the default; empty where it may do."""
+    """Describe what the value should be if it differs in type from the default; empty if it may be valid."""
     if isinstance(default, tuple):
         fits = isinstance(value, list) and len(value) == len(default)
         return "" if fits else f"a list of {len(default)} numbers like {list(default)}"

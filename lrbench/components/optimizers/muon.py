@@ -1,4 +1,4 @@
-"""Muon for whole models: torch's Muon for the matrices it is meant for, AdamW for the rest."""
+"""Muon for whole models: torch's Muon for hidden matrices, AdamW for the rest."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _ADAMW = ("lr", "weight_decay")  # what both take
 
 
 class MuonWithAdamW(Optimizer):
-    """torch.optim.Muon for hidden weight matrices, torch.optim.AdamW for all other weights, at the same rate.
+    """torch.optim.Muon for hidden weight matrices, torch.optim.AdamW for all other weights, with the same lr.
 
-    Muon is defined for matrices alone (Jordan et al. 2024), and its authors leave embeddings, the output layer,
-    biases and norms to AdamW; so does this. Filters of convolutions have four dimensions and go to AdamW too.
+    Muon is only defined for matrices (Jordan et al. 2024). Like its authors, this leaves embeddings, the output layer,
+    biases and norms to AdamW, and also convolutions, whose filters have four dimensions.
 
     Args:
-        groups: parameter groups; those with `muon: True` are Muon's.
-        arguments: torch's parameters of Muon; AdamW gets its `lr` and `weight_decay`.
+        groups: parameter groups; Muon takes those with `muon: True`.
+        arguments: parameters of torch's Muon; AdamW gets `lr` and `weight_decay`.
     """
 
     def __init__(self, groups: Iterable[dict[str, Any]], **arguments: Any) -> None:
@@ -36,26 +36,26 @@ class MuonWithAdamW(Optimizer):
         self._share()
 
     def _share(self) -> None:
-        """One set of groups and one state, seen from here and from both optimizers."""
+        """Share groups and state with both optimizers."""
         for part, muon in zip(self.parts, (True, False), strict=False):
             part.param_groups = [group for group in self.param_groups if group["muon"] is muon]
             part.state = self.state
 
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """One update of both."""
+        """Step both optimizers."""
         loss = closure() if closure is not None else None
         for part in self.parts:
             part.step()
         return loss
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take a state back, for both."""
+        """Load a state for both optimizers."""
         super().load_state_dict(state_dict)
         self._share()
 
 
 def marked(model: nn.Module, groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The groups, each divided into what Muon takes and what it does not. Raises ConfigError where it takes nothing."""
+    """Divide each group into Muon's weights and others. Raises ConfigError if Muon gets none."""
     hidden = _hidden_matrices(model)
     divided = []
     for group in groups:
@@ -64,13 +64,13 @@ def marked(model: nn.Module, groups: list[dict[str, Any]]) -> list[dict[str, Any
             if chosen:
                 divided.append({**group, "params": chosen, "muon": muon})
     if not any(group["muon"] for group in divided):
-        problem = "muon is for hidden weight matrices, of which this model has none; adamw takes any weights"
+        problem = "muon is for hidden weight matrices, and this model has none; use adamw"
         raise ConfigError(problem, key="optimizer.name")
     return divided
 
 
 def _hidden_matrices(model: nn.Module) -> set[int]:
-    """Ids of the two-dimensional weights that belong neither to an embedding nor to the output layer."""
+    """Return the ids of two-dimensional weights outside embeddings and the output layer."""
     embeddings = {id(p) for m in model.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
     matrices: list[Tensor] = [p for _, p in model.named_parameters() if p.ndim == 2]
     return {id(p) for p in matrices[:-1] if p.requires_grad and id(p) not in embeddings}

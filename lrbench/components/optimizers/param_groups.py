@@ -1,6 +1,6 @@
-"""Parameter groups: which weights are not decayed, and which learn at a fixed ratio of the rate. No torch here.
+"""Parameter groups: weights without weight decay, or with a multiple of the learning rate. Does not import torch.
 
-A group's `lr_factor` is its ratio to the rate of the schedule; the loop and `torch_scheduler` keep to it.
+A group's `lr_factor` is the ratio of its learning rate to the schedule's; the loop and `torch_scheduler` apply it.
 """
 
 from __future__ import annotations
@@ -29,11 +29,10 @@ class GroupRules:
     """The keys of an `optimizer:` block that divide the weights into groups.
 
     Args:
-        decay_biases_and_norms: False leaves biases, and every weight with one dimension (those of norms), without
-            weight decay.
-        layer_decay: each layer's rate as a multiple of the next one's; the last layer has the full rate. A layer is
-            a module that is no container, norms belonging to the layer before them.
-        lr_factors: pattern of parameter names (`conv*`, `*.bias`) → factor on their rate. Every match multiplies.
+        decay_biases_and_norms: False exempts biases and one-dimensional weights (those of norms) from weight decay.
+        layer_decay: ratio of each layer's learning rate to the next layer's; the last layer has the full one. A layer
+            is a module that is not a container; a norm belongs to the layer before it.
+        lr_factors: pattern of parameter names (`conv*`, `*.bias`) → factor of their learning rate. Matches multiply.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -44,7 +43,7 @@ class GroupRules:
 
     @classmethod
     def split(cls, part: Part) -> tuple[Part, GroupRules]:
-        """The optimizer's own parameters, and the rules. Raises ConfigError."""
+        """Separate the optimizer's own parameters from the rules. Raises ConfigError."""
         given = {k: v for k, v in part.params.items() if k in cls.__dataclass_fields__}
         try:
             rules = adapter(cls).validate_python(given)
@@ -55,7 +54,7 @@ class GroupRules:
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """What is not as it would be anyway, as `parameter_groups` takes it."""
+        """The rules that differ from the defaults, as arguments of `parameter_groups`."""
         default = type(self)()
         return {k: v for k in self.__dataclass_fields__ if (v := getattr(self, k)) != getattr(default, k)}
 
@@ -68,14 +67,14 @@ def parameter_groups(
     layer_decay: float | None = None,
     lr_factors: Mapping[str, float] | None = None,
 ) -> list[dict[str, Any]]:
-    """The parameter groups of a run, for an optimizer of one's own: `torch.optim.AdamW(groups, lr=lr)`.
+    """Return parameter groups for your own optimizer: `torch.optim.AdamW(groups, lr=lr)`.
 
     Args:
-        model: its parameters that require gradients are divided.
-        lr: the rate that the factors apply to.
+        model: the model, whose parameters that require gradients are grouped.
+        lr: the learning rate that the factors multiply.
         decay_biases_and_norms: False gives biases and norms `weight_decay` 0.
-        layer_decay: each layer's rate as a multiple of the next one's.
-        lr_factors: pattern of parameter names → factor on their rate; every match multiplies.
+        layer_decay: ratio of each layer's learning rate to the next layer's.
+        lr_factors: pattern of parameter names → factor of their learning rate; all matches multiply.
 
     Raises:
         ConfigError: a pattern matches no parameter.
@@ -99,7 +98,7 @@ def parameter_groups(
 
 
 def peak_and_ratios(optimizer: Optimizer) -> tuple[float, list[float]]:
-    """The rate a schedule's peak is, and each group's fixed ratio to it."""
+    """Return the peak learning rate of a schedule and each group's ratio to it."""
     groups = optimizer.param_groups
     first = float(groups[0].get("initial_lr", groups[0]["lr"]))
     if any("lr_factor" in group for group in groups):
@@ -108,7 +107,7 @@ def peak_and_ratios(optimizer: Optimizer) -> tuple[float, list[float]]:
 
 
 def _layers(model: nn.Module) -> dict[str, int]:
-    """Parameter name → the number of its layer, counted in the order the model registers them."""
+    """Return the layer number of each parameter, in the order in which the model registers layers."""
     found: dict[str, int] = {}
     layer = -1
     for prefix, module in _modules(model, ""):
@@ -116,7 +115,7 @@ def _layers(model: nn.Module) -> dict[str, int]:
         if own and (layer < 0 or not _is_norm(module)):
             layer += 1
         found |= dict.fromkeys(own, layer)
-    for name, _ in model.named_parameters():  # the model's own, a class token say: with the first layer
+    for name, _ in model.named_parameters():  # the model's own, such as a class token, go with the first layer
         found.setdefault(name, 0)
     return found
 
@@ -140,4 +139,4 @@ def _check_patterns(patterns: Mapping[str, float], names: list[str]) -> None:
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in names):
             shown = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
-            raise ConfigError(f"'{pattern}' matches no parameter; they are {shown}", key="optimizer.lr_factors")
+            raise ConfigError(f"'{pattern}' matches no parameter; the model has {shown}", key="optimizer.lr_factors")

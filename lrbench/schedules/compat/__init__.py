@@ -1,4 +1,4 @@
-"""Other tools' schedules under other tools' names, namespaced, with their owners' parameters and exact numbers."""
+"""Other tools' schedules by their own names, with their parameters and exact numbers."""
 
 from lrbench.schedules.compat.huggingface import HUGGING_FACE
 from lrbench.schedules.compat.keras import KERAS
@@ -42,4 +42,4 @@ USUAL_NAMES = {
     "wsd": "warmup_stable_decay",
     **{f"torch/{name}": f"torch.optim.lr_scheduler:{name}" for name in _TORCH},
 }
-"""Another usual name → the name it has here."""
+"""Other common names → lrbench's name."""

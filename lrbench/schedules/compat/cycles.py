@@ -1,17 +1,17 @@
-"""Cycles whose length changes by a factor, as timm and Keras count them."""
+"""Cycles whose length changes by a factor, as in timm and Keras."""
 
 from __future__ import annotations
 
 from lrbench.errors import ConfigError
 
-SHORTEST = 1e-6  # in units of time; a cycle of this length is no cycle any more
+SHORTEST = 1e-6  # in units of time; a shorter cycle has vanished
 
 
 def cycle_at(time: float, first: float, factor: float, limit: float = float("inf")) -> tuple[int, float, float]:
-    """(cycles done, time since the last restart, length of the cycle under way).
+    """Return (completed cycles, time since the last restart, length of the current cycle).
 
-    Lengths are added up, where timm and Keras take a logarithm, whose rounding can miss a restart by one update.
-    Raises ConfigError where lengths shrink so fast that `time` is never reached.
+    Lengths are added up; timm and Keras take a logarithm, whose rounding can miss a restart by one step.
+    Raises ConfigError if the cycles shrink so fast that they never reach `time`.
     """
     if factor == 1:
         cycle = int(time // first)
@@ -20,6 +20,6 @@ def cycle_at(time: float, first: float, factor: float, limit: float = float("inf
     while time >= begin + length and cycle < limit:
         cycle, begin, length = cycle + 1, begin + length, length * factor
         if length < SHORTEST:
-            problem = f"cycles of {first:g}, each {factor:g} times as long as the one before, end at {begin:.4g}"
+            problem = f"cycles of {first:g}, each {factor:g} times as long as the previous one, end at {begin:.4g}"
             raise ConfigError(f"{problem}, before the run does", key="schedule")
     return cycle, time - begin, length

@@ -1,7 +1,7 @@
-"""`keras/…`: Keras's schedules, with their classes' parameters, defaults and formulas, in double precision.
+"""`keras/…`: Keras's schedules, with its names, parameters, defaults and formulas, in double precision.
 
-`optimizer.lr` stands for `initial_learning_rate` (for a warm-up, for its target), and `decay_steps` is the run's
-length unless given. Values of steps may also be durations, `5%` or `2 epochs`.
+`optimizer.lr` stands for `initial_learning_rate`, or for `warmup_target` with a warm-up. `decay_steps` is the length
+of the run by default. Numbers of steps may also be durations, `5%` or `2 epochs`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from bisect import bisect_left
 from collections.abc import Callable
 
 from lrbench.errors import ConfigError
-from lrbench.schedules.base import Schedule
+from lrbench.schedules.base import Context, Schedule, document
 from lrbench.schedules.compat.cycles import cycle_at
 from lrbench.schedules.durations import length, rising
 from lrbench.types import Duration, Fraction, NonNegative, Positive, Steps
@@ -20,55 +20,38 @@ WHOLE = Duration(100, "percent")
 
 
 def exponential_decay(
-    *,
-    decay_rate: Positive,
-    decay_steps: Steps = WHOLE,
-    staircase: bool = False,
-    lr: float,
-    total_steps: int,
-    steps_per_epoch: int,
+    *, decay_rate: Positive, decay_steps: Steps = WHOLE, staircase: bool = False, run: Context
 ) -> Schedule:
-    """lr·decay_rate^(t/decay_steps), rounded down to whole powers with `staircase` (Keras's ExponentialDecay).
+    """lr·decay_rate^(t/decay_steps) (Keras's ExponentialDecay).
 
     Args:
-        decay_rate: what the rate is multiplied by in `decay_steps` updates.
-        decay_steps: a bare number means steps; the whole run unless given.
-        staircase: whether it falls in steps.
+        decay_rate: multiplies the learning rate over `decay_steps`.
 
-    >>> rate = exponential_decay(decay_rate=0.25, lr=1.0, total_steps=8, steps_per_epoch=4)
-    >>> rate(4)
+    >>> exponential_decay(decay_rate=0.25, run=Context(lr=1.0, total_steps=8, steps_per_epoch=4))(4)
     0.5
     """
-    interval = length(decay_steps, "decay_steps", total_steps, steps_per_epoch)
-    return lambda step: lr * decay_rate ** (step // interval if staircase else step / interval)
+    interval = length(decay_steps, "decay_steps", run)
+    return lambda step: run.lr * decay_rate ** (step // interval if staircase else step / interval)
 
 
-def piecewise_constant_decay(
-    *,
-    boundaries: list[Steps],
-    values: list[NonNegative],
-    lr: float,
-    total_steps: int,
-    steps_per_epoch: int,
-) -> Schedule:
-    """Values[i] up to and with update boundaries[i] (Keras's PiecewiseConstantDecay).
+def piecewise_constant_decay(*, boundaries: list[Steps], values: list[NonNegative], run: Context) -> Schedule:
+    """values[i] up to and including step boundaries[i] (Keras's PiecewiseConstantDecay).
 
     Args:
         boundaries: rising; bare numbers mean steps.
-        values: rates, one more than boundaries; the highest of them must be `optimizer.lr`.
+        values: learning rates, one more than boundaries; the highest must be `optimizer.lr`.
 
-    >>> from lrbench.types import Duration
-    >>> rate = piecewise_constant_decay(boundaries=[Duration(2, "steps")], values=[1.0, 0.1], lr=1.0, total_steps=8,
-    ...                                 steps_per_epoch=4)
+    >>> rate = piecewise_constant_decay(boundaries=[Duration(2, "steps")], values=[1.0, 0.1],
+    ...                                 run=Context(lr=1.0, total_steps=8, steps_per_epoch=4))
     >>> [rate(t) for t in (0, 2, 3)]
     [1.0, 1.0, 0.1]
     """
-    ends = rising(boundaries, "boundaries", total_steps, steps_per_epoch)
+    ends = rising(boundaries, "boundaries", run)
     if len(values) != len(ends) + 1:
         problem = f"must be one more than the {len(ends)} boundaries (got {len(values)})"
         raise ConfigError(problem, key="schedule.values")
-    if max(values) != lr:
-        problem = f"are rates, and the highest must be the peak, optimizer.lr = {lr:g} (got {max(values):g})"
+    if max(values) != run.lr:
+        problem = f"are learning rates; the highest must be the peak, optimizer.lr = {run.lr:g} (got {max(values):g})"
         raise ConfigError(problem, key="schedule.values")
     return lambda step: values[bisect_left(ends, step)]
 
@@ -79,59 +62,44 @@ def polynomial_decay(
     end_learning_rate: NonNegative = 0.0001,
     power: Positive = 1.0,
     cycle: bool = False,
-    lr: float,
-    total_steps: int,
-    steps_per_epoch: int,
+    run: Context,
 ) -> Schedule:
     """(lr − end)·(1 − t/D)^power + end, with D = decay_steps (Keras's PolynomialDecay).
 
-    After D updates the rate is the end; with `cycle`, D grows to the next of its multiples that reaches t, so the
-    rate jumps up again and falls.
+    After D steps it stays at the end. With `cycle`, D grows to its next multiple that reaches t, so the learning rate
+    jumps up and falls again.
 
     Args:
-        decay_steps: D; a bare number means steps.
-        end_learning_rate: the end, a rate.
+        end_learning_rate: the final learning rate.
         power: 1 is a straight line.
-        cycle: whether it begins again, from a lower start each time.
+        cycle: start again, lower each time.
 
-    >>> rate = polynomial_decay(end_learning_rate=0.0, lr=1.0, total_steps=8, steps_per_epoch=4)
-    >>> rate(4)
+    >>> polynomial_decay(end_learning_rate=0.0, run=Context(lr=1.0, total_steps=8, steps_per_epoch=4))(4)
     0.5
     """
-    interval = length(decay_steps, "decay_steps", total_steps, steps_per_epoch)
-    if end_learning_rate > lr:
-        problem = f"is above the peak, optimizer.lr = {lr:g} (got {end_learning_rate:g})"
-        raise ConfigError(problem, key="schedule.end_learning_rate")
+    interval = length(decay_steps, "decay_steps", run)
+    _not_above_peak(end_learning_rate, "end_learning_rate", run)
 
     def rate(step: int) -> float:
         whole = interval * max(1, math.ceil(step / interval)) if cycle else interval
-        return (lr - end_learning_rate) * float((1 - min(step, whole) / whole) ** power) + end_learning_rate
+        return (run.lr - end_learning_rate) * float((1 - min(step, whole) / whole) ** power) + end_learning_rate
 
     return rate
 
 
 def inverse_time_decay(
-    *,
-    decay_rate: NonNegative,
-    decay_steps: Steps = WHOLE,
-    staircase: bool = False,
-    lr: float,
-    total_steps: int,
-    steps_per_epoch: int,
+    *, decay_rate: NonNegative, decay_steps: Steps = WHOLE, staircase: bool = False, run: Context
 ) -> Schedule:
-    """lr/(1 + decay_rate·t/decay_steps), with ⌊t/decay_steps⌋ for a `staircase` (Keras's InverseTimeDecay).
+    """lr/(1 + decay_rate·t/decay_steps) (Keras's InverseTimeDecay).
 
     Args:
-        decay_rate: how fast it falls: after `decay_steps`, lr/(1 + decay_rate) is left.
-        decay_steps: a bare number means steps.
-        staircase: whether it falls in steps.
+        decay_rate: after `decay_steps`, the learning rate is lr/(1 + decay_rate).
 
-    >>> rate = inverse_time_decay(decay_rate=2.0, lr=1.0, total_steps=8, steps_per_epoch=4)
-    >>> rate(4)
+    >>> inverse_time_decay(decay_rate=2.0, run=Context(lr=1.0, total_steps=8, steps_per_epoch=4))(4)
     0.5
     """
-    interval = length(decay_steps, "decay_steps", total_steps, steps_per_epoch)
-    return lambda step: lr / (1 + decay_rate * (step // interval if staircase else step / interval))
+    interval = length(decay_steps, "decay_steps", run)
+    return lambda step: run.lr / (1 + decay_rate * (step // interval if staircase else step / interval))
 
 
 def cosine_decay(
@@ -140,33 +108,26 @@ def cosine_decay(
     alpha: Fraction = 0.0,
     warmup_steps: Steps = Duration(0, "steps"),
     initial_learning_rate: NonNegative = 0.0,
-    lr: float,
-    total_steps: int,
-    steps_per_epoch: int,
+    run: Context,
 ) -> Schedule:
-    """lr·(α + (1 − α)·(1 + cos(π·t/D))/2), after a warm-up if asked for (Keras's CosineDecay).
+    """lr·(α + (1 − α)·(1 + cos(π·t/D))/2), after an optional warm-up (Keras's CosineDecay).
 
-    During a warm-up of W updates, initial + (lr − initial)·t/W; then t counts from W. After D more, lr·α.
+    A warm-up of W steps has initial + (lr − initial)·t/W; after it, t counts from W. After D more steps, lr·α.
 
     Args:
-        decay_steps: D; what the warm-up leaves of the run unless given. A bare number means steps.
-        alpha: α, the minimum as a fraction of lr.
-        warmup_steps: W; lr is then Keras's `warmup_target`.
-        initial_learning_rate: where the warm-up begins, a rate; without a warm-up it plays no part.
+        decay_steps: D; the rest of the run after the warm-up by default. A bare number means steps.
+        warmup_steps: W; lr is Keras's `warmup_target`.
+        initial_learning_rate: the start of the warm-up; unused without one.
 
-    >>> rate = cosine_decay(lr=1.0, total_steps=8, steps_per_epoch=4)
-    >>> rate(4)
+    >>> cosine_decay(run=Context(lr=1.0, total_steps=8, steps_per_epoch=4))(4)
     0.5
     """
-    sizes = {"total_steps": total_steps, "steps_per_epoch": steps_per_epoch}
-    rise = warmup_steps.steps(**sizes)
-    if decay_steps is None and rise >= total_steps > 1:
-        problem = f"the warm-up ({warmup_steps}, {rise} updates) leaves nothing of the run's {total_steps}"
+    lr, rise = run.lr, run.steps(warmup_steps)
+    if decay_steps is None and rise >= run.total_steps > 1:
+        problem = f"the warm-up ({warmup_steps}, {rise} steps) must be shorter than the run ({run.total_steps} steps)"
         raise ConfigError(problem, key="schedule.warmup_steps")
-    if initial_learning_rate > lr:
-        problem = f"is above the peak, optimizer.lr = {lr:g} (got {initial_learning_rate:g})"
-        raise ConfigError(problem, key="schedule.initial_learning_rate")
-    fall = max(1, total_steps - rise) if decay_steps is None else length(decay_steps, "decay_steps", **sizes)
+    _not_above_peak(initial_learning_rate, "initial_learning_rate", run)
+    fall = max(1, run.total_steps - rise) if decay_steps is None else length(decay_steps, "decay_steps", run)
 
     def rate(step: int) -> float:
         if step < rise:
@@ -178,35 +139,32 @@ def cosine_decay(
 
 
 def cosine_decay_restarts(
-    *,
-    first_decay_steps: Steps,
-    t_mul: Positive = 2.0,
-    m_mul: Positive = 1.0,
-    alpha: Fraction = 0.0,
-    lr: float,
-    total_steps: int,
-    steps_per_epoch: int,
+    *, first_decay_steps: Steps, t_mul: Positive = 2.0, m_mul: Positive = 1.0, alpha: Fraction = 0.0, run: Context
 ) -> Schedule:
-    """lr·(α + (1 − α)·mⁱ·(1 + cos(π·c))/2), c the part of cycle i that is done (Keras's CosineDecayRestarts).
+    """lr·(α + (1 − α)·mⁱ·(1 + cos(π·c))/2), c the fraction of cycle i done (Keras's CosineDecayRestarts).
 
     Args:
-        first_decay_steps: the first cycle; a bare number means steps.
-        t_mul: each cycle's length as a multiple of the one before.
-        m_mul: m, each cycle's peak as a multiple of the one before.
-        alpha: α, the minimum as a fraction of lr.
+        first_decay_steps: length of the first cycle; a bare number means steps.
+        t_mul: ratio of each cycle's length to the previous one.
+        m_mul: m, ratio of each cycle's peak to the previous one.
 
-    >>> from lrbench.types import Duration
-    >>> rate = cosine_decay_restarts(first_decay_steps=Duration(2, "steps"), lr=1.0, total_steps=8, steps_per_epoch=4)
+    >>> run = Context(lr=1.0, total_steps=8, steps_per_epoch=4)
+    >>> rate = cosine_decay_restarts(first_decay_steps=Duration(2, "steps"), run=run)
     >>> [round(rate(t), 6) for t in (0, 1, 2, 4, 6)]
     [1.0, 0.5, 1.0, 0.5, 1.0]
     """
-    first = length(first_decay_steps, "first_decay_steps", total_steps, steps_per_epoch)
+    first = length(first_decay_steps, "first_decay_steps", run)
 
     def rate(step: int) -> float:
         cycle, within, whole = cycle_at(step, first, t_mul)
-        return lr * ((1 - alpha) * 0.5 * m_mul**cycle * (1 + math.cos(math.pi * within / whole)) + alpha)
+        return run.lr * ((1 - alpha) * 0.5 * m_mul**cycle * (1 + math.cos(math.pi * within / whole)) + alpha)
 
     return rate
+
+
+def _not_above_peak(value: float, key: str, run: Context) -> None:
+    if value > run.lr:
+        raise ConfigError(f"is above the peak, optimizer.lr = {run.lr:g} (got {value:g})", key=f"schedule.{key}")
 
 
 KERAS: dict[str, Callable[..., Schedule]] = {
@@ -217,3 +175,12 @@ KERAS: dict[str, Callable[..., Schedule]] = {
     "keras/PiecewiseConstantDecay": piecewise_constant_decay,
     "keras/PolynomialDecay": polynomial_decay,
 }
+
+document(
+    KERAS,
+    {
+        "decay_steps": "the whole run by default; a bare number means steps.",
+        "staircase": "round t/decay_steps down, so the learning rate falls in steps.",
+        "alpha": "α, the minimum as a fraction of lr.",
+    },
+)

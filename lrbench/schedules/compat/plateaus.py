@@ -1,6 +1,6 @@
-"""Other tools' plateau rules by the names they have there: each stands for a schedule and a `plateau:` block.
+"""Other tools' plateau rules by their own names; each stands for a schedule and a `plateau:` block.
 
-They need the run's results, so they are no functions of the step, and only a config's `schedule:` can name them.
+They need the run's results, so they are not functions of the step, and only a config's `schedule:` can name them.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from lrbench.registry import Catalog
+from lrbench.schedules.base import document
 from lrbench.types import Count, MetricName, Natural, NonNegative
 
 Factor = Annotated[float, Field(gt=0, lt=1, strict=True)]
@@ -27,28 +28,16 @@ def reduce_lr_on_plateau(
     cooldown: Natural = 0,
     min_lr: NonNegative = 0.0,
 ) -> dict[str, Any]:
-    """Torch's ReduceLROnPlateau on a constant rate: `schedule: constant` with a `plateau:` block.
+    """Torch's ReduceLROnPlateau: `schedule: constant` with a `plateau:` block.
 
-    Torch leaves out a change of less than 1e-8 (its eps); here it is made.
+    Torch skips changes below 1e-8 (its eps); lrbench makes them.
 
     Args:
-        mode: `min` watches the validation loss, `max` the validation accuracy.
-        factor: what the rate is multiplied by.
-        patience: epochs without improvement that are borne; the next one lowers the rate.
-        threshold: what counts as an improvement.
-        threshold_mode: `rel`, relative to the best, or `abs`.
-        cooldown: epochs after a change that are not counted.
-        min_lr: the rate is not brought under it.
+        threshold: smallest change that counts as an improvement.
+        threshold_mode: `rel`, relative to the best value, or `abs`.
     """
-    plateau = {
-        "metric": _METRIC[mode],
-        "factor": factor,
-        "patience": patience,
-        "threshold": threshold,
-        "cooldown": cooldown,
-        "min_lr": min_lr,
-    }
-    return {"schedule": "constant", "plateau": plateau | ({"threshold_mode": "abs"} if threshold_mode == "abs" else {})}
+    mode_key = {"threshold_mode": "abs"} if threshold_mode == "abs" else {}
+    return _on_constant(_block(_METRIC[mode], factor, patience, threshold, cooldown, min_lr) | mode_key)
 
 
 def timm_plateau(
@@ -62,28 +51,16 @@ def timm_plateau(
     lr_min: NonNegative = 0.0,
     mode: Mode = "max",
 ) -> dict[str, Any]:
-    """timm's PlateauLRScheduler: `timm/constant` with a `plateau:` block that begins after the warm-up.
+    """timm's PlateauLRScheduler: `timm/constant` with a `plateau:` block that starts after the warm-up.
 
     Args:
-        decay_rate: what the rate is multiplied by.
-        patience_t: epochs without improvement that are borne.
-        threshold: what counts as an improvement, relative to the best.
-        cooldown_t: epochs after a change that are not counted.
-        warmup_t: epochs of warm-up; the rate changes once an epoch.
-        warmup_lr_init: the rate at which the warm-up begins.
-        lr_min: the rate is not brought under it.
-        mode: `max` watches the validation accuracy, `min` the validation loss.
+        threshold: smallest change that counts as an improvement, relative to the best value.
+        warmup_t: epochs of warm-up; the learning rate changes once per epoch.
+        warmup_lr_init: the learning rate at the start of the warm-up.
     """
-    plateau = {
-        "metric": _METRIC[mode],
-        "factor": decay_rate,
-        "patience": patience_t,
-        "threshold": threshold,
-        "cooldown": cooldown_t,
-        "min_lr": lr_min,
-    }
+    plateau = _block(_METRIC[mode], decay_rate, patience_t, threshold, cooldown_t, lr_min)
     if not warmup_t:
-        return {"schedule": "constant", "plateau": plateau}
+        return _on_constant(plateau)
     schedule = {"name": "timm/constant", "warmup_t": warmup_t, "warmup_lr_init": warmup_lr_init}
     return {"schedule": schedule, "plateau": {**plateau, "start": warmup_t}}
 
@@ -99,26 +76,25 @@ def keras_plateau(
 ) -> dict[str, Any]:
     """Keras's ReduceLROnPlateau callback: `schedule: constant` with a `plateau:` block.
 
-    Keras lowers the rate at the `patience`-th epoch without improvement, torch (and lrbench) at the one after it;
-    and Keras counts the last epoch of a cooldown already. Both are one less in the block.
+    Keras lowers the learning rate at the `patience`-th epoch without improvement, torch and lrbench one epoch later;
+    and Keras already counts the last epoch of a cooldown. So the block has one less of both.
 
     Args:
         monitor: `val_loss`, `val_accuracy` or another metric.
-        factor: what the rate is multiplied by.
-        patience: the rate is lowered at this many epochs without improvement.
-        min_delta: what counts as an improvement, absolute.
-        cooldown: epochs after a change that are not counted, the last one excepted.
-        min_lr: the rate is not brought under it.
+        patience: epochs without improvement after which the learning rate is lowered.
+        min_delta: smallest change that counts as an improvement, absolute.
+        cooldown: epochs to ignore after a change, except the last one.
     """
-    plateau = {
-        "metric": monitor,
-        "factor": factor,
-        "patience": patience - 1,
-        "threshold": min_delta,
-        "threshold_mode": "abs",
-        "cooldown": max(cooldown - 1, 0),
-        "min_lr": min_lr,
-    }
+    plateau = _block(monitor, factor, patience - 1, min_delta, max(cooldown - 1, 0), min_lr)
+    return _on_constant(plateau | {"threshold_mode": "abs"})
+
+
+def _block(metric: str, factor: float, patience: int, threshold: float, cooldown: int, min_lr: float) -> dict[str, Any]:
+    return {"metric": metric, "factor": factor, "patience": patience, "threshold": threshold, "cooldown": cooldown,
+            "min_lr": min_lr}  # fmt: skip
+
+
+def _on_constant(plateau: dict[str, Any]) -> dict[str, Any]:
     return {"schedule": "constant", "plateau": plateau}
 
 
@@ -129,5 +105,18 @@ PLATEAUS = Catalog(
         "keras/ReduceLROnPlateau": keras_plateau,
         "timm/plateau": timm_plateau,
         "torch/ReduceLROnPlateau": reduce_lr_on_plateau,
+    },
+)
+
+document(
+    PLATEAUS.entries,
+    {
+        "mode": "`min` watches the validation loss, `max` the validation accuracy.",
+        **dict.fromkeys(("factor", "decay_rate"), "multiplies the learning rate."),
+        **dict.fromkeys(
+            ("patience", "patience_t"), "epochs without improvement to tolerate; the next one lowers the learning rate."
+        ),
+        **dict.fromkeys(("cooldown", "cooldown_t"), "epochs to ignore after a change."),
+        **dict.fromkeys(("min_lr", "lr_min"), "minimum learning rate."),
     },
 )

@@ -1,12 +1,12 @@
-"""`timm/…`: timm's schedulers, with their class's parameters, defaults and numbers.
+"""`timm/…`: timm's schedulers, with its names, parameters, defaults and numbers.
 
-Times are plain numbers, counted in epochs, or in updates with `t_in_epochs: false`; the rate then changes once an
-epoch or with every update, as timm's training script does it. `t_initial` is the run's length (less a prefixed
-warm-up) unless given. Noise, which timm can add to a rate, is left out.
+Times are plain numbers in epochs, or in steps with `t_in_epochs: false`; the learning rate changes once per epoch or
+per step, as in timm's training script. `t_initial` is the length of the run (without a prefixed warm-up) by default.
+timm's optional noise is left out.
 
-In all of them the rate of t < W is warmup_lr_init + t·(r − warmup_lr_init)/W, with W `warmup_t`. With
-`warmup_prefix`, t then counts from the warm-up's end; without it, the schedule has gone on meanwhile, and the rate
-jumps at the seam.
+With W `warmup_t`, the learning rate at t < W is warmup_lr_init + t·(r − warmup_lr_init)/W. With `warmup_prefix`, t
+counts from the end of the warm-up afterwards. Without it, the schedule runs on during the warm-up, and the learning
+rate jumps after it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Annotated
 from pydantic import Field
 
 from lrbench.errors import ConfigError
-from lrbench.schedules.base import Schedule
+from lrbench.schedules.base import Context, Schedule, document
 from lrbench.schedules.compat.cycles import cycle_at
 from lrbench.types import Count, Natural, NonNegative, Positive
 
@@ -39,37 +39,19 @@ def cosine(
     warmup_prefix: bool = False,
     t_in_epochs: bool = True,
     k_decay: Positive = 1.0,
-    lr: float,
-    total_steps: int,
-    steps_per_epoch: int,
+    run: Context,
 ) -> Schedule:
     """Half cosines: min + (lr·dⁱ − min)·(1 + cos(π·cᵏ/Tᵢᵏ))/2 (timm's CosineLRScheduler).
 
-    i counts the cycles done, c the time since the last restart, Tᵢ = t_initial·cycle_mulⁱ. After `cycle_limit`
-    cycles the rate is the minimum.
+    i counts the completed cycles, c is the time since the last restart and Tᵢ = t_initial·cycle_mulⁱ.
 
-    Args:
-        t_initial: T₀, the first cycle.
-        lr_min: the minimum, a rate.
-        cycle_mul: each cycle's length as a multiple of the one before.
-        cycle_decay: d, each cycle's peak as a multiple of the one before.
-        cycle_limit: how many cycles there are.
-        warmup_t: W, the warm-up.
-        warmup_lr_init: the rate at which the warm-up begins.
-        warmup_prefix: whether the first cycle begins after the warm-up.
-        t_in_epochs: whether times are epochs (or updates).
-        k_decay: k (Zhang and Li 2020); above 1, high rates last longer.
-
-    >>> rate = cosine(t_initial=4, lr=1.0, total_steps=8, steps_per_epoch=2)
+    >>> rate = cosine(t_initial=4, run=Context(lr=1.0, total_steps=8, steps_per_epoch=2))
     >>> [round(rate(t), 6) for t in (0, 1, 4, 6)]
     [1.0, 1.0, 0.5, 0.146447]
     """
-    _below(lr_min, lr)
-    run = _Run(t_in_epochs, total_steps, steps_per_epoch)
-    first = t_initial or run.length(warmup_t if warmup_prefix else 0)
-    cycles = _Cycles(lr, lr_min, first, cycle_mul, cycle_decay, cycle_limit)
-    rate = cycles.of(lambda done: 0.5 * (1 + math.cos(math.pi * done**k_decay)))
-    return run.warmed(rate, lr, warmup_t, warmup_lr_init, warmup_prefix)
+    warmup = _Warmup(warmup_t, warmup_lr_init, warmup_prefix, t_in_epochs, run)
+    cycles = _Cycles(t_initial or warmup.rest(), lr_min, cycle_mul, cycle_decay, cycle_limit, run)
+    return warmup.before(cycles.of(lambda done: 0.5 * (1 + math.cos(math.pi * done**k_decay))), run.lr)
 
 
 def tanh(
@@ -85,32 +67,27 @@ def tanh(
     warmup_lr_init: NonNegative = 0.0,
     warmup_prefix: bool = False,
     t_in_epochs: bool = True,
-    lr: float,
-    total_steps: int,
-    steps_per_epoch: int,
+    run: Context,
 ) -> Schedule:
     """Hyperbolic tangents: min + (lr·dⁱ − min)/2·(1 − tanh(lb·(1 − c/Tᵢ) + ub·c/Tᵢ)) (timm's TanhLRScheduler).
 
-    Cycles, warm-up and the other parameters as in `timm/cosine`. Without a prefix, the warm-up leads to the rate
-    that the tangent has at its end.
+    i, c and Tᵢ as in `timm/cosine`. Without a prefix, the warm-up leads to the tangent's learning rate at its end.
 
     Args:
-        lb: the tangent's argument where a cycle begins.
-        ub: the tangent's argument where it ends.
+        lb: tanh's argument at the start of a cycle.
+        ub: tanh's argument at the end of a cycle.
 
-    >>> rate = tanh(t_initial=10, lr=1.0, total_steps=10, steps_per_epoch=1)
+    >>> rate = tanh(t_initial=10, run=Context(lr=1.0, total_steps=10, steps_per_epoch=1))
     >>> round(rate(7), 6)
     0.5
     """
-    _below(lr_min, lr)
+    warmup = _Warmup(warmup_t, warmup_lr_init, warmup_prefix, t_in_epochs, run)
+    cycles = _Cycles(t_initial or warmup.rest(), lr_min, cycle_mul, cycle_decay, cycle_limit, run)
     if lb >= ub:
         raise ConfigError(f"must be below ub = {ub:g} (got {lb:g})", key="schedule.lb")
-    run = _Run(t_in_epochs, total_steps, steps_per_epoch)
-    first = t_initial or run.length(warmup_t if warmup_prefix else 0)
-    cycles = _Cycles(lr, lr_min, first, cycle_mul, cycle_decay, cycle_limit)
     rate = cycles.of(lambda done: 0.5 * (1 - math.tanh(lb * (1 - done) + ub * done)))
-    # timm's own warm-up leads to the rate it computes at t = W while W is not yet set to a rise: that of the tangent
-    return run.warmed(rate, lr if warmup_prefix else rate(warmup_t), warmup_t, warmup_lr_init, warmup_prefix)
+    # timm computes its learning rate at t = W before its warm-up is set: that of the tangent.
+    return warmup.before(rate, run.lr if warmup_prefix else rate(warmup_t))
 
 
 def poly(
@@ -126,46 +103,33 @@ def poly(
     warmup_prefix: bool = False,
     t_in_epochs: bool = True,
     k_decay: Positive = 1.0,
-    lr: float,
-    total_steps: int,
-    steps_per_epoch: int,
+    run: Context,
 ) -> Schedule:
-    """Powers of what is left: min + (lr·dⁱ − min)·(1 − cᵏ/Tᵢᵏ)^power (timm's PolyLRScheduler).
+    """Polynomial decay: min + (lr·dⁱ − min)·(1 − cᵏ/Tᵢᵏ)^power (timm's PolyLRScheduler).
 
-    Cycles, warm-up and the other parameters as in `timm/cosine`.
+    i, c and Tᵢ as in `timm/cosine`.
 
     Args:
-        power: 1 is a straight line; timm's default is a half.
+        power: 1 is a straight line.
 
-    >>> rate = poly(t_initial=4, power=2.0, lr=1.0, total_steps=4, steps_per_epoch=1)
-    >>> rate(2)
+    >>> poly(t_initial=4, power=2.0, run=Context(lr=1.0, total_steps=4, steps_per_epoch=1))(2)
     0.25
     """
-    _below(lr_min, lr)
-    run = _Run(t_in_epochs, total_steps, steps_per_epoch)
-    first = t_initial or run.length(warmup_t if warmup_prefix else 0)
-    cycles = _Cycles(lr, lr_min, first, cycle_mul, cycle_decay, cycle_limit)
-    rate = cycles.of(lambda done: float((1 - done**k_decay) ** power))
-    return run.warmed(rate, lr, warmup_t, warmup_lr_init, warmup_prefix)
+    warmup = _Warmup(warmup_t, warmup_lr_init, warmup_prefix, t_in_epochs, run)
+    cycles = _Cycles(t_initial or warmup.rest(), lr_min, cycle_mul, cycle_decay, cycle_limit, run)
+    return warmup.before(cycles.of(lambda done: float((1 - done**k_decay) ** power)), run.lr)
 
 
 def constant(
-    *,
-    warmup_t: Natural = 0,
-    warmup_lr_init: NonNegative = 0.0,
-    t_in_epochs: bool = True,
-    lr: float,
-    total_steps: int,
-    steps_per_epoch: int,
+    *, warmup_t: Natural = 0, warmup_lr_init: NonNegative = 0.0, t_in_epochs: bool = True, run: Context
 ) -> Schedule:
-    """A warm-up, then lr (timm's `constant`). Parameters as in `timm/cosine`.
+    """A warm-up, then lr (timm's `constant`).
 
-    >>> rate = constant(warmup_t=2, lr=1.0, total_steps=4, steps_per_epoch=1)
+    >>> rate = constant(warmup_t=2, run=Context(lr=1.0, total_steps=4, steps_per_epoch=1))
     >>> [rate(t) for t in range(4)]
     [0.0, 0.5, 1.0, 1.0]
     """
-    run = _Run(t_in_epochs, total_steps, steps_per_epoch)
-    return run.warmed(lambda t: lr, lr, warmup_t, warmup_lr_init, True)
+    return _Warmup(warmup_t, warmup_lr_init, True, t_in_epochs, run).before(lambda t: run.lr, run.lr)
 
 
 def step(
@@ -176,27 +140,19 @@ def step(
     warmup_lr_init: NonNegative = 0.0,
     warmup_prefix: bool = True,
     t_in_epochs: bool = True,
-    lr: float,
-    total_steps: int,
-    steps_per_epoch: int,
+    run: Context,
 ) -> Schedule:
-    """Steps: lr·decay_rate^⌊t/decay_t⌋ (timm's StepLRScheduler).
+    """Step decay: lr·decay_rate^⌊t/decay_t⌋ (timm's StepLRScheduler).
 
     Args:
-        decay_t: the time between two steps.
-        decay_rate: what each multiplies the rate by.
-        warmup_t: the warm-up; it and what follows as in `timm/cosine`.
+        decay_t: the time between drops.
 
-    >>> rate = step(decay_t=2, decay_rate=0.5, lr=1.0, total_steps=6, steps_per_epoch=1)
+    >>> rate = step(decay_t=2, decay_rate=0.5, run=Context(lr=1.0, total_steps=6, steps_per_epoch=1))
     >>> [rate(t) for t in (1, 2, 5)]
     [1.0, 0.5, 0.25]
     """
-    run = _Run(t_in_epochs, total_steps, steps_per_epoch)
-
-    def rate(t: int) -> float:
-        return lr * float(decay_rate ** (t // decay_t))
-
-    return run.warmed(rate, lr, warmup_t, warmup_lr_init, warmup_prefix)
+    warmup = _Warmup(warmup_t, warmup_lr_init, warmup_prefix, t_in_epochs, run)
+    return warmup.before(lambda t: run.lr * float(decay_rate ** (t // decay_t)), run.lr)
 
 
 def multistep(
@@ -207,84 +163,86 @@ def multistep(
     warmup_lr_init: NonNegative = 0.0,
     warmup_prefix: bool = True,
     t_in_epochs: bool = True,
-    lr: float,
-    total_steps: int,
-    steps_per_epoch: int,
+    run: Context,
 ) -> Schedule:
     """Milestones, each one earlier than torch's: lr·decay_rate^(milestones ≤ t + 1) (timm's MultiStepLRScheduler).
 
-    That milestone m acts at t = m − 1 is timm's convention, which it keeps on purpose.
+    timm lets milestone m act at t = m − 1 on purpose.
 
     Args:
         decay_t: the milestones, rising.
-        decay_rate: what each multiplies the rate by.
-        warmup_t: the warm-up; it and what follows as in `timm/cosine`.
 
-    >>> rate = multistep(decay_t=[2, 4], decay_rate=0.5, lr=1.0, total_steps=6, steps_per_epoch=1)
+    >>> rate = multistep(decay_t=[2, 4], decay_rate=0.5, run=Context(lr=1.0, total_steps=6, steps_per_epoch=1))
     >>> [rate(t) for t in range(4)]
     [1.0, 0.5, 0.5, 0.25]
     """
     if not decay_t or decay_t != sorted(set(decay_t)):
         raise ConfigError(f"must rise (got {decay_t})", key="schedule.decay_t")
-    run = _Run(t_in_epochs, total_steps, steps_per_epoch)
-
-    def rate(t: int) -> float:
-        return lr * decay_rate ** bisect_right(decay_t, t + 1)
-
-    return run.warmed(rate, lr, warmup_t, warmup_lr_init, warmup_prefix)
+    warmup = _Warmup(warmup_t, warmup_lr_init, warmup_prefix, t_in_epochs, run)
+    return warmup.before(lambda t: run.lr * decay_rate ** bisect_right(decay_t, t + 1), run.lr)
 
 
 @dataclass(frozen=True)
 class _Cycles:
-    """Falls from a peak to `lr_min`, again and again, each cycle with a length and a peak of its own."""
+    """Repeated decay to `lr_min`; each cycle has its own length and peak."""
 
-    lr: float
-    lr_min: float
     first: float
+    lr_min: float
     length_factor: float
     peak_factor: float
     limit: int
+    run: Context
+
+    def __post_init__(self) -> None:
+        if self.lr_min > self.run.lr:
+            problem = f"is above the peak, optimizer.lr = {self.run.lr:g} (got {self.lr_min:g})"
+            raise ConfigError(problem, key="schedule.lr_min")
 
     def of(self, height: Callable[[float], float]) -> Callable[[int], float]:
-        """The rate of a time, where `height` of the part of a cycle that is done falls from 1 to 0."""
+        """Return the learning rate as a function of time; `height` of the fraction of a cycle falls from 1 to 0."""
 
         def rate(t: int) -> float:
             cycle, within, length = cycle_at(t, self.first, self.length_factor, self.limit)
             if cycle >= self.limit:
                 return self.lr_min
-            return self.lr_min + (self.lr * self.peak_factor**cycle - self.lr_min) * height(within / length)
+            return self.lr_min + (self.run.lr * self.peak_factor**cycle - self.lr_min) * height(within / length)
 
         return rate
 
 
-class _Run:
-    """timm's clock: epochs or updates."""
+@dataclass(frozen=True)
+class _Warmup:
+    """timm's warm-up and its clock, which counts epochs or steps."""
 
-    def __init__(self, t_in_epochs: bool, total_steps: int, steps_per_epoch: int) -> None:
-        self.unit = steps_per_epoch if t_in_epochs else 1
-        self.total = -(-total_steps // self.unit)
+    warmup_t: int
+    initial: float
+    prefix: bool
+    t_in_epochs: bool
+    run: Context
 
-    def length(self, prefix: int) -> int:
-        """How long the run is without its prefixed warm-up."""
-        if prefix >= self.total > 1:
-            raise ConfigError(f"leaves nothing of the run (got {prefix} of {self.total})", key="schedule.warmup_t")
-        return max(1, self.total - prefix)
+    @property
+    def unit(self) -> int:
+        """Steps per unit of time."""
+        return self.run.steps_per_epoch if self.t_in_epochs else 1
 
-    def warmed(self, rate: Callable[[int], float], top: float, warmup_t: int, initial: float, prefix: bool) -> Schedule:
-        """The rate of an update, with the warm-up to `top` before it."""
+    def rest(self) -> int:
+        """Return the length of the run without a prefixed warm-up."""
+        total, prefix = -(-self.run.total_steps // self.unit), self.warmup_t if self.prefix else 0
+        if prefix >= total > 1:
+            raise ConfigError(f"must be shorter than the run, {total} (got {prefix})", key="schedule.warmup_t")
+        return max(1, total - prefix)
+
+    def before(self, rate: Callable[[int], float], top: float) -> Schedule:
+        """Put the warm-up to `top` before a function of time."""
+        unit, warmup_t, initial = self.unit, self.warmup_t, self.initial
 
         def at(step: int) -> float:
-            t = step // self.unit
+            t = step // unit
             if t < warmup_t:
                 return initial + t * (top - initial) / warmup_t
-            return rate(t - warmup_t if prefix else t)
+            return rate(t - warmup_t if self.prefix else t)
 
         return at
-
-
-def _below(lr_min: float, lr: float) -> None:
-    if lr_min > lr:
-        raise ConfigError(f"is above the peak, optimizer.lr = {lr:g} (got {lr_min:g})", key="schedule.lr_min")
 
 
 TIMM: dict[str, Callable[..., Schedule]] = {
@@ -295,3 +253,20 @@ TIMM: dict[str, Callable[..., Schedule]] = {
     "timm/step": step,
     "timm/tanh": tanh,
 }
+
+document(
+    TIMM,
+    {
+        "t_initial": "T₀, length of the first cycle; the whole run by default.",
+        "lr_min": "the minimum learning rate, also after the last cycle.",
+        "cycle_mul": "ratio of each cycle's length to the previous one.",
+        "cycle_decay": "d, ratio of each cycle's peak to the previous one.",
+        "cycle_limit": "number of cycles.",
+        "warmup_t": "W, length of the warm-up.",
+        "warmup_lr_init": "the learning rate at the start of the warm-up.",
+        "warmup_prefix": "start the schedule after the warm-up, not during it.",
+        "t_in_epochs": "count time in epochs, else in steps.",
+        "k_decay": "k (Zhang and Li 2020); above 1, high learning rates last longer.",
+        "decay_rate": "multiplies the learning rate at each drop.",
+    },
+)
