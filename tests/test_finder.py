@@ -396,6 +396,7 @@ def some_rows(root: Path) -> bool:
     return any(len(path.read_text().splitlines()) > 1 for path in root.glob("find-lr/*/seed*/steps.csv"))
 
 
+@pytest.mark.slow
 def test_seeds_at_once_come_to_the_same_as_one_after_another(
     cli: Cli, write_config: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -413,6 +414,7 @@ def test_seeds_at_once_come_to_the_same_as_one_after_another(
         assert one.seed(seed).steps.path.read_bytes() == two.seed(seed).steps.path.read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_ctrl_c_ends_it_with_130_and_the_same_command_goes_on(
     begin: Begin, write_config: Callable[..., Path], tmp_path: Path, jobs: str
@@ -437,6 +439,7 @@ def test_ctrl_c_ends_it_with_130_and_the_same_command_goes_on(
     assert rows(found[0]) == rows(found[1]) and without_times(found[0]) == without_times(found[1])
 
 
+@pytest.mark.slow
 def test_two_commands_at_once_test_each_seed_once(
     begin: Begin, write_config: Callable[..., Path], tmp_path: Path
 ) -> None:

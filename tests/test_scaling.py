@@ -139,7 +139,7 @@ def test_no_update_sees_more_than_an_epoch(tiny: Make, tmp_path: Path) -> None:
         ({"lr_scaling": {"base": 3}}, "unknown key 'base'; Choices: base_batch_size, rule"),
         ({"lr_scaling": {"base_batch_size": 0}}, "lr_scaling.base_batch_size: must be at least 1"),
         ({"lr_scaling": "linear"}, "lr_scaling: must be a mapping"),
-        ({"lr_scaling": {}, "optimizer": {"name": "mypackage:Lion"}}, "optimizer.lr: is needed"),
+        ({"lr_scaling": {}, "optimizer": {"name": "mypackage:Lion"}}, "optimizer.lr: is required"),
     ],
 )
 def test_wrong_values(tiny: Make, changes: dict[str, Any], fragment: str) -> None:
