@@ -395,7 +395,7 @@ def test_a_fallback_is_dropped_where_it_does_not_fit(own):
 
 @pytest.mark.parametrize("fallback", [None, {"classes": 10}])
 def test_what_imported_factories_raise(own, fallback):
-    with pytest.raises(ConfigError, match="refused its parameters: not this way"):
+    with pytest.raises(ConfigError, match="rejected its parameters: not this way"):
         WORKS.build(Part(f"{own}:anything", {"refuse": True}), fallback=fallback)
     with pytest.raises(UserCodeError, match="deep inside") as caught:
         WORKS.build(Part(f"{own}:anything", {"fail": True}), fallback=fallback)

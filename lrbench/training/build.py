@@ -194,7 +194,7 @@ def build(experiment: Experiment, device: torch.device) -> Parts:
     )
     _check_metrics(experiment, parts.task)
     if parts.momentum is not None and parts.current_momentum() is None:
-        problem = f"{experiment.optimizer.name} has no momentum that could be cycled"
+        problem = f"{experiment.optimizer.name} has no momentum to cycle"
         raise ConfigError(problem, key="schedule.cycle_momentum")
     return parts
 
