@@ -41,6 +41,6 @@ def silent(event: Event) -> None:
     """Ignore an event."""
 
 
-def message(text: str) -> Event:
+def message(text: str, run: str = "") -> Event:
     """Return a message event."""
-    return Event("", "message", values={"text": text})
+    return Event(run, "message", values={"text": text})

@@ -121,7 +121,7 @@ def show_finding(console: Console, finding: Finding) -> None:
     for purpose, rates, key in (
         ("constant, or the start of a decay", _rate(advice.initial), "initial"),
         ("maximum of one_cycle", _rate(advice.maximum), "maximum"),
-        ("bounds of a cyclical schedule", f"{_rate(advice.low)} … {_rate(advice.high)}", "low"),
+        ("bounds of cyclical learning rates", f"{_rate(advice.low)} … {_rate(advice.high)}", "low"),
     ):
         why = f"[dim]({escape(advice.how[key])})[/]"
         console.print(f"[bold]{rates}[/]  {purpose}  {why}", highlight=False, soft_wrap=True)
