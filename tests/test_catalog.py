@@ -427,7 +427,7 @@ def test_load_object(own):
 @pytest.mark.parametrize(
     ("name", "fragment"),
     [
-        ("no_such_module_here:thing", "cannot import 'no_such_module_here'.*looked for in"),
+        ("no_such_module_here:thing", "cannot import 'no_such_module_here'.*searched "),
         ("math.no_such:thing", "cannot import 'math.no_such'"),
         ("math:acsoh", "'math' has no 'acsoh'; did you mean 'acosh'"),
         ("math:truncate", "did you mean 'trunc'"),  # late in a long list
