@@ -104,7 +104,7 @@ def test_the_rate_that_is_right(curves: list[Curve], low: float, high: float) ->
             (1e-7, RATES[39]),
             id="level until NaN",
         ),
-        pytest.param(of(*[nan_from(u_shaped(X), 5)] * 3), "after 5 updates", (1e-11, RATES[5]), id="early NaN"),
+        pytest.param(of(*[nan_from(u_shaped(X), 5)] * 3), "after 5 steps", (1e-11, RATES[5]), id="early NaN"),
         pytest.param(of(*[nan_from(X, 0)] * 3), "not finite at the first step", None, id="all NaN"),
         pytest.param(of(*[[math.inf]] * 3), "not finite at the first step", None, id="infinite"),
         pytest.param(of(u_shaped(X, -7.5)), "", None, id="lowest before the start"),

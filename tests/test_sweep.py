@@ -172,9 +172,7 @@ def test_a_dry_run_gives_a_time_only_where_runs_of_the_same_size_are_done(cli: C
     cli("run", config)
     code, out, _ = cli(*words, "--seeds", "2", "--schedule", "constant,cosine")
     assert code == 0 and "8 runs, 1 already finished." in out
-    assert "from finished runs of the same size." in out and unknown not in out, (
-        "neither the schedule nor the seed matters"
-    )
+    assert "from finished runs" in out and unknown not in out, "neither the schedule nor the seed matters"
     for other in ("epochs=3", "batch_size=16", "model.hidden=[9]", "optimizer=adam", "dataset.train_size=80"):
         assert unknown in cli(*words, "--set", other)[1], other
     assert unknown in cli(*words, "--set", "sweep.epochs=[2, 3]")[1], "not of a part of them"
@@ -232,7 +230,7 @@ def test_the_status_from_elsewhere(cli: Cli, write_config: Write) -> None:
         (["--lr", "1e-5:1:1001"], "the grid has 1,001 runs; more than 1,000 need --yes"),
         (
             ["--lr", "1e-5:1:1000", "--seeds", "1000"],
-            "the grid has 1,000,000 runs, but a sweep can have at most 100,000",
+            "1,000,000 runs, but a sweep can have at most 100,000",
         ),
         (["--schedule", "cosin"], "did you mean 'cosine'"),
         (["--schedule", "cosine,,step"], "--schedule must be names separated by commas"),
@@ -297,7 +295,7 @@ def test_no_more_is_begun_after_too_many_failures(cli: Cli, write_config: Write)
     config = write_config(loss=f"{__name__}:breaks")
     Path("broken").write_text("99")
     code, out, _ = cli("sweep", config, "--lr", "0.1:1:4", "--jobs", "1", "--fail-fast")
-    assert code == 1 and "stopping after 1 failures" in out and "3 runs were not started" in out
+    assert code == 1 and "stopping after 1 failure" in out and "3 runs were not started" in out
     code, out, _ = cli("sweep", config, "--lr", "0.1:1:4", "--jobs", "1", "--max-failures", "2")
     assert code == 1 and "stopping after 2 failures" in out and "2 runs were not started" in out
     assert not list(Path("runs").glob("*/lock"))

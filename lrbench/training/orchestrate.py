@@ -148,7 +148,7 @@ def _execute(todo: Sequence[Outcome], executor: Executor, root: Path, options: R
                 if outcome.status is Status.RUNNING and options.wait:
                     elsewhere.append(outcome)
                 elif outcome.status is Status.FAILED and _enough(todo, options):
-                    watch(message(f"stopping after {options.max_failures} failures"))
+                    watch(message(f"stopping after {options.max_failures} failure{'s' * (options.max_failures != 1)}"))
                     stop.set()
             for outcome in elsewhere:
                 if outcome.path not in told:
