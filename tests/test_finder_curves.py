@@ -303,7 +303,7 @@ def test_the_delay_goes_back_to_the_first_rate_at_most() -> None:
         ({"iterations": 1}, "--iterations must be 2 to"),
         ({"iterations": 10**9}, "--iterations must be 2 to"),
         ({"shape": "square"}, "--shape must be exponential or linear"),
-        ({"smoothing": 1.0}, "--smoothing must be at least 0 and below 1"),
+        ({"smoothing": 1.0}, "--smoothing must be at least 0 and less than 1"),
         ({"stop_factor": 1.0}, "--stop-factor must be greater than 1"),
     ],
 )

@@ -165,7 +165,7 @@ def _range_of(value: Any) -> dict[str, Any]:
     unknown = [key for key in value if key not in _RANGE]
     if unknown or len(scales) != 1 or "points" not in value:
         raise ValueError(
-            f"must be a range such as {{log: [1e-5, 1], points: 11}} (or linear) (got {dict(value)!r:.80})"
+            f"must be {{log: [1e-5, 1], points: 11}}, or linear instead of log (got {dict(value)!r:.80})"
         )
     bounds, points = value[scales[0]], value["points"]
     if not isinstance(bounds, list) or len(bounds) != 2 or not all(_is_number(bound) for bound in bounds):
