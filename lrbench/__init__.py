@@ -1,17 +1,17 @@
 """lrbench: which learning rate, which schedule, for my model and my data, and how sure can I be?
 
-The public names, imported when they are first used, so that `import lrbench` is quick and needs no torch:
+Public names are imported on first use, so that `import lrbench` is quick and needs no torch:
 
-    load_config     a YAML file as an Experiment
-    run             train configs, or find what is trained already
-    report          set runs side by side: figure, tables, page
-    load_runs       all runs as a pandas DataFrame, one row a run
-    sweep           train a grid of rates, schedules, seeds or any key
-    find_lr         the learning rate range test: which rates to take, and how sure that is
-    preview         the rates that configs would use, without training
-    build_schedule  a schedule as a function of the step
-    torch_scheduler the same as a torch scheduler, for one's own loop
-    build_optimizer, parameter_groups   an `optimizer:` block for one's own loop
+    load_config     read a YAML file into an Experiment
+    run             train configs; finished runs are looked up, not repeated
+    report          compare runs: figure, tables, HTML page
+    load_runs       load all runs into a pandas DataFrame, one row per run
+    sweep           train a grid of learning rates, schedules, seeds or any other key
+    find_lr         run a learning rate range test and suggest learning rates
+    preview         compute the learning rates that configs would use, without training
+    build_schedule  build a schedule as a function of the step
+    torch_scheduler build the same schedule as a torch scheduler, for your own training loop
+    build_optimizer, parameter_groups   use an `optimizer:` block in your own training loop
     Experiment, Finding, Outcome, Report, Sweep, LrbenchError
 """
 

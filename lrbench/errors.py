@@ -1,16 +1,16 @@
-"""Every error lrbench raises on purpose.
+"""The errors that lrbench raises, with their exit codes.
 
 LrbenchError            exit code 1
-├── UsageError          2   what was asked for cannot be done as asked
-│   ├── ConfigError     2   a config says something wrong (file, line, key)
+├── UsageError          2   the request is invalid
+│   ├── ConfigError     2   a config is invalid (file, line, key)
 │   └── DataError       2   a data set is missing or unusable
-├── RunError            1   work that failed
-│   ├── FolderError     1   a run's folder is damaged or not ours
-│   ├── LockedError     1   another process is doing this run
+├── RunError            1   a run failed
+│   ├── FolderError     1   a run's folder is damaged or belongs to another run
+│   ├── LockedError     1   another process is training this run
 │   └── UserCodeError   1   the user's own model, data, loss or schedule raised
-└── Interrupted         130 Ctrl-C; the run can go on
-    ├── Terminated      143 the same for SIGTERM
-    └── Paused          130 a run waits at an agreed point, to be compared with others
+└── Interrupted         130 Ctrl-C; the run can be resumed
+    ├── Terminated      143 SIGTERM; the run can be resumed
+    └── Paused          130 the run waits at a rung to be compared with others
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from difflib import get_close_matches
 
 
 class LrbenchError(Exception):
-    """Base of all errors meant for the person at the terminal: one clear message, no traceback."""
+    """Base of all errors meant for users: one clear message, no traceback."""
 
     exit_code = 1
 
 
 class UsageError(LrbenchError):
-    """What was asked for cannot be done as asked."""
+    """The request is invalid."""
 
     exit_code = 2
 
 
 class ConfigError(UsageError):
-    """A config says something wrong. Carries the key and, once known, the file and line.
+    """A config is invalid.
 
     Args:
-        problem: what is wrong and what would be right, as a sentence part.
-        key: the dotted path of the key, `optimizer.lr`; empty for the file as a whole.
-        where: the place it was written at, `configs/baseline.yaml:7` or `--set`; empty while unknown.
+        problem: what is wrong and what would be right, to follow the key in a sentence.
+        key: the dotted key, such as `optimizer.lr`; empty for the whole file.
+        where: where it was set, such as `configs/baseline.yaml:7` or `--set`; empty while unknown.
     """
 
     def __init__(self, problem: str, *, key: str = "", where: str = "") -> None:
@@ -46,7 +46,7 @@ class ConfigError(UsageError):
         super().__init__(": ".join(text for text in (where, key, problem) if text))
 
     def at(self, where: str) -> ConfigError:
-        """The same error with its place filled in, unless it has one already."""
+        """Return the same error located at `where`, unless it has a location already."""
         return type(self)(self.problem, key=self.key, where=self.where or where)
 
 
@@ -55,51 +55,51 @@ class DataError(UsageError):
 
 
 class RunError(LrbenchError):
-    """Work that was begun and failed."""
+    """A run failed."""
 
 
 class FolderError(RunError):
-    """A run's folder is damaged, or is not the folder of this run."""
+    """A run's folder is damaged or belongs to another run."""
 
 
 class LockedError(RunError):
-    """Another live process is doing this run."""
+    """Another live process is training this run."""
 
 
 class UserCodeError(RunError):
     """The user's own code raised; the message ends with its last frames."""
 
     @classmethod
-    def of(cls, what: str, error: BaseException, frames: int = 3) -> UserCodeError:
-        """Wrap `error`, showing its last `frames` frames."""
-        stack = traceback.extract_tb(error.__traceback__)[-frames:]
+    def of(cls, what: str, error: BaseException) -> UserCodeError:
+        """Wrap an error and show its last three frames."""
+        stack = traceback.extract_tb(error.__traceback__)[-3:]
         shown = "".join(traceback.format_list(stack)).rstrip()
         return cls(f"{what} raised {type(error).__name__}: {error}\n{shown}".rstrip())
 
 
 class Interrupted(LrbenchError):
-    """Ctrl-C: what was done is kept, and the same command goes on."""
+    """Ctrl-C: finished work is kept, and the same command resumes."""
 
     exit_code = 130
 
 
 class Terminated(Interrupted):
-    """SIGTERM, which is as kind as Ctrl-C."""
+    """SIGTERM, handled like Ctrl-C."""
 
     exit_code = 143
 
 
 class Paused(Interrupted):
-    """A run waits at an agreed point of its budget, with a checkpoint, to be compared with others there."""
+    """A run has checkpointed at a rung of its budget and waits to be compared with others."""
 
 
 def choices(wrong: object, known: Iterable[str]) -> str:
-    """`did you mean 'adam'? Choices: adam, sgd` for a name that is not among `known`."""
+    """Return `did you mean 'adam'? Choices: adam, sgd` for an unknown name."""
     names = sorted(known)
     return f"{nearest(wrong, names)}Choices: {', '.join(names)}"
 
 
 def nearest(wrong: object, known: Iterable[str]) -> str:
-    """`did you mean 'adam'? ` where a known name is like the wrong one; else nothing."""
+    """Return `did you mean 'adam'? ` if a known name is similar, else an empty string."""
     near = get_close_matches(str(wrong), sorted(known), n=1)
     return f"did you mean '{near[0]}'? " if near else ""

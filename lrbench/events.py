@@ -1,4 +1,4 @@
-"""What training tells a progress display. Plain values, so that they cross process borders."""
+"""Progress events of training, as plain values that can be sent between processes."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ class Event:
 
     Attributes:
         run: the run's folder name.
-        kind: `plan` (how many runs there will be), `start`, `progress` (some updates), `epoch` (one is done and
-            evaluated), `pause` (it waits for others), `end` or `message`.
-        step: updates done, of `total_steps`.
+        kind: `plan` (the number of runs), `start`, `progress` (some steps done), `epoch` (evaluated), `pause` (waits
+            at a rung), `end` or `message`.
+        step: steps done, of `total_steps`.
         epoch: epochs done, of `epochs`.
-        lr: the rate of the last update.
-        examples_per_second: since the last evaluation, training alone.
-        values: what its `metrics` are (`start`), their values so far (`progress`) or of the epoch (`epoch`), the result
-            (`end`), `text` (`message`), `runs` (`plan`).
+        lr: the learning rate of the last step.
+        examples_per_second: training speed since the last evaluation, without the time spent on evaluations.
+        values: the task's `metrics` (`start`), their values so far (`progress`) or at the evaluation (`epoch`), the
+            `result` (`end`), `text` (`message`), `runs` (`plan`).
     """
 
     run: str
@@ -38,9 +38,9 @@ Watch = Callable[[Event], None]
 
 
 def silent(event: Event) -> None:
-    """A watch that looks away."""
+    """Ignore an event."""
 
 
-def message(text: str) -> Event:
-    """A message for whoever watches."""
-    return Event("", "message", values={"text": text})
+def message(text: str, run: str = "") -> Event:
+    """Return a message event."""
+    return Event(run, "message", values={"text": text})

@@ -1,8 +1,8 @@
-"""The one door from `{name, parameters}` to an object.
+"""Catalogs: build an object from `{name, parameters}`.
 
-A `Catalog` is a table of factories, one for each name a config may use. What the run knows (the number of
-classes, the peak rate, …) reaches a factory as *context*, by keyword; everything else in its signature is a
-parameter of the config, checked against its annotation. A name with a colon is imported.
+A `Catalog` maps the names that a config may use to factories. The run passes what it knows (the number of classes, the
+peak learning rate, …) to a factory as *context*, by keyword. All other parameters of the factory belong to the config
+and are checked against their annotations. A name with a colon is imported.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from lrbench.types import Part, adapter
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter of a catalogue entry, as `lrbench list` shows it."""
+    """A parameter of a catalog entry, as `lrbench list` shows it."""
 
     name: str
     default: str
@@ -37,16 +37,16 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Catalog:
-    """A table of factories for one kind of part.
+    """The factories for one kind of part.
 
     Args:
-        kind: what a user calls such a part, `schedule`; also the config's key.
-        entries: name → factory. Its keyword parameters that are not context are the config's.
-        context: names the run fills in; a config can't set them.
-        refused: name → why it can't be had.
-        aliases: another usual name → the entry (or import string) it stands for.
-        foreign: entries are another library's classes: their defaults stay theirs, and values are checked
-            by the class itself.
+        kind: the config key of such parts, such as `schedule`.
+        entries: name → factory.
+        context: parameters that the run fills in and a config can't set.
+        refused: name → why it is not supported.
+        aliases: alternative name → the entry or import string it stands for.
+        foreign: True if entries are another library's classes, which keep their own defaults and check their own
+            parameters.
     """
 
     kind: str
@@ -57,11 +57,11 @@ class Catalog:
     foreign: bool = False
 
     def canonical(self, part: Part) -> Part:
-        """The part under the name it has here, where it was given by another."""
+        """Return the part with an alias replaced by the name it stands for."""
         return Part(self.aliases[part.name], part.params) if part.name in self.aliases else part
 
     def factory(self, part: Part, key: str = "") -> Callable[..., Any]:
-        """The callable behind a part's name. Raises ConfigError for an unknown name or a failed import."""
+        """Return the factory of a part. Raises ConfigError for an unknown name or a failed import."""
         part = self.canonical(part)
         if part.imported:
             imported: Callable[..., Any] = load_object(part.name, key or self.kind)
@@ -74,20 +74,20 @@ class Catalog:
         return self.entries[part.name]
 
     def _choices(self, wrong: str) -> str:
-        """The names to choose from: those of the namespace that was meant, or else the plain ones."""
+        """Return the names to choose from: those of the given namespace, or else those without one."""
         names = [*self.entries, *self.refused, *self.aliases]
         namespaces = {name.partition("/")[0] for name in names if "/" in name}
         meant, slash, _ = wrong.partition("/")
         if slash and meant in namespaces:
             return choices(wrong, [name for name in names if name.startswith(f"{meant}/")])
-        others = f"; other tools' names begin with {', '.join(f'{n}/' for n in sorted(namespaces))}"
+        others = f"; names from other tools start with {', '.join(f'{n}/' for n in sorted(namespaces))}"
         return choices(wrong, [name for name in self.entries if "/" not in name]) + (others if namespaces else "")
 
     def complete(self, part: Part, key: str = "") -> Part:
-        """The part with its values checked and our own defaults written out; imported parts as they are.
+        """Check a part's values and fill in lrbench's defaults; imported and foreign parts are returned unchanged.
 
         Raises:
-            ConfigError: unknown name or parameter, a missing one, or a wrong value.
+            ConfigError: unknown name, unknown or missing parameter, or invalid value.
         """
         key = key or self.kind
         part = self.canonical(part)
@@ -104,12 +104,12 @@ class Catalog:
         return Part(name=part.name, params=params)
 
     def build(self, part: Part, key: str = "", *, fallback: Mapping[str, Any] | None = None, **context: Any) -> Any:
-        """Call the part's factory with its parameters and as much of the context as it takes.
+        """Call the part's factory with its parameters and the context that it accepts.
 
-        `fallback` is context for a factory that takes any keyword, dropped again if it raises a TypeError.
+        `fallback` is extra context for a factory that takes any keyword; it is dropped if the factory raises TypeError.
 
         Raises:
-            ConfigError: the parameters are wrong, or the factory refused them (ValueError, TypeError).
+            ConfigError: invalid parameters, or the factory rejected them (ValueError, TypeError, AssertionError).
             UserCodeError: an imported factory raised anything else.
         """
         key = key or self.kind
@@ -146,19 +146,19 @@ class Catalog:
                 raise
             raise ConfigError(error.problem, key=key) from error
         except (ValueError, TypeError, AssertionError) as error:
-            raise ConfigError(f"{part.name} refused its parameters: {error}", key=key) from error
+            raise ConfigError(f"{part.name} rejected its parameters: {error}", key=key) from error
         except (Exception, SystemExit) as error:
             if part.imported:
                 raise UserCodeError.of(f"{key}: {part.name}", error) from error
             raise
 
     def _own(self, factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-        """The parameters that a config may give."""
+        """Return the parameters that a config may set."""
         known = _parameters(factory, evaluated=not self.foreign)
         return {n: p for n, p in known.items() if n not in self.context and p.kind is not p.VAR_KEYWORD}
 
     def parameters(self, name: str) -> list[Parameter]:
-        """What `lrbench list` shows of an entry's parameters."""
+        """Return an entry's parameters as `lrbench list` shows them."""
         factory = self.factory(Part(name=name))
         known = inspect.signature(getattr(factory, "described", factory)).parameters
         return [
@@ -168,16 +168,16 @@ class Catalog:
         ]
 
     def summary(self, name: str) -> str:
-        """The first line of an entry's docstring."""
+        """Return the first line of an entry's docstring."""
         return (inspect.getdoc(self.entries[name]) or "").partition("\n")[0]
 
 
 def load_object(name: str, key: str) -> Any:
-    """Import `package.module:attribute`. The current folder is searched first, as `python -m` does.
+    """Import `package.module:attribute`, searching the current folder first, like `python -m`.
 
     Raises:
-        ConfigError: nothing of that name.
-        UserCodeError: the module raised while it was imported.
+        ConfigError: the module or the attribute does not exist.
+        UserCodeError: importing the module raised.
     """
     module_name, _, path = name.partition(":")
     if not all(re.fullmatch(r"\w+(\.\w+)*", dotted) for dotted in (module_name, path)):
@@ -188,14 +188,14 @@ def load_object(name: str, key: str) -> Any:
     try:
         target: Any = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
-        looked = f"{error}; modules are looked for in {here} and in the Python environment"
-        raise ConfigError(f"cannot import '{module_name}': {looked}", key=key) from error
-    except (Exception, SystemExit) as error:  # a script without a main guard ends us as it would end itself
+        searched = f"{error}; searched {here} and the Python environment"
+        raise ConfigError(f"cannot import '{module_name}': {searched}", key=key) from error
+    except (Exception, SystemExit) as error:  # a script without a main guard may call sys.exit
         raise UserCodeError.of(f"{key}: importing '{module_name}'", error) from error
     for attribute in path.split("."):
         if not hasattr(target, attribute):
             public = [n for n in dir(target) if not n.startswith("_")]
-            near = get_close_matches(attribute, public, n=1)  # among all, of which only some are listed
+            near = get_close_matches(attribute, public, n=1)  # may be missing from the 40 names that are listed
             problem = f"'{module_name}' has no '{attribute}'; {choices(attribute, {*near, *public[:40]})}"
             raise ConfigError(problem, key=key)
         target = getattr(target, attribute)
@@ -203,12 +203,12 @@ def load_object(name: str, key: str) -> Any:
 
 
 def first_of(error: ValidationError) -> ErrorDetails:
-    """The first problem of a pydantic error; a key that is missing comes last, as it may only be misspelt."""
+    """Return the first problem of a pydantic error; missing keys come last, as they may only be misspelled."""
     return min(error.errors(include_url=False), key=lambda details: details["type"] == "missing")
 
 
 def problem_of(error: ValidationError) -> str:
-    """The first problem of a pydantic error as a sentence part, with the value it is about."""
+    """Describe the first problem of a pydantic error and the value that caused it, to follow a key in a sentence."""
     first = first_of(error)
     text = first["msg"].removeprefix("Value error, ")
     text = text.replace("Input should", "must").replace("must be a valid boolean", "must be true or false")
@@ -223,7 +223,7 @@ def problem_of(error: ValidationError) -> str:
 
 
 def _evaluated(parameter: inspect.Parameter, factory: Callable[..., Any]) -> inspect.Parameter:
-    # Only parameters: a return annotation may name a torch class that is imported for type checkers alone.
+    # Parameters only: a return annotation may name a torch class that is imported for type checkers alone.
     annotation = parameter.annotation
     if isinstance(annotation, str):
         annotation = eval(annotation, factory.__globals__)
@@ -237,13 +237,12 @@ def _parameters(factory: Callable[..., Any], evaluated: bool) -> Mapping[str, in
 
 
 def _adapter(parameter: inspect.Parameter) -> TypeAdapter[Any]:
-    annotation = Any if parameter.annotation is parameter.empty else parameter.annotation
-    return adapter(annotation)
+    return adapter(Any if parameter.annotation is parameter.empty else parameter.annotation)
 
 
 def _checked(value: Any, parameter: inspect.Parameter, key: str) -> Any:
-    # By way of JSON, because pydantic's strict JSON mode is what a config wants: lists may fill tuples and
-    # integers floats, but neither text nor booleans become numbers.
+    # Pydantic's strict JSON mode suits configs: it accepts lists as tuples and integers as floats, but neither
+    # strings nor booleans as numbers.
     try:
         text = json.dumps(value, default=str)
         return _adapter(parameter).validate_json(text, strict=True)
@@ -265,7 +264,7 @@ def _check_names(
     for name in part.params:
         if name not in known:
             usable = sorted(known)
-            hint = choices(name, usable) if usable else "it takes none"
+            hint = choices(name, usable) if usable else "it has no parameters"
             raise ConfigError(f"'{part.name}' has no parameter '{name}'; {hint}", key=f"{key}.{name}")
     for name in known if required is None else required:
         parameter = known[name]

@@ -1,4 +1,4 @@
-"""lrbench's schedules as torch schedulers, for one's own training loop."""
+"""lrbench's schedules as torch schedulers, for your own training loop."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ __all__ = ["ScheduleLR", "torch_scheduler"]
 class ScheduleLR(LRScheduler):
     """A torch scheduler that follows a pure function of the step.
 
-    Group i has the rate schedule(step)·rᵢ, with rᵢ its `lr_factor` (see `parameter_groups`), or the ratio of its first
-    rate to the first group's. After the
-    run's last update the rate stays. Its `state_dict` holds numbers only: the function is built anew.
+    The learning rate of group i is schedule(step)·rᵢ, where rᵢ is its `lr_factor` (see `parameter_groups`) or else the
+    ratio of its initial learning rate to that of the first group. After the last step the learning rates stay constant.
+    The `state_dict` contains only numbers, not the function.
     """
 
     def __init__(self, optimizer: Optimizer, schedule: Schedule, total_steps: int, last_epoch: int = -1) -> None:
@@ -30,11 +30,11 @@ class ScheduleLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[Any]:
-        """The rate of each parameter group for the next update."""
+        """Return the learning rate of each parameter group for the next step."""
         step = min(self.last_epoch, self.total_steps - 1)
         self._set_momentum(step)
-        rate = self.schedule(step)
-        return [rate * ratio for ratio in self.ratios]
+        lr = self.schedule(step)
+        return [lr * ratio for ratio in self.ratios]
 
     def _set_momentum(self, step: int) -> None:
         momentum = momentum_of(self.schedule)
@@ -46,7 +46,7 @@ class ScheduleLR(LRScheduler):
                 group["momentum"] = value
 
     def state_dict(self) -> dict[str, Any]:
-        """Where it stands, without the function."""
+        """Return the scheduler's state without the schedule function."""
         return {k: v for k, v in super().state_dict().items() if k != "schedule"}
 
 
@@ -59,20 +59,20 @@ def torch_scheduler(
     warmup: Mapping[str, Any] | str | None = None,
     last_epoch: int = -1,
 ) -> ScheduleLR:
-    """The schedule of a config's `schedule:` block as a torch scheduler; call `step()` after every update.
+    """Build a config's `schedule:` block as a torch scheduler; call its `step()` after every optimizer step.
 
-    The rates are exactly those of an lrbench run of `total_steps` updates. The peak is the optimizer's own `lr`.
+    The learning rates equal those of an lrbench run of `total_steps` steps. The peak is the optimizer's `lr`.
 
     Args:
-        optimizer: its groups keep the ratio of their rates.
+        optimizer: its parameter groups keep the ratios of their learning rates.
         part: `"cosine"` or `{"name": "one_cycle", "warmup_fraction": 0.2}`.
-        total_steps: updates of the whole training.
-        steps_per_epoch: updates in an epoch.
+        total_steps: optimizer steps of the whole training.
+        steps_per_epoch: optimizer steps per epoch.
         warmup: a config's `warmup:` block, `{"for": "5%"}`; `{"for": "untuned"}` takes β₂ from the optimizer.
-        last_epoch: updates already done less one, when going on without a `state_dict`; as in torch.
+        last_epoch: as in torch: steps already done minus one, when resuming without a `state_dict`.
 
     Raises:
-        ConfigError: an unknown name or wrong parameters.
+        ConfigError: unknown name or invalid parameters.
     """
     group = optimizer.param_groups[0]
     lr, _ = peak_and_ratios(optimizer)
@@ -84,5 +84,5 @@ def torch_scheduler(
     schedule = build_schedule(part, lr=lr, warmup=warmup, **sizes)
     cycled = momentum_of(schedule) is not None
     if cycled and not ("betas" in group or "momentum" in group):
-        raise ConfigError("this optimizer has no momentum that could be cycled", key="schedule.cycle_momentum")
+        raise ConfigError("this optimizer has no momentum to cycle", key="schedule.cycle_momentum")
     return ScheduleLR(optimizer, schedule, total_steps, last_epoch)

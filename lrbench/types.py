@@ -1,4 +1,4 @@
-"""The values a config holds: parts, durations, and numbers that are strict about being numbers."""
+"""Types of config values: parts, durations and strict numbers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydantic import Field, PlainSerializer, PlainValidator, TypeAdapter
 
 from lrbench.errors import nearest
 
-# Strict: text is not a number, and neither are true and false; an integer is a fine float.
+# Strict: strings and booleans are not numbers; an integer is accepted as a float.
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, strict=True)]
@@ -22,14 +22,14 @@ Natural = Annotated[int, Field(ge=0, lt=2**63, strict=True)]
 
 @dataclass(frozen=True)
 class Part:
-    """`{name: step, factor: 0.5}`, or the bare name. Everything but the name is in `params`."""
+    """A named part of a config: `{name: step, factor: 0.5}` or the bare name."""
 
     name: str
     params: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, value: object) -> Part:
-        """Read what a config holds. Raises ValueError."""
+        """Parse a config value. Raises ValueError."""
         if isinstance(value, Part):
             return value
         if isinstance(value, str):
@@ -48,11 +48,11 @@ class Part:
 
     @property
     def imported(self) -> bool:
-        """True for a name like `mypkg.nets:build`, which is imported instead of looked up."""
+        """True if the name is an import string such as `mypkg.nets:build`."""
         return ":" in self.name
 
     def plain(self) -> dict[str, Any]:
-        """The mapping a config would hold."""
+        """Return the mapping that a config would contain."""
         return {"name": self.name, **self.params}
 
 
@@ -68,17 +68,17 @@ class Duration:
         return f"{amount}%" if self.unit == "percent" else f"{amount} {self.unit}"
 
     def steps(self, *, total_steps: int, steps_per_epoch: int) -> int:
-        """The same length in updates, rounded to the nearest; at least 1 unless the length is 0."""
+        """Return the length in steps, rounded; at least 1 unless the length is 0."""
         exact = self.exact(total_steps=total_steps, steps_per_epoch=steps_per_epoch)
         return max(int(exact + 0.5), 1 if self.amount > 0 else 0)
 
     def exact(self, *, total_steps: int, steps_per_epoch: int) -> float:
-        """The same length in updates, not rounded: for telling which of two is longer."""
+        """Return the length in steps, not rounded, for comparing two durations."""
         return self.amount * {"epochs": steps_per_epoch, "steps": 1, "percent": total_steps / 100}[self.unit]
 
     @classmethod
     def parse(cls, value: object, bare: Literal["epochs", "steps"]) -> Duration:
-        """Read `value`; a number alone is in the unit `bare`. Raises ValueError."""
+        """Parse `value`; a bare number has the unit `bare`. Raises ValueError."""
         if isinstance(value, Duration):
             return value
         text = str(value).strip() if isinstance(value, str | int | float) and value is not True else ""
@@ -98,16 +98,14 @@ _as_text = PlainSerializer(str, return_type=str)
 
 
 def adapter(kind: Any) -> TypeAdapter[Any]:
-    """Pydantic's adapter of a type, kept: to make one, it compiles for a millisecond."""
+    """Return pydantic's adapter for a type, cached because building one takes a millisecond."""
     try:
-        return _kept_adapter(kind)
-    except TypeError:  # a type that can't be hashed
+        return _cached_adapter(kind)
+    except TypeError:  # unhashable type
         return TypeAdapter(kind)
 
 
-@functools.cache
-def _kept_adapter(kind: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
+_cached_adapter = functools.cache(TypeAdapter)
 
 
 def _metric_name(value: object) -> str:
@@ -119,7 +117,7 @@ def _metric_name(value: object) -> str:
 
 
 MetricName = Annotated[str, PlainValidator(_metric_name)]
-"""A metric on the validation data. Which there are is known once the data are."""
+"""The name of a validation metric; whether the task has it is checked once the data is loaded."""
 
 Epochs = Annotated[Duration, PlainValidator(lambda v: Duration.parse(v, "epochs")), _as_text]
 Steps = Annotated[Duration, PlainValidator(lambda v: Duration.parse(v, "steps")), _as_text]

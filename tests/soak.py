@@ -102,7 +102,7 @@ class Soak:
 
     def checked(self, code: int, output: Path) -> int:
         text = output.read_text(encoding="utf-8", errors="replace") if output.exists() else ""
-        if "Traceback" in text or "lrbench itself failed" in text:
+        if "Traceback" in text or "lrbench failed unexpectedly" in text:
             self.differences.append(f"a traceback or a crash of its own (exit {code}): {text[-3000:]}")
         return code
 

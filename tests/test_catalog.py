@@ -393,7 +393,7 @@ def test_a_fallback_is_dropped_where_it_does_not_fit(own):
 
 @pytest.mark.parametrize("fallback", [None, {"classes": 10}])
 def test_what_imported_factories_raise(own, fallback):
-    with pytest.raises(ConfigError, match="refused its parameters: not this way"):
+    with pytest.raises(ConfigError, match="rejected its parameters: not this way"):
         WORKS.build(Part(f"{own}:anything", {"refuse": True}), fallback=fallback)
     with pytest.raises(UserCodeError, match="deep inside") as caught:
         WORKS.build(Part(f"{own}:anything", {"fail": True}), fallback=fallback)
@@ -425,7 +425,7 @@ def test_load_object(own):
 @pytest.mark.parametrize(
     ("name", "fragment"),
     [
-        ("no_such_module_here:thing", "cannot import 'no_such_module_here'.*looked for in"),
+        ("no_such_module_here:thing", "cannot import 'no_such_module_here'.*searched "),
         ("math.no_such:thing", "cannot import 'math.no_such'"),
         ("math:acsoh", "'math' has no 'acsoh'; did you mean 'acosh'"),
         ("math:truncate", "did you mean 'trunc'"),  # late in a long list

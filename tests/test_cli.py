@@ -37,11 +37,11 @@ def test_a_finished_run_is_shown_and_not_done_again(cli: Cli, write_config: Call
     before = (only_run(Path("runs")) / "result.json").stat().st_mtime_ns
     code, out, _ = cli("run", config)
     assert code == 0
-    assert "1 of 1 was done already" in out
+    assert "1 of 1 was already finished" in out
     assert (only_run(Path("runs")) / "result.json").stat().st_mtime_ns == before
     code, out, _ = cli("run", config, "--again")
     assert code == 0
-    assert "done already" not in out
+    assert "already finished" not in out
     assert (only_run(Path("runs")) / "result.json").stat().st_mtime_ns > before
 
 
@@ -60,7 +60,7 @@ def test_a_run_folder_s_config_repeats_the_run(cli: Cli, write_config: Callable[
     cli("run", write_config())
     code, out, _ = cli("run", only_run(Path("runs")) / "config.yaml")
     assert code == 0
-    assert "1 of 1 was done already" in out
+    assert "1 of 1 was already finished" in out
 
 
 def test_report_names_what_it_wrote(cli: Cli, write_config: Callable[..., Path]) -> None:
@@ -283,7 +283,7 @@ def test_a_reference_can_be_added_to_a_finished_run(cli: Cli, write_config: Call
     code, out, _ = cli("run", write_config(reference={"test_loss": 0.123}))
     assert code == 0
     assert "publ. 0.123" in out
-    assert "1 of 1 was done already" in out
+    assert "1 of 1 was already finished" in out
 
 
 def test_a_resumed_run_says_where_it_goes_on_and_lost_checkpoints_are_said(
@@ -303,7 +303,7 @@ def test_a_resumed_run_says_where_it_goes_on_and_lost_checkpoints_are_said(
     assert cli("run", config)[0] == 130
     monkeypatch.setattr(RunFolder, "finish", finish)
     folder = only_run(Path("runs"))
-    assert "goes on after update 4" in cli("run", config)[1]
+    assert "resumed after step 4" in cli("run", config)[1]
     (folder / "result.json").unlink()
     (folder / "checkpoint.pt").write_bytes(b"junk")
     code, out, _ = cli("run", config)

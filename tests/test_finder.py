@@ -166,7 +166,7 @@ def test_a_loss_that_is_not_finite_ends_it(tmp_path: Path, wide: Any) -> None:
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"loss": f"{__name__}:always_nan"}, "not finite at the very first update"),
+        ({"loss": f"{__name__}:always_nan"}, "not finite at the first step"),
         ({"loss": f"{__name__}:level"}, "hardly changes"),
     ],
 )
@@ -279,7 +279,7 @@ def test_interrupted_it_goes_on_and_comes_to_the_same(
         if event.run == "seed1" and event.kind == "progress" and event.step == 25:
             os.kill(os.getpid(), number)
 
-    with pytest.raises(kind, match="the same command goes on from there") as caught:
+    with pytest.raises(kind, match="the same command resumes") as caught:
         lrbench.find_lr(tiny(), runs=tmp_path / "runs", watch=interrupt, **settings)
     assert type(caught.value) is kind
     seen: list[Event] = []
@@ -301,7 +301,7 @@ def test_changed_code_of_one_s_own_is_said(tmp_path: Path, tiny: Any, monkeypatc
     assert not any("has changed" in text for text in seen)
     Path("my_loss.py").write_text(code + "# another\n")
     lrbench.find_lr(experiment, iterations=30, watch=lambda e: seen.append(str(e.values.get("text"))))
-    assert "my_loss has changed since this test was made; --again repeats it" in seen
+    assert "my_loss has changed since this test; --again repeats it" in seen
 
 
 def test_another_s_test_is_waited_for(tmp_path: Path, tiny: Any) -> None:
@@ -312,12 +312,12 @@ def test_another_s_test_is_waited_for(tmp_path: Path, tiny: Any) -> None:
 
     def watch(event: Event) -> None:
         said.append(str(event.values.get("text", "")))
-        if "waiting for it" in said[-1]:
+        if "waiting for " in said[-1]:
             lock.__exit__()
 
     lock.__enter__()
     found = lrbench.find_lr(tiny(), runs=tmp_path, iterations=30, watch=watch)
-    assert sum("seed0 is being run by process" in text for text in said) == 1 and len(found.curves) == 3
+    assert sum("seed0 is running in process" in text for text in said) == 1 and len(found.curves) == 3
 
 
 def failing(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -405,7 +405,7 @@ def test_seeds_at_once_come_to_the_same_as_one_after_another(
     for jobs, root in ((1, "one"), (2, "two")):
         code, out, err = cli("find-lr", config, "--jobs", jobs, "--runs", root)
         assert (code, err) == (0, "")
-        outputs.append(out[out.index("Range test of") : out.index("Drew ")])
+        outputs.append(out[out.index("Range test of") : out.index("Wrote ")])
     assert outputs[0] == outputs[1]
     one, two = (FinderFolder(next((tmp_path / root / "find-lr").iterdir())) for root in ("one", "two"))
     assert (one.path / "finder.csv").read_bytes() == (two.path / "finder.csv").read_bytes()
@@ -426,7 +426,7 @@ def test_ctrl_c_ends_it_with_130_and_the_same_command_goes_on(
     await_that(lambda: some_rows(tmp_path / "runs"), stopped)
     stopped.send_signal(signal.SIGINT)
     output, _ = stopped.communicate(timeout=60)
-    assert stopped.returncode == 130 and "of 2 runs to go; the same command goes on from there" in output, output
+    assert stopped.returncode == 130 and "of 2 runs left; the same command resumes" in output, output
     (folder,) = (tmp_path / "runs/find-lr").iterdir()
     assert list(folder.glob("seed*/checkpoint.pt")) and not list(folder.glob("seed*/lock"))
     assert not (folder / "finder.json").exists(), "what is found is written when all seeds are done"
@@ -434,7 +434,7 @@ def test_ctrl_c_ends_it_with_130_and_the_same_command_goes_on(
     again = begin(config, tmp_path / "runs", *words)
     outputs = [process.communicate(timeout=100)[0] for process in (whole, again)]
     assert (whole.returncode, again.returncode) == (0, 0), outputs
-    assert "goes on after update" in outputs[1]
+    assert "resumed after step" in outputs[1]
     found = [FinderFolder(next((tmp_path / root / "find-lr").iterdir())) for root in ("whole", "runs")]
     assert rows(found[0]) == rows(found[1]) and without_times(found[0]) == without_times(found[1])
 
@@ -453,9 +453,9 @@ def test_two_commands_at_once_test_each_seed_once(
     told = []
     for line in second.stdout:
         told.append(line)
-        if "waiting for it" in line:
+        if "waiting for " in line:
             break
-    assert told[-1].startswith(f"seed0 is being run by process {first.pid} on "), told
+    assert told[-1].startswith(f"seed0 is running in process {first.pid} on "), told
     assert first.poll() is None and "seed1: finished" in "".join(told)
     (tmp_path / "go").touch()
     outputs = [first.communicate(timeout=100)[0], "".join(told) + second.communicate(timeout=100)[0]]
@@ -475,7 +475,7 @@ def test_the_command(cli: Cli, write_config: Callable[..., Path]) -> None:
     config = write_config("wide.yaml", **WIDE)
     code, out, err = cli("find-lr", config)
     assert (code, err) == (0, "")
-    purposes = ("constant, or the start of a decay", "maximum of one_cycle", "bounds of cyclical rates")
+    purposes = ("constant, or the start of a decay", "maximum of one_cycle", "bounds of cyclical learning rates")
     for words in ("steepest", "minimum/10", "valley", *purposes, "the loss was lowest at", "finder.png"):
         assert words in out
     (folder,) = Path("runs/find-lr").iterdir()
@@ -558,16 +558,16 @@ def test_without_a_suggestion_nothing_is_written(cli: Cli, write_config: Callabl
     code, out, err = cli("find-lr", config)
     assert code == 0 and "No suggestion: the loss hardly changes" in out and "--start 10 --end 100000" in out
     code, out, err = cli("find-lr", config, "--write", "found.yaml")
-    assert code == 1 and "nothing written to found.yaml, since there is no suggestion" in err
+    assert code == 1 and "did not write found.yaml: there is no suggestion" in err
     assert not Path("found.yaml").exists()
 
 
 @pytest.mark.parametrize(
     ("words", "fragment"),
     [
-        (("--start", "1", "--end", "0.1"), "--start must be below --end"),
-        (("--start", "-1"), "--start must be a rate greater than 0"),
-        (("--end", "nan"), "--end must be a rate greater than 0"),
+        (("--start", "1", "--end", "0.1"), "--start must be less than --end"),
+        (("--start", "-1"), "--start must be a learning rate from 1e-30 to 1e30"),
+        (("--end", "nan"), "--end must be a learning rate from 1e-30 to 1e30"),
         (("--iterations", "0"), "--iterations must be 2 to"),
         (("--iterations", "many"), "should be a valid integer"),
         (("--seeds", "0"), "greater than or equal to 1"),
@@ -576,11 +576,11 @@ def test_without_a_suggestion_nothing_is_written(cli: Cli, write_config: Callabl
         (("--stop-factor", "0.5"), "greater than 1"),
         (("--device", "tpu"), "must be auto, cpu"),
         (("--set", "optimizer.name=adm"), "did you mean 'adam'"),
-        (("--schedule", "cosine"), "--schedule says what --write is to write"),
-        (("--write", "found.txt"), "must name a YAML file"),
-        (("--write", "no/such/folder/found.yaml"), "is no place for a file"),
+        (("--schedule", "cosine"), "--schedule sets the schedule of the config that --write creates; give both"),
+        (("--write", "found.txt"), "--write must be a YAML file"),
+        (("--write", "no/such/folder/found.yaml"), "there is no folder no/such/folder"),
         (("--write", "tiny.yaml"), "is the config itself"),
-        (("--write", "mine.yaml"), "not as find-lr wrote it"),
+        (("--write", "mine.yaml"), "exists and was not written by find-lr, or has been edited"),
         (("--write", "found.yaml", "--schedule", "cosin"), "did you mean 'cosine'"),
         (("--write", "found.yaml", "--schedule", "step"), "needs the parameter 'every'"),
         (("--runs", "mine.yaml"), "is a file, not a folder"),

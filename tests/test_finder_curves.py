@@ -86,24 +86,27 @@ def test_the_rate_that_is_right(curves: list[Curve], low: float, high: float) ->
 @pytest.mark.parametrize(
     ("curves", "why", "again"),
     [
-        pytest.param(of(falling(X)), "still falls at the highest rate", (1e-7, 1e4), id="falling"),
+        pytest.param(of(falling(X)), "still falls at the highest learning rate", (1e-7, 1e4), id="falling"),
         pytest.param(of(np.full(100, 2.3)), "hardly changes", (10.0, 1e5), id="constant"),
         pytest.param(three(np.full(100, 2.3), 0.05), "hardly changes", (10.0, 1e5), id="level and noisy"),
         pytest.param(three(np.full(100, 2.3), 1.0), "hardly changes", (10.0, 1e5), id="nothing but noise"),
         pytest.param(of(np.zeros(100)), "hardly changes", (10.0, 1e5), id="zero"),
-        pytest.param(of(2.3 + 0.2 * (X + 7)), "lowest at the lowest rates", (1e-11, 10.0), id="rising"),
+        pytest.param(of(2.3 + 0.2 * (X + 7)), "lowest at the lowest learning rates", (1e-11, 10.0), id="rising"),
         pytest.param(
             three(2.3 + np.clip(X, 0, None) ** 2, 0.02),
-            "does not fall before it rises",
+            "rises without falling first",
             (1.6e-4, 1.6),
             id="level, then up",
         ),
         pytest.param(
-            of(*[nan_from(np.full(100, 2.3), 40)] * 3), "does not fall", (1e-7, RATES[39]), id="level until NaN"
+            of(*[nan_from(np.full(100, 2.3), 40)] * 3),
+            "rises without falling first",
+            (1e-7, RATES[39]),
+            id="level until NaN",
         ),
-        pytest.param(of(*[nan_from(u_shaped(X), 5)] * 3), "after 5 updates", (1e-11, RATES[5]), id="early NaN"),
-        pytest.param(of(*[nan_from(X, 0)] * 3), "not finite at the very first update", None, id="all NaN"),
-        pytest.param(of(*[[math.inf]] * 3), "not finite at the very first update", None, id="infinite"),
+        pytest.param(of(*[nan_from(u_shaped(X), 5)] * 3), "after 5 steps", (1e-11, RATES[5]), id="early NaN"),
+        pytest.param(of(*[nan_from(X, 0)] * 3), "not finite at the first step", None, id="all NaN"),
+        pytest.param(of(*[[math.inf]] * 3), "not finite at the first step", None, id="infinite"),
         pytest.param(of(u_shaped(X, -7.5)), "", None, id="lowest before the start"),
         pytest.param(of(u_shaped(X, -6.8)), "", None, id="lowest at the start"),
     ],
@@ -125,7 +128,7 @@ def test_a_handful_of_updates_is_too_few(count: int) -> None:
     rates = np.logspace(-7, 1, count)
     curves = [Curve(seed, rates.tolist(), u_shaped(np.log10(rates)).tolist()) for seed in range(3)]
     advice = advise(curves, Ramp(iterations=count))
-    assert isinstance(advice, Refusal) and f"{count} updates are too few" in str(advice)
+    assert isinstance(advice, Refusal) and f"{count} steps are too few" in str(advice)
 
 
 def test_more_updates_sharpen_the_same_answer() -> None:
@@ -291,16 +294,16 @@ def test_the_delay_goes_back_to_the_first_rate_at_most() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"start": 0.0}, "--start must be a rate greater than 0"),
-        ({"start": -1e-3}, "--start must be a rate greater than 0 (got -0.001)"),
-        ({"end": math.inf}, "--end must be a rate greater than 0"),
-        ({"end": math.nan}, "--end must be a rate greater than 0"),
-        ({"start": 1.0, "end": 1.0}, "--start must be below --end (got 1 and 1)"),
-        ({"start": 10.0, "end": 1e-7}, "--start must be below --end"),
+        ({"start": 0.0}, "--start must be a learning rate from 1e-30 to 1e30"),
+        ({"start": -1e-3}, "--start must be a learning rate from 1e-30 to 1e30 (got -0.001)"),
+        ({"end": math.inf}, "--end must be a learning rate from 1e-30 to 1e30"),
+        ({"end": math.nan}, "--end must be a learning rate from 1e-30 to 1e30"),
+        ({"start": 1.0, "end": 1.0}, "--start must be less than --end (got 1 and 1)"),
+        ({"start": 10.0, "end": 1e-7}, "--start must be less than --end"),
         ({"iterations": 1}, "--iterations must be 2 to"),
         ({"iterations": 10**9}, "--iterations must be 2 to"),
         ({"shape": "square"}, "--shape must be exponential or linear"),
-        ({"smoothing": 1.0}, "--smoothing must be at least 0 and below 1"),
+        ({"smoothing": 1.0}, "--smoothing must be at least 0 and less than 1"),
         ({"stop_factor": 1.0}, "--stop-factor must be greater than 1"),
     ],
 )

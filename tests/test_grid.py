@@ -78,14 +78,14 @@ def test_what_the_option_says(text: str, said: object) -> None:
 
 @pytest.mark.parametrize("text", ["1e-5:1", "a:b:3", "1e-5:1:x", "", "0.1,,0.2", "0.1;0.2", "1:2:3:4"])
 def test_what_is_no_option(text: str) -> None:
-    with pytest.raises(ConfigError, match=r"--lr: (must be from:to:points|a rate must be a number)"):
+    with pytest.raises(ConfigError, match=r"--lr: (must be from:to:points|a learning rate must be a number)"):
         from_option(text)
 
 
 @pytest.mark.parametrize(
     ("value", "problem"),
     [
-        ([], "no values"),
+        ([], "must have at least one value"),
         ([0.1, 0], "greater than 0"),
         ([0.1, -1], "greater than 0"),
         ([math.nan], "greater than 0"),
@@ -114,7 +114,7 @@ def test_seeds_are_a_count_or_a_list() -> None:
     assert axis("seed", 3, first_seed=5).values == (5, 6, 7)
     assert axis("seed", [1, 7]).values == (1, 7)
     for wrong in (0, -1):
-        with pytest.raises(ValueError, match="count of seeds"):
+        with pytest.raises(ValueError, match="number of seeds"):
             axis("seed", wrong)
 
 
@@ -213,18 +213,21 @@ def test_a_child_s_sweep_replaces_its_parent_s_axis_by_axis(write_config: Write,
     ("sweep", "problem"),
     [
         (3, r"tiny.yaml:\d+: sweep: must map keys"),
-        ({"lr": []}, r"tiny.yaml:\d+: sweep.lr: has no values"),
-        ({"lr": [0.1], "optimizer.lr": [0.2]}, "gives optimizer.lr twice"),
+        ({"lr": []}, r"tiny.yaml:\d+: sweep.lr: must have at least one value"),
+        ({"lr": [0.1], "optimizer.lr": [0.2]}, "sets optimizer.lr twice"),
         ({"learning_rate": [0.1]}, r"tiny.yaml:\d+: .*unknown key 'learning_rate'.*in the cell learning_rate = 0.1"),
         ({"batch_size": [32, "many"]}, r"tiny.yaml:\d+: batch_size: must be a whole number.*batch_size = many"),
         ({"schedule": ["cosin"]}, r"tiny.yaml:\d+: schedule.name: .*did you mean 'cosine'"),
-        ({"schedule": [{"name": "cosine", "sweep": {"lr": [0]}}]}, r"tiny.yaml:\d+: sweep.schedule.lr: a rate"),
+        (
+            {"schedule": [{"name": "cosine", "sweep": {"lr": [0]}}]},
+            r"tiny.yaml:\d+: sweep.schedule.lr: a learning rate",
+        ),
         ({"schedule": [{"name": "cosine", "factor": 2}]}, "'cosine' has no parameter 'factor'"),
         ({"lr": {"lgo": [1, 2], "points": 3}}, "must be {log"),
         ({"lr": [0.1, 0.2], "schedule": [{"name": "torch/OneCycleLR", "max_lr": 0.1}]}, "would change nothing"),
         ({"seeds": [0.5]}, "seed: must be a whole number"),
-        ({"batch_size.type": [3]}, "'batch_size' holds no keys"),
-        ({"name": ["a", "b"]}, "can't be varied: 'name' is no part of what is trained"),
+        ({"batch_size.type": [3]}, "'batch_size' is not a mapping"),
+        ({"name": ["a", "b"]}, "can't be varied: 'name' does not change what is trained"),
     ],
 )
 def test_mistakes_have_a_place(write_config: Write, sweep: object, problem: str) -> None:
@@ -233,13 +236,13 @@ def test_mistakes_have_a_place(write_config: Write, sweep: object, problem: str)
 
 
 def test_a_key_can_not_be_varied_and_set(write_config: Write) -> None:
-    with pytest.raises(ConfigError, match="is varied by the sweep, so setting it would change nothing"):
+    with pytest.raises(ConfigError, match="is varied by the sweep, so it can't be set"):
         cells_of(write_config(sweep={"lr": [0.1]}), overrides=["optimizer.lr=0.5"])
 
 
 def test_absurd_grids_are_refused_before_they_are_made(write_config: Write) -> None:
     huge = {"lr": {"log": [1e-5, 1], "points": 1000}, "seeds": 1000}
-    with pytest.raises(UsageError, match="the grid has 1,000,000 runs; a sweep has at most 100,000"):
+    with pytest.raises(UsageError, match="the grid has 1,000,000 runs, but a sweep can have at most 100,000"):
         cells_of(write_config(sweep=huge))
     blocks = {f"model.{key}": list(range(100)) for key in "ab"} | {
         "epochs": list(range(1, 1000)),
@@ -332,5 +335,5 @@ def test_a_plan_of_a_later_version_may_have_more_fields(write_config: Write, tmp
 
 @pytest.mark.parametrize("name", ["", "../up", "a/b", ".hidden", "x" * 101, "dot."])
 def test_names_that_are_no_folder_s(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UsageError, match="--name must be a folder's name"):
+    with pytest.raises(UsageError, match="--name may contain letters, digits and any of"):
         SweepFolder.of(tmp_path, name)

@@ -93,7 +93,7 @@ def test_a_raising_loss_shows_its_frames() -> None:
         ("cross_entropi", {}, "did you mean 'cross_entropy'?"),
         ("cross_entropy", {"label_smoothing": 1.0}, "loss.label_smoothing"),
         ("cross_entropy", {"smoothing": 0.1}, "did you mean 'label_smoothing'?"),
-        ("mse", {"factor": 2}, "it takes none"),
+        ("mse", {"factor": 2}, "it has no parameters"),
         (f"{__name__}:not_callable", {}, "is not a function or a class"),
         (f"{__name__}:Scaled", {}, "needs the parameter 'scale'"),
         (f"{__name__}:absent", {}, "has no 'absent'"),

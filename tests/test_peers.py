@@ -459,7 +459,7 @@ def test_every_namespaced_schedule_is_compared():
         ({"name": "hf/linear", "num_warmup_steps": -1}, "must be a duration"),
         ({"name": "hf/linear", "warmup": 1}, "has no parameter 'warmup'"),
         ({"name": "hf/linaer"}, "did you mean 'hf/linear'"),
-        ({"name": "hff/linear"}, "other tools' names begin with hf/, keras/, lrbench2019/, timm/, torch/"),
+        ({"name": "hff/linear"}, "names from other tools start with hf/, keras/, lrbench2019/, timm/, torch/"),
         ({"name": "hf/polynomial", "lr_end": 1.0}, "schedule.lr_end: must be below optimizer.lr = 1"),
         ({"name": "hf/cosine_with_min_lr"}, "give either `min_lr`"),
         ({"name": "hf/cosine_with_min_lr", "min_lr": 0.1, "min_lr_rate": 0.1}, "give either `min_lr`"),

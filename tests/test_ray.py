@@ -155,7 +155,7 @@ def test_both_nodes_work_and_come_to_what_this_machine_s_workers_do(
     assert not list((tmp_path / "far").glob(".*")), "nothing is left over"
 
     again = ended(start("far", *on(cluster)))
-    assert "0 of 8 runs to do" in again
+    assert "0 of 8 runs pending" in again
 
 
 def test_one_node_lost_then_the_other_and_one_added_back(
@@ -186,7 +186,7 @@ def test_stopped_and_killed_it_does_only_what_is_missing(
     wait_until(lambda: under_way(tmp_path / "far"))
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=120)
-    assert process.returncode == 130 and "the same command goes on from there" in output
+    assert process.returncode == 130 and "the same command resumes" in output
     assert not list((tmp_path / "far").glob(".*"))
 
     process = start("far", *on(cluster))
@@ -223,7 +223,7 @@ def test_no_cluster_there(tmp_path: Path, start: Start) -> None:
 
 def test_options_that_need_ray() -> None:
     for needing in ({"address": "auto"}, {"runs_per_gpu": 2}):
-        with pytest.raises(UsageError, match="are for --executor ray"):
+        with pytest.raises(UsageError, match="need --executor ray"):
             RunOptions(jobs=1, **needing)
         assert RunOptions(jobs=1, executor="ray", **needing).executor == "ray"
     with pytest.raises(UsageError, match="did you mean 'ray'"):

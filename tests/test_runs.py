@@ -338,7 +338,7 @@ def test_a_run_of_another_process_is_waited_for_or_taken_over(
 
     def watch(event: Event) -> None:
         said.append(str(event.values.get("text", "")))
-        if "waiting for it" in said[-1]:
+        if "waiting for " in said[-1]:
             waited.set()
 
     outcomes = run([tiny(), tiny(seed=1)], runs=tmp_path / "runs", watch=watch)
@@ -346,8 +346,8 @@ def test_a_run_of_another_process_is_waited_for_or_taken_over(
     assert became(*outcomes) == ["found" if finishes else "finished", "finished"]
     assert outcomes[0].result is not None and whole.result is not None
     assert replace(outcomes[0].result, seconds=0) == replace(whole.result, seconds=0)
-    waiting = [text for text in said if "waiting for it" in text]
-    assert len(waiting) == 1 and f"is being run by process {os.getpid()}" in waiting[0]
+    waiting = [text for text in said if "waiting for " in text]
+    assert len(waiting) == 1 and f"is running in process {os.getpid()}" in waiting[0]
     assert names(folder.path) == ["best.pt", "config.yaml", "env.json", "epochs.csv", "result.json", "steps.csv"]
 
 
@@ -370,7 +370,7 @@ def test_a_writer_whose_run_was_taken_over_stops_and_leaves_it_alone(tmp_path: P
             forge(folder.path / "lock", pid=1, host="another.example", age=0)
             taken.append((folder.path / "steps.csv").read_bytes())
 
-    with pytest.raises(LockedError, match=r"stopped for too long, .* taken over by process 1 on another\.example"):
+    with pytest.raises(LockedError, match=r"suspended for too long .* taken over by process 1 on another\.example"):
         carry_on(folder, watch=take_over)
     assert taken == [(folder.path / "steps.csv").read_bytes()], "not a row more"
     assert not (folder.path / "result.json").exists() and (folder.path / "lock").exists()
@@ -388,7 +388,7 @@ def test_a_folder_that_is_removed_meanwhile(tmp_path: Path, tiny: Any) -> None:
 
     outcomes = run([experiment, tiny(seed=1)], runs=tmp_path, watch=remove)
     assert became(*outcomes) == ["failed", "finished"]
-    assert "was removed while it was written to" in outcomes[0].message
+    assert "was removed during the run" in outcomes[0].message
     assert not outcomes[0].path.exists()
     assert became(*run([experiment], runs=tmp_path)) == ["finished"]
 
@@ -466,7 +466,7 @@ def test_a_second_writer_is_refused_and_the_lock_goes_with_its_holder(tmp_path: 
     path = tmp_path / "lock"
     with Lock(path) as first:
         assert first.held
-        with pytest.raises(LockedError, match=f"is being run by process {os.getpid()}"), Lock(path):
+        with pytest.raises(LockedError, match=f"is running in process {os.getpid()}"), Lock(path):
             raise AssertionError("never here")
         assert first.held and names(tmp_path) == ["lock"]
         owner = owner_of(path)
@@ -677,7 +677,7 @@ def test_runs_not_begun_are_interrupted_when_asked_to_stop(tmp_path: Path, tiny:
 
     outcomes = run([tiny(), tiny(seed=1)], runs=tmp_path, watch=interrupt)
     assert became(*outcomes) == ["interrupted", "interrupted"]
-    assert "stopped after update 3" in outcomes[0].message and "was not begun" in outcomes[1].message
+    assert "stopped after update 3" in outcomes[0].message and "was not started" in outcomes[1].message
     assert became(*run([tiny(), tiny(seed=1)], runs=tmp_path)) == ["finished", "finished"]
 
 
@@ -760,7 +760,7 @@ def test_code_that_changed_before_a_resumption_is_said(
     (outcome,) = run([experiment], runs=tmp_path / "runs")
     assert became(outcome) == ["finished"]
     assert outcome.warnings == [
-        "users_model has changed since this run was begun, so its parts are of both; --again trains anew"
+        "users_model has changed since this run started, so it mixes both; --again starts it over"
     ]
     assert folder.environment()["resumed_with"]["user_code"] != before == folder.environment()["user_code"]
 
@@ -772,8 +772,8 @@ def test_code_that_fits_its_checkpoint_no_longer(tmp_path: Path, tiny: Any, user
     users_model("torch.nn.Linear(64, 9), torch.nn.Linear(9, outputs)")
     (outcome,) = run([experiment], runs=tmp_path / "runs")
     assert became(outcome) == ["failed"]
-    assert "does not fit the model and optimizer as they are built now" in outcome.message
-    assert "restore the code, or train anew with --again" in outcome.message
+    assert "does not fit the current model and optimizer" in outcome.message
+    assert "restore the code, or start over with --again" in outcome.message
     assert became(*run([experiment], runs=tmp_path / "runs", again=True)) == ["finished"]
 
 
@@ -846,8 +846,8 @@ def test_beginnings_of_a_lock_that_are_cleared_away_are_made_again(
 def test_a_runs_folder_that_cannot_be(tmp_path: Path, tiny: Any) -> None:
     (tmp_path / "dangling").symlink_to(tmp_path / "nothing")
     for root, fragment in (
-        (tmp_path / "dangling", "is a link to nothing"),
-        (tmp_path / "dangling" / "inside", "is a link to nothing"),
+        (tmp_path / "dangling", "is a broken link"),
+        (tmp_path / "dangling" / "inside", "is a broken link"),
         (tmp_path / ("x" * 300), "File name too long"),
     ):
         with pytest.raises(UsageError, match=fragment):

@@ -78,7 +78,7 @@ def test_the_command(cli: Cli, write_config: Write) -> None:
     config = write_config(sweep={"schedule": ["constant", "cosine"]})
     code, out, err = cli("sweep", config, "--lr", "0.01:1:3", "--seeds", "2", "--jobs", "1")
     assert (code, err) == (0, "")
-    assert "12 of 12 runs to do; the plan is runs/sweeps/tiny/plan.json" in out
+    assert "12 of 12 runs pending; plan: runs/sweeps/tiny/plan.json" in out
     assert "12/12 tiny-seed1-" in out and "finished" in out
     for line in ("constant: best at 1 (val loss ", "cosine: best at ", "has the lowest validation loss, "):
         assert line in out
@@ -94,9 +94,9 @@ def test_the_command(cli: Cli, write_config: Write) -> None:
     assert sum(row["best"] == "1" for row in rows) == 2
 
     code, out, _ = cli("sweep", config, "--lr", "0.01:1:3", "--seeds", "2")
-    assert code == 0 and "0 of 12 runs to do" in out and "12 of 12 were done already" in out
+    assert code == 0 and "0 of 12 runs pending" in out and "12 of 12 were already finished" in out
     code, out, _ = cli("run", config, "--set", "sweep=null", "--set", "optimizer.lr=0.1")
-    assert code == 0 and "1 of 1 was done already" in out, "a cell is an ordinary run"
+    assert code == 0 and "1 of 1 was already finished" in out, "a cell is an ordinary run"
     code, out, _ = cli("sweep", config, "--lr", "0.01:1:3", "--seeds", "2")
     told = re.findall(r"(?:constant|cosine): (best at .*?\.) ", " ".join(out.split()))
     code, out, _ = cli("report")
@@ -107,10 +107,10 @@ def test_the_command(cli: Cli, write_config: Write) -> None:
 
 def test_more_seeds_or_rates_only_add_what_is_missing(cli: Cli, write_config: Write) -> None:
     config = write_config()
-    assert "2 of 2 runs to do" in cli("sweep", config, "--lr", "0.01:1:2", "--jobs", "1")[1]
-    assert "1 of 3 runs to do" in cli("sweep", config, "--lr", "0.01:1:3", "--jobs", "1")[1]
-    assert "3 of 6 runs to do" in cli("sweep", config, "--lr", "0.01:1:3", "--seeds", "2", "--jobs", "1")[1]
-    assert "0 of 2 runs to do" in cli("sweep", config, "--lr", "0.1", "--seeds", "2", "--jobs", "1")[1]
+    assert "2 of 2 runs pending" in cli("sweep", config, "--lr", "0.01:1:2", "--jobs", "1")[1]
+    assert "1 of 3 runs pending" in cli("sweep", config, "--lr", "0.01:1:3", "--jobs", "1")[1]
+    assert "3 of 6 runs pending" in cli("sweep", config, "--lr", "0.01:1:3", "--seeds", "2", "--jobs", "1")[1]
+    assert "0 of 2 runs pending" in cli("sweep", config, "--lr", "0.1", "--seeds", "2", "--jobs", "1")[1]
 
 
 @contextmanager
@@ -132,13 +132,13 @@ def test_a_dry_run_trains_and_writes_nothing(cli: Cli, write_config: Write) -> N
     with no_training():
         code, out, _ = cli("sweep", config, "--seeds", "2", "--dry-run")
     assert code == 0 and not Path("runs").exists()
-    assert "4 runs (2 more were the same as another), 0 of them done already." in out
+    assert "4 runs (duplicates left out: 2), 0 already finished." in out
     assert out.count("pending") == 4 and out.count("2 epochs") == 4
     cli("sweep", config, "--lr", "0.1", "--jobs", "1")
     before = sorted(Path("runs").rglob("*"))
     with no_training():
         code, out, _ = cli("sweep", config, "--dry-run")
-    assert "2 runs (1 more was the same as another), 1 of them done already." in out
+    assert "2 runs (duplicates left out: 1), 1 already finished." in out
     assert out.count("pending") == 1 and sorted(Path("runs").rglob("*")) == before
 
 
@@ -148,9 +148,9 @@ def test_a_dry_run_of_automatic_rates_trains_nothing_and_says_what_comes_first(c
     with no_training():
         code, out, _ = cli(*words)
     assert code == 0 and not Path("runs").exists()
-    assert "lr: auto: a range test of tiny comes first, and 7 rates around what it finds." in out
+    assert "lr: auto: first a range test of tiny, then 7 learning rates around its suggestion." in out
     assert out.count(" auto ") == 2 and out.count("1 epoch ") == 2
-    assert "How long that takes is not known before a run of each size is done." in out
+    assert "Expected time: unknown until a run of each size has finished." in out
     with pytest.raises(Failed, match="something is trained"), no_training():
         cli("find-lr", config)
     assert cli("find-lr", config)[0] == 0
@@ -158,18 +158,21 @@ def test_a_dry_run_of_automatic_rates_trains_nothing_and_says_what_comes_first(c
     before = sorted(Path("runs").rglob("*"))
     with no_training():
         code, out, _ = cli(*words)
-    assert code == 0 and "comes first" not in out and sorted(Path("runs").rglob("*")) == before
-    assert f"around {finding['advice']['initial']:.2g}, by its range test" in out and "14 runs, 0 of them done" in out
+    assert code == 0 and "first a range test" not in out and sorted(Path("runs").rglob("*")) == before
+    assert (
+        f"around {finding['advice']['initial']:.2g} as suggested by its range test" in out
+        and "14 runs, 0 already finished" in out
+    )
 
 
 def test_a_dry_run_gives_a_time_only_where_runs_of_the_same_size_are_done(cli: Cli, write_config: Write) -> None:
-    config, unknown = write_config(), "How long that takes is not known before a run of each size is done."
+    config, unknown = write_config(), "Expected time: unknown until a run of each size has finished."
     words = ["sweep", config, "--lr", "0.1,0.2", "--dry-run", "--jobs", "1"]
     assert unknown in cli(*words)[1]
     cli("run", config)
     code, out, _ = cli(*words, "--seeds", "2", "--schedule", "constant,cosine")
-    assert code == 0 and "8 runs, 1 of them done already." in out
-    assert "by the runs that are done." in out and unknown not in out, "neither the schedule nor the seed matters"
+    assert code == 0 and "8 runs, 1 already finished." in out
+    assert "from finished runs" in out and unknown not in out, "neither the schedule nor the seed matters"
     for other in ("epochs=3", "batch_size=16", "model.hidden=[9]", "optimizer=adam", "dataset.train_size=80"):
         assert unknown in cli(*words, "--set", other)[1], other
     assert unknown in cli(*words, "--set", "sweep.epochs=[2, 3]")[1], "not of a part of them"
@@ -200,7 +203,7 @@ def test_the_time_that_is_left_by_hand(tiny: Any) -> None:
 
 def test_the_status_from_elsewhere(cli: Cli, write_config: Write) -> None:
     code, _, err = cli("sweep", "--status")
-    assert code == 2 and "there is no sweep in runs/sweeps" in err
+    assert code == 2 and "no sweep in runs/sweeps" in err
     config = write_config()
     cli("sweep", config, "--lr", "0.1,0.2", "--jobs", "1")
     cli("sweep", config, "--lr", "0.1,1e30", "--jobs", "1", "--name", "other")
@@ -222,21 +225,24 @@ def test_the_status_from_elsewhere(cli: Cli, write_config: Write) -> None:
     [
         (["--lr", "1e-5:1"], "--lr: must be from:to:points"),
         (["--lr", "0:1:3"], "--lr: bounds on a log scale must be greater than 0"),
-        (["--lr", "nan"], "--lr: a rate must be a number greater than 0"),
-        (["--lr", "-1"], "--lr: a rate must be a number greater than 0"),
+        (["--lr", "nan"], "--lr: a learning rate must be a number greater than 0"),
+        (["--lr", "-1"], "--lr: a learning rate must be a number greater than 0"),
         (["--lr", "1e-5:1:1001"], "the grid has 1,001 runs; more than 1,000 need --yes"),
-        (["--lr", "1e-5:1:1000", "--seeds", "1000"], "the grid has 1,000,000 runs; a sweep has at most 100,000"),
+        (
+            ["--lr", "1e-5:1:1000", "--seeds", "1000"],
+            "1,000,000 runs, but a sweep can have at most 100,000",
+        ),
         (["--schedule", "cosin"], "did you mean 'cosine'"),
-        (["--schedule", "cosine,,step"], "--schedule must be names with commas between"),
-        (["--prune", "0"], "--prune must be a fraction of the run, above 0 and below 1"),
-        (["--prune", "nan"], "--prune must be a fraction of the run, above 0 and below 1"),
-        (["--name", "../x"], "--name must be a folder's name"),
-        (["--name", ""], "--name must be a folder's name"),
+        (["--schedule", "cosine,,step"], "--schedule must be names separated by commas"),
+        (["--prune", "0"], "--prune must be a fraction above 0 and below 1"),
+        (["--prune", "nan"], "--prune must be a fraction above 0 and below 1"),
+        (["--name", "../x"], "--name may contain letters, digits and any of"),
+        (["--name", ""], "--name may contain letters, digits and any of"),
         (["--epsilon", "inf"], "--epsilon must be a finite number"),
-        (["--set", "sweep.device=[cpu]"], "can't be varied: 'device' is no part of what is trained"),
+        (["--set", "sweep.device=[cpu]"], "can't be varied: 'device' does not change what is trained"),
         (["--executor", "rya"], "did you mean 'ray'"),
-        (["--address", "auto"], "are for --executor ray"),
-        (["--set", "sweep.lr=[]"], "has no values, so there would be no runs"),
+        (["--address", "auto"], "need --executor ray"),
+        (["--set", "sweep.lr=[]"], "must have at least one value"),
         (["--set", "sweep.batch_sise=[8]"], "unknown key 'batch_sise'"),
         (["--set", "model=nets:Absent"], "nets"),
         (["--runs", "tiny.yaml"], "is a file, not a folder"),
@@ -249,7 +255,7 @@ def test_mistakes(cli: Cli, write_config: Write, words: Sequence[str], fragment:
 
 def test_no_config(cli: Cli) -> None:
     code, _, err = cli("sweep")
-    assert code == 2 and "needs at least one CONFIG" in err
+    assert code == 2 and "give at least one CONFIG" in err
 
 
 def test_several_configs_are_lines_of_one_sweep(cli: Cli, write_config: Write) -> None:
@@ -282,16 +288,16 @@ def test_failures_are_shown_and_tried_again(cli: Cli, write_config: Write) -> No
     Path("tries").unlink()
     Path("broken").write_text("1")
     code, out, _ = cli("sweep", config, "--lr", "0.1,0.2", "--jobs", "1", "--retries", "1")
-    assert code == 0 and out.count("failed, and is tried again (") == 1
+    assert code == 0 and out.count("failed and is retried (") == 1
 
 
 def test_no_more_is_begun_after_too_many_failures(cli: Cli, write_config: Write) -> None:
     config = write_config(loss=f"{__name__}:breaks")
     Path("broken").write_text("99")
     code, out, _ = cli("sweep", config, "--lr", "0.1:1:4", "--jobs", "1", "--fail-fast")
-    assert code == 1 and "stopping: 1 failed" in out and "3 runs were not begun" in out
+    assert code == 1 and "stopping after 1 failure" in out and "3 runs were not started" in out
     code, out, _ = cli("sweep", config, "--lr", "0.1:1:4", "--jobs", "1", "--max-failures", "2")
-    assert code == 1 and "stopping: 2 failed" in out and "2 runs were not begun" in out
+    assert code == 1 and "stopping after 2 failures" in out and "2 runs were not started" in out
     assert not list(Path("runs").glob("*/lock"))
 
 
@@ -336,12 +342,12 @@ def test_hopeless_runs_end_early_and_can_go_on(cli: Cli, write_config: Write, tm
     (cut,) = [path for path, result in states.items() if result["status"] == "pruned"]
     assert states[cut]["epochs"] == 4 and states[cut]["test"] is None and (cut / "checkpoint.pt").exists()
     code, out, _ = cli(*sweep, "--prune", "0.5")
-    assert "0 of 2 runs to do" in out, "it stays pruned as long as that is asked for"
+    assert "0 of 2 runs pending" in out, "it stays pruned as long as that is asked for"
     code, out, _ = cli("report")
     assert code == 0 and "pruned" in out
 
     code, out, _ = cli(*sweep)
-    assert code == 0 and "1 of 2 runs to do" in out and "goes on after update" not in out
+    assert code == 0 and "1 of 2 runs pending" in out and "resumed after step" not in out
     assert not (cut / "checkpoint.pt").exists()
     cli(*sweep, "--runs", "whole")
     assert state_of(tmp_path / "runs") == state_of(tmp_path / "whole"), "as if it had never been pruned"
@@ -367,7 +373,7 @@ def test_the_worse_half_of_each_line_is_dropped_at_the_rungs(cli: Cli, write_con
     assert "12 of 16 runs were pruned; their rates have no median." in out
     before = state_of(tmp_path / "runs")
     code, out, _ = cli(*words, "--halve")
-    assert code == 0 and "0 of 16 runs to do" in out and state_of(tmp_path / "runs") == before
+    assert code == 0 and "0 of 16 runs pending" in out and state_of(tmp_path / "runs") == before
 
     for cell in plan.cells:  # as if it had been killed after the first rung
         if results[cell]["epochs"] == 8:
@@ -412,7 +418,7 @@ def test_the_winner_is_confirmed_with_fresh_seeds(cli: Cli, write_config: Write)
     assert [cell.seed for cell in fresh] == [2, 3, 4] and {cell.lr for cell in fresh} == {0.1}
     assert len(plan.grid) == 4 and len(runs_of(Path("runs"))) == 7
     code, out, _ = cli(*words)
-    assert code == 0 and "7 of 7 were done already" in out
+    assert code == 0 and "7 of 7 were already finished" in out
 
 
 def test_auto_centres_the_grid_on_what_find_lr_says(cli: Cli, write_config: Write) -> None:
@@ -423,12 +429,12 @@ def test_auto_centres_the_grid_on_what_find_lr_says(cli: Cli, write_config: Writ
     rates = SweepFolder(Path("runs/sweeps/tiny")).plan().rates
     assert code == 0 and rates[3] == initial and len(rates) == 7
     assert f"around {initial:.2g}" in out
-    assert "0 of 7 runs to do" in cli("sweep", config, "--lr", "auto")[1]
+    assert "0 of 7 runs pending" in cli("sweep", config, "--lr", "auto")[1]
 
 
 def test_auto_without_a_suggestion(cli: Cli, write_config: Write) -> None:
     code, _, err = cli("sweep", write_config(loss=f"{__name__}:level"), "--lr", "auto")
-    assert code == 1 and "lr: auto: the range test of tiny has no suggestion" in err and "give --lr" in err
+    assert code == 1 and "lr: auto: no suggestion from the range test of tiny" in err and "give --lr" in err
 
 
 def level(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -455,10 +461,10 @@ def test_from_python(tmp_path: Path, tiny: Any) -> None:
     for wrong, problem in (
         ({"jobs": 0}, "at least 1"),
         ({"prune": 0.25}, "prune must be a Prune"),
-        ({"lr": "x"}, "a rate must be a number"),
-        ({"lr": [0.1, "x"]}, "a rate must be a number"),
-        ({"seeds": 0}, "count of seeds"),
-        ({"name": ""}, "must be a folder's name"),
+        ({"lr": "x"}, "a learning rate must be a number"),
+        ({"lr": [0.1, "x"]}, "a learning rate must be a number"),
+        ({"seeds": 0}, "number of seeds"),
+        ({"name": ""}, "--name may contain letters, digits and any of"),
     ):
         with pytest.raises(UsageError, match=problem):
             lrbench.sweep([tiny()], runs=tmp_path, **wrong)

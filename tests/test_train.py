@@ -705,7 +705,7 @@ def test_a_thread_count_that_cannot_be_kept_is_said(tmp_path: Path, tiny: Any, m
     folder, _ = go(tmp_path, experiment, watch=lambda e: said.append(str(e.values.get("text", ""))))
     environment = folder.environment()
     assert environment["threads"] == 17 and environment["threads_before"] != 17
-    assert any("goes on with 17: its last digits will differ" in text for text in said)
+    assert any("resumed with 17; the last digits will differ" in text for text in said)
 
 
 class Hungry(nn.Linear):
@@ -724,7 +724,7 @@ def test_out_of_memory_says_what_to_reduce(tmp_path: Path, tiny: Any) -> None:
     assert [o.status for o in outcomes] == ["failed", "finished"], "the others go on"
     assert not any(o.found for o in outcomes)
     first = outcomes[0].message.splitlines()[0]
-    assert first.startswith("out of memory on the device; a smaller batch_size, or precision: bf16, needs less")
+    assert first.startswith("out of memory on the device; use a smaller batch_size or precision: bf16")
     assert "Tried to allocate 2.00 GiB" in first
 
 
@@ -761,7 +761,7 @@ def test_tokens_stay_whole_numbers_and_lazy_layers_take_their_sizes(tmp_path: Pa
     folder, result = go(tmp_path, experiment)
     assert folder.load_best()["linear.weight"].shape == (2, 8)
     assert result.test["accuracy"] > 0.9
-    with pytest.raises(ConfigError, match="int64, as an embedding needs them; float32 ones suit other layers"):
+    with pytest.raises(ConfigError, match="int64, as for an embedding; other layers need float32"):
         run([tiny(dataset=f"{__name__}:token_data", model="logistic")], runs=tmp_path)
 
 
@@ -780,10 +780,10 @@ def unreduced(outputs: Tensor, targets: Tensor) -> Tensor:
 @pytest.mark.parametrize(
     ("changes", "key", "fragment"),
     [
-        ({"model": f"{__name__}:five_outputs"}, "model", "gives outputs of shape (5,) for 10 classes"),
+        ({"model": f"{__name__}:five_outputs"}, "model", "returns outputs of shape (5,); 10 classes need (10,)"),
         ({"model": f"{__name__}:for_other_shapes"}, "model", "does not fit digits's inputs (1, 8, 8)"),
         ({"model": "cnn"}, "model", "at least 10×10"),
-        ({"loss": f"{__name__}:unreduced"}, "loss", "not one number"),
+        ({"loss": f"{__name__}:unreduced"}, "loss", "a loss must be one number"),
         ({"optimizer": {"name": "sgd", "lr": 0.1, "momentum": -1.0}}, "optimizer", "Invalid momentum"),
         ({"warmup": {"for": "99 epochs"}}, "warmup.for", "must be shorter than the run"),
         ({"dataset": f"{__name__}:line_data", "model": "logistic"}, "loss", "needs class numbers"),

@@ -1,6 +1,6 @@
 """The command line: parse, call, print.
 
-Every command imports what it needs only when it runs, so that help is quick. Nothing imports this room.
+Commands import what they need only when they run, so that `--help` is quick. No other room imports this one.
 """
 
 from lrbench.cli.app import main

@@ -1,4 +1,4 @@
-"""The command line: its commands, and how errors become messages and exit codes."""
+"""The command line app. It turns errors into messages and exit codes."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ app.command("list")(list_)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; ends the process with its exit code."""
+    """Run the command line and exit the process with its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     sys.exit(_run(words))
 
@@ -68,7 +68,7 @@ def _run(words: list[str]) -> int:
             raise
         return _complain(str(error), error.exit_code, warn=isinstance(error, Interrupted))
     except typer.Exit as error:
-        if error.exit_code == 130:  # typer's own word for Ctrl-C
+        if error.exit_code == 130:  # typer turns Ctrl-C into this
             return _complain(AT_ONCE, 130, warn=True)
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
@@ -76,16 +76,14 @@ def _run(words: list[str]) -> int:
     except BrokenPipeError:
         return 1
     except Exception as error:
-        shown = getattr(error, "show", None)  # click's own errors: a wrong option, a missing argument
+        shown = getattr(error, "show", None)  # click's usage errors: an unknown option, a missing argument
         if shown is not None:
             shown()
             return int(getattr(error, "exit_code", 2))
         if "--debug" in words:
             raise
-        return _complain(
-            f"lrbench itself failed: {type(error).__name__}: {error}. --debug shows where; please report it",
-            1,
-        )
+        text = f"lrbench failed unexpectedly: {type(error).__name__}: {error}"
+        return _complain(f"{text}. Please report this bug with the output of --debug", 1)
     return code if isinstance(code, int) else 0
 
 

@@ -1,4 +1,4 @@
-"""What `lrbench list` shows: the catalogue."""
+"""What `lrbench list` prints."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def catalogues() -> Mapping[str, Catalog]:
-    """The kinds of part by the name `lrbench list` gives them."""
+    """Return the catalogs by the name of their kind."""
     from lrbench.components import DATASETS, LOSSES, MODELS, OPTIMIZERS
     from lrbench.schedules import SCHEDULES
 
@@ -33,7 +33,7 @@ def catalogues() -> Mapping[str, Catalog]:
 
 
 def show(console: Console, kind: str | None, name: str | None) -> None:
-    """Print the whole catalogue, one kind, or one entry. Raises UsageError for an unknown kind or name."""
+    """Print all catalogs, one of them, or one entry. Raises UsageError for an unknown kind or name."""
     known = catalogues()
     if kind is not None and f"{kind}s" in known:
         kind = f"{kind}s"
@@ -42,34 +42,32 @@ def show(console: Console, kind: str | None, name: str | None) -> None:
     if kind is None:
         for title, catalog in known.items():
             _table(console, title, catalog, full=False)
-        console.print("`lrbench list schedules step` shows one with its parameters.", style="dim", highlight=False)
+        text = "`lrbench list schedules step` shows an entry with its parameters."
+        console.print(text, style="dim", highlight=False)
     elif name is None:
         _table(console, kind, known[kind])
-        console.print(
-            f"Or a name of your own, {_import_hint(known[kind])}",
-            style="dim",
-            highlight=False,
-            soft_wrap=True,
-        )
+        text = f"To use your own, give an import string: {_import_hint(known[kind])}"
+        console.print(text, style="dim", highlight=False, soft_wrap=True)
     else:
         _entry(console, known[kind], name)
 
 
 def _table(console: Console, title: str, catalog: Catalog, full: bool = True) -> None:
-    """The entries with their summaries; other tools' names after them, or only how many there are."""
+    """Print entries and summaries, followed by the names from other tools (unless `full`, only their number)."""
     own = {name: catalog.summary(name) for name in catalog.entries if "/" not in name}
     _rows(console, title, own)
     others = _other_tools(catalog)
     if others and not full:
         count = sum(len(names) for names in others.values())
         shown = ", ".join(f"{owner}/…" for owner in others)
-        console.print(f"And {count} names of other tools, {shown}: `lrbench list {title}`.\n", highlight=False)
+        text = f"And {count} names from other tools ({shown}): see `lrbench list {title}`.\n"
+        console.print(text, highlight=False)
         return
     for owner, names in others.items():
         _rows(console, f"{owner}/… ({_OWNERS[owner]})", names)
     usual = [f"{other} = {name}" for other, name in catalog.aliases.items() if "/" not in other]
     if usual:
-        console.print(f"Other usual names: {', '.join(usual)}.", highlight=False)
+        console.print(f"Aliases: {', '.join(usual)}.", highlight=False)
 
 
 def _rows(console: Console, title: str, rows: Mapping[str, str]) -> None:
@@ -81,7 +79,7 @@ def _rows(console: Console, title: str, rows: Mapping[str, str]) -> None:
 
 
 def _other_tools(catalog: Catalog) -> dict[str, dict[str, str]]:
-    """Namespace → name → summary."""
+    """Return namespace → name → summary."""
     summaries = {name: catalog.summary(name) for name in catalog.entries}
     summaries |= {name: f"{target.replace(':', '.')}" for name, target in catalog.aliases.items()}
     for catalog_of_names in _COMPANIONS.get(catalog.kind, lambda: ())():
@@ -99,15 +97,15 @@ def _plateaus() -> tuple[Catalog, ...]:
     return (PLATEAUS,)
 
 
-_FILLED_IN = ("optimizer", "last_epoch", "max_lr")  # by the run; the peak is optimizer.lr
+_FILLED_IN = ("optimizer", "last_epoch", "max_lr")  # set by the run; the peak is optimizer.lr
 _OWNERS = {
     "hf": "Hugging Face's transformers.get_scheduler",
     "keras": "keras.optimizers.schedules",
     "lrbench2019": "git-disl/LRBench, Wu et al. 2019",
     "timm": "timm.scheduler",
-    "torch": "torch.optim.lr_scheduler; parameters as there, and `per: step` or `epoch`",
+    "torch": "torch.optim.lr_scheduler; the same parameters, plus `per: step` or `epoch`",
 }
-_COMPANIONS = {"schedule": _plateaus}  # catalogues whose names a config uses in the same place
+_COMPANIONS = {"schedule": _plateaus}  # catalogs whose names share a config key
 
 
 def _entry(console: Console, catalog: Catalog, name: str) -> None:
@@ -120,7 +118,7 @@ def _entry(console: Console, catalog: Catalog, name: str) -> None:
     parameters = catalog.parameters(name)
     if catalog.kind == "schedule" and inspect.isclass(factory):
         parameters = [p for p in parameters if p.name not in _FILLED_IN]
-        parameters.append(Parameter("per", "epoch, but step for CyclicLR and OneCycleLR", False))
+        parameters.append(Parameter("per", "epoch (step for CyclicLR and OneCycleLR)", False))
     if parameters:
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         table.add_column("parameter", style="bold")
@@ -130,7 +128,7 @@ def _entry(console: Console, catalog: Catalog, name: str) -> None:
         console.print(table)
     if catalog.foreign:
         where = f"{described.__module__}.{described.__qualname__}"
-        console.print(f"Parameters and defaults are those of {where}.", highlight=False)
+        console.print(f"Parameters and defaults come from {where}.", highlight=False)
 
 
 def _import_hint(catalog: Catalog) -> str:
@@ -141,4 +139,4 @@ def _import_hint(catalog: Catalog) -> str:
         "schedule": "torch.optim.lr_scheduler:StepLR",
         "loss": "torch.nn:HuberLoss",
     }
-    return f"imported: {catalog.kind}: {example[catalog.kind]}"
+    return f"{catalog.kind}: {example[catalog.kind]}"

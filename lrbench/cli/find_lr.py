@@ -1,35 +1,40 @@
-"""The command `lrbench find-lr`: parse, call, print."""
+"""The command `lrbench find-lr`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
-from lrbench.cli.options import Address, Debug, Device, Overrides, Runs, RunsPerGpu, Where, leave
+from lrbench.cli.options import (
+    Address,
+    Again,
+    Debug,
+    Device,
+    Executor,
+    Jobs,
+    Overrides,
+    Runs,
+    RunsPerGpu,
+    leave,
+    option,
+)
 from lrbench.errors import UsageError
 
-
-def _option(text: str, *names: str, **more: Any) -> Any:
-    return typer.Option(*names, help=text, **more)
-
-
-Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file.", show_default=False)]
-Seeds = Annotated[int, _option("Curves, each from a fresh model.", min=1)]
-Start = Annotated[float, _option("The first learning rate.")]
-End = Annotated[float, _option("The last learning rate.")]
-Iterations = Annotated[int, _option("Steps from the first to the last.")]
-Shape = Annotated[str, _option("How the learning rate rises: exponential or linear.")]
-Smoothing = Annotated[float, _option("β of the moving average of the loss; 0 for none.")]
-StopFactor = Annotated[float, _option("Stop when the smoothed loss is this many times its best.")]
-Validate = Annotated[bool, _option("Measure the loss on validation data after each step; slower.", "--validation")]
-Write = Annotated[Path | None, _option("Write a config that extends this one with the result.", metavar="FILE")]
-Schedule = Annotated[str | None, _option("The schedule of that config: one_cycle, triangular, …", show_default=False)]
-Jobs = Annotated[int, _option("Seeds at once, in worker processes that share the cores.", min=1)]
-Again = Annotated[bool, _option("Test again what is done already.", "--again")]
+Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML config file.", show_default=False)]
+Seeds = Annotated[int, option("Run the test with this many seeds, each with a fresh model.", min=1)]
+Start = Annotated[float, option("First learning rate.")]
+End = Annotated[float, option("Last learning rate.")]
+Iterations = Annotated[int, option("Steps from the first learning rate to the last.")]
+Shape = Annotated[str, option("How the learning rate rises: exponential or linear.")]
+Smoothing = Annotated[float, option("β of the moving average of the loss; 0 for no smoothing.")]
+StopFactor = Annotated[float, option("Stop when the smoothed loss exceeds its best value by this factor.")]
+Validation = Annotated[bool, option("Measure the loss on validation data after each step; slower.", "--validation")]
+Write = Annotated[Path | None, option("Write a config that extends CONFIG with the result.", metavar="FILE")]
+Schedule = Annotated[str | None, option("Schedule of the config that --write creates: one_cycle, triangular, …")]
 
 
 def find_lr(
@@ -42,11 +47,11 @@ def find_lr(
     shape: Shape = "exponential",
     smoothing: Smoothing = 0.98,
     stop_factor: StopFactor = 4.0,
-    validation: Validate = False,
+    validation: Validation = False,
     write: Write = None,
     schedule: Schedule = None,
     jobs: Jobs = 1,
-    executor: Where = "local",
+    executor: Executor = "local",
     address: Address = None,
     runs_per_gpu: RunsPerGpu = 1,
     again: Again = False,
@@ -54,7 +59,7 @@ def find_lr(
     runs: Runs = Path("runs"),
     debug: Debug = False,
 ) -> None:
-    """Find a learning rate by a range test: train on a rising rate, see where the loss falls and where it rises.
+    """Find a learning rate with a range test: raise it step by step and watch where the loss falls and rises.
 
     [dim]lrbench find-lr configs/digits/baseline.yaml --write configs/found.yaml[/]
     """
@@ -72,7 +77,7 @@ def find_lr(
     if write is not None:
         check_schedule(experiment, write, schedule)
     elif schedule is not None:
-        raise UsageError("--schedule says what --write is to write; give both")
+        raise UsageError("--schedule sets the schedule of the config that --write creates; give both")
     options = RunOptions(jobs=jobs, executor=executor, address=address, runs_per_gpu=runs_per_gpu, again=again)
     console = Console()
     with display(console) as watch, StopFlag.ending(leave):
@@ -82,8 +87,8 @@ def find_lr(
         )  # fmt: skip
     save_finding(found)
     tables.show_finding(console, found)
-    drawn = f"Drew [bold]{escape(str(found.folder.figure))}[/]; beside it, finder.csv and finder.json"
-    console.print(drawn, highlight=False, soft_wrap=True)
+    wrote = f"Wrote [bold]{escape(str(found.folder.figure))}[/], finder.csv, finder.json"
+    console.print(wrote, highlight=False, soft_wrap=True)
     if write is not None:
         write_found(found, write, config, overrides or (), schedule)
         console.print(f"Wrote [bold]{escape(str(write))}[/]", highlight=False, soft_wrap=True)

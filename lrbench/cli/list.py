@@ -1,4 +1,4 @@
-"""The command `lrbench list`: parse, call, print."""
+"""The command `lrbench list`."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ from lrbench.cli.options import Debug
 
 def list_(
     kind: Annotated[
-        str | None,
-        typer.Argument(metavar="[KIND]", help="datasets, models, optimizers, schedules or losses."),
+        str | None, typer.Argument(metavar="KIND", help="datasets, models, optimizers, schedules or losses.")
     ] = None,
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="One entry, with its parameters.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Show this entry and its parameters.")] = None,
     debug: Debug = False,
 ) -> None:
-    """The catalogue: what a config may name, with parameters, defaults and formula."""
+    """List the parts that a config can name, with their parameters, defaults and formulas."""
     from lrbench.cli.catalogue import show
 
     show(Console(), kind, name)

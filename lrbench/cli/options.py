@@ -1,4 +1,4 @@
-"""Options of the commands, and how a command ends at once."""
+"""Options that several commands share, and the immediate exit on a second Ctrl-C."""
 
 from __future__ import annotations
 
@@ -6,66 +6,41 @@ import contextlib
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-AT_ONCE = "stopped at once; what the last checkpoint holds is kept, and the same command goes on from it"
+AT_ONCE = "stopped immediately; the same command resumes from the last checkpoint"
+
+
+def option(text: str, *names: str, **more: Any) -> Any:
+    """Return a typer option with this help text."""
+    return typer.Option(*names, help=text, **more)
+
+
+Configs = Annotated[list[Path], typer.Argument(metavar="CONFIG", help="YAML config files.", show_default=False)]
 Overrides = Annotated[
     list[str] | None,
-    typer.Option("--set", help="Change a key, as optimizer.lr=0.01; may be repeated.", metavar="KEY=VALUE"),
+    option("Set a config key, such as optimizer.lr=0.01; repeatable.", "--set", metavar="KEY=VALUE"),
 ]
-Runs = Annotated[Path, typer.Option("--runs", help="The folder that holds the runs.", metavar="DIR")]
-Device = Annotated[
-    str | None, typer.Option(help="auto, cpu, cuda, cuda:1, mps; instead of the config's.", show_default=False)
-]
-Debug = Annotated[bool, typer.Option("--debug", help="Show lrbench's own traceback when something fails.")]
+Jobs = Annotated[int, option("Runs at once, in worker processes that share the CPU cores.", min=1)]
+Again = Annotated[bool, option("Repeat runs that are already finished.", "--again")]
+Device = Annotated[str | None, option("Device instead of the config's: auto, cpu, cuda, cuda:1 or mps.")]
+Runs = Annotated[Path, option("Folder that holds the runs.", "--runs", metavar="DIR")]
+Debug = Annotated[bool, option("Show the traceback of lrbench's errors.", "--debug")]
 
-Metric = Annotated[
-    str, typer.Option(help="What runs are compared by: val_loss, val_accuracy, best_val_loss, test_loss, …")
-]
-Baseline = Annotated[
-    str | None,
-    typer.Option(help="Compare with these runs; by default, with the best.", metavar="NAME", show_default=False),
-]
-Filters = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--filter",
-        help="Runs to keep: a pattern of names, or key=value of configs (!=, >=, <, … too). All given must fit.",
-        metavar="TEXT",
-        show_default=False,
-    ),
-]
-Target = Annotated[
-    str | None,
-    typer.Option(help="Show the time to a target: val_accuracy=0.99.", metavar="METRIC=X", show_default=False),
-]
-Form = Annotated[
-    str | None,
-    typer.Option(
-        "--format",
-        help="Print the table as csv, json, markdown or latex, and write nothing.",
-        metavar="FORM",
-        show_default=False,
-    ),
-]
-
-Where = Annotated[str, typer.Option("--executor", help="Where runs are done: local or ray.")]
-Address = Annotated[
-    str | None,
-    typer.Option(help="Of a Ray cluster; without it, one is started on this machine.", show_default=False),
-]
-RunsPerGpu = Annotated[int, typer.Option(help="With Ray: runs that share a GPU.", show_default=False, min=1)]
+Executor = Annotated[str, option("Where to train: local or ray.")]
+Address = Annotated[str | None, option("Address of a Ray cluster. Default: start one on this machine.")]
+RunsPerGpu = Annotated[int, option("Runs that share a GPU, with --executor ray.", min=1)]
 
 
 def leave(number: int) -> None:
-    """End the process now, and its workers: an exception could be caught by whatever code is running."""
+    """End this process and its workers now, without an exception that running code could catch."""
     import psutil
 
     for child in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.Error):
             child.kill()
-    shown = "\x1b[?25h" if sys.stderr.isatty() else ""  # the cursor that the progress display has hidden
+    shown = "\x1b[?25h" if sys.stderr.isatty() else ""  # show the cursor, which the progress display has hidden
     os.write(2, f"{shown}\n{AT_ONCE}\n".encode())
     os._exit(128 + number)

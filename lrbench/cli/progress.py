@@ -1,10 +1,9 @@
-"""Progress in the terminal: a bar for each run, or plain lines where the output is no terminal."""
+"""Progress display: a bar per run on a terminal, plain lines otherwise."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from types import TracebackType
 from typing import Any, Protocol
 
 from rich.console import Console
@@ -17,31 +16,29 @@ from lrbench.components import KNOWN, Metric, metrics_of
 from lrbench.events import Event
 from lrbench.runs import RunResult
 
-PLAIN_SECONDS = 10.0  # a plain line per run no more often than that
+PLAIN_SECONDS = 10.0  # the shortest time between two plain lines of a run
 
 
 class Display(Protocol):
-    """Shows events while a `with` block runs."""
+    """Show events while a `with` block runs."""
 
     def __call__(self, event: Event) -> None:
         """Show an event."""
 
     def __enter__(self) -> Display: ...
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    def __exit__(self, *_: Any) -> None: ...
 
 
 def display(console: Console) -> Display:
-    """Bars on a terminal, lines elsewhere."""
+    """Return bars for a terminal, plain lines otherwise."""
     return Bars(console) if console.is_terminal else Lines(console)
 
 
 class TimeLeft(ProgressColumn):
-    """Time left, from the mean speed since the run began here (its first update may be far into it)."""
+    """The time left, from the mean speed since this process started or resumed the run."""
 
     def render(self, task: Task) -> Text:
-        """See rich."""
+        """Render the column."""
         done = task.completed - (task.fields["first"] or 0)
         if task.finished or done <= 0 or task.total is None or task.start_time is None:
             return Text("", style="cyan")
@@ -50,7 +47,7 @@ class TimeLeft(ProgressColumn):
 
 
 class Bars:
-    """A bar per run under way; a run that is over leaves one line above them."""
+    """A bar per running run; a finished run leaves one line above the bars."""
 
     def __init__(self, console: Console) -> None:
         self.console, self.total, self.over = console, 0, 0
@@ -71,7 +68,7 @@ class Bars:
         )
 
     def __enter__(self) -> Bars:
-        # The bars begin with the first run: before it a data set may be downloaded, with a bar of its own.
+        # The bars start with the first run: before it, a data set may be downloaded with its own progress bar.
         return self
 
     def __exit__(self, *_: Any) -> None:
@@ -109,7 +106,7 @@ class Bars:
         )
 
     def _remember(self, event: Event) -> dict[str, Any]:
-        """The event's metrics, with the last epoch's validation metrics where it has none of its own."""
+        """Return the event's metrics, completed with the last known validation metrics."""
         known = {**self.known.get(event.run, {}), **event.values}
         self.known[event.run] = known
         return known
@@ -135,7 +132,7 @@ class Bars:
 
 
 class Lines:
-    """A line when a run begins, every ten seconds or so while it goes on, and when it is over."""
+    """A line when a run starts, about every ten seconds while it runs, and when it ends."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -155,7 +152,7 @@ class Lines:
         elif event.kind == "start":
             self.said[event.run] = time.monotonic()
             self.metrics |= told_metrics(event)
-            self._print(f"{event.run}: " + (f"goes on after update {event.step}" if event.step else "started"))
+            self._print(f"{event.run}: " + (f"resumed after step {event.step}" if event.step else "started"))
         elif event.kind == "end":
             self._print(f"{event.run}: {ending(event.values['result'], self.metrics)}")
         elif event.kind == "plan":
@@ -171,13 +168,13 @@ class Lines:
 
 
 def told_metrics(event: Event) -> dict[str, Metric]:
-    """The metrics of a run, as its start tells them; empty where another event tells nothing of them."""
+    """Return a run's metrics from its `start` event; empty for events without them."""
     told = event.values.get("metrics")
     return {} if told is None else metrics_of(told)
 
 
 def ending(result: RunResult, metrics: Mapping[str, Metric]) -> str:
-    """A result in a line; `metrics` says how values are written."""
+    """Describe a result in one line; `metrics` formats the values."""
     pieces = [result.status.words]
     if result.reason:
         pieces.append(result.reason.splitlines()[0])
@@ -194,7 +191,7 @@ def ending(result: RunResult, metrics: Mapping[str, Metric]) -> str:
 
 
 def _values(values: Mapping[str, float | None], metrics: Mapping[str, Metric]) -> str:
-    """`loss 0.3, val loss 0.2, val accuracy 92.10 %`: the training loss, and all on the validation data."""
+    """Return `loss 0.3, val loss 0.2, val accuracy 92.10 %`: the training loss and the validation metrics."""
     shown = {"train_loss": "loss", **{key: _name(key) for key in values if key.startswith("val_")}}
     known = [(key, name, values.get(key)) for key, name in shown.items()]
     return ", ".join(f"{name} {_form(key, metrics).text(value)}" for key, name, value in known if value is not None)
@@ -205,6 +202,6 @@ def _name(key: str) -> str:
 
 
 def _form(key: str, metrics: Mapping[str, Metric]) -> Metric:
-    """How a value is written; a metric that is not known is a number."""
+    """Return the metric that formats a value; an unknown metric is a plain number."""
     name = key.removeprefix("train_").removeprefix("val_")
     return metrics.get(name, Metric(name))

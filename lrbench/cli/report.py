@@ -1,4 +1,4 @@
-"""The command `lrbench report`: parse, call, print."""
+"""The command `lrbench report`."""
 
 from __future__ import annotations
 
@@ -9,27 +9,40 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from lrbench.cli.options import Baseline, Debug, Filters, Form, Metric, Runs, Target
+from lrbench.cli.options import Debug, Runs, option
 
 
 def report(
     runs_given: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="RUNS", help="Runs, or folders of runs; the --runs folder by default."),
+        typer.Argument(metavar="RUNS", help="Runs or folders of runs. Default: the --runs folder."),
     ] = None,
     out: Annotated[
-        Path | None,
-        typer.Option(help="Where to write; by default, report/ inside the runs folder.", metavar="DIR"),
+        Path | None, option("Folder to write to. Default: report/ in the runs folder.", metavar="DIR")
     ] = None,
-    metric: Metric = "val_loss",
-    baseline: Baseline = None,
-    filters: Filters = None,
-    target: Target = None,
-    form: Form = None,
+    metric: Annotated[str, option("Compare runs by this: val_loss, val_accuracy, best_val_loss, test_loss, …")] = (
+        "val_loss"
+    ),
+    baseline: Annotated[str | None, option("Compare with these runs. Default: the best runs.", metavar="NAME")] = None,
+    filters: Annotated[
+        list[str] | None,
+        option(
+            "Use only runs whose name matches a pattern, or whose config has key=value (or !=, >=, <, …); repeatable.",
+            "--filter",
+            metavar="TEXT",
+        ),
+    ] = None,
+    target: Annotated[
+        str | None, option("Show the time to reach a target, such as val_accuracy=0.99.", metavar="METRIC=X")
+    ] = None,
+    form: Annotated[
+        str | None,
+        option("Print the table as csv, json, markdown or latex; write no files.", "--format", metavar="FORM"),
+    ] = None,
     runs: Runs = Path("runs"),
     debug: Debug = False,
 ) -> None:
-    """Set runs side by side: one figure, one table, one HTML page; also PNG, SVG, Markdown and CSV."""
+    """Compare runs in a figure, a table and an HTML page; also written as PNG, SVG, Markdown and CSV."""
     from lrbench.cli import tables
     from lrbench.reports import formatted_table, gather, summary
     from lrbench.reports import report as write_report
@@ -50,6 +63,5 @@ def report(
     for test in made.tests:
         for line in test.words()[:1]:
             console.print(f"Range test of {test.name}: {line}", markup=False, highlight=False, soft_wrap=True)
-    beside = ", ".join(p.name for p in made.files[1:])
-    wrote = f"Wrote [bold]{escape(str(made.page))}[/] and, beside it, {beside}"
-    console.print(wrote, highlight=False, soft_wrap=True)
+    others = "".join(f", {path.name}" for path in made.files[1:])
+    console.print(f"Wrote [bold]{escape(str(made.page))}[/]{others}", highlight=False, soft_wrap=True)

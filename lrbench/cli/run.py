@@ -1,4 +1,4 @@
-"""The command `lrbench run`: parse, call, print."""
+"""The command `lrbench run`."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from lrbench.cli.options import Debug, Device, Overrides, Runs, leave
+from lrbench.cli.options import Again, Configs, Debug, Device, Jobs, Overrides, Runs, leave, option
 
 if TYPE_CHECKING:
     from lrbench.training import Outcome
 
 
 def run(
-    configs: Annotated[list[Path], typer.Argument(metavar="CONFIG", help="YAML files.", show_default=False)],
+    configs: Configs,
     overrides: Overrides = None,
-    seeds: Annotated[int | None, typer.Option(help="Train each config with that many seeds.", min=1)] = None,
-    jobs: Annotated[int, typer.Option(help="Runs at once, in worker processes that share the cores.", min=1)] = 1,
-    again: Annotated[bool, typer.Option("--again", help="Train anew what is done already.")] = False,
+    seeds: Annotated[int | None, option("Train each config with this many seeds.", min=1)] = None,
+    jobs: Jobs = 1,
+    again: Again = False,
     no_wait: Annotated[
-        bool, typer.Option("--no-wait", help="Don't wait for runs that another process is doing; exit with 1.")
+        bool, option("Exit with code 1 instead of waiting for runs of another process.", "--no-wait")
     ] = False,
     device: Device = None,
     runs: Runs = Path("runs"),
     debug: Debug = False,
 ) -> None:
-    """Train what the configs describe. What is done already is shown, not done again; what was interrupted goes on.
+    """Train configs. Finished runs are shown, not repeated; interrupted runs are resumed.
 
-    [dim]lrbench run configs/baseline.yaml --set optimizer.lr=0.01 --seeds 3 --jobs 2[/]
+    [dim]lrbench run configs/digits/baseline.yaml --set optimizer.lr=0.01 --seeds 3 --jobs 2[/]
     """
     from lrbench.cli.progress import display
     from lrbench.training import StopFlag
@@ -47,7 +47,7 @@ def run(
 
 
 def _conclude(console: Console, outcomes: Sequence[Outcome], runs: Path) -> None:
-    """The final table, what went wrong, how to go on; ends the command with its exit code."""
+    """Print the results, then end the command with its exit code."""
     from lrbench.cli.tables import show_outcomes
     from lrbench.training import stopped
 
@@ -57,4 +57,4 @@ def _conclude(console: Console, outcomes: Sequence[Outcome], runs: Path) -> None
     if any(outcome.undone for outcome in outcomes):
         raise typer.Exit(1)
     where = "" if runs == Path("runs") else f" --runs {escape(str(runs))}"
-    console.print(f"lrbench report{where} sets them side by side.", style="dim", highlight=False)
+    console.print(f"To compare them: lrbench report{where}", style="dim", highlight=False)

@@ -1,4 +1,4 @@
-"""The command `lrbench sweep`: parse, call, print."""
+"""The command `lrbench sweep`."""
 
 from __future__ import annotations
 
@@ -10,42 +10,49 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from lrbench.cli.options import Address, Debug, Device, Overrides, Runs, RunsPerGpu, Where, leave
+from lrbench.cli.options import (
+    Address,
+    Again,
+    Debug,
+    Device,
+    Executor,
+    Overrides,
+    Runs,
+    RunsPerGpu,
+    leave,
+    option,
+)
 from lrbench.errors import FolderError, UsageError
 
 if TYPE_CHECKING:
     from lrbench.sweeps import Sweep
 
-
-def _option(text: str, *names: str, least: int | None = None) -> typer.models.OptionInfo:
-    option: typer.models.OptionInfo = typer.Option(*names, help=text, show_default=False, min=least)
-    return option
-
-
 Configs = Annotated[
     list[Path] | None,
-    typer.Argument(metavar="CONFIG", help="YAML files, with a sweep: block or without.", show_default=False),
+    typer.Argument(metavar="CONFIG", help="YAML config files, with or without a sweep: block.", show_default=False),
 ]
-Lr = Annotated[str | None, _option("Rates: 1e-5:1:11 (from:to:points, log scale), 1e-3,1e-2 or auto.")]
-Seeds = Annotated[int | None, _option("Train each cell with that many seeds.", least=1)]
-Schedules = Annotated[str | None, _option("Schedules by name: cosine,one_cycle.")]
-Jobs = Annotated[int | None, _option("Runs at once; by default one for each core, or GPU.", least=1)]
-DryRun = Annotated[bool, _option("List the runs, budget and time; train none.", "--dry-run")]
-Status = Annotated[bool, _option("Show where the sweeps in the runs folder stand.", "--status")]
-Confirm = Annotated[int, _option("Then train the winner with that many fresh seeds.", least=0)]
-Retries = Annotated[int, _option("Try a failed run again so often.", least=0)]
-FailFast = Annotated[bool, _option("Begin no more runs once one has failed.", "--fail-fast")]
-MaxFailures = Annotated[int | None, _option("Begin no more runs once so many have failed.", least=1)]
+Lr = Annotated[str | None, option("Learning rates: 1e-5:1:11 (from:to:points, log scale), 1e-3,1e-2 or auto.")]
+Seeds = Annotated[int | None, option("Train each cell with this many seeds.", min=1)]
+Schedules = Annotated[str | None, option("Schedules by name: cosine,one_cycle.")]
+Jobs = Annotated[
+    int | None,
+    option("Runs at once, in worker processes that share the CPU cores. Default: one per core or GPU.", min=1),
+]
+DryRun = Annotated[bool, option("List the runs with their budget and the expected time; train nothing.", "--dry-run")]
+Status = Annotated[bool, option("Show the progress of the sweeps in the runs folder.", "--status")]
+Confirm = Annotated[int, option("Finally, train the winner with this many fresh seeds.", min=0)]
+Retries = Annotated[int, option("Retry a failed run this many times.", min=0)]
+FailFast = Annotated[bool, option("Start no more runs after the first failure.", "--fail-fast")]
+MaxFailures = Annotated[int | None, option("Start no more runs after this many failures.", min=1)]
 PruneAfter = Annotated[
-    float | None, _option("End runs whose loss is at chance after that part of their budget: 0.25.", "--prune")
+    float | None, option("End runs whose loss is still at chance after this fraction of their budget, such as 0.25.")
 ]
 Halve = Annotated[
-    bool, _option("At 1/4 and 1/2 of the budget, drop the worse half of each schedule's learning rates.", "--halve")
+    bool, option("At 1/4 and 1/2 of the budget, drop the worse half of each schedule's learning rates.", "--halve")
 ]
-Epsilon = Annotated[float, typer.Option(help="Losses so much above the best, as a part of it, are near it.", min=0)]
-Name = Annotated[str | None, _option("Of the sweep's folder; by default the config's.")]
-Yes = Annotated[bool, _option("Do more than a thousand runs without being asked.", "--yes")]
-Again = Annotated[bool, _option("Train anew what is done already.", "--again")]
+Epsilon = Annotated[float, option("Losses within this fraction of the best count as near it.", min=0)]
+Name = Annotated[str | None, option("Name of the sweep's folder. Default: the config's name.")]
+Yes = Annotated[bool, option("Allow more than 1,000 runs.", "--yes")]
 
 
 def sweep(
@@ -64,7 +71,7 @@ def sweep(
     prune: PruneAfter = None,
     halve: Halve = False,
     epsilon: Epsilon = 0.1,
-    executor: Where = "local",
+    executor: Executor = "local",
     address: Address = None,
     runs_per_gpu: RunsPerGpu = 1,
     name: Name = None,
@@ -74,7 +81,7 @@ def sweep(
     runs: Runs = Path("runs"),
     debug: Debug = False,
 ) -> None:
-    """Train a grid of rates, schedules, seeds or any key; what is done already is not done again.
+    """Train a grid of learning rates, schedules, seeds or any other key. Finished runs are not repeated.
 
     [dim]lrbench sweep configs/digits/baseline.yaml --lr 1e-5:1:11 --schedule constant,cosine --seeds 3[/]
     """
@@ -107,17 +114,19 @@ def sweep(
 
 def _some(configs: list[Path] | None) -> list[Path]:
     if not configs:
-        raise UsageError("a sweep needs at least one CONFIG, or --status")
+        raise UsageError("give at least one CONFIG, or --status")
     return configs
 
 
 def _names(schedule: str | None) -> list[str]:
-    """The names in `cosine,one_cycle`."""
+    """Split `cosine,one_cycle`."""
     if schedule is None:
         return []
     names = [name.strip() for name in schedule.split(",")]
     if not all(names):
-        raise UsageError(f"--schedule must be names with commas between: cosine,one_cycle (got {schedule!r:.60})")
+        raise UsageError(
+            f"--schedule must be names separated by commas, such as cosine,one_cycle (got {schedule!r:.60})"
+        )
     return names
 
 
@@ -127,13 +136,13 @@ def _show_status(console: Console, runs: Path, name: str | None) -> None:
 
     folders = [SweepFolder.of(runs, name)] if name is not None else find_sweeps(runs)
     if not folders:
-        raise UsageError(f"there is no sweep in {runs / 'sweeps'}")
+        raise UsageError(f"no sweep in {runs / 'sweeps'}")
     for folder in folders:
         sweep_table.show_status(console, folder)
 
 
 def _conclude(console: Console, done: Sweep, epsilon: float) -> None:
-    """The summary, on the screen and in files; ends the command with the exit code that its outcomes ask for."""
+    """Print and write the summary, then end the command with its exit code."""
     from lrbench.cli.sweep_table import show_outcome
     from lrbench.reports import save_summary
     from lrbench.training import stopped
@@ -147,13 +156,13 @@ def _conclude(console: Console, done: Sweep, epsilon: float) -> None:
     except FolderError as error:
         if any(outcome.result is not None and not outcome.found for outcome in done.outcomes):
             raise
-        console.print(f"[yellow]The summary is shown only:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        console.print(f"[yellow]The summary was not written:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
     failed = any(outcome.undone for outcome in done.outcomes)
     left = [outcome for outcome in done.outcomes if outcome.to_do]
     interrupted = stopped(done.outcomes)
     if interrupted is not None and not (failed and all(outcome.signal is None for outcome in left)):
         raise interrupted
     if left:
-        console.print(f"{len(left)} runs were not begun; the same command goes on with them.", highlight=False)
+        console.print(f"{len(left)} runs were not started; the same command starts them.", highlight=False)
     if failed or left:
         raise typer.Exit(1)

@@ -1,4 +1,4 @@
-"""A sweep in the terminal: a live table of its cells by rate and line, or plain lines; its summary; its status."""
+"""Sweeps in the terminal: a live table by learning rate and line, or plain lines; plan, summary and status."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import statistics
 import time
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -17,6 +17,7 @@ from rich.text import Text
 
 from lrbench.analysis import duration
 from lrbench.cli.progress import Lines, ending, told_metrics
+from lrbench.cli.tables import show_found
 from lrbench.components import KNOWN, LOSS
 from lrbench.events import Event
 from lrbench.reports import summary_words
@@ -24,8 +25,6 @@ from lrbench.runs import Status
 from lrbench.sweeps import AUTO_POINTS, Board, Planned, Summary, SweepFolder, board_of
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from lrbench.sweeps import Sweep
 
 MARKS = {
@@ -45,7 +44,7 @@ SHOWN_SECONDS = 0.25
 
 
 def table_of(board: Board, height: int | None = None) -> RenderableType:
-    """Rates down, lines across; in each cell a mark for each seed, and the median loss."""
+    """Build the table: a row per learning rate, a column per line; cells show a mark per seed and the median loss."""
     places: dict[tuple[float | None, str], list[Planned]] = {}
     for cell in board.plan.cells:
         places.setdefault((cell.lr, _line(cell)), []).append(cell)
@@ -64,7 +63,7 @@ def table_of(board: Board, height: int | None = None) -> RenderableType:
 
 
 def _rates(board: Board, height: int | None) -> list[float | None]:
-    """All rates; where they are too many for the screen, first those at which runs are under way."""
+    """Return all learning rates, or those that fit the screen, preferring those with running runs."""
     rates, room = board.plan.rates, max(height or 0, 4)
     if height is None or len(rates) <= room:
         return rates
@@ -83,9 +82,9 @@ def _cell(board: Board, cells: Sequence[Planned]) -> Text:
     if losses:
         text.append(f" {LOSS.text(statistics.median(losses))}")
     if running:
-        part = sum(board.done.get(run, 0.0) for run in running) / len(running)
+        fraction = sum(board.done.get(run, 0.0) for run in running) / len(running)
         now = [board.loss[run] for run in running if run in board.loss]
-        text.append(f" {part:.0%}" + (f" {LOSS.text(now[0])}" if now else ""), "cyan")
+        text.append(f" {fraction:.0%}" + (f" {LOSS.text(now[0])}" if now else ""), "cyan")
     return text
 
 
@@ -94,7 +93,7 @@ def _line(cell: Planned) -> str:
 
 
 class LiveTable:
-    """The board, redrawn as events come; on a terminal."""
+    """A table on a terminal, redrawn as events arrive."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -106,9 +105,7 @@ class LiveTable:
     def __enter__(self) -> LiveTable:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: Any) -> None:
         self.live.stop()
 
     def __call__(self, event: Event) -> None:
@@ -134,7 +131,7 @@ class LiveTable:
 
 
 class SweepLines:
-    """A line for each run that is over, with the count and the time left; where the output is no terminal."""
+    """A line for each ended run, with the count and the time left; for output that is not a terminal."""
 
     def __init__(self, console: Console) -> None:
         self.console, self.lines = console, Lines(console)
@@ -144,9 +141,7 @@ class SweepLines:
     def __enter__(self) -> SweepLines:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: Any) -> None:
         return None
 
     def __call__(self, event: Event) -> None:
@@ -167,7 +162,7 @@ class SweepLines:
 
 
 def _board(event: Event) -> Board:
-    """The board of a sweep as it begins, with what was found done."""
+    """Return the board of a starting sweep, with the results found."""
     board = Board(event.values["plan"])
     for run, result in event.values["results"].items():
         board.ended(run, result)
@@ -180,12 +175,12 @@ def _left(board: Board) -> str:
 
 
 def display(console: Console) -> LiveTable | SweepLines:
-    """The table on a terminal, lines elsewhere."""
+    """Return the table for a terminal, plain lines otherwise."""
     return LiveTable(console) if console.is_terminal else SweepLines(console)
 
 
 def show_status(console: Console, folder: SweepFolder) -> None:
-    """Where a sweep stands. Raises FolderError where it has no plan."""
+    """Print a sweep's progress. Raises FolderError if it has no plan."""
     plan = folder.plan()
     board = board_of(folder, plan)
     results = [folder.run(cell).result() for cell in plan.cells if board.state[cell.run].complete]
@@ -199,7 +194,7 @@ def show_status(console: Console, folder: SweepFolder) -> None:
 
 
 def show_plan(console: Console, asked: Sweep, seconds: float | None) -> None:
-    """The runs that a sweep would do, what they cost, what is done already. Nothing was trained for it."""
+    """Print a dry run: the sweep's runs, their budgets, which are finished, and the expected time."""
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
     for heading in ("run", "line", "rate", "seed", "budget", ""):
         table.add_column(heading, overflow="fold", justify="right" if heading in ("rate", "seed") else "left")
@@ -210,33 +205,30 @@ def show_plan(console: Console, asked: Sweep, seconds: float | None) -> None:
         rate = "default" if planned.lr is None else f"{planned.lr:.3g}"
         rate = "auto" if experiment.name in asked.auto else rate
         failed = outcome.status is Status.FAILED
-        state = f"[red]{escape(outcome.message)}[/]" if failed else "done" if outcome.found else "pending"
+        state = f"[red]{escape(outcome.message)}[/]" if failed else "finished" if outcome.found else "pending"
         table.add_row(planned.run, escape(planned.series), rate, str(planned.seed), budget, state)
     console.print(table)
-    were = "was" if asked.duplicates == 1 else "were"
-    twice = f" ({asked.duplicates} more {were} the same as another)" if asked.duplicates else ""
+    twice = f" (duplicates left out: {asked.duplicates})" if asked.duplicates else ""
     done = len(asked.cells) - len(asked.todo)
     plural = "s" * (len(asked.cells) != 1)
-    console.print(f"{len(asked.cells)} run{plural}{twice}, {done} of them done already.", highlight=False)
+    console.print(f"{len(asked.cells)} run{plural}{twice}, {done} already finished.", highlight=False)
     if asked.auto:
         names = ", ".join(asked.auto)
-        text = f"lr: auto: a range test of {names} comes first, and {AUTO_POINTS} rates around what it finds."
+        text = f"lr: auto: first a range test of {names}, then {AUTO_POINTS} learning rates around its suggestion."
         console.print(text, markup=False, highlight=False)
     if asked.todo and seconds is not None:
-        console.print(f"About {duration(seconds)} by the runs that are done.", highlight=False)
+        console.print(
+            f"Expected time: about {duration(seconds)}, from finished runs of the same size.", highlight=False
+        )
     elif asked.todo:
-        console.print("How long that takes is not known before a run of each size is done.", highlight=False)
+        console.print("Expected time: unknown until a run of each size has finished.", highlight=False)
 
 
 def show_outcome(console: Console, done: Sweep, summary: Summary) -> None:
-    """The summary, and what went wrong."""
+    """Print the summary, warnings and failures."""
     for line in summary_words(summary):
         console.print(line, markup=False, highlight=False)
-    found = sum(outcome.found for outcome in done.outcomes)
-    if found:
-        were = "was" if found == 1 else "were"
-        text = f"{found} of {len(done.outcomes)} {were} done already (--again trains them again)."
-        console.print(text, highlight=False)
+    show_found(console, done.outcomes)
     warned = Counter(warning for outcome in done.outcomes for warning in outcome.warnings)
     for warning, count in warned.items():
         console.print(f"[yellow]{count} run{'s' * (count > 1)}:[/] {escape(warning)}", highlight=False)

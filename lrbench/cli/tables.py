@@ -1,4 +1,4 @@
-"""Tables in the terminal: of results, and of rates that would be used."""
+"""Tables in the terminal: results, previews and range tests."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 
-WIDE = 100  # columns of a terminal that has room for what a comparison adds
+WIDE = 100  # terminal columns needed for the columns that a comparison adds
 
 
 def show_groups(console: Console, groups: Sequence[Group], comparison: Comparison | None = None) -> None:
-    """The results, as briefly as a terminal wants them."""
+    """Print a short table of results."""
     if not groups:
         return
-    narrow = console.width < WIDE  # the sentences below the table say the same
+    narrow = console.width < WIDE  # the sentences below the table give the same facts
     shown = table_columns(groups, short=True, extra=[] if comparison is None or narrow else brief_columns(comparison))
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
     for column in shown:
@@ -43,14 +43,20 @@ def show_groups(console: Console, groups: Sequence[Group], comparison: Compariso
     console.print(table)
 
 
+def show_found(console: Console, outcomes: Sequence[Outcome]) -> None:
+    """Print how many runs were already finished."""
+    found = sum(outcome.found for outcome in outcomes)
+    if found:
+        were = "was" if found == 1 else "were"
+        text = f"{found} of {len(outcomes)} {were} already finished (--again repeats {'it' if found == 1 else 'them'})."
+        console.print(text, highlight=False)
+
+
 def show_outcomes(console: Console, outcomes: Sequence[Outcome]) -> None:
-    """The table of what was asked for, what was done already, and what is to be known of each run."""
+    """Print the results of runs, how many were already finished, warnings and failures."""
     existing = [o for o in outcomes if o.path.exists()]
     show_groups(console, grouped([read_one(RunFolder(o.path)) for o in existing]))
-    found = [o for o in outcomes if o.found]
-    if found:
-        were = "was" if len(found) == 1 else "were"
-        console.print(f"{len(found)} of {len(outcomes)} {were} done already (--again trains anew).", highlight=False)
+    show_found(console, outcomes)
     for outcome in outcomes:
         for warning in outcome.warnings:
             console.print(f"[yellow]{escape(outcome.path.name)}:[/] {escape(warning)}", highlight=False)
@@ -61,7 +67,7 @@ def show_outcomes(console: Console, outcomes: Sequence[Outcome]) -> None:
 
 
 def show_previews(console: Console, previews: Sequence[Preview]) -> None:
-    """First, peak, last and mean rate of each config, its shape in blocks, and what looks like a mistake."""
+    """Print each config's curve as a sparkline, its first, peak, last and mean learning rate, and warnings."""
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
     table.add_column("config", overflow="fold", min_width=12)
     table.add_column("over the run", no_wrap=True)
@@ -73,18 +79,19 @@ def show_previews(console: Console, previews: Sequence[Preview]) -> None:
         table.add_row(escape(made.label), sparkline(made.rates), *shown)
     console.print(table)
     for made in previews:
-        updates = f"{len(made.rates):,} update{'' if len(made.rates) == 1 else 's'}"
-        notes = [f"{updates}, {made.steps_per_epoch:,} an epoch"]
+        steps = f"{len(made.rates):,} step{'' if len(made.rates) == 1 else 's'}"
+        notes = [f"{steps}, {made.steps_per_epoch:,} per epoch"]
         scaling = made.experiment.lr_scaling
         if scaling is not None:
-            notes.append(f"the rate is scaled to {made.lr:.3g} ({scaling.rule}, base batch {scaling.base_batch_size})")
+            rule = f"{scaling.rule}, base batch size {scaling.base_batch_size}"
+            notes.append(f"learning rate scaled to {made.lr:.3g} ({rule})")
         if made.seam:
-            notes.append(f"warm-up until update {made.seam}")
+            notes.append(f"warm-up until step {made.seam}")
         if made.restarts:
             listed = ", ".join(f"{step:,}" for step in made.restarts[:6]) + (" …" if len(made.restarts) > 6 else "")
-            notes.append(f"restarts at updates {listed}")
+            notes.append(f"restarts at steps {listed}")
         if made.experiment.plateau is not None:
-            notes.append("the plateau rule changes it by results, which is not shown")
+            notes.append("the plateau rule depends on results and is not shown")
         console.print(f"{made.label}: {'; '.join(notes)}", markup=False, highlight=False, soft_wrap=True)
         for warning in made.warnings():
             text = f"[yellow]{escape(made.label)}:[/] {escape(warning)}"
@@ -92,13 +99,13 @@ def show_previews(console: Console, previews: Sequence[Preview]) -> None:
 
 
 def show_finding(console: Console, finding: Finding) -> None:
-    """What each method says for each seed, the rates to take and why; or why there are none."""
+    """Print each method's learning rate for each seed and the advice, or why there is no suggestion."""
     advice = finding.advice
     ramp = finding.ramp
-    over = f"rates {ramp.start:g} … {ramp.end:g} over {ramp.iterations:,} updates"
+    over = f"learning rates {ramp.start:g} … {ramp.end:g} over {ramp.iterations:,} steps"
     console.print(f"\nRange test of {finding.experiment.name}: {over}", markup=False, highlight=False, soft_wrap=True)
     for curve in finding.curves:
-        ended = curve.reason or "went to the end of the rates"
+        ended = curve.reason or "reached the last learning rate"
         console.print(f"  seed {curve.seed}: {ended}", markup=False, highlight=False, soft_wrap=True, style="dim")
     if isinstance(advice, Refusal):
         console.print(f"[yellow]No suggestion:[/] {escape(str(advice))}.", highlight=False, soft_wrap=True)
@@ -114,7 +121,7 @@ def show_finding(console: Console, finding: Finding) -> None:
     for purpose, rates, key in (
         ("constant, or the start of a decay", _rate(advice.initial), "initial"),
         ("maximum of one_cycle", _rate(advice.maximum), "maximum"),
-        ("bounds of cyclical rates", f"{_rate(advice.low)} … {_rate(advice.high)}", "low"),
+        ("bounds of cyclical learning rates", f"{_rate(advice.low)} … {_rate(advice.high)}", "low"),
     ):
         why = f"[dim]({escape(advice.how[key])})[/]"
         console.print(f"[bold]{rates}[/]  {purpose}  {why}", highlight=False, soft_wrap=True)
@@ -127,12 +134,12 @@ def _rate(rate: float | None) -> str:
 
 
 def sparkline(values: Sequence[float], width: int = 16) -> str:
-    """The values as `width` blocks, from 0 to their highest; each block is the mean of its part."""
+    """Draw the values as `width` blocks, scaled from 0 to the maximum; each block is the mean of its slice."""
     top = max(values)
     blocks = []
     for index in range(min(width, len(values))):
-        part = values[index * len(values) // width : max((index + 1) * len(values) // width, index + 1)]
-        part = part or values[index : index + 1]
-        height = sum(part) / len(part) / top if top > 0 else 0.0
+        mine = values[index * len(values) // width : max((index + 1) * len(values) // width, index + 1)]
+        mine = mine or values[index : index + 1]
+        height = sum(mine) / len(mine) / top if top > 0 else 0.0
         blocks.append(_BLOCKS[min(int(height * len(_BLOCKS)), len(_BLOCKS) - 1)])
     return "".join(blocks)

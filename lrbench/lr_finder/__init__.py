@@ -1,6 +1,6 @@
-"""The learning rate finder: a range test, which is a kind of work on the training loop, read by several methods.
+"""The learning rate finder: run range tests on the training loop and turn their curves into advice.
 
-It turns the curves into advice, or says why there is none, and keeps both in a folder. It draws nothing.
+Curves and advice, or why there is none, are kept in a folder. Nothing here draws.
 """
 
 from lrbench.lr_finder.advice import Advice, Refusal

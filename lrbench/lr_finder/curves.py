@@ -1,4 +1,4 @@
-"""The curves of a range test: losses against rates, smoothed as the peers do, and the trend of several seeds."""
+"""The curves of a range test: losses by learning rate, smoothed as in other tools, and the trend of several seeds."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-BANDWIDTH = 0.375  # decades to either side that a point of the trend is drawn from
-GRID = 20  # points of the trend to the decade
+BANDWIDTH = 0.375  # decades on either side that a point of the trend uses
+GRID = 20  # points of the trend per decade
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One seed's test.
+    """The curve of one seed.
 
     Attributes:
-        seed: of the weights and of the data's order.
-        rates: the rate of each update, rising.
-        losses: the loss of each; what is not finite comes last, if at all.
-        momentum: of the optimizer (Adam: beta1), 0 where it has none.
-        reason: why it ended before the ramp did, empty where it did not.
+        seed: the seed of the weights and the data order.
+        rates: the learning rate of each step, rising.
+        losses: the loss of each step; only the last can be non-finite.
+        momentum: the optimizer's momentum (Adam: beta1), 0 if it has none.
+        reason: why the test ended before the ramp did; empty if it did not.
     """
 
     seed: int
@@ -37,7 +37,7 @@ class Curve:
 
     @property
     def usable(self) -> int:
-        """Losses before the first that is not finite."""
+        """The number of losses before the first that is not finite."""
         bad = [index for index, loss in enumerate(self.losses) if not math.isfinite(loss)]
         return bad[0] if bad else len(self.losses)
 
@@ -47,9 +47,9 @@ class Curve:
         return trend([self])
 
     def smoothed(self, beta: float) -> list[float]:
-        """The exponential moving average, bias-corrected: sᵢ = (1−β)·Σⱼ β^(i−j)·lⱼ / (1−β^(i+1)), as fastai's.
+        """Return the bias-corrected exponential moving average of the usable losses, as in fastai.
 
-        Of the usable losses.
+        sᵢ = (1−β)·Σⱼ β^(i−j)·lⱼ / (1−β^(i+1))
         """
         average, result = 0.0, []
         for count, loss in enumerate(self.losses[: self.usable], start=1):
@@ -60,9 +60,9 @@ class Curve:
 
 @dataclass
 class Rise:
-    """Has the smoothed loss risen to `factor` times its best?
+    """Detects when the smoothed loss exceeds `factor` times its best value.
 
-    For losses that go below zero: by as much above the best as its distance from the first, or from zero.
+    If the best is 0 or negative, the allowed rise is scaled by its distance from the first loss or from zero.
     """
 
     smoothing: float = 0.98
@@ -73,7 +73,7 @@ class Rise:
     best: float = field(default=math.inf, init=False)
 
     def update(self, loss: float) -> bool:
-        """Take in the next loss; True when the test is to end."""
+        """Add the next loss. Returns True if the test should end."""
         self.count += 1
         self.average = self.smoothing * self.average + (1 - self.smoothing) * loss
         value = self.average / (1 - self.smoothing**self.count)
@@ -86,14 +86,14 @@ class Rise:
 
 @dataclass(frozen=True)
 class Trend:
-    """Where the losses of all seeds go, without the delay that a moving average has.
+    """The trend of all seeds' losses, without the delay of a moving average.
 
     Attributes:
-        rates: a grid, evenly spaced in log₁₀, from the first rate to the last that most seeds came to.
-        losses: the loss there.
+        rates: learning rates evenly spaced in log₁₀, from the first to the median of the seeds' last ones.
+        losses: the loss at each of `rates`.
         start: the loss before it falls.
         errors: the standard error of each of `losses`.
-        start_error: that of `start`.
+        start_error: the standard error of `start`.
     """
 
     rates: Array
@@ -109,25 +109,25 @@ class Trend:
 
     @property
     def lowest(self) -> int:
-        """Where on the grid the loss is lowest."""
+        """The index of the lowest loss."""
         return int(np.argmin(self.losses))
 
     @property
     def fall(self) -> float:
-        """From the start to the lowest."""
+        """The fall of the loss from the start to the lowest point."""
         return self.start - float(self.losses[self.lowest])
 
-    def fallen(self, part: float) -> float:
-        """The rate from which on, up to the lowest, the loss has fallen by more than that part of its fall."""
-        above = np.flatnonzero(self.losses[: self.lowest + 1] > self.start - part * self.fall)
+    def fallen(self, fraction: float) -> float:
+        """Return the learning rate at which the loss has completed this fraction of its fall for good."""
+        above = np.flatnonzero(self.losses[: self.lowest + 1] > self.start - fraction * self.fall)
         return float(self.rates[above[-1] if len(above) else 0])
 
 
 def trend(curves: Sequence[Curve]) -> Trend | None:
-    """The trend: local straight lines (Cleveland's loess) over log₁₀ of the rate through the losses of all seeds.
+    """Fit local straight lines (Cleveland's loess) over log₁₀ of the learning rate to the losses of all seeds.
 
-    Losses far above the start are cut off there: how far a run explodes says nothing of where it begins to. A single
-    spike counts little. None where there are fewer than 10 losses to a seed.
+    Losses far above the start are clipped, since how far a run explodes does not show where it starts to. Single spikes
+    get a low weight. Returns None if no seed has 10 losses.
     """
     used = [(np.log10(c.rates[: c.usable]), np.asarray(c.losses[: c.usable], float)) for c in curves if c.usable >= 10]
     if not used:
@@ -152,9 +152,9 @@ def trend(curves: Sequence[Curve]) -> Trend | None:
 
 
 def _noise(used: Sequence[tuple[Array, Array]], before: float) -> float:
-    """The standard deviation of a loss around the trend, from second differences, in which a smooth course cancels.
+    """Estimate the standard deviation of the losses around the trend from second differences, which cancel the trend.
 
-    Where there are enough, of those before the loss falls: afterwards it is ragged.
+    Uses only losses before the fall if there are enough, since later ones are more irregular.
     """
     changes = [np.diff(losses, 2) for _, losses in used]
     early = [change[places[2:] <= before] for (places, _), change in zip(used, changes, strict=True)]
@@ -163,7 +163,7 @@ def _noise(used: Sequence[tuple[Array, Array]], before: float) -> float:
 
 
 def _local_lines(grid: Array, places: Array, losses: Array, weights: Array) -> tuple[Array, Array]:
-    """A weighted straight line around each point of the grid: the values there, and what noise they let through."""
+    """Fit a weighted straight line around each grid point; return its values there and their noise factors."""
     values, errors = [], []
     for centre in grid:
         distance = places - centre

@@ -1,4 +1,4 @@
-"""`lrbench find-lr`: the range test of several seeds, and what it says."""
+"""`lrbench find-lr`: run the range test with several seeds."""
 
 from __future__ import annotations
 
@@ -28,25 +28,24 @@ def find_lr(
     watch: Watch = silent,
     **ramp: Any,
 ) -> Finding:
-    """The learning rate range test: train on a rising learning rate and see where the loss falls and rises.
+    """Run a learning rate range test: train with a rising learning rate and see where the loss falls and rises.
 
-    Every seed begins with a fresh model, and leaves only its curve, in a folder under `runs`. What is done already is
-    not done again, so that more seeds only add what is missing.
+    Every seed starts with a fresh model and leaves its curve in a folder under `runs`. Finished seeds are not repeated.
 
     Args:
-        config: a YAML file or an experiment; its schedule, warm-up, plateau rule and length play no part.
-        runs: the folder that holds the runs' folders; made if need be.
-        overrides: `key=value`, as `load_config` takes them; for a file only.
-        seeds: how many, counted up from the config's own.
+        config: a YAML file or an experiment; its schedule, warm-up, plateau rule and length are ignored.
+        runs: the folder that holds the runs; created if missing.
+        overrides: `key=value`, as for `load_config`; for a file only.
+        seeds: the number of seeds, counted up from the config's own.
         device: instead of the config's own.
-        again: test anew even what is done.
-        options: how the tests are run; one after another in this process by default.
-        watch: is told of progress.
+        again: repeat seeds that are already finished.
+        options: how the tests are executed; by default one after another in this process.
+        watch: called with progress events.
         ramp: `start`, `end`, `iterations`, `shape`, `smoothing`, `stop_factor`, `validation`; see `Ramp`.
 
     Raises:
-        ConfigError, DataError, UsageError: something asked for can't be done; nothing was trained.
-        Interrupted: a signal came; the same call goes on.
+        ConfigError, DataError, UsageError: the request is invalid; nothing was trained.
+        Interrupted: a signal arrived; the same call resumes.
         RunError: the training failed.
     """
     settings = _ramp(ramp)
@@ -76,7 +75,7 @@ def find_lr(
 
 
 def known_finding(experiment: Experiment, root: Path) -> Finding | None:
-    """What a range test by the defaults has found already; None where none was made."""
+    """Return the finding of an existing range test with default settings; None if there is none."""
     folder = FinderFolder.of(root, experiment, Ramp())
     try:
         return load(folder) if folder.path.is_dir() else None
@@ -88,4 +87,4 @@ def _ramp(given: dict[str, Any]) -> Ramp:
     try:
         return Ramp(**given)
     except TypeError as error:
-        raise UsageError(f"find_lr: {error}; it takes {', '.join(Ramp.__dataclass_fields__)}") from None
+        raise UsageError(f"find_lr: {error}; choices: {', '.join(Ramp.__dataclass_fields__)}") from None

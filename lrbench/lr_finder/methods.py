@@ -1,8 +1,7 @@
-"""The methods that read a learning rate off a range test's curve. Each takes rates and smoothed losses.
+"""Methods that pick a learning rate from a range test's curve, given learning rates and smoothed losses.
 
-The known ones, as the peers compute them (fastai, Lightning), leave out the first tenth and the last five points, and
-differentiate against log₁₀ of the rate, never against the rate. `minimum/2` is ours, and works on the trend of
-all seeds.
+The methods of fastai and Lightning drop the first tenth and the last five points and differentiate with respect to
+log₁₀ of the learning rate. `minimum/2` is lrbench's own and uses the trend of all seeds.
 """
 
 from __future__ import annotations
@@ -18,12 +17,12 @@ from lrbench.lr_finder.curves import Curve, Trend
 
 Method = Callable[[Sequence[float], Sequence[float]], float | None]
 LEAST_POINTS = 5
-MOST_DELAY = 4.0  # beyond what was calibrated, taking momentum's delay back would go far too low
-MARGIN = 2.0  # of safety; chosen, as the method, by docs/find-lr.md's comparison with full sweeps
+MOST_DELAY = 4.0  # the calibrated range; correcting for a longer delay would suggest far too low learning rates
+MARGIN = 2.0  # safety factor; like the method, it was chosen by the comparison with full sweeps in docs/find-lr.md
 
 
 def steepest(rates: Sequence[float], losses: Sequence[float]) -> float | None:
-    """The rate at the most negative d loss / d log₁₀(rate); None where the loss never falls.
+    """Return the learning rate with the most negative d loss / d log₁₀(lr); None if the loss never falls.
 
     >>> steepest([1e-3, 1e-2, 1e-1, 1.0], [2.0, 1.9, 1.2, 0.3])
     1.0
@@ -35,7 +34,7 @@ def steepest(rates: Sequence[float], losses: Sequence[float]) -> float | None:
 
 
 def minimum_tenth(rates: Sequence[float], losses: Sequence[float]) -> float | None:
-    """A tenth of the rate at the lowest loss (fastai's `minimum`); None where the first is the lowest.
+    """Return a tenth of the learning rate at the lowest loss (fastai's `minimum`); None if the first loss is lowest.
 
     >>> minimum_tenth([1e-3, 1e-2, 1e-1, 1.0], [2.0, 1.9, 1.0, 1.1])
     0.01
@@ -45,10 +44,10 @@ def minimum_tenth(rates: Sequence[float], losses: Sequence[float]) -> float | No
 
 
 def valley(rates: Sequence[float], losses: Sequence[float]) -> float | None:
-    """Halfway down the longest valley (fastai's `valley`): of the longest strictly decreasing subsequence.
+    """Return the learning rate halfway down the longest valley (fastai's `valley`).
 
-    With n points, ending at index e, it starts at s = e − n; the rate is that at index s + ⌊n/3⌋ + ⌊n/6⌋. Of several
-    longest ones, the first to end. None where nothing falls twice.
+    The valley is the longest strictly decreasing subsequence, the first to end if there are several. With n points
+    and its end at index e, it starts at s = e − n, and the result is at index s + ⌊n/3⌋ + ⌊n/6⌋. None for n < 3.
     """
     tails: list[float] = []  # minus the highest last value of a decreasing subsequence of each length
     longest, end = 0, 0
@@ -66,25 +65,25 @@ PEERS: dict[str, Method] = {"steepest": steepest, "minimum/10": minimum_tenth, "
 
 
 def trimmed(rates: Sequence[float], losses: Sequence[float]) -> tuple[Sequence[float], Sequence[float]]:
-    """Without the first tenth and the last five points, as the peers suggest."""
+    """Drop the first tenth and the last five points, as fastai and Lightning do."""
     return rates[len(losses) // 10 : len(losses) - 5], losses[len(losses) // 10 : len(losses) - 5]
 
 
 def minimum_half(found: Trend, delay: float) -> float:
-    """Half of the rate that made the loss lowest.
+    """Return half of the learning rate that made the loss lowest.
 
-    Momentum μ (Adam: β₁) spreads an update's effect over those after it: half of it comes within ln 2 / −ln μ of
-    them, while the rate goes on rising. So the loss is lowest that many updates after the rate that made it so.
+    Momentum μ (Adam: β₁) spreads a step's effect over later steps: half of it acts within ln 2 / −ln μ steps, while the
+    learning rate keeps rising. So the loss is lowest that many steps after the learning rate that caused it.
 
     Args:
         found: the trend of all seeds.
-        delay: the factor by which the rate rises in those updates.
+        delay: the factor by which the learning rate rises during those steps.
     """
     return float(found.rates[found.lowest]) / delay / MARGIN
 
 
 def delay_of(curves: Sequence[Curve], found: Trend) -> float:
-    """The factor by which the rate rises, on the way to the lowest loss, in momentum's half-life."""
+    """Return the factor by which the learning rate rises during momentum's half-life before the lowest loss."""
     factors = []
     for curve in curves:
         place = bisect.bisect_left(curve.rates, float(found.rates[found.lowest]) * (1 - 1e-9))
@@ -95,7 +94,7 @@ def delay_of(curves: Sequence[Curve], found: Trend) -> float:
 
 
 def _rate_at(rates: Sequence[float], place: float) -> float:
-    """The rate between two updates; the first one's before it."""
+    """Interpolate the learning rate between two steps; before the first step, return its learning rate."""
     index = max(int(place), 0)
     if index + 1 >= len(rates) or place <= 0:
         return rates[index if place > 0 else 0]
@@ -103,7 +102,7 @@ def _rate_at(rates: Sequence[float], place: float) -> float:
 
 
 def suggestions(curves: Sequence[Curve], beta: float) -> dict[str, dict[int, float | None]]:
-    """Every method's rate for every seed, None where it finds none."""
+    """Return every method's learning rate for every seed; None if it finds none."""
     found: dict[str, dict[int, float | None]] = {name: {} for name in (*PEERS, "minimum/2")}
     for curve in curves:
         rates, smooth = trimmed(curve.rates[: curve.usable], curve.smoothed(beta))

@@ -1,4 +1,4 @@
-"""The range test: a kind of work on the training loop, whose learning rate rises until the loss has risen."""
+"""The range test: a kind of work on the training loop that raises the learning rate until the loss rises."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lrbench.lr_finder.curves import Rise
-from lrbench.lr_finder.folder import updates
+from lrbench.lr_finder.folder import steps_of
 from lrbench.lr_finder.settings import Ramp
 from lrbench.training import Ended, Observer
 
@@ -19,9 +19,9 @@ VALIDATION_EXAMPLES = 2000
 
 @dataclass(frozen=True)
 class RangeTest:
-    """Training on a rising learning rate, whose losses in `steps.csv` are what it is done for.
+    """Training with a rising learning rate, for the losses in `steps.csv`.
 
-    The result's status is `finished`, with a reason where the loss rose before the ramp's end, or `diverged`.
+    The result's status is `finished`, with a reason if the loss rose before the end of the ramp, or `diverged`.
     """
 
     ramp: Ramp
@@ -33,11 +33,11 @@ class RangeTest:
 
 
 class RangeObserver(Observer):
-    """Evaluates nothing but what the ramp asks for, and ends the run when the loss has risen.
+    """End the run when the loss has risen, without evaluations.
 
     Attributes:
-        rise: tells when that is; it has seen the losses before a resumption.
-        sample: validation examples whose loss is measured after every update in place of the batch's.
+        rise: detects the rise, including the losses before a resumption.
+        sample: validation examples, with `validation`, whose loss after each step replaces the batch's.
     """
 
     tests = False
@@ -45,7 +45,7 @@ class RangeObserver(Observer):
     def __init__(self, training: Training, ramp: Ramp) -> None:
         super().__init__(training)
         self.rise = Rise(ramp.smoothing, ramp.stop_factor)
-        for _, loss, _ in updates(training.folder)[: training.state.step]:
+        for _, loss, _ in steps_of(training.folder)[: training.state.step]:
             self.rise.update(loss)
         self.sample = _sample(training.parts.data.validation) if ramp.validation else None
 
@@ -66,12 +66,12 @@ class RangeObserver(Observer):
         return Ended(f"the smoothed loss rose to {times} at update {step}, at a rate of {lr:.4g}")
 
     def measure(self) -> dict[str, Any]:
-        """See `Observer`. Nothing is evaluated; the row has a mean training loss and a learning rate."""
+        """See `Observer`. Nothing is evaluated; the row has only the mean training loss."""
         return {"train_loss": self.training.train_loss} if self.sample is None else {}
 
 
 def _sample(validation: Split) -> Split:
-    """At most so many examples, drawn once for all seeds: they are evaluated after each of 300 updates."""
+    """Return at most `VALIDATION_EXAMPLES` examples, the same for all seeds, since they are evaluated at each step."""
     import torch
 
     if len(validation) <= VALIDATION_EXAMPLES:

@@ -1,4 +1,4 @@
-"""What a range test found, made of its curves and kept in its folder."""
+"""The finding of a range test, computed from its curves and kept in its folder."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from lrbench.runs import now
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A method's rates: their median over the seeds that have one, the lowest, the highest, and each seed's."""
+    """A method's learning rates: median, lowest and highest over the seeds that have one, and each seed's."""
 
     median: float | None
     lowest: float | None
@@ -31,15 +31,15 @@ class Suggestion:
 
 @dataclass(frozen=True)
 class Finding:
-    """What a range test found.
+    """The finding of a range test.
 
     Attributes:
-        folder: where it is kept.
+        folder: the test's folder.
         experiment: what was tested.
-        ramp: how.
-        curves: one for each seed.
-        suggestions: by method.
-        advice: the rates to take, or why there are none.
+        ramp: the test's settings.
+        curves: a curve per seed.
+        suggestions: the learning rates of each method.
+        advice: the suggested learning rates, or why there are none.
     """
 
     folder: FinderFolder
@@ -51,11 +51,11 @@ class Finding:
 
     @property
     def lr(self) -> float | None:
-        """The rate to hold constant, or to decay from; None where there is no suggestion."""
+        """The learning rate to keep constant or to decay from; None if there is no suggestion."""
         return self.advice.initial if isinstance(self.advice, Advice) else None
 
     def plain(self) -> dict[str, Any]:
-        """What `finder.json` holds."""
+        """Return the contents of `finder.json`."""
         advice, refusal = (self.advice, None) if isinstance(self.advice, Advice) else (None, self.advice)
         return {
             "name": self.experiment.name,
@@ -75,10 +75,10 @@ class Finding:
 
 
 def conclude(folder: FinderFolder, experiment: Experiment, ramp: Ramp, curves: Sequence[Curve]) -> Finding:
-    """What curves say."""
+    """Compute the finding from the curves."""
     advice = advise(curves, ramp)
     if isinstance(advice, Advice) and experiment.optimizer.name in SETS_ITS_OWN_RATE - AVERAGES:
-        note = f"{experiment.optimizer.name} finds its rate itself, and what it is given only scales that; 1 is usual"
+        note = f"{experiment.optimizer.name} finds its own learning rate, which lr only scales; lr: 1 is usual"
         advice = replace(advice, notes=(*advice.notes, note))
     rates = suggestions(curves, ramp.smoothing) if isinstance(advice, Advice) else {}
     return Finding(
@@ -87,7 +87,7 @@ def conclude(folder: FinderFolder, experiment: Experiment, ramp: Ramp, curves: S
 
 
 def load(folder: FinderFolder) -> Finding:
-    """What is kept in a folder, its curves read anew. Raises FolderError where it is damaged."""
+    """Load a finding from its folder and recompute it from the curves. Raises FolderError if it is damaged."""
     plain = folder.found()
     try:
         experiment = validate(plain["config"], {}, str(folder.path))

@@ -1,4 +1,4 @@
-"""How the rate of a range test rises and what ends it: the settings of `lrbench find-lr`."""
+"""The settings of a range test: how the learning rate rises and what ends the test."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ MAX_ITERATIONS = 1_000_000
 
 @dataclass(frozen=True)
 class Ramp:
-    """The rate rises from `start` to `end` over `iterations` updates.
+    """The learning rate rises from `start` to `end` over `iterations` steps.
 
     Args:
-        start: the first rate.
-        end: the last rate.
-        iterations: updates.
-        shape: `exponential` (each decade has as many updates) or `linear`.
-        smoothing: β of the exponential moving average of the losses, 0 for none.
-        stop_factor: the test is over once the smoothed loss is that many times its best.
-        validation: measure the loss on validation data after each update, not on the update's own batch.
+        start: the first learning rate.
+        end: the last learning rate.
+        iterations: the number of steps.
+        shape: `exponential` (equally many steps per decade) or `linear`.
+        smoothing: β of the exponential moving average of the losses; 0 for no smoothing.
+        stop_factor: end the test once the smoothed loss exceeds its best value by this factor.
+        validation: measure the loss on validation data after each step instead of on the step's batch.
 
     Raises:
-        UsageError: a value that makes no sense, named by its option.
+        UsageError: an invalid value; the message names the option.
     """
 
     start: float = 1e-7
@@ -41,27 +41,25 @@ class Ramp:
 
     def __post_init__(self) -> None:
         for option, rate in (("--start", self.start), ("--end", self.end)):
-            if not (math.isfinite(rate) and rate > 0):
-                raise UsageError(f"{option} must be a rate greater than 0 (got {rate:g})")
             if not 1e-30 <= rate <= 1e30:
-                raise UsageError(f"{option} must be between 1e-30 and 1e30 (got {rate:g})")
+                raise UsageError(f"{option} must be a learning rate from 1e-30 to 1e30 (got {rate:g})")
         if self.start >= self.end:
-            raise UsageError(f"--start must be below --end (got {self.start:g} and {self.end:g})")
+            raise UsageError(f"--start must be less than --end (got {self.start:g} and {self.end:g})")
         if not 2 <= self.iterations <= MAX_ITERATIONS:
             raise UsageError(f"--iterations must be 2 to {MAX_ITERATIONS:,} (got {self.iterations})")
         if self.shape not in ("exponential", "linear"):
             raise UsageError(f"--shape must be exponential or linear (got {self.shape!r})")
         if not 0 <= self.smoothing < 1:
-            raise UsageError(f"--smoothing must be at least 0 and below 1 (got {self.smoothing:g})")
+            raise UsageError(f"--smoothing must be at least 0 and less than 1 (got {self.smoothing:g})")
         if not (math.isfinite(self.stop_factor) and self.stop_factor > 1):
             raise UsageError(f"--stop-factor must be greater than 1 (got {self.stop_factor:g})")
 
     def plain(self) -> dict[str, Any]:
-        """As plain values."""
+        """Return the settings as plain values."""
         return asdict(self)
 
     def over(self, experiment: Experiment, seed: int) -> Experiment:
-        """The training that tests an experiment's model, data and optimizer on this ramp, with a seed."""
+        """Return the experiment that runs this ramp with a seed."""
         changes: dict[str, Any] = {
             "optimizer": {**experiment.optimizer.plain(), "lr": self.end},
             "schedule": {"name": "range_test", "start_factor": self.start / self.end, "shape": self.shape},
@@ -71,13 +69,13 @@ class Ramp:
         return experiment.replace(**changes, **dict.fromkeys(_LEFT_OUT))
 
     def identity(self, experiment: Experiment) -> str:
-        """64 hex digits for this ramp over this experiment, whatever its name, schedule, budget and seed."""
+        """Return 64 hex digits that identify this test, whatever the experiment's name, schedule, length and seed."""
         tested = canonical(self.over(experiment, seed=0))
         text = json.dumps([tested, self.plain()], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-# What belongs to a whole training: its length, its course, when it ends, what is kept of it.
+# Keys for full trainings that a range test ignores.
 _LEFT_OUT = (
     "epochs", "warmup", "plateau", "early_stopping", "lr_scaling", "eval_every", "best_by", "on_non_finite",
     "max_skipped", "reference",

@@ -1,7 +1,7 @@
-"""The run folder, the one contract between training and analysis: its files, its lock, and what became of the run.
+"""The run folder, the contract between training and analysis: its files, its lock, its result and status.
 
-Everything that writes or reads a run goes through here. It never trains, compares or draws, and imports torch only to
-read and write weights.
+Everything that reads or writes a run goes through here. Nothing here trains, compares or draws. Torch is imported only
+to read and write weights.
 """
 
 from lrbench.runs.csv_log import Columns

@@ -1,4 +1,4 @@
-"""The weights in a run's folder: checkpoints to go on from, and those of the best evaluation."""
+"""The weights in a run's folder: checkpoints to resume from, and the best weights."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from lrbench.components import Metric, epoch_columns
 from lrbench.runs.csv_log import CsvLog
 from lrbench.runs.files import load_tensors, replacing, save_tensors
 
-CHECKPOINT_FORMATS = (2, 3)  # read; the last one is written
+CHECKPOINT_FORMATS = (2, 3)  # formats that are read; the last one is written
 CHECKPOINT_PARTS = {"state", "model", "optimizer", "random", "best", "threads"}
 CHECKPOINTS = ("checkpoint.pt", "checkpoint.prev.pt")
 
 
 class Checkpoints:
-    """What `RunFolder` can do with weights. Everything is written safely, and only by who holds the run's lock."""
+    """The methods of `RunFolder` for weights. All writes are atomic and need the run's lock."""
 
     path: Path
     epochs: CsvLog
@@ -26,16 +26,16 @@ class Checkpoints:
 
     @property
     def has_checkpoint(self) -> bool:
-        """True where there is a checkpoint, usable or not."""
+        """True if there is a checkpoint, usable or not."""
         return any((self.path / name).exists() for name in CHECKPOINTS)
 
     def sync_logs(self) -> None:
-        """Wait until all rows are on the disk."""
+        """Flush all CSV rows to disk."""
         self.steps.sync()
         self.epochs.sync()
 
     def save_checkpoint(self, state: Mapping[str, Any]) -> None:
-        """Write `checkpoint.pt` safely, keeping the one before until this one is whole."""
+        """Write `checkpoint.pt` atomically and keep the previous one as `checkpoint.prev.pt`."""
         self.sync_logs()
         digests = {"steps": self.steps.digest, "epochs": self.epochs.digest}
         newest, before = (self.path / name for name in CHECKPOINTS)
@@ -48,14 +48,14 @@ class Checkpoints:
         self._save(newest.name, content, keep_the_one_before)
 
     def load_checkpoint(self, wanted: str, metrics: Iterable[Metric]) -> dict[str, Any] | None:
-        """The newest whole checkpoint from which the run can go on; None where there is none.
+        """Return the newest intact checkpoint to resume from; None if there is none.
 
-        It must be of the identity `wanted`, and all its rows in the CSV files, as they were written; `metrics` says
-        which columns these have.
+        Its identity must be `wanted`, and the CSV files must still contain all its rows unchanged, with the columns of
+        `metrics`.
         """
         epochs = CsvLog(self.epochs.path, epoch_columns(metrics))
         for name in CHECKPOINTS:
-            with contextlib.suppress(Exception):  # torch raises many kinds for a damaged file
+            with contextlib.suppress(Exception):  # torch raises many kinds of errors for a damaged file
                 state = load_tensors(self.path / name)
                 rows = state["digests"]
                 whole = self.steps.holds(state["step"], rows["steps"])
@@ -66,14 +66,14 @@ class Checkpoints:
         return None
 
     def save_best(self, weights: Mapping[str, Any] | None) -> None:
-        """Write `best.pt`, the weights of the best evaluation; remove it where there is none yet."""
+        """Write the best weights to `best.pt`, or remove the file if there are none yet."""
         if weights is None:
             (self.path / "best.pt").unlink(missing_ok=True)
             return
         self._save("best.pt", weights)
 
     def load_best(self) -> dict[str, Any]:
-        """The weights in `best.pt`."""
+        """Return the weights in `best.pt`."""
         return load_tensors(self.path / "best.pt")
 
     def _save(self, name: str, content: Mapping[str, Any], ready: Callable[[], None] = lambda: None) -> None:

@@ -1,4 +1,4 @@
-"""CSV files of numbers: appended to row by row, cut back to a known row on resuming, and read by column."""
+"""CSV files of numbers: append rows, cut back to a row on resume, read columns."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ from lrbench.runs.files import replacing
 Row = Mapping[str, float | int | None]
 Columns = dict[str, NDArray[np.float64]]
 
-_RENAMED = {"images_per_second": "examples_per_second"}  # columns of folders of format 1, and their names now
+_RENAMED = {"images_per_second": "examples_per_second"}  # column names of format 1, and their current names
 
 
 def read(path: Path) -> Columns:
-    """The columns of a file by name, an empty field or text as NaN; a torn last row is no row. No file, no columns.
+    """Read a file's columns by name; empty if there is no file.
 
-    Raises FolderError where the file can't be read.
+    Empty fields and text become NaN, and an incomplete last row is ignored. Raises FolderError if the file can't be
+    read.
     """
     try:
-        lines = path.read_bytes().split(b"\n")[:-1]  # what follows the last newline is torn
+        lines = path.read_bytes().split(b"\n")[:-1]  # anything after the last newline is an incomplete row
     except FileNotFoundError:
         return {}
     except OSError as error:
@@ -43,7 +44,7 @@ def read(path: Path) -> Columns:
 
 
 def last(path: Path) -> dict[str, float]:
-    """The last row by column, without empty fields; empty where there is none. Raises FolderError."""
+    """Read the last row by column name, without empty fields; empty if there are no rows. Raises FolderError."""
     row = {name: float(values[-1]) for name, values in read(path).items() if len(values)}
     return {name: value for name, value in row.items() if not np.isnan(value)}
 
@@ -64,7 +65,7 @@ def _numbers(row: Sequence[bytes], count: int) -> list[float]:
 
 
 class CsvLog:
-    """Rows of numbers under a fixed header; None is an empty field. Floats are written so that they read back equal."""
+    """A CSV file with a fixed header. None is an empty field; floats are written with all their digits."""
 
     def __init__(self, path: Path, header: Sequence[str]) -> None:
         self.path, self.columns = path, tuple(header)
@@ -72,13 +73,12 @@ class CsvLog:
         self._hash = hashlib.blake2b(digest_size=16)
 
     def open(self, rows: int) -> None:
-        """Begin appending after the first `rows` rows; what stands beyond them, a torn last row too, is left out.
+        """Keep the first `rows` rows, drop all others and start appending.
 
-        A file that has these columns, in another order or under their former names, keeps its header. The rows go to a
-        new file, so that a writer who was stopped, and comes back after its run was taken over, writes its last rows to
-        a file that is no more.
+        A file with these columns in another order, or under their old names, keeps its header. The rows are copied to a
+        new file: if a suspended process comes back after its run was taken over, it appends to the deleted old file.
 
-        Raises ValueError where the file holds fewer whole rows.
+        Raises ValueError if the file has fewer complete rows.
         """
         whole = self._lines()
         if rows and len(whole) <= rows:
@@ -93,7 +93,7 @@ class CsvLog:
         self._file = self.path.open("a", encoding="utf-8", newline="\n")
 
     def holds(self, rows: int, digest: str | None = None) -> bool:
-        """True where at least so many whole rows stand in the file, and they are the ones that `digest` was made of."""
+        """Return whether the file has at least `rows` complete rows and, if given, they match `digest`."""
         lines = self._lines()
         if rows > 0 and len(lines) <= rows:
             return False
@@ -104,11 +104,11 @@ class CsvLog:
 
     @property
     def digest(self) -> str:
-        """A checksum of all that has been written."""
+        """The checksum of everything written."""
         return self._hash.hexdigest()
 
     def append(self, rows: Iterable[Row]) -> None:
-        """Write rows and hand them to the system at once."""
+        """Write rows and flush them to the operating system."""
         assert self._file is not None, "open() comes first"
         text = "".join(",".join(_text(row.get(name)) for name in self.columns) + "\n" for row in rows)
         self._file.write(text)
@@ -116,7 +116,7 @@ class CsvLog:
         self._hash.update(text.encode())
 
     def sync(self) -> None:
-        """Wait until what was written is on the disk."""
+        """Flush the rows to disk."""
         if self._file is not None:
             os.fsync(self._file.fileno())
 
@@ -127,10 +127,10 @@ class CsvLog:
             self._file = None
 
     def _lines(self) -> list[bytes]:
-        """The header and the whole rows; nothing where the header is missing or lacks a column."""
+        """Return the header and the complete rows; nothing if the header is missing or lacks a column."""
         lines = self.path.read_bytes().split(b"\n") if self.path.exists() else []
         ours = len(lines) > 1 and set(self.columns) <= set(_names(lines[0]))
-        return lines[:-1] if ours else []  # what follows the last newline is torn
+        return lines[:-1] if ours else []
 
 
 def _text(value: float | int | None) -> str:

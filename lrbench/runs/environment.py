@@ -1,4 +1,4 @@
-"""What a run ran on: versions, device, threads, git, hashes of the user's own code."""
+"""The environment of a run: versions, machine, device, git commit, hashes of the user's own code."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn")
 
 
 def describe(experiment: Experiment, *, device: str) -> dict[str, Any]:
-    """The contents of a new `env.json`."""
+    """Return the contents of a new `env.json`."""
     return {
         "format": FORMAT,
         "identity": identity(experiment),
@@ -44,28 +44,27 @@ def describe(experiment: Experiment, *, device: str) -> dict[str, Any]:
 
 
 def _program() -> str:
-    """The script that was started, without the folders above it, which may tell more than one wants to publish."""
+    """Return the name of the started script, without its folders, which may be private."""
     name = Path(sys.argv[0]).name
     return "lrbench" if name == "__main__.py" else name
 
 
-NODE = "LRBENCH_NODE"
-"""The variable that names the node of a cluster that this process is on."""
+NODE = "LRBENCH_NODE"  # the variable that names this process's node of a cluster
 
 
 def place() -> dict[str, Any]:
-    """Where this process trains, which need not be where the run was asked for."""
+    """Return where this process trains, which may differ from where the run was created."""
     node = {"node": os.environ[NODE]} if NODE in os.environ else {}
     return {"host": socket.gethostname(), "processor": _processor(), **node}
 
 
 def now() -> str:
-    """The time in UTC, as ISO 8601 to the second."""
+    """Return the current time in UTC, as ISO 8601 to the second."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def code_hashes(experiment: Experiment) -> dict[str, str]:
-    """SHA-256 of the file of each module that the config imports, other than torch's and torchvision's."""
+    """Return the SHA-256 of each module file that the config imports, except torch's and torchvision's."""
     parts = (
         experiment.dataset.part,
         experiment.model,
@@ -85,7 +84,7 @@ def code_hashes(experiment: Experiment) -> dict[str, str]:
 
 
 def _file_of(module: str) -> Path | None:
-    """The file of a module, without running it; the current folder is searched first, as on importing."""
+    """Return the file of a module without importing it; the current folder is searched first, as on import."""
     local = Path.cwd().joinpath(*module.split("."))
     candidates = [local.with_suffix(".py"), local / "__init__.py"]
     with contextlib.suppress(ImportError, ValueError, AttributeError):
@@ -96,7 +95,7 @@ def _file_of(module: str) -> Path | None:
 
 
 def changes(recorded: dict[str, Any], experiment: Experiment) -> list[str]:
-    """What has changed since a run was made that its identity does not hold: lrbench itself, the user's code."""
+    """Return what has changed since a run apart from its config: lrbench's version, the user's code."""
     found = []
     if recorded.get("lrbench") != __version__:
         found.append(f"lrbench was {recorded.get('lrbench')}, now {__version__}")

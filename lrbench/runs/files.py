@@ -1,6 +1,6 @@
-"""Files that are whole or not there, and what they hold: text, strict JSON, tensors.
+"""Atomic files, and their contents: text, strict JSON, tensors.
 
-A file is written beside its place, synced, then renamed, so that a process that is killed leaves the old one.
+A file is written under a temporary name, synced and renamed, so that a killed process leaves the old file intact.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from lrbench.errors import FolderError
 
 @contextlib.contextmanager
 def replacing(path: Path, ready: Callable[[], None] = lambda: None) -> Iterator[IO[bytes]]:
-    """A file to write to, which takes the place of `path` once the block is left without an error.
+    """Open a file that replaces `path` if the block ends without an error.
 
     Args:
-        path: the place.
-        ready: is called when the new file is whole and on the disk, before it takes its place.
+        path: the file to replace.
+        ready: called when the new file is complete and on disk, before it replaces the old one.
     """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
@@ -36,14 +36,14 @@ def replacing(path: Path, ready: Callable[[], None] = lambda: None) -> Iterator[
         temporary.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
-            temporary.unlink()  # a full disk is not made fuller by what could not be written
+            temporary.unlink()  # the disk may be full
         raise
     _sync(path.parent)
 
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn the system's errors inside the block into one FolderError that names `path`."""
+    """Turn an OSError inside the block into a FolderError that names `path`."""
     try:
         yield
     except OSError as error:
@@ -51,7 +51,7 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def write(path: Path, content: str | bytes, ready: Callable[[], None] = lambda: None) -> Path:
-    """Write a file whole or not at all, its folder made if need be; its path. Raises FolderError."""
+    """Write a file atomically, creating its folder if needed, and return its path. Raises FolderError."""
     with writing(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path, ready) as file:
@@ -60,14 +60,14 @@ def write(path: Path, content: str | bytes, ready: Callable[[], None] = lambda: 
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what killed writers left half written."""
+    """Remove the temporary files of killed processes."""
     for path in folder.glob(".*.tmp"):
         path.unlink(missing_ok=True)
 
 
 def _sync(folder: Path) -> None:
-    """Wait until the folder's own entries are on the disk."""
-    with contextlib.suppress(OSError):  # not every system lets a folder be opened
+    """Flush the folder's entries to disk."""
+    with contextlib.suppress(OSError):  # not every system can open a folder
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)
@@ -76,12 +76,12 @@ def _sync(folder: Path) -> None:
 
 
 def to_json(value: Mapping[str, Any]) -> str:
-    """A mapping as strict JSON. Raises ValueError for a number that is not finite."""
+    """Return a mapping as strict JSON. Raises ValueError for a number that is not finite."""
     return json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """The mapping in a file; None where there is no file. Raises FolderError where it is damaged or can't be read."""
+    """Read the mapping in a file; None if there is no file. Raises FolderError if it is damaged or unreadable."""
     try:
         value = json.loads(path.read_bytes(), parse_constant=_refuse)
     except FileNotFoundError:
@@ -91,7 +91,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
     except (ValueError, RecursionError) as error:
         raise FolderError(f"{path} is damaged: {error}") from error
     if not isinstance(value, dict):
-        raise FolderError(f"{path} is damaged: it must hold a mapping")
+        raise FolderError(f"{path} is damaged: it must contain a mapping")
     return value
 
 
@@ -100,7 +100,7 @@ def _refuse(constant: str) -> None:
 
 
 def save_tensors(content: Mapping[str, Any], file: IO[bytes]) -> None:
-    """Write tensors, numbers, text and containers. Raises OSError, a full disk's too, which torch hides."""
+    """Write tensors, numbers, strings and containers. Raises OSError, which torch hides in a RuntimeError."""
     import torch
 
     try:
@@ -115,7 +115,7 @@ def save_tensors(content: Mapping[str, Any], file: IO[bytes]) -> None:
 
 
 def load_tensors(path: Path) -> dict[str, Any]:
-    """Read them back, onto the CPU. Raises ValueError where a checksum is wrong, which torch does not look at."""
+    """Read tensors onto the CPU. Raises ValueError for a wrong checksum, which torch does not check."""
     import torch
 
     with zipfile.ZipFile(path) as archive:

@@ -1,4 +1,4 @@
-"""The run folders among the paths that a user names."""
+"""Find run folders."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from lrbench.runs.folder import RunFolder
 
 
 def find_runs(paths: Iterable[Path]) -> list[RunFolder]:
-    """The run folders among `paths` and directly under them, each once, in the order of the paths and names.
+    """Return the run folders among `paths` and directly under them, each once, ordered by path and name.
 
-    Raises UsageError for a path that is not there or is a file.
+    Raises UsageError for a path that does not exist or is a file.
     """
     found: dict[Path, RunFolder] = {}
     for path in paths:
         if not path.exists():
             raise UsageError(f"{path}: no such run or folder of runs")
         if not path.is_dir():
-            raise UsageError(f"{path} is a file, not a run's folder or a folder of runs")
+            raise UsageError(f"{path} is a file, not a run folder or a folder of runs")
         inner = [path] if _is_run(path) else sorted(p for p in path.iterdir() if _is_run(p))
         for run in inner:
             found.setdefault(run.resolve(), RunFolder(run))

@@ -1,8 +1,8 @@
-"""One run, one writer: a lock file with a heartbeat, so that a dead owner is noticed from any host.
+"""One writer per run: a lock file with a heartbeat, so that any host can detect a dead owner.
 
-Clocks are not trusted. A heartbeat's age is measured by the file system's own clock, and an owner that looks dead by
-it is watched for more than a heartbeat before its lock is taken, so that neither skew between hosts nor a clock that
-was set makes two writers.
+Clocks are not trusted. A heartbeat's age is measured by the file system's clock, and an owner that seems dead is
+watched for longer than a heartbeat before its lock is taken. So neither clock skew between hosts nor a clock change
+leads to two writers.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ WATCHED_SECONDS = 15.0  # more than a heartbeat
 
 @dataclass(frozen=True)
 class Owner:
-    """Who holds a lock.
+    """The owner of a lock.
 
     Attributes:
-        pid: its process.
-        host: its machine's name.
-        space: its namespace of process ids, which containers of one name do not share.
-        token: what tells this holding from every other.
-        born: what tells the process from a later one with its number.
+        pid: the process id.
+        host: the host name.
+        space: the PID namespace, which differs between containers with the same host name.
+        token: unique to each acquired lock.
+        born: distinguishes the process from a later one with the same id; see `birth`.
         heartbeat: when the lock file was last touched, by the file system's clock.
-        age: how long ago that was, in seconds, by the same clock; negative where the clock was set back.
+        age: seconds since then, by the same clock; negative if the clock was set back.
     """
 
     pid: int
@@ -52,13 +52,13 @@ class Owner:
 
     @property
     def gone(self) -> bool:
-        """True where its process was here, and is here no longer."""
+        """True if the process was on this host and has ended."""
         here = self.host == socket.gethostname() and self.space == _space()
         return here and birth(self.pid) != self.born
 
     @property
     def alive(self) -> bool:
-        """False once its process on this host is gone, or its heartbeat is a minute old."""
+        """False once the process on this host has ended or the heartbeat is a minute old."""
         return not self.gone and abs(self.age) < DEAD_AFTER_SECONDS
 
     def __str__(self) -> str:
@@ -66,7 +66,7 @@ class Owner:
 
 
 def owner_of(path: Path) -> Owner | None:
-    """Who holds the lock at `path`; None where there is no lock or it can't be read."""
+    """Return the owner of the lock at `path`; None if there is no lock or it can't be read."""
     try:
         fields = json.loads(path.read_text())
         known = int(fields["pid"]), str(fields["host"]), str(fields.get("space", "")), str(fields["token"])
@@ -79,7 +79,7 @@ def owner_of(path: Path) -> Owner | None:
 
 
 def _unknown(path: Path) -> Owner | None:
-    """The owner of a lock that only others may read: alive while it beats."""
+    """Return the owner of a lock that this user may not read, judged only by its heartbeat."""
     try:
         heartbeat = path.stat().st_mtime
     except OSError:
@@ -90,8 +90,8 @@ def _unknown(path: Path) -> Owner | None:
 class Lock:
     """Hold the lock file at `path` while the `with` block runs, touching it every 10 s.
 
-    Raises LockedError on entering if a live process holds it, FolderError where there can be no file. A dead owner's
-    lock is taken over: at once where its process was on this host, and else after it has been seen not to beat.
+    Entering raises LockedError if a live process holds it, FolderError if the file can't be created. A dead owner's
+    lock is taken over: immediately if its process was on this host, otherwise after watching it miss a heartbeat.
     """
 
     def __init__(self, path: Path) -> None:
@@ -104,16 +104,16 @@ class Lock:
                 raise FolderError(f"{self.path.parent}: no such folder")
             try:
                 created = self._create()
-            except FileNotFoundError:  # its beginnings were taken for a dead process's leftovers
+            except FileNotFoundError:  # another process removed the temporary file as a leftover
                 continue
             if created:
                 threading.Thread(target=self._beat, daemon=True).start()
                 return self
             owner = owner_of(self.path)
             if owner is not None and (owner.alive or not (owner.gone or self._still(owner))):
-                raise LockedError(f"{self.path.parent.name} is being run by {owner}")
+                raise LockedError(f"{self.path.parent.name} is running in {owner}")
             self._remove_dead(owner)
-        raise LockedError(f"{self.path} could not be taken")
+        raise LockedError(f"could not acquire {self.path}")
 
     def __exit__(self, *_: Any) -> None:
         self._done.set()
@@ -123,7 +123,7 @@ class Lock:
 
     @property
     def held(self) -> bool:
-        """False once another process has taken the lock over (after this one was stopped for a minute, say)."""
+        """False once another process has taken over the lock, for example after a minute of suspension."""
         try:
             return bool(json.loads(self.path.read_text())["token"] == self.token)
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
@@ -135,7 +135,7 @@ class Lock:
         whole = self.path.with_name(f".{self.path.name}-{self.token}.tmp")
         try:
             whole.write_text(json.dumps({**fields, "born": born}))
-            os.link(whole, self.path)  # atomic, and never an empty lock file
+            os.link(whole, self.path)  # atomic; the lock file is never empty
         except FileExistsError:
             return False
         except FileNotFoundError:
@@ -148,7 +148,7 @@ class Lock:
         return True
 
     def _still(self, seen: Owner) -> bool:
-        """True where the lock is not touched for longer than a heartbeat, by this process's own clock."""
+        """Return whether the lock stays untouched for longer than a heartbeat, by this process's clock."""
         end = time.monotonic() + WATCHED_SECONDS
         while time.monotonic() < end:
             time.sleep(min(0.2, WATCHED_SECONDS / 5))
@@ -158,7 +158,7 @@ class Lock:
         return True
 
     def _remove_dead(self, seen: Owner | None) -> None:
-        """Move the dead lock aside; put it back if another process was quicker and this one is theirs."""
+        """Move the dead lock aside; put it back if it turns out to be a new one from another process."""
         aside = self.path.with_name(f".{self.path.name}-dead-{self.token}.tmp")
         with contextlib.suppress(OSError):
             self.path.rename(aside)
@@ -171,9 +171,8 @@ class Lock:
     def _beat(self) -> None:
         while not self._done.wait(HEARTBEAT_SECONDS):
             with contextlib.suppress(OSError):
-                if not self.held and (
-                    self._done.wait(0.5) or not self.held
-                ):  # a moment's absence is a mistaken removal
+                # If missing only for a moment, another process had moved the lock aside by mistake.
+                if not self.held and (self._done.wait(0.5) or not self.held):
                     return
                 os.utime(self.path)
 
@@ -189,7 +188,7 @@ def _probe(folder: Path) -> Iterator[Path]:
 
 
 def _now(folder: Path) -> float:
-    """The time by the clock that stamps the folder's files; this machine's where nothing can be written there."""
+    """Return the time by the folder's file system, or by this machine if the folder is not writable."""
     try:
         with _probe(folder) as path:
             return path.stat().st_mtime
@@ -205,9 +204,9 @@ def _space() -> str:
 
 
 def birth(pid: int) -> str | None:
-    """What tells a process from a later one with its number; None where there is no such process, or a dead one.
+    """Return text that distinguishes a process from a later one with the same id; None if it is not alive.
 
-    On Linux by the boot and the ticks since it, which no setting of the clock changes.
+    On Linux it consists of the boot id and the ticks since boot, which clock changes don't affect.
     """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

@@ -1,4 +1,4 @@
-"""What became of a run: its status, and the result that `result.json` holds."""
+"""A run's status and its result, as stored in `result.json`."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from lrbench.registry import problem_of
 from lrbench.types import adapter
 
 FORMAT = 2
-"""Of run folders. 1 has `images_per_second`, its accuracy columns beside the losses, and no number of its own."""
+"""The format of run folders. Format 1 has `images_per_second`, accuracy columns next to the losses and no number."""
 
-# Strict: text is not a number, and neither are true and false; an integer is a fine float.
+# Strict: strings and booleans are not numbers; an integer is accepted as a float.
 Whole = Annotated[int, Field(ge=0, lt=2**63, strict=True)]
 Number = Annotated[float, Field(allow_inf_nan=False, strict=True)]
 Text = Annotated[str, Field(strict=True)]
@@ -24,10 +24,10 @@ Values = Mapping[str, Whole | Number | None]
 
 
 class Status(StrEnum):
-    """Where a run stands.
+    """The status of a run.
 
-    `pending` runs are to be done, `interrupted` ones were begun and go on from their checkpoint, `paused` ones wait to
-    be compared with others. The others are over, but for `running`; `damaged` is a folder that can't be read.
+    `pending` runs have not started, `interrupted` ones resume from their checkpoint, `paused` ones wait to be compared
+    with others. All others except `running` are over; `damaged` means that the folder can't be read.
     """
 
     PENDING = "pending"
@@ -44,27 +44,27 @@ class Status(StrEnum):
 
     @property
     def to_do(self) -> bool:
-        """True where the run is still to be done, or to go on."""
+        """True if the run must be started or resumed."""
         return self in (Status.PENDING, Status.INTERRUPTED, Status.PAUSED)
 
     @property
     def complete(self) -> bool:
-        """True where the run went to its end, and so counts in medians."""
+        """True if training finished as planned, so that the run counts in medians."""
         return self in (Status.FINISHED, Status.STOPPED_EARLY)
 
     @property
     def ended(self) -> bool:
-        """True where its training came to an end of its own: complete, or diverged."""
+        """True if training ended by itself: complete or diverged."""
         return self.complete or self is Status.DIVERGED
 
     @property
     def over(self) -> bool:
-        """True where nothing more happens to it by itself."""
+        """True if the run is neither running nor to do."""
         return not self.to_do and self is not Status.RUNNING
 
     @property
     def words(self) -> str:
-        """`stopped early`."""
+        """The status as words, such as `stopped early`."""
         return self.value.replace("_", " ")
 
 
@@ -74,20 +74,20 @@ class RunResult:
 
     Attributes:
         status: finished, stopped_early, diverged, pruned or failed.
-        reason: why, where that is not plain.
-        epochs: whole epochs done.
-        steps: updates done.
-        evaluations: rows of `epochs.csv`; not in folders of format 1, where they are the epochs.
-        seconds: of training, evaluation not counted.
+        reason: why, unless the status says it all.
+        epochs: completed epochs.
+        steps: steps done.
+        evaluations: rows of `epochs.csv`; missing in format 1, which has one per epoch.
+        seconds: training time without evaluations.
         effective_lr: the peak learning rate after batch-size scaling.
         final: `epoch`, `step` and every `train_` and `val_` value of the last evaluation.
-        best: the same of the best evaluation.
+        best: the same for the best evaluation.
         test: the loss and every metric on the test data, with the final weights.
-        test_best: with the best ones.
-        skipped: updates left out because they were not finite, where that was allowed.
-        identity: of the run.
+        test_best: the same with the best weights.
+        skipped: steps skipped because they were not finite, with `on_non_finite: skip`.
+        identity: the run's identity.
         group: the identity without the seed.
-        format: of the folder.
+        format: the folder's format.
     """
 
     __pydantic_config__ = ConfigDict(extra="ignore")
@@ -110,7 +110,7 @@ class RunResult:
 
     @classmethod
     def of(cls, plain: Mapping[str, Any]) -> RunResult:
-        """Read what `result.json` holds. Raises ValueError where it is no run's result."""
+        """Parse the contents of `result.json`. Raises ValueError if they are invalid."""
         known = {field.name for field in fields(cls)}
         kept = {key: value for key, value in plain.items() if key in known}
         try:
@@ -121,18 +121,18 @@ class RunResult:
         return result
 
     def metric(self, name: str) -> float | None:
-        """A value by its name, such as `val_loss`, `best_val_accuracy` or `test_loss`; None where there is none."""
+        """Return a value by its name, such as `val_loss`, `best_val_accuracy` or `test_loss`; None if missing."""
         section, key = place(name)
         values: Values = getattr(self, section) or {}
         value = values.get(key)
         return None if value is None else float(value)
 
     def made_for(self, identity: str, group: str) -> RunResult:
-        """The same of the run with that identity, in today's format."""
+        """Return the result with the run's identity and group, in the current format."""
         return replace(self, identity=identity, group=group, format=FORMAT)
 
     def plain(self) -> dict[str, Any]:
-        """What `result.json` holds."""
+        """Return the contents of `result.json`."""
         values = {**asdict(self), "status": self.status.value}
         if self.skipped is None:
             del values["skipped"]
@@ -140,8 +140,9 @@ class RunResult:
 
 
 def _status(value: object) -> Status:
-    """The status of a result, which is over. Raises ValueError."""
+    """Parse the status of a result. Raises ValueError."""
     status = Status(value)  # type: ignore[arg-type]
-    if status not in (Status.FINISHED, Status.STOPPED_EARLY, Status.DIVERGED, Status.PRUNED, Status.FAILED):
-        raise ValueError(f"'status' must be that of a run that is over (got {value!r:.40})")
+    known = (Status.FINISHED, Status.STOPPED_EARLY, Status.DIVERGED, Status.PRUNED, Status.FAILED)
+    if status not in known:
+        raise ValueError(f"'status' must be one of {', '.join(known)} (got {value!r:.40})")
     return status

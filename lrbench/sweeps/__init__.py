@@ -1,6 +1,6 @@
-"""Sweeps: from a grid to a plan on disk, its runs done by the orchestrator, and what they say at the end.
+"""Sweeps: expand a grid, plan its runs on disk, have the orchestrator execute them, summarize the results.
 
-A sweep's runs are ordinary runs. Nothing here trains by itself, draws, or imports torch.
+A sweep's runs are ordinary runs. Nothing here trains by itself, draws or imports torch.
 """
 
 from lrbench.sweeps.axes import AUTO_POINTS

@@ -1,4 +1,4 @@
-"""The values that a `sweep:` block gives for a key: lists, ranges on a log or a linear scale, counts of seeds."""
+"""The axes of a `sweep:` block: lists, ranges on a log or linear scale, numbers of seeds."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from typing import Any
 from lrbench.config import SHORT_AXES
 from lrbench.errors import ConfigError
 
-AUTO = "auto"  # rates around what find-lr recommends
+AUTO = "auto"  # learning rates around the suggestion of find-lr
 AUTO_POINTS, AUTO_DECADES = 7, 3.0
 MAX_POINTS = 100_000
-_DIGITS = 12  # significant; so that the points which two grids share are the same rates, and the same runs
+_DIGITS = 12  # significant digits; points that two grids share must be equal, so that they share runs
 _NOT_VARIED = ("name", "device", "reference", "extends", "sweep")
 _RANGE = ("log", "linear", "points")
 
 
 @dataclass(frozen=True)
 class Axis:
-    """A key and the values it takes.
+    """A config key and its values.
 
     Attributes:
-        key: the config's key, dotted: `optimizer.lr`.
-        values: numbers, texts, or whole blocks as mappings.
-        where: the file and line, or the option, that gave them.
-        auto: the values are still to be found by a range test.
+        key: the dotted key, such as `optimizer.lr`.
+        values: numbers, strings, or whole blocks as mappings.
+        where: the file and line, or the option, that set them.
+        auto: True if a range test will determine the values.
     """
 
     key: str
@@ -38,33 +38,34 @@ class Axis:
 
     @property
     def block(self) -> bool:
-        """True for a key that stands for a whole part, `schedule`, and not for a number in it."""
+        """True for a key of a whole block, such as `schedule`, rather than a value in it."""
         return "." not in self.key and self.key != "seed"
 
 
 def read_axes(
     block: object, places: Mapping[tuple[str, ...], str], path: tuple[str, ...], first_seed: int
 ) -> dict[str, Axis]:
-    """The axes of a `sweep:` block, by key.
+    """Parse the axes of a `sweep:` block, by key.
 
     Args:
         block: a mapping from keys (dotted, or nested as in the config) to values.
-        places: where keys were written.
-        path: where the block stands, for messages: `("sweep",)`.
-        first_seed: a count of seeds is counted up from it.
+        places: where keys were set.
+        path: the block's own path, for messages: `("sweep",)`.
+        first_seed: the first seed if only the number of seeds is given.
 
     Raises:
-        ConfigError: values that make no axis.
+        ConfigError: invalid values.
     """
     if not isinstance(block, Mapping):
-        raise _wrong("must map keys to their values, as `optimizer.lr: {log: [1e-5, 1], points: 11}`", places, path)
+        problem = "must map keys to values, such as `optimizer.lr: {log: [1e-5, 1], points: 11}`"
+        raise _wrong(problem, places, path)
     axes: dict[str, Axis] = {}
     for key, value, inner in _flat(block, path):
         whole = SHORT_AXES.get(key, key)
         if whole in _NOT_VARIED:
-            raise _wrong(f"can't be varied: '{whole}' is no part of what is trained", places, inner)
+            raise _wrong(f"can't be varied: '{whole}' does not change what is trained", places, inner)
         if whole in axes:
-            raise _wrong(f"gives {whole} twice", places, inner)
+            raise _wrong(f"sets {whole} twice", places, inner)
         try:
             axes[whole] = axis(whole, value, _place(places, inner), first_seed)
         except ValueError as error:
@@ -73,7 +74,7 @@ def read_axes(
 
 
 def axis(key: str, value: object, where: str = "", first_seed: int = 0) -> Axis:
-    """The axis of a key's value in a `sweep:` block. Raises ValueError."""
+    """Parse the value of a key in a `sweep:` block. Raises ValueError."""
     if key == "optimizer.lr" and value == AUTO:
         return Axis(key, (), where, auto=True)
     if key == "seed" and isinstance(value, int) and not isinstance(value, bool):
@@ -82,16 +83,16 @@ def axis(key: str, value: object, where: str = "", first_seed: int = 0) -> Axis:
         return Axis(key, spaced(**_range_of(value)), where)
     values = value if isinstance(value, list | tuple) else [value]
     if not values:
-        raise ValueError("has no values, so there would be no runs")
+        raise ValueError("must have at least one value")
     if key == "optimizer.lr":
         _check_rates(values)
     return Axis(key, tuple(values), where)
 
 
 def from_option(text: str) -> object:
-    """`--lr 1e-5:1:11` (from, to, points; on a log scale), `1e-3,1e-2`, one rate or `auto`, as a config would say it.
+    """Parse `--lr`: `1e-5:1:11` (from:to:points on a log scale), `1e-3,1e-2`, a number or `auto`.
 
-    Raises ConfigError.
+    Returns the value that a config would contain. Raises ConfigError.
     """
     pieces = text.split(":")
     try:
@@ -100,16 +101,16 @@ def from_option(text: str) -> object:
         if len(pieces) == 3 and re.fullmatch(r"\d+", pieces[2]):
             return {"log": [_number(piece) for piece in pieces[:2]], "points": int(pieces[2])}
         if len(pieces) > 1:
-            raise ValueError(f"must be from:to:points, as 1e-5:1:11 (got {text!r:.60})")
+            raise ValueError(f"must be from:to:points, such as 1e-5:1:11 (got {text!r:.60})")
         return [_number(piece) for piece in text.split(",")]
     except ValueError as error:
         raise ConfigError(str(error), where="--lr") from None
 
 
 def spaced(scale: str, low: float, high: float, points: int) -> tuple[float, ...]:
-    """So many numbers from `low` to `high`, evenly spaced on a `log` or a `linear` scale; integers stay integers.
+    """Return numbers from `low` to `high`, evenly spaced on a `log` or `linear` scale; integers stay integers.
 
-    Raises ValueError for bounds that make no range.
+    Raises ValueError for an invalid range.
     """
     if not all(math.isfinite(bound) for bound in (low, high)):
         raise ValueError(f"bounds must be finite numbers (got {low:g} and {high:g})")
@@ -119,11 +120,11 @@ def spaced(scale: str, low: float, high: float, points: int) -> tuple[float, ...
         raise ValueError(f"bounds on a log scale must be greater than 0 (got {low:g})")
     if not 2 <= points <= MAX_POINTS:
         raise ValueError(f"points must be 2 to {MAX_POINTS:,} (got {points})")
-    parts = [index / (points - 1) for index in range(points)]
+    fractions = [index / (points - 1) for index in range(1, points - 1)]
     if scale == "log":
-        inner = [math.exp((1 - part) * math.log(low) + part * math.log(high)) for part in parts[1:-1]]
+        inner = [math.exp((1 - at) * math.log(low) + at * math.log(high)) for at in fractions]
     else:
-        inner = [(1 - part) * low + part * high for part in parts[1:-1]]
+        inner = [(1 - at) * low + at * high for at in fractions]
     values = (low, *(float(f"{value:.{_DIGITS}g}") for value in inner), high)
     whole = scale == "linear" and isinstance(low, int) and isinstance(high, int)
     if whole and all(float(value).is_integer() for value in values):
@@ -132,15 +133,15 @@ def spaced(scale: str, low: float, high: float, points: int) -> tuple[float, ...
 
 
 def around(rate: float) -> tuple[float, ...]:
-    """The rates of `lr: auto`: half a decade apart, with `rate` in the middle."""
+    """Return the learning rates of `lr: auto`: half a decade apart, with `rate` in the middle."""
     half = AUTO_DECADES / 2
-    exact = float(f"{rate:.2g}")  # what find-lr prints; its further digits mean nothing
+    exact = float(f"{rate:.2g}")  # as printed by find-lr; further digits are noise
     steps = [half * (2 * index / (AUTO_POINTS - 1) - 1) for index in range(AUTO_POINTS)]
     return tuple(float(f"{exact * 10**step:.{_DIGITS}g}") for step in steps)
 
 
 def _flat(block: Mapping[str, Any], path: tuple[str, ...]) -> list[tuple[str, Any, tuple[str, ...]]]:
-    """(dotted key, value, place) of each axis: `optimizer: {lr: […]}` is `optimizer.lr: […]`."""
+    """Return (dotted key, value, path) of each axis; `optimizer: {lr: […]}` becomes `optimizer.lr: […]`."""
     found = []
     for key, value in block.items():
         inner = (*path, key)
@@ -163,7 +164,7 @@ def _range_of(value: Any) -> dict[str, Any]:
     scales = [key for key in ("log", "linear") if key in value]
     unknown = [key for key in value if key not in _RANGE]
     if unknown or len(scales) != 1 or "points" not in value:
-        raise ValueError(f"must be {{log: [1e-5, 1], points: 11}}, or the same with linear (got {dict(value)!r:.80})")
+        raise ValueError(f"must be {{log: [1e-5, 1], points: 11}}, or linear instead of log (got {dict(value)!r:.80})")
     bounds, points = value[scales[0]], value["points"]
     if not isinstance(bounds, list) or len(bounds) != 2 or not all(_is_number(bound) for bound in bounds):
         raise ValueError(f"{scales[0]} must be two numbers, [from, to] (got {bounds!r:.60})")
@@ -175,7 +176,7 @@ def _range_of(value: Any) -> dict[str, Any]:
 def _check_rates(values: Sequence[object]) -> None:
     for value in values:
         if not _is_number(value) or not 0 < value < math.inf:  # type: ignore[operator]
-            raise ValueError(f"a rate must be a number greater than 0 (got {value!r:.40})")
+            raise ValueError(f"a learning rate must be a number greater than 0 (got {value!r:.40})")
 
 
 def _is_number(value: object) -> bool:
@@ -186,12 +187,12 @@ def _number(text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise ValueError(f"a rate must be a number greater than 0 (got {text!r:.40})") from None
+        raise ValueError(f"a learning rate must be a number greater than 0 (got {text!r:.40})") from None
 
 
 def _count(value: int) -> int:
     if not 1 <= value <= MAX_POINTS:
-        raise ValueError(f"a count of seeds must be 1 to {MAX_POINTS:,} (got {value})")
+        raise ValueError(f"the number of seeds must be 1 to {MAX_POINTS:,} (got {value})")
     return value
 
 

@@ -1,4 +1,4 @@
-"""How long the rest of a sweep will take, by its runs that are finished already."""
+"""Estimate how long the rest of a sweep takes, from its finished runs."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from lrbench.config import Experiment, canonical
 from lrbench.training import Outcome, pending
 
-_NO_MATTER = ("seed", "schedule", "warmup", "plateau", "early_stopping", "best_by")
+_IGNORED = ("seed", "schedule", "warmup", "plateau", "early_stopping", "best_by")
 
 
 def expected_seconds(outcomes: Sequence[Outcome], jobs: int) -> float | None:
-    """The training time that is left, so many runs at once; None where no finished run has the size of one of them."""
+    """Estimate the training time left with `jobs` runs at once; None unless a run of each size has finished."""
     known: dict[str, list[float]] = {}
     for outcome in outcomes:
         if outcome.result is not None and outcome.status.complete and outcome.result.seconds:
@@ -26,6 +26,6 @@ def expected_seconds(outcomes: Sequence[Outcome], jobs: int) -> float | None:
 
 
 def _size(experiment: Experiment) -> str:
-    """What runs share that take as long as one another."""
-    plain = {key: value for key, value in canonical(experiment).items() if key not in _NO_MATTER}
+    """Return a key that is equal for runs that should take equally long."""
+    plain = {key: value for key, value in canonical(experiment).items() if key not in _IGNORED}
     return json.dumps({**plain, "optimizer": plain["optimizer"]["name"]}, sort_keys=True)

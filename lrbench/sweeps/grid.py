@@ -1,7 +1,8 @@
-"""From a config with a `sweep:` block to its cells: every combination of values, each a whole experiment."""
+"""Expand a config with a `sweep:` block into cells: one experiment for each combination of values."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,7 @@ MOST = 100_000
 _NOWHERE = Axis("", ())
 
 FindRates = Callable[[Experiment], Sequence[float]]
-"""The rates of `lr: auto` for an experiment."""
+"""Returns the learning rates of `lr: auto` for an experiment."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,8 @@ class Cell:
     """One run of a sweep.
 
     Attributes:
-        experiment: what is to be trained.
-        point: the values that make it, by dotted key; whole blocks as `{name, parameters}`.
+        experiment: what to train.
+        point: its values by dotted key; whole blocks as `{name, parameters}`.
     """
 
     experiment: Experiment
@@ -33,11 +34,11 @@ class Cell:
 
 @dataclass(frozen=True)
 class Grid:
-    """A config and the axes along which it is varied.
+    """A config and the axes that vary it.
 
     Attributes:
-        config: its values, the `sweep:` block taken out, and where they were written.
-        axes: by key, in the order in which they were given.
+        config: the config without its `sweep:` block.
+        axes: the axes by key, in the order given.
     """
 
     config: Config
@@ -45,15 +46,15 @@ class Grid:
 
     @classmethod
     def of(cls, config: Config, given: Mapping[str, Any] | None = None) -> Grid:
-        """The grid of a config's `sweep:` block.
+        """Return the grid of a config's `sweep:` block.
 
         Args:
-            config: with the block or without.
-            given: options and what they say, as a `sweep:` block would, which replaces what the block has:
-                `lr`, `seeds`, `schedule`.
+            config: a config with or without the block.
+            given: the values of the options `lr`, `seeds` and `schedule`, in the form that the block uses; they
+                replace those of the block.
 
         Raises:
-            ConfigError: values that make no axis, or a key that is varied and set as well.
+            ConfigError: invalid values, or a key that is both varied and set.
         """
         plain = dict(config.plain)
         axes = read_axes(plain.pop("sweep", {}), config.places, ("sweep",), _first_seed(plain))
@@ -65,25 +66,25 @@ class Grid:
                 raise ConfigError(str(error), where=f"--{option}") from None
         for key in axes:
             if config.places.get(tuple(key.split("."))) == "--set":
-                raise ConfigError("is varied by the sweep, so setting it would change nothing", key=key, where="--set")
+                raise ConfigError("is varied by the sweep, so it can't be set", key=key, where="--set")
         return cls(Config(plain, config.places, config.shown), axes)
 
     @property
     def size(self) -> int:
-        """How many cells there are, those that will turn out the same among them."""
+        """The number of cells, including duplicates."""
         return sum(
             math.prod(AUTO_POINTS if one.auto else len(one.values) for one in axes.values())
             for _, axes in self._blocks()
         )
 
     def cells(self, find: FindRates) -> Iterator[Cell]:
-        """Every cell, each seed's curves before the next seed's.
+        """Yield every cell of one seed after another.
 
         Args:
-            find: gives the rates of `lr: auto` for the first cell of each combination of whole blocks.
+            find: returns the learning rates of `lr: auto`; called for the first cell of each combination of blocks.
 
         Raises:
-            ConfigError: a cell that is no valid experiment, with the place of what makes it so.
+            ConfigError: a cell is not a valid experiment.
         """
         for blocks, axes in self._blocks():
             found = dict(axes)
@@ -91,12 +92,12 @@ class Grid:
                 first = {k: one.values[0] for k, one in axes.items() if not one.auto}
                 found[key] = replace(axes[key], values=tuple(find(self._experiment({**blocks, **first}, axes))))
             order = sorted(found, key=lambda key: key != "seed")
-            for values in _product([found[key].values for key in order]):
+            for values in itertools.product(*(found[key].values for key in order)):
                 point = {**blocks, **dict(zip(order, values, strict=True))}
                 yield Cell(self._experiment(point, found), point)
 
     def _experiment(self, point: Mapping[str, Any], axes: Mapping[str, Axis]) -> Experiment:
-        """The config with the values of a point, whole blocks before what is inside them."""
+        """Return the config with the values of a point; whole blocks are set before the keys inside them."""
         plain, places = self.config.plain, dict(self.config.places)
         for key, value in point.items():
             path = tuple(key.split("."))
@@ -111,21 +112,21 @@ class Grid:
             raise ConfigError(problem, key=error.key, where=error.where) from None
 
     def _blocks(self) -> Iterator[tuple[dict[str, Any], dict[str, Axis]]]:
-        """Each combination of whole blocks, with the axes that are left: a block may bring its own."""
+        """Yield each combination of whole blocks with the remaining axes, including those of the blocks themselves."""
         blocks = [one for one in self.axes.values() if one.block]
         shared = {key: one for key, one in self.axes.items() if not one.block}
         count = math.prod(len(one.values) for one in blocks)
         if count > MOST:
             raise too_many(count)
         options = [[(one.key, *self._opened(one, value)) for value in one.values] for one in blocks]
-        for combination in _product(options):
+        for combination in itertools.product(*options):
             axes = dict(shared)
             for _, _, own in combination:
                 axes |= own
             yield {key: value for key, value, _ in combination}, axes
 
     def _opened(self, one: Axis, value: object) -> tuple[Any, dict[str, Axis]]:
-        """A block and the axes that it brings: `{name: cosine, lr: {log: …}}`, `{name: sgd, sweep: {…}}`."""
+        """Split a block from its own axes: `{name: cosine, lr: {log: …}}`, `{name: sgd, sweep: {…}}`."""
         if not isinstance(value, Mapping):
             return value, {}
         block = dict(value)
@@ -138,9 +139,9 @@ class Grid:
 
 
 def all_cells(grids: Sequence[Grid], find: FindRates) -> tuple[list[Cell], int]:
-    """The different cells of several grids, and how many there were of which another is the same run.
+    """Return the distinct cells of several grids and the number of duplicates.
 
-    Raises UsageError for more than anybody can want, before any is made.
+    Raises UsageError for too many cells, before any is created.
     """
     size = sum(grid.size for grid in grids)
     if size > MOST:
@@ -155,33 +156,23 @@ def all_cells(grids: Sequence[Grid], find: FindRates) -> tuple[list[Cell], int]:
 
 
 def too_many(size: int) -> UsageError:
-    """What is said of a grid beyond all measure."""
-    return UsageError(f"the grid has {size:,} runs; a sweep has at most {MOST:,}. Fewer points, seeds or values")
+    """Return the error for a grid that is too large."""
+    return UsageError(f"the grid has {size:,} runs, but a sweep can have at most {MOST:,}; use fewer values or seeds")
 
 
 def _with(plain: Mapping[str, Any], path: tuple[str, ...], value: Any, where: str) -> dict[str, Any]:
-    """`plain` with the value at a path replaced."""
+    """Return `plain` with the value at a path replaced."""
     inner = plain.get(path[0])
     if len(path) == 1:
         whole = normal({path[0]: value})
         return merge(plain, whole) if path[0] in ("epochs", "steps") else {**plain, **whole}
     if inner is not None and not isinstance(inner, Mapping):
-        raise ConfigError(f"'{path[0]}' holds no keys of its own", key=".".join(path), where=where)
+        raise ConfigError(f"'{path[0]}' is not a mapping", key=".".join(path), where=where)
     return {**plain, path[0]: _with(inner or {}, path[1:], value, where)}
 
 
-def _product(options: Sequence[Sequence[Any]]) -> Iterator[tuple[Any, ...]]:
-    """The combinations, the first option's values changing slowest. Lazily: there may be very many."""
-    if not options:
-        yield ()
-        return
-    for value in options[0]:
-        for rest in _product(options[1:]):
-            yield (value, *rest)
-
-
 def _first_seed(plain: Mapping[str, Any]) -> int:
-    """What a count of seeds is counted up from; a seed that is none is found wrong elsewhere."""
+    """Return the config's seed, or 0 if it is invalid, which validation reports."""
     seed = plain.get("seed", 0)
     return seed if isinstance(seed, int) and not isinstance(seed, bool) else 0
 

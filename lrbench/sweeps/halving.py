@@ -1,8 +1,6 @@
-"""Successive halving within one line: at a rung, the worse half of its learning rates is dropped.
+"""Successive halving (Jamieson and Talwalkar 2016): at a rung, drop the worse half of a line's learning rates.
 
-As Jamieson and Talwalkar 2016 have it.
-
-Never across lines: a schedule that warms up, or decays late, looks bad at a rung and good in the end.
+Lines are never compared: a schedule that warms up or decays late looks bad at a rung and good at the end.
 """
 
 from __future__ import annotations
@@ -20,12 +18,12 @@ from lrbench.sweeps.plan import Plan, Planned
 
 
 def worse_half(plan: Plan, losses: Mapping[str, float], dropped: frozenset[str]) -> list[Planned]:
-    """The cells of the learning rates that are dropped at a rung: of each line the half with the worse losses there.
+    """Return the cells to drop at a rung: of each line, the half of the learning rates with the worse losses.
 
     Args:
-        plan: the cells; seeds of one rate stand or fall together, by the median of their losses.
-        losses: by the run's name, the validation loss at the rung; not finite where there is none.
-        dropped: names of runs that have been dropped before.
+        plan: the cells; seeds of one learning rate are ranked together by their median loss.
+        losses: the validation loss at the rung by run name; not finite if there is none.
+        dropped: names of runs dropped before.
     """
     out = []
     for series in plan.series:
@@ -39,9 +37,9 @@ def worse_half(plan: Plan, losses: Mapping[str, float], dropped: frozenset[str])
 
 
 def loss_at(folder: RunFolder, rung: float) -> float:
-    """The validation loss of the first evaluation after a fraction of the run was done; infinite where it diverged.
+    """Return the validation loss of the first evaluation at or after a fraction of the run; infinite if it diverged.
 
-    Raises FolderError where the folder can't be read.
+    Raises FolderError if the folder can't be read.
     """
     total = (folder.environment().get("sizes") or {}).get("total_steps")
     table = _rows(folder)
@@ -51,17 +49,16 @@ def loss_at(folder: RunFolder, rung: float) -> float:
 
 
 def drop(folder: RunFolder, experiment: Experiment, rung: float, loss: float) -> RunResult:
-    """Write the result of a paused run that is dropped: `pruned`, with a checkpoint to go on from. The result.
+    """Write and return the result of a dropped run: `pruned`, with its checkpoint kept.
 
     Raises FolderError, LockedError.
     """
     table = _rows(folder)
     best = int(np.nanargmin(table["val_loss"]))
     when = f"after {rung:.0%} of the run"
-    worse = f"validation loss {loss:.4g} {when}, in the worse half of its schedule's learning rates"
     result = RunResult(
         status=Status.PRUNED,
-        reason=worse,
+        reason=f"validation loss {loss:.4g} {when}, in the worse half of its schedule's learning rates",
         epochs=int(table["epoch"][-1]),
         steps=int(table["step"][-1]),
         evaluations=len(table["step"]),
@@ -75,7 +72,7 @@ def drop(folder: RunFolder, experiment: Experiment, rung: float, loss: float) ->
 
 
 def _values(table: Columns, row: int) -> dict[str, float | int | None]:
-    """The place and the metrics of an evaluation, as a result has them."""
+    """Return the epoch, step and metrics of an evaluation, as in a result."""
     epoch = float(table["epoch"][row])
     found: dict[str, float | int | None] = {"epoch": int(epoch) if epoch.is_integer() else epoch}
     found["step"] = int(table["step"][row])

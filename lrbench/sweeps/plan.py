@@ -1,4 +1,4 @@
-"""A sweep's folder, `runs/sweeps/<name>/`: its plan, which says what runs belong to it, and its summary."""
+"""A sweep's folder, `runs/sweeps/<name>/`, with its plan (which runs belong to it) and its summary."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Planned:
-    """A cell as the plan has it.
+    """A cell of the plan.
 
     Attributes:
-        run: the name of its run's folder.
-        identity: what the run is found by.
-        group: what its seeds share.
-        series: the line of the figure that it belongs to: all that varies but the rate and the seed.
-        lr: the peak rate, None where only the optimizer's class knows it.
+        run: the name of the run's folder.
+        identity: the run's identity.
+        group: the identity without the seed.
+        series: the line it belongs to: everything that varies except the learning rate and the seed.
+        lr: the peak learning rate; None if only the optimizer's class knows it.
         seed: the run's seed.
-        confirms: a run of the winner with a fresh seed, which is no part of the choice.
+        confirms: True for a run of the winner with a fresh seed, which had no part in the choice.
     """
 
     run: str
@@ -44,16 +44,16 @@ class Planned:
 
     @classmethod
     def of(cls, cell: Cell, series: str, run: str, confirms: bool = False) -> Planned:
-        """The plan's row for a cell."""
+        """Return the plan's row for a cell."""
         experiment = cell.experiment
         lr = experiment.optimizer.params.get("lr", DEFAULT_LR.get(experiment.optimizer.name))
-        rate = None if lr is None else float(lr)
-        return cls(run, identity(experiment), group(experiment), series, rate, experiment.seed, confirms)
+        lr = None if lr is None else float(lr)
+        return cls(run, identity(experiment), group(experiment), series, lr, experiment.seed, confirms)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a sweep consists of."""
+    """The runs of a sweep."""
 
     name: str
     cells: tuple[Planned, ...]
@@ -61,33 +61,31 @@ class Plan:
 
     @property
     def grid(self) -> list[Planned]:
-        """The cells that the choice is made among."""
+        """The cells among which the winner is chosen."""
         return [cell for cell in self.cells if not cell.confirms]
 
     @property
     def series(self) -> list[str]:
-        """The lines, in the order in which they were asked for."""
+        """The lines, in the order given."""
         return list(dict.fromkeys(cell.series for cell in self.cells))
 
     @property
     def rates(self) -> list[float | None]:
-        """The different rates, ascending."""
+        """The distinct learning rates, ascending."""
         return sorted({cell.lr for cell in self.cells}, key=lambda lr: -1.0 if lr is None else lr)
 
 
 class SweepFolder:
-    """The folder of a sweep. Nothing is read or written before a method asks for it."""
+    """The folder of a sweep; only its methods read or write."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     @classmethod
     def of(cls, root: Path, name: str) -> SweepFolder:
-        """The folder of the sweep of that name under the runs' folder. Raises UsageError for a name that is none."""
+        """Return the folder of a sweep under the runs folder `root`. Raises UsageError for an invalid name."""
         if not re.fullmatch(r"\w[\w .,+=@()-]{0,99}", name) or name.endswith((" ", ".")):
-            raise UsageError(
-                f"--name must be a folder's name: letters, digits and any of ' .,+=@()_-' (got {name!r:.80})"
-            )
+            raise UsageError(f"--name may contain letters, digits and any of ' .,+=@()_-' (got {name!r:.80})")
         return cls(root / "sweeps" / name)
 
     @property
@@ -101,52 +99,52 @@ class SweepFolder:
         return self.path.parent.parent
 
     def run(self, cell: Planned) -> RunFolder:
-        """The folder of a cell's run."""
+        """Return the run folder of a cell."""
         return RunFolder(self.root / cell.run)
 
     def holds(self, plan: Plan) -> bool:
-        """True where that plan is there."""
+        """Return whether the folder contains this plan."""
         try:
             return self.plan().cells == plan.cells
         except FolderError:
             return False
 
     def write(self, plan: Plan) -> None:
-        """Write the plan; the one before, if there is one, is replaced. Raises FolderError."""
+        """Write or replace the plan. Raises FolderError."""
         cells = [{k: v for k, v in asdict(cell).items() if v is not False} for cell in plan.cells]
-        rows = ",\n  ".join(json.dumps(cell) for cell in cells)  # a line each, to be read and compared
+        rows = ",\n  ".join(json.dumps(cell) for cell in cells)  # a line per cell, for reading and diffs
         head = {"format": FORMAT, "name": plan.name, "written": now(), "lrbench": __version__}
         lines = [f"  {json.dumps(key)}: {json.dumps(value)},\n" for key, value in head.items()]
         self.save("plan.json", f'{{\n{"".join(lines)}  "cells": [\n  {rows}\n]}}\n')
 
     def plan(self) -> Plan:
-        """The plan. Raises FolderError where there is none, or it is damaged."""
+        """Read the plan. Raises FolderError if it is missing or damaged."""
         path = self.path / "plan.json"
         found = read_json(path)
         if found is None:
-            raise FolderError(f"{path}: there is no such sweep")
+            raise FolderError(f"no sweep at {path}")
         try:
             if found["format"] != FORMAT:
                 raise ValueError(f"its format is {found['format']}")
             cells = tuple(_cell(row) for row in found["cells"])
             return Plan(str(found["name"]), cells, str(found["written"]))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            problem = f"{path} is not a plan that this lrbench reads ({type(error).__name__}: {error})"
-            raise FolderError(f"{problem}; the sweep command writes it anew") from error
+            problem = f"{path} is not a valid plan ({type(error).__name__}: {error})"
+            raise FolderError(f"{problem}; run the sweep command again to rewrite it") from error
 
     def save(self, name: str, content: str | bytes) -> Path:
-        """Write a file of the sweep's, whole or not at all; its path. Raises FolderError."""
+        """Write a file into the folder atomically and return its path. Raises FolderError."""
         return write_file(self.path / name, content)
 
 
 def find_sweeps(root: Path) -> list[SweepFolder]:
-    """The sweeps under a folder of runs, the one planned last first."""
+    """Return the sweeps under a runs folder, the most recent plan first."""
     plans = [path for path in (root / "sweeps").glob("*/plan.json") if path.is_file()]
     return [SweepFolder(path.parent) for path in sorted(plans, key=lambda p: p.stat().st_mtime, reverse=True)]
 
 
 def series_of(cells: Sequence[Cell]) -> list[str]:
-    """For each cell the name of its line: the config's, if there are several, and what varies beside rate and seed."""
+    """Return each cell's line: the config's name, if there are several, and what varies except lr and seed."""
     names = {cell.experiment.name for cell in cells}
     keys = list(dict.fromkeys(key for cell in cells for key in cell.point if key not in ("optimizer.lr", "seed")))
     keys.sort(key=lambda key: _FIRST.index(key) if key in _FIRST else len(_FIRST))
@@ -164,13 +162,13 @@ def series_of(cells: Sequence[Cell]) -> list[str]:
 
 
 def _short_key(key: str, keys: Sequence[str]) -> str:
-    """`hidden` for `model.hidden`, unless another key ends so."""
+    """Return `hidden` for `model.hidden`, unless another key ends in it too."""
     last = key.rpartition(".")[2]
     return last if sum(other.rpartition(".")[2] == last for other in keys) == 1 else key
 
 
 def _labels(key: str, values: Sequence[Any]) -> dict[str, str]:
-    """Short names that tell an axis's values apart: `cosine`, `step factor=0.5`, `batch_size=32`."""
+    """Return short names that distinguish an axis's values: `cosine`, `step factor=0.5`, `batch_size=32`."""
     short = {}
     for value in values:
         if isinstance(value, str):
@@ -205,7 +203,7 @@ def _cell(row: Mapping[str, Any]) -> Planned:
     cell = Planned(**{key: value for key, value in row.items() if key in known})
     texts = (cell.run, cell.identity, cell.group, cell.series)
     if not all(isinstance(text, str) for text in texts) or "/" in cell.run or cell.run in ("", ".", ".."):
-        raise ValueError(f"{cell.run!r:.80} is no run's name")
+        raise ValueError(f"{cell.run!r:.80} is not a run name")
     if cell.lr is not None and not (isinstance(cell.lr, int | float) and math.isfinite(cell.lr)):
-        raise ValueError(f"{cell.lr!r:.40} is no rate")
+        raise ValueError(f"{cell.lr!r:.40} is not a learning rate")
     return cell

@@ -1,4 +1,4 @@
-"""Where each cell of a sweep stands: by what training tells of it, or by its run's folder."""
+"""The progress of a sweep's cells, from training events or from the run folders."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lrbench.sweeps.plan import Plan, SweepFolder
 
 
 class Board:
-    """Where each cell of a plan stands: its state, its loss, how far it is."""
+    """The status, the loss and the fraction done of each cell of a plan."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
@@ -23,7 +23,7 @@ class Board:
         self.began: tuple[float, float] | None = None
 
     def hear(self, event: Event) -> None:
-        """Take in what training tells of a run."""
+        """Update the board with a training event."""
         if event.run not in self.state:
             return
         if event.kind == "end":
@@ -49,16 +49,16 @@ class Board:
             self.loss[run] = final
 
     def count(self, *states: Status) -> int:
-        """How many cells are in one of these states."""
+        """Count the cells in any of these states."""
         return sum(state in states for state in self.state.values())
 
     @property
     def left(self) -> float:
-        """How many runs' work is still to be done."""
+        """The work left, in runs."""
         return sum(1 - self.done.get(run, 0.0) for run, state in self.state.items() if not state.over)
 
     def tally(self) -> str:
-        """How many cells are where, in words."""
+        """Return the number of cells in each state as text."""
         counts = {
             "done": self.count(Status.FINISHED, Status.STOPPED_EARLY),
             "diverged": self.count(Status.DIVERGED),
@@ -73,12 +73,12 @@ class Board:
         return f"{len(self.state)} run{'s' * (len(self.state) != 1)}: {said}"
 
     def begin(self) -> None:
-        """From now on, how much is done tells how long the rest will take."""
+        """Start measuring the speed that `seconds_left` uses."""
         self.began = (time.monotonic(), self.left)
 
     @property
     def seconds_left(self) -> float | None:
-        """By the speed since it began; None while too little is done to tell."""
+        """The time left at the speed since `begin`; None while too little is done to tell."""
         if self.began is None:
             return None
         since, at_first = self.began
@@ -87,7 +87,7 @@ class Board:
 
 
 def board_of(folder: SweepFolder, plan: Plan) -> Board:
-    """Where a sweep stands by its runs' folders, whoever is doing them. Never raises for what is in them."""
+    """Return the board of a sweep from its run folders; damaged ones are marked, not raised."""
     board = Board(plan)
     for cell in plan.cells:
         run = folder.run(cell)
@@ -100,12 +100,12 @@ def board_of(folder: SweepFolder, plan: Plan) -> Board:
             row = last_row(run.epochs.path)
             if "val_loss" in row:
                 board.loss[cell.run] = row["val_loss"]
-            board.done[cell.run] = _part_done(run.environment(), row)
+            board.done[cell.run] = _fraction_done(run.environment(), row)
         except (LrbenchError, OSError, ValueError):
             board.state[cell.run] = Status.DAMAGED
     return board
 
 
-def _part_done(environment: Mapping[str, Any], row: Mapping[str, float]) -> float:
+def _fraction_done(environment: Mapping[str, Any], row: Mapping[str, float]) -> float:
     total = (environment.get("sizes") or {}).get("total_steps")
     return row["step"] / int(total) if "step" in row and total else 0.0

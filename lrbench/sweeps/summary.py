@@ -1,4 +1,4 @@
-"""What the runs of a sweep say: the report's families over its grid, and by itself what was trained to confirm them."""
+"""The summary of a sweep: a family per line of the grid and, separately, the confirmation runs."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class Summary:
     """A sweep's result so far.
 
     Attributes:
-        plan: what it consists of.
-        measure: what its learning rates are compared by: the validation loss at the end.
-        lines: the learning rates of each line of the sweep, in the order in which they were asked for.
-        records: of the grid's runs.
-        confirmation: the winner with fresh seeds, which had no part in choosing it; None where there are none.
+        plan: the sweep's runs.
+        measure: what learning rates are compared by: the final validation loss.
+        lines: a family of learning rates per line, in the order given.
+        records: the records of the grid's runs.
+        confirmation: the winner with fresh seeds, which had no part in choosing it; None if there are none.
     """
 
     plan: Plan
@@ -32,28 +32,28 @@ class Summary:
 
     @property
     def families(self) -> tuple[Family, ...]:
-        """The lines with a run that has come to its end, the best first."""
-        told = [line for line in self.lines if any(_over(r) for point in line.points for r in point.group.records)]
-        return tuple(sorted(told, key=lambda family: (min(family.costs(self.measure)), family.label)))
+        """The lines with at least one ended run, the best first."""
+        ended = [line for line in self.lines if any(_over(r) for point in line.points for r in point.group.records)]
+        return tuple(sorted(ended, key=lambda family: (min(family.costs(self.measure)), family.label)))
 
     @property
     def winner(self) -> tuple[Family, Point] | None:
-        """The family and the point with the best median; None where there is none."""
+        """The family and the point with the best median; None if there is none."""
         found = [(family, best) for family in self.families if (best := family.best(self.measure)) is not None]
         return min(found, key=lambda pair: pair[1].cost(self.measure), default=None)
 
     @property
     def missing(self) -> int:
-        """How many of the grid's runs have not come to an end."""
+        """The number of the grid's runs that have not ended."""
         return sum(not _over(record) for record in self.records)
 
     @property
     def without(self) -> list[str]:
-        """The lines none of whose runs has come to an end."""
+        """The lines without an ended run."""
         return [series for series in self.plan.series if series not in {family.label for family in self.families}]
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """A row for each line and learning rate, and one for the confirmation."""
+        """Yield a row for each line and learning rate, and one for the confirmation."""
         known = measures_of(self.records)
         for family in self.lines:
             best, good = family.best(self.measure), family.good(self.measure)
@@ -67,7 +67,7 @@ class Summary:
 
 
 def summarize(folder: SweepFolder, plan: Plan, epsilon: float = EPSILON) -> Summary:
-    """Read the runs of a plan. What can't be read is damaged, and in no median."""
+    """Read the runs of a plan. Unreadable runs are marked damaged and excluded from medians."""
     cells = [(cell, _read(folder, cell)) for cell in plan.cells]
     grid = [(cell, record) for cell, record in cells if not cell.confirms]
     records = tuple(record for _, record in grid)
@@ -81,7 +81,7 @@ def summarize(folder: SweepFolder, plan: Plan, epsilon: float = EPSILON) -> Summ
 
 
 def _points(runs: Sequence[tuple[float | None, Record]]) -> tuple[Point, ...]:
-    """The learning rates of a line, ascending, each with its seeds."""
+    """Group the runs of a line by learning rate, ascending."""
     rates = sorted({lr for lr, _ in runs}, key=lambda lr: lr or 0.0)
     return tuple(
         Point(lr, Group(rate_text(lr), tuple(record for other, record in runs if other == lr))) for lr in rates
@@ -98,7 +98,7 @@ def _read(folder: SweepFolder, cell: Planned) -> Record:
         return Record(run, Status.PENDING)
     record = read_one(run)
     if record.result is not None and record.result.identity not in ("", cell.identity):
-        return replace(record, status=Status.DAMAGED, problem=f"{run.name} is not the run that the sweep has planned")
+        return replace(record, status=Status.DAMAGED, problem=f"{run.name} is not the run in the sweep's plan")
     return record
 
 
@@ -116,15 +116,15 @@ def _row(point: Point, known: dict[str, Measure]) -> dict[str, Any]:
     for name, measure in known.items():
         if not name.startswith(("train_", "best_", "test_best_")):
             spread = _spread(point, measure)
-            for part in ("median", "low", "high"):
-                row[f"{name}_{part}"] = "" if spread is None else repr(getattr(spread, part))
+            for which in ("median", "low", "high"):
+                row[f"{name}_{which}"] = "" if spread is None else repr(getattr(spread, which))
     return row
 
 
 def _spread(point: Point, measure: Measure) -> Spread | None:
-    """Median and range over the seeds that ended; None where any was pruned, since the others are a choice.
+    """Return median and range over the ended seeds; None if any was pruned, since the others are a biased selection.
 
-    Of the validation loss a diverged run's is worse than any.
+    A diverged run counts as the worst validation loss.
     """
     if point.pruned:
         return None

@@ -1,4 +1,4 @@
-"""`lrbench sweep`: a grid of runs at equal budget, planned on disk, done by many workers, summed up."""
+"""`lrbench sweep`: plan a grid of runs, execute the pending ones, summarize."""
 
 from __future__ import annotations
 
@@ -23,21 +23,20 @@ from lrbench.sweeps.plan import Plan, Planned, SweepFolder, series_of
 from lrbench.sweeps.summary import Summary, summarize
 from lrbench.training import RUNGS, Executor, Outcome, Prune, RunOptions, default_jobs, do_runs, look, nearest, pending
 
-UNASKED = 1000
-"""Larger grids need `--yes`."""
+UNASKED = 1000  # larger grids need --yes
 
 
 @dataclass
 class Sweep:
-    """A sweep: its plan, and what there is of it.
+    """A sweep: its plan and the outcomes of its runs.
 
     Attributes:
         folder: `runs/sweeps/<name>/`.
-        plan: what it consists of.
-        cells: what is to be trained, as the plan's cells.
-        outcomes: what became of each cell, in the same order; before anything is done, what was found done.
-        duplicates: how many cells of the grid were the same run as another.
-        auto: what a range test is still to find before the learning rates of `lr: auto` are known; in a dry run.
+        plan: the sweep's runs.
+        cells: what to train, in the order of the plan's cells.
+        outcomes: the outcome of each cell, in the same order; before execution, what was found.
+        duplicates: the number of cells left out because they equal another one.
+        auto: in a dry run, the names of configs whose `lr: auto` still needs a range test.
     """
 
     folder: SweepFolder
@@ -49,15 +48,15 @@ class Sweep:
 
     @property
     def todo(self) -> list[Outcome]:
-        """The runs that are not done yet."""
+        """The runs that are still pending."""
         return pending(self.outcomes)
 
     def expected_seconds(self, jobs: int | None) -> float | None:
-        """How long the rest takes by the runs that are done; None where these can't tell."""
+        """Estimate how long the rest takes from finished runs; None if they can't tell."""
         return expected_seconds(self.outcomes, jobs or default_jobs([outcome.experiment for outcome in self.outcomes]))
 
     def summary(self, epsilon: float = EPSILON) -> Summary:
-        """What its finished cells say."""
+        """Summarize the results so far."""
         return summarize(self.folder, self.plan, epsilon)
 
 
@@ -80,29 +79,29 @@ def sweep(
     confirm: int = 0,
     watch: Watch = silent,
 ) -> Sweep:
-    """Train every cell of a grid that is not done yet; its plan and its summary are under `runs/sweeps/`.
+    """Train the cells of a grid that are not finished yet. The plan and the summary are under `runs/sweeps/`.
 
     Args:
-        configs: YAML files, with a `sweep:` block or without, or experiments.
-        runs: the folder that holds the runs' folders; made if need be.
-        overrides: `key=value`, as `load_config` takes them; for files only.
-        lr: the learning rates instead of the block's: a number, a list, `{"log": [1e-5, 1], "points": 11}`,
+        configs: YAML files, with or without a `sweep:` block, or experiments.
+        runs: the folder that holds the runs; created if missing.
+        overrides: `key=value`, as for `load_config`; for files only.
+        lr: learning rates instead of the block's: a number, a list, `{"log": [1e-5, 1], "points": 11}`,
             `"1e-5:1:11"` or `"auto"`.
-        seeds: how many, counted up from the config's own, or which.
-        schedules: names or whole blocks, instead of the block's.
-        name: of the sweep's folder; by default the config's.
+        seeds: the number of seeds, counted up from the config's own, or a list of seeds.
+        schedules: names or blocks, instead of the block's.
+        name: the name of the sweep's folder; by default the config's name.
         device: instead of the configs' own.
-        jobs: how many runs at once; by default one for each core, or for each GPU.
+        jobs: runs at once; by default one per core or GPU.
         executor: see `RunOptions`.
         prune: end hopeless runs early.
-        retries: how often a failed run is tried again.
-        again: train anew what is done already.
-        max_failures: begin no more runs once so many have failed.
-        confirm: train the winner anew with so many seeds that had no part in choosing it.
-        watch: is told of progress.
+        retries: how many times to retry a failed run.
+        again: repeat runs that are already finished.
+        max_failures: start no more runs after this many have failed.
+        confirm: finally train the winner with this many fresh seeds, which had no part in choosing it.
+        watch: called with progress events.
 
     Raises:
-        ConfigError, DataError, UsageError: something asked for can't be done; nothing was trained.
+        ConfigError, DataError, UsageError: the request is invalid; nothing was trained.
     """
     options = RunOptions(
         jobs=jobs, executor=executor, prune=prune, retries=retries, again=again, max_failures=max_failures
@@ -129,15 +128,14 @@ def ask(
     train: bool = True,
     watch: Watch = silent,
 ) -> Sweep:
-    """A sweep's cells, and what of them is done already. Nothing is written or trained, but for `auto`'s range test.
+    """Plan a sweep and look up its finished runs. Nothing is written or trained, except a range test for `lr: auto`.
 
     Args:
-        options: how its runs would be done.
-        many: allow more than a thousand runs.
-        train: whether the range test of `lr: auto` may be made; else its learning rates are unknown, and the one of the
-            config stands for them.
+        options: how the runs would be executed.
+        many: allow more than 1,000 runs.
+        train: allow the range test of `lr: auto`; if False, the config's learning rate stands in for the unknown ones.
 
-    The others, and what is raised, are as for `sweep`.
+    The other arguments and the errors raised are those of `sweep`.
     """
     root, overrides, options = Path(runs), tuple(overrides), options or RunOptions(jobs=None)
     nearest(root)
@@ -151,7 +149,7 @@ def ask(
     grids = [_grid(config, overrides, given, device) for config in configs]
     size = sum(grid.size for grid in grids)
     if UNASKED < size <= MOST and not many:
-        raise UsageError(f"the grid has {size:,} runs; more than {UNASKED:,} need --yes, and --dry-run lists them")
+        raise UsageError(f"the grid has {size:,} runs; more than {UNASKED:,} need --yes (--dry-run lists them)")
     auto = AutoRates(root, options, watch, train)
     cells, duplicates = all_cells(grids, auto)
     folder = SweepFolder.of(root, _name_of(cells) if name is None else name)
@@ -162,15 +160,15 @@ def ask(
 
 
 def carry_out(asked: Sweep, options: RunOptions, *, confirm: int = 0, watch: Watch = silent) -> Sweep:
-    """Do what of a sweep is not done yet; `asked` itself, brought up to date. Raises what `sweep` does."""
+    """Execute the pending runs of a sweep and return `asked`, updated. Raises the same errors as `sweep`."""
     if confirm < 0:
         raise UsageError(f"--confirm must be at least 0 (got {confirm})")
     folder = asked.folder
 
     def written() -> None:
-        if asked.todo or not folder.holds(asked.plan):  # a sweep that is done can be shown from a read-only folder
+        if asked.todo or not folder.holds(asked.plan):  # a finished sweep may be in a read-only folder
             folder.write(asked.plan)
-        watch(message(f"{len(asked.todo)} of {len(asked.cells)} runs to do; the plan is {folder.path / 'plan.json'}"))
+        watch(message(f"{len(asked.todo)} of {len(asked.cells)} runs pending; plan: {folder.path / 'plan.json'}"))
         found = {outcome.path.name: outcome.result for outcome in asked.outcomes if outcome.result is not None}
         watch(Event("", "plan", values={"plan": asked.plan, "results": found}))
 
@@ -183,7 +181,7 @@ def carry_out(asked: Sweep, options: RunOptions, *, confirm: int = 0, watch: Wat
     if prune is not None and prune.halve:
         for rung in RUNGS:
             train(replace(options, prune=replace(prune, pause=rung)))
-            options = replace(options, again=False)  # what was begun anew goes on from here
+            options = replace(options, again=False)  # repeated runs are resumed from here on
             if any(outcome.status in (Status.PENDING, Status.INTERRUPTED) for outcome in asked.outcomes):
                 return asked
             drop_worse_half(asked, rung, watch)
@@ -195,7 +193,7 @@ def carry_out(asked: Sweep, options: RunOptions, *, confirm: int = 0, watch: Wat
 
 
 def drop_worse_half(asked: Sweep, rung: float, watch: Watch) -> None:
-    """At a rung, write `pruned` as the result of the runs that are dropped; the others are still to be done."""
+    """At a rung, write the result `pruned` for the runs that are dropped; the others stay pending."""
     if all(outcome.status is not Status.PAUSED for outcome in asked.outcomes):
         return
     by_run = {outcome.path.name: outcome for outcome in asked.outcomes}
@@ -205,21 +203,21 @@ def drop_worse_half(asked: Sweep, rung: float, watch: Watch) -> None:
     for cell in worse_half(asked.plan, losses, before):
         outcome = by_run[cell.run]
         if outcome.status is not Status.PAUSED:
-            continue  # it is done, or has failed
-        with contextlib.suppress(LockedError):  # another command is at the same, and comes to the same
+            continue  # it has finished or failed
+        with contextlib.suppress(LockedError):  # another command is dropping the same runs
             result: RunResult = drop(asked.folder.run(cell), outcome.experiment, rung, losses[cell.run])
             outcome.ended(result)
             watch(Event(cell.run, "end", values={"result": result}))
 
 
 def _loss_at(asked: Sweep, cell: Planned, rung: float) -> float:
-    with contextlib.suppress(FolderError):  # of a run that failed
+    with contextlib.suppress(FolderError):  # the run failed
         return loss_at(asked.folder.run(cell), rung)
     return math.inf
 
 
 def _add_confirmation(done: Sweep, confirm: int, options: RunOptions) -> None:
-    """Add the winner's runs with fresh seeds to the plan."""
+    """Add runs of the winner with fresh seeds to the plan."""
     winner = done.summary().winner
     if winner is None:
         return
@@ -239,7 +237,7 @@ def _add_confirmation(done: Sweep, confirm: int, options: RunOptions) -> None:
 def _grid(
     config: str | Path | Experiment, overrides: Sequence[str], given: Mapping[str, Any], device: str | None
 ) -> Grid:
-    """A config's grid, on the device that was asked for."""
+    """Return a config's grid on the given device."""
     if isinstance(config, Experiment):
         return Grid.of(Config({**config.plain(), **({"device": device} if device else {})}, {}, config.name), given)
     read = read_config(config, overrides)
@@ -250,14 +248,14 @@ def _grid(
 
 @dataclass
 class AutoRates:
-    """The learning rates of `lr: auto` for an experiment: those around what a range test recommends.
+    """Finds the learning rates of `lr: auto`: those around the suggestion of a range test.
 
     Attributes:
         root: the folder of the runs.
-        options: how the test's runs are done.
-        watch: is told of progress.
-        train: whether a test that has not been made may be.
-        unknown: the names of configs whose learning rates are not known without one.
+        options: how the test's runs are executed.
+        watch: called with progress events.
+        train: whether a missing range test may be run.
+        unknown: the names of configs whose range test is missing.
     """
 
     root: Path
@@ -270,7 +268,7 @@ class AutoRates:
         self._said: set[str] = set()
 
     def __call__(self, experiment: Experiment) -> Sequence[float]:
-        """The rates, ascending. Raises RunError where the test has no suggestion."""
+        """Return the learning rates, ascending. Raises RunError if the test has no suggestion."""
         if self.train:
             options = replace(self.options, prune=None, again=False)
             found = find_lr(experiment, runs=self.root, options=options, watch=self.watch)
@@ -281,9 +279,10 @@ class AutoRates:
             return (float(experiment.optimizer.params.get("lr", 1.0)),)
         name = experiment.name
         if isinstance(found.advice, Refusal):
-            raise RunError(f"lr: auto: the range test of {name} has no suggestion: {found.advice}; give --lr")
+            raise RunError(f"lr: auto: no suggestion from the range test of {name}: {found.advice}; give --lr instead")
         rates = around(found.advice.initial)
-        text = f"{name}: rates {rates[0]:.2g} … {rates[-1]:.2g}, around {found.advice.initial:.2g}, by its range test"
+        given = f"around {found.advice.initial:.2g} as suggested by its range test"
+        text = f"{name}: learning rates {rates[0]:.2g} … {rates[-1]:.2g}, {given}"
         if text not in self._said:
             self.watch(message(text))
         self._said.add(text)
@@ -291,5 +290,5 @@ class AutoRates:
 
 
 def _name_of(cells: Sequence[Cell]) -> str:
-    """The configs' names, as a folder's."""
+    """Join the configs' names into a folder name."""
     return "+".join(dict.fromkeys(cell.experiment.name for cell in cells))[:80].rstrip(" .")

@@ -1,7 +1,6 @@
-"""Training: the one loop, the kinds of work that it does, and the orchestrator that has runs done wherever that is.
+"""Training: the loop, the kinds of work that run on it, and the orchestrator that hands runs to executors.
 
-It writes run folders and never reads other runs: comparing them is the analysis's work. Torch is imported only when
-something is built or trained.
+Training writes run folders and never compares runs. Torch is imported only when something is built or trained.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
 _WITH_TORCH = {
     "Training": ("lrbench.training.loop", "Training"),
-    "evaluate_split": ("lrbench.training.evaluate", "evaluate"),  # a name that no module here has
+    "evaluate_split": ("lrbench.training.evaluate", "evaluate"),  # renamed, since the module is called evaluate
 }
 
 

@@ -1,4 +1,4 @@
-"""How the C library hands out memory while training on a CPU."""
+"""Tuning of the C library's memory allocator for training on a CPU."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ import ctypes
 import functools
 import platform
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of malloc.h
-_LARGEST = 32 * 2**20  # what glibc allows
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # from malloc.h
+_LARGEST = 32 * 2**20  # glibc's maximum
 _KEPT = 256 * 2**20
 
 
 @functools.cache
 def keep_freed_memory() -> bool:
-    """Let glibc keep what is freed, for the next update to use: by default it returns the memory of large tensors to
-    the system, and gets it back page by page, zeroed, which took a fifth of the time of a small CNN's updates.
+    """Let glibc keep freed memory, up to 256 MiB, for the next step.
 
-    True where that is so from now on, False with another C library. The peak of memory is hardly changed; what a
-    process has once used, up to 256 MiB, it keeps.
+    By default glibc returns the memory of large tensors to the system and gets it back as zeroed pages, which took a
+    fifth of a small CNN's training time. Peak memory hardly changes.
+
+    Returns:
+        True if glibc accepted the settings; False with another C library.
     """
     if platform.libc_ver()[0] != "glibc":
         return False

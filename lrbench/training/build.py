@@ -1,4 +1,4 @@
-"""From an experiment to the objects that train: data, task, model, optimizer, schedule, loss, on a device."""
+"""Build what an experiment trains with: data, task, model, optimizer, schedule and loss, on a device."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from lrbench.training.memory_format import layout_for
 
 @dataclass
 class Parts:
-    """Everything the loop needs, built. `forward` is the model, compiled where that was asked for."""
+    """Everything that the loop needs. `forward` is the model, compiled if the config says so."""
 
     data: Data
     task: Task
@@ -51,30 +51,30 @@ class Parts:
     steps_per_epoch: int
 
     def batch(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """A raw batch as the model and the loss get it."""
+        """Prepare a raw batch for the model and the loss."""
         prepared = self.data.prepare(inputs, self.device)
         if self.layout is not None and prepared.dim() == 4:
             prepared = prepared.contiguous(memory_format=self.layout)
         return prepared, targets.to(self.device, non_blocking=True)
 
     def autocast(self) -> torch.autocast:
-        """The context for forward and loss: bfloat16 where `precision: bf16`."""
+        """Return the context for forward pass and loss: bfloat16 with `precision: bf16`."""
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
 
     def training(self) -> None:
-        """Model and optimizer ready to train."""
+        """Switch model and optimizer to training."""
         self.model.train()
         if callable(switch := getattr(self.optimizer, "train", None)):
             switch()
 
     def evaluating(self) -> None:
-        """Model and optimizer ready to be evaluated, or saved: a schedule-free optimizer puts its average in."""
+        """Switch model and optimizer to evaluation; a schedule-free optimizer loads its averaged weights."""
         self.model.eval()
         if callable(switch := getattr(self.optimizer, "eval", None)):
             switch()
 
     def set_rate(self, lr: float, momentum: float | None) -> None:
-        """Set the rate of every parameter group, at its fixed ratio, and momentum (Adam: beta1) if given."""
+        """Set every group's learning rate, times the group's ratio, and its momentum (Adam: beta1) if given."""
         for group, ratio in zip(self.optimizer.param_groups, self.ratios, strict=True):
             if isinstance(group["lr"], Tensor):
                 group["lr"].fill_(lr * ratio)
@@ -86,39 +86,37 @@ class Parts:
                 group["momentum"] = momentum
 
     def current_momentum(self) -> float | None:
-        """Momentum, or Adam's beta1, of the first parameter group; None for optimizers without either."""
+        """Return the first group's momentum or beta1; None for optimizers without either."""
         group = self.optimizer.param_groups[0]
         value = group["betas"][0] if "betas" in group else group.get("momentum")
         return None if value is None else float(value)
 
 
 def resolve_device(name: str) -> torch.device:
-    """`auto` is CUDA, else MPS, else the CPU. Raises ConfigError for a device that is not there."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    device = torch.device(name)
+    """Return the device; `auto` is CUDA, else MPS, else the CPU. Raises ConfigError for an unavailable device."""
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    device = torch.device(next(kind for kind, usable in available.items() if usable) if name == "auto" else name)
     if device.type == "cuda":
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs to repeat its sums
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # makes cuBLAS deterministic
         torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
-    if not there[device.type] or (device.index or 0) >= max(torch.cuda.device_count(), 1):
-        raise ConfigError(f"'{name}' is not available here; `auto` or `cpu` is", key="device")
+    if not available[device.type] or (device.index or 0) >= max(torch.cuda.device_count(), 1):
+        raise ConfigError(f"'{name}' is not available on this machine; use auto or cpu", key="device")
     return device
 
 
 KEPT = 4
 held: dict[tuple[str, str], Data] = {}
-"""What `load_data` keeps, by block and device; what is shared with a worker process is put here."""
+"""The cache of `load_data`, by dataset block and device. A worker process puts shared data here."""
 
 
 def described(device: torch.device) -> dict[str, str]:
-    """A device as it is recorded beside a run: its name in torch, and what kind of GPU it is."""
+    """Describe a device for `env.json`: its torch name and the GPU's model."""
     kind = {"gpu": torch.cuda.get_device_name(device)} if device.type == "cuda" else {}
     return {"device": str(device), **kind}
 
 
 def load_data(dataset: Dataset, device: torch.device) -> Data:
-    """The data of a `dataset:` block on a device; the last are kept, since runs mostly share one."""
+    """Load the data of a `dataset:` block onto a device, cached because most runs share a data set."""
     key = (json.dumps(dataset.plain(), sort_keys=True, default=str), str(device))
     if key not in held:
         if device.type == "cpu":
@@ -132,28 +130,25 @@ def load_data(dataset: Dataset, device: torch.device) -> Data:
 
 KEPT_PARTS = 4
 checked: dict[tuple[str, str], Parts] = {}
-"""Parts that `check` has built for this process to train, by identity and device, until they are taken."""
+"""Parts built by `check`, by identity and device, until `assemble` takes them."""
 
 
 def forget_checked() -> None:
-    """Drop the parts that were kept for runs that did not begin: the code that they are of may change."""
+    """Drop parts of runs that never started, since the user's code may have changed."""
     checked.clear()
 
 
 def assemble(experiment: Experiment, device: torch.device) -> Parts:
-    """Every part of an experiment, as `check` has built them or built now.
-
-    The model's first weights depend on the seed alone. Raises as `build`.
-    """
+    """Return the parts of an experiment, as built by `check` or built now. Raises the same errors as `build`."""
     exact_products(experiment.precision, device)
     return checked.pop((identity(experiment), str(device)), None) or build(experiment, device)
 
 
 def build(experiment: Experiment, device: torch.device) -> Parts:
-    """Build every part.
+    """Build every part. The initial weights depend only on the seed.
 
     Raises:
-        ConfigError, DataError: a part can't be built as the config has it.
+        ConfigError, DataError: a part can't be built from the config.
         UserCodeError: an imported part raised.
     """
     data = load_data(experiment.dataset, device)
@@ -194,22 +189,21 @@ def build(experiment: Experiment, device: torch.device) -> Parts:
     )
     _check_metrics(experiment, parts.task)
     if parts.momentum is not None and parts.current_momentum() is None:
-        problem = f"{experiment.optimizer.name} has no momentum that could be cycled"
+        problem = f"{experiment.optimizer.name} has no momentum to cycle"
         raise ConfigError(problem, key="schedule.cycle_momentum")
     return parts
 
 
 def exact_products(precision: str, device: torch.device) -> None:
-    """Have a GPU compute with all bits of float32, which torch's convolutions do not by default, unless TF32 is asked
-    for."""
+    """Make a GPU compute in full float32 (by default torch's convolutions use TF32), unless `precision: tf32`."""
     if precision == "tf32" and device.type != "cuda":
-        raise ConfigError(f"tf32 is a way of CUDA GPUs to compute, and this device is '{device}'", key="precision")
+        raise ConfigError(f"tf32 needs a CUDA GPU, but the device is '{device}'", key="precision")
     if device.type == "cuda":
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
 
 
 def _see_shapes(model: nn.Module, data: Data, device: torch.device, name: str) -> None:
-    """Show a model with lazy layers two examples, from which they take their sizes."""
+    """Initialize a model's lazy layers with two examples."""
     inputs, _ = next(iter(data.train.batches(2)))
     model.eval()
     try:
@@ -220,15 +214,15 @@ def _see_shapes(model: nn.Module, data: Data, device: torch.device, name: str) -
 
 
 def misfit(name: str, data: Data, error: BaseException) -> ConfigError:
-    """What to raise where a model can't take the data."""
+    """Return the error for a model that does not accept the data."""
     whole = isinstance(data.train, Tensors) and data.train.inputs.dtype == torch.int64
-    kept = ", which are int64, as an embedding needs them; float32 ones suit other layers" if whole else ""
+    kept = " (int64, as for an embedding; other layers need float32)" if whole else ""
     problem = f"'{name}' does not fit {data.name}'s inputs {data.shape}{kept}: {one_line(error)}"
     return ConfigError(problem, key="model")
 
 
 def _outputs(data: Data) -> int:
-    """How many numbers the model must give: the classes, or the size of a regression's target."""
+    """Return the number of model outputs: the number of classes, or the size of a regression target."""
     if data.classes is not None:
         return data.classes
     _, targets = next(iter(data.train.batches(1)))
@@ -236,7 +230,7 @@ def _outputs(data: Data) -> int:
 
 
 def _check_metrics(experiment: Experiment, task: Task) -> None:
-    """Raise ConfigError for a metric that the task does not measure."""
+    """Raise ConfigError for a metric that the task does not have."""
     asked: dict[str, str | None] = {
         "best_by": experiment.best_by,
         "plateau.metric": None if experiment.plateau is None else experiment.plateau.metric,
@@ -253,12 +247,12 @@ def _check_metrics(experiment: Experiment, task: Task) -> None:
 
 
 def one_line(error: BaseException) -> str:
-    """An error's message on one line; its kind where it has none."""
+    """Return an error's message on one line, or its class name if it has no message."""
     return " ".join(str(error).split()) or type(error).__name__
 
 
 def summary(parts: Parts) -> dict[str, Any]:
-    """Sizes worth recording beside a run."""
+    """Return the sizes recorded in `env.json`."""
     return {
         "parameters": sum(p.numel() for p in parts.model.parameters()),
         "train_examples": len(parts.data.train),

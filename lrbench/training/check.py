@@ -1,4 +1,4 @@
-"""Checks of a config that need everything built: do model, data, loss and schedule fit one another?"""
+"""Check that model, data, loss and schedule fit together, which needs them built."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from lrbench.training.build import KEPT_PARTS, Parts, build, checked, exact_prod
 
 
 def check(experiment: Experiment, device: torch.device, *, keep: bool = False) -> None:
-    """Build everything once and push two examples through, so that a misfit shows before anything is written.
+    """Build everything and pass two examples through it, before anything is written.
 
     Args:
         experiment: what to check.
         device: where it would train.
-        keep: whether this process is going to train it: what was built is kept for `assemble`.
+        keep: keep the parts for `assemble`, because this process will train them.
 
-    Raises: as `assemble`, and ConfigError where model, data and loss do not fit one another.
+    Raises: the same errors as `assemble`, and ConfigError if model, data and loss do not fit together.
     """
     exact_products(experiment.precision, device)
     parts = build(experiment, device)
@@ -43,13 +43,13 @@ def check(experiment: Experiment, device: torch.device, *, keep: bool = False) -
     if classes is not None and (outputs.dim() != 2 or outputs.shape[1] != classes):
         gives = tuple(outputs.shape[1:])
         name = experiment.model.name
-        problem = f"'{name}' gives outputs of shape {gives} for {classes} classes; it must be ({classes},)"
+        problem = f"'{name}' returns outputs of shape {gives}; {classes} classes need ({classes},)"
         raise ConfigError(problem, key="model")
     _check_targets(experiment, outputs, goal)
     try:
         loss = parts.loss(outputs, goal)
         if loss.dim() != 0:
-            raise ValueError(f"it gives a tensor of shape {tuple(loss.shape)}, not one number")
+            raise ValueError(f"it returns a tensor of shape {tuple(loss.shape)}; a loss must be one number")
     except LrbenchError:
         raise
     except (Exception, SystemExit) as error:
@@ -57,12 +57,12 @@ def check(experiment: Experiment, device: torch.device, *, keep: bool = False) -
         problem = f"'{experiment.loss.name}' does not fit {shapes}: {one_line(error)}"
         raise ConfigError(problem, key="loss") from error
     if twin is not None and len(checked) < KEPT_PARTS:
-        parts.loss = build_loss(experiment.loss)  # the one that was tried may remember it
+        parts.loss = build_loss(experiment.loss)  # the one used above may have kept state
         checked[identity(experiment), str(device)] = parts
 
 
 def _twin(model: nn.Module) -> nn.Module | None:
-    """A copy to try, so that the model itself begins its training untouched; None where it can't be copied."""
+    """Copy the model for the check, so that it starts training unchanged. None if it can't be copied."""
     try:
         return copy.deepcopy(model)
     except Exception:
@@ -70,15 +70,14 @@ def _twin(model: nn.Module) -> nn.Module | None:
 
 
 def _check_targets(experiment: Experiment, outputs: Tensor, goal: Tensor) -> None:
-    """Pairs that torch would accept, and compute something else with."""
+    """Raise ConfigError for outputs and targets that torch would accept but not compute the intended loss of."""
     shapes = f"outputs {tuple(outputs.shape)} and targets {tuple(goal.shape)}"
     if experiment.loss.name == "cross_entropy" and goal.is_floating_point():
         raise ConfigError(
-            f"cross_entropy needs class numbers, and these targets are not; use mse ({shapes})", key="loss"
+            f"cross_entropy needs class indices, but the targets are floats; use mse ({shapes})", key="loss"
         )
     if experiment.loss.imported and goal.is_floating_point() and outputs.shape != goal.shape:
-        problem = f"{shapes} would be broadcast against each other; make their shapes equal"
-        raise ConfigError(problem, key="loss")
+        raise ConfigError(f"{shapes} would be broadcast; make their shapes equal", key="loss")
 
 
 def _check_rates(parts: Parts) -> None:

@@ -1,4 +1,4 @@
-"""The state of training: every piece of it is here, and so in the checkpoint."""
+"""The state of training, all of which is saved in the checkpoint."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from lrbench.training.early_stopping import EarlyStoppingState
 
 @dataclass
 class State:
-    """Where a run stands, between two updates.
+    """The progress of a run between two steps.
 
     Attributes:
-        step: updates done.
+        step: steps done.
         epoch: epochs done.
-        batch: updates done in the epoch under way.
+        batch: steps done in the current epoch.
         evaluated: the step of the last evaluation.
-        evaluations: how many there have been, which are the rows of `epochs.csv`.
-        loss_sum: since the last evaluation, of each example's loss.
-        sums: likewise, the task's sums.
-        examples: likewise, examples seen.
-        interval: likewise, seconds of training.
-        seconds: of training up to the last evaluation.
-        last_loss: the last finite one.
-        skipped: updates left out because they were not finite.
+        evaluations: evaluations done, the number of rows of `epochs.csv`.
+        loss_sum: the sum of the examples' losses since the last evaluation.
+        sums: the task's sums since the last evaluation.
+        examples: examples seen since the last evaluation.
+        interval: seconds of training since the last evaluation.
+        seconds: seconds of training up to the last evaluation.
+        last_loss: the last finite loss.
+        skipped: steps skipped because their loss or gradient was not finite.
         final: the values of the last evaluation.
-        best: those of the best one.
-        stopped: why the run stops early, None while it does not.
-        plateau: what the plateau rule remembers.
-        stopping: what early stopping remembers.
+        best: the values of the best evaluation.
+        stopped: the reason for stopping early; None while the run continues.
+        plateau: the state of the plateau rule.
+        stopping: the state of early stopping.
     """
 
     step: int = 0
@@ -57,21 +57,21 @@ class State:
     stopping: EarlyStoppingState = field(default_factory=EarlyStoppingState)
 
     def begin_epoch(self) -> None:
-        """The epoch under way is over; nothing where none was begun."""
+        """Start the next epoch, unless the current one has no steps yet."""
         self.epoch += self.batch > 0
         self.batch = 0
 
     def begin_interval(self) -> None:
-        """Forget the sums up to an evaluation."""
+        """Reset the sums after an evaluation."""
         self.seconds += self.interval
         self.evaluated, self.evaluations = self.step, self.evaluations + 1
         self.loss_sum, self.sums, self.examples, self.interval = 0.0, [], 0, 0.0
 
 
 def capture(state: State, parts: Parts, best: dict[str, Any] | None, identity: str, threads: int) -> dict[str, Any]:
-    """The whole checkpoint: tensors, numbers, text and containers only.
+    """Return the checkpoint, made of tensors, numbers, strings and containers only.
 
-    The best weights are in it too: after a kill, `best.pt` may be of an epoch that this checkpoint knows nothing of.
+    It includes the best weights, since after a kill `best.pt` may belong to an epoch after this checkpoint.
     """
     return {
         "identity": identity,
@@ -88,12 +88,12 @@ def capture(state: State, parts: Parts, best: dict[str, Any] | None, identity: s
 
 
 def copied(weights: dict[str, Any]) -> dict[str, Any]:
-    """A copy of a `state_dict`, its tensors on the CPU."""
+    """Return a copy of a `state_dict` on the CPU."""
     return {k: v.detach().cpu().clone() if isinstance(v, torch.Tensor) else v for k, v in weights.items()}
 
 
 def restore(checkpoint: dict[str, Any], parts: Parts) -> State:
-    """Put a checkpoint back into freshly built parts."""
+    """Load a checkpoint into freshly built parts and return the state."""
     parts.model.load_state_dict(checkpoint["model"])
     parts.optimizer.load_state_dict(checkpoint["optimizer"])
     _set_generators(checkpoint["random"])
@@ -106,7 +106,7 @@ def restore(checkpoint: dict[str, Any], parts: Parts) -> State:
 
 
 def _of_format_2(fields: dict[str, Any], parts: Parts) -> dict[str, Any]:
-    """A state that evaluated once an epoch, and knew of accuracy alone."""
+    """Convert a state of format 2, which evaluated once per epoch and knew only accuracy."""
     correct, interval, best = fields.pop("correct"), fields.pop("epoch_seconds"), fields["best"]
     if best is not None:
         best = {**best, "step": min(best["epoch"] * parts.steps_per_epoch, parts.total_steps)}
@@ -121,7 +121,7 @@ def _of_format_2(fields: dict[str, Any], parts: Parts) -> dict[str, Any]:
 
 
 def seed_everything(seed: int) -> None:
-    """Seed every generator that dropout or user code may draw from."""
+    """Seed every generator that dropout or user code may use."""
     torch.manual_seed(seed)
     random.seed(seed)
     np.random.seed(seed % 2**32)

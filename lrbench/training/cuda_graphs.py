@@ -1,4 +1,4 @@
-"""Updates recorded once as CUDA graphs and played back: one launch in place of a hundred."""
+"""Steps recorded as CUDA graphs and replayed: one launch instead of a hundred."""
 
 from __future__ import annotations
 
@@ -14,15 +14,14 @@ from lrbench.training.build import Parts
 from lrbench.training.update import gradient
 
 ENABLED = True
-FIRST_PLAIN = 3  # updates done plainly, in which cuDNN, cuBLAS and the optimizer set up what they keep
+FIRST_PLAIN = 3  # steps before recording, in which cuDNN, cuBLAS and the optimizer allocate their state
 
 
 def recordable(experiment: Experiment, parts: Parts) -> bool:
-    """Whether an update does the same work each time, all of it on the GPU, so that it can be recorded.
+    """Return whether every step does the same work on the GPU, so that it can be recorded.
 
-    Asked of the config: our own loss and models (or a model whose class says `cuda_graph = True`), an optimizer that
-    takes its rate from the GPU's memory, one batch an update, nothing decided while it is under way, and nothing that
-    changes beside the rate.
+    This needs a built-in loss, a built-in model (or a model class with `cuda_graph = True`), an optimizer that reads
+    its learning rate from GPU memory, one batch per step, no skipped steps, no compilation and constant momentum.
     """
     model = not experiment.model.imported or getattr(parts.model, "cuda_graph", False)
     plain = experiment.accumulate in (None, 1) and experiment.on_non_finite != "skip" and not experiment.compile
@@ -31,7 +30,7 @@ def recordable(experiment: Experiment, parts: Parts) -> bool:
 
 
 def takes_rate_tensor(optimizer: Optimizer) -> bool:
-    """Whether an optimizer's kernels read the rate on the device: torch's fused ones."""
+    """Return whether the optimizer reads the learning rate on the device, as torch's fused optimizers do."""
     kinds = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW)
     return type(optimizer) in kinds and all(group["fused"] for group in optimizer.param_groups)
 
@@ -46,10 +45,10 @@ class _Recording:
 
 @dataclass
 class RecordedUpdates:
-    """Updates of a training's parts, recorded for each size of batch once it comes again.
+    """Training steps, recorded once per batch shape.
 
-    What is computed is the same, bit for bit, as without: the same kernels on the same random numbers. Where CUDA
-    refuses to record (the model waits for the device, say), updates go on plainly.
+    Results are bit-identical to plain steps: the same kernels use the same random numbers. If CUDA refuses to record
+    (for example because the model syncs with the device), steps run without recording.
     """
 
     parts: Parts
@@ -58,7 +57,7 @@ class RecordedUpdates:
     done: int = 0
 
     def __call__(self, batch: Batch) -> Tensor:
-        """Do one update; see `gradient` for what is returned."""
+        """Do one step; returns the same as `gradient`."""
         inputs, targets = batch
         self.done += 1
         if self.done <= FIRST_PLAIN:
@@ -79,7 +78,7 @@ class RecordedUpdates:
         return measured
 
     def _record(self, inputs: Tensor, targets: Tensor) -> _Recording | None:
-        """Record an update without doing it. None where that cannot be."""
+        """Record a step without running it. None if CUDA refuses."""
         device = self.parts.device
         held = inputs.to(device, copy=True), targets.to(device, copy=True)
         random = torch.cuda.get_rng_state(device)
@@ -94,7 +93,7 @@ class RecordedUpdates:
 
 
 def _renew_generator(device: torch.device, state: Tensor) -> None:
-    """Give a GPU's default generator a new inside: a recording that failed leaves the old one refusing to draw."""
+    """Replace the state of a GPU's default generator, which can't be used after a failed recording."""
     fresh = torch.Generator(device)
     fresh.set_state(state)
     number = torch.cuda.current_device() if device.index is None else device.index
@@ -102,8 +101,7 @@ def _renew_generator(device: torch.device, state: Tensor) -> None:
 
 
 def place_rates(optimizer: Optimizer, device: torch.device | None) -> None:
-    """Have the rates of an optimizer's groups in the memory of a device, where recorded updates read them; as plain
-    numbers where device is None."""
+    """Move the groups' learning rates to the device, where recorded steps read them; to plain numbers if None."""
     for group in optimizer.param_groups if takes_rate_tensor(optimizer) else ():
         lr = float(group["lr"])
         group["lr"] = lr if device is None else torch.tensor(lr, device=device)

@@ -1,4 +1,4 @@
-"""What early stopping remembers between evaluations."""
+"""Early stopping."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from lrbench.config import EarlyStoppingRule
 
 @dataclass
 class EarlyStoppingState:
-    """Every field is in the checkpoint."""
+    """The state of early stopping, saved in the checkpoint."""
 
     best: float | None = None
     waited: int = 0
 
     def update(self, rule: EarlyStoppingRule, evaluation: int, value: float, *, lower: bool = True) -> bool:
-        """Take in the metric of an evaluation, counted from 1; True when the run is to stop.
+        """Update the state with the metric of an evaluation. Returns True if the run should stop.
 
         Args:
             rule: the config's block.
-            evaluation: how many there have been, this one counted.
+            evaluation: the number of the evaluation, counted from 1.
             value: the metric.
-            lower: whether less is better.
+            lower: whether lower is better.
         """
         sign = 1.0 if lower else -1.0
         improved = self.best is None or sign * value < sign * self.best - rule.min_delta

@@ -1,4 +1,4 @@
-"""The loss and the task's metrics over a split."""
+"""Evaluation of a model on a split."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NORM_BATCHES = 50
 
 @torch.no_grad()
 def evaluate(parts: Parts, split: Split) -> dict[str, float]:
-    """The mean loss over a split, as `loss`, and the task's metrics by name; dropout off."""
+    """Return the mean loss over a split, as `loss`, and the task's metrics by name."""
     parts.evaluating()
     losses, sums, counts = [], [], []
     for inputs, targets in split.batches(EVALUATION_BATCH):
@@ -26,13 +26,13 @@ def evaluate(parts: Parts, split: Split) -> dict[str, float]:
         sums.append(parts.task.sums(outputs, goal))
         counts.append(len(goal))
     count = sum(counts)
-    weighted = torch.stack(losses).cpu().double() * torch.tensor(counts)  # not every device has float64
+    weighted = torch.stack(losses).cpu().double() * torch.tensor(counts)  # on the CPU: not every device has float64
     metrics = parts.task.values(torch.stack(sums).cpu().double().sum(0).tolist(), count)
     return {"loss": float(weighted.sum()) / count, **metrics}
 
 
 def tested(parts: Parts) -> dict[str, float | None]:
-    """The loss and the metrics on the test data; a loss that is not finite is None."""
+    """Return the loss and metrics on the test data; a loss that is not finite becomes None."""
     assert parts.data.test is not None
     found = evaluate(parts, parts.data.test)
     return {**found, "loss": found["loss"] if math.isfinite(found["loss"]) else None}
@@ -40,10 +40,10 @@ def tested(parts: Parts) -> dict[str, float | None]:
 
 @torch.no_grad()
 def refresh_norms(parts: Parts, batch_size: int, seed: int, epoch: int) -> None:
-    """Running statistics of batch norms for weights that are an average, which no batch was trained with.
+    """Recompute batch norm statistics for the averaged weights of a schedule-free optimizer.
 
-    The authors of schedule-free optimizers advise it: some batches in training mode before each evaluation. Nothing
-    is done for other optimizers, and for models without running statistics.
+    The averaged weights were never trained with, so their authors advise to run some batches in training mode before
+    each evaluation. Does nothing for other optimizers or models without running statistics.
     """
     averages = callable(getattr(parts.optimizer, "eval", None))
     if not averages or not any(name.endswith("running_mean") for name, _ in parts.model.named_buffers()):

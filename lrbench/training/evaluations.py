@@ -1,4 +1,4 @@
-"""What an evaluation measures, what is decided by it, and the result at the end."""
+"""Evaluations during training, the decisions based on them, and the result."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def measure(training: Training) -> dict[str, Any]:
-    """The training values since the last evaluation, and those on the validation data. Raises Diverged."""
+    """Return the training values since the last evaluation and the validation values. Raises Diverged."""
     state, parts = training.state, training.parts
     refresh_norms(parts, training.experiment.batch_size, training.experiment.seed, state.epoch)
     found = evaluate(parts, parts.data.validation)
@@ -30,7 +30,7 @@ def measure(training: Training) -> dict[str, Any]:
 
 
 def decide(training: Training, values: dict[str, Any]) -> None:
-    """Keep the best weights; show the values to plateau and early stopping."""
+    """Keep the best weights and update plateau rule and early stopping."""
     state, experiment = training.state, training.experiment
     plateau, early, by = experiment.plateau, experiment.early_stopping, experiment.best_by or "val_loss"
     state.final = values
@@ -51,13 +51,13 @@ def decide(training: Training, values: dict[str, Any]) -> None:
 
 
 def sign(training: Training, name: str) -> int:
-    """1 where less of a `val_` metric is better, −1 where more is."""
+    """Return 1 if lower values of a `val_` metric are better, else −1."""
     metrics = {metric.name: metric for metric in (LOSS, *training.parts.task.metrics)}
     return metrics[name.removeprefix("val_")].sign
 
 
 def conclude(training: Training, status: Status, reason: str) -> RunResult:
-    """Evaluate on the test data, with the last and with the best weights; write the result."""
+    """Evaluate the final and the best weights on the test data and write the result."""
     state, parts = training.state, training.parts
     test = test_best = None
     if status.complete and training.observer.tests and parts.data.test is not None:

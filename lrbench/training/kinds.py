@@ -1,4 +1,4 @@
-"""Kinds of work on the one training loop: what each adds to it, and when it ends before its budget is spent."""
+"""Kinds of work on the training loop: what each adds to it and when it ends a run early."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ if TYPE_CHECKING:
 
 
 class Kind(Protocol):
-    """A kind of work, as plain values: it travels to worker processes."""
+    """A kind of work, made of plain values so that it can be sent to worker processes."""
 
     @property
     def accepts_pruned(self) -> bool:
-        """Whether a pruned run's result counts as done; else the run goes on from its checkpoint."""
+        """Whether a pruned run counts as finished; otherwise it is resumed."""
 
     def prepare(self, training: Training) -> Observer:
-        """Look at a run that is about to begin, or to go on from its checkpoint. Raises Ended, Paused."""
+        """Return the observer of a run that is about to start or resume. Raises Ended, Paused."""
 
 
 class Observer:
-    """What a kind of work does at the points where the loop asks; this one adds nothing to training.
+    """What a kind of work does at fixed points of the loop; this one adds nothing.
 
     Attributes:
-        tests: whether the test data are looked at when the run ends.
+        tests: whether the run is evaluated on the test data at the end.
     """
 
     tests = True
@@ -34,25 +34,25 @@ class Observer:
         self.training = training
 
     def updated(self) -> None:
-        """An update is done and pending."""
+        """Called after each step, whose loss is not read back yet."""
 
     def limit(self, step: int, lr: float, loss: float) -> Ended | None:
-        """Why update `step` was the last, by its loss; None where it was not."""
+        """Return why the run ends with this step, or None if it continues."""
         return None
 
     def measure(self) -> dict[str, Any]:
-        """The `train_` and `val_` values of an evaluation. Raises Diverged."""
+        """Return the `train_` and `val_` values of an evaluation. Raises Diverged."""
         from lrbench.training.evaluations import measure
 
         return measure(self.training)
 
     def evaluated(self) -> None:
-        """An evaluation is done, and what it found is in the training's state. Raises Ended, Paused."""
+        """Called after each evaluation, once its values are in the state. Raises Ended, Paused."""
 
 
 @dataclass(frozen=True)
 class PlainTraining:
-    """Training as the config has it."""
+    """Training as configured."""
 
     accepts_pruned = False
 

@@ -1,4 +1,4 @@
-"""THE loop. One run, from its config to its result."""
+"""The training loop: one run, from its config to its result."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from lrbench.components import in_groups, recorded
 from lrbench.config import Experiment, identity
 from lrbench.errors import Interrupted, RunError
-from lrbench.events import Event, Watch
+from lrbench.events import Event, Watch, message
 from lrbench.runs import RunFolder, RunResult, Status, place
 from lrbench.training.build import Parts, assemble, described, resolve_device, summary
 from lrbench.training.checkpoint import State, capture, restore, seed_everything
@@ -24,7 +24,7 @@ from lrbench.training.kinds import Kind, Observer
 from lrbench.training.termination import Ended, not_finite, too_many_skipped
 from lrbench.training.update import Readings, gradient
 
-READ_BACK_SECONDS = 0.5  # how often losses are fetched from the device
+READ_BACK_SECONDS = 0.5  # interval between device syncs that fetch the losses
 EVALUATION_CHECKPOINT_SECONDS = 5.0
 CHECKPOINT_SECONDS = 60.0
 MAX_SKIPPED = 10
@@ -38,14 +38,14 @@ def train(
     watch: Watch,
     stop: Callable[[], bool],
 ) -> RunResult:
-    """Train until the budget is spent, or go on where a checkpoint stands; write the result and return it.
+    """Train until the budget is spent, resuming from a checkpoint if there is one; write and return the result.
 
     Args:
         folder: the run's folder, created and locked by the caller.
         experiment: what to train.
-        kind: what is done on the loop; a range test, say, is a kind of its own.
-        watch: is told of progress.
-        stop: asked after every update; when true, a checkpoint is written and Interrupted raised.
+        kind: the kind of work, such as training or a range test.
+        watch: called with progress events.
+        stop: called after every step; once it returns True, a checkpoint is written and Interrupted raised.
     """
     training: Training | None = None
     try:
@@ -57,7 +57,7 @@ def train(
         state = training.state
         return conclude(training, Status.STOPPED_EARLY if state.stopped else Status.FINISHED, state.stopped or "")
     except Ended as error:
-        assert training is not None  # only its updates and evaluations end it
+        assert training is not None  # only steps and evaluations raise Ended
         return conclude(training, error.status, str(error))
     finally:
         folder.close_logs()
@@ -65,7 +65,7 @@ def train(
 
 @dataclass
 class Training:
-    """One run under way."""
+    """A run in progress."""
 
     folder: RunFolder
     experiment: Experiment
@@ -85,15 +85,14 @@ class Training:
 
     @classmethod
     def begin(cls, folder: RunFolder, experiment: Experiment, watch: Watch) -> Training:
-        """Build the parts; take up the newest checkpoint there is, and cut the rows back to it."""
+        """Build the parts, load the newest checkpoint and cut the CSV rows back to it."""
         device = resolve_device(experiment.device)
         parts = assemble(experiment, device)
         metrics = parts.task.metrics
         checkpoint = folder.load_checkpoint(identity(experiment), metrics)
         if checkpoint is None and folder.has_checkpoint:
-            why = "damaged, of another run, or its rows are gone"
-            text = f"{folder.name}: its checkpoints can't be used ({why}), so it begins anew"
-            watch(Event(folder.name, "message", values={"text": text}))
+            why = "damaged, from another run, or without their CSV rows"
+            watch(message(f"{folder.name}: its checkpoints can't be used ({why}); starting over", folder.name))
         if checkpoint is not None:
             torch.set_num_threads(checkpoint["threads"])
         seed_everything(experiment.seed)
@@ -108,43 +107,42 @@ class Training:
         folder.amend_environment({**place(), **described(device), **told})
         training = cls(folder, experiment, parts, state, watch, threads, recorded_updates, best_weights)
         if checkpoint is not None and checkpoint["threads"] != threads:
-            text = f"{folder.name}: it ran with {checkpoint['threads']} threads, and goes on with {threads}"
-            text = f"{text}: its last digits will differ from those of an uninterrupted run"
-            watch(Event(folder.name, "message", values={"text": text}))
+            text = f"{folder.name}: started with {checkpoint['threads']} threads, resumed with {threads}"
+            watch(message(f"{text}; the last digits will differ from those of an uninterrupted run", folder.name))
             folder.amend_environment({"threads_before": checkpoint["threads"]})
         watch(replace(training.event(parts.peak_lr, {"metrics": recorded(metrics)}), kind="start"))
         scaled = experiment.scaling_in_words(len(parts.data.train))
         if scaled is not None:
-            watch(Event(folder.name, "message", values={"text": f"{folder.name}: {scaled}"}))
+            watch(message(f"{folder.name}: {scaled}", folder.name))
         return training
 
     @property
     def goes_on(self) -> bool:
-        """True while there are updates to do, or updates that no evaluation has seen yet."""
+        """True while there are steps to do or steps not evaluated yet."""
         state = self.state
         return not state.stopped and (state.step < self.parts.total_steps or state.evaluated < state.step)
 
-    # -- updates
+    # -- steps
 
     def run_to_evaluation(self, stop: Callable[[], bool]) -> None:
-        """The updates up to the next evaluation: the end of the epoch, or as `eval_every` has it."""
+        """Train up to the next evaluation: at the end of the epoch, or as set by `eval_every`."""
         target = self._next_evaluation()
         while self.run_epoch(target, stop) and self.state.step < target and self.experiment.eval_every is not None:
             self.state.begin_epoch()
 
     def _next_evaluation(self) -> int:
-        """The step of the next evaluation, at the latest."""
+        """Return the latest step of the next evaluation."""
         every, parts, state = self.experiment.eval_every, self.parts, self.state
         if every is None:
             return parts.total_steps
         exact = max(every.exact(total_steps=parts.total_steps, steps_per_epoch=parts.steps_per_epoch), 1.0)
         count = int(state.evaluated / exact)
-        while int(count * exact + 0.5) <= state.evaluated:  # rounded singly: fractions meet epochs' ends
+        while int(count * exact + 0.5) <= state.evaluated:  # rounding each multiple keeps them on the ends of epochs
             count += 1
         return min(int(count * exact + 0.5), parts.total_steps)
 
     def run_epoch(self, target: int, stop: Callable[[], bool]) -> bool:
-        """The updates of one epoch, or what is left of it, up to step `target`; True where the epoch is over."""
+        """Train the rest of the epoch, at most up to step `target`. Returns True if the epoch is over."""
         parts, state, experiment = self.parts, self.state, self.experiment
         parts.training()
         began = time.monotonic()
@@ -166,7 +164,7 @@ class Training:
                 self.checkpoint()
                 if stop():
                     raise Interrupted(f"{self.folder.name} stopped after update {state.step}")
-                began = time.monotonic()  # writing a checkpoint is not training
+                began = time.monotonic()  # writing a checkpoint is not training time
         try:
             self.read_back()
         finally:
@@ -174,7 +172,7 @@ class Training:
         return over
 
     def update(self, batches: list[tuple[Tensor, Tensor]]) -> None:
-        """One update at the schedule's learning rate, from one batch or several accumulated ones.
+        """Do one step at the scheduled learning rate, with one batch or several accumulated ones.
 
         Avoids a device sync unless `on_non_finite: skip` needs the loss.
         """
@@ -197,11 +195,11 @@ class Training:
         self.observer.updated()
 
     def buffers(self) -> dict[str, Tensor]:
-        """A copy of the model's buffers, such as running statistics, which a skipped update must not change."""
+        """Copy the model's buffers, such as running statistics, which a skipped step must not change."""
         return {name: buffer.clone() for name, buffer in self.parts.model.named_buffers()}
 
     def skip(self, lr: float, before: dict[str, Tensor]) -> None:
-        """Skip an update and count it; its row has a learning rate and no loss. Raises Diverged beyond the limit."""
+        """Skip a step and write a row without a loss. Raises Diverged after too many skipped steps."""
         state = self.state
         for name, buffer in self.parts.model.named_buffers():
             buffer.copy_(before[name])
@@ -214,13 +212,13 @@ class Training:
             raise too_many_skipped(limit, state.step, lr, state.last_loss)
 
     def rate(self, step: int) -> float:
-        """The learning rate of an update, by the schedule and the plateau rule as it stands."""
+        """Return the learning rate of a step, from the schedule and the current state of the plateau rule."""
         lr = self.parts.schedule(step)
         plateau = self.experiment.plateau
         return lr if plateau is None else self.state.plateau.apply(plateau, lr)
 
     def read_back(self) -> None:
-        """Fetch the pending losses from the device in one piece and write their rows. Raises Ended."""
+        """Fetch the pending losses with one device sync and write their rows. Raises Ended."""
         if not self.pending:
             return
         self.folder.guard()
@@ -241,7 +239,7 @@ class Training:
         self.watch(self.event(lr))
 
     def count_time(self, began: float) -> float:
-        """Add the time since `began` to the training time; the time now."""
+        """Add the time since `began` to the training time and return the current time."""
         now = time.monotonic()
         self.state.interval += now - began
         return now
@@ -254,7 +252,7 @@ class Training:
         return self.state.loss_sum / self.state.examples if self.state.examples else None
 
     def evaluate(self) -> None:
-        """Evaluate, write the row, let plateau, early stopping and the kind of work look at it, save."""
+        """Evaluate, write the row, apply plateau rule and early stopping, save a checkpoint, call the observer."""
         state, parts = self.state, self.parts
         values = self.observer.measure()
         if self.experiment.eval_every is None or state.batch >= parts.steps_per_epoch:
@@ -264,7 +262,7 @@ class Training:
         speed = state.examples / state.interval if state.interval > 0 else 0.0
         row = {**now, "lr": lr, **values, "seconds": state.interval, "examples_per_second": speed}
         self.folder.epochs.append([row])
-        event = self.event(lr, values)  # while the interval, whose speed it tells, is still known
+        event = self.event(lr, values)  # before the interval, which gives the speed, is reset
         state.begin_interval()
         if "val_loss" in values:
             decide(self, {**now, **values})
@@ -275,21 +273,21 @@ class Training:
 
     @property
     def epochs_done(self) -> float:
-        """Epochs done; a fraction inside one."""
+        """Epochs done, with a fraction within an epoch."""
         if self.experiment.eval_every is None:
             return self.state.epoch
         exact = self.state.step / self.parts.steps_per_epoch
         return int(exact) if exact.is_integer() else exact
 
     def checkpoint(self) -> None:
-        """Save everything."""
-        assert not self.pending, "a checkpoint counts only what has been read back"
+        """Save a checkpoint."""
+        assert not self.pending, "read_back() comes first"
         whole = capture(self.state, self.parts, self.best_weights, identity(self.experiment), self.threads)
         self.folder.save_checkpoint(whole)
         self.saved = time.monotonic()
 
     def event(self, lr: float, values: dict[str, Any] | None = None) -> Event:
-        """What a progress display wants to know now."""
+        """Return a progress event."""
         state, parts = self.state, self.parts
         return Event(
             run=self.folder.name,
@@ -309,5 +307,5 @@ def _restored(folder: RunFolder, checkpoint: dict[str, Any], parts: Parts) -> St
         return restore(checkpoint, parts)
     except Exception as error:
         what = " ".join(str(error).split())[:200]
-        problem = f"its checkpoint does not fit the model and optimizer as they are built now ({what})"
-        raise RunError(f"{folder.name}: {problem}; restore the code, or train anew with --again") from error
+        problem = f"its checkpoint does not fit the current model and optimizer ({what})"
+        raise RunError(f"{folder.name}: {problem}; restore the code, or start over with --again") from error

@@ -1,4 +1,4 @@
-"""How a model's weights and pictures lie in memory."""
+"""The memory format (channels first or last) of a model and its images."""
 
 from __future__ import annotations
 
@@ -11,24 +11,23 @@ from lrbench.components import Data
 
 
 def layout_for(model: nn.Module, data: Data, device: torch.device, precision: str) -> torch.memory_format | None:
-    """The layout that suits a model and a device; None for torch's usual one.
+    """Return the memory format for a model on a device; None for torch's default.
 
-    As the model's class says by `memory_format`. Another model with convolutions gets the channels last where a trial
-    of two examples shows that it takes them so, forward and backward, with the same outputs: some models reshape their
-    pictures in ways that only the usual layout allows. A GPU that computes in plain float32 has the channels first,
-    which costs it a sixth less.
+    A model class can set it as `memory_format`. Other models with convolutions get channels last if two examples give
+    the same outputs that way and the backward pass works, since some models reshape images in ways that need the
+    default format. A GPU in float32 uses channels first, which takes a sixth less time.
     """
     if device.type == "cuda" and precision == "fp32":
         return None
     own: torch.memory_format | None = getattr(model, "memory_format", None)
     if own is not None:
         return own
-    pictures = len(data.shape) == 3 and any(isinstance(part, nn.Conv2d) for part in model.modules())
-    return torch.channels_last if pictures and device.type in ("cpu", "cuda") and _takes(model, data, device) else None
+    images = len(data.shape) == 3 and any(isinstance(module, nn.Conv2d) for module in model.modules())
+    return torch.channels_last if images and device.type in ("cpu", "cuda") and _takes(model, data, device) else None
 
 
 def _takes(model: nn.Module, data: Data, device: torch.device) -> bool:
-    """Whether a copy of the model gives the same with the channels last."""
+    """Return whether a copy of the model gives the same outputs with channels last."""
     raw, _ = next(iter(data.train.batches(2)))
     inputs = data.prepare(raw, device)
     try:
@@ -40,7 +39,7 @@ def _takes(model: nn.Module, data: Data, device: torch.device) -> bool:
             same = torch.allclose(_outputs(twin, inputs), plain, rtol=1e-3, atol=1e-3 * float(plain.abs().max()))
             twin.train()
             twin(inputs).sum().backward()
-    except (Exception, SystemExit):  # of the user's code; in the usual layout, training shows what is wrong with it
+    except (Exception, SystemExit):  # if the user's code is wrong, training in the default format will report it
         return False
     return same
 

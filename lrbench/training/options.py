@@ -1,4 +1,4 @@
-"""How runs are done, whatever they are: on how many workers, what is done again, when a run is ended early."""
+"""Options for executing runs of any kind."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ EXECUTORS = ("local", "ray")
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How `run`, `sweep` and `find-lr` do their runs.
+    """How `run`, `sweep` and `find-lr` execute their runs.
 
     Args:
         jobs: runs at once; None for one per core or GPU.
-        executor: `local` (worker processes on this machine) or `ray`; or a function that makes an executor for so many
+        executor: `local` (worker processes on this machine) or `ray`, or a function that creates an executor for n
             runs.
-        address: of a Ray cluster; None starts one on this machine.
+        address: the address of a Ray cluster; None starts one on this machine.
         runs_per_gpu: runs that share a GPU on a Ray cluster.
-        again: train anew what is done already.
-        wait: wait for runs that another process is doing, and take them over if it dies; else leave them to it.
-        max_failures: begin no more runs once so many have failed for good; None for no limit.
-        retries: how often a failed run is tried again.
+        again: repeat runs that are already finished.
+        wait: wait for runs of another process and take them over if it dies; otherwise leave them to it.
+        max_failures: start no more runs after this many have failed for good; None for no limit.
+        retries: how many times to retry a failed run.
         prune: end hopeless runs early.
 
     Raises:
-        UsageError: values that make no sense.
+        UsageError: invalid values.
     """
 
     jobs: int | None = 1
@@ -50,13 +50,13 @@ class RunOptions:
         if self.jobs is not None and self.jobs < 1:
             raise UsageError(f"--jobs must be at least 1 (got {self.jobs})")
         if isinstance(self.executor, str) and self.executor not in EXECUTORS:
-            raise UsageError(f"--executor: {choices(self.executor, EXECUTORS)} (got {self.executor!r:.40})")
+            raise UsageError(f"unknown --executor {self.executor!r:.40}; {choices(self.executor, EXECUTORS)}")
         if self.executor != "ray" and (self.address is not None or self.runs_per_gpu != 1):
-            raise UsageError("--address and --runs-per-gpu are for --executor ray")
+            raise UsageError("--address and --runs-per-gpu need --executor ray")
         if self.prune is not None and not isinstance(self.prune, Prune):
             raise UsageError(f"prune must be a Prune (got {self.prune!r:.40})")
 
     @property
     def kind(self) -> Kind:
-        """The kind of training that they ask for."""
+        """The kind of training."""
         return PlainTraining() if self.prune is None else PrunedTraining(self.prune)

@@ -1,4 +1,4 @@
-"""From configs to results: find what is done, check what is not, have it done. Every kind of work goes through here."""
+"""The orchestrator: look up finished runs, check pending ones and execute them, for every kind of work."""
 
 from __future__ import annotations
 
@@ -34,24 +34,24 @@ def run(
     wait: bool = True,
     watch: Watch = silent,
 ) -> list[Outcome]:
-    """Train what the configs describe; what is already done under `runs` is found, not done again.
+    """Train configs. Runs already finished under `runs` are looked up, not repeated; interrupted runs are resumed.
 
     Args:
         configs: YAML files or experiments.
-        runs: the folder that holds the runs' folders; made if need be.
-        overrides: `key=value`, as `load_config` takes them; for files only.
-        seeds: train each config with that many seeds, counted up from its own.
-        jobs: how many runs at once, in worker processes that divide the cores.
-        device: instead of the configs' own: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
-        again: train anew even what is done.
-        wait: wait for runs that another process is doing, and take them over if it dies; else leave them to it.
-        watch: is told of progress.
+        runs: the folder that holds the runs; created if missing.
+        overrides: `key=value`, as for `load_config`; for files only.
+        seeds: train each config with this many seeds, counted up from its own.
+        jobs: runs at once, in worker processes that share the CPU cores.
+        device: instead of the configs' own: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
+        again: repeat runs that are already finished.
+        wait: wait for runs of another process and take them over if it dies; otherwise leave them to it.
+        watch: called with progress events.
 
     Returns:
-        One outcome for each different run, in the order asked for.
+        One outcome per distinct run, in the order of the configs.
 
     Raises:
-        ConfigError, DataError: something asked for can't be done; nothing was trained.
+        ConfigError, DataError, UsageError: the request is invalid; nothing was trained.
     """
     if jobs < 1 or (seeds is not None and seeds < 1):
         raise ConfigError("jobs and seeds must be at least 1")
@@ -63,7 +63,7 @@ def run(
     for outcome in outcomes:
         others = set(same[identity(outcome.experiment)]) - {outcome.experiment.name}
         if others:
-            outcome.warnings.append(f"{', '.join(sorted(others))} is the same experiment, so it is one run")
+            outcome.warnings.append(f"{', '.join(sorted(others))} is the same experiment, so they share this run")
     do(outcomes, root, options, watch)
     return outcomes
 
@@ -76,10 +76,7 @@ def different(
     device: str | None,
     same: dict[str, list[str]],
 ) -> list[Experiment]:
-    """The different experiments that are asked for: configs × seeds, each identity once.
-
-    `same` collects, for each identity, all the names it was asked for under.
-    """
+    """Return the distinct experiments of configs × seeds; `same` collects the names of each identity."""
     found: dict[str, Experiment] = {}
     for config in configs:
         base = config if isinstance(config, Experiment) else load_config(config, overrides)
@@ -98,17 +95,17 @@ def do(
     watch: Watch,
     checked: Callable[[], None] = lambda: None,
 ) -> None:
-    """Do the runs among `outcomes` that are to be done, and note in each what became of it.
+    """Execute the pending runs and update their outcomes.
 
     Args:
-        outcomes: as `look` gives them, of any kind of work.
-        root: the folder that holds the runs' folders.
-        options: how they are done.
-        watch: is told of progress.
-        checked: is called when all that is to be done has been checked, and nothing has been written yet.
+        outcomes: from `look`, of any kind of work.
+        root: the folder that holds the runs.
+        options: how to execute them.
+        watch: called with progress events.
+        checked: called when all pending runs have been checked and nothing has been written yet.
 
     Raises:
-        ConfigError, DataError, UsageError: something asked for can't be done; nothing was trained.
+        ConfigError, DataError, UsageError: the request is invalid; nothing was trained.
     """
     todo = pending(outcomes)
     if not todo:
@@ -116,9 +113,9 @@ def do(
         return
     there = nearest(root)
     if not os.access(there, os.W_OK):
-        raise UsageError(f"--runs {root}: {there} can't be written to")
+        raise UsageError(f"--runs {root}: {there} is not writable")
     watch(Event("", "plan", values={"runs": len(todo)}))
-    first = create(options, root, [outcome.experiment for outcome in todo])  # whose workers start meanwhile
+    first = create(options, root, [outcome.experiment for outcome in todo])  # first: its workers start meanwhile
     check(todo, watch, keep=first.in_process)
     checked()
     prepare(todo, options.again)
@@ -126,16 +123,16 @@ def do(
 
 
 def stopped(outcomes: Sequence[Outcome]) -> Interrupted | None:
-    """What to raise where a signal left runs to do; None where it did not."""
+    """Return the error to raise if runs are left pending; None if none are."""
     left = pending(outcomes)
     if not left:
         return None
     kind = Terminated if any(outcome.signal == signal.SIGTERM for outcome in left) else Interrupted
-    return kind(f"stopped, with {len(left)} of {len(outcomes)} runs to go; the same command goes on from there")
+    return kind(f"stopped with {len(left)} of {len(outcomes)} runs left; the same command resumes")
 
 
 def _execute(todo: Sequence[Outcome], executor: Executor, root: Path, options: RunOptions, watch: Watch) -> None:
-    """Do the runs; those that another process is doing come last, once it is done with them or dead."""
+    """Execute the runs; runs of another process come last, once it has finished them or died."""
     by_path = {outcome.path: outcome for outcome in todo}
     left, stop, told = list(todo), StopFlag(), set[Path]()
     with stop.on_signals():
@@ -145,21 +142,21 @@ def _execute(todo: Sequence[Outcome], executor: Executor, root: Path, options: R
             for path, result in executor.execute(items, watch, stop):
                 outcome = by_path[path]
                 _settle(outcome, result, stop)
-                if outcome.status is Status.FAILED and outcome.result is None:  # else its end has been told
+                if outcome.status is Status.FAILED and outcome.result is None:  # no `end` event was sent yet
                     failed = RunResult(Status.FAILED, outcome.message.removeprefix(f"{path.name}: "))
                     watch(Event(path.name, "end", values={"result": failed}))
                 if outcome.status is Status.RUNNING and options.wait:
                     elsewhere.append(outcome)
                 elif outcome.status is Status.FAILED and _enough(todo, options):
-                    watch(message(f"stopping: {options.max_failures} failed"))
+                    watch(message(f"stopping after {options.max_failures} failure{'s' * (options.max_failures != 1)}"))
                     stop.set()
             for outcome in elsewhere:
                 if outcome.path not in told:
                     told.add(outcome.path)
                     whose = RunFolder(outcome.path).owner or "another process"
-                    watch(message(f"{outcome.path.name} is being run by {whose}; waiting for it"))
+                    watch(message(f"waiting for {outcome.path.name}, which is running in {whose}"))
             left = _awaited(elsewhere, stop)
-            prepare(left, again=False)  # a process that was killed may have left a folder without its config
+            prepare(left, again=False)  # a killed process may have left a folder without its config
             left = [outcome for outcome in left if outcome.status is Status.RUNNING]
             if left:
                 executor = create(options, root, [outcome.experiment for outcome in left])
@@ -174,7 +171,7 @@ def _enough(todo: Sequence[Outcome], options: RunOptions) -> bool:
 
 
 def _settle(outcome: Outcome, result: RunResult | Exception, stop: StopFlag) -> None:
-    """What has become of a run."""
+    """Update a run's outcome with its result."""
     if isinstance(result, RunResult):
         outcome.ended(result)
         return
@@ -185,7 +182,7 @@ def _settle(outcome: Outcome, result: RunResult | Exception, stop: StopFlag) -> 
 
 
 def _awaited(outcomes: Sequence[Outcome], stop: StopFlag) -> list[Outcome]:
-    """Wait until another process has done one of the runs, has left it, or is dead; what is left to do."""
+    """Wait until another process has finished or abandoned one of the runs; return the runs still pending."""
     while outcomes and not stop():
         left = [outcome for outcome in outcomes if not _done_elsewhere(outcome)]
         if len(left) < len(outcomes) or not all(RunFolder(o.path).busy for o in left):
@@ -195,10 +192,10 @@ def _awaited(outcomes: Sequence[Outcome], stop: StopFlag) -> list[Outcome]:
 
 
 def _done_elsewhere(outcome: Outcome) -> bool:
-    """Take the result over that another process has come to, if it has."""
+    """Return whether another process has finished the run, and note its result."""
     try:
         result = RunFolder(outcome.path).result_of(outcome.experiment, pruned=outcome.kind.accepts_pruned)
-    except FolderError:  # which doing the run will say of it
+    except FolderError:  # executing the run will report it
         return False
     if result is not None:
         outcome.ended(result, found=True)

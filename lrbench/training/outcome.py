@@ -1,4 +1,4 @@
-"""What became of each run that was asked for."""
+"""Outcomes: the status and result of each requested run."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from lrbench.training.kinds import Kind, PlainTraining
 
 @dataclass
 class Outcome:
-    """What became of one run.
+    """The outcome of one run.
 
     Attributes:
-        experiment: what was asked for; its name may differ from the folder's, which keeps the first one.
+        experiment: what was requested; its name may differ from the folder's, which keeps the first name.
         path: the run's folder.
-        status: `pending` or `interrupted` while it is to be done; `running` where another process is at it.
-        result: how it ended, None where it has not.
-        kind: what is done with the experiment.
-        found: whether it was done already.
-        message: why there is no result, or what to know of it.
-        warnings: what has changed since the run was made, and the like.
-        signal: the signal that interrupted it, if one did.
+        status: `pending` or `interrupted` before it is executed; `running` if another process trains it.
+        result: how the run ended; None if it has not.
+        kind: the kind of work.
+        found: whether the run was already finished.
+        message: why there is no result, or the result's reason.
+        warnings: for example what has changed since the run.
+        signal: the signal that interrupted the run, if any.
     """
 
     experiment: Experiment
@@ -40,31 +40,31 @@ class Outcome:
 
     @property
     def to_do(self) -> bool:
-        """True where the run is still to be done."""
+        """True if the run is pending, interrupted or paused."""
         return self.status.to_do
 
     @property
     def undone(self) -> bool:
-        """True where the run failed, or is left to another process."""
+        """True if the run failed or is left to another process."""
         return self.status in (Status.FAILED, Status.RUNNING)
 
     def ended(self, result: RunResult, *, found: bool = False) -> None:
-        """The run has come to that result, or had when it was looked up."""
+        """Note the run's result; `found` if it existed before."""
         self.status, self.result, self.found = result.status, result, found
         self.message = "" if found else result.reason
 
     def failed(self, reason: object) -> None:
-        """The run could not be done, and has no result."""
+        """Note that the run failed without a result."""
         self.status, self.result, self.message = Status.FAILED, None, str(reason)
 
 
 def nearest(root: Path) -> Path:
-    """The runs' folder, or as much of the way to it as is there. Raises UsageError where it can't be a folder."""
+    """Return `root` or its nearest existing parent. Raises UsageError if `root` can't be a folder."""
     there = root
     try:
         while not there.exists() and there != there.parent:
             if there.is_symlink():
-                raise UsageError(f"--runs {root}: {there} is a link to nothing")
+                raise UsageError(f"--runs {root}: {there} is a broken link")
             there = there.parent
     except OSError as error:
         raise UsageError(f"--runs {str(root)[:200]}: {error.strerror}") from error
@@ -83,7 +83,7 @@ def look(root: Path, experiment: Experiment, kind: Kind, again: bool) -> Outcome
 
 
 def look_in(folder: RunFolder, experiment: Experiment, kind: Kind, again: bool) -> Outcome:
-    """Look up a run in its folder; with `again` it is pending whatever is there."""
+    """Look up a run in its folder; with `again` it is always pending."""
     try:
         result = folder.result_of(experiment, pruned=kind.accepts_pruned)
     except FolderError as error:
@@ -96,19 +96,19 @@ def look_in(folder: RunFolder, experiment: Experiment, kind: Kind, again: bool) 
     try:
         folder.adopt(experiment)
     except FolderError as error:
-        outcome.warnings.append(f"its config keeps its old device and reference: {error}")
+        outcome.warnings.append(f"could not update the device and reference in its config: {error}")
     return outcome
 
 
 def _changes(folder: RunFolder, experiment: Experiment) -> list[str]:
-    """What has changed since the run was made, as warnings."""
+    """Return warnings about what has changed since the run."""
     try:
         found = changes(folder.environment(), experiment)
     except FolderError as error:
         return [str(error)]
-    return [f"{change} since this run was made; --again repeats it" for change in found]
+    return [f"{change} since this run; --again repeats it" for change in found]
 
 
 def pending(outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """The outcomes whose runs are still to be done."""
+    """Return the outcomes whose runs are pending, interrupted or paused."""
     return [outcome for outcome in outcomes if outcome.to_do]

@@ -1,4 +1,4 @@
-"""Before runs are done: check what is asked for while nothing is written yet, then make the folders ready."""
+"""Before training: check all pending runs before anything is written, then prepare their folders."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from lrbench.training.outcome import Outcome
 
 
 def check(todo: Sequence[Outcome], watch: Watch, *, keep: bool) -> None:
-    """Build what is to be done, so that nothing is written where something does not fit.
+    """Build the pending runs, so that an invalid config is found before anything is written.
 
-    Of runs that differ only in seed and learning rate, those with the lowest and the highest rate stand for all. With
-    `keep`, what was built is kept for this process to train.
+    Of runs that differ only in seed and learning rate, only the lowest and the highest learning rate are checked. With
+    `keep`, the parts are kept for training in this process.
 
     Raises ConfigError, DataError.
     """
@@ -48,13 +48,13 @@ def _check_built(experiment: Experiment, keep: bool) -> None:
 
 
 def prepare(todo: Sequence[Outcome], again: bool) -> None:
-    """Make the folders of what is to be done. What another process has done meanwhile is found, unless `again`."""
+    """Prepare the folders of pending runs. Unless `again`, results that another process has written are found."""
     for outcome in todo:
         folder = RunFolder(outcome.path)
         try:
             with writing(folder.path):
                 folder.path.mkdir(parents=True, exist_ok=True)
-            with contextlib.suppress(LockedError), folder.lock():  # or else another process has made the folder
+            with contextlib.suppress(LockedError), folder.lock():  # if locked, another process has prepared it
                 done = None if again else folder.result_of(outcome.experiment, pruned=outcome.kind.accepts_pruned)
                 if done is not None:
                     outcome.ended(done, found=True)
@@ -65,7 +65,7 @@ def prepare(todo: Sequence[Outcome], again: bool) -> None:
 
 
 def _make_ready(folder: RunFolder, experiment: Experiment, again: bool) -> list[str]:
-    """A folder with a config that is taken up, or anew, or for the first time; warnings. Its lock is held."""
+    """Prepare a locked folder for a new, repeated or resumed run; return warnings."""
     from lrbench.training.build import resolve_device
 
     def environment() -> dict[str, Any]:
@@ -86,4 +86,4 @@ def _make_ready(folder: RunFolder, experiment: Experiment, again: bool) -> list[
     if changed:
         now = {key: value for key, value in environment().items() if key in ("lrbench", "user_code", "git")}
         folder.amend_environment({"resumed_with": now})
-    return [f"{change} since this run was begun, so its parts are of both; --again trains anew" for change in changed]
+    return [f"{change} since this run started, so it mixes both; --again starts it over" for change in changed]

@@ -1,4 +1,4 @@
-"""Pruned training: a kind of work that ends where a run is hopeless, or waits to be compared with others."""
+"""Pruned training: end hopeless runs early, or pause them to be compared with others."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ if TYPE_CHECKING:
 
 
 RUNGS = (0.25, 0.5)
-"""The fractions of the budget after which the worse half of the learning rates is dropped (successive halving)."""
+"""Fractions of the budget after which the worse half of the learning rates is dropped (successive halving)."""
 
 
 @dataclass(frozen=True)
 class Prune:
-    """When a run is ended before its budget is spent, or made to wait.
+    """When to end or pause a run before its budget is spent.
 
-    Chance is the loss of the best constant answer: of the training classes' frequencies for cross-entropy, of the mean
-    target for mse. A loss that is not finite ends a run anyway.
+    Chance is the loss of the best constant prediction: the training classes' frequencies for cross-entropy, the mean
+    target for mse. A loss that is not finite always ends a run.
 
     Args:
-        after: end runs whose validation loss is at chance once they have done that fraction of their updates, above 0
-            and below 1; None for never.
-        margin: a loss less than that fraction below chance is at chance.
+        after: end runs whose validation loss is still at chance after this fraction of their steps, above 0 and
+            below 1; None for never.
+        margin: a loss counts as chance unless it is lower by at least this fraction.
         halve: drop the worse half of each schedule's learning rates at each of `RUNGS`.
-        pause: wait, with a checkpoint, at the first evaluation after that fraction is done.
+        pause: write a checkpoint and pause at the first evaluation after this fraction of the steps.
 
     Raises:
-        UsageError: values outside these bounds.
+        UsageError: `after` is out of bounds.
     """
 
     after: float | None = 0.25
@@ -44,17 +44,17 @@ class Prune:
 
     def __post_init__(self) -> None:
         if self.after is not None and not (math.isfinite(self.after) and 0 < self.after < 1):
-            raise UsageError(f"--prune must be a fraction of the run, above 0 and below 1 (got {self.after:g})")
+            raise UsageError(f"--prune must be a fraction above 0 and below 1 (got {self.after:g})")
 
     @classmethod
     def asked(cls, after: float | None, halve: bool) -> Prune | None:
-        """The rule of `--prune` and `--halve`; None where neither is given."""
+        """Return the rule of `--prune` and `--halve`; None if neither is given."""
         return None if after is None and not halve else cls(after=after, halve=halve)
 
 
 @dataclass(frozen=True)
 class PrunedTraining:
-    """Training that a rule may end, or make wait."""
+    """Training that a `Prune` rule may end or pause."""
 
     prune: Prune
     accepts_pruned = True
@@ -63,16 +63,16 @@ class PrunedTraining:
         """See `Kind`."""
         observer = PruningObserver(training, self.prune)
         if observer.waits:
-            raise Paused(f"{training.folder.name} waits after update {training.state.step}")
+            raise Paused(f"{training.folder.name} paused after step {training.state.step}")
         return observer
 
 
 class PruningObserver(Observer):
-    """Looks after each evaluation whether there is still hope.
+    """Apply the rule after each evaluation.
 
     Attributes:
         prune: the rule.
-        chance: the validation loss of the best constant answer, None where that is not known.
+        chance: the validation loss of the best constant prediction; None if unknown.
     """
 
     def __init__(self, training: Training, prune: Prune) -> None:
@@ -81,7 +81,7 @@ class PruningObserver(Observer):
 
     @property
     def waits(self) -> bool:
-        """True where the run is as far as it should go for now."""
+        """True if the run has reached the step at which it pauses."""
         state, pause = self.training.state, self.prune.pause
         return pause is not None and state.evaluations > 0 and pause <= self._done < 1
 
@@ -90,7 +90,7 @@ class PruningObserver(Observer):
         return self.training.state.step / self.training.parts.total_steps
 
     def evaluated(self) -> None:
-        """See `Observer`; the exceptions leave a checkpoint to go on from."""
+        """See `Observer`. A checkpoint is written before Ended or Paused is raised."""
         from lrbench.training.termination import Hopeless
 
         state = self.training.state
@@ -103,10 +103,10 @@ class PruningObserver(Observer):
             raise Hopeless(f"validation loss {loss:.4g} {done}, where chance is {self.chance:.4g}")
         if self.waits:
             self.training.checkpoint()
-            raise Paused(f"{self.training.folder.name} waits after update {state.step}")
+            raise Paused(f"{self.training.folder.name} paused after step {state.step}")
 
     def hopeless(self, loss: float | None) -> bool:
-        """True where the run has had its chance, and is still at chance."""
+        """Return whether the run is still at chance after the fraction `prune.after`."""
         after = self.prune.after
         total = self.training.parts.total_steps
         if self.chance is None or loss is None or after is None or self.training.state.step < after * total:
@@ -115,7 +115,7 @@ class PruningObserver(Observer):
 
 
 def chance(experiment: Experiment, parts: Parts) -> float | None:
-    """The validation loss of the best constant answer; None for losses and data for which that is not known."""
+    """Return the validation loss of the best constant prediction; None for streamed data and other losses."""
     import torch
 
     known, goal, classes = parts.data.train.labels(), parts.data.validation.labels(), parts.data.classes

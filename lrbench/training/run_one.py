@@ -1,4 +1,4 @@
-"""Do one run, in whichever process: lock its folder, train, and leave a result whatever happens."""
+"""Execute one run in the current process: lock its folder, train, and write a result even if it fails."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from lrbench.training.kinds import Kind, PlainTraining
 
 @dataclass(frozen=True)
 class WorkItem:
-    """A run to be done, as it is handed to whichever process does it.
+    """A run to execute, as sent to a worker process.
 
     Attributes:
-        path: its folder, which is there with its config.
-        experiment: what that config says, checked.
-        kind: what is done with it.
-        retries: how often it is tried again where it fails.
+        path: the run's folder, which exists and contains its config.
+        experiment: the checked experiment of that config.
+        kind: the kind of work.
+        retries: how many times to retry the run if it fails.
     """
 
     path: Path
@@ -34,21 +34,21 @@ class WorkItem:
 
 
 def do_run(item: WorkItem, *, threads: int | None, watch: Watch, stop: Callable[[], bool]) -> RunResult:
-    """Do a run, or go on with it; its result.
+    """Start or resume a run and return its result.
 
-    A failure becomes a result with the status failed, its traceback in `error.log`.
+    A failure becomes a result with status `failed` and a traceback in `error.log`.
 
     Args:
-        item: what to do.
-        threads: CPU threads for torch; None leaves torch's own choice.
-        watch: is told of progress.
+        item: the run.
+        threads: torch's CPU threads; None keeps torch's default.
+        watch: called with progress events.
         stop: see `lrbench.training.loop.train`.
 
     Raises:
         FolderError: the folder's config has been edited.
-        LockedError: another live process is at it.
-        Interrupted: `stop` said so; a checkpoint is there.
-        Paused: it waits to be compared with others.
+        LockedError: another live process is training this run.
+        Interrupted: `stop` returned True; a checkpoint has been written.
+        Paused: the run waits to be compared with others.
     """
     folder = RunFolder(item.path)
     keep_freed_memory()
@@ -63,13 +63,13 @@ def do_run(item: WorkItem, *, threads: int | None, watch: Watch, stop: Callable[
             result = _once(folder, item, watch, stop)
             if result.status is not Status.FAILED or not left or stop():
                 break
-            watch(message(f"{folder.name} failed, and is tried again ({result.reason.splitlines()[0]})"))
+            watch(message(f"{folder.name} failed and is retried ({result.reason.splitlines()[0]})"))
         watch(Event(folder.name, "end", values={"result": result}))
         return result
 
 
 def _once(folder: RunFolder, item: WorkItem, watch: Watch, stop: Callable[[], bool]) -> RunResult:
-    """Train, or go on with it. A failure becomes a result."""
+    """Train once; a failure becomes a result."""
     import torch
 
     from lrbench.training.loop import train
@@ -87,9 +87,9 @@ def _once(folder: RunFolder, item: WorkItem, watch: Watch, stop: Callable[[], bo
     except OSError as error:
         return _fail(folder, experiment, f"cannot write to {folder.path}: {error.strerror or error}")
     except torch.OutOfMemoryError as error:
-        reduce = "; a smaller batch_size, or precision: bf16, needs less"
-        return _fail(folder, experiment, f"out of memory on the device{reduce} ({str(error).splitlines()[0]})")
-    except (Exception, SystemExit) as error:  # a model that ends the process ends its own run alone
+        hint = "; use a smaller batch_size or precision: bf16"
+        return _fail(folder, experiment, f"out of memory on the device{hint} ({str(error).splitlines()[0]})")
+    except (Exception, SystemExit) as error:  # SystemExit from a user's model must end only its own run
         imported = any(p.imported for p in (experiment.model, experiment.loss, experiment.dataset.part))
         frames = str(UserCodeError.of("training", error)) if imported else f"{type(error).__name__}: {error}"
         return _fail(folder, experiment, frames)
@@ -97,7 +97,7 @@ def _once(folder: RunFolder, item: WorkItem, watch: Watch, stop: Callable[[], bo
 
 @contextmanager
 def _threads(wanted: int | None) -> Iterator[None]:
-    """Torch with that many threads. Afterwards as before, since a resumed run brings its own number."""
+    """Set torch's threads for the block; restore them afterwards, since a resumed run may have changed them."""
     import torch
 
     before = torch.get_num_threads()
@@ -109,9 +109,9 @@ def _threads(wanted: int | None) -> Iterator[None]:
 
 
 def _fail(folder: RunFolder, experiment: Experiment, reason: str) -> RunResult:
-    """Leave the failure as the result. Raises RunError where not even that can be written: a full disk, no folder."""
+    """Write the failure as the result. Raises RunError if it can't be written (full disk, missing folder)."""
     log = folder.log_error(traceback.format_exc())
-    result = RunResult(Status.FAILED, f"{reason}\nThe whole traceback is in {log}")
+    result = RunResult(Status.FAILED, f"{reason}\nFull traceback: {log}")
     try:
         return folder.finish(experiment, result)
     except (OSError, FolderError) as error:

@@ -1,4 +1,4 @@
-"""Stopping: a flag that signals set, asked by whatever is under way."""
+"""A flag that SIGINT and SIGTERM set and that training polls."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ def _interrupt(number: int) -> None:
 
 
 class StopFlag:
-    """True once the process was asked to stop. A second Ctrl-C stops at once.
+    """True once the process was asked to stop. A second signal stops immediately.
 
     Attributes:
-        at_once: what a second signal does, in the main thread, wherever it is. The command line, which owns its
-            process, ends it; for others it is KeyboardInterrupt.
+        at_once: called on a second signal, in the main thread. The command line, which owns its process, ends it;
+            by default it raises KeyboardInterrupt.
     """
 
     at_once: Callable[[int], None] = staticmethod(_interrupt)
@@ -26,7 +26,7 @@ class StopFlag:
     @classmethod
     @contextmanager
     def ending(cls, at_once: Callable[[int], None]) -> Iterator[None]:
-        """Let a second signal call `at_once` while the block runs."""
+        """Call `at_once` on a second signal while the block runs."""
         before = cls.at_once
         cls.at_once = staticmethod(at_once)
         try:
@@ -43,13 +43,13 @@ class StopFlag:
         return self._event.is_set()
 
     def set(self, number: int | None = None) -> None:
-        """Ask to stop."""
+        """Set the flag."""
         self.signal = number
         self._event.set()
 
     @contextmanager
     def on_signals(self) -> Iterator[None]:
-        """Let SIGINT and SIGTERM set the flag while the block runs (in the main thread; elsewhere nothing changes)."""
+        """Set the flag on SIGINT and SIGTERM while the block runs; outside the main thread, do nothing."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return

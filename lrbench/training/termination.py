@@ -1,4 +1,4 @@
-"""Why a run is over before its budget is spent: exceptions that the loop ends on, and their words."""
+"""Exceptions that end a run before its budget is spent, and their messages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from lrbench.runs import Status
 
 
 class Ended(Exception):
-    """The run is over before its budget is spent."""
+    """The run ended before its budget was spent."""
 
     status = Status.FINISHED
 
@@ -20,15 +20,15 @@ class Diverged(Ended):
 
 
 class Hopeless(Ended):
-    """The run was still at chance where it was looked at."""
+    """The run was still at chance at the pruning point."""
 
     status = Status.PRUNED
 
 
 def not_finite(step: int, lr: float, loss: float, norm: float, last: float | None) -> Diverged | None:
-    """The end of a run whose update `step`, at rate `lr`, had that loss and gradient norm; None if both are finite.
+    """Return Diverged if the loss or the gradient norm of a step is not finite, else None.
 
-    `last` is the last loss before it, None where there was none.
+    `last` is the last finite loss before it; None if there is none.
     """
     if math.isfinite(loss) and math.isfinite(norm):
         return None
@@ -37,7 +37,7 @@ def not_finite(step: int, lr: float, loss: float, norm: float, last: float | Non
 
 
 def too_many_skipped(limit: int, step: int, lr: float, last: float | None) -> Diverged:
-    """The end of a run that had to leave out more than `limit` updates."""
+    """Return Diverged for a run with more than `limit` skipped steps."""
     many = f"more than {limit} updates were not finite, the last of them update {step}"
     return Diverged(f"{many}, at a rate of {lr:.4g}{_known(last)}")
 

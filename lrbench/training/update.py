@@ -1,4 +1,4 @@
-"""One update of the weights, and what is measured of it; nothing here waits for the device."""
+"""The gradient of a step and the measurements that wait on the device until they are read back."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from lrbench.training.build import Parts
 
 
 def gradient(parts: Parts, batches: Sequence[Batch], limit: float | None) -> Tensor:
-    """Leave the gradient of one batch, or of several as if they were one, in the weights' `grad`.
+    """Compute the gradient of one or several batches into the weights' `grad`, without a device sync.
 
-    Each batch weighs as its examples, so that several have the gradient of one large batch.
+    Batches are weighted by their number of examples, so that several have the gradient of one large batch.
 
     Args:
         parts: the model, the loss and the data's preparation.
-        batches: raw ones.
-        limit: the norm that the gradient is scaled down to where it is larger.
+        batches: raw batches.
+        limit: the norm to clip the gradient to; None for no clipping.
 
     Returns:
-        The mean loss, the gradient's norm before it is scaled, and the task's sums: (2 + sums,), on the device.
+        The mean loss, the gradient norm before clipping and the task's sums: a tensor (2 + sums,) on the device.
     """
     parts.optimizer.zero_grad(set_to_none=True)
     count = sum(len(targets) for _, targets in batches)
@@ -43,7 +43,7 @@ def gradient(parts: Parts, batches: Sequence[Batch], limit: float | None) -> Ten
 
 
 def _clip(parts: Parts, limit: float | None) -> Tensor:
-    """The gradient's norm over all parameters; the gradient scaled down to `limit` where there is one."""
+    """Return the gradient norm over all parameters, and clip the gradient to `limit` if given."""
     weights = [p for p in parts.model.parameters() if p.grad is not None]
     if limit is not None:
         return torch.nn.utils.clip_grad_norm_(weights, limit)
@@ -59,14 +59,12 @@ CAPACITY = 4096  # rows of `Readings`
 
 @dataclass
 class Readings:
-    """What was measured of the updates since the device was last asked, one row each, kept where it was computed.
+    """The measurements since the last device sync, one row per step, kept on the device.
 
-    One tensor takes them all: many small ones, made between an update's large ones, would keep the memory of these
-    from being used again.
+    They share one tensor: many small tensors, allocated between a step's large ones, would fragment the memory.
     """
 
     rows: list[tuple[int, float, float | None, int]] = field(default_factory=list)
-
     measured: Tensor | None = None
 
     def __len__(self) -> int:
@@ -74,26 +72,23 @@ class Readings:
 
     @property
     def full(self) -> bool:
-        """True when there is no room for another."""
+        """True if there is no room for another row."""
         return len(self.rows) == CAPACITY
 
     def add(self, step: int, lr: float, momentum: float | None, count: int, measured: Tensor) -> None:
-        """Note an update of `count` examples; `measured` as `gradient` gives it."""
+        """Add a step of `count` examples with the tensor that `gradient` returned."""
         if self.measured is None:
             self.measured = measured.new_empty(CAPACITY, len(measured))
         self.measured[len(self.rows)].copy_(measured)
         self.rows.append((step, lr, momentum, count))
 
     def replace_loss(self, loss: float) -> None:
-        """Put another loss in the last row."""
+        """Replace the loss in the last row."""
         assert self.measured is not None, "add() comes first"
         self.measured[len(self.rows) - 1, 0] = loss
 
     def take(self) -> list[tuple[int, float, float | None, int, list[float]]]:
-        """Fetch all rows from the device in one piece, and begin anew: step, lr, momentum, examples, what was measured.
-
-        This waits for the device.
-        """
+        """Fetch and clear all rows with one device sync: step, lr, momentum, examples and measurements."""
         fetched = [] if self.measured is None else self.measured[: len(self.rows)].tolist()
         found = [(*row, measured) for row, measured in zip(self.rows, fetched, strict=True)]
         self.rows.clear()

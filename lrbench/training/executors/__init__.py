@@ -1,7 +1,7 @@
-"""Where runs are done: in this process, in worker processes on this machine, or on a Ray cluster.
+"""Executors: run work items in this process, in worker processes on this machine, or on a Ray cluster.
 
-An executor takes work items and yields, as each is over, its path and its result, or the exception that kept it from
-having one. What is done with an item, and how its folder is locked, is in `lrbench.training.run_one`.
+An executor yields each item's path with its result, or with the exception that prevented one, as the runs end. How a
+single item is executed is in `lrbench.training.run_one`.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ Done = tuple[Path, RunResult | Exception]
 
 
 class Executor(Protocol):
-    """Does runs."""
+    """Executes runs."""
 
     @property
     def in_process(self) -> bool:
-        """Whether this very process does them."""
+        """Whether runs execute in the current process."""
 
     def execute(self, items: Sequence[WorkItem], watch: Watch, stop: StopFlag) -> Iterator[Done]:
-        """Do the runs; yield each one's path with its result, in the order they end."""
+        """Execute the runs; yield each one's path and result in the order they end."""
 
 
 def create(options: RunOptions, root: Path, experiments: Sequence[Experiment]) -> Executor:
-    """Create an executor for these experiments' runs. Raises UsageError.
+    """Create an executor. Raises UsageError.
 
     Args:
-        options: which one, and how many runs at once.
+        options: which executor, and how many runs at once.
         root: the folder of the runs, which every node of a cluster must see.
-        experiments: what is to be run, whose devices say how many runs at once is usual.
+        experiments: the experiments to run; their devices determine the default number of runs at once.
     """
     count = len(experiments)
     if callable(options.executor):
@@ -56,7 +56,7 @@ def create(options: RunOptions, root: Path, experiments: Sequence[Experiment]) -
 
 
 def default_jobs(experiments: Sequence[Experiment]) -> int:
-    """One run at once for each GPU, where they are to be used, or else for each core that this process may use."""
+    """Return the number of GPUs if the experiments may use them, else the number of usable cores."""
     if any(experiment.device.startswith(("auto", "cuda")) for experiment in experiments):
         import torch
 

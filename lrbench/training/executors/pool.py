@@ -1,10 +1,10 @@
-"""Several runs at once, in worker processes that share this machine's cores.
+"""Worker processes that share this machine's cores.
 
-Each worker has a pipe of its own to the parent, and but for the data, which nobody changes, nothing is shared: a worker
-that is killed, in whatever moment, takes no lock with it that another waits for.
+Each worker has its own pipe to the parent. Workers share only read-only data, so that a killed worker can't leave a
+lock that another one waits for.
 
-Where the system can, workers are forked from a process that has imported torch and done nothing with it: forking one
-that has used torch can hang. It imports while the parent checks what is to be done.
+On Linux, workers are forked from a server process that has imported torch but not used it, since forking a process
+that has used torch can hang. The imports happen while the parent checks the configs.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from lrbench.training.executors.worker import ASKED_TO_STOP, POLL_SECONDS, Setti
 from lrbench.training.run_one import WorkItem
 from lrbench.training.signals import StopFlag
 
-ATTEMPTS = 3  # a run whose worker died is resumed in a new one, so often
+ATTEMPTS = 3  # a run fails once this many of its workers have died
 METHOD = "forkserver" if sys.platform == "linux" else "spawn"
-_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # where workers are forked there is no other
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # forking needs a process without other threads
 
 
 class WorkerProcesses:
-    """`jobs` processes, the machine's cores divided between them. A worker that dies is replaced."""
+    """An executor with `jobs` processes that divide the machine's cores. Dead workers are replaced."""
 
     in_process = False
 
@@ -62,7 +62,7 @@ class WorkerProcesses:
                     over = crew.hear(worker, watch, stop)
                     if over is not None:
                         yield over
-        except KeyboardInterrupt:  # the second Ctrl-C: at once means the workers too
+        except KeyboardInterrupt:  # the second Ctrl-C stops the workers immediately too
             for worker in crew.workers:
                 worker.process.kill()
             raise
@@ -74,7 +74,7 @@ class WorkerProcesses:
 
 
 class Crew:
-    """The workers, and the runs that none of them has begun."""
+    """The workers, and the runs not handed out yet."""
 
     def __init__(
         self, size: int, hire: Callable[[int | None], Worker], items: Sequence[WorkItem], gpus: Sequence[int] = ()
@@ -86,7 +86,7 @@ class Crew:
 
     @property
     def busy(self) -> bool:
-        """False once there is nothing left and nothing under way."""
+        """True while runs are waiting or running."""
         return bool(self.left) or any(worker.item for worker in self.workers)
 
     def hand_out(self) -> None:
@@ -96,22 +96,22 @@ class Crew:
                 worker.begin(self.left.popleft())
 
     def stop(self) -> Iterator[tuple[Path, Exception]]:
-        """Begin nothing more; ask the workers to stop, whom a signal to the parent alone has not reached."""
+        """Start no more runs and signal the workers to stop, in case only the parent got the signal."""
         while self.left:
             item = self.left.popleft()
-            yield item.path, Interrupted(f"{item.path.name} was not begun")
+            yield item.path, Interrupted(f"{item.path.name} was not started")
         if not self.stopped:
             self.stopped = True
             for worker in self.workers:
                 worker.signal(signal.SIGUSR1)
 
     def with_news(self) -> list[Worker]:
-        """The workers who have something to say, or are dead, waiting for one a moment."""
+        """Wait a moment for workers that have sent something or died, and return them."""
         ready = wait([worker.connection for worker in self.workers], POLL_SECONDS)
         return [worker for worker in self.workers if worker.connection in ready or not worker.process.is_alive()]
 
     def hear(self, worker: Worker, watch: Watch, stop: StopFlag) -> tuple[Path, RunResult | Exception] | None:
-        """Take in what a worker says: progress, which is passed on, or how its run ended, which is returned."""
+        """Handle a worker's message: pass progress on to `watch`, return how its run ended."""
         item, news = worker.item, worker.news()
         if isinstance(news, Event):
             watch(news)
@@ -122,7 +122,7 @@ class Crew:
         return None if item is None or news is None else (item.path, news)
 
     def _replace(self, dead: Worker, item: WorkItem | None, watch: Watch, stop: StopFlag) -> Exception | None:
-        """Put a new worker in a dead one's place, if there is work; what is said of its run, None if it goes on."""
+        """Replace a dead worker if there is work. Returns its run's error, or None if the run will be resumed."""
         self.workers.remove(dead)
         dead.dismiss()
         code = dead.end()
@@ -131,7 +131,7 @@ class Crew:
             self.deaths[item.path] += 1
             lost = _lost(item.path, self.deaths[item.path], code, stop)
             if lost is None:
-                watch(message(f"a worker died; {item.path.name} goes on in a new one"))
+                watch(message(f"a worker died; resuming {item.path.name} in a new one"))
                 self.left.appendleft(item)
         if self.left:
             self.workers.append(self.hire(dead.gpu))
@@ -139,15 +139,15 @@ class Crew:
 
 
 def _lost(path: Path, deaths: int, code: int | None, stop: StopFlag) -> Exception | None:
-    """What is said of a run whose worker died; None where it is to be tried again."""
+    """Return the error of a run whose worker died; None if it will be resumed."""
     if stop():
         return Interrupted(f"{path.name} was stopped with its worker")
     if deaths < ATTEMPTS:
         return None
-    hint = f"it ended by itself, with exit code {code}"
+    hint = f"exit code {code}"
     if code is not None and code < 0:
-        perhaps = "; perhaps for memory: fewer --jobs or a smaller batch_size may help" * (-code == signal.SIGKILL)
-        hint = f"killed by {signal.Signals(-code).name}{perhaps}"
+        memory = "; if out of memory, try fewer --jobs or a smaller batch_size" * (-code == signal.SIGKILL)
+        hint = f"killed by {signal.Signals(-code).name}{memory}"
     return RunError(f"{path.name}: its worker process died {deaths} times ({hint})")
 
 
@@ -155,8 +155,8 @@ class Worker:
     """A worker process, as its parent sees it.
 
     Attributes:
-        item: the run it is at, None while it has none.
-        gpu: what `cuda` is to it, None for the usual one.
+        item: the run that it executes; None while it is idle.
+        gpu: the index of its default CUDA device; None for torch's default.
     """
 
     def __init__(self, setting: Setting, gpu: int | None = None) -> None:
@@ -166,22 +166,22 @@ class Worker:
         self.gpu = gpu
         arguments = (other, setting, gpu, _offered())
         self.process = context.Process(target=serve, args=arguments, name="lrbench worker")  # type: ignore[attr-defined]
-        resource_tracker.ensure_running()  # which else, when first started, would let the signals through again
+        resource_tracker.ensure_running()  # otherwise its first start would unblock the signals again
         before = signal.pthread_sigmask(signal.SIG_BLOCK, ASKED_TO_STOP)
         try:
-            self.process.start()  # with the signals held back until it has its handlers
+            self.process.start()  # with signals blocked until it has its handlers
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         other.close()
 
     def begin(self, item: WorkItem) -> None:
-        """Hand it a run."""
+        """Send it a run."""
         self.item = item
-        with contextlib.suppress(OSError):  # it is dead, which is seen where its news are
+        with contextlib.suppress(OSError):  # it is dead, which `news` will show
             self.connection.send(item)
 
     def news(self) -> Event | RunResult | Exception | None:
-        """Progress, or the result of its run, or the exception that kept it from having one; None once it is dead."""
+        """Return progress, its run's result, or the exception that prevented one; None once it is dead."""
         try:
             return self.connection.recv() if self.connection.poll() else None
         except (EOFError, OSError):
@@ -194,12 +194,12 @@ class Worker:
                 os.kill(self.process.pid, number)
 
     def dismiss(self) -> None:
-        """Have it end: a run under way, which there is only after an error here, is stopped."""
+        """Ask it to exit; a run still in progress (only after an error in this process) is stopped."""
         self.signal(signal.SIGUSR1)
         self.connection.close()
 
     def end(self) -> int | None:
-        """Wait until it has ended; its exit code, the negative of a signal's number."""
+        """Wait for it to exit and return its exit code (negative: a signal number)."""
         self.process.join()
         code: int | None = self.process.exitcode
         self.process.close()
@@ -207,11 +207,11 @@ class Worker:
 
 
 def _import_meanwhile() -> None:
-    """Start the process that workers are forked from; it imports torch and what the loop needs of it."""
+    """Start the process that workers are forked from, which imports torch in the background."""
     if METHOD != "forkserver":
         return
     before = {name: os.environ.get(name) for name in _ONE_THREAD}
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ASKED_TO_STOP)  # for good: its workers let them through
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ASKED_TO_STOP)  # for good in that process; workers unblock them
     try:
         os.environ.update(_ONE_THREAD)
         forkserver.set_forkserver_preload(["lrbench.training.executors.preload"])
@@ -224,14 +224,14 @@ def _import_meanwhile() -> None:
 
 
 def gpus() -> list[int]:
-    """The numbers of this machine's GPUs, where there are several to be shared out, and torch is imported."""
+    """Return the indices of this machine's GPUs if there are several and torch is imported, else nothing."""
     torch = sys.modules.get("torch")
     count = torch.cuda.device_count() if torch is not None else 0
     return list(range(count)) if count > 1 else []
 
 
 def _offered() -> bytes | None:
-    """The data that this process has loaded, in memory that a worker shares; None where there is none."""
+    """Return the data that this process has loaded, in shared memory, pickled; None if there is none."""
     if "lrbench.training.build" not in sys.modules:
         return None
     from lrbench.training.executors.shared_data import offered

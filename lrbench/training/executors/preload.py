@@ -1,4 +1,4 @@
-"""What a worker needs of torch and scikit-learn, imported once, in the process that all workers are forked from."""
+"""Imports of torch and scikit-learn that all workers share, made once in the process they are forked from."""
 
 import sklearn.datasets
 import sklearn.model_selection
@@ -9,4 +9,4 @@ import lrbench.training.loop
 import lrbench.training.pruning
 import lrbench.training.run_one
 
-__all__ = ["lrbench", "sklearn", "torch"]  # torch._dynamo: its optimizers import that when the first of them is made
+__all__ = ["lrbench", "sklearn", "torch"]  # torch._dynamo: imported when the first torch optimizer is created

@@ -1,8 +1,8 @@
 """Runs on a Ray cluster. The only file that imports Ray.
 
-A task takes the path of a run's folder and returns the run's name: all else is in the folder, on storage that every
-node sees. Ray may execute a task twice, after a node was lost, say; the lock in the folder sees to it that one of them
-trains, and a result that is there is not made again.
+A task takes the path of a run's folder and returns the run's name; everything else is in the folder, on storage that
+every node sees. Ray may execute a task twice, for example after losing a node; the folder's lock ensures that only one
+of them trains, and an existing result is kept.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ try:
 except ImportError as error:
     raise UsageError("--executor ray needs Ray: pip install 'lrbench-torch[ray]'") from error
 
-ATTEMPTS = 20  # of a task whose node or process died; each goes on from the checkpoint
+ATTEMPTS = 20  # retries of a task whose node or process died; each resumes from the checkpoint
 POLL_SECONDS = 0.5
-LOOK_SECONDS = 2.0  # how often run folders are looked at for progress
+LOOK_SECONDS = 2.0  # how often run folders are read for progress
 ANSWER_SECONDS = 60.0
 STOP_SECONDS = 60.0
 
 
 class RayCluster:
-    """See `lrbench.training.executors.Executor`. It is connected when it is made, before anything is written.
+    """An `Executor` on a Ray cluster. It connects when created, before anything is written.
 
     Args:
-        address: of the cluster; None takes `RAY_ADDRESS`, or begins one on this machine.
-        jobs: at most so many runs at once; None for as many as the cluster has room for.
-        runs_per_gpu: where the cluster has GPUs and a run may use one.
+        address: the cluster's address; None takes `RAY_ADDRESS` or starts a cluster on this machine.
+        jobs: the maximum number of runs at once; None for as many as the cluster has room for.
+        runs_per_gpu: runs that share a GPU, if the cluster has GPUs and a run may use one.
         root: the folder of the runs, which every node must see at this path.
     """
 
@@ -77,7 +77,7 @@ class RayCluster:
                 ray.shutdown()
 
     def _check_nodes(self, watch: Watch) -> None:
-        """Every node that can train sees the runs' folder, and has this lrbench. Raises RunError where one does not."""
+        """Raise RunError unless every node with CPUs sees the runs folder and has the same lrbench version."""
         all_nodes = ray.nodes()  # type: ignore[no-untyped-call]
         nodes = [node for node in all_nodes if node["Alive"] and node["Resources"].get("CPU", 0) > 0]
         watch(message(f"Ray: {len(nodes)} node{'s' * (len(nodes) != 1)} with CPUs"))
@@ -94,8 +94,8 @@ class RayCluster:
                 try:
                     problem = ray.get(answer, timeout=ANSWER_SECONDS)
                 except RayTaskError as error:
-                    problem = f"can't run lrbench there: {_first_line(error.cause)}"
-                except RayError as error:  # it may have been lost meanwhile; if not, its tasks will say so
+                    problem = f"can't run lrbench: {_first_line(error.cause)}"
+                except RayError as error:  # the node may be lost by now; if not, its tasks will report the error
                     watch(message(f"Ray: node {name} did not answer ({type(error).__name__})"))
                     problem = None
                 if problem is not None:
@@ -105,23 +105,23 @@ class RayCluster:
 
 
 def _connect(address: str | None) -> bool:
-    """Connect to the cluster, unless that has been done; True where it was done here. Raises UsageError."""
+    """Connect to the cluster unless connected already; return whether this call connected. Raises UsageError."""
     if ray.is_initialized():
         return False
     if address is not None and not address.strip():
-        raise UsageError("--address must name a Ray cluster, as 10.0.0.1:6379 or auto (got nothing)")
+        raise UsageError("--address must be the address of a Ray cluster, such as 10.0.0.1:6379, or auto (got nothing)")
     _knock(address or os.environ.get("RAY_ADDRESS"))
     try:
         with _this_machine_by_its_loopback_address(address):
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except Exception as error:  # Ray raises many kinds for an address where there is no cluster
+    except Exception as error:  # Ray raises many kinds of errors if there is no cluster at an address
         where = address or os.environ.get("RAY_ADDRESS") or "this machine"
         raise UsageError(f"--address: no Ray cluster at {where} ({_first_line(error)})") from error
     return True
 
 
 def _knock(address: str | None) -> None:
-    """Raise UsageError where nobody listens at `host:port`, which Ray takes minutes to say."""
+    """Raise UsageError if nothing listens at `host:port`, which Ray would take minutes to report."""
     match = re.fullmatch(r"(?:ray://)?\[?([^\]/]+?)\]?:(\d{1,5})", address or "")
     if match is None:
         return
@@ -133,9 +133,9 @@ def _knock(address: str | None) -> None:
 
 @contextlib.contextmanager
 def _this_machine_by_its_loopback_address(address: str | None) -> Iterator[None]:
-    """Let 127.0.0.1 be that: Ray takes the machine's outward address instead, where such a cluster doesn't listen.
+    """Keep 127.0.0.1 as the address: Ray replaces it with the machine's external address, where nothing listens.
 
-    See https://github.com/ray-project/ray/issues/59110; what is set here does so on macOS and Windows anyway.
+    See https://github.com/ray-project/ray/issues/59110. This is Ray's default on macOS and Windows.
     """
     host = (address or os.environ.get("RAY_ADDRESS") or "").rpartition(":")[0]
     constants = ray._private.ray_constants
@@ -152,7 +152,7 @@ def _this_machine_by_its_loopback_address(address: str | None) -> Iterator[None]
 
 @dataclass
 class Tasks:
-    """The tasks under way, and the runs that are still to be handed out."""
+    """The submitted tasks, and the runs not submitted yet."""
 
     setting: Setting
     runs_per_gpu: int
@@ -164,7 +164,7 @@ class Tasks:
     stop_by: float | None = None
 
     def outcomes(self, watch: Watch, stop: StopFlag) -> Iterator[tuple[Path, RunResult | Exception]]:
-        """Each run with its result, or the exception that kept it from having one, as they end."""
+        """Yield each run with its result, or the exception that prevented one, as they end."""
         self.left.reverse()
         while self.left or self.pending:
             if stop():
@@ -184,7 +184,7 @@ class Tasks:
                 yield path, outcome
 
     def give_up(self) -> None:
-        """Cancel what is under way, after an error or a second signal."""
+        """Cancel the submitted tasks, after an error or a second signal."""
         for reference in self.pending:
             with contextlib.suppress(Exception):
                 ray.cancel(reference, force=True)
@@ -197,13 +197,13 @@ class Tasks:
         return task.remote(replace(item, path=item.path.resolve()), self.setting)
 
     def _stop(self) -> Iterator[tuple[Path, Exception]]:
-        """Begin nothing more; let tasks under way write their checkpoints, for a minute."""
+        """Submit no more tasks and give running ones a minute to write their checkpoints."""
         if self.stop_by is None:
             Path(self.setting.stopped).touch()
             self.stop_by = time.monotonic() + STOP_SECONDS
         while self.left:
             path = self.left.pop().path
-            yield path, Interrupted(f"{path.name} was not begun")
+            yield path, Interrupted(f"{path.name} was not started")
         if time.monotonic() > self.stop_by:
             self.give_up()
             for path in self.pending.values():
@@ -211,7 +211,7 @@ class Tasks:
             self.pending.clear()
 
     def _look(self, watch: Watch) -> None:
-        """Tell of the progress that stands in the run folders."""
+        """Report the progress found in the run folders."""
         if time.monotonic() - self.looked < LOOK_SECONDS:
             return
         self.looked = time.monotonic()
@@ -224,7 +224,7 @@ class Tasks:
 
 
 def _progress(folder: RunFolder, begun: bool) -> Event | None:
-    """What a run's folder tells of a run under way; None where nobody is at it."""
+    """Return the progress of a run from its folder; None if no process is training it."""
     if not folder.busy:
         return None
     sizes = folder.environment().get("sizes") or {}
@@ -237,7 +237,7 @@ def _progress(folder: RunFolder, begun: bool) -> Event | None:
 
 
 def _outcome(reference: Any, path: Path) -> RunResult | Exception:
-    """What a task that has ended has come to, read from the run's folder."""
+    """Return the result of an ended task, read from the run's folder, or its error."""
     try:
         ray.get(reference)
     except RayTaskError as error:
@@ -250,7 +250,7 @@ def _outcome(reference: Any, path: Path) -> RunResult | Exception:
     except FolderError as error:
         return error
     return result or RunError(
-        f"{path.name}: it is done, but its result is not seen here: do all nodes share the folder?"
+        f"{path.name}: finished, but its result is not visible here; do all nodes share the folder?"
     )
 
 

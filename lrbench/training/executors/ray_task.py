@@ -1,4 +1,4 @@
-"""A run as a task on one of several nodes that share the runs' folder, whoever hands out the tasks."""
+"""A run as a task on a node of a cluster that shares the runs folder; independent of Ray."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,13 +19,13 @@ from lrbench.training.run_one import WorkItem, do_run
 
 @dataclass(frozen=True)
 class Setting:
-    """What a task works with.
+    """The settings of a task.
 
     Attributes:
-        threads: of torch.
-        stopped: a file; once it is there, tasks stop.
+        threads: torch's CPU threads.
+        stopped: a file; tasks stop once it exists.
         folder: the driver's working folder, for the user's own modules.
-        environment: variables that data are found by.
+        environment: variables that locate the data.
     """
 
     threads: int
@@ -36,10 +35,10 @@ class Setting:
 
 
 def see(token: str) -> str | None:
-    """What is wrong with this node; None where all is well."""
+    """Return what is wrong with this node; None if it can train."""
     there = Path(token)
     if not there.exists():
-        return f"does not see {there.parent}; the runs folder must be on storage that all nodes share, at the same path"
+        return f"does not see {there.parent}; the runs folder must be on shared storage, at the same path on all nodes"
     if not os.access(there.parent, os.W_OK):
         return f"can't write to {there.parent}"
     if __version__ != (found := importlib.metadata.version("lrbench-torch")):
@@ -48,39 +47,32 @@ def see(token: str) -> str | None:
 
 
 def do(item: WorkItem, setting: Setting, node: str) -> str:
-    """Do a run on the node of that name, or go on with it; the run's name.
-
-    Raises FolderError, Interrupted, LockedError, and as `lrbench.training.run_one.do_run`.
-    """
+    """Start or resume a run on a node and return the run's name. Raises the same errors as `do_run`."""
     folder = RunFolder(item.path)
     if not folder.path.is_dir():
-        raise FolderError(f"{folder.path} is not seen on {socket.gethostname()}; all nodes must share the runs folder")
+        raise FolderError(f"{socket.gethostname()} does not see {folder.path}; all nodes must share the runs folder")
     os.environ.update({**setting.environment, NODE: node})
     if Path(setting.folder).is_dir():
         os.chdir(setting.folder)
         sys.path[:0] = [setting.folder] * (setting.folder not in sys.path)
     stop = _Seen(Path(setting.stopped))
     if stop():
-        raise Interrupted(f"{folder.name} was not begun")
+        raise Interrupted(f"{folder.name} was not started")
     patience = time.monotonic() + DEAD_AFTER_SECONDS + 2 * WATCHED_SECONDS
     while True:
         try:
             do_run(item, threads=setting.threads, watch=silent, stop=stop)
             return folder.name
-        except LockedError:  # by a node that was lost, which shows once its heart has not beaten for a minute
+        except LockedError:  # perhaps by a lost node, which is certain once its heartbeat is a minute old
             if time.monotonic() > patience:
                 raise
-        _rest(stop)
-
-
-def _rest(stop: Callable[[], bool]) -> None:
-    if stop():
-        raise Interrupted("stopped while waiting for a lost node's run")
-    time.sleep(2.0)
+        if stop():
+            raise Interrupted("stopped while waiting for a lost node's run")
+        time.sleep(2.0)
 
 
 class _Seen:
-    """True once a file is there; looked for every second."""
+    """True once a file exists, which is checked every second."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.looked, self.seen = path, 0.0, False

@@ -13,7 +13,7 @@ from lrbench.training.signals import StopFlag
 
 
 class ThisProcess:
-    """See `lrbench.training.executors.Executor`."""
+    """An executor in the current process."""
 
     in_process = True
 
@@ -24,11 +24,11 @@ class ThisProcess:
         for item in items:
             path = item.path
             if stop():
-                yield path, Interrupted(f"{path.name} was not begun")
+                yield path, Interrupted(f"{path.name} was not started")
                 continue
             try:
                 yield path, do_run(item, threads=None, watch=watch, stop=stop)
             except LrbenchError as error:
                 yield path, error
-            except OSError as error:  # a full disk, say: not even the failure could be written
+            except OSError as error:  # for example a full disk: not even the failure could be written
                 yield path, RunError(f"{path.name}: {error}")

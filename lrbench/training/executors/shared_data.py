@@ -11,14 +11,14 @@ import torch
 from lrbench.components import Data, Tensors
 from lrbench.training import build
 
-LEAST_BYTES = 1_000_000  # smaller data are as quickly loaded
+LEAST_BYTES = 1_000_000  # smaller data loads as quickly
 MEMORY = "/dev/shm"
 
 
 def offered() -> bytes | None:
-    """What `accept` takes, in one worker: the data that this process holds on the CPU. None where there is none.
+    """Pickle the data that this process holds on the CPU for `accept` in a worker; None if there is none.
 
-    Data that stream are left out, and so are those that shared memory has no room for.
+    Streamed data, and data that does not fit into shared memory, is left out.
     """
     shared = {}
     for key, data in build.held.items():
@@ -33,13 +33,13 @@ def offered() -> bytes | None:
 
 
 def accept(pickled: bytes) -> None:
-    """Hold the data that another process offers. Where that fails, they are loaded when they are needed."""
+    """Cache the data of another process. If that fails, it is loaded when needed."""
     with contextlib.suppress(Exception):
         build.held.update(ForkingPickler.loads(pickled))
 
 
 def _tensors(data: Data) -> list[torch.Tensor]:
-    """Everything large that the data consist of; empty unless all is held on the CPU."""
+    """Return the data's tensors; empty unless all of it is in CPU memory."""
     splits = [split for split in (data.train, data.validation, data.test) if split is not None]
     held = [split for split in splits if isinstance(split, Tensors)]
     tensors = [tensor for split in held for tensor in (split.inputs, split.targets)]
@@ -51,7 +51,7 @@ def _unshared(tensor: torch.Tensor) -> int:
 
 
 def _room() -> int:
-    """Bytes of shared memory that can be used without crowding others out."""
+    """Return the bytes of shared memory to use: half of what is free."""
     try:
         found = os.statvfs(MEMORY)
     except (OSError, AttributeError):

@@ -1,4 +1,4 @@
-"""What a worker process does: runs, one after another, until there are no more or it is asked to stop."""
+"""A worker process, which executes runs until there are no more or it is asked to stop."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ POLL_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class Setting:
-    """What a worker works with.
+    """The settings of a worker.
 
     Attributes:
-        threads: of torch.
-        parent: the process whose end is its end, and what tells it from a later one with its number.
-        folder: where it works.
-        environment: its environment variables.
+        threads: torch's CPU threads.
+        parent: the parent's process id and `birth`; the worker exits when the parent does.
+        folder: the working folder.
+        environment: the environment variables.
     """
 
     threads: int
@@ -38,7 +38,7 @@ class Setting:
 
 
 def serve(connection: Connection, setting: Setting, gpu: int | None, data: bytes | None) -> None:
-    """Do runs until there are no more, or the parent is gone, or this process is asked to stop."""
+    """Execute runs until the parent closes the connection or is gone, or this process is asked to stop."""
     stop, busy = StopFlag(), threading.Lock()
     for number in ASKED_TO_STOP:
         signal.signal(number, lambda *_: stop.set())
@@ -56,7 +56,7 @@ def serve(connection: Connection, setting: Setting, gpu: int | None, data: bytes
         accept(data)
 
     def tell(event: Event) -> None:
-        with contextlib.suppress(OSError):  # the parent is gone, and `_follow` sees to that
+        with contextlib.suppress(OSError):  # the parent is gone, which `_follow` handles
             connection.send(event)
 
     with contextlib.suppress(EOFError, OSError):
@@ -65,7 +65,7 @@ def serve(connection: Connection, setting: Setting, gpu: int | None, data: bytes
                 item = connection.recv()
                 with busy:
                     connection.send(_outcome(item, setting, tell, stop))
-    os._exit(0)  # all is on disk, and an interpreter that holds torch takes a second to end in order
+    os._exit(0)  # everything is on disk, and a regular exit takes a second with torch loaded
 
 
 def _outcome(item: WorkItem, setting: Setting, watch: Watch, stop: StopFlag) -> RunResult | Exception:
@@ -73,12 +73,12 @@ def _outcome(item: WorkItem, setting: Setting, watch: Watch, stop: StopFlag) -> 
         return do_run(item, threads=setting.threads, watch=watch, stop=stop)
     except LrbenchError as error:
         return error
-    except BaseException as error:  # a full disk, or a signal of the user's own code: this run's end, not the worker's
+    except BaseException as error:  # a full disk or an exit in the user's code ends the run, not the worker
         return RunError(f"{item.path.name}: {type(error).__name__}: {error}")
 
 
 def _follow(parent: tuple[int, str | None], stop: StopFlag, busy: threading.Lock) -> None:
-    """Stop when the parent is gone: a run under way writes its checkpoint first."""
+    """Exit when the parent is gone, after the current run has written its checkpoint."""
     number, born = parent
     while birth(number) == born:
         time.sleep(0.5)
