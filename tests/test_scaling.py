@@ -56,7 +56,7 @@ def test_the_scaled_rate_is_said(tiny: Make, tmp_path: Path) -> None:
     said: list[str] = []
     experiment = tiny(optimizer=SGD, batch_size=16, lr_scaling={"base_batch_size": 64}, epochs=1)
     lrbench.run([experiment], runs=tmp_path, watch=lambda event: said.append(str(event.values.get("text", ""))))
-    assert any(text.endswith("the rate 0.1 is scaled to 0.025 (linear, batch 16 of 64)") for text in said)
+    assert any(text.endswith("the learning rate 0.1 is scaled to 0.025 (linear, batch 16 of 64)") for text in said)
 
 
 def test_running_a_runs_config_again_scales_once(tiny: Make, tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_no_update_sees_more_than_an_epoch(tiny: Make, tmp_path: Path) -> None:
         ({"lr_scaling": {"base": 3}}, "unknown key 'base'; Choices: base_batch_size, rule"),
         ({"lr_scaling": {"base_batch_size": 0}}, "lr_scaling.base_batch_size: must be at least 1"),
         ({"lr_scaling": "linear"}, "lr_scaling: must be a mapping"),
-        ({"lr_scaling": {}, "optimizer": {"name": "mypackage:Lion"}}, "optimizer.lr: is needed"),
+        ({"lr_scaling": {}, "optimizer": {"name": "mypackage:Lion"}}, "optimizer.lr: is required"),
     ],
 )
 def test_wrong_values(tiny: Make, changes: dict[str, Any], fragment: str) -> None:
