@@ -75,11 +75,11 @@ def test_or_with_the_baseline(runs: Path) -> None:
         ({"baseline": "bse"}, ["--baseline bse: no such group", "base", "half"]),
         ({"metric": "loss"}, ["--metric loss: no such metric", "val_loss"]),
         ({"metric": "best_epoch"}, ["no such metric"]),
-        ({"filters": ["nothing*"]}, ["no run has such a name", "base"]),
+        ({"filters": ["nothing*"]}, ["no run has this name", "base"]),
         ({"filters": ["optimizer.rate=0.1"]}, ["no run's config has the key 'optimizer.rate'", "optimizer.lr"]),
-        ({"filters": ["optimizer.lr=7"]}, ["no run fits", "0.1", "0.2"]),
-        ({"target": "val_accuracy"}, ["--target val_accuracy: say one of", "val_accuracy", "as in val_loss=0.1"]),
-        ({"target": "speed=3"}, ["say one of train_loss, train_accuracy, val_loss, val_accuracy, =, and a number"]),
+        ({"filters": ["optimizer.lr=7"]}, ["no run matches", "0.1", "0.2"]),
+        ({"target": "val_accuracy"}, ["--target val_accuracy: must be a metric (", "such as val_loss=0.1"]),
+        ({"target": "speed=3"}, ["a metric (train_loss, train_accuracy, val_loss, val_accuracy), = and a number"]),
         ({"target": "val_loss=nan"}, ["and a number"]),
         ({"target": "val_accuracy=99"}, ["between 0 and 1"]),
         ({"baseline": "half", "filters": ["base"]}, ["no such group"]),
@@ -95,7 +95,7 @@ def test_mistakes(runs: Path, words: dict[str, object], problem: list[str]) -> N
 def test_a_baseline_with_two_groups_is_asked_about(make_run: MakeRun, tmp_path: Path) -> None:
     arm(make_run, "base", 0.1)
     arm(make_run, "base", 0.2)
-    with pytest.raises(UsageError, match=r"there are several; say one of: base lr=0\.1, base lr=0\.2"):
+    with pytest.raises(UsageError, match=r"several groups have this name; choose one of: base lr=0\.1, base lr=0\.2"):
         gather([tmp_path / "runs"], baseline="base")
     assert gather([tmp_path / "runs"], baseline="base lr=0.2").comparison is not None
 

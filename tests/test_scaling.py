@@ -56,7 +56,7 @@ def test_the_scaled_rate_is_said(tiny: Make, tmp_path: Path) -> None:
     said: list[str] = []
     experiment = tiny(optimizer=SGD, batch_size=16, lr_scaling={"base_batch_size": 64}, epochs=1)
     lrbench.run([experiment], runs=tmp_path, watch=lambda event: said.append(str(event.values.get("text", ""))))
-    assert any(text.endswith("the rate 0.1 is scaled to 0.025 (linear, batch 16 of 64)") for text in said)
+    assert any(text.endswith("the learning rate 0.1 is scaled to 0.025 (linear, batch 16 of 64)") for text in said)
 
 
 def test_running_a_runs_config_again_scales_once(tiny: Make, tmp_path: Path) -> None:

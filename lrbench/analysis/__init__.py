@@ -1,6 +1,6 @@
-"""What runs have to say: they are read, grouped, compared, and judged. Numbers and words, no figures.
+"""Reads, groups and compares runs, and gives verdicts: numbers and words, no figures.
 
-It reads run folders and nothing else, and never imports torch or anything that draws.
+It reads only run folders, and never imports torch or anything that draws.
 """
 
 from lrbench.analysis.comparison import DEFAULT_METRIC, Comparison, Row, budgets, by_ratio, compare

@@ -1,4 +1,4 @@
-"""Groups compared with one of them: how much better or worse, how sure that is, and what ranks they may have."""
+"""Compare groups with one of them: how much better or worse, how certain that is, and which ranks are possible."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class Row:
     """A group in a comparison.
 
     Attributes:
-        group: whose runs.
-        estimate: of the metric over the seeds that reached their end.
-        diverged: how many seeds diverged; they are in no estimate.
-        difference: from the group that all are compared with; None for that one, and with too few seeds.
-        answer: what the difference says, corrected for the number of comparisons.
-        permutation: p of turning the signs of pairs, None with fewer than six.
-        ranks: the best and the worst rank that the differences between all groups leave open.
+        group: the group.
+        estimate: the metric over the seeds that reached their end.
+        diverged: number of diverged seeds, which are not in the estimate.
+        difference: from the reference group; None for that group itself, and with too few seeds.
+        answer: what the difference shows, corrected for the number of comparisons.
+        permutation: p of the sign-flip permutation test; None with fewer than six pairs.
+        ranks: best and worst possible rank, given the differences between all groups.
     """
 
     group: Group
@@ -56,10 +56,10 @@ class Comparison:
     """Groups compared by a metric.
 
     Attributes:
-        measure: what they are compared by.
+        measure: the metric.
         rows: best median first.
-        against: the row that all are compared with: the best, or the one that was asked for.
-        chosen: whether it was asked for.
+        against: the row of the reference group: the best, or the user's choice.
+        chosen: whether the user chose it.
     """
 
     measure: Measure
@@ -69,37 +69,37 @@ class Comparison:
 
     @property
     def best(self) -> Row:
-        """The best median of those none of whose seeds diverged, if there is such a one."""
+        """The best median among groups without diverged seeds, or among all if there are none."""
         return best_of(self.rows)
 
     def row(self, group: Group) -> Row | None:
-        """The row of a group, None where it has no value."""
+        """Return the row of a group; None if it has no value."""
         return next((row for row in self.rows if row.group is group), None)
 
 
 def margin_of(measure: Measure) -> float:
-    """What is as good as equal: absolute for metrics written in percent, else relative."""
+    """Return the margin for a tie: absolute for metrics in percent, else relative."""
     return PERCENT_MARGIN if measure.metric.form == "percent" else MARGIN
 
 
 def by_ratio(measure: Measure) -> bool:
-    """Whether values are compared by ratios, so by their logarithms; those written in percent are by differences."""
+    """Whether to compare ratios, by logarithms; metrics in percent are compared by differences."""
     return measure.metric.form != "percent"
 
 
 def compare(groups: Sequence[Group], metric: str = DEFAULT_METRIC, baseline: str | None = None) -> Comparison | None:
-    """Compare groups by a metric, by pairs of equal seeds where there are such.
+    """Compare groups by a metric, in pairs of equal seeds if possible.
 
     Args:
-        groups: of one task.
+        groups: groups of one task.
         metric: a column of `load_runs`, such as val_loss or best_val_accuracy.
-        baseline: the label or the name of the group to compare with; the best one if None.
+        baseline: label or name of the reference group; the best one if None.
 
     Returns:
-        None where no group has a value.
+        The comparison; None if no group has a value.
 
     Raises:
-        UsageError: no such metric, or no such group.
+        UsageError: no such metric or group.
     """
     measure = measure_named([record for group in groups for record in group.records], metric)
     wanted = None if baseline is None else _named(groups, baseline)
@@ -113,23 +113,23 @@ def compare(groups: Sequence[Group], metric: str = DEFAULT_METRIC, baseline: str
         return None
     rows.sort(key=lambda row: (measure.sign * row.estimate.median, row.group.label))
     if wanted is not None and all(row.group is not wanted for row in rows):
-        raise UsageError(f"--baseline {baseline}: none of its runs has a {metric}")
+        raise UsageError(f"--baseline {baseline}: none of its runs has {metric}")
     against = best_of(rows) if wanted is None else next(row for row in rows if row.group is wanted)
     judged = _judged(rows, against, values, measure, chosen=wanted is not None)
     return Comparison(measure, tuple(judged), judged[rows.index(against)], wanted is not None)
 
 
 def best_of(rows: Sequence[Row]) -> Row:
-    """The first row none of whose seeds diverged; the first of all where there is none."""
+    """Return the first row without diverged seeds, or the first of all if there is none."""
     return next((row for row in rows if not row.diverged), rows[0])
 
 
 def with_the_best(count: int) -> int:
-    """For how many comparisons to correct where arms are compared with the best of `count`.
+    """Return the number of comparisons to correct for when arms are compared with the best of `count`.
 
-    The best was chosen by the data that it is compared with, so that count − 1 is too few: among equals, 5 to 7 in 100
-    comparisons called an arm worse. Twice that keeps it below 5 in 100; all pairs, for which one could correct,
-    keep it below 4, at the price of seeing less (simulated for 3 to 27 arms of 3, 8 and 20 seeds).
+    The same data chose the best, so count − 1 is too few: among equal arms, 5 to 7% of comparisons called an arm
+    worse. Twice that number keeps it below 5%. All pairs keep it below 4%, at the cost of power (simulated for 3 to 27
+    arms with 3, 8 and 20 seeds).
     """
     return min(count * (count - 1) // 2, 2 * (count - 1))
 
@@ -141,8 +141,8 @@ def _named(groups: Sequence[Group], name: str) -> Group:
         return found[0]
     labels = [group.label for group in (found or groups)]
     shown = ", ".join(labels[:12]) + (", …" if len(labels) > 12 else "")
-    what = "there are several" if found else "no such group of runs"
-    raise UsageError(f"--baseline {name}: {what}; say one of: {shown}")
+    what = "several groups have this name" if found else "no such group of runs"
+    raise UsageError(f"--baseline {name}: {what}; choose one of: {shown}")
 
 
 def _values(group: Group, metric: str) -> dict[int, float]:
@@ -184,7 +184,7 @@ def _ranks(
 
 
 def budgets(groups: Sequence[Group]) -> dict[str, list[Group]]:
-    """Groups by how much training they were given, in words; more than one key where that is not equal."""
+    """Return the groups by training budget, in words; more than one key if budgets differ."""
     found: dict[str, list[Group]] = {}
     for group in groups:
         found.setdefault(_budget(group.first.plain, group.first.environment), []).append(group)
@@ -196,6 +196,6 @@ def _budget(plain: dict[str, Any], environment: dict[str, Any]) -> str:
     if isinstance(plain.get("epochs"), int):
         said = f"{plain['epochs']} epochs"
     else:
-        said = f"{plain.get('steps')} updates of {(plain.get('batch_size') or 0) * (plain.get('accumulate') or 1)}"
+        said = f"{plain.get('steps')} steps of {(plain.get('batch_size') or 0) * (plain.get('accumulate') or 1)}"
     examples = sizes.get("train_examples")
     return f"{said} of {examples:,} examples" if isinstance(examples, int) else said

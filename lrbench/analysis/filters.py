@@ -1,4 +1,4 @@
-"""Which runs a report is about, where not all."""
+"""Filters that select the runs of a report."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from lrbench.errors import UsageError
 
 
 def kept(records: Sequence[Record], filters: Sequence[str]) -> list[Record]:
-    """The runs that fit all filters.
+    """Return the runs that match all filters.
 
     Args:
         records: all runs.
-        filters: each a pattern of names (`base*`), or `key=value` of a config (`schedule.name=cosine`, `epochs=25`;
-            `schedule=cosine` for short), or `key!=value`, or with numbers `>=`, `<=`, `>`, `<` (`optimizer.lr<=0.01`).
+        filters: a pattern of names (`base*`), or a config's `key=value` (`schedule.name=cosine`, `epochs=25`;
+            `schedule=cosine` for short) or `key!=value`; numbers also take `>=`, `<=`, `>`, `<` (`optimizer.lr<=0.01`).
 
     Raises:
-        UsageError: a filter that fits no run, or names a key that no run has.
+        UsageError: a filter matches no run, or names a key that no run has.
     """
     for number, text in enumerate(filters):
         found = [record for record in records if _fits(record, text)]
         if not found:
-            before = " of those that fit the filters before it (all must fit)" if number else ""
+            before = " that matches the filters before it" if number else ""
             raise UsageError(f"--filter {text}: {_why(records, text, before)}")
         records = found
     return list(records)
@@ -42,7 +42,7 @@ _SIGNS: dict[str, Callable[[float, float], bool]] = {
 
 
 def _split(text: str) -> tuple[str, str, str] | None:
-    """Key, sign and value; None for a pattern of names."""
+    """Split into key, sign and value; None for a pattern of names."""
     found = re.fullmatch(r"([^=<>!]*)(!=|>=|<=|=|>|<)(.*)", text, flags=re.DOTALL)
     return None if found is None else (found[1].strip(), found[2], found[3].strip())
 
@@ -52,7 +52,7 @@ def _fits(record: Record, text: str) -> bool:
 
 
 def fits(plain: Mapping[str, Any], names: Sequence[str], text: str) -> bool:
-    """Whether a config, or one of the names that a run goes by, fits a filter."""
+    """Whether a config or one of the run's names matches a filter."""
     parts = _split(text)
     if parts is None:
         return any(fnmatch.fnmatchcase(name, text) for name in names)
@@ -82,7 +82,7 @@ def _found(plain: Mapping[str, Any], key: str) -> Any:
 
 
 def _same(found: Any, value: str) -> bool:
-    """Whether a config's value is the one that was typed, as a number where both are."""
+    """Whether a config's value equals the typed one, as numbers if possible."""
     try:
         return float(found) == float(value)
     except (TypeError, ValueError):
@@ -95,16 +95,15 @@ def _why(records: Sequence[Record], text: str, before: str) -> str:
     parts = _split(text)
     if parts is None:
         names = sorted({record.name for record in records})
-        return f"no run{before} has such a name; {_listed(names)}"
+        return f"no run{before} has this name; known: {_listed(names)}"
     key = parts[0]
     values = {str(found) for record in records if (found := _found(record.plain, key)) is not _NOTHING}
     if not values:
         keys = sorted({name for record in records for name in flatten(record.plain)})
         near = difflib.get_close_matches(key, keys, n=3, cutoff=0.4)
-        return (
-            f"no run's config has the key '{key}'; {'did you mean ' + _listed(near) + '?' if near else _listed(keys)}"
-        )
-    return f"no run{before} fits; '{key}' is {_listed(sorted(values))}"
+        hint = f"did you mean {_listed(near)}?" if near else f"known: {_listed(keys)}"
+        return f"no run's config has the key '{key}'; {hint}"
+    return f"no run{before} matches; '{key}' is {_listed(sorted(values))}"
 
 
 def _listed(values: Sequence[str]) -> str:

@@ -1,10 +1,10 @@
-"""Durations as text. Values of metrics are written by their `Metric`."""
+"""Durations as text. A `Metric` formats its own values."""
 
 from __future__ import annotations
 
 
 def duration(seconds: float) -> str:
-    """Seconds as `3.2 s`, `5:48` or `1:02:03`."""
+    """Format seconds as `3.2 s`, `5:48` or `1:02:03`."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     whole = round(seconds)

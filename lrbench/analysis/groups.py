@@ -1,4 +1,4 @@
-"""Runs that differ only in their seed, taken together, ranked, and given names that tell them apart."""
+"""Groups of runs that differ only in their seed, ranked and labelled."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lrbench.runs import Status
 
 
 class Band(NamedTuple):
-    """A column of `epochs.csv` over the seeds: median, lowest and highest of each epoch, all of one length."""
+    """A column of `epochs.csv` over the seeds: median, minimum and maximum of each epoch, all of one length."""
 
     epochs: np.ndarray
     median: np.ndarray
@@ -27,37 +27,37 @@ class Band(NamedTuple):
     high: np.ndarray
 
     def where(self, wanted: np.ndarray) -> Band:
-        """Those epochs alone for which `wanted` is true."""
+        """Keep the epochs for which `wanted` is true."""
         return Band(*(part[wanted] for part in self))
 
 
 @dataclass(frozen=True)
 class Group:
-    """Runs that differ only in their seed, under a label that no other group of the report has."""
+    """Runs that differ only in their seed, with a label that is unique in the report."""
 
     label: str
     records: tuple[Record, ...]
 
     @property
     def first(self) -> Record:
-        """The run with the lowest seed, for what all of them share."""
+        """The run with the lowest seed."""
         return self.records[0]
 
     def spread(self, metric: str) -> Spread | None:
-        """A metric over the runs that reached their end; a diverged run has none."""
+        """Summarise a metric over the runs that reached their end, without diverged ones."""
         return Spread.of(record.metric(metric) for record in self.records if record.status.complete)
 
     def seconds(self) -> Spread | None:
-        """Training time, evaluation not counted."""
+        """Summarise the training time, without evaluation."""
         return Spread.of(record.result.seconds for record in self.records if record.result is not None)
 
     @property
     def reference(self) -> dict[str, Any]:
-        """The published result, from the first run that has one."""
+        """The published result of the first run that has one."""
         return next((r.plain["reference"] for r in self.records if r.plain.get("reference")), {})
 
     def status(self) -> str:
-        """`finished`, or what else became of the runs, in a few words."""
+        """Describe the status of the runs in a few words."""
         texts = [_status(record) for record in self.records]
         if len(set(texts)) == 1:
             return texts[0]
@@ -65,7 +65,7 @@ class Group:
         return ", ".join(f"{kinds.count(kind)} {kind.words}" for kind in dict.fromkeys(kinds))
 
     def verdict(self) -> tuple[Verdict, int, int] | None:
-        """The commonest verdict of the runs, as the first of them has it; how many have it, of how many."""
+        """Return the most common verdict, how many runs have it, and how many have one."""
         found = [record.verdict for record in self.records if record.verdict is not None]
         if not found:
             return None
@@ -73,7 +73,7 @@ class Group:
         return next(one for one in found if one.label == label), count, len(found)
 
     def curve(self, column: str) -> Band:
-        """A column of `epochs.csv` over the seeds; epochs for which no seed has a number are left out."""
+        """Return a column of `epochs.csv` over the seeds, without epochs for which no seed has a number."""
         if column not in self._bands:
             self._bands[column] = self._band(column)
         return self._bands[column]
@@ -100,7 +100,7 @@ class Group:
 
 
 def grouped(records: Sequence[Record], metric: str = "val_loss") -> list[Group]:
-    """Groups, best median of a metric first; then those without one: unfinished, diverged, damaged."""
+    """Group runs, best median of a metric first, then groups without one: unfinished, diverged, damaged."""
     members: dict[str, list[Record]] = {}
     for record in records:
         if record.status is not Status.COPY:
@@ -137,7 +137,7 @@ def _rank(group: Group, measure: Measure | None) -> tuple[int, float, str]:
 def _status(record: Record) -> str:
     done, result, status = len(record.epochs), record.result, record.status
     if status is Status.DIVERGED and result is not None:
-        return f"diverged at update {result.steps}"
+        return f"diverged at step {result.steps}"
     if status is Status.STOPPED_EARLY and result is not None:
         return f"stopped early after {result.epochs} epochs"
     if status in (Status.INTERRUPTED, Status.RUNNING):
@@ -147,14 +147,14 @@ def _status(record: Record) -> str:
 
 
 def task(group: Group) -> str:
-    """What must be equal for losses to be compared: the data set and the loss."""
+    """Return what must be equal to compare losses: the data set and the loss."""
     plain = group.first.plain
     names = [(plain.get(key) or {}).get("name", "?") for key in ("dataset", "loss")]
     return " with ".join(str(name) for name in names)
 
 
 def planned_epochs(record: Record) -> int | None:
-    """How many epochs the run was to have."""
+    """Return the number of epochs in the run's budget."""
     sizes = record.environment.get("sizes") or {}
     per_epoch, total = sizes.get("steps_per_epoch"), sizes.get("total_steps")
     if per_epoch and total:

@@ -1,4 +1,4 @@
-"""What differs between runs, said once: the labels of groups and of families, and values in a few characters."""
+"""Labels of groups and families that tell what differs between them, and short texts of values."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ if TYPE_CHECKING:
     from lrbench.analysis.records import Record
 
 Fields = Mapping[str, Any]
-"""A canonical config, flat: `optimizer.lr` → 0.001."""
+"""A flat canonical config: `optimizer.lr` → 0.001."""
 
-_FIRST = ("optimizer", "schedule", "warmup", "plateau", "batch_size", "model")  # what a reader looks for first
-_SEPARATORS = "-_ ,=@(+"  # of words in a name
+_FIRST = ("optimizer", "schedule", "warmup", "plateau", "batch_size", "model")  # most interesting first
+_SEPARATORS = "-_ ,=@(+"  # between words in a name
 
 
 def value_text(value: Any) -> str:
-    """A config's value in a few characters."""
+    """Format a config's value in a few characters."""
     if isinstance(value, list):
         return f"[{', '.join(map(value_text, value))}]"
     return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def differing(mine: Fields, others: Sequence[Fields], without: Sequence[str] = ("seed",)) -> list[str]:
-    """The keys in which a config differs from any of others.
+    """Return the keys in which a config differs from any of the others.
 
-    The parameters of another part are left out, since its name says that they differ; but for its learning rate.
+    If the name of a part differs, its parameters are left out, except the learning rate.
     """
     keys = dict.fromkeys(key for fields in (mine, *others) for key in fields if key not in without)
     found = [key for key in keys if any(other.get(key) != mine.get(key) for other in others)]
@@ -36,7 +36,7 @@ def differing(mine: Fields, others: Sequence[Fields], without: Sequence[str] = (
 
 
 def labels_of(members: Sequence[Sequence[Record]]) -> list[str]:
-    """The names of groups; where different groups share one, with what differs: `baseline lr=0.01`."""
+    """Return the names of groups; groups that share a name get what differs: `baseline lr=0.01`."""
     labels: list[str] = []
     named: dict[str, list[Sequence[Record]]] = {}
     for group in members:
@@ -65,13 +65,13 @@ def _assignments(mine: Fields, others: Sequence[Fields]) -> str:
 
 
 def _short(key: str) -> str:
-    """`optimizer.lr` is `lr`, but `schedule.name` is `schedule`."""
+    """Shorten `optimizer.lr` to `lr` and `schedule.name` to `schedule`."""
     pieces = key.split(".")
     return pieces[-2] if pieces[-1] == "name" and len(pieces) > 1 else pieces[-1]
 
 
 def family_labels(members: Sequence[Sequence[Record]]) -> list[str]:
-    """For families, which differ in more than the rate: what their names have in common; and what differs, if shared.
+    """Label families by what the names of their groups have in common; families with one label get what differs.
 
     Args:
         members: the first run of each group, for each family.
@@ -86,7 +86,7 @@ def family_labels(members: Sequence[Sequence[Record]]) -> list[str]:
 
 
 def _stem(names: Sequence[str]) -> str:
-    """The name; of several, the words that all begin with, or else the first and how many others there are."""
+    """Return the name; of several, their common first words, else the first name and the number of others."""
     different = list(dict.fromkeys(names))
     if len(different) == 1:
         return different[0]

@@ -1,4 +1,4 @@
-"""How long runs took to reach a target: epochs, updates and seconds of training; misses are never averaged in."""
+"""Epochs, steps and training time until runs reach a target. Misses never enter an average."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from lrbench.errors import UsageError
 
 @dataclass(frozen=True)
 class Target:
-    """A value of a metric that an epoch should reach."""
+    """A value of a metric to reach at the end of an epoch."""
 
     measure: Measure
     value: float
 
     @classmethod
     def parse(cls, text: str, records: Iterable[Record]) -> Target:
-        """`val_accuracy=0.99`, of a metric that the runs have. Raises UsageError."""
+        """Parse `val_accuracy=0.99`, for a metric that the runs have. Raises UsageError."""
         name, sign, value = (part.strip() for part in text.partition("="))
         known = {key: one for key, one in measures_of(records).items() if one.per_epoch}
         try:
@@ -29,11 +29,11 @@ class Target:
         except ValueError:
             number = math.nan
         if not sign or name not in known or not math.isfinite(number):
-            wanted = f"say one of {', '.join(known)}, =, and a number, as in val_loss=0.1"
+            wanted = f"must be a metric ({', '.join(known)}), = and a number, such as val_loss=0.1"
             raise UsageError(f"--target {text}: {wanted}")
         measure = known[name]
         if measure.metric.form == "percent" and not 0 <= number <= 1:
-            raise UsageError(f"--target {text}: {name} lies between 0 and 1; 0.99 or 99%, say")
+            raise UsageError(f"--target {text}: {name} must be between 0 and 1, such as 0.99 or 99%")
         return cls(measure, number)
 
     @property
@@ -42,9 +42,9 @@ class Target:
         return f"{self.measure.name} {'≤' if self.measure.lower else '≥'} {self.value:g}"
 
     def reached(self, record: Record) -> tuple[float, float, int] | None:
-        """The epoch (from 1) that first has it, and the seconds of training and updates up to its end.
+        """Return the first epoch (from 1) that reaches it, and seconds of training and steps up to its end.
 
-        None for a miss.
+        None if no epoch does.
         """
         rows = record.epochs
         if self.measure.name not in rows:
@@ -58,12 +58,12 @@ class Target:
         return at["epoch"], float(rows["seconds"].iloc[: first + 1].sum()), int(at["step"])
 
     def times(self, group: Group, part: int) -> list[float]:
-        """Epochs (part 0), seconds (1) or updates (2) to it for every run that ended; infinite for a miss."""
+        """Return epochs (part 0), seconds (1) or steps (2) to reach it for each run that ended; inf for a miss."""
         found = [self.reached(record) for record in _ended(group)]
         return [math.inf if reached is None else float(reached[part]) for reached in found]
 
     def missed(self, group: Group, part: int) -> list[float]:
-        """How many epochs (part 0) or seconds (1) the runs trained that never got there."""
+        """Return how many epochs (part 0) or seconds (1) the runs that missed it trained."""
         rows = [record.epochs for record in _ended(group) if self.reached(record) is None]
         return [
             float(one["seconds" if part else "epoch"].agg("sum" if part else "max")) if len(one) else 0.0

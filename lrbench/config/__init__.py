@@ -1,7 +1,7 @@
-"""From YAML files and overrides to an `Experiment`, and what makes two experiments the same run.
+"""From YAML files and overrides to an `Experiment`, and the identity of a run.
 
-It knows the catalogues of schedules and components, by which it checks names and parameters, but neither torch nor run
-folders.
+It checks names and parameters against the catalogues of schedules and components. It does not import torch and does
+not know about run folders.
 """
 
 from lrbench.config.experiment import Dataset, Experiment, validate

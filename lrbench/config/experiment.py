@@ -1,7 +1,7 @@
-"""What a config resolves to: `Experiment`, its blocks, and what is said of values that do not fit. No torch here.
+"""`Experiment`, the resolved config, its blocks, and messages for invalid values. Does not import torch.
 
-Structure, types and ranges are checked by the model below; a part's own parameters by its catalogue, which
-also writes our defaults out. Every message names file, line, key and value.
+The model below checks structure, types and ranges; a catalogue checks a part's own parameters and fills in lrbench's
+defaults. Every message names file, line, key and value.
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ LossPart = Annotated[Part, _completed_by(LOSSES), PlainSerializer(_plain)]
 def _name(value: str) -> str:
     if not re.fullmatch(r"\w[\w .,+=@()-]*", value) or value.endswith((" ", ".")):
         raise ValueError(
-            "must name a folder inside runs/: letters, digits and any of ' .,+=@()_-', the first a letter or "
-            f"digit, at most 100 characters (got {value!r:.110})"
+            "must be a folder name: letters, digits and any of ' .,+=@()_-', starting with a letter or digit, "
+            f"at most 100 characters (got {value!r:.110})"
         )
     return value
 
@@ -78,7 +78,7 @@ def _device(value: str) -> str:
 
 
 class Reference(BaseModel):
-    """A published result, shown beside the measured one: `test_loss`, or `test_` and the name of a metric."""
+    """A published result, shown next to the measured one: `test_loss`, or `test_` and the name of a metric."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
     __pydantic_extra__: dict[str, Annotated[float, Field(strict=True, allow_inf_nan=False)]]
@@ -104,12 +104,12 @@ class Reference(BaseModel):
         return self
 
     def plain(self) -> dict[str, Any]:
-        """The mapping a config would hold."""
+        """Return it as a config would write it."""
         return self.model_dump(mode="json")
 
 
 class Dataset(BaseModel):
-    """A data set: the part of the catalogue, and what is done with any set (`DatasetRules`)."""
+    """A data set: its entry in the catalogue and the rules for any data set (`DatasetRules`)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -127,16 +127,16 @@ class Dataset(BaseModel):
         return {"part": DATASETS.complete(own, "dataset"), "rules": merge(DatasetRules.defaults(part.name), rules)}
 
     def plain(self) -> dict[str, Any]:
-        """The mapping a config would hold."""
+        """Return it as a config would write it."""
         rules: dict[str, Any] = adapter(DatasetRules).dump_python(self.rules, mode="json")
         return {**self.part.plain(), **{k: v for k, v in rules.items() if v is not None}}
 
 
 class Experiment(BaseModel):
-    """One training, fully described: what a config file resolves to.
+    """A full description of one training, resolved from a config file.
 
-    `schedule` and the others are parts `{name, parameters}`, completed with lrbench's own defaults. Exactly one
-    of `epochs` and `steps` gives the budget. `optimizer.params["lr"]`, where given, is the peak rate.
+    `model`, `optimizer`, `schedule` and `loss` are parts `{name, parameters}`, completed with lrbench's own defaults.
+    Either `epochs` or `steps` gives the budget. `optimizer.params["lr"]`, if given, is the peak learning rate.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -189,7 +189,7 @@ class Experiment(BaseModel):
             raise ConfigError(f"must be longer than 0, such as '200 steps' (got {self.eval_every})", key="eval_every")
         self._check_plateau_bounds()
         if self.max_skipped is not None and self.on_non_finite != "skip":
-            raise ConfigError("belongs to `on_non_finite: skip`", key="max_skipped")
+            raise ConfigError("needs `on_non_finite: skip`", key="max_skipped")
         return self
 
     def _check_plateau_bounds(self) -> None:
@@ -201,34 +201,34 @@ class Experiment(BaseModel):
             raise ConfigError(problem, key="plateau.min_lr")
         growth = self.plateau.growth
         if growth is not None and growth.max_lr is not None and growth.max_lr < peak:
-            problem = f"is below the peak, optimizer.lr = {peak:g}, so nothing could grow (got {growth.max_lr:g})"
+            problem = f"is below the peak, optimizer.lr = {peak:g}, so it could not grow (got {growth.max_lr:g})"
             raise ConfigError(problem, key="plateau.growth.max_lr")
 
     def __eq__(self, other: object) -> bool:
-        """Equal in what they say, wherever it was written."""
+        """Compare values, not the places where they were written."""
         return isinstance(other, Experiment) and self.plain() == other.plain()
 
     def plain(self) -> dict[str, Any]:
-        """The resolved config as plain values, without what is None; loading it gives the same experiment."""
+        """Return the resolved config as plain values, without None; loading it gives the same experiment."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
     @property
     def update_size(self) -> int:
-        """Examples of one update: `batch_size` times `accumulate`."""
+        """Examples per step: `batch_size` times `accumulate`."""
         return self.batch_size * (self.accumulate or 1)
 
     def updates_per_epoch(self, examples: int) -> int:
-        """Updates in an epoch of so many training examples; the last one takes what is left."""
+        """Return the steps in an epoch of `examples` training examples; the last one may be smaller."""
         return -(-examples // self.update_size)
 
     def scaled_optimizer(self, examples: int | None = None) -> Part:
-        """The optimizer with the rate that trains it.
+        """Return the optimizer with its learning rate after `lr_scaling`.
 
         Args:
-            examples: training examples of an epoch, where known; no update sees more.
+            examples: training examples in an epoch, if known; no step uses more.
 
         Raises:
-            ConfigError: `lr_scaling` lacks a rate to scale, or an epoch has fewer batches than `accumulate`.
+            ConfigError: `lr_scaling` has no learning rate to scale, or an epoch has fewer batches than `accumulate`.
         """
         batches = None if examples is None else -(-examples // self.batch_size)
         if self.accumulate is not None and batches is not None and self.accumulate > batches:
@@ -242,35 +242,35 @@ class Experiment(BaseModel):
         return Part(self.optimizer.name, {**self.optimizer.params, "lr": lr})
 
     def scaling_in_words(self, examples: int) -> str | None:
-        """What `lr_scaling` makes of the rate, for so many training examples; None without it."""
+        """Describe what `lr_scaling` does for `examples` training examples; None without it."""
         if self.lr_scaling is None:
             return None
         before, after = configured_rate(self.optimizer), configured_rate(self.scaled_optimizer(examples))
         sizes = f"batch {min(self.update_size, examples)} of {self.lr_scaling.base_batch_size}"
-        return f"the rate {before:g} is scaled to {after:g} ({self.lr_scaling.rule}, {sizes})"
+        return f"the learning rate {before:g} is scaled to {after:g} ({self.lr_scaling.rule}, {sizes})"
 
     def hashed(self, what: str, find: Callable[[], str]) -> str:
-        """A hash of it, found once: nothing of it changes."""
+        """Compute a hash once; an experiment never changes."""
         if what not in self._hashes:
             self._hashes[what] = find()
         return self._hashes[what]
 
     def yaml(self) -> str:
-        """The resolved config as YAML."""
+        """Return the resolved config as YAML."""
         return yaml_source.dump(self.plain())
 
     def where(self, key: str) -> str:
-        """The file and line (or option) that a key was written at; the nearest enclosing one for defaults."""
+        """Return the file and line (or option) of a key; of the nearest enclosing one for defaults."""
         return place_of(self._places, path_of(key))
 
     def replace(self, **changes: Any) -> Experiment:
-        """The same experiment with some fields changed, validated anew. Raises ConfigError."""
+        """Change some fields and validate the result. Raises ConfigError."""
         places = {path: where for path, where in self._places.items() if path[:1] not in {(key,) for key in changes}}
         return validate({**self.plain(), **changes}, places, "")
 
 
 def validate(plain: Mapping[str, Any], places: yaml_source.Places, shown: str) -> Experiment:
-    """An `Experiment` from plain values. Raises ConfigError with the place of the first problem."""
+    """Build an `Experiment` from plain values. Raises ConfigError with the place of the first problem."""
     try:
         experiment = Experiment.model_validate(plain)
     except ConfigError as error:
@@ -285,7 +285,7 @@ def _translated(error: ValidationError, places: yaml_source.Places, shown: str) 
     first = first_of(error)
     unknown = first["type"] in ("extra_forbidden", "unexpected_keyword_argument")
     loc = [str(piece) for piece in first["loc"]]
-    inner = ("rules", "part", "bool", "Normalize")  # our own names; a config has them only as a mistake
+    inner = ("rules", "part", "bool", "Normalize")  # internal names; in a config they are mistakes
     path = tuple(p for i, p in enumerate(loc) if p not in inner or i == 0 or (unknown and i == len(loc) - 1))
     key = ".".join(path)
     if unknown:
@@ -299,7 +299,7 @@ def _translated(error: ValidationError, places: yaml_source.Places, shown: str) 
 
 
 def _fields_at(path: tuple[str, ...]) -> list[str]:
-    """The keys a config may use inside the block at `path`."""
+    """Return the valid keys of the block at `path`."""
     blocks: dict[tuple[str, ...], Any] = {
         (): Experiment,
         ("warmup",): WarmUpRule,

@@ -1,4 +1,4 @@
-"""What makes two runs the same run: a canonical form of everything that changes a result, and its hash."""
+"""The identity of a run: a canonical form of everything that changes its result, and its hash."""
 
 from __future__ import annotations
 
@@ -13,40 +13,40 @@ _NOT_PART_OF_IT = {"name", "reference", "device"}
 
 
 def canonical(experiment: Experiment) -> dict[str, Any]:
-    """The plain form that is hashed: defaults of ours written out, numbers as floats, None and names left out."""
+    """Return the plain form to hash: lrbench's defaults included, numbers as floats, without None and names."""
     plain = {k: _number(v) for k, v in experiment.plain().items() if k not in _NOT_PART_OF_IT}
     return {"version": VERSION, **plain}
 
 
 def identity(experiment: Experiment) -> str:
-    """64 hex digits; a run is found by them, whatever its name."""
+    """Return 64 hex digits by which a run is found, whatever its name."""
     return experiment.hashed("identity", lambda: _hash(canonical(experiment)))
 
 
 def group(experiment: Experiment) -> str:
-    """The identity without the seed: what runs that differ only in the seed share."""
+    """Return the identity without the seed."""
     return experiment.hashed("group", lambda: _hash({k: v for k, v in canonical(experiment).items() if k != "seed"}))
 
 
 def without_rate(experiment: Experiment) -> str:
-    """The identity without seed and rate: what runs share that differ only in these."""
+    """Return the identity without the seed and the learning rate."""
     plain = {k: v for k, v in canonical(experiment).items() if k != "seed"}
     return _hash({**plain, "optimizer": {k: v for k, v in plain["optimizer"].items() if k != "lr"}})
 
 
 def run_name(experiment: Experiment) -> str:
-    """The folder a run is first written to: `<name>-seed<k>-<8 hex of identity>`."""
+    """Return the name of a new run's folder: `<name>-seed<k>-<8 hex of identity>`."""
     return f"{experiment.name}-seed{experiment.seed}-{identity(experiment)[:8]}"
 
 
 def _number(value: Any) -> Any:
-    """0.1 and 1e-1, 1 and 1.0 are the same value, and so hash the same."""
+    """Make 1 and 1.0 hash the same."""
     if isinstance(value, dict):
         return {str(k): _number(v) for k, v in value.items() if v is not None}
     if isinstance(value, list | tuple):
         return [_number(v) for v in value]
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= 2**53:
-        return float(value)  # beyond 2⁵³ neighbouring integers, two seeds say, would become the same float
+        return float(value)  # beyond 2⁵³, neighbouring integers such as two seeds would become the same float
     return value
 
 

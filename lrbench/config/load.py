@@ -1,4 +1,4 @@
-"""From YAML files and overrides to an `Experiment`: read, extend, merge, validate. No torch here."""
+"""From YAML files and overrides to an `Experiment`: read, extend, merge, validate. Does not import torch."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from lrbench.config.merge import merge
 from lrbench.errors import ConfigError
 
 _PARTS = ("dataset", "model", "optimizer", "schedule", "loss")
-_UNLESS_NAMED = {"loss": {"name": "cross_entropy"}}  # so that `loss: {label_smoothing: 0.1}` says enough
+_UNLESS_NAMED = {"loss": {"name": "cross_entropy"}}  # so that `loss: {label_smoothing: 0.1}` is enough
 _NOTHING = ("null", "~", "")
 _NOT_INHERITED = ("name", "reference", "extends")
 
 
 @dataclass(frozen=True)
 class Config:
-    """What a YAML file says, all that it extends and all overrides merged, before it is validated.
+    """A YAML file merged with all that it extends and all overrides, before validation.
 
     Attributes:
-        plain: its values.
+        plain: the values.
         places: the file and line, or the option, of each key.
         shown: the file, for messages.
     """
@@ -33,29 +33,28 @@ class Config:
     shown: str
 
     def experiment(self) -> Experiment:
-        """What it says, validated. Raises ConfigError."""
+        """Validate the config. Raises ConfigError."""
         if "sweep" in self.plain:
             where = self.places.get(("sweep",), self.shown)
-            raise ConfigError("is a grid of many runs, which `lrbench sweep` trains", key="sweep", where=where)
+            raise ConfigError("is a grid of runs; use `lrbench sweep`", key="sweep", where=where)
         return validate(self.plain, self.places, self.shown)
 
 
 def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Experiment:
-    """Read a YAML config: follow `extends`, apply overrides, validate.
+    """Read a YAML config: follow `extends`, apply overrides and validate.
 
     Args:
         path: the YAML file.
-        overrides: `key=value` texts such as `optimizer.lr=0.01`, as after `--set`; they win over the file, and
-            merge as a file that extends it would.
+        overrides: `key=value` as after `--set`, such as `optimizer.lr=0.01`; they merge like a file that extends it.
 
     Raises:
-        ConfigError: anything wrong with it, naming file, line, key and value.
+        ConfigError: the config is invalid; the message names file, line, key and value.
     """
     return read_config(path, overrides).experiment()
 
 
 def read_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
-    """What a YAML config says, with what it extends and overrides, not yet validated. Raises as `load_config`."""
+    """Read a YAML config with all that it extends and overrides, without validation. Raises ConfigError."""
     path = Path(path)
     plain, places = _resolve(path, ())
     plain = merge(_UNLESS_NAMED, plain)
@@ -71,13 +70,13 @@ def read_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
         outer = {at[:n]: "--set" for n in range(1, len(at)) if at[:n] not in places}
         places = {**inherited, **outer, **child_places}
     plain.setdefault("name", path.stem)
-    if plain.get("sweep", "") is None:  # which takes the grid of a config that it extends away
+    if plain.get("sweep", "") is None:  # removes the grid of the extended config
         del plain["sweep"]
     return Config(plain, places, str(path))
 
 
 def overriding(overrides: Iterable[str]) -> dict[str, Any]:
-    """What overrides say, as a config file would. Raises ConfigError."""
+    """Return overrides as a config file would write them. Raises ConfigError."""
     whole: dict[str, Any] = {}
     for override in overrides:
         whole = merge(whole, _override(override)[0])
@@ -85,7 +84,7 @@ def overriding(overrides: Iterable[str]) -> dict[str, Any]:
 
 
 def _resolve(path: Path, above: tuple[Path, ...]) -> tuple[dict[str, Any], yaml_source.Places]:
-    """The values of a file and of all it extends, merged."""
+    """Merge a file with all that it extends."""
     plain, places = yaml_source.read(path)
     plain = normal(plain)
     parent = plain.pop("extends", None)
@@ -98,7 +97,7 @@ def _resolve(path: Path, above: tuple[Path, ...]) -> tuple[dict[str, Any], yaml_
     target = path.parent / parent
     if target.resolve() in [p.resolve() for p in chain]:
         circle = " → ".join(str(p) for p in (*chain, target))
-        raise ConfigError(f"goes in a circle: {circle}", key="extends", where=where)
+        raise ConfigError(f"forms a cycle: {circle}", key="extends", where=where)
     if not target.exists():
         raise ConfigError(f"no such file: {target} (the path is relative to {path})", key="extends", where=where)
     base, base_places = _resolve(target, chain)
@@ -107,7 +106,7 @@ def _resolve(path: Path, above: tuple[Path, ...]) -> tuple[dict[str, Any], yaml_
 
 
 def normal(plain: Mapping[str, Any]) -> dict[str, Any]:
-    """`model: cnn` written out as `model: {name: cnn}`, so that it merges."""
+    """Write `model: cnn` as `model: {name: cnn}`, so that it merges."""
     return {k: {"name": v} if k in _PARTS and isinstance(v, str) else v for k, v in plain.items()}
 
 
@@ -117,7 +116,7 @@ def _override(text: str) -> tuple[dict[str, Any], yaml_source.Places]:
     if not equals or not all(path):
         raise ConfigError(f"must be key=value, such as optimizer.lr=0.01 (got {text!r:.80})", where="--set")
     if path[0] == "extends":
-        raise ConfigError("can't be set; name the other config instead", key="extends", where="--set")
+        raise ConfigError("can't be set; run the other config instead", key="extends", where="--set")
     value, _ = yaml_source.parse(value_text, f"--set {key}")
     for piece in reversed(path):
         value = {piece: value}

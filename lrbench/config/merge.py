@@ -1,4 +1,4 @@
-"""How a config and the one that it extends become one mapping."""
+"""Merging a config into the one that it extends."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lrbench.config.normalize import SHORT_AXES
 
 
 def merge(base: Mapping[str, Any], child: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with what `child` says: mappings merge, unless they name different parts, and a budget replaces one."""
+    """Merge `child` into `base`. Mappings that name different parts replace each other, as do `epochs` and `steps`."""
     merged = dict(base)
     for budget, other in (("epochs", "steps"), ("steps", "epochs")):
         if child.get(budget) is not None and other not in child:
@@ -28,7 +28,7 @@ def merge(base: Mapping[str, Any], child: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def axes_of(sweep: Mapping[str, Any]) -> set[str]:
-    """The keys that a `sweep:` block varies: one that a child names too, however it writes it, is the child's."""
+    """Return the keys that a `sweep:` block varies, written in full."""
     return {SHORT_AXES.get(key, key) for key in _dotted(sweep)}
 
 

@@ -1,4 +1,4 @@
-"""What a config may say in short, written out, so that the same run has one identity however it is said."""
+"""Shorthand in a config, written out so that a run has one identity however it is written."""
 
 from __future__ import annotations
 
@@ -13,50 +13,49 @@ from lrbench.types import Part
 
 
 def written_out(plain: Mapping[str, Any]) -> dict[str, Any]:
-    """A config's values with what stands for something longer replaced by it. Raises ConfigError."""
+    """Replace a config's shorthand. Raises ConfigError."""
     return _defaults(_batch(_warmup(_peak({**plain, **_plateau(plain)}))))
 
 
 SHORT_AXES = {"lr": "optimizer.lr", "seeds": "seed"}
-"""Keys of a `sweep:` block that stand for longer ones."""
+"""Short keys of a `sweep:` block."""
 
 _DEFAULTS = {"accumulate": 1, "best_by": "val_loss", "on_non_finite": "stop"}
 
 
 def _defaults(plain: dict[str, Any]) -> dict[str, Any]:
-    """Without what is said as it would be anyway, in keys that came after the first identities."""
+    """Remove defaults of keys that are younger than the first identities."""
     return {k: v for k, v in plain.items() if k not in _DEFAULTS or v is True or v != _DEFAULTS[k]}
 
 
 def _plateau(plain: Mapping[str, Any]) -> dict[str, Any]:
-    """`schedule: hf/reduce_lr_on_plateau` as the schedule and the `plateau:` block that it stands for."""
+    """Replace `schedule: hf/reduce_lr_on_plateau` by a schedule and a `plateau:` block."""
     given = plain.get("schedule")
     name = given.get("name") if isinstance(given, Mapping) else given
     if not isinstance(name, str) or name not in PLATEAUS.entries:
         return {}
     if plain.get("plateau") is not None:
-        raise ConfigError(f"{name} is a plateau rule itself, and a config can have only one", key="plateau")
+        raise ConfigError(f"{name} is already a plateau rule; a config can have only one", key="plateau")
     blocks: dict[str, Any] = PLATEAUS.build(Part.of(given), "schedule")
     return blocks
 
 
 def _peak(plain: dict[str, Any]) -> dict[str, Any]:
-    """A peak that the schedule is given absolutely, torch's `max_lr`, as the optimizer's rate, which is every peak."""
+    """Move a schedule's absolute peak, torch's `max_lr`, to the optimizer, whose lr is the peak of every schedule."""
     peak, optimizer = _absolute_peak(plain.get("schedule")), plain.get("optimizer")
     if peak is None or not isinstance(optimizer, str | Mapping | Part):
         return plain
     part = Part.of(optimizer)
     if part.params.get("lr", peak) != peak:
         problem = f"is {peak:g}, but optimizer.lr, the peak of every schedule, is {part.params['lr']}"
-        raise ConfigError(f"{problem} and would change nothing; leave max_lr out", key="schedule.max_lr")
+        raise ConfigError(f"{problem}; remove max_lr", key="schedule.max_lr")
     if plain.get("lr_scaling") is not None:
-        problem = "is a rate of its own, which lr_scaling would not reach; give it as optimizer.lr"
-        raise ConfigError(problem, key="schedule.max_lr")
+        raise ConfigError("can't be scaled by lr_scaling; set optimizer.lr instead", key="schedule.max_lr")
     return {**plain, "optimizer": {**part.plain(), "lr": peak}}
 
 
 def _absolute_peak(schedule: object) -> float | None:
-    """The `max_lr` of a schedule, or of one of a sequence's."""
+    """Return the `max_lr` of a schedule or of a part of a sequence."""
     params = schedule.params if isinstance(schedule, Part) else schedule
     if not isinstance(params, Mapping):
         return None
@@ -69,7 +68,7 @@ def _absolute_peak(schedule: object) -> float | None:
 
 
 def _warmup(plain: dict[str, Any]) -> dict[str, Any]:
-    """`warmup: 10%` as `{for: 10%}`, and `untuned` as the number of updates that suits the optimizer."""
+    """Replace `warmup: 10%` by `{for: 10%}`, and `untuned` by the number of steps that suits the optimizer."""
     block = plain.get("warmup")
     if isinstance(block, str | int | float) and not isinstance(block, bool):
         block = {"for": block}
@@ -77,17 +76,17 @@ def _warmup(plain: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(block, Mapping) or block.get("for") != UNTUNED:
         return plain
     if block.get("shape", "linear") != "linear" or block.get("from_factor", 0) != 0:
-        raise ConfigError("untuned is linear and begins at 0; leave out shape and from_factor", key="warmup")
+        raise ConfigError("untuned is linear and starts at 0; remove shape and from_factor", key="warmup")
     optimizer = plain.get("optimizer")
     beta2 = adam_beta2(Part.of(optimizer)) if isinstance(optimizer, str | Mapping | Part) else None
     if beta2 is None:
-        problem = "untuned is a rule for Adam and its kin (adam, adamw, nadam, …); give a duration such as 5%"
+        problem = "untuned is only for Adam and its variants (adam, adamw, nadam, …); give a duration such as 5%"
         raise ConfigError(problem, key="warmup.for")
     return {**plain, "warmup": {"for": untuned(beta2)}}
 
 
 def _batch(plain: dict[str, Any]) -> dict[str, Any]:
-    """With the rule of `lr_scaling` that the optimizer's name implies."""
+    """Write out the `lr_scaling` rule of the optimizer."""
     block = plain.get("lr_scaling")
     if not isinstance(block, Mapping):
         return plain

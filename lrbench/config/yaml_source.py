@@ -1,4 +1,4 @@
-"""Safe YAML, with `1e-3` read as a number and the place of every key remembered."""
+"""Safe YAML that reads `1e-3` as a number and records the place of every key."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from lrbench.errors import ConfigError
 
 Path_ = tuple[str, ...]
 Places = dict[Path_, str]
-"""Where each key was written: ("optimizer", "lr") → "configs/baseline.yaml:6"."""
+"""The place of each key: ("optimizer", "lr") → "configs/baseline.yaml:6"."""
 
 _MAX_BYTES = 1_000_000
-_MAX_VALUES = 20_000  # an alias bomb stays small on disk and grows when it is read
+_MAX_VALUES = 20_000  # an alias bomb is small on disk and grows when it is read
 _MAX_DEPTH = 50
 
 
@@ -26,8 +26,8 @@ class _Loader(yaml.SafeLoader):
     pass
 
 
-# YAML 1.1, as PyYAML reads it, wants a dot and a signed exponent in a float (people write 1e-3), takes 010 for 8 and
-# 1:30 for 90, and makes dates of 2020-01-01. Here numbers are decimal and the rest is text.
+# YAML 1.1, as in PyYAML, requires a dot and a signed exponent in a float (people write 1e-3), reads 010 as 8 and 1:30
+# as 90, and turns 2020-01-01 into a date. Here numbers are decimal and the rest is text.
 _Loader.yaml_implicit_resolvers = {
     first: [(tag, regexp) for tag, regexp in resolvers if not tag.endswith((":float", ":int", ":timestamp"))]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
@@ -43,11 +43,11 @@ _Loader.add_implicit_resolver(
 )
 
 
-_C: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # not everywhere
+_C: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # missing without libyaml
 
 
 class _FastLoader(_C):  # type: ignore[misc]
-    """The same in C, eight times as fast, for texts so short that no nesting in them is too deep for it."""
+    """The same in C, eight times as fast, only for short texts: deep nesting could overflow its stack."""
 
     yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
     yaml_constructors = _Loader.yaml_constructors
@@ -57,13 +57,13 @@ _SHORT = 4000  # characters
 
 
 class _Dumper(yaml.SafeDumper):
-    """Knows which texts need quotes: those that `_Loader` would read as something else, such as '1e5'."""
+    """Quotes text that `_Loader` would read as another type, such as '1e5'."""
 
     yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
 
 
 def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
-    """Text; where it has one of the rarer ends of line, which quotes alone would make a blank, these are escaped."""
+    """Represent text. Rare line endings must be escaped, since single quotes would turn them into spaces."""
     style = '"' if any(end in text for end in "\x85\u2028\u2029") else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style)
 
@@ -72,7 +72,7 @@ _Dumper.add_representer(str, _text)
 
 
 def read(path: Path) -> tuple[dict[str, Any], Places]:
-    """The mapping in a YAML file, and where each of its keys stands.
+    """Read the mapping in a YAML file and the place of each key.
 
     Raises:
         ConfigError: no such file, not YAML, not UTF-8, empty, or not a mapping.
@@ -86,7 +86,7 @@ def read(path: Path) -> tuple[dict[str, Any], Places]:
     except OSError as error:
         raise ConfigError(f"cannot be read: {error.strerror}", where=shown) from None
     if len(raw) > _MAX_BYTES:
-        raise ConfigError("is larger than 1 MB, which no config is", where=shown)
+        raise ConfigError("is larger than 1 MB, the limit for a config", where=shown)
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -97,26 +97,26 @@ def read(path: Path) -> tuple[dict[str, Any], Places]:
         raise ConfigError("is empty; a config needs at least dataset, model, optimizer and epochs", where=shown)
     if not isinstance(value, dict):
         kind = "list" if isinstance(value, list) else "single value"
-        raise ConfigError(f"holds a {kind} where a mapping (key: value) belongs", where=f"{shown}:1")
+        raise ConfigError(f"must be a mapping (key: value), not a {kind}", where=f"{shown}:1")
     return value, places
 
 
 @functools.lru_cache(maxsize=4)
 def _parsed(text: str, shown: str) -> tuple[Any, Places]:
-    """The same text is often read again at once, for what it says and for whether that is valid."""
+    """Parse and cache: the same text is often read twice in a row, once for its values and once to validate it."""
     return parse(text, shown)
 
 
 def parse(text: str, shown: str) -> tuple[Any, Places]:
-    """The value of a YAML text; `shown` names the text in messages. Raises ConfigError."""
+    """Parse a YAML text; `shown` names it in messages. Raises ConfigError."""
     if len(text) <= _SHORT:
-        with contextlib.suppress(yaml.YAMLError, ValueError, OverflowError):  # the other one words what is wrong
+        with contextlib.suppress(yaml.YAMLError, ValueError, OverflowError):  # the other loader reports the error
             return _built(_FastLoader(text), shown)
     try:
         loader = _Loader(text)
     except yaml.reader.ReaderError as error:
         where = f"{shown}:{text[: error.position].count(chr(10)) + 1}"
-        problem = f"holds the character {chr(error.character)!r}, which YAML forbids"
+        problem = f"contains the character {chr(error.character)!r}, which YAML forbids"
         raise ConfigError(problem, where=where) from None
     try:
         return _built(loader, shown)
@@ -139,12 +139,12 @@ def _built(loader: Any, shown: str) -> tuple[Any, Places]:
 
 
 def dump(value: Any) -> str:
-    """A YAML text that `parse` reads back as the same value."""
+    """Write YAML that `parse` reads back as the same value."""
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
 class _Builder:
-    """Nodes to plain values, noting the line of each key on the way."""
+    """Converts nodes to plain values and records the line of each key."""
 
     def __init__(self, loader: Any, shown: str) -> None:
         self.loader, self.shown = loader, shown
@@ -155,7 +155,7 @@ class _Builder:
         self.values += 1
         where = f"{self.shown}:{node.start_mark.line + 1}"
         if self.values > _MAX_VALUES:
-            raise ConfigError(f"holds more than {_MAX_VALUES:,} values, aliases counted", where=where)
+            raise ConfigError(f"has more than {_MAX_VALUES:,} values, including aliases", where=where)
         if len(path) > _MAX_DEPTH:
             raise ConfigError("is nested too deeply", where=where)
         self.places.setdefault(path, where)
@@ -169,7 +169,7 @@ class _Builder:
         try:
             value = self.loader.construct_object(node)
             return _whole(value) if isinstance(value, str) else value
-        except (ArithmeticError, AttributeError, LookupError, ValueError):  # PyYAML's ways to say it
+        except (ArithmeticError, AttributeError, LookupError, ValueError):  # what PyYAML raises for a bad value
             kind = node.tag.rpartition(":")[2]
             problem = f"is not valid YAML: '{node.value:.40}' does not fit its type, {kind}"
             raise ConfigError(problem, key=".".join(path), where=where) from None
@@ -193,7 +193,7 @@ class _Builder:
         return {**merged, **result}
 
     def _merged(self, node: yaml.Node, path: Path_, where: str) -> dict[str, Any]:
-        """What `<<: *other` brings. PyYAML's own merging multiplies nodes before they can be counted."""
+        """Resolve `<<: *other`. PyYAML's own merge multiplies nodes before they can be counted."""
         nodes = node.value if isinstance(node, yaml.SequenceNode) else [node]
         values = [self.value(inner, path) for inner in nodes]
         if not all(isinstance(value, dict) for value in values):
@@ -202,7 +202,7 @@ class _Builder:
 
 
 def _whole(text: str) -> str:
-    """Text in which the two halves of a character, as JSON escapes it, are one again. Raises ValueError."""
+    """Join surrogate pairs, as JSON escapes them, to characters. Raises ValueError."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16")
 
 
