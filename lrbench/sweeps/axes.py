@@ -164,9 +164,7 @@ def _range_of(value: Any) -> dict[str, Any]:
     scales = [key for key in ("log", "linear") if key in value]
     unknown = [key for key in value if key not in _RANGE]
     if unknown or len(scales) != 1 or "points" not in value:
-        raise ValueError(
-            f"must be {{log: [1e-5, 1], points: 11}}, or linear instead of log (got {dict(value)!r:.80})"
-        )
+        raise ValueError(f"must be {{log: [1e-5, 1], points: 11}}, or linear instead of log (got {dict(value)!r:.80})")
     bounds, points = value[scales[0]], value["points"]
     if not isinstance(bounds, list) or len(bounds) != 2 or not all(_is_number(bound) for bound in bounds):
         raise ValueError(f"{scales[0]} must be two numbers, [from, to] (got {bounds!r:.60})")
