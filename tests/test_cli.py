@@ -140,7 +140,7 @@ def test_mistakes_give_one_clear_message_and_exit_code_2(
         ("- a\n- b\n", ["bad.yaml:1", "list", "mapping"]),
         ("just text", ["bad.yaml:1", "mapping"]),
         ("name: [unclosed\n", ["bad.yaml:2", "not valid YAML"]),
-        ("extends: bad.yaml\n", ["bad.yaml:1", "extends", "circle"]),
+        ("extends: bad.yaml\n", ["bad.yaml:1", "extends", "cycle"]),
         ("extends: absent.yaml\n", ["bad.yaml:1", "extends", "absent.yaml"]),
         ("epochs: 3\nmodel: mlp\n", ["bad.yaml", "missing"]),
     ],
@@ -320,7 +320,7 @@ def test_losses_and_targets_that_do_not_go_together(
         "def flat():\n    x = torch.randn(60, 3)\n    return (x, x[:, 0]), (x, x[:, 0])\n"
     )
     code, _, err = cli("run", write_config(dataset="mine_lines:wide"))
-    assert (code, "cross_entropy needs class numbers" in err) == (2, True), err
+    assert (code, "cross_entropy needs class indices" in err) == (2, True), err
     code, _, err = cli("run", write_config(dataset="mine_lines:flat", loss="torch.nn:L1Loss"))
     assert (code, "broadcast" in err) == (2, True), err
     assert cli("run", write_config(dataset="mine_lines:flat", loss="mse"))[0] == 0

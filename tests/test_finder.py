@@ -317,7 +317,9 @@ def test_another_s_test_is_waited_for(tmp_path: Path, tiny: Any) -> None:
 
     lock.__enter__()
     found = lrbench.find_lr(tiny(), runs=tmp_path, iterations=30, watch=watch)
-    assert sum("seed0 is running in process" in text for text in said) == 1 and len(found.curves) == 3
+    assert (
+        sum("waiting for seed0, which is running in process" in text for text in said) == 1 and len(found.curves) == 3
+    )
 
 
 def failing(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -455,7 +457,7 @@ def test_two_commands_at_once_test_each_seed_once(
         told.append(line)
         if "waiting for " in line:
             break
-    assert told[-1].startswith(f"seed0 is running in process {first.pid} on "), told
+    assert told[-1].startswith(f"waiting for seed0, which is running in process {first.pid} on "), told
     assert first.poll() is None and "seed1: finished" in "".join(told)
     (tmp_path / "go").touch()
     outputs = [first.communicate(timeout=100)[0], "".join(told) + second.communicate(timeout=100)[0]]
@@ -572,14 +574,14 @@ def test_without_a_suggestion_nothing_is_written(cli: Cli, write_config: Callabl
         (("--iterations", "many"), "should be a valid integer"),
         (("--seeds", "0"), "greater than or equal to 1"),
         (("--shape", "square"), "must be exponential or linear"),
-        (("--smoothing", "1"), "at least 0 and below 1"),
+        (("--smoothing", "1"), "at least 0 and less than 1"),
         (("--stop-factor", "0.5"), "greater than 1"),
         (("--device", "tpu"), "must be auto, cpu"),
         (("--set", "optimizer.name=adm"), "did you mean 'adam'"),
         (("--schedule", "cosine"), "--schedule sets the schedule of the config that --write creates; give both"),
         (("--write", "found.txt"), "--write must be a YAML file"),
         (("--write", "no/such/folder/found.yaml"), "there is no folder no/such/folder"),
-        (("--write", "tiny.yaml"), "is the config itself"),
+        (("--write", "tiny.yaml"), "is the tested config itself"),
         (("--write", "mine.yaml"), "exists and was not written by find-lr, or has been edited"),
         (("--write", "found.yaml", "--schedule", "cosin"), "did you mean 'cosine'"),
         (("--write", "found.yaml", "--schedule", "step"), "needs the parameter 'every'"),
@@ -595,7 +597,7 @@ def test_mistakes(cli: Cli, write_config: Callable[..., Path], words: tuple[str,
 
 
 def test_python_s_own_mistakes(tmp_path: Path, tiny: Any) -> None:
-    with pytest.raises(UsageError, match="it takes start, end, iterations"):
+    with pytest.raises(UsageError, match="settings: start, end, iterations"):
         lrbench.find_lr(tiny(), runs=tmp_path, stop=3)
     with pytest.raises(UsageError, match="--seeds must be at least 1"):
         lrbench.find_lr(tiny(), runs=tmp_path, seeds=0)

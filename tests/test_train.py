@@ -786,7 +786,7 @@ def unreduced(outputs: Tensor, targets: Tensor) -> Tensor:
         ({"loss": f"{__name__}:unreduced"}, "loss", "a loss must be one number"),
         ({"optimizer": {"name": "sgd", "lr": 0.1, "momentum": -1.0}}, "optimizer", "Invalid momentum"),
         ({"warmup": {"for": "99 epochs"}}, "warmup.for", "must be shorter than the run"),
-        ({"dataset": f"{__name__}:line_data", "model": "logistic"}, "loss", "needs class numbers"),
+        ({"dataset": f"{__name__}:line_data", "model": "logistic"}, "loss", "needs class indices"),
     ],
 )
 def test_what_does_not_fit_is_said_before_anything_is_written(

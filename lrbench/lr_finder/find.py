@@ -87,4 +87,5 @@ def _ramp(given: dict[str, Any]) -> Ramp:
     try:
         return Ramp(**given)
     except TypeError as error:
-        raise UsageError(f"find_lr: {error}; choices: {', '.join(Ramp.__dataclass_fields__)}") from None
+        problem = str(error).removeprefix("Ramp.__init__() ")
+        raise UsageError(f"find_lr: {problem}; settings: {', '.join(Ramp.__dataclass_fields__)}") from None
