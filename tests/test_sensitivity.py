@@ -191,12 +191,12 @@ def test_a_best_rate_at_an_end_is_said_with_the_way_to_go(family: Callable[..., 
     low, high = family(0.1, 0.2, 0.3), family(0.3, 0.102, 0.1)
     assert (low.edge(VAL_LOSS), high.edge(VAL_LOSS)) == ("lowest", "highest")
     assert words(low, VAL_LOSS) == (
-        "tiny: best at 0.001 (val loss 0.1, one seed), no neighbour within 10 % of it; "
-        "the best is at the lowest rate tried, so try lower ones."
+        "tiny: best at 0.001 (val loss 0.1, one seed); no neighbour is within 10 % of it; "
+        "the best is the lowest learning rate tried, so try lower ones."
     )
     assert words(high, VAL_LOSS) == (
         "tiny: best at 0.1 (val loss 0.1, one seed), within 10 % of it from 0.01 to 0.1 (at least 1.0 decades); "
-        "the best is at the highest rate tried, so try higher ones."
+        "the best is the highest learning rate tried, so try higher ones."
     )
 
 
@@ -217,7 +217,7 @@ def test_a_diverged_seed_is_worse_than_any(family: Callable[..., Family]) -> Non
     assert found.costs(VAL_LOSS) == [0.6, 0.4, math.inf, math.inf]
     assert [point.diverged(VAL_LOSS) for point in found.points] == [0, 1, 2, 3]
     assert words(found, VAL_LOSS) == (
-        "tiny: best at 0.01 (val loss 0.4, median of 3 seeds), no neighbour within 10 % of it; "
+        "tiny: best at 0.01 (val loss 0.4, median of 3 seeds); no neighbour is within 10 % of it; "
         "6 of 12 runs diverged (at 0.01, 0.1, 1)."
     )
 
@@ -226,7 +226,7 @@ def test_pruned_and_unfinished_runs_are_said(family: Callable[..., Family]) -> N
     found = family([0.5, 0.6], [0.1, "pruned"], [0.3, "running"], [0.4, "failed"])
     assert found.costs(VAL_LOSS) == [0.55, math.inf, 0.3, 0.4], "the others of a pruned one are a choice"
     assert words(found, VAL_LOSS) == (
-        "tiny: best at 0.1 (val loss 0.3, one seed), no neighbour within 10 % of it; "
+        "tiny: best at 0.1 (val loss 0.3, one seed); no neighbour is within 10 % of it; "
         "1 of 8 runs pruned (at 0.01); 2 of 8 runs not finished (at 0.1, 1)."
     )
 
@@ -235,7 +235,7 @@ def test_where_every_rate_diverged_there_is_no_best_one(family: Callable[..., Fa
     found = family(*["diverged"] * 4)
     assert found.best(VAL_LOSS) is None and found.good(VAL_LOSS) is None and found.edge(VAL_LOSS) == ""
     assert words(found, VAL_LOSS) == (
-        "tiny: no rate has a median val loss; 4 of 4 runs diverged (at 4 rates from 0.001 to 1)."
+        "tiny: no learning rate has a median val loss; 4 of 4 runs diverged (at 4 learning rates from 0.001 to 1)."
     )
 
 

@@ -556,9 +556,9 @@ def test_the_words() -> None:
     worse = Family("constant", (point(0.01, 5.0, 5.0, 5.0), point(0.1, 4.0, 4.0, 4.0)))
     near = Family("step", (point(0.1, 1.3, 1.1, 1.2),))
     text = words_of(good, worse)
-    assert "cosine: best at 0.1 (val loss 1.1, median of 3 seeds), no neighbour within 10 % of it." in text
-    assert "constant: best at 0.1 (val loss 4, median of 3 seeds), no neighbour within 10 % of it; " in text
-    assert "the best is at the highest rate tried, so try higher ones." in text
+    assert "cosine: best at 0.1 (val loss 1.1, median of 3 seeds); no neighbour is within 10 % of it." in text
+    assert "constant: best at 0.1 (val loss 4, median of 3 seeds); no neighbour is within 10 % of it; " in text
+    assert "the best is the highest learning rate tried, so try higher ones." in text
     assert "cosine has the lowest validation loss, 1.1 (median of 3 seeds; " in text
     assert "constant the highest, 4.\nAgainst cosine, worse: constant." in text
     assert "undecided: step" in words_of(good, near)
@@ -573,12 +573,12 @@ def test_the_words() -> None:
     )
     assert "every fresh seed is better: confirmed." in words_of(good, worse, fresh=point(0.1, 0.9, 0.8))
     assert "that were to confirm it have no finite loss." in words_of(good, worse, fresh=point(0.1, None))
-    assert words_of(Family("a", (point(0.1, 1.0),))) == "a: val loss 1 (one seed) at 0.1, the only rate tried."
+    assert words_of(Family("a", (point(0.1, 1.0),))) == "a: val loss 1 (one seed) at 0.1, the only learning rate tried."
     assert words_of(Family("a", (point(None, 1.0, 2.0),))) == (
-        "a: val loss 1.5 (median of 2 seeds) at its default rate, the only rate tried."
+        "a: val loss 1.5 (median of 2 seeds) at the optimizer's default, the only learning rate tried."
     )
     assert words_of(Family("a", (point(0.1, None),))) == (
-        "a: no rate has a median val loss; 1 of 1 runs diverged (at 0.1)."
+        "a: no learning rate has a median val loss; 1 of 1 runs diverged (at 0.1)."
     )
     unfinished = Family("a", (Point(0.1, Group("a", (record("running"),))),))
     text = words_of(good, unfinished)
@@ -635,7 +635,7 @@ def test_lines_that_differ_in_nothing_but_the_rate_stay_apart(cli: Cli, write_co
     code, out, _ = cli("sweep", low, high, "--jobs", "1")
     assert code == 0 and "no run has come to its end" not in out
     for name, rate in (("low", "0.01"), ("high", "0.1")):
-        assert f"(one seed) at {rate}, the only rate tried." in next(
+        assert f"(one seed) at {rate}, the only learning rate tried." in next(
             line for line in out.splitlines() if line.startswith(f"{name}: ")
         )
 
@@ -643,7 +643,7 @@ def test_lines_that_differ_in_nothing_but_the_rate_stay_apart(cli: Cli, write_co
 def test_a_rate_that_the_config_leaves_to_the_optimizer_is_in_the_summary(cli: Cli, write_config: Write) -> None:
     config = write_config(optimizer="adam")
     code, out, _ = cli("sweep", config, "--schedule", "constant,cosine", "--jobs", "1")
-    assert code == 0 and out.count("(one seed) at 0.001, the only rate tried.") == 2, "Adam's own"
+    assert code == 0 and out.count("(one seed) at 0.001, the only learning rate tried.") == 2, "Adam's own"
     assert Path("runs/sweeps/tiny/summary.png").exists()
 
 

@@ -137,7 +137,7 @@ def _rank(group: Group, measure: Measure | None) -> tuple[int, float, str]:
 def _status(record: Record) -> str:
     done, result, status = len(record.epochs), record.result, record.status
     if status is Status.DIVERGED and result is not None:
-        return f"diverged at step {result.steps}"
+        return f"diverged at update {result.steps}"
     if status is Status.STOPPED_EARLY and result is not None:
         return f"stopped early after {result.epochs} epochs"
     if status in (Status.INTERRUPTED, Status.RUNNING):

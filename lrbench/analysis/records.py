@@ -1,4 +1,4 @@
-"""Read run folders. Anything unreadable becomes a record that says so."""
+"""Reading run folders. An unreadable one becomes a record that says so."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CLASSES = {**dict.fromkeys(("digits", "mnist", "fashion_mnist", "kmnist", "cifar10"), 10), "cifar100": 100}
-"""Of the built-in data sets, for runs whose `env.json` does not say."""
+"""Number of classes of the built-in data sets, for runs whose `env.json` does not have it."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """One run as its folder tells it.
+    """A run as read from its folder.
 
-    `status` is as `RunFolder.status` gives it; or `damaged`, and then `problem` says what is wrong; or `copy`, of
-    another run of the report. `epochs` holds the rows that could be read, perhaps none.
+    `status` is that of `RunFolder.status`, or `damaged`, with the reason in `problem`, or `copy` of another run in the
+    report. `epochs` has the readable rows, perhaps none.
     """
 
     folder: RunFolder
@@ -44,25 +44,24 @@ class Record:
 
     @property
     def name(self) -> str:
-        """The config's name, or the folder's where there is no config."""
+        """The config's name; the folder's without a config."""
         return str(self.plain.get("name", self.folder.name))
 
     @cached_property
     def group(self) -> str:
-        """What runs that differ only in the seed share; a damaged run is alone."""
+        """The identity without the seed; a damaged run is alone in its group."""
         return group(self.experiment) if self.experiment else f"damaged {self.folder.name}"
 
     @cached_property
     def identity_fields(self) -> dict[str, Any]:
-        """The canonical config, flat: `optimizer.lr` → 0.001."""
+        """The flat canonical config: `optimizer.lr` → 0.001."""
         return flatten(canonical(self.experiment)) if self.experiment else {}
 
     @cached_property
     def metrics(self) -> dict[str, Metric]:
-        """What the run measures, by name, the loss first.
+        """The run's metrics by name, the loss first.
 
-        A run that was not begun has not said so yet. Nor does a folder of format 1: it has the metrics of KNOWN that
-        it has values of.
+        A folder that does not record them (format 1, or not started) has those of KNOWN that it has values of.
         """
         told = self.environment.get("metrics")
         return metrics_of(told) if isinstance(told, Mapping) else {k: v for k, v in KNOWN.items() if self._has(v)}
@@ -75,25 +74,25 @@ class Record:
 
     @cached_property
     def verdict(self) -> Verdict | None:
-        """What the run's curves show; None for one that has not come to an end."""
+        """What the run's curves show; None before its end."""
         if self.result is None or not (self.status.ended or self.status is Status.PRUNED):
             return None
         lr, train_loss, val_loss = (self.epochs[name].tolist() for name in ("lr", "train_loss", "val_loss"))
         return verdict(Curves(lr, train_loss, val_loss, self.status, self.result.reason, self._chance()))
 
     def _chance(self) -> float | None:
-        """The loss of guessing among equally frequent classes; None where their number is not known."""
+        """Return the loss of guessing among equally frequent classes; None if their number is unknown."""
         sizes = self.environment.get("sizes") or {}
         classes = sizes.get("classes", CLASSES.get((self.plain.get("dataset") or {}).get("name", "")))
         loss = (self.plain.get("loss") or {}).get("name", "cross_entropy")
         return math.log(classes) if loss == "cross_entropy" and isinstance(classes, int) and classes > 1 else None
 
     def metric(self, name: str) -> float | None:
-        """A value of the result, such as `val_loss`; None where it has none."""
+        """Return a value of the result, such as `val_loss`; None if it has none."""
         return None if self.result is None else self.result.metric(name)
 
     def rates(self) -> pd.DataFrame:
-        """`step` and `lr` of every update; of each evaluation's last where `steps.csv` can't be read."""
+        """Return `step` and `lr` of every step, or only of evaluations if `steps.csv` can't be read."""
         import pandas as pd
 
         with contextlib.suppress(FolderError):
@@ -104,7 +103,7 @@ class Record:
 
 
 def measures_of(records: Iterable[Record]) -> dict[str, Measure]:
-    """Every measure that any of the runs has, by its name; those of KNOWN where no run says what it measures."""
+    """Return every measure that a run has, by name; those of KNOWN if no run records its metrics."""
     metrics: dict[str, Metric] = {}
     told = False
     for record in records:
@@ -114,17 +113,18 @@ def measures_of(records: Iterable[Record]) -> dict[str, Measure]:
 
 
 def measure_named(records: Iterable[Record], name: str) -> Measure:
-    """The measure of that name. Raises UsageError where no run has it."""
+    """Return the measure of that name. Raises UsageError if no run has it."""
     known = measures_of(records)
     if name not in known:
-        raise UsageError(f"--metric {name}: no such metric; {', '.join(known)}")
+        raise UsageError(f"--metric {name}: no such metric; known: {', '.join(known)}")
     return known[name]
 
 
 def read_runs(paths: Iterable[Path]) -> list[Record]:
-    """A record for every run among and directly under `paths`; copies of one run are marked as such.
+    """Read every run among and directly under `paths`, and mark copies of a run.
 
-    Raises UsageError for a path that is not there.
+    Raises:
+        UsageError: a path does not exist.
     """
     seen: dict[str, Record] = {}
     records = []
@@ -132,13 +132,13 @@ def read_runs(paths: Iterable[Path]) -> list[Record]:
         if record.experiment is not None:
             first = seen.setdefault(identity(record.experiment), record)
             if first is not record:
-                record = replace(record, status=Status.COPY, problem=f"the same run as {first.folder.path}; left out")
+                record = replace(record, status=Status.COPY, problem=f"a copy of {first.folder.path}; left out")
         records.append(record)
     return sorted(records, key=lambda r: r.folder.path)
 
 
 def read_one(folder: RunFolder) -> Record:
-    """The record of one folder; never raises for what is in it."""
+    """Read one folder. Never raises for its contents."""
     problems: list[str] = []
 
     def attempt(reader: Callable[[], Any]) -> Any:
@@ -176,36 +176,36 @@ def read_one(folder: RunFolder) -> Record:
 def _inconsistent(
     folder: RunFolder, result: RunResult, experiment: Experiment | None, epochs: pd.DataFrame | None
 ) -> list[str]:
-    """Where a result does not fit the other files of its folder."""
+    """Return contradictions between a result and the other files of its folder."""
     found = []
     if experiment is not None and result.identity not in ("", identity(experiment)):
-        found.append(f"{folder.name}: its result.json is of another run")
+        found.append(f"{folder.name}: its result.json belongs to another run")
     told, unit = (result.epochs, "epochs") if result.format == 1 else (result.evaluations, "evaluations")
     if told is not None and epochs is not None and len(epochs) != told:
-        found.append(f"{folder.epochs.path} holds {len(epochs)} usable rows of the {told} {unit} that were done")
+        found.append(f"{folder.epochs.path} has {len(epochs)} usable rows for {told} {unit}")
     return found
 
 
 def load_runs(*paths: str | Path) -> pd.DataFrame:
-    """All runs as a table, one row a run: for notebooks, and for the report itself.
+    """Read all runs into a table with one row per run.
 
     Args:
-        paths: run folders, or folders that hold them; `runs` if none is given.
+        paths: run folders, or folders that contain them; `runs` by default.
 
     Returns:
         Columns: `name`, `folder`, `seed`, `state`, `problem`, `group`, `epochs`, `steps`, `seconds`,
         `effective_lr`, `verdict`, `evidence`, `advice`, the metrics (`val_loss`, `best_val_loss`, `test_accuracy`, …;
-        NaN where there is none), the published `reference_test_loss` and `reference_test_accuracy`, and a `config.…`
-        column for each key.
+        NaN if missing), the published `reference_test_loss` and `reference_test_accuracy`, and a `config.…` column for
+        each key.
 
     Raises:
-        UsageError: a path is not there.
+        UsageError: a path does not exist.
     """
     return run_table(read_runs([Path(p) for p in paths or ("runs",)]))
 
 
 def run_table(records: Iterable[Record]) -> pd.DataFrame:
-    """The records as `load_runs` gives them."""
+    """Return records as the table of `load_runs`."""
     import pandas as pd
 
     records = list(records)
@@ -239,7 +239,7 @@ def _row(record: Record, known: Mapping[str, Measure]) -> dict[str, Any]:
 
 
 def flatten(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one, with dotted keys."""
+    """Flatten nested mappings to dotted keys."""
     flat: dict[str, Any] = {}
     for key, inner in value.items():
         if isinstance(inner, dict):
@@ -256,7 +256,7 @@ def _no_epochs() -> pd.DataFrame:
 
 
 def _epochs(folder: RunFolder) -> pd.DataFrame:
-    """The rows of `epochs.csv`, without those that lack their place. Raises FolderError, ValueError."""
+    """Read the rows of `epochs.csv` that have an epoch, a step and a learning rate. Raises FolderError, ValueError."""
     import pandas as pd
 
     found = read_csv(folder.epochs.path)

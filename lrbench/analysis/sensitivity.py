@@ -1,8 +1,8 @@
-"""How much a result depends on the learning rate: groups that differ in nothing else, their best and their good rates.
+"""Sensitivity to the learning rate: families of groups that differ in nothing else, their best and good learning rates.
 
-A rate is good where the median over its seeds is nearly as good as that of the best rate, and so are all rates
-between them. A number, such as a loss, may be 10 % worse. A metric written in percent may be worse by 10 % of the
-errors, or by the 0.2 points within which a comparison calls it a tie, whichever is more.
+A learning rate is good if its median over seeds is nearly as good as that of the best one, and so are all learning
+rates between the two. A loss may be 10% worse. A metric in percent may be worse by 10% of the errors, or by 0.2 points,
+the margin for a tie in a comparison, whichever is more.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from lrbench.config import without_rate
 from lrbench.runs import Status
 
 EPSILON = 0.1
-"""The part of the best loss by which others may be worse and still count as near it."""
+"""The fraction of the best loss by which a good one may be worse."""
 
 Edge = Literal["", "lowest", "highest"]
 
 
 LEAST_RATES = 3
-ROUNDING = 1e-9  # 0.992 − 0.99 is more than 0.002, as computers reckon
+ROUNDING = 1e-9  # 0.992 − 0.99 is more than 0.002 in floating point
 
 
 def lowest(costs: Sequence[float]) -> int | None:
-    """Where the lowest cost is, the first of equal ones; None where none is finite.
+    """Return the index of the lowest cost, the first of equal ones; None if none is finite.
 
     >>> lowest([0.3, 0.1, math.inf])
     1
@@ -41,9 +41,9 @@ def lowest(costs: Sequence[float]) -> int | None:
 
 
 def edge(costs: Sequence[float]) -> Edge:
-    """At which end the best rate lies, if it does. Of a single rate nothing is said.
+    """Return the end at which the best learning rate is, if any. A single learning rate is at no end.
 
-    A rate that diverged is a neighbour too: it was tried, so that the best one beside it is at no end.
+    A diverged neighbour counts: it was tried, so the best one next to it is not at the end.
 
     >>> edge([0.3, 0.2, 0.1]), edge([0.3, 0.1, math.inf])
     ('highest', '')
@@ -55,7 +55,7 @@ def edge(costs: Sequence[float]) -> Edge:
 
 
 def near(costs: Sequence[float], margin: float) -> tuple[int, int] | None:
-    """The first and the last place, without a gap around the best one, that cost at most `margin` more than it.
+    """Return the first and last index around the best, without a gap, that cost at most `margin` more.
 
     >>> near([0.104, 0.3, 0.105, 0.1, 0.2], 0.01)
     (2, 3)
@@ -73,62 +73,62 @@ def near(costs: Sequence[float], margin: float) -> tuple[int, int] | None:
 
 @dataclass(frozen=True)
 class Point:
-    """One learning rate of a family: the group that was trained with it; None where only the optimizer knows it."""
+    """A learning rate of a family and its group; `lr` is None if only the optimizer knows it."""
 
     lr: float | None
     group: Group
 
     @property
     def rate(self) -> float:
-        """The learning rate as a place on an axis; NaN where only the optimizer knows it."""
+        """The learning rate as a position on an axis; NaN if only the optimizer knows it."""
         return math.nan if self.lr is None else self.lr
 
     def values(self, measure: Measure) -> tuple[float, ...]:
-        """The metric of each seed that reached its end and has it."""
+        """Return the metric of each seed that reached its end and has it."""
         found = (record.metric(measure.name) for record in self.group.records if record.status.complete)
         return tuple(value for value in found if value is not None)
 
     def diverged(self, measure: Measure) -> int:
-        """How many seeds diverged, or ended without a finite value."""
+        """Count the seeds that diverged or ended without a finite value."""
         ended = sum(record.status.ended for record in self.group.records)
         return ended - len(self.values(measure))
 
     @property
     def pruned(self) -> int:
-        """How many seeds were given up as hopeless."""
+        """Number of pruned seeds."""
         return sum(record.status is Status.PRUNED for record in self.group.records)
 
     @property
     def unfinished(self) -> int:
-        """How many seeds have not come to an end, or can't be read."""
+        """Number of seeds that have not ended or can't be read."""
         return sum(not record.status.ended and record.status is not Status.PRUNED for record in self.group.records)
 
     def cost(self, measure: Measure) -> float:
-        """The median over the seeds, its sign turned where more is better; a diverged seed is worse than any.
+        """Return the median over the seeds, negated if more is better; a diverged seed is worse than any other.
 
-        Infinite where half of the seeds diverged or more, where none has come to an end, and where any was pruned,
-        since the others are a choice.
+        Infinite if at least half of the seeds diverged, if none has ended, or if one was pruned, since the others are
+        then a selection.
         """
         values = [measure.sign * value for value in self.values(measure)]
         spread = None if self.pruned else Spread.ranked([*values, *[None] * self.diverged(measure)])
         return math.inf if spread is None else spread.median
 
     def median(self, measure: Measure) -> float | None:
-        """The median, None where `cost` is infinite."""
+        """Return the median; None if `cost` is infinite."""
         cost = self.cost(measure)
         return measure.sign * cost if math.isfinite(cost) else None
 
 
 @dataclass(frozen=True)
 class Good:
-    """The good rates: from, to, and whether the rates tried end there, so that there may be more.
+    """The range of good learning rates.
 
     Attributes:
         low: the lowest.
         high: the highest.
-        margin: by how much the metric may differ from the best one.
-        open_below: `low` is the lowest rate tried.
-        open_above: `high` is the highest rate tried.
+        margin: how much worse than the best the metric may be.
+        open_below: whether `low` is the lowest learning rate tried, so lower ones may be good too.
+        open_above: whether `high` is the highest one tried.
     """
 
     low: float
@@ -139,33 +139,33 @@ class Good:
 
     @property
     def decades(self) -> float:
-        """Their width, log₁₀(high/low)."""
+        """The width, log₁₀(high/low)."""
         return math.log10(self.high / self.low)
 
 
 @dataclass(frozen=True)
 class Family:
-    """Groups that differ only in the rate, under a label that no other family has; the lowest rate first."""
+    """Groups that differ only in the learning rate, the lowest first, with a unique label."""
 
     label: str
     points: tuple[Point, ...]
     epsilon: float = EPSILON
 
     def costs(self, measure: Measure) -> list[float]:
-        """What each point costs."""
+        """Return the cost of each point."""
         return [point.cost(measure) for point in self.points]
 
     def best(self, measure: Measure) -> Point | None:
-        """The point with the best median; None where no rate has one."""
+        """Return the point with the best median; None if there is no median."""
         at = lowest(self.costs(measure))
         return None if at is None else self.points[at]
 
     def edge(self, measure: Measure) -> Edge:
-        """At which end of the rates the best one lies, if it does."""
+        """Return the end at which the best learning rate is, if any."""
         return edge(self.costs(measure))
 
     def good(self, measure: Measure) -> Good | None:
-        """The good rates around the best one; None where there is no best one."""
+        """Return the good learning rates around the best one; None without a best one."""
         costs = self.costs(measure)
         at = lowest(costs)
         if at is None or self.points[at].lr is None:
@@ -179,7 +179,7 @@ class Family:
 
 
 def good_margin(best: float, measure: Measure, epsilon: float = EPSILON) -> float:
-    """By how much a value may be worse than the best one and still be nearly as good.
+    """Return how much worse than the best a good value may be.
 
     >>> from lrbench.components.metrics import ACCURACY, LOSS, measures
     >>> known = measures((LOSS, ACCURACY))
@@ -194,17 +194,17 @@ def good_margin(best: float, measure: Measure, epsilon: float = EPSILON) -> floa
 def families(
     groups: Sequence[Group], measure: Measure, least: int = LEAST_RATES, epsilon: float = EPSILON
 ) -> list[Family]:
-    """Families of groups that differ only in `optimizer.lr` (and the seeds), the one with the best result first.
+    """Return families of groups that differ only in `optimizer.lr` (and seeds), best result first.
 
     Args:
-        groups: of a report. Those without a readable config are in no family, and one whose learning rate only the
-            optimizer knows is in none with others.
-        measure: what they are compared by.
-        least: the number of learning rates below which a family is left out.
+        groups: groups of a report. A group without a readable config is in no family; one whose learning rate only the
+            optimizer knows is in a family of its own.
+        measure: the measure to compare.
+        least: minimum number of learning rates with ended runs in a family.
         epsilon: see `good_margin`.
 
     Returns:
-        Those with runs that came to their end at that many rates; none whose runs lack the measure.
+        The families, without those whose runs lack the measure.
     """
     members: dict[str, list[Group]] = {}
     for group in groups:
@@ -221,31 +221,31 @@ def families(
 
 
 def words(family: Family, measure: Measure) -> str:
-    """One sentence: the best rate, the good ones, whether the best is at an end, and what was lost."""
+    """Describe the best and the good learning rates, whether the best is at an end, and runs without a value."""
     best, good = family.best(measure), family.good(measure)
     if best is None:
-        return f"{family.label}: no rate has a median {measure.name_in_short}{_lost(family, measure)}."
+        return f"{family.label}: no learning rate has a median {measure.name_in_short}{_lost(family, measure)}."
     middle, ended = best.median(measure), len(best.values(measure)) + best.diverged(measure)
     assert middle is not None  # the best one has one
     over = f"median of {ended} seeds" if ended > 1 else "one seed"
     value, rate = f"{measure.name_in_short} {measure.text(middle)}", rate_text(best.lr)
     if good is None or len(family.points) == 1:
-        return f"{family.label}: {value} ({over}) at {rate}, the only rate tried{_lost(family, measure)}."
+        return f"{family.label}: {value} ({over}) at {rate}, the only learning rate tried{_lost(family, measure)}."
     lines = [f"{family.label}: best at {rate} ({value}, {over})"]
     within = within_text(good, measure, family.epsilon)
     if good.low == good.high:
-        lines.append(f", no neighbour {within} of it")
+        lines.append(f"; no neighbour is {within} of it")
     else:
         lines.append(f", {within} of it from {rate_text(good.low)} to {rate_text(good.high)} ({width_text(good)})")
     if edge := family.edge(measure):
         way = "higher" if edge == "highest" else "lower"
-        lines.append(f"; the best is at the {edge} rate tried, so try {way} ones")
+        lines.append(f"; the best is the {edge} learning rate tried, so try {way} ones")
     return "".join([*lines, _lost(family, measure), "."])
 
 
 def rate_text(lr: float | None) -> str:
-    """Three significant digits: the rates of a grid on a log scale have many."""
-    return "its default rate" if lr is None else f"{lr:.3g}"
+    """Format with three significant digits: a log grid's learning rates have many."""
+    return "the optimizer's default" if lr is None else f"{lr:.3g}"
 
 
 def within_text(good: Good, measure: Measure, epsilon: float = EPSILON) -> str:
@@ -255,12 +255,12 @@ def within_text(good: Good, measure: Measure, epsilon: float = EPSILON) -> str:
 
 
 def width_text(good: Good) -> str:
-    """`0.9 decades`; `at least 0.9 decades` where the good rates reach the end of those tried."""
+    """`0.9 decades`, or `at least 0.9 decades` if the good learning rates reach an end of those tried."""
     return f"{'at least ' if good.open_below or good.open_above else ''}{good.decades:.1f} decades"
 
 
 def _lost(family: Family, measure: Measure) -> str:
-    """The runs that have no part in the medians, and at which rates they are."""
+    """Describe the runs that are not in the medians and their learning rates."""
     total = sum(len(point.group.records) for point in family.points)
     counts = {
         "diverged": [point.diverged(measure) for point in family.points],
@@ -271,7 +271,9 @@ def _lost(family: Family, measure: Measure) -> str:
     for kind, found in counts.items():
         rates = [rate_text(point.lr) for point, count in zip(family.points, found, strict=True) if count]
         if rates:
-            listed = ", ".join(rates) if len(rates) < 4 else f"{len(rates)} rates from {rates[0]} to {rates[-1]}"
+            listed = (
+                ", ".join(rates) if len(rates) < 4 else f"{len(rates)} learning rates from {rates[0]} to {rates[-1]}"
+            )
             told.append(f"; {sum(found)} of {total} runs {kind} (at {listed})")
     return "".join(told)
 

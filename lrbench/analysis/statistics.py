@@ -1,8 +1,8 @@
-"""Comparisons over seeds, by methods that hold for few of them.
+"""Comparisons over seeds, with methods that are valid for few seeds.
 
-A loss is compared as its logarithm: its spread over seeds is a part of its size, and skewed. Intervals are Student's t,
-which cover what they claim from three values on, where a percentile bootstrap covers far too little. Arms are compared
-by pairs of equal seeds, which share data order and, for equal models, first weights.
+Losses are compared by logarithms, since their spread over seeds is skewed and proportional to their size. Intervals are
+Student's t: their coverage is right from three values on, where a percentile bootstrap's is far too low. Arms are
+compared in pairs of equal seeds, which share the order of the data and, for equal models, the initial weights.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import Literal
 import numpy as np
 
 CONFIDENCE = 0.95
-ALPHA = 0.04  # below 1 − CONFIDENCE, so that skewed spreads, too, err in at most 5 of 100 comparisons of equals
+ALPHA = 0.04  # below 1 − CONFIDENCE, so that skewed spreads, too, err in at most 5% of comparisons of equal arms
 MARGIN = 0.05
-"""Losses that differ by less than this part of them are as good as equal."""
+"""Losses that differ by less than this fraction are a tie."""
 PERCENT_MARGIN = 0.002
-"""The same for metrics written in percent, as a difference."""
-LEAST_PERMUTED = 6  # pairs; the signs of five reach no two-sided p below 0.0625
+"""The same for metrics in percent, as a difference."""
+LEAST_PERMUTED = 6  # pairs; with five, the two-sided p is at least 0.0625
 MOST_SEEDS = 1000
 
 Word = Literal["better", "worse", "tie", "undecided"]
@@ -29,15 +29,15 @@ Word = Literal["better", "worse", "tie", "undecided"]
 
 @dataclass(frozen=True)
 class Estimate:
-    """Some runs' values of a metric in a few numbers.
+    """A summary of several runs' values of a metric.
 
     Attributes:
-        n: how many values.
-        median: of them.
+        n: number of values.
+        median: their median.
         iqm: interquartile mean, the mean without the lowest and the highest quarter.
-        low: of the interval at 95 % (Student's t on logarithms, so of the geometric mean; where a value is not above
-            0, on the values, so of the mean); None with one value.
-        high: of the same interval.
+        low: lower end of the 95% interval of the geometric mean (Student's t on logarithms), or of the mean if a value
+            is not above 0; None with one value.
+        high: upper end of the same interval.
     """
 
     n: int
@@ -48,7 +48,7 @@ class Estimate:
 
 
 def estimate(values: Sequence[float]) -> Estimate | None:
-    """The estimate of finite values; None where there are none."""
+    """Summarise finite values; None if there are none."""
     if not values:
         return None
     found = np.asarray(values, float)
@@ -61,17 +61,17 @@ def estimate(values: Sequence[float]) -> Estimate | None:
 
 @dataclass(frozen=True)
 class Difference:
-    """One arm against another.
+    """One arm minus another.
 
     Attributes:
-        n: pairs of equal seeds, or the runs of the smaller arm where the seeds do not pair.
-        paired: whether they do.
-        logs: whether `mean`, `low` and `high` are of the logarithm of the ratio, or of the difference.
-        mean: of the arm less the other.
-        low: of the interval at 96 %, by Student's t, or Welch's where seeds do not pair.
-        high: of the same interval.
-        p: two-sided, of the t-test, uncorrected.
-        spread: standard deviation of the differences of pairs (unpaired: of such pairs as could be made).
+        n: number of pairs of equal seeds; of runs in the smaller arm if the seeds do not pair.
+        paired: whether the seeds pair.
+        logs: whether `mean`, `low` and `high` are the logarithm of a ratio, else a difference.
+        mean: mean difference.
+        low: lower end of the 96% interval (Student's t; Welch's if the seeds do not pair).
+        high: upper end of the same interval.
+        p: two-sided p of the t-test, uncorrected.
+        spread: standard deviation of the differences in pairs (unpaired: of all possible pairs).
     """
 
     n: int
@@ -85,18 +85,18 @@ class Difference:
 
     @property
     def relative(self) -> tuple[float, float, float]:
-        """The mean and the interval as parts of the other arm's value, 0.1 for 10 % above; only with `logs`."""
+        """The mean and the interval relative to the other arm, 0.1 for 10% above; only with `logs`."""
         assert self.logs
         return _exp(self.mean) - 1, _exp(self.low) - 1, _exp(self.high) - 1
 
 
 def difference(arm: Mapping[int, float], other: Mapping[int, float], *, logs: bool = True) -> Difference | None:
-    """Compare two arms; values by seed, finite. None where neither pairs nor both arms number two.
+    """Compare two arms; None without two pairs or two values in each arm.
 
     Args:
-        arm: the one.
-        other: what it is compared with.
-        logs: compare ratios; differences are compared in any case where a value is not above 0.
+        arm: finite values by seed.
+        other: the arm to compare with.
+        logs: compare ratios, unless a value is not above 0.
     """
     logs = logs and all(value > 0 for value in (*arm.values(), *other.values()))
     scaled = [{seed: math.log(value) if logs else value for seed, value in one.items()} for one in (arm, other)]
@@ -125,10 +125,10 @@ def _unpaired(a: np.ndarray, b: np.ndarray, *, logs: bool) -> Difference | None:
 
 
 def permutation_p(arm: Mapping[int, float], other: Mapping[int, float], *, logs: bool = False) -> float | None:
-    """Two-sided p of the mean difference when the sign of each pair's may be turned; exact up to 13 pairs.
+    """Return the two-sided p of a sign-flip permutation test of the mean difference; exact up to 13 pairs.
 
-    With `logs` the differences are those of logarithms, as in `difference`. None with fewer than six pairs, which
-    could not reach 0.05.
+    With `logs` it tests differences of logarithms, as `difference` does. None with fewer than six pairs, which can't
+    reach 0.05.
     """
     seeds = sorted(arm.keys() & other.keys())
     if len(seeds) < LEAST_PERMUTED:
@@ -143,13 +143,13 @@ def permutation_p(arm: Mapping[int, float], other: Mapping[int, float], *, logs:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a difference says.
+    """What a difference shows.
 
     Attributes:
-        word: better or worse where the corrected p is below 0.04; tie where the interval lies within the margin, both
-            ways; else undecided.
+        word: better or worse if the corrected p is below 0.04, tie if the interval is within the margin, else
+            undecided.
         p: corrected for the number of comparisons (Holm).
-        more: about how many more seeds would decide, None where that is decided or beyond a thousand.
+        more: about how many more seeds would decide; None if decided, or for more than a thousand.
     """
 
     word: Word
@@ -160,12 +160,12 @@ class Answer:
 def answers(
     differences: Sequence[Difference], *, comparisons: int | None = None, margin: float = MARGIN, lower: bool = True
 ) -> list[Answer]:
-    """What differences say, taken together.
+    """Judge differences together.
 
     Args:
-        differences: those to be judged.
-        comparisons: how many there were to choose from, where these are the most telling ones; their number if None.
-        margin: what is as good as equal: a part of the value for ratios, an absolute number for differences.
+        differences: the differences.
+        comparisons: number of comparisons to correct for; the number of differences if None.
+        margin: margin for a tie: relative for ratios, absolute for differences.
         lower: whether less is better.
     """
     total = max(comparisons or 0, len(differences))
@@ -178,7 +178,7 @@ def answers(
 def words(
     differences: Sequence[Difference], comparisons: int | None, margin: float, lower: bool
 ) -> list[tuple[Word, float]]:
-    """The words of `answers` and the corrected p alone; how many more seeds would decide takes far longer to find."""
+    """Return the word and the corrected p of each answer, without the number of seeds, which takes far longer."""
     corrected = holm([d.p for d in differences], comparisons)
     return [(_word(d, p, margin, lower), p) for d, p in zip(differences, corrected, strict=True)]
 
@@ -197,7 +197,7 @@ def _within(d: Difference, margin: float) -> tuple[float, float]:
 
 
 def _more(d: Difference, comparisons: int, margin: float) -> int | None:
-    """Seeds to add until an interval of the same middle and spread excludes 0, or lies within the margin."""
+    """Return the seeds to add until an interval of the same mean and spread excludes 0 or is within the margin."""
     within = _within(d, margin)
     for n in range(d.n + 1, MOST_SEEDS + 1):
         error = d.spread / math.sqrt(n)
@@ -209,11 +209,11 @@ def _more(d: Difference, comparisons: int, margin: float) -> int | None:
 
 
 def holm(ps: Sequence[float], comparisons: int | None = None) -> list[float]:
-    """P values corrected for their number by Holm's step-down method (Holm 1979).
+    """Correct p values for their number by Holm's step-down method (Holm 1979).
 
     Args:
         ps: the values, in any order.
-        comparisons: their number, where these are the smallest of more.
+        comparisons: the total number, if these are the smallest of more.
     """
     total = max(comparisons or 0, len(ps))
     corrected, largest = [0.0] * len(ps), 0.0
@@ -224,10 +224,9 @@ def holm(ps: Sequence[float], comparisons: int | None = None) -> list[float]:
 
 
 def rank_ranges(worse: Sequence[Sequence[bool]]) -> list[tuple[int, int]]:
-    """The best and the worst rank that each arm may have: `worse[i][j]` where i is shown to be worse than j.
+    """Return each arm's best and worst possible rank; `worse[i][j]` says whether arm i is worse than j.
 
-    An arm's best rank is one more than the number of arms that it is worse than, its worst the number of all arms less
-    those that are worse than it.
+    The best rank is 1 + the number of arms that are better; the worst is the number of arms that are not worse.
     """
     count = len(worse)
     beaten = [sum(row) for row in worse]
@@ -236,7 +235,7 @@ def rank_ranges(worse: Sequence[Sequence[bool]]) -> list[tuple[int, int]]:
 
 
 def _iqm(values: np.ndarray) -> float:
-    """Mean without the lowest and the highest quarter, whole values only."""
+    """Return the mean without the lowest and the highest quarter, cutting whole values only."""
     cut = len(values) // 4
     return float(np.sort(values)[cut : len(values) - cut].mean())
 
@@ -250,7 +249,7 @@ def _interval(values: np.ndarray, alpha: float) -> tuple[float | None, float | N
 
 
 def _moments(values: Sequence[float]) -> tuple[float, float]:
-    """Mean and standard deviation; of a few numbers, of which there are many, numpy's would take ten times as long."""
+    """Return mean and standard deviation, ten times as fast as numpy for a few numbers."""
     mean = math.fsum(values) / len(values)
     return mean, math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
 
@@ -265,11 +264,11 @@ def _p(mean: float, spread: float, n: int) -> float:
 
 @functools.cache
 def _quantile(alpha: float, freedom: int) -> float:
-    """Student's t above which half of alpha lies."""
+    """Return the quantile of Student's t with half of alpha above it."""
     from scipy import special
 
     return float(special.stdtrit(freedom, 1 - alpha / 2))
 
 
 def _exp(value: float) -> float:
-    return math.exp(min(value, 700.0))  # an interval of two wild values may go beyond what a float holds
+    return math.exp(min(value, 700.0))  # the interval of two extreme values may overflow a float

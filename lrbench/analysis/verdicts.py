@@ -1,6 +1,6 @@
-"""What a run's curves show, in words: see docs/verdicts.md for what each verdict means to a person.
+"""Verdicts on a run's curves, in words; docs/verdicts.md explains each one.
 
-The thresholds imitate labels that were given by eye to real runs (tests/labelled), half of which were held back.
+The thresholds were fitted to real runs that people labelled by eye (tests/labelled); half of them were held out.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ Label = Literal[
     "too short to tell",
 ]
 AT_CHANCE = 0.9  # of the loss of guessing
-SPENT = 0.01  # of the peak rate
-FEWEST = 3  # epochs, below which only the first verdicts can be given
+SPENT = 0.01  # of the peak learning rate
+FEWEST = 3  # epochs; with fewer, only the first verdicts are possible
 
 
 @dataclass(frozen=True)
 class Curves:
-    """A run at the ends of its epochs.
+    """A run's values per epoch.
 
     Attributes:
-        lr: of each epoch's last update.
+        lr: learning rate of each epoch's last step.
         train_loss: mean over each epoch's batches.
         val_loss: after each epoch.
         status: as in `result.json`.
-        reason: likewise; where the run diverged, the update and the rate.
-        chance: the loss of the best answer that looks at no input, None where that is not known.
+        reason: as in `result.json`; if the run diverged, the step and the learning rate.
+        chance: the loss of the best constant prediction; None if unknown.
     """
 
     lr: Sequence[float]
@@ -51,7 +51,7 @@ class Curves:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a run's curves show, the numbers that this rests on, and what to try next."""
+    """What a run's curves show, the numbers behind it, and what to try next."""
 
     label: Label
     evidence: str
@@ -59,14 +59,14 @@ class Verdict:
 
 
 def verdict(run: Curves) -> Verdict:
-    """The first of the verdicts that fits; see docs/verdicts.md."""
+    """Return the first verdict that fits; see docs/verdicts.md."""
     losses = run.val_loss
     peak = max(run.lr, default=math.nan)
     if run.status == "diverged" or not all(map(math.isfinite, losses)):
         smaller = f"try 10 times smaller, {peak / 10:.2g}" if math.isfinite(peak) else "try 10 times smaller"
         return Verdict("diverged", run.reason or "a loss was not finite", smaller)
     if not losses:
-        return Verdict("too short to tell", "no epoch was done")
+        return Verdict("too short to tell", "no epoch is done")
     for rule in (_stuck, _short, _oscillating, _overfitting, _decayed, _slow):
         found = rule(run, peak)
         if found is not None:
@@ -86,7 +86,7 @@ def _stuck(run: Curves, peak: float) -> Verdict | None:
     if _thrown(run, chance) or (_falling(losses) < 0.8 and not _still(run, chance)):
         thrown = f"the training loss was {_number(run.train_loss[worst])} in epoch {worst + 1}"
         if run.train_loss[worst] < 1.01 * chance:
-            thrown = "it goes up and down there"
+            thrown = "it moves up and down there"
         return Verdict("stuck, rate too large", f"{end}; {thrown}", f"try 10 times smaller, {peak / 10:.2g}")
     pace = (losses[0] - losses[-1]) / max(len(losses) - 1, 1)
     wanted = (losses[-1] - chance / 2) / pace if pace > 0 else math.inf
@@ -95,10 +95,10 @@ def _stuck(run: Curves, peak: float) -> Verdict | None:
 
 
 def _thrown(run: Curves, chance: float) -> bool:
-    """Whether the first updates, or later ones, threw the weights to where there is no way back.
+    """Whether some steps threw the weights so far that training can't recover.
 
-    The loss was far above chance; or a little, and has stood at chance ever since, as it does where nothing depends on
-    the input any more. A net that begins above chance and hardly learns comes down slowly, and goes on below it.
+    The loss was far above chance; or slightly above, and then stayed at chance, as if the output no longer depended on
+    the input. A net that starts above chance and hardly learns falls slowly, and continues below chance.
     """
     first, *later = run.train_loss
     back = [*later, run.val_loss[-1]]
@@ -108,7 +108,7 @@ def _thrown(run: Curves, chance: float) -> bool:
 
 
 def _still(run: Curves, chance: float) -> bool:
-    """Whether no loss moved by more than rounding and the order of the examples explain."""
+    """Whether no loss moved by more than rounding and the order of examples explain."""
     return all(max(losses) - min(losses) < 1e-4 * chance for losses in (run.train_loss, run.val_loss))
 
 
@@ -131,19 +131,17 @@ def _oscillating(run: Curves, peak: float) -> Verdict | None:
     ups = sum(step > 0 for step in steps) / len(steps)
     if swing < math.log(1.18) or not 0.2 <= ups <= 0.8:
         return None
-    evidence = f"in the second half, the validation loss moves by {math.expm1(swing):.0%} an epoch, up and down"
+    evidence = f"in the second half, the validation loss moves up and down by {math.expm1(swing):.0%} per epoch"
     return Verdict("oscillating", evidence, advice)
 
 
 def _lost_again(run: Curves) -> str | None:
-    """Where training and validation loss both lost what they had won; see the note in docs/verdicts.md."""
+    """Describe training and validation losses that both fell and rose again; see the note in docs/verdicts.md."""
     losses, train = run.val_loss, run.train_loss
     if losses[-1] <= 1.5 * min(losses) or not train[-1] > 1.5 * min(train):  # a loss of 0 has not risen
         return None
     lowest = min(range(len(losses)), key=lambda i: losses[i])
-    return (
-        f"the losses were lower before: {_number(losses[lowest])} in epoch {lowest + 1}, and {_number(losses[-1])} now"
-    )
+    return f"the losses were lower before: {_number(losses[lowest])} in epoch {lowest + 1}, now {_number(losses[-1])}"
 
 
 def _overfitting(run: Curves, peak: float) -> Verdict | None:
@@ -155,8 +153,9 @@ def _overfitting(run: Curves, peak: float) -> Verdict | None:
     if train[-1] > 0.8 * train[lowest]:
         return None
     rose = end / losses[lowest] - 1
-    evidence = f"the validation loss rose by {rose:.0%} since epoch {lowest + 1}, while the training loss fell"
-    return Verdict("overfitting", evidence, f"stop at epoch {lowest + 1} (early_stopping, best.pt), or decay the rate")
+    evidence = f"the validation loss has risen by {rose:.0%} since epoch {lowest + 1}, while the training loss fell"
+    advice = f"stop at epoch {lowest + 1} (early_stopping, best.pt), or decay the learning rate"
+    return Verdict("overfitting", evidence, advice)
 
 
 def _decayed(run: Curves, peak: float) -> Verdict | None:
@@ -169,8 +168,8 @@ def _decayed(run: Curves, peak: float) -> Verdict | None:
     before = min(losses[high - 1] / losses[high] - 1, train[high - 1] / train[high] - 1)
     if abs(after) > 0.03 or before < 0.01:
         return None
-    falling = f"the loss fell by {before:.0%} in the last epoch of a high rate"
-    evidence = f"the rate was spent after epoch {spent} of {count}; {falling}"
+    falling = f"the loss still fell by {before:.0%} in the last epoch with a high one"
+    evidence = f"the learning rate was nearly 0 after epoch {spent} of {count}; {falling}"
     return Verdict("decayed too early", evidence, f"decay later or less: keep {peak:.2g} for longer")
 
 
@@ -183,14 +182,13 @@ def _slow(run: Curves, peak: float) -> Verdict | None:
     near = run.chance is not None and losses[-1] > 0.75 * run.chance and _falling(losses) >= 0.8
     if not (near or (fell >= 0.1 and steady and live)):
         return None
-    evidence = (
-        f"the validation loss still fell by {fell:.0%} in the last {_epochs(len(third) - 1)}, to {_number(losses[-1])}"
-    )
-    return Verdict("too slow", evidence, f"train longer, or try 3 times larger, {peak * 3:.2g}")
+    last = f"in the last {_epochs(len(third) - 1)}, to {_number(losses[-1])}"
+    advice = f"train longer, or try 3 times larger, {peak * 3:.2g}"
+    return Verdict("too slow", f"the validation loss still fell by {fell:.0%} {last}", advice)
 
 
 def _falling(losses: Sequence[float]) -> float:
-    """The part of the epochs in which the loss fell; 1 for a single epoch."""
+    """Return the fraction of epochs in which the loss fell; 1 for a single epoch."""
     steps = list(pairwise(losses))
     return sum(b < a for a, b in steps) / len(steps) if steps else 1.0
 
