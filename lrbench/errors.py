@@ -94,9 +94,10 @@ class Paused(Interrupted):
 
 
 def choices(wrong: object, known: Iterable[str]) -> str:
-    """Return `did you mean 'adam'? Choices: adam, sgd` for an unknown name."""
+    """Return `did you mean 'adam'? Choices: adam, sgd`, or only the choices if none is similar."""
     names = sorted(known)
-    return f"{nearest(wrong, names)}Choices: {', '.join(names)}"
+    near = nearest(wrong, names)
+    return f"{near}{'Choices' if near else 'choices'}: {', '.join(names)}"
 
 
 def nearest(wrong: object, known: Iterable[str]) -> str:

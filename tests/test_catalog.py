@@ -281,7 +281,7 @@ def test_numbers_are_strict(annotation, good, bad):
             "piant",
             "unknown work 'piant'; did you mean 'paint'. Choices: fussy, paint, or 'package.module:name'",
         ),
-        ("zzz", "unknown work 'zzz'; Choices: fussy, paint"),
+        ("zzz", "unknown work 'zzz'; choices: fussy, paint"),
         ("wallpaper", "can't be used: it peels"),
     ],
 )

@@ -580,7 +580,7 @@ def test_without_a_suggestion_nothing_is_written(cli: Cli, write_config: Callabl
         (("--set", "optimizer.name=adm"), "did you mean 'adam'"),
         (("--schedule", "cosine"), "--schedule sets the schedule of the config that --write creates; give both"),
         (("--write", "found.txt"), "--write must be a YAML file"),
-        (("--write", "no/such/folder/found.yaml"), "there is no folder no/such/folder"),
+        (("--write", "no/such/folder/found.yaml"), "folder no/such/folder does not exist"),
         (("--write", "tiny.yaml"), "is the tested config itself"),
         (("--write", "mine.yaml"), "exists and was not written by find-lr, or has been edited"),
         (("--write", "found.yaml", "--schedule", "cosin"), "did you mean 'cosine'"),

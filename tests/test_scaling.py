@@ -136,7 +136,7 @@ def test_no_update_sees_more_than_an_epoch(tiny: Make, tmp_path: Path) -> None:
         ({"accumulate": True}, "accumulate: must be a whole number"),
         ({"accumulate": 1.5}, "accumulate: must be a whole number"),
         ({"lr_scaling": {"rule": "root"}}, "lr_scaling.rule: must be 'linear', 'sqrt' or 'none'"),
-        ({"lr_scaling": {"base": 3}}, "unknown key 'base'; Choices: base_batch_size, rule"),
+        ({"lr_scaling": {"base": 3}}, "unknown key 'base'; choices: base_batch_size, rule"),
         ({"lr_scaling": {"base_batch_size": 0}}, "lr_scaling.base_batch_size: must be at least 1"),
         ({"lr_scaling": "linear"}, "lr_scaling: must be a mapping"),
         ({"lr_scaling": {}, "optimizer": {"name": "mypackage:Lion"}}, "optimizer.lr: is required"),

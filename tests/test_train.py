@@ -326,7 +326,7 @@ def test_the_best_epoch_by_accuracy(tmp_path: Path, tiny: Any) -> None:
     assert second.best["epoch"] == accuracies.index(max(accuracies)) + 1
     assert first.best["epoch"] != second.best["epoch"], "or this shows nothing"
     assert second.best["val_accuracy"] == max(accuracies)
-    with pytest.raises(ConfigError, match="best_by: this task has no 'val_accuracy'; Choices: val_loss"):
+    with pytest.raises(ConfigError, match="best_by: this task has no 'val_accuracy'; choices: val_loss"):
         assemble(tiny(dataset=f"{__name__}:line_data", model="logistic", loss="mse", best_by="val_accuracy"), CPU)
 
 

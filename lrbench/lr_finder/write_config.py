@@ -29,7 +29,7 @@ def check_target(path: Path, config: Path) -> None:
     if path.is_dir():
         raise UsageError(f"--write {path} is a folder; name a file")
     if not path.parent.is_dir():
-        raise UsageError(f"--write {path}: there is no folder {path.parent}")
+        raise UsageError(f"--write {path}: folder {path.parent} does not exist")
     if path.resolve() == config.resolve():
         raise UsageError(f"--write {path} is the tested config itself; name another file")
     if path.exists() and not _as_written(path.read_text(encoding="utf-8", errors="replace")):
@@ -42,7 +42,7 @@ def check_schedule(experiment: Experiment, path: Path, schedule: str | None) -> 
     """Raise ConfigError, before anything is trained, if the new config's name or schedule is invalid."""
     named = experiment.replace(name=path.stem)
     if schedule == "range_test":
-        raise ConfigError("must be a schedule to train with", key="schedule", where="--schedule")
+        raise ConfigError("can't be range_test; name a schedule to train with", key="schedule", where="--schedule")
     if schedule is not None:
         bounds = {"base_lr": 1e-9} if schedule in CYCLICAL else {}
         try:
