@@ -78,7 +78,8 @@ class Record:
         if self.result is None or not (self.status.ended or self.status is Status.PRUNED):
             return None
         lr, train_loss, val_loss = (self.epochs[name].tolist() for name in ("lr", "train_loss", "val_loss"))
-        return verdict(Curves(lr, train_loss, val_loss, self.status, self.result.reason, self._chance()))
+        unit = "evaluation" if self.plain.get("eval_every") else "epoch"
+        return verdict(Curves(lr, train_loss, val_loss, self.status, self.result.reason, self._chance(), unit))
 
     def _chance(self) -> float | None:
         """Return the loss of guessing among equally frequent classes; None if their number is unknown."""

@@ -30,7 +30,7 @@ FEWEST = 3  # epochs; with fewer, only the first verdicts are possible
 
 @dataclass(frozen=True)
 class Curves:
-    """A run's values per epoch.
+    """A run's values per epoch, or per evaluation with `eval_every`.
 
     Attributes:
         lr: learning rate of each epoch's last step.
@@ -39,6 +39,7 @@ class Curves:
         status: as in `result.json`.
         reason: as in `result.json`; if the run diverged, the step and the learning rate.
         chance: the loss of the best constant prediction; None if unknown.
+        unit: what the values are per: `epoch` or `evaluation`.
     """
 
     lr: Sequence[float]
@@ -47,6 +48,7 @@ class Curves:
     status: str
     reason: str = ""
     chance: float | None = None
+    unit: str = "epoch"
 
 
 @dataclass(frozen=True)
@@ -66,12 +68,12 @@ def verdict(run: Curves) -> Verdict:
         smaller = f"try 10 times smaller, {peak / 10:.2g}" if math.isfinite(peak) else "try 10 times smaller"
         return Verdict("diverged", run.reason or "a loss was not finite", smaller)
     if not losses:
-        return Verdict("too short to tell", "no epoch is done")
+        return Verdict("too short to tell", f"no {run.unit} is done")
     for rule in (_stuck, _short, _oscillating, _overfitting, _decayed, _slow):
         found = rule(run, peak)
         if found is not None:
             return found
-    return Verdict("converged", f"the validation loss is {_number(losses[-1])}, {_flatness(losses)}")
+    return Verdict("converged", f"the validation loss is {_number(losses[-1])}, {_flatness(losses, run.unit)}")
 
 
 def _stuck(run: Curves, peak: float) -> Verdict | None:
@@ -84,13 +86,13 @@ def _stuck(run: Curves, peak: float) -> Verdict | None:
         return decayed
     worst = max(range(len(run.train_loss)), key=lambda i: run.train_loss[i])
     if _thrown(run, chance) or (_falling(losses) < 0.8 and not _still(run, chance)):
-        thrown = f"the training loss was {_number(run.train_loss[worst])} in epoch {worst + 1}"
+        thrown = f"the training loss was {_number(run.train_loss[worst])} in {run.unit} {worst + 1}"
         if run.train_loss[worst] < 1.01 * chance:
             thrown = "it moves up and down there"
         return Verdict("stuck, rate too large", f"{end}; {thrown}", f"try 10 times smaller, {peak / 10:.2g}")
     pace = (losses[0] - losses[-1]) / max(len(losses) - 1, 1)
     wanted = (losses[-1] - chance / 2) / pace if pace > 0 else math.inf
-    more = f"at this pace, half of that takes {wanted:,.0f} more epochs" if wanted < 1e6 else "it hardly moved"
+    more = f"at this pace, half of that takes {wanted:,.0f} more {run.unit}s" if wanted < 1e6 else "it hardly moved"
     return Verdict("stuck, rate too small", f"{end}; {more}", f"try 10 times larger, {peak * 10:.2g}")
 
 
@@ -114,7 +116,7 @@ def _still(run: Curves, chance: float) -> bool:
 
 def _short(run: Curves, peak: float) -> Verdict | None:
     count = len(run.val_loss)
-    return Verdict("too short to tell", f"{count} epochs", "train longer") if count < FEWEST else None
+    return Verdict("too short to tell", f"{count} {run.unit}s", "train longer") if count < FEWEST else None
 
 
 def _oscillating(run: Curves, peak: float) -> Verdict | None:
@@ -131,7 +133,7 @@ def _oscillating(run: Curves, peak: float) -> Verdict | None:
     ups = sum(step > 0 for step in steps) / len(steps)
     if swing < math.log(1.18) or not 0.2 <= ups <= 0.8:
         return None
-    evidence = f"in the second half, the validation loss moves up and down by {math.expm1(swing):.0%} per epoch"
+    evidence = f"in the second half, the validation loss moves up and down by {math.expm1(swing):.0%} per {run.unit}"
     return Verdict("oscillating", evidence, advice)
 
 
@@ -141,7 +143,9 @@ def _lost_again(run: Curves) -> str | None:
     if losses[-1] <= 1.5 * min(losses) or not train[-1] > 1.5 * min(train):  # a loss of 0 has not risen
         return None
     lowest = min(range(len(losses)), key=lambda i: losses[i])
-    return f"the losses were lower before: {_number(losses[lowest])} in epoch {lowest + 1}, now {_number(losses[-1])}"
+    return (
+        f"the losses were lower before: {_number(losses[lowest])} in {run.unit} {lowest + 1}, now {_number(losses[-1])}"
+    )
 
 
 def _overfitting(run: Curves, peak: float) -> Verdict | None:
@@ -153,8 +157,10 @@ def _overfitting(run: Curves, peak: float) -> Verdict | None:
     if train[-1] > 0.8 * train[lowest]:
         return None
     rose = end / losses[lowest] - 1
-    evidence = f"the validation loss has risen by {rose:.0%} since epoch {lowest + 1}, while the training loss fell"
-    advice = f"stop at epoch {lowest + 1} (early_stopping, best.pt), or decay the learning rate"
+    evidence = (
+        f"the validation loss has risen by {rose:.0%} since {run.unit} {lowest + 1}, while the training loss fell"
+    )
+    advice = f"stop at {run.unit} {lowest + 1} (early_stopping, best.pt), or decay the learning rate"
     return Verdict("overfitting", evidence, advice)
 
 
@@ -168,8 +174,8 @@ def _decayed(run: Curves, peak: float) -> Verdict | None:
     before = min(losses[high - 1] / losses[high] - 1, train[high - 1] / train[high] - 1)
     if abs(after) > 0.03 or before < 0.01:
         return None
-    falling = f"the loss still fell by {before:.0%} in the last epoch with a high one"
-    evidence = f"the learning rate was nearly 0 after epoch {spent} of {count}; {falling}"
+    falling = f"the loss still fell by {before:.0%} in the last {run.unit} with a high one"
+    evidence = f"the learning rate was nearly 0 after {run.unit} {spent} of {count}; {falling}"
     return Verdict("decayed too early", evidence, f"decay later or less: keep {peak:.2g} for longer")
 
 
@@ -182,7 +188,7 @@ def _slow(run: Curves, peak: float) -> Verdict | None:
     near = run.chance is not None and losses[-1] > 0.75 * run.chance and _falling(losses) >= 0.8
     if not (near or (fell >= 0.1 and steady and live)):
         return None
-    last = f"in the last {_epochs(len(third) - 1)}, to {_number(losses[-1])}"
+    last = f"in the last {_last(len(third) - 1, run.unit)}, to {_number(losses[-1])}"
     advice = f"train longer, or try 3 times larger, {peak * 3:.2g}"
     return Verdict("too slow", f"the validation loss still fell by {fell:.0%} {last}", advice)
 
@@ -193,14 +199,14 @@ def _falling(losses: Sequence[float]) -> float:
     return sum(b < a for a, b in steps) / len(steps) if steps else 1.0
 
 
-def _flatness(losses: Sequence[float]) -> str:
+def _flatness(losses: Sequence[float], unit: str) -> str:
     last = losses[-(max(len(losses) // 3, 1) + 1) :]
     change = last[-1] / last[0] - 1 if last[0] else 0.0
-    return f"{change:+.0%} in the last {_epochs(len(last) - 1)}"
+    return f"{change:+.0%} in the last {_last(len(last) - 1, unit)}"
 
 
-def _epochs(count: int) -> str:
-    return "epoch" if count == 1 else f"{count} epochs"
+def _last(count: int, unit: str) -> str:
+    return unit if count == 1 else f"{count} {unit}s"
 
 
 def _number(value: float) -> str:

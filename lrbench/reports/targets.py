@@ -15,7 +15,7 @@ def columns(target: Target) -> list[Column]:
     """What a target adds to the table: epochs and seconds to it, and how many seeds reached it."""
     name = target.words
     return [
-        _column(f"epochs to {name}", target, 0, lambda value: f"{value:g}", "epochs_to_target"),
+        _column(f"epochs to {name}", target, 0, lambda value: f"{value:.4g}", "epochs_to_target"),
         _column(f"updates to {name}", target, 2, lambda value: f"{value:,.0f}", "steps_to_target"),
         _column(f"time to {name}", target, 1, duration, "seconds_to_target"),
     ]
@@ -36,7 +36,7 @@ def sentence(target: Target, groups: Sequence[Group]) -> str:
     spent = duration(seconds.numbers(first)["seconds_to_target"])
     count, reached = len(target.times(first, 0)), int(epochs.numbers(first)["reached_target"])
     but = "" if reached == count else f", in {reached} of {count} seeds"
-    told = f"{first.label} reaches {target.words} first, after {there[0][0]:g} epochs ({spent}){but}"
+    told = f"{first.label} reaches {target.words} first, after {there[0][0]:.4g} epochs ({spent}){but}"
     parts = [
         f"{start} {_listed(names)}" for start, names in (("not in the median:", some), ("not at all:", none)) if names
     ]
