@@ -677,7 +677,7 @@ def test_runs_not_begun_are_interrupted_when_asked_to_stop(tmp_path: Path, tiny:
 
     outcomes = run([tiny(), tiny(seed=1)], runs=tmp_path, watch=interrupt)
     assert became(*outcomes) == ["interrupted", "interrupted"]
-    assert "stopped after update 3" in outcomes[0].message and "was not started" in outcomes[1].message
+    assert "stopped after step 3" in outcomes[0].message and "was not started" in outcomes[1].message
     assert became(*run([tiny(), tiny(seed=1)], runs=tmp_path)) == ["finished", "finished"]
 
 

@@ -151,8 +151,8 @@ def _conclude(console: Console, done: Sweep, epsilon: float) -> None:
     show_outcome(console, done, summary)
     try:
         files = save_summary(summary, done.folder)
-        beside = "".join(f", {path.name}" for path in files[1:])
-        console.print(f"Wrote [bold]{escape(str(files[0]))}[/]{beside}", highlight=False, soft_wrap=True)
+        others = "".join(f", {path.name}" for path in files[1:])
+        console.print(f"Wrote [bold]{escape(str(files[0]))}[/]{others}", highlight=False, soft_wrap=True)
     except FolderError as error:
         if any(outcome.result is not None and not outcome.found for outcome in done.outcomes):
             raise

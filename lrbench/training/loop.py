@@ -163,7 +163,7 @@ class Training:
                 began = self.count_time(began)
                 self.checkpoint()
                 if stop():
-                    raise Interrupted(f"{self.folder.name} stopped after update {state.step}")
+                    raise Interrupted(f"{self.folder.name} stopped after step {state.step}")
                 began = time.monotonic()  # writing a checkpoint is not training time
         try:
             self.read_back()

@@ -223,7 +223,7 @@ class Tasks:
                     watch(event)
 
 
-def _progress(folder: RunFolder, begun: bool) -> Event | None:
+def _progress(folder: RunFolder, started: bool) -> Event | None:
     """Return the progress of a run from its folder; None if no process is training it."""
     if not folder.busy:
         return None
@@ -233,7 +233,7 @@ def _progress(folder: RunFolder, begun: bool) -> Event | None:
     epochs = -(-total // int(sizes["steps_per_epoch"])) if sizes.get("steps_per_epoch") else 0
     values = {key: value for key, value in row.items() if key.startswith(("train_", "val_"))}
     lr, epoch = row.get("lr", 0.0), int(row.get("epoch", 0))
-    return Event(folder.name, "epoch" if begun else "start", step, total, epoch, epochs, lr, values=values)
+    return Event(folder.name, "epoch" if started else "start", step, total, epoch, epochs, lr, values=values)
 
 
 def _outcome(reference: Any, path: Path) -> RunResult | Exception:
