@@ -62,7 +62,7 @@ def test_or_with_the_baseline(runs: Path) -> None:
     words = {row.group.label: row.answer.word for row in shown.comparison.rows if row.answer}
     assert words == {"half": "better", "same": "tie", "twice": "worse"}
     told = " ".join(summary(shown))
-    assert "Against base, better: half; a tie with: same; worse: twice." in told
+    assert "Compared with base, better: half; a tie with: same; worse: twice." in told
     twice = next(row for row in shown.comparison.rows if row.group.label == "twice")
     assert against(twice, shown.comparison).startswith("+100 % (+")
     assert twice.permutation == pytest.approx(2 / 2**8)
@@ -155,7 +155,7 @@ def test_unequal_budgets_are_flagged(make_run: MakeRun, tmp_path: Path) -> None:
         make_run([0.5, 0.4], name="short", lr=0.1, seed=seed)
         make_run([0.5, 0.4, 0.3, 0.2], name="long", lr=0.1, seed=seed)
     made = report([tmp_path / "runs"])
-    warning = "Unequal budgets: 4 epochs (long); 2 epochs (short). More training alone may explain a lower loss."
+    warning = "Unequal budgets: 4 epochs (long); 2 epochs (short). A lower loss may only be due to more training."
     assert unequal(made.groups) == warning
     assert f'<p class="warning" role="note">{warning}</p>' in made.page.read_text()
     assert f"**{warning}**" in made.page.with_suffix(".md").read_text()
@@ -177,7 +177,7 @@ def test_the_time_to_a_target(make_run: MakeRun, tmp_path: Path) -> None:
     assert rows["some"]["seconds_to_target"] == "2.0", "a second an epoch"
     text = table(shown, "markdown")
     assert "some reaches val_loss ≤ 0.5 first, after 2 epochs (2.0 s), in 2 of 3 seeds" in " ".join(summary(shown))
-    assert "not at all: none." in " ".join(summary(shown)) and r"$\le$" in table(shown, "latex")
+    assert "never: none." in " ".join(summary(shown)) and r"$\le$" in table(shown, "latex")
     assert "epochs to val_loss ≤ 0.5" in text and "2 (2 of 3 reached it)" in text and "not reached" in text
 
 

@@ -506,7 +506,7 @@ def test_the_figure_names_every_seed_and_what_was_found(tmp_path: Path, wide: An
     texts = " ".join(text.get_text() for text in legend.get_texts())
     assert ("seed 0, smoothed (β 0.98) seed 1" in texts) == (seeds == 3)
     assert ("seeds 0–7, smoothed" in texts) == (seeds == 8)
-    assert f"bounds for cyclical rates: {found.advice.low:.2g} … {found.advice.high:.2g}" in texts
+    assert f"bounds for a cyclical schedule: {found.advice.low:.2g} … {found.advice.high:.2g}" in texts
     assert "its minimum, at" in texts
 
 

@@ -300,13 +300,13 @@ def test_groups_are_ranked_and_told_in_the_metrics_own_direction(
     (first, *_) = summary(shown)
     assert first.startswith(f"{order[0]} {said}")
     other = "highest" if "lowest" in said else "lowest"
-    assert f"; {order[-1]} the {other}, " in first
+    assert f"; {order[-1]} has the {other}, " in first
     assert "accuracy" not in " ".join(summary(shown)).lower()
 
 
 def test_the_test_value_told_beside_a_validation_value_is_one_of_their_own(made: Path) -> None:
     (first, *_) = summary(gather([made]))
-    assert "and there a test error rate of 31.50 %" in first
+    assert "with a test error rate of 31.50 %" in first
 
 
 def test_tables_have_their_columns_in_their_own_form(made: Path) -> None:
@@ -501,7 +501,7 @@ def test_the_page_switches_between_them(made: Path, page: Callable[[Path], Any])
     tab.locator("#panels .card .both").first.focus()
     tab.keyboard.press("End")
     told = tab.locator("#panels .readout").first.inner_text()
-    assert "epoch 2: validation -0.495, training -0.495, rate 0.01" in told
+    assert "epoch 2: validation -0.495, training -0.495, learning rate 0.01" in told
     tab.get_by_label("loss", exact=True).check()
     assert tab.get_by_label("loss or error").is_enabled()
     assert "accuracy" not in tab.locator("body").inner_text().lower()

@@ -130,7 +130,8 @@ def test_the_pointer_and_the_arrow_keys_read_values(opened: Callable[..., Any], 
     assert "Epoch 2: rate 1 0.5" in page.locator("#readout").inner_text()
     page.locator("#panels .card .both").first.focus()
     page.keyboard.press("End")
-    assert "epoch 3: validation 0.211, training 0.422, rate 1" in page.locator("#panels .readout").first.inner_text()
+    readout = page.locator("#panels .readout").first
+    assert "epoch 3: validation 0.211, training 0.422, learning rate 1" in readout.inner_text()
 
 
 def test_dragging_zooms_and_a_double_click_ends_it(opened: Callable[..., Any], written: Callable[..., Path]) -> None:
@@ -164,12 +165,12 @@ def test_the_table_sorts_by_numbers_and_filters(opened: Callable[..., Any], writ
     page.get_by_label("Filter").fill("RATE 1")
     assert column(page, 1) == ["rate 1", "rate 10", "rate 11", "rate 12", "rate 13"]
     assert page.locator("#listed").inner_text() == "5 of 15 rows"
-    page.get_by_role("button", name="Draw the rows listed").click()
+    page.get_by_role("button", name="Draw listed rows").click()
     assert legend(page) == ["rate 1", "rate 10", "rate 11", "rate 12", "rate 13"]
     page.get_by_label("Filter").fill("worse")
     assert "rate 13" in column(page, 1) and "rate 1" not in column(page, 1)
     page.get_by_label("Filter").fill("nothing like it")
-    assert page.get_by_role("button", name="Draw the rows listed").is_disabled()
+    assert page.get_by_role("button", name="Draw listed rows").is_disabled()
     assert page.locator("#listed").inner_text() == "0 of 15 rows"
 
 
@@ -181,7 +182,7 @@ def test_rows_are_picked_out_of_many_by_their_boxes(opened: Callable[..., Any], 
     page.get_by_label("Draw rate 2", exact=True).check()
     assert "rate 1" not in legend(page) and "rate 2" in legend(page)
     assert "7 more groups are grey" in page.locator("#readout").inner_text()
-    page.get_by_role("button", name="Draw the first choice").click()
+    page.get_by_role("button", name="Reset selection").click()
     assert legend(page) == first
 
 
@@ -189,13 +190,13 @@ def test_each_run_has_its_config_and_its_differences(opened: Callable[..., Any],
     page = opened(written(baseline="rate 5"))
     group = page.locator("#details > details").nth(1)
     group.locator("summary").click()
-    assert "Against rate 5" in group.inner_text()
+    assert "Differences from rate 5" in group.inner_text()
     cells = group.locator("table").first.locator("tbody tr").first.locator("th, td").all_inner_texts()
     assert cells == ["optimizer.lr", "5", "2"]
     assert "lr: 2.0" in group.locator("pre").inner_text()
     assert group.locator("table").nth(1).locator("tbody tr").count() == 3
     baseline = page.locator("#details > details", has=page.locator("summary strong", has_text="rate 5")).first
-    assert baseline.locator("h3", has_text="Against").count() == 0
+    assert baseline.locator("h3", has_text="Differences from").count() == 0
 
 
 def test_the_code_can_be_copied(opened: Callable[..., Any], written: Callable[..., Path]) -> None:
@@ -293,5 +294,5 @@ def test_pages_of_odd_collections(opened: Callable[..., Any], make_run: MakeRun,
     make_run([0.4, 0.3], name="other", loss="mse")
     make_run([0.4, 0.3], name="usual", lr=0.7)
     page = opened(report([tmp_path / "runs"]).page)
-    assert "can't be ranked together" in page.locator(".summary").inner_text()
+    assert "can't be compared" in page.locator(".summary").inner_text()
     assert page.locator("#panels .card").count() == 4 and page.locator("#winner").count() == 0

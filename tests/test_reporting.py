@@ -243,8 +243,8 @@ def test_the_summary_does_not_call_overlapping_runs_apart(make_run: MakeRun, tmp
         make_run([2.3], name="far", lr=0.3, seed=seed)
     text = report([tmp_path / "runs"]).page.with_suffix(".md").read_text()
     assert "left has the lowest validation loss, 0.2 (median of 3 seeds; 95% interval of the geometric mean" in text
-    assert "far the highest, 2.3." in text
-    assert "Against left, undecided: right (about" in text and "worse: far." in text
+    assert "far has the highest, 2.3." in text
+    assert "Compared with left, undecided: right (about" in text and "worse: far." in text
     assert "far:" not in text
 
 
@@ -440,7 +440,7 @@ def test_a_target_that_too_few_seeds_reach_is_not_said_to_be_missed_by_all(make_
         make_run([1.0, 0.9], name="none", lr=0.3, seed=seed)
     text = report([tmp_path / "runs"], target="val_loss=0.3").page.with_suffix(".md").read_text()
     assert "most reaches val_loss ≤ 0.3 first, after 2 epochs" in text
-    assert "; not in the median: one (1 of 3 seeds do); not at all: none." in text
+    assert "; not in the median: one (1 of 3 seeds do); never: none." in text
 
 
 def test_markdown_has_no_tags_of_a_damaged_run(make_run: MakeRun, tmp_path: Path) -> None:

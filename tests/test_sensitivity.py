@@ -273,7 +273,7 @@ def test_families_are_drawn_each_with_its_line_and_its_bar(
     figure = draw(found[::-1], VAL_LOSS)
     shown = min(count, 8)
     assert [text.split("  ")[0] for text in texts(figure)[:shown]] == [f"family {n}" for n in range(1, shown + 1)]
-    assert texts(figure)[shown:] == ["best rate", "a seed diverged, or more"]
+    assert texts(figure)[shown:] == ["best learning rate", "at least one seed diverged"]
     assert ("best 8 of 12 families" in figure._suptitle.get_text()) == (count == 12)
     assert [path.name for path in write(draw(found, VAL_LOSS), tmp_path / "rates")] == ["rates.png", "rates.svg"]
     assert "<svg" in (tmp_path / "rates.svg").read_text()
@@ -287,8 +287,8 @@ def test_families_are_drawn_each_with_its_line_and_its_bar(
 
 @pytest.mark.parametrize("values", [[0.1, 0.2, 0.3], [0.3, 0.2, 0.1], [0.105, 0.1, 0.3]])
 def test_what_ends_where_the_rates_end_has_an_arrow(family: Callable[..., Family], values: list[float]) -> None:
-    assert "at an end of the rates tried" in texts(draw([family(*values)], VAL_LOSS))
-    assert "at an end of the rates tried" not in texts(draw([family(0.3, *values, 0.3)], VAL_LOSS))
+    assert "at an end of those tried" in texts(draw([family(*values)], VAL_LOSS))
+    assert "at an end of those tried" not in texts(draw([family(0.3, *values, 0.3)], VAL_LOSS))
 
 
 def test_what_is_far_worse_than_the_best_does_not_flatten_the_rest(family: Callable[..., Family]) -> None:

@@ -337,7 +337,7 @@ def test_hopeless_runs_end_early_and_can_go_on(cli: Cli, write_config: Write, tm
     sweep = ["sweep", config, "--lr", "1e-7,0.1", "--jobs", "1"]
     code, out, _ = cli(*sweep, "--prune", "0.5")
     assert code == 0 and "pruned; validation loss 2.3" in out and "after 50% of the run, where chance is 2.303" in out
-    assert "1 of 2 runs was pruned; their rates have no median." in out
+    assert "1 of 2 runs was pruned; their learning rates have no median." in out
     states = {path: json.loads((path / "result.json").read_text()) for path in runs_of(tmp_path / "runs")}
     (cut,) = [path for path, result in states.items() if result["status"] == "pruned"]
     assert states[cut]["epochs"] == 4 and states[cut]["test"] is None and (cut / "checkpoint.pt").exists()
@@ -370,7 +370,7 @@ def test_the_worse_half_of_each_line_is_dropped_at_the_rungs(cli: Cli, write_con
     for line in ("constant", "cosine"):
         epochs = {c.lr: results[c]["epochs"] for c in plan.cells if c.series == line}
         assert epochs == {1e-4: 2, 1e-3: 2, 1e-2: 4, 0.1: 8}
-    assert "12 of 16 runs were pruned; their rates have no median." in out
+    assert "12 of 16 runs were pruned; their learning rates have no median." in out
     before = state_of(tmp_path / "runs")
     code, out, _ = cli(*words, "--halve")
     assert code == 0 and "0 of 16 runs pending" in out and state_of(tmp_path / "runs") == before
@@ -560,9 +560,9 @@ def test_the_words() -> None:
     assert "constant: best at 0.1 (val loss 4, median of 3 seeds); no neighbour is within 10 % of it; " in text
     assert "the best is the highest learning rate tried, so try higher ones." in text
     assert "cosine has the lowest validation loss, 1.1 (median of 3 seeds; " in text
-    assert "constant the highest, 4.\nAgainst cosine, worse: constant." in text
+    assert "constant has the highest, 4.\nCompared with cosine, worse: constant." in text
     assert "undecided: step" in words_of(good, near)
-    assert "With one seed, small differences may be chance; --seeds 3 or more shows the spread." in words_of(
+    assert "With one seed, small differences may be chance; use --seeds 3 or more to see the spread." in words_of(
         Family("a", (point(0.1, 1.0),)), Family("b", (point(0.1, 2.0),))
     )
     text = words_of(good, worse, fresh=point(0.1, 1.1, 1.65))
@@ -596,7 +596,7 @@ def test_lines_of_different_data_are_not_compared() -> None:
     text = words_of(line("a", 1.0, "digits"), line("b", 0.1, "mnist"))
     assert "compared" not in text and "lowest" not in text
     text = words_of(line("a", 1.0, "digits"), line("b", 0.1, "mnist"), line("c", 2.0, "digits"))
-    assert "The best rates of each line, compared on digits with mse:\na has the lowest" in text
+    assert "Each line at its best learning rate, compared on digits with mse:\na has the lowest" in text
 
 
 def test_figures_and_tables_of_odd_sweeps(tmp_path: Path) -> None:

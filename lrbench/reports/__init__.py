@@ -1,7 +1,7 @@
-"""What people read: the page, the tables, the figures, the sentences, and code for a loop of their own.
+"""What people read: the page, tables, figures, sentences, and code for their own training loop.
 
-It shows what the analysis and the finder say, and decides nothing. Training never imports it; it never imports torch,
-and matplotlib only when something is drawn.
+It shows the results of the analysis and the range test, and decides nothing. Training never imports it. It never
+imports torch, and imports matplotlib only to draw.
 """
 
 from __future__ import annotations

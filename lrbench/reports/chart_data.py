@@ -1,4 +1,4 @@
-"""The curves of a page: what its charts draw, small enough to travel with it."""
+"""The data of a page's charts, reduced so that the page stays small."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from lrbench.reports.figures.overview import loss_limits, picked_out, steps_per_
 LOSSES = {"train": ("train_loss",), "val": ("val_loss",), "both": ("train_loss", "val_loss")}
 MOST_EPOCHS, MOST_RATES = 250, 250
 MANY = 200
-"""Groups above which rates are drawn less closely."""
+"""With more groups, learning rates are drawn in less detail."""
 
 
 def charted(groups: Sequence[Group], always: Group | None = None) -> dict[str, Any]:
-    """Everything that the charts of a page draw, as plain numbers and lists.
+    """Collect all that the charts of a page draw, as plain numbers and lists.
 
     Returns:
-        `limits` of the losses of training, validation and both; the indices of the groups that are `picked` out of
-        the overlay; the `metrics` there are, with how they are written and which way is better; and for each of the
-        `groups` its label, for every column of `epochs.csv` that is a metric's `x`, `median`, `low` and `high` (the
-        latter two only of several seeds), and the learning `rate` of its first run against epochs.
+        `limits` of training, validation and both losses; indices of the groups `picked` for the overlay; the `metrics`
+        with direction and format; and for each of the `groups` its label, `x`, `median`, `low` and `high` of every
+        metric's column in `epochs.csv` (`low` and `high` only for several seeds), and the learning `rate` of its first
+        run by epoch.
     """
     return {
         "limits": {key: _numbers(loss_limits(groups, columns)) for key, columns in LOSSES.items()},
@@ -36,7 +36,7 @@ def charted(groups: Sequence[Group], always: Group | None = None) -> dict[str, A
 
 
 def charted_metrics(groups: Sequence[Group]) -> dict[str, Metric]:
-    """The metrics that any group has values of, by name, the loss first."""
+    """Return the metrics that a group has values of, by name, the loss first."""
     known = measures_of(record for group in groups for record in group.records)
     curves = [one for one in known.values() if one.per_epoch]
     there = {one.metric.name: one.metric for one in curves if any(group.spread(one.name) for group in groups)}
@@ -65,9 +65,9 @@ def _band(group: Group, column: str) -> dict[str, list[float | None]]:
 
 
 def _rate(group: Group, *, closely: bool) -> dict[str, list[float | None]]:
-    """The rate of every update against epochs; of many, a part that leaves no step of it out.
+    """Return the learning rate by epoch, reduced without losing a jump.
 
-    Not `closely`, it is that of each epoch's last update: a thousand files of updates take long to read.
+    If not `closely`, only the last step of each epoch: a thousand `steps.csv` take long to read.
     """
     table = group.first.rates() if closely else group.first.epochs[["step", "lr"]]
     steps, rates = table["step"].to_numpy(dtype=float), table["lr"].to_numpy(dtype=float)
@@ -85,7 +85,7 @@ def _numbers(values: Iterable[float]) -> list[float | None]:
 
 
 def _number(value: float) -> float | None:
-    """Five digits: more than any chart shows."""
+    """Round to five digits, more than any chart shows."""
     rounded = float(f"{value:.5g}")
     if not math.isfinite(rounded):
         return None

@@ -1,4 +1,4 @@
-"""What a page says of each group by itself: its runs, its config and how that differs, and where it ran."""
+"""A page's details of each group: its runs, its config, differences from the reference, and environments."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from lrbench.components import LOSS
 from lrbench.reports import tables
 from lrbench.runs import Status
 
-_DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # ten times as fast, where libyaml is there
+_DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # ten times as fast, if libyaml is installed
 _OF_THE_RUN = ("identity", "arguments", "started", "resumed", "config", "sizes", "metrics")
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run as a row of its group's table."""
+    """A row in the table of a group's runs."""
 
     folder: str
     seed: str
@@ -35,13 +35,13 @@ class Run:
 
 @dataclass(frozen=True)
 class Details:
-    """What a page says of a group.
+    """The details of a group.
 
     Attributes:
-        label: the group's.
+        label: the group's label.
         runs: a row for each seed.
-        differences: key, value in the group that all are compared with, value here; empty for that group itself.
-        config: the first run's, as YAML.
+        differences: (key, value in the reference group, value here); empty for the reference group itself.
+        config: the first run's config as YAML.
     """
 
     label: str
@@ -51,7 +51,7 @@ class Details:
 
 
 def as_yaml(value: Any) -> str:
-    """A config or an environment as it is shown; empty for nothing."""
+    """Format a config or an environment; empty for nothing."""
     if not value:
         return ""
     text: str = yaml.dump(value, Dumper=_DUMPER, sort_keys=False, allow_unicode=True)
@@ -59,7 +59,7 @@ def as_yaml(value: Any) -> str:
 
 
 def details(groups: Sequence[Group], records: Sequence[Record], against: Group | None) -> list[Details]:
-    """For each group what a page says of it; copies, which are in no group, come last, each by itself."""
+    """Return the details of each group; copies, which are in no group, come last, one by one."""
     places = {key: name for name, key, _ in _distinct(records)}
     found = [_details(group.label, group.records, against, places) for group in groups]
     copies = [record for record in records if record.status is Status.COPY]
@@ -85,7 +85,7 @@ def _details(label: str, records: Sequence[Record], against: Group | None, place
 
 
 def differences(theirs: Record, mine: Record) -> list[tuple[str, str, str]]:
-    """Keys in which two configs lead to different training: key, the first's value, the second's."""
+    """Return (key, first value, second value) for differences between two configs that change training."""
     one, other = theirs.identity_fields, mine.identity_fields
     if not one or not other:
         return []
@@ -101,7 +101,7 @@ def _present(fields: dict[str, Any], key: str) -> str:
 
 
 def curves(group: Group) -> str:
-    """The verdict on a group's curves, what it rests on, and what to try next; empty before the end of its runs."""
+    """Describe the verdict on a group's curves, its evidence and what to try next; empty before the end of its runs."""
     found = group.verdict()
     if found is None:
         return ""
@@ -115,12 +115,12 @@ def curves(group: Group) -> str:
 
 
 def environments(records: Sequence[Record]) -> list[tuple[str, str, int]]:
-    """What runs ran on, each kind once: its name here, as YAML, and how many runs."""
+    """Return the distinct environments of runs: name, YAML and number of runs."""
     return [(name, as_yaml(json.loads(key)), count) for name, key, count in _distinct(records)]
 
 
 def commands(records: Sequence[Record]) -> list[str]:
-    """The command lines that made the runs, each once."""
+    """Return the distinct command lines that made the runs."""
     found = [record.environment.get("arguments") for record in records]
     lines = [shlex.join(str(part) for part in parts) for parts in found if isinstance(parts, list) and parts]
     return list(dict.fromkeys(lines))
@@ -137,7 +137,7 @@ def _key(record: Record) -> str:
 
 
 def provenance(records: Sequence[Record]) -> list[str]:
-    """What the runs ran on in short, and a warning where that differs between them."""
+    """Summarise the environments of runs, and warn if they differ."""
     facts = {
         "lrbench": [r.environment.get("lrbench") for r in records],
         "torch": [(r.environment.get("packages") or {}).get("torch") for r in records],
@@ -150,10 +150,10 @@ def provenance(records: Sequence[Record]) -> list[str]:
     for fact, values in facts.items():
         different = sorted({str(v) for v in values if v is not None})
         mixed = len(different) > 1
-        note = "; mixed, so small differences in loss may come from that" if mixed and fact != "commit" else ""
+        note = "; mixed, which may cause small differences in loss" if mixed and fact != "commit" else ""
         if different:
             lines.append(f"{fact}: {', '.join(different)}{note}")
     sets = sorted({str((r.plain.get("dataset") or {}).get("name")) for r in records if r.experiment})
     if len(sets) > 1:
-        lines.append(f"data sets: {', '.join(sets)}; losses of different data can't be compared")
+        lines.append(f"data sets: {', '.join(sets)}; losses on different data can't be compared")
     return lines

@@ -1,4 +1,4 @@
-"""The report as Markdown, its figures beside it."""
+"""The report as Markdown, with its figures in files next to it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lrbench.reports.winner import Winner
 
 
 def markdown(shown: Shown, drawn: Sequence[Drawn], winner: Winner | None) -> str:
-    """The report; `drawn` are the figures beside the main one."""
+    """Write the report; `drawn` are the figures besides the main one."""
     groups, records, tests = shown.groups, shown.records, shown.tests
     lines = ["# Runs side by side", "", *summary(shown), ""]
     lines += [line for warning in shown.warnings for line in (f"**{warning}**", "")]
@@ -33,7 +33,7 @@ def markdown(shown: Shown, drawn: Sequence[Drawn], winner: Winner | None) -> str
     if winner:
         lines += [f"## {winner.heading}", "", winner.words, "", "```python", winner.code.rstrip(), "```", ""]
     if groups:
-        lines += ["## What the runs ran on", "", *(f"- {line}" for line in provenance(records)), ""]
+        lines += ["## Environment", "", *(f"- {line}" for line in provenance(records)), ""]
     for test in tests:
         words = [f"- {tables.escaped(line)}" for line in test.words()]
         lines += [f"## Range test of {tables.escaped(test.name)}", "", *words, ""]

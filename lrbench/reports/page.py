@@ -1,4 +1,4 @@
-"""The report as one HTML page that needs nothing beside it: no network, no other file."""
+"""The report as one self-contained HTML page: no network, no other files."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from lrbench.reports.svg import inline
 from lrbench.reports.winner import Winner
 
 MOST_PANELS = 24
-"""More panels than these are shown when asked for."""
+"""Further panels are hidden behind a button."""
 
 
 def render(shown: Shown, drawn: Sequence[Drawn], winner: Winner | None) -> str:
-    """The page. What comes from run folders is escaped; only the scripts named here run in it."""
+    """Write the page. Text from run folders is escaped, and only the scripts named here can run."""
     groups, records = shown.groups, shown.records
     columns = tables.columns(groups, extra=shown.columns)
     against = None if shown.comparison is None else shown.comparison.against.group
@@ -90,7 +90,7 @@ def _hash(script: str) -> str:
 
 
 def _json(value: Any) -> str:
-    """JSON that no `</script>` inside a name can end."""
+    """Write JSON that a `</script>` in a name can't break."""
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
@@ -102,7 +102,7 @@ def _card(group: Group) -> dict[str, Any]:
 
 
 def _sorted_by(column: tables.Column, group: Group) -> str:
-    """What the page sorts a column by: its number, where it has one."""
+    """Return the number to sort a column by, if it has one."""
     value = next(iter(column.numbers(group).values()), None)
     return "" if value is None else str(value)
 
@@ -113,13 +113,13 @@ def _picture(one: Drawn) -> Markup:
 
 def _tested(test: Tested, number: int) -> tuple[str, Markup | None, list[str]]:
     drawn = test.figure()
-    words = f"Loss against the learning rate as it rises, for each seed of {test.name}, and the rates read off it."
+    words = f"Loss by learning rate for each seed of {test.name}, and the suggested learning rates."
     picture = None if drawn is None else Markup(inline(drawn, f"test{number}", words))
     return test.name, picture, test.words()
 
 
 def _parts(content: dict[str, Any]) -> list[tuple[str, str]]:
-    """The page's headings, for the list of links at its top."""
+    """Return the page's headings, for the links at its top."""
     found = [("curves-heading", "Curves"), ("panels-heading", "Side by side"), ("numbers", "Numbers")]
     parts = found if content["cards"] else []
     parts = [*parts, *((name, heading) for name, heading, _, _ in content["figures"])]
@@ -127,4 +127,4 @@ def _parts(content: dict[str, Any]) -> list[tuple[str, str]]:
     parts += [("verdicts", "What the curves show")] if content["verdicts"] else []
     parts += [("winner", content["winner"].heading)] if content["winner"] else []
     parts += [("each-run", "Each run")] if content["each"] else []
-    return parts + ([("provenance", "What the runs ran on")] if content["provenance"] else [])
+    return parts + ([("provenance", "Environment")] if content["provenance"] else [])

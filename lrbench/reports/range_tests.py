@@ -1,4 +1,4 @@
-"""Range tests in the report: what each says, and its figure."""
+"""Range tests in the report, in words and figures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Tested:
-    """A range test as its folder tells it: what was found, or what is wrong with the folder."""
+    """A range test as read from its folder: its finding, or what is wrong with the folder."""
 
     folder: FinderFolder
     finding: Finding | None
@@ -29,12 +29,12 @@ class Tested:
         return self.finding.experiment.name if self.finding else self.folder.name
 
     def words(self) -> list[str]:
-        """The rates to take, and why; or why there are none."""
+        """Describe the suggested learning rates and why, or why there are none."""
         if self.finding is None:
             return [f"damaged: {self.problem}"]
         advice, count, ramp = self.finding.advice, len(self.finding.curves), self.finding.ramp
         measured = ", validation loss" * ramp.validation + ", linear" * (ramp.shape == "linear")
-        over = f"{ramp.start:g} … {ramp.end:g} over {ramp.iterations:,} updates{measured}"
+        over = f"{ramp.start:g} … {ramp.end:g} over {ramp.iterations:,} steps{measured}"
         how = f"{count} seed{'s' * (count > 1)}, {over}; {self.folder.name}"
         if not isinstance(advice, Advice):
             return [f"no suggestion ({how}): {advice}."]
@@ -43,13 +43,13 @@ class Tested:
         return [
             f"{advice.initial:.2g} constant, or as the start of a decay ({how}): {advice.how['initial']}.",
             f"{advice.maximum:.2g} as the maximum of one_cycle: {advice.how['maximum']}.",
-            f"{advice.low:.2g} … {advice.high:.2g} as the bounds of cyclical rates: {advice.how['low']}.",
-            f"By method, medians over the seeds: {methods}.",
+            f"{advice.low:.2g} … {advice.high:.2g} as the bounds of a cyclical schedule: {advice.how['low']}.",
+            f"By method (median over seeds): {methods}.",
             *(f"Note: {note}." for note in advice.notes),
         ]
 
     def figure(self) -> Figure | None:
-        """The figure, None where nothing can be drawn."""
+        """Draw the figure; None if there is nothing to draw."""
         from lrbench.reports.figures import range_test
         from lrbench.reports.figures.style import drawing
 
@@ -58,7 +58,7 @@ class Tested:
 
 
 def read_tests(paths: Iterable[Path]) -> list[Tested]:
-    """The range tests among `paths` and in the folders of runs."""
+    """Read the range tests among `paths` and in folders of runs."""
     tests = []
     for folder in find_tests(paths):
         try:
@@ -69,7 +69,7 @@ def read_tests(paths: Iterable[Path]) -> list[Tested]:
 
 
 def kept_tests(tests: Sequence[Tested], filters: Sequence[str]) -> list[Tested]:
-    """The range tests whose configs fit all filters; a damaged one fits none."""
+    """Return the range tests whose configs match all filters; a damaged one matches none."""
     return [
         test
         for test in tests

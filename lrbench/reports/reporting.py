@@ -1,4 +1,4 @@
-"""Reports from run folders: it reads them and nothing else, and never imports torch."""
+"""Reports from run folders. Reads nothing else and never imports torch."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ from lrbench.runs import RunFolder, Status
 
 @dataclass(frozen=True)
 class Report:
-    """What was written, and what it is about.
+    """A written report.
 
     Attributes:
         page: the HTML page.
         files: all files, the page first.
-        shown: what they show.
+        shown: the content.
     """
 
     page: Path
@@ -50,7 +50,7 @@ class Report:
 
     @property
     def records(self) -> Sequence[Record]:
-        """Every run found, damaged ones too."""
+        """Every run found, including damaged ones."""
         return self.shown.records
 
     @property
@@ -60,17 +60,17 @@ class Report:
 
     @property
     def comparison(self) -> Comparison | None:
-        """The groups against the best of them or the baseline; None where they can't be compared."""
+        """The groups compared with the best or the baseline; None if they can't be compared."""
         return self.shown.comparison
 
     @property
     def damaged(self) -> tuple[Record, ...]:
-        """Runs whose folders could not be read in whole, and copies, which are left out."""
+        """Runs whose folders are damaged, and copies, which are left out."""
         return tuple(record for record in self.records if record.status in (Status.DAMAGED, Status.COPY))
 
 
 def summary(shown: Shown) -> list[str]:
-    """What the comparison shows, in at most three sentences, and what must not be overlooked."""
+    """Summarise the comparison in at most three sentences, followed by warnings."""
     return [*_sentences(shown), *shown.warnings]
 
 
@@ -83,22 +83,22 @@ def report(
     filters: Sequence[str] = (),
     target: str | None = None,
 ) -> Report:
-    """Set runs side by side: one figure, one table, one page.
+    """Compare runs in a report: page, figure and table.
 
     Args:
-        runs: run folders, or folders that hold them; range tests are shown beside the runs.
-        out: where to write; `report` inside the first folder of runs by default.
-        metric: what groups are compared by: a column of `load_runs` such as `val_loss` or `best_val_accuracy`.
-        baseline: the group that the others are compared with, by its label or name; the best one by default.
-        filters: runs to keep: patterns of names, or `key=value` of their configs; all must fit.
-        target: `val_accuracy=0.99`: how many epochs and seconds of training it took to get there.
+        runs: run folders, or folders that contain them; range tests are included.
+        out: output folder; `report` inside the first folder of runs by default.
+        metric: metric to compare by, a column of `load_runs` such as `val_loss` or `best_val_accuracy`.
+        baseline: label or name of the group to compare with; the best one by default.
+        filters: patterns of names, or `key=value` of configs; runs must match all.
+        target: `val_accuracy=0.99` adds the epochs, steps and seconds of training until runs reach it.
 
     Returns:
-        What was written: `report.html`, `report.png`, `report.svg`, `report.md`, `report.csv` (a row a group) and
-        `runs.csv` (a row a run).
+        What was written: `report.html`, `report.png`, `report.svg`, `report.md`, `report.csv` (a row per group) and
+        `runs.csv` (a row per run).
 
     Raises:
-        UsageError: a path is not there, there is no run in it, or an argument fits nothing.
+        UsageError: a path does not exist or has no runs, or an argument matches nothing.
         FolderError: `out` can't be written.
     """
     paths = [Path(p) for p in runs]
@@ -120,13 +120,13 @@ def gather(
     filters: Sequence[str] = (),
     target: str | None = None,
 ) -> Shown:
-    """Read runs and compare them; as `report`, which writes what is found."""
+    """Read and compare runs, without writing a report. The arguments are those of `report`."""
     tests = read_tests(paths)
-    its_own = {test.folder.path for test in tests}  # whose seeds are no runs to be compared
+    its_own = {test.folder.path for test in tests}  # their seeds are not runs to compare
     found = read_runs(path for path in paths if path not in its_own)
     if not found and not tests:
         where = ", ".join(str(p) for p in paths)
-        raise UsageError(f"no runs in {where}; `lrbench run CONFIG` makes some")
+        raise UsageError(f"no runs in {where}; `lrbench run CONFIG` creates one")
     found, tests = kept(found, filters), kept_tests(tests, filters)
     aim = None if target is None else Target.parse(target, found)
     measure_named(found, metric)
@@ -134,7 +134,7 @@ def gather(
     ended = [group for group in groups if group.spread(metric)]
     alike = len({task_of(group) for group in ended}) <= 1
     if baseline is not None and not alike:
-        raise UsageError(f"--baseline {baseline}: the runs are of different tasks; --filter dataset=… keeps one")
+        raise UsageError(f"--baseline {baseline}: the runs have different tasks; select one with --filter dataset=…")
     comparison = compare(groups, metric, baseline) if alike else None
     return Shown(groups, found, tests, comparison, aim)
 
@@ -148,14 +148,14 @@ FORMATS: dict[str, Callable[[Shown], str]] = {
 
 
 def table(shown: Shown, form: str) -> str:
-    """The table as text: csv, json, markdown or latex. Raises UsageError for another form."""
+    """Write the table as csv, json, markdown or latex. Raises UsageError for another format."""
     if form not in FORMATS:
         raise UsageError(f"--format {form}: must be one of {', '.join(FORMATS)}")
     return FORMATS[form](shown)
 
 
 def _default_out(path: Path) -> Path:
-    """`runs/report`; for a run folder, beside it; for a range test, inside it."""
+    """Return `runs/report`; for a run folder, a folder next to it; for a range test, one inside it."""
     root = path.parent if RunFolder(path).has_config else path
     return root / "report"
 
@@ -168,13 +168,13 @@ _SOMETIMES = (
 
 
 def _write(folder: Path, shown: Shown) -> list[Path]:
-    from lrbench.reports.figures import render  # matplotlib and what it brings: half a second
+    from lrbench.reports.figures import render  # matplotlib takes half a second to import
     from lrbench.reports.markdown import markdown
     from lrbench.reports.page import render as page
     from lrbench.reports.winner import winner
 
     drawn, best = render.draw(shown), winner(shown)
-    if (folder / "report.html").exists():  # an earlier report, of whose files this one may not have all
+    if (folder / "report.html").exists():  # remove files of an earlier report that this one may not write
         for name in _SOMETIMES:
             (folder / name).unlink(missing_ok=True)
     pictures = render.save(drawn, folder)

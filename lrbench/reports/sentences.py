@@ -1,4 +1,4 @@
-"""A comparison in words."""
+"""Comparisons in words."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MOST_NAMED = 4
 
 
 def sentences(comparison: Comparison) -> list[str]:
-    """What the comparison shows: the best, and what is known of the others against it or the baseline."""
+    """Describe the best group, and how the others compare with it or the baseline."""
     best = comparison.best
     extreme = "lowest" if comparison.measure.lower else "highest"
     first = f"{best.group.label} has the {extreme} {comparison.measure.words}, {median_text(best, comparison.measure)}"
@@ -35,31 +35,29 @@ def sentences(comparison: Comparison) -> list[str]:
         return [f"{first}."]
     last = comparison.rows[-1]
     other = "highest" if comparison.measure.lower else "lowest"
-    found = [f"{first}; {last.group.label} the {other}, {comparison.measure.text(last.estimate.median)}."]
+    found = [f"{first}; {last.group.label} has the {other}, {comparison.measure.text(last.estimate.median)}."]
     return [*found, _others(comparison)]
 
 
 def _on_test(group: Group, measure: Measure) -> str:
-    """The test result at the point that validation chose: the best epoch's weights, or those at the end."""
+    """Describe the test result of the weights that validation chose: the best epoch's or the final ones."""
     if not measure.key.startswith("val_"):
         return ""
     point = "test_best" if measure.section == "best" else "test"
     known = measures_of(group.records)
     metrics = [one.metric for one in known.values() if one.section == point]
-    for metric in sorted(metrics, key=lambda metric: metric.name == "loss"):  # a metric says more than the loss
+    for metric in sorted(metrics, key=lambda metric: metric.name == "loss"):  # a metric tells more than the loss
         found = group.spread(f"{point}_{metric.name}")
         if found is not None:
-            return f", and there a test {metric.name.replace('_', ' ')} of {metric.text(found.median)}"
+            return f", with a test {metric.name.replace('_', ' ')} of {metric.text(found.median)}"
     return ""
 
 
 def chosen_on_test(comparison: Comparison) -> str | None:
-    """The warning where the test data are made to choose."""
+    """Return a warning if test data choose the best."""
     if not comparison.measure.section.startswith("test"):
         return None
-    return (
-        "Compared by test data: choose by validation, since the best of several on test data looks better than it is."
-    )
+    return "Compared by test data: the best of several looks better on it than it is, so choose by validation data."
 
 
 def median_text(row: Row, measure: Measure) -> str:
@@ -75,7 +73,7 @@ def median_text(row: Row, measure: Measure) -> str:
 def _others(comparison: Comparison) -> str:
     against = comparison.against.group.label
     if all(row.estimate.n == 1 for row in comparison.rows):
-        return "With one seed, small differences may be chance; --seeds 3 or more shows the spread."
+        return "With one seed, small differences may be chance; use --seeds 3 or more to see the spread."
     said: dict[str, list[Row]] = {"better": [], "tie": [], "undecided": [], "worse": [], "": []}
     for row in comparison.rows:
         if row is not comparison.against:
@@ -91,22 +89,22 @@ def _others(comparison: Comparison) -> str:
         }.items()
         if (rows := said[word])
     ]
-    return f"Against {against}, {'; '.join(parts)}."
+    return f"Compared with {against}, {'; '.join(parts)}."
 
 
 def named(rows: Sequence[Row]) -> str:
-    """The groups' names, the first few of many, with the seeds that diverged."""
+    """List the names of groups, the first few of many, with their diverged seeds."""
     names = [row.group.label + (f" ({row.diverged} of its seeds diverged)" if row.diverged else "") for row in rows]
     rest = len(names) - MOST_NAMED
     return ", ".join(names[:MOST_NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _more(rows: Sequence[Row]) -> str:
-    """How many seeds would decide, for the nearest one."""
+    """Describe how many more seeds would decide the first of these."""
     wanted = [row.answer.more for row in rows if row.answer and row.answer.more]
     if not wanted:
-        return " (more seeds than a thousand)"
-    each = " for the first to be decided" if len(rows) > 1 else ""
+        return " (more than a thousand seeds)"
+    each = " to decide the first" if len(rows) > 1 else ""
     return f" (about {_seeds(min(wanted))}{each})"
 
 
@@ -123,7 +121,7 @@ def against(row: Row, comparison: Comparison) -> str:
 
 
 def _apart(found: Difference, measure: Measure) -> str:
-    """`+59 % (41 … 79)`, `-0.35 points (-0.6 … -0.1)`; of numbers that are not all above 0, `+0.12 (0.1 … 0.14)`."""
+    """`+59 % (41 … 79)`, `-0.35 points (-0.6 … -0.1)`; `+0.12 (0.1 … 0.14)` if not all values are above 0."""
     if found.logs:
         middle, low, high = (_percent(value) for value in found.relative)
         return f"{middle} % ({low} … {high})"
@@ -136,13 +134,13 @@ def _apart(found: Difference, measure: Measure) -> str:
 
 
 def _percent(part: float) -> str:
-    """A part in percent, with its sign: two digits, without a power of ten."""
+    """Format a fraction as a signed percentage, without a power of ten."""
     percent = 100 * part
     return f"{percent:+.1f}" if abs(percent) < 10 else f"{percent:+,.0f}"
 
 
 def columns(comparison: Comparison) -> list[Column]:
-    """What a comparison adds to the table: interval, interquartile mean, difference with its answer, ranks."""
+    """Return a comparison's columns: interval, interquartile mean, difference and answer, ranks."""
     if all(row.estimate.n == 1 for row in comparison.rows):
         return []
     measure, name = comparison.measure, comparison.against.group.label
@@ -168,7 +166,7 @@ def columns(comparison: Comparison) -> list[Column]:
 
 
 def _asked_for(comparison: Comparison) -> list[Column]:
-    """The medians of another metric than the usual one, which need not be in the table; and which it is."""
+    """Return the medians of the compared metric, unless it is the default, which is always in the table."""
     measure = comparison.measure
     if measure.name == DEFAULT_METRIC:
         return []
@@ -181,7 +179,7 @@ def _asked_for(comparison: Comparison) -> list[Column]:
 
 
 def brief(comparison: Comparison) -> list[Column]:
-    """The answers alone, for a terminal's width."""
+    """Return only the answers, for a terminal."""
     if all(row.estimate.n == 1 for row in comparison.rows):
         return []
     heading = f"against {comparison.against.group.label}"
@@ -235,35 +233,34 @@ def _rank(row: Row) -> str:
 
 
 def method(comparison: Comparison) -> str | None:
-    """How the answers were found, for those who must defend them."""
+    """Describe the statistical method."""
     if all(row.estimate.n == 1 for row in comparison.rows):
         return None
     ratios = by_ratio(comparison.measure)
-    scale = "logarithms, so of ratios" if ratios else "values, so of differences"
+    scale = "logarithms" if ratios else "values"
     margin = f"{MARGIN:.0%}" if ratios else f"{100 * PERCENT_MARGIN:g} points"
     pairs = any(row.difference and row.difference.paired for row in comparison.rows)
     paired = "pairs of equal seeds" if pairs else "independent seeds (Welch)"
     chosen = (
-        "as many comparisons"
-        if comparison.chosen
-        else "twice as many comparisons, since the best was chosen by the same runs"
+        "as many comparisons" if comparison.chosen else "twice as many comparisons, since the same runs chose the best"
     )
+    compared = "ratios" if ratios else "differences"
     return (
-        f"Intervals are Student's t on the {scale}; differences are of {paired}, with intervals at {1 - ALPHA:.0%}, "
-        f"and are called better or worse where p, corrected for {chosen} (Holm), is below {ALPHA:g}; a tie where the "
-        f"interval lies within ±{margin}. An interval stands by itself, uncorrected: it may leave 0 out where the "
-        f"answer is undecided. {ALPHA:g}, not 0.05, keeps wrong answers below 5% for skewed spreads too (simulated). "
-        f"Rank: what the differences between all groups leave open. All by {comparison.measure.words}."
+        f"Intervals are Student's t on {scale}. Groups are compared by {compared} of {comparison.measure.words} "
+        f"between {paired}, with {1 - ALPHA:.0%} intervals. A group is better or worse if p, corrected for {chosen} "
+        f"(Holm), is below {ALPHA:g}, and a tie if the interval is within ±{margin}. Intervals are not corrected, so "
+        f"one may exclude 0 although the answer is undecided. {ALPHA:g} instead of 0.05 keeps wrong answers below 5% "
+        "for skewed spreads too (simulated). Rank: the possible ranks, given the differences between all groups."
     )
 
 
 def unequal(groups: Sequence[Group]) -> str | None:
-    """The warning where groups were not given the same amount of training."""
+    """Return a warning if groups had different training budgets."""
     found = budgets(groups)
     if len(found) < 2:
         return None
     parts = [f"{budget} ({_counted(members)})" for budget, members in found.items()]
-    return f"Unequal budgets: {'; '.join(parts)}. More training alone may explain a lower loss."
+    return f"Unequal budgets: {'; '.join(parts)}. A lower loss may only be due to more training."
 
 
 def _counted(members: Sequence[Group]) -> str:

@@ -1,4 +1,4 @@
-"""What a report is about, and what it says first."""
+"""The content of a report and its summary."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lrbench.runs import Status
 
 @dataclass(frozen=True)
 class Shown:
-    """What a page is about: groups best first, all runs, range tests, and how the groups compare."""
+    """The content of a report: groups, best first, all runs, range tests, and the comparison of the groups."""
 
     groups: Sequence[Group]
     records: Sequence[Record]
@@ -23,13 +23,13 @@ class Shown:
 
     @property
     def columns(self) -> list[tables.Column]:
-        """What the table shows beside the usual columns."""
+        """The table's additional columns."""
         compared = [] if self.comparison is None else sentences.columns(self.comparison)
         return [*compared, *(targets.columns(self.target) if self.target else [])]
 
     @property
     def warnings(self) -> list[str]:
-        """What a reader must not overlook."""
+        """What readers must not miss."""
         if self.comparison is None:
             return []
         found = sentences.unequal([row.group for row in self.comparison.rows])
@@ -37,16 +37,16 @@ class Shown:
 
     @property
     def method(self) -> str | None:
-        """How the comparison was made; None where there is nothing to compare."""
+        """How the comparison was made; None without one."""
         return None if self.comparison is None else sentences.method(self.comparison)
 
 
 def summary(shown: Shown) -> list[str]:
-    """What the comparison shows, in at most three sentences, and one of the runs that did not finish."""
+    """Summarise the comparison in at most three sentences, and the runs that did not finish in one."""
     records = shown.records
     tasks = sorted({task_of(group) for group in shown.groups if group.spread("val_loss")})
     if len(tasks) > 1:
-        said = [f"These runs are of different tasks ({'; '.join(tasks)}), so their losses can't be ranked together."]
+        said = [f"These runs have different tasks ({'; '.join(tasks)}), so their losses can't be compared."]
     elif shown.comparison is not None:
         said = sentences.sentences(shown.comparison)
     else:
@@ -63,7 +63,7 @@ def summary(shown: Shown) -> list[str]:
 
 def _without_end(records: Sequence[Record]) -> str:
     if not records:
-        return "No run yet."
+        return "No runs yet."
     if all(record.status is Status.DIVERGED for record in records):
-        return "Every run diverged: try rates 10 times as small, or lrbench find-lr."
-    return "No run has come to its end yet."
+        return "Every run diverged: try learning rates 10 times smaller, or lrbench find-lr."
+    return "No run has finished yet."

@@ -1,4 +1,4 @@
-"""Figures as SVG that stands in a page: its text is text, and its colours are those of the page's theme."""
+"""Figures as inline SVG, with real text and the colours of the page's theme."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ THEMED = {
     "white": "var(--card)",
     "#000000": "var(--ink)",
 }
-"""What the figures' colours are called in the page, whose style sheet says what they are in light, dark and print."""
+"""The figures' colours → variables of the page's style sheet, which sets them for light, dark and print."""
 
 _COLOUR = re.compile(r"(?<=[ :])(#[0-9a-fA-F]{6}|white)(?=[;\"])")
 _ID = re.compile(r'(?<= )id="([^"]+)"')
 
 
 def inline(figure: Figure, name: str, description: str) -> str:
-    """An `<svg>` element.
+    """Return an `<svg>` element.
 
     Args:
-        figure: what to draw.
-        name: a word that no other figure of the page has: it is part of the ids inside.
-        description: what a screen reader says in place of it; escaped here.
+        figure: the figure.
+        name: a name that is unique in the page, used in the ids inside.
+        description: text for screen readers; escaped here.
     """
     buffer = io.StringIO()
     with drawing(), mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": f"lrbench {name}"}):
@@ -43,11 +43,11 @@ def inline(figure: Figure, name: str, description: str) -> str:
 
 
 def themed(svg: str, description: str) -> str:
-    """The `<svg>` element of an SVG file that matplotlib wrote, in the page's colours."""
+    """Return the `<svg>` element of an SVG file by matplotlib, in the page's colours."""
     body = svg[svg.index("<svg") :]
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
     body = re.sub(r"<style[^>]*>.*?</style>", "", body, flags=re.DOTALL)
-    body = re.sub(r"<!--.*?-->\n?", "", body, flags=re.DOTALL)  # each text again as a comment
+    body = re.sub(r"<!--.*?-->\n?", "", body, flags=re.DOTALL)  # matplotlib repeats each text as a comment
     used = set(re.findall(r"[#]([\w.-]+)[\"')]", body))
     body = _ID.sub(lambda found: found.group(0) if found.group(1) in used else "", body)
     body = _COLOUR.sub(lambda found: THEMED.get(found.group(1).lower(), found.group(1)), body)

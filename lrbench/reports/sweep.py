@@ -1,4 +1,4 @@
-"""A sweep's end, as the report shows it: its families in sentences, in a figure and as CSV."""
+"""The summary of a sweep: its families in sentences, in a figure and as CSV."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from lrbench.sweeps import Summary, SweepFolder
 
 
 def summary_words(summary: Summary) -> list[str]:
-    """Each line's best learning rate, the best of all and how sure that is, what is missing."""
+    """Describe each line's best learning rate, the best of all and how certain that is, and missing runs."""
     lines = [family_words(family, summary.measure) for family in summary.families]
-    lines += [f"{series}: no run has come to its end." for series in summary.without]
+    lines += [f"{series}: no run has finished." for series in summary.without]
     lines += [] if summary.missing else _compared(summary)
     if summary.confirmation is not None and summary.winner is not None:
         lines.append(_confirmed(summary.winner[1], summary.confirmation, summary.measure))
@@ -24,12 +24,12 @@ def summary_words(summary: Summary) -> list[str]:
         lines.append(f"{missing} of {total} runs {_have(missing)} no result yet, so this may change.")
     pruned = sum(point.pruned for family in summary.families for point in family.points)
     if pruned:
-        lines.append(f"{pruned} of {total} runs {'was' if pruned == 1 else 'were'} pruned; their rates have no median.")
+        lines.append(f"{pruned} of {total} runs {_were(pruned)} pruned; their learning rates have no median.")
     return lines
 
 
 def _compared(summary: Summary) -> list[str]:
-    """The lines at their best rates, those with the same data and loss together: losses of others mean other things."""
+    """Compare the lines at their best learning rates, if they have the same data and loss."""
     lines: list[str] = []
     tasks: dict[str, list[Group]] = {}
     for family in summary.families:
@@ -39,7 +39,7 @@ def _compared(summary: Summary) -> list[str]:
         compared = compare(groups, summary.measure.name) if len(groups) > 1 else None
         if compared is not None:
             on = f" on {task}" if len(tasks) > 1 else ""
-            lines += [f"The best rates of each line, compared{on}:", *sentences(compared)]
+            lines += [f"Each line at its best learning rate, compared{on}:", *sentences(compared)]
     return lines
 
 
@@ -47,25 +47,29 @@ def _have(count: int) -> str:
     return "has" if count == 1 else "have"
 
 
+def _were(count: int) -> str:
+    return "was" if count == 1 else "were"
+
+
 def _confirmed(best: Point, fresh: Point, measure: Measure) -> str:
-    """The fresh seeds beside those it was chosen by: confirmed where the two ranges have a value in common."""
+    """Compare fresh seeds with those that chose the winner; it is confirmed if the two ranges overlap."""
     chosen, new = Spread.of(best.values(measure)), Spread.of(fresh.values(measure))
     if chosen is None or new is None:
-        return "The fresh seeds that were to confirm it have no finite loss."
+        return "The fresh seeds meant to confirm it have no finite loss."
     change = (new.median - chosen.median) / abs(chosen.median) if chosen.median else 0.0
     text = f"With {len(fresh.group.records)} fresh seeds its {measure.words} is {measure.text(new.median)}"
     if new.n > 1:
         text += f" ({measure.text(new.low)} … {measure.text(new.high)})"
-    text += f", {change:+.0%} against when it was chosen"
+    text += f", {change:+.0%} from the seeds that chose it"
     if new.overlaps(chosen):
         return f"{text}; the ranges overlap: confirmed."
     if measure.sign * new.median < measure.sign * chosen.median:
         return f"{text}; every fresh seed is better: confirmed."
-    return f"{text}; every fresh seed is worse than those it was chosen by: not confirmed."
+    return f"{text}; every fresh seed is worse: not confirmed."
 
 
 def save_summary(summary: Summary, folder: SweepFolder) -> list[Path]:
-    """Write `summary.csv`, and `summary.png` and `summary.svg` where there are rates to draw. Raises FolderError."""
+    """Write `summary.csv`, and `summary.png` and `summary.svg` if learning rates are known. Raises FolderError."""
     from lrbench.reports.figures.sensitivity import draw
     from lrbench.reports.figures.style import drawing
 

@@ -1,4 +1,4 @@
-"""The comparison as a table: one definition of its columns for the terminal, Markdown, CSV and the page."""
+"""The comparison as a table, with the same columns in the terminal, Markdown, CSV and the page."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lrbench.components import Measure
 
 @dataclass(frozen=True)
 class Column:
-    """A heading and how a group fills it: as text, and as numbers for CSV."""
+    """A heading, and a group's text and numbers under it."""
 
     heading: str
     text: Callable[[Group], str]
@@ -30,7 +30,7 @@ def _spread(spread: Spread | None, form: Callable[[float], str]) -> str:
 
 
 def _brief(spread: Spread | None, form: Callable[[float], str], short: Callable[[float], str]) -> str:
-    """The median, and the range in a line of its own, for a terminal's width."""
+    """Format the median, and the range on a second line, for a terminal."""
     if spread is None:
         return "–"
     middle = form(spread.median)
@@ -48,7 +48,7 @@ def _metric(measure: Measure) -> Column:
 
     def brief(group: Group) -> str:
         measured = _brief(group.spread(name), text, measure.metric.short)
-        published = group.reference.get(name)  # only test_… can be there
+        published = group.reference.get(name)  # only test_… can be published
         return measured if published is None else f"{measured}\npubl. {text(published)}"
 
     return Column(_heading(measure), lambda group: _spread(group.spread(name), text), brief, numbers)
@@ -81,7 +81,7 @@ def _count(group: Group) -> str:
 
 
 def verdict(group: Group) -> str:
-    """`converged`, or `converged (7 of 8)`; a dash before a run's end."""
+    """`converged` or `converged (7 of 8)`; a dash before the end of the runs."""
     found = group.verdict()
     if found is None:
         return "–"
@@ -104,7 +104,7 @@ _TIME = Column(
 
 
 def _all(groups: Sequence[Group]) -> list[Column]:
-    """Every column, whether the groups have something to say in it or not."""
+    """Return every column, including empty ones."""
     known = measures_of(record for group in groups for record in group.records)
     shown = [measure for name, measure in known.items() if not name.startswith("train_")]
     published = [_published(measure) for measure in shown if measure.section == "test"]
@@ -112,9 +112,9 @@ def _all(groups: Sequence[Group]) -> list[Column]:
 
 
 def columns(groups: Sequence[Group], short: bool = False, extra: Sequence[Column] = ()) -> list[Column]:
-    """The columns in which at least one group has something to say; `short` for a terminal's width.
+    """Return the columns that tell something; few if `short`, for a terminal.
 
-    `extra` ones, of a comparison say, come after the validation loss.
+    `extra` columns, such as those of a comparison, follow the validation loss.
     """
     several = any(len(group.records) > 1 for group in groups)
     odd = any(group.status() != "finished" for group in groups)
@@ -132,7 +132,7 @@ def columns(groups: Sequence[Group], short: bool = False, extra: Sequence[Column
 
 
 def markdown(groups: Sequence[Group], extra: Sequence[Column] = ()) -> str:
-    """The table in Markdown."""
+    """Write the table in Markdown."""
     shown = columns(groups, extra=extra)
     lines = [
         "| " + " | ".join(c.heading for c in shown) + " |",
@@ -143,14 +143,14 @@ def markdown(groups: Sequence[Group], extra: Sequence[Column] = ()) -> str:
 
 
 def numbers(groups: Sequence[Group], extra: Sequence[Column] = ()) -> list[dict[str, Any]]:
-    """The table's numbers, unrounded, a row a group."""
+    """Return the table's unrounded numbers, a row per group."""
     return [{k: v for column in (*_all(groups), *extra) for k, v in column.numbers(g).items()} for g in groups]
 
 
 def csv(groups: Sequence[Group], extra: Sequence[Column] = ()) -> str:
-    """The table as CSV: numbers unrounded, a row a group."""
+    """Write the table as CSV with unrounded numbers, a row per group."""
     rows = numbers(groups, extra)
-    import pandas as pd  # a third of a second, which most commands need not spend
+    import pandas as pd  # a third of a second, which most commands do not need
 
     buffer = io.StringIO()
     pd.DataFrame(rows).to_csv(buffer, index=False, lineterminator="\n")
@@ -158,13 +158,13 @@ def csv(groups: Sequence[Group], extra: Sequence[Column] = ()) -> str:
 
 
 def escaped(text: str) -> str:
-    """Text as Markdown takes it for text, in a table too."""
+    """Escape text for Markdown, including its tables."""
     plain = text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
     return " ".join(plain.split())
 
 
 def latex(groups: Sequence[Group], extra: Sequence[Column] = ()) -> str:
-    """The table in LaTeX, for the package booktabs."""
+    """Write the table in LaTeX, for the package booktabs."""
     shown = columns(groups, extra=extra)
     kinds = "".join("r" if column.right else "l" for column in shown)
     rows = [" & ".join(_latex(column.text(group)) for column in shown) + r" \\" for group in groups]

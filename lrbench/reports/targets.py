@@ -1,4 +1,4 @@
-"""How long runs took to reach a target, as columns of the table and in a sentence."""
+"""How long runs took to reach a target, in columns of the table and in a sentence."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lrbench.reports.tables import Column
 
 
 def columns(target: Target) -> list[Column]:
-    """What a target adds to the table: epochs and seconds to it, and how many seeds reached it."""
+    """Return a target's columns: epochs, steps and seconds until runs reach it, and how many seeds do."""
     name = target.words
     return [
         _column(f"epochs to {name}", target, 0, lambda value: f"{value:.4g}", "epochs_to_target"),
@@ -22,12 +22,12 @@ def columns(target: Target) -> list[Column]:
 
 
 def sentence(target: Target, groups: Sequence[Group]) -> str:
-    """Who gets there first, and who does not."""
+    """Describe which group reaches the target first, and which do not."""
     epochs, _, seconds = columns(target)
     medians = {group.label: epochs.numbers(group)["epochs_to_target"] for group in groups}
     there = sorted((value, label) for label, value in medians.items() if value is not None)
     if not there:
-        return f"No runs reach {target.words}, taking the median over seeds."
+        return f"No group reaches {target.words} in the median over seeds."
     first = next(group for group in groups if group.label == there[0][1])
     missed = [group for group in groups if medians[group.label] is None]
     hits = {group.label: int(epochs.numbers(group)["reached_target"]) for group in missed}
@@ -37,9 +37,7 @@ def sentence(target: Target, groups: Sequence[Group]) -> str:
     count, reached = len(target.times(first, 0)), int(epochs.numbers(first)["reached_target"])
     but = "" if reached == count else f", in {reached} of {count} seeds"
     told = f"{first.label} reaches {target.words} first, after {there[0][0]:.4g} epochs ({spent}){but}"
-    parts = [
-        f"{start} {_listed(names)}" for start, names in (("not in the median:", some), ("not at all:", none)) if names
-    ]
+    parts = [f"{start} {_listed(names)}" for start, names in (("not in the median:", some), ("never:", none)) if names]
     return "; ".join([told, *parts]) + "."
 
 

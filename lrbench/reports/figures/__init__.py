@@ -1,1 +1,1 @@
-"""The figures, each a function from what it shows to a matplotlib figure."""
+"""The figures: functions from data to matplotlib figures."""

@@ -1,4 +1,4 @@
-"""Where the parts of the report's figure go."""
+"""The layout of the main figure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Layout:
-    """Where everything goes, in inches from the top left; matplotlib's own engines spread nested panels apart."""
+    """Positions in inches from the top left; matplotlib's layout engines spread nested panels apart."""
 
     count: int
     lines: int
@@ -25,9 +25,9 @@ class Layout:
 
     @classmethod
     def of(cls, count: int, lines: int, longest: int = 24) -> Layout:
-        """For `count` panels, as square as can be, at most four across.
+        """Arrange `count` panels in a near-square, at most four across.
 
-        The legend has `lines` entries, the longest with `longest` characters.
+        The legend has `lines` entries of at most `longest` characters.
         """
         across = min(4, max(1, math.ceil(math.sqrt(count))))
         cell = {1: 7.2, 2: 3.9}.get(across, 2.85)
@@ -36,12 +36,12 @@ class Layout:
 
     @property
     def width(self) -> float:
-        """Of the figure."""
+        """Width of the figure."""
         return self.left + self.across * self.cell + (self.across - 1) * self.gap + self.right
 
     @property
     def legend_height(self) -> float:
-        """Of the overlay's axis label and its legend."""
+        """Height of the overlay's axis label and legend."""
         return self.legend_top + self.legend_row * math.ceil(self.lines / self.legend_columns)
 
     @property
@@ -51,16 +51,16 @@ class Layout:
 
     @property
     def height(self) -> float:
-        """Of the figure."""
+        """Height of the figure."""
         head = self.overlay_top + self.overlay_height + self.legend_height
         return head + math.ceil(self.count / self.across) * self.row
 
     def overlay(self) -> Box:
-        """The axes of all runs together."""
+        """Return the axes of all runs together."""
         return self._box(self.left, self.overlay_top, self.width - self.left - self.right, self.overlay_height)
 
     def panel(self, index: int) -> tuple[Box, Box]:
-        """The loss and the rate axes of one run."""
+        """Return the loss and learning rate axes of one group."""
         row, column = divmod(index, self.across)
         x = self.left + column * (self.cell + self.gap)
         top = self.overlay_top + self.overlay_height + self.legend_height + row * self.row + self.panel_top

@@ -1,4 +1,4 @@
-"""The main figure: validation losses overlaid, a panel for each group of runs, and the rate under each panel."""
+"""The main figure: all validation losses together, and a panel with losses and learning rate for each group."""
 
 from __future__ import annotations
 
@@ -18,15 +18,12 @@ from lrbench.reports.figures.layout import Layout
 from lrbench.reports.figures.style import MOST_POINTS, OTHERS, RATE, TRAINING, VALIDATION, cut, line_of
 
 MOST_LINES, MOST_PANELS = 12, 24
-"""More lines than these can't be told apart: of more groups some are picked out, the others stay grey."""
+"""More lines can't be told apart, so of more groups some are picked and the others are grey."""
 PICKED, PANELS_OF_MANY = 7, 12
 
 
 def picked_out(groups: Sequence[Group], always: Group | None = None) -> list[int]:
-    """Which groups an overlay shows in colour: all of a few; of many the best, the last, and some between.
-
-    `always` is one of them, whatever its place.
-    """
+    """Return the groups to show in colour: all of a few; of many the best, the last, some between, and `always`."""
     with_curves = [i for i, group in enumerate(groups) if any(len(record.epochs) for record in group.records)]
     if len(groups) <= MOST_LINES:
         return list(range(len(groups)))
@@ -36,7 +33,7 @@ def picked_out(groups: Sequence[Group], always: Group | None = None) -> list[int
 
 
 def draw(groups: Sequence[Group], always: Group | None = None) -> Figure:
-    """The figure, for at least one group; `always` is the one to be seen among many."""
+    """Draw the figure for at least one group; `always` is in colour even among many."""
     shown, picked = groups if len(groups) <= MOST_PANELS else groups[:PANELS_OF_MANY], picked_out(groups, always)
     place = Layout.of(len(shown), len(picked), max(len(_legend(groups[i])) for i in picked or [0]))
     figure = Figure(figsize=(place.width, place.height))
@@ -55,9 +52,9 @@ def draw(groups: Sequence[Group], always: Group | None = None) -> Figure:
 
 
 def loss_limits(groups: Sequence[Group], columns: Sequence[str] = ("train_loss", "val_loss")) -> tuple[float, float]:
-    """The loss axis that all panels share: everything that was measured, but not a diverging run's last leap.
+    """Return the limits of the shared loss axis, without a diverging run's last jump.
 
-    It begins at 0 or below where losses are negative, as of a density, and can't be logarithmic then.
+    The lower limit is below 0 if losses are negative, as for a density; then the axis can't be logarithmic.
     """
     values = np.concatenate([np.empty(0), *(group.curve(column).median for group in groups for column in columns)])
     values = values[np.isfinite(values)]
@@ -69,8 +66,8 @@ def loss_limits(groups: Sequence[Group], columns: Sequence[str] = ("train_loss",
     if not len(values):
         return 0.1, 1.0
     low, high = values.min(), values.max()
-    # A single huge first epoch (a rate of 0.5 begins in the thousands) would flatten everything else; a panel says
-    # in words what it cuts off.
+    # One huge first epoch (in the thousands for a learning rate of 0.5) would flatten everything else; panels say
+    # what they cut off.
     high = min(high, max(2 * np.quantile(values, 0.95), 4 * low))
     return float(low / 1.25), float(high * 1.4)
 
@@ -79,7 +76,7 @@ def _overlay(
     axes: Axes, groups: Sequence[Group], picked: Sequence[int], limits: tuple[float, float], place: Layout
 ) -> None:
     few = len(picked) == len(groups)
-    more = "" if few else f"; {len(picked)} of {len(groups)} picked out, the others grey"
+    more = "" if few else f"; {len(picked)} of {len(groups)} in colour, the others grey"
     rest = f"; panels of the first {PANELS_OF_MANY} below" if len(groups) > MOST_PANELS else ""
     axes.set_title(f"Validation loss, lowest first{more}{rest}", fontsize=12)
     drawn = 0
@@ -106,7 +103,7 @@ def _overlay(
     axes.set_xlim(0, max([1, *(_last_epoch(group) for group in groups)]) * 1.01)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     if not drawn:
-        axes.text(0.5, 0.5, "no epoch of any run is done yet", ha="center", va="center", transform=axes.transAxes)
+        axes.text(0.5, 0.5, "no run has finished an epoch yet", ha="center", va="center", transform=axes.transAxes)
     axes.legend(
         loc="upper left", bbox_to_anchor=(-0.01, -0.47 / place.overlay_height), ncols=place.legend_columns,
         fontsize=8.5, handlelength=3.4, borderaxespad=0, columnspacing=1.6, labelspacing=0.35,
@@ -157,7 +154,7 @@ def _panel(axes: Axes, group: Group, limits: tuple[float, float], *, labelled: b
 
 
 def subtitle(group: Group) -> str:
-    """Validation loss and metrics, seeds and status of a group, in a line."""
+    """Summarise a group in a line: validation loss and metrics, seeds and status."""
     loss, status = group.spread("val_loss"), group.status()
     if loss is None:
         return cut(status, 48)
@@ -172,7 +169,7 @@ def subtitle(group: Group) -> str:
 
 
 def _rate(axes: Axes, group: Group, *, labelled: bool) -> None:
-    """The rate of every update, against epochs; of the first seed, since seeds share the schedule."""
+    """Draw the learning rate of every step by epoch; of the first seed, since seeds share the schedule."""
     rates = group.first.rates()
     per_epoch = steps_per_epoch(group)
     if len(rates):
@@ -188,20 +185,20 @@ def _rate(axes: Axes, group: Group, *, labelled: bool) -> None:
         axes.set_yticks([])
         axes.set_ylim(0, 1)
     if labelled:
-        axes.set_ylabel("rate")
+        axes.set_ylabel("lr")
 
 
 def _epoch_axis(axes: Axes, group: Group) -> None:
     planned = max((planned_epochs(record) or 0 for record in group.records), default=0)
     last = max(_last_epoch(group), 1)
-    far = planned > 20 * last  # hardly begun: the plan would leave nothing to see
+    far = planned > 20 * last  # just started: the planned length would leave nothing to see
     axes.set_xlim(0, (last if far else max(planned, last)) * 1.02)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, steps=[1, 2, 5, 10]))
     axes.set_xlabel("epoch", labelpad=1)
 
 
 def _drawable(group: Group, column: str, limits: tuple[float, float]) -> Band:
-    """A loss curve without what a log axis can't show: a loss of exactly 0."""
+    """Return a loss curve without losses of 0 if the axis is logarithmic."""
     curve = group.curve(column)
     return curve.where(curve.low > 0) if limits[0] > 0 else curve
 
@@ -211,7 +208,7 @@ def _last_epoch(group: Group) -> int:
 
 
 def steps_per_epoch(group: Group) -> float:
-    """Updates in an epoch of a group's runs, as its first run recorded them."""
+    """Return the steps in an epoch, as recorded by the group's first run."""
     sizes = group.first.environment.get("sizes") or {}
     epochs = group.first.epochs
     if sizes.get("steps_per_epoch"):

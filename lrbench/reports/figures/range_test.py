@@ -1,4 +1,4 @@
-"""The figure of a range test: loss against the rate, smoothed and raw, with what was read off it."""
+"""The figure of a range test: smoothed and raw loss by learning rate, with suggestions."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ ADVISED, BAND, TREND = "#000000", "#DDE8F0", "#333333"
 
 
 def save_finding(finding: Finding) -> None:
-    """Draw a finding into its folder. Raises FolderError where it can't be written."""
+    """Draw a finding into its folder. Raises FolderError if it can't be written."""
     with drawing():
         write(draw(finding), finding.folder.figure)
 
 
 def draw(finding: Finding) -> Figure:
-    """The figure."""
+    """Draw the figure."""
     figure = Figure(figsize=(9, 5.6), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
@@ -35,7 +35,7 @@ def draw(finding: Finding) -> Figure:
     log_scale(axes.xaxis, finding.ramp.start, finding.ramp.end, rate_text)
     axes.set_ylim(*top)
     axes.set_xlabel("learning rate")
-    measured = "validation loss after each update" if finding.ramp.validation else "training loss of each update"
+    measured = "validation loss after each step" if finding.ramp.validation else "training loss of each step"
     axes.set_ylabel(measured)
     name = textwrap.shorten(finding.experiment.name, 60, placeholder=" …")
     axes.set_title(f"Learning rate range test: {name}", pad=22)
@@ -50,7 +50,7 @@ def draw(finding: Finding) -> Figure:
 
 
 def _losses(axes: Axes, finding: Finding) -> tuple[float, float]:
-    """Raw and smoothed curves, and the trend of all; the bounds of the losses that are worth showing."""
+    """Draw raw and smoothed curves and their trend; return the range of losses worth showing."""
     lowest, highest, starts = math.inf, -math.inf, []
     for index, curve in enumerate(finding.curves):
         colour = COLOURS[index % len(COLOURS)]
@@ -70,7 +70,7 @@ def _losses(axes: Axes, finding: Finding) -> tuple[float, float]:
             axes.plot(rates[-1], height, "x", color=colour, markersize=7, clip_on=False, label=label)
     whole = trend(finding.curves)
     if whole is not None:
-        ragged = np.flatnonzero(whole.losses[whole.lowest :] > whole.start + 0.5 * whole.fall)  # says no more
+        ragged = np.flatnonzero(whole.losses[whole.lowest :] > whole.start + 0.5 * whole.fall)  # the rest is noise
         end = whole.lowest + int(ragged[0]) + 1 if len(ragged) else len(whole.rates)
         axes.plot(whole.rates[:end], whole.losses[:end], color=TREND, linewidth=2.2, label="trend of all seeds")
         if isinstance(finding.advice, Advice):
@@ -85,7 +85,7 @@ def _losses(axes: Axes, finding: Finding) -> tuple[float, float]:
 
 
 def _label(finding: Finding, index: int) -> str | None:
-    """Each seed has its line in the legend; more than it has room for share one."""
+    """Return the legend of a seed; many seeds share one."""
     curves = finding.curves
     if len(curves) > 6:
         seeds = f"seeds {curves[0].seed}–{curves[-1].seed}" if index == 0 else ""
@@ -99,9 +99,9 @@ def _clipped(loss: float, start: float, lowest: float) -> float:
 
 
 def _advised(axes: Axes, advice: Advice) -> None:
-    bounds = f"bounds for cyclical rates: {advice.low:.2g} … {advice.high:.2g}"
+    bounds = f"bounds for a cyclical schedule: {advice.low:.2g} … {advice.high:.2g}"
     axes.axvspan(advice.low, advice.high, color=BAND, zorder=0, label=bounds)
-    axes.axvline(advice.initial, color=ADVISED, linewidth=1.4, label="recommended: constant or initial rate")
+    axes.axvline(advice.initial, color=ADVISED, linewidth=1.4, label="recommended: constant or initial learning rate")
     axes.axvline(advice.maximum, color=ADVISED, linewidth=1.2, linestyle=(0, (5, 2)), label="maximum for one_cycle")
     text = f"{advice.initial:.2g}"
     axes.annotate(text, (advice.initial, 1), xycoords=("data", "axes fraction"), xytext=(-4, 4),
@@ -111,7 +111,7 @@ def _advised(axes: Axes, advice: Advice) -> None:
 
 
 def _suggested(axes: Axes, finding: Finding) -> None:
-    """Each method's median over the seeds, and their range, near the bottom."""
+    """Draw each method's median and range over the seeds near the bottom."""
     for row, (name, found) in enumerate(finding.suggestions.items()):
         if found.median is None or found.lowest is None or found.highest is None:
             continue

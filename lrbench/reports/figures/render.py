@@ -1,4 +1,4 @@
-"""The figures of a report beside its main one."""
+"""The figures of a report: the main one and the others."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from lrbench.reports.shown import Shown
 
 @dataclass(frozen=True)
 class Drawn:
-    """A figure.
+    """A figure of a report.
 
     Attributes:
-        name: of its files.
-        heading: what it is.
-        figure: itself.
-        words: what it shows, in sentences; the first is what a screen reader says in its place.
+        name: name of its files.
+        heading: its heading.
+        figure: the figure.
+        words: what it shows, in sentences.
     """
 
     name: str
@@ -34,13 +34,13 @@ class Drawn:
 
 
 def main(shown: Shown) -> Figure:
-    """The main figure, for at least one group."""
+    """Draw the main figure for at least one group."""
     with drawing():
         return overview.draw(shown.groups, None if shown.comparison is None else shown.comparison.against.group)
 
 
 def draw(shown: Shown) -> list[Drawn]:
-    """Every seed's value, the sensitivity to the rate, and the way to the target, as far as the runs have them."""
+    """Draw every seed's value, the sensitivity to the learning rate and the time to the target, as far as possible."""
     drawn = []
     with drawing():
         if shown.comparison is not None:
@@ -50,19 +50,21 @@ def draw(shown: Shown) -> list[Drawn]:
             found = families(shown.groups, measure)
             if found:
                 words = [sensitivity_words(family, measure) for family in found]
-                drawn.append(Drawn("rates", "Sensitivity to the rate", draw_sensitivity(found, measure), words))
+                drawn.append(
+                    Drawn("rates", "Sensitivity to the learning rate", draw_sensitivity(found, measure), words)
+                )
         if shown.target is not None and (times := seeds.times(shown.groups, shown.target)) is not None:
             drawn.append(Drawn("target", f"Time to {shown.target.words}", times))
     return drawn
 
 
 def save(drawn: Sequence[Drawn], folder: Path) -> list[Path]:
-    """Write each as PNG and SVG."""
+    """Save each figure as PNG and SVG."""
     return [path for one in drawn for path in write(one.figure, folder / one.name)]
 
 
 def write(drawn: Figure, path: Path) -> list[Path]:
-    """Save a figure as PNG and SVG; the same figure gives the same files."""
+    """Save a figure as PNG and SVG, reproducibly."""
     paths = [path.with_suffix(".png"), path.with_suffix(".svg")]
     with drawing():
         drawn.savefig(paths[0], dpi=150)

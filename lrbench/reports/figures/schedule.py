@@ -1,4 +1,4 @@
-"""The figure of `lrbench preview`: rates, and momentum where it is cycled, of several configs in one."""
+"""The figure of `lrbench preview`: learning rates, and cycled momentum, of several configs."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from matplotlib.ticker import MaxNLocator
 
 from lrbench.reports.figures.style import MOST_POINTS, Line, drawing, line_of, write
 
-MOST_CLOSELY = 3 * MOST_POINTS  # points a line is drawn with, its restarts beside
+MOST_CLOSELY = 3 * MOST_POINTS  # points of a line, besides its restarts
 
 
 class Rates(Protocol):
-    """What is drawn of a config; `lrbench.preview.Preview` is one."""
+    """What is drawn of a config, such as a `Preview`."""
 
     @property
     def label(self) -> str: ...  # noqa: D102
@@ -34,13 +34,13 @@ class Rates(Protocol):
 
 
 def save_previews(previews: Sequence[Rates], path: Path) -> None:
-    """Draw the previews into a PNG or SVG file. Raises FolderError where it can't be written."""
+    """Draw previews into a PNG or SVG file. Raises FolderError if it can't be written."""
     with drawing():
         write(draw(previews), path)
 
 
 def draw(previews: Sequence[Rates]) -> Figure:
-    """The figure: the rate above, momentum below where any config cycles it."""
+    """Draw learning rates, and below them momentum if a config cycles it."""
     cycled = any(p.momenta for p in previews)
     legend = 0.19 * len(previews) + 0.2
     figure = Figure(figsize=(9, (6.2 if cycled else 4.2) + legend), layout="constrained")
@@ -51,7 +51,7 @@ def draw(previews: Sequence[Rates]) -> Figure:
         _line(rate_axes, made, made.rates, line_of(index))
     rate_axes.set_ylabel("learning rate")
     rate_axes.set_ylim(bottom=0)
-    rate_axes.set_title("The learning rate of every update")
+    rate_axes.set_title("Learning rate at every step")
     if cycled:
         for index, made in enumerate(previews):
             values = [float("nan") if m is None else m for m in made.momenta or []]
@@ -66,7 +66,7 @@ def draw(previews: Sequence[Rates]) -> Figure:
 
 def _line(axes: Axes, made: Rates, values: Sequence[float], look: Line) -> None:
     stride = max(len(values) // MOST_CLOSELY, 1)
-    # Every stride-th update, and both sides of every restart, which must not be cut off.
+    # Every stride-th step, and both sides of every restart, so that none is cut off.
     near = {s + d for s in made.restarts for d in (-1, 0)}
     steps = sorted(set(range(0, len(values), stride)) | near | {len(values) - 1}) if values else []
     places = [step / made.steps_per_epoch for step in steps]

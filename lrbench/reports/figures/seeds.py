@@ -1,4 +1,4 @@
-"""Figures with a row for each group and a dot for each seed: final values, and how long a target took."""
+"""Figures with a row for each group and a dot for each seed: final values and time to a target."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from lrbench.reports.figures.style import TRAINING, VALIDATION, cut
 MOST_ROWS = 60
 ROW, EDGES = 0.24, 1.0  # inches
 NEAR = 4
-"""Rows whose median is more than this many times the best are beyond the axis, so that the others can be told apart."""
+"""Rows with a median above this multiple of the best are beyond the axis, so that the others can be told apart."""
 
 
 @dataclass(frozen=True)
 class Dots:
-    """One row's dots, and what is drawn over them.
+    """The dots of a row.
 
     Attributes:
         values: one for each seed.
-        middle: their median, None for no mark.
-        interval: of the mean, None for no line.
-        missed: for seeds that never got there, how far they went.
+        middle: their median; None for no mark.
+        interval: interval of the mean; None for no line.
+        missed: how long the seeds that missed the target trained.
     """
 
     values: Sequence[float]
@@ -40,9 +40,9 @@ class Dots:
 
 
 def final_values(comparison: Comparison) -> Figure:
-    """Every seed's value of the compared metric, its median and its interval, a row a group, best first.
+    """Draw every seed's value of the compared metric, with median and interval, best group first.
 
-    A metric in percent of which more is better is shown as an error, 1 − value, on a log axis, where good ones differ.
+    A metric in percent that should be high is shown as an error, 1 − value, on a log axis, which tells good ones apart.
     """
     measure = comparison.measure
     error = measure.metric.form == "percent" and not measure.lower
@@ -72,7 +72,7 @@ def final_values(comparison: Comparison) -> Figure:
 
 
 def times(groups: Sequence[Group], target: Target) -> Figure | None:
-    """Epochs, and seconds of training, to a target, a row a group; None where no run came to an end."""
+    """Draw epochs and seconds of training to a target; None if no run has ended."""
     ended = [g for g in groups if any(r.status.ended for r in g.records)]
     if not ended:
         return None
@@ -87,7 +87,7 @@ def times(groups: Sequence[Group], target: Target) -> Figure | None:
     first = panels[0]
     first.plot([], [], "o", markerfacecolor="none", color=VALIDATION, markersize=5, linestyle="none", label="a seed")
     first.plot([], [], "|", color=TRAINING, markersize=11, markeredgewidth=2.2, linestyle="none", label="median")
-    first.plot([], [], ">", color="#888888", markersize=6, linestyle="none", label="never got there: trained so far")
+    first.plot([], [], ">", color="#888888", markersize=6, linestyle="none", label="not reached: length of training")
     _legend(figure, first)
     return figure
 
@@ -105,7 +105,7 @@ def _time(group: Group, target: Target, part: int) -> Dots:
 
 
 def _rows(groups: Sequence[Group], panels: int, of: int) -> tuple[Figure, list[Axes]]:
-    """Axes with a row for each group, their labels at the left; `of` is how many groups there are."""
+    """Create axes with a row for each group, labelled at the left; `of` is the total number of groups."""
     labels = [cut(group.label, 44) for group in groups]
     left = 0.25 + 0.077 * max(map(len, labels))
     width, height = left + 6.6, ROW * len(groups) + EDGES
@@ -141,14 +141,14 @@ def _draw(axes: Axes, rows: Sequence[Dots]) -> None:
 
 
 def _beside(place: int, values: Sequence[float]) -> np.ndarray:
-    """Heights a little apart in the order of the seeds: equal values would hide one another."""
+    """Spread heights in the order of the seeds, so that equal values do not hide each other."""
     return place + (np.linspace(-0.18, 0.18, len(values)) if len(values) > 1 else np.zeros(len(values)))
 
 
 def _log_axis(axes: Axes, rows: Sequence[Dots], form: Callable[[float], str]) -> None:
-    """A log axis over what lies near the best row, the values of the others as text at its end.
+    """Set a log axis for values near the best row, with others as text at its end.
 
-    Linear, with all on it, where a value is not above 0.
+    If a value is not above 0, the axis is linear and shows all.
     """
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: form(value)))
     if any(value <= 0 for row in rows for value in row.values):

@@ -1,4 +1,4 @@
-"""The figure of how much a metric depends on the learning rate: a line for each family, its good rates beneath."""
+"""The figure of sensitivity to the learning rate: a line for each family, and its good learning rates below."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from lrbench.reports.figures.axes import lost, rate_scale, ring, value_scale
 from lrbench.reports.figures.style import Line, cut, drawing, line_of
 
 MOST = 8
-"""Families that a reader can tell apart where all begin and end at about the same heights."""
+"""Families that a reader can tell apart."""
 MOST_DECADES = 5
-"""Of losses above the lowest: one just before it overflows, 1e30 say, would flatten the rest. Lines leave the axes."""
+"""Decades of losses above the lowest. A loss close to overflow, such as 1e30, would flatten the rest."""
 ROW = 0.04  # of the axes' height, for the marks of one family's lost seeds
 
 
 def draw(families: Sequence[Family], measure: Measure) -> Figure:
-    """The figure, for at least one family; of more than eight, those with the best results."""
+    """Draw at least one family; of more than eight, those with the best results."""
     shown = sorted(families, key=lambda family: min(family.costs(measure)))[:MOST]
     labels = [_legend(family, measure) for family in shown]
     columns = max(1, min(3, 150 // (max(map(len, labels)) + 14)))
@@ -56,7 +56,7 @@ def _legend(family: Family, measure: Measure) -> str:
 
 
 def _scale(axes: Axes, families: Sequence[Family], measure: Measure) -> None:
-    """All seeds' values, with room at the bad end for the marks of those that have none."""
+    """Scale the axis for all values, with room at the bad end for marks of seeds without one."""
     points = [point for family in families for point in family.points]
     values = [value for point in points for value in point.values(measure)]
     axes.set_ylabel(measure.words)
@@ -80,13 +80,13 @@ def _scale(axes: Axes, families: Sequence[Family], measure: Measure) -> None:
 
 
 def _absent(family: Family, measure: Measure) -> list[tuple[float, str]]:
-    """The rates at which seeds have no value, each with its mark."""
+    """Return the learning rates at which seeds have no value, with their marks."""
     diverged = [(point.rate, "x") for point in family.points if point.diverged(measure)]
     return diverged + [(point.rate, "|") for point in family.points if point.pruned]
 
 
 def _line(axes: Axes, family: Family, look: Line, measure: Measure) -> Line2D:
-    """The medians, joined only where neighbouring rates have one, before every seed's point; the best one ringed."""
+    """Draw medians, joined only between neighbours, and every seed's value; put a ring around the best median."""
     rates = [point.rate for point in family.points]
     seeds = [(point.rate, value) for point in family.points for value in point.values(measure)]
     axes.plot(
@@ -108,7 +108,7 @@ def _line(axes: Axes, family: Family, look: Line, measure: Measure) -> Line2D:
 
 
 def _beyond(axes: Axes, lr: float, height: float, end: Edge, colour: str, length: float) -> None:
-    """An arrow outward from the lowest or the highest rate, `length` points long: what is beyond was not tried."""
+    """Draw an arrow, `length` points long, away from the end of the learning rates tried."""
     away = (length if end == "highest" else -length, 0)
     axes.annotate(
         "", (lr, height), xytext=away, textcoords="offset points", annotation_clip=False,
@@ -117,15 +117,15 @@ def _beyond(axes: Axes, lr: float, height: float, end: Edge, colour: str, length
 
 
 def _ends(family: Family, measure: Measure) -> bool:
-    """Whether there is an arrow."""
+    """Whether a family has an arrow."""
     good = family.good(measure)
     return good is not None and (good.open_below or good.open_above)
 
 
 def _marks(axes: Axes, families: Sequence[Family], measure: Measure, labels: list[str]) -> list[Line2D]:
-    """Marks for seeds without a value; what all marks mean is added to `labels`, and their looks returned."""
-    kinds = {"o": "best rate", ">": "at an end of the rates tried", "x": "a seed diverged, or more",
-             "|": "a seed pruned, or more"}  # fmt: skip
+    """Mark seeds without a value; add the meaning of all marks to `labels` and return their handles."""
+    kinds = {"o": "best learning rate", ">": "at an end of those tried", "x": "at least one seed diverged",
+             "|": "at least one seed pruned"}  # fmt: skip
     seen = {"o"} if any(family.best(measure) for family in families) else set()
     if any(_ends(family, measure) for family in families):
         seen.add(">")
@@ -147,12 +147,12 @@ def _marks(axes: Axes, families: Sequence[Family], measure: Measure, labels: lis
 
 
 def _ranges(axes: Axes, families: Sequence[Family], measure: Measure) -> None:
-    """A bar for each family, in the legend's order, from the lowest to the highest good rate."""
+    """Draw a bar of good learning rates for each family, in the order of the legend."""
     around = "nearly as good as" if measure.metric.form == "percent" else f"within {100 * families[0].epsilon:g} % of"
     axes.set_title(f"Learning rates {around} the best", fontsize=9)
     for index, family in enumerate(families):
         good, best, look = family.good(measure), family.best(measure), line_of(index)
-        text = "none has a median" if good is None else "no neighbour" if good.low == good.high else width_text(good)
+        text = "no median" if good is None else "no neighbour" if good.low == good.high else width_text(good)
         axes.text(1.01, index, text, transform=axes.get_yaxis_transform(), fontsize=8, color="#333333", va="center")
         if good is None or best is None:
             continue

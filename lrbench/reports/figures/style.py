@@ -1,4 +1,4 @@
-"""How all figures look: colours, lines, type."""
+"""The style of all figures: colours, lines and fonts."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from matplotlib.figure import Figure
 
 from lrbench.errors import FolderError
 
-# Okabe and Ito's colours (without yellow, which is too light for a line on white): told apart by colour-blind
-# readers. With 7 colours, 4 dashes and a marker at the end, 28 lines differ also in greyscale.
+# Okabe and Ito's colours, which colour-blind readers can tell apart, without yellow, which is too light on white.
+# With 7 colours, 4 dashes and a marker at the end, 28 lines differ even in greyscale.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 DASHES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
 MARKERS = "osD^v<>P*X"
 VALIDATION, TRAINING, RATE = "#0072B2", "#D55E00", "#444444"
 OTHERS = "#c4c4c4"
 MOST_POINTS = 600
-"""That a line is drawn with."""
+"""Maximum number of points in a line."""
 
 STYLE: dict[Any, Any] = {
     "font.size": 9,
@@ -44,13 +44,13 @@ STYLE: dict[Any, Any] = {
     "legend.frameon": False,
     "svg.fonttype": "path",
     "svg.hashsalt": "lrbench",
-    "text.parse_math": False,  # a name with $ in it is a name
+    "text.parse_math": False,  # names may contain $
 }
 
 
 @contextlib.contextmanager
 def drawing() -> Iterator[None]:
-    """In it figures are drawn in this house's style; a name in a script that the font lacks is drawn as boxes."""
+    """Draw figures in this style; characters that the font lacks become boxes, without a warning."""
     with mpl.rc_context(STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from")
         yield
@@ -58,7 +58,7 @@ def drawing() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Line:
-    """How a group is drawn in the overlay and in the legend."""
+    """The look of a group in the overlay and the legend."""
 
     colour: str
     dash: str | tuple[int, tuple[float, ...]]
@@ -66,13 +66,13 @@ class Line:
 
 
 def line_of(index: int) -> Line:
-    """The look of the index-th group; the first 28 are all different."""
+    """Return the look of the index-th group; the first 28 all differ."""
     count = len(COLOURS)
     return Line(COLOURS[index % count], DASHES[index % len(DASHES)], MARKERS[index % len(MARKERS)])
 
 
 def write(figure: Figure, path: Path) -> None:
-    """Save a figure, its folder made if need be. Raises FolderError where it can't be written."""
+    """Save a figure and create its folder. Raises FolderError if it can't be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=150)
@@ -83,7 +83,7 @@ def write(figure: Figure, path: Path) -> None:
 
 
 def cut(text: str, most: int) -> str:
-    """At most that many characters, the middle left out: names often differ at their ends."""
+    """Shorten text in the middle, since names often differ at their ends."""
     plain = " ".join(text.split())
     kept = most - 1
     return plain if len(plain) <= most else f"{plain[: kept - kept // 2]}…{plain[len(plain) - kept // 2 :]}"

@@ -1,5 +1,5 @@
 "use strict";
-// The page's charts and controls. Charts are drawn by uPlot from the numbers in #curves; tables are in the page as they are.
+// The page's charts and controls. uPlot draws the charts from the numbers in #curves; tables are plain HTML.
 (() => {
   const root = document.documentElement;
   root.classList.remove("no-js");
@@ -9,7 +9,7 @@
 
   const DASHES = [[], [9, 3], [2, 2.5], [10, 3, 2, 3]];
   const FONT = '12px system-ui, -apple-system, "Segoe UI", sans-serif';
-  const look = (slot) => ({ colour: css(`--c${slot % 7}`), dash: DASHES[slot % DASHES.length] }); // 28 different ones, neighbours in both
+  const look = (slot) => ({ colour: css(`--c${slot % 7}`), dash: DASHES[slot % DASHES.length] }); // 28 combinations; neighbours differ in both
   const number = (v) => (v == null ? "–" : Math.abs(v) >= 1e4 || (v && Math.abs(v) < 1e-4) ? v.toExponential(2) : String(Number(v.toPrecision(4))));
   const rateText = (given) => {
     const v = Number(given.toPrecision(2));
@@ -17,12 +17,12 @@
   };
   const percent = (v) => (v == null ? "–" : `${(100 * v).toFixed(2)} %`);
 
-  // ---- what is drawn ---------------------------------------------------------------------------------------------
+  // ---- data ------------------------------------------------------------------------------------------------------
   const source = byId("curves");
   const data = source ? JSON.parse(source.textContent) : { groups: [], picked: [], limits: {} };
   const view = { measure: "loss", split: "val", logy: true, logx: false };
-  const slots = new Map(data.picked.map((group, slot) => [group, slot])); // group → its place among colours and dashes
-  const charts = new Map(); // element → what it takes to draw it again
+  const slots = new Map(data.picked.map((group, slot) => [group, slot])); // group → index of its colour and dash
+  const charts = new Map(); // element → its plot
   const metric = () => data.metrics[view.measure];
   const percents = () => metric().form === "percent";
   const above = new Map([["loss", !(data.limits.both?.[0] <= 0)]]); // measure → whether all its values are above 0
@@ -30,9 +30,9 @@
     if (!above.has(measure)) above.set(measure, data.groups.every((g) => ["train", "val"].every((split) => (g[`${split}_${measure}`]?.median ?? []).every((v) => v == null || v > 0))));
     return above.get(measure);
   }
-  const loggable = () => percents() || positive(view.measure); // a log axis can't show what is below 0
+  const loggable = () => percents() || positive(view.measure); // a log axis can't show values of 0 or less
   const logy = () => view.logy && loggable();
-  const errors = () => percents() && metric().better === "higher" && logy(); // a log axis tells good ones apart as errors
+  const errors = () => percents() && metric().better === "higher" && logy(); // on a log axis, good values differ more as errors
 
   const text = (v) => (v == null ? "–" : percents() ? percent(v) : number(v));
   const tick = (v) => (v == null ? "" : percents() ? `${Number((100 * v).toPrecision(3))} %` : number(v));
@@ -71,7 +71,7 @@
     return logy() ? [low / 1.3, Math.min(1, high * 1.3)] : [Math.max(0, low - 0.03), Math.min(1, high + 0.03)];
   }
 
-  // 1, 3, 10, … or 1, 2, 5, …, as many as can be read; of few decades uPlot's even steps.
+  // 1, 3, 10, … or 1, 2, 5, …, as many as are readable.
   function ticks(u, axis, min, max) {
     const decades = Math.log10(max / min), inner = decades > 2.5 ? [1] : decades > 1.3 ? [1, 3] : decades > 0.5 ? [1, 2, 5] : [1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9];
     const found = [];
@@ -128,7 +128,7 @@
     const values = (at) => new Map([...middles].map(([s, group]) => [group, at == null ? null : table[s][at]]));
     const name = `${view.split === "val" ? "validation" : "training"} ${measureName()}`;
     byId("overlay-title").textContent = name[0].toUpperCase() + name.slice(1);
-    overlay.setAttribute("aria-label", `Chart: ${name} of ${data.groups.length} groups of runs against epochs. Left and right arrow keys read its values.`);
+    overlay.setAttribute("aria-label", `Chart: ${name} of ${data.groups.length} groups of runs against epochs. Left and right arrow keys show its values.`);
     const tell = (u) => report(u.cursor.idx == null || u.cursor.left < 0 ? null : u.cursor.idx, table, values, owner, u.near);
     const made = plot(overlay, {
       height: 380, printed: 660,
@@ -173,8 +173,8 @@
       item.classList.toggle("near", index === near);
     }
     const left = data.groups.length - slots.size;
-    const grey = left ? ` ${left} more ${left === 1 ? "group is" : "groups are"} grey; the table's boxes draw others.` : "";
-    if (at == null) readout.textContent = `The legend shows the last values; the pointer or the arrow keys those of an epoch.${grey}`;
+    const grey = left ? ` ${left} more ${left === 1 ? "group is" : "groups are"} grey; select groups in the table.` : "";
+    if (at == null) readout.textContent = `The legend shows final values. Point at an epoch or use the arrow keys to see its values.${grey}`;
     else {
       const hidden = near != null && !slots.has(near) ? `; nearest: ${data.groups[near].label} ${text(table[owner.indexOf(near)][at])}` : "";
       readout.textContent = `Epoch ${table[0][at]}${hidden}`;
@@ -184,7 +184,7 @@
     }
   }
 
-  // Arrow keys move a chart's cursor, as the pointer does.
+  // Arrow keys move a chart's cursor like the pointer.
   function readable(element, chart, xs, told) {
     let at = -1;
     element.onkeydown = (event) => {
@@ -222,11 +222,11 @@
     const x = { time: false, distr: view.logx ? 3 : 1, range: view.logx ? [Math.min(1, last / 2), Math.max(last, 2)] : [0, last * 1.01] };
     const sync = { key: "panels", scales: ["x", null], setSeries: false };
     const beyond = columns.flatMap((c) => c.y).filter((v) => v != null && v > range[1]);
-    const off = beyond.length ? `; beyond the scale: up to ${text(beyond.reduce((a, b) => Math.max(a, b)))}` : "";
+    const off = beyond.length ? `; off the scale: up to ${text(beyond.reduce((a, b) => Math.max(a, b)))}` : "";
     const tell = (at) => {
       if (at == null) { line.textContent = line.dataset.words + off; return; }
       const epoch = table[0][at], before = group.rate.x.findLastIndex((e) => e <= epoch);
-      line.textContent = `epoch ${epoch}: validation ${text(table[places.val][at])}, training ${text(table[places.train][at])}, rate ${rateText(group.rate.y[Math.max(before, 0)] ?? 0)}`;
+      line.textContent = `epoch ${epoch}: validation ${text(table[places.val][at])}, training ${text(table[places.train][at])}, learning rate ${rateText(group.rate.y[Math.max(before, 0)] ?? 0)}`;
     };
     tell(null);
     const upper = plot(losses, {
@@ -252,7 +252,7 @@
     readable(card.querySelector(".both"), upper, table[0], tell);
   }
 
-  let shared = null; // the losses' axis, which all panels have in common
+  let shared = null; // limits of the loss axis of all panels
   const waiting = new IntersectionObserver((seen) => {
     for (const one of seen) if (one.isIntersecting) { waiting.unobserve(one.target); one.target.drawn = true; drawPanel(one.target); }
   }, { rootMargin: "400px" });
@@ -280,7 +280,7 @@
       else view[input.name] = input.checked;
       redraw();
     });
-    if (input.checked !== input.defaultChecked) input.checked = input.defaultChecked; // a browser may remember the last visit's
+    if (input.checked !== input.defaultChecked) input.checked = input.defaultChecked; // a browser may restore the state of the last visit
   }
 
   let last = innerWidth, timer = 0;
@@ -311,7 +311,7 @@
     function sortBy(column, descending) {
       const compare = (a, b) => {
         const [x, y] = [value(a, column), value(b, column)];
-        if (!x || !y) return Number(!x) - Number(!y); // without a value last, whichever way
+        if (!x || !y) return Number(!x) - Number(!y); // rows without a value come last in both directions
         const [p, q] = [Number(x), Number(y)];
         const order = Number.isNaN(p) || Number.isNaN(q) ? x.localeCompare(y, undefined, { numeric: true }) : p - q;
         return descending ? -order : order;
@@ -324,7 +324,7 @@
     });
 
     const filter = byId("filter");
-    // Names, states, verdicts and answers; of the columns of numbers the words alone, since digits are in all of them.
+    // Search names, states, verdicts and answers; in columns of numbers only words, since digits are everywhere.
     const said = (cell) => (cell.matches("td.right") ? (cell.textContent.match(/[a-z]{3,}/gi) ?? []).join(" ") : cell.textContent);
     const told = new Map(rows.map((row) => [row, [...row.cells].map(said).join(" ").toLowerCase()]));
     function list() {
@@ -368,7 +368,7 @@
       try {
         await navigator.clipboard.writeText(code.textContent);
         button.textContent = "Copied";
-      } catch { // not allowed here: what is selected can be copied by hand
+      } catch { // not allowed here: select it for copying by hand
         getSelection().selectAllChildren(code);
         button.textContent = "Selected";
       }
