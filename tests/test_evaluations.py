@@ -70,10 +70,10 @@ def test_epochs_are_fractions_inside_and_whole_at_their_ends(tmp_path: Path, tin
 
 
 @pytest.mark.parametrize(
-    "every", ["0", "0 steps", "0 epochs", "0%", "-1 steps", "often", "3 hours", True, [1]], ids=str
+    "every", ["0", "0 steps", "0 epochs", "0%", "-1 steps", "often", "3 hours", True, [1], 0.5, "1.5 steps"], ids=str
 )
 def test_what_is_no_interval_is_refused(tiny: Any, every: Any) -> None:
-    with pytest.raises(ConfigError, match=r"eval_every: must be (a duration|longer than 0)"):
+    with pytest.raises(ConfigError, match=r"eval_every: must be (a duration|longer than 0|a whole number of steps)"):
         tiny(eval_every=every)
 
 

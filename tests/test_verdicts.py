@@ -74,3 +74,12 @@ def test_a_run_that_was_thrown_a_little_above_chance_and_stays_there_is_too_fast
 def test_one_epoch_is_not_called_epochs() -> None:
     evidence = verdict(Curves([0.1] * 5, [0.5, 0.4, 0.3, 0.3, 0.3], [0.5, 0.4, 0.31, 0.31, 0.3], "finished")).evidence
     assert "in the last epoch" in evidence
+
+
+def test_advice_starts_from_the_learning_rate_of_the_config() -> None:
+    """The schedule may have left it long before an epoch's end; and values may be per evaluation."""
+    losses = [2.3, 2.3, 2.3, 2.3]
+    flat = Curves([0.02, 0.01, 0.005, 0.0001], [9.0, *losses[1:]], losses, "finished", "", 2.3026, "evaluation", 0.3)
+    found = verdict(flat)
+    assert found.label == "stuck, rate too large" and found.advice == "try 10 times smaller, 0.03"
+    assert "in evaluation 1" in found.evidence

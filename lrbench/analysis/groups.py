@@ -135,14 +135,14 @@ def _rank(group: Group, measure: Measure | None) -> tuple[int, float, str]:
 
 
 def _status(record: Record) -> str:
-    done, result, status = len(record.epochs), record.result, record.status
+    result, status = record.result, record.status
     if status is Status.DIVERGED and result is not None:
         return f"diverged at update {result.steps}"
     if status is Status.STOPPED_EARLY and result is not None:
         return f"stopped early after {result.epochs} epochs"
     if status in (Status.INTERRUPTED, Status.RUNNING):
-        total = planned_epochs(record)
-        return f"{status.words}, {done}{f' of {total}' if total else ''} epochs done"
+        total, done = planned_epochs(record), record.epochs["epoch"].max() if len(record.epochs) else 0
+        return f"{status.words}, {done:.4g}{f' of {total}' if total else ''} epochs done"
     return status.words
 
 

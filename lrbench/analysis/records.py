@@ -79,7 +79,14 @@ class Record:
             return None
         lr, train_loss, val_loss = (self.epochs[name].tolist() for name in ("lr", "train_loss", "val_loss"))
         unit = "evaluation" if self.plain.get("eval_every") else "epoch"
-        return verdict(Curves(lr, train_loss, val_loss, self.status, self.result.reason, self._chance(), unit))
+        return verdict(
+            Curves(lr, train_loss, val_loss, self.status, self.result.reason, self._chance(), unit, self._peak())
+        )
+
+    def _peak(self) -> float | None:
+        """Return the learning rate that the config gives; None if it leaves that to the optimizer."""
+        lr = self.identity_fields.get("optimizer.lr")
+        return float(lr) if isinstance(lr, int | float) else None
 
     def _chance(self) -> float | None:
         """Return the loss of guessing among equally frequent classes; None if their number is unknown."""

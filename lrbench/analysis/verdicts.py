@@ -39,6 +39,7 @@ class Curves:
         status: as in `result.json`.
         reason: as in `result.json`; if the run diverged, the step and the learning rate.
         chance: the loss of the best constant prediction; None if unknown.
+        peak_lr: the config's own learning rate, which advice multiplies; None for the highest of `lr`.
         unit: what the values are per: `epoch` or `evaluation`.
     """
 
@@ -49,6 +50,12 @@ class Curves:
     reason: str = ""
     chance: float | None = None
     unit: str = "epoch"
+    peak_lr: float | None = None
+
+    @property
+    def told(self) -> float:
+        """The learning rate that advice starts from; NaN if unknown."""
+        return max(self.lr, default=math.nan) if self.peak_lr is None else self.peak_lr
 
 
 @dataclass(frozen=True)
@@ -64,8 +71,9 @@ def verdict(run: Curves) -> Verdict:
     """Return the first verdict that fits; see docs/verdicts.md."""
     losses = run.val_loss
     peak = max(run.lr, default=math.nan)
+    told = run.told
     if run.status == "diverged" or not all(map(math.isfinite, losses)):
-        smaller = f"try 10 times smaller, {peak / 10:.2g}" if math.isfinite(peak) else "try 10 times smaller"
+        smaller = f"try 10 times smaller, {told / 10:.2g}" if math.isfinite(told) else "try 10 times smaller"
         return Verdict("diverged", run.reason or "a loss was not finite", smaller)
     if not losses:
         return Verdict("too short to tell", f"no {run.unit} is done")
@@ -80,7 +88,7 @@ def _stuck(run: Curves, peak: float) -> Verdict | None:
     losses, chance = run.val_loss, run.chance
     if chance is None or losses[-1] < AT_CHANCE * chance:
         return None
-    end = f"the validation loss of {_number(losses[-1])} is about that of guessing, {_number(chance)}"
+    end = f"the validation loss of {_number(losses[-1])} is no better than that of guessing, {_number(chance)}"
     decayed = _decayed(run, peak)
     if decayed is not None:
         return decayed
@@ -89,11 +97,11 @@ def _stuck(run: Curves, peak: float) -> Verdict | None:
         thrown = f"the training loss was {_number(run.train_loss[worst])} in {run.unit} {worst + 1}"
         if run.train_loss[worst] < 1.01 * chance:
             thrown = "it moves up and down there"
-        return Verdict("stuck, rate too large", f"{end}; {thrown}", f"try 10 times smaller, {peak / 10:.2g}")
+        return Verdict("stuck, rate too large", f"{end}; {thrown}", f"try 10 times smaller, {run.told / 10:.2g}")
     pace = (losses[0] - losses[-1]) / max(len(losses) - 1, 1)
     wanted = (losses[-1] - chance / 2) / pace if pace > 0 else math.inf
     more = f"at this pace, half of that takes {wanted:,.0f} more {run.unit}s" if wanted < 1e6 else "it hardly moved"
-    return Verdict("stuck, rate too small", f"{end}; {more}", f"try 10 times larger, {peak * 10:.2g}")
+    return Verdict("stuck, rate too small", f"{end}; {more}", f"try 10 times larger, {run.told * 10:.2g}")
 
 
 def _thrown(run: Curves, chance: float) -> bool:
@@ -120,7 +128,7 @@ def _short(run: Curves, peak: float) -> Verdict | None:
 
 
 def _oscillating(run: Curves, peak: float) -> Verdict | None:
-    advice = f"try 3 times smaller, {peak / 3:.2g}, or a decay"
+    advice = f"try 3 times smaller, {run.told / 3:.2g}, or a decay"
     lost = _lost_again(run)
     if lost is not None:
         return Verdict("oscillating", lost, advice)
@@ -176,7 +184,7 @@ def _decayed(run: Curves, peak: float) -> Verdict | None:
         return None
     falling = f"the loss still fell by {before:.0%} in the last {run.unit} with a high one"
     evidence = f"the learning rate was nearly 0 after {run.unit} {spent} of {count}; {falling}"
-    return Verdict("decayed too early", evidence, f"decay later or less: keep {peak:.2g} for longer")
+    return Verdict("decayed too early", evidence, f"decay later or less: keep {run.told:.2g} for longer")
 
 
 def _slow(run: Curves, peak: float) -> Verdict | None:
@@ -189,7 +197,7 @@ def _slow(run: Curves, peak: float) -> Verdict | None:
     if not (near or (fell >= 0.1 and steady and live)):
         return None
     last = f"in the last {_last(len(third) - 1, run.unit)}, to {_number(losses[-1])}"
-    advice = f"train longer, or try 3 times larger, {peak * 3:.2g}"
+    advice = f"train longer, or try 3 times larger, {run.told * 3:.2g}"
     return Verdict("too slow", f"the validation loss still fell by {fell:.0%} {last}", advice)
 
 

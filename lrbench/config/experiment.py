@@ -185,8 +185,12 @@ class Experiment(BaseModel):
         ):
             raise ConfigError(f"must be a number greater than 0 (got {lr!r})", key="optimizer.lr")
         GroupRules.split(self.optimizer)
-        if self.eval_every is not None and self.eval_every.amount == 0:
-            raise ConfigError(f"must be longer than 0, such as '200 steps' (got {self.eval_every})", key="eval_every")
+        every = self.eval_every
+        if every is not None and every.amount == 0:
+            raise ConfigError(f"must be longer than 0, such as '200 steps' (got {every})", key="eval_every")
+        if every is not None and every.unit == "steps" and not every.amount.is_integer():
+            problem = f"must be a whole number of steps; write '{every.amount:g} epochs' for a part of an epoch"
+            raise ConfigError(f"{problem} (got {every})", key="eval_every")
         self._check_plateau_bounds()
         if self.max_skipped is not None and self.on_non_finite != "skip":
             raise ConfigError("needs `on_non_finite: skip`", key="max_skipped")

@@ -55,7 +55,7 @@ def drop(folder: RunFolder, experiment: Experiment, rung: float, loss: float) ->
     """
     table = _rows(folder)
     best = int(np.nanargmin(table["val_loss"]))
-    when = f"after {rung:.0%} of the run"
+    when = f"at the first evaluation after {rung:.0%} of the run"
     result = RunResult(
         status=Status.PRUNED,
         reason=f"validation loss {loss:.4g} {when}, in the worse half of its schedule's learning rates",
