@@ -140,7 +140,7 @@ def test_mistakes_give_one_clear_message_and_exit_code_2(
         ("- a\n- b\n", ["bad.yaml:1", "list", "mapping"]),
         ("just text", ["bad.yaml:1", "mapping"]),
         ("name: [unclosed\n", ["bad.yaml:2", "not valid YAML"]),
-        ("extends: bad.yaml\n", ["bad.yaml:1", "extends", "circle"]),
+        ("extends: bad.yaml\n", ["bad.yaml:1", "extends", "cycle"]),
         ("extends: absent.yaml\n", ["bad.yaml:1", "extends", "absent.yaml"]),
         ("epochs: 3\nmodel: mlp\n", ["bad.yaml", "missing"]),
     ],

@@ -401,7 +401,7 @@ def test_changes_too_small_for_torch_are_made():
 
 
 def test_a_plateau_rule_stands_alone():
-    with pytest.raises(ConfigError, match="plateau: timm/plateau is a plateau rule itself"):
+    with pytest.raises(ConfigError, match="plateau: timm/plateau is already a plateau rule"):
         written_out({"schedule": "timm/plateau", "plateau": {"patience": 1}})
     assert written_out({"schedule": "cosine", "epochs": 3}) == {"schedule": "cosine", "epochs": 3}
 

@@ -785,7 +785,7 @@ def test_a_result_that_is_not_this_runs_is_none(tmp_path: Path, tiny: Any, what:
     foreign = (other.path / "result.json").read_text()
     (folder.path / "result.json").write_text(foreign if what == "another run's" else '{"status": "finished"}')
     if what == "another run's":
-        assert "is of another run" in read_one(folder).problem or "edited" in read_one(folder).problem
+        assert "belongs to another run" in read_one(folder).problem or "edited" in read_one(folder).problem
     (outcome,) = run([experiment], runs=tmp_path / "runs")
     assert became(outcome) == ["finished"] and outcome.result is not None
     assert outcome.result.identity == identity(experiment) and outcome.result.steps == 40
