@@ -562,9 +562,7 @@ def test_the_words() -> None:
     text = words_of(good, worse, fresh=point(0.1, 1.1, 1.65))
     told = "1.375 (1.1 … 1.65), +25% from the seeds that chose it; the ranges overlap: confirmed."
     assert f"With 2 fresh seeds its validation loss is {told}" in text
-    assert "every fresh seed is worse: not confirmed." in words_of(
-        good, worse, fresh=point(0.1, 1.3, 1.4)
-    )
+    assert "every fresh seed is worse: not confirmed." in words_of(good, worse, fresh=point(0.1, 1.3, 1.4))
     assert "every fresh seed is better: confirmed." in words_of(good, worse, fresh=point(0.1, 0.9, 0.8))
     assert "meant to confirm it have no finite loss." in words_of(good, worse, fresh=point(0.1, None))
     assert words_of(Family("a", (point(0.1, 1.0),))) == "a: val loss 1 (one seed) at 0.1, the only learning rate tried."
