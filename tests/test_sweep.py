@@ -566,13 +566,11 @@ def test_the_words() -> None:
         Family("a", (point(0.1, 1.0),)), Family("b", (point(0.1, 2.0),))
     )
     text = words_of(good, worse, fresh=point(0.1, 1.1, 1.65))
-    told = "its validation loss is 1.375 (1.1 … 1.65), +25% against when it was chosen; the ranges overlap: confirmed."
-    assert f"With 2 fresh seeds {told}" in text
-    assert "every fresh seed is worse than those it was chosen by: not confirmed." in words_of(
-        good, worse, fresh=point(0.1, 1.3, 1.4)
-    )
+    told = "1.375 (1.1 … 1.65), +25% from the seeds that chose it; the ranges overlap: confirmed."
+    assert f"With 2 fresh seeds its validation loss is {told}" in text
+    assert "every fresh seed is worse: not confirmed." in words_of(good, worse, fresh=point(0.1, 1.3, 1.4))
     assert "every fresh seed is better: confirmed." in words_of(good, worse, fresh=point(0.1, 0.9, 0.8))
-    assert "that were to confirm it have no finite loss." in words_of(good, worse, fresh=point(0.1, None))
+    assert "meant to confirm it have no finite loss." in words_of(good, worse, fresh=point(0.1, None))
     assert words_of(Family("a", (point(0.1, 1.0),))) == "a: val loss 1 (one seed) at 0.1, the only learning rate tried."
     assert words_of(Family("a", (point(None, 1.0, 2.0),))) == (
         "a: val loss 1.5 (median of 2 seeds) at the optimizer's default, the only learning rate tried."
@@ -582,7 +580,7 @@ def test_the_words() -> None:
     )
     unfinished = Family("a", (Point(0.1, Group("a", (record("running"),))),))
     text = words_of(good, unfinished)
-    assert "a: no run has come to its end." in text and "lowest validation loss" not in text
+    assert "a: no run has ended yet." in text and "lowest validation loss" not in text
     assert "1 of 10 runs has no result yet, so this may change." in text
     half = Family("a", (point(0.1, 1.0), Point(1.0, Group("a", (record("running"), record("failed"))))))
     assert "; 2 of 3 runs not finished (at 1)." in words_of(half)
@@ -633,7 +631,7 @@ def test_lines_that_differ_in_nothing_but_the_rate_stay_apart(cli: Cli, write_co
     low = write_config("low.yaml", name="low", optimizer={"name": "sgd", "lr": 0.01})
     high = write_config("high.yaml", name="high", optimizer={"name": "sgd", "lr": 0.1})
     code, out, _ = cli("sweep", low, high, "--jobs", "1")
-    assert code == 0 and "no run has come to its end" not in out
+    assert code == 0 and "no run has ended yet" not in out
     for name, rate in (("low", "0.01"), ("high", "0.1")):
         assert f"(one seed) at {rate}, the only learning rate tried." in next(
             line for line in out.splitlines() if line.startswith(f"{name}: ")

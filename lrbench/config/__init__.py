@@ -1,6 +1,6 @@
 """From YAML files and overrides to an `Experiment`, and the identity of a run.
 
-It checks names and parameters against the catalogues of schedules and components. It does not import torch and does
+It checks names and parameters against the catalogues of schedules and components. It never imports torch and does
 not know about run folders.
 """
 

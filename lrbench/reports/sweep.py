@@ -15,7 +15,7 @@ from lrbench.sweeps import Summary, SweepFolder
 def summary_words(summary: Summary) -> list[str]:
     """Describe each line's best learning rate, the best of all and how certain that is, and missing runs."""
     lines = [family_words(family, summary.measure) for family in summary.families]
-    lines += [f"{series}: no run has finished." for series in summary.without]
+    lines += [f"{series}: no run has ended yet." for series in summary.without]
     lines += [] if summary.missing else _compared(summary)
     if summary.confirmation is not None and summary.winner is not None:
         lines.append(_confirmed(summary.winner[1], summary.confirmation, summary.measure))

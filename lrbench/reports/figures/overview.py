@@ -23,7 +23,7 @@ PICKED, PANELS_OF_MANY = 7, 12
 
 
 def picked_out(groups: Sequence[Group], always: Group | None = None) -> list[int]:
-    """Return the groups to show in colour: all of a few; of many the best, the last, some between, and `always`."""
+    """Return the indices of groups to colour: all of a few; of many the best, the last, some between, and `always`."""
     with_curves = [i for i, group in enumerate(groups) if any(len(record.epochs) for record in group.records)]
     if len(groups) <= MOST_LINES:
         return list(range(len(groups)))
