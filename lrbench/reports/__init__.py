@@ -9,24 +9,28 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from lrbench.reports.previewing import Preview, preview
 from lrbench.reports.reporting import Report, gather, report, summary
 from lrbench.reports.reporting import table as formatted_table
 from lrbench.reports.sentences import brief as brief_columns
-from lrbench.reports.sweep import save_summary, summary_words
 from lrbench.reports.tables import columns as table_columns
 
 if TYPE_CHECKING:
     from lrbench.reports.figures.range_test import save_finding
     from lrbench.reports.figures.schedule import save_previews
+    from lrbench.reports.previewing import Preview, preview
+    from lrbench.reports.sweep import save_summary, summary_words
 
-_DRAWN = {
+_LATER = {
+    "Preview": "lrbench.reports.previewing",
+    "preview": "lrbench.reports.previewing",
+    "save_summary": "lrbench.reports.sweep",
+    "summary_words": "lrbench.reports.sweep",
     "save_finding": "lrbench.reports.figures.range_test",
     "save_previews": "lrbench.reports.figures.schedule",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _DRAWN:
+    if name not in _LATER:
         raise AttributeError(f"module 'lrbench.reports' has no attribute '{name}'")
-    return getattr(importlib.import_module(_DRAWN[name]), name)
+    return getattr(importlib.import_module(_LATER[name]), name)

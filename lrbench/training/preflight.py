@@ -21,13 +21,13 @@ def check(todo: Sequence[Outcome], watch: Watch, *, keep: bool) -> None:
 
     Raises ConfigError, DataError.
     """
-    from lrbench.training.build import forget_checked
-
-    forget_checked()
     alike: dict[str, list[Experiment]] = {}
     for outcome in todo:
         alike.setdefault(without_rate(outcome.experiment), []).append(outcome.experiment)
     watch(message(f"checking {len(alike)} config{'s' * (len(alike) > 1)}"))
+    from lrbench.training.build import forget_checked  # torch takes a second, in which the message can be read
+
+    forget_checked()
     for experiments in alike.values():
         experiments.sort(key=lambda experiment: experiment.optimizer.params.get("lr", 0.0))
         _check_built(experiments[0], keep)
