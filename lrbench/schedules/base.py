@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from lrbench.types import Duration
 
@@ -59,6 +61,33 @@ def momentum_of(schedule: Schedule) -> Momentum | None:
 def with_momentum(lr: Schedule, momentum: Momentum | None) -> Schedule:
     """Combine a schedule with its momentum, if it has one."""
     return lr if momentum is None else WithMomentum(lr, momentum)
+
+
+class Options:
+    """Base of dataclasses whose fields are parameters that several schedules share."""
+
+
+class unpacked:
+    """Decorate a factory that takes `Options`, so that a config sets their fields like the factory's own parameters.
+
+    This is a class because doctest skips functions that another module made.
+    """
+
+    def __init__(self, factory: Callable[..., Schedule]) -> None:
+        functools.update_wrapper(self, factory)
+        signature = inspect.signature(factory, eval_str=True)
+        own = dict(signature.parameters)
+        kinds = {name: parameter.annotation for name, parameter in own.items()}
+        self._name = next(name for name, kind in kinds.items() if inspect.isclass(kind) and issubclass(kind, Options))
+        self._options = own.pop(self._name).annotation
+        self._factory, self._own = factory, own
+        shared = inspect.signature(self._options, eval_str=True).parameters
+        self.__signature__ = signature.replace(parameters=[*own.values(), *shared.values()])
+
+    def __call__(self, **arguments: Any) -> Schedule:
+        """Build the schedule."""
+        own = {name: arguments.pop(name) for name in self._own if name in arguments}
+        return self._factory(**own, **{self._name: self._options(**arguments)})
 
 
 def document(factories: Mapping[str, Callable[..., object]], shared: Mapping[str, str]) -> None:

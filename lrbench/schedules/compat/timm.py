@@ -20,27 +20,77 @@ from typing import Annotated
 from pydantic import Field
 
 from lrbench.errors import ConfigError
-from lrbench.schedules.base import Context, Schedule, document
+from lrbench.schedules.base import Context, Options, Schedule, document, unpacked
 from lrbench.schedules.compat.cycles import cycle_at
 from lrbench.types import Count, Natural, NonNegative, Positive
 
 Finite = Annotated[float, Field(allow_inf_nan=False, strict=True)]
 
 
-def cosine(
-    *,
-    t_initial: Positive | None = None,
-    lr_min: NonNegative = 0.0,
-    cycle_mul: Positive = 1.0,
-    cycle_decay: Positive = 1.0,
-    cycle_limit: Count = 1,
-    warmup_t: Natural = 0,
-    warmup_lr_init: NonNegative = 0.0,
-    warmup_prefix: bool = False,
-    t_in_epochs: bool = True,
-    k_decay: Positive = 1.0,
-    run: Context,
-) -> Schedule:
+@dataclass(frozen=True, kw_only=True)
+class WarmUp(Options):
+    """timm's warm-up and its clock, which counts epochs or steps."""
+
+    warmup_t: Natural = 0
+    warmup_lr_init: NonNegative = 0.0
+    warmup_prefix: bool = True
+    t_in_epochs: bool = True
+    run: Context
+
+    @property
+    def unit(self) -> int:
+        """Steps per unit of time."""
+        return self.run.steps_per_epoch if self.t_in_epochs else 1
+
+    def rest(self) -> int:
+        """Return the length of the run without a prefixed warm-up."""
+        total, prefix = -(-self.run.total_steps // self.unit), self.warmup_t if self.warmup_prefix else 0
+        if prefix >= total > 1:
+            raise ConfigError(f"must be shorter than the run, {total} (got {prefix})", key="schedule.warmup_t")
+        return max(1, total - prefix)
+
+    def before(self, rate: Callable[[int], float], top: float | None = None) -> Schedule:
+        """Put the warm-up to `top`, lr by default, before a function of time."""
+        unit, warmup_t, initial = self.unit, self.warmup_t, self.warmup_lr_init
+        end = self.run.lr if top is None else top
+
+        def at(step: int) -> float:
+            t = step // unit
+            if t < warmup_t:
+                return initial + t * (end - initial) / warmup_t
+            return rate(t - warmup_t if self.warmup_prefix else t)
+
+        return at
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cycles(WarmUp):
+    """Repeated decay to `lr_min`; each cycle has its own length and peak."""
+
+    t_initial: Positive | None = None
+    lr_min: NonNegative = 0.0
+    cycle_mul: Positive = 1.0
+    cycle_decay: Positive = 1.0
+    cycle_limit: Count = 1
+    warmup_prefix: bool = False
+
+    def rate(self, height: Callable[[float], float]) -> Callable[[int], float]:
+        """Return the learning rate as a function of time; `height` of the fraction of a cycle falls from 1 to 0."""
+        lr, lr_min, first = self.run.lr, self.lr_min, self.t_initial or self.rest()
+        if lr_min > lr:
+            raise ConfigError(f"is above the peak, optimizer.lr = {lr:g} (got {lr_min:g})", key="schedule.lr_min")
+
+        def rate(t: int) -> float:
+            cycle, within, length = cycle_at(t, first, self.cycle_mul, self.cycle_limit)
+            if cycle >= self.cycle_limit:
+                return lr_min
+            return lr_min + (lr * self.cycle_decay**cycle - lr_min) * height(within / length)
+
+        return rate
+
+
+@unpacked
+def cosine(*, cycles: Cycles, k_decay: Positive = 1.0) -> Schedule:
     """Half cosines: min + (lr·dⁱ − min)·(1 + cos(π·cᵏ/Tᵢᵏ))/2 (timm's CosineLRScheduler).
 
     i counts the completed cycles, c is the time since the last restart and Tᵢ = t_initial·cycle_mulⁱ.
@@ -49,26 +99,11 @@ def cosine(
     >>> [round(rate(t), 6) for t in (0, 1, 4, 6)]
     [1.0, 1.0, 0.5, 0.146447]
     """
-    warmup = _Warmup(warmup_t, warmup_lr_init, warmup_prefix, t_in_epochs, run)
-    cycles = _Cycles(t_initial or warmup.rest(), lr_min, cycle_mul, cycle_decay, cycle_limit, run)
-    return warmup.before(cycles.of(lambda done: 0.5 * (1 + math.cos(math.pi * done**k_decay))), run.lr)
+    return cycles.before(cycles.rate(lambda done: 0.5 * (1 + math.cos(math.pi * done**k_decay))))
 
 
-def tanh(
-    *,
-    t_initial: Positive | None = None,
-    lb: Finite = -7.0,
-    ub: Finite = 3.0,
-    lr_min: NonNegative = 0.0,
-    cycle_mul: Positive = 1.0,
-    cycle_decay: Positive = 1.0,
-    cycle_limit: Count = 1,
-    warmup_t: Natural = 0,
-    warmup_lr_init: NonNegative = 0.0,
-    warmup_prefix: bool = False,
-    t_in_epochs: bool = True,
-    run: Context,
-) -> Schedule:
+@unpacked
+def tanh(*, cycles: Cycles, lb: Finite = -7.0, ub: Finite = 3.0) -> Schedule:
     """Hyperbolic tangents: min + (lr·dⁱ − min)/2·(1 − tanh(lb·(1 − c/Tᵢ) + ub·c/Tᵢ)) (timm's TanhLRScheduler).
 
     i, c and Tᵢ as in `timm/cosine`. Without a prefix, the warm-up leads to the tangent's learning rate at its end.
@@ -81,30 +116,15 @@ def tanh(
     >>> round(rate(7), 6)
     0.5
     """
-    warmup = _Warmup(warmup_t, warmup_lr_init, warmup_prefix, t_in_epochs, run)
-    cycles = _Cycles(t_initial or warmup.rest(), lr_min, cycle_mul, cycle_decay, cycle_limit, run)
     if lb >= ub:
         raise ConfigError(f"must be below ub = {ub:g} (got {lb:g})", key="schedule.lb")
-    rate = cycles.of(lambda done: 0.5 * (1 - math.tanh(lb * (1 - done) + ub * done)))
+    rate = cycles.rate(lambda done: 0.5 * (1 - math.tanh(lb * (1 - done) + ub * done)))
     # timm computes its learning rate at t = W before its warm-up is set: that of the tangent.
-    return warmup.before(rate, run.lr if warmup_prefix else rate(warmup_t))
+    return cycles.before(rate, None if cycles.warmup_prefix else rate(cycles.warmup_t))
 
 
-def poly(
-    *,
-    t_initial: Positive | None = None,
-    power: Positive = 0.5,
-    lr_min: NonNegative = 0.0,
-    cycle_mul: Positive = 1.0,
-    cycle_decay: Positive = 1.0,
-    cycle_limit: Count = 1,
-    warmup_t: Natural = 0,
-    warmup_lr_init: NonNegative = 0.0,
-    warmup_prefix: bool = False,
-    t_in_epochs: bool = True,
-    k_decay: Positive = 1.0,
-    run: Context,
-) -> Schedule:
+@unpacked
+def poly(*, cycles: Cycles, power: Positive = 0.5, k_decay: Positive = 1.0) -> Schedule:
     """Polynomial decay: min + (lr·dⁱ − min)·(1 − cᵏ/Tᵢᵏ)^power (timm's PolyLRScheduler).
 
     i, c and Tᵢ as in `timm/cosine`.
@@ -115,9 +135,7 @@ def poly(
     >>> poly(t_initial=4, power=2.0, run=Context(lr=1.0, total_steps=4, steps_per_epoch=1))(2)
     0.25
     """
-    warmup = _Warmup(warmup_t, warmup_lr_init, warmup_prefix, t_in_epochs, run)
-    cycles = _Cycles(t_initial or warmup.rest(), lr_min, cycle_mul, cycle_decay, cycle_limit, run)
-    return warmup.before(cycles.of(lambda done: float((1 - done**k_decay) ** power)), run.lr)
+    return cycles.before(cycles.rate(lambda done: float((1 - done**k_decay) ** power)))
 
 
 def constant(
@@ -129,19 +147,12 @@ def constant(
     >>> [rate(t) for t in range(4)]
     [0.0, 0.5, 1.0, 1.0]
     """
-    return _Warmup(warmup_t, warmup_lr_init, True, t_in_epochs, run).before(lambda t: run.lr, run.lr)
+    warmup = WarmUp(warmup_t=warmup_t, warmup_lr_init=warmup_lr_init, t_in_epochs=t_in_epochs, run=run)
+    return warmup.before(lambda t: run.lr)
 
 
-def step(
-    *,
-    decay_t: Positive,
-    decay_rate: Positive = 1.0,
-    warmup_t: Natural = 0,
-    warmup_lr_init: NonNegative = 0.0,
-    warmup_prefix: bool = True,
-    t_in_epochs: bool = True,
-    run: Context,
-) -> Schedule:
+@unpacked
+def step(*, decay_t: Positive, decay_rate: Positive = 1.0, warmup: WarmUp) -> Schedule:
     """Step decay: lr·decay_rate^⌊t/decay_t⌋ (timm's StepLRScheduler).
 
     Args:
@@ -151,20 +162,11 @@ def step(
     >>> [rate(t) for t in (1, 2, 5)]
     [1.0, 0.5, 0.25]
     """
-    warmup = _Warmup(warmup_t, warmup_lr_init, warmup_prefix, t_in_epochs, run)
-    return warmup.before(lambda t: run.lr * float(decay_rate ** (t // decay_t)), run.lr)
+    return warmup.before(lambda t: warmup.run.lr * float(decay_rate ** (t // decay_t)))
 
 
-def multistep(
-    *,
-    decay_t: list[Positive],
-    decay_rate: Positive = 1.0,
-    warmup_t: Natural = 0,
-    warmup_lr_init: NonNegative = 0.0,
-    warmup_prefix: bool = True,
-    t_in_epochs: bool = True,
-    run: Context,
-) -> Schedule:
+@unpacked
+def multistep(*, decay_t: list[Positive], decay_rate: Positive = 1.0, warmup: WarmUp) -> Schedule:
     """Milestones, each one earlier than torch's: lr·decay_rate^(milestones ≤ t + 1) (timm's MultiStepLRScheduler).
 
     timm lets milestone m act at t = m − 1 on purpose.
@@ -178,71 +180,7 @@ def multistep(
     """
     if not decay_t or decay_t != sorted(set(decay_t)):
         raise ConfigError(f"must rise (got {decay_t})", key="schedule.decay_t")
-    warmup = _Warmup(warmup_t, warmup_lr_init, warmup_prefix, t_in_epochs, run)
-    return warmup.before(lambda t: run.lr * decay_rate ** bisect_right(decay_t, t + 1), run.lr)
-
-
-@dataclass(frozen=True)
-class _Cycles:
-    """Repeated decay to `lr_min`; each cycle has its own length and peak."""
-
-    first: float
-    lr_min: float
-    length_factor: float
-    peak_factor: float
-    limit: int
-    run: Context
-
-    def __post_init__(self) -> None:
-        if self.lr_min > self.run.lr:
-            problem = f"is above the peak, optimizer.lr = {self.run.lr:g} (got {self.lr_min:g})"
-            raise ConfigError(problem, key="schedule.lr_min")
-
-    def of(self, height: Callable[[float], float]) -> Callable[[int], float]:
-        """Return the learning rate as a function of time; `height` of the fraction of a cycle falls from 1 to 0."""
-
-        def rate(t: int) -> float:
-            cycle, within, length = cycle_at(t, self.first, self.length_factor, self.limit)
-            if cycle >= self.limit:
-                return self.lr_min
-            return self.lr_min + (self.run.lr * self.peak_factor**cycle - self.lr_min) * height(within / length)
-
-        return rate
-
-
-@dataclass(frozen=True)
-class _Warmup:
-    """timm's warm-up and its clock, which counts epochs or steps."""
-
-    warmup_t: int
-    initial: float
-    prefix: bool
-    t_in_epochs: bool
-    run: Context
-
-    @property
-    def unit(self) -> int:
-        """Steps per unit of time."""
-        return self.run.steps_per_epoch if self.t_in_epochs else 1
-
-    def rest(self) -> int:
-        """Return the length of the run without a prefixed warm-up."""
-        total, prefix = -(-self.run.total_steps // self.unit), self.warmup_t if self.prefix else 0
-        if prefix >= total > 1:
-            raise ConfigError(f"must be shorter than the run, {total} (got {prefix})", key="schedule.warmup_t")
-        return max(1, total - prefix)
-
-    def before(self, rate: Callable[[int], float], top: float) -> Schedule:
-        """Put the warm-up to `top` before a function of time."""
-        unit, warmup_t, initial = self.unit, self.warmup_t, self.initial
-
-        def at(step: int) -> float:
-            t = step // unit
-            if t < warmup_t:
-                return initial + t * (top - initial) / warmup_t
-            return rate(t - warmup_t if self.prefix else t)
-
-        return at
+    return warmup.before(lambda t: warmup.run.lr * decay_rate ** bisect_right(decay_t, t + 1))
 
 
 TIMM: dict[str, Callable[..., Schedule]] = {
