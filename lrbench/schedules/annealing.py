@@ -8,22 +8,17 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from lrbench.errors import ConfigError
-from lrbench.schedules.base import Context, Schedule
-from lrbench.schedules.decay import final_rate
+from lrbench.schedules.base import Context, Schedule, unpacked
+from lrbench.schedules.decay import Final
 from lrbench.schedules.durations import length
 from lrbench.schedules.warmup import warm_up
-from lrbench.types import Duration, Epochs, Fraction, NonNegative, Positive, Steps
+from lrbench.types import Duration, Epochs, Positive, Steps
 
 Finite = Annotated[float, Field(allow_inf_nan=False, strict=True)]
 
 
-def polynomial(
-    *,
-    power: Positive = 1.0,
-    final_factor: Fraction | None = None,
-    final_lr: NonNegative | None = None,
-    run: Context,
-) -> Schedule:
+@unpacked
+def polynomial(*, power: Positive = 1.0, final: Final, run: Context) -> Schedule:
     """Polynomial decay: lr(t) = final + (lr − final)·(1 − t/T)^power (torch's PolynomialLR; POLY).
 
     Args:
@@ -32,7 +27,7 @@ def polynomial(
     >>> polynomial(power=2.0, run=Context(lr=1.0, total_steps=4, steps_per_epoch=2))(2)
     0.25
     """
-    lr, end = run.lr, final_rate(run.lr, final_factor, final_lr)
+    lr, end = run.lr, final.rate(run.lr)
     return lambda step: end + (lr - end) * max(0.0, 1 - step / run.total_steps) ** power
 
 
@@ -52,14 +47,8 @@ def inverse_sqrt(*, timescale: Steps = Duration(10, "percent"), run: Context) ->
     return lambda step: run.lr * math.sqrt(scale / max(step, scale))
 
 
-def tanh(
-    *,
-    lower: Finite = -7.0,
-    upper: Finite = 3.0,
-    final_factor: Fraction | None = None,
-    final_lr: NonNegative | None = None,
-    run: Context,
-) -> Schedule:
+@unpacked
+def tanh(*, lower: Finite = -7.0, upper: Finite = 3.0, final: Final, run: Context) -> Schedule:
     """Hyperbolic tangent decay: lr(t) = final + (lr − final)/2·(1 − tanh(lower·(1 − p) + upper·p)).
 
     Hsueh et al. 2019, with their bounds; timm's `tanh` without its warm-up.
@@ -73,7 +62,7 @@ def tanh(
     """
     if lower >= upper:
         raise ConfigError(f"`lower` must be below `upper` (got {lower:g} and {upper:g})")
-    lr, end = run.lr, final_rate(run.lr, final_factor, final_lr)
+    lr, end = run.lr, final.rate(run.lr)
 
     def rate(step: int) -> float:
         p = run.progress(step)
@@ -96,13 +85,13 @@ def rex(*, run: Context) -> Schedule:
     return rate
 
 
+@unpacked
 def warmup_stable_decay(
     *,
     warmup: Epochs = Duration(5, "percent"),
     cooldown: Epochs = Duration(20, "percent"),
     shape: Literal["linear", "cosine", "sqrt"] = "linear",
-    final_factor: Fraction | None = None,
-    final_lr: NonNegative | None = None,
+    final: Final,
     run: Context,
 ) -> Schedule:
     """Linear warm-up, constant peak, and a cooldown at the end (Hu et al. 2024; Hägele et al. 2024).
@@ -120,7 +109,7 @@ def warmup_stable_decay(
     >>> [rate(t) for t in (0, 1, 5, 6, 8, 9)]
     [0.5, 1.0, 1.0, 1.0, 0.5, 0.25]
     """
-    lr, end = run.lr, final_rate(run.lr, final_factor, final_lr)
+    lr, end = run.lr, final.rate(run.lr)
     rise, fall = run.steps(warmup), run.steps(cooldown)
     if rise + fall > run.total_steps and run.total_steps > 1:
         problem = f"warm-up ({rise} steps) and cooldown ({fall}) are longer than the run ({run.total_steps})"

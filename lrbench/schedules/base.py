@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lrbench.errors import ConfigError
 from lrbench.types import Duration
 
 Schedule = Callable[[int], float]
@@ -39,6 +40,12 @@ class Context:
     def steps(self, duration: Duration) -> int:
         """Convert a duration to steps."""
         return duration.steps(total_steps=self.total_steps, steps_per_epoch=self.steps_per_epoch)
+
+
+def check_below_peak(lr: float, key: str, run: Context) -> None:
+    """Raise ConfigError, naming `schedule.<key>`, if a learning rate is above the peak."""
+    if lr > run.lr:
+        raise ConfigError(f"is above the peak, optimizer.lr = {run.lr:g} (got {lr:g})", key=f"schedule.{key}")
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
 from lrbench.errors import ConfigError
-from lrbench.schedules.base import Context, Momentum, Schedule, with_momentum
-from lrbench.schedules.decay import final_rate
+from lrbench.schedules.base import Context, Momentum, Options, Schedule, unpacked, with_momentum
+from lrbench.schedules.decay import lower_rate
 from lrbench.types import Duration, Fraction, NonNegative, Steps
 
 
@@ -26,15 +27,72 @@ Decay = Annotated[float, Field(gt=0, le=1, strict=True)]
 HALF = Duration(10, "percent")
 
 
-def triangular(
-    *,
-    base_factor: Fraction | None = None,
-    base_lr: NonNegative | None = None,
-    step_size_up: Steps = HALF,
-    step_size_down: Steps | None = None,
-    cycle_momentum: Momenta | None = None,
-    run: Context,
-) -> Schedule:
+Amplitude = Callable[[int, int], float]
+"""Of the step and the steps in a cycle; between 0 and 1."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cycles(Options):
+    """The range of a cyclic schedule, from a base to lr."""
+
+    base_factor: Fraction | None = None
+    base_lr: NonNegative | None = None
+    run: Context
+
+    @property
+    def base(self) -> float:
+        """The base learning rate. Raises ConfigError if it is given twice or above lr."""
+        return lower_rate(self.run.lr, self.base_factor, self.base_lr, default=0.1)
+
+    def steps(self, up: Duration, down: Duration) -> tuple[int, int]:
+        """Return the steps of the rise and of a whole cycle. Raises ConfigError if one is 0 or the rise too long."""
+        rise, fall = self.run.steps(up), self.run.steps(down)
+        if min(rise, fall) < 1:
+            raise ConfigError("the rise and the fall of a cycle must each be longer than 0, such as '2 epochs'")
+        if rise > self.run.total_steps:
+            problem = f"the rise of a cycle ({up}, {rise} steps) is longer than the run ({self.run.total_steps})"
+            raise ConfigError(f"{problem}, so its peak would never be reached; 10% gives five cycles")
+        return rise, rise + fall
+
+
+@dataclass(frozen=True, kw_only=True)
+class Triangles(Cycles):
+    """Straight rises and falls, and momentum that is highest where the learning rate is lowest."""
+
+    step_size_up: Steps = HALF
+    step_size_down: Steps | None = None
+    cycle_momentum: Momenta | None = None
+
+    def schedule(self, amplitude: Amplitude) -> Schedule:
+        """Build the schedule. Raises ConfigError."""
+        rise, period = self.steps(self.step_size_up, self.step_size_down or self.step_size_up)
+        lr, base = self.run.lr, self.base
+
+        def height(step: int) -> float:
+            within = step % period
+            triangle = within / rise if within <= rise else 1 - (within - rise) / (period - rise)
+            return triangle * amplitude(step, period)
+
+        low, high = self.cycle_momentum or (0.0, 0.0)
+        momentum: Momentum | None = (lambda step: high - (high - low) * height(step)) if self.cycle_momentum else None
+        return with_momentum(lambda step: base + (lr - base) * height(step), momentum)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Humps(Cycles):
+    """Halves of a sine, which take as long to rise as to fall."""
+
+    half_cycle: Steps = HALF
+
+    def schedule(self, amplitude: Amplitude) -> Schedule:
+        """Build the schedule. Raises ConfigError."""
+        lr, base = self.run.lr, self.base
+        _, period = self.steps(self.half_cycle, self.half_cycle)
+        return lambda step: base + (lr - base) * abs(math.sin(math.pi * step / period)) * amplitude(step, period)
+
+
+@unpacked
+def triangular(*, cycles: Triangles) -> Schedule:
     """Triangular cycles between a base and lr (Smith 2017; torch's CyclicLR; TRI).
 
     lr(t) = base + (lr − base)·x, where x climbs from 0 to 1 in `step_size_up` steps and falls back in
@@ -45,19 +103,11 @@ def triangular(
     >>> [rate(t) for t in (0, 2, 4, 6, 8)]
     [0.0, 0.5, 1.0, 0.5, 0.0]
     """
-    wave = _triangle(step_size_up, step_size_down, run)
-    return _cycles(wave, base_factor, base_lr, cycle_momentum, run)
+    return cycles.schedule(lambda step, period: 1.0)
 
 
-def triangular2(
-    *,
-    base_factor: Fraction | None = None,
-    base_lr: NonNegative | None = None,
-    step_size_up: Steps = HALF,
-    step_size_down: Steps | None = None,
-    cycle_momentum: Momenta | None = None,
-    run: Context,
-) -> Schedule:
+@unpacked
+def triangular2(*, cycles: Triangles) -> Schedule:
     """`triangular` with an amplitude that halves each cycle (torch's CyclicLR, mode triangular2; TRI2).
 
     lr(t) = base + (lr − base)·x·2^−c, where c counts the completed cycles.
@@ -67,20 +117,11 @@ def triangular2(
     >>> [rate(t) for t in (2, 6, 10)]
     [1.0, 0.5, 0.25]
     """
-    wave, cycle = _triangle(step_size_up, step_size_down, run), _period(step_size_up, step_size_down, run)
-    return _cycles(lambda step: wave(step) * 0.5 ** (step // cycle), base_factor, base_lr, cycle_momentum, run)
+    return cycles.schedule(lambda step, period: 0.5 ** (step // period))
 
 
-def exp_range(
-    *,
-    gamma: Decay = 0.9999,
-    base_factor: Fraction | None = None,
-    base_lr: NonNegative | None = None,
-    step_size_up: Steps = HALF,
-    step_size_down: Steps | None = None,
-    cycle_momentum: Momenta | None = None,
-    run: Context,
-) -> Schedule:
+@unpacked
+def exp_range(*, gamma: Decay = 0.9999, cycles: Triangles) -> Schedule:
     """`triangular` with an amplitude that decays each step (torch's CyclicLR, mode exp_range; TRIEXP).
 
     lr(t) = base + (lr − base)·x·γᵗ.
@@ -93,17 +134,11 @@ def exp_range(
     >>> [rate(t) for t in (1, 3)]
     [0.5, 0.125]
     """
-    wave = _triangle(step_size_up, step_size_down, run)
-    return _cycles(lambda step: wave(step) * gamma**step, base_factor, base_lr, cycle_momentum, run)
+    return cycles.schedule(lambda step, period: gamma**step)
 
 
-def sin(
-    *,
-    base_factor: Fraction | None = None,
-    base_lr: NonNegative | None = None,
-    half_cycle: Steps = HALF,
-    run: Context,
-) -> Schedule:
+@unpacked
+def sin(*, humps: Humps) -> Schedule:
     """Sine humps between a base and lr: lr(t) = base + (lr − base)·|sin(π·t/2l)| (LRBench's SIN).
 
     >>> rate = sin(base_factor=0.0, half_cycle=Duration(3, "steps"),
@@ -111,16 +146,11 @@ def sin(
     >>> [round(rate(t), 6) for t in (0, 1, 3, 6)]
     [0.0, 0.5, 1.0, 0.0]
     """
-    return _sine(lambda step, cycle: 1.0, base_factor, base_lr, half_cycle, run)
+    return humps.schedule(lambda step, period: 1.0)
 
 
-def sin2(
-    *,
-    base_factor: Fraction | None = None,
-    base_lr: NonNegative | None = None,
-    half_cycle: Steps = HALF,
-    run: Context,
-) -> Schedule:
+@unpacked
+def sin2(*, humps: Humps) -> Schedule:
     """`sin` with an amplitude that halves each hump: lr(t) = base + (lr − base)·|sin(π·t/2l)|·2^−⌊t/2l⌋ (SIN2).
 
     >>> rate = sin2(base_factor=0.0, half_cycle=Duration(3, "steps"),
@@ -128,17 +158,11 @@ def sin2(
     >>> [round(rate(t), 6) for t in (3, 9)]
     [1.0, 0.5]
     """
-    return _sine(lambda step, cycle: 0.5 ** (step // cycle), base_factor, base_lr, half_cycle, run)
+    return humps.schedule(lambda step, period: 0.5 ** (step // period))
 
 
-def sinexp(
-    *,
-    gamma: Decay = 0.9999,
-    base_factor: Fraction | None = None,
-    base_lr: NonNegative | None = None,
-    half_cycle: Steps = HALF,
-    run: Context,
-) -> Schedule:
+@unpacked
+def sinexp(*, gamma: Decay = 0.9999, humps: Humps) -> Schedule:
     """`sin` with an amplitude that decays each step: lr(t) = base + (lr − base)·|sin(π·t/2l)|·γᵗ (SINEXP).
 
     Args:
@@ -149,7 +173,7 @@ def sinexp(
     >>> [round(rate(t), 6) for t in (1, 3)]
     [0.5, 0.125]
     """
-    return _sine(lambda step, cycle: gamma**step, base_factor, base_lr, half_cycle, run)
+    return humps.schedule(lambda step, period: gamma**step)
 
 
 def one_cycle(
@@ -201,53 +225,6 @@ def one_cycle(
 
     momentum: Momentum | None = (lambda step: at(step, 1)) if cycle_momentum else None
     return with_momentum(lambda step: at(step, 0), momentum)
-
-
-def _period(up: Duration, down: Duration | None, run: Context) -> int:
-    sizes = [run.steps(duration) for duration in (up, down or up)]
-    if min(sizes) < 1:
-        raise ConfigError("the rise and the fall of a cycle must each be longer than 0, such as '2 epochs'")
-    if sizes[0] > run.total_steps:
-        problem = f"the rise of a cycle ({up}, {sizes[0]} steps) is longer than the run ({run.total_steps})"
-        raise ConfigError(f"{problem}, so its peak would never be reached; 10% gives five cycles")
-    return sum(sizes)
-
-
-def _triangle(up: Duration, down: Duration | None, run: Context) -> Schedule:
-    """Heights between 0 and 1."""
-    period, rise = _period(up, down, run), run.steps(up)
-
-    def height(step: int) -> float:
-        within = step % period
-        return within / rise if within <= rise else 1 - (within - rise) / (period - rise)
-
-    return height
-
-
-def _cycles(
-    height: Schedule,
-    base_factor: float | None,
-    base_lr: float | None,
-    momenta: tuple[float, float] | None,
-    run: Context,
-) -> Schedule:
-    """Scale heights to the range from the base to lr; momentum is highest where the learning rate is lowest."""
-    lr, base = run.lr, final_rate(run.lr, base_factor, base_lr, default=0.1)
-    low, high = momenta or (0.0, 0.0)
-    momentum: Momentum | None = (lambda step: high - (high - low) * height(step)) if momenta else None
-    return with_momentum(lambda step: base + (lr - base) * height(step), momentum)
-
-
-def _sine(
-    amplitude: Callable[[int, int], float],
-    base_factor: float | None,
-    base_lr: float | None,
-    half_cycle: Duration,
-    run: Context,
-) -> Schedule:
-    lr, base = run.lr, final_rate(run.lr, base_factor, base_lr, default=0.1)
-    cycle = _period(half_cycle, None, run)
-    return lambda step: base + (lr - base) * abs(math.sin(math.pi * step / cycle)) * amplitude(step, cycle)
 
 
 def _between(start: float, stop: float, done: float, shape: Shape) -> float:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import bisect
 import math
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import Literal
 
 from lrbench.errors import ConfigError
-from lrbench.schedules.base import Context, Schedule
+from lrbench.schedules.base import Context, Options, Schedule, unpacked
 from lrbench.schedules.durations import length, rising
 from lrbench.types import Duration, Epochs, Fraction, NonNegative, Positive
 
@@ -28,13 +29,20 @@ def constant(*, run: Context) -> Schedule:
     return lambda step: run.lr
 
 
-def linear(
-    *,
-    final_factor: Fraction | None = None,
-    final_lr: NonNegative | None = None,
-    decrement: Positive | None = None,
-    run: Context,
-) -> Schedule:
+@dataclass(frozen=True, kw_only=True)
+class Final(Options):
+    """The final learning rate of a decay."""
+
+    final_factor: Fraction | None = None
+    final_lr: NonNegative | None = None
+
+    def rate(self, lr: float) -> float:
+        """Return the final learning rate. Raises ConfigError if it is given twice or above lr."""
+        return lower_rate(lr, self.final_factor, self.final_lr)
+
+
+@unpacked
+def linear(*, decrement: Positive | None = None, final: Final, run: Context) -> Schedule:
     """A straight line to a final value, or a fixed decrement per epoch.
 
     To a final value (the default): lr(t) = lr + (final − lr)·t/T, as torch documents LinearLR, over T steps.
@@ -48,11 +56,11 @@ def linear(
     (0.75, 0.5)
     """
     if decrement is not None:
-        if final_factor is not None or final_lr is not None:
+        if final != Final():
             raise ConfigError("give either `decrement` or a final value, not both")
         fixed = decrement
         return lambda step: max(0.0, run.lr - fixed * (step // run.steps_per_epoch + 1))
-    lr, end = run.lr, final_rate(run.lr, final_factor, final_lr)
+    lr, end = run.lr, final.rate(run.lr)
     return lambda step: lr + (end - lr) * step / run.total_steps
 
 
@@ -134,7 +142,8 @@ def inverse(*, gamma: NonNegative = 0.001, power: Positive = 1.0, per: Per = "st
     return lambda step: run.lr * (1 + gamma * (step // unit)) ** -power
 
 
-def cosine(*, final_factor: Fraction | None = None, final_lr: NonNegative | None = None, run: Context) -> Schedule:
+@unpacked
+def cosine(*, final: Final, run: Context) -> Schedule:
     """Half a cosine from lr to a final value: lr(t) = final + (lr − final)·(1 + cos(π·t/T))/2.
 
     Loshchilov and Hutter 2017, eq. 5, without restarts; torch's CosineAnnealingLR with T_max = T. The final
@@ -143,11 +152,11 @@ def cosine(*, final_factor: Fraction | None = None, final_lr: NonNegative | None
     >>> cosine(run=Context(lr=1.0, total_steps=4, steps_per_epoch=2))(2)
     0.5
     """
-    lr, end = run.lr, final_rate(run.lr, final_factor, final_lr)
+    lr, end = run.lr, final.rate(run.lr)
     return lambda step: end + (lr - end) * (1 + math.cos(math.pi * step / run.total_steps)) / 2
 
 
-def final_rate(lr: float, factor: float | None, absolute: float | None, default: float = 0.0) -> float:
+def lower_rate(lr: float, factor: float | None, absolute: float | None, default: float = 0.0) -> float:
     """Return the lower bound given by `…_factor` or `…_lr`. Raises ConfigError if both are given or it is above lr."""
     if factor is not None and absolute is not None:
         raise ConfigError("give either a fraction of the peak (`…_factor`) or a learning rate (`…_lr`), not both")

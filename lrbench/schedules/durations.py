@@ -18,6 +18,15 @@ def length(duration: Duration, key: str, run: Context) -> int:
     return steps
 
 
+def rise_and_rest(warmup: Duration, key: str, run: Context) -> tuple[int, int]:
+    """Convert a warm-up to steps, and return the steps after it too. Raises ConfigError if there are none."""
+    rise = run.steps(warmup)
+    if rise >= run.total_steps > 1:
+        problem = f"the warm-up ({warmup}, {rise} steps) must be shorter than the run ({run.total_steps} steps)"
+        raise ConfigError(problem, key=f"schedule.{key}")
+    return rise, max(1, run.total_steps - rise)
+
+
 def rising(durations: Sequence[Duration], key: str, run: Context) -> list[int]:
     """Convert durations to steps. Raises ConfigError, naming `schedule.<key>`, unless they rise from above 0.
 

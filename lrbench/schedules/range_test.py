@@ -6,7 +6,7 @@ from typing import Literal
 
 from lrbench.errors import ConfigError
 from lrbench.schedules.base import Context, Schedule
-from lrbench.schedules.decay import final_rate
+from lrbench.schedules.decay import lower_rate
 from lrbench.types import Fraction, Positive
 
 
@@ -30,7 +30,7 @@ def range_test(
     >>> [round(rate(t), 12) for t in range(3)]
     [0.01, 0.1, 1.0]
     """
-    lr, start = run.lr, final_rate(run.lr, start_factor, start_lr, default=1e-8)
+    lr, start = run.lr, lower_rate(run.lr, start_factor, start_lr, default=1e-8)
     if not start > 0:
         raise ConfigError("must be greater than 0", key="schedule.start_factor")
     last = max(run.total_steps - 1, 1)

@@ -10,19 +10,19 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from lrbench.errors import ConfigError
-from lrbench.schedules.base import Context, Schedule
-from lrbench.schedules.decay import final_rate
+from lrbench.schedules.base import Context, Schedule, unpacked
+from lrbench.schedules.decay import Final
 from lrbench.schedules.durations import length
-from lrbench.types import Duration, Epochs, Fraction, NonNegative, Positive
+from lrbench.types import Duration, Epochs, NonNegative, Positive
 
 
+@unpacked
 def cosine_restarts(
     *,
     cycle: Epochs = Duration(20, "percent"),
     cycle_factor: Positive = 1.0,
     peak_factor: Annotated[float, Field(gt=0, le=1, strict=True)] = 1.0,
-    final_factor: Fraction | None = None,
-    final_lr: NonNegative | None = None,
+    final: Final,
     run: Context,
 ) -> Schedule:
     """SGDR: half cosines with warm restarts (Loshchilov and Hutter 2017, eq. 5).
@@ -40,7 +40,7 @@ def cosine_restarts(
     >>> [round(rate(t), 6) for t in (0, 1, 2, 4, 6)]
     [1.0, 0.5, 0.5, 0.25, 0.25]
     """
-    end = final_rate(run.lr, final_factor, final_lr)
+    end = final.rate(run.lr)
     first = length(cycle, "cycle", run)
     lengths: list[int] = []
     covered = 0

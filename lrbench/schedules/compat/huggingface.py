@@ -13,7 +13,7 @@ from typing import Literal
 from lrbench.errors import ConfigError
 from lrbench.schedules.base import Context, Schedule, document
 from lrbench.schedules.decay import constant
-from lrbench.schedules.durations import length
+from lrbench.schedules.durations import length, rise_and_rest
 from lrbench.types import Count, Duration, Fraction, NonNegative, Positive, Steps
 
 NONE = Duration(0, "steps")
@@ -39,7 +39,7 @@ def linear(*, num_warmup_steps: Steps = NONE, run: Context) -> Schedule:
     >>> [rate(t) for t in range(6)]
     [0.0, 0.5, 1.0, 0.75, 0.5, 0.25]
     """
-    rise, fall = _lengths(num_warmup_steps, run)
+    rise, fall = rise_and_rest(num_warmup_steps, "num_warmup_steps", run)
     return _warmed(run, rise, lambda step: max(0.0, (run.total_steps - step) / fall))
 
 
@@ -51,8 +51,7 @@ def cosine(*, num_warmup_steps: Steps = NONE, num_cycles: Positive = 0.5, run: C
     >>> [round(rate(t), 6) for t in (1, 2, 4)]
     [0.5, 1.0, 0.5]
     """
-    rise, fall = _lengths(num_warmup_steps, run)
-    return _warmed(run, rise, lambda step: _wave((step - rise) / fall, num_cycles))
+    return _decay(num_warmup_steps, run, lambda p: _wave(p, num_cycles))
 
 
 def cosine_with_restarts(*, num_warmup_steps: Steps = NONE, num_cycles: Count = 1, run: Context) -> Schedule:
@@ -67,8 +66,7 @@ def cosine_with_restarts(*, num_warmup_steps: Steps = NONE, num_cycles: Count = 
     >>> [round(rate(t), 6) for t in (0, 2, 4, 6)]
     [1.0, 0.5, 1.0, 0.5]
     """
-    rise, fall = _lengths(num_warmup_steps, run)
-    return _warmed(run, rise, lambda step: _wave(num_cycles * ((step - rise) / fall) % 1.0, 0.5))
+    return _decay(num_warmup_steps, run, lambda p: _wave(num_cycles * p % 1.0, 0.5))
 
 
 def polynomial(
@@ -85,11 +83,10 @@ def polynomial(
     >>> polynomial(power=2.0, lr_end=0.0, run=Context(lr=1.0, total_steps=8, steps_per_epoch=4))(4)
     0.25
     """
-    rise, fall = _lengths(num_warmup_steps, run)
     lr = run.lr
     if not lr > lr_end:
         raise ConfigError(f"must be below optimizer.lr = {lr:g} (got {lr_end:g})", key="schedule.lr_end")
-    return _warmed(run, rise, lambda step: (lr_end + (lr - lr_end) * (1 - (step - rise) / fall) ** power) / lr)
+    return _decay(num_warmup_steps, run, lambda p: (lr_end + (lr - lr_end) * (1 - p) ** power) / lr)
 
 
 def inverse_sqrt(*, num_warmup_steps: Steps = NONE, timescale: Steps | None = None, run: Context) -> Schedule:
@@ -123,9 +120,8 @@ def cosine_with_min_lr(
     >>> cosine_with_min_lr(min_lr_rate=0.5, run=Context(lr=1.0, total_steps=8, steps_per_epoch=4))(4)
     0.75
     """
-    rise, fall = _lengths(num_warmup_steps, run)
     least = _minimum(min_lr, min_lr_rate, run.lr)
-    return _warmed(run, rise, lambda step: least + (1 - least) * _wave((step - rise) / fall, num_cycles))
+    return _decay(num_warmup_steps, run, lambda p: least + (1 - least) * _wave(p, num_cycles))
 
 
 def cosine_warmup_with_min_lr(
@@ -150,7 +146,7 @@ def cosine_warmup_with_min_lr(
     >>> [round(rate(t), 6) for t in (0, 1, 3, 5)]
     [0.5, 1.0, 0.5, 0.0]
     """
-    rise, fall = _lengths(num_warmup_steps, run)
+    rise, fall = rise_and_rest(num_warmup_steps, "num_warmup_steps", run)
     least = _minimum(min_lr, min_lr_rate, run.lr)
 
     def factor(step: int) -> float:
@@ -212,17 +208,14 @@ def warmup_stable_decay(
     return lambda step: run.lr * (min_lr_ratio + (1 - min_lr_ratio) * height(step))
 
 
-def _lengths(warmup: Duration, run: Context) -> tuple[int, int]:
-    """Return the steps of the warm-up and the steps after it. Raises ConfigError if there are none after it."""
-    rise = run.steps(warmup)
-    if rise >= run.total_steps > 1:
-        problem = f"the warm-up ({warmup}, {rise} steps) must be shorter than the run ({run.total_steps} steps)"
-        raise ConfigError(problem, key="schedule.num_warmup_steps")
-    return rise, max(1, run.total_steps - rise)
-
-
 def _warmed(run: Context, rise: int, factor: Callable[[int], float]) -> Schedule:
     return lambda step: run.lr * (step / rise if step < rise else factor(step))
+
+
+def _decay(warmup: Duration, run: Context, factor: Callable[[float], float]) -> Schedule:
+    """Put the warm-up before a factor of p, the fraction done of what follows."""
+    rise, fall = rise_and_rest(warmup, "num_warmup_steps", run)
+    return _warmed(run, rise, lambda step: factor((step - rise) / fall))
 
 
 def _wave(done: float, cycles: float) -> float:

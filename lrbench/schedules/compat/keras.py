@@ -11,9 +11,9 @@ from bisect import bisect_left
 from collections.abc import Callable
 
 from lrbench.errors import ConfigError
-from lrbench.schedules.base import Context, Schedule, document
+from lrbench.schedules.base import Context, Schedule, check_below_peak, document
 from lrbench.schedules.compat.cycles import cycle_at
-from lrbench.schedules.durations import length, rising
+from lrbench.schedules.durations import length, rise_and_rest, rising
 from lrbench.types import Duration, Fraction, NonNegative, Positive, Steps
 
 WHOLE = Duration(100, "percent")
@@ -78,7 +78,7 @@ def polynomial_decay(
     0.5
     """
     interval = length(decay_steps, "decay_steps", run)
-    _not_above_peak(end_learning_rate, "end_learning_rate", run)
+    check_below_peak(end_learning_rate, "end_learning_rate", run)
 
     def rate(step: int) -> float:
         whole = interval * max(1, math.ceil(step / interval)) if cycle else interval
@@ -122,12 +122,12 @@ def cosine_decay(
     >>> cosine_decay(run=Context(lr=1.0, total_steps=8, steps_per_epoch=4))(4)
     0.5
     """
-    lr, rise = run.lr, run.steps(warmup_steps)
-    if decay_steps is None and rise >= run.total_steps > 1:
-        problem = f"the warm-up ({warmup_steps}, {rise} steps) must be shorter than the run ({run.total_steps} steps)"
-        raise ConfigError(problem, key="schedule.warmup_steps")
-    _not_above_peak(initial_learning_rate, "initial_learning_rate", run)
-    fall = max(1, run.total_steps - rise) if decay_steps is None else length(decay_steps, "decay_steps", run)
+    lr = run.lr
+    if decay_steps is None:
+        rise, fall = rise_and_rest(warmup_steps, "warmup_steps", run)
+    else:
+        rise, fall = run.steps(warmup_steps), length(decay_steps, "decay_steps", run)
+    check_below_peak(initial_learning_rate, "initial_learning_rate", run)
 
     def rate(step: int) -> float:
         if step < rise:
@@ -160,11 +160,6 @@ def cosine_decay_restarts(
         return run.lr * ((1 - alpha) * 0.5 * m_mul**cycle * (1 + math.cos(math.pi * within / whole)) + alpha)
 
     return rate
-
-
-def _not_above_peak(value: float, key: str, run: Context) -> None:
-    if value > run.lr:
-        raise ConfigError(f"is above the peak, optimizer.lr = {run.lr:g} (got {value:g})", key=f"schedule.{key}")
 
 
 KERAS: dict[str, Callable[..., Schedule]] = {

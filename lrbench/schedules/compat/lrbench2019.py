@@ -14,7 +14,7 @@ from typing import Annotated
 from pydantic import Field
 
 from lrbench.errors import ConfigError
-from lrbench.schedules.base import Context, Schedule, document
+from lrbench.schedules.base import Context, Schedule, check_below_peak, document
 from lrbench.schedules.decay import constant
 from lrbench.schedules.durations import length, rising
 from lrbench.types import Duration, NonNegative, Positive, Steps
@@ -98,8 +98,7 @@ def tri(*, k0: NonNegative, l: Steps, run: Context) -> Schedule:
     >>> [rate(t) for t in range(5)]
     [0.0, 0.5, 1.0, 0.5, 0.0]
     """
-    half = length(l, "l", run)
-    return _between(k0, run, lambda step: _triangle(step, half))
+    return _waves(k0, l, run, _triangle)
 
 
 def tri2(*, k0: NonNegative, l: Steps, run: Context) -> Schedule:
@@ -109,8 +108,7 @@ def tri2(*, k0: NonNegative, l: Steps, run: Context) -> Schedule:
     >>> rate(2), rate(6)
     (1.0, 0.5)
     """
-    half = length(l, "l", run)
-    return _between(k0, run, lambda step: _triangle(step, half) * 0.5 ** (step // (2 * half)))
+    return _waves(k0, l, run, lambda step, half: _triangle(step, half) * 0.5 ** (step // (2 * half)))
 
 
 def triexp(*, k0: NonNegative, l: Steps, gamma: Gamma, run: Context) -> Schedule:
@@ -120,8 +118,7 @@ def triexp(*, k0: NonNegative, l: Steps, gamma: Gamma, run: Context) -> Schedule
     >>> rate(1), rate(3)
     (0.5, 0.125)
     """
-    half = length(l, "l", run)
-    return _between(k0, run, lambda step: _triangle(step, half) * gamma**step)
+    return _waves(k0, l, run, lambda step, half: _triangle(step, half) * gamma**step)
 
 
 def sin(*, k0: NonNegative, l: Steps, run: Context) -> Schedule:
@@ -131,8 +128,7 @@ def sin(*, k0: NonNegative, l: Steps, run: Context) -> Schedule:
     >>> [round(rate(t), 6) for t in (0, 1, 3, 6)]
     [0.0, 0.5, 1.0, 0.0]
     """
-    half = length(l, "l", run)
-    return _between(k0, run, lambda step: _sine(step, half))
+    return _waves(k0, l, run, _sine)
 
 
 def sin2(*, k0: NonNegative, l: Steps, run: Context) -> Schedule:
@@ -142,8 +138,7 @@ def sin2(*, k0: NonNegative, l: Steps, run: Context) -> Schedule:
     >>> round(rate(9), 6)
     0.5
     """
-    half = length(l, "l", run)
-    return _between(k0, run, lambda step: _sine(step, half) * 0.5 ** (step // (2 * half)))
+    return _waves(k0, l, run, lambda step, half: _sine(step, half) * 0.5 ** (step // (2 * half)))
 
 
 def sinexp(*, k0: NonNegative, l: Steps, gamma: Gamma, run: Context) -> Schedule:
@@ -153,8 +148,7 @@ def sinexp(*, k0: NonNegative, l: Steps, gamma: Gamma, run: Context) -> Schedule
     >>> round(rate(1), 6)
     0.5
     """
-    half = length(l, "l", run)
-    return _between(k0, run, lambda step: _sine(step, half) * gamma**step)
+    return _waves(k0, l, run, lambda step, half: _sine(step, half) * gamma**step)
 
 
 def cos(*, k0: NonNegative = 0.0, l: Steps = WHOLE, run: Context) -> Schedule:
@@ -166,14 +160,18 @@ def cos(*, k0: NonNegative = 0.0, l: Steps = WHOLE, run: Context) -> Schedule:
     >>> cos(run=Context(lr=1.0, total_steps=8, steps_per_epoch=4))(4)
     0.5
     """
-    half = length(l, "l", run)
-    return _between(k0, run, lambda step: 0.5 * (1 + math.cos(math.pi * step / half)))
+    return _waves(k0, l, run, lambda step, half: 0.5 * (1 + math.cos(math.pi * step / half)))
 
 
 def _between(k0: float, run: Context, height: Callable[[int], float]) -> Schedule:
-    if k0 > run.lr:
-        raise ConfigError(f"is above the peak, optimizer.lr = {run.lr:g} (got {k0:g})", key="schedule.k0")
+    check_below_peak(k0, "k0", run)
     return lambda step: k0 + (run.lr - k0) * height(step)
+
+
+def _waves(k0: float, l: Duration, run: Context, height: Callable[[int, int], float]) -> Schedule:
+    """`height` is a function of the step and of l in steps."""
+    half = length(l, "l", run)
+    return _between(k0, run, lambda step: height(step, half))
 
 
 def _triangle(step: int, half: int) -> float:

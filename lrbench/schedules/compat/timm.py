@@ -20,7 +20,7 @@ from typing import Annotated
 from pydantic import Field
 
 from lrbench.errors import ConfigError
-from lrbench.schedules.base import Context, Options, Schedule, document, unpacked
+from lrbench.schedules.base import Context, Options, Schedule, check_below_peak, document, unpacked
 from lrbench.schedules.compat.cycles import cycle_at
 from lrbench.types import Count, Natural, NonNegative, Positive
 
@@ -77,8 +77,7 @@ class Cycles(WarmUp):
     def rate(self, height: Callable[[float], float]) -> Callable[[int], float]:
         """Return the learning rate as a function of time; `height` of the fraction of a cycle falls from 1 to 0."""
         lr, lr_min, first = self.run.lr, self.lr_min, self.t_initial or self.rest()
-        if lr_min > lr:
-            raise ConfigError(f"is above the peak, optimizer.lr = {lr:g} (got {lr_min:g})", key="schedule.lr_min")
+        check_below_peak(lr_min, "lr_min", self.run)
 
         def rate(t: int) -> float:
             cycle, within, length = cycle_at(t, first, self.cycle_mul, self.cycle_limit)
