@@ -26,6 +26,14 @@ from lrbench.errors import ConfigError, UserCodeError, choices
 from lrbench.types import Part, adapter
 
 
+def part_of(value: object, key: str) -> Part:
+    """Parse a config value. Raises ConfigError, naming the key."""
+    try:
+        return Part.of(value)
+    except ValueError as error:
+        raise ConfigError(str(error), key=key) from None
+
+
 @dataclass(frozen=True)
 class Parameter:
     """A parameter of a catalog entry, as `lrbench list` shows it."""
@@ -91,17 +99,19 @@ class Catalog:
         """
         key = key or self.kind
         part = self.canonical(part)
-        factory = self.factory(part, key) if not part.imported else None
-        if factory is None or self.foreign:
+        if part.imported:
+            return part
+        factory = self.factory(part, key)
+        if self.foreign:
             return part
         known = self._own(factory)
         _check_names(part, known, key)
         params = {}
         for name, parameter in known.items():
             if name in part.params or parameter.default is not parameter.empty:
-                value = part.params.get(name, parameter.default)
-                params[name] = _dump(_checked(value, parameter, f"{key}.{name}"), parameter)
-        return Part(name=part.name, params=params)
+                value = _checked(part.params.get(name, parameter.default), parameter, f"{key}.{name}")
+                params[name] = _adapter(parameter).dump_python(value, mode="json")
+        return Part(part.name, params)
 
     def build(self, part: Part, key: str = "", *, fallback: Mapping[str, Any] | None = None, **context: Any) -> Any:
         """Call the part's factory with its parameters and the context that it accepts.
@@ -154,8 +164,7 @@ class Catalog:
 
     def _own(self, factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:
         """Return the parameters that a config may set."""
-        known = _parameters(factory, evaluated=not self.foreign)
-        return {n: p for n, p in known.items() if n not in self.context and p.kind is not p.VAR_KEYWORD}
+        return {n: p for n, p in _parameters(factory).items() if n not in self.context and p.kind is not p.VAR_KEYWORD}
 
     def parameters(self, name: str) -> list[Parameter]:
         """Return an entry's parameters as `lrbench list` shows them."""
@@ -222,18 +231,17 @@ def problem_of(error: ValidationError) -> str:
     return f"{'item ' + inside + ' ' if inside else ''}{text}{shown}"
 
 
-def _evaluated(parameter: inspect.Parameter, factory: Callable[..., Any]) -> inspect.Parameter:
-    # Parameters only: a return annotation may name a torch class that is imported for type checkers alone.
-    annotation = parameter.annotation
-    if isinstance(annotation, str):
-        annotation = eval(annotation, factory.__globals__)
-    return parameter.replace(annotation=annotation)
-
-
 @functools.lru_cache(maxsize=512)
-def _parameters(factory: Callable[..., Any], evaluated: bool) -> Mapping[str, inspect.Parameter]:
+def _parameters(factory: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    """Return a factory's parameters, with evaluated annotations.
+
+    That of the return value stays: it may name a torch class that is imported for type checkers alone.
+    """
     known = dict(inspect.signature(factory).parameters)
-    return {n: _evaluated(p, factory) for n, p in known.items()} if evaluated else known
+    for name, parameter in known.items():
+        if isinstance(parameter.annotation, str):
+            known[name] = parameter.replace(annotation=eval(parameter.annotation, factory.__globals__))
+    return known
 
 
 def _adapter(parameter: inspect.Parameter) -> TypeAdapter[Any]:
@@ -248,10 +256,6 @@ def _checked(value: Any, parameter: inspect.Parameter, key: str) -> Any:
         return _adapter(parameter).validate_json(text, strict=True)
     except ValidationError as error:
         raise ConfigError(problem_of(error), key=key) from None
-
-
-def _dump(value: Any, parameter: inspect.Parameter) -> Any:
-    return _adapter(parameter).dump_python(value, mode="json")
 
 
 def _shown(default: object) -> str:

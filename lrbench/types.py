@@ -32,19 +32,15 @@ class Part:
         """Parse a config value. Raises ValueError."""
         if isinstance(value, Part):
             return value
-        if isinstance(value, str):
-            return cls._named(value, {})
-        if isinstance(value, Mapping):
-            if "name" not in value:
-                raise ValueError("has no `name`; write {name: …, parameters…}, or the name alone")
-            return cls._named(value["name"], {str(k): v for k, v in value.items() if k != "name"})
-        raise ValueError(f"must be a name or a mapping {{name: …, parameters…}} (got {value!r:.60})")
-
-    @classmethod
-    def _named(cls, name: object, params: dict[str, Any]) -> Part:
+        block = {"name": value} if isinstance(value, str) else value
+        if not isinstance(block, Mapping):
+            raise ValueError(f"must be a name or a mapping {{name: …, parameters…}} (got {value!r:.60})")
+        if "name" not in block:
+            raise ValueError("has no `name`; write {name: …, parameters…}, or the name alone")
+        name = block["name"]
         if not isinstance(name, str) or not name.strip():
             raise ValueError(f"`name` must be text (got {name!r:.60})")
-        return cls(name, params)
+        return cls(name, {str(key): param for key, param in block.items() if key != "name"})
 
     @property
     def imported(self) -> bool:
@@ -82,16 +78,13 @@ class Duration:
         if isinstance(value, Duration):
             return value
         text = str(value).strip() if isinstance(value, str | int | float) and value is not True else ""
-        match = re.fullmatch(r"([0-9.]+(?:e[+-]?[0-9]+)?)\s*(epochs?|steps?|%|)", text)
-        try:
-            amount = float(match[1]) if match else float("nan")
-        except ValueError:
-            amount = float("nan")
-        if not match or not 0 <= amount < 1e12:
+        number = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?"
+        match = re.fullmatch(rf"({number})\s*(epochs?|steps?|%|)", text)
+        if not match or float(match[1]) >= 1e12:
             raise ValueError(f"must be a duration such as '15 epochs', '300 steps' or '10%' (got {value!r})")
         units: dict[str, Literal["epochs", "steps", "percent"]]
         units = {"e": "epochs", "s": "steps", "%": "percent", "": bare}
-        return cls(amount, units[match[2][:1]])
+        return cls(float(match[1]), units[match[2][:1]])
 
 
 _as_text = PlainSerializer(str, return_type=str)

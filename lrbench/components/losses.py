@@ -59,8 +59,7 @@ def build_loss(part: Part) -> Callable[[Tensor, Tensor], Tensor]:
         return made
     target = load_object(part.name, "loss.name")
     if isinstance(target, type):
-        made = LOSSES.build(part)
-        return _guarded(part.name, made)
+        return _guarded(part.name, LOSSES.build(part))
     if not callable(target):
         raise ConfigError(f"'{part.name}' is not a function or a class", key="loss.name")
     return _guarded(part.name, lambda outputs, targets: target(outputs, targets, **part.params))

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import bisect
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import accumulate
 from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
 from lrbench.errors import ConfigError
-from lrbench.registry import Catalog
+from lrbench.registry import Catalog, part_of
 from lrbench.schedules import annealing, cyclic, decay, range_test, restarts
 from lrbench.schedules.base import Context, Momentum, Schedule, WithMomentum, document, momentum_of, with_momentum
 from lrbench.schedules.compat import PEERS, PLATEAUS, USUAL_NAMES
@@ -24,16 +24,20 @@ from lrbench.schedules.warmup import UNTUNED, WarmUpRule, untuned, warm_up
 from lrbench.types import Duration, Part
 
 
-def _complete_parts(parts: list[Any]) -> list[dict[str, Any]]:
-    completed = []
+def _parsed(parts: list[Any]) -> Iterator[tuple[str, Part, Duration | None]]:
+    """Yield the key, the schedule and the duration of each part."""
     for index, given in enumerate(parts):
         key = f"schedule.parts[{index}]"
         settings = dict(given) if isinstance(given, Mapping) else {"name": given}
         duration = settings.pop("for", None)
-        part = SCHEDULES.complete(_part(settings, key), key)
-        length = {} if duration is None else {"for": str(_duration(duration, f"{key}.for"))}
-        completed.append({**part.plain(), **length})
-    return completed
+        yield key, part_of(settings, key), None if duration is None else _duration(duration, f"{key}.for")
+
+
+def _complete_parts(parts: list[Any]) -> list[dict[str, Any]]:
+    return [
+        {**SCHEDULES.complete(part, key).plain(), **({} if duration is None else {"for": str(duration)})}
+        for key, part, duration in _parsed(parts)
+    ]
 
 
 Parts = Annotated[list[Any], AfterValidator(_complete_parts)]
@@ -56,19 +60,13 @@ def sequence(*, parts: Parts, run: Context) -> Schedule:
     if not parts:
         raise ConfigError("needs at least one part", key="schedule.parts")
     built, lengths, left = [], [], run.total_steps
-    for index, given in enumerate(parts):
-        key = f"schedule.parts[{index}]"
-        settings = dict(given)
-        duration = settings.pop("for", None)
+    for index, (key, part, duration) in enumerate(_parsed(parts)):
         if duration is None and index < len(parts) - 1:
             raise ConfigError("needs a duration, `for`; only the last part may omit it", key=key)
         if left < 1:
             raise ConfigError(f"would start after the end of the run ({run.total_steps} steps)", key=key)
-        length = left
-        if duration is not None:
-            length = min(left, run.steps(_duration(duration, f"{key}.for")))
+        length = left if duration is None else min(left, run.steps(duration))
         left -= length
-        part = _part(settings, key)
         built.append(build_schedule(part, lr=run.lr, total_steps=length, steps_per_epoch=run.steps_per_epoch))
         lengths.append(length)
     starts = [0, *accumulate(lengths)][:-1]
@@ -169,7 +167,7 @@ def build_schedule(
             raise ConfigError(f"must be a whole number, at least 1 (got {count!r})", key=key)
     if not (math.isfinite(lr) and lr > 0):
         raise ConfigError(f"must be a number greater than 0 (got {lr!r})", key="lr")
-    chosen = SCHEDULES.canonical(part if isinstance(part, Part) else _part(part, "schedule"))
+    chosen = SCHEDULES.canonical(part_of(part, "schedule"))
 
     def build(steps: int) -> Schedule:
         run = Context(lr, steps, steps_per_epoch)
@@ -180,13 +178,6 @@ def build_schedule(
         return build(total_steps)
     rule = warmup if isinstance(warmup, WarmUpRule) else WarmUpRule.of(warmup)
     return rule.around(build, total_steps, steps_per_epoch)
-
-
-def _part(given: object, key: str) -> Part:
-    try:
-        return Part.of(given)
-    except ValueError as error:
-        raise ConfigError(str(error), key=key) from None
 
 
 def _duration(given: object, key: str) -> Duration:

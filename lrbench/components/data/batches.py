@@ -135,14 +135,8 @@ class Data:
 
     def to(self, device: torch.device) -> Data:
         """Return the same data on a device."""
-        moved = {
-            "train": self.train.to(device),
-            "validation": self.validation.to(device),
-            "test": self.test.to(device) if self.test else None,
-            "mean": None if self.mean is None else self.mean.to(device),
-            "std": None if self.std is None else self.std.to(device),
-        }
-        return replace(self, **moved)  # type: ignore[arg-type]
+        parts = {key: getattr(self, key) for key in ("train", "validation", "test", "mean", "std")}
+        return replace(self, **{key: part.to(device) for key, part in parts.items() if part is not None})
 
     def prepare(self, inputs: Tensor, device: torch.device) -> Tensor:
         """Prepare raw inputs for the model: on the device, float32, bytes scaled to 0 … 1, normalised.

@@ -67,7 +67,7 @@ class DatasetRules:
         """Return a data set's own defaults: digits 60/20/20 by class, torchvision's sets the last 20%."""
         if name == "digits":
             return {"validation": {"fraction": 0.25, "how": "stratified"}}
-        return {"validation": {"how": "tail"}} if name in TAIL else {}
+        return {"validation": {"how": "tail"}} if name in BEFORE_VALIDATION else {}
 
     def training_examples(self, name: str) -> int | None:
         """Return a built-in set's number of training examples under these rules; None if its size is unknown."""
@@ -88,5 +88,3 @@ BEFORE_VALIDATION = {
     "cifar100": 50_000,
 }
 """Training examples of the built-in sets, including validation."""
-
-TAIL = ("mnist", "fashion_mnist", "kmnist", "cifar10", "cifar100")

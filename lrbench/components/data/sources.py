@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -83,34 +81,25 @@ def torchvision_set(class_name: str) -> Source:
 def _present(factory: Any, root: Path) -> bool:
     try:
         factory(root, train=True, download=False)
-    except RuntimeError as error:  # also raised for a truncated file, which exists
-        return "not found" not in str(error)
-    except Exception:  # it exists but is damaged, which the caller reports
-        return True
+    except Exception as error:  # a damaged or truncated file is there, which the caller reports
+        return not (isinstance(error, RuntimeError) and "not found" in str(error))
     return True
 
 
 def _download(factory: Any, class_name: str, root: Path) -> None:
+    timeout = socket.getdefaulttimeout()
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with _socket_timeout(30):
-            factory(root, train=True, download=True)
+        socket.setdefaulttimeout(30)
+        factory(root, train=True, download=True)
     except Exception as error:
         raise DataError(
             f"{class_name} is not at {root / _FILES[class_name]} and could not be downloaded "
             f"({str(error).strip() or type(error).__name__}). Connect to the internet, put the files "
             "there, or set LRBENCH_DATA to a folder that has them."
         ) from error
-
-
-@contextlib.contextmanager
-def _socket_timeout(seconds: float) -> Iterator[None]:
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
     finally:
-        socket.setdefaulttimeout(before)
+        socket.setdefaulttimeout(timeout)
 
 
 def _picture_tensors(dataset: Any) -> Tensors:
@@ -129,11 +118,10 @@ def image_folder(path: str, size: int, channels: int, in_memory: bool | Literal[
         DataError: a folder is missing or empty, or its classes differ from those of train/.
     """
     folder = Path(path).expanduser()
-    train = _image_dataset(folder, "train", size, channels, in_memory, None)
-    names = train[1]
-    test = _image_dataset(folder, "test", size, channels, in_memory, names)
-    own = _image_dataset(folder, "val", size, channels, in_memory, names) if (folder / "val").is_dir() else None
-    return Source("image_folder", train[0], own[0] if own else None, test[0], len(names))
+    train, names = _image_dataset(folder, "train", size, channels, in_memory, None)
+    test, _ = _image_dataset(folder, "test", size, channels, in_memory, names)
+    own = _image_dataset(folder, "val", size, channels, in_memory, names)[0] if (folder / "val").is_dir() else None
+    return Source("image_folder", train, own, test, len(names))
 
 
 def _image_dataset(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,15 +23,18 @@ _HOW_TO_RETURN = (
 )
 
 
+_SPLITS = ("train", "validation", "test")
+
+
 def as_source(made: Any, part: Part) -> Source:
     """Convert what a dataset factory returned to a `Source`. Raises DataError for any other form."""
     if isinstance(made, Source):
         return made
     if isinstance(made, tuple | list) and len(made) in (2, 3):
-        made = dict(zip(("train", "test") if len(made) == 2 else ("train", "validation", "test"), made, strict=True))
+        made = dict(zip(("train", "test") if len(made) == 2 else _SPLITS, made, strict=True))
     if not isinstance(made, Mapping) or made.get("train") is None:
         raise DataError(f"{part.name} returned {type(made).__name__}; {_HOW_TO_RETURN}")
-    unknown = set(made) - {"train", "validation", "test", "classes"}
+    unknown = set(made) - {*_SPLITS, "classes"}
     if unknown:
         raise DataError(f"{part.name} returned unknown keys {sorted(map(str, unknown))}; {_HOW_TO_RETURN}")
     splits = {w: None if made.get(w) is None else _split(made[w], f"{part.name}: {w}") for w in _SPLITS}
@@ -40,9 +44,6 @@ def as_source(made: Any, part: Part) -> Source:
     if classes is None and _is_classification(train):
         classes = _count_classes(splits.values(), part.name)
     return Source(part.name, train, splits["validation"], splits["test"], classes)
-
-
-_SPLITS = ("train", "validation", "test")
 
 
 def prepare(source: Source, rules: DatasetRules) -> Data:
@@ -64,9 +65,8 @@ def prepare(source: Source, rules: DatasetRules) -> Data:
         if split is not None:
             _check(split, shape, source.classes, f"{source.name}: the {which} data")
     if not shape:
-        raise DataError(
-            f"{source.name}: inputs must have at least one dimension, such as (n, 1), but are single numbers"
-        )
+        problem = "inputs must have at least one dimension, such as (n, 1), but are single numbers"
+        raise DataError(f"{source.name}: {problem}")
     if rules.augment and len(shape) != 3:
         problem = f"needs images (channels, height, width); {source.name} has inputs of shape {shape}"
         raise ConfigError(problem, key="dataset.augment")
@@ -152,12 +152,13 @@ def _draw(split: Split, out: int, seed: int, by_class: bool | None = None) -> tu
     from sklearn.model_selection import train_test_split
 
     labels = split.labels()
-    classes = labels is not None and not labels.is_floating_point() and labels.dim() == 1
-    if by_class and not classes:
+    if labels is not None and (labels.is_floating_point() or labels.dim() != 1):
+        labels = None
+    if by_class and labels is None:
         raise ConfigError("needs class labels; choose random or tail", key="dataset.validation.how")
     if out == 0:
         return torch.arange(len(split)), torch.arange(0)
-    stratify = labels.cpu().numpy() if labels is not None and classes and by_class is not False else None
+    stratify = None if labels is None or by_class is False else labels.cpu().numpy()
     try:
         kept, drawn = train_test_split(np.arange(len(split)), test_size=out, stratify=stratify, random_state=seed)
     except ValueError as error:
@@ -188,8 +189,6 @@ def _check(split: Split, shape: tuple[int, ...], classes: int | None, what: str)
 
 
 def _normalized(data: Data, rule: bool | Normalize) -> Data:
-    from dataclasses import replace
-
     if rule is False:
         return data
     channels = data.shape[0] if data.shape else 1

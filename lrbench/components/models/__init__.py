@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
@@ -29,7 +31,7 @@ def cnn(*, padding: Natural = 0, dropout: Rate = 0.25, input_shape: Shape, outpu
     from lrbench.components.models import nets
 
     _pictures("cnn", input_shape)
-    side = [_pooled(_pooled(n + 2 * padding - 2) + 2 * padding - 2) for n in input_shape[1:]]
+    side = [((n + 2 * padding - 2) // 2 + 2 * padding - 2) // 2 for n in input_shape[1:]]
     if min(side) < 1:
         need, hint = (10, "; padding: 1 accepts smaller ones") if padding == 0 else (4, "")
         these = f"{input_shape[1]}×{input_shape[2]}"
@@ -52,16 +54,26 @@ def mlp(
         dropout: probability after each hidden layer.
         activation: relu, tanh or gelu.
     """
-    from lrbench.components.models import nets
+    from torch import nn
 
-    return nets.mlp(input_shape, hidden, outputs, dropout, activation)
+    activations = {"relu": nn.ReLU, "tanh": nn.Tanh, "gelu": nn.GELU}
+    widths = [math.prod(input_shape), *hidden]
+    layers: list[nn.Module] = [nn.Flatten()]
+    for before, after in pairwise(widths):
+        layers += [nn.Linear(before, after), activations[activation]()]
+        if dropout:
+            layers.append(nn.Dropout(dropout))
+    return nn.Sequential(*layers, nn.Linear(widths[-1], outputs))
 
 
 def logistic(*, input_shape: Shape, outputs: int) -> nn.Module:
     """Multinomial logistic regression: one dense layer, initialised to zero (the loss is convex)."""
-    from lrbench.components.models import nets
+    from torch import nn
 
-    return nets.logistic(input_shape, outputs)
+    dense = nn.Linear(math.prod(input_shape), outputs)
+    nn.init.zeros_(dense.weight)
+    nn.init.zeros_(dense.bias)
+    return nn.Sequential(nn.Flatten(), dense)
 
 
 def lenet(*, padding: Natural = 2, input_shape: Shape, outputs: int) -> nn.Module:
@@ -73,12 +85,10 @@ def lenet(*, padding: Natural = 2, input_shape: Shape, outputs: int) -> nn.Modul
     from lrbench.components.models import nets
 
     _pictures("lenet", input_shape)
-    side = [_pooled(_pooled(n + 2 * padding - 4) - 4) for n in input_shape[1:]]
+    side = [((n + 2 * padding - 4) // 2 - 4) // 2 for n in input_shape[1:]]
     if min(side) < 1:
-        raise ConfigError(
-            f"lenet with padding {padding} needs images of at least {16 - 2 * padding}×{16 - 2 * padding}; these "
-            f"are {input_shape[1]}×{input_shape[2]}"
-        )
+        need, these = 16 - 2 * padding, f"{input_shape[1]}×{input_shape[2]}"
+        raise ConfigError(f"lenet with padding {padding} needs images of at least {need}×{need}; these are {these}")
     return nets.LeNet(input_shape[0], (side[0], side[1]), outputs, padding)
 
 
@@ -144,13 +154,10 @@ def build_model(part: Part, *, input_shape: Shape, outputs: int) -> nn.Module:
     """
     from torch import nn
 
-    context: dict[str, Any] = {"input_shape": input_shape, "outputs": outputs}
-    if part.imported:
-        same = dict.fromkeys(("num_classes", "classes"), outputs)
-        context |= {"in_channels": input_shape[0] if input_shape else 1, **same}
-        module = MODELS.build(part, fallback={"num_classes": outputs}, **context)
-    else:
-        module = MODELS.build(part, **context)
+    channels = input_shape[0] if input_shape else 1
+    context: dict[str, Any] = {"input_shape": input_shape, "in_channels": channels}
+    context |= dict.fromkeys(("outputs", "num_classes", "classes"), outputs)
+    module = MODELS.build(part, fallback={"num_classes": outputs}, **context)
     if not isinstance(module, nn.Module):
         raise ConfigError(f"'{part.name}' returned a {type(module).__name__}, not a torch.nn.Module", key="model.name")
     return module
@@ -159,7 +166,3 @@ def build_model(part: Part, *, input_shape: Shape, outputs: int) -> nn.Module:
 def _pictures(name: str, shape: Shape) -> None:
     if len(shape) != 3:
         raise ConfigError(f"{name} needs images (channels, height, width); this data has inputs of shape {shape}")
-
-
-def _pooled(side: int) -> int:
-    return side // 2

@@ -93,22 +93,13 @@ class _ConvPool(torch.autograd.Function):
         largest = (min(ctx.chunk, len(x)), len(weight), *ctx.sides)
         spread = torch.empty(largest, dtype=x.dtype, memory_format=torch.channels_last)
         for some in _chunks(len(x), ctx.chunk):
-            whole = spread[: len(x[some])]
+            images = x[some]
+            whole = spread[: len(images)]
             aten.max_pool2d_with_indices_backward.grad_input(
                 gradient[some], whole, [2, 2], [], [0, 0], [1, 1], False, where[some], grad_input=whole
             )
             _, *parts = aten.convolution_backward(
-                whole,
-                x[some],
-                weight,
-                [len(weight)],
-                [1, 1],
-                ctx.padding,
-                [1, 1],
-                False,
-                [0, 0],
-                1,
-                [False, True, True],
+                whole, images, weight, [len(weight)], [1, 1], ctx.padding, [1, 1], False, [0, 0], 1, [False, True, True]
             )
             for total, part in zip(totals, parts, strict=True):
                 total.add_(part)

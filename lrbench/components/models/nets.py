@@ -1,9 +1,7 @@
-"""The modules of the catalogue."""
+"""The modules of the catalogue that are more than a row of dense layers."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -11,6 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lrbench.components.models.cpu_ops import conv_pool, flat_linear, relu_dropout
+
+Shape = tuple[int, ...]
 
 
 class Cnn(nn.Module):
@@ -40,28 +40,6 @@ def _glorot(module: nn.Module) -> None:
         nn.init.xavier_uniform_(module.weight)
         assert module.bias is not None
         nn.init.zeros_(module.bias)
-
-
-_ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "gelu": nn.GELU}
-
-
-def mlp(shape: Sequence[int], hidden: Sequence[int], outputs: int, dropout: float, activation: str) -> nn.Module:
-    """See `lrbench.components.models.mlp`."""
-    widths = [math.prod(shape), *hidden]
-    layers: list[nn.Module] = [nn.Flatten()]
-    for before, after in zip(widths, hidden, strict=False):
-        layers += [nn.Linear(before, after), _ACTIVATIONS[activation]()]
-        if dropout:
-            layers.append(nn.Dropout(dropout))
-    return nn.Sequential(*layers, nn.Linear(widths[-1], outputs))
-
-
-def logistic(shape: Sequence[int], outputs: int) -> nn.Module:
-    """See `lrbench.components.models.logistic`."""
-    dense = nn.Linear(math.prod(shape), outputs)
-    nn.init.zeros_(dense.weight)
-    nn.init.zeros_(dense.bias)
-    return nn.Sequential(nn.Flatten(), dense)
 
 
 class LeNet(nn.Module):
@@ -129,15 +107,7 @@ class ViT(nn.Module):
     """See `lrbench.components.models.vit`."""
 
     def __init__(
-        self,
-        shape: Sequence[int],
-        patch: int,
-        dim: int,
-        depth: int,
-        heads: int,
-        mlp_ratio: int,
-        dropout: float,
-        outputs: int,
+        self, shape: Shape, patch: int, dim: int, depth: int, heads: int, mlp_ratio: int, dropout: float, outputs: int
     ) -> None:
         super().__init__()
         channels, height, width = shape

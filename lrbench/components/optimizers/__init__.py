@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from lrbench.components.optimizers.param_groups import GroupRules, parameter_groups, peak_and_ratios
 from lrbench.errors import ConfigError
-from lrbench.registry import Catalog
+from lrbench.registry import Catalog, part_of
 from lrbench.types import Part
 
 if TYPE_CHECKING:
@@ -29,14 +29,14 @@ class _Class:
     """An optimizer class, imported when needed.
 
     Args:
-        home: the module.
         class_name: the name in the module.
+        lr: the class's default.
         summary: what `lrbench list` prints.
-        extra: the extra of lrbench-torch that installs its package.
+        home: the module; one besides torch is a package of the extra `rate-free`.
     """
 
-    def __init__(self, home: str, class_name: str, summary: str, extra: str = "") -> None:
-        self.home, self.class_name, self.__doc__, self.extra = home, class_name, summary, extra
+    def __init__(self, class_name: str, lr: float, summary: str, *, home: str = "torch.optim") -> None:
+        self.class_name, self.lr, self.__doc__, self.home = class_name, lr, summary, home
 
     @property
     def described(self) -> Callable[..., Optimizer]:
@@ -44,7 +44,7 @@ class _Class:
         try:
             module = importlib.import_module(self.home)
         except ModuleNotFoundError as error:
-            problem = f"needs the package {self.home}: pip install 'lrbench-torch[{self.extra}]'"
+            problem = f"needs the package {self.home}: pip install 'lrbench-torch[rate-free]'"
             raise ConfigError(problem, key="optimizer.name") from error
         found = getattr(module, self.class_name, None)
         if found is None:
@@ -67,84 +67,56 @@ class _Muon(_Class):
     def __call__(self, **arguments: Any) -> Optimizer:
         from lrbench.components.optimizers.muon import MuonWithAdamW
 
-        return MuonWithAdamW(arguments.pop("params"), **arguments)
+        return MuonWithAdamW(**arguments)
 
 
-def _torch(class_name: str, summary: str) -> _Class:
-    return _Class("torch.optim", class_name, summary)
+def _schedule_free(base: str, lr: float, summary: str) -> _Class:
+    return _Class(f"{base}ScheduleFree", lr, summary, home="schedulefree")
 
 
 _NOT_FIRST_ORDER = "it evaluates the loss several times per step, so steps and learning rates can't be compared"
-_RATE_FREE = "rate-free"
+
+_CLASSES = {
+    "adadelta": _Class("Adadelta", 1.0, "Adadelta (Zeiler 2012); sets its own step size, which lr multiplies."),
+    "adafactor": _Class("Adafactor", 1e-2, "Adafactor (Shazeer and Stern 2018): Adam with factored memory."),
+    "adagrad": _Class("Adagrad", 1e-2, "Adagrad (Duchi et al. 2011)."),
+    "adam": _Class("Adam", 1e-3, "Adam (Kingma and Ba 2015)."),
+    "adamax": _Class("Adamax", 2e-3, "Adamax, Adam with the infinity norm (Kingma and Ba 2015)."),
+    "adamw": _Class("AdamW", 1e-3, "Adam with decoupled weight decay (Loshchilov and Hutter 2019)."),
+    "asgd": _Class("ASGD", 1e-2, "Averaged SGD (Polyak and Juditsky 1992)."),
+    "muon": _Muon("Muon", 1e-3, "Muon (Jordan et al. 2024) for hidden matrices, AdamW with the same lr for the rest."),
+    "nadam": _Class("NAdam", 2e-3, "Adam with Nesterov momentum (Dozat 2016)."),
+    "prodigy": _Class(
+        "Prodigy",
+        1.0,
+        "Prodigy (Mishchenko and Defazio 2024): Adam that estimates its own learning rate; leave lr at 1.",
+        home="prodigyopt",
+    ),
+    "radam": _Class("RAdam", 1e-3, "Rectified Adam (Liu et al. 2020)."),
+    "rmsprop": _Class("RMSprop", 1e-2, "RMSprop (Hinton 2012)."),
+    "rprop": _Class("Rprop", 1e-2, "Resilient backpropagation (Riedmiller and Braun 1992), for full batches."),
+    "schedule_free_adamw": _schedule_free(
+        "AdamW", 2.5e-3, "AdamW that averages its weights instead of a decay (Defazio et al. 2024)."
+    ),
+    "schedule_free_radam": _schedule_free(
+        "RAdam", 2.5e-3, "The same with rectified Adam, which needs no warm-up either."
+    ),
+    "schedule_free_sgd": _schedule_free(
+        "SGD", 1.0, "SGD that averages its weights instead of a decay (Defazio et al. 2024); needs a large lr."
+    ),
+    "sgd": _Class("SGD", 1e-3, "Stochastic gradient descent, optionally with momentum or Nesterov momentum."),
+}
 
 OPTIMIZERS = Catalog(
     kind="optimizer",
-    entries={
-        "adadelta": _torch("Adadelta", "Adadelta (Zeiler 2012); sets its own step size, which lr multiplies."),
-        "adafactor": _torch("Adafactor", "Adafactor (Shazeer and Stern 2018): Adam with factored memory."),
-        "adagrad": _torch("Adagrad", "Adagrad (Duchi et al. 2011)."),
-        "adam": _torch("Adam", "Adam (Kingma and Ba 2015)."),
-        "adamax": _torch("Adamax", "Adamax, Adam with the infinity norm (Kingma and Ba 2015)."),
-        "adamw": _torch("AdamW", "Adam with decoupled weight decay (Loshchilov and Hutter 2019)."),
-        "asgd": _torch("ASGD", "Averaged SGD (Polyak and Juditsky 1992)."),
-        "muon": _Muon(
-            "torch.optim", "Muon", "Muon (Jordan et al. 2024) for hidden matrices, AdamW with the same lr for the rest."
-        ),
-        "nadam": _torch("NAdam", "Adam with Nesterov momentum (Dozat 2016)."),
-        "prodigy": _Class(
-            "prodigyopt",
-            "Prodigy",
-            "Prodigy (Mishchenko and Defazio 2024): Adam that estimates its own learning rate; leave lr at 1.",
-            _RATE_FREE,
-        ),
-        "radam": _torch("RAdam", "Rectified Adam (Liu et al. 2020)."),
-        "rmsprop": _torch("RMSprop", "RMSprop (Hinton 2012)."),
-        "rprop": _torch("Rprop", "Resilient backpropagation (Riedmiller and Braun 1992), for full batches."),
-        "schedule_free_adamw": _Class(
-            "schedulefree",
-            "AdamWScheduleFree",
-            "AdamW that averages its weights instead of a decay (Defazio et al. 2024).",
-            _RATE_FREE,
-        ),
-        "schedule_free_radam": _Class(
-            "schedulefree",
-            "RAdamScheduleFree",
-            "The same with rectified Adam, which needs no warm-up either.",
-            _RATE_FREE,
-        ),
-        "schedule_free_sgd": _Class(
-            "schedulefree",
-            "SGDScheduleFree",
-            "SGD that averages its weights instead of a decay (Defazio et al. 2024); needs a large lr.",
-            _RATE_FREE,
-        ),
-        "sgd": _torch("SGD", "Stochastic gradient descent, optionally with momentum or Nesterov momentum."),
-    },
+    entries=_CLASSES,
     context=frozenset({"params"}) | _INTERNAL,
     refused={"lbfgs": _NOT_FIRST_ORDER, "sparseadam": "it takes only sparse gradients; use adam"},
     foreign=True,
 )
 
 
-DEFAULT_LR = {
-    "adadelta": 1.0,
-    "adafactor": 1e-2,
-    "adagrad": 1e-2,
-    "adam": 1e-3,
-    "adamax": 2e-3,
-    "adamw": 1e-3,
-    "asgd": 1e-2,
-    "muon": 1e-3,
-    "nadam": 2e-3,
-    "prodigy": 1.0,
-    "radam": 1e-3,
-    "rmsprop": 1e-2,
-    "rprop": 1e-2,
-    "schedule_free_adamw": 2.5e-3,
-    "schedule_free_radam": 2.5e-3,
-    "schedule_free_sgd": 1.0,
-    "sgd": 1e-3,
-}
+DEFAULT_LR = {name: chosen.lr for name, chosen in _CLASSES.items()}
 """The classes' default learning rates, so a preview needs no torch; a test compares them."""
 
 AVERAGES = frozenset({"schedule_free_adamw", "schedule_free_radam", "schedule_free_sgd"})
@@ -177,11 +149,7 @@ def build_optimizer(part: Part | Mapping[str, Any] | str, model: nn.Module) -> O
     Raises:
         ConfigError: unknown name, or parameters that the class rejects.
     """
-    try:
-        part = Part.of(part)
-    except ValueError as error:
-        raise ConfigError(str(error), key="optimizer") from None
-    part, rules = GroupRules.split(part)
+    part, rules = GroupRules.split(part_of(part, "optimizer"))
     _plain_numbers(part)
     trained = [p for p in model.parameters() if p.requires_grad]
     if not trained:

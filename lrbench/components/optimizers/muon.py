@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -21,14 +21,13 @@ class MuonWithAdamW(Optimizer):
     biases and norms to AdamW, and also convolutions, whose filters have four dimensions.
 
     Args:
-        groups: parameter groups; Muon takes those with `muon: True`.
+        params: parameter groups; Muon takes those with `muon: True`.
         arguments: parameters of torch's Muon; AdamW gets `lr` and `weight_decay`.
     """
 
-    def __init__(self, groups: Iterable[dict[str, Any]], **arguments: Any) -> None:
-        groups = list(groups)
-        matrices = [group for group in groups if group["muon"]]
-        others = [group for group in groups if not group["muon"]]
+    def __init__(self, params: list[dict[str, Any]], **arguments: Any) -> None:
+        matrices = [group for group in params if group["muon"]]
+        others = [group for group in params if not group["muon"]]
         self.parts: list[Optimizer] = [torch.optim.Muon(matrices, **arguments)]
         if others:
             self.parts.append(AdamW(others, **{k: v for k, v in arguments.items() if k in _ADAMW}))

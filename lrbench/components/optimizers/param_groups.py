@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
 _CONTAINERS = ("Sequential", "ModuleList", "ModuleDict")
-_NORMS = ("norm",)  # BatchNorm2d, LayerNorm, RMSNorm, GroupNorm, LocalResponseNorm
 
 
 @dataclass(frozen=True)
@@ -112,7 +111,8 @@ def _layers(model: nn.Module) -> dict[str, int]:
     layer = -1
     for prefix, module in _modules(model, ""):
         own = [prefix + name for name, _ in module.named_parameters(recurse=not _is_container(module))]
-        if own and (layer < 0 or not _is_norm(module)):
+        is_norm = "norm" in type(module).__name__.lower()  # BatchNorm2d, LayerNorm, RMSNorm, GroupNorm, …
+        if own and (layer < 0 or not is_norm):
             layer += 1
         found |= dict.fromkeys(own, layer)
     for name, _ in model.named_parameters():  # the model's own, such as a class token, go with the first layer
@@ -129,10 +129,6 @@ def _modules(module: nn.Module, prefix: str) -> Iterator[tuple[str, nn.Module]]:
 
 def _is_container(module: nn.Module) -> bool:
     return type(module).__name__ in _CONTAINERS
-
-
-def _is_norm(module: nn.Module) -> bool:
-    return any(word in type(module).__name__.lower() for word in _NORMS)
 
 
 def _check_patterns(patterns: Mapping[str, float], names: list[str]) -> None:
