@@ -15,7 +15,11 @@ from lrbench.errors import nearest
 # Strict: strings and booleans are not numbers; an integer is accepted as a float.
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
+Finite = Annotated[float, Field(allow_inf_nan=False, strict=True)]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, strict=True)]
+PositiveFraction = Annotated[float, Field(gt=0, le=1, strict=True)]
+ProperFraction = Annotated[float, Field(gt=0, lt=1, strict=True)]
+Probability = Annotated[float, Field(ge=0, lt=1, strict=True)]
 Count = Annotated[int, Field(ge=1, strict=True)]
 Natural = Annotated[int, Field(ge=0, lt=2**63, strict=True)]
 

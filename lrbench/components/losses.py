@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any
-
-from pydantic import Field
+from typing import TYPE_CHECKING, Any
 
 from lrbench.errors import ConfigError, UserCodeError
 from lrbench.registry import Catalog, load_object
-from lrbench.types import Part
+from lrbench.types import Part, Probability
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-def cross_entropy(*, label_smoothing: Annotated[float, Field(ge=0, lt=1, strict=True)] = 0.0) -> Callable[..., Tensor]:
+def cross_entropy(*, label_smoothing: Probability = 0.0) -> Callable[..., Tensor]:
     """Softmax cross-entropy of logits (n, classes) and class indices (n,).
 
     Args:

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
-
-from pydantic import Field
+from typing import Literal
 
 from lrbench.errors import ConfigError
 from lrbench.schedules.base import Context, Schedule, unpacked
 from lrbench.schedules.decay import Final
 from lrbench.schedules.durations import length
 from lrbench.schedules.warmup import warm_up
-from lrbench.types import Duration, Epochs, Positive, Steps
-
-Finite = Annotated[float, Field(allow_inf_nan=False, strict=True)]
+from lrbench.types import Duration, Epochs, Finite, Positive, Steps
 
 
 @unpacked

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator
 
 from lrbench.errors import ConfigError
 from lrbench.schedules.base import Context, Momentum, Options, Schedule, unpacked, with_momentum
 from lrbench.schedules.decay import lower_rate
-from lrbench.types import Duration, Fraction, NonNegative, Steps
+from lrbench.types import Duration, Fraction, NonNegative, PositiveFraction, Steps
 
 
 def _ordered(momenta: tuple[float, float]) -> tuple[float, float]:
@@ -23,7 +23,6 @@ def _ordered(momenta: tuple[float, float]) -> tuple[float, float]:
 
 Momenta = Annotated[tuple[Fraction, Fraction], AfterValidator(_ordered)]
 Shape = Literal["cosine", "linear"]
-Decay = Annotated[float, Field(gt=0, le=1, strict=True)]
 HALF = Duration(10, "percent")
 
 
@@ -121,7 +120,7 @@ def triangular2(*, cycles: Triangles) -> Schedule:
 
 
 @unpacked
-def exp_range(*, gamma: Decay = 0.9999, cycles: Triangles) -> Schedule:
+def exp_range(*, gamma: PositiveFraction = 0.9999, cycles: Triangles) -> Schedule:
     """`triangular` with an amplitude that decays each step (torch's CyclicLR, mode exp_range; TRIEXP).
 
     lr(t) = base + (lr − base)·x·γᵗ.
@@ -162,7 +161,7 @@ def sin2(*, humps: Humps) -> Schedule:
 
 
 @unpacked
-def sinexp(*, gamma: Decay = 0.9999, humps: Humps) -> Schedule:
+def sinexp(*, gamma: PositiveFraction = 0.9999, humps: Humps) -> Schedule:
     """`sin` with an amplitude that decays each step: lr(t) = base + (lr − base)·|sin(π·t/2l)|·γᵗ (SINEXP).
 
     Args:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from lrbench.types import Count, Fraction, MetricName, Natural, NonNegative, Positive
+from lrbench.types import Count, Fraction, MetricName, Natural, NonNegative, Positive, ProperFraction
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class PlateauRule:
     __pydantic_config__ = ConfigDict(extra="forbid")
 
     metric: MetricName = "val_loss"
-    factor: Annotated[float, Field(gt=0, lt=1, strict=True)] = 0.5
+    factor: ProperFraction = 0.5
     patience: Natural = 3
     threshold: NonNegative = 1e-4
     cooldown: Natural = 0

@@ -5,15 +5,13 @@ from __future__ import annotations
 import bisect
 import math
 from itertools import accumulate, pairwise
-from typing import Annotated, Literal
-
-from pydantic import Field
+from typing import Literal
 
 from lrbench.errors import ConfigError
 from lrbench.schedules.base import Context, Schedule, unpacked
 from lrbench.schedules.decay import Final
 from lrbench.schedules.durations import length
-from lrbench.types import Duration, Epochs, NonNegative, Positive
+from lrbench.types import Duration, Epochs, NonNegative, Positive, PositiveFraction
 
 
 @unpacked
@@ -21,7 +19,7 @@ def cosine_restarts(
     *,
     cycle: Epochs = Duration(20, "percent"),
     cycle_factor: Positive = 1.0,
-    peak_factor: Annotated[float, Field(gt=0, le=1, strict=True)] = 1.0,
+    peak_factor: PositiveFraction = 1.0,
     final: Final,
     run: Context,
 ) -> Schedule:
@@ -82,9 +80,8 @@ def piecewise(
     exact = [p.exact(total_steps=run.total_steps, steps_per_epoch=run.steps_per_epoch) for p, _ in points]
     if not places or any(later <= earlier for earlier, later in pairwise(exact)):
         shown = ", ".join(str(p) for p, _ in points)
-        raise ConfigError(
-            f"must be (time, factor) pairs with rising times (got times [{shown}])", key="schedule.points"
-        )
+        problem = f"must be (time, factor) pairs with rising times (got times [{shown}])"
+        raise ConfigError(problem, key="schedule.points")
     rates = [run.lr * factor for _, factor in points]
 
     def rate(step: int) -> float:

@@ -89,9 +89,8 @@ def warm_up(schedule: Schedule, steps: int, *, from_factor: float = 0.0, shape: 
     [0.25, 0.5, 0.75, 1.0, 1.0]
     """
     if shape == "exponential" and from_factor <= 0:
-        raise ConfigError(
-            "an exponential warm-up can't start at 0; set a small number such as 0.01", key="warmup.from_factor"
-        )
+        problem = "an exponential warm-up can't start at 0; set a small number such as 0.01"
+        raise ConfigError(problem, key="warmup.from_factor")
 
     def rise(step: int) -> float:
         done = (step + 1) / steps

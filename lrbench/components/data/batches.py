@@ -90,7 +90,7 @@ class Stream:
     def batches(self, size: int, order: Tensor | None = None, start: int = 0, seed: int = 0) -> Iterator[Batch]:
         """See `Split`. `seed` seeds the workers and thus any randomness in the Dataset."""
         indices = torch.arange(len(self)) if order is None else order
-        loader = DataLoader(
+        yield from DataLoader(
             self.dataset,
             batch_size=size,
             sampler=indices[start * size :].tolist(),
@@ -98,7 +98,6 @@ class Stream:
             generator=torch.Generator().manual_seed(seed),
             collate_fn=_collate,
         )
-        yield from loader
 
     def subset(self, indices: Tensor) -> Stream:
         """See `Split`."""

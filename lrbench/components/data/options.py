@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, StrictBool
 
-from lrbench.types import Count, Positive
+from lrbench.types import Count, Finite, Positive, ProperFraction
 
 Augmentation = Literal["crop", "flip"]
 
@@ -28,7 +28,7 @@ class Validation:
 
     __pydantic_config__ = _forbid
 
-    fraction: Annotated[float, Field(gt=0, lt=1, strict=True)] = 0.2
+    fraction: ProperFraction = 0.2
     how: Literal["auto", "tail", "stratified", "random", "own"] = "auto"
     seed: Annotated[int, Field(ge=0, lt=2**32, strict=True)] = 0
 
@@ -39,7 +39,7 @@ class Normalize:
 
     __pydantic_config__ = _forbid
 
-    mean: list[Annotated[float, Field(allow_inf_nan=False, strict=True)]]
+    mean: list[Finite]
     std: list[Positive]
 
 

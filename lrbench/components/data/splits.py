@@ -21,8 +21,6 @@ _HOW_TO_RETURN = (
     "a data set must be (train, test), (train, validation, test) or a mapping with these keys and optionally "
     "`classes`, the number of classes; each split is a pair of tensors (inputs, targets) or a map-style Dataset"
 )
-
-
 _SPLITS = ("train", "validation", "test")
 
 

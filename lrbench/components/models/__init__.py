@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, Any, Literal
-
-from pydantic import Field
+from typing import TYPE_CHECKING, Any, Literal
 
 from lrbench.errors import ConfigError
 from lrbench.registry import Catalog
-from lrbench.types import Count, Natural, Part
+from lrbench.types import Count, Natural, Part, Probability
 
 if TYPE_CHECKING:
     from torch import nn
 
 Shape = tuple[int, ...]
-Rate = Annotated[float, Field(ge=0, lt=1, strict=True)]
 
 
-def cnn(*, padding: Natural = 0, dropout: Rate = 0.25, input_shape: Shape, outputs: int) -> nn.Module:
+def cnn(*, padding: Natural = 0, dropout: Probability = 0.25, input_shape: Shape, outputs: int) -> nn.Module:
     """The tutorial's CNN: (conv 3×3, ReLU, max-pool 2, dropout) × 2, dense 256, dense; Keras's initial weights.
 
     32 and 64 filters; Glorot uniform weights, zero biases. 431,242 parameters for 28×28×1 and 10 classes.
@@ -42,7 +39,7 @@ def cnn(*, padding: Natural = 0, dropout: Rate = 0.25, input_shape: Shape, outpu
 def mlp(
     *,
     hidden: list[Count] = [64, 64],  # noqa: B006  (never changed)
-    dropout: Rate = 0.0,
+    dropout: Probability = 0.0,
     activation: Literal["relu", "tanh", "gelu"] = "relu",
     input_shape: Shape,
     outputs: int,
@@ -111,7 +108,7 @@ def vit(
     depth: Count = 4,
     heads: Count = 4,
     mlp_ratio: Count = 2,
-    dropout: Rate = 0.0,
+    dropout: Probability = 0.0,
     input_shape: Shape,
     outputs: int,
 ) -> nn.Module:

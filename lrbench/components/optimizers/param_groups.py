@@ -14,7 +14,7 @@ from pydantic import ConfigDict, Field, StrictBool, ValidationError
 
 from lrbench.errors import ConfigError
 from lrbench.registry import first_of, problem_of
-from lrbench.types import NonNegative, Part, adapter
+from lrbench.types import NonNegative, Part, PositiveFraction, adapter
 
 if TYPE_CHECKING:
     from torch import nn
@@ -25,19 +25,12 @@ _CONTAINERS = ("Sequential", "ModuleList", "ModuleDict")
 
 @dataclass(frozen=True)
 class GroupRules:
-    """The keys of an `optimizer:` block that divide the weights into groups.
-
-    Args:
-        decay_biases_and_norms: False exempts biases and one-dimensional weights (those of norms) from weight decay.
-        layer_decay: ratio of each layer's learning rate to the next layer's; the last layer has the full one. A layer
-            is a module that is not a container; a norm belongs to the layer before it.
-        lr_factors: pattern of parameter names (`conv*`, `*.bias`) → factor of their learning rate. Matches multiply.
-    """
+    """The keys of an `optimizer:` block that divide the weights into groups, as in `parameter_groups`."""
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
     decay_biases_and_norms: StrictBool = True
-    layer_decay: Annotated[float, Field(gt=0, le=1, strict=True)] | None = None
+    layer_decay: PositiveFraction | None = None
     lr_factors: Annotated[dict[str, NonNegative], Field(min_length=1)] | None = None
 
     @classmethod
@@ -71,9 +64,10 @@ def parameter_groups(
     Args:
         model: the model, whose parameters that require gradients are grouped.
         lr: the learning rate that the factors multiply.
-        decay_biases_and_norms: False gives biases and norms `weight_decay` 0.
-        layer_decay: ratio of each layer's learning rate to the next layer's.
-        lr_factors: pattern of parameter names → factor of their learning rate; all matches multiply.
+        decay_biases_and_norms: False gives biases and one-dimensional weights (those of norms) `weight_decay` 0.
+        layer_decay: ratio of each layer's learning rate to the next layer's; the last layer has the full one. A layer
+            is a module that is not a container; a norm belongs to the layer before it.
+        lr_factors: pattern of parameter names (`conv*`, `*.bias`) → factor of their learning rate. Matches multiply.
 
     Raises:
         ConfigError: a pattern matches no parameter.

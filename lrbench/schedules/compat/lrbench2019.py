@@ -9,21 +9,17 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Callable
-from typing import Annotated
-
-from pydantic import Field
 
 from lrbench.errors import ConfigError
 from lrbench.schedules.base import Context, Schedule, check_below_peak, document
 from lrbench.schedules.decay import constant
 from lrbench.schedules.durations import length, rising
-from lrbench.types import Duration, NonNegative, Positive, Steps
+from lrbench.types import Duration, NonNegative, Positive, PositiveFraction, Steps
 
-Gamma = Annotated[float, Field(gt=0, le=1, strict=True)]
 WHOLE = Duration(100, "percent")
 
 
-def step(*, gamma: Gamma, l: Steps, run: Context) -> Schedule:
+def step(*, gamma: PositiveFraction, l: Steps, run: Context) -> Schedule:
     """lr(t) = lr·γ^⌊t/l⌋.
 
     Args:
@@ -38,7 +34,7 @@ def step(*, gamma: Gamma, l: Steps, run: Context) -> Schedule:
     return lambda step: run.lr * gamma ** (step // interval)
 
 
-def nstep(*, gamma: Gamma, l: list[Steps], run: Context) -> Schedule:
+def nstep(*, gamma: PositiveFraction, l: list[Steps], run: Context) -> Schedule:
     """lr(t) = lr·γ^(milestones ≤ t).
 
     Args:
@@ -54,7 +50,7 @@ def nstep(*, gamma: Gamma, l: list[Steps], run: Context) -> Schedule:
     return lambda step: run.lr * gamma ** bisect_right(milestones, step)
 
 
-def exp(*, gamma: Gamma, run: Context) -> Schedule:
+def exp(*, gamma: PositiveFraction, run: Context) -> Schedule:
     """lr(t) = lr·γᵗ.
 
     >>> exp(gamma=0.5, run=Context(lr=1.0, total_steps=8, steps_per_epoch=4))(2)
@@ -111,7 +107,7 @@ def tri2(*, k0: NonNegative, l: Steps, run: Context) -> Schedule:
     return _waves(k0, l, run, lambda step, half: _triangle(step, half) * 0.5 ** (step // (2 * half)))
 
 
-def triexp(*, k0: NonNegative, l: Steps, gamma: Gamma, run: Context) -> Schedule:
+def triexp(*, k0: NonNegative, l: Steps, gamma: PositiveFraction, run: Context) -> Schedule:
     """TRI with an amplitude that is multiplied by γ each step.
 
     >>> rate = triexp(k0=0.0, l=Duration(1, "steps"), gamma=0.5, run=Context(lr=1.0, total_steps=8, steps_per_epoch=4))
@@ -141,7 +137,7 @@ def sin2(*, k0: NonNegative, l: Steps, run: Context) -> Schedule:
     return _waves(k0, l, run, lambda step, half: _sine(step, half) * 0.5 ** (step // (2 * half)))
 
 
-def sinexp(*, k0: NonNegative, l: Steps, gamma: Gamma, run: Context) -> Schedule:
+def sinexp(*, k0: NonNegative, l: Steps, gamma: PositiveFraction, run: Context) -> Schedule:
     """SIN with an amplitude that is multiplied by γ each step.
 
     >>> rate = sinexp(k0=0.0, l=Duration(1, "steps"), gamma=0.5, run=Context(lr=1.0, total_steps=8, steps_per_epoch=4))

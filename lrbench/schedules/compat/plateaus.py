@@ -5,15 +5,12 @@ They need the run's results, so they are not functions of the step, and only a c
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
-
-from pydantic import Field
+from typing import Any, Literal
 
 from lrbench.registry import Catalog
 from lrbench.schedules.base import document
-from lrbench.types import Count, MetricName, Natural, NonNegative
+from lrbench.types import Count, MetricName, Natural, NonNegative, ProperFraction
 
-Factor = Annotated[float, Field(gt=0, lt=1, strict=True)]
 Mode = Literal["min", "max"]
 _METRIC = {"min": "val_loss", "max": "val_accuracy"}
 
@@ -21,7 +18,7 @@ _METRIC = {"min": "val_loss", "max": "val_accuracy"}
 def reduce_lr_on_plateau(
     *,
     mode: Mode = "min",
-    factor: Factor = 0.1,
+    factor: ProperFraction = 0.1,
     patience: Natural = 10,
     threshold: NonNegative = 1e-4,
     threshold_mode: Literal["rel", "abs"] = "rel",
@@ -36,13 +33,13 @@ def reduce_lr_on_plateau(
         threshold: smallest change that counts as an improvement.
         threshold_mode: `rel`, relative to the best value, or `abs`.
     """
-    mode_key = {"threshold_mode": "abs"} if threshold_mode == "abs" else {}
-    return _on_constant(_block(_METRIC[mode], factor, patience, threshold, cooldown, min_lr) | mode_key)
+    absolute = {"threshold_mode": "abs"} if threshold_mode == "abs" else {}
+    return _on_constant(_METRIC[mode], factor, patience, threshold, cooldown, min_lr, **absolute)
 
 
 def timm_plateau(
     *,
-    decay_rate: Factor = 0.1,
+    decay_rate: ProperFraction = 0.1,
     patience_t: Natural = 10,
     threshold: NonNegative = 1e-4,
     cooldown_t: Natural = 0,
@@ -58,17 +55,17 @@ def timm_plateau(
         warmup_t: epochs of warm-up; the learning rate changes once per epoch.
         warmup_lr_init: the learning rate at the start of the warm-up.
     """
-    plateau = _block(_METRIC[mode], decay_rate, patience_t, threshold, cooldown_t, lr_min)
-    if not warmup_t:
-        return _on_constant(plateau)
-    schedule = {"name": "timm/constant", "warmup_t": warmup_t, "warmup_lr_init": warmup_lr_init}
-    return {"schedule": schedule, "plateau": {**plateau, "start": warmup_t}}
+    blocks = _on_constant(_METRIC[mode], decay_rate, patience_t, threshold, cooldown_t, lr_min)
+    if warmup_t:
+        blocks["schedule"] = {"name": "timm/constant", "warmup_t": warmup_t, "warmup_lr_init": warmup_lr_init}
+        blocks["plateau"]["start"] = warmup_t
+    return blocks
 
 
 def keras_plateau(
     *,
     monitor: MetricName = "val_loss",
-    factor: Factor = 0.1,
+    factor: ProperFraction = 0.1,
     patience: Count = 10,
     min_delta: NonNegative = 1e-4,
     cooldown: Natural = 0,
@@ -85,17 +82,15 @@ def keras_plateau(
         min_delta: smallest change that counts as an improvement, absolute.
         cooldown: epochs to ignore after a change, except the last one.
     """
-    plateau = _block(monitor, factor, patience - 1, min_delta, max(cooldown - 1, 0), min_lr)
-    return _on_constant(plateau | {"threshold_mode": "abs"})
+    ignored = max(cooldown - 1, 0)
+    return _on_constant(monitor, factor, patience - 1, min_delta, ignored, min_lr, threshold_mode="abs")
 
 
-def _block(metric: str, factor: float, patience: int, threshold: float, cooldown: int, min_lr: float) -> dict[str, Any]:
-    return {"metric": metric, "factor": factor, "patience": patience, "threshold": threshold, "cooldown": cooldown,
-            "min_lr": min_lr}  # fmt: skip
-
-
-def _on_constant(plateau: dict[str, Any]) -> dict[str, Any]:
-    return {"schedule": "constant", "plateau": plateau}
+def _on_constant(
+    metric: str, factor: float, patience: int, threshold: float, cooldown: int, min_lr: float, **more: str
+) -> dict[str, Any]:
+    plateau = {"metric": metric, "factor": factor, "patience": patience, "threshold": threshold, "cooldown": cooldown}
+    return {"schedule": "constant", "plateau": {**plateau, "min_lr": min_lr, **more}}
 
 
 PLATEAUS = Catalog(

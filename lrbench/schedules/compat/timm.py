@@ -15,16 +15,11 @@ import math
 from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated
-
-from pydantic import Field
 
 from lrbench.errors import ConfigError
 from lrbench.schedules.base import Context, Options, Schedule, check_below_peak, document, unpacked
 from lrbench.schedules.compat.cycles import cycle_at
-from lrbench.types import Count, Natural, NonNegative, Positive
-
-Finite = Annotated[float, Field(allow_inf_nan=False, strict=True)]
+from lrbench.types import Count, Finite, Natural, NonNegative, Positive
 
 
 @dataclass(frozen=True, kw_only=True)
