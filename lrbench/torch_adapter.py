@@ -76,13 +76,11 @@ def torch_scheduler(
     """
     group = optimizer.param_groups[0]
     lr, _ = peak_and_ratios(optimizer)
-    sizes = {"total_steps": total_steps, "steps_per_epoch": steps_per_epoch}
     if isinstance(warmup, str):
         warmup = {"for": warmup}
     if warmup is not None and warmup.get("for") == UNTUNED and "betas" in group:
         warmup = {**warmup, "for": untuned(group["betas"][1])}
-    schedule = build_schedule(part, lr=lr, warmup=warmup, **sizes)
-    cycled = momentum_of(schedule) is not None
-    if cycled and not ("betas" in group or "momentum" in group):
+    schedule = build_schedule(part, lr=lr, total_steps=total_steps, steps_per_epoch=steps_per_epoch, warmup=warmup)
+    if momentum_of(schedule) is not None and not ("betas" in group or "momentum" in group):
         raise ConfigError("this optimizer has no momentum to cycle", key="schedule.cycle_momentum")
     return ScheduleLR(optimizer, schedule, total_steps, last_epoch)

@@ -76,33 +76,21 @@ def percent(value: float) -> str:
     return f"{100 * value:.2f} %"
 
 
-@dataclass(frozen=True)
-class Measure:
-    """A metric at one point of a run, by the name in tables and options: `best_val_loss`, `test_accuracy`.
+@dataclass(frozen=True, kw_only=True)
+class Measure(Metric):
+    """A metric at one point of a run; its name is that in tables and options: `best_val_loss`, `test_accuracy`.
 
     Attributes:
-        name: the full name.
         metric: what is measured.
         section: the section of a result: `final`, `best`, `test` or `test_best`.
         key: the key in that section.
         words: the name in words.
     """
 
-    name: str
     metric: Metric
     section: str
     key: str
     words: str
-
-    @property
-    def lower(self) -> bool:
-        """Whether less is better."""
-        return self.metric.lower
-
-    @property
-    def sign(self) -> int:
-        """Factor that makes less better."""
-        return self.metric.sign
 
     @property
     def name_in_short(self) -> str:
@@ -120,10 +108,6 @@ class Measure:
     def on_validation(self) -> bool:
         """Whether it is measured on the validation data at the end of the run."""
         return self.per_epoch and self.key.startswith("val_")
-
-    def text(self, value: float) -> str:
-        """Format a value."""
-        return self.metric.text(value)
 
 
 # Prefix of the full name, section of the result, prefix of the key there, words.
@@ -143,7 +127,8 @@ def measures(metrics: Iterable[Metric]) -> dict[str, Measure]:
     for prefix, section, key, words in _POINTS:
         for metric in metrics:
             name = prefix + metric.name
-            found[name] = Measure(name, metric, section, key + metric.name, words.format(metric.name.replace("_", " ")))
+            point = {"section": section, "key": key + metric.name, "words": words.format(metric.name.replace("_", " "))}
+            found[name] = Measure(name, metric.better, metric.form, metric=metric, **point)
     return found
 
 

@@ -133,6 +133,7 @@ document(
         "step_size_up": "steps from the base up to lr; a bare number means steps. 10% of the run gives five cycles.",
         "step_size_down": "steps from lr down to the base; as many as `step_size_up` by default.",
         "half_cycle": "l, steps from the base up to lr; a bare number means steps.",
+        "gamma": "γ, slightly below 1.",
         "cycle_momentum": "[lowest, highest] momentum (Adam: beta1), highest where lr(t) is lowest; off by default.",
         "per": "what n counts, `epoch` or `step`.",
     },

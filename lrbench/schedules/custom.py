@@ -37,20 +37,21 @@ def imported(part: Part, run: Context) -> Schedule:
     if not callable(target):
         raise ConfigError(f"'{part.name}' is not a function or a scheduler class", key="schedule.name")
     try:
-        names = list(inspect.signature(target).parameters)
+        signature = inspect.signature(target)
     except ValueError:  # some functions written in C
         problem = f"'{part.name}' has no signature; wrap it in a function of the step"
         raise ConfigError(problem, key="schedule.name") from None
+    names = list(signature.parameters)
     arguments = {**{n: v for n, v in {**vars(run), "context": run}.items() if n in names}, **part.params}
+    of_step = names[:1] == ["step"]
     try:
-        if names and names[0] == "step":
-            inspect.signature(target).bind(0, **arguments)
-            return _guarded(part.name, lambda step: target(step, **arguments))
-        inspect.signature(target).bind(**arguments)
+        signature.bind(*([0] if of_step else []), **arguments)
     except TypeError as error:
-        hint = "" if names and names[0] == "step" else " (the first parameter of a function of the step must be `step`)"
+        hint = "" if of_step else " (the first parameter of a function of the step must be `step`)"
         raise ConfigError(f"'{part.name}' does not take these parameters: {error}{hint}", key="schedule") from None
-    made = _guarded(part.name, lambda _: target(**arguments), number=False)(0)
+    if of_step:
+        return _guarded(part.name, lambda step: target(step, **arguments))
+    made = _called(part.name, target, **arguments)
     if not callable(made):
         problem = f"'{part.name}' must return a function of the step (got {type(made).__name__})"
         raise ConfigError(problem, key="schedule.name")
@@ -65,24 +66,25 @@ def checked_rate(rate: float, step: int) -> float:
     return rate
 
 
-def _guarded(name: str, function: Callable[[int], Any], number: bool = True) -> Callable[[int], Any]:
-    def call(step: int) -> Any:
+def _called(name: str, function: Callable[..., Any], /, *arguments: Any, **params: Any) -> Any:
+    try:
+        return function(*arguments, **params)
+    except ConfigError:
+        raise
+    except Exception as error:
+        raise UserCodeError.of(f"schedule '{name}'", error) from error
+
+
+def _guarded(name: str, function: Callable[[int], Any]) -> Schedule:
+    def rate(step: int) -> float:
+        value = _called(name, function, step)
         try:
-            value = function(step)
-        except ConfigError:
-            raise
-        except Exception as error:
-            raise UserCodeError.of(f"schedule '{name}'", error) from error
-        if not number:
-            return value
-        try:
-            rate = float(value)
+            return checked_rate(float(value), step)
         except (TypeError, ValueError):
             problem = f"'{name}' returns {value!r:.60} at step {step}; it must return a number"
             raise ConfigError(problem, key="schedule") from None
-        return checked_rate(rate, step)
 
-    return call
+    return rate
 
 
 def _torch_table(scheduler: Callable[..., Any], params: Mapping[str, Any], run: Context) -> Schedule:

@@ -31,7 +31,7 @@ Amplitude = Callable[[int, int], float]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cycles(Options):
+class _Cycles(Options):
     """The range of a cyclic schedule, from a base to lr."""
 
     base_factor: Fraction | None = None
@@ -40,7 +40,6 @@ class Cycles(Options):
 
     @property
     def base(self) -> float:
-        """The base learning rate. Raises ConfigError if it is given twice or above lr."""
         return lower_rate(self.run.lr, self.base_factor, self.base_lr, default=0.1)
 
     def steps(self, up: Duration, down: Duration) -> tuple[int, int]:
@@ -55,7 +54,7 @@ class Cycles(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Triangles(Cycles):
+class _Triangles(_Cycles):
     """Straight rises and falls, and momentum that is highest where the learning rate is lowest."""
 
     step_size_up: Steps = HALF
@@ -63,7 +62,6 @@ class Triangles(Cycles):
     cycle_momentum: Momenta | None = None
 
     def schedule(self, amplitude: Amplitude) -> Schedule:
-        """Build the schedule. Raises ConfigError."""
         rise, period = self.steps(self.step_size_up, self.step_size_down or self.step_size_up)
         lr, base = self.run.lr, self.base
 
@@ -78,20 +76,19 @@ class Triangles(Cycles):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Humps(Cycles):
+class _Humps(_Cycles):
     """Halves of a sine, which take as long to rise as to fall."""
 
     half_cycle: Steps = HALF
 
     def schedule(self, amplitude: Amplitude) -> Schedule:
-        """Build the schedule. Raises ConfigError."""
         lr, base = self.run.lr, self.base
         _, period = self.steps(self.half_cycle, self.half_cycle)
         return lambda step: base + (lr - base) * abs(math.sin(math.pi * step / period)) * amplitude(step, period)
 
 
 @unpacked
-def triangular(*, cycles: Triangles) -> Schedule:
+def triangular(*, cycles: _Triangles) -> Schedule:
     """Triangular cycles between a base and lr (Smith 2017; torch's CyclicLR; TRI).
 
     lr(t) = base + (lr − base)·x, where x climbs from 0 to 1 in `step_size_up` steps and falls back in
@@ -106,7 +103,7 @@ def triangular(*, cycles: Triangles) -> Schedule:
 
 
 @unpacked
-def triangular2(*, cycles: Triangles) -> Schedule:
+def triangular2(*, cycles: _Triangles) -> Schedule:
     """`triangular` with an amplitude that halves each cycle (torch's CyclicLR, mode triangular2; TRI2).
 
     lr(t) = base + (lr − base)·x·2^−c, where c counts the completed cycles.
@@ -120,13 +117,10 @@ def triangular2(*, cycles: Triangles) -> Schedule:
 
 
 @unpacked
-def exp_range(*, gamma: PositiveFraction = 0.9999, cycles: Triangles) -> Schedule:
+def exp_range(*, gamma: PositiveFraction = 0.9999, cycles: _Triangles) -> Schedule:
     """`triangular` with an amplitude that decays each step (torch's CyclicLR, mode exp_range; TRIEXP).
 
     lr(t) = base + (lr − base)·x·γᵗ.
-
-    Args:
-        gamma: γ, slightly below 1.
 
     >>> rate = exp_range(gamma=0.5, base_factor=0.0, step_size_up=Duration(1, "steps"),
     ...                  run=Context(lr=1.0, total_steps=16, steps_per_epoch=4))
@@ -137,7 +131,7 @@ def exp_range(*, gamma: PositiveFraction = 0.9999, cycles: Triangles) -> Schedul
 
 
 @unpacked
-def sin(*, humps: Humps) -> Schedule:
+def sin(*, humps: _Humps) -> Schedule:
     """Sine humps between a base and lr: lr(t) = base + (lr − base)·|sin(π·t/2l)| (LRBench's SIN).
 
     >>> rate = sin(base_factor=0.0, half_cycle=Duration(3, "steps"),
@@ -149,7 +143,7 @@ def sin(*, humps: Humps) -> Schedule:
 
 
 @unpacked
-def sin2(*, humps: Humps) -> Schedule:
+def sin2(*, humps: _Humps) -> Schedule:
     """`sin` with an amplitude that halves each hump: lr(t) = base + (lr − base)·|sin(π·t/2l)|·2^−⌊t/2l⌋ (SIN2).
 
     >>> rate = sin2(base_factor=0.0, half_cycle=Duration(3, "steps"),
@@ -161,11 +155,8 @@ def sin2(*, humps: Humps) -> Schedule:
 
 
 @unpacked
-def sinexp(*, gamma: PositiveFraction = 0.9999, humps: Humps) -> Schedule:
+def sinexp(*, gamma: PositiveFraction = 0.9999, humps: _Humps) -> Schedule:
     """`sin` with an amplitude that decays each step: lr(t) = base + (lr − base)·|sin(π·t/2l)|·γᵗ (SINEXP).
-
-    Args:
-        gamma: γ, slightly below 1.
 
     >>> rate = sinexp(gamma=0.5, base_factor=0.0, half_cycle=Duration(1, "steps"),
     ...               run=Context(lr=1.0, total_steps=12, steps_per_epoch=4))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from lrbench.components.data.options import DatasetRules, Normalize, Validation
 from lrbench.registry import Catalog
@@ -72,5 +72,4 @@ def load(part: Part, rules: DatasetRules) -> Data:
     """
     from lrbench.components.data import splits
 
-    made: Any = DATASETS.build(part)
-    return splits.prepare(splits.as_source(made, part), rules)
+    return splits.prepare(splits.as_source(DATASETS.build(part), part), rules)

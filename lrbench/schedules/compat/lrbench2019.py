@@ -178,20 +178,10 @@ def _sine(step: int, half: int) -> float:
     return abs(math.sin(math.pi * step / (2 * half)))
 
 
+_POLICIES = (cos, exp, inv, nstep, poly, sin, sin2, sinexp, step, tri, tri2, triexp)
 LRBENCH_2019: dict[str, Callable[..., Schedule]] = {
-    "lrbench2019/COS": cos,
-    "lrbench2019/EXP": exp,
     "lrbench2019/FIX": constant,
-    "lrbench2019/INV": inv,
-    "lrbench2019/NSTEP": nstep,
-    "lrbench2019/POLY": poly,
-    "lrbench2019/SIN": sin,
-    "lrbench2019/SIN2": sin2,
-    "lrbench2019/SINEXP": sinexp,
-    "lrbench2019/STEP": step,
-    "lrbench2019/TRI": tri,
-    "lrbench2019/TRI2": tri2,
-    "lrbench2019/TRIEXP": triexp,
+    **{f"lrbench2019/{policy.__name__.upper()}": policy for policy in _POLICIES},
 }
 
 document(

@@ -123,9 +123,6 @@ def poly(*, cycles: Cycles, power: Positive = 0.5, k_decay: Positive = 1.0) -> S
 
     i, c and Tᵢ as in `timm/cosine`.
 
-    Args:
-        power: 1 is a straight line.
-
     >>> poly(t_initial=4, power=2.0, run=Context(lr=1.0, total_steps=4, steps_per_epoch=1))(2)
     0.25
     """
@@ -199,6 +196,7 @@ document(
         "warmup_prefix": "start the schedule after the warm-up, not during it.",
         "t_in_epochs": "count time in epochs, else in steps.",
         "k_decay": "k (Zhang and Li 2020); above 1, high learning rates last longer.",
+        "power": "1 is a straight line.",
         "decay_rate": "multiplies the learning rate at each drop.",
     },
 )
