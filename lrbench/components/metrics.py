@@ -36,7 +36,7 @@ class Metric:
 
     def text(self, value: float) -> str:
         """Format a value: `0.0286`, `99.19 %`."""
-        return percent(value) if self.form == "percent" else number(value)
+        return f"{100 * value:.2f} %" if self.form == "percent" else number(value)
 
     def short(self, value: float) -> str:
         """Format a value briefly: `0.029`, `99.2`."""
@@ -69,11 +69,6 @@ def metrics_of(recorded: object) -> dict[str, Metric]:
 def number(value: float) -> str:
     """Format with four significant digits."""
     return f"{value:.4g}" if abs(value) < 1000 else f"{value:.3g}"
-
-
-def percent(value: float) -> str:
-    """Format a fraction as a percentage."""
-    return f"{100 * value:.2f} %"
 
 
 @dataclass(frozen=True, kw_only=True)

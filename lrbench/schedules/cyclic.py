@@ -213,8 +213,7 @@ def one_cycle(
             begin = max(end, 0.0)
         raise AssertionError("the last phase ends with the run")
 
-    momentum: Momentum | None = (lambda step: at(step, 1)) if cycle_momentum else None
-    return with_momentum(lambda step: at(step, 0), momentum)
+    return with_momentum(lambda step: at(step, 0), (lambda step: at(step, 1)) if cycle_momentum else None)
 
 
 def _between(start: float, stop: float, done: float, shape: Shape) -> float:

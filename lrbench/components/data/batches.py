@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,29 +17,36 @@ Batch = tuple[Tensor, Tensor]
 EVALUATION_BATCH = 500
 
 
-class Split(Protocol):
+class Split(ABC):
     """Training, validation or test data."""
 
+    targets: Tensor | None
+
+    @abstractmethod
     def __len__(self) -> int: ...
 
+    @abstractmethod
     def batches(self, size: int, order: Tensor | None = None, start: int = 0, seed: int = 0) -> Iterator[Batch]:
         """Yield batches of raw (inputs, targets) in `order` (n indices; None: as stored), from batch `start` on.
 
         The last batch is smaller if the size does not divide n.
         """
 
+    @abstractmethod
     def subset(self, indices: Tensor) -> Split:
         """Return the examples at `indices`, in that order."""
 
     def to(self, device: torch.device) -> Split:
-        """Move in-memory data to a device."""
+        """Move data in memory to a device; other data stays where it is."""
+        return self
 
     def labels(self) -> Tensor | None:
         """Return all targets; None if that would require reading every example."""
+        return self.targets
 
 
 @dataclass(frozen=True)
-class Tensors:
+class Tensors(Split):
     """Data in memory: inputs (n, …), uint8, int64 or float32, and targets (n,) int64 or (n, …) float32."""
 
     inputs: Tensor
@@ -71,13 +79,9 @@ class Tensors:
             return self
         return Tensors(self.inputs.to(device), self.targets.to(device))
 
-    def labels(self) -> Tensor | None:
-        """See `Split`."""
-        return self.targets
-
 
 @dataclass(frozen=True)
-class Stream:
+class Stream(Split):
     """A map-style Dataset of (input tensor, target) pairs, read through a DataLoader during training."""
 
     dataset: Dataset[Any]
@@ -103,14 +107,6 @@ class Stream:
         """See `Split`."""
         targets = None if self.targets is None else self.targets[indices]
         return replace(self, dataset=Subset(self.dataset, indices.tolist()), targets=targets)
-
-    def to(self, device: torch.device) -> Stream:
-        """See `Split`. Nothing is in memory, so nothing moves."""
-        return self
-
-    def labels(self) -> Tensor | None:
-        """See `Split`."""
-        return self.targets
 
 
 def _collate(pairs: list[tuple[Any, Any]]) -> Batch:
