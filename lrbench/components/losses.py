@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lrbench.errors import ConfigError, UserCodeError
@@ -19,12 +20,9 @@ def cross_entropy(*, label_smoothing: Probability = 0.0) -> Callable[..., Tensor
     Args:
         label_smoothing: fraction of the target spread evenly over all classes, also in validation and test loss.
     """
-    from torch.nn.functional import cross_entropy as torch_cross_entropy
+    from torch.nn import functional
 
-    def loss(outputs: Tensor, targets: Tensor) -> Tensor:
-        return torch_cross_entropy(outputs, targets, label_smoothing=label_smoothing)
-
-    return loss
+    return partial(functional.cross_entropy, label_smoothing=label_smoothing)
 
 
 def mse() -> Callable[..., Tensor]:

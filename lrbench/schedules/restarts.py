@@ -57,10 +57,7 @@ def cosine_restarts(
 
 
 def piecewise(
-    *,
-    points: list[tuple[Epochs, NonNegative]],
-    how: Literal["step", "linear", "cosine"] = "linear",
-    run: Context,
+    *, points: list[tuple[Epochs, NonNegative]], how: Literal["step", "linear", "cosine"] = "linear", run: Context
 ) -> Schedule:
     """Points joined by steps, lines or cosines; the learning rate at a point is lr times its factor.
 
