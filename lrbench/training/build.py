@@ -133,11 +133,6 @@ checked: dict[tuple[str, str], Parts] = {}
 """Parts built by `check`, by identity and device, until `assemble` takes them."""
 
 
-def forget_checked() -> None:
-    """Drop parts of runs that never started, since the user's code may have changed."""
-    checked.clear()
-
-
 def assemble(experiment: Experiment, device: torch.device) -> Parts:
     """Return the parts of an experiment, as built by `check` or built now. Raises the same errors as `build`."""
     exact_products(experiment.precision, device)
