@@ -1,7 +1,6 @@
 """Executors: run work items in this process, in worker processes on this machine, or on a Ray cluster.
 
-An executor yields each item's path with its result, or with the exception that prevented one, as the runs end. How a
-single item is executed is in `lrbench.training.run_one`.
+How a single item is executed is in `lrbench.training.run_one`.
 """
 
 from __future__ import annotations
@@ -13,16 +12,13 @@ from typing import TYPE_CHECKING, Protocol
 
 from lrbench.config import Experiment
 from lrbench.events import Watch
-from lrbench.runs import RunResult
 from lrbench.training.executors.pool import WorkerProcesses
 from lrbench.training.executors.serial import ThisProcess
-from lrbench.training.run_one import WorkItem
+from lrbench.training.run_one import Done, WorkItem
 from lrbench.training.signals import StopFlag
 
 if TYPE_CHECKING:
     from lrbench.training.options import RunOptions
-
-Done = tuple[Path, RunResult | Exception]
 
 
 class Executor(Protocol):

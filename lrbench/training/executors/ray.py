@@ -23,7 +23,7 @@ from lrbench.errors import FolderError, Interrupted, LrbenchError, RunError, Usa
 from lrbench.events import Event, Watch, message
 from lrbench.runs import RunFolder, RunResult, last_row
 from lrbench.training.executors.ray_task import Setting, do, see
-from lrbench.training.run_one import WorkItem
+from lrbench.training.run_one import Done, WorkItem
 from lrbench.training.signals import StopFlag
 
 try:
@@ -57,13 +57,11 @@ class RayCluster:
         self.root = root.resolve()
         self.ours = _connect(address)
 
-    def execute(
-        self, items: Sequence[WorkItem], watch: Watch, stop: StopFlag
-    ) -> Iterator[tuple[Path, RunResult | Exception]]:
+    def execute(self, items: Sequence[WorkItem], watch: Watch, stop: StopFlag) -> Iterator[Done]:
         """See `lrbench.training.executors.Executor`."""
         stopped = self.root / f".stop-{uuid.uuid4().hex}"
         known = {name: os.environ[name] for name in ("LRBENCH_DATA",) if name in os.environ}
-        setting = Setting(1, str(stopped), str(Path.cwd()), known)
+        setting = Setting(str(stopped), str(Path.cwd()), known)
         try:
             self._check_nodes(watch)
             tasks = Tasks(setting, self.runs_per_gpu, self.jobs, list(items))
@@ -163,7 +161,7 @@ class Tasks:
     looked: float = 0.0
     stop_by: float | None = None
 
-    def outcomes(self, watch: Watch, stop: StopFlag) -> Iterator[tuple[Path, RunResult | Exception]]:
+    def outcomes(self, watch: Watch, stop: StopFlag) -> Iterator[Done]:
         """Yield each run with its result, or the exception that prevented one, as they end."""
         self.left.reverse()
         while self.left or self.pending:
@@ -196,7 +194,7 @@ class Tasks:
         task = ray.remote(_do).options(num_cpus=1, num_gpus=share, max_retries=ATTEMPTS, name=item.path.name)
         return task.remote(replace(item, path=item.path.resolve()), self.setting)
 
-    def _stop(self) -> Iterator[tuple[Path, Exception]]:
+    def _stop(self) -> Iterator[Done]:
         """Submit no more tasks and give running ones a minute to write their checkpoints."""
         if self.stop_by is None:
             Path(self.setting.stopped).touch()

@@ -24,7 +24,7 @@ def offered() -> bytes | None:
     for key, data in build.held.items():
         tensors = _tensors(data)
         size = sum(t.nbytes for t in tensors)
-        new = sum(map(_unshared, tensors))
+        new = sum(t.nbytes for t in tensors if not t.is_shared())  # type: ignore[no-untyped-call]
         if tensors and size >= LEAST_BYTES and new < _room():
             for tensor in tensors:
                 tensor.share_memory_()  # type: ignore[no-untyped-call]
@@ -44,10 +44,6 @@ def _tensors(data: Data) -> list[torch.Tensor]:
     held = [split for split in splits if isinstance(split, Tensors)]
     tensors = [tensor for split in held for tensor in (split.inputs, split.targets)]
     return tensors if len(held) == len(splits) and all(tensor.device.type == "cpu" for tensor in tensors) else []
-
-
-def _unshared(tensor: torch.Tensor) -> int:
-    return 0 if tensor.is_shared() else tensor.nbytes  # type: ignore[no-untyped-call]
 
 
 def _room() -> int:
