@@ -55,28 +55,28 @@ class FinderFolder:
         rates, losses, momenta = ([row[column] for row in rows] for column in range(3))
         return Curve(seed, rates, losses, momenta[0] if rows else 0.0, result.reason)
 
-    def write(self, found: Mapping[str, Any], curves: Iterable[tuple[Curve, list[float]]]) -> None:
-        """Write `finder.csv` from the curves and their smoothed losses, then `finder.json`. Raises FolderError."""
+    def write(self, found: Mapping[str, Any], curves: Iterable[Curve], smoothing: float) -> None:
+        """Write `finder.csv` from the curves, then `finder.json`. Raises FolderError."""
         lines = [",".join(COLUMNS)]
-        for curve, smoothed in curves:
-            for index, (lr, loss) in enumerate(zip(curve.rates, curve.losses, strict=True)):
-                smooth = repr(smoothed[index]) if index < len(smoothed) else ""
-                lines.append(f"{curve.seed},{index + 1},{lr!r},{loss!r},{smooth}")
+        for curve in curves:
+            smoothed = map(repr, curve.smoothed(smoothing))
+            for iteration, (lr, loss) in enumerate(zip(curve.rates, curve.losses, strict=True), start=1):
+                lines.append(f"{curve.seed},{iteration},{lr!r},{loss!r},{next(smoothed, '')}")
         write_file(self.path / "finder.csv", "\n".join(lines) + "\n")
         write_file(self.path / "finder.json", to_json({"format": FORMAT, **found}))
 
-    def curves(self, known: Mapping[int, tuple[int, float, str]]) -> list[Curve]:
-        """Read the curves in `finder.csv`; `known` maps each seed to its number of steps, momentum and reason.
+    def curves(self, seeds: Iterable[Mapping[str, Any]]) -> list[Curve]:
+        """Read the curves in `finder.csv` of the `seeds` in `finder.json`.
 
         Raises KeyError, ValueError or FolderError if any are missing.
         """
         table, curves = read_csv(self.path / "finder.csv"), []
-        for seed, (done, momentum, ended) in known.items():
-            mine = table["seed"] == seed
-            if mine.sum() != done:
-                raise ValueError(f"finder.csv has {mine.sum()} of {done} steps of seed {seed}")
+        for told in seeds:
+            mine = table["seed"] == told["seed"]
+            if mine.sum() != told["updates"]:
+                raise ValueError(f"finder.csv has {mine.sum()} of {told['updates']} steps of seed {told['seed']}")
             rates, losses = table["lr"][mine].tolist(), table["loss"][mine].tolist()
-            curves.append(Curve(seed, rates, losses, momentum, ended))
+            curves.append(Curve(told["seed"], rates, losses, told["momentum"], told["ended"] or ""))
         return curves
 
     def found(self) -> dict[str, Any]:
