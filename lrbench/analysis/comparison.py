@@ -6,21 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lrbench.analysis import statistics
 from lrbench.analysis.groups import Group
 from lrbench.analysis.records import measure_named
-from lrbench.analysis.statistics import (
-    MARGIN,
-    PERCENT_MARGIN,
-    Answer,
-    Difference,
-    Estimate,
-    answers,
-    difference,
-    estimate,
-    permutation_p,
-    rank_ranges,
-    words,
-)
+from lrbench.analysis.statistics import MARGIN, PERCENT_MARGIN, Answer, Difference, Estimate
 from lrbench.components import Measure
 from lrbench.errors import UsageError
 from lrbench.runs import Status
@@ -77,11 +66,6 @@ class Comparison:
         return next((row for row in self.rows if row.group is group), None)
 
 
-def margin_of(measure: Measure) -> float:
-    """Return the margin for a tie: absolute for metrics in percent, else relative."""
-    return PERCENT_MARGIN if measure.metric.form == "percent" else MARGIN
-
-
 def by_ratio(measure: Measure) -> bool:
     """Whether to compare ratios, by logarithms; metrics in percent are compared by differences."""
     return measure.metric.form != "percent"
@@ -106,7 +90,7 @@ def compare(groups: Sequence[Group], metric: str = DEFAULT_METRIC, baseline: str
     values = {id(group): _values(group, metric) for group in groups}
     rows = []
     for group in groups:
-        found = estimate(list(values[id(group)].values()))
+        found = statistics.estimate(list(values[id(group)].values()))
         if found is not None:
             rows.append(Row(group, found, sum(record.status is Status.DIVERGED for record in group.records)))
     if not rows:
@@ -153,18 +137,21 @@ def _values(group: Group, metric: str) -> dict[int, float]:
 def _judged(
     rows: Sequence[Row], against: Row, values: dict[int, dict[int, float]], measure: Measure, *, chosen: bool
 ) -> list[Row]:
-    lower, logs, margin = measure.lower, by_ratio(measure), margin_of(measure)
+    lower, logs = measure.lower, by_ratio(measure)
+    margin = MARGIN if logs else PERCENT_MARGIN
     arms = [values[id(row.group)] for row in rows]
     middle = rows.index(against)
-    differences = [None if i == middle else difference(arm, arms[middle], logs=logs) for i, arm in enumerate(arms)]
+    differences = [
+        None if i == middle else statistics.difference(arm, arms[middle], logs=logs) for i, arm in enumerate(arms)
+    ]
     known = [d for d in differences if d is not None]
     comparisons = len(known) if chosen else with_the_best(len(rows))
-    said = iter(answers(known, comparisons=comparisons, margin=margin, lower=lower))
+    said = iter(statistics.answers(known, comparisons=comparisons, margin=margin, lower=lower))
     ranks = _ranks(arms, margin=margin, lower=lower, logs=logs)
     judged = []
     for row, arm, found, rank in zip(rows, arms, differences, ranks, strict=True):
         answer = None if found is None else next(said)
-        permuted = None if found is None else permutation_p(arm, arms[middle], logs=found.logs)
+        permuted = None if found is None else statistics.permutation_p(arm, arms[middle], logs=found.logs)
         judged.append(Row(row.group, row.estimate, row.diverged, found, answer, permuted, rank))
     return judged
 
@@ -175,12 +162,12 @@ def _ranks(
     if any(len(arm) < 2 for arm in arms):
         return [None] * len(arms)
     indices = [(i, j) for i in range(len(arms)) for j in range(i)]
-    found = [difference(arms[i], arms[j], logs=logs) for i, j in indices]
-    said = words([d for d in found if d is not None], None, margin, lower)
+    found = [statistics.difference(arms[i], arms[j], logs=logs) for i, j in indices]
+    said = statistics.words([d for d in found if d is not None], None, margin, lower)
     worse = [[False] * len(arms) for _ in arms]
     for (i, j), (word, _) in zip(indices, said, strict=True):
         worse[i][j], worse[j][i] = word == "worse", word == "better"
-    return rank_ranges(worse)
+    return statistics.rank_ranges(worse)
 
 
 def budgets(groups: Sequence[Group]) -> dict[str, list[Group]]:

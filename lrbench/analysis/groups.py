@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,6 +36,7 @@ class Group:
 
     label: str
     records: tuple[Record, ...]
+    _bands: dict[str, Band] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def first(self) -> Record:
@@ -78,13 +78,8 @@ class Group:
             self._bands[column] = self._band(column)
         return self._bands[column]
 
-    @cached_property
-    def _bands(self) -> dict[str, Band]:
-        return {}
-
     def _band(self, column: str) -> Band:
-        told = [r.epochs for r in self.records if len(r.epochs)]
-        told = [one for one in told if column in one]
+        told = [r.epochs for r in self.records if len(r.epochs) and column in r.epochs]
         parts = [np.column_stack([one["epoch"].to_numpy(float), one[column].to_numpy(float)]) for one in told]
         whole = np.concatenate([np.empty((0, 2)), *parts])
         whole = whole[~np.isnan(whole).any(axis=1)]

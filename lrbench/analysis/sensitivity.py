@@ -210,12 +210,12 @@ def families(
     for group in groups:
         if group.first.experiment is not None:
             members.setdefault(without_rate(group.first.experiment), []).append(group)
-    rated = [[group for group in found if _rate(group) is not None] or found for found in members.values()]
+    rated = [[group for group in found if group.first.peak_lr is not None] or found for found in members.values()]
     chosen = [found for found in rated if _enough(found, measure, least)]
     labels = family_labels([[group.first for group in found] for found in chosen])
     made = []
     for label, found in zip(labels, chosen, strict=True):
-        points = [Point(_rate(group), group) for group in found]
+        points = [Point(group.first.peak_lr, group) for group in found]
         made.append(Family(label, tuple(sorted(points, key=lambda point: point.lr or 0.0)), epsilon))
     return sorted(made, key=lambda family: (min(family.costs(measure)), family.label))
 
@@ -248,7 +248,7 @@ def rate_text(lr: float | None) -> str:
     return "the optimizer's default" if lr is None else f"{lr:.3g}"
 
 
-def within_text(good: Good, measure: Measure, epsilon: float = EPSILON) -> str:
+def within_text(good: Good, measure: Measure, epsilon: float) -> str:
     """`within 10 %`, `within 0.2 points`."""
     percent = measure.metric.form == "percent"
     return f"within {100 * good.margin:.2g} points" if percent else f"within {100 * epsilon:g} %"
@@ -276,11 +276,6 @@ def _lost(family: Family, measure: Measure) -> str:
             )
             told.append(f"; {sum(found)} of {total} runs {kind} (at {listed})")
     return "".join(told)
-
-
-def _rate(group: Group) -> float | None:
-    lr = group.first.identity_fields.get("optimizer.lr")
-    return float(lr) if isinstance(lr, int | float) and math.isfinite(lr) and lr > 0 else None
 
 
 def _enough(groups: Sequence[Group], measure: Measure, least: int) -> bool:
