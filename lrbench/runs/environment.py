@@ -65,13 +65,7 @@ def now() -> str:
 
 def code_hashes(experiment: Experiment) -> dict[str, str]:
     """Return the SHA-256 of each module file that the config imports, except torch's and torchvision's."""
-    parts = (
-        experiment.dataset.part,
-        experiment.model,
-        experiment.optimizer,
-        experiment.schedule,
-        experiment.loss,
-    )
+    parts = (experiment.dataset.part, experiment.model, experiment.optimizer, experiment.schedule, experiment.loss)
     modules = {part.name.partition(":")[0] for part in parts if part.imported}
     hashes = {}
     for module in sorted(modules):
