@@ -89,7 +89,7 @@ def do(
     watch: Watch,
     checked: Callable[[], None] = lambda: None,
 ) -> None:
-    """Execute the pending runs and update their outcomes.
+    """Execute the pending runs and update their outcomes. Raises the same errors as `run`.
 
     Args:
         outcomes: from `look`, of any kind of work.
@@ -97,9 +97,6 @@ def do(
         options: how to execute them.
         watch: called with progress events.
         checked: called when all pending runs have been checked and nothing has been written yet.
-
-    Raises:
-        ConfigError, DataError, UsageError: the request is invalid; nothing was trained.
     """
     todo = pending(outcomes)
     if not todo:

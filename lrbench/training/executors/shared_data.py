@@ -24,8 +24,8 @@ def offered() -> bytes | None:
     for key, data in build.held.items():
         tensors = _tensors(data)
         size = sum(t.nbytes for t in tensors)
-        new = sum(t.nbytes for t in tensors if not t.is_shared())  # type: ignore[no-untyped-call]
-        if tensors and size >= LEAST_BYTES and new < _room():
+        unshared = [t for t in tensors if not t.is_shared()]  # type: ignore[no-untyped-call]
+        if tensors and size >= LEAST_BYTES and sum(t.nbytes for t in unshared) < _room():
             for tensor in tensors:
                 tensor.share_memory_()  # type: ignore[no-untyped-call]
             shared[key] = data
