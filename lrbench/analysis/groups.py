@@ -108,18 +108,7 @@ def grouped(records: Sequence[Record], metric: str = "val_loss") -> list[Group]:
     return sorted(groups, key=lambda group: _rank(group, measure))
 
 
-_ORDER = (
-    Status.FINISHED,
-    Status.STOPPED_EARLY,
-    Status.RUNNING,
-    Status.INTERRUPTED,
-    Status.PAUSED,
-    Status.PENDING,
-    Status.PRUNED,
-    Status.DIVERGED,
-    Status.FAILED,
-    Status.DAMAGED,
-)
+_ORDER = list(Status)
 
 
 def _rank(group: Group, measure: Measure | None) -> tuple[int, float, str]:

@@ -104,8 +104,7 @@ def find_tests(paths: Iterable[Path]) -> list[FinderFolder]:
     """Return the range tests among `paths` and in the `find-lr` folders directly under them."""
     tests: dict[Path, FinderFolder] = {}
     for path in paths:
-        inner = [path] if (path / "finder.json").exists() else sorted((path / "find-lr").glob("*/"))
-        for folder in inner:
-            if (folder / "finder.json").exists():
-                tests.setdefault(folder.resolve(), FinderFolder(folder))
+        own = path / "finder.json"
+        for file in [own] if own.exists() else sorted(path.glob("find-lr/*/finder.json")):
+            tests.setdefault(file.parent.resolve(), FinderFolder(file.parent))
     return list(tests.values())

@@ -25,17 +25,18 @@ class Status(StrEnum):
     """The status of a run.
 
     `pending` runs have not started, `interrupted` ones resume from their checkpoint, `paused` ones wait to be compared
-    with others. All others except `running` are over; `damaged` means that the folder can't be read.
+    with others. All others except `running` are over; `damaged` means that the folder can't be read. The order is that
+    of groups in a report.
     """
 
-    PENDING = "pending"
+    FINISHED = "finished"
+    STOPPED_EARLY = "stopped_early"
     RUNNING = "running"
     INTERRUPTED = "interrupted"
     PAUSED = "paused"
-    FINISHED = "finished"
-    STOPPED_EARLY = "stopped_early"
-    DIVERGED = "diverged"
+    PENDING = "pending"
     PRUNED = "pruned"
+    DIVERGED = "diverged"
     FAILED = "failed"
     DAMAGED = "damaged"
     COPY = "copy"
