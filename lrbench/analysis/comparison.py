@@ -87,7 +87,7 @@ def compare(groups: Sequence[Group], metric: str = DEFAULT_METRIC, baseline: str
     """
     measure = measure_named([record for group in groups for record in group.records], metric)
     wanted = None if baseline is None else _named(groups, baseline)
-    values = {id(group): _values(group, metric) for group in groups}
+    values = {id(group): group.values(metric) for group in groups}
     rows = []
     for group in groups:
         found = statistics.estimate(list(values[id(group)].values()))
@@ -127,11 +127,6 @@ def _named(groups: Sequence[Group], name: str) -> Group:
     shown = ", ".join(labels[:12]) + (", …" if len(labels) > 12 else "")
     what = "several groups have this name" if found else "no such group of runs"
     raise UsageError(f"--baseline {name}: {what}; choose one of: {shown}")
-
-
-def _values(group: Group, metric: str) -> dict[int, float]:
-    found = {r.plain.get("seed") or 0: r.metric(metric) for r in group.records if r.status.complete}
-    return {seed: value for seed, value in found.items() if value is not None}
 
 
 def _judged(

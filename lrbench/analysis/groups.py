@@ -43,9 +43,14 @@ class Group:
         """The run with the lowest seed."""
         return self.records[0]
 
+    def values(self, metric: str) -> dict[int, float]:
+        """Return the metric by seed, of the runs that reached their end without diverging and have it."""
+        found = {r.plain.get("seed") or 0: r.metric(metric) for r in self.records if r.status.complete}
+        return {seed: value for seed, value in found.items() if value is not None}
+
     def spread(self, metric: str) -> Spread | None:
-        """Summarise a metric over the runs that reached their end, without diverged ones."""
-        return Spread.of(record.metric(metric) for record in self.records if record.status.complete)
+        """Summarise the values of a metric."""
+        return Spread.of(self.values(metric).values())
 
     def seconds(self) -> Spread | None:
         """Summarise the training time, without evaluation."""

@@ -85,8 +85,7 @@ class Point:
 
     def values(self, measure: Measure) -> tuple[float, ...]:
         """Return the metric of each seed that reached its end and has it."""
-        found = (record.metric(measure.name) for record in self.group.records if record.status.complete)
-        return tuple(value for value in found if value is not None)
+        return tuple(self.group.values(measure.name).values())
 
     def diverged(self, measure: Measure) -> int:
         """Count the seeds that diverged or ended without a finite value."""

@@ -173,10 +173,8 @@ def answers(
         lower: whether less is better.
     """
     total = max(comparisons or 0, len(differences))
-    found = []
-    for d, (word, p) in zip(differences, words(differences, comparisons, margin, lower), strict=True):
-        found.append(Answer(word, p, _more(d, total, margin) if word == "undecided" else None))
-    return found
+    judged = zip(differences, words(differences, comparisons, margin, lower), strict=True)
+    return [Answer(word, p, _more(d, total, margin) if word == "undecided" else None) for d, (word, p) in judged]
 
 
 def words(

@@ -48,12 +48,11 @@ class FinderFolder:
     def curve(self, seed: int) -> Curve:
         """Read the curve of a finished seed. Raises FolderError if it can't be read."""
         folder = self.seed(seed)
-        result, rows = folder.result(), steps_of(folder)
+        result, (rates, losses, momenta) = folder.result(), steps_of(folder)
         steps = result.steps if result is not None else None
-        if result is None or len(rows) != steps:
-            raise FolderError(f"{folder.steps.path} has {len(rows)} of {steps} steps; --again repeats the test")
-        rates, losses, momenta = ([row[column] for row in rows] for column in range(3))
-        return Curve(seed, rates, losses, momenta[0] if rows else 0.0, result.reason)
+        if result is None or len(rates) != steps:
+            raise FolderError(f"{folder.steps.path} has {len(rates)} of {steps} steps; --again repeats the test")
+        return Curve(seed, rates, losses, momenta[0] if momenta else 0.0, result.reason)
 
     def write(self, found: Mapping[str, Any], curves: Iterable[Curve], smoothing: float) -> None:
         """Write `finder.csv` from the curves, then `finder.json`. Raises FolderError."""
@@ -88,16 +87,17 @@ class FinderFolder:
         return found
 
 
-def steps_of(run: RunFolder) -> list[tuple[float, float, float]]:
-    """Return learning rate, loss and momentum (0 without) of each step in a run's `steps.csv`.
+def steps_of(run: RunFolder) -> tuple[list[float], list[float], list[float]]:
+    """Return learning rates, losses and momenta (0 without) of the steps in a run's `steps.csv`.
 
     A loss that was not finite is NaN. Raises FolderError if the file is damaged.
     """
     table = read_csv(run.steps.path)
-    if table and not {"lr", "loss", "momentum"} <= table.keys():
+    if not table:
+        return [], [], []
+    if not {"lr", "loss", "momentum"} <= table.keys():
         raise FolderError(f"{run.steps.path} is damaged: a column is missing; --again repeats the test")
-    momenta = np.nan_to_num(table["momentum"]).tolist() if table else []
-    return list(zip(table["lr"].tolist(), table["loss"].tolist(), momenta, strict=True)) if table else []
+    return table["lr"].tolist(), table["loss"].tolist(), np.nan_to_num(table["momentum"]).tolist()
 
 
 def find_tests(paths: Iterable[Path]) -> list[FinderFolder]:
