@@ -87,10 +87,9 @@ def compare(groups: Sequence[Group], metric: str = DEFAULT_METRIC, baseline: str
     """
     measure = measure_named([record for group in groups for record in group.records], metric)
     wanted = None if baseline is None else _named(groups, baseline)
-    values = {id(group): group.values(metric) for group in groups}
     rows = []
     for group in groups:
-        found = statistics.estimate(list(values[id(group)].values()))
+        found = statistics.estimate(list(group.values(metric).values()))
         if found is not None:
             rows.append(Row(group, found, sum(record.status is Status.DIVERGED for record in group.records)))
     if not rows:
@@ -99,7 +98,7 @@ def compare(groups: Sequence[Group], metric: str = DEFAULT_METRIC, baseline: str
     if wanted is not None and all(row.group is not wanted for row in rows):
         raise UsageError(f"--baseline {baseline}: none of its runs has {metric}")
     against = best_of(rows) if wanted is None else next(row for row in rows if row.group is wanted)
-    judged = _judged(rows, against, values, measure, chosen=wanted is not None)
+    judged = _judged(rows, against, measure, chosen=wanted is not None)
     return Comparison(measure, tuple(judged), judged[rows.index(against)], wanted is not None)
 
 
@@ -129,36 +128,30 @@ def _named(groups: Sequence[Group], name: str) -> Group:
     raise UsageError(f"--baseline {name}: {what}; choose one of: {shown}")
 
 
-def _judged(
-    rows: Sequence[Row], against: Row, values: dict[int, dict[int, float]], measure: Measure, *, chosen: bool
-) -> list[Row]:
-    lower, logs = measure.lower, by_ratio(measure)
+def _judged(rows: Sequence[Row], against: Row, measure: Measure, *, chosen: bool) -> list[Row]:
+    logs = by_ratio(measure)
     margin = MARGIN if logs else PERCENT_MARGIN
-    arms = [values[id(row.group)] for row in rows]
-    middle = rows.index(against)
-    differences = [
-        None if i == middle else statistics.difference(arm, arms[middle], logs=logs) for i, arm in enumerate(arms)
-    ]
+    arms = [row.group.values(measure.name) for row in rows]
+    reference = arms[rows.index(against)]
+    differences = [None if arm is reference else statistics.difference(arm, reference, logs=logs) for arm in arms]
     known = [d for d in differences if d is not None]
     comparisons = len(known) if chosen else with_the_best(len(rows))
-    said = iter(statistics.answers(known, comparisons=comparisons, margin=margin, lower=lower))
-    ranks = _ranks(arms, margin=margin, lower=lower, logs=logs)
+    said = iter(statistics.answers(known, comparisons=comparisons, margin=margin, lower=measure.lower))
+    ranks = _ranks(arms, measure, margin)
     judged = []
     for row, arm, found, rank in zip(rows, arms, differences, ranks, strict=True):
         answer = None if found is None else next(said)
-        permuted = None if found is None else statistics.permutation_p(arm, arms[middle], logs=found.logs)
+        permuted = None if found is None else statistics.permutation_p(arm, reference, logs=found.logs)
         judged.append(Row(row.group, row.estimate, row.diverged, found, answer, permuted, rank))
     return judged
 
 
-def _ranks(
-    arms: Sequence[dict[int, float]], *, margin: float, lower: bool, logs: bool
-) -> Sequence[tuple[int, int] | None]:
+def _ranks(arms: Sequence[dict[int, float]], measure: Measure, margin: float) -> Sequence[tuple[int, int] | None]:
     if any(len(arm) < 2 for arm in arms):
         return [None] * len(arms)
     indices = [(i, j) for i in range(len(arms)) for j in range(i)]
-    found = [statistics.difference(arms[i], arms[j], logs=logs) for i, j in indices]
-    said = statistics.words([d for d in found if d is not None], None, margin, lower)
+    found = [statistics.difference(arms[i], arms[j], logs=by_ratio(measure)) for i, j in indices]
+    said = statistics.words([d for d in found if d is not None], None, margin, measure.lower)
     worse = [[False] * len(arms) for _ in arms]
     for (i, j), (word, _) in zip(indices, said, strict=True):
         worse[i][j], worse[j][i] = word == "worse", word == "better"

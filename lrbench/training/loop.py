@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -103,7 +103,7 @@ class Training:
             text = f"{folder.name}: started with {checkpoint['threads']} threads, resumed with {threads}"
             watch(message(f"{text}; the last digits will differ from those of an uninterrupted run", folder.name))
             folder.amend_environment({"threads_before": checkpoint["threads"]})
-        watch(replace(training.event(parts.peak_lr, {"metrics": recorded(metrics)}), kind="start"))
+        watch(training.event("start", parts.peak_lr, {"metrics": recorded(metrics)}))
         scaled = experiment.scaling_in_words(len(parts.data.train))
         if scaled is not None:
             watch(message(f"{folder.name}: {scaled}", folder.name))
@@ -229,7 +229,7 @@ class Training:
             state.examples += count
         self.folder.steps.append(rows)
         self.read = time.monotonic()
-        self.watch(self.event(lr))
+        self.watch(self.event("progress", lr, {"train_loss": self.train_loss}))
 
     def count_time(self, began: float) -> float:
         """Add the time since `began` to the training time and return the current time."""
@@ -255,7 +255,7 @@ class Training:
         speed = state.examples / state.interval if state.interval > 0 else 0.0
         row = {**now, "lr": lr, **values, "seconds": state.interval, "examples_per_second": speed}
         self.folder.epochs.append([row])
-        event = self.event(lr, values)  # before the interval, which gives the speed, is reset
+        event = self.event("epoch", lr, values)  # before the interval, which gives the speed, is reset
         state.begin_interval()
         if "val_loss" in values:
             decide(self, {**now, **values})
@@ -279,17 +279,17 @@ class Training:
         self.folder.save_checkpoint(whole)
         self.saved = time.monotonic()
 
-    def event(self, lr: float, values: dict[str, Any] | None = None) -> Event:
+    def event(self, kind: Literal["start", "progress", "epoch"], lr: float, values: dict[str, Any]) -> Event:
         """Return a progress event."""
         state, parts = self.state, self.parts
         return Event(
             run=self.folder.name,
-            kind="progress" if values is None else "epoch",
+            kind=kind,
             step=state.step,
             total_steps=parts.total_steps,
             epoch=state.epoch,
             epochs=math.ceil(parts.total_steps / parts.steps_per_epoch),
             lr=lr,
             examples_per_second=state.examples / state.interval if state.interval > 0 else None,
-            values={"train_loss": self.train_loss} if values is None else values,
+            values=values,
         )
