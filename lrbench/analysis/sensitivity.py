@@ -190,32 +190,24 @@ def good_margin(best: float, measure: Measure, epsilon: float = EPSILON) -> floa
     return epsilon * abs(best)
 
 
-def families(
-    groups: Sequence[Group], measure: Measure, least: int = LEAST_RATES, epsilon: float = EPSILON
-) -> list[Family]:
+def families(groups: Sequence[Group], measure: Measure) -> list[Family]:
     """Return families of groups that differ only in `optimizer.lr` (and seeds), best result first.
 
-    Args:
-        groups: groups of a report. A group without a readable config is in no family; one whose learning rate only the
-            optimizer knows is in a family of its own.
-        measure: the measure to compare.
-        least: minimum number of learning rates with ended runs in a family.
-        epsilon: see `good_margin`.
-
-    Returns:
-        The families, without those whose runs lack the measure.
+    A group without a readable config is in no family; one whose learning rate only the optimizer knows is in a family
+    of its own. Families with fewer than 3 learning rates with ended runs, and those whose runs lack the measure, are
+    left out.
     """
     members: dict[str, list[Group]] = {}
     for group in groups:
         if group.first.experiment is not None:
             members.setdefault(without_rate(group.first.experiment), []).append(group)
     rated = [[group for group in found if group.first.peak_lr is not None] or found for found in members.values()]
-    chosen = [found for found in rated if _enough(found, measure, least)]
+    chosen = [found for found in rated if _enough(found, measure)]
     labels = family_labels([[group.first for group in found] for found in chosen])
     made = []
     for label, found in zip(labels, chosen, strict=True):
         points = [Point(group.first.peak_lr, group) for group in found]
-        made.append(Family(label, tuple(sorted(points, key=lambda point: point.lr or 0.0)), epsilon))
+        made.append(Family(label, tuple(sorted(points, key=lambda point: point.lr or 0.0))))
     return sorted(made, key=lambda family: (min(family.costs(measure)), family.label))
 
 
@@ -277,9 +269,9 @@ def _lost(family: Family, measure: Measure) -> str:
     return "".join(told)
 
 
-def _enough(groups: Sequence[Group], measure: Measure, least: int) -> bool:
+def _enough(groups: Sequence[Group], measure: Measure) -> bool:
     points = [Point(None, group) for group in groups]
     ended = sum(bool(point.values(measure) or point.diverged(measure)) for point in points)
     complete = any(record.status.complete for group in groups for record in group.records)
     lacking = complete and not any(point.values(measure) for point in points)
-    return ended >= least and not lacking
+    return ended >= LEAST_RATES and not lacking
