@@ -262,9 +262,8 @@ def _lost(family: Family, measure: Measure) -> str:
     for kind, found in counts.items():
         rates = [rate_text(point.lr) for point, count in zip(family.points, found, strict=True) if count]
         if rates:
-            listed = (
-                ", ".join(rates) if len(rates) < 4 else f"{len(rates)} learning rates from {rates[0]} to {rates[-1]}"
-            )
+            range_text = f"{len(rates)} learning rates from {rates[0]} to {rates[-1]}"
+            listed = ", ".join(rates) if len(rates) < 4 else range_text
             told.append(f"; {sum(found)} of {total} runs {kind} (at {listed})")
     return "".join(told)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
+import shutil
 from multiprocessing.reduction import ForkingPickler
 
 import torch
@@ -49,7 +49,6 @@ def _tensors(data: Data) -> list[torch.Tensor]:
 def _room() -> int:
     """Return the bytes of shared memory to use: half of what is free."""
     try:
-        found = os.statvfs(MEMORY)
-    except (OSError, AttributeError):
+        return shutil.disk_usage(MEMORY).free // 2
+    except OSError:
         return 0
-    return found.f_bavail * found.f_frsize // 2
