@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import inspect
 import json
 import math
@@ -493,7 +494,7 @@ def test_the_command(cli: Cli, write_config: Callable[..., Path]) -> None:
 def test_the_command_and_python_have_the_same_defaults() -> None:
     command = {p.name: p.default for p in typer.main.get_command(app).commands["find-lr"].params}  # type: ignore[attr-defined]
     python = inspect.signature(lrbench.find_lr).parameters
-    for name, value in Ramp().plain().items():
+    for name, value in dataclasses.asdict(Ramp()).items():
         assert command[name] == value, name
     assert command["seeds"] == python["seeds"].default
 

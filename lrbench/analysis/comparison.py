@@ -6,21 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lrbench.analysis import statistics
 from lrbench.analysis.groups import Group
 from lrbench.analysis.records import measure_named
-from lrbench.analysis.statistics import (
-    MARGIN,
-    PERCENT_MARGIN,
-    Answer,
-    Difference,
-    Estimate,
-    answers,
-    difference,
-    estimate,
-    permutation_p,
-    rank_ranges,
-    words,
-)
+from lrbench.analysis.statistics import MARGIN, PERCENT_MARGIN, Answer, Difference, Estimate
 from lrbench.components import Measure
 from lrbench.errors import UsageError
 from lrbench.runs import Status
@@ -77,11 +66,6 @@ class Comparison:
         return next((row for row in self.rows if row.group is group), None)
 
 
-def margin_of(measure: Measure) -> float:
-    """Return the margin for a tie: absolute for metrics in percent, else relative."""
-    return PERCENT_MARGIN if measure.metric.form == "percent" else MARGIN
-
-
 def by_ratio(measure: Measure) -> bool:
     """Whether to compare ratios, by logarithms; metrics in percent are compared by differences."""
     return measure.metric.form != "percent"
@@ -103,10 +87,9 @@ def compare(groups: Sequence[Group], metric: str = DEFAULT_METRIC, baseline: str
     """
     measure = measure_named([record for group in groups for record in group.records], metric)
     wanted = None if baseline is None else _named(groups, baseline)
-    values = {id(group): _values(group, metric) for group in groups}
     rows = []
     for group in groups:
-        found = estimate(list(values[id(group)].values()))
+        found = statistics.estimate(list(group.values(metric).values()))
         if found is not None:
             rows.append(Row(group, found, sum(record.status is Status.DIVERGED for record in group.records)))
     if not rows:
@@ -115,7 +98,7 @@ def compare(groups: Sequence[Group], metric: str = DEFAULT_METRIC, baseline: str
     if wanted is not None and all(row.group is not wanted for row in rows):
         raise UsageError(f"--baseline {baseline}: none of its runs has {metric}")
     against = best_of(rows) if wanted is None else next(row for row in rows if row.group is wanted)
-    judged = _judged(rows, against, values, measure, chosen=wanted is not None)
+    judged = _judged(rows, against, measure, chosen=wanted is not None)
     return Comparison(measure, tuple(judged), judged[rows.index(against)], wanted is not None)
 
 
@@ -145,42 +128,34 @@ def _named(groups: Sequence[Group], name: str) -> Group:
     raise UsageError(f"--baseline {name}: {what}; choose one of: {shown}")
 
 
-def _values(group: Group, metric: str) -> dict[int, float]:
-    found = {r.plain.get("seed") or 0: r.metric(metric) for r in group.records if r.status.complete}
-    return {seed: value for seed, value in found.items() if value is not None}
-
-
-def _judged(
-    rows: Sequence[Row], against: Row, values: dict[int, dict[int, float]], measure: Measure, *, chosen: bool
-) -> list[Row]:
-    lower, logs, margin = measure.lower, by_ratio(measure), margin_of(measure)
-    arms = [values[id(row.group)] for row in rows]
-    middle = rows.index(against)
-    differences = [None if i == middle else difference(arm, arms[middle], logs=logs) for i, arm in enumerate(arms)]
+def _judged(rows: Sequence[Row], against: Row, measure: Measure, *, chosen: bool) -> list[Row]:
+    logs = by_ratio(measure)
+    margin = MARGIN if logs else PERCENT_MARGIN
+    arms = [row.group.values(measure.name) for row in rows]
+    reference = arms[rows.index(against)]
+    differences = [None if arm is reference else statistics.difference(arm, reference, logs=logs) for arm in arms]
     known = [d for d in differences if d is not None]
     comparisons = len(known) if chosen else with_the_best(len(rows))
-    said = iter(answers(known, comparisons=comparisons, margin=margin, lower=lower))
-    ranks = _ranks(arms, margin=margin, lower=lower, logs=logs)
+    said = iter(statistics.answers(known, comparisons=comparisons, margin=margin, lower=measure.lower))
+    ranks = _ranks(arms, measure, margin)
     judged = []
     for row, arm, found, rank in zip(rows, arms, differences, ranks, strict=True):
         answer = None if found is None else next(said)
-        permuted = None if found is None else permutation_p(arm, arms[middle], logs=found.logs)
+        permuted = None if found is None else statistics.permutation_p(arm, reference, logs=found.logs)
         judged.append(Row(row.group, row.estimate, row.diverged, found, answer, permuted, rank))
     return judged
 
 
-def _ranks(
-    arms: Sequence[dict[int, float]], *, margin: float, lower: bool, logs: bool
-) -> Sequence[tuple[int, int] | None]:
+def _ranks(arms: Sequence[dict[int, float]], measure: Measure, margin: float) -> Sequence[tuple[int, int] | None]:
     if any(len(arm) < 2 for arm in arms):
         return [None] * len(arms)
     indices = [(i, j) for i in range(len(arms)) for j in range(i)]
-    found = [difference(arms[i], arms[j], logs=logs) for i, j in indices]
-    said = words([d for d in found if d is not None], None, margin, lower)
+    found = [statistics.difference(arms[i], arms[j], logs=by_ratio(measure)) for i, j in indices]
+    said = statistics.words([d for d in found if d is not None], None, margin, measure.lower)
     worse = [[False] * len(arms) for _ in arms]
     for (i, j), (word, _) in zip(indices, said, strict=True):
         worse[i][j], worse[j][i] = word == "worse", word == "better"
-    return rank_ranges(worse)
+    return statistics.rank_ranges(worse)
 
 
 def budgets(groups: Sequence[Group]) -> dict[str, list[Group]]:

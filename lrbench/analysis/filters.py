@@ -28,7 +28,7 @@ def kept(records: Sequence[Record], filters: Sequence[str]) -> list[Record]:
         UsageError: a filter matches no run, or names a key that no run has.
     """
     for number, text in enumerate(filters):
-        found = [record for record in records if _fits(record, text)]
+        found = [record for record in records if fits(record.plain, (record.name, record.folder.name), text)]
         if not found:
             before = " that matches the filters before it" if number else ""
             raise UsageError(f"--filter {text}: {_why(records, text, before)}")
@@ -45,10 +45,6 @@ def _split(text: str) -> tuple[str, str, str] | None:
     """Split into key, sign and value; None for a pattern of names."""
     found = re.fullmatch(r"([^=<>!]*)(!=|>=|<=|=|>|<)(.*)", text, flags=re.DOTALL)
     return None if found is None else (found[1].strip(), found[2], found[3].strip())
-
-
-def _fits(record: Record, text: str) -> bool:
-    return fits(record.plain, (record.name, record.folder.name), text)
 
 
 def fits(plain: Mapping[str, Any], names: Sequence[str], text: str) -> bool:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,15 +36,21 @@ class Group:
 
     label: str
     records: tuple[Record, ...]
+    _bands: dict[str, Band] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def first(self) -> Record:
         """The run with the lowest seed."""
         return self.records[0]
 
+    def values(self, metric: str) -> dict[int, float]:
+        """Return the metric by seed, of the runs that reached their end without diverging and have it."""
+        found = {r.plain.get("seed") or 0: r.metric(metric) for r in self.records if r.status.complete}
+        return {seed: value for seed, value in found.items() if value is not None}
+
     def spread(self, metric: str) -> Spread | None:
-        """Summarise a metric over the runs that reached their end, without diverged ones."""
-        return Spread.of(record.metric(metric) for record in self.records if record.status.complete)
+        """Summarise the values of a metric."""
+        return Spread.of(self.values(metric).values())
 
     def seconds(self) -> Spread | None:
         """Summarise the training time, without evaluation."""
@@ -78,13 +83,8 @@ class Group:
             self._bands[column] = self._band(column)
         return self._bands[column]
 
-    @cached_property
-    def _bands(self) -> dict[str, Band]:
-        return {}
-
     def _band(self, column: str) -> Band:
-        told = [r.epochs for r in self.records if len(r.epochs)]
-        told = [one for one in told if column in one]
+        told = [r.epochs for r in self.records if len(r.epochs) and column in r.epochs]
         parts = [np.column_stack([one["epoch"].to_numpy(float), one[column].to_numpy(float)]) for one in told]
         whole = np.concatenate([np.empty((0, 2)), *parts])
         whole = whole[~np.isnan(whole).any(axis=1)]
@@ -113,18 +113,7 @@ def grouped(records: Sequence[Record], metric: str = "val_loss") -> list[Group]:
     return sorted(groups, key=lambda group: _rank(group, measure))
 
 
-_ORDER = (
-    Status.FINISHED,
-    Status.STOPPED_EARLY,
-    Status.RUNNING,
-    Status.INTERRUPTED,
-    Status.PAUSED,
-    Status.PENDING,
-    Status.PRUNED,
-    Status.DIVERGED,
-    Status.FAILED,
-    Status.DAMAGED,
-)
+_ORDER = list(Status)
 
 
 def _rank(group: Group, measure: Measure | None) -> tuple[int, float, str]:

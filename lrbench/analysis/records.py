@@ -79,12 +79,12 @@ class Record:
             return None
         lr, train_loss, val_loss = (self.epochs[name].tolist() for name in ("lr", "train_loss", "val_loss"))
         unit = "evaluation" if self.plain.get("eval_every") else "epoch"
-        return verdict(
-            Curves(lr, train_loss, val_loss, self.status, self.result.reason, self._chance(), unit, self._peak())
-        )
+        reason, chance = self.result.reason, self._chance()
+        return verdict(Curves(lr, train_loss, val_loss, self.status, reason, chance, unit, self.peak_lr))
 
-    def _peak(self) -> float | None:
-        """Return the learning rate that the config gives; None if it leaves that to the optimizer."""
+    @property
+    def peak_lr(self) -> float | None:
+        """The learning rate that the config gives; None if it leaves that to the optimizer."""
         lr = self.identity_fields.get("optimizer.lr")
         return float(lr) if isinstance(lr, int | float) else None
 

@@ -85,8 +85,7 @@ class Point:
 
     def values(self, measure: Measure) -> tuple[float, ...]:
         """Return the metric of each seed that reached its end and has it."""
-        found = (record.metric(measure.name) for record in self.group.records if record.status.complete)
-        return tuple(value for value in found if value is not None)
+        return tuple(self.group.values(measure.name).values())
 
     def diverged(self, measure: Measure) -> int:
         """Count the seeds that diverged or ended without a finite value."""
@@ -191,32 +190,24 @@ def good_margin(best: float, measure: Measure, epsilon: float = EPSILON) -> floa
     return epsilon * abs(best)
 
 
-def families(
-    groups: Sequence[Group], measure: Measure, least: int = LEAST_RATES, epsilon: float = EPSILON
-) -> list[Family]:
+def families(groups: Sequence[Group], measure: Measure) -> list[Family]:
     """Return families of groups that differ only in `optimizer.lr` (and seeds), best result first.
 
-    Args:
-        groups: groups of a report. A group without a readable config is in no family; one whose learning rate only the
-            optimizer knows is in a family of its own.
-        measure: the measure to compare.
-        least: minimum number of learning rates with ended runs in a family.
-        epsilon: see `good_margin`.
-
-    Returns:
-        The families, without those whose runs lack the measure.
+    A group without a readable config is in no family; one whose learning rate only the optimizer knows is in a family
+    of its own. Families with fewer than 3 learning rates with ended runs, and those whose runs lack the measure, are
+    left out.
     """
     members: dict[str, list[Group]] = {}
     for group in groups:
         if group.first.experiment is not None:
             members.setdefault(without_rate(group.first.experiment), []).append(group)
-    rated = [[group for group in found if _rate(group) is not None] or found for found in members.values()]
-    chosen = [found for found in rated if _enough(found, measure, least)]
+    rated = [[group for group in found if group.first.peak_lr is not None] or found for found in members.values()]
+    chosen = [found for found in rated if _enough(found, measure)]
     labels = family_labels([[group.first for group in found] for found in chosen])
     made = []
     for label, found in zip(labels, chosen, strict=True):
-        points = [Point(_rate(group), group) for group in found]
-        made.append(Family(label, tuple(sorted(points, key=lambda point: point.lr or 0.0)), epsilon))
+        points = [Point(group.first.peak_lr, group) for group in found]
+        made.append(Family(label, tuple(sorted(points, key=lambda point: point.lr or 0.0))))
     return sorted(made, key=lambda family: (min(family.costs(measure)), family.label))
 
 
@@ -248,7 +239,7 @@ def rate_text(lr: float | None) -> str:
     return "the optimizer's default" if lr is None else f"{lr:.3g}"
 
 
-def within_text(good: Good, measure: Measure, epsilon: float = EPSILON) -> str:
+def within_text(good: Good, measure: Measure, epsilon: float) -> str:
     """`within 10 %`, `within 0.2 points`."""
     percent = measure.metric.form == "percent"
     return f"within {100 * good.margin:.2g} points" if percent else f"within {100 * epsilon:g} %"
@@ -271,21 +262,15 @@ def _lost(family: Family, measure: Measure) -> str:
     for kind, found in counts.items():
         rates = [rate_text(point.lr) for point, count in zip(family.points, found, strict=True) if count]
         if rates:
-            listed = (
-                ", ".join(rates) if len(rates) < 4 else f"{len(rates)} learning rates from {rates[0]} to {rates[-1]}"
-            )
+            range_text = f"{len(rates)} learning rates from {rates[0]} to {rates[-1]}"
+            listed = ", ".join(rates) if len(rates) < 4 else range_text
             told.append(f"; {sum(found)} of {total} runs {kind} (at {listed})")
     return "".join(told)
 
 
-def _rate(group: Group) -> float | None:
-    lr = group.first.identity_fields.get("optimizer.lr")
-    return float(lr) if isinstance(lr, int | float) and math.isfinite(lr) and lr > 0 else None
-
-
-def _enough(groups: Sequence[Group], measure: Measure, least: int) -> bool:
+def _enough(groups: Sequence[Group], measure: Measure) -> bool:
     points = [Point(None, group) for group in groups]
     ended = sum(bool(point.values(measure) or point.diverged(measure)) for point in points)
     complete = any(record.status.complete for group in groups for record in group.records)
     lacking = complete and not any(point.values(measure) for point in points)
-    return ended >= least and not lacking
+    return ended >= LEAST_RATES and not lacking

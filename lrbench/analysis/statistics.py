@@ -52,9 +52,13 @@ def estimate(values: Sequence[float]) -> Estimate | None:
     if not values:
         return None
     found = np.asarray(values, float)
+    if len(found) == 1:
+        return Estimate(1, float(found[0]), float(found[0]), None, None)
     logs = bool((found > 0).all())
-    low, high = _interval(np.log(found) if logs else found, 1 - CONFIDENCE)
-    if logs and low is not None and high is not None:
+    middle, spread = _moments((np.log(found) if logs else found).tolist())
+    half = _quantile(1 - CONFIDENCE, len(found) - 1) * spread / math.sqrt(len(found))
+    low, high = middle - half, middle + half
+    if logs:
         low, high = _exp(low), _exp(high)
     return Estimate(len(found), float(np.median(found)), _iqm(found), low, high)
 
@@ -169,10 +173,8 @@ def answers(
         lower: whether less is better.
     """
     total = max(comparisons or 0, len(differences))
-    found = []
-    for d, (word, p) in zip(differences, words(differences, comparisons, margin, lower), strict=True):
-        found.append(Answer(word, p, _more(d, total, margin) if word == "undecided" else None))
-    return found
+    judged = zip(differences, words(differences, comparisons, margin, lower), strict=True)
+    return [Answer(word, p, _more(d, total, margin) if word == "undecided" else None) for d, (word, p) in judged]
 
 
 def words(
@@ -238,14 +240,6 @@ def _iqm(values: np.ndarray) -> float:
     """Return the mean without the lowest and the highest quarter, cutting whole values only."""
     cut = len(values) // 4
     return float(np.sort(values)[cut : len(values) - cut].mean())
-
-
-def _interval(values: np.ndarray, alpha: float) -> tuple[float | None, float | None]:
-    if len(values) < 2:
-        return None, None
-    middle, spread = _moments(values.tolist())
-    half = _quantile(alpha, len(values) - 1) * spread / math.sqrt(len(values))
-    return middle - half, middle + half
 
 
 def _moments(values: Sequence[float]) -> tuple[float, float]:

@@ -150,24 +150,20 @@ def _lost_again(run: Curves) -> str | None:
     losses, train = run.val_loss, run.train_loss
     if losses[-1] <= 1.5 * min(losses) or not train[-1] > 1.5 * min(train):  # a loss of 0 has not risen
         return None
-    lowest = min(range(len(losses)), key=lambda i: losses[i])
-    return (
-        f"the losses were lower before: {_number(losses[lowest])} in {run.unit} {lowest + 1}, now {_number(losses[-1])}"
-    )
+    before = f"{_number(min(losses))} in {run.unit} {losses.index(min(losses)) + 1}"
+    return f"the losses were lower before: {before}, now {_number(losses[-1])}"
 
 
 def _overfitting(run: Curves, peak: float) -> Verdict | None:
     losses, train = run.val_loss, run.train_loss
-    lowest = min(range(len(losses)), key=lambda i: losses[i])
+    lowest = losses.index(min(losses))
     end = statistics.median(losses[-3:])
     if losses[lowest] <= 0 or end < 1.18 * losses[lowest] or lowest > 0.8 * len(losses):
         return None
     if train[-1] > 0.8 * train[lowest]:
         return None
-    rose = end / losses[lowest] - 1
-    evidence = (
-        f"the validation loss has risen by {rose:.0%} since {run.unit} {lowest + 1}, while the training loss fell"
-    )
+    rose = f"{end / losses[lowest] - 1:.0%} since {run.unit} {lowest + 1}"
+    evidence = f"the validation loss has risen by {rose}, while the training loss fell"
     advice = f"stop at {run.unit} {lowest + 1} (early_stopping, best.pt), or decay the learning rate"
     return Verdict("overfitting", evidence, advice)
 

@@ -165,8 +165,7 @@ def _notes(curves: Sequence[Curve], found: Trend, ramp: Ramp) -> tuple[str, ...]
         notes.append(f"{len(curves) - len(places)} of {len(curves)} seeds ended too early to be used")
     if len(curves) == 1:
         notes.append("there is only one seed; more --seeds show how certain this is")
-    elif places and math.log10(max(places) / min(places)) > UNSURE_DECADES:
-        apart = math.log10(max(places) / min(places))
+    elif places and (apart := math.log10(max(places) / min(places))) > UNSURE_DECADES:
         notes.append(f"the seeds' lowest points are {apart:.1f} decades apart; more --iterations or --seeds may help")
     if found.fall < 2 * SIGNIFICANT * found.noise:
         notes.append("the loss falls hardly more than its noise")

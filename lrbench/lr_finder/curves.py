@@ -38,8 +38,7 @@ class Curve:
     @property
     def usable(self) -> int:
         """The number of losses before the first that is not finite."""
-        bad = [index for index, loss in enumerate(self.losses) if not math.isfinite(loss)]
-        return bad[0] if bad else len(self.losses)
+        return next((place for place, loss in enumerate(self.losses) if not math.isfinite(loss)), len(self.losses))
 
     @cached_property
     def trend(self) -> Trend | None:

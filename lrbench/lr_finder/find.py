@@ -69,8 +69,7 @@ def find_lr(
     if (interrupted := stopped(outcomes)) is not None:
         raise interrupted
     finding = conclude(folder, experiment, settings, [folder.curve(seed) for seed in chosen])
-    curves = [(curve, curve.smoothed(settings.smoothing)) for curve in finding.curves]
-    folder.write(finding.plain(), curves)
+    folder.write(finding.plain(), finding.curves, settings.smoothing)
     return finding
 
 

@@ -48,35 +48,34 @@ class FinderFolder:
     def curve(self, seed: int) -> Curve:
         """Read the curve of a finished seed. Raises FolderError if it can't be read."""
         folder = self.seed(seed)
-        result, rows = folder.result(), steps_of(folder)
+        result, (rates, losses, momenta) = folder.result(), steps_of(folder)
         steps = result.steps if result is not None else None
-        if result is None or len(rows) != steps:
-            raise FolderError(f"{folder.steps.path} has {len(rows)} of {steps} steps; --again repeats the test")
-        rates, losses, momenta = ([row[column] for row in rows] for column in range(3))
-        return Curve(seed, rates, losses, momenta[0] if rows else 0.0, result.reason)
+        if result is None or len(rates) != steps:
+            raise FolderError(f"{folder.steps.path} has {len(rates)} of {steps} steps; --again repeats the test")
+        return Curve(seed, rates, losses, momenta[0] if momenta else 0.0, result.reason)
 
-    def write(self, found: Mapping[str, Any], curves: Iterable[tuple[Curve, list[float]]]) -> None:
-        """Write `finder.csv` from the curves and their smoothed losses, then `finder.json`. Raises FolderError."""
+    def write(self, found: Mapping[str, Any], curves: Iterable[Curve], smoothing: float) -> None:
+        """Write `finder.csv` from the curves, then `finder.json`. Raises FolderError."""
         lines = [",".join(COLUMNS)]
-        for curve, smoothed in curves:
-            for index, (lr, loss) in enumerate(zip(curve.rates, curve.losses, strict=True)):
-                smooth = repr(smoothed[index]) if index < len(smoothed) else ""
-                lines.append(f"{curve.seed},{index + 1},{lr!r},{loss!r},{smooth}")
+        for curve in curves:
+            smoothed = map(repr, curve.smoothed(smoothing))
+            for iteration, (lr, loss) in enumerate(zip(curve.rates, curve.losses, strict=True), start=1):
+                lines.append(f"{curve.seed},{iteration},{lr!r},{loss!r},{next(smoothed, '')}")
         write_file(self.path / "finder.csv", "\n".join(lines) + "\n")
         write_file(self.path / "finder.json", to_json({"format": FORMAT, **found}))
 
-    def curves(self, known: Mapping[int, tuple[int, float, str]]) -> list[Curve]:
-        """Read the curves in `finder.csv`; `known` maps each seed to its number of steps, momentum and reason.
+    def curves(self, seeds: Iterable[Mapping[str, Any]]) -> list[Curve]:
+        """Read the curves in `finder.csv` of the `seeds` in `finder.json`.
 
         Raises KeyError, ValueError or FolderError if any are missing.
         """
         table, curves = read_csv(self.path / "finder.csv"), []
-        for seed, (done, momentum, ended) in known.items():
-            mine = table["seed"] == seed
-            if mine.sum() != done:
-                raise ValueError(f"finder.csv has {mine.sum()} of {done} steps of seed {seed}")
+        for told in seeds:
+            mine = table["seed"] == told["seed"]
+            if mine.sum() != told["updates"]:
+                raise ValueError(f"finder.csv has {mine.sum()} of {told['updates']} steps of seed {told['seed']}")
             rates, losses = table["lr"][mine].tolist(), table["loss"][mine].tolist()
-            curves.append(Curve(seed, rates, losses, momentum, ended))
+            curves.append(Curve(told["seed"], rates, losses, told["momentum"], told["ended"] or ""))
         return curves
 
     def found(self) -> dict[str, Any]:
@@ -88,24 +87,24 @@ class FinderFolder:
         return found
 
 
-def steps_of(run: RunFolder) -> list[tuple[float, float, float]]:
-    """Return learning rate, loss and momentum (0 without) of each step in a run's `steps.csv`.
+def steps_of(run: RunFolder) -> tuple[list[float], list[float], list[float]]:
+    """Return learning rates, losses and momenta (0 without) of the steps in a run's `steps.csv`.
 
     A loss that was not finite is NaN. Raises FolderError if the file is damaged.
     """
     table = read_csv(run.steps.path)
-    if table and not {"lr", "loss", "momentum"} <= table.keys():
+    if not table:
+        return [], [], []
+    if not {"lr", "loss", "momentum"} <= table.keys():
         raise FolderError(f"{run.steps.path} is damaged: a column is missing; --again repeats the test")
-    momenta = np.nan_to_num(table["momentum"]).tolist() if table else []
-    return list(zip(table["lr"].tolist(), table["loss"].tolist(), momenta, strict=True)) if table else []
+    return table["lr"].tolist(), table["loss"].tolist(), np.nan_to_num(table["momentum"]).tolist()
 
 
 def find_tests(paths: Iterable[Path]) -> list[FinderFolder]:
     """Return the range tests among `paths` and in the `find-lr` folders directly under them."""
     tests: dict[Path, FinderFolder] = {}
     for path in paths:
-        inner = [path] if (path / "finder.json").exists() else sorted((path / "find-lr").glob("*/"))
-        for folder in inner:
-            if (folder / "finder.json").exists():
-                tests.setdefault(folder.resolve(), FinderFolder(folder))
+        own = path / "finder.json"
+        for file in [own] if own.exists() else sorted(path.glob("find-lr/*/finder.json")):
+            tests.setdefault(file.parent.resolve(), FinderFolder(file.parent))
     return list(tests.values())

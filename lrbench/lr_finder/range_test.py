@@ -45,7 +45,8 @@ class RangeObserver(Observer):
     def __init__(self, training: Training, ramp: Ramp) -> None:
         super().__init__(training)
         self.rise = Rise(ramp.smoothing, ramp.stop_factor)
-        for _, loss, _ in steps_of(training.folder)[: training.state.step]:
+        _, losses, _ = steps_of(training.folder)
+        for loss in losses[: training.state.step]:
             self.rise.update(loss)
         self.sample = _sample(training.parts.data.validation) if ramp.validation else None
 

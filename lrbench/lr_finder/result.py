@@ -28,6 +28,13 @@ class Suggestion:
     highest: float | None
     seeds: dict[int, float | None]
 
+    @classmethod
+    def of(cls, by_seed: dict[int, float | None]) -> Suggestion:
+        """Summarize the learning rates of the seeds."""
+        rates = [rate for rate in by_seed.values() if rate is not None]
+        middle = median(rates) if rates else None
+        return cls(middle, min(rates, default=None), max(rates, default=None), by_seed)
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -62,7 +69,7 @@ class Finding:
             "identity": self.ramp.identity(self.experiment),
             "lrbench": __version__,
             "written": now(),
-            "ramp": self.ramp.plain(),
+            "ramp": asdict(self.ramp),
             "config": self.experiment.plain(),
             "seeds": [
                 {"seed": c.seed, "updates": len(c.rates), "momentum": c.momentum, "ended": c.reason or None}
@@ -81,9 +88,8 @@ def conclude(folder: FinderFolder, experiment: Experiment, ramp: Ramp, curves: S
         note = f"{experiment.optimizer.name} finds its own learning rate, which lr only scales; lr: 1 is usual"
         advice = replace(advice, notes=(*advice.notes, note))
     rates = suggestions(curves, ramp.smoothing) if isinstance(advice, Advice) else {}
-    return Finding(
-        folder, experiment, ramp, tuple(curves), {name: _summary(by_seed) for name, by_seed in rates.items()}, advice
-    )
+    suggested = {name: Suggestion.of(by_seed) for name, by_seed in rates.items()}
+    return Finding(folder, experiment, ramp, tuple(curves), suggested, advice)
 
 
 def load(folder: FinderFolder) -> Finding:
@@ -91,15 +97,6 @@ def load(folder: FinderFolder) -> Finding:
     plain = folder.found()
     try:
         experiment = validate(plain["config"], {}, str(folder.path))
-        known = {s["seed"]: (s["updates"], s["momentum"], s["ended"] or "") for s in plain["seeds"]}
-        curves = folder.curves(known)
-        return conclude(folder, experiment, Ramp(**plain["ramp"]), curves)
+        return conclude(folder, experiment, Ramp(**plain["ramp"]), folder.curves(plain["seeds"]))
     except (LrbenchError, KeyError, TypeError, ValueError, OSError) as error:
         raise FolderError(f"{folder.path} is damaged: {error}") from error
-
-
-def _summary(by_seed: dict[int, float | None]) -> Suggestion:
-    rates = [rate for rate in by_seed.values() if rate is not None]
-    if not rates:
-        return Suggestion(None, None, None, by_seed)
-    return Suggestion(median(rates), min(rates), max(rates), by_seed)

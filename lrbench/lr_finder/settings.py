@@ -54,10 +54,6 @@ class Ramp:
         if not (math.isfinite(self.stop_factor) and self.stop_factor > 1):
             raise UsageError(f"--stop-factor must be greater than 1 (got {self.stop_factor:g})")
 
-    def plain(self) -> dict[str, Any]:
-        """Return the settings as plain values."""
-        return asdict(self)
-
     def over(self, experiment: Experiment, seed: int) -> Experiment:
         """Return the experiment that runs this ramp with a seed."""
         changes: dict[str, Any] = {
@@ -71,7 +67,7 @@ class Ramp:
     def identity(self, experiment: Experiment) -> str:
         """Return 64 hex digits that identify this test, whatever the experiment's name, schedule, length and seed."""
         tested = canonical(self.over(experiment, seed=0))
-        text = json.dumps([tested, self.plain()], sort_keys=True)
+        text = json.dumps([tested, asdict(self)], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
 

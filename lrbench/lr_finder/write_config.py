@@ -87,12 +87,9 @@ def write_found(
         raise RunError(f"did not write {path}: there is no suggestion: {finding.advice}")
     name = schedule or finding.experiment.schedule.name
     rate, bounds, how = _for(name, finding.advice)
-    whole: dict[str, Any] = overriding(overrides)
-    whole = {
-        "extends": Path(os.path.relpath(config.resolve(), path.parent.resolve())).as_posix(),
-        "name": path.stem,
-        **{key: value for key, value in whole.items() if key != "name"},
-    }
+    extended = Path(os.path.relpath(config.resolve(), path.parent.resolve())).as_posix()
+    whole: dict[str, Any] = {"extends": extended, "name": path.stem, **overriding(overrides)}
+    whole["name"] = path.stem  # even if an override names the tested run
     whole["optimizer"] = {**whole.get("optimizer", {}), "lr": rounded(rate / _scaling(finding))}
     if schedule is not None or bounds:
         whole["schedule"] = {**whole.get("schedule", {}), "name": name, **bounds}

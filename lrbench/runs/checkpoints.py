@@ -41,11 +41,11 @@ class Checkpoints:
         newest, before = (self.path / name for name in CHECKPOINTS)
 
         def keep_the_one_before() -> None:
+            self.guard()
             if newest.exists():
                 newest.replace(before)
 
-        content = {**state, "format": CHECKPOINT_FORMATS[-1], "digests": digests}
-        self._save(newest.name, content, keep_the_one_before)
+        self._save(newest, {**state, "format": CHECKPOINT_FORMATS[-1], "digests": digests}, keep_the_one_before)
 
     def load_checkpoint(self, wanted: str, metrics: Iterable[Metric]) -> dict[str, Any] | None:
         """Return the newest intact checkpoint to resume from; None if there is none.
@@ -69,18 +69,14 @@ class Checkpoints:
         """Write the best weights to `best.pt`, or remove the file if there are none yet."""
         if weights is None:
             (self.path / "best.pt").unlink(missing_ok=True)
-            return
-        self._save("best.pt", weights)
+        else:
+            self._save(self.path / "best.pt", weights, self.guard)
 
     def load_best(self) -> dict[str, Any]:
         """Return the weights in `best.pt`."""
         return load_tensors(self.path / "best.pt")
 
-    def _save(self, name: str, content: Mapping[str, Any], ready: Callable[[], None] = lambda: None) -> None:
-        def still_ours() -> None:
-            self.guard()
-            ready()
-
+    def _save(self, path: Path, content: Mapping[str, Any], ready: Callable[[], None]) -> None:
         self.guard()
-        with replacing(self.path / name, still_ours) as file:
+        with replacing(path, ready) as file:
             save_tensors(content, file)

@@ -92,15 +92,11 @@ class CsvLog:
         self._hash = hashlib.blake2b(text, digest_size=16)
         self._file = self.path.open("a", encoding="utf-8", newline="\n")
 
-    def holds(self, rows: int, digest: str | None = None) -> bool:
-        """Return whether the file has at least `rows` complete rows and, if given, they match `digest`."""
-        lines = self._lines()
-        if rows > 0 and len(lines) <= rows:
-            return False
-        if digest is None or not rows:
-            return True
-        text = b"".join(line + b"\n" for line in lines[: rows + 1])
-        return hashlib.blake2b(text, digest_size=16).hexdigest() == digest
+    def holds(self, rows: int, digest: str) -> bool:
+        """Return whether the file has at least `rows` complete rows and they match `digest`."""
+        lines = self._lines()[: rows + 1]
+        text = b"".join(line + b"\n" for line in lines)
+        return not rows or (len(lines) > rows and hashlib.blake2b(text, digest_size=16).hexdigest() == digest)
 
     @property
     def digest(self) -> str:

@@ -65,22 +65,10 @@ def now() -> str:
 
 def code_hashes(experiment: Experiment) -> dict[str, str]:
     """Return the SHA-256 of each module file that the config imports, except torch's and torchvision's."""
-    parts = (
-        experiment.dataset.part,
-        experiment.model,
-        experiment.optimizer,
-        experiment.schedule,
-        experiment.loss,
-    )
-    modules = {part.name.partition(":")[0] for part in parts if part.imported}
-    hashes = {}
-    for module in sorted(modules):
-        if module.split(".")[0] in ("torch", "torchvision"):
-            continue
-        file = _file_of(module)
-        if file is not None:
-            hashes[module] = hashlib.sha256(file.read_bytes()).hexdigest()
-    return hashes
+    parts = (experiment.dataset.part, experiment.model, experiment.optimizer, experiment.schedule, experiment.loss)
+    modules = sorted({part.name.partition(":")[0] for part in parts if part.imported})
+    files = {module: _file_of(module) for module in modules if module.split(".")[0] not in ("torch", "torchvision")}
+    return {module: hashlib.sha256(file.read_bytes()).hexdigest() for module, file in files.items() if file is not None}
 
 
 def _file_of(module: str) -> Path | None:

@@ -20,11 +20,7 @@ def find_runs(paths: Iterable[Path]) -> list[RunFolder]:
             raise UsageError(f"{path}: no such run or folder of runs")
         if not path.is_dir():
             raise UsageError(f"{path} is a file, not a run folder or a folder of runs")
-        inner = [path] if _is_run(path) else sorted(p for p in path.iterdir() if _is_run(p))
-        for run in inner:
-            found.setdefault(run.resolve(), RunFolder(run))
+        for run in [path] if RunFolder(path).is_run else sorted(path.iterdir()):
+            if RunFolder(run).is_run:
+                found.setdefault(run.resolve(), RunFolder(run))
     return list(found.values())
-
-
-def _is_run(path: Path) -> bool:
-    return path.is_dir() and RunFolder(path).is_run

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,9 +66,8 @@ class RunFolder(Checkpoints):
 
         Raises FolderError if the config can't be written.
         """
-        wanted, seal = _taken_over(asked), self._seal()
-        agrees = seal is not None and seal.get("device") == wanted["device"]
-        if agrees and seal is not None and wanted["reference"] in (None, seal.get("reference")):
+        wanted, seal = _taken_over(asked), self._seal() or {}
+        if wanted["device"] == seal.get("device") and wanted["reference"] in (None, seal.get("reference")):
             return
         known = self.config()
         adopted = known.replace(device=asked.device, reference=asked.reference or known.reference)
@@ -243,11 +243,10 @@ class RunFolder(Checkpoints):
     def finish(self, experiment: Experiment, result: RunResult) -> RunResult:
         """Write and return the result, then remove the checkpoints of a run that has ended."""
         self.sync_logs()
-        whole = result.made_for(identity(experiment), group(experiment))
+        whole = replace(result, identity=identity(experiment), group=group(experiment), format=FORMAT)
         self._write("result.json", to_json(whole.plain()))
         if whole.status.ended:
-            for name in CHECKPOINTS:
-                (self.path / name).unlink(missing_ok=True)
+            self._remove(*CHECKPOINTS)
         return whole
 
     def log_error(self, text: str) -> Path:

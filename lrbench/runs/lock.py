@@ -11,10 +11,10 @@ import contextlib
 import json
 import os
 import socket
+import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,25 +66,20 @@ class Owner:
 
 
 def owner_of(path: Path) -> Owner | None:
-    """Return the owner of the lock at `path`; None if there is no lock or it can't be read."""
+    """Return the owner of the lock at `path`; None if there is no lock or it is damaged.
+
+    A lock that this user may not read is judged by its heartbeat alone.
+    """
     try:
-        fields = json.loads(path.read_text())
+        try:
+            fields = json.loads(path.read_text())
+        except PermissionError:
+            fields = {"pid": 0, "host": "an unknown host", "token": "", "born": ""}
         known = int(fields["pid"]), str(fields["host"]), str(fields.get("space", "")), str(fields["token"])
         heartbeat = path.stat().st_mtime
         return Owner(*known, born=str(fields["born"]), heartbeat=heartbeat, age=_now(path.parent) - heartbeat)
-    except PermissionError:
-        return _unknown(path)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
-
-
-def _unknown(path: Path) -> Owner | None:
-    """Return the owner of a lock that this user may not read, judged only by its heartbeat."""
-    try:
-        heartbeat = path.stat().st_mtime
-    except OSError:
-        return None
-    return Owner(0, "an unknown host", "", "", "", heartbeat=heartbeat, age=_now(path.parent) - heartbeat)
 
 
 class Lock:
@@ -130,11 +125,10 @@ class Lock:
             return False
 
     def _create(self) -> bool:
-        fields = {"pid": os.getpid(), "host": socket.gethostname(), "space": _space(), "token": self.token}
-        born = birth(os.getpid())
+        process = {"pid": os.getpid(), "host": socket.gethostname(), "space": _space(), "born": birth(os.getpid())}
         whole = self.path.with_name(f".{self.path.name}-{self.token}.tmp")
         try:
-            whole.write_text(json.dumps({**fields, "born": born}))
+            whole.write_text(json.dumps({**process, "token": self.token}))
             os.link(whole, self.path)  # atomic; the lock file is never empty
         except FileExistsError:
             return False
@@ -177,21 +171,11 @@ class Lock:
                 os.utime(self.path)
 
 
-@contextlib.contextmanager
-def _probe(folder: Path) -> Iterator[Path]:
-    path = folder / f".clock-{uuid.uuid4().hex}.tmp"
-    path.touch()
-    try:
-        yield path
-    finally:
-        path.unlink(missing_ok=True)
-
-
 def _now(folder: Path) -> float:
     """Return the time by the folder's file system, or by this machine if the folder is not writable."""
     try:
-        with _probe(folder) as path:
-            return path.stat().st_mtime
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            return os.fstat(probe.fileno()).st_mtime
     except OSError:
         return time.time()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -11,33 +11,32 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from lrbench.components import place
 from lrbench.registry import problem_of
-from lrbench.types import adapter
+from lrbench.types import Natural, adapter
 
 FORMAT = 2
 """The format of run folders. Format 1 has `images_per_second`, accuracy columns next to the losses and no number."""
 
-# Strict: strings and booleans are not numbers; an integer is accepted as a float.
-Whole = Annotated[int, Field(ge=0, lt=2**63, strict=True)]
 Number = Annotated[float, Field(allow_inf_nan=False, strict=True)]
 Text = Annotated[str, Field(strict=True)]
-Values = Mapping[str, Whole | Number | None]
+Values = Mapping[str, Natural | Number | None]
 
 
 class Status(StrEnum):
     """The status of a run.
 
     `pending` runs have not started, `interrupted` ones resume from their checkpoint, `paused` ones wait to be compared
-    with others. All others except `running` are over; `damaged` means that the folder can't be read.
+    with others. All others except `running` are over; `damaged` means that the folder can't be read. The order is that
+    of groups in a report.
     """
 
-    PENDING = "pending"
+    FINISHED = "finished"
+    STOPPED_EARLY = "stopped_early"
     RUNNING = "running"
     INTERRUPTED = "interrupted"
     PAUSED = "paused"
-    FINISHED = "finished"
-    STOPPED_EARLY = "stopped_early"
-    DIVERGED = "diverged"
+    PENDING = "pending"
     PRUNED = "pruned"
+    DIVERGED = "diverged"
     FAILED = "failed"
     DAMAGED = "damaged"
     COPY = "copy"
@@ -94,27 +93,25 @@ class RunResult:
 
     status: Status
     reason: Text = ""
-    epochs: Whole | None = None
-    steps: Whole | None = None
-    evaluations: Whole | None = None
+    epochs: Natural | None = None
+    steps: Natural | None = None
+    evaluations: Natural | None = None
     seconds: Number | None = None
     effective_lr: Number | None = None
     final: Values | None = None
     best: Values | None = None
     test: Values | None = None
     test_best: Values | None = None
-    skipped: Whole | None = None
+    skipped: Natural | None = None
     identity: Text = ""
     group: Text = ""
-    format: Whole = 1
+    format: Natural = 1
 
     @classmethod
     def of(cls, plain: Mapping[str, Any]) -> RunResult:
         """Parse the contents of `result.json`. Raises ValueError if they are invalid."""
-        known = {field.name for field in fields(cls)}
-        kept = {key: value for key, value in plain.items() if key in known}
         try:
-            result: RunResult = adapter(RunResult).validate_python({**kept, "status": _status(plain.get("status"))})
+            result: RunResult = adapter(RunResult).validate_python({**plain, "status": _status(plain.get("status"))})
         except ValidationError as error:
             where = ".".join(str(piece) for piece in error.errors()[0]["loc"])
             raise ValueError(f"'{where}' {problem_of(error)}") from error
@@ -126,10 +123,6 @@ class RunResult:
         values: Values = getattr(self, section) or {}
         value = values.get(key)
         return None if value is None else float(value)
-
-    def made_for(self, identity: str, group: str) -> RunResult:
-        """Return the result with the run's identity and group, in the current format."""
-        return replace(self, identity=identity, group=group, format=FORMAT)
 
     def plain(self) -> dict[str, Any]:
         """Return the contents of `result.json`."""

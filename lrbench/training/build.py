@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +26,7 @@ from lrbench.components import (
     task_for,
 )
 from lrbench.config import Dataset, Experiment, identity
-from lrbench.errors import ConfigError, choices
+from lrbench.errors import ConfigError, LrbenchError, choices
 from lrbench.schedules import Momentum, Schedule, build_schedule, momentum_of
 from lrbench.training.memory_format import layout_for
 
@@ -109,12 +110,6 @@ held: dict[tuple[str, str], Data] = {}
 """The cache of `load_data`, by dataset block and device. A worker process puts shared data here."""
 
 
-def described(device: torch.device) -> dict[str, str]:
-    """Describe a device for `env.json`: its torch name and the GPU's model."""
-    kind = {"gpu": torch.cuda.get_device_name(device)} if device.type == "cuda" else {}
-    return {"device": str(device), **kind}
-
-
 def load_data(dataset: Dataset, device: torch.device) -> Data:
     """Load the data of a `dataset:` block onto a device, cached because most runs share a data set."""
     key = (json.dumps(dataset.plain(), sort_keys=True, default=str), str(device))
@@ -131,11 +126,6 @@ def load_data(dataset: Dataset, device: torch.device) -> Data:
 KEPT_PARTS = 4
 checked: dict[tuple[str, str], Parts] = {}
 """Parts built by `check`, by identity and device, until `assemble` takes them."""
-
-
-def forget_checked() -> None:
-    """Drop parts of runs that never started, since the user's code may have changed."""
-    checked.clear()
 
 
 def assemble(experiment: Experiment, device: torch.device) -> Parts:
@@ -155,7 +145,9 @@ def build(experiment: Experiment, device: torch.device) -> Parts:
     torch.manual_seed(experiment.seed)
     model = build_model(experiment.model, input_shape=data.shape, outputs=_outputs(data)).to(device)
     if any(nn.parameter.is_lazy(p) for p in model.parameters()):
-        _see_shapes(model, data, device, experiment.model.name)
+        inputs, _ = next(iter(data.train.batches(2)))
+        with forward_pass(model, data, experiment.model.name):
+            model(data.prepare(inputs, device))  # initializes the lazy layers
     layout = layout_for(model, data, device, experiment.precision)
     if layout is not None:
         model = model.to(memory_format=layout)
@@ -202,23 +194,26 @@ def exact_products(precision: str, device: torch.device) -> None:
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
 
 
-def _see_shapes(model: nn.Module, data: Data, device: torch.device, name: str) -> None:
-    """Initialize a model's lazy layers with two examples."""
-    inputs, _ = next(iter(data.train.batches(2)))
-    model.eval()
+@contextlib.contextmanager
+def fitting(key: str, misfit: str) -> Iterator[None]:
+    """Raise ConfigError for `key` if the user's code fails in the block; `misfit` says what does not fit what."""
     try:
-        with torch.no_grad():
-            model(data.prepare(inputs, device))
+        yield
+    except LrbenchError:
+        raise
     except (Exception, SystemExit) as error:
-        raise misfit(name, data, error) from error
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ConfigError(f"{misfit}: {reason}", key=key) from error
 
 
-def misfit(name: str, data: Data, error: BaseException) -> ConfigError:
-    """Return the error for a model that does not accept the data."""
+@contextlib.contextmanager
+def forward_pass(model: nn.Module, data: Data, name: str) -> Iterator[None]:
+    """Evaluate the model in the block. Raises ConfigError if it does not accept the data."""
     whole = isinstance(data.train, Tensors) and data.train.inputs.dtype == torch.int64
     kept = " (int64, as for an embedding; other layers need float32)" if whole else ""
-    problem = f"'{name}' does not fit {data.name}'s inputs {data.shape}{kept}: {one_line(error)}"
-    return ConfigError(problem, key="model")
+    model.eval()
+    with fitting("model", f"'{name}' does not fit {data.name}'s inputs {data.shape}{kept}"), torch.no_grad():
+        yield
 
 
 def _outputs(data: Data) -> int:
@@ -246,14 +241,10 @@ def _check_metrics(experiment: Experiment, task: Task) -> None:
             raise ConfigError(f"this task has no '{name}'; {choices(name, known)}", key=key)
 
 
-def one_line(error: BaseException) -> str:
-    """Return an error's message on one line, or its class name if it has no message."""
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-def summary(parts: Parts) -> dict[str, Any]:
-    """Return the sizes recorded in `env.json`."""
-    return {
+def described(parts: Parts) -> dict[str, Any]:
+    """Return the device and the sizes that `env.json` records."""
+    gpu = {"gpu": torch.cuda.get_device_name(parts.device)} if parts.device.type == "cuda" else {}
+    sizes = {
         "parameters": sum(p.numel() for p in parts.model.parameters()),
         "train_examples": len(parts.data.train),
         "validation_examples": len(parts.data.validation),
@@ -262,3 +253,4 @@ def summary(parts: Parts) -> dict[str, Any]:
         "total_steps": parts.total_steps,
         "classes": parts.data.classes,
     }
+    return {"device": str(parts.device), **gpu, "sizes": sizes}

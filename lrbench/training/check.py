@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from lrbench.components import build_loss
 from lrbench.config import Experiment, identity
-from lrbench.errors import ConfigError, LrbenchError
+from lrbench.errors import ConfigError
 from lrbench.schedules import checked_rate
-from lrbench.training.build import KEPT_PARTS, Parts, build, checked, exact_products, misfit, one_line
+from lrbench.training.build import KEPT_PARTS, build, checked, exact_products, fitting, forward_pass
 
 
 def check(experiment: Experiment, device: torch.device, *, keep: bool = False) -> None:
@@ -26,36 +26,24 @@ def check(experiment: Experiment, device: torch.device, *, keep: bool = False) -
     """
     exact_products(experiment.precision, device)
     parts = build(experiment, device)
-    _check_rates(parts)
+    for step in (*range(0, parts.total_steps, max(parts.total_steps // 10_000, 1)), parts.total_steps - 1):
+        checked_rate(parts.schedule(step), step)
     inputs, targets = next(iter(parts.data.train.batches(2)))
     twin = _twin(parts.model) if keep else None
     model = parts.model if twin is None else twin
-    model.eval()
-    try:
-        with torch.no_grad():
-            prepared, goal = parts.batch(inputs, targets)
-            outputs = model(prepared)
-    except LrbenchError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise misfit(experiment.model.name, parts.data, error) from error
+    with forward_pass(model, parts.data, experiment.model.name):
+        prepared, goal = parts.batch(inputs, targets)
+        outputs = model(prepared)
     classes = parts.data.classes
     if classes is not None and (outputs.dim() != 2 or outputs.shape[1] != classes):
-        gives = tuple(outputs.shape[1:])
-        name = experiment.model.name
-        problem = f"'{name}' returns outputs of shape {gives}; {classes} classes need ({classes},)"
-        raise ConfigError(problem, key="model")
-    _check_targets(experiment, outputs, goal)
-    try:
+        returned = f"'{experiment.model.name}' returns outputs of shape {tuple(outputs.shape[1:])}"
+        raise ConfigError(f"{returned}; {classes} classes need ({classes},)", key="model")
+    shapes = f"outputs {tuple(outputs.shape)} and targets {tuple(goal.shape)}"
+    _check_targets(experiment, outputs, goal, shapes)
+    with fitting("loss", f"'{experiment.loss.name}' does not fit {shapes}"):
         loss = parts.loss(outputs, goal)
         if loss.dim() != 0:
             raise ValueError(f"it returns a tensor of shape {tuple(loss.shape)}; a loss must be one number")
-    except LrbenchError:
-        raise
-    except (Exception, SystemExit) as error:
-        shapes = f"outputs {tuple(outputs.shape)} and targets {tuple(goal.shape)}"
-        problem = f"'{experiment.loss.name}' does not fit {shapes}: {one_line(error)}"
-        raise ConfigError(problem, key="loss") from error
     if twin is not None and len(checked) < KEPT_PARTS:
         parts.loss = build_loss(experiment.loss)  # the one used above may have kept state
         checked[identity(experiment), str(device)] = parts
@@ -69,18 +57,10 @@ def _twin(model: nn.Module) -> nn.Module | None:
         return None
 
 
-def _check_targets(experiment: Experiment, outputs: Tensor, goal: Tensor) -> None:
+def _check_targets(experiment: Experiment, outputs: Tensor, goal: Tensor, shapes: str) -> None:
     """Raise ConfigError for outputs and targets that torch would accept but not compute the intended loss of."""
-    shapes = f"outputs {tuple(outputs.shape)} and targets {tuple(goal.shape)}"
     if experiment.loss.name == "cross_entropy" and goal.is_floating_point():
-        raise ConfigError(
-            f"cross_entropy needs class indices, but the targets are floats; use mse ({shapes})", key="loss"
-        )
+        problem = "cross_entropy needs class indices, but the targets are floats; use mse"
+        raise ConfigError(f"{problem} ({shapes})", key="loss")
     if experiment.loss.imported and goal.is_floating_point() and outputs.shape != goal.shape:
         raise ConfigError(f"{shapes} would be broadcast; make their shapes equal", key="loss")
-
-
-def _check_rates(parts: Parts) -> None:
-    stride = max(parts.total_steps // 10_000, 1)
-    for step in (*range(0, parts.total_steps, stride), parts.total_steps - 1):
-        checked_rate(parts.schedule(step), step)

@@ -9,6 +9,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 
+from lrbench.errors import RunError
 from lrbench.schedules import PlateauState
 from lrbench.training.build import Parts
 from lrbench.training.early_stopping import EarlyStoppingState
@@ -92,17 +93,22 @@ def copied(weights: dict[str, Any]) -> dict[str, Any]:
     return {k: v.detach().cpu().clone() if isinstance(v, torch.Tensor) else v for k, v in weights.items()}
 
 
-def restore(checkpoint: dict[str, Any], parts: Parts) -> State:
-    """Load a checkpoint into freshly built parts and return the state."""
-    parts.model.load_state_dict(checkpoint["model"])
-    parts.optimizer.load_state_dict(checkpoint["optimizer"])
-    _set_generators(checkpoint["random"])
-    fields = dict(checkpoint["state"])
-    if checkpoint["format"] == 2:
-        fields = _of_format_2(fields, parts)
-    fields["plateau"] = PlateauState(**fields["plateau"])
-    fields["stopping"] = EarlyStoppingState(**fields["stopping"])
-    return State(**fields)
+def restore(checkpoint: dict[str, Any], parts: Parts, run: str) -> State:
+    """Load a checkpoint into freshly built parts and return the state. Raises RunError, naming `run`."""
+    try:
+        parts.model.load_state_dict(checkpoint["model"])
+        parts.optimizer.load_state_dict(checkpoint["optimizer"])
+        _set_generators(checkpoint["random"])
+        fields = dict(checkpoint["state"])
+        if checkpoint["format"] == 2:
+            fields = _of_format_2(fields, parts)
+        fields["plateau"] = PlateauState(**fields["plateau"])
+        fields["stopping"] = EarlyStoppingState(**fields["stopping"])
+        return State(**fields)
+    except Exception as error:
+        what = " ".join(str(error).split())[:200]
+        problem = f"its checkpoint does not fit the current model and optimizer ({what})"
+        raise RunError(f"{run}: {problem}; restore the code, or start over with --again") from error
 
 
 def _of_format_2(fields: dict[str, Any], parts: Parts) -> dict[str, Any]:

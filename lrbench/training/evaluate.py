@@ -1,14 +1,21 @@
-"""Evaluation of a model on a split."""
+"""Evaluation: a model on a split, what follows from it during training, and the result of a run."""
 
 from __future__ import annotations
 
 import math
 from itertools import islice
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from lrbench.components import EVALUATION_BATCH, Split
+from lrbench.components import EVALUATION_BATCH, LOSS, Split
+from lrbench.runs import RunResult, Status
 from lrbench.training.build import Parts
+from lrbench.training.checkpoint import copied
+from lrbench.training.termination import Ended
+
+if TYPE_CHECKING:
+    from lrbench.training.loop import Training
 
 NORM_BATCHES = 50
 
@@ -54,3 +61,70 @@ def refresh_norms(parts: Parts, batch_size: int, seed: int, epoch: int) -> None:
         prepared, _ = parts.batch(inputs, targets)
         with parts.autocast():
             parts.forward(prepared)
+
+
+def measure(training: Training) -> dict[str, Any]:
+    """Return the training values since the last evaluation and the validation values. Raises Ended."""
+    state, parts = training.state, training.parts
+    refresh_norms(parts, training.experiment.batch_size, training.experiment.seed, state.epoch)
+    found = evaluate(parts, parts.data.validation)
+    if not math.isfinite(found["loss"]):
+        raise Ended(f"the validation loss was not finite after update {state.step}", Status.DIVERGED)
+    values: dict[str, Any] = {"train_loss": training.train_loss, "val_loss": found["loss"]}
+    trained = parts.task.values(state.sums, state.examples) if state.examples else {}
+    for metric in parts.task.metrics:
+        values |= {f"train_{metric.name}": trained.get(metric.name), f"val_{metric.name}": found[metric.name]}
+    return values
+
+
+def decide(training: Training, values: dict[str, Any]) -> None:
+    """Keep the best weights and update plateau rule and early stopping."""
+    state, experiment = training.state, training.experiment
+    plateau, early, by = experiment.plateau, experiment.early_stopping, experiment.best_by or "val_loss"
+    state.final = values
+    way = sign(training, by)
+    if state.best is None or way * values[by] < way * state.best[by]:
+        state.best = values
+        training.best_weights = copied(training.parts.model.state_dict())
+        training.folder.save_best(training.best_weights)
+    if plateau is not None:
+        at = {"lr": training.parts.schedule(state.step - 1), "done": state.step / training.parts.total_steps}
+        state.plateau.update(plateau, values[plateau.metric], lower=sign(training, plateau.metric) > 0, **at)
+    if early is not None:
+        lower = sign(training, early.metric) > 0
+        if state.stopping.update(early, state.evaluations, values[early.metric], lower=lower):
+            unit = "epochs" if experiment.eval_every is None else "evaluations"
+            best = f"{state.stopping.best:.4g}"
+            state.stopped = f"{early.metric} has not improved on {best} for {early.patience} {unit}"
+
+
+def sign(training: Training, name: str) -> int:
+    """Return 1 if lower values of a `val_` metric are better, else −1."""
+    metrics = {metric.name: metric for metric in (LOSS, *training.parts.task.metrics)}
+    return metrics[name.removeprefix("val_")].sign
+
+
+def conclude(training: Training, status: Status, reason: str) -> RunResult:
+    """Evaluate the final and the best weights on the test data and write the result."""
+    state, parts = training.state, training.parts
+    test = test_best = None
+    if status.complete and training.observer.tests and parts.data.test is not None:
+        test = test_best = tested(parts)
+        if state.best is not None and training.best_weights is not None and state.best["step"] != state.step:
+            parts.model.load_state_dict(training.best_weights)
+            test_best = tested(parts)
+    result = RunResult(
+        status=status,
+        reason=reason,
+        epochs=state.epoch,
+        steps=state.step,
+        evaluations=state.evaluations,
+        seconds=state.seconds + state.interval,
+        effective_lr=parts.peak_lr,
+        final=state.final if status is not Status.DIVERGED else None,
+        best=state.best,
+        test=test,
+        test_best=test_best,
+        skipped=state.skipped if training.experiment.on_non_finite == "skip" else None,
+    )
+    return training.folder.finish(training.experiment, result)

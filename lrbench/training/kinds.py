@@ -41,8 +41,8 @@ class Observer:
         return None
 
     def measure(self) -> dict[str, Any]:
-        """Return the `train_` and `val_` values of an evaluation. Raises Diverged."""
-        from lrbench.training.evaluations import measure
+        """Return the `train_` and `val_` values of an evaluation. Raises Ended."""
+        from lrbench.training.evaluate import measure
 
         return measure(self.training)
 

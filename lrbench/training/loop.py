@@ -5,21 +5,21 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from lrbench.components import in_groups, recorded
 from lrbench.config import Experiment, identity
-from lrbench.errors import Interrupted, RunError
+from lrbench.errors import Interrupted
 from lrbench.events import Event, Watch, message
 from lrbench.runs import RunFolder, RunResult, Status, place
-from lrbench.training.build import Parts, assemble, described, resolve_device, summary
+from lrbench.training.build import Parts, assemble, described, resolve_device
 from lrbench.training.checkpoint import State, capture, restore, seed_everything
 from lrbench.training.cuda_graphs import RecordedUpdates, place_rates, recordable
-from lrbench.training.evaluations import conclude, decide
+from lrbench.training.evaluate import conclude, decide
 from lrbench.training.kinds import Kind, Observer
 from lrbench.training.termination import Ended, not_finite, too_many_skipped
 from lrbench.training.update import Readings, gradient
@@ -31,12 +31,7 @@ MAX_SKIPPED = 10
 
 
 def train(
-    folder: RunFolder,
-    experiment: Experiment,
-    kind: Kind,
-    *,
-    watch: Watch,
-    stop: Callable[[], bool],
+    folder: RunFolder, experiment: Experiment, kind: Kind, *, watch: Watch, stop: Callable[[], bool]
 ) -> RunResult:
     """Train until the budget is spent, resuming from a checkpoint if there is one; write and return the result.
 
@@ -47,18 +42,17 @@ def train(
         watch: called with progress events.
         stop: called after every step; once it returns True, a checkpoint is written and Interrupted raised.
     """
-    training: Training | None = None
     try:
         training = Training.begin(folder, experiment, watch)
-        training.observer = kind.prepare(training)
-        while training.goes_on:
-            training.run_to_evaluation(stop)
-            training.evaluate()
-        state = training.state
-        return conclude(training, Status.STOPPED_EARLY if state.stopped else Status.FINISHED, state.stopped or "")
-    except Ended as error:
-        assert training is not None  # only steps and evaluations raise Ended
-        return conclude(training, error.status, str(error))
+        try:
+            training.observer = kind.prepare(training)
+            while training.goes_on:
+                training.run_to_evaluation(stop)
+                training.evaluate()
+        except Ended as error:
+            return conclude(training, error.status, str(error))
+        stopped = training.state.stopped
+        return conclude(training, Status.STOPPED_EARLY if stopped else Status.FINISHED, stopped or "")
     finally:
         folder.close_logs()
 
@@ -90,27 +84,26 @@ class Training:
         parts = assemble(experiment, device)
         metrics = parts.task.metrics
         checkpoint = folder.load_checkpoint(identity(experiment), metrics)
-        if checkpoint is None and folder.has_checkpoint:
-            why = "damaged, from another run, or without their CSV rows"
-            watch(message(f"{folder.name}: its checkpoints can't be used ({why}); starting over", folder.name))
         if checkpoint is not None:
             torch.set_num_threads(checkpoint["threads"])
+        elif folder.has_checkpoint:
+            why = "damaged, from another run, or without their CSV rows"
+            watch(message(f"{folder.name}: its checkpoints can't be used ({why}); starting over", folder.name))
         seed_everything(experiment.seed)
-        state = State() if checkpoint is None else _restored(folder, checkpoint, parts)
+        state = State() if checkpoint is None else restore(checkpoint, parts, folder.name)
         recorded_updates = RecordedUpdates(parts, experiment.clip_grad_norm) if recordable(experiment, parts) else None
         place_rates(parts.optimizer, device if recorded_updates else None)
         folder.open_logs(metrics, steps=state.step, evaluations=state.evaluations)
         best_weights = None if checkpoint is None else checkpoint["best"]
         folder.save_best(best_weights)
         threads = torch.get_num_threads()
-        told = {"threads": threads, "metrics": recorded(metrics), "sizes": summary(parts)}
-        folder.amend_environment({**place(), **described(device), **told})
+        folder.amend_environment({**place(), **described(parts), "threads": threads, "metrics": recorded(metrics)})
         training = cls(folder, experiment, parts, state, watch, threads, recorded_updates, best_weights)
         if checkpoint is not None and checkpoint["threads"] != threads:
             text = f"{folder.name}: started with {checkpoint['threads']} threads, resumed with {threads}"
             watch(message(f"{text}; the last digits will differ from those of an uninterrupted run", folder.name))
             folder.amend_environment({"threads_before": checkpoint["threads"]})
-        watch(replace(training.event(parts.peak_lr, {"metrics": recorded(metrics)}), kind="start"))
+        watch(training.event("start", parts.peak_lr, {"metrics": recorded(metrics)}))
         scaled = experiment.scaling_in_words(len(parts.data.train))
         if scaled is not None:
             watch(message(f"{folder.name}: {scaled}", folder.name))
@@ -199,7 +192,7 @@ class Training:
         return {name: buffer.clone() for name, buffer in self.parts.model.named_buffers()}
 
     def skip(self, lr: float, before: dict[str, Tensor]) -> None:
-        """Skip a step and write a row without a loss. Raises Diverged after too many skipped steps."""
+        """Skip a step and write a row without a loss. Raises Ended after too many skipped steps."""
         state = self.state
         for name, buffer in self.parts.model.named_buffers():
             buffer.copy_(before[name])
@@ -236,7 +229,7 @@ class Training:
             state.examples += count
         self.folder.steps.append(rows)
         self.read = time.monotonic()
-        self.watch(self.event(lr))
+        self.watch(self.event("progress", lr, {"train_loss": self.train_loss}))
 
     def count_time(self, began: float) -> float:
         """Add the time since `began` to the training time and return the current time."""
@@ -262,7 +255,7 @@ class Training:
         speed = state.examples / state.interval if state.interval > 0 else 0.0
         row = {**now, "lr": lr, **values, "seconds": state.interval, "examples_per_second": speed}
         self.folder.epochs.append([row])
-        event = self.event(lr, values)  # before the interval, which gives the speed, is reset
+        event = self.event("epoch", lr, values)  # before the interval, which gives the speed, is reset
         state.begin_interval()
         if "val_loss" in values:
             decide(self, {**now, **values})
@@ -286,26 +279,17 @@ class Training:
         self.folder.save_checkpoint(whole)
         self.saved = time.monotonic()
 
-    def event(self, lr: float, values: dict[str, Any] | None = None) -> Event:
+    def event(self, kind: Literal["start", "progress", "epoch"], lr: float, values: dict[str, Any]) -> Event:
         """Return a progress event."""
         state, parts = self.state, self.parts
         return Event(
             run=self.folder.name,
-            kind="progress" if values is None else "epoch",
+            kind=kind,
             step=state.step,
             total_steps=parts.total_steps,
             epoch=state.epoch,
             epochs=math.ceil(parts.total_steps / parts.steps_per_epoch),
             lr=lr,
             examples_per_second=state.examples / state.interval if state.interval > 0 else None,
-            values={"train_loss": self.train_loss} if values is None else values,
+            values=values,
         )
-
-
-def _restored(folder: RunFolder, checkpoint: dict[str, Any], parts: Parts) -> State:
-    try:
-        return restore(checkpoint, parts)
-    except Exception as error:
-        what = " ".join(str(error).split())[:200]
-        problem = f"its checkpoint does not fit the current model and optimizer ({what})"
-        raise RunError(f"{folder.name}: {problem}; restore the code, or start over with --again") from error

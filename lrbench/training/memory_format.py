@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from lrbench.components import Data
 
@@ -33,18 +33,13 @@ def _takes(model: nn.Module, data: Data, device: torch.device) -> bool:
     try:
         with torch.random.fork_rng():
             twin = copy.deepcopy(model).to(device).eval()
-            plain = _outputs(twin, inputs)
-            twin = twin.to(memory_format=torch.channels_last)
-            inputs = inputs.contiguous(memory_format=torch.channels_last)
-            same = torch.allclose(_outputs(twin, inputs), plain, rtol=1e-3, atol=1e-3 * float(plain.abs().max()))
+            with torch.no_grad():
+                plain = twin(inputs).clone()
+                twin = twin.to(memory_format=torch.channels_last)
+                inputs = inputs.contiguous(memory_format=torch.channels_last)
+                same = torch.allclose(twin(inputs), plain, rtol=1e-3, atol=1e-3 * float(plain.abs().max()))
             twin.train()
             twin(inputs).sum().backward()
     except (Exception, SystemExit):  # if the user's code is wrong, training in the default format will report it
         return False
     return same
-
-
-@torch.no_grad()
-def _outputs(model: nn.Module, inputs: Tensor) -> Tensor:
-    out: Tensor = model(inputs)
-    return out.clone()

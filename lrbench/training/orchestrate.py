@@ -57,35 +57,29 @@ def run(
         raise ConfigError("jobs and seeds must be at least 1")
     root, options = Path(runs), RunOptions(jobs=jobs, again=again, wait=wait)
     nearest(root)
-    same: dict[str, list[str]] = {}
-    experiments = different(configs, overrides=tuple(overrides), seeds=seeds, device=device, same=same)
-    outcomes = [look(root, experiment, options.kind, again) for experiment in experiments]
-    for outcome in outcomes:
-        others = set(same[identity(outcome.experiment)]) - {outcome.experiment.name}
-        if others:
-            outcome.warnings.append(f"{', '.join(sorted(others))} is the same experiment, so they share this run")
+    keys = tuple(overrides)
+    bases = [config if isinstance(config, Experiment) else load_config(config, keys) for config in configs]
+    if device is not None:
+        bases = [base.replace(device=device) for base in bases]
+    outcomes = []
+    for first, *others in _alike(bases, seeds or 1):
+        outcome = look(root, first, options.kind, again)
+        names = {other.name for other in others} - {first.name}
+        if names:
+            outcome.warnings.append(f"{', '.join(sorted(names))} is the same experiment, so they share this run")
+        outcomes.append(outcome)
     do(outcomes, root, options, watch)
     return outcomes
 
 
-def different(
-    configs: Iterable[str | Path | Experiment],
-    *,
-    overrides: Sequence[str],
-    seeds: int | None,
-    device: str | None,
-    same: dict[str, list[str]],
-) -> list[Experiment]:
-    """Return the distinct experiments of configs × seeds; `same` collects the names of each identity."""
-    found: dict[str, Experiment] = {}
-    for config in configs:
-        base = config if isinstance(config, Experiment) else load_config(config, overrides)
-        base = base if device is None else base.replace(device=device)
-        for seed in range(base.seed, base.seed + (seeds or 1)):
+def _alike(bases: Iterable[Experiment], seeds: int) -> Iterable[list[Experiment]]:
+    """Return experiments × seeds; those with the same identity are together."""
+    found: dict[str, list[Experiment]] = {}
+    for base in bases:
+        for seed in range(base.seed, base.seed + seeds):
             experiment = base if seed == base.seed else base.replace(seed=seed)
-            found.setdefault(identity(experiment), experiment)
-            same.setdefault(identity(experiment), []).append(experiment.name)
-    return list(found.values())
+            found.setdefault(identity(experiment), []).append(experiment)
+    return found.values()
 
 
 def do(
@@ -95,7 +89,7 @@ def do(
     watch: Watch,
     checked: Callable[[], None] = lambda: None,
 ) -> None:
-    """Execute the pending runs and update their outcomes.
+    """Execute the pending runs and update their outcomes. Raises the same errors as `run`.
 
     Args:
         outcomes: from `look`, of any kind of work.
@@ -103,9 +97,6 @@ def do(
         options: how to execute them.
         watch: called with progress events.
         checked: called when all pending runs have been checked and nothing has been written yet.
-
-    Raises:
-        ConfigError, DataError, UsageError: the request is invalid; nothing was trained.
     """
     todo = pending(outcomes)
     if not todo:
@@ -194,9 +185,6 @@ def _awaited(outcomes: Sequence[Outcome], stop: StopFlag) -> list[Outcome]:
 def _done_elsewhere(outcome: Outcome) -> bool:
     """Return whether another process has finished the run, and note its result."""
     try:
-        result = RunFolder(outcome.path).result_of(outcome.experiment, pruned=outcome.kind.accepts_pruned)
+        return outcome.find()
     except FolderError:  # executing the run will report it
         return False
-    if result is not None:
-        outcome.ended(result, found=True)
-    return result is not None

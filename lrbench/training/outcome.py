@@ -53,6 +53,13 @@ class Outcome:
         self.status, self.result, self.found = result.status, result, found
         self.message = "" if found else result.reason
 
+    def find(self) -> bool:
+        """Note the result in the run's folder; False if none counts as finished. Raises FolderError."""
+        result = RunFolder(self.path).result_of(self.experiment, pruned=self.kind.accepts_pruned)
+        if result is not None:
+            self.ended(result, found=True)
+        return result is not None
+
     def failed(self, reason: object) -> None:
         """Note that the run failed without a result."""
         self.status, self.result, self.message = Status.FAILED, None, str(reason)
@@ -84,14 +91,13 @@ def look(root: Path, experiment: Experiment, kind: Kind, again: bool) -> Outcome
 
 def look_in(folder: RunFolder, experiment: Experiment, kind: Kind, again: bool) -> Outcome:
     """Look up a run in its folder; with `again` it is always pending."""
-    try:
-        result = folder.result_of(experiment, pruned=kind.accepts_pruned)
-    except FolderError as error:
-        return Outcome(experiment, folder.path, Status.FAILED, kind=kind, message=str(error))
     outcome = Outcome(experiment, folder.path, Status.PENDING, kind=kind)
-    if result is None or again:
+    try:
+        if again or not outcome.find():
+            return outcome
+    except FolderError as error:
+        outcome.failed(error)
         return outcome
-    outcome.ended(result, found=True)
     outcome.warnings = _changes(folder, experiment)
     try:
         folder.adopt(experiment)

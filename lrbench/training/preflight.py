@@ -25,9 +25,9 @@ def check(todo: Sequence[Outcome], watch: Watch, *, keep: bool) -> None:
     for outcome in todo:
         alike.setdefault(without_rate(outcome.experiment), []).append(outcome.experiment)
     watch(message(f"checking {len(alike)} config{'s' * (len(alike) > 1)}"))
-    from lrbench.training.build import forget_checked  # torch takes a second, in which the message can be read
+    from lrbench.training.build import checked  # torch takes a second, in which the message can be read
 
-    forget_checked()
+    checked.clear()  # of runs that never started; the user's code may have changed since
     for experiments in alike.values():
         experiments.sort(key=lambda experiment: experiment.optimizer.params.get("lr", 0.0))
         _check_built(experiments[0], keep)
@@ -55,10 +55,7 @@ def prepare(todo: Sequence[Outcome], again: bool) -> None:
             with writing(folder.path):
                 folder.path.mkdir(parents=True, exist_ok=True)
             with contextlib.suppress(LockedError), folder.lock():  # if locked, another process has prepared it
-                done = None if again else folder.result_of(outcome.experiment, pruned=outcome.kind.accepts_pruned)
-                if done is not None:
-                    outcome.ended(done, found=True)
-                else:
+                if again or not outcome.find():
                     outcome.warnings += _make_ready(folder, outcome.experiment, again)
         except FolderError as error:
             outcome.failed(error)

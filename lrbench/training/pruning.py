@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lrbench.errors import Paused, UsageError
+from lrbench.runs import Status
 from lrbench.training.kinds import Observer
+from lrbench.training.termination import Ended
 
 if TYPE_CHECKING:
     from lrbench.config import Experiment
@@ -91,8 +93,6 @@ class PruningObserver(Observer):
 
     def evaluated(self) -> None:
         """See `Observer`. A checkpoint is written before Ended or Paused is raised."""
-        from lrbench.training.termination import Hopeless
-
         state = self.training.state
         if state.stopped or self._done >= 1:
             return
@@ -100,7 +100,8 @@ class PruningObserver(Observer):
         if self.hopeless(loss):
             self.training.checkpoint()
             done = f"after {self._done:.0%} of the run"
-            raise Hopeless(f"validation loss {loss:.4g} {done}, where chance is {self.chance:.4g}")
+            reason = f"validation loss {loss:.4g} {done}, where chance is {self.chance:.4g}"
+            raise Ended(reason, Status.PRUNED)
         if self.waits:
             self.training.checkpoint()
             raise Paused(f"{self.training.folder.name} paused after step {state.step}")

@@ -33,6 +33,10 @@ class WorkItem:
     retries: int = 0
 
 
+Done = tuple[Path, RunResult | Exception]
+"""A run's folder with its result, or with the exception that prevented one."""
+
+
 def do_run(item: WorkItem, *, threads: int | None, watch: Watch, stop: Callable[[], bool]) -> RunResult:
     """Start or resume a run and return its result.
 

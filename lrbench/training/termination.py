@@ -1,4 +1,4 @@
-"""Exceptions that end a run before its budget is spent, and their messages."""
+"""The exception that ends a run before its budget is spent, and what divergence says."""
 
 from __future__ import annotations
 
@@ -8,39 +8,29 @@ from lrbench.runs import Status
 
 
 class Ended(Exception):
-    """The run ended before its budget was spent."""
+    """The run ended with this status before its budget was spent."""
 
-    status = Status.FINISHED
-
-
-class Diverged(Ended):
-    """The loss or the gradient is no longer finite."""
-
-    status = Status.DIVERGED
+    def __init__(self, reason: str, status: Status = Status.FINISHED) -> None:
+        super().__init__(reason)
+        self.status = status
 
 
-class Hopeless(Ended):
-    """The run was still at chance at the pruning point."""
-
-    status = Status.PRUNED
-
-
-def not_finite(step: int, lr: float, loss: float, norm: float, last: float | None) -> Diverged | None:
-    """Return Diverged if the loss or the gradient norm of a step is not finite, else None.
+def not_finite(step: int, lr: float, loss: float, norm: float, last: float | None) -> Ended | None:
+    """Return why the run diverged if the loss or the gradient norm of a step is not finite, else None.
 
     `last` is the last finite loss before it; None if there is none.
     """
     if math.isfinite(loss) and math.isfinite(norm):
         return None
     what = "loss" if not math.isfinite(loss) else "gradient"
-    return Diverged(f"the {what} was not finite at update {step}, at a rate of {lr:.4g}{_known(last)}")
+    return _diverged(f"the {what} was not finite at update {step}", lr, last)
 
 
-def too_many_skipped(limit: int, step: int, lr: float, last: float | None) -> Diverged:
-    """Return Diverged for a run with more than `limit` skipped steps."""
-    many = f"more than {limit} updates were not finite, the last of them update {step}"
-    return Diverged(f"{many}, at a rate of {lr:.4g}{_known(last)}")
+def too_many_skipped(limit: int, step: int, lr: float, last: float | None) -> Ended:
+    """Return why a run with more than `limit` skipped steps diverged."""
+    return _diverged(f"more than {limit} updates were not finite, the last of them update {step}", lr, last)
 
 
-def _known(last: float | None) -> str:
-    return "" if last is None else f"; the last finite loss was {last:.4g}"
+def _diverged(what: str, lr: float, last: float | None) -> Ended:
+    known = "" if last is None else f"; the last finite loss was {last:.4g}"
+    return Ended(f"{what}, at a rate of {lr:.4g}{known}", Status.DIVERGED)

@@ -1,7 +1,6 @@
 """Executors: run work items in this process, in worker processes on this machine, or on a Ray cluster.
 
-An executor yields each item's path with its result, or with the exception that prevented one, as the runs end. How a
-single item is executed is in `lrbench.training.run_one`.
+How a single item is executed is in `lrbench.training.run_one`.
 """
 
 from __future__ import annotations
@@ -9,20 +8,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from lrbench.config import Experiment
 from lrbench.events import Watch
-from lrbench.runs import RunResult
 from lrbench.training.executors.pool import WorkerProcesses
 from lrbench.training.executors.serial import ThisProcess
-from lrbench.training.run_one import WorkItem
+from lrbench.training.options import RunOptions
+from lrbench.training.run_one import Done, WorkItem
 from lrbench.training.signals import StopFlag
-
-if TYPE_CHECKING:
-    from lrbench.training.options import RunOptions
-
-Done = tuple[Path, RunResult | Exception]
 
 
 class Executor(Protocol):
@@ -50,7 +44,7 @@ def create(options: RunOptions, root: Path, experiments: Sequence[Experiment]) -
     if options.executor == "ray":
         from lrbench.training.executors.ray import RayCluster
 
-        return RayCluster(options.address, jobs=options.jobs, runs_per_gpu=options.runs_per_gpu, root=root)
+        return RayCluster(options, root)
     jobs = default_jobs(experiments) if options.jobs is None else options.jobs
     return WorkerProcesses(min(jobs, count)) if jobs > 1 and count > 1 else ThisProcess()
 

@@ -10,13 +10,12 @@ that has used torch can hang. The imports happen while the parent checks the con
 from __future__ import annotations
 
 import contextlib
-import functools
 import multiprocessing
 import os
 import signal
 import sys
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -25,7 +24,7 @@ from lrbench.errors import Interrupted, RunError
 from lrbench.events import Event, Watch, message
 from lrbench.runs import RunResult, birth
 from lrbench.training.executors.worker import ASKED_TO_STOP, POLL_SECONDS, Setting, serve
-from lrbench.training.run_one import WorkItem
+from lrbench.training.run_one import Done, WorkItem
 from lrbench.training.signals import StopFlag
 
 ATTEMPTS = 3  # a run fails once this many of its workers have died
@@ -46,22 +45,18 @@ class WorkerProcesses:
         self.setting = Setting(threads, parent, str(Path.cwd()), environment)
         _import_meanwhile()
 
-    def execute(
-        self, items: Sequence[WorkItem], watch: Watch, stop: StopFlag
-    ) -> Iterator[tuple[Path, RunResult | Exception]]:
+    def execute(self, items: Sequence[WorkItem], watch: Watch, stop: StopFlag) -> Iterator[Done]:
         """See `lrbench.training.executors.Executor`."""
         size, threads = min(self.jobs, len(items)), self.setting.threads
         watch(message(f"{size} workers, {threads} thread{'s' * (threads > 1)} each"))
-        crew = Crew(size, functools.partial(Worker, self.setting), items, gpus())
+        crew = Crew(self.setting, items, size)
         try:
             while crew.busy:
                 if stop():
                     yield from crew.stop()
                 crew.hand_out()
                 for worker in crew.with_news():
-                    over = crew.hear(worker, watch, stop)
-                    if over is not None:
-                        yield over
+                    yield from crew.hear(worker, watch, stop)
         except KeyboardInterrupt:  # the second Ctrl-C stops the workers immediately too
             for worker in crew.workers:
                 worker.process.kill()
@@ -76,13 +71,12 @@ class WorkerProcesses:
 class Crew:
     """The workers, and the runs not handed out yet."""
 
-    def __init__(
-        self, size: int, hire: Callable[[int | None], Worker], items: Sequence[WorkItem], gpus: Sequence[int] = ()
-    ) -> None:
-        self.hire = hire
+    def __init__(self, setting: Setting, items: Sequence[WorkItem], size: int) -> None:
+        self.setting = setting
         self.left, self.deaths = deque(items), Counter[Path]()
         self.stopped = False
-        self.workers = [hire(gpus[number % len(gpus)] if gpus else None) for number in range(size)]
+        places = gpus()
+        self.workers = [Worker(setting, places[number % len(places)]) for number in range(size)]
 
     @property
     def busy(self) -> bool:
@@ -95,7 +89,7 @@ class Crew:
             if self.left and worker.item is None:
                 worker.begin(self.left.popleft())
 
-    def stop(self) -> Iterator[tuple[Path, Exception]]:
+    def stop(self) -> Iterator[Done]:
         """Start no more runs and signal the workers to stop, in case only the parent got the signal."""
         while self.left:
             item = self.left.popleft()
@@ -110,16 +104,16 @@ class Crew:
         ready = wait([worker.connection for worker in self.workers], POLL_SECONDS)
         return [worker for worker in self.workers if worker.connection in ready or not worker.process.is_alive()]
 
-    def hear(self, worker: Worker, watch: Watch, stop: StopFlag) -> tuple[Path, RunResult | Exception] | None:
-        """Handle a worker's message: pass progress on to `watch`, return how its run ended."""
+    def hear(self, worker: Worker, watch: Watch, stop: StopFlag) -> Iterator[Done]:
+        """Handle a worker's message: pass progress on to `watch`, yield how its run ended."""
         item, news = worker.item, worker.news()
         if isinstance(news, Event):
             watch(news)
-            return None
+            return
         worker.item = None
-        if news is None:
-            news = self._replace(worker, item, watch, stop)
-        return None if item is None or news is None else (item.path, news)
+        outcome = self._replace(worker, item, watch, stop) if news is None else news
+        if item is not None and outcome is not None:
+            yield item.path, outcome
 
     def _replace(self, dead: Worker, item: WorkItem | None, watch: Watch, stop: StopFlag) -> Exception | None:
         """Replace a dead worker if there is work. Returns its run's error, or None if the run will be resumed."""
@@ -134,7 +128,7 @@ class Crew:
                 watch(message(f"a worker died; resuming {item.path.name} in a new one"))
                 self.left.appendleft(item)
         if self.left:
-            self.workers.append(self.hire(dead.gpu))
+            self.workers.append(Worker(self.setting, dead.gpu))
         return lost
 
 
@@ -159,7 +153,7 @@ class Worker:
         gpu: the index of its default CUDA device; None for torch's default.
     """
 
-    def __init__(self, setting: Setting, gpu: int | None = None) -> None:
+    def __init__(self, setting: Setting, gpu: int | None) -> None:
         context = multiprocessing.get_context(METHOD)
         self.connection, other = context.Pipe()
         self.item: WorkItem | None = None
@@ -223,11 +217,11 @@ def _import_meanwhile() -> None:
             os.environ.update({name: value} if value is not None else {})
 
 
-def gpus() -> list[int]:
-    """Return the indices of this machine's GPUs if there are several and torch is imported, else nothing."""
+def gpus() -> Sequence[int | None]:
+    """Return the indices of this machine's GPUs if there are several and torch is imported, else [None]."""
     torch = sys.modules.get("torch")
     count = torch.cuda.device_count() if torch is not None else 0
-    return list(range(count)) if count > 1 else []
+    return range(count) if count > 1 else [None]
 
 
 def _offered() -> bytes | None:

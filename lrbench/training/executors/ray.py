@@ -14,6 +14,7 @@ import re
 import socket
 import time
 import uuid
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,7 +24,8 @@ from lrbench.errors import FolderError, Interrupted, LrbenchError, RunError, Usa
 from lrbench.events import Event, Watch, message
 from lrbench.runs import RunFolder, RunResult, last_row
 from lrbench.training.executors.ray_task import Setting, do, see
-from lrbench.training.run_one import WorkItem
+from lrbench.training.options import RunOptions
+from lrbench.training.run_one import Done, WorkItem
 from lrbench.training.signals import StopFlag
 
 try:
@@ -43,30 +45,24 @@ STOP_SECONDS = 60.0
 class RayCluster:
     """An `Executor` on a Ray cluster. It connects when created, before anything is written.
 
-    Args:
-        address: the cluster's address; None takes `RAY_ADDRESS` or starts a cluster on this machine.
-        jobs: the maximum number of runs at once; None for as many as the cluster has room for.
-        runs_per_gpu: runs that share a GPU, if the cluster has GPUs and a run may use one.
-        root: the folder of the runs, which every node must see at this path.
+    Without an address it takes `RAY_ADDRESS` or starts a cluster on this machine; without a number of jobs, as many run
+    at once as the cluster has room for. Every node must see the folder of the runs, `root`, at the same path.
     """
 
     in_process = False
 
-    def __init__(self, address: str | None, *, jobs: int | None, runs_per_gpu: int, root: Path) -> None:
-        self.jobs, self.runs_per_gpu = jobs, runs_per_gpu
-        self.root = root.resolve()
-        self.ours = _connect(address)
+    def __init__(self, options: RunOptions, root: Path) -> None:
+        self.options, self.root = options, root.resolve()
+        self.ours = _connect(options.address)
 
-    def execute(
-        self, items: Sequence[WorkItem], watch: Watch, stop: StopFlag
-    ) -> Iterator[tuple[Path, RunResult | Exception]]:
+    def execute(self, items: Sequence[WorkItem], watch: Watch, stop: StopFlag) -> Iterator[Done]:
         """See `lrbench.training.executors.Executor`."""
         stopped = self.root / f".stop-{uuid.uuid4().hex}"
         known = {name: os.environ[name] for name in ("LRBENCH_DATA",) if name in os.environ}
-        setting = Setting(1, str(stopped), str(Path.cwd()), known)
+        setting = Setting(str(stopped), str(Path.cwd()), known)
         try:
             self._check_nodes(watch)
-            tasks = Tasks(setting, self.runs_per_gpu, self.jobs, list(items))
+            tasks = Tasks(setting, self.options, deque(items))
             try:
                 yield from tasks.outcomes(watch, stop)
             finally:
@@ -155,22 +151,21 @@ class Tasks:
     """The submitted tasks, and the runs not submitted yet."""
 
     setting: Setting
-    runs_per_gpu: int
-    jobs: int | None
-    left: list[WorkItem]
+    options: RunOptions
+    left: deque[WorkItem]
     pending: dict[Any, Path] = field(default_factory=dict)
     seen: dict[Path, int] = field(default_factory=dict)
     looked: float = 0.0
     stop_by: float | None = None
 
-    def outcomes(self, watch: Watch, stop: StopFlag) -> Iterator[tuple[Path, RunResult | Exception]]:
+    def outcomes(self, watch: Watch, stop: StopFlag) -> Iterator[Done]:
         """Yield each run with its result, or the exception that prevented one, as they end."""
-        self.left.reverse()
+        jobs = self.options.jobs
         while self.left or self.pending:
             if stop():
                 yield from self._stop()
-            while self.left and (self.jobs is None or len(self.pending) < self.jobs):
-                item = self.left.pop()
+            while self.left and (jobs is None or len(self.pending) < jobs):
+                item = self.left.popleft()
                 self.pending[self._begin(item)] = item.path
             if not self.pending:
                 continue
@@ -192,17 +187,17 @@ class Tasks:
     def _begin(self, item: WorkItem) -> Any:
         gpus = ray.cluster_resources().get("GPU", 0)  # type: ignore[no-untyped-call]
         device = item.experiment.device if gpus else "cpu"
-        share = 1 / self.runs_per_gpu if gpus and device != "cpu" else 0
+        share = 1 / self.options.runs_per_gpu if gpus and device != "cpu" else 0
         task = ray.remote(_do).options(num_cpus=1, num_gpus=share, max_retries=ATTEMPTS, name=item.path.name)
         return task.remote(replace(item, path=item.path.resolve()), self.setting)
 
-    def _stop(self) -> Iterator[tuple[Path, Exception]]:
+    def _stop(self) -> Iterator[Done]:
         """Submit no more tasks and give running ones a minute to write their checkpoints."""
         if self.stop_by is None:
             Path(self.setting.stopped).touch()
             self.stop_by = time.monotonic() + STOP_SECONDS
         while self.left:
-            path = self.left.pop().path
+            path = self.left.popleft().path
             yield path, Interrupted(f"{path.name} was not started")
         if time.monotonic() > self.stop_by:
             self.give_up()

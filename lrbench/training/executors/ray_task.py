@@ -22,13 +22,11 @@ class Setting:
     """The settings of a task.
 
     Attributes:
-        threads: torch's CPU threads.
         stopped: a file; tasks stop once it exists.
         folder: the driver's working folder, for the user's own modules.
         environment: variables that locate the data.
     """
 
-    threads: int
     stopped: str
     folder: str
     environment: dict[str, str]
@@ -61,7 +59,7 @@ def do(item: WorkItem, setting: Setting, node: str) -> str:
     patience = time.monotonic() + DEAD_AFTER_SECONDS + 2 * WATCHED_SECONDS
     while True:
         try:
-            do_run(item, threads=setting.threads, watch=silent, stop=stop)
+            do_run(item, threads=1, watch=silent, stop=stop)
             return folder.name
         except LockedError:  # perhaps by a lost node, which is certain once its heartbeat is a minute old
             if time.monotonic() > patience:

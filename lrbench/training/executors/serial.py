@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from lrbench.errors import Interrupted, LrbenchError, RunError
 from lrbench.events import Watch
-from lrbench.runs import RunResult
-from lrbench.training.run_one import WorkItem, do_run
+from lrbench.training.run_one import Done, WorkItem, do_run
 from lrbench.training.signals import StopFlag
 
 
@@ -17,9 +15,7 @@ class ThisProcess:
 
     in_process = True
 
-    def execute(
-        self, items: Sequence[WorkItem], watch: Watch, stop: StopFlag
-    ) -> Iterator[tuple[Path, RunResult | Exception]]:
+    def execute(self, items: Sequence[WorkItem], watch: Watch, stop: StopFlag) -> Iterator[Done]:
         """See `lrbench.training.executors.Executor`."""
         for item in items:
             path = item.path

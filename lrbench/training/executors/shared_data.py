@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
+import shutil
 from multiprocessing.reduction import ForkingPickler
 
 import torch
@@ -24,8 +24,8 @@ def offered() -> bytes | None:
     for key, data in build.held.items():
         tensors = _tensors(data)
         size = sum(t.nbytes for t in tensors)
-        new = sum(map(_unshared, tensors))
-        if tensors and size >= LEAST_BYTES and new < _room():
+        unshared = [t for t in tensors if not t.is_shared()]  # type: ignore[no-untyped-call]
+        if tensors and size >= LEAST_BYTES and sum(t.nbytes for t in unshared) < _room():
             for tensor in tensors:
                 tensor.share_memory_()  # type: ignore[no-untyped-call]
             shared[key] = data
@@ -46,14 +46,9 @@ def _tensors(data: Data) -> list[torch.Tensor]:
     return tensors if len(held) == len(splits) and all(tensor.device.type == "cpu" for tensor in tensors) else []
 
 
-def _unshared(tensor: torch.Tensor) -> int:
-    return 0 if tensor.is_shared() else tensor.nbytes  # type: ignore[no-untyped-call]
-
-
 def _room() -> int:
     """Return the bytes of shared memory to use: half of what is free."""
     try:
-        found = os.statvfs(MEMORY)
-    except (OSError, AttributeError):
+        return shutil.disk_usage(MEMORY).free // 2
+    except OSError:
         return 0
-    return found.f_bavail * found.f_frsize // 2
