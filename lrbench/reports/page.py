@@ -33,7 +33,7 @@ def render(shown: Shown, drawn: Sequence[Drawn], winner: Winner | None) -> str:
     """Write the page. Text from run folders is escaped, and only the scripts named here can run."""
     groups, records = shown.groups, shown.records
     columns = tables.columns(groups, extra=shown.columns)
-    against = None if shown.comparison is None else shown.comparison.against.group
+    against = shown.against
     scripts = [_static("uplot.min.js"), _static("page.js")] if groups else []
     figures = [(one.name, one.heading, _picture(one), one.words) for one in drawn]
     verdicts = [(group.label, words) for group in groups if (words := details.curves(group))]

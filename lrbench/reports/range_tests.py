@@ -51,10 +51,8 @@ class Tested:
     def figure(self) -> Figure | None:
         """Draw the figure; None if there is nothing to draw."""
         from lrbench.reports.figures import range_test
-        from lrbench.reports.figures.style import drawing
 
-        with drawing():
-            return None if self.finding is None else range_test.draw(self.finding)
+        return None if self.finding is None else range_test.draw(self.finding)
 
 
 def read_tests(paths: Iterable[Path]) -> list[Tested]:

@@ -21,12 +21,12 @@ from lrbench.analysis import (
     run_table,
     task_of,
 )
-from lrbench.errors import FolderError, UsageError
+from lrbench.errors import UsageError
 from lrbench.reports import tables
 from lrbench.reports.range_tests import Tested, kept_tests, read_tests
 from lrbench.reports.shown import Shown
 from lrbench.reports.shown import summary as _sentences
-from lrbench.runs import RunFolder, Status
+from lrbench.runs import RunFolder, Status, write_file, writing
 
 
 @dataclass(frozen=True)
@@ -104,11 +104,7 @@ def report(
     paths = [Path(p) for p in runs]
     shown = gather(paths, metric=metric, baseline=baseline, filters=filters, target=target)
     folder = Path(out) if out is not None else _default_out(paths[0])
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        files = _write(folder, shown)
-    except OSError as error:
-        raise FolderError(f"cannot write to {folder}: {error.strerror}") from error
+    files = _write(folder, shown)
     return Report(files[0], tuple(files), shown)
 
 
@@ -168,18 +164,21 @@ _SOMETIMES = (
 
 
 def _write(folder: Path, shown: Shown) -> list[Path]:
-    from lrbench.reports.figures import render  # matplotlib takes half a second to import
+    from lrbench.reports.figures import overview, render  # matplotlib takes half a second to import
+    from lrbench.reports.figures.style import write_both
     from lrbench.reports.markdown import markdown
     from lrbench.reports.page import render as page
     from lrbench.reports.winner import winner
 
     drawn, best = render.draw(shown), winner(shown)
     if (folder / "report.html").exists():  # remove files of an earlier report that this one may not write
-        for name in _SOMETIMES:
-            (folder / name).unlink(missing_ok=True)
-    pictures = render.save(drawn, folder)
+        with writing(folder):
+            for name in _SOMETIMES:
+                (folder / name).unlink(missing_ok=True)
+    figures = {one.name: one.figure for one in drawn}
     if shown.groups:
-        pictures = [*render.write(render.main(shown), folder / "report"), *pictures]
+        figures = {"report": overview.draw(shown.groups, shown.against), **figures}
+    pictures = [path for name, figure in figures.items() for path in write_both(figure, folder / name)]
     texts = {
         "report.html": page(shown, drawn, best),
         "report.md": markdown(shown, drawn, best),
@@ -187,6 +186,5 @@ def _write(folder: Path, shown: Shown) -> list[Path]:
         "runs.csv": run_table(shown.records).to_csv(index=False, lineterminator="\n"),
         **({"winner.py": best.code, "winner.yaml": best.config} if best else {}),
     }
-    for name, text in texts.items():
-        (folder / name).write_text(text, encoding="utf-8")
-    return [folder / "report.html", *pictures, *(folder / n for n in list(texts)[1:])]
+    page_file, *tables_and_code = (write_file(folder / name, text) for name, text in texts.items())
+    return [page_file, *pictures, *tables_and_code]

@@ -22,6 +22,11 @@ class Shown:
     target: Target | None = None
 
     @property
+    def against(self) -> Group | None:
+        """The group that the others are compared with."""
+        return None if self.comparison is None else self.comparison.against.group
+
+    @property
     def columns(self) -> list[tables.Column]:
         """The table's additional columns."""
         compared = [] if self.comparison is None else sentences.columns(self.comparison)

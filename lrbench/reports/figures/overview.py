@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -15,7 +14,7 @@ from lrbench.analysis import Band, Group, measures_of, planned_epochs
 from lrbench.components import LOSS
 from lrbench.reports.figures.axes import log_scale
 from lrbench.reports.figures.layout import Layout
-from lrbench.reports.figures.style import MOST_POINTS, OTHERS, RATE, TRAINING, VALIDATION, cut, line_of
+from lrbench.reports.figures.style import MOST_POINTS, OTHERS, RATE, TRAINING, VALIDATION, cut, drawing, line_of
 
 MOST_LINES, MOST_PANELS = 12, 24
 """More lines can't be told apart, so of more groups some are picked and the others are grey."""
@@ -32,12 +31,12 @@ def picked_out(groups: Sequence[Group], always: Group | None = None) -> list[int
     return sorted(chosen | {i for i, group in enumerate(groups) if group is always})
 
 
+@drawing()
 def draw(groups: Sequence[Group], always: Group | None = None) -> Figure:
     """Draw the figure for at least one group; `always` is in colour even among many."""
     shown, picked = groups if len(groups) <= MOST_PANELS else groups[:PANELS_OF_MANY], picked_out(groups, always)
     place = Layout.of(len(shown), len(picked), max(len(_legend(groups[i])) for i in picked or [0]))
     figure = Figure(figsize=(place.width, place.height))
-    FigureCanvasAgg(figure)
     limits = loss_limits(groups)
     _overlay(figure.add_axes(place.overlay()), groups, picked, loss_limits(groups, ("val_loss",)), place)
     for index, group in enumerate(shown):

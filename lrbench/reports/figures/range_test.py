@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from lrbench.lr_finder import Advice, Finding, trend
-from lrbench.reports.figures.axes import log_scale, rate_text
+from lrbench.reports.figures.axes import log_scale
 from lrbench.reports.figures.style import COLOURS, DASHES, drawing, write
 
 MARKS = {"steepest": "v", "minimum/10": "s", "valley": "D", "minimum/2": "*"}
@@ -22,17 +21,16 @@ ADVISED, BAND, TREND = "#000000", "#DDE8F0", "#333333"
 
 def save_finding(finding: Finding) -> None:
     """Draw a finding into its folder. Raises FolderError if it can't be written."""
-    with drawing():
-        write(draw(finding), finding.folder.figure)
+    write(draw(finding), finding.folder.figure)
 
 
+@drawing()
 def draw(finding: Finding) -> Figure:
     """Draw the figure."""
     figure = Figure(figsize=(9, 5.6), layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.subplots()
     top = _losses(axes, finding)
-    log_scale(axes.xaxis, finding.ramp.start, finding.ramp.end, rate_text)
+    log_scale(axes.xaxis, finding.ramp.start, finding.ramp.end, "{:g}".format)
     axes.set_ylim(*top)
     axes.set_xlabel("learning rate")
     measured = "validation loss after each step" if finding.ramp.validation else "training loss of each step"

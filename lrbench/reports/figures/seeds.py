@@ -8,13 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from lrbench.analysis import Comparison, Group, Target
 from lrbench.reports.figures.axes import log_scale
-from lrbench.reports.figures.style import TRAINING, VALIDATION, cut
+from lrbench.reports.figures.style import TRAINING, VALIDATION, cut, drawing
 
 MOST_ROWS = 60
 ROW, EDGES = 0.24, 1.0  # inches
@@ -39,6 +38,7 @@ class Dots:
     missed: Sequence[float] = ()
 
 
+@drawing()
 def final_values(comparison: Comparison) -> Figure:
     """Draw every seed's value of the compared metric, with median and interval, best group first.
 
@@ -71,6 +71,7 @@ def final_values(comparison: Comparison) -> Figure:
     return figure
 
 
+@drawing()
 def times(groups: Sequence[Group], target: Target) -> Figure | None:
     """Draw epochs and seconds of training to a target; None if no run has ended."""
     ended = [g for g in groups if any(r.status.ended for r in g.records)]
@@ -110,7 +111,6 @@ def _rows(groups: Sequence[Group], panels: int, of: int) -> tuple[Figure, list[A
     left = 0.25 + 0.077 * max(map(len, labels))
     width, height = left + 6.6, ROW * len(groups) + EDGES
     figure = Figure(figsize=(width, height))
-    FigureCanvasAgg(figure)
     gap = 0.35
     each = (width - left - 0.3 - gap * (panels - 1)) / panels
     made = []
