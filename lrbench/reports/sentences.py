@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from lrbench.analysis import (
@@ -70,25 +71,18 @@ def median_text(row: Row, measure: Measure) -> str:
     return f"{text(found.median)} (median of {found.n} seeds; {interval})"
 
 
+_STARTS = {"better": "better", "tie": "a tie with", "undecided": "undecided", "worse": "worse", "": "too few seeds"}
+
+
 def _others(comparison: Comparison) -> str:
     against = comparison.against.group.label
     if all(row.estimate.n == 1 for row in comparison.rows):
         return "With one seed, small differences may be chance; use --seeds 3 or more to see the spread."
-    said: dict[str, list[Row]] = {"better": [], "tie": [], "undecided": [], "worse": [], "": []}
-    for row in comparison.rows:
-        if row is not comparison.against:
-            said[row.answer.word if row.answer else ""].append(row)
-    parts = [
-        f"{start} {named(rows)}{_more(rows) if word == 'undecided' else ''}"
-        for word, start in {
-            "better": "better:",
-            "tie": "a tie with:",
-            "undecided": "undecided:",
-            "worse": "worse:",
-            "": "too few seeds:",
-        }.items()
-        if (rows := said[word])
-    ]
+    others = [row for row in comparison.rows if row is not comparison.against]
+    parts = []
+    for word, start in _STARTS.items():
+        if rows := [row for row in others if (row.answer.word if row.answer else "") == word]:
+            parts.append(f"{start}: {named(rows)}{_more(rows) if word == 'undecided' else ''}")
     return f"Compared with {against}, {'; '.join(parts)}."
 
 
@@ -146,22 +140,15 @@ def columns(comparison: Comparison) -> list[Column]:
     measure, name = comparison.measure, comparison.against.group.label
     named = "" if measure.name == DEFAULT_METRIC else f" in {measure.words}"
     of = "" if measure.name == DEFAULT_METRIC else f" of {measure.words}"
+    column = partial(_column, comparison)
     return [
         *_asked_for(comparison),
-        _column(comparison, f"95 % interval{of}", lambda row: _interval(row, measure), _interval_numbers),
-        _column(
-            comparison,
-            f"interquartile mean{of}",
-            lambda row: measure.text(row.estimate.iqm),
-            lambda row: {"iqm": row.estimate.iqm},
+        column(f"95 % interval{of}", lambda row: _interval(row, measure), _interval_numbers),
+        column(
+            f"interquartile mean{of}", lambda row: measure.text(row.estimate.iqm), lambda r: {"iqm": r.estimate.iqm}
         ),
-        _column(comparison, f"against {name}{named}", lambda row: against(row, comparison), _difference_numbers),
-        _column(
-            comparison,
-            "rank",
-            _rank,
-            lambda row: dict(zip(("rank_best", "rank_worst"), row.ranks or (None,) * 2, strict=True)),
-        ),
+        column(f"against {name}{named}", lambda row: against(row, comparison), _difference_numbers),
+        column("rank", _rank, _rank_numbers),
     ]
 
 
@@ -199,7 +186,7 @@ def _column(
         row = comparison.row(group)
         return empty if row is None else numbers(row)
 
-    return Column(heading, of, of, numbers_of)
+    return Column(heading, of, numbers_of)
 
 
 def _interval(row: Row, measure: Measure) -> str:
@@ -230,6 +217,10 @@ def _rank(row: Row) -> str:
         return "–"
     low, high = row.ranks
     return str(low) if low == high else f"{low}–{high}"
+
+
+def _rank_numbers(row: Row) -> dict[str, Any]:
+    return dict(zip(("rank_best", "rank_worst"), row.ranks or (None, None), strict=True))
 
 
 def method(comparison: Comparison) -> str | None:

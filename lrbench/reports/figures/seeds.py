@@ -5,32 +5,33 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from lrbench.analysis import Comparison, Group, Target
 from lrbench.reports.figures.axes import log_scale
 from lrbench.reports.figures.style import TRAINING, VALIDATION, cut, drawing
+from lrbench.reports.targets import middle
 
 MOST_ROWS = 60
 ROW, EDGES = 0.24, 1.0  # inches
+Look = dict[str, Any]
+SEED: Look = {"marker": "o", "markersize": 4.5, "markerfacecolor": "none", "color": VALIDATION, "linestyle": "none"}
+MEDIAN: Look = {"marker": "|", "markersize": 11, "markeredgewidth": 2.2, "color": TRAINING, "linestyle": "none"}
+MISSED: Look = {"marker": ">", "markersize": 5, "color": "#888888", "linestyle": "none"}
+INTERVAL: Look = {"linewidth": 1.6, "color": TRAINING, "solid_capstyle": "butt"}
 NEAR = 4
 """Rows with a median above this multiple of the best are beyond the axis, so that the others can be told apart."""
 
 
 @dataclass(frozen=True)
 class Dots:
-    """The dots of a row.
-
-    Attributes:
-        values: one for each seed.
-        middle: their median; None for no mark.
-        interval: interval of the mean; None for no line.
-        missed: how long the seeds that missed the target trained.
-    """
+    """A row: each seed's value, their median, the interval of their mean, and how long seeds trained that missed."""
 
     values: Sequence[float]
     middle: float | None = None
@@ -59,15 +60,8 @@ def final_values(comparison: Comparison) -> Figure:
     _draw(axes, dots)
     _log_axis(axes, dots, measure.text)
     axes.set_xlabel(f"error: 1 − {measure.words}" if error else measure.words)
-    legend = [("o", "none", "a seed"), ("|", "full", "median")]
-    for marker, fill, text in legend:
-        style = "none" if fill == "none" else TRAINING
-        axes.plot([], [], marker, markerfacecolor=style, color=VALIDATION if fill == "none" else TRAINING,
-                  markersize=5 if marker == "o" else 11, markeredgewidth=1 if marker == "o" else 2.2,
-                  linestyle="none", label=text)  # fmt: skip
-    if any(one.interval for one in dots):
-        axes.plot([], [], color=TRAINING, linewidth=1.6, label="95 % interval of the mean")
-    _legend(figure, axes)
+    interval = [(INTERVAL, "95 % interval of the mean")] if any(one.interval for one in dots) else []
+    _legend(figure, (SEED, "a seed"), (MEDIAN, "median"), *interval)
     return figure
 
 
@@ -77,7 +71,7 @@ def times(groups: Sequence[Group], target: Target) -> Figure | None:
     ended = [g for g in groups if any(r.status.ended for r in g.records)]
     if not ended:
         return None
-    shown = sorted(ended, key=lambda group: _median_time(group, target))[:MOST_ROWS]
+    shown = sorted(ended, key=lambda group: (middle(target.times(group, 0)), group.label))[:MOST_ROWS]
     figure, panels = _rows(shown, 2, len(ended))
     for part, (axes, words) in enumerate(zip(panels, ("epochs", "seconds of training"), strict=True)):
         dots = [_time(group, target, part) for group in shown]
@@ -85,24 +79,16 @@ def times(groups: Sequence[Group], target: Target) -> Figure | None:
         axes.set_xlim(left=0)
         axes.xaxis.set_major_locator(MaxNLocator(integer=part == 0, nbins=7))
         axes.set_xlabel(f"{words} to {target.words}")
-    first = panels[0]
-    first.plot([], [], "o", markerfacecolor="none", color=VALIDATION, markersize=5, linestyle="none", label="a seed")
-    first.plot([], [], "|", color=TRAINING, markersize=11, markeredgewidth=2.2, linestyle="none", label="median")
-    first.plot([], [], ">", color="#888888", markersize=6, linestyle="none", label="not reached: length of training")
-    _legend(figure, first)
+    missed = (MISSED, "not reached: length of training")
+    _legend(figure, (SEED, "a seed"), (MEDIAN, "median"), missed)
     return figure
-
-
-def _median_time(group: Group, target: Target) -> tuple[float, str]:
-    found = target.times(group, 0)
-    return (float(np.median(found)) if found else math.inf), group.label
 
 
 def _time(group: Group, target: Target, part: int) -> Dots:
     found = target.times(group, part)
-    middle = float(np.median(found)) if found else math.inf
+    median = middle(found)
     reached = [value for value in found if math.isfinite(value)]
-    return Dots(reached, middle if math.isfinite(middle) else None, None, target.missed(group, part))
+    return Dots(reached, median if math.isfinite(median) else None, None, target.missed(group, part))
 
 
 def _rows(groups: Sequence[Group], panels: int, of: int) -> tuple[Figure, list[Axes]]:
@@ -132,12 +118,11 @@ def _rows(groups: Sequence[Group], panels: int, of: int) -> tuple[Figure, list[A
 def _draw(axes: Axes, rows: Sequence[Dots]) -> None:
     for place, row in enumerate(rows):
         if row.interval is not None:
-            axes.plot(row.interval, [place] * 2, color=TRAINING, linewidth=1.6, zorder=2, solid_capstyle="butt")
+            axes.plot(row.interval, [place] * 2, zorder=2, **INTERVAL)
         if row.middle is not None:
-            axes.plot(row.middle, place, "|", color=TRAINING, markersize=11, markeredgewidth=2.2, zorder=4)
-        axes.plot(row.values, _beside(place, row.values), "o", color=VALIDATION, markerfacecolor="none",
-                  markersize=4.5, markeredgewidth=1, alpha=0.85, zorder=3)  # fmt: skip
-        axes.plot(row.missed, _beside(place, row.missed), ">", color="#888888", markersize=5, zorder=3)
+            axes.plot(row.middle, place, zorder=4, **MEDIAN)
+        axes.plot(row.values, _beside(place, row.values), alpha=0.85, zorder=3, **SEED)
+        axes.plot(row.missed, _beside(place, row.missed), zorder=3, **MISSED)
 
 
 def _beside(place: int, values: Sequence[float]) -> np.ndarray:
@@ -170,6 +155,6 @@ def _log_axis(axes: Axes, rows: Sequence[Dots], form: Callable[[float], str]) ->
                           va="center", textcoords="offset points", fontsize=8, color="#555555")  # fmt: skip
 
 
-def _legend(figure: Figure, axes: Axes) -> None:
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="upper left", ncols=len(labels), fontsize=8.5, borderaxespad=0.6)
+def _legend(figure: Figure, *marks: tuple[Look, str]) -> None:
+    handles = [Line2D([], [], label=text, **look) for look, text in marks]
+    figure.legend(handles=handles, loc="upper left", ncols=len(marks), fontsize=8.5, borderaxespad=0.6)
