@@ -36,7 +36,6 @@ def render(shown: Shown, drawn: Sequence[Drawn], winner: Winner | None) -> str:
     against = shown.against
     scripts = [_static("uplot.min.js"), _static("page.js")] if groups else []
     figures = [(one.name, one.heading, _picture(one), one.words) for one in drawn]
-    verdicts = [(group.label, words) for group in groups if (words := details.curves(group))]
     content: dict[str, Any] = {
         "sentences": summary(shown),
         "warnings": shown.warnings,
@@ -48,7 +47,7 @@ def render(shown: Shown, drawn: Sequence[Drawn], winner: Winner | None) -> str:
         "rows": [[(column.text(g), _sorted_by(column, g), column.right) for column in columns] for g in groups],
         "figures": figures,
         "tests": [_tested(test, number) for number, test in enumerate(shown.tests)],
-        "verdicts": verdicts,
+        "verdicts": details.curves(groups),
         "winner": winner,
         "against": None if against is None else against.label,
         "each": details.details(groups, records, against),
