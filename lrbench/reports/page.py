@@ -35,7 +35,7 @@ def render(shown: Shown, drawn: Sequence[Drawn], winner: Winner | None) -> str:
     columns = tables.columns(groups, extra=shown.columns)
     against = shown.against
     scripts = [_static("uplot.min.js"), _static("page.js")] if groups else []
-    figures = [(one.name, one.heading, _picture(one), one.words) for one in drawn]
+    figures = [(d.name, d.heading, inline(d.figure, d.name, " ".join((d.heading, *d.words))), d.words) for d in drawn]
     content: dict[str, Any] = {
         "sentences": summary(shown),
         "warnings": shown.warnings,
@@ -57,8 +57,8 @@ def render(shown: Shown, drawn: Sequence[Drawn], winner: Winner | None) -> str:
         "written": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "version": __version__,
     }
-    content["parts"] = _parts(content)
     text: str = _template().render(
+        parts=_parts(content),
         style=Markup(_static("uplot.min.css") + _static("page.css")),
         license=Markup(_static("uplot.LICENSE")),
         scripts=[Markup(script) for script in scripts],
@@ -71,11 +71,8 @@ def render(shown: Shown, drawn: Sequence[Drawn], winner: Winner | None) -> str:
 
 @cache
 def _template() -> Any:
-    loader = PackageLoader("lrbench.reports")
-    environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.get_template("page.html.j2")
+    options: Any = {"autoescape": True, "undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
+    return Environment(loader=PackageLoader("lrbench.reports"), **options).get_template("page.html.j2")
 
 
 @cache
@@ -106,22 +103,18 @@ def _sorted_by(column: tables.Column, group: Group) -> str:
     return "" if value is None else str(value)
 
 
-def _picture(one: Drawn) -> Markup:
-    return Markup(inline(one.figure, one.name, " ".join((one.heading, *one.words))))
-
-
 def _tested(test: Tested, number: int) -> tuple[str, Markup | None, list[str]]:
     drawn = test.figure()
     words = f"Loss by learning rate for each seed of {test.name}, and the suggested learning rates."
-    picture = None if drawn is None else Markup(inline(drawn, f"test{number}", words))
+    picture = None if drawn is None else inline(drawn, f"test{number}", words)
     return test.name, picture, test.words()
 
 
 def _parts(content: dict[str, Any]) -> list[tuple[str, str]]:
     """Return the page's headings, for the links at its top."""
-    found = [("curves-heading", "Curves"), ("panels-heading", "Side by side"), ("numbers", "Numbers")]
-    parts = found if content["cards"] else []
-    parts = [*parts, *((name, heading) for name, heading, _, _ in content["figures"])]
+    curves = [("curves-heading", "Curves"), ("panels-heading", "Side by side"), ("numbers", "Numbers")]
+    parts = curves if content["cards"] else []
+    parts += [(name, heading) for name, heading, _, _ in content["figures"]]
     parts += [(f"test-{i}", f"Range test of {name}") for i, (name, _, _) in enumerate(content["tests"], start=1)]
     parts += [("verdicts", "What the curves show")] if content["verdicts"] else []
     parts += [("winner", content["winner"].heading)] if content["winner"] else []

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -135,19 +134,14 @@ def gather(
     return Shown(groups, found, tests, comparison, aim)
 
 
-FORMATS: dict[str, Callable[[Shown], str]] = {
-    "csv": lambda shown: tables.csv(shown.groups, shown.columns),
-    "json": lambda shown: json.dumps(tables.numbers(shown.groups, shown.columns), indent=2, ensure_ascii=False) + "\n",
-    "markdown": lambda shown: tables.markdown(shown.groups, shown.columns),
-    "latex": lambda shown: tables.latex(shown.groups, shown.columns),
-}
+FORMATS = {"csv": tables.csv, "json": tables.json, "markdown": tables.markdown, "latex": tables.latex}
 
 
 def table(shown: Shown, form: str) -> str:
     """Write the table as csv, json, markdown or latex. Raises UsageError for another format."""
     if form not in FORMATS:
         raise UsageError(f"--format {form}: must be one of {', '.join(FORMATS)}")
-    return FORMATS[form](shown)
+    return FORMATS[form](shown.groups, shown.columns)
 
 
 def _default_out(path: Path) -> Path:

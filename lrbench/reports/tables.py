@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from json import dumps
 from typing import Any
 
 from lrbench.analysis import Group, Spread, duration, measures_of
@@ -128,19 +128,20 @@ def markdown(groups: Sequence[Group], extra: Sequence[Column] = ()) -> str:
     return "\n".join(lines) + "\n"
 
 
-def numbers(groups: Sequence[Group], extra: Sequence[Column] = ()) -> list[dict[str, Any]]:
-    """Return the table's unrounded numbers, a row per group."""
+def _numbers(groups: Sequence[Group], extra: Sequence[Column]) -> list[dict[str, Any]]:
     return [{k: v for column in (*_all(groups), *extra) for k, v in column.numbers(g).items()} for g in groups]
+
+
+def json(groups: Sequence[Group], extra: Sequence[Column] = ()) -> str:
+    """Write the table as JSON with unrounded numbers, an object per group."""
+    return dumps(_numbers(groups, extra), indent=2, ensure_ascii=False) + "\n"
 
 
 def csv(groups: Sequence[Group], extra: Sequence[Column] = ()) -> str:
     """Write the table as CSV with unrounded numbers, a row per group."""
-    rows = numbers(groups, extra)
     import pandas as pd  # a third of a second, which most commands do not need
 
-    buffer = io.StringIO()
-    pd.DataFrame(rows).to_csv(buffer, index=False, lineterminator="\n")
-    return buffer.getvalue()
+    return pd.DataFrame(_numbers(groups, extra)).to_csv(index=False, lineterminator="\n")
 
 
 def escaped(text: str) -> str:

@@ -14,14 +14,7 @@ from lrbench.reports.shown import Shown
 
 @dataclass(frozen=True)
 class Drawn:
-    """A figure of a report.
-
-    Attributes:
-        name: name of its files.
-        heading: its heading.
-        figure: the figure.
-        words: what it shows, in sentences.
-    """
+    """A figure of a report, the name of its files, and what it shows, in sentences."""
 
     name: str
     heading: str
