@@ -109,8 +109,12 @@ def _of(experiment: Experiment, steps_per_epoch: int | None) -> Preview:
 
 
 def _computed(experiment: Experiment, given: int | None) -> Preview:
-    examples = experiment.dataset.rules.training_examples(experiment.dataset.part.name)
-    per_epoch = given or _steps_per_epoch(experiment, examples)
+    name = experiment.dataset.part.name
+    examples = experiment.dataset.rules.training_examples(name)
+    per_epoch = given or (examples and experiment.updates_per_epoch(examples))
+    if not per_epoch:
+        problem = f"how many examples {name} has is only known when it is loaded; give --steps-per-epoch"
+        raise ConfigError(problem, key="dataset")
     total = experiment.steps or (experiment.epochs or 0) * per_epoch
     lr = configured_rate(experiment.scaled_optimizer(examples))
     sizes = {"total_steps": total, "steps_per_epoch": per_epoch}
@@ -126,14 +130,6 @@ def _computed(experiment: Experiment, given: int | None) -> Preview:
         lr=lr,
         examples=examples,
     )
-
-
-def _steps_per_epoch(experiment: Experiment, examples: int | None) -> int:
-    if examples is None:
-        name = experiment.dataset.part.name
-        problem = f"how many examples {name} has is only known when it is loaded; give --steps-per-epoch"
-        raise ConfigError(problem, key="dataset")
-    return experiment.updates_per_epoch(examples)
 
 
 def _fallen_early(made: Preview) -> list[str]:
@@ -188,15 +184,13 @@ def _own_rate(made: Preview) -> list[str]:
 
 def _beyond_the_run(made: Preview) -> list[str]:
     """Durations in the schedule that are longer than the run."""
-    sizes = {"total_steps": len(made.rates) - made.seam, "steps_per_epoch": made.steps_per_epoch}
-    found = []
-    for key, text in _durations(_with_units(made.experiment.schedule)):
-        exact = Duration.parse(text, "steps").exact(**sizes)
-        if exact > sizes["total_steps"]:
-            found.append(
-                f"{key}: {text} lies beyond the schedule's {sizes['total_steps']} steps, so it is never reached"
-            )
-    return found
+    total = len(made.rates) - made.seam
+    sizes = {"total_steps": total, "steps_per_epoch": made.steps_per_epoch}
+    return [
+        f"{key}: {text} lies beyond the schedule's {total} steps, so it is never reached"
+        for key, text in _durations(_with_units(made.experiment.schedule))
+        if Duration.parse(text, "steps").exact(**sizes) > total
+    ]
 
 
 _TIMM_TIMES = ("t_initial", "warmup_t", "decay_t")
@@ -230,11 +224,8 @@ def _durations(params: Mapping[str, Any], prefix: str = "schedule") -> list[tupl
 
 def _nothing_left(made: Preview) -> list[str]:
     """A learning rate of (nearly) 0 for at least the last fifth of the run."""
-    floor = made.peak / 1e6
-    tail = next((i for i, rate in enumerate(reversed(made.rates)) if rate > floor), len(made.rates))
-    if tail > len(made.rates) / 5:
-        first = len(made.rates) - tail
-        return [
-            f"the learning rate is 0 from step {first} of {len(made.rates)} on: the schedule ends long before the run"
-        ]
+    total = len(made.rates)
+    first = max((step + 1 for step, rate in enumerate(made.rates) if rate > made.peak / 1e6), default=0)
+    if total - first > total / 5:
+        return [f"the learning rate is 0 from step {first} of {total} on: the schedule ends long before the run"]
     return []

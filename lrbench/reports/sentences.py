@@ -137,32 +137,22 @@ def columns(comparison: Comparison) -> list[Column]:
     """Return a comparison's columns: interval, interquartile mean, difference and answer, ranks."""
     if all(row.estimate.n == 1 for row in comparison.rows):
         return []
-    measure, name = comparison.measure, comparison.against.group.label
-    named = "" if measure.name == DEFAULT_METRIC else f" in {measure.words}"
-    of = "" if measure.name == DEFAULT_METRIC else f" of {measure.words}"
-    column = partial(_column, comparison)
+    measure, text, column = comparison.measure, comparison.measure.text, partial(_column, comparison)
+    default = measure.name == DEFAULT_METRIC  # its medians are always in the table
+    asked_for = column(
+        f"compared: {measure.words}",
+        lambda row: text(row.estimate.median),
+        lambda row: {"metric": measure.name, "median": row.estimate.median},
+    )
+    of, named = ("", "") if default else (f" of {measure.words}", f" in {measure.words}")
+    difference = f"against {comparison.against.group.label}{named}"
     return [
-        *_asked_for(comparison),
+        *([] if default else [asked_for]),
         column(f"95 % interval{of}", lambda row: _interval(row, measure), _interval_numbers),
-        column(
-            f"interquartile mean{of}", lambda row: measure.text(row.estimate.iqm), lambda r: {"iqm": r.estimate.iqm}
-        ),
-        column(f"against {name}{named}", lambda row: against(row, comparison), _difference_numbers),
+        column(f"interquartile mean{of}", lambda row: text(row.estimate.iqm), lambda row: {"iqm": row.estimate.iqm}),
+        column(difference, lambda row: against(row, comparison), _difference_numbers),
         column("rank", _rank, _rank_numbers),
     ]
-
-
-def _asked_for(comparison: Comparison) -> list[Column]:
-    """Return the medians of the compared metric, unless it is the default, which is always in the table."""
-    measure = comparison.measure
-    if measure.name == DEFAULT_METRIC:
-        return []
-
-    def numbers(row: Row) -> dict[str, Any]:
-        return {"metric": measure.name, "median": row.estimate.median}
-
-    heading = f"compared: {measure.words}"
-    return [_column(comparison, heading, lambda row: measure.text(row.estimate.median), numbers)]
 
 
 def brief(comparison: Comparison) -> list[Column]:
@@ -250,9 +240,8 @@ def unequal(groups: Sequence[Group]) -> str | None:
     found = budgets(groups)
     if len(found) < 2:
         return None
-    parts = [f"{budget} ({_counted(members)})" for budget, members in found.items()]
+    parts = []
+    for budget, members in found.items():
+        whose = members[0].label if len(members) == 1 else f"{len(members)} groups"
+        parts.append(f"{budget} ({whose})")
     return f"Unequal budgets: {'; '.join(parts)}. A lower loss may only be due to more training."
-
-
-def _counted(members: Sequence[Group]) -> str:
-    return members[0].label if len(members) == 1 else f"{len(members)} groups"

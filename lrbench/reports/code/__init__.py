@@ -72,9 +72,8 @@ def code(plain: Mapping[str, Any], environment: Mapping[str, Any]) -> str:
 def _source(experiment: Experiment, name: str, environment: Mapping[str, Any]) -> str:
     sizes = environment.get("sizes")
     sizes = sizes if isinstance(sizes, Mapping) else {}
-    examples = _count(sizes.get("train_examples"))
-    if examples is None:
-        examples = experiment.dataset.rules.training_examples(experiment.dataset.part.name)
+    dataset = experiment.dataset
+    examples = _count(sizes.get("train_examples")) or dataset.rules.training_examples(dataset.part.name)
     per_epoch = _count(sizes.get("steps_per_epoch"))
     if per_epoch is None and examples is not None:
         per_epoch = experiment.updates_per_epoch(examples)

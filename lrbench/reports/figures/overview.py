@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -78,35 +79,32 @@ def _overlay(
     more = "" if few else f"; {len(picked)} of {len(groups)} in colour, the others grey"
     rest = f"; panels of the first {PANELS_OF_MANY} below" if len(groups) > MOST_PANELS else ""
     axes.set_title(f"Validation loss, lowest first{more}{rest}", fontsize=12)
-    drawn = 0
-    for group in (group for index, group in enumerate(groups) if index not in picked):
-        curve = _drawable(group, "val_loss", limits)
-        axes.plot(curve.epochs, curve.median, color=OTHERS, linewidth=0.8)
-        drawn += len(curve.epochs) > 0
+    curves = [_drawable(group, "val_loss", limits) for group in groups]
+    for index, curve in enumerate(curves):
+        if index not in picked:
+            axes.plot(curve.epochs, curve.median, color=OTHERS, linewidth=0.8)
     for position, index in enumerate(picked):
-        group, look = groups[index], line_of(position)
-        curve, text = _drawable(group, "val_loss", limits), _legend(group)
-        if not len(curve.epochs):
-            axes.plot([], [], color=look.colour, linestyle=look.dash, marker=look.marker, markersize=4, label=text)
-            continue
-        drawn += 1
-        axes.plot(
-            curve.epochs, curve.median, color=look.colour, linestyle=look.dash, linewidth=1.5, marker=look.marker,
-            markersize=4.5, markevery=[len(curve.epochs) - 1], label=text,
-        )  # fmt: skip
-        if len(group.records) > 1:
-            axes.fill_between(curve.epochs, curve.low, curve.high, color=look.colour, alpha=0.13, linewidth=0)
+        group, curve, look = groups[index], curves[index], line_of(position)
+        end = {"marker": look.marker, "markersize": 4.5, "markevery": slice(-1, None)}
+        _curve(axes, group, curve, look.colour, 0.13, linestyle=look.dash, linewidth=1.5, label=_legend(group), **end)
     _loss_axis(axes, limits)
     axes.set_ylabel("validation loss")
     axes.set_xlabel("epoch")
     axes.set_xlim(0, max([1, *(_last_epoch(group) for group in groups)]) * 1.01)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
-    if not drawn:
-        axes.text(0.5, 0.5, "no run has finished an epoch yet", ha="center", va="center", transform=axes.transAxes)
+    if not any(len(curve.epochs) for curve in curves):
+        _in_the_middle(axes, "no run has finished an epoch yet")
     axes.legend(
         loc="upper left", bbox_to_anchor=(-0.01, -0.47 / place.overlay_height), ncols=place.legend_columns,
         fontsize=8.5, handlelength=3.4, borderaxespad=0, columnspacing=1.6, labelspacing=0.35,
     )  # fmt: skip
+
+
+def _curve(axes: Axes, group: Group, curve: Band, colour: str, alpha: float, **look: Any) -> None:
+    """Draw the median, and a band from the lowest to the highest seed."""
+    axes.plot(curve.epochs, curve.median, color=colour, **look)
+    if len(group.records) > 1:
+        axes.fill_between(curve.epochs, curve.low, curve.high, color=colour, alpha=alpha, linewidth=0)
 
 
 def _legend(group: Group) -> str:
@@ -126,13 +124,8 @@ def _panel(axes: Axes, group: Group, limits: tuple[float, float], *, labelled: b
         if not len(curve.epochs):
             continue
         epochs = len(curve.epochs)
-        marker = "o" if epochs == 1 else None
-        axes.plot(
-            curve.epochs, curve.median, color=colour, linestyle=dash, linewidth=1.4, marker=marker,
-            markersize=4, label=text,
-        )  # fmt: skip
-        if len(group.records) > 1:
-            axes.fill_between(curve.epochs, curve.low, curve.high, color=colour, alpha=0.15, linewidth=0)
+        point = {"marker": "o", "markersize": 4} if epochs == 1 else {}
+        _curve(axes, group, curve, colour, 0.15, linestyle=dash, linewidth=1.4, label=text, **point)
         worst = int(np.argmax(curve.median))
         if curve.median[worst] > limits[1]:
             note = f"{text}, epoch {curve.epochs[worst]:.0f}, off the scale: {curve.median[worst]:,.3g}"
@@ -144,10 +137,7 @@ def _panel(axes: Axes, group: Group, limits: tuple[float, float], *, labelled: b
         axes.set_ylabel("loss")
     if not epochs:
         problem = next((r.problem for r in group.records if r.problem), group.status())
-        axes.text(
-            0.5, 0.5, textwrap.fill(cut(problem, 160), 34), transform=axes.transAxes, ha="center", va="center",
-            fontsize=8, color="#a02020",
-        )  # fmt: skip
+        _in_the_middle(axes, textwrap.fill(cut(problem, 160), 34), fontsize=8, color="#a02020")
     elif legend:
         axes.legend(loc="upper right", fontsize=8)
 
@@ -213,6 +203,10 @@ def steps_per_epoch(group: Group) -> float:
     if sizes.get("steps_per_epoch"):
         return float(sizes["steps_per_epoch"])
     return float(epochs["step"].iloc[0] / epochs["epoch"].iloc[0]) if len(epochs) else 1.0
+
+
+def _in_the_middle(axes: Axes, text: str, **look: Any) -> None:
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", **look)
 
 
 def _loss_axis(axes: Axes, limits: tuple[float, float]) -> None:
