@@ -58,15 +58,12 @@ class Preview:
         """Steps at which the learning rate jumps up between two falls, as at a warm restart."""
         changes = [step for step in range(1, len(self.rates)) if self.rates[step] != self.rates[step - 1]]
         values = [self.rates[0], *(self.rates[step] for step in changes)]
+        around = zip(changes[1:], values, values[1:], values[2:], [*values[3:], -1.0], strict=False)
         least = self.peak / 1000  # less is noise
         return [
             step
-            for index, step in enumerate(changes, start=1)
-            if step > self.seam
-            and values[index] > values[index - 1] + least
-            and index > 1
-            and values[index - 1] < values[index - 2]
-            and (index == len(changes) or values[index + 1] < values[index])
+            for step, before, low, high, after in around
+            if step > self.seam and before > low and low + least < high and high > after
         ]
 
     def warnings(self) -> list[str]:

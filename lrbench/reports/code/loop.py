@@ -15,12 +15,7 @@ Import = Callable[[str], str]
 
 
 def loop(
-    run: Run,
-    scheduler: bool,
-    averages: bool,
-    sizes: Mapping[str, Any],
-    imported: Import,
-    metrics: Mapping[str, Metric],
+    run: Run, scheduler: bool, averages: bool, sizes: Mapping[str, Any], imported: Import, metrics: Mapping[str, Metric]
 ) -> list[str]:
     """Write the shortest loop that trains as the run did, and what it needs before.
 

@@ -22,13 +22,17 @@ MOST_LINES, MOST_PANELS = 12, 24
 PICKED, PANELS_OF_MANY = 7, 12
 
 
+def evenly(count: int, most: int) -> np.ndarray:
+    """Return `most` indices of `count` values, evenly spread, with the first and the last."""
+    return np.linspace(0, count - 1, most).round().astype(int)
+
+
 def picked_out(groups: Sequence[Group], always: Group | None = None) -> list[int]:
     """Return the indices of groups to colour: all of a few; of many the best, the last, some between, and `always`."""
     with_curves = [i for i, group in enumerate(groups) if any(len(record.epochs) for record in group.records)]
     if len(groups) <= MOST_LINES:
         return list(range(len(groups)))
-    places = np.linspace(0, len(with_curves) - 1, min(PICKED, len(with_curves))).round().astype(int)
-    chosen = {with_curves[place] for place in places}
+    chosen = {with_curves[place] for place in evenly(len(with_curves), min(PICKED, len(with_curves)))}
     return sorted(chosen | {i for i, group in enumerate(groups) if group is always})
 
 

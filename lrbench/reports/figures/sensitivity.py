@@ -129,18 +129,12 @@ def _beyond(axes: Axes, lr: float, height: float, end: Edge, colour: str, length
     )  # fmt: skip
 
 
-def _ends(family: Family, measure: Measure) -> bool:
-    """Whether a family has an arrow."""
-    good = family.good(measure)
-    return good is not None and (good.open_below or good.open_above)
-
-
 def _marks(axes: Axes, families: Sequence[Family], measure: Measure, labels: list[str]) -> list[Line2D]:
     """Mark seeds without a value; add the meaning of all marks to `labels` and return their handles."""
-    kinds = {"o": "best learning rate", ">": "at an end of those tried", "x": "at least one seed diverged",
-             "|": "at least one seed pruned"}  # fmt: skip
+    lost = {"x": "at least one seed diverged", "|": "at least one seed pruned"}
+    kinds = {"o": "best learning rate", ">": "at an end of those tried", **lost}
     seen = {"o"} if any(family.best(measure) for family in families) else set()
-    if any(_ends(family, measure) for family in families):
+    if any(good.open_below or good.open_above for family in families if (good := family.good(measure))):
         seen.add(">")
     across: Any = axes.get_xaxis_transform()
     cross: Any = {"markersize": 8, "markeredgewidth": 1.8, "clip_on": False, "zorder": 6}
