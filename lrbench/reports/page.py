@@ -111,7 +111,7 @@ def _tested(test: Tested, number: int) -> tuple[str, Markup | None, list[str]]:
 
 
 def _parts(content: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return the page's headings, for the links at its top."""
+    """Return (id, heading) of the page's parts, for the links at its top."""
     curves = [("curves-heading", "Curves"), ("panels-heading", "Side by side"), ("numbers", "Numbers")]
     parts = curves if content["cards"] else []
     parts += [(name, heading) for name, heading, _, _ in content["figures"]]

@@ -151,7 +151,6 @@ def _no_warm_up(made: Preview) -> list[str]:
 
 
 def _below_its_peak(made: Preview) -> list[str]:
-    """The run ends before the learning rate comes near its peak."""
     if made.peak < 0.8 * made.lr:
         return [f"the learning rate never comes near its peak, {made.lr:.3g}: the highest is {made.peak:.3g}"]
     return []
@@ -180,7 +179,6 @@ def _own_rate(made: Preview) -> list[str]:
 
 
 def _beyond_the_run(made: Preview) -> list[str]:
-    """Durations in the schedule that are longer than the run."""
     total = len(made.rates) - made.seam
     sizes = {"total_steps": total, "steps_per_epoch": made.steps_per_epoch}
     return [
@@ -206,7 +204,7 @@ def _with_units(part: Part) -> Mapping[str, Any]:
 
 
 def _durations(params: Mapping[str, Any], prefix: str = "schedule") -> list[tuple[str, str]]:
-    """(key, text) of every duration in the parameters."""
+    """Return (key, text) of every duration in the parameters."""
     found = []
     for name, value in params.items():
         items = value if isinstance(value, list) else [value]

@@ -150,11 +150,7 @@ def _default_out(path: Path) -> Path:
     return root / "report"
 
 
-_SOMETIMES = (
-    *(f"{name}.{suffix}" for name in ("seeds", "rates", "target") for suffix in ("png", "svg")),
-    "winner.py",
-    "winner.yaml",
-)
+_OPTIONAL = ("seeds.png", "seeds.svg", "rates.png", "rates.svg", "target.png", "target.svg", "winner.py", "winner.yaml")
 
 
 def _write(folder: Path, shown: Shown) -> list[Path]:
@@ -167,7 +163,7 @@ def _write(folder: Path, shown: Shown) -> list[Path]:
     drawn, best = render.draw(shown), winner(shown)
     if (folder / "report.html").exists():  # remove files of an earlier report that this one may not write
         with writing(folder):
-            for name in _SOMETIMES:
+            for name in _OPTIONAL:
                 (folder / name).unlink(missing_ok=True)
     figures = {one.name: one.figure for one in drawn}
     if shown.groups:

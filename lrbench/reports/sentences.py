@@ -189,17 +189,14 @@ def _interval_numbers(row: Row) -> dict[str, Any]:
 
 
 def _difference_numbers(row: Row) -> dict[str, Any]:
-    found, answer = row.difference, row.answer
-    values = (None,) * 3 if found is None else found.relative if found.logs else (found.mean, found.low, found.high)
-    return {
-        **dict(zip(("difference", "difference_low", "difference_high"), values, strict=True)),
-        "relative": None if found is None else found.logs,
-        "pairs": None if found is None else found.n,
-        "p": None if found is None else found.p,
-        "p_corrected": None if answer is None else answer.p,
-        "p_permutation": row.permutation,
-        "answer": None if answer is None else answer.word,
-    }
+    ends = ("difference", "difference_low", "difference_high")
+    numbers: dict[str, Any] = dict.fromkeys((*ends, "relative", "pairs", "p", "p_corrected", "p_permutation", "answer"))
+    if (found := row.difference) is not None:
+        values = found.relative if found.logs else (found.mean, found.low, found.high)
+        numbers |= {**dict(zip(ends, values, strict=True)), "relative": found.logs, "pairs": found.n, "p": found.p}
+    if (answer := row.answer) is not None:
+        numbers |= {"p_corrected": answer.p, "answer": answer.word}
+    return {**numbers, "p_permutation": row.permutation}
 
 
 def _rank(row: Row) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from lrbench.components import AVERAGES, DEFAULT_LR, OPTIMIZERS, GroupRules, configured_rate, metrics_of
 from lrbench.config import Experiment, validate
 from lrbench.errors import LrbenchError
-from lrbench.reports.code.loop import loop
+from lrbench.reports.code.loop import Import, loop
 from lrbench.reports.code.schedules import Run, schedule_code
 from lrbench.reports.code.text import Call, Raw, call, comment, is_name, layout
 from lrbench.types import Part
@@ -24,25 +24,6 @@ _OWN = {
     *("milestones", "step_size", "steps_per_epoch", "timescale", "total_steps", "warmup_steps", *_MODULES),
 }
 """Names that the generated code assigns, beside `val_` and a metric; an import with the same name gets an alias."""
-
-
-@dataclass
-class _Imports:
-    """Import statements for the user's own code."""
-
-    lines: set[str] = field(default_factory=set)
-
-    def imported(self, name: str) -> str:
-        """Import `package.module:name` and return its name in the code. Raises ValueError if it is no such string."""
-        home, _, inner = name.partition(":")
-        if not (is_name(home) and is_name(inner)):
-            raise ValueError(f"{name!r} is not an import string")
-        if home.partition(".")[0] in ("torch", *_PACKAGED):
-            return f"{home}.{inner}"
-        first, dot, rest = inner.partition(".")
-        known = f"imported_{first}" if first in _OWN or first.startswith("val_") else first
-        self.lines.add(f"from {home} import {first}" + (f" as {known}" if known != first else ""))
-        return known + dot + rest
 
 
 def code(plain: Mapping[str, Any], environment: Mapping[str, Any]) -> str:
@@ -84,12 +65,13 @@ def _source(experiment: Experiment, name: str, environment: Mapping[str, Any]) -
     own, rules = GroupRules.split(part)
     lr = own.params.get("lr", DEFAULT_LR.get(own.name))
     run = Run(experiment, lr, bool(rules.arguments), per_epoch, total)
-    imports = _Imports()
+    imports: set[str] = set()
+    imported = partial(_imported, imports)
     schedule = schedule_code(run)
-    made = _optimizer(part, own, rules, imports)
+    made = _optimizer(part, own, rules, imported)
     metrics = metrics_of(environment.get("metrics"))
     averages = own.name in AVERAGES or own.name.startswith("schedulefree")
-    training = loop(run, schedule.scheduler is not None, averages, sizes, imports.imported, metrics)
+    training = loop(run, schedule.scheduler is not None, averages, sizes, imported, metrics)
     device = str(environment.get("device", ""))
     scheduler = layout("scheduler = ", schedule.scheduler) if schedule.scheduler else []
     setting = [*schedule.values, *_precision(experiment.precision, device)]
@@ -103,7 +85,20 @@ def _source(experiment: Experiment, name: str, environment: Mapping[str, Any]) -
     body = "\n".join([*optimizer, "", *training]) + "\n"
     used = {node.id for node in ast.walk(ast.parse("\n".join([*setting, body]))) if isinstance(node, ast.Name)}
     numbers = [*comment(_title(experiment, name)), *_numbers(run, used), *setting]
-    return "\n".join([*_import_lines(used, imports.lines), "", *numbers, "", body])
+    return "\n".join([*_import_lines(used, imports), "", *numbers, "", body])
+
+
+def _imported(imports: set[str], name: str) -> str:
+    """Import `package.module:name` and return its name in the code. Raises ValueError if it is no such string."""
+    home, _, inner = name.partition(":")
+    if not (is_name(home) and is_name(inner)):
+        raise ValueError(f"{name!r} is not an import string")
+    if home.partition(".")[0] in ("torch", *_PACKAGED):
+        return f"{home}.{inner}"
+    first, dot, rest = inner.partition(".")
+    known = f"imported_{first}" if first in _OWN or first.startswith("val_") else first
+    imports.add(f"from {home} import {first}" + (f" as {known}" if known != first else ""))
+    return known + dot + rest
 
 
 def _import_lines(used: set[str], own: set[str]) -> list[str]:
@@ -143,7 +138,7 @@ def _remarks(experiment: Experiment, examples: int | None) -> list[str]:
     return [*comment(scaling), *comment(_REMARKS.get(experiment.optimizer.name, ""))]
 
 
-def _optimizer(whole: Part, own: Part, rules: GroupRules, imports: _Imports) -> Call:
+def _optimizer(whole: Part, own: Part, rules: GroupRules, imported: Import) -> Call:
     if own.name == "muon":  # two optimizers in one
         return call("lrbench.build_optimizer", whole.plain(), Raw("model"))
     weights: Any = Raw("model.parameters()")
@@ -151,9 +146,9 @@ def _optimizer(whole: Part, own: Part, rules: GroupRules, imports: _Imports) -> 
         rate = configured_rate(own)
         weights = call("lrbench.parameter_groups", Raw("model"), **{"lr": rate, **rules.arguments})
     if own.imported:
-        return call(imports.imported(own.name), weights, **own.params)
+        return call(imported(own.name), weights, **own.params)
     entry = OPTIMIZERS.entries[own.name]
-    made = imports.imported(f"{entry.home}:{entry.class_name}")  # type: ignore[attr-defined]
+    made = imported(f"{entry.home}:{entry.class_name}")  # type: ignore[attr-defined]
     given = {key: tuple(value) if isinstance(value, list) else value for key, value in own.params.items()}
     return call(made, weights, **{"lr": DEFAULT_LR[own.name], **given})
 

@@ -95,7 +95,6 @@ def _loss(experiment: Experiment, sizes: Mapping[str, Any], imported: Import) ->
 
 
 def _after_epoch(experiment: Experiment, averages: bool, plateau: list[str]) -> list[str]:
-    """Write what follows an epoch, if training depends on it."""
     early = experiment.early_stopping
     lines = []
     if averages:

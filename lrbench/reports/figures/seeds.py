@@ -99,20 +99,18 @@ def _rows(groups: Sequence[Group], panels: int, of: int) -> tuple[Figure, list[A
     figure = Figure(figsize=(width, height))
     gap = 0.35
     each = (width - left - 0.3 - gap * (panels - 1)) / panels
-    made = []
-    for panel in range(panels):
-        box = (left + panel * (each + gap)) / width, 0.55 / height, each / width, ROW * len(groups) / height
-        axes = figure.add_axes(box)
+    edges = {"left": left / width, "right": 1 - 0.3 / width, "bottom": 0.55 / height, "top": 1 - 0.45 / height}
+    (made,) = figure.subplots(1, panels, squeeze=False, gridspec_kw={**edges, "wspace": gap / each})
+    for axes in made:
         axes.set_ylim(len(groups) - 0.5, -0.5)
-        axes.set_yticks(range(len(groups)), labels if panel == 0 else [""] * len(groups))
+        axes.set_yticks(range(len(groups)), labels if axes is made[0] else [""] * len(groups))
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="y", visible=False)
         for row in range(0, len(groups), 2):
             axes.axhspan(row - 0.5, row + 0.5, color="#888888", alpha=0.07, linewidth=0)
-        made.append(axes)
     if of > len(groups):
         figure.text(1 - 0.3 / width, 1 - 0.12 / height, f"the first {len(groups)} of {of}", ha="right", va="top")
-    return figure, made
+    return figure, list(made)
 
 
 def _draw(axes: Axes, rows: Sequence[Dots]) -> None:
