@@ -18,7 +18,7 @@ from lrbench._version import __version__
 from lrbench.analysis import Group
 from lrbench.reports import details, tables
 from lrbench.reports.chart_data import charted, charted_metrics
-from lrbench.reports.figures.overview import subtitle
+from lrbench.reports.figures.overview import problem, subtitle
 from lrbench.reports.figures.render import Drawn
 from lrbench.reports.range_tests import Tested
 from lrbench.reports.shown import Shown, summary
@@ -92,9 +92,8 @@ def _json(value: Any) -> str:
 
 
 def _card(group: Group) -> dict[str, Any]:
-    problem = next((record.problem for record in group.records if record.problem), group.status())
     drawn = any(len(record.epochs) for record in group.records)
-    return {"label": group.label, "words": subtitle(group), "drawn": drawn, "problem": problem}
+    return {"label": group.label, "words": subtitle(group), "drawn": drawn, "problem": problem(group)}
 
 
 def _sorted_by(column: tables.Column, group: Group) -> str:

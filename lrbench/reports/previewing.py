@@ -73,9 +73,7 @@ class Preview:
 
     def code(self) -> str:
         """PyTorch code that uses this optimizer and schedule in the user's own training loop."""
-        sizes = {"steps_per_epoch": self.steps_per_epoch, "total_steps": len(self.rates)}
-        examples = {} if self.examples is None else {"train_examples": self.examples}
-        return code(self.experiment.plain(), {"sizes": {**sizes, **examples}})
+        return code(self.experiment.plain(), {"sizes": {"steps_per_epoch": self.steps_per_epoch}})
 
 
 def preview(

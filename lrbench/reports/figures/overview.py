@@ -140,10 +140,14 @@ def _panel(axes: Axes, group: Group, limits: tuple[float, float], *, labelled: b
     if labelled:
         axes.set_ylabel("loss")
     if not epochs:
-        problem = next((r.problem for r in group.records if r.problem), group.status())
-        _in_the_middle(axes, textwrap.fill(cut(problem, 160), 34), fontsize=8, color="#a02020")
+        _in_the_middle(axes, textwrap.fill(cut(problem(group), 160), 34), fontsize=8, color="#a02020")
     elif legend:
         axes.legend(loc="upper right", fontsize=8)
+
+
+def problem(group: Group) -> str:
+    """Return what is wrong with the first damaged run, or else the status of the runs."""
+    return next((record.problem for record in group.records if record.problem), group.status())
 
 
 def subtitle(group: Group) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +12,7 @@ from matplotlib.figure import Figure
 
 from lrbench.lr_finder import Advice, Finding, trend
 from lrbench.reports.figures.axes import log_scale
-from lrbench.reports.figures.style import drawing, line_of, write
+from lrbench.reports.figures.style import cut, drawing, line_of, write
 
 MARKS = {"steepest": "v", "minimum/10": "s", "valley": "D", "minimum/2": "*"}
 ADVISED, BAND, TREND = "#000000", "#DDE8F0", "#333333"
@@ -34,8 +33,7 @@ def draw(finding: Finding) -> Figure:
     axes.set_ylim(*top)
     axes.set_xlabel("learning rate")
     axes.set_ylabel("validation loss after each step" if finding.ramp.validation else "training loss of each step")
-    name = textwrap.shorten(finding.experiment.name, 60, placeholder=" …")
-    axes.set_title(f"Learning rate range test: {name}", pad=22)
+    axes.set_title(f"Learning rate range test: {cut(finding.experiment.name, 60)}", pad=22)
     advice = finding.advice
     if isinstance(advice, Advice):
         _advised(axes, advice)
