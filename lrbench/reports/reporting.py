@@ -8,8 +8,6 @@ from pathlib import Path
 
 from lrbench.analysis import (
     DEFAULT_METRIC,
-    Comparison,
-    Group,
     Record,
     Target,
     compare,
@@ -22,45 +20,28 @@ from lrbench.analysis import (
 )
 from lrbench.errors import UsageError
 from lrbench.reports import tables
-from lrbench.reports.range_tests import Tested, kept_tests, read_tests
+from lrbench.reports.range_tests import kept_tests, read_tests
 from lrbench.reports.shown import Shown
 from lrbench.reports.shown import summary as _sentences
 from lrbench.runs import RunFolder, Status, write_file, writing
 
 
-@dataclass(frozen=True)
-class Report:
-    """A written report.
+@dataclass(frozen=True, kw_only=True)
+class Report(Shown):
+    """A written report: its content (`groups`, `records`, `tests`, `comparison`, `target`) and its files.
 
     Attributes:
         page: the HTML page.
         files: all files, the page first.
-        shown: the content.
     """
 
     page: Path
     files: tuple[Path, ...]
-    shown: Shown
 
     @property
-    def groups(self) -> Sequence[Group]:
-        """The rows of the table, best first."""
-        return self.shown.groups
-
-    @property
-    def records(self) -> Sequence[Record]:
-        """Every run found, including damaged ones."""
-        return self.shown.records
-
-    @property
-    def tests(self) -> Sequence[Tested]:
-        """Every range test found."""
-        return self.shown.tests
-
-    @property
-    def comparison(self) -> Comparison | None:
-        """The groups compared with the best or the baseline; None if they can't be compared."""
-        return self.shown.comparison
+    def shown(self) -> Shown:
+        """The content."""
+        return self
 
     @property
     def damaged(self) -> tuple[Record, ...]:
@@ -104,7 +85,7 @@ def report(
     shown = gather(paths, metric=metric, baseline=baseline, filters=filters, target=target)
     folder = Path(out) if out is not None else _default_out(paths[0])
     files = _write(folder, shown)
-    return Report(files[0], tuple(files), shown)
+    return Report(**vars(shown), page=files[0], files=tuple(files))
 
 
 def gather(

@@ -156,11 +156,10 @@ def _in_words(rule: PlateauRule, experiment: Experiment) -> str:
     every = experiment.eval_every
     looked = "After each epoch" if every is None else f"After each evaluation, every {every}"
     margin = f"by more than {rule.threshold:g}{'' if rule.threshold_mode == 'abs' else ' of it'}"
-    parts = [
-        f"not in this code: the plateau rule. {looked}, lrbench multiplied the learning rate by "
-        f"{rule.factor:g} if {rule.metric} had not improved on its best {margin} for more than "
-        f"{_counted(rule.patience, experiment)}"
-    ]
+    epochs = _counted(rule.patience, experiment)
+    unchanged = f"{rule.metric} had not improved on its best {margin} for more than {epochs}"
+    multiplied = f"lrbench multiplied the learning rate by {rule.factor:g} if {unchanged}"
+    parts = [f"not in this code: the plateau rule. {looked}, {multiplied}"]
     if rule.cooldown:
         parts.append(f"the {_counted(rule.cooldown, experiment)} after a change did not count")
     if rule.start:
