@@ -18,15 +18,12 @@ from lrbench._version import __version__
 from lrbench.analysis import Group
 from lrbench.reports import details, tables
 from lrbench.reports.chart_data import charted, charted_metrics
-from lrbench.reports.figures.overview import problem, subtitle
+from lrbench.reports.figures.overview import MOST_PANELS, problem, subtitle
 from lrbench.reports.figures.render import Drawn
 from lrbench.reports.range_tests import Tested
 from lrbench.reports.shown import Shown, summary
 from lrbench.reports.svg import inline
 from lrbench.reports.winner import Winner
-
-MOST_PANELS = 24
-"""Further panels are hidden behind a button."""
 
 
 def render(shown: Shown, drawn: Sequence[Drawn], winner: Winner | None) -> str:
@@ -41,7 +38,7 @@ def render(shown: Shown, drawn: Sequence[Drawn], winner: Winner | None) -> str:
         "warnings": shown.warnings,
         "method": shown.method,
         "cards": [_card(group) for group in groups],
-        "most_panels": MOST_PANELS,
+        "most_panels": MOST_PANELS,  # the others are hidden behind a button
         "metrics": list(charted_metrics(groups)),
         "headings": [(column.heading, column.right) for column in columns],
         "rows": [[(column.text(g), _sorted_by(column, g), column.right) for column in columns] for g in groups],

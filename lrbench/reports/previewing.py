@@ -205,8 +205,7 @@ def _durations(params: Mapping[str, Any], prefix: str = "schedule") -> list[tupl
     """Return (key, text) of every duration in the parameters."""
     found = []
     for name, value in params.items():
-        items = value if isinstance(value, list) else [value]
-        for item in items:
+        for item in value if isinstance(value, list) else [value]:
             first = item[0] if isinstance(item, list) and item else item
             if isinstance(first, Mapping):
                 found += _durations(first, f"{prefix}.{name}")

@@ -80,12 +80,10 @@ def _losses(axes: Axes, finding: Finding) -> tuple[float, float]:
 
 def _label(finding: Finding, index: int) -> str | None:
     """Return the legend of a seed; many seeds share one."""
-    curves = finding.curves
-    if len(curves) > 6:
-        seeds = f"seeds {curves[0].seed}–{curves[-1].seed}" if index == 0 else ""
-    else:
-        seeds = f"seed {curves[index].seed}"
-    return f"{seeds}, smoothed (β {finding.ramp.smoothing:g})" if seeds else None
+    curves, how = finding.curves, f"smoothed (β {finding.ramp.smoothing:g})"
+    if len(curves) <= 6:
+        return f"seed {curves[index].seed}, {how}"
+    return f"seeds {curves[0].seed}–{curves[-1].seed}, {how}" if index == 0 else None
 
 
 def _room(start: float, lowest: float) -> float:
