@@ -16,8 +16,8 @@ from lrbench.analysis.sensitivity import good_margin, words
 from lrbench.components import Measure, measures
 from lrbench.components.metrics import ACCURACY, LOSS
 from lrbench.errors import UsageError
-from lrbench.reports.figures.render import write
 from lrbench.reports.figures.sensitivity import draw
+from lrbench.reports.figures.style import write_both
 from lrbench.runs import RunFolder, RunResult, Status
 
 MEASURES = measures((LOSS, ACCURACY))
@@ -275,10 +275,10 @@ def test_families_are_drawn_each_with_its_line_and_its_bar(
     assert [text.split("  ")[0] for text in texts(figure)[:shown]] == [f"family {n}" for n in range(1, shown + 1)]
     assert texts(figure)[shown:] == ["best learning rate", "at least one seed diverged"]
     assert ("best 8 of 12 families" in figure._suptitle.get_text()) == (count == 12)
-    assert [path.name for path in write(draw(found, VAL_LOSS), tmp_path / "rates")] == ["rates.png", "rates.svg"]
+    assert [path.name for path in write_both(draw(found, VAL_LOSS), tmp_path / "rates")] == ["rates.png", "rates.svg"]
     assert "<svg" in (tmp_path / "rates.svg").read_text()
 
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     boxes = sorted((axes.get_tightbbox() for axes in figure.axes), key=lambda box: box.y0)
     boxes = [figure.legends[0].get_window_extent(), *boxes]
     assert all(below.y1 <= above.y0 + 1 for below, above in pairwise(boxes)), "legend, bars and lines do not overlap"
@@ -312,7 +312,7 @@ def test_what_is_far_worse_than_the_best_does_not_flatten_the_rest(family: Calla
 def test_odd_values_are_drawn(
     family: Callable[..., Family], values: list[float | str], measure: Measure, tmp_path: Path
 ) -> None:
-    assert write(draw([family(*values, measure=measure)], measure), tmp_path / "rates")[0].stat().st_size > 10_000
+    assert write_both(draw([family(*values, measure=measure)], measure), tmp_path / "rates")[0].stat().st_size > 10_000
 
 
 @pytest.mark.parametrize("name", ["$x$ _y_ ^{2}", "_hidden", "<script>&amp;", "a\nb\tc", "%s {0} \\frac", "x" * 300])
@@ -321,7 +321,7 @@ def test_names_are_drawn_and_said_as_they_are(family: Callable[..., Family], nam
     assert words(found, VAL_LOSS).startswith(f"{name}: best at 0.01")
     (shown, *_) = texts(draw([found], VAL_LOSS))
     assert shown.startswith(" ".join(name.split())[:20]) and len(shown) < 80
-    write(draw([found], VAL_LOSS), tmp_path / "rates")
+    write_both(draw([found], VAL_LOSS), tmp_path / "rates")
     assert "<script>" not in (tmp_path / "rates.svg").read_text()
 
 

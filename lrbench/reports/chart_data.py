@@ -10,7 +10,7 @@ import numpy as np
 
 from lrbench.analysis import Group, measures_of
 from lrbench.components import LOSS, Metric
-from lrbench.reports.figures.overview import loss_limits, picked_out, steps_per_epoch
+from lrbench.reports.figures.overview import evenly, loss_limits, picked_out, steps_per_epoch
 
 LOSSES = {"train": ("train_loss",), "val": ("val_loss",), "both": ("train_loss", "val_loss")}
 MOST_EPOCHS, MOST_RATES = 250, 250
@@ -56,8 +56,7 @@ def _group(group: Group, *, closely: bool) -> dict[str, Any]:
 def _band(group: Group, column: str) -> dict[str, list[float | None]]:
     band = group.curve(column)
     if len(band.epochs) > MOST_EPOCHS:
-        kept = np.unique(np.linspace(0, len(band.epochs) - 1, MOST_EPOCHS).round().astype(int))
-        band = band.where(np.isin(np.arange(len(band.epochs)), kept))
+        band = band.where(evenly(len(band.epochs), MOST_EPOCHS))
     drawn = {"x": _numbers(band.epochs), "median": _numbers(band.median)}
     if len(group.records) > 1:
         drawn |= {"low": _numbers(band.low), "high": _numbers(band.high)}
@@ -76,7 +75,7 @@ def _rate(group: Group, *, closely: bool) -> dict[str, list[float | None]]:
     inner = np.flatnonzero((rates[1:-1] != rates[:-2]) | (rates[1:-1] != rates[2:])) + 1  # both sides of each change
     corners = np.concatenate([[0], inner, [len(rates) - 1]]) if len(rates) > 1 else np.array([0])
     if len(corners) > MOST_RATES:
-        corners = corners[np.unique(np.linspace(0, len(corners) - 1, MOST_RATES).round().astype(int))]
+        corners = corners[evenly(len(corners), MOST_RATES)]
     return {"x": _numbers(steps[corners] / steps_per_epoch(group)), "y": _numbers(rates[corners])}
 
 

@@ -6,7 +6,6 @@ import json
 import shlex
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import yaml
@@ -20,36 +19,6 @@ _DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # ten times as fas
 _OF_THE_RUN = ("identity", "arguments", "started", "resumed", "config", "sizes", "metrics")
 
 
-@dataclass(frozen=True)
-class Run:
-    """A row in the table of a group's runs."""
-
-    folder: str
-    seed: str
-    state: str
-    val_loss: str
-    verdict: str
-    note: str
-    environment: str
-
-
-@dataclass(frozen=True)
-class Details:
-    """The details of a group.
-
-    Attributes:
-        label: the group's label.
-        runs: a row for each seed.
-        differences: (key, value in the reference group, value here); empty for the reference group itself.
-        config: the first run's config as YAML.
-    """
-
-    label: str
-    runs: Sequence[Run]
-    differences: Sequence[tuple[str, str, str]]
-    config: str
-
-
 def as_yaml(value: Any) -> str:
     """Format a config or an environment; empty for nothing."""
     if not value:
@@ -58,59 +27,61 @@ def as_yaml(value: Any) -> str:
     return text
 
 
-def details(groups: Sequence[Group], records: Sequence[Record], against: Group | None) -> list[Details]:
-    """Return the details of each group; copies, which are in no group, come last, one by one."""
+def details(groups: Sequence[Group], records: Sequence[Record], against: Group | None) -> list[dict[str, Any]]:
+    """Return the details of each group; copies, which are in no group, come last, one by one.
+
+    Each has a `label`, the `runs` with a row for each seed, `differences` from the config of the group `against`
+    (key, value there, value here), and the first run's `config` as YAML.
+    """
     places = {key: name for name, key, _ in _distinct(records)}
     found = [_details(group.label, group.records, against, places) for group in groups]
     copies = [record for record in records if record.status is Status.COPY]
     return [*found, *(_details(f"{r.folder.name} (copy)", [r], None, places) for r in copies)]
 
 
-def _details(label: str, records: Sequence[Record], against: Group | None, places: dict[str, str]) -> Details:
+def _details(label: str, records: Sequence[Record], against: Group | None, places: dict[str, str]) -> dict[str, Any]:
     first = records[0]
     runs = [
-        Run(
-            record.folder.name,
-            value_text(record.plain.get("seed")),
-            record.status.words,
-            "–" if (value := record.metric("val_loss")) is None else LOSS.text(value),
-            "–" if record.verdict is None else record.verdict.label,
-            record.problem or (record.result.reason if record.result is not None else ""),
-            places.get(_key(record), "–"),
-        )
+        {
+            "folder": record.folder.name,
+            "seed": value_text(record.plain.get("seed")),
+            "state": record.status.words,
+            "val_loss": "–" if (value := record.metric("val_loss")) is None else LOSS.text(value),
+            "verdict": "–" if record.verdict is None else record.verdict.label,
+            "note": record.problem or (record.result.reason if record.result is not None else ""),
+            "environment": places.get(_key(record), "–"),
+        }
         for record in records
     ]
-    differs = [] if against is None or first in against.records else differences(against.first, first)
-    return Details(label, runs, differs, as_yaml(first.plain))
+    differs = [] if against is None or first in against.records else _differences(against.first, first)
+    return {"label": label, "runs": runs, "differences": differs, "config": as_yaml(first.plain)}
 
 
-def differences(theirs: Record, mine: Record) -> list[tuple[str, str, str]]:
+def _differences(theirs: Record, mine: Record) -> list[tuple[str, ...]]:
     """Return (key, first value, second value) for differences between two configs that change training."""
     one, other = theirs.identity_fields, mine.identity_fields
     if not one or not other:
         return []
-    return [
-        (key, _present(one, key), _present(other, key))
-        for key in dict.fromkeys((*one, *other))
-        if key != "seed" and one.get(key) != other.get(key)
-    ]
+    changed = [k for k in dict.fromkeys((*one, *other)) if k != "seed" and one.get(k) != other.get(k)]
+    return [(k, *(value_text(fields[k]) if k in fields else "–" for fields in (one, other))) for k in changed]
 
 
-def _present(fields: dict[str, Any], key: str) -> str:
-    return value_text(fields[key]) if key in fields else "–"
+def curves(groups: Sequence[Group]) -> list[tuple[str, str]]:
+    """Return the label of each group whose runs have ended, and the verdict on its curves in words."""
+    return [(group.label, words) for group in groups if (words := _curves(group))]
 
 
-def curves(group: Group) -> str:
-    """Describe the verdict on a group's curves, its evidence and what to try next; empty before the end of its runs."""
+def _curves(group: Group) -> str:
+    """Describe the verdict, its evidence and what to try next; empty before the end of the runs."""
     found = group.verdict()
     if found is None:
         return ""
-    one = found[0]
-    seed = next(r.plain.get("seed") for r in group.records if r.verdict == one)
-    evidence = f"{one.evidence[:1].upper()}{one.evidence[1:]}"
+    verdict = found[0]
+    evidence = f"{verdict.evidence[:1].upper()}{verdict.evidence[1:]}"
     if len(group.records) > 1:
-        evidence = f"Seed {seed}: {one.evidence}"
-    advice = f" Next: {one.advice}." if one.advice else ""
+        seed = next(r.plain.get("seed") for r in group.records if r.verdict == verdict)
+        evidence = f"Seed {seed}: {verdict.evidence}"
+    advice = f" Next: {verdict.advice}." if verdict.advice else ""
     return f"{tables.verdict(group)}. {evidence}.{advice}"
 
 

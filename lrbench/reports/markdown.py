@@ -8,6 +8,7 @@ from lrbench.reports import tables
 from lrbench.reports.details import curves, provenance
 from lrbench.reports.figures.render import Drawn
 from lrbench.reports.shown import Shown, summary
+from lrbench.reports.tables import escaped
 from lrbench.reports.winner import Winner
 
 
@@ -21,21 +22,15 @@ def markdown(shown: Shown, drawn: Sequence[Drawn], winner: Winner | None) -> str
         lines += [shown.method, ""] if shown.method else []
     for one in drawn:
         lines += [f"## {one.heading}", "", f"![{one.heading}]({one.name}.png)", ""]
-        lines += [*(f"- {tables.escaped(line)}" for line in one.words), ""] if one.words else []
-    said = [(group.label, found) for group in groups if (found := curves(group))]
-    if said:
-        lines += [
-            "## What the curves show",
-            "",
-            *(f"- **{tables.escaped(n)}**: {tables.escaped(text)}" for n, text in said),
-            "",
-        ]
+        lines += [*(f"- {escaped(line)}" for line in one.words), ""] if one.words else []
+    verdicts = [f"- **{escaped(label)}**: {escaped(words)}" for label, words in curves(groups)]
+    lines += ["## What the curves show", "", *verdicts, ""] if verdicts else []
     if winner:
         lines += [f"## {winner.heading}", "", winner.words, "", "```python", winner.code.rstrip(), "```", ""]
     if groups:
         lines += ["## Environment", "", *(f"- {line}" for line in provenance(records)), ""]
     for test in tests:
-        words = [f"- {tables.escaped(line)}" for line in test.words()]
-        lines += [f"## Range test of {tables.escaped(test.name)}", "", *words, ""]
-    problems = [f"- {tables.escaped(r.folder.name)}: {tables.escaped(r.problem)}" for r in records if r.problem]
+        words = [f"- {escaped(line)}" for line in test.words()]
+        lines += [f"## Range test of {escaped(test.name)}", "", *words, ""]
+    problems = [f"- {escaped(r.folder.name)}: {escaped(r.problem)}" for r in records if r.problem]
     return "\n".join([*lines, *(["Damaged or left out:", "", *problems, ""] if problems else [])])

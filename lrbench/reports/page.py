@@ -18,37 +18,33 @@ from lrbench._version import __version__
 from lrbench.analysis import Group
 from lrbench.reports import details, tables
 from lrbench.reports.chart_data import charted, charted_metrics
-from lrbench.reports.figures.overview import subtitle
+from lrbench.reports.figures.overview import MOST_PANELS, problem, subtitle
 from lrbench.reports.figures.render import Drawn
 from lrbench.reports.range_tests import Tested
 from lrbench.reports.shown import Shown, summary
 from lrbench.reports.svg import inline
 from lrbench.reports.winner import Winner
 
-MOST_PANELS = 24
-"""Further panels are hidden behind a button."""
-
 
 def render(shown: Shown, drawn: Sequence[Drawn], winner: Winner | None) -> str:
     """Write the page. Text from run folders is escaped, and only the scripts named here can run."""
     groups, records = shown.groups, shown.records
     columns = tables.columns(groups, extra=shown.columns)
-    against = None if shown.comparison is None else shown.comparison.against.group
+    against = shown.against
     scripts = [_static("uplot.min.js"), _static("page.js")] if groups else []
-    figures = [(one.name, one.heading, _picture(one), one.words) for one in drawn]
-    verdicts = [(group.label, words) for group in groups if (words := details.curves(group))]
+    figures = [(d.name, d.heading, inline(d.figure, d.name, " ".join((d.heading, *d.words))), d.words) for d in drawn]
     content: dict[str, Any] = {
         "sentences": summary(shown),
         "warnings": shown.warnings,
         "method": shown.method,
         "cards": [_card(group) for group in groups],
-        "most_panels": MOST_PANELS,
+        "most_panels": MOST_PANELS,  # the others are hidden behind a button
         "metrics": list(charted_metrics(groups)),
         "headings": [(column.heading, column.right) for column in columns],
         "rows": [[(column.text(g), _sorted_by(column, g), column.right) for column in columns] for g in groups],
         "figures": figures,
         "tests": [_tested(test, number) for number, test in enumerate(shown.tests)],
-        "verdicts": verdicts,
+        "verdicts": details.curves(groups),
         "winner": winner,
         "against": None if against is None else against.label,
         "each": details.details(groups, records, against),
@@ -58,8 +54,8 @@ def render(shown: Shown, drawn: Sequence[Drawn], winner: Winner | None) -> str:
         "written": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "version": __version__,
     }
-    content["parts"] = _parts(content)
     text: str = _template().render(
+        parts=_parts(content),
         style=Markup(_static("uplot.min.css") + _static("page.css")),
         license=Markup(_static("uplot.LICENSE")),
         scripts=[Markup(script) for script in scripts],
@@ -72,11 +68,8 @@ def render(shown: Shown, drawn: Sequence[Drawn], winner: Winner | None) -> str:
 
 @cache
 def _template() -> Any:
-    loader = PackageLoader("lrbench.reports")
-    environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.get_template("page.html.j2")
+    options: Any = {"autoescape": True, "undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
+    return Environment(loader=PackageLoader("lrbench.reports"), **options).get_template("page.html.j2")
 
 
 @cache
@@ -96,9 +89,8 @@ def _json(value: Any) -> str:
 
 
 def _card(group: Group) -> dict[str, Any]:
-    problem = next((record.problem for record in group.records if record.problem), group.status())
     drawn = any(len(record.epochs) for record in group.records)
-    return {"label": group.label, "words": subtitle(group), "drawn": drawn, "problem": problem}
+    return {"label": group.label, "words": subtitle(group), "drawn": drawn, "problem": problem(group)}
 
 
 def _sorted_by(column: tables.Column, group: Group) -> str:
@@ -107,22 +99,18 @@ def _sorted_by(column: tables.Column, group: Group) -> str:
     return "" if value is None else str(value)
 
 
-def _picture(one: Drawn) -> Markup:
-    return Markup(inline(one.figure, one.name, " ".join((one.heading, *one.words))))
-
-
 def _tested(test: Tested, number: int) -> tuple[str, Markup | None, list[str]]:
     drawn = test.figure()
     words = f"Loss by learning rate for each seed of {test.name}, and the suggested learning rates."
-    picture = None if drawn is None else Markup(inline(drawn, f"test{number}", words))
+    picture = None if drawn is None else inline(drawn, f"test{number}", words)
     return test.name, picture, test.words()
 
 
 def _parts(content: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return the page's headings, for the links at its top."""
-    found = [("curves-heading", "Curves"), ("panels-heading", "Side by side"), ("numbers", "Numbers")]
-    parts = found if content["cards"] else []
-    parts = [*parts, *((name, heading) for name, heading, _, _ in content["figures"])]
+    """Return (id, heading) of the page's parts, for the links at its top."""
+    curves = [("curves-heading", "Curves"), ("panels-heading", "Side by side"), ("numbers", "Numbers")]
+    parts = curves if content["cards"] else []
+    parts += [(name, heading) for name, heading, _, _ in content["figures"]]
     parts += [(f"test-{i}", f"Range test of {name}") for i, (name, _, _) in enumerate(content["tests"], start=1)]
     parts += [("verdicts", "What the curves show")] if content["verdicts"] else []
     parts += [("winner", content["winner"].heading)] if content["winner"] else []

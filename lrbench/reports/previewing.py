@@ -58,15 +58,12 @@ class Preview:
         """Steps at which the learning rate jumps up between two falls, as at a warm restart."""
         changes = [step for step in range(1, len(self.rates)) if self.rates[step] != self.rates[step - 1]]
         values = [self.rates[0], *(self.rates[step] for step in changes)]
+        around = zip(changes[1:], values, values[1:], values[2:], [*values[3:], -1.0], strict=False)
         least = self.peak / 1000  # less is noise
         return [
             step
-            for index, step in enumerate(changes, start=1)
-            if step > self.seam
-            and values[index] > values[index - 1] + least
-            and index > 1
-            and values[index - 1] < values[index - 2]
-            and (index == len(changes) or values[index + 1] < values[index])
+            for step, before, low, high, after in around
+            if step > self.seam and before > low and low + least < high and high > after
         ]
 
     def warnings(self) -> list[str]:
@@ -76,9 +73,7 @@ class Preview:
 
     def code(self) -> str:
         """PyTorch code that uses this optimizer and schedule in the user's own training loop."""
-        sizes = {"steps_per_epoch": self.steps_per_epoch, "total_steps": len(self.rates)}
-        examples = {} if self.examples is None else {"train_examples": self.examples}
-        return code(self.experiment.plain(), {"sizes": {**sizes, **examples}})
+        return code(self.experiment.plain(), {"sizes": {"steps_per_epoch": self.steps_per_epoch}})
 
 
 def preview(
@@ -109,8 +104,12 @@ def _of(experiment: Experiment, steps_per_epoch: int | None) -> Preview:
 
 
 def _computed(experiment: Experiment, given: int | None) -> Preview:
-    examples = experiment.dataset.rules.training_examples(experiment.dataset.part.name)
-    per_epoch = given or _steps_per_epoch(experiment, examples)
+    name = experiment.dataset.part.name
+    examples = experiment.dataset.rules.training_examples(name)
+    per_epoch = given or (examples and experiment.updates_per_epoch(examples))
+    if not per_epoch:
+        problem = f"how many examples {name} has is only known when it is loaded; give --steps-per-epoch"
+        raise ConfigError(problem, key="dataset")
     total = experiment.steps or (experiment.epochs or 0) * per_epoch
     lr = configured_rate(experiment.scaled_optimizer(examples))
     sizes = {"total_steps": total, "steps_per_epoch": per_epoch}
@@ -126,14 +125,6 @@ def _computed(experiment: Experiment, given: int | None) -> Preview:
         lr=lr,
         examples=examples,
     )
-
-
-def _steps_per_epoch(experiment: Experiment, examples: int | None) -> int:
-    if examples is None:
-        name = experiment.dataset.part.name
-        problem = f"how many examples {name} has is only known when it is loaded; give --steps-per-epoch"
-        raise ConfigError(problem, key="dataset")
-    return experiment.updates_per_epoch(examples)
 
 
 def _fallen_early(made: Preview) -> list[str]:
@@ -158,7 +149,6 @@ def _no_warm_up(made: Preview) -> list[str]:
 
 
 def _below_its_peak(made: Preview) -> list[str]:
-    """The run ends before the learning rate comes near its peak."""
     if made.peak < 0.8 * made.lr:
         return [f"the learning rate never comes near its peak, {made.lr:.3g}: the highest is {made.peak:.3g}"]
     return []
@@ -187,16 +177,13 @@ def _own_rate(made: Preview) -> list[str]:
 
 
 def _beyond_the_run(made: Preview) -> list[str]:
-    """Durations in the schedule that are longer than the run."""
-    sizes = {"total_steps": len(made.rates) - made.seam, "steps_per_epoch": made.steps_per_epoch}
-    found = []
-    for key, text in _durations(_with_units(made.experiment.schedule)):
-        exact = Duration.parse(text, "steps").exact(**sizes)
-        if exact > sizes["total_steps"]:
-            found.append(
-                f"{key}: {text} lies beyond the schedule's {sizes['total_steps']} steps, so it is never reached"
-            )
-    return found
+    total = len(made.rates) - made.seam
+    sizes = {"total_steps": total, "steps_per_epoch": made.steps_per_epoch}
+    return [
+        f"{key}: {text} lies beyond the schedule's {total} steps, so it is never reached"
+        for key, text in _durations(_with_units(made.experiment.schedule))
+        if Duration.parse(text, "steps").exact(**sizes) > total
+    ]
 
 
 _TIMM_TIMES = ("t_initial", "warmup_t", "decay_t")
@@ -215,11 +202,10 @@ def _with_units(part: Part) -> Mapping[str, Any]:
 
 
 def _durations(params: Mapping[str, Any], prefix: str = "schedule") -> list[tuple[str, str]]:
-    """(key, text) of every duration in the parameters."""
+    """Return (key, text) of every duration in the parameters."""
     found = []
     for name, value in params.items():
-        items = value if isinstance(value, list) else [value]
-        for item in items:
+        for item in value if isinstance(value, list) else [value]:
             first = item[0] if isinstance(item, list) and item else item
             if isinstance(first, Mapping):
                 found += _durations(first, f"{prefix}.{name}")
@@ -230,11 +216,8 @@ def _durations(params: Mapping[str, Any], prefix: str = "schedule") -> list[tupl
 
 def _nothing_left(made: Preview) -> list[str]:
     """A learning rate of (nearly) 0 for at least the last fifth of the run."""
-    floor = made.peak / 1e6
-    tail = next((i for i, rate in enumerate(reversed(made.rates)) if rate > floor), len(made.rates))
-    if tail > len(made.rates) / 5:
-        first = len(made.rates) - tail
-        return [
-            f"the learning rate is 0 from step {first} of {len(made.rates)} on: the schedule ends long before the run"
-        ]
+    total = len(made.rates)
+    first = max((step + 1 for step, rate in enumerate(made.rates) if rate > made.peak / 1e6), default=0)
+    if total - first > total / 5:
+        return [f"the learning rate is 0 from step {first} of {total} on: the schedule ends long before the run"]
     return []

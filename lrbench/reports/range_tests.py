@@ -51,10 +51,8 @@ class Tested:
     def figure(self) -> Figure | None:
         """Draw the figure; None if there is nothing to draw."""
         from lrbench.reports.figures import range_test
-        from lrbench.reports.figures.style import drawing
 
-        with drawing():
-            return None if self.finding is None else range_test.draw(self.finding)
+        return None if self.finding is None else range_test.draw(self.finding)
 
 
 def read_tests(paths: Iterable[Path]) -> list[Tested]:
@@ -70,12 +68,8 @@ def read_tests(paths: Iterable[Path]) -> list[Tested]:
 
 def kept_tests(tests: Sequence[Tested], filters: Sequence[str]) -> list[Tested]:
     """Return the range tests whose configs match all filters; a damaged one matches none."""
-    return [
-        test
-        for test in tests
-        if not filters
-        or (
-            test.finding is not None
-            and all(fits(test.finding.experiment.plain(), (test.name, test.folder.name), text) for text in filters)
-        )
-    ]
+
+    def matches(test: Tested, text: str) -> bool:
+        return test.finding is not None and fits(test.finding.experiment.plain(), (test.name, test.folder.name), text)
+
+    return [test for test in tests if all(matches(test, text) for text in filters)]

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from lrbench.analysis import (
     DEFAULT_METRIC,
-    Comparison,
-    Group,
     Record,
     Target,
     compare,
@@ -21,47 +18,30 @@ from lrbench.analysis import (
     run_table,
     task_of,
 )
-from lrbench.errors import FolderError, UsageError
+from lrbench.errors import UsageError
 from lrbench.reports import tables
-from lrbench.reports.range_tests import Tested, kept_tests, read_tests
+from lrbench.reports.range_tests import kept_tests, read_tests
 from lrbench.reports.shown import Shown
 from lrbench.reports.shown import summary as _sentences
-from lrbench.runs import RunFolder, Status
+from lrbench.runs import RunFolder, Status, write_file, writing
 
 
-@dataclass(frozen=True)
-class Report:
-    """A written report.
+@dataclass(frozen=True, kw_only=True)
+class Report(Shown):
+    """A written report: its content (`groups`, `records`, `tests`, `comparison`, `target`) and its files.
 
     Attributes:
         page: the HTML page.
         files: all files, the page first.
-        shown: the content.
     """
 
     page: Path
     files: tuple[Path, ...]
-    shown: Shown
 
     @property
-    def groups(self) -> Sequence[Group]:
-        """The rows of the table, best first."""
-        return self.shown.groups
-
-    @property
-    def records(self) -> Sequence[Record]:
-        """Every run found, including damaged ones."""
-        return self.shown.records
-
-    @property
-    def tests(self) -> Sequence[Tested]:
-        """Every range test found."""
-        return self.shown.tests
-
-    @property
-    def comparison(self) -> Comparison | None:
-        """The groups compared with the best or the baseline; None if they can't be compared."""
-        return self.shown.comparison
+    def shown(self) -> Shown:
+        """The content."""
+        return self
 
     @property
     def damaged(self) -> tuple[Record, ...]:
@@ -104,12 +84,8 @@ def report(
     paths = [Path(p) for p in runs]
     shown = gather(paths, metric=metric, baseline=baseline, filters=filters, target=target)
     folder = Path(out) if out is not None else _default_out(paths[0])
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        files = _write(folder, shown)
-    except OSError as error:
-        raise FolderError(f"cannot write to {folder}: {error.strerror}") from error
-    return Report(files[0], tuple(files), shown)
+    files = _write(folder, shown)
+    return Report(**vars(shown), page=files[0], files=tuple(files))
 
 
 def gather(
@@ -139,19 +115,14 @@ def gather(
     return Shown(groups, found, tests, comparison, aim)
 
 
-FORMATS: dict[str, Callable[[Shown], str]] = {
-    "csv": lambda shown: tables.csv(shown.groups, shown.columns),
-    "json": lambda shown: json.dumps(tables.numbers(shown.groups, shown.columns), indent=2, ensure_ascii=False) + "\n",
-    "markdown": lambda shown: tables.markdown(shown.groups, shown.columns),
-    "latex": lambda shown: tables.latex(shown.groups, shown.columns),
-}
+FORMATS = {"csv": tables.csv, "json": tables.json, "markdown": tables.markdown, "latex": tables.latex}
 
 
 def table(shown: Shown, form: str) -> str:
     """Write the table as csv, json, markdown or latex. Raises UsageError for another format."""
     if form not in FORMATS:
         raise UsageError(f"--format {form}: must be one of {', '.join(FORMATS)}")
-    return FORMATS[form](shown)
+    return FORMATS[form](shown.groups, shown.columns)
 
 
 def _default_out(path: Path) -> Path:
@@ -160,26 +131,25 @@ def _default_out(path: Path) -> Path:
     return root / "report"
 
 
-_SOMETIMES = (
-    *(f"{name}.{suffix}" for name in ("seeds", "rates", "target") for suffix in ("png", "svg")),
-    "winner.py",
-    "winner.yaml",
-)
+_OPTIONAL = ("seeds.png", "seeds.svg", "rates.png", "rates.svg", "target.png", "target.svg", "winner.py", "winner.yaml")
 
 
 def _write(folder: Path, shown: Shown) -> list[Path]:
-    from lrbench.reports.figures import render  # matplotlib takes half a second to import
+    from lrbench.reports.figures import overview, render  # matplotlib takes half a second to import
+    from lrbench.reports.figures.style import write_both
     from lrbench.reports.markdown import markdown
     from lrbench.reports.page import render as page
     from lrbench.reports.winner import winner
 
     drawn, best = render.draw(shown), winner(shown)
     if (folder / "report.html").exists():  # remove files of an earlier report that this one may not write
-        for name in _SOMETIMES:
-            (folder / name).unlink(missing_ok=True)
-    pictures = render.save(drawn, folder)
+        with writing(folder):
+            for name in _OPTIONAL:
+                (folder / name).unlink(missing_ok=True)
+    figures = {one.name: one.figure for one in drawn}
     if shown.groups:
-        pictures = [*render.write(render.main(shown), folder / "report"), *pictures]
+        figures = {"report": overview.draw(shown.groups, shown.against), **figures}
+    pictures = [path for name, figure in figures.items() for path in write_both(figure, folder / name)]
     texts = {
         "report.html": page(shown, drawn, best),
         "report.md": markdown(shown, drawn, best),
@@ -187,6 +157,5 @@ def _write(folder: Path, shown: Shown) -> list[Path]:
         "runs.csv": run_table(shown.records).to_csv(index=False, lineterminator="\n"),
         **({"winner.py": best.code, "winner.yaml": best.config} if best else {}),
     }
-    for name, text in texts.items():
-        (folder / name).write_text(text, encoding="utf-8")
-    return [folder / "report.html", *pictures, *(folder / n for n in list(texts)[1:])]
+    page_file, *tables_and_code = (write_file(folder / name, text) for name, text in texts.items())
+    return [page_file, *pictures, *tables_and_code]

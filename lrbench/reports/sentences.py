@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from lrbench.analysis import (
@@ -70,25 +71,18 @@ def median_text(row: Row, measure: Measure) -> str:
     return f"{text(found.median)} (median of {found.n} seeds; {interval})"
 
 
+_STARTS = {"better": "better", "tie": "a tie with", "undecided": "undecided", "worse": "worse", "": "too few seeds"}
+
+
 def _others(comparison: Comparison) -> str:
     against = comparison.against.group.label
     if all(row.estimate.n == 1 for row in comparison.rows):
         return "With one seed, small differences may be chance; use --seeds 3 or more to see the spread."
-    said: dict[str, list[Row]] = {"better": [], "tie": [], "undecided": [], "worse": [], "": []}
-    for row in comparison.rows:
-        if row is not comparison.against:
-            said[row.answer.word if row.answer else ""].append(row)
-    parts = [
-        f"{start} {named(rows)}{_more(rows) if word == 'undecided' else ''}"
-        for word, start in {
-            "better": "better:",
-            "tie": "a tie with:",
-            "undecided": "undecided:",
-            "worse": "worse:",
-            "": "too few seeds:",
-        }.items()
-        if (rows := said[word])
-    ]
+    others = [row for row in comparison.rows if row is not comparison.against]
+    parts = []
+    for word, start in _STARTS.items():
+        if rows := [row for row in others if (row.answer.word if row.answer else "") == word]:
+            parts.append(f"{start}: {named(rows)}{_more(rows) if word == 'undecided' else ''}")
     return f"Compared with {against}, {'; '.join(parts)}."
 
 
@@ -143,39 +137,22 @@ def columns(comparison: Comparison) -> list[Column]:
     """Return a comparison's columns: interval, interquartile mean, difference and answer, ranks."""
     if all(row.estimate.n == 1 for row in comparison.rows):
         return []
-    measure, name = comparison.measure, comparison.against.group.label
-    named = "" if measure.name == DEFAULT_METRIC else f" in {measure.words}"
-    of = "" if measure.name == DEFAULT_METRIC else f" of {measure.words}"
+    measure, text, column = comparison.measure, comparison.measure.text, partial(_column, comparison)
+    default = measure.name == DEFAULT_METRIC  # its medians are always in the table
+    asked_for = column(
+        f"compared: {measure.words}",
+        lambda row: text(row.estimate.median),
+        lambda row: {"metric": measure.name, "median": row.estimate.median},
+    )
+    of, named = ("", "") if default else (f" of {measure.words}", f" in {measure.words}")
+    difference = f"against {comparison.against.group.label}{named}"
     return [
-        *_asked_for(comparison),
-        _column(comparison, f"95 % interval{of}", lambda row: _interval(row, measure), _interval_numbers),
-        _column(
-            comparison,
-            f"interquartile mean{of}",
-            lambda row: measure.text(row.estimate.iqm),
-            lambda row: {"iqm": row.estimate.iqm},
-        ),
-        _column(comparison, f"against {name}{named}", lambda row: against(row, comparison), _difference_numbers),
-        _column(
-            comparison,
-            "rank",
-            _rank,
-            lambda row: dict(zip(("rank_best", "rank_worst"), row.ranks or (None,) * 2, strict=True)),
-        ),
+        *([] if default else [asked_for]),
+        column(f"95 % interval{of}", lambda row: _interval(row, measure), _interval_numbers),
+        column(f"interquartile mean{of}", lambda row: text(row.estimate.iqm), lambda row: {"iqm": row.estimate.iqm}),
+        column(difference, lambda row: against(row, comparison), _difference_numbers),
+        column("rank", _rank, _rank_numbers),
     ]
-
-
-def _asked_for(comparison: Comparison) -> list[Column]:
-    """Return the medians of the compared metric, unless it is the default, which is always in the table."""
-    measure = comparison.measure
-    if measure.name == DEFAULT_METRIC:
-        return []
-
-    def numbers(row: Row) -> dict[str, Any]:
-        return {"metric": measure.name, "median": row.estimate.median}
-
-    heading = f"compared: {measure.words}"
-    return [_column(comparison, heading, lambda row: measure.text(row.estimate.median), numbers)]
 
 
 def brief(comparison: Comparison) -> list[Column]:
@@ -199,7 +176,7 @@ def _column(
         row = comparison.row(group)
         return empty if row is None else numbers(row)
 
-    return Column(heading, of, of, numbers_of)
+    return Column(heading, of, numbers_of)
 
 
 def _interval(row: Row, measure: Measure) -> str:
@@ -212,17 +189,14 @@ def _interval_numbers(row: Row) -> dict[str, Any]:
 
 
 def _difference_numbers(row: Row) -> dict[str, Any]:
-    found, answer = row.difference, row.answer
-    values = (None,) * 3 if found is None else found.relative if found.logs else (found.mean, found.low, found.high)
-    return {
-        **dict(zip(("difference", "difference_low", "difference_high"), values, strict=True)),
-        "relative": None if found is None else found.logs,
-        "pairs": None if found is None else found.n,
-        "p": None if found is None else found.p,
-        "p_corrected": None if answer is None else answer.p,
-        "p_permutation": row.permutation,
-        "answer": None if answer is None else answer.word,
-    }
+    ends = ("difference", "difference_low", "difference_high")
+    numbers: dict[str, Any] = dict.fromkeys((*ends, "relative", "pairs", "p", "p_corrected", "p_permutation", "answer"))
+    if (found := row.difference) is not None:
+        values = found.relative if found.logs else (found.mean, found.low, found.high)
+        numbers |= {**dict(zip(ends, values, strict=True)), "relative": found.logs, "pairs": found.n, "p": found.p}
+    if (answer := row.answer) is not None:
+        numbers |= {"p_corrected": answer.p, "answer": answer.word}
+    return {**numbers, "p_permutation": row.permutation}
 
 
 def _rank(row: Row) -> str:
@@ -230,6 +204,10 @@ def _rank(row: Row) -> str:
         return "–"
     low, high = row.ranks
     return str(low) if low == high else f"{low}–{high}"
+
+
+def _rank_numbers(row: Row) -> dict[str, Any]:
+    return dict(zip(("rank_best", "rank_worst"), row.ranks or (None, None), strict=True))
 
 
 def method(comparison: Comparison) -> str | None:
@@ -259,9 +237,8 @@ def unequal(groups: Sequence[Group]) -> str | None:
     found = budgets(groups)
     if len(found) < 2:
         return None
-    parts = [f"{budget} ({_counted(members)})" for budget, members in found.items()]
+    parts = []
+    for budget, members in found.items():
+        whose = members[0].label if len(members) == 1 else f"{len(members)} groups"
+        parts.append(f"{budget} ({whose})")
     return f"Unequal budgets: {'; '.join(parts)}. A lower loss may only be due to more training."
-
-
-def _counted(members: Sequence[Group]) -> str:
-    return members[0].label if len(members) == 1 else f"{len(members)} groups"

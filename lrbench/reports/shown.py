@@ -13,13 +13,26 @@ from lrbench.runs import Status
 
 @dataclass(frozen=True)
 class Shown:
-    """The content of a report: groups, best first, all runs, range tests, and the comparison of the groups."""
+    """The content of a report.
+
+    Attributes:
+        groups: the rows of the table, best first.
+        records: every run found, including damaged ones.
+        tests: every range test found.
+        comparison: the groups compared with the best or the baseline; None if they can't be compared.
+        target: what runs are to reach.
+    """
 
     groups: Sequence[Group]
     records: Sequence[Record]
     tests: Sequence[Tested] = ()
     comparison: Comparison | None = None
     target: Target | None = None
+
+    @property
+    def against(self) -> Group | None:
+        """The group that the others are compared with."""
+        return None if self.comparison is None else self.comparison.against.group
 
     @property
     def columns(self) -> list[tables.Column]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import html
 import io
 import re
 
 import matplotlib as mpl
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from lrbench.reports.figures.style import COLOURS, OTHERS, drawing
@@ -28,8 +30,8 @@ _COLOUR = re.compile(r"(?<=[ :])(#[0-9a-fA-F]{6}|white)(?=[;\"])")
 _ID = re.compile(r'(?<= )id="([^"]+)"')
 
 
-def inline(figure: Figure, name: str, description: str) -> str:
-    """Return an `<svg>` element.
+def inline(figure: Figure, name: str, description: str) -> Markup:
+    """Return a figure as an `<svg>` element in the page's colours.
 
     Args:
         figure: the figure.
@@ -39,11 +41,7 @@ def inline(figure: Figure, name: str, description: str) -> str:
     buffer = io.StringIO()
     with drawing(), mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": f"lrbench {name}"}):
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    return themed(buffer.getvalue(), description)
-
-
-def themed(svg: str, description: str) -> str:
-    """Return the `<svg>` element of an SVG file by matplotlib, in the page's colours."""
+    svg = buffer.getvalue()
     body = svg[svg.index("<svg") :]
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
     body = re.sub(r"<style[^>]*>.*?</style>", "", body, flags=re.DOTALL)
@@ -51,5 +49,4 @@ def themed(svg: str, description: str) -> str:
     used = set(re.findall(r"[#]([\w.-]+)[\"')]", body))
     body = _ID.sub(lambda found: found.group(0) if found.group(1) in used else "", body)
     body = _COLOUR.sub(lambda found: THEMED.get(found.group(1).lower(), found.group(1)), body)
-    label = description.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
-    return body.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
+    return Markup(body.replace("<svg ", f'<svg role="img" aria-label="{html.escape(description)}" ', 1))

@@ -21,10 +21,12 @@ def summary_words(summary: Summary) -> list[str]:
         lines.append(_confirmed(summary.winner[1], summary.confirmation, summary.measure))
     total, missing = len(summary.records), summary.missing
     if missing:
-        lines.append(f"{missing} of {total} runs {_have(missing)} no result yet, so this may change.")
+        have = "has" if missing == 1 else "have"
+        lines.append(f"{missing} of {total} runs {have} no result yet, so this may change.")
     pruned = sum(point.pruned for family in summary.families for point in family.points)
     if pruned:
-        lines.append(f"{pruned} of {total} runs {_were(pruned)} pruned; their learning rates have no median.")
+        were = "was" if pruned == 1 else "were"
+        lines.append(f"{pruned} of {total} runs {were} pruned; their learning rates have no median.")
     return lines
 
 
@@ -41,14 +43,6 @@ def _compared(summary: Summary) -> list[str]:
             on = f" on {task}" if len(tasks) > 1 else ""
             lines += [f"Each line at its best learning rate, compared{on}:", *sentences(compared)]
     return lines
-
-
-def _have(count: int) -> str:
-    return "has" if count == 1 else "have"
-
-
-def _were(count: int) -> str:
-    return "was" if count == 1 else "were"
 
 
 def _confirmed(best: Point, fresh: Point, measure: Measure) -> str:
@@ -71,19 +65,11 @@ def _confirmed(best: Point, fresh: Point, measure: Measure) -> str:
 def save_summary(summary: Summary, folder: SweepFolder) -> list[Path]:
     """Write `summary.csv`, and `summary.png` and `summary.svg` if learning rates are known. Raises FolderError."""
     from lrbench.reports.figures.sensitivity import draw
-    from lrbench.reports.figures.style import drawing
+    from lrbench.reports.figures.style import write_both
 
-    files = [folder.save("summary.csv", _csv(summary))]
+    table = folder.save("summary.csv", _csv(summary))
     drawn = [family for family in summary.families if all(point.lr is not None for point in family.points)]
-    if not drawn:
-        return files
-    with drawing():
-        figure = draw(drawn, summary.measure)
-        for kind in ("png", "svg"):
-            buffer = io.BytesIO()
-            figure.savefig(buffer, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else None)
-            files.append(folder.save(f"summary.{kind}", buffer.getvalue()))
-    return files
+    return [table, *(write_both(draw(drawn, summary.measure), folder.path / "summary") if drawn else [])]
 
 
 def _csv(summary: Summary) -> str:

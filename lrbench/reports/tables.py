@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from json import dumps
 from typing import Any
 
 from lrbench.analysis import Group, Spread, duration, measures_of
@@ -13,13 +13,17 @@ from lrbench.components import Measure
 
 @dataclass(frozen=True)
 class Column:
-    """A heading, and a group's text and numbers under it."""
+    """A heading, and a group's text and numbers under it; `short` is the text for a terminal, if it differs."""
 
     heading: str
     text: Callable[[Group], str]
-    brief: Callable[[Group], str]
     numbers: Callable[[Group], dict[str, Any]]
+    short: Callable[[Group], str] | None = None
     right: bool = True
+
+    def brief(self, group: Group) -> str:
+        """Return the text for a terminal."""
+        return (self.short or self.text)(group)
 
 
 def _spread(spread: Spread | None, form: Callable[[float], str]) -> str:
@@ -29,29 +33,22 @@ def _spread(spread: Spread | None, form: Callable[[float], str]) -> str:
     return middle if spread.n == 1 else f"{middle} ({form(spread.low)} … {form(spread.high)})"
 
 
-def _brief(spread: Spread | None, form: Callable[[float], str], short: Callable[[float], str]) -> str:
-    """Format the median, and the range on a second line, for a terminal."""
-    if spread is None:
-        return "–"
-    middle = form(spread.median)
-    return middle if spread.n == 1 else f"{middle}\n{short(spread.low)}–{short(spread.high)}"
-
-
 def _metric(measure: Measure) -> Column:
-    name, text = measure.name, measure.text
+    name, text, short = measure.name, measure.text, measure.metric.short
 
     def numbers(group: Group) -> dict[str, Any]:
         spread = group.spread(name)
-        if spread is None:
-            return {name: None, f"{name}_low": None, f"{name}_high": None}
-        return {name: spread.median, f"{name}_low": spread.low, f"{name}_high": spread.high}
+        values = (None,) * 3 if spread is None else (spread.median, spread.low, spread.high)
+        return dict(zip((name, f"{name}_low", f"{name}_high"), values, strict=True))
 
     def brief(group: Group) -> str:
-        measured = _brief(group.spread(name), text, measure.metric.short)
-        published = group.reference.get(name)  # only test_… can be published
-        return measured if published is None else f"{measured}\npubl. {text(published)}"
+        """Write the range and the published value on lines of their own."""
+        spread, published = group.spread(name), group.reference.get(name)  # only test_… can be published
+        lines = ["–" if spread is None else text(spread.median)]
+        lines += [f"{short(spread.low)}–{short(spread.high)}"] if spread is not None and spread.n > 1 else []
+        return "\n".join([*lines, *([] if published is None else [f"publ. {text(published)}"])])
 
-    return Column(_heading(measure), lambda group: _spread(group.spread(name), text), brief, numbers)
+    return Column(_heading(measure), lambda group: _spread(group.spread(name), text), numbers, brief)
 
 
 def _heading(measure: Measure) -> str:
@@ -65,19 +62,8 @@ def _published(measure: Measure) -> Column:
         value = group.reference.get(measure.name)
         return "–" if value is None else measure.text(value)
 
-    numbers = f"published_{measure.name}"
-    return Column(
-        f"published {_heading(measure)}", text, text, lambda group: {numbers: group.reference.get(measure.name)}
-    )
-
-
-def _seconds(group: Group) -> dict[str, Any]:
-    spread = group.seconds()
-    return {"seconds": None if spread is None else spread.median}
-
-
-def _count(group: Group) -> str:
-    return str(len(group.records))
+    name = f"published_{measure.name}"
+    return Column(f"published {_heading(measure)}", text, lambda group: {name: group.reference.get(measure.name)})
 
 
 def verdict(group: Group) -> str:
@@ -90,16 +76,16 @@ def verdict(group: Group) -> str:
 
 
 _FIRST = (
-    Column("run", lambda g: g.label, lambda g: g.label, lambda g: {"run": g.label}, right=False),
-    Column("seeds", _count, _count, lambda g: {"seeds": len(g.records)}),
-    Column("status", Group.status, Group.status, lambda g: {"status": g.status()}, right=False),
-    Column("verdict", verdict, verdict, lambda g: {"verdict": None if (v := verdict(g)) == "–" else v}, right=False),
+    Column("run", lambda g: g.label, lambda g: {"run": g.label}, right=False),
+    Column("seeds", lambda g: str(len(g.records)), lambda g: {"seeds": len(g.records)}),
+    Column("status", Group.status, lambda g: {"status": g.status()}, right=False),
+    Column("verdict", verdict, lambda g: {"verdict": None if (v := verdict(g)) == "–" else v}, right=False),
 )
 _TIME = Column(
     "training time",
     lambda g: _spread(g.seconds(), duration),
+    lambda g: {"seconds": None if (spent := g.seconds()) is None else spent.median},
     lambda g: "–" if (spent := g.seconds()) is None else duration(spent.median),
-    _seconds,
 )
 
 
@@ -142,19 +128,20 @@ def markdown(groups: Sequence[Group], extra: Sequence[Column] = ()) -> str:
     return "\n".join(lines) + "\n"
 
 
-def numbers(groups: Sequence[Group], extra: Sequence[Column] = ()) -> list[dict[str, Any]]:
-    """Return the table's unrounded numbers, a row per group."""
+def _numbers(groups: Sequence[Group], extra: Sequence[Column]) -> list[dict[str, Any]]:
     return [{k: v for column in (*_all(groups), *extra) for k, v in column.numbers(g).items()} for g in groups]
+
+
+def json(groups: Sequence[Group], extra: Sequence[Column] = ()) -> str:
+    """Write the table as JSON with unrounded numbers, an object per group."""
+    return dumps(_numbers(groups, extra), indent=2, ensure_ascii=False) + "\n"
 
 
 def csv(groups: Sequence[Group], extra: Sequence[Column] = ()) -> str:
     """Write the table as CSV with unrounded numbers, a row per group."""
-    rows = numbers(groups, extra)
     import pandas as pd  # a third of a second, which most commands do not need
 
-    buffer = io.StringIO()
-    pd.DataFrame(rows).to_csv(buffer, index=False, lineterminator="\n")
-    return buffer.getvalue()
+    return pd.DataFrame(_numbers(groups, extra)).to_csv(index=False, lineterminator="\n")
 
 
 def escaped(text: str) -> str:
@@ -169,24 +156,16 @@ def latex(groups: Sequence[Group], extra: Sequence[Column] = ()) -> str:
     kinds = "".join("r" if column.right else "l" for column in shown)
     rows = [" & ".join(_latex(column.text(group)) for column in shown) + r" \\" for group in groups]
     heading = " & ".join(_latex(column.heading) for column in shown) + r" \\"
-    lines = [
-        rf"\begin{{tabular}}{{{kinds}}}",
-        r"\toprule",
-        heading,
-        r"\midrule",
-        *rows,
-        r"\bottomrule",
-        r"\end{tabular}",
-    ]
-    return "\n".join(lines) + "\n"
+    top = [rf"\begin{{tabular}}{{{kinds}}}", r"\toprule", heading, r"\midrule"]
+    return "\n".join([*top, *rows, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
 
-_LATEX = {
+_LATEX = str.maketrans({
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "≥": r"$\ge$", "≤": r"$\le$",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--", "…": r"\dots{}", "×": r"$\times$", "±": r"$\pm$",
-}  # fmt: skip
+})  # fmt: skip
 
 
 def _latex(text: str) -> str:
-    return "".join(_LATEX.get(letter, letter) for letter in " ".join(text.split()))
+    return " ".join(text.split()).translate(_LATEX)

@@ -11,6 +11,11 @@ from lrbench.analysis import Group, Target, duration
 from lrbench.reports.tables import Column
 
 
+def middle(times: Sequence[float]) -> float:
+    """Return the median time to a target; infinite if at least half of the seeds missed it, or none has ended."""
+    return statistics.median(times) if times else math.inf
+
+
 def columns(target: Target) -> list[Column]:
     """Return a target's columns: epochs, steps and seconds until runs reach it, and how many seeds do."""
     name = target.words
@@ -23,22 +28,23 @@ def columns(target: Target) -> list[Column]:
 
 def sentence(target: Target, groups: Sequence[Group]) -> str:
     """Describe which group reaches the target first, and which do not."""
-    epochs, _, seconds = columns(target)
-    medians = {group.label: epochs.numbers(group)["epochs_to_target"] for group in groups}
-    there = sorted((value, label) for label, value in medians.items() if value is not None)
-    if not there:
+    epochs = {group.label: target.times(group, 0) for group in groups}
+    first = min(groups, key=lambda group: (middle(epochs[group.label]), group.label), default=None)
+    if first is None or math.isinf(median := middle(epochs[first.label])):
         return f"No group reaches {target.words} in the median over seeds."
-    first = next(group for group in groups if group.label == there[0][1])
-    missed = [group for group in groups if medians[group.label] is None]
-    hits = {group.label: int(epochs.numbers(group)["reached_target"]) for group in missed}
-    some = [f"{g.label} ({hits[g.label]} of {len(target.times(g, 0))} seeds do)" for g in missed if hits[g.label]]
-    none = [group.label for group in missed if not hits[group.label]]
-    spent = duration(seconds.numbers(first)["seconds_to_target"])
-    count, reached = len(target.times(first, 0)), int(epochs.numbers(first)["reached_target"])
-    but = "" if reached == count else f", in {reached} of {count} seeds"
-    told = f"{first.label} reaches {target.words} first, after {there[0][0]:.4g} epochs ({spent}){but}"
+    spent = duration(middle(target.times(first, 1)))
+    told = f"{first.label} reaches {target.words} first, after {median:.4g} epochs ({spent})"
+    if not all(map(math.isfinite, epochs[first.label])):
+        told += f", in {_hits(epochs[first.label])} seeds"
+    missed = {label: times for label, times in epochs.items() if math.isinf(middle(times))}
+    some = [f"{label} ({_hits(times)} seeds do)" for label, times in missed.items() if not all(map(math.isinf, times))]
+    none = [label for label, times in missed.items() if all(map(math.isinf, times))]
     parts = [f"{start} {_listed(names)}" for start, names in (("not in the median:", some), ("never:", none)) if names]
     return "; ".join([told, *parts]) + "."
+
+
+def _hits(times: Sequence[float]) -> str:
+    return f"{sum(map(math.isfinite, times))} of {len(times)}"
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -50,15 +56,14 @@ def _column(heading: str, target: Target, part: int, form: Callable[[float], str
         found = target.times(group, part)
         if not found:
             return "–"
-        hits = [value for value in found if math.isfinite(value)]
-        middle = statistics.median(found)
-        said = form(middle) if math.isfinite(middle) else "not reached"
-        return said if len(hits) == len(found) or not hits else f"{said} ({len(hits)} of {len(found)} reached it)"
+        median, hits = middle(found), sum(map(math.isfinite, found))
+        said = form(median) if math.isfinite(median) else "not reached"
+        return said if hits in (0, len(found)) else f"{said} ({_hits(found)} reached it)"
 
     def numbers(group: Group) -> dict[str, Any]:
         found = target.times(group, part)
-        middle = statistics.median(found) if found else math.inf
+        median = middle(found)
         hits = sum(map(math.isfinite, found))
-        return {key: middle if math.isfinite(middle) else None, "reached_target": hits}
+        return {key: median if math.isfinite(median) else None, "reached_target": hits}
 
-    return Column(heading, text, text, numbers)
+    return Column(heading, text, numbers)

@@ -13,14 +13,7 @@ from lrbench.reports.shown import Shown
 
 @dataclass(frozen=True)
 class Winner:
-    """What a report says about the best group.
-
-    Attributes:
-        heading: the heading, with the group's name.
-        words: its result, and which groups may be as good.
-        code: PyTorch code that repeats it in the user's own training loop.
-        config: YAML that repeats it with `lrbench run`.
-    """
+    """The best group: its result, PyTorch code for the user's own training loop, and a config for `lrbench run`."""
 
     heading: str
     words: str

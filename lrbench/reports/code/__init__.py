@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from lrbench.components import AVERAGES, DEFAULT_LR, OPTIMIZERS, GroupRules, configured_rate, metrics_of
 from lrbench.config import Experiment, validate
 from lrbench.errors import LrbenchError
-from lrbench.reports.code.loop import loop
+from lrbench.reports.code.loop import Import, loop
 from lrbench.reports.code.schedules import Run, schedule_code
-from lrbench.reports.code.text import Call, Raw, call, comment, is_name, layout, with_arguments
+from lrbench.reports.code.text import Call, Raw, call, comment, is_name, layout
 from lrbench.types import Part
 
 _STANDARD = ("itertools", "math")
@@ -24,25 +24,6 @@ _OWN = {
     *("milestones", "step_size", "steps_per_epoch", "timescale", "total_steps", "warmup_steps", *_MODULES),
 }
 """Names that the generated code assigns, beside `val_` and a metric; an import with the same name gets an alias."""
-
-
-@dataclass
-class _Imports:
-    """Import statements for the user's own code."""
-
-    lines: set[str] = field(default_factory=set)
-
-    def imported(self, name: str) -> str:
-        """Import `package.module:name` and return its name in the code. Raises ValueError if it is no such string."""
-        home, _, inner = name.partition(":")
-        if not (is_name(home) and is_name(inner)):
-            raise ValueError(f"{name!r} is not an import string")
-        if home.partition(".")[0] in ("torch", *_PACKAGED):
-            return f"{home}.{inner}"
-        first, dot, rest = inner.partition(".")
-        known = f"imported_{first}" if first in _OWN or first.startswith("val_") else first
-        self.lines.add(f"from {home} import {first}" + (f" as {known}" if known != first else ""))
-        return known + dot + rest
 
 
 def code(plain: Mapping[str, Any], environment: Mapping[str, Any]) -> str:
@@ -72,9 +53,8 @@ def code(plain: Mapping[str, Any], environment: Mapping[str, Any]) -> str:
 def _source(experiment: Experiment, name: str, environment: Mapping[str, Any]) -> str:
     sizes = environment.get("sizes")
     sizes = sizes if isinstance(sizes, Mapping) else {}
-    examples = _count(sizes.get("train_examples"))
-    if examples is None:
-        examples = experiment.dataset.rules.training_examples(experiment.dataset.part.name)
+    dataset = experiment.dataset
+    examples = _count(sizes.get("train_examples")) or dataset.rules.training_examples(dataset.part.name)
     per_epoch = _count(sizes.get("steps_per_epoch"))
     if per_epoch is None and examples is not None:
         per_epoch = experiment.updates_per_epoch(examples)
@@ -85,29 +65,43 @@ def _source(experiment: Experiment, name: str, environment: Mapping[str, Any]) -
     own, rules = GroupRules.split(part)
     lr = own.params.get("lr", DEFAULT_LR.get(own.name))
     run = Run(experiment, lr, bool(rules.arguments), per_epoch, total)
-    imports = _Imports()
+    imports: set[str] = set()
+    imported = partial(_imported, imports)
     schedule = schedule_code(run)
-    made = _optimizer(part, own, rules, imports)
+    made = _optimizer(part, own, rules, imported)
     metrics = metrics_of(environment.get("metrics"))
-    training = loop(run, schedule.scheduler is not None, _averages(own.name), sizes, imports.imported, metrics)
+    averages = own.name in AVERAGES or own.name.startswith("schedulefree")
+    training = loop(run, schedule.scheduler is not None, averages, sizes, imported, metrics)
     device = str(environment.get("device", ""))
     scheduler = layout("scheduler = ", schedule.scheduler) if schedule.scheduler else []
     setting = [*schedule.values, *_precision(experiment.precision, device)]
-    optimizer = [*_remark(run, examples), *layout("optimizer = ", made)]
+    optimizer = [*_remarks(experiment, examples), *layout("optimizer = ", made)]
     if not scheduler and experiment.plateau is None:
         optimizer += comment("no scheduler: the learning rate is constant")
     elif schedule.function:
         optimizer += ["", "", *schedule.function, "", "", *scheduler]
     else:
         optimizer += scheduler
-    body = "\n".join([*optimizer, "", *training.before, *training.lines]) + "\n"
+    body = "\n".join([*optimizer, "", *training]) + "\n"
     used = {node.id for node in ast.walk(ast.parse("\n".join([*setting, body]))) if isinstance(node, ast.Name)}
     numbers = [*comment(_title(experiment, name)), *_numbers(run, used), *setting]
-    return "\n".join([*_import_lines(used, imports.lines), "", *numbers, "", body])
+    return "\n".join([*_import_lines(used, imports), "", *numbers, "", body])
+
+
+def _imported(imports: set[str], name: str) -> str:
+    """Import `package.module:name` and return its name in the code. Raises ValueError if it is no such string."""
+    home, _, inner = name.partition(":")
+    if not (is_name(home) and is_name(inner)):
+        raise ValueError(f"{name!r} is not an import string")
+    if home.partition(".")[0] in ("torch", *_PACKAGED):
+        return f"{home}.{inner}"
+    first, dot, rest = inner.partition(".")
+    known = f"imported_{first}" if first in _OWN or first.startswith("val_") else first
+    imports.add(f"from {home} import {first}" + (f" as {known}" if known != first else ""))
+    return known + dot + rest
 
 
 def _import_lines(used: set[str], own: set[str]) -> list[str]:
-    """Import statements, the standard library first."""
     standard = [f"import {module}" for module in _STANDARD if module in used]
     others = [f"import {module}" for module in _MODULES if module in used and module not in _STANDARD]
     installs = [f"# pip install {module}" for module in _PACKAGED if module in used]
@@ -116,10 +110,6 @@ def _import_lines(used: set[str], own: set[str]) -> list[str]:
 
 def _count(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
-
-
-def _averages(name: str) -> bool:
-    return name in AVERAGES or name.startswith("schedulefree")
 
 
 def _title(experiment: Experiment, name: str) -> str:
@@ -137,33 +127,30 @@ def _title(experiment: Experiment, name: str) -> str:
     return f"{title}Add your own model and train_loader: {batches}."
 
 
-def _remark(run: Run, examples: int | None) -> list[str]:
-    """Comments above the optimizer."""
-    experiment = run.experiment
-    found = []
-    if experiment.lr_scaling is not None:
-        found += comment(experiment.scaling_in_words(examples or experiment.update_size) or "")
-    if experiment.optimizer.name == "muon":
-        found += comment("Muon for hidden weight matrices, AdamW for all other parameters")
-    if experiment.optimizer.name == "prodigy":
-        found += comment("Prodigy estimates the learning rate; lr multiplies the estimate")
-    return found
+_REMARKS = {
+    "muon": "Muon for hidden weight matrices, AdamW for all other parameters",
+    "prodigy": "Prodigy estimates the learning rate; lr multiplies the estimate",
+}
 
 
-def _optimizer(whole: Part, own: Part, rules: GroupRules, imports: _Imports) -> Call:
-    """Write the optimizer."""
+def _remarks(experiment: Experiment, examples: int | None) -> list[str]:
+    scaling = experiment.scaling_in_words(examples or experiment.update_size) or ""
+    return [*comment(scaling), *comment(_REMARKS.get(experiment.optimizer.name, ""))]
+
+
+def _optimizer(whole: Part, own: Part, rules: GroupRules, imported: Import) -> Call:
     if own.name == "muon":  # two optimizers in one
         return call("lrbench.build_optimizer", whole.plain(), Raw("model"))
     weights: Any = Raw("model.parameters()")
     if rules.arguments:
         rate = configured_rate(own)
-        weights = with_arguments("lrbench.parameter_groups", [Raw("model")], {"lr": rate, **rules.arguments})
+        weights = call("lrbench.parameter_groups", Raw("model"), **{"lr": rate, **rules.arguments})
     if own.imported:
-        return with_arguments(imports.imported(own.name), [weights], own.params)
+        return call(imported(own.name), weights, **own.params)
     entry = OPTIMIZERS.entries[own.name]
-    made = imports.imported(f"{entry.home}:{entry.class_name}")  # type: ignore[attr-defined]
+    made = imported(f"{entry.home}:{entry.class_name}")  # type: ignore[attr-defined]
     given = {key: tuple(value) if isinstance(value, list) else value for key, value in own.params.items()}
-    return with_arguments(made, [weights], {"lr": DEFAULT_LR[own.name], **given})
+    return call(made, weights, **{"lr": DEFAULT_LR[own.name], **given})
 
 
 def _precision(precision: str, device: str) -> list[str]:

@@ -3,35 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from lrbench.components import LOSS, Metric
 from lrbench.config import Experiment
 from lrbench.reports.code.schedules import Run
-from lrbench.reports.code.text import Raw, call, comment, layout, literal, with_arguments
+from lrbench.reports.code.text import Raw, call, comment, layout, literal
 from lrbench.schedules import PlateauRule
 
 Import = Callable[[str], str]
 
 
-@dataclass
-class Loop:
-    """The lines of the loop, and those before it."""
-
-    before: list[str] = field(default_factory=list)
-    lines: list[str] = field(default_factory=list)
-
-
 def loop(
-    run: Run,
-    scheduler: bool,
-    averages: bool,
-    sizes: Mapping[str, Any],
-    imported: Import,
-    metrics: Mapping[str, Metric],
-) -> Loop:
-    """Write the shortest loop that trains as the run did.
+    run: Run, scheduler: bool, averages: bool, sizes: Mapping[str, Any], imported: Import, metrics: Mapping[str, Metric]
+) -> list[str]:
+    """Write the shortest loop that trains as the run did, and what it needs before.
 
     Args:
         run: the run.
@@ -41,42 +27,39 @@ def loop(
         imported: adds an import and returns the name in the code.
         metrics: what the run measured, by name.
     """
-    experiment, made = run.experiment, Loop()
-    plateau = _plateau(run, scheduler, made, metrics)
-    made.lines += _epochs(run)
-    made.lines += ["    model.train()", *(["    optimizer.train()"] if averages else [])]
-    made.lines += _batches(run)
-    body = [*_forward(experiment, sizes, imported, made)]
+    experiment = run.experiment
+    before, plateau = _plateau(run, scheduler, metrics)
+    setting, body = _loss(experiment, sizes, imported)
+    if experiment.precision == "bf16":
+        body = ["with torch.autocast(inputs.device.type, dtype=torch.bfloat16):", *_at(4, *body)]
+    lines = [*before, *setting, f"for epoch in range({_epochs(run)}):", "    model.train()"]
+    lines += [*(["    optimizer.train()"] if averages else []), *_batches(run)]
     if experiment.accumulate is None:
-        made.lines += _at(8, "optimizer.zero_grad()", *body, "loss.backward()")
+        lines += _at(8, "optimizer.zero_grad()", *body, "loss.backward()")
     else:
-        made.lines += _at(8, "examples = sum(len(targets) for _, targets in group)", "optimizer.zero_grad()")
-        made.lines += _at(8, "for inputs, targets in group:")
-        made.lines += _at(12, *body, "(loss * (len(targets) / examples)).backward()  # mean over all examples")
+        lines += _at(8, "examples = sum(len(targets) for _, targets in group)", "optimizer.zero_grad()")
+        lines += _at(8, "for inputs, targets in group:")
+        lines += _at(12, *body, "(loss * (len(targets) / examples)).backward()  # mean over all examples")
     if experiment.clip_grad_norm is not None:
         limit = literal(experiment.clip_grad_norm)
-        made.lines += _at(8, f"torch.nn.utils.clip_grad_norm_(model.parameters(), {limit})")
+        lines += _at(8, f"torch.nn.utils.clip_grad_norm_(model.parameters(), {limit})")
     if experiment.on_non_finite == "skip":
         text = "lrbench skipped optimizer.step(), but not scheduler.step(), if the loss or gradient was not finite"
-        made.lines += comment(f"{text} (at most {experiment.max_skipped or 10} times)", 8)
-    made.lines += _at(8, "optimizer.step()")
+        lines += comment(f"{text} (at most {experiment.max_skipped or 10} times)", 8)
+    lines += _at(8, "optimizer.step()")
     if scheduler:
-        made.lines += _at(8, "scheduler.step()  # after every step, not every epoch")
-    made.lines += _after_epoch(experiment, averages, plateau)
-    return made
+        lines += _at(8, "scheduler.step()  # after every step, not every epoch")
+    return [*lines, *_after_epoch(experiment, averages, plateau)]
 
 
 def _at(indent: int, *lines: str) -> list[str]:
     return [" " * indent + line for line in lines]
 
 
-def _epochs(run: Run) -> list[str]:
-    epochs = run.experiment.epochs
-    if epochs is None and run.steps_per_epoch is not None:
-        epochs = -(-(run.total_steps or 0) // run.steps_per_epoch)
-    if epochs is not None:
-        return [f"for epoch in range({epochs}):"]
-    return ["for epoch in range(-(-total_steps // steps_per_epoch)):"]
+def _epochs(run: Run) -> int | str:
+    if run.experiment.epochs is None and run.total_steps is not None and run.steps_per_epoch is not None:
+        return -(-run.total_steps // run.steps_per_epoch)
+    return run.experiment.epochs or "-(-total_steps // steps_per_epoch)"
 
 
 def _batches(run: Run) -> list[str]:
@@ -93,35 +76,25 @@ def _batches(run: Run) -> list[str]:
     return _at(4, f"batches = {source if short else 'iter(train_loader)'}", taken)
 
 
-def _forward(experiment: Experiment, sizes: Mapping[str, Any], imported: Import, made: Loop) -> list[str]:
-    """Compute the loss."""
-    lines = _loss(experiment, sizes, imported, made)
-    if experiment.precision != "bf16":
-        return lines
-    return ["with torch.autocast(inputs.device.type, dtype=torch.bfloat16):", *_at(4, *lines)]
-
-
-def _loss(experiment: Experiment, sizes: Mapping[str, Any], imported: Import, made: Loop) -> list[str]:
+def _loss(experiment: Experiment, sizes: Mapping[str, Any], imported: Import) -> tuple[list[str], list[str]]:
+    """Write what comes before the loop, and what computes the loss of a batch."""
     loss, functional = experiment.loss, "torch.nn.functional"
     outputs, targets = Raw("model(inputs)"), Raw("targets")
     if loss.name == "cross_entropy":
         smoothing = {k: v for k, v in loss.params.items() if v}
-        return layout("loss = ", call(f"{functional}.cross_entropy", outputs, targets, **smoothing))
+        return [], layout("loss = ", call(f"{functional}.cross_entropy", outputs, targets, **smoothing))
     if loss.name == "mse":
-        made_first = ["outputs = model(inputs)"]
+        compared = "outputs.reshape(targets.shape), targets"
         if sizes.get("classes", None if experiment.dataset.part.imported else True) is not None:
-            onehot = f"{functional}.one_hot(targets, outputs.shape[-1])"
-            return [*made_first, f"loss = {functional}.mse_loss(outputs, {onehot}.to(outputs.dtype))"]
-        return [*made_first, f"loss = {functional}.mse_loss(outputs.reshape(targets.shape), targets)"]
+            compared = f"outputs, {functional}.one_hot(targets, outputs.shape[-1]).to(outputs.dtype)"
+        return [], ["outputs = model(inputs)", f"loss = {functional}.mse_loss({compared})"]
     name = imported(loss.name)
     if not name.rpartition(".")[2][0].isupper():  # a function takes its parameters with every call
-        return layout("loss = ", with_arguments(name, [outputs, targets], loss.params))
-    made.before += layout("loss_function = ", with_arguments(name, [], loss.params))
-    return ["loss = loss_function(model(inputs), targets)"]
+        return [], layout("loss = ", call(name, outputs, targets, **loss.params))
+    return layout("loss_function = ", call(name, **loss.params)), ["loss = loss_function(model(inputs), targets)"]
 
 
 def _after_epoch(experiment: Experiment, averages: bool, plateau: list[str]) -> list[str]:
-    """Write what follows an epoch, if training depends on it."""
     early = experiment.early_stopping
     lines = []
     if averages:
@@ -138,15 +111,14 @@ def _after_epoch(experiment: Experiment, averages: bool, plateau: list[str]) -> 
     return lines
 
 
-def _plateau(run: Run, scheduler: bool, made: Loop, metrics: Mapping[str, Metric]) -> list[str]:
+def _plateau(run: Run, scheduler: bool, metrics: Mapping[str, Metric]) -> tuple[list[str], list[str]]:
     """Write the plateau rule: its scheduler before the loop, its lines after each epoch."""
     rule = run.experiment.plateau
     if rule is None:
-        return []
-    if scheduler or rule.growth is not None or run.experiment.eval_every is not None:
-        return comment(_in_words(rule, run.experiment), 4)
-    if rule.min_lr and (run.grouped or run.lr is None or rule.min_lr > run.lr):
-        return comment(_in_words(rule, run.experiment), 4)
+        return [], []
+    unlike_torch = scheduler or rule.growth is not None or run.experiment.eval_every is not None
+    if unlike_torch or (rule.min_lr and (run.grouped or run.lr is None or rule.min_lr > run.lr)):
+        return [], comment(_in_words(rule, run.experiment), 4)
     name = rule.metric.removeprefix("val_")
     metric = metrics.get(name, Metric(name))
     arguments = {
@@ -159,18 +131,18 @@ def _plateau(run: Run, scheduler: bool, made: Loop, metrics: Mapping[str, Metric
         **({"min_lr": rule.min_lr} if rule.min_lr else {}),
         "eps": 0,
     }
-    made.before += comment("eps=0: by default, torch skips changes of the learning rate below 1e-8")
+    before = comment("eps=0: by default, torch skips changes of the learning rate below 1e-8")
+    what = "loss" if metric == LOSS else name
     positive = metric.form == "percent" or (metric == LOSS and not run.experiment.loss.imported)
     if not positive and rule.threshold_mode != "abs":
-        what = "loss" if metric == LOSS else name
-        made.before += comment(f"torch's threshold equals lrbench's as long as the {what} is above 0")
+        before += comment(f"torch's threshold equals lrbench's as long as the {what} is above 0")
     called = call("torch.optim.lr_scheduler.ReduceLROnPlateau", Raw("optimizer"), **arguments)
-    made.before += [*layout("plateau = ", called), ""]
-    what = "mean loss" if metric == LOSS else name
     step = [f"plateau.step({rule.metric})"]
     if rule.start:
         step = [f"if epoch >= {rule.start}:", *_at(4, *step)]
-    return _at(4, f"{rule.metric} = evaluate(model)  # your function: {what} on the validation data", *step)
+    averaged = f"mean {what}" if metric == LOSS else name
+    evaluated = f"{rule.metric} = evaluate(model)  # your function: {averaged} on the validation data"
+    return [*before, *layout("plateau = ", called), ""], _at(4, evaluated, *step)
 
 
 def _counted(count: int, experiment: Experiment) -> str:
@@ -184,11 +156,10 @@ def _in_words(rule: PlateauRule, experiment: Experiment) -> str:
     every = experiment.eval_every
     looked = "After each epoch" if every is None else f"After each evaluation, every {every}"
     margin = f"by more than {rule.threshold:g}{'' if rule.threshold_mode == 'abs' else ' of it'}"
-    parts = [
-        f"not in this code: the plateau rule. {looked}, lrbench multiplied the learning rate by "
-        f"{rule.factor:g} if {rule.metric} had not improved on its best {margin} for more than "
-        f"{_counted(rule.patience, experiment)}"
-    ]
+    epochs = _counted(rule.patience, experiment)
+    unchanged = f"{rule.metric} had not improved on its best {margin} for more than {epochs}"
+    multiplied = f"lrbench multiplied the learning rate by {rule.factor:g} if {unchanged}"
+    parts = [f"not in this code: the plateau rule. {looked}, {multiplied}"]
     if rule.cooldown:
         parts.append(f"the {_counted(rule.cooldown, experiment)} after a change did not count")
     if rule.start:

@@ -27,8 +27,8 @@ class Run:
         experiment: the config.
         lr: the peak learning rate; None if only an imported optimizer knows it.
         grouped: whether parameter groups have learning rates of their own.
-        steps_per_epoch: steps in an epoch, None if unknown.
-        total_steps: steps in the run, None if unknown.
+        steps_per_epoch: None if unknown.
+        total_steps: None if unknown.
     """
 
     experiment: Experiment
@@ -40,12 +40,9 @@ class Run:
 
 @dataclass(frozen=True)
 class ScheduleCode:
-    """The code of a schedule.
+    """Assignments such as `warmup_steps = 100`, the function `factor(step)` if there is one, and the scheduler.
 
-    Attributes:
-        values: assignments such as `warmup_steps = 100`.
-        function: the definition of `factor(step)`, if there is one.
-        scheduler: the call that makes the scheduler; None for a constant learning rate.
+    A constant learning rate needs no scheduler.
     """
 
     values: list[str] = field(default_factory=list)
@@ -62,9 +59,10 @@ def schedule_code(run: Run) -> ScheduleCode:
         return _from_lrbench(run)
     sizes = {"total_steps": run.total_steps, "steps_per_epoch": run.steps_per_epoch}
     warmup_steps = warmup.duration.steps(**sizes) if warmup else 0
-    writer = Writer(schedule.params, run.lr, run.grouped, run.total_steps - warmup_steps, run.steps_per_epoch)
+    sizes["total_steps"] -= warmup_steps
+    writer = Writer(schedule.params, run.lr, run.grouped, sizes, warmup_steps)
     if warmup is not None and warmup_steps:
-        return _after_warmup(writer, warmup, warmup_steps, schedule.name) or _from_lrbench(run)
+        return _after_warmup(writer, warmup, schedule.name) or _from_lrbench(run)
     if schedule.name == "constant":
         return ScheduleCode()
     scheduler = SCHEDULERS[schedule.name](writer) if schedule.name in SCHEDULERS else None
@@ -90,42 +88,29 @@ def _without_none(value: Any) -> Any:
 
 @dataclass
 class Writer:
-    """A schedule's parameters and sizes, and the assignments that its code needs.
-
-    Attributes:
-        params: the schedule's parameters, with all defaults.
-        lr: the peak learning rate.
-        grouped: whether parameter groups have learning rates of their own.
-        total: the schedule's steps, without the warm-up.
-        steps_per_epoch: steps in an epoch.
-        values: the assignments so far.
-        length: `total` in the code.
-    """
+    """A schedule's parameters and sizes (without the warm-up), and the assignments that its code needs so far."""
 
     params: Mapping[str, Any]
     lr: float
     grouped: bool
-    total: int
-    steps_per_epoch: int
+    sizes: Mapping[str, int]
+    warmup_steps: int
     values: list[str] = field(default_factory=list)
-    length: str = "total_steps"
 
-    def steps(self, key: str) -> list[int]:
-        """The steps of a duration, or of each in a list."""
-        sizes = {"total_steps": self.total, "steps_per_epoch": self.steps_per_epoch}
-        return [duration.steps(**sizes) for duration in self._durations(key)]
+    @property
+    def length(self) -> str:
+        """The schedule's number of steps in the code."""
+        return "(total_steps - warmup_steps)" if self.warmup_steps else "total_steps"
 
     def assign(self, name: str, key: str) -> Raw:
         """Assign the steps of a duration, or of a list of them, to a name in the code."""
-        value = self.steps(key) if isinstance(self.params[key], list) else self.steps(key)[0]
-        lines = layout(f"{name} = ", value)
-        note = units(self._durations(key), "run" if self.length == "total_steps" else "steps after the warm-up")
+        several = isinstance(self.params[key], list)
+        durations = [Duration.parse(value, "steps") for value in (self.params[key] if several else [self.params[key]])]
+        steps = [duration.steps(**self.sizes) for duration in durations]
+        lines = layout(f"{name} = ", steps if several else steps[0])
+        note = units(durations, "steps after the warm-up" if self.warmup_steps else "run")
         self.values += [lines[0] + note] if len(lines) == 1 and len(lines[0] + note) < 80 else lines
         return Raw(name)
-
-    def _durations(self, key: str) -> list[Duration]:
-        given = self.params[key]
-        return [Duration.parse(value, "steps") for value in (given if isinstance(given, list) else [given])]
 
     def between(self, height: str) -> list[str]:
         """Return the fraction that is `height`, from 0 to 1, of the way from the final fraction to 1."""
@@ -158,15 +143,14 @@ def _rounded(value: float) -> float:
 # -- closed forms: the body of `factor(step)`, which returns the learning rate as a fraction of its peak
 
 
-def _after_warmup(writer: Writer, warmup: WarmUpRule, steps: int, name: str) -> ScheduleCode | None:
+def _after_warmup(writer: Writer, warmup: WarmUpRule, name: str) -> ScheduleCode | None:
     """A linear warm-up before a closed form, which starts at the peak; None for other warm-ups and schedules."""
     if warmup.shape != "linear" or name not in FACTORS:
         return None
-    writer.length = "(total_steps - warmup_steps)"
     body = FACTORS[name](writer)
     if body is None:
         return None
-    writer.values.insert(0, f"warmup_steps = {steps}{units([warmup.duration], 'run')}")
+    writer.values.insert(0, f"warmup_steps = {writer.warmup_steps}{units([warmup.duration], 'run')}")
     rise = [f"    {line}" for line in between(warmup.from_factor, "(step + 1) / warmup_steps")]
     shift = ["step -= warmup_steps"] if name != "constant" else []
     return _lambda_lr(writer, ["if step < warmup_steps:", *rise, *shift, *body])
@@ -202,7 +186,7 @@ def _exponential(w: Writer) -> list[str]:
 
 
 def _step(w: Writer) -> list[str] | None:
-    if w.steps("offset") != [0]:
+    if Duration.parse(w.params["offset"], "steps").amount:
         return None
     return [f"return {literal(w.params['factor'])} ** (step // {w.assign('step_size', 'every')})"]
 
@@ -229,7 +213,7 @@ FACTORS: Mapping[str, Callable[[Writer], list[str] | None]] = {
 
 
 def _step_lr(w: Writer) -> Call | None:
-    if w.steps("offset") != [0]:
+    if Duration.parse(w.params["offset"], "steps").amount:
         return None
     size = w.assign("step_size", "every")
     return call(f"{TORCH}.StepLR", Raw("optimizer"), step_size=size, gamma=w.params["factor"])
@@ -247,9 +231,9 @@ def _exponential_lr(w: Writer) -> Call:
 
 
 def _one_cycle_lr(w: Writer) -> Call | None:
-    p, last = w.params, w.total - 1
-    rise = p["warmup_fraction"] * w.total - 1
-    fall = 2 * p["warmup_fraction"] * w.total - 2 if p["three_phase"] else rise
+    p, total = w.params, w.sizes["total_steps"]
+    last, rise = total - 1, p["warmup_fraction"] * total - 1
+    fall = 2 * p["warmup_fraction"] * total - 2 if p["three_phase"] else rise
     if w.grouped or not 0 < rise <= fall < last or not (p["initial_factor"] and p["final_factor"]):
         return None  # torch divides by these
     momenta = p["cycle_momentum"]

@@ -6,7 +6,7 @@ import keyword
 import math
 import re
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,23 +20,17 @@ class Raw(str):
 
 @dataclass(frozen=True)
 class Call:
-    """A function call. Positional arguments have an empty name, unpacked ones `**`."""
+    """A function call, its arguments as (prefix, value): `""` if positional, `name=`, or `**`."""
 
     function: str
-    arguments: tuple[tuple[str, Any], ...]
+    arguments: list[tuple[str, Any]]
 
 
-def call(function: str, *positional: Any, **named: Any) -> Call:
-    """Call `function` with these arguments, in this order."""
-    return Call(function, (*(("", value) for value in positional), *named.items()))
-
-
-def with_arguments(function: str, positional: Iterable[Any], named: Mapping[str, Any]) -> Call:
-    """Call `function` with keywords from a config; keys that are no Python names are unpacked from a dictionary."""
-    plain = {key: value for key, value in named.items() if is_name(key)}
-    rest = {key: value for key, value in named.items() if key not in plain}
-    extra = (("**", rest),) if rest else ()
-    return Call(function, (*(("", value) for value in positional), *plain.items(), *extra))
+def call(function: str, /, *positional: Any, **named: Any) -> Call:
+    """Call `function`; keywords from a config that are no Python names are unpacked from a dictionary."""
+    plain = [(f"{key}=", value) for key, value in named.items() if is_name(key)]
+    rest = {key: value for key, value in named.items() if not is_name(key)}
+    return Call(function, [*(("", value) for value in positional), *plain, *([("**", rest)] if rest else [])])
 
 
 def is_name(text: str) -> bool:
@@ -76,8 +70,7 @@ def layout(head: str, value: Any, tail: str = "", indent: int = 0) -> list[str]:
 def _pieces(value: Any) -> tuple[str, list[tuple[str, Any]], str]:
     """The opening bracket, (prefix, item) pairs, and the closing bracket."""
     if isinstance(value, Call):
-        shown = {"": "", "**": "**"}
-        return f"{value.function}(", [(shown.get(name, f"{name}="), item) for name, item in value.arguments], ")"
+        return f"{value.function}(", value.arguments, ")"
     if isinstance(value, Mapping):
         return "{", [(f"{literal(key)}: ", item) for key, item in value.items()], "}"
     opening, closing = "()" if isinstance(value, tuple) else "[]"

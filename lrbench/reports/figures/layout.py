@@ -40,20 +40,18 @@ class Layout:
         return self.left + self.across * self.cell + (self.across - 1) * self.gap + self.right
 
     @property
-    def legend_height(self) -> float:
-        """Height of the overlay's axis label and legend."""
+    def _legend_height(self) -> float:
         return self.legend_top + self.legend_row * math.ceil(self.lines / self.legend_columns)
 
     @property
-    def row(self) -> float:
-        """Height of a row of panels."""
+    def _row_height(self) -> float:
         return self.panel_top + self.loss_height + self.between + self.rate_height + self.panel_bottom
 
     @property
     def height(self) -> float:
         """Height of the figure."""
-        head = self.overlay_top + self.overlay_height + self.legend_height
-        return head + math.ceil(self.count / self.across) * self.row
+        head = self.overlay_top + self.overlay_height + self._legend_height
+        return head + math.ceil(self.count / self.across) * self._row_height
 
     def overlay(self) -> Box:
         """Return the axes of all runs together."""
@@ -63,7 +61,7 @@ class Layout:
         """Return the loss and learning rate axes of one group."""
         row, column = divmod(index, self.across)
         x = self.left + column * (self.cell + self.gap)
-        top = self.overlay_top + self.overlay_height + self.legend_height + row * self.row + self.panel_top
+        top = self.overlay_top + self.overlay_height + self._legend_height + row * self._row_height + self.panel_top
         below = top + self.loss_height + self.between
         return self._box(x, top, self.cell, self.loss_height), self._box(x, below, self.cell, self.rate_height)
 

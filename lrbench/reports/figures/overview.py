@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -15,11 +15,16 @@ from lrbench.analysis import Band, Group, measures_of, planned_epochs
 from lrbench.components import LOSS
 from lrbench.reports.figures.axes import log_scale
 from lrbench.reports.figures.layout import Layout
-from lrbench.reports.figures.style import MOST_POINTS, OTHERS, RATE, TRAINING, VALIDATION, cut, line_of
+from lrbench.reports.figures.style import MOST_POINTS, OTHERS, RATE, TRAINING, VALIDATION, cut, drawing, line_of
 
 MOST_LINES, MOST_PANELS = 12, 24
 """More lines can't be told apart, so of more groups some are picked and the others are grey."""
 PICKED, PANELS_OF_MANY = 7, 12
+
+
+def evenly(count: int, most: int) -> np.ndarray:
+    """Return `most` indices of `count` values, evenly spread, with the first and the last."""
+    return np.linspace(0, count - 1, most).round().astype(int)
 
 
 def picked_out(groups: Sequence[Group], always: Group | None = None) -> list[int]:
@@ -27,17 +32,16 @@ def picked_out(groups: Sequence[Group], always: Group | None = None) -> list[int
     with_curves = [i for i, group in enumerate(groups) if any(len(record.epochs) for record in group.records)]
     if len(groups) <= MOST_LINES:
         return list(range(len(groups)))
-    places = np.linspace(0, len(with_curves) - 1, min(PICKED, len(with_curves))).round().astype(int)
-    chosen = {with_curves[place] for place in places}
+    chosen = {with_curves[place] for place in evenly(len(with_curves), min(PICKED, len(with_curves)))}
     return sorted(chosen | {i for i, group in enumerate(groups) if group is always})
 
 
+@drawing()
 def draw(groups: Sequence[Group], always: Group | None = None) -> Figure:
     """Draw the figure for at least one group; `always` is in colour even among many."""
     shown, picked = groups if len(groups) <= MOST_PANELS else groups[:PANELS_OF_MANY], picked_out(groups, always)
     place = Layout.of(len(shown), len(picked), max(len(_legend(groups[i])) for i in picked or [0]))
     figure = Figure(figsize=(place.width, place.height))
-    FigureCanvasAgg(figure)
     limits = loss_limits(groups)
     _overlay(figure.add_axes(place.overlay()), groups, picked, loss_limits(groups, ("val_loss",)), place)
     for index, group in enumerate(shown):
@@ -79,35 +83,32 @@ def _overlay(
     more = "" if few else f"; {len(picked)} of {len(groups)} in colour, the others grey"
     rest = f"; panels of the first {PANELS_OF_MANY} below" if len(groups) > MOST_PANELS else ""
     axes.set_title(f"Validation loss, lowest first{more}{rest}", fontsize=12)
-    drawn = 0
-    for group in (group for index, group in enumerate(groups) if index not in picked):
-        curve = _drawable(group, "val_loss", limits)
-        axes.plot(curve.epochs, curve.median, color=OTHERS, linewidth=0.8)
-        drawn += len(curve.epochs) > 0
+    curves = [_drawable(group, "val_loss", limits) for group in groups]
+    for index, curve in enumerate(curves):
+        if index not in picked:
+            axes.plot(curve.epochs, curve.median, color=OTHERS, linewidth=0.8)
     for position, index in enumerate(picked):
-        group, look = groups[index], line_of(position)
-        curve, text = _drawable(group, "val_loss", limits), _legend(group)
-        if not len(curve.epochs):
-            axes.plot([], [], color=look.colour, linestyle=look.dash, marker=look.marker, markersize=4, label=text)
-            continue
-        drawn += 1
-        axes.plot(
-            curve.epochs, curve.median, color=look.colour, linestyle=look.dash, linewidth=1.5, marker=look.marker,
-            markersize=4.5, markevery=[len(curve.epochs) - 1], label=text,
-        )  # fmt: skip
-        if len(group.records) > 1:
-            axes.fill_between(curve.epochs, curve.low, curve.high, color=look.colour, alpha=0.13, linewidth=0)
+        group, curve, look = groups[index], curves[index], line_of(position)
+        end = {"marker": look.marker, "markersize": 4.5, "markevery": slice(-1, None)}
+        _curve(axes, group, curve, look.colour, 0.13, linestyle=look.dash, linewidth=1.5, label=_legend(group), **end)
     _loss_axis(axes, limits)
     axes.set_ylabel("validation loss")
     axes.set_xlabel("epoch")
     axes.set_xlim(0, max([1, *(_last_epoch(group) for group in groups)]) * 1.01)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
-    if not drawn:
-        axes.text(0.5, 0.5, "no run has finished an epoch yet", ha="center", va="center", transform=axes.transAxes)
+    if not any(len(curve.epochs) for curve in curves):
+        _in_the_middle(axes, "no run has finished an epoch yet")
     axes.legend(
         loc="upper left", bbox_to_anchor=(-0.01, -0.47 / place.overlay_height), ncols=place.legend_columns,
         fontsize=8.5, handlelength=3.4, borderaxespad=0, columnspacing=1.6, labelspacing=0.35,
     )  # fmt: skip
+
+
+def _curve(axes: Axes, group: Group, curve: Band, colour: str, alpha: float, **look: Any) -> None:
+    """Draw the median, and a band from the lowest to the highest seed."""
+    axes.plot(curve.epochs, curve.median, color=colour, **look)
+    if len(group.records) > 1:
+        axes.fill_between(curve.epochs, curve.low, curve.high, color=colour, alpha=alpha, linewidth=0)
 
 
 def _legend(group: Group) -> str:
@@ -127,13 +128,8 @@ def _panel(axes: Axes, group: Group, limits: tuple[float, float], *, labelled: b
         if not len(curve.epochs):
             continue
         epochs = len(curve.epochs)
-        marker = "o" if epochs == 1 else None
-        axes.plot(
-            curve.epochs, curve.median, color=colour, linestyle=dash, linewidth=1.4, marker=marker,
-            markersize=4, label=text,
-        )  # fmt: skip
-        if len(group.records) > 1:
-            axes.fill_between(curve.epochs, curve.low, curve.high, color=colour, alpha=0.15, linewidth=0)
+        point = {"marker": "o", "markersize": 4} if epochs == 1 else {}
+        _curve(axes, group, curve, colour, 0.15, linestyle=dash, linewidth=1.4, label=text, **point)
         worst = int(np.argmax(curve.median))
         if curve.median[worst] > limits[1]:
             note = f"{text}, epoch {curve.epochs[worst]:.0f}, off the scale: {curve.median[worst]:,.3g}"
@@ -144,13 +140,14 @@ def _panel(axes: Axes, group: Group, limits: tuple[float, float], *, labelled: b
     if labelled:
         axes.set_ylabel("loss")
     if not epochs:
-        problem = next((r.problem for r in group.records if r.problem), group.status())
-        axes.text(
-            0.5, 0.5, textwrap.fill(cut(problem, 160), 34), transform=axes.transAxes, ha="center", va="center",
-            fontsize=8, color="#a02020",
-        )  # fmt: skip
+        _in_the_middle(axes, textwrap.fill(cut(problem(group), 160), 34), fontsize=8, color="#a02020")
     elif legend:
         axes.legend(loc="upper right", fontsize=8)
+
+
+def problem(group: Group) -> str:
+    """Return what is wrong with the first damaged run, or else the status of the runs."""
+    return next((record.problem for record in group.records if record.problem), group.status())
 
 
 def subtitle(group: Group) -> str:
@@ -214,6 +211,10 @@ def steps_per_epoch(group: Group) -> float:
     if sizes.get("steps_per_epoch"):
         return float(sizes["steps_per_epoch"])
     return float(epochs["step"].iloc[0] / epochs["epoch"].iloc[0]) if len(epochs) else 1.0
+
+
+def _in_the_middle(axes: Axes, text: str, **look: Any) -> None:
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", **look)
 
 
 def _loss_axis(axes: Axes, limits: tuple[float, float]) -> None:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from lrbench.lr_finder import Advice, Finding, trend
-from lrbench.reports.figures.axes import log_scale, rate_text
-from lrbench.reports.figures.style import COLOURS, DASHES, drawing, write
+from lrbench.reports.figures.axes import log_scale
+from lrbench.reports.figures.style import cut, drawing, line_of, write
 
 MARKS = {"steepest": "v", "minimum/10": "s", "valley": "D", "minimum/2": "*"}
 ADVISED, BAND, TREND = "#000000", "#DDE8F0", "#333333"
@@ -22,23 +20,20 @@ ADVISED, BAND, TREND = "#000000", "#DDE8F0", "#333333"
 
 def save_finding(finding: Finding) -> None:
     """Draw a finding into its folder. Raises FolderError if it can't be written."""
-    with drawing():
-        write(draw(finding), finding.folder.figure)
+    write(draw(finding), finding.folder.figure)
 
 
+@drawing()
 def draw(finding: Finding) -> Figure:
     """Draw the figure."""
     figure = Figure(figsize=(9, 5.6), layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.subplots()
     top = _losses(axes, finding)
-    log_scale(axes.xaxis, finding.ramp.start, finding.ramp.end, rate_text)
+    log_scale(axes.xaxis, finding.ramp.start, finding.ramp.end, "{:g}".format)
     axes.set_ylim(*top)
     axes.set_xlabel("learning rate")
-    measured = "validation loss after each step" if finding.ramp.validation else "training loss of each step"
-    axes.set_ylabel(measured)
-    name = textwrap.shorten(finding.experiment.name, 60, placeholder=" …")
-    axes.set_title(f"Learning rate range test: {name}", pad=22)
+    axes.set_ylabel("validation loss after each step" if finding.ramp.validation else "training loss of each step")
+    axes.set_title(f"Learning rate range test: {cut(finding.experiment.name, 60)}", pad=22)
     advice = finding.advice
     if isinstance(advice, Advice):
         _advised(axes, advice)
@@ -53,21 +48,20 @@ def _losses(axes: Axes, finding: Finding) -> tuple[float, float]:
     """Draw raw and smoothed curves and their trend; return the range of losses worth showing."""
     lowest, highest, starts = math.inf, -math.inf, []
     for index, curve in enumerate(finding.curves):
-        colour = COLOURS[index % len(COLOURS)]
+        look = line_of(index)
         rates, losses = curve.rates[: curve.usable], curve.losses[: curve.usable]
         if not losses:
             continue
         smooth = curve.smoothed(finding.ramp.smoothing)
-        axes.plot(*_thinned(rates, losses), color=colour, linewidth=0.7, alpha=0.45)
+        axes.plot(*_thinned(rates, losses), color=look.colour, linewidth=0.7, alpha=0.45)
         label = _label(finding, index)
-        dash = DASHES[index % len(DASHES)]
-        axes.plot(*_thinned(rates, smooth), color=colour, linewidth=1.5, linestyle=dash, label=label)
+        axes.plot(*_thinned(rates, smooth), color=look.colour, linewidth=1.5, linestyle=look.dash, label=label)
         starts.append(float(np.median(losses[: max(len(losses) // 10, 1)])))
         lowest, highest = min(lowest, *losses), max(highest, *smooth)
         if curve.reason:
             label = "end of a seed's test" if index == 0 else None
-            height = _clipped(losses[-1], starts[-1], lowest)
-            axes.plot(rates[-1], height, "x", color=colour, markersize=7, clip_on=False, label=label)
+            height = min(losses[-1], starts[-1] + 0.75 * _room(starts[-1], lowest))
+            axes.plot(rates[-1], height, "x", color=look.colour, markersize=7, clip_on=False, label=label)
     whole = trend(finding.curves)
     if whole is not None:
         ragged = np.flatnonzero(whole.losses[whole.lowest :] > whole.start + 0.5 * whole.fall)  # the rest is noise
@@ -80,22 +74,20 @@ def _losses(axes: Axes, finding: Finding) -> tuple[float, float]:
     if not starts:
         return 0.0, 1.0
     start = max(starts)
-    room = max(start - lowest, 0.05 * abs(start), 1e-9)
+    room = _room(start, lowest)
     return lowest - 0.08 * room, min(start + 0.8 * room, max(highest, start) + 0.2 * room)
 
 
 def _label(finding: Finding, index: int) -> str | None:
     """Return the legend of a seed; many seeds share one."""
-    curves = finding.curves
-    if len(curves) > 6:
-        seeds = f"seeds {curves[0].seed}–{curves[-1].seed}" if index == 0 else ""
-    else:
-        seeds = f"seed {curves[index].seed}"
-    return f"{seeds}, smoothed (β {finding.ramp.smoothing:g})" if seeds else None
+    curves, how = finding.curves, f"smoothed (β {finding.ramp.smoothing:g})"
+    if len(curves) <= 6:
+        return f"seed {curves[index].seed}, {how}"
+    return f"seeds {curves[0].seed}–{curves[-1].seed}, {how}" if index == 0 else None
 
 
-def _clipped(loss: float, start: float, lowest: float) -> float:
-    return min(loss, start + 0.75 * max(start - lowest, 0.05 * abs(start), 1e-9))
+def _room(start: float, lowest: float) -> float:
+    return max(start - lowest, 0.05 * abs(start), 1e-9)
 
 
 def _advised(axes: Axes, advice: Advice) -> None:
@@ -103,11 +95,10 @@ def _advised(axes: Axes, advice: Advice) -> None:
     axes.axvspan(advice.low, advice.high, color=BAND, zorder=0, label=bounds)
     axes.axvline(advice.initial, color=ADVISED, linewidth=1.4, label="recommended: constant or initial learning rate")
     axes.axvline(advice.maximum, color=ADVISED, linewidth=1.2, linestyle=(0, (5, 2)), label="maximum for one_cycle")
+    above: Any = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
     text = f"{advice.initial:.2g}"
-    axes.annotate(text, (advice.initial, 1), xycoords=("data", "axes fraction"), xytext=(-4, 4),
-                  textcoords="offset points", ha="right", fontweight="bold")  # fmt: skip
-    axes.annotate(f"{advice.maximum:.2g}", (advice.maximum, 1), xycoords=("data", "axes fraction"), xytext=(4, 4),
-                  textcoords="offset points", ha="left")  # fmt: skip
+    axes.annotate(text, (advice.initial, 1), xytext=(-4, 4), ha="right", fontweight="bold", **above)
+    axes.annotate(f"{advice.maximum:.2g}", (advice.maximum, 1), xytext=(4, 4), ha="left", **above)
 
 
 def _suggested(axes: Axes, finding: Finding) -> None:
@@ -115,11 +106,11 @@ def _suggested(axes: Axes, finding: Finding) -> None:
     for row, (name, found) in enumerate(finding.suggestions.items()):
         if found.median is None or found.lowest is None or found.highest is None:
             continue
-        height = 0.04 + 0.045 * row
-        axis: Any = axes.get_xaxis_transform()
-        axes.plot([found.lowest, found.highest], [height] * 2, transform=axis, color="#666666", linewidth=1.2)
-        axes.plot(found.median, height, MARKS[name], transform=axis, color="#666666", markeredgecolor="white",
-                  markeredgewidth=0.6, markersize=9 if MARKS[name] == "*" else 6, zorder=6, label=name)  # fmt: skip
+        height, mark = 0.04 + 0.045 * row, MARKS[name]
+        look: Any = {"transform": axes.get_xaxis_transform(), "color": "#666666"}
+        axes.plot([found.lowest, found.highest], [height] * 2, linewidth=1.2, **look)
+        look |= {"markersize": 9 if mark == "*" else 6, "markeredgecolor": "white", "markeredgewidth": 0.6}
+        axes.plot(found.median, height, mark, zorder=6, label=name, **look)
 
 
 def _thinned(rates: Sequence[float], values: Sequence[float]) -> tuple[Sequence[float], Sequence[float]]:

@@ -4,47 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from lrbench.reports.figures.style import MOST_POINTS, Line, drawing, line_of, write
 
+if TYPE_CHECKING:
+    from lrbench.reports import Preview
+
 MOST_CLOSELY = 3 * MOST_POINTS  # points of a line, besides its restarts
 
 
-class Rates(Protocol):
-    """What is drawn of a config, such as a `Preview`."""
-
-    @property
-    def label(self) -> str: ...  # noqa: D102
-    @property
-    def rates(self) -> list[float]: ...  # noqa: D102
-    @property
-    def momenta(self) -> list[float | None] | None: ...  # noqa: D102
-    @property
-    def steps_per_epoch(self) -> int: ...  # noqa: D102
-    @property
-    def seam(self) -> int: ...  # noqa: D102
-    @property
-    def restarts(self) -> list[int]: ...  # noqa: D102
-
-
-def save_previews(previews: Sequence[Rates], path: Path) -> None:
+def save_previews(previews: Sequence[Preview], path: Path) -> None:
     """Draw previews into a PNG or SVG file. Raises FolderError if it can't be written."""
-    with drawing():
-        write(draw(previews), path)
+    write(draw(previews), path)
 
 
-def draw(previews: Sequence[Rates]) -> Figure:
+@drawing()
+def draw(previews: Sequence[Preview]) -> Figure:
     """Draw learning rates, and below them momentum if a config cycles it."""
     cycled = any(p.momenta for p in previews)
     legend = 0.19 * len(previews) + 0.2
     figure = Figure(figsize=(9, (6.2 if cycled else 4.2) + legend), layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.subplots(2 if cycled else 1, 1, sharex=True, squeeze=False, height_ratios=[2, 1] if cycled else [1])
     rate_axes = axes[0, 0]
     for index, made in enumerate(previews):
@@ -64,7 +48,7 @@ def draw(previews: Sequence[Rates]) -> Figure:
     return figure
 
 
-def _line(axes: Axes, made: Rates, values: Sequence[float], look: Line) -> None:
+def _line(axes: Axes, made: Preview, values: Sequence[float], look: Line) -> None:
     stride = max(len(values) // MOST_CLOSELY, 1)
     # Every stride-th step, and both sides of every restart, so that none is cut off.
     near = {s + d for s in made.restarts for d in (-1, 0)}

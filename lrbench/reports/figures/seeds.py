@@ -5,33 +5,33 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from lrbench.analysis import Comparison, Group, Target
 from lrbench.reports.figures.axes import log_scale
-from lrbench.reports.figures.style import TRAINING, VALIDATION, cut
+from lrbench.reports.figures.style import TRAINING, VALIDATION, cut, drawing
+from lrbench.reports.targets import middle
 
 MOST_ROWS = 60
 ROW, EDGES = 0.24, 1.0  # inches
+Look = dict[str, Any]
+SEED: Look = {"marker": "o", "markersize": 4.5, "markerfacecolor": "none", "color": VALIDATION, "linestyle": "none"}
+MEDIAN: Look = {"marker": "|", "markersize": 11, "markeredgewidth": 2.2, "color": TRAINING, "linestyle": "none"}
+MISSED: Look = {"marker": ">", "markersize": 5, "color": "#888888", "linestyle": "none"}
+INTERVAL: Look = {"linewidth": 1.6, "color": TRAINING, "solid_capstyle": "butt"}
 NEAR = 4
 """Rows with a median above this multiple of the best are beyond the axis, so that the others can be told apart."""
 
 
 @dataclass(frozen=True)
 class Dots:
-    """The dots of a row.
-
-    Attributes:
-        values: one for each seed.
-        middle: their median; None for no mark.
-        interval: interval of the mean; None for no line.
-        missed: how long the seeds that missed the target trained.
-    """
+    """A row: each seed's value, their median, the interval of their mean, and how long seeds trained that missed."""
 
     values: Sequence[float]
     middle: float | None = None
@@ -39,6 +39,7 @@ class Dots:
     missed: Sequence[float] = ()
 
 
+@drawing()
 def final_values(comparison: Comparison) -> Figure:
     """Draw every seed's value of the compared metric, with median and interval, best group first.
 
@@ -59,24 +60,18 @@ def final_values(comparison: Comparison) -> Figure:
     _draw(axes, dots)
     _log_axis(axes, dots, measure.text)
     axes.set_xlabel(f"error: 1 − {measure.words}" if error else measure.words)
-    legend = [("o", "none", "a seed"), ("|", "full", "median")]
-    for marker, fill, text in legend:
-        style = "none" if fill == "none" else TRAINING
-        axes.plot([], [], marker, markerfacecolor=style, color=VALIDATION if fill == "none" else TRAINING,
-                  markersize=5 if marker == "o" else 11, markeredgewidth=1 if marker == "o" else 2.2,
-                  linestyle="none", label=text)  # fmt: skip
-    if any(one.interval for one in dots):
-        axes.plot([], [], color=TRAINING, linewidth=1.6, label="95 % interval of the mean")
-    _legend(figure, axes)
+    interval = [(INTERVAL, "95 % interval of the mean")] if any(one.interval for one in dots) else []
+    _legend(figure, (SEED, "a seed"), (MEDIAN, "median"), *interval)
     return figure
 
 
+@drawing()
 def times(groups: Sequence[Group], target: Target) -> Figure | None:
     """Draw epochs and seconds of training to a target; None if no run has ended."""
     ended = [g for g in groups if any(r.status.ended for r in g.records)]
     if not ended:
         return None
-    shown = sorted(ended, key=lambda group: _median_time(group, target))[:MOST_ROWS]
+    shown = sorted(ended, key=lambda group: (middle(target.times(group, 0)), group.label))[:MOST_ROWS]
     figure, panels = _rows(shown, 2, len(ended))
     for part, (axes, words) in enumerate(zip(panels, ("epochs", "seconds of training"), strict=True)):
         dots = [_time(group, target, part) for group in shown]
@@ -84,24 +79,16 @@ def times(groups: Sequence[Group], target: Target) -> Figure | None:
         axes.set_xlim(left=0)
         axes.xaxis.set_major_locator(MaxNLocator(integer=part == 0, nbins=7))
         axes.set_xlabel(f"{words} to {target.words}")
-    first = panels[0]
-    first.plot([], [], "o", markerfacecolor="none", color=VALIDATION, markersize=5, linestyle="none", label="a seed")
-    first.plot([], [], "|", color=TRAINING, markersize=11, markeredgewidth=2.2, linestyle="none", label="median")
-    first.plot([], [], ">", color="#888888", markersize=6, linestyle="none", label="not reached: length of training")
-    _legend(figure, first)
+    missed = (MISSED, "not reached: length of training")
+    _legend(figure, (SEED, "a seed"), (MEDIAN, "median"), missed)
     return figure
-
-
-def _median_time(group: Group, target: Target) -> tuple[float, str]:
-    found = target.times(group, 0)
-    return (float(np.median(found)) if found else math.inf), group.label
 
 
 def _time(group: Group, target: Target, part: int) -> Dots:
     found = target.times(group, part)
-    middle = float(np.median(found)) if found else math.inf
+    median = middle(found)
     reached = [value for value in found if math.isfinite(value)]
-    return Dots(reached, middle if math.isfinite(middle) else None, None, target.missed(group, part))
+    return Dots(reached, median if math.isfinite(median) else None, None, target.missed(group, part))
 
 
 def _rows(groups: Sequence[Group], panels: int, of: int) -> tuple[Figure, list[Axes]]:
@@ -110,34 +97,30 @@ def _rows(groups: Sequence[Group], panels: int, of: int) -> tuple[Figure, list[A
     left = 0.25 + 0.077 * max(map(len, labels))
     width, height = left + 6.6, ROW * len(groups) + EDGES
     figure = Figure(figsize=(width, height))
-    FigureCanvasAgg(figure)
     gap = 0.35
     each = (width - left - 0.3 - gap * (panels - 1)) / panels
-    made = []
-    for panel in range(panels):
-        box = (left + panel * (each + gap)) / width, 0.55 / height, each / width, ROW * len(groups) / height
-        axes = figure.add_axes(box)
+    edges = {"left": left / width, "right": 1 - 0.3 / width, "bottom": 0.55 / height, "top": 1 - 0.45 / height}
+    (made,) = figure.subplots(1, panels, squeeze=False, gridspec_kw={**edges, "wspace": gap / each})
+    for axes in made:
         axes.set_ylim(len(groups) - 0.5, -0.5)
-        axes.set_yticks(range(len(groups)), labels if panel == 0 else [""] * len(groups))
+        axes.set_yticks(range(len(groups)), labels if axes is made[0] else [""] * len(groups))
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="y", visible=False)
         for row in range(0, len(groups), 2):
             axes.axhspan(row - 0.5, row + 0.5, color="#888888", alpha=0.07, linewidth=0)
-        made.append(axes)
     if of > len(groups):
         figure.text(1 - 0.3 / width, 1 - 0.12 / height, f"the first {len(groups)} of {of}", ha="right", va="top")
-    return figure, made
+    return figure, list(made)
 
 
 def _draw(axes: Axes, rows: Sequence[Dots]) -> None:
     for place, row in enumerate(rows):
         if row.interval is not None:
-            axes.plot(row.interval, [place] * 2, color=TRAINING, linewidth=1.6, zorder=2, solid_capstyle="butt")
+            axes.plot(row.interval, [place] * 2, zorder=2, **INTERVAL)
         if row.middle is not None:
-            axes.plot(row.middle, place, "|", color=TRAINING, markersize=11, markeredgewidth=2.2, zorder=4)
-        axes.plot(row.values, _beside(place, row.values), "o", color=VALIDATION, markerfacecolor="none",
-                  markersize=4.5, markeredgewidth=1, alpha=0.85, zorder=3)  # fmt: skip
-        axes.plot(row.missed, _beside(place, row.missed), ">", color="#888888", markersize=5, zorder=3)
+            axes.plot(row.middle, place, zorder=4, **MEDIAN)
+        axes.plot(row.values, _beside(place, row.values), alpha=0.85, zorder=3, **SEED)
+        axes.plot(row.missed, _beside(place, row.missed), zorder=3, **MISSED)
 
 
 def _beside(place: int, values: Sequence[float]) -> np.ndarray:
@@ -170,6 +153,6 @@ def _log_axis(axes: Axes, rows: Sequence[Dots], form: Callable[[float], str]) ->
                           va="center", textcoords="offset points", fontsize=8, color="#555555")  # fmt: skip
 
 
-def _legend(figure: Figure, axes: Axes) -> None:
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="upper left", ncols=len(labels), fontsize=8.5, borderaxespad=0.6)
+def _legend(figure: Figure, *marks: tuple[Look, str]) -> None:
+    handles = [Line2D([], [], label=text, **look) for look, text in marks]
+    figure.legend(handles=handles, loc="upper left", ncols=len(marks), fontsize=8.5, borderaxespad=0.6)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter
 
 from lrbench.analysis import Edge, Family, rate_text, width_text
-from lrbench.components import Measure
-from lrbench.reports.figures.axes import lost, rate_scale, ring, value_scale
+from lrbench.components import Measure, number
+from lrbench.reports.figures.axes import log_scale
 from lrbench.reports.figures.style import Line, cut, drawing, line_of
 
 MOST = 8
@@ -23,26 +24,25 @@ MOST_DECADES = 5
 ROW = 0.04  # of the axes' height, for the marks of one family's lost seeds
 
 
+@drawing()
 def draw(families: Sequence[Family], measure: Measure) -> Figure:
     """Draw at least one family; of more than eight, those with the best results."""
     shown = sorted(families, key=lambda family: min(family.costs(measure)))[:MOST]
     labels = [_legend(family, measure) for family in shown]
     columns = max(1, min(3, 150 // (max(map(len, labels)) + 14)))
     beneath, legend = 0.2 * len(shown) + 0.55, 0.2 * math.ceil((len(shown) + 3) / columns) + 0.3
-    with drawing():
-        figure = Figure(figsize=(10, 4.2 + beneath + legend), layout="constrained")
-        FigureCanvasAgg(figure)
-        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[4.2, beneath])
-        rate_scale(upper, [point.rate for family in shown for point in family.points])
-        _scale(upper, shown, measure)
-        handles = [_line(upper, family, line_of(index), measure) for index, family in enumerate(shown)]
-        handles += _marks(upper, shown, measure, labels)
-        _ranges(lower, shown, measure)
-        when = "" if "best" in measure.name else " at the end"
-        title = f"{measure.words[:1].upper()}{measure.words[1:]}{when}, by learning rate"
-        more = f": the best {MOST} of {len(families)} families" if len(families) > MOST else ""
-        figure.suptitle(title + more, x=0.01, ha="left", fontsize=11, fontweight="bold")
-        figure.legend(handles, labels, loc="outside lower left", ncols=columns, handlelength=3, fontsize=8.5)
+    figure = Figure(figsize=(10, 4.2 + beneath + legend), layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[4.2, beneath])
+    _rate_axis(upper, shown)
+    _value_axis(upper, shown, measure)
+    handles = [_line(upper, family, line_of(index), measure) for index, family in enumerate(shown)]
+    handles += _marks(upper, shown, measure, labels)
+    _ranges(lower, shown, measure)
+    when = "" if "best" in measure.name else " at the end"
+    title = f"{measure.words[:1].upper()}{measure.words[1:]}{when}, by learning rate"
+    more = f": the best {MOST} of {len(families)} families" if len(families) > MOST else ""
+    figure.suptitle(title + more, x=0.01, ha="left", fontsize=11, fontweight="bold")
+    figure.legend(handles, labels, loc="outside lower left", ncols=columns, handlelength=3, fontsize=8.5)
     return figure
 
 
@@ -55,20 +55,32 @@ def _legend(family: Family, measure: Measure) -> str:
     return f"{name}  {measure.text(middle)} at {rate_text(best.lr)}"
 
 
-def _scale(axes: Axes, families: Sequence[Family], measure: Measure) -> None:
-    """Scale the axis for all values, with room at the bad end for marks of seeds without one."""
-    points = [point for family in families for point in family.points]
-    values = [value for point in points for value in point.values(measure)]
-    axes.set_ylabel(measure.words)
+def _rate_axis(axes: Axes, families: Sequence[Family]) -> None:
+    rates = [point.rate for family in families for point in family.points]
+    low, high = min(rates), max(rates)
+    room = max(1.4, (high / low) ** 0.045)  # for rings and arrows, which are as large whatever the range is
+    log_scale(axes.xaxis, low / room, high * room, "{:g}".format)
     axes.tick_params(labelbottom=True)
     axes.set_xlabel("peak learning rate")
-    value_scale(axes, values, measure.metric)
+
+
+def _value_axis(axes: Axes, families: Sequence[Family], measure: Measure) -> None:
+    """Scale the axis for all values, with room at the bad end for marks of seeds without one.
+
+    It is logarithmic, except for percentages, nearly equal values, and values that are not all positive.
+    """
+    values = [value for family in families for point in family.points for value in point.values(measure)]
+    axes.set_ylabel(measure.words)
     if not values:
         axes.set_yticks([])
         return
-    log = axes.get_yscale() == "log"
     low, high = min(values), max(values)
+    percent = measure.metric.form == "percent"
+    log = not percent and low > 0 and high > 3 * low
+    if percent:  # marks may be below 0%, where no value can be
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %" if value > -1e-9 else ""))
     if log:
+        log_scale(axes.yaxis, low / 1.1, high * 1.1, number)
         low = math.log10(low)
         high = min(math.log10(high), low + MOST_DECADES)
     span = (high - low) or abs(high) * 0.1 or 1.0
@@ -101,7 +113,8 @@ def _line(axes: Axes, family: Family, look: Line, measure: Measure) -> Line2D:
     best = family.best(measure)
     value = None if best is None else best.median(measure)
     if best is not None and value is not None:
-        ring(axes, best.rate, value, look.colour)
+        around: Any = {"markerfacecolor": "none", "markeredgecolor": look.colour, "markeredgewidth": 1.4}
+        axes.plot(best.rate, value, "o", markersize=11, zorder=5, **around)
         if edge := family.edge(measure):
             _beyond(axes, best.rate, value, edge, look.colour, 22)
     return line
@@ -116,25 +129,21 @@ def _beyond(axes: Axes, lr: float, height: float, end: Edge, colour: str, length
     )  # fmt: skip
 
 
-def _ends(family: Family, measure: Measure) -> bool:
-    """Whether a family has an arrow."""
-    good = family.good(measure)
-    return good is not None and (good.open_below or good.open_above)
-
-
 def _marks(axes: Axes, families: Sequence[Family], measure: Measure, labels: list[str]) -> list[Line2D]:
     """Mark seeds without a value; add the meaning of all marks to `labels` and return their handles."""
-    kinds = {"o": "best learning rate", ">": "at an end of those tried", "x": "at least one seed diverged",
-             "|": "at least one seed pruned"}  # fmt: skip
+    lost = {"x": "at least one seed diverged", "|": "at least one seed pruned"}
+    kinds = {"o": "best learning rate", ">": "at an end of those tried", **lost}
     seen = {"o"} if any(family.best(measure) for family in families) else set()
-    if any(_ends(family, measure) for family in families):
+    if any(good.open_below or good.open_above for family in families if (good := family.good(measure))):
         seen.add(">")
+    across: Any = axes.get_xaxis_transform()
+    cross: Any = {"markersize": 8, "markeredgewidth": 1.8, "clip_on": False, "zorder": 6}
     row = 0
     for index, family in enumerate(families):
         absent = _absent(family, measure)
         for lr, mark in absent:
             height = 1 - ROW * (row + 0.5) if measure.lower else ROW * (row + 0.5)
-            lost(axes, lr, height, mark, line_of(index).colour)
+            axes.plot(lr, height, mark, color=line_of(index).colour, transform=across, **cross)
             seen.add(mark)
         row += bool(absent)
     handles = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from lrbench.errors import FolderError
+from lrbench.runs import write_file
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart, without yellow, which is too light on white.
 # With 7 colours, 4 dashes and a marker at the end, 28 lines differ even in greyscale.
@@ -71,15 +73,20 @@ def line_of(index: int) -> Line:
     return Line(COLOURS[index % count], DASHES[index % len(DASHES)], MARKERS[index % len(MARKERS)])
 
 
-def write(figure: Figure, path: Path) -> None:
-    """Save a figure and create its folder. Raises FolderError if it can't be written."""
+@drawing()
+def write(figure: Figure, path: Path) -> Path:
+    """Save a figure as PNG or SVG, the same bytes every time, and return the path. Raises FolderError."""
+    buffer, kind = io.BytesIO(), path.suffix[1:]
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=150)
-    except OSError as error:
-        raise FolderError(f"cannot write {path}: {error.strerror}") from error
-    except ValueError as error:
+        figure.savefig(buffer, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else None)
+    except ValueError as error:  # no such format
         raise FolderError(f"cannot write {path}: {error}") from error
+    return write_file(path, buffer.getvalue())
+
+
+def write_both(figure: Figure, stem: Path) -> list[Path]:
+    """Save a figure as PNG and as SVG, and return the paths."""
+    return [write(figure, stem.with_suffix(suffix)) for suffix in (".png", ".svg")]
 
 
 def cut(text: str, most: int) -> str:
