@@ -3,53 +3,46 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from lrbench.components import DATASETS, LOSSES, MODELS, OPTIMIZERS
 from lrbench.errors import UsageError, choices
 from lrbench.registry import Catalog, Parameter
+from lrbench.schedules import PLATEAUS, SCHEDULES
 from lrbench.types import Part
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-
-def catalogues() -> Mapping[str, Catalog]:
-    """Return the catalogs by the name of their kind."""
-    from lrbench.components import DATASETS, LOSSES, MODELS, OPTIMIZERS
-    from lrbench.schedules import SCHEDULES
-
-    return {
-        "datasets": DATASETS,
-        "models": MODELS,
-        "optimizers": OPTIMIZERS,
-        "schedules": SCHEDULES,
-        "losses": LOSSES,
-    }
+CATALOGUES = {
+    "datasets": DATASETS,
+    "models": MODELS,
+    "optimizers": OPTIMIZERS,
+    "schedules": SCHEDULES,
+    "losses": LOSSES,
+}
 
 
 def show(console: Console, kind: str | None, name: str | None) -> None:
     """Print all catalogs, one of them, or one entry. Raises UsageError for an unknown kind or name."""
-    known = catalogues()
-    if kind is not None and f"{kind}s" in known:
-        kind = f"{kind}s"
-    if kind is not None and kind not in known:
-        raise UsageError(f"unknown kind '{kind}'; {choices(kind, known)}")
     if kind is None:
-        for title, catalog in known.items():
+        for title, catalog in CATALOGUES.items():
             _table(console, title, catalog, full=False)
         text = "`lrbench list schedules step` shows an entry with its parameters."
         console.print(text, style="dim", highlight=False)
-    elif name is None:
-        _table(console, kind, known[kind])
-        text = f"To use your own, give an import string: {_import_hint(known[kind])}"
+        return
+    kind = f"{kind}s" if f"{kind}s" in CATALOGUES else kind
+    if kind not in CATALOGUES:
+        raise UsageError(f"unknown kind '{kind}'; {choices(kind, CATALOGUES)}")
+    catalog = CATALOGUES[kind]
+    if name is None:
+        _table(console, kind, catalog)
+        text = f"To use your own, give an import string: {catalog.kind}: {_IMPORTS[catalog.kind]}"
         console.print(text, style="dim", highlight=False, soft_wrap=True)
     else:
-        _entry(console, known[kind], name)
+        _entry(console, catalog, name)
 
 
 def _table(console: Console, title: str, catalog: Catalog, full: bool = True) -> None:
@@ -81,20 +74,14 @@ def _rows(console: Console, title: str, rows: Mapping[str, str]) -> None:
 def _other_tools(catalog: Catalog) -> dict[str, dict[str, str]]:
     """Return namespace → name → summary."""
     summaries = {name: catalog.summary(name) for name in catalog.entries}
-    summaries |= {name: f"{target.replace(':', '.')}" for name, target in catalog.aliases.items()}
-    for catalog_of_names in _COMPANIONS.get(catalog.kind, lambda: ())():
-        summaries |= {name: catalog_of_names.summary(name) for name in catalog_of_names.entries}
+    summaries |= {name: target.replace(":", ".") for name, target in catalog.aliases.items()}
+    if catalog is SCHEDULES:  # plateau rules are named as schedules
+        summaries |= {name: PLATEAUS.summary(name) for name in PLATEAUS.entries}
     found: dict[str, dict[str, str]] = {}
     for name in sorted(summaries):
         if "/" in name:
             found.setdefault(name.partition("/")[0], {})[name] = summaries[name]
     return found
-
-
-def _plateaus() -> tuple[Catalog, ...]:
-    from lrbench.schedules import PLATEAUS
-
-    return (PLATEAUS,)
 
 
 _FILLED_IN = ("optimizer", "last_epoch", "max_lr")  # set by the run; the peak is optimizer.lr
@@ -105,11 +92,18 @@ _OWNERS = {
     "timm": "timm.scheduler",
     "torch": "torch.optim.lr_scheduler; the same parameters, plus `per: step` or `epoch`",
 }
-_COMPANIONS = {"schedule": _plateaus}  # catalogs whose names share a config key
+_IMPORTS = {
+    "dataset": "mypackage.data:load",
+    "model": "torchvision.models:resnet18",
+    "optimizer": "mypackage.optim:Lion",
+    "schedule": "torch.optim.lr_scheduler:StepLR",
+    "loss": "torch.nn:HuberLoss",
+}
 
 
 def _entry(console: Console, catalog: Catalog, name: str) -> None:
-    catalog = next((c for c in _COMPANIONS.get(catalog.kind, lambda: ())() if name in c.entries), catalog)
+    if catalog is SCHEDULES and name in PLATEAUS.entries:
+        catalog = PLATEAUS
     factory = catalog.factory(Part(name))
     described = getattr(factory, "described", factory)
     console.print(f"[bold cyan]{escape(name)}[/]  ({catalog.kind})")
@@ -129,14 +123,3 @@ def _entry(console: Console, catalog: Catalog, name: str) -> None:
     if catalog.foreign:
         where = f"{described.__module__}.{described.__qualname__}"
         console.print(f"Parameters and defaults come from {where}.", highlight=False)
-
-
-def _import_hint(catalog: Catalog) -> str:
-    example = {
-        "dataset": "mypackage.data:load",
-        "model": "torchvision.models:resnet18",
-        "optimizer": "mypackage.optim:Lion",
-        "schedule": "torch.optim.lr_scheduler:StepLR",
-        "loss": "torch.nn:HuberLoss",
-    }
-    return f"{catalog.kind}: {example[catalog.kind]}"
