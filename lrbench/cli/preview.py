@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from lrbench.cli.options import Configs, Debug, Overrides, Runs, option
 from lrbench.errors import UsageError
@@ -41,4 +40,4 @@ def preview(
     tables.show_previews(console, made)
     for one in made if code else ():
         typer.echo(one.code() if len(made) == 1 else f"# {one.label}\n\n{one.code()}\n")
-    console.print(f"Wrote [bold]{escape(str(path))}[/]", highlight=False, soft_wrap=True)
+    tables.show_files(console, [path])

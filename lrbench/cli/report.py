@@ -63,5 +63,4 @@ def report(
     for test in made.tests:
         for line in test.words()[:1]:
             console.print(f"Range test of {test.name}: {line}", markup=False, highlight=False, soft_wrap=True)
-    others = "".join(f", {path.name}" for path in made.files[1:])
-    console.print(f"Wrote [bold]{escape(str(made.page))}[/]{others}", highlight=False, soft_wrap=True)
+    tables.show_files(console, made.files)

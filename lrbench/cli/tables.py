@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 from rich import box
 from rich.console import Console
 from rich.markup import escape
@@ -33,22 +35,29 @@ def show_groups(console: Console, groups: Sequence[Group], comparison: Compariso
     shown = table_columns(groups, short=True, extra=[] if comparison is None or narrow else brief_columns(comparison))
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
     for column in shown:
-        justify: Literal["right", "left"] = "right" if column.right else "left"
         least = min(14, max(len(group.label) for group in groups)) if column.heading == "run" else None
         heading = column.heading.removeprefix("training ").replace(" ", "\n")
-        table.add_column(heading, justify=justify, overflow="fold", min_width=least, no_wrap=column.right)
+        table.add_column(
+            heading, justify="right" if column.right else "left", overflow="fold", min_width=least, no_wrap=column.right
+        )
     for group in groups:
         first, *others = (escape(column.brief(group)).split("\n") for column in shown)
         table.add_row("\n".join(first), *("\n[dim]".join(lines) for lines in others))
     console.print(table)
 
 
+def show_files(console: Console, files: Sequence[Path]) -> None:
+    """Print the path of the first file written and the names of the others beside it."""
+    others = "".join(f", {path.name}" for path in files[1:])
+    console.print(f"Wrote [bold]{escape(str(files[0]))}[/]{others}", highlight=False, soft_wrap=True)
+
+
 def show_found(console: Console, outcomes: Sequence[Outcome]) -> None:
     """Print how many runs were already finished."""
     found = sum(outcome.found for outcome in outcomes)
     if found:
-        were = "was" if found == 1 else "were"
-        text = f"{found} of {len(outcomes)} {were} already finished (--again repeats {'it' if found == 1 else 'them'})."
+        were, them = ("was", "it") if found == 1 else ("were", "them")
+        text = f"{found} of {len(outcomes)} {were} already finished (--again repeats {them})."
         console.print(text, highlight=False)
 
 
@@ -134,12 +143,8 @@ def _rate(rate: float | None) -> str:
 
 
 def sparkline(values: Sequence[float], width: int = 16) -> str:
-    """Draw the values as `width` blocks, scaled from 0 to the maximum; each block is the mean of its slice."""
+    """Draw the values as up to `width` blocks, scaled from 0 to the maximum; each block is the mean of its slice."""
     top = max(values)
-    blocks = []
-    for index in range(min(width, len(values))):
-        mine = values[index * len(values) // width : max((index + 1) * len(values) // width, index + 1)]
-        mine = mine or values[index : index + 1]
-        height = sum(mine) / len(mine) / top if top > 0 else 0.0
-        blocks.append(_BLOCKS[min(int(height * len(_BLOCKS)), len(_BLOCKS) - 1)])
-    return "".join(blocks)
+    scale = len(_BLOCKS) / top if top > 0 else 0.0
+    means = [part.mean() for part in np.array_split(values, min(width, len(values)))]
+    return "".join(_BLOCKS[min(int(mean * scale), len(_BLOCKS) - 1)] for mean in means)
