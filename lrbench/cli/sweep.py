@@ -83,7 +83,7 @@ def sweep(
     )  # fmt: skip
     with sweep_table.display(console) as watch, StopFlag.ending(options.leave):
         asked = plan_sweep(
-            configs, runs=runs, overrides=overrides or (), lr=lr, seeds=seeds, schedules=_names(schedule),
+            configs, {"lr": lr, "seeds": seeds, "schedule": _names(schedule)}, runs=runs, overrides=overrides or (),
             name=name, device=device, options=how, many=yes or dry_run, train=not dry_run, watch=watch,
         )  # fmt: skip
         if not dry_run:
@@ -94,10 +94,10 @@ def sweep(
     _conclude(console, asked, epsilon)
 
 
-def _names(schedule: str | None) -> list[str]:
+def _names(schedule: str | None) -> list[str] | None:
     """Split `cosine,one_cycle`."""
     if schedule is None:
-        return []
+        return None
     names = [name.strip() for name in schedule.split(",")]
     if not all(names):
         problem = "--schedule must be names separated by commas, such as cosine,one_cycle"

@@ -78,7 +78,9 @@ def axis(key: str, value: object, where: str = "", first_seed: int = 0) -> Axis:
     if key == "optimizer.lr" and value == AUTO:
         return Axis(key, (), where, auto=True)
     if key == "seed" and isinstance(value, int) and not isinstance(value, bool):
-        return Axis(key, tuple(range(first_seed, first_seed + _count(value))), where)
+        if not 1 <= value <= MAX_POINTS:
+            raise ValueError(f"the number of seeds must be 1 to {MAX_POINTS:,} (got {value})")
+        return Axis(key, tuple(range(first_seed, first_seed + value)), where)
     if _is_range(value):
         return Axis(key, spaced(**_range_of(value)), where)
     values = value if isinstance(value, list | tuple) else [value]
@@ -188,12 +190,6 @@ def _number(text: str) -> float:
         return float(text)
     except ValueError:
         raise ValueError(f"a learning rate must be a number greater than 0 (got {text!r:.40})") from None
-
-
-def _count(value: int) -> int:
-    if not 1 <= value <= MAX_POINTS:
-        raise ValueError(f"the number of seeds must be 1 to {MAX_POINTS:,} (got {value})")
-    return value
 
 
 def _place(places: Mapping[tuple[str, ...], str], path: tuple[str, ...]) -> str:

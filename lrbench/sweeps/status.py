@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import Any
 
 from lrbench.errors import LrbenchError
 from lrbench.events import Event
@@ -32,7 +30,7 @@ class Board:
         if event.kind == "pause":
             self.state[event.run] = Status.PAUSED
         if event.kind == "start" and self.began is None:
-            self.begin()
+            self.began = (time.monotonic(), self.left)
         if event.kind in ("start", "progress", "epoch"):
             self.state[event.run] = Status.RUNNING
             self.done[event.run] = event.step / event.total_steps if event.total_steps else 0.0
@@ -72,13 +70,9 @@ class Board:
         said = ", ".join(f"{count} {what}" for what, count in counts.items() if count or what == "done")
         return f"{len(self.state)} run{'s' * (len(self.state) != 1)}: {said}"
 
-    def begin(self) -> None:
-        """Start measuring the speed that `seconds_left` uses."""
-        self.began = (time.monotonic(), self.left)
-
     @property
     def seconds_left(self) -> float | None:
-        """The time left at the speed since `begin`; None while too little is done to tell."""
+        """The time left at the speed since the first run started; None while too little is done to tell."""
         if self.began is None:
             return None
         since, at_first = self.began
@@ -100,12 +94,8 @@ def board_of(folder: SweepFolder, plan: Plan) -> Board:
             row = last_row(run.epochs.path)
             if "val_loss" in row:
                 board.loss[cell.run] = row["val_loss"]
-            board.done[cell.run] = _fraction_done(run.environment(), row)
+            total = (run.environment().get("sizes") or {}).get("total_steps")
+            board.done[cell.run] = row["step"] / int(total) if "step" in row and total else 0.0
         except (LrbenchError, OSError, ValueError):
             board.state[cell.run] = Status.DAMAGED
     return board
-
-
-def _fraction_done(environment: Mapping[str, Any], row: Mapping[str, float]) -> float:
-    total = (environment.get("sizes") or {}).get("total_steps")
-    return row["step"] / int(total) if "step" in row and total else 0.0

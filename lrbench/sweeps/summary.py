@@ -33,7 +33,7 @@ class Summary:
     @property
     def families(self) -> tuple[Family, ...]:
         """The lines with at least one ended run, the best first."""
-        ended = [line for line in self.lines if any(_over(r) for point in line.points for r in point.group.records)]
+        ended = [line for line in self.lines if any(p.unfinished < len(p.group.records) for p in line.points)]
         return tuple(sorted(ended, key=lambda family: (min(family.costs(self.measure)), family.label)))
 
     @property
@@ -45,7 +45,7 @@ class Summary:
     @property
     def missing(self) -> int:
         """The number of the grid's runs that have not ended."""
-        return sum(not _over(record) for record in self.records)
+        return sum(point.unfinished for line in self.lines for point in line.points)
 
     @property
     def without(self) -> list[str]:
@@ -88,10 +88,6 @@ def _points(runs: Sequence[tuple[float | None, Record]]) -> tuple[Point, ...]:
     )
 
 
-def _over(record: Record) -> bool:
-    return record.status.ended or record.status is Status.PRUNED
-
-
 def _read(folder: SweepFolder, cell: Planned) -> Record:
     run = folder.run(cell)
     if not run.is_run:
@@ -111,7 +107,7 @@ def _row(point: Point, known: dict[str, Measure]) -> dict[str, Any]:
         "diverged": states.count(Status.DIVERGED),
         "pruned": states.count(Status.PRUNED),
         "failed": sum(state in (Status.FAILED, Status.DAMAGED) for state in states),
-        "missing": sum(state.to_do or state is Status.RUNNING for state in states),
+        "missing": sum(not state.over for state in states),
     }
     for name, measure in known.items():
         if not name.startswith(("train_", "best_", "test_best_")):
