@@ -118,25 +118,17 @@ def _show_status(console: Console, runs: Path, name: str | None) -> None:
 
 def _conclude(console: Console, done: Sweep, epsilon: float) -> None:
     """Print and write the summary, then end the command with its exit code."""
-    from lrbench.cli.sweep_table import show_outcome
-    from lrbench.cli.tables import show_files
-    from lrbench.reports import save_summary
-    from lrbench.training import stopped
+    from lrbench.cli import tables
+    from lrbench.reports import save_summary, summary_words
 
     summary = done.summary(epsilon)
-    show_outcome(console, done, summary)
+    for line in summary_words(summary):
+        console.print(line, markup=False, highlight=False)
+    tables.show_outcomes(console, done.outcomes)
     try:
-        show_files(console, save_summary(summary, done.folder))
+        tables.show_files(console, save_summary(summary, done.folder))
     except FolderError as error:
         if any(outcome.result is not None and not outcome.found for outcome in done.outcomes):
             raise
         console.print(f"[yellow]The summary was not written:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
-    failed = any(outcome.undone for outcome in done.outcomes)
-    left = [outcome for outcome in done.outcomes if outcome.to_do]
-    interrupted = stopped(done.outcomes)
-    if interrupted is not None and not (failed and all(outcome.signal is None for outcome in left)):
-        raise interrupted
-    if left:
-        console.print(f"{len(left)} runs were not started; the same command starts them.", highlight=False)
-    if failed or left:
-        raise typer.Exit(1)
+    tables.end(console, done.outcomes)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -17,12 +16,10 @@ from rich.text import Text
 
 from lrbench.analysis import duration
 from lrbench.cli.progress import Display, Lines
-from lrbench.cli.tables import show_found
 from lrbench.components import LOSS
 from lrbench.events import Event
-from lrbench.reports import summary_words
 from lrbench.runs import Status
-from lrbench.sweeps import AUTO_POINTS, Board, Planned, Summary, SweepFolder, board_of
+from lrbench.sweeps import AUTO_POINTS, Board, Planned, SweepFolder, board_of
 
 if TYPE_CHECKING:
     from lrbench.sweeps import Sweep
@@ -199,22 +196,3 @@ def show_plan(console: Console, asked: Sweep, seconds: float | None) -> None:
         known = "" if seconds is None else f"about {duration(seconds)}, from finished runs of the same size"
         text = f"Expected time: {known or 'unknown until a run of each size has finished'}."
         console.print(text, highlight=False)
-
-
-def show_outcome(console: Console, done: Sweep, summary: Summary) -> None:
-    """Print the summary, warnings and failures."""
-    for line in summary_words(summary):
-        console.print(line, markup=False, highlight=False)
-    show_found(console, done.outcomes)
-    warned = Counter(warning for outcome in done.outcomes for warning in outcome.warnings)
-    for warning, count in warned.items():
-        console.print(f"[yellow]{count} run{'s' * (count > 1)}:[/] {escape(warning)}", highlight=False)
-    alike: dict[str, list[tuple[str, str]]] = {}
-    for outcome in done.outcomes:
-        if outcome.undone:
-            text = outcome.message.removeprefix(f"{outcome.path.name}: ")
-            alike.setdefault(text.partition("\n")[0], []).append((outcome.path.name, text))
-    for failures in alike.values():
-        name, text = failures[0]
-        others = f" and {len(failures) - 1} more" if len(failures) > 1 else ""
-        console.print(f"[red]{escape(name)}{others}:[/] {escape(text)}", highlight=False, soft_wrap=True)

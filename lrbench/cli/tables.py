@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import typer
 from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from lrbench.analysis import Comparison, Group, grouped, read_one
+from lrbench.analysis import Comparison, Group
 from lrbench.lr_finder import Refusal
 from lrbench.reports import brief_columns, table_columns
-from lrbench.runs import RunFolder
+from lrbench.training import pending, stopped
 
 if TYPE_CHECKING:
     from lrbench.lr_finder import Finding
@@ -52,27 +53,36 @@ def show_files(console: Console, files: Sequence[Path]) -> None:
     console.print(f"Wrote [bold]{escape(str(files[0]))}[/]{others}", highlight=False, soft_wrap=True)
 
 
-def show_found(console: Console, outcomes: Sequence[Outcome]) -> None:
-    """Print how many runs were already finished."""
-    found = sum(outcome.found for outcome in outcomes)
-    if found:
+def show_outcomes(console: Console, outcomes: Sequence[Outcome]) -> None:
+    """Print how many runs were already finished, then warnings and failures; those that are alike are told once."""
+    if found := sum(outcome.found for outcome in outcomes):
         were, them = ("was", "it") if found == 1 else ("were", "them")
         text = f"{found} of {len(outcomes)} {were} already finished (--again repeats {them})."
         console.print(text, highlight=False)
-
-
-def show_outcomes(console: Console, outcomes: Sequence[Outcome]) -> None:
-    """Print the results of runs, how many were already finished, warnings and failures."""
-    existing = [o for o in outcomes if o.path.exists()]
-    show_groups(console, grouped([read_one(RunFolder(o.path)) for o in existing]))
-    show_found(console, outcomes)
+    alike: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for outcome in outcomes:
-        for warning in outcome.warnings:
-            console.print(f"[yellow]{escape(outcome.path.name)}:[/] {escape(warning)}", highlight=False)
+        name = outcome.path.name
+        told = [("yellow", warning) for warning in outcome.warnings]
         if outcome.undone:
-            doubled = outcome.message.startswith(outcome.path.name)
-            text = f"[red]{'' if doubled else escape(outcome.path.name) + ': '}[/]{escape(outcome.message)}"
-            console.print(text, highlight=False, soft_wrap=True)
+            told.append(("red", outcome.message.removeprefix(name).removeprefix(":").lstrip()))
+        for colour, text in told:
+            alike.setdefault((colour, text.partition("\n")[0]), []).append((name, text))
+    for (colour, _), told in alike.items():
+        name, text = told[0]
+        others = f" and {len(told) - 1} more" if len(told) > 1 else ""
+        console.print(f"[{colour}]{escape(name)}{others}:[/] {escape(text)}", highlight=False, soft_wrap=True)
+
+
+def end(console: Console, outcomes: Sequence[Outcome]) -> None:
+    """End the command with the exit code of failed, interrupted or left runs; return if there are none."""
+    failed, left = any(outcome.undone for outcome in outcomes), pending(outcomes)
+    interrupted = stopped(outcomes)
+    if interrupted is not None and not (failed and all(outcome.signal is None for outcome in left)):
+        raise interrupted
+    if left:
+        console.print(f"{len(left)} runs were not started; the same command starts them.", highlight=False)
+    if failed or left:
+        raise typer.Exit(1)
 
 
 def show_previews(console: Console, previews: Sequence[Preview]) -> None:
