@@ -34,18 +34,18 @@ class Display:
         return self
 
     def __exit__(self, *_: Any) -> None:
-        self.stop()
+        self._stop()
 
     def __call__(self, event: Event) -> None:
         """Show an event."""
         self.metrics |= told_metrics(event)
-        self.show(event)
+        self._show(event)
 
-    def show(self, event: Event) -> None:
+    def _show(self, event: Event) -> None:
         """Show an event, with its run's metrics known."""
         raise NotImplementedError
 
-    def stop(self) -> None:
+    def _stop(self) -> None:
         """Remove what is drawn."""
 
     def say(self, text: str) -> None:
@@ -118,12 +118,10 @@ class Bars(Display):
             transient=True,
         )
 
-    def stop(self) -> None:
-        """Remove the bars."""
+    def _stop(self) -> None:
         self.progress.stop()
 
-    def show(self, event: Event) -> None:
-        """Update the run's bar."""
+    def _show(self, event: Event) -> None:
         if event.kind == "plan":
             self.total = event.values["runs"]
         elif event.kind == "message":
@@ -167,7 +165,7 @@ class Lines(Display):
         super().__init__(console)
         self.said: dict[str, float] = {}
 
-    def show(self, event: Event) -> None:
+    def _show(self, event: Event) -> None:
         """Print a line, unless the run's last one is too recent."""
         if event.kind == "message":
             self.say(event.values["text"])

@@ -65,8 +65,8 @@ def _rates(board: Board, height: int | None) -> list[float | None]:
     if height is None or len(rates) <= room:
         return rates
     busy = {cell.lr for cell in board.plan.cells if board.state[cell.run] is Status.RUNNING}
-    first = [lr for lr in rates if lr in busy] + [lr for lr in rates if lr not in busy]
-    return [lr for lr in rates if lr in first[:room]]
+    first = sorted(rates, key=lambda lr: lr not in busy)[:room]
+    return [lr for lr in rates if lr in first]
 
 
 def _cell(board: Board, cells: Sequence[Planned]) -> Text:
@@ -98,11 +98,10 @@ class LiveTable(Display):
         self.live = Live(console=console, auto_refresh=False, transient=True, vertical_overflow="crop")
         self.drawn = 0.0
 
-    def stop(self) -> None:
-        """Remove the table."""
+    def _stop(self) -> None:
         self.live.stop()
 
-    def show(self, event: Event) -> None:
+    def _show(self, event: Event) -> None:
         """Redraw the table, unless it is too recent."""
         if event.kind == "message":
             self.say(event.values["text"])
@@ -126,12 +125,12 @@ class SweepLines(Lines):
 
     board: Board | None = None
 
-    def show(self, event: Event) -> None:
+    def _show(self, event: Event) -> None:
         """Print a line when a run ends; show the runs of a range test like those of `lrbench run`."""
         if "plan" in event.values:
             self.board = _board(event)
         elif self.board is None or event.run not in self.board.state:
-            super().show(event)
+            super()._show(event)
         else:
             self.board.hear(event)
             if event.kind == "end":

@@ -117,7 +117,7 @@ class Grid:
         shared = {key: one for key, one in self.axes.items() if not one.block}
         count = math.prod(len(one.values) for one in blocks)
         if count > MOST:
-            raise too_many(count)
+            raise _too_many(count)
         options = [[(one.key, *self._opened(one, value)) for value in one.values] for one in blocks]
         for combination in itertools.product(*options):
             axes = dict(shared)
@@ -145,7 +145,7 @@ def all_cells(grids: Sequence[Grid], find: FindRates) -> tuple[list[Cell], int]:
     """
     size = sum(grid.size for grid in grids)
     if size > MOST:
-        raise too_many(size)
+        raise _too_many(size)
     different: dict[str, Cell] = {}
     made = 0
     for grid in grids:
@@ -155,8 +155,7 @@ def all_cells(grids: Sequence[Grid], find: FindRates) -> tuple[list[Cell], int]:
     return sorted(different.values(), key=lambda cell: cell.experiment.seed), made - len(different)
 
 
-def too_many(size: int) -> UsageError:
-    """Return the error for a grid that is too large."""
+def _too_many(size: int) -> UsageError:
     return UsageError(f"the grid has {size:,} runs, but a sweep can have at most {MOST:,}; use fewer values or seeds")
 
 

@@ -1,13 +1,20 @@
-"""The progress of a sweep's cells, from training events or from the run folders."""
+"""The progress of a sweep's cells, from training events or from the run folders, and how long the rest takes."""
 
 from __future__ import annotations
 
+import json
+import statistics
 import time
+from collections.abc import Sequence
 
+from lrbench.config import Experiment, canonical
 from lrbench.errors import LrbenchError
 from lrbench.events import Event
 from lrbench.runs import RunResult, Status, last_row
 from lrbench.sweeps.plan import Plan, SweepFolder
+from lrbench.training import Outcome, pending
+
+_NO_MATTER = ("seed", "schedule", "warmup", "plateau", "early_stopping", "best_by")  # for the time that a run takes
 
 
 class Board:
@@ -99,3 +106,22 @@ def board_of(folder: SweepFolder, plan: Plan) -> Board:
         except (LrbenchError, OSError, ValueError):
             board.state[cell.run] = Status.DAMAGED
     return board
+
+
+def expected_seconds(outcomes: Sequence[Outcome], jobs: int) -> float | None:
+    """Estimate the training time left with `jobs` runs at once; None unless a run of each size has finished."""
+    known: dict[str, list[float]] = {}
+    for outcome in outcomes:
+        if outcome.result is not None and outcome.status.complete and outcome.result.seconds:
+            known.setdefault(_size(outcome.experiment), []).append(outcome.result.seconds)
+    wanted = [_size(outcome.experiment) for outcome in pending(outcomes)]
+    if not all(size in known for size in wanted):
+        return None
+    each = [statistics.median(known[size]) for size in wanted]
+    return max(sum(each) / jobs, max(each, default=0.0))
+
+
+def _size(experiment: Experiment) -> str:
+    """Return a key that is equal for runs that should take equally long."""
+    plain = {key: value for key, value in canonical(experiment).items() if key not in _NO_MATTER}
+    return json.dumps({**plain, "optimizer": plain["optimizer"]["name"]}, sort_keys=True)

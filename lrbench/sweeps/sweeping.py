@@ -16,10 +16,10 @@ from lrbench.events import Event, Watch, message, silent
 from lrbench.lr_finder import Refusal, find_lr, known_finding
 from lrbench.runs import Status
 from lrbench.sweeps.axes import around, from_option
-from lrbench.sweeps.estimate import expected_seconds
 from lrbench.sweeps.grid import MOST, Cell, FindRates, Grid, all_cells
 from lrbench.sweeps.halving import drop, loss_at, worse_half
 from lrbench.sweeps.plan import Plan, Planned, SweepFolder, series_of
+from lrbench.sweeps.status import expected_seconds
 from lrbench.sweeps.summary import Summary, summarize
 from lrbench.training import RUNGS, Executor, Outcome, Prune, RunOptions, default_jobs, do_runs, look, nearest, pending
 
