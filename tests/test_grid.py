@@ -14,9 +14,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lrbench.config import Experiment, load_config, read_config
+from lrbench.config import Config, Experiment, load_config, read_config
 from lrbench.errors import ConfigError, FolderError, UsageError
-from lrbench.sweeps.axes import around, axis, from_option, spaced
+from lrbench.sweeps.axes import around, axis, from_text, spaced
 from lrbench.sweeps.grid import Cell, Grid, all_cells
 from lrbench.sweeps.plan import Plan, Planned, SweepFolder, find_sweeps, series_of
 
@@ -73,13 +73,13 @@ def test_rates_around_a_suggestion() -> None:
     ],
 )
 def test_what_the_option_says(text: str, said: object) -> None:
-    assert from_option(text) == said
+    assert from_text(text) == said
 
 
 @pytest.mark.parametrize("text", ["1e-5:1", "a:b:3", "1e-5:1:x", "", "0.1,,0.2", "0.1;0.2", "1:2:3:4"])
 def test_what_is_no_option(text: str) -> None:
     with pytest.raises(ConfigError, match=r"--lr: (must be from:to:points|a learning rate must be a number)"):
-        from_option(text)
+        Grid.of(Config({}, {}, ""), {"lr": text})
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,6 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     AfterValidator,
     BaseModel,
-    ConfigDict,
     Field,
     PlainSerializer,
     PlainValidator,
@@ -66,10 +65,8 @@ def _device(value: str) -> str:
     return value
 
 
-class Dataset(BaseModel):
+class Dataset(BaseModel, frozen=True, extra="forbid"):
     """A data set: its entry in the catalogue and the rules for any data set (`DatasetRules`)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     part: Part
     rules: DatasetRules
@@ -90,14 +87,12 @@ class Dataset(BaseModel):
         return {**self.part.plain(), **{k: v for k, v in rules.items() if v is not None}}
 
 
-class Experiment(BaseModel):
+class Experiment(BaseModel, frozen=True, extra="forbid"):
     """A full description of one training, resolved from a config file.
 
     `model`, `optimizer`, `schedule` and `loss` are parts `{name, parameters}`, completed with lrbench's own defaults.
     Either `epochs` or `steps` gives the budget. `optimizer.params["lr"]`, if given, is the peak learning rate.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_name)]
     dataset: Annotated[Dataset, PlainSerializer(Dataset.plain)]

@@ -66,10 +66,9 @@ class EarlyStoppingRule:
     start: Natural = 0
 
 
-class Reference(BaseModel):
+class Reference(BaseModel, frozen=True, extra="allow"):
     """A published result, shown next to the measured one: `test_loss`, or `test_` and the name of a metric."""
 
-    model_config = ConfigDict(frozen=True, extra="allow")
     __pydantic_extra__: dict[str, Annotated[float, Field(strict=True, allow_inf_nan=False)]]
 
     source: str = ""

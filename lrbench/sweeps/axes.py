@@ -75,13 +75,15 @@ def read_axes(
 
 def axis(key: str, value: object, where: str = "", first_seed: int = 0) -> Axis:
     """Parse the value of a key in a `sweep:` block. Raises ValueError."""
+    if key == "optimizer.lr" and isinstance(value, str):
+        value = from_text(value)
     if key == "optimizer.lr" and value == AUTO:
         return Axis(key, (), where, auto=True)
     if key == "seed" and isinstance(value, int) and not isinstance(value, bool):
         if not 1 <= value <= MAX_POINTS:
             raise ValueError(f"the number of seeds must be 1 to {MAX_POINTS:,} (got {value})")
         return Axis(key, tuple(range(first_seed, first_seed + value)), where)
-    if _is_range(value):
+    if isinstance(value, Mapping) and "name" not in value:
         return Axis(key, spaced(**_range_of(value)), where)
     values = value if isinstance(value, list | tuple) else [value]
     if not values:
@@ -91,22 +93,19 @@ def axis(key: str, value: object, where: str = "", first_seed: int = 0) -> Axis:
     return Axis(key, tuple(values), where)
 
 
-def from_option(text: str) -> object:
+def from_text(text: str) -> object:
     """Parse `--lr`: `1e-5:1:11` (from:to:points on a log scale), `1e-3,1e-2`, a number or `auto`.
 
-    Returns the value that a config would contain. Raises ConfigError.
+    Returns the value that a config would contain. Raises ValueError.
     """
     pieces = text.split(":")
-    try:
-        if text == AUTO:
-            return text
-        if len(pieces) == 3 and re.fullmatch(r"\d+", pieces[2]):
-            return {"log": [_number(piece) for piece in pieces[:2]], "points": int(pieces[2])}
-        if len(pieces) > 1:
-            raise ValueError(f"must be from:to:points, such as 1e-5:1:11 (got {text!r:.60})")
-        return [_number(piece) for piece in text.split(",")]
-    except ValueError as error:
-        raise ConfigError(str(error), where="--lr") from None
+    if text == AUTO:
+        return text
+    if len(pieces) == 3 and re.fullmatch(r"\d+", pieces[2]):
+        return {"log": [_number(piece) for piece in pieces[:2]], "points": int(pieces[2])}
+    if len(pieces) > 1:
+        raise ValueError(f"must be from:to:points, such as 1e-5:1:11 (got {text!r:.60})")
+    return [_number(piece) for piece in text.split(",")]
 
 
 def spaced(scale: str, low: float, high: float, points: int) -> tuple[float, ...]:
@@ -158,11 +157,7 @@ def _looks_like_range(value: Mapping[str, Any]) -> bool:
     return any(get_close_matches(key, _RANGE, n=1, cutoff=0.7) for key in value) or not value
 
 
-def _is_range(value: object) -> bool:
-    return isinstance(value, Mapping) and "name" not in value
-
-
-def _range_of(value: Any) -> dict[str, Any]:
+def _range_of(value: Mapping[str, Any]) -> dict[str, Any]:
     scales = [key for key in ("log", "linear") if key in value]
     unknown = [key for key in value if key not in _RANGE]
     if unknown or len(scales) != 1 or "points" not in value:

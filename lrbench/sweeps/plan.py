@@ -76,11 +76,11 @@ class Plan:
         return sorted({cell.lr for cell in self.cells}, key=lambda lr: -1.0 if lr is None else lr)
 
 
+@dataclass(frozen=True)
 class SweepFolder:
     """The folder of a sweep; only its methods read or write."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    path: Path
 
     @classmethod
     def of(cls, root: Path, name: str) -> SweepFolder:

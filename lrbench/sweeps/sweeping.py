@@ -15,7 +15,7 @@ from lrbench.errors import LockedError, RunError, UsageError
 from lrbench.events import Event, Watch, message, silent
 from lrbench.lr_finder import Refusal, find_lr, known_finding
 from lrbench.runs import Status
-from lrbench.sweeps.axes import around, from_option
+from lrbench.sweeps.axes import around
 from lrbench.sweeps.grid import MOST, Cell, FindRates, Grid, all_cells
 from lrbench.sweeps.halving import drop, loss_at, worse_half
 from lrbench.sweeps.plan import Plan, Planned, SweepFolder, series_of
@@ -137,8 +137,6 @@ def ask(
     root, overrides, options = Path(runs), tuple(overrides), options or RunOptions(jobs=None)
     nearest(root)
     axes = {option: value for option, value in (given or {}).items() if value is not None}
-    if isinstance(axes.get("lr"), str):
-        axes["lr"] = from_option(axes["lr"])
     grids = [_grid(config, overrides, axes, device) for config in configs]
     size = sum(grid.size for grid in grids)
     if UNASKED < size <= MOST and not many:
@@ -225,7 +223,6 @@ def _add_confirmation(done: Sweep, confirm: int, options: RunOptions) -> None:
 def _grid(
     config: str | Path | Experiment, overrides: Sequence[str], given: Mapping[str, Any], device: str | None
 ) -> Grid:
-    """Return a config's grid on the given device."""
     read = Config(config.plain(), {}, config.name) if isinstance(config, Experiment) else read_config(config, overrides)
     if device is not None:
         read = replace(read, plain={**read.plain, "device": device}, places={**read.places, ("device",): "--device"})
