@@ -89,5 +89,5 @@ def _run(words: list[str]) -> int:
 
 def _complain(text: str, code: int, warn: bool = False) -> int:
     prefix = "" if warn else "[red]Error: [/]"
-    Console(stderr=True).print(f"{prefix}{escape(text)}", highlight=False, soft_wrap=True)
+    Console(stderr=True, highlight=False).print(f"{prefix}{escape(text)}", soft_wrap=True)
     return code

@@ -30,8 +30,7 @@ def show(console: Console, kind: str | None, name: str | None) -> None:
     if kind is None:
         for title, catalog in CATALOGUES.items():
             _table(console, title, catalog, full=False)
-        text = "`lrbench list schedules step` shows an entry with its parameters."
-        console.print(text, style="dim", highlight=False)
+        console.print("`lrbench list schedules step` shows an entry with its parameters.", style="dim")
         return
     kind = f"{kind}s" if f"{kind}s" in CATALOGUES else kind
     if kind not in CATALOGUES:
@@ -40,7 +39,7 @@ def show(console: Console, kind: str | None, name: str | None) -> None:
     if name is None:
         _table(console, kind, catalog)
         text = f"To use your own, give an import string: {catalog.kind}: {_IMPORTS[catalog.kind]}"
-        console.print(text, style="dim", highlight=False, soft_wrap=True)
+        console.print(text, style="dim", soft_wrap=True)
     else:
         _entry(console, catalog, name)
 
@@ -53,14 +52,13 @@ def _table(console: Console, title: str, catalog: Catalog, full: bool = True) ->
     if others and not full:
         count = sum(len(names) for names in others.values())
         shown = ", ".join(f"{owner}/…" for owner in others)
-        text = f"And {count} names from other tools ({shown}): see `lrbench list {title}`.\n"
-        console.print(text, highlight=False)
+        console.print(f"And {count} names from other tools ({shown}): see `lrbench list {title}`.\n")
         return
     for owner, names in others.items():
         _rows(console, f"{owner}/… ({_OWNERS[owner]})", names)
     usual = [f"{other} = {name}" for other, name in catalog.aliases.items() if "/" not in other]
     if usual:
-        console.print(f"Aliases: {', '.join(usual)}.", highlight=False)
+        console.print(f"Aliases: {', '.join(usual)}.")
 
 
 def _rows(console: Console, title: str, rows: Mapping[str, str]) -> None:
@@ -108,7 +106,7 @@ def _entry(console: Console, catalog: Catalog, name: str) -> None:
     described = getattr(factory, "described", factory)
     console.print(f"[bold cyan]{escape(name)}[/]  ({catalog.kind})")
     text = (inspect.getdoc(factory) or "").partition(">>>")[0].rstrip().removesuffix("Example:").rstrip()
-    console.print(escape(text), highlight=False)
+    console.print(escape(text))
     parameters = catalog.parameters(name)
     if catalog.kind == "schedule" and inspect.isclass(factory):
         parameters = [p for p in parameters if p.name not in _FILLED_IN]
@@ -122,4 +120,4 @@ def _entry(console: Console, catalog: Catalog, name: str) -> None:
         console.print(table)
     if catalog.foreign:
         where = f"{described.__module__}.{described.__qualname__}"
-        console.print(f"Parameters and defaults come from {where}.", highlight=False)
+        console.print(f"Parameters and defaults come from {where}.")

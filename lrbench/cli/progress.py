@@ -38,7 +38,8 @@ class Display:
 
     def __call__(self, event: Event) -> None:
         """Show an event."""
-        self.metrics |= told_metrics(event)
+        if event.kind == "start":
+            self.metrics |= metrics_of(event.values.get("metrics"))
         self._show(event)
 
     def _show(self, event: Event) -> None:
@@ -50,7 +51,7 @@ class Display:
 
     def say(self, text: str) -> None:
         """Print a line above what is drawn."""
-        self.console.print(text, style="dim", markup=False, highlight=False)
+        self.console.print(text, style="dim", markup=False)
 
     def ending(self, event: Event) -> str:
         """Describe how a run ended in one line."""
@@ -155,7 +156,7 @@ class Bars(Display):
         if event.run in self.tasks:
             self.progress.remove_task(self.tasks.pop(event.run))
         count = f"[dim]{self.over}/{self.total}[/] " if self.total > 1 else ""
-        self.console.print(f"{count}{escape(event.run)}  {escape(self.ending(event))}", highlight=False)
+        self.console.print(f"{count}{escape(event.run)}  {escape(self.ending(event))}")
 
 
 class Lines(Display):
@@ -182,13 +183,7 @@ class Lines(Display):
 
     def say(self, text: str) -> None:
         """Print a line without breaking it."""
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-def told_metrics(event: Event) -> dict[str, Metric]:
-    """Return a run's metrics from its `start` event; empty for events without them."""
-    told = event.values.get("metrics")
-    return {} if told is None else metrics_of(told)
+        self.console.print(text, markup=False, soft_wrap=True)
 
 
 def _words(key: str) -> str:

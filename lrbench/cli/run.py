@@ -35,7 +35,7 @@ def run(
     from lrbench.training import StopFlag
     from lrbench.training import run as train
 
-    console = Console()
+    console = Console(highlight=False)
     with display(console) as watch, StopFlag.ending(leave):
         outcomes = train(
             configs, runs=runs, overrides=overrides or (), seeds=seeds, jobs=jobs, device=device, again=again,
@@ -46,4 +46,4 @@ def run(
     tables.show_outcomes(console, outcomes)
     tables.end(console, outcomes)
     where = "" if runs == Path("runs") else f" --runs {escape(str(runs))}"
-    console.print(f"To compare them: lrbench report{where}", style="dim", highlight=False)
+    console.print(f"To compare them: lrbench report{where}", style="dim")

@@ -69,7 +69,7 @@ def sweep(
     from lrbench.sweeps import carry_out, plan_sweep
     from lrbench.training import Prune, RunOptions, StopFlag
 
-    console = Console()
+    console = Console(highlight=False)
     if not math.isfinite(epsilon):
         raise UsageError(f"--epsilon must be a finite number (got {epsilon:g})")
     if status:
@@ -123,12 +123,12 @@ def _conclude(console: Console, done: Sweep, epsilon: float) -> None:
 
     summary = done.summary(epsilon)
     for line in summary_words(summary):
-        console.print(line, markup=False, highlight=False)
+        console.print(line, markup=False)
     tables.show_outcomes(console, done.outcomes)
     try:
         tables.show_files(console, save_summary(summary, done.folder))
     except FolderError as error:
         if any(outcome.result is not None and not outcome.found for outcome in done.outcomes):
             raise
-        console.print(f"[yellow]The summary was not written:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        console.print(f"[yellow]The summary was not written:[/] {escape(str(error))}", soft_wrap=True)
     tables.end(console, done.outcomes)

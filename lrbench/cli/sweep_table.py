@@ -112,7 +112,7 @@ class LiveTable(Display):
             return
         self.board.hear(event)
         if event.kind == "end" and event.values["result"].status is Status.FAILED:
-            self.console.print(f"[red]{escape(event.run)}:[/] {escape(self.ending(event))}", highlight=False)
+            self.console.print(f"[red]{escape(event.run)}:[/] {escape(self.ending(event))}")
         if event.kind in ("plan", "end") or time.monotonic() - self.drawn > SHOWN_SECONDS:
             self.drawn = time.monotonic()
             room = self.console.size.height - 8
@@ -164,7 +164,7 @@ def show_status(console: Console, folder: SweepFolder) -> None:
     seconds = [result.seconds for result in results if result is not None and result.seconds]
     running = board.count(Status.RUNNING)
     left = statistics.median(seconds) * board.left / running if seconds and board.left and running else None
-    console.print(f"[bold]{escape(folder.name)}[/]  {escape(board.tally())}{_left(left)}", highlight=False)
+    console.print(f"[bold]{escape(folder.name)}[/]  {escape(board.tally())}{_left(left)}")
     console.print(table_of(board))
 
 
@@ -186,12 +186,11 @@ def show_plan(console: Console, asked: Sweep, seconds: float | None) -> None:
     twice = f" (duplicates left out: {asked.duplicates})" if asked.duplicates else ""
     done = len(asked.cells) - len(asked.todo)
     plural = "s" * (len(asked.cells) != 1)
-    console.print(f"{len(asked.cells)} run{plural}{twice}, {done} already finished.", highlight=False)
+    console.print(f"{len(asked.cells)} run{plural}{twice}, {done} already finished.")
     if asked.auto:
         names = ", ".join(asked.auto)
         text = f"lr: auto: first a range test of {names}, then {AUTO_POINTS} learning rates around its suggestion."
-        console.print(text, markup=False, highlight=False)
+        console.print(text, markup=False)
     if asked.todo:
         known = "" if seconds is None else f"about {duration(seconds)}, from finished runs of the same size"
-        text = f"Expected time: {known or 'unknown until a run of each size has finished'}."
-        console.print(text, highlight=False)
+        console.print(f"Expected time: {known or 'unknown until a run of each size has finished'}.")

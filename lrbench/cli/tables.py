@@ -50,15 +50,14 @@ def show_groups(console: Console, groups: Sequence[Group], comparison: Compariso
 def show_files(console: Console, files: Sequence[Path]) -> None:
     """Print the path of the first file written and the names of the others beside it."""
     others = "".join(f", {path.name}" for path in files[1:])
-    console.print(f"Wrote [bold]{escape(str(files[0]))}[/]{others}", highlight=False, soft_wrap=True)
+    console.print(f"Wrote [bold]{escape(str(files[0]))}[/]{others}", soft_wrap=True)
 
 
 def show_outcomes(console: Console, outcomes: Sequence[Outcome]) -> None:
     """Print how many runs were already finished, then warnings and failures; those that are alike are told once."""
     if found := sum(outcome.found for outcome in outcomes):
         were, them = ("was", "it") if found == 1 else ("were", "them")
-        text = f"{found} of {len(outcomes)} {were} already finished (--again repeats {them})."
-        console.print(text, highlight=False)
+        console.print(f"{found} of {len(outcomes)} {were} already finished (--again repeats {them}).")
     alike: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for outcome in outcomes:
         name = outcome.path.name
@@ -70,7 +69,7 @@ def show_outcomes(console: Console, outcomes: Sequence[Outcome]) -> None:
     for (colour, _), told in alike.items():
         name, text = told[0]
         others = f" and {len(told) - 1} more" if len(told) > 1 else ""
-        console.print(f"[{colour}]{escape(name)}{others}:[/] {escape(text)}", highlight=False, soft_wrap=True)
+        console.print(f"[{colour}]{escape(name)}{others}:[/] {escape(text)}", soft_wrap=True)
 
 
 def end(console: Console, outcomes: Sequence[Outcome]) -> None:
@@ -80,7 +79,7 @@ def end(console: Console, outcomes: Sequence[Outcome]) -> None:
     if interrupted is not None and not (failed and all(outcome.signal is None for outcome in left)):
         raise interrupted
     if left:
-        console.print(f"{len(left)} runs were not started; the same command starts them.", highlight=False)
+        console.print(f"{len(left)} runs were not started; the same command starts them.")
     if failed or left:
         raise typer.Exit(1)
 
@@ -94,14 +93,12 @@ def show_previews(console: Console, previews: Sequence[Preview]) -> None:
         table.add_column(heading, justify="right", no_wrap=True)
     for made in previews:
         numbers = (made.rates[0], made.peak, made.rates[-1], made.mean)
-        shown = [f"{number:.3g}" for number in numbers]
-        table.add_row(escape(made.label), sparkline(made.rates), *shown)
+        table.add_row(escape(made.label), sparkline(made.rates), *(f"{number:.3g}" for number in numbers))
     console.print(table)
     for made in previews:
         steps = f"{len(made.rates):,} step{'' if len(made.rates) == 1 else 's'}"
         notes = [f"{steps}, {made.steps_per_epoch:,} per epoch"]
-        scaling = made.experiment.lr_scaling
-        if scaling is not None:
+        if (scaling := made.experiment.lr_scaling) is not None:
             rule = f"{scaling.rule}, base batch size {scaling.base_batch_size}"
             notes.append(f"learning rate scaled to {made.lr:.3g} ({rule})")
         if made.seam:
@@ -111,23 +108,21 @@ def show_previews(console: Console, previews: Sequence[Preview]) -> None:
             notes.append(f"restarts at steps {listed}")
         if made.experiment.plateau is not None:
             notes.append("the plateau rule depends on results and is not shown")
-        console.print(f"{made.label}: {'; '.join(notes)}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"{made.label}: {'; '.join(notes)}", markup=False, soft_wrap=True)
         for warning in made.warnings():
-            text = f"[yellow]{escape(made.label)}:[/] {escape(warning)}"
-            console.print(text, highlight=False, soft_wrap=True)
+            console.print(f"[yellow]{escape(made.label)}:[/] {escape(warning)}", soft_wrap=True)
 
 
 def show_finding(console: Console, finding: Finding) -> None:
     """Print each method's learning rate for each seed and the advice, or why there is no suggestion."""
-    advice = finding.advice
-    ramp = finding.ramp
+    advice, ramp = finding.advice, finding.ramp
     over = f"learning rates {ramp.start:g} … {ramp.end:g} over {ramp.iterations:,} steps"
-    console.print(f"\nRange test of {finding.experiment.name}: {over}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"\nRange test of {finding.experiment.name}: {over}", markup=False, soft_wrap=True)
     for curve in finding.curves:
         ended = curve.reason or "reached the last learning rate"
-        console.print(f"  seed {curve.seed}: {ended}", markup=False, highlight=False, soft_wrap=True, style="dim")
+        console.print(f"  seed {curve.seed}: {ended}", markup=False, soft_wrap=True, style="dim")
     if isinstance(advice, Refusal):
-        console.print(f"[yellow]No suggestion:[/] {escape(str(advice))}.", highlight=False, soft_wrap=True)
+        console.print(f"[yellow]No suggestion:[/] {escape(str(advice))}.", soft_wrap=True)
         return
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
     table.add_column("method", no_wrap=True, min_width=10)
@@ -143,9 +138,9 @@ def show_finding(console: Console, finding: Finding) -> None:
         ("bounds of cyclical learning rates", f"{_rate(advice.low)} … {_rate(advice.high)}", "low"),
     ):
         why = f"[dim]({escape(advice.how[key])})[/]"
-        console.print(f"[bold]{rates}[/]  {purpose}  {why}", highlight=False, soft_wrap=True)
+        console.print(f"[bold]{rates}[/]  {purpose}  {why}", soft_wrap=True)
     for note in advice.notes:
-        console.print(f"[yellow]Note:[/] {escape(note)}.", highlight=False, soft_wrap=True)
+        console.print(f"[yellow]Note:[/] {escape(note)}.", soft_wrap=True)
 
 
 def _rate(rate: float | None) -> str:

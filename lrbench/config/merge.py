@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lrbench.config.normalize import SHORT_AXES
+SHORT_AXES = {"lr": "optimizer.lr", "seeds": "seed"}
+"""Short keys of a `sweep:` block."""
 
 
 def merge(base: Mapping[str, Any], child: Mapping[str, Any]) -> dict[str, Any]:

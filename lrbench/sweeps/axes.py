@@ -58,23 +58,23 @@ def read_axes(
     """
     if not isinstance(block, Mapping):
         problem = "must map keys to values, such as `optimizer.lr: {log: [1e-5, 1], points: 11}`"
-        raise _wrong(problem, places, path)
+        raise ConfigError(problem, key=".".join(path), where=_place(places, path))
     axes: dict[str, Axis] = {}
     for key, value, inner in _flat(block, path):
-        whole = SHORT_AXES.get(key, key)
-        if whole in _NOT_VARIED:
-            raise _wrong(f"can't be varied: '{whole}' does not change what is trained", places, inner)
+        whole, where = SHORT_AXES.get(key, key), _place(places, inner)
         if whole in axes:
-            raise _wrong(f"sets {whole} twice", places, inner)
+            raise ConfigError(f"sets {whole} twice", key=".".join(inner), where=where)
         try:
-            axes[whole] = axis(whole, value, _place(places, inner), first_seed)
+            axes[whole] = axis(whole, value, where, first_seed)
         except ValueError as error:
-            raise _wrong(str(error), places, inner) from None
+            raise ConfigError(str(error), key=".".join(inner), where=where) from None
     return axes
 
 
 def axis(key: str, value: object, where: str = "", first_seed: int = 0) -> Axis:
     """Parse the value of a key in a `sweep:` block. Raises ValueError."""
+    if key in _NOT_VARIED:
+        raise ValueError(f"can't be varied: '{key}' does not change what is trained")
     if key == "optimizer.lr" and isinstance(value, str):
         value = from_text(value)
     if key == "optimizer.lr" and value == AUTO:
@@ -189,7 +189,3 @@ def _number(text: str) -> float:
 
 def _place(places: Mapping[tuple[str, ...], str], path: tuple[str, ...]) -> str:
     return next((places[path[:n]] for n in range(len(path), 0, -1) if path[:n] in places), "")
-
-
-def _wrong(problem: str, places: Mapping[tuple[str, ...], str], path: tuple[str, ...]) -> ConfigError:
-    return ConfigError(problem, key=".".join(path), where=_place(places, path))
