@@ -223,7 +223,7 @@ def test_list_shows_every_entry_and_each_one_has_a_page(cli: Cli, kind: str) -> 
 
     code, out, _ = cli("list", kind)
     assert code == 0
-    for name in CATALOGUES[kind].entries:
+    for name in CATALOGUES[kind][0].entries:
         assert name in out
         code, page, _ = cli("list", kind, name)
         assert code == 0

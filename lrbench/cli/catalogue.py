@@ -16,29 +16,29 @@ from lrbench.registry import Catalog, Parameter
 from lrbench.schedules import PLATEAUS, SCHEDULES
 from lrbench.types import Part
 
-CATALOGUES = {
-    "datasets": DATASETS,
-    "models": MODELS,
-    "optimizers": OPTIMIZERS,
-    "schedules": SCHEDULES,
-    "losses": LOSSES,
+CATALOGUES = {  # each with an example of an import string
+    "datasets": (DATASETS, "mypackage.data:load"),
+    "models": (MODELS, "torchvision.models:resnet18"),
+    "optimizers": (OPTIMIZERS, "mypackage.optim:Lion"),
+    "schedules": (SCHEDULES, "torch.optim.lr_scheduler:StepLR"),
+    "losses": (LOSSES, "torch.nn:HuberLoss"),
 }
 
 
 def show(console: Console, kind: str | None, name: str | None) -> None:
     """Print all catalogs, one of them, or one entry. Raises UsageError for an unknown kind or name."""
     if kind is None:
-        for title, catalog in CATALOGUES.items():
+        for title, (catalog, _) in CATALOGUES.items():
             _table(console, title, catalog, full=False)
         console.print("`lrbench list schedules step` shows an entry with its parameters.", style="dim")
         return
     kind = f"{kind}s" if f"{kind}s" in CATALOGUES else kind
     if kind not in CATALOGUES:
         raise UsageError(f"unknown kind '{kind}'; {choices(kind, CATALOGUES)}")
-    catalog = CATALOGUES[kind]
+    catalog, example = CATALOGUES[kind]
     if name is None:
         _table(console, kind, catalog)
-        text = f"To use your own, give an import string: {catalog.kind}: {_IMPORTS[catalog.kind]}"
+        text = f"To use your own, give an import string: {catalog.kind}: {example}"
         console.print(text, style="dim", soft_wrap=True)
     else:
         _entry(console, catalog, name)
@@ -90,20 +90,12 @@ _OWNERS = {
     "timm": "timm.scheduler",
     "torch": "torch.optim.lr_scheduler; the same parameters, plus `per: step` or `epoch`",
 }
-_IMPORTS = {
-    "dataset": "mypackage.data:load",
-    "model": "torchvision.models:resnet18",
-    "optimizer": "mypackage.optim:Lion",
-    "schedule": "torch.optim.lr_scheduler:StepLR",
-    "loss": "torch.nn:HuberLoss",
-}
 
 
 def _entry(console: Console, catalog: Catalog, name: str) -> None:
     if catalog is SCHEDULES and name in PLATEAUS.entries:
         catalog = PLATEAUS
     factory = catalog.factory(Part(name))
-    described = getattr(factory, "described", factory)
     console.print(f"[bold cyan]{escape(name)}[/]  ({catalog.kind})")
     text = (inspect.getdoc(factory) or "").partition(">>>")[0].rstrip().removesuffix("Example:").rstrip()
     console.print(escape(text))
@@ -119,5 +111,5 @@ def _entry(console: Console, catalog: Catalog, name: str) -> None:
             table.add_row(parameter.name, "[red]required[/]" if parameter.required else escape(parameter.default))
         console.print(table)
     if catalog.foreign:
-        where = f"{described.__module__}.{described.__qualname__}"
-        console.print(f"Parameters and defaults come from {where}.")
+        described = getattr(factory, "described", factory)
+        console.print(f"Parameters and defaults come from {described.__module__}.{described.__qualname__}.")
