@@ -150,6 +150,10 @@ def test_a_block_brings_its_own_grid(write_config: Write) -> None:
     assert cells[-1].experiment.schedule.params["factor"] == 0.5
 
 
+def test_a_block_may_write_rates_as_the_option_does(write_config: Write) -> None:
+    assert rates_of(cells_of(write_config(sweep={"lr": "0.01:1:3"}))) == [0.01, 0.1, 1.0]
+
+
 def test_optimizers_each_with_rates_of_their_own(write_config: Write) -> None:
     blocks = [{"name": "sgd", "lr": [0.1, 1.0]}, {"name": "adam", "sweep": {"lr": [0.001]}}]
     cells = cells_of(write_config(sweep={"optimizer": blocks}))

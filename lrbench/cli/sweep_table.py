@@ -106,7 +106,7 @@ class LiveTable(Display):
         if event.kind == "message":
             self.say(event.values["text"])
         if "plan" in event.values:
-            self.board = _board(event)
+            self.board = Board(event.values["plan"], event.values["results"])
             self.live.start()
         if self.board is None:
             return
@@ -128,7 +128,7 @@ class SweepLines(Lines):
     def _show(self, event: Event) -> None:
         """Print a line when a run ends; show the runs of a range test like those of `lrbench run`."""
         if "plan" in event.values:
-            self.board = _board(event)
+            self.board = Board(event.values["plan"], event.values["results"])
         elif self.board is None or event.run not in self.board.state:
             super()._show(event)
         else:
@@ -137,14 +137,6 @@ class SweepLines(Lines):
                 over = sum(status.over for status in self.board.state.values())
                 count, left = f"{over}/{len(self.board.state)}", _left(self.board.seconds_left)
                 self.say(f"{count} {event.run}: {self.ending(event)}{left}")
-
-
-def _board(event: Event) -> Board:
-    """Return the board of a starting sweep, with the results found."""
-    board = Board(event.values["plan"])
-    for run, result in event.values["results"].items():
-        board.ended(run, result)
-    return board
 
 
 def _left(seconds: float | None) -> str:

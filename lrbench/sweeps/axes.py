@@ -13,7 +13,7 @@ from lrbench.config import SHORT_AXES
 from lrbench.errors import ConfigError
 
 AUTO = "auto"  # learning rates around the suggestion of find-lr
-AUTO_POINTS, AUTO_DECADES = 7, 3.0
+AUTO_POINTS = 7
 MAX_POINTS = 100_000
 _DIGITS = 12  # significant digits; points that two grids share must be equal, so that they share runs
 _NOT_VARIED = ("name", "device", "reference", "extends", "sweep")
@@ -135,10 +135,9 @@ def spaced(scale: str, low: float, high: float, points: int) -> tuple[float, ...
 
 def around(rate: float) -> tuple[float, ...]:
     """Return the learning rates of `lr: auto`: half a decade apart, with `rate` in the middle."""
-    half = AUTO_DECADES / 2
     exact = float(f"{rate:.2g}")  # as printed by find-lr; further digits are noise
-    steps = [half * (2 * index / (AUTO_POINTS - 1) - 1) for index in range(AUTO_POINTS)]
-    return tuple(float(f"{exact * 10**step:.{_DIGITS}g}") for step in steps)
+    decades = [(index - AUTO_POINTS // 2) / 2 for index in range(AUTO_POINTS)]
+    return tuple(float(f"{exact * 10**up:.{_DIGITS}g}") for up in decades)
 
 
 def _flat(block: Mapping[str, Any], path: tuple[str, ...]) -> list[tuple[str, Any, tuple[str, ...]]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from lrbench.config import Experiment, canonical
 from lrbench.errors import LrbenchError
@@ -18,14 +18,16 @@ _NO_MATTER = ("seed", "schedule", "warmup", "plateau", "early_stopping", "best_b
 
 
 class Board:
-    """The status, the loss and the fraction done of each cell of a plan."""
+    """The status, the loss and the fraction done of each cell of a plan; `results` are those of runs that ended."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, results: Mapping[str, RunResult] | None = None) -> None:
         self.plan = plan
         self.state: dict[str, Status] = {cell.run: Status.PENDING for cell in plan.cells}
         self.loss: dict[str, float] = {}
         self.done: dict[str, float] = {}
         self.began: tuple[float, float] | None = None
+        for run, result in (results or {}).items():
+            self.ended(run, result)
 
     def hear(self, event: Event) -> None:
         """Update the board with a training event."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -68,24 +68,21 @@ class Summary:
 
 def summarize(folder: SweepFolder, plan: Plan, epsilon: float = EPSILON) -> Summary:
     """Read the runs of a plan. Unreadable runs are marked damaged and excluded from medians."""
-    cells = [(cell, _read(folder, cell)) for cell in plan.cells]
-    grid = [(cell, record) for cell, record in cells if not cell.confirms]
-    records = tuple(record for _, record in grid)
-    lines = []
-    for series in dict.fromkeys(cell.series for cell, _ in grid):
-        mine = [(cell.lr, record) for cell, record in grid if cell.series == series]
-        lines.append(Family(series, _points(mine), epsilon))
-    fresh = [(cell.lr, record) for cell, record in cells if cell.confirms]
+    grid: dict[str, dict[float | None, list[Record]]] = {}
+    fresh: dict[float | None, list[Record]] = {}
+    for cell in plan.cells:
+        line = fresh if cell.confirms else grid.setdefault(cell.series, {})
+        line.setdefault(cell.lr, []).append(_read(folder, cell))
+    lines = tuple(Family(series, _points(runs), epsilon) for series, runs in grid.items())
+    records = tuple(record for family in lines for point in family.points for record in point.group.records)
     confirmation = _points(fresh)[0] if fresh else None
-    return Summary(plan, measures_of(records)["val_loss"], tuple(lines), records, confirmation)
+    return Summary(plan, measures_of(records)["val_loss"], lines, records, confirmation)
 
 
-def _points(runs: Sequence[tuple[float | None, Record]]) -> tuple[Point, ...]:
-    """Group the runs of a line by learning rate, ascending."""
-    rates = sorted({lr for lr, _ in runs}, key=lambda lr: lr or 0.0)
-    return tuple(
-        Point(lr, Group(rate_text(lr), tuple(record for other, record in runs if other == lr))) for lr in rates
-    )
+def _points(runs: Mapping[float | None, list[Record]]) -> tuple[Point, ...]:
+    """Return the points of a line, by ascending learning rate."""
+    rates = sorted(runs, key=lambda lr: lr or 0.0)
+    return tuple(Point(lr, Group(rate_text(lr), tuple(runs[lr]))) for lr in rates)
 
 
 def _read(folder: SweepFolder, cell: Planned) -> Record:
