@@ -14,9 +14,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lrbench.config import Experiment, load_config, read_config
+from lrbench.config import Config, Experiment, load_config, read_config
 from lrbench.errors import ConfigError, FolderError, UsageError
-from lrbench.sweeps.axes import around, axis, from_option, spaced
+from lrbench.sweeps.axes import around, axis, from_text, spaced
 from lrbench.sweeps.grid import Cell, Grid, all_cells
 from lrbench.sweeps.plan import Plan, Planned, SweepFolder, find_sweeps, series_of
 
@@ -73,13 +73,13 @@ def test_rates_around_a_suggestion() -> None:
     ],
 )
 def test_what_the_option_says(text: str, said: object) -> None:
-    assert from_option(text) == said
+    assert from_text(text) == said
 
 
 @pytest.mark.parametrize("text", ["1e-5:1", "a:b:3", "1e-5:1:x", "", "0.1,,0.2", "0.1;0.2", "1:2:3:4"])
 def test_what_is_no_option(text: str) -> None:
     with pytest.raises(ConfigError, match=r"--lr: (must be from:to:points|a learning rate must be a number)"):
-        from_option(text)
+        Grid.of(Config({}, {}, ""), {"lr": text})
 
 
 @pytest.mark.parametrize(
@@ -148,6 +148,10 @@ def test_a_block_brings_its_own_grid(write_config: Write) -> None:
         ("step", 8, 7.0), ("step", 16, 7.0),
     ]  # fmt: skip
     assert cells[-1].experiment.schedule.params["factor"] == 0.5
+
+
+def test_a_block_may_write_rates_as_the_option_does(write_config: Write) -> None:
+    assert rates_of(cells_of(write_config(sweep={"lr": "0.01:1:3"}))) == [0.01, 0.1, 1.0]
 
 
 def test_optimizers_each_with_rates_of_their_own(write_config: Write) -> None:
@@ -272,6 +276,8 @@ def test_lines_are_named_by_what_varies(write_config: Write) -> None:
     steps = {f"step factor={factor} batch_size={size}" for factor in ("0.5", "0.1") for size in (8, 16)}
     assert set(series_of(many)) == {"constant batch_size=8", "constant batch_size=16", *steps}
     assert set(series_of(one + cells_of(write_config("c.yaml", name="c", epochs=3)))) == {"a", "c"}
+    blocks = [{"for": "5%"}, {"for": "10%"}]
+    assert series_of(cells_of(write_config("d.yaml", sweep={"warmup": blocks}))) == ["warmup for=5%", "warmup for=10%"]
 
 
 def plan_of(cells: Sequence[Cell]) -> Plan:

@@ -20,8 +20,8 @@ from torch import Tensor
 
 import lrbench
 from lrbench.analysis import families, family_words, grouped, measure_named, read_runs
-from lrbench.cli.progress import Lines, told_metrics
-from lrbench.components import LOSS, Metric, recorded
+from lrbench.cli.progress import Lines
+from lrbench.components import KNOWN, LOSS, Metric, recorded
 from lrbench.config import Experiment
 from lrbench.errors import ConfigError, Interrupted, UsageError
 from lrbench.events import Event, silent
@@ -251,9 +251,11 @@ def test_progress_tells_them_in_their_own_form(own_task: None, write_config: Any
 
 
 def test_only_a_start_tells_what_the_metrics_are() -> None:
-    told = told_metrics(Event("run", "start", values={"metrics": recorded(OWN)}))
-    assert told == {"loss": LOSS, "error_rate": ERROR_RATE, "margin": MARGIN}
-    assert told_metrics(Event("run", "progress", values={"train_loss": 0.5})) == {}
+    lines = Lines(Console(file=io.StringIO()))
+    lines(Event("run", "progress", values={"train_loss": 0.5}))
+    assert lines.metrics == KNOWN
+    lines(Event("run", "start", values={"metrics": recorded(OWN)}))
+    assert lines.metrics == {**KNOWN, "loss": LOSS, "error_rate": ERROR_RATE, "margin": MARGIN}
 
 
 def test_lines_of_progress_show_what_they_do_not_know_as_numbers() -> None:

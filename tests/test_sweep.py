@@ -35,9 +35,9 @@ from lrbench.reports import save_summary, summary_words
 from lrbench.reports.figures.sensitivity import draw
 from lrbench.runs import RunFolder, RunResult, Status
 from lrbench.sweeps import Planned, Summary, SweepFolder
-from lrbench.sweeps.estimate import expected_seconds
 from lrbench.sweeps.halving import worse_half
 from lrbench.sweeps.plan import Plan
+from lrbench.sweeps.status import expected_seconds
 from lrbench.sweeps.summary import summarize
 from lrbench.training import Outcome, Prune, RunOptions, build, run
 from lrbench.training.build import resolve_device

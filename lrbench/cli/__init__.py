@@ -4,5 +4,3 @@ Commands import what they need only when they run, so that `--help` is quick. No
 """
 
 from lrbench.cli.app import main
-
-__all__ = ["main"]

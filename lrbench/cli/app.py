@@ -88,8 +88,6 @@ def _run(words: list[str]) -> int:
 
 
 def _complain(text: str, code: int, warn: bool = False) -> int:
-    colour = "yellow" if warn else "red"
-    Console(stderr=True).print(
-        f"[{colour}]{'' if warn else 'Error: '}[/]{escape(text)}", highlight=False, soft_wrap=True
-    )
+    prefix = "" if warn else "[red]Error: [/]"
+    Console(stderr=True, highlight=False).print(f"{prefix}{escape(text)}", soft_wrap=True)
     return code

@@ -3,53 +3,45 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from lrbench.components import DATASETS, LOSSES, MODELS, OPTIMIZERS
 from lrbench.errors import UsageError, choices
 from lrbench.registry import Catalog, Parameter
+from lrbench.schedules import PLATEAUS, SCHEDULES
 from lrbench.types import Part
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-
-def catalogues() -> Mapping[str, Catalog]:
-    """Return the catalogs by the name of their kind."""
-    from lrbench.components import DATASETS, LOSSES, MODELS, OPTIMIZERS
-    from lrbench.schedules import SCHEDULES
-
-    return {
-        "datasets": DATASETS,
-        "models": MODELS,
-        "optimizers": OPTIMIZERS,
-        "schedules": SCHEDULES,
-        "losses": LOSSES,
-    }
+CATALOGUES = {  # each with an example of an import string
+    "datasets": (DATASETS, "mypackage.data:load"),
+    "models": (MODELS, "torchvision.models:resnet18"),
+    "optimizers": (OPTIMIZERS, "mypackage.optim:Lion"),
+    "schedules": (SCHEDULES, "torch.optim.lr_scheduler:StepLR"),
+    "losses": (LOSSES, "torch.nn:HuberLoss"),
+}
 
 
 def show(console: Console, kind: str | None, name: str | None) -> None:
     """Print all catalogs, one of them, or one entry. Raises UsageError for an unknown kind or name."""
-    known = catalogues()
-    if kind is not None and f"{kind}s" in known:
-        kind = f"{kind}s"
-    if kind is not None and kind not in known:
-        raise UsageError(f"unknown kind '{kind}'; {choices(kind, known)}")
     if kind is None:
-        for title, catalog in known.items():
+        for title, (catalog, _) in CATALOGUES.items():
             _table(console, title, catalog, full=False)
-        text = "`lrbench list schedules step` shows an entry with its parameters."
-        console.print(text, style="dim", highlight=False)
-    elif name is None:
-        _table(console, kind, known[kind])
-        text = f"To use your own, give an import string: {_import_hint(known[kind])}"
-        console.print(text, style="dim", highlight=False, soft_wrap=True)
+        console.print("`lrbench list schedules step` shows an entry with its parameters.", style="dim")
+        return
+    kind = f"{kind}s" if f"{kind}s" in CATALOGUES else kind
+    if kind not in CATALOGUES:
+        raise UsageError(f"unknown kind '{kind}'; {choices(kind, CATALOGUES)}")
+    catalog, example = CATALOGUES[kind]
+    if name is None:
+        _table(console, kind, catalog)
+        text = f"To use your own, give an import string: {catalog.kind}: {example}"
+        console.print(text, style="dim", soft_wrap=True)
     else:
-        _entry(console, known[kind], name)
+        _entry(console, catalog, name)
 
 
 def _table(console: Console, title: str, catalog: Catalog, full: bool = True) -> None:
@@ -60,14 +52,13 @@ def _table(console: Console, title: str, catalog: Catalog, full: bool = True) ->
     if others and not full:
         count = sum(len(names) for names in others.values())
         shown = ", ".join(f"{owner}/…" for owner in others)
-        text = f"And {count} names from other tools ({shown}): see `lrbench list {title}`.\n"
-        console.print(text, highlight=False)
+        console.print(f"And {count} names from other tools ({shown}): see `lrbench list {title}`.\n")
         return
     for owner, names in others.items():
         _rows(console, f"{owner}/… ({_OWNERS[owner]})", names)
     usual = [f"{other} = {name}" for other, name in catalog.aliases.items() if "/" not in other]
     if usual:
-        console.print(f"Aliases: {', '.join(usual)}.", highlight=False)
+        console.print(f"Aliases: {', '.join(usual)}.")
 
 
 def _rows(console: Console, title: str, rows: Mapping[str, str]) -> None:
@@ -81,20 +72,14 @@ def _rows(console: Console, title: str, rows: Mapping[str, str]) -> None:
 def _other_tools(catalog: Catalog) -> dict[str, dict[str, str]]:
     """Return namespace → name → summary."""
     summaries = {name: catalog.summary(name) for name in catalog.entries}
-    summaries |= {name: f"{target.replace(':', '.')}" for name, target in catalog.aliases.items()}
-    for catalog_of_names in _COMPANIONS.get(catalog.kind, lambda: ())():
-        summaries |= {name: catalog_of_names.summary(name) for name in catalog_of_names.entries}
+    summaries |= {name: target.replace(":", ".") for name, target in catalog.aliases.items()}
+    if catalog is SCHEDULES:  # plateau rules are named as schedules
+        summaries |= {name: PLATEAUS.summary(name) for name in PLATEAUS.entries}
     found: dict[str, dict[str, str]] = {}
     for name in sorted(summaries):
         if "/" in name:
             found.setdefault(name.partition("/")[0], {})[name] = summaries[name]
     return found
-
-
-def _plateaus() -> tuple[Catalog, ...]:
-    from lrbench.schedules import PLATEAUS
-
-    return (PLATEAUS,)
 
 
 _FILLED_IN = ("optimizer", "last_epoch", "max_lr")  # set by the run; the peak is optimizer.lr
@@ -105,16 +90,15 @@ _OWNERS = {
     "timm": "timm.scheduler",
     "torch": "torch.optim.lr_scheduler; the same parameters, plus `per: step` or `epoch`",
 }
-_COMPANIONS = {"schedule": _plateaus}  # catalogs whose names share a config key
 
 
 def _entry(console: Console, catalog: Catalog, name: str) -> None:
-    catalog = next((c for c in _COMPANIONS.get(catalog.kind, lambda: ())() if name in c.entries), catalog)
+    if catalog is SCHEDULES and name in PLATEAUS.entries:
+        catalog = PLATEAUS
     factory = catalog.factory(Part(name))
-    described = getattr(factory, "described", factory)
     console.print(f"[bold cyan]{escape(name)}[/]  ({catalog.kind})")
     text = (inspect.getdoc(factory) or "").partition(">>>")[0].rstrip().removesuffix("Example:").rstrip()
-    console.print(escape(text), highlight=False)
+    console.print(escape(text))
     parameters = catalog.parameters(name)
     if catalog.kind == "schedule" and inspect.isclass(factory):
         parameters = [p for p in parameters if p.name not in _FILLED_IN]
@@ -127,16 +111,5 @@ def _entry(console: Console, catalog: Catalog, name: str) -> None:
             table.add_row(parameter.name, "[red]required[/]" if parameter.required else escape(parameter.default))
         console.print(table)
     if catalog.foreign:
-        where = f"{described.__module__}.{described.__qualname__}"
-        console.print(f"Parameters and defaults come from {where}.", highlight=False)
-
-
-def _import_hint(catalog: Catalog) -> str:
-    example = {
-        "dataset": "mypackage.data:load",
-        "model": "torchvision.models:resnet18",
-        "optimizer": "mypackage.optim:Lion",
-        "schedule": "torch.optim.lr_scheduler:StepLR",
-        "loss": "torch.nn:HuberLoss",
-    }
-    return f"{catalog.kind}: {example[catalog.kind]}"
+        described = getattr(factory, "described", factory)
+        console.print(f"Parameters and defaults come from {described.__module__}.{described.__qualname__}.")

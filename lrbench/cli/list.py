@@ -20,4 +20,4 @@ def list_(
     """List the parts that a config can name, with their parameters, defaults and formulas."""
     from lrbench.cli.catalogue import show
 
-    show(Console(), kind, name)
+    show(Console(highlight=False), kind, name)

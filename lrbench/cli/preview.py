@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from lrbench.cli.options import Configs, Debug, Overrides, Runs, option
 from lrbench.errors import UsageError
@@ -32,7 +31,7 @@ def preview(
     from lrbench.reports import preview as preview_of
     from lrbench.reports import save_previews
 
-    console = Console(stderr=code)  # so that `--code > loop.py` writes only code
+    console = Console(stderr=code, highlight=False)  # so that `--code > loop.py` writes only code
     if out is not None and (out.suffix not in (".png", ".svg") or out.is_dir()):
         raise UsageError(f"--out must be a .png or .svg file (got {out})")
     made = preview_of(configs, overrides=overrides or (), steps_per_epoch=steps_per_epoch)
@@ -41,4 +40,4 @@ def preview(
     tables.show_previews(console, made)
     for one in made if code else ():
         typer.echo(one.code() if len(made) == 1 else f"# {one.label}\n\n{one.code()}\n")
-    console.print(f"Wrote [bold]{escape(str(path))}[/]", highlight=False, soft_wrap=True)
+    tables.show_files(console, [path])

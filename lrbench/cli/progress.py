@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Self
 
 from rich.console import Console
 from rich.markup import escape
@@ -14,19 +14,71 @@ from rich.text import Text
 from lrbench.analysis import duration
 from lrbench.components import KNOWN, Metric, metrics_of
 from lrbench.events import Event
-from lrbench.runs import RunResult
 
 PLAIN_SECONDS = 10.0  # the shortest time between two plain lines of a run
 
 
-class Display(Protocol):
-    """Show events while a `with` block runs."""
+class Display:
+    """Shows events while a `with` block runs.
+
+    Attributes:
+        console: where to show them.
+        metrics: how to format values: the usual metrics and those that runs announce at their start.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self.console, self.metrics = console, dict(KNOWN)
+
+    def __enter__(self) -> Self:
+        # Drawing starts with the first run: before it, a data set may be downloaded with its own progress bar.
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._stop()
 
     def __call__(self, event: Event) -> None:
         """Show an event."""
+        if event.kind == "start":
+            self.metrics |= metrics_of(event.values.get("metrics"))
+        self._show(event)
 
-    def __enter__(self) -> Display: ...
-    def __exit__(self, *_: Any) -> None: ...
+    def _show(self, event: Event) -> None:
+        """Show an event, with its run's metrics known."""
+        raise NotImplementedError
+
+    def _stop(self) -> None:
+        """Remove what is drawn."""
+
+    def say(self, text: str) -> None:
+        """Print a line above what is drawn."""
+        self.console.print(text, style="dim", markup=False)
+
+    def ending(self, event: Event) -> str:
+        """Describe how a run ended in one line."""
+        result = event.values["result"]
+        pieces = [result.status.words]
+        if result.reason:
+            pieces.append(result.reason.splitlines()[0])
+        if result.final:
+            pieces.append(self.measured(result.final))
+        tested = {key: value for key, value in (result.test or {}).items() if value is not None}
+        if tested:
+            texts = [f"{_words(key)} {self._text(key, value)}" for key, value in tested.items()]
+            pieces.append(f"test {', '.join(texts)}")
+        if result.seconds:
+            pieces.append(duration(result.seconds))
+        return "; ".join(pieces)
+
+    def measured(self, values: Mapping[str, float | None]) -> str:
+        """Return `loss 0.3, val loss 0.2, val accuracy 92.10 %`: the training loss and the validation metrics."""
+        names = {"train_loss": "loss", **{key: _words(key) for key in values if key.startswith("val_")}}
+        known = [(name, key, values.get(key)) for key, name in names.items()]
+        return ", ".join(f"{name} {self._text(key, value)}" for name, key, value in known if value is not None)
+
+    def _text(self, key: str, value: float) -> str:
+        """Format a value; an unknown metric is a plain number."""
+        name = key.removeprefix("train_").removeprefix("val_")
+        return self.metrics.get(name, Metric(name)).text(value)
 
 
 def display(console: Console) -> Display:
@@ -39,21 +91,21 @@ class TimeLeft(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         """Render the column."""
-        done = task.completed - (task.fields["first"] or 0)
+        done = task.completed - task.fields.get("first", 0)
         if task.finished or done <= 0 or task.total is None or task.start_time is None:
             return Text("", style="cyan")
         left = (task.total - task.completed) * (task.get_time() - task.start_time) / done
         return Text(f"{duration(left)} left", style="cyan")
 
 
-class Bars:
+class Bars(Display):
     """A bar per running run; a finished run leaves one line above the bars."""
 
     def __init__(self, console: Console) -> None:
-        self.console, self.total, self.over = console, 0, 0
+        super().__init__(console)
+        self.total, self.over = 0, 0
         self.tasks: dict[str, TaskID] = {}
         self.known: dict[str, dict[str, Any]] = {}
-        self.metrics = dict(KNOWN)
         self.progress = Progress(
             TextColumn("[bold]{task.description}"),
             BarColumn(bar_width=None, style="grey37"),
@@ -67,141 +119,72 @@ class Bars:
             transient=True,
         )
 
-    def __enter__(self) -> Bars:
-        # The bars start with the first run: before it, a data set may be downloaded with its own progress bar.
-        return self
-
-    def __exit__(self, *_: Any) -> None:
+    def _stop(self) -> None:
         self.progress.stop()
 
-    def __call__(self, event: Event) -> None:
-        """Show an event."""
+    def _show(self, event: Event) -> None:
         if event.kind == "plan":
             self.total = event.values["runs"]
-            return
-        if event.kind == "message":
-            self.progress.console.print(str(event.values["text"]), style="dim", markup=False, highlight=False)
-            return
-        self.progress.start()
-        if event.kind == "end":
-            self._end(event)
-            return
-        task = self._task(event)
+        elif event.kind == "message":
+            self.say(event.values["text"])
+        else:
+            self.progress.start()
+            if event.kind == "end":
+                self._end(event)
+            else:
+                self._update(event)
+
+    def _update(self, event: Event) -> None:
+        if event.run not in self.tasks:
+            empty: dict[str, Any] = dict.fromkeys(("epoch", "metrics", "rate", "speed"), "")
+            self.tasks[event.run] = self.progress.add_task(escape(event.run), total=None, **empty)
         if event.kind == "start":
-            self.metrics |= told_metrics(event)
             return
-        if self._fields(task)["first"] is None:
+        task = self.tasks[event.run]
+        if event.run not in self.known:  # `TimeLeft` counts from the run's first steps
             self.progress.reset(task, completed=event.step, total=event.total_steps)
             self.progress.update(task, first=event.step)
-        speed: dict[str, Any] = {}
+        known = self.known[event.run] = {**self.known.get(event.run, {}), **event.values}
+        fields: dict[str, Any] = {"epoch": f"epoch {event.epoch}/{event.epochs}", "metrics": self.measured(known)}
         if event.examples_per_second:
-            speed = {"speed": f"{event.examples_per_second:,.0f} examples/s"}
-        self.progress.update(
-            task,
-            completed=event.step,
-            epoch=f"epoch {event.epoch}/{event.epochs}",
-            metrics=_values(self._remember(event), self.metrics),
-            rate=f"lr {event.lr:.3g}",
-            **speed,
-        )
-
-    def _remember(self, event: Event) -> dict[str, Any]:
-        """Return the event's metrics, completed with the last known validation metrics."""
-        known = {**self.known.get(event.run, {}), **event.values}
-        self.known[event.run] = known
-        return known
-
-    def _fields(self, task: TaskID) -> dict[str, Any]:
-        return next(t.fields for t in self.progress.tasks if t.id == task)
-
-    def _task(self, event: Event) -> TaskID:
-        if event.run not in self.tasks:
-            fields: dict[str, Any] = {"epoch": "", "metrics": "", "rate": "", "speed": "", "first": None}
-            self.tasks[event.run] = self.progress.add_task(escape(event.run), total=None, **fields)
-        return self.tasks[event.run]
+            fields["speed"] = f"{event.examples_per_second:,.0f} examples/s"
+        self.progress.update(task, completed=event.step, rate=f"lr {event.lr:.3g}", **fields)
 
     def _end(self, event: Event) -> None:
         self.over += 1
-        task = self.tasks.pop(event.run, None)
-        if task is not None:
-            self.progress.remove_task(task)
+        self.known.pop(event.run, None)
+        if event.run in self.tasks:
+            self.progress.remove_task(self.tasks.pop(event.run))
         count = f"[dim]{self.over}/{self.total}[/] " if self.total > 1 else ""
-        self.progress.console.print(
-            f"{count}{escape(event.run)}  {escape(ending(event.values['result'], self.metrics))}", highlight=False
-        )
+        self.console.print(f"{count}{escape(event.run)}  {escape(self.ending(event))}")
 
 
-class Lines:
+class Lines(Display):
     """A line when a run starts, about every ten seconds while it runs, and when it ends."""
 
     def __init__(self, console: Console) -> None:
-        self.console = console
+        super().__init__(console)
         self.said: dict[str, float] = {}
-        self.metrics = dict(KNOWN)
 
-    def __enter__(self) -> Lines:
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        return None
-
-    def __call__(self, event: Event) -> None:
-        """Show an event."""
+    def _show(self, event: Event) -> None:
+        """Print a line, unless the run's last one is too recent."""
         if event.kind == "message":
-            self._print(str(event.values["text"]))
+            self.say(event.values["text"])
         elif event.kind == "start":
             self.said[event.run] = time.monotonic()
-            self.metrics |= told_metrics(event)
-            self._print(f"{event.run}: " + (f"resumed after step {event.step}" if event.step else "started"))
+            self.say(f"{event.run}: " + (f"resumed after step {event.step}" if event.step else "started"))
         elif event.kind == "end":
-            self._print(f"{event.run}: {ending(event.values['result'], self.metrics)}")
-        elif event.kind == "plan":
-            return
-        elif time.monotonic() - self.said.get(event.run, 0.0) > PLAIN_SECONDS:
+            self.say(f"{event.run}: {self.ending(event)}")
+        elif event.kind != "plan" and time.monotonic() - self.said.get(event.run, 0.0) > PLAIN_SECONDS:
             self.said[event.run] = time.monotonic()
             speed = f", {event.examples_per_second:,.0f} examples/s" if event.examples_per_second else ""
             place = f"epoch {event.epoch}/{event.epochs}, step {event.step}/{event.total_steps}"
-            self._print(f"{event.run}: {place}, {_values(event.values, self.metrics)}, lr {event.lr:.3g}{speed}")
+            self.say(f"{event.run}: {place}, {self.measured(event.values)}, lr {event.lr:.3g}{speed}")
 
-    def _print(self, text: str) -> None:
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-def told_metrics(event: Event) -> dict[str, Metric]:
-    """Return a run's metrics from its `start` event; empty for events without them."""
-    told = event.values.get("metrics")
-    return {} if told is None else metrics_of(told)
+    def say(self, text: str) -> None:
+        """Print a line without breaking it."""
+        self.console.print(text, markup=False, soft_wrap=True)
 
 
-def ending(result: RunResult, metrics: Mapping[str, Metric]) -> str:
-    """Describe a result in one line; `metrics` formats the values."""
-    pieces = [result.status.words]
-    if result.reason:
-        pieces.append(result.reason.splitlines()[0])
-    if result.final:
-        pieces.append(_values(result.final, metrics))
-    tested = {name: value for name, value in (result.test or {}).items() if value is not None}
-    if tested:
-        pieces.append(
-            "test " + ", ".join(f"{_name(key)} {_form(key, metrics).text(value)}" for key, value in tested.items())
-        )
-    if result.seconds:
-        pieces.append(duration(result.seconds))
-    return "; ".join(pieces)
-
-
-def _values(values: Mapping[str, float | None], metrics: Mapping[str, Metric]) -> str:
-    """Return `loss 0.3, val loss 0.2, val accuracy 92.10 %`: the training loss and the validation metrics."""
-    shown = {"train_loss": "loss", **{key: _name(key) for key in values if key.startswith("val_")}}
-    known = [(key, name, values.get(key)) for key, name in shown.items()]
-    return ", ".join(f"{name} {_form(key, metrics).text(value)}" for key, name, value in known if value is not None)
-
-
-def _name(key: str) -> str:
+def _words(key: str) -> str:
     return key.replace("_", " ")
-
-
-def _form(key: str, metrics: Mapping[str, Metric]) -> Metric:
-    """Return the metric that formats a value; an unknown metric is a plain number."""
-    name = key.removeprefix("train_").removeprefix("val_")
-    return metrics.get(name, Metric(name))

@@ -47,7 +47,7 @@ def report(
     from lrbench.reports import formatted_table, gather, summary
     from lrbench.reports import report as write_report
 
-    console = Console()
+    console = Console(highlight=False)
     paths, kept = runs_given or [runs], filters or ()
     if form is not None:
         shown = gather(paths, metric=metric, baseline=baseline, filters=kept, target=target)
@@ -57,11 +57,10 @@ def report(
     tables.show_groups(console, made.groups, made.comparison)
     for record in made.damaged:
         named = record.problem if record.folder.name in record.problem else f"{record.folder.name}: {record.problem}"
-        console.print(f"[red]{record.status.value}:[/] {escape(named)}", highlight=False, soft_wrap=True)
+        console.print(f"[red]{record.status.value}:[/] {escape(named)}", soft_wrap=True)
     for sentence in summary(made.shown):
-        console.print(sentence, markup=False, highlight=False)
+        console.print(sentence, markup=False)
     for test in made.tests:
         for line in test.words()[:1]:
-            console.print(f"Range test of {test.name}: {line}", markup=False, highlight=False, soft_wrap=True)
-    others = "".join(f", {path.name}" for path in made.files[1:])
-    console.print(f"Wrote [bold]{escape(str(made.page))}[/]{others}", highlight=False, soft_wrap=True)
+            console.print(f"Range test of {test.name}: {line}", markup=False, soft_wrap=True)
+    tables.show_files(console, made.files)

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
-import typer
 from rich.console import Console
 from rich.markup import escape
 
 from lrbench.cli.options import Again, Configs, Debug, Device, Jobs, Overrides, Runs, leave, option
-
-if TYPE_CHECKING:
-    from lrbench.training import Outcome
 
 
 def run(
@@ -33,28 +28,22 @@ def run(
 
     [dim]lrbench run configs/digits/baseline.yaml --set optimizer.lr=0.01 --seeds 3 --jobs 2[/]
     """
+    from lrbench.analysis import grouped, read_one
+    from lrbench.cli import tables
     from lrbench.cli.progress import display
+    from lrbench.runs import RunFolder
     from lrbench.training import StopFlag
     from lrbench.training import run as train
 
-    console = Console()
+    console = Console(highlight=False)
     with display(console) as watch, StopFlag.ending(leave):
         outcomes = train(
             configs, runs=runs, overrides=overrides or (), seeds=seeds, jobs=jobs, device=device, again=again,
             wait=not no_wait, watch=watch,
         )  # fmt: skip
-    _conclude(console, outcomes, runs)
-
-
-def _conclude(console: Console, outcomes: Sequence[Outcome], runs: Path) -> None:
-    """Print the results, then end the command with its exit code."""
-    from lrbench.cli.tables import show_outcomes
-    from lrbench.training import stopped
-
-    show_outcomes(console, outcomes)
-    if (interrupted := stopped(outcomes)) is not None:
-        raise interrupted
-    if any(outcome.undone for outcome in outcomes):
-        raise typer.Exit(1)
+    made = [read_one(RunFolder(outcome.path)) for outcome in outcomes if outcome.path.exists()]
+    tables.show_groups(console, grouped(made))
+    tables.show_outcomes(console, outcomes)
+    tables.end(console, outcomes)
     where = "" if runs == Path("runs") else f" --runs {escape(str(runs))}"
-    console.print(f"To compare them: lrbench report{where}", style="dim", highlight=False)
+    console.print(f"To compare them: lrbench report{where}", style="dim")

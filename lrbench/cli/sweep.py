@@ -10,18 +10,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from lrbench.cli.options import (
-    Address,
-    Again,
-    Debug,
-    Device,
-    Executor,
-    Overrides,
-    Runs,
-    RunsPerGpu,
-    leave,
-    option,
-)
+from lrbench.cli import options
+from lrbench.cli.options import option
 from lrbench.errors import FolderError, UsageError
 
 if TYPE_CHECKING:
@@ -32,54 +22,44 @@ Configs = Annotated[
     typer.Argument(metavar="CONFIG", help="YAML config files, with or without a sweep: block.", show_default=False),
 ]
 Lr = Annotated[str | None, option("Learning rates: 1e-5:1:11 (from:to:points, log scale), 1e-3,1e-2 or auto.")]
-Seeds = Annotated[int | None, option("Train each cell with this many seeds.", min=1)]
-Schedules = Annotated[str | None, option("Schedules by name: cosine,one_cycle.")]
 Jobs = Annotated[
     int | None,
     option("Runs at once, in worker processes that share the CPU cores. Default: one per core or GPU.", min=1),
 ]
 DryRun = Annotated[bool, option("List the runs with their budget and the expected time; train nothing.", "--dry-run")]
-Status = Annotated[bool, option("Show the progress of the sweeps in the runs folder.", "--status")]
-Confirm = Annotated[int, option("Finally, train the winner with this many fresh seeds.", min=0)]
-Retries = Annotated[int, option("Retry a failed run this many times.", min=0)]
-FailFast = Annotated[bool, option("Start no more runs after the first failure.", "--fail-fast")]
-MaxFailures = Annotated[int | None, option("Start no more runs after this many failures.", min=1)]
 PruneAfter = Annotated[
     float | None, option("End runs whose loss is still at chance after this fraction of their budget, such as 0.25.")
 ]
 Halve = Annotated[
     bool, option("At 1/4 and 1/2 of the budget, drop the worse half of each schedule's learning rates.", "--halve")
 ]
-Epsilon = Annotated[float, option("Losses within this fraction of the best count as near it.", min=0)]
-Name = Annotated[str | None, option("Name of the sweep's folder. Default: the config's name.")]
-Yes = Annotated[bool, option("Allow more than 1,000 runs.", "--yes")]
 
 
 def sweep(
     configs: Configs = None,
     lr: Lr = None,
-    seeds: Seeds = None,
-    schedule: Schedules = None,
-    overrides: Overrides = None,
+    seeds: Annotated[int | None, option("Train each cell with this many seeds.", min=1)] = None,
+    schedule: Annotated[str | None, option("Schedules by name: cosine,one_cycle.")] = None,
+    overrides: options.Overrides = None,
     jobs: Jobs = None,
     dry_run: DryRun = False,
-    status: Status = False,
-    confirm: Confirm = 0,
-    retries: Retries = 0,
-    fail_fast: FailFast = False,
-    max_failures: MaxFailures = None,
+    status: Annotated[bool, option("Show the progress of the sweeps in the runs folder.", "--status")] = False,
+    confirm: Annotated[int, option("Finally, train the winner with this many fresh seeds.", min=0)] = 0,
+    retries: Annotated[int, option("Retry a failed run this many times.", min=0)] = 0,
+    fail_fast: Annotated[bool, option("Start no more runs after the first failure.", "--fail-fast")] = False,
+    max_failures: Annotated[int | None, option("Start no more runs after this many failures.", min=1)] = None,
     prune: PruneAfter = None,
     halve: Halve = False,
-    epsilon: Epsilon = 0.1,
-    executor: Executor = "local",
-    address: Address = None,
-    runs_per_gpu: RunsPerGpu = 1,
-    name: Name = None,
-    yes: Yes = False,
-    again: Again = False,
-    device: Device = None,
-    runs: Runs = Path("runs"),
-    debug: Debug = False,
+    epsilon: Annotated[float, option("Losses within this fraction of the best count as near it.", min=0)] = 0.1,
+    executor: options.Executor = "local",
+    address: options.Address = None,
+    runs_per_gpu: options.RunsPerGpu = 1,
+    name: Annotated[str | None, option("Name of the sweep's folder. Default: the config's name.")] = None,
+    yes: Annotated[bool, option("Allow more than 1,000 runs.", "--yes")] = False,
+    again: options.Again = False,
+    device: options.Device = None,
+    runs: options.Runs = Path("runs"),
+    debug: options.Debug = False,
 ) -> None:
     """Train a grid of learning rates, schedules, seeds or any other key. Finished runs are not repeated.
 
@@ -89,44 +69,39 @@ def sweep(
     from lrbench.sweeps import carry_out, plan_sweep
     from lrbench.training import Prune, RunOptions, StopFlag
 
-    console = Console()
+    console = Console(highlight=False)
     if not math.isfinite(epsilon):
         raise UsageError(f"--epsilon must be a finite number (got {epsilon:g})")
     if status:
         _show_status(console, runs, name)
         return
-    options = RunOptions(
+    if not configs:
+        raise UsageError("give at least one CONFIG, or --status")
+    how = RunOptions(
         jobs=jobs, executor=executor, address=address, runs_per_gpu=runs_per_gpu, again=again, retries=retries,
         max_failures=1 if fail_fast else max_failures, prune=Prune.asked(prune, halve),
     )  # fmt: skip
-    with sweep_table.display(console) as watch, StopFlag.ending(leave):
+    with sweep_table.display(console) as watch, StopFlag.ending(options.leave):
         asked = plan_sweep(
-            _some(configs), runs=runs, overrides=overrides or (), lr=lr, seeds=seeds, schedules=_names(schedule),
-            name=name, device=device, options=options, many=yes or dry_run, train=not dry_run, watch=watch,
+            configs, {"lr": lr, "seeds": seeds, "schedule": _names(schedule)}, runs=runs, overrides=overrides or (),
+            name=name, device=device, options=how, many=yes or dry_run, train=not dry_run, watch=watch,
         )  # fmt: skip
         if not dry_run:
-            carry_out(asked, options, confirm=confirm, watch=watch)
+            carry_out(asked, how, confirm=confirm, watch=watch)
     if dry_run:
         sweep_table.show_plan(console, asked, asked.expected_seconds(jobs))
         return
     _conclude(console, asked, epsilon)
 
 
-def _some(configs: list[Path] | None) -> list[Path]:
-    if not configs:
-        raise UsageError("give at least one CONFIG, or --status")
-    return configs
-
-
-def _names(schedule: str | None) -> list[str]:
+def _names(schedule: str | None) -> list[str] | None:
     """Split `cosine,one_cycle`."""
     if schedule is None:
-        return []
+        return None
     names = [name.strip() for name in schedule.split(",")]
     if not all(names):
-        raise UsageError(
-            f"--schedule must be names separated by commas, such as cosine,one_cycle (got {schedule!r:.60})"
-        )
+        problem = "--schedule must be names separated by commas, such as cosine,one_cycle"
+        raise UsageError(f"{problem} (got {schedule!r:.60})")
     return names
 
 
@@ -143,26 +118,17 @@ def _show_status(console: Console, runs: Path, name: str | None) -> None:
 
 def _conclude(console: Console, done: Sweep, epsilon: float) -> None:
     """Print and write the summary, then end the command with its exit code."""
-    from lrbench.cli.sweep_table import show_outcome
-    from lrbench.reports import save_summary
-    from lrbench.training import stopped
+    from lrbench.cli import tables
+    from lrbench.reports import save_summary, summary_words
 
     summary = done.summary(epsilon)
-    show_outcome(console, done, summary)
+    for line in summary_words(summary):
+        console.print(line, markup=False)
+    tables.show_outcomes(console, done.outcomes)
     try:
-        files = save_summary(summary, done.folder)
-        others = "".join(f", {path.name}" for path in files[1:])
-        console.print(f"Wrote [bold]{escape(str(files[0]))}[/]{others}", highlight=False, soft_wrap=True)
+        tables.show_files(console, save_summary(summary, done.folder))
     except FolderError as error:
         if any(outcome.result is not None and not outcome.found for outcome in done.outcomes):
             raise
-        console.print(f"[yellow]The summary was not written:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
-    failed = any(outcome.undone for outcome in done.outcomes)
-    left = [outcome for outcome in done.outcomes if outcome.to_do]
-    interrupted = stopped(done.outcomes)
-    if interrupted is not None and not (failed and all(outcome.signal is None for outcome in left)):
-        raise interrupted
-    if left:
-        console.print(f"{len(left)} runs were not started; the same command starts them.", highlight=False)
-    if failed or left:
-        raise typer.Exit(1)
+        console.print(f"[yellow]The summary was not written:[/] {escape(str(error))}", soft_wrap=True)
+    tables.end(console, done.outcomes)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -16,13 +15,11 @@ from rich.table import Table
 from rich.text import Text
 
 from lrbench.analysis import duration
-from lrbench.cli.progress import Lines, ending, told_metrics
-from lrbench.cli.tables import show_found
-from lrbench.components import KNOWN, LOSS
+from lrbench.cli.progress import Display, Lines
+from lrbench.components import LOSS
 from lrbench.events import Event
-from lrbench.reports import summary_words
 from lrbench.runs import Status
-from lrbench.sweeps import AUTO_POINTS, Board, Planned, Summary, SweepFolder, board_of
+from lrbench.sweeps import AUTO_POINTS, Board, Planned, SweepFolder, board_of
 
 if TYPE_CHECKING:
     from lrbench.sweeps import Sweep
@@ -68,8 +65,8 @@ def _rates(board: Board, height: int | None) -> list[float | None]:
     if height is None or len(rates) <= room:
         return rates
     busy = {cell.lr for cell in board.plan.cells if board.state[cell.run] is Status.RUNNING}
-    first = [lr for lr in rates if lr in busy] + [lr for lr in rates if lr not in busy]
-    return [lr for lr in rates if lr in first[:room]]
+    first = sorted(rates, key=lambda lr: lr not in busy)[:room]
+    return [lr for lr in rates if lr in first]
 
 
 def _cell(board: Board, cells: Sequence[Planned]) -> Text:
@@ -92,89 +89,61 @@ def _line(cell: Planned) -> str:
     return f"{cell.series} (confirmation)" if cell.confirms else cell.series
 
 
-class LiveTable:
+class LiveTable(Display):
     """A table on a terminal, redrawn as events arrive."""
 
     def __init__(self, console: Console) -> None:
-        self.console = console
+        super().__init__(console)
         self.board: Board | None = None
-        self.metrics = dict(KNOWN)
         self.live = Live(console=console, auto_refresh=False, transient=True, vertical_overflow="crop")
         self.drawn = 0.0
 
-    def __enter__(self) -> LiveTable:
-        return self
-
-    def __exit__(self, *_: Any) -> None:
+    def _stop(self) -> None:
         self.live.stop()
 
-    def __call__(self, event: Event) -> None:
-        """Show an event."""
+    def _show(self, event: Event) -> None:
+        """Redraw the table, unless it is too recent."""
         if event.kind == "message":
-            self.live.console.print(str(event.values["text"]), style="dim", markup=False, highlight=False)
-        if event.kind == "plan" and "plan" in event.values:
-            self.board = _board(event)
+            self.say(event.values["text"])
+        if "plan" in event.values:
+            self.board = Board(event.values["plan"], event.values["results"])
             self.live.start()
         if self.board is None:
             return
         self.board.hear(event)
-        self.metrics |= told_metrics(event)
         if event.kind == "end" and event.values["result"].status is Status.FAILED:
-            self.live.console.print(
-                f"[red]{escape(event.run)}:[/] {escape(ending(event.values['result'], self.metrics))}", highlight=False
-            )
+            self.console.print(f"[red]{escape(event.run)}:[/] {escape(self.ending(event))}")
         if event.kind in ("plan", "end") or time.monotonic() - self.drawn > SHOWN_SECONDS:
             self.drawn = time.monotonic()
             room = self.console.size.height - 8
-            head = Text(f"{self.board.tally()}{_left(self.board)}", style="bold")
+            head = Text(f"{self.board.tally()}{_left(self.board.seconds_left)}", style="bold")
             self.live.update(Group(head, table_of(self.board, room)), refresh=True)
 
 
-class SweepLines:
+class SweepLines(Lines):
     """A line for each ended run, with the count and the time left; for output that is not a terminal."""
 
-    def __init__(self, console: Console) -> None:
-        self.console, self.lines = console, Lines(console)
-        self.board: Board | None = None
-        self.metrics = dict(KNOWN)
+    board: Board | None = None
 
-    def __enter__(self) -> SweepLines:
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        return None
-
-    def __call__(self, event: Event) -> None:
-        """Show an event."""
-        if event.kind == "plan":
-            self.board = _board(event) if "plan" in event.values else self.board
-            return
-        if self.board is None or event.run not in self.board.state:
-            self.lines(event)
-            return
-        self.board.hear(event)
-        self.metrics |= told_metrics(event)
-        if event.kind == "end":
-            over = sum(status.over for status in self.board.state.values())
-            count = f"{over}/{len(self.board.state)}"
-            text = f"{count} {event.run}: {ending(event.values['result'], self.metrics)}{_left(self.board)}"
-            self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+    def _show(self, event: Event) -> None:
+        """Print a line when a run ends; show the runs of a range test like those of `lrbench run`."""
+        if "plan" in event.values:
+            self.board = Board(event.values["plan"], event.values["results"])
+        elif self.board is None or event.run not in self.board.state:
+            super()._show(event)
+        else:
+            self.board.hear(event)
+            if event.kind == "end":
+                over = sum(status.over for status in self.board.state.values())
+                count, left = f"{over}/{len(self.board.state)}", _left(self.board.seconds_left)
+                self.say(f"{count} {event.run}: {self.ending(event)}{left}")
 
 
-def _board(event: Event) -> Board:
-    """Return the board of a starting sweep, with the results found."""
-    board = Board(event.values["plan"])
-    for run, result in event.values["results"].items():
-        board.ended(run, result)
-    return board
-
-
-def _left(board: Board) -> str:
-    seconds = board.seconds_left
+def _left(seconds: float | None) -> str:
     return "" if seconds is None else f"; about {duration(seconds)} left"
 
 
-def display(console: Console) -> LiveTable | SweepLines:
+def display(console: Console) -> Display:
     """Return the table for a terminal, plain lines otherwise."""
     return LiveTable(console) if console.is_terminal else SweepLines(console)
 
@@ -185,11 +154,9 @@ def show_status(console: Console, folder: SweepFolder) -> None:
     board = board_of(folder, plan)
     results = [folder.run(cell).result() for cell in plan.cells if board.state[cell.run].complete]
     seconds = [result.seconds for result in results if result is not None and result.seconds]
-    left = ""
-    if seconds and board.left and board.count(Status.RUNNING):
-        each = statistics.median(seconds)
-        left = f"; about {duration(each * board.left / board.count(Status.RUNNING))} left"
-    console.print(f"[bold]{escape(folder.name)}[/]  {escape(board.tally())}{left}", highlight=False)
+    running = board.count(Status.RUNNING)
+    left = statistics.median(seconds) * board.left / running if seconds and board.left and running else None
+    console.print(f"[bold]{escape(folder.name)}[/]  {escape(board.tally())}{_left(left)}")
     console.print(table_of(board))
 
 
@@ -211,33 +178,11 @@ def show_plan(console: Console, asked: Sweep, seconds: float | None) -> None:
     twice = f" (duplicates left out: {asked.duplicates})" if asked.duplicates else ""
     done = len(asked.cells) - len(asked.todo)
     plural = "s" * (len(asked.cells) != 1)
-    console.print(f"{len(asked.cells)} run{plural}{twice}, {done} already finished.", highlight=False)
+    console.print(f"{len(asked.cells)} run{plural}{twice}, {done} already finished.")
     if asked.auto:
         names = ", ".join(asked.auto)
         text = f"lr: auto: first a range test of {names}, then {AUTO_POINTS} learning rates around its suggestion."
-        console.print(text, markup=False, highlight=False)
-    if asked.todo and seconds is not None:
-        console.print(
-            f"Expected time: about {duration(seconds)}, from finished runs of the same size.", highlight=False
-        )
-    elif asked.todo:
-        console.print("Expected time: unknown until a run of each size has finished.", highlight=False)
-
-
-def show_outcome(console: Console, done: Sweep, summary: Summary) -> None:
-    """Print the summary, warnings and failures."""
-    for line in summary_words(summary):
-        console.print(line, markup=False, highlight=False)
-    show_found(console, done.outcomes)
-    warned = Counter(warning for outcome in done.outcomes for warning in outcome.warnings)
-    for warning, count in warned.items():
-        console.print(f"[yellow]{count} run{'s' * (count > 1)}:[/] {escape(warning)}", highlight=False)
-    alike: dict[str, list[tuple[str, str]]] = {}
-    for outcome in done.outcomes:
-        if outcome.undone:
-            text = outcome.message.removeprefix(f"{outcome.path.name}: ")
-            alike.setdefault(text.partition("\n")[0], []).append((outcome.path.name, text))
-    for failures in alike.values():
-        name, text = failures[0]
-        others = f" and {len(failures) - 1} more" if len(failures) > 1 else ""
-        console.print(f"[red]{escape(name)}{others}:[/] {escape(text)}", highlight=False, soft_wrap=True)
+        console.print(text, markup=False)
+    if asked.todo:
+        known = "" if seconds is None else f"about {duration(seconds)}, from finished runs of the same size"
+        console.print(f"Expected time: {known or 'unknown until a run of each size has finished'}.")

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
+import typer
 from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from lrbench.analysis import Comparison, Group, grouped, read_one
+from lrbench.analysis import Comparison, Group
 from lrbench.lr_finder import Refusal
 from lrbench.reports import brief_columns, table_columns
-from lrbench.runs import RunFolder
+from lrbench.training import pending, stopped
 
 if TYPE_CHECKING:
     from lrbench.lr_finder import Finding
@@ -33,37 +36,52 @@ def show_groups(console: Console, groups: Sequence[Group], comparison: Compariso
     shown = table_columns(groups, short=True, extra=[] if comparison is None or narrow else brief_columns(comparison))
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
     for column in shown:
-        justify: Literal["right", "left"] = "right" if column.right else "left"
         least = min(14, max(len(group.label) for group in groups)) if column.heading == "run" else None
         heading = column.heading.removeprefix("training ").replace(" ", "\n")
-        table.add_column(heading, justify=justify, overflow="fold", min_width=least, no_wrap=column.right)
+        table.add_column(
+            heading, justify="right" if column.right else "left", overflow="fold", min_width=least, no_wrap=column.right
+        )
     for group in groups:
         first, *others = (escape(column.brief(group)).split("\n") for column in shown)
         table.add_row("\n".join(first), *("\n[dim]".join(lines) for lines in others))
     console.print(table)
 
 
-def show_found(console: Console, outcomes: Sequence[Outcome]) -> None:
-    """Print how many runs were already finished."""
-    found = sum(outcome.found for outcome in outcomes)
-    if found:
-        were = "was" if found == 1 else "were"
-        text = f"{found} of {len(outcomes)} {were} already finished (--again repeats {'it' if found == 1 else 'them'})."
-        console.print(text, highlight=False)
+def show_files(console: Console, files: Sequence[Path]) -> None:
+    """Print the path of the first file written and the names of the others beside it."""
+    others = "".join(f", {path.name}" for path in files[1:])
+    console.print(f"Wrote [bold]{escape(str(files[0]))}[/]{others}", soft_wrap=True)
 
 
 def show_outcomes(console: Console, outcomes: Sequence[Outcome]) -> None:
-    """Print the results of runs, how many were already finished, warnings and failures."""
-    existing = [o for o in outcomes if o.path.exists()]
-    show_groups(console, grouped([read_one(RunFolder(o.path)) for o in existing]))
-    show_found(console, outcomes)
+    """Print how many runs were already finished, then warnings and failures; those that are alike are told once."""
+    if found := sum(outcome.found for outcome in outcomes):
+        were, them = ("was", "it") if found == 1 else ("were", "them")
+        console.print(f"{found} of {len(outcomes)} {were} already finished (--again repeats {them}).")
+    alike: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for outcome in outcomes:
-        for warning in outcome.warnings:
-            console.print(f"[yellow]{escape(outcome.path.name)}:[/] {escape(warning)}", highlight=False)
+        name = outcome.path.name
+        told = [("yellow", warning) for warning in outcome.warnings]
         if outcome.undone:
-            doubled = outcome.message.startswith(outcome.path.name)
-            text = f"[red]{'' if doubled else escape(outcome.path.name) + ': '}[/]{escape(outcome.message)}"
-            console.print(text, highlight=False, soft_wrap=True)
+            told.append(("red", outcome.message.removeprefix(name).removeprefix(":").lstrip()))
+        for colour, text in told:
+            alike.setdefault((colour, text.partition("\n")[0]), []).append((name, text))
+    for (colour, _), told in alike.items():
+        name, text = told[0]
+        others = f" and {len(told) - 1} more" if len(told) > 1 else ""
+        console.print(f"[{colour}]{escape(name)}{others}:[/] {escape(text)}", soft_wrap=True)
+
+
+def end(console: Console, outcomes: Sequence[Outcome]) -> None:
+    """End the command with the exit code of failed, interrupted or left runs; return if there are none."""
+    failed, left = any(outcome.undone for outcome in outcomes), pending(outcomes)
+    interrupted = stopped(outcomes)
+    if interrupted is not None and not (failed and all(outcome.signal is None for outcome in left)):
+        raise interrupted
+    if left:
+        console.print(f"{len(left)} runs were not started; the same command starts them.")
+    if failed or left:
+        raise typer.Exit(1)
 
 
 def show_previews(console: Console, previews: Sequence[Preview]) -> None:
@@ -75,14 +93,12 @@ def show_previews(console: Console, previews: Sequence[Preview]) -> None:
         table.add_column(heading, justify="right", no_wrap=True)
     for made in previews:
         numbers = (made.rates[0], made.peak, made.rates[-1], made.mean)
-        shown = [f"{number:.3g}" for number in numbers]
-        table.add_row(escape(made.label), sparkline(made.rates), *shown)
+        table.add_row(escape(made.label), sparkline(made.rates), *(f"{number:.3g}" for number in numbers))
     console.print(table)
     for made in previews:
         steps = f"{len(made.rates):,} step{'' if len(made.rates) == 1 else 's'}"
         notes = [f"{steps}, {made.steps_per_epoch:,} per epoch"]
-        scaling = made.experiment.lr_scaling
-        if scaling is not None:
+        if (scaling := made.experiment.lr_scaling) is not None:
             rule = f"{scaling.rule}, base batch size {scaling.base_batch_size}"
             notes.append(f"learning rate scaled to {made.lr:.3g} ({rule})")
         if made.seam:
@@ -92,23 +108,21 @@ def show_previews(console: Console, previews: Sequence[Preview]) -> None:
             notes.append(f"restarts at steps {listed}")
         if made.experiment.plateau is not None:
             notes.append("the plateau rule depends on results and is not shown")
-        console.print(f"{made.label}: {'; '.join(notes)}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"{made.label}: {'; '.join(notes)}", markup=False, soft_wrap=True)
         for warning in made.warnings():
-            text = f"[yellow]{escape(made.label)}:[/] {escape(warning)}"
-            console.print(text, highlight=False, soft_wrap=True)
+            console.print(f"[yellow]{escape(made.label)}:[/] {escape(warning)}", soft_wrap=True)
 
 
 def show_finding(console: Console, finding: Finding) -> None:
     """Print each method's learning rate for each seed and the advice, or why there is no suggestion."""
-    advice = finding.advice
-    ramp = finding.ramp
+    advice, ramp = finding.advice, finding.ramp
     over = f"learning rates {ramp.start:g} … {ramp.end:g} over {ramp.iterations:,} steps"
-    console.print(f"\nRange test of {finding.experiment.name}: {over}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"\nRange test of {finding.experiment.name}: {over}", markup=False, soft_wrap=True)
     for curve in finding.curves:
         ended = curve.reason or "reached the last learning rate"
-        console.print(f"  seed {curve.seed}: {ended}", markup=False, highlight=False, soft_wrap=True, style="dim")
+        console.print(f"  seed {curve.seed}: {ended}", markup=False, soft_wrap=True, style="dim")
     if isinstance(advice, Refusal):
-        console.print(f"[yellow]No suggestion:[/] {escape(str(advice))}.", highlight=False, soft_wrap=True)
+        console.print(f"[yellow]No suggestion:[/] {escape(str(advice))}.", soft_wrap=True)
         return
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
     table.add_column("method", no_wrap=True, min_width=10)
@@ -124,9 +138,9 @@ def show_finding(console: Console, finding: Finding) -> None:
         ("bounds of cyclical learning rates", f"{_rate(advice.low)} … {_rate(advice.high)}", "low"),
     ):
         why = f"[dim]({escape(advice.how[key])})[/]"
-        console.print(f"[bold]{rates}[/]  {purpose}  {why}", highlight=False, soft_wrap=True)
+        console.print(f"[bold]{rates}[/]  {purpose}  {why}", soft_wrap=True)
     for note in advice.notes:
-        console.print(f"[yellow]Note:[/] {escape(note)}.", highlight=False, soft_wrap=True)
+        console.print(f"[yellow]Note:[/] {escape(note)}.", soft_wrap=True)
 
 
 def _rate(rate: float | None) -> str:
@@ -134,12 +148,8 @@ def _rate(rate: float | None) -> str:
 
 
 def sparkline(values: Sequence[float], width: int = 16) -> str:
-    """Draw the values as `width` blocks, scaled from 0 to the maximum; each block is the mean of its slice."""
+    """Draw the values as up to `width` blocks, scaled from 0 to the maximum; each block is the mean of its slice."""
     top = max(values)
-    blocks = []
-    for index in range(min(width, len(values))):
-        mine = values[index * len(values) // width : max((index + 1) * len(values) // width, index + 1)]
-        mine = mine or values[index : index + 1]
-        height = sum(mine) / len(mine) / top if top > 0 else 0.0
-        blocks.append(_BLOCKS[min(int(height * len(_BLOCKS)), len(_BLOCKS) - 1)])
-    return "".join(blocks)
+    scale = len(_BLOCKS) / top if top > 0 else 0.0
+    means = [part.mean() for part in np.array_split(values, min(width, len(values)))]
+    return "".join(_BLOCKS[min(int(mean * scale), len(_BLOCKS) - 1)] for mean in means)

@@ -7,7 +7,6 @@ not know about run folders.
 from lrbench.config.experiment import Dataset, Experiment, validate
 from lrbench.config.identity import canonical, group, identity, run_name, without_rate
 from lrbench.config.load import Config, load_config, normal, overriding, read_config
-from lrbench.config.merge import merge
-from lrbench.config.normalize import SHORT_AXES
+from lrbench.config.merge import SHORT_AXES, merge
 from lrbench.config.rules import EarlyStoppingRule
 from lrbench.config.yaml_source import dump as dump_yaml

@@ -14,11 +14,9 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     AfterValidator,
     BaseModel,
-    ConfigDict,
     Field,
     PlainSerializer,
     PlainValidator,
-    PrivateAttr,
     StrictBool,
     ValidationError,
     model_validator,
@@ -27,7 +25,6 @@ from pydantic import (
 from lrbench.components import (
     DATASETS,
     DEFAULT_LR,
-    KNOWN,
     LOSSES,
     MODELS,
     OPTIMIZERS,
@@ -37,29 +34,20 @@ from lrbench.components import (
     Validation,
     configured_rate,
 )
-from lrbench.config import yaml_source
 from lrbench.config.merge import merge
 from lrbench.config.normalize import written_out
-from lrbench.config.places import path_of, place_of
-from lrbench.config.rules import EarlyStoppingRule, ScalingRule
-from lrbench.errors import ConfigError, choices, nearest
+from lrbench.config.rules import EarlyStoppingRule, Reference, ScalingRule
+from lrbench.config.yaml_source import Places, dump, path_of, place_of
+from lrbench.errors import ConfigError, choices
 from lrbench.registry import Catalog, first_of, problem_of
 from lrbench.schedules import SCHEDULES, Growth, PlateauRule, WarmUpRule
 from lrbench.types import Count, MetricName, Natural, Part, Positive, Steps, adapter
 
-
-def _plain(part: Part) -> dict[str, Any]:
-    return part.plain()
+_AS_MAPPING = PlainSerializer(Part.plain)
 
 
 def _completed_by(catalog: Catalog) -> PlainValidator:
-    return PlainValidator(lambda value: catalog.complete(Part.of(value), catalog.kind))
-
-
-ModelPart = Annotated[Part, _completed_by(MODELS), PlainSerializer(_plain)]
-OptimizerPart = Annotated[Part, _completed_by(OPTIMIZERS), PlainSerializer(_plain)]
-SchedulePart = Annotated[Part, _completed_by(SCHEDULES), PlainSerializer(_plain)]
-LossPart = Annotated[Part, _completed_by(LOSSES), PlainSerializer(_plain)]
+    return PlainValidator(lambda value: catalog.complete(Part.of(value)))
 
 
 def _name(value: str) -> str:
@@ -77,41 +65,8 @@ def _device(value: str) -> str:
     return value
 
 
-class Reference(BaseModel):
-    """A published result, shown next to the measured one: `test_loss`, or `test_` and the name of a metric."""
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-    __pydantic_extra__: dict[str, Annotated[float, Field(strict=True, allow_inf_nan=False)]]
-
-    source: str = ""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known_keys(cls, value: Any) -> Any:
-        for key in value if isinstance(value, Mapping) else ():
-            if key != "source" and not re.fullmatch(r"test_\w+", str(key)):
-                near = nearest(key, ["source", *(f"test_{name}" for name in KNOWN)])
-                what = "a reference has `source`, `test_loss`, or `test_` and a metric's name"
-                raise ConfigError(f"unknown key '{key}'; {near}{what}", key=f"reference.{key}")
-        return value
-
-    @model_validator(mode="after")
-    def _percentages(self) -> Reference:
-        for key, value in (self.__pydantic_extra__ or {}).items():
-            metric = KNOWN.get(key.removeprefix("test_"))
-            if metric is not None and metric.form == "percent" and not 0 <= value <= 1:
-                raise ConfigError(f"must be between 0 and 1 (got {value:g})", key=f"reference.{key}")
-        return self
-
-    def plain(self) -> dict[str, Any]:
-        """Return it as a config would write it."""
-        return self.model_dump(mode="json")
-
-
-class Dataset(BaseModel):
+class Dataset(BaseModel, frozen=True, extra="forbid"):
     """A data set: its entry in the catalogue and the rules for any data set (`DatasetRules`)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     part: Part
     rules: DatasetRules
@@ -132,24 +87,22 @@ class Dataset(BaseModel):
         return {**self.part.plain(), **{k: v for k, v in rules.items() if v is not None}}
 
 
-class Experiment(BaseModel):
+class Experiment(BaseModel, frozen=True, extra="forbid"):
     """A full description of one training, resolved from a config file.
 
     `model`, `optimizer`, `schedule` and `loss` are parts `{name, parameters}`, completed with lrbench's own defaults.
     Either `epochs` or `steps` gives the budget. `optimizer.params["lr"]`, if given, is the peak learning rate.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     name: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_name)]
     dataset: Annotated[Dataset, PlainSerializer(Dataset.plain)]
-    model: ModelPart
-    optimizer: OptimizerPart
-    schedule: SchedulePart = Part("constant")
+    model: Annotated[Part, _completed_by(MODELS), _AS_MAPPING]
+    optimizer: Annotated[Part, _completed_by(OPTIMIZERS), _AS_MAPPING]
+    schedule: Annotated[Part, _completed_by(SCHEDULES), _AS_MAPPING] = Part("constant")
     warmup: WarmUpRule | None = None
     plateau: PlateauRule | None = None
     early_stopping: EarlyStoppingRule | None = None
-    loss: LossPart = Field(default=Part("cross_entropy"), validate_default=True)
+    loss: Annotated[Part, _completed_by(LOSSES), _AS_MAPPING] = Field(Part("cross_entropy"), validate_default=True)
     epochs: Annotated[Count, Field(le=1_000_000)] | None = None
     steps: Annotated[Count, Field(le=100_000_000)] | None = None
     batch_size: Count = 64
@@ -166,8 +119,8 @@ class Experiment(BaseModel):
     device: Annotated[str, AfterValidator(_device)] = "auto"
     reference: Reference | None = None
 
-    _places: yaml_source.Places = PrivateAttr(default_factory=dict)
-    _hashes: dict[str, str] = PrivateAttr(default_factory=dict)
+    _places: Places = {}
+    _hashes: dict[str, str] = {}
 
     @model_validator(mode="before")
     @classmethod
@@ -179,10 +132,8 @@ class Experiment(BaseModel):
         if (self.epochs is None) == (self.steps is None):
             given = "both" if self.epochs else "neither"
             raise ConfigError(f"give either `epochs` or `steps`, the length of the run (got {given})", key="epochs")
-        lr = self.optimizer.params.get("lr")
-        if "lr" in self.optimizer.params and (
-            isinstance(lr, bool) or not isinstance(lr, int | float) or not 0 < lr < inf
-        ):
+        lr = self.optimizer.params.get("lr", 1.0)  # without one, the optimizer's class knows it
+        if isinstance(lr, bool) or not isinstance(lr, int | float) or not 0 < lr < inf:
             raise ConfigError(f"must be a number greater than 0 (got {lr!r})", key="optimizer.lr")
         GroupRules.split(self.optimizer)
         every = self.eval_every
@@ -236,9 +187,8 @@ class Experiment(BaseModel):
         """
         batches = None if examples is None else -(-examples // self.batch_size)
         if self.accumulate is not None and batches is not None and self.accumulate > batches:
-            raise ConfigError(
-                f"is more than the {batches} batches of an epoch (got {self.accumulate})", key="accumulate"
-            )
+            problem = f"is more than the {batches} batches of an epoch (got {self.accumulate})"
+            raise ConfigError(problem, key="accumulate")
         if self.lr_scaling is None:
             return self.optimizer
         size = self.update_size if examples is None else min(self.update_size, examples)
@@ -261,7 +211,7 @@ class Experiment(BaseModel):
 
     def yaml(self) -> str:
         """Return the resolved config as YAML."""
-        return yaml_source.dump(self.plain())
+        return dump(self.plain())
 
     def where(self, key: str) -> str:
         """Return the file and line (or option) of a key; of the nearest enclosing one for defaults."""
@@ -273,7 +223,7 @@ class Experiment(BaseModel):
         return validate({**self.plain(), **changes}, places, "")
 
 
-def validate(plain: Mapping[str, Any], places: yaml_source.Places, shown: str) -> Experiment:
+def validate(plain: Mapping[str, Any], places: Places, shown: str) -> Experiment:
     """Build an `Experiment` from plain values. Raises ConfigError with the place of the first problem."""
     try:
         experiment = Experiment.model_validate(plain)
@@ -285,21 +235,19 @@ def validate(plain: Mapping[str, Any], places: yaml_source.Places, shown: str) -
     return experiment
 
 
-def _translated(error: ValidationError, places: yaml_source.Places, shown: str) -> ConfigError:
+def _translated(error: ValidationError, places: Places, shown: str) -> ConfigError:
     first = first_of(error)
     unknown = first["type"] in ("extra_forbidden", "unexpected_keyword_argument")
     loc = [str(piece) for piece in first["loc"]]
     inner = ("rules", "part", "bool", "Normalize")  # internal names; in a config they are mistakes
     path = tuple(p for i, p in enumerate(loc) if p not in inner or i == 0 or (unknown and i == len(loc) - 1))
-    key = ".".join(path)
     if unknown:
-        known = _fields_at(path[:-1])
-        problem = f"unknown key '{path[-1]}'; {choices(path[-1], known)}"
+        problem = f"unknown key '{path[-1]}'; {choices(path[-1], _fields_at(path[:-1]))}"
     elif first["type"] == "missing":
         problem = "is missing"
     else:
         problem = problem_of(error)
-    return ConfigError(problem, key=key, where=place_of(places, path) or shown)
+    return ConfigError(problem, key=".".join(path), where=place_of(places, path) or shown)
 
 
 def _fields_at(path: tuple[str, ...]) -> list[str]:

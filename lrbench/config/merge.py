@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lrbench.config.normalize import SHORT_AXES
+SHORT_AXES = {"lr": "optimizer.lr", "seeds": "seed"}
+"""Short keys of a `sweep:` block."""
 
 
 def merge(base: Mapping[str, Any], child: Mapping[str, Any]) -> dict[str, Any]:
@@ -16,14 +17,12 @@ def merge(base: Mapping[str, Any], child: Mapping[str, Any]) -> dict[str, Any]:
             merged.pop(other, None)
     for key, value in child.items():
         old = merged.get(key)
-        if key == "sweep" and isinstance(old, Mapping) and isinstance(value, Mapping):
-            merged[key] = {k: v for k, v in old.items() if not axes_of({k: v}) & axes_of(value)} | dict(value)
-            continue
-        both = isinstance(old, Mapping) and isinstance(value, Mapping)
-        if both and ("name" not in value or value["name"] == old.get("name")):  # type: ignore[union-attr]
-            merged[key] = merge(old, value)  # type: ignore[arg-type]
-        else:
-            merged[key] = value
+        merged[key] = value
+        if isinstance(old, Mapping) and isinstance(value, Mapping):
+            if key == "sweep":
+                merged[key] = {k: v for k, v in old.items() if not axes_of({k: v}) & axes_of(value)} | dict(value)
+            elif value.get("name", old.get("name")) == old.get("name"):
+                merged[key] = merge(old, value)
     return merged
 
 

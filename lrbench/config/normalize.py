@@ -17,9 +17,6 @@ def written_out(plain: Mapping[str, Any]) -> dict[str, Any]:
     return _defaults(_batch(_warmup(_peak({**plain, **_plateau(plain)}))))
 
 
-SHORT_AXES = {"lr": "optimizer.lr", "seeds": "seed"}
-"""Short keys of a `sweep:` block."""
-
 _DEFAULTS = {"accumulate": 1, "best_by": "val_loss", "on_non_finite": "stop"}
 
 

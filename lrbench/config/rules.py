@@ -1,13 +1,17 @@
-"""Blocks of a config that are not in a catalogue: `lr_scaling:` and `early_stopping:`."""
+"""Blocks of a config that are not in a catalogue: `lr_scaling:`, `early_stopping:` and `reference:`."""
 
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from lrbench.components import KNOWN
+from lrbench.errors import ConfigError, nearest
 from lrbench.types import Count, MetricName, Natural, NonNegative
 
 Rule = Literal["linear", "sqrt", "none"]
@@ -60,3 +64,33 @@ class EarlyStoppingRule:
     patience: Count = 5
     min_delta: NonNegative = 0.0
     start: Natural = 0
+
+
+class Reference(BaseModel, frozen=True, extra="allow"):
+    """A published result, shown next to the measured one: `test_loss`, or `test_` and the name of a metric."""
+
+    __pydantic_extra__: dict[str, Annotated[float, Field(strict=True, allow_inf_nan=False)]]
+
+    source: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, value: Any) -> Any:
+        for key in value if isinstance(value, Mapping) else ():
+            if key != "source" and not re.fullmatch(r"test_\w+", str(key)):
+                near = nearest(key, ["source", *(f"test_{name}" for name in KNOWN)])
+                what = "a reference has `source`, `test_loss`, or `test_` and a metric's name"
+                raise ConfigError(f"unknown key '{key}'; {near}{what}", key=f"reference.{key}")
+        return value
+
+    @model_validator(mode="after")
+    def _percentages(self) -> Reference:
+        for key, value in (self.__pydantic_extra__ or {}).items():
+            metric = KNOWN.get(key.removeprefix("test_"))
+            if metric is not None and metric.form == "percent" and not 0 <= value <= 1:
+                raise ConfigError(f"must be between 0 and 1 (got {value:g})", key=f"reference.{key}")
+        return self
+
+    def plain(self) -> dict[str, Any]:
+        """Return it as a config would write it."""
+        return self.model_dump(mode="json")

@@ -6,6 +6,7 @@ import contextlib
 import copy
 import functools
 import re
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,16 @@ def _built(loader: Any, shown: str) -> tuple[Any, Places]:
     return (None if node is None else builder.value(node, ())), builder.places
 
 
+def path_of(key: str) -> Path_:
+    """Split `schedule.parts[1].name` into a path."""
+    return tuple(key.replace("[", ".").replace("]", "").split("."))
+
+
+def place_of(places: Places, path: Path_) -> str:
+    """Return the place of the key at `path`, or of the nearest enclosing one."""
+    return next((places[path[:n]] for n in range(len(path), -1, -1) if path[:n] in places), "")
+
+
 def dump(value: Any) -> str:
     """Write YAML that `parse` reads back as the same value."""
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
@@ -207,9 +218,5 @@ def _whole(text: str) -> str:
 
 
 def _missing(path: Path) -> str:
-    from difflib import get_close_matches
-
-    near: list[str] = []
-    if path.parent.is_dir():
-        near = get_close_matches(path.name, [p.name for p in path.parent.glob("*.y*ml")], n=1)
+    near = get_close_matches(path.name, [p.name for p in path.parent.glob("*.y*ml")], n=1)
     return "no such file" + (f"; did you mean '{path.parent / near[0]}'?" if near else "")

@@ -13,7 +13,7 @@ from lrbench.config import SHORT_AXES
 from lrbench.errors import ConfigError
 
 AUTO = "auto"  # learning rates around the suggestion of find-lr
-AUTO_POINTS, AUTO_DECADES = 7, 3.0
+AUTO_POINTS = 7
 MAX_POINTS = 100_000
 _DIGITS = 12  # significant digits; points that two grids share must be equal, so that they share runs
 _NOT_VARIED = ("name", "device", "reference", "extends", "sweep")
@@ -58,28 +58,32 @@ def read_axes(
     """
     if not isinstance(block, Mapping):
         problem = "must map keys to values, such as `optimizer.lr: {log: [1e-5, 1], points: 11}`"
-        raise _wrong(problem, places, path)
+        raise ConfigError(problem, key=".".join(path), where=_place(places, path))
     axes: dict[str, Axis] = {}
     for key, value, inner in _flat(block, path):
-        whole = SHORT_AXES.get(key, key)
-        if whole in _NOT_VARIED:
-            raise _wrong(f"can't be varied: '{whole}' does not change what is trained", places, inner)
+        whole, where = SHORT_AXES.get(key, key), _place(places, inner)
         if whole in axes:
-            raise _wrong(f"sets {whole} twice", places, inner)
+            raise ConfigError(f"sets {whole} twice", key=".".join(inner), where=where)
         try:
-            axes[whole] = axis(whole, value, _place(places, inner), first_seed)
+            axes[whole] = axis(whole, value, where, first_seed)
         except ValueError as error:
-            raise _wrong(str(error), places, inner) from None
+            raise ConfigError(str(error), key=".".join(inner), where=where) from None
     return axes
 
 
 def axis(key: str, value: object, where: str = "", first_seed: int = 0) -> Axis:
     """Parse the value of a key in a `sweep:` block. Raises ValueError."""
+    if key in _NOT_VARIED:
+        raise ValueError(f"can't be varied: '{key}' does not change what is trained")
+    if key == "optimizer.lr" and isinstance(value, str):
+        value = from_text(value)
     if key == "optimizer.lr" and value == AUTO:
         return Axis(key, (), where, auto=True)
     if key == "seed" and isinstance(value, int) and not isinstance(value, bool):
-        return Axis(key, tuple(range(first_seed, first_seed + _count(value))), where)
-    if _is_range(value):
+        if not 1 <= value <= MAX_POINTS:
+            raise ValueError(f"the number of seeds must be 1 to {MAX_POINTS:,} (got {value})")
+        return Axis(key, tuple(range(first_seed, first_seed + value)), where)
+    if isinstance(value, Mapping) and "name" not in value:
         return Axis(key, spaced(**_range_of(value)), where)
     values = value if isinstance(value, list | tuple) else [value]
     if not values:
@@ -89,22 +93,19 @@ def axis(key: str, value: object, where: str = "", first_seed: int = 0) -> Axis:
     return Axis(key, tuple(values), where)
 
 
-def from_option(text: str) -> object:
+def from_text(text: str) -> object:
     """Parse `--lr`: `1e-5:1:11` (from:to:points on a log scale), `1e-3,1e-2`, a number or `auto`.
 
-    Returns the value that a config would contain. Raises ConfigError.
+    Returns the value that a config would contain. Raises ValueError.
     """
     pieces = text.split(":")
-    try:
-        if text == AUTO:
-            return text
-        if len(pieces) == 3 and re.fullmatch(r"\d+", pieces[2]):
-            return {"log": [_number(piece) for piece in pieces[:2]], "points": int(pieces[2])}
-        if len(pieces) > 1:
-            raise ValueError(f"must be from:to:points, such as 1e-5:1:11 (got {text!r:.60})")
-        return [_number(piece) for piece in text.split(",")]
-    except ValueError as error:
-        raise ConfigError(str(error), where="--lr") from None
+    if text == AUTO:
+        return text
+    if len(pieces) == 3 and re.fullmatch(r"\d+", pieces[2]):
+        return {"log": [_number(piece) for piece in pieces[:2]], "points": int(pieces[2])}
+    if len(pieces) > 1:
+        raise ValueError(f"must be from:to:points, such as 1e-5:1:11 (got {text!r:.60})")
+    return [_number(piece) for piece in text.split(",")]
 
 
 def spaced(scale: str, low: float, high: float, points: int) -> tuple[float, ...]:
@@ -134,10 +135,9 @@ def spaced(scale: str, low: float, high: float, points: int) -> tuple[float, ...
 
 def around(rate: float) -> tuple[float, ...]:
     """Return the learning rates of `lr: auto`: half a decade apart, with `rate` in the middle."""
-    half = AUTO_DECADES / 2
     exact = float(f"{rate:.2g}")  # as printed by find-lr; further digits are noise
-    steps = [half * (2 * index / (AUTO_POINTS - 1) - 1) for index in range(AUTO_POINTS)]
-    return tuple(float(f"{exact * 10**step:.{_DIGITS}g}") for step in steps)
+    decades = [(index - AUTO_POINTS // 2) / 2 for index in range(AUTO_POINTS)]
+    return tuple(float(f"{exact * 10**up:.{_DIGITS}g}") for up in decades)
 
 
 def _flat(block: Mapping[str, Any], path: tuple[str, ...]) -> list[tuple[str, Any, tuple[str, ...]]]:
@@ -156,11 +156,7 @@ def _looks_like_range(value: Mapping[str, Any]) -> bool:
     return any(get_close_matches(key, _RANGE, n=1, cutoff=0.7) for key in value) or not value
 
 
-def _is_range(value: object) -> bool:
-    return isinstance(value, Mapping) and "name" not in value
-
-
-def _range_of(value: Any) -> dict[str, Any]:
+def _range_of(value: Mapping[str, Any]) -> dict[str, Any]:
     scales = [key for key in ("log", "linear") if key in value]
     unknown = [key for key in value if key not in _RANGE]
     if unknown or len(scales) != 1 or "points" not in value:
@@ -190,15 +186,5 @@ def _number(text: str) -> float:
         raise ValueError(f"a learning rate must be a number greater than 0 (got {text!r:.40})") from None
 
 
-def _count(value: int) -> int:
-    if not 1 <= value <= MAX_POINTS:
-        raise ValueError(f"the number of seeds must be 1 to {MAX_POINTS:,} (got {value})")
-    return value
-
-
 def _place(places: Mapping[tuple[str, ...], str], path: tuple[str, ...]) -> str:
     return next((places[path[:n]] for n in range(len(path), 0, -1) if path[:n] in places), "")
-
-
-def _wrong(problem: str, places: Mapping[tuple[str, ...], str], path: tuple[str, ...]) -> ConfigError:
-    return ConfigError(problem, key=".".join(path), where=_place(places, path))

@@ -5,15 +5,15 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
+from lrbench.analysis import value_text
 from lrbench.config import SHORT_AXES, Config, Experiment, identity, merge, normal, validate
 from lrbench.errors import ConfigError, UsageError
 from lrbench.sweeps.axes import AUTO_POINTS, Axis, axis, read_axes
 
 MOST = 100_000
-_NOWHERE = Axis("", ())
 
 FindRates = Callable[[Experiment], Sequence[float]]
 """Returns the learning rates of `lr: auto` for an experiment."""
@@ -29,7 +29,7 @@ class Cell:
     """
 
     experiment: Experiment
-    point: Mapping[str, Any] = field(default_factory=dict)
+    point: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Grid:
         plain, places = self.config.plain, dict(self.config.places)
         for key, value in point.items():
             path = tuple(key.split("."))
-            where = axes.get(key, self.axes.get(key, _NOWHERE)).where
+            where = (axes.get(key) or self.axes[key]).where
             places = {at: place for at, place in places.items() if at[: len(path)] != path} | {path: where}
             plain = _with(plain, path, value, where)
         try:
@@ -117,7 +117,7 @@ class Grid:
         shared = {key: one for key, one in self.axes.items() if not one.block}
         count = math.prod(len(one.values) for one in blocks)
         if count > MOST:
-            raise too_many(count)
+            raise _too_many(count)
         options = [[(one.key, *self._opened(one, value)) for value in one.values] for one in blocks]
         for combination in itertools.product(*options):
             axes = dict(shared)
@@ -145,7 +145,7 @@ def all_cells(grids: Sequence[Grid], find: FindRates) -> tuple[list[Cell], int]:
     """
     size = sum(grid.size for grid in grids)
     if size > MOST:
-        raise too_many(size)
+        raise _too_many(size)
     different: dict[str, Cell] = {}
     made = 0
     for grid in grids:
@@ -155,8 +155,7 @@ def all_cells(grids: Sequence[Grid], find: FindRates) -> tuple[list[Cell], int]:
     return sorted(different.values(), key=lambda cell: cell.experiment.seed), made - len(different)
 
 
-def too_many(size: int) -> UsageError:
-    """Return the error for a grid that is too large."""
+def _too_many(size: int) -> UsageError:
     return UsageError(f"the grid has {size:,} runs, but a sweep can have at most {MOST:,}; use fewer values or seeds")
 
 
@@ -178,6 +177,4 @@ def _first_seed(plain: Mapping[str, Any]) -> int:
 
 
 def _short(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return str(value.get("name", value))[:60]
-    return f"{value:g}" if isinstance(value, float) else str(value)[:60]
+    return value_text(value.get("name", value) if isinstance(value, Mapping) else value)[:60]

@@ -37,12 +37,11 @@ def worse_half(plan: Plan, losses: Mapping[str, float], dropped: frozenset[str])
 
 
 def loss_at(folder: RunFolder, rung: float) -> float:
-    """Return the validation loss of the first evaluation at or after a fraction of the run; infinite if it diverged.
-
-    Raises FolderError if the folder can't be read.
-    """
-    total = (folder.environment().get("sizes") or {}).get("total_steps")
-    table = _rows(folder)
+    """Return the validation loss of the first evaluation at or after a fraction of the run; infinite if it has none."""
+    try:
+        total, table = (folder.environment().get("sizes") or {}).get("total_steps"), _rows(folder)
+    except FolderError:
+        return math.inf
     reached = np.flatnonzero(table["step"] >= rung * total) if total else np.empty(0, int)
     loss = float(table["val_loss"][reached[0]]) if len(reached) else math.nan
     return loss if math.isfinite(loss) else math.inf

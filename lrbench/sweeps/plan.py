@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lrbench._version import __version__
+from lrbench.analysis import value_text
 from lrbench.components import DEFAULT_LR
 from lrbench.config import group, identity
 from lrbench.errors import FolderError, UsageError
@@ -18,6 +19,7 @@ from lrbench.runs import RunFolder, now, read_json, write_file
 from lrbench.sweeps.grid import Cell
 
 FORMAT = 1
+_FIRST = ("schedule", "optimizer", "model", "dataset")  # in the names of lines
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,6 @@ class Plan:
 
     name: str
     cells: tuple[Planned, ...]
-    written: str = ""
 
     @property
     def grid(self) -> list[Planned]:
@@ -75,11 +76,11 @@ class Plan:
         return sorted({cell.lr for cell in self.cells}, key=lambda lr: -1.0 if lr is None else lr)
 
 
+@dataclass(frozen=True)
 class SweepFolder:
     """The folder of a sweep; only its methods read or write."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    path: Path
 
     @classmethod
     def of(cls, root: Path, name: str) -> SweepFolder:
@@ -127,7 +128,7 @@ class SweepFolder:
             if found["format"] != FORMAT:
                 raise ValueError(f"its format is {found['format']}")
             cells = tuple(_cell(row) for row in found["cells"])
-            return Plan(str(found["name"]), cells, str(found["written"]))
+            return Plan(str(found["name"]), cells)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             problem = f"{path} is not a valid plan ({type(error).__name__}: {error})"
             raise FolderError(f"{problem}; run the sweep command again to rewrite it") from error
@@ -146,12 +147,11 @@ def find_sweeps(root: Path) -> list[SweepFolder]:
 def series_of(cells: Sequence[Cell]) -> list[str]:
     """Return each cell's line: the config's name, if there are several, and what varies except lr and seed."""
     names = {cell.experiment.name for cell in cells}
-    keys = list(dict.fromkeys(key for cell in cells for key in cell.point if key not in ("optimizer.lr", "seed")))
-    keys.sort(key=lambda key: _FIRST.index(key) if key in _FIRST else len(_FIRST))
+    keys = dict.fromkeys(key for cell in cells for key in cell.point if key not in ("optimizer.lr", "seed"))
     values = {key: {_text(cell.point[key]): cell.point[key] for cell in cells if key in cell.point} for key in keys}
     varied = [key for key in keys if len(values[key]) > 1 or any(key not in cell.point for cell in cells)]
-    short = {key: _short_key(key, varied) for key in varied}
-    labels = {key: _labels(short[key], list(values[key].values())) for key in varied}
+    varied.sort(key=lambda key: _FIRST.index(key) if key in _FIRST else len(_FIRST))
+    labels = {key: _labels(_short_key(key, varied), values[key]) for key in varied}
     return [
         " ".join(
             [cell.experiment.name] * (len(names) > 1 or not varied)
@@ -167,31 +167,16 @@ def _short_key(key: str, keys: Sequence[str]) -> str:
     return last if sum(other.rpartition(".")[2] == last for other in keys) == 1 else key
 
 
-def _labels(key: str, values: Sequence[Any]) -> dict[str, str]:
+def _labels(key: str, values: Mapping[str, Any]) -> dict[str, str]:
     """Return short names that distinguish an axis's values: `cosine`, `step factor=0.5`, `batch_size=32`."""
-    short = {}
-    for value in values:
-        if isinstance(value, str):
-            short[_text(value)] = value
-        elif isinstance(value, Mapping):
-            name = str(value.get("name", key))
-            alike = [other if isinstance(other, Mapping) else {} for other in values if _named(other) == name]
-            told = [k for k in value if k != "name" and any(other.get(k) != value[k] for other in alike)]
-            short[_text(value)] = " ".join([name, *(f"{k}={_shown(value[k])}" for k in told)])
-        else:
-            short[_text(value)] = f"{key}={_shown(value)}"
+    short = {text: f"{key}={value_text(value)}" for text, value in values.items()}
+    blocks = {text: {"name": value} if isinstance(value, str) else value for text, value in values.items()}
+    blocks = {text: {"name": key, **block} for text, block in blocks.items() if isinstance(block, Mapping)}
+    for text, block in blocks.items():
+        alike = [other for other in blocks.values() if other["name"] == block["name"]]
+        told = [k for k in block if any(other.get(k) != block[k] for other in alike)]
+        short[text] = " ".join([str(block["name"]), *(f"{k}={value_text(block[k])}" for k in told)])
     return short
-
-
-_FIRST = ("schedule", "optimizer", "model", "dataset")
-
-
-def _named(value: Any) -> str:
-    return value if isinstance(value, str) else str(value.get("name")) if isinstance(value, Mapping) else ""
-
-
-def _shown(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else "none" if value is None else str(value)
 
 
 def _text(value: Any) -> str:

@@ -1,26 +1,33 @@
-"""The progress of a sweep's cells, from training events or from the run folders."""
+"""The progress of a sweep's cells, from training events or from the run folders, and how long the rest takes."""
 
 from __future__ import annotations
 
+import json
+import statistics
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
+from lrbench.config import Experiment, canonical
 from lrbench.errors import LrbenchError
 from lrbench.events import Event
 from lrbench.runs import RunResult, Status, last_row
 from lrbench.sweeps.plan import Plan, SweepFolder
+from lrbench.training import Outcome, pending
+
+_NO_MATTER = ("seed", "schedule", "warmup", "plateau", "early_stopping", "best_by")  # for the time that a run takes
 
 
 class Board:
-    """The status, the loss and the fraction done of each cell of a plan."""
+    """The status, the loss and the fraction done of each cell of a plan; `results` are those of runs that ended."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, results: Mapping[str, RunResult] | None = None) -> None:
         self.plan = plan
         self.state: dict[str, Status] = {cell.run: Status.PENDING for cell in plan.cells}
         self.loss: dict[str, float] = {}
         self.done: dict[str, float] = {}
         self.began: tuple[float, float] | None = None
+        for run, result in (results or {}).items():
+            self.ended(run, result)
 
     def hear(self, event: Event) -> None:
         """Update the board with a training event."""
@@ -32,7 +39,7 @@ class Board:
         if event.kind == "pause":
             self.state[event.run] = Status.PAUSED
         if event.kind == "start" and self.began is None:
-            self.begin()
+            self.began = (time.monotonic(), self.left)
         if event.kind in ("start", "progress", "epoch"):
             self.state[event.run] = Status.RUNNING
             self.done[event.run] = event.step / event.total_steps if event.total_steps else 0.0
@@ -72,13 +79,9 @@ class Board:
         said = ", ".join(f"{count} {what}" for what, count in counts.items() if count or what == "done")
         return f"{len(self.state)} run{'s' * (len(self.state) != 1)}: {said}"
 
-    def begin(self) -> None:
-        """Start measuring the speed that `seconds_left` uses."""
-        self.began = (time.monotonic(), self.left)
-
     @property
     def seconds_left(self) -> float | None:
-        """The time left at the speed since `begin`; None while too little is done to tell."""
+        """The time left at the speed since the first run started; None while too little is done to tell."""
         if self.began is None:
             return None
         since, at_first = self.began
@@ -100,12 +103,27 @@ def board_of(folder: SweepFolder, plan: Plan) -> Board:
             row = last_row(run.epochs.path)
             if "val_loss" in row:
                 board.loss[cell.run] = row["val_loss"]
-            board.done[cell.run] = _fraction_done(run.environment(), row)
+            total = (run.environment().get("sizes") or {}).get("total_steps")
+            board.done[cell.run] = row["step"] / int(total) if "step" in row and total else 0.0
         except (LrbenchError, OSError, ValueError):
             board.state[cell.run] = Status.DAMAGED
     return board
 
 
-def _fraction_done(environment: Mapping[str, Any], row: Mapping[str, float]) -> float:
-    total = (environment.get("sizes") or {}).get("total_steps")
-    return row["step"] / int(total) if "step" in row and total else 0.0
+def expected_seconds(outcomes: Sequence[Outcome], jobs: int) -> float | None:
+    """Estimate the training time left with `jobs` runs at once; None unless a run of each size has finished."""
+    known: dict[str, list[float]] = {}
+    for outcome in outcomes:
+        if outcome.result is not None and outcome.status.complete and outcome.result.seconds:
+            known.setdefault(_size(outcome.experiment), []).append(outcome.result.seconds)
+    wanted = [_size(outcome.experiment) for outcome in pending(outcomes)]
+    if not all(size in known for size in wanted):
+        return None
+    each = [statistics.median(known[size]) for size in wanted]
+    return max(sum(each) / jobs, max(each, default=0.0))
+
+
+def _size(experiment: Experiment) -> str:
+    """Return a key that is equal for runs that should take equally long."""
+    plain = {key: value for key, value in canonical(experiment).items() if key not in _NO_MATTER}
+    return json.dumps({**plain, "optimizer": plain["optimizer"]["name"]}, sort_keys=True)

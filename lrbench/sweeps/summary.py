@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -33,7 +33,7 @@ class Summary:
     @property
     def families(self) -> tuple[Family, ...]:
         """The lines with at least one ended run, the best first."""
-        ended = [line for line in self.lines if any(_over(r) for point in line.points for r in point.group.records)]
+        ended = [line for line in self.lines if any(p.unfinished < len(p.group.records) for p in line.points)]
         return tuple(sorted(ended, key=lambda family: (min(family.costs(self.measure)), family.label)))
 
     @property
@@ -45,7 +45,7 @@ class Summary:
     @property
     def missing(self) -> int:
         """The number of the grid's runs that have not ended."""
-        return sum(not _over(record) for record in self.records)
+        return sum(point.unfinished for line in self.lines for point in line.points)
 
     @property
     def without(self) -> list[str]:
@@ -68,28 +68,21 @@ class Summary:
 
 def summarize(folder: SweepFolder, plan: Plan, epsilon: float = EPSILON) -> Summary:
     """Read the runs of a plan. Unreadable runs are marked damaged and excluded from medians."""
-    cells = [(cell, _read(folder, cell)) for cell in plan.cells]
-    grid = [(cell, record) for cell, record in cells if not cell.confirms]
-    records = tuple(record for _, record in grid)
-    lines = []
-    for series in dict.fromkeys(cell.series for cell, _ in grid):
-        mine = [(cell.lr, record) for cell, record in grid if cell.series == series]
-        lines.append(Family(series, _points(mine), epsilon))
-    fresh = [(cell.lr, record) for cell, record in cells if cell.confirms]
+    grid: dict[str, dict[float | None, list[Record]]] = {}
+    fresh: dict[float | None, list[Record]] = {}
+    for cell in plan.cells:
+        line = fresh if cell.confirms else grid.setdefault(cell.series, {})
+        line.setdefault(cell.lr, []).append(_read(folder, cell))
+    lines = tuple(Family(series, _points(runs), epsilon) for series, runs in grid.items())
+    records = tuple(record for family in lines for point in family.points for record in point.group.records)
     confirmation = _points(fresh)[0] if fresh else None
-    return Summary(plan, measures_of(records)["val_loss"], tuple(lines), records, confirmation)
+    return Summary(plan, measures_of(records)["val_loss"], lines, records, confirmation)
 
 
-def _points(runs: Sequence[tuple[float | None, Record]]) -> tuple[Point, ...]:
-    """Group the runs of a line by learning rate, ascending."""
-    rates = sorted({lr for lr, _ in runs}, key=lambda lr: lr or 0.0)
-    return tuple(
-        Point(lr, Group(rate_text(lr), tuple(record for other, record in runs if other == lr))) for lr in rates
-    )
-
-
-def _over(record: Record) -> bool:
-    return record.status.ended or record.status is Status.PRUNED
+def _points(runs: Mapping[float | None, list[Record]]) -> tuple[Point, ...]:
+    """Return the points of a line, by ascending learning rate."""
+    rates = sorted(runs, key=lambda lr: lr or 0.0)
+    return tuple(Point(lr, Group(rate_text(lr), tuple(runs[lr]))) for lr in rates)
 
 
 def _read(folder: SweepFolder, cell: Planned) -> Record:
@@ -111,7 +104,7 @@ def _row(point: Point, known: dict[str, Measure]) -> dict[str, Any]:
         "diverged": states.count(Status.DIVERGED),
         "pruned": states.count(Status.PRUNED),
         "failed": sum(state in (Status.FAILED, Status.DAMAGED) for state in states),
-        "missing": sum(state.to_do or state is Status.RUNNING for state in states),
+        "missing": sum(not state.over for state in states),
     }
     for name, measure in known.items():
         if not name.startswith(("train_", "best_", "test_best_")):

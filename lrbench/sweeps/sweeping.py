@@ -11,15 +11,15 @@ from typing import Any
 
 from lrbench.analysis import EPSILON
 from lrbench.config import Config, Experiment, read_config
-from lrbench.errors import FolderError, LockedError, RunError, UsageError
+from lrbench.errors import LockedError, RunError, UsageError
 from lrbench.events import Event, Watch, message, silent
 from lrbench.lr_finder import Refusal, find_lr, known_finding
-from lrbench.runs import RunResult, Status
-from lrbench.sweeps.axes import around, from_option
-from lrbench.sweeps.estimate import expected_seconds
-from lrbench.sweeps.grid import MOST, Cell, Grid, all_cells
+from lrbench.runs import Status
+from lrbench.sweeps.axes import around
+from lrbench.sweeps.grid import MOST, Cell, FindRates, Grid, all_cells
 from lrbench.sweeps.halving import drop, loss_at, worse_half
 from lrbench.sweeps.plan import Plan, Planned, SweepFolder, series_of
+from lrbench.sweeps.status import expected_seconds
 from lrbench.sweeps.summary import Summary, summarize
 from lrbench.training import RUNGS, Executor, Outcome, Prune, RunOptions, default_jobs, do_runs, look, nearest, pending
 
@@ -106,31 +106,28 @@ def sweep(
     options = RunOptions(
         jobs=jobs, executor=executor, prune=prune, retries=retries, again=again, max_failures=max_failures
     )
-    asked = ask(
-        configs, runs=runs, overrides=overrides, lr=lr, seeds=seeds, schedules=schedules, name=name, device=device,
-        options=options, many=True, watch=watch,
-    )  # fmt: skip
+    given = {"lr": lr, "seeds": seeds, "schedule": list(schedules) or None}
+    asked = ask(configs, given, runs=runs, overrides=overrides, name=name, device=device, options=options, watch=watch)
     return carry_out(asked, options, confirm=confirm, watch=watch)
 
 
 def ask(
     configs: Iterable[str | Path | Experiment],
+    given: Mapping[str, Any] | None = None,
     *,
     runs: str | Path = "runs",
     overrides: Iterable[str] = (),
-    lr: float | str | Sequence[float] | Mapping[str, Any] | None = None,
-    seeds: int | Sequence[int] | None = None,
-    schedules: Sequence[str | Mapping[str, Any]] = (),
     name: str | None = None,
     device: str | None = None,
     options: RunOptions | None = None,
-    many: bool = False,
+    many: bool = True,
     train: bool = True,
     watch: Watch = silent,
 ) -> Sweep:
     """Plan a sweep and look up its finished runs. Nothing is written or trained, except a range test for `lr: auto`.
 
     Args:
+        given: `lr`, `seeds` and `schedule` instead of the block's; None leaves one as it is.
         options: how the runs would be executed.
         many: allow more than 1,000 runs.
         train: allow the range test of `lr: auto`; if False, the config's learning rate stands in for the unknown ones.
@@ -139,24 +136,20 @@ def ask(
     """
     root, overrides, options = Path(runs), tuple(overrides), options or RunOptions(jobs=None)
     nearest(root)
-    given: dict[str, Any] = {}
-    if lr is not None:
-        given["lr"] = from_option(lr) if isinstance(lr, str) else lr
-    if seeds is not None:
-        given["seeds"] = seeds
-    if schedules:
-        given["schedule"] = list(schedules)
-    grids = [_grid(config, overrides, given, device) for config in configs]
+    axes = {option: value for option, value in (given or {}).items() if value is not None}
+    grids = [_grid(config, overrides, axes, device) for config in configs]
     size = sum(grid.size for grid in grids)
     if UNASKED < size <= MOST and not many:
         raise UsageError(f"the grid has {size:,} runs; more than {UNASKED:,} need --yes (--dry-run lists them)")
-    auto = AutoRates(root, options, watch, train)
-    cells, duplicates = all_cells(grids, auto)
-    folder = SweepFolder.of(root, _name_of(cells) if name is None else name)
+    unknown: list[str] = []
+    cells, duplicates = all_cells(grids, _rates_finder(root, options, watch, train, unknown))
+    if name is None:
+        name = "+".join(dict.fromkeys(cell.experiment.name for cell in cells))[:80].rstrip(" .")
+    folder = SweepFolder.of(root, name)
     outcomes = [look(root, cell.experiment, options.kind, options.again) for cell in cells]
     rows = zip(cells, series_of(cells), outcomes, strict=True)
     planned = tuple(Planned.of(cell, series, outcome.path.name) for cell, series, outcome in rows)
-    return Sweep(folder, Plan(folder.name, planned), cells, outcomes, duplicates, tuple(auto.unknown))
+    return Sweep(folder, Plan(name, planned), cells, outcomes, duplicates, tuple(dict.fromkeys(unknown)))
 
 
 def carry_out(asked: Sweep, options: RunOptions, *, confirm: int = 0, watch: Watch = silent) -> Sweep:
@@ -197,7 +190,7 @@ def drop_worse_half(asked: Sweep, rung: float, watch: Watch) -> None:
     if all(outcome.status is not Status.PAUSED for outcome in asked.outcomes):
         return
     by_run = {outcome.path.name: outcome for outcome in asked.outcomes}
-    losses = {cell.run: _loss_at(asked, cell, rung) for cell in asked.plan.grid}
+    losses = {cell.run: loss_at(asked.folder.run(cell), rung) for cell in asked.plan.grid}
     pruned = [run for run, outcome in by_run.items() if outcome.status is Status.PRUNED]
     before = frozenset(run for run in pruned if math.isinf(losses.get(run, 0.0)))  # at an earlier rung
     for cell in worse_half(asked.plan, losses, before):
@@ -205,15 +198,8 @@ def drop_worse_half(asked: Sweep, rung: float, watch: Watch) -> None:
         if outcome.status is not Status.PAUSED:
             continue  # it has finished or failed
         with contextlib.suppress(LockedError):  # another command is dropping the same runs
-            result: RunResult = drop(asked.folder.run(cell), outcome.experiment, rung, losses[cell.run])
-            outcome.ended(result)
-            watch(Event(cell.run, "end", values={"result": result}))
-
-
-def _loss_at(asked: Sweep, cell: Planned, rung: float) -> float:
-    with contextlib.suppress(FolderError):  # the run failed
-        return loss_at(asked.folder.run(cell), rung)
-    return math.inf
+            outcome.ended(drop(asked.folder.run(cell), outcome.experiment, rung, losses[cell.run]))
+            watch(Event(cell.run, "end", values={"result": outcome.result}))
 
 
 def _add_confirmation(done: Sweep, confirm: int, options: RunOptions) -> None:
@@ -237,58 +223,37 @@ def _add_confirmation(done: Sweep, confirm: int, options: RunOptions) -> None:
 def _grid(
     config: str | Path | Experiment, overrides: Sequence[str], given: Mapping[str, Any], device: str | None
 ) -> Grid:
-    """Return a config's grid on the given device."""
-    if isinstance(config, Experiment):
-        return Grid.of(Config({**config.plain(), **({"device": device} if device else {})}, {}, config.name), given)
-    read = read_config(config, overrides)
+    read = Config(config.plain(), {}, config.name) if isinstance(config, Experiment) else read_config(config, overrides)
     if device is not None:
         read = replace(read, plain={**read.plain, "device": device}, places={**read.places, ("device",): "--device"})
     return Grid.of(read, given)
 
 
-@dataclass
-class AutoRates:
-    """Finds the learning rates of `lr: auto`: those around the suggestion of a range test.
+def _rates_finder(root: Path, options: RunOptions, watch: Watch, train: bool, unknown: list[str]) -> FindRates:
+    """Return the function that finds the learning rates of `lr: auto`: those around the suggestion of a range test.
 
-    Attributes:
-        root: the folder of the runs.
-        options: how the test's runs are executed.
-        watch: called with progress events.
-        train: whether a missing range test may be run.
-        unknown: the names of configs whose range test is missing.
+    It runs a missing test, or without `train` notes the config's name in `unknown`. It raises RunError if the test has
+    no suggestion.
     """
+    options = replace(options, prune=None, again=False)
+    said: set[str] = set()
 
-    root: Path
-    options: RunOptions
-    watch: Watch
-    train: bool
-
-    def __post_init__(self) -> None:
-        self.unknown: dict[str, None] = {}
-        self._said: set[str] = set()
-
-    def __call__(self, experiment: Experiment) -> Sequence[float]:
-        """Return the learning rates, ascending. Raises RunError if the test has no suggestion."""
-        if self.train:
-            options = replace(self.options, prune=None, again=False)
-            found = find_lr(experiment, runs=self.root, options=options, watch=self.watch)
-        elif (known := known_finding(experiment, self.root)) is not None:
-            found = known
-        else:
-            self.unknown[experiment.name] = None
-            return (float(experiment.optimizer.params.get("lr", 1.0)),)
+    def find(experiment: Experiment) -> Sequence[float]:
         name = experiment.name
-        if isinstance(found.advice, Refusal):
-            raise RunError(f"lr: auto: no suggestion from the range test of {name}: {found.advice}; give --lr instead")
-        rates = around(found.advice.initial)
-        given = f"around {found.advice.initial:.2g} as suggested by its range test"
-        text = f"{name}: learning rates {rates[0]:.2g} … {rates[-1]:.2g}, {given}"
-        if text not in self._said:
-            self.watch(message(text))
-        self._said.add(text)
+        test = (
+            find_lr(experiment, runs=root, options=options, watch=watch) if train else known_finding(experiment, root)
+        )
+        if test is None:
+            unknown.append(name)
+            return (float(experiment.optimizer.params.get("lr", 1.0)),)
+        if isinstance(test.advice, Refusal):
+            raise RunError(f"lr: auto: no suggestion from the range test of {name}: {test.advice}; give --lr instead")
+        rates = around(test.advice.initial)
+        middle = f"around {test.advice.initial:.2g} as suggested by its range test"
+        text = f"{name}: learning rates {rates[0]:.2g} … {rates[-1]:.2g}, {middle}"
+        if text not in said:
+            watch(message(text))
+        said.add(text)
         return rates
 
-
-def _name_of(cells: Sequence[Cell]) -> str:
-    """Join the configs' names into a folder name."""
-    return "+".join(dict.fromkeys(cell.experiment.name for cell in cells))[:80].rstrip(" .")
+    return find
