@@ -82,6 +82,7 @@ def save_summary(summary: Summary, folder: SweepFolder) -> list[Path]:
         for kind in ("png", "svg"):
             buffer = io.BytesIO()
             figure.savefig(buffer, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else None)
+            figure.set_layout_engine(None)  # it is laid out now, and need not be again
             files.append(folder.save(f"summary.{kind}", buffer.getvalue()))
     return files
 

@@ -68,5 +68,6 @@ def write(drawn: Figure, path: Path) -> list[Path]:
     paths = [path.with_suffix(".png"), path.with_suffix(".svg")]
     with drawing():
         drawn.savefig(paths[0], dpi=150)
+        drawn.set_layout_engine(None)  # it is laid out now, and need not be again for every other file
         drawn.savefig(paths[1], metadata={"Date": None})
     return paths
