@@ -362,7 +362,7 @@ def test_a_rule_has_bounds() -> None:
 
 
 def test_the_worse_half_of_each_line_is_dropped_at_the_rungs(cli: Cli, write_config: Write, tmp_path: Path) -> None:
-    some = {**HOPELESS, "dataset": {"name": "digits", "train_size": 512}}
+    some = {**HOPELESS, "dataset": {"name": "digits", "train_size": 256}}
     config = write_config(**some, sweep={"schedule": ["constant", "cosine"]})
     words = ["sweep", config, "--lr", "1e-4,1e-3,1e-2,0.1", "--seeds", "2", "--jobs", "1"]
     code, out, _ = cli(*words, "--halve")
