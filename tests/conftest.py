@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import io
 import math
 import os
 from collections.abc import Callable, Iterator
@@ -15,7 +16,6 @@ os.environ["PYTHONPATH"] = str(Path(__file__).parent.parent)  # for the processe
 
 import platformdirs
 import pytest
-import torch
 import yaml
 
 from lrbench.cli.app import main
@@ -40,21 +40,58 @@ def no_users_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(platformdirs, "user_cache_dir", lambda app: str(tmp_path / "cache" / app))
 
 
+def pytest_collection() -> None:
+    """Nothing that importing the tests makes is garbage."""
+    gc.disable()
+
+
 def pytest_collection_finish() -> None:
     """What was imported by now stays: the garbage collector need not look at it again after each few allocations."""
     gc.collect()
     gc.freeze()
+    gc.enable()
+
+
+@pytest.fixture(autouse=True)
+def nothing_waits_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only a power cut shows whether files were synced; test_runs.py looks when that is asked for."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
+@pytest.fixture
+def sketches(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are composed but not rendered: for tests of the words and numbers beside them. See `rendered`."""
+    if "rendered" in request.fixturenames:
+        return
+    from matplotlib.figure import Figure
+
+    def savefig(figure: Figure, target: Any, **options: Any) -> None:
+        if isinstance(target, Path):
+            target.write_bytes(b"")
+        else:
+            target.write("<svg ></svg>" if isinstance(target, io.TextIOBase) else b"")
+
+    monkeypatch.setattr(Figure, "savefig", savefig)
+
+
+@pytest.fixture
+def rendered() -> None:
+    """Figures are rendered as users get them, also in a file whose tests have `sketches`."""
 
 
 @pytest.fixture(scope="session")
 def threads() -> int:
     """How many threads torch had when the tests began."""
+    import torch  # here, because the process that hands out the tests runs none
+
     return torch.get_num_threads()
 
 
 @pytest.fixture(autouse=True)
 def threads_are_put_back(threads: int) -> Iterator[None]:
     """Threads that a test leaves to the next ones make these many times slower."""
+    import torch
+
     yield
     torch.set_num_threads(threads)
 

@@ -14,6 +14,7 @@ import pytest
 from lrbench._version import __version__
 
 Cli = Callable[..., tuple[int, str, str]]
+pytestmark = pytest.mark.usefixtures("sketches")
 ROOT = Path(__file__).parent.parent
 
 
@@ -63,6 +64,7 @@ def test_a_run_folder_s_config_repeats_the_run(cli: Cli, write_config: Callable[
     assert "1 of 1 was already finished" in out
 
 
+@pytest.mark.usefixtures("rendered")
 def test_report_names_what_it_wrote(cli: Cli, write_config: Callable[..., Path]) -> None:
     cli("run", write_config(), "--seeds", 2)
     code, out, _ = cli("report")

@@ -21,6 +21,7 @@ from lrbench.reports.reporting import gather, report, table
 from lrbench.reports.sentences import against, columns, unequal
 from lrbench.reports.shown import Shown, summary
 
+pytestmark = pytest.mark.usefixtures("sketches")
 MakeRun = Callable[..., Path]
 DRAWS = 1000
 NEAR = (0.100, 0.102, 0.098, 0.101, 0.099, 0.1005, 0.0995, 0.1)

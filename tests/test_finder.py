@@ -8,6 +8,7 @@ import inspect
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ import pytest
 import torch
 import typer
 import yaml
+from conftest import tiny_experiment
 from torch import nn
 
 import lrbench
@@ -35,6 +37,7 @@ from lrbench.runs import RunFolder, Status
 from lrbench.training import run
 
 Cli = Callable[..., tuple[int, str, str]]
+pytestmark = pytest.mark.usefixtures("sketches")
 WIDE = {"dataset": "digits", "model": {"name": "mlp", "hidden": [32]}, "optimizer": {"name": "adam"}, "batch_size": 64}
 
 
@@ -42,6 +45,14 @@ WIDE = {"dataset": "digits", "model": {"name": "mlp", "hidden": [32]}, "optimize
 def wide(tiny: Callable[..., Any]) -> Any:
     """An experiment whose range test has a clear answer: an MLP on all digits."""
     return tiny(name="wide", **WIDE)
+
+
+@pytest.fixture(scope="module")
+def kept_test(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of runs with a finished range test of WIDE, to be copied."""
+    root = tmp_path_factory.mktemp("kept") / "runs"
+    lrbench.find_lr(tiny_experiment(**WIDE), runs=root)
+    return root
 
 
 def rows(folder: FinderFolder) -> list[dict[str, str]]:
@@ -214,7 +225,7 @@ def test_data_of_one_batch(tmp_path: Path, tiny: Any) -> None:
     ids=str,
 )
 def test_any_config(tmp_path: Path, wide: Any, changes: dict[str, Any]) -> None:
-    found = lrbench.find_lr(wide.replace(**changes), runs=tmp_path, seeds=2)
+    found = lrbench.find_lr(wide.replace(**changes), runs=tmp_path, seeds=2, iterations=60)
     rates = found.curves[0].rates
     assert rates[0] == pytest.approx(1e-7) and list(rates) == sorted(set(rates))
 
@@ -474,6 +485,7 @@ def test_two_commands_at_once_test_each_seed_once(
 # -- the command
 
 
+@pytest.mark.usefixtures("rendered")
 def test_the_command(cli: Cli, write_config: Callable[..., Path]) -> None:
     config = write_config("wide.yaml", **WIDE)
     code, out, err = cli("find-lr", config)
@@ -535,9 +547,10 @@ def test_the_config_it_writes_trains_at_the_rate(cli: Cli, write_config: Callabl
     ],
 )
 def test_schedules_get_their_bounds(
-    cli: Cli, write_config: Callable[..., Path], schedule: str, peak: str, bound: str | None
+    cli: Cli, write_config: Callable[..., Path], kept_test: Path, schedule: str, peak: str, bound: str | None
 ) -> None:
     config = write_config("wide.yaml", **WIDE)
+    shutil.copytree(kept_test, "runs")
     assert cli("find-lr", config, "--write", "found.yaml", "--schedule", schedule)[0] == 0
     advice = load(FinderFolder(next(Path("runs/find-lr").iterdir()))).advice
     made = load_config("found.yaml")
@@ -547,8 +560,9 @@ def test_schedules_get_their_bounds(
         assert made.schedule.params["base_lr"] == pytest.approx(getattr(advice, bound), rel=0.05)
 
 
-def test_lr_scaling_is_taken_out_of_the_rate_that_is_written(tmp_path: Path, wide: Any) -> None:
-    plain = lrbench.find_lr(wide, runs=tmp_path)
+def test_lr_scaling_is_taken_out_of_the_rate_that_is_written(tmp_path: Path, wide: Any, kept_test: Path) -> None:
+    (kept,) = (kept_test / "find-lr").iterdir()
+    plain = load(FinderFolder(kept))
     scaled = lrbench.find_lr(wide.replace(lr_scaling={"base_batch_size": 16, "rule": "linear"}), runs=tmp_path)
     assert scaled.lr == plain.lr, "what was tested is the rate itself"
     (tmp_path / "base.yaml").write_text(scaled.experiment.yaml())
@@ -606,9 +620,11 @@ def test_python_s_own_mistakes(tmp_path: Path, tiny: Any) -> None:
         lrbench.find_lr(tmp_path / "absent.yaml", runs=tmp_path)
 
 
-def test_a_damaged_test_is_named_and_the_report_goes_on(cli: Cli, write_config: Callable[..., Path]) -> None:
+def test_a_damaged_test_is_named_and_the_report_goes_on(
+    cli: Cli, write_config: Callable[..., Path], kept_test: Path
+) -> None:
     config = write_config("wide.yaml", **WIDE)
-    cli("find-lr", config, "--seeds", "1")
+    shutil.copytree(kept_test, "runs")
     (folder,) = Path("runs/find-lr").iterdir()
     cli("run", config, "--set", "epochs=1")
     for name, damage in (

@@ -41,6 +41,7 @@ MARGIN = Metric("margin", "higher")
 OWN = (ERROR_RATE, MARGIN)
 MakeRun = Callable[..., Path]
 Make = Callable[..., Experiment]
+pytestmark = pytest.mark.usefixtures("sketches")
 CHROMIUM = os.environ.get("LRBENCH_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 
 
@@ -392,8 +393,10 @@ def test_metrics_that_no_run_has_are_refused(made: Path, words: dict[str, str], 
         assert "val_margin" in listed and "accuracy" not in listed
 
 
-def test_a_whole_report_names_nothing_else(made: Path) -> None:
-    written = report([made], metric="val_margin", target="val_error_rate=0.15")
+@pytest.mark.usefixtures("rendered")
+@pytest.mark.parametrize("metric", ["val_margin", "test_error_rate"])
+def test_a_whole_report_names_nothing_else(made: Path, metric: str) -> None:
+    written = report([made], metric=metric, target="val_error_rate=0.15")
     text = all_text(written.page.parent)
     assert "accuracy" not in text and "error rate" in text and "margin" in text
     assert {"seeds.png", "rates.svg", "target.svg", "winner.py", "runs.csv"} <= {path.name for path in written.files}
@@ -463,7 +466,7 @@ def test_charts_have_their_curves(made: Path) -> None:
 
 
 @pytest.fixture
-def page() -> Iterator[Callable[[Path], Any]]:
+def page(rendered: None) -> Iterator[Callable[[Path], Any]]:
     """Opens a page in a real browser, in which nothing may go wrong."""
     playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
     if CHROMIUM is None:

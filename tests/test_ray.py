@@ -10,6 +10,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,7 @@ from conftest import TINY
 from lrbench.errors import UsageError
 from lrbench.training import RunOptions
 
-pytestmark = pytest.mark.slow
-ray = pytest.importorskip("ray")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(find_spec("ray") is None, reason="needs the package ray")]
 
 RATES = "0.001,0.003,0.01,0.03"
 Start = Callable[..., "subprocess.Popen[str]"]

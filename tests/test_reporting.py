@@ -26,6 +26,7 @@ from lrbench.reports.figures.style import line_of
 from lrbench.reports.reporting import gather, report
 from lrbench.runs import RunFolder, RunResult, Status
 
+pytestmark = pytest.mark.usefixtures("sketches")
 MakeRun = Callable[..., Path]
 
 
@@ -146,6 +147,7 @@ def test_a_damaged_run_is_named_and_hides_no_other(make_run: MakeRun, tmp_path: 
     assert "1 damaged" in made.page.read_text()
 
 
+@pytest.mark.usefixtures("rendered")
 @pytest.mark.parametrize("damage", ["torn row", "no steps", "empty epochs", "steps are torn"])
 def test_small_losses_do_not_count_as_damage(make_run: MakeRun, tmp_path: Path, damage: str) -> None:
     path = make_run([0.4, 0.3], status=None)
@@ -192,6 +194,7 @@ class Page(html.parser.HTMLParser):
         self.text += data
 
 
+@pytest.mark.usefixtures("rendered")
 def test_the_page_is_self_contained_and_escapes_what_it_shows(make_run: MakeRun, tmp_path: Path) -> None:
     path = make_run([0.4], reference={"test_loss": 1.0, "source": "<script>alert(1)</script>"})
     hostile = '<img src=x onerror=alert(1)> "quoted" 😀 ' + "long" * 50
@@ -205,6 +208,7 @@ def test_the_page_is_self_contained_and_escapes_what_it_shows(make_run: MakeRun,
     assert hostile[:60] in page.text
 
 
+@pytest.mark.usefixtures("rendered")
 def test_figures_are_there_for_odd_collections(make_run: MakeRun, tmp_path: Path) -> None:
     make_run([0.4], name="one epoch", lr=0.2)
     make_run([], name="none", lr=0.3, status=None)
@@ -356,6 +360,7 @@ WOUNDS: list[tuple[str, bytes | None]] = [
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("rendered")
 def test_a_thousand_runs_ten_of_them_damaged(tmp_path: Path, tiny: Any) -> None:
     paths = [written_run(tmp_path, tiny(seed=seed, epochs=1), 0.5 + seed / 2000) for seed in range(1000)]
     for path, (name, raw) in zip(paths[::100], WOUNDS, strict=True):
@@ -387,6 +392,7 @@ def test_a_run_copied_elsewhere_reports_the_same(tmp_path: Path, tiny: Any) -> N
 # -- figures and files beside the page
 
 
+@pytest.mark.usefixtures("rendered")
 @pytest.mark.parametrize("metric", ["val_loss", "val_accuracy", "best_val_loss", "test_accuracy"])
 def test_figures_of_every_kind_of_value(make_run: MakeRun, tmp_path: Path, metric: str) -> None:
     for lr in (0.1, 0.2, 0.4):
@@ -403,6 +409,7 @@ def test_figures_of_every_kind_of_value(make_run: MakeRun, tmp_path: Path, metri
     )
 
 
+@pytest.mark.usefixtures("rendered")
 def test_losses_below_zero_are_drawn_on_even_axes(make_run: MakeRun, tmp_path: Path) -> None:
     for lr in (0.1, 0.2, 0.4):
         for seed in range(3):

@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import threading
@@ -30,7 +31,7 @@ from lrbench.errors import ConfigError, FolderError, Interrupted, LockedError, U
 from lrbench.events import Event, Watch, silent
 from lrbench.runs import RunFolder, RunResult, Status, birth, describe, find_runs, last_row, read_csv
 from lrbench.runs.csv_log import CsvLog
-from lrbench.runs.files import save_tensors
+from lrbench.runs.files import save_tensors, write
 from lrbench.runs.lock import Lock, owner_of
 from lrbench.training import Outcome, StopFlag, run
 from lrbench.training.run_one import WorkItem, do_run
@@ -853,6 +854,20 @@ def test_a_runs_folder_that_cannot_be(tmp_path: Path, tiny: Any) -> None:
     ):
         with pytest.raises(UsageError, match=fragment):
             run([tiny()], runs=root)
+
+
+def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a power cut leaves the old file or the new one: both its content and its folder are synced."""
+    path = tmp_path / "result.json"
+    write(path, "old")
+    synced: list[tuple[bool, str]] = []
+
+    def sync(descriptor: int) -> None:
+        synced.append((stat.S_ISDIR(os.fstat(descriptor).st_mode), path.read_text()))
+
+    monkeypatch.setattr(os, "fsync", sync)
+    write(path, "new")
+    assert synced == [(False, "old"), (True, "new")]
 
 
 class Full:

@@ -48,6 +48,7 @@ from lrbench.training.pruning import chance
 
 Cli = Callable[..., tuple[int, str, str]]
 Write = Callable[..., Path]
+pytestmark = pytest.mark.usefixtures("sketches")
 NO_TIMES = ("seconds", "examples_per_second")
 VAL_LOSS = measures((LOSS, ACCURACY))["val_loss"]
 
@@ -74,6 +75,7 @@ def state_of(root: Path) -> dict[str, Any]:
 # -- the command
 
 
+@pytest.mark.usefixtures("rendered")
 def test_the_command(cli: Cli, write_config: Write) -> None:
     config = write_config(sweep={"schedule": ["constant", "cosine"]})
     code, out, err = cli("sweep", config, "--lr", "0.01:1:3", "--seeds", "2", "--jobs", "1")
@@ -360,7 +362,7 @@ def test_a_rule_has_bounds() -> None:
 
 
 def test_the_worse_half_of_each_line_is_dropped_at_the_rungs(cli: Cli, write_config: Write, tmp_path: Path) -> None:
-    some = {**HOPELESS, "dataset": {"name": "digits", "train_size": 512}}
+    some = {**HOPELESS, "dataset": {"name": "digits", "train_size": 256}}
     config = write_config(**some, sweep={"schedule": ["constant", "cosine"]})
     words = ["sweep", config, "--lr", "1e-4,1e-3,1e-2,0.1", "--seeds", "2", "--jobs", "1"]
     code, out, _ = cli(*words, "--halve")
@@ -597,6 +599,7 @@ def test_lines_of_different_data_are_not_compared() -> None:
     assert "Each line at its best learning rate, compared on digits with mse:\na has the lowest" in text
 
 
+@pytest.mark.usefixtures("rendered")
 def test_figures_and_tables_of_odd_sweeps(tmp_path: Path) -> None:
     for number, lines in enumerate((
         (Family("a", (point(0.1, None),)),),

@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +14,7 @@ Array = NDArray[np.float64]
 
 BANDWIDTH = 0.375  # decades on either side that a point of the trend uses
 GRID = 20  # points of the trend per decade
+BLOCK = 10_000  # distances from points of the trend to losses that are computed at once
 
 
 @dataclass(frozen=True)
@@ -163,18 +163,22 @@ def _noise(used: Sequence[tuple[Array, Array]], before: float) -> float:
 
 def _local_lines(grid: Array, places: Array, losses: Array, weights: Array) -> tuple[Array, Array]:
     """Fit a weighted straight line around each grid point; return its values there and their noise factors."""
-    values, errors = [], []
-    for centre in grid:
-        distance = places - centre
-        reach = max(BANDWIDTH, float(np.sort(np.abs(distance))[min(5, len(distance) - 1)]) * 1.01)
-        kernel: Any = np.clip(1 - np.abs(distance / reach) ** 3, 0, 1) ** 3 * weights
-        if kernel.sum() < 1e-9:  # only spikes here
-            kernel = np.clip(1 - np.abs(distance / reach) ** 3, 0, 1) ** 3
-        kernel = kernel / kernel.sum()
-        middle = (kernel * distance).sum()
-        spread = (kernel * (distance - middle) ** 2).sum()
-        tilt = middle / spread if spread > 1e-12 else 0.0
-        shares = kernel * (1 - tilt * (distance - middle))  # the value is linear in the losses
-        values.append((shares * losses).sum())
-        errors.append(np.sqrt((shares**2).sum()))
-    return np.asarray(values), np.asarray(errors)
+    parts = np.array_split(grid, min(len(grid), 1 + grid.size * places.size // BLOCK))
+    values, factors = zip(*(_lines_at(part[:, None], places, losses, weights) for part in parts), strict=True)
+    return np.concatenate(values), np.concatenate(factors)
+
+
+def _lines_at(centres: Array, places: Array, losses: Array, weights: Array) -> tuple[Array, Array]:
+    distance = places - centres
+    gaps, sixth = np.abs(distance), min(5, len(places) - 1)
+    reach = np.maximum(BANDWIDTH, np.partition(gaps, sixth)[:, [sixth]] * 1.01)
+    near: Array = np.clip(1 - (gaps / reach) ** 3, 0, 1) ** 3
+    kernel = near * weights
+    spikes = kernel.sum(axis=1) < 1e-9  # where there are only spikes
+    kernel[spikes] = near[spikes]
+    kernel /= kernel.sum(axis=1, keepdims=True)
+    middle = (kernel * distance).sum(axis=1, keepdims=True)
+    spread = (kernel * (distance - middle) ** 2).sum(axis=1, keepdims=True)
+    tilt = np.divide(middle, spread, out=np.zeros_like(middle), where=spread > 1e-12)
+    shares = kernel * (1 - tilt * (distance - middle))  # the value is linear in the losses
+    return (shares * losses).sum(axis=1), np.sqrt((shares**2).sum(axis=1))

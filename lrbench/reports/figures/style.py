@@ -81,6 +81,7 @@ def write(figure: Figure, path: Path) -> Path:
         figure.savefig(buffer, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else None)
     except ValueError as error:  # no such format
         raise FolderError(f"cannot write {path}: {error}") from error
+    figure.set_layout_engine(None)  # it is laid out now, and need not be again for another file
     return write_file(path, buffer.getvalue())
 
 
