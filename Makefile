@@ -16,7 +16,7 @@ demo: user  ## Compare twelve configs on embedded data: about two minutes.
 	$(BIN)/python -m lrbench run $(DEMO) --seeds 3 --jobs 2 --runs runs/demo
 	$(BIN)/python -m lrbench report --runs runs/demo
 
-test: environment  ## Run the ordinary tests, one process per core: no network, no GPU, two and a half minutes on two cores.
+test: environment  ## Run the ordinary tests, one process per core: no network, no GPU, less than two minutes on two cores.
 	$(BIN)/python -m pytest $(PARALLEL)
 
 test-slow: environment  ## Train on real MNIST (if LRBENCH_DATA has it) and kill real processes: several minutes.
