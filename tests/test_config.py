@@ -336,7 +336,7 @@ MISTAKES = [
     ("warmup: soon", AFTER, "warmup.for", "must be a duration"),
     ("warmup: [5%]", AFTER, "warmup", "must be a mapping"),
     ("warmup:\n  for: 1\n  shpae: linear", AFTER + 2, "warmup.shpae", "did you mean 'shape'"),
-    ("warmup: {for: 1, part: 2}", AFTER, "warmup.part", "choices: for, from_factor, shape"),
+    ("warmup: {for: 1, part: 2}", AFTER, "warmup.part", "choices: for, from_factor, over, shape"),
     ("plateau: {factor: 1.0}", AFTER, "plateau.factor", "less than 1"),
     ("plateau: {patiense: 1}", AFTER, "plateau.patiense", "did you mean 'patience'"),
     (

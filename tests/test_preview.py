@@ -80,7 +80,7 @@ def test_first_peak_last_mean_seam_and_restarts(tiny: Callable[..., Experiment])
     made = one(
         tiny(
             schedule={"name": "cosine_restarts", "cycle": "10 steps"},
-            warmup={"for": "4 steps"},
+            warmup={"for": "4 steps", "over": False},
             optimizer={"name": "sgd", "lr": 1.0},
             steps=24,
             epochs=None,

@@ -13,8 +13,12 @@ from lrbench.components import place
 from lrbench.registry import problem_of
 from lrbench.types import adapter
 
-FORMAT = 2
-"""The format of run folders. Format 1 has `images_per_second`, accuracy columns next to the losses and no number."""
+FORMAT = 3
+"""The format of run folders.
+
+Format 1 has `images_per_second`, accuracy columns next to the losses and no number. Up to format 2, milestones counted
+from the end of a warm-up; `config.load` keeps that meaning.
+"""
 
 # Strict: strings and booleans are not numbers; an integer is accepted as a float.
 Whole = Annotated[int, Field(ge=0, lt=2**63, strict=True)]

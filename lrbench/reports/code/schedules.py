@@ -13,8 +13,8 @@ from typing import Any
 
 from lrbench.config import Experiment
 from lrbench.reports.code.text import Call, Raw, call, layout, literal
-from lrbench.schedules import WarmUpRule
-from lrbench.types import Duration
+from lrbench.schedules import WarmUpRule, lies_over
+from lrbench.types import Duration, Part
 
 TORCH = "torch.optim.lr_scheduler"
 
@@ -62,9 +62,10 @@ def schedule_code(run: Run) -> ScheduleCode:
         return _from_lrbench(run)
     sizes = {"total_steps": run.total_steps, "steps_per_epoch": run.steps_per_epoch}
     warmup_steps = warmup.duration.steps(**sizes) if warmup else 0
-    writer = Writer(schedule.params, run.lr, run.grouped, run.total_steps - warmup_steps, run.steps_per_epoch)
+    before = 0 if warmup is None or lies_over(warmup, schedule) else warmup_steps
+    writer = Writer(schedule.params, run.lr, run.grouped, run.total_steps - before, run.steps_per_epoch)
     if warmup is not None and warmup_steps:
-        return _after_warmup(writer, warmup, warmup_steps, schedule.name) or _from_lrbench(run)
+        return _after_warmup(writer, warmup, warmup_steps, schedule) or _from_lrbench(run)
     if schedule.name == "constant":
         return ScheduleCode()
     scheduler = SCHEDULERS[schedule.name](writer) if schedule.name in SCHEDULERS else None
@@ -158,17 +159,23 @@ def _rounded(value: float) -> float:
 # -- closed forms: the body of `factor(step)`, which returns the learning rate as a fraction of its peak
 
 
-def _after_warmup(writer: Writer, warmup: WarmUpRule, steps: int, name: str) -> ScheduleCode | None:
+_DROPS = {"multistep": "milestones", "step": "every"}
+
+
+def _after_warmup(writer: Writer, warmup: WarmUpRule, steps: int, schedule: Part) -> ScheduleCode | None:
     """A linear warm-up before a closed form, which starts at the peak; None for other warm-ups and schedules."""
-    if warmup.shape != "linear" or name not in FACTORS:
+    name, over = schedule.name, lies_over(warmup, schedule)
+    starts_constant = name in _DROPS and writer.steps(_DROPS[name])[0] >= steps
+    if warmup.shape != "linear" or name not in FACTORS or (over and not starts_constant):
         return None
-    writer.length = "(total_steps - warmup_steps)"
+    if not over:
+        writer.length = "(total_steps - warmup_steps)"
     body = FACTORS[name](writer)
     if body is None:
         return None
     writer.values.insert(0, f"warmup_steps = {steps}{units([warmup.duration], 'run')}")
     rise = [f"    {line}" for line in between(warmup.from_factor, "(step + 1) / warmup_steps")]
-    shift = ["step -= warmup_steps"] if name != "constant" else []
+    shift = [] if over or name == "constant" else ["step -= warmup_steps"]
     return _lambda_lr(writer, ["if step < warmup_steps:", *rise, *shift, *body])
 
 
