@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, StrictBool, ValidationError
+from pydantic import ConfigDict, Field, StrictBool
 
 from lrbench.errors import ConfigError
-from lrbench.registry import first_of, problem_of
+from lrbench.registry import block_of
 from lrbench.schedules.base import Schedule, momentum_of, with_momentum
-from lrbench.types import Epochs, Fraction, adapter
+from lrbench.types import Epochs, Fraction
 
 Shape = Literal["linear", "cosine", "exponential"]
 UNTUNED = "untuned"
@@ -53,13 +53,8 @@ class WarmUpRule:
         """Parse a config's block, or only its duration. Raises ConfigError."""
         if block == UNTUNED or (isinstance(block, Mapping) and block.get("for") == UNTUNED):
             raise ConfigError("untuned depends on the optimizer's β₂, which is unknown here", key="warmup.for")
-        try:
-            plain = dict(block) if isinstance(block, Mapping) else {"for": block}
-            rule: WarmUpRule = adapter(cls).validate_python(plain)
-            return rule
-        except ValidationError as error:
-            where = ".".join(("warmup", *map(str, first_of(error)["loc"])))
-            raise ConfigError(f"{problem_of(error)} (known: for, from_factor, shape, over)", key=where) from None
+        rule: WarmUpRule = block_of(cls, block if isinstance(block, Mapping) else {"for": block}, "warmup")
+        return rule
 
     def around(self, build: Callable[[int], Schedule], total_steps: int, steps_per_epoch: int) -> Schedule:
         """Put the warm-up over the schedule, or before one that fills the remaining steps. Raises ConfigError.
