@@ -516,3 +516,14 @@ def test_every_namespaced_schedule_is_compared():
 def test_wrong_parameters(part, fragment):
     with pytest.raises(ConfigError, match=fragment):
         rates(part, 1.0, 20, 5)
+
+
+@pytest.mark.parametrize(
+    ("percent", "total", "steps"), [("3%", 337, 11), ("10%", 100, 10), ("7%", 100, 8), (5, 337, 5)]
+)
+def test_a_percentage_of_warm_up_is_rounded_up_as_by_transformers(percent, total, steps):
+    if isinstance(percent, str):
+        assert math.ceil(total * (float(percent[:-1]) / 100)) == steps  # TrainingArguments.get_warmup_steps
+    for name in ("linear", "cosine", "constant_with_warmup", "inverse_sqrt"):
+        found = rates({"name": f"hf/{name}", "num_warmup_steps": percent}, 1.0, total, 10)
+        assert found.index(1.0) == steps

@@ -17,7 +17,7 @@ from cases import OWN, schedule
 import lrbench
 from lrbench.cli.tables import sparkline
 from lrbench.components.data.batches import epoch_order
-from lrbench.components.optimizers import DEFAULT_LR, OPTIMIZERS, SETS_ITS_OWN_RATE
+from lrbench.components.optimizers import _PARAMETERS, DEFAULT_LR, OPTIMIZERS, SETS_ITS_OWN_RATE
 from lrbench.config import Experiment
 from lrbench.errors import ConfigError
 from lrbench.reports import Preview, preview, save_previews
@@ -210,3 +210,17 @@ def test_the_command_trains_nothing_and_imports_no_torch(write_config: Callable[
     assert "torch.optim.lr_scheduler.LambdaLR(" in done.stdout
     compile(done.stdout, "loop.py", "exec")  # what else the command says goes elsewhere
     assert [p.name for p in (tmp_path / "runs").iterdir()] == ["preview.png"]
+
+
+def test_parameters_are_those_of_the_optimizers() -> None:
+    for name, entry in OPTIMIZERS.entries.items():
+        known = inspect.signature(entry).parameters.keys() - OPTIMIZERS.context - {"lr"}
+        assert set(_PARAMETERS[name].split()) == known, name
+
+
+def test_preview_refuses_what_run_refuses(write_config: Callable[..., Path], cli: Callable[..., Any]) -> None:
+    path = write_config(optimizer={"name": "adamw", "learning_rate": 0.1, "wd": 0.1})
+    for words in (("preview", path), ("preview", path, "--code"), ("run", path), ("sweep", path)):
+        code, out, err = cli(*words)
+        assert (code, out) == (2, "")
+        assert "tiny.yaml:" in err and "'adamw' has no parameter 'learning_rate'" in err

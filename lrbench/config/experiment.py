@@ -35,6 +35,7 @@ from lrbench.components import (
     GroupRules,
     Normalize,
     Validation,
+    check_names,
     configured_rate,
 )
 from lrbench.config import yaml_source
@@ -184,7 +185,7 @@ class Experiment(BaseModel):
             isinstance(lr, bool) or not isinstance(lr, int | float) or not 0 < lr < inf
         ):
             raise ConfigError(f"must be a number greater than 0 (got {lr!r})", key="optimizer.lr")
-        GroupRules.split(self.optimizer)
+        check_names(GroupRules.split(self.optimizer)[0])
         every = self.eval_every
         if every is not None and every.amount == 0:
             raise ConfigError(f"must be longer than 0, such as '200 steps' (got {every})", key="eval_every")
