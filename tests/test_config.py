@@ -171,7 +171,7 @@ def test_aliases_and_merges():
     assert (places[("c", "x")], places[("c", "y")]) == ("f:7", "f:1")
 
 
-@pytest.mark.parametrize("line", ["seed: 1e3", "batch_size: 25.0", "batch_size: '25'", "compile: 1", "epochs: 2.5"])
+@pytest.mark.parametrize("line", ["seed: 1.5", "batch_size: 25.5", "batch_size: '25'", "compile: 1", "epochs: 2.5"])
 def test_text_and_fractions_are_not_whole_numbers(load, line):
     text = BASE.replace("epochs: 4\n", "") if line.startswith("epochs") else BASE
     with pytest.raises(ConfigError, match=line.split(":")[0]):

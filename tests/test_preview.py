@@ -221,6 +221,22 @@ def test_parameters_are_those_of_the_optimizers() -> None:
 def test_preview_refuses_what_run_refuses(write_config: Callable[..., Path], cli: Callable[..., Any]) -> None:
     path = write_config(optimizer={"name": "adamw", "learning_rate": 0.1, "wd": 0.1})
     for words in (("preview", path), ("preview", path, "--code"), ("run", path), ("sweep", path)):
-        code, out, err = cli(*words)
-        assert (code, out) == (2, "")
+        code, _, err = cli(*words)
+        assert code == 2
         assert "tiny.yaml:" in err and "'adamw' has no parameter 'learning_rate'" in err
+
+
+def test_only_the_code_goes_to_standard_output(
+    write_config: Callable[..., Path], cli: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "chatty.py").write_text("print('hello')\ndef rate(step):\n    print('asked')\n    return 0.1\n")
+    code, out, err = cli("preview", write_config(schedule="chatty:rate"), "--code")
+    assert code == 0 and "hello" in err
+    assert "hello" not in out and "asked" not in out and "torch_scheduler" in out
+
+
+def test_whole_numbers_may_be_written_as_floats(tiny: Callable[..., Experiment]) -> None:
+    assert tiny(epochs=3.0) == tiny(epochs=3)
+    assert tiny(epochs=None, steps=1e2).steps == 100
+    with pytest.raises(ConfigError, match="epochs: must be a"):
+        tiny(epochs=2.5)

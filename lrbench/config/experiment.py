@@ -185,7 +185,7 @@ class Experiment(BaseModel):
             isinstance(lr, bool) or not isinstance(lr, int | float) or not 0 < lr < inf
         ):
             raise ConfigError(f"must be a number greater than 0 (got {lr!r})", key="optimizer.lr")
-        check_names(GroupRules.split(self.optimizer)[0])
+        GroupRules.split(self.optimizer)
         every = self.eval_every
         if every is not None and every.amount == 0:
             raise ConfigError(f"must be longer than 0, such as '200 steps' (got {every})", key="eval_every")
@@ -233,8 +233,10 @@ class Experiment(BaseModel):
             examples: training examples in an epoch, if known; no step uses more.
 
         Raises:
-            ConfigError: `lr_scaling` has no learning rate to scale, or an epoch has fewer batches than `accumulate`.
+            ConfigError: `lr_scaling` has no learning rate to scale, or an epoch has fewer batches than
+                `accumulate`, or the optimizer has no such parameter.
         """
+        check_names(GroupRules.split(self.optimizer)[0])
         batches = None if examples is None else -(-examples // self.batch_size)
         if self.accumulate is not None and batches is not None and self.accumulate > batches:
             raise ConfigError(

@@ -11,6 +11,7 @@ from typing import Any
 
 from lrbench.config import SHORT_AXES
 from lrbench.errors import ConfigError
+from lrbench.types import whole
 
 AUTO = "auto"  # learning rates around the suggestion of find-lr
 AUTO_POINTS, AUTO_DECADES = 7, 3.0
@@ -61,6 +62,8 @@ def read_axes(
         raise _wrong(problem, places, path)
     axes: dict[str, Axis] = {}
     for key, value, inner in _flat(block, path):
+        if value is None:  # drops an axis of the extended config
+            continue
         whole = SHORT_AXES.get(key, key)
         if whole in _NOT_VARIED:
             raise _wrong(f"can't be varied: '{whole}' does not change what is trained", places, inner)
@@ -77,6 +80,7 @@ def axis(key: str, value: object, where: str = "", first_seed: int = 0) -> Axis:
     """Parse the value of a key in a `sweep:` block. Raises ValueError."""
     if key == "optimizer.lr" and value == AUTO:
         return Axis(key, (), where, auto=True)
+    value = whole(value) if key == "seed" else value
     if key == "seed" and isinstance(value, int) and not isinstance(value, bool):
         return Axis(key, tuple(range(first_seed, first_seed + _count(value))), where)
     if _is_range(value):
