@@ -211,6 +211,16 @@ def load_object(name: str, key: str) -> Any:
     return target
 
 
+def block_of(kind: type, given: Mapping[str, Any], key: str) -> Any:
+    """Parse a config's block, such as `warmup:`, into its dataclass. Raises ConfigError, naming the key."""
+    try:
+        return adapter(kind).validate_python(dict(given))
+    except ValidationError as error:
+        where = ".".join((key, *map(str, first_of(error)["loc"])))
+        known = ", ".join(adapter(kind).json_schema()["properties"])
+        raise ConfigError(f"{problem_of(error)} (known: {known})", key=where) from None
+
+
 def first_of(error: ValidationError) -> ErrorDetails:
     """Return the first problem of a pydantic error; missing keys come last, as they may only be misspelled."""
     return min(error.errors(include_url=False), key=lambda details: details["type"] == "missing")

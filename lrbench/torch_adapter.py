@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+import math
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any
 
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from lrbench.components import peak_and_ratios
+from lrbench.components import KNOWN, peak_and_ratios
 from lrbench.errors import ConfigError
-from lrbench.schedules import UNTUNED, Schedule, build_schedule, momentum_of, untuned
+from lrbench.registry import block_of
+from lrbench.schedules import UNTUNED, PlateauRule, PlateauState, Schedule, build_schedule, momentum_of, untuned
 from lrbench.types import Part
 
 __all__ = ["ScheduleLR", "torch_scheduler"]
@@ -20,21 +26,84 @@ class ScheduleLR(LRScheduler):
     """A torch scheduler that follows a pure function of the step.
 
     The learning rate of group i is schedule(step)·rᵢ, where rᵢ is its `lr_factor` (see `parameter_groups`) or else the
-    ratio of its initial learning rate to that of the first group. After the last step the learning rates stay constant.
-    The `state_dict` contains only numbers, not the function.
+    ratio of its learning rate to the peak; for a group added later, to the scheduled learning rate at that time. After
+    the last step the learning rates stay constant. The `state_dict` contains the peak, the ratios and the state of the
+    plateau rule, but not the function.
+
+    Args:
+        optimizer: the optimizer; without `last_epoch`, its own learning rate is the peak.
+        build: makes the schedule for a peak learning rate.
+        total_steps: optimizer steps of the whole training.
+        last_epoch: as in torch.
+        rule: the plateau rule, which multiplies the schedule.
     """
 
-    def __init__(self, optimizer: Optimizer, schedule: Schedule, total_steps: int, last_epoch: int = -1) -> None:
-        self.schedule, self.total_steps = schedule, total_steps
-        _, self.ratios = peak_and_ratios(optimizer)
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        build: Callable[[float], Schedule],
+        total_steps: int,
+        last_epoch: int = -1,
+        rule: PlateauRule | None = None,
+    ) -> None:
+        fresh = last_epoch == -1
+        self.peak, self.ratios = peak_and_ratios(optimizer, "lr" if fresh else "initial_lr")
+        for group in optimizer.param_groups if fresh else ():
+            group["initial_lr"] = copy.copy(group["lr"])  # an earlier scheduler's may be there
+        self.build, self.total_steps, self.rule = build, total_steps, rule
+        self.schedule, self.plateau = build(self.peak), PlateauState()
+        self.lr, self.warned = self.peak, False
+        if momentum_of(self.schedule) is not None and not {"betas", "momentum"} & optimizer.param_groups[0].keys():
+            raise ConfigError("this optimizer has no momentum to cycle", key="schedule.cycle_momentum")
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[Any]:
         """Return the learning rate of each parameter group for the next step."""
+        self._adopt_new_groups()
+        self._warn_of_changes()
         step = min(self.last_epoch, self.total_steps - 1)
         self._set_momentum(step)
         lr = self.schedule(step)
-        return [lr * ratio for ratio in self.ratios]
+        self.lr = lr if self.rule is None else self.plateau.apply(self.rule, lr)
+        return [self.lr * ratio for ratio in self.ratios]
+
+    def step_plateau(self, value: float) -> None:
+        """Give the plateau rule the validation metric, after each evaluation.
+
+        Raises ConfigError if the scheduler was built without `plateau`.
+        """
+        if self.rule is None:
+            raise ConfigError("is missing; build the scheduler with plateau={'factor': 0.5, …}", key="plateau")
+        done = min(self.last_epoch, self.total_steps)
+        lower = KNOWN[self.rule.metric.removeprefix("val_")].lower
+        lr = self.schedule(max(done - 1, 0))
+        self.plateau.update(self.rule, float(value), lower=lower, lr=lr, done=done / self.total_steps)
+        rates = self.get_lr()
+        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
+            group["lr"] = group["lr"].fill_(rate) if isinstance(group["lr"], Tensor) else rate
+        self._last_lr = rates
+
+    def _adopt_new_groups(self) -> None:
+        """Scale groups added since the last step with the schedule, as torch's schedulers do."""
+        for group in self.optimizer.param_groups[len(self.ratios) :]:
+            self.ratios.append(float(group.get("lr_factor", float(group["lr"]) / (self.lr or self.peak))))
+            group["initial_lr"] = self.peak * self.ratios[-1]
+
+    def _warn_of_changes(self) -> None:
+        """Warn once if something else has changed a learning rate, which this scheduler overwrites."""
+        for index, (group, known) in enumerate(zip(self.optimizer.param_groups, self._written(), strict=False)):
+            if not self.warned and not math.isclose(group["lr"], known, rel_tol=1e-5):
+                self.warned = True
+                text = (
+                    f"the learning rate of parameter group {index} was changed from {float(known):g} to "
+                    f"{float(group['lr']):g} outside this scheduler, which overwrites it at every step; pass "
+                    "plateau={…} instead of using a second scheduler, or build a new one for a new peak"
+                )
+                warnings.warn(text, UserWarning, stacklevel=5)
+
+    def _written(self) -> list[Any]:
+        """Return the learning rates last written by this scheduler; empty before the first."""
+        return getattr(self, "_last_lr", [])
 
     def _set_momentum(self, step: int) -> None:
         momentum = momentum_of(self.schedule)
@@ -47,7 +116,18 @@ class ScheduleLR(LRScheduler):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the scheduler's state without the schedule function."""
-        return {k: v for k, v in super().state_dict().items() if k != "schedule"}
+        kept = {k: v for k, v in super().state_dict().items() if k not in ("schedule", "build", "rule")}
+        return {**kept, "ratios": list(self.ratios), "plateau": asdict(self.plateau)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore a state, including the peak for which the schedule is built."""
+        state = dict(state_dict)
+        self.plateau = PlateauState(**state.pop("plateau", {}))
+        if "peak" not in state:  # saved by lrbench 0.1
+            known = zip(state["base_lrs"], state["ratios"], strict=False)
+            state["peak"] = next(float(lr) / ratio for lr, ratio in known if ratio)
+        super().load_state_dict(state)
+        self.ratios, self.schedule = list(self.ratios), self.build(self.peak)
 
 
 def torch_scheduler(
@@ -57,11 +137,13 @@ def torch_scheduler(
     total_steps: int,
     steps_per_epoch: int,
     warmup: Mapping[str, Any] | str | None = None,
+    plateau: Mapping[str, Any] | None = None,
     last_epoch: int = -1,
 ) -> ScheduleLR:
     """Build a config's `schedule:` block as a torch scheduler; call its `step()` after every optimizer step.
 
-    The learning rates equal those of an lrbench run of `total_steps` steps. The peak is the optimizer's `lr`.
+    The learning rates equal those of an lrbench run of `total_steps` steps. The peak is the optimizer's `lr`, also
+    if an earlier scheduler used the optimizer.
 
     Args:
         optimizer: its parameter groups keep the ratios of their learning rates.
@@ -69,18 +151,30 @@ def torch_scheduler(
         total_steps: optimizer steps of the whole training.
         steps_per_epoch: optimizer steps per epoch.
         warmup: a config's `warmup:` block, `{"for": "5%"}`; `{"for": "untuned"}` takes β₂ from the optimizer.
+        plateau: a config's `plateau:` block, `{"factor": 0.5, "patience": 3}`; call `step_plateau(metric)` after each
+            evaluation. Another scheduler's changes would be overwritten.
         last_epoch: as in torch: steps already done minus one, when resuming without a `state_dict`.
 
     Raises:
         ConfigError: unknown name or invalid parameters.
     """
     group = optimizer.param_groups[0]
-    lr, _ = peak_and_ratios(optimizer)
     if isinstance(warmup, str):
         warmup = {"for": warmup}
     if warmup is not None and warmup.get("for") == UNTUNED and "betas" in group:
         warmup = {**warmup, "for": untuned(group["betas"][1])}
-    schedule = build_schedule(part, lr=lr, total_steps=total_steps, steps_per_epoch=steps_per_epoch, warmup=warmup)
-    if momentum_of(schedule) is not None and not ("betas" in group or "momentum" in group):
-        raise ConfigError("this optimizer has no momentum to cycle", key="schedule.cycle_momentum")
-    return ScheduleLR(optimizer, schedule, total_steps, last_epoch)
+    rule = None if plateau is None else _plateau_rule(plateau)
+
+    def build(peak: float) -> Schedule:
+        return build_schedule(part, lr=peak, total_steps=total_steps, steps_per_epoch=steps_per_epoch, warmup=warmup)
+
+    return ScheduleLR(optimizer, build, total_steps, last_epoch, rule)
+
+
+def _plateau_rule(block: Mapping[str, Any]) -> PlateauRule:
+    rule: PlateauRule = block_of(PlateauRule, block, "plateau")
+    if rule.metric.removeprefix("val_") not in KNOWN:
+        known = ", ".join(f"val_{name}" for name in KNOWN)
+        problem = f"tells whether less or more is better: {known} (got {rule.metric!r}; give its negative as val_loss)"
+        raise ConfigError(problem, key="plateau.metric")
+    return rule

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PlainSerializer, PlainValidator, TypeAdapter
+from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, TypeAdapter
 
 from lrbench.errors import nearest
 
@@ -20,8 +20,15 @@ Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, strict=True)]
 PositiveFraction = Annotated[float, Field(gt=0, le=1, strict=True)]
 ProperFraction = Annotated[float, Field(gt=0, lt=1, strict=True)]
 Probability = Annotated[float, Field(ge=0, lt=1, strict=True)]
-Count = Annotated[int, Field(ge=1, strict=True)]
-Natural = Annotated[int, Field(ge=0, lt=2**63, strict=True)]
+
+
+def whole(value: Any) -> Any:
+    """Return a float such as 3.0 or 1e2 as an integer; anything else is unchanged."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Count = Annotated[int, Field(ge=1, strict=True), BeforeValidator(whole)]
+Natural = Annotated[int, Field(ge=0, lt=2**63, strict=True), BeforeValidator(whole)]
 
 
 @dataclass(frozen=True)

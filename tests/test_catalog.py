@@ -258,8 +258,8 @@ def test_wrong_values(door, params, key, fragment):
         (Positive, [1, 0.5], [0, -1, "1", True, float("inf")]),
         (NonNegative, [0, 0.0, 3], [-1e-9, "0", False, float("nan")]),
         (Fraction, [0, 1, 0.5], [1.1, -0.1, "0.5", True]),
-        (Count, [1, 25], [0, 1.0, "1", True]),
-        (Natural, [0, 2**63 - 1], [-1, 0.0, "0", False, 2**63]),
+        (Count, [1, 25, 3.0], [0, 1.5, "1", True]),
+        (Natural, [0, 2**63 - 1, 1e3], [-1, 0.5, "0", False, 2**63]),
     ],
 )
 def test_numbers_are_strict(annotation, good, bad):

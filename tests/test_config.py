@@ -171,7 +171,7 @@ def test_aliases_and_merges():
     assert (places[("c", "x")], places[("c", "y")]) == ("f:7", "f:1")
 
 
-@pytest.mark.parametrize("line", ["seed: 1e3", "batch_size: 25.0", "batch_size: '25'", "compile: 1", "epochs: 2.5"])
+@pytest.mark.parametrize("line", ["seed: 1.5", "batch_size: 25.5", "batch_size: '25'", "compile: 1", "epochs: 2.5"])
 def test_text_and_fractions_are_not_whole_numbers(load, line):
     text = BASE.replace("epochs: 4\n", "") if line.startswith("epochs") else BASE
     with pytest.raises(ConfigError, match=line.split(":")[0]):
@@ -336,7 +336,7 @@ MISTAKES = [
     ("warmup: soon", AFTER, "warmup.for", "must be a duration"),
     ("warmup: [5%]", AFTER, "warmup", "must be a mapping"),
     ("warmup:\n  for: 1\n  shpae: linear", AFTER + 2, "warmup.shpae", "did you mean 'shape'"),
-    ("warmup: {for: 1, part: 2}", AFTER, "warmup.part", "choices: for, from_factor, shape"),
+    ("warmup: {for: 1, part: 2}", AFTER, "warmup.part", "choices: for, from_factor, over, shape"),
     ("plateau: {factor: 1.0}", AFTER, "plateau.factor", "less than 1"),
     ("plateau: {patiense: 1}", AFTER, "plateau.patiense", "did you mean 'patience'"),
     (

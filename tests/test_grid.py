@@ -341,3 +341,15 @@ def test_a_plan_of_a_later_version_may_have_more_fields(write_config: Write, tmp
 def test_names_that_are_no_folder_s(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError, match="--name may contain letters, digits and any of"):
         SweepFolder.of(tmp_path, name)
+
+
+def test_null_drops_an_inherited_axis(write_config):
+    write_config("base.yaml", sweep={"schedule": ["constant", "cosine"], "lr": [0.1, 0.2]})
+    child = write_config("child.yaml", extends="base.yaml", sweep={"schedule": None})
+    grid = Grid.of(read_config(child))
+    assert (list(grid.axes), grid.size) == (["optimizer.lr"], 2)
+
+
+def test_a_whole_number_of_seeds_may_be_written_as_a_float(write_config):
+    grid = Grid.of(read_config(write_config(sweep={"seeds": 3.0})))
+    assert grid.axes["seed"].values == (0, 1, 2)

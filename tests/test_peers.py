@@ -1,6 +1,7 @@
 """Other tools' schedules, step by step against the tools themselves; where a tool departs from its own documentation,
 a test says which of the two is followed."""
 
+import importlib
 import math
 import os
 import random
@@ -129,6 +130,19 @@ TIMM = [
         "MultiStepLRScheduler",
         {"decay_t": [2, 4, 9], "decay_rate": 0.9, "warmup_t": 2, "warmup_prefix": False},
     ),
+    ("multistep", "MultiStepLRScheduler", {"decay_t": [1, 4], "decay_rate": 0.1}),
+    ("tanh", "TanhLRScheduler", {"t_initial": 20, "lb": -1.0, "ub": 3.0}),
+    ("wsd", "WSDLRScheduler", {"t_initial": 9, "decay_t": 4, "warmup_t": 2, "warmup_lr_init": 1e-5}),
+    *[
+        ("wsd", "WSDLRScheduler", {"t_initial": 10, "decay_t": 6, "lr_min": 1e-4, "decay_fn": fall})
+        for fall in ("linear", "1-sqrt", "cosine", "power", "exp")
+    ],
+    ("wsd", "WSDLRScheduler", {"t_initial": 9, "decay_t": 3, "stable_fn": "rsqrt", "warmup_t": 2}),
+    (
+        "wsd",
+        "WSDLRScheduler",
+        {"t_initial": 9, "decay_t": 3, "stable_fn": "power", "stable_power": 0.7, "stable_timescale": 3.0},
+    ),
 ]
 
 
@@ -139,10 +153,16 @@ def test_timms(name, class_name, params, in_epochs, lr, total, per_epoch):
     import timm.scheduler
 
     theirs = params | ({"decay_t": 1} if name == "constant" else {})
-    scheduler = getattr(timm.scheduler, class_name)(sgd(lr), **theirs, t_in_epochs=in_epochs)
+    optimizer = sgd(lr)
+    home = importlib.import_module("timm.scheduler.wsd_lr") if name == "wsd" else timm.scheduler
+    scheduler = getattr(home, class_name)(optimizer, **theirs, t_in_epochs=in_epochs)
     unit = per_epoch if in_epochs else 1
+    expected = []
     try:
-        expected = [scheduler._get_lr(t // unit)[0] for t in range(total)]
+        for t in range(total):  # as timm's train.py: the first rate is the constructor's, the next that of step(1)
+            if t and t % unit == 0:
+                (scheduler.step if in_epochs else scheduler.step_update)(t // unit)
+            expected.append(optimizer.param_groups[0]["lr"])
     except ValueError:  # the logarithm of a negative number: cycles of half the length end, and time goes on
         assert params.get("cycle_mul", 1) < 1
         expected = None
@@ -166,10 +186,9 @@ def test_timms_restarts_are_where_its_documentation_has_them():
     assert ours[1] == 1.0 == theirs._get_lr(1)[0]
 
 
-def test_timms_tanh_begins_where_its_formula_does():
-    """Its constructor leaves the first rate at the peak; the formula says a millionth less, and is followed."""
-    first = rates({"name": "timm/tanh"}, 1.0, 10, 1)[0]
-    assert first == 0.5 * (1 - math.tanh(-7.0)) != 1.0
+def test_timms_first_epoch_has_the_optimizers_rate():
+    assert rates({"name": "timm/tanh", "lb": -1.0}, 1.0, 10, 2)[:2] == [1.0, 1.0]
+    assert rates({"name": "timm/multistep", "decay_t": [1], "decay_rate": 0.1}, 1.0, 6, 2) == [1.0, 1.0] + [0.1] * 4
 
 
 def test_timms_cycles_fill_the_run_unless_told():
@@ -475,6 +494,8 @@ def test_every_namespaced_schedule_is_compared():
         ({"name": "timm/tanh", "lb": 3.0}, "schedule.lb: must be below ub = 3"),
         ({"name": "timm/multistep", "decay_t": [3, 2]}, "schedule.decay_t: must rise"),
         ({"name": "timm/step"}, "needs the parameter 'decay_t'"),
+        ({"name": "timm/wsd", "decay_t": 9}, "schedule.decay_t: must be between 1 and t_initial"),
+        ({"name": "timm/wsd", "stable_fn": "rsqrt"}, "schedule.stable_timescale: is needed by rsqrt"),
         ({"name": "keras/CosineDecay", "decay_steps": 0}, "schedule.decay_steps: must be longer than 0"),
         ({"name": "keras/CosineDecay", "warmup_steps": "100%"}, "must be shorter than the run .20 steps"),
         ({"name": "keras/CosineDecay", "initial_learning_rate": 2.0}, "is above the peak"),
@@ -495,3 +516,14 @@ def test_every_namespaced_schedule_is_compared():
 def test_wrong_parameters(part, fragment):
     with pytest.raises(ConfigError, match=fragment):
         rates(part, 1.0, 20, 5)
+
+
+@pytest.mark.parametrize(
+    ("percent", "total", "steps"), [("3%", 337, 11), ("10%", 100, 10), ("7%", 100, 8), (5, 337, 5)]
+)
+def test_a_percentage_of_warm_up_is_rounded_up_as_by_transformers(percent, total, steps):
+    if isinstance(percent, str):
+        assert math.ceil(total * (float(percent[:-1]) / 100)) == steps  # TrainingArguments.get_warmup_steps
+    for name in ("linear", "cosine", "constant_with_warmup", "inverse_sqrt"):
+        found = rates({"name": f"hf/{name}", "num_warmup_steps": percent}, 1.0, total, 10)
+        assert found.index(1.0) == steps

@@ -17,7 +17,7 @@ from cases import OWN, schedule
 import lrbench
 from lrbench.cli.tables import sparkline
 from lrbench.components.data.batches import epoch_order
-from lrbench.components.optimizers import DEFAULT_LR, OPTIMIZERS, SETS_ITS_OWN_RATE
+from lrbench.components.optimizers import _PARAMETERS, DEFAULT_LR, OPTIMIZERS, SETS_ITS_OWN_RATE
 from lrbench.config import Experiment
 from lrbench.errors import ConfigError
 from lrbench.reports import Preview, preview, save_previews
@@ -80,7 +80,7 @@ def test_first_peak_last_mean_seam_and_restarts(tiny: Callable[..., Experiment])
     made = one(
         tiny(
             schedule={"name": "cosine_restarts", "cycle": "10 steps"},
-            warmup={"for": "4 steps"},
+            warmup={"for": "4 steps", "over": False},
             optimizer={"name": "sgd", "lr": 1.0},
             steps=24,
             epochs=None,
@@ -210,3 +210,33 @@ def test_the_command_trains_nothing_and_imports_no_torch(write_config: Callable[
     assert "torch.optim.lr_scheduler.LambdaLR(" in done.stdout
     compile(done.stdout, "loop.py", "exec")  # what else the command says goes elsewhere
     assert [p.name for p in (tmp_path / "runs").iterdir()] == ["preview.png"]
+
+
+def test_parameters_are_those_of_the_optimizers() -> None:
+    for name, entry in OPTIMIZERS.entries.items():
+        known = inspect.signature(entry).parameters.keys() - OPTIMIZERS.context - {"lr"}
+        assert set(_PARAMETERS[name].split()) == known, name
+
+
+def test_preview_refuses_what_run_refuses(write_config: Callable[..., Path], cli: Callable[..., Any]) -> None:
+    path = write_config(optimizer={"name": "adamw", "learning_rate": 0.1, "wd": 0.1})
+    for words in (("preview", path), ("preview", path, "--code"), ("run", path), ("sweep", path)):
+        code, _, err = cli(*words)
+        assert code == 2
+        assert "tiny.yaml:" in err and "'adamw' has no parameter 'learning_rate'" in err
+
+
+def test_only_the_code_goes_to_standard_output(
+    write_config: Callable[..., Path], cli: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "chatty.py").write_text("print('hello')\ndef rate(step):\n    print('asked')\n    return 0.1\n")
+    code, out, err = cli("preview", write_config(schedule="chatty:rate"), "--code")
+    assert code == 0 and "hello" in err
+    assert "hello" not in out and "asked" not in out and "torch_scheduler" in out
+
+
+def test_whole_numbers_may_be_written_as_floats(tiny: Callable[..., Experiment]) -> None:
+    assert tiny(epochs=3.0) == tiny(epochs=3)
+    assert tiny(epochs=None, steps=1e2).steps == 100
+    with pytest.raises(ConfigError, match="epochs: must be a"):
+        tiny(epochs=2.5)

@@ -115,7 +115,7 @@ def test_the_result(tmp_path: Path, tiny: Any) -> None:
     assert result is not None and plain == result.plain() and plain.keys() == RESULT_KEYS
     assert RunFolder(outcome.path).result() == result
     assert (plain["status"], plain["reason"], plain["epochs"], plain["steps"]) == ("finished", "", 2, 4)
-    assert (plain["evaluations"], plain["format"]) == (2, 2)
+    assert (plain["evaluations"], plain["format"]) == (2, 3)
     assert plain["effective_lr"] == 0.1
     assert plain["identity"] == identity(experiment) and plain["group"] == group(tiny(seed=8))
     measured = ["train_loss", "val_loss", "train_accuracy", "val_accuracy"]
@@ -138,7 +138,7 @@ def test_the_environment(tmp_path: Path, tiny: Any, monkeypatch: pytest.MonkeyPa
     assert torch.__version__.startswith(environment["packages"]["torch"])
     assert environment["device"] == "cpu" and environment["threads"] == torch.get_num_threads()
     assert environment["resumed"] == [] and environment["arguments"] == ["lrbench", "run", "tiny.yaml"]
-    assert environment["format"] == 2
+    assert environment["format"] == 3
     assert environment["metrics"] == {"accuracy": {"better": "higher", "form": "percent"}}
     assert environment["sizes"] == {
         "parameters": 650,

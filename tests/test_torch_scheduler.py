@@ -203,3 +203,133 @@ def test_an_untuned_warm_up_takes_beta_from_the_optimizer() -> None:
     sgd = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
     with pytest.raises(lrbench.LrbenchError, match=r"warmup\.for"):
         lrbench.torch_scheduler(sgd, "constant", warmup={"for": "untuned"}, **sizes)
+
+
+# -- with other schedulers, later groups and plateaus
+
+
+def one_group(lr: float = 0.1) -> torch.optim.SGD:
+    return torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=lr)
+
+
+def test_the_peak_of_a_second_phase_is_the_rate_set_by_hand() -> None:
+    optimizer = one_group()
+    rates_of(optimizer, torch_scheduler(optimizer, "linear", total_steps=4, steps_per_epoch=4), 4)
+    optimizer.param_groups[0]["lr"] = 0.02
+    second = torch_scheduler(optimizer, "linear", total_steps=4, steps_per_epoch=4)
+    assert rates_of(optimizer, second, 4) == pytest.approx([0.02, 0.015, 0.01, 0.005])
+    assert second.state_dict()["peak"] == 0.02
+
+
+def test_grouped_rates_set_by_hand_are_peaks_too() -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Linear(3, 2))
+    optimizer = torch.optim.SGD(lrbench.parameter_groups(model, lr=0.4, layer_decay=0.5), lr=0.4)
+    for group, lr in zip(optimizer.param_groups, (0.01, 0.02), strict=True):
+        group["lr"] = lr
+    torch_scheduler(optimizer, "linear", total_steps=4, steps_per_epoch=4)
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.01, 0.02])
+
+
+@pytest.mark.parametrize("old", [False, True], ids=["now", "saved by lrbench 0.1"])
+def test_a_state_brings_its_peak(old: bool) -> None:
+    whole = one_group()
+    scheduler = torch_scheduler(whole, "linear", total_steps=4, steps_per_epoch=4)
+    rates_of(whole, scheduler, 2)
+    state, weights = scheduler.state_dict(), whole.state_dict()
+    if old:
+        state = {k: v for k, v in state.items() if k not in ("peak", "plateau", "lr", "warned")}
+    again = one_group()
+    again.load_state_dict(weights)  # before the scheduler is built, which takes its present rate for the peak
+    resumed = torch_scheduler(again, "linear", total_steps=4, steps_per_epoch=4)
+    again.load_state_dict(weights)
+    resumed.load_state_dict(state)
+    assert rates_of(again, resumed, 2) == pytest.approx([0.05, 0.025])
+
+
+def test_without_a_state_the_peak_is_torch_s_initial_lr() -> None:
+    optimizer = one_group(0.05)
+    optimizer.param_groups[0]["initial_lr"] = 0.1
+    scheduler = torch_scheduler(optimizer, "linear", total_steps=4, steps_per_epoch=4, last_epoch=1)
+    assert rates_of(optimizer, scheduler, 2) == pytest.approx([0.05, 0.025])
+
+
+def test_a_later_group_is_scaled_as_by_torch() -> None:
+    found = []
+    for build in (
+        lambda o: torch_scheduler(o, "linear", total_steps=10, steps_per_epoch=10),
+        lambda o: torch.optim.lr_scheduler.LinearLR(o, 1.0, 0.0, total_iters=10),
+    ):
+        optimizer = one_group()
+        scheduler = build(optimizer)
+        rates_of(optimizer, scheduler, 4)  # 0.06 comes next
+        optimizer.add_param_group({"params": [torch.zeros(1, requires_grad=True)], "lr": 0.03})
+        later = []
+        for _ in range(3):
+            later.append([group["lr"] for group in optimizer.param_groups])
+            optimizer.step()
+            scheduler.step()
+        found.append(later)
+    assert found[0] == [pytest.approx(pair) for pair in ([0.06, 0.03], [0.05, 0.025], [0.04, 0.02])]
+    assert found[0] == [pytest.approx(pair) for pair in found[1]]
+    optimizer, ours = one_group(), None
+    ours = torch_scheduler(optimizer, "linear", total_steps=10, steps_per_epoch=10)
+    rates_of(optimizer, ours, 4)
+    optimizer.add_param_group({"params": [torch.zeros(1, requires_grad=True)], "lr": 0.03})
+    ours.step()
+    assert ours.state_dict()["ratios"] == pytest.approx([1.0, 0.5])
+
+
+def test_a_plateau_rule_is_that_of_a_run(tmp_path: Path, tiny: Callable[..., Experiment]) -> None:
+    rule = {"factor": 0.5, "patience": 0, "threshold": 0.9}  # which no epoch satisfies
+    (outcome,) = lrbench.run([tiny(schedule="linear", plateau=rule, epochs=4)], runs=tmp_path)
+    epochs = pd.read_csv(outcome.path / "epochs.csv")["val_loss"]
+    logged = list(pd.read_csv(outcome.path / "steps.csv")["lr"])
+
+    def trained(optimizer: torch.optim.Optimizer, scheduler: Any, losses: Any) -> list[float]:
+        found = []
+        for loss in losses:
+            found += rates_of(optimizer, scheduler, 2)
+            scheduler.step_plateau(loss)
+        return found
+
+    sizes = {"total_steps": 8, "steps_per_epoch": 2}
+    optimizer = one_group()
+    scheduler = torch_scheduler(optimizer, "linear", plateau=rule, **sizes)
+    first = trained(optimizer, scheduler, epochs[:3])
+    again = one_group()
+    resumed = torch_scheduler(again, "linear", plateau=rule, **sizes)
+    again.load_state_dict(optimizer.state_dict())
+    resumed.load_state_dict(scheduler.state_dict())
+    assert first + trained(again, resumed, epochs[3:]) == pytest.approx(logged)
+    assert logged[4] == pytest.approx(0.1 * 0.5 * 0.5)  # half way, and halved after the second epoch
+
+
+def test_a_rate_changed_by_another_scheduler_is_told_once() -> None:
+    optimizer = one_group()
+    scheduler = torch_scheduler(optimizer, "constant", total_steps=10, steps_per_epoch=10)
+    other = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=0)
+    with pytest.warns(UserWarning, match=r"changed from 0\.1 to 0\.05 outside this scheduler.*plateau=") as told:
+        for loss in (1.0, 1.0, 1.0, 1.0):
+            optimizer.step()
+            scheduler.step()
+            other.step(loss)
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize(
+    ("plateau", "fragment"),
+    [
+        ({"factor": 2.0}, r"plateau\.factor: must be less than 1"),
+        ({"wait": 3}, r"plateau\.wait.*known: metric, factor"),
+        ({"metric": "val_f1"}, "whether less or more is better: val_loss, val_accuracy"),
+    ],
+)
+def test_mistakes_in_a_plateau_rule(plateau: Any, fragment: str) -> None:
+    with pytest.raises(ConfigError, match=fragment):
+        torch_scheduler(one_group(), "cosine", total_steps=20, steps_per_epoch=4, plateau=plateau)
+
+
+def test_a_plateau_step_needs_the_rule() -> None:
+    scheduler = torch_scheduler(one_group(), "cosine", total_steps=20, steps_per_epoch=4)
+    with pytest.raises(ConfigError, match="build the scheduler with plateau"):
+        scheduler.step_plateau(1.0)

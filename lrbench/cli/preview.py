@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -34,7 +36,8 @@ def preview(
     console = Console(stderr=code, highlight=False)  # so that `--code > loop.py` writes only code
     if out is not None and (out.suffix not in (".png", ".svg") or out.is_dir()):
         raise UsageError(f"--out must be a .png or .svg file (got {out})")
-    made = preview_of(configs, overrides=overrides or (), steps_per_epoch=steps_per_epoch)
+    with contextlib.redirect_stdout(sys.stderr) if code else contextlib.nullcontext():  # what the user's code prints
+        made = preview_of(configs, overrides=overrides or (), steps_per_epoch=steps_per_epoch)
     path = out or runs / "preview.png"
     save_previews(made, path)
     tables.show_previews(console, made)

@@ -102,15 +102,23 @@ def show_previews(console: Console, previews: Sequence[Preview]) -> None:
             rule = f"{scaling.rule}, base batch size {scaling.base_batch_size}"
             notes.append(f"learning rate scaled to {made.lr:.3g} ({rule})")
         if made.seam:
-            notes.append(f"warm-up until step {made.seam}")
+            how = "over the start of the schedule" if made.over else "before the schedule"
+            notes.append(f"warm-up until step {made.seam:,}, {how}")
+        if made.drops:
+            notes.append(f"drops at {_steps(made.drops)}")
         if made.restarts:
-            listed = ", ".join(f"{step:,}" for step in made.restarts[:6]) + (" …" if len(made.restarts) > 6 else "")
-            notes.append(f"restarts at steps {listed}")
+            notes.append(f"restarts at {_steps(made.restarts)}")
         if made.experiment.plateau is not None:
             notes.append("the plateau rule depends on results and is not shown")
         console.print(f"{made.label}: {'; '.join(notes)}", markup=False, soft_wrap=True)
         for warning in made.warnings():
             console.print(f"[yellow]{escape(made.label)}:[/] {escape(warning)}", soft_wrap=True)
+
+
+def _steps(steps: Sequence[int]) -> str:
+    """Return `step 30`, or `steps 30, 60, …` with the first six."""
+    listed = ", ".join(f"{step:,}" for step in steps[:6]) + (" …" if len(steps) > 6 else "")
+    return f"step{'s' * (len(steps) > 1)} {listed}"
 
 
 def show_finding(console: Console, finding: Finding) -> None:

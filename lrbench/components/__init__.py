@@ -33,6 +33,7 @@ from lrbench.components.optimizers import (
     GroupRules,
     adam_beta2,
     build_optimizer,
+    check_names,
     configured_rate,
     parameter_groups,
     peak_and_ratios,

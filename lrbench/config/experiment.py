@@ -32,6 +32,7 @@ from lrbench.components import (
     GroupRules,
     Normalize,
     Validation,
+    check_names,
     configured_rate,
 )
 from lrbench.config.merge import merge
@@ -183,8 +184,10 @@ class Experiment(BaseModel, frozen=True, extra="forbid"):
             examples: training examples in an epoch, if known; no step uses more.
 
         Raises:
-            ConfigError: `lr_scaling` has no learning rate to scale, or an epoch has fewer batches than `accumulate`.
+            ConfigError: `lr_scaling` has no learning rate to scale, or an epoch has fewer batches than
+                `accumulate`, or the optimizer has no such parameter.
         """
+        check_names(GroupRules.split(self.optimizer)[0])
         batches = None if examples is None else -(-examples // self.batch_size)
         if self.accumulate is not None and batches is not None and self.accumulate > batches:
             problem = f"is more than the {batches} batches of an epoch (got {self.accumulate})"

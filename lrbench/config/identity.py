@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from lrbench.config.load import Experiment
+from lrbench.schedules import lies_over
 
 VERSION = 1
 _NOT_PART_OF_IT = {"name", "reference", "device"}
@@ -15,6 +16,9 @@ _NOT_PART_OF_IT = {"name", "reference", "device"}
 def canonical(experiment: Experiment) -> dict[str, Any]:
     """Return the plain form to hash: lrbench's defaults included, numbers as floats, without None and names."""
     plain = {k: _number(v) for k, v in experiment.plain().items() if k not in _NOT_PART_OF_IT}
+    if experiment.warmup is not None:  # false, as it always was before format 3, is left out
+        over = {"over": True} if lies_over(experiment.warmup, experiment.schedule) else {}
+        plain["warmup"] = {k: v for k, v in plain["warmup"].items() if k != "over"} | over
     return {"version": VERSION, **plain}
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +13,7 @@ from lrbench.config import yaml_source
 from lrbench.config.experiment import Experiment, validate
 from lrbench.config.merge import merge
 from lrbench.errors import ConfigError
+from lrbench.schedules import has_milestones
 
 _PARTS = ("dataset", "model", "optimizer", "schedule", "loss")
 _UNLESS_NAMED = {"loss": {"name": "cross_entropy"}}  # so that `loss: {label_smoothing: 0.1}` is enough
@@ -86,7 +89,7 @@ def overriding(overrides: Iterable[str]) -> dict[str, Any]:
 def _resolve(path: Path, above: tuple[Path, ...]) -> tuple[dict[str, Any], yaml_source.Places]:
     """Merge a file with all that it extends."""
     plain, places = yaml_source.read(path)
-    plain = normal(plain)
+    plain = _with_old_meaning(path, normal(plain))
     parent = plain.pop("extends", None)
     if parent is None:
         return plain, places
@@ -103,6 +106,28 @@ def _resolve(path: Path, above: tuple[Path, ...]) -> tuple[dict[str, Any], yaml_
     base, base_places = _resolve(target, chain)
     base = {k: v for k, v in base.items() if k not in _NOT_INHERITED}
     return merge(base, plain), {**base_places, **places}
+
+
+def _with_old_meaning(path: Path, plain: dict[str, Any]) -> dict[str, Any]:
+    """Write out what a config meant when its run folder was made.
+
+    Before format 3, milestones counted from the end of a warm-up.
+    """
+    warmup = plain.get("warmup")
+    unsaid = isinstance(warmup, Mapping) and "over" not in warmup
+    if not unsaid or not has_milestones(plain.get("schedule")) or not _made_before(3, path.parent):
+        return plain
+    return {**plain, "warmup": {**warmup, "over": False}}  # type: ignore[dict-item]
+
+
+def _made_before(number: int, folder: Path) -> bool:
+    """Return whether a run folder has an older format; False for other folders. Format 1 has no number."""
+    for file in sorted(folder.glob("*.json")):  # in a run folder, each readable one tells the run's identity
+        with contextlib.suppress(OSError, TypeError, ValueError):
+            found = json.loads(file.read_text(encoding="utf-8"))
+            if isinstance(found, dict) and "identity" in found:
+                return bool(found.get("format", 1) < number)
+    return False
 
 
 def normal(plain: Mapping[str, Any]) -> dict[str, Any]:

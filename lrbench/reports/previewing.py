@@ -13,7 +13,7 @@ from lrbench.components import AVERAGES, SETS_ITS_OWN_RATE, configured_rate
 from lrbench.config import Experiment, load_config
 from lrbench.errors import ConfigError
 from lrbench.reports.code import code
-from lrbench.schedules import build_schedule, momentum_of
+from lrbench.schedules import build_schedule, has_milestones, lies_over, momentum_of
 from lrbench.types import Duration, Part
 
 LARGE_BATCH = 1024
@@ -30,6 +30,7 @@ class Preview:
         rates: the learning rate at every step, 0 … T−1.
         momenta: momentum (Adam: beta1) at every step if the schedule cycles it, else None.
         seam: the steps of the warm-up block; 0 without one.
+        over: whether the warm-up lies over the start of the schedule; False if the schedule follows it.
         lr: the peak learning rate, after `lr_scaling`.
         examples: training examples, None if unknown before the data is loaded.
     """
@@ -40,6 +41,7 @@ class Preview:
     rates: list[float]
     momenta: list[float | None] | None
     seam: int
+    over: bool
     lr: float
     examples: int | None
 
@@ -64,6 +66,20 @@ class Preview:
             step
             for step, before, low, high, after in around
             if step > self.seam and before > low and low + least < high and high > after
+        ]
+
+    @cached_property
+    def drops(self) -> list[int]:
+        """Steps at which a schedule with milestones falls from one constant learning rate to another."""
+        if not has_milestones(self.experiment.schedule):
+            return []
+        last, rates = len(self.rates) - 1, self.rates
+        return [
+            step
+            for step in range(max(self.seam, 1), len(rates))
+            if rates[step] < rates[step - 1]
+            and rates[step] == rates[min(step + 1, last)]
+            and (step == self.seam or rates[step - 1] == rates[max(step - 2, 0)])
         ]
 
     def warnings(self) -> list[str]:
@@ -113,7 +129,8 @@ def _computed(experiment: Experiment, given: int | None) -> Preview:
     total = experiment.steps or (experiment.epochs or 0) * per_epoch
     lr = configured_rate(experiment.scaled_optimizer(examples))
     sizes = {"total_steps": total, "steps_per_epoch": per_epoch}
-    schedule = build_schedule(experiment.schedule, lr=lr, warmup=experiment.warmup, **sizes)
+    warmup = experiment.warmup
+    schedule = build_schedule(experiment.schedule, lr=lr, warmup=warmup, **sizes)
     momentum = momentum_of(schedule)
     return Preview(
         label=experiment.name,
@@ -121,7 +138,8 @@ def _computed(experiment: Experiment, given: int | None) -> Preview:
         steps_per_epoch=per_epoch,
         rates=[schedule(step) for step in range(total)],
         momenta=[momentum(step) for step in range(total)] if momentum else None,
-        seam=experiment.warmup.duration.steps(**sizes) if experiment.warmup else 0,
+        seam=warmup.duration.steps(**sizes) if warmup else 0,
+        over=warmup is not None and lies_over(warmup, experiment.schedule),
         lr=lr,
         examples=examples,
     )
@@ -156,7 +174,7 @@ def _below_its_peak(made: Preview) -> list[str]:
 
 def _two_rises(made: Preview) -> list[str]:
     """A warm-up before a schedule that starts low and rises by itself."""
-    if made.seam and made.rates[made.seam] < made.peak / 2 and made.rates[-1] != made.peak:
+    if made.seam and not made.over and made.rates[made.seam] < made.peak / 2 and made.rates[-1] != made.peak:
         begins = f"{made.rates[made.seam]:.3g}, far below its peak"
         return [f"the warm-up ends at the schedule's first learning rate, {begins}: the schedule rises by itself"]
     return []
@@ -177,28 +195,30 @@ def _own_rate(made: Preview) -> list[str]:
 
 
 def _beyond_the_run(made: Preview) -> list[str]:
-    total = len(made.rates) - made.seam
-    sizes = {"total_steps": total, "steps_per_epoch": made.steps_per_epoch}
-    return [
-        f"{key}: {text} lies beyond the schedule's {total} steps, so it is never reached"
-        for key, text in _durations(_with_units(made.experiment.schedule))
-        if Duration.parse(text, "steps").exact(**sizes) > total
-    ]
+    total = len(made.rates) - (0 if made.over else made.seam)
+    found = []
+    for key, text in _durations(_with_units(made.experiment.schedule)):
+        exact = Duration.parse(text, "steps").exact(total_steps=total, steps_per_epoch=made.steps_per_epoch)
+        if exact > total or (exact == total and key.rpartition(".")[2] in _DROPS):
+            found.append(f"{key}: {text} lies beyond the schedule's {total} steps, so it is never reached")
+    return found
 
 
-_TIMM_TIMES = ("t_initial", "warmup_t", "decay_t")
+_DROPS = ("every", "milestones", "decay_t", "step_size")  # the step after the last one is too late for these
+_BARE_TIMES = ("t_initial", "warmup_t", "decay_t", "milestones", "step_size")
 
 
 def _with_units(part: Part) -> Mapping[str, Any]:
-    """The parameters, with timm's plain numbers as durations."""
-    if not part.name.startswith("timm/"):
+    """The parameters, with timm's and torch's plain numbers as durations."""
+    if not part.name.startswith(("timm/", "torch.optim.")):
         return part.params
-    unit = "epochs" if part.params.get("t_in_epochs") else "steps"
+    in_epochs = part.params.get("t_in_epochs", part.params.get("per", "epoch") == "epoch")
+    unit = "epochs" if in_epochs else "steps"
 
     def said(value: Any) -> Any:
         return [f"{v} {unit}" for v in value] if isinstance(value, list) else f"{value} {unit}"
 
-    return {k: said(v) if k in _TIMM_TIMES and v is not None else v for k, v in part.params.items()}
+    return {k: said(v) if k in _BARE_TIMES and v is not None else v for k, v in part.params.items()}
 
 
 def _durations(params: Mapping[str, Any], prefix: str = "schedule") -> list[tuple[str, str]]:

@@ -13,8 +13,12 @@ from lrbench.components import place
 from lrbench.registry import problem_of
 from lrbench.types import Natural, adapter
 
-FORMAT = 2
-"""The format of run folders. Format 1 has `images_per_second`, accuracy columns next to the losses and no number."""
+FORMAT = 3
+"""The format of run folders.
+
+Format 1 has `images_per_second`, accuracy columns next to the losses and no number. Up to format 2, milestones counted
+from the end of a warm-up; `config.load` keeps that meaning.
+"""
 
 Number = Annotated[float, Field(allow_inf_nan=False, strict=True)]
 Text = Annotated[str, Field(strict=True)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import bisect
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import accumulate
 from typing import Annotated, Any
 
@@ -87,6 +88,37 @@ def sequence(*, parts: Parts, run: Context) -> Schedule:
     return with_momentum(rate, momentum if any(momentum_of(b) for b in built) else None)
 
 
+_TORCH = "torch.optim.lr_scheduler:"
+_MILESTONES = frozenset({
+    *("step", "multistep", "piecewise", "sequence", "timm/step", "timm/multistep", "keras/PiecewiseConstantDecay"),
+    *("lrbench2019/STEP", "lrbench2019/NSTEP", f"{_TORCH}StepLR", f"{_TORCH}MultiStepLR"),
+    f"{_TORCH}CosineAnnealingWarmRestarts",
+})  # fmt: skip
+_RESTARTS = {"cosine_restarts": "cycle", "keras/CosineDecayRestarts": "first_decay_steps"}
+
+
+def has_milestones(schedule: object) -> bool:
+    """Return whether a config's `schedule:` block has times of its own: milestones, or restarts not given in percent.
+
+    A schedule without them stretches over the length it is given.
+    """
+    try:
+        part = SCHEDULES.canonical(Part.of(schedule))
+    except ValueError:
+        return False
+    if part.name in _RESTARTS:
+        return not str(part.params.get(_RESTARTS[part.name], "%")).endswith("%")
+    return part.name in _MILESTONES
+
+
+def lies_over(warmup: WarmUpRule, schedule: Part) -> bool:
+    """Return whether a warm-up lies over the start of this schedule, whose times then count from the start of the run.
+
+    This is what detectron2, mmengine and timm do with milestones. A cosine fills what the warm-up leaves.
+    """
+    return has_milestones(schedule) if warmup.over is None else warmup.over
+
+
 _NEEDS_RESULTS = "it needs validation results, so it must be the whole `schedule:` of a config"
 
 SCHEDULES = Catalog(
@@ -155,7 +187,8 @@ def build_schedule(
         lr: the peak learning rate.
         total_steps: steps in the run, 0 … total_steps − 1.
         steps_per_epoch: steps in an epoch.
-        warmup: a config's `warmup:` block, `{"for": "5%"}` or `"5%"`; its steps are part of total_steps.
+        warmup: a config's `warmup:` block, `{"for": "5%"}` or `"5%"`; its steps are part of total_steps. Milestones
+            count from the start of the run unless it has `"over": False`.
 
     Raises:
         ConfigError: unknown name or invalid parameters.
@@ -178,7 +211,7 @@ def build_schedule(
     if warmup is None:
         return build(total_steps)
     rule = warmup if isinstance(warmup, WarmUpRule) else WarmUpRule.of(warmup)
-    return rule.around(build, total_steps, steps_per_epoch)
+    return replace(rule, over=lies_over(rule, chosen)).around(build, total_steps, steps_per_epoch)
 
 
 def _duration(given: object, key: str) -> Duration:

@@ -21,7 +21,7 @@ class Context:
 
     Attributes:
         lr: the peak learning rate.
-        total_steps: steps in the run, without those of a `warmup` block.
+        total_steps: steps in the run, without those of a `warmup` block before the schedule.
         steps_per_epoch: steps in an epoch.
     """
 

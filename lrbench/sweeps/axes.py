@@ -11,6 +11,7 @@ from typing import Any
 
 from lrbench.config import SHORT_AXES
 from lrbench.errors import ConfigError
+from lrbench.types import whole
 
 AUTO = "auto"  # learning rates around the suggestion of find-lr
 AUTO_POINTS = 7
@@ -61,11 +62,13 @@ def read_axes(
         raise ConfigError(problem, key=".".join(path), where=_place(places, path))
     axes: dict[str, Axis] = {}
     for key, value, inner in _flat(block, path):
-        whole, where = SHORT_AXES.get(key, key), _place(places, inner)
-        if whole in axes:
-            raise ConfigError(f"sets {whole} twice", key=".".join(inner), where=where)
+        if value is None:  # drops an axis of the extended config
+            continue
+        full, where = SHORT_AXES.get(key, key), _place(places, inner)
+        if full in axes:
+            raise ConfigError(f"sets {full} twice", key=".".join(inner), where=where)
         try:
-            axes[whole] = axis(whole, value, where, first_seed)
+            axes[full] = axis(full, value, where, first_seed)
         except ValueError as error:
             raise ConfigError(str(error), key=".".join(inner), where=where) from None
     return axes
@@ -79,6 +82,7 @@ def axis(key: str, value: object, where: str = "", first_seed: int = 0) -> Axis:
         value = from_text(value)
     if key == "optimizer.lr" and value == AUTO:
         return Axis(key, (), where, auto=True)
+    value = whole(value) if key == "seed" else value
     if key == "seed" and isinstance(value, int) and not isinstance(value, bool):
         if not 1 <= value <= MAX_POINTS:
             raise ValueError(f"the number of seeds must be 1 to {MAX_POINTS:,} (got {value})")

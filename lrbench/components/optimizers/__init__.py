@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from lrbench.components.optimizers.param_groups import GroupRules, parameter_groups, peak_and_ratios
-from lrbench.errors import ConfigError
+from lrbench.errors import ConfigError, choices
 from lrbench.registry import Catalog, part_of
 from lrbench.types import Part
 
@@ -118,6 +118,38 @@ OPTIMIZERS = Catalog(
 
 DEFAULT_LR = {name: chosen.lr for name, chosen in _CLASSES.items()}
 """The classes' default learning rates, so a preview needs no torch; a test compares them."""
+
+_PARAMETERS = {
+    "adadelta": "rho eps weight_decay",
+    "adafactor": "beta2_decay eps d weight_decay",
+    "adagrad": "lr_decay weight_decay initial_accumulator_value eps",
+    "adam": "betas eps weight_decay amsgrad decoupled_weight_decay",
+    "adamax": "betas eps weight_decay",
+    "adamw": "betas eps weight_decay amsgrad",
+    "asgd": "lambd alpha t0 weight_decay",
+    "muon": "weight_decay momentum nesterov ns_coefficients eps ns_steps adjust_lr_fn",
+    "nadam": "betas eps weight_decay momentum_decay decoupled_weight_decay",
+    "prodigy": "betas beta3 eps weight_decay decouple use_bias_correction safeguard_warmup d0 d_coef growth_rate "
+    "slice_p",
+    "radam": "betas eps weight_decay decoupled_weight_decay",
+    "rmsprop": "alpha eps weight_decay momentum centered",
+    "rprop": "etas step_sizes",
+    "schedule_free_adamw": "betas eps weight_decay warmup_steps r weight_lr_power",
+    "schedule_free_radam": "betas eps weight_decay r weight_lr_power silent_sgd_phase",
+    "schedule_free_sgd": "momentum weight_decay warmup_steps r weight_lr_power",
+    "sgd": "momentum dampening weight_decay nesterov",
+}
+"""The classes' parameters besides lr, so a config is checked without torch; a test compares them."""
+
+
+def check_names(part: Part) -> None:
+    """Raise ConfigError for a parameter that a built-in optimizer does not have. Needs no torch."""
+    known = ["lr", *_PARAMETERS.get(part.name, "").split()]
+    for name in part.params if part.name in _PARAMETERS else ():
+        if name not in known:
+            problem = f"'{part.name}' has no parameter '{name}'; {choices(name, sorted(known))}"
+            raise ConfigError(problem, key=f"optimizer.{name}")
+
 
 AVERAGES = frozenset({"schedule_free_adamw", "schedule_free_radam", "schedule_free_sgd"})
 """Optimizers that evaluate averaged weights; like modules, they have `train()` and `eval()`."""

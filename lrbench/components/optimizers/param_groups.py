@@ -5,6 +5,7 @@ A group's `lr_factor` is the ratio of its learning rate to the schedule's; the l
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -90,13 +91,25 @@ def parameter_groups(
     return list(groups.values())
 
 
-def peak_and_ratios(optimizer: Optimizer) -> tuple[float, list[float]]:
-    """Return the peak learning rate of a schedule and each group's ratio to it."""
-    groups = optimizer.param_groups
-    first = float(groups[0].get("initial_lr", groups[0]["lr"]))
-    if any("lr_factor" in group for group in groups):
-        return float(optimizer.defaults["lr"]), [float(group.get("lr_factor", 1.0)) for group in groups]
-    return first, [float(group.get("initial_lr", group["lr"])) / first for group in groups]
+def peak_and_ratios(optimizer: Optimizer, key: str = "lr") -> tuple[float, list[float]]:
+    """Return the peak learning rate of a schedule and each group's ratio to it.
+
+    Args:
+        optimizer: its groups' `lr_factor` is their ratio, unless their learning rates say otherwise.
+        key: where a group has its learning rate at the peak, `lr` or torch's `initial_lr`.
+    """
+    rates = [float(group.get(key, group["lr"])) for group in optimizer.param_groups]
+    factors = [group.get("lr_factor") for group in optimizer.param_groups]
+    peak = next((rate / (factor or 1.0) for rate, factor in zip(rates, factors, strict=True) if rate > 0), 0.0)
+    usual = float(optimizer.defaults["lr"])
+    peak = usual if math.isclose(peak, usual, rel_tol=1e-6) else peak  # without the noise of the division
+
+    def ratio(rate: float, factor: float | None) -> float:
+        if factor is not None and math.isclose(rate, peak * factor, rel_tol=1e-6):
+            return float(factor)
+        return rate / peak if peak else 1.0
+
+    return peak, [ratio(rate, factor) for rate, factor in zip(rates, factors, strict=True)]
 
 
 def _layers(model: nn.Module) -> dict[str, int]:

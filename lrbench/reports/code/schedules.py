@@ -13,8 +13,8 @@ from typing import Any
 
 from lrbench.config import Experiment
 from lrbench.reports.code.text import Call, Raw, call, layout, literal
-from lrbench.schedules import WarmUpRule
-from lrbench.types import Duration
+from lrbench.schedules import WarmUpRule, lies_over
+from lrbench.types import Duration, Part
 
 TORCH = "torch.optim.lr_scheduler"
 
@@ -59,10 +59,11 @@ def schedule_code(run: Run) -> ScheduleCode:
         return _from_lrbench(run)
     sizes = {"total_steps": run.total_steps, "steps_per_epoch": run.steps_per_epoch}
     warmup_steps = warmup.duration.steps(**sizes) if warmup else 0
-    sizes["total_steps"] -= warmup_steps
-    writer = Writer(schedule.params, run.lr, run.grouped, sizes, warmup_steps)
+    before = 0 if warmup is None or lies_over(warmup, schedule) else warmup_steps
+    sizes["total_steps"] -= before
+    writer = Writer(schedule.params, run.lr, run.grouped, sizes, before)
     if warmup is not None and warmup_steps:
-        return _after_warmup(writer, warmup, schedule.name) or _from_lrbench(run)
+        return _after_warmup(writer, warmup, warmup_steps, schedule) or _from_lrbench(run)
     if schedule.name == "constant":
         return ScheduleCode()
     scheduler = SCHEDULERS[schedule.name](writer) if schedule.name in SCHEDULERS else None
@@ -88,29 +89,38 @@ def _without_none(value: Any) -> Any:
 
 @dataclass
 class Writer:
-    """A schedule's parameters and sizes (without the warm-up), and the assignments that its code needs so far."""
+    """A schedule's parameters and sizes, and the assignments that its code needs so far.
+
+    The sizes are without the `before` steps of a warm-up that the schedule follows.
+    """
 
     params: Mapping[str, Any]
     lr: float
     grouped: bool
     sizes: Mapping[str, int]
-    warmup_steps: int
+    before: int
     values: list[str] = field(default_factory=list)
 
     @property
     def length(self) -> str:
         """The schedule's number of steps in the code."""
-        return "(total_steps - warmup_steps)" if self.warmup_steps else "total_steps"
+        return "(total_steps - warmup_steps)" if self.before else "total_steps"
+
+    def steps(self, key: str) -> list[int]:
+        """The steps of a duration, or of each in a list."""
+        return [duration.steps(**self.sizes) for duration in self._durations(key)]
 
     def assign(self, name: str, key: str) -> Raw:
         """Assign the steps of a duration, or of a list of them, to a name in the code."""
-        several = isinstance(self.params[key], list)
-        durations = [Duration.parse(value, "steps") for value in (self.params[key] if several else [self.params[key]])]
-        steps = [duration.steps(**self.sizes) for duration in durations]
-        lines = layout(f"{name} = ", steps if several else steps[0])
-        note = units(durations, "steps after the warm-up" if self.warmup_steps else "run")
+        steps = self.steps(key)
+        lines = layout(f"{name} = ", steps if isinstance(self.params[key], list) else steps[0])
+        note = units(self._durations(key), "steps after the warm-up" if self.before else "run")
         self.values += [lines[0] + note] if len(lines) == 1 and len(lines[0] + note) < 80 else lines
         return Raw(name)
+
+    def _durations(self, key: str) -> list[Duration]:
+        given = self.params[key]
+        return [Duration.parse(value, "steps") for value in (given if isinstance(given, list) else [given])]
 
     def between(self, height: str) -> list[str]:
         """Return the fraction that is `height`, from 0 to 1, of the way from the final fraction to 1."""
@@ -143,16 +153,21 @@ def _rounded(value: float) -> float:
 # -- closed forms: the body of `factor(step)`, which returns the learning rate as a fraction of its peak
 
 
-def _after_warmup(writer: Writer, warmup: WarmUpRule, name: str) -> ScheduleCode | None:
+_DROPS = {"multistep": "milestones", "step": "every"}
+
+
+def _after_warmup(writer: Writer, warmup: WarmUpRule, steps: int, schedule: Part) -> ScheduleCode | None:
     """A linear warm-up before a closed form, which starts at the peak; None for other warm-ups and schedules."""
-    if warmup.shape != "linear" or name not in FACTORS:
+    name, over = schedule.name, lies_over(warmup, schedule)
+    starts_constant = name in _DROPS and writer.steps(_DROPS[name])[0] >= steps
+    if warmup.shape != "linear" or name not in FACTORS or (over and not starts_constant):
         return None
     body = FACTORS[name](writer)
     if body is None:
         return None
-    writer.values.insert(0, f"warmup_steps = {writer.warmup_steps}{units([warmup.duration], 'run')}")
+    writer.values.insert(0, f"warmup_steps = {steps}{units([warmup.duration], 'run')}")
     rise = [f"    {line}" for line in between(warmup.from_factor, "(step + 1) / warmup_steps")]
-    shift = ["step -= warmup_steps"] if name != "constant" else []
+    shift = [] if over or name == "constant" else ["step -= warmup_steps"]
     return _lambda_lr(writer, ["if step < warmup_steps:", *rise, *shift, *body])
 
 

@@ -50,8 +50,9 @@ def draw(previews: Sequence[Preview]) -> Figure:
 
 def _line(axes: Axes, made: Preview, values: Sequence[float], look: Line) -> None:
     stride = max(len(values) // MOST_CLOSELY, 1)
-    # Every stride-th step, and both sides of every restart, so that none is cut off.
-    near = {s + d for s in made.restarts for d in (-1, 0)}
+    marked = {"^": made.restarts, "v": made.drops}
+    # Every stride-th step, and both sides of every restart and drop, so that none is cut off.
+    near = {s + d for places in marked.values() for s in places for d in (-1, 0)}
     steps = sorted(set(range(0, len(values), stride)) | near | {len(values) - 1}) if values else []
     places = [step / made.steps_per_epoch for step in steps]
     style = {"color": look.colour, "linestyle": look.dash, "linewidth": 1.6}
@@ -59,6 +60,6 @@ def _line(axes: Axes, made: Preview, values: Sequence[float], look: Line) -> Non
     if made.seam and values:
         seam = min(made.seam - 1, len(values) - 1)
         axes.plot(seam / made.steps_per_epoch, values[seam], marker="o", markersize=6, color=look.colour, mfc="white")
-    for restart in made.restarts:
-        if restart < len(values):
-            axes.plot(restart / made.steps_per_epoch, values[restart], marker="^", markersize=5, color=look.colour)
+    for marker, found in marked.items():
+        for step in found:
+            axes.plot(step / made.steps_per_epoch, values[step], marker=marker, markersize=5, color=look.colour)

@@ -28,7 +28,7 @@ def constant_with_warmup(*, num_warmup_steps: Steps = NONE, run: Context) -> Sch
     >>> [rate(t) for t in (0, 1, 4, 7)]
     [0.0, 0.25, 1.0, 1.0]
     """
-    return _warmed(run, run.steps(num_warmup_steps), lambda step: 1.0)
+    return _warmed(run, run.steps(_up(num_warmup_steps, run)), lambda step: 1.0)
 
 
 def linear(*, num_warmup_steps: Steps = NONE, run: Context) -> Schedule:
@@ -39,7 +39,7 @@ def linear(*, num_warmup_steps: Steps = NONE, run: Context) -> Schedule:
     >>> [rate(t) for t in range(6)]
     [0.0, 0.5, 1.0, 0.75, 0.5, 0.25]
     """
-    rise, fall = rise_and_rest(num_warmup_steps, "num_warmup_steps", run)
+    rise, fall = rise_and_rest(_up(num_warmup_steps, run), "num_warmup_steps", run)
     return _warmed(run, rise, lambda step: max(0.0, (run.total_steps - step) / fall))
 
 
@@ -100,7 +100,7 @@ def inverse_sqrt(*, num_warmup_steps: Steps = NONE, timescale: Steps | None = No
     >>> [rate(t) for t in (1, 2, 8)]
     [0.5, 1.0, 0.5]
     """
-    rise = run.steps(num_warmup_steps)
+    rise = run.steps(_up(num_warmup_steps, run))
     scale = length(timescale, "timescale", run) if timescale is not None else rise or 10_000
     return _warmed(run, rise, lambda step: 1 / math.sqrt((step + scale - rise) / scale))
 
@@ -146,7 +146,7 @@ def cosine_warmup_with_min_lr(
     >>> [round(rate(t), 6) for t in (0, 1, 3, 5)]
     [0.5, 1.0, 0.5, 0.0]
     """
-    rise, fall = rise_and_rest(num_warmup_steps, "num_warmup_steps", run)
+    rise, fall = rise_and_rest(_up(num_warmup_steps, run), "num_warmup_steps", run)
     least = _minimum(min_lr, min_lr_rate, run.lr)
 
     def factor(step: int) -> float:
@@ -187,7 +187,7 @@ def warmup_stable_decay(
     >>> [rate(t) for t in (0, 1, 2, 6, 8, 9)]
     [0.0, 0.5, 1.0, 1.0, 0.5, 0.25]
     """
-    rise, fall = run.steps(num_warmup_steps), run.steps(num_decay_steps)
+    rise, fall = run.steps(_up(num_warmup_steps, run)), run.steps(num_decay_steps)
     level = run.total_steps - rise - fall if num_stable_steps is None else run.steps(num_stable_steps)
     if level < 0:
         problem = f"warm-up ({rise} steps) and decay ({fall}) are longer than the run ({run.total_steps})"
@@ -208,13 +208,20 @@ def warmup_stable_decay(
     return lambda step: run.lr * (min_lr_ratio + (1 - min_lr_ratio) * height(step))
 
 
+def _up(warmup: Duration, run: Context) -> Duration:
+    """Round a percentage up to whole steps, as transformers does with a warm-up ratio."""
+    if warmup.unit != "percent":
+        return warmup
+    return Duration(math.ceil(run.total_steps * (warmup.amount / 100)), "steps")
+
+
 def _warmed(run: Context, rise: int, factor: Callable[[int], float]) -> Schedule:
     return lambda step: run.lr * (step / rise if step < rise else factor(step))
 
 
 def _decay(warmup: Duration, run: Context, factor: Callable[[float], float]) -> Schedule:
     """Put the warm-up before a factor of p, the fraction done of what follows."""
-    rise, fall = rise_and_rest(warmup, "num_warmup_steps", run)
+    rise, fall = rise_and_rest(_up(warmup, run), "num_warmup_steps", run)
     return _warmed(run, rise, lambda step: factor((step - rise) / fall))
 
 

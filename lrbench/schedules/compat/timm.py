@@ -2,7 +2,8 @@
 
 Times are plain numbers in epochs, or in steps with `t_in_epochs: false`; the learning rate changes once per epoch or
 per step, as in timm's training script. `t_initial` is the length of the run (without a prefixed warm-up) by default.
-timm's optional noise is left out.
+timm's optional noise is left out. Without a warm-up, the first epoch (or step) has the optimizer's own learning rate,
+since timm's training script never asks for that of t = 0.
 
 With W `warmup_t`, the learning rate at t < W is warmup_lr_init + t·(r − warmup_lr_init)/W. With `warmup_prefix`, t
 counts from the end of the warm-up afterwards. Without it, the schedule runs on during the warm-up, and the learning
@@ -13,13 +14,14 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from lrbench.errors import ConfigError
 from lrbench.schedules.base import Context, Options, Schedule, check_below_peak, document, unpacked
 from lrbench.schedules.compat.cycles import cycle_at
-from lrbench.types import Count, Finite, Natural, NonNegative, Positive
+from lrbench.types import Count, Finite, Natural, NonNegative, Positive, ProperFraction
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +53,8 @@ class WarmUp(Options):
 
         def at(step: int) -> float:
             t = step // unit
+            if t == 0 and not warmup_t:  # timm's training script first calls step(1)
+                return self.run.lr
             if t < warmup_t:
                 return initial + t * (end - initial) / warmup_t
             return rate(t - warmup_t if self.warmup_prefix else t)
@@ -160,7 +164,7 @@ def step(*, decay_t: Positive, decay_rate: Positive = 1.0, warmup: WarmUp) -> Sc
 def multistep(*, decay_t: list[Positive], decay_rate: Positive = 1.0, warmup: WarmUp) -> Schedule:
     """Milestones, each one earlier than torch's: lr·decay_rate^(milestones ≤ t + 1) (timm's MultiStepLRScheduler).
 
-    timm lets milestone m act at t = m − 1 on purpose.
+    timm lets milestone m act at t = m − 1 on purpose; a milestone at 1 acts at t = 1, as the first epoch has lr.
 
     Args:
         decay_t: the milestones, rising.
@@ -174,6 +178,67 @@ def multistep(*, decay_t: list[Positive], decay_rate: Positive = 1.0, warmup: Wa
     return warmup.before(lambda t: warmup.run.lr * decay_rate ** bisect_right(decay_t, t + 1))
 
 
+def wsd(
+    *,
+    t_initial: Positive | None = None,
+    decay_t: Positive = 0.2,
+    lr_min: NonNegative = 0.0,
+    stable_fn: Literal["constant", "rsqrt", "power"] = "constant",
+    stable_timescale: Positive | None = None,
+    stable_power: Positive = 0.5,
+    decay_fn: Literal["linear", "1-sqrt", "cosine", "power", "exp"] = "1-sqrt",
+    decay_power: Positive = 0.5,
+    decay_ratio: ProperFraction = 0.1,
+    warmup_t: Natural = 0,
+    warmup_lr_init: NonNegative = 0.0,
+    t_in_epochs: bool = True,
+    run: Context,
+) -> Schedule:
+    """Warm-up, a stable phase, and a decay to min: min + (lr·s(t) − min)·d(f) (WSDLRScheduler of timm 1.0.31).
+
+    t counts from the end of the warm-up and f is the fraction of the decay done. s(t) is 1, (1 + t/timescale)^−½ or
+    (1 + t/timescale)^−power; d(f) is 1 − f, 1 − √f, (1 + cos πf)/2, 1 − f^power or (rᶠ − r)/(1 − r).
+
+    Args:
+        t_initial: length of the stable phase and the decay; the rest of the run after the warm-up by default.
+        decay_t: length of the decay; below 1, a fraction of `t_initial`.
+        stable_fn: s, the stable phase: constant, rsqrt or power.
+        stable_timescale: timescale of rsqrt and power; `warmup_t` by default.
+        stable_power: the exponent of power.
+        decay_fn: d, the decay: linear, 1-sqrt, cosine, power or exp.
+        decay_power: the exponent of power.
+        decay_ratio: r of exp.
+
+    >>> rate = wsd(decay_t=4, decay_fn="linear", run=Context(lr=1.0, total_steps=8, steps_per_epoch=1))
+    >>> [rate(t) for t in (0, 4, 5, 7)]
+    [1.0, 1.0, 0.75, 0.25]
+    """
+    warmup = WarmUp(warmup_t=warmup_t, warmup_lr_init=warmup_lr_init, t_in_epochs=t_in_epochs, run=run)
+    length = t_initial or warmup.rest()
+    fall = max(round(decay_t * length), 1) if decay_t < 1 else decay_t
+    if not 0 < fall <= length:
+        raise ConfigError(f"must be between 1 and t_initial = {length:g} (got {fall:g})", key="schedule.decay_t")
+    timescale, power = stable_timescale or warmup_t, 0.5 if stable_fn == "rsqrt" else stable_power
+    if stable_fn != "constant" and not timescale:
+        raise ConfigError(f"is needed by {stable_fn} without a warm-up", key="schedule.stable_timescale")
+    check_below_peak(lr_min, "lr_min", run)
+    decay: Mapping[str, Callable[[float], float]] = {
+        "linear": lambda f: 1 - f,
+        "1-sqrt": lambda f: 1 - math.sqrt(f),
+        "cosine": lambda f: 0.5 * (1 + math.cos(math.pi * f)),
+        "power": lambda f: 1 - f**decay_power,
+        "exp": lambda f: (decay_ratio**f - decay_ratio) / (1 - decay_ratio),
+    }
+
+    def rate(t: int) -> float:
+        level = 1.0 if stable_fn == "constant" else (1 + t / timescale) ** -power
+        stable = max(run.lr * level, lr_min)
+        done = (t - (length - fall)) / fall
+        return stable if done <= 0 else lr_min + (stable - lr_min) * decay[decay_fn](min(done, 1.0))
+
+    return warmup.before(rate)
+
+
 TIMM: dict[str, Callable[..., Schedule]] = {
     "timm/constant": constant,
     "timm/cosine": cosine,
@@ -181,6 +246,7 @@ TIMM: dict[str, Callable[..., Schedule]] = {
     "timm/poly": poly,
     "timm/step": step,
     "timm/tanh": tanh,
+    "timm/wsd": wsd,
 }
 
 document(
