@@ -480,3 +480,70 @@ def test_a_killed_parent_leaves_no_orphans(tmp_path: Path, slow: Experiment, sta
     outcomes = run([slow], runs=tmp_path / "runs", seeds=2)
     for outcome in outcomes:
         assert_same(outcome.path, uninterrupted(outcome.experiment, tmp_path / "whole"))
+
+
+STUCK = """
+    import ctypes, os, time
+    import torch
+    from pathlib import Path
+    from torch import nn
+    from torch.utils.data import Dataset
+
+    def stay(how):
+        Path(f"stuck-{os.getpid()}").touch()
+        while how == "python":
+            pass
+        ctypes.PyDLL(None).sleep(3600)  # keeps the interpreter's lock
+
+    class Net(nn.Module):
+        def __init__(self, inputs, outputs, how):
+            super().__init__()
+            self.last, self.how = nn.Linear(inputs, outputs), how
+
+        def forward(self, x):
+            if self.training and self.how:
+                stay(self.how)
+            return self.last(x.flatten(1))
+
+    def build(input_shape, outputs, how=""):
+        return Net(input_shape[0], outputs, how)
+
+    class Stuck(Dataset):
+        def __len__(self):
+            return 64
+
+        def __getitem__(self, index):
+            if torch.utils.data.get_worker_info():
+                stay("native")
+            return torch.zeros(6), index % 2
+
+    def make():
+        return {"train": Stuck(), "test": Stuck(), "classes": 2}
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "stuck"),
+    [
+        (["--seeds=2", "--jobs=2", "--set", "model={name: 'stuck:build', how: python}"], 2),
+        (["--seeds=2", "--jobs=2", "--set", "model={name: 'stuck:build', how: native}"], 2),
+        (["--set", "model=stuck:build", "--set", "dataset={name: 'stuck:make', validation: {how: tail}}"], 2),
+    ],
+    ids=["a Python loop", "native code that keeps the interpreter's lock", "a data set, in a loader process"],
+)
+def test_user_code_that_never_returns_dies_with_the_command(
+    slow: Experiment, command: Spawn, words: list[str], stuck: int
+) -> None:
+    Path("stuck.py").write_text(textwrap.dedent(STUCK))
+    child = command(*words, seconds="0")
+    wait_for(lambda: len(list(Path.cwd().glob("stuck-*"))) == stuck, "all to be stuck", child)
+    family = psutil.Process(child.pid).children(recursive=True)
+    assert {int(path.name.partition("-")[2]) for path in Path.cwd().glob("stuck-*")} <= {p.pid for p in family}
+    child.kill()
+    child.communicate(timeout=30)
+    _, alive = psutil.wait_procs(family, timeout=15)
+    assert not alive
+    for lock in Path("runs").glob("*/lock"):
+        owner = owner_of(lock)
+        assert owner is not None and owner.gone, "the next command need not wait"

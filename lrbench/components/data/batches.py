@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import signal
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ from itertools import islice
 from typing import Any
 
 import torch
+import torch.multiprocessing
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
@@ -101,6 +103,7 @@ class Stream(Split):
             num_workers=self.workers,
             generator=torch.Generator().manual_seed(seed),
             collate_fn=_collate,
+            worker_init_fn=_end_with_parent,
         )
 
     def subset(self, indices: Tensor) -> Stream:
@@ -112,6 +115,11 @@ class Stream(Split):
 def _collate(pairs: list[tuple[Any, Any]]) -> Batch:
     inputs = torch.stack([torch.as_tensor(x) for x, _ in pairs])
     return inputs, torch.stack([torch.as_tensor(y) for _, y in pairs])
+
+
+def _end_with_parent(_: int) -> None:
+    """Have the kernel (on Linux) kill this loader process with its parent, even if the Dataset never returns."""
+    torch.multiprocessing._prctl_pr_set_pdeathsig(signal.SIGKILL)  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)

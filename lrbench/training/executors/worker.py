@@ -1,4 +1,8 @@
-"""A worker process, which executes runs until there are no more or it is asked to stop."""
+"""A worker process, which executes runs until there are no more or it is asked to stop.
+
+A worker never outlives its parent by more than a few seconds. A thread watches the parent and ends the process. On
+Linux the kernel kills it too (see `preload`), since a run in native code may keep that thread from running.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +22,7 @@ from lrbench.training.signals import StopFlag
 
 ASKED_TO_STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 POLL_SECONDS = 0.1
+GRACE_SECONDS = 5  # for the last checkpoint, once the parent is gone
 
 
 @dataclass(frozen=True)
@@ -43,12 +48,14 @@ def serve(connection: Connection, setting: Setting, gpu: int | None, data: bytes
     for number in ASKED_TO_STOP:
         signal.signal(number, lambda *_: stop.set())
     signal.pthread_sigmask(signal.SIG_UNBLOCK, ASKED_TO_STOP)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # the fork server's handler
     os.environ.update(setting.environment)
     os.chdir(setting.folder)
     threading.Thread(target=_follow, args=(setting.parent, stop, busy), daemon=True).start()
-    if gpu is not None:
-        import torch
+    import torch.multiprocessing  # after the environment, which sets its threads
 
+    torch.multiprocessing._prctl_pr_set_pdeathsig(signal.SIGKILL)  # type: ignore[attr-defined]
+    if gpu is not None:
         torch.cuda.set_device(gpu)
     if data is not None:
         from lrbench.training.executors.shared_data import accept
@@ -78,10 +85,10 @@ def _outcome(item: WorkItem, setting: Setting, watch: Watch, stop: StopFlag) -> 
 
 
 def _follow(parent: tuple[int, str | None], stop: StopFlag, busy: threading.Lock) -> None:
-    """Exit when the parent is gone, after the current run has written its checkpoint."""
+    """Exit when the parent is gone, giving the current run a few seconds to write its checkpoint."""
     number, born = parent
     while birth(number) == born:
         time.sleep(0.5)
     stop.set()
-    with busy:
-        os._exit(1)
+    busy.acquire(timeout=GRACE_SECONDS)
+    os._exit(1)
