@@ -547,3 +547,19 @@ def test_user_code_that_never_returns_dies_with_the_command(
     for lock in Path("runs").glob("*/lock"):
         owner = owner_of(lock)
         assert owner is not None and owner.gone, "the next command need not wait"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("seconds", [0.15, 0.4, 0.8, 1.5, 2.5, 3.5])
+def test_a_signal_in_the_first_seconds_ends_the_command_silently(
+    slow: Experiment, command: Spawn, number: int, code: int, seconds: float
+) -> None:
+    """To the whole foreground group, as a terminal does; it may come while torch is imported, here or there."""
+    child = command("--seeds", "2", "--jobs", "2")
+    time.sleep(seconds)
+    os.killpg(child.pid, number)
+    _, errors = child.communicate(timeout=60)
+    assert child.returncode == code, errors
+    assert errors == "" or "stopped with 2 of 2 runs left; the same command resumes" in errors
+    assert "Traceback" not in errors

@@ -137,7 +137,7 @@ def ask(
 
     The other arguments and the errors raised are those of `sweep`.
     """
-    root, overrides, options = Path(runs), tuple(overrides), options or RunOptions(jobs=None)
+    root, overrides, options = Path(runs).absolute(), tuple(overrides), options or RunOptions(jobs=None)
     nearest(root)
     given: dict[str, Any] = {}
     if lr is not None:

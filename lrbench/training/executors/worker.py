@@ -13,11 +13,11 @@ import threading
 import time
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from os import _exit as end_process  # while a run executes, `os._exit` ends only the run
 
-from lrbench.errors import LrbenchError, RunError
-from lrbench.events import Event, Watch
-from lrbench.runs import RunResult, birth
-from lrbench.training.run_one import WorkItem, do_run
+from lrbench.events import Event
+from lrbench.runs import birth
+from lrbench.training.run_one import attempt
 from lrbench.training.signals import StopFlag
 
 ASKED_TO_STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
@@ -71,17 +71,8 @@ def serve(connection: Connection, setting: Setting, gpu: int | None, data: bytes
             if connection.poll(POLL_SECONDS):
                 item = connection.recv()
                 with busy:
-                    connection.send(_outcome(item, setting, tell, stop))
-    os._exit(0)  # everything is on disk, and a regular exit takes a second with torch loaded
-
-
-def _outcome(item: WorkItem, setting: Setting, watch: Watch, stop: StopFlag) -> RunResult | Exception:
-    try:
-        return do_run(item, threads=setting.threads, watch=watch, stop=stop)
-    except LrbenchError as error:
-        return error
-    except BaseException as error:  # a full disk or an exit in the user's code ends the run, not the worker
-        return RunError(f"{item.path.name}: {type(error).__name__}: {error}")
+                    connection.send(attempt(item, threads=setting.threads, watch=tell, stop=stop))
+    end_process(0)  # everything is on disk, and a regular exit takes a second with torch loaded
 
 
 def _follow(parent: tuple[int, str | None], stop: StopFlag, busy: threading.Lock) -> None:
@@ -91,4 +82,4 @@ def _follow(parent: tuple[int, str | None], stop: StopFlag, busy: threading.Lock
         time.sleep(0.5)
     stop.set()
     busy.acquire(timeout=GRACE_SECONDS)
-    os._exit(1)
+    end_process(1)
