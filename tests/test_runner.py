@@ -483,11 +483,9 @@ def test_a_killed_parent_leaves_no_orphans(tmp_path: Path, slow: Experiment, sta
 
 
 STUCK = """
-    import ctypes, os, time
-    import torch
+    import ctypes, os
     from pathlib import Path
     from torch import nn
-    from torch.utils.data import Dataset
 
     def stay(how):
         Path(f"stuck-{os.getpid()}").touch()
@@ -507,18 +505,6 @@ STUCK = """
 
     def build(input_shape, outputs, how=""):
         return Net(input_shape[0], outputs, how)
-
-    class Stuck(Dataset):
-        def __len__(self):
-            return 64
-
-        def __getitem__(self, index):
-            if torch.utils.data.get_worker_info():
-                stay("native")
-            return torch.zeros(6), index % 2
-
-    def make():
-        return {"train": Stuck(), "test": Stuck(), "classes": 2}
 """
 
 
@@ -528,9 +514,8 @@ STUCK = """
     [
         (["--seeds=2", "--jobs=2", "--set", "model={name: 'stuck:build', how: python}"], 2),
         (["--seeds=2", "--jobs=2", "--set", "model={name: 'stuck:build', how: native}"], 2),
-        (["--set", "model=stuck:build", "--set", "dataset={name: 'stuck:make', validation: {how: tail}}"], 2),
     ],
-    ids=["a Python loop", "native code that keeps the interpreter's lock", "a data set, in a loader process"],
+    ids=["a Python loop", "native code that keeps the interpreter's lock"],
 )
 def test_user_code_that_never_returns_dies_with_the_command(
     slow: Experiment, command: Spawn, words: list[str], stuck: int
