@@ -109,7 +109,7 @@ def _connect(address: str | None) -> bool:
         raise UsageError("--address must be the address of a Ray cluster, such as 10.0.0.1:6379, or auto (got nothing)")
     _knock(address or os.environ.get("RAY_ADDRESS"))
     address = address or os.environ.get("RAY_ADDRESS") or "local"
-    alone = {"_node_ip_address": "127.0.0.1", "include_dashboard": False} if address == "local" else {}
+    alone: dict[str, Any] = {"_node_ip_address": "127.0.0.1", "include_dashboard": False} if address == "local" else {}
     try:
         with _this_machine_by_its_loopback_address(address):
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **alone)
