@@ -157,7 +157,9 @@ class Catalog:
             raise ConfigError(error.problem, key=key) from error
         except (ValueError, TypeError, AssertionError) as error:
             raise ConfigError(f"{part.name} rejected its parameters: {error}", key=key) from error
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             if part.imported:
                 raise UserCodeError.of(f"{key}: {part.name}", error) from error
             raise
@@ -199,7 +201,9 @@ def load_object(name: str, key: str) -> Any:
     except ModuleNotFoundError as error:
         searched = f"{error}; searched {here} and the Python environment"
         raise ConfigError(f"cannot import '{module_name}': {searched}", key=key) from error
-    except (Exception, SystemExit) as error:  # a script without a main guard may call sys.exit
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a script without a main guard may call sys.exit
         raise UserCodeError.of(f"{key}: importing '{module_name}'", error) from error
     for attribute in path.split("."):
         if not hasattr(target, attribute):

@@ -117,10 +117,10 @@ class CsvLog:
             os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        """Close the file."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        """Close the file. It counts as closed even if that fails, as after a failed write."""
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
 
     def _lines(self) -> list[bytes]:
         """Return the header and the complete rows; nothing if the header is missing or lacks a column."""

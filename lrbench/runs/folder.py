@@ -11,7 +11,7 @@ from typing import Any
 
 from lrbench.components import Metric, epoch_columns
 from lrbench.config import Config, Experiment, group, identity, read_config, run_name
-from lrbench.errors import ConfigError, FolderError, LockedError
+from lrbench.errors import ConfigError, FolderError, LockedError, RunError
 from lrbench.runs.checkpoints import CHECKPOINTS, Checkpoints
 from lrbench.runs.csv_log import CsvLog
 from lrbench.runs.files import read_json, remove_leftovers, to_json, write
@@ -237,8 +237,10 @@ class RunFolder(Checkpoints):
 
     def close_logs(self) -> None:
         """Close the two CSV files."""
-        self.steps.close()
-        self.epochs.close()
+        try:
+            self.steps.close()
+        finally:
+            self.epochs.close()
 
     def finish(self, experiment: Experiment, result: RunResult) -> RunResult:
         """Write and return the result, then remove the checkpoints of a run that has ended."""
@@ -252,7 +254,8 @@ class RunFolder(Checkpoints):
     def log_error(self, text: str) -> Path:
         """Write a traceback to `error.log` and return its path."""
         path = self.path / "error.log"
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, RunError):
+            self.guard()
             path.write_text(text, encoding="utf-8")
         return path
 

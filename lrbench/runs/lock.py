@@ -91,6 +91,7 @@ class Lock:
 
     def __init__(self, path: Path) -> None:
         self.path, self.token = path, uuid.uuid4().hex
+        self.pid = os.getpid()
         self._done = threading.Event()
 
     def __enter__(self) -> Lock:
@@ -118,9 +119,9 @@ class Lock:
 
     @property
     def held(self) -> bool:
-        """False once another process has taken over the lock, for example after a minute of suspension."""
+        """False once another process has taken over the lock, and in a fork of this process."""
         try:
-            return bool(json.loads(self.path.read_text())["token"] == self.token)
+            return self.pid == os.getpid() and bool(json.loads(self.path.read_text())["token"] == self.token)
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return False
 

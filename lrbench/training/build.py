@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -28,6 +30,7 @@ from lrbench.components import (
 from lrbench.config import Dataset, Experiment, identity
 from lrbench.errors import ConfigError, LrbenchError, choices
 from lrbench.schedules import Momentum, Schedule, build_schedule, momentum_of
+from lrbench.training.isolation import ProcessState
 from lrbench.training.memory_format import layout_for
 
 
@@ -115,6 +118,7 @@ def load_data(dataset: Dataset, device: torch.device) -> Data:
     key = (json.dumps(dataset.plain(), sort_keys=True, default=str), str(device))
     if key not in held:
         if device.type == "cpu":
+            seed_everything(0)  # for data that draws random numbers: the same in every process
             held[key] = load_dataset(dataset.part, dataset.rules)
         else:
             held[key] = load_data(dataset, torch.device("cpu")).to(device)
@@ -124,14 +128,26 @@ def load_data(dataset: Dataset, device: torch.device) -> Data:
 
 
 KEPT_PARTS = 4
-checked: dict[tuple[str, str], Parts] = {}
-"""Parts built by `check`, by identity and device, until `assemble` takes them."""
+checked: dict[tuple[str, str], tuple[Parts, ProcessState]] = {}
+"""Parts built by `check` and the state that building left, by identity and device, until `assemble` takes them."""
 
 
 def assemble(experiment: Experiment, device: torch.device) -> Parts:
     """Return the parts of an experiment, as built by `check` or built now. Raises the same errors as `build`."""
     exact_products(experiment.precision, device)
-    return checked.pop((identity(experiment), str(device)), None) or build(experiment, device)
+    kept = checked.pop((identity(experiment), str(device)), None)
+    if kept is None:
+        return build(experiment, device)
+    parts, state = kept
+    state.restore()
+    return parts
+
+
+def seed_everything(seed: int) -> None:
+    """Seed every generator that dropout or user code may use."""
+    torch.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
 
 
 def build(experiment: Experiment, device: torch.device) -> Parts:
@@ -142,7 +158,7 @@ def build(experiment: Experiment, device: torch.device) -> Parts:
         UserCodeError: an imported part raised.
     """
     data = load_data(experiment.dataset, device)
-    torch.manual_seed(experiment.seed)
+    seed_everything(experiment.seed)
     model = build_model(experiment.model, input_shape=data.shape, outputs=_outputs(data)).to(device)
     if any(nn.parameter.is_lazy(p) for p in model.parameters()):
         inputs, _ = next(iter(data.train.batches(2)))
@@ -201,7 +217,9 @@ def fitting(key: str, misfit: str) -> Iterator[None]:
         yield
     except LrbenchError:
         raise
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ConfigError(f"{misfit}: {reason}", key=key) from error
 

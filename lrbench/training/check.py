@@ -12,6 +12,7 @@ from lrbench.config import Experiment, identity
 from lrbench.errors import ConfigError
 from lrbench.schedules import checked_rate
 from lrbench.training.build import KEPT_PARTS, build, checked, exact_products, fitting, forward_pass
+from lrbench.training.isolation import ProcessState
 
 
 def check(experiment: Experiment, device: torch.device, *, keep: bool = False) -> None:
@@ -26,6 +27,7 @@ def check(experiment: Experiment, device: torch.device, *, keep: bool = False) -
     """
     exact_products(experiment.precision, device)
     parts = build(experiment, device)
+    state = ProcessState.now()
     for step in (*range(0, parts.total_steps, max(parts.total_steps // 10_000, 1)), parts.total_steps - 1):
         checked_rate(parts.schedule(step), step)
     inputs, targets = next(iter(parts.data.train.batches(2)))
@@ -46,7 +48,7 @@ def check(experiment: Experiment, device: torch.device, *, keep: bool = False) -
             raise ValueError(f"it returns a tensor of shape {tuple(loss.shape)}; a loss must be one number")
     if twin is not None and len(checked) < KEPT_PARTS:
         parts.loss = build_loss(experiment.loss)  # the one used above may have kept state
-        checked[identity(experiment), str(device)] = parts
+        checked[identity(experiment), str(device)] = parts, state
 
 
 def _twin(model: nn.Module) -> nn.Module | None:

@@ -126,13 +126,6 @@ def _of_format_2(fields: dict[str, Any], parts: Parts) -> dict[str, Any]:
     }
 
 
-def seed_everything(seed: int) -> None:
-    """Seed every generator that dropout or user code may use."""
-    torch.manual_seed(seed)
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-
-
 def _generators() -> dict[str, Any]:
     name, keys, position, has_gauss, cached = cast(tuple[str, Any, int, int, float], np.random.get_state())
     version, internal, gauss = random.getstate()

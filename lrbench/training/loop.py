@@ -16,8 +16,8 @@ from lrbench.config import Experiment, identity
 from lrbench.errors import Interrupted
 from lrbench.events import Event, Watch, message
 from lrbench.runs import RunFolder, RunResult, Status, place
-from lrbench.training.build import Parts, assemble, described, resolve_device
-from lrbench.training.checkpoint import State, capture, restore, seed_everything
+from lrbench.training.build import Parts, assemble, described, resolve_device, seed_everything
+from lrbench.training.checkpoint import State, capture, restore
 from lrbench.training.cuda_graphs import RecordedUpdates, place_rates, recordable
 from lrbench.training.evaluate import conclude, decide
 from lrbench.training.kinds import Kind, Observer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import signal
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -10,8 +11,11 @@ from itertools import islice
 from typing import Any
 
 import torch
+import torch.multiprocessing
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
+
+from lrbench.errors import UserCodeError
 
 Batch = tuple[Tensor, Tensor]
 EVALUATION_BATCH = 500
@@ -94,14 +98,20 @@ class Stream(Split):
     def batches(self, size: int, order: Tensor | None = None, start: int = 0, seed: int = 0) -> Iterator[Batch]:
         """See `Split`. `seed` seeds the workers and thus any randomness in the Dataset."""
         indices = torch.arange(len(self)) if order is None else order
-        yield from DataLoader(
-            self.dataset,
-            batch_size=size,
-            sampler=indices[start * size :].tolist(),
-            num_workers=self.workers,
-            generator=torch.Generator().manual_seed(seed),
-            collate_fn=_collate,
+        chosen = indices[start * size :].tolist()
+        loader = iter(
+            DataLoader(
+                self.dataset,
+                batch_size=size,
+                sampler=chosen,
+                num_workers=self.workers,
+                generator=torch.Generator().manual_seed(seed),
+                collate_fn=_collate,
+                worker_init_fn=_end_with_parent,
+            )
         )
+        for _ in range(0, len(chosen), size):
+            yield _next(loader)
 
     def subset(self, indices: Tensor) -> Stream:
         """See `Split`."""
@@ -112,6 +122,18 @@ class Stream(Split):
 def _collate(pairs: list[tuple[Any, Any]]) -> Batch:
     inputs = torch.stack([torch.as_tensor(x) for x, _ in pairs])
     return inputs, torch.stack([torch.as_tensor(y) for _, y in pairs])
+
+
+def _next(loader: Iterator[Batch]) -> Batch:
+    try:
+        return next(loader)
+    except StopIteration as error:  # from the Dataset; it would end the epoch early
+        raise UserCodeError.of("reading the data", error) from error
+
+
+def _end_with_parent(_: int) -> None:
+    """Have the kernel (on Linux) kill this loader process with its parent, even if the Dataset never returns."""
+    torch.multiprocessing._prctl_pr_set_pdeathsig(signal.SIGKILL)  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)
