@@ -58,6 +58,12 @@ class Curves:
         return max(self.lr, default=math.nan) if self.peak_lr is None else self.peak_lr
 
 
+    @property
+    def decays(self) -> bool:
+        """Whether the learning rate ends well below its peak, so that a decay is no advice."""
+        return bool(self.lr) and self.lr[-1] < 0.5 * max(self.lr)
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What a run's curves show, the numbers behind it, and what to try next."""
@@ -128,7 +134,7 @@ def _short(run: Curves, peak: float) -> Verdict | None:
 
 
 def _oscillating(run: Curves, peak: float) -> Verdict | None:
-    advice = f"try 3 times smaller, {run.told / 3:.2g}, or a decay"
+    advice = f"try 3 times smaller, {run.told / 3:.2g}" + ("" if run.decays else ", or a decay")
     lost = _lost_again(run)
     if lost is not None:
         return Verdict("oscillating", lost, advice)
@@ -164,7 +170,8 @@ def _overfitting(run: Curves, peak: float) -> Verdict | None:
         return None
     rose = f"{end / losses[lowest] - 1:.0%} since {run.unit} {lowest + 1}"
     evidence = f"the validation loss has risen by {rose}, while the training loss fell"
-    advice = f"stop at {run.unit} {lowest + 1} (early_stopping, best.pt), or decay the learning rate"
+    advice = f"stop at {run.unit} {lowest + 1} (early_stopping, best.pt)"
+    advice += "" if run.decays else ", or decay the learning rate"
     return Verdict("overfitting", evidence, advice)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from rich import box
@@ -10,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from lrbench.analysis import Comparison, Group, grouped, read_one
+from lrbench.analysis import Comparison, Group, Record, grouped, read_one
 from lrbench.lr_finder import Refusal
 from lrbench.reports import brief_columns, table_columns
 from lrbench.runs import RunFolder
@@ -34,7 +35,8 @@ def show_groups(console: Console, groups: Sequence[Group], comparison: Compariso
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
     for column in shown:
         justify: Literal["right", "left"] = "right" if column.right else "left"
-        least = min(14, max(len(group.label) for group in groups)) if column.heading == "run" else None
+        words = [word for group in groups for word in column.brief(group).split()]
+        least = min(14, max(map(len, words), default=0)) if not column.right else None
         heading = column.heading.removeprefix("training ").replace(" ", "\n")
         table.add_column(heading, justify=justify, overflow="fold", min_width=least, no_wrap=column.right)
     for group in groups:
@@ -55,7 +57,7 @@ def show_found(console: Console, outcomes: Sequence[Outcome]) -> None:
 def show_outcomes(console: Console, outcomes: Sequence[Outcome]) -> None:
     """Print the results of runs, how many were already finished, warnings and failures."""
     existing = [o for o in outcomes if o.path.exists()]
-    show_groups(console, grouped([read_one(RunFolder(o.path)) for o in existing]))
+    show_groups(console, grouped([_asked(read_one(RunFolder(o.path)), o.experiment.name) for o in existing]))
     show_found(console, outcomes)
     for outcome in outcomes:
         for warning in outcome.warnings:
@@ -64,6 +66,11 @@ def show_outcomes(console: Console, outcomes: Sequence[Outcome]) -> None:
             doubled = outcome.message.startswith(outcome.path.name)
             text = f"[red]{'' if doubled else escape(outcome.path.name) + ': '}[/]{escape(outcome.message)}"
             console.print(text, highlight=False, soft_wrap=True)
+
+
+def _asked(record: Record, name: str) -> Record:
+    """Return the record under the name that was asked for; an identical run may have another."""
+    return replace(record, plain={**record.plain, "name": name}) if record.plain else record
 
 
 def show_previews(console: Console, previews: Sequence[Preview]) -> None:

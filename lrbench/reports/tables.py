@@ -22,18 +22,18 @@ class Column:
     right: bool = True
 
 
-def _spread(spread: Spread | None, form: Callable[[float], str]) -> str:
+def _spread(spread: Spread | None, form: Callable[[float], str], part: str = "centre") -> str:
     if spread is None:
         return "–"
-    middle = form(spread.median)
+    middle = form(getattr(spread, part))
     return middle if spread.n == 1 else f"{middle} ({form(spread.low)} … {form(spread.high)})"
 
 
 def _brief(spread: Spread | None, form: Callable[[float], str], short: Callable[[float], str]) -> str:
-    """Format the median, and the range on a second line, for a terminal."""
+    """Format the centre, and the range on a second line, for a terminal."""
     if spread is None:
         return "–"
-    middle = form(spread.median)
+    middle = form(spread.centre)
     return middle if spread.n == 1 else f"{middle}\n{short(spread.low)}–{short(spread.high)}"
 
 
@@ -42,9 +42,8 @@ def _metric(measure: Measure) -> Column:
 
     def numbers(group: Group) -> dict[str, Any]:
         spread = group.spread(name)
-        if spread is None:
-            return {name: None, f"{name}_low": None, f"{name}_high": None}
-        return {name: spread.median, f"{name}_low": spread.low, f"{name}_high": spread.high}
+        parts = {"": "centre", "_median": "median", "_low": "low", "_high": "high"}
+        return {name + end: None if spread is None else getattr(spread, part) for end, part in parts.items()}
 
     def brief(group: Group) -> str:
         measured = _brief(group.spread(name), text, measure.metric.short)
@@ -97,7 +96,7 @@ _FIRST = (
 )
 _TIME = Column(
     "training time",
-    lambda g: _spread(g.seconds(), duration),
+    lambda g: _spread(g.seconds(), duration, "median"),
     lambda g: "–" if (spent := g.seconds()) is None else duration(spent.median),
     _seconds,
 )

@@ -28,7 +28,8 @@ def sentence(target: Target, groups: Sequence[Group]) -> str:
     there = sorted((value, label) for label, value in medians.items() if value is not None)
     if not there:
         return f"No group reaches {target.words} in the median over seeds."
-    first = next(group for group in groups if group.label == there[0][1])
+    leaders = [label for value, label in there if value == there[0][0]]
+    first = next(group for group in groups if group.label == leaders[0])
     missed = [group for group in groups if medians[group.label] is None]
     hits = {group.label: int(epochs.numbers(group)["reached_target"]) for group in missed}
     some = [f"{g.label} ({hits[g.label]} of {len(target.times(g, 0))} seeds do)" for g in missed if hits[g.label]]
@@ -37,6 +38,8 @@ def sentence(target: Target, groups: Sequence[Group]) -> str:
     count, reached = len(target.times(first, 0)), int(epochs.numbers(first)["reached_target"])
     but = "" if reached == count else f", in {reached} of {count} seeds"
     told = f"{first.label} reaches {target.words} first, after {there[0][0]:.4g} epochs ({spent}){but}"
+    if len(leaders) > 1:
+        told = f"{_listed(leaders)} reach {target.words} first, all after {there[0][0]:.4g} epochs"
     parts = [f"{start} {_listed(names)}" for start, names in (("not in the median:", some), ("never:", none)) if names]
     return "; ".join([told, *parts]) + "."
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -34,13 +34,13 @@ class Summary:
     def families(self) -> tuple[Family, ...]:
         """The lines with at least one ended run, the best first."""
         ended = [line for line in self.lines if any(_over(r) for point in line.points for r in point.group.records)]
-        return tuple(sorted(ended, key=lambda family: (min(family.costs(self.measure)), family.label)))
+        return tuple(sorted(ended, key=lambda family: (family.standing(self.measure), family.label)))
 
     @property
     def winner(self) -> tuple[Family, Point] | None:
-        """The family and the point with the best median; None if there is none."""
+        """The family and the best point; None if there is none."""
         found = [(family, best) for family in self.families if (best := family.best(self.measure)) is not None]
-        return min(found, key=lambda pair: pair[1].cost(self.measure), default=None)
+        return min(found, key=lambda pair: pair[1].standing(self.measure), default=None)
 
     @property
     def missing(self) -> int:
@@ -54,7 +54,8 @@ class Summary:
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield a row for each line and learning rate, and one for the confirmation."""
-        known = measures_of(self.records)
+        fresh = () if self.confirmation is None else self.confirmation.group.records
+        known = measures_of([*self.records, *fresh])
         for family in self.lines:
             best, good = family.best(self.measure), family.good(self.measure)
             for point in family.points:
@@ -67,25 +68,25 @@ class Summary:
 
 
 def summarize(folder: SweepFolder, plan: Plan, epsilon: float = EPSILON) -> Summary:
-    """Read the runs of a plan. Unreadable runs are marked damaged and excluded from medians."""
+    """Read the runs of a plan. Unreadable runs are marked damaged and excluded from means."""
     cells = [(cell, _read(folder, cell)) for cell in plan.cells]
     grid = [(cell, record) for cell, record in cells if not cell.confirms]
     records = tuple(record for _, record in grid)
+    measures = measures_of(record for _, record in cells)
     lines = []
     for series in dict.fromkeys(cell.series for cell, _ in grid):
         mine = [(cell.lr, record) for cell, record in grid if cell.series == series]
-        lines.append(Family(series, _points(mine), epsilon))
+        lines.append(Family(series, _points(mine, measures), epsilon))
     fresh = [(cell.lr, record) for cell, record in cells if cell.confirms]
-    confirmation = _points(fresh)[0] if fresh else None
-    return Summary(plan, measures_of(records)["val_loss"], tuple(lines), records, confirmation)
+    confirmation = _points(fresh, measures)[0] if fresh else None
+    return Summary(plan, measures["val_loss"], tuple(lines), records, confirmation)
 
 
-def _points(runs: Sequence[tuple[float | None, Record]]) -> tuple[Point, ...]:
+def _points(runs: Sequence[tuple[float | None, Record]], measures: Mapping[str, Measure]) -> tuple[Point, ...]:
     """Group the runs of a line by learning rate, ascending."""
     rates = sorted({lr for lr, _ in runs}, key=lambda lr: lr or 0.0)
-    return tuple(
-        Point(lr, Group(rate_text(lr), tuple(record for other, record in runs if other == lr))) for lr in rates
-    )
+    members = {lr: tuple(record for other, record in runs if other == lr) for lr in rates}
+    return tuple(Point(lr, Group(rate_text(lr), records, measures)) for lr, records in members.items())
 
 
 def _over(record: Record) -> bool:
@@ -116,17 +117,18 @@ def _row(point: Point, known: dict[str, Measure]) -> dict[str, Any]:
     for name, measure in known.items():
         if not name.startswith(("train_", "best_", "test_best_")):
             spread = _spread(point, measure)
-            for which in ("median", "low", "high"):
-                row[f"{name}_{which}"] = "" if spread is None else repr(getattr(spread, which))
+            for which in ("centre", "median", "low", "high"):
+                key = name if which == "centre" else f"{name}_{which}"
+                row[key] = "" if spread is None else repr(getattr(spread, which))
     return row
 
 
 def _spread(point: Point, measure: Measure) -> Spread | None:
-    """Return median and range over the ended seeds; None if any was pruned, since the others are a biased selection.
+    """Summarise the ended seeds; None if any was pruned, since the others are a biased selection.
 
-    A diverged run counts as the worst validation loss.
+    A lost seed counts as the worst validation loss in the median.
     """
     if point.pruned:
         return None
-    lost = point.diverged(measure) if measure.name == "val_loss" else 0
-    return Spread.ranked([*point.values(measure), *[None] * lost])
+    lost = point.lost(measure) if measure.name == "val_loss" else 0
+    return Spread.ranked([*point.values(measure), *[None] * lost], logs=measure.by_ratio)

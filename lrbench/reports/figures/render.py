@@ -47,7 +47,7 @@ def draw(shown: Shown) -> list[Drawn]:
             measure = shown.comparison.measure
             heading = f"Every seed: {measure.words}"
             drawn.append(Drawn("seeds", heading, seeds.final_values(shown.comparison)))
-            found = families(shown.groups, measure)
+            found = families([row for row in shown.groups if not row.first.confirms], measure)
             if found:
                 words = [sensitivity_words(family, measure) for family in found]
                 drawn.append(

@@ -12,14 +12,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from lrbench.analysis import Comparison, Group, Target
+from lrbench.analysis import Comparison, Group, Target, mean_text
 from lrbench.reports.figures.axes import log_scale
 from lrbench.reports.figures.style import TRAINING, VALIDATION, cut
 
 MOST_ROWS = 60
 ROW, EDGES = 0.24, 1.0  # inches
 NEAR = 4
-"""Rows with a median above this multiple of the best are beyond the axis, so that the others can be told apart."""
+"""Rows whose middle is above this multiple of the best are beyond the axis, so that the others can be told apart."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Dots:
 
     Attributes:
         values: one for each seed.
-        middle: their median; None for no mark.
+        middle: their mean, or the median time; None for no mark.
         interval: interval of the mean; None for no line.
         missed: how long the seeds that missed the target trained.
     """
@@ -40,7 +40,7 @@ class Dots:
 
 
 def final_values(comparison: Comparison) -> Figure:
-    """Draw every seed's value of the compared metric, with median and interval, best group first.
+    """Draw every seed's value of the compared metric, with their mean and its interval, best group first.
 
     A metric in percent that should be high is shown as an error, 1 − value, on a log axis, which tells good ones apart.
     """
@@ -54,12 +54,12 @@ def final_values(comparison: Comparison) -> Figure:
         ends = None if low is None or high is None else (low, high)
         if error:
             values, ends = [1 - v for v in values], None if ends is None else (1 - ends[1], 1 - ends[0])
-        dots.append(Dots(values, 1 - row.estimate.median if error else row.estimate.median, ends))
+        dots.append(Dots(values, 1 - row.estimate.centre if error else row.estimate.centre, ends))
     figure, (axes,) = _rows([row.group for row in rows], 1, len(comparison.rows))
     _draw(axes, dots)
     _log_axis(axes, dots, measure.text)
     axes.set_xlabel(f"error: 1 − {measure.words}" if error else measure.words)
-    legend = [("o", "none", "a seed"), ("|", "full", "median")]
+    legend = [("o", "none", "a seed"), ("|", "full", mean_text(measure))]
     for marker, fill, text in legend:
         style = "none" if fill == "none" else TRAINING
         axes.plot([], [], marker, markerfacecolor=style, color=VALIDATION if fill == "none" else TRAINING,
