@@ -334,3 +334,10 @@ def test_an_identical_run_is_shown_under_the_name_asked_for(
     code, out, _ = cli("run", write_config(epochs=1, name="new"))
     table_, _, rest = out.partition("1 of 1 was already finished")
     assert code == 0 and rest and "new" in table_.split() and "old" not in table_.split()
+
+
+def test_groups_that_reach_a_target_together_are_first_together(make_run: MakeRun, tmp_path: Path) -> None:
+    for name, lr in (("one", 0.1), ("two", 0.2)):
+        make_run([0.9, 0.4], name=name, lr=lr)
+    told = " ".join(summary(gather([tmp_path / "runs"], target="val_loss=0.5")))
+    assert "one, two reach val_loss ≤ 0.5 first, all after 2 epochs" in told
