@@ -106,12 +106,12 @@ PUBLIC = {
     """,
     "analysis": """
         ALPHA Band CONFIDENCE Comparison DEFAULT_METRIC Difference EPSILON Edge Family Group MARGIN PERCENT_MARGIN
-        Point Record Row Spread Target budgets by_ratio compare duration families family_words fits grouped kept
-        load_runs measure_named measures_of planned_epochs rate_text read_one read_runs run_table task_of value_text
-        width_text
+        Point Record Row Spread Target budgets compare duration families family_words fits grouped kept
+        load_runs mean_text measure_named measures_of mixed_code planned_epochs rate_text read_one read_runs run_table
+        task_of value_text width_text
     """,
     "sweeps": """
-        AUTO_POINTS Board Planned Summary Sweep SweepFolder board_of carry_out find_sweeps plan_sweep sweep
+        AUTO_POINTS Board Planned Summary Sweep SweepFolder board_of carry_out confirming find_sweeps plan_sweep sweep
     """,
     "reports": """
         Preview Report brief_columns formatted_table gather preview report save_finding save_previews save_summary

@@ -344,11 +344,11 @@ def test_percentages_are_compared_by_points_and_numbers_by_ratios(made: Path) ->
     assert shown.method is not None and "±0.2 points" in shown.method and "interval" in shown.method
 
 
-def test_of_margins_more_is_better_by_ratio_and_below_zero_by_difference(made: Path) -> None:
+def test_of_margins_more_is_better_and_one_below_zero_has_all_compared_by_difference(made: Path) -> None:
     shown = gather([made], metric="val_margin", baseline="at-1")
     assert shown.comparison is not None
     told = {row.group.label: against(row, shown.comparison) for row in shown.comparison.rows}
-    assert told["at-0.1"].startswith("+199 % (") and told["at-0.1"].endswith(", better")
+    assert told["at-0.1"].startswith("+2 (") and told["at-0.1"].endswith(", better")
     assert told["at-0.01"].startswith("-1.5 (") and told["at-0.01"].endswith(", worse")
     assert "points" not in " ".join(told.values())
 
@@ -442,10 +442,10 @@ def test_the_sensitivity_is_by_the_metric_in_its_own_direction(made: Path) -> No
     (found,) = families(groups, margin)
     best = found.best(margin)
     assert best is not None and best.lr == 0.1 and found.edge(margin) == ""
-    assert family_words(found, margin).startswith("at: best at 0.1 (val margin 3.005, median of 2 seeds); no ")
+    assert family_words(found, margin).startswith("at: best at 0.1 (val margin 3.005, mean of 2 seeds); no ")
     assert "within 10 % of it" in family_words(found, margin)
     (found,) = families(groups, error)
-    assert family_words(found, error).startswith("at: best at 0.1 (val error rate 10.50 %, median of 2 seeds); no ")
+    assert family_words(found, error).startswith("at: best at 0.1 (val error rate 10.50 %, mean of 2 seeds); no ")
     assert "within 1.1 points of it" in family_words(found, error), "a tenth of the errors"
     upper = draw([found], error).axes[0]
     assert upper.get_ylabel() == "validation error rate" and upper.get_yscale() == "linear"

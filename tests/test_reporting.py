@@ -246,7 +246,7 @@ def test_the_summary_does_not_call_overlapping_runs_apart(make_run: MakeRun, tmp
         make_run([b], name="right", lr=0.2, seed=seed)
         make_run([2.3], name="far", lr=0.3, seed=seed)
     text = report([tmp_path / "runs"]).page.with_suffix(".md").read_text()
-    assert "left has the lowest validation loss, 0.2 (median of 3 seeds; 95% interval of the geometric mean" in text
+    assert "left has the lowest validation loss, 0.1998 (geometric mean of 3 seeds; 95% interval " in text
     assert "far has the highest, 2.3." in text
     assert "Compared with left, undecided: right (about" in text and "worse: far." in text
     assert "far:" not in text

@@ -30,7 +30,8 @@ class Record:
     """A run as read from its folder.
 
     `status` is that of `RunFolder.status`, or `damaged`, with the reason in `problem`, or `copy` of another run in the
-    report. `epochs` has the readable rows, perhaps none.
+    report. `epochs` has the readable rows, perhaps none. `confirms` marks a fresh seed of a sweep's winner, which had
+    no part in the choice.
     """
 
     folder: RunFolder
@@ -41,11 +42,16 @@ class Record:
     result: RunResult | None = None
     environment: dict[str, Any] = field(default_factory=dict)
     epochs: pd.DataFrame = field(default_factory=lambda: _no_epochs())
+    confirms: bool = False
 
     @property
     def name(self) -> str:
         """The config's name; the folder's without a config."""
         return str(self.plain.get("name", self.folder.name))
+
+    def called(self, name: str) -> Record:
+        """Return the record under another name of the same experiment."""
+        return replace(self, plain={**self.plain, "name": name}) if self.plain else self
 
     @cached_property
     def group(self) -> str:
@@ -111,13 +117,20 @@ class Record:
 
 
 def measures_of(records: Iterable[Record]) -> dict[str, Measure]:
-    """Return every measure that a run has, by name; those of KNOWN if no run records its metrics."""
+    """Return every measure that a run has, by name; those of KNOWN if no run records its metrics.
+
+    A measure is `signed` if a complete run has a value of it that is not above 0.
+    """
+    records = list(records)
     metrics: dict[str, Metric] = {}
     told = False
     for record in records:
         metrics |= {name: metric for name, metric in record.metrics.items() if name not in metrics}
         told = told or record.result is not None or len(record.epochs) > 0 or "metrics" in record.environment
-    return measures((metrics if told else KNOWN).values())
+    found = measures((metrics if told else KNOWN).values())
+    complete = [record for record in records if record.status.complete]
+    signed = {name for name in found for r in complete if (value := r.metric(name)) is not None and value <= 0}
+    return {name: replace(measure, signed=name in signed) for name, measure in found.items()}
 
 
 def measure_named(records: Iterable[Record], name: str) -> Measure:

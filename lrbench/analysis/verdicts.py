@@ -57,6 +57,11 @@ class Curves:
         """The learning rate that advice starts from; NaN if unknown."""
         return max(self.lr, default=math.nan) if self.peak_lr is None else self.peak_lr
 
+    @property
+    def decays(self) -> bool:
+        """Whether the learning rate ends well below its peak, so that a decay is no advice."""
+        return bool(self.lr) and self.lr[-1] < 0.5 * max(self.lr)
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -81,7 +86,7 @@ def verdict(run: Curves) -> Verdict:
         found = rule(run, peak)
         if found is not None:
             return found
-    return Verdict("converged", f"the validation loss is {_number(losses[-1])}, {_flatness(losses, run.unit)}")
+    return Verdict("converged", f"the validation loss is {_number(losses[-1])}, {_flatness(run)}")
 
 
 def _stuck(run: Curves, peak: float) -> Verdict | None:
@@ -128,7 +133,7 @@ def _short(run: Curves, peak: float) -> Verdict | None:
 
 
 def _oscillating(run: Curves, peak: float) -> Verdict | None:
-    advice = f"try 3 times smaller, {run.told / 3:.2g}, or a decay"
+    advice = f"try 3 times smaller, {run.told / 3:.2g}" + ("" if run.decays else ", or a decay")
     lost = _lost_again(run)
     if lost is not None:
         return Verdict("oscillating", lost, advice)
@@ -164,7 +169,8 @@ def _overfitting(run: Curves, peak: float) -> Verdict | None:
         return None
     rose = f"{end / losses[lowest] - 1:.0%} since {run.unit} {lowest + 1}"
     evidence = f"the validation loss has risen by {rose}, while the training loss fell"
-    advice = f"stop at {run.unit} {lowest + 1} (early_stopping, best.pt), or decay the learning rate"
+    advice = f"stop at {run.unit} {lowest + 1} (early_stopping, best.pt)"
+    advice += "" if run.decays else ", or decay the learning rate"
     return Verdict("overfitting", evidence, advice)
 
 
@@ -203,10 +209,14 @@ def _falling(losses: Sequence[float]) -> float:
     return sum(b < a for a, b in steps) / len(steps) if steps else 1.0
 
 
-def _flatness(losses: Sequence[float], unit: str) -> str:
+def _flatness(run: Curves) -> str:
+    losses = run.val_loss
     last = losses[-(max(len(losses) // 3, 1) + 1) :]
     change = last[-1] / last[0] - 1 if last[0] else 0.0
-    return f"{change:+.0%} in the last {_last(len(last) - 1, unit)}"
+    found = f"{change:+.0%} in the last {_last(len(last) - 1, run.unit)}"
+    if run.decays and change <= -0.1:  # a decay ends the fall, which is no standstill
+        found += f" as the learning rate decayed, {last[-1] / last[-2] - 1:+.0%} in the last of them"
+    return found
 
 
 def _last(count: int, unit: str) -> str:

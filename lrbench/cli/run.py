@@ -41,7 +41,9 @@ def run(
             configs, runs=runs, overrides=overrides or (), seeds=seeds, jobs=jobs, device=device, again=again,
             wait=not no_wait, watch=watch,
         )  # fmt: skip
-    made = [read_one(RunFolder(outcome.path)) for outcome in outcomes if outcome.path.exists()]
+    done = [outcome for outcome in outcomes if outcome.path.exists()]
+    # An identical run may have been trained under another name.
+    made = [read_one(RunFolder(outcome.path)).called(outcome.experiment.name) for outcome in done]
     tables.show_groups(console, grouped(made))
     tables.show_outcomes(console, outcomes)
     tables.end(console, outcomes)

@@ -26,10 +26,10 @@ class Column:
         return (self.short or self.text)(group)
 
 
-def _spread(spread: Spread | None, form: Callable[[float], str]) -> str:
+def _spread(spread: Spread | None, form: Callable[[float], str], part: str = "centre") -> str:
     if spread is None:
         return "–"
-    middle = form(spread.median)
+    middle = form(getattr(spread, part))
     return middle if spread.n == 1 else f"{middle} ({form(spread.low)} … {form(spread.high)})"
 
 
@@ -38,13 +38,13 @@ def _metric(measure: Measure) -> Column:
 
     def numbers(group: Group) -> dict[str, Any]:
         spread = group.spread(name)
-        values = (None,) * 3 if spread is None else (spread.median, spread.low, spread.high)
-        return dict(zip((name, f"{name}_low", f"{name}_high"), values, strict=True))
+        parts = {"": "centre", "_median": "median", "_low": "low", "_high": "high"}
+        return {name + end: None if spread is None else getattr(spread, part) for end, part in parts.items()}
 
     def brief(group: Group) -> str:
         """Write the range and the published value on lines of their own."""
         spread, published = group.spread(name), group.reference.get(name)  # only test_… can be published
-        lines = ["–" if spread is None else text(spread.median)]
+        lines = ["–" if spread is None else text(spread.centre)]
         lines += [f"{short(spread.low)}–{short(spread.high)}"] if spread is not None and spread.n > 1 else []
         return "\n".join([*lines, *([] if published is None else [f"publ. {text(published)}"])])
 
@@ -83,7 +83,7 @@ _FIRST = (
 )
 _TIME = Column(
     "training time",
-    lambda g: _spread(g.seconds(), duration),
+    lambda g: _spread(g.seconds(), duration, "median"),
     lambda g: {"seconds": None if (spent := g.seconds()) is None else spent.median},
     lambda g: "–" if (spent := g.seconds()) is None else duration(spent.median),
 )

@@ -52,13 +52,18 @@ class Status(StrEnum):
 
     @property
     def complete(self) -> bool:
-        """True if training finished as planned, so that the run counts in medians."""
+        """True if training finished as planned, so that the run counts in means."""
         return self in (Status.FINISHED, Status.STOPPED_EARLY)
 
     @property
     def ended(self) -> bool:
         """True if training ended by itself: complete or diverged."""
         return self.complete or self is Status.DIVERGED
+
+    @property
+    def lost(self) -> bool:
+        """True if training ended without a result: diverged or failed. Such a seed is worse than any complete one."""
+        return self in (Status.DIVERGED, Status.FAILED)
 
     @property
     def over(self) -> bool:

@@ -105,14 +105,20 @@ class SweepFolder:
 
     def holds(self, plan: Plan) -> bool:
         """Return whether the folder contains this plan."""
+        return plan.cells == tuple(cell for cell in self.known() if cell in plan.cells or not cell.confirms)
+
+    def known(self) -> Sequence[Planned]:
+        """Return the cells of the plan on disk; none if it can't be read."""
         try:
-            return self.plan().cells == plan.cells
+            return self.plan().cells
         except FolderError:
-            return False
+            return ()
 
     def write(self, plan: Plan) -> None:
-        """Write or replace the plan. Raises FolderError."""
-        cells = [{k: v for k, v in asdict(cell).items() if v is not False} for cell in plan.cells]
+        """Write or replace the plan; earlier confirmations stay, unless it trains them too. Raises FolderError."""
+        runs = {cell.run for cell in plan.cells}
+        earlier = [cell for cell in self.known() if cell.confirms and cell.run not in runs]
+        cells = [{k: v for k, v in asdict(cell).items() if v is not False} for cell in (*plan.cells, *earlier)]
         rows = ",\n  ".join(json.dumps(cell) for cell in cells)  # a line per cell, for reading and diffs
         head = {"format": FORMAT, "name": plan.name, "written": now(), "lrbench": __version__}
         lines = [f"  {json.dumps(key)}: {json.dumps(value)},\n" for key, value in head.items()]
@@ -142,6 +148,12 @@ def find_sweeps(root: Path) -> list[SweepFolder]:
     """Return the sweeps under a runs folder, the most recent plan first."""
     plans = [path for path in (root / "sweeps").glob("*/plan.json") if path.is_file()]
     return [SweepFolder(path.parent) for path in sorted(plans, key=lambda p: p.stat().st_mtime, reverse=True)]
+
+
+def confirming(root: Path) -> set[str]:
+    """Return the names of the runs under a runs folder that confirm a sweep's winner and chose none."""
+    cells = [cell for folder in find_sweeps(root) for cell in folder.known()]
+    return {cell.run for cell in cells if cell.confirms} - {cell.run for cell in cells if not cell.confirms}
 
 
 def series_of(cells: Sequence[Cell]) -> list[str]:
