@@ -30,27 +30,16 @@ FEWEST = 3  # epochs; with fewer, only the first verdicts are possible
 
 @dataclass(frozen=True)
 class Curves:
-    """A run's values per epoch, or per evaluation with `eval_every`.
+    """A run's values per epoch, or per evaluation with `eval_every`; status and reason are as in `result.json`."""
 
-    Attributes:
-        lr: learning rate of each epoch's last step.
-        train_loss: mean over each epoch's batches.
-        val_loss: after each epoch.
-        status: as in `result.json`.
-        reason: as in `result.json`; if the run diverged, the step and the learning rate.
-        chance: the loss of the best constant prediction; None if unknown.
-        peak_lr: the config's own learning rate, which advice multiplies; None for the highest of `lr`.
-        unit: what the values are per: `epoch` or `evaluation`.
-    """
-
-    lr: Sequence[float]
-    train_loss: Sequence[float]
+    lr: Sequence[float]  # of each epoch's last step
+    train_loss: Sequence[float]  # mean over each epoch's batches
     val_loss: Sequence[float]
     status: str
     reason: str = ""
-    chance: float | None = None
-    unit: str = "epoch"
-    peak_lr: float | None = None
+    chance: float | None = None  # the loss of the best constant prediction; None if unknown
+    unit: str = "epoch"  # or `evaluation`
+    peak_lr: float | None = None  # the config's own, which advice multiplies; None for the highest of `lr`
 
     @property
     def told(self) -> float:

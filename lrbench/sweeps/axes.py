@@ -22,19 +22,12 @@ _RANGE = ("log", "linear", "points")
 
 @dataclass(frozen=True)
 class Axis:
-    """A config key and its values.
-
-    Attributes:
-        key: the dotted key, such as `optimizer.lr`.
-        values: numbers, strings, or whole blocks as mappings.
-        where: the file and line, or the option, that set them.
-        auto: True if a range test will determine the values.
-    """
+    """A config's dotted key and its values."""
 
     key: str
-    values: tuple[Any, ...]
-    where: str = ""
-    auto: bool = False
+    values: tuple[Any, ...]  # numbers, strings, or whole blocks as mappings
+    where: str = ""  # the file and line, or the option, that set them
+    auto: bool = False  # a range test will determine the values
 
     @property
     def block(self) -> bool:

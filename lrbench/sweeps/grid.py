@@ -21,25 +21,15 @@ FindRates = Callable[[Experiment], Sequence[float]]
 
 @dataclass(frozen=True)
 class Cell:
-    """One run of a sweep.
-
-    Attributes:
-        experiment: what to train.
-        point: its values by dotted key; whole blocks as `{name, parameters}`.
-    """
+    """One run of a sweep."""
 
     experiment: Experiment
-    point: Mapping[str, Any]
+    point: Mapping[str, Any]  # its values by dotted key; whole blocks as `{name, parameters}`
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A config and the axes that vary it.
-
-    Attributes:
-        config: the config without its `sweep:` block.
-        axes: the axes by key, in the order given.
-    """
+    """A config without its `sweep:` block, and the axes that vary it by key, in the order given."""
 
     config: Config
     axes: Mapping[str, Axis]
