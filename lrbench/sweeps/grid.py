@@ -68,13 +68,9 @@ class Grid:
         )
 
     def cells(self, find: FindRates) -> Iterator[Cell]:
-        """Yield every cell of one seed after another.
+        """Yield every cell of one seed after another. Raises ConfigError if one is not a valid experiment.
 
-        Args:
-            find: returns the learning rates of `lr: auto`; called for the first cell of each combination of blocks.
-
-        Raises:
-            ConfigError: a cell is not a valid experiment.
+        `find` is called for the first cell of each combination of blocks.
         """
         for blocks, axes in self._blocks():
             found = dict(axes)
