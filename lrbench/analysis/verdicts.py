@@ -82,7 +82,9 @@ def _stuck(run: Curves, peak: float) -> Verdict | None:
     if decayed is not None:
         return decayed
     worst = max(range(len(run.train_loss)), key=lambda i: run.train_loss[i])
-    if _thrown(run, chance) or (_falling(losses) < 0.8 and not _still(run, chance)):
+    # No loss moved by more than rounding and the order of examples explain.
+    still = all(max(values) - min(values) < 1e-4 * chance for values in (run.train_loss, losses))
+    if _thrown(run, chance) or (_falling(losses) < 0.8 and not still):
         thrown = f"the training loss was {_number(run.train_loss[worst])} in {run.unit} {worst + 1}"
         if run.train_loss[worst] < 1.01 * chance:
             thrown = "it moves up and down there"
@@ -104,11 +106,6 @@ def _thrown(run: Curves, chance: float) -> bool:
     return max(run.train_loss) > 1.1 * chance or (
         first > 1.01 * chance and bool(later) and all(abs(loss - chance) < 0.005 * chance for loss in back)
     )
-
-
-def _still(run: Curves, chance: float) -> bool:
-    """Whether no loss moved by more than rounding and the order of examples explain."""
-    return all(max(losses) - min(losses) < 1e-4 * chance for losses in (run.train_loss, run.val_loss))
 
 
 def _short(run: Curves, peak: float) -> Verdict | None:
