@@ -30,27 +30,16 @@ FEWEST = 3  # epochs; with fewer, only the first verdicts are possible
 
 @dataclass(frozen=True)
 class Curves:
-    """A run's values per epoch, or per evaluation with `eval_every`.
+    """A run's values per epoch, or per evaluation with `eval_every`; status and reason are as in `result.json`."""
 
-    Attributes:
-        lr: learning rate of each epoch's last step.
-        train_loss: mean over each epoch's batches.
-        val_loss: after each epoch.
-        status: as in `result.json`.
-        reason: as in `result.json`; if the run diverged, the step and the learning rate.
-        chance: the loss of the best constant prediction; None if unknown.
-        peak_lr: the config's own learning rate, which advice multiplies; None for the highest of `lr`.
-        unit: what the values are per: `epoch` or `evaluation`.
-    """
-
-    lr: Sequence[float]
-    train_loss: Sequence[float]
+    lr: Sequence[float]  # of each epoch's last step
+    train_loss: Sequence[float]  # mean over each epoch's batches
     val_loss: Sequence[float]
     status: str
     reason: str = ""
-    chance: float | None = None
-    unit: str = "epoch"
-    peak_lr: float | None = None
+    chance: float | None = None  # the loss of the best constant prediction; None if unknown
+    unit: str = "epoch"  # or `evaluation`
+    peak_lr: float | None = None  # the config's own, which advice multiplies; None for the highest of `lr`
 
     @property
     def told(self) -> float:
@@ -98,7 +87,9 @@ def _stuck(run: Curves, peak: float) -> Verdict | None:
     if decayed is not None:
         return decayed
     worst = max(range(len(run.train_loss)), key=lambda i: run.train_loss[i])
-    if _thrown(run, chance) or (_falling(losses) < 0.8 and not _still(run, chance)):
+    # No loss moved by more than rounding and the order of examples explain.
+    still = all(max(values) - min(values) < 1e-4 * chance for values in (run.train_loss, losses))
+    if _thrown(run, chance) or (_falling(losses) < 0.8 and not still):
         thrown = f"the training loss was {_number(run.train_loss[worst])} in {run.unit} {worst + 1}"
         if run.train_loss[worst] < 1.01 * chance:
             thrown = "it moves up and down there"
@@ -120,11 +111,6 @@ def _thrown(run: Curves, chance: float) -> bool:
     return max(run.train_loss) > 1.1 * chance or (
         first > 1.01 * chance and bool(later) and all(abs(loss - chance) < 0.005 * chance for loss in back)
     )
-
-
-def _still(run: Curves, chance: float) -> bool:
-    """Whether no loss moved by more than rounding and the order of examples explain."""
-    return all(max(losses) - min(losses) < 1e-4 * chance for losses in (run.train_loss, run.val_loss))
 
 
 def _short(run: Curves, peak: float) -> Verdict | None:

@@ -31,12 +31,9 @@ _ID = re.compile(r'(?<= )id="([^"]+)"')
 
 
 def inline(figure: Figure, name: str, description: str) -> Markup:
-    """Return a figure as an `<svg>` element in the page's colours.
+    """Return a figure as an `<svg>` element in the page's colours, with a description for screen readers.
 
-    Args:
-        figure: the figure.
-        name: a name that is unique in the page, used in the ids inside.
-        description: text for screen readers; escaped here.
+    The name must be unique in the page, since the ids inside depend on it.
     """
     buffer = io.StringIO()
     with drawing(), mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": f"lrbench {name}"}):
