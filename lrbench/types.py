@@ -20,7 +20,7 @@ Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, strict=True)]
 PositiveFraction = Annotated[float, Field(gt=0, le=1, strict=True)]
 ProperFraction = Annotated[float, Field(gt=0, lt=1, strict=True)]
 Probability = Annotated[float, Field(ge=0, lt=1, strict=True)]
-Count = Annotated[int, Field(ge=1, strict=True)]
+Count = Annotated[int, Field(ge=1, lt=2**63, strict=True)]
 Natural = Annotated[int, Field(ge=0, lt=2**63, strict=True)]
 
 

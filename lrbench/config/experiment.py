@@ -41,7 +41,7 @@ from lrbench.config import yaml_source
 from lrbench.config.merge import merge
 from lrbench.config.normalize import written_out
 from lrbench.config.places import path_of, place_of
-from lrbench.config.rules import EarlyStoppingRule, ScalingRule
+from lrbench.config.rules import EarlyStoppingRule, ScalingRule, batches_per_epoch
 from lrbench.errors import ConfigError, choices, nearest
 from lrbench.registry import Catalog, first_of, problem_of
 from lrbench.schedules import SCHEDULES, Growth, PlateauRule, WarmUpRule
@@ -154,6 +154,7 @@ class Experiment(BaseModel):
     steps: Annotated[Count, Field(le=100_000_000)] | None = None
     batch_size: Count = 64
     accumulate: Annotated[Count, Field(le=1_000_000)] | None = None
+    drop_last: StrictBool | None = None
     lr_scaling: ScalingRule | None = None
     seed: Natural = 0
     eval_every: Steps | None = None
@@ -223,7 +224,7 @@ class Experiment(BaseModel):
 
     def updates_per_epoch(self, examples: int) -> int:
         """Return the steps in an epoch of `examples` training examples; the last one may be smaller."""
-        return -(-examples // self.update_size)
+        return -(-batches_per_epoch(examples, self.batch_size, self.drop_last) // (self.accumulate or 1))
 
     def scaled_optimizer(self, examples: int | None = None) -> Part:
         """Return the optimizer with its learning rate after `lr_scaling`.
@@ -234,7 +235,7 @@ class Experiment(BaseModel):
         Raises:
             ConfigError: `lr_scaling` has no learning rate to scale, or an epoch has fewer batches than `accumulate`.
         """
-        batches = None if examples is None else -(-examples // self.batch_size)
+        batches = None if examples is None else batches_per_epoch(examples, self.batch_size, self.drop_last)
         if self.accumulate is not None and batches is not None and self.accumulate > batches:
             raise ConfigError(
                 f"is more than the {batches} batches of an epoch (got {self.accumulate})", key="accumulate"

@@ -20,7 +20,7 @@ def written_out(plain: Mapping[str, Any]) -> dict[str, Any]:
 SHORT_AXES = {"lr": "optimizer.lr", "seeds": "seed"}
 """Short keys of a `sweep:` block."""
 
-_DEFAULTS = {"accumulate": 1, "best_by": "val_loss", "on_non_finite": "stop"}
+_DEFAULTS = {"accumulate": 1, "drop_last": False, "best_by": "val_loss", "on_non_finite": "stop"}
 
 
 def _defaults(plain: dict[str, Any]) -> dict[str, Any]:
