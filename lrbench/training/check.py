@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lrbench.components import Loss
 from lrbench.config import Experiment, identity
-from lrbench.errors import ConfigError, reason_of
+from lrbench.errors import ConfigError, UserCodeError, reason_of
 from lrbench.schedules import checked_rate
 from lrbench.training.build import (
     KEPT_PARTS,
@@ -49,9 +49,13 @@ def check(experiment: Experiment, device: torch.device, *, keep: bool = False) -
     shapes = f"outputs {tuple(outputs.shape)} and targets {tuple(goal.shape)}"
     _check_targets(experiment, outputs, goal, shapes)
     whole = not goal.is_floating_point() and goal.shape == outputs.shape
-    hint = "; several labels per example need float targets, such as targets.float()" if whole else ""
-    with fitting("loss", f"'{experiment.loss.name}' does not fit {shapes}{hint}"):
-        _check_mean(parts.loss, outputs, goal)
+    with fitting("loss", f"'{experiment.loss.name}' does not fit {shapes}"):
+        try:
+            _check_mean(parts.loss, outputs, goal)
+        except UserCodeError:
+            if not whole:
+                raise
+            raise ValueError("several labels per example need float targets, such as targets.float()") from None
     _check_last_batch(experiment, parts, model)
     if twin is not None and len(checked) < KEPT_PARTS:
         parts.loss = built_loss(experiment, parts.data, device)  # the one used above may have kept state

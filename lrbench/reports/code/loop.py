@@ -105,19 +105,28 @@ def _loss(experiment: Experiment, sizes: Mapping[str, Any], imported: Import, ma
     loss, functional = experiment.loss, "torch.nn.functional"
     outputs, targets = Raw("model(inputs)"), Raw("targets")
     if loss.name == "cross_entropy":
-        smoothing = {k: v for k, v in loss.params.items() if v}
-        return layout("loss = ", call(f"{functional}.cross_entropy", outputs, targets, **smoothing))
+        settings = _tensors({k: v for k, v in loss.params.items() if v})
+        if settings.get("weight") == "balanced":
+            made.before += comment("class_weights: n / (classes * n_c) for n_c of n training examples of class c")
+            settings["weight"] = Raw("class_weights")
+        return layout("loss = ", call(f"{functional}.cross_entropy", outputs, targets, **settings))
     if loss.name == "mse":
         made_first = ["outputs = model(inputs)"]
         if sizes.get("classes", None if experiment.dataset.part.imported else True) is not None:
             onehot = f"{functional}.one_hot(targets, outputs.shape[-1])"
             return [*made_first, f"loss = {functional}.mse_loss(outputs, {onehot}.to(outputs.dtype))"]
         return [*made_first, f"loss = {functional}.mse_loss(outputs.reshape(targets.shape), targets)"]
-    name = imported(loss.name)
+    name, params = imported(loss.name), loss.params
+    params = _tensors(params) if loss.name.startswith("torch.") else params
     if not name.rpartition(".")[2][0].isupper():  # a function takes its parameters with every call
-        return layout("loss = ", with_arguments(name, [outputs, targets], loss.params))
-    made.before += layout("loss_function = ", with_arguments(name, [], loss.params))
+        return layout("loss = ", with_arguments(name, [outputs, targets], params))
+    made.before += layout("loss_function = ", with_arguments(name, [], params))
     return ["loss = loss_function(model(inputs), targets)"]
+
+
+def _tensors(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a loss's parameters with lists as tensors."""
+    return {k: call("torch.tensor", [float(x) for x in v]) if isinstance(v, list) else v for k, v in params.items()}
 
 
 def _after_epoch(experiment: Experiment, averages: bool, plateau: list[str]) -> list[str]:
