@@ -244,7 +244,7 @@ def test_the_whole_text_trains_the_weights_that_lrbench_trained(
     record = read_one(RunFolder(outcome.path))
     data = load_data(experiment.dataset, torch.device("cpu"))
     torch.manual_seed(experiment.seed)
-    model = build_model(experiment.model, input_shape=data.shape, outputs=10)
+    model = build_model(experiment.model, input_shape=data.shape, outputs=10, classes=10)
     executed(code(record.plain, record.environment), model=model, train_loader=Loader(data, experiment.batch_size))
     best = torch.load(outcome.path / "best.pt", weights_only=True)
     assert outcome.result is not None and outcome.result.best is not None

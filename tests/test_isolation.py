@@ -26,14 +26,14 @@ from lrbench.training.isolation import ProcessState
 
 
 class Net(nn.Module):
-    """A linear model that does something first, when it is trained."""
+    """A linear model that does something first when it is trained."""
 
     def __init__(self, outputs: int, act: Callable[[], object]) -> None:
         super().__init__()
         self.last, self.act = nn.Linear(64, outputs), act
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if self.training:
+        if self.training and torch.is_grad_enabled():  # not in the check
             self.act()
         return self.last(x.flatten(1).to(self.last.weight.dtype))
 

@@ -782,7 +782,6 @@ def unreduced(outputs: Tensor, targets: Tensor) -> Tensor:
     [
         ({"model": f"{__name__}:five_outputs"}, "model", "returns outputs of shape (5,); 10 classes need (10,)"),
         ({"model": f"{__name__}:for_other_shapes"}, "model", "does not fit digits's inputs (1, 8, 8)"),
-        ({"model": "cnn"}, "model", "at least 10×10"),
         ({"loss": f"{__name__}:unreduced"}, "loss", "a loss must be one number"),
         ({"optimizer": {"name": "sgd", "lr": 0.1, "momentum": -1.0}}, "optimizer", "Invalid momentum"),
         ({"warmup": {"for": "99 epochs"}}, "warmup.for", "must be shorter than the run"),

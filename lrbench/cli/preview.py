@@ -17,7 +17,7 @@ from lrbench.errors import UsageError
 def preview(
     configs: Configs,
     overrides: Overrides = None,
-    steps_per_epoch: Annotated[int | None, option("Steps per epoch, for your own data.", min=1)] = None,
+    steps_per_epoch: Annotated[int | None, option("Steps per epoch, instead of loading your own data.", min=1)] = None,
     out: Annotated[
         Path | None, option("Figure to write, .png or .svg. Default: preview.png in the runs folder.", metavar="FILE")
     ] = None,

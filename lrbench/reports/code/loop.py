@@ -81,17 +81,26 @@ def _loss(experiment: Experiment, sizes: Mapping[str, Any], imported: Import) ->
     loss, functional = experiment.loss, "torch.nn.functional"
     outputs, targets = Raw("model(inputs)"), Raw("targets")
     if loss.name == "cross_entropy":
-        smoothing = {k: v for k, v in loss.params.items() if v}
-        return [], layout("loss = ", call(f"{functional}.cross_entropy", outputs, targets, **smoothing))
+        settings, before = _tensors({k: v for k, v in loss.params.items() if v}), []
+        if settings.get("weight") == "balanced":
+            before = comment("class_weights: n / (classes * n_c) for n_c of n training examples of class c")
+            settings["weight"] = Raw("class_weights")
+        return before, layout("loss = ", call(f"{functional}.cross_entropy", outputs, targets, **settings))
     if loss.name == "mse":
         compared = "outputs.reshape(targets.shape), targets"
         if sizes.get("classes", None if experiment.dataset.part.imported else True) is not None:
             compared = f"outputs, {functional}.one_hot(targets, outputs.shape[-1]).to(outputs.dtype)"
         return [], ["outputs = model(inputs)", f"loss = {functional}.mse_loss({compared})"]
-    name = imported(loss.name)
+    name, params = imported(loss.name), loss.params
+    params = _tensors(params) if loss.name.startswith("torch.") else params
     if not name.rpartition(".")[2][0].isupper():  # a function takes its parameters with every call
-        return [], layout("loss = ", call(name, outputs, targets, **loss.params))
-    return layout("loss_function = ", call(name, **loss.params)), ["loss = loss_function(model(inputs), targets)"]
+        return [], layout("loss = ", call(name, outputs, targets, **params))
+    return layout("loss_function = ", call(name, **params)), ["loss = loss_function(model(inputs), targets)"]
+
+
+def _tensors(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a loss's parameters with lists as tensors."""
+    return {k: call("torch.tensor", [float(x) for x in v]) if isinstance(v, list) else v for k, v in params.items()}
 
 
 def _after_epoch(experiment: Experiment, averages: bool, plateau: list[str]) -> list[str]:
