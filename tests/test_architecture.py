@@ -89,12 +89,12 @@ PUBLIC = {
         parameter_groups peak_and_ratios place recorded task_for
     """,
     "config": """
-        Config Dataset EarlyStoppingRule Experiment SHORT_AXES canonical dump_yaml group identity load_config merge
-        normal overriding read_config run_name validate without_rate
+        Config Dataset EarlyStoppingRule Experiment SHORT_AXES canonical dump_yaml exists group identity load_config
+        merge normal opened overriding read_bytes read_config run_name validate without_rate
     """,
     "runs": """
-        Columns DEAD_AFTER_SECONDS NODE RunFolder RunResult Status WATCHED_SECONDS birth changes describe find_runs
-        last_row now place read_csv read_json to_json write_file writing
+        Columns DEAD_AFTER_SECONDS Environment NODE RunFolder RunResult Sizes Status UNKNOWN WATCHED_SECONDS birth
+        changes describe find_runs last_row now place read_csv read_json to_json write_file writing
     """,
     "training": """
         Ended Executor Observer Outcome Prune RUNGS RunOptions StopFlag Training default_jobs do_runs evaluate_split

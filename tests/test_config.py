@@ -458,7 +458,7 @@ def test_what_a_config_must_have(write, key):
         (b"a: 1\nb: \xff\n", ":2: is not UTF-8"),
         (b"a: 1\n---\nb: 2\n", ":2: is not valid YAML"),
         (b'a: "\\UFFFFFFFF"\n', ": is not valid YAML"),
-        (b"a: " + b"x" * 1_000_000, ": is larger than 1 MB"),
+        (b"a: " + b"x" * 1_000_000, ": cannot be read: it is larger than 1 MB"),
         (b"a: " + b"[" * 1200, ": is nested too deeply"),
     ],
 )
