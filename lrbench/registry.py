@@ -156,10 +156,12 @@ class Catalog:
                 raise
             raise ConfigError(error.problem, key=key) from error
         except (ValueError, TypeError, AssertionError) as error:
-            raise ConfigError(f"{part.name} rejected its parameters: {error}", key=key) from error
+            raise ConfigError(f"{part.name} rejected its parameters: {_first_line(error)}", key=key) from error
         except (Exception, SystemExit) as error:
             if part.imported:
                 raise UserCodeError.of(f"{key}: {part.name}", error) from error
+            if isinstance(error, MemoryError | OverflowError | RuntimeError):  # torch's, for a size beyond the memory
+                raise ConfigError(f"{part.name} can't be built: {_first_line(error)}", key=key) from error
             raise
 
     def _own(self, factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:
@@ -179,6 +181,11 @@ class Catalog:
     def summary(self, name: str) -> str:
         """Return the first line of an entry's docstring."""
         return (inspect.getdoc(self.entries[name]) or "").partition("\n")[0]
+
+
+def _first_line(error: BaseException) -> str:
+    """Return what an error says, without the C++ frames that torch adds."""
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
 
 
 def load_object(name: str, key: str) -> Any:

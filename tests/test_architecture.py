@@ -89,8 +89,8 @@ PUBLIC = {
         parameter_groups peak_and_ratios place recorded task_for
     """,
     "config": """
-        Config Dataset EarlyStoppingRule Experiment SHORT_AXES canonical dump_yaml exists group identity load_config
-        merge normal opened overriding read_bytes read_config run_name validate without_rate
+        Config Dataset EarlyStoppingRule Experiment SHORT_AXES canonical dump_yaml exists fits_folder group identity
+        load_config merge normal opened overriding read_bytes read_config run_name validate without_rate
     """,
     "runs": """
         Columns DEAD_AFTER_SECONDS Environment NODE RunFolder RunResult Sizes Status UNKNOWN WATCHED_SECONDS birth
@@ -114,8 +114,8 @@ PUBLIC = {
         AUTO_POINTS Board Planned Summary Sweep SweepFolder board_of carry_out find_sweeps plan_sweep sweep
     """,
     "reports": """
-        Preview Report brief_columns formatted_table gather preview report save_finding save_previews save_summary
-        summary summary_words table_columns
+        Preview Report brief_columns formatted_table gather preview printable report save_finding save_previews
+        save_summary summary summary_words table_columns
     """,
     "cli": """
         main

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import shutil
+import socket
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -348,3 +349,13 @@ def test_only_regular_files_of_some_size_are_read(pair: Path, file: str, kind: s
         path.unlink()
         if aside.exists():
             aside.rename(path)
+
+
+@pytest.mark.parametrize("pid", [-1, 2**40, 0.5, "1", None, [1]])
+def test_a_lock_of_no_process_is_no_lock(pair: Path, pid: Any) -> None:
+    lock = pair / "bad" / "lock"
+    lock.write_text(json.dumps({"pid": pid, "host": socket.gethostname(), "token": "x", "born": "x", "space": ""}))
+    try:
+        assert RunFolder(pair / "bad").owner is None
+    finally:
+        lock.unlink()

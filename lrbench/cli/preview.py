@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from lrbench.cli.options import Configs, Debug, Overrides, Runs, option
+from lrbench.cli.terminal import Terminal
 from lrbench.errors import UsageError
 
 
@@ -31,7 +31,7 @@ def preview(
     from lrbench.reports import preview as preview_of
     from lrbench.reports import save_previews
 
-    console = Console(stderr=code, highlight=False)  # so that `--code > loop.py` writes only code
+    console = Terminal(stderr=code)  # so that `--code > loop.py` writes only code
     if out is not None and (out.suffix not in (".png", ".svg") or out.is_dir()):
         raise UsageError(f"--out must be a .png or .svg file (got {out})")
     made = preview_of(configs, overrides=overrides or (), steps_per_epoch=steps_per_epoch)

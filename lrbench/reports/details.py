@@ -13,6 +13,7 @@ import yaml
 from lrbench.analysis import Group, Record, value_text
 from lrbench.components import LOSS
 from lrbench.reports import tables
+from lrbench.reports.escape import printable
 from lrbench.runs import Status
 
 _DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # ten times as fast, if libyaml is installed
@@ -103,7 +104,7 @@ def _distinct(records: Sequence[Record]) -> list[tuple[str, str, int]]:
 
 def _key(record: Record) -> str:
     kept = {k: v for k, v in record.environment.plain.items() if k not in _OF_THE_RUN}
-    return json.dumps(kept, default=str)
+    return printable(json.dumps(kept, default=str, ensure_ascii=False))
 
 
 def provenance(records: Sequence[Record]) -> list[str]:

@@ -55,11 +55,14 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def write(path: Path, content: str | bytes, ready: Callable[[], None] = lambda: None) -> Path:
-    """Write a file atomically, creating its folder if needed, and return its path. Raises FolderError."""
+    """Write a file atomically, creating its folder if needed, and return its path. Raises FolderError.
+
+    Bytes of a path that are not UTF-8 are written as `\\udcff`, which JSON reads back.
+    """
     with writing(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path, ready) as file:
-            file.write(content.encode() if isinstance(content, str) else content)
+            file.write(content.encode(errors="backslashreplace") if isinstance(content, str) else content)
     return path
 
 

@@ -34,6 +34,9 @@ def check(experiment: Experiment, device: torch.device, *, keep: bool = False) -
     with forward_pass(model, parts.data, experiment.model.name):
         prepared, goal = parts.batch(inputs, targets)
         outputs = model(prepared)
+    if not isinstance(outputs, Tensor):
+        problem = f"'{experiment.model.name}' must return one tensor, not a {type(outputs).__name__}"
+        raise ConfigError(f"{problem}; wrap it in a module that returns the logits", key="model")
     classes = parts.data.classes
     if classes is not None and (outputs.dim() != 2 or outputs.shape[1] != classes):
         returned = f"'{experiment.model.name}' returns outputs of shape {tuple(outputs.shape[1:])}"
