@@ -674,8 +674,6 @@ def test_a_long_chain_of_files_is_one_message(tmp_path):
 @pytest.mark.parametrize(
     ("name", "right"), [("学" * 73, True), ("学" * 74, False), ("x" * 100, True), ("x" * 101, False)]
 )
-    ("name", "right"), [("学" * 73, True), ("学" * 74, False), ("x" * 100, True), ("x" * 101, False)]
-)
 def test_a_name_fits_a_folder_in_bytes_too(tmp_path, tiny, name, right):
     if right:
         (tmp_path / run_name(tiny(name=name))).mkdir()

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 _HIDDEN = re.compile(r"[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 
+_NUMBER = re.compile(r"[-+]?[0-9.]+(e[-+]?[0-9]+)?")
+
 
 def printable(text: str) -> str:
     """Replace control characters, changes of direction and undecodable bytes by �; tabs and line ends stay."""
@@ -33,4 +35,5 @@ def csv(table: pd.DataFrame) -> str:
 def _cell(value: Any) -> Any:
     if not isinstance(value, str):
         return value
-    return f"'{printable(value)}" if value.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else printable(value)
+    computed = value.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) and not _NUMBER.fullmatch(value)
+    return f"'{printable(value)}" if computed else printable(value)

@@ -15,7 +15,7 @@ from lrbench.errors import ConfigError, FolderError, LockedError
 from lrbench.runs.checkpoints import CHECKPOINTS, Checkpoints
 from lrbench.runs.csv_log import CsvLog
 from lrbench.runs.environment import Environment, Seal
-from lrbench.runs.files import MOST_JSON, read, read_json, remove_leftovers, to_json, write
+from lrbench.runs.files import MOST_JSON, read, read_json, remove_leftovers, replacing, to_json, write
 from lrbench.runs.lock import Lock, Owner, owner_of
 from lrbench.runs.result import FORMAT, Kind, RunResult, Status
 
@@ -252,8 +252,8 @@ class RunFolder(Checkpoints):
     def log_error(self, text: str) -> Path:
         """Write a traceback to `error.log` and return its path."""
         path = self.path / "error.log"
-        with contextlib.suppress(FolderError):
-            write(path, text)
+        with contextlib.suppress(OSError), replacing(path) as file:  # not `write`, which would make a removed folder
+            file.write(text.encode(errors="backslashreplace"))
         return path
 
     def _write(self, name: str, text: str) -> None:

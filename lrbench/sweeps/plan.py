@@ -85,7 +85,7 @@ class SweepFolder:
     def of(cls, root: Path, name: str) -> SweepFolder:
         """Return the folder of a sweep under the runs folder `root`. Raises UsageError for an invalid name."""
         if not fits_folder(name):
-            problem = "--name may contain up to 100 letters, digits and any of ' .,+=@()_-', in 220 bytes of UTF-8"
+            problem = "--name may contain letters, digits and any of ' .,+=@()_-', at most 100 (220 bytes)"
             raise UsageError(f"{problem} (got {name!r:.80})")
         return cls(root / "sweeps" / name)
 

@@ -98,7 +98,7 @@ def _read(folder: SweepFolder, cell: Planned) -> Record:
 def _row(point: Point, known: dict[str, Measure]) -> dict[str, Any]:
     states = [record.status for record in point.group.records]
     row: dict[str, Any] = {
-        "lr": point.lr,
+        "lr": "" if point.lr is None else repr(point.lr),
         "seeds": len(states),
         "finished": sum(state.complete for state in states),
         "diverged": states.count(Status.DIVERGED),
@@ -110,7 +110,7 @@ def _row(point: Point, known: dict[str, Measure]) -> dict[str, Any]:
         if not name.startswith(("train_", "best_", "test_best_")):
             spread = _spread(point, measure)
             for which in ("median", "low", "high"):
-                row[f"{name}_{which}"] = None if spread is None else getattr(spread, which)
+                row[f"{name}_{which}"] = "" if spread is None else repr(getattr(spread, which))
     return row
 
 
