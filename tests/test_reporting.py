@@ -495,9 +495,9 @@ def test_out_that_is_a_file(make_run: Any, tmp_path: Path, cli: Any) -> None:
 
 
 def test_text_that_a_spreadsheet_would_compute() -> None:
-    table = pd.DataFrame({"a": ["=1+1", "+1", "-x", "@x", "\tx", "x=1"], "b": [-1.5, 2, 0.1, 1e-9, 3, float("nan")]})
+    table = pd.DataFrame({"a": ["=1+1", "+1+1", "-x", "@x", "\tx", "x=1"], "b": [-1.5, 2, 0.1, 1e-9, 3, float("nan")]})
     rows = csv(table).splitlines()
-    assert rows == ["a,b", "'=1+1,-1.5", "'+1,2.0", "'-x,0.1", "'@x,1e-09", "'\tx,3.0", "x=1,"]
+    assert rows == ["a,b", "'=1+1,-1.5", "'+1+1,2.0", "'-x,0.1", "'@x,1e-09", "'\tx,3.0", "x=1,"]
 
 
 def test_text_in_markdown_is_only_text() -> None:
