@@ -97,7 +97,7 @@ def reason_of(error: BaseException) -> str:
     """Return an error's message on one line, without C++ frames; its type if it has none or is no Exception."""
     text = " ".join(_without_frames(error).split())
     kind = type(error).__name__
-    return text and (text if isinstance(error, Exception) else f"{kind}: {text}") or kind
+    return (text and (text if isinstance(error, Exception) else f"{kind}: {text}")) or kind
 
 
 def _without_frames(error: BaseException) -> str:

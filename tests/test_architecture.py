@@ -89,12 +89,12 @@ PUBLIC = {
         number parameter_groups peak_and_ratios place recorded task_for
     """,
     "config": """
-        Config Dataset EarlyStoppingRule Experiment SHORT_AXES canonical dump_yaml group identity load_config merge
-        normal overriding read_config run_name validate without_rate
+        Config Dataset EarlyStoppingRule Experiment SHORT_AXES canonical dump_yaml exists fits_folder group identity
+        load_config merge normal opened overriding read_bytes read_config run_name validate without_rate
     """,
     "runs": """
-        Columns DEAD_AFTER_SECONDS NODE RunFolder RunResult Status WATCHED_SECONDS birth changes describe find_runs
-        last_row now place read_csv read_json to_json write_file writing
+        Columns DEAD_AFTER_SECONDS Environment NODE RunFolder RunResult Sizes Status UNKNOWN WATCHED_SECONDS birth
+        changes describe find_runs last_row now place read_csv read_json to_json write_file writing
     """,
     "training": """
         Ended Executor Observer Outcome Prune RUNGS RunOptions StopFlag Training default_jobs do_runs evaluate_split
@@ -114,8 +114,8 @@ PUBLIC = {
         AUTO_POINTS Board Planned Summary Sweep SweepFolder board_of carry_out confirming find_sweeps plan_sweep sweep
     """,
     "reports": """
-        Preview Report brief_columns formatted_table gather preview report save_finding save_previews save_summary
-        summary summary_words table_columns
+        Preview Report brief_columns formatted_table gather preview printable report save_finding save_previews
+        save_summary summary summary_words table_columns
     """,
     "cli": """
         main

@@ -31,7 +31,7 @@ from lrbench.reports.code import code
 from lrbench.reports.figures.sensitivity import draw
 from lrbench.reports.reporting import Report, gather, report, table
 from lrbench.reports.sentences import against
-from lrbench.runs import RunFolder, RunResult, Status
+from lrbench.runs import Environment, RunFolder, RunResult, Status
 from lrbench.training import build
 from lrbench.training.kinds import PlainTraining
 from lrbench.training.loop import train
@@ -414,22 +414,22 @@ def test_a_published_result_of_an_own_metric_is_shown(tmp_path: Path, tiny: Make
 
 def test_generated_code_knows_the_direction(tiny: Make) -> None:
     experiment = tiny(plateau={"metric": "val_margin", "patience": 1})
-    text = code(experiment.plain(), {"metrics": recorded(OWN)})
+    text = code(experiment.plain(), Environment(metrics=recorded(OWN)))
     assert 'mode="max"' in text and "val_margin = evaluate(model)  # your function: margin on the validation" in text
     assert "threshold equals lrbench's as long as the margin is above 0" in text
     experiment = tiny(plateau={"metric": "val_error_rate", "patience": 1})
-    text = code(experiment.plain(), {"metrics": recorded(OWN)})
+    text = code(experiment.plain(), Environment(metrics=recorded(OWN)))
     assert "mode=" not in text and "plateau.step(val_error_rate)" in text and "above 0" not in text
 
 
 def test_generated_code_says_how_often_the_run_looked(tiny: Make) -> None:
     rules: dict[str, Any] = {"plateau": {"patience": 2}, "early_stopping": {"patience": 4}}
-    text = code(tiny(eval_every="3 steps", **rules).plain(), {})
+    text = code(tiny(eval_every="3 steps", **rules).plain(), Environment())
     joined = " ".join(line.strip().removeprefix("# ") for line in text.splitlines())
     assert "not in this code: the plateau rule. After each evaluation, every 3 steps, lrbench multiplied" in joined
     assert "for more than 2 evaluations" in joined
     assert "had not improved for 4 evaluations; it evaluated every 3 steps" in joined
-    assert "ReduceLROnPlateau" not in text and "evaluat" not in code(tiny().plain(), {})
+    assert "ReduceLROnPlateau" not in text and "evaluat" not in code(tiny().plain(), Environment())
 
 
 # -- figures

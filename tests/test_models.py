@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from lrbench.components.models import MODELS, build_model, nets
 from lrbench.errors import ConfigError, UserCodeError
+from lrbench.training.check import check
 from lrbench.types import Part
 
 GREY28, RGB32, DIGITS = (1, 28, 28), (3, 32, 32), (1, 8, 8)
@@ -299,3 +300,45 @@ def test_imported_factories_that_fail(function: str, params: Any, error: type[Ex
     with pytest.raises(error) as caught:
         build(f"{__name__}:{function}", **params)
     assert fragment in str(caught.value)
+
+
+class Wrapped(nn.Linear):
+    """Returns what the user asks for, not a tensor."""
+
+    def __init__(self, inputs: int, outputs: int, wrap: Any) -> None:
+        super().__init__(inputs, outputs)
+        self.wrap = wrap
+
+    def forward(self, x: Any) -> Any:
+        return self.wrap(super().forward(x.flatten(1)))
+
+
+def a_tuple(input_shape: Any, outputs: int) -> nn.Module:
+    return Wrapped(64, outputs, lambda logits: (logits, None))
+
+
+def a_dict(input_shape: Any, outputs: int) -> nn.Module:
+    return Wrapped(64, outputs, lambda logits: {"logits": logits})
+
+
+def hugging_face(input_shape: Any, outputs: int) -> nn.Module:
+    from transformers.modeling_outputs import SequenceClassifierOutput
+
+    return Wrapped(64, outputs, lambda logits: SequenceClassifierOutput(logits=logits))
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("a_tuple", "tuple"), ("a_dict", "dict"), ("hugging_face", "SequenceClassifierOutput")]
+)
+def test_a_model_that_returns_no_tensor(name: str, kind: str, tiny: Any) -> None:
+    if name == "hugging_face":
+        pytest.importorskip("transformers")
+    with pytest.raises(ConfigError, match=rf"'{__name__}:{name}' returns a {kind}.*; it must return one tensor"):
+        check(tiny(model=f"{__name__}:{name}"), torch.device("cpu"))
+
+
+@pytest.mark.parametrize("width", [10**12, 10**40])
+def test_a_model_beyond_all_memory(width: int, tiny: Any) -> None:
+    with pytest.raises(ConfigError, match=r"model.*(can't be built|must be less than)") as caught:
+        check(tiny(model={"name": "mlp", "hidden": [width]}), torch.device("cpu"))
+    assert "\n" not in str(caught.value)

@@ -150,7 +150,7 @@ def test_two_jobs_give_the_bytes_of_one(tmp_path: Path, tiny: Any) -> None:
     assert became(*parallel) == became(*serial) == ["finished"] * 3
     for a, b in zip(parallel, serial, strict=True):
         assert_same(a.path, b.path)
-        environments = [RunFolder(o.path).environment() for o in (a, b)]
+        environments = [RunFolder(o.path).environment().plain for o in (a, b)]
         assert environments[0]["threads"] == environments[1]["threads"]
     for outcome in parallel:
         kinds = [e.kind for e in seen if e.run == outcome.path.name and e.kind != "message"]
@@ -200,7 +200,7 @@ def test_a_killed_worker_is_replaced_and_its_run_goes_on(
     assert len(killed) == 1 and killed[0] != os.getpid()
     assert any(text == f"a worker died; resuming {killed_runs[0]} in a new one" for text in messages), messages
     assert became(*outcomes) == ["finished", "finished"], outcomes
-    resumed = {o.path.name: RunFolder(o.path).environment()["resumed"] for o in outcomes}
+    resumed = {o.path.name: RunFolder(o.path).environment().plain["resumed"] for o in outcomes}
     assert len(resumed[killed_runs[0]]) == 1, "it went on, it did not begin anew"
     for outcome, whole in zip(outcomes, wholes, strict=True):
         assert_same(outcome.path, whole)
@@ -296,7 +296,7 @@ def test_a_signal_leaves_a_checkpoint_that_goes_on(tmp_path: Path, slow: Experim
     done = rows(folder)
     assert 10 < done < 800
     assert_same(uninterrupted(slow, tmp_path / "runs"), uninterrupted(slow, tmp_path / "whole"))
-    assert len(RunFolder(folder).environment()["resumed"]) == 1
+    assert len(RunFolder(folder).environment().plain["resumed"]) == 1
 
 
 @pytest.mark.slow
@@ -435,7 +435,7 @@ def test_two_commands_at_once_share_the_work(tmp_path: Path, slow: Experiment, c
     assert [child.returncode for child in children] == [0, 0], outputs
     done = sorted(Path("runs").glob("slow-seed*"))
     assert len(done) == 3 and all((path / "result.json").exists() for path in done)
-    starts = [len(RunFolder(path).environment()["resumed"]) for path in done]
+    starts = [len(RunFolder(path).environment().plain["resumed"]) for path in done]
     assert starts == [0, 0, 0], "each was done once, by one of them"
     assert "waiting for " in "".join(out + err for out, err in outputs)
     for seed, path in enumerate(done):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from lrbench.analysis.records import Record
 from lrbench.runs import Status
@@ -12,8 +12,7 @@ from lrbench.runs import Status
 
 def version_of(record: Record) -> str:
     """Return a key of the code that trained a run, from its start and its resumption; empty if unknown or none."""
-    resumed = record.environment.get("resumed_with")
-    told = [record.environment.get("user_code"), resumed.get("user_code") if isinstance(resumed, Mapping) else None]
+    told = [record.environment.user_code, record.environment.resumed_with.get("user_code")]
     return "\n".join(dict.fromkeys(json.dumps(one, sort_keys=True) for one in told if one))
 
 
@@ -21,7 +20,7 @@ def versions(records: Iterable[Record]) -> dict[str, str]:
     """Name the versions of runs, in the order of their first start: `code of 2026-11-20`; none if there is only one."""
     first: dict[str, str] = {}
     for record in records:
-        version, started = version_of(record), str(record.environment.get("started", "unknown time"))
+        version, started = version_of(record), record.environment.started or "unknown time"
         first[version] = min(first.get(version, started), started)
     if len(first.keys() - {""}) < 2:
         return {}

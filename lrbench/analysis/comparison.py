@@ -13,6 +13,7 @@ from lrbench.analysis.records import measure_named
 from lrbench.analysis.statistics import MARGIN, PERCENT_MARGIN, Answer, Difference, Failures
 from lrbench.components import Measure
 from lrbench.errors import UsageError
+from lrbench.runs import Environment
 
 DEFAULT_METRIC = "val_loss"
 
@@ -170,11 +171,10 @@ def budgets(groups: Sequence[Group]) -> dict[str, list[Group]]:
     return found
 
 
-def _budget(plain: dict[str, Any], environment: dict[str, Any]) -> str:
-    sizes = environment.get("sizes") or {}
+def _budget(plain: dict[str, Any], environment: Environment) -> str:
     if isinstance(plain.get("epochs"), int):
         said = f"{plain['epochs']} epochs"
     else:
         said = f"{plain.get('steps')} steps of {(plain.get('batch_size') or 0) * (plain.get('accumulate') or 1)}"
-    examples = sizes.get("train_examples")
-    return f"{said} of {examples:,} examples" if isinstance(examples, int) else said
+    examples = environment.sizes.train_examples
+    return said if examples is None else f"{said} of {examples:,} examples"

@@ -179,9 +179,8 @@ def task(group: Group) -> str:
 
 def planned_epochs(record: Record) -> int | None:
     """Return the number of epochs in the run's budget."""
-    sizes = record.environment.get("sizes") or {}
-    per_epoch, total = sizes.get("steps_per_epoch"), sizes.get("total_steps")
-    if per_epoch and total:
-        return -(-int(total) // int(per_epoch))
+    sizes = record.environment.sizes
+    if sizes.steps_per_epoch and sizes.total_steps:
+        return -(-sizes.total_steps // sizes.steps_per_epoch)
     epochs = record.plain.get("epochs")
     return epochs if isinstance(epochs, int) else None

@@ -16,7 +16,7 @@ from lrbench.analysis.verdicts import Curves, Verdict, verdict
 from lrbench.components import KNOWN, LOSS, Measure, Metric, epoch_columns, measures, metrics_of
 from lrbench.config import Experiment, canonical, group, identity
 from lrbench.errors import FolderError, LrbenchError, UsageError
-from lrbench.runs import RunFolder, RunResult, Status, find_runs, read_csv
+from lrbench.runs import UNKNOWN, Environment, RunFolder, RunResult, Status, find_runs, read_csv
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +40,7 @@ class Record:
     experiment: Experiment | None = None
     plain: dict[str, Any] = field(default_factory=dict)
     result: RunResult | None = None
-    environment: dict[str, Any] = field(default_factory=dict)
+    environment: Environment = field(default_factory=Environment)
     epochs: pd.DataFrame = field(default_factory=lambda: _no_epochs())
     confirms: bool = False
 
@@ -69,8 +69,8 @@ class Record:
 
         A folder that does not record them (format 1, or not started) has those of KNOWN that it has values of.
         """
-        told = self.environment.get("metrics")
-        return metrics_of(told) if isinstance(told, Mapping) else {k: v for k, v in KNOWN.items() if self._has(v)}
+        told = self.environment.metrics
+        return {k: v for k, v in KNOWN.items() if self._has(v)} if told is None else metrics_of(told)
 
     def _has(self, metric: Metric) -> bool:
         columns = [f"{split}_{metric.name}" for split in ("train", "val", "best_val", "test")]
@@ -96,10 +96,11 @@ class Record:
 
     def _chance(self) -> float | None:
         """Return the loss of guessing among equally frequent classes; None if their number is unknown."""
-        sizes = self.environment.get("sizes") or {}
-        classes = sizes.get("classes", CLASSES.get((self.plain.get("dataset") or {}).get("name", "")))
+        classes = self.environment.sizes.classes
+        if classes == UNKNOWN:
+            classes = CLASSES.get((self.plain.get("dataset") or {}).get("name", ""))
         loss = (self.plain.get("loss") or {}).get("name", "cross_entropy")
-        return math.log(classes) if loss == "cross_entropy" and isinstance(classes, int) and classes > 1 else None
+        return math.log(classes) if loss == "cross_entropy" and classes and classes > 1 else None
 
     def metric(self, name: str) -> float | None:
         """Return a value of the result, such as `val_loss`; None if it has none."""
@@ -126,7 +127,7 @@ def measures_of(records: Iterable[Record]) -> dict[str, Measure]:
     told = False
     for record in records:
         metrics |= {name: metric for name, metric in record.metrics.items() if name not in metrics}
-        told = told or record.result is not None or len(record.epochs) > 0 or "metrics" in record.environment
+        told = told or record.result is not None or len(record.epochs) > 0 or record.environment.metrics is not None
     found = measures((metrics if told else KNOWN).values())
     complete = [record for record in records if record.status.complete]
     signed = {name for name in found for r in complete if (value := r.metric(name)) is not None and value <= 0}
@@ -175,7 +176,7 @@ def read_one(folder: RunFolder) -> Record:
         return experiment
 
     file = attempt(folder.config_file)
-    environment: dict[str, Any] = attempt(folder.environment) or {}
+    environment: Environment = attempt(folder.environment) or Environment()
     result: RunResult | None = attempt(folder.result)
     experiment: Experiment | None = None if file is None else attempt(verified)
     epochs = attempt(lambda: _epochs(folder))

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from lrbench.cli.options import Configs, Debug, Overrides, Runs, option
+from lrbench.cli.terminal import Terminal
 from lrbench.errors import UsageError
 
 
@@ -33,7 +33,7 @@ def preview(
     from lrbench.reports import preview as preview_of
     from lrbench.reports import save_previews
 
-    console = Console(stderr=code, highlight=False)  # so that `--code > loop.py` writes only code
+    console = Terminal(stderr=code)  # so that `--code > loop.py` writes only code
     if out is not None and (out.suffix not in (".png", ".svg") or out.is_dir()):
         raise UsageError(f"--out must be a .png or .svg file (got {out})")
     with contextlib.redirect_stdout(sys.stderr) if code else contextlib.nullcontext():  # what the user's code prints

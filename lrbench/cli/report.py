@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from lrbench.cli.options import Debug, Runs, option
+from lrbench.cli.terminal import Terminal
 
 
 def report(
@@ -51,7 +51,7 @@ def report(
     from lrbench.reports import formatted_table, gather, summary
     from lrbench.reports import report as write_report
 
-    console = Console(highlight=False)
+    console = Terminal()
     paths, kept = runs_given or [runs], filters or ()
     asked: Any = {"metric": metric, "baseline": baseline, "filters": kept, "target": target, "pool_code": pool_code}
     if form is not None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from rich.console import Console
 from rich.markup import escape
 
 from lrbench.cli.options import Again, Configs, Debug, Device, Jobs, Overrides, Runs, leave, option
+from lrbench.cli.terminal import Terminal
 
 
 def run(
@@ -35,7 +35,7 @@ def run(
     from lrbench.training import StopFlag
     from lrbench.training import run as train
 
-    console = Console(highlight=False)
+    console = Terminal()
     with display(console) as watch, StopFlag.ending(leave):
         outcomes = train(
             configs, runs=runs, overrides=overrides or (), seeds=seeds, jobs=jobs, device=device, again=again,

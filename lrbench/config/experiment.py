@@ -51,11 +51,21 @@ def _completed_by(catalog: Catalog) -> PlainValidator:
     return PlainValidator(lambda value: catalog.complete(Part.of(value)))
 
 
+MOST_BYTES = 220
+"""Maximum size of a name: with the seed and the identity, file systems take 255 bytes."""
+
+
+def fits_folder(name: str) -> bool:
+    """Return whether a name can be that of a folder anywhere."""
+    shaped = re.fullmatch(r"\w[\w .,+=@()-]{0,99}", name) and not name.endswith((" ", "."))
+    return bool(shaped) and len(name.encode()) <= MOST_BYTES
+
+
 def _name(value: str) -> str:
-    if not re.fullmatch(r"\w[\w .,+=@()-]*", value) or value.endswith((" ", ".")):
+    if not fits_folder(value):
         raise ValueError(
             "must be a folder name: letters, digits and any of ' .,+=@()_-', starting with a letter or digit, "
-            f"at most 100 characters (got {value!r:.110})"
+            f"at most 100 characters and {MOST_BYTES} bytes in UTF-8 (got {value!r:.110})"
         )
     return value
 

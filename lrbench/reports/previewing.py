@@ -16,6 +16,7 @@ from lrbench.components import AVERAGES, SETS_ITS_OWN_RATE, configured_rate, loa
 from lrbench.config import Experiment, load_config
 from lrbench.errors import ConfigError, DataError
 from lrbench.reports.code import code
+from lrbench.runs import Environment, Sizes
 from lrbench.schedules import build_schedule, has_milestones, lies_over, momentum_of
 from lrbench.types import Duration, Part
 
@@ -92,7 +93,7 @@ class Preview:
 
     def code(self) -> str:
         """PyTorch code that uses this optimizer and schedule in the user's own training loop."""
-        return code(self.experiment.plain(), {"sizes": {"steps_per_epoch": self.steps_per_epoch}})
+        return code(self.experiment.plain(), Environment(sizes=Sizes(steps_per_epoch=self.steps_per_epoch)))
 
 
 def preview(

@@ -18,8 +18,10 @@ from lrbench.analysis import (
     run_table,
     task_of,
 )
+from lrbench.config import exists
 from lrbench.errors import UsageError
 from lrbench.reports import confirmation, tables
+from lrbench.reports.escape import csv
 from lrbench.reports.range_tests import kept_tests, read_tests
 from lrbench.reports.shown import Shown
 from lrbench.reports.shown import summary as _sentences
@@ -86,6 +88,8 @@ def report(
     paths = [Path(p) for p in runs]
     shown = gather(paths, metric=metric, baseline=baseline, filters=filters, target=target, pool_code=pool_code)
     folder = Path(out) if out is not None else _default_out(paths[0])
+    if exists(folder) and not folder.is_dir():
+        raise UsageError(f"--out {folder} is a file; name a folder")
     files = _write(folder, shown)
     return Report(**vars(shown), page=files[0], files=tuple(files))
 
@@ -148,10 +152,6 @@ def _write(folder: Path, shown: Shown) -> list[Path]:
     from lrbench.reports.winner import winner
 
     drawn, best = render.draw(shown), winner(shown)
-    if (folder / "report.html").exists():  # remove files of an earlier report that this one may not write
-        with writing(folder):
-            for name in _OPTIONAL:
-                (folder / name).unlink(missing_ok=True)
     figures = {one.name: one.figure for one in drawn}
     if shown.groups:
         figures = {"report": overview.draw(shown.groups, shown.against), **figures}
@@ -160,8 +160,12 @@ def _write(folder: Path, shown: Shown) -> list[Path]:
         "report.html": page(shown, drawn, best),
         "report.md": markdown(shown, drawn, best),
         "report.csv": tables.csv(shown.groups, shown.columns),
-        "runs.csv": run_table(shown.records).to_csv(index=False, lineterminator="\n"),
+        "runs.csv": csv(run_table(shown.records)),
         **({"winner.py": best.code, "winner.yaml": best.config} if best else {}),
     }
     page_file, *tables_and_code = (write_file(folder / name, text) for name, text in texts.items())
-    return [page_file, *pictures, *tables_and_code]
+    files = [page_file, *pictures, *tables_and_code]
+    with writing(folder):
+        for name in {*_OPTIONAL} - {path.name for path in files}:  # of an earlier report
+            (folder / name).unlink(missing_ok=True)
+    return files

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import Path
 
 from lrbench.analysis import Group, compare, family_words, task_of
 from lrbench.reports.confirmation import confirmed
+from lrbench.reports.escape import csv
 from lrbench.reports.sentences import sentences
 from lrbench.sweeps import Summary, SweepFolder
 
@@ -56,8 +55,6 @@ def save_summary(summary: Summary, folder: SweepFolder) -> list[Path]:
 
 
 def _csv(summary: Summary) -> str:
-    text, rows = io.StringIO(), list(summary.rows())
-    table = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else ["series"], lineterminator="\n")
-    table.writeheader()
-    table.writerows(rows)
-    return text.getvalue()
+    import pandas as pd
+
+    return csv(pd.DataFrame(list(summary.rows()) or {"series": []}, dtype=object))

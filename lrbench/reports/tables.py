@@ -9,6 +9,7 @@ from typing import Any
 
 from lrbench.analysis import Group, Spread, duration, measures_of
 from lrbench.components import Measure
+from lrbench.reports import escape
 
 
 @dataclass(frozen=True)
@@ -121,10 +122,10 @@ def markdown(groups: Sequence[Group], extra: Sequence[Column] = ()) -> str:
     """Write the table in Markdown."""
     shown = columns(groups, extra=extra)
     lines = [
-        "| " + " | ".join(c.heading for c in shown) + " |",
+        "| " + " | ".join(escape.markdown(c.heading) for c in shown) + " |",
         "| " + " | ".join("---:" if c.right else "---" for c in shown) + " |",
     ]
-    lines += ["| " + " | ".join(escaped(c.text(g)) for c in shown) + " |" for g in groups]
+    lines += ["| " + " | ".join(escape.markdown(c.text(g)) for c in shown) + " |" for g in groups]
     return "\n".join(lines) + "\n"
 
 
@@ -141,13 +142,7 @@ def csv(groups: Sequence[Group], extra: Sequence[Column] = ()) -> str:
     """Write the table as CSV with unrounded numbers, a row per group."""
     import pandas as pd  # a third of a second, which most commands do not need
 
-    return pd.DataFrame(_numbers(groups, extra)).to_csv(index=False, lineterminator="\n")
-
-
-def escaped(text: str) -> str:
-    """Escape text for Markdown, including its tables."""
-    plain = text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
-    return " ".join(plain.split())
+    return escape.csv(pd.DataFrame(_numbers(groups, extra)))
 
 
 def latex(groups: Sequence[Group], extra: Sequence[Column] = ()) -> str:
@@ -168,4 +163,4 @@ _LATEX = str.maketrans({
 
 
 def _latex(text: str) -> str:
-    return " ".join(text.split()).translate(_LATEX)
+    return " ".join(escape.printable(text).split()).translate(_LATEX)

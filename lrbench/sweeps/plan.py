@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 from lrbench._version import __version__
 from lrbench.analysis import value_text
 from lrbench.components import DEFAULT_LR
-from lrbench.config import group, identity
+from lrbench.config import fits_folder, group, identity
 from lrbench.errors import FolderError, UsageError
 from lrbench.runs import RunFolder, now, read_json, write_file
 from lrbench.sweeps.grid import Cell
@@ -85,8 +84,9 @@ class SweepFolder:
     @classmethod
     def of(cls, root: Path, name: str) -> SweepFolder:
         """Return the folder of a sweep under the runs folder `root`. Raises UsageError for an invalid name."""
-        if not re.fullmatch(r"\w[\w .,+=@()-]{0,99}", name) or name.endswith((" ", ".")):
-            raise UsageError(f"--name may contain letters, digits and any of ' .,+=@()_-' (got {name!r:.80})")
+        if not fits_folder(name):
+            problem = "--name may contain letters, digits and any of ' .,+=@()_-', at most 100 (220 bytes)"
+            raise UsageError(f"{problem} (got {name!r:.80})")
         return cls(root / "sweeps" / name)
 
     @property

@@ -9,13 +9,14 @@ from lrbench.components import LOSS, Metric
 from lrbench.config import Experiment
 from lrbench.reports.code.schedules import Run
 from lrbench.reports.code.text import Raw, call, comment, layout, literal
+from lrbench.runs import UNKNOWN, Sizes
 from lrbench.schedules import PlateauRule
 
 Import = Callable[[str], str]
 
 
 def loop(
-    run: Run, scheduler: bool, averages: bool, sizes: Mapping[str, Any], imported: Import, metrics: Mapping[str, Metric]
+    run: Run, scheduler: bool, averages: bool, sizes: Sizes, imported: Import, metrics: Mapping[str, Metric]
 ) -> list[str]:
     """Write the shortest loop that trains as the run did, and what it needs before.
 
@@ -76,7 +77,7 @@ def _batches(run: Run) -> list[str]:
     return _at(4, f"batches = {source if short else 'iter(train_loader)'}", taken)
 
 
-def _loss(experiment: Experiment, sizes: Mapping[str, Any], imported: Import) -> tuple[list[str], list[str]]:
+def _loss(experiment: Experiment, sizes: Sizes, imported: Import) -> tuple[list[str], list[str]]:
     """Write what comes before the loop, and what computes the loss of a batch."""
     loss, functional = experiment.loss, "torch.nn.functional"
     outputs, targets = Raw("model(inputs)"), Raw("targets")
@@ -88,7 +89,8 @@ def _loss(experiment: Experiment, sizes: Mapping[str, Any], imported: Import) ->
         return before, layout("loss = ", call(f"{functional}.cross_entropy", outputs, targets, **settings))
     if loss.name == "mse":
         compared = "outputs.reshape(targets.shape), targets"
-        if sizes.get("classes", None if experiment.dataset.part.imported else True) is not None:
+        known = sizes.classes != UNKNOWN
+        if sizes.classes is not None and (known or not experiment.dataset.part.imported):
             compared = f"outputs, {functional}.one_hot(targets, outputs.shape[-1]).to(outputs.dtype)"
         return [], ["outputs = model(inputs)", f"loss = {functional}.mse_loss({compared})"]
     name, params = imported(loss.name), loss.params

@@ -206,10 +206,9 @@ def _last_epoch(group: Group) -> int:
 
 def steps_per_epoch(group: Group) -> float:
     """Return the steps in an epoch, as recorded by the group's first run."""
-    sizes = group.first.environment.get("sizes") or {}
-    epochs = group.first.epochs
-    if sizes.get("steps_per_epoch"):
-        return float(sizes["steps_per_epoch"])
+    told, epochs = group.first.environment.sizes.steps_per_epoch, group.first.epochs
+    if told:
+        return float(told)
     return float(epochs["step"].iloc[0] / epochs["epoch"].iloc[0]) if len(epochs) else 1.0
 
 

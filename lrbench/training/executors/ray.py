@@ -237,10 +237,10 @@ def _progress(folder: RunFolder, started: bool) -> Event | None:
     """Return the progress of a run from its folder; None if no process is training it."""
     if not folder.busy:
         return None
-    sizes = folder.environment().get("sizes") or {}
+    sizes = folder.environment().sizes
     row = last_row(folder.epochs.path)
-    step, total = int(row.get("step", 0)), int(sizes.get("total_steps", 0))
-    epochs = -(-total // int(sizes["steps_per_epoch"])) if sizes.get("steps_per_epoch") else 0
+    step, total = int(row.get("step", 0)), sizes.total_steps or 0
+    epochs = -(-total // sizes.steps_per_epoch) if sizes.steps_per_epoch else 0
     values = {key: value for key, value in row.items() if key.startswith(("train_", "val_"))}
     lr, epoch = row.get("lr", 0.0), int(row.get("epoch", 0))
     return Event(folder.name, "epoch" if started else "start", step, total, epoch, epochs, lr, values=values)
