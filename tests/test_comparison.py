@@ -24,6 +24,7 @@ from lrbench.reports.shown import Shown, summary
 
 pytestmark = pytest.mark.usefixtures("sketches")
 MakeRun = Callable[..., Path]
+Cli = Callable[..., tuple[int, str, str]]
 DRAWS = 1000
 NEAR = (0.100, 0.102, 0.098, 0.101, 0.099, 0.1005, 0.0995, 0.1)
 
@@ -297,7 +298,7 @@ def with_code(run: Path, started: str, **environment: object) -> None:
     (run / "env.json").write_text(json.dumps({**told, "started": started, **environment}))
 
 
-def test_seeds_trained_with_other_code_are_another_row(make_run: MakeRun, tmp_path: Path) -> None:
+def test_seeds_trained_with_other_code_are_another_row(make_run: MakeRun, tmp_path: Path, cli: Cli) -> None:
     days = ("2026-11-20T10:00:00+00:00", "2026-11-21T10:00:00+00:00", "2026-11-25T10:00:00+00:00")
     for seed, (day, code) in enumerate(zip(days, ("a", "a", "b"), strict=True)):
         with_code(make_run([0.5, 0.1 + seed / 10], seed=seed), day, user_code={"nets": code})
@@ -312,6 +313,8 @@ def test_seeds_trained_with_other_code_are_another_row(make_run: MakeRun, tmp_pa
     pooled = gather([tmp_path / "runs"], pool_code=True)
     assert [(group.label, len(group.records)) for group in pooled.groups] == [("tiny", 3)]
     assert pooled.warnings == [f"{said}. So they share a row, as --pool-code asks."]
+    code, out, _ = cli("report", tmp_path / "runs", "--format", "csv", "--pool-code")
+    assert code == 0 and len(out.splitlines()) == 2
 
 
 def test_a_run_resumed_with_other_code_is_apart_and_days_alike_are_told_by_time(
@@ -328,9 +331,7 @@ def test_a_run_resumed_with_other_code_is_apart_and_days_alike_are_told_by_time(
     }
 
 
-def test_an_identical_run_is_shown_under_the_name_asked_for(
-    write_config: Callable[..., Path], cli: Callable[..., tuple[int, str, str]]
-) -> None:
+def test_an_identical_run_is_shown_under_the_name_asked_for(write_config: Callable[..., Path], cli: Cli) -> None:
     assert cli("run", write_config(epochs=1, name="old"))[0] == 0
     code, out, _ = cli("run", write_config(epochs=1, name="new"))
     table_, _, rest = out.partition("1 of 1 was already finished")

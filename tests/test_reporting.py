@@ -5,6 +5,7 @@ from __future__ import annotations
 import html.parser
 import json
 import math
+import os
 import re
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 import lrbench
 from lrbench.analysis import duration, grouped, load_runs, read_runs
@@ -26,7 +28,7 @@ from lrbench.reports.escape import csv
 from lrbench.reports.escape import markdown as escaped
 from lrbench.reports.figures.layout import Layout
 from lrbench.reports.figures.overview import loss_limits
-from lrbench.reports.figures.style import line_of
+from lrbench.reports.figures.style import line_of, write
 from lrbench.reports.reporting import gather, report
 from lrbench.runs import RunFolder, RunResult, Status
 
@@ -552,3 +554,16 @@ else:
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_figure_that_can_not_be_replaced_stays_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = write(Figure(), tmp_path / "seeds.svg")
+    before = target.read_bytes()
+
+    def full(*args: Any, **kwargs: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(FolderError, match="cannot write to"):
+        write(Figure(figsize=(1, 1)), target)
+    assert target.read_bytes() == before and [file.name for file in tmp_path.iterdir()] == ["seeds.svg"]
