@@ -53,6 +53,7 @@ class Catalog:
         context: parameters that the run fills in and a config can't set.
         refused: name → why it is not supported.
         aliases: alternative name → the entry or import string it stands for.
+        elsewhere: parameter of another tool → what a config has instead, for messages.
         foreign: True if entries are another library's classes, which keep their own defaults and check their own
             parameters.
     """
@@ -62,6 +63,7 @@ class Catalog:
     context: frozenset[str] = frozenset()
     refused: Mapping[str, str] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
     foreign: bool = False
 
     def canonical(self, part: Part) -> Part:
@@ -105,7 +107,7 @@ class Catalog:
         if self.foreign:
             return part
         known = self._own(factory)
-        _check_names(part, known, key)
+        self._check_names(part, known, key)
         params = {}
         for name, parameter in known.items():
             if name in part.params or parameter.default is not parameter.empty:
@@ -135,11 +137,11 @@ class Catalog:
         params = dict(part.params)
         if checked:
             known = self._own(factory)
-            _check_names(part, known, key)
+            self._check_names(part, known, key)
             params = {n: _checked(v, known[n], f"{key}.{n}") for n, v in params.items()}
         elif not accepts_any:
             names = {n: p for n, p in signature.items() if n not in self.context or part.imported}
-            _check_names(part, names, key, required=[n for n in names if n not in offered])
+            self._check_names(part, names, key, required=[n for n in names if n not in offered])
         if accepts_any and fallback:
             try:
                 return self._call(factory, part, key, {**fallback, **offered, **params})
@@ -165,6 +167,19 @@ class Catalog:
     def _own(self, factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:
         """Return the parameters that a config may set."""
         return {n: p for n, p in _parameters(factory).items() if n not in self.context and p.kind is not p.VAR_KEYWORD}
+
+    def _check_names(
+        self, part: Part, known: Mapping[str, inspect.Parameter], key: str, required: list[str] | None = None
+    ) -> None:
+        for name in part.params:
+            if name not in known:
+                hint = self.elsewhere.get(name) or (choices(name, known) if known else "it has no parameters")
+                raise ConfigError(f"'{part.name}' has no parameter '{name}'; {hint}", key=f"{key}.{name}")
+        for name in known if required is None else required:
+            parameter = known[name]
+            variadic = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+            if parameter.default is parameter.empty and name not in part.params and not variadic:
+                raise ConfigError(f"'{part.name}' needs the parameter '{name}'", key=key)
 
     def parameters(self, name: str) -> list[Parameter]:
         """Return an entry's parameters as `lrbench list` shows them."""
@@ -270,18 +285,3 @@ def _checked(value: Any, parameter: inspect.Parameter, key: str) -> Any:
 
 def _shown(default: object) -> str:
     return "null" if default is None else str(default).lower() if isinstance(default, bool) else str(default)
-
-
-def _check_names(
-    part: Part, known: Mapping[str, inspect.Parameter], key: str, required: list[str] | None = None
-) -> None:
-    for name in part.params:
-        if name not in known:
-            usable = sorted(known)
-            hint = choices(name, usable) if usable else "it has no parameters"
-            raise ConfigError(f"'{part.name}' has no parameter '{name}'; {hint}", key=f"{key}.{name}")
-    for name in known if required is None else required:
-        parameter = known[name]
-        variadic = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-        if parameter.default is parameter.empty and name not in part.params and not variadic:
-            raise ConfigError(f"'{part.name}' needs the parameter '{name}'", key=key)

@@ -18,7 +18,7 @@ from lrbench.errors import ConfigError
 from lrbench.registry import Catalog, part_of
 from lrbench.schedules import annealing, cyclic, decay, range_test, restarts
 from lrbench.schedules.base import Context, Momentum, Schedule, WithMomentum, document, momentum_of, with_momentum
-from lrbench.schedules.compat import PEERS, PLATEAUS, USUAL_NAMES
+from lrbench.schedules.compat import ELSEWHERE, PEERS, PLATEAUS, USUAL_NAMES
 from lrbench.schedules.custom import REFUSED, checked_rate, imported
 from lrbench.schedules.plateau import Growth, PlateauRule, PlateauState
 from lrbench.schedules.warmup import UNTUNED, WarmUpRule, untuned, warm_up
@@ -152,6 +152,7 @@ SCHEDULES = Catalog(
     },
     refused={f"torch/{name}": why for name, why in REFUSED.items()} | dict.fromkeys(PLATEAUS.entries, _NEEDS_RESULTS),
     aliases=USUAL_NAMES,
+    elsewhere=ELSEWHERE,
     context=frozenset({"run"}),
 )
 
