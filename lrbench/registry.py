@@ -111,7 +111,7 @@ class Catalog:
         params = {}
         for name, parameter in known.items():
             if name in part.params or parameter.default is not parameter.empty:
-                value = _checked(part.params.get(name, parameter.default), parameter, f"{key}.{name}")
+                value = checked(part.params.get(name, parameter.default), _adapter(parameter), f"{key}.{name}")
                 params[name] = _adapter(parameter).dump_python(value, mode="json")
         return Part(part.name, params)
 
@@ -127,7 +127,7 @@ class Catalog:
         key = key or self.kind
         part = self.canonical(part)
         factory = self.factory(part, key)
-        checked = not (part.imported or self.foreign)
+        ours = not (part.imported or self.foreign)
         try:
             signature = inspect.signature(factory).parameters
         except (ValueError, TypeError):
@@ -135,10 +135,10 @@ class Catalog:
         accepts_any = any(p.kind is p.VAR_KEYWORD for p in signature.values())
         offered = {n: v for n, v in context.items() if n in signature}
         params = dict(part.params)
-        if checked:
+        if ours:
             known = self._own(factory)
             self._check_names(part, known, key)
-            params = {n: _checked(v, known[n], f"{key}.{n}") for n, v in params.items()}
+            params = {n: checked(v, _adapter(known[n]), f"{key}.{n}") for n, v in params.items()}
         elif not accepts_any:
             names = {n: p for n, p in signature.items() if n not in self.context or part.imported}
             self._check_names(part, names, key, required=[n for n in names if n not in offered])
@@ -249,7 +249,7 @@ def problem_of(error: ValidationError) -> str:
     text = text.replace("must be a valid integer", "must be a whole number").replace("must be a valid", "must be a")
     text = re.sub(r"must be an? (dictionary|object).*", "must be a mapping of keys to values", text)
     text = text.replace("must be a array", "must be a list").replace("Tuple should have", "must have")
-    text = text.replace(" after validation", "")
+    text = text.replace(" after validation", "").replace("Field required", "is missing")
     text = text.replace("greater than or equal to", "at least").replace("less than or equal to", "at most")
     inside = ".".join(str(piece) for piece in first["loc"] if isinstance(piece, int))
     shown = "" if "got " in text else f" (got {first['input']!r:.80})"
@@ -273,12 +273,13 @@ def _adapter(parameter: inspect.Parameter) -> TypeAdapter[Any]:
     return adapter(Any if parameter.annotation is parameter.empty else parameter.annotation)
 
 
-def _checked(value: Any, parameter: inspect.Parameter, key: str) -> Any:
+def checked(value: Any, kind: TypeAdapter[Any], key: str) -> Any:
+    """Return a config's value as one of the adapter's type. Raises ConfigError, naming the key."""
     # Pydantic's strict JSON mode suits configs: it accepts lists as tuples and integers as floats, but neither
     # strings nor booleans as numbers.
     try:
         text = json.dumps(value, default=str)
-        return _adapter(parameter).validate_json(text, strict=True)
+        return kind.validate_json(text, strict=True)
     except ValidationError as error:
         raise ConfigError(problem_of(error), key=key) from None
 
