@@ -190,3 +190,15 @@ def test_preview_marks_the_warm_up_and_the_drops(
 def test_a_milestone_beyond_the_end_of_the_run_is_told(part: Any, told: str, tiny: Callable[..., Experiment]) -> None:
     (made,) = lrbench.preview([tiny(schedule=part, warmup={"for": "1 steps"}, epochs=4)])
     assert (told in "".join(made.warnings())) if told else made.warnings() == []
+
+
+@pytest.mark.parametrize("words", [("run", "--seeds", "2"), ("sweep", "--lr", "0.1,0.2", "--jobs", "1")], ids=str)
+def test_training_tells_of_a_milestone_beyond_the_end_once(
+    words: tuple[str, ...], cli: Callable[..., Any], write_config: Callable[..., Path]
+) -> None:
+    path = write_config(schedule={"name": "multistep", "milestones": [1, 30]}, epochs=2)
+    told = "tiny: schedule.milestones: 30 epochs lies beyond the schedule's 4 steps, so it is never reached"
+    code, out, err = cli(words[0], path, *words[1:])
+    assert code == 0, err
+    assert out.count(told) == 1, out
+    assert "lies beyond" not in cli(words[0], path, *words[1:])[1], "nothing is trained"

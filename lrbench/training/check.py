@@ -10,17 +10,19 @@ from torch import Tensor, nn
 from lrbench.components import build_loss
 from lrbench.config import Experiment, identity
 from lrbench.errors import ConfigError
-from lrbench.schedules import checked_rate
+from lrbench.schedules import checked_rate, unreached
 from lrbench.training.build import KEPT_PARTS, build, checked, exact_products, fitting, forward_pass
 
 
-def check(experiment: Experiment, device: torch.device, *, keep: bool = False) -> None:
+def check(experiment: Experiment, device: torch.device, *, keep: bool = False) -> list[str]:
     """Build everything and pass two examples through it, before anything is written.
 
     Args:
         experiment: what to check.
         device: where it would train.
         keep: keep the parts for `assemble`, because this process will train them.
+
+    Returns: likely mistakes, each in one sentence.
 
     Raises: the same errors as `assemble`, and ConfigError if model, data and loss do not fit together.
     """
@@ -47,6 +49,8 @@ def check(experiment: Experiment, device: torch.device, *, keep: bool = False) -
     if twin is not None and len(checked) < KEPT_PARTS:
         parts.loss = build_loss(experiment.loss)  # the one used above may have kept state
         checked[identity(experiment), str(device)] = parts
+    sizes = {"total_steps": parts.total_steps, "steps_per_epoch": parts.steps_per_epoch}
+    return unreached(experiment.schedule, warmup=experiment.warmup, **sizes)
 
 
 def _twin(model: nn.Module) -> nn.Module | None:
