@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from test_train import after, go, table
 
 import lrbench
 from lrbench.analysis import read_one
 from lrbench.config import Experiment, identity, load_config
+from lrbench.errors import Interrupted
 from lrbench.runs import RunFolder
 from lrbench.schedules import build_schedule
 
@@ -122,19 +124,39 @@ def test_the_identity_follows_the_meaning(tiny: Callable[..., Experiment]) -> No
     assert of(stepped, over=False) == before
 
 
+def made_old(path: Path) -> Path:
+    """Turn a run folder into one of format 2, whose config says nothing of `over`."""
+    config = yaml.safe_load((path / "config.yaml").read_text())
+    config.get("warmup", {}).pop("over", None)
+    (path / "config.yaml").write_text(yaml.safe_dump(config))
+    for file in (path / "env.json", path / "result.json"):
+        if file.exists():
+            plain = json.loads(file.read_text())
+            plain.pop("config", None)
+            file.write_text(json.dumps({**plain, "format": 2}))
+    return path
+
+
+OLD_MEANING = {**STEPPED, "warmup": {"for": "1 steps", "over": False}}
+
+
 @pytest.fixture
 def old(tmp_path: Path, tiny: Callable[..., Experiment]) -> Path:
-    """A run folder of format 2, whose config says nothing of `over`."""
-    warmup = {"for": "1 steps", "over": False}
-    (outcome,) = lrbench.run([tiny(**{**STEPPED, "warmup": warmup})], runs=tmp_path / "runs")
-    config = yaml.safe_load((outcome.path / "config.yaml").read_text())
-    del config["warmup"]["over"]
-    (outcome.path / "config.yaml").write_text(yaml.safe_dump(config))
-    for name in ("env.json", "result.json"):
-        plain = json.loads((outcome.path / name).read_text())
-        plain.pop("config", None)
-        (outcome.path / name).write_text(json.dumps({**plain, "format": 2}))
-    return outcome.path
+    (outcome,) = lrbench.run([tiny(**OLD_MEANING)], runs=tmp_path / "runs")
+    return made_old(outcome.path)
+
+
+def test_an_old_interrupted_run_is_resumed_with_its_meaning(
+    tmp_path: Path, tiny: Callable[..., Experiment], cli: Callable[..., tuple[int, str, str]]
+) -> None:
+    with pytest.raises(Interrupted):
+        go(tmp_path / "runs", tiny(**OLD_MEANING), after(2))
+    (path,) = (tmp_path / "runs").iterdir()
+    code, out, err = cli("run", made_old(path) / "config.yaml")
+    assert code == 0 and "resumed after step 2" in out, err
+    assert [p for p in (tmp_path / "runs").iterdir() if p.is_dir()] == [path]
+    assert [float(row["lr"]) for row in table(RunFolder(path).steps.path)] == pytest.approx([0.1, 0.1, 0.1, 0.01])
+    assert read_one(RunFolder(path)).problem == ""
 
 
 def test_an_old_run_folder_keeps_its_meaning(old: Path, cli: Callable[..., tuple[int, str, str]]) -> None:
