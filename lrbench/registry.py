@@ -53,6 +53,7 @@ class Catalog:
         context: parameters that the run fills in and a config can't set.
         refused: name → why it is not supported.
         aliases: alternative name → the entry or import string it stands for.
+        elsewhere: parameter of another tool → what a config has instead, for messages.
         foreign: True if entries are another library's classes, which keep their own defaults and check their own
             parameters.
     """
@@ -62,6 +63,7 @@ class Catalog:
     context: frozenset[str] = frozenset()
     refused: Mapping[str, str] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
     foreign: bool = False
 
     def canonical(self, part: Part) -> Part:
@@ -105,11 +107,11 @@ class Catalog:
         if self.foreign:
             return part
         known = self._own(factory)
-        _check_names(part, known, key)
+        self._check_names(part, known, key)
         params = {}
         for name, parameter in known.items():
             if name in part.params or parameter.default is not parameter.empty:
-                value = _checked(part.params.get(name, parameter.default), parameter, f"{key}.{name}")
+                value = checked(part.params.get(name, parameter.default), _adapter(parameter), f"{key}.{name}")
                 params[name] = _adapter(parameter).dump_python(value, mode="json")
         return Part(part.name, params)
 
@@ -125,21 +127,21 @@ class Catalog:
         key = key or self.kind
         part = self.canonical(part)
         factory = self.factory(part, key)
-        checked = not (part.imported or self.foreign)
+        ours = not (part.imported or self.foreign)
         try:
             signature = inspect.signature(factory).parameters
         except (ValueError, TypeError):
             return self._call(factory, part, key, part.params)
         accepts_any = any(p.kind is p.VAR_KEYWORD for p in signature.values())
         offered = {n: v for n, v in context.items() if n in signature}
-        params = dict(part.params) if checked else with_tensors(factory, part.params, key)
-        if checked:
+        params = dict(part.params) if ours else with_tensors(factory, part.params, key)
+        if ours:
             known = self._own(factory)
-            _check_names(part, known, key)
-            params = {n: _checked(v, known[n], f"{key}.{n}") for n, v in params.items()}
+            self._check_names(part, known, key)
+            params = {n: checked(v, _adapter(known[n]), f"{key}.{n}") for n, v in params.items()}
         elif not accepts_any:
             names = {n: p for n, p in signature.items() if n not in self.context or part.imported}
-            _check_names(part, names, key, required=[n for n in names if n not in offered])
+            self._check_names(part, names, key, required=[n for n in names if n not in offered])
         if accepts_any and fallback:
             try:
                 return self._call(factory, part, key, {**fallback, **offered, **params})
@@ -167,6 +169,19 @@ class Catalog:
     def _own(self, factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:
         """Return the parameters that a config may set."""
         return {n: p for n, p in _parameters(factory).items() if n not in self.context and p.kind is not p.VAR_KEYWORD}
+
+    def _check_names(
+        self, part: Part, known: Mapping[str, inspect.Parameter], key: str, required: list[str] | None = None
+    ) -> None:
+        for name in part.params:
+            if name not in known:
+                hint = self.elsewhere.get(name) or (choices(name, known) if known else "it has no parameters")
+                raise ConfigError(f"'{part.name}' has no parameter '{name}'; {hint}", key=f"{key}.{name}")
+        for name in known if required is None else required:
+            parameter = known[name]
+            variadic = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+            if parameter.default is parameter.empty and name not in part.params and not variadic:
+                raise ConfigError(f"'{part.name}' needs the parameter '{name}'", key=key)
 
     def parameters(self, name: str) -> list[Parameter]:
         """Return an entry's parameters as `lrbench list` shows them."""
@@ -262,7 +277,7 @@ def problem_of(error: ValidationError) -> str:
     text = text.replace("must be a valid integer", "must be a whole number").replace("must be a valid", "must be a")
     text = re.sub(r"must be an? (dictionary|object).*", "must be a mapping of keys to values", text)
     text = text.replace("must be a array", "must be a list").replace("Tuple should have", "must have")
-    text = text.replace(" after validation", "")
+    text = text.replace(" after validation", "").replace("Field required", "is missing")
     text = text.replace("greater than or equal to", "at least").replace("less than or equal to", "at most")
     inside = ".".join(str(piece) for piece in first["loc"] if isinstance(piece, int))
     shown = "" if "got " in text else f" (got {first['input']!r:.80})"
@@ -286,30 +301,16 @@ def _adapter(parameter: inspect.Parameter) -> TypeAdapter[Any]:
     return adapter(Any if parameter.annotation is parameter.empty else parameter.annotation)
 
 
-def _checked(value: Any, parameter: inspect.Parameter, key: str) -> Any:
+def checked(value: Any, kind: TypeAdapter[Any], key: str) -> Any:
+    """Return a config's value as one of the adapter's type. Raises ConfigError, naming the key."""
     # Pydantic's strict JSON mode suits configs: it accepts lists as tuples and integers as floats, but neither
     # strings nor booleans as numbers.
     try:
         text = json.dumps(value, default=str)
-        return _adapter(parameter).validate_json(text, strict=True)
+        return kind.validate_json(text, strict=True)
     except ValidationError as error:
         raise ConfigError(problem_of(error), key=key) from None
 
 
 def _shown(default: object) -> str:
     return "null" if default is None else str(default).lower() if isinstance(default, bool) else str(default)
-
-
-def _check_names(
-    part: Part, known: Mapping[str, inspect.Parameter], key: str, required: list[str] | None = None
-) -> None:
-    for name in part.params:
-        if name not in known:
-            usable = sorted(known)
-            hint = choices(name, usable) if usable else "it has no parameters"
-            raise ConfigError(f"'{part.name}' has no parameter '{name}'; {hint}", key=f"{key}.{name}")
-    for name in known if required is None else required:
-        parameter = known[name]
-        variadic = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-        if parameter.default is parameter.empty and name not in part.params and not variadic:
-            raise ConfigError(f"'{part.name}' needs the parameter '{name}'", key=key)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from lrbench._version import __version__
+from lrbench.cli.catalogue import CATALOGUES
 
 Cli = Callable[..., tuple[int, str, str]]
 pytestmark = pytest.mark.usefixtures("sketches")
@@ -221,8 +222,6 @@ def test_version_and_help(cli: Cli) -> None:
 
 @pytest.mark.parametrize("kind", ["datasets", "models", "optimizers", "schedules", "losses"])
 def test_list_shows_every_entry_and_each_one_has_a_page(cli: Cli, kind: str) -> None:
-    from lrbench.cli.catalogue import CATALOGUES
-
     code, out, _ = cli("list", kind)
     assert code == 0
     for name in CATALOGUES[kind][0].entries:
@@ -236,6 +235,28 @@ def test_list_shows_parameters_defaults_and_formula(cli: Cli) -> None:
     _, out, _ = cli("list", "schedules", "step")
     for fragment in ("every", "required", "factor", "0.5", "lr·factor^"):
         assert fragment in out
+
+
+@pytest.mark.parametrize("width", ["80", "120"])
+def test_list_cuts_no_name_and_flows_text_to_the_width(cli: Cli, width: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", width)
+    for kind, (catalog, _) in CATALOGUES.items():
+        shown = cli("list", kind)[1].split()
+        assert {*catalog.entries, *(name for name in catalog.aliases if "/" in name)} <= {*shown}
+    assert "torch/CosineAnnealingWarmRestarts   CosineAnnealingWarmRestarts" in cli("list", "schedules")[1]
+    pages = {name: cli("list", "schedules", name)[1] for name in ("torch/OneCycleLR", "hf/cosine", "sequence")}
+    assert all(len(line.rstrip()) <= int(width) for page in pages.values() for line in page.splitlines())
+    assert "Args:" not in "".join(pages.values()) and "pct_start" in pages["torch/OneCycleLR"]
+    assert "optimizer (Optimizer)" not in pages["torch/OneCycleLR"], "set by the run"
+    assert re.search(r"num_cycles +0\.5 +c, whole waves; the default, a half, only falls\.", pages["hf/cosine"])
+    words = " ".join(pages["sequence"].split())
+    assert "so a cosine for 10 epochs ends after 10 epochs. The last part fills the rest" in words
+
+
+def test_list_shows_lrbench_s_own_defaults_of_torch_schedulers(cli: Cli) -> None:
+    page = cli("list", "schedules", "torch/OneCycleLR")[1]
+    assert re.search(r"cycle_momentum +false", page) and re.search(r"per +step", page)
+    assert re.search(r"per +epoch", cli("list", "schedules", "torch/StepLR")[1])
 
 
 def test_help_report_and_list_do_not_import_torch(cli: Cli, tmp_path: Path, write_config: Callable[..., Path]) -> None:

@@ -163,6 +163,25 @@ def test_optimizers_each_with_rates_of_their_own(write_config: Write) -> None:
     assert "eps" not in cells[0].experiment.optimizer.params, "a whole block is taken whole"
 
 
+def test_a_block_varies_any_key_of_its_own(write_config: Write) -> None:
+    blocks = [
+        {"name": "sgd", "sweep": {"momentum": [0.0, 0.9], "lr": [0.1], "epochs": [3]}},
+        {"name": "adam", "sweep": {"eps": {"log": [1e-8, 1e-6], "points": 3}, "optimizer.amsgrad": [True]}},
+    ]
+    schedules = [{"name": "step", "every": "1 epochs", "sweep": {"factor": [0.1, 0.5]}}]
+    cells = cells_of(write_config(sweep={"optimizer": blocks, "schedule": schedules}))
+    found = [
+        (c.experiment.optimizer.params, c.experiment.schedule.params["factor"], c.experiment.epochs) for c in cells
+    ]
+    assert found == [
+        ({"momentum": 0.0, "lr": 0.1}, 0.1, 3), ({"momentum": 0.0, "lr": 0.1}, 0.5, 3),
+        ({"momentum": 0.9, "lr": 0.1}, 0.1, 3), ({"momentum": 0.9, "lr": 0.1}, 0.5, 3),
+        ({"eps": 1e-8, "amsgrad": True}, 0.1, 2), ({"eps": 1e-8, "amsgrad": True}, 0.5, 2),
+        ({"eps": 1e-7, "amsgrad": True}, 0.1, 2), ({"eps": 1e-7, "amsgrad": True}, 0.5, 2),
+        ({"eps": 1e-6, "amsgrad": True}, 0.1, 2), ({"eps": 1e-6, "amsgrad": True}, 0.5, 2),
+    ]  # fmt: skip
+
+
 def test_any_key_dotted_or_nested(write_config: Write) -> None:
     dotted = cells_of(write_config("a.yaml", sweep={"optimizer.momentum": [0.0, 0.9], "model.hidden": [[8], [16]]}))
     nested = cells_of(
@@ -225,6 +244,15 @@ def test_a_child_s_sweep_replaces_its_parent_s_axis_by_axis(write_config: Write,
         (
             {"schedule": [{"name": "cosine", "sweep": {"lr": [0]}}]},
             r"tiny.yaml:\d+: sweep.schedule.lr: a learning rate",
+        ),
+        (
+            {"optimizer": [{"name": "sgd", "sweep": {"momentum": []}}]},
+            "sweep.optimizer.momentum: must have",
+        ),
+        ({"optimizer": [{"name": "sgd", "sweep": {"name": ["adam"]}}]}, "can't be varied: 'name'"),
+        (
+            {"optimizer": [{"name": "sgd", "sweep": {"momentum": [0], "optimizer.momentum": [0]}}]},
+            "sets optimizer.momentum twice",
         ),
         ({"schedule": [{"name": "cosine", "factor": 2}]}, "'cosine' has no parameter 'factor'"),
         ({"lr": {"lgo": [1, 2], "points": 3}}, "must be {log"),

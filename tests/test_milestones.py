@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from test_train import after, go, table
 
 import lrbench
 from lrbench.analysis import read_one
 from lrbench.config import Experiment, identity, load_config
+from lrbench.errors import Interrupted
 from lrbench.runs import RunFolder
 from lrbench.schedules import build_schedule
 
@@ -122,19 +124,39 @@ def test_the_identity_follows_the_meaning(tiny: Callable[..., Experiment]) -> No
     assert of(stepped, over=False) == before
 
 
+def made_old(path: Path) -> Path:
+    """Turn a run folder into one of format 2, whose config says nothing of `over`."""
+    config = yaml.safe_load((path / "config.yaml").read_text())
+    config.get("warmup", {}).pop("over", None)
+    (path / "config.yaml").write_text(yaml.safe_dump(config))
+    for file in (path / "env.json", path / "result.json"):
+        if file.exists():
+            plain = json.loads(file.read_text())
+            plain.pop("config", None)
+            file.write_text(json.dumps({**plain, "format": 2}))
+    return path
+
+
+OLD_MEANING = {**STEPPED, "warmup": {"for": "1 steps", "over": False}}
+
+
 @pytest.fixture
 def old(tmp_path: Path, tiny: Callable[..., Experiment]) -> Path:
-    """A run folder of format 2, whose config says nothing of `over`."""
-    warmup = {"for": "1 steps", "over": False}
-    (outcome,) = lrbench.run([tiny(**{**STEPPED, "warmup": warmup})], runs=tmp_path / "runs")
-    config = yaml.safe_load((outcome.path / "config.yaml").read_text())
-    del config["warmup"]["over"]
-    (outcome.path / "config.yaml").write_text(yaml.safe_dump(config))
-    for name in ("env.json", "result.json"):
-        plain = json.loads((outcome.path / name).read_text())
-        plain.pop("config", None)
-        (outcome.path / name).write_text(json.dumps({**plain, "format": 2}))
-    return outcome.path
+    (outcome,) = lrbench.run([tiny(**OLD_MEANING)], runs=tmp_path / "runs")
+    return made_old(outcome.path)
+
+
+def test_an_old_interrupted_run_is_resumed_with_its_meaning(
+    tmp_path: Path, tiny: Callable[..., Experiment], cli: Callable[..., tuple[int, str, str]]
+) -> None:
+    with pytest.raises(Interrupted):
+        go(tmp_path / "runs", tiny(**OLD_MEANING), after(2))
+    (path,) = (tmp_path / "runs").iterdir()
+    code, out, err = cli("run", made_old(path) / "config.yaml")
+    assert code == 0 and "resumed after step 2" in out, err
+    assert [p for p in (tmp_path / "runs").iterdir() if p.is_dir()] == [path]
+    assert [float(row["lr"]) for row in table(RunFolder(path).steps.path)] == pytest.approx([0.1, 0.1, 0.1, 0.01])
+    assert read_one(RunFolder(path)).problem == ""
 
 
 def test_an_old_run_folder_keeps_its_meaning(old: Path, cli: Callable[..., tuple[int, str, str]]) -> None:
@@ -190,3 +212,15 @@ def test_preview_marks_the_warm_up_and_the_drops(
 def test_a_milestone_beyond_the_end_of_the_run_is_told(part: Any, told: str, tiny: Callable[..., Experiment]) -> None:
     (made,) = lrbench.preview([tiny(schedule=part, warmup={"for": "1 steps"}, epochs=4)])
     assert (told in "".join(made.warnings())) if told else made.warnings() == []
+
+
+@pytest.mark.parametrize("words", [("run", "--seeds", "2"), ("sweep", "--lr", "0.1,0.2", "--jobs", "1")], ids=str)
+def test_training_tells_of_a_milestone_beyond_the_end_once(
+    words: tuple[str, ...], cli: Callable[..., Any], write_config: Callable[..., Path]
+) -> None:
+    path = write_config(schedule={"name": "multistep", "milestones": [1, 30]}, epochs=2)
+    told = "tiny: schedule.milestones: 30 epochs lies beyond the schedule's 4 steps, so it is never reached"
+    code, out, err = cli(words[0], path, *words[1:])
+    assert code == 0, err
+    assert out.count(told) == 1, out
+    assert "lies beyond" not in cli(words[0], path, *words[1:])[1], "nothing is trained"

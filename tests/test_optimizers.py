@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import inspect
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,14 @@ import torch
 from torch import nn
 
 import lrbench
-from lrbench.components.optimizers import OPTIMIZERS, SETS_ITS_OWN_RATE, build_optimizer, parameter_groups
+from lrbench.components.optimizers import (
+    _PARAMETERS,
+    OPTIMIZERS,
+    SETS_ITS_OWN_RATE,
+    build_optimizer,
+    check_parameters,
+    parameter_groups,
+)
 from lrbench.errors import ConfigError
 from lrbench.training.build import assemble
 from lrbench.training.evaluate import evaluate, refresh_norms
@@ -129,7 +137,7 @@ def test_weights_in_float64_and_frozen_ones() -> None:
         ("adam", {"fused": False}, "has no parameter 'fused'"),
         ("sgd", {"lr": -1.0}, "rejected its parameters: Invalid learning rate"),
         ("sgd", {"nesterov": True}, "Nesterov momentum requires a momentum"),
-        ("adam", {"betas": [1.5, 0.9]}, "rejected its parameters: Invalid beta"),
+        ("adam", {"betas": [1.5, 0.9]}, "optimizer.betas: item 0 must be less than 1 (got 1.5)"),
         ("adam", {"eps": "small"}, "optimizer.eps: must be a number"),
         ("adamm", {}, "did you mean 'adam'?"),
         ("lbfgs", {}, "lbfgs can't be used: it evaluates the loss several times per step"),
@@ -177,8 +185,8 @@ def test_momentum_is_set_where_there_is_one(tiny: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "params", "fragment"),
     [
-        ("adam", {"betas": 3}, "a list of 2 numbers like [0.9, 0.999]"),
-        ("adam", {"betas": [0.9]}, "a list of 2 numbers"),
+        ("adam", {"betas": 3}, "must be a list (got 3)"),
+        ("adam", {"betas": [0.9]}, "item 1 is missing (got [0.9])"),
         ("adam", {"amsgrad": 1}, "true or false"),
         ("sgd", {"momentum": True}, "a number"),
         ("sgd", {"momentum": [0.9]}, "a number"),
@@ -385,6 +393,36 @@ def test_norms_are_taken_anew_for_averaged_weights(tiny: Any) -> None:
         refresh_norms(parts, experiment, 0)
         after = dict(parts.model.named_buffers())
         assert all(torch.equal(v, after[k]) is not changed for k, v in before.items())
+
+
+PROBES: list[Any] = [-1, -0.5, 0, 0.5, 2, 2.5, True, [0.5, 0.9], [0.5, 2], [-0.5, 0.5]]
+
+
+def accepts(call: Callable[[], object], *errors: type[Exception]) -> bool:
+    try:
+        call()
+    except errors:
+        return False
+    return True
+
+
+def kind_of(value: object) -> str:
+    return {bool: "switch", int: "number", float: "number", list: "list", tuple: "list"}.get(type(value), "other")
+
+
+@pytest.mark.parametrize("name", _PARAMETERS)
+def test_values_are_checked_without_torch_as_by_the_class(name: str) -> None:
+    groups, entry = [{"params": [nn.Parameter(torch.zeros(3, 3))], "muon": True}], OPTIMIZERS.entries[name]
+    for key in set(_PARAMETERS[name].split()) - {"adjust_lr_fn"}:
+        default = inspect.signature(entry).parameters[key].default
+        for value in PROBES:
+            part = Part(name, {"momentum": 0.5, key: value} if key == "nesterov" else {key: value})
+            checked = accepts(lambda p=part: check_parameters(p), ConfigError)
+            taken = accepts(lambda p=part: entry(params=groups, **p.params), TypeError, ValueError)
+            assert taken or not checked, (key, value)
+            usual = entry.home == "torch.optim" and name != "muon" and kind_of(value) == kind_of(default)
+            assert checked or not taken or not usual, (key, value)
+        assert not accepts(lambda k=key: check_parameters(Part(name, {k: "text"})), ConfigError), key
 
 
 def test_words_that_the_class_takes() -> None:

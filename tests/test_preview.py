@@ -233,6 +233,28 @@ def test_preview_refuses_what_run_refuses(write_config: Callable[..., Path], cli
         assert "tiny.yaml:" in err and "'adamw' has no parameter 'learning_rate'" in err
 
 
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        ({"name": "adamw", "eps": -1}, "optimizer.eps: must be at least 0 (got -1)"),
+        ({"name": "sgd", "weight_decay": "text"}, "optimizer.weight_decay: must be a number (got 'text')"),
+        ({"name": "sgd", "nesterov": 1}, "optimizer.nesterov: must be true or false (got 1)"),
+        ({"name": "adam", "betas": [0.9, 1]}, "optimizer.betas: item 1 must be less than 1 (got 1)"),
+        (
+            {"name": "torch.optim:SGD", "momentum": "text"},
+            "optimizer.momentum: must be a number, true, false or a list",
+        ),
+    ],
+)
+def test_preview_refuses_values_that_run_refuses(
+    write_config: Callable[..., Path], cli: Callable[..., Any], values: dict[str, Any], problem: str
+) -> None:
+    path = write_config(optimizer={"lr": 0.1, **values})
+    for words in (("preview", path), ("run", path)):
+        code, _, err = cli(*words)
+        assert code == 2 and problem in " ".join(err.split()) and "tiny.yaml:" in err
+
+
 def test_only_the_code_goes_to_standard_output(
     write_config: Callable[..., Path], cli: Callable[..., Any], tmp_path: Path
 ) -> None:

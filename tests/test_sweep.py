@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 import os
@@ -22,10 +23,13 @@ import pytest
 import torch
 import typer
 from _pytest.outcomes import Failed
+from rich.console import Console
+from rich.text import Text
 from torch import Tensor, nn
 
 import lrbench
 from lrbench.analysis import Family, Group, Point, Record
+from lrbench.cli import sweep_table
 from lrbench.cli.app import app
 from lrbench.components.metrics import ACCURACY, LOSS, measures
 from lrbench.config import identity, load_config
@@ -81,7 +85,7 @@ def test_the_command(cli: Cli, write_config: Write) -> None:
     code, out, err = cli("sweep", config, "--lr", "0.01:1:3", "--seeds", "2", "--jobs", "1")
     assert (code, err) == (0, "")
     assert f"12 of 12 runs pending; plan: {Path('runs/sweeps/tiny/plan.json').absolute()}" in out
-    assert "12/12 tiny-seed1-" in out and "finished" in out
+    assert re.search(r"12/12 .* \(tiny-seed1-\w{8}\): finished", out)
     for line in ("constant: best at 1 (val loss ", "cosine: best at ", "has the lowest validation loss, "):
         assert line in out
     assert len(runs_of(Path("runs"))) == 12
@@ -142,6 +146,26 @@ def test_a_dry_run_trains_and_writes_nothing(cli: Cli, write_config: Write) -> N
         code, out, _ = cli("sweep", config, "--dry-run")
     assert "2 runs (duplicates left out: 1), 1 already finished." in out
     assert out.count("pending") == 1 and sorted(Path("runs").rglob("*")) == before
+
+
+def test_progress_lines_tell_what_differs_between_the_cells(cli: Cli, write_config: Write) -> None:
+    config = write_config(epochs=1, sweep={"lr": [0.1, 0.2], "schedule": ["constant", "cosine"]})
+    code, out, err = cli("sweep", config, "--jobs", "1")
+    assert code == 0, err
+    for count, label in enumerate(("constant lr=0.1", "constant lr=0.2", "cosine lr=0.1", "cosine lr=0.2"), start=1):
+        assert re.search(rf"^{count}/4 {label} \(tiny-seed0-\w{{8}}\): finished; ", out, re.MULTILINE), out
+    code, out, err = cli("sweep", config, "--lr", "0.1", "--schedule", "constant", "--seeds", "2", "--jobs", "1")
+    assert re.search(r"^2/2 tiny seed=1 \(tiny-seed1-\w{8}\): finished; ", out, re.MULTILINE), out
+
+
+def test_the_live_table_tells_which_cell_failed() -> None:
+    cells = ((0.1, 0), (0.2, 0), (0.2, 1))
+    rows = tuple(Planned(f"tiny-{lr}-{seed}", f"{lr}{seed}", "", "step", lr, seed) for lr, seed in cells)
+    console = Console(file=io.StringIO(), force_terminal=True, width=100)
+    with sweep_table.display(console) as watch:
+        watch(Event("", "plan", values={"plan": Plan("tiny", rows), "results": {}}))
+        watch(Event("tiny-0.2-1", "end", values={"result": RunResult(Status.FAILED, "a reason")}))
+    assert "step lr=0.2 seed=1 (tiny-0.2-1):" in Text.from_ansi(console.file.getvalue()).plain
 
 
 def test_a_dry_run_of_automatic_rates_trains_nothing_and_says_what_comes_first(cli: Cli, write_config: Write) -> None:

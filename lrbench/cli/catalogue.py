@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from rich import box
 from rich.console import Console
@@ -64,6 +66,8 @@ def _table(console: Console, title: str, catalog: Catalog, full: bool = True) ->
 def _rows(console: Console, title: str, rows: Mapping[str, str]) -> None:
     table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", show_header=False,
                   pad_edge=False)  # fmt: skip
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     for name, summary in rows.items():
         table.add_row(f"[bold cyan]{escape(name)}[/]", escape(summary))
     console.print(table)
@@ -72,7 +76,7 @@ def _rows(console: Console, title: str, rows: Mapping[str, str]) -> None:
 def _other_tools(catalog: Catalog) -> dict[str, dict[str, str]]:
     """Return namespace → name → summary."""
     summaries = {name: catalog.summary(name) for name in catalog.entries}
-    summaries |= {name: target.replace(":", ".") for name, target in catalog.aliases.items()}
+    summaries |= {name: target.partition(":")[2] or target for name, target in catalog.aliases.items()}
     if catalog is SCHEDULES:  # plateau rules are named as schedules
         summaries |= {name: PLATEAUS.summary(name) for name in PLATEAUS.entries}
     found: dict[str, dict[str, str]] = {}
@@ -90,26 +94,63 @@ _OWNERS = {
     "timm": "timm.scheduler",
     "torch": "torch.optim.lr_scheduler; the same parameters, plus `per: step` or `epoch`",
 }
+_OUR_DEFAULTS = {"cycle_momentum": "false", "total_steps": "the run's"}  # instead of those of torch's schedulers
 
 
 def _entry(console: Console, catalog: Catalog, name: str) -> None:
     if catalog is SCHEDULES and name in PLATEAUS.entries:
         catalog = PLATEAUS
     factory = catalog.factory(Part(name))
+    foreign = not factory.__module__.startswith("lrbench.")
+    described = getattr(factory, "described", factory)
     console.print(f"[bold cyan]{escape(name)}[/]  ({catalog.kind})")
-    text = (inspect.getdoc(factory) or "").partition(">>>")[0].rstrip().removesuffix("Example:").rstrip()
-    console.print(escape(text))
+    paragraphs, meanings = _documented(inspect.getdoc(factory) or "")
+    console.print(escape("\n\n".join(paragraphs[:1] if foreign else paragraphs)))
     parameters = catalog.parameters(name)
     if catalog.kind == "schedule" and inspect.isclass(factory):
+        parameters = [replace(p, default=_OUR_DEFAULTS.get(p.name, p.default)) for p in parameters]
         parameters = [p for p in parameters if p.name not in _FILLED_IN]
-        parameters.append(Parameter("per", "epoch (step for CyclicLR and OneCycleLR)", False))
+        usual = "step" if factory.__name__ in ("CyclicLR", "OneCycleLR") else "epoch"
+        parameters.append(Parameter("per", usual, False))
+        meanings["per"] = "how often the learning rate changes: epoch or step."
     if parameters:
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        table.add_column("parameter", style="bold")
-        table.add_column("default")
-        for parameter in parameters:
-            table.add_row(parameter.name, "[red]required[/]" if parameter.required else escape(parameter.default))
-        console.print(table)
-    if catalog.foreign:
-        described = getattr(factory, "described", factory)
+        _parameters(console, parameters, meanings)
+    if catalog.foreign or foreign:
         console.print(f"Parameters and defaults come from {described.__module__}.{described.__qualname__}.")
+
+
+def _parameters(console: Console, parameters: Sequence[Parameter], meanings: Mapping[str, str]) -> None:
+    known = any(parameter.name in meanings for parameter in parameters)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("parameter", style="bold", no_wrap=True)
+    table.add_column("default", overflow="fold")
+    if known:
+        table.add_column("meaning", overflow="fold")
+    for parameter in parameters:
+        default = "[red]required[/]" if parameter.required else escape(parameter.default)
+        table.add_row(parameter.name, default, *([escape(meanings.get(parameter.name, ""))] if known else []))
+    console.print(table)
+
+
+_ARGUMENT = re.compile(r" {4}(\w+)(?: \(.*?\))?: *(.*)")
+_MARKUP = re.compile(r":\w+:(?=`)|(?<=`)`|`(?=`)|\s*Default: .*$")  # of reStructuredText; defaults have a column
+
+
+def _documented(text: str) -> tuple[list[str], dict[str, str]]:
+    """Return a docstring's paragraphs and the meaning of each parameter, without line breaks."""
+    prose, _, arguments = text.partition(">>>")[0].partition("\nArgs:\n")
+    meanings: dict[str, str] = {}
+    for line in arguments.rstrip().splitlines():
+        found = _ARGUMENT.fullmatch(line)
+        if found is not None:
+            meanings[found[1]] = found[2]
+        elif meanings and line.startswith("     "):
+            meanings[[*meanings][-1]] += f" {line.strip()}"
+        else:
+            break  # another section
+    paragraphs = re.split(r"\n\s*\n", prose.strip())
+    return [*map(_plain, paragraphs)], {name: _plain(meaning) for name, meaning in meanings.items()}
+
+
+def _plain(text: str) -> str:
+    return _MARKUP.sub("", " ".join(text.split()))

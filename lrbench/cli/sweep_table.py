@@ -44,8 +44,8 @@ def table_of(board: Board, height: int | None = None) -> RenderableType:
     """Build the table: a row per learning rate, a column per line; cells show a mark per seed and the mean loss."""
     places: dict[tuple[float | None, str], list[Planned]] = {}
     for cell in board.plan.cells:
-        places.setdefault((cell.lr, _line(cell)), []).append(cell)
-    lines = list(dict.fromkeys(_line(cell) for cell in board.plan.cells))
+        places.setdefault((cell.lr, cell.line), []).append(cell)
+    lines = list(dict.fromkeys(cell.line for cell in board.plan.cells))
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
     table.add_column("rate", justify="right", no_wrap=True)
     for line in lines:
@@ -85,10 +85,6 @@ def _cell(board: Board, cells: Sequence[Planned]) -> Text:
     return text
 
 
-def _line(cell: Planned) -> str:
-    return f"{cell.series} (confirmation)" if cell.confirms else cell.series
-
-
 class LiveTable(Display):
     """A table on a terminal, redrawn as events arrive."""
 
@@ -112,7 +108,7 @@ class LiveTable(Display):
             return
         self.board.hear(event)
         if event.kind == "end" and event.values["result"].status is Status.FAILED:
-            self.console.print(f"[red]{escape(event.run)}:[/] {escape(self.ending(event))}")
+            self.console.print(f"[red]{escape(_named(self.board, event.run))}:[/] {escape(self.ending(event))}")
         if event.kind in ("plan", "end") or time.monotonic() - self.drawn > SHOWN_SECONDS:
             self.drawn = time.monotonic()
             room = self.console.size.height - 8
@@ -136,7 +132,13 @@ class SweepLines(Lines):
             if event.kind == "end":
                 over = sum(status.over for status in self.board.state.values())
                 count, left = f"{over}/{len(self.board.state)}", _left(self.board.seconds_left)
-                self.say(f"{count} {event.run}: {self.ending(event)}{left}")
+                self.say(f"{count} {_named(self.board, event.run)}: {self.ending(event)}{left}")
+
+
+def _named(board: Board, run: str) -> str:
+    """Return what tells a run from the others, and its folder; a range test has only the folder."""
+    label = board.plan.labels.get(run)
+    return f"{label} ({run})" if label else run
 
 
 def _left(seconds: float | None) -> str:

@@ -33,7 +33,7 @@ from lrbench.components.optimizers import (
     GroupRules,
     adam_beta2,
     build_optimizer,
-    check_names,
+    check_parameters,
     configured_rate,
     parameter_groups,
     peak_and_ratios,

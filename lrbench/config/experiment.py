@@ -32,7 +32,7 @@ from lrbench.components import (
     GroupRules,
     Normalize,
     Validation,
-    check_names,
+    check_parameters,
     configured_rate,
 )
 from lrbench.config.merge import merge
@@ -196,9 +196,9 @@ class Experiment(BaseModel, frozen=True, extra="forbid"):
 
         Raises:
             ConfigError: `lr_scaling` has no learning rate to scale, or an epoch has fewer batches than
-                `accumulate`, or the optimizer has no such parameter.
+                `accumulate`, or the optimizer can't have a parameter.
         """
-        check_names(GroupRules.split(self.optimizer)[0])
+        check_parameters(GroupRules.split(self.optimizer)[0])
         batches = None if examples is None else batches_per_epoch(examples, self.batch_size, self.drop_last)
         if self.accumulate is not None and batches is not None and self.accumulate > batches:
             problem = f"is more than the {batches} batches of an epoch (got {self.accumulate})"

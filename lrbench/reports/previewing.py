@@ -6,19 +6,17 @@ Needs neither torch nor data, but for the size of your own data.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from lrbench.components import AVERAGES, SETS_ITS_OWN_RATE, configured_rate, load_dataset
 from lrbench.config import Experiment, load_config
 from lrbench.errors import ConfigError, DataError
 from lrbench.reports.code import code
 from lrbench.runs import Environment, Sizes
-from lrbench.schedules import build_schedule, has_milestones, lies_over, momentum_of
-from lrbench.types import Duration, Part
+from lrbench.schedules import build_schedule, has_milestones, lies_over, momentum_of, unreached
 
 LARGE_BATCH = 1024
 
@@ -201,43 +199,8 @@ def _own_rate(made: Preview) -> list[str]:
 
 
 def _beyond_the_run(made: Preview) -> list[str]:
-    total = len(made.rates) - (0 if made.over else made.seam)
-    found = []
-    for key, text in _durations(_with_units(made.experiment.schedule)):
-        exact = Duration.parse(text, "steps").exact(total_steps=total, steps_per_epoch=made.steps_per_epoch)
-        if exact > total or (exact == total and key.rpartition(".")[2] in _DROPS):
-            found.append(f"{key}: {text} lies beyond the schedule's {total} steps, so it is never reached")
-    return found
-
-
-_DROPS = ("every", "milestones", "decay_t", "step_size")  # the step after the last one is too late for these
-_BARE_TIMES = ("t_initial", "warmup_t", "decay_t", "milestones", "step_size")
-
-
-def _with_units(part: Part) -> Mapping[str, Any]:
-    """The parameters, with timm's and torch's plain numbers as durations."""
-    if not part.name.startswith(("timm/", "torch.optim.")):
-        return part.params
-    in_epochs = part.params.get("t_in_epochs", part.params.get("per", "epoch") == "epoch")
-    unit = "epochs" if in_epochs else "steps"
-
-    def said(value: Any) -> Any:
-        return [f"{v} {unit}" for v in value] if isinstance(value, list) else f"{value} {unit}"
-
-    return {k: said(v) if k in _BARE_TIMES and v is not None else v for k, v in part.params.items()}
-
-
-def _durations(params: Mapping[str, Any], prefix: str = "schedule") -> list[tuple[str, str]]:
-    """Return (key, text) of every duration in the parameters."""
-    found = []
-    for name, value in params.items():
-        for item in value if isinstance(value, list) else [value]:
-            first = item[0] if isinstance(item, list) and item else item
-            if isinstance(first, Mapping):
-                found += _durations(first, f"{prefix}.{name}")
-            elif isinstance(first, str) and first.endswith((" epochs", " steps", "%")):
-                found.append((f"{prefix}.{name}", first))
-    return found
+    sizes = {"total_steps": len(made.rates), "steps_per_epoch": made.steps_per_epoch}
+    return unreached(made.experiment.schedule, warmup=made.experiment.warmup, **sizes)
 
 
 def _nothing_left(made: Preview) -> list[str]:

@@ -18,8 +18,9 @@ from lrbench.errors import ConfigError
 from lrbench.registry import Catalog, part_of
 from lrbench.schedules import annealing, cyclic, decay, range_test, restarts
 from lrbench.schedules.base import Context, Momentum, Schedule, WithMomentum, document, momentum_of, with_momentum
-from lrbench.schedules.compat import PEERS, PLATEAUS, USUAL_NAMES
+from lrbench.schedules.compat import ELSEWHERE, PEERS, PLATEAUS, USUAL_NAMES
 from lrbench.schedules.custom import REFUSED, checked_rate, imported
+from lrbench.schedules.milestones import beyond
 from lrbench.schedules.plateau import Growth, PlateauRule, PlateauState
 from lrbench.schedules.warmup import UNTUNED, WarmUpRule, untuned, warm_up
 from lrbench.types import Duration, Part
@@ -119,6 +120,14 @@ def lies_over(warmup: WarmUpRule, schedule: Part) -> bool:
     return has_milestones(schedule) if warmup.over is None else warmup.over
 
 
+def unreached(schedule: Part, *, total_steps: int, steps_per_epoch: int, warmup: WarmUpRule | None = None) -> list[str]:
+    """Describe each time in a schedule that the run never reaches, such as a milestone beyond its end."""
+    before = 0
+    if warmup is not None and not lies_over(warmup, schedule):
+        before = warmup.duration.steps(total_steps=total_steps, steps_per_epoch=steps_per_epoch)
+    return beyond(SCHEDULES.canonical(schedule), total_steps - before, steps_per_epoch)
+
+
 _NEEDS_RESULTS = "it needs validation results, so it must be the whole `schedule:` of a config"
 
 SCHEDULES = Catalog(
@@ -152,6 +161,7 @@ SCHEDULES = Catalog(
     },
     refused={f"torch/{name}": why for name, why in REFUSED.items()} | dict.fromkeys(PLATEAUS.entries, _NEEDS_RESULTS),
     aliases=USUAL_NAMES,
+    elsewhere=ELSEWHERE,
     context=frozenset({"run"}),
 )
 

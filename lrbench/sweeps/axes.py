@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from lrbench.config import SHORT_AXES
+from lrbench.config import SHORT_AXES, Experiment
 from lrbench.errors import ConfigError
 from lrbench.types import whole
 
@@ -44,7 +44,8 @@ def read_axes(
     Args:
         block: a mapping from keys (dotted, or nested as in the config) to values.
         places: where keys were set.
-        path: the block's own path, for messages: `("sweep",)`.
+        path: `("sweep",)`, or `("sweep", "optimizer")` for the axes in an entry of `optimizer:`, where `momentum` is
+            short for `optimizer.momentum`.
         first_seed: the first seed if only the number of seeds is given.
 
     Raises:
@@ -57,7 +58,7 @@ def read_axes(
     for key, value, inner in _flat(block, path):
         if value is None:  # drops an axis of the extended config
             continue
-        full, where = SHORT_AXES.get(key, key), _place(places, inner)
+        full, where = _full_key(key, path[1:]), _place(places, inner)
         if full in axes:
             raise ConfigError(f"sets {full} twice", key=".".join(inner), where=where)
         try:
@@ -148,6 +149,12 @@ def _flat(block: Mapping[str, Any], path: tuple[str, ...]) -> list[tuple[str, An
         else:
             found.append((key, value, inner))
     return found
+
+
+def _full_key(key: str, block: tuple[str, ...]) -> str:
+    """Write a key in full: `lr` is `optimizer.lr`, and any other key that no config has is one of the block's own."""
+    known = not block or key.partition(".")[0] in Experiment.model_fields
+    return SHORT_AXES.get(key) or (key if known else ".".join((*block, key)))
 
 
 def _looks_like_range(value: Mapping[str, Any]) -> bool:

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,11 @@ class Planned:
     seed: int
     confirms: bool = False
 
+    @property
+    def line(self) -> str:
+        """The series, with a note for runs that confirm the winner."""
+        return f"{self.series} (confirmation)" if self.confirms else self.series
+
     @classmethod
     def of(cls, cell: Cell, series: str, run: str, confirms: bool = False) -> Planned:
         """Return the plan's row for a cell."""
@@ -68,6 +74,15 @@ class Plan:
     def series(self) -> list[str]:
         """The lines, in the order given."""
         return list(dict.fromkeys(cell.series for cell in self.cells))
+
+    @cached_property
+    def labels(self) -> dict[str, str]:
+        """For the run of each cell, what tells it from the others: `cosine lr=0.01 seed=1`."""
+        varied = {"lr": len(self.rates) > 1, "seed": len({cell.seed for cell in self.cells}) > 1}
+        return {
+            cell.run: " ".join([cell.line, *(f"{k}={value_text(getattr(cell, k))}" for k in varied if varied[k])])
+            for cell in self.cells
+        }
 
     @property
     def rates(self) -> list[float | None]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from lrbench.components import Loss
 from lrbench.config import Experiment, identity
 from lrbench.errors import ConfigError, UserCodeError, reason_of
-from lrbench.schedules import checked_rate
+from lrbench.schedules import checked_rate, unreached
 from lrbench.training.build import (
     KEPT_PARTS,
     Parts,
@@ -26,13 +26,15 @@ from lrbench.training.build import (
 from lrbench.training.isolation import ProcessState
 
 
-def check(experiment: Experiment, device: torch.device, *, keep: bool = False) -> None:
+def check(experiment: Experiment, device: torch.device, *, keep: bool = False) -> list[str]:
     """Build everything and pass two examples and a last batch through it, before anything is written.
 
     Args:
         experiment: what to check.
         device: where it would train.
         keep: keep the parts for `assemble`, because this process will train them.
+
+    Returns: likely mistakes, each in one sentence.
 
     Raises: the same errors as `assemble`, and ConfigError if model, data and loss do not fit together.
     """
@@ -62,6 +64,8 @@ def check(experiment: Experiment, device: torch.device, *, keep: bool = False) -
     if twin is not None and len(checked) < KEPT_PARTS:
         parts.loss = built_loss(experiment, parts.data, device)  # the one used above may have kept state
         checked[identity(experiment), str(device)] = parts, state
+    sizes = {"total_steps": parts.total_steps, "steps_per_epoch": parts.steps_per_epoch}
+    return unreached(experiment.schedule, warmup=experiment.warmup, **sizes)
 
 
 def _twin(model: nn.Module) -> nn.Module | None:

@@ -17,7 +17,7 @@ def check(todo: Sequence[Outcome], watch: Watch, *, keep: bool) -> None:
     """Build the pending runs, so that an invalid config is found before anything is written.
 
     Of runs that differ only in seed and learning rate, only the lowest and the highest learning rate are checked. With
-    `keep`, the parts are kept for training in this process.
+    `keep`, the parts are kept for training in this process. Likely mistakes are told once.
 
     Raises ConfigError, DataError.
     """
@@ -28,21 +28,24 @@ def check(todo: Sequence[Outcome], watch: Watch, *, keep: bool) -> None:
     from lrbench.training.build import checked  # torch takes a second, in which the message can be read
 
     checked.clear()  # of runs that never started; the user's code may have changed since
+    doubts: list[str] = []
     for experiments in alike.values():
         experiments.sort(key=lambda experiment: experiment.optimizer.params.get("lr", 0.0))
-        _check_built(experiments[0], keep)
+        doubts += [f"{experiments[0].name}: {text}" for text in _check_built(experiments[0], keep)]
         if group(experiments[-1]) != group(experiments[0]):
             _check_built(experiments[-1], keep)
+    for text in dict.fromkeys(doubts):
+        watch(message(text))
 
 
-def _check_built(experiment: Experiment, keep: bool) -> None:
+def _check_built(experiment: Experiment, keep: bool) -> list[str]:
     from lrbench.training.build import resolve_device
     from lrbench.training.check import check as check_built
     from lrbench.training.isolation import isolated
 
     try:
         with isolated():
-            check_built(experiment, resolve_device(experiment.device), keep=keep)
+            return check_built(experiment, resolve_device(experiment.device), keep=keep)
     except ConfigError as error:
         raise error.at(experiment.where(error.key)) from None
     except DataError as error:

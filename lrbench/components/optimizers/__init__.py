@@ -10,12 +10,14 @@ import importlib
 import inspect
 import io
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
 
 from lrbench.components.optimizers.param_groups import GroupRules, parameter_groups, peak_and_ratios
 from lrbench.errors import ConfigError, choices
-from lrbench.registry import Catalog, part_of
-from lrbench.types import Part
+from lrbench.registry import Catalog, checked, part_of
+from lrbench.types import Fraction, NonNegative, Part, Positive, Probability, ProperFraction, adapter
 
 if TYPE_CHECKING:
     from torch import nn
@@ -134,13 +136,49 @@ _PARAMETERS = {
 """The classes' parameters besides lr, so a config is checked without torch; a test compares them."""
 
 
-def check_names(part: Part) -> None:
-    """Raise ConfigError for a parameter that a built-in optimizer does not have. Needs no torch."""
+_NON_NEGATIVE = "eps initial_accumulator_value lr_decay momentum momentum_decay weight_decay"
+_SWITCHES = (
+    "amsgrad centered decouple decoupled_weight_decay nesterov safeguard_warmup silent_sgd_phase use_bias_correction"
+)
+_OTHER_NUMBERS = "alpha d_coef dampening growth_rate lambd ns_steps r slice_p t0 warmup_steps weight_lr_power"
+_VALUES: dict[str, Any] = {
+    **dict.fromkeys(_NON_NEGATIVE.split(), NonNegative),
+    **dict.fromkeys(_SWITCHES.split(), bool),
+    **dict.fromkeys(_OTHER_NUMBERS.split(), float),
+    "adafactor.eps": tuple[NonNegative | None, NonNegative],
+    "beta2_decay": Annotated[float, Field(le=0)],
+    "beta3": float | None,
+    "betas": tuple[Probability, Probability],
+    "d": Annotated[float, Field(ge=1)],
+    "d0": Positive,
+    "etas": tuple[ProperFraction, Annotated[float, Field(gt=1)]],
+    "ns_coefficients": tuple[float, float, float],
+    "prodigy.eps": Positive,
+    "rho": Fraction,
+    "rmsprop.alpha": NonNegative,
+    "schedule_free_sgd.momentum": ProperFraction,
+    "step_sizes": tuple[float, float],
+}
+"""What a parameter may be, in all optimizers or in one, so a config is checked without torch."""
+
+
+def check_parameters(part: Part) -> None:
+    """Raise ConfigError for a parameter or value that an optimizer can't have. Needs no torch.
+
+    The classes check what depends on several values. Their own errors for values of a wrong type are obscure.
+    """
     known = ["lr", *_PARAMETERS.get(part.name, "").split()]
-    for name in part.params if part.name in _PARAMETERS else ():
-        if name not in known:
-            problem = f"'{part.name}' has no parameter '{name}'; {choices(name, sorted(known))}"
-            raise ConfigError(problem, key=f"optimizer.{name}")
+    for name, value in part.params.items():
+        key = f"optimizer.{name}"
+        kind = _VALUES.get(f"{part.name}.{name}", _VALUES.get(name))
+        if part.name not in _PARAMETERS:
+            if isinstance(value, str):
+                raise ConfigError(f"must be a number, true, false or a list of numbers (got {value!r:.60})", key=key)
+        elif name not in known:
+            problem = f"'{part.name}' has no parameter '{name}'; {choices(name, known)}"
+            raise ConfigError(problem, key=key)
+        elif kind is not None:
+            checked(value, adapter(kind), key)
 
 
 AVERAGES = frozenset({"schedule_free_adamw", "schedule_free_radam", "schedule_free_sgd"})
@@ -173,7 +211,7 @@ def build_optimizer(part: Part | Mapping[str, Any] | str, model: nn.Module) -> O
         ConfigError: unknown name, or parameters that the class rejects.
     """
     part, rules = GroupRules.split(part_of(part, "optimizer"))
-    _plain_numbers(part)
+    check_parameters(part)
     trained = [p for p in model.parameters() if p.requires_grad]
     if not trained:
         raise ConfigError("has no parameters to train", key="model")
@@ -217,30 +255,6 @@ def configured_rate(part: Part) -> float:
     if lr is None:
         raise ConfigError("is required, because the default of an imported optimizer is unknown", key="optimizer.lr")
     return float(lr)
-
-
-def _plain_numbers(part: Part) -> None:
-    """Raise ConfigError for a value of another type than the default. Torch's own errors for these are obscure."""
-    known = {} if part.imported else inspect.signature(OPTIMIZERS.factory(part)).parameters
-    for name, value in part.params.items():
-        if known and (name not in known or "str" in str(known[name].annotation)):
-            continue  # the catalogue checks names, and the class checks text
-        default = known[name].default if name in known else None
-        wanted = "a number, true, false or a list of numbers" if isinstance(value, str) else _unlike(value, default)
-        if wanted:
-            raise ConfigError(f"must be {wanted} (got {value!r:.60})", key=f"optimizer.{name}")
-
-
-def _unlike(value: object, default: object) -> str:
-    """Describe what the value should be if it differs in type from the default; empty if it may be valid."""
-    if isinstance(default, tuple):
-        fits = isinstance(value, list) and len(value) == len(default)
-        return "" if fits else f"a list of {len(default)} numbers like {list(default)}"
-    if isinstance(default, bool):
-        return "" if isinstance(value, bool) else "true or false"
-    if isinstance(default, int | float) and (isinstance(value, bool) or not isinstance(value, int | float)):
-        return "a number"
-    return ""
 
 
 def _fused(part: Part, trained: list[Parameter]) -> dict[str, Any]:

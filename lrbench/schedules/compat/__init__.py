@@ -6,7 +6,7 @@ from lrbench.schedules.compat.lrbench2019 import LRBENCH_2019
 from lrbench.schedules.compat.plateaus import PLATEAUS
 from lrbench.schedules.compat.timm import TIMM
 
-__all__ = ["PEERS", "PLATEAUS", "USUAL_NAMES"]
+__all__ = ["ELSEWHERE", "PEERS", "PLATEAUS", "USUAL_NAMES"]
 
 PEERS = {**HUGGING_FACE, **TIMM, **KERAS, **LRBENCH_2019}
 
@@ -43,3 +43,12 @@ USUAL_NAMES = {
     **{f"torch/{name}": f"torch.optim.lr_scheduler:{name}" for name in _TORCH},
 }
 """Other common names → lrbench's name."""
+
+_PEAKS = ("initial_learning_rate", "initial_lr", "k0", "k1", "learning_rate", "lr", "max_lr", "warmup_target")
+_LENGTHS = ("num_training_steps", "total_steps")
+
+ELSEWHERE = {
+    **dict.fromkeys(_PEAKS, "the peak of every schedule is `optimizer.lr`"),
+    **dict.fromkeys(_LENGTHS, "the length of the run is its `epochs` or `steps`"),
+}
+"""Other tools' parameters → what a config has instead of them."""

@@ -117,7 +117,7 @@ def cosine_decay(
     Args:
         decay_steps: D; the rest of the run after the warm-up by default. A bare number means steps.
         warmup_steps: W; lr is Keras's `warmup_target`.
-        initial_learning_rate: the start of the warm-up; unused without one.
+        initial_learning_rate: the start of the warm-up.
 
     >>> cosine_decay(run=Context(lr=1.0, total_steps=8, steps_per_epoch=4))(4)
     0.5
@@ -128,6 +128,9 @@ def cosine_decay(
     else:
         rise, fall = run.steps(warmup_steps), length(decay_steps, "decay_steps", run)
     check_below_peak(initial_learning_rate, "initial_learning_rate", run)
+    if not rise and initial_learning_rate not in (0, lr):
+        problem = f"is the start of a warm-up; without `warmup_steps`, the peak is optimizer.lr = {lr:g}"
+        raise ConfigError(f"{problem} (got {initial_learning_rate:g})", key="schedule.initial_learning_rate")
 
     def rate(step: int) -> float:
         if step < rise:
