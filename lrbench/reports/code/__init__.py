@@ -71,7 +71,7 @@ def _source(experiment: Experiment, name: str, environment: Mapping[str, Any]) -
     made = _optimizer(part, own, rules, imported)
     metrics = metrics_of(environment.get("metrics"))
     averages = own.name in AVERAGES or own.name.startswith("schedulefree")
-    training = loop(run, schedule.scheduler is not None, averages, sizes, imported, metrics)
+    training = loop(run, schedule, averages, sizes, imported, metrics)
     device = str(environment.get("device", ""))
     scheduler = layout("scheduler = ", schedule.scheduler) if schedule.scheduler else []
     setting = [*schedule.values, *_precision(experiment.precision, device)]
