@@ -784,7 +784,7 @@ def unreduced(outputs: Tensor, targets: Tensor) -> Tensor:
         ({"model": f"{__name__}:for_other_shapes"}, "model", "does not fit digits's inputs (1, 8, 8)"),
         ({"model": "cnn"}, "model", "at least 10×10"),
         ({"loss": f"{__name__}:unreduced"}, "loss", "a loss must be one number"),
-        ({"optimizer": {"name": "sgd", "lr": 0.1, "momentum": -1.0}}, "optimizer", "Invalid momentum"),
+        ({"optimizer": {"name": "sgd", "lr": 0.1, "momentum": -1.0}}, "optimizer.momentum", "must be at least 0"),
         ({"warmup": {"for": "99 epochs"}}, "warmup.for", "must be shorter than the run"),
         ({"dataset": f"{__name__}:line_data", "model": "logistic"}, "loss", "needs class indices"),
     ],
