@@ -139,6 +139,7 @@ def torch_scheduler(
     warmup: Mapping[str, Any] | str | None = None,
     plateau: Mapping[str, Any] | None = None,
     last_epoch: int = -1,
+    as_of: int | None = None,
 ) -> ScheduleLR:
     """Build a config's `schedule:` block as a torch scheduler; call its `step()` after every optimizer step.
 
@@ -154,6 +155,7 @@ def torch_scheduler(
         plateau: a config's `plateau:` block, `{"factor": 0.5, "patience": 3}`; call `step_plateau(metric)` after each
             evaluation. Another scheduler's changes would be overwritten.
         last_epoch: as in torch: steps already done minus one, when resuming without a `state_dict`.
+        as_of: as for `build_schedule`.
 
     Raises:
         ConfigError: unknown name or invalid parameters.
@@ -166,7 +168,8 @@ def torch_scheduler(
     rule = None if plateau is None else _plateau_rule(plateau)
 
     def build(peak: float) -> Schedule:
-        return build_schedule(part, lr=peak, total_steps=total_steps, steps_per_epoch=steps_per_epoch, warmup=warmup)
+        sizes = {"total_steps": total_steps, "steps_per_epoch": steps_per_epoch}
+        return build_schedule(part, lr=peak, warmup=warmup, as_of=as_of, **sizes)
 
     return ScheduleLR(optimizer, build, total_steps, last_epoch, rule)
 

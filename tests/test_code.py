@@ -23,7 +23,7 @@ from lrbench.components.optimizers import OPTIMIZERS
 from lrbench.config import Experiment, load_config
 from lrbench.reports import code as written
 from lrbench.runs import Environment, RunFolder
-from lrbench.schedules import build_schedule, momentum_of
+from lrbench.schedules import PlateauRule, PlateauState, build_schedule, momentum_of
 from lrbench.training.build import load_data
 
 CONFIGS = Path(__file__).parent.parent / "configs"
@@ -300,8 +300,6 @@ def test_a_run_s_logged_rates_and_momenta(tiny: Callable[..., Experiment], tmp_p
 def test_a_plateau_rule_lowers_the_rate_at_the_same_epochs(
     rule: dict[str, Any], tiny: Callable[..., Experiment]
 ) -> None:
-    from lrbench.schedules import PlateauRule, PlateauState
-
     experiment = tiny(plateau=rule, epochs=12)
     assert isinstance(experiment.plateau, PlateauRule)
     values = [2.0, 1.5, 1.5, 1.49, math.nan, 1.6, 1.2, 1.3, 1.3, 1.3, 1.3, 1.3]
@@ -322,6 +320,45 @@ def test_a_plateau_rule_lowers_the_rate_at_the_same_epochs(
     assert min(found) < 0.1
 
 
+def test_the_code_of_an_older_run_has_its_learning_rates(tiny: Callable[..., Experiment]) -> None:
+    part = {"name": "timm/multistep", "decay_t": [1], "decay_rate": 0.1}
+    for as_of, first in ((2, 0.01), (None, 0.1)):
+        experiment = tiny(schedule=part, as_of=as_of)
+        names = executed(code(experiment.plain(), environment(4, 2)), train_loader=[])
+        assert names["optimizer"].param_groups[0]["lr"] == pytest.approx(first)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "rule"),
+    [
+        ("cosine", {"patience": 1}),
+        ({"name": "step", "every": 4}, {"patience": 0, "factor": 0.3, "cooldown": 2, "min_lr": 0.01}),
+        ("torch/CosineAnnealingLR", {"patience": 1, "start": 3}),
+        ("constant", {"patience": 1, "growth": {"factor": 1.2}}),
+    ],
+    ids=str,
+)
+def test_a_schedule_and_a_plateau_rule_are_one_scheduler(
+    schedule: Any, rule: dict[str, Any], tiny: Callable[..., Experiment]
+) -> None:
+    if schedule == "torch/CosineAnnealingLR":
+        schedule = {"name": schedule, "T_max": 12}
+    experiment = tiny(schedule=schedule, plateau=rule, epochs=12)
+    alone = build_schedule(experiment.schedule, lr=0.1, total_steps=12, steps_per_epoch=1)
+    values = [2.0, 1.5, 1.5, 1.49, math.nan, 1.6, 1.2, 1.3, 1.3, 1.3, 1.3, 1.3]
+    state, expected, found = PlateauState(), [], []
+    for epoch, value in enumerate(values):
+        expected.append(state.apply(experiment.plateau, alone(epoch)))
+        state.update(experiment.plateau, value, lower=True, lr=alone(epoch), done=(epoch + 1) / 12)
+    left = iter(values)
+    names: dict[str, Any] = {"model": torch.nn.Linear(2, 3), "evaluate": lambda _: next(left)}
+    names["model"].register_forward_hook(lambda *_: found.append(names["optimizer"].param_groups[0]["lr"]))
+    names["train_loader"] = [(torch.ones(4, 2), torch.zeros(4, dtype=torch.long))]
+    exec(code(experiment.plain(), environment(12, 1)), names)
+    assert found == pytest.approx(expected, rel=1e-9)
+    assert found != pytest.approx([alone(epoch) for epoch in range(12)], rel=1e-3)
+
+
 @pytest.mark.parametrize(
     ("changes", "fragments"),
     [
@@ -331,8 +368,15 @@ def test_a_plateau_rule_lowers_the_rate_at_the_same_epochs(
         ({"precision": "tf32"}, ["torch.backends.cudnn.allow_tf32 = True"]),
         ({"on_non_finite": "skip", "max_skipped": 3}, ["not finite", "at most 3 times"]),
         ({"early_stopping": {"patience": 4}}, ["val_loss had not improved for 4 epochs"]),
-        ({"plateau": {"patience": 2}, "schedule": "cosine"}, ["# not in this code: the plateau rule", "0.5"]),
-        ({"plateau": {"growth": {"factor": 1.2}}}, ["the learning rate by 1.2 after 1 epoch of improvement"]),
+        (
+            {"plateau": {"patience": 2}, "schedule": "cosine", "eval_every": "1 steps"},
+            ["# not in this code: the plateau rule", "0.5"],
+        ),
+        (
+            {"plateau": {"growth": {"factor": 1.2}}, "eval_every": "1 epochs"},
+            ["the learning rate by 1.2 after 1 evaluation of improvement"],
+        ),
+        ({"plateau": {"metric": "val_own"}, "schedule": "cosine"}, ["# not in this code: the plateau rule"]),
         ({"optimizer": "schedule_free_sgd"}, ["# pip install schedulefree", "optimizer.train()", "optimizer.eval()"]),
         ({"optimizer": "prodigy"}, ["# pip install prodigyopt", "prodigyopt.Prodigy(model.parameters(), lr=1.0)"]),
         ({"optimizer": "muon"}, ['lrbench.build_optimizer({"name": "muon"}, model)', "AdamW for all other parameters"]),

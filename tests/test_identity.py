@@ -1,10 +1,21 @@
 """What makes two runs the same run. A change that breaks the pinned ones orphans every run folder there is."""
 
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_milestones import made_old
+from test_train import after, column, go
 
-from lrbench.config import canonical, group, identity, load_config, run_name
+import lrbench
+from lrbench.analysis import read_one
+from lrbench.config import Experiment, canonical, group, identity, load_config, run_name
+from lrbench.errors import Interrupted
+from lrbench.runs import RunFolder
 
 TUTORIAL = """
 dataset: mnist
@@ -197,3 +208,57 @@ def test_how_a_rate_is_written_does_not_matter(tmp_path_factory, lr, digits):
         path.write_text(TUTORIAL.replace("lr: 0.001", f"lr: {text}"), encoding="utf-8")
         found.add(identity(load_config(path)))
     assert len(found) == 1
+
+
+TANH, EARLY = {"name": "timm/tanh"}, {"name": "timm/multistep", "decay_t": [1], "decay_rate": 0.1}
+ROUNDED = {"name": "hf/linear", "num_warmup_steps": "30%"}  # 1.2 of 4 steps: 2 as in transformers, 1 before
+REVISED = [  # with the identity that lrbench 0.1 gave, and the learning rates before and now, by hand
+    (TANH, "184d3f89c5b2e8f6d5f6a4d0f402c2863c9da8cb7f149de8f6285f664474c58a",
+     [0.05 * (1 - math.tanh(x)) for x in (-7, -7, -2, -2)], [0.1, 0.1, *[0.05 * (1 - math.tanh(-2))] * 2]),
+    (EARLY, "204f0faffa4b4ef2674c1693845b6e940c1a89fc6ebb65b079b2d3d6fd605482", [0.01] * 4, [0.1, 0.1, 0.01, 0.01]),
+    (ROUNDED, "9d2a0986e8cc846950f86e7476578a702358a625059739b8c061b117a9f0cabe",
+     [0, 0.1, 0.2 / 3, 0.1 / 3], [0, 0.05, 0.1, 0.05]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("schedule", "before", "old_rates", "rates"), REVISED, ids=["tanh", "multistep", "hf"])
+def test_other_learning_rates_are_another_run(
+    schedule: Any, before: str, old_rates: list[float], rates: list[float], tiny: Callable[..., Experiment]
+) -> None:
+    now, old = tiny(schedule=schedule), tiny(schedule=schedule, as_of=2)
+    assert identity(old) == before != identity(now)
+    nested = {"name": "sequence", "parts": [{**schedule, "for": "2 epochs"}]}
+    assert identity(tiny(schedule=nested)) != identity(tiny(schedule=nested, as_of=2))
+    assert [made.rates for made in lrbench.preview([old, now])] == [pytest.approx(old_rates), pytest.approx(rates)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "before"),
+    [
+        ({"schedule": {**TANH, "warmup_t": 1}}, "969e4c98c29d42ced47bfb06e52f4fb423f5dc5f2f81d776d7b3aa34a35de743"),
+        ({"schedule": {**EARLY, "decay_t": [2]}}, "5b4d23051b9ab1ad131feb2d46c97c974611c287d4666b72139045346400f370"),
+        (
+            {"schedule": {**ROUNDED, "num_warmup_steps": "50%"}},
+            "8dcf1911729948c43777d36c0f6e014638aab9b097fc05e534db587644114d38",
+        ),
+    ],
+)
+def test_equal_learning_rates_keep_the_identity(
+    changes: dict[str, Any], before: str, tiny: Callable[..., Experiment]
+) -> None:
+    assert identity(tiny(**changes)) == identity(tiny(**changes, as_of=2)) == before
+
+
+def test_an_old_folder_keeps_its_learning_rates(
+    tmp_path: Path, tiny: Callable[..., Experiment], cli: Callable[..., tuple[int, str, str]]
+) -> None:
+    with pytest.raises(Interrupted):
+        go(tmp_path / "runs", tiny(schedule=EARLY, as_of=2), after(3))
+    (path,) = (tmp_path / "runs").iterdir()
+    made_old(path)
+    code, out, err = cli("run", path / "config.yaml", "--seeds", "2")
+    assert code == 0 and "resumed after step 3" in out, err
+    for folder in RunFolder(path), *(RunFolder(p) for p in (tmp_path / "runs").glob("tiny-seed1-*")):
+        assert read_one(folder).problem == "" and column(folder, "lr") == pytest.approx([0.01] * 4)
+    (outcome,) = lrbench.run([tiny(schedule=EARLY)], runs=tmp_path / "runs")
+    assert outcome.path != path and column(RunFolder(outcome.path), "lr") == pytest.approx([0.1, 0.1, 0.01, 0.01])

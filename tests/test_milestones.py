@@ -125,8 +125,9 @@ def test_the_identity_follows_the_meaning(tiny: Callable[..., Experiment]) -> No
 
 
 def made_old(path: Path) -> Path:
-    """Turn a run folder into one of format 2, whose config says nothing of `over`."""
+    """Turn a run folder into one of format 2, whose config says nothing of `over` and `as_of`."""
     config = yaml.safe_load((path / "config.yaml").read_text())
+    config.pop("as_of", None)
     config.get("warmup", {}).pop("over", None)
     (path / "config.yaml").write_text(yaml.safe_dump(config))
     for file in (path / "env.json", path / "result.json"):

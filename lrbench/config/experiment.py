@@ -103,6 +103,7 @@ class Experiment(BaseModel, frozen=True, extra="forbid"):
 
     `model`, `optimizer`, `schedule` and `loss` are parts `{name, parameters}`, completed with lrbench's own defaults.
     Either `epochs` or `steps` gives the budget. `optimizer.params["lr"]`, if given, is the peak learning rate.
+    `as_of: 2` means the learning rates that other tools' schedules had before run folders of format 3.
     """
 
     name: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_name)]
@@ -130,6 +131,7 @@ class Experiment(BaseModel, frozen=True, extra="forbid"):
     compile: StrictBool = False
     device: Annotated[str, AfterValidator(_device)] = "auto"
     reference: Reference | None = None
+    as_of: Literal[2] | None = None
 
     _places: Places = {}
     _hashes: dict[str, str] = {}

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from lrbench.config.load import Experiment
-from lrbench.schedules import lies_over
+from lrbench.schedules import lies_over, revised
 
 VERSION = 1
 _NOT_PART_OF_IT = {"name", "reference", "device"}
@@ -19,7 +19,17 @@ def canonical(experiment: Experiment) -> dict[str, Any]:
     if experiment.warmup is not None:  # false, as it always was before format 3, is left out
         over = {"over": True} if lies_over(experiment.warmup, experiment.schedule) else {}
         plain["warmup"] = {k: v for k, v in plain["warmup"].items() if k != "over"} | over
+    if plain.pop("as_of", None) is None and revised(experiment.schedule, _total_steps(experiment)):
+        plain["as_of"] = 3.0
     return {"version": VERSION, **plain}
+
+
+def _total_steps(experiment: Experiment) -> int | None:
+    """Return the steps that the schedule stretches over; None if a warm-up or data of unknown size is in the way."""
+    examples = experiment.dataset.rules.training_examples(experiment.dataset.part.name)
+    if experiment.warmup is not None or (examples is None and experiment.steps is None):
+        return None
+    return experiment.steps or (experiment.epochs or 0) * experiment.updates_per_epoch(examples or 0)
 
 
 def identity(experiment: Experiment) -> str:

@@ -15,7 +15,7 @@ from lrbench.config.experiment import Experiment, validate
 from lrbench.config.files import exists, read_bytes
 from lrbench.config.merge import merge
 from lrbench.errors import ConfigError
-from lrbench.schedules import has_milestones
+from lrbench.schedules import has_milestones, revised
 
 _PARTS = ("dataset", "model", "optimizer", "schedule", "loss")
 _UNLESS_NAMED = {"loss": {"name": "cross_entropy"}}  # so that `loss: {label_smoothing: 0.1}` is enough
@@ -130,13 +130,15 @@ def _beside(path: Path, parent: str, where: str) -> Path:
 def _with_old_meaning(path: Path, plain: dict[str, Any]) -> dict[str, Any]:
     """Write out what a config meant when its run folder was made.
 
-    Before format 3, milestones counted from the end of a warm-up.
+    Before format 3, milestones counted from the end of a warm-up, and some schedules had other learning rates.
     """
-    warmup = plain.get("warmup")
-    unsaid = isinstance(warmup, Mapping) and "over" not in warmup
-    if not unsaid or not has_milestones(plain.get("schedule")) or not _made_before(3, path.parent):
-        return plain
-    return {**plain, "warmup": {**warmup, "over": False}}  # type: ignore[dict-item]
+    warmup, schedule = plain.get("warmup"), plain.get("schedule")
+    meant: dict[str, Any] = {}
+    if isinstance(warmup, Mapping) and "over" not in warmup and has_milestones(schedule):
+        meant["warmup"] = {**warmup, "over": False}
+    if revised(schedule, None):
+        meant["as_of"] = 2
+    return {**plain, **meant} if meant and _made_before(3, path.parent) else plain
 
 
 def _made_before(number: int, folder: Path) -> bool:

@@ -134,7 +134,7 @@ def _computed(experiment: Experiment, given: int | None) -> Preview:
     lr = configured_rate(experiment.scaled_optimizer(examples))
     sizes = {"total_steps": total, "steps_per_epoch": per_epoch}
     warmup = experiment.warmup
-    schedule = build_schedule(experiment.schedule, lr=lr, warmup=warmup, **sizes)
+    schedule = build_schedule(experiment.schedule, lr=lr, warmup=warmup, as_of=experiment.as_of, **sizes)
     momentum = momentum_of(schedule)
     return Preview(
         label=experiment.name,

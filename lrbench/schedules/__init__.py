@@ -18,7 +18,7 @@ from lrbench.errors import ConfigError
 from lrbench.registry import Catalog, part_of
 from lrbench.schedules import annealing, cyclic, decay, range_test, restarts
 from lrbench.schedules.base import Context, Momentum, Schedule, WithMomentum, document, momentum_of, with_momentum
-from lrbench.schedules.compat import ELSEWHERE, PEERS, PLATEAUS, USUAL_NAMES
+from lrbench.schedules.compat import ELSEWHERE, PEERS, PLATEAUS, USUAL_NAMES, huggingface, timm
 from lrbench.schedules.custom import REFUSED, checked_rate, imported
 from lrbench.schedules.milestones import beyond
 from lrbench.schedules.plateau import Growth, PlateauRule, PlateauState
@@ -69,7 +69,9 @@ def sequence(*, parts: Parts, run: Context) -> Schedule:
             raise ConfigError(f"would start after the end of the run ({run.total_steps} steps)", key=key)
         length = left if duration is None else min(left, run.steps(duration))
         left -= length
-        built.append(build_schedule(part, lr=run.lr, total_steps=length, steps_per_epoch=run.steps_per_epoch))
+        built.append(
+            build_schedule(part, lr=run.lr, total_steps=length, steps_per_epoch=run.steps_per_epoch, as_of=run.as_of)
+        )
         lengths.append(length)
     starts = [0, *accumulate(lengths)][:-1]
 
@@ -110,6 +112,20 @@ def has_milestones(schedule: object) -> bool:
     if part.name in _RESTARTS:
         return not str(part.params.get(_RESTARTS[part.name], "%")).endswith("%")
     return part.name in _MILESTONES
+
+
+def revised(schedule: object, total_steps: int | None) -> bool:
+    """Return whether a config's `schedule:` block had other learning rates before run folders got format 3.
+
+    Without `total_steps`, also if that depends on the length of the run.
+    """
+    try:
+        part = SCHEDULES.canonical(Part.of(schedule))
+        if part.name == "sequence":
+            return any(revised(inner, None) for _, inner, _ in _parsed(part.params.get("parts", [])))
+        return timm.revised(part) or (part.name.startswith("hf/") and huggingface.revised(part, total_steps))
+    except (LookupError, TypeError, ValueError, ConfigError):  # not valid, which is reported elsewhere
+        return False
 
 
 def lies_over(warmup: WarmUpRule, schedule: Part) -> bool:
@@ -189,6 +205,7 @@ def build_schedule(
     total_steps: int,
     steps_per_epoch: int,
     warmup: WarmUpRule | Mapping[str, Any] | str | None = None,
+    as_of: int | None = None,
 ) -> Schedule:
     """Build the schedule that a config's `schedule:` block names, as a function of the step.
 
@@ -199,6 +216,7 @@ def build_schedule(
         steps_per_epoch: steps in an epoch.
         warmup: a config's `warmup:` block, `{"for": "5%"}` or `"5%"`; its steps are part of total_steps. Milestones
             count from the start of the run unless it has `"over": False`.
+        as_of: 2 for the learning rates that run folders of formats 1 and 2 were made with; some differ.
 
     Raises:
         ConfigError: unknown name or invalid parameters.
@@ -214,7 +232,7 @@ def build_schedule(
     chosen = SCHEDULES.canonical(part_of(part, "schedule"))
 
     def build(steps: int) -> Schedule:
-        run = Context(lr, steps, steps_per_epoch)
+        run = Context(lr, steps, steps_per_epoch, as_of)
         schedule: Schedule = imported(chosen, run) if chosen.imported else SCHEDULES.build(chosen, run=run)
         return schedule
 

@@ -23,11 +23,13 @@ class Context:
         lr: the peak learning rate.
         total_steps: steps in the run, without those of a `warmup` block before the schedule.
         steps_per_epoch: steps in an epoch.
+        as_of: 2 for the learning rates that run folders of formats 1 and 2 were made with; some were different.
     """
 
     lr: float
     total_steps: int
     steps_per_epoch: int
+    as_of: int | None = None
 
     def epoch(self, step: int) -> int:
         """Return the epoch that `step` belongs to, counted from 0."""

@@ -181,6 +181,7 @@ def build(experiment: Experiment, device: torch.device) -> Parts:
         total_steps=total_steps,
         steps_per_epoch=steps_per_epoch,
         warmup=experiment.warmup,
+        as_of=experiment.as_of,
     )
     parts = Parts(
         data=data,

@@ -70,7 +70,7 @@ def _source(experiment: Experiment, name: str, environment: Environment) -> str:
     made = _optimizer(part, own, rules, imported)
     metrics = metrics_of(environment.metrics)
     averages = own.name in AVERAGES or own.name.startswith("schedulefree")
-    training = loop(run, schedule.scheduler is not None, averages, sizes, imported, metrics)
+    training = loop(run, schedule, averages, sizes, imported, metrics)
     device = environment.device or ""
     scheduler = layout("scheduler = ", schedule.scheduler) if schedule.scheduler else []
     setting = [*schedule.values, *_precision(experiment.precision, device)]

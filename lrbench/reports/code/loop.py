@@ -7,7 +7,7 @@ from typing import Any
 
 from lrbench.components import LOSS, Metric
 from lrbench.config import Experiment
-from lrbench.reports.code.schedules import Run
+from lrbench.reports.code.schedules import Run, ScheduleCode
 from lrbench.reports.code.text import Raw, call, comment, layout, literal
 from lrbench.runs import UNKNOWN, Sizes
 from lrbench.schedules import PlateauRule
@@ -16,20 +16,20 @@ Import = Callable[[str], str]
 
 
 def loop(
-    run: Run, scheduler: bool, averages: bool, sizes: Sizes, imported: Import, metrics: Mapping[str, Metric]
+    run: Run, schedule: ScheduleCode, averages: bool, sizes: Sizes, imported: Import, metrics: Mapping[str, Metric]
 ) -> list[str]:
     """Write the shortest loop that trains as the run did, and what it needs before.
 
     Args:
         run: the run.
-        scheduler: whether the code has a scheduler.
+        schedule: the code of its schedule.
         averages: whether the optimizer averages the weights for evaluation.
         sizes: the sizes that the run recorded.
         imported: adds an import and returns the name in the code.
         metrics: what the run measured, by name.
     """
     experiment = run.experiment
-    before, plateau = _plateau(run, scheduler, metrics)
+    before, plateau = _plateau(run, schedule, metrics)
     setting, body = _loss(experiment, sizes, imported)
     if experiment.precision == "bf16":
         body = ["with torch.autocast(inputs.device.type, dtype=torch.bfloat16):", *_at(4, *body)]
@@ -48,7 +48,7 @@ def loop(
         text = "lrbench skipped optimizer.step(), but not scheduler.step(), if the loss or gradient was not finite"
         lines += comment(f"{text} (at most {experiment.max_skipped or 10} times)", 8)
     lines += _at(8, "optimizer.step()")
-    if scheduler:
+    if schedule.scheduler is not None:
         lines += _at(8, "scheduler.step()  # after every step, not every epoch")
     return [*lines, *_after_epoch(experiment, averages, plateau)]
 
@@ -122,16 +122,21 @@ def _after_epoch(experiment: Experiment, averages: bool, plateau: list[str]) -> 
     return lines
 
 
-def _plateau(run: Run, scheduler: bool, metrics: Mapping[str, Metric]) -> tuple[list[str], list[str]]:
+def _plateau(run: Run, schedule: ScheduleCode, metrics: Mapping[str, Metric]) -> tuple[list[str], list[str]]:
     """Write the plateau rule: its scheduler before the loop, its lines after each epoch."""
     rule = run.experiment.plateau
     if rule is None:
         return [], []
-    unlike_torch = scheduler or rule.growth is not None or run.experiment.eval_every is not None
-    if unlike_torch or (rule.min_lr and (run.grouped or run.lr is None or rule.min_lr > run.lr)):
-        return [], comment(_in_words(rule, run.experiment), 4)
     name = rule.metric.removeprefix("val_")
     metric = metrics.get(name, Metric(name))
+    what = "loss" if metric == LOSS else name
+    averaged = f"mean {what}" if metric == LOSS else name
+    evaluated = f"{rule.metric} = evaluate(model)  # your function: {averaged} on the validation data"
+    if schedule.plateau:
+        return [], _at(4, evaluated, f"scheduler.step_plateau({rule.metric})")
+    unlike_torch = schedule.scheduler is not None or rule.growth is not None or run.experiment.eval_every is not None
+    if unlike_torch or (rule.min_lr and (run.grouped or run.lr is None or rule.min_lr > run.lr)):
+        return [], comment(_in_words(rule, run.experiment), 4)
     arguments = {
         **({} if metric.lower else {"mode": "max"}),
         "factor": rule.factor,
@@ -143,7 +148,6 @@ def _plateau(run: Run, scheduler: bool, metrics: Mapping[str, Metric]) -> tuple[
         "eps": 0,
     }
     before = comment("eps=0: by default, torch skips changes of the learning rate below 1e-8")
-    what = "loss" if metric == LOSS else name
     positive = metric.form == "percent" or (metric == LOSS and not run.experiment.loss.imported)
     if not positive and rule.threshold_mode != "abs":
         before += comment(f"torch's threshold equals lrbench's as long as the {what} is above 0")
@@ -151,8 +155,6 @@ def _plateau(run: Run, scheduler: bool, metrics: Mapping[str, Metric]) -> tuple[
     step = [f"plateau.step({rule.metric})"]
     if rule.start:
         step = [f"if epoch >= {rule.start}:", *_at(4, *step)]
-    averaged = f"mean {what}" if metric == LOSS else name
-    evaluated = f"{rule.metric} = evaluate(model)  # your function: {averaged} on the validation data"
     return [*before, *layout("plateau = ", called), ""], _at(4, evaluated, *step)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from lrbench.components import KNOWN
 from lrbench.config import Experiment
 from lrbench.reports.code.text import Call, Raw, call, layout, literal
 from lrbench.schedules import WarmUpRule, lies_over
@@ -42,18 +43,23 @@ class Run:
 class ScheduleCode:
     """Assignments such as `warmup_steps = 100`, the function `factor(step)` if there is one, and the scheduler.
 
-    A constant learning rate needs no scheduler.
+    A constant learning rate needs no scheduler. With `plateau`, the scheduler follows the plateau rule too.
     """
 
     values: list[str] = field(default_factory=list)
     function: list[str] = field(default_factory=list)
     scheduler: Call | None = None
+    plateau: bool = False
 
 
 def schedule_code(run: Run) -> ScheduleCode:
-    """Write the schedule and the warm-up of a run, without the plateau rule."""
-    warmup, schedule = run.experiment.warmup, run.experiment.schedule
-    if warmup is None and schedule.name == "constant":
+    """Write the schedule and the warm-up of a run, with the plateau rule where torch has no scheduler for both."""
+    warmup, schedule, plateau = run.experiment.warmup, run.experiment.schedule, run.experiment.plateau
+    constant = warmup is None and schedule.name == "constant"
+    if plateau is not None and (not constant or plateau.growth is not None):
+        followed = plateau.metric.removeprefix("val_") in KNOWN and run.experiment.eval_every is None
+        return _from_lrbench(run, plateau=followed)
+    if constant:
         return ScheduleCode()
     if run.lr is None or run.steps_per_epoch is None or run.total_steps is None:
         return _from_lrbench(run)
@@ -73,12 +79,13 @@ def schedule_code(run: Run) -> ScheduleCode:
     return _from_lrbench(run) if body is None else _lambda_lr(writer, body)
 
 
-def _from_lrbench(run: Run) -> ScheduleCode:
-    schedule, warmup = _without_none(run.experiment.schedule.plain()), run.experiment.plain().get("warmup")
+def _from_lrbench(run: Run, plateau: bool = False) -> ScheduleCode:
+    schedule, plain = _without_none(run.experiment.schedule.plain()), run.experiment.plain()
     sizes = {"total_steps": Raw("total_steps"), "steps_per_epoch": Raw("steps_per_epoch")}
-    more = {} if warmup is None else {"warmup": warmup}
+    more = {key: plain[key] for key in ("warmup", *(["plateau"] if plateau else []), "as_of") if key in plain}
     shown = schedule["name"] if len(schedule) == 1 else schedule
-    return ScheduleCode(scheduler=call("lrbench.torch_scheduler", Raw("optimizer"), shown, **sizes, **more))
+    made = call("lrbench.torch_scheduler", Raw("optimizer"), shown, **sizes, **_without_none(more))
+    return ScheduleCode(scheduler=made, plateau=plateau)
 
 
 def _without_none(value: Any) -> Any:

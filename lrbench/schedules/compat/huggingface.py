@@ -14,7 +14,7 @@ from lrbench.errors import ConfigError
 from lrbench.schedules.base import Context, Schedule, document
 from lrbench.schedules.decay import constant
 from lrbench.schedules.durations import length, rise_and_rest
-from lrbench.types import Count, Duration, Fraction, NonNegative, Positive, Steps
+from lrbench.types import Count, Duration, Fraction, NonNegative, Part, Positive, Steps
 
 NONE = Duration(0, "steps")
 Shape = Literal["linear", "cosine", "1-sqrt"]
@@ -210,9 +210,18 @@ def warmup_stable_decay(
 
 def _up(warmup: Duration, run: Context) -> Duration:
     """Round a percentage up to whole steps, as transformers does with a warm-up ratio."""
-    if warmup.unit != "percent":
+    if warmup.unit != "percent" or run.as_of == 2:
         return warmup
     return Duration(math.ceil(run.total_steps * (warmup.amount / 100)), "steps")
+
+
+def revised(part: Part, total_steps: int | None) -> bool:
+    """Return whether a warm-up was rounded to other steps before format 3; unknown is yes."""
+    warmup = Duration.parse(part.params.get("num_warmup_steps", 0), "steps")
+    if total_steps is None:
+        return warmup.unit == "percent"
+    run = Context(1.0, total_steps, 1)
+    return warmup.unit == "percent" and run.steps(_up(warmup, run)) != run.steps(warmup)
 
 
 def _warmed(run: Context, rise: int, factor: Callable[[int], float]) -> Schedule:

@@ -21,7 +21,7 @@ from typing import Literal
 from lrbench.errors import ConfigError
 from lrbench.schedules.base import Context, Options, Schedule, check_below_peak, document, unpacked
 from lrbench.schedules.compat.cycles import cycle_at
-from lrbench.types import Count, Finite, Natural, NonNegative, Positive, ProperFraction
+from lrbench.types import Count, Finite, Natural, NonNegative, Part, Positive, ProperFraction
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +53,7 @@ class WarmUp(Options):
 
         def at(step: int) -> float:
             t = step // unit
-            if t == 0 and not warmup_t:  # timm's training script first calls step(1)
+            if t == 0 and not warmup_t and self.run.as_of != 2:  # timm's training script first calls step(1)
                 return self.run.lr
             if t < warmup_t:
                 return initial + t * (end - initial) / warmup_t
@@ -237,6 +237,13 @@ def wsd(
         return stable if done <= 0 else lr_min + (stable - lr_min) * decay[decay_fn](min(done, 1.0))
 
     return warmup.before(rate)
+
+
+def revised(part: Part) -> bool:
+    """Return whether the first epoch of a schedule had another learning rate than the optimizer's before format 3."""
+    if part.name == "timm/multistep":
+        return not part.params.get("warmup_t") and any(milestone <= 1 for milestone in part.params["decay_t"])
+    return part.name == "timm/tanh" and not part.params.get("warmup_t")
 
 
 TIMM: dict[str, Callable[..., Schedule]] = {
