@@ -74,7 +74,7 @@ class UserCodeError(RunError):
         """Wrap an error and show its last three frames."""
         stack = traceback.extract_tb(error.__traceback__)[-3:]
         shown = "".join(traceback.format_list(stack)).rstrip()
-        return cls(f"{what} raised {type(error).__name__}: {error}\n{shown}".rstrip())
+        return cls(f"{what} raised {type(error).__name__}: {_without_frames(error)}\n{shown}".rstrip())
 
 
 class Interrupted(LrbenchError):
@@ -91,6 +91,17 @@ class Terminated(Interrupted):
 
 class Paused(Interrupted):
     """A run has checkpointed at a rung of its budget and waits to be compared with others."""
+
+
+def reason_of(error: BaseException) -> str:
+    """Return an error's message on one line, without C++ frames; its type if it has none or is no Exception."""
+    text = " ".join(_without_frames(error).split())
+    kind = type(error).__name__
+    return (text and (text if isinstance(error, Exception) else f"{kind}: {text}")) or kind
+
+
+def _without_frames(error: BaseException) -> str:
+    return str(error).partition("\nException raised from ")[0]
 
 
 def choices(wrong: object, known: Iterable[str]) -> str:

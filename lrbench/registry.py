@@ -22,7 +22,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from lrbench.errors import ConfigError, UserCodeError, choices
+from lrbench.errors import ConfigError, UserCodeError, choices, reason_of
 from lrbench.types import Part, adapter
 
 
@@ -134,7 +134,7 @@ class Catalog:
             return self._call(factory, part, key, part.params)
         accepts_any = any(p.kind is p.VAR_KEYWORD for p in signature.values())
         offered = {n: v for n, v in context.items() if n in signature}
-        params = dict(part.params)
+        params = dict(part.params) if ours else with_tensors(factory, part.params, key)
         if ours:
             known = self._own(factory)
             self._check_names(part, known, key)
@@ -158,8 +158,10 @@ class Catalog:
                 raise
             raise ConfigError(error.problem, key=key) from error
         except (ValueError, TypeError, AssertionError) as error:
-            raise ConfigError(f"{part.name} rejected its parameters: {error}", key=key) from error
-        except (Exception, SystemExit) as error:
+            raise ConfigError(f"{part.name} rejected its parameters: {reason_of(error)}", key=key) from error
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             if part.imported:
                 raise UserCodeError.of(f"{key}: {part.name}", error) from error
             raise
@@ -196,6 +198,30 @@ class Catalog:
         return (inspect.getdoc(self.entries[name]) or "").partition("\n")[0]
 
 
+def with_tensors(function: Callable[..., Any], params: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """Turn numbers and lists into tensors where the function's annotations want only a tensor, as in torch's losses.
+
+    Raises:
+        ConfigError: a list is not one of numbers, or lists in it differ in length.
+    """
+    found = dict(params)
+    known = inspect.signature(function).parameters
+    for name, value in params.items():
+        wanted = str(known[name].annotation) if name in known else ""
+        if isinstance(value, list | int | float) and re.fullmatch(_TENSOR, wanted):
+            import torch
+
+            try:
+                found[name] = torch.tensor(value, dtype=torch.get_default_dtype())
+            except (TypeError, ValueError) as error:
+                problem = f"must be a number or a list of numbers, for a tensor: {reason_of(error)}"
+                raise ConfigError(problem, key=f"{key}.{name}") from None
+    return found
+
+
+_TENSOR = r"(<class ')?(typing\.)?(Optional\[)?(torch\.)?Tensor\]?('>)?( \| None)?"
+
+
 def load_object(name: str, key: str) -> Any:
     """Import `package.module:attribute`, searching the current folder first, like `python -m`.
 
@@ -214,7 +240,9 @@ def load_object(name: str, key: str) -> Any:
     except ModuleNotFoundError as error:
         searched = f"{error}; searched {here} and the Python environment"
         raise ConfigError(f"cannot import '{module_name}': {searched}", key=key) from error
-    except (Exception, SystemExit) as error:  # a script without a main guard may call sys.exit
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a script without a main guard may call sys.exit
         raise UserCodeError.of(f"{key}: importing '{module_name}'", error) from error
     for attribute in path.split("."):
         if not hasattr(target, attribute):

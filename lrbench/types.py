@@ -27,7 +27,7 @@ def whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Count = Annotated[int, Field(ge=1, strict=True), BeforeValidator(whole)]
+Count = Annotated[int, Field(ge=1, lt=2**63, strict=True), BeforeValidator(whole)]
 Natural = Annotated[int, Field(ge=0, lt=2**63, strict=True), BeforeValidator(whole)]
 
 

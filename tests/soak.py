@@ -254,7 +254,7 @@ def break_files(folder: Path, point: int | None, die: bool, report: Path | None 
     os.fsync = synced  # type: ignore[assignment]
     sys.addaudithook(audit)
     if report is not None:
-        inner = run_one.do_run
+        inner = run_one.attempt
 
         def counted(*args: Any, **kwargs: Any) -> Any:
             try:
@@ -263,7 +263,7 @@ def break_files(folder: Path, point: int | None, die: bool, report: Path | None 
                 with plain_open(report, "w") as file:
                     file.write(str(seen))
 
-        lrbench.training.executors.serial.do_run = counted
+        lrbench.training.executors.serial.attempt = counted
 
 
 def only_run(runs: Path) -> Path:

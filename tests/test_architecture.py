@@ -83,18 +83,18 @@ def test_imports_point_one_way(file: Path) -> None:
 
 PUBLIC = {
     "components": """
-        AVERAGES Batch DATASETS DEFAULT_LR Data DatasetRules EVALUATION_BATCH GroupRules KNOWN LOSS LOSSES MODELS
-        Measure Metric Normalize OPTIMIZERS SETS_ITS_OWN_RATE Split Task Tensors Validation adam_beta2 build_loss
+        AVERAGES Batch DATASETS DEFAULT_LR Data DatasetRules EVALUATION_BATCH GroupRules KNOWN LOSS LOSSES Loss
+        MODELS Measure Metric Normalize OPTIMIZERS SETS_ITS_OWN_RATE Split Task Tensors Validation adam_beta2 build_loss
         build_model build_optimizer check_parameters configured_rate epoch_columns in_groups load_dataset measures
         metrics_of number parameter_groups peak_and_ratios place recorded task_for
     """,
     "config": """
-        Config Dataset EarlyStoppingRule Experiment SHORT_AXES canonical dump_yaml group identity load_config merge
-        normal overriding read_config run_name validate without_rate
+        Config Dataset EarlyStoppingRule Experiment SHORT_AXES canonical dump_yaml exists fits_folder group identity
+        load_config merge normal opened overriding read_bytes read_config run_name validate without_rate
     """,
     "runs": """
-        Columns DEAD_AFTER_SECONDS NODE RunFolder RunResult Status WATCHED_SECONDS birth changes describe find_runs
-        last_row now place read_csv read_json to_json write_file writing
+        Columns DEAD_AFTER_SECONDS Environment NODE RunFolder RunResult Sizes Status UNKNOWN WATCHED_SECONDS birth
+        changes describe find_runs last_row now place read_csv read_json to_json write_file writing
     """,
     "training": """
         Ended Executor Observer Outcome Prune RUNGS RunOptions StopFlag Training default_jobs do_runs evaluate_split
@@ -106,16 +106,16 @@ PUBLIC = {
     """,
     "analysis": """
         ALPHA Band CONFIDENCE Comparison DEFAULT_METRIC Difference EPSILON Edge Family Group MARGIN PERCENT_MARGIN
-        Point Record Row Spread Target budgets by_ratio compare duration families family_words fits grouped kept
-        load_runs measure_named measures_of planned_epochs rate_text read_one read_runs run_table task_of value_text
-        width_text
+        Point Record Row Spread Target budgets compare duration families family_words fits grouped kept
+        load_runs mean_text measure_named measures_of mixed_code planned_epochs rate_text read_one read_runs run_table
+        task_of value_text width_text
     """,
     "sweeps": """
-        AUTO_POINTS Board Planned Summary Sweep SweepFolder board_of carry_out find_sweeps plan_sweep sweep
+        AUTO_POINTS Board Planned Summary Sweep SweepFolder board_of carry_out confirming find_sweeps plan_sweep sweep
     """,
     "reports": """
-        Preview Report brief_columns formatted_table gather preview report save_finding save_previews save_summary
-        summary summary_words table_columns
+        Preview Report brief_columns formatted_table gather preview printable report save_finding save_previews
+        save_summary summary summary_words table_columns
     """,
     "cli": """
         main

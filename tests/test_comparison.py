@@ -15,14 +15,16 @@ import pytest
 
 from lrbench.analysis import compare, grouped, read_runs
 from lrbench.analysis.comparison import with_the_best
+from lrbench.analysis.estimates import centre
 from lrbench.analysis.statistics import answers, difference
 from lrbench.errors import UsageError
 from lrbench.reports.reporting import gather, report, table
-from lrbench.reports.sentences import against, columns, unequal
+from lrbench.reports.sentences import against, columns, sentences, unequal
 from lrbench.reports.shown import Shown, summary
 
 pytestmark = pytest.mark.usefixtures("sketches")
 MakeRun = Callable[..., Path]
+Cli = Callable[..., tuple[int, str, str]]
 DRAWS = 1000
 NEAR = (0.100, 0.102, 0.098, 0.101, 0.099, 0.1005, 0.0995, 0.1)
 
@@ -79,6 +81,7 @@ def test_or_with_the_baseline(runs: Path) -> None:
         ({"filters": ["nothing*"]}, ["no run has this name", "base"]),
         ({"filters": ["optimizer.rate=0.1"]}, ["no run's config has the key 'optimizer.rate'", "optimizer.lr"]),
         ({"filters": ["optimizer.lr=7"]}, ["no run matches", "0.1", "0.2"]),
+        ({"filters": ["base|optimizer.rate=0.1"]}, ["base|optimizer.rate=0.1: no run's config has the key 'opt"]),
         ({"target": "val_accuracy"}, ["--target val_accuracy: must be a metric (", "such as val_loss=0.1"]),
         ({"target": "speed=3"}, ["a metric (train_loss, train_accuracy, val_loss, val_accuracy), = and a number"]),
         ({"target": "val_loss=nan"}, ["and a number"]),
@@ -96,7 +99,7 @@ def test_mistakes(runs: Path, words: dict[str, object], problem: list[str]) -> N
 def test_a_baseline_with_two_groups_is_asked_about(make_run: MakeRun, tmp_path: Path) -> None:
     arm(make_run, "base", 0.1)
     arm(make_run, "base", 0.2)
-    with pytest.raises(UsageError, match=r"several groups have this name; choose one of: base lr=0\.1, base lr=0\.2"):
+    with pytest.raises(UsageError, match=r"several groups have this name; choose one of: base lr=0\.2, base lr=0\.1"):
         gather([tmp_path / "runs"], baseline="base")
     assert gather([tmp_path / "runs"], baseline="base lr=0.2").comparison is not None
 
@@ -111,6 +114,8 @@ def test_a_baseline_with_two_groups_is_asked_about(make_run: MakeRun, tmp_path: 
         (["optimizer=sgd", "b*"], {"base"}),
         (["seed=3", "*e"], {"base", "same", "twice"}),
         (["half-seed2-*"], {"half"}),
+        (["half|tw*"], {"half", "twice"}),
+        (["optimizer.lr=0.1 | optimizer.lr>0.25", "*a*"], {"base", "half"}),
     ],
 )
 def test_filters(runs: Path, filters: list[str], kept: set[str]) -> None:
@@ -123,7 +128,7 @@ def test_the_best_of_equals_is_rarely_said_to_be_better(arms: int, seeds: int) -
     wrong = 0
     for _ in range(DRAWS):
         values = [dict(enumerate(map(float, rng.normal(0.03, 0.003, seeds)))) for _ in range(arms)]
-        best = min(values, key=lambda arm: float(np.median(list(arm.values()))))
+        best = min(values, key=lambda arm: centre(list(arm.values()), logs=True))
         found = [difference(arm, best) for arm in values if arm is not best]
         said = answers([d for d in found if d is not None], comparisons=with_the_best(arms))
         wrong += any(answer.word in ("better", "worse") for answer in said)
@@ -146,9 +151,56 @@ def test_diverged_seeds_are_said_and_are_in_no_mean(make_run: MakeRun, tmp_path:
     for seed in (6, 7):
         make_run([1.0, 1.0], status="diverged", name="wild", lr=0.3, seed=seed)
     found = compare([g for g in grouped(read_runs([tmp_path / "runs"])) if len(g.records) == 8])
-    assert found is not None and found.against.group.label == "steady", "the best without a diverged seed"
+    assert found is not None and found.best is found.against and found.best.group.label == "steady"
     wild = next(row for row in found.rows if row.group.first.name == "wild")
-    assert (wild.diverged, wild.estimate.n) == (2, 6)
+    assert (wild.lost, wild.ended, wild.estimate.n) == (2, 8, 6)
+    assert wild.difference is not None and wild.difference.relative[0] == pytest.approx(-0.5, abs=0.01)
+    assert wild.answer is not None and wild.answer.word == "undecided", "half the loss is not better"
+    assert against(wild, found).endswith("undecided; 2 of 8 seeds diverged, against 0 of 8 (Fisher's exact p 0.47)")
+    first, others = sentences(found)
+    assert first.startswith("steady is first, having lost the smallest share of its seeds, with a validation loss, 0.1")
+    assert others.startswith("Compared with steady, undecided: wild") and others.endswith("(2 of 8 seeds diverged).")
+
+
+def test_failed_seeds_count_like_diverged_ones(make_run: MakeRun, tmp_path: Path) -> None:
+    arm(make_run, "steady", 0.1)
+    arm(make_run, "crashing", 0.3, 0.9, seeds=5)
+    for seed in (5, 6, 7):
+        make_run([1.0, 1.0], status="failed", name="crashing", lr=0.3, seed=seed)
+    found = gather([tmp_path / "runs"]).comparison
+    assert found is not None and [row.lost for row in found.rows] == [0, 3]
+    assert "crashing (3 of 8 seeds failed)" in sentences(found)[1]
+
+
+def test_one_statistic_orders_shows_and_decides(make_run: MakeRun, tmp_path: Path) -> None:
+    """The median of `a` is lower, its geometric mean higher: by that it is second, shown and compared."""
+    for seed, (a, b) in enumerate(((0.10, 0.11), (0.10, 0.11), (0.10, 0.11), (0.40, 0.11), (0.40, 0.11))):
+        make_run([a], name="a", lr=0.1, seed=seed)
+        make_run([b], name="b", lr=0.2, seed=seed)
+    shown = gather([tmp_path / "runs"])
+    assert [group.label for group in shown.groups] == ["b", "a"] and shown.comparison is not None
+    row = shown.comparison.rows[1]
+    middle = (0.1**3 * 0.4**2) ** (1 / 5)
+    assert row.estimate.centre == pytest.approx(middle) and row.difference is not None
+    assert row.difference.relative[0] == pytest.approx(middle / 0.11 - 1)
+    told = json.loads(table(shown, "json"))[1]
+    assert (told["val_loss"], told["val_loss_median"]) == (pytest.approx(middle), 0.1)
+    assert f"{middle:.4g} (0.1 … 0.4)" in table(shown, "markdown")
+
+
+def test_what_few_seeds_show_but_can_not_prove_is_said(make_run: MakeRun, tmp_path: Path) -> None:
+    for at in range(12):
+        for seed, wobble in enumerate((0.98, 1.0, 1.03)):
+            value = 0.1 * wobble ** (1 + at % 3) if at < 11 else 0.6 * (1.0, 1.3, 0.8)[seed]
+            make_run([value], name=f"n{at}", lr=0.1 + at / 100, seed=seed)
+    shown = gather([tmp_path / "runs"])
+    assert shown.comparison is not None and not shown.comparison.ranked
+    told = sentences(shown.comparison)[1]
+    assert (
+        "; probably worse: n11 (+506 % (+195 … +1,147))" in told
+        and ", though 3 seeds can't prove it among 12 groups." in told
+    )
+    assert "rank" not in [column.heading for column in columns(shown.comparison)], "1–12 for all says nothing"
 
 
 def test_unequal_budgets_are_flagged(make_run: MakeRun, tmp_path: Path) -> None:
@@ -230,3 +282,64 @@ def test_runs_of_different_tasks_are_not_compared(make_run: MakeRun, tmp_path: P
     with pytest.raises(UsageError, match="different tasks"):
         gather([tmp_path / "runs"], baseline="a")
     assert isinstance(shown, Shown)
+
+
+def test_the_labels_that_a_report_prints_can_be_filtered_by(make_run: MakeRun, tmp_path: Path) -> None:
+    for lr in (0.1, 0.15, 0.2):
+        make_run([lr], name="own", lr=lr)
+    make_run([0.5], name="other", lr=0.3)
+    labels = [group.label for group in gather([tmp_path / "runs"], filters=["own lr=0.1*"]).groups]
+    assert labels == ["own lr=0.1", "own lr=0.15"]
+    assert len(gather([tmp_path / "runs"], filters=["own lr=0.2|other"]).groups) == 2
+
+
+def with_code(run: Path, started: str, **environment: object) -> None:
+    told = json.loads((run / "env.json").read_text())
+    (run / "env.json").write_text(json.dumps({**told, "started": started, **environment}))
+
+
+def test_seeds_trained_with_other_code_are_another_row(make_run: MakeRun, tmp_path: Path, cli: Cli) -> None:
+    days = ("2026-11-20T10:00:00+00:00", "2026-11-21T10:00:00+00:00", "2026-11-25T10:00:00+00:00")
+    for seed, (day, code) in enumerate(zip(days, ("a", "a", "b"), strict=True)):
+        with_code(make_run([0.5, 0.1 + seed / 10], seed=seed), day, user_code={"nets": code})
+    shown = gather([tmp_path / "runs"])
+    assert {group.label: len(group.records) for group in shown.groups} == {
+        "tiny (code of 2026-11-20)": 2,
+        "tiny (code of 2026-11-25)": 1,
+    }
+    said = "The imported code changed between the seeds of tiny: "
+    said += "code of 2026-11-20: seeds 0, 1; code of 2026-11-25: seed 2"
+    assert shown.warnings == [f"{said}. So each has a row of its own; --pool-code joins them."]
+    pooled = gather([tmp_path / "runs"], pool_code=True)
+    assert [(group.label, len(group.records)) for group in pooled.groups] == [("tiny", 3)]
+    assert pooled.warnings == [f"{said}. So they share a row, as --pool-code asks."]
+    code, out, _ = cli("report", tmp_path / "runs", "--format", "csv", "--pool-code")
+    assert code == 0 and len(out.splitlines()) == 2
+
+
+def test_a_run_resumed_with_other_code_is_apart_and_days_alike_are_told_by_time(
+    make_run: MakeRun, tmp_path: Path
+) -> None:
+    one, other = {"user_code": {"nets": "a"}}, {"user_code": {"nets": "b"}}
+    with_code(make_run([0.1], seed=0), "2026-11-20T10:00:00+00:00", **one)
+    with_code(make_run([0.2], seed=1), "2026-11-20T11:30:00+00:00", **one, resumed_with=other)
+    with_code(make_run([0.3], seed=2), "2026-11-20T11:00:00+00:00", **one, resumed_with={"lrbench": "0.2", **one})
+    shown = gather([tmp_path / "runs"])
+    assert {group.label: len(group.records) for group in shown.groups} == {
+        "tiny (code of 2026-11-20 10:00)": 2,
+        "tiny (code of 2026-11-20 11:30)": 1,
+    }
+
+
+def test_an_identical_run_is_shown_under_the_name_asked_for(write_config: Callable[..., Path], cli: Cli) -> None:
+    assert cli("run", write_config(epochs=1, name="old"))[0] == 0
+    code, out, _ = cli("run", write_config(epochs=1, name="new"))
+    table_, _, rest = out.partition("1 of 1 was already finished")
+    assert code == 0 and rest and "new" in table_.split() and "old" not in table_.split()
+
+
+def test_groups_that_reach_a_target_together_are_first_together(make_run: MakeRun, tmp_path: Path) -> None:
+    for name, lr in (("one", 0.1), ("two", 0.2)):
+        make_run([0.9, 0.4], name=name, lr=lr)
+    told = " ".join(summary(gather([tmp_path / "runs"], target="val_loss=0.5")))
+    assert "one, two reach val_loss ≤ 0.5 first, all after 2 epochs" in told

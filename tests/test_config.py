@@ -1,5 +1,7 @@
 """From YAML to an experiment: shorthand, extends, overrides, and what is said about mistakes."""
 
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +11,7 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from lrbench.config import Experiment, load_config, read_config, yaml_source
+from lrbench.config import Experiment, load_config, read_config, run_name, yaml_source
 from lrbench.errors import ConfigError
 from lrbench.sweeps.grid import Grid, all_cells
 from lrbench.training.check import check
@@ -458,7 +460,7 @@ def test_what_a_config_must_have(write, key):
         (b"a: 1\nb: \xff\n", ":2: is not UTF-8"),
         (b"a: 1\n---\nb: 2\n", ":2: is not valid YAML"),
         (b'a: "\\UFFFFFFFF"\n', ": is not valid YAML"),
-        (b"a: " + b"x" * 1_000_000, ": is larger than 1 MB"),
+        (b"a: " + b"x" * 1_000_000, ": cannot be read: it is larger than 1 MB"),
         (b"a: " + b"[" * 1200, ": is nested too deeply"),
     ],
 )
@@ -570,8 +572,8 @@ def test_numbers_are_decimal_and_a_block_of_parameters_is_of_the_default_loss(wr
     path = write(text.replace("name: some\n", "").replace("'1:30'", "a1"))
     experiment = load_config(path)
     assert experiment.seed == 10
-    assert (experiment.loss.name, experiment.loss.params) == ("cross_entropy", {"label_smoothing": 0.1})
-    assert load_config(path, ["loss.label_smoothing=0.2"]).loss.params == {"label_smoothing": 0.2}
+    assert (experiment.loss.name, experiment.loss.params) == ("cross_entropy", {"label_smoothing": 0.1, "weight": None})
+    assert load_config(path, ["loss.label_smoothing=0.2"]).loss.params["label_smoothing"] == 0.2
     assert load_config(path, ["schedule={name: step, every: 1_0}"]).schedule.params["every"] == "10 epochs"
     with pytest.raises(ConfigError, match="'1:30'"):
         load_config(path, ["schedule={name: step, every: 1:30}"])
@@ -652,3 +654,38 @@ def test_a_budget_may_be_replaced_by_set(write_config):
     for overrides in (["epochs=null", "steps=100"], ["steps=100", "epochs=null"], ["steps=100"]):
         experiment = load_config(path, overrides)
         assert (experiment.epochs, experiment.steps) == (None, 100)
+
+
+@pytest.mark.parametrize("parent", ["a\0b.yaml", "x" * 6000 + ".yaml", "x/" * 3000], ids=["NUL", "long", "deep"])
+def test_extending_what_can_be_no_path(tmp_path, parent):
+    (tmp_path / "c.yaml").write_text(json.dumps({"extends": parent}))
+    with pytest.raises(ConfigError, match=r"c.yaml:1: extends: no such file") as caught:
+        load_config(tmp_path / "c.yaml")
+    assert len(str(caught.value)) < 1000
+
+
+def test_a_long_chain_of_files_is_one_message(tmp_path):
+    for number in range(1500):
+        (tmp_path / f"{number}.yaml").write_text(f"extends: {number + 1}.yaml\n")
+    with pytest.raises(ConfigError, match=r"100.yaml:1: extends: leads through more than 100 files"):
+        load_config(tmp_path / "0.yaml")
+
+
+@pytest.mark.parametrize(
+    ("name", "right"), [("学" * 73, True), ("学" * 74, False), ("x" * 100, True), ("x" * 101, False)]
+)
+def test_a_name_fits_a_folder_in_bytes_too(tmp_path, tiny, name, right):
+    if right:
+        (tmp_path / run_name(tiny(name=name))).mkdir()
+    else:
+        with pytest.raises(ConfigError, match="at most 100 characters"):
+            tiny(name=name)
+
+
+def test_a_config_that_is_a_pipe_or_a_device(tmp_path):
+    os.mkfifo(tmp_path / "pipe.yaml")
+    (tmp_path / "child.yaml").write_text("extends: pipe.yaml\n")
+    (tmp_path / "zero.yaml").symlink_to("/dev/zero")
+    for name in ("pipe", "child", "zero"):
+        with pytest.raises(ConfigError, match="cannot be read: it is not a regular file"):
+            load_config(tmp_path / f"{name}.yaml")

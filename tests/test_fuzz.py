@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
+import socket
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,11 +18,16 @@ import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from lrbench.analysis import Record, run_table
 from lrbench.analysis.records import read_one
-from lrbench.config import Experiment, identity, load_config
+from lrbench.config import Experiment, identity, load_config, read_bytes
 from lrbench.errors import FolderError, LrbenchError
-from lrbench.reports import preview
-from lrbench.runs import RunFolder, Status
+from lrbench.reports import formatted_table, gather, preview
+from lrbench.reports.escape import csv
+from lrbench.reports.markdown import markdown
+from lrbench.reports.page import render as page
+from lrbench.reports.winner import winner
+from lrbench.runs import RunFolder, Status, describe, read_csv, read_json
 from lrbench.training import run
 
 EXAMPLES = int(os.environ.get("LRBENCH_EXAMPLES", "100"))
@@ -216,3 +223,139 @@ def test_any_damage(template: dict[str, Path], which: str, wounds: list[tuple[st
                 assert file == "best.pt" or ours.read_bytes() == theirs.read_bytes()
             test, reference = outcome.result.test, RunFolder(template["finished"]).result()
             assert reference is not None and test == reference.test
+
+
+# -- values of other types, and files that are none
+
+ODD: list[Any] = [
+    *(
+        None,
+        True,
+        -1,
+        0,
+        7,
+        0.5,
+        1e308,
+        -1e308,
+        10**400,
+        "",
+        "x",
+        "=1",
+        "<svg onload=alert(1)>",
+        "\0\x1b[31m",
+        "\udcff",
+    ),
+    *([], [1], ["x", None], [[]], {}, {"name": 7}, {"": ""}, {"x": {"x": []}}),
+]
+
+
+def fields(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The places in nested mappings and lists."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(place for key, one in inner for place in fields(one, (*path, key)))]
+
+
+def placed(value: Any, path: tuple[Any, ...], new: Any) -> Any:
+    """The same with another value at a place."""
+    if not path:
+        return new
+    items = dict(value) if isinstance(value, dict) else list(value)
+    items[path[0]] = placed(items[path[0]], path[1:], new)
+    return items
+
+
+@pytest.fixture(scope="module")
+def pair(make_run_in: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two finished runs, whose environment has every field."""
+    root = tmp_path_factory.mktemp("pair") / "runs"
+    full = describe(load_config(_written(root.parent / "c.yaml")), device="cpu")
+    full |= {
+        "gpu": "a GPU",
+        "git": {"commit": "1" * 40, "dirty": True},
+        "user_code": {"m": "2" * 64},
+        "resumed": ["now"],
+    }
+    for name in ("bad", "good"):
+        made = make_run_in(root, [0.5, 0.4], name=name, lr=0.1 if name == "bad" else 0.2)
+        own = json.loads((made / "env.json").read_text())
+        own["sizes"] |= {"classes": 10, "train_examples": 64, "parameters": 9}
+        (made / "env.json").write_text(json.dumps({**full, **own}))
+        made.rename(root / name)
+    return root
+
+
+def _written(path: Path) -> Path:
+    path.write_text(yaml.safe_dump({**TINY, "name": "c"}), encoding="utf-8")
+    return path
+
+
+def reported(root: Path) -> dict[str, Record]:
+    """Everything that a report says about runs, without its figures; the records by folder."""
+    shown = gather([root])
+    best = winner(shown)
+    texts = [page(shown, [], best), markdown(shown, [], best), csv(run_table(shown.records))]
+    texts += [formatted_table(shown, form) for form in ("csv", "json", "markdown", "latex")]
+    for text in texts[:3]:
+        text.encode()
+        assert "<svg onload" not in text or text == texts[2]
+        assert not set(text) & set("\0\x1b\udcff")
+    assert not any(line.startswith("=") or ",=" in line for line in texts[2].splitlines())
+    records = {record.folder.name: record for record in shown.records}
+    assert records["good"].status is Status.FINISHED and "good" in texts[1]
+    return records
+
+
+@settings(many, max_examples=max(EXAMPLES // 4, 20))
+@given(file=st.sampled_from(["env.json", "result.json", "config.yaml"]), seed=st.integers(0, 2**32))
+def test_any_value_of_another_type(pair: Path, file: str, seed: int) -> None:
+    chance = random.Random(seed)
+    path = pair / "bad" / file
+    before = path.read_bytes()
+    plain = yaml.safe_load(before)
+    try:
+        changed = placed(plain, chance.choice(fields(plain)), chance.choice(ODD))
+        path.write_text(json.dumps(changed))
+        bad = reported(pair)["bad"]
+        assert bad.status in (Status.FINISHED, Status.DAMAGED, Status.INTERRUPTED)
+        assert (bad.status is Status.DAMAGED) == bool(bad.problem) and len(bad.problem) < 1000
+    finally:
+        path.write_bytes(before)
+
+
+@pytest.mark.parametrize("file", ["config.yaml", "env.json", "result.json", "steps.csv", "epochs.csv", "lock"])
+@pytest.mark.parametrize("kind", ["pipe", "device", "large", "wide"])
+def test_only_regular_files_of_some_size_are_read(pair: Path, file: str, kind: str) -> None:
+    path, aside = pair / "bad" / file, pair.parent / "aside"
+    if path.exists():
+        path.rename(aside)
+    try:
+        if kind == "pipe":
+            os.mkfifo(path)
+        elif kind == "device":
+            path.symlink_to("/dev/zero")
+        elif kind == "large":
+            with path.open("wb") as sparse:
+                sparse.truncate(3_000_000_000)
+        else:
+            path.write_bytes(b"1," * 1_000_000 + b"\n")
+        bad = reported(pair)["bad"]
+        bad.rates()
+        reason = {"large": "larger than", "wide": "", "pipe": "not a regular", "device": "not a regular"}[kind]
+        assert file in ("lock", "steps.csv") or (bad.status is Status.DAMAGED and reason in bad.problem)
+        if kind != "wide" or file.endswith(".csv"):
+            with pytest.raises((OSError, LrbenchError)):
+                (read_csv if file.endswith(".csv") else read_json)(path) if file != "lock" else read_bytes(path, 1000)
+    finally:
+        path.unlink()
+        if aside.exists():
+            aside.rename(path)
+
+
+@pytest.mark.parametrize("pid", [-1, 2**40, 0.5, "1", None, [1]])
+def test_a_lock_of_no_process_is_no_lock(pair: Path, pid: Any) -> None:
+    lock = pair / "bad" / "lock"
+    lock.write_text(json.dumps({"pid": pid, "host": socket.gethostname(), "token": "x", "born": "x", "space": ""}))
+    try:
+        assert RunFolder(pair / "bad").owner is None
+    finally:
+        lock.unlink()

@@ -122,7 +122,7 @@ def test_a_checkpoint_of_cuda_goes_on_on_the_cpu(tmp_path: Path, tiny: Make) -> 
         do_run(WorkItem(folder.path, experiment), threads=None, watch=silent, stop=after(12))
     (outcome,) = lrbench.run([experiment], runs=tmp_path, device="cpu")
     assert outcome.result.status == "finished"
-    assert outcome.path == folder.path and len(folder.environment()["resumed"]) == 1
+    assert outcome.path == folder.path and len(folder.environment().plain["resumed"]) == 1
 
 
 @gpu

@@ -31,7 +31,7 @@ from lrbench.reports.code import code
 from lrbench.reports.figures.sensitivity import draw
 from lrbench.reports.reporting import Report, gather, report, table
 from lrbench.reports.sentences import against
-from lrbench.runs import RunFolder, RunResult, Status
+from lrbench.runs import Environment, RunFolder, RunResult, Status
 from lrbench.training import build
 from lrbench.training.kinds import PlainTraining
 from lrbench.training.loop import train
@@ -344,11 +344,11 @@ def test_percentages_are_compared_by_points_and_numbers_by_ratios(made: Path) ->
     assert shown.method is not None and "±0.2 points" in shown.method and "interval" in shown.method
 
 
-def test_of_margins_more_is_better_by_ratio_and_below_zero_by_difference(made: Path) -> None:
+def test_of_margins_more_is_better_and_one_below_zero_has_all_compared_by_difference(made: Path) -> None:
     shown = gather([made], metric="val_margin", baseline="at-1")
     assert shown.comparison is not None
     told = {row.group.label: against(row, shown.comparison) for row in shown.comparison.rows}
-    assert told["at-0.1"].startswith("+199 % (") and told["at-0.1"].endswith(", better")
+    assert told["at-0.1"].startswith("+2 (") and told["at-0.1"].endswith(", better")
     assert told["at-0.01"].startswith("-1.5 (") and told["at-0.01"].endswith(", worse")
     assert "points" not in " ".join(told.values())
 
@@ -414,22 +414,22 @@ def test_a_published_result_of_an_own_metric_is_shown(tmp_path: Path, tiny: Make
 
 def test_generated_code_knows_the_direction(tiny: Make) -> None:
     experiment = tiny(plateau={"metric": "val_margin", "patience": 1})
-    text = code(experiment.plain(), {"metrics": recorded(OWN)})
+    text = code(experiment.plain(), Environment(metrics=recorded(OWN)))
     assert 'mode="max"' in text and "val_margin = evaluate(model)  # your function: margin on the validation" in text
     assert "threshold equals lrbench's as long as the margin is above 0" in text
     experiment = tiny(plateau={"metric": "val_error_rate", "patience": 1})
-    text = code(experiment.plain(), {"metrics": recorded(OWN)})
+    text = code(experiment.plain(), Environment(metrics=recorded(OWN)))
     assert "mode=" not in text and "plateau.step(val_error_rate)" in text and "above 0" not in text
 
 
 def test_generated_code_says_how_often_the_run_looked(tiny: Make) -> None:
     rules: dict[str, Any] = {"plateau": {"patience": 2}, "early_stopping": {"patience": 4}}
-    text = code(tiny(eval_every="3 steps", **rules).plain(), {})
+    text = code(tiny(eval_every="3 steps", **rules).plain(), Environment())
     joined = " ".join(line.strip().removeprefix("# ") for line in text.splitlines())
     assert "not in this code: the plateau rule. After each evaluation, every 3 steps, lrbench multiplied" in joined
     assert "for more than 2 evaluations" in joined
     assert "had not improved for 4 evaluations; it evaluated every 3 steps" in joined
-    assert "ReduceLROnPlateau" not in text and "evaluat" not in code(tiny().plain(), {})
+    assert "ReduceLROnPlateau" not in text and "evaluat" not in code(tiny().plain(), Environment())
 
 
 # -- figures
@@ -442,10 +442,10 @@ def test_the_sensitivity_is_by_the_metric_in_its_own_direction(made: Path) -> No
     (found,) = families(groups, margin)
     best = found.best(margin)
     assert best is not None and best.lr == 0.1 and found.edge(margin) == ""
-    assert family_words(found, margin).startswith("at: best at 0.1 (val margin 3.005, median of 2 seeds); no ")
+    assert family_words(found, margin).startswith("at: best at 0.1 (val margin 3.005, mean of 2 seeds); no ")
     assert "within 10 % of it" in family_words(found, margin)
     (found,) = families(groups, error)
-    assert family_words(found, error).startswith("at: best at 0.1 (val error rate 10.50 %, median of 2 seeds); no ")
+    assert family_words(found, error).startswith("at: best at 0.1 (val error rate 10.50 %, mean of 2 seeds); no ")
     assert "within 1.1 points of it" in family_words(found, error), "a tenth of the errors"
     upper = draw([found], error).axes[0]
     assert upper.get_ylabel() == "validation error rate" and upper.get_yscale() == "linear"

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from lrbench.components.models import MODELS, build_model, nets
 from lrbench.errors import ConfigError, UserCodeError
+from lrbench.training.check import check
 from lrbench.types import Part
 
 GREY28, RGB32, DIGITS = (1, 28, 28), (3, 32, 32), (1, 8, 8)
@@ -18,7 +19,7 @@ GREY28, RGB32, DIGITS = (1, 28, 28), (3, 32, 32), (1, 8, 8)
 
 def build(name: str, shape: tuple[int, ...] = DIGITS, outputs: int = 10, **params: Any) -> nn.Module:
     torch.manual_seed(0)
-    return build_model(Part(name, params), input_shape=shape, outputs=outputs)
+    return build_model(Part(name, params), input_shape=shape, outputs=outputs, classes=outputs)
 
 
 def size(model: nn.Module) -> int:
@@ -82,10 +83,6 @@ def test_dense_models_take_any_shape_and_oblong_pictures_fit() -> None:
 @pytest.mark.parametrize(
     ("name", "shape", "params", "fragment"),
     [
-        ("cnn", DIGITS, {}, "needs images of at least 10×10; these are 8×8"),
-        ("cnn", (1, 28, 9), {}, "needs images of at least 10×10; these are 28×9"),
-        ("cnn", (1, 3, 3), {"padding": 1}, "needs images of at least 4×4"),
-        ("lenet", DIGITS, {}, "needs images of at least 12×12; these are 8×8"),
         ("vit", GREY28, {"patch": 5}, "model.patch: must divide the image sides, 28 and 28"),
         ("vit", GREY28, {"heads": 5}, "model.dim: must be a multiple of heads, 5"),
         ("cnn", (64,), {}, "cnn needs images"),
@@ -107,9 +104,22 @@ def test_what_does_not_fit_is_refused_with_the_reason(
     assert fragment in str(caught.value) and caught.value.key.startswith("model")
 
 
-@pytest.mark.parametrize(("name", "shape"), [("cnn", (1, 10, 10)), ("lenet", (1, 12, 12))])
-def test_the_smallest_picture_that_fits(name: str, shape: tuple[int, ...]) -> None:
-    assert build(name, shape)(torch.rand(2, *shape)).shape == (2, 10)
+@pytest.mark.parametrize(
+    ("name", "shape", "given", "used"),
+    [
+        ("cnn", (1, 10, 10), 0, 0),
+        ("cnn", (1, 28, 9), 0, 1),
+        ("cnn", DIGITS, 0, 1),
+        ("cnn", (1, 3, 3), 1, 2),
+        ("cnn", DIGITS, 3, 3),
+        ("lenet", (1, 12, 12), 2, 2),
+        ("lenet", DIGITS, 2, 4),
+    ],
+)
+def test_small_pictures_get_the_padding_they_need(name: str, shape: tuple[int, ...], given: int, used: int) -> None:
+    model = build(name, shape, padding=given)
+    assert model.conv1.padding == (used, used)  # type: ignore[union-attr]
+    assert model(torch.rand(2, *shape)).shape == (2, 10)
 
 
 # -- first weights
@@ -290,3 +300,45 @@ def test_imported_factories_that_fail(function: str, params: Any, error: type[Ex
     with pytest.raises(error) as caught:
         build(f"{__name__}:{function}", **params)
     assert fragment in str(caught.value)
+
+
+class Wrapped(nn.Linear):
+    """Returns what the user asks for, not a tensor."""
+
+    def __init__(self, inputs: int, outputs: int, wrap: Any) -> None:
+        super().__init__(inputs, outputs)
+        self.wrap = wrap
+
+    def forward(self, x: Any) -> Any:
+        return self.wrap(super().forward(x.flatten(1)))
+
+
+def a_tuple(input_shape: Any, outputs: int) -> nn.Module:
+    return Wrapped(64, outputs, lambda logits: (logits, None))
+
+
+def a_dict(input_shape: Any, outputs: int) -> nn.Module:
+    return Wrapped(64, outputs, lambda logits: {"logits": logits})
+
+
+def hugging_face(input_shape: Any, outputs: int) -> nn.Module:
+    from transformers.modeling_outputs import SequenceClassifierOutput
+
+    return Wrapped(64, outputs, lambda logits: SequenceClassifierOutput(logits=logits))
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("a_tuple", "tuple"), ("a_dict", "dict"), ("hugging_face", "SequenceClassifierOutput")]
+)
+def test_a_model_that_returns_no_tensor(name: str, kind: str, tiny: Any) -> None:
+    if name == "hugging_face":
+        pytest.importorskip("transformers")
+    with pytest.raises(ConfigError, match=rf"'{__name__}:{name}' returns a {kind}.*; it must return one tensor"):
+        check(tiny(model=f"{__name__}:{name}"), torch.device("cpu"))
+
+
+@pytest.mark.parametrize("width", [10**12, 10**40])
+def test_a_model_beyond_all_memory(width: int, tiny: Any) -> None:
+    with pytest.raises(ConfigError, match=r"model.*(can't be built|must be less than)") as caught:
+        check(tiny(model={"name": "mlp", "hidden": [width]}), torch.device("cpu"))
+    assert "\n" not in str(caught.value)

@@ -387,9 +387,10 @@ def test_a_schedule_free_run_is_judged_and_kept_by_its_average(tiny: Any, tmp_pa
 def test_norms_are_taken_anew_for_averaged_weights(tiny: Any) -> None:
     model = {"name": "resnet20", "width": 2}
     for name, changed in (("schedule_free_sgd", True), ("sgd", False)):
-        parts = assemble(tiny(dataset="digits", model=model, optimizer={"name": name, "lr": 0.1}), CPU)
+        experiment = tiny(dataset="digits", model=model, optimizer={"name": name, "lr": 0.1})
+        parts = assemble(experiment, CPU)
         before = {k: v.clone() for k, v in parts.model.named_buffers() if k.endswith("running_mean")}
-        refresh_norms(parts, 32, 0, 0)
+        refresh_norms(parts, experiment, 0)
         after = dict(parts.model.named_buffers())
         assert all(torch.equal(v, after[k]) is not changed for k, v in before.items())
 

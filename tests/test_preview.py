@@ -154,11 +154,18 @@ def test_nothing_is_said_where_nothing_is_wrong(changes: dict[str, Any], tiny: C
     assert one(tiny(**{"epochs": 20, "dataset": "digits", **changes})).warnings() == []
 
 
-def test_data_of_unknown_size_needs_steps_per_epoch(tiny: Callable[..., Experiment]) -> None:
-    experiment = tiny(dataset="mypackage.data:load")
-    with pytest.raises(ConfigError, match="--steps-per-epoch"):
-        one(experiment)
-    assert len(one(experiment, steps_per_epoch=7).rates) == 14
+def own_data() -> Any:
+    return (torch.zeros(100, 2), torch.arange(100) % 2), (torch.zeros(4, 2), torch.arange(4) % 2)
+
+
+def test_own_data_is_loaded_for_its_size_unless_steps_per_epoch_are_given(tiny: Callable[..., Experiment]) -> None:
+    made = one(tiny(dataset=f"{__name__}:own_data"))
+    assert (made.examples, made.steps_per_epoch, len(made.rates)) == (80, 3, 6)  # 32, 32 and 16 of 80
+    assert len(one(tiny(dataset=f"{__name__}:own_data", drop_last=True)).rates) == 4
+    absent = tiny(dataset="mypackage.data:load")
+    assert len(one(absent, steps_per_epoch=7).rates) == 14
+    with pytest.raises(ConfigError, match=r"cannot import 'mypackage\.data'"):
+        one(absent)
 
 
 def test_the_code_runs_and_gives_the_same_rates(tiny: Callable[..., Experiment]) -> None:

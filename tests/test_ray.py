@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import yaml
 from conftest import TINY
@@ -219,6 +220,15 @@ def test_no_cluster_there(tmp_path: Path, start: Start) -> None:
     process = start("far", "--executor", "ray", "--address", "127.0.0.1:1")
     output, _ = process.communicate(timeout=240)
     assert process.returncode == 2 and "no Ray cluster at 127.0.0.1:1" in output and "Traceback" not in output
+
+
+def test_a_cluster_started_here_listens_to_this_machine_only(tmp_path: Path, start: Start) -> None:
+    process = start("far", "--executor", "ray", "--set", "epochs=2000")
+    wait_until(lambda: bool(list((tmp_path / "far").glob("cells-*/steps.csv"))))
+    family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+    sockets = [one for member in family for one in member.net_connections("inet") if one.status == psutil.CONN_LISTEN]
+    assert len(sockets) > 3
+    assert {one.laddr.ip.removeprefix("::ffff:") for one in sockets} == {"127.0.0.1"}
 
 
 def test_options_that_need_ray() -> None:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import html.parser
 import json
 import math
+import os
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 import lrbench
 from lrbench.analysis import duration, grouped, load_runs, read_runs
@@ -20,9 +24,11 @@ from lrbench.components import LOSS, epoch_columns
 from lrbench.components.metrics import ACCURACY
 from lrbench.config import group, identity, load_config, run_name
 from lrbench.errors import FolderError, UsageError
+from lrbench.reports.escape import csv
+from lrbench.reports.escape import markdown as escaped
 from lrbench.reports.figures.layout import Layout
 from lrbench.reports.figures.overview import loss_limits
-from lrbench.reports.figures.style import line_of
+from lrbench.reports.figures.style import line_of, write
 from lrbench.reports.reporting import gather, report
 from lrbench.runs import RunFolder, RunResult, Status
 
@@ -246,7 +252,7 @@ def test_the_summary_does_not_call_overlapping_runs_apart(make_run: MakeRun, tmp
         make_run([b], name="right", lr=0.2, seed=seed)
         make_run([2.3], name="far", lr=0.3, seed=seed)
     text = report([tmp_path / "runs"]).page.with_suffix(".md").read_text()
-    assert "left has the lowest validation loss, 0.2 (median of 3 seeds; 95% interval of the geometric mean" in text
+    assert "left has the lowest validation loss, 0.1998 (geometric mean of 3 seeds; 95% interval " in text
     assert "far has the highest, 2.3." in text
     assert "Compared with left, undecided: right (about" in text and "worse: far." in text
     assert "far:" not in text
@@ -487,3 +493,77 @@ def test_filters_that_fit_nothing_say_so(make_run: MakeRun, tmp_path: Path, text
     make_run([1.0])
     with pytest.raises(UsageError, match="--filter"):
         gather([tmp_path / "runs"], filters=[text])
+
+
+def test_out_that_is_a_file(make_run: Any, tmp_path: Path, cli: Any) -> None:
+    make_run([0.5])
+    (tmp_path / "file").write_text("mine")
+    code, _, error = cli("report", "--out", "file")
+    assert code == 2 and "--out file is a file; name a folder" in error
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_text_that_a_spreadsheet_would_compute() -> None:
+    table = pd.DataFrame({"a": ["=1+1", "+1+1", "-x", "@x", "\tx", "x=1"], "b": [-1.5, 2, 0.1, 1e-9, 3, float("nan")]})
+    rows = csv(table).splitlines()
+    assert rows == ["a,b", "'=1+1,-1.5", "'+1+1,2.0", "'-x,0.1", "'@x,1e-09", "'\tx,3.0", "x=1,"]
+
+
+def test_text_in_markdown_is_only_text() -> None:
+    assert escaped("<svg onload=x> &lt; ![a](b)\n`c` \x1b[0m\0 a|b") == (
+        "&lt;svg onload=x> &amp;lt; !\\[a\\](b) \\`c\\` \ufffd\\[0m\ufffd a\\|b"
+    )
+
+
+def test_a_path_that_is_not_utf_8(make_run_in: Any, tmp_path: Path, cli: Any) -> None:
+    root = tmp_path / "r\udcff"
+    run = make_run_in(root, [0.5])
+    run.rename(root / "bad\udcfe")
+    (root / "bad\udcfe" / "result.json").write_text("{")
+    make_run_in(root, [0.4], name="good")
+    code, out, _ = cli("report", root)
+    assert code == 0 and "good" in out and "\udcff" not in out
+    assert "good" in (root / "report" / "report.md").read_text(encoding="utf-8")
+    code, _, error = cli("report", tmp_path / "no\udcff")
+    assert code == 2 and "no such run" in error
+
+
+def test_a_folder_that_may_not_be_read_hides_no_other() -> None:
+    """As another user, since root may read everything."""
+    script = """
+import os, pathlib, tempfile, zoneinfo
+import pandas
+from lrbench.analysis import read_runs
+from lrbench.errors import UsageError
+os.getuid() or os.setuid(65534)
+root = pathlib.Path(tempfile.mkdtemp())
+for name in ("a", "b"):
+    (root / name).mkdir()
+    (root / name / "env.json").write_text("{}")
+(root / "a").chmod(0)
+first, second = read_runs([root])
+assert first.status == "damaged" and "Permission denied" in first.problem, first
+assert second.folder.name == "b"
+root.chmod(0o100)
+try:
+    read_runs([root])
+except UsageError as error:
+    assert str(error) == f"{root} cannot be read: Permission denied"
+else:
+    raise AssertionError
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_figure_that_can_not_be_replaced_stays_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = write(Figure(), tmp_path / "seeds.svg")
+    before = target.read_bytes()
+
+    def full(*args: Any, **kwargs: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(FolderError, match="cannot write to"):
+        write(Figure(figsize=(1, 1)), target)
+    assert target.read_bytes() == before and [file.name for file in tmp_path.iterdir()] == ["seeds.svg"]

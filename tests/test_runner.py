@@ -150,7 +150,7 @@ def test_two_jobs_give_the_bytes_of_one(tmp_path: Path, tiny: Any) -> None:
     assert became(*parallel) == became(*serial) == ["finished"] * 3
     for a, b in zip(parallel, serial, strict=True):
         assert_same(a.path, b.path)
-        environments = [RunFolder(o.path).environment() for o in (a, b)]
+        environments = [RunFolder(o.path).environment().plain for o in (a, b)]
         assert environments[0]["threads"] == environments[1]["threads"]
     for outcome in parallel:
         kinds = [e.kind for e in seen if e.run == outcome.path.name and e.kind != "message"]
@@ -200,7 +200,7 @@ def test_a_killed_worker_is_replaced_and_its_run_goes_on(
     assert len(killed) == 1 and killed[0] != os.getpid()
     assert any(text == f"a worker died; resuming {killed_runs[0]} in a new one" for text in messages), messages
     assert became(*outcomes) == ["finished", "finished"], outcomes
-    resumed = {o.path.name: RunFolder(o.path).environment()["resumed"] for o in outcomes}
+    resumed = {o.path.name: RunFolder(o.path).environment().plain["resumed"] for o in outcomes}
     assert len(resumed[killed_runs[0]]) == 1, "it went on, it did not begin anew"
     for outcome, whole in zip(outcomes, wholes, strict=True):
         assert_same(outcome.path, whole)
@@ -296,7 +296,7 @@ def test_a_signal_leaves_a_checkpoint_that_goes_on(tmp_path: Path, slow: Experim
     done = rows(folder)
     assert 10 < done < 800
     assert_same(uninterrupted(slow, tmp_path / "runs"), uninterrupted(slow, tmp_path / "whole"))
-    assert len(RunFolder(folder).environment()["resumed"]) == 1
+    assert len(RunFolder(folder).environment().plain["resumed"]) == 1
 
 
 @pytest.mark.slow
@@ -397,7 +397,7 @@ def test_what_may_not_be_read_or_written_is_named(
     runs.chmod(0o555)
     code, text = denied(*command, "--seeds", "2")
     assert code == 0 and "2 of 2 were already finished" in text, "nothing needs to be written"
-    assert denied(*command, "--seeds", "3") == (2, "Error: --runs runs: runs is not writable")
+    assert denied(*command, "--seeds", "3") == (2, f"Error: --runs {runs}: {runs} is not writable")
     code, text = denied("report")
     assert code == 1 and text.endswith("Error: cannot write to runs/report: Permission denied")
     code, text = denied("preview", "slow.yaml")
@@ -421,7 +421,7 @@ def test_what_may_not_be_read_or_written_is_named(
     (first / "result.json").unlink()
     first.chmod(0o555)
     code, text = denied(*command, "--seeds", "4", "--jobs", "2")
-    assert code == 1 and f"cannot write to runs/{first.name}: Permission denied" in text and "Traceback" not in text
+    assert code == 1 and f"cannot write to {first}: Permission denied" in text and "Traceback" not in text
     first.chmod(0o755)
     assert denied(*command, "--seeds", "4")[0] == 0
     assert_same(first, uninterrupted(slow.replace(epochs=2), tmp_path / "whole"))
@@ -435,7 +435,7 @@ def test_two_commands_at_once_share_the_work(tmp_path: Path, slow: Experiment, c
     assert [child.returncode for child in children] == [0, 0], outputs
     done = sorted(Path("runs").glob("slow-seed*"))
     assert len(done) == 3 and all((path / "result.json").exists() for path in done)
-    starts = [len(RunFolder(path).environment()["resumed"]) for path in done]
+    starts = [len(RunFolder(path).environment().plain["resumed"]) for path in done]
     assert starts == [0, 0, 0], "each was done once, by one of them"
     assert "waiting for " in "".join(out + err for out, err in outputs)
     for seed, path in enumerate(done):
@@ -480,3 +480,71 @@ def test_a_killed_parent_leaves_no_orphans(tmp_path: Path, slow: Experiment, sta
     outcomes = run([slow], runs=tmp_path / "runs", seeds=2)
     for outcome in outcomes:
         assert_same(outcome.path, uninterrupted(outcome.experiment, tmp_path / "whole"))
+
+
+STUCK = """
+    import ctypes, os
+    from pathlib import Path
+    from torch import nn
+
+    def stay(how):
+        Path(f"stuck-{os.getpid()}").touch()
+        while how == "python":
+            pass
+        ctypes.PyDLL(None).sleep(3600)  # keeps the interpreter's lock
+
+    class Net(nn.Module):
+        def __init__(self, inputs, outputs, how):
+            super().__init__()
+            self.last, self.how = nn.Linear(inputs, outputs), how
+
+        def forward(self, x):
+            if self.training and self.how:
+                stay(self.how)
+            return self.last(x.flatten(1))
+
+    def build(input_shape, outputs, how=""):
+        return Net(input_shape[0], outputs, how)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "stuck"),
+    [
+        (["--seeds=2", "--jobs=2", "--set", "model={name: 'stuck:build', how: python}"], 2),
+        (["--seeds=2", "--jobs=2", "--set", "model={name: 'stuck:build', how: native}"], 2),
+    ],
+    ids=["a Python loop", "native code that keeps the interpreter's lock"],
+)
+def test_user_code_that_never_returns_dies_with_the_command(
+    slow: Experiment, command: Spawn, words: list[str], stuck: int
+) -> None:
+    Path("stuck.py").write_text(textwrap.dedent(STUCK))
+    child = command(*words, seconds="0")
+    wait_for(lambda: len(list(Path.cwd().glob("stuck-*"))) == stuck, "all to be stuck", child)
+    family = psutil.Process(child.pid).children(recursive=True)
+    assert {int(path.name.partition("-")[2]) for path in Path.cwd().glob("stuck-*")} <= {p.pid for p in family}
+    child.kill()
+    child.communicate(timeout=30)
+    _, alive = psutil.wait_procs(family, timeout=15)
+    assert not alive
+    for lock in Path("runs").glob("*/lock"):
+        owner = owner_of(lock)
+        assert owner is not None and owner.gone, "the next command need not wait"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("seconds", [0.15, 0.4, 0.8, 1.5, 2.5, 3.5])
+def test_a_signal_in_the_first_seconds_ends_the_command_silently(
+    slow: Experiment, command: Spawn, number: int, code: int, seconds: float
+) -> None:
+    """To the whole foreground group, as a terminal does; it may come while torch is imported, here or there."""
+    child = command("--seeds", "2", "--jobs", "2")
+    time.sleep(seconds)
+    os.killpg(child.pid, number)
+    _, errors = child.communicate(timeout=60)
+    assert child.returncode == code, errors
+    assert errors == "" or "stopped with 2 of 2 runs left; the same command resumes" in errors
+    assert "Traceback" not in errors

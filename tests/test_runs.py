@@ -132,7 +132,7 @@ def test_the_result(tmp_path: Path, tiny: Any) -> None:
 def test_the_environment(tmp_path: Path, tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["/home/some/one/lrbench/__main__.py", "run", "tiny.yaml"])
     (outcome,) = run([tiny(model=f"{__name__}:linear")], runs=tmp_path)
-    environment = RunFolder(outcome.path).environment()
+    environment = RunFolder(outcome.path).environment().plain
     assert environment.keys() == ENVIRONMENT_KEYS
     assert environment["packages"].keys() == {"torch", "torchvision", "numpy", "scikit-learn"}
     assert torch.__version__.startswith(environment["packages"]["torch"])
@@ -243,7 +243,7 @@ def test_again_trains_anew_and_says_what_it_ran_on_now(tmp_path: Path, tiny: Any
     assert became(second) == ["finished"] and second.path == first.path
     assert (first.path / "steps.csv").read_bytes() == steps
     assert folder.config().name == "tiny", "the folder keeps the name it was made with"
-    assert folder.environment()["lrbench"] != "0.0.1" and folder.environment()["resumed"] == []
+    assert folder.environment().plain["lrbench"] != "0.0.1" and folder.environment().plain["resumed"] == []
 
 
 def test_wrong_arguments_and_unknown_files(tmp_path: Path, tiny: Any) -> None:
@@ -432,7 +432,7 @@ def test_states(tmp_path: Path, tiny: Any) -> None:
     assert folder.status() is Status.INTERRUPTED
     carry_on(folder)
     assert folder.status() is Status.FINISHED
-    assert len(folder.environment()["resumed"]) == 1
+    assert len(folder.environment().plain["resumed"]) == 1
 
 
 def test_find_runs(tmp_path: Path, tiny: Any) -> None:
@@ -718,7 +718,7 @@ class Leaving(nn.Linear):
     calls = 0
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if self.training:
+        if self.training and torch.is_grad_enabled():  # not in the check
             sys.exit(0)
         return super().forward(x.flatten(1))
 
@@ -757,14 +757,14 @@ def test_code_that_changed_before_a_resumption_is_said(
     folder = RunFolder.of(tmp_path / "runs", experiment)
     folder.create(experiment, describe(experiment, device="cpu"))
     interrupted(tmp_path / "runs", experiment)
-    before = folder.environment()["user_code"]
+    before = folder.environment().plain["user_code"]
     users_model("torch.nn.Linear(64, outputs), torch.nn.Identity()")
     (outcome,) = run([experiment], runs=tmp_path / "runs")
     assert became(outcome) == ["finished"]
     assert outcome.warnings == [
         "users_model has changed since this run started, so it mixes both; --again starts it over"
     ]
-    assert folder.environment()["resumed_with"]["user_code"] != before == folder.environment()["user_code"]
+    assert folder.environment().plain["resumed_with"]["user_code"] != before == folder.environment().plain["user_code"]
 
 
 def test_code_that_fits_its_checkpoint_no_longer(tmp_path: Path, tiny: Any, users_model: Callable[[str], None]) -> None:
@@ -817,14 +817,14 @@ def test_a_folder_in_the_place_of_a_file_is_named(tmp_path: Path, tiny: Any, nam
 def test_a_lock_that_may_not_be_read_is_somebodys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "lock"
     forge(path, pid=1, host="another.example", age=0)
-    read = Path.read_text
+    read = os.open
 
-    def refused(self: Path, *args: Any, **kwargs: Any) -> str:
-        if self.name == "lock":
+    def refused(file: str, flags: int, *args: Any, **kwargs: Any) -> int:
+        if Path(file).name == "lock" and not flags & os.O_CREAT:
             raise PermissionError(13, "Permission denied")
-        return read(self, *args, **kwargs)
+        return read(file, flags, *args, **kwargs)
 
-    monkeypatch.setattr(Path, "read_text", refused)
+    monkeypatch.setattr(os, "open", refused)
     with pytest.raises(LockedError, match="an unknown host"), Lock(path):
         raise AssertionError("never here")
 

@@ -100,7 +100,7 @@ def test_groups_that_differ_only_in_the_rate_are_a_family(group: Callable[..., G
         ("rates constant", [0.01, 0.1, 0.3]),
     ], "the best first; rates in order; another batch size is another family, of one rate"
     middle = found[1].points[1]
-    assert middle.values(VAL_LOSS) == (0.3, 0.5, 0.4) and middle.median(VAL_LOSS) == 0.4
+    assert middle.values(VAL_LOSS) == (0.3, 0.5, 0.4) and middle.centre(VAL_LOSS) == pytest.approx(0.06 ** (1 / 3))
     assert middle.group is groups[0]
 
 
@@ -181,7 +181,8 @@ def test_labels_differ_even_where_what_is_said_of_them_does_not(group: Callable[
 def test_the_words_of_a_best_rate_and_its_good_neighbours(family: Callable[..., Family]) -> None:
     found = family([0.9, 0.8], [0.31, 0.33], [0.3, 0.31], [0.4, 0.5])
     assert words(found, VAL_LOSS) == (
-        "tiny: best at 0.1 (val loss 0.305, median of 2 seeds), within 10 % of it from 0.01 to 0.1 (1.0 decades)."
+        "tiny: best at 0.1 (val loss 0.305, geometric mean of 2 seeds), within 10 % of it from 0.01 to 0.1 "
+        "(1.0 decades)."
     )
     good = found.good(VAL_LOSS)
     assert good is not None and (good.low, good.high, good.decades) == (0.01, 0.1, pytest.approx(1.0))
@@ -213,21 +214,25 @@ def test_a_gap_ends_the_good_rates(family: Callable[..., Family]) -> None:
 
 
 def test_a_diverged_seed_is_worse_than_any(family: Callable[..., Family]) -> None:
-    found = family([0.5, 0.6, 0.7], [0.3, "diverged", 0.4], [0.1, "diverged", "diverged"], ["diverged"] * 3)
-    assert found.costs(VAL_LOSS) == [0.6, 0.4, math.inf, math.inf]
-    assert [point.diverged(VAL_LOSS) for point in found.points] == [0, 1, 2, 3]
+    found = family([0.5, 0.6, 0.72], [0.3, "diverged", 0.4], [0.1, "diverged", "failed"], ["diverged"] * 3)
+    assert found.costs(VAL_LOSS) == [pytest.approx(0.6), math.inf, math.inf, math.inf]
+    assert [point.lost(VAL_LOSS) for point in found.points] == [0, 1, 2, 3]
+    assert found.points[1].centre(VAL_LOSS) == pytest.approx(math.sqrt(0.12)), "which is shown, not chosen"
+    assert found.points[2].centre(VAL_LOSS) is None, "most of its seeds have none"
     assert words(found, VAL_LOSS) == (
-        "tiny: best at 0.01 (val loss 0.4, median of 3 seeds); no neighbour is within 10 % of it; "
-        "6 of 12 runs diverged (at 0.01, 0.1, 1)."
+        "tiny: best at 0.001 (val loss 0.6, geometric mean of 3 seeds); no neighbour is within 10 % of it; "
+        "the best is the lowest learning rate tried, so try lower ones; "
+        "5 of 12 runs diverged (at 0.01, 0.1, 1); 1 of 12 runs failed (at 0.1)."
     )
 
 
 def test_pruned_and_unfinished_runs_are_said(family: Callable[..., Family]) -> None:
     found = family([0.5, 0.6], [0.1, "pruned"], [0.3, "running"], [0.4, "failed"])
-    assert found.costs(VAL_LOSS) == [0.55, math.inf, 0.3, 0.4], "the others of a pruned one are a choice"
+    costs = [pytest.approx(math.sqrt(0.3)), math.inf, 0.3, math.inf]
+    assert found.costs(VAL_LOSS) == costs, "the others of a pruned one are a choice"
     assert words(found, VAL_LOSS) == (
         "tiny: best at 0.1 (val loss 0.3, one seed); no neighbour is within 10 % of it; "
-        "1 of 8 runs pruned (at 0.01); 2 of 8 runs not finished (at 0.1, 1)."
+        "1 of 8 runs failed (at 1); 1 of 8 runs pruned (at 0.01); 1 of 8 runs not finished (at 0.1)."
     )
 
 
@@ -235,7 +240,7 @@ def test_where_every_rate_diverged_there_is_no_best_one(family: Callable[..., Fa
     found = family(*["diverged"] * 4)
     assert found.best(VAL_LOSS) is None and found.good(VAL_LOSS) is None and found.edge(VAL_LOSS) == ""
     assert words(found, VAL_LOSS) == (
-        "tiny: no learning rate has a median val loss; 4 of 4 runs diverged (at 4 learning rates from 0.001 to 1)."
+        "tiny: no learning rate has a val loss; 4 of 4 runs diverged (at 4 learning rates from 0.001 to 1)."
     )
 
 
@@ -273,7 +278,7 @@ def test_families_are_drawn_each_with_its_line_and_its_bar(
     figure = draw(found[::-1], VAL_LOSS)
     shown = min(count, 8)
     assert [text.split("  ")[0] for text in texts(figure)[:shown]] == [f"family {n}" for n in range(1, shown + 1)]
-    assert texts(figure)[shown:] == ["best learning rate", "at least one seed diverged"]
+    assert texts(figure)[shown:] == ["best learning rate", "at least one seed diverged or failed"]
     assert ("best 8 of 12 families" in figure._suptitle.get_text()) == (count == 12)
     assert [path.name for path in write_both(draw(found, VAL_LOSS), tmp_path / "rates")] == ["rates.png", "rates.svg"]
     assert "<svg" in (tmp_path / "rates.svg").read_text()
@@ -332,7 +337,8 @@ def test_from_the_folders_of_runs(make_run: MakeRun, tmp_path: Path) -> None:
     make_run([0.8, 0.8], lr=10.0, seed=2, name="tiny-10", status="diverged")
     found = families(grouped(read_runs([tmp_path / "runs"])), VAL_LOSS)
     assert [words(one, VAL_LOSS) for one in found] == [
-        "tiny: best at 0.1 (val loss 0.205, median of 2 seeds), within 10 % of it from 0.1 to 1 (1.0 decades); "
+        "tiny: best at 0.1 (val loss 0.2049, geometric mean of 2 seeds), within 10 % of it from 0.1 to 1 "
+        "(1.0 decades); "
         "1 of 9 runs diverged (at 10)."
     ]
     assert len(texts(draw(found, VAL_LOSS))) == 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from lrbench.analysis.estimates import estimate
 from lrbench.analysis.statistics import (
     Answer,
     Difference,
+    Failures,
     answers,
     difference,
-    estimate,
     holm,
     permutation_p,
     rank_ranges,
@@ -34,7 +36,7 @@ def seeds(values: np.ndarray) -> dict[int, float]:
 
 def test_an_estimate_by_hand() -> None:
     found = estimate([1.0, 2.0, 4.0])
-    assert found is not None and (found.n, found.median) == (3, 2.0)
+    assert found is not None and (found.n, found.centre, found.median) == (3, 2.0, 2.0)
     assert found.iqm == pytest.approx(7 / 3), "a quarter of three values is none"
     # logs 0, ln 2, 2 ln 2: mean ln 2, standard deviation ln 2; t(0.975, 2) = 4.302653
     half = 4.302653 * math.log(2) / math.sqrt(3)
@@ -134,9 +136,35 @@ def test_what_a_difference_says(found: Difference, lower: bool, word: str) -> No
 def test_many_comparisons_say_less() -> None:
     telling = made(-0.5, -0.9, -0.1, 0.01)
     assert answers([telling])[0].word == "better"
+    faint = made(-0.5, -1.2, 0.2, 0.05)
+    assert answers([faint])[0].word == "undecided", "not even alone"
     assert answers([telling], comparisons=10)[0] == Answer(
-        "undecided", pytest.approx(0.1), answers([telling], comparisons=10)[0].more
+        "probably better", pytest.approx(0.1), answers([telling], comparisons=10)[0].more
     )  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("lost", "other", "mean", "word"),
+    [
+        ((8, 20), (0, 20), -0.5, "worse"),  # Fisher's exact p 0.003, whatever the survivors say
+        ((2, 5), (0, 5), -0.5, "undecided"),  # p 0.44, and the survivors can't make it better
+        ((2, 5), (0, 5), 0.5, "worse"),  # by the survivors too
+        ((2, 5), (0, 5), 0.0, "undecided"),  # no tie
+        ((0, 5), (2, 5), 0.5, "undecided"),
+        ((0, 5), (2, 5), -0.5, "better"),
+        ((2, 5), (2, 5), -0.5, "better"),  # equal shares: the others decide
+        ((4, 10), (2, 5), 0.0, "tie"),
+    ],
+)
+def test_survivors_alone_make_no_arm_better(
+    lost: tuple[int, int], other: tuple[int, int], mean: float, word: str
+) -> None:
+    failures = Failures(*lost, *other)
+    assert failures.p == pytest.approx(
+        stats.fisher_exact([[lost[0], lost[1] - lost[0]], [other[0], other[1] - other[0]]]).pvalue
+    )
+    found = replace(made(mean, mean - 0.04, mean + 0.04, 1e-4 if mean else 0.9), failures=failures)
+    assert answers([found])[0].word == word
 
 
 def test_how_many_more_seeds() -> None:
@@ -215,3 +243,22 @@ def word(a: np.ndarray, b: np.ndarray) -> str:
     found = difference(seeds(a), seeds(b))
     assert found is not None
     return answers([found])[0].word
+
+
+@pytest.mark.parametrize("n", [5, 20])
+@pytest.mark.parametrize(("share", "other", "gain"), [(0.4, 0.0, 0.9), (0.4, 0.4, 1.0), (0.2, 0.2, 1.0)])
+def test_an_arm_that_fails_more_is_rarely_called_better(n: int, share: float, other: float, gain: float) -> None:
+    """Its survivors are 10 % lower and it fails in 40 % of seeds; or both arms are alike."""
+    rng = np.random.default_rng(400 + n)
+    said = []
+    for _ in range(DRAWS):
+        arms = []
+        for rate, scale in ((share, gain), (other, 1.0)):
+            kept = rng.random(n) >= rate
+            arms.append({k: v for k, v in seeds(drawn("normal", n, rng) * scale).items() if kept[k]})
+        failures = Failures(n - len(arms[0]), n, n - len(arms[1]), n)
+        found = difference(*arms, failures=failures)
+        said += [] if found is None else [answers([found])[0].word]
+    assert said.count("better") <= 0.05 * DRAWS
+    if share == other:
+        assert said.count("better") + said.count("worse") <= 0.05 * DRAWS

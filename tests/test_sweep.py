@@ -84,8 +84,8 @@ def test_the_command(cli: Cli, write_config: Write) -> None:
     config = write_config(sweep={"schedule": ["constant", "cosine"]})
     code, out, err = cli("sweep", config, "--lr", "0.01:1:3", "--seeds", "2", "--jobs", "1")
     assert (code, err) == (0, "")
-    assert "12 of 12 runs pending; plan: runs/sweeps/tiny/plan.json" in out
-    assert "12/12 cosine lr=1 seed=1 (tiny-seed1-" in out and "finished" in out
+    assert f"12 of 12 runs pending; plan: {Path('runs/sweeps/tiny/plan.json').absolute()}" in out
+    assert re.search(r"12/12 .* \(tiny-seed1-\w{8}\): finished", out)
     for line in ("constant: best at 1 (val loss ", "cosine: best at ", "has the lowest validation loss, "):
         assert line in out
     assert len(runs_of(Path("runs"))) == 12
@@ -363,7 +363,7 @@ def test_hopeless_runs_end_early_and_can_go_on(cli: Cli, write_config: Write, tm
     sweep = ["sweep", config, "--lr", "1e-7,0.1", "--jobs", "1"]
     code, out, _ = cli(*sweep, "--prune", "0.5")
     assert code == 0 and "pruned; validation loss 2.3" in out and "after 50% of the run, where chance is 2.303" in out
-    assert "1 of 2 runs was pruned; their learning rates have no median." in out
+    assert "1 of 2 runs was pruned; their learning rates have no mean." in out
     states = {path: json.loads((path / "result.json").read_text()) for path in runs_of(tmp_path / "runs")}
     (cut,) = [path for path, result in states.items() if result["status"] == "pruned"]
     assert states[cut]["epochs"] == 4 and states[cut]["test"] is None and (cut / "checkpoint.pt").exists()
@@ -396,7 +396,7 @@ def test_the_worse_half_of_each_line_is_dropped_at_the_rungs(cli: Cli, write_con
     for line in ("constant", "cosine"):
         epochs = {c.lr: results[c]["epochs"] for c in plan.cells if c.series == line}
         assert epochs == {1e-4: 2, 1e-3: 2, 1e-2: 4, 0.1: 8}
-    assert "12 of 16 runs were pruned; their learning rates have no median." in out
+    assert "12 of 16 runs were pruned; their learning rates have no mean." in out
     before = state_of(tmp_path / "runs")
     code, out, _ = cli(*words, "--halve")
     assert code == 0 and "0 of 16 runs pending" in out and state_of(tmp_path / "runs") == before
@@ -443,6 +443,15 @@ def test_the_winner_is_confirmed_with_fresh_seeds(cli: Cli, write_config: Write)
     fresh = [cell for cell in plan.cells if cell.confirms]
     assert [cell.seed for cell in fresh] == [2, 3, 4] and {cell.lr for cell in fresh} == {0.1}
     assert len(plan.grid) == 4 and len(runs_of(Path("runs"))) == 7
+    code, out, _ = cli("report", "--format", "json")
+    rows = {row["run"]: row["seeds"] for row in json.loads(out)}
+    assert code == 0 and rows == {"tiny lr=0.1": 2, "tiny lr=0.1 (confirmation)": 3, "tiny lr=0.01": 2}
+    told = " ".join(cli("report")[1].split())
+    assert "With 3 fresh seeds tiny lr=0.1's validation loss is" in told and "Compared with tiny lr=0.1, " in told
+    assert cli(*words[:-2])[0] == 0 and len(SweepFolder(Path("runs/sweeps/tiny")).plan().cells) == 7, "still known"
+    assert cli(*words[:-2], "--seeds", "3")[0] == 0, "now seed 2 is of the selection"
+    rows = {row["run"]: row["seeds"] for row in json.loads(cli("report", "--format", "json")[1])}
+    assert rows["tiny lr=0.1"] == 3 and rows["tiny lr=0.1 (confirmation)"] == 2
     code, out, _ = cli(*words)
     assert code == 0 and "7 of 7 were already finished" in out
 
@@ -482,7 +491,7 @@ def test_from_python(tmp_path: Path, tiny: Any) -> None:
     assert {(outcome.found, outcome.status) for outcome in done.outcomes} == {(False, Status.FINISHED)}
     winner = done.summary().winner
     costs = [cost for line in done.summary().lines for cost in line.costs(VAL_LOSS)]
-    assert winner is not None and winner[1].cost(VAL_LOSS) == min(costs) < math.inf and len(costs) == 4
+    assert winner is not None and winner[1].standing(VAL_LOSS)[1] == min(costs) < math.inf and len(costs) == 4
     assert told.count("end") == 8
     for wrong, problem in (
         ({"jobs": 0}, "at least 1"),
@@ -525,10 +534,10 @@ def summary_of(*lines: Family, fresh: Point | None = None) -> Summary:
 
 
 def test_a_diverged_seed_is_worse_than_any_and_enters_no_mean() -> None:
-    assert point(0.1, 3.0, 1.0, 2.0).cost(VAL_LOSS) == 2.0
-    assert point(0.1, 1.0, None, 2.0).cost(VAL_LOSS) == 2.0
+    assert point(0.1, 4.0, 1.0, 2.0).standing(VAL_LOSS) == (0, pytest.approx(2.0))
+    assert point(0.1, 1.0, None, 4.0).standing(VAL_LOSS) == (pytest.approx(1 / 3), pytest.approx(2.0))
     assert point(0.1, 1.0, None, 2.0).values(VAL_LOSS) == (1.0, 2.0)
-    assert point(0.1, 1.0, None, None).cost(VAL_LOSS) == math.inf
+    assert point(0.1, 1.0, None, None).standing(VAL_LOSS) == (math.inf, math.inf)
     lost = Family("line", (point(0.1, 1.0, None, 2.0), point(0.2, 1.0, None, None)))
     one, two = summary_of(lost).rows()
     assert (one["val_loss_median"], one["val_loss_low"], one["val_loss_high"]) == ("2.0", "1.0", "2.0")
@@ -563,7 +572,7 @@ def test_the_best_rate_its_edge_and_the_width_of_what_is_near() -> None:
 def test_pruned_and_missing_runs_are_in_no_median() -> None:
     runs = (record("finished", 1.0), record("pruned", 0.1, 1), record("failed", seed=2), record("pending", seed=3))
     some = Point(0.1, Group("some", runs))
-    assert some.cost(VAL_LOSS) == math.inf and some.unfinished == 2 and some.pruned == 1
+    assert some.standing(VAL_LOSS)[1] == math.inf and some.unfinished == 1 and some.pruned == 1
     line = Family("line", (some, point(1.0, 2.0)), 10)
     good = line.good(VAL_LOSS)
     assert line.best(VAL_LOSS) is line.points[1] and good is not None and (good.low, good.high) == (1.0, 1.0)
@@ -582,34 +591,34 @@ def test_the_words() -> None:
     worse = Family("constant", (point(0.01, 5.0, 5.0, 5.0), point(0.1, 4.0, 4.0, 4.0)))
     near = Family("step", (point(0.1, 1.3, 1.1, 1.2),))
     text = words_of(good, worse)
-    assert "cosine: best at 0.1 (val loss 1.1, median of 3 seeds); no neighbour is within 10 % of it." in text
-    assert "constant: best at 0.1 (val loss 4, median of 3 seeds); no neighbour is within 10 % of it; " in text
+    assert "cosine: best at 0.1 (val loss 1.097, geometric mean of 3 seeds); no neighbour is within 10 % of it." in text
+    assert "constant: best at 0.1 (val loss 4, geometric mean of 3 seeds); no neighbour is within 10 % of it; " in text
     assert "the best is the highest learning rate tried, so try higher ones." in text
-    assert "cosine has the lowest validation loss, 1.1 (median of 3 seeds; " in text
+    assert "cosine has the lowest validation loss, 1.097 (geometric mean of 3 seeds; " in text
     assert "constant has the highest, 4.\nCompared with cosine, worse: constant." in text
     assert "undecided: step" in words_of(good, near)
     assert "With one seed, small differences may be chance; use --seeds 3 or more to see the spread." in words_of(
         Family("a", (point(0.1, 1.0),)), Family("b", (point(0.1, 2.0),))
     )
     text = words_of(good, worse, fresh=point(0.1, 1.1, 1.65))
-    told = "1.375 (1.1 … 1.65), +25% from the seeds that chose it; the ranges overlap: confirmed."
+    told = "1.347 (1.1 … 1.65), +23% from the seeds that chose it; the ranges overlap: confirmed."
     assert f"With 2 fresh seeds its validation loss is {told}" in text
     assert "every fresh seed is worse: not confirmed." in words_of(good, worse, fresh=point(0.1, 1.3, 1.4))
     assert "every fresh seed is better: confirmed." in words_of(good, worse, fresh=point(0.1, 0.9, 0.8))
-    assert "meant to confirm it have no finite loss." in words_of(good, worse, fresh=point(0.1, None))
+    assert "meant to confirm its validation loss have no finite value." in words_of(good, worse, fresh=point(0.1, None))
     assert words_of(Family("a", (point(0.1, 1.0),))) == "a: val loss 1 (one seed) at 0.1, the only learning rate tried."
     assert words_of(Family("a", (point(None, 1.0, 2.0),))) == (
-        "a: val loss 1.5 (median of 2 seeds) at the optimizer's default, the only learning rate tried."
+        "a: val loss 1.414 (geometric mean of 2 seeds) at the optimizer's default, the only learning rate tried."
     )
     assert words_of(Family("a", (point(0.1, None),))) == (
-        "a: no learning rate has a median val loss; 1 of 1 runs diverged (at 0.1)."
+        "a: no learning rate has a val loss; 1 of 1 runs diverged (at 0.1)."
     )
     unfinished = Family("a", (Point(0.1, Group("a", (record("running"),))),))
     text = words_of(good, unfinished)
     assert "a: no run has ended yet." in text and "lowest validation loss" not in text
     assert "1 of 10 runs has no result yet, so this may change." in text
     half = Family("a", (point(0.1, 1.0), Point(1.0, Group("a", (record("running"), record("failed"))))))
-    assert "; 2 of 3 runs not finished (at 1)." in words_of(half)
+    assert "; 1 of 3 runs failed (at 1); 1 of 3 runs not finished (at 1)." in words_of(half)
 
 
 def test_lines_of_different_data_are_not_compared() -> None:

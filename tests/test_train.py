@@ -563,7 +563,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, tiny: Any, wh
         assert interruptions == (expected.steps) // every, "it stopped after every k-th update"
         assert_same_run(folder, whole)
         assert result.status == expected.status
-        assert len(folder.environment()["resumed"]) == interruptions
+        assert len(folder.environment().plain["resumed"]) == interruptions
     chance = random.Random(which)
     folder, _, _ = go_on(tmp_path / "random", experiment, lambda: chance.randint(5, 30))
     assert_same_run(folder, whole)
@@ -691,7 +691,7 @@ def test_a_run_keeps_its_thread_count_when_resumed(tmp_path: Path, tiny: Any) ->
             go(tmp_path, experiment, after(3))
         torch.set_num_threads(1)
         folder, _ = go(tmp_path, experiment)
-        assert folder.environment()["threads"] == 2
+        assert folder.environment().plain["threads"] == 2
         assert torch.get_num_threads() == 1, "the process itself goes on as before"
     finally:
         torch.set_num_threads(before)
@@ -703,7 +703,7 @@ def test_a_thread_count_that_cannot_be_kept_is_said(tmp_path: Path, tiny: Any, m
         go(tmp_path, experiment, after(3))
     monkeypatch.setattr(torch, "get_num_threads", lambda: 17)  # as on a build that has its own mind
     folder, _ = go(tmp_path, experiment, watch=lambda e: said.append(str(e.values.get("text", ""))))
-    environment = folder.environment()
+    environment = folder.environment().plain
     assert environment["threads"] == 17 and environment["threads_before"] != 17
     assert any("resumed with 17; the last digits will differ" in text for text in said)
 
@@ -782,7 +782,6 @@ def unreduced(outputs: Tensor, targets: Tensor) -> Tensor:
     [
         ({"model": f"{__name__}:five_outputs"}, "model", "returns outputs of shape (5,); 10 classes need (10,)"),
         ({"model": f"{__name__}:for_other_shapes"}, "model", "does not fit digits's inputs (1, 8, 8)"),
-        ({"model": "cnn"}, "model", "at least 10×10"),
         ({"loss": f"{__name__}:unreduced"}, "loss", "a loss must be one number"),
         ({"optimizer": {"name": "sgd", "lr": 0.1, "momentum": -1.0}}, "optimizer.momentum", "must be at least 0"),
         ({"warmup": {"for": "99 epochs"}}, "warmup.for", "must be shorter than the run"),

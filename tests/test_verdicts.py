@@ -83,3 +83,19 @@ def test_advice_starts_from_the_learning_rate_of_the_config() -> None:
     found = verdict(flat)
     assert found.label == "stuck, rate too large" and found.advice == "try 10 times smaller, 0.03"
     assert "in evaluation 1" in found.evidence
+
+
+@pytest.mark.parametrize(("last", "advised"), [(0.1, True), (0.001, False)])
+def test_a_decay_is_not_advised_to_a_schedule_that_decays(last: float, advised: bool) -> None:
+    swinging = Curves([0.1] * 7 + [last], [0.5] * 8, [1.0, 0.5, 0.9, 0.5, 0.9, 0.5, 0.9, 0.5], "finished")
+    assert ("decay" in verdict(swinging).advice, verdict(swinging).label) == (advised, "oscillating")
+    losses = [1.0, 0.5, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
+    rising = Curves([0.1] * 7 + [last], [1.0, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05, 0.02], losses, "finished")
+    assert ("decay" in verdict(rising).advice, verdict(rising).label) == (advised, "overfitting")
+
+
+def test_what_a_decay_brought_down_is_said() -> None:
+    losses = [2.0, 1.0, 0.9, 0.91, 0.9, 0.91, 0.75, 0.73, 0.73]
+    fell = verdict(Curves([0.1] * 6 + [0.01, 0.001, 0.0001], losses, losses, "finished"))
+    assert fell.label == "converged"
+    assert fell.evidence.endswith("-20% in the last 3 epochs as the learning rate decayed, +0% in the last of them")

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lrbench.analysis import statistics
+from lrbench.analysis.estimates import Estimate, estimate
 from lrbench.analysis.groups import Group
 from lrbench.analysis.records import measure_named
-from lrbench.analysis.statistics import MARGIN, PERCENT_MARGIN, Answer, Difference, Estimate
+from lrbench.analysis.statistics import MARGIN, PERCENT_MARGIN, Answer, Difference, Failures
 from lrbench.components import Measure
 from lrbench.errors import UsageError
-from lrbench.runs import Status
+from lrbench.runs import Environment
 
 DEFAULT_METRIC = "val_loss"
 
@@ -23,8 +24,9 @@ class Row:
 
     Attributes:
         group: the group.
+        values: the metric by seed, of those that reached their end.
         estimate: the metric over the seeds that reached their end.
-        diverged: number of diverged seeds, which are not in the estimate.
+        lost: number of seeds that diverged or failed, which are not in the estimate.
         difference: from the reference group; None for that group itself, and with too few seeds.
         answer: what the difference shows, corrected for the number of comparisons.
         permutation: p of the sign-flip permutation test; None with fewer than six pairs.
@@ -32,12 +34,18 @@ class Row:
     """
 
     group: Group
+    values: Mapping[int, float]
     estimate: Estimate
-    diverged: int
+    lost: int
     difference: Difference | None = None
     answer: Answer | None = None
     permutation: float | None = None
     ranks: tuple[int, int] | None = None
+
+    @property
+    def ended(self) -> int:
+        """Number of seeds that ended."""
+        return self.estimate.n + self.lost
 
 
 @dataclass(frozen=True)
@@ -46,7 +54,7 @@ class Comparison:
 
     Attributes:
         measure: the metric.
-        rows: best median first.
+        rows: the best first: by the share of lost seeds, then by the centre.
         against: the row of the reference group: the best, or the user's choice.
         chosen: whether the user chose it.
     """
@@ -58,17 +66,17 @@ class Comparison:
 
     @property
     def best(self) -> Row:
-        """The best median among groups without diverged seeds, or among all if there are none."""
-        return best_of(self.rows)
+        """The first row."""
+        return self.rows[0]
+
+    @property
+    def ranked(self) -> bool:
+        """Whether the ranks tell anything: not if every row may have any rank."""
+        return self.rows[0].ranks is None or len({row.ranks for row in self.rows}) > 1
 
     def row(self, group: Group) -> Row | None:
         """Return the row of a group; None if it has no value."""
         return next((row for row in self.rows if row.group is group), None)
-
-
-def by_ratio(measure: Measure) -> bool:
-    """Whether to compare ratios, by logarithms; metrics in percent are compared by differences."""
-    return measure.metric.form != "percent"
 
 
 def compare(groups: Sequence[Group], metric: str = DEFAULT_METRIC, baseline: str | None = None) -> Comparison | None:
@@ -89,22 +97,18 @@ def compare(groups: Sequence[Group], metric: str = DEFAULT_METRIC, baseline: str
     wanted = None if baseline is None else _named(groups, baseline)
     rows = []
     for group in groups:
-        found = statistics.estimate(list(group.values(metric).values()))
+        values = group.values(metric)
+        found = estimate(list(values.values()), logs=measure.by_ratio)
         if found is not None:
-            rows.append(Row(group, found, sum(record.status is Status.DIVERGED for record in group.records)))
+            rows.append(Row(group, values, found, group.lost(metric)))
     if not rows:
         return None
-    rows.sort(key=lambda row: (measure.sign * row.estimate.median, row.group.label))
+    rows.sort(key=lambda row: (row.lost / row.ended, measure.sign * row.estimate.centre, row.group.label))
     if wanted is not None and all(row.group is not wanted for row in rows):
         raise UsageError(f"--baseline {baseline}: none of its runs has {metric}")
-    against = best_of(rows) if wanted is None else next(row for row in rows if row.group is wanted)
+    against = rows[0] if wanted is None else next(row for row in rows if row.group is wanted)
     judged = _judged(rows, against, measure, chosen=wanted is not None)
     return Comparison(measure, tuple(judged), judged[rows.index(against)], wanted is not None)
-
-
-def best_of(rows: Sequence[Row]) -> Row:
-    """Return the first row without diverged seeds, or the first of all if there is none."""
-    return next((row for row in rows if not row.diverged), rows[0])
 
 
 def with_the_best(count: int) -> int:
@@ -129,30 +133,31 @@ def _named(groups: Sequence[Group], name: str) -> Group:
 
 
 def _judged(rows: Sequence[Row], against: Row, measure: Measure, *, chosen: bool) -> list[Row]:
-    logs = by_ratio(measure)
-    margin = MARGIN if logs else PERCENT_MARGIN
-    arms = [row.group.values(measure.name) for row in rows]
-    reference = arms[rows.index(against)]
-    differences = [None if arm is reference else statistics.difference(arm, reference, logs=logs) for arm in arms]
+    margin = PERCENT_MARGIN if measure.form == "percent" else MARGIN
+    differences = [None if row is against else _difference(row, against, measure) for row in rows]
     known = [d for d in differences if d is not None]
     comparisons = len(known) if chosen else with_the_best(len(rows))
     said = iter(statistics.answers(known, comparisons=comparisons, margin=margin, lower=measure.lower))
-    ranks = _ranks(arms, measure, margin)
     judged = []
-    for row, arm, found, rank in zip(rows, arms, differences, ranks, strict=True):
+    for row, found, rank in zip(rows, differences, _ranks(rows, measure, margin), strict=True):
         answer = None if found is None else next(said)
-        permuted = None if found is None else statistics.permutation_p(arm, reference, logs=found.logs)
-        judged.append(Row(row.group, row.estimate, row.diverged, found, answer, permuted, rank))
+        permuted = None if found is None else statistics.permutation_p(row.values, against.values, logs=found.logs)
+        judged.append(replace(row, difference=found, answer=answer, permutation=permuted, ranks=rank))
     return judged
 
 
-def _ranks(arms: Sequence[dict[int, float]], measure: Measure, margin: float) -> Sequence[tuple[int, int] | None]:
-    if any(len(arm) < 2 for arm in arms):
-        return [None] * len(arms)
-    indices = [(i, j) for i in range(len(arms)) for j in range(i)]
-    found = [statistics.difference(arms[i], arms[j], logs=by_ratio(measure)) for i, j in indices]
+def _difference(row: Row, other: Row, measure: Measure) -> Difference | None:
+    failures = Failures(row.lost, row.ended, other.lost, other.ended) if row.lost or other.lost else None
+    return statistics.difference(row.values, other.values, logs=measure.by_ratio, failures=failures)
+
+
+def _ranks(rows: Sequence[Row], measure: Measure, margin: float) -> Sequence[tuple[int, int] | None]:
+    if any(row.estimate.n < 2 for row in rows):
+        return [None] * len(rows)
+    indices = [(i, j) for i in range(len(rows)) for j in range(i)]
+    found = [_difference(rows[i], rows[j], measure) for i, j in indices]
     said = statistics.words([d for d in found if d is not None], None, margin, measure.lower)
-    worse = [[False] * len(arms) for _ in arms]
+    worse = [[False] * len(rows) for _ in rows]
     for (i, j), (word, _) in zip(indices, said, strict=True):
         worse[i][j], worse[j][i] = word == "worse", word == "better"
     return statistics.rank_ranges(worse)
@@ -166,11 +171,10 @@ def budgets(groups: Sequence[Group]) -> dict[str, list[Group]]:
     return found
 
 
-def _budget(plain: dict[str, Any], environment: dict[str, Any]) -> str:
-    sizes = environment.get("sizes") or {}
+def _budget(plain: dict[str, Any], environment: Environment) -> str:
     if isinstance(plain.get("epochs"), int):
         said = f"{plain['epochs']} epochs"
     else:
         said = f"{plain.get('steps')} steps of {(plain.get('batch_size') or 0) * (plain.get('accumulate') or 1)}"
-    examples = sizes.get("train_examples")
-    return f"{said} of {examples:,} examples" if isinstance(examples, int) else said
+    examples = environment.sizes.train_examples
+    return said if examples is None else f"{said} of {examples:,} examples"

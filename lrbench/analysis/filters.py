@@ -8,6 +8,7 @@ import fnmatch
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -16,23 +17,29 @@ from lrbench.analysis.records import Record, flatten
 from lrbench.errors import UsageError
 
 
-def kept(records: Sequence[Record], filters: Sequence[str]) -> list[Record]:
+def kept(records: Sequence[Record], filters: Sequence[str], labels: Mapping[Path, str] | None = None) -> list[Record]:
     """Return the runs that match all filters.
 
     Args:
         records: all runs.
-        filters: a pattern of names (`base*`), or a config's `key=value` (`schedule.name=cosine`, `epochs=25`;
-            `schedule=cosine` for short) or `key!=value`; numbers also take `>=`, `<=`, `>`, `<` (`optimizer.lr<=0.01`).
+        filters: a pattern of names or labels (`base*`, `base lr=0.1*`), or a config's `key=value`
+            (`schedule.name=cosine`, `epochs=25`; `schedule=cosine` for short) or `key!=value`; numbers also take `>=`,
+            `<=`, `>`, `<` (`optimizer.lr<=0.01`).
+            `a|b` matches what matches a or b.
+        labels: the label of each run in the report, by its folder.
 
     Raises:
-        UsageError: a filter matches no run, or names a key that no run has.
+        UsageError: a filter or one of its alternatives matches no run, or names a key that no run has.
     """
+    known: dict[Path, tuple[str, ...]] = {record.folder.path: (record.name, record.folder.name) for record in records}
+    for path, label in (labels or {}).items():
+        known[path] = (*known[path], label)
     for number, text in enumerate(filters):
-        found = [record for record in records if fits(record.plain, (record.name, record.folder.name), text)]
-        if not found:
-            before = " that matches the filters before it" if number else ""
-            raise UsageError(f"--filter {text}: {_why(records, text, before)}")
-        records = found
+        for one in text.split("|"):
+            if not any(fits(record.plain, known[record.folder.path], one) for record in records):
+                before = " that matches the filters before it" if number else ""
+                raise UsageError(f"--filter {text}: {_why(records, one.strip(), before)}")
+        records = [record for record in records if fits(record.plain, known[record.folder.path], text)]
     return list(records)
 
 
@@ -49,9 +56,15 @@ def _split(text: str) -> tuple[str, str, str] | None:
 
 def fits(plain: Mapping[str, Any], names: Sequence[str], text: str) -> bool:
     """Whether a config or one of the run's names matches a filter."""
+    return any(_fits(plain, names, one.strip()) for one in text.split("|"))
+
+
+def _fits(plain: Mapping[str, Any], names: Sequence[str], text: str) -> bool:
+    if any(fnmatch.fnmatchcase(name, text) for name in names):
+        return True
     parts = _split(text)
     if parts is None:
-        return any(fnmatch.fnmatchcase(name, text) for name in names)
+        return False
     key, sign, value = parts
     found = _found(plain, key)
     if found is _NOTHING:

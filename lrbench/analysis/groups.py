@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from lrbench.analysis.code_versions import version_of, versions
+from lrbench.analysis.estimates import standing
 from lrbench.analysis.labels import labels_of
 from lrbench.analysis.records import Record, measures_of
 from lrbench.analysis.spread import Spread
@@ -32,10 +34,11 @@ class Band(NamedTuple):
 
 @dataclass(frozen=True)
 class Group:
-    """Runs that differ only in their seed, with a label that is unique in the report."""
+    """Runs that differ only in their seed, with a label that is unique in the report, and the report's measures."""
 
     label: str
     records: tuple[Record, ...]
+    measures: Mapping[str, Measure] = field(default_factory=dict, repr=False, compare=False)
     _bands: dict[str, Band] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
@@ -48,9 +51,23 @@ class Group:
         found = {r.plain.get("seed") or 0: r.metric(metric) for r in self.records if r.status.complete}
         return {seed: value for seed, value in found.items() if value is not None}
 
+    def by_ratio(self, metric: str) -> bool:
+        """Whether the values of a metric are averaged by their geometric mean."""
+        known = self.measures or measures_of(self.records)
+        return metric in known and known[metric].by_ratio
+
     def spread(self, metric: str) -> Spread | None:
         """Summarise the values of a metric."""
-        return Spread.of(self.values(metric).values())
+        return Spread.of(self.values(metric).values(), logs=self.by_ratio(metric))
+
+    def lost(self, metric: str) -> int:
+        """Count the seeds that diverged, failed, or ended without a finite value of the metric."""
+        return sum(r.status.lost or (r.status.complete and r.metric(metric) is None) for r in self.records)
+
+    def standing(self, measure: Measure) -> tuple[float, float]:
+        """Return what groups are ordered by, the best first: the share of lost seeds, then the centre."""
+        values, name = list(self.values(measure.name).values()), measure.name
+        return standing(values, self.lost(name), logs=self.by_ratio(name), sign=measure.sign)
 
     def seconds(self) -> Spread | None:
         """Summarise the training time, without evaluation."""
@@ -99,8 +116,12 @@ class Group:
         return Band(epochs, middle, low, high)
 
 
-def grouped(records: Sequence[Record], metric: str = "val_loss") -> list[Group]:
-    """Group runs, best median of a metric first, then groups without one: unfinished, diverged, damaged."""
+def grouped(records: Sequence[Record], metric: str = "val_loss", pool_code: bool = False) -> list[Group]:
+    """Group runs, the best by a metric first (`Group.standing`), then those without it: unfinished, lost, damaged.
+
+    Runs that differ only in their seed are one group, except that confirmations are apart, and so are runs trained with
+    different versions of the user's code, unless `pool_code`.
+    """
     members: dict[str, list[Record]] = {}
     for record in records:
         if record.status is not Status.COPY:
@@ -108,19 +129,33 @@ def grouped(records: Sequence[Record], metric: str = "val_loss") -> list[Group]:
     for group in members.values():
         group.sort(key=lambda r: (r.plain.get("seed") or 0, r.folder.name))
     labels = labels_of(list(members.values()))
-    groups = [Group(label, tuple(group)) for label, group in zip(labels, members.values(), strict=True)]
-    measure = measures_of(records).get(metric)
-    return sorted(groups, key=lambda group: _rank(group, measure))
+    measures = measures_of(records)
+    groups = [
+        Group(f"{label} ({part})" if part else label, part_of, measures)
+        for label, group in zip(labels, members.values(), strict=True)
+        for part, part_of in _parts(group, pool_code).items()
+    ]
+    return sorted(groups, key=lambda group: (*_rank(group, measures.get(metric)), group.label))
+
+
+def _parts(records: Sequence[Record], pool_code: bool) -> dict[str, tuple[Record, ...]]:
+    """Split the runs of one experiment into groups, each with what is said of it beside the label."""
+    names = {} if pool_code else versions(records)
+    found: dict[str, tuple[Record, ...]] = {}
+    for record in records:
+        told = [names.get(version_of(record), ""), "confirmation" if record.confirms else ""]
+        part = ", ".join(filter(None, told))
+        found[part] = (*found.get(part, ()), record)
+    return found
 
 
 _ORDER = list(Status)
 
 
-def _rank(group: Group, measure: Measure | None) -> tuple[int, float, str]:
-    found = None if measure is None else group.spread(measure.name)
-    if measure is not None and found is not None:
-        return 0, measure.sign * found.median, group.label
-    return 1 + max(_ORDER.index(record.status) for record in group.records), 0.0, group.label
+def _rank(group: Group, measure: Measure | None) -> tuple[float, ...]:
+    if measure is not None and group.values(measure.name):
+        return 0, *group.standing(measure)
+    return (1 + max(_ORDER.index(record.status) for record in group.records),)
 
 
 def _status(record: Record) -> str:
@@ -144,9 +179,8 @@ def task(group: Group) -> str:
 
 def planned_epochs(record: Record) -> int | None:
     """Return the number of epochs in the run's budget."""
-    sizes = record.environment.get("sizes") or {}
-    per_epoch, total = sizes.get("steps_per_epoch"), sizes.get("total_steps")
-    if per_epoch and total:
-        return -(-int(total) // int(per_epoch))
+    sizes = record.environment.sizes
+    if sizes.steps_per_epoch and sizes.total_steps:
+        return -(-sizes.total_steps // sizes.steps_per_epoch)
     epochs = record.plain.get("epochs")
     return epochs if isinstance(epochs, int) else None

@@ -73,8 +73,7 @@ def _short(key: str) -> str:
 def family_labels(members: Sequence[Sequence[Record]]) -> list[str]:
     """Label families by what the names of their groups have in common; families with one label get what differs.
 
-    Args:
-        members: the first run of each group, for each family.
+    Each family is given by the first runs of its groups.
     """
     stems = [_stem([record.name for record in family]) for family in members]
     labels = []

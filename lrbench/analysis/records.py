@@ -16,7 +16,7 @@ from lrbench.analysis.verdicts import Curves, Verdict, verdict
 from lrbench.components import KNOWN, LOSS, Measure, Metric, epoch_columns, measures, metrics_of
 from lrbench.config import Experiment, canonical, group, identity
 from lrbench.errors import FolderError, LrbenchError, UsageError
-from lrbench.runs import RunFolder, RunResult, Status, find_runs, read_csv
+from lrbench.runs import UNKNOWN, Environment, RunFolder, RunResult, Status, find_runs, read_csv
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +30,8 @@ class Record:
     """A run as read from its folder.
 
     `status` is that of `RunFolder.status`, or `damaged`, with the reason in `problem`, or `copy` of another run in the
-    report. `epochs` has the readable rows, perhaps none.
+    report. `epochs` has the readable rows, perhaps none. `confirms` marks a fresh seed of a sweep's winner, which had
+    no part in the choice.
     """
 
     folder: RunFolder
@@ -39,13 +40,18 @@ class Record:
     experiment: Experiment | None = None
     plain: dict[str, Any] = field(default_factory=dict)
     result: RunResult | None = None
-    environment: dict[str, Any] = field(default_factory=dict)
+    environment: Environment = field(default_factory=Environment)
     epochs: pd.DataFrame = field(default_factory=lambda: _no_epochs())
+    confirms: bool = False
 
     @property
     def name(self) -> str:
         """The config's name; the folder's without a config."""
         return str(self.plain.get("name", self.folder.name))
+
+    def called(self, name: str) -> Record:
+        """Return the record under another name of the same experiment."""
+        return replace(self, plain={**self.plain, "name": name}) if self.plain else self
 
     @cached_property
     def group(self) -> str:
@@ -63,8 +69,8 @@ class Record:
 
         A folder that does not record them (format 1, or not started) has those of KNOWN that it has values of.
         """
-        told = self.environment.get("metrics")
-        return metrics_of(told) if isinstance(told, Mapping) else {k: v for k, v in KNOWN.items() if self._has(v)}
+        told = self.environment.metrics
+        return {k: v for k, v in KNOWN.items() if self._has(v)} if told is None else metrics_of(told)
 
     def _has(self, metric: Metric) -> bool:
         columns = [f"{split}_{metric.name}" for split in ("train", "val", "best_val", "test")]
@@ -90,10 +96,11 @@ class Record:
 
     def _chance(self) -> float | None:
         """Return the loss of guessing among equally frequent classes; None if their number is unknown."""
-        sizes = self.environment.get("sizes") or {}
-        classes = sizes.get("classes", CLASSES.get((self.plain.get("dataset") or {}).get("name", "")))
+        classes = self.environment.sizes.classes
+        if classes == UNKNOWN:
+            classes = CLASSES.get((self.plain.get("dataset") or {}).get("name", ""))
         loss = (self.plain.get("loss") or {}).get("name", "cross_entropy")
-        return math.log(classes) if loss == "cross_entropy" and isinstance(classes, int) and classes > 1 else None
+        return math.log(classes) if loss == "cross_entropy" and classes and classes > 1 else None
 
     def metric(self, name: str) -> float | None:
         """Return a value of the result, such as `val_loss`; None if it has none."""
@@ -111,13 +118,20 @@ class Record:
 
 
 def measures_of(records: Iterable[Record]) -> dict[str, Measure]:
-    """Return every measure that a run has, by name; those of KNOWN if no run records its metrics."""
+    """Return every measure that a run has, by name; those of KNOWN if no run records its metrics.
+
+    A measure is `signed` if a complete run has a value of it that is not above 0.
+    """
+    records = list(records)
     metrics: dict[str, Metric] = {}
     told = False
     for record in records:
         metrics |= {name: metric for name, metric in record.metrics.items() if name not in metrics}
-        told = told or record.result is not None or len(record.epochs) > 0 or "metrics" in record.environment
-    return measures((metrics if told else KNOWN).values())
+        told = told or record.result is not None or len(record.epochs) > 0 or record.environment.metrics is not None
+    found = measures((metrics if told else KNOWN).values())
+    complete = [record for record in records if record.status.complete]
+    signed = {name for name in found for r in complete if (value := r.metric(name)) is not None and value <= 0}
+    return {name: replace(measure, signed=name in signed) for name, measure in found.items()}
 
 
 def measure_named(records: Iterable[Record], name: str) -> Measure:
@@ -162,7 +176,7 @@ def read_one(folder: RunFolder) -> Record:
         return experiment
 
     file = attempt(folder.config_file)
-    environment: dict[str, Any] = attempt(folder.environment) or {}
+    environment: Environment = attempt(folder.environment) or Environment()
     result: RunResult | None = attempt(folder.result)
     experiment: Experiment | None = None if file is None else attempt(verified)
     epochs = attempt(lambda: _epochs(folder))

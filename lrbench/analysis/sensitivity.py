@@ -1,8 +1,9 @@
 """Sensitivity to the learning rate: families of groups that differ in nothing else, their best and good learning rates.
 
-A learning rate is good if its median over seeds is nearly as good as that of the best one, and so are all learning
-rates between the two. A loss may be 10% worse. A metric in percent may be worse by 10% of the errors, or by 0.2 points,
-the margin for a tie in a comparison, whichever is more.
+Learning rates are ordered as groups are in a comparison: by the share of seeds that diverged or failed, then by the
+centre over the others. A learning rate is good if no larger share is lost and its centre is nearly as good as that of
+the best one, and so are all learning rates between the two. A loss may be 10% worse. A metric in percent may be worse
+by 10% of the errors, or by 0.2 points, the margin for a tie in a comparison, whichever is more.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from typing import Literal
 
 from lrbench.analysis.groups import Group
 from lrbench.analysis.labels import family_labels
-from lrbench.analysis.spread import Spread
 from lrbench.analysis.statistics import PERCENT_MARGIN
 from lrbench.components import Measure
 from lrbench.config import without_rate
@@ -87,10 +87,9 @@ class Point:
         """Return the metric of each seed that reached its end and has it."""
         return tuple(self.group.values(measure.name).values())
 
-    def diverged(self, measure: Measure) -> int:
-        """Count the seeds that diverged or ended without a finite value."""
-        ended = sum(record.status.ended for record in self.group.records)
-        return ended - len(self.values(measure))
+    def lost(self, measure: Measure) -> int:
+        """Count the seeds that diverged, failed or ended without a finite value."""
+        return self.group.lost(measure.name)
 
     @property
     def pruned(self) -> int:
@@ -100,21 +99,21 @@ class Point:
     @property
     def unfinished(self) -> int:
         """Number of seeds that have not ended or can't be read."""
-        return sum(not record.status.ended and record.status is not Status.PRUNED for record in self.group.records)
+        over = (Status.PRUNED, Status.FAILED)
+        return sum(not record.status.ended and record.status not in over for record in self.group.records)
 
-    def cost(self, measure: Measure) -> float:
-        """Return the median over the seeds, negated if more is better; a diverged seed is worse than any other.
+    def standing(self, measure: Measure) -> tuple[float, float]:
+        """Return what points are ordered by, the best first: the share of lost seeds, then the centre, as a cost.
 
-        Infinite if at least half of the seeds diverged, if none has ended, or if one was pruned, since the others are
+        Infinite if at least half of the seeds are lost, if none has ended, or if one was pruned, since the others are
         then a selection.
         """
-        values = [measure.sign * value for value in self.values(measure)]
-        spread = None if self.pruned else Spread.ranked([*values, *[None] * self.diverged(measure)])
-        return math.inf if spread is None else spread.median
+        share, cost = self.group.standing(measure)
+        return (math.inf, math.inf) if self.pruned or share >= 0.5 else (share, cost)
 
-    def median(self, measure: Measure) -> float | None:
-        """Return the median; None if `cost` is infinite."""
-        cost = self.cost(measure)
+    def centre(self, measure: Measure) -> float | None:
+        """Return the centre over the seeds that reached their end; None if `standing` is infinite."""
+        cost = self.standing(measure)[1]
         return measure.sign * cost if math.isfinite(cost) else None
 
 
@@ -151,11 +150,17 @@ class Family:
     epsilon: float = EPSILON
 
     def costs(self, measure: Measure) -> list[float]:
-        """Return the cost of each point."""
-        return [point.cost(measure) for point in self.points]
+        """Return the centre of each point, negated if more is better; infinite if others lost a smaller share."""
+        known = [point.standing(measure) for point in self.points]
+        least = min((share for share, _ in known), default=0.0)
+        return [cost if share == least else math.inf for share, cost in known]
+
+    def standing(self, measure: Measure) -> tuple[float, float]:
+        """Return what families are ordered by: the standing of the best point."""
+        return min((point.standing(measure) for point in self.points), default=(math.inf, math.inf))
 
     def best(self, measure: Measure) -> Point | None:
-        """Return the point with the best median; None if there is no median."""
+        """Return the best point; None if none has a centre."""
         at = lowest(self.costs(measure))
         return None if at is None else self.points[at]
 
@@ -208,17 +213,17 @@ def families(groups: Sequence[Group], measure: Measure) -> list[Family]:
     for label, found in zip(labels, chosen, strict=True):
         points = [Point(group.first.peak_lr, group) for group in found]
         made.append(Family(label, tuple(sorted(points, key=lambda point: point.lr or 0.0))))
-    return sorted(made, key=lambda family: (min(family.costs(measure)), family.label))
+    return sorted(made, key=lambda family: (family.standing(measure), family.label))
 
 
 def words(family: Family, measure: Measure) -> str:
     """Describe the best and the good learning rates, whether the best is at an end, and runs without a value."""
     best, good = family.best(measure), family.good(measure)
     if best is None:
-        return f"{family.label}: no learning rate has a median {measure.name_in_short}{_lost(family, measure)}."
-    middle, ended = best.median(measure), len(best.values(measure)) + best.diverged(measure)
+        return f"{family.label}: no learning rate has a {measure.name_in_short}{_lost(family, measure)}."
+    middle, count = best.centre(measure), len(best.values(measure))
     assert middle is not None  # the best one has one
-    over = f"median of {ended} seeds" if ended > 1 else "one seed"
+    over = f"{mean_text(measure)} of {count} seeds" if count > 1 else "one seed"
     value, rate = f"{measure.name_in_short} {measure.text(middle)}", rate_text(best.lr)
     if good is None or len(family.points) == 1:
         return f"{family.label}: {value} ({over}) at {rate}, the only learning rate tried{_lost(family, measure)}."
@@ -232,6 +237,11 @@ def words(family: Family, measure: Measure) -> str:
         way = "higher" if edge == "highest" else "lower"
         lines.append(f"; the best is the {edge} learning rate tried, so try {way} ones")
     return "".join([*lines, _lost(family, measure), "."])
+
+
+def mean_text(measure: Measure) -> str:
+    """Name the centre of a measure's values."""
+    return "geometric mean" if measure.by_ratio else "mean"
 
 
 def rate_text(lr: float | None) -> str:
@@ -251,10 +261,12 @@ def width_text(good: Good) -> str:
 
 
 def _lost(family: Family, measure: Measure) -> str:
-    """Describe the runs that are not in the medians and their learning rates."""
+    """Describe the runs that are not in the means and their learning rates."""
     total = sum(len(point.group.records) for point in family.points)
+    failed = [sum(record.status is Status.FAILED for record in point.group.records) for point in family.points]
     counts = {
-        "diverged": [point.diverged(measure) for point in family.points],
+        "diverged": [point.lost(measure) - n for point, n in zip(family.points, failed, strict=True)],
+        "failed": failed,
         "pruned": [point.pruned for point in family.points],
         "not finished": [point.unfinished for point in family.points],
     }
@@ -269,8 +281,7 @@ def _lost(family: Family, measure: Measure) -> str:
 
 
 def _enough(groups: Sequence[Group], measure: Measure) -> bool:
-    points = [Point(None, group) for group in groups]
-    ended = sum(bool(point.values(measure) or point.diverged(measure)) for point in points)
+    ended = sum(any(record.status.ended for record in group.records) for group in groups)
     complete = any(record.status.complete for group in groups for record in group.records)
-    lacking = complete and not any(point.values(measure) for point in points)
+    lacking = complete and not any(group.values(measure.name) for group in groups)
     return ended >= LEAST_RATES and not lacking

@@ -1,35 +1,40 @@
-"""The median and range of several runs' values."""
+"""The centre, median and range of several runs' values."""
 
 from __future__ import annotations
 
 import math
 import statistics
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from lrbench.analysis.estimates import centre
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Median and range of n values."""
+    """Centre (what groups are ordered and compared by), median and range of n values."""
 
+    centre: float
     median: float
     low: float
     high: float
     n: int
 
     @classmethod
-    def of(cls, values: Iterable[float | None]) -> Spread | None:
-        """Summarise the values that are not None; None if there are none."""
+    def of(cls, values: Iterable[float | None], *, logs: bool = False) -> Spread | None:
+        """Summarise the values that are not None, with `logs` by their geometric mean; None if there are none."""
         known = [v for v in values if v is not None]
-        return cls(statistics.median(known), min(known), max(known), len(known)) if known else None
+        if not known:
+            return None
+        return cls(centre(known, logs=logs), statistics.median(known), min(known), max(known), len(known))
 
     @classmethod
-    def ranked(cls, values: Iterable[float | None]) -> Spread | None:
-        """Summarise values where None, a diverged run, is worse than any number; None if the median diverged."""
-        known = [math.inf if v is None else v for v in values]
-        middle = statistics.median(known) if known else math.inf
-        finite = [v for v in known if math.isfinite(v)]
-        return cls(middle, min(finite), max(finite), len(finite)) if math.isfinite(middle) else None
+    def ranked(cls, values: Iterable[float | None], *, logs: bool = False) -> Spread | None:
+        """The same, but None is a lost seed, worse than any number in the median; None if the median is lost."""
+        values = list(values)
+        found = cls.of(values, logs=logs)
+        middle = statistics.median([math.inf if v is None else v for v in values] or [math.inf])
+        return replace(found, median=middle) if found is not None and math.isfinite(middle) else None
 
     def overlaps(self, other: Spread) -> bool:
         """Whether the two ranges have a value in common."""

@@ -15,7 +15,8 @@ from typing import Literal
 
 import numpy as np
 
-CONFIDENCE = 0.95
+from lrbench.analysis.estimates import exp, moments, quantile
+
 ALPHA = 0.04  # below 1 − CONFIDENCE, so that skewed spreads, too, err in at most 5% of comparisons of equal arms
 MARGIN = 0.05
 """Losses that differ by less than this fraction are a tie."""
@@ -24,43 +25,34 @@ PERCENT_MARGIN = 0.002
 LEAST_PERMUTED = 6  # pairs; with five, the two-sided p is at least 0.0625
 MOST_SEEDS = 1000
 
-Word = Literal["better", "worse", "tie", "undecided"]
+Word = Literal["better", "probably better", "tie", "undecided", "probably worse", "worse"]
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """A summary of several runs' values of a metric.
+class Failures:
+    """Seeds that diverged or failed, of those that ended, in an arm and in the one it is compared with."""
 
-    Attributes:
-        n: number of values.
-        median: their median.
-        iqm: interquartile mean, the mean without the lowest and the highest quarter.
-        low: lower end of the 95% interval of the geometric mean (Student's t on logarithms), or of the mean if a value
-            is not above 0; None with one value.
-        high: upper end of the same interval.
-    """
+    lost: int
+    ended: int
+    other_lost: int
+    other_ended: int
 
-    n: int
-    median: float
-    iqm: float
-    low: float | None
-    high: float | None
+    @property
+    def excess(self) -> int:
+        """Above 0 if a larger share was lost than in the other arm, below 0 if a smaller one."""
+        return self.lost * self.other_ended - self.other_lost * self.ended
+
+    @property
+    def p(self) -> float:
+        """Two-sided p of Fisher's exact test of the two shares."""
+        return _fisher(self.lost, self.ended - self.lost, self.other_lost, self.other_ended - self.other_lost)
 
 
-def estimate(values: Sequence[float]) -> Estimate | None:
-    """Summarise finite values; None if there are none."""
-    if not values:
-        return None
-    found = np.asarray(values, float)
-    if len(found) == 1:
-        return Estimate(1, float(found[0]), float(found[0]), None, None)
-    logs = bool((found > 0).all())
-    middle, spread = _moments((np.log(found) if logs else found).tolist())
-    half = _quantile(1 - CONFIDENCE, len(found) - 1) * spread / math.sqrt(len(found))
-    low, high = middle - half, middle + half
-    if logs:
-        low, high = _exp(low), _exp(high)
-    return Estimate(len(found), float(np.median(found)), _iqm(found), low, high)
+@functools.cache
+def _fisher(*table: int) -> float:
+    from scipy import stats
+
+    return float(stats.fisher_exact([table[:2], table[2:]]).pvalue)
 
 
 @dataclass(frozen=True)
@@ -76,6 +68,7 @@ class Difference:
         high: upper end of the same interval.
         p: two-sided p of the t-test, uncorrected.
         spread: standard deviation of the differences in pairs (unpaired: of all possible pairs).
+        failures: seeds that are not in the mean, since they diverged or failed; None if there are none.
     """
 
     n: int
@@ -86,46 +79,50 @@ class Difference:
     high: float
     p: float
     spread: float
+    failures: Failures | None = None
 
     @property
     def relative(self) -> tuple[float, float, float]:
         """The mean and the interval relative to the other arm, 0.1 for 10% above; only with `logs`."""
         assert self.logs
-        return _exp(self.mean) - 1, _exp(self.low) - 1, _exp(self.high) - 1
+        return exp(self.mean) - 1, exp(self.low) - 1, exp(self.high) - 1
 
 
-def difference(arm: Mapping[int, float], other: Mapping[int, float], *, logs: bool = True) -> Difference | None:
+def difference(
+    arm: Mapping[int, float], other: Mapping[int, float], *, logs: bool = True, failures: Failures | None = None
+) -> Difference | None:
     """Compare two arms; None without two pairs or two values in each arm.
 
     Args:
         arm: finite values by seed.
         other: the arm to compare with.
         logs: compare ratios, unless a value is not above 0.
+        failures: seeds of both that have no value.
     """
     logs = logs and all(value > 0 for value in (*arm.values(), *other.values()))
     scaled = [{seed: math.log(value) if logs else value for seed, value in one.items()} for one in (arm, other)]
     seeds = sorted(arm.keys() & other.keys())
     if len(seeds) >= 2:
         pairs = [scaled[0][seed] - scaled[1][seed] for seed in seeds]
-        mean, spread = _moments(pairs)
-        half = _quantile(ALPHA, len(pairs) - 1) * spread / math.sqrt(len(pairs))
+        mean, spread = moments(pairs)
+        half = quantile(ALPHA, len(pairs) - 1) * spread / math.sqrt(len(pairs))
         p = _p(mean, spread, len(pairs))
-        return Difference(len(pairs), True, logs, mean, mean - half, mean + half, p, spread)
-    return _unpaired(*(np.array(list(one.values()), float) for one in scaled), logs=logs)
+        return Difference(len(pairs), True, logs, mean, mean - half, mean + half, p, spread, failures)
+    return _unpaired(*(np.array(list(one.values()), float) for one in scaled), logs=logs, failures=failures)
 
 
-def _unpaired(a: np.ndarray, b: np.ndarray, *, logs: bool) -> Difference | None:
+def _unpaired(a: np.ndarray, b: np.ndarray, *, logs: bool, failures: Failures | None) -> Difference | None:
     if min(len(a), len(b)) < 2:
         return None
     mean, spread = float(a.mean() - b.mean()), math.sqrt(a.var(ddof=1) + b.var(ddof=1))
     if spread == 0:
-        return Difference(min(len(a), len(b)), False, logs, mean, mean, mean, float(mean == 0), 0.0)
+        return Difference(min(len(a), len(b)), False, logs, mean, mean, mean, float(mean == 0), 0.0, failures)
     from scipy import stats
 
     test = stats.ttest_ind(a, b, equal_var=False)
     interval = test.confidence_interval(1 - ALPHA)
     ends = float(interval.low), float(interval.high)
-    return Difference(min(len(a), len(b)), False, logs, mean, *ends, float(test.pvalue), spread)
+    return Difference(min(len(a), len(b)), False, logs, mean, *ends, float(test.pvalue), spread, failures)
 
 
 def permutation_p(arm: Mapping[int, float], other: Mapping[int, float], *, logs: bool = False) -> float | None:
@@ -150,8 +147,9 @@ class Answer:
     """What a difference shows.
 
     Attributes:
-        word: better or worse if the corrected p is below 0.04, tie if the interval is within the margin, else
-            undecided.
+        word: better or worse if the corrected p is below 0.04, probably so if only the uncorrected p is, tie if the
+            interval is within the margin, else undecided. An arm that lost a larger share of its seeds is never better
+            or tied by the others, and one that lost a smaller share never worse.
         p: corrected for the number of comparisons (Holm).
         more: about how many more seeds would decide; None if decided, or for more than a thousand.
     """
@@ -174,23 +172,41 @@ def answers(
     """
     total = max(comparisons or 0, len(differences))
     judged = zip(differences, words(differences, comparisons, margin, lower), strict=True)
-    return [Answer(word, p, _more(d, total, margin) if word == "undecided" else None) for d, (word, p) in judged]
+    decided = ("better", "tie", "worse")
+    return [Answer(word, p, None if word in decided else _more(d, total, margin, lower)) for d, (word, p) in judged]
 
 
 def words(
     differences: Sequence[Difference], comparisons: int | None, margin: float, lower: bool
 ) -> list[tuple[Word, float]]:
     """Return the word and the corrected p of each answer, without the number of seeds, which takes far longer."""
-    corrected = holm([d.p for d in differences], comparisons)
-    return [(_word(d, p, margin, lower), p) for d, p in zip(differences, corrected, strict=True)]
+    shown = [_shown(d, lower) for d in differences]
+    corrected = holm([p for _, p in shown], comparisons)
+    judged = zip(differences, shown, corrected, strict=True)
+    return [(_word(d, better, p, corrected, margin), corrected) for d, (better, p), corrected in judged]
 
 
-def _word(d: Difference, p: float, margin: float, lower: bool) -> Word:
+def _shown(d: Difference, lower: bool) -> tuple[bool, float]:
+    """Return whether a difference points to better, and its p.
+
+    Of two arms that lost different shares of their seeds, only the one that lost less can be better: by the shares, or
+    by the other seeds if they agree.
+    """
+    better = (d.mean < 0) == lower
+    if d.failures is None or not d.failures.excess:
+        return better, d.p
+    fails_less = d.failures.excess < 0
+    return fails_less, min(d.failures.p, d.p if better == fails_less else 1.0)
+
+
+def _word(d: Difference, better: bool, p: float, corrected: float, margin: float) -> Word:
     within = _within(d, margin)
-    if within[0] < d.low and d.high < within[1]:
+    if within[0] < d.low and d.high < within[1] and not (d.failures and d.failures.excess):
         return "tie"
+    if corrected < ALPHA:
+        return "better" if better else "worse"
     if p < ALPHA:
-        return "better" if (d.mean < 0) == lower else "worse"
+        return "probably better" if better else "probably worse"
     return "undecided"
 
 
@@ -198,13 +214,18 @@ def _within(d: Difference, margin: float) -> tuple[float, float]:
     return (math.log1p(-margin), math.log1p(margin)) if d.logs else (-margin, margin)
 
 
-def _more(d: Difference, comparisons: int, margin: float) -> int | None:
-    """Return the seeds to add until an interval of the same mean and spread excludes 0 or is within the margin."""
+def _more(d: Difference, comparisons: int, margin: float, lower: bool) -> int | None:
+    """Return the seeds to add until an interval of the same mean and spread excludes 0 or is within the margin.
+
+    None where different shares of lost seeds contradict the mean: more seeds of the same kind decide nothing by it.
+    """
+    if d.failures is not None and d.failures.excess and ((d.mean < 0) == lower) != (d.failures.excess < 0):
+        return None
     within = _within(d, margin)
     for n in range(d.n + 1, MOST_SEEDS + 1):
         error = d.spread / math.sqrt(n)
-        apart = abs(d.mean) > error * _quantile(ALPHA / comparisons, n - 1)
-        half = error * _quantile(ALPHA, n - 1)
+        apart = abs(d.mean) > error * quantile(ALPHA / comparisons, n - 1)
+        half = error * quantile(ALPHA, n - 1)
         if apart or (within[0] < d.mean - half and d.mean + half < within[1]):
             return n - d.n
     return None
@@ -236,33 +257,9 @@ def rank_ranges(worse: Sequence[Sequence[bool]]) -> list[tuple[int, int]]:
     return [(1 + lost, count - won) for lost, won in zip(beaten, beats, strict=True)]
 
 
-def _iqm(values: np.ndarray) -> float:
-    """Return the mean without the lowest and the highest quarter, cutting whole values only."""
-    cut = len(values) // 4
-    return float(np.sort(values)[cut : len(values) - cut].mean())
-
-
-def _moments(values: Sequence[float]) -> tuple[float, float]:
-    """Return mean and standard deviation, ten times as fast as numpy for a few numbers."""
-    mean = math.fsum(values) / len(values)
-    return mean, math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
-
-
 def _p(mean: float, spread: float, n: int) -> float:
     if spread == 0:
         return float(mean == 0)
     from scipy import special
 
     return float(2 * special.stdtr(n - 1, -abs(mean) * math.sqrt(n) / spread))
-
-
-@functools.cache
-def _quantile(alpha: float, freedom: int) -> float:
-    """Return the quantile of Student's t with half of alpha above it."""
-    from scipy import special
-
-    return float(special.stdtrit(freedom, 1 - alpha / 2))
-
-
-def _exp(value: float) -> float:
-    return math.exp(min(value, 700.0))  # the interval of two extreme values may overflow a float

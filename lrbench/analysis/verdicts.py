@@ -30,32 +30,26 @@ FEWEST = 3  # epochs; with fewer, only the first verdicts are possible
 
 @dataclass(frozen=True)
 class Curves:
-    """A run's values per epoch, or per evaluation with `eval_every`.
+    """A run's values per epoch, or per evaluation with `eval_every`; status and reason are as in `result.json`."""
 
-    Attributes:
-        lr: learning rate of each epoch's last step.
-        train_loss: mean over each epoch's batches.
-        val_loss: after each epoch.
-        status: as in `result.json`.
-        reason: as in `result.json`; if the run diverged, the step and the learning rate.
-        chance: the loss of the best constant prediction; None if unknown.
-        peak_lr: the config's own learning rate, which advice multiplies; None for the highest of `lr`.
-        unit: what the values are per: `epoch` or `evaluation`.
-    """
-
-    lr: Sequence[float]
-    train_loss: Sequence[float]
+    lr: Sequence[float]  # of each epoch's last step
+    train_loss: Sequence[float]  # mean over each epoch's batches
     val_loss: Sequence[float]
     status: str
     reason: str = ""
-    chance: float | None = None
-    unit: str = "epoch"
-    peak_lr: float | None = None
+    chance: float | None = None  # the loss of the best constant prediction; None if unknown
+    unit: str = "epoch"  # or `evaluation`
+    peak_lr: float | None = None  # the config's own, which advice multiplies; None for the highest of `lr`
 
     @property
     def told(self) -> float:
         """The learning rate that advice starts from; NaN if unknown."""
         return max(self.lr, default=math.nan) if self.peak_lr is None else self.peak_lr
+
+    @property
+    def decays(self) -> bool:
+        """Whether the learning rate ends well below its peak, so that a decay is no advice."""
+        return bool(self.lr) and self.lr[-1] < 0.5 * max(self.lr)
 
 
 @dataclass(frozen=True)
@@ -81,7 +75,7 @@ def verdict(run: Curves) -> Verdict:
         found = rule(run, peak)
         if found is not None:
             return found
-    return Verdict("converged", f"the validation loss is {_number(losses[-1])}, {_flatness(losses, run.unit)}")
+    return Verdict("converged", f"the validation loss is {_number(losses[-1])}, {_flatness(run)}")
 
 
 def _stuck(run: Curves, peak: float) -> Verdict | None:
@@ -93,7 +87,9 @@ def _stuck(run: Curves, peak: float) -> Verdict | None:
     if decayed is not None:
         return decayed
     worst = max(range(len(run.train_loss)), key=lambda i: run.train_loss[i])
-    if _thrown(run, chance) or (_falling(losses) < 0.8 and not _still(run, chance)):
+    # No loss moved by more than rounding and the order of examples explain.
+    still = all(max(values) - min(values) < 1e-4 * chance for values in (run.train_loss, losses))
+    if _thrown(run, chance) or (_falling(losses) < 0.8 and not still):
         thrown = f"the training loss was {_number(run.train_loss[worst])} in {run.unit} {worst + 1}"
         if run.train_loss[worst] < 1.01 * chance:
             thrown = "it moves up and down there"
@@ -117,18 +113,13 @@ def _thrown(run: Curves, chance: float) -> bool:
     )
 
 
-def _still(run: Curves, chance: float) -> bool:
-    """Whether no loss moved by more than rounding and the order of examples explain."""
-    return all(max(losses) - min(losses) < 1e-4 * chance for losses in (run.train_loss, run.val_loss))
-
-
 def _short(run: Curves, peak: float) -> Verdict | None:
     count = len(run.val_loss)
     return Verdict("too short to tell", f"{count} {run.unit}s", "train longer") if count < FEWEST else None
 
 
 def _oscillating(run: Curves, peak: float) -> Verdict | None:
-    advice = f"try 3 times smaller, {run.told / 3:.2g}, or a decay"
+    advice = f"try 3 times smaller, {run.told / 3:.2g}" + ("" if run.decays else ", or a decay")
     lost = _lost_again(run)
     if lost is not None:
         return Verdict("oscillating", lost, advice)
@@ -164,7 +155,8 @@ def _overfitting(run: Curves, peak: float) -> Verdict | None:
         return None
     rose = f"{end / losses[lowest] - 1:.0%} since {run.unit} {lowest + 1}"
     evidence = f"the validation loss has risen by {rose}, while the training loss fell"
-    advice = f"stop at {run.unit} {lowest + 1} (early_stopping, best.pt), or decay the learning rate"
+    advice = f"stop at {run.unit} {lowest + 1} (early_stopping, best.pt)"
+    advice += "" if run.decays else ", or decay the learning rate"
     return Verdict("overfitting", evidence, advice)
 
 
@@ -203,10 +195,14 @@ def _falling(losses: Sequence[float]) -> float:
     return sum(b < a for a, b in steps) / len(steps) if steps else 1.0
 
 
-def _flatness(losses: Sequence[float], unit: str) -> str:
+def _flatness(run: Curves) -> str:
+    losses = run.val_loss
     last = losses[-(max(len(losses) // 3, 1) + 1) :]
     change = last[-1] / last[0] - 1 if last[0] else 0.0
-    return f"{change:+.0%} in the last {_last(len(last) - 1, unit)}"
+    found = f"{change:+.0%} in the last {_last(len(last) - 1, run.unit)}"
+    if run.decays and change <= -0.1:  # a decay ends the fall, which is no standstill
+        found += f" as the learning rate decayed, {last[-1] / last[-2] - 1:+.0%} in the last of them"
+    return found
 
 
 def _last(count: int, unit: str) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Sequence
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from lrbench._version import __version__
@@ -18,6 +18,7 @@ from lrbench.cli.preview import preview
 from lrbench.cli.report import report
 from lrbench.cli.run import run
 from lrbench.cli.sweep import sweep
+from lrbench.cli.terminal import Terminal
 from lrbench.errors import Interrupted, LrbenchError
 
 app = typer.Typer(
@@ -57,6 +58,9 @@ app.command("list")(list_)
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit the process with its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # paths may contain bytes that are not UTF-8
     sys.exit(_run(words))
 
 
@@ -89,5 +93,5 @@ def _run(words: list[str]) -> int:
 
 def _complain(text: str, code: int, warn: bool = False) -> int:
     prefix = "" if warn else "[red]Error: [/]"
-    Console(stderr=True, highlight=False).print(f"{prefix}{escape(text)}", soft_wrap=True)
+    Terminal(stderr=True).print(f"{prefix}{escape(text)}", soft_wrap=True)
     return code

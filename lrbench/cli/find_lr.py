@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from lrbench.cli import options
 from lrbench.cli.options import option
+from lrbench.cli.terminal import Terminal
 from lrbench.errors import UsageError
 
 
@@ -59,7 +59,7 @@ def find_lr(
     elif schedule is not None:
         raise UsageError("--schedule sets the schedule of the config that --write creates; give both")
     how = RunOptions(jobs=jobs, executor=executor, address=address, runs_per_gpu=runs_per_gpu, again=again)
-    console = Console(highlight=False)
+    console = Terminal()
     with display(console) as watch, StopFlag.ending(options.leave):
         found = find(
             experiment, runs=runs, seeds=seeds, device=device, options=how, watch=watch, start=start, end=end,

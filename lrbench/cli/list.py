@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from lrbench.cli.options import Debug
+from lrbench.cli.terminal import Terminal
 
 
 def list_(
@@ -20,4 +20,4 @@ def list_(
     """List the parts that a config can name, with their parameters, defaults and formulas."""
     from lrbench.cli.catalogue import show
 
-    show(Console(highlight=False), kind, name)
+    show(Terminal(), kind, name)

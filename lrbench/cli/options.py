@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from os import _exit
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,4 +44,4 @@ def leave(number: int) -> None:
             child.kill()
     shown = "\x1b[?25h" if sys.stderr.isatty() else ""  # show the cursor, which the progress display has hidden
     os.write(2, f"{shown}\n{AT_ONCE}\n".encode())
-    os._exit(128 + number)
+    _exit(128 + number)  # `os._exit` would end only the run

@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from lrbench.cli.options import Configs, Debug, Overrides, Runs, option
+from lrbench.cli.terminal import Terminal
 from lrbench.errors import UsageError
 
 
 def preview(
     configs: Configs,
     overrides: Overrides = None,
-    steps_per_epoch: Annotated[int | None, option("Steps per epoch, for your own data.", min=1)] = None,
+    steps_per_epoch: Annotated[int | None, option("Steps per epoch, instead of loading your own data.", min=1)] = None,
     out: Annotated[
         Path | None, option("Figure to write, .png or .svg. Default: preview.png in the runs folder.", metavar="FILE")
     ] = None,
@@ -33,7 +33,7 @@ def preview(
     from lrbench.reports import preview as preview_of
     from lrbench.reports import save_previews
 
-    console = Console(stderr=code, highlight=False)  # so that `--code > loop.py` writes only code
+    console = Terminal(stderr=code)  # so that `--code > loop.py` writes only code
     if out is not None and (out.suffix not in (".png", ".svg") or out.is_dir()):
         raise UsageError(f"--out must be a .png or .svg file (got {out})")
     with contextlib.redirect_stdout(sys.stderr) if code else contextlib.nullcontext():  # what the user's code prints

@@ -19,15 +19,11 @@ PLAIN_SECONDS = 10.0  # the shortest time between two plain lines of a run
 
 
 class Display:
-    """Shows events while a `with` block runs.
-
-    Attributes:
-        console: where to show them.
-        metrics: how to format values: the usual metrics and those that runs announce at their start.
-    """
+    """Shows events while a `with` block runs."""
 
     def __init__(self, console: Console) -> None:
-        self.console, self.metrics = console, dict(KNOWN)
+        self.console = console
+        self.metrics = dict(KNOWN)  # runs announce others at their start
 
     def __enter__(self) -> Self:
         # Drawing starts with the first run: before it, a data set may be downloaded with its own progress bar.

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from lrbench.cli.options import Debug, Runs, option
+from lrbench.cli.terminal import Terminal
 
 
 def report(
@@ -27,7 +27,8 @@ def report(
     filters: Annotated[
         list[str] | None,
         option(
-            "Use only runs whose name matches a pattern, or whose config has key=value (or !=, >=, <, …); repeatable.",
+            "Use only runs whose name matches a pattern, or whose config has key=value (or !=, >=, <, …); a|b: either."
+            " Repeatable: all must match.",
             "--filter",
             metavar="TEXT",
         ),
@@ -39,6 +40,9 @@ def report(
         str | None,
         option("Print the table as csv, json, markdown or latex; write no files.", "--format", metavar="FORM"),
     ] = None,
+    pool_code: Annotated[
+        bool, option("Give seeds trained with different versions of imported code one row.", "--pool-code")
+    ] = False,
     runs: Runs = Path("runs"),
     debug: Debug = False,
 ) -> None:
@@ -47,13 +51,14 @@ def report(
     from lrbench.reports import formatted_table, gather, summary
     from lrbench.reports import report as write_report
 
-    console = Console(highlight=False)
+    console = Terminal()
     paths, kept = runs_given or [runs], filters or ()
+    asked: Any = {"metric": metric, "baseline": baseline, "filters": kept, "target": target, "pool_code": pool_code}
     if form is not None:
-        shown = gather(paths, metric=metric, baseline=baseline, filters=kept, target=target)
+        shown = gather(paths, **asked)
         typer.echo(formatted_table(shown, form), nl=False)
         return
-    made = write_report(paths, out, metric=metric, baseline=baseline, filters=kept, target=target)
+    made = write_report(paths, out, **asked)
     tables.show_groups(console, made.groups, made.comparison)
     for record in made.damaged:
         named = record.problem if record.folder.name in record.problem else f"{record.folder.name}: {record.problem}"

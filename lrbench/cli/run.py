@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from rich.console import Console
 from rich.markup import escape
 
 from lrbench.cli.options import Again, Configs, Debug, Device, Jobs, Overrides, Runs, leave, option
+from lrbench.cli.terminal import Terminal
 
 
 def run(
@@ -35,13 +35,15 @@ def run(
     from lrbench.training import StopFlag
     from lrbench.training import run as train
 
-    console = Console(highlight=False)
+    console = Terminal()
     with display(console) as watch, StopFlag.ending(leave):
         outcomes = train(
             configs, runs=runs, overrides=overrides or (), seeds=seeds, jobs=jobs, device=device, again=again,
             wait=not no_wait, watch=watch,
         )  # fmt: skip
-    made = [read_one(RunFolder(outcome.path)) for outcome in outcomes if outcome.path.exists()]
+    done = [outcome for outcome in outcomes if outcome.path.exists()]
+    # An identical run may have been trained under another name.
+    made = [read_one(RunFolder(outcome.path)).called(outcome.experiment.name) for outcome in done]
     tables.show_groups(console, grouped(made))
     tables.show_outcomes(console, outcomes)
     tables.end(console, outcomes)

@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from lrbench.cli import options
 from lrbench.cli.options import option
+from lrbench.cli.terminal import Terminal
 from lrbench.errors import FolderError, UsageError
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def sweep(
     from lrbench.sweeps import carry_out, plan_sweep
     from lrbench.training import Prune, RunOptions, StopFlag
 
-    console = Console(highlight=False)
+    console = Terminal()
     if not math.isfinite(epsilon):
         raise UsageError(f"--epsilon must be a finite number (got {epsilon:g})")
     if status:

@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from lrbench.analysis import duration
+from lrbench.analysis import Spread, duration
 from lrbench.cli.progress import Display, Lines
 from lrbench.components import LOSS
 from lrbench.events import Event
@@ -41,7 +41,7 @@ SHOWN_SECONDS = 0.25
 
 
 def table_of(board: Board, height: int | None = None) -> RenderableType:
-    """Build the table: a row per learning rate, a column per line; cells show a mark per seed and the median loss."""
+    """Build the table: a row per learning rate, a column per line; cells show a mark per seed and the mean loss."""
     places: dict[tuple[float | None, str], list[Planned]] = {}
     for cell in board.plan.cells:
         places.setdefault((cell.lr, cell.line), []).append(cell)
@@ -76,8 +76,8 @@ def _cell(board: Board, cells: Sequence[Planned]) -> Text:
         text.append(mark, style)
     losses = [board.loss[c.run] for c in cells if board.state[c.run].over and c.run in board.loss]
     running = [c.run for c in cells if board.state[c.run] is Status.RUNNING]
-    if losses:
-        text.append(f" {LOSS.text(statistics.median(losses))}")
+    if (spread := Spread.of(losses, logs=min(losses, default=0) > 0)) is not None:
+        text.append(f" {LOSS.text(spread.centre)}")
     if running:
         fraction = sum(board.done.get(run, 0.0) for run in running) / len(running)
         now = [board.loss[run] for run in running if run in board.loss]

@@ -36,7 +36,8 @@ def show_groups(console: Console, groups: Sequence[Group], comparison: Compariso
     shown = table_columns(groups, short=True, extra=[] if comparison is None or narrow else brief_columns(comparison))
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
     for column in shown:
-        least = min(14, max(len(group.label) for group in groups)) if column.heading == "run" else None
+        words = [word for group in groups for word in column.brief(group).split()]
+        least = None if column.right else min(14, max(map(len, words), default=0))
         heading = column.heading.removeprefix("training ").replace(" ", "\n")
         table.add_column(
             heading, justify="right" if column.right else "left", overflow="fold", min_width=least, no_wrap=column.right

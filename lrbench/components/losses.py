@@ -1,28 +1,90 @@
-"""Losses by name. A loss takes (outputs, targets) and returns the mean over the batch."""
+"""Losses by name. A loss takes (outputs, targets) and returns the mean over what it counts."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from lrbench.errors import ConfigError, UserCodeError
-from lrbench.registry import Catalog, load_object
-from lrbench.types import Part, Probability
+from lrbench.registry import Catalog, load_object, with_tensors
+from lrbench.types import Part, Positive, Probability
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 
-def cross_entropy(*, label_smoothing: Probability = 0.0) -> Callable[..., Tensor]:
-    """Softmax cross-entropy of logits (n, classes) and class indices (n,).
+@dataclass(frozen=True)
+class Loss:
+    """A loss function and what its mean is taken over, by which batches are averaged.
+
+    Attributes:
+        function: of (outputs, targets).
+        ignored: the target that it leaves out, its `ignore_index`; None if it has none.
+        weight: weights of the classes, used with `ignored`; or None.
+        count: the function's own `count(targets)`, or None.
+    """
+
+    function: Callable[[Any, Any], Any]
+    ignored: int | None = None
+    weight: Tensor | None = None
+    count: Callable[[Any], Any] | None = None
+
+    def __call__(self, outputs: Any, targets: Any) -> Any:
+        """Return the loss of a batch."""
+        return self.function(outputs, targets)
+
+    def counted(self, targets: Tensor) -> Tensor | int:
+        """Return what the mean over these targets divides by, without a device sync: examples, tokens, weights."""
+        if self.count is not None:
+            counted: Tensor | int = self.count(targets)
+            return counted
+        plain = self.weight is None and targets.dim() == 1 and (self.ignored or 0) < 0
+        if self.ignored is None or targets.is_floating_point() or plain:
+            return len(targets)
+        used = targets != self.ignored
+        return used.sum() if self.weight is None else (self.weight[targets * used] * used).sum()
+
+
+def cross_entropy(
+    *,
+    label_smoothing: Probability = 0.0,
+    weight: list[Positive] | Literal["balanced"] | None = None,
+    labels: Any = None,
+    classes: int | None = None,
+) -> Callable[..., Tensor]:
+    """Softmax cross-entropy of logits (n, classes) and class indices (n,), or (n, classes, …) and (n, …).
 
     Args:
         label_smoothing: fraction of the target spread evenly over all classes, also in validation and test loss.
+        weight: a weight for each class, or `balanced`: n / (classes × n_c) for n_c of n training examples.
     """
+    import torch
     from torch.nn import functional
 
-    return partial(functional.cross_entropy, label_smoothing=label_smoothing)
+    loss = partial(functional.cross_entropy, label_smoothing=label_smoothing)
+    if weight is None:
+        return loss
+    weights = _balanced(labels, classes) if weight == "balanced" else torch.tensor(weight)
+    if len(weights) != (classes or len(weights)):
+        raise ConfigError(f"needs one number for each of the {classes} classes (got {len(weights)})", key="loss.weight")
+    return partial(loss, weight=weights)
+
+
+def _balanced(labels: Tensor | None, classes: int | None) -> Tensor:
+    if labels is None:
+        problem = "balanced needs to know all training targets: give the Dataset an attribute `targets`, or a list here"
+        raise ConfigError(problem, key="loss.weight")
+    counts = labels[labels >= 0].bincount(minlength=classes or 0)
+    if not bool(counts.all()):
+        absent = int((counts == 0).nonzero()[0])
+        raise ConfigError(
+            f"balanced needs examples of every class; there are none of class {absent}", key="loss.weight"
+        )
+    return counts.sum() / (len(counts) * counts)
 
 
 def mse() -> Callable[..., Tensor]:
@@ -38,27 +100,55 @@ def mse() -> Callable[..., Tensor]:
     return loss
 
 
-LOSSES = Catalog(kind="loss", entries={"cross_entropy": cross_entropy, "mse": mse})
+LOSSES = Catalog(
+    kind="loss",
+    entries={"cross_entropy": cross_entropy, "mse": mse},
+    context=frozenset({"labels", "classes"}),
+)
 
 
-def build_loss(part: Part) -> Callable[[Tensor, Tensor], Tensor]:
+def build_loss(
+    part: Part, *, labels: Tensor | None = None, classes: int | None = None, device: torch.device | str = "cpu"
+) -> Loss:
     """Build the function that a `loss:` block names.
 
     An import string names a class such as `torch.nn:HuberLoss`, created with the parameters, or a function of
     (outputs, targets), which gets the parameters in every call.
 
+    Args:
+        part: the block.
+        labels: the training targets, if known.
+        classes: the number of classes, if known.
+        device: where its tensors belong.
+
     Raises:
         ConfigError: unknown name or invalid parameters.
     """
-    if not part.imported:
-        made: Callable[[Any, Any], Any] = LOSSES.build(part)
-        return made
-    target = load_object(part.name, "loss.name")
-    if isinstance(target, type):
-        return _guarded(part.name, LOSSES.build(part))
-    if not callable(target):
+    if part.params.get("reduction", "mean") != "mean":
+        problem = "must be mean, because batches differ in size and are averaged"
+        raise ConfigError(f"{problem} (got {part.params['reduction']!r})", key="loss.reduction")
+    target = load_object(part.name, "loss.name") if part.imported else None
+    if isinstance(target, type) or not part.imported:
+        made = LOSSES.build(part, labels=labels, classes=classes)
+    elif callable(target):
+        made = partial(target, **with_tensors(target, part.params, "loss"))
+    else:
         raise ConfigError(f"'{part.name}' is not a function or a class", key="loss.name")
-    return _guarded(part.name, lambda outputs, targets: target(outputs, targets, **part.params))
+    if callable(move := getattr(made, "to", None)):
+        made = move(device)
+    if isinstance(made, partial):
+        made = partial(made.func, **{k: v.to(device) if hasattr(v, "to") else v for k, v in made.keywords.items()})
+    function = _guarded(part.name, made) if part.imported else made
+    return Loss(function, *(_setting(made, name) for name in ("ignore_index", "weight", "count")))
+
+
+def _setting(loss: Any, name: str) -> Any:
+    """Return an attribute of a loss; of a function, the parameter."""
+    if not isinstance(loss, partial):
+        return getattr(loss, name, None)
+    parameter = inspect.signature(loss.func).parameters.get(name)
+    default = None if parameter is None or parameter.default is parameter.empty else parameter.default
+    return loss.keywords.get(name, getattr(loss.func, name, default))
 
 
 def _guarded(name: str, function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:

@@ -80,12 +80,19 @@ class Measure(Metric):
         section: the section of a result: `final`, `best`, `test` or `test_best`.
         key: the key in that section.
         words: the name in words.
+        signed: whether a value is not above 0, so that ratios mean nothing.
     """
 
     metric: Metric
     section: str
     key: str
     words: str
+    signed: bool = False
+
+    @property
+    def by_ratio(self) -> bool:
+        """Whether values are compared by ratios and averaged by geometric means; percentages never are."""
+        return self.form != "percent" and not self.signed
 
     @property
     def name_in_short(self) -> str:
@@ -122,7 +129,8 @@ def measures(metrics: Iterable[Metric]) -> dict[str, Measure]:
     for prefix, section, key, words in _POINTS:
         for metric in metrics:
             name = prefix + metric.name
-            point = {"section": section, "key": key + metric.name, "words": words.format(metric.name.replace("_", " "))}
+            said = words.format(metric.name.replace("_", " "))
+            point: dict[str, Any] = {"section": section, "key": key + metric.name, "words": said}
             found[name] = Measure(name, metric.better, metric.form, metric=metric, **point)
     return found
 

@@ -4,7 +4,8 @@ It checks names and parameters against the catalogues of schedules and component
 not know about run folders.
 """
 
-from lrbench.config.experiment import Dataset, Experiment, validate
+from lrbench.config.experiment import Dataset, Experiment, fits_folder, validate
+from lrbench.config.files import exists, opened, read_bytes
 from lrbench.config.identity import canonical, group, identity, run_name, without_rate
 from lrbench.config.load import Config, load_config, normal, overriding, read_config
 from lrbench.config.merge import SHORT_AXES, merge

@@ -37,7 +37,7 @@ from lrbench.components import (
 )
 from lrbench.config.merge import merge
 from lrbench.config.normalize import written_out
-from lrbench.config.rules import EarlyStoppingRule, Reference, ScalingRule
+from lrbench.config.rules import EarlyStoppingRule, Reference, ScalingRule, batches_per_epoch
 from lrbench.config.yaml_source import Places, dump, path_of, place_of
 from lrbench.errors import ConfigError, choices
 from lrbench.registry import Catalog, first_of, problem_of
@@ -51,11 +51,21 @@ def _completed_by(catalog: Catalog) -> PlainValidator:
     return PlainValidator(lambda value: catalog.complete(Part.of(value)))
 
 
+MOST_BYTES = 220
+"""Maximum size of a name: with the seed and the identity, file systems take 255 bytes."""
+
+
+def fits_folder(name: str) -> bool:
+    """Return whether a name can be that of a folder anywhere."""
+    shaped = re.fullmatch(r"\w[\w .,+=@()-]{0,99}", name) and not name.endswith((" ", "."))
+    return bool(shaped) and len(name.encode()) <= MOST_BYTES
+
+
 def _name(value: str) -> str:
-    if not re.fullmatch(r"\w[\w .,+=@()-]*", value) or value.endswith((" ", ".")):
+    if not fits_folder(value):
         raise ValueError(
             "must be a folder name: letters, digits and any of ' .,+=@()_-', starting with a letter or digit, "
-            f"at most 100 characters (got {value!r:.110})"
+            f"at most 100 characters and {MOST_BYTES} bytes in UTF-8 (got {value!r:.110})"
         )
     return value
 
@@ -109,6 +119,7 @@ class Experiment(BaseModel, frozen=True, extra="forbid"):
     steps: Annotated[Count, Field(le=100_000_000)] | None = None
     batch_size: Count = 64
     accumulate: Annotated[Count, Field(le=1_000_000)] | None = None
+    drop_last: StrictBool | None = None
     lr_scaling: ScalingRule | None = None
     seed: Natural = 0
     eval_every: Steps | None = None
@@ -177,7 +188,7 @@ class Experiment(BaseModel, frozen=True, extra="forbid"):
 
     def updates_per_epoch(self, examples: int) -> int:
         """Return the steps in an epoch of `examples` training examples; the last one may be smaller."""
-        return -(-examples // self.update_size)
+        return -(-batches_per_epoch(examples, self.batch_size, self.drop_last) // (self.accumulate or 1))
 
     def scaled_optimizer(self, examples: int | None = None) -> Part:
         """Return the optimizer with its learning rate after `lr_scaling`.
@@ -190,7 +201,7 @@ class Experiment(BaseModel, frozen=True, extra="forbid"):
                 `accumulate`, or the optimizer can't have a parameter.
         """
         check_parameters(GroupRules.split(self.optimizer)[0])
-        batches = None if examples is None else -(-examples // self.batch_size)
+        batches = None if examples is None else batches_per_epoch(examples, self.batch_size, self.drop_last)
         if self.accumulate is not None and batches is not None and self.accumulate > batches:
             problem = f"is more than the {batches} batches of an epoch (got {self.accumulate})"
             raise ConfigError(problem, key="accumulate")

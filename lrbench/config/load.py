@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 from lrbench.config import yaml_source
 from lrbench.config.experiment import Experiment, validate
+from lrbench.config.files import exists, read_bytes
 from lrbench.config.merge import merge
 from lrbench.errors import ConfigError
 from lrbench.schedules import has_milestones, revised
@@ -18,6 +20,7 @@ from lrbench.schedules import has_milestones, revised
 _PARTS = ("dataset", "model", "optimizer", "schedule", "loss")
 _UNLESS_NAMED = {"loss": {"name": "cross_entropy"}}  # so that `loss: {label_smoothing: 0.1}` is enough
 _NOTHING = ("null", "~", "")
+MOST_EXTENDED = 100
 _NOT_INHERITED = ("name", "reference", "extends")
 
 
@@ -59,7 +62,7 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Experiment:
 def read_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
     """Read a YAML config with all that it extends and overrides, without validation. Raises ConfigError."""
     path = Path(path)
-    plain, places = _resolve(path, ())
+    plain, places = _resolve(path)
     plain = merge(_UNLESS_NAMED, plain)
     overrides = list(overrides)
     given = {key.strip() for key, _, value in (o.partition("=") for o in overrides) if value.strip() not in _NOTHING}
@@ -86,26 +89,42 @@ def overriding(overrides: Iterable[str]) -> dict[str, Any]:
     return whole
 
 
-def _resolve(path: Path, above: tuple[Path, ...]) -> tuple[dict[str, Any], yaml_source.Places]:
+def _resolve(path: Path) -> tuple[dict[str, Any], yaml_source.Places]:
     """Merge a file with all that it extends."""
+    chain = [path]
+    files = [_read(path)]
+    while (parent := files[-1][0].pop("extends", None)) is not None:
+        where = files[-1][1][("extends",)]
+        if not isinstance(parent, str):
+            raise ConfigError(f"must be the path of one YAML file (got {parent!r:.60})", key="extends", where=where)
+        target = _beside(chain[-1], parent, where)
+        if os.path.realpath(target) in map(os.path.realpath, chain):
+            circle = " → ".join(str(p) for p in (*chain, target))
+            raise ConfigError(f"forms a cycle: {circle}", key="extends", where=where)
+        if len(chain) > MOST_EXTENDED:
+            problem = f"leads through more than {MOST_EXTENDED} files, each extending the next"
+            raise ConfigError(problem, key="extends", where=where)
+        chain.append(target)
+        files.append(_read(target))
+    plain, places = files.pop()
+    for child, child_places in reversed(files):
+        inherited = {k: v for k, v in plain.items() if k not in _NOT_INHERITED}
+        plain, places = merge(inherited, child), {**places, **child_places}
+    return plain, places
+
+
+def _read(path: Path) -> tuple[dict[str, Any], yaml_source.Places]:
     plain, places = yaml_source.read(path)
-    plain = _with_old_meaning(path, normal(plain))
-    parent = plain.pop("extends", None)
-    if parent is None:
-        return plain, places
-    where = places[("extends",)]
-    if not isinstance(parent, str):
-        raise ConfigError(f"must be the path of one YAML file (got {parent!r:.60})", key="extends", where=where)
-    chain = (*above, path)
+    return _with_old_meaning(path, normal(plain)), places
+
+
+def _beside(path: Path, parent: str, where: str) -> Path:
+    """Return the file that `path` extends. Raises ConfigError if there is none."""
     target = path.parent / parent
-    if target.resolve() in [p.resolve() for p in chain]:
-        circle = " → ".join(str(p) for p in (*chain, target))
-        raise ConfigError(f"forms a cycle: {circle}", key="extends", where=where)
-    if not target.exists():
-        raise ConfigError(f"no such file: {target} (the path is relative to {path})", key="extends", where=where)
-    base, base_places = _resolve(target, chain)
-    base = {k: v for k, v in base.items() if k not in _NOT_INHERITED}
-    return merge(base, plain), {**base_places, **places}
+    if not exists(target):
+        problem = f"no such file: {target!s:.300} (the path is relative to {path})"
+        raise ConfigError(problem, key="extends", where=where)
+    return target
 
 
 def _with_old_meaning(path: Path, plain: dict[str, Any]) -> dict[str, Any]:
@@ -125,8 +144,8 @@ def _with_old_meaning(path: Path, plain: dict[str, Any]) -> dict[str, Any]:
 def _made_before(number: int, folder: Path) -> bool:
     """Return whether a run folder has an older format; False for other folders. Format 1 has no number."""
     for file in sorted(folder.glob("*.json")):  # in a run folder, each readable one tells the run's identity
-        with contextlib.suppress(OSError, TypeError, ValueError):
-            found = json.loads(file.read_text(encoding="utf-8"))
+        with contextlib.suppress(OSError, TypeError, ValueError, RecursionError):
+            found = json.loads(read_bytes(file, most=16_000_000))
             if isinstance(found, dict) and "identity" in found:
                 return bool(found.get("format", 1) < number)
     return False

@@ -17,7 +17,7 @@ def written_out(plain: Mapping[str, Any]) -> dict[str, Any]:
     return _defaults(_batch(_warmup(_peak({**plain, **_plateau(plain)}))))
 
 
-_DEFAULTS = {"accumulate": 1, "best_by": "val_loss", "on_non_finite": "stop"}
+_DEFAULTS = {"accumulate": 1, "drop_last": False, "best_by": "val_loss", "on_non_finite": "stop"}
 
 
 def _defaults(plain: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Blocks of a config that are not in a catalogue: `lr_scaling:`, `early_stopping:` and `reference:`."""
+"""Blocks and keys that are in no catalogue: `lr_scaling:`, `early_stopping:`, `reference:` and `drop_last`."""
 
 from __future__ import annotations
 
@@ -47,6 +47,14 @@ def usual_rule(optimizer: str) -> Rule:
     if optimizer == "prodigy":  # it estimates its own learning rate
         return "none"
     return "sqrt" if any(word in optimizer.lower() for word in _ROOT) else "linear"
+
+
+def batches_per_epoch(examples: int, batch_size: int, drop_last: bool | None) -> int:
+    """Return the batches of an epoch. Raises ConfigError if `drop_last`, which drops a smaller one, leaves none."""
+    if drop_last and examples < batch_size:
+        problem = f"leaves no batch: there are {examples} training examples, batch_size is {batch_size}"
+        raise ConfigError(problem, key="drop_last")
+    return examples // batch_size if drop_last else -(-examples // batch_size)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from lrbench.config.files import read_bytes
 from lrbench.errors import ConfigError
 
 Path_ = tuple[str, ...]
@@ -80,14 +81,11 @@ def read(path: Path) -> tuple[dict[str, Any], Places]:
     """
     shown = str(path)
     try:
-        with path.open("rb") as file:
-            raw = file.read(_MAX_BYTES + 1)
+        raw = read_bytes(path, _MAX_BYTES)
     except FileNotFoundError:
         raise ConfigError(_missing(path), where=shown) from None
     except OSError as error:
         raise ConfigError(f"cannot be read: {error.strerror}", where=shown) from None
-    if len(raw) > _MAX_BYTES:
-        raise ConfigError("is larger than 1 MB, the limit for a config", where=shown)
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:

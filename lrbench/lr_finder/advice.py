@@ -21,20 +21,12 @@ UNSURE_DECADES = 0.75  # seeds further apart than this get a note
 
 @dataclass(frozen=True)
 class Advice:
-    """The suggested learning rates, each with its reason.
+    """The suggested learning rates, each with its reason, and caveats."""
 
-    Attributes:
-        initial: for a constant learning rate or the start of a decay.
-        maximum: the maximum of `one_cycle`.
-        low: the lower bound of a cyclical schedule; the upper bound is `maximum`.
-        how: the reason for `initial`, `maximum`, `low` and `high`.
-        notes: caveats.
-    """
-
-    initial: float
-    maximum: float
-    low: float
-    how: dict[str, str]
+    initial: float  # for a constant learning rate or the start of a decay
+    maximum: float  # of `one_cycle`
+    low: float  # the lower bound of a cyclical schedule
+    how: dict[str, str]  # the reason for `initial`, `maximum`, `low` and `high`
     notes: tuple[str, ...] = ()
 
     @property

@@ -19,21 +19,13 @@ BLOCK = 10_000  # distances from points of the trend to losses that are computed
 
 @dataclass(frozen=True)
 class Curve:
-    """The curve of one seed.
-
-    Attributes:
-        seed: the seed of the weights and the data order.
-        rates: the learning rate of each step, rising.
-        losses: the loss of each step; only the last can be non-finite.
-        momentum: the optimizer's momentum (Adam: beta1), 0 if it has none.
-        reason: why the test ended before the ramp did; empty if it did not.
-    """
+    """The curve of one seed: the learning rate, which rises, and the loss of each step."""
 
     seed: int
     rates: Sequence[float]
-    losses: Sequence[float]
-    momentum: float = 0.0
-    reason: str = ""
+    losses: Sequence[float]  # only the last can be non-finite
+    momentum: float = 0.0  # Adam's beta1; 0 if the optimizer has none
+    reason: str = ""  # why the test ended before the ramp did
 
     @property
     def usable(self) -> int:
@@ -85,20 +77,12 @@ class Rise:
 
 @dataclass(frozen=True)
 class Trend:
-    """The trend of all seeds' losses, without the delay of a moving average.
+    """The trend of all seeds' losses and its standard errors, without the delay of a moving average."""
 
-    Attributes:
-        rates: learning rates evenly spaced in log₁₀, from the first to the median of the seeds' last ones.
-        losses: the loss at each of `rates`.
-        start: the loss before it falls.
-        errors: the standard error of each of `losses`.
-        start_error: the standard error of `start`.
-    """
-
-    rates: Array
+    rates: Array  # evenly spaced in log₁₀, from the first to the median of the seeds' last ones
     losses: Array
-    start: float
-    errors: Array
+    start: float  # the loss before it falls
+    errors: Array  # of each of `losses`
     start_error: float
 
     @property

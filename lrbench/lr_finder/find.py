@@ -54,7 +54,7 @@ def find_lr(
     options = options or RunOptions(again=again)
     experiment = config if isinstance(config, Experiment) else load_config(config, overrides)
     experiment = experiment if device is None else experiment.replace(device=device)
-    root = Path(runs)
+    root = Path(runs).absolute()
     nearest(root)
     folder, kind = FinderFolder.of(root, experiment, settings), RangeTest(settings)
     chosen = range(experiment.seed, experiment.seed + seeds)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lrbench.config import Experiment
+from lrbench.config import Experiment, exists
 from lrbench.errors import FolderError
 from lrbench.lr_finder.curves import Curve
 from lrbench.lr_finder.settings import Ramp
@@ -105,6 +105,6 @@ def find_tests(paths: Iterable[Path]) -> list[FinderFolder]:
     tests: dict[Path, FinderFolder] = {}
     for path in paths:
         own = path / "finder.json"
-        for file in [own] if own.exists() else sorted(path.glob("find-lr/*/finder.json")):
+        for file in [own] if exists(own) else sorted(path.glob("find-lr/*/finder.json")):
             tests.setdefault(file.parent.resolve(), FinderFolder(file.parent))
     return list(tests.values())

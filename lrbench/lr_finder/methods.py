@@ -73,11 +73,8 @@ def minimum_half(found: Trend, delay: float) -> float:
     """Return half of the learning rate that made the loss lowest.
 
     Momentum μ (Adam: β₁) spreads a step's effect over later steps: half of it acts within ln 2 / −ln μ steps, while the
-    learning rate keeps rising. So the loss is lowest that many steps after the learning rate that caused it.
-
-    Args:
-        found: the trend of all seeds.
-        delay: the factor by which the learning rate rises during those steps.
+    learning rate keeps rising. So the loss is lowest that many steps after the learning rate that caused it; `delay` is
+    the factor by which it rises during them.
     """
     return float(found.rates[found.lowest]) / delay / MARGIN
 

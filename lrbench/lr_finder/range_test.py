@@ -35,9 +35,7 @@ class RangeTest:
 class RangeObserver(Observer):
     """End the run when the loss has risen, without evaluations.
 
-    Attributes:
-        rise: detects the rise, including the losses before a resumption.
-        sample: validation examples, with `validation`, whose loss after each step replaces the batch's.
+    With `validation`, the loss of a sample of the validation data after each step replaces the batch's.
     """
 
     tests = False
@@ -46,7 +44,7 @@ class RangeObserver(Observer):
         super().__init__(training)
         self.rise = Rise(ramp.smoothing, ramp.stop_factor)
         _, losses, _ = steps_of(training.folder)
-        for loss in losses[: training.state.step]:
+        for loss in losses[: training.state.step]:  # those before a resumption
             self.rise.update(loss)
         self.sample = _sample(training.parts.data.validation) if ramp.validation else None
 

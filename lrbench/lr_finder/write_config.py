@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from lrbench.components import configured_rate
-from lrbench.config import Experiment, dump_yaml, load_config, overriding
+from lrbench.config import Experiment, dump_yaml, load_config, overriding, read_bytes
 from lrbench.errors import ConfigError, FolderError, RunError, UsageError
 from lrbench.lr_finder.advice import Advice, Refusal
 from lrbench.lr_finder.result import Finding
 from lrbench.runs import write_file
 from lrbench.schedules import build_schedule
 
+MOST_BYTES = 1_000_000
 MARK = "# Written by lrbench find-lr"
 CYCLICAL = ("triangular", "triangular2", "exp_range", "sin", "sin2", "sinexp", "torch/CyclicLR")
 ONE_CYCLE = ("one_cycle", "torch/OneCycleLR")
@@ -32,7 +33,7 @@ def check_target(path: Path, config: Path) -> None:
         raise UsageError(f"--write {path}: folder {path.parent} does not exist")
     if path.resolve() == config.resolve():
         raise UsageError(f"--write {path} is the tested config itself; name another file")
-    if path.exists() and not _as_written(path.read_text(encoding="utf-8", errors="replace")):
+    if os.path.lexists(path) and not _as_written(path):
         raise UsageError(f"--write {path} exists and was not written by find-lr, or has been edited; name another file")
     if not os.access(path.parent, os.W_OK):
         raise UsageError(f"--write {path}: {path.parent} is not writable")
@@ -53,8 +54,12 @@ def check_schedule(experiment: Experiment, path: Path, schedule: str | None) -> 
             raise ConfigError(f"{error.problem}{hint}", key=error.key, where="--schedule") from None
 
 
-def _as_written(text: str) -> bool:
+def _as_written(path: Path) -> bool:
     """Return whether a file is as `write_found` left it: its first line has a checksum of the others."""
+    try:
+        text = read_bytes(path, MOST_BYTES).decode()
+    except (OSError, ValueError):
+        return False
     first, _, rest = text.partition("\n")
     return first.startswith(MARK) and first.endswith(_checksum(rest))
 
@@ -120,8 +125,8 @@ def _scaling(finding: Finding) -> float:
     experiment = finding.experiment
     if experiment.lr_scaling is None:
         return 1.0
-    sizes = finding.folder.seed(finding.curves[0].seed).environment().get("sizes") or {}
-    scaled = experiment.scaled_optimizer(sizes.get("train_examples"))
+    sizes = finding.folder.seed(finding.curves[0].seed).environment().sizes
+    scaled = experiment.scaled_optimizer(sizes.train_examples)
     return configured_rate(scaled) / configured_rate(experiment.optimizer)
 
 

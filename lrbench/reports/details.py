@@ -13,6 +13,7 @@ import yaml
 from lrbench.analysis import Group, Record, value_text
 from lrbench.components import LOSS
 from lrbench.reports import tables
+from lrbench.reports.escape import printable
 from lrbench.runs import Status
 
 _DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # ten times as fast, if libyaml is installed
@@ -92,30 +93,29 @@ def environments(records: Sequence[Record]) -> list[tuple[str, str, int]]:
 
 def commands(records: Sequence[Record]) -> list[str]:
     """Return the distinct command lines that made the runs."""
-    found = [record.environment.get("arguments") for record in records]
-    lines = [shlex.join(str(part) for part in parts) for parts in found if isinstance(parts, list) and parts]
-    return list(dict.fromkeys(lines))
+    found = dict.fromkeys(record.environment.arguments for record in records)
+    return [shlex.join(arguments) for arguments in found if arguments]
 
 
 def _distinct(records: Sequence[Record]) -> list[tuple[str, str, int]]:
-    counted = Counter(_key(record) for record in records if record.environment)
+    counted = Counter(_key(record) for record in records if record.environment.plain)
     return [(str(number), key, count) for number, (key, count) in enumerate(counted.items(), start=1)]
 
 
 def _key(record: Record) -> str:
-    kept = {k: v for k, v in record.environment.items() if k not in _OF_THE_RUN}
-    return json.dumps(kept, default=str)
+    kept = {k: v for k, v in record.environment.plain.items() if k not in _OF_THE_RUN}
+    return printable(json.dumps(kept, default=str, ensure_ascii=False))
 
 
 def provenance(records: Sequence[Record]) -> list[str]:
     """Summarise the environments of runs, and warn if they differ."""
-    facts = {
-        "lrbench": [r.environment.get("lrbench") for r in records],
-        "torch": [(r.environment.get("packages") or {}).get("torch") for r in records],
-        "device": [r.environment.get("gpu") or r.environment.get("device") for r in records],
-        "CPU threads": [r.environment.get("threads") for r in records],
-        "processor": [r.environment.get("processor") for r in records],
-        "commit": [(r.environment.get("git") or {}).get("commit") for r in records],
+    facts: dict[str, list[Any]] = {
+        "lrbench": [r.environment.lrbench for r in records],
+        "torch": [r.environment.packages.get("torch") for r in records],
+        "device": [r.environment.gpu or r.environment.device for r in records],
+        "CPU threads": [r.environment.threads for r in records],
+        "processor": [r.environment.processor for r in records],
+        "commit": [r.environment.git.commit for r in records],
     }
     lines = []
     for fact, values in facts.items():

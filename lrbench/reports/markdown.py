@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from lrbench.reports import tables
 from lrbench.reports.details import curves, provenance
+from lrbench.reports.escape import markdown as escaped
+from lrbench.reports.escape import printable
 from lrbench.reports.figures.render import Drawn
 from lrbench.reports.shown import Shown, summary
-from lrbench.reports.tables import escaped
 from lrbench.reports.winner import Winner
 
 
 def markdown(shown: Shown, drawn: Sequence[Drawn], winner: Winner | None) -> str:
     """Write the report; `drawn` are the figures besides the main one."""
     groups, records, tests = shown.groups, shown.records, shown.tests
-    lines = ["# Runs side by side", "", *summary(shown), ""]
-    lines += [line for warning in shown.warnings for line in (f"**{warning}**", "")]
+    lines = ["# Runs side by side", "", *map(escaped, summary(shown)), ""]
+    lines += [line for warning in shown.warnings for line in (f"**{escaped(warning)}**", "")]
     if groups:
         lines += ["![validation losses](report.png)", "", tables.markdown(groups, shown.columns)]
-        lines += [shown.method, ""] if shown.method else []
+        lines += [escaped(shown.method), ""] if shown.method else []
     for one in drawn:
-        lines += [f"## {one.heading}", "", f"![{one.heading}]({one.name}.png)", ""]
+        heading = escaped(one.heading)
+        lines += [f"## {heading}", "", f"![{heading}]({one.name}.png)", ""]
         lines += [*(f"- {escaped(line)}" for line in one.words), ""] if one.words else []
     verdicts = [f"- **{escaped(label)}**: {escaped(words)}" for label, words in curves(groups)]
     lines += ["## What the curves show", "", *verdicts, ""] if verdicts else []
     if winner:
-        lines += [f"## {winner.heading}", "", winner.words, "", "```python", winner.code.rstrip(), "```", ""]
+        fence = "`" * max(3, *(len(run) + 1 for run in re.findall("`+", f"``{winner.code}")))
+        lines += [f"## {escaped(winner.heading)}", "", escaped(winner.words), ""]
+        lines += [f"{fence}python", printable(winner.code).rstrip(), fence, ""]
     if groups:
-        lines += ["## Environment", "", *(f"- {line}" for line in provenance(records)), ""]
+        lines += ["## Environment", "", *(f"- {escaped(line)}" for line in provenance(records)), ""]
     for test in tests:
         words = [f"- {escaped(line)}" for line in test.words()]
         lines += [f"## Range test of {escaped(test.name)}", "", *words, ""]

@@ -18,6 +18,7 @@ from lrbench._version import __version__
 from lrbench.analysis import Group
 from lrbench.reports import details, tables
 from lrbench.reports.chart_data import charted, charted_metrics
+from lrbench.reports.escape import printable
 from lrbench.reports.figures.overview import MOST_PANELS, problem, subtitle
 from lrbench.reports.figures.render import Drawn
 from lrbench.reports.range_tests import Tested
@@ -68,8 +69,18 @@ def render(shown: Shown, drawn: Sequence[Drawn], winner: Winner | None) -> str:
 
 @cache
 def _template() -> Any:
-    options: Any = {"autoescape": True, "undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
+    options: Any = {
+        "autoescape": True,
+        "undefined": StrictUndefined,
+        "finalize": _shown,
+        "trim_blocks": True,
+        "lstrip_blocks": True,
+    }
     return Environment(loader=PackageLoader("lrbench.reports"), **options).get_template("page.html.j2")
+
+
+def _shown(value: Any) -> Any:
+    return printable(value) if type(value) is str else value  # Markup is what this page writes itself
 
 
 @cache

@@ -1,4 +1,7 @@
-"""The learning rates that a config would use, with warnings about likely mistakes. Needs neither torch nor data."""
+"""The learning rates that a config would use, with warnings about likely mistakes.
+
+Needs neither torch nor data, but for the size of your own data.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from lrbench.components import AVERAGES, SETS_ITS_OWN_RATE, configured_rate
+from lrbench.components import AVERAGES, SETS_ITS_OWN_RATE, configured_rate, load_dataset
 from lrbench.config import Experiment, load_config
-from lrbench.errors import ConfigError
+from lrbench.errors import ConfigError, DataError
 from lrbench.reports.code import code
+from lrbench.runs import Environment, Sizes
 from lrbench.schedules import build_schedule, has_milestones, lies_over, momentum_of, unreached
 
 LARGE_BATCH = 1024
@@ -87,7 +91,7 @@ class Preview:
 
     def code(self) -> str:
         """PyTorch code that uses this optimizer and schedule in the user's own training loop."""
-        return code(self.experiment.plain(), {"sizes": {"steps_per_epoch": self.steps_per_epoch}})
+        return code(self.experiment.plain(), Environment(sizes=Sizes(steps_per_epoch=self.steps_per_epoch)))
 
 
 def preview(
@@ -101,10 +105,11 @@ def preview(
     Args:
         configs: YAML files or experiments.
         overrides: `key=value`, as in `load_config`; only for files.
-        steps_per_epoch: steps in an epoch, for data whose size is unknown before it is loaded.
+        steps_per_epoch: steps in an epoch, instead of loading your own data to count its examples.
 
     Raises:
-        ConfigError: a config is not valid, or its steps per epoch are unknown.
+        ConfigError, DataError: a config or its data is not valid.
+        UserCodeError: an imported data set raised.
     """
     chosen = tuple(overrides)
     return [_of(c if isinstance(c, Experiment) else load_config(c, chosen), steps_per_epoch) for c in configs]
@@ -115,15 +120,16 @@ def _of(experiment: Experiment, steps_per_epoch: int | None) -> Preview:
         return _computed(experiment, steps_per_epoch)
     except ConfigError as error:
         raise error.at(experiment.where(error.key)) from None
+    except DataError as error:
+        raise DataError(f"{experiment.where('dataset')}: dataset: {error}".removeprefix(": ")) from error
 
 
 def _computed(experiment: Experiment, given: int | None) -> Preview:
-    name = experiment.dataset.part.name
-    examples = experiment.dataset.rules.training_examples(name)
-    per_epoch = given or (examples and experiment.updates_per_epoch(examples))
-    if not per_epoch:
-        problem = f"how many examples {name} has is only known when it is loaded; give --steps-per-epoch"
-        raise ConfigError(problem, key="dataset")
+    dataset = experiment.dataset
+    examples = dataset.rules.training_examples(dataset.part.name)
+    if examples is None and given is None:
+        examples = len(load_dataset(dataset.part, dataset.rules).train)
+    per_epoch = given or experiment.updates_per_epoch(examples or 0)
     total = experiment.steps or (experiment.epochs or 0) * per_epoch
     lr = configured_rate(experiment.scaled_optimizer(examples))
     sizes = {"total_steps": total, "steps_per_epoch": per_epoch}

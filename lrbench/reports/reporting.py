@@ -18,8 +18,10 @@ from lrbench.analysis import (
     run_table,
     task_of,
 )
+from lrbench.config import exists
 from lrbench.errors import UsageError
-from lrbench.reports import tables
+from lrbench.reports import confirmation, tables
+from lrbench.reports.escape import csv
 from lrbench.reports.range_tests import kept_tests, read_tests
 from lrbench.reports.shown import Shown
 from lrbench.reports.shown import summary as _sentences
@@ -62,6 +64,7 @@ def report(
     baseline: str | None = None,
     filters: Sequence[str] = (),
     target: str | None = None,
+    pool_code: bool = False,
 ) -> Report:
     """Compare runs in a report: page, figure and table.
 
@@ -72,6 +75,7 @@ def report(
         baseline: label or name of the group to compare with; the best one by default.
         filters: patterns of names, or `key=value` of configs; runs must match all.
         target: `val_accuracy=0.99` adds the epochs, steps and seconds of training until runs reach it.
+        pool_code: give seeds that were trained with different versions of imported code one row.
 
     Returns:
         What was written: `report.html`, `report.png`, `report.svg`, `report.md`, `report.csv` (a row per group) and
@@ -82,8 +86,10 @@ def report(
         FolderError: `out` can't be written.
     """
     paths = [Path(p) for p in runs]
-    shown = gather(paths, metric=metric, baseline=baseline, filters=filters, target=target)
+    shown = gather(paths, metric=metric, baseline=baseline, filters=filters, target=target, pool_code=pool_code)
     folder = Path(out) if out is not None else _default_out(paths[0])
+    if exists(folder) and not folder.is_dir():
+        raise UsageError(f"--out {folder} is a file; name a folder")
     files = _write(folder, shown)
     return Report(**vars(shown), page=files[0], files=tuple(files))
 
@@ -95,6 +101,7 @@ def gather(
     baseline: str | None = None,
     filters: Sequence[str] = (),
     target: str | None = None,
+    pool_code: bool = False,
 ) -> Shown:
     """Read and compare runs, without writing a report. The arguments are those of `report`."""
     tests = read_tests(paths)
@@ -103,16 +110,19 @@ def gather(
     if not found and not tests:
         where = ", ".join(str(p) for p in paths)
         raise UsageError(f"no runs in {where}; `lrbench run CONFIG` creates one")
-    found, tests = kept(found, filters), kept_tests(tests, filters)
+    found = confirmation.set_apart(found)
+    labels = {r.folder.path: group.label for group in grouped(found, metric, pool_code) for r in group.records}
+    found, tests = kept(found, filters, labels), kept_tests(tests, filters)
     aim = None if target is None else Target.parse(target, found)
     measure_named(found, metric)
-    groups = grouped(found, metric)
-    ended = [group for group in groups if group.spread(metric)]
+    groups = grouped(found, metric, pool_code)
+    compared = [group for group in groups if not group.first.confirms]
+    ended = [group for group in compared if group.spread(metric)]
     alike = len({task_of(group) for group in ended}) <= 1
     if baseline is not None and not alike:
         raise UsageError(f"--baseline {baseline}: the runs have different tasks; select one with --filter dataset=…")
-    comparison = compare(groups, metric, baseline) if alike else None
-    return Shown(groups, found, tests, comparison, aim)
+    comparison = compare(compared, metric, baseline) if alike else None
+    return Shown(groups, found, tests, comparison, aim, pool_code)
 
 
 FORMATS = {"csv": tables.csv, "json": tables.json, "markdown": tables.markdown, "latex": tables.latex}
@@ -142,10 +152,6 @@ def _write(folder: Path, shown: Shown) -> list[Path]:
     from lrbench.reports.winner import winner
 
     drawn, best = render.draw(shown), winner(shown)
-    if (folder / "report.html").exists():  # remove files of an earlier report that this one may not write
-        with writing(folder):
-            for name in _OPTIONAL:
-                (folder / name).unlink(missing_ok=True)
     figures = {one.name: one.figure for one in drawn}
     if shown.groups:
         figures = {"report": overview.draw(shown.groups, shown.against), **figures}
@@ -154,8 +160,12 @@ def _write(folder: Path, shown: Shown) -> list[Path]:
         "report.html": page(shown, drawn, best),
         "report.md": markdown(shown, drawn, best),
         "report.csv": tables.csv(shown.groups, shown.columns),
-        "runs.csv": run_table(shown.records).to_csv(index=False, lineterminator="\n"),
+        "runs.csv": csv(run_table(shown.records)),
         **({"winner.py": best.code, "winner.yaml": best.config} if best else {}),
     }
     page_file, *tables_and_code = (write_file(folder / name, text) for name, text in texts.items())
-    return [page_file, *pictures, *tables_and_code]
+    files = [page_file, *pictures, *tables_and_code]
+    with writing(folder):
+        for name in {*_OPTIONAL} - {path.name for path in files}:  # of an earlier report
+            (folder / name).unlink(missing_ok=True)
+    return files

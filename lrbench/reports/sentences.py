@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -17,27 +17,30 @@ from lrbench.analysis import (
     Group,
     Row,
     budgets,
-    by_ratio,
+    mean_text,
     measures_of,
 )
 from lrbench.components import Measure
 from lrbench.reports.tables import Column
+from lrbench.runs import Status
 
 MOST_NAMED = 4
 
 
 def sentences(comparison: Comparison) -> list[str]:
     """Describe the best group, and how the others compare with it or the baseline."""
-    best = comparison.best
-    extreme = "lowest" if comparison.measure.lower else "highest"
-    first = f"{best.group.label} has the {extreme} {comparison.measure.words}, {median_text(best, comparison.measure)}"
-    first += _on_test(best.group, comparison.measure)
-    if len(comparison.rows) == 1:
+    best, measure = comparison.best, comparison.measure
+    by_value = sorted(comparison.rows, key=lambda row: measure.sign * row.estimate.centre)
+    extreme, other = ("lowest", "highest") if measure.lower else ("highest", "lowest")
+    whole = f"{measure.words}, {centre_text(best, measure)}{_on_test(best.group, measure)}"
+    if by_value[0].estimate.centre == best.estimate.centre:
+        first = f"{best.group.label} has the {extreme} {whole}"
+    else:
+        first = f"{best.group.label} is first, having lost the smallest share of its seeds, with a {whole}"
+    if len(by_value) == 1:
         return [f"{first}."]
-    last = comparison.rows[-1]
-    other = "highest" if comparison.measure.lower else "lowest"
-    found = [f"{first}; {last.group.label} has the {other}, {comparison.measure.text(last.estimate.median)}."]
-    return [*found, _others(comparison)]
+    last = by_value[-1]
+    return [f"{first}; {last.group.label} has the {other}, {measure.text(last.estimate.centre)}.", _others(comparison)]
 
 
 def _on_test(group: Group, measure: Measure) -> str:
@@ -50,7 +53,7 @@ def _on_test(group: Group, measure: Measure) -> str:
     for metric in sorted(metrics, key=lambda metric: metric.name == "loss"):  # a metric tells more than the loss
         found = group.spread(f"{point}_{metric.name}")
         if found is not None:
-            return f", with a test {metric.name.replace('_', ' ')} of {metric.text(found.median)}"
+            return f", with a test {metric.name.replace('_', ' ')} of {metric.text(found.centre)}"
     return ""
 
 
@@ -61,17 +64,24 @@ def chosen_on_test(comparison: Comparison) -> str | None:
     return "Compared by test data: the best of several looks better on it than it is, so choose by validation data."
 
 
-def median_text(row: Row, measure: Measure) -> str:
-    """`0.0297 (median of 8 seeds; 95% interval of the geometric mean 0.0287 … 0.0308)`."""
+def centre_text(row: Row, measure: Measure) -> str:
+    """`0.0297 (geometric mean of 8 seeds; 95% interval 0.0287 … 0.0308)`."""
     found, text = row.estimate, measure.text
     if found.low is None or found.high is None:
-        return f"{text(found.median)} (one seed)"
-    mean = "geometric mean" if by_ratio(measure) else "mean"
-    interval = f"{CONFIDENCE:.0%} interval of the {mean} {text(found.low)} … {text(found.high)}"
-    return f"{text(found.median)} (median of {found.n} seeds; {interval})"
+        return f"{text(found.centre)} (one seed)"
+    interval = f"{CONFIDENCE:.0%} interval {text(found.low)} … {text(found.high)}"
+    return f"{text(found.centre)} ({mean_text(measure)} of {found.n} seeds; {interval})"
 
 
-_STARTS = {"better": "better", "tie": "a tie with", "undecided": "undecided", "worse": "worse", "": "too few seeds"}
+_STARTS = {
+    "better": "better",
+    "probably better": "probably better",
+    "tie": "a tie with",
+    "undecided": "undecided",
+    "probably worse": "probably worse",
+    "worse": "worse",
+    "": "too few seeds",
+}
 
 
 def _others(comparison: Comparison) -> str:
@@ -81,14 +91,32 @@ def _others(comparison: Comparison) -> str:
     others = [row for row in comparison.rows if row is not comparison.against]
     parts = []
     for word, start in _STARTS.items():
-        if rows := [row for row in others if (row.answer.word if row.answer else "") == word]:
+        rows = [row for row in others if (row.answer.word if row.answer else "") == word]
+        if rows and word.startswith("probably"):
+            known = [f"{named([row])} ({_apart(row.difference, comparison.measure)})" for row in rows if row.difference]
+            proof = f"{_fewest(rows)} seeds can't prove it among {len(comparison.rows)} groups"
+            parts.append(f"{start}: {_listed(known)}, though {proof}")
+        elif rows:
             parts.append(f"{start}: {named(rows)}{_more(rows) if word == 'undecided' else ''}")
     return f"Compared with {against}, {'; '.join(parts)}."
 
 
+def _fewest(rows: Sequence[Row]) -> int:
+    return min(row.difference.n for row in rows if row.difference)
+
+
 def named(rows: Sequence[Row]) -> str:
-    """List the names of groups, the first few of many, with their diverged seeds."""
-    names = [row.group.label + (f" ({row.diverged} of its seeds diverged)" if row.diverged else "") for row in rows]
+    """List the names of groups, the first few of many, with their lost seeds."""
+    return _listed([row.group.label + (f" ({lost_text(row)})" if row.lost else "") for row in rows])
+
+
+def lost_text(row: Row) -> str:
+    """`2 of 8 seeds diverged`, `2 of 8 seeds diverged or failed`."""
+    kinds = {record.status for record in row.group.records if record.status.lost} or {Status.DIVERGED}
+    return f"{row.lost} of {row.ended} seeds {' or '.join(sorted(kind.words for kind in kinds))}"
+
+
+def _listed(names: Sequence[str]) -> str:
     rest = len(names) - MOST_NAMED
     return ", ".join(names[:MOST_NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
@@ -97,7 +125,7 @@ def _more(rows: Sequence[Row]) -> str:
     """Describe how many more seeds would decide the first of these."""
     wanted = [row.answer.more for row in rows if row.answer and row.answer.more]
     if not wanted:
-        return " (more than a thousand seeds)"
+        return "" if any(row.lost for row in rows) else " (more than a thousand seeds)"
     each = " to decide the first" if len(rows) > 1 else ""
     return f" (about {_seeds(min(wanted))}{each})"
 
@@ -110,8 +138,17 @@ def against(row: Row, comparison: Comparison) -> str:
     """`+59 % (41 … 79), worse`; a dash for the group itself."""
     if row.difference is None or row.answer is None:
         return "–"
-    more = f", {_seeds(row.answer.more)}" if row.answer.word == "undecided" and row.answer.more else ""
-    return f"{_apart(row.difference, comparison.measure)}, {row.answer.word}{more}"
+    more = f", {_seeds(row.answer.more)}" if row.answer.more else ""
+    return f"{_apart(row.difference, comparison.measure)}, {row.answer.word}{more}{_failures(row, comparison)}"
+
+
+def _failures(row: Row, comparison: Comparison) -> str:
+    """`; 8 of 20 seeds diverged, against 0 of 20 (Fisher's exact p 0.003)`, if the shares differ."""
+    found, other = None if row.difference is None else row.difference.failures, comparison.against
+    if found is None or not found.excess:
+        return ""
+    told = lost_text(row) if row.lost else f"no seed of {row.ended} lost"
+    return f"; {told}, against {other.lost} of {other.ended} (Fisher's exact p {found.p:.2g})"
 
 
 def _apart(found: Difference, measure: Measure) -> str:
@@ -120,7 +157,7 @@ def _apart(found: Difference, measure: Measure) -> str:
         middle, low, high = (_percent(value) for value in found.relative)
         return f"{middle} % ({low} … {high})"
     values = found.mean, found.low, found.high
-    if by_ratio(measure):
+    if measure.form != "percent":
         middle, low, high = (f"{value:+.3g}" for value in values)
         return f"{middle} ({low} … {high})"
     middle, low, high = (f"{100 * value:+.2f}" for value in values)
@@ -138,11 +175,11 @@ def columns(comparison: Comparison) -> list[Column]:
     if all(row.estimate.n == 1 for row in comparison.rows):
         return []
     measure, text, column = comparison.measure, comparison.measure.text, partial(_column, comparison)
-    default = measure.name == DEFAULT_METRIC  # its medians are always in the table
+    default = measure.name == DEFAULT_METRIC  # its means are always in the table
     asked_for = column(
         f"compared: {measure.words}",
-        lambda row: text(row.estimate.median),
-        lambda row: {"metric": measure.name, "median": row.estimate.median},
+        lambda row: text(row.estimate.centre),
+        lambda row: {"metric": measure.name, "centre": row.estimate.centre, "median": row.estimate.median},
     )
     of, named = ("", "") if default else (f" of {measure.words}", f" in {measure.words}")
     difference = f"against {comparison.against.group.label}{named}"
@@ -151,7 +188,7 @@ def columns(comparison: Comparison) -> list[Column]:
         column(f"95 % interval{of}", lambda row: _interval(row, measure), _interval_numbers),
         column(f"interquartile mean{of}", lambda row: text(row.estimate.iqm), lambda row: {"iqm": row.estimate.iqm}),
         column(difference, lambda row: against(row, comparison), _difference_numbers),
-        column("rank", _rank, _rank_numbers),
+        *([column("rank", _rank, _rank_numbers)] if comparison.ranked else []),
     ]
 
 
@@ -190,13 +227,14 @@ def _interval_numbers(row: Row) -> dict[str, Any]:
 
 def _difference_numbers(row: Row) -> dict[str, Any]:
     ends = ("difference", "difference_low", "difference_high")
-    numbers: dict[str, Any] = dict.fromkeys((*ends, "relative", "pairs", "p", "p_corrected", "p_permutation", "answer"))
+    numbers: dict[str, Any] = dict.fromkeys((*ends, "relative", "pairs", "p", "p_corrected", "p_lost", "answer"))
     if (found := row.difference) is not None:
         values = found.relative if found.logs else (found.mean, found.low, found.high)
         numbers |= {**dict(zip(ends, values, strict=True)), "relative": found.logs, "pairs": found.n, "p": found.p}
+        numbers["p_lost"] = None if found.failures is None else found.failures.p
     if (answer := row.answer) is not None:
         numbers |= {"p_corrected": answer.p, "answer": answer.word}
-    return {**numbers, "p_permutation": row.permutation}
+    return {**numbers, "p_permutation": row.permutation, "lost": row.lost}
 
 
 def _rank(row: Row) -> str:
@@ -214,7 +252,7 @@ def method(comparison: Comparison) -> str | None:
     """Describe the statistical method."""
     if all(row.estimate.n == 1 for row in comparison.rows):
         return None
-    ratios = by_ratio(comparison.measure)
+    ratios = comparison.measure.by_ratio
     scale = "logarithms" if ratios else "values"
     margin = f"{MARGIN:.0%}" if ratios else f"{100 * PERCENT_MARGIN:g} points"
     pairs = any(row.difference and row.difference.paired for row in comparison.rows)
@@ -224,10 +262,13 @@ def method(comparison: Comparison) -> str | None:
     )
     compared = "ratios" if ratios else "differences"
     return (
+        f"Values are {mean_text(comparison.measure)}s over the seeds that reached their end. Groups are ordered by the "
+        "share of seeds that diverged or failed, then by this mean, and only a group that lost no larger share can be "
+        "better; the shares themselves are compared by Fisher's exact test. "
         f"Intervals are Student's t on {scale}. Groups are compared by {compared} of {comparison.measure.words} "
         f"between {paired}, with {1 - ALPHA:.0%} intervals. A group is better or worse if p, corrected for {chosen} "
-        f"(Holm), is below {ALPHA:g}, and a tie if the interval is within ±{margin}. Intervals are not corrected, so "
-        f"one may exclude 0 although the answer is undecided. {ALPHA:g} instead of 0.05 keeps wrong answers below 5% "
+        f"(Holm), is below {ALPHA:g}, probably so if only the uncorrected p is, and a tie if the interval is within "
+        f"±{margin}. {ALPHA:g} instead of 0.05 keeps wrong answers below 5% "
         "for skewed spreads too (simulated). Rank: the possible ranks, given the differences between all groups."
     )
 
@@ -242,3 +283,13 @@ def unequal(groups: Sequence[Group]) -> str | None:
         whose = members[0].label if len(members) == 1 else f"{len(members)} groups"
         parts.append(f"{budget} ({whose})")
     return f"Unequal budgets: {'; '.join(parts)}. A lower loss may only be due to more training."
+
+
+def code_mixed(found: Sequence[tuple[str, Mapping[str, Sequence[object]]]], pooled: bool) -> list[str]:
+    """Return a warning for each experiment whose seeds were trained with different versions of the user's code."""
+    then = "they share a row, as --pool-code asks" if pooled else "each has a row of its own; --pool-code joins them"
+    lines = []
+    for name, seeds in found:
+        parts = [f"{version}: seed{'s' * (len(n) > 1)} {', '.join(map(str, n))}" for version, n in seeds.items()]
+        lines.append(f"The imported code changed between the seeds of {name}: {'; '.join(parts)}. So {then}.")
+    return lines

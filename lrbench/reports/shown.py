@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lrbench.analysis import Comparison, Group, Record, Target, task_of
-from lrbench.reports import sentences, tables, targets
+from lrbench.analysis import Comparison, Group, Record, Target, mixed_code, task_of
+from lrbench.reports import confirmation, sentences, tables, targets
 from lrbench.reports.range_tests import Tested
 from lrbench.runs import Status
 
@@ -28,6 +28,7 @@ class Shown:
     tests: Sequence[Tested] = ()
     comparison: Comparison | None = None
     target: Target | None = None
+    pool_code: bool = False
 
     @property
     def against(self) -> Group | None:
@@ -43,10 +44,11 @@ class Shown:
     @property
     def warnings(self) -> list[str]:
         """What readers must not miss."""
+        lines = sentences.code_mixed(mixed_code(self.records), self.pool_code)
         if self.comparison is None:
-            return []
+            return lines
         found = sentences.unequal([row.group for row in self.comparison.rows])
-        return [line for line in (found, sentences.chosen_on_test(self.comparison)) if line]
+        return [*lines, *(line for line in (found, sentences.chosen_on_test(self.comparison)) if line)]
 
     @property
     def method(self) -> str | None:
@@ -62,6 +64,7 @@ def summary(shown: Shown) -> list[str]:
         said = [f"These runs have different tasks ({'; '.join(tasks)}), so their losses can't be compared."]
     elif shown.comparison is not None:
         said = sentences.sentences(shown.comparison)
+        said += confirmation.sentences(shown.groups, shown.comparison.measure)
     else:
         said = [_without_end(records)]
     if shown.target is not None:

@@ -10,6 +10,7 @@ import matplotlib as mpl
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from lrbench.reports.escape import printable
 from lrbench.reports.figures.style import COLOURS, OTHERS, drawing
 
 THEMED = {
@@ -31,17 +32,14 @@ _ID = re.compile(r'(?<= )id="([^"]+)"')
 
 
 def inline(figure: Figure, name: str, description: str) -> Markup:
-    """Return a figure as an `<svg>` element in the page's colours.
+    """Return a figure as an `<svg>` element in the page's colours, with a description for screen readers.
 
-    Args:
-        figure: the figure.
-        name: a name that is unique in the page, used in the ids inside.
-        description: text for screen readers; escaped here.
+    The name must be unique in the page, since the ids inside depend on it.
     """
     buffer = io.StringIO()
     with drawing(), mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": f"lrbench {name}"}):
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    svg = buffer.getvalue()
+    svg = printable(buffer.getvalue())
     body = svg[svg.index("<svg") :]
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
     body = re.sub(r"<style[^>]*>.*?</style>", "", body, flags=re.DOTALL)
@@ -49,4 +47,4 @@ def inline(figure: Figure, name: str, description: str) -> Markup:
     used = set(re.findall(r"[#]([\w.-]+)[\"')]", body))
     body = _ID.sub(lambda found: found.group(0) if found.group(1) in used else "", body)
     body = _COLOUR.sub(lambda found: THEMED.get(found.group(1).lower(), found.group(1)), body)
-    return Markup(body.replace("<svg ", f'<svg role="img" aria-label="{html.escape(description)}" ', 1))
+    return Markup(body.replace("<svg ", f'<svg role="img" aria-label="{html.escape(printable(description))}" ', 1))

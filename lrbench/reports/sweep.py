@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import Path
 
-from lrbench.analysis import Group, Point, Spread, compare, family_words, task_of
-from lrbench.components import Measure
+from lrbench.analysis import Group, compare, family_words, task_of
+from lrbench.reports.confirmation import confirmed
+from lrbench.reports.escape import csv
 from lrbench.reports.sentences import sentences
 from lrbench.sweeps import Summary, SweepFolder
 
@@ -18,7 +17,7 @@ def summary_words(summary: Summary) -> list[str]:
     lines += [f"{series}: no run has ended yet." for series in summary.without]
     lines += [] if summary.missing else _compared(summary)
     if summary.confirmation is not None and summary.winner is not None:
-        lines.append(_confirmed(summary.winner[1], summary.confirmation, summary.measure))
+        lines.append(confirmed(summary.winner[1].group, summary.confirmation.group, summary.measure, "its"))
     total, missing = len(summary.records), summary.missing
     if missing:
         have = "has" if missing == 1 else "have"
@@ -26,7 +25,7 @@ def summary_words(summary: Summary) -> list[str]:
     pruned = sum(point.pruned for family in summary.families for point in family.points)
     if pruned:
         were = "was" if pruned == 1 else "were"
-        lines.append(f"{pruned} of {total} runs {were} pruned; their learning rates have no median.")
+        lines.append(f"{pruned} of {total} runs {were} pruned; their learning rates have no mean.")
     return lines
 
 
@@ -45,23 +44,6 @@ def _compared(summary: Summary) -> list[str]:
     return lines
 
 
-def _confirmed(best: Point, fresh: Point, measure: Measure) -> str:
-    """Compare fresh seeds with those that chose the winner; it is confirmed if the two ranges overlap."""
-    chosen, new = Spread.of(best.values(measure)), Spread.of(fresh.values(measure))
-    if chosen is None or new is None:
-        return "The fresh seeds meant to confirm it have no finite loss."
-    change = (new.median - chosen.median) / abs(chosen.median) if chosen.median else 0.0
-    text = f"With {len(fresh.group.records)} fresh seeds its {measure.words} is {measure.text(new.median)}"
-    if new.n > 1:
-        text += f" ({measure.text(new.low)} … {measure.text(new.high)})"
-    text += f", {change:+.0%} from the seeds that chose it"
-    if new.overlaps(chosen):
-        return f"{text}; the ranges overlap: confirmed."
-    if measure.sign * new.median < measure.sign * chosen.median:
-        return f"{text}; every fresh seed is better: confirmed."
-    return f"{text}; every fresh seed is worse: not confirmed."
-
-
 def save_summary(summary: Summary, folder: SweepFolder) -> list[Path]:
     """Write `summary.csv`, and `summary.png` and `summary.svg` if learning rates are known. Raises FolderError."""
     from lrbench.reports.figures.sensitivity import draw
@@ -73,8 +55,6 @@ def save_summary(summary: Summary, folder: SweepFolder) -> list[Path]:
 
 
 def _csv(summary: Summary) -> str:
-    text, rows = io.StringIO(), list(summary.rows())
-    table = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else ["series"], lineterminator="\n")
-    table.writeheader()
-    table.writerows(rows)
-    return text.getvalue()
+    import pandas as pd
+
+    return csv(pd.DataFrame(list(summary.rows()) or {"series": []}, dtype=object))

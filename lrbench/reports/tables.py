@@ -9,6 +9,7 @@ from typing import Any
 
 from lrbench.analysis import Group, Spread, duration, measures_of
 from lrbench.components import Measure
+from lrbench.reports import escape
 
 
 @dataclass(frozen=True)
@@ -26,10 +27,10 @@ class Column:
         return (self.short or self.text)(group)
 
 
-def _spread(spread: Spread | None, form: Callable[[float], str]) -> str:
+def _spread(spread: Spread | None, form: Callable[[float], str], part: str = "centre") -> str:
     if spread is None:
         return "–"
-    middle = form(spread.median)
+    middle = form(getattr(spread, part))
     return middle if spread.n == 1 else f"{middle} ({form(spread.low)} … {form(spread.high)})"
 
 
@@ -38,13 +39,13 @@ def _metric(measure: Measure) -> Column:
 
     def numbers(group: Group) -> dict[str, Any]:
         spread = group.spread(name)
-        values = (None,) * 3 if spread is None else (spread.median, spread.low, spread.high)
-        return dict(zip((name, f"{name}_low", f"{name}_high"), values, strict=True))
+        parts = {"": "centre", "_median": "median", "_low": "low", "_high": "high"}
+        return {name + end: None if spread is None else getattr(spread, part) for end, part in parts.items()}
 
     def brief(group: Group) -> str:
         """Write the range and the published value on lines of their own."""
         spread, published = group.spread(name), group.reference.get(name)  # only test_… can be published
-        lines = ["–" if spread is None else text(spread.median)]
+        lines = ["–" if spread is None else text(spread.centre)]
         lines += [f"{short(spread.low)}–{short(spread.high)}"] if spread is not None and spread.n > 1 else []
         return "\n".join([*lines, *([] if published is None else [f"publ. {text(published)}"])])
 
@@ -83,7 +84,7 @@ _FIRST = (
 )
 _TIME = Column(
     "training time",
-    lambda g: _spread(g.seconds(), duration),
+    lambda g: _spread(g.seconds(), duration, "median"),
     lambda g: {"seconds": None if (spent := g.seconds()) is None else spent.median},
     lambda g: "–" if (spent := g.seconds()) is None else duration(spent.median),
 )
@@ -121,10 +122,10 @@ def markdown(groups: Sequence[Group], extra: Sequence[Column] = ()) -> str:
     """Write the table in Markdown."""
     shown = columns(groups, extra=extra)
     lines = [
-        "| " + " | ".join(c.heading for c in shown) + " |",
+        "| " + " | ".join(escape.markdown(c.heading) for c in shown) + " |",
         "| " + " | ".join("---:" if c.right else "---" for c in shown) + " |",
     ]
-    lines += ["| " + " | ".join(escaped(c.text(g)) for c in shown) + " |" for g in groups]
+    lines += ["| " + " | ".join(escape.markdown(c.text(g)) for c in shown) + " |" for g in groups]
     return "\n".join(lines) + "\n"
 
 
@@ -141,13 +142,7 @@ def csv(groups: Sequence[Group], extra: Sequence[Column] = ()) -> str:
     """Write the table as CSV with unrounded numbers, a row per group."""
     import pandas as pd  # a third of a second, which most commands do not need
 
-    return pd.DataFrame(_numbers(groups, extra)).to_csv(index=False, lineterminator="\n")
-
-
-def escaped(text: str) -> str:
-    """Escape text for Markdown, including its tables."""
-    plain = text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
-    return " ".join(plain.split())
+    return escape.csv(pd.DataFrame(_numbers(groups, extra)))
 
 
 def latex(groups: Sequence[Group], extra: Sequence[Column] = ()) -> str:
@@ -168,4 +163,4 @@ _LATEX = str.maketrans({
 
 
 def _latex(text: str) -> str:
-    return " ".join(text.split()).translate(_LATEX)
+    return " ".join(escape.printable(text).split()).translate(_LATEX)

@@ -32,10 +32,13 @@ def sentence(target: Target, groups: Sequence[Group]) -> str:
     first = min(groups, key=lambda group: (middle(epochs[group.label]), group.label), default=None)
     if first is None or math.isinf(median := middle(epochs[first.label])):
         return f"No group reaches {target.words} in the median over seeds."
+    leaders = [label for label, times in epochs.items() if middle(times) == median]
     spent = duration(middle(target.times(first, 1)))
     told = f"{first.label} reaches {target.words} first, after {median:.4g} epochs ({spent})"
     if not all(map(math.isfinite, epochs[first.label])):
         told += f", in {_hits(epochs[first.label])} seeds"
+    if len(leaders) > 1:
+        told = f"{_listed(sorted(leaders))} reach {target.words} first, all after {median:.4g} epochs"
     missed = {label: times for label, times in epochs.items() if math.isinf(middle(times))}
     some = [f"{label} ({_hits(times)} seeds do)" for label, times in missed.items() if not all(map(math.isinf, times))]
     none = [label for label, times in missed.items() if all(map(math.isinf, times))]

@@ -12,10 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrbench.errors import FolderError
+from lrbench.runs.files import read as read_file
 from lrbench.runs.files import replacing
 
 Row = Mapping[str, float | int | None]
 Columns = dict[str, NDArray[np.float64]]
+
+MOST_BYTES, MOST_IN_ROW, MOST_MISSING = 2_000_000_000, 100_000, 1_000_000
+"""Limits of a file that is read: its size, the bytes of a row, and the fields that rows lack."""
 
 _RENAMED = {"images_per_second": "examples_per_second"}  # column names of format 1, and their current names
 
@@ -26,15 +30,12 @@ def read(path: Path) -> Columns:
     Empty fields and text become NaN, and an incomplete last row is ignored. Raises FolderError if the file can't be
     read.
     """
-    try:
-        lines = path.read_bytes().split(b"\n")[:-1]  # anything after the last newline is an incomplete row
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        raise FolderError(f"{path} cannot be read: {error.strerror}") from error
+    lines = _lines(path)
     if not lines:
         return {}
     names = _names(lines[0])
+    if len(names) * len(lines) > sum(map(len, lines)) + len(lines) + MOST_MISSING:
+        raise FolderError(f"{path} is damaged: its rows are shorter than its header")
     fields = [line.split(b",") for line in lines[1:]]
     try:
         values = np.array(fields, dtype=float).reshape(len(fields), len(names))
@@ -47,6 +48,15 @@ def last(path: Path) -> dict[str, float]:
     """Read the last row by column name, without empty fields; empty if there are no rows. Raises FolderError."""
     row = {name: float(values[-1]) for name, values in read(path).items() if len(values)}
     return {name: value for name, value in row.items() if not np.isnan(value)}
+
+
+def _lines(path: Path) -> list[bytes]:
+    """Return the header and the complete rows; anything after the last newline is an incomplete row."""
+    text = read_file(path, MOST_BYTES) or b""
+    lines = text.split(b"\n")[:-1]
+    if max(map(len, lines), default=0) > MOST_IN_ROW:
+        raise FolderError(f"{path} is damaged: a row is longer than {MOST_IN_ROW // 1000} kB")
+    return lines
 
 
 def _names(header: bytes) -> list[str]:
@@ -117,16 +127,15 @@ class CsvLog:
             os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        """Close the file."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        """Close the file. It counts as closed even if that fails, as after a failed write."""
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
 
     def _lines(self) -> list[bytes]:
         """Return the header and the complete rows; nothing if the header is missing or lacks a column."""
-        lines = self.path.read_bytes().split(b"\n") if self.path.exists() else []
-        ours = len(lines) > 1 and set(self.columns) <= set(_names(lines[0]))
-        return lines[:-1] if ours else []
+        lines = _lines(self.path)
+        return lines if lines and set(self.columns) <= set(_names(lines[0])) else []
 
 
 def _text(value: float | int | None) -> str:

@@ -13,14 +13,89 @@ import platform
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import ConfigDict
+
 from lrbench._version import __version__
 from lrbench.config import Experiment, identity
-from lrbench.runs.result import FORMAT
+from lrbench.runs.result import FORMAT, Size, Text, parsed
 
 _PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn")
+
+
+UNKNOWN = 0
+"""The number of classes of a run that did not record it."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The sizes of a run's data and model. `classes` is None for regression, `UNKNOWN` if it was not recorded."""
+
+    __pydantic_config__ = ConfigDict(extra="ignore")
+
+    parameters: Size | None = None
+    train_examples: Size | None = None
+    validation_examples: Size | None = None
+    test_examples: Size | None = None
+    steps_per_epoch: Size | None = None
+    total_steps: Size | None = None
+    classes: Size | None = UNKNOWN
+
+
+@dataclass(frozen=True)
+class Commit:
+    """The git commit of the folder where a run was started; `dirty` if files had been changed since."""
+
+    __pydantic_config__ = ConfigDict(extra="ignore")
+
+    commit: Text | None = None
+    dirty: bool = False
+
+
+@dataclass(frozen=True)
+class Seal:
+    """The hash of `config.yaml` as lrbench wrote it, and the fields that are not part of the identity."""
+
+    __pydantic_config__ = ConfigDict(extra="ignore")
+
+    sha256: Text
+    device: Text | None = None
+    reference: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The environment of a run, as read from `env.json`; `plain` is all that the file holds."""
+
+    __pydantic_config__ = ConfigDict(extra="ignore")
+
+    identity: Text | None = None
+    lrbench: Text | None = None
+    packages: Mapping[str, Text | None] = field(default_factory=dict)
+    processor: Text | None = None
+    device: Text | None = None
+    gpu: Text | None = None
+    threads: Size | None = None
+    git: Commit = Commit()
+    user_code: Mapping[str, Text] = field(default_factory=dict)
+    arguments: tuple[Text, ...] = ()
+    started: Text | None = None
+    resumed: tuple[Text, ...] = ()
+    resumed_with: Mapping[str, Any] = field(default_factory=dict)
+    config: Seal | None = None
+    sizes: Sizes = Sizes()
+    metrics: Mapping[str, Mapping[str, Any]] | None = None
+    plain: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> Environment:
+        """Parse the contents of `env.json`. Raises ValueError if they are invalid."""
+        known = {key: value for key, value in plain.items() if value is not None}
+        return parsed(cls, {**known, "plain": plain})
 
 
 def describe(experiment: Experiment, *, device: str) -> dict[str, Any]:
@@ -82,12 +157,12 @@ def _file_of(module: str) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-def changes(recorded: dict[str, Any], experiment: Experiment) -> list[str]:
+def changes(recorded: Environment, experiment: Experiment) -> list[str]:
     """Return what has changed since a run apart from its config: lrbench's version, the user's code."""
     found = []
-    if recorded.get("lrbench") != __version__:
-        found.append(f"lrbench was {recorded.get('lrbench')}, now {__version__}")
-    before = recorded.get("user_code") or {}
+    if recorded.lrbench != __version__:
+        found.append(f"lrbench was {recorded.lrbench}, now {__version__}")
+    before = recorded.user_code
     found += [f"{m} has changed" for m, h in code_hashes(experiment).items() if before.get(m, h) != h]
     return found
 

@@ -15,7 +15,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from lrbench.config import opened, read_bytes
 from lrbench.errors import FolderError
+
+MOST_JSON = 16_000_000
+"""Maximum size in bytes of a JSON file that is read."""
 
 
 @contextlib.contextmanager
@@ -51,11 +55,14 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def write(path: Path, content: str | bytes, ready: Callable[[], None] = lambda: None) -> Path:
-    """Write a file atomically, creating its folder if needed, and return its path. Raises FolderError."""
+    """Write a file atomically, creating its folder if needed, and return its path. Raises FolderError.
+
+    Bytes of a path that are not UTF-8 are written as `\\udcff`, which JSON reads back.
+    """
     with writing(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path, ready) as file:
-            file.write(content.encode() if isinstance(content, str) else content)
+            file.write(content.encode(errors="backslashreplace") if isinstance(content, str) else content)
     return path
 
 
@@ -80,16 +87,25 @@ def to_json(value: Mapping[str, Any]) -> str:
     return json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
 
 
-def read_json(path: Path) -> dict[str, Any] | None:
-    """Read the mapping in a file; None if there is no file. Raises FolderError if it is damaged or unreadable."""
+def read(path: Path, most: int) -> bytes | None:
+    """Read a file of at most `most` bytes; None if there is no file. Raises FolderError if it can't be read."""
     try:
-        value = json.loads(path.read_bytes(), parse_constant=_refuse)
+        return read_bytes(path, most)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise FolderError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def read_json(path: Path, most: int = MOST_JSON) -> dict[str, Any] | None:
+    """Read the mapping in a file; None if there is no file. Raises FolderError if it is damaged or unreadable."""
+    text = read(path, most)
+    try:
+        value = None if text is None else json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         raise FolderError(f"{path} is damaged: {error}") from error
+    if text is None:
+        return None
     if not isinstance(value, dict):
         raise FolderError(f"{path} is damaged: it must contain a mapping")
     return value
@@ -118,8 +134,10 @@ def load_tensors(path: Path) -> dict[str, Any]:
     """Read tensors onto the CPU. Raises ValueError for a wrong checksum, which torch does not check."""
     import torch
 
-    with zipfile.ZipFile(path) as archive:
-        if archive.testzip() is not None:
-            raise ValueError(f"{path} is damaged")
-    content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    with opened(path) as file:
+        with zipfile.ZipFile(file) as archive:
+            if archive.testzip() is not None:
+                raise ValueError(f"{path} is damaged")
+        file.seek(0)
+        content: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
     return content

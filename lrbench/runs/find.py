@@ -12,7 +12,7 @@ from lrbench.runs.folder import RunFolder
 def find_runs(paths: Iterable[Path]) -> list[RunFolder]:
     """Return the run folders among `paths` and directly under them, each once, ordered by path and name.
 
-    Raises UsageError for a path that does not exist or is a file.
+    Raises UsageError for a path that does not exist, is a file, or can't be read.
     """
     found: dict[Path, RunFolder] = {}
     for path in paths:
@@ -20,7 +20,11 @@ def find_runs(paths: Iterable[Path]) -> list[RunFolder]:
             raise UsageError(f"{path}: no such run or folder of runs")
         if not path.is_dir():
             raise UsageError(f"{path} is a file, not a run folder or a folder of runs")
-        for run in [path] if RunFolder(path).is_run else sorted(path.iterdir()):
-            if RunFolder(run).is_run:
+        try:
+            candidates = [path] if RunFolder(path).is_run else sorted(path.iterdir())
+        except OSError as error:
+            raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+        for run in candidates:
+            if run.is_dir() and RunFolder(run).is_run:
                 found.setdefault(run.resolve(), RunFolder(run))
     return list(found.values())

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from lrbench.components import Metric, epoch_columns
-from lrbench.config import Config, Experiment, group, identity, read_config, run_name
-from lrbench.errors import ConfigError, FolderError, LockedError
+from lrbench.config import Config, Experiment, exists, group, identity, read_config, run_name
+from lrbench.errors import ConfigError, FolderError, LockedError, RunError
 from lrbench.runs.checkpoints import CHECKPOINTS, Checkpoints
 from lrbench.runs.csv_log import CsvLog
-from lrbench.runs.files import read_json, remove_leftovers, to_json, write
+from lrbench.runs.environment import Environment, Seal
+from lrbench.runs.files import MOST_JSON, read, read_json, remove_leftovers, replacing, to_json, write
 from lrbench.runs.lock import Lock, Owner, owner_of
-from lrbench.runs.result import FORMAT, RunResult, Status
+from lrbench.runs.result import FORMAT, Kind, RunResult, Status
 
 STEP_COLUMNS = ("step", "lr", "momentum", "loss", "grad_norm")
 
@@ -66,8 +67,8 @@ class RunFolder(Checkpoints):
 
         Raises FolderError if the config can't be written.
         """
-        wanted, seal = _taken_over(asked), self._seal() or {}
-        if wanted["device"] == seal.get("device") and wanted["reference"] in (None, seal.get("reference")):
+        wanted, seal = _taken_over(asked), self._seal()
+        if seal is not None and wanted["device"] == seal.device and wanted["reference"] in (None, seal.reference):
             return
         known = self.config()
         adopted = known.replace(device=asked.device, reference=asked.reference or known.reference)
@@ -83,8 +84,7 @@ class RunFolder(Checkpoints):
         remove_leftovers(self.path)
         self._remove("result.json", "error.log")
         if (self.path / CHECKPOINTS[0]).exists():
-            before = self._known_environment().get("resumed")
-            self.amend_environment({"resumed": [*(before if isinstance(before, list) else []), time]})
+            self.amend_environment({"resumed": [*self._known_environment().resumed, time]})
 
     def clear(self) -> None:
         """Remove what the run has written, so that it starts over (`--again`)."""
@@ -115,18 +115,22 @@ class RunFolder(Checkpoints):
 
     @property
     def is_run(self) -> bool:
-        """True if the folder looks like a run's."""
-        return any((self.path / n).exists() for n in ("config.yaml", "env.json", "epochs.csv", "result.json"))
+        """True if the folder looks like a run's, or may not be looked into."""
+        try:
+            return any((self.path / n).exists() for n in ("config.yaml", "env.json", "epochs.csv", "result.json"))
+        except PermissionError:
+            return True
 
     @property
     def has_config(self) -> bool:
         """True if there is a `config.yaml`."""
-        return (self.path / "config.yaml").is_file()
+        path = self.path / "config.yaml"
+        return exists(path) and path.is_file()
 
     def identity(self) -> str:
         """Return the identity of the experiment in `config.yaml`. Raises FolderError."""
-        found = self._known_environment().get("identity") if self._seal() is not None else None
-        return found if isinstance(found, str) else identity(self.config())
+        found = self._known_environment().identity if self._seal() is not None else None
+        return found or identity(self.config())
 
     def config_file(self) -> Config:
         """Read `config.yaml` without validating it. Raises FolderError."""
@@ -142,9 +146,9 @@ class RunFolder(Checkpoints):
         except ConfigError as error:
             raise FolderError(f"{self.name}: {error}") from error
 
-    def verify(self, experiment: Experiment, environment: Mapping[str, Any], result: RunResult | None) -> None:
+    def verify(self, experiment: Experiment, environment: Environment, result: RunResult | None) -> None:
         """Raise FolderError if the config is not the one that the folder was created for."""
-        made_for = environment.get("identity") or (result.identity if result is not None else None)
+        made_for = environment.identity or (result.identity if result is not None else None)
         if made_for and made_for != identity(experiment):
             raise FolderError(self.edited)
 
@@ -154,26 +158,22 @@ class RunFolder(Checkpoints):
         file = self.path / "config.yaml"
         return f"{file} has been edited and no longer describes this run; restore it or move the folder away"
 
-    def _seal(self) -> dict[str, Any] | None:
+    def _seal(self) -> Seal | None:
         """Return what `env.json` says about `config.yaml`, if the file is still as lrbench wrote it, else None.
 
         This avoids parsing the YAML of a thousand finished runs, at milliseconds each.
         """
-        seal = self._known_environment().get("config")
+        seal = self._known_environment().config
         try:
-            found = hashlib.sha256((self.path / "config.yaml").read_bytes()).hexdigest()
-        except OSError:
+            text = read(self.path / "config.yaml", MOST_JSON)
+        except FolderError:
             return None
-        return seal if isinstance(seal, dict) and seal.get("sha256") == found else None
+        known = seal is not None and text is not None and hashlib.sha256(text).hexdigest() == seal.sha256
+        return seal if known else None
 
     def result(self) -> RunResult | None:
         """Read `result.json`; None if there is none. Raises FolderError if it is damaged."""
-        path = self.path / "result.json"
-        plain = read_json(path)
-        try:
-            return None if plain is None else RunResult.of(plain)
-        except ValueError as error:
-            raise FolderError(f"{path} is damaged: {error}") from error
+        return _parsed(self.path / "result.json", RunResult.of)
 
     def result_of(self, experiment: Experiment, pruned: bool = False) -> RunResult | None:
         """Return the valid result of this experiment; None if the run is pending, failed or damaged.
@@ -192,9 +192,9 @@ class RunFolder(Checkpoints):
         wanted = result.status.ended or (pruned and result.status is Status.PRUNED)
         return result if wanted else None
 
-    def environment(self) -> dict[str, Any]:
+    def environment(self) -> Environment:
         """Read `env.json`; empty if there is none. Raises FolderError if it is damaged."""
-        return read_json(self.path / "env.json") or {}
+        return _parsed(self.path / "env.json", Environment.of) or Environment()
 
     def status(self, result: RunResult | None = None) -> Status:
         """Return the run's status from its result, which is read unless given, and its lock. Raises FolderError."""
@@ -220,14 +220,14 @@ class RunFolder(Checkpoints):
 
     def amend_environment(self, changes: Mapping[str, Any]) -> None:
         """Update fields of `env.json`."""
-        self._write("env.json", to_json({**self._known_environment(), **changes}))
+        self._write("env.json", to_json({**self._known_environment().plain, **changes}))
 
-    def _known_environment(self) -> dict[str, Any]:
+    def _known_environment(self) -> Environment:
         """Read `env.json`; empty if it is damaged, which is no reason to lose a run."""
         try:
             return self.environment()
         except FolderError:
-            return {}
+            return Environment()
 
     def open_logs(self, metrics: Iterable[Metric], *, steps: int, evaluations: int) -> None:
         """Cut `steps.csv` and `epochs.csv` back to these numbers of rows and start appending."""
@@ -237,8 +237,10 @@ class RunFolder(Checkpoints):
 
     def close_logs(self) -> None:
         """Close the two CSV files."""
-        self.steps.close()
-        self.epochs.close()
+        try:
+            self.steps.close()
+        finally:
+            self.epochs.close()
 
     def finish(self, experiment: Experiment, result: RunResult) -> RunResult:
         """Write and return the result, then remove the checkpoints of a run that has ended."""
@@ -252,13 +254,24 @@ class RunFolder(Checkpoints):
     def log_error(self, text: str) -> Path:
         """Write a traceback to `error.log` and return its path."""
         path = self.path / "error.log"
-        with contextlib.suppress(OSError):
-            path.write_text(text, encoding="utf-8")
+        with contextlib.suppress(OSError, RunError):
+            self.guard()
+            with replacing(path) as file:  # not `write`, which would make a removed folder
+                file.write(text.encode(errors="backslashreplace"))
         return path
 
     def _write(self, name: str, text: str) -> None:
         self.guard()
         write(self.path / name, text, self.guard)  # guard again, since writing may have taken long
+
+
+def _parsed(path: Path, parse: Callable[[Mapping[str, Any]], Kind]) -> Kind | None:
+    """Read and parse a JSON file; None if there is none. Raises FolderError if it is damaged."""
+    plain = read_json(path)
+    try:
+        return None if plain is None else parse(plain)
+    except ValueError as error:
+        raise FolderError(f"{path} is damaged: {error}") from error
 
 
 def _candidates(root: Path, usual: Path, ending: str) -> Iterator[Path]:

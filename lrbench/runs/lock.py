@@ -17,11 +17,15 @@ import time
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import psutil
+from pydantic import ConfigDict, Field
 
+from lrbench.config import read_bytes
 from lrbench.errors import FolderError, LockedError
+from lrbench.runs.files import MOST_JSON
+from lrbench.runs.result import parsed
 
 HEARTBEAT_SECONDS = 10.0
 DEAD_AFTER_SECONDS = 60.0
@@ -42,13 +46,15 @@ class Owner:
         age: seconds since then, by the same clock; negative if the clock was set back.
     """
 
-    pid: int
+    __pydantic_config__ = ConfigDict(extra="ignore")
+
+    pid: Annotated[int, Field(ge=0, lt=2**31, strict=True)]
     host: str
-    space: str
     token: str
     born: str
     heartbeat: float
     age: float
+    space: str = ""
 
     @property
     def gone(self) -> bool:
@@ -72,14 +78,22 @@ def owner_of(path: Path) -> Owner | None:
     """
     try:
         try:
-            fields = json.loads(path.read_text())
+            fields = _fields(path)
         except PermissionError:
             fields = {"pid": 0, "host": "an unknown host", "token": "", "born": ""}
-        known = int(fields["pid"]), str(fields["host"]), str(fields.get("space", "")), str(fields["token"])
         heartbeat = path.stat().st_mtime
-        return Owner(*known, born=str(fields["born"]), heartbeat=heartbeat, age=_now(path.parent) - heartbeat)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+        return parsed(Owner, {**fields, "heartbeat": heartbeat, "age": _now(path.parent) - heartbeat})
+    except (OSError, ValueError):
         return None
+
+
+def _fields(path: Path) -> dict[str, Any]:
+    """Read the mapping in a lock file. Raises OSError, ValueError."""
+    try:
+        found = json.loads(read_bytes(path, MOST_JSON))
+    except RecursionError as error:
+        raise ValueError(f"{path} is nested too deeply") from error
+    return found if isinstance(found, dict) else {}
 
 
 class Lock:
@@ -91,6 +105,7 @@ class Lock:
 
     def __init__(self, path: Path) -> None:
         self.path, self.token = path, uuid.uuid4().hex
+        self.pid = os.getpid()
         self._done = threading.Event()
 
     def __enter__(self) -> Lock:
@@ -118,10 +133,10 @@ class Lock:
 
     @property
     def held(self) -> bool:
-        """False once another process has taken over the lock, for example after a minute of suspension."""
+        """False once another process has taken over the lock, and in a fork of this process."""
         try:
-            return bool(json.loads(self.path.read_text())["token"] == self.token)
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return self.pid == os.getpid() and bool(_fields(self.path).get("token") == self.token)
+        except (OSError, ValueError):
             return False
 
     def _create(self) -> bool:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import ConfigDict, Field, ValidationError
 
 from lrbench.components import place
-from lrbench.registry import problem_of
+from lrbench.registry import first_of, problem_of
 from lrbench.types import Natural, adapter
 
 FORMAT = 3
@@ -22,7 +22,22 @@ from the end of a warm-up; `config.load` keeps that meaning.
 
 Number = Annotated[float, Field(allow_inf_nan=False, strict=True)]
 Text = Annotated[str, Field(strict=True)]
+Size = Annotated[int, Field(ge=0, le=10**15, strict=True)]
+Seconds = Annotated[float, Field(ge=0, le=1e12, strict=True)]
 Values = Mapping[str, Natural | Number | None]
+
+
+Kind = TypeVar("Kind")
+
+
+def parsed(kind: type[Kind], plain: Mapping[str, Any]) -> Kind:
+    """Parse a mapping from a file into a dataclass. Raises ValueError that names the first wrong key."""
+    try:
+        result: Kind = adapter(kind).validate_python(plain)
+    except ValidationError as error:
+        where = ".".join(str(piece) for piece in first_of(error)["loc"])
+        raise ValueError(f"'{where}' {problem_of(error)}") from error
+    return result
 
 
 class Status(StrEnum):
@@ -52,13 +67,18 @@ class Status(StrEnum):
 
     @property
     def complete(self) -> bool:
-        """True if training finished as planned, so that the run counts in medians."""
+        """True if training finished as planned, so that the run counts in means."""
         return self in (Status.FINISHED, Status.STOPPED_EARLY)
 
     @property
     def ended(self) -> bool:
         """True if training ended by itself: complete or diverged."""
         return self.complete or self is Status.DIVERGED
+
+    @property
+    def lost(self) -> bool:
+        """True if training ended without a result: diverged or failed. Such a seed is worse than any complete one."""
+        return self in (Status.DIVERGED, Status.FAILED)
 
     @property
     def over(self) -> bool:
@@ -97,16 +117,16 @@ class RunResult:
 
     status: Status
     reason: Text = ""
-    epochs: Natural | None = None
-    steps: Natural | None = None
-    evaluations: Natural | None = None
-    seconds: Number | None = None
+    epochs: Size | None = None
+    steps: Size | None = None
+    evaluations: Size | None = None
+    seconds: Seconds | None = None
     effective_lr: Number | None = None
     final: Values | None = None
     best: Values | None = None
     test: Values | None = None
     test_best: Values | None = None
-    skipped: Natural | None = None
+    skipped: Size | None = None
     identity: Text = ""
     group: Text = ""
     format: Natural = 1
@@ -114,12 +134,7 @@ class RunResult:
     @classmethod
     def of(cls, plain: Mapping[str, Any]) -> RunResult:
         """Parse the contents of `result.json`. Raises ValueError if they are invalid."""
-        try:
-            result: RunResult = adapter(RunResult).validate_python({**plain, "status": _status(plain.get("status"))})
-        except ValidationError as error:
-            where = ".".join(str(piece) for piece in error.errors()[0]["loc"])
-            raise ValueError(f"'{where}' {problem_of(error)}") from error
-        return result
+        return parsed(cls, {**plain, "status": _status(plain.get("status"))})
 
     def metric(self, name: str) -> float | None:
         """Return a value by its name, such as `val_loss`, `best_val_accuracy` or `test_loss`; None if missing."""

@@ -25,7 +25,6 @@ Momenta = Annotated[tuple[Fraction, Fraction], AfterValidator(_ordered)]
 Shape = Literal["cosine", "linear"]
 HALF = Duration(10, "percent")
 
-
 Amplitude = Callable[[int, int], float]
 """Of the step and the steps in a cycle; between 0 and 1."""
 

@@ -160,11 +160,11 @@ def lower_rate(lr: float, factor: float | None, absolute: float | None, default:
     """Return the lower bound given by `…_factor` or `…_lr`. Raises ConfigError if both are given or it is above lr."""
     if factor is not None and absolute is not None:
         raise ConfigError("give either a fraction of the peak (`…_factor`) or a learning rate (`…_lr`), not both")
-    if absolute is not None and absolute > lr:
+    if absolute is None:
+        return lr * (default if factor is None else factor)
+    if absolute > lr:
         raise ConfigError(f"the lower learning rate {absolute:g} is above the peak, optimizer.lr = {lr:g}")
-    if absolute is not None:
-        return absolute
-    return lr * (default if factor is None else factor)
+    return absolute
 
 
 def _power(base: float, exponent: int, key: str) -> float:

@@ -90,14 +90,9 @@ class PlateauState:
     def update(
         self, rule: PlateauRule, value: float, *, lower: bool = True, lr: float = math.inf, done: float = 0.0
     ) -> None:
-        """Record one epoch's metric and apply the rule to the scale.
+        """Record one epoch's metric and apply the rule to the scale; `lower` if less is better.
 
-        Args:
-            rule: the config's block.
-            value: the metric.
-            lower: whether less is better.
-            lr: the schedule's current learning rate; a rule with `growth` needs it for its bounds.
-            done: fraction of the run done; a rule with `growth` needs it.
+        A rule with `growth` needs the schedule's current `lr`, for its bounds, and the fraction of the run `done`.
         """
         self.seen += 1
         if self.seen <= (rule.start or 0):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -23,19 +23,12 @@ _RANGE = ("log", "linear", "points")
 
 @dataclass(frozen=True)
 class Axis:
-    """A config key and its values.
-
-    Attributes:
-        key: the dotted key, such as `optimizer.lr`.
-        values: numbers, strings, or whole blocks as mappings.
-        where: the file and line, or the option, that set them.
-        auto: True if a range test will determine the values.
-    """
+    """A config's dotted key and its values."""
 
     key: str
-    values: tuple[Any, ...]
-    where: str = ""
-    auto: bool = False
+    values: tuple[Any, ...]  # numbers, strings, or whole blocks as mappings
+    where: str = ""  # the file and line, or the option, that set them
+    auto: bool = False  # a range test will determine the values
 
     @property
     def block(self) -> bool:
@@ -93,8 +86,9 @@ def axis(key: str, value: object, where: str = "", first_seed: int = 0) -> Axis:
     values = value if isinstance(value, list | tuple) else [value]
     if not values:
         raise ValueError("must have at least one value")
-    if key == "optimizer.lr":
-        _check_rates(values)
+    for one in values if key == "optimizer.lr" else ():
+        if not _is_number(one) or not 0 < one < math.inf:  # type: ignore[operator]
+            raise ValueError(f"a learning rate must be a number greater than 0 (got {one!r:.40})")
     return Axis(key, tuple(values), where)
 
 
@@ -178,12 +172,6 @@ def _range_of(value: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(points, int) or isinstance(points, bool):
         raise ValueError(f"points must be a whole number (got {points!r:.40})")
     return {"scale": scales[0], "low": bounds[0], "high": bounds[1], "points": points}
-
-
-def _check_rates(values: Sequence[object]) -> None:
-    for value in values:
-        if not _is_number(value) or not 0 < value < math.inf:  # type: ignore[operator]
-            raise ValueError(f"a learning rate must be a number greater than 0 (got {value!r:.40})")
 
 
 def _is_number(value: object) -> bool:

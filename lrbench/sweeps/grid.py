@@ -21,25 +21,15 @@ FindRates = Callable[[Experiment], Sequence[float]]
 
 @dataclass(frozen=True)
 class Cell:
-    """One run of a sweep.
-
-    Attributes:
-        experiment: what to train.
-        point: its values by dotted key; whole blocks as `{name, parameters}`.
-    """
+    """One run of a sweep."""
 
     experiment: Experiment
-    point: Mapping[str, Any]
+    point: Mapping[str, Any]  # its values by dotted key; whole blocks as `{name, parameters}`
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A config and the axes that vary it.
-
-    Attributes:
-        config: the config without its `sweep:` block.
-        axes: the axes by key, in the order given.
-    """
+    """A config without its `sweep:` block, and the axes that vary it by key, in the order given."""
 
     config: Config
     axes: Mapping[str, Axis]
@@ -78,13 +68,9 @@ class Grid:
         )
 
     def cells(self, find: FindRates) -> Iterator[Cell]:
-        """Yield every cell of one seed after another.
+        """Yield every cell of one seed after another. Raises ConfigError if one is not a valid experiment.
 
-        Args:
-            find: returns the learning rates of `lr: auto`; called for the first cell of each combination of blocks.
-
-        Raises:
-            ConfigError: a cell is not a valid experiment.
+        `find` is called for the first cell of each combination of blocks.
         """
         for blocks, axes in self._blocks():
             found = dict(axes)

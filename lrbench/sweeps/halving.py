@@ -39,7 +39,7 @@ def worse_half(plan: Plan, losses: Mapping[str, float], dropped: frozenset[str])
 def loss_at(folder: RunFolder, rung: float) -> float:
     """Return the validation loss of the first evaluation at or after a fraction of the run; infinite if it has none."""
     try:
-        total, table = (folder.environment().get("sizes") or {}).get("total_steps"), _rows(folder)
+        total, table = folder.environment().sizes.total_steps, _rows(folder)
     except FolderError:
         return math.inf
     reached = np.flatnonzero(table["step"] >= rung * total) if total else np.empty(0, int)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
@@ -14,7 +13,7 @@ from typing import Any
 from lrbench._version import __version__
 from lrbench.analysis import value_text
 from lrbench.components import DEFAULT_LR
-from lrbench.config import group, identity
+from lrbench.config import fits_folder, group, identity
 from lrbench.errors import FolderError, UsageError
 from lrbench.runs import RunFolder, now, read_json, write_file
 from lrbench.sweeps.grid import Cell
@@ -100,8 +99,9 @@ class SweepFolder:
     @classmethod
     def of(cls, root: Path, name: str) -> SweepFolder:
         """Return the folder of a sweep under the runs folder `root`. Raises UsageError for an invalid name."""
-        if not re.fullmatch(r"\w[\w .,+=@()-]{0,99}", name) or name.endswith((" ", ".")):
-            raise UsageError(f"--name may contain letters, digits and any of ' .,+=@()_-' (got {name!r:.80})")
+        if not fits_folder(name):
+            problem = "--name may contain letters, digits and any of ' .,+=@()_-', at most 100 (220 bytes)"
+            raise UsageError(f"{problem} (got {name!r:.80})")
         return cls(root / "sweeps" / name)
 
     @property
@@ -120,14 +120,20 @@ class SweepFolder:
 
     def holds(self, plan: Plan) -> bool:
         """Return whether the folder contains this plan."""
+        return plan.cells == tuple(cell for cell in self.known() if cell in plan.cells or not cell.confirms)
+
+    def known(self) -> Sequence[Planned]:
+        """Return the cells of the plan on disk; none if it can't be read."""
         try:
-            return self.plan().cells == plan.cells
+            return self.plan().cells
         except FolderError:
-            return False
+            return ()
 
     def write(self, plan: Plan) -> None:
-        """Write or replace the plan. Raises FolderError."""
-        cells = [{k: v for k, v in asdict(cell).items() if v is not False} for cell in plan.cells]
+        """Write or replace the plan; earlier confirmations stay, unless it trains them too. Raises FolderError."""
+        runs = {cell.run for cell in plan.cells}
+        earlier = [cell for cell in self.known() if cell.confirms and cell.run not in runs]
+        cells = [{k: v for k, v in asdict(cell).items() if v is not False} for cell in (*plan.cells, *earlier)]
         rows = ",\n  ".join(json.dumps(cell) for cell in cells)  # a line per cell, for reading and diffs
         head = {"format": FORMAT, "name": plan.name, "written": now(), "lrbench": __version__}
         lines = [f"  {json.dumps(key)}: {json.dumps(value)},\n" for key, value in head.items()]
@@ -157,6 +163,12 @@ def find_sweeps(root: Path) -> list[SweepFolder]:
     """Return the sweeps under a runs folder, the most recent plan first."""
     plans = [path for path in (root / "sweeps").glob("*/plan.json") if path.is_file()]
     return [SweepFolder(path.parent) for path in sorted(plans, key=lambda p: p.stat().st_mtime, reverse=True)]
+
+
+def confirming(root: Path) -> set[str]:
+    """Return the names of the runs under a runs folder that confirm a sweep's winner and chose none."""
+    cells = [cell for folder in find_sweeps(root) for cell in folder.known()]
+    return {cell.run for cell in cells if cell.confirms} - {cell.run for cell in cells if not cell.confirms}
 
 
 def series_of(cells: Sequence[Cell]) -> list[str]:

@@ -103,8 +103,8 @@ def board_of(folder: SweepFolder, plan: Plan) -> Board:
             row = last_row(run.epochs.path)
             if "val_loss" in row:
                 board.loss[cell.run] = row["val_loss"]
-            total = (run.environment().get("sizes") or {}).get("total_steps")
-            board.done[cell.run] = row["step"] / int(total) if "step" in row and total else 0.0
+            total = run.environment().sizes.total_steps
+            board.done[cell.run] = row["step"] / total if "step" in row and total else 0.0
         except (LrbenchError, OSError, ValueError):
             board.state[cell.run] = Status.DAMAGED
     return board

@@ -33,19 +33,21 @@ class Summary:
     @property
     def families(self) -> tuple[Family, ...]:
         """The lines with at least one ended run, the best first."""
-        ended = [line for line in self.lines if any(p.unfinished < len(p.group.records) for p in line.points)]
-        return tuple(sorted(ended, key=lambda family: (min(family.costs(self.measure)), family.label)))
+        ended = [
+            line for line in self.lines if any(_over(record) for point in line.points for record in point.group.records)
+        ]
+        return tuple(sorted(ended, key=lambda family: (family.standing(self.measure), family.label)))
 
     @property
     def winner(self) -> tuple[Family, Point] | None:
-        """The family and the point with the best median; None if there is none."""
+        """The family and the best point; None if there is none."""
         found = [(family, best) for family in self.families if (best := family.best(self.measure)) is not None]
-        return min(found, key=lambda pair: pair[1].cost(self.measure), default=None)
+        return min(found, key=lambda pair: pair[1].standing(self.measure), default=None)
 
     @property
     def missing(self) -> int:
         """The number of the grid's runs that have not ended."""
-        return sum(point.unfinished for line in self.lines for point in line.points)
+        return sum(not _over(record) for record in self.records)
 
     @property
     def without(self) -> list[str]:
@@ -54,7 +56,8 @@ class Summary:
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield a row for each line and learning rate, and one for the confirmation."""
-        known = measures_of(self.records)
+        fresh = () if self.confirmation is None else self.confirmation.group.records
+        known = measures_of([*self.records, *fresh])
         for family in self.lines:
             best, good = family.best(self.measure), family.good(self.measure)
             for point in family.points:
@@ -67,22 +70,29 @@ class Summary:
 
 
 def summarize(folder: SweepFolder, plan: Plan, epsilon: float = EPSILON) -> Summary:
-    """Read the runs of a plan. Unreadable runs are marked damaged and excluded from medians."""
+    """Read the runs of a plan. Unreadable runs are marked damaged and excluded from means."""
     grid: dict[str, dict[float | None, list[Record]]] = {}
     fresh: dict[float | None, list[Record]] = {}
     for cell in plan.cells:
         line = fresh if cell.confirms else grid.setdefault(cell.series, {})
         line.setdefault(cell.lr, []).append(_read(folder, cell))
-    lines = tuple(Family(series, _points(runs), epsilon) for series, runs in grid.items())
+    everything = [record for line in (*grid.values(), fresh) for records in line.values() for record in records]
+    measures = measures_of(everything)
+    lines = tuple(Family(series, _points(runs, measures), epsilon) for series, runs in grid.items())
     records = tuple(record for family in lines for point in family.points for record in point.group.records)
-    confirmation = _points(fresh)[0] if fresh else None
-    return Summary(plan, measures_of(records)["val_loss"], lines, records, confirmation)
+    confirmation = _points(fresh, measures)[0] if fresh else None
+    return Summary(plan, measures["val_loss"], lines, records, confirmation)
 
 
-def _points(runs: Mapping[float | None, list[Record]]) -> tuple[Point, ...]:
+def _points(runs: Mapping[float | None, list[Record]], measures: Mapping[str, Measure]) -> tuple[Point, ...]:
     """Return the points of a line, by ascending learning rate."""
     rates = sorted(runs, key=lambda lr: lr or 0.0)
-    return tuple(Point(lr, Group(rate_text(lr), tuple(runs[lr]))) for lr in rates)
+    return tuple(Point(lr, Group(rate_text(lr), tuple(runs[lr]), measures)) for lr in rates)
+
+
+def _over(record: Record) -> bool:
+    """Whether the run counts; a failed one is tried again."""
+    return record.status.ended or record.status is Status.PRUNED
 
 
 def _read(folder: SweepFolder, cell: Planned) -> Record:
@@ -109,17 +119,18 @@ def _row(point: Point, known: dict[str, Measure]) -> dict[str, Any]:
     for name, measure in known.items():
         if not name.startswith(("train_", "best_", "test_best_")):
             spread = _spread(point, measure)
-            for which in ("median", "low", "high"):
-                row[f"{name}_{which}"] = "" if spread is None else repr(getattr(spread, which))
+            for which in ("centre", "median", "low", "high"):
+                key = name if which == "centre" else f"{name}_{which}"
+                row[key] = "" if spread is None else repr(getattr(spread, which))
     return row
 
 
 def _spread(point: Point, measure: Measure) -> Spread | None:
-    """Return median and range over the ended seeds; None if any was pruned, since the others are a biased selection.
+    """Summarise the ended seeds; None if any was pruned, since the others are a biased selection.
 
-    A diverged run counts as the worst validation loss.
+    A lost seed counts as the worst validation loss in the median.
     """
     if point.pruned:
         return None
-    lost = point.diverged(measure) if measure.name == "val_loss" else 0
-    return Spread.ranked([*point.values(measure), *[None] * lost])
+    lost = point.lost(measure) if measure.name == "val_loss" else 0
+    return Spread.ranked([*point.values(measure), *[None] * lost], logs=measure.by_ratio)

@@ -134,7 +134,7 @@ def ask(
 
     The other arguments and the errors raised are those of `sweep`.
     """
-    root, overrides, options = Path(runs), tuple(overrides), options or RunOptions(jobs=None)
+    root, overrides, options = Path(runs).absolute(), tuple(overrides), options or RunOptions(jobs=None)
     nearest(root)
     axes = {option: value for option, value in (given or {}).items() if value is not None}
     grids = [_grid(config, overrides, axes, device) for config in configs]

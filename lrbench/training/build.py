@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -16,6 +18,7 @@ from torch.optim import Optimizer
 from lrbench.components import (
     LOSS,
     Data,
+    Loss,
     Task,
     Tensors,
     build_loss,
@@ -26,8 +29,9 @@ from lrbench.components import (
     task_for,
 )
 from lrbench.config import Dataset, Experiment, identity
-from lrbench.errors import ConfigError, LrbenchError, choices
+from lrbench.errors import ConfigError, LrbenchError, choices, reason_of
 from lrbench.schedules import Momentum, Schedule, build_schedule, momentum_of
+from lrbench.training.isolation import ProcessState
 from lrbench.training.memory_format import layout_for
 
 
@@ -43,7 +47,7 @@ class Parts:
     ratios: list[float]
     schedule: Schedule
     momentum: Momentum | None
-    loss: Callable[[Tensor, Tensor], Tensor]
+    loss: Loss
     device: torch.device
     layout: torch.memory_format | None
     precision: str
@@ -115,6 +119,7 @@ def load_data(dataset: Dataset, device: torch.device) -> Data:
     key = (json.dumps(dataset.plain(), sort_keys=True, default=str), str(device))
     if key not in held:
         if device.type == "cpu":
+            seed_everything(0)  # for data that draws random numbers: the same in every process
             held[key] = load_dataset(dataset.part, dataset.rules)
         else:
             held[key] = load_data(dataset, torch.device("cpu")).to(device)
@@ -124,14 +129,26 @@ def load_data(dataset: Dataset, device: torch.device) -> Data:
 
 
 KEPT_PARTS = 4
-checked: dict[tuple[str, str], Parts] = {}
-"""Parts built by `check`, by identity and device, until `assemble` takes them."""
+checked: dict[tuple[str, str], tuple[Parts, ProcessState]] = {}
+"""Parts built by `check` and the state that building left, by identity and device, until `assemble` takes them."""
 
 
 def assemble(experiment: Experiment, device: torch.device) -> Parts:
     """Return the parts of an experiment, as built by `check` or built now. Raises the same errors as `build`."""
     exact_products(experiment.precision, device)
-    return checked.pop((identity(experiment), str(device)), None) or build(experiment, device)
+    kept = checked.pop((identity(experiment), str(device)), None)
+    if kept is None:
+        return build(experiment, device)
+    parts, state = kept
+    state.restore()
+    return parts
+
+
+def seed_everything(seed: int) -> None:
+    """Seed every generator that dropout or user code may use."""
+    torch.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
 
 
 def build(experiment: Experiment, device: torch.device) -> Parts:
@@ -142,8 +159,11 @@ def build(experiment: Experiment, device: torch.device) -> Parts:
         UserCodeError: an imported part raised.
     """
     data = load_data(experiment.dataset, device)
-    torch.manual_seed(experiment.seed)
-    model = build_model(experiment.model, input_shape=data.shape, outputs=_outputs(data)).to(device)
+    seed_everything(experiment.seed)
+    loss = built_loss(experiment, data, device)
+    outputs, classes = _outputs(data, loss, imported=experiment.model.imported)
+    with fitting("model", f"'{experiment.model.name}' can't be built"):
+        model = build_model(experiment.model, input_shape=data.shape, outputs=outputs, classes=classes).to(device)
     if any(nn.parameter.is_lazy(p) for p in model.parameters()):
         inputs, _ = next(iter(data.train.batches(2)))
         with forward_pass(model, data, experiment.model.name):
@@ -165,14 +185,14 @@ def build(experiment: Experiment, device: torch.device) -> Parts:
     )
     parts = Parts(
         data=data,
-        task=task_for(data.classes),
+        task=task_for(None if data.positions else data.classes),
         model=model,
         forward=torch.compile(model) if experiment.compile else model,
         optimizer=optimizer,
         ratios=ratios,
         schedule=schedule,
         momentum=momentum_of(schedule),
-        loss=build_loss(experiment.loss),
+        loss=loss,
         device=device,
         layout=layout,
         precision=experiment.precision,
@@ -202,9 +222,10 @@ def fitting(key: str, misfit: str) -> Iterator[None]:
         yield
     except LrbenchError:
         raise
-    except (Exception, SystemExit) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ConfigError(f"{misfit}: {reason}", key=key) from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise ConfigError(f"{misfit}: {reason_of(error)}", key=key) from error
 
 
 @contextlib.contextmanager
@@ -217,12 +238,38 @@ def forward_pass(model: nn.Module, data: Data, name: str) -> Iterator[None]:
         yield
 
 
-def _outputs(data: Data) -> int:
-    """Return the number of model outputs: the number of classes, or the size of a regression target."""
+def built_loss(experiment: Experiment, data: Data, device: torch.device) -> Loss:
+    """Build the loss for the data. Raises the same errors as `build_loss`."""
+    labels = data.train.labels()
+    known = None if labels is None or labels.is_floating_point() else labels
+    return build_loss(experiment.loss, labels=known, classes=data.classes, device=device)
+
+
+def _outputs(data: Data, loss: Loss, *, imported: bool) -> tuple[int | None, int | None]:
+    """Return the numbers of model outputs and of classes; None for what only the user knows.
+
+    The size of a target is the number of outputs of a regression, and of classes where it is a vector, as for several
+    labels. It says nothing about classes of positions: these come from the data set or the values of its targets.
+    """
+    if data.positions:
+        classes = position_classes(data, loss)
+        size = next(iter(data.train.batches(1)))[1].numel()
+        return classes if imported else size, classes
     if data.classes is not None:
-        return data.classes
+        return data.classes, data.classes
     _, targets = next(iter(data.train.batches(1)))
-    return int(targets[0].numel())
+    size = targets[0].numel()
+    return size, size if targets.dim() <= 2 else None
+
+
+def position_classes(data: Data, loss: Loss) -> int | None:
+    """Return the number of classes of positions: the data set's word, else by the highest target; None if unknown."""
+    splits = [split for split in (data.train, data.validation, data.test) if split is not None]
+    labels = [label for split in splits if (label := split.labels()) is not None]
+    if data.classes is not None or len(labels) < len(splits):
+        return data.classes
+    used = [label[label != loss.ignored] for label in labels]
+    return max((int(label.max()) + 1 for label in used if label.numel()), default=0) or None
 
 
 def _check_metrics(experiment: Experiment, task: Task) -> None:

@@ -25,7 +25,8 @@ class State:
         batch: steps done in the current epoch.
         evaluated: the step of the last evaluation.
         evaluations: evaluations done, the number of rows of `epochs.csv`.
-        loss_sum: the sum of the examples' losses since the last evaluation.
+        loss_sum: the sum of the losses since the last evaluation.
+        counted: what `loss_sum` is divided by for their mean, such as examples.
         sums: the task's sums since the last evaluation.
         examples: examples seen since the last evaluation.
         interval: seconds of training since the last evaluation.
@@ -45,6 +46,7 @@ class State:
     evaluated: int = 0
     evaluations: int = 0
     loss_sum: float = 0.0
+    counted: float = 0.0
     sums: list[float] = field(default_factory=list)
     examples: int = 0
     interval: float = 0.0
@@ -66,7 +68,7 @@ class State:
         """Reset the sums after an evaluation."""
         self.seconds += self.interval
         self.evaluated, self.evaluations = self.step, self.evaluations + 1
-        self.loss_sum, self.sums, self.examples, self.interval = 0.0, [], 0, 0.0
+        self.loss_sum, self.counted, self.sums, self.examples, self.interval = 0.0, 0.0, [], 0, 0.0
 
 
 def capture(state: State, parts: Parts, best: dict[str, Any] | None, identity: str, threads: int) -> dict[str, Any]:
@@ -102,6 +104,7 @@ def restore(checkpoint: dict[str, Any], parts: Parts, run: str) -> State:
         fields = dict(checkpoint["state"])
         if checkpoint["format"] == 2:
             fields = _of_format_2(fields, parts)
+        fields.setdefault("counted", float(fields["examples"]))  # missing in older checkpoints
         fields["plateau"] = PlateauState(**fields["plateau"])
         fields["stopping"] = EarlyStoppingState(**fields["stopping"])
         return State(**fields)
@@ -124,13 +127,6 @@ def _of_format_2(fields: dict[str, Any], parts: Parts) -> dict[str, Any]:
         "interval": interval,
         "best": best,
     }
-
-
-def seed_everything(seed: int) -> None:
-    """Seed every generator that dropout or user code may use."""
-    torch.manual_seed(seed)
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
 
 
 def _generators() -> dict[str, Any]:

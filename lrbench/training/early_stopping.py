@@ -16,13 +16,9 @@ class EarlyStoppingState:
     waited: int = 0
 
     def update(self, rule: EarlyStoppingRule, evaluation: int, value: float, *, lower: bool = True) -> bool:
-        """Update the state with the metric of an evaluation. Returns True if the run should stop.
+        """Update the state with the metric of an evaluation, counted from 1; `lower` if less is better.
 
-        Args:
-            rule: the config's block.
-            evaluation: the number of the evaluation, counted from 1.
-            value: the metric.
-            lower: whether lower is better.
+        Returns True if the run should stop.
         """
         sign = 1.0 if lower else -1.0
         improved = self.best is None or sign * value < sign * self.best - rule.min_delta

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from lrbench.components import EVALUATION_BATCH, LOSS, Split
+from lrbench.config import Experiment
 from lrbench.runs import RunResult, Status
 from lrbench.training.build import Parts
 from lrbench.training.checkpoint import copied
@@ -24,18 +25,20 @@ NORM_BATCHES = 50
 def evaluate(parts: Parts, split: Split) -> dict[str, float]:
     """Return the mean loss over a split, as `loss`, and the task's metrics by name."""
     parts.evaluating()
-    losses, sums, counts = [], [], []
+    losses, sums, counts, count = [], [], [], 0
     for inputs, targets in split.batches(EVALUATION_BATCH):
         prepared, goal = parts.batch(inputs, targets)
         with parts.autocast():
             outputs = parts.forward(prepared)
             losses.append(parts.loss(outputs, goal).float())
         sums.append(parts.task.sums(outputs, goal))
-        counts.append(len(goal))
-    count = sum(counts)
-    weighted = torch.stack(losses).cpu().double() * torch.tensor(counts)  # on the CPU: not every device has float64
+        counts.append(parts.loss.counted(goal))
+        count += len(goal)
+    counted = torch.tensor([float(each) for each in counts], dtype=torch.float64)
+    weighted = torch.stack(losses).cpu().double() * counted  # on the CPU: not every device has float64
+    loss = torch.where(counted > 0, weighted, 0.0).sum() / counted.sum()
     metrics = parts.task.values(torch.stack(sums).cpu().double().sum(0).tolist(), count)
-    return {"loss": float(weighted.sum()) / count, **metrics}
+    return {"loss": float(loss), **metrics}
 
 
 def tested(parts: Parts) -> dict[str, float | None]:
@@ -46,7 +49,7 @@ def tested(parts: Parts) -> dict[str, float | None]:
 
 
 @torch.no_grad()
-def refresh_norms(parts: Parts, batch_size: int, seed: int, epoch: int) -> None:
+def refresh_norms(parts: Parts, experiment: Experiment, epoch: int) -> None:
     """Recompute batch norm statistics for the averaged weights of a schedule-free optimizer.
 
     The averaged weights were never trained with, so their authors advise to run some batches in training mode before
@@ -57,7 +60,9 @@ def refresh_norms(parts: Parts, batch_size: int, seed: int, epoch: int) -> None:
         return
     parts.evaluating()
     parts.model.train()
-    for inputs, targets in islice(parts.data.training_batches(batch_size, seed, epoch), NORM_BATCHES):
+    drop_last = bool(experiment.drop_last)
+    batches = parts.data.training_batches(experiment.batch_size, experiment.seed, epoch, drop_last=drop_last)
+    for inputs, targets in islice(batches, NORM_BATCHES):
         prepared, _ = parts.batch(inputs, targets)
         with parts.autocast():
             parts.forward(prepared)
@@ -66,7 +71,7 @@ def refresh_norms(parts: Parts, batch_size: int, seed: int, epoch: int) -> None:
 def measure(training: Training) -> dict[str, Any]:
     """Return the training values since the last evaluation and the validation values. Raises Ended."""
     state, parts = training.state, training.parts
-    refresh_norms(parts, training.experiment.batch_size, training.experiment.seed, state.epoch)
+    refresh_norms(parts, training.experiment, state.epoch)
     found = evaluate(parts, parts.data.validation)
     if not math.isfinite(found["loss"]):
         raise Ended(f"the validation loss was not finite after update {state.step}", Status.DIVERGED)

@@ -22,13 +22,9 @@ class Kind(Protocol):
 
 
 class Observer:
-    """What a kind of work does at fixed points of the loop; this one adds nothing.
+    """What a kind of work does at fixed points of the loop; this one adds nothing."""
 
-    Attributes:
-        tests: whether the run is evaluated on the test data at the end.
-    """
-
-    tests = True
+    tests = True  # whether the run is evaluated on the test data at the end
 
     def __init__(self, training: Training) -> None:
         self.training = training

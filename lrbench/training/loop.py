@@ -16,8 +16,8 @@ from lrbench.config import Experiment, identity
 from lrbench.errors import Interrupted
 from lrbench.events import Event, Watch, message
 from lrbench.runs import RunFolder, RunResult, Status, place
-from lrbench.training.build import Parts, assemble, described, resolve_device
-from lrbench.training.checkpoint import State, capture, restore, seed_everything
+from lrbench.training.build import Parts, assemble, described, resolve_device, seed_everything
+from lrbench.training.checkpoint import State, capture, restore
 from lrbench.training.cuda_graphs import RecordedUpdates, place_rates, recordable
 from lrbench.training.evaluate import conclude, decide
 from lrbench.training.kinds import Kind, Observer
@@ -140,7 +140,8 @@ class Training:
         parts.training()
         began = time.monotonic()
         size, at_once = experiment.batch_size, experiment.accumulate or 1
-        batches = parts.data.training_batches(size, experiment.seed, state.epoch, start=state.batch * at_once)
+        data, drop_last, start = parts.data, bool(experiment.drop_last), state.batch * at_once
+        batches = data.training_batches(size, experiment.seed, state.epoch, start=start, drop_last=drop_last)
         over = True
         for group in in_groups(batches, at_once):
             if state.step == target:
@@ -216,7 +217,7 @@ class Training:
             return
         self.folder.guard()
         state, rows = self.state, []
-        for step, lr, momentum, count, (loss, norm, *sums) in self.pending.take():
+        for step, lr, momentum, count, (loss, norm, counted, *sums) in self.pending.take():
             rows.append({"step": step, "lr": lr, "momentum": momentum, "loss": loss, "grad_norm": norm})
             ended = not_finite(step, lr, loss, norm, state.last_loss) or self.observer.limit(step, lr, loss)
             if ended is not None:
@@ -224,7 +225,8 @@ class Training:
                 state.step = step
                 raise ended
             state.last_loss = loss
-            state.loss_sum += loss * count
+            state.loss_sum += loss * counted
+            state.counted += counted
             state.sums = [a + b for a, b in zip(state.sums or [0.0] * len(sums), sums, strict=True)]
             state.examples += count
         self.folder.steps.append(rows)
@@ -241,8 +243,8 @@ class Training:
 
     @property
     def train_loss(self) -> float | None:
-        """The mean loss over the examples since the last evaluation."""
-        return self.state.loss_sum / self.state.examples if self.state.examples else None
+        """The mean loss since the last evaluation, over what the loss counts, such as examples."""
+        return self.state.loss_sum / self.state.counted if self.state.counted else None
 
     def evaluate(self) -> None:
         """Evaluate, write the row, apply plateau rule and early stopping, save a checkpoint, call the observer."""

@@ -40,6 +40,8 @@ def _takes(model: nn.Module, data: Data, device: torch.device) -> bool:
                 same = torch.allclose(twin(inputs), plain, rtol=1e-3, atol=1e-3 * float(plain.abs().max()))
             twin.train()
             twin(inputs).sum().backward()
-    except (Exception, SystemExit):  # if the user's code is wrong, training in the default format will report it
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # if the user's code is wrong, training in the default format will report it
         return False
     return same

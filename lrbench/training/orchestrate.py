@@ -55,7 +55,7 @@ def run(
     """
     if jobs < 1 or (seeds is not None and seeds < 1):
         raise ConfigError("jobs and seeds must be at least 1")
-    root, options = Path(runs), RunOptions(jobs=jobs, again=again, wait=wait)
+    root, options = Path(runs).absolute(), RunOptions(jobs=jobs, again=again, wait=wait)
     nearest(root)
     keys = tuple(overrides)
     bases = [config if isinstance(config, Experiment) else load_config(config, keys) for config in configs]

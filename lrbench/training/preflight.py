@@ -41,9 +41,11 @@ def check(todo: Sequence[Outcome], watch: Watch, *, keep: bool) -> None:
 def _check_built(experiment: Experiment, keep: bool) -> list[str]:
     from lrbench.training.build import resolve_device
     from lrbench.training.check import check as check_built
+    from lrbench.training.isolation import isolated
 
     try:
-        return check_built(experiment, resolve_device(experiment.device), keep=keep)
+        with isolated():
+            return check_built(experiment, resolve_device(experiment.device), keep=keep)
     except ConfigError as error:
         raise error.at(experiment.where(error.key)) from None
     except DataError as error:

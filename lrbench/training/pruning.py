@@ -124,8 +124,10 @@ def chance(experiment: Experiment, parts: Parts) -> float | None:
         return None
     if experiment.loss.name == "mse":
         return float((goal.float() - known.float().mean(0)).square().mean())
-    if experiment.loss.name != "cross_entropy" or classes is None:
+    if experiment.loss.name != "cross_entropy" or classes is None or parts.data.positions:
         return None
-    shares = torch.bincount(known.flatten().cpu(), minlength=classes).double() / known.numel()
+    counts = torch.bincount(known.cpu(), minlength=classes).double()
+    weighted = counts if parts.loss.weight is None else counts * parts.loss.weight.cpu()
+    shares = weighted / weighted.sum()
     outputs = shares.clamp_min(1e-12).log().float().expand(len(goal), classes)
     return float(parts.loss(outputs.to(parts.device), goal.to(parts.device)))

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -54,9 +53,14 @@ def do_run(item: WorkItem, *, threads: int | None, watch: Watch, stop: Callable[
         Interrupted: `stop` returned True; a checkpoint has been written.
         Paused: the run waits to be compared with others.
     """
+    import torch
+
+    from lrbench.training.isolation import isolated
+
     folder = RunFolder(item.path)
     keep_freed_memory()
-    with folder.lock(), _threads(threads):
+    with folder.lock(), isolated():
+        torch.set_num_threads(threads or torch.get_num_threads())
         if folder.identity() != identity(item.experiment):
             raise FolderError(folder.edited)
         done = folder.result_of(item.experiment, pruned=item.kind.accepts_pruned)
@@ -70,6 +74,18 @@ def do_run(item: WorkItem, *, threads: int | None, watch: Watch, stop: Callable[
             watch(message(f"{folder.name} failed and is retried ({result.reason.splitlines()[0]})"))
         watch(Event(folder.name, "end", values={"result": result}))
         return result
+
+
+def attempt(item: WorkItem, *, threads: int | None, watch: Watch, stop: Callable[[], bool]) -> RunResult | Exception:
+    """Execute a run like `do_run`, but return the exception that prevented a result, so that other runs go on."""
+    try:
+        return do_run(item, threads=threads, watch=watch, stop=stop)
+    except LrbenchError as error:
+        return error
+    except KeyboardInterrupt:  # a second signal
+        raise
+    except BaseException as error:  # for example a full disk: not even the failure could be written
+        return RunError(f"{item.path.name}: {type(error).__name__}: {error}")
 
 
 def _once(folder: RunFolder, item: WorkItem, watch: Watch, stop: Callable[[], bool]) -> RunResult:
@@ -93,23 +109,12 @@ def _once(folder: RunFolder, item: WorkItem, watch: Watch, stop: Callable[[], bo
     except torch.OutOfMemoryError as error:
         hint = "; use a smaller batch_size or precision: bf16"
         return _fail(folder, experiment, f"out of memory on the device{hint} ({str(error).splitlines()[0]})")
-    except (Exception, SystemExit) as error:  # SystemExit from a user's model must end only its own run
+    except BaseException as error:  # an exit in the user's code must end only its own run
+        if isinstance(error, KeyboardInterrupt) and stop():  # the second signal; any other is the user's
+            raise
         imported = any(p.imported for p in (experiment.model, experiment.loss, experiment.dataset.part))
         frames = str(UserCodeError.of("training", error)) if imported else f"{type(error).__name__}: {error}"
         return _fail(folder, experiment, frames)
-
-
-@contextmanager
-def _threads(wanted: int | None) -> Iterator[None]:
-    """Set torch's threads for the block; restore them afterwards, since a resumed run may have changed them."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(wanted or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _fail(folder: RunFolder, experiment: Experiment, reason: str) -> RunResult:

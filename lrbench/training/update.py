@@ -15,7 +15,7 @@ from lrbench.training.build import Parts
 def gradient(parts: Parts, batches: Sequence[Batch], limit: float | None) -> Tensor:
     """Compute the gradient of one or several batches into the weights' `grad`, without a device sync.
 
-    Batches are weighted by their number of examples, so that several have the gradient of one large batch.
+    Batches are weighted by what their losses divide by, so that several have the gradient of one large batch.
 
     Args:
         parts: the model, the loss and the data's preparation.
@@ -23,22 +23,27 @@ def gradient(parts: Parts, batches: Sequence[Batch], limit: float | None) -> Ten
         limit: the norm to clip the gradient to; None for no clipping.
 
     Returns:
-        The mean loss, the gradient norm before clipping and the task's sums: a tensor (2 + sums,) on the device.
+        The mean loss, the gradient norm before clipping, what the loss divides by and the task's sums: a tensor
+        (3 + sums,) on the device.
     """
     parts.optimizer.zero_grad(set_to_none=True)
-    count = sum(len(targets) for _, targets in batches)
+    goals = [targets.to(parts.device, non_blocking=True) for _, targets in batches]
+    counts = [parts.loss.counted(goal) for goal in goals]
+    count = sum(counts)
     losses, sums = [], []
-    for inputs, targets in batches:
-        prepared, goal = parts.batch(inputs, targets)
+    for (inputs, _), goal, own in zip(batches, goals, counts, strict=True):
+        prepared, _ = parts.batch(inputs, goal)
         with parts.autocast():
             outputs = parts.forward(prepared)
             loss = parts.loss(outputs, goal)
-        if len(goal) != count:
-            loss = loss * (len(goal) / count)
-        loss.backward()  # type: ignore[no-untyped-call]
+        if len(batches) > 1:
+            loss = loss * (own / count)
+        loss.backward()
         losses.append(loss.detach())
         sums.append(parts.task.sums(outputs, goal))
-    measured = torch.stack([_total(losses).float(), _clip(parts, limit).float()])
+    total = _total(losses).float()
+    divided_by = count.float() if isinstance(count, Tensor) else torch.full_like(total, count)
+    measured = torch.stack([total, _clip(parts, limit).float(), divided_by])
     return torch.cat([measured, _total(sums).float()])
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 import lrbench
-from lrbench.cli import main
+from lrbench.cli.app import main
 from lrbench.config import group, identity
 
 HERE = Path(__file__).parent

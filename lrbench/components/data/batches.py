@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import signal
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
 import torch
+import torch.multiprocessing
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
+
+from lrbench.errors import DataError, UserCodeError
 
 Batch = tuple[Tensor, Tensor]
 EVALUATION_BATCH = 500
@@ -59,7 +63,7 @@ class Tensors(Split):
         """See `Split`."""
         if order is not None:
             order = order.to(self.inputs.device)
-        for begin in range(start * size, len(self), size):
+        for begin in range(start * size, len(self) if order is None else len(order), size):
             if order is None:
                 yield self.inputs[begin : begin + size], self.targets[begin : begin + size]
             else:
@@ -94,14 +98,20 @@ class Stream(Split):
     def batches(self, size: int, order: Tensor | None = None, start: int = 0, seed: int = 0) -> Iterator[Batch]:
         """See `Split`. `seed` seeds the workers and thus any randomness in the Dataset."""
         indices = torch.arange(len(self)) if order is None else order
-        yield from DataLoader(
-            self.dataset,
-            batch_size=size,
-            sampler=indices[start * size :].tolist(),
-            num_workers=self.workers,
-            generator=torch.Generator().manual_seed(seed),
-            collate_fn=_collate,
+        chosen = indices[start * size :].tolist()
+        loader = iter(
+            DataLoader(
+                self.dataset,
+                batch_size=size,
+                sampler=chosen,
+                num_workers=self.workers,
+                generator=torch.Generator().manual_seed(seed),
+                collate_fn=_collate,
+                worker_init_fn=_end_with_parent,
+            )
         )
+        for _ in range(0, len(chosen), size):
+            yield _next(loader)
 
     def subset(self, indices: Tensor) -> Stream:
         """See `Split`."""
@@ -109,14 +119,56 @@ class Stream(Split):
         return replace(self, dataset=Subset(self.dataset, indices.tolist()), targets=targets)
 
 
-def _collate(pairs: list[tuple[Any, Any]]) -> Batch:
-    inputs = torch.stack([torch.as_tensor(x) for x, _ in pairs])
-    return inputs, torch.stack([torch.as_tensor(y) for _, y in pairs])
+def as_pair(item: Any) -> Batch:
+    """Convert an example of a Dataset to tensors. Raises DataError for anything but (input, target)."""
+    if not isinstance(item, tuple | list) or len(item) != 2:
+        keys = f" with the keys {', '.join(map(str, item))}" if isinstance(item, Mapping) else ""
+        raise DataError(f"an example is a {type(item).__name__}{keys}; it must be a pair (input, target)")
+    return _as_tensor(item[0], "input"), _as_tensor(item[1], "target")
+
+
+def _as_tensor(value: Any, what: str) -> Tensor:
+    try:
+        return torch.as_tensor(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        hint = "; convert images with torchvision.transforms.ToTensor()" if type(value).__module__[:4] == "PIL." else ""
+        problem = f"the {what} of an example is a {type(value).__name__}, which can't be converted to a tensor{hint}"
+        raise DataError(problem) from error
+
+
+def stacked(tensors: Sequence[Tensor], what: str) -> Tensor:
+    """Stack tensors. Raises DataError if their shapes differ."""
+    shapes = sorted({tuple(tensor.shape) for tensor in tensors})
+    if len(shapes) > 1:
+        some = ", ".join(map(str, shapes[:3])) + (", …" if len(shapes) > 3 else "")
+        raise DataError(f"the {what}s have different shapes, {some}; pad, crop or resize them to one shape")
+    return torch.stack(list(tensors))
+
+
+def _collate(items: list[Any]) -> Batch:
+    inputs, targets = zip(*map(as_pair, items), strict=True)
+    return stacked(inputs, "input"), stacked(targets, "target")
+
+
+def _next(loader: Iterator[Batch]) -> Batch:
+    try:
+        return next(loader)
+    except StopIteration as error:  # from the Dataset; it would end the epoch early
+        raise UserCodeError.of("reading the data", error) from error
+
+
+def _end_with_parent(_: int) -> None:
+    """Have the kernel (on Linux) kill this loader process with its parent, even if the Dataset never returns."""
+    torch.multiprocessing._prctl_pr_set_pdeathsig(signal.SIGKILL)  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)
 class Data:
-    """A split data set. Every example has `shape`, such as (1, 28, 28); `classes` is None for a regression."""
+    """A split data set. Every example has `shape`, such as (1, 28, 28).
+
+    `classes` is None for a regression, or where only the user knows it. With `positions`, every example has a class at
+    each of its positions, such as pixels or tokens.
+    """
 
     name: str
     train: Split
@@ -127,6 +179,7 @@ class Data:
     mean: Tensor | None = None
     std: Tensor | None = None
     augment: tuple[str, ...] = ()
+    positions: bool = False
 
     def to(self, device: torch.device) -> Data:
         """Return the same data on a device."""
@@ -144,9 +197,15 @@ class Data:
         scaled = inputs.float().div_(255) if inputs.dtype == torch.uint8 else inputs.float()
         return scaled if self.mean is None or self.std is None else (scaled - self.mean) / self.std
 
-    def training_batches(self, size: int, seed: int, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """Yield an epoch's batches from batch `start` on; shuffling and augmentation depend on (seed, epoch, batch)."""
+    def training_batches(
+        self, size: int, seed: int, epoch: int, start: int = 0, *, drop_last: bool = False
+    ) -> Iterator[Batch]:
+        """Yield an epoch's batches from batch `start` on; shuffling and augmentation depend on (seed, epoch, batch).
+
+        With `drop_last`, a last batch smaller than `size` is left out.
+        """
         order = epoch_order(len(self.train), seed, epoch)
+        order = order[: len(order) // size * size] if drop_last else order
         batches = self.train.batches(size, order, start, seed=mix(seed, epoch, "workers"))
         for number, (inputs, targets) in enumerate(batches, start):
             yield augmented(inputs, self.augment, mix(seed, epoch, number)), targets

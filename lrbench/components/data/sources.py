@@ -45,7 +45,7 @@ def digits() -> Source:
 def data_root() -> Path:
     """Return the folder of data sets: LRBENCH_DATA, else the platform's cache folder."""
     named = os.environ.get("LRBENCH_DATA")
-    return Path(named).expanduser() if named else Path(platformdirs.user_cache_dir("lrbench")) / "data"
+    return Path(named).expanduser().absolute() if named else Path(platformdirs.user_cache_dir("lrbench")) / "data"
 
 
 _FILES = {
@@ -117,7 +117,7 @@ def image_folder(path: str, size: int, channels: int, in_memory: bool | Literal[
     Raises:
         DataError: a folder is missing or empty, or its classes differ from those of train/.
     """
-    folder = Path(path).expanduser()
+    folder = Path(path).expanduser().absolute()
     train, names = _image_dataset(folder, "train", size, channels, in_memory, None)
     test, _ = _image_dataset(folder, "test", size, channels, in_memory, names)
     own = _image_dataset(folder, "val", size, channels, in_memory, names)[0] if (folder / "val").is_dir() else None

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, TensorDataset
 
-from lrbench.components.data.batches import Data, Split, Stream, Tensors
+from lrbench.components.data.batches import Data, Split, Stream, Tensors, as_pair, stacked
 from lrbench.components.data.options import DatasetRules, Normalize, Validation
 from lrbench.components.data.sources import Source
 from lrbench.errors import ConfigError, DataError, UserCodeError
@@ -39,7 +39,7 @@ def as_source(made: Any, part: Part) -> Source:
     train = splits["train"]
     assert train is not None
     classes = made.get("classes")
-    if classes is None and _is_classification(train):
+    if classes is None and _class_shape(train, f"{part.name}: train") == ():
         classes = _count_classes(splits.values(), part.name)
     return Source(part.name, train, splits["validation"], splits["test"], classes)
 
@@ -58,17 +58,19 @@ def prepare(source: Source, rules: DatasetRules) -> Data:
             raise ConfigError(problem, key="dataset.train_size")
         kept, _ = _draw(train, len(train) - rules.train_size, rules.validation.seed)
         train = train.subset(kept)
-    shape = _shape(train)
+    shape = _shape(train, f"{source.name}: the training data")
+    positions = bool(_class_shape(train, source.name))
     for which, split in (("validation", validation), ("test", source.test), ("training", train)):
         if split is not None:
-            _check(split, shape, source.classes, f"{source.name}: the {which} data")
+            _check(split, shape, None if positions else source.classes, f"{source.name}: the {which} data")
     if not shape:
         problem = "inputs must have at least one dimension, such as (n, 1), but are single numbers"
         raise DataError(f"{source.name}: {problem}")
     if rules.augment and len(shape) != 3:
         problem = f"needs images (channels, height, width); {source.name} has inputs of shape {shape}"
         raise ConfigError(problem, key="dataset.augment")
-    data = Data(source.name, train, validation, source.test, shape, source.classes, augment=tuple(rules.augment))
+    sizes: dict[str, Any] = {"shape": shape, "classes": source.classes, "positions": positions}
+    data = Data(source.name, train, validation, source.test, augment=tuple(rules.augment), **sizes)
     return _normalized(data, rules.normalize)
 
 
@@ -78,11 +80,12 @@ def _split(value: Any, what: str) -> Split:
     if isinstance(value, IterableDataset):
         raise DataError(f"{what} is an IterableDataset, which can't be shuffled; {_HOW_TO_RETURN}")
     if isinstance(value, Dataset):
-        targets = getattr(value, "targets", None)
-        return Stream(value, workers=0, targets=None if targets is None else torch.as_tensor(targets))
+        return Stream(value, workers=0, targets=_known_targets(value))
     if isinstance(value, tuple | list) and len(value) == 2:
         try:
-            inputs, targets = (torch.as_tensor(v) for v in value)
+            inputs, targets = (_whole(v, kind) for v, kind in zip(value, ("input", "target"), strict=True))
+        except DataError as error:
+            raise DataError(f"{what}: {error}") from None
         except (TypeError, ValueError, RuntimeError) as error:
             raise DataError(f"{what} can't be converted to tensors: {error}; {_HOW_TO_RETURN}") from error
         if len(inputs) != len(targets) or len(inputs) == 0:
@@ -93,23 +96,51 @@ def _split(value: Any, what: str) -> Split:
     raise DataError(f"{what} is a {type(value).__name__}; {_HOW_TO_RETURN}")
 
 
-def _first(split: Split) -> tuple[Tensor, Tensor]:
-    if isinstance(split, Tensors):
-        return split.inputs[0], split.targets[0]
+def _known_targets(dataset: Dataset[Any]) -> Tensor | None:
     try:
-        example, target = split.dataset[0]  # type: ignore[attr-defined]
-        return torch.as_tensor(example), torch.as_tensor(target)
+        return torch.as_tensor(dataset.targets)  # type: ignore[attr-defined]
+    except (AttributeError, TypeError, ValueError, RuntimeError):  # none, or no numbers, such as the paths of masks
+        return None
+
+
+def _whole(value: Any, what: str) -> Tensor:
+    """Convert one array, or a list with a tensor for each example."""
+    tensors = isinstance(value, tuple | list) and all(isinstance(v, Tensor) for v in value)
+    return stacked(value, what) if tensors and value else torch.as_tensor(value)
+
+
+def _example(split: Split, index: int, what: str) -> tuple[Tensor, Tensor]:
+    if isinstance(split, Tensors):
+        return split.inputs[index], split.targets[index]
+    try:
+        return as_pair(split.dataset[index])  # type: ignore[attr-defined]
+    except DataError as error:
+        raise DataError(f"{what}: {error}") from error.__cause__
     except Exception as error:
-        raise UserCodeError.of("reading the data set's first example (it must be (tensor, target))", error) from error
+        raise UserCodeError.of(f"{what}: reading example {index}", error) from error
 
 
-def _shape(split: Split) -> tuple[int, ...]:
-    return tuple(_first(split)[0].shape)
+def _shape(split: Split, what: str) -> tuple[int, ...]:
+    """Return the shape of the inputs; of streamed data, eight examples are compared."""
+    some = range(1) if isinstance(split, Tensors) else range(0, len(split), max(len(split) // 8, 1))
+    inputs, targets = zip(*(_example(split, index, what) for index in some), strict=True)
+    try:
+        stacked(targets, "target")
+        return tuple(stacked(inputs, "input").shape[1:])
+    except DataError as error:
+        raise DataError(f"{what}: {error}") from None
 
 
-def _is_classification(split: Split) -> bool:
-    target = _first(split)[1]
-    return not target.is_floating_point() and target.dim() == 0
+def _class_shape(split: Split, what: str) -> tuple[int, ...] | None:
+    """Return the shape of an example's class indices: () for a single class; None for numbers that are no classes."""
+    target = _example(split, 0, what)[1]
+    return None if target.is_floating_point() else tuple(target.shape)
+
+
+def _class_labels(split: Split) -> Tensor | None:
+    """Return the class of every example; None if it is unknown or there is none."""
+    labels = split.labels()
+    return None if labels is None or labels.is_floating_point() or labels.dim() != 1 else labels
 
 
 def _count_classes(splits: Any, name: str) -> int:
@@ -126,7 +157,7 @@ def _count_classes(splits: Any, name: str) -> int:
 def _with_validation(source: Source, rule: Validation) -> tuple[Split, Split]:
     how = rule.how
     if how == "auto":
-        drawn = "stratified" if source.classes is not None and source.train.labels() is not None else "random"
+        drawn = "stratified" if source.classes is not None and _class_labels(source.train) is not None else "random"
         how = "own" if source.validation is not None else drawn  # type: ignore[assignment]
     if how == "own":
         if source.validation is None:
@@ -149,9 +180,7 @@ def _draw(split: Split, out: int, seed: int, by_class: bool | None = None) -> tu
     """Return (kept, drawn) indices in stored order, drawn by class if labels are known and `by_class` is not False."""
     from sklearn.model_selection import train_test_split
 
-    labels = split.labels()
-    if labels is not None and (labels.is_floating_point() or labels.dim() != 1):
-        labels = None
+    labels = _class_labels(split)
     if by_class and labels is None:
         raise ConfigError("needs class labels; choose random or tail", key="dataset.validation.how")
     if out == 0:
@@ -160,17 +189,19 @@ def _draw(split: Split, out: int, seed: int, by_class: bool | None = None) -> tu
     try:
         kept, drawn = train_test_split(np.arange(len(split)), test_size=out, stratify=stratify, random_state=seed)
     except ValueError as error:
-        least = len(np.unique(stratify)) if stratify is not None else 1
-        sizes = f"{len(split) - out} and {out} of {len(split)}"
-        problem = f"can't draw {sizes} examples by class: each split needs at least {least}, each class at least 2"
-        raise ConfigError(problem, key="dataset") from error
+        names, counts = np.unique([] if stratify is None else stratify, return_counts=True)
+        sizes = f"{len(split) - out} and {out} of {len(split)} examples by class"
+        single = f": class {names[counts.argmin()]} has only one example" if 1 in counts else ""
+        problem = f"can't draw {sizes}{single or f': each split needs at least {len(names)}, one for each class'}"
+        advice = "write validation: {how: random} or tail" if by_class else "remove train_size"
+        raise ConfigError(f"{problem}; {advice}", key="dataset") from error
     return torch.from_numpy(np.sort(kept)), torch.from_numpy(np.sort(drawn))
 
 
 def _check(split: Split, shape: tuple[int, ...], classes: int | None, what: str) -> None:
     if len(split) == 0:
         raise DataError(f"{what} is empty")
-    found = _shape(split)
+    found = _shape(split, what)
     if found != shape:
         raise DataError(f"{what} has inputs of shape {found}; the training data has {shape}")
     if isinstance(split, Tensors) and split.inputs.is_floating_point() and not bool(split.inputs.isfinite().all()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,18 +23,14 @@ def cnn(*, padding: Natural = 0, dropout: Probability = 0.25, input_shape: Shape
     32 and 64 filters; Glorot uniform weights, zero biases. 431,242 parameters for 28×28×1 and 10 classes.
 
     Args:
-        padding: padding of both convolutions; 0 as in the tutorial, 1 for 8×8 digits.
+        padding: padding of both convolutions; 0 as in the tutorial. Images under 10×10 get more.
         dropout: probability of both dropout layers.
     """
     from lrbench.components.models import nets
 
     _pictures("cnn", input_shape)
-    side = [((n + 2 * padding - 2) // 2 + 2 * padding - 2) // 2 for n in input_shape[1:]]
-    if min(side) < 1:
-        need, hint = (10, "; padding: 1 accepts smaller ones") if padding == 0 else (4, "")
-        these = f"{input_shape[1]}×{input_shape[2]}"
-        raise ConfigError(f"cnn with padding {padding} needs images of at least {need}×{need}; these are {these}{hint}")
-    return nets.Cnn(input_shape[0], (side[0], side[1]), outputs, padding, dropout)
+    padding, side = _padded(input_shape, padding, lambda n, p: ((n + 2 * p - 2) // 2 + 2 * p - 2) // 2)
+    return nets.Cnn(input_shape[0], side, outputs, padding, dropout)
 
 
 def mlp(
@@ -77,16 +74,14 @@ def lenet(*, padding: Natural = 2, input_shape: Shape, outputs: int) -> nn.Modul
     """LeNet-5 (LeCun et al. 1998): two 5×5 convolutions with tanh and average pooling, dense 120, 84.
 
     Args:
-        padding: padding of the first convolution; 2 turns 28×28 images into the paper's 32×32, 0 suits 32×32.
+        padding: padding of the first convolution; 2 turns 28×28 images into the paper's 32×32, 0 suits 32×32. Smaller
+            images than the layers need get more.
     """
     from lrbench.components.models import nets
 
     _pictures("lenet", input_shape)
-    side = [((n + 2 * padding - 4) // 2 - 4) // 2 for n in input_shape[1:]]
-    if min(side) < 1:
-        need, these = 16 - 2 * padding, f"{input_shape[1]}×{input_shape[2]}"
-        raise ConfigError(f"lenet with padding {padding} needs images of at least {need}×{need}; these are {these}")
-    return nets.LeNet(input_shape[0], (side[0], side[1]), outputs, padding)
+    padding, side = _padded(input_shape, padding, lambda n, p: ((n + 2 * p - 4) // 2 - 4) // 2)
+    return nets.LeNet(input_shape[0], side, outputs, padding)
 
 
 def resnet20(*, width: Count = 16, input_shape: Shape, outputs: int) -> nn.Module:
@@ -139,11 +134,18 @@ MODELS = Catalog(
 )
 
 
-def build_model(part: Part, *, input_shape: Shape, outputs: int) -> nn.Module:
+def build_model(part: Part, *, input_shape: Shape, outputs: int | None, classes: int | None) -> nn.Module:
     """Build the module that a `model:` block names.
 
     An imported factory gets those of `input_shape`, `in_channels`, `outputs`, `num_classes` and `classes` that its
-    signature names; one that takes any keyword, like torchvision's models, gets `num_classes`.
+    signature names; one that takes any keyword, like torchvision's models, gets `num_classes`. Sizes that are None
+    are not passed, so that the model's own defaults stay.
+
+    Args:
+        part: the block.
+        input_shape: the shape of an example.
+        outputs: numbers that the model returns for an example.
+        classes: the number of classes, or of labels or numbers that the targets are vectors of.
 
     Raises:
         ConfigError: unknown name, invalid parameters, not an nn.Module, or unsuitable data.
@@ -153,11 +155,25 @@ def build_model(part: Part, *, input_shape: Shape, outputs: int) -> nn.Module:
 
     channels = input_shape[0] if input_shape else 1
     context: dict[str, Any] = {"input_shape": input_shape, "in_channels": channels}
-    context |= dict.fromkeys(("outputs", "num_classes", "classes"), outputs)
-    module = MODELS.build(part, fallback={"num_classes": outputs}, **context)
+    context |= {"outputs": outputs} | dict.fromkeys(("num_classes", "classes"), classes)
+    known = {name: value for name, value in context.items() if value is not None}
+    module = MODELS.build(part, fallback=None if classes is None else {"num_classes": classes}, **known)
     if not isinstance(module, nn.Module):
         raise ConfigError(f"'{part.name}' returned a {type(module).__name__}, not a torch.nn.Module", key="model.name")
     return module
+
+
+def _padded(shape: Shape, padding: int, side: Callable[[int, int], int]) -> tuple[int, tuple[int, int]]:
+    """Return the padding, raised until images of this shape leave features, and the height and width of these.
+
+    Args:
+        shape: channels, height and width of the images.
+        padding: the least padding.
+        side: the side of the features for a side of the image and a padding.
+    """
+    while min(side(n, padding) for n in shape[1:]) < 1:
+        padding += 1
+    return padding, (side(shape[1], padding), side(shape[2], padding))
 
 
 def _pictures(name: str, shape: Shape) -> None:

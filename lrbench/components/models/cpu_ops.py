@@ -16,12 +16,8 @@ def relu_dropout(x: Tensor, p: float, training: bool) -> Tensor:
     """Compute `dropout(relu(x), p)`: each element is 0 with probability p, else divided by 1 − p.
 
     On a CPU, two or eight random bits per element are much cheaper than torch's Bernoulli numbers, a float64 each. p is
-    exact: if it is not a multiple of 1/256, and on other devices, this is torch's own dropout.
-
-    Args:
-        x: of any shape and memory format.
-        p: at least 0 and below 1.
-        training: if false, only relu.
+    exact: if it is not a multiple of 1/256, and on other devices, this is torch's own dropout. Without `training`, only
+    relu.
     """
     if not training or p == 0:
         return F.relu(x)
@@ -32,12 +28,7 @@ def relu_dropout(x: Tensor, p: float, training: bool) -> Tensor:
 
 
 def flat_linear(dense: nn.Linear, x: Tensor) -> Tensor:
-    """Compute `dense(x.flatten(1))` of channels-last images without copying them.
-
-    Args:
-        dense: weights (outputs, channels·height·width).
-        x: (n, channels, height, width).
-    """
+    """Compute `dense(x.flatten(1))` of channels-last images (n, channels, height, width) without copying them."""
     if x.device.type != "cpu" or not x.is_contiguous(memory_format=torch.channels_last):
         out: Tensor = dense(x.flatten(1))
         return out
@@ -53,11 +44,7 @@ def conv_pool(convolution: nn.Conv2d, x: Tensor) -> Tensor:
 
     On a CPU, the convolution's output and its gradient are the largest tensors of a small network; writing and reading
     them takes as long as the arithmetic of both layers. Here they cover a few images at a time and stay in the cache.
-    The gradient of the weights is summed in image order.
-
-    Args:
-        convolution: stride 1, no dilation or groups.
-        x: (n, channels, height, width).
+    The gradient of the weights is summed in image order. The convolution has stride 1 and no dilation or groups.
     """
     plain = x.device.type != "cpu" or x.requires_grad or torch.is_autocast_enabled("cpu")
     if plain or torch.compiler.is_compiling():

@@ -25,7 +25,11 @@ class Cnn(nn.Module):
         self.dense1 = nn.Linear(64 * side[0] * side[1], 256)
         self.dense2 = nn.Linear(256, outputs)
         self.dropout = dropout
-        self.apply(_glorot)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                assert module.bias is not None
+                nn.init.zeros_(module.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, channels, h, w) → (n, outputs)."""
@@ -33,13 +37,6 @@ class Cnn(nn.Module):
         x = relu_dropout(F.max_pool2d(self.conv2(x), 2), self.dropout, self.training)
         out: Tensor = self.dense2(F.relu(flat_linear(self.dense1, x)))
         return out
-
-
-def _glorot(module: nn.Module) -> None:
-    if isinstance(module, nn.Conv2d | nn.Linear):
-        nn.init.xavier_uniform_(module.weight)
-        assert module.bias is not None
-        nn.init.zeros_(module.bias)
 
 
 class LeNet(nn.Module):

@@ -28,14 +28,7 @@ _INTERNAL = frozenset({"foreach", "fused", "capturable", "differentiable", "maxi
 
 
 class _Class:
-    """An optimizer class, imported when needed.
-
-    Args:
-        class_name: the name in the module.
-        lr: the class's default.
-        summary: what `lrbench list` prints.
-        home: the module; one besides torch is a package of the extra `rate-free`.
-    """
+    """An optimizer class, imported when needed. A `home` besides torch is a package of the extra `rate-free`."""
 
     def __init__(self, class_name: str, lr: float, summary: str, *, home: str = "torch.optim") -> None:
         self.class_name, self.lr, self.__doc__, self.home = class_name, lr, summary, home
@@ -117,7 +110,6 @@ OPTIMIZERS = Catalog(
     foreign=True,
 )
 
-
 DEFAULT_LR = {name: chosen.lr for name, chosen in _CLASSES.items()}
 """The classes' default learning rates, so a preview needs no torch; a test compares them."""
 
@@ -194,7 +186,6 @@ AVERAGES = frozenset({"schedule_free_adamw", "schedule_free_radam", "schedule_fr
 
 SETS_ITS_OWN_RATE = AVERAGES | {"adadelta", "prodigy"}
 """Optimizers whose step size does not depend on lr alone; a decay or warm-up works against them."""
-
 
 _ADAM_FAMILY = ("adam", "adamax", "adamw", "nadam", "radam")  # β₂ is 0.999 by default
 

@@ -18,11 +18,8 @@ class MuonWithAdamW(Optimizer):
     """torch.optim.Muon for hidden weight matrices, torch.optim.AdamW for all other weights, with the same lr.
 
     Muon is only defined for matrices (Jordan et al. 2024). Like its authors, this leaves embeddings, the output layer,
-    biases and norms to AdamW, and also convolutions, whose filters have four dimensions.
-
-    Args:
-        params: parameter groups; Muon takes those with `muon: True`.
-        arguments: parameters of torch's Muon; AdamW gets `lr` and `weight_decay`.
+    biases and norms to AdamW, and also convolutions, whose filters have four dimensions. Muon takes the groups with
+    `muon: True`. The arguments are those of torch's Muon.
     """
 
     def __init__(self, params: list[dict[str, Any]], **arguments: Any) -> None:

@@ -13,6 +13,7 @@ from lrbench.errors import LrbenchError
 from lrbench.reports.code.loop import Import, loop
 from lrbench.reports.code.schedules import Run, schedule_code
 from lrbench.reports.code.text import Call, Raw, call, comment, is_name, layout
+from lrbench.runs import Environment
 from lrbench.types import Part
 
 _STANDARD = ("itertools", "math")
@@ -26,7 +27,7 @@ _OWN = {
 """Names that the generated code assigns, beside `val_` and a metric; an import with the same name gets an alias."""
 
 
-def code(plain: Mapping[str, Any], environment: Mapping[str, Any]) -> str:
+def code(plain: Mapping[str, Any], environment: Environment) -> str:
     """Write the PyTorch code that repeats a run: optimizer, schedule and training loop.
 
     The schedule is plain PyTorch if that is short and exact, otherwise `lrbench.torch_scheduler`. Whatever else lrbench
@@ -45,17 +46,15 @@ def code(plain: Mapping[str, Any], environment: Mapping[str, Any]) -> str:
     try:
         nameless = {key: value for key, value in plain.items() if key not in ("name", "reference")}
         experiment = validate({**nameless, "name": "run"}, {}, "")
-        return _source(experiment, str(plain.get("name", "")), environment if isinstance(environment, Mapping) else {})
+        return _source(experiment, str(plain.get("name", "")), environment)
     except (LrbenchError, ArithmeticError, RecursionError, SyntaxError, TypeError, ValueError):
         return ""  # the report leaves the code out
 
 
-def _source(experiment: Experiment, name: str, environment: Mapping[str, Any]) -> str:
-    sizes = environment.get("sizes")
-    sizes = sizes if isinstance(sizes, Mapping) else {}
-    dataset = experiment.dataset
-    examples = _count(sizes.get("train_examples")) or dataset.rules.training_examples(dataset.part.name)
-    per_epoch = _count(sizes.get("steps_per_epoch"))
+def _source(experiment: Experiment, name: str, environment: Environment) -> str:
+    sizes, dataset = environment.sizes, experiment.dataset
+    examples = sizes.train_examples or dataset.rules.training_examples(dataset.part.name)
+    per_epoch = sizes.steps_per_epoch or None
     if per_epoch is None and examples is not None:
         per_epoch = experiment.updates_per_epoch(examples)
     total = experiment.steps
@@ -69,10 +68,10 @@ def _source(experiment: Experiment, name: str, environment: Mapping[str, Any]) -
     imported = partial(_imported, imports)
     schedule = schedule_code(run)
     made = _optimizer(part, own, rules, imported)
-    metrics = metrics_of(environment.get("metrics"))
+    metrics = metrics_of(environment.metrics)
     averages = own.name in AVERAGES or own.name.startswith("schedulefree")
     training = loop(run, schedule, averages, sizes, imported, metrics)
-    device = str(environment.get("device", ""))
+    device = environment.device or ""
     scheduler = layout("scheduler = ", schedule.scheduler) if schedule.scheduler else []
     setting = [*schedule.values, *_precision(experiment.precision, device)]
     optimizer = [*_remarks(experiment, examples), *layout("optimizer = ", made)]
@@ -106,10 +105,6 @@ def _import_lines(used: set[str], own: set[str]) -> list[str]:
     others = [f"import {module}" for module in _MODULES if module in used and module not in _STANDARD]
     installs = [f"# pip install {module}" for module in _PACKAGED if module in used]
     return [*installs, *standard, *([""] if standard and (others or own) else []), *others, *sorted(own)]
-
-
-def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
 
 
 def _title(experiment: Experiment, name: str) -> str:

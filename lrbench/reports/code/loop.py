@@ -9,18 +9,14 @@ from lrbench.components import LOSS, Metric
 from lrbench.config import Experiment
 from lrbench.reports.code.schedules import Run, ScheduleCode
 from lrbench.reports.code.text import Raw, call, comment, layout, literal
+from lrbench.runs import UNKNOWN, Sizes
 from lrbench.schedules import PlateauRule
 
 Import = Callable[[str], str]
 
 
 def loop(
-    run: Run,
-    schedule: ScheduleCode,
-    averages: bool,
-    sizes: Mapping[str, Any],
-    imported: Import,
-    metrics: Mapping[str, Metric],
+    run: Run, schedule: ScheduleCode, averages: bool, sizes: Sizes, imported: Import, metrics: Mapping[str, Metric]
 ) -> list[str]:
     """Write the shortest loop that trains as the run did, and what it needs before.
 
@@ -81,22 +77,32 @@ def _batches(run: Run) -> list[str]:
     return _at(4, f"batches = {source if short else 'iter(train_loader)'}", taken)
 
 
-def _loss(experiment: Experiment, sizes: Mapping[str, Any], imported: Import) -> tuple[list[str], list[str]]:
+def _loss(experiment: Experiment, sizes: Sizes, imported: Import) -> tuple[list[str], list[str]]:
     """Write what comes before the loop, and what computes the loss of a batch."""
     loss, functional = experiment.loss, "torch.nn.functional"
     outputs, targets = Raw("model(inputs)"), Raw("targets")
     if loss.name == "cross_entropy":
-        smoothing = {k: v for k, v in loss.params.items() if v}
-        return [], layout("loss = ", call(f"{functional}.cross_entropy", outputs, targets, **smoothing))
+        settings, before = _tensors({k: v for k, v in loss.params.items() if v}), []
+        if settings.get("weight") == "balanced":
+            before = comment("class_weights: n / (classes * n_c) for n_c of n training examples of class c")
+            settings["weight"] = Raw("class_weights")
+        return before, layout("loss = ", call(f"{functional}.cross_entropy", outputs, targets, **settings))
     if loss.name == "mse":
         compared = "outputs.reshape(targets.shape), targets"
-        if sizes.get("classes", None if experiment.dataset.part.imported else True) is not None:
+        known = sizes.classes != UNKNOWN
+        if sizes.classes is not None and (known or not experiment.dataset.part.imported):
             compared = f"outputs, {functional}.one_hot(targets, outputs.shape[-1]).to(outputs.dtype)"
         return [], ["outputs = model(inputs)", f"loss = {functional}.mse_loss({compared})"]
-    name = imported(loss.name)
+    name, params = imported(loss.name), loss.params
+    params = _tensors(params) if loss.name.startswith("torch.") else params
     if not name.rpartition(".")[2][0].isupper():  # a function takes its parameters with every call
-        return [], layout("loss = ", call(name, outputs, targets, **loss.params))
-    return layout("loss_function = ", call(name, **loss.params)), ["loss = loss_function(model(inputs), targets)"]
+        return [], layout("loss = ", call(name, outputs, targets, **params))
+    return layout("loss_function = ", call(name, **params)), ["loss = loss_function(model(inputs), targets)"]
+
+
+def _tensors(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a loss's parameters with lists as tensors."""
+    return {k: call("torch.tensor", [float(x) for x in v]) if isinstance(v, list) else v for k, v in params.items()}
 
 
 def _after_epoch(experiment: Experiment, averages: bool, plateau: list[str]) -> list[str]:

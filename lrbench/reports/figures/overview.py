@@ -113,7 +113,7 @@ def _curve(axes: Axes, group: Group, curve: Band, colour: str, alpha: float, **l
 
 def _legend(group: Group) -> str:
     spread = group.spread("val_loss")
-    return cut(group.label, 40) + (f"  {LOSS.text(spread.median)}" if spread else f"  ({group.status()})")
+    return cut(group.label, 40) + (f"  {LOSS.text(spread.centre)}" if spread else f"  ({group.status()})")
 
 
 def _panel(axes: Axes, group: Group, limits: tuple[float, float], *, labelled: bool, legend: bool) -> None:
@@ -155,9 +155,9 @@ def subtitle(group: Group) -> str:
     loss, status = group.spread("val_loss"), group.status()
     if loss is None:
         return cut(status, 48)
-    pieces = [f"val {LOSS.text(loss.median)}"]
+    pieces = [f"val {LOSS.text(loss.centre)}"]
     beside = [one for one in measures_of(group.records).values() if one.on_validation and one.metric != LOSS]
-    pieces += [one.text(found.median) for one in beside if (found := group.spread(one.name)) is not None]
+    pieces += [one.text(found.centre) for one in beside if (found := group.spread(one.name)) is not None]
     if loss.n > 1:
         pieces.append(f"{loss.n} seeds")
     if status != "finished":
@@ -206,10 +206,9 @@ def _last_epoch(group: Group) -> int:
 
 def steps_per_epoch(group: Group) -> float:
     """Return the steps in an epoch, as recorded by the group's first run."""
-    sizes = group.first.environment.get("sizes") or {}
-    epochs = group.first.epochs
-    if sizes.get("steps_per_epoch"):
-        return float(sizes["steps_per_epoch"])
+    told, epochs = group.first.environment.sizes.steps_per_epoch, group.first.epochs
+    if told:
+        return float(told)
     return float(epochs["step"].iloc[0] / epochs["epoch"].iloc[0]) if len(epochs) else 1.0
 
 

@@ -28,7 +28,7 @@ def draw(shown: Shown) -> list[Drawn]:
     if shown.comparison is not None:
         measure = shown.comparison.measure
         drawn.append(Drawn("seeds", f"Every seed: {measure.words}", seeds.final_values(shown.comparison)))
-        found = families(shown.groups, measure)
+        found = families([row for row in shown.groups if not row.first.confirms], measure)
         if found:
             words = [family_words(family, measure) for family in found]
             drawn.append(Drawn("rates", "Sensitivity to the learning rate", sensitivity.draw(found, measure), words))

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from lrbench.analysis import Comparison, Group, Target
+from lrbench.analysis import Comparison, Group, Target, mean_text
 from lrbench.reports.figures.axes import log_scale
 from lrbench.reports.figures.style import TRAINING, VALIDATION, cut, drawing
 from lrbench.reports.targets import middle
@@ -22,16 +22,23 @@ MOST_ROWS = 60
 ROW, EDGES = 0.24, 1.0  # inches
 Look = dict[str, Any]
 SEED: Look = {"marker": "o", "markersize": 4.5, "markerfacecolor": "none", "color": VALIDATION, "linestyle": "none"}
-MEDIAN: Look = {"marker": "|", "markersize": 11, "markeredgewidth": 2.2, "color": TRAINING, "linestyle": "none"}
+MIDDLE: Look = {"marker": "|", "markersize": 11, "markeredgewidth": 2.2, "color": TRAINING, "linestyle": "none"}
 MISSED: Look = {"marker": ">", "markersize": 5, "color": "#888888", "linestyle": "none"}
 INTERVAL: Look = {"linewidth": 1.6, "color": TRAINING, "solid_capstyle": "butt"}
 NEAR = 4
-"""Rows with a median above this multiple of the best are beyond the axis, so that the others can be told apart."""
+"""Rows whose middle is above this multiple of the best are beyond the axis, so that the others can be told apart."""
 
 
 @dataclass(frozen=True)
 class Dots:
-    """A row: each seed's value, their median, the interval of their mean, and how long seeds trained that missed."""
+    """A row of dots.
+
+    Attributes:
+        values: one for each seed.
+        middle: their mean, or the median time; None for no mark.
+        interval: interval of the mean; None for no line.
+        missed: how long the seeds that missed the target trained.
+    """
 
     values: Sequence[float]
     middle: float | None = None
@@ -41,7 +48,7 @@ class Dots:
 
 @drawing()
 def final_values(comparison: Comparison) -> Figure:
-    """Draw every seed's value of the compared metric, with median and interval, best group first.
+    """Draw every seed's value of the compared metric, with their mean and its interval, best group first.
 
     A metric in percent that should be high is shown as an error, 1 − value, on a log axis, which tells good ones apart.
     """
@@ -55,13 +62,13 @@ def final_values(comparison: Comparison) -> Figure:
         ends = None if low is None or high is None else (low, high)
         if error:
             values, ends = [1 - v for v in values], None if ends is None else (1 - ends[1], 1 - ends[0])
-        dots.append(Dots(values, 1 - row.estimate.median if error else row.estimate.median, ends))
+        dots.append(Dots(values, 1 - row.estimate.centre if error else row.estimate.centre, ends))
     figure, (axes,) = _rows([row.group for row in rows], 1, len(comparison.rows))
     _draw(axes, dots)
     _log_axis(axes, dots, measure.text)
     axes.set_xlabel(f"error: 1 − {measure.words}" if error else measure.words)
     interval = [(INTERVAL, "95 % interval of the mean")] if any(one.interval for one in dots) else []
-    _legend(figure, (SEED, "a seed"), (MEDIAN, "median"), *interval)
+    _legend(figure, (SEED, "a seed"), (MIDDLE, mean_text(measure)), *interval)
     return figure
 
 
@@ -80,7 +87,7 @@ def times(groups: Sequence[Group], target: Target) -> Figure | None:
         axes.xaxis.set_major_locator(MaxNLocator(integer=part == 0, nbins=7))
         axes.set_xlabel(f"{words} to {target.words}")
     missed = (MISSED, "not reached: length of training")
-    _legend(figure, (SEED, "a seed"), (MEDIAN, "median"), missed)
+    _legend(figure, (SEED, "a seed"), (MIDDLE, "median"), missed)
     return figure
 
 
@@ -118,7 +125,7 @@ def _draw(axes: Axes, rows: Sequence[Dots]) -> None:
         if row.interval is not None:
             axes.plot(row.interval, [place] * 2, zorder=2, **INTERVAL)
         if row.middle is not None:
-            axes.plot(row.middle, place, zorder=4, **MEDIAN)
+            axes.plot(row.middle, place, zorder=4, **MIDDLE)
         axes.plot(row.values, _beside(place, row.values), alpha=0.85, zorder=3, **SEED)
         axes.plot(row.missed, _beside(place, row.missed), zorder=3, **MISSED)
 

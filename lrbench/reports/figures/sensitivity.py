@@ -27,7 +27,7 @@ ROW = 0.04  # of the axes' height, for the marks of one family's lost seeds
 @drawing()
 def draw(families: Sequence[Family], measure: Measure) -> Figure:
     """Draw at least one family; of more than eight, those with the best results."""
-    shown = sorted(families, key=lambda family: min(family.costs(measure)))[:MOST]
+    shown = sorted(families, key=lambda family: family.standing(measure))[:MOST]
     labels = [_legend(family, measure) for family in shown]
     columns = max(1, min(3, 150 // (max(map(len, labels)) + 14)))
     beneath, legend = 0.2 * len(shown) + 0.55, 0.2 * math.ceil((len(shown) + 3) / columns) + 0.3
@@ -48,10 +48,10 @@ def draw(families: Sequence[Family], measure: Measure) -> Figure:
 
 def _legend(family: Family, measure: Measure) -> str:
     best = family.best(measure)
-    middle = None if best is None else best.median(measure)
+    middle = None if best is None else best.centre(measure)
     name = cut(family.label, 44)
     if best is None or middle is None:
-        return f"{name}  (no median)"
+        return f"{name}  (no value)"
     return f"{name}  {measure.text(middle)} at {rate_text(best.lr)}"
 
 
@@ -93,25 +93,25 @@ def _value_axis(axes: Axes, families: Sequence[Family], measure: Measure) -> Non
 
 def _absent(family: Family, measure: Measure) -> list[tuple[float, str]]:
     """Return the learning rates at which seeds have no value, with their marks."""
-    diverged = [(point.rate, "x") for point in family.points if point.diverged(measure)]
+    diverged = [(point.rate, "x") for point in family.points if point.lost(measure)]
     return diverged + [(point.rate, "|") for point in family.points if point.pruned]
 
 
 def _line(axes: Axes, family: Family, look: Line, measure: Measure) -> Line2D:
-    """Draw medians, joined only between neighbours, and every seed's value; put a ring around the best median."""
+    """Draw centres, joined only between neighbours, and every seed's value; put a ring around the best centre."""
     rates = [point.rate for point in family.points]
     seeds = [(point.rate, value) for point in family.points for value in point.values(measure)]
     axes.plot(
         [lr for lr, _ in seeds], [value for _, value in seeds], linestyle="none", marker=look.marker, markersize=4.5,
         markerfacecolor="none", markeredgecolor=look.colour, markeredgewidth=0.8, alpha=0.6, zorder=1.5,
     )  # fmt: skip
-    medians = [point.median(measure) for point in family.points]
-    middle = np.array([math.nan if median is None else median for median in medians])
+    centres = [point.centre(measure) for point in family.points]
+    middle = np.array([math.nan if centre is None else centre for centre in centres])
     (line,) = axes.plot(
         rates, middle, color=look.colour, linestyle=look.dash, marker=look.marker, markersize=4.5, linewidth=1.5
     )
     best = family.best(measure)
-    value = None if best is None else best.median(measure)
+    value = None if best is None else best.centre(measure)
     if best is not None and value is not None:
         around: Any = {"markerfacecolor": "none", "markeredgecolor": look.colour, "markeredgewidth": 1.4}
         axes.plot(best.rate, value, "o", markersize=11, zorder=5, **around)
@@ -131,7 +131,7 @@ def _beyond(axes: Axes, lr: float, height: float, end: Edge, colour: str, length
 
 def _marks(axes: Axes, families: Sequence[Family], measure: Measure, labels: list[str]) -> list[Line2D]:
     """Mark seeds without a value; add the meaning of all marks to `labels` and return their handles."""
-    lost = {"x": "at least one seed diverged", "|": "at least one seed pruned"}
+    lost = {"x": "at least one seed diverged or failed", "|": "at least one seed pruned"}
     kinds = {"o": "best learning rate", ">": "at an end of those tried", **lost}
     seen = {"o"} if any(family.best(measure) for family in families) else set()
     if any(good.open_below or good.open_above for family in families if (good := family.good(measure))):
@@ -161,7 +161,7 @@ def _ranges(axes: Axes, families: Sequence[Family], measure: Measure) -> None:
     axes.set_title(f"Learning rates {around} the best", fontsize=9)
     for index, family in enumerate(families):
         good, best, look = family.good(measure), family.best(measure), line_of(index)
-        text = "no median" if good is None else "no neighbour" if good.low == good.high else width_text(good)
+        text = "no value" if good is None else "no neighbour" if good.low == good.high else width_text(good)
         axes.text(1.01, index, text, transform=axes.get_yaxis_transform(), fontsize=8, color="#333333", va="center")
         if good is None or best is None:
             continue

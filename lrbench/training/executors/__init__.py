@@ -31,13 +31,7 @@ class Executor(Protocol):
 
 
 def create(options: RunOptions, root: Path, experiments: Sequence[Experiment]) -> Executor:
-    """Create an executor. Raises UsageError.
-
-    Args:
-        options: which executor, and how many runs at once.
-        root: the folder of the runs, which every node of a cluster must see.
-        experiments: the experiments to run; their devices determine the default number of runs at once.
-    """
+    """Create an executor for runs under `root`, which every node of a cluster must see. Raises UsageError."""
     count = len(experiments)
     if callable(options.executor):
         return options.executor(count)

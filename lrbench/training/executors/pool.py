@@ -160,12 +160,8 @@ class Worker:
         self.gpu = gpu
         arguments = (other, setting, gpu, _offered())
         self.process = context.Process(target=serve, args=arguments, name="lrbench worker")  # type: ignore[attr-defined]
-        resource_tracker.ensure_running()  # otherwise its first start would unblock the signals again
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, ASKED_TO_STOP)
-        try:
-            self.process.start()  # with signals blocked until it has its handlers
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        with _signals_blocked():
+            self.process.start()  # it unblocks them once it has its handlers
         other.close()
 
     def begin(self, item: WorkItem) -> None:
@@ -200,18 +196,28 @@ class Worker:
         return code
 
 
+@contextlib.contextmanager
+def _signals_blocked() -> Iterator[None]:
+    """Block the signals that workers handle, also in the processes that the block starts."""
+    resource_tracker.ensure_running()  # first, since starting it unblocks them
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ASKED_TO_STOP)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _import_meanwhile() -> None:
     """Start the process that workers are forked from, which imports torch in the background."""
     if METHOD != "forkserver":
         return
     before = {name: os.environ.get(name) for name in _ONE_THREAD}
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ASKED_TO_STOP)  # for good in that process; workers unblock them
     try:
         os.environ.update(_ONE_THREAD)
         forkserver.set_forkserver_preload(["lrbench.training.executors.preload"])
-        forkserver.ensure_running()
+        with _signals_blocked():  # for good in that process
+            forkserver.ensure_running()
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         for name, value in before.items():
             os.environ.pop(name, None)
             os.environ.update({name: value} if value is not None else {})

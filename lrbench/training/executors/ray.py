@@ -14,7 +14,7 @@ import re
 import socket
 import time
 import uuid
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -35,7 +35,8 @@ try:
 except ImportError as error:
     raise UsageError("--executor ray needs Ray: pip install 'lrbench-torch[ray]'") from error
 
-ATTEMPTS = 20  # retries of a task whose node or process died; each resumes from the checkpoint
+ATTEMPTS = 20  # how often Ray retries a task whose node or process died; each resumes from the checkpoint
+SUBMISSIONS = 5  # how often a run is submitted whose task Ray gave up, as it does at once for some lost nodes
 POLL_SECONDS = 0.5
 LOOK_SECONDS = 2.0  # how often run folders are read for progress
 ANSWER_SECONDS = 60.0
@@ -107,12 +108,13 @@ def _connect(address: str | None) -> bool:
     if address is not None and not address.strip():
         raise UsageError("--address must be the address of a Ray cluster, such as 10.0.0.1:6379, or auto (got nothing)")
     _knock(address or os.environ.get("RAY_ADDRESS"))
+    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    alone: dict[str, Any] = {"_node_ip_address": "127.0.0.1", "include_dashboard": False} if address == "local" else {}
     try:
         with _this_machine_by_its_loopback_address(address):
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **alone)
     except Exception as error:  # Ray raises many kinds of errors if there is no cluster at an address
-        where = address or os.environ.get("RAY_ADDRESS") or "this machine"
-        raise UsageError(f"--address: no Ray cluster at {where} ({_first_line(error)})") from error
+        raise UsageError(f"--address: no Ray cluster at {address} ({_first_line(error)})") from error
     return True
 
 
@@ -128,15 +130,16 @@ def _knock(address: str | None) -> None:
 
 
 @contextlib.contextmanager
-def _this_machine_by_its_loopback_address(address: str | None) -> Iterator[None]:
-    """Keep 127.0.0.1 as the address: Ray replaces it with the machine's external address, where nothing listens.
+def _this_machine_by_its_loopback_address(address: str) -> Iterator[None]:
+    """Keep 127.0.0.1 as the address: Ray replaces it with the machine's external address.
 
+    Nothing listens there on a cluster of 127.0.0.1, and a cluster started here would listen to the whole network.
     See https://github.com/ray-project/ray/issues/59110. This is Ray's default on macOS and Windows.
     """
-    host = (address or os.environ.get("RAY_ADDRESS") or "").rpartition(":")[0]
+    host = address.rpartition(":")[0] or address
     constants = ray._private.ray_constants
     before = getattr(constants, "ENABLE_RAY_CLUSTER", None)
-    if host not in ("127.0.0.1", "localhost", "[::1]") or before is None:
+    if host not in ("local", "127.0.0.1", "localhost", "[::1]") or before is None:
         yield
         return
     constants.ENABLE_RAY_CLUSTER = False
@@ -146,6 +149,10 @@ def _this_machine_by_its_loopback_address(address: str | None) -> Iterator[None]
         constants.ENABLE_RAY_CLUSTER = before
 
 
+class LostError(RunError):
+    """Ray gave up a task because its process or its node was lost."""
+
+
 @dataclass
 class Tasks:
     """The submitted tasks, and the runs not submitted yet."""
@@ -153,7 +160,8 @@ class Tasks:
     setting: Setting
     options: RunOptions
     left: deque[WorkItem]
-    pending: dict[Any, Path] = field(default_factory=dict)
+    pending: dict[Any, WorkItem] = field(default_factory=dict)
+    lost: Counter[Path] = field(default_factory=Counter)
     seen: dict[Path, int] = field(default_factory=dict)
     looked: float = 0.0
     stop_by: float | None = None
@@ -166,14 +174,21 @@ class Tasks:
                 yield from self._stop()
             while self.left and (jobs is None or len(self.pending) < jobs):
                 item = self.left.popleft()
-                self.pending[self._begin(item)] = item.path
+                self.pending[self._begin(item)] = item
             if not self.pending:
                 continue
             ended, _ = ray.wait(list(self.pending), num_returns=1, timeout=POLL_SECONDS)
             self._look(watch)
             for reference in ended:
-                path = self.pending.pop(reference)
+                item = self.pending.pop(reference)
+                path = item.path
                 outcome = _outcome(reference, path)
+                if isinstance(outcome, LostError):
+                    self.lost[path] += 1
+                    if self.lost[path] < SUBMISSIONS:
+                        watch(message(f"{outcome}; it resumes elsewhere"))
+                        self.left.append(item)
+                        continue
                 if isinstance(outcome, RunResult):
                     watch(Event(path.name, "end", values={"result": outcome}))
                 yield path, outcome
@@ -201,8 +216,8 @@ class Tasks:
             yield path, Interrupted(f"{path.name} was not started")
         if time.monotonic() > self.stop_by:
             self.give_up()
-            for path in self.pending.values():
-                yield path, Interrupted(f"{path.name} was stopped; its last checkpoint is kept")
+            for item in self.pending.values():
+                yield item.path, Interrupted(f"{item.path.name} was stopped; its last checkpoint is kept")
             self.pending.clear()
 
     def _look(self, watch: Watch) -> None:
@@ -210,7 +225,7 @@ class Tasks:
         if time.monotonic() - self.looked < LOOK_SECONDS:
             return
         self.looked = time.monotonic()
-        for path in self.pending.values():
+        for path in [item.path for item in self.pending.values()]:
             with contextlib.suppress(LrbenchError, OSError, ValueError, KeyError):
                 event = _progress(RunFolder(path), path in self.seen)
                 if event is not None and self.seen.get(path) != event.step:
@@ -222,10 +237,10 @@ def _progress(folder: RunFolder, started: bool) -> Event | None:
     """Return the progress of a run from its folder; None if no process is training it."""
     if not folder.busy:
         return None
-    sizes = folder.environment().get("sizes") or {}
+    sizes = folder.environment().sizes
     row = last_row(folder.epochs.path)
-    step, total = int(row.get("step", 0)), int(sizes.get("total_steps", 0))
-    epochs = -(-total // int(sizes["steps_per_epoch"])) if sizes.get("steps_per_epoch") else 0
+    step, total = int(row.get("step", 0)), sizes.total_steps or 0
+    epochs = -(-total // sizes.steps_per_epoch) if sizes.steps_per_epoch else 0
     values = {key: value for key, value in row.items() if key.startswith(("train_", "val_"))}
     lr, epoch = row.get("lr", 0.0), int(row.get("epoch", 0))
     return Event(folder.name, "epoch" if started else "start", step, total, epoch, epochs, lr, values=values)
@@ -239,7 +254,7 @@ def _outcome(reference: Any, path: Path) -> RunResult | Exception:
         cause = error.cause
         return cause if isinstance(cause, LrbenchError) else RunError(f"{path.name}: {_first_line(cause)}")
     except RayError as error:
-        return RunError(f"{path.name}: its process or its node died {ATTEMPTS} times ({_first_line(error)})")
+        return LostError(f"{path.name}: its process or its node was lost ({_first_line(error)})")
     try:
         result = RunFolder(path).result()
     except FolderError as error:

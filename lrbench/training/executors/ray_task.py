@@ -19,17 +19,11 @@ from lrbench.training.run_one import WorkItem, do_run
 
 @dataclass(frozen=True)
 class Setting:
-    """The settings of a task.
+    """The settings of a task."""
 
-    Attributes:
-        stopped: a file; tasks stop once it exists.
-        folder: the driver's working folder, for the user's own modules.
-        environment: variables that locate the data.
-    """
-
-    stopped: str
-    folder: str
-    environment: dict[str, str]
+    stopped: str  # a file; tasks stop once it exists
+    folder: str  # the driver's working folder, for the user's own modules
+    environment: dict[str, str]  # variables that locate the data
 
 
 def see(token: str) -> str | None:

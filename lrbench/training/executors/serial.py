@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from lrbench.errors import Interrupted, LrbenchError, RunError
+from lrbench.errors import Interrupted
 from lrbench.events import Watch
-from lrbench.training.run_one import Done, WorkItem, do_run
+from lrbench.training.run_one import Done, WorkItem, attempt
 from lrbench.training.signals import StopFlag
 
 
@@ -22,9 +22,4 @@ class ThisProcess:
             if stop():
                 yield path, Interrupted(f"{path.name} was not started")
                 continue
-            try:
-                yield path, do_run(item, threads=None, watch=watch, stop=stop)
-            except LrbenchError as error:
-                yield path, error
-            except OSError as error:  # for example a full disk: not even the failure could be written
-                yield path, RunError(f"{path.name}: {error}")
+            yield path, attempt(item, threads=None, watch=watch, stop=stop)

@@ -1,4 +1,8 @@
-"""A worker process, which executes runs until there are no more or it is asked to stop."""
+"""A worker process, which executes runs until there are no more or it is asked to stop.
+
+A worker never outlives its parent by more than a few seconds. A thread watches the parent and ends the process. On
+Linux the kernel kills it too (see `preload`), since a run in native code may keep that thread from running.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +13,16 @@ import threading
 import time
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from os import _exit as end_process  # while a run executes, `os._exit` ends only the run
 
-from lrbench.errors import LrbenchError, RunError
-from lrbench.events import Event, Watch
-from lrbench.runs import RunResult, birth
-from lrbench.training.run_one import WorkItem, do_run
+from lrbench.events import Event
+from lrbench.runs import birth
+from lrbench.training.run_one import attempt
 from lrbench.training.signals import StopFlag
 
 ASKED_TO_STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 POLL_SECONDS = 0.1
+GRACE_SECONDS = 5  # for the last checkpoint, once the parent is gone
 
 
 @dataclass(frozen=True)
@@ -43,12 +48,14 @@ def serve(connection: Connection, setting: Setting, gpu: int | None, data: bytes
     for number in ASKED_TO_STOP:
         signal.signal(number, lambda *_: stop.set())
     signal.pthread_sigmask(signal.SIG_UNBLOCK, ASKED_TO_STOP)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # the fork server's handler
     os.environ.update(setting.environment)
     os.chdir(setting.folder)
     threading.Thread(target=_follow, args=(setting.parent, stop, busy), daemon=True).start()
-    if gpu is not None:
-        import torch
+    import torch.multiprocessing  # after the environment, which sets its threads
 
+    torch.multiprocessing._prctl_pr_set_pdeathsig(signal.SIGKILL)  # type: ignore[attr-defined]
+    if gpu is not None:
         torch.cuda.set_device(gpu)
     if data is not None:
         from lrbench.training.executors.shared_data import accept
@@ -64,24 +71,15 @@ def serve(connection: Connection, setting: Setting, gpu: int | None, data: bytes
             if connection.poll(POLL_SECONDS):
                 item = connection.recv()
                 with busy:
-                    connection.send(_outcome(item, setting, tell, stop))
-    os._exit(0)  # everything is on disk, and a regular exit takes a second with torch loaded
-
-
-def _outcome(item: WorkItem, setting: Setting, watch: Watch, stop: StopFlag) -> RunResult | Exception:
-    try:
-        return do_run(item, threads=setting.threads, watch=watch, stop=stop)
-    except LrbenchError as error:
-        return error
-    except BaseException as error:  # a full disk or an exit in the user's code ends the run, not the worker
-        return RunError(f"{item.path.name}: {type(error).__name__}: {error}")
+                    connection.send(attempt(item, threads=setting.threads, watch=tell, stop=stop))
+    end_process(0)  # everything is on disk, and a regular exit takes a second with torch loaded
 
 
 def _follow(parent: tuple[int, str | None], stop: StopFlag, busy: threading.Lock) -> None:
-    """Exit when the parent is gone, after the current run has written its checkpoint."""
+    """Exit when the parent is gone, giving the current run a few seconds to write its checkpoint."""
     number, born = parent
     while birth(number) == born:
         time.sleep(0.5)
     stop.set()
-    with busy:
-        os._exit(1)
+    busy.acquire(timeout=GRACE_SECONDS)
+    end_process(1)
