@@ -205,9 +205,10 @@ def test_stopped_and_killed_it_does_only_what_is_missing(
 
 def test_a_model_that_ends_its_process_fails_alone(cluster: Any, start: Start, tmp_path: Path) -> None:
     (tmp_path / "nets.py").write_text(
-        "import os\nfrom torch import nn\n\nclass Net(nn.Module):\n    def __init__(self, num_classes):\n"
+        "import torch\nfrom torch import nn\n\nclass Net(nn.Module):\n    def __init__(self, num_classes):\n"
         "        super().__init__()\n        self.last = nn.Linear(64, num_classes)\n"
-        "    def forward(self, x):\n        if self.training:\n            raise ValueError('no')\n"
+        "    def forward(self, x):\n"
+        "        if self.training and torch.is_grad_enabled():\n            raise ValueError('no')\n"
         "        return self.last(x.flatten(1))\n"
     )
     node_of(cluster)
