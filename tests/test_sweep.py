@@ -778,18 +778,19 @@ def test_killed_ten_times_it_comes_to_the_same(write_config: Write, tmp_path: Pa
     assert whole.returncode == 0, output
     assert len(runs_of(tmp_path / "whole")) == 117
 
-    chance, killed = random.Random(7), 0
-    while killed < 10:
+    def finished() -> int:
+        return len(list((tmp_path / "killed").glob("*/result.json")))
+
+    chance = random.Random(7)
+    for _ in range(10):
+        wanted = finished() + chance.randint(1, 10)
         process = begin(config, tmp_path / "killed", *words)
-        time.sleep(chance.uniform(6.0, 11.0))
-        assert process.poll() is None or killed, "it should not be done before it was killed once"
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            killed += 1
+        while process.poll() is None and finished() < wanted:
+            time.sleep(0.05)
+        time.sleep(chance.uniform(0.0, 0.3))
+        assert process.poll() is None, "it should not be done before it is killed"
+        os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-        if len(list((tmp_path / "killed").glob("*/result.json"))) == 117:
-            break
-    assert killed >= 5
     last = begin(config, tmp_path / "killed", *words)
     output, _ = last.communicate(timeout=400)
     assert last.returncode == 0, output
