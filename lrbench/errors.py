@@ -15,6 +15,7 @@ LrbenchError            exit code 1
 
 from __future__ import annotations
 
+import re
 import traceback
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -115,3 +116,11 @@ def nearest(wrong: object, known: Iterable[str]) -> str:
     """Return `did you mean 'adam'? ` if a known name is similar, else an empty string."""
     near = get_close_matches(str(wrong), sorted(known), n=1)
     return f"did you mean '{near[0]}'? " if near else ""
+
+
+_HIDDEN = re.compile(r"[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
+
+
+def printable(text: str) -> str:
+    """Replace control characters, changes of direction and undecodable bytes by �; tabs and line ends stay."""
+    return _HIDDEN.sub("\ufffd", text)

@@ -114,7 +114,7 @@ PUBLIC = {
         AUTO_POINTS Board Planned Summary Sweep SweepFolder board_of carry_out confirming find_sweeps plan_sweep sweep
     """,
     "reports": """
-        Preview Report brief_columns formatted_table gather preview printable report save_finding save_previews
+        Preview Report brief_columns formatted_table gather preview report save_finding save_previews
         save_summary summary summary_words table_columns
     """,
     "cli": """

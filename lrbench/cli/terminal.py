@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from lrbench.reports import printable
+from lrbench.errors import printable
 
 
 class Terminal(Console):

@@ -12,8 +12,8 @@ import yaml
 
 from lrbench.analysis import Group, Record, value_text
 from lrbench.components import LOSS
+from lrbench.errors import printable
 from lrbench.reports import tables
-from lrbench.reports.escape import printable
 from lrbench.runs import Status
 
 _DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # ten times as fast, if libyaml is installed

@@ -8,17 +8,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from lrbench.errors import printable
+
 if TYPE_CHECKING:
     import pandas as pd
 
-_HIDDEN = re.compile(r"[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
-
 _NUMBER = re.compile(r"[-+]?[0-9.]+(e[-+]?[0-9]+)?")
-
-
-def printable(text: str) -> str:
-    """Replace control characters, changes of direction and undecodable bytes by �; tabs and line ends stay."""
-    return _HIDDEN.sub("\ufffd", text)
 
 
 def markdown(text: str) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from lrbench.errors import printable
 from lrbench.reports import tables
 from lrbench.reports.details import curves, provenance
 from lrbench.reports.escape import markdown as escaped
-from lrbench.reports.escape import printable
 from lrbench.reports.figures.render import Drawn
 from lrbench.reports.shown import Shown, summary
 from lrbench.reports.winner import Winner

@@ -16,9 +16,9 @@ from markupsafe import Markup
 
 from lrbench._version import __version__
 from lrbench.analysis import Group
+from lrbench.errors import printable
 from lrbench.reports import details, tables
 from lrbench.reports.chart_data import charted, charted_metrics
-from lrbench.reports.escape import printable
 from lrbench.reports.figures.overview import MOST_PANELS, problem, subtitle
 from lrbench.reports.figures.render import Drawn
 from lrbench.reports.range_tests import Tested

@@ -10,7 +10,7 @@ import matplotlib as mpl
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from lrbench.reports.escape import printable
+from lrbench.errors import printable
 from lrbench.reports.figures.style import COLOURS, OTHERS, drawing
 
 THEMED = {
