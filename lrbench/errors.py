@@ -75,7 +75,8 @@ class UserCodeError(RunError):
         """Wrap an error and show its last three frames."""
         stack = traceback.extract_tb(error.__traceback__)[-3:]
         shown = "".join(traceback.format_list(stack)).rstrip()
-        return cls(f"{what} raised {type(error).__name__}: {_without_frames(error)}\n{shown}".rstrip())
+        said = ": ".join(text for text in (f"{what} raised {type(error).__name__}", _said(error)) if text)
+        return cls(f"{said}\n{shown}".rstrip())
 
 
 class Interrupted(LrbenchError):
@@ -96,13 +97,21 @@ class Paused(Interrupted):
 
 def reason_of(error: BaseException) -> str:
     """Return an error's message on one line, without C++ frames; its type if it has none or is no Exception."""
-    text = " ".join(_without_frames(error).split())
+    text = " ".join(_said(error).split())
     kind = type(error).__name__
     return (text and (text if isinstance(error, Exception) else f"{kind}: {text}")) or kind
 
 
-def _without_frames(error: BaseException) -> str:
-    return str(error).partition("\nException raised from ")[0]
+MOST_SAID = 2000
+
+
+def _said(error: BaseException) -> str:
+    """Return an error's message without C++ frames, shortened; empty if it has none."""
+    try:
+        text = str(error).partition("\nException raised from ")[0]
+    except Exception:  # the user's own `__str__` raised
+        return ""
+    return text if len(text) <= MOST_SAID else f"{text[:MOST_SAID]}…"
 
 
 def choices(wrong: object, known: Iterable[str]) -> str:

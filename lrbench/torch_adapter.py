@@ -15,9 +15,8 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from lrbench.components import KNOWN, peak_and_ratios
 from lrbench.errors import ConfigError
-from lrbench.registry import block_of
 from lrbench.schedules import UNTUNED, PlateauRule, PlateauState, Schedule, build_schedule, momentum_of, untuned
-from lrbench.types import Part
+from lrbench.types import Part, block_of
 
 __all__ = ["ScheduleLR", "torch_scheduler"]
 

@@ -1,16 +1,18 @@
-"""Types of config values: parts, durations and strict numbers."""
+"""Types of config values: parts, durations and strict numbers; and how values are checked."""
 
 from __future__ import annotations
 
 import functools
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, TypeAdapter
+from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
-from lrbench.errors import nearest
+from lrbench.errors import ConfigError, nearest
 
 # Strict: strings and booleans are not numbers; an integer is accepted as a float.
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
@@ -125,3 +127,52 @@ MetricName = Annotated[str, PlainValidator(_metric_name)]
 
 Epochs = Annotated[Duration, PlainValidator(lambda v: Duration.parse(v, "epochs")), _as_text]
 Steps = Annotated[Duration, PlainValidator(lambda v: Duration.parse(v, "steps")), _as_text]
+
+
+def part_of(value: object, key: str) -> Part:
+    """Parse a config value. Raises ConfigError, naming the key."""
+    try:
+        return Part.of(value)
+    except ValueError as error:
+        raise ConfigError(str(error), key=key) from None
+
+
+def block_of(kind: type, given: Mapping[str, Any], key: str) -> Any:
+    """Parse a config's block, such as `warmup:`, into its dataclass. Raises ConfigError, naming the key."""
+    try:
+        return adapter(kind).validate_python(dict(given))
+    except ValidationError as error:
+        where = ".".join((key, *map(str, first_of(error)["loc"])))
+        known = ", ".join(adapter(kind).json_schema()["properties"])
+        raise ConfigError(f"{problem_of(error)} (known: {known})", key=where) from None
+
+
+def first_of(error: ValidationError) -> ErrorDetails:
+    """Return the first problem of a pydantic error; missing keys come last, as they may only be misspelled."""
+    return min(error.errors(include_url=False), key=lambda details: details["type"] == "missing")
+
+
+def problem_of(error: ValidationError) -> str:
+    """Describe the first problem of a pydantic error and the value that caused it, to follow a key in a sentence."""
+    first = first_of(error)
+    text = first["msg"].removeprefix("Value error, ")
+    text = text.replace("Input should", "must").replace("must be a valid boolean", "must be true or false")
+    text = text.replace("must be a valid integer", "must be a whole number").replace("must be a valid", "must be a")
+    text = re.sub(r"must be an? (dictionary|object).*", "must be a mapping of keys to values", text)
+    text = text.replace("must be a array", "must be a list").replace("Tuple should have", "must have")
+    text = text.replace(" after validation", "").replace("Field required", "is missing")
+    text = text.replace("greater than or equal to", "at least").replace("less than or equal to", "at most")
+    inside = ".".join(str(piece) for piece in first["loc"] if isinstance(piece, int))
+    shown = "" if "got " in text else f" (got {first['input']!r:.80})"
+    return f"{'item ' + inside + ' ' if inside else ''}{text}{shown}"
+
+
+def checked(value: Any, kind: TypeAdapter[Any], key: str) -> Any:
+    """Return a config's value as one of the adapter's type. Raises ConfigError, naming the key."""
+    # Pydantic's strict JSON mode suits configs: it accepts lists as tuples and integers as floats, but neither
+    # strings nor booleans as numbers.
+    try:
+        text = json.dumps(value, default=str)
+        return kind.validate_json(text, strict=True)
+    except ValidationError as error:
+        raise ConfigError(problem_of(error), key=key) from None

@@ -733,6 +733,47 @@ def test_a_model_that_exits_fails_alone(tmp_path: Path, tiny: Any) -> None:
     assert "raised SystemExit: 0" in outcomes[0].message and (outcomes[0].path / "error.log").exists()
 
 
+class Speechless(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+class Raising(nn.Linear):
+    kind = ""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.training and torch.is_grad_enabled():
+            raise {
+                "file": FileNotFoundError(2, "No such file or directory", "/data/imgs/77.png"),
+                "time": TimeoutError("the server is slow"),
+                "speechless": Speechless(),
+                "long": ValueError("x" * 100_000),
+            }[self.kind]
+        return super().forward(x.flatten(1))
+
+
+def raising(input_shape: tuple[int, ...], outputs: int, *, kind: str) -> nn.Module:
+    model = Raising(64, outputs)
+    model.kind = kind
+    return model
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("file", "raised FileNotFoundError: [Errno 2] No such file or directory: '/data/imgs/77.png'\n"),
+        ("time", "raised TimeoutError: the server is slow\n"),
+        ("speechless", "raised Speechless\n"),
+        ("long", "raised ValueError: " + "x" * 2000 + "…\n"),
+    ],
+)
+def test_what_user_code_raises_is_told_as_it_is(tmp_path: Path, tiny: Any, kind: str, said: str) -> None:
+    (outcome,) = run([tiny(model={"name": f"{__name__}:raising", "kind": kind})], runs=tmp_path)
+    assert became(outcome) == ["failed"]
+    assert said in outcome.message and (outcome.path / "error.log").exists()
+    assert len(outcome.message) < 4000
+
+
 MODEL = "import torch\n\ndef build(input_shape, outputs):\n    return torch.nn.Sequential(torch.nn.Flatten(), {})\n"
 
 
@@ -883,3 +924,9 @@ class Full:
 def test_a_full_disk_is_named_through_torch() -> None:
     with pytest.raises(OSError, match="No space left on device"):
         save_tensors({"weights": torch.zeros(1000)}, Full())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("value", ["1", True, float("nan"), 10**400])
+def test_a_value_that_is_no_number_is_named(value: object) -> None:
+    with pytest.raises(ValueError, match=r"^'final\.val_loss' must be a finite number"):
+        RunResult.of({"status": "finished", "final": {"val_loss": value}})

@@ -40,9 +40,9 @@ from lrbench.config.normalize import written_out
 from lrbench.config.rules import EarlyStoppingRule, Reference, ScalingRule, batches_per_epoch
 from lrbench.config.yaml_source import Places, dump, path_of, place_of
 from lrbench.errors import ConfigError, choices
-from lrbench.registry import Catalog, first_of, problem_of
+from lrbench.registry import Catalog
 from lrbench.schedules import SCHEDULES, Growth, PlateauRule, WarmUpRule
-from lrbench.types import Count, MetricName, Natural, Part, Positive, Steps, adapter
+from lrbench.types import Count, MetricName, Natural, Part, Positive, Steps, adapter, first_of, problem_of
 
 _AS_MAPPING = PlainSerializer(Part.plain)
 

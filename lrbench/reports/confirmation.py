@@ -7,13 +7,17 @@ from dataclasses import replace
 
 from lrbench.analysis import Group, Record
 from lrbench.components import Measure
-from lrbench.sweeps import confirming
 
 
 def set_apart(records: Iterable[Record]) -> list[Record]:
     """Mark the runs that the sweeps beside them planned as confirmations."""
     records = list(records)
     roots = {record.folder.path.parent for record in records}
+    roots = {root for root in roots if (root / "sweeps").is_dir()}
+    if not roots:
+        return records
+    from lrbench.sweeps import confirming  # takes a moment
+
     fresh = {root / name for root in roots for name in confirming(root)}
     return [replace(record, confirms=True) if record.folder.path in fresh else record for record in records]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from lrbench.components import Metric, epoch_columns
 from lrbench.runs.csv_log import CsvLog
-from lrbench.runs.files import load_tensors, replacing, save_tensors
+from lrbench.runs.files import load_tensors, replacing, save_tensors, writing
 
 CHECKPOINT_FORMATS = (2, 3)  # formats that are read; the last one is written
 CHECKPOINT_PARTS = {"state", "model", "optimizer", "random", "best", "threads"}
@@ -17,7 +17,10 @@ CHECKPOINTS = ("checkpoint.pt", "checkpoint.prev.pt")
 
 
 class Checkpoints:
-    """The methods of `RunFolder` for weights. All writes are atomic and need the run's lock."""
+    """The methods of `RunFolder` for weights.
+
+    All writes are atomic and need the run's lock; a failed one raises FolderError.
+    """
 
     path: Path
     epochs: CsvLog
@@ -68,7 +71,8 @@ class Checkpoints:
     def save_best(self, weights: Mapping[str, Any] | None) -> None:
         """Write the best weights to `best.pt`, or remove the file if there are none yet."""
         if weights is None:
-            (self.path / "best.pt").unlink(missing_ok=True)
+            with writing(self.path):
+                (self.path / "best.pt").unlink(missing_ok=True)
         else:
             self._save(self.path / "best.pt", weights, self.guard)
 
@@ -78,5 +82,5 @@ class Checkpoints:
 
     def _save(self, path: Path, content: Mapping[str, Any], ready: Callable[[], None]) -> None:
         self.guard()
-        with replacing(path, ready) as file:
+        with writing(self.path), replacing(path, ready) as file:
             save_tensors(content, file)

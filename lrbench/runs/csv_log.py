@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lrbench.errors import FolderError
 from lrbench.runs.files import read as read_file
-from lrbench.runs.files import replacing
+from lrbench.runs.files import replacing, writing
 
 Row = Mapping[str, float | int | None]
 Columns = dict[str, NDArray[np.float64]]
@@ -75,7 +75,10 @@ def _numbers(row: Sequence[bytes], count: int) -> list[float]:
 
 
 class CsvLog:
-    """A CSV file with a fixed header. None is an empty field; floats are written with all their digits."""
+    """A CSV file with a fixed header. None is an empty field; floats are written with all their digits.
+
+    A failed write raises FolderError.
+    """
 
     def __init__(self, path: Path, header: Sequence[str]) -> None:
         self.path, self.columns = path, tuple(header)
@@ -97,10 +100,11 @@ class CsvLog:
         header = kept[0] if kept else ",".join(self.columns).encode()
         self.columns = tuple(_names(header))
         text = b"".join(line + b"\n" for line in kept or [header])
-        with replacing(self.path) as file:
-            file.write(text)
-        self._hash = hashlib.blake2b(text, digest_size=16)
-        self._file = self.path.open("a", encoding="utf-8", newline="\n")
+        with writing(self.path.parent):
+            with replacing(self.path) as file:
+                file.write(text)
+            self._hash = hashlib.blake2b(text, digest_size=16)
+            self._file = self.path.open("a", encoding="utf-8", newline="\n")
 
     def holds(self, rows: int, digest: str) -> bool:
         """Return whether the file has at least `rows` complete rows and they match `digest`."""
@@ -117,20 +121,23 @@ class CsvLog:
         """Write rows and flush them to the operating system."""
         assert self._file is not None, "open() comes first"
         text = "".join(",".join(_text(row.get(name)) for name in self.columns) + "\n" for row in rows)
-        self._file.write(text)
-        self._file.flush()
+        with writing(self.path.parent):
+            self._file.write(text)
+            self._file.flush()
         self._hash.update(text.encode())
 
     def sync(self) -> None:
         """Flush the rows to disk."""
         if self._file is not None:
-            os.fsync(self._file.fileno())
+            with writing(self.path.parent):
+                os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """Close the file. It counts as closed even if that fails, as after a failed write."""
         file, self._file = self._file, None
         if file is not None:
-            file.close()
+            with writing(self.path.parent):
+                file.close()
 
     def _lines(self) -> list[bytes]:
         """Return the header and the complete rows; nothing if the header is missing or lacks a column."""

@@ -18,8 +18,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import ConfigDict
-
 from lrbench._version import __version__
 from lrbench.config import Experiment, identity
 from lrbench.runs.result import FORMAT, Size, Text, parsed
@@ -35,8 +33,6 @@ UNKNOWN = 0
 class Sizes:
     """The sizes of a run's data and model. `classes` is None for regression, `UNKNOWN` if it was not recorded."""
 
-    __pydantic_config__ = ConfigDict(extra="ignore")
-
     parameters: Size | None = None
     train_examples: Size | None = None
     validation_examples: Size | None = None
@@ -50,8 +46,6 @@ class Sizes:
 class Commit:
     """The git commit of the folder where a run was started; `dirty` if files had been changed since."""
 
-    __pydantic_config__ = ConfigDict(extra="ignore")
-
     commit: Text | None = None
     dirty: bool = False
 
@@ -59,8 +53,6 @@ class Commit:
 @dataclass(frozen=True)
 class Seal:
     """The hash of `config.yaml` as lrbench wrote it, and the fields that are not part of the identity."""
-
-    __pydantic_config__ = ConfigDict(extra="ignore")
 
     sha256: Text
     device: Text | None = None
@@ -70,8 +62,6 @@ class Seal:
 @dataclass(frozen=True)
 class Environment:
     """The environment of a run, as read from `env.json`; `plain` is all that the file holds."""
-
-    __pydantic_config__ = ConfigDict(extra="ignore")
 
     identity: Text | None = None
     lrbench: Text | None = None

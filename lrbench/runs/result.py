@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Annotated, Any, TypeVar
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import Field, PlainValidator, ValidationError
 
 from lrbench.components import place
-from lrbench.registry import first_of, problem_of
-from lrbench.types import Natural, adapter
+from lrbench.types import Finite, Natural, adapter, first_of, problem_of
 
 FORMAT = 3
 """The format of run folders.
@@ -20,13 +20,19 @@ Format 1 has `images_per_second`, accuracy columns next to the losses and no num
 from the end of a warm-up; `config.load` keeps that meaning.
 """
 
-Number = Annotated[float, Field(allow_inf_nan=False, strict=True)]
 Text = Annotated[str, Field(strict=True)]
 Size = Annotated[int, Field(ge=0, le=10**15, strict=True)]
 Seconds = Annotated[float, Field(ge=0, le=1e12, strict=True)]
-Values = Mapping[str, Natural | Number | None]
 
 
+def _number(value: object) -> object:
+    if value is None or (isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= MOST):
+        return value
+    raise ValueError("must be a finite number")
+
+
+MOST = sys.float_info.max
+Values = Mapping[str, Annotated[float | None, PlainValidator(_number)]]
 Kind = TypeVar("Kind")
 
 
@@ -113,15 +119,13 @@ class RunResult:
         format: the folder's format.
     """
 
-    __pydantic_config__ = ConfigDict(extra="ignore")
-
     status: Status
     reason: Text = ""
     epochs: Size | None = None
     steps: Size | None = None
     evaluations: Size | None = None
     seconds: Seconds | None = None
-    effective_lr: Number | None = None
+    effective_lr: Finite | None = None
     final: Values | None = None
     best: Values | None = None
     test: Values | None = None

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator
 
 from lrbench.errors import ConfigError
-from lrbench.registry import Catalog, part_of
+from lrbench.registry import Catalog
 from lrbench.schedules import annealing, cyclic, decay, range_test, restarts
 from lrbench.schedules.base import Context, Momentum, Schedule, WithMomentum, document, momentum_of, with_momentum
 from lrbench.schedules.compat import ELSEWHERE, PEERS, PLATEAUS, USUAL_NAMES, huggingface, timm
@@ -23,7 +23,7 @@ from lrbench.schedules.custom import REFUSED, checked_rate, imported
 from lrbench.schedules.milestones import beyond
 from lrbench.schedules.plateau import Growth, PlateauRule, PlateauState
 from lrbench.schedules.warmup import UNTUNED, WarmUpRule, untuned, warm_up
-from lrbench.types import Duration, Part
+from lrbench.types import Duration, Part, part_of
 
 
 def _parsed(parts: list[Any]) -> Iterator[tuple[str, Part, Duration | None]]:

@@ -10,9 +10,8 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, StrictBool
 
 from lrbench.errors import ConfigError
-from lrbench.registry import block_of
 from lrbench.schedules.base import Schedule, momentum_of, with_momentum
-from lrbench.types import Epochs, Fraction
+from lrbench.types import Epochs, Fraction, block_of
 
 Shape = Literal["linear", "cosine", "exponential"]
 UNTUNED = "untuned"

@@ -8,7 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lrbench.config import Experiment, identity
-from lrbench.errors import FolderError, Interrupted, LockedError, LrbenchError, Paused, RunError, UserCodeError
+from lrbench.errors import (
+    FolderError,
+    Interrupted,
+    LockedError,
+    LrbenchError,
+    Paused,
+    RunError,
+    UserCodeError,
+    reason_of,
+)
 from lrbench.events import Event, Watch, message
 from lrbench.runs import RunFolder, RunResult, Status, now
 from lrbench.training.allocator import keep_freed_memory
@@ -85,7 +94,7 @@ def attempt(item: WorkItem, *, threads: int | None, watch: Watch, stop: Callable
     except KeyboardInterrupt:  # a second signal
         raise
     except BaseException as error:  # for example a full disk: not even the failure could be written
-        return RunError(f"{item.path.name}: {type(error).__name__}: {error}")
+        return RunError(f"{item.path.name}: {type(error).__name__}: {reason_of(error)}")
 
 
 def _once(folder: RunFolder, item: WorkItem, watch: Watch, stop: Callable[[], bool]) -> RunResult:
@@ -104,8 +113,6 @@ def _once(folder: RunFolder, item: WorkItem, watch: Watch, stop: Callable[[], bo
         raise
     except LrbenchError as error:
         return _fail(folder, experiment, str(error))
-    except OSError as error:
-        return _fail(folder, experiment, f"cannot write to {folder.path}: {error.strerror or error}")
     except torch.OutOfMemoryError as error:
         hint = "; use a smaller batch_size or precision: bf16"
         return _fail(folder, experiment, f"out of memory on the device{hint} ({str(error).splitlines()[0]})")
@@ -113,7 +120,7 @@ def _once(folder: RunFolder, item: WorkItem, watch: Watch, stop: Callable[[], bo
         if isinstance(error, KeyboardInterrupt) and stop():  # the second signal; any other is the user's
             raise
         imported = any(p.imported for p in (experiment.model, experiment.loss, experiment.dataset.part))
-        frames = str(UserCodeError.of("training", error)) if imported else f"{type(error).__name__}: {error}"
+        frames = str(UserCodeError.of("training", error)) if imported else f"{type(error).__name__}: {reason_of(error)}"
         return _fail(folder, experiment, frames)
 
 

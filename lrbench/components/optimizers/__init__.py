@@ -16,8 +16,8 @@ from pydantic import Field
 
 from lrbench.components.optimizers.param_groups import GroupRules, parameter_groups, peak_and_ratios
 from lrbench.errors import ConfigError, choices
-from lrbench.registry import Catalog, checked, part_of
-from lrbench.types import Fraction, NonNegative, Part, Positive, Probability, ProperFraction, adapter
+from lrbench.registry import Catalog
+from lrbench.types import Fraction, NonNegative, Part, Positive, Probability, ProperFraction, adapter, checked, part_of
 
 if TYPE_CHECKING:
     from torch import nn

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import ConfigDict, Field, StrictBool, ValidationError
 
 from lrbench.errors import ConfigError
-from lrbench.registry import first_of, problem_of
-from lrbench.types import NonNegative, Part, PositiveFraction, adapter
+from lrbench.types import NonNegative, Part, PositiveFraction, adapter, first_of, problem_of
 
 if TYPE_CHECKING:
     from torch import nn
