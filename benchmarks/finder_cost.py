@@ -17,7 +17,8 @@ from lrbench.events import silent
 from lrbench.lr_finder.range_test import RangeTest
 from lrbench.lr_finder.settings import Ramp
 from lrbench.runs import RunFolder
-from lrbench.training.build import assemble, resolve_device
+from lrbench.training.build import assemble
+from lrbench.training.device import resolve_device
 from lrbench.training.kinds import PlainTraining
 from lrbench.training.loop import train
 

@@ -26,7 +26,8 @@ import lrbench
 from lrbench.runs import RunFolder
 from lrbench.training import Training
 from lrbench.training.allocator import keep_freed_memory
-from lrbench.training.build import assemble, resolve_device
+from lrbench.training.build import assemble
+from lrbench.training.device import resolve_device
 
 HERE = Path(__file__).parent
 CONFIGS = HERE.parent / "configs"

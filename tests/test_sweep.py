@@ -44,7 +44,7 @@ from lrbench.sweeps.plan import Plan
 from lrbench.sweeps.status import expected_seconds
 from lrbench.sweeps.summary import summarize
 from lrbench.training import Outcome, Prune, RunOptions, build, run
-from lrbench.training.build import resolve_device
+from lrbench.training.device import resolve_device
 from lrbench.training.executors import shared_data
 from lrbench.training.executors.pool import WorkerProcesses
 from lrbench.training.executors.serial import ThisProcess

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from lrbench.components import (
 from lrbench.config import Dataset, Experiment, identity
 from lrbench.errors import ConfigError, LrbenchError, choices, reason_of
 from lrbench.schedules import Momentum, Schedule, build_schedule, momentum_of
+from lrbench.training.device import exact_products
 from lrbench.training.isolation import ProcessState
 from lrbench.training.memory_format import layout_for
 
@@ -95,18 +95,6 @@ class Parts:
         group = self.optimizer.param_groups[0]
         value = group["betas"][0] if "betas" in group else group.get("momentum")
         return None if value is None else float(value)
-
-
-def resolve_device(name: str) -> torch.device:
-    """Return the device; `auto` is CUDA, else MPS, else the CPU. Raises ConfigError for an unavailable device."""
-    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    device = torch.device(next(kind for kind, usable in available.items() if usable) if name == "auto" else name)
-    if device.type == "cuda":
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # makes cuBLAS deterministic
-        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
-    if not available[device.type] or (device.index or 0) >= max(torch.cuda.device_count(), 1):
-        raise ConfigError(f"'{name}' is not available on this machine; use auto or cpu", key="device")
-    return device
 
 
 KEPT = 4
@@ -205,14 +193,6 @@ def build(experiment: Experiment, device: torch.device) -> Parts:
         problem = f"{experiment.optimizer.name} has no momentum to cycle"
         raise ConfigError(problem, key="schedule.cycle_momentum")
     return parts
-
-
-def exact_products(precision: str, device: torch.device) -> None:
-    """Make a GPU compute in full float32 (by default torch's convolutions use TF32), unless `precision: tf32`."""
-    if precision == "tf32" and device.type != "cuda":
-        raise ConfigError(f"tf32 needs a CUDA GPU, but the device is '{device}'", key="precision")
-    if device.type == "cuda":
-        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
 
 
 @contextlib.contextmanager

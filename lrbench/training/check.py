@@ -18,11 +18,11 @@ from lrbench.training.build import (
     build,
     built_loss,
     checked,
-    exact_products,
     fitting,
     forward_pass,
     position_classes,
 )
+from lrbench.training.device import exact_products
 from lrbench.training.isolation import ProcessState
 
 

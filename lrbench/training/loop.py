@@ -16,9 +16,10 @@ from lrbench.config import Experiment, identity
 from lrbench.errors import Interrupted
 from lrbench.events import Event, Watch, message
 from lrbench.runs import RunFolder, RunResult, Status, place
-from lrbench.training.build import Parts, assemble, described, resolve_device, seed_everything
+from lrbench.training.build import Parts, assemble, described, seed_everything
 from lrbench.training.checkpoint import State, capture, restore
 from lrbench.training.cuda_graphs import RecordedUpdates, place_rates, recordable
+from lrbench.training.device import resolve_device
 from lrbench.training.evaluate import conclude, decide
 from lrbench.training.kinds import Kind, Observer
 from lrbench.training.termination import Ended, not_finite, too_many_skipped

@@ -39,8 +39,8 @@ def check(todo: Sequence[Outcome], watch: Watch, *, keep: bool) -> None:
 
 
 def _check_built(experiment: Experiment, keep: bool) -> list[str]:
-    from lrbench.training.build import resolve_device
     from lrbench.training.check import check as check_built
+    from lrbench.training.device import resolve_device
     from lrbench.training.isolation import isolated
 
     try:
@@ -68,7 +68,7 @@ def prepare(todo: Sequence[Outcome], again: bool) -> None:
 
 def _make_ready(folder: RunFolder, experiment: Experiment, again: bool) -> list[str]:
     """Prepare a locked folder for a new, repeated or resumed run; return warnings."""
-    from lrbench.training.build import resolve_device
+    from lrbench.training.device import resolve_device
 
     def environment() -> dict[str, Any]:
         return describe(experiment, device=str(resolve_device(experiment.device)))
