@@ -77,10 +77,13 @@ class ScheduleLR(LRScheduler):
         lower = KNOWN[self.rule.metric.removeprefix("val_")].lower
         lr = self.schedule(max(done - 1, 0))
         self.plateau.update(self.rule, float(value), lower=lower, lr=lr, done=done / self.total_steps)
-        rates = self.get_lr()
-        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
+        self._last_lr = self.get_lr()
+        self._write()
+
+    def _write(self) -> None:
+        """Give the parameter groups the last learning rates."""
+        for group, rate in zip(self.optimizer.param_groups, self._last_lr, strict=False):
             group["lr"] = group["lr"].fill_(rate) if isinstance(group["lr"], Tensor) else rate
-        self._last_lr = rates
 
     def _adopt_new_groups(self) -> None:
         """Scale groups added since the last step with the schedule, as torch's schedulers do."""
@@ -119,7 +122,10 @@ class ScheduleLR(LRScheduler):
         return {**kept, "ratios": list(self.ratios), "plateau": asdict(self.plateau)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore a state, including the peak for which the schedule is built."""
+        """Restore a state: the peak for which the schedule is built, and the learning rates of the next step.
+
+        The optimizer's own state may be loaded before or after; building this scheduler has reset its learning rates.
+        """
         state = dict(state_dict)
         self.plateau = PlateauState(**state.pop("plateau", {}))
         if "peak" not in state:  # saved by lrbench 0.1
@@ -127,6 +133,8 @@ class ScheduleLR(LRScheduler):
             state["peak"] = next(float(lr) / ratio for lr, ratio in known if ratio)
         super().load_state_dict(state)
         self.ratios, self.schedule = list(self.ratios), self.build(self.peak)
+        self._write()
+        self._set_momentum(min(self.last_epoch, self.total_steps - 1))
 
 
 def torch_scheduler(

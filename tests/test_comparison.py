@@ -343,3 +343,24 @@ def test_groups_that_reach_a_target_together_are_first_together(make_run: MakeRu
         make_run([0.9, 0.4], name=name, lr=lr)
     told = " ".join(summary(gather([tmp_path / "runs"], target="val_loss=0.5")))
     assert "one, two reach val_loss ≤ 0.5 first, all after 2 epochs" in told
+
+
+def test_the_first_group_is_not_worse_for_seeds_that_another_has_alone(make_run: MakeRun, tmp_path: Path) -> None:
+    for name, lr, losses in (("r", 0.1, (0.5, 0.6, 0.7)), ("q", 0.2, (0.4, 0.48, 0.56, 0.9, 0.95))):
+        for seed, loss in enumerate(losses):
+            make_run([loss], name=name, lr=lr, seed=seed)
+    shown = gather([tmp_path / "runs"])
+    assert [group.label for group in shown.groups] == ["r", "q"] and shown.comparison is not None
+    assert sentences(shown.comparison)[1].startswith("Compared with r, undecided: q")
+    assert json.loads(table(shown, "json"))[1]["p_permutation"] is None
+
+
+def test_nobody_is_first_and_last(make_run: MakeRun, tmp_path: Path) -> None:
+    """The first group lost no seed, but has the higher loss; and two groups are alike."""
+    for seed in range(3):
+        make_run([0.6], name="q", lr=0.1, seed=seed)
+        make_run([0.5], name="p", lr=0.2, seed=seed, status="finished" if seed else "diverged")
+    shown = gather([tmp_path / "runs"])
+    assert shown.comparison is not None
+    assert sentences(shown.comparison)[0].startswith("q is first, having lost the smallest share of its seeds")
+    assert "highest" not in sentences(shown.comparison)[0]

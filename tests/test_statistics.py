@@ -262,3 +262,29 @@ def test_an_arm_that_fails_more_is_rarely_called_better(n: int, share: float, ot
     assert said.count("better") <= 0.05 * DRAWS
     if share == other:
         assert said.count("better") + said.count("worse") <= 0.05 * DRAWS
+
+
+def test_seeds_of_one_arm_alone_do_not_contradict_the_order() -> None:
+    """In each pair `q` is 20 % lower; with two harder seeds its mean is higher, by which arms are ordered."""
+    r, q = {0: 0.5, 1: 0.6, 2: 0.7}, {0: 0.4, 1: 0.48, 2: 0.56, 3: 0.9, 4: 0.95}
+    found, logs = difference(q, r), [np.log(list(arm.values())) for arm in (q, r)]
+    assert found is not None and not found.paired and found.n == 3
+    assert found.mean == pytest.approx(logs[0].mean() - logs[1].mean())
+    assert found.p == pytest.approx(stats.ttest_ind(*logs, equal_var=False).pvalue)
+    assert answers([found])[0].word == "undecided"
+    agreeing = difference({seed: 0.8 * value for seed, value in q.items()}, r)
+    assert agreeing is not None and agreeing.paired and agreeing.relative[0] == pytest.approx(0.64 - 1)
+
+
+@pytest.mark.parametrize("more", [1, 2, 5])
+def test_equal_arms_with_unequal_seeds_are_rarely_told_apart(more: int) -> None:
+    """Seeds are as hard for both arms, so that values in pairs are alike."""
+    rng = np.random.default_rng(more)
+    wrong = 0
+    for _ in range(DRAWS):
+        hard = rng.normal(0, 0.1, 3 + more)
+        a, b = (np.exp(hard + rng.normal(0, 0.05, 3 + more)) for _ in range(2))
+        found = difference(seeds(a[:3]), seeds(b))
+        assert found is not None
+        wrong += answers([found])[0].word in ("better", "worse")
+    assert wrong <= 0.05 * DRAWS

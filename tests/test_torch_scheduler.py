@@ -333,3 +333,23 @@ def test_a_plateau_step_needs_the_rule() -> None:
     scheduler = torch_scheduler(one_group(), "cosine", total_steps=20, steps_per_epoch=4)
     with pytest.raises(ConfigError, match="build the scheduler with plateau"):
         scheduler.step_plateau(1.0)
+
+
+def test_a_restored_scheduler_takes_its_next_step_at_its_own_rate(recwarn: pytest.WarningsRecorder) -> None:
+    """Whichever state is loaded first; building the scheduler sets the first rate of the warm-up."""
+    sizes: dict[str, Any] = {"total_steps": 60, "steps_per_epoch": 20, "warmup": "15 steps"}
+    whole = one_group()
+    scheduler = torch_scheduler(whole, "cosine", **sizes)
+    rates_of(whole, scheduler, 30)
+    states = whole.state_dict(), scheduler.state_dict()
+    wanted = rates_of(whole, scheduler, 5)
+    for order in ("optimizer first", "scheduler first"):
+        optimizer = one_group()
+        if order == "optimizer first":
+            optimizer.load_state_dict(states[0])
+        restored = torch_scheduler(optimizer, "cosine", **sizes)
+        restored.load_state_dict(states[1])
+        if order == "scheduler first":
+            optimizer.load_state_dict(states[0])
+        assert rates_of(optimizer, restored, 5) == wanted, order
+    assert not recwarn.list

@@ -141,7 +141,9 @@ def _judged(rows: Sequence[Row], against: Row, measure: Measure, *, chosen: bool
     judged = []
     for row, found, rank in zip(rows, differences, _ranks(rows, measure, margin), strict=True):
         answer = None if found is None else next(said)
-        permuted = None if found is None else statistics.permutation_p(row.values, against.values, logs=found.logs)
+        permuted = None
+        if found is not None and found.paired:
+            permuted = statistics.permutation_p(row.values, against.values, logs=found.logs)
         judged.append(replace(row, difference=found, answer=answer, permutation=permuted, ranks=rank))
     return judged
 

@@ -93,6 +93,9 @@ def difference(
 ) -> Difference | None:
     """Compare two arms; None without two pairs or two values in each arm.
 
+    Seeds that only one arm has may turn the order of the pairs round: harder ones, for example. Then all seeds are
+    compared, unpaired, since arms are ordered by all their seeds.
+
     Args:
         arm: finite values by seed.
         other: the arm to compare with.
@@ -107,8 +110,13 @@ def difference(
         mean, spread = moments(pairs)
         half = quantile(ALPHA, len(pairs) - 1) * spread / math.sqrt(len(pairs))
         p = _p(mean, spread, len(pairs))
-        return Difference(len(pairs), True, logs, mean, mean - half, mean + half, p, spread, failures)
+        if arm.keys() == other.keys() or mean * (_mean(scaled[0]) - _mean(scaled[1])) >= 0:
+            return Difference(len(pairs), True, logs, mean, mean - half, mean + half, p, spread, failures)
     return _unpaired(*(np.array(list(one.values()), float) for one in scaled), logs=logs, failures=failures)
+
+
+def _mean(values: Mapping[int, float]) -> float:
+    return math.fsum(values.values()) / len(values)
 
 
 def _unpaired(a: np.ndarray, b: np.ndarray, *, logs: bool, failures: Failures | None) -> Difference | None:

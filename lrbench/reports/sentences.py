@@ -40,7 +40,9 @@ def sentences(comparison: Comparison) -> list[str]:
     if len(by_value) == 1:
         return [f"{first}."]
     last = by_value[-1]
-    return [f"{first}; {last.group.label} has the {other}, {measure.text(last.estimate.centre)}.", _others(comparison)]
+    if last is not best and last.estimate.centre != best.estimate.centre:
+        first += f"; {last.group.label} has the {other}, {measure.text(last.estimate.centre)}"
+    return [f"{first}.", _others(comparison)]
 
 
 def _on_test(group: Group, measure: Measure) -> str:
@@ -255,11 +257,11 @@ def method(comparison: Comparison) -> str | None:
     ratios = comparison.measure.by_ratio
     scale = "logarithms" if ratios else "values"
     margin = f"{MARGIN:.0%}" if ratios else f"{100 * PERCENT_MARGIN:g} points"
-    pairs = any(row.difference and row.difference.paired for row in comparison.rows)
-    paired = "pairs of equal seeds" if pairs else "independent seeds (Welch)"
-    chosen = (
-        "as many comparisons" if comparison.chosen else "twice as many comparisons, since the same runs chose the best"
-    )
+    kinds = {row.difference.paired for row in comparison.rows if row.difference}
+    paired = "pairs of equal seeds" if True in kinds else "independent seeds (Welch)"
+    if kinds == {True, False}:
+        paired += ", or all seeds (Welch) where too few pair or seeds of one group alone turn their order round"
+    chosen = "their number" if comparison.chosen else "up to twice their number, since the same runs chose the best"
     compared = "ratios" if ratios else "differences"
     return (
         f"Values are {mean_text(comparison.measure)}s over the seeds that reached their end. Groups are ordered by the "
