@@ -20,6 +20,7 @@ import yaml
 from conftest import TINY
 
 from lrbench.errors import UsageError
+from lrbench.runs import RunFolder
 from lrbench.training import RunOptions
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(find_spec("ray") is None, reason="needs the package ray")]
@@ -169,6 +170,7 @@ def test_one_node_lost_then_the_other_and_one_added_back(
     before = done(tmp_path / "far")
     wait_until(lambda: done(tmp_path / "far") > before + 1 and under_way(tmp_path / "far"))
     cluster.remove_node(second, allow_graceful=False)
+    wait_until(lambda: not any(RunFolder(path).busy for path in folders(tmp_path / "far")))  # its processes end too
     before = done(tmp_path / "far")
     assert before < 8
     time.sleep(3)
