@@ -86,7 +86,8 @@ PUBLIC = {
         AVERAGES Batch DATASETS DEFAULT_LR Data DatasetRules EVALUATION_BATCH GroupRules KNOWN LOSS LOSSES Loss
         MODELS Measure Metric Normalize OPTIMIZERS SETS_ITS_OWN_RATE Split Task Tensors Validation adam_beta2 build_loss
         build_model build_optimizer check_parameters configured_rate epoch_columns in_groups load_dataset measures
-        metrics_of number parameter_groups peak_and_ratios place recorded task_for
+        metrics_of number parameter_groups peak_and_ratios place recorded METRICS NAMED OF_TASK PairTask TASKS
+        build_task check_batches described mapped task_hooks usual_loss
     """,
     "config": """
         Config Dataset EarlyStoppingRule Experiment SHORT_AXES canonical dump_yaml exists fits_folder group identity

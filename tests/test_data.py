@@ -22,6 +22,7 @@ from lrbench.components import data as datasets
 from lrbench.components.data.batches import Data, Stream, Tensors, augmented, epoch_order, mix
 from lrbench.components.data.options import DatasetRules
 from lrbench.errors import ConfigError, DataError, UserCodeError
+from lrbench.training.build import build
 from lrbench.types import Part
 
 CPU = torch.device("cpu")
@@ -104,6 +105,12 @@ def streams() -> Any:
 
 def streams_without_targets() -> Any:
     return Pairs(50), Pairs(6)
+
+
+def test_a_classification_needs_to_know_the_number_of_classes(tiny: Any) -> None:
+    experiment = tiny(dataset=f"{__name__}:streams_without_targets")
+    with pytest.raises(DataError, match="number of classes is unknown; give the Dataset an attribute `targets`"):
+        build(experiment, torch.device("cpu"))
 
 
 def streams_with_classes() -> Any:
@@ -512,7 +519,6 @@ def test_float_targets_are_a_regression() -> None:
         (negative_labels, "has labels -1 … 1; with 3 classes they must be 0 … 2"),
         (too_many_labels, "has labels 0 … 2; with 2 classes they must be 0 … 1"),
         (other_shape_in_test, "the test data has inputs of shape (2,); the training data has (1,)"),
-        (streams_without_targets, "the number of classes is unknown; give the Dataset an attribute `targets`"),
     ],
 )
 def test_wrong_data_is_named(function: Any, fragment: str) -> None:

@@ -102,7 +102,7 @@ def test_accumulation_averages_over_what_the_loss_counts(tiny: Callable[..., Any
     weight = torch.tensor([1.0, 2.0, 5.0])
     whole = F.cross_entropy(parts.model(inputs), targets, weight, ignore_index=255)
     used = targets[targets != 255]
-    assert float(parts.loss.counted(targets)) == float(weight[used].sum())
+    assert float(parts.task.count((inputs, targets))) == float(weight[used].sum())
     whole.backward()
     expected = parts.model.weight.grad.clone()  # type: ignore[union-attr,operator]
     measured = gradient(parts, [(inputs[:1], targets[:1]), (inputs[1:], targets[1:])], None)
@@ -236,8 +236,7 @@ def one_alone() -> Any:
 @pytest.mark.parametrize(
     ("data", "error", "fragment"),
     [
-        ("dictionaries", DataError, "a dict with the keys image, label; it must be a pair"),
-        ("images", DataError, r"a Image, which can't be .* torchvision.transforms.ToTensor"),
+        ("dictionaries", ConfigError, r"a dict with the keys image, label, not pairs \(input, target\); name a task"),
         ("lengths", DataError, "different shapes, .*pad, crop or resize"),
         ("one_alone", ConfigError, r"class 2 has only one example; write validation: \{how: random\}"),
     ],
@@ -264,7 +263,7 @@ def normed(outputs: int) -> nn.Module:
 
 class Pair(nn.Linear):
     def forward(self, x: Tensor) -> Any:
-        return {"logits": super().forward(x)}
+        return {"other": super().forward(x)}
 
 
 def dictionary_model(outputs: int) -> nn.Module:
@@ -278,7 +277,11 @@ VECTORS = f"{__name__}:vectors"
     ("changes", "key", "fragment"),
     [
         ({"dataset": VECTORS, "model": f"{__name__}:normed"}, "batch_size", "1 example of 65 .*drop_last: true"),
-        ({"dataset": VECTORS, "model": f"{__name__}:dictionary_model"}, "model", "returns a dict with logits; it must"),
+        (
+            {"dataset": VECTORS, "model": f"{__name__}:dictionary_model"},
+            "model",
+            "returns a dict with the keys other, w",
+        ),
         ({"model": {"name": "mlp", "hidden": [10**12]}}, "model", "can't be built: .*allocate"),
         ({"model": {"name": "mlp", "hidden": [10**18]}}, "model", "can't be built: .*overflow"),
         ({"dataset": VECTORS, "batch_size": 66, "drop_last": True}, "drop_last", "leaves no batch"),

@@ -10,7 +10,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -22,6 +22,9 @@ import lrbench
 from lrbench.analysis import families, family_words, grouped, measure_named, read_runs
 from lrbench.cli.progress import Lines
 from lrbench.components import KNOWN, LOSS, Metric, recorded
+from lrbench.components.tasks.class_meters import Accuracy
+from lrbench.components.tasks.meters import Meter
+from lrbench.components.tasks.pairs import PairTask
 from lrbench.config import Experiment
 from lrbench.errors import ConfigError, Interrupted, UsageError
 from lrbench.events import Event, silent
@@ -32,7 +35,7 @@ from lrbench.reports.figures.sensitivity import draw
 from lrbench.reports.reporting import Report, gather, report, table
 from lrbench.reports.sentences import against
 from lrbench.runs import Environment, RunFolder, RunResult, Status
-from lrbench.training import build
+from lrbench.training import build, check
 from lrbench.training.kinds import PlainTraining
 from lrbench.training.loop import train
 
@@ -45,25 +48,43 @@ pytestmark = pytest.mark.usefixtures("sketches")
 CHROMIUM = os.environ.get("LRBENCH_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 
 
-class Margins:
-    """The part of wrong answers, and by how much the right class's output lies above the best other one."""
+class Wrong(Accuracy):
+    """The fraction of wrong answers."""
 
-    metrics: ClassVar[tuple[Metric, ...]] = OWN
+    def __init__(self) -> None:
+        self.metric = ERROR_RATE
+
+    def value(self, sums: Sequence[float], examples: int, loss: float | None) -> float:
+        return 1 - sums[0] / examples
+
+
+class Margin(Meter):
+    """By how much the right class's output lies above the best other one."""
+
+    length = 1
+
+    def __init__(self) -> None:
+        self.metric = MARGIN
 
     def sums(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        outputs = outputs.detach().double()
+        outputs = outputs.double()
         right = outputs.gather(1, targets[:, None]).squeeze(1)
         others = outputs.scatter(1, targets[:, None], -math.inf).max(1).values
-        return torch.stack([(right <= others).sum().double(), (right - others).sum()])
+        return (right - others).sum().reshape(1)
 
-    def values(self, sums: Sequence[float], examples: int) -> dict[str, float]:
-        return {"error_rate": sums[0] / examples, "margin": sums[1] / examples}
+    def value(self, sums: Sequence[float], examples: int, loss: float | None) -> float:
+        return sums[0] / examples
+
+
+def margins(experiment: Experiment, data: Any, model: Any, device: torch.device) -> PairTask:
+    return PairTask(build.built_loss(experiment, data, device), [Wrong(), Margin()])
 
 
 @pytest.fixture
 def own_task(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything that is trained here measures an error rate and a margin."""
-    monkeypatch.setattr(build, "task_for", lambda classes: Margins())
+    monkeypatch.setattr(build, "built_task", margins)
+    monkeypatch.setattr(check, "built_task", margins)
 
 
 def trained(experiment: Experiment, root: Path) -> tuple[Path, RunResult, pd.DataFrame]:
@@ -153,7 +174,8 @@ def test_they_are_measured_as_the_built_in_one_is(monkeypatch: pytest.MonkeyPatc
     """Of the same training: an error rate is what an accuracy leaves."""
     experiment = tiny(epochs=3, batch_size=24)
     _, usual, rows = trained(experiment, tmp_path / "usual")
-    monkeypatch.setattr(build, "task_for", lambda classes: Margins())
+    monkeypatch.setattr(build, "built_task", margins)
+    monkeypatch.setattr(check, "built_task", margins)
     _, own, others = trained(experiment, tmp_path / "own")
     assert others["val_loss"].tolist() == rows["val_loss"].tolist()
     for split in ("train", "val"):

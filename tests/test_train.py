@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lrbench.components.data.batches import epoch_order
-from lrbench.components.tasks import Classification
+from lrbench.components.metrics import ACCURACY
 from lrbench.config import Experiment, identity, run_name
 from lrbench.errors import ConfigError, Interrupted
 from lrbench.events import Event, Watch, silent
@@ -653,10 +653,10 @@ def test_damage_is_repaired_by_going_on_from_what_is_whole(
 
 def test_the_checkpoint_before_is_kept(tmp_path: Path, tiny: Any) -> None:
     folder = interrupted_twice(tmp_path, tiny(**MLP))
-    state = folder.load_checkpoint(identity(tiny(**MLP)), Classification.metrics)
+    state = folder.load_checkpoint(identity(tiny(**MLP)), (ACCURACY,))
     assert state is not None and (state["step"], state["epoch"]) == (45, 1)
     empty_newest(folder.path)
-    state = folder.load_checkpoint(identity(tiny(**MLP)), Classification.metrics)
+    state = folder.load_checkpoint(identity(tiny(**MLP)), (ACCURACY,))
     assert state is not None and (state["step"], state["epoch"]) == (20, 0)
 
 
@@ -665,7 +665,7 @@ def test_a_checkpoint_of_another_run_is_passed_over(tmp_path: Path, tiny: Any) -
     folder = interrupted_twice(tmp_path, tiny(**MLP))
     other = interrupted_twice(tmp_path, tiny(**MLP, seed=5))
     (folder.path / "checkpoint.pt").write_bytes((other.path / "checkpoint.pt").read_bytes())
-    state = folder.load_checkpoint(identity(tiny(**MLP)), Classification.metrics)
+    state = folder.load_checkpoint(identity(tiny(**MLP)), (ACCURACY,))
     assert state is not None and state["step"] == 20
     go(tmp_path, tiny(**MLP))
     assert_same_run(folder, whole)
@@ -677,7 +677,7 @@ def test_rows_that_were_changed_are_not_gone_on_from(tmp_path: Path, tiny: Any) 
     lines = (folder.path / "steps.csv").read_bytes().splitlines(keepends=True)
     lines[30] = lines[30].replace(b"0", b"9", 1)  # after the first checkpoint's 20 rows, before the second's 45
     (folder.path / "steps.csv").write_bytes(b"".join(lines))
-    state = folder.load_checkpoint(identity(tiny(**MLP)), Classification.metrics)
+    state = folder.load_checkpoint(identity(tiny(**MLP)), (ACCURACY,))
     assert state is not None and state["step"] == 20
     go(tmp_path, tiny(**MLP))
     assert_same_run(folder, whole)

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from lrbench.components import DATASETS, LOSSES, MODELS, OPTIMIZERS
+from lrbench.components import DATASETS, LOSSES, METRICS, MODELS, OPTIMIZERS, TASKS
 from lrbench.errors import UsageError, choices
 from lrbench.registry import Catalog, Parameter
 from lrbench.schedules import PLATEAUS, SCHEDULES
@@ -24,6 +24,8 @@ CATALOGUES = {  # each with an example of an import string
     "optimizers": (OPTIMIZERS, "mypackage.optim:Lion"),
     "schedules": (SCHEDULES, "torch.optim.lr_scheduler:StepLR"),
     "losses": (LOSSES, "torch.nn:HuberLoss"),
+    "tasks": (TASKS, "mypackage.tasks:Vae"),
+    "metrics": (METRICS, "torchmetrics.classification:BinaryAUROC"),
 }
 
 

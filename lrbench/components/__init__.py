@@ -15,6 +15,7 @@ from lrbench.components.losses import LOSSES, Loss, build_loss
 from lrbench.components.metrics import (
     KNOWN,
     LOSS,
+    NAMED,
     Measure,
     Metric,
     epoch_columns,
@@ -38,15 +39,18 @@ from lrbench.components.optimizers import (
     parameter_groups,
     peak_and_ratios,
 )
-from lrbench.components.tasks import Task, task_for
+from lrbench.components.tasks import METRICS, OF_TASK, TASKS, Task, build_task, check_batches, task_hooks, usual_loss
 
 if TYPE_CHECKING:
-    from lrbench.components.data.batches import EVALUATION_BATCH, Batch, Data, Split, Tensors, in_groups
+    from lrbench.components.data.batches import EVALUATION_BATCH, Batch, Data, Split, Tensors, described, in_groups
+    from lrbench.components.data.nested import mapped
+    from lrbench.components.tasks.pairs import PairTask
 
-_WITH_TORCH = ("EVALUATION_BATCH", "Batch", "Data", "Split", "Tensors", "in_groups")
+_BATCHES = ("EVALUATION_BATCH", "Batch", "Data", "Split", "Tensors", "described", "in_groups")
+_WITH_TORCH = {**dict.fromkeys(_BATCHES, "data.batches"), "mapped": "data.nested", "PairTask": "tasks.pairs"}
 
 
 def __getattr__(name: str) -> Any:
     if name not in _WITH_TORCH:
         raise AttributeError(f"module 'lrbench.components' has no attribute '{name}'")
-    return getattr(importlib.import_module("lrbench.components.data.batches"), name)
+    return getattr(importlib.import_module(f"lrbench.components.{_WITH_TORCH[name]}"), name)

@@ -26,12 +26,14 @@ class Loss:
         ignored: the target that it leaves out, its `ignore_index`; None if it has none.
         weight: weights of the classes, used with `ignored`; or None.
         count: the function's own `count(targets)`, or None.
+        by_class: whether targets are class indices and outputs have the classes second.
     """
 
     function: Callable[[Any, Any], Any]
     ignored: int | None = None
     weight: Tensor | None = None
     count: Callable[[Any], Any] | None = None
+    by_class: bool = False
 
     def __call__(self, outputs: Any, targets: Any) -> Any:
         """Return the loss of a batch."""
@@ -46,7 +48,10 @@ class Loss:
         if self.ignored is None or targets.is_floating_point() or plain:
             return len(targets)
         used = targets != self.ignored
-        return used.sum() if self.weight is None else (self.weight[targets * used] * used).sum()
+        if self.weight is None:
+            return used.sum()
+        used, targets = used.to(self.weight.device), targets.to(self.weight.device)
+        return (self.weight[targets * used] * used).sum()
 
 
 def cross_entropy(
@@ -100,9 +105,35 @@ def mse() -> Callable[..., Tensor]:
     return loss
 
 
+def bce(*, pos_weight: list[Positive] | None = None) -> Callable[..., Tensor]:
+    """Binary cross-entropy of logits (n, labels) and targets (n, labels) of 0 and 1.
+
+    Args:
+        pos_weight: a weight for the positive examples of each label.
+    """
+    import torch
+    from torch.nn.functional import binary_cross_entropy_with_logits
+
+    def loss(outputs: Tensor, targets: Tensor, pos_weight: Tensor | None = None) -> Tensor:
+        # (n, 1) and (n,) would silently broadcast to (n, n).
+        goal = targets.to(outputs.dtype)
+        return binary_cross_entropy_with_logits(outputs.reshape(targets.shape), goal, pos_weight=pos_weight)
+
+    return loss if pos_weight is None else partial(loss, pos_weight=torch.tensor(pos_weight))
+
+
+def of_task() -> Callable[..., Tensor]:
+    """The task's own loss; set by itself for a task that computes one."""
+
+    def loss(outputs: Tensor, targets: Tensor) -> Tensor:
+        raise AssertionError("the task computes the loss")
+
+    return loss
+
+
 LOSSES = Catalog(
     kind="loss",
-    entries={"cross_entropy": cross_entropy, "mse": mse},
+    entries={"bce": bce, "cross_entropy": cross_entropy, "mse": mse, "task": of_task},
     context=frozenset({"labels", "classes"}),
 )
 
@@ -139,7 +170,12 @@ def build_loss(
     if isinstance(made, partial):
         made = partial(made.func, **{k: v.to(device) if hasattr(v, "to") else v for k, v in made.keywords.items()})
     function = _guarded(part.name, made) if part.imported else made
-    return Loss(function, *(_setting(made, name) for name in ("ignore_index", "weight", "count")))
+    ignored, weight, count = (_setting(made, name) for name in ("ignore_index", "weight", "count"))
+    return Loss(function, ignored, weight, count, _is_by_class(part.name))
+
+
+def _is_by_class(name: str) -> bool:
+    return name.lower().replace("_", "").endswith(("crossentropy", "crossentropyloss")) and "binary" not in name
 
 
 def _setting(loss: Any, name: str) -> Any:

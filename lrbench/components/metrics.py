@@ -52,6 +52,25 @@ ACCURACY = Metric("accuracy", "higher", "percent")
 KNOWN: Mapping[str, Metric] = {metric.name: metric for metric in (LOSS, ACCURACY)}
 """Metrics of folders that record none."""
 
+NAMED: Mapping[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        ACCURACY,
+        Metric("average_precision", "higher", "percent"),
+        Metric("bits_per_byte"),
+        Metric("calibration_error", "lower", "percent"),
+        Metric("f1", "higher", "percent"),
+        Metric("mae"),
+        Metric("mean_iou", "higher", "percent"),
+        Metric("perplexity"),
+        Metric("pixel_accuracy", "higher", "percent"),
+        Metric("r2", "higher"),
+        Metric("rmse"),
+        Metric("top5_accuracy", "higher", "percent"),
+    )
+}
+"""The metrics that a config can name."""
+
 
 def metrics_of(recorded: object) -> dict[str, Metric]:
     """Return the metrics that a folder records, by name, the loss first; KNOWN if it records none."""

@@ -26,8 +26,11 @@ from lrbench.components import (
     DATASETS,
     DEFAULT_LR,
     LOSSES,
+    METRICS,
     MODELS,
+    OF_TASK,
     OPTIMIZERS,
+    TASKS,
     DatasetRules,
     GroupRules,
     Normalize,
@@ -114,7 +117,9 @@ class Experiment(BaseModel, frozen=True, extra="forbid"):
     warmup: WarmUpRule | None = None
     plateau: PlateauRule | None = None
     early_stopping: EarlyStoppingRule | None = None
+    task: Annotated[Part, _completed_by(TASKS), _AS_MAPPING] | None = None
     loss: Annotated[Part, _completed_by(LOSSES), _AS_MAPPING] = Field(Part("cross_entropy"), validate_default=True)
+    metrics: Annotated[list[Annotated[Part, PlainValidator(Part.of), _AS_MAPPING]], Field(min_length=1)] | None = None
     epochs: Annotated[Count, Field(le=1_000_000)] | None = None
     steps: Annotated[Count, Field(le=100_000_000)] | None = None
     batch_size: Count = 64
@@ -157,6 +162,7 @@ class Experiment(BaseModel, frozen=True, extra="forbid"):
             problem = f"must be a whole number of steps; write '{every.amount:g} epochs' for a part of an epoch"
             raise ConfigError(f"{problem} (got {every})", key="eval_every")
         self._check_plateau_bounds()
+        self._check_task()
         if self.max_skipped is not None and self.on_non_finite != "skip":
             raise ConfigError("needs `on_non_finite: skip`", key="max_skipped")
         return self
@@ -172,6 +178,22 @@ class Experiment(BaseModel, frozen=True, extra="forbid"):
         if growth is not None and growth.max_lr is not None and growth.max_lr < peak:
             problem = f"is below the peak, optimizer.lr = {peak:g}, so it could not grow (got {growth.max_lr:g})"
             raise ConfigError(problem, key="plateau.growth.max_lr")
+
+    def _check_task(self) -> None:
+        task, own = self.task, self.task is not None and (self.task.imported or self.task.name == "hf")
+        if own != (self.loss.name == OF_TASK):
+            problem = f"'{task.name}' computes its own loss; remove `loss`" if own and task else "there is no such task"
+            raise ConfigError(problem, key="loss")
+        for metric in self.metrics or ():
+            if not metric.imported and not (task is not None and task.imported):
+                METRICS.complete(metric)
+
+    @property
+    def imports(self) -> list[str]:
+        """The import strings of the user's code in the config."""
+        parts = (self.dataset.part, self.model, self.optimizer, self.schedule, self.loss, self.task)
+        names = [part.name for part in (*parts, *(self.metrics or ())) if part is not None and part.imported]
+        return [*names, *([self.dataset.rules.collate] if self.dataset.rules.collate else [])]
 
     def __eq__(self, other: object) -> bool:
         """Compare values, not the places where they were written."""
@@ -280,4 +302,4 @@ def _fields_at(path: tuple[str, ...]) -> list[str]:
         ("dataset", "normalize"): Normalize,
     }
     schema = adapter(blocks.get(path, Experiment)).json_schema(mode="validation")
-    return [*schema["properties"], "extends"] if path == () else list(schema["properties"])
+    return [*schema["properties"], "extends", "step"] if path == () else list(schema["properties"])

@@ -17,7 +17,7 @@ from lrbench.config.merge import merge
 from lrbench.errors import ConfigError
 from lrbench.schedules import has_milestones, revised
 
-_PARTS = ("dataset", "model", "optimizer", "schedule", "loss")
+_PARTS = ("dataset", "model", "optimizer", "schedule", "loss", "task")
 _UNLESS_NAMED = {"loss": {"name": "cross_entropy"}}  # so that `loss: {label_smoothing: 0.1}` is enough
 _NOTHING = ("null", "~", "")
 MOST_EXTENDED = 100

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lrbench.components import adam_beta2
+from lrbench.components import OF_TASK, adam_beta2, usual_loss
 from lrbench.config.rules import usual_rule
 from lrbench.errors import ConfigError
 from lrbench.schedules import PLATEAUS, UNTUNED, untuned
@@ -14,10 +14,42 @@ from lrbench.types import Part
 
 def written_out(plain: Mapping[str, Any]) -> dict[str, Any]:
     """Replace a config's shorthand. Raises ConfigError."""
-    return _defaults(_batch(_warmup(_peak({**plain, **_plateau(plain)}))))
+    return _defaults(_task(_batch(_warmup(_peak({**plain, **_plateau(plain)})))))
 
 
-_DEFAULTS = {"accumulate": 1, "drop_last": False, "best_by": "val_loss", "on_non_finite": "stop"}
+def _task(plain: dict[str, Any]) -> dict[str, Any]:
+    """Write out `step:`, the loss of a task, and the names and directions of metrics."""
+    if (step := plain.get("step")) is not None:
+        if not isinstance(step, str) or ":" not in step:
+            problem = (
+                f"must be an import string of a function of (model, batch), such as 'mine:step' (got {step!r:.60})"
+            )
+            raise ConfigError(f"{problem}; the length of a run is `steps`", key="step")
+        if plain.get("task") is not None:
+            raise ConfigError("is a task by itself; remove `task`", key="step")
+        plain = {**{k: v for k, v in plain.items() if k != "step"}, "task": {"name": step}}
+    task, metrics = plain.get("task"), plain.get("metrics")
+    if isinstance(metrics, Mapping) and "name" not in metrics:
+        plain = {**plain, "metrics": [{"name": str(name), "better": better} for name, better in metrics.items()]}
+    elif isinstance(metrics, str | Mapping):
+        plain = {**plain, "metrics": [metrics]}
+    if task is None or not isinstance(task, str | Mapping | Part):
+        return plain
+    part = Part.of(task)
+    missing = ("model", "dataset") if part.imported else ()
+    made = {key: {"name": OF_TASK} for key in missing if plain.get(key) is None}
+    loss = {"loss": usual_loss(part.name).plain()} if plain.get("loss") is None else {}
+    return {**plain, "task": part.plain(), **made, **loss}
+
+
+_CLASSIFICATION = {"name": "classification"}
+_DEFAULTS = {
+    "task": _CLASSIFICATION,
+    "accumulate": 1,
+    "drop_last": False,
+    "best_by": "val_loss",
+    "on_non_finite": "stop",
+}
 
 
 def _defaults(plain: dict[str, Any]) -> dict[str, Any]:

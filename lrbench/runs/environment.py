@@ -130,8 +130,7 @@ def now() -> str:
 
 def code_hashes(experiment: Experiment) -> dict[str, str]:
     """Return the SHA-256 of each module file that the config imports, except torch's and torchvision's."""
-    parts = (experiment.dataset.part, experiment.model, experiment.optimizer, experiment.schedule, experiment.loss)
-    modules = sorted({part.name.partition(":")[0] for part in parts if part.imported})
+    modules = sorted({name.partition(":")[0] for name in experiment.imports})
     files = {module: _file_of(module) for module in modules if module.split(".")[0] not in ("torch", "torchvision")}
     return {module: hashlib.sha256(file.read_bytes()).hexdigest() for module, file in files.items() if file is not None}
 

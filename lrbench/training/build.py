@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lrbench.components import (
+    EVALUATION_BATCH,
     LOSS,
+    OF_TASK,
+    Batch,
     Data,
     Loss,
     Task,
@@ -23,9 +26,11 @@ from lrbench.components import (
     build_loss,
     build_model,
     build_optimizer,
+    build_task,
+    check_batches,
     load_dataset,
     peak_and_ratios,
-    task_for,
+    task_hooks,
 )
 from lrbench.config import Dataset, Experiment, identity
 from lrbench.errors import ConfigError, LrbenchError, choices, reason_of
@@ -42,25 +47,25 @@ class Parts:
     data: Data
     task: Task
     model: nn.Module
-    forward: Callable[[Tensor], Tensor]
+    forward: Callable[..., Any]
     optimizer: Optimizer
     ratios: list[float]
     schedule: Schedule
     momentum: Momentum | None
-    loss: Loss
     device: torch.device
     layout: torch.memory_format | None
     precision: str
     peak_lr: float
     total_steps: int
     steps_per_epoch: int
+    evaluation_batch: int = EVALUATION_BATCH
 
-    def batch(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Prepare a raw batch for the model and the loss."""
-        prepared = self.data.prepare(inputs, self.device)
-        if self.layout is not None and prepared.dim() == 4:
-            prepared = prepared.contiguous(memory_format=self.layout)
-        return prepared, targets.to(self.device, non_blocking=True)
+    def batch(self, raw: Batch) -> Batch:
+        """Prepare a raw batch for the task."""
+        ready = self.data.ready(raw, self.device)
+        if self.layout is not None and ready[0].dim() == 4:
+            return ready[0].contiguous(memory_format=self.layout), ready[1]
+        return ready
 
     def autocast(self) -> torch.autocast:
         """Return the context for forward pass and loss: bfloat16 with `precision: bf16`."""
@@ -102,15 +107,18 @@ held: dict[tuple[str, str], Data] = {}
 """The cache of `load_data`, by dataset block and device. A worker process puts shared data here."""
 
 
-def load_data(dataset: Dataset, device: torch.device) -> Data:
-    """Load the data of a `dataset:` block onto a device, cached because most runs share a data set."""
+def load_data(dataset: Dataset, device: torch.device, of_task: Callable[[], Any] | None = None) -> Data:
+    """Load the data of a `dataset:` block onto a device, cached because most runs share a data set.
+
+    `of_task` gives the data of `dataset: task`.
+    """
     key = (json.dumps(dataset.plain(), sort_keys=True, default=str), str(device))
     if key not in held:
         if device.type == "cpu":
             seed_everything(0)  # for data that draws random numbers: the same in every process
-            held[key] = load_dataset(dataset.part, dataset.rules)
+            held[key] = load_dataset(dataset.part, dataset.rules, of_task)
         else:
-            held[key] = load_data(dataset, torch.device("cpu")).to(device)
+            held[key] = load_data(dataset, torch.device("cpu"), of_task).to(device)
         while len(held) > KEPT:
             held.pop(next(iter(held)))
     return held[key]
@@ -146,16 +154,19 @@ def build(experiment: Experiment, device: torch.device) -> Parts:
         ConfigError, DataError: a part can't be built from the config.
         UserCodeError: an imported part raised.
     """
-    data = load_data(experiment.dataset, device)
+    hooks = hooks_of(experiment)
+    data = load_data(experiment.dataset, device, hooks.get("data"))
+    check_batches(experiment.task, data)
     seed_everything(experiment.seed)
     loss = built_loss(experiment, data, device)
     outputs, classes = _outputs(data, loss, imported=experiment.model.imported)
     with fitting("model", f"'{experiment.model.name}' can't be built"):
-        model = build_model(experiment.model, input_shape=data.shape, outputs=outputs, classes=classes).to(device)
+        own = None if experiment.model.name != OF_TASK else hooks["build"](experiment.seed)
+        model = build_model(experiment.model, own, input_shape=data.shape, outputs=outputs, classes=classes).to(device)
+    task = built_task(experiment, data, model, device)
     if any(nn.parameter.is_lazy(p) for p in model.parameters()):
-        inputs, _ = next(iter(data.train.batches(2)))
         with forward_pass(model, data, experiment.model.name):
-            model(data.prepare(inputs, device))  # initializes the lazy layers
+            task.measure(model, data.ready(next(iter(data.train.batches(2))), device))  # initializes the lazy layers
     layout = layout_for(model, data, device, experiment.precision)
     if layout is not None:
         model = model.to(memory_format=layout)
@@ -173,26 +184,33 @@ def build(experiment: Experiment, device: torch.device) -> Parts:
     )
     parts = Parts(
         data=data,
-        task=task_for(None if data.positions else data.classes),
+        task=task,
         model=model,
         forward=torch.compile(model) if experiment.compile else model,
         optimizer=optimizer,
         ratios=ratios,
         schedule=schedule,
         momentum=momentum_of(schedule),
-        loss=loss,
         device=device,
         layout=layout,
         precision=experiment.precision,
         peak_lr=peak_lr,
         total_steps=total_steps,
         steps_per_epoch=steps_per_epoch,
+        evaluation_batch=EVALUATION_BATCH if data.pairs and not data.positions else experiment.batch_size,
     )
     _check_metrics(experiment, parts.task)
     if parts.momentum is not None and parts.current_momentum() is None:
         problem = f"{experiment.optimizer.name} has no momentum to cycle"
         raise ConfigError(problem, key="schedule.cycle_momentum")
     return parts
+
+
+def hooks_of(experiment: Experiment) -> Mapping[str, Callable[..., Any]]:
+    """Return the methods `data` and `build` of the user's task where the config wants them. Raises ConfigError."""
+    wanted = {"data": experiment.dataset.part.name, "build": experiment.model.name}
+    keys = {"data": "dataset", "build": "model"}
+    return task_hooks(experiment.task, {hook: keys[hook] for hook, name in wanted.items() if name == OF_TASK})
 
 
 @contextlib.contextmanager
@@ -218,6 +236,17 @@ def forward_pass(model: nn.Module, data: Data, name: str) -> Iterator[None]:
         yield
 
 
+def built_task(experiment: Experiment, data: Data, model: nn.Module, device: torch.device) -> Task:
+    """Build the task; a function is tried on two examples, for the metrics that it returns. Raises as `build_task`."""
+    loss = built_loss(experiment, data, device)
+    task = build_task(experiment.task, experiment.metrics or (), data=data, loss=loss, model=model)
+    if callable(discover := getattr(task, "discover", None)):
+        model.eval()
+        with torch.random.fork_rng(), torch.no_grad():
+            discover(model, data.ready(next(iter(data.train.batches(2))), device))
+    return task
+
+
 def built_loss(experiment: Experiment, data: Data, device: torch.device) -> Loss:
     """Build the loss for the data. Raises the same errors as `build_loss`."""
     labels = data.train.labels()
@@ -231,6 +260,8 @@ def _outputs(data: Data, loss: Loss, *, imported: bool) -> tuple[int | None, int
     The size of a target is the number of outputs of a regression, and of classes where it is a vector, as for several
     labels. It says nothing about classes of positions: these come from the data set or the values of its targets.
     """
+    if not data.pairs:
+        return None, data.classes
     if data.positions:
         classes = position_classes(data, loss)
         size = next(iter(data.train.batches(1)))[1].numel()

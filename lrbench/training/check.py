@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
-from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
-from lrbench.components import Loss
+from lrbench.components import Loss, PairTask, described, mapped
 from lrbench.config import Experiment, identity
 from lrbench.errors import ConfigError, UserCodeError, reason_of
 from lrbench.schedules import checked_rate, unreached
@@ -16,7 +16,7 @@ from lrbench.training.build import (
     KEPT_PARTS,
     Parts,
     build,
-    built_loss,
+    built_task,
     checked,
     fitting,
     forward_pass,
@@ -43,29 +43,65 @@ def check(experiment: Experiment, device: torch.device, *, keep: bool = False) -
     state = ProcessState.now()
     for step in (*range(0, parts.total_steps, max(parts.total_steps // 10_000, 1)), parts.total_steps - 1):
         checked_rate(parts.schedule(step), step)
-    inputs, targets = next(iter(parts.data.train.batches(2)))
     twin = _twin(parts.model) if keep else None
     model = parts.model if twin is None else twin
-    with forward_pass(model, parts.data, experiment.model.name):
-        prepared, goal = parts.batch(inputs, targets)
-        outputs = model(prepared)
+    notes = list(parts.data.notes)
+    if isinstance(parts.task, PairTask):
+        notes += _check_pair(experiment, parts, parts.task, model)
+    else:
+        notes += _check_own(parts, model)
+    _check_last_batch(experiment, parts, model)
+    if twin is not None and len(checked) < KEPT_PARTS:
+        parts.task = built_task(experiment, parts.data, parts.model, device)  # the one used above may have kept state
+        checked[identity(experiment), str(device)] = parts, state
+    sizes = {"total_steps": parts.total_steps, "steps_per_epoch": parts.steps_per_epoch}
+    return [*notes, *unreached(experiment.schedule, warmup=experiment.warmup, **sizes)]
+
+
+def _check_pair(experiment: Experiment, parts: Parts, task: PairTask, model: nn.Module) -> list[str]:
+    """Check that predictions and targets of two examples fit each other and the loss. Returns likely mistakes."""
+    name, raw = experiment.model.name, next(iter(parts.data.train.batches(2)))
+    with forward_pass(model, parts.data, name):
+        inputs, goal = parts.batch(raw)
+        returned = model(inputs)
+        outputs = task.predict(lambda _: returned, inputs)
     _check_outputs(experiment, parts, outputs, goal)
     shapes = f"outputs {tuple(outputs.shape)} and targets {tuple(goal.shape)}"
     _check_targets(experiment, outputs, goal, shapes)
     whole = not goal.is_floating_point() and goal.shape == outputs.shape
     with fitting("loss", f"'{experiment.loss.name}' does not fit {shapes}"):
         try:
-            _check_mean(parts.loss, outputs, goal)
+            _check_mean(task.loss, outputs, goal)
         except UserCodeError:
             if not whole:
                 raise
             raise ValueError("several labels per example need float targets, such as targets.float()") from None
-    _check_last_batch(experiment, parts, model)
-    if twin is not None and len(checked) < KEPT_PARTS:
-        parts.loss = built_loss(experiment, parts.data, device)  # the one used above may have kept state
-        checked[identity(experiment), str(device)] = parts, state
-    sizes = {"total_steps": parts.total_steps, "steps_per_epoch": parts.steps_per_epoch}
-    return unreached(experiment.schedule, warmup=experiment.warmup, **sizes)
+    with fitting("metrics", f"can't be computed from {shapes}"):
+        task.values(task.measure(lambda _: returned, (inputs, goal))[1].tolist(), len(goal), 1.0)
+    if isinstance(returned, Tensor) or not isinstance(returned, tuple | list):
+        return []
+    return [f"model: '{name}' returns {described(returned)}; its first item is taken as the predictions"]
+
+
+def _check_own(parts: Parts, model: nn.Module) -> list[str]:
+    """Pass two examples through a task that computes its own loss. Returns likely mistakes."""
+    batch, task = parts.batch(next(iter(parts.data.train.batches(2)))), parts.task
+    model.eval()
+    with torch.random.fork_rng(), torch.no_grad():
+        once, _ = task.measure(model, batch)
+        float(task.count(batch))
+        if task.examples(batch) != 2:
+            problem = f"counts {task.examples(batch)} examples in a batch of 2; write examples(batch) in your task"
+            raise ConfigError(problem, key="task")
+        with contextlib.suppress(Exception):  # batches that can't be doubled
+            twice, _ = task.measure(model, mapped(batch, lambda leaf: torch.cat([leaf, leaf])))
+            if bool(once.isfinite() & (once != 0)) and torch.isclose(twice, 2 * once, rtol=1e-4, atol=0):
+                problem = "its loss sums over the batch, so it depends on the batch size; a loss must be a mean"
+                raise ConfigError(problem, key="task")
+    assumed = ", ".join(getattr(task, "assumed", ()))
+    return (
+        [f"metrics: less is taken as better for {assumed}; write `metrics: {{name: higher}}` if not"] if assumed else []
+    )
 
 
 def _twin(model: nn.Module) -> nn.Module | None:
@@ -80,14 +116,14 @@ def _check_outputs(experiment: Experiment, parts: Parts, outputs: object, goal: 
     """Raise ConfigError for outputs that are no tensor or have other classes than the data."""
     name, classes = experiment.model.name, parts.data.classes
     if not isinstance(outputs, Tensor):
-        keys = f" with {', '.join(map(str, outputs))}" if isinstance(outputs, Mapping) else ""
-        problem = f"'{name}' returns a {type(outputs).__name__}{keys}; it must return one tensor"
-        raise ConfigError(f"{problem}: wrap it in a module that returns only its predictions", key="model")
+        problem = f"'{name}' returns {described(outputs)}, without a tensor of predictions"
+        raise ConfigError(f"{problem}: wrap it in a module that returns one, or write a task of your own", key="model")
     returned = f"'{name}' returns outputs of shape {tuple(outputs.shape[1:])}"
     if parts.data.positions:
-        classes = position_classes(parts.data, parts.loss)
+        loss = parts.task.loss  # type: ignore[attr-defined]
+        classes = position_classes(parts.data, loss)
         laid_out = outputs.dim() > 1 and outputs.shape[:1] + outputs.shape[2:] == goal.shape
-        if laid_out and parts.loss.ignored is not None and classes is not None and outputs.shape[1] < classes:
+        if laid_out and loss.ignored is not None and classes is not None and outputs.shape[1] < classes:
             raise ConfigError(f"{returned}, so {outputs.shape[1]} classes; the targets have {classes}", key="model")
     elif classes is not None and (outputs.dim() != 2 or outputs.shape[1] != classes):
         raise ConfigError(f"{returned}; {classes} classes need ({classes},)", key="model")
@@ -122,15 +158,14 @@ def _training_failure(parts: Parts, model: nn.Module, size: int) -> str | None:
     model.train()
     try:
         with torch.random.fork_rng(), torch.no_grad():
-            inputs, targets = next(iter(parts.data.train.batches(size)))
-            outputs = model(parts.batch(inputs, targets)[0])
+            parts.task.measure(model, parts.batch(next(iter(parts.data.train.batches(size)))))
     except torch.OutOfMemoryError:  # training says what to do
         return None
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # whatever user code raises
         return reason_of(error)
-    return None if isinstance(outputs, Tensor) else f"it returns a {type(outputs).__name__}, not a tensor"
+    return None
 
 
 def _check_targets(experiment: Experiment, outputs: Tensor, goal: Tensor, shapes: str) -> None:

@@ -25,7 +25,7 @@ def recordable(experiment: Experiment, parts: Parts) -> bool:
     """
     model = not experiment.model.imported or getattr(parts.model, "cuda_graph", False)
     plain = experiment.accumulate in (None, 1) and experiment.on_non_finite != "skip" and not experiment.compile
-    steady = parts.momentum is None and not experiment.loss.imported
+    steady = parts.momentum is None and not experiment.loss.imported and parts.task.recordable
     return ENABLED and parts.device.type == "cuda" and model and plain and steady and takes_rate_tensor(parts.optimizer)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from lrbench.components import EVALUATION_BATCH, LOSS, Split
+from lrbench.components import LOSS, Split
 from lrbench.config import Experiment
 from lrbench.runs import RunResult, Status
 from lrbench.training.build import Parts
@@ -25,20 +25,25 @@ NORM_BATCHES = 50
 def evaluate(parts: Parts, split: Split) -> dict[str, float]:
     """Return the mean loss over a split, as `loss`, and the task's metrics by name."""
     parts.evaluating()
+    task = parts.task
+    raws = split.batches(parts.evaluation_batch)
+    own = task.evaluate(parts.forward, map(parts.batch, raws))
+    if own is not None:
+        return own
     losses, sums, counts, count = [], [], [], 0
-    for inputs, targets in split.batches(EVALUATION_BATCH):
-        prepared, goal = parts.batch(inputs, targets)
+    task.begin()
+    for raw in raws:
+        batch = parts.batch(raw)
         with parts.autocast():
-            outputs = parts.forward(prepared)
-            losses.append(parts.loss(outputs, goal).float())
-        sums.append(parts.task.sums(outputs, goal))
-        counts.append(parts.loss.counted(goal))
-        count += len(goal)
+            loss, found = task.measure(parts.forward, batch, whole=True)
+        losses.append(loss.float())
+        sums.append(found)
+        counts.append(task.count(batch))
+        count += task.examples(batch)
     counted = torch.tensor([float(each) for each in counts], dtype=torch.float64)
     weighted = torch.stack(losses).cpu().double() * counted  # on the CPU: not every device has float64
-    loss = torch.where(counted > 0, weighted, 0.0).sum() / counted.sum()
-    metrics = parts.task.values(torch.stack(sums).cpu().double().sum(0).tolist(), count)
-    return {"loss": float(loss), **metrics}
+    mean = float(torch.where(counted > 0, weighted, 0.0).sum() / counted.sum())
+    return {"loss": mean, **task.values(torch.stack(sums).cpu().double().sum(0).tolist(), count, mean, whole=True)}
 
 
 def tested(parts: Parts) -> dict[str, float | None]:
@@ -62,10 +67,9 @@ def refresh_norms(parts: Parts, experiment: Experiment, epoch: int) -> None:
     parts.model.train()
     drop_last = bool(experiment.drop_last)
     batches = parts.data.training_batches(experiment.batch_size, experiment.seed, epoch, drop_last=drop_last)
-    for inputs, targets in islice(batches, NORM_BATCHES):
-        prepared, _ = parts.batch(inputs, targets)
+    for raw in islice(batches, NORM_BATCHES):
         with parts.autocast():
-            parts.forward(prepared)
+            parts.task.measure(parts.forward, parts.batch(raw))
 
 
 def measure(training: Training) -> dict[str, Any]:
@@ -76,9 +80,9 @@ def measure(training: Training) -> dict[str, Any]:
     if not math.isfinite(found["loss"]):
         raise Ended(f"the validation loss was not finite after update {state.step}", Status.DIVERGED)
     values: dict[str, Any] = {"train_loss": training.train_loss, "val_loss": found["loss"]}
-    trained = parts.task.values(state.sums, state.examples) if state.examples else {}
+    trained = parts.task.values(state.sums, state.examples, training.train_loss) if state.examples else {}
     for metric in parts.task.metrics:
-        values |= {f"train_{metric.name}": trained.get(metric.name), f"val_{metric.name}": found[metric.name]}
+        values |= {f"train_{metric.name}": trained.get(metric.name), f"val_{metric.name}": found.get(metric.name)}
     return values
 
 

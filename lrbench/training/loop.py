@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from lrbench.components import in_groups, recorded
+from lrbench.components import Batch, in_groups, recorded
 from lrbench.config import Experiment, identity
 from lrbench.errors import Interrupted
 from lrbench.events import Event, Watch, message
@@ -166,7 +166,7 @@ class Training:
             self.count_time(began)
         return over
 
-    def update(self, batches: list[tuple[Tensor, Tensor]]) -> None:
+    def update(self, batches: list[Batch]) -> None:
         """Do one step at the scheduled learning rate, with one batch or several accumulated ones.
 
         Avoids a device sync unless `on_non_finite: skip` needs the loss.
@@ -185,7 +185,7 @@ class Training:
                 self.skip(lr, before)
                 return
             parts.optimizer.step()
-        count = sum(len(targets) for _, targets in batches)
+        count = sum(parts.task.examples(raw) for raw in batches)
         self.pending.add(state.step, lr, parts.current_momentum(), count, measured)
         self.observer.updated()
 

@@ -28,8 +28,7 @@ def layout_for(model: nn.Module, data: Data, device: torch.device, precision: st
 
 def _takes(model: nn.Module, data: Data, device: torch.device) -> bool:
     """Return whether a copy of the model gives the same outputs with channels last."""
-    raw, _ = next(iter(data.train.batches(2)))
-    inputs = data.prepare(raw, device)
+    inputs, _ = data.ready(next(iter(data.train.batches(2))), device)
     try:
         with torch.random.fork_rng():
             twin = copy.deepcopy(model).to(device).eval()

@@ -127,7 +127,8 @@ def chance(experiment: Experiment, parts: Parts) -> float | None:
     if experiment.loss.name != "cross_entropy" or classes is None or parts.data.positions:
         return None
     counts = torch.bincount(known.cpu(), minlength=classes).double()
-    weighted = counts if parts.loss.weight is None else counts * parts.loss.weight.cpu()
+    loss = parts.task.loss  # type: ignore[attr-defined]  # cross_entropy belongs to a task on pairs
+    weighted = counts if loss.weight is None else counts * loss.weight.cpu()
     shares = weighted / weighted.sum()
     outputs = shares.clamp_min(1e-12).log().float().expand(len(goal), classes)
-    return float(parts.loss(outputs.to(parts.device), goal.to(parts.device)))
+    return float(loss(outputs.to(parts.device), goal.to(parts.device)))

@@ -119,8 +119,11 @@ def _once(folder: RunFolder, item: WorkItem, watch: Watch, stop: Callable[[], bo
     except BaseException as error:  # an exit in the user's code must end only its own run
         if isinstance(error, KeyboardInterrupt) and stop():  # the second signal; any other is the user's
             raise
-        imported = any(p.imported for p in (experiment.model, experiment.loss, experiment.dataset.part))
-        frames = str(UserCodeError.of("training", error)) if imported else f"{type(error).__name__}: {reason_of(error)}"
+        frames = (
+            str(UserCodeError.of("training", error))
+            if experiment.imports
+            else f"{type(error).__name__}: {reason_of(error)}"
+        )
         return _fail(folder, experiment, frames)
 
 

@@ -27,22 +27,19 @@ def gradient(parts: Parts, batches: Sequence[Batch], limit: float | None) -> Ten
         (3 + sums,) on the device.
     """
     parts.optimizer.zero_grad(set_to_none=True)
-    goals = [targets.to(parts.device, non_blocking=True) for _, targets in batches]
-    counts = [parts.loss.counted(goal) for goal in goals]
+    counts = [parts.task.count(raw) for raw in batches]
     count = sum(counts)
     losses, sums = [], []
-    for (inputs, _), goal, own in zip(batches, goals, counts, strict=True):
-        prepared, _ = parts.batch(inputs, goal)
+    for raw, own in zip(batches, counts, strict=True):
         with parts.autocast():
-            outputs = parts.forward(prepared)
-            loss = parts.loss(outputs, goal)
+            loss, found = parts.task.measure(parts.forward, parts.batch(raw))
         if len(batches) > 1:
             loss = loss * (own / count)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         losses.append(loss.detach())
-        sums.append(parts.task.sums(outputs, goal))
+        sums.append(found)
     total = _total(losses).float()
-    divided_by = count.float() if isinstance(count, Tensor) else torch.full_like(total, count)
+    divided_by = count.to(total) if isinstance(count, Tensor) else torch.full_like(total, count)
     measured = torch.stack([total, _clip(parts, limit).float(), divided_by])
     return torch.cat([measured, _total(sums).float()])
 

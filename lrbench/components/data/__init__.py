@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from lrbench.components.data.options import DatasetRules, Normalize, Validation
-from lrbench.registry import Catalog
+from lrbench.errors import ConfigError
+from lrbench.registry import Catalog, load_object
 from lrbench.types import Count, Part
 
 if TYPE_CHECKING:
@@ -48,6 +49,10 @@ def image_folder(*, path: str, size: Count = 32, channels: Literal[1, 3] = 3, in
     return sources.image_folder(path, size, channels, in_memory)
 
 
+def of_task() -> None:
+    """What the method `data` of your task returns; set by itself if a config with such a task names no data set."""
+
+
 DATASETS = Catalog(
     kind="dataset",
     entries={
@@ -58,12 +63,18 @@ DATASETS = Catalog(
         "cifar10": _torchvision("CIFAR10", "60,000 colour images, 32×32, 10 classes."),
         "cifar100": _torchvision("CIFAR100", "60,000 colour images, 32×32, 100 classes."),
         "image_folder": image_folder,
+        "task": of_task,
     },
 )
 
 
-def load(part: Part, rules: DatasetRules) -> Data:
+def load(part: Part, rules: DatasetRules, of_task: Callable[[], Any] | None = None) -> Data:
     """Load a data set, split and ready for batches.
+
+    Args:
+        part: the data set.
+        rules: the rules of any data set.
+        of_task: returns the data set, in the same forms as an imported one, if the task brings it along.
 
     Raises:
         ConfigError: the config asks for something that this data set does not support.
@@ -72,4 +83,8 @@ def load(part: Part, rules: DatasetRules) -> Data:
     """
     from lrbench.components.data import splits
 
-    return splits.prepare(splits.as_source(DATASETS.build(part), part), rules)
+    collate = None if rules.collate is None else load_object(rules.collate, "dataset.collate")
+    if not callable(collate or str):
+        raise ConfigError(f"'{rules.collate}' is not a function", key="dataset.collate")
+    made = DATASETS.build(part) if of_task is None else of_task()
+    return splits.prepare(splits.as_source(made, part, collate), rules)

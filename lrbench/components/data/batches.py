@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import signal
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
+import numpy as np
 import torch
 import torch.multiprocessing
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import DataLoader, Dataset, Subset, default_collate
 
-from lrbench.errors import DataError, UserCodeError
+from lrbench.components.data.nested import mapped, moved
+from lrbench.errors import DataError, UserCodeError, reason_of
 
-Batch = tuple[Tensor, Tensor]
+Batch = Any
+"""(inputs, targets), both tensors; or, for a task that takes it, any nesting of tensors."""
 EVALUATION_BATCH = 500
 
 
@@ -86,11 +90,15 @@ class Tensors(Split):
 
 @dataclass(frozen=True)
 class Stream(Split):
-    """A map-style Dataset of (input tensor, target) pairs, read through a DataLoader during training."""
+    """A map-style Dataset, read through a DataLoader during training.
+
+    Its examples are pairs (input, target), or anything that `collate`, by default torch's, makes a batch of.
+    """
 
     dataset: Dataset[Any]
     workers: int = 2
     targets: Tensor | None = None
+    collate: Callable[[list[Any]], Batch] | None = None
 
     def __len__(self) -> int:
         return len(self.dataset)  # type: ignore[arg-type]
@@ -106,7 +114,7 @@ class Stream(Split):
                 sampler=chosen,
                 num_workers=self.workers,
                 generator=torch.Generator().manual_seed(seed),
-                collate_fn=_collate,
+                collate_fn=self.collate or collated,
                 worker_init_fn=_end_with_parent,
             )
         )
@@ -119,21 +127,48 @@ class Stream(Split):
         return replace(self, dataset=Subset(self.dataset, indices.tolist()), targets=targets)
 
 
-def as_pair(item: Any) -> Batch:
-    """Convert an example of a Dataset to tensors. Raises DataError for anything but (input, target)."""
-    if not isinstance(item, tuple | list) or len(item) != 2:
-        keys = f" with the keys {', '.join(map(str, item))}" if isinstance(item, Mapping) else ""
-        raise DataError(f"an example is a {type(item).__name__}{keys}; it must be a pair (input, target)")
+def pair_like(item: Any) -> bool:
+    """Return whether an example is (input, target), each a tensor or what becomes one."""
+    return type(item) in (tuple, list) and len(item) == 2 and not any(isinstance(v, Mapping | str) for v in item)
+
+
+def as_pair(item: Any) -> tuple[Tensor, Tensor]:
+    """Convert an example (input, target) of a Dataset to tensors. Raises DataError for anything else."""
+    if not pair_like(item):
+        raise DataError(f"an example is {described(item)}, others are pairs (input, target)")
     return _as_tensor(item[0], "input"), _as_tensor(item[1], "target")
+
+
+def described(item: Any) -> str:
+    """Describe the type of an example or batch: `a dict with the keys input_ids, labels`."""
+    keys = f" with the keys {', '.join(map(str, item))}" if isinstance(item, Mapping) else ""
+    length = f" of {len(item)}" if isinstance(item, tuple | list) else ""
+    return f"a {type(item).__name__}{keys}{length}"
 
 
 def _as_tensor(value: Any, what: str) -> Tensor:
     try:
-        return torch.as_tensor(value)
+        return torch.as_tensor(from_image(value, label=what == "target"))
     except (TypeError, ValueError, RuntimeError) as error:
-        hint = "; convert images with torchvision.transforms.ToTensor()" if type(value).__module__[:4] == "PIL." else ""
-        problem = f"the {what} of an example is a {type(value).__name__}, which can't be converted to a tensor{hint}"
+        problem = f"the {what} of an example is a {type(value).__name__}, which can't be converted to a tensor"
         raise DataError(problem) from error
+
+
+def is_image(value: Any) -> bool:
+    """Return whether a value is an image of PIL."""
+    return type(value).__module__.startswith("PIL.")
+
+
+def from_image(value: Any, *, label: bool = False) -> Any:
+    """Convert a PIL image to bytes (channels, height, width), or one of labels to (height, width); keep the rest."""
+    if not is_image(value):
+        return value
+    if label:
+        return torch.from_numpy(np.array(value)).long()
+    from torchvision.transforms.functional import pil_to_tensor
+
+    readable = {"1": "L", "P": "RGB", "PA": "RGBA", "CMYK": "RGB"}.get(value.mode)
+    return pil_to_tensor(value if readable is None else value.convert(readable))
 
 
 def stacked(tensors: Sequence[Tensor], what: str) -> Tensor:
@@ -141,13 +176,32 @@ def stacked(tensors: Sequence[Tensor], what: str) -> Tensor:
     shapes = sorted({tuple(tensor.shape) for tensor in tensors})
     if len(shapes) > 1:
         some = ", ".join(map(str, shapes[:3])) + (", …" if len(shapes) > 3 else "")
-        raise DataError(f"the {what}s have different shapes, {some}; pad, crop or resize them to one shape")
+        advice = "pad, crop or resize them to one shape, or name a function as dataset.collate"
+        raise DataError(f"the {what}s have different shapes, {some}; {advice}")
     return torch.stack(list(tensors))
 
 
-def _collate(items: list[Any]) -> Batch:
-    inputs, targets = zip(*map(as_pair, items), strict=True)
-    return stacked(inputs, "input"), stacked(targets, "target")
+def collated(items: list[Any]) -> Batch:
+    """Make a batch of examples: (inputs, targets) of pairs, else the same nesting with stacked tensors.
+
+    Raises DataError if they have different shapes.
+    """
+    if pair_like(items[0]):
+        inputs, targets = zip(*map(as_pair, items), strict=True)
+        return stacked(inputs, "input"), stacked(targets, "target")
+    try:
+        return _collated(items)
+    except (RuntimeError, TypeError, KeyError) as error:
+        problem = f"examples ({described(items[0])}) can't be made a batch: {reason_of(error)}"
+        raise DataError(f"{problem}; name a function as dataset.collate") from error
+
+
+def _collated(items: list[Any]) -> Batch:
+    first = items[0]
+    if dataclasses.is_dataclass(first):
+        columns = {f.name: [getattr(item, f.name) for item in items] for f in dataclasses.fields(first)}
+        return dataclasses.replace(first, **{name: _collated(column) for name, column in columns.items()})  # type: ignore[type-var]
+    return default_collate([mapped(item, from_image) for item in items])
 
 
 def _next(loader: Iterator[Batch]) -> Batch:
@@ -166,8 +220,9 @@ def _end_with_parent(_: int) -> None:
 class Data:
     """A split data set. Every example has `shape`, such as (1, 28, 28).
 
-    `classes` is None for a regression, or where only the user knows it. With `positions`, every example has a class at
-    each of its positions, such as pixels or tokens.
+    `classes` is None for a regression, or where only the user knows it; `unknown` says so if it must be known to train
+    a classification. With `positions`, every example has a class at each of its positions, such as pixels or tokens.
+    Unless `pairs`, batches are no (inputs, targets), but what `gives` says, and their shape is unknown.
     """
 
     name: str
@@ -180,6 +235,11 @@ class Data:
     std: Tensor | None = None
     augment: tuple[str, ...] = ()
     positions: bool = False
+    pairs: bool = True
+    gives: str = "pairs"
+    bytes_per_token: float | None = None
+    unknown: str = ""
+    notes: tuple[str, ...] = ()
 
     def to(self, device: torch.device) -> Data:
         """Return the same data on a device."""
@@ -197,6 +257,13 @@ class Data:
         scaled = inputs.float().div_(255) if inputs.dtype == torch.uint8 else inputs.float()
         return scaled if self.mean is None or self.std is None else (scaled - self.mean) / self.std
 
+    def ready(self, batch: Batch, device: torch.device) -> Batch:
+        """Prepare a raw batch for the task: on the device, the inputs of pairs as `prepare` leaves them."""
+        if not self.pairs:
+            return moved(batch, device)
+        inputs, targets = batch
+        return self.prepare(inputs, device), targets.to(device, non_blocking=True)
+
     def training_batches(
         self, size: int, seed: int, epoch: int, start: int = 0, *, drop_last: bool = False
     ) -> Iterator[Batch]:
@@ -207,7 +274,11 @@ class Data:
         order = epoch_order(len(self.train), seed, epoch)
         order = order[: len(order) // size * size] if drop_last else order
         batches = self.train.batches(size, order, start, seed=mix(seed, epoch, "workers"))
-        for number, (inputs, targets) in enumerate(batches, start):
+        for number, batch in enumerate(batches, start):
+            if not self.augment:
+                yield batch
+                continue
+            inputs, targets = batch
             yield augmented(inputs, self.augment, mix(seed, epoch, number)), targets
 
 
@@ -231,8 +302,6 @@ def epoch_order(n: int, seed: int, epoch: int) -> Tensor:
 
 def augmented(inputs: Tensor, how: tuple[str, ...], seed: int) -> Tensor:
     """Shift and flip images (n, c, h, w) reproducibly; `how` as in `DatasetRules.augment`."""
-    if not how:
-        return inputs
     generator = torch.Generator().manual_seed(seed)
     n, _, height, width = inputs.shape
     rows = torch.arange(height).expand(n, height)

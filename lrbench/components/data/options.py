@@ -53,6 +53,7 @@ class DatasetRules:
         augment: for images, in training only: `crop` (a random shift by up to an eighth of the side, padded with
             zeros) and `flip` (left to right, with probability ½).
         train_size: number of training examples to keep, drawn by class with the split's seed.
+        collate: import string of a function that makes a batch of a list of examples.
     """
 
     __pydantic_config__ = _forbid
@@ -61,6 +62,7 @@ class DatasetRules:
     normalize: StrictBool | Normalize = False
     augment: list[Augmentation] = field(default_factory=list)
     train_size: Count | None = None
+    collate: str | None = None
 
     @staticmethod
     def defaults(name: str) -> dict[str, Any]:

@@ -19,13 +19,21 @@ from lrbench.errors import DataError
 
 @dataclass(frozen=True)
 class Source:
-    """A data set before validation is split off. `classes` is None for a regression."""
+    """A data set before validation is split off.
+
+    Attributes:
+        classes: None for a regression, or if only the user knows it.
+        bytes_per_token: the mean length of a token of text.
+        unknown: why the number of classes is unknown although the targets are classes.
+    """
 
     name: str
     train: Split
     validation: Split | None
     test: Split | None
     classes: int | None
+    bytes_per_token: float | None = None
+    unknown: str = ""
 
 
 def digits() -> Source:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,11 +11,24 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, TensorDataset
 
-from lrbench.components.data.batches import Data, Split, Stream, Tensors, as_pair, stacked
+from lrbench.components.data.batches import (
+    Data,
+    Split,
+    Stream,
+    Tensors,
+    as_pair,
+    described,
+    is_image,
+    pair_like,
+    stacked,
+)
+from lrbench.components.data.nested import is_pair, leaves
 from lrbench.components.data.options import DatasetRules, Normalize, Validation
 from lrbench.components.data.sources import Source
 from lrbench.errors import ConfigError, DataError, UserCodeError
 from lrbench.types import Part
+
+Collate = Callable[[list[Any]], Any]
 
 _HOW_TO_RETURN = (
     "a data set must be (train, test), (train, validation, test) or a mapping with these keys and optionally "
@@ -24,24 +37,29 @@ _HOW_TO_RETURN = (
 _SPLITS = ("train", "validation", "test")
 
 
-def as_source(made: Any, part: Part) -> Source:
-    """Convert what a dataset factory returned to a `Source`. Raises DataError for any other form."""
+def as_source(made: Any, part: Part, collate: Collate | None = None) -> Source:
+    """Convert what a dataset factory returned to a `Source`. Raises DataError for any other form.
+
+    `collate` makes batches of the examples of a Dataset.
+    """
     if isinstance(made, Source):
         return made
     if isinstance(made, tuple | list) and len(made) in (2, 3):
         made = dict(zip(("train", "test") if len(made) == 2 else _SPLITS, made, strict=True))
     if not isinstance(made, Mapping) or made.get("train") is None:
         raise DataError(f"{part.name} returned {type(made).__name__}; {_HOW_TO_RETURN}")
-    unknown = set(made) - {*_SPLITS, "classes"}
-    if unknown:
-        raise DataError(f"{part.name} returned unknown keys {sorted(map(str, unknown))}; {_HOW_TO_RETURN}")
-    splits = {w: None if made.get(w) is None else _split(made[w], f"{part.name}: {w}") for w in _SPLITS}
+    strange = set(made) - {*_SPLITS, "classes"}
+    if strange:
+        raise DataError(f"{part.name} returned unknown keys {sorted(map(str, strange))}; {_HOW_TO_RETURN}")
+    splits = {w: None if made.get(w) is None else _split(made[w], f"{part.name}: {w}", collate) for w in _SPLITS}
     train = splits["train"]
     assert train is not None
-    classes = made.get("classes")
-    if classes is None and _class_shape(train, f"{part.name}: train") == ():
-        classes = _count_classes(splits.values(), part.name)
-    return Source(part.name, train, splits["validation"], splits["test"], classes)
+    classes, unknown = made.get("classes"), ""
+    what = f"{part.name}: train"
+    if classes is None and _gives_pairs(train, what) and collate is None and _class_shape(train, what) == ():
+        classes = _count_classes(splits.values())
+        unknown = "" if classes is not None else f"{part.name}: {_UNKNOWN_CLASSES}"
+    return Source(part.name, train, splits["validation"], splits["test"], classes, unknown=unknown)
 
 
 def prepare(source: Source, rules: DatasetRules) -> Data:
@@ -58,7 +76,13 @@ def prepare(source: Source, rules: DatasetRules) -> Data:
             raise ConfigError(problem, key="dataset.train_size")
         kept, _ = _draw(train, len(train) - rules.train_size, rules.validation.seed)
         train = train.subset(kept)
-    shape = _shape(train, f"{source.name}: the training data")
+    what = f"{source.name}: the training data"
+    if not _gives_pairs(train, what):
+        return _nested(source, rules, train, validation, what)
+    own_batches = isinstance(train, Stream) and train.collate is not None
+    if own_batches:
+        return replace(_collated_pairs(source, train, validation), **_told(source, train))
+    shape = _shape(train, what)
     positions = bool(_class_shape(train, source.name))
     for which, split in (("validation", validation), ("test", source.test), ("training", train)):
         if split is not None:
@@ -71,16 +95,69 @@ def prepare(source: Source, rules: DatasetRules) -> Data:
         raise ConfigError(problem, key="dataset.augment")
     sizes: dict[str, Any] = {"shape": shape, "classes": source.classes, "positions": positions}
     data = Data(source.name, train, validation, source.test, augment=tuple(rules.augment), **sizes)
-    return _normalized(data, rules.normalize)
+    return _normalized(replace(data, **_told(source, train)), rules.normalize)
 
 
-def _split(value: Any, what: str) -> Split:
+def _told(source: Source, train: Split) -> dict[str, Any]:
+    """Return what a data set tells beside its examples, and what was done to them."""
+    images = isinstance(train, Stream) and train.collate is None and any(map(is_image, leaves(train.dataset[0])))
+    note = f"{source.name}: its PIL images are converted to tensors, (channels, height, width) in 0 … 1"
+    return {
+        "bytes_per_token": source.bytes_per_token,
+        "unknown": source.unknown,
+        "notes": (note,) if images else (),
+    }
+
+
+def _nested(source: Source, rules: DatasetRules, train: Split, validation: Split, what: str) -> Data:
+    """Return data whose batches are no pairs of tensors. Raises ConfigError, DataError."""
+    for key, given in (("augment", rules.augment), ("normalize", rules.normalize)):
+        if given:
+            problem = f"needs examples (input, target); those of {source.name} are none: do it in the Dataset"
+            raise ConfigError(problem, key=f"dataset.{key}")
+    for split in (train, validation, source.test):
+        if split is not None and len(split) == 0:
+            raise DataError(f"{what} is empty")
+    nested = {"shape": (), "classes": source.classes, "pairs": False, "gives": _gives(train)}
+    data = Data(source.name, train, validation, source.test, **nested)  # type: ignore[arg-type]
+    return replace(data, **_told(source, train))
+
+
+def _gives(train: Split) -> str:
+    """Describe an example, or the batch that the user's collate makes of examples."""
+    assert isinstance(train, Stream)
+    return described(train.dataset[0] if train.collate is None else next(iter(train.batches(2))))
+
+
+def _collated_pairs(source: Source, train: Split, validation: Split) -> Data:
+    """Return data whose pairs the user's collate makes; the shapes may differ from batch to batch."""
+    inputs, targets = next(iter(train.batches(2)))
+    positions = targets.dim() > 1 and not targets.is_floating_point()
+    shape = tuple(inputs.shape[1:])
+    return Data(source.name, train, validation, source.test, shape=shape, classes=source.classes, positions=positions)
+
+
+def _gives_pairs(split: Split, what: str) -> bool:
+    """Return whether batches are (inputs, targets). Raises UserCodeError if an example or batch can't be made."""
+    if isinstance(split, Tensors):
+        return True
+    assert isinstance(split, Stream)
+    try:
+        return pair_like(split.dataset[0]) if split.collate is None else is_pair(next(iter(split.batches(2))))
+    except (DataError, UserCodeError):
+        raise
+    except Exception as error:
+        doing = "reading example 0" if split.collate is None else "dataset.collate"
+        raise UserCodeError.of(f"{what}: {doing}", error) from error
+
+
+def _split(value: Any, what: str, collate: Collate | None) -> Split:
     if isinstance(value, TensorDataset) and len(value.tensors) == 2:
         value = value.tensors
     if isinstance(value, IterableDataset):
         raise DataError(f"{what} is an IterableDataset, which can't be shuffled; {_HOW_TO_RETURN}")
     if isinstance(value, Dataset):
-        return Stream(value, workers=0, targets=_known_targets(value))
+        return Stream(value, workers=0, targets=_known_targets(value), collate=collate)
     if isinstance(value, tuple | list) and len(value) == 2:
         try:
             inputs, targets = (_whole(v, kind) for v, kind in zip(value, ("input", "target"), strict=True))
@@ -143,15 +220,16 @@ def _class_labels(split: Split) -> Tensor | None:
     return None if labels is None or labels.is_floating_point() or labels.dim() != 1 else labels
 
 
-def _count_classes(splits: Any, name: str) -> int:
+_UNKNOWN_CLASSES = (
+    "the number of classes is unknown; give the Dataset an attribute `targets`, or return "
+    "{'train': …, 'test': …, 'classes': 10}"
+)
+
+
+def _count_classes(splits: Any) -> int | None:
+    """Return the number of classes by the highest label; None if no split knows its labels."""
     labels = [s.labels() for s in splits if s is not None]
-    known = [label for label in labels if label is not None]
-    if not known:
-        raise DataError(
-            f"{name}: the number of classes is unknown; give the Dataset an attribute `targets`, or return "
-            "{'train': …, 'test': …, 'classes': 10}"
-        )
-    return int(max(label.max() for label in known)) + 1
+    return max((int(label.max()) + 1 for label in labels if label is not None), default=None)
 
 
 def _with_validation(source: Source, rule: Validation) -> tuple[Split, Split]:

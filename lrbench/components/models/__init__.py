@@ -127,14 +127,28 @@ def vit(
     return nets.ViT(input_shape, patch, dim, depth, heads, mlp_ratio, dropout, outputs)
 
 
+def of_task() -> None:
+    """What the method `build(seed)` of your task returns; set by itself if a config with such a task names no model."""
+
+
 MODELS = Catalog(
     kind="model",
-    entries={"cnn": cnn, "lenet": lenet, "logistic": logistic, "mlp": mlp, "resnet20": resnet20, "vit": vit},
+    entries={
+        "cnn": cnn,
+        "lenet": lenet,
+        "logistic": logistic,
+        "mlp": mlp,
+        "resnet20": resnet20,
+        "task": of_task,
+        "vit": vit,
+    },
     context=frozenset({"input_shape", "outputs"}),
 )
 
 
-def build_model(part: Part, *, input_shape: Shape, outputs: int | None, classes: int | None) -> nn.Module:
+def build_model(
+    part: Part, own: Any = None, *, input_shape: Shape, outputs: int | None, classes: int | None
+) -> nn.Module:
     """Build the module that a `model:` block names.
 
     An imported factory gets those of `input_shape`, `in_channels`, `outputs`, `num_classes` and `classes` that its
@@ -143,6 +157,7 @@ def build_model(part: Part, *, input_shape: Shape, outputs: int | None, classes:
 
     Args:
         part: the block.
+        own: the model that the user's task made, if it brings it along.
         input_shape: the shape of an example.
         outputs: numbers that the model returns for an example.
         classes: the number of classes, or of labels or numbers that the targets are vectors of.
@@ -154,10 +169,11 @@ def build_model(part: Part, *, input_shape: Shape, outputs: int | None, classes:
     from torch import nn
 
     channels = input_shape[0] if input_shape else 1
-    context: dict[str, Any] = {"input_shape": input_shape, "in_channels": channels}
+    context: dict[str, Any] = {"input_shape": input_shape, "in_channels": channels} if input_shape else {}
     context |= {"outputs": outputs} | dict.fromkeys(("num_classes", "classes"), classes)
     known = {name: value for name, value in context.items() if value is not None}
-    module = MODELS.build(part, fallback=None if classes is None else {"num_classes": classes}, **known)
+    fallback = None if classes is None else {"num_classes": classes}
+    module = MODELS.build(part, fallback=fallback, **known) if own is None else own
     if not isinstance(module, nn.Module):
         raise ConfigError(f"'{part.name}' returned a {type(module).__name__}, not a torch.nn.Module", key="model.name")
     return module
