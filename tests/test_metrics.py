@@ -63,7 +63,7 @@ class Margins:
 @pytest.fixture
 def own_task(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything that is trained here measures an error rate and a margin."""
-    monkeypatch.setattr(build, "task_for", lambda classes: Margins())
+    monkeypatch.setattr(build, "task_for", lambda *_: Margins())
 
 
 def trained(experiment: Experiment, root: Path) -> tuple[Path, RunResult, pd.DataFrame]:
@@ -153,7 +153,7 @@ def test_they_are_measured_as_the_built_in_one_is(monkeypatch: pytest.MonkeyPatc
     """Of the same training: an error rate is what an accuracy leaves."""
     experiment = tiny(epochs=3, batch_size=24)
     _, usual, rows = trained(experiment, tmp_path / "usual")
-    monkeypatch.setattr(build, "task_for", lambda classes: Margins())
+    monkeypatch.setattr(build, "task_for", lambda *_: Margins())
     _, own, others = trained(experiment, tmp_path / "own")
     assert others["val_loss"].tolist() == rows["val_loss"].tolist()
     for split in ("train", "val"):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from lrbench.components.data import DATASETS, DatasetRules, Normalize, Validation
 from lrbench.components.data import load as load_dataset
-from lrbench.components.losses import LOSSES, Loss, build_loss
+from lrbench.components.losses import IGNORED, LOSSES, Loss, build_loss, void_hint
 from lrbench.components.metrics import (
     KNOWN,
     LOSS,

@@ -26,17 +26,29 @@ class Task(Protocol):
 
 @dataclass(frozen=True)
 class Classification:
-    """One class per example, measured by accuracy."""
+    """One class per example or position, measured by accuracy.
+
+    Attributes:
+        ignored: the target of examples and positions without a class, which are not counted; None if there is none.
+    """
 
     metrics: ClassVar[tuple[Metric, ...]] = (ACCURACY,)
+    ignored: int | None = None
 
     def sums(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Count the correct answers, shape (1,)."""
-        return (outputs.detach().argmax(1) == targets).sum().reshape(1)
+        """Count the correct answers, shape (1,); with `ignored`, also the targets that have one, shape (2,)."""
+        right = outputs.detach().argmax(1) == targets
+        if self.ignored is None:
+            return right.sum().reshape(1)
+        import torch
+
+        used = targets != self.ignored
+        return torch.stack([(right & used).sum(), used.sum()])
 
     def values(self, sums: Sequence[float], examples: int) -> dict[str, float]:
-        """Return the fraction of correctly classified examples."""
-        return {"accuracy": sums[0] / examples}
+        """Return the fraction of correct answers; nothing if no target was counted."""
+        counted = examples if self.ignored is None else sums[1]
+        return {"accuracy": sums[0] / counted} if counted else {}
 
 
 @dataclass(frozen=True)
@@ -54,6 +66,6 @@ class Regression:
         return {}
 
 
-def task_for(classes: int | None) -> Task:
-    """Return classification for data with classes, else regression."""
-    return Regression() if classes is None else Classification()
+def task_for(classes: int | None, ignored: int | None = None) -> Task:
+    """Return classification for data with classes, of which targets of `ignored` have none; else regression."""
+    return Regression() if classes is None else Classification(ignored)

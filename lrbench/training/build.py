@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lrbench.components import (
+    IGNORED,
     LOSS,
     Data,
     Loss,
@@ -37,7 +38,10 @@ from lrbench.training.memory_format import layout_for
 
 @dataclass
 class Parts:
-    """Everything that the loop needs. `forward` is the model, compiled if the config says so."""
+    """Everything that the loop needs.
+
+    `forward` is the model, compiled if the config says so; `classes` those of the data or, counted, of its positions.
+    """
 
     data: Data
     task: Task
@@ -54,6 +58,7 @@ class Parts:
     peak_lr: float
     total_steps: int
     steps_per_epoch: int
+    classes: int | None
 
     def batch(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Prepare a raw batch for the model and the loss."""
@@ -173,7 +178,7 @@ def build(experiment: Experiment, device: torch.device) -> Parts:
     )
     parts = Parts(
         data=data,
-        task=task_for(None if data.positions else data.classes),
+        task=task_for(None if data.positions else data.classes, None if loss.ignored == IGNORED else loss.ignored),
         model=model,
         forward=torch.compile(model) if experiment.compile else model,
         optimizer=optimizer,
@@ -187,6 +192,7 @@ def build(experiment: Experiment, device: torch.device) -> Parts:
         peak_lr=peak_lr,
         total_steps=total_steps,
         steps_per_epoch=steps_per_epoch,
+        classes=classes if data.positions else data.classes,
     )
     _check_metrics(experiment, parts.task)
     if parts.momentum is not None and parts.current_momentum() is None:
@@ -243,13 +249,24 @@ def _outputs(data: Data, loss: Loss, *, imported: bool) -> tuple[int | None, int
 
 
 def position_classes(data: Data, loss: Loss) -> int | None:
-    """Return the number of classes of positions: the data set's word, else by the highest target; None if unknown."""
-    splits = [split for split in (data.train, data.validation, data.test) if split is not None]
-    labels = [label for split in splits if (label := split.labels()) is not None]
-    if data.classes is not None or len(labels) < len(splits):
-        return data.classes
-    used = [label[label != loss.ignored] for label in labels]
-    return max((int(label.max()) + 1 for label in used if label.numel()), default=0) or None
+    """Return the number of classes of positions: the data set's word, else by the highest target; None if unknown.
+
+    Raises ConfigError if the loss leaves out every target of a split.
+    """
+    splits = {"training": data.train, "validation": data.validation, "test": data.test}
+    known = {which: labels for which, split in splits.items() if split and (labels := split.labels()) is not None}
+    highest = {which: classes_in(labels, loss) for which, labels in known.items()}
+    for which, classes in highest.items():
+        if classes is None:
+            raise ConfigError(f"leaves out every target of the {which} data ({loss.ignored})", key="loss.ignore_index")
+    complete = len(known) == sum(split is not None for split in splits.values())
+    return data.classes or (max(filter(None, highest.values())) if complete else None)
+
+
+def classes_in(labels: Tensor, loss: Loss) -> int | None:
+    """Return the number of classes by the highest label, without those that the loss leaves out; None without any."""
+    used = labels[labels != loss.ignored]
+    return int(used.max()) + 1 if used.numel() else None
 
 
 def _check_metrics(experiment: Experiment, task: Task) -> None:

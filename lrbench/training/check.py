@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from lrbench.components import Loss
+from lrbench.components import Loss, void_hint
 from lrbench.config import Experiment, identity
 from lrbench.errors import ConfigError, UserCodeError, reason_of
 from lrbench.schedules import checked_rate, unreached
@@ -18,9 +18,9 @@ from lrbench.training.build import (
     build,
     built_loss,
     checked,
+    classes_in,
     fitting,
     forward_pass,
-    position_classes,
 )
 from lrbench.training.device import exact_products
 from lrbench.training.isolation import ProcessState
@@ -65,7 +65,10 @@ def check(experiment: Experiment, device: torch.device, *, keep: bool = False) -
         parts.loss = built_loss(experiment, parts.data, device)  # the one used above may have kept state
         checked[identity(experiment), str(device)] = parts, state
     sizes = {"total_steps": parts.total_steps, "steps_per_epoch": parts.steps_per_epoch}
-    return unreached(experiment.schedule, warmup=experiment.warmup, **sizes)
+    notes = unreached(experiment.schedule, warmup=experiment.warmup, **sizes)
+    if parts.data.positions and parts.data.classes is None and void_hint(parts.classes):
+        notes.append(f"the targets go up to 255, which makes {parts.classes} classes{void_hint(parts.classes)}")
+    return notes
 
 
 def _twin(model: nn.Module) -> nn.Module | None:
@@ -78,17 +81,18 @@ def _twin(model: nn.Module) -> nn.Module | None:
 
 def _check_outputs(experiment: Experiment, parts: Parts, outputs: object, goal: Tensor) -> None:
     """Raise ConfigError for outputs that are no tensor or have other classes than the data."""
-    name, classes = experiment.model.name, parts.data.classes
+    name, classes = experiment.model.name, parts.classes
     if not isinstance(outputs, Tensor):
         keys = f" with {', '.join(map(str, outputs))}" if isinstance(outputs, Mapping) else ""
         problem = f"'{name}' returns a {type(outputs).__name__}{keys}; it must return one tensor"
         raise ConfigError(f"{problem}: wrap it in a module that returns only its predictions", key="model")
     returned = f"'{name}' returns outputs of shape {tuple(outputs.shape[1:])}"
     if parts.data.positions:
-        classes = position_classes(parts.data, parts.loss)
+        classes = classes_in(goal, parts.loss) if classes is None else classes
         laid_out = outputs.dim() > 1 and outputs.shape[:1] + outputs.shape[2:] == goal.shape
         if laid_out and parts.loss.ignored is not None and classes is not None and outputs.shape[1] < classes:
-            raise ConfigError(f"{returned}, so {outputs.shape[1]} classes; the targets have {classes}", key="model")
+            problem = f"{returned}, so {outputs.shape[1]} classes; the targets have {classes}{void_hint(classes)}"
+            raise ConfigError(problem, key="model")
     elif classes is not None and (outputs.dim() != 2 or outputs.shape[1] != classes):
         raise ConfigError(f"{returned}; {classes} classes need ({classes},)", key="model")
 

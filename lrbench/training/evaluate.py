@@ -30,13 +30,13 @@ def evaluate(parts: Parts, split: Split) -> dict[str, float]:
         prepared, goal = parts.batch(inputs, targets)
         with parts.autocast():
             outputs = parts.forward(prepared)
-            losses.append(parts.loss(outputs, goal).float())
+            counts.append(parts.loss.counted(goal))
+            losses.append(parts.loss.mean(outputs, goal, counts[-1]).float())
         sums.append(parts.task.sums(outputs, goal))
-        counts.append(parts.loss.counted(goal))
         count += len(goal)
     counted = torch.tensor([float(each) for each in counts], dtype=torch.float64)
     weighted = torch.stack(losses).cpu().double() * counted  # on the CPU: not every device has float64
-    loss = torch.where(counted > 0, weighted, 0.0).sum() / counted.sum()
+    loss = weighted.sum() / counted.sum()
     metrics = parts.task.values(torch.stack(sums).cpu().double().sum(0).tolist(), count)
     return {"loss": float(loss), **metrics}
 

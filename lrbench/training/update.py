@@ -35,9 +35,9 @@ def gradient(parts: Parts, batches: Sequence[Batch], limit: float | None) -> Ten
         prepared, _ = parts.batch(inputs, goal)
         with parts.autocast():
             outputs = parts.forward(prepared)
-            loss = parts.loss(outputs, goal)
+            loss = parts.loss.mean(outputs, goal, own)
         if len(batches) > 1:
-            loss = loss * (own / count)
+            loss = loss * (torch.nan_to_num(own / count) if isinstance(count, Tensor) else own / (count or 1))
         loss.backward()
         losses.append(loss.detach())
         sums.append(parts.task.sums(outputs, goal))
