@@ -231,6 +231,68 @@ def test_sums_are_refused(loss: Any, key: str, fragment: str, tiny: Callable[...
     assert caught.value.key == key
 
 
+def root(outputs: Tensor, targets: Tensor) -> Tensor:
+    return summed(outputs, targets) / len(targets) ** 0.5
+
+
+def per_32(outputs: Tensor, targets: Tensor) -> Tensor:
+    return summed(outputs, targets) / 32
+
+
+def against_all(outputs: Tensor, targets: Tensor) -> Tensor:
+    """A contrast with all examples of the batch."""
+    return (outputs @ outputs.T).logsumexp(1).mean()
+
+
+def number(outputs: Tensor, targets: Tensor) -> float:
+    return F.cross_entropy(outputs.detach(), targets).item()
+
+
+def detached(outputs: Tensor, targets: Tensor) -> Tensor:
+    return torch.tensor(number(outputs, targets))
+
+
+def noisy(outputs: Tensor, targets: Tensor) -> Tensor:
+    return F.cross_entropy(outputs + torch.randn_like(outputs), targets)
+
+
+def dice(outputs: Tensor, targets: Tensor) -> Tensor:
+    shares, truth = outputs.softmax(1), F.one_hot(targets, outputs.shape[1])
+    return 1 - 2 * (shares * truth).sum() / (shares + truth).sum()
+
+
+class Miscounted:
+    def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return F.cross_entropy(outputs, targets)
+
+    def count(self, targets: Tensor) -> Tensor:
+        return targets.sum()
+
+
+@pytest.mark.parametrize(
+    ("loss", "fragment"),
+    [
+        ("root", r"it changes from \S+ to \S+ when every example comes twice, so it depends on the batch size"),
+        ("per_32", "it sums over the batch"),
+        ("against_all", "it depends on the batch size"),
+        ("number", "it returns a float; a loss must be a tensor"),
+        ("detached", r"it has no gradient: compute it from the outputs without .item\(\)"),
+        ("Miscounted", r"count\(targets\) must return what the loss divides by"),
+    ],
+)
+def test_losses_that_are_no_means_or_have_no_gradient_are_refused(
+    loss: str, fragment: str, tiny: Callable[..., Any]
+) -> None:
+    with pytest.raises(ConfigError, match=fragment) as caught:
+        check(tiny(loss=f"{__name__}:{loss}"), CPU)
+    assert caught.value.key == "loss"
+
+
+@pytest.mark.parametrize("loss", ["noisy", "dice"])
+def test_losses_that_may_be_means_are_accepted(loss: str, tiny: Callable[..., Any]) -> None:
+    assert check(tiny(loss=f"{__name__}:{loss}"), CPU) == []
+
+
 # -- tensors as parameters
 
 

@@ -98,13 +98,39 @@ def _check_outputs(experiment: Experiment, parts: Parts, outputs: object, goal: 
 
 
 def _check_mean(loss: Loss, outputs: Tensor, goal: Tensor) -> None:
-    """Raise ValueError unless the loss is one number that stays the same when every example comes twice."""
-    once = loss(outputs, goal)
+    """Raise ValueError unless the loss is one number with a gradient, and a mean over what it counts.
+
+    A mean stays the same when every example comes twice. A loss that is different at every call can't be told.
+    """
+    with torch.enable_grad():
+        once = loss(outputs.detach().clone().requires_grad_(), goal)
+    if not isinstance(once, Tensor):
+        raise ValueError(f"it returns a {type(once).__name__}; a loss must be a tensor, to have a gradient")
     if once.dim() != 0:
         raise ValueError(f"it returns a tensor of shape {tuple(once.shape)}; a loss must be one number")
+    if not once.requires_grad:
+        raise ValueError("it has no gradient: compute it from the outputs without .item(), .detach() and numpy")
+    once = once.detach()
+    if not bool(once.isfinite()) or not torch.equal(once, loss(outputs, goal)):
+        return
     twice = loss(torch.cat([outputs, outputs]), torch.cat([goal, goal]))
-    if bool(once.isfinite() & (once != 0)) and torch.isclose(twice, 2 * once, rtol=1e-4, atol=0):
+    if once != 0 and torch.isclose(twice, 2 * once, rtol=1e-4, atol=0):
         raise ValueError("it sums over the batch, so it depends on the batch size; a loss must be a mean")
+    if not _close(twice, once):
+        change = f"from {once:.4g} to {twice:.4g} when every example comes twice"
+        raise ValueError(f"it changes {change}, so it depends on the batch size; a loss must be a mean")
+    if loss.count is not None:
+        pairs = [(outputs[i : i + 1], goal[i : i + 1]) for i in range(len(goal))]
+        alone = [(loss(*pair), float(loss.counted(pair[1]))) for pair in pairs]
+        total = sum(count for _, count in alone)
+        mean = sum(value * count for value, count in alone if count) / (total or 1)
+        if not _close(once, torch.as_tensor(mean)):
+            problem = f"it is {once:.4g} for two examples, but the mean by its count() of each alone is {mean:.4g}"
+            raise ValueError(f"{problem}; count(targets) must return what the loss divides by")
+
+
+def _close(one: Tensor, other: Tensor) -> bool:
+    return torch.allclose(one.float(), other.float(), rtol=1e-3, atol=1e-6)
 
 
 def _check_last_batch(experiment: Experiment, parts: Parts, model: nn.Module) -> None:
