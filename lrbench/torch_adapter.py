@@ -60,9 +60,8 @@ class ScheduleLR(LRScheduler):
         """Return the learning rate of each parameter group for the next step."""
         self._adopt_new_groups()
         self._warn_of_changes()
-        step = min(self.last_epoch, self.total_steps - 1)
-        self._set_momentum(step)
-        lr = self.schedule(step)
+        self._set_momentum(self.last_epoch)
+        lr = self.schedule(self.last_epoch)
         self.lr = lr if self.rule is None else self.plateau.apply(self.rule, lr)
         return [self.lr * ratio for ratio in self.ratios]
 
@@ -134,7 +133,7 @@ class ScheduleLR(LRScheduler):
         super().load_state_dict(state)
         self.ratios, self.schedule = list(self.ratios), self.build(self.peak)
         self._write()
-        self._set_momentum(min(self.last_epoch, self.total_steps - 1))
+        self._set_momentum(self.last_epoch)
 
 
 def torch_scheduler(

@@ -30,6 +30,7 @@ def whole(value: Any) -> Any:
 
 
 Count = Annotated[int, Field(ge=1, lt=2**63, strict=True), BeforeValidator(whole)]
+Whole = Annotated[int, Field(ge=-(2**63), lt=2**63, strict=True), BeforeValidator(whole)]
 Natural = Annotated[int, Field(ge=0, lt=2**63, strict=True), BeforeValidator(whole)]
 
 

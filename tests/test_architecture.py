@@ -87,7 +87,7 @@ PUBLIC = {
         MODELS Measure Metric Normalize OPTIMIZERS SETS_ITS_OWN_RATE Split Task Tensors Validation adam_beta2 build_loss
         build_model build_optimizer check_parameters configured_rate epoch_columns in_groups load_dataset measures
         metrics_of number parameter_groups peak_and_ratios place recorded METRICS NAMED OF_TASK PairTask TASKS
-        build_task check_batches described mapped task_hooks usual_loss
+        build_task classes_in outputs_and_classes suited void_hint described mapped task_hooks usual_loss
     """,
     "config": """
         Config Dataset EarlyStoppingRule Experiment SHORT_AXES canonical dump_yaml exists fits_folder group identity

@@ -71,6 +71,8 @@ def segmenter(num_classes: int = 2) -> nn.Module:
     [
         ("masks", CROSS_ENTROPY, 3),
         ("masks_with_void", {"name": CROSS_ENTROPY, "ignore_index": 255}, 3),
+        ("masks_with_void", {"name": "cross_entropy", "ignore_index": 255}, 3),
+        ("masks_with_void", "cross_entropy", 256),
         ("masks_with_classes", "cross_entropy", 5),
         ("streamed_masks", f"{__name__}:mean_of_outputs", 2),  # the model's own
     ],
@@ -89,6 +91,62 @@ def test_too_few_classes_for_the_masks_are_refused(tiny: Callable[..., Any]) -> 
     model = {"name": f"{__name__}:segmenter", "num_classes": 2}
     with pytest.raises(ConfigError, match="so 2 classes; the targets have 3"):
         check(tiny(dataset=f"{__name__}:masks", model=model, loss=CROSS_ENTROPY), CPU)
+
+
+VOID = {"dataset": f"{__name__}:masks_with_void", "model": f"{__name__}:segmenter", "batch_size": 4}
+VOIDED = {"name": "cross_entropy", "ignore_index": 255}
+REMEDY = "if 255 marks positions without a class, set loss.ignore_index: 255"
+
+
+def test_the_remedy_for_masks_with_255_is_named(tiny: Callable[..., Any]) -> None:
+    assert check(tiny(**VOID), CPU) == [f"the targets go up to 255, which makes 256 classes; {REMEDY}"]
+    assert check(tiny(**VOID, loss=VOIDED), CPU) == []
+    with pytest.raises(ConfigError, match=f"so 21 classes; the targets have 256; {REMEDY}"):
+        check(tiny(**{**VOID, "model": {"name": f"{__name__}:segmenter", "num_classes": 21}}), CPU)
+    with pytest.raises(ConfigError, match=f"none of class 3; {REMEDY}"):
+        check(tiny(**VOID, loss={"name": "cross_entropy", "weight": "balanced"}), CPU)
+
+
+def void() -> Any:
+    """Masks of which the second half has no class at all."""
+    (inputs, targets), _ = masks()
+    targets[8:] = 255
+    return {"train": (inputs, targets), "validation": (inputs[:8], targets[:8]), "test": None}
+
+
+def void_validation() -> Any:
+    parts = void()
+    return {**parts, "validation": tuple(half[8:] for half in parts["train"])}
+
+
+def test_a_split_without_any_class_is_refused(tiny: Callable[..., Any]) -> None:
+    with pytest.raises(ConfigError, match=r"ignore_index: leaves out every target of the validation data \(255\)"):
+        check(tiny(**{**VOID, "dataset": f"{__name__}:void_validation"}, loss=VOIDED), CPU)
+
+
+@pytest.mark.parametrize("settings", [{}, {"label_smoothing": 0.1}, {"weight": [1, 2, 5]}, {"weight": "balanced"}])
+def test_batches_without_any_class_weigh_nothing(settings: Any, tiny: Callable[..., Any], tmp_path: Path) -> None:
+    loss = {**VOIDED, **settings}
+    changes = {**VOID, "dataset": f"{__name__}:void", "loss": loss, "seed": 1}
+    parts = build(tiny(**changes), CPU)
+    train = parts.data.train
+    full, empty = ((train.inputs[half], train.targets[half]) for half in (slice(8), slice(8, 16)))  # type: ignore[attr-defined]
+    expected = float(gradient(parts, [full], None)[0])
+    wanted = [p.grad.clone() for p in parts.model.parameters() if p.grad is not None]
+    assert float(gradient(parts, [full, empty], None)[0]) == expected
+    assert all(torch.equal(p.grad, w) for p, w in zip(parts.model.parameters(), wanted, strict=True))  # type: ignore[arg-type]
+    for batches in ([empty], [empty, empty]):
+        assert gradient(parts, batches, None)[:3].tolist() == [0.0, 0.0, 0.0]  # loss, norm, count
+        assert all(not bool(p.grad.any()) for p in parts.model.parameters())  # type: ignore[union-attr]
+    (outcome,) = lrbench.run([tiny(**{**changes, "batch_size": 1, "epochs": 2})], runs=tmp_path)
+    assert outcome.result is not None and outcome.result.status == "finished"
+    losses = [float(line.split(",")[3]) for line in (outcome.path / "steps.csv").read_text().splitlines()[1:]]
+    assert losses.count(0.0) == 16  # 8 batches of an epoch, twice
+    used = [value for value in losses[:16] if value]
+    if not settings:  # then every other batch counts 64 pixels
+        assert outcome.result.final is not None
+        rows = (outcome.path / "epochs.csv").read_text().splitlines()
+        assert float(rows[1].split(",")[3]) == pytest.approx(sum(used) / 8)
 
 
 # -- means
@@ -171,6 +229,68 @@ def test_sums_are_refused(loss: Any, key: str, fragment: str, tiny: Callable[...
     with pytest.raises(ConfigError, match=fragment) as caught:
         check(tiny(loss=loss), CPU)
     assert caught.value.key == key
+
+
+def root(outputs: Tensor, targets: Tensor) -> Tensor:
+    return summed(outputs, targets) / len(targets) ** 0.5
+
+
+def per_32(outputs: Tensor, targets: Tensor) -> Tensor:
+    return summed(outputs, targets) / 32
+
+
+def against_all(outputs: Tensor, targets: Tensor) -> Tensor:
+    """A contrast with all examples of the batch."""
+    return (outputs @ outputs.T).logsumexp(1).mean()
+
+
+def number(outputs: Tensor, targets: Tensor) -> float:
+    return F.cross_entropy(outputs.detach(), targets).item()
+
+
+def detached(outputs: Tensor, targets: Tensor) -> Tensor:
+    return torch.tensor(number(outputs, targets))
+
+
+def noisy(outputs: Tensor, targets: Tensor) -> Tensor:
+    return F.cross_entropy(outputs + torch.randn_like(outputs), targets)
+
+
+def dice(outputs: Tensor, targets: Tensor) -> Tensor:
+    shares, truth = outputs.softmax(1), F.one_hot(targets, outputs.shape[1])
+    return 1 - 2 * (shares * truth).sum() / (shares + truth).sum()
+
+
+class Miscounted:
+    def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return F.cross_entropy(outputs, targets)
+
+    def count(self, targets: Tensor) -> Tensor:
+        return targets.sum()
+
+
+@pytest.mark.parametrize(
+    ("loss", "fragment"),
+    [
+        ("root", r"it changes from \S+ to \S+ when every example comes twice, so it depends on the batch size"),
+        ("per_32", "it sums over the batch"),
+        ("against_all", "it depends on the batch size"),
+        ("number", "it returns a float; a loss must be a tensor"),
+        ("detached", r"it has no gradient: compute it from the outputs without .item\(\)"),
+        ("Miscounted", r"count\(targets\) must return what the loss divides by"),
+    ],
+)
+def test_losses_that_are_no_means_or_have_no_gradient_are_refused(
+    loss: str, fragment: str, tiny: Callable[..., Any]
+) -> None:
+    with pytest.raises(ConfigError, match=fragment) as caught:
+        check(tiny(loss=f"{__name__}:{loss}"), CPU)
+    assert caught.value.key == "loss"
+
+
+@pytest.mark.parametrize("loss", ["noisy", "dice"])
+def test_losses_that_may_be_means_are_accepted(loss: str, tiny: Callable[..., Any]) -> None:
+    assert check(tiny(loss=f"{__name__}:{loss}"), CPU) == []
 
 
 # -- tensors as parameters

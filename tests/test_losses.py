@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from lrbench.components.losses import build_loss
+from lrbench.components.tasks.class_meters import PositionAccuracy
+from lrbench.components.tasks.meters import Facts
 from lrbench.errors import ConfigError, UserCodeError
 from lrbench.types import Part
 
@@ -28,6 +30,55 @@ def test_label_smoothing_by_hand() -> None:
     loss = build("cross_entropy", label_smoothing=0.2)
     expected = -0.9 * math.log(3 / 4) - 0.1 * math.log(1 / 4)
     assert float(loss(torch.tensor([[math.log(3.0), 0.0]]), torch.tensor([0]))) == pytest.approx(expected)
+
+
+def segments() -> tuple[Tensor, Tensor]:
+    """Logits (1, 2, 1, 4) and targets (1, 1, 4), of which the last is void."""
+    ratios = torch.tensor([[1.0, 3.0, 3.0, 9.0], [1.0, 1.0, 1.0, 1.0]])
+    return ratios.log().view(1, 2, 1, 4), torch.tensor([[[0, 0, 1, 255]]])
+
+
+def test_ignored_positions_by_hand() -> None:
+    logits, targets = segments()
+    # Probabilities of the right classes: 1/2, 3/4, 1/4. The fourth position is left out.
+    losses = [math.log(2), math.log(4 / 3), math.log(4)]
+    plain = build("cross_entropy", ignore_index=255)
+    assert float(plain(logits, targets)) == pytest.approx(sum(losses) / 3) and float(plain.counted(targets)) == 3
+    weighted = build("cross_entropy", ignore_index=255, weight=[1.0, 5.0])
+    expected = (losses[0] + losses[1] + 5 * losses[2]) / 7
+    assert float(weighted(logits, targets)) == pytest.approx(expected) and float(weighted.counted(targets)) == 7
+    balanced = build_loss(Part("cross_entropy", {"ignore_index": 255, "weight": "balanced"}), labels=targets)
+    assert balanced.weight is not None and balanced.weight.tolist() == [0.75, 1.5]  # 3/(2·2), 3/(2·1)
+    assert build("cross_entropy").ignored == -100
+    assert float(build("cross_entropy", ignore_index=0).counted(torch.tensor([0, 1, 2]))) == 2
+
+
+def accuracy(outputs: Tensor, targets: Tensor, ignored: int) -> tuple[list[float], float | None]:
+    facts = Facts(build("cross_entropy", ignore_index=ignored), None, 1, torch.zeros(1), None, True)
+    meter = PositionAccuracy("accuracy", facts)
+    sums = meter.sums(outputs, targets).tolist()
+    return sums, meter.value(sums, len(targets), None)
+
+
+def test_accuracy_leaves_out_ignored_positions() -> None:
+    logits, targets = segments()
+    sums, value = accuracy(logits, targets, 255)  # answers 0 (a tie), 0, 0, 0: two of three are right
+    assert sums == [2, 3] and value == pytest.approx(2 / 3)
+    # answers 0 at padding are not right, but not counted
+    assert accuracy(torch.eye(3), torch.tensor([0, 1, 0]), 0) == ([1, 1], 1.0)
+    assert accuracy(torch.eye(3), torch.zeros(3).long(), 0) == ([0, 0], None)
+
+
+def test_a_mean_over_nothing_is_0() -> None:
+    logits, targets = segments()
+    loss = build("cross_entropy", ignore_index=255, label_smoothing=0.1)
+    for void, counted in ((torch.full_like(targets, 255), torch.tensor(0)), (targets, torch.tensor(3))):
+        outputs = logits.clone().requires_grad_()
+        value = loss.mean(outputs * 1, void, loss.counted(void))
+        value.backward()
+        assert outputs.grad is not None
+        assert (value.item() == 0.0, bool(outputs.grad.any())) == (counted == 0, counted > 0)
+    assert float(loss.mean(logits, targets, 0)) == 0.0
 
 
 def test_mse_by_hand() -> None:

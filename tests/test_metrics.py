@@ -14,7 +14,6 @@ from typing import Any
 
 import pandas as pd
 import pytest
-import torch
 from rich.console import Console
 from torch import Tensor
 
@@ -76,8 +75,8 @@ class Margin(Meter):
         return sums[0] / examples
 
 
-def margins(experiment: Experiment, data: Any, model: Any, device: torch.device) -> PairTask:
-    return PairTask(build.built_loss(experiment, data, device), [Wrong(), Margin()])
+def margins(experiment: Experiment, data: Any, *others: Any) -> PairTask:
+    return PairTask(build.built_loss(experiment, data, others[-1]), [Wrong(), Margin()])
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import pkgutil
 import random
 import sys
 
+import numpy
 import pytest
 import torch
 from cases import NEEDING_PARAMETERS, OWN, PEERS, schedule
@@ -15,6 +16,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import lrbench.schedules
+from lrbench import torch_scheduler
 from lrbench.errors import ConfigError, UserCodeError
 from lrbench.schedules import (
     SCHEDULES,
@@ -342,14 +344,14 @@ def test_exponential_is_torchs(lr, total, per_epoch, per, gamma):
 @pytest.mark.parametrize(("lr", "total", "per_epoch"), SIZES)
 @pytest.mark.parametrize("final_factor", [0.0, 0.01, 0.5])
 def test_cosine_and_linear_are_torchs(lr, total, per_epoch, final_factor):
-    steps = range(total + 1)  # the end value itself is reached one past the last update
+    steps = range(total)  # the end value itself would come one past the last update
     rate = built({"name": "cosine", "final_factor": final_factor}, lr, total, per_epoch)
     expected, _ = torch_values(
-        lambda o: schedulers.CosineAnnealingLR(o, T_max=total, eta_min=lr * final_factor), lr, total + 1
+        lambda o: schedulers.CosineAnnealingLR(o, T_max=total, eta_min=lr * final_factor), lr, total
     )
     same([rate(t) for t in steps], expected, lr)
     rate = built({"name": "linear", "final_factor": final_factor}, lr, total, per_epoch)
-    expected, _ = torch_values(lambda o: schedulers.LinearLR(o, 1.0, final_factor, total), lr, total + 1)
+    expected, _ = torch_values(lambda o: schedulers.LinearLR(o, 1.0, final_factor, total), lr, total)
     same([rate(t) for t in steps], expected, lr)
 
 
@@ -1089,3 +1091,59 @@ def test_the_examples_run(name):
 
 def test_every_schedule_shows_an_example():
     assert [name for name, factory in SCHEDULES.entries.items() if ">>>" not in (factory.__doc__ or "")] == []
+
+
+# --- steps outside the run ---------------------------------------------------------------------------------
+
+
+def table(step):
+    return [0.3, 0.2, 0.1][step]
+
+
+OUTSIDE = [
+    *(schedule(name, 0.1) for name in (*OWN, *PEERS)),
+    {"name": "one_cycle", "cycle_momentum": [0.8, 0.9]},
+    {"name": "sequence", "parts": [{"name": "constant", "for": "2 steps"}, {"name": "linear", "for": "10 steps"}]},
+    {"name": "torch.optim.lr_scheduler:CosineAnnealingLR", "T_max": 2, "per": "step"},
+]
+
+
+@pytest.mark.parametrize("part", OUTSIDE, ids=lambda part: part["name"])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(total=st.integers(21, 60), beyond=st.integers(0, 10**6), warmup=st.sampled_from([None, "10%"]))
+def test_after_the_end_the_last_learning_rate_is_held(part, total, beyond, warmup):
+    try:
+        rate = build_schedule(part, lr=0.1, total_steps=total, steps_per_epoch=7, warmup=warmup)
+    except ConfigError:  # it warms up by itself
+        assert warmup is not None
+        return
+    rates = [rate(step) for step in range(total)]
+    assert rate(total + beyond) == rates[-1] >= 0
+    momentum = momentum_of(rate)
+    assert momentum is None or momentum(total + beyond) == momentum(total - 1)
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1, momentum=0.9)
+    given = torch_scheduler(optimizer, part, total_steps=total, steps_per_epoch=7, warmup=warmup)
+    optimizer.step()
+    for expected in [*rates, rate(total), rate(total + 1)]:
+        assert given.get_last_lr() == [expected]
+        given.step()
+
+
+@pytest.mark.parametrize("part", OUTSIDE, ids=lambda part: part["name"])
+def test_steps_that_can_not_be_are_refused(part):
+    rate = built(part, 0.1)
+    momentum = momentum_of(rate)
+    for step in (-1, -0.5, 2.5, math.nan, math.inf, None, "3", [1], torch.zeros(2)):
+        for asked in (rate, momentum or rate):
+            with pytest.raises(ValueError, match="a step must be a whole number, at least 0"):
+                asked(step)
+    assert rate(3.0) == rate(numpy.int64(3)) == rate(torch.tensor(3)) == rate(3)
+
+
+def test_by_hand_and_a_function_is_never_asked_beyond_the_run():
+    # 1 − t/4 ends at step 3; at steps 4 and 6 its formula would give 0 and −0.5
+    assert [built("linear", 1.0, 4)(step) for step in (3, 4, 6)] == [0.25] * 3
+    # a restart at step 4 would rise to 1
+    restarts = built({"name": "cosine_restarts", "cycle": "4 steps"}, 1.0, 4)
+    assert restarts(4) == restarts(3) == pytest.approx((1 + math.cos(0.75 * math.pi)) / 2)
+    assert built(f"{__name__}:table", 1.0, 3)(3) == 0.1

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from lrbench.components.data import DATASETS, DatasetRules, Normalize, Validation
 from lrbench.components.data import load as load_dataset
-from lrbench.components.losses import LOSSES, Loss, build_loss
+from lrbench.components.losses import LOSSES, Loss, build_loss, void_hint
 from lrbench.components.metrics import (
     KNOWN,
     LOSS,
@@ -39,18 +39,26 @@ from lrbench.components.optimizers import (
     parameter_groups,
     peak_and_ratios,
 )
-from lrbench.components.tasks import METRICS, OF_TASK, TASKS, Task, build_task, check_batches, task_hooks, usual_loss
+from lrbench.components.tasks import METRICS, OF_TASK, TASKS, Task, build_task, suited, task_hooks, usual_loss
 
 if TYPE_CHECKING:
-    from lrbench.components.data.batches import EVALUATION_BATCH, Batch, Data, Split, Tensors, described, in_groups
+    from lrbench.components.data.batches import EVALUATION_BATCH, Batch, Data, Split, Tensors, in_groups
+    from lrbench.components.data.classes import classes_in, outputs_and_classes
+    from lrbench.components.data.collate import described
     from lrbench.components.data.nested import mapped
     from lrbench.components.tasks.pairs import PairTask
 
-_BATCHES = ("EVALUATION_BATCH", "Batch", "Data", "Split", "Tensors", "described", "in_groups")
-_WITH_TORCH = {**dict.fromkeys(_BATCHES, "data.batches"), "mapped": "data.nested", "PairTask": "tasks.pairs"}
+_WITH_TORCH = {
+    "data.batches": ("EVALUATION_BATCH", "Batch", "Data", "Split", "Tensors", "in_groups"),
+    "data.classes": ("classes_in", "outputs_and_classes"),
+    "data.collate": ("described",),
+    "data.nested": ("mapped",),
+    "tasks.pairs": ("PairTask",),
+}
+_HOMES = {name: home for home, names in _WITH_TORCH.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _WITH_TORCH:
+    if name not in _HOMES:
         raise AttributeError(f"module 'lrbench.components' has no attribute '{name}'")
-    return getattr(importlib.import_module(f"lrbench.components.{_WITH_TORCH[name]}"), name)
+    return getattr(importlib.import_module(f"lrbench.components.{_HOMES[name]}"), name)

@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from lrbench.errors import ConfigError, UserCodeError
 from lrbench.registry import Catalog, load_object, with_tensors
-from lrbench.types import Part, Positive, Probability
+from lrbench.types import Part, Positive, Probability, Whole
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+
+
+IGNORED = -100
+"""Torch's default `ignore_index`. Data with one class per example has no such label."""
 
 
 @dataclass(frozen=True)
@@ -36,15 +40,27 @@ class Loss:
     by_class: bool = False
 
     def __call__(self, outputs: Any, targets: Any) -> Any:
-        """Return the loss of a batch."""
+        """Return the loss of a batch; NaN for most functions if it counts nothing."""
         return self.function(outputs, targets)
+
+    def mean(self, outputs: Any, targets: Any, counted: Tensor | float) -> Any:
+        """Return the loss of a batch, given what it is `counted` over; 0, with a gradient of 0, if that is nothing."""
+        import torch
+
+        loss = self(outputs, targets)
+        if not isinstance(counted, torch.Tensor) and counted > 0:
+            return loss
+        some = torch.as_tensor(counted, device=loss.device) > 0
+        if outputs.requires_grad:
+            outputs.register_hook(lambda grad: torch.where(some, grad, 0.0))  # that of 0/0 is NaN
+        return torch.where(some, loss, 0.0)
 
     def counted(self, targets: Tensor) -> Tensor | int:
         """Return what the mean over these targets divides by, without a device sync: examples, tokens, weights."""
         if self.count is not None:
             counted: Tensor | int = self.count(targets)
             return counted
-        plain = self.weight is None and targets.dim() == 1 and (self.ignored or 0) < 0
+        plain = self.weight is None and targets.dim() == 1 and self.ignored == IGNORED
         if self.ignored is None or targets.is_floating_point() or plain:
             return len(targets)
         used = targets != self.ignored
@@ -58,6 +74,7 @@ def cross_entropy(
     *,
     label_smoothing: Probability = 0.0,
     weight: list[Positive] | Literal["balanced"] | None = None,
+    ignore_index: Whole | None = None,
     labels: Any = None,
     classes: int | None = None,
 ) -> Callable[..., Tensor]:
@@ -66,30 +83,36 @@ def cross_entropy(
     Args:
         label_smoothing: fraction of the target spread evenly over all classes, also in validation and test loss.
         weight: a weight for each class, or `balanced`: n / (classes × n_c) for n_c of n training examples.
+        ignore_index: the target that marks positions without a class, often 255 in masks; −100 by default, as in torch.
     """
     import torch
     from torch.nn import functional
 
-    loss = partial(functional.cross_entropy, label_smoothing=label_smoothing)
+    ignored = IGNORED if ignore_index is None else ignore_index
+    loss = partial(functional.cross_entropy, label_smoothing=label_smoothing, ignore_index=ignored)
     if weight is None:
         return loss
-    weights = _balanced(labels, classes) if weight == "balanced" else torch.tensor(weight)
+    weights = _balanced(labels, classes, ignored) if weight == "balanced" else torch.tensor(weight)
     if len(weights) != (classes or len(weights)):
         raise ConfigError(f"needs one number for each of the {classes} classes (got {len(weights)})", key="loss.weight")
     return partial(loss, weight=weights)
 
 
-def _balanced(labels: Tensor | None, classes: int | None) -> Tensor:
+def _balanced(labels: Tensor | None, classes: int | None, ignored: int) -> Tensor:
     if labels is None:
         problem = "balanced needs to know all training targets: give the Dataset an attribute `targets`, or a list here"
         raise ConfigError(problem, key="loss.weight")
-    counts = labels[labels >= 0].bincount(minlength=classes or 0)
+    counts = labels[(labels >= 0) & (labels != ignored)].bincount(minlength=classes or 0)
     if not bool(counts.all()):
         absent = int((counts == 0).nonzero()[0])
-        raise ConfigError(
-            f"balanced needs examples of every class; there are none of class {absent}", key="loss.weight"
-        )
+        problem = f"balanced needs examples of every class; there are none of class {absent}{void_hint(len(counts))}"
+        raise ConfigError(problem, key="loss.weight")
     return counts.sum() / (len(counts) * counts)
+
+
+def void_hint(classes: int | None) -> str:
+    """Return the remedy if 255, the usual mark of pixels without a class, may have been counted as a class."""
+    return "; if 255 marks positions without a class, set loss.ignore_index: 255" if classes == 256 else ""
 
 
 def mse() -> Callable[..., Tensor]:

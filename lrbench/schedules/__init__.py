@@ -17,7 +17,16 @@ from pydantic import AfterValidator
 from lrbench.errors import ConfigError
 from lrbench.registry import Catalog
 from lrbench.schedules import annealing, cyclic, decay, range_test, restarts
-from lrbench.schedules.base import Context, Momentum, Schedule, WithMomentum, document, momentum_of, with_momentum
+from lrbench.schedules.base import (
+    Context,
+    Momentum,
+    Schedule,
+    WithMomentum,
+    document,
+    momentum_of,
+    with_momentum,
+    within,
+)
 from lrbench.schedules.compat import ELSEWHERE, PEERS, PLATEAUS, USUAL_NAMES, huggingface, timm
 from lrbench.schedules.custom import REFUSED, checked_rate, imported
 from lrbench.schedules.milestones import beyond
@@ -77,7 +86,7 @@ def sequence(*, parts: Parts, run: Context) -> Schedule:
 
     def pick(step: int) -> tuple[Schedule, int]:
         index = max(bisect.bisect_right(starts, step) - 1, 0)
-        return built[index], min(step - starts[index], lengths[index] - 1)
+        return built[index], step - starts[index]
 
     def rate(step: int) -> float:
         schedule, own = pick(step)
@@ -209,6 +218,9 @@ def build_schedule(
 ) -> Schedule:
     """Build the schedule that a config's `schedule:` block names, as a function of the step.
 
+    Every schedule holds its last learning rate, that of step total_steps − 1, after the end of the run, as
+    `torch_scheduler` does. A step that is negative, NaN or no whole number raises ValueError.
+
     Args:
         part: `"cosine"`, `{"name": "step", "every": "15 epochs"}` or a `Part`.
         lr: the peak learning rate.
@@ -237,9 +249,12 @@ def build_schedule(
         return schedule
 
     if warmup is None:
-        return build(total_steps)
-    rule = warmup if isinstance(warmup, WarmUpRule) else WarmUpRule.of(warmup)
-    return replace(rule, over=lies_over(rule, chosen)).around(build, total_steps, steps_per_epoch)
+        schedule = build(total_steps)
+    else:
+        rule = warmup if isinstance(warmup, WarmUpRule) else WarmUpRule.of(warmup)
+        schedule = replace(rule, over=lies_over(rule, chosen)).around(build, total_steps, steps_per_epoch)
+    momentum = momentum_of(schedule)
+    return with_momentum(within(schedule, total_steps), momentum and within(momentum, total_steps))
 
 
 def _duration(given: object, key: str) -> Duration:

@@ -6,11 +6,12 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from lrbench.errors import ConfigError
 from lrbench.types import Duration
 
+T = TypeVar("T")
 Schedule = Callable[[int], float]
 Momentum = Callable[[int], float | None]  # None leaves momentum as configured
 
@@ -70,6 +71,27 @@ def momentum_of(schedule: Schedule) -> Momentum | None:
 def with_momentum(lr: Schedule, momentum: Momentum | None) -> Schedule:
     """Combine a schedule with its momentum, if it has one."""
     return lr if momentum is None else WithMomentum(lr, momentum)
+
+
+def within(function: Callable[[int], T], total_steps: int) -> Callable[[int], T]:
+    """Hold a function of the step at its value of the last step. Raises ValueError for steps that can't be."""
+    last = total_steps - 1
+
+    def held(step: int) -> T:
+        if step.__class__ is int and 0 <= step <= last:
+            return function(step)
+        return function(min(_whole(step), last))
+
+    return held
+
+
+def _whole(step: Any) -> int:
+    try:
+        if step >= 0 and step % 1 == 0:
+            return int(step)
+    except (TypeError, ValueError, RuntimeError):  # no number, or several
+        pass
+    raise ValueError(f"a step must be a whole number, at least 0 (got {step!r:.60})")
 
 
 class Options:

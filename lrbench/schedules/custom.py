@@ -132,9 +132,8 @@ def _torch_table(scheduler: Callable[..., Any], params: Mapping[str, Any], run: 
             raise ConfigError(f"torch's {name} refused {given} ({units}): {said}", key="schedule") from error
         except Exception as error:
             raise UserCodeError.of(f"schedule '{name}'", error) from error
-    last = len(rates) - 1
     cycles = arguments.get("cycle_momentum")
     return with_momentum(
-        lambda step: rates[min(step // unit, last)],
-        (lambda step: momenta[min(step // unit, last)]) if cycles else None,
+        lambda step: rates[step // unit],
+        (lambda step: momenta[step // unit]) if cycles else None,
     )

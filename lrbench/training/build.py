@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,17 +20,14 @@ from lrbench.components import (
     OF_TASK,
     Batch,
     Data,
-    Loss,
     Task,
     Tensors,
-    build_loss,
     build_model,
     build_optimizer,
-    build_task,
-    check_batches,
     load_dataset,
+    outputs_and_classes,
     peak_and_ratios,
-    task_hooks,
+    suited,
 )
 from lrbench.config import Dataset, Experiment, identity
 from lrbench.errors import ConfigError, LrbenchError, choices, reason_of
@@ -38,11 +35,15 @@ from lrbench.schedules import Momentum, Schedule, build_schedule, momentum_of
 from lrbench.training.device import exact_products
 from lrbench.training.isolation import ProcessState
 from lrbench.training.memory_format import layout_for
+from lrbench.training.task import built_loss, built_task, hooks_of
 
 
 @dataclass
 class Parts:
-    """Everything that the loop needs. `forward` is the model, compiled if the config says so."""
+    """Everything that the loop needs.
+
+    `forward` is the model, compiled if the config says so; `classes` those of the data or, counted, of its positions.
+    """
 
     data: Data
     task: Task
@@ -58,6 +59,7 @@ class Parts:
     peak_lr: float
     total_steps: int
     steps_per_epoch: int
+    classes: int | None
     evaluation_batch: int = EVALUATION_BATCH
 
     def batch(self, raw: Batch) -> Batch:
@@ -156,14 +158,14 @@ def build(experiment: Experiment, device: torch.device) -> Parts:
     """
     hooks = hooks_of(experiment)
     data = load_data(experiment.dataset, device, hooks.get("data"))
-    check_batches(experiment.task, data)
+    data = suited(experiment.task, data)
     seed_everything(experiment.seed)
     loss = built_loss(experiment, data, device)
-    outputs, classes = _outputs(data, loss, imported=experiment.model.imported)
+    outputs, classes = outputs_and_classes(data, loss, imported=experiment.model.imported)
     with fitting("model", f"'{experiment.model.name}' can't be built"):
         own = None if experiment.model.name != OF_TASK else hooks["build"](experiment.seed)
         model = build_model(experiment.model, own, input_shape=data.shape, outputs=outputs, classes=classes).to(device)
-    task = built_task(experiment, data, model, device)
+    task = built_task(experiment, data, model, classes, device)
     if any(nn.parameter.is_lazy(p) for p in model.parameters()):
         with forward_pass(model, data, experiment.model.name):
             task.measure(model, data.ready(next(iter(data.train.batches(2))), device))  # initializes the lazy layers
@@ -197,6 +199,7 @@ def build(experiment: Experiment, device: torch.device) -> Parts:
         peak_lr=peak_lr,
         total_steps=total_steps,
         steps_per_epoch=steps_per_epoch,
+        classes=classes if data.positions else data.classes,
         evaluation_batch=EVALUATION_BATCH if data.pairs and not data.positions else experiment.batch_size,
     )
     _check_metrics(experiment, parts.task)
@@ -204,13 +207,6 @@ def build(experiment: Experiment, device: torch.device) -> Parts:
         problem = f"{experiment.optimizer.name} has no momentum to cycle"
         raise ConfigError(problem, key="schedule.cycle_momentum")
     return parts
-
-
-def hooks_of(experiment: Experiment) -> Mapping[str, Callable[..., Any]]:
-    """Return the methods `data` and `build` of the user's task where the config wants them. Raises ConfigError."""
-    wanted = {"data": experiment.dataset.part.name, "build": experiment.model.name}
-    keys = {"data": "dataset", "build": "model"}
-    return task_hooks(experiment.task, {hook: keys[hook] for hook, name in wanted.items() if name == OF_TASK})
 
 
 @contextlib.contextmanager
@@ -234,53 +230,6 @@ def forward_pass(model: nn.Module, data: Data, name: str) -> Iterator[None]:
     model.eval()
     with fitting("model", f"'{name}' does not fit {data.name}'s inputs {data.shape}{kept}"), torch.no_grad():
         yield
-
-
-def built_task(experiment: Experiment, data: Data, model: nn.Module, device: torch.device) -> Task:
-    """Build the task; a function is tried on two examples, for the metrics that it returns. Raises as `build_task`."""
-    loss = built_loss(experiment, data, device)
-    task = build_task(experiment.task, experiment.metrics or (), data=data, loss=loss, model=model)
-    if callable(discover := getattr(task, "discover", None)):
-        model.eval()
-        with torch.random.fork_rng(), torch.no_grad():
-            discover(model, data.ready(next(iter(data.train.batches(2))), device))
-    return task
-
-
-def built_loss(experiment: Experiment, data: Data, device: torch.device) -> Loss:
-    """Build the loss for the data. Raises the same errors as `build_loss`."""
-    labels = data.train.labels()
-    known = None if labels is None or labels.is_floating_point() else labels
-    return build_loss(experiment.loss, labels=known, classes=data.classes, device=device)
-
-
-def _outputs(data: Data, loss: Loss, *, imported: bool) -> tuple[int | None, int | None]:
-    """Return the numbers of model outputs and of classes; None for what only the user knows.
-
-    The size of a target is the number of outputs of a regression, and of classes where it is a vector, as for several
-    labels. It says nothing about classes of positions: these come from the data set or the values of its targets.
-    """
-    if not data.pairs:
-        return None, data.classes
-    if data.positions:
-        classes = position_classes(data, loss)
-        size = next(iter(data.train.batches(1)))[1].numel()
-        return classes if imported else size, classes
-    if data.classes is not None:
-        return data.classes, data.classes
-    _, targets = next(iter(data.train.batches(1)))
-    size = targets[0].numel()
-    return size, size if targets.dim() <= 2 else None
-
-
-def position_classes(data: Data, loss: Loss) -> int | None:
-    """Return the number of classes of positions: the data set's word, else by the highest target; None if unknown."""
-    splits = [split for split in (data.train, data.validation, data.test) if split is not None]
-    labels = [label for split in splits if (label := split.labels()) is not None]
-    if data.classes is not None or len(labels) < len(splits):
-        return data.classes
-    used = [label[label != loss.ignored] for label in labels]
-    return max((int(label.max()) + 1 for label in used if label.numel()), default=0) or None
 
 
 def _check_metrics(experiment: Experiment, task: Task) -> None:

@@ -8,7 +8,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from lrbench.components import Loss, PairTask, described, mapped
+from lrbench.components import Loss, PairTask, classes_in, described, mapped, void_hint
 from lrbench.config import Experiment, identity
 from lrbench.errors import ConfigError, UserCodeError, reason_of
 from lrbench.schedules import checked_rate, unreached
@@ -16,14 +16,13 @@ from lrbench.training.build import (
     KEPT_PARTS,
     Parts,
     build,
-    built_task,
     checked,
     fitting,
     forward_pass,
-    position_classes,
 )
 from lrbench.training.device import exact_products
 from lrbench.training.isolation import ProcessState
+from lrbench.training.task import built_task
 
 
 def check(experiment: Experiment, device: torch.device, *, keep: bool = False) -> list[str]:
@@ -52,7 +51,9 @@ def check(experiment: Experiment, device: torch.device, *, keep: bool = False) -
         notes += _check_own(parts, model)
     _check_last_batch(experiment, parts, model)
     if twin is not None and len(checked) < KEPT_PARTS:
-        parts.task = built_task(experiment, parts.data, parts.model, device)  # the one used above may have kept state
+        parts.task = built_task(
+            experiment, parts.data, parts.model, parts.classes, device
+        )  # the one used above may have kept state
         checked[identity(experiment), str(device)] = parts, state
     sizes = {"total_steps": parts.total_steps, "steps_per_epoch": parts.steps_per_epoch}
     return [*notes, *unreached(experiment.schedule, warmup=experiment.warmup, **sizes)]
@@ -65,7 +66,7 @@ def _check_pair(experiment: Experiment, parts: Parts, task: PairTask, model: nn.
         inputs, goal = parts.batch(raw)
         returned = model(inputs)
         outputs = task.predict(lambda _: returned, inputs)
-    _check_outputs(experiment, parts, outputs, goal)
+    _check_outputs(experiment, parts, task.loss, outputs, goal)
     shapes = f"outputs {tuple(outputs.shape)} and targets {tuple(goal.shape)}"
     _check_targets(experiment, outputs, goal, shapes)
     whole = not goal.is_floating_point() and goal.shape == outputs.shape
@@ -78,26 +79,34 @@ def _check_pair(experiment: Experiment, parts: Parts, task: PairTask, model: nn.
             raise ValueError("several labels per example need float targets, such as targets.float()") from None
     with fitting("metrics", f"can't be computed from {shapes}"):
         task.values(task.measure(lambda _: returned, (inputs, goal))[1].tolist(), len(goal), 1.0)
-    if isinstance(returned, Tensor) or not isinstance(returned, tuple | list):
-        return []
-    return [f"model: '{name}' returns {described(returned)}; its first item is taken as the predictions"]
+    notes = []
+    if parts.data.positions and parts.data.classes is None and void_hint(parts.classes):
+        notes.append(f"the targets go up to 255, which makes {parts.classes} classes{void_hint(parts.classes)}")
+    if isinstance(returned, tuple | list):
+        notes.append(f"model: '{name}' returns {described(returned)}; its first item is taken as the predictions")
+    return notes
 
 
 def _check_own(parts: Parts, model: nn.Module) -> list[str]:
     """Pass two examples through a task that computes its own loss. Returns likely mistakes."""
     batch, task = parts.batch(next(iter(parts.data.train.batches(2)))), parts.task
     model.eval()
-    with torch.random.fork_rng(), torch.no_grad():
+    with torch.random.fork_rng():
         once, _ = task.measure(model, batch)
+    if not once.requires_grad:
+        problem = "its loss has no gradient: compute it without .item(), .detach() and numpy"
+        raise ConfigError(problem, key="task")
+    with torch.random.fork_rng(), torch.no_grad():
         float(task.count(batch))
         if task.examples(batch) != 2:
             problem = f"counts {task.examples(batch)} examples in a batch of 2; write examples(batch) in your task"
             raise ConfigError(problem, key="task")
+        twice = once
         with contextlib.suppress(Exception):  # batches that can't be doubled
             twice, _ = task.measure(model, mapped(batch, lambda leaf: torch.cat([leaf, leaf])))
-            if bool(once.isfinite() & (once != 0)) and torch.isclose(twice, 2 * once, rtol=1e-4, atol=0):
-                problem = "its loss sums over the batch, so it depends on the batch size; a loss must be a mean"
-                raise ConfigError(problem, key="task")
+        if bool(once.isfinite() & (once != 0)) and torch.isclose(twice, 2 * once, rtol=1e-4, atol=0):
+            problem = "its loss sums over the batch, so it depends on the batch size; a loss must be a mean"
+            raise ConfigError(problem, key="task")
     assumed = ", ".join(getattr(task, "assumed", ()))
     return (
         [f"metrics: less is taken as better for {assumed}; write `metrics: {{name: higher}}` if not"] if assumed else []
@@ -112,31 +121,57 @@ def _twin(model: nn.Module) -> nn.Module | None:
         return None
 
 
-def _check_outputs(experiment: Experiment, parts: Parts, outputs: object, goal: Tensor) -> None:
+def _check_outputs(experiment: Experiment, parts: Parts, loss: Loss, outputs: object, goal: Tensor) -> None:
     """Raise ConfigError for outputs that are no tensor or have other classes than the data."""
-    name, classes = experiment.model.name, parts.data.classes
+    name, classes = experiment.model.name, parts.classes
     if not isinstance(outputs, Tensor):
         problem = f"'{name}' returns {described(outputs)}, without a tensor of predictions"
         raise ConfigError(f"{problem}: wrap it in a module that returns one, or write a task of your own", key="model")
     returned = f"'{name}' returns outputs of shape {tuple(outputs.shape[1:])}"
     if parts.data.positions:
-        loss = parts.task.loss  # type: ignore[attr-defined]
-        classes = position_classes(parts.data, loss)
+        classes = classes_in(goal, loss) if classes is None else classes
         laid_out = outputs.dim() > 1 and outputs.shape[:1] + outputs.shape[2:] == goal.shape
         if laid_out and loss.ignored is not None and classes is not None and outputs.shape[1] < classes:
-            raise ConfigError(f"{returned}, so {outputs.shape[1]} classes; the targets have {classes}", key="model")
+            problem = f"{returned}, so {outputs.shape[1]} classes; the targets have {classes}{void_hint(classes)}"
+            raise ConfigError(problem, key="model")
     elif classes is not None and (outputs.dim() != 2 or outputs.shape[1] != classes):
         raise ConfigError(f"{returned}; {classes} classes need ({classes},)", key="model")
 
 
 def _check_mean(loss: Loss, outputs: Tensor, goal: Tensor) -> None:
-    """Raise ValueError unless the loss is one number that stays the same when every example comes twice."""
-    once = loss(outputs, goal)
+    """Raise ValueError unless the loss is one number with a gradient, and a mean over what it counts.
+
+    A mean stays the same when every example comes twice. A loss that is different at every call can't be told.
+    """
+    with torch.enable_grad():
+        once = loss(outputs.detach().clone().requires_grad_(), goal)
+    if not isinstance(once, Tensor):
+        raise ValueError(f"it returns a {type(once).__name__}; a loss must be a tensor, to have a gradient")
     if once.dim() != 0:
         raise ValueError(f"it returns a tensor of shape {tuple(once.shape)}; a loss must be one number")
+    if not once.requires_grad:
+        raise ValueError("it has no gradient: compute it from the outputs without .item(), .detach() and numpy")
+    once = once.detach()
+    if not bool(once.isfinite()) or not torch.equal(once, loss(outputs, goal)):
+        return
     twice = loss(torch.cat([outputs, outputs]), torch.cat([goal, goal]))
-    if bool(once.isfinite() & (once != 0)) and torch.isclose(twice, 2 * once, rtol=1e-4, atol=0):
+    if once != 0 and torch.isclose(twice, 2 * once, rtol=1e-4, atol=0):
         raise ValueError("it sums over the batch, so it depends on the batch size; a loss must be a mean")
+    if not _close(twice, once):
+        change = f"from {once:.4g} to {twice:.4g} when every example comes twice"
+        raise ValueError(f"it changes {change}, so it depends on the batch size; a loss must be a mean")
+    if loss.count is not None:
+        pairs = [(outputs[i : i + 1], goal[i : i + 1]) for i in range(len(goal))]
+        alone = [(loss(*pair), float(loss.counted(pair[1]))) for pair in pairs]
+        total = sum(count for _, count in alone)
+        mean = sum(value * count for value, count in alone if count) / (total or 1)
+        if not _close(once, torch.as_tensor(mean)):
+            problem = f"it is {once:.4g} for two examples, but the mean by its count() of each alone is {mean:.4g}"
+            raise ValueError(f"{problem}; count(targets) must return what the loss divides by")
+
+
+def _close(one: Tensor, other: Tensor) -> bool:
+    return torch.allclose(one.float(), other.float(), rtol=1e-3, atol=1e-6)
 
 
 def _check_last_batch(experiment: Experiment, parts: Parts, model: nn.Module) -> None:

@@ -34,7 +34,7 @@ def gradient(parts: Parts, batches: Sequence[Batch], limit: float | None) -> Ten
         with parts.autocast():
             loss, found = parts.task.measure(parts.forward, parts.batch(raw))
         if len(batches) > 1:
-            loss = loss * (own / count)
+            loss = loss * (torch.nan_to_num(own / count) if isinstance(count, Tensor) else own / (count or 1))
         loss.backward()  # type: ignore[no-untyped-call]
         losses.append(loss.detach())
         sums.append(found)

@@ -11,17 +11,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, TensorDataset
 
-from lrbench.components.data.batches import (
-    Data,
-    Split,
-    Stream,
-    Tensors,
-    as_pair,
-    described,
-    is_image,
-    pair_like,
-    stacked,
-)
+from lrbench.components.data.batches import Data, Split, Stream, Tensors
+from lrbench.components.data.collate import as_pair, described, is_image, pair_like, stacked
 from lrbench.components.data.nested import is_pair, leaves
 from lrbench.components.data.options import DatasetRules, Normalize, Validation
 from lrbench.components.data.sources import Source

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lrbench.components.metrics import NAMED
@@ -155,18 +156,25 @@ def imported_task(part: Part, metrics: Sequence[Part] = ()) -> Any:
     return own_task(part, found, metrics)
 
 
-def check_batches(part: Part | None, data: Data) -> None:
-    """Raise ConfigError or DataError if a task on pairs can't use the data."""
+def suited(part: Part | None, data: Data) -> Data:
+    """Return the data as the task sees it: targets of a regression or of several labels are numbers.
+
+    Raises ConfigError or DataError if a task on pairs can't use the data.
+    """
     if part is not None and (part.imported or part.name == "hf"):
-        return
+        return data
     if not data.pairs:
         problem = f"{data.name} gives {data.gives}, not pairs (input, target)"
         raise ConfigError(f"{problem}; name a task that takes them: hf, or your own 'package.module:Task'", key="task")
     if data.unknown and (part is None or part.name == "classification"):
         raise DataError(data.unknown)
+    numbers = part is not None and part.name in ("regression", "multilabel")
+    return replace(data, numbers=True, classes=None, positions=False) if numbers else data
 
 
-def build_task(part: Part | None, metrics: Sequence[Part], *, data: Data, loss: Loss, model: Any) -> Task:
+def build_task(
+    part: Part | None, metrics: Sequence[Part], *, data: Data, loss: Loss, model: Any, classes: int | None
+) -> Task:
     """Build the task of a `task:` block, or that which suits the data.
 
     Args:
@@ -175,6 +183,7 @@ def build_task(part: Part | None, metrics: Sequence[Part], *, data: Data, loss: 
         data: what it is trained on.
         loss: the loss, if the task does not compute its own.
         model: the model.
+        classes: the number of classes or labels; None if unknown.
 
     Raises:
         ConfigError: data or metrics do not suit the task.
@@ -197,7 +206,7 @@ def build_task(part: Part | None, metrics: Sequence[Part], *, data: Data, loss: 
     if name == "language_model" and data.bytes_per_token is not None:
         usual = (*usual, "bits_per_byte")
     _check(name, metrics)
-    return pair_task(name, usual, metrics, data=data, loss=loss)
+    return pair_task(name, usual, metrics, data=data, loss=loss, classes=classes)
 
 
 def _check(task: str | None, metrics: Sequence[Part]) -> None:

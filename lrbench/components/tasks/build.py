@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lrbench.components.data.batches import Data
-from lrbench.components.losses import Loss
+from lrbench.components.losses import IGNORED, Loss
 from lrbench.components.tasks import class_meters, number_meters
 from lrbench.components.tasks.meters import Facts, Meter
 from lrbench.components.tasks.pairs import LanguageModel, PairTask
@@ -31,10 +31,12 @@ _METERS: dict[str, type[Meter]] = {
 }
 
 
-def pair_task(name: str | None, usual: Sequence[str], metrics: Sequence[Part], *, data: Data, loss: Loss) -> PairTask:
+def pair_task(
+    name: str | None, usual: Sequence[str], metrics: Sequence[Part], *, data: Data, loss: Loss, classes: int | None
+) -> PairTask:
     """Build a task; see `build_task`. Raises ConfigError."""
     targets = next(iter(data.train.batches(1)))[1]
-    facts = _facts(data, loss, targets)
+    facts = _facts(data, loss, targets, classes)
     if name is None:  # what data and loss suggest
         single = data.classes is not None and not data.positions
         usual = ("accuracy",) if single or (data.positions and loss.by_class) else ()
@@ -43,11 +45,11 @@ def pair_task(name: str | None, usual: Sequence[str], metrics: Sequence[Part], *
     return (LanguageModel if name == "language_model" else PairTask)(loss, found)
 
 
-def _facts(data: Data, loss: Loss, targets: Tensor) -> Facts:
+def _facts(data: Data, loss: Loss, targets: Tensor, classes: int | None) -> Facts:
     labels, size = data.train.labels(), targets[0].numel()
-    numbers = labels is not None and labels.is_floating_point()
+    numbers = data.numbers or (labels is not None and labels.is_floating_point())
+    classes = classes or (size if targets.dim() == 2 and not data.positions else None)
     center = labels.double().reshape(len(labels), -1).mean(0) if numbers and labels is not None else torch.zeros(size)
-    classes = data.classes or (size if targets.dim() == 2 and not data.positions else None)
     return Facts(loss, classes, size, center, data.bytes_per_token, data.positions)
 
 
@@ -58,7 +60,7 @@ def _meter(task: str | None, part: Part, facts: Facts) -> Meter:
         shown = str(part.params.get("as") or _snake(part.name.rpartition(":")[2].rpartition(".")[2]))
         return Imported(as_metric(shown, made), made)
     if part.name == "accuracy":
-        ignoring = facts.positions or task == "language_model"
+        ignoring = facts.positions or task == "language_model" or facts.loss.ignored not in (None, IGNORED)
         return (class_meters.PositionAccuracy if ignoring else class_meters.Accuracy)(part.name, facts)
     return (class_meters.LabelF1 if part.name == "f1" and task == "multilabel" else _METERS[part.name])(
         part.name, facts

@@ -53,7 +53,7 @@ class PairTask:
         """See `Task`."""
         inputs, targets = batch
         outputs = self.predict(model, inputs)
-        loss = self.loss(outputs, targets)
+        loss = self.loss.mean(outputs, targets, self.loss.counted(targets))
         seen = outputs.detach()
         for meter in self._whole if whole else ():
             meter.note(seen, targets)  # type: ignore[attr-defined]

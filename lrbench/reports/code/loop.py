@@ -82,7 +82,8 @@ def _loss(experiment: Experiment, sizes: Sizes, imported: Import) -> tuple[list[
     loss, functional = experiment.loss, "torch.nn.functional"
     outputs, targets = Raw("model(inputs)"), Raw("targets")
     if loss.name == "cross_entropy":
-        settings, before = _tensors({k: v for k, v in loss.params.items() if v}), []
+        settings = _tensors({k: v for k, v in loss.params.items() if v or (k == "ignore_index" and v is not None)})
+        before: list[str] = []
         if settings.get("weight") == "balanced":
             before = comment("class_weights: n / (classes * n_c) for n_c of n training examples of class c")
             settings["weight"] = Raw("class_weights")

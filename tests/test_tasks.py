@@ -1,0 +1,541 @@
+"""Tasks: the user's own loss, metrics and batches, and the built-in ones, against other computations."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import torchmetrics
+from PIL import Image
+from sklearn import metrics as sklearn_metrics
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import Dataset
+
+import lrbench
+from lrbench.components.data.nested import examples_in, mapped, moved
+from lrbench.components.losses import build_loss
+from lrbench.components.tasks.build import _METERS, pair_task
+from lrbench.components.tasks.class_meters import LabelF1
+from lrbench.components.tasks.meters import Facts
+from lrbench.config import identity
+from lrbench.errors import ConfigError, Interrupted, UserCodeError
+from lrbench.events import silent
+from lrbench.runs import RunFolder
+from lrbench.training.build import build
+from lrbench.training.check import check
+from lrbench.training.run_one import WorkItem, do_run
+from lrbench.types import Part
+
+Make = Callable[..., Any]
+CPU = torch.device("cpu")
+ME = __name__
+
+
+def trained(experiment: Any, root: Path) -> tuple[Path, Any, pd.DataFrame]:
+    (outcome,) = lrbench.run([experiment], runs=root)
+    assert outcome.result is not None, outcome.message
+    assert outcome.result.status == "finished", outcome.result.reason
+    return outcome.path, outcome.result, pd.read_csv(outcome.path / "epochs.csv")
+
+
+# -- the user's own task computes what the built-in one does
+
+
+class Classes:
+    """What the default task does, written as a user would."""
+
+    metrics = {"accuracy": "higher"}  # noqa: RUF012
+
+    def loss(self, model: Any, batch: Any) -> Any:
+        inputs, targets = batch
+        outputs = model(inputs)
+        return F.cross_entropy(outputs, targets), {"accuracy": (outputs.argmax(1) == targets).float().mean()}
+
+
+def step(model: Any, batch: Any) -> dict[str, Any]:
+    loss, values = Classes().loss(model, batch)
+    return {"loss": loss, **values}
+
+
+@pytest.mark.parametrize("changes", [{"task": f"{ME}:Classes"}, {"step": f"{ME}:step"}])
+@pytest.mark.parametrize("more", [{}, {"accumulate": 3}, {"precision": "bf16"}])
+def test_an_own_task_gets_the_numbers_of_the_built_in_one(
+    changes: dict[str, Any], more: dict[str, Any], tiny: Make, tmp_path: Path
+) -> None:
+    experiment = {"epochs": 2, "batch_size": 24, **more}
+    usual, result, rows = trained(tiny(**experiment), tmp_path / "usual")
+    own, other, others = trained(tiny(**experiment, **changes), tmp_path / "own")
+    timed = ["seconds", "examples_per_second"]
+    pd.testing.assert_frame_equal(others.drop(columns=timed), rows.drop(columns=timed), rtol=1e-6)
+    assert others["val_loss"].tolist() == rows["val_loss"].tolist()
+    assert (own / "steps.csv").read_text() == (usual / "steps.csv").read_text()
+    assert other.test == pytest.approx(result.test)
+
+
+# -- a variational autoencoder: a model that returns a tuple, data and model from the task, noise in the loss
+
+
+class Encoder(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner, self.outer = nn.Linear(64, 8), nn.Linear(4, 64)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        mean, log_variance = self.inner(x.flatten(1)).chunk(2, 1)
+        code = mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
+        return self.outer(code).view_as(x), mean, log_variance
+
+
+class Vae:
+    metrics = {"kl": "lower", "psnr": "higher"}  # noqa: RUF012
+
+    def __init__(self, beta: float = 1.0) -> None:
+        self.beta = beta
+
+    def build(self, seed: int) -> nn.Module:
+        return Encoder()
+
+    def loss(self, model: Any, batch: Any) -> Any:
+        inputs, _ = batch
+        outputs, mean, log_variance = model(inputs)
+        error = F.mse_loss(outputs, inputs)
+        kl = -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).sum(1).mean()
+        return error + self.beta * kl / 64, {"kl": kl, "psnr": -10 * error.detach().log10()}
+
+
+def test_a_variational_autoencoder_trains_and_goes_on_bit_for_bit(tiny: Make, tmp_path: Path) -> None:
+    plain = {k: v for k, v in tiny(task={"name": f"{ME}:Vae", "beta": 0.5}, epochs=4).plain().items() if k != "model"}
+    experiment = lrbench.config.validate({**plain, "loss": None}, {}, "")
+    assert experiment.model.name == experiment.loss.name == "task"
+    path, result, rows = trained(experiment, tmp_path / "whole")
+    assert rows["val_loss"].iloc[-1] < rows["val_loss"].iloc[0]
+    assert list(rows.columns[3:9]) == ["train_loss", "val_loss", "train_kl", "val_kl", "train_psnr", "val_psnr"]
+    assert result.test.keys() == {"loss", "kl", "psnr"}
+
+    folder = RunFolder(tmp_path / "cut" / path.name)
+    folder.create(experiment, {})
+    left = iter(range(6))
+    with pytest.raises(Interrupted):
+        do_run(WorkItem(folder.path, experiment), threads=None, watch=silent, stop=lambda: next(left, None) is None)
+    (outcome,) = lrbench.run([experiment], runs=tmp_path / "cut")
+    timed = ["seconds", "examples_per_second"]
+    again = pd.read_csv(outcome.path / "epochs.csv")
+    pd.testing.assert_frame_equal(again.drop(columns=timed), rows.drop(columns=timed), check_exact=True)
+    assert (outcome.path / "steps.csv").read_text() == (path / "steps.csv").read_text()
+
+
+# -- batches of any shape
+
+
+class Items(Dataset[Any]):
+    def __init__(self, make: Callable[[int, Tensor], Any], n: int = 60) -> None:
+        generator = torch.Generator().manual_seed(n)
+        self.made = [make(i, torch.rand(4, generator=generator)) for i in range(n)]
+
+    def __len__(self) -> int:
+        return len(self.made)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.made[index]
+
+
+class Point(NamedTuple):
+    where: Tensor
+    value: float
+
+
+@dataclasses.dataclass
+class Record:
+    where: Tensor
+    value: float
+
+
+def splits(make: Callable[[int, Tensor], Any]) -> Any:
+    return {"train": Items(make), "validation": Items(make, 15), "test": Items(make, 12)}
+
+
+def nested() -> Any:
+    return splits(lambda i, x: {"where": x, "more": [{"value": float(x.sum())}, "a name"]})
+
+
+def points() -> Any:
+    return splits(lambda i, x: Point(x, float(x.sum())))
+
+
+def records() -> Any:
+    return splits(lambda i, x: Record(x, float(x.sum())))
+
+
+def ragged() -> Any:
+    return splits(lambda i, x: {"where": x[: 1 + i % 4], "value": float(x.sum())})
+
+
+def padded(items: list[Any]) -> Any:
+    rows = nn.utils.rnn.pad_sequence([item["where"] for item in items], batch_first=True)
+    return {"where": F.pad(rows, (0, 4 - rows.shape[1])), "value": torch.tensor([item["value"] for item in items])}
+
+
+def linear() -> nn.Module:
+    return nn.Linear(4, 1)
+
+
+def of_dict(model: Any, batch: Any) -> Any:
+    return {"loss": F.mse_loss(model(batch["where"]).squeeze(1), batch["value"])}
+
+
+def of_nested(model: Any, batch: Any) -> Any:
+    return {"loss": F.mse_loss(model(batch["where"]).squeeze(1), batch["more"][0]["value"])}
+
+
+def of_fields(model: Any, batch: Any) -> Any:
+    return {"loss": F.mse_loss(model(batch.where).squeeze(1), batch.value)}
+
+
+@pytest.mark.parametrize(
+    ("data", "function"), [("nested", "of_nested"), ("points", "of_fields"), ("records", "of_fields")]
+)
+def test_batches_of_any_shape(data: str, function: str, tiny: Make, tmp_path: Path) -> None:
+    lr = {"name": "sgd", "lr": 0.3}
+    parts = {"dataset": f"{ME}:{data}", "model": f"{ME}:linear", "step": f"{ME}:{function}", "optimizer": lr}
+    experiment = tiny(**parts, batch_size=16, epochs=3)
+    _, result, _ = trained(experiment, tmp_path)
+    model = build(experiment, CPU).model
+    # the same training, written out
+    train_set = Items(lambda i, x: (x, float(x.sum()))).made
+    inputs, targets = torch.stack([x for x, _ in train_set]), torch.tensor([y for _, y in train_set])
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.3)
+    for epoch in range(3):
+        order = lrbench.components.data.batches.epoch_order(60, experiment.seed, epoch)
+        for chosen in order.split(16):
+            optimizer.zero_grad()
+            F.mse_loss(model(inputs[chosen]).squeeze(1), targets[chosen]).backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+    tests = Items(lambda i, x: (x, float(x.sum())), 12).made
+    with torch.no_grad():
+        expected = F.mse_loss(model(torch.stack([x for x, _ in tests])).squeeze(1), torch.tensor([y for _, y in tests]))
+    assert result.test["loss"] == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_sequences_of_different_lengths_need_a_collate(tiny: Make, tmp_path: Path) -> None:
+    parts = {"model": f"{ME}:linear", "step": f"{ME}:of_dict", "batch_size": 16, "epochs": 2}
+    with pytest.raises(Exception, match=r"can't be made a batch.*dataset\.collate"):
+        check(tiny(dataset=f"{ME}:ragged", **parts), CPU)
+    trained(tiny(dataset={"name": f"{ME}:ragged", "collate": f"{ME}:padded"}, **parts), tmp_path)
+
+
+def test_a_batch_keeps_its_nesting() -> None:
+    batch = {"a": [torch.ones(2, dtype=torch.float64)], "b": Point(torch.zeros(2, 3), 1.0), "c": "text"}
+    there = moved(batch, CPU)
+    assert there["a"][0].dtype == torch.float32 and isinstance(there["b"], Point) and there["c"] == "text"
+    assert examples_in(batch) == 2 and batch["a"][0].dtype == torch.float64
+    doubled = mapped(Record(torch.ones(2), 3.0), lambda leaf: leaf * 2)
+    assert doubled.where.tolist() == [2, 2] and doubled.value == 6
+
+
+# -- images of PIL
+
+
+def photographs() -> Any:
+    def picture(i: int, x: Tensor) -> Any:
+        shade = np.full((6, 6, 3), 200 if i % 2 else 20, dtype=np.uint8)
+        return Image.fromarray(shade), i % 2
+
+    made = splits(picture)
+    made["classes"] = 2
+    return made
+
+
+def test_images_become_tensors_and_are_told(tiny: Make, tmp_path: Path) -> None:
+    experiment = tiny(dataset=f"{ME}:photographs", model="logistic", epochs=20)
+    assert any("PIL images are converted" in note for note in check(experiment, CPU))
+    parts = build(experiment, CPU)
+    inputs, _ = parts.batch(next(iter(parts.data.validation.batches(2))))
+    assert inputs[:, 0, 0, 0].tolist() == pytest.approx([20 / 255, 200 / 255])
+    _, result, _ = trained(experiment, tmp_path)
+    assert result.test["accuracy"] == 1.0
+
+
+# -- what own tasks do wrong
+
+
+class NoLoss:
+    metrics = {"kl": "lower"}  # noqa: RUF012
+
+
+class Sums(Classes):
+    def loss(self, model: Any, batch: Any) -> Any:
+        return F.cross_entropy(model(batch[0]), batch[1], reduction="sum"), {"accuracy": 0.0}
+
+
+class Misnamed(Classes):
+    metrics = {"f2": "higher"}  # noqa: RUF012
+
+
+class Sideways(Classes):
+    metrics = {"accuracy": "up"}  # noqa: RUF012
+
+
+class Vector(Classes):
+    def loss(self, model: Any, batch: Any) -> Any:
+        return F.cross_entropy(model(batch[0]), batch[1], reduction="none"), {"accuracy": 0.0}
+
+
+class Raising(Classes):
+    def loss(self, model: Any, batch: Any) -> Any:
+        raise ZeroDivisionError("no luck")
+
+
+def lossless(model: Any, batch: Any) -> Any:
+    return {"mae": 1.0}
+
+
+def detached(model: Any, batch: Any) -> Any:
+    return F.cross_entropy(model(batch[0]), batch[1]).detach()
+
+
+@pytest.mark.parametrize(
+    ("task", "error", "fragment"),
+    [
+        ("NoLoss", ConfigError, r"needs a method loss\(model, batch\)"),
+        ("Sums", ConfigError, "sums over the batch"),
+        ("Misnamed", UserCodeError, r"returned no value of f2 \(metrics returned: accuracy\)"),
+        ("Sideways", ConfigError, "'accuracy' must be lower or higher"),
+        ("Vector", UserCodeError, r"returned a loss of shape \(2,\)"),
+        ("Raising", UserCodeError, "(?s)ZeroDivisionError: no luck.*no luck"),
+        ("lossless", UserCodeError, "returned mae, without 'loss'"),
+        ("detached", ConfigError, "has no gradient"),
+        ("nothing", ConfigError, "has no 'nothing'"),
+    ],
+)
+def test_wrong_tasks_are_told(task: str, error: Any, fragment: str, tiny: Make) -> None:
+    with pytest.raises(error, match=fragment):
+        check(tiny(task=f"{ME}:{task}"), CPU)
+
+
+@pytest.mark.parametrize(
+    ("changes", "fragment"),
+    [
+        ({"task": "clasification"}, "unknown task 'clasification'.*classification"),
+        ({"task": f"{ME}:Classes", "loss": "mse"}, "computes its own loss; remove `loss`"),
+        ({"loss": "task"}, "no such task"),
+        ({"step": 100}, "must be an import string of a function.*`steps`"),
+        ({"step": f"{ME}:step", "task": "regression"}, "is a task by itself"),
+        ({"metrics": ["acuracy"]}, "unknown metrics 'acuracy'.*accuracy"),
+        ({"metrics": []}, "metrics"),
+    ],
+)
+def test_wrong_keys_are_told(changes: Any, fragment: str, tiny: Make) -> None:
+    with pytest.raises(ConfigError, match=fragment):
+        tiny(**changes)
+
+
+def test_metrics_of_another_task_are_refused(tiny: Make) -> None:
+    with pytest.raises(ConfigError, match="'mae' does not suit task: segmentation"):
+        build(tiny(task="segmentation", metrics=["mae"]), CPU)
+    with pytest.raises(ConfigError, match=r"not pairs.*name a task"):
+        build(tiny(dataset=f"{ME}:nested", model=f"{ME}:linear"), CPU)
+
+
+def test_a_function_tells_its_metrics_and_less_is_better_unless_said(tiny: Make) -> None:
+    experiment = tiny(step=f"{ME}:strange")
+    assert any("less is taken as better for oddity" in note for note in check(experiment, CPU))
+    told = tiny(step=f"{ME}:strange", metrics={"oddity": "higher"})
+    assert check(told, CPU) == []
+    assert [(m.name, m.better) for m in build(told, CPU).task.metrics] == [("oddity", "higher"), ("accuracy", "higher")]
+
+
+def strange(model: Any, batch: Any) -> Any:
+    return {**step(model, batch), "oddity": 3.0}
+
+
+# -- identity
+
+
+def test_the_default_task_leaves_the_identity_as_it_was(tiny: Make) -> None:
+    assert identity(tiny(task="classification")) == identity(tiny())
+    others = [tiny(task=f"{ME}:Classes"), tiny(step=f"{ME}:step"), tiny(metrics=["f1"]), tiny(task="regression")]
+    assert len({identity(each) for each in (tiny(), *others)}) == 5
+
+
+# -- metrics against scikit-learn and torchmetrics, in batches of different sizes
+
+
+def measured(meter: Any, outputs: Tensor, targets: Tensor) -> float:
+    sums = [meter.sums(o, t).double() for o, t in zip(outputs.split(7), targets.split(7), strict=True)]
+    value = meter.value(torch.stack(sums).sum(0).tolist(), len(targets), None)
+    assert value is not None
+    return float(value)
+
+
+def facts(classes: int | None, size: int = 1, loss: str = "cross_entropy", **params: Any) -> Facts:
+    return Facts(build_loss(Part(loss, params)), classes, size, torch.full((size,), 100.0), 1.0, False)
+
+
+def drawn(*shape: int) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(1)) * 2
+
+
+LABELS = torch.randint(0, 6, (50,), generator=torch.Generator().manual_seed(2))
+
+
+def test_metrics_of_classes() -> None:
+    outputs, np_labels = drawn(50, 6), LABELS.numpy()
+    answers = outputs.argmax(1).numpy()
+    given = facts(6)
+    assert measured(_METERS["f1"]("f1", given), outputs, LABELS) == pytest.approx(
+        sklearn_metrics.f1_score(np_labels, answers, average="macro")
+    )
+    assert measured(_METERS["top5_accuracy"]("top5_accuracy", given), outputs, LABELS) == pytest.approx(
+        sklearn_metrics.top_k_accuracy_score(np_labels, outputs.numpy(), k=5)
+    )
+    expected = torchmetrics.functional.calibration_error(outputs.softmax(1), LABELS, task="multiclass", num_classes=6)
+    found = measured(_METERS["calibration_error"]("calibration_error", given), outputs, LABELS)
+    assert found == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_metrics_of_pixels_leave_out_ignored_ones() -> None:
+    outputs, targets = drawn(9, 4, 5, 5), torch.randint(0, 4, (9, 5, 5), generator=torch.Generator().manual_seed(3))
+    targets[:, 0] = 255
+    given = facts(4, ignore_index=255)
+    flat, answers = targets[targets != 255].numpy(), outputs.argmax(1)[targets != 255].numpy()
+    assert measured(_METERS["mean_iou"]("mean_iou", given), outputs, targets) == pytest.approx(
+        sklearn_metrics.jaccard_score(flat, answers, average="macro")
+    )
+    assert measured(_METERS["pixel_accuracy"]("pixel_accuracy", given), outputs, targets) == pytest.approx(
+        sklearn_metrics.accuracy_score(flat, answers)
+    )
+
+
+def test_metrics_of_numbers_far_from_zero() -> None:
+    targets = drawn(50, 3) + 100
+    outputs = targets + drawn(50, 3).flip(0)
+    for name, function in (
+        ("mae", sklearn_metrics.mean_absolute_error),
+        ("r2", sklearn_metrics.r2_score),
+    ):
+        expected = function(targets.double().numpy(), outputs.double().numpy())
+        assert measured(_METERS[name](name, facts(None, 3, "mse")), outputs, targets) == pytest.approx(expected)
+    rmse = math.sqrt(sklearn_metrics.mean_squared_error(targets.double().numpy(), outputs.double().numpy()))
+    assert measured(_METERS["rmse"]("rmse", facts(None, 3, "mse")), outputs, targets) == pytest.approx(rmse)
+    flat = measured(_METERS["mae"]("mae", facts(None, 1, "mse")), outputs[:, :1], targets[:, 0])  # (n, 1) and (n,)
+    assert flat == pytest.approx(float((outputs[:, 0] - targets[:, 0]).abs().mean()))
+
+
+def test_metrics_of_labels() -> None:
+    outputs, targets = drawn(50, 4), (drawn(4, 50).T > 1).float()
+    given = facts(4, loss="bce")
+    expected = sklearn_metrics.f1_score(targets.numpy(), (outputs > 0).numpy(), average="macro")
+    assert measured(LabelF1("f1", given), outputs, targets) == pytest.approx(expected)
+    meter: Any = _METERS["average_precision"]("average_precision", given)
+    for _ in range(2):  # a second split starts anew
+        meter.begin()
+        for some, goals in zip(outputs.split(7), targets.split(7), strict=True):
+            meter.note(some, goals)
+        expected = sklearn_metrics.average_precision_score(targets.numpy(), outputs.numpy(), average="macro")
+        assert meter.value((), 50, None) == pytest.approx(expected, rel=1e-5)
+
+
+# -- the built-in tasks, trained
+
+
+def numbers() -> Any:
+    x = drawn(120, 4)
+    y = (x @ torch.tensor([1.0, -2.0, 0.5, 0.0]))[:, None] + 5
+    return {"train": (x[:80], y[:80]), "validation": (x[80:100], y[80:100]), "test": (x[100:], y[100:])}
+
+
+def flat_numbers() -> Any:
+    return {name: (x, y[:, 0]) for name, (x, y) in numbers().items()}
+
+
+def test_a_regression(tiny: Make, tmp_path: Path) -> None:
+    changes = {"task": "regression", "model": "mlp", "epochs": 30, "optimizer": {"name": "adam", "lr": 0.01}}
+    _, result, rows = trained(tiny(dataset=f"{ME}:numbers", **changes), tmp_path / "a")
+    assert result.test.keys() == {"loss", "mae", "rmse", "r2"}
+    assert result.test["rmse"] == pytest.approx(math.sqrt(result.test["loss"]), rel=1e-5)
+    assert 0.5 < result.test["r2"] < 1 and not rows["train_r2"].isna().any()
+    _, flat, _ = trained(tiny(dataset=f"{ME}:flat_numbers", **changes), tmp_path / "b")
+    assert flat.test == pytest.approx(result.test)
+    report = lrbench.report(runs=[tmp_path / "a"], out=tmp_path / "report")
+    assert report is not None and "r2" in (tmp_path / "report" / "report.csv").read_text()
+
+
+def several() -> Any:
+    x = drawn(120, 4)
+    y = (x[:, :3] + x[:, 1:] > 0).long()
+    return {"train": (x[:80], y[:80]), "validation": (x[80:100], y[80:100]), "test": (x[100:], y[100:])}
+
+
+def test_several_labels(tiny: Make, tmp_path: Path) -> None:
+    changes = {"task": "multilabel", "model": "logistic", "epochs": 20, "optimizer": {"name": "adam", "lr": 0.1}}
+    _, result, rows = trained(tiny(dataset=f"{ME}:several", **changes), tmp_path)
+    assert result.test["f1"] > 0.9 and result.test["average_precision"] > 0.9
+    assert rows["train_average_precision"].isna().all() and not rows["val_average_precision"].isna().any()
+
+
+def masks() -> Any:
+    x = drawn(60, 1, 6, 6)
+    y = (x[:, 0] > 0).long()
+    y[:, 0] = 255
+    return {"train": (x[:40], y[:40]), "validation": (x[40:50], y[40:50]), "test": (x[50:], y[50:])}
+
+
+def convolution(classes: int) -> nn.Module:
+    return nn.Conv2d(1, classes, 3, padding=1)
+
+
+def test_segmentation(tiny: Make, tmp_path: Path) -> None:
+    changes = {"task": "segmentation", "model": f"{ME}:convolution", "optimizer": {"name": "adam", "lr": 0.05}}
+    _, result, _ = trained(tiny(dataset=f"{ME}:masks", **changes, epochs=10, batch_size=8), tmp_path)
+    assert result.test["mean_iou"] > 0.8 and result.test["pixel_accuracy"] > 0.9
+
+
+def letters() -> Any:
+    ids = torch.arange(2400).remainder(7).view(60, 40)
+    pair = (ids[:, :-1], ids[:, 1:])
+    return {"train": pair, "validation": pair, "test": None, "classes": 7}
+
+
+class Bigram(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(7, 7)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        rows: Tensor = self.table(ids)
+        return rows
+
+
+def test_a_language_model(tiny: Make, tmp_path: Path) -> None:
+    changes = {"task": "language_model", "model": f"{ME}:Bigram", "optimizer": {"name": "adam", "lr": 0.5}}
+    experiment = tiny(dataset=f"{ME}:letters", **changes, epochs=5, batch_size=8, metrics=["accuracy"])
+    _, _, rows = trained(experiment, tmp_path)
+    assert rows["val_perplexity"].tolist() == pytest.approx(np.exp(rows["val_loss"]).tolist())
+    assert rows["val_perplexity"].iloc[-1] < 1.1 and rows["val_accuracy"].iloc[-1] == 1.0
+
+
+def test_metrics_by_name_and_of_torchmetrics(tiny: Make, tmp_path: Path) -> None:
+    recall = {"name": "torchmetrics.classification:MulticlassRecall", "num_classes": 10, "average": "macro"}
+    _, result, rows = trained(tiny(metrics=["f1", recall], epochs=2), tmp_path)
+    assert result.test.keys() == {"loss", "accuracy", "f1", "multiclass_recall"}
+    assert rows["train_multiclass_recall"].isna().all() and not rows["train_f1"].isna().any()
+
+
+def test_pair_tasks_average_sums_by_what_they_count() -> None:
+    task = pair_task("regression", ("mae",), (), data=build_data(), loss=build_loss(Part("mse")), classes=None)
+    assert task.values([6.0, 3.0], 3, None) == {"mae": 2.0}
+
+
+def build_data() -> Any:
+    from lrbench.components import load_dataset
+    from lrbench.components.data.options import DatasetRules
+
+    return load_dataset(Part(f"{ME}:numbers"), DatasetRules())
