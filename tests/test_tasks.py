@@ -539,3 +539,111 @@ def build_data() -> Any:
     from lrbench.components.data.options import DatasetRules
 
     return load_dataset(Part(f"{ME}:numbers"), DatasetRules())
+
+
+# -- models of transformers
+
+
+class Tokens(Dataset[Any]):
+    def __init__(self, n: int, language: bool) -> None:
+        self.ids = torch.randint(0, 20, (n, 8), generator=torch.Generator().manual_seed(n))
+        self.language = language
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, index: int) -> Any:
+        ids = self.ids[index]
+        labels = ids.masked_fill(torch.arange(8) < index % 5, -100) if self.language else int(ids[0] > 9)
+        return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": labels}
+
+
+def sentences() -> Any:
+    return {name: Tokens(n, False) for name, n in (("train", 60), ("validation", 30), ("test", 21))}
+
+
+def texts() -> Any:
+    return {name: Tokens(n, True) for name, n in (("train", 60), ("validation", 30), ("test", 21))}
+
+
+def bert() -> nn.Module:
+    from transformers import BertConfig, BertForSequenceClassification
+
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    model: nn.Module = BertForSequenceClassification(BertConfig(vocab_size=20, **sizes, hidden_dropout_prob=0.0))
+    return model
+
+
+def gpt2() -> nn.Module:
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    config = GPT2Config(vocab_size=20, n_embd=16, n_layer=1, n_head=2, bos_token_id=0, eos_token_id=0)
+    model: nn.Module = GPT2LMHeadModel(config)
+    return model
+
+
+def test_models_of_transformers_use_their_own_loss(tiny: Make, tmp_path: Path) -> None:
+    optimizer = {"name": "adamw", "lr": 0.01}
+    changes = {"task": "hf", "optimizer": optimizer, "batch_size": 7, "epochs": 2}
+    path, result, _ = trained(tiny(dataset=f"{ME}:sentences", model=f"{ME}:bert", **changes), tmp_path)
+    model = bert().eval()
+    model.load_state_dict(RunFolder(path).load_best())
+    batch = torch.utils.data.default_collate([Tokens(21, False)[i] for i in range(21)])
+    with torch.no_grad():
+        outputs = model(**batch)
+    assert result.test_best["loss"] == pytest.approx(float(outputs.loss), rel=1e-5)
+    right = (outputs.logits.argmax(-1) == batch["labels"]).float().mean()
+    assert result.test_best["accuracy"] == pytest.approx(float(right))
+
+
+def test_language_models_of_transformers_average_by_tokens(tiny: Make, tmp_path: Path) -> None:
+    optimizer = {"name": "adamw", "lr": 0.01}
+    changes = {"task": "hf", "optimizer": optimizer, "batch_size": 7, "epochs": 2, "accumulate": 2}
+    path, result, _ = trained(tiny(dataset=f"{ME}:texts", model=f"{ME}:gpt2", **changes), tmp_path)
+    model = gpt2().eval()
+    model.load_state_dict(RunFolder(path).load_best())
+    batch = torch.utils.data.default_collate([Tokens(21, True)[i] for i in range(21)])
+    with torch.no_grad():
+        logits = model(batch["input_ids"]).logits[:, :-1].flatten(0, 1)
+    expected = F.cross_entropy(logits, batch["labels"][:, 1:].flatten())  # of all tokens at once, not batch by batch
+    assert result.test_best["loss"] == pytest.approx(float(expected), rel=1e-5)
+    assert result.test_best["perplexity"] == pytest.approx(math.exp(float(expected)), rel=1e-4)
+
+
+# -- data and evaluation of the task
+
+
+class Whole:
+    """Brings its data and its model along, and evaluates in its own way."""
+
+    metrics = {"worst": "lower"}  # noqa: RUF012
+
+    def data(self) -> Any:
+        return numbers()
+
+    def build(self, seed: int) -> nn.Module:
+        return linear()
+
+    def loss(self, model: Any, batch: Any) -> Any:
+        error = (model(batch[0]) - batch[1]).square()
+        return error.mean(), {"worst": error.max()}
+
+    def evaluate(self, model: Any, loader: Any) -> dict[str, float]:
+        errors = torch.cat([(model(inputs) - targets).square() for inputs, targets in loader])
+        return {"loss": float(errors.mean()), "worst": float(errors.max())}
+
+
+def test_a_task_brings_its_data_and_its_model_along(tmp_path: Path) -> None:
+    plain = {"name": "whole", "task": f"{ME}:Whole", "optimizer": {"name": "sgd", "lr": 0.05}, "epochs": 3}
+    experiment = lrbench.config.validate(plain, {}, "")
+    assert experiment.dataset.part.name == experiment.model.name == "task"
+    path, result, _ = trained(experiment, tmp_path)
+    model = linear()
+    model.load_state_dict(RunFolder(path).load_best())
+    inputs, targets = numbers()["test"]
+    with torch.no_grad():
+        worst = float((model(inputs) - targets).square().max())
+    assert result.test_best["worst"] == pytest.approx(worst, rel=1e-4)
+    missing = {**plain, "task": f"{ME}:Classes", "dataset": "digits"}
+    with pytest.raises(ConfigError, match="model: is missing, and 'test_tasks:Classes' has no method build"):
+        build(lrbench.config.validate(missing, {}, ""), CPU)

@@ -18,7 +18,6 @@ from lrbench.errors import ConfigError
 from lrbench.schedules import has_milestones, revised
 
 _PARTS = ("dataset", "model", "optimizer", "schedule", "loss", "task")
-_UNLESS_NAMED = {"loss": {"name": "cross_entropy"}}  # so that `loss: {label_smoothing: 0.1}` is enough
 _NOTHING = ("null", "~", "")
 MOST_EXTENDED = 100
 _NOT_INHERITED = ("name", "reference", "extends")
@@ -63,7 +62,6 @@ def read_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
     """Read a YAML config with all that it extends and overrides, without validation. Raises ConfigError."""
     path = Path(path)
     plain, places = _resolve(path)
-    plain = merge(_UNLESS_NAMED, plain)
     overrides = list(overrides)
     given = {key.strip() for key, _, value in (o.partition("=") for o in overrides) if value.strip() not in _NOTHING}
     if {"epochs", "steps"} <= given:

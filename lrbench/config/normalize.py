@@ -33,13 +33,22 @@ def _task(plain: dict[str, Any]) -> dict[str, Any]:
         plain = {**plain, "metrics": [{"name": str(name), "better": better} for name, better in metrics.items()]}
     elif isinstance(metrics, str | Mapping):
         plain = {**plain, "metrics": [metrics]}
-    if task is None or not isinstance(task, str | Mapping | Part):
+    if task is not None and not isinstance(task, str | Mapping | Part):
         return plain
-    part = Part.of(task)
+    part = Part.of("classification" if task is None else task)
+    plain = {**plain, "loss": _named(plain.get("loss"), usual_loss(part.name))}
+    if task is None:
+        return plain
     missing = ("model", "dataset") if part.imported else ()
     made = {key: {"name": OF_TASK} for key in missing if plain.get(key) is None}
-    loss = {"loss": usual_loss(part.name).plain()} if plain.get("loss") is None else {}
-    return {**plain, "task": part.plain(), **made, **loss}
+    return {**plain, "task": part.plain(), **made}
+
+
+def _named(loss: Any, usual: Part) -> Any:
+    """Return a `loss:` block with the task's usual name and values where it has none."""
+    if loss is None:
+        return usual.plain()
+    return {**usual.plain(), **loss} if isinstance(loss, Mapping) and "name" not in loss else loss
 
 
 _CLASSIFICATION = {"name": "classification"}

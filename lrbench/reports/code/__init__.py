@@ -20,8 +20,20 @@ _STANDARD = ("itertools", "math")
 _PACKAGED = ("prodigyopt", "schedulefree")
 _MODULES = (*_STANDARD, "lrbench", *_PACKAGED, "torch")
 _OWN = {
-    *("batches", "epoch", "evaluate", "examples", "factor", "group", "inputs", "loss", "loss_function", "model"),
-    *("optimizer", "outputs", "plateau", "scheduler", "step", "targets", "train_loader"),
+    *(
+        "batch",
+        "batches",
+        "epoch",
+        "evaluate",
+        "examples",
+        "factor",
+        "group",
+        "inputs",
+        "loss",
+        "loss_function",
+        "model",
+    ),
+    *("model", "optimizer", "outputs", "plateau", "scheduler", "step", "targets", "task", "train_loader"),
     *("milestones", "step_size", "steps_per_epoch", "timescale", "total_steps", "warmup_steps", *_MODULES),
 }
 """Names that the generated code assigns, beside `val_` and a metric; an import with the same name gets an alias."""

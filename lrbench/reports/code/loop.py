@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 from lrbench.components import LOSS, Metric
 from lrbench.config import Experiment
+from lrbench.reports.code.loss import Import, loss_code
 from lrbench.reports.code.schedules import Run, ScheduleCode
 from lrbench.reports.code.text import Raw, call, comment, layout, literal
-from lrbench.runs import UNKNOWN, Sizes
+from lrbench.runs import Sizes
 from lrbench.schedules import PlateauRule
-
-Import = Callable[[str], str]
 
 
 def loop(
@@ -30,17 +28,18 @@ def loop(
     """
     experiment = run.experiment
     before, plateau = _plateau(run, schedule, metrics)
-    setting, body = _loss(experiment, sizes, imported)
+    loss = loss_code(experiment, sizes, imported)
+    body = loss.body
     if experiment.precision == "bf16":
-        body = ["with torch.autocast(inputs.device.type, dtype=torch.bfloat16):", *_at(4, *body)]
-    lines = [*before, *setting, f"for epoch in range({_epochs(run)}):", "    model.train()"]
-    lines += [*(["    optimizer.train()"] if averages else []), *_batches(run)]
+        body = [f"with torch.autocast({loss.device}.type, dtype=torch.bfloat16):", *_at(4, *body)]
+    lines = [*before, *loss.before, f"for epoch in range({_epochs(run)}):", "    model.train()"]
+    lines += [*(["    optimizer.train()"] if averages else []), *_batches(run, loss.batch)]
     if experiment.accumulate is None:
         lines += _at(8, "optimizer.zero_grad()", *body, "loss.backward()")
     else:
-        lines += _at(8, "examples = sum(len(targets) for _, targets in group)", "optimizer.zero_grad()")
-        lines += _at(8, "for inputs, targets in group:")
-        lines += _at(12, *body, "(loss * (len(targets) / examples)).backward()  # mean over all examples")
+        lines += _at(8, f"examples = sum({loss.size} for {loss.batch} in group)", "optimizer.zero_grad()")
+        lines += _at(8, f"for {loss.batch} in group:")
+        lines += _at(12, *body, f"(loss * ({loss.size} / examples)).backward()  # mean over all examples")
     if experiment.clip_grad_norm is not None:
         limit = literal(experiment.clip_grad_norm)
         lines += _at(8, f"torch.nn.utils.clip_grad_norm_(model.parameters(), {limit})")
@@ -63,7 +62,7 @@ def _epochs(run: Run) -> int | str:
     return run.experiment.epochs or "-(-total_steps // steps_per_epoch)"
 
 
-def _batches(run: Run) -> list[str]:
+def _batches(run: Run, batch: str) -> list[str]:
     """Loop over the batches of an epoch, or groups of them. A run may end within an epoch."""
     several, source = run.experiment.accumulate, "train_loader"
     steps, per_epoch = run.experiment.steps, run.steps_per_epoch
@@ -72,38 +71,9 @@ def _batches(run: Run) -> list[str]:
         left = "total_steps - epoch * steps_per_epoch"
         source = f"itertools.islice(train_loader, {left if several is None else f'{several} * ({left})'})"
     if several is None:
-        return _at(4, f"for inputs, targets in {source}:")
+        return _at(4, f"for {batch} in {source}:")
     taken = f"while group := list(itertools.islice(batches, {several})):  # {several} batches per step"
     return _at(4, f"batches = {source if short else 'iter(train_loader)'}", taken)
-
-
-def _loss(experiment: Experiment, sizes: Sizes, imported: Import) -> tuple[list[str], list[str]]:
-    """Write what comes before the loop, and what computes the loss of a batch."""
-    loss, functional = experiment.loss, "torch.nn.functional"
-    outputs, targets = Raw("model(inputs)"), Raw("targets")
-    if loss.name == "cross_entropy":
-        settings = _tensors({k: v for k, v in loss.params.items() if v or (k == "ignore_index" and v is not None)})
-        before: list[str] = []
-        if settings.get("weight") == "balanced":
-            before = comment("class_weights: n / (classes * n_c) for n_c of n training examples of class c")
-            settings["weight"] = Raw("class_weights")
-        return before, layout("loss = ", call(f"{functional}.cross_entropy", outputs, targets, **settings))
-    if loss.name == "mse":
-        compared = "outputs.reshape(targets.shape), targets"
-        known = sizes.classes != UNKNOWN
-        if sizes.classes is not None and (known or not experiment.dataset.part.imported):
-            compared = f"outputs, {functional}.one_hot(targets, outputs.shape[-1]).to(outputs.dtype)"
-        return [], ["outputs = model(inputs)", f"loss = {functional}.mse_loss({compared})"]
-    name, params = imported(loss.name), loss.params
-    params = _tensors(params) if loss.name.startswith("torch.") else params
-    if not name.rpartition(".")[2][0].isupper():  # a function takes its parameters with every call
-        return [], layout("loss = ", call(name, outputs, targets, **params))
-    return layout("loss_function = ", call(name, **params)), ["loss = loss_function(model(inputs), targets)"]
-
-
-def _tensors(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a loss's parameters with lists as tensors."""
-    return {k: call("torch.tensor", [float(x) for x in v]) if isinstance(v, list) else v for k, v in params.items()}
 
 
 def _after_epoch(experiment: Experiment, averages: bool, plateau: list[str]) -> list[str]:
