@@ -25,7 +25,7 @@ import yaml
 from torch import nn
 
 from lrbench.analysis.records import read_one
-from lrbench.components.tasks import Classification
+from lrbench.components.metrics import ACCURACY
 from lrbench.config import group, identity, load_config
 from lrbench.errors import ConfigError, FolderError, Interrupted, LockedError, UsageError
 from lrbench.events import Event, Watch, silent
@@ -365,7 +365,7 @@ def test_a_writer_whose_run_was_taken_over_stops_and_leaves_it_alone(tmp_path: P
             (folder.path / "lock").unlink()
             with RunFolder(folder.path).lock():
                 new = RunFolder(folder.path)
-                new.open_logs(Classification.metrics, steps=0, evaluations=0)
+                new.open_logs((ACCURACY,), steps=0, evaluations=0)
                 new.steps.append([{"step": 1, "lr": 0.5, "momentum": None, "loss": 2.0, "grad_norm": 1.0}])
                 new.close_logs()
             forge(folder.path / "lock", pid=1, host="another.example", age=0)
@@ -426,7 +426,7 @@ def test_states(tmp_path: Path, tiny: Any) -> None:
     folder = RunFolder.of(tmp_path, tiny())
     folder.create(tiny(), {})
     assert folder.status() is Status.PENDING and folder.result() is None
-    assert folder.load_checkpoint(identity(tiny()), Classification.metrics) is None
+    assert folder.load_checkpoint(identity(tiny()), (ACCURACY,)) is None
     with pytest.raises(Interrupted):
         carry_on(folder, lambda: True)
     assert folder.status() is Status.INTERRUPTED

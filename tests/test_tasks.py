@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from PIL import Image
 from sklearn import metrics as sklearn_metrics
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 import lrbench
 from lrbench.components.data.nested import examples_in, mapped, moved
@@ -647,3 +648,137 @@ def test_a_task_brings_its_data_and_its_model_along(tmp_path: Path) -> None:
     missing = {**plain, "task": f"{ME}:Classes", "dataset": "digits"}
     with pytest.raises(ConfigError, match="model: is missing, and 'test_tasks:Classes' has no method build"):
         build(lrbench.config.validate(missing, {}, ""), CPU)
+
+
+# -- loaders, iterables and samplers
+
+
+class Counting(IterableDataset[Any]):
+    """Forty examples, as an iterable; with or without a length."""
+
+    def __init__(self, n: int = 40) -> None:
+        x = drawn(n, 4)
+        self.made = list(zip(x, (x[:, 0] > 0).long().tolist(), strict=True))
+
+    def __iter__(self) -> Any:
+        return iter(self.made)
+
+
+class Counted(Counting):
+    def __len__(self) -> int:
+        return len(self.made)
+
+
+def loaders() -> Any:
+    def loader(n: int, shuffle: bool = False) -> Any:
+        return DataLoader(Counted(n).made, batch_size=8, shuffle=shuffle)  # type: ignore[arg-type]
+
+    return {"train": loader(41, True), "validation": loader(16), "test": loader(16), "classes": 2}
+
+
+def iterables() -> Any:
+    return {"train": Counted(41), "validation": Counted(16), "test": Counted(16), "classes": 2}
+
+
+def endless() -> Any:
+    return {"train": Counting(41), "validation": Counted(16), "test": None, "classes": 2}
+
+
+@pytest.mark.parametrize("data", ["loaders", "iterables", "endless"])
+def test_data_in_an_order_of_its_own(data: str, tiny: Make, tmp_path: Path) -> None:
+    plain = tiny(dataset=f"{ME}:{data}", model="logistic", batch_size=8).plain()
+    experiment = lrbench.config.validate({**plain, "epochs": None, "steps": 20, "eval_every": "5 steps"}, {}, "")
+    assert any("order of its own" in note for note in check(experiment, CPU))
+    path, _, _ = trained(experiment, tmp_path / "whole")
+    folder = RunFolder(tmp_path / "cut" / path.name)
+    folder.create(experiment, {})
+    left = iter(range(8))
+    with pytest.raises(Interrupted):
+        do_run(WorkItem(folder.path, experiment), threads=None, watch=silent, stop=lambda: next(left, None) is None)
+    lrbench.run([experiment], runs=tmp_path / "cut")
+    assert (folder.path / "steps.csv").read_text() == (path / "steps.csv").read_text()
+    assert len(pd.read_csv(path / "steps.csv")) == 20
+
+
+def test_an_endless_data_set_begins_anew(tiny: Make) -> None:
+    from lrbench.components.data.loaders import Iterated
+
+    split = Iterated(Counting(5), length=12)
+    assert [len(batch[0]) for batch in islice(split.batches(2), 7)] == [2, 2, 1, 2, 2, 1, 2]
+    assert [len(batch[0]) for batch in islice(split.batches(2, start=2), 3)] == [1, 2, 2]
+    assert [len(batch[0]) for batch in islice(split.batches(2, start=4), 3)] == [2, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("data", "changes", "fragment"),
+    [
+        ("endless", {}, "epochs: the length of the training data is unknown; give `steps`"),
+        ("loaders", {"batch_size": 9}, "batch_size: is 9, but the DataLoader gives batches of 8"),
+        ("loaders", {"drop_last": True}, "drop_last: needs drop_last=True in your DataLoader"),
+        ("alone", {}, "dataset.validation: a DataLoader can't be divided"),
+    ],
+)
+def test_loaders_that_do_not_fit(data: str, changes: Any, fragment: str, tiny: Make) -> None:
+    with pytest.raises(ConfigError, match=fragment):
+        build(tiny(dataset=f"{ME}:{data}", model="logistic", **{"batch_size": 8, **changes}), CPU)
+
+
+def alone() -> Any:
+    return loaders()["train"], None
+
+
+def rare() -> Any:
+    y = (torch.arange(200) % 20 == 0).long()
+    return {"train": (torch.zeros(200, 2), y), "validation": (torch.zeros(9, 2), y[:9]), "test": None}
+
+
+def favourites(targets: Tensor) -> Tensor:
+    return (targets == 1).float()
+
+
+def backwards(targets: Tensor) -> Any:
+    return Backwards(len(targets))
+
+
+class Backwards:
+    def __init__(self, n: int) -> None:
+        self.n = n
+
+    def __iter__(self) -> Any:
+        return iter(range(self.n - 1, -1, -1))
+
+
+def test_samplers(tiny: Make) -> None:
+    def drawn_classes(sampler: str | None) -> list[int]:
+        dataset = {"name": f"{ME}:rare", **({} if sampler is None else {"sampler": sampler})}
+        data = build(tiny(dataset=dataset, model="logistic"), CPU).data
+        found = [torch.cat([t for _, t in data.training_batches(16, 0, epoch)]) for epoch in (0, 1, 0)]
+        assert torch.equal(found[0], found[2]) and len(found[0]) == 200
+        return found[1].tolist()
+
+    assert sum(drawn_classes(None)) == 10
+    assert 75 < sum(drawn_classes("balanced")) < 125  # half of 200, standard deviation 7
+    assert sum(drawn_classes(f"{ME}:favourites")) == 200
+    assert drawn_classes(f"{ME}:backwards") == rare()["train"][1].flip(0).tolist()
+
+
+@pytest.mark.parametrize(
+    ("sampler", "fragment"),
+    [
+        ("balnced", "must be balanced or an import string"),
+        (f"{ME}:bert", "raised TypeError"),
+        (f"{ME}:few", "must return 200 weights"),
+        (f"{ME}:text", "must return 200 weights or a sampler"),
+    ],
+)
+def test_samplers_that_do_not_fit(sampler: str, fragment: str, tiny: Make) -> None:
+    with pytest.raises((ConfigError, UserCodeError), match=fragment):
+        build(tiny(dataset={"name": f"{ME}:rare", "sampler": sampler}, model="logistic"), CPU)
+
+
+def few(targets: Tensor) -> Tensor:
+    return torch.ones(3)
+
+
+def text(targets: Tensor) -> Any:
+    return 3

@@ -193,7 +193,8 @@ class Experiment(BaseModel, frozen=True, extra="forbid"):
         """The import strings of the user's code in the config."""
         parts = (self.dataset.part, self.model, self.optimizer, self.schedule, self.loss, self.task)
         names = [part.name for part in (*parts, *(self.metrics or ())) if part is not None and part.imported]
-        return [*names, *([self.dataset.rules.collate] if self.dataset.rules.collate else [])]
+        rules = self.dataset.rules
+        return [*names, *(name for name in (rules.collate, rules.sampler) if name and ":" in name)]
 
     def __eq__(self, other: object) -> bool:
         """Compare values, not the places where they were written."""
@@ -208,9 +209,14 @@ class Experiment(BaseModel, frozen=True, extra="forbid"):
         """Examples per step: `batch_size` times `accumulate`."""
         return self.batch_size * (self.accumulate or 1)
 
-    def updates_per_epoch(self, examples: int) -> int:
-        """Return the steps in an epoch of `examples` training examples; the last one may be smaller."""
-        return -(-batches_per_epoch(examples, self.batch_size, self.drop_last) // (self.accumulate or 1))
+    def updates_per_epoch(self, examples: int, batches: int | None = None) -> int:
+        """Return the steps in an epoch of `examples` training examples, or of so many batches.
+
+        The last one may be smaller.
+        """
+        if batches is None:
+            batches = batches_per_epoch(examples, self.batch_size, self.drop_last)
+        return -(-batches // (self.accumulate or 1))
 
     def scaled_optimizer(self, examples: int | None = None) -> Part:
         """Return the optimizer with its learning rate after `lr_scaling`.

@@ -6,7 +6,7 @@ import contextlib
 import json
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -157,8 +157,7 @@ def build(experiment: Experiment, device: torch.device) -> Parts:
         UserCodeError: an imported part raised.
     """
     hooks = hooks_of(experiment)
-    data = load_data(experiment.dataset, device, hooks.get("data"))
-    data = suited(experiment.task, data)
+    data = _fitted(experiment, load_data(experiment.dataset, device, hooks.get("data")))
     seed_everything(experiment.seed)
     loss = built_loss(experiment, data, device)
     outputs, classes = outputs_and_classes(data, loss, imported=experiment.model.imported)
@@ -174,7 +173,8 @@ def build(experiment: Experiment, device: torch.device) -> Parts:
         model = model.to(memory_format=layout)
     optimizer = build_optimizer(experiment.scaled_optimizer(len(data.train)), model)
     peak_lr, ratios = peak_and_ratios(optimizer)
-    steps_per_epoch = experiment.updates_per_epoch(len(data.train))
+    own_batches = data.train.own_batches(experiment.batch_size, bool(experiment.drop_last))
+    steps_per_epoch = experiment.updates_per_epoch(len(data.train), own_batches)
     total_steps = experiment.steps or (experiment.epochs or 0) * steps_per_epoch
     schedule = build_schedule(
         experiment.schedule,
@@ -207,6 +207,17 @@ def build(experiment: Experiment, device: torch.device) -> Parts:
         problem = f"{experiment.optimizer.name} has no momentum to cycle"
         raise ConfigError(problem, key="schedule.cycle_momentum")
     return parts
+
+
+def _fitted(experiment: Experiment, data: Data) -> Data:
+    """Return the data as the task sees it, with a length. Raises ConfigError, DataError."""
+    data = suited(experiment.task, data)
+    if not getattr(data.train, "endless", False):
+        return data
+    if experiment.steps is None:
+        raise ConfigError("the length of the training data is unknown; give `steps` instead", key="epochs")
+    length = experiment.steps * experiment.update_size
+    return replace(data, train=replace(data.train, length=length))  # type: ignore[type-var]
 
 
 @contextlib.contextmanager

@@ -78,7 +78,7 @@ def _check_pair(experiment: Experiment, parts: Parts, task: PairTask, model: nn.
                 raise
             raise ValueError("several labels per example need float targets, such as targets.float()") from None
     with fitting("metrics", f"can't be computed from {shapes}"):
-        task.values(task.measure(lambda _: returned, (inputs, goal))[1].tolist(), len(goal), 1.0)
+        task.values(task.sums(outputs, goal).tolist(), len(goal), 1.0)
     notes = []
     if parts.data.positions and parts.data.classes is None and void_hint(parts.classes):
         notes.append(f"the targets go up to 255, which makes {parts.classes} classes{void_hint(parts.classes)}")
@@ -193,7 +193,11 @@ def _training_failure(parts: Parts, model: nn.Module, size: int) -> str | None:
     model.train()
     try:
         with torch.random.fork_rng(), torch.no_grad():
-            parts.task.measure(model, parts.batch(next(iter(parts.data.train.batches(size)))))
+            batch, task = parts.batch(next(iter(parts.data.train.batches(size)))), parts.task
+            if isinstance(task, PairTask):
+                task.predict(model, batch[0])
+            else:
+                task.measure(model, batch)
     except torch.OutOfMemoryError:  # training says what to do
         return None
     except KeyboardInterrupt:

@@ -25,7 +25,9 @@ EVALUATION_BATCH = 500
 
 
 class Split(ABC):
-    """Training, validation or test data."""
+    """Training, validation or test data. Without `shuffles`, it comes in an order of its own."""
+
+    shuffles = True
 
     targets: Tensor | None
 
@@ -42,6 +44,10 @@ class Split(ABC):
     @abstractmethod
     def subset(self, indices: Tensor) -> Split:
         """Return the examples at `indices`, in that order."""
+
+    def own_batches(self, size: int, drop_last: bool) -> int | None:
+        """Return the number of batches in an epoch if the size alone does not tell it."""
+        return None
 
     def to(self, device: torch.device) -> Split:
         """Move data in memory to a device; other data stays where it is."""
@@ -145,7 +151,7 @@ class Data:
     `classes` is None for a regression, or where only the user knows it; `unknown` says so if it must be known to train
     a classification. With `positions`, every example has a class at each of its positions, such as pixels or tokens.
     With `numbers`, targets that are integers become floats. Unless `pairs`, batches are no (inputs, targets), but what
-    `gives` says, and their shape is unknown.
+    `gives` says, and their shape is unknown. `draw` gives the order of an epoch from a seed, if a sampler does.
     """
 
     name: str
@@ -164,6 +170,7 @@ class Data:
     bytes_per_token: float | None = None
     unknown: str = ""
     notes: tuple[str, ...] = ()
+    draw: Callable[[int], Tensor] | None = None
 
     def to(self, device: torch.device) -> Data:
         """Return the same data on a device."""
@@ -181,6 +188,10 @@ class Data:
         scaled = inputs.float().div_(255) if inputs.dtype == torch.uint8 else inputs.float()
         return scaled if self.mean is None or self.std is None else (scaled - self.mean) / self.std
 
+    def order(self, seed: int, epoch: int) -> Tensor:
+        """Return the order of an epoch's examples, which depends only on (seed, epoch)."""
+        return epoch_order(len(self.train), seed, epoch) if self.draw is None else self.draw(mix(seed, epoch, "order"))
+
     def ready(self, batch: Batch, device: torch.device) -> Batch:
         """Prepare a raw batch for the task: on the device, the inputs of pairs as `prepare` leaves them."""
         if not self.pairs:
@@ -196,9 +207,13 @@ class Data:
 
         With `drop_last`, a last batch smaller than `size` is left out.
         """
-        order = epoch_order(len(self.train), seed, epoch)
-        order = order[: len(order) // size * size] if drop_last else order
+        order = self.order(seed, epoch) if self.train.shuffles else None
+        order = order[: len(order) // size * size] if drop_last and order is not None else order
         batches = self.train.batches(size, order, start, seed=mix(seed, epoch, "workers"))
+        if order is None:
+            count = self.train.own_batches(size, drop_last)
+            most = len(self.train) // size if drop_last else -(-len(self.train) // size)
+            batches = islice(batches, (most if count is None else count) - start)
         for number, batch in enumerate(batches, start):
             if not self.augment:
                 yield batch

@@ -53,6 +53,8 @@ class DatasetRules:
         augment: for images, in training only: `crop` (a random shift by up to an eighth of the side, padded with
             zeros) and `flip` (left to right, with probability ½).
         train_size: number of training examples to keep, drawn by class with the split's seed.
+        sampler: `balanced` draws each class equally often; or an import string of a function of the training targets
+            that returns a weight for each, or a sampler of indices.
         collate: import string of a function that makes a batch of a list of examples.
     """
 
@@ -62,6 +64,7 @@ class DatasetRules:
     normalize: StrictBool | Normalize = False
     augment: list[Augmentation] = field(default_factory=list)
     train_size: Count | None = None
+    sampler: str | None = None
     collate: str | None = None
 
     @staticmethod

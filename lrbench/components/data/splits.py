@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, IterableDataset, TensorDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
+from lrbench.components.data.any_batches import gives_pairs, makes_batches, notes_on, of_batches
 from lrbench.components.data.batches import Data, Split, Stream, Tensors
-from lrbench.components.data.collate import as_pair, described, is_image, pair_like, stacked
-from lrbench.components.data.nested import is_pair, leaves
+from lrbench.components.data.collate import as_pair, stacked
+from lrbench.components.data.loaders import Iterated, Loader
 from lrbench.components.data.options import DatasetRules, Normalize, Validation
+from lrbench.components.data.sampling import sampler_of
 from lrbench.components.data.sources import Source
 from lrbench.errors import ConfigError, DataError, UserCodeError
 from lrbench.types import Part
@@ -47,7 +49,7 @@ def as_source(made: Any, part: Part, collate: Collate | None = None) -> Source:
     assert train is not None
     classes, unknown = made.get("classes"), ""
     what = f"{part.name}: train"
-    if classes is None and _gives_pairs(train, what) and collate is None and _class_shape(train, what) == ():
+    if classes is None and gives_pairs(train, what) and not makes_batches(train) and _class_shape(train, what) == ():
         classes = _count_classes(splits.values())
         unknown = "" if classes is not None else f"{part.name}: {_UNKNOWN_CLASSES}"
     return Source(part.name, train, splits["validation"], splits["test"], classes, unknown=unknown)
@@ -68,11 +70,11 @@ def prepare(source: Source, rules: DatasetRules) -> Data:
         kept, _ = _draw(train, len(train) - rules.train_size, rules.validation.seed)
         train = train.subset(kept)
     what = f"{source.name}: the training data"
-    if not _gives_pairs(train, what):
-        return _nested(source, rules, train, validation, what)
-    own_batches = isinstance(train, Stream) and train.collate is not None
-    if own_batches:
-        return replace(_collated_pairs(source, train, validation), **_told(source, train))
+    told: dict[str, Any] = {"bytes_per_token": source.bytes_per_token, "unknown": source.unknown}
+    told["draw"] = None if rules.sampler is None else sampler_of(rules.sampler, train)
+    told["notes"] = notes_on(source.name, train)
+    if not gives_pairs(train, what) or makes_batches(train):
+        return replace(of_batches(source, rules, train, validation, what), **told)
     shape = _shape(train, what)
     positions = bool(_class_shape(train, source.name))
     for which, split in (("validation", validation), ("test", source.test), ("training", train)):
@@ -86,67 +88,19 @@ def prepare(source: Source, rules: DatasetRules) -> Data:
         raise ConfigError(problem, key="dataset.augment")
     sizes: dict[str, Any] = {"shape": shape, "classes": source.classes, "positions": positions}
     data = Data(source.name, train, validation, source.test, augment=tuple(rules.augment), **sizes)
-    return _normalized(replace(data, **_told(source, train)), rules.normalize)
-
-
-def _told(source: Source, train: Split) -> dict[str, Any]:
-    """Return what a data set tells beside its examples, and what was done to them."""
-    images = isinstance(train, Stream) and train.collate is None and any(map(is_image, leaves(train.dataset[0])))
-    note = f"{source.name}: its PIL images are converted to tensors, (channels, height, width) in 0 … 1"
-    return {
-        "bytes_per_token": source.bytes_per_token,
-        "unknown": source.unknown,
-        "notes": (note,) if images else (),
-    }
-
-
-def _nested(source: Source, rules: DatasetRules, train: Split, validation: Split, what: str) -> Data:
-    """Return data whose batches are no pairs of tensors. Raises ConfigError, DataError."""
-    for key, given in (("augment", rules.augment), ("normalize", rules.normalize)):
-        if given:
-            problem = f"needs examples (input, target); those of {source.name} are none: do it in the Dataset"
-            raise ConfigError(problem, key=f"dataset.{key}")
-    for split in (train, validation, source.test):
-        if split is not None and len(split) == 0:
-            raise DataError(f"{what} is empty")
-    nested = {"shape": (), "classes": source.classes, "pairs": False, "gives": _gives(train)}
-    data = Data(source.name, train, validation, source.test, **nested)  # type: ignore[arg-type]
-    return replace(data, **_told(source, train))
-
-
-def _gives(train: Split) -> str:
-    """Describe an example, or the batch that the user's collate makes of examples."""
-    assert isinstance(train, Stream)
-    return described(train.dataset[0] if train.collate is None else next(iter(train.batches(2))))
-
-
-def _collated_pairs(source: Source, train: Split, validation: Split) -> Data:
-    """Return data whose pairs the user's collate makes; the shapes may differ from batch to batch."""
-    inputs, targets = next(iter(train.batches(2)))
-    positions = targets.dim() > 1 and not targets.is_floating_point()
-    shape = tuple(inputs.shape[1:])
-    return Data(source.name, train, validation, source.test, shape=shape, classes=source.classes, positions=positions)
-
-
-def _gives_pairs(split: Split, what: str) -> bool:
-    """Return whether batches are (inputs, targets). Raises UserCodeError if an example or batch can't be made."""
-    if isinstance(split, Tensors):
-        return True
-    assert isinstance(split, Stream)
-    try:
-        return pair_like(split.dataset[0]) if split.collate is None else is_pair(next(iter(split.batches(2))))
-    except (DataError, UserCodeError):
-        raise
-    except Exception as error:
-        doing = "reading example 0" if split.collate is None else "dataset.collate"
-        raise UserCodeError.of(f"{what}: {doing}", error) from error
+    return _normalized(replace(data, **told), rules.normalize)
 
 
 def _split(value: Any, what: str, collate: Collate | None) -> Split:
     if isinstance(value, TensorDataset) and len(value.tensors) == 2:
         value = value.tensors
+    if isinstance(value, DataLoader):
+        return Loader(value)
     if isinstance(value, IterableDataset):
-        raise DataError(f"{what} is an IterableDataset, which can't be shuffled; {_HOW_TO_RETURN}")
+        iterated = Iterated(value, collate)
+        if iterated.endless and not what.endswith("train"):
+            raise DataError(f"{what} is an IterableDataset without a length; give it __len__")
+        return iterated
     if isinstance(value, Dataset):
         return Stream(value, workers=0, targets=_known_targets(value), collate=collate)
     if isinstance(value, tuple | list) and len(value) == 2:

@@ -57,8 +57,12 @@ class PairTask:
         seen = outputs.detach()
         for meter in self._whole if whole else ():
             meter.note(seen, targets)  # type: ignore[attr-defined]
-        found = [meter.sums(seen, targets) for meter in self._adding]
-        return loss, found[0] if len(found) == 1 else torch.cat(found) if found else seen.new_empty(0)
+        return loss, self.sums(seen, targets)
+
+    def sums(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the sums of a batch, shape (sums,)."""
+        found = [meter.sums(outputs, targets) for meter in self._adding]
+        return found[0] if len(found) == 1 else torch.cat(found) if found else outputs.new_empty(0)
 
     def begin(self) -> None:
         """See `Task`."""
