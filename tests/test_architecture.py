@@ -89,8 +89,8 @@ PUBLIC = {
         metrics_of number parameter_groups peak_and_ratios place recorded task_for void_hint
     """,
     "config": """
-        Config Dataset EarlyStoppingRule Experiment SHORT_AXES canonical dump_yaml exists fits_folder group identity
-        load_config merge normal opened overriding read_bytes read_config run_name validate without_rate
+        CONFIG CONFIGS Config Dataset EarlyStoppingRule Experiment SHORT_AXES canonical dump_yaml exists fits_folder
+        group identity load_config merge normal opened overriding read_bytes read_config run_name validate without_rate
     """,
     "runs": """
         Columns DEAD_AFTER_SECONDS Environment NODE RunFolder RunResult Sizes Status UNKNOWN WATCHED_SECONDS birth

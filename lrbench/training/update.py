@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lrbench.components import Batch
+from lrbench.errors import RunError
 from lrbench.training.build import Parts
 
 
@@ -38,6 +39,8 @@ def gradient(parts: Parts, batches: Sequence[Batch], limit: float | None) -> Ten
             loss = parts.loss.mean(outputs, goal, own)
         if len(batches) > 1:
             loss = loss * (torch.nan_to_num(own / count) if isinstance(count, Tensor) else own / (count or 1))
+        if not loss.requires_grad:
+            raise RunError("the loss has no gradient: compute it from the outputs without .item(), .detach() and numpy")
         loss.backward()
         losses.append(loss.detach())
         sums.append(parts.task.sums(outputs, goal))
