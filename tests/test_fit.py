@@ -288,7 +288,10 @@ def test_losses_that_are_no_means_or_no_tensors_are_refused(loss: str, fragment:
 def test_a_loss_without_a_gradient_fails_its_run_in_words(tiny: Callable[..., Any], tmp_path: Path) -> None:
     (outcome,) = lrbench.run([tiny(loss=f"{__name__}:detached")], runs=tmp_path)
     assert outcome.status == "failed"
-    assert "the loss has no gradient: compute it from the outputs without .item()" in outcome.message
+    assert (
+        "the loss does not require grad: model and loss must compute it from the weights, without .item()"
+        in outcome.message
+    )
 
 
 @pytest.mark.parametrize("loss", ["noisy", "dice"])

@@ -40,7 +40,8 @@ def gradient(parts: Parts, batches: Sequence[Batch], limit: float | None) -> Ten
         if len(batches) > 1:
             loss = loss * (torch.nan_to_num(own / count) if isinstance(count, Tensor) else own / (count or 1))
         if not loss.requires_grad:
-            raise RunError("the loss has no gradient: compute it from the outputs without .item(), .detach() and numpy")
+            advice = "model and loss must compute it from the weights, without .item(), .detach() and numpy"
+            raise RunError(f"the loss does not require grad: {advice}")
         loss.backward()
         losses.append(loss.detach())
         sums.append(parts.task.sums(outputs, goal))
