@@ -2,6 +2,7 @@
 
 LrbenchError            exit code 1
 ├── UsageError          2   the request is invalid
+│   ├── ArgumentError   2   an argument of a Python function is of the wrong kind; also a TypeError
 │   ├── ConfigError     2   a config is invalid (file, line, key)
 │   └── DataError       2   a data set is missing or unusable
 ├── RunError            1   a run failed
@@ -31,6 +32,10 @@ class UsageError(LrbenchError):
     """The request is invalid."""
 
     exit_code = 2
+
+
+class ArgumentError(UsageError, TypeError):
+    """An argument of a Python function is of the wrong kind."""
 
 
 class ConfigError(UsageError):

@@ -14,9 +14,9 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from lrbench.components import KNOWN, peak_and_ratios
-from lrbench.errors import ConfigError
+from lrbench.errors import ArgumentError, ConfigError
 from lrbench.schedules import UNTUNED, PlateauRule, PlateauState, Schedule, build_schedule, momentum_of, untuned
-from lrbench.types import Part, block_of
+from lrbench.types import WHOLE, Kind, Part, arguments, block_of
 
 __all__ = ["ScheduleLR", "torch_scheduler"]
 
@@ -35,6 +35,7 @@ class ScheduleLR(LRScheduler):
         total_steps: optimizer steps of the whole training.
         last_epoch: as in torch.
         rule: the plateau rule, which multiplies the schedule.
+        lower: whether less of the rule's metric is better.
     """
 
     def __init__(
@@ -44,12 +45,13 @@ class ScheduleLR(LRScheduler):
         total_steps: int,
         last_epoch: int = -1,
         rule: PlateauRule | None = None,
+        lower: bool = True,
     ) -> None:
         fresh = last_epoch == -1
         self.peak, self.ratios = peak_and_ratios(optimizer, "lr" if fresh else "initial_lr")
         for group in optimizer.param_groups if fresh else ():
             group["initial_lr"] = copy.copy(group["lr"])  # an earlier scheduler's may be there
-        self.build, self.total_steps, self.rule = build, total_steps, rule
+        self.build, self.total_steps, self.rule, self.lower = build, total_steps, rule, lower
         self.schedule, self.plateau = build(self.peak), PlateauState()
         self.lr, self.warned = self.peak, False
         if momentum_of(self.schedule) is not None and not {"betas", "momentum"} & optimizer.param_groups[0].keys():
@@ -73,9 +75,12 @@ class ScheduleLR(LRScheduler):
         if self.rule is None:
             raise ConfigError("is missing; build the scheduler with plateau={'factor': 0.5, …}", key="plateau")
         done = min(self.last_epoch, self.total_steps)
-        lower = KNOWN[self.rule.metric.removeprefix("val_")].lower
+        try:
+            measured = float(value)
+        except (TypeError, ValueError, RuntimeError):
+            raise ArgumentError(f"value must be the metric's, a number (got {value!r:.60})") from None
         lr = self.schedule(max(done - 1, 0))
-        self.plateau.update(self.rule, float(value), lower=lower, lr=lr, done=done / self.total_steps)
+        self.plateau.update(self.rule, measured, lower=self.lower, lr=lr, done=done / self.total_steps)
         self._last_lr = self.get_lr()
         self._write()
 
@@ -117,7 +122,7 @@ class ScheduleLR(LRScheduler):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the scheduler's state without the schedule function."""
-        kept = {k: v for k, v in super().state_dict().items() if k not in ("schedule", "build", "rule")}
+        kept = {k: v for k, v in super().state_dict().items() if k not in ("schedule", "build", "rule", "lower")}
         return {**kept, "ratios": list(self.ratios), "plateau": asdict(self.plateau)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -136,13 +141,17 @@ class ScheduleLR(LRScheduler):
         self._set_momentum(self.last_epoch)
 
 
+_LAST_EPOCH = Kind("a whole number, at least -1", lambda value: WHOLE.fits(value) and value >= -1)
+
+
+@arguments(optimizer=Kind("a torch optimizer", lambda value: isinstance(value, Optimizer)), last_epoch=_LAST_EPOCH)
 def torch_scheduler(
     optimizer: Optimizer,
     part: Part | Mapping[str, Any] | str,
     *,
     total_steps: int,
     steps_per_epoch: int,
-    warmup: Mapping[str, Any] | str | None = None,
+    warmup: Mapping[str, Any] | str | float | None = None,
     plateau: Mapping[str, Any] | None = None,
     last_epoch: int = -1,
     as_of: int | None = None,
@@ -159,7 +168,8 @@ def torch_scheduler(
         steps_per_epoch: optimizer steps per epoch.
         warmup: a config's `warmup:` block, `{"for": "5%"}`; `{"for": "untuned"}` takes β₂ from the optimizer.
         plateau: a config's `plateau:` block, `{"factor": 0.5, "patience": 3}`; call `step_plateau(metric)` after each
-            evaluation. Another scheduler's changes would be overwritten.
+            evaluation. A `metric` other than `val_loss` and `val_accuracy` needs a `mode`, `"min"` or `"max"`. Another
+            scheduler's changes would be overwritten.
         last_epoch: as in torch: steps already done minus one, when resuming without a `state_dict`.
         as_of: as for `build_schedule`.
 
@@ -167,23 +177,28 @@ def torch_scheduler(
         ConfigError: unknown name or invalid parameters.
     """
     group = optimizer.param_groups[0]
-    if isinstance(warmup, str):
-        warmup = {"for": warmup}
-    if warmup is not None and warmup.get("for") == UNTUNED and "betas" in group:
-        warmup = {**warmup, "for": untuned(group["betas"][1])}
-    rule = None if plateau is None else _plateau_rule(plateau)
+    block = warmup if isinstance(warmup, Mapping) else {"for": warmup}
+    if block.get("for") == UNTUNED and "betas" in group:
+        warmup = {**block, "for": untuned(group["betas"][1])}
+    if last_epoch >= 0 and any("initial_lr" not in group for group in optimizer.param_groups):
+        problem = "needs `initial_lr` in every parameter group, which torch's schedulers put there"
+        raise ConfigError(f"{problem} (got {last_epoch})", key="last_epoch")
+    rule, lower = (None, True) if plateau is None else _plateau_rule(plateau)
 
     def build(peak: float) -> Schedule:
         sizes = {"total_steps": total_steps, "steps_per_epoch": steps_per_epoch}
         return build_schedule(part, lr=peak, warmup=warmup, as_of=as_of, **sizes)
 
-    return ScheduleLR(optimizer, build, total_steps, last_epoch, rule)
+    return ScheduleLR(optimizer, build, total_steps, last_epoch, rule, lower)
 
 
-def _plateau_rule(block: Mapping[str, Any]) -> PlateauRule:
-    rule: PlateauRule = block_of(PlateauRule, block, "plateau")
-    if rule.metric.removeprefix("val_") not in KNOWN:
-        known = ", ".join(f"val_{name}" for name in KNOWN)
-        problem = f"tells whether less or more is better: {known} (got {rule.metric!r}; give its negative as val_loss)"
-        raise ConfigError(problem, key="plateau.metric")
-    return rule
+def _plateau_rule(block: Mapping[str, Any]) -> tuple[PlateauRule, bool]:
+    """Return the rule, and whether less of its metric is better."""
+    mode = block.get("mode") if isinstance(block, Mapping) else None
+    given = {key: value for key, value in block.items() if key != "mode"} if mode is not None else block
+    rule: PlateauRule = block_of(PlateauRule, given, "plateau")
+    metric = KNOWN.get(rule.metric.removeprefix("val_"))
+    if mode not in ("min", "max") and (mode is not None or metric is None):
+        problem = f"must be 'min' or 'max', for whether less or more {rule.metric} is better (got {mode!r:.60})"
+        raise ConfigError(problem, key="plateau.mode")
+    return rule, metric.lower if mode is None and metric is not None else mode == "min"

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from numbers import Integral, Real
+from os import PathLike
+from typing import Annotated, Any, Literal, ParamSpec, TypeVar
 
 from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from lrbench.errors import ConfigError, nearest
+from lrbench.errors import ArgumentError, ConfigError, nearest
 
 # Strict: strings and booleans are not numbers; an integer is accepted as a float.
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
@@ -140,6 +143,8 @@ def part_of(value: object, key: str) -> Part:
 
 def block_of(kind: type, given: Mapping[str, Any], key: str) -> Any:
     """Parse a config's block, such as `warmup:`, into its dataclass. Raises ConfigError, naming the key."""
+    if not isinstance(given, Mapping):
+        raise ConfigError(f"must be a mapping of keys to values (got {given!r:.60})", key=key)
     try:
         return adapter(kind).validate_python(dict(given))
     except ValidationError as error:
@@ -177,3 +182,76 @@ def checked(value: Any, kind: TypeAdapter[Any], key: str) -> Any:
         return kind.validate_json(text, strict=True)
     except ValidationError as error:
         raise ConfigError(problem_of(error), key=key) from None
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What an argument of a Python function may be.
+
+    Args:
+        words: what it must be, to follow "must be".
+        fits: whether a value is.
+    """
+
+    words: str
+    fits: Callable[[Any], bool]
+
+    def of(self, name: str, value: Any) -> Any:
+        """Return the value of the argument `name`. Raises ArgumentError unless it fits."""
+        if not self.fits(value):
+            raise ArgumentError(f"{name} must be {self.words} (got {value!r:.60})")
+        return value
+
+    def __or__(self, other: Kind) -> Kind:
+        return Kind(f"{self.words} or {other.words}", lambda value: self.fits(value) or other.fits(value))
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A list, or another iterable, of one kind."""
+
+    words: str
+    item: Kind
+
+    def of(self, name: str, value: Any) -> list[Any]:
+        """Return the values as a list. Raises ArgumentError, with the number of the one that does not fit."""
+        one = isinstance(value, str | Mapping) or self.item.fits(value) or not isinstance(value, Iterable)
+        if one:
+            raise ArgumentError(f"{name} must be a list of {self.words} (got {value!r:.60})")
+        return [self.item.of(f"{name}[{index}]", each) for index, each in enumerate(value)]
+
+
+def _is(*kinds: type) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))
+
+
+TEXT, SWITCH, FUNCTION = Kind("text", _is(str)), Kind("True or False", _is(bool)), Kind("a function", callable)
+NUMBER, WHOLE = Kind("a number", _is(Real)), Kind("a whole number", _is(Integral))
+PATH, NOTHING = Kind("a path", _is(str, PathLike)), Kind("None", lambda value: value is None)
+TEXTS, PATHS = Listed("texts", TEXT), Listed("paths", PATH)
+
+AT_LEAST_1 = Kind("a whole number, at least 1", lambda value: WHOLE.fits(value) and value >= 1)
+AT_LEAST_0 = Kind("a whole number, at least 0", lambda value: WHOLE.fits(value) and value >= 0)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def arguments(**kinds: Kind | Listed) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Decorate a function that Python users call: check its arguments and turn iterables into lists."""
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        signature = inspect.signature(function)
+
+        @functools.wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            try:
+                bound = signature.bind(*args, **kwargs)
+            except TypeError as error:
+                raise ArgumentError(f"{function.__name__}: {error}") from None
+            bound.arguments |= {name: kinds[name].of(name, v) for name, v in bound.arguments.items() if name in kinds}
+            return function(*bound.args, **bound.kwargs)
+
+        return call
+
+    return decorate

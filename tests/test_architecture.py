@@ -90,8 +90,8 @@ PUBLIC = {
         build_task classes_in outputs_and_classes suited void_hint described mapped task_hooks usual_loss
     """,
     "config": """
-        Config Dataset EarlyStoppingRule Experiment SHORT_AXES canonical dump_yaml exists fits_folder group identity
-        load_config merge normal opened overriding read_bytes read_config run_name validate without_rate
+        CONFIG CONFIGS Config Dataset EarlyStoppingRule Experiment SHORT_AXES canonical dump_yaml exists fits_folder
+        group identity load_config merge normal opened overriding read_bytes read_config run_name validate without_rate
     """,
     "runs": """
         Columns DEAD_AFTER_SECONDS Environment NODE RunFolder RunResult Sizes Status UNKNOWN WATCHED_SECONDS birth

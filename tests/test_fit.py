@@ -276,16 +276,22 @@ class Miscounted:
         ("per_32", "it sums over the batch"),
         ("against_all", "it depends on the batch size"),
         ("number", "it returns a float; a loss must be a tensor"),
-        ("detached", r"it has no gradient: compute it from the outputs without .item\(\)"),
         ("Miscounted", r"count\(targets\) must return what the loss divides by"),
     ],
 )
-def test_losses_that_are_no_means_or_have_no_gradient_are_refused(
-    loss: str, fragment: str, tiny: Callable[..., Any]
-) -> None:
+def test_losses_that_are_no_means_or_no_tensors_are_refused(loss: str, fragment: str, tiny: Callable[..., Any]) -> None:
     with pytest.raises(ConfigError, match=fragment) as caught:
         check(tiny(loss=f"{__name__}:{loss}"), CPU)
     assert caught.value.key == "loss"
+
+
+def test_a_loss_without_a_gradient_fails_its_run_in_words(tiny: Callable[..., Any], tmp_path: Path) -> None:
+    (outcome,) = lrbench.run([tiny(loss=f"{__name__}:detached")], runs=tmp_path)
+    assert outcome.status == "failed"
+    assert (
+        "the loss does not require grad: model and loss must compute it from the weights, without .item()"
+        in outcome.message
+    )
 
 
 @pytest.mark.parametrize("loss", ["noisy", "dice"])

@@ -321,7 +321,7 @@ def test_a_rate_changed_by_another_scheduler_is_told_once() -> None:
     [
         ({"factor": 2.0}, r"plateau\.factor: must be less than 1"),
         ({"wait": 3}, r"plateau\.wait.*known: metric, factor"),
-        ({"metric": "val_f1"}, "whether less or more is better: val_loss, val_accuracy"),
+        ({"metric": "val_f1"}, "plateau.mode: must be 'min' or 'max', for whether less or more val_f1 is better"),
     ],
 )
 def test_mistakes_in_a_plateau_rule(plateau: Any, fragment: str) -> None:
@@ -353,3 +353,30 @@ def test_a_restored_scheduler_takes_its_next_step_at_its_own_rate(recwarn: pytes
             optimizer.load_state_dict(states[0])
         assert rates_of(optimizer, restored, 5) == wanted, order
     assert not recwarn.list
+
+
+@pytest.mark.parametrize(
+    ("block", "values", "lowered"),
+    [
+        ({"metric": "val_f1", "mode": "max"}, [0.5, 0.6, 0.7, 0.6, 0.6], [False, False, False, False, True]),
+        ({"metric": "val_f1", "mode": "min"}, [0.5, 0.6, 0.7, 0.4, 0.3], [False, False, True, True, True]),
+        ({"metric": "val_accuracy"}, [0.5, 0.4, 0.3, 0.9, 0.9], [False, False, True, True, True]),
+        ({"metric": "val_loss", "mode": "max"}, [0.5, 0.6, 0.7, 0.8, 0.9], [False] * 5),
+    ],
+)
+def test_a_plateau_of_any_metric(block: Any, values: list[float], lowered: list[bool]) -> None:
+    optimizer = one_group(0.1)
+    plateau = {**block, "factor": 0.5, "patience": 1}
+    scheduler = torch_scheduler(optimizer, "constant", total_steps=5, steps_per_epoch=1, plateau=plateau)
+    mode = block.get("mode", "max")
+    twin = one_group(0.1)
+    torchs = torch.optim.lr_scheduler.ReduceLROnPlateau(twin, mode, factor=0.5, patience=1)
+    for value, low in zip(values, lowered, strict=True):
+        optimizer.step()
+        scheduler.step()
+        scheduler.step_plateau(value)
+        torchs.step(value)
+        assert optimizer.param_groups[0]["lr"] == (0.05 if low else 0.1) == twin.param_groups[0]["lr"]
+    resumed = torch_scheduler(one_group(0.1), "constant", total_steps=5, steps_per_epoch=1, plateau=plateau)
+    resumed.load_state_dict(scheduler.state_dict())
+    assert (resumed.lower, resumed.plateau) == (mode == "min", scheduler.plateau)

@@ -17,6 +17,7 @@ from lrbench.components import KNOWN, LOSS, Measure, Metric, epoch_columns, meas
 from lrbench.config import Experiment, canonical, group, identity
 from lrbench.errors import FolderError, LrbenchError, UsageError
 from lrbench.runs import UNKNOWN, Environment, RunFolder, RunResult, Status, find_runs, read_csv
+from lrbench.types import PATHS, arguments
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -208,6 +209,7 @@ def _inconsistent(
     return found
 
 
+@arguments(paths=PATHS)
 def load_runs(*paths: str | Path) -> pd.DataFrame:
     """Read all runs into a table with one row per run.
 

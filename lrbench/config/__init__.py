@@ -7,7 +7,7 @@ not know about run folders.
 from lrbench.config.experiment import Dataset, Experiment, fits_folder, validate
 from lrbench.config.files import exists, opened, read_bytes
 from lrbench.config.identity import canonical, group, identity, run_name, without_rate
-from lrbench.config.load import Config, load_config, normal, overriding, read_config
+from lrbench.config.load import CONFIG, CONFIGS, Config, load_config, normal, overriding, read_config
 from lrbench.config.merge import SHORT_AXES, merge
 from lrbench.config.rules import EarlyStoppingRule
 from lrbench.config.yaml_source import dump as dump_yaml

@@ -16,6 +16,7 @@ from lrbench.config.files import exists, read_bytes
 from lrbench.config.merge import merge
 from lrbench.errors import ConfigError
 from lrbench.schedules import has_milestones, revised
+from lrbench.types import PATH, TEXTS, Kind, Listed, arguments
 
 _PARTS = ("dataset", "model", "optimizer", "schedule", "loss", "task")
 _NOTHING = ("null", "~", "")
@@ -45,6 +46,11 @@ class Config:
         return validate(self.plain, self.places, self.shown)
 
 
+CONFIG = PATH | Kind("an Experiment", lambda value: isinstance(value, Experiment))
+CONFIGS = Listed("YAML files and experiments", CONFIG)
+
+
+@arguments(path=PATH, overrides=TEXTS)
 def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Experiment:
     """Read a YAML config: follow `extends`, apply overrides and validate.
 

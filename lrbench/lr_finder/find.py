@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from lrbench.config import Experiment, load_config
+from lrbench.config import CONFIG, Experiment, load_config
 from lrbench.errors import FolderError, RunError, UsageError
 from lrbench.events import Watch, message, silent
 from lrbench.lr_finder.folder import FinderFolder
@@ -14,8 +14,19 @@ from lrbench.lr_finder.range_test import RangeTest
 from lrbench.lr_finder.result import Finding, conclude, load
 from lrbench.lr_finder.settings import Ramp
 from lrbench.training import RunOptions, do_runs, look_in, nearest, stopped
+from lrbench.types import FUNCTION, NOTHING, PATH, SWITCH, TEXT, TEXTS, WHOLE, Kind, arguments
 
 
+@arguments(
+    config=CONFIG,
+    runs=PATH,
+    overrides=TEXTS,
+    seeds=WHOLE,
+    device=TEXT | NOTHING,
+    again=SWITCH,
+    options=Kind("a RunOptions", lambda value: isinstance(value, RunOptions)) | NOTHING,
+    watch=FUNCTION,
+)
 def find_lr(
     config: str | Path | Experiment,
     *,

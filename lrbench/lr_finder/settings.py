@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from lrbench.config import Experiment, canonical
 from lrbench.errors import UsageError
+from lrbench.types import NUMBER, SWITCH, WHOLE
 
 MAX_ITERATIONS = 1_000_000
 
@@ -40,6 +41,10 @@ class Ramp:
     validation: bool = False
 
     def __post_init__(self) -> None:
+        for name in ("start", "end", "smoothing", "stop_factor"):
+            NUMBER.of(name, getattr(self, name))
+        WHOLE.of("iterations", self.iterations)
+        SWITCH.of("validation", self.validation)
         for option, rate in (("--start", self.start), ("--end", self.end)):
             if not 1e-30 <= rate <= 1e30:
                 raise UsageError(f"{option} must be a learning rate from 1e-30 to 1e30 (got {rate:g})")

@@ -12,11 +12,12 @@ from functools import cached_property
 from pathlib import Path
 
 from lrbench.components import AVERAGES, SETS_ITS_OWN_RATE, configured_rate, load_dataset
-from lrbench.config import Experiment, load_config
+from lrbench.config import CONFIGS, Experiment, load_config
 from lrbench.errors import ConfigError, DataError
 from lrbench.reports.code import code
 from lrbench.runs import Environment, Sizes
 from lrbench.schedules import build_schedule, has_milestones, lies_over, momentum_of, unreached
+from lrbench.types import AT_LEAST_1, NOTHING, TEXTS, arguments
 
 LARGE_BATCH = 1024
 
@@ -94,6 +95,7 @@ class Preview:
         return code(self.experiment.plain(), Environment(sizes=Sizes(steps_per_epoch=self.steps_per_epoch)))
 
 
+@arguments(configs=CONFIGS, overrides=TEXTS, steps_per_epoch=AT_LEAST_1 | NOTHING)
 def preview(
     configs: Iterable[str | Path | Experiment],
     *,

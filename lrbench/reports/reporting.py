@@ -26,6 +26,7 @@ from lrbench.reports.range_tests import kept_tests, read_tests
 from lrbench.reports.shown import Shown
 from lrbench.reports.shown import summary as _sentences
 from lrbench.runs import RunFolder, Status, write_file, writing
+from lrbench.types import NOTHING, PATH, PATHS, SWITCH, TEXT, TEXTS, arguments
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +57,15 @@ def summary(shown: Shown) -> list[str]:
     return [*_sentences(shown), *shown.warnings]
 
 
+@arguments(
+    runs=PATHS,
+    out=PATH | NOTHING,
+    metric=TEXT,
+    baseline=TEXT | NOTHING,
+    filters=TEXTS,
+    target=TEXT | NOTHING,
+    pool_code=SWITCH,
+)
 def report(
     runs: Iterable[str | Path] = ("runs",),
     out: str | Path | None = None,
@@ -86,6 +96,8 @@ def report(
         FolderError: `out` can't be written.
     """
     paths = [Path(p) for p in runs]
+    if not paths:
+        raise UsageError("runs must name at least one folder (got [])")
     shown = gather(paths, metric=metric, baseline=baseline, filters=filters, target=target, pool_code=pool_code)
     folder = Path(out) if out is not None else _default_out(paths[0])
     if exists(folder) and not folder.is_dir():

@@ -32,7 +32,7 @@ from lrbench.schedules.custom import REFUSED, checked_rate, imported
 from lrbench.schedules.milestones import beyond
 from lrbench.schedules.plateau import Growth, PlateauRule, PlateauState
 from lrbench.schedules.warmup import UNTUNED, WarmUpRule, untuned, warm_up
-from lrbench.types import Duration, Part, part_of
+from lrbench.types import NUMBER, WHOLE, Duration, Kind, Part, arguments, part_of
 
 
 def _parsed(parts: list[Any]) -> Iterator[tuple[str, Part, Duration | None]]:
@@ -207,13 +207,14 @@ document(
 )
 
 
+@arguments(lr=NUMBER, as_of=Kind("2 or None", lambda value: value in (None, 2)))
 def build_schedule(
     part: Part | Mapping[str, Any] | str,
     *,
     lr: float,
     total_steps: int,
     steps_per_epoch: int,
-    warmup: WarmUpRule | Mapping[str, Any] | str | None = None,
+    warmup: WarmUpRule | Mapping[str, Any] | str | float | None = None,
     as_of: int | None = None,
 ) -> Schedule:
     """Build the schedule that a config's `schedule:` block names, as a function of the step.
@@ -237,7 +238,7 @@ def build_schedule(
     0.05
     """
     for key, count in (("total_steps", total_steps), ("steps_per_epoch", steps_per_epoch)):
-        if not isinstance(count, int) or count < 1:
+        if not WHOLE.fits(count) or count < 1:
             raise ConfigError(f"must be a whole number, at least 1 (got {count!r})", key=key)
     if not (math.isfinite(lr) and lr > 0):
         raise ConfigError(f"must be a number greater than 0 (got {lr!r})", key="lr")

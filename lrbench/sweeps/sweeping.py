@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lrbench.analysis import EPSILON
-from lrbench.config import Config, Experiment, read_config
+from lrbench.config import CONFIGS, Config, Experiment, read_config
 from lrbench.errors import LockedError, RunError, UsageError
 from lrbench.events import Event, Watch, message, silent
 from lrbench.lr_finder import Refusal, find_lr, known_finding
@@ -22,7 +22,9 @@ from lrbench.sweeps.plan import Plan, Planned, SweepFolder, series_of
 from lrbench.sweeps.status import expected_seconds
 from lrbench.sweeps.summary import Summary, summarize
 from lrbench.training import RUNGS, Executor, Outcome, Prune, RunOptions, default_jobs, do_runs, look, nearest, pending
+from lrbench.types import FUNCTION, NOTHING, PATH, TEXT, TEXTS, WHOLE, Kind, Listed, arguments
 
+SCHEDULES = Listed("schedules", Kind("a schedule's name or block", lambda value: isinstance(value, str | Mapping)))
 UNASKED = 1000  # larger grids need --yes
 
 
@@ -60,6 +62,16 @@ class Sweep:
         return summarize(self.folder, self.plan, epsilon)
 
 
+@arguments(
+    configs=CONFIGS,
+    runs=PATH,
+    overrides=TEXTS,
+    schedules=SCHEDULES,
+    name=TEXT | NOTHING,
+    device=TEXT | NOTHING,
+    confirm=WHOLE,
+    watch=FUNCTION,
+)
 def sweep(
     configs: Iterable[str | Path | Experiment],
     *,

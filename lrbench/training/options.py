@@ -9,11 +9,21 @@ from typing import TYPE_CHECKING
 from lrbench.errors import UsageError, choices
 from lrbench.training.kinds import Kind, PlainTraining
 from lrbench.training.pruning import Prune, PrunedTraining
+from lrbench.types import AT_LEAST_0, AT_LEAST_1, FUNCTION, NOTHING, SWITCH, TEXT, WHOLE
 
 if TYPE_CHECKING:
     from lrbench.training.executors import Executor
 
 EXECUTORS = ("local", "ray")
+_KINDS = {
+    "jobs": WHOLE | NOTHING,
+    "max_failures": AT_LEAST_1 | NOTHING,
+    "runs_per_gpu": AT_LEAST_1,
+    "retries": AT_LEAST_0,
+    **dict.fromkeys(("again", "wait"), SWITCH),
+    "executor": TEXT | FUNCTION,
+    "address": TEXT | NOTHING,
+}
 
 
 @dataclass(frozen=True)
@@ -47,6 +57,8 @@ class RunOptions:
     prune: Prune | None = None
 
     def __post_init__(self) -> None:
+        for name, kind in _KINDS.items():
+            kind.of(name, getattr(self, name))
         if self.jobs is not None and self.jobs < 1:
             raise UsageError(f"--jobs must be at least 1 (got {self.jobs})")
         if isinstance(self.executor, str) and self.executor not in EXECUTORS:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from lrbench.config import Experiment, identity, load_config
+from lrbench.config import CONFIGS, Experiment, identity, load_config
 from lrbench.errors import ConfigError, FolderError, Interrupted, LockedError, Paused, Terminated, UsageError
 from lrbench.events import Event, Watch, message, silent
 from lrbench.runs import RunFolder, RunResult, Status
@@ -18,10 +18,22 @@ from lrbench.training.outcome import Outcome, look, nearest, pending
 from lrbench.training.preflight import check, prepare
 from lrbench.training.run_one import WorkItem
 from lrbench.training.signals import StopFlag
+from lrbench.types import FUNCTION, NOTHING, PATH, SWITCH, TEXT, TEXTS, WHOLE, arguments
 
 POLL_SECONDS = 1.0
 
 
+@arguments(
+    configs=CONFIGS,
+    runs=PATH,
+    overrides=TEXTS,
+    seeds=WHOLE | NOTHING,
+    jobs=WHOLE,
+    device=TEXT | NOTHING,
+    again=SWITCH,
+    wait=SWITCH,
+    watch=FUNCTION,
+)
 def run(
     configs: Iterable[str | Path | Experiment],
     *,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lrbench.components import Batch
+from lrbench.errors import RunError
 from lrbench.training.build import Parts
 
 
@@ -35,6 +36,9 @@ def gradient(parts: Parts, batches: Sequence[Batch], limit: float | None) -> Ten
             loss, found = parts.task.measure(parts.forward, parts.batch(raw))
         if len(batches) > 1:
             loss = loss * (torch.nan_to_num(own / count) if isinstance(count, Tensor) else own / (count or 1))
+        if not loss.requires_grad:
+            advice = "model and loss must compute it from the weights, without .item(), .detach() and numpy"
+            raise RunError(f"the loss does not require grad: {advice}")
         loss.backward()  # type: ignore[no-untyped-call]
         losses.append(loss.detach())
         sums.append(found)

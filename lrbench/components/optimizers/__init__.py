@@ -14,10 +14,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from lrbench.components.optimizers.param_groups import GroupRules, parameter_groups, peak_and_ratios
+from lrbench.components.optimizers.param_groups import MODULE, GroupRules, parameter_groups, peak_and_ratios
 from lrbench.errors import ConfigError, choices
 from lrbench.registry import Catalog
-from lrbench.types import Fraction, NonNegative, Part, Positive, Probability, ProperFraction, adapter, checked, part_of
+from lrbench.types import (
+    Fraction,
+    NonNegative,
+    Part,
+    Positive,
+    Probability,
+    ProperFraction,
+    adapter,
+    arguments,
+    checked,
+    part_of,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -198,6 +209,7 @@ def adam_beta2(part: Part) -> float | None:
     return float(betas[1]) if isinstance(betas[1], int | float) else None
 
 
+@arguments(model=MODULE)
 def build_optimizer(part: Part | Mapping[str, Any] | str, model: nn.Module) -> Optimizer:
     """Build the optimizer that a config's `optimizer:` block names.
 

@@ -14,7 +14,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import ConfigDict, Field, StrictBool, ValidationError
 
 from lrbench.errors import ConfigError
-from lrbench.types import NonNegative, Part, PositiveFraction, adapter, first_of, problem_of
+from lrbench.types import (
+    NOTHING,
+    NUMBER,
+    SWITCH,
+    Kind,
+    NonNegative,
+    Part,
+    PositiveFraction,
+    adapter,
+    arguments,
+    first_of,
+    problem_of,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -51,6 +63,10 @@ class GroupRules:
         return {k: v for k in self.__dataclass_fields__ if (v := getattr(self, k)) != getattr(default, k)}
 
 
+MODULE = Kind("a torch module", lambda value: callable(getattr(value, "named_parameters", None)))
+
+
+@arguments(model=MODULE, lr=NUMBER, decay_biases_and_norms=SWITCH, layer_decay=NUMBER | NOTHING)
 def parameter_groups(
     model: nn.Module,
     *,
