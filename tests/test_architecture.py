@@ -107,7 +107,7 @@ PUBLIC = {
     "analysis": """
         ALPHA Band CONFIDENCE Comparison DEFAULT_METRIC Difference EPSILON Edge Family Group MARGIN PERCENT_MARGIN
         Point Record Row Spread Target budgets compare duration families family_words fits grouped kept
-        load_runs mean_text measure_named measures_of mixed_code planned_epochs rate_text read_one read_runs run_table
+        load_runs mean_text measure_named measures_of mixed_code planned_epochs rate_text read_one read_runs run_rows
         task_of value_text width_text
     """,
     "sweeps": """

@@ -30,6 +30,7 @@ from lrbench.reports.figures.layout import Layout
 from lrbench.reports.figures.overview import loss_limits
 from lrbench.reports.figures.style import line_of, write
 from lrbench.reports.reporting import gather, report
+from lrbench.reports.tables import columns
 from lrbench.runs import RunFolder, RunResult, Status
 
 pytestmark = pytest.mark.usefixtures("sketches")
@@ -504,9 +505,20 @@ def test_out_that_is_a_file(make_run: Any, tmp_path: Path, cli: Any) -> None:
 
 
 def test_text_that_a_spreadsheet_would_compute() -> None:
-    table = pd.DataFrame({"a": ["=1+1", "+1+1", "-x", "@x", "\tx", "x=1"], "b": [-1.5, 2, 0.1, 1e-9, 3, float("nan")]})
-    rows = csv(table).splitlines()
-    assert rows == ["a,b", "'=1+1,-1.5", "'+1+1,2.0", "'-x,0.1", "'@x,1e-09", "'\tx,3.0", "x=1,"]
+    texts, numbers = ["=1+1", "+1+1", "-x", "@x", "\tx", "x=1", "+1e5"], [-1.5, 2.0, 0.1, 1e-9, 3, float("nan"), None]
+    rows = csv({"a": text, "b": number} for text, number in zip(texts, numbers, strict=True)).splitlines()
+    assert rows == ["a,b", "'=1+1,-1.5", "'+1+1,2.0", "'-x,0.1", "'@x,1e-09", "'\tx,3", "x=1,", "+1e5,"]
+
+
+def test_whole_numbers_are_written_as_such_in_columns_with_gaps(make_run: MakeRun, tmp_path: Path) -> None:
+    for seed in range(2):
+        make_run([0.5, 0.4], seed=seed)
+    make_run([], status=None, name="waiting", lr=0.2)
+    folder = report([tmp_path / "runs"]).page.parent
+    done, waiting = pd.read_csv(folder / "report.csv", dtype=str, keep_default_na=False).to_dict("records")
+    assert (done["n"], done["pairs"], done["lost"], waiting["n"]) == ("2", "", "0", "")
+    first = pd.read_csv(folder / "runs.csv", dtype=str, keep_default_na=False).to_dict("records")[0]
+    assert [first[key] for key in ("seed", "epochs", "steps", "best_epoch", "seconds")] == ["0", "2", "4", "2", "1.5"]
 
 
 def test_text_in_markdown_is_only_text() -> None:
@@ -567,3 +579,12 @@ def test_a_figure_that_can_not_be_replaced_stays_whole(tmp_path: Path, monkeypat
     with pytest.raises(FolderError, match="cannot write to"):
         write(Figure(figsize=(1, 1)), target)
     assert target.read_bytes() == before and [file.name for file in tmp_path.iterdir()] == ["seeds.svg"]
+
+
+def test_a_range_without_width_is_one_number(make_run: MakeRun, tmp_path: Path) -> None:
+    for seed, loss in enumerate((0.50001, 0.50002)):
+        make_run([loss], seed=seed)
+        make_run([0.4 + seed / 10], name="other", lr=0.2, seed=seed)
+    shown = gather([tmp_path / "runs"])
+    column = next(c for c in columns(shown.groups) if c.heading == "val loss")
+    assert [column.brief(group).split("\n")[1] for group in shown.groups] == ["0.4–0.5", "0.5"]

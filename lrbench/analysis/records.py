@@ -223,21 +223,22 @@ def load_runs(*paths: str | Path) -> pd.DataFrame:
     Raises:
         UsageError: a path does not exist.
     """
-    return run_table(read_runs([Path(p) for p in paths or ("runs",)]))
-
-
-def run_table(records: Iterable[Record]) -> pd.DataFrame:
-    """Return records as the table of `load_runs`."""
     import pandas as pd
 
+    return pd.DataFrame(run_rows(read_runs([Path(p) for p in paths or ("runs",)])))
+
+
+def run_rows(records: Iterable[Record]) -> list[dict[str, Any]]:
+    """Return records as the rows of `load_runs`."""
     records = list(records)
     known = measures_of(records)
-    return pd.DataFrame([_row(record, known) for record in records])
+    return [_row(record, known) for record in records]
 
 
 def _row(record: Record, known: Mapping[str, Measure]) -> dict[str, Any]:
     result, verdict = record.result, record.verdict
     reference = record.plain.get("reference") or {}
+    best_epoch = record.metric("best_epoch")
     published = [name for name, measure in known.items() if measure.section == "test"]
     return {
         "name": record.name,
@@ -253,7 +254,7 @@ def _row(record: Record, known: Mapping[str, Measure]) -> dict[str, Any]:
         "verdict": verdict and verdict.label,
         "evidence": verdict and verdict.evidence,
         "advice": verdict and verdict.advice,
-        "best_epoch": record.metric("best_epoch"),
+        "best_epoch": int(best_epoch) if best_epoch is not None and best_epoch.is_integer() else best_epoch,
         **{name: record.metric(name) for name in known},
         **{f"reference_{name}": reference.get(name) for name in published},
         **{f"config.{k}": v for k, v in flatten(record.plain).items() if k not in ("name", "seed")},

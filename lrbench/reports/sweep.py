@@ -49,12 +49,6 @@ def save_summary(summary: Summary, folder: SweepFolder) -> list[Path]:
     from lrbench.reports.figures.sensitivity import draw
     from lrbench.reports.figures.style import write_both
 
-    table = folder.save("summary.csv", _csv(summary))
+    table = folder.save("summary.csv", csv(summary.rows()))
     drawn = [family for family in summary.families if all(point.lr is not None for point in family.points)]
     return [table, *(write_both(draw(drawn, summary.measure), folder.path / "summary") if drawn else [])]
-
-
-def _csv(summary: Summary) -> str:
-    import pandas as pd
-
-    return csv(pd.DataFrame(list(summary.rows()) or {"series": []}, dtype=object))

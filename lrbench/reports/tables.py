@@ -46,7 +46,8 @@ def _metric(measure: Measure) -> Column:
         """Write the range and the published value on lines of their own."""
         spread, published = group.spread(name), group.reference.get(name)  # only test_… can be published
         lines = ["–" if spread is None else text(spread.centre)]
-        lines += [f"{short(spread.low)}–{short(spread.high)}"] if spread is not None and spread.n > 1 else []
+        if spread is not None and spread.n > 1:
+            lines.append("–".join(dict.fromkeys((short(spread.low), short(spread.high)))))
         return "\n".join([*lines, *([] if published is None else [f"publ. {text(published)}"])])
 
     return Column(_heading(measure), lambda group: _spread(group.spread(name), text), numbers, brief)
@@ -140,9 +141,7 @@ def json(groups: Sequence[Group], extra: Sequence[Column] = ()) -> str:
 
 def csv(groups: Sequence[Group], extra: Sequence[Column] = ()) -> str:
     """Write the table as CSV with unrounded numbers, a row per group."""
-    import pandas as pd  # a third of a second, which most commands do not need
-
-    return escape.csv(pd.DataFrame(_numbers(groups, extra)))
+    return escape.csv(_numbers(groups, extra))
 
 
 def latex(groups: Sequence[Group], extra: Sequence[Column] = ()) -> str:

@@ -37,11 +37,11 @@ def _words(row: Row, comparison: Comparison) -> str:
     found = f"Its {comparison.measure.words} is {sentences.centre_text(row, comparison.measure)}."
     if len(comparison.rows) == 1:
         return found
-    if row.estimate.n == 1:
+    if row.n == 1:
         return f"{found} With one seed, its first place may be chance."
     equals = [
         one for one in comparison.rows
-        if one is not row and one.ranks and one.ranks[0] == 1
+        if one is not row and one.n and one.ranks and one.ranks[0] == 1
         and not (one.answer and comparison.against is row and one.answer.word == "probably worse")
     ]  # fmt: skip
     if not equals:

@@ -54,16 +54,16 @@ def final_values(comparison: Comparison) -> Figure:
     """
     measure = comparison.measure
     error = measure.metric.form == "percent" and not measure.lower
-    rows = comparison.rows[:MOST_ROWS]
+    known = [(row, row.estimate) for row in comparison.rows if row.estimate is not None]
     dots = []
-    for row in rows:
+    for row, estimate in known[:MOST_ROWS]:
         values = [v for r in row.group.records if r.status.complete and (v := r.metric(measure.name)) is not None]
-        low, high = row.estimate.low, row.estimate.high
+        low, high = estimate.low, estimate.high
         ends = None if low is None or high is None else (low, high)
         if error:
             values, ends = [1 - v for v in values], None if ends is None else (1 - ends[1], 1 - ends[0])
-        dots.append(Dots(values, 1 - row.estimate.centre if error else row.estimate.centre, ends))
-    figure, (axes,) = _rows([row.group for row in rows], 1, len(comparison.rows))
+        dots.append(Dots(values, 1 - estimate.centre if error else estimate.centre, ends))
+    figure, (axes,) = _rows([row.group for row, _ in known[:MOST_ROWS]], 1, len(known))
     _draw(axes, dots)
     _log_axis(axes, dots, measure.text)
     axes.set_xlabel(f"error: 1 − {measure.words}" if error else measure.words)
