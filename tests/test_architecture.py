@@ -107,8 +107,8 @@ PUBLIC = {
     "analysis": """
         ALPHA Band CONFIDENCE Comparison DEFAULT_METRIC Difference EPSILON Edge Family Group MARGIN PERCENT_MARGIN
         Point Record Row Spread Target budgets compare duration families family_words fits grouped kept
-        load_runs mean_text measure_named measures_of mixed_code planned_epochs rate_text read_one read_runs run_rows
-        task_of value_text width_text
+        load_runs mean_text measure_named measures_of mixed_code parts planned_epochs rate_text read_one read_runs
+        run_rows standing task_of value_text width_text
     """,
     "sweeps": """
         AUTO_POINTS Board Planned Summary Sweep SweepFolder board_of carry_out confirming find_sweeps plan_sweep sweep

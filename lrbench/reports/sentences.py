@@ -231,9 +231,10 @@ def unequal(groups: Sequence[Group]) -> str | None:
 
 def code_mixed(found: Sequence[tuple[str, Mapping[str, Sequence[object]]]], pooled: bool) -> list[str]:
     """Return a warning for each experiment whose seeds were trained with different versions of the user's code."""
-    then = "they share a row, as --pool-code asks" if pooled else "each has a row of its own; --pool-code joins them"
+    apart = "each has a row of its own; lrbench report --pool-code joins them"
+    then = "they share a row, as --pool-code asks" if pooled else apart
     lines = []
     for name, seeds in found:
         parts = [f"{version}: seed{'s' * (len(n) > 1)} {', '.join(map(str, n))}" for version, n in seeds.items()]
         lines.append(f"The imported code changed between the seeds of {name}: {'; '.join(parts)}. So {then}.")
-    return lines
+    return list(dict.fromkeys(lines))
