@@ -312,8 +312,24 @@ def test_copies_of_a_run_are_left_out_and_named(make_run: MakeRun, tmp_path: Pat
     shutil.copytree(path, tmp_path / "runs" / "copied")
     made = report([tmp_path / "runs"])
     assert [len(g.records) for g in made.groups] == [1]
-    assert [(r.status, r.folder.name) for r in made.damaged] == [("copy", path.name)]
+    assert [(r.status, r.folder.name) for r in made.damaged] == [("copy", "copied")]
     assert "1 copy" in made.page.read_text()
+
+
+@pytest.mark.parametrize("odd", ["-rf", "0\n\n[red]Error: all is lost", "\x1b[31m"])
+def test_the_folder_with_a_runs_own_name_is_the_original(make_run: MakeRun, tmp_path: Path, cli: Any, odd: str) -> None:
+    path = make_run([0.4])
+    shutil.copytree(path, path.parent / odd)
+    (path.parent / "-link").symlink_to(path)
+    (path.parent / f"{odd}damaged").mkdir()
+    (path.parent / f"{odd}damaged" / "config.yaml").write_text("[")
+    (original,) = [r for r in read_runs([path.parent]) if r.status.complete]
+    assert original.folder.name == path.name
+    code, out, _ = cli("report")
+    shown = odd.replace("\n", "\ufffd").replace("\x1b", "\ufffd")
+    assert code == 0 and f"copy: {shown}: a copy of runs/{path.name}; left out" in out
+    assert f"damaged: runs/{shown}damaged/config.yaml" in out and f" {shown[:9]}" in out
+    assert not any(line.startswith(("Error", "[red]Error")) for line in out.splitlines())
 
 
 def test_different_tasks_are_not_ranked(make_run: MakeRun, tmp_path: Path) -> None:
@@ -587,4 +603,4 @@ def test_a_range_without_width_is_one_number(make_run: MakeRun, tmp_path: Path) 
         make_run([0.4 + seed / 10], name="other", lr=0.2, seed=seed)
     shown = gather([tmp_path / "runs"])
     column = next(c for c in columns(shown.groups) if c.heading == "val loss")
-    assert [column.brief(group).split("\n")[1] for group in shown.groups] == ["0.4–0.5", "0.5"]
+    assert [column.lines(group)[1] for group in shown.groups] == ["0.4–0.5", "0.5"]

@@ -84,7 +84,8 @@ def test_the_command(cli: Cli, write_config: Write) -> None:
     config = write_config(sweep={"schedule": ["constant", "cosine"]})
     code, out, err = cli("sweep", config, "--lr", "0.01:1:3", "--seeds", "2", "--jobs", "1")
     assert (code, err) == (0, "")
-    assert f"12 of 12 runs pending; plan: {Path('runs/sweeps/tiny/plan.json').absolute()}" in out
+    assert "12 of 12 runs pending; plan: runs/sweeps/tiny/plan.json\n" in out
+    assert "\nWrote runs/sweeps/tiny/summary.csv, summary.png, summary.svg\n" in out
     assert "12/12 cosine lr=1 seed=1 (tiny-seed1-" in out and "finished" in out
     for line in ("constant: best at 1 (val loss ", "cosine: best at ", "has the lowest validation loss, "):
         assert line in out

@@ -14,7 +14,7 @@ import numpy as np
 
 from lrbench.analysis.verdicts import Curves, Verdict, verdict
 from lrbench.components import KNOWN, LOSS, Measure, Metric, epoch_columns, measures, metrics_of
-from lrbench.config import Experiment, canonical, group, identity
+from lrbench.config import Experiment, canonical, group, identity, run_name
 from lrbench.errors import FolderError, LrbenchError, UsageError
 from lrbench.runs import UNKNOWN, Environment, RunFolder, RunResult, Status, find_runs, read_csv
 
@@ -145,18 +145,24 @@ def measure_named(records: Iterable[Record], name: str) -> Measure:
 def read_runs(paths: Iterable[Path]) -> list[Record]:
     """Read every run among and directly under `paths`, and mark copies of a run.
 
+    Of several complete ones, the original is the folder with the run's own name.
+
     Raises:
         UsageError: a path does not exist.
     """
     seen: dict[str, Record] = {}
     records = []
-    for record in sorted((read_one(folder) for folder in find_runs(list(paths))), key=lambda r: not r.status.complete):
+    for record in sorted((read_one(folder) for folder in find_runs(list(paths))), key=_less_original):
         if record.experiment is not None:
             first = seen.setdefault(identity(record.experiment), record)
             if first is not record:
                 record = replace(record, status=Status.COPY, problem=f"a copy of {first.folder.path}; left out")
         records.append(record)
     return sorted(records, key=lambda r: r.folder.path)
+
+
+def _less_original(record: Record) -> tuple[bool, bool]:
+    return not record.status.complete, record.experiment is None or record.folder.name != run_name(record.experiment)
 
 
 def read_one(folder: RunFolder) -> Record:
