@@ -463,6 +463,12 @@ def test_the_winners_code_and_config_are_its_own(make_run: MakeRun, tmp_path: Pa
     assert "## The code of better" in text and "With one seed, its first place may be chance" in text
 
 
+def test_the_winners_config_keeps_text_that_looks_like_a_number(make_run: MakeRun, tmp_path: Path) -> None:
+    page = report([make_run([0.4], name="1e5").parent], tmp_path / "out").page
+    assert load_config(page.with_name("winner.yaml")).name == "1e5"
+    assert "name: &#39;1e5&#39;" in page.read_text()
+
+
 def test_a_target_that_too_few_seeds_reach_is_not_said_to_be_missed_by_all(make_run: MakeRun, tmp_path: Path) -> None:
     for seed, last in enumerate((0.3, 0.3, 0.5)):
         make_run([1.0, last], name="most", lr=0.1, seed=seed)
@@ -541,6 +547,17 @@ def test_text_in_markdown_is_only_text() -> None:
     assert escaped("<svg onload=x> &lt; ![a](b)\n`c` \x1b[0m\0 a|b") == (
         "&lt;svg onload=x> &amp;lt; !\\[a\\](b) \\`c\\` \ufffd\\[0m\ufffd a\\|b"
     )
+
+
+@pytest.mark.usefixtures("rendered")
+def test_figures_have_no_control_characters(make_run: MakeRun, tmp_path: Path) -> None:
+    odd = make_run([0.4]).rename(tmp_path / "runs" / "a\x1b[31m\u202eb\udcff")
+    (odd / "config.yaml").write_text("[")
+    svg = report([tmp_path / "runs"]).page.with_suffix(".svg").read_text()
+    assert "a\ufffd[31m\ufffdb\ufffd" in svg and not set("\x1b\u202e") & set(svg)
+    figure = Figure()
+    figure.suptitle("a\x1b[31m\u202eb")
+    assert "<!-- a\ufffd[31m\ufffdb -->" in write(figure, tmp_path / "own.svg").read_text()
 
 
 def test_a_path_that_is_not_utf_8(make_run_in: Any, tmp_path: Path, cli: Any) -> None:

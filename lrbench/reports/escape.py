@@ -1,6 +1,6 @@
 """Text in each format: one rule for Markdown, one for CSV, and one for characters that nothing should show.
 
-HTML is escaped by the template (`page.py`), after `printable`.
+HTML is escaped by the template (`page.py`), and figures by `figures/style.py`, both after `printable`.
 """
 
 from __future__ import annotations

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lrbench.analysis import Comparison, Row
+from lrbench.config import dump_yaml
 from lrbench.reports import sentences
 from lrbench.reports.code import code
-from lrbench.reports.details import as_yaml
 from lrbench.reports.shown import Shown
 
 
@@ -30,7 +30,7 @@ def winner(shown: Shown) -> Winner | None:
     lines = code(group.first.plain, group.first.environment)
     if not lines:
         return None
-    return Winner(f"The code of {group.label}", _words(row, comparison), lines, as_yaml(group.first.plain))
+    return Winner(f"The code of {group.label}", _words(row, comparison), lines, dump_yaml(group.first.plain))
 
 
 def _words(row: Row, comparison: Comparison) -> str:
