@@ -117,7 +117,8 @@ class Group:
         values, starts = whole[order, 1], np.searchsorted(places[order], np.arange(len(epochs) + 1))
         low, high = values[starts[:-1]], values[starts[1:] - 1]
         counts = np.diff(starts)
-        middle = (values[starts[:-1] + (counts - 1) // 2] + values[starts[:-1] + counts // 2]) / 2
+        one, other = values[starts[:-1] + (counts - 1) // 2], values[starts[:-1] + counts // 2]
+        middle = np.where(one == other, one, one / 2 + other / 2)  # a sum may overflow
         return Band(epochs, middle, low, high)
 
 

@@ -15,7 +15,7 @@ from typing import Literal
 
 import numpy as np
 
-from lrbench.analysis.estimates import exp, moments, quantile
+from lrbench.analysis.estimates import centre, exp, moments, quantile
 
 ALPHA = 0.04  # below 1 − CONFIDENCE, so that skewed spreads, too, err in at most 5% of comparisons of equal arms
 MARGIN = 0.05
@@ -111,13 +111,10 @@ def difference(
         mean, spread = moments(pairs)
         half = quantile(ALPHA, len(pairs) - 1) * spread / math.sqrt(len(pairs))
         p = _p(mean, spread, len(pairs))
-        if arm.keys() == other.keys() or mean * (_mean(scaled[0]) - _mean(scaled[1])) >= 0:
+        one, two = (centre(list(values.values()), logs=False) for values in scaled)
+        if arm.keys() == other.keys() or mean * (one - two) >= 0:
             return Difference(len(pairs), True, logs, mean, mean - half, mean + half, p, spread, failures)
     return _unpaired(*(np.array(list(one.values()), float) for one in scaled), logs=logs, failures=failures)
-
-
-def _mean(values: Mapping[int, float]) -> float:
-    return math.fsum(values.values()) / len(values)
 
 
 def _unpaired(a: np.ndarray, b: np.ndarray, *, logs: bool, failures: Failures | None) -> Difference | None:
