@@ -426,3 +426,4 @@ def test_lost_arms_of_another_task_are_not_compared(make_run: MakeRun, tmp_path:
         make_run([1.0], status="diverged", name="other", loss="mse", seed=seed)
     found = gather([tmp_path / "runs"]).comparison
     assert found is not None and [row.group.label for row in found.rows] == ["steady"]
+    assert gather([tmp_path / "runs"], filters=["other"], baseline="other").comparison is None, "nothing has ended"

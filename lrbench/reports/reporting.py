@@ -122,7 +122,7 @@ def gather(
     alike = len(tasks) <= 1
     if baseline is not None and not alike:
         raise UsageError(f"--baseline {baseline}: the runs have different tasks; select one with --filter dataset=…")
-    rivals = [group for group in compared if task_of(group) in tasks]
+    rivals = [group for group in compared if not tasks or task_of(group) in tasks]
     comparison = compare(rivals, metric, baseline) if alike else None
     return Shown(groups, found, tests, comparison, aim, pool_code)
 
