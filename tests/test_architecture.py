@@ -95,7 +95,7 @@ PUBLIC = {
     """,
     "runs": """
         Columns DEAD_AFTER_SECONDS Environment NODE RunFolder RunResult Sizes Status UNKNOWN WATCHED_SECONDS birth
-        changes describe find_runs last_row now place read_csv read_json to_json write_file writing
+        changes describe find_runs last_row now place read_csv read_json relative to_json write_file writing
     """,
     "training": """
         Ended Executor Observer Outcome Prune RUNGS RunOptions StopFlag Training default_jobs do_runs evaluate_split
@@ -108,8 +108,8 @@ PUBLIC = {
     "analysis": """
         ALPHA Band CONFIDENCE Comparison DEFAULT_METRIC Difference EPSILON Edge Family Group MARGIN PERCENT_MARGIN
         Point Record Row Spread Target budgets compare duration families family_words fits grouped kept
-        load_runs mean_text measure_named measures_of mixed_code planned_epochs rate_text read_one read_runs run_table
-        task_of value_text width_text
+        load_runs mean_text measure_named measures_of mixed_code parts planned_epochs rate_text read_one read_runs
+        run_rows standing task_of value_text width_text
     """,
     "sweeps": """
         AUTO_POINTS Board Planned Summary Sweep SweepFolder board_of carry_out confirming find_sweeps plan_sweep sweep

@@ -18,8 +18,9 @@ from lrbench.analysis.comparison import with_the_best
 from lrbench.analysis.estimates import centre
 from lrbench.analysis.statistics import answers, difference
 from lrbench.errors import UsageError
+from lrbench.reports.comparison_columns import columns
 from lrbench.reports.reporting import gather, report, table
-from lrbench.reports.sentences import against, columns, sentences, unequal
+from lrbench.reports.sentences import against, sentences, unequal
 from lrbench.reports.shown import Shown, summary
 
 pytestmark = pytest.mark.usefixtures("sketches")
@@ -57,6 +58,8 @@ def test_all_are_compared_with_the_best(runs: Path) -> None:
     ]
     assert {row.group.label for row in found.rows[1:3]} == {"base", "same"}
     assert [row.ranks for row in found.rows] == [(1, 1), (2, 3), (2, 3), (4, 4)]
+    rank = next(column for column in columns(found) if column.heading == "rank")
+    assert [rank.text(row.group) for row in found.rows] == ["1", "2–3", "2–3", "4"]
 
 
 def test_or_with_the_baseline(runs: Path) -> None:
@@ -225,7 +228,7 @@ def test_the_time_to_a_target(make_run: MakeRun, tmp_path: Path) -> None:
         make_run([0.9, 0.8, 0.7], name="none", lr=0.2, seed=seed)
     shown = gather([tmp_path / "runs"], target="val_loss=0.5")
     rows = {row["run"]: row for row in csv.DictReader(io.StringIO(table(shown, "csv")))}
-    assert (rows["some"]["epochs_to_target"], rows["some"]["reached_target"]) == ("2.0", "2")
+    assert (rows["some"]["epochs_to_target"], rows["some"]["reached_target"]) == ("2", "2")
     assert (rows["none"]["epochs_to_target"], rows["none"]["reached_target"]) == ("", "0")
     assert rows["some"]["seconds_to_target"] == "2.0", "a second an epoch"
     text = table(shown, "markdown")
@@ -309,7 +312,7 @@ def test_seeds_trained_with_other_code_are_another_row(make_run: MakeRun, tmp_pa
     }
     said = "The imported code changed between the seeds of tiny: "
     said += "code of 2026-11-20: seeds 0, 1; code of 2026-11-25: seed 2"
-    assert shown.warnings == [f"{said}. So each has a row of its own; --pool-code joins them."]
+    assert shown.warnings == [f"{said}. So each has a row of its own; lrbench report --pool-code joins them."]
     pooled = gather([tmp_path / "runs"], pool_code=True)
     assert [(group.label, len(group.records)) for group in pooled.groups] == [("tiny", 3)]
     assert pooled.warnings == [f"{said}. So they share a row, as --pool-code asks."]
@@ -364,3 +367,63 @@ def test_nobody_is_first_and_last(make_run: MakeRun, tmp_path: Path) -> None:
     assert shown.comparison is not None
     assert sentences(shown.comparison)[0].startswith("q is first, having lost the smallest share of its seeds")
     assert "highest" not in sentences(shown.comparison)[0]
+
+
+def test_arms_that_lost_all_or_all_but_one_of_their_seeds_are_compared_by_the_shares(
+    make_run: MakeRun, tmp_path: Path
+) -> None:
+    arm(make_run, "steady", 0.1, seeds=6)
+    arm(make_run, "rough", 0.2, 0.5, seeds=1)
+    for name, lr, first in (("rough", 0.2, 1), ("wild", 0.3, 0)):
+        for seed in range(first, 6):
+            make_run([1.0, 1.0], status="diverged", name=name, lr=lr, seed=seed)
+    make_run([1.0, 1.0], status="diverged", name="once", lr=0.4)
+    made = report([tmp_path / "runs"])
+    found = made.comparison
+    assert found is not None and found.best.group.label == "steady"
+    words = {row.group.label: (against(row, found), row.ranks) for row in found.rows}
+    # Fisher's exact test by hand: 2/C(12, 6) = 0.00216 and 2·6/C(12, 5) = 0.0152
+    assert words == {
+        "steady": ("–", (1, 1)),
+        "rough": ("worse (5 of 6 diverged, p = 0.02)", (2, 3)),
+        "wild": ("worse (6 of 6 diverged, p = 0.002)", (2, 3)),
+    }
+    told = "Compared with steady, worse: rough (5 of 6 seeds diverged), wild (6 of 6 seeds diverged)."
+    assert sentences(found)[1] == told
+    for file in (made.page, made.page.with_suffix(".md")):
+        assert "worse (6 of 6 diverged, p = 0.002)" in file.read_text()
+    rows = {row["run"]: row for row in csv.DictReader(io.StringIO(made.page.with_suffix(".csv").read_text()))}
+    wild = rows["wild"]
+    assert (wild["answer"], wild["lost"], wild["n"], wild["difference"], wild["p"]) == ("worse", "6", "0", "", "")
+    assert float(wild["p_lost"]) == pytest.approx(2 / 924)
+    assert float(wild["p_corrected"]) == pytest.approx(3 * 2 / 924)
+    assert rows["once"]["answer"] == "", "one seed is too few"
+    assert json.loads(table(made, "json"))[-1]["difference"] is None
+    lost = gather([tmp_path / "runs"], baseline="wild").comparison
+    assert lost is not None
+    words = {row.group.label: against(row, lost) for row in lost.rows}
+    assert words == {
+        "steady": "better (0 of 6 lost, against 6 of 6, p = 0.002)",
+        "rough": "undecided (5 of 6 diverged, against 6 of 6, p = 1)",
+        "wild": "–",
+    }
+
+
+def test_lost_shares_that_few_seeds_can_not_prove_are_said(make_run: MakeRun, tmp_path: Path) -> None:
+    arm(make_run, "steady", 0.1, seeds=4)
+    arm(make_run, "same", 0.11, seeds=4)
+    for seed in range(4):
+        make_run([1.0], status="diverged", name="wild", lr=0.3, seed=seed)
+    found = gather([tmp_path / "runs"]).comparison
+    assert found is not None
+    told = "probably worse: wild (4 of 4 diverged, p = 0.03), though 4 seeds can't prove it among 3 groups."
+    assert sentences(found)[1].endswith(told)
+
+
+def test_lost_arms_of_another_task_are_not_compared(make_run: MakeRun, tmp_path: Path) -> None:
+    arm(make_run, "steady", 0.1, seeds=2)
+    for seed in range(2):
+        make_run([1.0], status="diverged", name="other", loss="mse", seed=seed)
+    found = gather([tmp_path / "runs"]).comparison
+    assert found is not None and [row.group.label for row in found.rows] == ["steady"]
+    assert gather([tmp_path / "runs"], filters=["other"], baseline="other").comparison is None, "nothing has ended"

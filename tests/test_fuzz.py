@@ -18,7 +18,7 @@ import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from lrbench.analysis import Record, run_table
+from lrbench.analysis import Record, run_rows
 from lrbench.analysis.records import read_one
 from lrbench.config import Experiment, identity, load_config, read_bytes
 from lrbench.errors import FolderError, LrbenchError
@@ -293,7 +293,7 @@ def reported(root: Path) -> dict[str, Record]:
     """Everything that a report says about runs, without its figures; the records by folder."""
     shown = gather([root])
     best = winner(shown)
-    texts = [page(shown, [], best), markdown(shown, [], best), csv(run_table(shown.records))]
+    texts = [page(shown, [], best), markdown(shown, [], best), csv(run_rows(shown.records))]
     texts += [formatted_table(shown, form) for form in ("csv", "json", "markdown", "latex")]
     for text in texts[:3]:
         text.encode()

@@ -30,6 +30,7 @@ from lrbench.reports.figures.layout import Layout
 from lrbench.reports.figures.overview import loss_limits
 from lrbench.reports.figures.style import line_of, write
 from lrbench.reports.reporting import gather, report
+from lrbench.reports.tables import columns
 from lrbench.runs import RunFolder, RunResult, Status
 
 pytestmark = pytest.mark.usefixtures("sketches")
@@ -311,8 +312,24 @@ def test_copies_of_a_run_are_left_out_and_named(make_run: MakeRun, tmp_path: Pat
     shutil.copytree(path, tmp_path / "runs" / "copied")
     made = report([tmp_path / "runs"])
     assert [len(g.records) for g in made.groups] == [1]
-    assert [(r.status, r.folder.name) for r in made.damaged] == [("copy", path.name)]
+    assert [(r.status, r.folder.name) for r in made.damaged] == [("copy", "copied")]
     assert "1 copy" in made.page.read_text()
+
+
+@pytest.mark.parametrize("odd", ["-rf", "0\n\n[red]Error: all is lost", "\x1b[31m"])
+def test_the_folder_with_a_runs_own_name_is_the_original(make_run: MakeRun, tmp_path: Path, cli: Any, odd: str) -> None:
+    path = make_run([0.4])
+    shutil.copytree(path, path.parent / odd)
+    (path.parent / "-link").symlink_to(path)
+    (path.parent / f"{odd}damaged").mkdir()
+    (path.parent / f"{odd}damaged" / "config.yaml").write_text("[")
+    (original,) = [r for r in read_runs([path.parent]) if r.status.complete]
+    assert original.folder.name == path.name
+    code, out, _ = cli("report")
+    shown = odd.replace("\n", "\ufffd").replace("\x1b", "\ufffd")
+    assert code == 0 and f"copy: {shown}: a copy of runs/{path.name}; left out" in out
+    assert f"damaged: runs/{shown}damaged/config.yaml" in out and f" {shown[:9]}" in out
+    assert not any(line.startswith(("Error", "[red]Error")) for line in out.splitlines())
 
 
 def test_different_tasks_are_not_ranked(make_run: MakeRun, tmp_path: Path) -> None:
@@ -416,6 +433,27 @@ def test_figures_of_every_kind_of_value(make_run: MakeRun, tmp_path: Path, metri
 
 
 @pytest.mark.usefixtures("rendered")
+@pytest.mark.usefixtures("rendered")
+@pytest.mark.parametrize(
+    ("losses", "told"),
+    [
+        ((1e-12, 1e307, 1.0), "off the scale: up to 1e+307"),
+        ((-1e307, 8e307, 1.0), "beyond ±1e+200: drawn there"),
+        ((8.1e307, 8.2e307, 8.3e307), "beyond ±1e+200: drawn there"),
+        ((5e-324, 1e-308, 1e-300), "validation loss"),
+    ],
+)
+def test_values_of_any_size_are_drawn_without_a_warning(
+    make_run: MakeRun, tmp_path: Path, losses: tuple[float, ...], told: str
+) -> None:
+    for lr, loss in enumerate(losses, start=1):
+        make_run([loss, loss], lr=lr / 10)
+        make_run([loss, loss], lr=lr / 10, seed=1)
+    made = report([tmp_path / "runs"])  # warnings are errors
+    assert told in made.page.read_text()
+    assert {"report.svg", "seeds.svg", "rates.svg"} <= {path.name for path in made.files}
+
+
 def test_losses_below_zero_are_drawn_on_even_axes(make_run: MakeRun, tmp_path: Path) -> None:
     for lr in (0.1, 0.2, 0.4):
         for seed in range(3):
@@ -444,6 +482,12 @@ def test_the_winners_code_and_config_are_its_own(make_run: MakeRun, tmp_path: Pa
     assert load_config(folder / "winner.yaml").optimizer.params["lr"] == 0.7
     text = (folder / "report.md").read_text()
     assert "## The code of better" in text and "With one seed, its first place may be chance" in text
+
+
+def test_the_winners_config_keeps_text_that_looks_like_a_number(make_run: MakeRun, tmp_path: Path) -> None:
+    page = report([make_run([0.4], name="1e5").parent], tmp_path / "out").page
+    assert load_config(page.with_name("winner.yaml")).name == "1e5"
+    assert "name: &#39;1e5&#39;" in page.read_text()
 
 
 def test_a_target_that_too_few_seeds_reach_is_not_said_to_be_missed_by_all(make_run: MakeRun, tmp_path: Path) -> None:
@@ -504,15 +548,37 @@ def test_out_that_is_a_file(make_run: Any, tmp_path: Path, cli: Any) -> None:
 
 
 def test_text_that_a_spreadsheet_would_compute() -> None:
-    table = pd.DataFrame({"a": ["=1+1", "+1+1", "-x", "@x", "\tx", "x=1"], "b": [-1.5, 2, 0.1, 1e-9, 3, float("nan")]})
-    rows = csv(table).splitlines()
-    assert rows == ["a,b", "'=1+1,-1.5", "'+1+1,2.0", "'-x,0.1", "'@x,1e-09", "'\tx,3.0", "x=1,"]
+    texts, numbers = ["=1+1", "+1+1", "-x", "@x", "\tx", "x=1", "+1e5"], [-1.5, 2.0, 0.1, 1e-9, 3, float("nan"), None]
+    rows = csv({"a": text, "b": number} for text, number in zip(texts, numbers, strict=True)).splitlines()
+    assert rows == ["a,b", "'=1+1,-1.5", "'+1+1,2.0", "'-x,0.1", "'@x,1e-09", "'\tx,3", "x=1,", "+1e5,"]
+
+
+def test_whole_numbers_are_written_as_such_in_columns_with_gaps(make_run: MakeRun, tmp_path: Path) -> None:
+    for seed in range(2):
+        make_run([0.5, 0.4], seed=seed)
+    make_run([], status=None, name="waiting", lr=0.2)
+    folder = report([tmp_path / "runs"]).page.parent
+    done, waiting = pd.read_csv(folder / "report.csv", dtype=str, keep_default_na=False).to_dict("records")
+    assert (done["n"], done["pairs"], done["lost"], waiting["n"]) == ("2", "", "0", "")
+    first = pd.read_csv(folder / "runs.csv", dtype=str, keep_default_na=False).to_dict("records")[0]
+    assert [first[key] for key in ("seed", "epochs", "steps", "best_epoch", "seconds")] == ["0", "2", "4", "2", "1.5"]
 
 
 def test_text_in_markdown_is_only_text() -> None:
     assert escaped("<svg onload=x> &lt; ![a](b)\n`c` \x1b[0m\0 a|b") == (
         "&lt;svg onload=x> &amp;lt; !\\[a\\](b) \\`c\\` \ufffd\\[0m\ufffd a\\|b"
     )
+
+
+@pytest.mark.usefixtures("rendered")
+def test_figures_have_no_control_characters(make_run: MakeRun, tmp_path: Path) -> None:
+    odd = make_run([0.4]).rename(tmp_path / "runs" / "a\x1b[31m\u202eb\udcff")
+    (odd / "config.yaml").write_text("[")
+    svg = report([tmp_path / "runs"]).page.with_suffix(".svg").read_text()
+    assert "a\ufffd[31m\ufffdb\ufffd" in svg and not set("\x1b\u202e") & set(svg)
+    figure = Figure()
+    figure.suptitle("a\x1b[31m\u202eb")
+    assert "<!-- a\ufffd[31m\ufffdb -->" in write(figure, tmp_path / "own.svg").read_text()
 
 
 def test_a_path_that_is_not_utf_8(make_run_in: Any, tmp_path: Path, cli: Any) -> None:
@@ -567,3 +633,28 @@ def test_a_figure_that_can_not_be_replaced_stays_whole(tmp_path: Path, monkeypat
     with pytest.raises(FolderError, match="cannot write to"):
         write(Figure(figsize=(1, 1)), target)
     assert target.read_bytes() == before and [file.name for file in tmp_path.iterdir()] == ["seeds.svg"]
+
+
+def test_a_range_without_width_is_one_number(make_run: MakeRun, tmp_path: Path) -> None:
+    for seed, loss in enumerate((0.50001, 0.50002)):
+        make_run([loss], seed=seed)
+        make_run([0.4 + seed / 10], name="other", lr=0.2, seed=seed)
+    shown = gather([tmp_path / "runs"])
+    column = next(c for c in columns(shown.groups) if c.heading == "val loss")
+    assert [column.lines(group)[1] for group in shown.groups] == ["0.4–0.5", "0.5"]
+
+
+def test_the_study_tells_the_numbers_of_its_report() -> None:
+    root = Path(__file__).parent.parent
+    lines = (root / "docs" / "study.md").read_text() + (root / "README.md").read_text()
+    rows = dict(re.findall(r"^\| `?([\w ]+)`?(?:,| \|) [^|]+ \| ([^|]+ … [^|]+\)) \| [\d.]+ \|", lines, re.MULTILINE))
+    names = ("baseline", "large", "too small", "far too small", "too large")
+    assert rows.keys() == {*names, *(name.replace(" ", "_") for name in names)}
+    for name in names:
+        folders = (root / "runs" / "study").glob(f"{name.replace(' ', '-')}-seed*")
+        (group,) = gather(list(folders), filters=["dataset=mnist"]).groups
+        spread = group.spread("test_loss")
+        assert spread is not None and spread.n == 8
+        told = [float(number) for number in re.findall(r"[\d.]+", rows[name])]
+        assert told == pytest.approx([spread.centre, spread.low, spread.high], abs=6e-5 if told[0] < 1 else 6e-4)
+        assert rows[name.replace(" ", "_")] == rows[name], "in the README too"

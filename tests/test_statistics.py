@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from lrbench.analysis.estimates import estimate
+from lrbench.analysis.estimates import centre, estimate
 from lrbench.analysis.statistics import (
     Answer,
     Difference,
@@ -288,3 +288,10 @@ def test_equal_arms_with_unequal_seeds_are_rarely_told_apart(more: int) -> None:
         assert found is not None
         wrong += answers([found])[0].word in ("better", "worse")
     assert wrong <= 0.05 * DRAWS
+
+
+def test_values_whose_sum_or_squares_overflow() -> None:
+    assert centre([1.5e308, 1.3e308], logs=False) == pytest.approx(1.4e308)
+    assert centre([1.5e308, 1.3e308], logs=True) == pytest.approx(1.3964240e308)
+    found = estimate([-1e200, 0.0, 1e200])
+    assert found is not None and found.centre == 0.0 and found.high == pytest.approx(2.484e200, rel=1e-3)

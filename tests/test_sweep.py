@@ -39,7 +39,7 @@ from lrbench.reports import save_summary, summary_words
 from lrbench.reports.figures.sensitivity import draw
 from lrbench.runs import RunFolder, RunResult, Status
 from lrbench.sweeps import Planned, Summary, SweepFolder
-from lrbench.sweeps.halving import worse_half
+from lrbench.sweeps.halving import loss_at, worse_half
 from lrbench.sweeps.plan import Plan
 from lrbench.sweeps.status import expected_seconds
 from lrbench.sweeps.summary import summarize
@@ -84,7 +84,8 @@ def test_the_command(cli: Cli, write_config: Write) -> None:
     config = write_config(sweep={"schedule": ["constant", "cosine"]})
     code, out, err = cli("sweep", config, "--lr", "0.01:1:3", "--seeds", "2", "--jobs", "1")
     assert (code, err) == (0, "")
-    assert f"12 of 12 runs pending; plan: {Path('runs/sweeps/tiny/plan.json').absolute()}" in out
+    assert "12 of 12 runs pending; plan: runs/sweeps/tiny/plan.json\n" in out
+    assert "\nWrote runs/sweeps/tiny/summary.csv, summary.png, summary.svg\n" in out
     assert "12/12 cosine lr=1 seed=1 (tiny-seed1-" in out and "finished" in out
     for line in ("constant: best at 1 (val loss ", "cosine: best at ", "has the lowest validation loss, "):
         assert line in out
@@ -425,10 +426,26 @@ def test_halving_by_hand() -> None:
     losses = {f"a{lr}-{seed}": loss for lr, loss in ((1, 5.0), (2, 4.0), (3, 9.0)) for seed in (0, 1, 2)}
     losses |= {f"b{lr}-{seed}": 100.0 * lr for lr in (1, 2) for seed in (0, 1, 2)}
     assert {c.run[:2] for c in worse_half(plan, losses, frozenset())} == {"a3", "b2"}, "each line by itself"
-    losses |= {"a3-0": 1.0, "a3-1": 1.0}
-    assert {c.run[:2] for c in worse_half(plan, losses, frozenset())} == {"a1", "b2"}, "by the median of the seeds"
+    losses |= {"a3-0": 1.0, "a3-1": 1.0}  # the geometric mean is 9^(1/3) = 2.1
+    assert {c.run[:2] for c in worse_half(plan, losses, frozenset())} == {"a1", "b2"}, "by the mean of the seeds"
+    losses |= {"a3-0": 1.0, "a3-1": 1.0, "a3-2": 200.0}  # 5.8, though the median is 1
+    assert {c.run[:2] for c in worse_half(plan, losses, frozenset())} == {"a3", "b2"}, "not by their median"
+    losses |= {"a3-2": math.inf}
+    assert {c.run[:2] for c in worse_half(plan, losses, frozenset())} == {"a3", "b2"}, "a lost seed is worse than any"
+    losses |= {"a3-2": 1.0}
     gone = frozenset(f"a1-{seed}" for seed in (0, 1, 2))
     assert {c.run[:2] for c in worse_half(plan, losses, gone)} == {"a2", "b2"}
+
+
+def test_the_loss_at_a_rung(make_run: Callable[..., Path]) -> None:
+    whole = RunFolder(make_run([0.8, 0.6, 0.4, 0.2]))
+    assert [loss_at(whole, rung) for rung in (0.25, 0.3, 1.0)] == [0.8, 0.6, 0.2]
+    lost = make_run([0.8, 0.6], status="diverged", seed=1)
+    stopped = make_run([0.8, 0.6], status="stopped_early", seed=2)
+    for path in (lost, stopped):
+        told = json.loads((path / "env.json").read_text())
+        (path / "env.json").write_text(json.dumps({**told, "sizes": {**told["sizes"], "total_steps": 20}}))
+    assert loss_at(RunFolder(lost), 0.5) == math.inf and loss_at(RunFolder(stopped), 0.5) == 0.6
 
 
 # -- confirmation, and rates from find-lr
@@ -530,7 +547,7 @@ def summary_of(*lines: Family, fresh: Point | None = None) -> Summary:
         for line in lines for p in line.points for seed, _ in enumerate(p.group.records)
     )  # fmt: skip
     records = tuple(r for line in lines for p in line.points for r in p.group.records)
-    return Summary(Plan("p", cells), VAL_LOSS, lines, records, fresh)
+    return Summary(Plan("p", cells), VAL_LOSS, lines, records, () if fresh is None else (fresh,))
 
 
 def test_a_diverged_seed_is_worse_than_any_and_enters_no_mean() -> None:
@@ -619,6 +636,27 @@ def test_the_words() -> None:
     assert "1 of 10 runs has no result yet, so this may change." in text
     half = Family("a", (point(0.1, 1.0), Point(1.0, Group("a", (record("running"), record("failed"))))))
     assert "; 1 of 3 runs failed (at 1); 1 of 3 runs not finished (at 1)." in words_of(half)
+
+
+def test_seeds_trained_with_other_code_are_told_as_in_the_report(cli: Cli, write_config: Write) -> None:
+    words = ["sweep", write_config(epochs=1), "--lr", "0.01,0.03,0.1", "--seeds", "2", "--jobs", "1"]
+    assert cli(*words)[0] == 0
+    for seed, (day, code) in enumerate((("2026-11-20", "a"), ("2026-11-25", "b"))):
+        for path in Path("runs").glob(f"tiny-seed{seed}-*/env.json"):
+            told = json.loads(path.read_text())
+            path.write_text(json.dumps({**told, "started": f"{day}T10:00:00+00:00", "user_code": {"nets": code}}))
+    code, out, _ = cli(*words)
+    said = (
+        "The imported code changed between the seeds of tiny: code of 2026-11-20: seed 0; code of 2026-11-25: seed 1."
+    )
+    assert code == 0 and out.count(said) == 1 and cli("report")[1].count(said) == 1
+    rows = list(csv.DictReader(io.StringIO(Path("runs/sweeps/tiny/summary.csv").read_text())))
+    assert [(row["series"], row["lr"], row["seeds"]) for row in rows] == [
+        (f"tiny (code of 2026-11-{day})", lr, "1") for lr in ("0.01", "0.03", "0.1") for day in (20, 25)
+    ]
+    reported = json.loads(cli("report", "--format", "json")[1])
+    assert sorted(row["val_loss"] for row in reported) == sorted(float(row["val_loss"]) for row in rows)
+    assert [row["edge"] for row in rows if row["best"] == "1"] == ["highest"] and "at 0.1 with code of 2026-11-" in out
 
 
 def test_lines_of_different_data_are_not_compared() -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from lrbench.analysis import statistics
-from lrbench.analysis.estimates import Estimate, estimate
+from lrbench.analysis.estimates import Estimate, estimate, standing
 from lrbench.analysis.groups import Group
 from lrbench.analysis.records import measure_named
 from lrbench.analysis.statistics import MARGIN, PERCENT_MARGIN, Answer, Difference, Failures
@@ -25,9 +26,10 @@ class Row:
     Attributes:
         group: the group.
         values: the metric by seed, of those that reached their end.
-        estimate: the metric over the seeds that reached their end.
+        estimate: the metric over the seeds that reached their end; None if all are lost.
         lost: number of seeds that diverged or failed, which are not in the estimate.
-        difference: from the reference group; None for that group itself, and with too few seeds.
+        difference: from the reference group; None for that group itself, and with too few seeds of which equal shares
+            are lost.
         answer: what the difference shows, corrected for the number of comparisons.
         permutation: p of the sign-flip permutation test; None with fewer than six pairs.
         ranks: best and worst possible rank, given the differences between all groups.
@@ -35,7 +37,7 @@ class Row:
 
     group: Group
     values: Mapping[int, float]
-    estimate: Estimate
+    estimate: Estimate | None
     lost: int
     difference: Difference | None = None
     answer: Answer | None = None
@@ -43,9 +45,19 @@ class Row:
     ranks: tuple[int, int] | None = None
 
     @property
+    def n(self) -> int:
+        """Number of seeds that reached their end."""
+        return len(self.values)
+
+    @property
+    def centre(self) -> float:
+        """The centre of the metric; NaN if all seeds are lost."""
+        return math.nan if self.estimate is None else self.estimate.centre
+
+    @property
     def ended(self) -> int:
         """Number of seeds that ended."""
-        return self.estimate.n + self.lost
+        return self.n + self.lost
 
 
 @dataclass(frozen=True)
@@ -54,7 +66,7 @@ class Comparison:
 
     Attributes:
         measure: the metric.
-        rows: the best first: by the share of lost seeds, then by the centre.
+        rows: the best first: by the share of lost seeds, then by the centre; the first has a value.
         against: the row of the reference group: the best, or the user's choice.
         chosen: whether the user chose it.
     """
@@ -70,12 +82,17 @@ class Comparison:
         return self.rows[0]
 
     @property
+    def single(self) -> bool:
+        """Whether each row has one seed at most, so that nothing can be said of their spread."""
+        return all(row.ended <= 1 for row in self.rows)
+
+    @property
     def ranked(self) -> bool:
         """Whether the ranks tell anything: not if every row may have any rank."""
         return self.rows[0].ranks is None or len({row.ranks for row in self.rows}) > 1
 
     def row(self, group: Group) -> Row | None:
-        """Return the row of a group; None if it has no value."""
+        """Return the row of a group; None if it has too few seeds that ended."""
         return next((row for row in self.rows if row.group is group), None)
 
 
@@ -99,16 +116,20 @@ def compare(groups: Sequence[Group], metric: str = DEFAULT_METRIC, baseline: str
     for group in groups:
         values = group.values(metric)
         found = estimate(list(values.values()), logs=measure.by_ratio)
-        if found is not None:
+        if found is not None or group.lost(metric) > 1:  # one seed tells little, one lost seed nothing
             rows.append(Row(group, values, found, group.lost(metric)))
-    if not rows:
+    if not any(row.n for row in rows):
         return None
-    rows.sort(key=lambda row: (row.lost / row.ended, measure.sign * row.estimate.centre, row.group.label))
+    rows.sort(key=lambda row: (_standing(row, measure), row.group.label))
     if wanted is not None and all(row.group is not wanted for row in rows):
         raise UsageError(f"--baseline {baseline}: none of its runs has {metric}")
     against = rows[0] if wanted is None else next(row for row in rows if row.group is wanted)
     judged = _judged(rows, against, measure, chosen=wanted is not None)
     return Comparison(measure, tuple(judged), judged[rows.index(against)], wanted is not None)
+
+
+def _standing(row: Row, measure: Measure) -> tuple[float, float]:
+    return standing(list(row.values.values()), row.lost, logs=measure.by_ratio, sign=measure.sign)
 
 
 def with_the_best(count: int) -> int:
@@ -154,13 +175,13 @@ def _difference(row: Row, other: Row, measure: Measure) -> Difference | None:
 
 
 def _ranks(rows: Sequence[Row], measure: Measure, margin: float) -> Sequence[tuple[int, int] | None]:
-    if any(row.estimate.n < 2 for row in rows):
+    if any(row.ended < 2 for row in rows):
         return [None] * len(rows)
-    indices = [(i, j) for i in range(len(rows)) for j in range(i)]
-    found = [_difference(rows[i], rows[j], measure) for i, j in indices]
-    said = statistics.words([d for d in found if d is not None], None, margin, measure.lower)
+    pairs = [(i, j, _difference(rows[i], rows[j], measure)) for i in range(len(rows)) for j in range(i)]
+    known = {(i, j): d for i, j, d in pairs if d is not None}
+    said = statistics.words(list(known.values()), None, margin, measure.lower)
     worse = [[False] * len(rows) for _ in rows]
-    for (i, j), (word, _) in zip(indices, said, strict=True):
+    for (i, j), (word, _) in zip(known, said, strict=True):
         worse[i][j], worse[j][i] = word == "worse", word == "better"
     return statistics.rank_ranges(worse)
 

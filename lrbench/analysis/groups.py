@@ -34,11 +34,16 @@ class Band(NamedTuple):
 
 @dataclass(frozen=True)
 class Group:
-    """Runs that differ only in their seed, with a label that is unique in the report, and the report's measures."""
+    """Runs that differ only in their seed, with a label that is unique in the report, and the report's measures.
+
+    `part` says what tells it from other groups of the same experiment: the version of the user's code, or that it
+    confirms.
+    """
 
     label: str
     records: tuple[Record, ...]
     measures: Mapping[str, Measure] = field(default_factory=dict, repr=False, compare=False)
+    part: str = ""
     _bands: dict[str, Band] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
@@ -112,7 +117,8 @@ class Group:
         values, starts = whole[order, 1], np.searchsorted(places[order], np.arange(len(epochs) + 1))
         low, high = values[starts[:-1]], values[starts[1:] - 1]
         counts = np.diff(starts)
-        middle = (values[starts[:-1] + (counts - 1) // 2] + values[starts[:-1] + counts // 2]) / 2
+        one, other = values[starts[:-1] + (counts - 1) // 2], values[starts[:-1] + counts // 2]
+        middle = np.where(one == other, one, one / 2 + other / 2)  # a sum may overflow
         return Band(epochs, middle, low, high)
 
 
@@ -131,22 +137,24 @@ def grouped(records: Sequence[Record], metric: str = "val_loss", pool_code: bool
     labels = labels_of(list(members.values()))
     measures = measures_of(records)
     groups = [
-        Group(f"{label} ({part})" if part else label, part_of, measures)
+        part
         for label, group in zip(labels, members.values(), strict=True)
-        for part, part_of in _parts(group, pool_code).items()
+        for part in parts(label, group, measures, pool_code)
     ]
     return sorted(groups, key=lambda group: (*_rank(group, measures.get(metric)), group.label))
 
 
-def _parts(records: Sequence[Record], pool_code: bool) -> dict[str, tuple[Record, ...]]:
-    """Split the runs of one experiment into groups, each with what is said of it beside the label."""
+def parts(
+    label: str, records: Sequence[Record], measures: Mapping[str, Measure], pool_code: bool = False
+) -> list[Group]:
+    """Group the runs of one experiment by the version of the user's code, unless `pool_code`; confirmations apart."""
     names = {} if pool_code else versions(records)
     found: dict[str, tuple[Record, ...]] = {}
     for record in records:
         told = [names.get(version_of(record), ""), "confirmation" if record.confirms else ""]
         part = ", ".join(filter(None, told))
         found[part] = (*found.get(part, ()), record)
-    return found
+    return [Group(f"{label} ({part})" if part else label, group, measures, part) for part, group in found.items()]
 
 
 _ORDER = list(Status)

@@ -73,30 +73,32 @@ def _short(key: str) -> str:
 def family_labels(members: Sequence[Sequence[Record]]) -> list[str]:
     """Label families by what the names of their groups have in common; families with one label get what differs.
 
-    Each family is given by the first runs of its groups.
+    Without common words, the label is the optimizer and the schedule. Each family is given by the first runs of its
+    groups.
     """
     stems = [_stem([record.name for record in family]) for family in members]
     labels = []
     for stem, family in zip(stems, members, strict=True):
         others = [m[0].identity_fields for s, m in zip(stems, members, strict=True) if s == stem]
-        labels.append(f"{stem} {_words(family[0].identity_fields, others)}".strip())
+        mine = family[0].identity_fields
+        known = [stem] if stem else [str(mine[key]) for key in ("optimizer.name", "schedule.name") if key in mine]
+        labels.append(" ".join(dict.fromkeys([*known, *_words(mine, others)])))
     return [f"{label} ({labels[: at + 1].count(label)})" if labels.count(label) > 1 else label
             for at, label in enumerate(labels)]  # fmt: skip
 
 
 def _stem(names: Sequence[str]) -> str:
-    """Return the name; of several, their common first words, else the first name and the number of others."""
+    """Return the name; of several, their common first words, empty if there are none."""
     different = list(dict.fromkeys(names))
     if len(different) == 1:
         return different[0]
     words = zip(*(re.split(f"([{_SEPARATORS}])", name) for name in different), strict=False)
     start = "".join(word[0] for word in itertools.takewhile(lambda word: len(set(word)) == 1, words))
-    others = len(different) - 1
-    return start.rstrip(_SEPARATORS) or f"{different[0]} and {others} other{'s' * (others > 1)}"
+    return start.rstrip(_SEPARATORS)
 
 
-def _words(mine: Fields, others: Sequence[Fields]) -> str:
-    """`cosine`, `sgd momentum=0.9`, `no warmup`."""
+def _words(mine: Fields, others: Sequence[Fields]) -> list[str]:
+    """`cosine`, `sgd`, `momentum=0.9`, `no warmup`."""
     sections = {key.split(".")[0] for key in mine}
     pieces = []
     for key in differing(mine, others, ("seed", "optimizer.lr")):
@@ -108,4 +110,4 @@ def _words(mine: Fields, others: Sequence[Fields]) -> str:
         else:
             short = key.split(".")[-1] if section in ("optimizer", "schedule") else key
             pieces.append(f"{short}={value_text(value)}")
-    return " ".join(list(dict.fromkeys(pieces))[:3])
+    return list(dict.fromkeys(pieces))[:3]

@@ -14,7 +14,7 @@ import numpy as np
 
 from lrbench.analysis.verdicts import Curves, Verdict, verdict
 from lrbench.components import KNOWN, LOSS, Measure, Metric, epoch_columns, measures, metrics_of
-from lrbench.config import Experiment, canonical, group, identity
+from lrbench.config import Experiment, canonical, group, identity, run_name
 from lrbench.errors import FolderError, LrbenchError, UsageError
 from lrbench.runs import UNKNOWN, Environment, RunFolder, RunResult, Status, find_runs, read_csv
 from lrbench.types import PATHS, arguments
@@ -146,18 +146,24 @@ def measure_named(records: Iterable[Record], name: str) -> Measure:
 def read_runs(paths: Iterable[Path]) -> list[Record]:
     """Read every run among and directly under `paths`, and mark copies of a run.
 
+    Of several complete ones, the original is the folder with the run's own name.
+
     Raises:
         UsageError: a path does not exist.
     """
     seen: dict[str, Record] = {}
     records = []
-    for record in sorted((read_one(folder) for folder in find_runs(list(paths))), key=lambda r: not r.status.complete):
+    for record in sorted((read_one(folder) for folder in find_runs(list(paths))), key=_less_original):
         if record.experiment is not None:
             first = seen.setdefault(identity(record.experiment), record)
             if first is not record:
                 record = replace(record, status=Status.COPY, problem=f"a copy of {first.folder.path}; left out")
         records.append(record)
     return sorted(records, key=lambda r: r.folder.path)
+
+
+def _less_original(record: Record) -> tuple[bool, bool]:
+    return not record.status.complete, record.experiment is None or record.folder.name != run_name(record.experiment)
 
 
 def read_one(folder: RunFolder) -> Record:
@@ -225,21 +231,22 @@ def load_runs(*paths: str | Path) -> pd.DataFrame:
     Raises:
         UsageError: a path does not exist.
     """
-    return run_table(read_runs([Path(p) for p in paths or ("runs",)]))
-
-
-def run_table(records: Iterable[Record]) -> pd.DataFrame:
-    """Return records as the table of `load_runs`."""
     import pandas as pd
 
+    return pd.DataFrame(run_rows(read_runs([Path(p) for p in paths or ("runs",)])))
+
+
+def run_rows(records: Iterable[Record]) -> list[dict[str, Any]]:
+    """Return records as the rows of `load_runs`."""
     records = list(records)
     known = measures_of(records)
-    return pd.DataFrame([_row(record, known) for record in records])
+    return [_row(record, known) for record in records]
 
 
 def _row(record: Record, known: Mapping[str, Measure]) -> dict[str, Any]:
     result, verdict = record.result, record.verdict
     reference = record.plain.get("reference") or {}
+    best_epoch = record.metric("best_epoch")
     published = [name for name, measure in known.items() if measure.section == "test"]
     return {
         "name": record.name,
@@ -255,7 +262,7 @@ def _row(record: Record, known: Mapping[str, Measure]) -> dict[str, Any]:
         "verdict": verdict and verdict.label,
         "evidence": verdict and verdict.evidence,
         "advice": verdict and verdict.advice,
-        "best_epoch": record.metric("best_epoch"),
+        "best_epoch": int(best_epoch) if best_epoch is not None and best_epoch.is_integer() else best_epoch,
         **{name: record.metric(name) for name in known},
         **{f"reference_{name}": reference.get(name) for name in published},
         **{f"config.{k}": v for k, v in flatten(record.plain).items() if k not in ("name", "seed")},

@@ -166,19 +166,26 @@ class Family:
 
     def edge(self, measure: Measure) -> Edge:
         """Return the end at which the best learning rate is, if any."""
-        return edge(self.costs(measure))
+        return edge(list(self._by_rate(measure).values()))
+
+    def _by_rate(self, measure: Measure) -> dict[float | None, float]:
+        """Return the lowest cost of each learning rate: several versions of the user's code may share one."""
+        found: dict[float | None, float] = {}
+        for point, cost in zip(self.points, self.costs(measure), strict=True):
+            found[point.lr] = min(cost, found.get(point.lr, math.inf))
+        return found
 
     def good(self, measure: Measure) -> Good | None:
         """Return the good learning rates around the best one; None without a best one."""
-        costs = self.costs(measure)
+        known = self._by_rate(measure)
+        rates, costs = [rate or 0.0 for rate in known], list(known.values())
         at = lowest(costs)
-        if at is None or self.points[at].lr is None:
+        if at is None or not rates[at]:
             return None
         margin = good_margin(measure.sign * costs[at], measure, self.epsilon)
         found = near(costs, margin if measure.lower else margin + ROUNDING)
         assert found is not None  # there is a best one
         low, high = found
-        rates = [point.lr or 0.0 for point in self.points]
         return Good(rates[low], rates[high], margin, low == 0, high == len(costs) - 1)
 
 
@@ -225,7 +232,8 @@ def words(family: Family, measure: Measure) -> str:
     assert middle is not None  # the best one has one
     over = f"{mean_text(measure)} of {count} seeds" if count > 1 else "one seed"
     value, rate = f"{measure.name_in_short} {measure.text(middle)}", rate_text(best.lr)
-    if good is None or len(family.points) == 1:
+    rate += f" with {best.group.part}" if best.group.part else ""
+    if good is None or len({point.lr for point in family.points}) == 1:
         return f"{family.label}: {value} ({over}) at {rate}, the only learning rate tried{_lost(family, measure)}."
     lines = [f"{family.label}: best at {rate} ({value}, {over})"]
     within = within_text(good, measure, family.epsilon)
@@ -272,7 +280,8 @@ def _lost(family: Family, measure: Measure) -> str:
     }
     told = []
     for kind, found in counts.items():
-        rates = [rate_text(point.lr) for point, count in zip(family.points, found, strict=True) if count]
+        lost = (rate_text(point.lr) for point, count in zip(family.points, found, strict=True) if count)
+        rates = list(dict.fromkeys(lost))
         if rates:
             range_text = f"{len(rates)} learning rates from {rates[0]} to {rates[-1]}"
             listed = ", ".join(rates) if len(rates) < 4 else range_text
@@ -281,7 +290,7 @@ def _lost(family: Family, measure: Measure) -> str:
 
 
 def _enough(groups: Sequence[Group], measure: Measure) -> bool:
-    ended = sum(any(record.status.ended for record in group.records) for group in groups)
+    ended = len({group.first.peak_lr for group in groups if any(record.status.ended for record in group.records)})
     complete = any(record.status.complete for group in groups for record in group.records)
     lacking = complete and not any(group.values(measure.name) for group in groups)
     return ended >= LEAST_RATES and not lacking

@@ -15,7 +15,7 @@ from typing import Literal
 
 import numpy as np
 
-from lrbench.analysis.estimates import exp, moments, quantile
+from lrbench.analysis.estimates import centre, exp, moments, quantile
 
 ALPHA = 0.04  # below 1 − CONFIDENCE, so that skewed spreads, too, err in at most 5% of comparisons of equal arms
 MARGIN = 0.05
@@ -60,7 +60,8 @@ class Difference:
     """One arm minus another.
 
     Attributes:
-        n: number of pairs of equal seeds; of runs in the smaller arm if the seeds do not pair.
+        n: number of pairs of equal seeds; of runs in the smaller arm if the seeds do not pair; 0 if an arm has fewer
+            than two left, so that only the shares of lost seeds are compared, and `mean` to `spread` tell nothing.
         paired: whether the seeds pair.
         logs: whether `mean`, `low` and `high` are the logarithm of a ratio, else a difference.
         mean: mean difference.
@@ -91,7 +92,7 @@ class Difference:
 def difference(
     arm: Mapping[int, float], other: Mapping[int, float], *, logs: bool = True, failures: Failures | None = None
 ) -> Difference | None:
-    """Compare two arms; None without two pairs or two values in each arm.
+    """Compare two arms. With fewer than two values in an arm, compare only the shares of lost seeds; None if equal.
 
     Seeds that only one arm has may turn the order of the pairs round: harder ones, for example. Then all seeds are
     compared, unpaired, since arms are ordered by all their seeds.
@@ -110,18 +111,17 @@ def difference(
         mean, spread = moments(pairs)
         half = quantile(ALPHA, len(pairs) - 1) * spread / math.sqrt(len(pairs))
         p = _p(mean, spread, len(pairs))
-        if arm.keys() == other.keys() or mean * (_mean(scaled[0]) - _mean(scaled[1])) >= 0:
+        one, two = (centre(list(values.values()), logs=False) for values in scaled)
+        if arm.keys() == other.keys() or mean * (one - two) >= 0:
             return Difference(len(pairs), True, logs, mean, mean - half, mean + half, p, spread, failures)
     return _unpaired(*(np.array(list(one.values()), float) for one in scaled), logs=logs, failures=failures)
 
 
-def _mean(values: Mapping[int, float]) -> float:
-    return math.fsum(values.values()) / len(values)
-
-
 def _unpaired(a: np.ndarray, b: np.ndarray, *, logs: bool, failures: Failures | None) -> Difference | None:
     if min(len(a), len(b)) < 2:
-        return None
+        if failures is None or not failures.excess or min(failures.ended, failures.other_ended) < 2:
+            return None
+        return Difference(0, False, logs, math.nan, -math.inf, math.inf, 1.0, math.nan, failures)
     mean, spread = float(a.mean() - b.mean()), math.sqrt(a.var(ddof=1) + b.var(ddof=1))
     if spread == 0:
         return Difference(min(len(a), len(b)), False, logs, mean, mean, mean, float(mean == 0), 0.0, failures)
@@ -225,8 +225,11 @@ def _within(d: Difference, margin: float) -> tuple[float, float]:
 def _more(d: Difference, comparisons: int, margin: float, lower: bool) -> int | None:
     """Return the seeds to add until an interval of the same mean and spread excludes 0 or is within the margin.
 
-    None where different shares of lost seeds contradict the mean: more seeds of the same kind decide nothing by it.
+    None where different shares of lost seeds contradict the mean, or there is none: more seeds of the same kind decide
+    nothing by it.
     """
+    if not d.n:
+        return None
     if d.failures is not None and d.failures.excess and ((d.mean < 0) == lower) != (d.failures.excess < 0):
         return None
     within = _within(d, margin)

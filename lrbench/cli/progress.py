@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.text import Text
 
 from lrbench.analysis import duration
+from lrbench.cli.terminal import inline
 from lrbench.components import KNOWN, Metric, metrics_of
 from lrbench.events import Event
 
@@ -47,7 +47,7 @@ class Display:
 
     def say(self, text: str) -> None:
         """Print a line above what is drawn."""
-        self.console.print(text, style="dim", markup=False)
+        self.console.print(inline(text), style="dim")
 
     def ending(self, event: Event) -> str:
         """Describe how a run ended in one line."""
@@ -133,7 +133,7 @@ class Bars(Display):
     def _update(self, event: Event) -> None:
         if event.run not in self.tasks:
             empty: dict[str, Any] = dict.fromkeys(("epoch", "metrics", "rate", "speed"), "")
-            self.tasks[event.run] = self.progress.add_task(escape(event.run), total=None, **empty)
+            self.tasks[event.run] = self.progress.add_task(inline(event.run), total=None, **empty)
         if event.kind == "start":
             return
         task = self.tasks[event.run]
@@ -152,7 +152,7 @@ class Bars(Display):
         if event.run in self.tasks:
             self.progress.remove_task(self.tasks.pop(event.run))
         count = f"[dim]{self.over}/{self.total}[/] " if self.total > 1 else ""
-        self.console.print(f"{count}{escape(event.run)}  {escape(self.ending(event))}")
+        self.console.print(f"{count}{inline(event.run)}  {inline(self.ending(event))}")
 
 
 class Lines(Display):
@@ -179,7 +179,7 @@ class Lines(Display):
 
     def say(self, text: str) -> None:
         """Print a line without breaking it."""
-        self.console.print(text, markup=False, soft_wrap=True)
+        self.console.print(inline(text), soft_wrap=True)
 
 
 def _words(key: str) -> str:

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from lrbench.cli.options import Debug, Runs, option
-from lrbench.cli.terminal import Terminal
+from lrbench.cli.terminal import Terminal, inline
 
 
 def report(
@@ -62,10 +61,10 @@ def report(
     tables.show_groups(console, made.groups, made.comparison)
     for record in made.damaged:
         named = record.problem if record.folder.name in record.problem else f"{record.folder.name}: {record.problem}"
-        console.print(f"[red]{record.status.value}:[/] {escape(named)}", soft_wrap=True)
+        console.print(f"[red]{record.status.value}:[/] {inline(named)}", soft_wrap=True)
     for sentence in summary(made.shown):
-        console.print(sentence, markup=False)
+        console.print(inline(sentence))
     for test in made.tests:
         for line in test.words()[:1]:
-            console.print(f"Range test of {test.name}: {line}", markup=False, soft_wrap=True)
+            console.print(inline(f"Range test of {test.name}: {line}"), soft_wrap=True)
     tables.show_files(console, made.files)

@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from rich.markup import escape
-
 from lrbench.cli.options import Again, Configs, Debug, Device, Jobs, Overrides, Runs, leave, option
-from lrbench.cli.terminal import Terminal
+from lrbench.cli.terminal import Terminal, inline
 
 
 def run(
@@ -47,5 +45,5 @@ def run(
     tables.show_groups(console, grouped(made))
     tables.show_outcomes(console, outcomes)
     tables.end(console, outcomes)
-    where = "" if runs == Path("runs") else f" --runs {escape(str(runs))}"
+    where = "" if runs == Path("runs") else f" --runs {inline(str(runs))}"
     console.print(f"To compare them: lrbench report{where}", style="dim")

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from lrbench.cli import options
 from lrbench.cli.options import option
-from lrbench.cli.terminal import Terminal
+from lrbench.cli.terminal import Terminal, inline
 from lrbench.errors import FolderError, UsageError
 
 if TYPE_CHECKING:
@@ -124,12 +123,12 @@ def _conclude(console: Console, done: Sweep, epsilon: float) -> None:
 
     summary = done.summary(epsilon)
     for line in summary_words(summary):
-        console.print(line, markup=False)
+        console.print(inline(line))
     tables.show_outcomes(console, done.outcomes)
     try:
         tables.show_files(console, save_summary(summary, done.folder))
     except FolderError as error:
         if any(outcome.result is not None and not outcome.found for outcome in done.outcomes):
             raise
-        console.print(f"[yellow]The summary was not written:[/] {escape(str(error))}", soft_wrap=True)
+        console.print(f"[yellow]The summary was not written:[/] {inline(str(error))}", soft_wrap=True)
     tables.end(console, done.outcomes)

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from lrbench.analysis import Spread, duration
 from lrbench.cli.progress import Display, Lines
+from lrbench.cli.terminal import inline
 from lrbench.components import LOSS
 from lrbench.events import Event
 from lrbench.runs import Status
@@ -49,7 +49,7 @@ def table_of(board: Board, height: int | None = None) -> RenderableType:
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
     table.add_column("rate", justify="right", no_wrap=True)
     for line in lines:
-        table.add_column(escape(line), overflow="fold", min_width=8)
+        table.add_column(inline(line), overflow="fold", min_width=8)
     rates = _rates(board, height)
     for lr in rates:
         row = [_cell(board, places.get((lr, line), [])) for line in lines]
@@ -108,7 +108,7 @@ class LiveTable(Display):
             return
         self.board.hear(event)
         if event.kind == "end" and event.values["result"].status is Status.FAILED:
-            self.console.print(f"[red]{escape(_named(self.board, event.run))}:[/] {escape(self.ending(event))}")
+            self.console.print(f"[red]{inline(_named(self.board, event.run))}:[/] {inline(self.ending(event))}")
         if event.kind in ("plan", "end") or time.monotonic() - self.drawn > SHOWN_SECONDS:
             self.drawn = time.monotonic()
             room = self.console.size.height - 8
@@ -158,7 +158,7 @@ def show_status(console: Console, folder: SweepFolder) -> None:
     seconds = [result.seconds for result in results if result is not None and result.seconds]
     running = board.count(Status.RUNNING)
     left = statistics.median(seconds) * board.left / running if seconds and board.left and running else None
-    console.print(f"[bold]{escape(folder.name)}[/]  {escape(board.tally())}{_left(left)}")
+    console.print(f"[bold]{inline(folder.name)}[/]  {inline(board.tally())}{_left(left)}")
     console.print(table_of(board))
 
 
@@ -174,8 +174,8 @@ def show_plan(console: Console, asked: Sweep, seconds: float | None) -> None:
         rate = "default" if planned.lr is None else f"{planned.lr:.3g}"
         rate = "auto" if experiment.name in asked.auto else rate
         failed = outcome.status is Status.FAILED
-        state = f"[red]{escape(outcome.message)}[/]" if failed else "finished" if outcome.found else "pending"
-        table.add_row(planned.run, escape(planned.series), rate, str(planned.seed), budget, state)
+        state = f"[red]{inline(outcome.message)}[/]" if failed else "finished" if outcome.found else "pending"
+        table.add_row(planned.run, inline(planned.series), rate, str(planned.seed), budget, state)
     console.print(table)
     twice = f" (duplicates left out: {asked.duplicates})" if asked.duplicates else ""
     done = len(asked.cells) - len(asked.todo)
@@ -184,7 +184,7 @@ def show_plan(console: Console, asked: Sweep, seconds: float | None) -> None:
     if asked.auto:
         names = ", ".join(asked.auto)
         text = f"lr: auto: first a range test of {names}, then {AUTO_POINTS} learning rates around its suggestion."
-        console.print(text, markup=False)
+        console.print(inline(text))
     if asked.todo:
         known = "" if seconds is None else f"about {duration(seconds)}, from finished runs of the same size"
         console.print(f"Expected time: {known or 'unknown until a run of each size has finished'}.")

@@ -14,8 +14,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from lrbench.analysis import Comparison, Group
+from lrbench.cli.terminal import inline
 from lrbench.lr_finder import Refusal
 from lrbench.reports import brief_columns, table_columns
+from lrbench.runs import relative
 from lrbench.training import pending, stopped
 
 if TYPE_CHECKING:
@@ -36,14 +38,14 @@ def show_groups(console: Console, groups: Sequence[Group], comparison: Compariso
     shown = table_columns(groups, short=True, extra=[] if comparison is None or narrow else brief_columns(comparison))
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
     for column in shown:
-        words = [word for group in groups for word in column.brief(group).split()]
+        words = [word for group in groups for text in column.lines(group) for word in text.split()]
         least = None if column.right else min(14, max(map(len, words), default=0))
         heading = column.heading.removeprefix("training ").replace(" ", "\n")
         table.add_column(
             heading, justify="right" if column.right else "left", overflow="fold", min_width=least, no_wrap=column.right
         )
     for group in groups:
-        first, *others = (escape(column.brief(group)).split("\n") for column in shown)
+        first, *others = (list(map(inline, column.lines(group))) for column in shown)
         table.add_row("\n".join(first), *("\n[dim]".join(lines) for lines in others))
     console.print(table)
 
@@ -51,7 +53,7 @@ def show_groups(console: Console, groups: Sequence[Group], comparison: Compariso
 def show_files(console: Console, files: Sequence[Path]) -> None:
     """Print the path of the first file written and the names of the others beside it."""
     others = "".join(f", {path.name}" for path in files[1:])
-    console.print(f"Wrote [bold]{escape(str(files[0]))}[/]{others}", soft_wrap=True)
+    console.print(f"Wrote [bold]{inline(str(relative(files[0])))}[/]{others}", soft_wrap=True)
 
 
 def show_outcomes(console: Console, outcomes: Sequence[Outcome]) -> None:
@@ -70,7 +72,7 @@ def show_outcomes(console: Console, outcomes: Sequence[Outcome]) -> None:
     for (colour, _), told in alike.items():
         name, text = told[0]
         others = f" and {len(told) - 1} more" if len(told) > 1 else ""
-        console.print(f"[{colour}]{escape(name)}{others}:[/] {escape(text)}", soft_wrap=True)
+        console.print(f"[{colour}]{inline(name)}{others}:[/] {escape(text)}", soft_wrap=True)
 
 
 def end(console: Console, outcomes: Sequence[Outcome]) -> None:
@@ -94,7 +96,7 @@ def show_previews(console: Console, previews: Sequence[Preview]) -> None:
         table.add_column(heading, justify="right", no_wrap=True)
     for made in previews:
         numbers = (made.rates[0], made.peak, made.rates[-1], made.mean)
-        table.add_row(escape(made.label), sparkline(made.rates), *(f"{number:.3g}" for number in numbers))
+        table.add_row(inline(made.label), sparkline(made.rates), *(f"{number:.3g}" for number in numbers))
     console.print(table)
     for made in previews:
         steps = f"{len(made.rates):,} step{'' if len(made.rates) == 1 else 's'}"
@@ -113,7 +115,7 @@ def show_previews(console: Console, previews: Sequence[Preview]) -> None:
             notes.append("the plateau rule depends on results and is not shown")
         console.print(f"{made.label}: {'; '.join(notes)}", markup=False, soft_wrap=True)
         for warning in made.warnings():
-            console.print(f"[yellow]{escape(made.label)}:[/] {escape(warning)}", soft_wrap=True)
+            console.print(f"[yellow]{inline(made.label)}:[/] {inline(warning)}", soft_wrap=True)
 
 
 def _steps(steps: Sequence[int]) -> str:
@@ -131,7 +133,7 @@ def show_finding(console: Console, finding: Finding) -> None:
         ended = curve.reason or "reached the last learning rate"
         console.print(f"  seed {curve.seed}: {ended}", markup=False, soft_wrap=True, style="dim")
     if isinstance(advice, Refusal):
-        console.print(f"[yellow]No suggestion:[/] {escape(str(advice))}.", soft_wrap=True)
+        console.print(f"[yellow]No suggestion:[/] {inline(str(advice))}.", soft_wrap=True)
         return
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
     table.add_column("method", no_wrap=True, min_width=10)
@@ -146,10 +148,10 @@ def show_finding(console: Console, finding: Finding) -> None:
         ("maximum of one_cycle", _rate(advice.maximum), "maximum"),
         ("bounds of cyclical learning rates", f"{_rate(advice.low)} … {_rate(advice.high)}", "low"),
     ):
-        why = f"[dim]({escape(advice.how[key])})[/]"
+        why = f"[dim]({inline(advice.how[key])})[/]"
         console.print(f"[bold]{rates}[/]  {purpose}  {why}", soft_wrap=True)
     for note in advice.notes:
-        console.print(f"[yellow]Note:[/] {escape(note)}.", soft_wrap=True)
+        console.print(f"[yellow]Note:[/] {inline(note)}.", soft_wrap=True)
 
 
 def _rate(rate: float | None) -> str:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.text import Text
 
 from lrbench.errors import printable
+
+
+def inline(text: str) -> str:
+    """Escape a name, a path or a message that must stay on its line: markup, and line ends as �."""
+    return escape(re.sub(r"[\t\n\r\u2028\u2029]", "\ufffd", text))
 
 
 class Terminal(Console):

@@ -8,24 +8,14 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-import yaml
-
 from lrbench.analysis import Group, Record, value_text
 from lrbench.components import LOSS
+from lrbench.config import dump_yaml
 from lrbench.errors import printable
 from lrbench.reports import tables
 from lrbench.runs import Status
 
-_DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # ten times as fast, if libyaml is installed
 _OF_THE_RUN = ("identity", "arguments", "started", "resumed", "config", "sizes", "metrics")
-
-
-def as_yaml(value: Any) -> str:
-    """Format a config or an environment; empty for nothing."""
-    if not value:
-        return ""
-    text: str = yaml.dump(value, Dumper=_DUMPER, sort_keys=False, allow_unicode=True)
-    return text
 
 
 def details(groups: Sequence[Group], records: Sequence[Record], against: Group | None) -> list[dict[str, Any]]:
@@ -55,7 +45,12 @@ def _details(label: str, records: Sequence[Record], against: Group | None, place
         for record in records
     ]
     differs = [] if against is None or first in against.records else _differences(against.first, first)
-    return {"label": label, "runs": runs, "differences": differs, "config": as_yaml(first.plain)}
+    return {
+        "label": label,
+        "runs": runs,
+        "differences": differs,
+        "config": dump_yaml(first.plain) if first.plain else "",
+    }
 
 
 def _differences(theirs: Record, mine: Record) -> list[tuple[str, ...]]:
@@ -88,7 +83,7 @@ def _curves(group: Group) -> str:
 
 def environments(records: Sequence[Record]) -> list[tuple[str, str, int]]:
     """Return the distinct environments of runs: name, YAML and number of runs."""
-    return [(name, as_yaml(json.loads(key)), count) for name, key, count in _distinct(records)]
+    return [(name, dump_yaml(json.loads(key)), count) for name, key, count in _distinct(records)]
 
 
 def commands(records: Sequence[Record]) -> list[str]:

@@ -1,17 +1,15 @@
 """Text in each format: one rule for Markdown, one for CSV, and one for characters that nothing should show.
 
-HTML is escaped by the template (`page.py`), after `printable`.
+HTML is escaped by the template (`page.py`), and figures by `figures/style.py`, both after `printable`.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from lrbench.errors import printable
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _NUMBER = re.compile(r"[-+]?[0-9.]+(e[-+]?[0-9]+)?")
 
@@ -22,9 +20,16 @@ def markdown(text: str) -> str:
     return plain.replace("&", "&amp;").replace("<", "&lt;")
 
 
-def csv(table: pd.DataFrame) -> str:
-    """Write a table as CSV. Text that a spreadsheet would compute gets a leading apostrophe; numbers stay numbers."""
-    return table.map(_cell).to_csv(index=False, lineterminator="\n")
+def csv(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Write rows as CSV, numbers unrounded and whole ones as such.
+
+    Text that a spreadsheet would compute gets a leading apostrophe.
+    """
+    import pandas as pd  # a third of a second, which most commands do not need
+
+    cells = [{key: _cell(value) for key, value in row.items()} for row in rows]
+    table = pd.DataFrame(cells, dtype=object)  # otherwise, whole numbers with gaps between them become fractions
+    return table.to_csv(index=False, lineterminator="\n")
 
 
 def _cell(value: Any) -> Any:

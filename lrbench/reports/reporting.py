@@ -15,7 +15,7 @@ from lrbench.analysis import (
     kept,
     measure_named,
     read_runs,
-    run_table,
+    run_rows,
     task_of,
 )
 from lrbench.config import exists
@@ -130,10 +130,12 @@ def gather(
     groups = grouped(found, metric, pool_code)
     compared = [group for group in groups if not group.first.confirms]
     ended = [group for group in compared if group.spread(metric)]
-    alike = len({task_of(group) for group in ended}) <= 1
+    tasks = {task_of(group) for group in ended}
+    alike = len(tasks) <= 1
     if baseline is not None and not alike:
         raise UsageError(f"--baseline {baseline}: the runs have different tasks; select one with --filter dataset=…")
-    comparison = compare(compared, metric, baseline) if alike else None
+    rivals = [group for group in compared if not tasks or task_of(group) in tasks]
+    comparison = compare(rivals, metric, baseline) if alike else None
     return Shown(groups, found, tests, comparison, aim, pool_code)
 
 
@@ -172,7 +174,7 @@ def _write(folder: Path, shown: Shown) -> list[Path]:
         "report.html": page(shown, drawn, best),
         "report.md": markdown(shown, drawn, best),
         "report.csv": tables.csv(shown.groups, shown.columns),
-        "runs.csv": csv(run_table(shown.records)),
+        "runs.csv": csv(run_rows(shown.records)),
         **({"winner.py": best.code, "winner.yaml": best.config} if best else {}),
     }
     page_file, *tables_and_code = (write_file(folder / name, text) for name, text in texts.items())

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from lrbench.analysis import (
     ALPHA,
     CONFIDENCE,
-    DEFAULT_METRIC,
     MARGIN,
     PERCENT_MARGIN,
     Comparison,
@@ -21,7 +18,6 @@ from lrbench.analysis import (
     measures_of,
 )
 from lrbench.components import Measure
-from lrbench.reports.tables import Column
 from lrbench.runs import Status
 
 MOST_NAMED = 4
@@ -30,18 +26,18 @@ MOST_NAMED = 4
 def sentences(comparison: Comparison) -> list[str]:
     """Describe the best group, and how the others compare with it or the baseline."""
     best, measure = comparison.best, comparison.measure
-    by_value = sorted(comparison.rows, key=lambda row: measure.sign * row.estimate.centre)
+    by_value = sorted((row for row in comparison.rows if row.n), key=lambda row: measure.sign * row.centre)
     extreme, other = ("lowest", "highest") if measure.lower else ("highest", "lowest")
     whole = f"{measure.words}, {centre_text(best, measure)}{_on_test(best.group, measure)}"
-    if by_value[0].estimate.centre == best.estimate.centre:
+    if by_value[0].centre == best.centre:
         first = f"{best.group.label} has the {extreme} {whole}"
     else:
         first = f"{best.group.label} is first, having lost the smallest share of its seeds, with a {whole}"
-    if len(by_value) == 1:
+    if len(comparison.rows) == 1:
         return [f"{first}."]
     last = by_value[-1]
-    if last is not best and last.estimate.centre != best.estimate.centre:
-        first += f"; {last.group.label} has the {other}, {measure.text(last.estimate.centre)}"
+    if last.centre != best.centre:
+        first += f"; {last.group.label} has the {other}, {measure.text(last.centre)}"
     return [f"{first}.", _others(comparison)]
 
 
@@ -68,11 +64,18 @@ def chosen_on_test(comparison: Comparison) -> str | None:
 
 def centre_text(row: Row, measure: Measure) -> str:
     """`0.0297 (geometric mean of 8 seeds; 95% interval 0.0287 … 0.0308)`."""
-    found, text = row.estimate, measure.text
-    if found.low is None or found.high is None:
-        return f"{text(found.centre)} (one seed)"
-    interval = f"{CONFIDENCE:.0%} interval {text(found.low)} … {text(found.high)}"
-    return f"{text(found.centre)} ({mean_text(measure)} of {found.n} seeds; {interval})"
+    middle, ends = measure.text(row.centre), interval(row, measure)
+    if row.n == 1:
+        return f"{middle} (one seed)"
+    return f"{middle} ({mean_text(measure)} of {row.n} seeds; {CONFIDENCE:.0%} interval {ends})"
+
+
+def interval(row: Row, measure: Measure) -> str:
+    """`0.0287 … 0.0308`; a dash with fewer than two seeds."""
+    found = row.estimate
+    if found is None or found.low is None or found.high is None:
+        return "–"
+    return f"{measure.text(found.low)} … {measure.text(found.high)}"
 
 
 _STARTS = {
@@ -88,14 +91,14 @@ _STARTS = {
 
 def _others(comparison: Comparison) -> str:
     against = comparison.against.group.label
-    if all(row.estimate.n == 1 for row in comparison.rows):
+    if comparison.single:
         return "With one seed, small differences may be chance; use --seeds 3 or more to see the spread."
     others = [row for row in comparison.rows if row is not comparison.against]
     parts = []
     for word, start in _STARTS.items():
         rows = [row for row in others if (row.answer.word if row.answer else "") == word]
         if rows and word.startswith("probably"):
-            known = [f"{named([row])} ({_apart(row.difference, comparison.measure)})" for row in rows if row.difference]
+            known = [_unproven(row, comparison) for row in rows]
             proof = f"{_fewest(rows)} seeds can't prove it among {len(comparison.rows)} groups"
             parts.append(f"{start}: {_listed(known)}, though {proof}")
         elif rows:
@@ -104,7 +107,13 @@ def _others(comparison: Comparison) -> str:
 
 
 def _fewest(rows: Sequence[Row]) -> int:
-    return min(row.difference.n for row in rows if row.difference)
+    return min(row.difference.n or row.ended for row in rows if row.difference)
+
+
+def _unproven(row: Row, comparison: Comparison) -> str:
+    if row.difference is None or not row.difference.n:
+        return f"{row.group.label} ({_shares(row, comparison)})"
+    return f"{named([row])} ({_apart(row.difference, comparison.measure)})"
 
 
 def named(rows: Sequence[Row]) -> str:
@@ -137,9 +146,11 @@ def _seeds(count: int) -> str:
 
 
 def against(row: Row, comparison: Comparison) -> str:
-    """`+59 % (41 … 79), worse`; a dash for the group itself."""
+    """`+59 % (41 … 79), worse`, `worse (6 of 6 diverged, p = 0.002)`; a dash for the group itself."""
     if row.difference is None or row.answer is None:
         return "–"
+    if not row.difference.n:
+        return f"{row.answer.word} ({_shares(row, comparison)})"
     more = f", {_seeds(row.answer.more)}" if row.answer.more else ""
     return f"{_apart(row.difference, comparison.measure)}, {row.answer.word}{more}{_failures(row, comparison)}"
 
@@ -151,6 +162,14 @@ def _failures(row: Row, comparison: Comparison) -> str:
         return ""
     told = lost_text(row) if row.lost else f"no seed of {row.ended} lost"
     return f"; {told}, against {other.lost} of {other.ended} (Fisher's exact p {found.p:.2g})"
+
+
+def _shares(row: Row, comparison: Comparison) -> str:
+    """`6 of 6 diverged, p = 0.002`, `5 of 6 diverged, against 1 of 6, p = 0.08` if the other group lost seeds too."""
+    found, other = None if row.difference is None else row.difference.failures, comparison.against
+    told = lost_text(row).replace(" seeds", "") if row.lost else f"0 of {row.ended} lost"
+    told += f", against {other.lost} of {other.ended}" if other.lost else ""
+    return told if found is None else f"{told}, p = {found.p:.1g}"
 
 
 def _apart(found: Difference, measure: Measure) -> str:
@@ -172,92 +191,14 @@ def _percent(part: float) -> str:
     return f"{percent:+.1f}" if abs(percent) < 10 else f"{percent:+,.0f}"
 
 
-def columns(comparison: Comparison) -> list[Column]:
-    """Return a comparison's columns: interval, interquartile mean, difference and answer, ranks."""
-    if all(row.estimate.n == 1 for row in comparison.rows):
-        return []
-    measure, text, column = comparison.measure, comparison.measure.text, partial(_column, comparison)
-    default = measure.name == DEFAULT_METRIC  # its means are always in the table
-    asked_for = column(
-        f"compared: {measure.words}",
-        lambda row: text(row.estimate.centre),
-        lambda row: {"metric": measure.name, "centre": row.estimate.centre, "median": row.estimate.median},
-    )
-    of, named = ("", "") if default else (f" of {measure.words}", f" in {measure.words}")
-    difference = f"against {comparison.against.group.label}{named}"
-    return [
-        *([] if default else [asked_for]),
-        column(f"95 % interval{of}", lambda row: _interval(row, measure), _interval_numbers),
-        column(f"interquartile mean{of}", lambda row: text(row.estimate.iqm), lambda row: {"iqm": row.estimate.iqm}),
-        column(difference, lambda row: against(row, comparison), _difference_numbers),
-        *([column("rank", _rank, _rank_numbers)] if comparison.ranked else []),
-    ]
-
-
-def brief(comparison: Comparison) -> list[Column]:
-    """Return only the answers, for a terminal."""
-    if all(row.estimate.n == 1 for row in comparison.rows):
-        return []
-    heading = f"against {comparison.against.group.label}"
-    return [_column(comparison, heading, lambda row: row.answer.word if row.answer else "–", _difference_numbers)]
-
-
-def _column(
-    comparison: Comparison, heading: str, text: Callable[[Row], str], numbers: Callable[[Row], dict[str, Any]]
-) -> Column:
-    def of(group: Group) -> str:
-        row = comparison.row(group)
-        return "–" if row is None else text(row)
-
-    empty = dict.fromkeys(numbers(comparison.against))
-
-    def numbers_of(group: Group) -> dict[str, Any]:
-        row = comparison.row(group)
-        return empty if row is None else numbers(row)
-
-    return Column(heading, of, numbers_of)
-
-
-def _interval(row: Row, measure: Measure) -> str:
-    low, high = row.estimate.low, row.estimate.high
-    return "–" if low is None or high is None else f"{measure.text(low)} … {measure.text(high)}"
-
-
-def _interval_numbers(row: Row) -> dict[str, Any]:
-    return {"n": row.estimate.n, "interval_low": row.estimate.low, "interval_high": row.estimate.high}
-
-
-def _difference_numbers(row: Row) -> dict[str, Any]:
-    ends = ("difference", "difference_low", "difference_high")
-    numbers: dict[str, Any] = dict.fromkeys((*ends, "relative", "pairs", "p", "p_corrected", "p_lost", "answer"))
-    if (found := row.difference) is not None:
-        values = found.relative if found.logs else (found.mean, found.low, found.high)
-        numbers |= {**dict(zip(ends, values, strict=True)), "relative": found.logs, "pairs": found.n, "p": found.p}
-        numbers["p_lost"] = None if found.failures is None else found.failures.p
-    if (answer := row.answer) is not None:
-        numbers |= {"p_corrected": answer.p, "answer": answer.word}
-    return {**numbers, "p_permutation": row.permutation, "lost": row.lost}
-
-
-def _rank(row: Row) -> str:
-    if row.ranks is None:
-        return "–"
-    low, high = row.ranks
-    return str(low) if low == high else f"{low}–{high}"
-
-
-def _rank_numbers(row: Row) -> dict[str, Any]:
-    return dict(zip(("rank_best", "rank_worst"), row.ranks or (None, None), strict=True))
-
-
 def method(comparison: Comparison) -> str | None:
     """Describe the statistical method."""
-    if all(row.estimate.n == 1 for row in comparison.rows):
+    if comparison.single:
         return None
     ratios = comparison.measure.by_ratio
     scale = "logarithms" if ratios else "values"
     margin = f"{MARGIN:.0%}" if ratios else f"{100 * PERCENT_MARGIN:g} points"
-    kinds = {row.difference.paired for row in comparison.rows if row.difference}
+    kinds = {row.difference.paired for row in comparison.rows if row.difference and row.difference.n}
     paired = "pairs of equal seeds" if True in kinds else "independent seeds (Welch)"
     if kinds == {True, False}:
         paired += ", or all seeds (Welch) where too few pair or seeds of one group alone turn their order round"
@@ -266,7 +207,8 @@ def method(comparison: Comparison) -> str | None:
     return (
         f"Values are {mean_text(comparison.measure)}s over the seeds that reached their end. Groups are ordered by the "
         "share of seeds that diverged or failed, then by this mean, and only a group that lost no larger share can be "
-        "better; the shares themselves are compared by Fisher's exact test. "
+        "better; the shares themselves are compared by Fisher's exact test, which alone decides where fewer than two "
+        "seeds are left. "
         f"Intervals are Student's t on {scale}. Groups are compared by {compared} of {comparison.measure.words} "
         f"between {paired}, with {1 - ALPHA:.0%} intervals. A group is better or worse if p, corrected for {chosen} "
         f"(Holm), is below {ALPHA:g}, probably so if only the uncorrected p is, and a tie if the interval is within "
@@ -289,9 +231,10 @@ def unequal(groups: Sequence[Group]) -> str | None:
 
 def code_mixed(found: Sequence[tuple[str, Mapping[str, Sequence[object]]]], pooled: bool) -> list[str]:
     """Return a warning for each experiment whose seeds were trained with different versions of the user's code."""
-    then = "they share a row, as --pool-code asks" if pooled else "each has a row of its own; --pool-code joins them"
+    apart = "each has a row of its own; lrbench report --pool-code joins them"
+    then = "they share a row, as --pool-code asks" if pooled else apart
     lines = []
     for name, seeds in found:
         parts = [f"{version}: seed{'s' * (len(n) > 1)} {', '.join(map(str, n))}" for version, n in seeds.items()]
         lines.append(f"The imported code changed between the seeds of {name}: {'; '.join(parts)}. So {then}.")
-    return lines
+    return list(dict.fromkeys(lines))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lrbench.analysis import Comparison, Group, Record, Target, mixed_code, task_of
-from lrbench.reports import confirmation, sentences, tables, targets
+from lrbench.reports import comparison_columns, confirmation, sentences, tables, targets
 from lrbench.reports.range_tests import Tested
 from lrbench.runs import Status
 
@@ -38,7 +38,7 @@ class Shown:
     @property
     def columns(self) -> list[tables.Column]:
         """The table's additional columns."""
-        compared = [] if self.comparison is None else sentences.columns(self.comparison)
+        compared = [] if self.comparison is None else comparison_columns.columns(self.comparison)
         return [*compared, *(targets.columns(self.target) if self.target else [])]
 
     @property

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lrbench.analysis import Group, compare, family_words, task_of
+from lrbench.analysis import Group, compare, family_words, mixed_code, task_of
 from lrbench.reports.confirmation import confirmed
 from lrbench.reports.escape import csv
-from lrbench.reports.sentences import sentences
+from lrbench.reports.sentences import code_mixed, sentences
 from lrbench.sweeps import Summary, SweepFolder
 
 
@@ -16,8 +16,9 @@ def summary_words(summary: Summary) -> list[str]:
     lines = [family_words(family, summary.measure) for family in summary.families]
     lines += [f"{series}: no run has ended yet." for series in summary.without]
     lines += [] if summary.missing else _compared(summary)
-    if summary.confirmation is not None and summary.winner is not None:
-        lines.append(confirmed(summary.winner[1].group, summary.confirmation.group, summary.measure, "its"))
+    if (won := summary.winner) is not None:
+        lines += [confirmed(won[1].group, fresh.group, summary.measure, "its") for fresh in summary.confirmations]
+    lines += code_mixed(mixed_code(summary.everything), pooled=False)
     total, missing = len(summary.records), summary.missing
     if missing:
         have = "has" if missing == 1 else "have"
@@ -49,12 +50,6 @@ def save_summary(summary: Summary, folder: SweepFolder) -> list[Path]:
     from lrbench.reports.figures.sensitivity import draw
     from lrbench.reports.figures.style import write_both
 
-    table = folder.save("summary.csv", _csv(summary))
+    table = folder.save("summary.csv", csv(summary.rows()))
     drawn = [family for family in summary.families if all(point.lr is not None for point in family.points)]
     return [table, *(write_both(draw(drawn, summary.measure), folder.path / "summary") if drawn else [])]
-
-
-def _csv(summary: Summary) -> str:
-    import pandas as pd
-
-    return csv(pd.DataFrame(list(summary.rows()) or {"series": []}, dtype=object))

@@ -14,17 +14,17 @@ from lrbench.reports import escape
 
 @dataclass(frozen=True)
 class Column:
-    """A heading, and a group's text and numbers under it; `short` is the text for a terminal, if it differs."""
+    """A heading, and a group's text and numbers under it; `short` is the text for a terminal, if it has lines."""
 
     heading: str
     text: Callable[[Group], str]
     numbers: Callable[[Group], dict[str, Any]]
-    short: Callable[[Group], str] | None = None
+    short: Callable[[Group], list[str]] | None = None
     right: bool = True
 
-    def brief(self, group: Group) -> str:
+    def lines(self, group: Group) -> list[str]:
         """Return the text for a terminal."""
-        return (self.short or self.text)(group)
+        return [self.text(group)] if self.short is None else self.short(group)
 
 
 def _spread(spread: Spread | None, form: Callable[[float], str], part: str = "centre") -> str:
@@ -42,14 +42,15 @@ def _metric(measure: Measure) -> Column:
         parts = {"": "centre", "_median": "median", "_low": "low", "_high": "high"}
         return {name + end: None if spread is None else getattr(spread, part) for end, part in parts.items()}
 
-    def brief(group: Group) -> str:
+    def lines(group: Group) -> list[str]:
         """Write the range and the published value on lines of their own."""
         spread, published = group.spread(name), group.reference.get(name)  # only test_… can be published
-        lines = ["–" if spread is None else text(spread.centre)]
-        lines += [f"{short(spread.low)}–{short(spread.high)}"] if spread is not None and spread.n > 1 else []
-        return "\n".join([*lines, *([] if published is None else [f"publ. {text(published)}"])])
+        told = ["–" if spread is None else text(spread.centre)]
+        if spread is not None and spread.n > 1:
+            told.append("–".join(dict.fromkeys((short(spread.low), short(spread.high)))))
+        return [*told, *([] if published is None else [f"publ. {text(published)}"])]
 
-    return Column(_heading(measure), lambda group: _spread(group.spread(name), text), numbers, brief)
+    return Column(_heading(measure), lambda group: _spread(group.spread(name), text), numbers, lines)
 
 
 def _heading(measure: Measure) -> str:
@@ -86,7 +87,7 @@ _TIME = Column(
     "training time",
     lambda g: _spread(g.seconds(), duration, "median"),
     lambda g: {"seconds": None if (spent := g.seconds()) is None else spent.median},
-    lambda g: "–" if (spent := g.seconds()) is None else duration(spent.median),
+    lambda g: ["–" if (spent := g.seconds()) is None else duration(spent.median)],
 )
 
 
@@ -140,9 +141,7 @@ def json(groups: Sequence[Group], extra: Sequence[Column] = ()) -> str:
 
 def csv(groups: Sequence[Group], extra: Sequence[Column] = ()) -> str:
     """Write the table as CSV with unrounded numbers, a row per group."""
-    import pandas as pd  # a third of a second, which most commands do not need
-
-    return escape.csv(pd.DataFrame(_numbers(groups, extra)))
+    return escape.csv(_numbers(groups, extra))
 
 
 def latex(groups: Sequence[Group], extra: Sequence[Column] = ()) -> str:

@@ -10,6 +10,8 @@ from typing import Any
 from lrbench.analysis import Group, Target, duration
 from lrbench.reports.tables import Column
 
+_SECONDS = 1  # the part of `Target.times`
+
 
 def middle(times: Sequence[float]) -> float:
     """Return the median time to a target; infinite if at least half of the seeds missed it, or none has ended."""
@@ -22,7 +24,7 @@ def columns(target: Target) -> list[Column]:
     return [
         _column(f"epochs to {name}", target, 0, lambda value: f"{value:.4g}", "epochs_to_target"),
         _column(f"updates to {name}", target, 2, lambda value: f"{value:,.0f}", "steps_to_target"),
-        _column(f"time to {name}", target, 1, duration, "seconds_to_target"),
+        _column(f"time to {name}", target, _SECONDS, duration, "seconds_to_target"),
     ]
 
 
@@ -33,7 +35,7 @@ def sentence(target: Target, groups: Sequence[Group]) -> str:
     if first is None or math.isinf(median := middle(epochs[first.label])):
         return f"No group reaches {target.words} in the median over seeds."
     leaders = [label for label, times in epochs.items() if middle(times) == median]
-    spent = duration(middle(target.times(first, 1)))
+    spent = duration(middle(target.times(first, _SECONDS)))
     told = f"{first.label} reaches {target.words} first, after {median:.4g} epochs ({spent})"
     if not all(map(math.isfinite, epochs[first.label])):
         told += f", in {_hits(epochs[first.label])} seeds"
@@ -67,6 +69,7 @@ def _column(heading: str, target: Target, part: int, form: Callable[[float], str
         found = target.times(group, part)
         median = middle(found)
         hits = sum(map(math.isfinite, found))
-        return {key: median if math.isfinite(median) else None, "reached_target": hits}
+        told = int(median) if part != _SECONDS and median.is_integer() else median
+        return {key: told if math.isfinite(median) else None, "reached_target": hits}
 
     return Column(heading, text, numbers)

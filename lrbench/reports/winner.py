@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lrbench.analysis import Comparison, Row
+from lrbench.config import dump_yaml
 from lrbench.reports import sentences
 from lrbench.reports.code import code
-from lrbench.reports.details import as_yaml
 from lrbench.reports.shown import Shown
 
 
@@ -30,18 +30,18 @@ def winner(shown: Shown) -> Winner | None:
     lines = code(group.first.plain, group.first.environment)
     if not lines:
         return None
-    return Winner(f"The code of {group.label}", _words(row, comparison), lines, as_yaml(group.first.plain))
+    return Winner(f"The code of {group.label}", _words(row, comparison), lines, dump_yaml(group.first.plain))
 
 
 def _words(row: Row, comparison: Comparison) -> str:
     found = f"Its {comparison.measure.words} is {sentences.centre_text(row, comparison.measure)}."
     if len(comparison.rows) == 1:
         return found
-    if row.estimate.n == 1:
+    if row.n == 1:
         return f"{found} With one seed, its first place may be chance."
     equals = [
         one for one in comparison.rows
-        if one is not row and one.ranks and one.ranks[0] == 1
+        if one is not row and one.n and one.ranks and one.ranks[0] == 1
         and not (one.answer and comparison.against is row and one.answer.word == "probably worse")
     ]  # fmt: skip
     if not equals:

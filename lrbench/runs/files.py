@@ -54,6 +54,13 @@ def writing(path: Path) -> Iterator[None]:
         raise FolderError(f"cannot write to {path}: {error.strerror or error}") from error
 
 
+def relative(path: Path) -> Path:
+    """Return a path as messages show it: from the working folder, if it lies in there."""
+    with contextlib.suppress(OSError, ValueError):  # the working folder was deleted; or the path is elsewhere
+        return path.relative_to(Path.cwd())
+    return path
+
+
 def write(path: Path, content: str | bytes, ready: Callable[[], None] = lambda: None) -> Path:
     """Write a file atomically, creating its folder if needed, and return its path. Raises FolderError.
 

@@ -12,7 +12,8 @@ from lrbench.runs.folder import RunFolder
 def find_runs(paths: Iterable[Path]) -> list[RunFolder]:
     """Return the run folders among `paths` and directly under them, each once, ordered by path and name.
 
-    Raises UsageError for a path that does not exist, is a file, or can't be read.
+    A folder that links lead to as well has its own name. Raises UsageError for a path that does not exist, is a file,
+    or can't be read.
     """
     found: dict[Path, RunFolder] = {}
     for path in paths:
@@ -21,10 +22,14 @@ def find_runs(paths: Iterable[Path]) -> list[RunFolder]:
         if not path.is_dir():
             raise UsageError(f"{path} is a file, not a run folder or a folder of runs")
         try:
-            candidates = [path] if RunFolder(path).is_run else sorted(path.iterdir())
+            candidates = [path] if RunFolder(path).is_run else sorted(path.iterdir(), key=_links_last)
         except OSError as error:
             raise UsageError(f"{path} cannot be read: {error.strerror}") from error
         for run in candidates:
             if run.is_dir() and RunFolder(run).is_run:
                 found.setdefault(run.resolve(), RunFolder(run))
     return list(found.values())
+
+
+def _links_last(path: Path) -> tuple[bool, Path]:
+    return path.is_symlink(), path

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lrbench.analysis import EPSILON, Family, Group, Point, Record, Spread, measures_of, rate_text, read_one
+from lrbench.analysis import EPSILON, Family, Point, Record, Spread, measures_of, parts, rate_text, read_one
 from lrbench.components import Measure
 from lrbench.runs import Status
 from lrbench.sweeps.plan import Plan, Planned, SweepFolder
@@ -21,14 +21,14 @@ class Summary:
         measure: what learning rates are compared by: the final validation loss.
         lines: a family of learning rates per line, in the order given.
         records: the records of the grid's runs.
-        confirmation: the winner with fresh seeds, which had no part in choosing it; None if there are none.
+        confirmations: the winner with fresh seeds, which had no part in choosing it; several if the code changed.
     """
 
     plan: Plan
     measure: Measure
     lines: tuple[Family, ...]
     records: tuple[Record, ...]
-    confirmation: Point | None = None
+    confirmations: tuple[Point, ...] = ()
 
     @property
     def families(self) -> tuple[Family, ...]:
@@ -45,6 +45,11 @@ class Summary:
         return min(found, key=lambda pair: pair[1].standing(self.measure), default=None)
 
     @property
+    def everything(self) -> list[Record]:
+        """The records of all runs."""
+        return [*self.records, *(record for point in self.confirmations for record in point.group.records)]
+
+    @property
     def missing(self) -> int:
         """The number of the grid's runs that have not ended."""
         return sum(not _over(record) for record in self.records)
@@ -55,18 +60,18 @@ class Summary:
         return [series for series in self.plan.series if series not in {family.label for family in self.families}]
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """Yield a row for each line and learning rate, and one for the confirmation."""
-        fresh = () if self.confirmation is None else self.confirmation.group.records
-        known = measures_of([*self.records, *fresh])
+        """Yield a row for each line, learning rate and version of the user's code, and those of the confirmation."""
+        known = measures_of(self.everything)
         for family in self.lines:
             best, good = family.best(self.measure), family.good(self.measure)
             for point in family.points:
                 near = good is not None and point.lr is not None and good.low <= point.lr <= good.high
                 edge = family.edge(self.measure) if point is best else ""
                 marks = {"best": int(point is best), "near": int(near), "edge": edge}
-                yield {"series": family.label, **_row(point, known), **marks}
-        if self.confirmation is not None and self.winner is not None:
-            yield {"series": f"{self.winner[0].label} (confirmation)", **_row(self.confirmation, known)}
+                yield {"series": _named(family.label, point), **_row(point, known), **marks}
+        if (won := self.winner) is not None:
+            series = f"{won[0].label} (confirmation)"
+            yield from ({"series": _named(series, point), **_row(point, known)} for point in self.confirmations)
 
 
 def summarize(folder: SweepFolder, plan: Plan, epsilon: float = EPSILON) -> Summary:
@@ -80,14 +85,18 @@ def summarize(folder: SweepFolder, plan: Plan, epsilon: float = EPSILON) -> Summ
     measures = measures_of(everything)
     lines = tuple(Family(series, _points(runs, measures), epsilon) for series, runs in grid.items())
     records = tuple(record for family in lines for point in family.points for record in point.group.records)
-    confirmation = _points(fresh, measures)[0] if fresh else None
-    return Summary(plan, measures["val_loss"], lines, records, confirmation)
+    latest = dict(list(fresh.items())[:1])  # an earlier winner's confirmation comes later in the plan
+    return Summary(plan, measures["val_loss"], lines, records, _points(latest, measures))
 
 
 def _points(runs: Mapping[float | None, list[Record]], measures: Mapping[str, Measure]) -> tuple[Point, ...]:
     """Return the points of a line, by ascending learning rate."""
     rates = sorted(runs, key=lambda lr: lr or 0.0)
-    return tuple(Point(lr, Group(rate_text(lr), tuple(runs[lr]), measures)) for lr in rates)
+    return tuple(Point(lr, part) for lr in rates for part in parts(rate_text(lr), runs[lr], measures))
+
+
+def _named(series: str, point: Point) -> str:
+    return f"{series} ({point.group.part})" if point.group.part else series
 
 
 def _over(record: Record) -> bool:

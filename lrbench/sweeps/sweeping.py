@@ -14,7 +14,7 @@ from lrbench.config import CONFIGS, Config, Experiment, read_config
 from lrbench.errors import LockedError, RunError, UsageError
 from lrbench.events import Event, Watch, message, silent
 from lrbench.lr_finder import Refusal, find_lr, known_finding
-from lrbench.runs import Status
+from lrbench.runs import Status, relative
 from lrbench.sweeps.axes import around
 from lrbench.sweeps.grid import MOST, Cell, FindRates, Grid, all_cells
 from lrbench.sweeps.halving import drop, loss_at, worse_half
@@ -173,7 +173,11 @@ def carry_out(asked: Sweep, options: RunOptions, *, confirm: int = 0, watch: Wat
     def written() -> None:
         if asked.todo or not folder.holds(asked.plan):  # a finished sweep may be in a read-only folder
             folder.write(asked.plan)
-        watch(message(f"{len(asked.todo)} of {len(asked.cells)} runs pending; plan: {folder.path / 'plan.json'}"))
+        watch(
+            message(
+                f"{len(asked.todo)} of {len(asked.cells)} runs pending; plan: {relative(folder.path / 'plan.json')}"
+            )
+        )
         found = {outcome.path.name: outcome.result for outcome in asked.outcomes if outcome.result is not None}
         watch(Event("", "plan", values={"plan": asked.plan, "results": found}))
 

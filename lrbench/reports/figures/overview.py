@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from lrbench.analysis import Band, Group, measures_of, planned_epochs
 from lrbench.components import LOSS
-from lrbench.reports.figures.axes import log_scale
+from lrbench.reports.figures.axes import drawable, log_scale
 from lrbench.reports.figures.layout import Layout
 from lrbench.reports.figures.style import MOST_POINTS, OTHERS, RATE, TRAINING, VALIDATION, cut, drawing, line_of
 
@@ -61,7 +61,7 @@ def loss_limits(groups: Sequence[Group], columns: Sequence[str] = ("train_loss",
     The lower limit is below 0 if losses are negative, as for a density; then the axis can't be logarithmic.
     """
     values = np.concatenate([np.empty(0), *(group.curve(column).median for group in groups for column in columns)])
-    values = values[np.isfinite(values)]
+    values = drawable(values[np.isfinite(values)])
     if len(values) and values.min() < 0:
         low, high = values.min(), np.quantile(values, 0.98)
         room = 0.06 * max(high - low, 1e-9)
@@ -172,7 +172,7 @@ def _rate(axes: Axes, group: Group, *, labelled: bool) -> None:
     if len(rates):
         stride = max(len(rates) // MOST_POINTS, 1)
         thinned = rates.iloc[::stride]
-        steps, lr = thinned["step"].to_numpy(dtype=float), thinned["lr"].to_numpy(dtype=float)
+        steps, lr = thinned["step"].to_numpy(dtype=float), drawable(thinned["lr"])
         axes.plot(steps / per_epoch, lr, color=RATE, linewidth=1.2)
         axes.fill_between(steps / per_epoch, lr, 0, color=RATE, alpha=0.10, linewidth=0)
         top = float(np.nanmax(lr)) or 1.0

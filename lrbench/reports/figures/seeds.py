@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from lrbench.analysis import Comparison, Group, Target, mean_text
-from lrbench.reports.figures.axes import log_scale
+from lrbench.reports.figures.axes import LARGEST, drawable, log_scale
 from lrbench.reports.figures.style import TRAINING, VALIDATION, cut, drawing
 from lrbench.reports.targets import middle
 
@@ -54,21 +54,23 @@ def final_values(comparison: Comparison) -> Figure:
     """
     measure = comparison.measure
     error = measure.metric.form == "percent" and not measure.lower
-    rows = comparison.rows[:MOST_ROWS]
+    known = [(row, row.estimate) for row in comparison.rows if row.estimate is not None]
     dots = []
-    for row in rows:
+    for row, estimate in known[:MOST_ROWS]:
         values = [v for r in row.group.records if r.status.complete and (v := r.metric(measure.name)) is not None]
-        low, high = row.estimate.low, row.estimate.high
+        low, high = estimate.low, estimate.high
         ends = None if low is None or high is None else (low, high)
         if error:
             values, ends = [1 - v for v in values], None if ends is None else (1 - ends[1], 1 - ends[0])
-        dots.append(Dots(values, 1 - row.estimate.centre if error else row.estimate.centre, ends))
-    figure, (axes,) = _rows([row.group for row in rows], 1, len(comparison.rows))
+        dots.append(Dots(values, 1 - estimate.centre if error else estimate.centre, ends))
+    figure, (axes,) = _rows([row.group for row, _ in known[:MOST_ROWS]], 1, len(known))
     _draw(axes, dots)
     _log_axis(axes, dots, measure.text)
     axes.set_xlabel(f"error: 1 − {measure.words}" if error else measure.words)
     interval = [(INTERVAL, "95 % interval of the mean")] if any(one.interval for one in dots) else []
-    _legend(figure, (SEED, "a seed"), (MIDDLE, mean_text(measure)), *interval)
+    cut_off = any(abs(value) > LARGEST for one in dots for value in one.values)
+    seed = f"a seed (beyond ±{LARGEST:g}: drawn there)" if cut_off else "a seed"
+    _legend(figure, (SEED, seed), (MIDDLE, mean_text(measure)), *interval)
     return figure
 
 
@@ -123,10 +125,10 @@ def _rows(groups: Sequence[Group], panels: int, of: int) -> tuple[Figure, list[A
 def _draw(axes: Axes, rows: Sequence[Dots]) -> None:
     for place, row in enumerate(rows):
         if row.interval is not None:
-            axes.plot(row.interval, [place] * 2, zorder=2, **INTERVAL)
+            axes.plot(drawable(row.interval), [place] * 2, zorder=2, **INTERVAL)
         if row.middle is not None:
-            axes.plot(row.middle, place, zorder=4, **MIDDLE)
-        axes.plot(row.values, _beside(place, row.values), alpha=0.85, zorder=3, **SEED)
+            axes.plot(drawable(row.middle), place, zorder=4, **MIDDLE)
+        axes.plot(drawable(row.values), _beside(place, row.values), alpha=0.85, zorder=3, **SEED)
         axes.plot(row.missed, _beside(place, row.missed), zorder=3, **MISSED)
 
 

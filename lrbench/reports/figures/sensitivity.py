@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -14,7 +13,7 @@ from matplotlib.ticker import FuncFormatter
 
 from lrbench.analysis import Edge, Family, rate_text, width_text
 from lrbench.components import Measure, number
-from lrbench.reports.figures.axes import log_scale
+from lrbench.reports.figures.axes import drawable, log_scale
 from lrbench.reports.figures.style import Line, cut, drawing, line_of
 
 MOST = 8
@@ -58,7 +57,9 @@ def _legend(family: Family, measure: Measure) -> str:
 def _rate_axis(axes: Axes, families: Sequence[Family]) -> None:
     rates = [point.rate for family in families for point in family.points]
     low, high = min(rates), max(rates)
-    room = max(1.4, (high / low) ** 0.045)  # for rings and arrows, which are as large whatever the range is
+    room = max(
+        1.4, 10 ** (0.045 * (math.log10(high) - math.log10(low)))
+    )  # for rings and arrows, which are as large whatever the range is
     log_scale(axes.xaxis, low / room, high * room, "{:g}".format)
     axes.tick_params(labelbottom=True)
     axes.set_xlabel("peak learning rate")
@@ -74,7 +75,7 @@ def _value_axis(axes: Axes, families: Sequence[Family], measure: Measure) -> Non
     if not values:
         axes.set_yticks([])
         return
-    low, high = min(values), max(values)
+    low, high = drawable([min(values), max(values)]).tolist()
     percent = measure.metric.form == "percent"
     log = not percent and low > 0 and high > 3 * low
     if percent:  # marks may be below 0%, where no value can be
@@ -89,6 +90,9 @@ def _value_axis(axes: Axes, families: Sequence[Family], measure: Measure) -> Non
     below, above = (0.05 * span, 0.05 * span + room) if measure.lower else (0.05 * span + room, 0.05 * span)
     limits = low - below, high + above
     axes.set_ylim(*((10**end for end in limits) if log else limits))
+    if max(values) > axes.get_ylim()[1]:
+        told = f"off the scale: up to {measure.text(max(values))}"
+        axes.text(0.99, 0.97, told, transform=axes.transAxes, fontsize=8, color="#555555", ha="right", va="top")
 
 
 def _absent(family: Family, measure: Measure) -> list[tuple[float, str]]:
@@ -102,11 +106,11 @@ def _line(axes: Axes, family: Family, look: Line, measure: Measure) -> Line2D:
     rates = [point.rate for point in family.points]
     seeds = [(point.rate, value) for point in family.points for value in point.values(measure)]
     axes.plot(
-        [lr for lr, _ in seeds], [value for _, value in seeds], linestyle="none", marker=look.marker, markersize=4.5,
-        markerfacecolor="none", markeredgecolor=look.colour, markeredgewidth=0.8, alpha=0.6, zorder=1.5,
+        [lr for lr, _ in seeds], drawable([value for _, value in seeds]), linestyle="none", marker=look.marker,
+        markersize=4.5, markerfacecolor="none", markeredgecolor=look.colour, markeredgewidth=0.8, alpha=0.6, zorder=1.5,
     )  # fmt: skip
     centres = [point.centre(measure) for point in family.points]
-    middle = np.array([math.nan if centre is None else centre for centre in centres])
+    middle = drawable([math.nan if centre is None else centre for centre in centres])
     (line,) = axes.plot(
         rates, middle, color=look.colour, linestyle=look.dash, marker=look.marker, markersize=4.5, linewidth=1.5
     )

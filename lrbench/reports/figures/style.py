@@ -13,7 +13,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from lrbench.errors import FolderError
+from lrbench.errors import FolderError, printable
 from lrbench.runs import write_file
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart, without yellow, which is too light on white.
@@ -82,7 +82,10 @@ def write(figure: Figure, path: Path) -> Path:
     except ValueError as error:  # no such format
         raise FolderError(f"cannot write {path}: {error}") from error
     figure.set_layout_engine(None)  # it is laid out now, and need not be again for another file
-    return write_file(path, buffer.getvalue())
+    content = buffer.getvalue()
+    if kind == "svg":  # text is in it, too: in comments
+        content = printable(content.decode()).encode()
+    return write_file(path, content)
 
 
 def write_both(figure: Figure, stem: Path) -> list[Path]:
@@ -92,6 +95,6 @@ def write_both(figure: Figure, stem: Path) -> list[Path]:
 
 def cut(text: str, most: int) -> str:
     """Shorten text in the middle, since names often differ at their ends."""
-    plain = " ".join(text.split())
+    plain = " ".join(printable(text).split())
     kept = most - 1
     return plain if len(plain) <= most else f"{plain[: kept - kept // 2]}…{plain[len(plain) - kept // 2 :]}"
