@@ -231,6 +231,7 @@ class RunFolder(Checkpoints):
 
     def open_logs(self, metrics: Iterable[Metric], *, steps: int, evaluations: int) -> None:
         """Cut `steps.csv` and `epochs.csv` back to these numbers of rows and start appending."""
+        self.guard()
         self.epochs = CsvLog(self.epochs.path, epoch_columns(metrics))
         self.steps.open(steps)
         self.epochs.open(evaluations)

@@ -7,6 +7,7 @@ Linux the kernel kills it too (see `preload`), since a run in native code may ke
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 import signal
 import threading
@@ -72,6 +73,8 @@ def serve(connection: Connection, setting: Setting, gpu: int | None, data: bytes
                 item = connection.recv()
                 with busy:
                     connection.send(attempt(item, threads=setting.threads, watch=tell, stop=stop))
+    for child in multiprocessing.active_children():  # of user code
+        child.kill()
     end_process(0)  # everything is on disk, and a regular exit takes a second with torch loaded
 
 
