@@ -10,6 +10,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from dataclasses import dataclass
@@ -50,6 +51,8 @@ def serve(connection: Connection, setting: Setting, gpu: int | None, data: bytes
         signal.signal(number, lambda *_: stop.set())
     signal.pthread_sigmask(signal.SIG_UNBLOCK, ASKED_TO_STOP)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)  # the fork server's handler
+    if sys.platform == "linux":  # data loaders as in a single process; those of a fork server would outlive this one
+        multiprocessing.set_start_method("fork", force=True)
     os.environ.update(setting.environment)
     os.chdir(setting.folder)
     threading.Thread(target=_follow, args=(setting.parent, stop, busy), daemon=True).start()
