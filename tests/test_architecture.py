@@ -95,7 +95,7 @@ PUBLIC = {
     """,
     "runs": """
         Columns DEAD_AFTER_SECONDS Environment NODE RunFolder RunResult Sizes Status UNKNOWN WATCHED_SECONDS birth
-        changes describe find_runs last_row now place read_csv read_json relative to_json write_file writing
+        changes describe find_runs last_row now parsed place read_csv read_json relative to_json write_file writing
     """,
     "training": """
         Ended Executor Observer Outcome Prune RUNGS RunOptions StopFlag Training default_jobs do_runs evaluate_split

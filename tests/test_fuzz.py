@@ -9,6 +9,7 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +21,17 @@ from hypothesis import strategies as st
 
 from lrbench.analysis import Record, run_rows
 from lrbench.analysis.records import read_one
-from lrbench.config import Experiment, identity, load_config, read_bytes
+from lrbench.config import Experiment, identity, load_config, read_bytes, run_name
 from lrbench.errors import FolderError, LrbenchError
+from lrbench.lr_finder import find_lr
 from lrbench.reports import formatted_table, gather, preview
 from lrbench.reports.escape import csv
 from lrbench.reports.markdown import markdown
 from lrbench.reports.page import render as page
+from lrbench.reports.range_tests import read_tests
 from lrbench.reports.winner import winner
 from lrbench.runs import RunFolder, Status, describe, read_csv, read_json
+from lrbench.sweeps.plan import Plan, Planned, SweepFolder, confirming
 from lrbench.training import run
 
 EXAMPLES = int(os.environ.get("LRBENCH_EXAMPLES", "100"))
@@ -349,6 +353,62 @@ def test_only_regular_files_of_some_size_are_read(pair: Path, file: str, kind: s
         path.unlink()
         if aside.exists():
             aside.rename(path)
+
+
+@pytest.mark.parametrize("file", ["env.json", "result.json"])
+def test_a_format_of_the_future_is_told_and_left_alone(pair: Path, tmp_path: Path, file: str) -> None:
+    shutil.copytree(pair, tmp_path / "runs")
+    path = tmp_path / "runs" / "bad" / file
+    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 99}))
+    bad = read_one(RunFolder(path.parent))
+    assert bad.status is Status.DAMAGED and bad.experiment is not None
+    assert bad.problem == f"{path} is damaged: written by a newer lrbench (format 99)"
+    name, before = run_name(bad.experiment), path.read_bytes()
+    path.parent.rename(tmp_path / "runs" / name)
+    if file == "env.json":
+        (tmp_path / "runs" / name / "result.json").unlink()
+    (outcome,) = run([bad.experiment], runs=tmp_path / "runs")
+    assert outcome.status is Status.FAILED and "newer lrbench (format 99)" in outcome.message
+    assert (tmp_path / "runs" / name / file).read_bytes() == before
+
+
+def test_a_finished_run_has_final_values_and_a_missing_environment_is_told(pair: Path, tmp_path: Path) -> None:
+    shutil.copytree(pair, tmp_path / "runs")
+    path = tmp_path / "runs" / "bad" / "result.json"
+    whole = json.loads(path.read_text())
+    path.write_text(json.dumps({**whole, "final": None}))
+    assert "a finished run has final values" in reported(tmp_path / "runs")["bad"].problem
+    path.write_text(json.dumps(whole))
+    path.with_name("env.json").unlink()
+    assert reported(tmp_path / "runs")["bad"].status is Status.FINISHED
+    shown = gather([tmp_path / "runs"])
+    assert "no env.json, so versions, device and threads are unknown: bad" in markdown(shown, [], winner(shown))
+
+
+def test_any_value_in_a_plan(pair: Path, tmp_path: Path) -> None:
+    folder = SweepFolder.of(tmp_path, "s")
+    cell = Planned("good", "1" * 64, "2" * 64, "cosine", 0.1, 0)
+    folder.write(Plan("s", (cell, replace(cell, run="fresh", seed=1, confirms=True))))
+    path = folder.path / "plan.json"
+    plain, chance = json.loads(path.read_text()), random.Random(0)
+    for place in fields(plain):
+        for odd in [10**400, *chance.sample(ODD, 6)]:
+            path.write_text(json.dumps(placed(plain, place, odd)))
+            answer(lambda: (folder.plan().labels, folder.plan().rates, confirming(tmp_path)))
+
+
+def test_any_value_in_a_finding(tmp_path: Path) -> None:
+    experiment = load_config(_written(tmp_path / "c.yaml"))
+    finding = find_lr(experiment, runs=tmp_path, seeds=1, iterations=20)
+    path = finding.folder.path / "finder.json"
+    plain = json.loads(path.read_text())
+    chance = random.Random(0)
+    for place in fields(plain):
+        if place == ("config",) or (place and place[0] in ("format", "ramp", "seeds")):
+            for odd in chance.sample(ODD, 3):
+                path.write_text(json.dumps(placed(plain, place, odd)))
+                (test,) = read_tests([finding.folder.path])
+                assert test.words() and (test.finding is not None or str(finding.folder.path) in test.problem)
 
 
 @pytest.mark.parametrize("pid", [-1, 2**40, 0.5, "1", None, [1]])

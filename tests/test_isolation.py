@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import ctypes
+import io
+import json
+import logging
 import os
 import random
+import re
 import resource
+import signal
 import sys
+import threading
+import time
 import warnings
 from collections.abc import Callable
+from os import _exit as end_process
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +28,13 @@ from torch.utils.data import Dataset
 
 from lrbench.components.data.batches import Stream
 from lrbench.errors import LockedError, LrbenchError, UserCodeError
-from lrbench.events import Event
+from lrbench.events import Event, silent
+from lrbench.runs import RunFolder, Status
 from lrbench.runs.lock import Lock
 from lrbench.training import run
-from lrbench.training.isolation import ProcessState
+from lrbench.training.build import checked
+from lrbench.training.isolation import ProcessState, isolated
+from lrbench.training.run_one import WorkItem, do_run
 
 
 class Net(nn.Module):
@@ -143,6 +155,165 @@ def test_a_fork_that_comes_back_ends_and_leaves_the_run_alone(tmp_path: Path, ti
     (outcome,) = run([tiny(model=model("fork"))], runs=tmp_path)
     assert outcome.status.value == "finished", outcome.message
     assert children[1] == 1 and (outcome.path / "steps.csv").read_bytes().count(b"\n") == 5
+
+
+def end_in_a_thread() -> None:
+    threading.Thread(target=os._exit, args=(0,)).start()
+    time.sleep(60)
+
+
+def end_in_c() -> None:
+    ctypes.CDLL(None).exit(0)
+
+
+@pytest.mark.parametrize(
+    ("act", "how"), [("end_in_a_thread", r"os._exit\(0\) in a thread"), ("end_in_c", r"exit\(\) in C code")]
+)
+def test_a_forced_end_of_the_process_is_a_failure(
+    tmp_path: Path, tiny: Any, capfd: pytest.CaptureFixture[str], act: str, how: str
+) -> None:
+    """In a fork of this process, which ends as the command would."""
+    child = os.fork()
+    if child == 0:
+        run([tiny(model=model(act))], runs=tmp_path)
+        end_process(77)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+    result = RunFolder.of(tmp_path, tiny(model=model(act))).result()
+    assert result is not None and result.status is Status.FAILED
+    assert re.match(f"user code ended the process: {how}\n", result.reason)
+    assert re.search(f"Error: user code ended the process: {how}\n", capfd.readouterr().err)
+
+
+def close_streams() -> None:
+    sys.stdout.close()
+    sys.stderr.close()
+
+
+def close_descriptors() -> None:
+    os.closerange(1, 3)
+
+
+def lose_streams() -> None:
+    sys.stdout = sys.stderr = None  # type: ignore[assignment]
+
+
+def redirect_streams() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    sys.stderr = io.StringIO()
+
+
+@pytest.mark.parametrize("act", ["close_streams", "close_descriptors", "lose_streams", "redirect_streams"])
+def test_progress_is_told_whatever_becomes_of_the_streams(
+    tmp_path: Path, tiny: Any, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, act: str
+) -> None:
+    for name, number in (("stdout", 1), ("stderr", 2)):
+        monkeypatch.setattr(sys, name, open(number, "w", closefd=False))  # noqa: SIM115
+
+    def watch(event: Event) -> None:
+        if event.kind == "epoch":
+            print("told", file=sys.stdout, flush=True)
+            print("told", file=sys.stderr, flush=True)
+
+    outcomes = run([tiny(model=model(act)), tiny()], runs=tmp_path, watch=watch)
+    assert [outcome.status.value for outcome in outcomes] == ["finished", "finished"], outcomes
+    print("after", flush=True)
+    os.write(2, b"after\n")
+    assert capfd.readouterr() == ("told\n" * 4 + "after\n", "told\n" * 4 + "after\n")
+
+
+def no_replace() -> None:
+    os.replace = None  # type: ignore[assignment]
+
+
+def no_dumps() -> None:
+    json.dumps = None  # type: ignore[assignment]
+
+
+def no_clock() -> None:
+    del time.monotonic
+
+
+@pytest.mark.parametrize(
+    ("act", "name"), [("no_replace", "os.replace"), ("no_dumps", "json.dumps"), ("no_clock", "time.monotonic")]
+)
+def test_a_broken_standard_library_is_user_code_s_failure(tmp_path: Path, tiny: Any, act: str, name: str) -> None:
+    failed, other = run([tiny(model=model(act)), tiny()], runs=tmp_path)
+    assert (failed.status.value, other.status.value) == ("failed", "finished"), other.message
+    assert failed.message.startswith(f"user code changed {name} of the standard library: ")
+    assert failed.result is not None and (failed.path / "result.json").exists()
+
+
+def test_a_library_broken_by_a_factory_is_told_too(tmp_path: Path, tiny: Any) -> None:
+    with pytest.raises(UserCodeError, match=r"user code changed os\.replace"), isolated():
+        no_replace()
+        os.replace("one", "other")  # noqa: PTH105
+    assert callable(os.replace)
+
+
+def change_process() -> None:
+    sys.path.insert(0, "/left/over")
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.alarm(1000)
+    logging.basicConfig(level=logging.DEBUG, force=True)
+    logging.disable(logging.CRITICAL)
+
+
+def process_state() -> list[Any]:
+    root = logging.root
+    handlers = [signal.getsignal(number) for number in (signal.SIGUSR2, signal.SIGINT, signal.SIGTERM)]
+    return [list(sys.path), handlers, signal.getitimer(signal.ITIMER_REAL), root.level, list(root.handlers),
+            root.manager.disable]  # fmt: skip
+
+
+@pytest.mark.parametrize("part", [model("change_process"), f"{__name__}:changing_process_when_built"])
+def test_path_signals_alarm_and_logging_are_put_back(tmp_path: Path, tiny: Any, part: Any) -> None:
+    before = process_state()
+    outcomes = run([tiny(model=part), tiny()], runs=tmp_path, watch=lambda event: seen.append(process_state()))
+    assert [outcome.status.value for outcome in outcomes] == ["finished", "finished"]
+    assert process_state() == before
+    starts = [state for state in seen if "/left/over" not in state[0]]
+    assert starts[-1][3:] == before[3:], "the second run"
+
+
+seen: list[Any] = []
+
+
+def changing_process_when_built(outputs: int) -> nn.Module:
+    change_process()
+    return Net(outputs, float)
+
+
+def build_forking(outputs: int) -> nn.Module:
+    fork()
+    return Net(outputs, float)
+
+
+def fork_in_validation() -> None:
+    """For `Forking`, which calls it then."""
+    fork()
+
+
+class Forking(Net):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not self.training:
+            self.act()
+        return self.last(x.flatten(1))
+
+
+def forking(outputs: int) -> nn.Module:
+    return Forking(outputs, fork_in_validation)
+
+
+@pytest.mark.parametrize("part", ["build_forking", "forking"])
+def test_a_fork_that_comes_back_elsewhere_writes_nothing(tmp_path: Path, tiny: Any, part: str) -> None:
+    children.clear()
+    checked.clear()
+    item = WorkItem(RunFolder.of(tmp_path, tiny(model=f"{__name__}:{part}")).path, tiny(model=f"{__name__}:{part}"))
+    RunFolder(item.path).create(item.experiment, {})
+    result = do_run(item, threads=None, watch=silent, stop=lambda: False)
+    assert result.status is Status.FINISHED and children[1] == 1
+    assert [(item.path / name).read_bytes().count(b"\n") for name in ("steps.csv", "epochs.csv")] == [5, 3]
 
 
 def test_a_fork_does_not_hold_the_lock(tmp_path: Path) -> None:

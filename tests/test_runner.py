@@ -18,11 +18,12 @@ from typing import Any
 import psutil
 import pytest
 import torch
+from PIL import Image
 
 from lrbench.config import Experiment, validate
 from lrbench.events import Event
 from lrbench.runs import RunFolder, Status
-from lrbench.runs.lock import owner_of
+from lrbench.runs.lock import birth, owner_of
 from lrbench.training import Outcome, RunOptions, run
 from lrbench.training.executors import create
 from lrbench.training.executors.pool import WorkerProcesses
@@ -532,6 +533,100 @@ def test_user_code_that_never_returns_dies_with_the_command(
     for lock in Path("runs").glob("*/lock"):
         owner = owner_of(lock)
         assert owner is not None and owner.gone, "the next command need not wait"
+
+
+LEAVING = """
+    import multiprocessing, os, threading, time, torch
+    from pathlib import Path
+    from torch import nn
+
+    def fork():
+        child = os.fork()
+        if child:
+            Path(f"child-{child}").touch()
+
+    ACTS = {
+        "fork": fork,
+        "thread": lambda: threading.Thread(target=time.sleep, args=(3600,), name="uploader").start(),
+        "process": lambda: multiprocessing.Process(target=time.sleep, args=(3600,), name="server").start(),
+    }
+
+    class Net(nn.Module):
+        def __init__(self, inputs, outputs, act):
+            super().__init__()
+            self.layers = nn.Sequential(nn.Linear(inputs, 512), nn.ReLU(), nn.Linear(512, 512), nn.Linear(512, outputs))
+            self.act = act
+
+        def forward(self, x):
+            if self.training and torch.is_grad_enabled() and self.act:
+                self.act = ACTS[self.act]() and None
+            return self.layers(x.flatten(1))
+
+    def build(input_shape, outputs, act):
+        return Net(input_shape[0], outputs, act)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("jobs", ["1", "2"])
+@pytest.mark.parametrize(
+    ("act", "said"),
+    [
+        ("fork", ""),
+        ("thread", "user code left uploader, uploader running; ended with the command"),
+        ("process", "user code left server, server running; ended with the command"),
+    ],
+)
+def test_what_user_code_leaves_ends_with_the_command(
+    tmp_path: Path, slow: Experiment, command: Spawn, act: str, said: str, jobs: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fork has none of torch's threads, for which it waits forever."""
+    Path("leaving.py").write_text(textwrap.dedent(LEAVING))
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    words = ["--set", f"model={{name: 'leaving:build', act: {act}}}", "--set", "epochs=2", "--set", "batch_size=64"]
+    began = time.monotonic()
+    child = command(*words, "--seeds", "2", "--jobs", jobs, seconds="0")
+    wait_for(lambda: list(Path.cwd().glob("runs/*/steps.csv")), "the runs", child)
+    output, errors = child.communicate(timeout=60)  # until nobody has the pipes
+    assert child.returncode == 0 and time.monotonic() - began < 45, errors
+    assert said in errors if jobs == "1" else "Traceback" not in errors
+    assert output.count(": finished") == 2 and "To compare them" in output
+    for path in Path.cwd().glob("child-*"):
+        assert birth(int(path.name.partition("-")[2])) is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_data_loaders_die_with_a_killed_command(tmp_path: Path, write_config: Any, spawn: Spawn, jobs: int) -> None:
+    """In the midst of a read: the images become pipes, from which nothing ever comes."""
+    for number in range(24):
+        for part, kind in (("train", "a"), ("train", "b"), ("test", "a"), ("test", "b")):
+            image = tmp_path / "images" / part / kind / f"{number:02}.png"
+            image.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("L", (8, 8), number).save(image)
+    dataset = {"name": "image_folder", "path": str(tmp_path / "images"), "size": 8, "channels": 1, "in_memory": False}
+    config = write_config(dataset=dataset, batch_size=4, epochs=1000)
+    child = spawn(
+        "-m", "lrbench", "run", str(config), "--runs", str(tmp_path), "--seeds", str(jobs), "--jobs", str(jobs)
+    )
+    wait_for(lambda: sum(rows(path.parent) > 0 for path in tmp_path.glob("*/steps.csv")) == jobs, "the runs", child)
+    for image in tmp_path.glob("images/train/*/*.png"):
+        os.mkfifo(tmp_path / "pipe")
+        (tmp_path / "pipe").replace(image)
+    trainers = {owner.pid for lock in tmp_path.glob("*/lock") if (owner := owner_of(lock))}
+
+    def family() -> list[psutil.Process]:
+        found = psutil.Process(child.pid).children(recursive=True)
+        return found if sum(one.ppid() in trainers for one in found) >= 2 * jobs else []
+
+    wait_for(family, "the loaders", child)
+    time.sleep(0.5)
+    everybody = family()
+    assert everybody
+    child.kill()
+    child.communicate(timeout=30)
+    _, alive = psutil.wait_procs(everybody, timeout=15)
+    assert not alive
 
 
 @pytest.mark.slow

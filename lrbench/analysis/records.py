@@ -209,6 +209,8 @@ def _inconsistent(
     found = []
     if experiment is not None and result.identity not in ("", identity(experiment)):
         found.append(f"{folder.name}: its result.json belongs to another run")
+    if result.status.complete and not result.final:
+        found.append(f"{folder.name}: its result.json is damaged: a finished run has final values")
     told, unit = (result.epochs, "epochs") if result.format == 1 else (result.evaluations, "evaluations")
     if told is not None and epochs is not None and len(epochs) != told:
         found.append(f"{folder.epochs.path} has {len(epochs)} usable rows for {told} {unit}")

@@ -3,9 +3,15 @@
 Commands import what they need only when they run, so that `--help` is quick. No other room imports this one.
 """
 
+import contextlib
+import multiprocessing
 import signal
 import sys
+import threading
+import time
 from os import _exit, write
+
+GRACE_SECONDS = 3.0
 
 
 def main() -> None:
@@ -14,13 +20,37 @@ def main() -> None:
         signal.signal(number, _end)
     from lrbench.cli.app import main
 
-    main()
+    try:
+        main()
+    except SystemExit as ended:
+        names = _left()
+        if names:
+            threading.Thread(target=_end_anyway, args=(ended.code, names), daemon=True).start()
+        raise
 
 
 def _end(number: int, _: object) -> None:
     if sys.stderr.isatty():
         write(2, b"\x1b[?25h\n")  # show the cursor, which a progress display may have hidden
     _exit(128 + number)
+
+
+def _left() -> list[str]:
+    """Return the names of threads and processes of user code for which Python would wait."""
+    threads = [one.name for one in threading.enumerate() if not (one.daemon or one is threading.main_thread())]
+    return threads + [child.name for child in multiprocessing.active_children() if not child.daemon]
+
+
+def _end_anyway(code: object, names: list[str]) -> None:
+    """End the process with its exit code, unless it ends by itself in a moment."""
+    time.sleep(GRACE_SECONDS)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    for child in multiprocessing.active_children():
+        child.kill()
+    write(2, f"user code left {', '.join(names)} running; ended with the command\n".encode())
+    _exit(code if isinstance(code, int) else 1)
 
 
 __all__ = ["main"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,21 @@ from lrbench.config import Experiment, exists
 from lrbench.errors import FolderError
 from lrbench.lr_finder.curves import Curve
 from lrbench.lr_finder.settings import Ramp
-from lrbench.runs import RunFolder, read_csv, read_json, to_json, write_file
+from lrbench.runs import RunFolder, parsed, read_csv, read_json, to_json, write_file
+from lrbench.types import Finite, Natural
 
 FORMAT = 1
 COLUMNS = ("seed", "iteration", "lr", "loss", "smoothed")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What `finder.json` says about a seed's curve in `finder.csv`."""
+
+    seed: Natural
+    updates: Natural
+    momentum: Finite
+    ended: str | None = None
 
 
 class FinderFolder:
@@ -70,12 +82,16 @@ class FinderFolder:
         Raises KeyError, ValueError or FolderError if any are missing.
         """
         table, curves = read_csv(self.path / "finder.csv"), []
-        for told in seeds:
-            mine = table["seed"] == told["seed"]
-            if mine.sum() != told["updates"]:
-                raise ValueError(f"finder.csv has {mine.sum()} of {told['updates']} steps of seed {told['seed']}")
-            rates, losses = table["lr"][mine].tolist(), table["loss"][mine].tolist()
-            curves.append(Curve(told["seed"], rates, losses, told["momentum"], told["ended"] or ""))
+        for told in (parsed(Measured, seed) for seed in seeds):
+            mine = table["seed"] == told.seed
+            if mine.sum() != told.updates:
+                raise ValueError(f"finder.csv has {mine.sum()} of {told.updates} steps of seed {told.seed}")
+            rates, losses = table["lr"][mine], table["loss"][mine]
+            if not (np.isfinite(rates) & (rates > 0)).all():
+                raise ValueError("finder.csv has a learning rate that is not a positive number")
+            curves.append(Curve(told.seed, rates.tolist(), losses.tolist(), told.momentum, told.ended or ""))
+        if not curves:
+            raise ValueError("it has no seeds")
         return curves
 
     def found(self) -> dict[str, Any]:

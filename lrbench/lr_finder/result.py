@@ -16,7 +16,7 @@ from lrbench.lr_finder.curves import Curve
 from lrbench.lr_finder.folder import FinderFolder
 from lrbench.lr_finder.methods import suggestions
 from lrbench.lr_finder.settings import Ramp
-from lrbench.runs import now
+from lrbench.runs import now, parsed
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,6 @@ def load(folder: FinderFolder) -> Finding:
     plain = folder.found()
     try:
         experiment = validate(plain["config"], {}, str(folder.path))
-        return conclude(folder, experiment, Ramp(**plain["ramp"]), folder.curves(plain["seeds"]))
+        return conclude(folder, experiment, parsed(Ramp, plain["ramp"]), folder.curves(plain["seeds"]))
     except (LrbenchError, KeyError, TypeError, ValueError, OSError) as error:
         raise FolderError(f"{folder.path} is damaged: {error}") from error

@@ -119,6 +119,10 @@ def provenance(records: Sequence[Record]) -> list[str]:
         note = "; mixed, which may cause small differences in loss" if mixed and fact != "commit" else ""
         if different:
             lines.append(f"{fact}: {', '.join(different)}{note}")
+    unknown = [r.folder.name for r in records if not (r.environment.plain or r.status is Status.DAMAGED)]
+    if unknown:
+        more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
+        lines.append(f"no env.json, so versions, device and threads are unknown: {', '.join(unknown[:3])}{more}")
     sets = sorted({str((r.plain.get("dataset") or {}).get("name")) for r in records if r.experiment})
     if len(sets) > 1:
         lines.append(f"data sets: {', '.join(sets)}; losses on different data can't be compared")

@@ -20,7 +20,7 @@ from typing import Any
 
 from lrbench._version import __version__
 from lrbench.config import Experiment, identity
-from lrbench.runs.result import FORMAT, Size, Text, parsed
+from lrbench.runs.result import FORMAT, Size, Text, known_format, parsed
 
 _PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn")
 
@@ -84,7 +84,7 @@ class Environment:
     @classmethod
     def of(cls, plain: Mapping[str, Any]) -> Environment:
         """Parse the contents of `env.json`. Raises ValueError if they are invalid."""
-        known = {key: value for key, value in plain.items() if value is not None}
+        known = {key: value for key, value in known_format(plain).items() if value is not None}
         return parsed(cls, {**known, "plain": plain})
 
 

@@ -17,7 +17,7 @@ from lrbench.runs.csv_log import CsvLog
 from lrbench.runs.environment import Environment, Seal
 from lrbench.runs.files import MOST_JSON, read, read_json, remove_leftovers, replacing, to_json, write
 from lrbench.runs.lock import Lock, Owner, owner_of
-from lrbench.runs.result import FORMAT, Kind, RunResult, Status
+from lrbench.runs.result import FORMAT, Kind, NewerFormatError, RunResult, Status
 
 STEP_COLUMNS = ("step", "lr", "momentum", "loss", "grad_norm")
 
@@ -184,7 +184,7 @@ class RunFolder(Checkpoints):
         try:
             result = self.result()
         except FolderError as error:
-            if isinstance(error.__cause__, OSError):
+            if isinstance(error.__cause__, OSError | NewerFormatError):
                 raise
             return None
         if result is None or result.identity != identity(experiment) or result.steps is None:
@@ -226,11 +226,14 @@ class RunFolder(Checkpoints):
         """Read `env.json`; empty if it is damaged, which is no reason to lose a run."""
         try:
             return self.environment()
-        except FolderError:
+        except FolderError as error:
+            if isinstance(error.__cause__, NewerFormatError):
+                raise
             return Environment()
 
     def open_logs(self, metrics: Iterable[Metric], *, steps: int, evaluations: int) -> None:
         """Cut `steps.csv` and `epochs.csv` back to these numbers of rows and start appending."""
+        self.guard()
         self.epochs = CsvLog(self.epochs.path, epoch_columns(metrics))
         self.steps.open(steps)
         self.epochs.open(evaluations)

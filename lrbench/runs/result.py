@@ -46,6 +46,18 @@ def parsed(kind: type[Kind], plain: Mapping[str, Any]) -> Kind:
     return result
 
 
+class NewerFormatError(ValueError):
+    """A file was written by a later version of lrbench."""
+
+
+def known_format(plain: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the contents of a file whose format this version reads. Raises NewerFormatError."""
+    found = plain.get("format")
+    if isinstance(found, int | float) and found > FORMAT:
+        raise NewerFormatError(f"written by a newer lrbench (format {found!r:.20})")
+    return plain
+
+
 class Status(StrEnum):
     """The status of a run.
 
@@ -138,7 +150,7 @@ class RunResult:
     @classmethod
     def of(cls, plain: Mapping[str, Any]) -> RunResult:
         """Parse the contents of `result.json`. Raises ValueError if they are invalid."""
-        return parsed(cls, {**plain, "status": _status(plain.get("status"))})
+        return parsed(cls, {**known_format(plain), "status": _status(plain.get("status"))})
 
     def metric(self, name: str) -> float | None:
         """Return a value by its name, such as `val_loss`, `best_val_accuracy` or `test_loss`; None if missing."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
@@ -15,8 +14,9 @@ from lrbench.analysis import value_text
 from lrbench.components import DEFAULT_LR
 from lrbench.config import fits_folder, group, identity
 from lrbench.errors import FolderError, UsageError
-from lrbench.runs import RunFolder, now, read_json, write_file
+from lrbench.runs import RunFolder, now, parsed, read_json, write_file
 from lrbench.sweeps.grid import Cell
+from lrbench.types import Finite, Natural
 
 FORMAT = 1
 _FIRST = ("schedule", "optimizer", "model", "dataset")  # in the names of lines
@@ -40,8 +40,8 @@ class Planned:
     identity: str
     group: str
     series: str
-    lr: float | None
-    seed: int
+    lr: Finite | None
+    seed: Natural
     confirms: bool = False
 
     @property
@@ -212,10 +212,7 @@ def _text(value: Any) -> str:
 
 def _cell(row: Mapping[str, Any]) -> Planned:
     known = {field.name for field in fields(Planned)}
-    cell = Planned(**{key: value for key, value in row.items() if key in known})
-    texts = (cell.run, cell.identity, cell.group, cell.series)
-    if not all(isinstance(text, str) for text in texts) or "/" in cell.run or cell.run in ("", ".", ".."):
+    cell = parsed(Planned, {key: value for key, value in row.items() if key in known})
+    if "/" in cell.run or cell.run in ("", ".", ".."):
         raise ValueError(f"{cell.run!r:.80} is not a run name")
-    if cell.lr is not None and not (isinstance(cell.lr, int | float) and math.isfinite(cell.lr)):
-        raise ValueError(f"{cell.lr!r:.40} is not a learning rate")
     return cell

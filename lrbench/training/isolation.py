@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import random
+import signal
+import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from os import _exit as end_process
 from typing import Any
 
 import numpy as np
 import torch
+
+from lrbench.errors import UserCodeError, reason_of
+from lrbench.training.process import Library, Lost, Owner, Streams
 
 
 def _folder() -> str:
@@ -38,6 +43,34 @@ def _set_filters(wanted: Sequence[Any]) -> None:
     warnings.filters[:] = wanted  # type: ignore[index]
 
 
+def _set_path(wanted: Sequence[str]) -> None:
+    sys.path[:] = wanted
+
+
+_NUMBERS = [
+    signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGALRM", "SIGUSR1", "SIGUSR2")
+    if name in signal.Signals.__members__
+]  # fmt: skip
+
+
+def _set_handlers(wanted: Mapping[signal.Signals, Any]) -> None:
+    if threading.current_thread() is threading.main_thread():  # no other may
+        for number, handler in wanted.items():
+            if handler is not None and signal.getsignal(number) != handler:
+                signal.signal(number, handler)
+
+
+def _logging() -> tuple[Any, ...]:
+    root = logging.root
+    return root.level, list(root.handlers), list(root.filters), root.disabled, root.manager.disable
+
+
+def _set_logging(wanted: tuple[Any, ...]) -> None:
+    root = logging.root
+    level, root.handlers[:], root.filters[:], root.disabled, root.manager.disable = wanted
+    root.setLevel(level)
+
+
 _CUDNN = ("enabled", "benchmark", "deterministic", "allow_tf32")
 
 
@@ -58,17 +91,22 @@ _SETTINGS: tuple[tuple[Callable[[], Any], Callable[[Any], object]], ...] = (
     (_folder, _enter),
     (lambda: dict(os.environ), _set_environment),
     (lambda: list(warnings.filters), _set_filters),
+    (lambda: list(sys.path), _set_path),
+    (_logging, _set_logging),
 )
-_GENERATORS: tuple[tuple[Callable[[], Any], Callable[[Any], object]], ...] = (
+# What a kept model does not bring along from the check: random generators, the alarm and the handlers of signals.
+_PER_RUN: tuple[tuple[Callable[[], Any], Callable[[Any], object]], ...] = (
     (torch.get_rng_state, torch.set_rng_state),
     (np.random.get_state, np.random.set_state),
     (random.getstate, random.setstate),
+    (lambda: signal.getitimer(signal.ITIMER_REAL), lambda timer: signal.setitimer(signal.ITIMER_REAL, *timer)),
+    (lambda: {number: signal.getsignal(number) for number in _NUMBERS}, _set_handlers),
 )
 
 
 @dataclass(frozen=True)
 class ProcessState:
-    """The settings of torch and of the process, except random generators."""
+    """The settings of torch and of the process that building a model may make."""
 
     values: tuple[Any, ...]
 
@@ -84,29 +122,47 @@ class ProcessState:
                 put(value)
 
 
+@dataclass(frozen=True)
+class Surroundings:
+    """What user code may have broken while it runs.
+
+    Attributes:
+        streams: the standard streams; lrbench's own progress is shown through `streams.around`.
+        library: the standard library.
+    """
+
+    streams: Streams
+    library: Library
+
+    def blamed(self, reason: str) -> str:
+        """Repair the standard library; return `reason`, after what user code broke, if it did."""
+        broken = self.library.repair()
+        return f"user code changed {', '.join(broken)} of the standard library: {reason}" if broken else reason
+
+
 @contextlib.contextmanager
-def isolated() -> Iterator[None]:
+def isolated(lost: Lost = lambda reason: None) -> Iterator[Surroundings]:
     """Undo after the block what it changed in torch and in the process.
 
-    In the block, `os._exit` raises SystemExit, since it would end the command and its other runs. A fork of the process
-    that comes out of the block ends: only the process that entered it owns the run.
+    Only the process that entered the block owns the run; see `Owner`.
+
+    Args:
+        lost: called with the reason before user code ends the process.
+
+    Raises UserCodeError for an error after user code broke the standard library.
     """
-    owner = os.getpid(), threading.get_ident()
-    state, generators, exit_before = ProcessState.now(), [get() for get, _ in _GENERATORS], os._exit
-    running = True
-
-    def end_run(code: int) -> Any:
-        if running and (os.getpid(), threading.get_ident()) == owner:
-            raise SystemExit(f"os._exit({code})")
-        end_process(code)
-
-    os._exit = end_run  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        if os.getpid() != owner[0]:
-            end_process(1)
-        running, os._exit = False, exit_before
-        state.restore()
-        for (_, put), value in zip(_GENERATORS, generators, strict=True):
-            put(value)
+    state, others = ProcessState.now(), [get() for get, _ in _PER_RUN]
+    around = Surroundings(Streams(), Library())
+    with Owner(lost).holding():
+        try:
+            yield around
+        except Exception as error:
+            if reason := around.blamed(""):
+                raise UserCodeError(f"{reason}{reason_of(error)}") from error
+            raise
+        finally:
+            around.library.repair()
+            around.streams.restore()
+            state.restore()
+            for (_, put), value in zip(_PER_RUN, others, strict=True):
+                put(value)

@@ -199,6 +199,7 @@ class Training:
         for name, buffer in self.parts.model.named_buffers():
             buffer.copy_(before[name])
         self.read_back()
+        self.folder.guard()
         row = {"step": state.step, "lr": lr, "momentum": self.parts.current_momentum(), "loss": None, "grad_norm": None}
         self.folder.steps.append([row])
         state.skipped += 1
@@ -257,6 +258,7 @@ class Training:
         now = {"epoch": self.epochs_done, "step": state.step}
         speed = state.examples / state.interval if state.interval > 0 else 0.0
         row = {**now, "lr": lr, **values, "seconds": state.interval, "examples_per_second": speed}
+        self.folder.guard()
         self.folder.epochs.append([row])
         event = self.event("epoch", lr, values)  # before the interval, which gives the speed, is reset
         state.begin_interval()

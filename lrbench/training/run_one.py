@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lrbench.config import Experiment, identity
 from lrbench.errors import (
@@ -22,6 +23,9 @@ from lrbench.events import Event, Watch, message
 from lrbench.runs import RunFolder, RunResult, Status, now
 from lrbench.training.allocator import keep_freed_memory
 from lrbench.training.kinds import Kind, PlainTraining
+
+if TYPE_CHECKING:
+    from lrbench.training.isolation import Surroundings
 
 
 @dataclass(frozen=True)
@@ -65,10 +69,16 @@ def do_run(item: WorkItem, *, threads: int | None, watch: Watch, stop: Callable[
     import torch
 
     from lrbench.training.isolation import isolated
+    from lrbench.training.process import stack
 
     folder = RunFolder(item.path)
     keep_freed_memory()
-    with folder.lock(), isolated():
+
+    def lost(reason: str) -> None:
+        _fail(folder, item.experiment, reason, stack())
+
+    with folder.lock(), isolated(lost) as around:
+        watch = around.streams.around(watch)
         torch.set_num_threads(threads or torch.get_num_threads())
         if folder.identity() != identity(item.experiment):
             raise FolderError(folder.edited)
@@ -77,7 +87,7 @@ def do_run(item: WorkItem, *, threads: int | None, watch: Watch, stop: Callable[
             return done
         for left in reversed(range(item.retries + 1)):
             folder.begin(now())
-            result = _once(folder, item, watch, stop)
+            result = _once(folder, item, watch, stop, around)
             if result.status is not Status.FAILED or not left or stop():
                 break
             watch(message(f"{folder.name} failed and is retried ({result.reason.splitlines()[0]})"))
@@ -97,7 +107,7 @@ def attempt(item: WorkItem, *, threads: int | None, watch: Watch, stop: Callable
         return RunError(f"{item.path.name}: {type(error).__name__}: {reason_of(error)}")
 
 
-def _once(folder: RunFolder, item: WorkItem, watch: Watch, stop: Callable[[], bool]) -> RunResult:
+def _once(folder: RunFolder, item: WorkItem, watch: Watch, stop: Callable[[], bool], around: Surroundings) -> RunResult:
     """Train once; a failure becomes a result."""
     import torch
 
@@ -112,24 +122,21 @@ def _once(folder: RunFolder, item: WorkItem, watch: Watch, stop: Callable[[], bo
     except (Interrupted, LockedError):
         raise
     except LrbenchError as error:
-        return _fail(folder, experiment, str(error))
+        return _fail(folder, experiment, around.blamed(str(error)))
     except torch.OutOfMemoryError as error:
         hint = "; use a smaller batch_size or precision: bf16"
         return _fail(folder, experiment, f"out of memory on the device{hint} ({str(error).splitlines()[0]})")
     except BaseException as error:  # an exit in the user's code must end only its own run
         if isinstance(error, KeyboardInterrupt) and stop():  # the second signal; any other is the user's
             raise
-        frames = (
-            str(UserCodeError.of("training", error))
-            if experiment.imports
-            else f"{type(error).__name__}: {reason_of(error)}"
-        )
-        return _fail(folder, experiment, frames)
+        plain = f"{type(error).__name__}: {reason_of(error)}"
+        frames = str(UserCodeError.of("training", error)) if experiment.imports else plain
+        return _fail(folder, experiment, around.blamed(frames))
 
 
-def _fail(folder: RunFolder, experiment: Experiment, reason: str) -> RunResult:
+def _fail(folder: RunFolder, experiment: Experiment, reason: str, trace: str | None = None) -> RunResult:
     """Write the failure as the result. Raises RunError if it can't be written (full disk, missing folder)."""
-    log = folder.log_error(traceback.format_exc())
+    log = folder.log_error(trace or traceback.format_exc())
     result = RunResult(Status.FAILED, f"{reason}\nFull traceback: {log}")
     try:
         return folder.finish(experiment, result)

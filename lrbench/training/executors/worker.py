@@ -7,8 +7,10 @@ Linux the kernel kills it too (see `preload`), since a run in native code may ke
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from dataclasses import dataclass
@@ -49,6 +51,8 @@ def serve(connection: Connection, setting: Setting, gpu: int | None, data: bytes
         signal.signal(number, lambda *_: stop.set())
     signal.pthread_sigmask(signal.SIG_UNBLOCK, ASKED_TO_STOP)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)  # the fork server's handler
+    if sys.platform == "linux":  # data loaders as in a single process; those of a fork server would outlive this one
+        multiprocessing.set_start_method("fork", force=True)
     os.environ.update(setting.environment)
     os.chdir(setting.folder)
     threading.Thread(target=_follow, args=(setting.parent, stop, busy), daemon=True).start()
@@ -72,6 +76,8 @@ def serve(connection: Connection, setting: Setting, gpu: int | None, data: bytes
                 item = connection.recv()
                 with busy:
                     connection.send(attempt(item, threads=setting.threads, watch=tell, stop=stop))
+    for child in multiprocessing.active_children():  # of user code
+        child.kill()
     end_process(0)  # everything is on disk, and a regular exit takes a second with torch loaded
 
 
