@@ -572,7 +572,8 @@ def test_numbers_are_decimal_and_a_block_of_parameters_is_of_the_default_loss(wr
     path = write(text.replace("name: some\n", "").replace("'1:30'", "a1"))
     experiment = load_config(path)
     assert experiment.seed == 10
-    assert (experiment.loss.name, experiment.loss.params) == ("cross_entropy", {"label_smoothing": 0.1, "weight": None})
+    given = {"label_smoothing": 0.1, "weight": None, "ignore_index": None}
+    assert (experiment.loss.name, experiment.loss.params) == ("cross_entropy", given)
     assert load_config(path, ["loss.label_smoothing=0.2"]).loss.params["label_smoothing"] == 0.2
     assert load_config(path, ["schedule={name: step, every: 1_0}"]).schedule.params["every"] == "10 epochs"
     with pytest.raises(ConfigError, match="'1:30'"):

@@ -36,7 +36,8 @@ def _task(plain: dict[str, Any]) -> dict[str, Any]:
     if task is not None and not isinstance(task, str | Mapping | Part):
         return plain
     part = Part.of("classification" if task is None else task)
-    plain = {**plain, "loss": _named(plain.get("loss"), usual_loss(part.name))}
+    if task is not None or plain.get("loss") is not None:
+        plain = {**plain, "loss": _named(plain.get("loss"), usual_loss(part.name))}
     if task is None:
         return plain
     missing = ("model", "dataset") if part.imported else ()

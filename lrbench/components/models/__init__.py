@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from lrbench.errors import ConfigError
@@ -153,7 +154,8 @@ def build_model(
 
     An imported factory gets those of `input_shape`, `in_channels`, `outputs`, `num_classes` and `classes` that its
     signature names; one that takes any keyword, like torchvision's models, gets `num_classes`. Sizes that are None
-    are not passed, so that the model's own defaults stay.
+    are not passed, so that the model's own defaults stay. A class of transformers with a `path` loads the weights in
+    that folder.
 
     Args:
         part: the block.
@@ -172,11 +174,25 @@ def build_model(
     context: dict[str, Any] = {"input_shape": input_shape, "in_channels": channels} if input_shape else {}
     context |= {"outputs": outputs} | dict.fromkeys(("num_classes", "classes"), classes)
     known = {name: value for name, value in context.items() if value is not None}
+    part = _pretrained(part)
     fallback = None if classes is None else {"num_classes": classes}
     module = MODELS.build(part, fallback=fallback, **known) if own is None else own
     if not isinstance(module, nn.Module):
         raise ConfigError(f"'{part.name}' returned a {type(module).__name__}, not a torch.nn.Module", key="model.name")
     return module
+
+
+def _pretrained(part: Part) -> Part:
+    """Return the part that loads weights for a class such as `transformers:AutoModelForCausalLM` with a `path`."""
+    module, _, name = part.name.partition(":")
+    if module.partition(".")[0] != "transformers" or "." in name or "path" not in part.params:
+        return part
+    params = {("pretrained_model_name_or_path" if k == "path" else k): v for k, v in part.params.items()}
+    folder = Path(str(part.params["path"]))
+    if not folder.is_dir():
+        problem = f"no such folder: {folder}; it must hold weights saved by save_pretrained"
+        raise ConfigError(problem, key="model.path")
+    return Part(f"{part.name}.from_pretrained", params)
 
 
 def _padded(shape: Shape, padding: int, side: Callable[[int, int], int]) -> tuple[int, tuple[int, int]]:
