@@ -48,6 +48,19 @@ def image_folder(*, path: str, size: Count = 32, channels: Literal[1, 3] = 3, in
     return sources.image_folder(path, size, channels, in_memory)
 
 
+def _text(*, path: str | None = None, tokens: Literal["bytes", "characters"] = "bytes", context: Count = 64) -> Source:
+    """A text for language models, your own or eight embedded plays by Shakespeare; the last 10% are the test data.
+
+    Args:
+        path: a file in UTF-8, or a folder whose *.txt files are joined in the order of their names.
+        tokens: bytes (a vocabulary of 256) or characters (those that occur in the text).
+        context: tokens in an example. Examples don't overlap.
+    """
+    from lrbench.components.data.text import text
+
+    return text(path, tokens, context)
+
+
 DATASETS = Catalog(
     kind="dataset",
     entries={
@@ -58,6 +71,7 @@ DATASETS = Catalog(
         "cifar10": _torchvision("CIFAR10", "60,000 colour images, 32×32, 10 classes."),
         "cifar100": _torchvision("CIFAR100", "60,000 colour images, 32×32, 100 classes."),
         "image_folder": image_folder,
+        "text": _text,
     },
 )
 

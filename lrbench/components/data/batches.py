@@ -167,7 +167,7 @@ class Data:
     """A split data set. Every example has `shape`, such as (1, 28, 28).
 
     `classes` is None for a regression, or where only the user knows it. With `positions`, every example has a class at
-    each of its positions, such as pixels or tokens.
+    each of its positions, such as pixels or tokens. `bytes_per_token` is the mean length of a token of text.
     """
 
     name: str
@@ -180,6 +180,7 @@ class Data:
     std: Tensor | None = None
     augment: tuple[str, ...] = ()
     positions: bool = False
+    bytes_per_token: float | None = None
 
     def to(self, device: torch.device) -> Data:
         """Return the same data on a device."""

@@ -19,13 +19,17 @@ from lrbench.errors import DataError
 
 @dataclass(frozen=True)
 class Source:
-    """A data set before validation is split off. `classes` is None for a regression."""
+    """A data set before validation is split off. `classes` is None for a regression.
+
+    `bytes_per_token` is the mean length of a token of text.
+    """
 
     name: str
     train: Split
     validation: Split | None
     test: Split | None
     classes: int | None
+    bytes_per_token: float | None = None
 
 
 def digits() -> Source:
