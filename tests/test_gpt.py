@@ -53,7 +53,7 @@ def plain_logits(weights: Mapping[str, Tensor], tokens: Tensor, heads: int) -> T
         return x @ weights[f"{name}.weight"].T + weights[f"{name}.bias"]
 
     def gelu(x: Tensor) -> Tensor:
-        return 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+        return 0.5 * x * (1 + torch.erf(x / math.sqrt(2)))
 
     def attended(x: Tensor, name: str) -> Tensor:
         length, width = x.shape
