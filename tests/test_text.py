@@ -179,3 +179,13 @@ def test_the_default_split_is_written_into_the_config(tiny: Callable[..., Any]) 
         "normalize": False,
         "augment": [],
     }
+
+
+def test_the_code_of_a_run_says_what_the_batches_are(
+    cli: Callable[..., Any], write_config: Callable[..., Path]
+) -> None:
+    write_config(dataset={"name": "text", "context": 32}, model="gpt", epochs=None, steps=3)
+    code, out, _ = cli("preview", "tiny.yaml", "--code")
+    told = " ".join(out.split()).replace(" # ", " ")
+    assert code == 0 and "windows of 32 tokens and the same windows one token later" in told
+    assert "between 0 and 1" not in told
