@@ -67,7 +67,7 @@ def test_the_published_sizes() -> None:
 
 
 @pytest.mark.parametrize("shape", [GREY28, RGB32, DIGITS])
-@pytest.mark.parametrize("name", BUILT_IN)
+@pytest.mark.parametrize("name", sorted({*BUILT_IN} - {"gpt"}))  # takes no images
 def test_output_shapes(name: str, shape: tuple[int, ...]) -> None:
     small = {"cnn": {"padding": 1}, "lenet": {"padding": 6}} if shape == DIGITS else {}
     model = build(name, shape, outputs=7, **small.get(name, {}))
@@ -144,7 +144,8 @@ def test_logistic_begins_at_zero() -> None:
 def test_weights_depend_on_the_generator_alone() -> None:
     for name in BUILT_IN:
         small = {"cnn": {"padding": 1}, "lenet": {"padding": 6}}.get(name, {})
-        a, b = build(name, **small).state_dict(), build(name, **small).state_dict()
+        shape = (5,) if name == "gpt" else DIGITS
+        a, b = build(name, shape, **small).state_dict(), build(name, shape, **small).state_dict()
         assert all(torch.equal(a[k], b[k]) for k in a)
 
 

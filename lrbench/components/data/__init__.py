@@ -53,6 +53,19 @@ def of_task() -> None:
     """What the method `data` of your task returns; set by itself if a config with such a task names no data set."""
 
 
+def _text(*, path: str | None = None, tokens: Literal["bytes", "characters"] = "bytes", context: Count = 64) -> Source:
+    """A text for language models, your own or eight embedded plays by Shakespeare; the last 10% are the test data.
+
+    Args:
+        path: a file in UTF-8, or a folder whose *.txt files are joined in the order of their names.
+        tokens: bytes (a vocabulary of 256) or characters (those that occur in the text).
+        context: tokens in an example. Examples don't overlap.
+    """
+    from lrbench.components.data.text import text
+
+    return text(path, tokens, context)
+
+
 DATASETS = Catalog(
     kind="dataset",
     entries={
@@ -64,6 +77,7 @@ DATASETS = Catalog(
         "cifar100": _torchvision("CIFAR100", "60,000 colour images, 32×32, 100 classes."),
         "image_folder": image_folder,
         "task": of_task,
+        "text": _text,
     },
 )
 

@@ -69,9 +69,11 @@ class DatasetRules:
 
     @staticmethod
     def defaults(name: str) -> dict[str, Any]:
-        """Return a data set's own defaults: digits 60/20/20 by class, torchvision's sets the last 20%."""
+        """Return a data set's own defaults: digits 60/20/20 by class, torchvision's sets the last 20%, text 10%."""
         if name == "digits":
             return {"validation": {"fraction": 0.25, "how": "stratified"}}
+        if name == "text":
+            return {"validation": {"fraction": 0.1, "how": "tail"}}
         return {"validation": {"how": "tail"}} if name in BEFORE_VALIDATION else {}
 
     def training_examples(self, name: str) -> int | None:

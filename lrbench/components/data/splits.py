@@ -87,6 +87,7 @@ def prepare(source: Source, rules: DatasetRules) -> Data:
         problem = f"needs images (channels, height, width); {source.name} has inputs of shape {shape}"
         raise ConfigError(problem, key="dataset.augment")
     sizes: dict[str, Any] = {"shape": shape, "classes": source.classes, "positions": positions}
+    sizes["bytes_per_token"] = source.bytes_per_token
     data = Data(source.name, train, validation, source.test, augment=tuple(rules.augment), **sizes)
     return _normalized(replace(data, **told), rules.normalize)
 

@@ -132,10 +132,49 @@ def of_task() -> None:
     """What the method `build(seed)` of your task returns; set by itself if a config with such a task names no model."""
 
 
+def _gpt(
+    *,
+    layers: Count = 4,
+    width: Count = 128,
+    heads: Count = 4,
+    context: Count | None = None,
+    dropout: Probability = 0.0,
+    input_shape: Shape,
+    classes: int | None = None,
+) -> nn.Module:
+    """A decoder-only Transformer for language models: GPT-2 (Radford et al. 2019), its initial weights.
+
+    Learned positions, pre-norm blocks of causal attention and a GELU layer of 4 × width, and an output layer that
+    shares its weights with the token embedding. The vocabulary is that of the data. 0.83 million parameters for 256
+    tokens and a context of 64.
+
+    Args:
+        layers: number of blocks.
+        width: width of the embedding; a multiple of `heads`.
+        heads: number of attention heads.
+        context: longest sequence it can take; by default the length of the data's.
+        dropout: probability after the embedding, in the attention, and after attention and dense layers.
+    """
+    if len(input_shape) != 1:
+        raise ConfigError(f"gpt needs sequences of tokens (length,); this data has inputs of shape {input_shape}")
+    if classes is None:
+        raise ConfigError("gpt needs an int64 target at each position, the next token; this data has other targets")
+    if width % heads:
+        raise ConfigError(f"must be a multiple of heads, {heads} (got {width})", key="model.width")
+    if context is not None and context < input_shape[0]:
+        raise ConfigError(
+            f"is less than the {input_shape[0]} tokens of an example (got {context})", key="model.context"
+        )
+    from lrbench.components.models.gpt import GPT
+
+    return GPT(classes, context or input_shape[0], layers, width, heads, dropout)
+
+
 MODELS = Catalog(
     kind="model",
     entries={
         "cnn": cnn,
+        "gpt": _gpt,
         "lenet": lenet,
         "logistic": logistic,
         "mlp": mlp,
@@ -143,7 +182,7 @@ MODELS = Catalog(
         "task": of_task,
         "vit": vit,
     },
-    context=frozenset({"input_shape", "outputs"}),
+    context=frozenset({"input_shape", "outputs", "classes"}),
 )
 
 

@@ -66,7 +66,10 @@ def marked(model: nn.Module, groups: list[dict[str, Any]]) -> list[dict[str, Any
 
 
 def _hidden_matrices(model: nn.Module) -> set[int]:
-    """Return the ids of two-dimensional weights outside embeddings and the output layer."""
+    """Return the ids of two-dimensional weights outside embeddings and the output layer, which is the last one.
+
+    An output layer that shares its weight with an embedding is the last one too.
+    """
     embeddings = {id(p) for m in model.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
-    matrices: list[Tensor] = [p for _, p in model.named_parameters() if p.ndim == 2]
+    matrices: list[Tensor] = [p for _, p in model.named_parameters(remove_duplicate=False) if p.ndim == 2]
     return {id(p) for p in matrices[:-1] if p.requires_grad and id(p) not in embeddings}

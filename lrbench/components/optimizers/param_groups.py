@@ -128,16 +128,21 @@ def peak_and_ratios(optimizer: Optimizer, key: str = "lr") -> tuple[float, list[
 
 
 def _layers(model: nn.Module) -> dict[str, int]:
-    """Return the layer number of each parameter, in the order in which the model registers layers."""
+    """Return the layer number of each parameter, in the order in which the model registers layers.
+
+    A weight that several layers share counts in the first.
+    """
     found: dict[str, int] = {}
+    known = {name for name, _ in model.named_parameters()}
     layer = -1
     for prefix, module in _modules(model, ""):
-        own = [prefix + name for name, _ in module.named_parameters(recurse=not _is_container(module))]
+        names = [prefix + name for name, _ in module.named_parameters(recurse=not _is_container(module))]
+        own = [name for name in names if name in known]
         is_norm = "norm" in type(module).__name__.lower()  # BatchNorm2d, LayerNorm, RMSNorm, GroupNorm, …
         if own and (layer < 0 or not is_norm):
             layer += 1
         found |= dict.fromkeys(own, layer)
-    for name, _ in model.named_parameters():  # the model's own, such as a class token, go with the first layer
+    for name in known:  # the model's own, such as a class token, go with the first layer
         found.setdefault(name, 0)
     return found
 

@@ -120,12 +120,14 @@ def _import_lines(used: set[str], own: set[str]) -> list[str]:
 
 
 def _title(experiment: Experiment, name: str) -> str:
-    rules, done = experiment.dataset.rules, []
+    part, rules, done = experiment.dataset.part, experiment.dataset.rules, []
     if rules.normalize is True:
         done.append("normalized per channel with the training data's mean and standard deviation")
     elif rules.normalize:
         done.append(f"normalized per channel with mean {rules.normalize.mean} and std {rules.normalize.std}")
-    elif not experiment.dataset.part.imported:
+    elif part.name == "text":
+        done.append(f"windows of {part.params.get('context')} tokens and the same windows one token later")
+    elif not part.imported:
         done.append("inputs between 0 and 1")
     if rules.augment:
         done.append(f"augmented: {', '.join(rules.augment)}")
