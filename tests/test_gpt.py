@@ -88,7 +88,7 @@ def test_loss_and_gradient_equal_those_of_a_plain_implementation() -> None:
         parameter.data += 0.3 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
     twins = {name: p.detach().clone().requires_grad_() for name, p in model.named_parameters()}
     inputs, targets = batch()
-    loss = F.cross_entropy(model(inputs), targets)
+    loss = F.cross_entropy(model(inputs).flatten(0, 1), targets.flatten())
     logits = plain_logits(twins, inputs, heads=2)
     chosen = logits.gather(2, targets[:, :, None])[:, :, 0]
     expected = (logits.exp().sum(2).log() - chosen).mean()
@@ -105,15 +105,15 @@ def test_a_token_changes_nothing_before_it() -> None:
     changed = inputs.clone()
     changed[:, 4] = (inputs[:, 4] + 1) % 11
     before, after = model(inputs), model(changed)
-    assert before.shape == (3, 11, 7), "the vocabulary second, as cross_entropy wants it"
-    assert torch.equal(before[:, :, :4], after[:, :, :4])
-    assert not torch.isclose(before[:, :, 4:], after[:, :, 4:]).all(1).any()
+    assert before.shape == (3, 7, 11)
+    assert torch.equal(before[:, :4], after[:, :4])
+    assert not torch.isclose(before[:, 4:], after[:, 4:]).all(2).any()
 
 
 def test_shorter_sequences_than_the_context_are_taken() -> None:
     model = gpt(length=5, context=9).eval()
     inputs, _ = batch(length=9)
-    assert torch.allclose(model(inputs)[:, :, :5], model(inputs[:, :5]), atol=1e-6)
+    assert torch.allclose(model(inputs)[:, :5], model(inputs[:, :5]), atol=1e-6)
 
 
 # -- weights
@@ -149,7 +149,7 @@ def test_initial_weights_are_those_of_gpt_2() -> None:
 
 def test_the_initial_loss_is_that_of_a_guess() -> None:
     inputs, targets = batch(256, 64, n=16)
-    loss = F.cross_entropy(gpt(256, 64)(inputs), targets)
+    loss = F.cross_entropy(gpt(256, 64)(inputs).flatten(0, 1), targets.flatten())
     assert loss.item() == pytest.approx(math.log(256), abs=0.05)
 
 
@@ -162,6 +162,9 @@ def test_training_by_cross_entropy_learns(tiny: Callable[..., Any], tmp_path: Pa
     rows = (tmp_path / outcome.path.name / "epochs.csv").read_text().splitlines()
     first, last = (float(row.split(",")[rows[0].split(",").index("train_loss")]) for row in (rows[1], rows[-1]))
     assert first < math.log(256) and last < first - 0.5
+    last_row = dict(zip(rows[0].split(","), map(float, rows[-1].split(",")), strict=True))
+    assert last_row["val_perplexity"] == pytest.approx(math.exp(last_row["val_loss"]))
+    assert last_row["val_bits_per_byte"] == pytest.approx(last_row["val_loss"] / math.log(2))
 
 
 def test_accumulated_batches_have_the_gradient_of_a_large_one(tiny: Callable[..., Any]) -> None:

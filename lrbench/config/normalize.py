@@ -28,7 +28,9 @@ def _task(plain: dict[str, Any]) -> dict[str, Any]:
         if plain.get("task") is not None:
             raise ConfigError("is a task by itself; remove `task`", key="step")
         plain = {**{k: v for k, v in plain.items() if k != "step"}, "task": {"name": step}}
-    task, metrics = plain.get("task"), plain.get("metrics")
+    task, metrics, data = plain.get("task"), plain.get("metrics"), plain.get("dataset")
+    if task is None and _name_of(data) == "text":
+        task = "language_model"
     if isinstance(metrics, Mapping) and "name" not in metrics:
         plain = {**plain, "metrics": [{"name": str(name), "better": better} for name, better in metrics.items()]}
     elif isinstance(metrics, str | Mapping):
@@ -67,10 +69,17 @@ def _defaults(plain: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in plain.items() if k not in _DEFAULTS or v is True or v != _DEFAULTS[k]}
 
 
+def _name_of(part: Any) -> Any:
+    """Return the name in a part's block."""
+    if isinstance(part, Part):
+        return part.name
+    return part.get("name") if isinstance(part, Mapping) else part
+
+
 def _plateau(plain: Mapping[str, Any]) -> dict[str, Any]:
     """Replace `schedule: hf/reduce_lr_on_plateau` by a schedule and a `plateau:` block."""
     given = plain.get("schedule")
-    name = given.get("name") if isinstance(given, Mapping) else given
+    name = _name_of(given)
     if not isinstance(name, str) or name not in PLATEAUS.entries:
         return {}
     if plain.get("plateau") is not None:

@@ -63,9 +63,9 @@ def _check_pair(experiment: Experiment, parts: Parts, task: PairTask, model: nn.
     """Check that predictions and targets of two examples fit each other and the loss. Returns likely mistakes."""
     name, raw = experiment.model.name, next(iter(parts.data.train.batches(2)))
     with forward_pass(model, parts.data, name):
-        inputs, goal = parts.batch(raw)
-        returned = model(inputs)
-        outputs = task.predict(lambda _: returned, inputs)
+        batch = parts.batch(raw)
+        returned = model(batch[0])
+        outputs, goal = task.compared(lambda _: returned, batch)
     _check_outputs(experiment, parts, task.loss, outputs, goal)
     shapes = f"outputs {tuple(outputs.shape)} and targets {tuple(goal.shape)}"
     _check_targets(experiment, outputs, goal, shapes)
@@ -191,7 +191,7 @@ def _training_failure(parts: Parts, model: nn.Module, size: int) -> str | None:
         with torch.random.fork_rng(), torch.no_grad():
             batch, task = parts.batch(next(iter(parts.data.train.batches(size)))), parts.task
             if isinstance(task, PairTask):
-                task.predict(model, batch[0])
+                task.compared(model, batch)
             else:
                 task.measure(model, batch)
     except torch.OutOfMemoryError:  # training says what to do

@@ -33,10 +33,7 @@ class GPT(nn.Module):
                 nn.init.normal_(parameter, std=INITIAL_STD / (math.sqrt(2 * layers) if residual else 1))
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Return the logits of each next token, with the vocabulary second as `cross_entropy` wants it.
-
-        (n, length) int64 → (n, vocabulary, length), a view of (n, length, vocabulary).
-        """
+        """Return the logits of each next token: (n, length) int64 → (n, length, vocabulary)."""
         if tokens.is_floating_point():
             kind = str(tokens.dtype).removeprefix("torch.")
             raise ValueError(f"gpt needs tokens, whole numbers of type int64; these are {kind}")
@@ -48,7 +45,7 @@ class GPT(nn.Module):
         x = x + self.positions.weight[: tokens.shape[1]]
         x = self.norm(self.blocks(F.dropout(x, self.dropout, self.training)))
         out: Tensor = self.head(x)
-        return out.transpose(1, 2)
+        return out
 
 
 class _Block(nn.Module):

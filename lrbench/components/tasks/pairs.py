@@ -44,16 +44,15 @@ class PairTask:
         """See `Task`."""
         return self.loss.counted(batch[1])
 
-    def predict(self, model: Model, inputs: Tensor) -> Tensor:
-        """Return the model's predictions."""
-        outputs: Tensor = predictions(model(inputs))
-        return outputs
+    def compared(self, model: Model, batch: Any) -> tuple[Tensor, Tensor]:
+        """Return the model's predictions and the targets in the shapes that the loss compares."""
+        inputs, targets = batch
+        return predictions(model(inputs)), targets
 
     def measure(self, model: Model, batch: Any, *, whole: bool = False) -> tuple[Tensor, Tensor]:
         """See `Task`."""
-        inputs, targets = batch
-        outputs = self.predict(model, inputs)
-        loss = self.loss.mean(outputs, targets, self.loss.counted(targets))
+        outputs, targets = self.compared(model, batch)
+        loss = self.loss.mean(outputs, targets, self.count(batch))
         seen = outputs.detach()
         for meter in self._whole if whole else ():
             meter.note(seen, targets)  # type: ignore[attr-defined]
@@ -90,9 +89,13 @@ class PairTask:
 class LanguageModel(PairTask):
     """Predict the next token: targets (n, tokens) are the inputs shifted by one, outputs (n, tokens, vocabulary)."""
 
-    def predict(self, model: Model, inputs: Tensor) -> Tensor:
-        """Return the predictions with the vocabulary second, as the loss wants them."""
-        return super().predict(model, inputs).transpose(1, 2)
+    def compared(self, model: Model, batch: Any) -> tuple[Tensor, Tensor]:
+        """Return all tokens in one row: outputs (n · tokens, vocabulary), which is much faster to compare."""
+        outputs, targets = super().compared(model, batch)
+        if outputs.shape[:-1] != targets.shape:
+            shapes = f"outputs {tuple(outputs.shape)} for targets {tuple(targets.shape)}"
+            raise ValueError(f"a language model needs outputs (n, tokens, vocabulary): {shapes}")
+        return outputs.flatten(0, -2), targets.flatten()
 
 
 def predictions(outputs: Any) -> Any:
