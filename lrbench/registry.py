@@ -176,7 +176,7 @@ class Catalog:
     def parameters(self, name: str) -> list[Parameter]:
         """Return an entry's parameters as `lrbench list` shows them."""
         factory = self.factory(Part(name=name))
-        known = inspect.signature(getattr(factory, "described", factory)).parameters
+        known = inspect.signature(factory).parameters
         return [
             Parameter(n, "" if p.default is p.empty else _shown(p.default), p.default is p.empty)
             for n, p in known.items()

@@ -326,6 +326,47 @@ def test_muon_is_torchs_muon_and_adamw() -> None:
         assert torch.equal(a, b)
 
 
+def test_muon_s_adamw_has_a_peak_of_its_own(tiny: Any) -> None:
+    ours, theirs = deep_model(), deep_model()
+    optimizer = build("muon", ours, lr=0.02, adamw_lr=0.003)
+    hidden = [theirs[0].weight, theirs[2].weight]
+    rest = [p for p in theirs.parameters() if all(p is not one for one in hidden)]
+    peers = [torch.optim.Muon(hidden, lr=0.02), torch.optim.AdamW(rest, lr=0.003)]
+    for _ in range(4):
+        for model, steppers in ((ours, [optimizer]), (theirs, peers)):
+            model.zero_grad()
+            nn.functional.cross_entropy(model(torch.ones(3, 6)), torch.tensor([0, 1, 2])).backward()
+            for stepper in steppers:
+                stepper.step()
+    assert all(torch.equal(a, b) for a, b in zip(ours.parameters(), theirs.parameters(), strict=True))
+    block = {"name": "muon", "lr": 0.02, "adamw_lr": 0.003, "layer_decay": 0.5}
+    parts = assemble(tiny(optimizer=block, model={"name": "mlp", "hidden": [8, 8]}), CPU)
+    assert parts.peak_lr == 0.02
+    parts.set_rate(0.01, None)  # half the peak of both
+    rates = {k: v[0] for k, v in described(parts.model, parts.optimizer.param_groups).items()}
+    assert rates == pytest.approx({
+        "1.weight": 0.0025, "1.bias": 0.000375, "3.weight": 0.005, "3.bias": 0.00075,
+        "5.weight": 0.0015, "5.bias": 0.0015,
+    })  # fmt: skip
+
+
+def test_muon_s_other_peak_in_configs(tiny: Any) -> None:
+    from lrbench.lr_finder.settings import Ramp
+
+    block = {"name": "muon", "lr": 0.02, "adamw_lr": 0.003}
+    scaled = tiny(optimizer=block, lr_scaling={"base_batch_size": 64, "rule": "linear"}).scaled_optimizer(1000)
+    assert scaled.params == {"lr": 0.01, "adamw_lr": 0.0015}
+    assert Ramp().over(tiny(optimizer=block), 0).optimizer.params == {"lr": 10.0, "adamw_lr": pytest.approx(1.5)}
+    for name, value, fragment in (
+        ("muon", 0, "must be greater than 0 (got 0)"),
+        ("muon", "high", "must be a number"),
+        ("adamw", 0.1, "'adamw' has no parameter 'adamw_lr'"),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            check_parameters(Part(name, {"adamw_lr": value}))
+        assert caught.value.key == "optimizer.adamw_lr" and fragment in str(caught.value)
+
+
 def test_muons_state_comes_back() -> None:
     one, other = deep_model(), deep_model()
     first, second = build("muon", one, lr=0.02), build("muon", other, lr=0.02)

@@ -32,6 +32,7 @@ from lrbench.components.optimizers import (
     SETS_ITS_OWN_RATE,
     GroupRules,
     adam_beta2,
+    at_rate,
     build_optimizer,
     check_parameters,
     configured_rate,

@@ -32,6 +32,7 @@ from lrbench.components import (
     GroupRules,
     Normalize,
     Validation,
+    at_rate,
     check_parameters,
     configured_rate,
 )
@@ -209,7 +210,7 @@ class Experiment(BaseModel, frozen=True, extra="forbid"):
             return self.optimizer
         size = self.update_size if examples is None else min(self.update_size, examples)
         lr = configured_rate(self.optimizer) * self.lr_scaling.factor(self.optimizer.name, size)
-        return Part(self.optimizer.name, {**self.optimizer.params, "lr": lr})
+        return at_rate(self.optimizer, lr)
 
     def scaling_in_words(self, examples: int) -> str | None:
         """Describe what `lr_scaling` does for `examples` training examples; None without it."""

@@ -59,6 +59,12 @@ class _Class:
 
 
 class _Muon(_Class):
+    @property
+    def __signature__(self) -> inspect.Signature:
+        known = super().__signature__
+        own = inspect.Parameter("adamw_lr", inspect.Parameter.KEYWORD_ONLY, default=None, annotation="float | None")
+        return known.replace(parameters=[*known.parameters.values(), own])
+
     def __call__(self, **arguments: Any) -> Optimizer:
         from lrbench.components.optimizers.muon import MuonWithAdamW
 
@@ -79,7 +85,7 @@ _CLASSES = {
     "adamax": _Class("Adamax", 2e-3, "Adamax, Adam with the infinity norm (Kingma and Ba 2015)."),
     "adamw": _Class("AdamW", 1e-3, "Adam with decoupled weight decay (Loshchilov and Hutter 2019)."),
     "asgd": _Class("ASGD", 1e-2, "Averaged SGD (Polyak and Juditsky 1992)."),
-    "muon": _Muon("Muon", 1e-3, "Muon (Jordan et al. 2024) for hidden matrices, AdamW with the same lr for the rest."),
+    "muon": _Muon("Muon", 1e-3, "Muon (Jordan et al. 2024) for hidden matrices, AdamW for the rest."),
     "nadam": _Class("NAdam", 2e-3, "Adam with Nesterov momentum (Dozat 2016)."),
     "prodigy": _Class(
         "Prodigy",
@@ -121,7 +127,7 @@ _PARAMETERS = {
     "adamax": "betas eps weight_decay",
     "adamw": "betas eps weight_decay amsgrad",
     "asgd": "lambd alpha t0 weight_decay",
-    "muon": "weight_decay momentum nesterov ns_coefficients eps ns_steps adjust_lr_fn",
+    "muon": "adamw_lr weight_decay momentum nesterov ns_coefficients eps ns_steps adjust_lr_fn",
     "nadam": "betas eps weight_decay momentum_decay decoupled_weight_decay",
     "prodigy": "betas beta3 eps weight_decay decouple use_bias_correction safeguard_warmup d0 d_coef growth_rate "
     "slice_p",
@@ -145,6 +151,7 @@ _VALUES: dict[str, Any] = {
     **dict.fromkeys(_NON_NEGATIVE.split(), NonNegative),
     **dict.fromkeys(_SWITCHES.split(), bool),
     **dict.fromkeys(_OTHER_NUMBERS.split(), float),
+    "adamw_lr": Positive | None,
     "adafactor.eps": tuple[NonNegative | None, NonNegative],
     "beta2_decay": Annotated[float, Field(le=0)],
     "beta3": float | None,
@@ -236,7 +243,8 @@ def _grouped(
     if part.name == "muon":
         from lrbench.components.optimizers.muon import marked
 
-        return marked(model, groups)
+        own = part.params.get("adamw_lr")
+        return marked(model, groups, ratio=1.0 if own is None else own / configured_rate(part))
     return groups if rules.arguments else trained
 
 
@@ -255,6 +263,15 @@ def configured_rate(part: Part) -> float:
     if lr is None:
         raise ConfigError("is required, because the default of an imported optimizer is unknown", key="optimizer.lr")
     return float(lr)
+
+
+def at_rate(part: Part, lr: float) -> Part:
+    """Return the optimizer with another learning rate; Muon's `adamw_lr` keeps its ratio to it. Raises ConfigError."""
+    changed = {**part.params, "lr": lr}
+    if part.name == "muon" and part.params.get("adamw_lr") is not None:
+        check_parameters(GroupRules.split(part)[0])
+        changed["adamw_lr"] = part.params["adamw_lr"] * (lr / configured_rate(part))
+    return Part(part.name, changed)
 
 
 def _fused(part: Part, trained: list[Parameter]) -> dict[str, Any]:
