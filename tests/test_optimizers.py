@@ -161,6 +161,42 @@ def two_groups(params: Any, lr: float) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, betas=(0.8, 0.95))
 
 
+def of_model(model: nn.Module, lr: float, slower: float = 0.1) -> torch.optim.Optimizer:
+    first, *others = [p for p in model.parameters() if p.requires_grad]
+    return torch.optim.SGD([{"params": [first], "lr": lr * slower}, {"params": others}], lr=lr, momentum=0.9)
+
+
+def without_rate(model: nn.Module) -> torch.optim.Optimizer:
+    class Odd(torch.optim.Optimizer):
+        def step(self, closure: Any = None) -> None:
+            raise AssertionError
+
+    return Odd(model.parameters(), {})
+
+
+def test_a_function_that_takes_the_model(tiny: Any) -> None:
+    parts = assemble(tiny(optimizer={"name": f"{__name__}:of_model", "lr": 0.2, "slower": 0.5}), CPU)
+    assert parts.peak_lr == 0.2 and parts.ratios == [0.5, 1.0]
+    weights = [p for group in parts.optimizer.param_groups for p in group["params"]]
+    assert {id(p) for p in weights} == {id(p) for p in parts.model.parameters()}
+    for block, fragment in (
+        ({"name": f"{__name__}:of_model", "lr": 0.2, "layer_decay": 0.5}, "the parameter groups itself; remove layer"),
+        ({"name": f"{__name__}:of_model"}, "needs the parameter 'lr'"),
+        ({"name": f"{__name__}:without_rate"}, "without a learning rate, `lr`, in its parameter groups"),
+    ):
+        with pytest.raises(ConfigError, match=fragment):
+            assemble(tiny(optimizer=block), CPU)
+
+
+def test_timm_s_factory_of_optimizers(tiny: Any) -> None:
+    block = {"name": "timm.optim:create_optimizer_v2", "opt": "lamb", "lr": 0.1, "weight_decay": 0.3}
+    parts = assemble(tiny(optimizer=block), CPU)
+    assert type(parts.optimizer).__name__ == "Lamb" and parts.peak_lr == 0.1
+    assert [g["weight_decay"] for g in parts.optimizer.param_groups] == [0.0, 0.3]  # timm leaves out biases
+    grouped = assemble(tiny(optimizer={**block, "lr_factors": {"*.bias": 2.0}}), CPU)
+    assert sorted(grouped.ratios) == [1.0, 2.0]
+
+
 def test_set_rate_keeps_the_ratios_of_groups(tiny: Any) -> None:
     parts = assemble(tiny(optimizer={"name": f"{__name__}:two_groups", "lr": 0.2}), CPU)
     assert parts.peak_lr == 0.2

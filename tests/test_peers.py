@@ -97,6 +97,13 @@ def test_hugging_faces(hugging_face, name, warmup, params, lr, total, per_epoch)
     same(rates(ours, lr, total, per_epoch), expected, lr)
 
 
+@pytest.mark.parametrize("name", ["cosine", "linear", "polynomial_decay", "inverse_sqrt"])
+def test_its_functions_by_import(hugging_face, name):
+    get = "get_inverse_sqrt_schedule" if name == "inverse_sqrt" else f"get_{name}_schedule_with_warmup"
+    ours = {"name": f"hf/{name.removesuffix('_decay')}", "num_warmup_steps": "10%"}
+    same(rates({"name": f"transformers:{get}", "num_warmup_steps": "10%"}, 0.1, 30, 5), rates(ours, 0.1, 30, 5), 0.1)
+
+
 def test_every_name_of_hugging_faces_is_here(hugging_face):
     theirs = {str(name.value) for name in hugging_face.SchedulerType} - {"greedy"}  # which needs every loss
     ours = {name.removeprefix("hf/") for name in [*SCHEDULES.entries, *SCHEDULES.refused] if name.startswith("hf/")}

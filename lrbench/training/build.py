@@ -159,8 +159,9 @@ def build(experiment: Experiment, device: torch.device) -> Parts:
     layout = layout_for(model, data, device, experiment.precision)
     if layout is not None:
         model = model.to(memory_format=layout)
-    optimizer = build_optimizer(experiment.scaled_optimizer(len(data.train)), model)
-    peak_lr, ratios = peak_and_ratios(optimizer)
+    chosen = experiment.scaled_optimizer(len(data.train))
+    optimizer = build_optimizer(chosen, model)
+    peak_lr, ratios = peak_and_ratios(optimizer, configured=chosen.params.get("lr"))
     steps_per_epoch = experiment.updates_per_epoch(len(data.train))
     total_steps = experiment.steps or (experiment.epochs or 0) * steps_per_epoch
     schedule = build_schedule(

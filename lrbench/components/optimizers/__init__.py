@@ -179,7 +179,7 @@ def check_parameters(part: Part) -> None:
         key = f"optimizer.{name}"
         kind = _VALUES.get(f"{part.name}.{name}", _VALUES.get(name))
         if part.name not in _PARAMETERS:
-            if isinstance(value, str):
+            if isinstance(value, str) and (name == "lr" or kind is not None):
                 raise ConfigError(f"must be a number, true, false or a list of numbers (got {value!r:.60})", key=key)
         elif name not in known:
             problem = f"'{part.name}' has no parameter '{name}'; {choices(name, known)}"
@@ -211,7 +211,8 @@ def build_optimizer(part: Part | Mapping[str, Any] | str, model: nn.Module) -> O
     Built-in ones use torch's fused kernels where available.
 
     Args:
-        part: `{"name": "adamw", "lr": 0.001, "layer_decay": 0.8}`.
+        part: `{"name": "adamw", "lr": 0.001, "layer_decay": 0.8}`. An imported class or function gets what it asks for
+            among `params` (the weights, or their groups), `model`, and `model_or_params`.
         model: the model to train, without parameters that require no gradients.
 
     Raises:
@@ -222,9 +223,16 @@ def build_optimizer(part: Part | Mapping[str, Any] | str, model: nn.Module) -> O
     trained = [p for p in model.parameters() if p.requires_grad]
     if not trained:
         raise ConfigError("has no parameters to train", key="model")
-    made: Optimizer = OPTIMIZERS.build(part, params=_grouped(part, rules, model, trained), **_fused(part, trained))
+    groups = _grouped(part, rules, model, trained)
+    either = groups if rules.arguments else model
+    made: Optimizer = OPTIMIZERS.build(
+        part, params=groups, model=model, model_or_params=either, **_fused(part, trained)
+    )
     if not hasattr(made, "param_groups"):
         raise ConfigError(f"'{part.name}' returned a {type(made).__name__}, not an optimizer", key="optimizer.name")
+    if not all("lr" in group for group in made.param_groups):
+        problem = f"'{part.name}' returned an optimizer without a learning rate, `lr`, in its parameter groups"
+        raise ConfigError(problem, key="optimizer.name")
     name = type(made).__name__.lower()
     if name in OPTIMIZERS.refused:
         raise ConfigError(f"{part.name} can't be used: {OPTIMIZERS.refused[name]}", key="optimizer.name")
@@ -250,6 +258,9 @@ def _grouped(
 
 def _check_rules(part: Part, rules: GroupRules) -> None:
     known = inspect.signature(OPTIMIZERS.factory(part)).parameters
+    if part.imported and not {"params", "model_or_params"} & known.keys():
+        problem = f"'{part.name}' gets the model and makes the parameter groups itself"
+        raise ConfigError(f"{problem}; remove {', '.join(rules.arguments)}", key="optimizer")
     if not rules.decay_biases_and_norms and "weight_decay" not in known and not part.imported:
         raise ConfigError(f"{part.name} has no weight decay", key="optimizer.decay_biases_and_norms")
     if part.name == "prodigy" and (rules.layer_decay is not None or rules.lr_factors is not None):

@@ -90,17 +90,21 @@ def parameter_groups(
     return list(groups.values())
 
 
-def peak_and_ratios(optimizer: Optimizer, key: str = "lr") -> tuple[float, list[float]]:
+def peak_and_ratios(
+    optimizer: Optimizer, key: str = "lr", *, configured: float | None = None
+) -> tuple[float, list[float]]:
     """Return the peak learning rate of a schedule and each group's ratio to it.
 
     Args:
         optimizer: its groups' `lr_factor` is their ratio, unless their learning rates say otherwise.
         key: where a group has its learning rate at the peak, `lr` or torch's `initial_lr`.
+        configured: the peak, if a config gives it; else the learning rate of the first group that has one.
     """
     rates = [float(group.get(key, group["lr"])) for group in optimizer.param_groups]
     factors = [group.get("lr_factor") for group in optimizer.param_groups]
-    peak = next((rate / (factor or 1.0) for rate, factor in zip(rates, factors, strict=True) if rate > 0), 0.0)
-    usual = float(optimizer.defaults["lr"])
+    peaks = (rate / (factor or 1.0) for rate, factor in zip(rates, factors, strict=True) if rate > 0)
+    peak = configured or next(peaks, 0.0)
+    usual = float(optimizer.defaults.get("lr", peak))
     peak = usual if math.isclose(peak, usual, rel_tol=1e-6) else peak  # without the noise of the division
 
     def ratio(rate: float, factor: float | None) -> float:
