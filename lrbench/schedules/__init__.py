@@ -18,7 +18,7 @@ from lrbench.errors import ConfigError
 from lrbench.registry import Catalog
 from lrbench.schedules import annealing, cyclic, decay, range_test, restarts
 from lrbench.schedules.base import Context, Momentum, Schedule, WithMomentum, document, momentum_of, with_momentum
-from lrbench.schedules.compat import ELSEWHERE, PEERS, PLATEAUS, USUAL_NAMES, huggingface, timm
+from lrbench.schedules.compat import ELSEWHERE, PEERS, PLATEAUS, USUAL_NAMES, huggingface, installed, timm
 from lrbench.schedules.custom import REFUSED, checked_rate, imported
 from lrbench.schedules.milestones import beyond
 from lrbench.schedules.plateau import Growth, PlateauRule, PlateauState
@@ -175,10 +175,16 @@ SCHEDULES = Catalog(
         "warmup_stable_decay": annealing.warmup_stable_decay,
         **PEERS,
     },
-    refused={f"torch/{name}": why for name, why in REFUSED.items()} | dict.fromkeys(PLATEAUS.entries, _NEEDS_RESULTS),
+    refused={
+        **{f"torch/{name}": why for name, why in REFUSED.items()},
+        **dict.fromkeys(PLATEAUS.entries, _NEEDS_RESULTS),
+        "hf/greedy": "it needs the loss of every step; use the `plateau:` key, with `growth`",
+        "timm/none": "it is no schedule; use constant",
+    },
     aliases=USUAL_NAMES,
     elsewhere=ELSEWHERE,
     context=frozenset({"run"}),
+    others=installed,
 )
 
 document(
