@@ -84,9 +84,9 @@ def test_imports_point_one_way(file: Path) -> None:
 PUBLIC = {
     "components": """
         AVERAGES Batch DATASETS DEFAULT_LR Data DatasetRules EVALUATION_BATCH GroupRules KNOWN LOSS LOSSES Loss
-        MODELS Measure Metric Normalize OPTIMIZERS SETS_ITS_OWN_RATE Split Task Tensors Validation adam_beta2 at_rate
-        build_loss build_model build_optimizer check_parameters configured_rate epoch_columns in_groups load_dataset
-        measures metrics_of number parameter_groups peak_and_ratios place recorded task_for
+        MODELS Measure Metric Normalize OPTIMIZERS SETS_ITS_OWN_RATE Split Stages Task Tensors Validation adam_beta2
+        at_rate build_loss build_model build_optimizer check_parameters configured_rate epoch_columns in_groups
+        load_dataset measures metrics_of number parameter_groups peak_and_ratios place recorded task_for
     """,
     "config": """
         Config Dataset EarlyStoppingRule Experiment SHORT_AXES canonical dump_yaml exists fits_folder group identity

@@ -197,6 +197,7 @@ GIVEN: dict[str, dict[str, Any]] = {
     "adam": {"lr": 0.001, "betas": [0.8, 0.99], "eps": 1e-7, "amsgrad": True},
     "sgd": {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 5e-4},
     "adamw": {"weight_decay": 0.1, "decay_biases_and_norms": False},
+    "nadam": {"freeze": ["0.bias"], "unfreeze": {"0.*": "2 epochs"}, "group_warmup": {"*": "10%"}},
     "rprop": {"etas": [0.4, 1.3], "step_sizes": [1e-5, 10]},
     "muon": {"lr": 0.02, "adamw_lr": 0.001, "layer_decay": 0.5},
     "schedule_free_sgd": {"momentum": 0.8, "warmup_steps": 5},

@@ -31,6 +31,7 @@ from lrbench.components.optimizers import (
     OPTIMIZERS,
     SETS_ITS_OWN_RATE,
     GroupRules,
+    Stages,
     adam_beta2,
     at_rate,
     build_optimizer,

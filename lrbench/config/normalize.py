@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lrbench.components import adam_beta2
+from lrbench.components import GroupRules, adam_beta2
 from lrbench.config.rules import usual_rule
 from lrbench.errors import ConfigError
 from lrbench.schedules import PLATEAUS, UNTUNED, untuned
-from lrbench.types import Part
+from lrbench.types import Part, part_of
 
 
 def written_out(plain: Mapping[str, Any]) -> dict[str, Any]:
     """Replace a config's shorthand. Raises ConfigError."""
-    return _defaults(_batch(_warmup(_peak({**plain, **_plateau(plain)}))))
+    return _defaults(_groups(_batch(_warmup(_peak({**plain, **_plateau(plain)})))))
 
 
 _DEFAULTS = {"accumulate": 1, "drop_last": False, "best_by": "val_loss", "on_non_finite": "stop"}
@@ -80,6 +80,14 @@ def _warmup(plain: dict[str, Any]) -> dict[str, Any]:
         problem = "untuned is only for Adam and its variants (adam, adamw, nadam, …); give a duration such as 5%"
         raise ConfigError(problem, key="warmup.for")
     return {**plain, "warmup": {"for": untuned(beta2)}}
+
+
+def _groups(plain: dict[str, Any]) -> dict[str, Any]:
+    """Write out the patterns of parameters in the optimizer's block."""
+    optimizer = plain.get("optimizer")
+    if not isinstance(optimizer, Mapping | Part):
+        return plain
+    return {**plain, "optimizer": GroupRules.written_out(part_of(optimizer, "optimizer")).plain()}
 
 
 def _batch(plain: dict[str, Any]) -> dict[str, Any]:

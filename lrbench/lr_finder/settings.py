@@ -8,7 +8,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from lrbench.components import at_rate
+from lrbench.components import GroupRules, at_rate
 from lrbench.config import Experiment, canonical
 from lrbench.errors import UsageError
 
@@ -58,7 +58,7 @@ class Ramp:
     def over(self, experiment: Experiment, seed: int) -> Experiment:
         """Return the experiment that runs this ramp with a seed."""
         changes: dict[str, Any] = {
-            "optimizer": at_rate(experiment.optimizer, self.end).plain(),
+            "optimizer": GroupRules.at_start(at_rate(experiment.optimizer, self.end)).plain(),
             "schedule": {"name": "range_test", "start_factor": self.start / self.end, "shape": self.shape},
             "steps": self.iterations,
             "seed": seed,

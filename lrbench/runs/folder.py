@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -229,9 +229,15 @@ class RunFolder(Checkpoints):
         except FolderError:
             return Environment()
 
-    def open_logs(self, metrics: Iterable[Metric], *, steps: int, evaluations: int) -> None:
-        """Cut `steps.csv` and `epochs.csv` back to these numbers of rows and start appending."""
+    def open_logs(
+        self, metrics: Iterable[Metric], *, steps: int, evaluations: int, step_columns: Sequence[str] = ()
+    ) -> None:
+        """Cut `steps.csv` and `epochs.csv` back to these numbers of rows and start appending.
+
+        A new `steps.csv` has `step_columns` besides the usual ones.
+        """
         self.epochs = CsvLog(self.epochs.path, epoch_columns(metrics))
+        self.steps = CsvLog(self.steps.path, STEP_COLUMNS, step_columns)
         self.steps.open(steps)
         self.epochs.open(evaluations)
 

@@ -18,6 +18,7 @@ from lrbench.components import (
     LOSS,
     Data,
     Loss,
+    Stages,
     Task,
     Tensors,
     build_loss,
@@ -45,6 +46,7 @@ class Parts:
     forward: Callable[[Tensor], Tensor]
     optimizer: Optimizer
     ratios: list[float]
+    stages: Stages | None
     schedule: Schedule
     momentum: Momentum | None
     loss: Loss
@@ -179,6 +181,7 @@ def build(experiment: Experiment, device: torch.device) -> Parts:
         forward=torch.compile(model) if experiment.compile else model,
         optimizer=optimizer,
         ratios=ratios,
+        stages=Stages.of(optimizer, ratios, total_steps=total_steps, steps_per_epoch=steps_per_epoch),
         schedule=schedule,
         momentum=momentum_of(schedule),
         loss=loss,

@@ -18,12 +18,13 @@ from lrbench.events import Event, Watch, message
 from lrbench.runs import RunFolder, RunResult, Status, place
 from lrbench.training.build import Parts, assemble, described, seed_everything
 from lrbench.training.checkpoint import State, capture, restore
+from lrbench.training.columns import RateColumns, groups_of
 from lrbench.training.cuda_graphs import RecordedUpdates, place_rates, recordable
 from lrbench.training.device import resolve_device
 from lrbench.training.evaluate import conclude, decide
 from lrbench.training.kinds import Kind, Observer
 from lrbench.training.termination import Ended, not_finite, too_many_skipped
-from lrbench.training.update import Readings, gradient
+from lrbench.training.update import Readings, Row, gradient
 
 READ_BACK_SECONDS = 0.5  # interval between device syncs that fetch the losses
 EVALUATION_CHECKPOINT_SECONDS = 5.0
@@ -70,6 +71,7 @@ class Training:
     threads: int
     recorded: RecordedUpdates | None = None
     best_weights: dict[str, Any] | None = None
+    columns: RateColumns | None = None
     pending: Readings = field(default_factory=Readings)
     observer: Observer = field(init=False)
     saved: float = field(default_factory=time.monotonic)
@@ -94,12 +96,15 @@ class Training:
         state = State() if checkpoint is None else restore(checkpoint, parts, folder.name)
         recorded_updates = RecordedUpdates(parts, experiment.clip_grad_norm) if recordable(experiment, parts) else None
         place_rates(parts.optimizer, device if recorded_updates else None)
-        folder.open_logs(metrics, steps=state.step, evaluations=state.evaluations)
+        columns = RateColumns(parts)
+        folder.open_logs(metrics, steps=state.step, evaluations=state.evaluations, step_columns=columns.names)
         best_weights = None if checkpoint is None else checkpoint["best"]
         folder.save_best(best_weights)
         threads = torch.get_num_threads()
-        folder.amend_environment({**place(), **described(parts), "threads": threads, "metrics": recorded(metrics)})
+        known = {**place(), **described(parts), **groups_of(parts)}
+        folder.amend_environment({**known, "threads": threads, "metrics": recorded(metrics)})
         training = cls(folder, experiment, parts, state, watch, threads, recorded_updates, best_weights)
+        training.columns = columns if columns.names else None
         if checkpoint is not None and checkpoint["threads"] != threads:
             text = f"{folder.name}: started with {checkpoint['threads']} threads, resumed with {threads}"
             watch(message(f"{text}; the last digits will differ from those of an uninterrupted run", folder.name))
@@ -173,38 +178,42 @@ class Training:
         """
         parts, state = self.parts, self.state
         lr = self.rate(state.step)
+        if parts.stages is not None:
+            parts.ratios = parts.stages.enter(state.step)
         parts.set_rate(lr, parts.momentum(state.step) if parts.momentum else None)
         state.step += 1
         state.batch += 1
+        row = {"step": state.step, "lr": lr, "momentum": parts.current_momentum()}
+        if self.columns is not None:
+            row |= self.columns.values(lr)
         if self.recorded is not None:
             measured = self.recorded(batches[0])
         else:
             before = self.buffers() if self.experiment.on_non_finite == "skip" else None
             measured = gradient(parts, batches, self.experiment.clip_grad_norm)
             if before is not None and not all(map(math.isfinite, measured[:2].tolist())):
-                self.skip(lr, before)
+                self.skip(row, before)
                 return
             parts.optimizer.step()
         count = sum(len(targets) for _, targets in batches)
-        self.pending.add(state.step, lr, parts.current_momentum(), count, measured)
+        self.pending.add(row, count, measured)
         self.observer.updated()
 
     def buffers(self) -> dict[str, Tensor]:
         """Copy the model's buffers, such as running statistics, which a skipped step must not change."""
         return {name: buffer.clone() for name, buffer in self.parts.model.named_buffers()}
 
-    def skip(self, lr: float, before: dict[str, Tensor]) -> None:
-        """Skip a step and write a row without a loss. Raises Ended after too many skipped steps."""
+    def skip(self, row: Row, before: dict[str, Tensor]) -> None:
+        """Skip a step and write its row without a loss. Raises Ended after too many skipped steps."""
         state = self.state
         for name, buffer in self.parts.model.named_buffers():
             buffer.copy_(before[name])
         self.read_back()
-        row = {"step": state.step, "lr": lr, "momentum": self.parts.current_momentum(), "loss": None, "grad_norm": None}
         self.folder.steps.append([row])
         state.skipped += 1
         limit = self.experiment.max_skipped or MAX_SKIPPED
         if state.skipped > limit:
-            raise too_many_skipped(limit, state.step, lr, state.last_loss)
+            raise too_many_skipped(limit, state.step, row["lr"], state.last_loss)
 
     def rate(self, step: int) -> float:
         """Return the learning rate of a step, from the schedule and the current state of the plateau rule."""
@@ -218,8 +227,9 @@ class Training:
             return
         self.folder.guard()
         state, rows = self.state, []
-        for step, lr, momentum, count, (loss, norm, counted, *sums) in self.pending.take():
-            rows.append({"step": step, "lr": lr, "momentum": momentum, "loss": loss, "grad_norm": norm})
+        for row, count, (loss, norm, counted, *sums) in self.pending.take():
+            step, lr = row["step"], row["lr"]
+            rows.append({**row, "loss": loss, "grad_norm": norm})
             ended = not_finite(step, lr, loss, norm, state.last_loss) or self.observer.limit(step, lr, loss)
             if ended is not None:
                 self.folder.steps.append(rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -59,6 +60,9 @@ def _total(values: list[Tensor]) -> Tensor:
     return values[0] if len(values) == 1 else torch.stack(values).sum(0)
 
 
+Row = dict[str, Any]
+"""A row of `steps.csv`, by column: `step`, `lr` and others."""
+
 CAPACITY = 4096  # rows of `Readings`
 
 
@@ -69,7 +73,7 @@ class Readings:
     They share one tensor: many small tensors, allocated between a step's large ones, would fragment the memory.
     """
 
-    rows: list[tuple[int, float, float | None, int]] = field(default_factory=list)
+    rows: list[tuple[Row, int]] = field(default_factory=list)
     measured: Tensor | None = None
 
     def __len__(self) -> int:
@@ -80,21 +84,21 @@ class Readings:
         """True if there is no room for another row."""
         return len(self.rows) == CAPACITY
 
-    def add(self, step: int, lr: float, momentum: float | None, count: int, measured: Tensor) -> None:
-        """Add a step of `count` examples with the tensor that `gradient` returned."""
+    def add(self, row: Row, count: int, measured: Tensor) -> None:
+        """Add a step of `count` examples: what its row holds already, and the tensor that `gradient` returned."""
         if self.measured is None:
             self.measured = measured.new_empty(CAPACITY, len(measured))
         self.measured[len(self.rows)].copy_(measured)
-        self.rows.append((step, lr, momentum, count))
+        self.rows.append((row, count))
 
     def replace_loss(self, loss: float) -> None:
         """Replace the loss in the last row."""
         assert self.measured is not None, "add() comes first"
         self.measured[len(self.rows) - 1, 0] = loss
 
-    def take(self) -> list[tuple[int, float, float | None, int, list[float]]]:
-        """Fetch and clear all rows with one device sync: step, lr, momentum, examples and measurements."""
+    def take(self) -> list[tuple[Row, int, list[float]]]:
+        """Fetch and clear all rows with one device sync: what they hold, examples and measurements."""
         fetched = [] if self.measured is None else self.measured[: len(self.rows)].tolist()
-        found = [(*row, measured) for row, measured in zip(self.rows, fetched, strict=True)]
+        found = [(row, count, measured) for (row, count), measured in zip(self.rows, fetched, strict=True)]
         self.rows.clear()
         return found

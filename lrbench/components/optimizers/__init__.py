@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from lrbench.components.optimizers.param_groups import GroupRules, parameter_groups, peak_and_ratios
+from lrbench.components.optimizers.param_groups import (
+    GroupRules,
+    freeze_parameters,
+    parameter_groups,
+    peak_and_ratios,
+)
+from lrbench.components.optimizers.stages import Stages
 from lrbench.errors import ConfigError, choices
 from lrbench.registry import Catalog
 from lrbench.types import Fraction, NonNegative, Part, Positive, Probability, ProperFraction, adapter, checked, part_of
@@ -218,8 +224,9 @@ def build_optimizer(part: Part | Mapping[str, Any] | str, model: nn.Module) -> O
     Raises:
         ConfigError: unknown name, or parameters that the class rejects.
     """
-    part, rules = GroupRules.split(part_of(part, "optimizer"))
+    part, rules = GroupRules.split(GroupRules.written_out(part_of(part, "optimizer")))
     check_parameters(part)
+    freeze_parameters(model, rules.freeze or (), rules.unfreeze or {})
     trained = [p for p in model.parameters() if p.requires_grad]
     if not trained:
         raise ConfigError("has no parameters to train", key="model")
@@ -243,17 +250,18 @@ def _grouped(
     part: Part, rules: GroupRules, model: nn.Module, trained: list[Parameter]
 ) -> list[Parameter] | list[dict[str, Any]]:
     """Return the weights as one list, or in groups if the config or the optimizer needs them."""
-    if not rules.arguments:
+    grouping = {key: value for key, value in rules.arguments.items() if key != "freeze"}  # which is done
+    if not grouping:
         groups: list[dict[str, Any]] = [{"params": trained}]
     else:
         _check_rules(part, rules)
-        groups = parameter_groups(model, lr=configured_rate(part), **rules.arguments)
+        groups = parameter_groups(model, lr=configured_rate(part), **grouping)
     if part.name == "muon":
         from lrbench.components.optimizers.muon import marked
 
         own = part.params.get("adamw_lr")
         return marked(model, groups, ratio=1.0 if own is None else own / configured_rate(part))
-    return groups if rules.arguments else trained
+    return groups if grouping else trained
 
 
 def _check_rules(part: Part, rules: GroupRules) -> None:
@@ -263,8 +271,9 @@ def _check_rules(part: Part, rules: GroupRules) -> None:
         raise ConfigError(f"{problem}; remove {', '.join(rules.arguments)}", key="optimizer")
     if not rules.decay_biases_and_norms and "weight_decay" not in known and not part.imported:
         raise ConfigError(f"{part.name} has no weight decay", key="optimizer.decay_biases_and_norms")
-    if part.name == "prodigy" and (rules.layer_decay is not None or rules.lr_factors is not None):
-        key = "lr_factors" if rules.layer_decay is None else "layer_decay"
+    several = [key for key in ("layer_decay", "lr_factors", "group_warmup") if getattr(rules, key) is not None]
+    if part.name == "prodigy" and several:
+        key = several[0]
         raise ConfigError("prodigy estimates one learning rate for all weights", key=f"optimizer.{key}")
 
 

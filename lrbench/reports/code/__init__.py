@@ -74,7 +74,7 @@ def _source(experiment: Experiment, name: str, environment: Environment) -> str:
     device = environment.device or ""
     scheduler = layout("scheduler = ", schedule.scheduler) if schedule.scheduler else []
     setting = [*schedule.values, *_precision(experiment.precision, device)]
-    optimizer = [*_remarks(experiment, examples), *layout("optimizer = ", made)]
+    optimizer = [*_remarks(experiment, rules, examples), *layout("optimizer = ", made)]
     if not scheduler and experiment.plateau is None:
         optimizer += comment("no scheduler: the learning rate is constant")
     elif schedule.function:
@@ -128,9 +128,14 @@ _REMARKS = {
 }
 
 
-def _remarks(experiment: Experiment, examples: int | None) -> list[str]:
+def _remarks(experiment: Experiment, rules: GroupRules, examples: int | None) -> list[str]:
     scaling = experiment.scaling_in_words(examples or experiment.update_size) or ""
-    return [*comment(scaling), *comment(_REMARKS.get(experiment.optimizer.name, ""))]
+    timed = [
+        f"'{name}' was frozen for the first {when}" for name, when in (rules.unfreeze or {}).items() if when.amount
+    ]
+    timed += [f"'{name}' had a warm-up of its own, {length}" for name, length in (rules.group_warmup or {}).items()]
+    missing = f"not in this code: {'; '.join(timed)}" if timed else ""
+    return [*comment(scaling), *comment(missing), *comment(_REMARKS.get(experiment.optimizer.name, ""))]
 
 
 def _optimizer(whole: Part, own: Part, rules: GroupRules, imported: Import) -> Call:
@@ -138,8 +143,8 @@ def _optimizer(whole: Part, own: Part, rules: GroupRules, imported: Import) -> C
         return call("lrbench.build_optimizer", whole.plain(), Raw("model"))
     weights: Any = Raw("model.parameters()")
     if rules.arguments:
-        rate = configured_rate(own)
-        weights = call("lrbench.parameter_groups", Raw("model"), **{"lr": rate, **rules.arguments})
+        grouping = {key: whole.params[key] for key in rules.arguments}
+        weights = call("lrbench.parameter_groups", Raw("model"), **{"lr": configured_rate(own), **grouping})
     if own.imported:
         return call(imported(own.name), weights, **own.params)
     entry = OPTIMIZERS.entries[own.name]
