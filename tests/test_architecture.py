@@ -89,7 +89,8 @@ PUBLIC = {
         load_dataset measures metrics_of number parameter_groups peak_and_ratios place recorded task_for
     """,
     "config": """
-        Config Dataset EarlyStoppingRule Experiment SHORT_AXES canonical dump_yaml exists fits_folder group identity
+        Config ContinueRule Dataset EarlyStoppingRule Experiment InitRule SHORT_AXES canonical dump_yaml exists
+        fits_folder group identity
         load_config merge normal opened overriding read_bytes read_config run_name validate without_rate
     """,
     "runs": """
@@ -227,6 +228,7 @@ def test_only_runs_knows_the_names_of_a_run_s_files() -> None:
         "steps.csv",
         "checkpoint.pt",
         "best.pt",
+        "final.pt",
         "result.json",
         "error.log",
     )

@@ -38,7 +38,14 @@ from lrbench.components import (
 )
 from lrbench.config.merge import merge
 from lrbench.config.normalize import written_out
-from lrbench.config.rules import EarlyStoppingRule, Reference, ScalingRule, batches_per_epoch
+from lrbench.config.rules import (
+    ContinueRule,
+    EarlyStoppingRule,
+    InitRule,
+    Reference,
+    ScalingRule,
+    batches_per_epoch,
+)
 from lrbench.config.yaml_source import Places, dump, path_of, place_of
 from lrbench.errors import ConfigError, choices
 from lrbench.registry import Catalog
@@ -130,6 +137,9 @@ class Experiment(BaseModel, frozen=True, extra="forbid"):
     clip_grad_norm: Positive | None = None
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
     compile: StrictBool = False
+    init_from: InitRule | None = None
+    continues: Annotated[ContinueRule | None, Field(alias="continue")] = None
+    keep: Literal["best", "state"] | None = None
     device: Annotated[str, AfterValidator(_device)] = "auto"
     reference: Reference | None = None
     as_of: Literal[2] | None = None
@@ -157,6 +167,8 @@ class Experiment(BaseModel, frozen=True, extra="forbid"):
         if every is not None and every.unit == "steps" and not every.amount.is_integer():
             problem = f"must be a whole number of steps; write '{every.amount:g} epochs' for a part of an epoch"
             raise ConfigError(f"{problem} (got {every})", key="eval_every")
+        if self.init_from is not None and self.continues is not None:
+            raise ConfigError("starts from all of a run; remove init_from", key="continue")
         self._check_plateau_bounds()
         if self.max_skipped is not None and self.on_non_finite != "skip":
             raise ConfigError("needs `on_non_finite: skip`", key="max_skipped")
@@ -276,6 +288,8 @@ def _fields_at(path: tuple[str, ...]) -> list[str]:
         ("plateau",): PlateauRule,
         ("plateau", "growth"): Growth,
         ("early_stopping",): EarlyStoppingRule,
+        ("init_from",): InitRule,
+        ("continue",): ContinueRule,
         ("reference",): Reference,
         ("dataset", "validation"): Validation,
         ("dataset", "normalize"): Normalize,

@@ -63,6 +63,9 @@ class Ramp:
             "steps": self.iterations,
             "seed": seed,
         }
+        if experiment.continues is not None:  # from its weights; its optimizer had another learning rate
+            earlier = experiment.continues
+            changes["init_from"] = {"run": earlier.run, "weights": "final", "identity": earlier.identity}
         return experiment.replace(**changes, **dict.fromkeys(_LEFT_OUT))
 
     def identity(self, experiment: Experiment) -> str:
@@ -75,5 +78,5 @@ class Ramp:
 # Keys for full trainings that a range test ignores.
 _LEFT_OUT = (
     "epochs", "warmup", "plateau", "early_stopping", "lr_scaling", "eval_every", "best_by", "on_non_finite",
-    "max_skipped", "reference",
+    "max_skipped", "reference", "continue", "keep",
 )  # fmt: skip

@@ -12,7 +12,7 @@ from typing import Any
 from lrbench.components import Metric, epoch_columns
 from lrbench.config import Config, Experiment, exists, group, identity, read_config, run_name
 from lrbench.errors import ConfigError, FolderError, LockedError, RunError
-from lrbench.runs.checkpoints import CHECKPOINTS, Checkpoints
+from lrbench.runs.checkpoints import CHECKPOINTS, FINAL, Checkpoints
 from lrbench.runs.csv_log import CsvLog
 from lrbench.runs.environment import Environment, Seal
 from lrbench.runs.files import MOST_JSON, read, read_json, remove_leftovers, replacing, to_json, write
@@ -88,7 +88,7 @@ class RunFolder(Checkpoints):
 
     def clear(self) -> None:
         """Remove what the run has written, so that it starts over (`--again`)."""
-        self._remove("result.json", "epochs.csv", "steps.csv", "best.pt", "error.log", *CHECKPOINTS)
+        self._remove("result.json", "epochs.csv", "steps.csv", "best.pt", FINAL, "error.log", *CHECKPOINTS)
 
     def _remove(self, *names: str) -> None:
         for name in names:

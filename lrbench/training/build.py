@@ -6,7 +6,7 @@ import contextlib
 import json
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,7 @@ from lrbench.config import Dataset, Experiment, identity
 from lrbench.errors import ConfigError, LrbenchError, choices, reason_of
 from lrbench.schedules import Momentum, Schedule, build_schedule, momentum_of
 from lrbench.training.device import exact_products
+from lrbench.training.earlier_run import Start, continued, taken_weights
 from lrbench.training.isolation import ProcessState
 from lrbench.training.memory_format import layout_for
 
@@ -47,6 +48,7 @@ class Parts:
     optimizer: Optimizer
     ratios: list[float]
     stages: Stages | None
+    start: Start
     schedule: Schedule
     momentum: Momentum | None
     loss: Loss
@@ -161,19 +163,22 @@ def build(experiment: Experiment, device: torch.device) -> Parts:
     layout = layout_for(model, data, device, experiment.precision)
     if layout is not None:
         model = model.to(memory_format=layout)
+    told = taken_weights(experiment, model)
     chosen = experiment.scaled_optimizer(len(data.train))
     optimizer = build_optimizer(chosen, model)
     peak_lr, ratios = peak_and_ratios(optimizer, configured=chosen.params.get("lr"))
+    start = continued(experiment, model, optimizer)
     steps_per_epoch = experiment.updates_per_epoch(len(data.train))
     total_steps = experiment.steps or (experiment.epochs or 0) * steps_per_epoch
     schedule = build_schedule(
         experiment.schedule,
         lr=peak_lr,
-        total_steps=total_steps,
+        total_steps=start.steps + total_steps,
         steps_per_epoch=steps_per_epoch,
         warmup=experiment.warmup,
         as_of=experiment.as_of,
     )
+    schedule = start.moved(schedule)
     parts = Parts(
         data=data,
         task=task_for(None if data.positions else data.classes),
@@ -181,7 +186,8 @@ def build(experiment: Experiment, device: torch.device) -> Parts:
         forward=torch.compile(model) if experiment.compile else model,
         optimizer=optimizer,
         ratios=ratios,
-        stages=Stages.of(optimizer, ratios, total_steps=total_steps, steps_per_epoch=steps_per_epoch),
+        stages=Stages.of(optimizer, ratios, total_steps=start.steps + total_steps, steps_per_epoch=steps_per_epoch),
+        start=replace(start, said=[*told, *start.said]),
         schedule=schedule,
         momentum=momentum_of(schedule),
         loss=loss,

@@ -65,7 +65,8 @@ def check(experiment: Experiment, device: torch.device, *, keep: bool = False) -
         parts.loss = built_loss(experiment, parts.data, device)  # the one used above may have kept state
         checked[identity(experiment), str(device)] = parts, state
     sizes = {"total_steps": parts.total_steps, "steps_per_epoch": parts.steps_per_epoch}
-    late = [] if parts.stages is None else parts.stages.unreached(parts.total_steps)
+    sizes["total_steps"] += parts.start.steps
+    late = [] if parts.stages is None else parts.stages.unreached(sizes["total_steps"])
     return [*unreached(experiment.schedule, warmup=experiment.warmup, **sizes), *late]
 
 

@@ -12,6 +12,7 @@ import torch
 from lrbench.errors import RunError
 from lrbench.schedules import PlateauState
 from lrbench.training.build import Parts
+from lrbench.training.earlier_run import Start
 from lrbench.training.early_stopping import EarlyStoppingState
 
 
@@ -93,6 +94,13 @@ def capture(state: State, parts: Parts, best: dict[str, Any] | None, identity: s
 def copied(weights: dict[str, Any]) -> dict[str, Any]:
     """Return a copy of a `state_dict` on the CPU."""
     return {k: v.detach().cpu().clone() if isinstance(v, torch.Tensor) else v for k, v in weights.items()}
+
+
+def begun(start: Start) -> State:
+    """Return the state of a run that begins, and set the random generators if it continues another one."""
+    if start.random is not None:
+        _set_generators(dict(start.random))
+    return State() if start.plateau is None else State(plateau=PlateauState(**start.plateau))
 
 
 def restore(checkpoint: dict[str, Any], parts: Parts, run: str) -> State:

@@ -13,6 +13,7 @@ from lrbench.config import Experiment
 from lrbench.runs import RunResult, Status
 from lrbench.training.build import Parts
 from lrbench.training.checkpoint import copied
+from lrbench.training.earlier_run import final_state
 from lrbench.training.termination import Ended
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def refresh_norms(parts: Parts, experiment: Experiment, epoch: int) -> None:
 def measure(training: Training) -> dict[str, Any]:
     """Return the training values since the last evaluation and the validation values. Raises Ended."""
     state, parts = training.state, training.parts
-    refresh_norms(parts, training.experiment, state.epoch)
+    refresh_norms(parts, training.experiment, parts.start.epochs + state.epoch)
     found = evaluate(parts, parts.data.validation)
     if not math.isfinite(found["loss"]):
         raise Ended(f"the validation loss was not finite after update {state.step}", Status.DIVERGED)
@@ -113,6 +114,8 @@ def conclude(training: Training, status: Status, reason: str) -> RunResult:
     """Evaluate the final and the best weights on the test data and write the result."""
     state, parts = training.state, training.parts
     test = test_best = None
+    if status.complete and training.experiment.keep == "state":
+        training.folder.save_final(final_state(training.captured(), parts.start))
     if status.complete and training.observer.tests and parts.data.test is not None:
         test = test_best = tested(parts)
         if state.best is not None and training.best_weights is not None and state.best["step"] != state.step:

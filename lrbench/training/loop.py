@@ -17,7 +17,7 @@ from lrbench.errors import Interrupted
 from lrbench.events import Event, Watch, message
 from lrbench.runs import RunFolder, RunResult, Status, place
 from lrbench.training.build import Parts, assemble, described, seed_everything
-from lrbench.training.checkpoint import State, capture, restore
+from lrbench.training.checkpoint import State, begun, capture, restore
 from lrbench.training.columns import RateColumns, groups_of
 from lrbench.training.cuda_graphs import RecordedUpdates, place_rates, recordable
 from lrbench.training.device import resolve_device
@@ -93,7 +93,7 @@ class Training:
             why = "damaged, from another run, or without their CSV rows"
             watch(message(f"{folder.name}: its checkpoints can't be used ({why}); starting over", folder.name))
         seed_everything(experiment.seed)
-        state = State() if checkpoint is None else restore(checkpoint, parts, folder.name)
+        state = begun(parts.start) if checkpoint is None else restore(checkpoint, parts, folder.name)
         recorded_updates = RecordedUpdates(parts, experiment.clip_grad_norm) if recordable(experiment, parts) else None
         place_rates(parts.optimizer, device if recorded_updates else None)
         columns = RateColumns(parts)
@@ -111,8 +111,8 @@ class Training:
             folder.amend_environment({"threads_before": checkpoint["threads"]})
         watch(training.event("start", parts.peak_lr, {"metrics": recorded(metrics)}))
         scaled = experiment.scaling_in_words(len(parts.data.train))
-        if scaled is not None:
-            watch(message(f"{folder.name}: {scaled}", folder.name))
+        for text in (*([] if scaled is None else [scaled]), *(parts.start.said if checkpoint is None else [])):
+            watch(message(f"{folder.name}: {text}", folder.name))
         return training
 
     @property
@@ -147,7 +147,8 @@ class Training:
         began = time.monotonic()
         size, at_once = experiment.batch_size, experiment.accumulate or 1
         data, drop_last, start = parts.data, bool(experiment.drop_last), state.batch * at_once
-        batches = data.training_batches(size, experiment.seed, state.epoch, start=start, drop_last=drop_last)
+        epoch = parts.start.epochs + state.epoch
+        batches = data.training_batches(size, experiment.seed, epoch, start=start, drop_last=drop_last)
         over = True
         for group in in_groups(batches, at_once):
             if state.step == target:
@@ -179,7 +180,7 @@ class Training:
         parts, state = self.parts, self.state
         lr = self.rate(state.step)
         if parts.stages is not None:
-            parts.ratios = parts.stages.enter(state.step)
+            parts.ratios = parts.stages.enter(parts.start.steps + state.step)
         parts.set_rate(lr, parts.momentum(state.step) if parts.momentum else None)
         state.step += 1
         state.batch += 1
@@ -288,9 +289,12 @@ class Training:
     def checkpoint(self) -> None:
         """Save a checkpoint."""
         assert not self.pending, "read_back() comes first"
-        whole = capture(self.state, self.parts, self.best_weights, identity(self.experiment), self.threads)
-        self.folder.save_checkpoint(whole)
+        self.folder.save_checkpoint(self.captured())
         self.saved = time.monotonic()
+
+    def captured(self) -> dict[str, Any]:
+        """Return the complete state."""
+        return capture(self.state, self.parts, self.best_weights, identity(self.experiment), self.threads)
 
     def event(self, kind: Literal["start", "progress", "epoch"], lr: float, values: dict[str, Any]) -> Event:
         """Return a progress event."""

@@ -130,11 +130,16 @@ _REMARKS = {
 
 def _remarks(experiment: Experiment, rules: GroupRules, examples: int | None) -> list[str]:
     scaling = experiment.scaling_in_words(examples or experiment.update_size) or ""
-    timed = [
+    left_out = [
         f"'{name}' was frozen for the first {when}" for name, when in (rules.unfreeze or {}).items() if when.amount
     ]
-    timed += [f"'{name}' had a warm-up of its own, {length}" for name, length in (rules.group_warmup or {}).items()]
-    missing = f"not in this code: {'; '.join(timed)}" if timed else ""
+    left_out += [f"'{name}' had a warm-up of its own, {length}" for name, length in (rules.group_warmup or {}).items()]
+    rule, continues = experiment.init_from, experiment.continues
+    left_out += [] if rule is None else [f"the model started from the {rule.weights} weights of {rule.run}"]
+    if continues is not None:
+        then = "its schedule went on" if continues.schedule == "extend" else "its schedule started again"
+        left_out.append(f"model and optimizer started from the final state of {continues.run}, where {then}")
+    missing = f"not in this code: {'; '.join(left_out)}" if left_out else ""
     return [*comment(scaling), *comment(missing), *comment(_REMARKS.get(experiment.optimizer.name, ""))]
 
 
