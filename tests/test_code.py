@@ -258,6 +258,22 @@ def test_the_whole_text_trains_the_weights_that_lrbench_trained(
         torch.testing.assert_close(weights, best[name], rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, ["scaler.scale(loss).backward()", "scaler.step(optimizer)", "scaler.update()"]),
+        ({"clip_grad_norm": 1.0}, ["scaler.unscale_(optimizer)", "torch.nn.utils.clip_grad_norm_(model"]),
+        ({"schedule": "cosine"}, ["if scaler.get_scale() >= scale:  # the step was not skipped", "scheduler.step()"]),
+        ({"accumulate": 2}, ["scaler.scale(loss * (len(targets) / examples)).backward()"]),
+    ],
+)
+def test_the_code_of_fp16(changes: dict[str, Any], expected: list[str], tiny: Callable[..., Experiment]) -> None:
+    text = code(tiny(precision="fp16", batch_size=12, **changes).plain(), environment(2, 2))
+    at = [text.index(line) for line in ("scaler = torch.amp.GradScaler()", "dtype=torch.float16", *expected)]
+    assert at == sorted(at), "in this order"
+    compile(text, "code", "exec")
+
+
 class Loader:
     """What a DataLoader would be: each time the next epoch, in lrbench's order."""
 

@@ -135,7 +135,7 @@ class Experiment(BaseModel, frozen=True, extra="forbid"):
     on_non_finite: Literal["stop", "skip"] | None = None
     max_skipped: Count | None = None
     clip_grad_norm: Positive | None = None
-    precision: Literal["fp32", "tf32", "bf16"] = "fp32"
+    precision: Literal["fp32", "tf32", "bf16", "fp16"] = "fp32"
     compile: StrictBool = False
     init_from: InitRule | None = None
     continues: Annotated[ContinueRule | None, Field(alias="continue")] = None

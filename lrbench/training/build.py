@@ -55,6 +55,7 @@ class Parts:
     device: torch.device
     layout: torch.memory_format | None
     precision: str
+    scaler: torch.amp.GradScaler | None
     peak_lr: float
     total_steps: int
     steps_per_epoch: int
@@ -67,8 +68,9 @@ class Parts:
         return prepared, targets.to(self.device, non_blocking=True)
 
     def autocast(self) -> torch.autocast:
-        """Return the context for forward pass and loss: bfloat16 with `precision: bf16`."""
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
+        """Return the context for forward pass and loss: bfloat16 with `precision: bf16`, float16 with `fp16`."""
+        dtype = torch.float16 if self.precision == "fp16" else torch.bfloat16
+        return torch.autocast(self.device.type, dtype=dtype, enabled=self.precision in ("bf16", "fp16"))
 
     def training(self) -> None:
         """Switch model and optimizer to training."""
@@ -153,13 +155,7 @@ def build(experiment: Experiment, device: torch.device) -> Parts:
     data = load_data(experiment.dataset, device)
     seed_everything(experiment.seed)
     loss = built_loss(experiment, data, device)
-    outputs, classes = _outputs(data, loss, imported=experiment.model.imported)
-    with fitting("model", f"'{experiment.model.name}' can't be built"):
-        model = build_model(experiment.model, input_shape=data.shape, outputs=outputs, classes=classes).to(device)
-    if any(nn.parameter.is_lazy(p) for p in model.parameters()):
-        inputs, _ = next(iter(data.train.batches(2)))
-        with forward_pass(model, data, experiment.model.name):
-            model(data.prepare(inputs, device))  # initializes the lazy layers
+    model = _model(experiment, data, loss, device)
     layout = layout_for(model, data, device, experiment.precision)
     if layout is not None:
         model = model.to(memory_format=layout)
@@ -194,6 +190,7 @@ def build(experiment: Experiment, device: torch.device) -> Parts:
         device=device,
         layout=layout,
         precision=experiment.precision,
+        scaler=torch.amp.GradScaler(device.type) if experiment.precision == "fp16" else None,
         peak_lr=peak_lr,
         total_steps=total_steps,
         steps_per_epoch=steps_per_epoch,
@@ -203,6 +200,18 @@ def build(experiment: Experiment, device: torch.device) -> Parts:
         problem = f"{experiment.optimizer.name} has no momentum to cycle"
         raise ConfigError(problem, key="schedule.cycle_momentum")
     return parts
+
+
+def _model(experiment: Experiment, data: Data, loss: Loss, device: torch.device) -> nn.Module:
+    """Build the model for the data, with initialized lazy layers."""
+    outputs, classes = _outputs(data, loss, imported=experiment.model.imported)
+    with fitting("model", f"'{experiment.model.name}' can't be built"):
+        model = build_model(experiment.model, input_shape=data.shape, outputs=outputs, classes=classes).to(device)
+    if any(nn.parameter.is_lazy(p) for p in model.parameters()):
+        inputs, _ = next(iter(data.train.batches(2)))
+        with forward_pass(model, data, experiment.model.name):
+            model(data.prepare(inputs, device))  # initializes the lazy layers
+    return model
 
 
 @contextlib.contextmanager

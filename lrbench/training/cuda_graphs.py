@@ -25,7 +25,8 @@ def recordable(experiment: Experiment, parts: Parts) -> bool:
     same weights and ratios in every step.
     """
     model = not experiment.model.imported or getattr(parts.model, "cuda_graph", False)
-    plain = experiment.accumulate in (None, 1) and experiment.on_non_finite != "skip" and not experiment.compile
+    skips = experiment.on_non_finite == "skip" or parts.scaler is not None
+    plain = experiment.accumulate in (None, 1) and not skips and not experiment.compile
     steady = parts.momentum is None and parts.stages is None and not experiment.loss.imported
     return ENABLED and parts.device.type == "cuda" and model and plain and steady and takes_rate_tensor(parts.optimizer)
 

@@ -30,6 +30,7 @@ class Start:
         epochs: epochs whose order of the data this run does not repeat.
         random: the states of the random generators; None to keep those of a fresh start.
         plateau: the state of the plateau rule; None for a fresh one.
+        scaler: the state of the gradient scaler; None for a fresh one.
         said: what to tell the user; empty for a fresh start.
     """
 
@@ -37,6 +38,7 @@ class Start:
     epochs: int = 0
     random: Mapping[str, Any] | None = None
     plateau: Mapping[str, Any] | None = None
+    scaler: Mapping[str, Any] | None = None
     said: list[str] = field(default_factory=list)
 
     def moved(self, schedule: Schedule) -> Schedule:
@@ -94,23 +96,23 @@ def continued(experiment: Experiment, model: nn.Module, optimizer: Optimizer) ->
         optimizer.load_state_dict(final["optimizer"])
         for group, own in zip(optimizer.param_groups, settings, strict=True):
             group.update(own)
-        steps, epochs = (int(final["before"][unit]) + int(final["state"][unit[:-1]]) for unit in ("steps", "epochs"))
-        epochs += int(final["state"]["batch"] > 0)
-        random, plateau = dict(final["random"]), dict(final["state"]["plateau"])
+        return _start(rule, result, final)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         problem = f"the state of {rule.run} does not fit this model and optimizer: {reason_of(error)[:300]}"
         raise ConfigError(problem, key="continue.run") from error
-    return _start(rule, result, steps, epochs, random, plateau)
 
 
-def _start(
-    rule: ContinueRule, result: RunResult, steps: int, epochs: int, random: dict[str, Any], plateau: dict[str, Any]
-) -> Start:
+def _start(rule: ContinueRule, result: RunResult, final: Mapping[str, Any]) -> Start:
+    """Return the start from a final state. Raises KeyError, TypeError or ValueError for a damaged one."""
+    state, before = final["state"], final["before"]
+    epochs = int(before["epochs"]) + int(state["epoch"]) + int(state["batch"] > 0)
+    steps = int(before["steps"]) + int(state["step"]) - int(state["held"])
+    taken: dict[str, Any] = {"epochs": epochs, "random": dict(final["random"]), "scaler": final["scaler"]}
     where = f"continues {rule.run} after its {result.steps} steps"
     if rule.schedule == "restart":
-        return Start(0, epochs, random, None, [f"{where}; the schedule starts again (warm restart)"])
+        return Start(**taken, said=[f"{where}; the schedule starts again (warm restart)"])
     said = f"{where}; the schedule is the configured one over the steps of both, from step {steps} on"
-    return Start(steps, epochs, random, plateau, [said])
+    return Start(**taken, steps=steps, plateau=dict(state["plateau"]), said=[said])
 
 
 def _settings(part: Part, optimizer: Optimizer) -> list[dict[str, Any]]:

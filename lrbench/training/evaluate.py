@@ -94,7 +94,10 @@ def decide(training: Training, values: dict[str, Any]) -> None:
         training.best_weights = copied(training.parts.model.state_dict())
         training.folder.save_best(training.best_weights)
     if plateau is not None:
-        at = {"lr": training.parts.schedule(state.step - 1), "done": state.step / training.parts.total_steps}
+        at = {
+            "lr": training.parts.schedule(max(state.position - 1, 0)),
+            "done": state.step / training.parts.total_steps,
+        }
         state.plateau.update(plateau, values[plateau.metric], lower=sign(training, plateau.metric) > 0, **at)
     if early is not None:
         lower = sign(training, early.metric) > 0
@@ -133,6 +136,6 @@ def conclude(training: Training, status: Status, reason: str) -> RunResult:
         best=state.best,
         test=test,
         test_best=test_best,
-        skipped=state.skipped if training.experiment.on_non_finite == "skip" else None,
+        skipped=state.skipped if training.skips else None,
     )
     return training.folder.finish(training.experiment, result)

@@ -23,8 +23,8 @@ from lrbench.training.cuda_graphs import RecordedUpdates, place_rates, recordabl
 from lrbench.training.device import resolve_device
 from lrbench.training.evaluate import conclude, decide
 from lrbench.training.kinds import Kind, Observer
-from lrbench.training.termination import Ended, not_finite, too_many_skipped
-from lrbench.training.update import Readings, Row, gradient
+from lrbench.training.termination import Ended, not_finite, not_scalable, too_many_skipped
+from lrbench.training.update import Readings, Row, buffers_of, gradient, step_taken
 
 READ_BACK_SECONDS = 0.5  # interval between device syncs that fetch the losses
 EVALUATION_CHECKPOINT_SECONDS = 5.0
@@ -93,7 +93,7 @@ class Training:
             why = "damaged, from another run, or without their CSV rows"
             watch(message(f"{folder.name}: its checkpoints can't be used ({why}); starting over", folder.name))
         seed_everything(experiment.seed)
-        state = begun(parts.start) if checkpoint is None else restore(checkpoint, parts, folder.name)
+        state = begun(parts) if checkpoint is None else restore(checkpoint, parts, folder.name)
         recorded_updates = RecordedUpdates(parts, experiment.clip_grad_norm) if recordable(experiment, parts) else None
         place_rates(parts.optimizer, device if recorded_updates else None)
         columns = RateColumns(parts)
@@ -175,13 +175,14 @@ class Training:
     def update(self, batches: list[tuple[Tensor, Tensor]]) -> None:
         """Do one step at the scheduled learning rate, with one batch or several accumulated ones.
 
-        Avoids a device sync unless `on_non_finite: skip` needs the loss.
+        Avoids a device sync unless steps that are not finite are skipped.
         """
         parts, state = self.parts, self.state
-        lr = self.rate(state.step)
+        position = state.position
+        lr = self.rate(position)
         if parts.stages is not None:
-            parts.ratios = parts.stages.enter(parts.start.steps + state.step)
-        parts.set_rate(lr, parts.momentum(state.step) if parts.momentum else None)
+            parts.ratios = parts.stages.enter(parts.start.steps + position)
+        parts.set_rate(lr, parts.momentum(position) if parts.momentum else None)
         state.step += 1
         state.batch += 1
         row = {"step": state.step, "lr": lr, "momentum": parts.current_momentum()}
@@ -190,30 +191,35 @@ class Training:
         if self.recorded is not None:
             measured = self.recorded(batches[0])
         else:
-            before = self.buffers() if self.experiment.on_non_finite == "skip" else None
+            check = self.skips
+            before = buffers_of(parts.model) if check else {}
             measured = gradient(parts, batches, self.experiment.clip_grad_norm)
-            if before is not None and not all(map(math.isfinite, measured[:2].tolist())):
+            if not step_taken(parts, measured, check=check):
                 self.skip(row, before)
                 return
-            parts.optimizer.step()
         count = sum(len(targets) for _, targets in batches)
         self.pending.add(row, count, measured)
         self.observer.updated()
 
-    def buffers(self) -> dict[str, Tensor]:
-        """Copy the model's buffers, such as running statistics, which a skipped step must not change."""
-        return {name: buffer.clone() for name, buffer in self.parts.model.named_buffers()}
+    @property
+    def skips(self) -> bool:
+        """True if steps that are not finite are skipped."""
+        return self.experiment.on_non_finite == "skip" or self.parts.scaler is not None
 
     def skip(self, row: Row, before: dict[str, Tensor]) -> None:
-        """Skip a step and write its row without a loss. Raises Ended after too many skipped steps."""
-        state = self.state
+        """Write a skipped step's row, without a loss. Raises Ended after too many skipped steps."""
+        state, scaler = self.state, self.parts.scaler
         for name, buffer in self.parts.model.named_buffers():
             buffer.copy_(before[name])
         self.read_back()
         self.folder.steps.append([row])
         state.skipped += 1
+        if scaler is not None:
+            state.held += 1
+            if scaler.get_scale() < 1:
+                raise not_scalable(scaler.get_scale(), state.step, row["lr"], state.last_loss)
         limit = self.experiment.max_skipped or MAX_SKIPPED
-        if state.skipped > limit:
+        if state.skipped - state.held > limit:
             raise too_many_skipped(limit, state.step, row["lr"], state.last_loss)
 
     def rate(self, step: int) -> float:
@@ -264,7 +270,7 @@ class Training:
         values = self.observer.measure()
         if self.experiment.eval_every is None or state.batch >= parts.steps_per_epoch:
             state.begin_epoch()
-        lr = self.rate(state.step - 1)
+        lr = self.rate(max(state.position - 1, 0))
         now = {"epoch": self.epochs_done, "step": state.step}
         speed = state.examples / state.interval if state.interval > 0 else 0.0
         row = {**now, "lr": lr, **values, "seconds": state.interval, "examples_per_second": speed}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lrbench.components import Batch
 from lrbench.training.build import Parts
@@ -39,13 +40,40 @@ def gradient(parts: Parts, batches: Sequence[Batch], limit: float | None) -> Ten
             loss = parts.loss(outputs, goal)
         if len(batches) > 1:
             loss = loss * (own / count)
-        loss.backward()
+        (loss if parts.scaler is None else parts.scaler.scale(loss)).backward()
         losses.append(loss.detach())
         sums.append(parts.task.sums(outputs, goal))
+    if parts.scaler is not None:
+        parts.scaler.unscale_(parts.optimizer)
     total = _total(losses).float()
     divided_by = count.float() if isinstance(count, Tensor) else torch.full_like(total, count)
     measured = torch.stack([total, _clip(parts, limit).float(), divided_by])
     return torch.cat([measured, _total(sums).float()])
+
+
+def buffers_of(model: nn.Module) -> dict[str, Tensor]:
+    """Copy the model's buffers, such as running statistics, which a skipped step must not change."""
+    return {name: buffer.clone() for name, buffer in model.named_buffers()}
+
+
+def step_taken(parts: Parts, measured: Tensor, *, check: bool) -> bool:
+    """Do the optimizer's step. Returns False if it was skipped because something was not finite.
+
+    Args:
+        parts: the optimizer, and with `precision: fp16` the gradient scaler, which checks every gradient itself and
+            lowers its scale after a skipped step.
+        measured: what `gradient` returned.
+        check: skip the step if the loss or the gradient norm is not finite.
+    """
+    if parts.scaler is not None:
+        before = parts.scaler.get_scale()
+        parts.scaler.step(parts.optimizer)
+        parts.scaler.update()
+        return parts.scaler.get_scale() >= before
+    if check and not all(map(math.isfinite, measured[:2].tolist())):
+        return False
+    parts.optimizer.step()
+    return True
 
 
 def _clip(parts: Parts, limit: float | None) -> Tensor:

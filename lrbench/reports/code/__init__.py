@@ -21,7 +21,7 @@ _PACKAGED = ("prodigyopt", "schedulefree")
 _MODULES = (*_STANDARD, "lrbench", *_PACKAGED, "torch")
 _OWN = {
     *("batches", "epoch", "evaluate", "examples", "factor", "group", "inputs", "loss", "loss_function", "model"),
-    *("optimizer", "outputs", "plateau", "scheduler", "step", "targets", "train_loader"),
+    *("optimizer", "outputs", "plateau", "scale", "scaler", "scheduler", "step", "targets", "train_loader"),
     *("milestones", "step_size", "steps_per_epoch", "timescale", "total_steps", "warmup_steps", *_MODULES),
 }
 """Names that the generated code assigns, beside `val_` and a metric; an import with the same name gets an alias."""
