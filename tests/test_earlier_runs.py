@@ -12,6 +12,7 @@ import pytest
 import torch
 from test_train import MLP, SMALL_CNN, after, assert_same_run, column, go, go_on, table
 
+from lrbench.analysis import budgets, grouped, read_runs
 from lrbench.config import identity, load_config
 from lrbench.errors import ConfigError, Interrupted
 from lrbench.events import Event
@@ -246,3 +247,16 @@ def test_a_range_test_starts_where_the_run_would(pretrained: RunFolder, tiny: An
     tested = Ramp().over(tiny(**{"continue": block}, epochs=None), 0)
     assert tested.continues is None and tested.init_from is not None and tested.init_from.weights == "final"
     assert Ramp().over(tiny(init_from=str(pretrained.path)), 0).init_from is not None
+
+
+def test_a_comparison_says_what_came_before(tmp_path: Path, tiny: Any) -> None:
+    first, _ = go(tmp_path, tiny(keep="state", name="first"))
+    block = {"run": str(first.path), "for": 2}
+    go(tmp_path, tiny(name="longer", epochs=None, **{"continue": block}))
+    go(tmp_path, tiny(name="tuned", init_from=str(first.path)))
+    found = budgets(grouped(read_runs([tmp_path])))
+    assert {key: [group.first.name for group in groups] for key, groups in found.items()} == {
+        "2 epochs of 64 examples": ["first"],
+        f"2 epochs of 64 examples after those of {first.name}": ["longer"],
+        f"2 epochs of 64 examples from the weights of {first.name}": ["tuned"],
+    }

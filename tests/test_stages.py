@@ -80,10 +80,12 @@ def test_what_is_logged(tmp_path: Path, tiny: Any) -> None:
     assert column(folder, "lr_3.bias") == pytest.approx([rate * (t + 1) / 6 for t, rate in enumerate(lr)])
     assert list(table(folder.path / "steps.csv")[0])[5:] == ["lr_1.weight", "lr_3.bias"]
     groups = folder.environment().plain["groups"]
+    first = {"pattern": "1.weight", "start": 2, "warmup_steps": 2, "column": "lr_1.weight"}
+    last = {"pattern": "3.bias", "start": 0, "warmup_steps": 6, "column": "lr_3.bias"}
     assert groups == [
-        {"ratio": 1.0, "parameters": 512, "weight_decay": 0.1, "pattern": "1.weight", "start": 2, "warmup_steps": 2},
+        {"ratio": 1.0, "parameters": 512, "weight_decay": 0.1, **first},
         {"ratio": 1.0, "parameters": 80, "weight_decay": 0.1},
-        {"ratio": 1.0, "parameters": 10, "weight_decay": 0.1, "pattern": "3.bias", "start": 0, "warmup_steps": 6},
+        {"ratio": 1.0, "parameters": 10, "weight_decay": 0.1, **last},
     ]
 
 
@@ -132,6 +134,7 @@ def test_the_earliest_start_and_the_longest_warm_up_count() -> None:
     assert found == {("0.weight", 10, 8), ("*", 32, 8), ("*", 0, 8)}
     assert stages.unreached(12) == ["optimizer.unfreeze: '*' would stay frozen, to the end of the run and beyond"]
     assert list(stages.columns) == ["lr_0.weight", "lr_*", "lr_*#2"]
+    assert [stages.column_of(index) for index in range(3)] == list(stages.columns)
     stages.enter(0)
     assert [p.requires_grad for p in model.parameters()] == [False, False, True, True]
     stages.enter(11)

@@ -41,7 +41,8 @@ def groups_of(parts: Parts) -> dict[str, Any]:
     """Return what `env.json` says about parameter groups, if there are several or one changes.
 
     Each has the `ratio` of its learning rate to the schedule's, its number of `parameters`, its `weight_decay`, and the
-    `pattern` of one that starts or warms up by itself, with `start` (a step) and `warmup_steps`.
+    `pattern` of one that starts or warms up by itself, with `start` (a step), `warmup_steps` and its `column` of
+    `steps.csv`.
     """
     groups = parts.optimizer.param_groups
     if len(groups) < 2 and parts.stages is None:
@@ -52,8 +53,9 @@ def groups_of(parts: Parts) -> dict[str, Any]:
         known: dict[str, Any] = {"ratio": ratio, "parameters": sum(p.numel() for p in group["params"])}
         if "weight_decay" in group:
             known["weight_decay"] = float(group["weight_decay"])
-        stage = None if parts.stages is None else parts.stages.stages[index]
-        if stage is not None and stage.name:
-            known |= {"pattern": stage.name, "start": stage.start, "warmup_steps": stage.rise}
+        column = None if parts.stages is None else parts.stages.column_of(index)
+        if parts.stages is not None and column is not None:
+            stage = parts.stages.stages[index]
+            known |= {"pattern": stage.name, "start": stage.start, "warmup_steps": stage.rise, "column": column}
         found.append(known)
     return {"groups": found}

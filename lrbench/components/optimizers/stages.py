@@ -98,6 +98,12 @@ class Stages:
                 found[f"{name}#{same + 1}" if same else name] = index
         return found
 
+    def column_of(self, index: int) -> str | None:
+        """Return the column that has a group's learning rate; None if its ratio does not change."""
+        mine = self.stages[index], self.ratios[index]
+        alike = (name for name, at in self.columns.items() if (self.stages[at], self.ratios[at]) == mine)
+        return next(alike, None)
+
     def unreached(self, total_steps: int) -> list[str]:
         """Describe each pattern whose weights would stay frozen to the end of the run."""
         late = sorted({stage.name for stage in self.stages if stage.start >= total_steps})
