@@ -12,6 +12,7 @@ import pytest
 import torch
 from test_train import MLP, SMALL_CNN, after, assert_same_run, column, go, go_on, table
 
+import lrbench
 from lrbench.analysis import budgets, grouped, read_runs
 from lrbench.config import identity, load_config
 from lrbench.errors import ConfigError, Interrupted
@@ -84,7 +85,10 @@ def test_what_the_schedule_does(tmp_path: Path, tiny: Any) -> None:
     third, _ = go(tmp_path, tiny(**settings, epochs=None, **{"continue": {**block, "run": str(extended.path)}}))
     cosine = [0.05 * (1 + math.cos(math.pi * t / 20)) / 2 for t in range(20)]
     assert column(third, "lr") == pytest.approx(cosine[12:])
-    assert third.load_final()["before"] == {"steps": 14, "epochs": 7}
+    assert third.environment().plain["before"] == {"steps": 14, "epochs": 7}
+    for folder in (extended, restarted, third):
+        (previewed,) = lrbench.preview([folder.config()])
+        assert previewed.rates == column(folder, "lr")
 
 
 def test_the_optimizer_s_parameters_are_those_of_the_new_config(tmp_path: Path, tiny: Any) -> None:
@@ -199,6 +203,7 @@ def test_weights_that_do_not_fit(pretrained: RunFolder, tiny: Any) -> None:
 def test_what_weights_cannot_be_taken_from(pretrained: RunFolder, tmp_path: Path, tiny: Any) -> None:
     for block, fragment in (
         ("runs/nothing", "init_from.run: must be a run's folder, .*; runs/nothing does not exist"),
+        (3, "init_from: must be a run's folder, or .*got 3"),
         (str(tmp_path), "has no env.json or result.json of a run"),
         ({"weights": "best"}, "init_from.run: is missing"),
         ({"run": str(pretrained.path), "weights": "first"}, "init_from.weights: must be 'best' or 'final'"),

@@ -98,7 +98,9 @@ def test_resumed_at_every_step(tmp_path: Path, tiny: Any, monkeypatch: pytest.Mo
     parts = assemble(following, CPU)
     assert parts.start.steps == result.steps - result.skipped
     assert parts.start.scaler == whole.load_final()["scaler"]
-    assert go(tmp_path, following)[1].status == "finished"
+    folder, done = go(tmp_path, following)
+    assert done.status == "finished"
+    assert lrbench.preview([following])[0].rates[0] == column(folder, "lr")[0]
 
 
 @pytest.mark.usefixtures("on_cpu")

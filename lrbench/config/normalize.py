@@ -8,7 +8,7 @@ from typing import Any
 
 from lrbench.components import GroupRules, adam_beta2
 from lrbench.config.files import exists, run_notes
-from lrbench.config.rules import usual_rule
+from lrbench.config.rules import InitRule, usual_rule
 from lrbench.errors import ConfigError
 from lrbench.schedules import PLATEAUS, UNTUNED, untuned
 from lrbench.types import Duration, Part, part_of
@@ -87,6 +87,9 @@ def _warmup(plain: dict[str, Any]) -> dict[str, Any]:
 def _earlier(plain: dict[str, Any]) -> dict[str, Any]:
     """Write out `init_from` and `continue`, with the identity of the run they name; the length of the latter too."""
     blocks: dict[str, Any] = {key: plain[key] for key in ("init_from", "continue") if plain.get(key) is not None}
+    if not isinstance(blocks.get("init_from", ""), str | Mapping | InitRule):
+        problem = f"must be a run's folder, or {{run: runs/…, weights: best}} (got {blocks['init_from']!r:.60})"
+        raise ConfigError(problem, key="init_from")
     if isinstance(blocks.get("init_from"), str):
         blocks["init_from"] = {"run": blocks["init_from"]}
     if isinstance(blocks.get("continue"), str | int | float):

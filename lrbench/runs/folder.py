@@ -196,6 +196,14 @@ class RunFolder(Checkpoints):
         """Read `env.json`; empty if there is none. Raises FolderError if it is damaged."""
         return _parsed(self.path / "env.json", Environment.of) or Environment()
 
+    def schedule_end(self, result: RunResult) -> int:
+        """Return how far the schedule has advanced at the end of a run, with the runs that it continues, in steps.
+
+        Steps that a gradient scaler skipped don't count. Raises FolderError.
+        """
+        scaled = self.config_file().plain.get("precision") == "fp16"
+        return self.environment().before.steps + (result.steps or 0) - ((result.skipped or 0) if scaled else 0)
+
     def status(self, result: RunResult | None = None) -> Status:
         """Return the run's status from its result, which is read unless given, and its lock. Raises FolderError."""
         result = result or self.result()

@@ -41,6 +41,11 @@ class Start:
     scaler: Mapping[str, Any] | None = None
     said: list[str] = field(default_factory=list)
 
+    @property
+    def before(self) -> dict[str, Any]:
+        """What `env.json` says about it; nothing for a fresh start."""
+        return {"before": {"steps": self.steps, "epochs": self.epochs}} if self.epochs else {}
+
     def moved(self, schedule: Schedule) -> Schedule:
         """Return the schedule as a function of this run's steps."""
         if not self.steps:
@@ -96,17 +101,16 @@ def continued(experiment: Experiment, model: nn.Module, optimizer: Optimizer) ->
         optimizer.load_state_dict(final["optimizer"])
         for group, own in zip(optimizer.param_groups, settings, strict=True):
             group.update(own)
-        return _start(rule, result, final)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        return _start(rule, folder, result, final)
+    except (FolderError, KeyError, TypeError, ValueError, RuntimeError) as error:
         problem = f"the state of {rule.run} does not fit this model and optimizer: {reason_of(error)[:300]}"
         raise ConfigError(problem, key="continue.run") from error
 
 
-def _start(rule: ContinueRule, result: RunResult, final: Mapping[str, Any]) -> Start:
-    """Return the start from a final state. Raises KeyError, TypeError or ValueError for a damaged one."""
-    state, before = final["state"], final["before"]
-    epochs = int(before["epochs"]) + int(state["epoch"]) + int(state["batch"] > 0)
-    steps = int(before["steps"]) + int(state["step"]) - int(state["held"])
+def _start(rule: ContinueRule, folder: RunFolder, result: RunResult, final: Mapping[str, Any]) -> Start:
+    """Return the start from a final state. Raises FolderError, KeyError, TypeError or ValueError for a damaged one."""
+    state, steps = final["state"], folder.schedule_end(result)
+    epochs = folder.environment().before.epochs + int(state["epoch"]) + int(state["batch"] > 0)
     taken: dict[str, Any] = {"epochs": epochs, "random": dict(final["random"]), "scaler": final["scaler"]}
     where = f"continues {rule.run} after its {result.steps} steps"
     if rule.schedule == "restart":
@@ -171,9 +175,3 @@ def _misfit(name: str, own: Mapping[str, Any], weights: Mapping[str, Any]) -> st
 def _listed(misfits: list[str]) -> str:
     more = f"; and {len(misfits) - SHOWN} more" if len(misfits) > SHOWN else ""
     return "; ".join(misfits[:SHOWN]) + more
-
-
-def final_state(captured: Mapping[str, Any], start: Start) -> dict[str, Any]:
-    """Return what `continue` needs of a checkpoint: all but the best weights, and what came before this run."""
-    before = {"steps": start.steps, "epochs": start.epochs}
-    return {**captured, "best": None, "before": before}

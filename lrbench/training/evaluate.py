@@ -13,7 +13,6 @@ from lrbench.config import Experiment
 from lrbench.runs import RunResult, Status
 from lrbench.training.build import Parts
 from lrbench.training.checkpoint import copied
-from lrbench.training.earlier_run import final_state
 from lrbench.training.termination import Ended
 
 if TYPE_CHECKING:
@@ -118,7 +117,7 @@ def conclude(training: Training, status: Status, reason: str) -> RunResult:
     state, parts = training.state, training.parts
     test = test_best = None
     if status.complete and training.experiment.keep == "state":
-        training.folder.save_final(final_state(training.captured(), parts.start))
+        training.folder.save_final({**training.captured(), "best": None})  # which has a file of its own
     if status.complete and training.observer.tests and parts.data.test is not None:
         test = test_best = tested(parts)
         if state.best is not None and training.best_weights is not None and state.best["step"] != state.step:

@@ -101,7 +101,7 @@ class Training:
         best_weights = None if checkpoint is None else checkpoint["best"]
         folder.save_best(best_weights)
         threads = torch.get_num_threads()
-        known = {**place(), **described(parts), **groups_of(parts)}
+        known = {**place(), **described(parts), **groups_of(parts), **parts.start.before}
         folder.amend_environment({**known, "threads": threads, "metrics": recorded(metrics)})
         training = cls(folder, experiment, parts, state, watch, threads, recorded_updates, best_weights)
         training.columns = columns if columns.names else None
