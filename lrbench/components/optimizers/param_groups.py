@@ -153,7 +153,7 @@ def peak_and_ratios(
     rates = [float(group.get(key, group["lr"])) for group in optimizer.param_groups]
     factors = [group.get("lr_factor") for group in optimizer.param_groups]
     peaks = (rate / (factor or 1.0) for rate, factor in zip(rates, factors, strict=True) if rate > 0)
-    peak = configured or next(peaks, 0.0)
+    peak = float(configured or next(peaks, 0.0))
     usual = float(optimizer.defaults.get("lr", peak))
     peak = usual if math.isclose(peak, usual, rel_tol=1e-6) else peak  # without the noise of the division
 
