@@ -5,6 +5,7 @@ import inspect
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,6 +22,8 @@ from lrbench.components.optimizers import (
     parameter_groups,
 )
 from lrbench.errors import ConfigError
+from lrbench.lr_finder.settings import Ramp
+from lrbench.lr_finder.write_config import _peaks
 from lrbench.training.build import assemble
 from lrbench.training.evaluate import evaluate, refresh_norms
 from lrbench.types import Part
@@ -387,12 +390,12 @@ def test_muon_s_adamw_has_a_peak_of_its_own(tiny: Any) -> None:
 
 
 def test_muon_s_other_peak_in_configs(tiny: Any) -> None:
-    from lrbench.lr_finder.settings import Ramp
-
     block = {"name": "muon", "lr": 0.02, "adamw_lr": 0.003}
     scaled = tiny(optimizer=block, lr_scaling={"base_batch_size": 64, "rule": "linear"}).scaled_optimizer(1000)
     assert scaled.params == {"lr": 0.01, "adamw_lr": 0.0015}
     assert Ramp().over(tiny(optimizer=block), 0).optimizer.params == {"lr": 10.0, "adamw_lr": pytest.approx(1.5)}
+    written = _peaks(SimpleNamespace(experiment=tiny(optimizer=block)), 0.04)
+    assert written == {"lr": 0.04, "adamw_lr": 0.006}, "what find-lr --write writes"
     for name, value, fragment in (
         ("muon", 0, "must be greater than 0 (got 0)"),
         ("muon", "high", "must be a number"),
