@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import TypeAdapter
 
@@ -33,6 +33,16 @@ class Parameter:
     required: bool
 
 
+class Others(Protocol):
+    """Entries that other installed tools have, found without importing these."""
+
+    def find(self, name: str) -> Callable[..., Any] | None:
+        """Return the factory of a name that may be another tool's; None if it can't be."""
+
+    def summaries(self) -> dict[str, str]:
+        """Return the known names, each with a short description."""
+
+
 @dataclass(frozen=True)
 class Catalog:
     """The factories for one kind of part.
@@ -46,6 +56,7 @@ class Catalog:
         elsewhere: parameter of another tool → what a config has instead, for messages.
         foreign: True if entries are another library's classes, which keep their own defaults and check their own
             parameters.
+        others: what other tools have besides the entries; it keeps their defaults too.
     """
 
     kind: str
@@ -55,6 +66,7 @@ class Catalog:
     aliases: Mapping[str, str] = field(default_factory=dict)
     elsewhere: Mapping[str, str] = field(default_factory=dict)
     foreign: bool = False
+    others: Others | None = None
 
     def canonical(self, part: Part) -> Part:
         """Return the part with an alias replaced by the name it stands for."""
@@ -68,6 +80,9 @@ class Catalog:
             return imported
         if part.name in self.refused:
             raise ConfigError(f"{part.name} can't be used: {self.refused[part.name]}", key=key or self.kind)
+        other = None if part.name in self.entries or self.others is None else self.others.find(part.name)
+        if other is not None:
+            return other
         if part.name not in self.entries:
             problem = f"unknown {self.kind} '{part.name}'; {self._choices(part.name)}"
             raise ConfigError(f"{problem}, or 'package.module:name'", key=f"{key or self.kind}.name")
@@ -75,7 +90,7 @@ class Catalog:
 
     def _choices(self, wrong: str) -> str:
         """Return the names to choose from: those of the given namespace, or else those without one."""
-        names = [*self.entries, *self.refused, *self.aliases]
+        names = [*self.entries, *self.refused, *self.aliases, *self.of_others()]
         namespaces = {name.partition("/")[0] for name in names if "/" in name}
         meant, slash, _ = wrong.partition("/")
         if slash and meant in namespaces:
@@ -94,7 +109,7 @@ class Catalog:
         if part.imported:
             return part
         factory = self.factory(part, key)
-        if self.foreign:
+        if self.foreign or part.name not in self.entries:
             return part
         known = self._own(factory)
         self._check_names(part, known, key)
@@ -117,7 +132,7 @@ class Catalog:
         key = key or self.kind
         part = self.canonical(part)
         factory = self.factory(part, key)
-        ours = not (part.imported or self.foreign)
+        ours = part.name in self.entries and not self.foreign
         try:
             signature = inspect.signature(factory).parameters
         except (ValueError, TypeError):
@@ -176,12 +191,17 @@ class Catalog:
     def parameters(self, name: str) -> list[Parameter]:
         """Return an entry's parameters as `lrbench list` shows them."""
         factory = self.factory(Part(name=name))
-        known = inspect.signature(getattr(factory, "described", factory)).parameters
+        known = inspect.signature(factory).parameters
         return [
             Parameter(n, "" if p.default is p.empty else _shown(p.default), p.default is p.empty)
             for n, p in known.items()
             if n not in self.context and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
         ]
+
+    def of_others(self) -> dict[str, str]:
+        """Return what other installed tools have besides the entries, each with a short description."""
+        known = {} if self.others is None else self.others.summaries()
+        return {name: text for name, text in known.items() if name not in {*self.entries, *self.refused}}
 
     def summary(self, name: str) -> str:
         """Return the first line of an entry's docstring."""

@@ -84,13 +84,15 @@ def test_imports_point_one_way(file: Path) -> None:
 PUBLIC = {
     "components": """
         AVERAGES Batch DATASETS DEFAULT_LR Data DatasetRules EVALUATION_BATCH GroupRules KNOWN LOSS LOSSES Loss
-        MODELS Measure Metric Normalize OPTIMIZERS SETS_ITS_OWN_RATE Split Task Tensors Validation adam_beta2 build_loss
+        MODELS Measure Metric Normalize OPTIMIZERS SETS_ITS_OWN_RATE Split Stages Task at_rate Tensors
+        Validation adam_beta2 build_loss
         build_model build_optimizer check_parameters configured_rate epoch_columns in_groups load_dataset measures
         metrics_of number parameter_groups peak_and_ratios place recorded METRICS NAMED OF_TASK PairTask TASKS
         build_task classes_in outputs_and_classes suited void_hint described mapped task_hooks usual_loss
     """,
     "config": """
-        CONFIG CONFIGS Config Dataset EarlyStoppingRule Experiment SHORT_AXES canonical dump_yaml exists fits_folder
+        CONFIG CONFIGS Config ContinueRule InitRule
+        Dataset EarlyStoppingRule Experiment SHORT_AXES canonical dump_yaml exists fits_folder
         group identity load_config merge normal opened overriding read_bytes read_config run_name validate without_rate
     """,
     "runs": """
@@ -228,6 +230,7 @@ def test_only_runs_knows_the_names_of_a_run_s_files() -> None:
         "steps.csv",
         "checkpoint.pt",
         "best.pt",
+        "final.pt",
         "result.json",
         "error.log",
     )

@@ -197,8 +197,9 @@ GIVEN: dict[str, dict[str, Any]] = {
     "adam": {"lr": 0.001, "betas": [0.8, 0.99], "eps": 1e-7, "amsgrad": True},
     "sgd": {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 5e-4},
     "adamw": {"weight_decay": 0.1, "decay_biases_and_norms": False},
+    "nadam": {"freeze": ["0.bias"], "unfreeze": {"0.*": "2 epochs"}, "group_warmup": {"*": "10%"}},
     "rprop": {"etas": [0.4, 1.3], "step_sizes": [1e-5, 10]},
-    "muon": {"lr": 0.02, "layer_decay": 0.5},
+    "muon": {"lr": 0.02, "adamw_lr": 0.001, "layer_decay": 0.5},
     "schedule_free_sgd": {"momentum": 0.8, "warmup_steps": 5},
 }
 
@@ -255,6 +256,22 @@ def test_the_whole_text_trains_the_weights_that_lrbench_trained(
     assert outcome.result.best["epoch"] == outcome.result.epochs
     for name, weights in model.state_dict().items():
         torch.testing.assert_close(weights, best[name], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, ["scaler.scale(loss).backward()", "scaler.step(optimizer)", "scaler.update()"]),
+        ({"clip_grad_norm": 1.0}, ["scaler.unscale_(optimizer)", "torch.nn.utils.clip_grad_norm_(model"]),
+        ({"schedule": "cosine"}, ["if scaler.get_scale() >= scale:  # the step was not skipped", "scheduler.step()"]),
+        ({"accumulate": 2}, ["scaler.scale(loss * (len(targets) / examples)).backward()"]),
+    ],
+)
+def test_the_code_of_fp16(changes: dict[str, Any], expected: list[str], tiny: Callable[..., Experiment]) -> None:
+    text = code(tiny(precision="fp16", batch_size=12, **changes).plain(), environment(2, 2))
+    at = [text.index(line) for line in ("scaler = torch.amp.GradScaler()", "dtype=torch.float16", *expected)]
+    assert at == sorted(at), "in this order"
+    compile(text, "code", "exec")
 
 
 class Loader:

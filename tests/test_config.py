@@ -317,7 +317,7 @@ MISTAKES = [
     ("batch_size: 0", AFTER, "batch_size", "at least 1 (got 0)"),
     ("batch_size: [1, 2]", AFTER, "batch_size", "must be a whole number"),
     ("clip_grad_norm: 0", AFTER, "clip_grad_norm", "greater than 0"),
-    ("precision: fp8", AFTER, "precision", "'tf32' or 'bf16'"),
+    ("precision: fp8", AFTER, "precision", "'bf16' or 'fp16'"),
     ("compile: 'no'", AFTER, "compile", "true or false"),
     ("device: gpu", AFTER, "device", "auto, cpu, cuda"),
     ("steps: 10", AFTER - 1, "epochs", "either `epochs` or `steps`"),

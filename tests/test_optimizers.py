@@ -5,6 +5,7 @@ import inspect
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,6 +22,8 @@ from lrbench.components.optimizers import (
     parameter_groups,
 )
 from lrbench.errors import ConfigError
+from lrbench.lr_finder.settings import Ramp
+from lrbench.lr_finder.write_config import _peaks
 from lrbench.training.build import assemble
 from lrbench.training.evaluate import evaluate, refresh_norms
 from lrbench.types import Part
@@ -159,6 +162,42 @@ def two_groups(params: Any, lr: float) -> torch.optim.Optimizer:
     params = list(params)
     groups = [{"params": params[:2], "lr": lr}, {"params": params[2:], "lr": lr / 4}]
     return torch.optim.AdamW(groups, betas=(0.8, 0.95))
+
+
+def of_model(model: nn.Module, lr: float, slower: float = 0.1) -> torch.optim.Optimizer:
+    first, *others = [p for p in model.parameters() if p.requires_grad]
+    return torch.optim.SGD([{"params": [first], "lr": lr * slower}, {"params": others}], lr=lr, momentum=0.9)
+
+
+def without_rate(model: nn.Module) -> torch.optim.Optimizer:
+    class Odd(torch.optim.Optimizer):
+        def step(self, closure: Any = None) -> None:
+            raise AssertionError
+
+    return Odd(model.parameters(), {})
+
+
+def test_a_function_that_takes_the_model(tiny: Any) -> None:
+    parts = assemble(tiny(optimizer={"name": f"{__name__}:of_model", "lr": 0.2, "slower": 0.5}), CPU)
+    assert parts.peak_lr == 0.2 and parts.ratios == [0.5, 1.0]
+    weights = [p for group in parts.optimizer.param_groups for p in group["params"]]
+    assert {id(p) for p in weights} == {id(p) for p in parts.model.parameters()}
+    for block, fragment in (
+        ({"name": f"{__name__}:of_model", "lr": 0.2, "layer_decay": 0.5}, "the parameter groups itself; remove layer"),
+        ({"name": f"{__name__}:of_model"}, "needs the parameter 'lr'"),
+        ({"name": f"{__name__}:without_rate"}, "without a learning rate, `lr`, in its parameter groups"),
+    ):
+        with pytest.raises(ConfigError, match=fragment):
+            assemble(tiny(optimizer=block), CPU)
+
+
+def test_timm_s_factory_of_optimizers(tiny: Any) -> None:
+    block = {"name": "timm.optim:create_optimizer_v2", "opt": "lamb", "lr": 0.1, "weight_decay": 0.3}
+    parts = assemble(tiny(optimizer=block), CPU)
+    assert type(parts.optimizer).__name__ == "Lamb" and parts.peak_lr == 0.1
+    assert [g["weight_decay"] for g in parts.optimizer.param_groups] == [0.0, 0.3]  # timm leaves out biases
+    grouped = assemble(tiny(optimizer={**block, "lr_factors": {"*.bias": 2.0}}), CPU)
+    assert sorted(grouped.ratios) == [1.0, 2.0]
 
 
 def test_set_rate_keeps_the_ratios_of_groups(tiny: Any) -> None:
@@ -324,6 +363,47 @@ def test_muon_is_torchs_muon_and_adamw() -> None:
                 stepper.step()
     for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_muon_s_adamw_has_a_peak_of_its_own(tiny: Any) -> None:
+    ours, theirs = deep_model(), deep_model()
+    optimizer = build("muon", ours, lr=0.02, adamw_lr=0.003)
+    hidden = [theirs[0].weight, theirs[2].weight]
+    rest = [p for p in theirs.parameters() if all(p is not one for one in hidden)]
+    peers = [torch.optim.Muon(hidden, lr=0.02), torch.optim.AdamW(rest, lr=0.003)]
+    for _ in range(4):
+        for model, steppers in ((ours, [optimizer]), (theirs, peers)):
+            model.zero_grad()
+            nn.functional.cross_entropy(model(torch.ones(3, 6)), torch.tensor([0, 1, 2])).backward()
+            for stepper in steppers:
+                stepper.step()
+    assert all(torch.equal(a, b) for a, b in zip(ours.parameters(), theirs.parameters(), strict=True))
+    block = {"name": "muon", "lr": 0.02, "adamw_lr": 0.003, "layer_decay": 0.5}
+    parts = assemble(tiny(optimizer=block, model={"name": "mlp", "hidden": [8, 8]}), CPU)
+    assert parts.peak_lr == 0.02
+    parts.set_rate(0.01, None)  # half the peak of both
+    rates = {k: v[0] for k, v in described(parts.model, parts.optimizer.param_groups).items()}
+    assert rates == pytest.approx({
+        "1.weight": 0.0025, "1.bias": 0.000375, "3.weight": 0.005, "3.bias": 0.00075,
+        "5.weight": 0.0015, "5.bias": 0.0015,
+    })  # fmt: skip
+
+
+def test_muon_s_other_peak_in_configs(tiny: Any) -> None:
+    block = {"name": "muon", "lr": 0.02, "adamw_lr": 0.003}
+    scaled = tiny(optimizer=block, lr_scaling={"base_batch_size": 64, "rule": "linear"}).scaled_optimizer(1000)
+    assert scaled.params == {"lr": 0.01, "adamw_lr": 0.0015}
+    assert Ramp().over(tiny(optimizer=block), 0).optimizer.params == {"lr": 10.0, "adamw_lr": pytest.approx(1.5)}
+    written = _peaks(SimpleNamespace(experiment=tiny(optimizer=block)), 0.04)
+    assert written == {"lr": 0.04, "adamw_lr": 0.006}, "what find-lr --write writes"
+    for name, value, fragment in (
+        ("muon", 0, "must be greater than 0 (got 0)"),
+        ("muon", "high", "must be a number"),
+        ("adamw", 0.1, "'adamw' has no parameter 'adamw_lr'"),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            check_parameters(Part(name, {"adamw_lr": value}))
+        assert caught.value.key == "optimizer.adamw_lr" and fragment in str(caught.value)
 
 
 def test_muons_state_comes_back() -> None:

@@ -1,10 +1,13 @@
 """Other tools' schedules, step by step against the tools themselves; where a tool departs from its own documentation,
 a test says which of the two is followed."""
 
+import dataclasses
 import importlib
 import math
 import os
 import random
+import subprocess
+import sys
 import warnings
 
 import pytest
@@ -13,7 +16,9 @@ from pydantic import TypeAdapter
 
 from lrbench.config.normalize import written_out
 from lrbench.errors import ConfigError
-from lrbench.schedules import SCHEDULES, PlateauRule, PlateauState, build_schedule
+from lrbench.schedules import SCHEDULES, Context, PlateauRule, PlateauState, build_schedule
+from lrbench.schedules.compat import installed
+from lrbench.types import Part
 
 SIZES = [(0.1, 30, 5), (1e-3, 101, 7), (2.5, 64, 64), (0.5, 2, 1)]
 
@@ -97,10 +102,123 @@ def test_hugging_faces(hugging_face, name, warmup, params, lr, total, per_epoch)
     same(rates(ours, lr, total, per_epoch), expected, lr)
 
 
+@pytest.mark.parametrize("name", ["cosine", "linear", "polynomial_decay", "inverse_sqrt"])
+def test_its_functions_by_import(hugging_face, name):
+    get = "get_inverse_sqrt_schedule" if name == "inverse_sqrt" else f"get_{name}_schedule_with_warmup"
+    ours = {"name": f"hf/{name.removesuffix('_decay')}", "num_warmup_steps": "10%"}
+    same(rates({"name": f"transformers:{get}", "num_warmup_steps": "10%"}, 0.1, 30, 5), rates(ours, 0.1, 30, 5), 0.1)
+
+
 def test_every_name_of_hugging_faces_is_here(hugging_face):
-    theirs = {str(name.value) for name in hugging_face.SchedulerType} - {"greedy"}  # which needs every loss
+    theirs = {str(name.value) for name in hugging_face.SchedulerType}
     ours = {name.removeprefix("hf/") for name in [*SCHEDULES.entries, *SCHEDULES.refused] if name.startswith("hf/")}
     assert theirs <= ours
+    compared = {name for name, _, _ in HF}
+    assert theirs == compared | {"reduce_lr_on_plateau", "greedy"} == set(installed.names_of("hf"))
+    assert all(SCHEDULES.refused[f"hf/{name}"] for name in theirs - compared)
+
+
+# --- what a tool has beyond the catalogue, through the tool itself -------------------------------------------
+
+THEIRS = dataclasses.replace(SCHEDULES, entries={}, refused={})  # as if lrbench had none of its own
+
+
+def from_the_tool(part, lr, total, per_epoch):
+    rate = THEIRS.build(Part.of(part), run=Context(lr, total, per_epoch))
+    return [rate(t) for t in range(total)]
+
+
+@pytest.mark.parametrize(("name", "warmup", "params"), HF)
+def test_hugging_faces_own(name, warmup, params):
+    part = {"name": f"hf/{name}", **params, **({} if name == "constant" else {"num_warmup_steps": warmup})}
+    same(from_the_tool(part, 0.1, 30, 5), rates(part, 0.1, 30, 5), 0.1)
+
+
+OF_TIMMS_FACTORY = [  # its arguments, and ours
+    ("cosine", {"min_lr": 1e-4, "warmup_epochs": 2}, {"lr_min": 1e-4, "warmup_t": 2}),
+    ("tanh", {"min_lr": 1e-4, "warmup_epochs": 2}, {"lr_min": 1e-4, "warmup_t": 2}),
+    ("poly", {"decay_rate": 2.0, "k_decay": 0.5}, {"power": 2.0, "k_decay": 0.5}),
+    ("step", {"decay_epochs": 3, "decay_rate": 0.5}, {"decay_t": 3, "decay_rate": 0.5, "warmup_prefix": False}),
+    ("multistep", {"decay_milestones": [2, 4]}, {"decay_t": [2, 4], "decay_rate": 0.1, "warmup_prefix": False}),
+    ("constant", {"warmup_epochs": 3}, {"warmup_t": 3}),
+    ("wsd", {"decay_epochs": 2}, {"decay_t": 2, "decay_fn": "1-sqrt"}),
+    (
+        "rsqrt",
+        {"decay_epochs": 2, "warmup_epochs": 2},
+        {"decay_t": 2, "warmup_t": 2, "stable_fn": "rsqrt", "decay_fn": "linear", "t_initial": 4},
+    ),
+]
+
+
+@pytest.mark.parametrize("in_epochs", [True, False])
+@pytest.mark.parametrize(("name", "theirs", "ours"), OF_TIMMS_FACTORY)
+def test_timms_own(name, theirs, ours, in_epochs):
+    part = {"name": f"timm/{name}", **theirs, "step_on_epochs": in_epochs}
+    mine = {"name": "timm/wsd" if name == "rsqrt" else f"timm/{name}", **ours, "t_in_epochs": in_epochs}
+    if ours.get("warmup_t"):
+        mine["warmup_lr_init"] = 1e-5
+    if not in_epochs:
+        times = ("warmup_t", "decay_t", "t_initial")
+        mine |= {key: [5 * t for t in value] if isinstance(value, list) else 5 * value for key, value in ours.items()
+                 if key in times}  # fmt: skip
+    found = from_the_tool(part, 0.1, 30, 5)
+    same(found, rates(mine, 0.1, 30, 5), 0.1)
+    if name == "rsqrt":  # it has no other way into a config yet
+        same(rates(part, 0.1, 30, 5), found, 0.1)
+
+
+def test_every_name_of_timms_is_here():
+    theirs = set(installed.names_of("timm"))
+    assert theirs == {name for name, _, _ in OF_TIMMS_FACTORY} | {"plateau", "none"}
+    assert {f"timm/{name}" for name in ("plateau", "none")} <= SCHEDULES.refused.keys()
+    assert set(SCHEDULES.of_others()) == {"timm/rsqrt"}
+
+
+def test_kerass_own(keras):
+    assert set(installed.names_of("keras")) == {name for name, _ in KERAS}
+    for name, params in KERAS[::2]:
+        part = {"name": f"keras/{name}", **params}
+        if name == "PiecewiseConstantDecay":
+            part["values"] = [0.1 * v for v in params["values"]]
+        if "warmup_steps" not in params:  # where the peak has another name
+            same(from_the_tool(part, 0.1, 30, 5), rates(part, 0.1, 30, 5), 0.1)
+
+
+@pytest.mark.parametrize(
+    ("part", "fragment"),
+    [
+        ("hf/greedy", "it needs the loss of every step; use the `plateau:` key"),
+        ("timm/rsqrtt", "did you mean 'timm/rsqrt'"),
+        ({"name": "timm/rsqrt", "num_epochs": 9}, "the length of the run is its `epochs` or `steps`"),
+        ({"name": "timm/rsqrt", "decay_epochs": 90}, "refused decay_epochs: 90 .*: rsqrt schedule requires"),
+        ({"name": "timm/rsqrt", "gamma": 0.9}, "has no parameter 'gamma'"),
+    ],
+)
+def test_refusals_of_the_tools(part, fragment):
+    with pytest.raises(ConfigError, match=fragment):
+        rates(part, 0.1, 30, 5)
+
+
+def test_a_scheduler_that_needs_results_says_so():
+    with pytest.raises(ConfigError, match=r"'hf/greedy' can't be used: its step.. needs a result of the run"):
+        from_the_tool("hf/greedy", 0.1, 30, 5)
+
+
+def test_a_name_of_a_tool_that_is_not_installed(monkeypatch):
+    """A run folder from elsewhere is read; training says what is missing."""
+    monkeypatch.setattr(installed, "names_of", lambda prefix: frozenset())
+    monkeypatch.setitem(sys.modules, "transformers.optimization", None)
+    part = Part("hf/newest", {"num_warmup_steps": 3})
+    assert SCHEDULES.complete(part) == part
+    with pytest.raises(ConfigError, match="'hf/newest' is not among lrbench's own schedules; it needs transformers"):
+        rates(part, 0.1, 30, 5)
+
+
+def test_listing_them_imports_no_tool():
+    script = "import sys\nfrom lrbench.cli.app import main\ntry:\n    main(['list', 'schedules'])\nexcept SystemExit:\n"
+    script += "    print([m for m in ('torch', 'timm', 'transformers', 'keras') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert "timm/rsqrt" in done.stdout and done.stdout.endswith("[]\n"), done.stderr
 
 
 # --- timm --------------------------------------------------------------------------------------------------

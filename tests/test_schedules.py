@@ -509,6 +509,64 @@ def test_refused_torch_schedulers(part, fragment):
         built({**part, "name": TORCH + part["name"]})
 
 
+def halving(optimizer, num_training_steps, num_warmup_steps, steps_per_epoch, factor=0.5):
+    """A scheduler of the user's own: a warm-up, then `factor` after each epoch, 0 from the end of the run on."""
+
+    def height(step):
+        if step < num_warmup_steps:
+            return step / num_warmup_steps
+        return factor ** (step // steps_per_epoch) if step < num_training_steps else 0.0
+
+    return schedulers.LambdaLR(optimizer, height)
+
+
+def of_epochs(optimizer, num_training_steps):
+    return schedulers.LambdaLR(optimizer, lambda epoch: 1 - epoch / num_training_steps)
+
+
+def of_results(optimizer, patience=1):
+    return schedulers.ReduceLROnPlateau(optimizer, patience=patience)
+
+
+def no_scheduler(optimizer):
+    return 3
+
+
+def breaking(optimizer):
+    raise RuntimeError("boom")
+
+
+def test_functions_that_take_the_optimizer():
+    sizes = {"total_steps": 10, "steps_per_epoch": 4}
+    found = values(f"{__name__}:halving", 10, **sizes)
+    assert found == [1, 1, 1, 1, 0.5, 0.5, 0.5, 0.5, 0.25, 0.25]
+    warm = {"name": f"{__name__}:halving", "num_warmup_steps": "25%", "factor": 0.1}  # 2.5 steps, rounded up
+    assert values(warm, 10, **sizes)[:5] == pytest.approx([0, 1 / 3, 2 / 3, 1, 0.1])
+    per_epoch = {"name": f"{__name__}:of_epochs", "per": "epoch"}
+    assert values(per_epoch, 10, **sizes) == pytest.approx([1] * 4 + [2 / 3] * 4 + [1 / 3] * 2)
+    rate = built(warm, **sizes)
+    assert [rate(t) for t in (9, 0, 5, 0)] == pytest.approx([0.01, 0, 0.1, 0]), "in any order"
+
+
+@pytest.mark.parametrize(
+    ("part", "fragment"),
+    [
+        ({"name": "halving", "gamma": 2}, "'test_schedules:halving' does not take these parameters.*'gamma'"),
+        ({"name": "halving", "optimizer": "adam"}, "can't be set in a config; the run sets it"),
+        ({"name": "halving", "num_warmup_steps": "soon"}, "must be a duration"),
+        ({"name": "halving", "per": "batch"}, "'step' or 'epoch'"),
+        ({"name": "of_results"}, "its step.. needs a result of the run .*'metrics'.*use the `plateau:` key"),
+        ({"name": "no_scheduler"}, "must return a scheduler with a method step.. .got int"),
+    ],
+)
+def test_refused_functions_of_the_optimizer(part, fragment):
+    with pytest.raises(ConfigError, match=fragment) as caught:
+        built({**part, "name": f"{__name__}:{part['name']}"})
+    assert caught.value.key.startswith("schedule")
+    with pytest.raises(UserCodeError, match="boom"):
+        built(f"{__name__}:breaking")
+
+
 USERS_OWN = """
 def rate(step, lr, total_steps, power=1):
     return lr * (1 - step / total_steps) ** power

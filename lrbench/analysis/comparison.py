@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from lrbench.analysis import statistics
@@ -200,4 +201,9 @@ def _budget(plain: dict[str, Any], environment: Environment) -> str:
     else:
         said = f"{plain.get('steps')} steps of {(plain.get('batch_size') or 0) * (plain.get('accumulate') or 1)}"
     examples = environment.sizes.train_examples
-    return said if examples is None else f"{said} of {examples:,} examples"
+    said += "" if examples is None else f" of {examples:,} examples"
+    for key, words in (("continue", "after those of"), ("init_from", "from the weights of")):
+        earlier = plain.get(key)
+        if isinstance(earlier, dict) and isinstance(earlier.get("run"), str):
+            said += f" {words} {Path(earlier['run']).name}"
+    return said

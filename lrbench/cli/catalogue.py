@@ -79,6 +79,7 @@ def _other_tools(catalog: Catalog) -> dict[str, dict[str, str]]:
     """Return namespace → name → summary."""
     summaries = {name: catalog.summary(name) for name in catalog.entries}
     summaries |= {name: target.partition(":")[2] or target for name, target in catalog.aliases.items()}
+    summaries |= catalog.of_others()
     if catalog is SCHEDULES:  # plateau rules are named as schedules
         summaries |= {name: PLATEAUS.summary(name) for name in PLATEAUS.entries}
     found: dict[str, dict[str, str]] = {}
@@ -103,8 +104,8 @@ def _entry(console: Console, catalog: Catalog, name: str) -> None:
     if catalog is SCHEDULES and name in PLATEAUS.entries:
         catalog = PLATEAUS
     factory = catalog.factory(Part(name))
-    foreign = not factory.__module__.startswith("lrbench.")
     described = getattr(factory, "described", factory)
+    foreign = not described.__module__.startswith("lrbench.")
     console.print(f"[bold cyan]{escape(name)}[/]  ({catalog.kind})")
     paragraphs, meanings = _documented(inspect.getdoc(factory) or "")
     console.print(escape("\n\n".join(paragraphs[:1] if foreign else paragraphs)))

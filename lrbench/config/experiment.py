@@ -6,7 +6,6 @@ defaults. Every message names file, line, key and value.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from math import inf
 from typing import Annotated, Any, Literal
@@ -23,7 +22,6 @@ from pydantic import (
 )
 
 from lrbench.components import (
-    DATASETS,
     DEFAULT_LR,
     LOSSES,
     METRICS,
@@ -31,16 +29,23 @@ from lrbench.components import (
     OF_TASK,
     OPTIMIZERS,
     TASKS,
-    DatasetRules,
     GroupRules,
     Normalize,
     Validation,
+    at_rate,
     check_parameters,
     configured_rate,
 )
-from lrbench.config.merge import merge
+from lrbench.config.blocks import Dataset, checked_device, checked_name
 from lrbench.config.normalize import written_out
-from lrbench.config.rules import EarlyStoppingRule, Reference, ScalingRule, batches_per_epoch
+from lrbench.config.rules import (
+    ContinueRule,
+    EarlyStoppingRule,
+    InitRule,
+    Reference,
+    ScalingRule,
+    batches_per_epoch,
+)
 from lrbench.config.yaml_source import Places, dump, path_of, place_of
 from lrbench.errors import ConfigError, choices
 from lrbench.registry import Catalog
@@ -54,53 +59,6 @@ def _completed_by(catalog: Catalog) -> PlainValidator:
     return PlainValidator(lambda value: catalog.complete(Part.of(value)))
 
 
-MOST_BYTES = 220
-"""Maximum size of a name: with the seed and the identity, file systems take 255 bytes."""
-
-
-def fits_folder(name: str) -> bool:
-    """Return whether a name can be that of a folder anywhere."""
-    shaped = re.fullmatch(r"\w[\w .,+=@()-]{0,99}", name) and not name.endswith((" ", "."))
-    return bool(shaped) and len(name.encode()) <= MOST_BYTES
-
-
-def _name(value: str) -> str:
-    if not fits_folder(value):
-        raise ValueError(
-            "must be a folder name: letters, digits and any of ' .,+=@()_-', starting with a letter or digit, "
-            f"at most 100 characters and {MOST_BYTES} bytes in UTF-8 (got {value!r:.110})"
-        )
-    return value
-
-
-def _device(value: str) -> str:
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", value):
-        raise ValueError(f"must be auto, cpu, cuda, cuda:0 (…) or mps (got {value!r:.40})")
-    return value
-
-
-class Dataset(BaseModel, frozen=True, extra="forbid"):
-    """A data set: its entry in the catalogue and the rules for any data set (`DatasetRules`)."""
-
-    part: Part
-    rules: DatasetRules
-
-    @model_validator(mode="before")
-    @classmethod
-    def _split(cls, value: object) -> Any:
-        if isinstance(value, Dataset):
-            return {"part": value.part, "rules": value.rules}
-        part = Part.of(value)
-        rules = {k: v for k, v in part.params.items() if k in DatasetRules.__dataclass_fields__}
-        own = Part(part.name, {k: v for k, v in part.params.items() if k not in rules})
-        return {"part": DATASETS.complete(own, "dataset"), "rules": merge(DatasetRules.defaults(part.name), rules)}
-
-    def plain(self) -> dict[str, Any]:
-        """Return it as a config would write it."""
-        rules: dict[str, Any] = adapter(DatasetRules).dump_python(self.rules, mode="json")
-        return {**self.part.plain(), **{k: v for k, v in rules.items() if v is not None}}
-
-
 class Experiment(BaseModel, frozen=True, extra="forbid"):
     """A full description of one training, resolved from a config file.
 
@@ -109,7 +67,7 @@ class Experiment(BaseModel, frozen=True, extra="forbid"):
     `as_of: 2` means the learning rates that other tools' schedules had before run folders of format 3.
     """
 
-    name: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_name)]
+    name: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(checked_name)]
     dataset: Annotated[Dataset, PlainSerializer(Dataset.plain)]
     model: Annotated[Part, _completed_by(MODELS), _AS_MAPPING]
     optimizer: Annotated[Part, _completed_by(OPTIMIZERS), _AS_MAPPING]
@@ -132,9 +90,12 @@ class Experiment(BaseModel, frozen=True, extra="forbid"):
     on_non_finite: Literal["stop", "skip"] | None = None
     max_skipped: Count | None = None
     clip_grad_norm: Positive | None = None
-    precision: Literal["fp32", "tf32", "bf16"] = "fp32"
+    precision: Literal["fp32", "tf32", "bf16", "fp16"] = "fp32"
     compile: StrictBool = False
-    device: Annotated[str, AfterValidator(_device)] = "auto"
+    init_from: InitRule | None = None
+    continues: Annotated[ContinueRule | None, Field(alias="continue")] = None
+    keep: Literal["best", "state"] | None = None
+    device: Annotated[str, AfterValidator(checked_device)] = "auto"
     reference: Reference | None = None
     as_of: Literal[2] | None = None
 
@@ -161,6 +122,8 @@ class Experiment(BaseModel, frozen=True, extra="forbid"):
         if every is not None and every.unit == "steps" and not every.amount.is_integer():
             problem = f"must be a whole number of steps; write '{every.amount:g} epochs' for a part of an epoch"
             raise ConfigError(f"{problem} (got {every})", key="eval_every")
+        if self.init_from is not None and self.continues is not None:
+            raise ConfigError("starts from all of a run; remove init_from", key="continue")
         self._check_plateau_bounds()
         self._check_task()
         if self.max_skipped is not None and self.on_non_finite != "skip":
@@ -237,7 +200,7 @@ class Experiment(BaseModel, frozen=True, extra="forbid"):
             return self.optimizer
         size = self.update_size if examples is None else min(self.update_size, examples)
         lr = configured_rate(self.optimizer) * self.lr_scaling.factor(self.optimizer.name, size)
-        return Part(self.optimizer.name, {**self.optimizer.params, "lr": lr})
+        return at_rate(self.optimizer, lr)
 
     def scaling_in_words(self, examples: int) -> str | None:
         """Describe what `lr_scaling` does for `examples` training examples; None without it."""
@@ -303,6 +266,8 @@ def _fields_at(path: tuple[str, ...]) -> list[str]:
         ("plateau",): PlateauRule,
         ("plateau", "growth"): Growth,
         ("early_stopping",): EarlyStoppingRule,
+        ("init_from",): InitRule,
+        ("continue",): ContinueRule,
         ("reference",): Reference,
         ("dataset", "validation"): Validation,
         ("dataset", "normalize"): Normalize,

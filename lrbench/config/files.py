@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 
 @contextlib.contextmanager
@@ -34,6 +35,16 @@ def read_bytes(path: Path, most: int) -> bytes:
 def _without_waiting(path: str, flags: int) -> int:
     """Open a file without waiting for another process to open the other end of a pipe."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0))
+
+
+def run_notes(folder: Path) -> Mapping[str, Any] | None:
+    """Return what a run folder's JSON files say of it, with its `identity`; None for other folders."""
+    for file in sorted(folder.glob("*.json")):  # each readable one tells the run's identity
+        with contextlib.suppress(OSError, TypeError, ValueError, RecursionError):
+            found = json.loads(read_bytes(file, most=16_000_000))
+            if isinstance(found, dict) and isinstance(found.get("identity"), str):
+                return found
+    return None
 
 
 def exists(path: Path) -> bool:

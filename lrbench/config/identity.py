@@ -10,7 +10,7 @@ from lrbench.config.load import Experiment
 from lrbench.schedules import lies_over, revised
 
 VERSION = 1
-_NOT_PART_OF_IT = {"name", "reference", "device"}
+_NOT_PART_OF_IT = {"name", "reference", "device", "keep"}
 
 
 def canonical(experiment: Experiment) -> dict[str, Any]:
@@ -19,6 +19,9 @@ def canonical(experiment: Experiment) -> dict[str, Any]:
     if experiment.warmup is not None:  # false, as it always was before format 3, is left out
         over = {"over": True} if lies_over(experiment.warmup, experiment.schedule) else {}
         plain["warmup"] = {k: v for k, v in plain["warmup"].items() if k != "over"} | over
+    for key, rule in (("init_from", experiment.init_from), ("continue", experiment.continues)):
+        if rule is not None:
+            plain[key] = rule.canonical
     if plain.pop("as_of", None) is None and revised(experiment.schedule, _total_steps(experiment)):
         plain["as_of"] = 3.0
     return {"version": VERSION, **plain}

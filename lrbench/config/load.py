@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,7 +10,7 @@ from typing import Any
 
 from lrbench.config import yaml_source
 from lrbench.config.experiment import Experiment, validate
-from lrbench.config.files import exists, read_bytes
+from lrbench.config.files import exists, run_notes
 from lrbench.config.merge import merge
 from lrbench.errors import ConfigError
 from lrbench.schedules import has_milestones, revised
@@ -82,6 +80,8 @@ def read_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
     plain.setdefault("name", path.stem)
     if plain.get("sweep", "") is None:  # removes the grid of the extended config
         del plain["sweep"]
+    if isinstance(plain.get("continue"), str | int | float) and run_notes(path.parent) is not None:
+        plain["continue"] = {"run": str(path.parent), "for": plain["continue"]}  # the run with this config
     return Config(plain, places, str(path))
 
 
@@ -147,12 +147,10 @@ def _with_old_meaning(path: Path, plain: dict[str, Any]) -> dict[str, Any]:
 
 def _made_before(number: int, folder: Path) -> bool:
     """Return whether a run folder has an older format; False for other folders. Format 1 has no number."""
-    for file in sorted(folder.glob("*.json")):  # in a run folder, each readable one tells the run's identity
-        with contextlib.suppress(OSError, TypeError, ValueError, RecursionError):
-            found = json.loads(read_bytes(file, most=16_000_000))
-            if isinstance(found, dict) and "identity" in found:
-                return bool(found.get("format", 1) < number)
-    return False
+    try:
+        return bool((run_notes(folder) or {"format": number}).get("format", 1) < number)
+    except TypeError:
+        return False
 
 
 def normal(plain: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from lrbench.components import OF_TASK, adam_beta2, usual_loss
-from lrbench.config.rules import usual_rule
+from lrbench.components import OF_TASK, GroupRules, adam_beta2, usual_loss
+from lrbench.config.files import exists, run_notes
+from lrbench.config.rules import InitRule, usual_rule
 from lrbench.errors import ConfigError
 from lrbench.schedules import PLATEAUS, UNTUNED, untuned
-from lrbench.types import Part
+from lrbench.types import Duration, Part, part_of
 
 
 def written_out(plain: Mapping[str, Any]) -> dict[str, Any]:
     """Replace a config's shorthand. Raises ConfigError."""
-    return _defaults(_task(_batch(_warmup(_peak({**plain, **_plateau(plain)})))))
+    return _defaults(_task(_groups(_batch(_warmup(_peak(_earlier({**plain, **_plateau(plain)})))))))
 
 
 def _task(plain: dict[str, Any]) -> dict[str, Any]:
@@ -61,6 +63,7 @@ _DEFAULTS = {
     "drop_last": False,
     "best_by": "val_loss",
     "on_non_finite": "stop",
+    "keep": "best",
 }
 
 
@@ -131,6 +134,52 @@ def _warmup(plain: dict[str, Any]) -> dict[str, Any]:
         problem = "untuned is only for Adam and its variants (adam, adamw, nadam, …); give a duration such as 5%"
         raise ConfigError(problem, key="warmup.for")
     return {**plain, "warmup": {"for": untuned(beta2)}}
+
+
+def _earlier(plain: dict[str, Any]) -> dict[str, Any]:
+    """Write out `init_from` and `continue`, with the identity of the run they name; the length of the latter too."""
+    blocks: dict[str, Any] = {key: plain[key] for key in ("init_from", "continue") if plain.get(key) is not None}
+    if not isinstance(blocks.get("init_from", ""), str | Mapping | InitRule):
+        problem = f"must be a run's folder, or {{run: runs/…, weights: best}} (got {blocks['init_from']!r:.60})"
+        raise ConfigError(problem, key="init_from")
+    if isinstance(blocks.get("init_from"), str):
+        blocks["init_from"] = {"run": blocks["init_from"]}
+    if isinstance(blocks.get("continue"), str | int | float):
+        problem = f"must name the run: {{run: runs/…, for: 10 epochs}} (got {blocks['continue']!r:.60})"
+        raise ConfigError(problem, key="continue")
+    plain = {**plain, **{key: _identified(key, block) for key, block in blocks.items()}}
+    following = plain.get("continue")
+    if not isinstance(following, Mapping) or "for" not in following:
+        return plain
+    try:
+        duration = Duration.parse(following["for"], "epochs")
+    except ValueError as error:
+        raise ConfigError(str(error), key="continue.for") from None
+    if duration.unit == "percent" or duration.amount < 1 or not duration.amount.is_integer():
+        problem = f"must be whole epochs or steps, such as '10 epochs' (got {duration})"
+        raise ConfigError(problem, key="continue.for")
+    length: dict[str, int | None] = {"epochs": None, "steps": None, duration.unit: int(duration.amount)}
+    return {**plain, **length, "continue": {k: v for k, v in following.items() if k != "for"}}
+
+
+def _identified(key: str, block: Any) -> Any:
+    """Add the identity of the run that a block names. Raises ConfigError if there is no such run."""
+    if not isinstance(block, Mapping) or block.get("identity") is not None or not isinstance(block.get("run"), str):
+        return block
+    folder = Path(block["run"])
+    notes = run_notes(folder) if exists(folder) else None
+    if notes is None:
+        what = "has no env.json or result.json of a run" if exists(folder) else "does not exist"
+        raise ConfigError(f"must be a run's folder, such as runs/baseline-seed0-…; {folder} {what}", key=f"{key}.run")
+    return {**block, "identity": notes["identity"]}
+
+
+def _groups(plain: dict[str, Any]) -> dict[str, Any]:
+    """Write out the patterns of parameters in the optimizer's block."""
+    optimizer = plain.get("optimizer")
+    if not isinstance(optimizer, Mapping | Part):
+        return plain
+    return {**plain, "optimizer": GroupRules.written_out(part_of(optimizer, "optimizer")).plain()}
 
 
 def _batch(plain: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Blocks and keys that are in no catalogue: `lr_scaling:`, `early_stopping:`, `reference:` and `drop_last`."""
+"""Blocks and keys that are in no catalogue, such as `lr_scaling:`, `early_stopping:` and `init_from:`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 
 from lrbench.components import KNOWN
 from lrbench.errors import ConfigError, nearest
@@ -72,6 +72,53 @@ class EarlyStoppingRule:
     patience: Count = 5
     min_delta: NonNegative = 0.0
     start: Natural = 0
+
+
+@dataclass(frozen=True)
+class InitRule:
+    """Start from another run's weights.
+
+    Args:
+        run: the run's folder, relative to the current one.
+        weights: those of the best evaluation, or the final ones.
+        strict: every tensor must fit; otherwise those that do are taken.
+        identity: the run's identity; read from the folder.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    run: Annotated[str, Field(min_length=1)]
+    weights: Literal["best", "final"] = "best"
+    strict: StrictBool = True
+    identity: str | None = None
+
+    @property
+    def canonical(self) -> dict[str, Any]:
+        """What changes the result: the run's identity, wherever its folder is, and what is taken."""
+        return {"run": (self.identity or "")[:16], "weights": self.weights, "strict": self.strict}
+
+
+@dataclass(frozen=True)
+class ContinueRule:
+    """Continue another run from its complete final state.
+
+    Args:
+        run: the run's folder, relative to the current one.
+        schedule: `extend` takes the configured schedule over the steps of both runs and goes on where the first one
+            ended; `restart` starts it again over this run (a warm restart).
+        identity: the run's identity; read from the folder.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    run: Annotated[str, Field(min_length=1)]
+    schedule: Literal["extend", "restart"] = "extend"
+    identity: str | None = None
+
+    @property
+    def canonical(self) -> dict[str, Any]:
+        """What changes the result: the run's identity, wherever its folder is, and what the schedule does."""
+        return {"run": (self.identity or "")[:16], "schedule": self.schedule}
 
 
 class Reference(BaseModel, frozen=True, extra="allow"):

@@ -106,14 +106,18 @@ class FinderFolder:
 def steps_of(run: RunFolder) -> tuple[list[float], list[float], list[float]]:
     """Return learning rates, losses and momenta (0 without) of the steps in a run's `steps.csv`.
 
-    A loss that was not finite is NaN. Raises FolderError if the file is damaged.
+    A last loss that was not finite is NaN; steps that a gradient scaler skipped are left out. Raises FolderError if the
+    file is damaged.
     """
     table = read_csv(run.steps.path)
     if not table:
         return [], [], []
     if not {"lr", "loss", "momentum"} <= table.keys():
         raise FolderError(f"{run.steps.path} is damaged: a column is missing; --again repeats the test")
-    return table["lr"].tolist(), table["loss"].tolist(), np.nan_to_num(table["momentum"]).tolist()
+    kept = ~np.isnan(table["loss"])
+    kept[-1:] = True
+    lr, loss, momentum = (table[name][kept] for name in ("lr", "loss", "momentum"))
+    return lr.tolist(), loss.tolist(), np.nan_to_num(momentum).tolist()
 
 
 def find_tests(paths: Iterable[Path]) -> list[FinderFolder]:

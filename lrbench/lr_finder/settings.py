@@ -8,6 +8,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from lrbench.components import GroupRules, at_rate
 from lrbench.config import Experiment, canonical
 from lrbench.errors import UsageError
 from lrbench.types import NUMBER, SWITCH, WHOLE
@@ -62,11 +63,14 @@ class Ramp:
     def over(self, experiment: Experiment, seed: int) -> Experiment:
         """Return the experiment that runs this ramp with a seed."""
         changes: dict[str, Any] = {
-            "optimizer": {**experiment.optimizer.plain(), "lr": self.end},
+            "optimizer": GroupRules.at_start(at_rate(experiment.optimizer, self.end)).plain(),
             "schedule": {"name": "range_test", "start_factor": self.start / self.end, "shape": self.shape},
             "steps": self.iterations,
             "seed": seed,
         }
+        if experiment.continues is not None:  # from its weights; its optimizer had another learning rate
+            earlier = experiment.continues
+            changes["init_from"] = {"run": earlier.run, "weights": "final", "identity": earlier.identity}
         return experiment.replace(**changes, **dict.fromkeys(_LEFT_OUT))
 
     def identity(self, experiment: Experiment) -> str:
@@ -79,5 +83,5 @@ class Ramp:
 # Keys for full trainings that a range test ignores.
 _LEFT_OUT = (
     "epochs", "warmup", "plateau", "early_stopping", "lr_scaling", "eval_every", "best_by", "on_non_finite",
-    "max_skipped", "reference",
+    "max_skipped", "reference", "continue", "keep",
 )  # fmt: skip

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from lrbench.components import configured_rate
+from lrbench.components import at_rate, configured_rate
 from lrbench.config import Experiment, dump_yaml, load_config, overriding, read_bytes
 from lrbench.errors import ConfigError, FolderError, RunError, UsageError
 from lrbench.lr_finder.advice import Advice, Refusal
@@ -95,7 +95,7 @@ def write_found(
     extended = Path(os.path.relpath(config.resolve(), path.parent.resolve())).as_posix()
     whole: dict[str, Any] = {"extends": extended, "name": path.stem, **overriding(overrides)}
     whole["name"] = path.stem  # even if an override names the tested run
-    whole["optimizer"] = {**whole.get("optimizer", {}), "lr": rounded(rate / _scaling(finding))}
+    whole["optimizer"] = {**whole.get("optimizer", {}), **_peaks(finding, rounded(rate / _scaling(finding)))}
     if schedule is not None or bounds:
         whole["schedule"] = {**whole.get("schedule", {}), "name": name, **bounds}
     seeds = f"{len(finding.curves)} seed{'s' * (len(finding.curves) > 1)}"
@@ -104,6 +104,12 @@ def write_found(
     made = _read_back(text, path)
     write_file(path, text)
     return made
+
+
+def _peaks(finding: Finding, lr: float) -> dict[str, float]:
+    """Return the learning rate to write, and with it Muon's `adamw_lr`, which the test raised in the same ratio."""
+    params = at_rate(finding.experiment.optimizer, lr).params
+    return {"lr": lr} | ({} if params.get("adamw_lr") is None else {"adamw_lr": rounded(params["adamw_lr"])})
 
 
 def rounded(rate: float) -> float:

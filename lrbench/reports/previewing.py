@@ -13,9 +13,9 @@ from pathlib import Path
 
 from lrbench.components import AVERAGES, SETS_ITS_OWN_RATE, configured_rate, load_dataset
 from lrbench.config import CONFIGS, Experiment, load_config
-from lrbench.errors import ConfigError, DataError
+from lrbench.errors import ConfigError, DataError, FolderError
 from lrbench.reports.code import code
-from lrbench.runs import Environment, Sizes
+from lrbench.runs import Environment, RunFolder, Sizes
 from lrbench.schedules import build_schedule, has_milestones, lies_over, momentum_of, unreached
 from lrbench.types import AT_LEAST_1, NOTHING, TEXTS, arguments
 
@@ -36,6 +36,7 @@ class Preview:
         over: whether the warm-up lies over the start of the schedule; False if the schedule follows it.
         lr: the peak learning rate, after `lr_scaling`.
         examples: training examples, None if unknown before the data is loaded.
+        start: the step of the schedule at which the run begins, above 0 if it continues another run.
     """
 
     label: str
@@ -47,6 +48,7 @@ class Preview:
     over: bool
     lr: float
     examples: int | None
+    start: int = 0
 
     @cached_property
     def peak(self) -> float:
@@ -134,7 +136,8 @@ def _computed(experiment: Experiment, given: int | None) -> Preview:
     per_epoch = given or experiment.updates_per_epoch(examples or 0)
     total = experiment.steps or (experiment.epochs or 0) * per_epoch
     lr = configured_rate(experiment.scaled_optimizer(examples))
-    sizes = {"total_steps": total, "steps_per_epoch": per_epoch}
+    start = _start(experiment)
+    sizes = {"total_steps": start + total, "steps_per_epoch": per_epoch}
     warmup = experiment.warmup
     schedule = build_schedule(experiment.schedule, lr=lr, warmup=warmup, as_of=experiment.as_of, **sizes)
     momentum = momentum_of(schedule)
@@ -142,13 +145,31 @@ def _computed(experiment: Experiment, given: int | None) -> Preview:
         label=experiment.name,
         experiment=experiment,
         steps_per_epoch=per_epoch,
-        rates=[schedule(step) for step in range(total)],
-        momenta=[momentum(step) for step in range(total)] if momentum else None,
-        seam=warmup.duration.steps(**sizes) if warmup else 0,
+        rates=[schedule(step) for step in range(start, start + total)],
+        momenta=[momentum(step) for step in range(start, start + total)] if momentum else None,
+        seam=max(warmup.duration.steps(**sizes) - start, 0) if warmup else 0,
         over=warmup is not None and lies_over(warmup, experiment.schedule),
         lr=lr,
         examples=examples,
+        start=start,
     )
+
+
+def _start(experiment: Experiment) -> int:
+    """Return the step of the schedule at which a run begins. Raises ConfigError if it continues no finished run."""
+    rule = experiment.continues
+    if rule is None or rule.schedule == "restart":
+        return 0
+    folder = RunFolder(Path(rule.run))
+    try:
+        result = folder.result()
+        if result is None:
+            raise ConfigError(
+                f"must be a finished run, where the schedule goes on (got {rule.run})", key="continue.run"
+            )
+        return folder.schedule_end(result)
+    except FolderError as error:
+        raise ConfigError(str(error), key="continue.run") from error
 
 
 def _fallen_early(made: Preview) -> list[str]:
@@ -162,7 +183,7 @@ def _fallen_early(made: Preview) -> list[str]:
 
 
 def _no_warm_up(made: Preview) -> list[str]:
-    if made.experiment.warmup is not None or made.rates[0] < made.peak / 2:
+    if made.experiment.warmup is not None or made.start or made.rates[0] < made.peak / 2:
         return []
     if any(word in made.experiment.model.name.lower() for word in ("vit", "transformer", "bert", "gpt")):
         return ["a Transformer without warm-up often diverges early; try warmup: {for: 5%}"]
@@ -173,7 +194,7 @@ def _no_warm_up(made: Preview) -> list[str]:
 
 
 def _below_its_peak(made: Preview) -> list[str]:
-    if made.peak < 0.8 * made.lr:
+    if made.peak < 0.8 * made.lr and not made.start:
         return [f"the learning rate never comes near its peak, {made.lr:.3g}: the highest is {made.peak:.3g}"]
     return []
 
@@ -201,7 +222,7 @@ def _own_rate(made: Preview) -> list[str]:
 
 
 def _beyond_the_run(made: Preview) -> list[str]:
-    sizes = {"total_steps": len(made.rates), "steps_per_epoch": made.steps_per_epoch}
+    sizes = {"total_steps": made.start + len(made.rates), "steps_per_epoch": made.steps_per_epoch}
     return unreached(made.experiment.schedule, warmup=made.experiment.warmup, **sizes)
 
 

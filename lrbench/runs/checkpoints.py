@@ -13,6 +13,7 @@ from lrbench.runs.files import load_tensors, replacing, save_tensors, writing
 
 CHECKPOINT_FORMATS = (2, 3)  # formats that are read; the last one is written
 CHECKPOINT_PARTS = {"state", "model", "optimizer", "random", "best", "threads"}
+FINAL = "final.pt"
 CHECKPOINTS = ("checkpoint.pt", "checkpoint.prev.pt")
 
 
@@ -67,6 +68,19 @@ class Checkpoints:
                 if whole and known and state["identity"] == wanted:
                     return state
         return None
+
+    @property
+    def has_final(self) -> bool:
+        """True if the final state was kept."""
+        return (self.path / FINAL).exists()
+
+    def save_final(self, state: Mapping[str, Any]) -> None:
+        """Write the final state to `final.pt`."""
+        self._save(self.path / FINAL, {**state, "format": CHECKPOINT_FORMATS[-1]}, self.guard)
+
+    def load_final(self) -> dict[str, Any]:
+        """Return the state in `final.pt`."""
+        return load_tensors(self.path / FINAL)
 
     def save_best(self, weights: Mapping[str, Any] | None) -> None:
         """Write the best weights to `best.pt`, or remove the file if there are none yet."""

@@ -78,10 +78,15 @@ class CsvLog:
     """A CSV file with a fixed header. None is an empty field; floats are written with all their digits.
 
     A failed write raises FolderError.
+
+    Args:
+        path: the file.
+        header: the columns that it must have.
+        more: columns that a new file has too. A file that is there keeps its own header.
     """
 
-    def __init__(self, path: Path, header: Sequence[str]) -> None:
-        self.path, self.columns = path, tuple(header)
+    def __init__(self, path: Path, header: Sequence[str], more: Sequence[str] = ()) -> None:
+        self.path, self.required, self.columns = path, frozenset(header), (*header, *more)
         self._file: IO[str] | None = None
         self._hash = hashlib.blake2b(digest_size=16)
 
@@ -142,7 +147,7 @@ class CsvLog:
     def _lines(self) -> list[bytes]:
         """Return the header and the complete rows; nothing if the header is missing or lacks a column."""
         lines = _lines(self.path)
-        return lines if lines and set(self.columns) <= set(_names(lines[0])) else []
+        return lines if lines and self.required <= set(_names(lines[0])) else []
 
 
 def _text(value: float | int | None) -> str:

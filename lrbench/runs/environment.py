@@ -43,6 +43,14 @@ class Sizes:
 
 
 @dataclass(frozen=True)
+class Before:
+    """What a continued run counts as done before it: steps of the schedule, and epochs of the data's order."""
+
+    steps: Size = 0
+    epochs: Size = 0
+
+
+@dataclass(frozen=True)
 class Commit:
     """The git commit of the folder where a run was started; `dirty` if files had been changed since."""
 
@@ -78,6 +86,7 @@ class Environment:
     resumed_with: Mapping[str, Any] = field(default_factory=dict)
     config: Seal | None = None
     sizes: Sizes = Sizes()
+    before: Before = Before()
     metrics: Mapping[str, Mapping[str, Any]] | None = None
     plain: Mapping[str, Any] = field(default_factory=dict)
 

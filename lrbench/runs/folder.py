@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from lrbench.components import Metric, epoch_columns
 from lrbench.config import Config, Experiment, exists, group, identity, read_config, run_name
 from lrbench.errors import ConfigError, FolderError, LockedError, RunError
-from lrbench.runs.checkpoints import CHECKPOINTS, Checkpoints
+from lrbench.runs.checkpoints import CHECKPOINTS, FINAL, Checkpoints
 from lrbench.runs.csv_log import CsvLog
 from lrbench.runs.environment import Environment, Seal
 from lrbench.runs.files import MOST_JSON, read, read_json, remove_leftovers, replacing, to_json, write
@@ -88,7 +88,7 @@ class RunFolder(Checkpoints):
 
     def clear(self) -> None:
         """Remove what the run has written, so that it starts over (`--again`)."""
-        self._remove("result.json", "epochs.csv", "steps.csv", "best.pt", "error.log", *CHECKPOINTS)
+        self._remove("result.json", "epochs.csv", "steps.csv", "best.pt", FINAL, "error.log", *CHECKPOINTS)
 
     def _remove(self, *names: str) -> None:
         for name in names:
@@ -196,6 +196,14 @@ class RunFolder(Checkpoints):
         """Read `env.json`; empty if there is none. Raises FolderError if it is damaged."""
         return _parsed(self.path / "env.json", Environment.of) or Environment()
 
+    def schedule_end(self, result: RunResult) -> int:
+        """Return how far the schedule has advanced at the end of a run, with the runs that it continues, in steps.
+
+        Steps that a gradient scaler skipped don't count. Raises FolderError.
+        """
+        scaled = self.config_file().plain.get("precision") == "fp16"
+        return self.environment().before.steps + (result.steps or 0) - ((result.skipped or 0) if scaled else 0)
+
     def status(self, result: RunResult | None = None) -> Status:
         """Return the run's status from its result, which is read unless given, and its lock. Raises FolderError."""
         result = result or self.result()
@@ -231,10 +239,16 @@ class RunFolder(Checkpoints):
                 raise
             return Environment()
 
-    def open_logs(self, metrics: Iterable[Metric], *, steps: int, evaluations: int) -> None:
-        """Cut `steps.csv` and `epochs.csv` back to these numbers of rows and start appending."""
+    def open_logs(
+        self, metrics: Iterable[Metric], *, steps: int, evaluations: int, step_columns: Sequence[str] = ()
+    ) -> None:
+        """Cut `steps.csv` and `epochs.csv` back to these numbers of rows and start appending.
+
+        A new `steps.csv` has `step_columns` besides the usual ones.
+        """
         self.guard()
         self.epochs = CsvLog(self.epochs.path, epoch_columns(metrics))
+        self.steps = CsvLog(self.steps.path, STEP_COLUMNS, step_columns)
         self.steps.open(steps)
         self.epochs.open(evaluations)
 

@@ -27,7 +27,7 @@ from lrbench.schedules.base import (
     with_momentum,
     within,
 )
-from lrbench.schedules.compat import ELSEWHERE, PEERS, PLATEAUS, USUAL_NAMES, huggingface, timm
+from lrbench.schedules.compat import ELSEWHERE, PEERS, PLATEAUS, USUAL_NAMES, huggingface, installed, timm
 from lrbench.schedules.custom import REFUSED, checked_rate, imported
 from lrbench.schedules.milestones import beyond
 from lrbench.schedules.plateau import Growth, PlateauRule, PlateauState
@@ -184,10 +184,16 @@ SCHEDULES = Catalog(
         "warmup_stable_decay": annealing.warmup_stable_decay,
         **PEERS,
     },
-    refused={f"torch/{name}": why for name, why in REFUSED.items()} | dict.fromkeys(PLATEAUS.entries, _NEEDS_RESULTS),
+    refused={
+        **{f"torch/{name}": why for name, why in REFUSED.items()},
+        **dict.fromkeys(PLATEAUS.entries, _NEEDS_RESULTS),
+        "hf/greedy": "it needs the loss of every step; use the `plateau:` key, with `growth`",
+        "timm/none": "it is no schedule; use constant",
+    },
     aliases=USUAL_NAMES,
     elsewhere=ELSEWHERE,
     context=frozenset({"run"}),
+    others=installed,
 )
 
 document(

@@ -1,20 +1,20 @@
-"""The user's own schedules and any class of `torch.optim.lr_scheduler`, by import string."""
+"""The user's own schedules, any class of `torch.optim.lr_scheduler` and factories of schedulers, by import string."""
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
-import warnings
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any
 
 from lrbench.errors import ConfigError, UserCodeError
 from lrbench.registry import load_object
-from lrbench.schedules.base import Context, Schedule, with_momentum
+from lrbench.schedules.base import Context, Schedule
+from lrbench.schedules.tables import SET_BY_THE_RUN, filled, per_of, tabulated
 from lrbench.types import Part
 
 _PER_STEP = {"OneCycleLR", "CyclicLR"}  # torch documents that these step after every batch
-_REFUSALS = (ArithmeticError, AttributeError, LookupError, NotImplementedError, TypeError, ValueError)
 REFUSED = {
     "ReduceLROnPlateau": "it needs validation results; use the `plateau:` key, which works with any schedule",
     "SequentialLR": "use {name: sequence, parts: […]}",
@@ -28,12 +28,13 @@ def imported(part: Part, run: Context) -> Schedule:
     """Build a schedule from an import string.
 
     It may name a torch scheduler class, a function whose first parameter is `step` and which returns the learning
-    rate, or a factory that returns such a function. Parameters named `lr`, `total_steps`, `steps_per_epoch` and
+    rate, a factory that returns such a function, or a function that takes an `optimizer` and returns a scheduler with a
+    method `step()`. Parameters named `lr`, `total_steps`, `steps_per_epoch` and
     `context` (a `Context`) come from the run, all others from the config.
     """
     target = load_object(part.name, "schedule.name")
     if inspect.isclass(target) and any(base.__name__ == "LRScheduler" for base in target.__mro__):
-        return _torch_table(target, part.params, run)
+        return _torch_class(target, part.params, run)
     if not callable(target):
         raise ConfigError(f"'{part.name}' is not a function or a scheduler class", key="schedule.name")
     try:
@@ -42,6 +43,8 @@ def imported(part: Part, run: Context) -> Schedule:
         problem = f"'{part.name}' has no signature; wrap it in a function of the step"
         raise ConfigError(problem, key="schedule.name") from None
     names = list(signature.parameters)
+    if "optimizer" in names:
+        return _factory(part.name, target, part.params, run)
     arguments = {**{n: v for n, v in {**vars(run), "context": run}.items() if n in names}, **part.params}
     of_step = names[:1] == ["step"]
     try:
@@ -87,22 +90,18 @@ def _guarded(name: str, function: Callable[[int], Any]) -> Schedule:
     return rate
 
 
-def _torch_table(scheduler: Callable[..., Any], params: Mapping[str, Any], run: Context) -> Schedule:
-    """Run a torch scheduler once on a dummy optimizer and record it in a table, so that it is a pure function too.
+def _torch_class(scheduler: Callable[..., Any], params: Mapping[str, Any], run: Context) -> Schedule:
+    """Build a torch scheduler.
 
     `per`, `step` or `epoch`, sets how often it steps. Momentum does not change without `cycle_momentum: true`.
     """
-    import torch
-
     name = scheduler.__name__
     if name in REFUSED:
         raise ConfigError(f"{name} can't be used here: {REFUSED[name]}", key="schedule.name")
     arguments = dict(params)
-    per: Literal["step", "epoch"] = arguments.pop("per", "step" if name in _PER_STEP else "epoch")
-    if per not in ("step", "epoch"):
-        raise ConfigError(f"must be 'step' or 'epoch' (got {per!r})", key="schedule.per")
+    per = per_of(arguments.pop("per", "step" if name in _PER_STEP else "epoch"))
     known = inspect.signature(scheduler).parameters
-    for own in ("optimizer", "last_epoch"):
+    for own in SET_BY_THE_RUN:
         if own in arguments:
             raise ConfigError("can't be set in a config; the run sets it", key=f"schedule.{own}")
     if "cycle_momentum" in known:
@@ -111,29 +110,26 @@ def _torch_table(scheduler: Callable[..., Any], params: Mapping[str, Any], run: 
         arguments.setdefault("max_lr", run.lr)
     if name == "OneCycleLR" and not {"total_steps", "epochs"} & arguments.keys():
         arguments["total_steps"] = run.total_steps
-    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=run.lr, momentum=0.9)
-    unit = run.steps_per_epoch if per == "epoch" else 1
-    rates, momenta = [], []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            inspect.signature(scheduler).bind(optimizer, **arguments)
-            stepper = scheduler(optimizer, **arguments)
-            for _ in range(-(-run.total_steps // unit)):
-                rates.append(float(optimizer.param_groups[0]["lr"]))
-                momenta.append(float(optimizer.param_groups[0]["momentum"]))
-                if len(rates) * unit < run.total_steps:
-                    optimizer.step()
-                    stepper.step()
-        except _REFUSALS as error:
-            said = " ".join(str(error).split()) or type(error).__name__
-            given = ", ".join(f"{key}: {value}" for key, value in params.items()) or "no parameters"
-            units = f"numbers count {per}s; the run has {-(-run.total_steps // unit)}"
-            raise ConfigError(f"torch's {name} refused {given} ({units}): {said}", key="schedule") from error
-        except Exception as error:
-            raise UserCodeError.of(f"schedule '{name}'", error) from error
-    cycles = arguments.get("cycle_momentum")
-    return with_momentum(
-        lambda step: rates[step // unit],
-        (lambda step: momenta[step // unit]) if cycles else None,
-    )
+
+    def make(optimizer: Any) -> Any:
+        inspect.signature(scheduler).bind(optimizer, **arguments)
+        return scheduler(optimizer, **arguments)
+
+    cycles = bool(arguments.get("cycle_momentum"))
+    return tabulated(f"torch's {name}", make, run, per=per, given=params, cycles=cycles)
+
+
+def _factory(name: str, function: Callable[..., Any], params: Mapping[str, Any], run: Context) -> Schedule:
+    """Build what a function of an `optimizer` returns, such as transformers' get_cosine_schedule_with_warmup.
+
+    `per`, `step` by default, sets how often it steps.
+    """
+    given = dict(params)
+    per = per_of(given.pop("per", "step"))
+    arguments = filled(function, given, run, per)
+    try:
+        inspect.signature(function).bind(optimizer=None, **arguments)
+    except TypeError as error:
+        raise ConfigError(f"'{name}' does not take these parameters: {error}", key="schedule") from None
+    make = functools.partial(function, **arguments)
+    return tabulated(f"'{name}'", lambda optimizer: make(optimizer=optimizer), run, per=per, given=given)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from lrbench.components import (
     OF_TASK,
     Batch,
     Data,
+    Stages,
     Task,
     Tensors,
     build_model,
@@ -33,6 +34,7 @@ from lrbench.config import Dataset, Experiment, identity
 from lrbench.errors import ConfigError, LrbenchError, choices, reason_of
 from lrbench.schedules import Momentum, Schedule, build_schedule, momentum_of
 from lrbench.training.device import exact_products
+from lrbench.training.earlier_run import Start, continued, taken_weights
 from lrbench.training.isolation import ProcessState
 from lrbench.training.memory_format import layout_for
 from lrbench.training.task import built_loss, built_task, hooks_of
@@ -51,11 +53,14 @@ class Parts:
     forward: Callable[..., Any]
     optimizer: Optimizer
     ratios: list[float]
+    stages: Stages | None
+    start: Start
     schedule: Schedule
     momentum: Momentum | None
     device: torch.device
     layout: torch.memory_format | None
     precision: str
+    scaler: torch.amp.GradScaler | None
     peak_lr: float
     total_steps: int
     steps_per_epoch: int
@@ -70,8 +75,9 @@ class Parts:
         return ready
 
     def autocast(self) -> torch.autocast:
-        """Return the context for forward pass and loss: bfloat16 with `precision: bf16`."""
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
+        """Return the context for forward pass and loss: bfloat16 with `precision: bf16`, float16 with `fp16`."""
+        dtype = torch.float16 if self.precision == "fp16" else torch.bfloat16
+        return torch.autocast(self.device.type, dtype=dtype, enabled=self.precision in ("bf16", "fp16"))
 
     def training(self) -> None:
         """Switch model and optimizer to training."""
@@ -161,9 +167,7 @@ def build(experiment: Experiment, device: torch.device) -> Parts:
     seed_everything(experiment.seed)
     loss = built_loss(experiment, data, device)
     outputs, classes = outputs_and_classes(data, loss, imported=experiment.model.imported)
-    with fitting("model", f"'{experiment.model.name}' can't be built"):
-        own = None if experiment.model.name != OF_TASK else hooks["build"](experiment.seed)
-        model = build_model(experiment.model, own, input_shape=data.shape, outputs=outputs, classes=classes).to(device)
+    model = _model(experiment, data, outputs, classes, hooks).to(device)
     task = built_task(experiment, data, model, classes, device)
     if any(nn.parameter.is_lazy(p) for p in model.parameters()):
         with forward_pass(model, data, experiment.model.name):
@@ -171,19 +175,23 @@ def build(experiment: Experiment, device: torch.device) -> Parts:
     layout = layout_for(model, data, device, experiment.precision)
     if layout is not None:
         model = model.to(memory_format=layout)
-    optimizer = build_optimizer(experiment.scaled_optimizer(len(data.train)), model)
-    peak_lr, ratios = peak_and_ratios(optimizer)
+    told = taken_weights(experiment, model)
+    chosen = experiment.scaled_optimizer(len(data.train))
+    optimizer = build_optimizer(chosen, model)
+    peak_lr, ratios = peak_and_ratios(optimizer, configured=chosen.params.get("lr"))
+    start = continued(experiment, model, optimizer)
     own_batches = data.train.own_batches(experiment.batch_size, bool(experiment.drop_last))
     steps_per_epoch = experiment.updates_per_epoch(len(data.train), own_batches)
     total_steps = experiment.steps or (experiment.epochs or 0) * steps_per_epoch
     schedule = build_schedule(
         experiment.schedule,
         lr=peak_lr,
-        total_steps=total_steps,
+        total_steps=start.steps + total_steps,
         steps_per_epoch=steps_per_epoch,
         warmup=experiment.warmup,
         as_of=experiment.as_of,
     )
+    schedule = start.moved(schedule)
     parts = Parts(
         data=data,
         task=task,
@@ -191,11 +199,14 @@ def build(experiment: Experiment, device: torch.device) -> Parts:
         forward=torch.compile(model) if experiment.compile else model,
         optimizer=optimizer,
         ratios=ratios,
+        stages=Stages.of(optimizer, ratios, total_steps=start.steps + total_steps, steps_per_epoch=steps_per_epoch),
+        start=replace(start, said=[*told, *start.said]),
         schedule=schedule,
         momentum=momentum_of(schedule),
         device=device,
         layout=layout,
         precision=experiment.precision,
+        scaler=torch.amp.GradScaler(device.type) if experiment.precision == "fp16" else None,
         peak_lr=peak_lr,
         total_steps=total_steps,
         steps_per_epoch=steps_per_epoch,
@@ -218,6 +229,19 @@ def _fitted(experiment: Experiment, data: Data) -> Data:
         raise ConfigError("the length of the training data is unknown; give `steps` instead", key="epochs")
     length = experiment.steps * experiment.update_size
     return replace(data, train=replace(data.train, length=length))  # type: ignore[type-var]
+
+
+def _model(
+    experiment: Experiment,
+    data: Data,
+    outputs: int | None,
+    classes: int | None,
+    hooks: Mapping[str, Callable[..., Any]],
+) -> nn.Module:
+    """Build the model for the data, or have the task build it."""
+    with fitting("model", f"'{experiment.model.name}' can't be built"):
+        own = None if experiment.model.name != OF_TASK else hooks["build"](experiment.seed)
+        return build_model(experiment.model, own, input_shape=data.shape, outputs=outputs, classes=classes)
 
 
 @contextlib.contextmanager

@@ -55,8 +55,9 @@ def check(experiment: Experiment, device: torch.device, *, keep: bool = False) -
             experiment, parts.data, parts.model, parts.classes, device
         )  # the one used above may have kept state
         checked[identity(experiment), str(device)] = parts, state
-    sizes = {"total_steps": parts.total_steps, "steps_per_epoch": parts.steps_per_epoch}
-    return [*notes, *unreached(experiment.schedule, warmup=experiment.warmup, **sizes)]
+    sizes = {"total_steps": parts.start.steps + parts.total_steps, "steps_per_epoch": parts.steps_per_epoch}
+    late = [] if parts.stages is None else parts.stages.unreached(sizes["total_steps"])
+    return [*notes, *unreached(experiment.schedule, warmup=experiment.warmup, **sizes), *late]
 
 
 def _check_pair(experiment: Experiment, parts: Parts, task: PairTask, model: nn.Module) -> list[str]:

@@ -33,6 +33,7 @@ class State:
         seconds: seconds of training up to the last evaluation.
         last_loss: the last finite loss.
         skipped: steps skipped because their loss or gradient was not finite.
+        held: those among them that the gradient scaler skipped, which do not advance the schedule.
         final: the values of the last evaluation.
         best: the values of the best evaluation.
         stopped: the reason for stopping early; None while the run continues.
@@ -53,11 +54,17 @@ class State:
     seconds: float = 0.0
     last_loss: float | None = None
     skipped: int = 0
+    held: int = 0
     final: dict[str, Any] | None = None
     best: dict[str, Any] | None = None
     stopped: str | None = None
     plateau: PlateauState = field(default_factory=PlateauState)
     stopping: EarlyStoppingState = field(default_factory=EarlyStoppingState)
+
+    @property
+    def position(self) -> int:
+        """The steps that the schedule has advanced."""
+        return self.step - self.held
 
     def begin_epoch(self) -> None:
         """Start the next epoch, unless the current one has no steps yet."""
@@ -86,6 +93,7 @@ def capture(state: State, parts: Parts, best: dict[str, Any] | None, identity: s
         "model": parts.model.state_dict(),
         "best": best,
         "optimizer": parts.optimizer.state_dict(),
+        "scaler": None if parts.scaler is None else parts.scaler.state_dict(),
         "random": _generators(),
     }
 
@@ -95,11 +103,23 @@ def copied(weights: dict[str, Any]) -> dict[str, Any]:
     return {k: v.detach().cpu().clone() if isinstance(v, torch.Tensor) else v for k, v in weights.items()}
 
 
+def begun(parts: Parts) -> State:
+    """Return the state of a run that begins; set generators and gradient scaler if it continues another one."""
+    start = parts.start
+    if parts.scaler is not None and start.scaler is not None:
+        parts.scaler.load_state_dict(dict(start.scaler))
+    if start.random is not None:
+        _set_generators(dict(start.random))
+    return State() if start.plateau is None else State(plateau=PlateauState(**start.plateau))
+
+
 def restore(checkpoint: dict[str, Any], parts: Parts, run: str) -> State:
     """Load a checkpoint into freshly built parts and return the state. Raises RunError, naming `run`."""
     try:
         parts.model.load_state_dict(checkpoint["model"])
         parts.optimizer.load_state_dict(checkpoint["optimizer"])
+        if parts.scaler is not None:
+            parts.scaler.load_state_dict(checkpoint["scaler"])
         _set_generators(checkpoint["random"])
         fields = dict(checkpoint["state"])
         if checkpoint["format"] == 2:

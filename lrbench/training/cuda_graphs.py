@@ -21,11 +21,14 @@ def recordable(experiment: Experiment, parts: Parts) -> bool:
     """Return whether every step does the same work on the GPU, so that it can be recorded.
 
     This needs a built-in loss, a built-in model (or a model class with `cuda_graph = True`), an optimizer that reads
-    its learning rate from GPU memory, one batch per step, no skipped steps, no compilation and constant momentum.
+    its learning rate from GPU memory, one batch per step, no skipped steps, no compilation, constant momentum and the
+    same weights and ratios in every step.
     """
     model = not experiment.model.imported or getattr(parts.model, "cuda_graph", False)
-    plain = experiment.accumulate in (None, 1) and experiment.on_non_finite != "skip" and not experiment.compile
-    steady = parts.momentum is None and not experiment.loss.imported and parts.task.recordable
+    skips = experiment.on_non_finite == "skip" or parts.scaler is not None
+    plain = experiment.accumulate in (None, 1) and not skips and not experiment.compile
+    steady = parts.momentum is None and parts.stages is None and not experiment.loss.imported
+    steady = steady and parts.task.recordable
     return ENABLED and parts.device.type == "cuda" and model and plain and steady and takes_rate_tensor(parts.optimizer)
 
 

@@ -22,7 +22,12 @@ def resolve_device(name: str) -> torch.device:
 
 
 def exact_products(precision: str, device: torch.device) -> None:
-    """Make a GPU compute in full float32 (by default torch's convolutions use TF32), unless `precision: tf32`."""
+    """Make a GPU compute in full float32 (by default torch's convolutions use TF32), unless `precision: tf32`.
+
+    Raises ConfigError for a precision that the device does not have.
+    """
+    if precision == "fp16" and device.type != "cuda":
+        raise ConfigError(f"fp16 needs a CUDA GPU, but the device is '{device}'; use bf16", key="precision")
     if precision == "tf32" and device.type != "cuda":
         raise ConfigError(f"tf32 needs a CUDA GPU, but the device is '{device}'", key="precision")
     if device.type == "cuda":

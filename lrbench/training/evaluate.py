@@ -75,7 +75,7 @@ def refresh_norms(parts: Parts, experiment: Experiment, epoch: int) -> None:
 def measure(training: Training) -> dict[str, Any]:
     """Return the training values since the last evaluation and the validation values. Raises Ended."""
     state, parts = training.state, training.parts
-    refresh_norms(parts, training.experiment, state.epoch)
+    refresh_norms(parts, training.experiment, parts.start.epochs + state.epoch)
     found = evaluate(parts, parts.data.validation)
     if not math.isfinite(found["loss"]):
         raise Ended(f"the validation loss was not finite after update {state.step}", Status.DIVERGED)
@@ -97,7 +97,10 @@ def decide(training: Training, values: dict[str, Any]) -> None:
         training.best_weights = copied(training.parts.model.state_dict())
         training.folder.save_best(training.best_weights)
     if plateau is not None:
-        at = {"lr": training.parts.schedule(state.step - 1), "done": state.step / training.parts.total_steps}
+        at = {
+            "lr": training.parts.schedule(max(state.position - 1, 0)),
+            "done": state.step / training.parts.total_steps,
+        }
         state.plateau.update(plateau, values[plateau.metric], lower=sign(training, plateau.metric) > 0, **at)
     if early is not None:
         lower = sign(training, early.metric) > 0
@@ -117,6 +120,8 @@ def conclude(training: Training, status: Status, reason: str) -> RunResult:
     """Evaluate the final and the best weights on the test data and write the result."""
     state, parts = training.state, training.parts
     test = test_best = None
+    if status.complete and training.experiment.keep == "state":
+        training.folder.save_final({**training.captured(), "best": None})  # which has a file of its own
     if status.complete and training.observer.tests and parts.data.test is not None:
         test = test_best = tested(parts)
         if state.best is not None and training.best_weights is not None and state.best["step"] != state.step:
@@ -134,6 +139,6 @@ def conclude(training: Training, status: Status, reason: str) -> RunResult:
         best=state.best,
         test=test,
         test_best=test_best,
-        skipped=state.skipped if training.experiment.on_non_finite == "skip" else None,
+        skipped=state.skipped if training.skips else None,
     )
     return training.folder.finish(training.experiment, result)

@@ -17,13 +17,14 @@ from lrbench.errors import Interrupted
 from lrbench.events import Event, Watch, message
 from lrbench.runs import RunFolder, RunResult, Status, place
 from lrbench.training.build import Parts, assemble, described, seed_everything
-from lrbench.training.checkpoint import State, capture, restore
+from lrbench.training.checkpoint import State, begun, capture, restore
+from lrbench.training.columns import RateColumns, groups_of
 from lrbench.training.cuda_graphs import RecordedUpdates, place_rates, recordable
 from lrbench.training.device import resolve_device
 from lrbench.training.evaluate import conclude, decide
 from lrbench.training.kinds import Kind, Observer
-from lrbench.training.termination import Ended, not_finite, too_many_skipped
-from lrbench.training.update import Readings, gradient
+from lrbench.training.termination import Ended, not_finite, not_scalable, too_many_skipped
+from lrbench.training.update import Readings, Row, buffers_of, gradient, step_taken
 
 READ_BACK_SECONDS = 0.5  # interval between device syncs that fetch the losses
 EVALUATION_CHECKPOINT_SECONDS = 5.0
@@ -70,6 +71,7 @@ class Training:
     threads: int
     recorded: RecordedUpdates | None = None
     best_weights: dict[str, Any] | None = None
+    columns: RateColumns | None = None
     pending: Readings = field(default_factory=Readings)
     observer: Observer = field(init=False)
     saved: float = field(default_factory=time.monotonic)
@@ -91,23 +93,26 @@ class Training:
             why = "damaged, from another run, or without their CSV rows"
             watch(message(f"{folder.name}: its checkpoints can't be used ({why}); starting over", folder.name))
         seed_everything(experiment.seed)
-        state = State() if checkpoint is None else restore(checkpoint, parts, folder.name)
+        state = begun(parts) if checkpoint is None else restore(checkpoint, parts, folder.name)
         recorded_updates = RecordedUpdates(parts, experiment.clip_grad_norm) if recordable(experiment, parts) else None
         place_rates(parts.optimizer, device if recorded_updates else None)
-        folder.open_logs(metrics, steps=state.step, evaluations=state.evaluations)
+        columns = RateColumns(parts)
+        folder.open_logs(metrics, steps=state.step, evaluations=state.evaluations, step_columns=columns.names)
         best_weights = None if checkpoint is None else checkpoint["best"]
         folder.save_best(best_weights)
         threads = torch.get_num_threads()
-        folder.amend_environment({**place(), **described(parts), "threads": threads, "metrics": recorded(metrics)})
+        known = {**place(), **described(parts), **groups_of(parts), **parts.start.before}
+        folder.amend_environment({**known, "threads": threads, "metrics": recorded(metrics)})
         training = cls(folder, experiment, parts, state, watch, threads, recorded_updates, best_weights)
+        training.columns = columns if columns.names else None
         if checkpoint is not None and checkpoint["threads"] != threads:
             text = f"{folder.name}: started with {checkpoint['threads']} threads, resumed with {threads}"
             watch(message(f"{text}; the last digits will differ from those of an uninterrupted run", folder.name))
             folder.amend_environment({"threads_before": checkpoint["threads"]})
         watch(training.event("start", parts.peak_lr, {"metrics": recorded(metrics)}))
         scaled = experiment.scaling_in_words(len(parts.data.train))
-        if scaled is not None:
-            watch(message(f"{folder.name}: {scaled}", folder.name))
+        for text in (*([] if scaled is None else [scaled]), *(parts.start.said if checkpoint is None else [])):
+            watch(message(f"{folder.name}: {text}", folder.name))
         return training
 
     @property
@@ -142,7 +147,8 @@ class Training:
         began = time.monotonic()
         size, at_once = experiment.batch_size, experiment.accumulate or 1
         data, drop_last, start = parts.data, bool(experiment.drop_last), state.batch * at_once
-        batches = data.training_batches(size, experiment.seed, state.epoch, start=start, drop_last=drop_last)
+        epoch = parts.start.epochs + state.epoch
+        batches = data.training_batches(size, experiment.seed, epoch, start=start, drop_last=drop_last)
         over = True
         for group in in_groups(batches, at_once):
             if state.step == target:
@@ -169,43 +175,53 @@ class Training:
     def update(self, batches: list[Batch]) -> None:
         """Do one step at the scheduled learning rate, with one batch or several accumulated ones.
 
-        Avoids a device sync unless `on_non_finite: skip` needs the loss.
+        Avoids a device sync unless steps that are not finite are skipped.
         """
         parts, state = self.parts, self.state
-        lr = self.rate(state.step)
-        parts.set_rate(lr, parts.momentum(state.step) if parts.momentum else None)
+        position = state.position
+        lr = self.rate(position)
+        if parts.stages is not None:
+            parts.ratios = parts.stages.enter(parts.start.steps + position)
+        parts.set_rate(lr, parts.momentum(position) if parts.momentum else None)
         state.step += 1
         state.batch += 1
+        row = {"step": state.step, "lr": lr, "momentum": parts.current_momentum()}
+        if self.columns is not None:
+            row |= self.columns.values(lr)
         if self.recorded is not None:
             measured = self.recorded(batches[0])
         else:
-            before = self.buffers() if self.experiment.on_non_finite == "skip" else None
+            check = self.skips
+            before = buffers_of(parts.model) if check else {}
             measured = gradient(parts, batches, self.experiment.clip_grad_norm)
-            if before is not None and not all(map(math.isfinite, measured[:2].tolist())):
-                self.skip(lr, before)
+            if not step_taken(parts, measured, check=check):
+                self.skip(row, before)
                 return
-            parts.optimizer.step()
         count = sum(parts.task.examples(raw) for raw in batches)
-        self.pending.add(state.step, lr, parts.current_momentum(), count, measured)
+        self.pending.add(row, count, measured)
         self.observer.updated()
 
-    def buffers(self) -> dict[str, Tensor]:
-        """Copy the model's buffers, such as running statistics, which a skipped step must not change."""
-        return {name: buffer.clone() for name, buffer in self.parts.model.named_buffers()}
+    @property
+    def skips(self) -> bool:
+        """True if steps that are not finite are skipped."""
+        return self.experiment.on_non_finite == "skip" or self.parts.scaler is not None
 
-    def skip(self, lr: float, before: dict[str, Tensor]) -> None:
-        """Skip a step and write a row without a loss. Raises Ended after too many skipped steps."""
-        state = self.state
+    def skip(self, row: Row, before: dict[str, Tensor]) -> None:
+        """Write a skipped step's row, without a loss. Raises Ended after too many skipped steps."""
+        state, scaler = self.state, self.parts.scaler
         for name, buffer in self.parts.model.named_buffers():
             buffer.copy_(before[name])
         self.read_back()
         self.folder.guard()
-        row = {"step": state.step, "lr": lr, "momentum": self.parts.current_momentum(), "loss": None, "grad_norm": None}
         self.folder.steps.append([row])
         state.skipped += 1
+        if scaler is not None:
+            state.held += 1
+            if scaler.get_scale() < 1:
+                raise not_scalable(scaler.get_scale(), state.step, row["lr"], state.last_loss)
         limit = self.experiment.max_skipped or MAX_SKIPPED
-        if state.skipped > limit:
-            raise too_many_skipped(limit, state.step, lr, state.last_loss)
+        if state.skipped - state.held > limit:
+            raise too_many_skipped(limit, state.step, row["lr"], state.last_loss)
 
     def rate(self, step: int) -> float:
         """Return the learning rate of a step, from the schedule and the current state of the plateau rule."""
@@ -219,8 +235,9 @@ class Training:
             return
         self.folder.guard()
         state, rows = self.state, []
-        for step, lr, momentum, count, (loss, norm, counted, *sums) in self.pending.take():
-            rows.append({"step": step, "lr": lr, "momentum": momentum, "loss": loss, "grad_norm": norm})
+        for row, count, (loss, norm, counted, *sums) in self.pending.take():
+            step, lr = row["step"], row["lr"]
+            rows.append({**row, "loss": loss, "grad_norm": norm})
             ended = not_finite(step, lr, loss, norm, state.last_loss) or self.observer.limit(step, lr, loss)
             if ended is not None:
                 self.folder.steps.append(rows)
@@ -254,7 +271,7 @@ class Training:
         values = self.observer.measure()
         if self.experiment.eval_every is None or state.batch >= parts.steps_per_epoch:
             state.begin_epoch()
-        lr = self.rate(state.step - 1)
+        lr = self.rate(max(state.position - 1, 0))
         now = {"epoch": self.epochs_done, "step": state.step}
         speed = state.examples / state.interval if state.interval > 0 else 0.0
         row = {**now, "lr": lr, **values, "seconds": state.interval, "examples_per_second": speed}
@@ -280,9 +297,12 @@ class Training:
     def checkpoint(self) -> None:
         """Save a checkpoint."""
         assert not self.pending, "read_back() comes first"
-        whole = capture(self.state, self.parts, self.best_weights, identity(self.experiment), self.threads)
-        self.folder.save_checkpoint(whole)
+        self.folder.save_checkpoint(self.captured())
         self.saved = time.monotonic()
+
+    def captured(self) -> dict[str, Any]:
+        """Return the complete state."""
+        return capture(self.state, self.parts, self.best_weights, identity(self.experiment), self.threads)
 
     def event(self, kind: Literal["start", "progress", "epoch"], lr: float, values: dict[str, Any]) -> Event:
         """Return a progress event."""

@@ -99,6 +99,8 @@ def look_in(folder: RunFolder, experiment: Experiment, kind: Kind, again: bool) 
         outcome.failed(error)
         return outcome
     outcome.warnings = _changes(folder, experiment)
+    if experiment.keep == "state" and outcome.status.complete and not folder.has_final:
+        outcome.warnings.append("its final state was not kept; --again repeats it and keeps it")
     try:
         folder.adopt(experiment)
     except FolderError as error:

@@ -31,6 +31,13 @@ def too_many_skipped(limit: int, step: int, lr: float, last: float | None) -> En
     return _diverged(f"more than {limit} updates were not finite, the last of them update {step}", lr, last)
 
 
+def not_scalable(scale: float, step: int, lr: float, last: float | None) -> Ended:
+    """Return why a run whose gradients are not finite in float16, even if the loss is not scaled up, diverged."""
+    return _diverged(
+        f"the gradient was not finite in fp16 even with a loss scale of {scale:g}, at update {step}", lr, last
+    )
+
+
 def _diverged(what: str, lr: float, last: float | None) -> Ended:
     known = "" if last is None else f"; the last finite loss was {last:.4g}"
     return Ended(f"{what}, at a rate of {lr:.4g}{known}", Status.DIVERGED)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lrbench.components import Batch
 from lrbench.errors import RunError
@@ -39,13 +41,40 @@ def gradient(parts: Parts, batches: Sequence[Batch], limit: float | None) -> Ten
         if not loss.requires_grad:
             advice = "model and loss must compute it from the weights, without .item(), .detach() and numpy"
             raise RunError(f"the loss does not require grad: {advice}")
-        loss.backward()  # type: ignore[no-untyped-call]
+        (loss if parts.scaler is None else parts.scaler.scale(loss)).backward()  # type: ignore[no-untyped-call]
         losses.append(loss.detach())
         sums.append(found)
+    if parts.scaler is not None:
+        parts.scaler.unscale_(parts.optimizer)
     total = _total(losses).float()
     divided_by = count.to(total) if isinstance(count, Tensor) else torch.full_like(total, count)
     measured = torch.stack([total, _clip(parts, limit).float(), divided_by])
     return torch.cat([measured, _total(sums).float()])
+
+
+def buffers_of(model: nn.Module) -> dict[str, Tensor]:
+    """Copy the model's buffers, such as running statistics, which a skipped step must not change."""
+    return {name: buffer.clone() for name, buffer in model.named_buffers()}
+
+
+def step_taken(parts: Parts, measured: Tensor, *, check: bool) -> bool:
+    """Do the optimizer's step. Returns False if it was skipped because something was not finite.
+
+    Args:
+        parts: the optimizer, and with `precision: fp16` the gradient scaler, which checks every gradient itself and
+            lowers its scale after a skipped step.
+        measured: what `gradient` returned.
+        check: skip the step if the loss or the gradient norm is not finite.
+    """
+    if parts.scaler is not None:
+        before = parts.scaler.get_scale()
+        parts.scaler.step(parts.optimizer)
+        parts.scaler.update()
+        return parts.scaler.get_scale() >= before
+    if check and not all(map(math.isfinite, measured[:2].tolist())):
+        return False
+    parts.optimizer.step()
+    return True
 
 
 def _clip(parts: Parts, limit: float | None) -> Tensor:
@@ -60,6 +89,9 @@ def _total(values: list[Tensor]) -> Tensor:
     return values[0] if len(values) == 1 else torch.stack(values).sum(0)
 
 
+Row = dict[str, Any]
+"""A row of `steps.csv`, by column: `step`, `lr` and others."""
+
 CAPACITY = 4096  # rows of `Readings`
 
 
@@ -70,7 +102,7 @@ class Readings:
     They share one tensor: many small tensors, allocated between a step's large ones, would fragment the memory.
     """
 
-    rows: list[tuple[int, float, float | None, int]] = field(default_factory=list)
+    rows: list[tuple[Row, int]] = field(default_factory=list)
     measured: Tensor | None = None
 
     def __len__(self) -> int:
@@ -81,21 +113,21 @@ class Readings:
         """True if there is no room for another row."""
         return len(self.rows) == CAPACITY
 
-    def add(self, step: int, lr: float, momentum: float | None, count: int, measured: Tensor) -> None:
-        """Add a step of `count` examples with the tensor that `gradient` returned."""
+    def add(self, row: Row, count: int, measured: Tensor) -> None:
+        """Add a step of `count` examples: what its row holds already, and the tensor that `gradient` returned."""
         if self.measured is None:
             self.measured = measured.new_empty(CAPACITY, len(measured))
         self.measured[len(self.rows)].copy_(measured)
-        self.rows.append((step, lr, momentum, count))
+        self.rows.append((row, count))
 
     def replace_loss(self, loss: float) -> None:
         """Replace the loss in the last row."""
         assert self.measured is not None, "add() comes first"
         self.measured[len(self.rows) - 1, 0] = loss
 
-    def take(self) -> list[tuple[int, float, float | None, int, list[float]]]:
-        """Fetch and clear all rows with one device sync: step, lr, momentum, examples and measurements."""
+    def take(self) -> list[tuple[Row, int, list[float]]]:
+        """Fetch and clear all rows with one device sync: what they hold, examples and measurements."""
         fetched = [] if self.measured is None else self.measured[: len(self.rows)].tolist()
-        found = [(*row, measured) for row, measured in zip(self.rows, fetched, strict=True)]
+        found = [(row, count, measured) for (row, count), measured in zip(self.rows, fetched, strict=True)]
         self.rows.clear()
         return found

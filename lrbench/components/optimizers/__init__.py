@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from lrbench.components.optimizers.param_groups import MODULE, GroupRules, parameter_groups, peak_and_ratios
+from lrbench.components.optimizers.param_groups import (
+    MODULE,
+    GroupRules,
+    freeze_parameters,
+    parameter_groups,
+    peak_and_ratios,
+)
+from lrbench.components.optimizers.stages import Stages
 from lrbench.errors import ConfigError, choices
 from lrbench.registry import Catalog
 from lrbench.types import (
@@ -70,6 +77,12 @@ class _Class:
 
 
 class _Muon(_Class):
+    @property
+    def __signature__(self) -> inspect.Signature:
+        known = super().__signature__
+        own = inspect.Parameter("adamw_lr", inspect.Parameter.KEYWORD_ONLY, default=None, annotation="float | None")
+        return known.replace(parameters=[*known.parameters.values(), own])
+
     def __call__(self, **arguments: Any) -> Optimizer:
         from lrbench.components.optimizers.muon import MuonWithAdamW
 
@@ -90,7 +103,7 @@ _CLASSES = {
     "adamax": _Class("Adamax", 2e-3, "Adamax, Adam with the infinity norm (Kingma and Ba 2015)."),
     "adamw": _Class("AdamW", 1e-3, "Adam with decoupled weight decay (Loshchilov and Hutter 2019)."),
     "asgd": _Class("ASGD", 1e-2, "Averaged SGD (Polyak and Juditsky 1992)."),
-    "muon": _Muon("Muon", 1e-3, "Muon (Jordan et al. 2024) for hidden matrices, AdamW with the same lr for the rest."),
+    "muon": _Muon("Muon", 1e-3, "Muon (Jordan et al. 2024) for hidden matrices, AdamW for the rest."),
     "nadam": _Class("NAdam", 2e-3, "Adam with Nesterov momentum (Dozat 2016)."),
     "prodigy": _Class(
         "Prodigy",
@@ -132,7 +145,7 @@ _PARAMETERS = {
     "adamax": "betas eps weight_decay",
     "adamw": "betas eps weight_decay amsgrad",
     "asgd": "lambd alpha t0 weight_decay",
-    "muon": "weight_decay momentum nesterov ns_coefficients eps ns_steps adjust_lr_fn",
+    "muon": "adamw_lr weight_decay momentum nesterov ns_coefficients eps ns_steps adjust_lr_fn",
     "nadam": "betas eps weight_decay momentum_decay decoupled_weight_decay",
     "prodigy": "betas beta3 eps weight_decay decouple use_bias_correction safeguard_warmup d0 d_coef growth_rate "
     "slice_p",
@@ -156,6 +169,7 @@ _VALUES: dict[str, Any] = {
     **dict.fromkeys(_NON_NEGATIVE.split(), NonNegative),
     **dict.fromkeys(_SWITCHES.split(), bool),
     **dict.fromkeys(_OTHER_NUMBERS.split(), float),
+    "adamw_lr": Positive | None,
     "adafactor.eps": tuple[NonNegative | None, NonNegative],
     "beta2_decay": Annotated[float, Field(le=0)],
     "beta3": float | None,
@@ -183,7 +197,7 @@ def check_parameters(part: Part) -> None:
         key = f"optimizer.{name}"
         kind = _VALUES.get(f"{part.name}.{name}", _VALUES.get(name))
         if part.name not in _PARAMETERS:
-            if isinstance(value, str):
+            if isinstance(value, str) and (name == "lr" or kind is not None):
                 raise ConfigError(f"must be a number, true, false or a list of numbers (got {value!r:.60})", key=key)
         elif name not in known:
             problem = f"'{part.name}' has no parameter '{name}'; {choices(name, known)}"
@@ -216,20 +230,29 @@ def build_optimizer(part: Part | Mapping[str, Any] | str, model: nn.Module) -> O
     Built-in ones use torch's fused kernels where available.
 
     Args:
-        part: `{"name": "adamw", "lr": 0.001, "layer_decay": 0.8}`.
+        part: `{"name": "adamw", "lr": 0.001, "layer_decay": 0.8}`. An imported class or function gets what it asks for
+            among `params` (the weights, or their groups), `model`, and `model_or_params`.
         model: the model to train, without parameters that require no gradients.
 
     Raises:
         ConfigError: unknown name, or parameters that the class rejects.
     """
-    part, rules = GroupRules.split(part_of(part, "optimizer"))
+    part, rules = GroupRules.split(GroupRules.written_out(part_of(part, "optimizer")))
     check_parameters(part)
+    freeze_parameters(model, rules.freeze or (), rules.unfreeze or {})
     trained = [p for p in model.parameters() if p.requires_grad]
     if not trained:
         raise ConfigError("has no parameters to train", key="model")
-    made: Optimizer = OPTIMIZERS.build(part, params=_grouped(part, rules, model, trained), **_fused(part, trained))
+    groups = _grouped(part, rules, model, trained)
+    either = groups if rules.arguments else model
+    made: Optimizer = OPTIMIZERS.build(
+        part, params=groups, model=model, model_or_params=either, **_fused(part, trained)
+    )
     if not hasattr(made, "param_groups"):
         raise ConfigError(f"'{part.name}' returned a {type(made).__name__}, not an optimizer", key="optimizer.name")
+    if not all("lr" in group for group in made.param_groups):
+        problem = f"'{part.name}' returned an optimizer without a learning rate, `lr`, in its parameter groups"
+        raise ConfigError(problem, key="optimizer.name")
     name = type(made).__name__.lower()
     if name in OPTIMIZERS.refused:
         raise ConfigError(f"{part.name} can't be used: {OPTIMIZERS.refused[name]}", key="optimizer.name")
@@ -240,24 +263,30 @@ def _grouped(
     part: Part, rules: GroupRules, model: nn.Module, trained: list[Parameter]
 ) -> list[Parameter] | list[dict[str, Any]]:
     """Return the weights as one list, or in groups if the config or the optimizer needs them."""
-    if not rules.arguments:
+    grouping = {key: value for key, value in rules.arguments.items() if key != "freeze"}  # which is done
+    if not grouping:
         groups: list[dict[str, Any]] = [{"params": trained}]
     else:
         _check_rules(part, rules)
-        groups = parameter_groups(model, lr=configured_rate(part), **rules.arguments)
+        groups = parameter_groups(model, lr=configured_rate(part), **grouping)
     if part.name == "muon":
         from lrbench.components.optimizers.muon import marked
 
-        return marked(model, groups)
-    return groups if rules.arguments else trained
+        own = part.params.get("adamw_lr")
+        return marked(model, groups, ratio=1.0 if own is None else own / configured_rate(part))
+    return groups if grouping else trained
 
 
 def _check_rules(part: Part, rules: GroupRules) -> None:
     known = inspect.signature(OPTIMIZERS.factory(part)).parameters
+    if part.imported and not {"params", "model_or_params"} & known.keys():
+        problem = f"'{part.name}' gets the model and makes the parameter groups itself"
+        raise ConfigError(f"{problem}; remove {', '.join(rules.arguments)}", key="optimizer")
     if not rules.decay_biases_and_norms and "weight_decay" not in known and not part.imported:
         raise ConfigError(f"{part.name} has no weight decay", key="optimizer.decay_biases_and_norms")
-    if part.name == "prodigy" and (rules.layer_decay is not None or rules.lr_factors is not None):
-        key = "lr_factors" if rules.layer_decay is None else "layer_decay"
+    several = [key for key in ("layer_decay", "lr_factors", "group_warmup") if getattr(rules, key) is not None]
+    if part.name == "prodigy" and several:
+        key = several[0]
         raise ConfigError("prodigy estimates one learning rate for all weights", key=f"optimizer.{key}")
 
 
@@ -267,6 +296,15 @@ def configured_rate(part: Part) -> float:
     if lr is None:
         raise ConfigError("is required, because the default of an imported optimizer is unknown", key="optimizer.lr")
     return float(lr)
+
+
+def at_rate(part: Part, lr: float) -> Part:
+    """Return the optimizer with another learning rate; Muon's `adamw_lr` keeps its ratio to it. Raises ConfigError."""
+    changed = {**part.params, "lr": lr}
+    if part.name == "muon" and part.params.get("adamw_lr") is not None:
+        check_parameters(GroupRules.split(part)[0])
+        changed["adamw_lr"] = part.params["adamw_lr"] * (lr / configured_rate(part))
+    return Part(part.name, changed)
 
 
 def _fused(part: Part, trained: list[Parameter]) -> dict[str, Any]:

@@ -15,19 +15,21 @@ _ADAMW = ("lr", "weight_decay")  # what both take
 
 
 class MuonWithAdamW(Optimizer):
-    """torch.optim.Muon for hidden weight matrices, torch.optim.AdamW for all other weights, with the same lr.
+    """torch.optim.Muon for hidden weight matrices, torch.optim.AdamW for all other weights.
 
     Muon is only defined for matrices (Jordan et al. 2024). Like its authors, this leaves embeddings, the output layer,
     biases and norms to AdamW, and also convolutions, whose filters have four dimensions. Muon takes the groups with
-    `muon: True`. The arguments are those of torch's Muon.
+    `muon: True`. The arguments are those of torch's Muon, and `adamw_lr`, AdamW's peak learning rate, which is `lr` by
+    default. A schedule multiplies both.
     """
 
-    def __init__(self, params: list[dict[str, Any]], **arguments: Any) -> None:
+    def __init__(self, params: list[dict[str, Any]], adamw_lr: float | None = None, **arguments: Any) -> None:
         matrices = [group for group in params if group["muon"]]
         others = [group for group in params if not group["muon"]]
         self.parts: list[Optimizer] = [torch.optim.Muon(matrices, **arguments)]
         if others:
-            self.parts.append(AdamW(others, **{k: v for k, v in arguments.items() if k in _ADAMW}))
+            own = {} if adamw_lr is None else {"lr": adamw_lr}
+            self.parts.append(AdamW(others, **{k: v for k, v in arguments.items() if k in _ADAMW} | own))
         super().__init__([group for part in self.parts for group in part.param_groups], self.parts[0].defaults)
         self._share()
 
@@ -50,19 +52,33 @@ class MuonWithAdamW(Optimizer):
         self._share()
 
 
-def marked(model: nn.Module, groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Divide each group into Muon's weights and others. Raises ConfigError if Muon gets none."""
+def marked(model: nn.Module, groups: list[dict[str, Any]], ratio: float) -> list[dict[str, Any]]:
+    """Divide each group into Muon's weights and others. Raises ConfigError if Muon gets none.
+
+    Args:
+        model: the model with these weights.
+        groups: parameter groups, with or without a learning rate of their own.
+        ratio: the others' learning rate as a multiple of Muon's.
+    """
     hidden = _hidden_matrices(model)
     divided = []
     for group in groups:
         for muon in (True, False):
             chosen = [p for p in group["params"] if (id(p) in hidden) is muon]
             if chosen:
-                divided.append({**group, "params": chosen, "muon": muon})
+                divided.append({**group, **({} if muon else _scaled(group, ratio)), "params": chosen, "muon": muon})
     if not any(group["muon"] for group in divided):
         problem = "muon is for hidden weight matrices, and this model has none; use adamw"
         raise ConfigError(problem, key="optimizer.name")
     return divided
+
+
+def _scaled(group: dict[str, Any], ratio: float) -> dict[str, Any]:
+    """Return the group's learning rate times `ratio`, if it has one, and its ratio to the schedule's."""
+    if ratio == 1.0:
+        return {}
+    rate = {"lr": group["lr"] * ratio} if "lr" in group else {}
+    return {**rate, "lr_factor": group.get("lr_factor", 1.0) * ratio}
 
 
 def _hidden_matrices(model: nn.Module) -> set[int]:

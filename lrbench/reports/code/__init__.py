@@ -20,20 +20,9 @@ _STANDARD = ("itertools", "math")
 _PACKAGED = ("prodigyopt", "schedulefree")
 _MODULES = (*_STANDARD, "lrbench", *_PACKAGED, "torch")
 _OWN = {
-    *(
-        "batch",
-        "batches",
-        "epoch",
-        "evaluate",
-        "examples",
-        "factor",
-        "group",
-        "inputs",
-        "loss",
-        "loss_function",
-        "model",
-    ),
-    *("model", "optimizer", "outputs", "plateau", "scheduler", "step", "targets", "task", "train_loader"),
+    *("batch", "batches", "epoch", "evaluate", "examples", "factor", "group", "inputs", "loss", "loss_function"),
+    *("model", "optimizer", "outputs", "plateau", "scale", "scaler", "scheduler", "step", "targets", "task"),
+    "train_loader",
     *("milestones", "step_size", "steps_per_epoch", "timescale", "total_steps", "warmup_steps", *_MODULES),
 }
 """Names that the generated code assigns, beside `val_` and a metric; an import with the same name gets an alias."""
@@ -86,7 +75,7 @@ def _source(experiment: Experiment, name: str, environment: Environment) -> str:
     device = environment.device or ""
     scheduler = layout("scheduler = ", schedule.scheduler) if schedule.scheduler else []
     setting = [*schedule.values, *_precision(experiment.precision, device)]
-    optimizer = [*_remarks(experiment, examples), *layout("optimizer = ", made)]
+    optimizer = [*_remarks(experiment, rules, examples), *layout("optimizer = ", made)]
     if not scheduler and experiment.plateau is None:
         optimizer += comment("no scheduler: the learning rate is constant")
     elif schedule.function:
@@ -142,9 +131,19 @@ _REMARKS = {
 }
 
 
-def _remarks(experiment: Experiment, examples: int | None) -> list[str]:
+def _remarks(experiment: Experiment, rules: GroupRules, examples: int | None) -> list[str]:
     scaling = experiment.scaling_in_words(examples or experiment.update_size) or ""
-    return [*comment(scaling), *comment(_REMARKS.get(experiment.optimizer.name, ""))]
+    left_out = [
+        f"'{name}' was frozen for the first {when}" for name, when in (rules.unfreeze or {}).items() if when.amount
+    ]
+    left_out += [f"'{name}' had a warm-up of its own, {length}" for name, length in (rules.group_warmup or {}).items()]
+    rule, continues = experiment.init_from, experiment.continues
+    left_out += [] if rule is None else [f"the model started from the {rule.weights} weights of {rule.run}"]
+    if continues is not None:
+        then = "its schedule went on" if continues.schedule == "extend" else "its schedule started again"
+        left_out.append(f"model and optimizer started from the final state of {continues.run}, where {then}")
+    missing = f"not in this code: {'; '.join(left_out)}" if left_out else ""
+    return [*comment(scaling), *comment(missing), *comment(_REMARKS.get(experiment.optimizer.name, ""))]
 
 
 def _optimizer(whole: Part, own: Part, rules: GroupRules, imported: Import) -> Call:
@@ -152,8 +151,8 @@ def _optimizer(whole: Part, own: Part, rules: GroupRules, imported: Import) -> C
         return call("lrbench.build_optimizer", whole.plain(), Raw("model"))
     weights: Any = Raw("model.parameters()")
     if rules.arguments:
-        rate = configured_rate(own)
-        weights = call("lrbench.parameter_groups", Raw("model"), **{"lr": rate, **rules.arguments})
+        grouping = {key: whole.params[key] for key in rules.arguments}
+        weights = call("lrbench.parameter_groups", Raw("model"), **{"lr": configured_rate(own), **grouping})
     if own.imported:
         return call(imported(own.name), weights, **own.params)
     entry = OPTIMIZERS.entries[own.name]

@@ -30,26 +30,43 @@ def loop(
     before, plateau = _plateau(run, schedule, metrics)
     loss = loss_code(experiment, sizes, imported)
     body = loss.body
-    if experiment.precision == "bf16":
-        body = [f"with torch.autocast({loss.device}.type, dtype=torch.bfloat16):", *_at(4, *body)]
-    lines = [*before, *loss.before, f"for epoch in range({_epochs(run)}):", "    model.train()"]
+    scaled = experiment.precision == "fp16"
+    if scaled or experiment.precision == "bf16":
+        dtype = "torch.float16" if scaled else "torch.bfloat16"
+        body = [f"with torch.autocast({loss.device}.type, dtype={dtype}):", *_at(4, *body)]
+    setting = [*loss.before, *(["scaler = torch.amp.GradScaler()"] if scaled else [])]
+    lines = [*before, *setting, f"for epoch in range({_epochs(run)}):", "    model.train()"]
     lines += [*(["    optimizer.train()"] if averages else []), *_batches(run, loss.batch)]
     if experiment.accumulate is None:
-        lines += _at(8, "optimizer.zero_grad()", *body, "loss.backward()")
+        lines += _at(
+            8, "optimizer.zero_grad()", *body, "scaler.scale(loss).backward()" if scaled else "loss.backward()"
+        )
     else:
         lines += _at(8, f"examples = sum({loss.size} for {loss.batch} in group)", "optimizer.zero_grad()")
         lines += _at(8, f"for {loss.batch} in group:")
-        lines += _at(12, *body, f"(loss * ({loss.size} / examples)).backward()  # mean over all examples")
+        share = f"loss * ({loss.size} / examples)"
+        backward = f"scaler.scale({share}).backward()" if scaled else f"({share}).backward()"
+        lines += _at(12, *body, f"{backward}  # mean over all examples")
+    if scaled and experiment.clip_grad_norm is not None:
+        lines += _at(8, "scaler.unscale_(optimizer)")
     if experiment.clip_grad_norm is not None:
         limit = literal(experiment.clip_grad_norm)
         lines += _at(8, f"torch.nn.utils.clip_grad_norm_(model.parameters(), {limit})")
     if experiment.on_non_finite == "skip":
         text = "lrbench skipped optimizer.step(), but not scheduler.step(), if the loss or gradient was not finite"
         lines += comment(f"{text} (at most {experiment.max_skipped or 10} times)", 8)
-    lines += _at(8, "optimizer.step()")
-    if schedule.scheduler is not None:
-        lines += _at(8, "scheduler.step()  # after every step, not every epoch")
+    lines += _at(8, *_step(schedule.scheduler is not None, scaled))
     return [*lines, *_after_epoch(experiment, averages, plateau)]
+
+
+def _step(scheduled: bool, scaled: bool) -> list[str]:
+    """Write the optimizer's step and the scheduler's; a step that the gradient scaler skips does not advance it."""
+    if not scaled:
+        return ["optimizer.step()", *(["scheduler.step()  # after every step, not every epoch"] if scheduled else [])]
+    if not scheduled:
+        return ["scaler.step(optimizer)", "scaler.update()"]
+    after = ["if scaler.get_scale() >= scale:  # the step was not skipped", *_at(4, "scheduler.step()")]
+    return ["scale = scaler.get_scale()", "scaler.step(optimizer)", "scaler.update()", *after]
 
 
 def _at(indent: int, *lines: str) -> list[str]:

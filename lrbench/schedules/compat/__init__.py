@@ -45,7 +45,7 @@ USUAL_NAMES = {
 """Other common names → lrbench's name."""
 
 _PEAKS = ("initial_learning_rate", "initial_lr", "k0", "k1", "learning_rate", "lr", "max_lr", "warmup_target")
-_LENGTHS = ("num_training_steps", "total_steps")
+_LENGTHS = ("num_epochs", "num_training_steps", "total_steps")
 
 ELSEWHERE = {
     **dict.fromkeys(_PEAKS, "the peak of every schedule is `optimizer.lr`"),
