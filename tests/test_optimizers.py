@@ -511,3 +511,17 @@ def test_words_that_the_class_takes() -> None:
         build("muon", deep_model(), adjust_lr_fn="best")
     with pytest.raises(ConfigError, match="'adam' has no parameter 'nmae'"):
         build("adam", small_model(), nmae="adam")
+
+
+def test_layers_inside_a_model_of_transformers() -> None:
+    transformers = pytest.importorskip("transformers")
+    sizes = {"hidden_size": 8, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 8}
+    model = transformers.BertForSequenceClassification(transformers.BertConfig(vocab_size=9, **sizes))
+    groups = parameter_groups(model, lr=1.0, layer_decay=0.5)
+    names = {id(p): name for name, p in model.named_parameters()}
+    factors = {names[id(p)]: group["lr_factor"] for group in groups for p in group["params"]}
+    # embeddings, three layers, the pooler and the classifier
+    expected = ("embeddings.", "encoder.layer.0.", "encoder.layer.1.", "encoder.layer.2.", "pooler.", "classifier.")
+    for name, factor in factors.items():
+        layer = next(number for number, part in enumerate(expected) if part in name)
+        assert factor == 0.5 ** (5 - layer), name

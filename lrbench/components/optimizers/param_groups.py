@@ -123,7 +123,7 @@ def parameter_groups(
         lr: the learning rate that the factors multiply.
         decay_biases_and_norms: False gives biases and one-dimensional weights (those of norms) `weight_decay` 0.
         layer_decay: ratio of each layer's learning rate to the next layer's; the last layer has the full one. A layer
-            is a module that is not a container; a norm belongs to the layer before it.
+            is a module that is no container and holds no list of layers; a norm belongs to the layer before it.
         lr_factors: pattern of parameter names (`conv*`, `*.bias`) → factor of their learning rate. Matches multiply.
         freeze: patterns of parameters that don't train; they no longer require gradients.
         unfreeze: pattern → when they begin to train, `2 epochs`, frozen or not by `freeze`; the earliest match counts.
@@ -208,8 +208,8 @@ def _layers(model: nn.Module) -> dict[str, int]:
     found: dict[str, int] = {}
     known = {name for name, _ in model.named_parameters()}
     layer = -1
-    for prefix, module in _modules(model, ""):
-        names = [prefix + name for name, _ in module.named_parameters(recurse=not _is_container(module))]
+    for prefix, module, whole in _modules(model, ""):
+        names = [prefix + name for name, _ in module.named_parameters(recurse=whole)]
         own = [name for name in names if name in known]
         is_norm = "norm" in type(module).__name__.lower()  # BatchNorm2d, LayerNorm, RMSNorm, GroupNorm, …
         if own and (layer < 0 or not is_norm):
@@ -220,15 +220,22 @@ def _layers(model: nn.Module) -> dict[str, int]:
     return found
 
 
-def _modules(module: nn.Module, prefix: str) -> Iterator[tuple[str, nn.Module]]:
+def _modules(module: nn.Module, prefix: str) -> Iterator[tuple[str, nn.Module, bool]]:
+    """Yield modules with the prefixes of their parameters' names, and whether they are taken whole, as layers.
+
+    Not taken whole are containers, and what holds a list of layers, such as the encoder of a Transformer.
+    """
+    of_list = type(module).__name__ == "ModuleList"
     for name, child in module.named_children():
-        yield f"{prefix}{name}.", child
-        if _is_container(child):
+        parted = type(child).__name__ in _CONTAINERS or (not of_list and _holds_layers(child))
+        yield f"{prefix}{name}.", child, not parted
+        if parted:
             yield from _modules(child, f"{prefix}{name}.")
 
 
-def _is_container(module: nn.Module) -> bool:
-    return type(module).__name__ in _CONTAINERS
+def _holds_layers(module: nn.Module) -> bool:
+    lists = (inner for inner in module.modules() if type(inner).__name__ == "ModuleList")
+    return any(sum(1 for _ in layers.children()) > 1 for layers in lists)
 
 
 def _check_patterns(patterns: Iterable[str], names: list[str], key: str) -> None:
