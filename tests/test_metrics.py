@@ -33,6 +33,7 @@ from lrbench.reports.code import code
 from lrbench.reports.figures.sensitivity import draw
 from lrbench.reports.reporting import Report, gather, report, table
 from lrbench.reports.sentences import against
+from lrbench.reports.tables import Column, _few_metrics
 from lrbench.runs import Environment, RunFolder, RunResult, Status
 from lrbench.training import build, check
 from lrbench.training.kinds import PlainTraining
@@ -648,3 +649,15 @@ def test_a_sweep_sums_them_up(own_task: None, write_config: Any, tmp_path: Path)
     shutil.rmtree(asked.outcomes[0].path)  # one that is still to be done
     left = asked.summary()
     assert left.missing == 1 and not any("accuracy" in key for row in left.rows() for key in row)
+
+
+def test_many_metrics_share_a_column_of_the_terminal() -> None:
+    def column(name: str, text: str) -> Column:
+        return Column(name, lambda _: text, lambda _: {})
+
+    few = [column("run", "a"), column("test loss", "1"), *(column(f"test m{i}", str(i)) for i in range(3))]
+    assert _few_metrics(few) == few
+    *_, merged, last = _few_metrics([*few, column("test m3", "–"), column("time", "1 s")])
+    group: Any = None
+    assert merged.heading == "test metrics" and merged.lines(group) == ["m0 0", "m1 1", "m2 2"]
+    assert last.heading == "time"

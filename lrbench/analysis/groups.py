@@ -15,7 +15,7 @@ from lrbench.analysis.labels import labels_of
 from lrbench.analysis.records import Record, measures_of
 from lrbench.analysis.spread import Spread
 from lrbench.analysis.verdicts import Verdict
-from lrbench.components import Measure
+from lrbench.components import OF_TASK, Measure
 from lrbench.runs import Status
 
 
@@ -179,10 +179,10 @@ def _status(record: Record) -> str:
 
 
 def task(group: Group) -> str:
-    """Return what must be equal to compare losses: the data set and the loss."""
+    """Return what must be equal to compare losses: the data set and the loss, or the task that computes it."""
     plain = group.first.plain
-    names = [(plain.get(key) or {}).get("name", "?") for key in ("dataset", "loss")]
-    return " with ".join(str(name) for name in names)
+    data, loss, own = ((plain.get(key) or {}).get("name", "?") for key in ("dataset", "loss", "task"))
+    return f"{data} with {own if loss == OF_TASK else loss}"
 
 
 def planned_epochs(record: Record) -> int | None:

@@ -115,8 +115,27 @@ def columns(groups: Sequence[Group], short: bool = False, extra: Sequence[Column
         needed = usual or telling.get(column.heading, not short)
         if needed and not (empty and column.heading.startswith(("published", "test"))):
             chosen.append(column)
+    chosen = _few_metrics(chosen) if short else chosen
     at = next((i for i, column in enumerate(chosen, start=1) if column.heading == "val loss"), len(chosen))
     return [*chosen[:at], *extra, *chosen[at:]]
+
+
+MOST_METRICS = 3  # columns of test metrics in a terminal
+
+
+def _few_metrics(chosen: list[Column]) -> list[Column]:
+    """Return the columns with those of test metrics besides the loss made one, if they are too many for a terminal."""
+    many = [column for column in chosen if column.heading.startswith("test ") and column.heading != "test loss"]
+    if len(many) <= MOST_METRICS:
+        return chosen
+
+    def lines(group: Group) -> list[str]:
+        told = [(column.heading.removeprefix("test "), column.lines(group)[0]) for column in many]
+        return [f"{name} {text}" for name, text in told if text != "–"] or ["–"]
+
+    merged = Column("test metrics", lambda group: ", ".join(lines(group)), lambda _: {}, lines, right=False)
+    at = chosen.index(many[0])
+    return [*chosen[:at], merged, *(column for column in chosen[at:] if column not in many)]
 
 
 def markdown(groups: Sequence[Group], extra: Sequence[Column] = ()) -> str:

@@ -165,13 +165,7 @@ def build(experiment: Experiment, device: torch.device) -> Parts:
     hooks = hooks_of(experiment)
     data = _fitted(experiment, load_data(experiment.dataset, device, hooks.get("data")))
     seed_everything(experiment.seed)
-    loss = built_loss(experiment, data, device)
-    outputs, classes = outputs_and_classes(data, loss, imported=experiment.model.imported)
-    model = _model(experiment, data, outputs, classes, hooks).to(device)
-    task = built_task(experiment, data, model, classes, device)
-    if any(nn.parameter.is_lazy(p) for p in model.parameters()):
-        with forward_pass(model, data, experiment.model.name):
-            task.measure(model, data.ready(next(iter(data.train.batches(2))), device))  # initializes the lazy layers
+    model, classes, task = _model_and_task(experiment, data, hooks, device)
     layout = layout_for(model, data, device, experiment.precision)
     if layout is not None:
         model = model.to(memory_format=layout)
@@ -231,17 +225,20 @@ def _fitted(experiment: Experiment, data: Data) -> Data:
     return replace(data, train=replace(data.train, length=length))  # type: ignore[type-var]
 
 
-def _model(
-    experiment: Experiment,
-    data: Data,
-    outputs: int | None,
-    classes: int | None,
-    hooks: Mapping[str, Callable[..., Any]],
-) -> nn.Module:
-    """Build the model for the data, or have the task build it."""
-    with fitting("model", f"'{experiment.model.name}' can't be built"):
-        own = None if experiment.model.name != OF_TASK else hooks["build"](experiment.seed)
-        return build_model(experiment.model, own, input_shape=data.shape, outputs=outputs, classes=classes)
+def _model_and_task(
+    experiment: Experiment, data: Data, hooks: Mapping[str, Callable[..., Any]], device: torch.device
+) -> tuple[nn.Module, int | None, Task]:
+    """Build the model, initialize its lazy layers, and build the task; also return the number of classes."""
+    name, loss = experiment.model.name, built_loss(experiment, data, device)
+    outputs, classes = outputs_and_classes(data, loss, imported=experiment.model.imported)
+    with fitting("model", f"'{name}' can't be built"):
+        own = hooks["build"](experiment.seed) if name == OF_TASK else None
+        model = build_model(experiment.model, own, input_shape=data.shape, outputs=outputs, classes=classes).to(device)
+    task = built_task(experiment, data, model, classes, device)
+    if any(nn.parameter.is_lazy(p) for p in model.parameters()):
+        with forward_pass(model, data, name):
+            task.measure(model, data.ready(next(iter(data.train.batches(2))), device))
+    return model, classes, task
 
 
 @contextlib.contextmanager

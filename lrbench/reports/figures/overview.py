@@ -157,7 +157,11 @@ def subtitle(group: Group) -> str:
         return cut(status, 48)
     pieces = [f"val {LOSS.text(loss.centre)}"]
     beside = [one for one in measures_of(group.records).values() if one.on_validation and one.metric != LOSS]
-    pieces += [one.text(found.centre) for one in beside if (found := group.spread(one.name)) is not None]
+    alone = len(beside) == 1 and beside[0].form == "percent"
+    for one in beside:
+        if (found := group.spread(one.name)) is not None:
+            name = "" if alone else one.metric.name.replace("_", " ") + " "
+            pieces.append(f"{name}{one.text(found.centre)}")
     if loss.n > 1:
         pieces.append(f"{loss.n} seeds")
     if status != "finished":
