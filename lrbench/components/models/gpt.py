@@ -65,7 +65,8 @@ class _Block(nn.Module):
 
     def _attended(self, x: Tensor) -> Tensor:
         n, length, width = x.shape
-        q, k, v = self.qkv(x).view(n, length, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
+        parts = self.qkv(x).split(width, 2)
+        q, k, v = (part.view(n, length, self.heads, width // self.heads).transpose(1, 2) for part in parts)
         dropped = self.dropout if self.training else 0.0
         found = F.scaled_dot_product_attention(q, k, v, is_causal=True, dropout_p=dropped)
         return found.transpose(1, 2).reshape(n, length, width)
