@@ -782,3 +782,111 @@ def few(targets: Tensor) -> Tensor:
 
 def text(targets: Tensor) -> Any:
     return 3
+
+
+# -- user code that changes what it gets
+
+
+class Changing(nn.Linear):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.sub_(0.5).mul_(2).flatten(1))
+
+
+class Copying(nn.Linear):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(((x - 0.5) * 2).flatten(1))
+
+
+def changing() -> nn.Module:
+    return Changing(64, 10)
+
+
+def copying() -> nn.Module:
+    return Copying(64, 10)
+
+
+def zeroing(outputs: Tensor, targets: Tensor) -> Tensor:
+    loss = F.cross_entropy(outputs, targets.clone())
+    targets.zero_()
+    return loss
+
+
+def test_user_code_may_change_its_batches(tiny: Make, tmp_path: Path) -> None:
+    """A model that normalizes in place trains like one that doesn't, and neither it nor a loss harms the data."""
+    made = [tiny(model=f"{ME}:{name}", epochs=2) for name in ("changing", "copying")]
+    made += [tiny(epochs=2, loss=f"{ME}:zeroing"), tiny(epochs=2, loss="torch.nn:CrossEntropyLoss"), tiny(epochs=2)]
+    found = [outcome.result for outcome in lrbench.run(made, runs=tmp_path)]
+    values = [{**result.final, **result.test} for result in found if result and result.final and result.test]
+    assert len(values) == 5
+    assert values[0] == values[1] and values[2] == values[3] == values[4]
+
+
+def negative() -> Any:
+    return {"train": Negative(), "test": None, "classes": 2}
+
+
+class Negative(Dataset[Any]):
+    def __len__(self) -> int:
+        return -1
+
+    def __getitem__(self, index: int) -> Any:
+        return torch.zeros(2), 0
+
+
+class Backward:
+    def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return F.cross_entropy(outputs, targets)
+
+    def count(self, targets: Tensor) -> int:
+        return -len(targets)
+
+
+def normed(outputs: int) -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.BatchNorm1d(64), nn.Linear(64, outputs))
+
+
+@pytest.mark.parametrize(
+    ("changes", "fragment"),
+    [
+        (
+            {"dataset": f"{ME}:negative"},
+            r"the length of the data set raised ValueError: __len__",
+        ),
+        ({"loss": f"{ME}:Backward"}, r"its count\(targets\) is negative"),
+        ({"model": f"{ME}:normed", "batch_size": 1}, "batch_size: .*one example at a time.*larger batch_size"),
+    ],
+)
+def test_user_code_with_impossible_numbers(changes: Any, fragment: str, tiny: Make) -> None:
+    with pytest.raises((ConfigError, UserCodeError), match=fragment):
+        check(tiny(**changes), CPU)
+
+
+class Growing(torch.optim.SGD):
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        super().step()
+        self.add_param_group({"params": [torch.zeros(1, requires_grad=True)]})
+
+
+def test_an_optimizer_whose_groups_change_is_told(tiny: Make, tmp_path: Path) -> None:
+    (outcome,) = lrbench.run([tiny(optimizer={"name": f"{ME}:Growing", "lr": 0.1})], runs=tmp_path)
+    assert outcome.result is not None and "parameter groups changed from 1 to 2" in outcome.result.reason
+
+
+class Leaking(nn.Linear):
+    def __init__(self) -> None:
+        super().__init__(64, 10)
+        nn.modules.module.register_module_forward_hook(lambda module, inputs, outputs: outputs * 2)
+        torch.autocast("cpu").__enter__()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.flatten(1))
+
+
+def leaking() -> nn.Module:
+    return Leaking()
+
+
+def test_hooks_and_autocast_end_with_their_run(tiny: Make, tmp_path: Path) -> None:
+    alone, *_ = lrbench.run([tiny(epochs=2)], runs=tmp_path / "alone")
+    _, after = lrbench.run([tiny(model=f"{ME}:leaking", epochs=2), tiny(epochs=2)], runs=tmp_path / "after")
+    assert alone.result is not None and after.result is not None and after.result.final == alone.result.final

@@ -31,7 +31,7 @@ from lrbench.components import (
     suited,
 )
 from lrbench.config import Dataset, Experiment, identity
-from lrbench.errors import ConfigError, LrbenchError, choices, reason_of
+from lrbench.errors import ConfigError, LrbenchError, RunError, choices, reason_of
 from lrbench.schedules import Momentum, Schedule, build_schedule, momentum_of
 from lrbench.training.device import exact_products
 from lrbench.training.earlier_run import Start, continued, taken_weights
@@ -92,7 +92,14 @@ class Parts:
             switch()
 
     def set_rate(self, lr: float, momentum: float | None) -> None:
-        """Set every group's learning rate, times the group's ratio, and its momentum (Adam: beta1) if given."""
+        """Set every group's learning rate, times the group's ratio, and its momentum (Adam: beta1) if given.
+
+        Raises RunError if the optimizer has other groups than in the beginning.
+        """
+        if len(self.optimizer.param_groups) != len(self.ratios):
+            change = f"from {len(self.ratios)} to {len(self.optimizer.param_groups)}"
+            problem = f"the number of parameter groups changed {change} during training, which a schedule can't follow"
+            raise RunError(f"{problem}; make all groups in the beginning, and use freeze and unfreeze")
         for group, ratio in zip(self.optimizer.param_groups, self.ratios, strict=True):
             if isinstance(group["lr"], Tensor):
                 group["lr"].fill_(lr * ratio)

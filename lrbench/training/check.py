@@ -161,6 +161,8 @@ def _check_mean(loss: Loss, outputs: Tensor, goal: Tensor) -> None:
         pairs = [(outputs[i : i + 1], goal[i : i + 1]) for i in range(len(goal))]
         alone = [(loss(*pair), float(loss.counted(pair[1]))) for pair in pairs]
         total = sum(count for _, count in alone)
+        if any(count < 0 for _, count in alone):
+            raise ValueError("its count(targets) is negative; it must return what the loss divides by")
         mean = sum(value * count for value, count in alone if count) / (total or 1)
         if not _close(once, torch.as_tensor(mean)):
             problem = f"it is {once:.4g} for two examples, but the mean by its count() of each alone is {mean:.4g}"
@@ -175,9 +177,12 @@ def _check_last_batch(experiment: Experiment, parts: Parts, model: nn.Module) ->
     """Raise ConfigError if the model in training mode can't take a last batch, which may be smaller than the others."""
     name, examples = experiment.model.name, len(parts.data.train)
     last = 0 if experiment.drop_last else examples % experiment.batch_size
-    failure = _training_failure(parts, model, last or 2)
+    failure = _training_failure(parts, model, last or min(2, experiment.batch_size))
     if failure is None:
         return
+    if experiment.batch_size == 1 and _training_failure(parts, model, 2) is None:
+        problem = f"'{name}' can't train on one example at a time: {failure}"
+        raise ConfigError(f"{problem}; use a larger batch_size", key="batch_size")
     if last in (0, 2) or _training_failure(parts, model, 2) is not None:
         raise ConfigError(f"'{name}' fails in training mode: {failure}", key="model")
     batch = f"{last} example{'s' * (last > 1)} of {examples} in batches of {experiment.batch_size}"

@@ -34,12 +34,12 @@ def evaluate(parts: Parts, split: Split) -> dict[str, float]:
     task.begin()
     for raw in raws:
         batch = parts.batch(raw)
+        counts.append(task.count(batch))  # before user code, which may change the batch
+        count += task.examples(batch)
         with parts.autocast():
             loss, found = task.measure(parts.forward, batch, whole=True)
         losses.append(loss.float())
         sums.append(found)
-        counts.append(task.count(batch))
-        count += task.examples(batch)
     counted = torch.tensor([float(each) for each in counts], dtype=torch.float64)
     weighted = torch.stack(losses).cpu().double() * counted  # on the CPU: not every device has float64
     mean = float(torch.where(counted > 0, weighted, 0.0).sum() / counted.sum())

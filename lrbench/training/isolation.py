@@ -79,6 +79,26 @@ def _set_cudnn(wanted: Sequence[bool]) -> None:
         setattr(torch.backends.cudnn, name, value)
 
 
+_HOOKS = [
+    getattr(torch.nn.modules.module, name)
+    for name in vars(torch.nn.modules.module)
+    if name.startswith("_global_") and isinstance(getattr(torch.nn.modules.module, name), dict)
+]
+"""Torch's registries of hooks on all modules."""
+
+
+def _set_hooks(wanted: Sequence[Mapping[Any, Any]]) -> None:
+    for registry, hooks in zip(_HOOKS, wanted, strict=True):
+        registry.clear()
+        registry.update(hooks)
+
+
+def _set_autocast(wanted: Sequence[bool]) -> None:
+    for device, enabled in zip(_AUTOCAST, wanted, strict=True):
+        torch.set_autocast_enabled(device, enabled)
+
+
+_AUTOCAST = ("cpu", "cuda")
 _SETTINGS: tuple[tuple[Callable[[], Any], Callable[[Any], object]], ...] = (
     (torch.is_grad_enabled, torch.set_grad_enabled),
     (torch.get_default_dtype, torch.set_default_dtype),
@@ -88,6 +108,8 @@ _SETTINGS: tuple[tuple[Callable[[], Any], Callable[[Any], object]], ...] = (
     (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
     (lambda: [getattr(torch.backends.cudnn, name) for name in _CUDNN], _set_cudnn),
     (torch.get_num_threads, torch.set_num_threads),
+    (lambda: [torch.is_autocast_enabled(device) for device in _AUTOCAST], _set_autocast),
+    (lambda: [dict(registry) for registry in _HOOKS], _set_hooks),
     (_folder, _enter),
     (lambda: dict(os.environ), _set_environment),
     (lambda: list(warnings.filters), _set_filters),

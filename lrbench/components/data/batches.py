@@ -38,7 +38,7 @@ class Split(ABC):
     def batches(self, size: int, order: Tensor | None = None, start: int = 0, seed: int = 0) -> Iterator[Batch]:
         """Yield batches of raw (inputs, targets) in `order` (n indices; None: as stored), from batch `start` on.
 
-        The last batch is smaller if the size does not divide n.
+        The last batch is smaller if the size does not divide n. Batches are copies, which user code may change.
         """
 
     @abstractmethod
@@ -74,7 +74,7 @@ class Tensors(Split):
             order = order.to(self.inputs.device)
         for begin in range(start * size, len(self) if order is None else len(order), size):
             if order is None:
-                yield self.inputs[begin : begin + size], self.targets[begin : begin + size]
+                yield self.inputs[begin : begin + size].clone(), self.targets[begin : begin + size].clone()
             else:
                 chosen = order[begin : begin + size]
                 yield self.inputs.index_select(0, chosen), self.targets.index_select(0, chosen)
@@ -106,7 +106,10 @@ class Stream(Split):
     collate: Callable[[list[Any]], Batch] | None = None
 
     def __len__(self) -> int:
-        return len(self.dataset)  # type: ignore[arg-type]
+        try:
+            return len(self.dataset)  # type: ignore[arg-type]
+        except Exception as error:
+            raise UserCodeError.of("the length of the data set", error) from error
 
     def batches(self, size: int, order: Tensor | None = None, start: int = 0, seed: int = 0) -> Iterator[Batch]:
         """See `Split`. `seed` seeds the workers and thus any randomness in the Dataset."""

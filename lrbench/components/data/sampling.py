@@ -42,7 +42,7 @@ def sampler_of(name: str, train: Split) -> Callable[[int], Tensor]:
         raise ConfigError(f"must be balanced or an import string such as 'mine:weights' (got {name!r:.60})", key=KEY)
     function = load_object(name, KEY)
     try:
-        made = function(labels)
+        made = function(labels.clone())
     except Exception as error:
         raise UserCodeError.of(f"sampler '{name}'", error) from error
     if not isinstance(made, Tensor) and not hasattr(made, "__array__") and not isinstance(made, list | tuple):

@@ -52,11 +52,11 @@ class PairTask:
     def measure(self, model: Model, batch: Any, *, whole: bool = False) -> tuple[Tensor, Tensor]:
         """See `Task`."""
         outputs, targets = self.compared(model, batch)
-        loss = self.loss.mean(outputs, targets, self.count(batch))
         seen = outputs.detach()
         for meter in self._whole if whole else ():
             meter.note(seen, targets)  # type: ignore[attr-defined]
-        return loss, self.sums(seen, targets)
+        sums = self.sums(seen, targets)  # before the loss, which may change the targets
+        return self.loss.mean(outputs, targets, self.count(batch)), sums
 
     def sums(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the sums of a batch, shape (sums,)."""
