@@ -146,11 +146,11 @@ def test_results_are_the_same_with_and_without_kept_images_and_resumed(
 def test_how_much_is_kept_is_said_at_the_start(pictures: Path) -> None:
     assert folder(pictures, in_memory="auto").notes == ()
     (every,) = folder(pictures).notes
-    assert every.startswith("image_folder: streams 28 images; they are decoded once and kept in memory (0.00302 MB, ")
+    assert every.startswith("image_folder: streams 28 images; they are decoded once and kept in memory (3.02 kB, ")
     (some,) = folder(pictures, cache=7 * EACH + 5).notes
-    assert "; 7 of them are kept in memory once decoded (0.000756 MB, " in some
+    assert "; 7 of them are kept in memory once decoded (756 B, " in some
     assert folder(pictures, cache=0).notes == (
-        "image_folder: streams 28 images; every epoch decodes them again (cache: 0)",
+        "image_folder: streams 28 images; every epoch decodes them again, since none is kept",
     )
 
 
@@ -229,6 +229,18 @@ def test_own_memory_stops_growing_when_little_is_free(monkeypatch: pytest.Monkey
         cache = DecodedImages(4, (3, 6, 6), 10**6, least)
         cache.add(numbers, picture)
         assert cache.has(torch.arange(4)).tolist() == [False, kept, False, False]
+
+
+def test_a_container_s_limit_counts_as_free_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "CONTAINER", tmp_path)
+    assert images.free_memory() > 10**6, "the machine's, without cgroups"
+    (tmp_path / "memory.current").write_text("5000\n")
+    (tmp_path / "memory.stat").write_text("anon 3000\ninactive_file 1500\n")
+    for limit, free in (("9000", 5500), ("2000", 0)):
+        (tmp_path / "memory.max").write_text(f"{limit}\n")
+        assert images.free_memory() == free
+    (tmp_path / "memory.max").write_text("max\n")
+    assert images.free_memory() > 10**6
 
 
 # -- datasets of one's own

@@ -21,7 +21,19 @@ from lrbench.components.data.streams import Stream, groups_of
 from lrbench.errors import ConfigError, DataError
 
 SHARED = "/dev/shm"
+CONTAINER = Path("/sys/fs/cgroup")
 WORKERS = 2
+
+
+def free_memory() -> int:
+    """Return the bytes of memory that are free: in the machine, and in the container if cgroups limit it."""
+    free = psutil.virtual_memory().available
+    try:
+        limit, used = (int((CONTAINER / f"memory.{name}").read_text()) for name in ("max", "current"))
+        counts = dict(line.split() for line in (CONTAINER / "memory.stat").read_text().splitlines())
+        return max(min(free, limit - used + int(counts["inactive_file"])), 0)  # cached files make room
+    except (OSError, ValueError, KeyError):  # no cgroups of version 2, or no limit
+        return free
 
 
 class Images(Dataset[Any]):
@@ -97,7 +109,7 @@ class DecodedImages:
     def add(self, numbers: Tensor, images: Tensor) -> None:
         """Keep the images that fit."""
         fits = numbers < self.kept
-        if self.tensors or psutil.virtual_memory().available > self.least_free:
+        if self.tensors or free_memory() > self.least_free:
             self.pixels[numbers[fits]] = images[fits]
             self.done[numbers[fits]] = 1
 
@@ -192,7 +204,7 @@ def image_folder(
         if part.files.classes != classes:
             differ = sorted(set(part.files.classes) ^ set(classes))
             raise DataError(f"{folder / name} and {folder / 'train'} have different classes: {', '.join(differ)}")
-    free = psutil.virtual_memory().available
+    free = free_memory()
     whole = {
         name: in_memory is True or (in_memory == "auto" and part.nbytes < free / 4) for name, part in parts.items()
     }
@@ -221,13 +233,14 @@ def _streamed(parts: dict[str, Images], limit: int | Literal["auto"], free: int)
     return splits, f"image_folder: streams {count:,} images; {_kept(cache, count)}"
 
 
+_UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1, "B"))
+
+
 def _kept(cache: DecodedImages, count: int) -> str:
-    size = (
-        f"{cache.pixels.nbytes / 1e9:.2g} GB" if cache.pixels.nbytes >= 1e9 else f"{cache.pixels.nbytes / 1e6:.3g} MB"
-    )
     if cache.kept == 0:
-        return "every epoch decodes them again (cache: 0)" if count else ""
+        return "every epoch decodes them again, since none is kept"
     where = "shared by all processes" if cache.tensors else "in each process"
+    size = next(f"{cache.pixels.nbytes / unit:.3g} {name}" for unit, name in _UNITS if cache.pixels.nbytes >= unit)
     if cache.kept == count:
         return f"they are decoded once and kept in memory ({size}, {where})"
     return (
