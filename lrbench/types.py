@@ -37,6 +37,25 @@ Whole = Annotated[int, Field(ge=-(2**63), lt=2**63, strict=True), BeforeValidato
 Natural = Annotated[int, Field(ge=0, lt=2**63, strict=True), BeforeValidator(whole)]
 
 
+_UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
+_UNITS |= {"kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
+
+
+def _bytes(value: object) -> int | Literal["auto"]:
+    """Parse a size of memory: `2GB` is 2 × 10⁹ bytes, `2GiB` 2 × 2³⁰. Raises ValueError."""
+    if value == "auto":
+        return "auto"
+    text = str(value).strip().lower() if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?i?b|)", text)
+    if not match or match[2] not in _UNITS or float(match[1]) * _UNITS[match[2]] >= 2**63:
+        raise ValueError(f"must be a size such as 2GB or 500MB, 0 or auto (got {value!r:.60})")
+    return int(float(match[1]) * _UNITS[match[2]])
+
+
+Size = Annotated[int | Literal["auto"], PlainValidator(_bytes)]
+"""Bytes of memory, or `auto`."""
+
+
 @dataclass(frozen=True)
 class Part:
     """A named part of a config: `{name: step, factor: 0.5}` or the bare name."""

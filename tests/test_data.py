@@ -19,8 +19,9 @@ from torch import Tensor
 from torch.utils.data import Dataset, TensorDataset
 
 from lrbench.components import data as datasets
-from lrbench.components.data.batches import Data, Stream, Tensors, augmented, epoch_order, mix
+from lrbench.components.data.batches import Data, Tensors, augmented, epoch_order, mix
 from lrbench.components.data.options import DatasetRules
+from lrbench.components.data.streams import Stream
 from lrbench.errors import ConfigError, DataError, UserCodeError
 from lrbench.training.build import build
 from lrbench.types import Part
@@ -35,7 +36,7 @@ def rules(name: str = "", **given: Any) -> DatasetRules:
 def load(function: Callable[[], Any] | str, **given: Any) -> Data:
     """A data set by name, or one that a function of this file makes, by its import string."""
     name = function if isinstance(function, str) else f"{__name__}:{function.__name__}"
-    own = {k: given.pop(k) for k in ("path", "size", "channels", "in_memory") if k in given}
+    own = {k: given.pop(k) for k in ("path", "size", "channels", "in_memory", "cache") if k in given}
     return datasets.load(Part(name, own), rules(name, **given))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 import lrbench
@@ -197,3 +198,20 @@ def test_a_full_reading_is_fetched(tmp_path: Path, tiny: Make, monkeypatch: pyte
     monkeypatch.setattr(Training, "read_back", lambda self: fetched.append(len(self.pending)) or read_back(self))
     assert rows(tmp_path / "parts", tiny(batch_size=5)) == whole
     assert max(fetched) == 3
+
+
+@gpu
+def test_streamed_images_are_pinned_and_train_as_those_in_memory(tmp_path: Path, tiny: Make) -> None:
+    for split, number in ((split, number) for split in ("train", "test") for number in range(24)):
+        path = tmp_path / "images" / split / "ab"[number % 2] / f"{number:02}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (9 * number, 100, 200 - 7 * number)).save(path)
+    block = {"name": "image_folder", "path": str(tmp_path / "images"), "size": 8, "normalize": True}
+    found = []
+    for name, how in {"memory": {"in_memory": True}, "all": {}, "some": {"cache": 2000}, "none": {"cache": 0}}.items():
+        experiment = tiny(device="cuda", dataset={**block, "in_memory": False, **how}, batch_size=5)
+        found.append(rows(tmp_path / name, experiment))
+        if name != "memory":
+            train = assemble(experiment, torch.device("cuda")).data.train
+            assert all(inputs.is_pinned() for _ in range(2) for inputs, _ in train.batches(5))
+    assert found == [found[0]] * 4

@@ -26,7 +26,7 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
-from lrbench.components.data.batches import Stream
+from lrbench.components.data.streams import Stream
 from lrbench.errors import LockedError, LrbenchError, UserCodeError
 from lrbench.events import Event, silent
 from lrbench.runs import RunFolder, Status

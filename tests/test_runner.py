@@ -605,7 +605,7 @@ def test_data_loaders_die_with_a_killed_command(tmp_path: Path, write_config: An
             image.parent.mkdir(parents=True, exist_ok=True)
             Image.new("L", (8, 8), number).save(image)
     dataset = {"name": "image_folder", "path": str(tmp_path / "images"), "size": 8, "channels": 1, "in_memory": False}
-    config = write_config(dataset=dataset, batch_size=4, epochs=1000)
+    config = write_config(dataset={**dataset, "cache": 0}, batch_size=4, epochs=1000)
     child = spawn(
         "-m", "lrbench", "run", str(config), "--runs", str(tmp_path), "--seeds", str(jobs), "--jobs", str(jobs)
     )

@@ -57,4 +57,5 @@ class Dataset(BaseModel, frozen=True, extra="forbid"):
     def plain(self) -> dict[str, Any]:
         """Return it as a config would write it."""
         rules: dict[str, Any] = adapter(DatasetRules).dump_python(self.rules, mode="json")
-        return {**self.part.plain(), **{k: v for k, v in rules.items() if v is not None}}
+        plain = {**self.part.plain(), **{k: v for k, v in rules.items() if v is not None}}
+        return {k: v for k, v in plain.items() if k not in self.rules.reading(self.part) or v != "auto"}

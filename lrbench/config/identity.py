@@ -16,6 +16,8 @@ _NOT_PART_OF_IT = {"name", "reference", "device", "keep"}
 def canonical(experiment: Experiment) -> dict[str, Any]:
     """Return the plain form to hash: lrbench's defaults included, numbers as floats, without None and names."""
     plain = {k: _number(v) for k, v in experiment.plain().items() if k not in _NOT_PART_OF_IT}
+    reading = experiment.dataset.rules.reading(experiment.dataset.part)
+    plain["dataset"] = {k: v for k, v in plain["dataset"].items() if k not in reading}
     if experiment.warmup is not None:  # false, as it always was before format 3, is left out
         over = {"over": True} if lies_over(experiment.warmup, experiment.schedule) else {}
         plain["warmup"] = {k: v for k, v in plain["warmup"].items() if k != "over"} | over

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from lrbench.components.data.options import DatasetRules, Normalize, Validation
 from lrbench.errors import ConfigError
 from lrbench.registry import Catalog, load_object
-from lrbench.types import Count, Part
+from lrbench.types import Count, Part, Size
 
 if TYPE_CHECKING:
     from lrbench.components.data.batches import Data
@@ -34,7 +34,14 @@ def _torchvision(class_name: str, summary: str) -> Callable[[], Source]:
     return factory
 
 
-def image_folder(*, path: str, size: Count = 32, channels: Literal[1, 3] = 3, in_memory: Memory = "auto") -> Source:
+def image_folder(
+    *,
+    path: str,
+    size: Count = 32,
+    channels: Literal[1, 3] = 3,
+    in_memory: Memory = "auto",
+    cache: Size = "auto",
+) -> Source:
     """Your own images: train/<class>/*.png, test/<class>/*.png and optionally val/<class>/*.png.
 
     Args:
@@ -43,10 +50,12 @@ def image_folder(*, path: str, size: Count = 32, channels: Literal[1, 3] = 3, in
         channels: 1 (grey) or 3 (RGB).
         in_memory: `auto` loads the images as tensors if they take less than a quarter of the free memory, else
             streams them through a DataLoader.
+        cache: how much memory streamed images may take once they are decoded, such as `2GB`; those that do not fit are
+            decoded in every epoch. `auto` is a quarter of the free memory, 0 keeps none. It changes no result.
     """
-    from lrbench.components.data import sources
+    from lrbench.components.data import images
 
-    return sources.image_folder(path, size, channels, in_memory)
+    return images.image_folder(path, size, channels, in_memory, cache)
 
 
 def of_task() -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from lrbench.components.data.batches import Data, Split, Stream, Tensors
+from lrbench.components.data.batches import Data, Split, Tensors
 from lrbench.components.data.collate import described, is_image, pair_like
 from lrbench.components.data.nested import is_pair, leaves
 from lrbench.components.data.options import DatasetRules
 from lrbench.components.data.sources import Source
+from lrbench.components.data.streams import Stream
 from lrbench.errors import ConfigError, DataError, UserCodeError
 
 

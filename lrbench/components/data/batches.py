@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import signal
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -11,13 +10,9 @@ from itertools import islice
 from typing import Any
 
 import torch
-import torch.multiprocessing
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Subset
 
-from lrbench.components.data.collate import collated
 from lrbench.components.data.nested import moved
-from lrbench.errors import UserCodeError
 
 Batch = Any
 """(inputs, targets), both tensors; or, for a task that takes it, any nesting of tensors."""
@@ -57,6 +52,10 @@ class Split(ABC):
         """Return all targets; None if that would require reading every example."""
         return self.targets
 
+    def tensors(self) -> list[Tensor]:
+        """Return the tensors with the data that processes of this machine can share; empty if there are none."""
+        return []
+
 
 @dataclass(frozen=True)
 class Tensors(Split):
@@ -92,59 +91,9 @@ class Tensors(Split):
             return self
         return Tensors(self.inputs.to(device), self.targets.to(device))
 
-
-@dataclass(frozen=True)
-class Stream(Split):
-    """A map-style Dataset, read through a DataLoader during training.
-
-    Its examples are pairs (input, target), or anything that `collate`, by default torch's, makes a batch of.
-    """
-
-    dataset: Dataset[Any]
-    workers: int = 2
-    targets: Tensor | None = None
-    collate: Callable[[list[Any]], Batch] | None = None
-
-    def __len__(self) -> int:
-        try:
-            return len(self.dataset)  # type: ignore[arg-type]
-        except Exception as error:
-            raise UserCodeError.of("the length of the data set", error) from error
-
-    def batches(self, size: int, order: Tensor | None = None, start: int = 0, seed: int = 0) -> Iterator[Batch]:
-        """See `Split`. `seed` seeds the workers and thus any randomness in the Dataset."""
-        indices = torch.arange(len(self)) if order is None else order
-        chosen = indices[start * size :].tolist()
-        loader = iter(
-            DataLoader(
-                self.dataset,
-                batch_size=size,
-                sampler=chosen,
-                num_workers=self.workers,
-                generator=torch.Generator().manual_seed(seed),
-                collate_fn=self.collate or collated,
-                worker_init_fn=_end_with_parent,
-            )
-        )
-        for _ in range(0, len(chosen), size):
-            yield _next(loader)
-
-    def subset(self, indices: Tensor) -> Stream:
+    def tensors(self) -> list[Tensor]:
         """See `Split`."""
-        targets = None if self.targets is None else self.targets[indices]
-        return replace(self, dataset=Subset(self.dataset, indices.tolist()), targets=targets)
-
-
-def _next(loader: Iterator[Batch]) -> Batch:
-    try:
-        return next(loader)
-    except StopIteration as error:  # from the Dataset; it would end the epoch early
-        raise UserCodeError.of("reading the data", error) from error
-
-
-def _end_with_parent(_: int) -> None:
-    """Have the kernel (on Linux) kill this loader process with its parent, even if the Dataset never returns."""
-    torch.multiprocessing._prctl_pr_set_pdeathsig(signal.SIGKILL)  # type: ignore[attr-defined]
+        return [self.inputs, self.targets]
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, StrictBool
+from pydantic import BeforeValidator, ConfigDict, Field, StrictBool
 
-from lrbench.types import Count, Finite, Positive, ProperFraction
+from lrbench.types import Count, Finite, Part, Positive, ProperFraction, whole
 
 Augmentation = Literal["crop", "flip"]
 
@@ -56,6 +56,8 @@ class DatasetRules:
         sampler: `balanced` draws each class equally often; or an import string of a function of the training targets
             that returns a weight for each, or a sampler of indices.
         collate: import string of a function that makes a batch of a list of examples.
+        workers: number of processes that read a map-style Dataset; by default 0 (this process), for streamed images 2.
+            It changes no result: random numbers depend on the seed, the epoch and the batch. Each epoch starts them.
     """
 
     __pydantic_config__ = _forbid
@@ -66,6 +68,7 @@ class DatasetRules:
     train_size: Count | None = None
     sampler: str | None = None
     collate: str | None = None
+    workers: Annotated[int, Field(ge=0, le=1024, strict=True), BeforeValidator(whole)] | None = None
 
     @staticmethod
     def defaults(name: str) -> dict[str, Any]:
@@ -75,6 +78,11 @@ class DatasetRules:
         if name == "text":
             return {"validation": {"fraction": 0.1, "how": "tail"}}
         return {"validation": {"how": "tail"}} if name in BEFORE_VALIDATION else {}
+
+    @staticmethod
+    def reading(part: Part) -> set[str]:
+        """Return the keys of a data set that say how it is read, which never changes a result."""
+        return {"workers", "cache"} if part.name == "image_folder" else {"workers"}
 
     def training_examples(self, name: str) -> int | None:
         """Return a built-in set's number of training examples under these rules; None if its size is unknown."""

@@ -1,4 +1,4 @@
-"""Sources of data: scikit-learn's digits, torchvision's sets and folders of images."""
+"""Sources of data: scikit-learn's digits and torchvision's sets."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import os
 import socket
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import platformdirs
 import torch
-from torch import Tensor
 
-from lrbench.components.data.batches import Split, Stream, Tensors
+from lrbench.components.data.batches import Split, Tensors
 from lrbench.errors import DataError
 
 
@@ -25,6 +24,7 @@ class Source:
         classes: None for a regression, or if only the user knows it.
         bytes_per_token: the mean length of a token of text.
         unknown: why the number of classes is unknown although the targets are classes.
+        notes: what a user should know about how it is read.
     """
 
     name: str
@@ -34,6 +34,7 @@ class Source:
     classes: int | None
     bytes_per_token: float | None = None
     unknown: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def digits() -> Source:
@@ -117,50 +118,3 @@ def _picture_tensors(dataset: Any) -> Tensors:
     if len(pictures) != len(targets):
         raise ValueError(f"{len(pictures)} images but {len(targets)} labels")
     return Tensors(pictures, targets)
-
-
-def image_folder(path: str, size: int, channels: int, in_memory: bool | Literal["auto"]) -> Source:
-    """Load images in train/<class>/, test/<class>/ and optionally val/<class>/ as (channels, size, size) uint8.
-
-    Raises:
-        DataError: a folder is missing or empty, or its classes differ from those of train/.
-    """
-    folder = Path(path).expanduser().absolute()
-    train, names = _image_dataset(folder, "train", size, channels, in_memory, None)
-    test, _ = _image_dataset(folder, "test", size, channels, in_memory, names)
-    own = _image_dataset(folder, "val", size, channels, in_memory, names)[0] if (folder / "val").is_dir() else None
-    return Source("image_folder", train, own, test, len(names))
-
-
-def _image_dataset(
-    folder: Path, which: str, size: int, channels: int, in_memory: bool | str, names: list[str] | None
-) -> tuple[Split, list[str]]:
-    import psutil
-    from torchvision import datasets, transforms
-
-    steps: list[Any] = [transforms.Resize(size), transforms.CenterCrop(size)]
-    if channels == 1:
-        steps.append(transforms.Grayscale())
-    try:
-        dataset = datasets.ImageFolder(str(folder / which), transforms.Compose([*steps, transforms.PILToTensor()]))
-    except OSError as error:
-        wanted = f"{folder / which}/<class>/*.png (or jpg, …)"
-        raise DataError(f"image_folder needs images at {wanted}: {error}") from None
-    if names is not None and dataset.classes != names:
-        differ = sorted(set(dataset.classes) ^ set(names))
-        raise DataError(f"{folder / which} and {folder / 'train'} have different classes: {', '.join(differ)}")
-    targets = torch.tensor(dataset.targets)
-    need = len(dataset) * channels * size * size
-    if in_memory is True or (in_memory == "auto" and need < psutil.virtual_memory().available / 4):
-        return Tensors(_decoded(dataset, (channels, size, size)), targets), dataset.classes
-    return Stream(dataset, targets=targets), dataset.classes
-
-
-def _decoded(dataset: Any, shape: tuple[int, int, int]) -> Tensor:
-    pictures = torch.empty((len(dataset), *shape), dtype=torch.uint8)
-    for index in range(len(dataset)):
-        try:
-            pictures[index] = dataset[index][0]
-        except OSError as error:
-            raise DataError(f"{dataset.samples[index][0]} cannot be read as an image: {error}") from error
-    return pictures

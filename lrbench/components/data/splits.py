@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,16 +12,15 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from lrbench.components.data.any_batches import gives_pairs, makes_batches, notes_on, of_batches
-from lrbench.components.data.batches import Data, Split, Stream, Tensors
+from lrbench.components.data.batches import Data, Split, Tensors
 from lrbench.components.data.collate import as_pair, stacked
 from lrbench.components.data.loaders import Iterated, Loader
 from lrbench.components.data.options import DatasetRules, Normalize, Validation
 from lrbench.components.data.sampling import sampler_of
 from lrbench.components.data.sources import Source
+from lrbench.components.data.streams import Collate, Stream
 from lrbench.errors import ConfigError, DataError, UserCodeError
 from lrbench.types import Part
-
-Collate = Callable[[list[Any]], Any]
 
 _HOW_TO_RETURN = (
     "a data set must be (train, test), (train, validation, test) or a mapping with these keys and optionally "
@@ -62,6 +61,8 @@ def prepare(source: Source, rules: DatasetRules) -> Data:
         ConfigError: the rules ask for something that this data set does not support.
         DataError: examples differ in shape, inputs are not finite, or labels are out of range.
     """
+    if rules.workers is not None:
+        source = _read_by(rules.workers, source)
     train, validation = _with_validation(source, rules.validation)
     if rules.train_size is not None:
         if rules.train_size > len(train):
@@ -72,7 +73,7 @@ def prepare(source: Source, rules: DatasetRules) -> Data:
     what = f"{source.name}: the training data"
     told: dict[str, Any] = {"bytes_per_token": source.bytes_per_token, "unknown": source.unknown}
     told["draw"] = None if rules.sampler is None else sampler_of(rules.sampler, train)
-    told["notes"] = notes_on(source.name, train)
+    told["notes"] = (*source.notes, *notes_on(source.name, train))
     if not gives_pairs(train, what) or makes_batches(train):
         return replace(of_batches(source, rules, train, validation, what), **told)
     shape = _shape(train, what)
@@ -92,6 +93,17 @@ def prepare(source: Source, rules: DatasetRules) -> Data:
     return _normalized(replace(data, **told), rules.normalize)
 
 
+def _read_by(workers: int, source: Source) -> Source:
+    """Return the source with its streams read by so many processes. Raises ConfigError if the user's code decides."""
+    splits = {name: getattr(source, name) for name in _SPLITS}
+    for name, split in splits.items():
+        if split is not None and not split.shuffles:
+            problem = f"is for map-style Datasets, and {name} comes in an order of its own"
+            raise ConfigError(f"{problem}; give your own DataLoader num_workers", key="dataset.workers")
+    changed: dict[str, Any] = {n: replace(s, workers=workers) for n, s in splits.items() if isinstance(s, Stream)}
+    return replace(source, **changed)
+
+
 def _split(value: Any, what: str, collate: Collate | None) -> Split:
     if isinstance(value, TensorDataset) and len(value.tensors) == 2:
         value = value.tensors
@@ -103,7 +115,7 @@ def _split(value: Any, what: str, collate: Collate | None) -> Split:
             raise DataError(f"{what} is an IterableDataset without a length; give it __len__")
         return iterated
     if isinstance(value, Dataset):
-        return Stream(value, workers=0, targets=_known_targets(value), collate=collate)
+        return Stream(value, targets=_known_targets(value), collate=collate)
     if isinstance(value, tuple | list) and len(value) == 2:
         try:
             inputs, targets = (_whole(v, kind) for v, kind in zip(value, ("input", "target"), strict=True))

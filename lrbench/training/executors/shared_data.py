@@ -8,7 +8,7 @@ from multiprocessing.reduction import ForkingPickler
 
 import torch
 
-from lrbench.components import Data, Tensors
+from lrbench.components import Data
 from lrbench.training import build
 
 LEAST_BYTES = 1_000_000  # smaller data loads as quickly
@@ -18,11 +18,12 @@ MEMORY = "/dev/shm"
 def offered() -> bytes | None:
     """Pickle the data that this process holds on the CPU for `accept` in a worker; None if there is none.
 
-    Streamed data, and data that does not fit into shared memory, is left out.
+    Streamed data, except for images that are kept once decoded, and data that does not fit into shared memory is left
+    out.
     """
     shared = {}
     for key, data in build.held.items():
-        tensors = _tensors(data)
+        tensors = _tensors(data) if key[1] == "cpu" else []  # a worker moves it to its own device
         size = sum(t.nbytes for t in tensors)
         unshared = [t for t in tensors if not t.is_shared()]  # type: ignore[no-untyped-call]
         if tensors and size >= LEAST_BYTES and sum(t.nbytes for t in unshared) < _room():
@@ -40,10 +41,9 @@ def accept(pickled: bytes) -> None:
 
 def _tensors(data: Data) -> list[torch.Tensor]:
     """Return the data's tensors; empty unless all of it is in CPU memory."""
-    splits = [split for split in (data.train, data.validation, data.test) if split is not None]
-    held = [split for split in splits if isinstance(split, Tensors)]
-    tensors = [tensor for split in held for tensor in (split.inputs, split.targets)]
-    return tensors if len(held) == len(splits) and all(tensor.device.type == "cpu" for tensor in tensors) else []
+    splits = [split.tensors() for split in (data.train, data.validation, data.test) if split is not None]
+    tensors = [tensor for held in splits for tensor in held]
+    return tensors if all(splits) and all(tensor.device.type == "cpu" for tensor in tensors) else []
 
 
 def _room() -> int:
