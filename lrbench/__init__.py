@@ -27,12 +27,15 @@ if TYPE_CHECKING:
     from lrbench.components import build_optimizer, parameter_groups
     from lrbench.config import Experiment, load_config
     from lrbench.errors import LrbenchError
-    from lrbench.lr_finder import Finding, find_lr
+    from lrbench.lr_finder import Finding
+    from lrbench.objects import find_lr, run
     from lrbench.reports import Report, preview, report
+    from lrbench.reports import figure_of as figure_of
+    from lrbench.reports import html_of as html_of
     from lrbench.schedules import build_schedule
     from lrbench.sweeps import Sweep, sweep
     from lrbench.torch_adapter import torch_scheduler
-    from lrbench.training import Outcome, run
+    from lrbench.training import Outcome
 
 __all__ = [
     "Experiment",
@@ -64,13 +67,15 @@ _HOMES = {
     "Sweep": "sweeps",
     "build_optimizer": "components",
     "build_schedule": "schedules",
-    "find_lr": "lr_finder",
+    "figure_of": "reports",
+    "find_lr": "objects",
+    "html_of": "reports",
     "load_config": "config",
     "load_runs": "analysis",
     "parameter_groups": "components",
     "preview": "reports",
     "report": "reports",
-    "run": "training",
+    "run": "objects",
     "sweep": "sweeps",
     "torch_scheduler": "torch_adapter",
 }

@@ -17,13 +17,13 @@ from lrbench.errors import ConfigError, DataError
 from lrbench.reports.code import code
 from lrbench.runs import Environment, Sizes
 from lrbench.schedules import build_schedule, has_milestones, lies_over, momentum_of, unreached
-from lrbench.types import AT_LEAST_1, NOTHING, TEXTS, arguments
+from lrbench.types import AT_LEAST_1, NOTHING, TEXTS, Displayed, arguments
 
 LARGE_BATCH = 1024
 
 
 @dataclass(frozen=True)
-class Preview:
+class Preview(Displayed):
     """The learning rates of a run that has not started.
 
     Attributes:
