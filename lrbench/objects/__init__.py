@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from lrbench.objects.calls import find_lr, run
-from lrbench.objects.held import held
+from lrbench.objects.known import held
 
 
 def __getattr__(name: str) -> Any:

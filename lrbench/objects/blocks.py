@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 from lrbench.components import read_by
 from lrbench.errors import ConfigError
 from lrbench.objects.fingerprint import fingerprint, installed
-from lrbench.objects.held import hold
+from lrbench.objects.known import hold
 from lrbench.objects.unchanged import copied
 from lrbench.registry import load_object
 from lrbench.training import isolated
@@ -183,7 +183,7 @@ def data_block(data: Any, *, divided: bool) -> tuple[Any, Block]:
     splits = _splits(data)
     first = splits["train"]
     read = {name: _read(name, value) for name, value in splits.items()}
-    if isinstance(read["train"], DataLoader | IterableDataset) and read.get("validation") is None and not divided:
+    if isinstance(first, DataLoader | IterableDataset) and read.get("validation") is None and not divided:
         read["validation"] = read["train"]  # a range test never evaluates it
     keys: Block = {}
     if isinstance(first, DataLoader) and first.batch_size is not None:

@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from lrbench.config import Experiment, fits_folder, validate
-from lrbench.errors import UsageError
+from lrbench.errors import ConfigError, UsageError
 from lrbench.objects.blocks import block_of, data_block, loss_block, model_block, name_of, sample_of, written
 from lrbench.objects.optimizers import optimizer_block
 
@@ -43,7 +43,10 @@ def experiment_of(
     if data is not None:
         block, of_loader = data_block(data, divided=divided)
         plain["dataset"] = {**({"name": block} if isinstance(block, str) else block), **rules}
-        plain = {**of_loader, **plain}
+        for key, value in of_loader.items():
+            if settings.get(key) not in (None, value):
+                raise ConfigError(f"is {settings[key]}, but the DataLoader has {value}", key=key)
+        plain |= of_loader
     if model is not None:
         plain["model"] = model_block(model, sample)
     if objects["optimizer"] is not None:

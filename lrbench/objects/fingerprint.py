@@ -76,7 +76,7 @@ def _(value: type) -> Iterator[Any]:
 @content.register
 def _(value: types.FunctionType) -> Iterator[Any]:
     yield value.__qualname__
-    if installed(value.__module__):
+    if value.__module__ not in (None, "builtins") and installed(value.__module__):  # `exec` makes such functions
         yield value.__module__
         return
     yield value.__code__
@@ -168,6 +168,9 @@ def _(value: PurePath) -> Iterator[Any]:
 
 @content.register
 def _(value: Tensor) -> Iterator[Any]:
+    if nn.parameter.is_lazy(value):
+        yield type(value)
+        return
     yield f"{value.dtype} {tuple(value.shape)} {value.requires_grad}"
     if value.layout is torch.strided and not value.is_quantized and value.device.type != "meta":
         whole = value.detach().resolve_conj().resolve_neg().cpu().contiguous()

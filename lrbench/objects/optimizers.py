@@ -14,7 +14,7 @@ from lrbench.components import OPTIMIZERS, peak_and_ratios
 from lrbench.errors import ConfigError, reason_of
 from lrbench.objects.blocks import Block, import_string, name_of, written
 from lrbench.objects.fingerprint import fingerprint
-from lrbench.objects.held import hold
+from lrbench.objects.known import hold
 from lrbench.types import Part, part_of
 
 Parameters = Sequence[nn.Parameter]

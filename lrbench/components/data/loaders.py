@@ -127,13 +127,15 @@ def read_by(loader: DataLoader[Any], *, shuffled: bool) -> Any:
     That is its tensors or its Dataset, with its workers and its collate function. A loader with a sampler of another
     kind, or that keeps the stored order although it is to be `shuffled`, is returned as it is.
     """
+    collate = None if loader.collate_fn is default_collate else loader.collate_fn
+    if isinstance(loader.dataset, IterableDataset) and type(loader) is DataLoader and loader.batch_size is not None:
+        return Iterated(loader.dataset, collate)
     sampler, kinds = loader.sampler, (RandomSampler,) if shuffled else (RandomSampler, SequentialSampler)
     usual = type(loader) is DataLoader and type(loader.batch_sampler) is BatchSampler and type(sampler) in kinds
     if not usual or getattr(sampler, "replacement", False) or len(sampler) != len(loader.dataset):  # type: ignore[arg-type]
         return loader
-    if loader.collate_fn is default_collate and (tensors := in_memory(loader.dataset)) is not loader.dataset:
+    if collate is None and (tensors := in_memory(loader.dataset)) is not loader.dataset:
         return tensors
-    collate = None if loader.collate_fn is default_collate else loader.collate_fn
     return Stream(loader.dataset, loader.num_workers, known_targets(loader.dataset), collate)
 
 
