@@ -188,6 +188,16 @@ def test_nothing_of_the_objects_changes(how: str, loader: dict[str, Any]) -> Non
     assert_equal(mine.state, before)
 
 
+def test_persistent_workers_that_the_user_is_reading_from_go_on() -> None:
+    loader = DataLoader(TensorDataset(*examples()), 8, num_workers=1, persistent_workers=True)
+    reading = iter(loader)
+    first = [next(reading)[1].tolist() for _ in range(2)]
+    lrbench.find_lr(model=net(), data=loader, optimizer="sgd", iterations=25, progress=False)
+    rest = [targets.tolist() for _, targets in reading]
+    assert [each for batch in first + rest for each in batch] == examples()[1].tolist()
+    assert loader._iterator is reading
+
+
 def test_a_factory_that_returns_the_users_own_model_leaves_it_as_it_is() -> None:
     model = net()
     before = copy.deepcopy(model.state_dict())
@@ -439,6 +449,16 @@ def test_a_command_on_the_config_says_in_one_sentence_that_it_was_made_from_obje
     assert said.count("\n") == 1
 
 
+def test_the_winners_code_names_objects_as_the_users_own() -> None:
+    for lr in (0.1, 0.3):
+        lrbench.run(**ours(model=net, seeds=2, lr=lr, loss=lambda outputs, targets: F.cross_entropy(outputs, targets)))
+    lrbench.report(["runs"])
+    code = Path("runs/report/winner.py").read_text()
+    assert "# function: your own, as given to lrbench.run" in code
+    assert "loss = function(model(inputs), targets)" in code
+    assert "lrbench.objects" not in code
+
+
 def test_no_pickle_of_an_object_lies_in_a_run_folder() -> None:
     (outcome,) = lrbench.run(**ours(model=net()))
     names = {path.name for path in outcome.path.iterdir()}
@@ -606,9 +626,7 @@ def test_text_from_runs_is_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
     outcomes = lrbench.run(**ours(model=net()))
     outcomes[0].warnings.append("<img src=x onerror=alert(1)> \u202e&")
     page = outcomes._repr_html_()
-    assert re.search(
-        r'<svg role="img" aria-label="The figure of this outcomes"[^>]*>.*Validation loss.*</svg>', page, re.S
-    )
+    assert re.search(r'<svg role="img" aria-label="[\w ]+"[^>]*>.*Validation loss.*</svg>', page, re.DOTALL)
     assert "<img" not in page
     assert "&lt;img src=x onerror=alert(1)&gt; \ufffd&amp;" in page
 

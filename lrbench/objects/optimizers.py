@@ -79,8 +79,8 @@ def _of_object(optimizer: Optimizer, model: nn.Module) -> Block:
             raise ConfigError("has parameters that are not the model's; make it from model.parameters()", key=KEY)
         groups.append({k: _plain(v) for k, v in group.items() if k not in _OF_SCHEDULERS})
         places.append([place[id(parameter)] for parameter in group["params"] if id(parameter) in place])
-    kind = type(optimizer)
-    if len(groups) == 1 and places[0] == list(range(len(trained))) and (block := _named(kind, groups[0])):
+    kind, whole = type(optimizer), len(groups) == 1 and places[0] == list(range(len(trained)))
+    if whole and (block := _named(kind, groups[0])):
         return block
     rebuilt = Rebuilt(kind, {k: _plain(v) for k, v in optimizer.defaults.items()}, groups, places)
     peak, _ = peak_and_ratios(optimizer)
@@ -172,4 +172,6 @@ def _of_function(make: Callable[..., Any], sample: nn.Module | None) -> Block:
         problem = f"{name_of(make)} returned a {type(made).__name__}; it must return a torch.optim.Optimizer"
         raise ConfigError(problem, key=KEY)
     peak, _ = peak_and_ratios(made)
-    return {"name": hold(name_of(type(made)), fingerprint(make, type(made)), lambda: Scaled(make)), "lr": peak}
+    settings = [{k: _plain(v) for k, v in group.items() if k not in _OF_SCHEDULERS} for group in made.param_groups]
+    digits = fingerprint(make, type(made), settings)
+    return {"name": hold(name_of(type(made)), digits, lambda: Scaled(make)), "lr": peak}

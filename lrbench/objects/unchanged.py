@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import copy
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import torch
+from torch.utils.data import DataLoader
 
 from lrbench.errors import ConfigError, reason_of
 
@@ -25,21 +26,27 @@ def copied(value: Any, key: str) -> Any:
 
 @contextlib.contextmanager
 def unchanged(data: Any) -> Iterator[None]:
-    """Put back the random generators of data loaders, and whether the device computes deterministically."""
-    found = list(_generators(data))
+    """Put back generators and workers of data loaders, and whether the device computes deterministically."""
+    values = data.values() if isinstance(data, Mapping) else data if isinstance(data, tuple | list) else [data]
+    loaders = [value for value in values if isinstance(value, DataLoader)]
+    iterators = [loader._iterator for loader in loaders]  # those of persistent workers, which the user may be using
+    found = list(_generators(values))
     states = [copy.deepcopy(get()) for get, _ in found]
     cudnn = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark
     try:
+        for loader in loaders:
+            loader._iterator = None
         yield
     finally:
         torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = cudnn
         for (_, put), state in zip(found, states, strict=True):
             put(state)
+        for loader, iterator in zip(loaders, iterators, strict=True):
+            loader._iterator = iterator
 
 
-def _generators(data: Any) -> Iterator[Any]:
+def _generators(values: Iterable[Any]) -> Iterator[Any]:
     """Yield functions that get and set the state of each generator in loaders, their samplers and data sets."""
-    values = data.values() if isinstance(data, Mapping) else data if isinstance(data, tuple | list) else [data]
     inner = ("sampler", "batch_sampler", "dataset")
     for value in values:
         for owner in (value, *(getattr(value, name, None) for name in inner)):
