@@ -29,7 +29,7 @@ _COLOURS = (
     "--ink:#1d2330;--soft:#565e6e;--axis:#80889a;--card:#ffffff;--line:#e2e5ea;--band:#dde8f0;--bad:#a02020;"
     "--others:#c4c4c4;--c0:#0072b2;--c1:#d55e00;--c2:#009e73;--c3:#cc79a7;--c4:#56b4e9;--c5:#e69f00;--c6:#1d2330"
 )
-_STYLE = f"{_COLOURS};background:#ffffff;color:#1d2330;fill:#1d2330;padding:.5em;max-width:60em"
+_STYLE = f"{_COLOURS};background:#ffffff;color:#1d2330;fill:#1d2330;padding:.5em;max-width:60em;overflow-x:auto"
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def _drawn(groups: Sequence[Group], always: Group | None = None) -> Figure:
 
 
 def _table(groups: Sequence[Group], words: Sequence[str], extra: Sequence[tables.Column] = ()) -> Told:
-    columns = tables.columns(groups, short=True, extra=extra) if groups else []
+    columns = tables.columns(groups, extra=extra) if groups else []
     rows = [[column.text(group) for column in columns] for group in groups]
     return Told([column.heading for column in columns], rows, words)
 
