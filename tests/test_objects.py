@@ -20,7 +20,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, IterableDataset, Sampler, Subset, TensorDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler, Subset, TensorDataset, random_split
 
 import lrbench
 from lrbench.config import identity, load_config
@@ -28,6 +28,7 @@ from lrbench.errors import ConfigError, LrbenchError, UsageError
 from lrbench.events import Event
 from lrbench.objects import held
 from lrbench.objects.fingerprint import fingerprint
+from lrbench.runs import RunFolder
 from lrbench.training import Outcomes
 from lrbench.training.build import build
 
@@ -358,6 +359,50 @@ def test_a_range_test_needs_no_validation_data(data: Any) -> None:
 def default(items: Any) -> Any:
     inputs, targets = zip(*items, strict=True)
     return torch.stack(inputs), torch.stack(targets)
+
+
+class Rows(Dataset[Any]):
+    """A Dataset as users write them: without `targets`."""
+
+    def __len__(self) -> int:
+        return 48
+
+    def __getitem__(self, index: int) -> Any:
+        inputs, targets = examples()
+        return inputs[index], int(targets[index])
+
+
+class Images(Rows):
+    targets = examples()[1].tolist()
+
+
+def two_of(whole: Dataset[Any]) -> dict[str, Any]:
+    train, validation = random_split(whole, [32, 16], generator=torch.Generator().manual_seed(0))
+    return {"train": train, "validation": validation}
+
+
+@pytest.mark.parametrize(
+    ("data", "sizes", "accuracy"),
+    [
+        (Images(), (38, 10, 0), True),
+        ({"train": Rows(), "classes": 3}, (38, 10, 0), True),
+        (DataLoader(Rows(), 8, shuffle=True), (38, 10, 0), False),
+        (DataLoader(Images(), 8, shuffle=True), (38, 10, 0), True),
+        ((DataLoader(Rows(), 8, shuffle=True), DataLoader(Rows(), 8)), (38, 10, 48), False),
+        (tuple(DataLoader(Images(), 8, shuffle=n == 0) for n in range(3)), (48, 48, 48), True),
+        ({"train": DataLoader(Rows(), 8), "validation": examples(16)}, (48, 16, 0), False),
+        ((*(TensorDataset(*examples()) for _ in range(2)),), (38, 10, 48), True),
+        (two_of(TensorDataset(*examples())), (32, 16, 0), True),
+        (two_of(Images()), (32, 16, 0), True),
+        ({"train": DataLoader(Numbers(), 8), "validation": examples(16)}, (48, 16, 0), False),
+    ],
+)
+def test_data_may_have_any_usual_form(data: Any, sizes: tuple[int, ...], accuracy: bool) -> None:
+    (outcome,) = lrbench.run(**ours(model=net(), data=data))
+    assert outcome.status == "finished", outcome.message
+    told = RunFolder(outcome.path).environment().sizes
+    assert (told.train_examples, told.validation_examples, told.test_examples) == sizes
+    assert ("val_accuracy" in outcome.result.final) == accuracy
 
 
 # -- identity

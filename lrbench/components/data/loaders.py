@@ -132,11 +132,14 @@ def read_by(loader: DataLoader[Any], *, shuffled: bool) -> Any:
         return Iterated(loader.dataset, collate)
     sampler, kinds = loader.sampler, (RandomSampler,) if shuffled else (RandomSampler, SequentialSampler)
     usual = type(loader) is DataLoader and type(loader.batch_sampler) is BatchSampler and type(sampler) in kinds
+    usual = usual and loader.worker_init_fn is None
     if not usual or getattr(sampler, "replacement", False) or len(sampler) != len(loader.dataset):  # type: ignore[arg-type]
         return loader
     if collate is None and (tensors := in_memory(loader.dataset)) is not loader.dataset:
         return tensors
-    return Stream(loader.dataset, loader.num_workers, known_targets(loader.dataset), collate)
+    targets = known_targets(loader.dataset)
+    known = collate is None and targets is not None  # else the batches are taken as the loader would make them
+    return Stream(loader.dataset, loader.num_workers, targets, None if known else loader.collate_fn)
 
 
 def in_memory(value: Any) -> Any:
