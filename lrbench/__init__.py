@@ -3,11 +3,11 @@
 Public names are imported on first use, so that `import lrbench` is quick and needs no torch:
 
     load_config     read a YAML file into an Experiment
-    run             train configs; finished runs are looked up, not repeated
+    run             train configs, or a model on data; finished runs are looked up, not repeated
     report          compare runs: figure, tables, HTML page
     load_runs       load all runs into a pandas DataFrame, one row per run
     sweep           train a grid of learning rates, schedules, seeds or any other key
-    find_lr         run a learning rate range test and suggest learning rates
+    find_lr         run a learning rate range test, of a config or of a model, and suggest learning rates
     preview         compute the learning rates that configs would use, without training
     build_schedule  build a schedule as a function of the step
     torch_scheduler build the same schedule as a torch scheduler, for your own training loop

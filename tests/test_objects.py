@@ -647,12 +647,13 @@ def test_results_show_themselves_as_html_and_as_figures(tiny: Make) -> None:
         model=net(), data=examples(2000), optimizer="sgd", iterations=150, start=1e-3, end=100.0, progress=False
     )
     swept = lrbench.sweep([outcomes[0].experiment], lr=[0.01, 0.1])
-    (preview,) = lrbench.preview([tiny(schedule="cosine")])
+    previews = lrbench.preview([tiny(schedule="cosine"), tiny(name="other")])
     for shown, words in (
         (outcomes, ["<td>a+b</td>", "<td>2</td>", "val loss"]),
         (found, ["minimum/2", "steps", "seed"]),
         (swept, ["best learning rate", "<td>0.1</td>"]),
-        (preview, ["<td>tiny</td>", "peak"]),
+        (previews, ["<td>tiny</td>", "<td>other</td>", "peak"]),
+        (previews[0], ["<td>tiny</td>", "peak"]),
         (lrbench.report(["runs"]), ["runs/report/report.html", "a+b"]),
     ):
         page = shown._repr_html_()

@@ -208,7 +208,9 @@ def _(value: DataLoader) -> Iterator[Any]:  # type: ignore[type-arg]
 def installed(module: str | None) -> bool:
     """Return whether a module is part of Python or of an installed package, not code that its user edits."""
     first = (module or "builtins").partition(".")[0]
-    if first in sys.stdlib_module_names and first != "__main__":
+    if first == "__main__":  # a script or a notebook, whatever started it
+        return False
+    if first in sys.stdlib_module_names:
         return True
     file = getattr(sys.modules.get(first), "__file__", None) or ""
     return first == "lrbench" or bool({"site-packages", "dist-packages"} & {*PurePath(file).parts})

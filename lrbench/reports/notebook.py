@@ -16,7 +16,7 @@ from lrbench.lr_finder import Finding
 from lrbench.reports import tables
 from lrbench.reports.escape import html
 from lrbench.reports.figures import overview, range_test, schedule
-from lrbench.reports.previewing import Preview
+from lrbench.reports.previewing import Preview, Previews
 from lrbench.reports.range_tests import Tested
 from lrbench.reports.reporting import Report, summary
 from lrbench.reports.svg import inline
@@ -159,12 +159,27 @@ def _rate(lr: float | None) -> str:
 
 
 @figure_of.register
+def _(result: Previews) -> Figure:
+    if not result:
+        raise UsageError("there are no configs to draw")
+    return schedule.draw(result)
+
+
+@told_of.register
+def _(result: Previews) -> Told:
+    rows = [
+        [one.label, str(len(one.rates)), *map(_rate, (one.rates[0], one.peak, one.mean, one.rates[-1]))]
+        for one in result
+    ]
+    words = [f"{one.label}: {text}" for one in result for text in one.warnings()]
+    return Told(["config", "steps", "first", "peak", "mean", "last"], rows, words)
+
+
+@figure_of.register
 def _(result: Preview) -> Figure:
-    return schedule.draw([result])
+    return figure_of(Previews([result]))
 
 
 @told_of.register
 def _(result: Preview) -> Told:
-    rates = [result.rates[0], result.peak, result.mean, result.rates[-1]]
-    row = [result.label, str(len(result.rates)), *(f"{rate:.3g}" for rate in rates)]
-    return Told(["config", "steps", "first", "peak", "mean", "last"], [row], result.warnings())
+    return told_of(Previews([result]))
