@@ -3,11 +3,11 @@
 Public names are imported on first use, so that `import lrbench` is quick and needs no torch:
 
     load_config     read a YAML file into an Experiment
-    run             train configs; finished runs are looked up, not repeated
+    run             train configs, or a model on data; finished runs are looked up, not repeated
     report          compare runs: figure, tables, HTML page
     load_runs       load all runs into a pandas DataFrame, one row per run
     sweep           train a grid of learning rates, schedules, seeds or any other key
-    find_lr         run a learning rate range test and suggest learning rates
+    find_lr         run a learning rate range test, of a config or of a model, and suggest learning rates
     preview         compute the learning rates that configs would use, without training
     build_schedule  build a schedule as a function of the step
     torch_scheduler build the same schedule as a torch scheduler, for your own training loop
@@ -27,12 +27,15 @@ if TYPE_CHECKING:
     from lrbench.components import build_optimizer, parameter_groups
     from lrbench.config import Experiment, load_config
     from lrbench.errors import LrbenchError
-    from lrbench.lr_finder import Finding, find_lr
+    from lrbench.lr_finder import Finding
+    from lrbench.objects import find_lr, run
     from lrbench.reports import Report, preview, report
+    from lrbench.reports import figure_of as figure_of
+    from lrbench.reports import html_of as html_of
     from lrbench.schedules import build_schedule
     from lrbench.sweeps import Sweep, sweep
     from lrbench.torch_adapter import torch_scheduler
-    from lrbench.training import Outcome, run
+    from lrbench.training import Outcome
 
 __all__ = [
     "Experiment",
@@ -64,13 +67,15 @@ _HOMES = {
     "Sweep": "sweeps",
     "build_optimizer": "components",
     "build_schedule": "schedules",
-    "find_lr": "lr_finder",
+    "figure_of": "reports",
+    "find_lr": "objects",
+    "html_of": "reports",
     "load_config": "config",
     "load_runs": "analysis",
     "parameter_groups": "components",
     "preview": "reports",
     "report": "reports",
-    "run": "training",
+    "run": "objects",
     "sweep": "sweeps",
     "torch_scheduler": "torch_adapter",
 }

@@ -255,13 +255,20 @@ def load_object(name: str, key: str) -> Any:
     except BaseException as error:  # a script without a main guard may call sys.exit
         raise UserCodeError.of(f"{key}: importing '{module_name}'", error) from error
     for attribute in path.split("."):
-        if not hasattr(target, attribute):
+        try:
+            target = getattr(target, attribute)
+        except AttributeError:
             public = [n for n in dir(target) if not n.startswith("_")]
             near = get_close_matches(attribute, public, n=1)  # may be missing from the 40 names that are listed
             problem = f"'{module_name}' has no '{attribute}'; {choices(attribute, {*near, *public[:40]})}"
-            raise ConfigError(problem, key=key)
-        target = getattr(target, attribute)
+            raise ConfigError(problem, key=key) from None
+        except ConfigError as error:
+            raise ConfigError(error.problem, key=key) from None
     return target
+
+
+OBJECTS = "lrbench.objects:"
+"""Import strings that start with this name objects that a user gave to Python functions, not code."""
 
 
 @functools.lru_cache(maxsize=512)

@@ -1,4 +1,4 @@
-"""Types of config values: parts, durations and strict numbers; and how values are checked."""
+"""Types of config values: parts, durations and strict numbers; how values are checked; results that show themselves."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from numbers import Integral, Real
 from os import PathLike
-from typing import Annotated, Any, Literal, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, ParamSpec, TypeVar
 
 from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from lrbench.errors import ArgumentError, ConfigError, nearest
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # Strict: strings and booleans are not numbers; an integer is accepted as a float.
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
@@ -274,3 +277,21 @@ def arguments(**kinds: Kind | Listed) -> Callable[[Callable[P, R]], Callable[P, 
         return call
 
     return decorate
+
+
+class Displayed:
+    """A result that shows itself in a notebook, as a table and a figure. `lrbench.reports` draws both."""
+
+    def plot(self) -> Figure:
+        """Return a matplotlib Figure, which belongs to no window; a notebook shows it where it is a cell's last value.
+
+        Raises UsageError if there is nothing to draw.
+        """
+        import lrbench
+
+        return lrbench.figure_of(self)
+
+    def _repr_html_(self) -> str:
+        import lrbench
+
+        return lrbench.html_of(self)

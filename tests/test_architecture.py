@@ -60,6 +60,7 @@ ROOMS = (
     "sweeps",
     "reports",
     "cli",
+    "objects",
 )
 """The rooms in import order: each imports only from rooms before it, and from the files at the top."""
 
@@ -88,7 +89,7 @@ PUBLIC = {
         Validation adam_beta2 build_loss
         build_model build_optimizer check_parameters configured_rate epoch_columns in_groups load_dataset measures
         metrics_of number parameter_groups peak_and_ratios place recorded METRICS NAMED OF_TASK PairTask TASKS
-        build_task classes_in outputs_and_classes suited void_hint described mapped task_hooks usual_loss
+        build_task classes_in outputs_and_classes suited void_hint described mapped read_by task_hooks usual_loss
     """,
     "config": """
         CONFIG CONFIGS Config ContinueRule InitRule
@@ -100,11 +101,11 @@ PUBLIC = {
         changes describe find_runs last_row now parsed place read_csv read_json relative to_json write_file writing
     """,
     "training": """
-        Ended Executor Observer Outcome Prune RUNGS RunOptions StopFlag Training default_jobs do_runs evaluate_split
-        look look_in nearest pending run stopped
+        Ended Executor Observer Outcome Outcomes Prune RUNGS RunOptions StopFlag Training default_jobs do_runs
+        evaluate_split isolated look look_in nearest pending run stopped
     """,
     "lr_finder": """
-        Advice FinderFolder Finding Refusal check_schedule check_target find_lr find_tests known_finding
+        Advice FinderFolder Finding Ramp Refusal check_schedule check_target find_lr find_tests known_finding
         load_finding trend write_found
     """,
     "analysis": """
@@ -117,11 +118,14 @@ PUBLIC = {
         AUTO_POINTS Board Planned Summary Sweep SweepFolder board_of carry_out confirming find_sweeps plan_sweep sweep
     """,
     "reports": """
-        Preview Report brief_columns formatted_table gather preview report save_finding save_previews
+        Preview Report brief_columns figure_of formatted_table gather html_of preview report save_finding save_previews
         save_summary summary summary_words table_columns
     """,
     "cli": """
-        main
+        Terminal main progress_display
+    """,
+    "objects": """
+        find_lr held run
     """,
 }
 """What each room gives the others. All else in it is private; the schedules' own modules are tables of functions."""

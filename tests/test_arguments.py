@@ -93,7 +93,7 @@ WRONG: list[tuple[Callable[[Any], Any], str, str]] = [
     (lambda e: lrbench.sweep([e], confirm="1"), "confirm", "a whole number"),  # type: ignore[arg-type]
     (lambda e: lrbench.find_lr([e]), "config", "a path or an Experiment"),  # type: ignore[arg-type]
     (lambda e: lrbench.find_lr(e, seeds=0), "seeds", "at least 1"),
-    (lambda e: lrbench.find_lr(e, seeds=None), "seeds", "a whole number"),  # type: ignore[arg-type]
+    (lambda e: lrbench.find_lr(e, seeds="3"), "seeds", "a whole number"),  # type: ignore[arg-type]
     (lambda e: lrbench.find_lr(e, options={}), "options", "a RunOptions or None"),  # type: ignore[arg-type]
     (lambda e: lrbench.find_lr(e, start="low"), "start", "a number"),
     (lambda e: lrbench.find_lr(e, iterations=2.5), "iterations", "a whole number"),

@@ -29,7 +29,7 @@ from lrbench.cli.app import app
 from lrbench.config import load_config
 from lrbench.errors import ConfigError, Interrupted, RunError, Terminated, UsageError
 from lrbench.events import Event
-from lrbench.lr_finder import Advice, FinderFolder, Refusal, write_found
+from lrbench.lr_finder import Advice, FinderFolder, Refusal, find_lr, write_found
 from lrbench.lr_finder import load_finding as load
 from lrbench.lr_finder.settings import Ramp
 from lrbench.reports.figures import range_test
@@ -505,10 +505,11 @@ def test_the_command(cli: Cli, write_config: Callable[..., Path]) -> None:
 
 def test_the_command_and_python_have_the_same_defaults() -> None:
     command = {p.name: p.default for p in typer.main.get_command(app).commands["find-lr"].params}  # type: ignore[attr-defined]
-    python = inspect.signature(lrbench.find_lr).parameters
+    python = inspect.signature(find_lr).parameters
     for name, value in dataclasses.asdict(Ramp()).items():
         assert command[name] == value, name
     assert command["seeds"] == python["seeds"].default
+    assert inspect.signature(lrbench.find_lr).parameters["seeds"].default is None, "so many, or 1 on a model object"
 
 
 @pytest.mark.parametrize("seeds", [3, 8])

@@ -1,15 +1,24 @@
 """The command line: parse, call, print.
 
-Commands import what they need only when they run, so that `--help` is quick. No other room imports this one.
+Commands import what they need only when they run, so that `--help` is quick. Other rooms never import this one, but
+for the progress that `objects` shows.
 """
 
+from __future__ import annotations
+
 import contextlib
+import importlib
 import multiprocessing
 import signal
 import sys
 import threading
 import time
 from os import _exit, write
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lrbench.cli.progress import display as progress_display
+    from lrbench.cli.terminal import Terminal
 
 GRACE_SECONDS = 3.0
 
@@ -53,4 +62,12 @@ def _end_anyway(code: object, names: list[str]) -> None:
     _exit(code if isinstance(code, int) else 1)
 
 
-__all__ = ["main"]
+def __getattr__(name: str) -> Any:
+    homes = {"Terminal": ("lrbench.cli.terminal", "Terminal"), "progress_display": ("lrbench.cli.progress", "display")}
+    if name not in homes:
+        raise AttributeError(f"module 'lrbench.cli' has no attribute '{name}'")
+    module, attribute = homes[name]
+    return getattr(importlib.import_module(module), attribute)
+
+
+__all__ = ["Terminal", "main", "progress_display"]

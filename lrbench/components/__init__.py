@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from lrbench.components.data.batches import EVALUATION_BATCH, Batch, Data, Split, Tensors, in_groups
     from lrbench.components.data.classes import classes_in, outputs_and_classes
     from lrbench.components.data.collate import described
+    from lrbench.components.data.loaders import read_by
     from lrbench.components.data.nested import mapped
     from lrbench.components.tasks.pairs import PairTask
 
@@ -54,6 +55,7 @@ _WITH_TORCH = {
     "data.batches": ("EVALUATION_BATCH", "Batch", "Data", "Split", "Tensors", "in_groups"),
     "data.classes": ("classes_in", "outputs_and_classes"),
     "data.collate": ("described",),
+    "data.loaders": ("read_by",),
     "data.nested": ("mapped",),
     "tasks.pairs": ("PairTask",),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -166,8 +167,8 @@ def build_loss(
 ) -> Loss:
     """Build the function that a `loss:` block names.
 
-    An import string names a class such as `torch.nn:HuberLoss`, created with the parameters, or a function of
-    (outputs, targets), which gets the parameters in every call.
+    An import string names a class such as `torch.nn:HuberLoss`, created with the parameters, a function of
+    (outputs, targets), which gets the parameters in every call, or a module, which is copied.
 
     Args:
         part: the block.
@@ -184,6 +185,10 @@ def build_loss(
     target = load_object(part.name, "loss.name") if part.imported else None
     if isinstance(target, type) or not part.imported:
         made = LOSSES.build(part, labels=labels, classes=classes)
+    elif _is_module(target):
+        if part.params:
+            raise ConfigError("an object takes no parameters; name its class", key="loss")
+        made = copy.deepcopy(target)  # it moves to the device
     elif callable(target):
         made = partial(target, **with_tensors(target, part.params, "loss"))
     else:
@@ -194,7 +199,12 @@ def build_loss(
         made = partial(made.func, **{k: v.to(device) if hasattr(v, "to") else v for k, v in made.keywords.items()})
     function = _guarded(part.name, made) if part.imported else made
     ignored, weight, count = (_setting(made, name) for name in ("ignore_index", "weight", "count"))
-    return Loss(function, ignored, weight, count, _is_by_class(part.name))
+    own_name = getattr(target, "__name__", type(target).__name__) if part.imported else part.name
+    return Loss(function, ignored, weight, count, _is_by_class(own_name))
+
+
+def _is_module(target: Any) -> bool:
+    return not isinstance(target, type) and callable(getattr(target, "named_parameters", None))
 
 
 def _is_by_class(name: str) -> bool:

@@ -48,11 +48,14 @@ from lrbench.config.rules import (
 )
 from lrbench.config.yaml_source import Places, dump, path_of, place_of
 from lrbench.errors import ConfigError, choices
-from lrbench.registry import Catalog
+from lrbench.registry import OBJECTS, Catalog
 from lrbench.schedules import SCHEDULES, Growth, PlateauRule, WarmUpRule
 from lrbench.types import Count, MetricName, Natural, Part, Positive, Steps, adapter, first_of, problem_of
 
 _AS_MAPPING = PlainSerializer(Part.plain)
+_OF_OBJECTS = (
+    f"# Made from Python objects ({OBJECTS}…), which no file has: only the same call in Python repeats this run.\n"
+)
 
 
 def _completed_by(catalog: Catalog) -> PlainValidator:
@@ -159,6 +162,11 @@ class Experiment(BaseModel, frozen=True, extra="forbid"):
         rules = self.dataset.rules
         return [*names, *(name for name in (rules.collate, rules.sampler) if name and ":" in name)]
 
+    @property
+    def of_objects(self) -> bool:
+        """Whether it names objects that only the process has to which a user gave them."""
+        return any(name.startswith(OBJECTS) for name in self.imports)
+
     def __eq__(self, other: object) -> bool:
         """Compare values, not the places where they were written."""
         return isinstance(other, Experiment) and self.plain() == other.plain()
@@ -218,7 +226,7 @@ class Experiment(BaseModel, frozen=True, extra="forbid"):
 
     def yaml(self) -> str:
         """Return the resolved config as YAML."""
-        return dump(self.plain())
+        return _OF_OBJECTS * self.of_objects + dump(self.plain())
 
     def where(self, key: str) -> str:
         """Return the file and line (or option) of a key; of the nearest enclosing one for defaults."""

@@ -9,4 +9,5 @@ from lrbench.lr_finder.find import find_lr, known_finding
 from lrbench.lr_finder.folder import FinderFolder, find_tests
 from lrbench.lr_finder.result import Finding
 from lrbench.lr_finder.result import load as load_finding
+from lrbench.lr_finder.settings import Ramp
 from lrbench.lr_finder.write_config import check_schedule, check_target, write_found

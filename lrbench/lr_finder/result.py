@@ -17,6 +17,7 @@ from lrbench.lr_finder.folder import FinderFolder
 from lrbench.lr_finder.methods import suggestions
 from lrbench.lr_finder.settings import Ramp
 from lrbench.runs import now, parsed
+from lrbench.types import Displayed
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Suggestion:
 
 
 @dataclass(frozen=True)
-class Finding:
+class Finding(Displayed):
     """The finding of a range test.
 
     Attributes:

@@ -1,12 +1,13 @@
-"""Text in each format: one rule for Markdown, one for CSV, and one for characters that nothing should show.
+"""Text in each format: one rule for Markdown, CSV and HTML each, and one for characters that nothing should show.
 
-HTML is escaped by the template (`page.py`), and figures by `figures/style.py`, both after `printable`.
+The page is escaped by its template (`page.py`), and figures by `figures/style.py`, both after `printable`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from html import escape
 from typing import Any
 
 from lrbench.errors import printable
@@ -18,6 +19,11 @@ def markdown(text: str) -> str:
     """Escape text for a line or a table of Markdown: no HTML, no links or images, no code."""
     plain = re.sub(r"[\\`*|\[\]]", r"\\\g<0>", " ".join(printable(text).split()))
     return plain.replace("&", "&amp;").replace("<", "&lt;")
+
+
+def html(text: str) -> str:
+    """Escape text for HTML, between tags or in an attribute."""
+    return escape(printable(text))
 
 
 def csv(rows: Iterable[Mapping[str, Any]]) -> str:

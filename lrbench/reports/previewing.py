@@ -17,13 +17,13 @@ from lrbench.errors import ConfigError, DataError, FolderError
 from lrbench.reports.code import code
 from lrbench.runs import Environment, RunFolder, Sizes
 from lrbench.schedules import build_schedule, has_milestones, lies_over, momentum_of, unreached
-from lrbench.types import AT_LEAST_1, NOTHING, TEXTS, arguments
+from lrbench.types import AT_LEAST_1, NOTHING, TEXTS, Displayed, arguments
 
 LARGE_BATCH = 1024
 
 
 @dataclass(frozen=True)
-class Preview:
+class Preview(Displayed):
     """The learning rates of a run that has not started.
 
     Attributes:
@@ -97,13 +97,17 @@ class Preview:
         return code(self.experiment.plain(), Environment(sizes=Sizes(steps_per_epoch=self.steps_per_epoch)))
 
 
+class Previews(list[Preview], Displayed):
+    """The previews of several configs, in a list that shows itself in a notebook."""
+
+
 @arguments(configs=CONFIGS, overrides=TEXTS, steps_per_epoch=AT_LEAST_1 | NOTHING)
 def preview(
     configs: Iterable[str | Path | Experiment],
     *,
     overrides: Iterable[str] = (),
     steps_per_epoch: int | None = None,
-) -> list[Preview]:
+) -> Previews:
     """Compute the learning rates that configs would use.
 
     Args:
@@ -116,7 +120,7 @@ def preview(
         UserCodeError: an imported data set raised.
     """
     chosen = tuple(overrides)
-    return [_of(c if isinstance(c, Experiment) else load_config(c, chosen), steps_per_epoch) for c in configs]
+    return Previews(_of(c if isinstance(c, Experiment) else load_config(c, chosen), steps_per_epoch) for c in configs)
 
 
 def _of(experiment: Experiment, steps_per_epoch: int | None) -> Preview:

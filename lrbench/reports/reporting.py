@@ -26,11 +26,11 @@ from lrbench.reports.range_tests import kept_tests, read_tests
 from lrbench.reports.shown import Shown
 from lrbench.reports.shown import summary as _sentences
 from lrbench.runs import RunFolder, Status, write_file, writing
-from lrbench.types import NOTHING, PATH, PATHS, SWITCH, TEXT, TEXTS, arguments
+from lrbench.types import NOTHING, PATH, PATHS, SWITCH, TEXT, TEXTS, Displayed, arguments
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report(Shown):
+class Report(Shown, Displayed):
     """A written report: its content (`groups`, `records`, `tests`, `comparison`, `target`) and its files.
 
     Attributes:

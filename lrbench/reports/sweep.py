@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lrbench.analysis import Group, compare, family_words, mixed_code, task_of
 from lrbench.reports.confirmation import confirmed
 from lrbench.reports.escape import csv
 from lrbench.reports.sentences import code_mixed, sentences
 from lrbench.sweeps import Summary, SweepFolder
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def summary_words(summary: Summary) -> list[str]:
@@ -47,9 +51,15 @@ def _compared(summary: Summary) -> list[str]:
 
 def save_summary(summary: Summary, folder: SweepFolder) -> list[Path]:
     """Write `summary.csv`, and `summary.png` and `summary.svg` if learning rates are known. Raises FolderError."""
-    from lrbench.reports.figures.sensitivity import draw
     from lrbench.reports.figures.style import write_both
 
-    table = folder.save("summary.csv", csv(summary.rows()))
+    table, figure = folder.save("summary.csv", csv(summary.rows())), drawn_summary(summary)
+    return [table, *([] if figure is None else write_both(figure, folder.path / "summary"))]
+
+
+def drawn_summary(summary: Summary) -> Figure | None:
+    """Draw the loss by learning rate, a line for each of the sweep's; None if no learning rates are known."""
+    from lrbench.reports.figures.sensitivity import draw
+
     drawn = [family for family in summary.families if all(point.lr is not None for point in family.points)]
-    return [table, *(write_both(draw(drawn, summary.measure), folder.path / "summary") if drawn else [])]
+    return draw(drawn, summary.measure) if drawn else None

@@ -22,6 +22,7 @@ from lrbench._version import __version__
 from lrbench.config import Experiment, identity
 from lrbench.runs.result import FORMAT, Size, Text, known_format, parsed
 
+_KNOWN = ("torch", "torchvision", "lrbench")  # their versions tell their code
 _PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn")
 
 
@@ -138,9 +139,9 @@ def now() -> str:
 
 
 def code_hashes(experiment: Experiment) -> dict[str, str]:
-    """Return the SHA-256 of each module file that the config imports, except torch's and torchvision's."""
+    """Return the SHA-256 of each module file that the config imports, except torch's, torchvision's and lrbench's."""
     modules = sorted({name.partition(":")[0] for name in experiment.imports})
-    files = {module: _file_of(module) for module in modules if module.split(".")[0] not in ("torch", "torchvision")}
+    files = {module: _file_of(module) for module in modules if module.split(".")[0] not in _KNOWN}
     return {module: hashlib.sha256(file.read_bytes()).hexdigest() for module, file in files.items() if file is not None}
 
 

@@ -22,14 +22,14 @@ from lrbench.sweeps.plan import Plan, Planned, SweepFolder, series_of
 from lrbench.sweeps.status import expected_seconds
 from lrbench.sweeps.summary import Summary, summarize
 from lrbench.training import RUNGS, Executor, Outcome, Prune, RunOptions, default_jobs, do_runs, look, nearest, pending
-from lrbench.types import FUNCTION, NOTHING, PATH, TEXT, TEXTS, WHOLE, Kind, Listed, arguments
+from lrbench.types import FUNCTION, NOTHING, PATH, TEXT, TEXTS, WHOLE, Displayed, Kind, Listed, arguments
 
 SCHEDULES = Listed("schedules", Kind("a schedule's name or block", lambda value: isinstance(value, str | Mapping)))
 UNASKED = 1000  # larger grids need --yes
 
 
 @dataclass
-class Sweep:
+class Sweep(Displayed):
     """A sweep: its plan and the outcomes of its runs.
 
     Attributes:

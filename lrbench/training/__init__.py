@@ -13,17 +13,19 @@ from lrbench.training.kinds import Observer
 from lrbench.training.options import RunOptions
 from lrbench.training.orchestrate import do as do_runs
 from lrbench.training.orchestrate import run, stopped
-from lrbench.training.outcome import Outcome, look, look_in, nearest, pending
+from lrbench.training.outcome import Outcome, Outcomes, look, look_in, nearest, pending
 from lrbench.training.pruning import RUNGS, Prune
 from lrbench.training.signals import StopFlag
 from lrbench.training.termination import Ended
 
 if TYPE_CHECKING:
     from lrbench.training.evaluate import evaluate as evaluate_split
+    from lrbench.training.isolation import isolated
     from lrbench.training.loop import Training
 
 _WITH_TORCH = {
     "Training": ("lrbench.training.loop", "Training"),
+    "isolated": ("lrbench.training.isolation", "isolated"),
     "evaluate_split": ("lrbench.training.evaluate", "evaluate"),  # renamed, since the module is called evaluate
 }
 

@@ -116,9 +116,21 @@ _SETTINGS: tuple[tuple[Callable[[], Any], Callable[[Any], object]], ...] = (
     (lambda: list(sys.path), _set_path),
     (_logging, _set_logging),
 )
+
+
+def _cuda_generators() -> list[torch.Tensor]:
+    return torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
+
+
+def _set_cuda_generators(wanted: list[torch.Tensor]) -> None:
+    for index, state in enumerate(wanted):
+        torch.cuda.set_rng_state(state, index)
+
+
 # What a kept model does not bring along from the check: random generators, the alarm and the handlers of signals.
 _PER_RUN: tuple[tuple[Callable[[], Any], Callable[[Any], object]], ...] = (
     (torch.get_rng_state, torch.set_rng_state),
+    (_cuda_generators, _set_cuda_generators),
     (np.random.get_state, np.random.set_state),
     (random.getstate, random.setstate),
     (lambda: signal.getitimer(signal.ITIMER_REAL), lambda timer: signal.setitimer(signal.ITIMER_REAL, *timer)),

@@ -14,7 +14,7 @@ from lrbench.events import Event, Watch, message, silent
 from lrbench.runs import RunFolder, RunResult, Status
 from lrbench.training.executors import Executor, create
 from lrbench.training.options import RunOptions
-from lrbench.training.outcome import Outcome, look, nearest, pending
+from lrbench.training.outcome import Outcome, Outcomes, look, nearest, pending
 from lrbench.training.preflight import check, prepare
 from lrbench.training.run_one import WorkItem
 from lrbench.training.signals import StopFlag
@@ -45,7 +45,7 @@ def run(
     again: bool = False,
     wait: bool = True,
     watch: Watch = silent,
-) -> list[Outcome]:
+) -> Outcomes:
     """Train configs. Runs already finished under `runs` are looked up, not repeated; interrupted runs are resumed.
 
     Args:
@@ -73,7 +73,7 @@ def run(
     bases = [config if isinstance(config, Experiment) else load_config(config, keys) for config in configs]
     if device is not None:
         bases = [base.replace(device=device) for base in bases]
-    outcomes = []
+    outcomes = Outcomes()
     for first, *others in _alike(bases, seeds or 1):
         outcome = look(root, first, options.kind, again)
         names = {other.name for other in others} - {first.name}

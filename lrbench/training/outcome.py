@@ -10,6 +10,7 @@ from lrbench.config import Experiment, run_name
 from lrbench.errors import FolderError, UsageError
 from lrbench.runs import RunFolder, RunResult, Status, changes
 from lrbench.training.kinds import Kind, PlainTraining
+from lrbench.types import Displayed
 
 
 @dataclass
@@ -63,6 +64,10 @@ class Outcome:
     def failed(self, reason: object) -> None:
         """Note that the run failed without a result."""
         self.status, self.result, self.message = Status.FAILED, None, str(reason)
+
+
+class Outcomes(list[Outcome], Displayed):
+    """The outcomes of a call, in a list that shows itself in a notebook."""
 
 
 def nearest(root: Path) -> Path:

@@ -9,10 +9,21 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    RandomSampler,
+    SequentialSampler,
+    Subset,
+    TensorDataset,
+    default_collate,
+)
 
 from lrbench.components.data.batches import Batch, Split
 from lrbench.components.data.collate import collated
+from lrbench.components.data.streams import Stream
 from lrbench.errors import ConfigError
 
 
@@ -107,5 +118,49 @@ def _seeded(loader: DataLoader[Any], seed: int) -> Iterator[Batch]:
 
 
 def _indivisible(what: str) -> ConfigError:
-    problem = f"{what} can't be divided; return {{'train': …, 'validation': …, 'test': …}}, each of its own"
+    problem = f"{what} can't be divided; give {{'train': …, 'validation': …, 'test': …}}, each of its own"
     return ConfigError(problem, key="dataset.validation")
+
+
+def read_by(loader: DataLoader[Any], *, shuffled: bool) -> Any:
+    """Return what a usual DataLoader reads, in a form whose order lrbench can choose and divide.
+
+    That is its tensors or its Dataset, with its workers and its collate function. A loader with a sampler of another
+    kind, or that keeps the stored order although it is to be `shuffled`, is returned as it is.
+    """
+    collate = None if loader.collate_fn is default_collate else loader.collate_fn
+    if isinstance(loader.dataset, IterableDataset) and type(loader) is DataLoader and loader.batch_size is not None:
+        return Iterated(loader.dataset, collate)
+    sampler, kinds = loader.sampler, (RandomSampler,) if shuffled else (RandomSampler, SequentialSampler)
+    usual = type(loader) is DataLoader and type(loader.batch_sampler) is BatchSampler and type(sampler) in kinds
+    usual = usual and loader.worker_init_fn is None
+    if not usual or getattr(sampler, "replacement", False) or len(sampler) != len(loader.dataset):  # type: ignore[arg-type]
+        return loader
+    if collate is None and (tensors := in_memory(loader.dataset)) is not loader.dataset:
+        return tensors
+    targets = known_targets(loader.dataset)
+    known = collate is None and targets is not None  # else the batches are taken as the loader would make them
+    collate = None if known else loader.collate_fn
+    return Stream(loader.dataset, workers=loader.num_workers, targets=targets, collate=collate)
+
+
+def in_memory(value: Any) -> Any:
+    """Return the tensors (inputs, targets) of a TensorDataset or of a Subset of one; anything else unchanged."""
+    if isinstance(value, TensorDataset) and len(value.tensors) == 2:
+        return value.tensors
+    if isinstance(value, Subset):
+        whole = in_memory(value.dataset)
+        if whole is not value.dataset:
+            return tuple(tensor[torch.as_tensor(value.indices)] for tensor in whole)
+    return value
+
+
+def known_targets(dataset: Dataset[Any]) -> Tensor | None:
+    """Return the attribute `targets` of a Dataset, or of that which a Subset is of; None if it has none as numbers."""
+    if isinstance(dataset, Subset) and not hasattr(dataset, "targets"):
+        whole = known_targets(dataset.dataset)
+        return None if whole is None else whole[torch.as_tensor(dataset.indices)]
+    try:
+        return torch.as_tensor(dataset.targets)  # type: ignore[attr-defined]
+    except (AttributeError, TypeError, ValueError, RuntimeError):  # none, or no numbers, such as the paths of masks
+        return None

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from lrbench.components.data.any_batches import gives_pairs, makes_batches, notes_on, of_batches
 from lrbench.components.data.batches import Data, Split, Tensors
 from lrbench.components.data.collate import as_pair, stacked
-from lrbench.components.data.loaders import Iterated, Loader
+from lrbench.components.data.loaders import Iterated, Loader, in_memory, known_targets
 from lrbench.components.data.options import DatasetRules, Normalize, Validation
 from lrbench.components.data.sampling import sampler_of
 from lrbench.components.data.sources import Source
@@ -105,8 +105,9 @@ def _read_by(workers: int, source: Source) -> Source:
 
 
 def _split(value: Any, what: str, collate: Collate | None) -> Split:
-    if isinstance(value, TensorDataset) and len(value.tensors) == 2:
-        value = value.tensors
+    if isinstance(value, Split):
+        return value
+    value = in_memory(value)
     if isinstance(value, DataLoader):
         return Loader(value)
     if isinstance(value, IterableDataset):
@@ -115,7 +116,7 @@ def _split(value: Any, what: str, collate: Collate | None) -> Split:
             raise DataError(f"{what} is an IterableDataset without a length; give it __len__")
         return iterated
     if isinstance(value, Dataset):
-        return Stream(value, targets=_known_targets(value), collate=collate)
+        return Stream(value, targets=known_targets(value), collate=collate)
     if isinstance(value, tuple | list) and len(value) == 2:
         try:
             inputs, targets = (_whole(v, kind) for v, kind in zip(value, ("input", "target"), strict=True))
@@ -129,13 +130,6 @@ def _split(value: Any, what: str, collate: Collate | None) -> Split:
         whole = inputs if inputs.dtype in (torch.uint8, torch.int64) else inputs.float()
         return Tensors(whole, targets.long() if integral else targets.float())
     raise DataError(f"{what} is a {type(value).__name__}; {_HOW_TO_RETURN}")
-
-
-def _known_targets(dataset: Dataset[Any]) -> Tensor | None:
-    try:
-        return torch.as_tensor(dataset.targets)  # type: ignore[attr-defined]
-    except (AttributeError, TypeError, ValueError, RuntimeError):  # none, or no numbers, such as the paths of masks
-        return None
 
 
 def _whole(value: Any, what: str) -> Tensor:

@@ -10,6 +10,7 @@ from typing import Any
 from lrbench.components import AVERAGES, DEFAULT_LR, OPTIMIZERS, GroupRules, configured_rate, metrics_of
 from lrbench.config import Experiment, validate
 from lrbench.errors import LrbenchError
+from lrbench.registry import OBJECTS
 from lrbench.reports.code.loop import Import, loop
 from lrbench.reports.code.schedules import Run, schedule_code
 from lrbench.reports.code.text import Call, Raw, call, comment, is_name, layout
@@ -95,6 +96,10 @@ def _imported(imports: set[str], name: str) -> str:
         raise ValueError(f"{name!r} is not an import string")
     if home.partition(".")[0] in ("torch", *_PACKAGED):
         return f"{home}.{inner}"
+    if name.startswith(OBJECTS):
+        shown = inner.rpartition("_")[0]
+        imports.add(f"# {shown}: your own, as given to lrbench.run")
+        return shown
     first, dot, rest = inner.partition(".")
     known = f"imported_{first}" if first in _OWN or first.startswith("val_") else first
     imports.add(f"from {home} import {first}" + (f" as {known}" if known != first else ""))

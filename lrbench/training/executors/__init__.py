@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from lrbench.config import Experiment
+from lrbench.errors import UsageError
 from lrbench.events import Watch
 from lrbench.training.executors.pool import WorkerProcesses
 from lrbench.training.executors.serial import ThisProcess
@@ -38,13 +39,25 @@ def create(options: RunOptions, root: Path, experiments: Sequence[Experiment]) -
     if options.executor == "ray":
         from lrbench.training.executors.ray import RayCluster
 
+        _refuse_objects(experiments)
         return RayCluster(options, root)
     jobs = default_jobs(experiments) if options.jobs is None else options.jobs
-    return WorkerProcesses(min(jobs, count)) if jobs > 1 and count > 1 else ThisProcess()
+    if jobs <= 1 or count <= 1:
+        return ThisProcess()
+    _refuse_objects(experiments)
+    return WorkerProcesses(min(jobs, count))
+
+
+def _refuse_objects(experiments: Sequence[Experiment]) -> None:
+    if one := next((experiment for experiment in experiments if experiment.of_objects), None):
+        problem = f"{one.name} was made from Python objects, which no other process has"
+        raise UsageError(f"{problem}; use jobs=1 and the executor 'local'")
 
 
 def default_jobs(experiments: Sequence[Experiment]) -> int:
-    """Return the number of GPUs if the experiments may use them, else the number of usable cores."""
+    """Return the number of GPUs if the experiments may use them, else of usable cores; 1 for Python objects."""
+    if any(experiment.of_objects for experiment in experiments):
+        return 1
     if any(experiment.device.startswith(("auto", "cuda")) for experiment in experiments):
         import torch
 

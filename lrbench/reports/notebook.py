@@ -1,0 +1,185 @@
+"""Results in a notebook: a table, sentences and the figure as one piece of HTML, and the figure alone."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from lrbench.analysis import Group, grouped, read_one
+from lrbench.errors import UsageError
+from lrbench.lr_finder import Finding
+from lrbench.reports import tables
+from lrbench.reports.escape import html
+from lrbench.reports.figures import overview, range_test, schedule
+from lrbench.reports.previewing import Preview, Previews
+from lrbench.reports.range_tests import Tested
+from lrbench.reports.reporting import Report, summary
+from lrbench.reports.svg import inline
+from lrbench.reports.sweep import drawn_summary, summary_words
+from lrbench.runs import RunFolder, relative
+from lrbench.sweeps import Sweep
+from lrbench.training import Outcomes
+
+_COLOURS = (
+    "--ink:#1d2330;--soft:#565e6e;--axis:#80889a;--card:#ffffff;--line:#e2e5ea;--band:#dde8f0;--bad:#a02020;"
+    "--others:#c4c4c4;--c0:#0072b2;--c1:#d55e00;--c2:#009e73;--c3:#cc79a7;--c4:#56b4e9;--c5:#e69f00;--c6:#1d2330"
+)
+_STYLE = f"{_COLOURS};background:#ffffff;color:#1d2330;fill:#1d2330;padding:.5em;max-width:60em;overflow-x:auto"
+
+
+@dataclass(frozen=True)
+class Told:
+    """A result as text: a table with its headings, and sentences."""
+
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    words: Sequence[str] = ()
+
+    @property
+    def html(self) -> str:
+        """The table, and the sentences below it."""
+        head = "".join(f"<th>{html(text)}</th>" for text in self.headings)
+        body = "".join(f"<tr>{''.join(f'<td>{html(text)}</td>' for text in row)}</tr>" for row in self.rows)
+        table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>" if self.rows else ""
+        return table + "".join(f"<p>{html(text)}</p>" for text in self.words)
+
+
+def html_of(result: Any) -> str:
+    """Return a result as HTML for a notebook: its table, its sentences, and its figure as SVG. Text is escaped."""
+    told = told_of(result).html
+    name = f"n{hashlib.sha256(told.encode()).hexdigest()[:12]}"
+    try:
+        figure: str = inline(figure_of(result), name, f"The figure of this {type(result).__name__.lower()}")
+    except UsageError:  # there is nothing to draw yet
+        figure = ""
+    return f'<div style="{_STYLE}">{told}{figure}</div>'
+
+
+@functools.singledispatch
+def figure_of(result: Any) -> Figure:
+    """Draw the figure of what `find_lr`, `run`, `sweep`, `report` or `preview` returned.
+
+    Raises UsageError if there is nothing to draw, TypeError for any other object.
+    """
+    raise TypeError(f"a {type(result).__name__} has no figure")
+
+
+@functools.singledispatch
+def told_of(result: Any) -> Told:
+    """Tell a result in a table and sentences."""
+    raise TypeError(f"a {type(result).__name__} has no table")
+
+
+def _drawn(groups: Sequence[Group], always: Group | None = None) -> Figure:
+    if not groups:
+        raise UsageError("there are no runs to draw")
+    return overview.draw(groups, always)
+
+
+def _table(groups: Sequence[Group], words: Sequence[str], extra: Sequence[tables.Column] = ()) -> Told:
+    columns = tables.columns(groups, extra=extra) if groups else []
+    rows = [[column.text(group) for column in columns] for group in groups]
+    return Told([column.heading for column in columns], rows, words)
+
+
+def _groups(outcomes: Outcomes) -> list[Group]:
+    done = [outcome for outcome in outcomes if outcome.path.exists()]
+    return grouped([read_one(RunFolder(outcome.path)).called(outcome.experiment.name) for outcome in done])
+
+
+@figure_of.register
+def _(result: Outcomes) -> Figure:
+    return _drawn(_groups(result))
+
+
+@told_of.register
+def _(result: Outcomes) -> Told:
+    said = [f"{one.path.name}: {text}" for one in result for text in (one.message, *one.warnings) if text]
+    found = sum(one.found for one in result)
+    known = [f"{found} of {len(result)} finished before this call; again=True repeats."] if found else []
+    return _table(_groups(result), [*known, *said])
+
+
+@figure_of.register
+def _(result: Report) -> Figure:
+    if result.groups:
+        return overview.draw(result.groups, result.against)
+    figures = (test.figure() for test in result.tests)
+    return next((figure for figure in figures if figure is not None), None) or _drawn(())
+
+
+@told_of.register
+def _(result: Report) -> Told:
+    return _table(result.groups, [*summary(result), f"The page: {relative(result.page)}"], result.columns)
+
+
+@figure_of.register
+def _(result: Sweep) -> Figure:
+    figure = drawn_summary(result.summary())
+    if figure is None:
+        raise UsageError("no learning rate has a result yet")
+    return figure
+
+
+@told_of.register
+def _(result: Sweep) -> Told:
+    found = result.summary()
+    best = [(line, point) for line in found.families if (point := line.best(found.measure)) is not None]
+    rows = [
+        [line.label, "–" if point.lr is None else f"{point.lr:.3g}", *_centre(point.group, found.measure)]
+        for line, point in best
+    ]
+    return Told(["line", "best learning rate", found.measure.words, "seeds"], rows, summary_words(found))
+
+
+def _centre(group: Group, measure: Any) -> list[str]:
+    spread = group.spread(measure.name)
+    return ["–" if spread is None else measure.text(spread.centre), str(len(group.records))]
+
+
+@figure_of.register
+def _(result: Finding) -> Figure:
+    return range_test.draw(result)
+
+
+@told_of.register
+def _(result: Finding) -> Told:
+    found = result.suggestions.items()
+    rows = [[name, *map(_rate, (one.median, one.lowest, one.highest))] for name, one in found]
+    return Told(["method", "learning rate", "lowest seed", "highest seed"], rows, Tested(result.folder, result).words())
+
+
+def _rate(lr: float | None) -> str:
+    return "–" if lr is None else f"{lr:.3g}"
+
+
+@figure_of.register
+def _(result: Previews) -> Figure:
+    if not result:
+        raise UsageError("there are no configs to draw")
+    return schedule.draw(result)
+
+
+@told_of.register
+def _(result: Previews) -> Told:
+    rows = [
+        [one.label, str(len(one.rates)), *map(_rate, (one.rates[0], one.peak, one.mean, one.rates[-1]))]
+        for one in result
+    ]
+    words = [f"{one.label}: {text}" for one in result for text in one.warnings()]
+    return Told(["config", "steps", "first", "peak", "mean", "last"], rows, words)
+
+
+@figure_of.register
+def _(result: Preview) -> Figure:
+    return figure_of(Previews([result]))
+
+
+@told_of.register
+def _(result: Preview) -> Told:
+    return told_of(Previews([result]))
