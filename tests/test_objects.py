@@ -623,6 +623,10 @@ class Locked(nn.Linear):
         ({"configs": ["a.yaml"]}, "give configs, or objects"),
         ({"overrides": ["lr=1"]}, "overrides is for configs"),
         ({"lr": 0.0}, "must be a number greater than 0"),
+        ({"lr": "0.1"}, "lr must be a number or None"),
+        ({"dataset": "digits"}, "dataset: is given as `data`"),
+        ({"dataset": {"name": "digits"}}, "dataset: is given as `data`"),
+        ({"optimizer": torch.optim.LBFGS}, "can't be used: it evaluates the loss several times"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -15,7 +15,7 @@ from lrbench.events import Watch, silent
 from lrbench.lr_finder import Finding, Ramp
 from lrbench.lr_finder import find_lr as range_test
 from lrbench.training import Outcomes
-from lrbench.types import AT_LEAST_1
+from lrbench.types import AT_LEAST_1, NOTHING, NUMBER
 
 
 def run(
@@ -142,7 +142,14 @@ def _given(objects: Mapping[str, Any]) -> bool:
 
 
 def _experiment(
-    function: str, configs: Any, objects: Mapping[str, Any], settings: Mapping[str, Any], *, seeds: int, **more: Any
+    function: str,
+    configs: Any,
+    objects: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    *,
+    seeds: int,
+    lr: float | None = None,
+    divided: bool = True,
 ) -> Experiment:
     """Return the experiment of the objects. Raises ArgumentError for arguments that are for configs."""
     if configs is not None:
@@ -152,7 +159,8 @@ def _experiment(
             raise ArgumentError(f"{function}: {name} is for configs, not for objects; {instead}")
     from lrbench.objects.experiment import experiment_of
 
-    return experiment_of(objects, settings, AT_LEAST_1.of("seeds", seeds), **more)
+    rate = (NUMBER | NOTHING).of("lr", lr)
+    return experiment_of(objects, settings, AT_LEAST_1.of("seeds", seeds), lr=rate, divided=divided)
 
 
 _FOR_CONFIGS = {

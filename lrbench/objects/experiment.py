@@ -18,8 +18,8 @@ def experiment_of(
     settings: Mapping[str, Any],
     seeds: int,
     *,
-    lr: float | None = None,
-    divided: bool = True,
+    lr: float | None,
+    divided: bool,
 ) -> Experiment:
     """Return the experiment of some objects.
 
@@ -38,9 +38,12 @@ def experiment_of(
         problem = f"{seeds} seeds need a fresh model each, and a {type(model).__name__} is one model"
         raise UsageError(f"{problem}: give a function or class that makes one, such as model=lambda: Net(…)")
     sample = sample_of(model)
-    rules = settings.get("dataset", {})
     plain: dict[str, Any] = {"name": _name(objects, sample), **_device(model), **settings}
     if data is not None:
+        rules = settings.get("dataset", {})
+        if not isinstance(rules, Mapping) or "name" in rules:
+            problem = "is given as `data`; here, write only rules such as {'validation': {'fraction': 0.1}}"
+            raise ConfigError(problem, key="dataset")
         block, of_loader = data_block(data, divided=divided)
         plain["dataset"] = {**({"name": block} if isinstance(block, str) else block), **rules}
         for key, value in of_loader.items():
