@@ -890,3 +890,33 @@ def test_hooks_and_autocast_end_with_their_run(tiny: Make, tmp_path: Path) -> No
     alone, *_ = lrbench.run([tiny(epochs=2)], runs=tmp_path / "alone")
     _, after = lrbench.run([tiny(model=f"{ME}:leaking", epochs=2), tiny(epochs=2)], runs=tmp_path / "after")
     assert alone.result is not None and after.result is not None and after.result.final == alone.result.final
+
+
+ADAM = {"name": "adamw", "lr": 0.01}
+KINDS: dict[str, dict[str, Any]] = {
+    "regression": {"dataset": f"{ME}:numbers", "model": {"name": "mlp", "dropout": 0.2}, "task": "regression"},
+    "multilabel": {"dataset": f"{ME}:several", "model": {"name": "mlp", "dropout": 0.2}, "task": "multilabel"},
+    "segmentation": {"dataset": f"{ME}:masks", "model": f"{ME}:convolution", "task": "segmentation"},
+    "language_model": {
+        "dataset": {"name": "text", "train_size": 100},
+        "model": {"name": "gpt", "layers": 1, "width": 8},
+    },
+    "hf": {"dataset": f"{ME}:sentences", "model": f"{ME}:bert", "task": "hf"},
+    "step": {"dataset": f"{ME}:records", "model": f"{ME}:linear", "step": f"{ME}:of_fields"},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_interrupted_run_of_any_task_goes_on_bit_for_bit(kind: str, tiny: Make, tmp_path: Path) -> None:
+    experiment = tiny(**KINDS[kind], optimizer=ADAM, batch_size=16, epochs=3)
+    path, _, rows = trained(experiment, tmp_path / "whole")
+    folder = RunFolder(tmp_path / "cut" / path.name)
+    folder.create(experiment, {})
+    left = iter(range(7))
+    with pytest.raises(Interrupted):
+        do_run(WorkItem(folder.path, experiment), threads=None, watch=silent, stop=lambda: next(left, None) is None)
+    lrbench.run([experiment], runs=tmp_path / "cut")
+    timed = ["seconds", "examples_per_second"]
+    again = pd.read_csv(folder.path / "epochs.csv").drop(columns=timed)
+    pd.testing.assert_frame_equal(again, rows.drop(columns=timed), check_exact=True)
+    assert (folder.path / "steps.csv").read_text() == (path / "steps.csv").read_text()
