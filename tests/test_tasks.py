@@ -684,7 +684,13 @@ def endless() -> Any:
     return {"train": Counting(41), "validation": Counted(16), "test": None, "classes": 2}
 
 
-@pytest.mark.parametrize("data", ["loaders", "iterables", "endless"])
+def loaders_of_iterables() -> Any:
+    return {name: DataLoader(split, batch_size=8) for name, split in iterables().items() if name != "classes"} | {
+        "classes": 2
+    }
+
+
+@pytest.mark.parametrize("data", ["loaders", "iterables", "endless", "loaders_of_iterables"])
 def test_data_in_an_order_of_its_own(data: str, tiny: Make, tmp_path: Path) -> None:
     plain = tiny(dataset=f"{ME}:{data}", model="logistic", batch_size=8).plain()
     experiment = lrbench.config.validate({**plain, "epochs": None, "steps": 20, "eval_every": "5 steps"}, {}, "")

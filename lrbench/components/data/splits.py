@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, IterableDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, default_collate
 
 from lrbench.components.data.any_batches import gives_pairs, makes_batches, notes_on, of_batches
 from lrbench.components.data.batches import Data, Split, Tensors
@@ -108,6 +108,9 @@ def _split(value: Any, what: str, collate: Collate | None) -> Split:
     if isinstance(value, Split):
         return value
     value = in_memory(value)
+    if isinstance(value, DataLoader) and isinstance(value.dataset, IterableDataset):
+        collate = None if value.collate_fn is default_collate else value.collate_fn
+        value = value.dataset
     if isinstance(value, DataLoader):
         return Loader(value)
     if isinstance(value, IterableDataset):
