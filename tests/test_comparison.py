@@ -358,6 +358,55 @@ def test_the_first_group_is_not_worse_for_seeds_that_another_has_alone(make_run:
     assert json.loads(table(shown, "json"))[1]["p_permutation"] is None
 
 
+def losses_of(make_run: MakeRun, arms: dict[str, list[float]]) -> None:
+    for number, (name, losses) in enumerate(arms.items(), start=1):
+        for seed, loss in enumerate(losses):
+            make_run([1.0, loss], name=name, lr=number / 10, seed=seed)
+
+
+NEAR_ZERO = {"a": [0.030, 0.031, 0.0305, 0.0302, 0.0308, 0.0303], "b": [0.060, 0.0615, 0.061, 0.0605, 0.062, 0.0606]}
+
+
+def test_a_loss_of_zero_changes_only_comparisons_with_its_own_group(make_run: MakeRun, tmp_path: Path) -> None:
+    losses_of(make_run, {**NEAR_ZERO, "c": [2.0, 2.1, 2.05, 2.2, 2.1, 0.0]})
+    shown = gather([tmp_path / "runs"])
+    assert shown.comparison is not None and shown.method is not None
+    a, b, c = shown.comparison.rows
+    assert [row.group.label for row in (a, b, c)] == ["a", "b", "c"]
+    assert a.centre == pytest.approx(float(np.exp(np.log(NEAR_ZERO["a"]).mean())))
+    assert c.centre == pytest.approx((2.0 + 2.1 + 2.05 + 2.2 + 2.1) / 6), "the arithmetic mean"
+    assert b.answer is not None and b.answer.word == "worse" and b.difference is not None and b.difference.logs
+    assert b.difference.relative[0] == pytest.approx(1.0, abs=0.01)
+    assert c.difference is not None and not c.difference.logs
+    assert c.difference.margin == pytest.approx(0.05 * sum(NEAR_ZERO["a"]) / 6)
+    assert "within ±5%." in shown.method and "points" not in shown.method
+    assert "A group with a value of 0 has an arithmetic mean" in shown.method
+    rows = {row["run"]: row for row in csv.DictReader(io.StringIO(table(shown, "csv")))}
+    assert (rows["b"]["relative"], rows["c"]["relative"]) == ("True", "False")
+    assert "| c | 6 |" in table(shown, "markdown") and float(rows["c"]["val_loss"]) == c.centre
+
+
+def test_two_small_losses_with_a_zero_are_no_tie(make_run: MakeRun, tmp_path: Path) -> None:
+    losses_of(make_run, {"a": [0.0, *NEAR_ZERO["a"][1:]], "b": NEAR_ZERO["b"]})
+    (_, b) = gather([tmp_path / "runs"]).comparison.rows  # type: ignore[union-attr]
+    assert b.answer is not None and b.answer.word == "worse"
+
+
+def test_a_zero_elsewhere_does_not_change_which_group_is_best(make_run: MakeRun, tmp_path: Path) -> None:
+    losses_of(make_run, {"a": [0.01, 0.01, 2.0], "b": [0.5, 0.5, 0.5], "c": [3.0, 3.0, 0.0]})
+    found = gather([tmp_path / "runs"]).comparison
+    assert found is not None and [row.group.label for row in found.rows] == ["a", "b", "c"]
+
+
+def test_a_difference_that_contradicts_the_order_of_two_kinds_of_means_decides_nothing(
+    make_run: MakeRun, tmp_path: Path
+) -> None:
+    losses_of(make_run, {"a": [0.01, 0.01, 2.0] * 5, "b": [0.4, 0.4, 0.0] * 5})
+    (a, b) = gather([tmp_path / "runs"]).comparison.rows  # type: ignore[union-attr]
+    assert a.centre < b.centre and b.difference is not None and b.difference.mean < 0
+    assert b.answer is not None and b.answer.word == "undecided"
+
+
 def test_nobody_is_first_and_last(make_run: MakeRun, tmp_path: Path) -> None:
     """The first group lost no seed, but has the higher loss; and two groups are alike."""
     for seed in range(3):

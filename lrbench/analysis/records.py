@@ -121,7 +121,7 @@ class Record:
 def measures_of(records: Iterable[Record]) -> dict[str, Measure]:
     """Return every measure that a run has, by name; those of KNOWN if no run records its metrics.
 
-    A measure is `signed` if a complete run has a value of it that is not above 0.
+    A measure is `signed` if a complete run has a value of it below 0.
     """
     records = list(records)
     metrics: dict[str, Metric] = {}
@@ -131,7 +131,7 @@ def measures_of(records: Iterable[Record]) -> dict[str, Measure]:
         told = told or record.result is not None or len(record.epochs) > 0 or record.environment.metrics is not None
     found = measures((metrics if told else KNOWN).values())
     complete = [record for record in records if record.status.complete]
-    signed = {name for name in found for r in complete if (value := r.metric(name)) is not None and value <= 0}
+    signed = {name for name in found for r in complete if (value := r.metric(name)) is not None and value < 0}
     return {name: replace(measure, signed=name in signed) for name, measure in found.items()}
 
 

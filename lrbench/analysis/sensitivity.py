@@ -230,7 +230,8 @@ def words(family: Family, measure: Measure) -> str:
         return f"{family.label}: no learning rate has a {measure.name_in_short}{_lost(family, measure)}."
     middle, count = best.centre(measure), len(best.values(measure))
     assert middle is not None  # the best one has one
-    over = f"{mean_text(measure)} of {count} seeds" if count > 1 else "one seed"
+    geometric = measure.by_ratio and min(best.values(measure), default=0) > 0
+    over = f"{mean_text(geometric)} of {count} seeds" if count > 1 else "one seed"
     value, rate = f"{measure.name_in_short} {measure.text(middle)}", rate_text(best.lr)
     rate += f" with {best.group.part}" if best.group.part else ""
     if good is None or len({point.lr for point in family.points}) == 1:
@@ -247,9 +248,9 @@ def words(family: Family, measure: Measure) -> str:
     return "".join([*lines, _lost(family, measure), "."])
 
 
-def mean_text(measure: Measure) -> str:
-    """Name the centre of a measure's values."""
-    return "geometric mean" if measure.by_ratio else "mean"
+def mean_text(geometric: bool) -> str:
+    """Name the centre of several values."""
+    return "geometric mean" if geometric else "mean"
 
 
 def rate_text(lr: float | None) -> str:

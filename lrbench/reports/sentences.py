@@ -67,7 +67,8 @@ def centre_text(row: Row, measure: Measure) -> str:
     middle, ends = measure.text(row.centre), interval(row, measure)
     if row.n == 1:
         return f"{middle} (one seed)"
-    return f"{middle} ({mean_text(measure)} of {row.n} seeds; {CONFIDENCE:.0%} interval {ends})"
+    mean = mean_text(row.estimate is not None and row.estimate.logs)
+    return f"{middle} ({mean} of {row.n} seeds; {CONFIDENCE:.0%} interval {ends})"
 
 
 def interval(row: Row, measure: Measure) -> str:
@@ -197,15 +198,21 @@ def method(comparison: Comparison) -> str | None:
         return None
     ratios = comparison.measure.by_ratio
     scale = "logarithms" if ratios else "values"
-    margin = f"{MARGIN:.0%}" if ratios else f"{100 * PERCENT_MARGIN:g} points"
+    margin = f"{100 * PERCENT_MARGIN:g} points" if comparison.measure.form == "percent" else f"{MARGIN:.0%}"
+    margin += "" if ratios or comparison.measure.form == "percent" else " of the other group's mean"
     kinds = {row.difference.paired for row in comparison.rows if row.difference and row.difference.n}
     paired = "pairs of equal seeds" if True in kinds else "independent seeds (Welch)"
     if kinds == {True, False}:
         paired += ", or all seeds (Welch) where too few pair or seeds of one group alone turn their order round"
     chosen = "their number" if comparison.chosen else "up to twice their number, since the same runs chose the best"
     compared = "ratios" if ratios else "differences"
+    zeros = ratios and any(min(row.values.values(), default=1) <= 0 for row in comparison.rows)
+    with_zero = (
+        "A group with a value of 0 has an arithmetic mean, and is compared by differences, where a tie is within "
+        f"±{MARGIN:.0%} of the other group's mean. "
+    )
     return (
-        f"Values are {mean_text(comparison.measure)}s over the seeds that reached their end. Groups are ordered by the "
+        f"Values are {mean_text(ratios)}s over the seeds that reached their end. Groups are ordered by the "
         "share of seeds that diverged or failed, then by this mean, and only a group that lost no larger share can be "
         "better; the shares themselves are compared by Fisher's exact test, which alone decides where fewer than two "
         "seeds are left. "
@@ -213,7 +220,7 @@ def method(comparison: Comparison) -> str | None:
         f"between {paired}, with {1 - ALPHA:.0%} intervals. A group is better or worse if p, corrected for {chosen} "
         f"(Holm), is below {ALPHA:g}, probably so if only the uncorrected p is, and a tie if the interval is within "
         f"±{margin}. {ALPHA:g} instead of 0.05 keeps wrong answers below 5% "
-        "for skewed spreads too (simulated). Rank: the possible ranks, given the differences between all groups."
+        f"for skewed spreads too (simulated). {with_zero if zeros else ''}Rank: the possible ranks, given the differences between all groups."
     )
 
 
