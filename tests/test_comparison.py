@@ -9,11 +9,12 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from lrbench.analysis import compare, grouped, read_runs
+from lrbench.analysis import compare, families, family_words, grouped, read_runs
 from lrbench.analysis.comparison import with_the_best
 from lrbench.analysis.estimates import centre
 from lrbench.analysis.statistics import answers, difference
@@ -22,6 +23,8 @@ from lrbench.reports.comparison_columns import columns
 from lrbench.reports.reporting import gather, report, table
 from lrbench.reports.sentences import against, sentences, unequal
 from lrbench.reports.shown import Shown, summary
+from lrbench.reports.winner import winner
+from lrbench.runs import Status
 
 pytestmark = pytest.mark.usefixtures("sketches")
 MakeRun = Callable[..., Path]
@@ -161,7 +164,9 @@ def test_diverged_seeds_are_said_and_are_in_no_mean(make_run: MakeRun, tmp_path:
     assert wild.answer is not None and wild.answer.word == "undecided", "half the loss is not better"
     assert against(wild, found).endswith("undecided; 2 of 8 seeds diverged, against 0 of 8 (Fisher's exact p 0.47)")
     first, others = sentences(found)
-    assert first.startswith("steady is first, having lost the smallest share of its seeds, with a validation loss, 0.1")
+    assert first.startswith(
+        "steady is first, since it lost the smallest share of its seeds; its validation loss is 0.1 "
+    )
     assert others.startswith("Compared with steady, undecided: wild") and others.endswith("(2 of 8 seeds diverged).")
 
 
@@ -358,13 +363,80 @@ def test_the_first_group_is_not_worse_for_seeds_that_another_has_alone(make_run:
     assert json.loads(table(shown, "json"))[1]["p_permutation"] is None
 
 
-def losses_of(make_run: MakeRun, arms: dict[str, list[float]]) -> None:
+def losses_of(make_run: MakeRun, arms: dict[str, list[Any]]) -> None:
+    """Runs of each arm with these losses; None is a diverged seed."""
     for number, (name, losses) in enumerate(arms.items(), start=1):
         for seed, loss in enumerate(losses):
-            make_run([1.0, loss], name=name, lr=number / 10, seed=seed)
+            status = "diverged" if loss is None else "finished"
+            make_run([1.0, 1.0 if loss is None else loss], name=name, lr=number / 10, seed=seed, status=status)
 
 
-NEAR_ZERO = {"a": [0.030, 0.031, 0.0305, 0.0302, 0.0308, 0.0303], "b": [0.060, 0.0615, 0.061, 0.0605, 0.062, 0.0606]}
+def told_of(tmp_path: Path, **words: Any) -> tuple[Shown, list[str]]:
+    shown = gather([tmp_path / "runs"], **words)
+    assert shown.comparison is not None
+    return shown, sentences(shown.comparison)
+
+
+def test_a_group_that_is_worse_is_nowhere_as_good(make_run: MakeRun, tmp_path: Path) -> None:
+    fine = [1.0, 1.02, 0.99, 1.01, 1.0, 0.98]
+    others = {f"o{i}": [value * (1 + i / 1000) for value in reversed(fine)] for i in range(1)}
+    losses_of(make_run, {"a": fine, **others, "e": [*[None] * 5, 1.0]})
+    shown, (_, said) = told_of(tmp_path, baseline="a")
+    assert "worse: e (5 of 6 seeds diverged)" in said and "probably" not in said
+    best = winner(shown)
+    assert best is not None and "may be as good: " in best.words and "e (5" not in best.words
+    row = next(row for row in shown.comparison.rows if row.group.label == "e")  # type: ignore[union-attr]
+    assert row.ranks is not None and row.ranks[0] > 1
+
+
+def test_the_group_with_too_few_seeds_is_named(make_run: MakeRun, tmp_path: Path) -> None:
+    losses_of(make_run, {"a": [0.1, 0.11], "b": [0.2, 0.21], "c": [0.3]})
+    assert told_of(tmp_path, baseline="c")[1][1] == "Compared with c, too few seeds of c to compare a, b with it."
+    assert told_of(tmp_path)[1][1].endswith("too few seeds: c.")
+
+
+def test_equal_groups_are_said_to_be_equal(make_run: MakeRun, tmp_path: Path) -> None:
+    losses_of(make_run, {"a": [0.1, 0.1], "b": [0.1, 0.1], "c": [0.1, 0.1]})
+    shown, (first, _) = told_of(tmp_path)
+    assert first.startswith("All groups have the same validation loss, 0.1 (")
+    (family,) = families(shown.groups, shown.comparison.measure)  # type: ignore[union-attr]
+    assert "so try" not in family_words(family, shown.comparison.measure)  # type: ignore[union-attr]
+
+
+def test_the_first_of_several_that_lost_equally_few_is_said_to_be_so(make_run: MakeRun, tmp_path: Path) -> None:
+    losses_of(make_run, {"a": [0.5, 0.5], "b": [0.6, 0.6], "c": [0.1, None]})
+    assert told_of(tmp_path)[1][0].startswith(
+        "a is first: of the groups that lost the smallest share of their seeds, it has the lowest validation loss, 0.5 "
+    )
+
+
+def test_a_finished_run_without_a_value_is_not_called_diverged(make_run: MakeRun, tmp_path: Path) -> None:
+    losses_of(make_run, {"a": [0.5] * 3, "b": [0.6, 0.6]})
+    result = make_run([1.0, 0.6], name="b", lr=0.2, seed=2) / "result.json"
+    plain = json.loads(result.read_text())
+    plain["final"]["val_loss"] = None
+    result.write_text(json.dumps(plain))
+    assert "b (1 of 3 seeds without a validation loss)" in told_of(tmp_path)[1][1]
+
+
+@pytest.mark.parametrize(("column", "value"), [("epoch", "inf"), ("step", "1e300"), ("epoch", "nan"), ("step", "-inf")])
+def test_an_impossible_epoch_or_step_damages_a_run(make_run: MakeRun, tmp_path: Path, column: str, value: str) -> None:
+    table = make_run([1.0, 0.6], name="b") / "epochs.csv"
+    rows = list(csv.DictReader(io.StringIO(table.read_text())))
+    rows[1][column] = value
+    table.write_text("\n".join([",".join(rows[0]), *(",".join(row.values()) for row in rows)]) + "\n")
+    (record,) = read_runs([tmp_path / "runs"])
+    assert record.status is Status.DAMAGED and "epochs.csv" in record.problem
+
+
+def test_a_sweeps_short_key_filters_too(runs: Path) -> None:
+    assert {r.name for r in gather([runs], filters=["lr<0.15"]).records} == {"base", "same"}
+
+
+NEAR_ZERO: dict[str, list[Any]] = {
+    "a": [0.030, 0.031, 0.0305, 0.0302, 0.0308, 0.0303],
+    "b": [0.060, 0.0615, 0.061, 0.0605, 0.062, 0.0606],
+}
 
 
 def test_a_loss_of_zero_changes_only_comparisons_with_its_own_group(make_run: MakeRun, tmp_path: Path) -> None:
@@ -414,7 +486,7 @@ def test_nobody_is_first_and_last(make_run: MakeRun, tmp_path: Path) -> None:
         make_run([0.5], name="p", lr=0.2, seed=seed, status="finished" if seed else "diverged")
     shown = gather([tmp_path / "runs"])
     assert shown.comparison is not None
-    assert sentences(shown.comparison)[0].startswith("q is first, having lost the smallest share of its seeds")
+    assert sentences(shown.comparison)[0].startswith("q is first, since it lost the smallest share of its seeds")
     assert "highest" not in sentences(shown.comparison)[0]
 
 

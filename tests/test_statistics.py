@@ -299,8 +299,13 @@ def test_values_whose_sum_or_squares_overflow() -> None:
 
 @pytest.mark.parametrize(
     ("a", "b"),
-    [([0.4, 0.4], [0.5, 0.6]), ([0.3, 0.3 + 1e-16], [0.3, 0.3]), ([1e-170, 2e-170], [1e-171, 1e-171]), ([1e200, 2e200], [1.0, 1.0])],
-)  # fmt: skip
+    [
+        ([0.4, 0.4], [0.5, 0.6]),
+        ([0.3, 0.3 + 1e-16], [0.3, 0.3]),
+        ([1e-170, 2e-170], [1e-171, 1e-171]),
+        ([1e200, 2e200], [1.0, 1.0]),
+    ],
+)
 def test_unpaired_values_of_any_size_are_compared_without_a_warning(a: list[float], b: list[float]) -> None:
     one, other = dict(enumerate(a)), dict(enumerate(b, start=10))
     for logs in (True, False):

@@ -158,10 +158,11 @@ def _judged(rows: Sequence[Row], against: Row, measure: Measure, *, chosen: bool
     differences = [None if row is against else _difference(row, against, measure) for row in rows]
     known = [d for d in differences if d is not None]
     comparisons = len(known) if chosen else with_the_best(len(rows))
-    said = iter(statistics.answers(known, comparisons=comparisons, lower=measure.lower))
+    told = iter(statistics.answers(known, comparisons=comparisons, lower=measure.lower))
+    answers = [None if found is None else next(told) for found in differences]
     judged = []
-    for row, found, rank in zip(rows, differences, _ranks(rows, measure), strict=True):
-        answer = None if found is None else next(said)
+    ranks = _ranks(rows, measure, rows.index(against), answers)
+    for row, found, answer, rank in zip(rows, differences, answers, ranks, strict=True):
         permuted = None
         if found is not None and found.paired:
             permuted = statistics.permutation_p(row.values, against.values, logs=found.logs)
@@ -179,7 +180,10 @@ def _difference(row: Row, other: Row, measure: Measure) -> Difference | None:
     return found
 
 
-def _ranks(rows: Sequence[Row], measure: Measure) -> Sequence[tuple[int, int] | None]:
+def _ranks(
+    rows: Sequence[Row], measure: Measure, against: int, answers: Sequence[Answer | None]
+) -> Sequence[tuple[int, int] | None]:
+    """Return the possible ranks, by the answers where rows were compared with the reference, else by all pairs."""
     if any(row.ended < 2 for row in rows):
         return [None] * len(rows)
     pairs = [(i, j, _difference(rows[i], rows[j], measure)) for i in range(len(rows)) for j in range(i)]
@@ -188,6 +192,9 @@ def _ranks(rows: Sequence[Row], measure: Measure) -> Sequence[tuple[int, int] | 
     worse = [[False] * len(rows) for _ in rows]
     for (i, j), (word, _) in zip(known, said, strict=True):
         worse[i][j], worse[j][i] = word == "worse", word == "better"
+    for i, answer in enumerate(answers):
+        if answer is not None:
+            worse[i][against], worse[against][i] = answer.word == "worse", answer.word == "better"
     return statistics.rank_ranges(worse)
 
 

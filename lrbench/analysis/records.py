@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 CLASSES = {**dict.fromkeys(("digits", "mnist", "fashion_mnist", "kmnist", "cifar10"), 10), "cifar100": 100}
 """Number of classes of the built-in data sets, for runs whose `env.json` does not have it."""
 
+MOST_STEPS = 2**53  # what a float counts exactly
+
 
 @dataclass(frozen=True)
 class Record:
@@ -302,6 +304,8 @@ def _epochs(folder: RunFolder) -> pd.DataFrame:
     kept = ~np.isnan(np.array([found[name] for name in ("epoch", "step", "lr")])).any(axis=0)
     columns = {name: values[kept] for name, values in found.items()}
     for name in ("epoch", "step"):
+        if (wrong := np.abs(columns[name]) > MOST_STEPS).any():
+            raise ValueError(f"{folder.epochs.path}: impossible {name} {columns[name][wrong][0]:g}")
         if (columns[name] == np.floor(columns[name])).all():
             columns[name] = columns[name].astype(int)
     return pd.DataFrame(columns)

@@ -40,8 +40,8 @@ def lowest(costs: Sequence[float]) -> int | None:
     return min(known, key=lambda at: costs[at], default=None)
 
 
-def edge(costs: Sequence[float]) -> Edge:
-    """Return the end at which the best learning rate is, if any. A single learning rate is at no end.
+def edge(costs: list[float]) -> Edge:
+    """Return the end at which the best learning rate is, if any; not if another is as good, nor of a single one.
 
     A diverged neighbour counts: it was tried, so the best one next to it is not at the end.
 
@@ -49,7 +49,7 @@ def edge(costs: Sequence[float]) -> Edge:
     ('highest', '')
     """
     at = lowest(costs)
-    if at is None or len(costs) < 2 or 0 < at < len(costs) - 1:
+    if at is None or len(costs) < 2 or 0 < at < len(costs) - 1 or costs.count(costs[at]) > 1:
         return ""
     return "highest" if at else "lowest"
 
@@ -261,7 +261,8 @@ def rate_text(lr: float | None) -> str:
 def within_text(good: Good, measure: Measure, epsilon: float) -> str:
     """`within 10 %`, `within 0.2 points`."""
     percent = measure.metric.form == "percent"
-    return f"within {100 * good.margin:.2g} points" if percent else f"within {100 * epsilon:g} %"
+    points = f"{100 * good.margin:.2g}"
+    return f"within {points} point{'s' * (points != '1')}" if percent else f"within {100 * epsilon:g} %"
 
 
 def width_text(good: Good) -> str:
