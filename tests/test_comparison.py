@@ -429,6 +429,14 @@ def test_an_impossible_epoch_or_step_damages_a_run(make_run: MakeRun, tmp_path: 
     assert record.status is Status.DAMAGED and "epochs.csv" in record.problem
 
 
+def test_the_terminal_shows_the_metric_that_it_compares(runs: Path, tmp_path: Path, cli: Cli) -> None:
+    exit_code, out, _ = cli("report", runs, "--metric", "best_val_accuracy", "--out", tmp_path / "report")
+    heading = out[: out.index("─")].split()
+    assert exit_code == 0 and heading.count("accuracy") == 2 and "best" in heading
+    _, plain, _ = cli("report", runs, "--out", tmp_path / "report")
+    assert "best" not in plain[: plain.index("─")].split()
+
+
 def test_a_sweeps_short_key_filters_too(runs: Path) -> None:
     assert {r.name for r in gather([runs], filters=["lr<0.15"]).records} == {"base", "same"}
 
