@@ -19,6 +19,7 @@ from lrbench.analysis.comparison import with_the_best
 from lrbench.analysis.estimates import centre
 from lrbench.analysis.statistics import answers, difference
 from lrbench.errors import UsageError
+from lrbench.reports.chart_data import charted
 from lrbench.reports.comparison_columns import columns
 from lrbench.reports.reporting import gather, report, table
 from lrbench.reports.sentences import against, sentences, unequal
@@ -290,6 +291,16 @@ def test_runs_of_different_tasks_are_not_compared(make_run: MakeRun, tmp_path: P
     with pytest.raises(UsageError, match="different tasks"):
         gather([tmp_path / "runs"], baseline="a")
     assert isinstance(shown, Shown)
+
+
+def test_panels_of_different_tasks_share_no_loss_axis(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run([1.0, 0.5], name="a")
+    assert "All panels share one loss axis" in report([tmp_path / "runs"]).page.read_text()
+    make_run([900.0, 800.0], name="b", loss="mse")
+    made = report([tmp_path / "runs"])
+    assert "Panels of the same task share one loss axis" in made.page.read_text()
+    limits = {group["label"]: charted(made.groups)["tasks"][group["task"]] for group in charted(made.groups)["groups"]}
+    assert limits["a"][1] < 10 and limits["b"][0] > 10
 
 
 def test_the_labels_that_a_report_prints_can_be_filtered_by(make_run: MakeRun, tmp_path: Path) -> None:
