@@ -102,6 +102,10 @@ class Duration:
         amount = repr(self.amount).removesuffix(".0")  # exact, so that it reads back as the same length
         return f"{amount}%" if self.unit == "percent" else f"{amount} {self.unit}"
 
+    def told(self, steps: int) -> str:
+        """`5 epochs, 150 steps`; only the steps if that is its unit."""
+        return f"{steps} steps" if self.unit == "steps" else f"{self}, {steps} steps"
+
     def steps(self, *, total_steps: int, steps_per_epoch: int) -> int:
         """Return the length in steps, rounded; at least 1 unless the length is 0."""
         exact = self.exact(total_steps=total_steps, steps_per_epoch=steps_per_epoch)

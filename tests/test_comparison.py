@@ -9,19 +9,23 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from lrbench.analysis import compare, grouped, read_runs
+from lrbench.analysis import compare, families, family_words, grouped, read_runs
 from lrbench.analysis.comparison import with_the_best
 from lrbench.analysis.estimates import centre
 from lrbench.analysis.statistics import answers, difference
 from lrbench.errors import UsageError
+from lrbench.reports.chart_data import charted
 from lrbench.reports.comparison_columns import columns
 from lrbench.reports.reporting import gather, report, table
 from lrbench.reports.sentences import against, sentences, unequal
 from lrbench.reports.shown import Shown, summary
+from lrbench.reports.winner import winner
+from lrbench.runs import Status
 
 pytestmark = pytest.mark.usefixtures("sketches")
 MakeRun = Callable[..., Path]
@@ -161,7 +165,9 @@ def test_diverged_seeds_are_said_and_are_in_no_mean(make_run: MakeRun, tmp_path:
     assert wild.answer is not None and wild.answer.word == "undecided", "half the loss is not better"
     assert against(wild, found).endswith("undecided; 2 of 8 seeds diverged, against 0 of 8 (Fisher's exact p 0.47)")
     first, others = sentences(found)
-    assert first.startswith("steady is first, having lost the smallest share of its seeds, with a validation loss, 0.1")
+    assert first.startswith(
+        "steady is first, since it lost the smallest share of its seeds; its validation loss is 0.1 "
+    )
     assert others.startswith("Compared with steady, undecided: wild") and others.endswith("(2 of 8 seeds diverged).")
 
 
@@ -287,6 +293,16 @@ def test_runs_of_different_tasks_are_not_compared(make_run: MakeRun, tmp_path: P
     assert isinstance(shown, Shown)
 
 
+def test_panels_of_different_tasks_share_no_loss_axis(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run([1.0, 0.5], name="a")
+    assert "All panels share one loss axis" in report([tmp_path / "runs"]).page.read_text()
+    make_run([900.0, 800.0], name="b", loss="mse")
+    made = report([tmp_path / "runs"])
+    assert "Panels of the same task share one loss axis" in made.page.read_text()
+    limits = {group["label"]: charted(made.groups)["tasks"][group["task"]] for group in charted(made.groups)["groups"]}
+    assert limits["a"][1] < 10 and limits["b"][0] > 10
+
+
 def test_the_labels_that_a_report_prints_can_be_filtered_by(make_run: MakeRun, tmp_path: Path) -> None:
     for lr in (0.1, 0.15, 0.2):
         make_run([lr], name="own", lr=lr)
@@ -358,6 +374,130 @@ def test_the_first_group_is_not_worse_for_seeds_that_another_has_alone(make_run:
     assert json.loads(table(shown, "json"))[1]["p_permutation"] is None
 
 
+def losses_of(make_run: MakeRun, arms: dict[str, list[Any]]) -> None:
+    """Runs of each arm with these losses; None is a diverged seed."""
+    for number, (name, losses) in enumerate(arms.items(), start=1):
+        for seed, loss in enumerate(losses):
+            status = "diverged" if loss is None else "finished"
+            make_run([1.0, 1.0 if loss is None else loss], name=name, lr=number / 10, seed=seed, status=status)
+
+
+def told_of(tmp_path: Path, **words: Any) -> tuple[Shown, list[str]]:
+    shown = gather([tmp_path / "runs"], **words)
+    assert shown.comparison is not None
+    return shown, sentences(shown.comparison)
+
+
+def test_a_group_that_is_worse_is_nowhere_as_good(make_run: MakeRun, tmp_path: Path) -> None:
+    fine = [1.0, 1.02, 0.99, 1.01, 1.0, 0.98]
+    others = {f"o{i}": [value * (1 + i / 1000) for value in reversed(fine)] for i in range(1)}
+    losses_of(make_run, {"a": fine, **others, "e": [*[None] * 5, 1.0]})
+    shown, (_, said) = told_of(tmp_path, baseline="a")
+    assert "worse: e (5 of 6 seeds diverged)" in said and "probably" not in said
+    best = winner(shown)
+    assert best is not None and "may be as good: " in best.words and "e (5" not in best.words
+    row = next(row for row in shown.comparison.rows if row.group.label == "e")  # type: ignore[union-attr]
+    assert row.ranks is not None and row.ranks[0] > 1
+
+
+def test_the_group_with_too_few_seeds_is_named(make_run: MakeRun, tmp_path: Path) -> None:
+    losses_of(make_run, {"a": [0.1, 0.11], "b": [0.2, 0.21], "c": [0.3]})
+    assert told_of(tmp_path, baseline="c")[1][1] == "Compared with c, too few seeds of c to compare a, b with it."
+    assert told_of(tmp_path)[1][1].endswith("too few seeds: c.")
+
+
+def test_equal_groups_are_said_to_be_equal(make_run: MakeRun, tmp_path: Path) -> None:
+    losses_of(make_run, {"a": [0.1, 0.1], "b": [0.1, 0.1], "c": [0.1, 0.1]})
+    shown, (first, _) = told_of(tmp_path)
+    assert first.startswith("All groups have the same validation loss, 0.1 (")
+    (family,) = families(shown.groups, shown.comparison.measure)  # type: ignore[union-attr]
+    assert "so try" not in family_words(family, shown.comparison.measure)  # type: ignore[union-attr]
+
+
+def test_the_first_of_several_that_lost_equally_few_is_said_to_be_so(make_run: MakeRun, tmp_path: Path) -> None:
+    losses_of(make_run, {"a": [0.5, 0.5], "b": [0.6, 0.6], "c": [0.1, None]})
+    assert told_of(tmp_path)[1][0].startswith(
+        "a is first: of the groups that lost the smallest share of their seeds, it has the lowest validation loss, 0.5 "
+    )
+
+
+def test_a_finished_run_without_a_value_is_not_called_diverged(make_run: MakeRun, tmp_path: Path) -> None:
+    losses_of(make_run, {"a": [0.5] * 3, "b": [0.6, 0.6]})
+    result = make_run([1.0, 0.6], name="b", lr=0.2, seed=2) / "result.json"
+    plain = json.loads(result.read_text())
+    plain["final"]["val_loss"] = None
+    result.write_text(json.dumps(plain))
+    assert "b (1 of 3 seeds without a validation loss)" in told_of(tmp_path)[1][1]
+
+
+@pytest.mark.parametrize(("column", "value"), [("epoch", "inf"), ("step", "1e300"), ("epoch", "nan"), ("step", "-inf")])
+def test_an_impossible_epoch_or_step_damages_a_run(make_run: MakeRun, tmp_path: Path, column: str, value: str) -> None:
+    table = make_run([1.0, 0.6], name="b") / "epochs.csv"
+    rows = list(csv.DictReader(io.StringIO(table.read_text())))
+    rows[1][column] = value
+    table.write_text("\n".join([",".join(rows[0]), *(",".join(row.values()) for row in rows)]) + "\n")
+    (record,) = read_runs([tmp_path / "runs"])
+    assert record.status is Status.DAMAGED and "epochs.csv" in record.problem
+
+
+def test_the_terminal_shows_the_metric_that_it_compares(runs: Path, tmp_path: Path, cli: Cli) -> None:
+    exit_code, out, _ = cli("report", runs, "--metric", "best_val_accuracy", "--out", tmp_path / "report")
+    heading = out[: out.index("─")].split()
+    assert exit_code == 0 and heading.count("accuracy") == 2 and "best" in heading
+    _, plain, _ = cli("report", runs, "--out", tmp_path / "report")
+    assert "best" not in plain[: plain.index("─")].split()
+
+
+def test_a_sweeps_short_key_filters_too(runs: Path) -> None:
+    assert {r.name for r in gather([runs], filters=["lr<0.15"]).records} == {"base", "same"}
+
+
+NEAR_ZERO: dict[str, list[Any]] = {
+    "a": [0.030, 0.031, 0.0305, 0.0302, 0.0308, 0.0303],
+    "b": [0.060, 0.0615, 0.061, 0.0605, 0.062, 0.0606],
+}
+
+
+def test_a_loss_of_zero_changes_only_comparisons_with_its_own_group(make_run: MakeRun, tmp_path: Path) -> None:
+    losses_of(make_run, {**NEAR_ZERO, "c": [2.0, 2.1, 2.05, 2.2, 2.1, 0.0]})
+    shown = gather([tmp_path / "runs"])
+    assert shown.comparison is not None and shown.method is not None
+    a, b, c = shown.comparison.rows
+    assert [row.group.label for row in (a, b, c)] == ["a", "b", "c"]
+    assert a.centre == pytest.approx(float(np.exp(np.log(NEAR_ZERO["a"]).mean())))
+    assert c.centre == pytest.approx((2.0 + 2.1 + 2.05 + 2.2 + 2.1) / 6), "the arithmetic mean"
+    assert b.answer is not None and b.answer.word == "worse" and b.difference is not None and b.difference.logs
+    assert b.difference.relative[0] == pytest.approx(1.0, abs=0.01)
+    assert c.difference is not None and not c.difference.logs
+    assert c.difference.margin == pytest.approx(0.05 * sum(NEAR_ZERO["a"]) / 6)
+    assert "within ±5%." in shown.method and "points" not in shown.method
+    assert "A group with a value of 0 has an arithmetic mean" in shown.method
+    rows = {row["run"]: row for row in csv.DictReader(io.StringIO(table(shown, "csv")))}
+    assert (rows["b"]["relative"], rows["c"]["relative"]) == ("True", "False")
+    assert "| c | 6 |" in table(shown, "markdown") and float(rows["c"]["val_loss"]) == c.centre
+
+
+def test_two_small_losses_with_a_zero_are_no_tie(make_run: MakeRun, tmp_path: Path) -> None:
+    losses_of(make_run, {"a": [0.0, *NEAR_ZERO["a"][1:]], "b": NEAR_ZERO["b"]})
+    (_, b) = gather([tmp_path / "runs"]).comparison.rows  # type: ignore[union-attr]
+    assert b.answer is not None and b.answer.word == "worse"
+
+
+def test_a_zero_elsewhere_does_not_change_which_group_is_best(make_run: MakeRun, tmp_path: Path) -> None:
+    losses_of(make_run, {"a": [0.01, 0.01, 2.0], "b": [0.5, 0.5, 0.5], "c": [3.0, 3.0, 0.0]})
+    found = gather([tmp_path / "runs"]).comparison
+    assert found is not None and [row.group.label for row in found.rows] == ["a", "b", "c"]
+
+
+def test_a_difference_that_contradicts_the_order_of_two_kinds_of_means_decides_nothing(
+    make_run: MakeRun, tmp_path: Path
+) -> None:
+    losses_of(make_run, {"a": [0.01, 0.01, 2.0] * 5, "b": [0.4, 0.4, 0.0] * 5})
+    (a, b) = gather([tmp_path / "runs"]).comparison.rows  # type: ignore[union-attr]
+    assert a.centre < b.centre and b.difference is not None and b.difference.mean < 0
+    assert b.answer is not None and b.answer.word == "undecided"
+
+
 def test_nobody_is_first_and_last(make_run: MakeRun, tmp_path: Path) -> None:
     """The first group lost no seed, but has the higher loss; and two groups are alike."""
     for seed in range(3):
@@ -365,7 +505,7 @@ def test_nobody_is_first_and_last(make_run: MakeRun, tmp_path: Path) -> None:
         make_run([0.5], name="p", lr=0.2, seed=seed, status="finished" if seed else "diverged")
     shown = gather([tmp_path / "runs"])
     assert shown.comparison is not None
-    assert sentences(shown.comparison)[0].startswith("q is first, having lost the smallest share of its seeds")
+    assert sentences(shown.comparison)[0].startswith("q is first, since it lost the smallest share of its seeds")
     assert "highest" not in sentences(shown.comparison)[0]
 
 

@@ -1205,3 +1205,8 @@ def test_by_hand_and_a_function_is_never_asked_beyond_the_run():
     restarts = built({"name": "cosine_restarts", "cycle": "4 steps"}, 1.0, 4)
     assert restarts(4) == restarts(3) == pytest.approx((1 + math.cos(0.75 * math.pi)) / 2)
     assert built(f"{__name__}:table", 1.0, 3)(3) == 0.1
+
+
+def test_a_warm_up_in_steps_is_told_once() -> None:
+    duration = Duration(2000, "steps")
+    assert duration.told(2000) == "2000 steps" and Duration(5, "epochs").told(150) == "5 epochs, 150 steps"

@@ -179,9 +179,9 @@ def test_how_many_more_seeds() -> None:
 
 def test_accuracies_are_compared_by_their_differences() -> None:
     a, b = {0: 0.991, 1: 0.992, 2: 0.9915}, {0: 0.981, 1: 0.982, 2: 0.9812}
-    found = difference(a, b, logs=False)
+    found = difference(a, b, logs=False, margin=0.002)
     assert found is not None and not found.logs and found.mean == pytest.approx(0.0101, abs=1e-6)
-    assert answers([found], margin=0.002, lower=False)[0].word == "better"
+    assert answers([found], lower=False)[0].word == "better"
 
 
 def test_rank_ranges_by_hand() -> None:
@@ -295,3 +295,28 @@ def test_values_whose_sum_or_squares_overflow() -> None:
     assert centre([1.5e308, 1.3e308], logs=True) == pytest.approx(1.3964240e308)
     found = estimate([-1e200, 0.0, 1e200])
     assert found is not None and found.centre == 0.0 and found.high == pytest.approx(2.484e200, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ([0.4, 0.4], [0.5, 0.6]),
+        ([0.3, 0.3 + 1e-16], [0.3, 0.3]),
+        ([1e-170, 2e-170], [1e-171, 1e-171]),
+        ([1e200, 2e200], [1.0, 1.0]),
+    ],
+)
+def test_unpaired_values_of_any_size_are_compared_without_a_warning(a: list[float], b: list[float]) -> None:
+    one, other = dict(enumerate(a)), dict(enumerate(b, start=10))
+    for logs in (True, False):
+        found = difference(one, other, logs=logs)
+        assert found is not None and 0 <= found.p <= 1 and found.low <= found.mean <= found.high
+
+
+def test_unpaired_values_have_welchs_interval() -> None:
+    a, b = [0.5, 0.61, 0.48, 0.55], [0.4, 0.42, 0.39]
+    found = difference(dict(enumerate(a)), dict(enumerate(b, start=10)), logs=False)
+    right = stats.ttest_ind(a, b, equal_var=False)
+    interval = right.confidence_interval(0.96)
+    assert found is not None and found.p == pytest.approx(right.pvalue)
+    assert (found.low, found.high) == pytest.approx((interval.low, interval.high))

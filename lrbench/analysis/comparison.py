@@ -12,7 +12,7 @@ from lrbench.analysis import statistics
 from lrbench.analysis.estimates import Estimate, estimate, standing
 from lrbench.analysis.groups import Group
 from lrbench.analysis.records import measure_named
-from lrbench.analysis.statistics import MARGIN, PERCENT_MARGIN, Answer, Difference, Failures
+from lrbench.analysis.statistics import PERCENT_MARGIN, Answer, Difference, Failures
 from lrbench.components import Measure
 from lrbench.errors import UsageError
 from lrbench.runs import Environment
@@ -155,14 +155,14 @@ def _named(groups: Sequence[Group], name: str) -> Group:
 
 
 def _judged(rows: Sequence[Row], against: Row, measure: Measure, *, chosen: bool) -> list[Row]:
-    margin = PERCENT_MARGIN if measure.form == "percent" else MARGIN
     differences = [None if row is against else _difference(row, against, measure) for row in rows]
     known = [d for d in differences if d is not None]
     comparisons = len(known) if chosen else with_the_best(len(rows))
-    said = iter(statistics.answers(known, comparisons=comparisons, margin=margin, lower=measure.lower))
+    told = iter(statistics.answers(known, comparisons=comparisons, lower=measure.lower))
+    answers = [None if found is None else next(told) for found in differences]
     judged = []
-    for row, found, rank in zip(rows, differences, _ranks(rows, measure, margin), strict=True):
-        answer = None if found is None else next(said)
+    ranks = _ranks(rows, measure, rows.index(against), answers)
+    for row, found, answer, rank in zip(rows, differences, answers, ranks, strict=True):
         permuted = None
         if found is not None and found.paired:
             permuted = statistics.permutation_p(row.values, against.values, logs=found.logs)
@@ -172,18 +172,29 @@ def _judged(rows: Sequence[Row], against: Row, measure: Measure, *, chosen: bool
 
 def _difference(row: Row, other: Row, measure: Measure) -> Difference | None:
     failures = Failures(row.lost, row.ended, other.lost, other.ended) if row.lost or other.lost else None
-    return statistics.difference(row.values, other.values, logs=measure.by_ratio, failures=failures)
+    margin = PERCENT_MARGIN if measure.form == "percent" else None
+    found = statistics.difference(row.values, other.values, logs=measure.by_ratio, margin=margin, failures=failures)
+    mixed = row.estimate and other.estimate and row.estimate.logs != other.estimate.logs
+    if found is not None and mixed and found.mean * (row.centre - other.centre) < 0:
+        return replace(found, p=1.0)  # the groups' order, by a geometric and an arithmetic mean, contradicts it
+    return found
 
 
-def _ranks(rows: Sequence[Row], measure: Measure, margin: float) -> Sequence[tuple[int, int] | None]:
+def _ranks(
+    rows: Sequence[Row], measure: Measure, against: int, answers: Sequence[Answer | None]
+) -> Sequence[tuple[int, int] | None]:
+    """Return the possible ranks, by the answers where rows were compared with the reference, else by all pairs."""
     if any(row.ended < 2 for row in rows):
         return [None] * len(rows)
     pairs = [(i, j, _difference(rows[i], rows[j], measure)) for i in range(len(rows)) for j in range(i)]
     known = {(i, j): d for i, j, d in pairs if d is not None}
-    said = statistics.words(list(known.values()), None, margin, measure.lower)
+    said = statistics.words(list(known.values()), None, measure.lower)
     worse = [[False] * len(rows) for _ in rows]
     for (i, j), (word, _) in zip(known, said, strict=True):
         worse[i][j], worse[j][i] = word == "worse", word == "better"
+    for i, answer in enumerate(answers):
+        if answer is not None:
+            worse[i][against], worse[against][i] = answer.word == "worse", answer.word == "better"
     return statistics.rank_ranges(worse)
 
 

@@ -19,15 +19,16 @@ _SQUARED = 1e150  # squares of larger values overflow
 
 
 def centre(values: Sequence[float], *, logs: bool) -> float:
-    """Return the mean; with `logs` the geometric mean, for values above 0.
+    """Return the mean; with `logs` the geometric mean, unless a value is not above 0.
 
     >>> round(centre([1.0, 4.0], logs=True), 9), centre([1.0, 4.0], logs=False)
     (2.0, 2.5)
+    >>> centre([0.0, 4.0], logs=True)
+    2.0
     """
     if len(values) == 1:
         return values[0]  # without rounding
-    scaled = [math.log(value) for value in values] if logs else values
-    return exp(mean(scaled)) if logs else mean(scaled)
+    return exp(mean([math.log(value) for value in values])) if logs and min(values) > 0 else mean(values)
 
 
 def mean(values: Sequence[float]) -> float:
@@ -62,6 +63,7 @@ class Estimate:
         iqm: interquartile mean, the mean without the lowest and the highest quarter.
         low: lower end of the 95% interval of the centre (Student's t, on logarithms with `logs`); None with one value.
         high: upper end of the same interval.
+        logs: whether the centre is a geometric mean; not if a value is not above 0.
     """
 
     n: int
@@ -70,6 +72,7 @@ class Estimate:
     iqm: float
     low: float | None
     high: float | None
+    logs: bool = False
 
 
 def estimate(values: Sequence[float], *, logs: bool = True) -> Estimate | None:
@@ -86,7 +89,7 @@ def estimate(values: Sequence[float], *, logs: bool = True) -> Estimate | None:
     low, high = middle - half, middle + half
     if logs:
         middle, low, high = exp(middle), exp(low), exp(high)
-    return Estimate(len(found), middle, statistics.median(values), _iqm(values), low, high)
+    return Estimate(len(found), middle, statistics.median(values), _iqm(values), low, high, logs)
 
 
 def _iqm(values: Sequence[float]) -> float:
@@ -105,7 +108,7 @@ def moments(values: Sequence[float]) -> tuple[float, float]:
 
 
 @functools.cache
-def quantile(alpha: float, freedom: int) -> float:
+def quantile(alpha: float, freedom: float) -> float:
     """Return the quantile of Student's t with half of alpha above it."""
     from scipy import special
 

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from lrbench.analysis.records import Record, flatten
+from lrbench.config import SHORT_AXES
 from lrbench.errors import UsageError
 
 
@@ -23,8 +24,8 @@ def kept(records: Sequence[Record], filters: Sequence[str], labels: Mapping[Path
     Args:
         records: all runs.
         filters: a pattern of names or labels (`base*`, `base lr=0.1*`), or a config's `key=value`
-            (`schedule.name=cosine`, `epochs=25`; `schedule=cosine` for short) or `key!=value`; numbers also take `>=`,
-            `<=`, `>`, `<` (`optimizer.lr<=0.01`).
+            (`schedule.name=cosine`, `epochs=25`; for short `schedule=cosine`, `lr=0.1`) or `key!=value`; numbers also
+            take `>=`, `<=`, `>`, `<` (`optimizer.lr<=0.01`).
             `a|b` matches what matches a or b.
         labels: the label of each run in the report, by its folder.
 
@@ -87,7 +88,7 @@ _NOTHING = object()
 
 def _found(plain: Mapping[str, Any], key: str) -> Any:
     flat = flatten(dict(plain))
-    return flat.get(key, flat.get(f"{key}.name", _NOTHING))
+    return flat.get(key, flat.get(SHORT_AXES.get(key, f"{key}.name"), _NOTHING))
 
 
 def _same(found: Any, value: str) -> bool:

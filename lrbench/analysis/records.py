@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 CLASSES = {**dict.fromkeys(("digits", "mnist", "fashion_mnist", "kmnist", "cifar10"), 10), "cifar100": 100}
 """Number of classes of the built-in data sets, for runs whose `env.json` does not have it."""
 
+MOST_STEPS = 2**53  # what a float counts exactly
+
 
 @dataclass(frozen=True)
 class Record:
@@ -121,7 +123,7 @@ class Record:
 def measures_of(records: Iterable[Record]) -> dict[str, Measure]:
     """Return every measure that a run has, by name; those of KNOWN if no run records its metrics.
 
-    A measure is `signed` if a complete run has a value of it that is not above 0.
+    A measure is `signed` if a complete run has a value of it below 0.
     """
     records = list(records)
     metrics: dict[str, Metric] = {}
@@ -131,7 +133,7 @@ def measures_of(records: Iterable[Record]) -> dict[str, Measure]:
         told = told or record.result is not None or len(record.epochs) > 0 or record.environment.metrics is not None
     found = measures((metrics if told else KNOWN).values())
     complete = [record for record in records if record.status.complete]
-    signed = {name for name in found for r in complete if (value := r.metric(name)) is not None and value <= 0}
+    signed = {name for name in found for r in complete if (value := r.metric(name)) is not None and value < 0}
     return {name: replace(measure, signed=name in signed) for name, measure in found.items()}
 
 
@@ -302,6 +304,8 @@ def _epochs(folder: RunFolder) -> pd.DataFrame:
     kept = ~np.isnan(np.array([found[name] for name in ("epoch", "step", "lr")])).any(axis=0)
     columns = {name: values[kept] for name, values in found.items()}
     for name in ("epoch", "step"):
+        if (wrong := np.abs(columns[name]) > MOST_STEPS).any():
+            raise ValueError(f"{folder.epochs.path}: impossible {name} {columns[name][wrong][0]:g}")
         if (columns[name] == np.floor(columns[name])).all():
             columns[name] = columns[name].astype(int)
     return pd.DataFrame(columns)

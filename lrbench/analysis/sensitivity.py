@@ -40,8 +40,8 @@ def lowest(costs: Sequence[float]) -> int | None:
     return min(known, key=lambda at: costs[at], default=None)
 
 
-def edge(costs: Sequence[float]) -> Edge:
-    """Return the end at which the best learning rate is, if any. A single learning rate is at no end.
+def edge(costs: list[float]) -> Edge:
+    """Return the end at which the best learning rate is, if any; not if another is as good, nor of a single one.
 
     A diverged neighbour counts: it was tried, so the best one next to it is not at the end.
 
@@ -49,7 +49,7 @@ def edge(costs: Sequence[float]) -> Edge:
     ('highest', '')
     """
     at = lowest(costs)
-    if at is None or len(costs) < 2 or 0 < at < len(costs) - 1:
+    if at is None or len(costs) < 2 or 0 < at < len(costs) - 1 or costs.count(costs[at]) > 1:
         return ""
     return "highest" if at else "lowest"
 
@@ -230,7 +230,8 @@ def words(family: Family, measure: Measure) -> str:
         return f"{family.label}: no learning rate has a {measure.name_in_short}{_lost(family, measure)}."
     middle, count = best.centre(measure), len(best.values(measure))
     assert middle is not None  # the best one has one
-    over = f"{mean_text(measure)} of {count} seeds" if count > 1 else "one seed"
+    geometric = measure.by_ratio and min(best.values(measure), default=0) > 0
+    over = f"{mean_text(geometric)} of {count} seeds" if count > 1 else "one seed"
     value, rate = f"{measure.name_in_short} {measure.text(middle)}", rate_text(best.lr)
     rate += f" with {best.group.part}" if best.group.part else ""
     if good is None or len({point.lr for point in family.points}) == 1:
@@ -247,9 +248,9 @@ def words(family: Family, measure: Measure) -> str:
     return "".join([*lines, _lost(family, measure), "."])
 
 
-def mean_text(measure: Measure) -> str:
-    """Name the centre of a measure's values."""
-    return "geometric mean" if measure.by_ratio else "mean"
+def mean_text(geometric: bool) -> str:
+    """Name the centre of several values."""
+    return "geometric mean" if geometric else "mean"
 
 
 def rate_text(lr: float | None) -> str:
@@ -260,7 +261,8 @@ def rate_text(lr: float | None) -> str:
 def within_text(good: Good, measure: Measure, epsilon: float) -> str:
     """`within 10 %`, `within 0.2 points`."""
     percent = measure.metric.form == "percent"
-    return f"within {100 * good.margin:.2g} points" if percent else f"within {100 * epsilon:g} %"
+    points = f"{100 * good.margin:.2g}"
+    return f"within {points} point{'s' * (points != '1')}" if percent else f"within {100 * epsilon:g} %"
 
 
 def width_text(good: Good) -> str:

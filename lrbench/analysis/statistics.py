@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -69,6 +69,7 @@ class Difference:
         high: upper end of the same interval.
         p: two-sided p of the t-test, uncorrected.
         spread: standard deviation of the differences in pairs (unpaired: of all possible pairs).
+        margin: a tie is an interval of less than this around 0: a part of the other arm's mean, or a difference.
         failures: seeds that are not in the mean, since they diverged or failed; None if there are none.
     """
 
@@ -80,6 +81,7 @@ class Difference:
     high: float
     p: float
     spread: float
+    margin: float = MARGIN
     failures: Failures | None = None
 
     @property
@@ -88,9 +90,19 @@ class Difference:
         assert self.logs
         return exp(self.mean) - 1, exp(self.low) - 1, exp(self.high) - 1
 
+    @property
+    def within(self) -> tuple[float, float]:
+        """The ends of the margin, on the scale of `mean`."""
+        return (math.log1p(-self.margin), math.log1p(self.margin)) if self.logs else (-self.margin, self.margin)
+
 
 def difference(
-    arm: Mapping[int, float], other: Mapping[int, float], *, logs: bool = True, failures: Failures | None = None
+    arm: Mapping[int, float],
+    other: Mapping[int, float],
+    *,
+    logs: bool = True,
+    margin: float | None = None,
+    failures: Failures | None = None,
 ) -> Difference | None:
     """Compare two arms. With fewer than two values in an arm, compare only the shares of lost seeds; None if equal.
 
@@ -100,10 +112,20 @@ def difference(
     Args:
         arm: finite values by seed.
         other: the arm to compare with.
-        logs: compare ratios, unless a value is not above 0.
+        logs: compare ratios, unless a value of these two is not above 0.
+        margin: the difference that is a tie; None for MARGIN of the other arm's mean.
         failures: seeds of both that have no value.
     """
     logs = logs and all(value > 0 for value in (*arm.values(), *other.values()))
+    if margin is None:
+        margin = MARGIN if logs or not other else MARGIN * abs(centre(list(other.values()), logs=False))
+    found = _scaled(arm, other, logs=logs, failures=failures)
+    return None if found is None else replace(found, margin=margin)
+
+
+def _scaled(
+    arm: Mapping[int, float], other: Mapping[int, float], *, logs: bool, failures: Failures | None
+) -> Difference | None:
     scaled = [{seed: math.log(value) if logs else value for seed, value in one.items()} for one in (arm, other)]
     seeds = sorted(arm.keys() & other.keys())
     if len(seeds) >= 2:
@@ -113,24 +135,24 @@ def difference(
         p = _p(mean, spread, len(pairs))
         one, two = (centre(list(values.values()), logs=False) for values in scaled)
         if arm.keys() == other.keys() or mean * (one - two) >= 0:
-            return Difference(len(pairs), True, logs, mean, mean - half, mean + half, p, spread, failures)
-    return _unpaired(*(np.array(list(one.values()), float) for one in scaled), logs=logs, failures=failures)
+            return Difference(len(pairs), True, logs, mean, mean - half, mean + half, p, spread, failures=failures)
+    return _unpaired(*(list(one.values()) for one in scaled), logs=logs, failures=failures)
 
 
-def _unpaired(a: np.ndarray, b: np.ndarray, *, logs: bool, failures: Failures | None) -> Difference | None:
+def _unpaired(a: Sequence[float], b: Sequence[float], *, logs: bool, failures: Failures | None) -> Difference | None:
+    """Compare by Welch's test."""
     if min(len(a), len(b)) < 2:
         if failures is None or not failures.excess or min(failures.ended, failures.other_ended) < 2:
             return None
-        return Difference(0, False, logs, math.nan, -math.inf, math.inf, 1.0, math.nan, failures)
-    mean, spread = float(a.mean() - b.mean()), math.sqrt(a.var(ddof=1) + b.var(ddof=1))
-    if spread == 0:
-        return Difference(min(len(a), len(b)), False, logs, mean, mean, mean, float(mean == 0), 0.0, failures)
-    from scipy import stats
-
-    test = stats.ttest_ind(a, b, equal_var=False)
-    interval = test.confidence_interval(1 - ALPHA)
-    ends = float(interval.low), float(interval.high)
-    return Difference(min(len(a), len(b)), False, logs, mean, *ends, float(test.pvalue), spread, failures)
+        return Difference(0, False, logs, math.nan, -math.inf, math.inf, 1.0, math.nan, failures=failures)
+    (one, one_spread), (two, two_spread) = moments(a), moments(b)
+    errors = one_spread / math.sqrt(len(a)), two_spread / math.sqrt(len(b))
+    mean, error, half, p = one - two, math.hypot(*errors), 0.0, float(one == two)
+    if error:
+        shares = (errors[0] / error) ** 4 / (len(a) - 1) + (errors[1] / error) ** 4 / (len(b) - 1)
+        half, p = quantile(ALPHA, 1 / shares) * error, _t_test(mean / error, 1 / shares)
+    spread = math.hypot(one_spread, two_spread)
+    return Difference(min(len(a), len(b)), False, logs, mean, mean - half, mean + half, p, spread, failures=failures)
 
 
 def permutation_p(arm: Mapping[int, float], other: Mapping[int, float], *, logs: bool = False) -> float | None:
@@ -167,31 +189,26 @@ class Answer:
     more: int | None = None
 
 
-def answers(
-    differences: Sequence[Difference], *, comparisons: int | None = None, margin: float = MARGIN, lower: bool = True
-) -> list[Answer]:
+def answers(differences: Sequence[Difference], *, comparisons: int | None = None, lower: bool = True) -> list[Answer]:
     """Judge differences together.
 
     Args:
         differences: the differences.
         comparisons: number of comparisons to correct for; the number of differences if None.
-        margin: margin for a tie: relative for ratios, absolute for differences.
         lower: whether less is better.
     """
     total = max(comparisons or 0, len(differences))
-    judged = zip(differences, words(differences, comparisons, margin, lower), strict=True)
+    judged = zip(differences, words(differences, comparisons, lower), strict=True)
     decided = ("better", "tie", "worse")
-    return [Answer(word, p, None if word in decided else _more(d, total, margin, lower)) for d, (word, p) in judged]
+    return [Answer(word, p, None if word in decided else _more(d, total, lower)) for d, (word, p) in judged]
 
 
-def words(
-    differences: Sequence[Difference], comparisons: int | None, margin: float, lower: bool
-) -> list[tuple[Word, float]]:
+def words(differences: Sequence[Difference], comparisons: int | None, lower: bool) -> list[tuple[Word, float]]:
     """Return the word and the corrected p of each answer, without the number of seeds, which takes far longer."""
     shown = [_shown(d, lower) for d in differences]
     corrected = holm([p for _, p in shown], comparisons)
     judged = zip(differences, shown, corrected, strict=True)
-    return [(_word(d, better, p, corrected, margin), corrected) for d, (better, p), corrected in judged]
+    return [(_word(d, better, p, corrected), corrected) for d, (better, p), corrected in judged]
 
 
 def _shown(d: Difference, lower: bool) -> tuple[bool, float]:
@@ -207,8 +224,8 @@ def _shown(d: Difference, lower: bool) -> tuple[bool, float]:
     return fails_less, min(d.failures.p, d.p if better == fails_less else 1.0)
 
 
-def _word(d: Difference, better: bool, p: float, corrected: float, margin: float) -> Word:
-    within = _within(d, margin)
+def _word(d: Difference, better: bool, p: float, corrected: float) -> Word:
+    within = d.within
     if within[0] < d.low and d.high < within[1] and not (d.failures and d.failures.excess):
         return "tie"
     if corrected < ALPHA:
@@ -218,11 +235,7 @@ def _word(d: Difference, better: bool, p: float, corrected: float, margin: float
     return "undecided"
 
 
-def _within(d: Difference, margin: float) -> tuple[float, float]:
-    return (math.log1p(-margin), math.log1p(margin)) if d.logs else (-margin, margin)
-
-
-def _more(d: Difference, comparisons: int, margin: float, lower: bool) -> int | None:
+def _more(d: Difference, comparisons: int, lower: bool) -> int | None:
     """Return the seeds to add until an interval of the same mean and spread excludes 0 or is within the margin.
 
     None where different shares of lost seeds contradict the mean, or there is none: more seeds of the same kind decide
@@ -232,7 +245,7 @@ def _more(d: Difference, comparisons: int, margin: float, lower: bool) -> int | 
         return None
     if d.failures is not None and d.failures.excess and ((d.mean < 0) == lower) != (d.failures.excess < 0):
         return None
-    within = _within(d, margin)
+    within = d.within
     for n in range(d.n + 1, MOST_SEEDS + 1):
         error = d.spread / math.sqrt(n)
         apart = abs(d.mean) > error * quantile(ALPHA / comparisons, n - 1)
@@ -271,6 +284,10 @@ def rank_ranges(worse: Sequence[Sequence[bool]]) -> list[tuple[int, int]]:
 def _p(mean: float, spread: float, n: int) -> float:
     if spread == 0:
         return float(mean == 0)
+    return _t_test(mean * math.sqrt(n) / spread, n - 1)
+
+
+def _t_test(t: float, freedom: float) -> float:
     from scipy import special
 
-    return float(2 * special.stdtr(n - 1, -abs(mean) * math.sqrt(n) / spread))
+    return float(2 * special.stdtr(freedom, -abs(t)))

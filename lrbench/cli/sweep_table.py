@@ -76,7 +76,7 @@ def _cell(board: Board, cells: Sequence[Planned]) -> Text:
         text.append(mark, style)
     losses = [board.loss[c.run] for c in cells if board.state[c.run].over and c.run in board.loss]
     running = [c.run for c in cells if board.state[c.run] is Status.RUNNING]
-    if (spread := Spread.of(losses, logs=min(losses, default=0) > 0)) is not None:
+    if (spread := Spread.of(losses, logs=True)) is not None:
         text.append(f" {LOSS.text(spread.centre)}")
     if running:
         fraction = sum(board.done.get(run, 0.0) for run in running) / len(running)

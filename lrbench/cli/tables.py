@@ -35,7 +35,9 @@ def show_groups(console: Console, groups: Sequence[Group], comparison: Compariso
     if not groups:
         return
     narrow = console.width < WIDE  # the sentences below the table give the same facts
-    shown = table_columns(groups, short=True, extra=[] if comparison is None or narrow else brief_columns(comparison))
+    extra = [] if comparison is None or narrow else brief_columns(comparison)
+    measure = None if comparison is None else comparison.measure
+    shown = table_columns(groups, short=True, extra=extra, compared=measure)
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
     for column in shown:
         words = [word for group in groups for text in column.lines(group) for word in text.split()]

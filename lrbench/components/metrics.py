@@ -99,7 +99,7 @@ class Measure(Metric):
         section: the section of a result: `final`, `best`, `test` or `test_best`.
         key: the key in that section.
         words: the name in words.
-        signed: whether a value is not above 0, so that ratios mean nothing.
+        signed: whether a value is below 0, so that ratios mean nothing.
     """
 
     metric: Metric

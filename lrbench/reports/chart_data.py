@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from lrbench.analysis import Group, measures_of
+from lrbench.analysis import Group, measures_of, task_of
 from lrbench.components import LOSS, Metric
-from lrbench.reports.figures.overview import evenly, loss_limits, picked_out, steps_per_epoch
+from lrbench.reports.figures.overview import by_task, evenly, loss_limits, picked_out, steps_per_epoch
 
 LOSSES = {"train": ("train_loss",), "val": ("val_loss",), "both": ("train_loss", "val_loss")}
 MOST_EPOCHS, MOST_RATES = 250, 250
@@ -22,13 +22,14 @@ def charted(groups: Sequence[Group], always: Group | None = None) -> dict[str, A
     """Collect all that the charts of a page draw, as plain numbers and lists.
 
     Returns:
-        `limits` of training, validation and both losses; indices of the groups `picked` for the overlay; the `metrics`
-        with direction and format; and for each of the `groups` its label, `x`, `median`, `low` and `high` of every
-        metric's column in `epochs.csv` (`low` and `high` only for several seeds), and the learning `rate` of its first
-        run by epoch.
+        `limits` of training, validation and both losses, and of both for each of the `tasks`; indices of the groups
+        `picked` for the overlay; the `metrics` with direction and format; and for each of the `groups` its label,
+        `task`, `x`, `median`, `low` and `high` of every metric's column in `epochs.csv` (`low` and `high` only for
+        several seeds), and the learning `rate` of its first run by epoch.
     """
     return {
         "limits": {key: _numbers(loss_limits(groups, columns)) for key, columns in LOSSES.items()},
+        "tasks": {name: _numbers(loss_limits(members)) for name, members in by_task(groups).items()},
         "picked": picked_out(groups, always),
         "metrics": {name: metric.plain() for name, metric in charted_metrics(groups).items()},
         "groups": [_group(group, closely=len(groups) <= MANY) for group in groups],
@@ -47,6 +48,7 @@ def _group(group: Group, *, closely: bool) -> dict[str, Any]:
     columns = [one.name for one in measures_of(group.records).values() if one.per_epoch]
     return {
         "label": group.label,
+        "task": task_of(group),
         "seeds": len(group.records),
         "rate": _rate(group, closely=closely),
         **{column: _band(group, column) for column in columns},

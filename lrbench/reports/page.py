@@ -19,7 +19,7 @@ from lrbench.analysis import Group
 from lrbench.errors import printable
 from lrbench.reports import details, tables
 from lrbench.reports.chart_data import charted, charted_metrics
-from lrbench.reports.figures.overview import MOST_PANELS, problem, subtitle
+from lrbench.reports.figures.overview import MOST_PANELS, by_task, problem, subtitle
 from lrbench.reports.figures.render import Drawn
 from lrbench.reports.range_tests import Tested
 from lrbench.reports.shown import Shown, summary
@@ -40,6 +40,7 @@ def render(shown: Shown, drawn: Sequence[Drawn], winner: Winner | None) -> str:
         "method": shown.method,
         "cards": [_card(group) for group in groups],
         "most_panels": MOST_PANELS,  # the others are hidden behind a button
+        "several_tasks": len(by_task(groups)) > 1,
         "metrics": list(charted_metrics(groups)),
         "headings": [(column.heading, column.right) for column in columns],
         "rows": [[(column.text(g), _sorted_by(column, g), column.right) for column in columns] for g in groups],

@@ -18,7 +18,6 @@ from lrbench.analysis import (
     measures_of,
 )
 from lrbench.components import Measure
-from lrbench.runs import Status
 
 MOST_NAMED = 4
 
@@ -29,10 +28,17 @@ def sentences(comparison: Comparison) -> list[str]:
     by_value = sorted((row for row in comparison.rows if row.n), key=lambda row: measure.sign * row.centre)
     extreme, other = ("lowest", "highest") if measure.lower else ("highest", "lowest")
     whole = f"{measure.words}, {centre_text(best, measure)}{_on_test(best.group, measure)}"
+    shares = [row.lost / row.ended for row in comparison.rows]
+    if len(shares) > 1 and len(set(shares)) == 1 and by_value[0].centre == by_value[-1].centre:
+        return [f"All groups have the same {whole}.", _others(comparison)]
     if by_value[0].centre == best.centre:
         first = f"{best.group.label} has the {extreme} {whole}"
+    elif shares.count(shares[0]) > 1:
+        least = "of the groups that lost the smallest share of their seeds"
+        first = f"{best.group.label} is first: {least}, it has the {extreme} {whole}"
     else:
-        first = f"{best.group.label} is first, having lost the smallest share of its seeds, with a {whole}"
+        first = f"{best.group.label} is first, since it lost the smallest share of its seeds; its "
+        first += f"{measure.words} is {centre_text(best, measure)}{_on_test(best.group, measure)}"
     if len(comparison.rows) == 1:
         return [f"{first}."]
     last = by_value[-1]
@@ -67,7 +73,8 @@ def centre_text(row: Row, measure: Measure) -> str:
     middle, ends = measure.text(row.centre), interval(row, measure)
     if row.n == 1:
         return f"{middle} (one seed)"
-    return f"{middle} ({mean_text(measure)} of {row.n} seeds; {CONFIDENCE:.0%} interval {ends})"
+    mean = mean_text(row.estimate is not None and row.estimate.logs)
+    return f"{middle} ({mean} of {row.n} seeds; {CONFIDENCE:.0%} interval {ends})"
 
 
 def interval(row: Row, measure: Measure) -> str:
@@ -85,7 +92,6 @@ _STARTS = {
     "undecided": "undecided",
     "probably worse": "probably worse",
     "worse": "worse",
-    "": "too few seeds",
 }
 
 
@@ -96,13 +102,18 @@ def _others(comparison: Comparison) -> str:
     others = [row for row in comparison.rows if row is not comparison.against]
     parts = []
     for word, start in _STARTS.items():
-        rows = [row for row in others if (row.answer.word if row.answer else "") == word]
+        rows = [row for row in others if row.answer and row.answer.word == word]
         if rows and word.startswith("probably"):
             known = [_unproven(row, comparison) for row in rows]
             proof = f"{_fewest(rows)} seeds can't prove it among {len(comparison.rows)} groups"
             parts.append(f"{start}: {_listed(known)}, though {proof}")
         elif rows:
-            parts.append(f"{start}: {named(rows)}{_more(rows) if word == 'undecided' else ''}")
+            parts.append(f"{start}: {named(rows, comparison.measure)}{_more(rows) if word == 'undecided' else ''}")
+    open_ones = [row for row in others if row.answer is None]
+    few = open_ones if comparison.against.n > 1 else []
+    parts += [f"too few seeds: {named(few, comparison.measure)}"] if few else []
+    if len(open_ones) > len(few):
+        parts += [f"too few seeds of {against} to compare {named(open_ones, comparison.measure)} with it"]
     return f"Compared with {against}, {'; '.join(parts)}."
 
 
@@ -113,18 +124,20 @@ def _fewest(rows: Sequence[Row]) -> int:
 def _unproven(row: Row, comparison: Comparison) -> str:
     if row.difference is None or not row.difference.n:
         return f"{row.group.label} ({_shares(row, comparison)})"
-    return f"{named([row])} ({_apart(row.difference, comparison.measure)})"
+    return f"{named([row], comparison.measure)} ({_apart(row.difference, comparison.measure)})"
 
 
-def named(rows: Sequence[Row]) -> str:
+def named(rows: Sequence[Row], measure: Measure) -> str:
     """List the names of groups, the first few of many, with their lost seeds."""
-    return _listed([row.group.label + (f" ({lost_text(row)})" if row.lost else "") for row in rows])
+    return _listed([row.group.label + (f" ({lost_text(row, measure)})" if row.lost else "") for row in rows])
 
 
-def lost_text(row: Row) -> str:
-    """`2 of 8 seeds diverged`, `2 of 8 seeds diverged or failed`."""
-    kinds = {record.status for record in row.group.records if record.status.lost} or {Status.DIVERGED}
-    return f"{row.lost} of {row.ended} seeds {' or '.join(sorted(kind.words for kind in kinds))}"
+def lost_text(row: Row, measure: Measure) -> str:
+    """`2 of 8 seeds diverged`, `2 of 8 seeds diverged or failed`, `2 of 8 seeds without a validation loss`."""
+    statuses = [record.status for record in row.group.records if record.status.lost]
+    kinds = sorted({status.words for status in statuses})
+    kinds += [f"without a {measure.words}"] if row.lost > len(statuses) else []
+    return f"{row.lost} of {row.ended} seeds {' or '.join(kinds)}"
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -160,14 +173,14 @@ def _failures(row: Row, comparison: Comparison) -> str:
     found, other = None if row.difference is None else row.difference.failures, comparison.against
     if found is None or not found.excess:
         return ""
-    told = lost_text(row) if row.lost else f"no seed of {row.ended} lost"
+    told = lost_text(row, comparison.measure) if row.lost else f"no seed of {row.ended} lost"
     return f"; {told}, against {other.lost} of {other.ended} (Fisher's exact p {found.p:.2g})"
 
 
 def _shares(row: Row, comparison: Comparison) -> str:
     """`6 of 6 diverged, p = 0.002`, `5 of 6 diverged, against 1 of 6, p = 0.08` if the other group lost seeds too."""
     found, other = None if row.difference is None else row.difference.failures, comparison.against
-    told = lost_text(row).replace(" seeds", "") if row.lost else f"0 of {row.ended} lost"
+    told = lost_text(row, comparison.measure).replace(" seeds", "") if row.lost else f"0 of {row.ended} lost"
     told += f", against {other.lost} of {other.ended}" if other.lost else ""
     return told if found is None else f"{told}, p = {found.p:.1g}"
 
@@ -197,15 +210,21 @@ def method(comparison: Comparison) -> str | None:
         return None
     ratios = comparison.measure.by_ratio
     scale = "logarithms" if ratios else "values"
-    margin = f"{MARGIN:.0%}" if ratios else f"{100 * PERCENT_MARGIN:g} points"
+    margin = f"{100 * PERCENT_MARGIN:g} points" if comparison.measure.form == "percent" else f"{MARGIN:.0%}"
+    margin += "" if ratios or comparison.measure.form == "percent" else " of the other group's mean"
     kinds = {row.difference.paired for row in comparison.rows if row.difference and row.difference.n}
     paired = "pairs of equal seeds" if True in kinds else "independent seeds (Welch)"
     if kinds == {True, False}:
         paired += ", or all seeds (Welch) where too few pair or seeds of one group alone turn their order round"
     chosen = "their number" if comparison.chosen else "up to twice their number, since the same runs chose the best"
     compared = "ratios" if ratios else "differences"
+    zeros = ratios and any(min(row.values.values(), default=1) <= 0 for row in comparison.rows)
+    with_zero = (
+        "A group with a value of 0 has an arithmetic mean, and is compared by differences, where a tie is within "
+        f"±{MARGIN:.0%} of the other group's mean. "
+    )
     return (
-        f"Values are {mean_text(comparison.measure)}s over the seeds that reached their end. Groups are ordered by the "
+        f"Values are {mean_text(ratios)}s over the seeds that reached their end. Groups are ordered by the "
         "share of seeds that diverged or failed, then by this mean, and only a group that lost no larger share can be "
         "better; the shares themselves are compared by Fisher's exact test, which alone decides where fewer than two "
         "seeds are left. "
@@ -213,7 +232,8 @@ def method(comparison: Comparison) -> str | None:
         f"between {paired}, with {1 - ALPHA:.0%} intervals. A group is better or worse if p, corrected for {chosen} "
         f"(Holm), is below {ALPHA:g}, probably so if only the uncorrected p is, and a tie if the interval is within "
         f"±{margin}. {ALPHA:g} instead of 0.05 keeps wrong answers below 5% "
-        "for skewed spreads too (simulated). Rank: the possible ranks, given the differences between all groups."
+        "for skewed spreads too (simulated). "
+        f"{with_zero if zeros else ''}Rank: the possible ranks, given the differences between all groups."
     )
 
 

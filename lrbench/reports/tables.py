@@ -99,10 +99,12 @@ def _all(groups: Sequence[Group]) -> list[Column]:
     return [*_FIRST, *map(_metric, shown), *published, _TIME]
 
 
-def columns(groups: Sequence[Group], short: bool = False, extra: Sequence[Column] = ()) -> list[Column]:
+def columns(
+    groups: Sequence[Group], short: bool = False, extra: Sequence[Column] = (), compared: Measure | None = None
+) -> list[Column]:
     """Return the columns that tell something; few if `short`, for a terminal.
 
-    `extra` columns, such as those of a comparison, follow the validation loss.
+    `extra` columns, such as those of a comparison, follow the validation loss; the metric `compared` is always there.
     """
     several = any(len(group.records) > 1 for group in groups)
     odd = any(group.status() != "finished" for group in groups)
@@ -110,7 +112,7 @@ def columns(groups: Sequence[Group], short: bool = False, extra: Sequence[Column
     chosen = []
     for column in _all(groups):
         empty = all(column.text(group) == "–" for group in groups)
-        usual = column.heading in ("run", "val loss", "training time")
+        usual = column.heading in ("run", "val loss", "training time", compared and _heading(compared))
         usual = usual or (column.heading.startswith("test ") and not column.heading.endswith(", best epoch"))
         needed = usual or telling.get(column.heading, not short)
         if needed and not (empty and column.heading.startswith(("published", "test"))):

@@ -46,5 +46,5 @@ def _words(row: Row, comparison: Comparison) -> str:
     ]  # fmt: skip
     if not equals:
         return found
-    names = sentences.named(equals)
+    names = sentences.named(equals, comparison.measure)
     return f"{found} As far as these seeds can tell, these may be as good: {names}; choose the simplest."

@@ -65,7 +65,7 @@ class WarmUpRule:
         """
         steps = self.duration.steps(total_steps=total_steps, steps_per_epoch=steps_per_epoch)
         if steps >= total_steps:
-            problem = f"the warm-up ({self.duration}, {steps} steps) must be shorter than the run ({total_steps} steps)"
+            problem = f"the warm-up ({self.duration.told(steps)}) must be shorter than the run ({total_steps} steps)"
             raise ConfigError(problem, key="warmup.for")
         schedule = build(total_steps if self.over else total_steps - steps)
         if steps and schedule(0) == 0:

@@ -25,7 +25,7 @@ def worse_half(plan: Plan, losses: Mapping[str, float], dropped: frozenset[str])
         losses: the validation loss at the rung by run name; not finite if there is none.
         dropped: names of runs dropped before.
     """
-    logs = all(loss > 0 for loss in losses.values())
+    logs = all(loss >= 0 for loss in losses.values())
     out = []
     for series in plan.series:
         rates: dict[float | None, list[Planned]] = {}

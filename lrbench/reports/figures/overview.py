@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from lrbench.analysis import Band, Group, measures_of, planned_epochs
+from lrbench.analysis import Band, Group, measures_of, planned_epochs, task_of
 from lrbench.components import LOSS
 from lrbench.reports.figures.axes import drawable, log_scale
 from lrbench.reports.figures.layout import Layout
@@ -42,17 +42,22 @@ def draw(groups: Sequence[Group], always: Group | None = None) -> Figure:
     shown, picked = groups if len(groups) <= MOST_PANELS else groups[:PANELS_OF_MANY], picked_out(groups, always)
     place = Layout.of(len(shown), len(picked), max(len(_legend(groups[i])) for i in picked or [0]))
     figure = Figure(figsize=(place.width, place.height))
-    limits = loss_limits(groups)
+    limits = {task: loss_limits(members) for task, members in by_task(groups).items()}
     _overlay(figure.add_axes(place.overlay()), groups, picked, loss_limits(groups, ("val_loss",)), place)
     for index, group in enumerate(shown):
         upper, lower = place.panel(index)
         panel = figure.add_axes(upper)
         rate = figure.add_axes(lower, sharex=panel)
         first_in_row = index % place.across == 0
-        _panel(panel, group, limits, labelled=first_in_row, legend=index == 0)
+        _panel(panel, group, limits[task_of(group)], labelled=first_in_row, legend=index == 0)
         _rate(rate, group, labelled=first_in_row)
         _epoch_axis(rate, group)
     return figure
+
+
+def by_task(groups: Sequence[Group]) -> dict[str, list[Group]]:
+    """Return the groups by task: losses of different tasks share no axis."""
+    return {task: [one for one in groups if task_of(one) == task] for task in dict.fromkeys(map(task_of, groups))}
 
 
 def loss_limits(groups: Sequence[Group], columns: Sequence[str] = ("train_loss", "val_loss")) -> tuple[float, float]:

@@ -70,7 +70,7 @@ def final_values(comparison: Comparison) -> Figure:
     interval = [(INTERVAL, "95 % interval of the mean")] if any(one.interval for one in dots) else []
     cut_off = any(abs(value) > LARGEST for one in dots for value in one.values)
     seed = f"a seed (beyond ±{LARGEST:g}: drawn there)" if cut_off else "a seed"
-    _legend(figure, (SEED, seed), (MIDDLE, mean_text(measure)), *interval)
+    _legend(figure, (SEED, seed), (MIDDLE, mean_text(measure.by_ratio)), *interval)
     return figure
 
 

@@ -59,9 +59,9 @@
     })];
   }
 
-  function limits(groups, splits) {
+  function limits(groups, splits, losses) {
     if (view.measure === "loss") {
-      const [low, high] = data.limits[splits.length > 1 ? "both" : splits[0]];
+      const [low, high] = losses;
       return logy() ? [low, high] : [Math.min(low, 0), high];
     }
     const found = groups.flatMap((g) => splits.flatMap((s) => curve(g, s).median)).filter((v) => v != null);
@@ -124,7 +124,7 @@
       middles.set(series.length, index);
       add(index, median("", colour, dash, c.x.length === 1), c.x, c.median);
     }
-    const table = aligned(xs, columns), [low, high] = limits(data.groups, [view.split]);
+    const table = aligned(xs, columns), [low, high] = limits(data.groups, [view.split], data.limits[view.split]);
     const values = (at) => new Map([...middles].map(([s, group]) => [group, at == null ? null : table[s][at]]));
     const name = `${view.split === "val" ? "validation" : "training"} ${measureName()}`;
     byId("overlay-title").textContent = name[0].toUpperCase() + name.slice(1);
@@ -217,7 +217,8 @@
       places[split] = series.length;
       add(median("", colour, dash, c.x.length === 1), c.median);
     }
-    const table = aligned(xs, columns), range = shared ?? (shared = limits(data.groups, ["train", "val"]));
+    const table = aligned(xs, columns), task = group.task;
+    const range = shared[task] ??= limits(data.groups.filter((g) => g.task === task), ["train", "val"], data.tasks[task]);
     const last = Math.max(...table[0], ...group.rate.x.slice(-1), 1);
     const x = { time: false, distr: view.logx ? 3 : 1, range: view.logx ? [Math.min(1, last / 2), Math.max(last, 2)] : [0, last * 1.01] };
     const sync = { key: "panels", scales: ["x", null], setSeries: false };
@@ -252,14 +253,14 @@
     readable(card.querySelector(".both"), upper, table[0], tell);
   }
 
-  let shared = null; // limits of the loss axis of all panels
+  let shared = {}; // task → limits of the loss axis of its panels
   const waiting = new IntersectionObserver((seen) => {
     for (const one of seen) if (one.isIntersecting) { waiting.unobserve(one.target); one.target.drawn = true; drawPanel(one.target); }
   }, { rootMargin: "400px" });
   for (const card of panels) waiting.observe(card);
 
   function redraw() {
-    shared = null;
+    shared = {};
     const box = document.querySelector("#switches input[name=logy]");
     if (box) box.disabled = !loggable();
     drawOverlay();
