@@ -12,7 +12,7 @@ from rich.text import Text
 
 from lrbench.analysis import duration
 from lrbench.cli.terminal import inline
-from lrbench.components import KNOWN, Metric, metrics_of
+from lrbench.components import KNOWN, Metric, in_words, metrics_of
 from lrbench.events import Event
 
 PLAIN_SECONDS = 10.0  # the shortest time between two plain lines of a run
@@ -59,7 +59,7 @@ class Display:
             pieces.append(self.measured(result.final))
         tested = {key: value for key, value in (result.test or {}).items() if value is not None}
         if tested:
-            texts = [f"{_words(key)} {self._text(key, value)}" for key, value in tested.items()]
+            texts = [f"{in_words(key)} {self._text(key, value)}" for key, value in tested.items()]
             pieces.append(f"test {', '.join(texts)}")
         if result.seconds:
             pieces.append(duration(result.seconds))
@@ -67,7 +67,7 @@ class Display:
 
     def measured(self, values: Mapping[str, float | None]) -> str:
         """Return `loss 0.3, val loss 0.2, val accuracy 92.10 %`: the training loss and the validation metrics."""
-        names = {"train_loss": "loss", **{key: _words(key) for key in values if key.startswith("val_")}}
+        names = {"train_loss": "loss", **{key: in_words(key) for key in values if key.startswith("val_")}}
         known = [(name, key, values.get(key)) for key, name in names.items()]
         return ", ".join(f"{name} {self._text(key, value)}" for name, key, value in known if value is not None)
 
@@ -180,7 +180,3 @@ class Lines(Display):
     def say(self, text: str) -> None:
         """Print a line without breaking it."""
         self.console.print(inline(text), soft_wrap=True)
-
-
-def _words(key: str) -> str:
-    return key.replace("_", " ")

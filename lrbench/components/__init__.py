@@ -19,6 +19,7 @@ from lrbench.components.metrics import (
     Measure,
     Metric,
     epoch_columns,
+    in_words,
     measures,
     metrics_of,
     number,

@@ -85,6 +85,36 @@ def metrics_of(recorded: object) -> dict[str, Metric]:
     return found
 
 
+_IN_WORDS = {
+    "auroc": "AUROC",
+    "f1": "F1",
+    "iou": "IoU",
+    "kl": "KL",
+    "mae": "MAE",
+    "psnr": "PSNR",
+    "r2": "R²",
+    "rmse": "RMSE",
+}
+    "auroc": "AUROC",
+    "f1": "F1",
+    "iou": "IoU",
+    "kl": "KL",
+    "mae": "MAE",
+    "psnr": "PSNR",
+    "r2": "R²",
+    "rmse": "RMSE",
+}
+
+
+def in_words(name: str) -> str:
+    """Return a metric's or measure's name as text shows it.
+
+    >>> in_words("test_mean_iou"), in_words("val_loss")
+    ('test mean IoU', 'val loss')
+    """
+    return " ".join(_IN_WORDS.get(word, word) for word in name.split("_"))
+
+
 def number(value: float) -> str:
     """Format with four significant digits."""
     return f"{value:.4g}" if abs(value) < 1000 else f"{value:.3g}"
@@ -117,8 +147,8 @@ class Measure(Metric):
     def name_in_short(self) -> str:
         """A short name: `val loss`, `test accuracy of the best epoch`."""
         if self.section == "test_best":
-            return f"test {self.metric.name.replace('_', ' ')} of the best epoch"
-        return self.name.replace("_", " ")
+            return f"test {in_words(self.metric.name)} of the best epoch"
+        return in_words(self.name)
 
     @property
     def per_epoch(self) -> bool:
@@ -148,7 +178,7 @@ def measures(metrics: Iterable[Metric]) -> dict[str, Measure]:
     for prefix, section, key, words in _POINTS:
         for metric in metrics:
             name = prefix + metric.name
-            said = words.format(metric.name.replace("_", " "))
+            said = words.format(in_words(metric.name))
             point: dict[str, Any] = {"section": section, "key": key + metric.name, "words": said}
             found[name] = Measure(name, metric.better, metric.form, metric=metric, **point)
     return found

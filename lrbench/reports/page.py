@@ -16,6 +16,7 @@ from markupsafe import Markup
 
 from lrbench._version import __version__
 from lrbench.analysis import Group
+from lrbench.components import in_words
 from lrbench.errors import printable
 from lrbench.reports import details, tables
 from lrbench.reports.chart_data import charted, charted_metrics
@@ -62,6 +63,7 @@ def render(shown: Shown, drawn: Sequence[Drawn], winner: Winner | None) -> str:
         license=Markup(_static("uplot.LICENSE")),
         scripts=[Markup(script) for script in scripts],
         hashes=Markup(" ".join(map(_hash, scripts)) or "'none'"),
+        in_words=in_words,
         curves=Markup(_json(charted(groups, against))) if groups else "",
         **content,
     )

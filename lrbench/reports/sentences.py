@@ -17,7 +17,7 @@ from lrbench.analysis import (
     mean_text,
     measures_of,
 )
-from lrbench.components import Measure
+from lrbench.components import Measure, in_words
 
 MOST_NAMED = 4
 
@@ -57,7 +57,7 @@ def _on_test(group: Group, measure: Measure) -> str:
     for metric in sorted(metrics, key=lambda metric: metric.name == "loss"):  # a metric tells more than the loss
         found = group.spread(f"{point}_{metric.name}")
         if found is not None:
-            return f", with a test {metric.name.replace('_', ' ')} of {metric.text(found.centre)}"
+            return f", with a test {in_words(metric.name)} of {metric.text(found.centre)}"
     return ""
 
 

@@ -8,7 +8,7 @@ from json import dumps
 from typing import Any
 
 from lrbench.analysis import Group, Spread, duration, measures_of
-from lrbench.components import Measure
+from lrbench.components import Measure, in_words
 from lrbench.reports import escape
 
 
@@ -55,8 +55,8 @@ def _metric(measure: Measure) -> Column:
 
 def _heading(measure: Measure) -> str:
     """`val loss`, `test loss, best epoch`."""
-    name = measure.metric.name.replace("_", " ")
-    return f"test {name}, best epoch" if measure.section == "test_best" else measure.name.replace("_", " ")
+    best = measure.section == "test_best"
+    return f"test {in_words(measure.metric.name)}, best epoch" if best else in_words(measure.name)
 
 
 def _published(measure: Measure) -> Column:

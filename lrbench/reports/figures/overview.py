@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from lrbench.analysis import Band, Group, measures_of, planned_epochs, task_of
-from lrbench.components import LOSS
+from lrbench.components import LOSS, in_words
 from lrbench.reports.figures.axes import drawable, log_scale
 from lrbench.reports.figures.layout import Layout
 from lrbench.reports.figures.style import MOST_POINTS, OTHERS, RATE, TRAINING, VALIDATION, cut, drawing, line_of
@@ -165,7 +165,7 @@ def subtitle(group: Group) -> str:
     alone = len(beside) == 1 and beside[0].form == "percent"
     for one in beside:
         if (found := group.spread(one.name)) is not None:
-            name = "" if alone else one.metric.name.replace("_", " ") + " "
+            name = "" if alone else in_words(one.metric.name) + " "
             pieces.append(f"{name}{one.text(found.centre)}")
     if loss.n > 1:
         pieces.append(f"{loss.n} seeds")
