@@ -79,6 +79,10 @@ def test_the_rates_of_a_real_model(tmp_path: Path, wide: Any) -> None:
         assert one.lowest <= one.median <= one.highest
     assert found.folder.path.parent == tmp_path / "find-lr" and found.folder.name.startswith("wide-")
     assert [curve.momentum for curve in found.curves] == [0.9] * 3
+    expected = [len(curve.rates) / 17 for curve in found.curves]  # 1,078 examples are 17 batches
+    assert [curve.passes for curve in found.curves] == pytest.approx(expected)
+    assert [curve.passes for curve in load(found.folder).curves] == pytest.approx(expected, abs=1e-3)
+    assert any("over the training data" in note for note in found.advice.notes)
 
 
 def test_training_at_the_rate_found_is_about_as_good_as_at_the_best_of_a_grid(tmp_path: Path, tiny: Any) -> None:

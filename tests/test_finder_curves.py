@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
@@ -144,6 +145,15 @@ def test_a_linear_ramp_has_its_points_to_the_right() -> None:
     curves = [Curve(seed, rates.tolist(), u_shaped(np.log10(rates), -0.8).tolist()) for seed in range(3)]
     advice = advise(curves, Ramp(start=1e-3, end=1.0, iterations=200, shape="linear"))
     assert isinstance(advice, Advice) and 0.04 < advice.initial < 0.2
+
+
+@pytest.mark.parametrize(("passes", "validation", "said"), [(13, False, True), (13, True, False), (9, False, False)])
+def test_a_test_that_repeats_the_data_often_is_told_of_validation(passes: int, validation: bool, said: bool) -> None:
+    curves = [dataclasses.replace(curve, passes=float(passes)) for curve in of(*[u_shaped(X)] * 3)]
+    advice = advise(curves, Ramp(validation=validation))
+    assert isinstance(advice, Advice)
+    told = [note for note in advice.notes if "over the training data 13 times" in note and "--validation" in note]
+    assert list(advice.notes) == told and bool(told) is said
 
 
 def test_what_the_seeds_disagree_about_is_said() -> None:

@@ -17,6 +17,7 @@ LEAST_POINTS = 20  # losses needed per seed
 SIGNIFICANT = 3.5  # a fall counts if it is at least this many standard errors
 LEAST_FALL = 0.01  # and at least this fraction of the loss before it
 UNSURE_DECADES = 0.75  # seeds further apart than this get a note
+MANY_PASSES = 10  # over the training data; from here on, --validation made a difference in docs/find-lr.md
 
 
 @dataclass(frozen=True)
@@ -159,6 +160,10 @@ def _notes(curves: Sequence[Curve], found: Trend, ramp: Ramp) -> tuple[str, ...]
         notes.append("there is only one seed; more --seeds show how certain this is")
     elif places and (apart := math.log10(max(places) / min(places))) > UNSURE_DECADES:
         notes.append(f"the seeds' lowest points are {apart:.1f} decades apart; more --iterations or --seeds may help")
+    passes = median(curve.passes for curve in curves)
+    if passes > MANY_PASSES and not ramp.validation:
+        why = f"the test went over the training data {passes:.0f} times, and its loss does not show overfitting"
+        notes.append(f"{why}; --validation does, and may find a lower learning rate")
     if found.fall < 2 * SIGNIFICANT * found.noise:
         notes.append("the loss falls hardly more than its noise")
     return tuple(notes)

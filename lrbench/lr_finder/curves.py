@@ -26,6 +26,7 @@ class Curve:
     losses: Sequence[float]  # only the last can be non-finite
     momentum: float = 0.0  # Adam's beta1; 0 if the optimizer has none
     reason: str = ""  # why the test ended before the ramp did
+    passes: float = 0.0  # how often it went over the training data; 0 if that is not known
 
     @property
     def usable(self) -> int:

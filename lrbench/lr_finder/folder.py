@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ class Measured:
     updates: Natural
     momentum: Finite
     ended: str | None = None
+    passes: Finite = 0.0
 
 
 class FinderFolder:
@@ -64,7 +66,8 @@ class FinderFolder:
         steps = result.steps if result is not None else None
         if result is None or len(rates) != steps:
             raise FolderError(f"{folder.steps.path} has {len(rates)} of {steps} steps; --again repeats the test")
-        return Curve(seed, rates, losses, momenta[0] if momenta else 0.0, result.reason)
+        passes = len(rates) / (folder.environment().sizes.steps_per_epoch or math.inf)
+        return Curve(seed, rates, losses, momenta[0] if momenta else 0.0, result.reason, passes)
 
     def write(self, found: Mapping[str, Any], curves: Iterable[Curve], smoothing: float) -> None:
         """Write `finder.csv` from the curves, then `finder.json`. Raises FolderError."""
@@ -89,7 +92,8 @@ class FinderFolder:
             rates, losses = table["lr"][mine], table["loss"][mine]
             if not (np.isfinite(rates) & (rates > 0)).all():
                 raise ValueError("finder.csv has a learning rate that is not a positive number")
-            curves.append(Curve(told.seed, rates.tolist(), losses.tolist(), told.momentum, told.ended or ""))
+            given = (told.momentum, told.ended or "", told.passes)
+            curves.append(Curve(told.seed, rates.tolist(), losses.tolist(), *given))
         if not curves:
             raise ValueError("it has no seeds")
         return curves

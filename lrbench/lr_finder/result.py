@@ -74,6 +74,7 @@ class Finding(Displayed):
             "config": self.experiment.plain(),
             "seeds": [
                 {"seed": c.seed, "updates": len(c.rates), "momentum": c.momentum, "ended": c.reason or None}
+                | {"passes": round(c.passes, 3)}
                 for c in self.curves
             ],
             "suggestions": {name: asdict(found) for name, found in self.suggestions.items()},
