@@ -50,6 +50,7 @@ def test_each_task_trains(name: str, calibration: ModuleType, tmp_path: Path, mo
 def test_only_the_adapters_of_lora_are_trained(calibration: ModuleType, tmp_path: Path) -> None:
     pytest.importorskip("peft")
     import torch
+
     from lrbench.components.models import build_model
     from lrbench.types import Part
 

@@ -95,15 +95,6 @@ _IN_WORDS = {
     "r2": "R²",
     "rmse": "RMSE",
 }
-    "auroc": "AUROC",
-    "f1": "F1",
-    "iou": "IoU",
-    "kl": "KL",
-    "mae": "MAE",
-    "psnr": "PSNR",
-    "r2": "R²",
-    "rmse": "RMSE",
-}
 
 
 def in_words(name: str) -> str:
