@@ -262,7 +262,7 @@ def copying() -> dict[str, Any]:
 
 
 def lora(base: str, rank: int, input_shape: tuple[int, ...], classes: int) -> nn.Module:
-    """Return the GPT of a run with low-rank adapters beside its attention; only these are trained."""
+    """Return the GPT of a run with low-rank adapters beside its attention; only these are trained. It needs peft."""
     from peft import LoraConfig, get_peft_model
 
     params = {key: value for key, value in GPT.items() if key != "name"}
