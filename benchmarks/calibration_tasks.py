@@ -27,6 +27,7 @@ NARROWED = {
     "gpt larger adamw": (-4.0, -1.0),
     "gpt small muon": (-3.5, -0.5),
     "counting gpt adam": (-4.5, -1.0),
+    "counting gpt longer": (-4.0, -1.0),
     "copying gpt adam": (-4.5, -1.0),
     "friedman mlp adam": (-4.0, -0.5),
     "friedman mlp momentum": (-4.0, -0.5),
@@ -123,6 +124,7 @@ OTHER_KINDS: dict[str, dict[str, Any]] = {
     "gpt larger adamw": {**TEXT, "model": {**GPT, "layers": 3, "width": 96, "heads": 4}, "optimizer": DECAYED},
     "gpt small muon": {**TEXT, "model": GPT, "optimizer": {**DECAYED, "name": "muon"}},
     "counting gpt adam": {**PUZZLE, "dataset": "calibration_tasks:counting"},
+    "counting gpt longer": {**PUZZLE, "dataset": "calibration_tasks:counting", "epochs": 32},
     "copying gpt adam": {**PUZZLE, "dataset": "calibration_tasks:copying"},
     "friedman mlp adam": {**FRIEDMAN, "optimizer": ADAM},
     "friedman mlp momentum": {**FRIEDMAN, "optimizer": MOMENTUM},
@@ -260,7 +262,7 @@ def copying() -> dict[str, Any]:
 
 
 def lora(base: str, rank: int, input_shape: tuple[int, ...], classes: int) -> nn.Module:
-    """Return the GPT of a run with low-rank adapters beside its attention; only these are trained."""
+    """Return the GPT of a run with low-rank adapters beside its attention; only these are trained. It needs peft."""
     from peft import LoraConfig, get_peft_model
 
     params = {key: value for key, value in GPT.items() if key != "name"}

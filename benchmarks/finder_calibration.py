@@ -3,10 +3,11 @@
     python benchmarks/finder_calibration.py --runs runs/calibration --jobs 2
 
 For each task: a sweep (rates half a decade apart, 3 seeds), a range test (3 seeds), and training at every method's
-rate (3 seeds). Regret is the final validation loss there, median over the seeds, against the sweep's best; and the
-distance in decades from the sweep's best rate. What is done already is found in the runs folder, so it can be
-stopped and started again. Writes the tasks' rows into `finder_calibration.csv` beside this file, where those of tasks
-not asked for stay, and prints the tables of docs/find-lr.md.
+rate (3 seeds). Where a note of find-lr advises it, the range test is repeated with --validation. Regret is the final
+validation loss there, median over the seeds, against the sweep's best; and the distance in decades from the sweep's
+best rate. What is done already is found in the runs folder, so it can be stopped and started again. Writes the tasks'
+rows into `finder_calibration.csv` beside this file, where those of tasks not asked for stay, and prints the tables of
+docs/find-lr.md.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from lrbench.lr_finder import Advice
 from lrbench.runs import Status
 
 FIELDS = ["task", "method", "iterations", "lr", "best_lr", "loss", "best_loss", "ratio", "decades", "note"]
-METHODS = ("recommended", "steepest", "minimum/10", "valley")
+METHODS = ("recommended", "steepest", "minimum/10", "valley", "--validation")
 TABLE = Path(__file__).with_name("finder_calibration.csv")
 GROUPS = {"Calibration": tasks.TASKS, "Held out": tasks.HELD_OUT, "Other kinds (held out)": tasks.OTHER_KINDS}
 EVERY = {name: task for group in GROUPS.values() for name, task in group.items()}
@@ -79,8 +80,14 @@ def calibrate(name: str, runs: Path, jobs: int, iterations: int) -> list[dict[st
     found = lrbench.find_lr(experiment(name, 0.1, base), runs=runs, iterations=iterations)
     suggested = {method: one.median for method, one in found.suggestions.items()}
     suggested["recommended"] = found.lr
+    methods = METHODS[:-1]
+    if isinstance(found.advice, Advice) and any("--validation" in note for note in found.advice.notes):
+        methods = METHODS
+        suggested["--validation"] = lrbench.find_lr(
+            experiment(name, 0.1, base), runs=runs, iterations=iterations, validation=True
+        ).lr
     rows = []
-    for method in METHODS:
+    for method in methods:
         lr = suggested.get(method)
         row: dict[str, Any] = {"task": name, "method": method, "iterations": iterations, "lr": lr}
         row |= {"best_lr": best_rate, "best_loss": best, "loss": None, "ratio": None, "decades": None}
@@ -116,10 +123,11 @@ def tables(rows: list[dict[str, Any]]) -> str:
         lines += ["", "| task | best rate | best loss | " + " | ".join(METHODS) + " |"]
         lines += ["| --- | ---: | ---: |" + " ---: |" * len(METHODS)]
         for name in names:
-            mine = [row for row in chosen if row["task"] == name]
+            mine = {row["method"]: row for row in chosen if row["task"] == name}
             if mine:
-                best = f"{mine[0]['best_lr']:.1e} | {mine[0]['best_loss']:.3g}"
-                lines.append(f"| {name} | {best} | " + " | ".join(map(_cell, mine)) + " |")
+                best = f"{mine['recommended']['best_lr']:.1e} | {mine['recommended']['best_loss']:.3g}"
+                cells = [_cell(mine[method]) if method in mine else "" for method in METHODS]
+                lines.append(f"| {name} | {best} | " + " | ".join(cells) + " |")
         lines.append("")
     return "\n".join(lines)
 

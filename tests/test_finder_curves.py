@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -145,6 +146,16 @@ def test_a_linear_ramp_has_its_points_to_the_right() -> None:
     curves = [Curve(seed, rates.tolist(), u_shaped(np.log10(rates), -0.8).tolist()) for seed in range(3)]
     advice = advise(curves, Ramp(start=1e-3, end=1.0, iterations=200, shape="linear"))
     assert isinstance(advice, Advice) and 0.04 < advice.initial < 0.2
+
+
+def test_a_flat_bottom_is_told_with_the_rate_at_which_most_of_the_fall_was_done() -> None:
+    """From 2 to 1 between 1e-4 and 1e-3, slightly on down to 0.1, then up: 0.98 of the fall is done at 1e-3."""
+    losses = np.interp(X, [-7, -4, -3, -1, 0], [2.0, 2.0, 1.02, 1.0, 3.0])
+    advice = advise(of(*[losses] * 3), Ramp())
+    assert isinstance(advice, Advice) and 0.02 < advice.initial < 0.06
+    (note,) = advice.notes
+    told = re.search(r"95 % of its fall at (\S+) already", note)
+    assert told and float(told[1]) == pytest.approx(1e-3, rel=0.5)
 
 
 @pytest.mark.parametrize(("passes", "validation", "said"), [(13, False, True), (13, True, False), (9, False, False)])

@@ -17,6 +17,8 @@ LEAST_POINTS = 20  # losses needed per seed
 SIGNIFICANT = 3.5  # a fall counts if it is at least this many standard errors
 LEAST_FALL = 0.01  # and at least this fraction of the loss before it
 UNSURE_DECADES = 0.75  # seeds further apart than this get a note
+MOSTLY_FALLEN = 0.95  # of the fall; if it was done at a much lower rate than the one suggested, a note tells where
+FLAT_DECADES = 0.5  # much lower
 MANY_PASSES = 10  # over the training data; from here on, --validation made a difference in docs/find-lr.md
 
 
@@ -83,6 +85,10 @@ def advise(curves: Sequence[Curve], ramp: Ramp) -> Advice | Refusal:
         "high": bounds,
     }
     notes = _notes(curves, found, ramp)
+    fallen = found.fallen(MOSTLY_FALLEN) / delay
+    if math.log10(initial / fallen) > FLAT_DECADES:
+        done = f"the loss had done {MOSTLY_FALLEN:.0%} of its fall at {fallen:.2g} already".replace("%", " %")
+        notes += (f"{done}; its bottom is flat, and a learning rate between the two may be better",)
     if whole_delay > MOST_DELAY:
         needed = math.ceil(ramp.iterations * math.log(whole_delay) / math.log(MOST_DELAY) / 100) * 100
         notes += (f"the ramp is too steep for the delay that momentum causes; try --iterations {needed:,}",)
