@@ -93,7 +93,7 @@ PUBLIC = {
         usual_loss
     """,
     "config": """
-        CONFIG CONFIGS Config ContinueRule InitRule
+        CONFIG CONFIGS PARTS Config ContinueRule InitRule
         Dataset EarlyStoppingRule Experiment SHORT_AXES canonical dump_yaml exists fits_folder
         group identity load_config merge normal opened overriding read_bytes read_config run_name validate without_rate
     """,

@@ -14,7 +14,7 @@ import numpy as np
 
 from lrbench.analysis.verdicts import Curves, Verdict, verdict
 from lrbench.components import KNOWN, LOSS, Measure, Metric, epoch_columns, measures, metrics_of
-from lrbench.config import Experiment, canonical, group, identity, run_name
+from lrbench.config import PARTS, Experiment, canonical, group, identity, run_name
 from lrbench.errors import FolderError, LrbenchError, UsageError
 from lrbench.runs import UNKNOWN, Environment, RunFolder, RunResult, Status, find_runs, read_csv
 from lrbench.types import PATHS, arguments
@@ -197,11 +197,16 @@ def read_one(folder: RunFolder) -> Record:
         Status.DAMAGED if problems else status,
         problems[0] if problems else "",
         experiment,
-        {} if file is None else file.plain,
+        {} if file is None else file.plain if experiment is not None else _usable(file.plain),
         result,
         environment,
         _no_epochs() if epochs is None else epochs,
     )
+
+
+def _usable(plain: dict[str, Any]) -> dict[str, Any]:
+    """Return an invalid config without blocks that are none, since all that reads blocks expects mappings."""
+    return {key: value for key, value in plain.items() if key not in PARTS or isinstance(value, Mapping)}
 
 
 def _inconsistent(

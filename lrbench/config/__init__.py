@@ -8,7 +8,7 @@ from lrbench.config.blocks import Dataset, fits_folder
 from lrbench.config.experiment import Experiment, validate
 from lrbench.config.files import exists, opened, read_bytes
 from lrbench.config.identity import canonical, group, identity, run_name, without_rate
-from lrbench.config.load import CONFIG, CONFIGS, Config, load_config, normal, overriding, read_config
+from lrbench.config.load import CONFIG, CONFIGS, PARTS, Config, load_config, normal, overriding, read_config
 from lrbench.config.merge import SHORT_AXES, merge
 from lrbench.config.rules import ContinueRule, EarlyStoppingRule, InitRule
 from lrbench.config.yaml_source import dump as dump_yaml

@@ -16,7 +16,7 @@ from lrbench.errors import ConfigError
 from lrbench.schedules import has_milestones, revised
 from lrbench.types import PATH, TEXTS, Kind, Listed, arguments
 
-_PARTS = ("dataset", "model", "optimizer", "schedule", "loss", "task")
+PARTS = ("dataset", "model", "optimizer", "schedule", "loss", "task")
 _NOTHING = ("null", "~", "")
 MOST_EXTENDED = 100
 _NOT_INHERITED = ("name", "reference", "extends")
@@ -155,7 +155,7 @@ def _made_before(number: int, folder: Path) -> bool:
 
 def normal(plain: Mapping[str, Any]) -> dict[str, Any]:
     """Write `model: cnn` as `model: {name: cnn}`, so that it merges."""
-    return {k: {"name": v} if k in _PARTS and isinstance(v, str) else v for k, v in plain.items()}
+    return {k: {"name": v} if k in PARTS and isinstance(v, str) else v for k, v in plain.items()}
 
 
 def _override(text: str) -> tuple[dict[str, Any], yaml_source.Places]:
