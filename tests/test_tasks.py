@@ -339,8 +339,8 @@ def test_wrong_keys_are_told(changes: Any, fragment: str, tiny: Make) -> None:
 
 
 def test_metrics_of_another_task_are_refused(tiny: Make) -> None:
-    with pytest.raises(ConfigError, match="'mae' does not suit task: segmentation"):
-        build(tiny(task="segmentation", metrics=["mae"]), CPU)
+    with pytest.raises(ConfigError, match="'mae' does not suit task: multilabel"):
+        build(tiny(dataset=f"{ME}:several", task="multilabel", metrics=["mae"]), CPU)
     with pytest.raises(ConfigError, match=r"not pairs.*name a task"):
         build(tiny(dataset=f"{ME}:nested", model=f"{ME}:linear"), CPU)
 
@@ -926,3 +926,87 @@ def test_an_interrupted_run_of_any_task_goes_on_bit_for_bit(kind: str, tiny: Mak
     again = pd.read_csv(folder.path / "epochs.csv").drop(columns=timed)
     pd.testing.assert_frame_equal(again, rows.drop(columns=timed), check_exact=True)
     assert (folder.path / "steps.csv").read_text() == (path / "steps.csv").read_text()
+
+
+# -- what a newcomer met
+
+
+def own_loaders() -> Any:
+    return {name: DataLoader(split, batch_size=10) for name, split in records_in_batches().items()}
+
+
+def records_in_batches() -> Any:
+    return splits(lambda i, x: {"where": x, "value": float(x.sum())})
+
+
+class Penalty:
+    """Needs a gradient inside the loss."""
+
+    def loss(self, model: Any, batch: Any) -> Any:
+        with torch.enable_grad():
+            inputs = batch["where"].requires_grad_()
+            outputs = model(inputs).squeeze(1)
+            (slope,) = torch.autograd.grad(outputs.sum(), inputs, create_graph=True)
+        return F.mse_loss(outputs, batch["value"]) + 0.01 * slope.square().mean()
+
+
+class Unsaid(Penalty):
+    def loss(self, model: Any, batch: Any) -> Any:
+        inputs = batch["where"].requires_grad_()
+        (slope,) = torch.autograd.grad(model(inputs).sum(), inputs, create_graph=True)
+        return slope.square().mean()
+
+
+class Countless(Penalty):
+    def count(self, batch: Any) -> int:
+        return 0
+
+
+class Leaving(Penalty):
+    def loss(self, model: Any, batch: Any) -> Any:
+        raise SystemExit(5)
+
+
+OWN: dict[str, Any] = {"dataset": f"{ME}:records_in_batches", "model": f"{ME}:linear", "batch_size": 10}
+
+
+@pytest.mark.parametrize("changes", [{"step": f"{ME}:of_dict"}, {"task": f"{ME}:Penalty"}])
+@pytest.mark.parametrize("data", ["own_loaders", "records_in_batches"])
+def test_own_tasks_take_loaders_and_gradients(data: str, changes: Any, tiny: Make, tmp_path: Path) -> None:
+    trained(tiny(**{**OWN, "dataset": f"{ME}:{data}"}, **changes, epochs=2), tmp_path)
+
+
+def collated_to_nothing(items: list[Any]) -> None:
+    return None
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "fragment"),
+    [
+        ({**OWN, "task": f"{ME}:Unsaid"}, ConfigError, "needs gradients, .*torch.enable_grad"),
+        ({**OWN, "task": f"{ME}:Countless"}, ConfigError, r"count\(batch\) returned 0"),
+        ({**OWN, "task": f"{ME}:Leaving"}, UserCodeError, "task 'test_tasks:Leaving' raised SystemExit"),
+        (
+            {"task": "multilabel"},
+            ConfigError,
+            r"needs targets \(n, labels\) of 0 and 1; those of digits have the shape",
+        ),
+        ({"task": "language_model"}, ConfigError, r"needs targets \(n, tokens\)"),
+        ({"metrics": ["f1", "f1"]}, ConfigError, "'f1' is named twice"),
+        ({"dataset": {"name": f"{ME}:numbers", "collate": f"{ME}:padded"}}, ConfigError, "no effect on tensors"),
+        (
+            {**OWN, "dataset": {"name": f"{ME}:ragged", "collate": f"{ME}:collated_to_nothing"}},
+            Exception,
+            "collate returned None",
+        ),
+    ],
+)
+def test_mistakes_of_a_newcomer_are_told(changes: Any, error: Any, fragment: str, tiny: Make) -> None:
+    with pytest.raises(error, match=fragment):
+        check(tiny(**changes), CPU)
+
+
+def test_text_with_colons_is_printed_as_it_is(cli: Any, write_config: Any) -> None:
+    config = write_config(dataset={"name": f"{ME}:ragged", "collate": "bad:v: train"}, step=f"{ME}:of_dict")
+    _, _, said = cli("run", config)
+    assert "bad:v: train" in said

@@ -18,10 +18,10 @@ def inline(text: str) -> str:
 
 
 class Terminal(Console):
-    """A console without highlighting. Text is `printable`, so that no name or path can steer the terminal."""
+    """A console without highlighting and emoji codes. Text is `printable`, so that no name or path can steer the terminal."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(highlight=False, **options)
+        super().__init__(highlight=False, emoji=False, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Return the text to print; rich calls this for every `str`."""

@@ -21,6 +21,8 @@ def written_out(plain: Mapping[str, Any]) -> dict[str, Any]:
 
 def _task(plain: dict[str, Any]) -> dict[str, Any]:
     """Write out `step:`, the loss of a task, and the names and directions of metrics."""
+    if "step" in plain and plain["step"] is None:
+        plain = {k: v for k, v in plain.items() if k != "step"}
     if (step := plain.get("step")) is not None:
         if not isinstance(step, str) or ":" not in step:
             problem = (

@@ -80,6 +80,7 @@ def _check_pair(experiment: Experiment, parts: Parts, task: PairTask, model: nn.
             raise ValueError("several labels per example need float targets, such as targets.float()") from None
     with fitting("metrics", f"can't be computed from {shapes}"):
         task.values(task.sums(outputs, goal).tolist(), len(goal), 1.0)
+        task.note(outputs.detach(), goal)
     notes = []
     if parts.data.positions and parts.data.classes is None and void_hint(parts.classes):
         notes.append(f"the targets go up to 255, which makes {parts.classes} classes{void_hint(parts.classes)}")
@@ -91,6 +92,9 @@ def _check_pair(experiment: Experiment, parts: Parts, task: PairTask, model: nn.
 def _check_own(parts: Parts, model: nn.Module) -> list[str]:
     """Pass two examples through a task that computes its own loss. Returns likely mistakes."""
     batch, task = parts.batch(next(iter(parts.data.train.batches(2)))), parts.task
+    model.train()
+    with torch.random.fork_rng():
+        task.measure(model, batch)
     model.eval()
     with torch.random.fork_rng():
         once, _ = task.measure(model, batch)
@@ -98,8 +102,19 @@ def _check_own(parts: Parts, model: nn.Module) -> list[str]:
         problem = "its loss has no gradient: compute it without .item(), .detach() and numpy"
         raise ConfigError(problem, key="task")
     with torch.random.fork_rng(), torch.no_grad():
-        float(task.count(batch))
-        if task.examples(batch) != 2:
+        try:
+            task.measure(model, batch)
+        except UserCodeError as error:
+            if "require grad" not in str(error):
+                raise
+            problem = "its loss needs gradients, which evaluations don't keep: compute it under torch.enable_grad()"
+            raise ConfigError(problem, key="task") from error
+        if not float(task.count(batch)) > 0:
+            problem = (
+                f"count(batch) returned {float(task.count(batch)):g}; it must return what the mean loss divides by"
+            )
+            raise ConfigError(problem, key="task")
+        if parts.data.train.sized and task.examples(batch) != min(2, len(parts.data.train)):
             problem = f"counts {task.examples(batch)} examples in a batch of 2; write examples(batch) in your task"
             raise ConfigError(problem, key="task")
         twice = once
@@ -194,7 +209,8 @@ def _training_failure(parts: Parts, model: nn.Module, size: int) -> str | None:
     """Return why the model can't take a batch of this size in training mode; None if it can."""
     model.train()
     try:
-        with torch.random.fork_rng(), torch.no_grad():
+        # a task of one's own may need gradients in its loss
+        with torch.random.fork_rng(), torch.set_grad_enabled(not isinstance(parts.task, PairTask)):
             batch, task = parts.batch(next(iter(parts.data.train.batches(size)))), parts.task
             if isinstance(task, PairTask):
                 task.compared(model, batch)
@@ -204,6 +220,8 @@ def _training_failure(parts: Parts, model: nn.Module, size: int) -> str | None:
         return None
     except KeyboardInterrupt:
         raise
+    except UserCodeError as error:
+        return str(error).splitlines()[0]
     except BaseException as error:  # whatever user code raises
         return reason_of(error)
     return None

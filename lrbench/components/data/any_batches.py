@@ -12,6 +12,8 @@ from lrbench.components.data.sources import Source
 from lrbench.components.data.streams import Stream
 from lrbench.errors import ConfigError, DataError, UserCodeError
 
+_NOTHING = object()
+
 
 def makes_batches(split: Split) -> bool:
     """Return whether the user's code makes the batches: a collate function, a DataLoader or an IterableDataset."""
@@ -28,14 +30,16 @@ def first_of(split: Split, what: str) -> Any:
     try:
         if not makes_batches(split):
             return split.dataset[0]  # type: ignore[attr-defined]
-        first = next(iter(split.batches(2)), None)
+        first = next(iter(split.batches(2)), _NOTHING)
     except (DataError, UserCodeError):
         raise
     except Exception as error:
         doing = "making a batch" if makes_batches(split) else "reading example 0"
         raise UserCodeError.of(f"{what}: {doing}", error) from error
-    if first is None:
+    if first is _NOTHING:
         raise DataError(f"{what} is empty")
+    if first is None:
+        raise DataError(f"{what}: dataset.collate returned None; it must return a batch")
     return first
 
 

@@ -20,9 +20,13 @@ EVALUATION_BATCH = 500
 
 
 class Split(ABC):
-    """Training, validation or test data. Without `shuffles`, it comes in an order of its own."""
+    """Training, validation or test data.
+
+    Without `shuffles`, it comes in an order of its own; without `sized`, in batches of a size of its own.
+    """
 
     shuffles = True
+    sized = True
 
     targets: Tensor | None
 

@@ -37,6 +37,7 @@ class Loader(Split):
     """
 
     shuffles = False
+    sized = False
 
     loader: DataLoader[Any]
     targets: Tensor | None = None

@@ -46,6 +46,8 @@ def as_source(made: Any, part: Part, collate: Collate | None = None) -> Source:
     splits = {w: None if made.get(w) is None else _split(made[w], f"{part.name}: {w}", collate) for w in _SPLITS}
     train = splits["train"]
     assert train is not None
+    if collate is not None and isinstance(train, Tensors):
+        raise ConfigError("has no effect on tensors, only on the examples of a Dataset", key="dataset.collate")
     classes, unknown = made.get("classes"), ""
     what = f"{part.name}: train"
     if classes is None and gives_pairs(train, what) and not makes_batches(train) and _class_shape(train, what) == ():

@@ -119,6 +119,14 @@ _FITTING = {
 """The metrics that each task can have."""
 
 
+_TARGETS = {
+    "language_model": (2, "(n, tokens)"),
+    "multilabel": (2, "(n, labels) of 0 and 1"),
+    "segmentation": (3, "(n, height, width)"),
+}
+"""The dimensions of each task's targets."""
+
+
 def usual_loss(name: str) -> Part:
     """Return the loss of a task whose config names none."""
     return _USUAL_LOSS.get(name, Part(OF_TASK))
@@ -168,6 +176,13 @@ def suited(part: Part | None, data: Data) -> Data:
         raise ConfigError(f"{problem}; name a task that takes them: hf, or your own 'package.module:Task'", key="task")
     if data.unknown and (part is None or part.name == "classification"):
         raise DataError(data.unknown)
+    if part is not None and part.name in _TARGETS:
+        dimensions, shape = _TARGETS[part.name]
+        targets = next(iter(data.train.batches(1)))[1]
+        if targets.dim() != dimensions:
+            found = f"({', '.join(['n', *map(str, targets.shape[1:])])}{',' if targets.dim() == 1 else ''})"
+            problem = f"{part.name} needs targets {shape}; those of {data.name} have the shape {found}"
+            raise ConfigError(problem, key="task")
     numbers = part is not None and part.name in ("regression", "multilabel")
     return replace(data, numbers=True, classes=None, positions=False) if numbers else data
 
@@ -210,6 +225,9 @@ def build_task(
 
 
 def _check(task: str | None, metrics: Sequence[Part]) -> None:
+    names = [metric.params.get("as", metric.name) for metric in metrics]
+    if (twice := next((name for name in names if names.count(name) > 1), None)) is not None:
+        raise ConfigError(f"'{twice}' is named twice", key="metrics")
     fitting = _FITTING[task or "classification"]
     for metric in metrics:
         if metric.name in NAMED and metric.name not in fitting and task is not None:

@@ -93,9 +93,9 @@ class OwnTask:
             with_frames = f"task '{self.name}'" if name == "loss" else f"task '{self.name}', {name}"
             try:
                 return method(*arguments, **named)
-            except LrbenchError:
+            except (LrbenchError, KeyboardInterrupt):
                 raise
-            except Exception as error:
+            except BaseException as error:  # an exit in the user's code ends only its own run
                 raise UserCodeError.of(with_frames, error) from error
 
         return guarded

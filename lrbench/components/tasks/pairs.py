@@ -53,8 +53,8 @@ class PairTask:
         """See `Task`."""
         outputs, targets = self.compared(model, batch)
         seen = outputs.detach()
-        for meter in self._whole if whole else ():
-            meter.note(seen, targets)  # type: ignore[attr-defined]
+        if whole:
+            self.note(seen, targets)
         sums = self.sums(seen, targets)  # before the loss, which may change the targets
         return self.loss.mean(outputs, targets, self.count(batch)), sums
 
@@ -62,6 +62,11 @@ class PairTask:
         """Return the sums of a batch, shape (sums,)."""
         found = [meter.sums(outputs, targets) for meter in self._adding]
         return found[0] if len(found) == 1 else torch.cat(found) if found else outputs.new_empty(0)
+
+    def note(self, outputs: Tensor, targets: Tensor) -> None:
+        """Have the metrics that need a whole split take note of a batch."""
+        for meter in self._whole:
+            meter.note(outputs, targets)  # type: ignore[attr-defined]
 
     def begin(self) -> None:
         """See `Task`."""
