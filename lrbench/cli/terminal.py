@@ -18,7 +18,7 @@ def inline(text: str) -> str:
 
 
 class Terminal(Console):
-    """A console without highlighting and emoji codes. Text is `printable`, so that no name or path can steer the terminal."""
+    """A console without highlighting and emoji codes, whose text is `printable`: no name can steer the terminal."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(highlight=False, emoji=False, **options)
