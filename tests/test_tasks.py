@@ -1010,3 +1010,12 @@ def test_text_with_colons_is_printed_as_it_is(cli: Any, write_config: Any) -> No
     config = write_config(dataset={"name": f"{ME}:ragged", "collate": "bad:v: train"}, step=f"{ME}:of_dict")
     _, _, said = cli("run", config)
     assert "bad:v: train" in said
+
+
+def test_range_tests_and_sweeps_take_any_task(tiny: Make, tmp_path: Path) -> None:
+    experiment = tiny(**OWN, task=f"{ME}:Penalty", optimizer={"name": "sgd", "lr": 0.1}, epochs=2)
+    found = lrbench.find_lr(experiment, runs=tmp_path, iterations=40, seeds=1)
+    assert len(found.curves) == 1 and len(found.curves[0].losses) > 20
+    done = lrbench.sweep([experiment], lr="0.001,0.1", seeds=2, jobs=1, runs=tmp_path)
+    winner = done.summary().winner
+    assert winner is not None and winner[1].lr == 0.1
