@@ -1012,6 +1012,16 @@ def test_text_with_colons_is_printed_as_it_is(cli: Any, write_config: Any) -> No
     assert "bad:v: train" in said
 
 
+class Silent(Classes):
+    metrics = {}  # noqa: RUF012
+
+
+def test_metrics_that_nobody_declared_are_told(tiny: Make) -> None:
+    assert check(tiny(task=f"{ME}:Silent"), CPU) == [
+        "task: it returns accuracy, which its `metrics` do not name, so it is not measured"
+    ]
+
+
 def test_range_tests_and_sweeps_take_any_task(tiny: Make, tmp_path: Path) -> None:
     experiment = tiny(**OWN, task=f"{ME}:Penalty", optimizer={"name": "sgd", "lr": 0.1}, epochs=2)
     found = lrbench.find_lr(experiment, runs=tmp_path, iterations=40, seeds=1)

@@ -123,10 +123,12 @@ def _check_own(parts: Parts, model: nn.Module) -> list[str]:
         if bool(once.isfinite() & (once != 0)) and torch.isclose(twice, 2 * once, rtol=1e-4, atol=0):
             problem = "its loss sums over the batch, so it depends on the batch size; a loss must be a mean"
             raise ConfigError(problem, key="task")
-    assumed = ", ".join(getattr(task, "assumed", ()))
-    return (
-        [f"metrics: less is taken as better for {assumed}; write `metrics: {{name: higher}}` if not"] if assumed else []
-    )
+    notes = []
+    if assumed := ", ".join(getattr(task, "assumed", ())):
+        notes.append(f"metrics: less is taken as better for {assumed}; write `metrics: {{name: higher}}` if not")
+    if undeclared := ", ".join(sorted(getattr(task, "undeclared", ()))):
+        notes.append(f"task: it returns {undeclared}, which its `metrics` do not name, so it is not measured")
+    return notes
 
 
 def _twin(model: nn.Module) -> nn.Module | None:

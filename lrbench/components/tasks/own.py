@@ -50,6 +50,7 @@ class OwnTask:
             problem = f"'{name}'.metrics must be a mapping such as {{'kl': 'lower'}} (got {declared!r:.60})"
             raise ConfigError(problem, key="task")
         self.objects: dict[str, Imported] = {}
+        self.undeclared: set[str] = set()  # metrics of the last batch that nobody has declared
         named = {str(key): self._metric(str(key), said) for key, said in {**declared, **self.given}.items()}
         if "loss" in named:
             raise ConfigError(f"'{name}'.metrics can't have 'loss', which every task has", key="task")
@@ -134,6 +135,7 @@ class OwnTask:
             what = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else f"a {type(loss).__name__}"
             problem = f"task '{self.name}' returned a loss of {what}; it must be a tensor of one number"
             raise UserCodeError(problem)
+        self.undeclared = values.keys() - {metric.name for metric in self.metrics}
         missing = [metric.name for metric in self.metrics if metric.name not in values]
         if missing:
             got = ", ".join(map(str, values)) or "none"
