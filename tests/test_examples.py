@@ -14,9 +14,10 @@ import pytest
 import yaml
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
-ALONE = ["images", "multilabel", "regression", "segmentation", "sequences", "vae"]
+ALONE = ["images", "language", "multilabel", "regression", "segmentation", "sequences", "vae"]
 LEAST: dict[str, tuple[str, float]] = {
     "images": ("f1", 0.9),
+    "language": ("accuracy", 0.9),
     "multilabel": ("average_precision", 0.75),
     "regression": ("r2", 0.7),
     "segmentation": ("mean_iou", 0.6),
