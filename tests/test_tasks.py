@@ -47,6 +47,16 @@ def trained(experiment: Any, root: Path) -> tuple[Path, Any, pd.DataFrame]:
     return outcome.path, outcome.result, pd.read_csv(outcome.path / "epochs.csv")
 
 
+def interrupted(experiment: Any, path: Path, stops: int) -> RunFolder:
+    """A run that is asked to stop after being asked so many times whether it shall."""
+    folder = RunFolder(path)
+    folder.create(experiment, {})
+    left = iter(range(stops))
+    with pytest.raises(Interrupted):
+        do_run(WorkItem(path, experiment), threads=None, watch=silent, stop=lambda: next(left, None) is None)
+    return folder
+
+
 # -- the user's own task computes what the built-in one does
 
 
@@ -121,11 +131,7 @@ def test_a_variational_autoencoder_trains_and_goes_on_bit_for_bit(tiny: Make, tm
     assert list(rows.columns[3:9]) == ["train_loss", "val_loss", "train_kl", "val_kl", "train_psnr", "val_psnr"]
     assert result.test.keys() == {"loss", "kl", "psnr"}
 
-    folder = RunFolder(tmp_path / "cut" / path.name)
-    folder.create(experiment, {})
-    left = iter(range(6))
-    with pytest.raises(Interrupted):
-        do_run(WorkItem(folder.path, experiment), threads=None, watch=silent, stop=lambda: next(left, None) is None)
+    interrupted(experiment, tmp_path / "cut" / path.name, stops=6)
     (outcome,) = lrbench.run([experiment], runs=tmp_path / "cut")
     timed = ["seconds", "examples_per_second"]
     again = pd.read_csv(outcome.path / "epochs.csv")
@@ -696,11 +702,7 @@ def test_data_in_an_order_of_its_own(data: str, tiny: Make, tmp_path: Path) -> N
     experiment = lrbench.config.validate({**plain, "epochs": None, "steps": 20, "eval_every": "5 steps"}, {}, "")
     assert any("order of its own" in note for note in check(experiment, CPU))
     path, _, _ = trained(experiment, tmp_path / "whole")
-    folder = RunFolder(tmp_path / "cut" / path.name)
-    folder.create(experiment, {})
-    left = iter(range(8))
-    with pytest.raises(Interrupted):
-        do_run(WorkItem(folder.path, experiment), threads=None, watch=silent, stop=lambda: next(left, None) is None)
+    folder = interrupted(experiment, tmp_path / "cut" / path.name, stops=8)
     lrbench.run([experiment], runs=tmp_path / "cut")
     assert (folder.path / "steps.csv").read_text() == (path / "steps.csv").read_text()
     assert len(pd.read_csv(path / "steps.csv")) == 20
@@ -916,11 +918,7 @@ KINDS: dict[str, dict[str, Any]] = {
 def test_an_interrupted_run_of_any_task_goes_on_bit_for_bit(kind: str, tiny: Make, tmp_path: Path) -> None:
     experiment = tiny(**KINDS[kind], optimizer=ADAM, batch_size=16, epochs=3)
     path, _, rows = trained(experiment, tmp_path / "whole")
-    folder = RunFolder(tmp_path / "cut" / path.name)
-    folder.create(experiment, {})
-    left = iter(range(7))
-    with pytest.raises(Interrupted):
-        do_run(WorkItem(folder.path, experiment), threads=None, watch=silent, stop=lambda: next(left, None) is None)
+    folder = interrupted(experiment, tmp_path / "cut" / path.name, stops=7)
     lrbench.run([experiment], runs=tmp_path / "cut")
     timed = ["seconds", "examples_per_second"]
     again = pd.read_csv(folder.path / "epochs.csv").drop(columns=timed)

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from lrbench.components.data.nested import examples_in
+from lrbench.components.losses import IGNORED
 from lrbench.components.metrics import NAMED, Metric
 from lrbench.components.tasks.base import Model
 from lrbench.errors import ConfigError, UserCodeError
 
-IGNORED = -100
 _SHIFTED = ("ForCausalLM", "LMHead")
 _LANGUAGE = (*_SHIFTED, "ForMaskedLM", "ForConditionalGeneration")
 

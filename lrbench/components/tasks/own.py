@@ -15,8 +15,6 @@ from lrbench.components.tasks.torchmetrics import Imported, as_metric
 from lrbench.errors import ConfigError, LrbenchError, UserCodeError, choices
 from lrbench.types import Part
 
-HOOKS = ("loss", "metrics", "examples", "count", "build", "data", "evaluate")
-
 
 class OwnTask:
     """A task written by the user.
@@ -45,6 +43,8 @@ class OwnTask:
         if not callable(self.called if not self.is_step else made):
             problem = f"'{name}' is a {type(made).__name__}: it needs a method loss(model, batch), or to be a function"
             raise ConfigError(problem, key="task")
+        self._call = self.hook("__call__" if self.is_step else "loss")
+        self._examples, self._count = self.hook("examples"), self.hook("count")
         declared = getattr(made, "metrics", None) or {}
         if not isinstance(declared, Mapping):
             problem = f"'{name}'.metrics must be a mapping such as {{'kl': 'lower'}} (got {declared!r:.60})"
@@ -103,20 +103,17 @@ class OwnTask:
 
     def examples(self, batch: Any) -> int:
         """See `Task`."""
-        counted = self.hook("examples")
-        return examples_in(batch) if counted is None else int(counted(batch))
+        return examples_in(batch) if self._examples is None else int(self._examples(batch))
 
     def count(self, batch: Any) -> Tensor | int:
         """See `Task`: what the user's `count(batch)` says, else the examples."""
-        counted = self.hook("count")
-        found: Tensor | int = self.examples(batch) if counted is None else counted(batch)
+        found: Tensor | int = self.examples(batch) if self._count is None else self._count(batch)
         return found
 
     def _called(self, model: Model, batch: Any) -> tuple[Any, Mapping[str, Any]]:
         """Return what the user's code computes for a batch: the loss and the values by name."""
-        call = self.hook("__call__" if self.is_step else "loss")
-        assert call is not None
-        returned = call(model, batch)
+        assert self._call is not None
+        returned = self._call(model, batch)
         if self.is_step or isinstance(returned, Mapping):
             if not isinstance(returned, Mapping):
                 returned = {"loss": returned}
