@@ -59,6 +59,7 @@ ROOMS = (
     "analysis",
     "sweeps",
     "reports",
+    "integrations",
     "cli",
     "objects",
 )
@@ -122,6 +123,7 @@ PUBLIC = {
         Preview Report brief_columns figure_of formatted_table gather html_of preview report save_finding save_previews
         save_summary summary summary_words table_columns
     """,
+    "integrations": "",
     "cli": """
         Terminal main progress_display
     """,

@@ -1,0 +1,17 @@
+"""Other programs' runs: a recorder, callbacks for training frameworks, importers, exporters and trackers.
+
+Each framework has one file, which is imported only when it is used. No room but the command line imports this one.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_LATER: dict[str, str] = {}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module 'lrbench.integrations' has no attribute '{name}'")
+    return getattr(importlib.import_module(_LATER[name]), name)
