@@ -111,6 +111,23 @@ class CsvLog:
             self._hash = hashlib.blake2b(text, digest_size=16)
             self._file = self.path.open("a", encoding="utf-8", newline="\n")
 
+    def widen(self, names: Iterable[str]) -> None:
+        """Add columns, which are empty in the rows that are there."""
+        new = list(names)
+        if not new:
+            return
+        assert self._file is not None, "open() comes first"
+        self.close()
+        header, *rows = self._lines()
+        lines = [header + "".join(f",{name}" for name in new).encode(), *(row + b"," * len(new) for row in rows)]
+        text = b"".join(line + b"\n" for line in lines)
+        with writing(self.path.parent):
+            with replacing(self.path) as file:
+                file.write(text)
+            self._hash = hashlib.blake2b(text, digest_size=16)
+            self._file = self.path.open("a", encoding="utf-8", newline="\n")
+        self.columns = (*self.columns, *new)
+
     def holds(self, rows: int, digest: str) -> bool:
         """Return whether the file has at least `rows` complete rows and they match `digest`."""
         lines = self._lines()[: rows + 1]
