@@ -16,7 +16,7 @@ from lrbench.config.files import exists, read_bytes
 from lrbench.config.params import Params, flat, number_of, rate_among
 from lrbench.config.rules import Reference
 from lrbench.config.run_config import RunConfig, RunName
-from lrbench.config.templates import OWN, check_names, filled, filled_for_shell, placed, words_of
+from lrbench.config.templates import OWN, check_names, filled, filled_for_shell, names_in, placed, words_of
 from lrbench.errors import ConfigError
 from lrbench.types import Count, MetricName, Natural
 
@@ -168,6 +168,13 @@ class CommandConfig(RunConfig, frozen=True, extra="forbid"):
                 usual = NAMED.get(short, Metric(short))
                 found[short] = Metric(short, column.better or usual.better, column.form or usual.form)  # type: ignore[arg-type]
         return found
+
+    @property
+    def unused(self) -> list[str]:
+        """What varies between runs but is not in the command: parameters, and the seed."""
+        words = words_of(self.command, "command")
+        used = {name for word in words for name in names_in(word)}
+        return [name for name in (*flat(self.params), "seed") if name not in used]
 
     def start(self, run: Path) -> Path:
         """Return the folder where the command of the run in folder `run` starts."""

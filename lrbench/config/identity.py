@@ -26,7 +26,7 @@ def canonical(config: RunConfig) -> dict[str, Any]:
 @canonical.register
 def _(config: CommandConfig) -> dict[str, Any]:
     plain = _plain(config, "name", *config.taken_over)
-    return {"version": VERSION, **{key: value for key, value in plain.items() if value not in (False, {})}}
+    return {"version": VERSION, **{key: value for key, value in plain.items() if value is not False and value != {}}}
 
 
 @canonical.register

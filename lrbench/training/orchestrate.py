@@ -120,7 +120,7 @@ def do(
         raise UsageError(f"--runs {root}: {there} is not writable")
     watch(Event("", "plan", values={"runs": len(todo)}))
     first = create(options, root, [outcome.experiment for outcome in todo])  # first: its workers start meanwhile
-    check(todo, watch, keep=first.in_process)
+    check(todo, root, watch, keep=first.in_process)
     checked()
     prepare(todo, options.again)
     _execute(pending(todo), first, root, options, watch)
