@@ -6,9 +6,18 @@ Each framework has one file, which is imported only when it is used. No room but
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-_LATER: dict[str, str] = {}
+if TYPE_CHECKING:
+    from lrbench.integrations.cell import param
+    from lrbench.integrations.recorder import Recorder
+    from lrbench.integrations.recording import record
+
+_LATER: dict[str, str] = {
+    "Recorder": "lrbench.integrations.recorder",
+    "param": "lrbench.integrations.cell",
+    "record": "lrbench.integrations.recording",
+}
 
 
 def __getattr__(name: str) -> Any:
