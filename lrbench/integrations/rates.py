@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from lrbench.errors import ArgumentError
 from lrbench.integrations.values import rates
 
 
@@ -19,14 +20,14 @@ class Rates:
         last: the learning rates of the last step, by column; those set now before the first.
         steps: the steps taken since.
 
-    Raises TypeError if it is no torch optimizer.
+    Raises ArgumentError if it is no torch optimizer.
     """
 
     def __init__(self, optimizer: Any) -> None:
         while not hasattr(optimizer, "register_step_pre_hook") and hasattr(optimizer, "optimizer"):
             optimizer = optimizer.optimizer
         if not hasattr(optimizer, "register_step_pre_hook"):
-            raise TypeError(f"a torch optimizer can be watched, not {type(optimizer).__name__}")
+            raise ArgumentError(f"a torch optimizer can be watched, not {type(optimizer).__name__}")
         self.last, self.steps = rates(optimizer), 0
         self._handle = optimizer.register_step_pre_hook(self._read)
 

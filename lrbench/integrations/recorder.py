@@ -63,8 +63,10 @@ class Recorder:
         if self._off():
             return
         row = self._values("step", {"loss": loss, **more}, word) if more else {"loss": self._number("loss", loss)}
+        row |= self._rated(lr)
+        self._used.add("step")
         with self._lock, self._careful():
-            self.place.writer.step(self._rated(lr) | row, step)  # type: ignore[union-attr]
+            self.place.writer.step(row, step)  # type: ignore[union-attr]
 
     def evaluate(self, *, step: int | None = None, epoch: float | None = None, **values: Any) -> None:
         """Record an evaluation.
@@ -195,7 +197,8 @@ class Recorder:
             row[known] = self._number(name, value)
         if not row and method == "evaluate":
             self._wrong(method, "evaluate needs values, such as val_loss=0.3")
-        self._used.add(method)
+        elif method == "evaluate":
+            self._used.add(method)
         return row
 
     def _number(self, name: str, value: Any) -> Any:
