@@ -22,29 +22,22 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from recording import nothing_recorded, only_run
 
 import lrbench
 from lrbench.errors import ArgumentError, ConfigError, FolderError, UsageError
-from lrbench.integrations import recorder as module
 from lrbench.integrations import recording
 from lrbench.integrations.processes import rank, script_name
 from lrbench.integrations.values import number, rates, settings, settled, split_name
 from lrbench.runs import RunFolder, Status, metrics_in, read_csv
 
 Cli = Callable[..., tuple[int, str, str]]
-LAUNCHERS = ("RANK", "LOCAL_RANK", "GROUP_RANK", "NODE_RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
 
 
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A folder of one's own, no launcher and no command; nothing stays open."""
-    monkeypatch.chdir(tmp_path)
-    for name in (*LAUNCHERS, "LRBENCH_RUN", "LRBENCH_PARAMS", "LRBENCH_RESUMED", "TORCHELASTIC_RESTART_COUNT"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(recording, "_recorded_here", set())
-    yield
-    for one in list(module.OPEN.values()):
-        one.leave()
+    with nothing_recorded(monkeypatch, tmp_path):
+        yield
 
 
 def steps_of(run: lrbench.integrations.Recorder) -> dict[str, list[float]]:
@@ -63,11 +56,6 @@ def script(text: str, *words: str, **variables: str) -> subprocess.CompletedProc
     environment = {**os.environ, **variables}
     command = [sys.executable, "train.py", *words]
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
-
-
-def only_run() -> RunFolder:
-    (path,) = Path("runs").iterdir()
-    return RunFolder(path)
 
 
 # -- what is recorded

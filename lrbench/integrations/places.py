@@ -31,7 +31,7 @@ class Place(Protocol):
     def evaluated(self) -> None:
         """Called after each evaluation has been written."""
 
-    def conclude(self, status: Status, reason: str = "", error: BaseException | None = None) -> None:
+    def conclude(self, status: Status, error: BaseException | None, reason: str) -> None:
         """Write how the run ended, as far as that is the recorder's to write; may come again with later values."""
 
     def close(self) -> None:
@@ -61,7 +61,7 @@ class OfCommand:
     def evaluated(self) -> None:
         """See `Place`."""
 
-    def conclude(self, status: Status, reason: str = "", error: BaseException | None = None) -> None:
+    def conclude(self, status: Status, error: BaseException | None, reason: str) -> None:
         """See `Place`."""
         self.writer.flush()
 
@@ -121,7 +121,7 @@ class Standalone:
             self._metrics = dict(self.writer.recorded.metrics)
             self.folder.amend_environment({"metrics": described(self._metrics.values())})
 
-    def conclude(self, status: Status, reason: str = "", error: BaseException | None = None) -> None:
+    def conclude(self, status: Status, error: BaseException | None, reason: str) -> None:
         """See `Place`."""
         self.writer.flush()
         if error is not None:

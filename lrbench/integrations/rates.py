@@ -5,35 +5,40 @@ from __future__ import annotations
 from typing import Any
 
 from lrbench.errors import ArgumentError
-from lrbench.integrations.values import rates
+from lrbench.integrations.values import by_group
 
 
 class Rates:
-    """Reads the learning rates of all parameter groups just before each step of an optimizer.
+    """Reads the learning rates of all parameter groups just before each step of one of the optimizers.
 
     A scheduler that moves on after the step, as all do, changes nothing in what was read.
 
     Args:
-        optimizer: a torch optimizer, or one that wraps it.
+        optimizers: torch optimizers, or what wraps them.
 
     Attributes:
-        last: the learning rates of the last step, by column; those set now before the first.
-        steps: the steps taken since.
+        last: the learning rates of the last step, by group; those set now before the first.
 
-    Raises ArgumentError if it is no torch optimizer.
+    Raises ArgumentError if one is no torch optimizer.
     """
 
-    def __init__(self, optimizer: Any) -> None:
-        while not hasattr(optimizer, "register_step_pre_hook") and hasattr(optimizer, "optimizer"):
-            optimizer = optimizer.optimizer
-        if not hasattr(optimizer, "register_step_pre_hook"):
-            raise ArgumentError(f"a torch optimizer can be watched, not {type(optimizer).__name__}")
-        self.last, self.steps = rates(optimizer), 0
-        self._handle = optimizer.register_step_pre_hook(self._read)
+    def __init__(self, *optimizers: Any) -> None:
+        self._optimizers = [_inner(optimizer) for optimizer in optimizers]
+        self.last = by_group(*self._optimizers)
+        self._handles = [optimizer.register_step_pre_hook(self._read) for optimizer in self._optimizers]
 
-    def _read(self, optimizer: Any, arguments: Any, named: Any) -> None:
-        self.last, self.steps = rates(optimizer), self.steps + 1
+    def _read(self, *_: Any) -> None:
+        self.last = by_group(*self._optimizers)
 
     def close(self) -> None:
         """Stop reading."""
-        self._handle.remove()
+        for handle in self._handles:
+            handle.remove()
+
+
+def _inner(optimizer: Any) -> Any:
+    while hasattr(getattr(optimizer, "optimizer", None), "param_groups"):  # a wrapper, such as accelerate's
+        optimizer = optimizer.optimizer
+    if not hasattr(optimizer, "register_step_pre_hook"):
+        raise ArgumentError(f"a torch optimizer can be watched, not {type(optimizer).__name__}")
+    return optimizer

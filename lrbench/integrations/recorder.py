@@ -40,7 +40,8 @@ class Recorder:
         self._columns: dict[str, str] = {}
         self._used: set[str] = set()
         self._warned: set[str] = set()
-        self._closed = self._concluded = False
+        self._closed = False
+        self._end_as: tuple[Status, BaseException | None, str] | None = None
         self.finishes_at_exit = True
         if place is not None and self.path is not None:
             OPEN[self.path.absolute()] = self
@@ -85,7 +86,8 @@ class Recorder:
         with self._lock, self._careful():
             self.place.writer.evaluate(row, step=step, epoch=epoch)  # type: ignore[union-attr]
             self.place.evaluated()  # type: ignore[union-attr]
-            self._again()
+            if self._end_as is not None:  # these values came after the end
+                self.place.conclude(*self._end_as)  # type: ignore[union-attr]
 
     def test(self, **values: Any) -> None:
         """Record values on the test data, such as `accuracy`; they belong to the weights at the end of the run."""
@@ -108,13 +110,21 @@ class Recorder:
                     total_steps=total_steps or known.total_steps, metrics={**known.metrics, **found}
                 )
 
-    def watch(self, optimizer: Any) -> None:
-        """Read the learning rates of every step from a torch optimizer as it steps, before its scheduler moves on."""
+    @property
+    def used(self) -> dict[str, Any] | None:
+        """The learning rates of the watched optimizer's last step, by group; None if none is watched."""
+        return None if self._rates is None else self._rates.last
+
+    def watch(self, *optimizers: Any) -> None:
+        """Read the learning rates of every step from torch optimizers as they step, before a scheduler moves on.
+
+        Raises ArgumentError if one is no torch optimizer.
+        """
         if self._off():
             return
         if self._rates is not None:
             self._rates.close()
-        self._rates = Rates(optimizer)
+        self._rates = Rates(*optimizers)
 
     def finish(self) -> None:
         """Write the result and close the run. Later calls do nothing."""
@@ -122,14 +132,13 @@ class Recorder:
             self.ended()
             self._close()
 
-    def ended(self, status: Status = Status.FINISHED, error: BaseException | None = None) -> None:
+    def ended(self, status: Status = Status.FINISHED, error: BaseException | None = None, reason: str = "") -> None:
         """Write the result of a training that has ended; evaluations that come later still count."""
         if self._off(closing=True):
             return
-        reason = "" if error is None else f"{type(error).__name__}: {reason_of(error)}"
+        self._end_as = status, error, reason or ("" if error is None else f"{type(error).__name__}: {reason_of(error)}")
         with self._lock, self._careful():
-            self._concluded = True
-            self.place.conclude(status, reason, error)  # type: ignore[union-attr]
+            self.place.conclude(*self._end_as)  # type: ignore[union-attr]
 
     def leave(self) -> None:
         """Close an interrupted run without a result; `resume=True` goes on with it."""
@@ -160,7 +169,7 @@ class Recorder:
     def _exit(self) -> None:
         """Close the run at the end of the program."""
         error = uncaught()
-        if self._concluded or (error is None and not self.finishes_at_exit):
+        if self._end_as is not None or (error is None and not self.finishes_at_exit):
             self.leave()
         else:
             self._end(error)
@@ -177,7 +186,7 @@ class Recorder:
 
     def _rated(self, lr: Any) -> dict[str, Any]:
         try:
-            return self._rates.last if lr is None and self._rates is not None else rates(lr)
+            return rates(self.used if lr is None else lr)
         except (TypeError, ValueError) as error:
             self._wrong("step", f"lr must be a number, one for each group, or a torch optimizer: {error}")
             return {}
@@ -226,11 +235,6 @@ class Recorder:
             yield
         except (LrbenchError, OSError, ValueError) as error:
             self._warn(f"could not record: {reason_of(error)}; training goes on")
-
-    def _again(self) -> None:
-        """Write the result again if it was written before these values came."""
-        if self._concluded:
-            self.ended()
 
     def _close(self) -> None:
         self._closed = True

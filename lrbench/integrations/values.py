@@ -78,9 +78,8 @@ def rates(lr: Any) -> dict[str, Any]:
     """
     if type(lr) is float or lr is None:
         return {"lr": lr}
-    groups = getattr(lr, "param_groups", None)
-    if groups is not None:
-        lr = {str(group.get("name", index)): group["lr"] for index, group in enumerate(groups)}
+    if hasattr(lr, "param_groups"):
+        lr = by_group(lr)
     elif isinstance(lr, Sequence) and not isinstance(lr, str | bytes):
         lr = {str(index): value for index, value in enumerate(lr)}
     if not isinstance(lr, Mapping):
@@ -90,6 +89,15 @@ def rates(lr: Any) -> dict[str, Any]:
     values = {str(name): number(value) for name, value in lr.items()}
     first = next(iter(values.values()))
     return {"lr": first} | ({f"lr_{word(name)}": v for name, v in values.items()} if len(values) > 1 else {})
+
+
+def by_group(*optimizers: Any) -> dict[str, Any]:
+    """Return the learning rates that torch optimizers have now, by the groups' names, or else their numbers."""
+    groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+    names = [str(group.get("name", index)) for index, group in enumerate(groups)]
+    if len(set(names)) < len(names):
+        names = list(map(str, range(len(groups))))
+    return {name: number(group["lr"]) for name, group in zip(names, groups, strict=True)}
 
 
 def word(name: str) -> str:
