@@ -40,9 +40,8 @@ class LrbenchCallback(_pl.Callback):  # type: ignore[misc,name-defined]
         """Begin a run, or go on with one that a checkpoint resumes."""
         self._losses, self._validated = [], set()
         monitored = next((c for c in trainer.callbacks if getattr(c, "monitor", None)), None)
-        best = {"best_by": split_name(monitored.monitor)} if monitored is not None else {}
-        if not best.get("best_by", "val_").startswith("val_"):
-            best = {}
+        best = split_name(monitored.monitor) if monitored is not None else "val_loss"
+        best = best if best.startswith("val_") else "val_loss"
         higher = {"min": "lower", "max": "higher"}.get(getattr(monitored, "mode", ""))
         run = self._session.begin(
             _known(trainer, module),
@@ -50,8 +49,8 @@ class LrbenchCallback(_pl.Callback):  # type: ignore[misc,name-defined]
             total_steps=_total(trainer),
             done=trainer.global_step,
             rank=trainer.global_rank,
-            metrics={best["best_by"]: higher} if best and higher else None,
-            **best,
+            metrics={best: higher} if higher else None,
+            best_by=best,
         )
         run.watch(*trainer.optimizers)
 
@@ -112,7 +111,6 @@ class LrbenchLogger(_loggers.Logger):  # type: ignore[misc,name-defined]
         super().__init__()
         self._session = Session("lightning", **options)
         self._known: dict[str, Any] = {}
-        self._waiting: dict[str, Any] = {}
         self._ended = False
 
     @property
@@ -149,16 +147,16 @@ class LrbenchLogger(_loggers.Logger):  # type: ignore[misc,name-defined]
         own = {name: value for name, value in values.items() if name not in rates and name not in evaluated}
         own = {name: value for name, value in own.items() if not name.endswith("_epoch")}
         if rates or own:
-            self._take(done, rates, own)
+            short = {_short(name): value for name, value in own.items()}
+            lr = {word(name.removeprefix("lr-")): value for name, value in rates.items()}
+            self._session.step(done, lr or None, **short)
         if evaluated:
-            self._flush()
             self._session.done = done
             epoch = None if "epoch" not in metrics else metrics["epoch"] + 1
             self._session.evaluate(evaluated, epoch=epoch, default=split or "val")
 
     def finalize(self, status: str) -> None:
         """End the run as Lightning says: `success`, `failed`."""
-        self._flush()
         run = self._session.run
         if run is None:
             return
@@ -168,21 +166,11 @@ class LrbenchLogger(_loggers.Logger):  # type: ignore[misc,name-defined]
         elif run is not None:
             self._session.fail(sys.exc_info()[1] or RuntimeError(f"Lightning ended with status {status}"))
 
-    def _take(self, done: int, rates: dict[str, Any], own: dict[str, Any]) -> None:
-        """Hold a step's values back until those of another step come."""
-        if self._waiting and self._waiting["step"] != done:
-            self._flush()
-        self._waiting |= {"step": done}
-        if rates:
-            self._waiting["lr"] = {word(name.removeprefix("lr-")): value for name, value in rates.items()}
-        for name, value in own.items():
-            short = split_name(name, "train").removeprefix("train_").removesuffix("_step")
-            self._waiting["loss" if short == "loss" else word(name)] = value
 
-    def _flush(self) -> None:
-        waiting, self._waiting = self._waiting, {}
-        if waiting and waiting["step"] > self._session.done:
-            self._session.step(**waiting)
+def _short(name: str) -> str:
+    """Return the column of `steps.csv` for what a module logs in training."""
+    short = split_name(name, "train").removeprefix("train_").removesuffix("_step")
+    return short if short == "loss" else word(name)
 
 
 def _tests(values: Mapping[str, Any]) -> bool:
@@ -203,7 +191,7 @@ def _epoch(trainer: Any) -> float:
     """Return the epochs done, of which a validation inside one counts the part."""
     progress = trainer.fit_loop.epoch_loop.batch_progress.current
     done = progress.processed / trainer.num_training_batches if trainer.num_training_batches else 0.0
-    return trainer.current_epoch + (1 if done >= 1 else round(done, 6))
+    return float(trainer.current_epoch + (1 if done >= 1 else round(done, 6)))
 
 
 def _known(trainer: Any, module: Any) -> dict[str, Any]:

@@ -101,7 +101,14 @@ class Session:
         return self.run
 
     def step(self, step: int, lr: Any = None, loss: Any = None, **more: Any) -> None:
-        """Take a step, numbered from 1, with its own loss if the framework tells it; see `Recorder.step`."""
+        """Take a step, numbered from 1, with its own loss if the framework tells it, or more about the last one.
+
+        See `Recorder.step`.
+        """
+        if self._step.get("step") == step:
+            told = {"lr": lr, "loss": loss, **more}
+            self._step |= {name: value for name, value in told.items() if value is not None}
+            return
         self.flush()
         self.done = step
         lr = self.run.used if lr is None and self.run is not None else lr
