@@ -6,6 +6,7 @@ Public names are imported on first use, so that `import lrbench` is quick and ne
     run             train configs, or a model on data; finished runs are looked up, not repeated
     report          compare runs: figure, tables, HTML page
     load_runs       load all runs into a pandas DataFrame, one row per run
+    export          export runs to TensorBoard, MLflow, W&B or Trackio, or as CSV or Parquet tables
     sweep           train a grid of learning rates, schedules, seeds or any other key
     find_lr         run a learning rate range test, of a config or of a model, and suggest learning rates
     preview         compute the learning rates that configs would use, without training
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from lrbench.components import build_optimizer, parameter_groups
     from lrbench.config import Experiment, load_config
     from lrbench.errors import LrbenchError
+    from lrbench.integrations import export
     from lrbench.lr_finder import Finding
     from lrbench.objects import find_lr, run
     from lrbench.reports import Report, preview, report
@@ -47,6 +49,7 @@ __all__ = [
     "__version__",
     "build_optimizer",
     "build_schedule",
+    "export",
     "find_lr",
     "load_config",
     "load_runs",
@@ -67,6 +70,7 @@ _HOMES = {
     "Sweep": "sweeps",
     "build_optimizer": "components",
     "build_schedule": "schedules",
+    "export": "integrations",
     "figure_of": "reports",
     "find_lr": "objects",
     "html_of": "reports",

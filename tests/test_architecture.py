@@ -99,12 +99,12 @@ PUBLIC = {
         group identity load_config merge normal opened overriding read_bytes read_config run_name validate without_rate
     """,
     "runs": """
-        Columns DEAD_AFTER_SECONDS Environment NODE RunFolder RunResult Sizes Status UNKNOWN WATCHED_SECONDS birth
+        Columns DEAD_AFTER_SECONDS Environment NODE RunFolder RunResult Sizes Status Tail UNKNOWN WATCHED_SECONDS birth
         changes describe find_runs last_row now parsed place read_csv read_json relative to_json write_file writing
     """,
     "training": """
-        Ended Executor Observer Outcome Outcomes Prune RUNGS RunOptions StopFlag Training default_jobs do_runs
-        evaluate_split isolated look look_in nearest pending run stopped
+        Ended Executor Observer Outcome Outcomes Prune RUNGS RunOptions StopFlag TRACKERS Training checked_tracker
+        default_jobs do_runs evaluate_split isolated look look_in nearest pending run stopped trackers
     """,
     "lr_finder": """
         Advice FinderFolder Finding Ramp Refusal check_schedule check_target find_lr find_tests known_finding
@@ -120,10 +120,10 @@ PUBLIC = {
         AUTO_POINTS Board Planned Summary Sweep SweepFolder board_of carry_out confirming find_sweeps plan_sweep sweep
     """,
     "reports": """
-        Preview Report brief_columns figure_of formatted_table gather html_of preview report save_finding save_previews
+        Preview Report brief_columns csv_cell figure_of formatted_table gather html_of preview report save_finding save_previews
         save_summary summary summary_words table_columns
     """,
-    "integrations": "",
+    "integrations": "Export export",
     "cli": """
         Terminal main progress_display
     """,
@@ -206,6 +206,7 @@ def test_public_names() -> None:
         "__version__",
         "build_optimizer",
         "build_schedule",
+        "export",
         "find_lr",
         "load_config",
         "load_runs",

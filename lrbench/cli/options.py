@@ -27,6 +27,12 @@ Overrides = Annotated[
 Jobs = Annotated[int, option("Runs at once, in worker processes that share the CPU cores.", min=1)]
 Again = Annotated[bool, option("Repeat runs that are already finished.", "--again")]
 Device = Annotated[str | None, option("Device instead of the config's: auto, cpu, cuda, cuda:1 or mps.")]
+Track = Annotated[
+    list[str] | None,
+    option(
+        "Log to a tool while training: tensorboard, mlflow, wandb or trackio; repeatable.", "--track", metavar="TOOL"
+    ),
+]
 Runs = Annotated[Path, option("Folder that holds the runs.", "--runs", metavar="DIR")]
 Debug = Annotated[bool, option("Show the traceback of lrbench's errors.", "--debug")]
 

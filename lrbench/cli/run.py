@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from lrbench.cli.options import Again, Configs, Debug, Device, Jobs, Overrides, Runs, leave, option
+from lrbench.cli.options import Again, Configs, Debug, Device, Jobs, Overrides, Runs, Track, leave, option
 from lrbench.cli.terminal import Terminal, inline
 
 
@@ -19,6 +19,7 @@ def run(
         bool, option("Exit with code 1 instead of waiting for runs of another process.", "--no-wait")
     ] = False,
     device: Device = None,
+    track: Track = None,
     runs: Runs = Path("runs"),
     debug: Debug = False,
 ) -> None:
@@ -37,7 +38,7 @@ def run(
     with display(console) as watch, StopFlag.ending(leave):
         outcomes = train(
             configs, runs=runs, overrides=overrides or (), seeds=seeds, jobs=jobs, device=device, again=again,
-            wait=not no_wait, watch=watch,
+            wait=not no_wait, track=track or None, watch=watch,
         )  # fmt: skip
     done = [outcome for outcome in outcomes if outcome.path.exists()]
     # An identical run may have been trained under another name.

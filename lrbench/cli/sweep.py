@@ -58,6 +58,7 @@ def sweep(
     yes: Annotated[bool, option("Allow more than 1,000 runs.", "--yes")] = False,
     again: options.Again = False,
     device: options.Device = None,
+    track: options.Track = None,
     runs: options.Runs = Path("runs"),
     debug: options.Debug = False,
 ) -> None:
@@ -84,7 +85,8 @@ def sweep(
     with sweep_table.display(console) as watch, StopFlag.ending(options.leave):
         asked = plan_sweep(
             configs, {"lr": lr, "seeds": seeds, "schedule": _names(schedule)}, runs=runs, overrides=overrides or (),
-            name=name, device=device, options=how, many=yes or dry_run, train=not dry_run, watch=watch,
+            name=name, device=device, track=track or None, options=how, many=yes or dry_run, train=not dry_run,
+            watch=watch,
         )  # fmt: skip
         if not dry_run:
             carry_out(asked, how, confirm=confirm, watch=watch)

@@ -99,6 +99,7 @@ class Experiment(BaseModel, frozen=True, extra="forbid"):
     continues: Annotated[ContinueRule | None, Field(alias="continue")] = None
     keep: Literal["best", "state"] | None = None
     device: Annotated[str, AfterValidator(checked_device)] = "auto"
+    track: Annotated[list[Annotated[Part, PlainValidator(Part.of), _AS_MAPPING]], Field(min_length=1)] | None = None
     reference: Reference | None = None
     as_of: Literal[2] | None = None
 

@@ -10,7 +10,7 @@ from lrbench.config.load import Experiment
 from lrbench.schedules import lies_over, revised
 
 VERSION = 1
-_NOT_PART_OF_IT = {"name", "reference", "device", "keep"}
+_NOT_PART_OF_IT = {"name", "reference", "device", "keep", "track"}
 
 
 def canonical(experiment: Experiment) -> dict[str, Any]:

@@ -6,9 +6,12 @@ Each framework has one file, which is imported only when it is used. No room but
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-_LATER: dict[str, str] = {}
+if TYPE_CHECKING:
+    from lrbench.integrations.exporting import Export, export
+
+_LATER = {"Export": "lrbench.integrations.exporting", "export": "lrbench.integrations.exporting"}
 
 
 def __getattr__(name: str) -> Any:

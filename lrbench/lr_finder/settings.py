@@ -83,5 +83,5 @@ class Ramp:
 # Keys for full trainings that a range test ignores.
 _LEFT_OUT = (
     "epochs", "warmup", "plateau", "early_stopping", "lr_scaling", "eval_every", "best_by", "on_non_finite",
-    "max_skipped", "reference", "continue", "keep",
+    "max_skipped", "reference", "continue", "keep", "track",
 )  # fmt: skip

@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from lrbench.reports.comparison_columns import brief as brief_columns
+from lrbench.reports.escape import csv_cell
 from lrbench.reports.reporting import Report, gather, report, summary
 from lrbench.reports.reporting import table as formatted_table
 from lrbench.reports.tables import columns as table_columns

@@ -11,6 +11,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
+from lrbench.config import opened
 from lrbench.errors import FolderError
 from lrbench.runs.files import read as read_file
 from lrbench.runs.files import replacing, writing
@@ -48,6 +49,43 @@ def last(path: Path) -> dict[str, float]:
     """Read the last row by column name, without empty fields; empty if there are no rows. Raises FolderError."""
     row = {name: float(values[-1]) for name, values in read(path).items() if len(values)}
     return {name: value for name, value in row.items() if not np.isnan(value)}
+
+
+class Tail:
+    """The rows of a file that were appended since it was last read."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._names: list[str] = []
+        self._file, self._read = 0, 0
+
+    def rows(self) -> list[dict[str, float]] | None:
+        """Return the new complete rows by column name, without empty fields; text is NaN.
+
+        None if the file was written anew: a run that starts or resumes copies the rows that it keeps. The next call
+        gives its rows from the first one on. Raises FolderError if the file can't be read.
+        """
+        try:
+            with opened(self.path) as file:
+                status = os.fstat(file.fileno())
+                if self._read and (status.st_ino != self._file or status.st_size < self._read):
+                    self._names, self._read = [], 0
+                    return None
+                file.seek(self._read)
+                text = file.read(MOST_BYTES).rpartition(b"\n")
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise FolderError(f"{self.path} cannot be read: {error.strerror}") from error
+        self._file, self._read = status.st_ino, self._read + len(text[0]) + len(text[1])
+        lines = text[0].split(b"\n") if text[1] else []
+        if lines and not self._names:
+            self._names = _names(lines.pop(0))
+        return [self._row(line.split(b",")) for line in lines]
+
+    def _row(self, fields: Sequence[bytes]) -> dict[str, float]:
+        told = [(name, text) for name, text in zip(self._names, fields, strict=False) if text]
+        return dict(zip((name for name, _ in told), _numbers([text for _, text in told], len(told)), strict=True))
 
 
 def _lines(path: Path) -> list[bytes]:

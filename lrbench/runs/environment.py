@@ -66,6 +66,7 @@ class Seal:
     sha256: Text
     device: Text | None = None
     reference: Mapping[str, Any] | None = None
+    track: list[Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -63,15 +63,15 @@ class RunFolder(Checkpoints):
         self._write("config.yaml", text)
 
     def adopt(self, asked: Experiment) -> None:
-        """Update what is not part of the identity: the device and, if given, the reference. The name stays.
+        """Update what is not part of the identity: the device and, if given, reference and trackers. The name stays.
 
         Raises FolderError if the config can't be written.
         """
         wanted, seal = _taken_over(asked), self._seal()
-        if seal is not None and wanted["device"] == seal.device and wanted["reference"] in (None, seal.reference):
+        given = {key: value for key, value in wanted.items() if value is not None}
+        if seal is not None and all(getattr(seal, key) == value for key, value in given.items()):
             return
-        known = self.config()
-        adopted = known.replace(device=asked.device, reference=asked.reference or known.reference)
+        adopted = self.config().replace(**given)
         text = adopted.yaml()
         self._write("config.yaml", text)
         self.amend_environment({"config": _sealed(text, adopted)})
@@ -303,5 +303,7 @@ def _sealed(text: str, experiment: Experiment) -> dict[str, Any]:
 
 
 def _taken_over(experiment: Experiment) -> dict[str, Any]:
-    reference = experiment.reference
-    return {"device": experiment.device, "reference": None if reference is None else reference.plain()}
+    """Return what `adopt` updates; a reference of None, which older folders have too, and no key without trackers."""
+    plain = experiment.plain()
+    tracked = {"track": plain["track"]} if "track" in plain else {}
+    return {"device": experiment.device, "reference": plain.get("reference"), **tracked}
