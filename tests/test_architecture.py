@@ -94,17 +94,19 @@ PUBLIC = {
         usual_loss
     """,
     "config": """
-        CONFIG CONFIGS PARTS Config ContinueRule InitRule
+        CONFIG CONFIGS Column CommandConfig PARTS Config ContinueRule InitRule RecordedConfig RunConfig SOURCES
+        kind_of own short_axes
         Dataset EarlyStoppingRule Experiment SHORT_AXES canonical dump_yaml exists fits_folder
         group identity load_config merge normal opened overriding read_bytes read_config run_name validate without_rate
     """,
     "runs": """
-        Columns DEAD_AFTER_SECONDS Environment NODE RunFolder RunResult Sizes Status Tail UNKNOWN WATCHED_SECONDS birth
-        changes describe find_runs last_row now parsed place read_csv read_json relative to_json write_file writing
+        Columns DEAD_AFTER_SECONDS Environment NODE RunFolder RunResult Sizes Status Tail UNKNOWN WATCHED_SECONDS
+        birth RowWriter Recorded conclude ended_well metrics_in changes describe find_runs last_lines last_row now parsed
+        place read_csv read_json relative to_json write_file writing
     """,
     "training": """
-        Ended Executor Observer Outcome Outcomes Prune RUNGS RunOptions StopFlag TRACKERS Training checked_tracker
-        default_jobs do_runs evaluate_split isolated look look_in nearest pending run stopped trackers
+        Ended Executor LoopKind Observer Outcome Outcomes Prune RUNGS RunOptions StopFlag TRACKERS Training
+        checked_tracker default_jobs do_runs evaluate_split isolated look look_in nearest pending run stopped trackers
     """,
     "lr_finder": """
         Advice FinderFolder Finding Ramp Refusal check_schedule check_target find_lr find_tests known_finding
@@ -120,8 +122,8 @@ PUBLIC = {
         AUTO_POINTS Board Planned Summary Sweep SweepFolder board_of carry_out confirming find_sweeps plan_sweep sweep
     """,
     "reports": """
-        Preview Report brief_columns csv_cell figure_of formatted_table gather html_of preview report save_finding save_previews
-        save_summary summary summary_words table_columns
+        Preview Report brief_columns csv_cell figure_of formatted_table gather html_of preview report save_finding
+        save_previews save_summary summary summary_words table_columns
     """,
     "integrations": "Export export",
     "cli": """
@@ -241,6 +243,8 @@ def test_only_runs_knows_the_names_of_a_run_s_files() -> None:
         "final.pt",
         "result.json",
         "error.log",
+        "recorded.json",
+        "output.log",
     )
     for file in FILES:
         if module_of(file) in ("lrbench.runs.folder", "lrbench.runs.checkpoints"):

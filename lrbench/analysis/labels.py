@@ -82,9 +82,13 @@ def family_labels(members: Sequence[Sequence[Record]]) -> list[str]:
         others = [m[0].identity_fields for s, m in zip(stems, members, strict=True) if s == stem]
         mine = family[0].identity_fields
         known = [stem] if stem else [str(mine[key]) for key in ("optimizer.name", "schedule.name") if key in mine]
-        labels.append(" ".join(dict.fromkeys([*known, *_words(mine, others)])))
+        labels.append(" ".join(dict.fromkeys([*known, *_words(mine, others, _rate_of(family[0]))])))
     return [f"{label} ({labels[: at + 1].count(label)})" if labels.count(label) > 1 else label
             for at, label in enumerate(labels)]  # fmt: skip
+
+
+def _rate_of(record: Record) -> str:
+    return "optimizer.lr" if record.experiment is None else record.experiment.lr_key
 
 
 def _stem(names: Sequence[str]) -> str:
@@ -97,11 +101,11 @@ def _stem(names: Sequence[str]) -> str:
     return start.rstrip(_SEPARATORS)
 
 
-def _words(mine: Fields, others: Sequence[Fields]) -> list[str]:
+def _words(mine: Fields, others: Sequence[Fields], rate: str) -> list[str]:
     """`cosine`, `sgd`, `momentum=0.9`, `no warmup`."""
     sections = {key.split(".")[0] for key in mine}
     pieces = []
-    for key in differing(mine, others, ("seed", "optimizer.lr")):
+    for key in differing(mine, others, ("seed", rate)):
         section, value = key.split(".")[0], mine.get(key)
         if section not in sections:
             pieces.append(f"no {section}")

@@ -14,7 +14,7 @@ import numpy as np
 
 from lrbench.analysis.verdicts import Curves, Verdict, verdict
 from lrbench.components import KNOWN, LOSS, Measure, Metric, epoch_columns, measures, metrics_of
-from lrbench.config import PARTS, Experiment, canonical, group, identity, run_name
+from lrbench.config import PARTS, RunConfig, canonical, group, identity, run_name
 from lrbench.errors import FolderError, LrbenchError, UsageError
 from lrbench.runs import UNKNOWN, Environment, RunFolder, RunResult, Status, find_runs, read_csv
 from lrbench.types import PATHS, arguments
@@ -40,7 +40,7 @@ class Record:
     folder: RunFolder
     status: Status
     problem: str = ""
-    experiment: Experiment | None = None
+    experiment: RunConfig | None = None
     plain: dict[str, Any] = field(default_factory=dict)
     result: RunResult | None = None
     environment: Environment = field(default_factory=Environment)
@@ -94,7 +94,7 @@ class Record:
     @property
     def peak_lr(self) -> float | None:
         """The learning rate that the config gives; None if it leaves that to the optimizer."""
-        lr = self.identity_fields.get("optimizer.lr")
+        lr = None if self.experiment is None else self.identity_fields.get(self.experiment.lr_key)
         return float(lr) if isinstance(lr, int | float) else None
 
     def _chance(self) -> float | None:
@@ -179,7 +179,7 @@ def read_one(folder: RunFolder) -> Record:
             problems.append(str(error))
             return None
 
-    def verified() -> Experiment:
+    def verified() -> RunConfig:
         experiment = folder.config(file)
         folder.verify(experiment, environment, result)
         return experiment
@@ -187,7 +187,7 @@ def read_one(folder: RunFolder) -> Record:
     file = attempt(folder.config_file)
     environment: Environment = attempt(folder.environment) or Environment()
     result: RunResult | None = attempt(folder.result)
-    experiment: Experiment | None = None if file is None else attempt(verified)
+    experiment: RunConfig | None = None if file is None else attempt(verified)
     epochs = attempt(lambda: _epochs(folder))
     if result is not None:
         problems += _inconsistent(folder, result, experiment, epochs)
@@ -210,7 +210,7 @@ def _usable(plain: dict[str, Any]) -> dict[str, Any]:
 
 
 def _inconsistent(
-    folder: RunFolder, result: RunResult, experiment: Experiment | None, epochs: pd.DataFrame | None
+    folder: RunFolder, result: RunResult, experiment: RunConfig | None, epochs: pd.DataFrame | None
 ) -> list[str]:
     """Return contradictions between a result and the other files of its folder."""
     found = []

@@ -45,7 +45,7 @@ def find_lr(
     """
     from lrbench.cli import tables
     from lrbench.cli.progress import display
-    from lrbench.config import load_config
+    from lrbench.config import load_config, own
     from lrbench.lr_finder import check_schedule, check_target, write_found
     from lrbench.lr_finder import find_lr as find
     from lrbench.reports import save_finding
@@ -53,7 +53,7 @@ def find_lr(
 
     if write is not None:
         check_target(write, config)
-    experiment = load_config(config, overrides or ())
+    experiment = own(load_config(config, overrides or ()), "use lrbench.RangeTest in its training loop")
     if write is not None:
         check_schedule(experiment, write, schedule)
     elif schedule is not None:

@@ -169,13 +169,11 @@ def show_plan(console: Console, asked: Sweep, seconds: float | None) -> None:
         table.add_column(heading, overflow="fold", justify="right" if heading in ("rate", "seed") else "left")
     for cell, planned, outcome in zip(asked.cells, asked.plan.cells, asked.outcomes, strict=True):
         experiment = cell.experiment
-        length, unit = (experiment.epochs, "epoch") if experiment.epochs else (experiment.steps or 0, "step")
-        budget = f"{length:,} {unit}{'s' * (length != 1)}"
         rate = "default" if planned.lr is None else f"{planned.lr:.3g}"
         rate = "auto" if experiment.name in asked.auto else rate
         failed = outcome.status is Status.FAILED
         state = f"[red]{inline(outcome.message)}[/]" if failed else "finished" if outcome.found else "pending"
-        table.add_row(planned.run, inline(planned.series), rate, str(planned.seed), budget, state)
+        table.add_row(planned.run, inline(planned.series), rate, str(planned.seed), experiment.budget, state)
     console.print(table)
     twice = f" (duplicates left out: {asked.duplicates})" if asked.duplicates else ""
     done = len(asked.cells) - len(asked.todo)

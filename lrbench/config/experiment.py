@@ -6,20 +6,11 @@ defaults. Every message names file, line, key and value.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from math import inf
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    Field,
-    PlainSerializer,
-    PlainValidator,
-    StrictBool,
-    ValidationError,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, StrictBool, model_validator
 
 from lrbench.components import (
     DEFAULT_LR,
@@ -36,7 +27,7 @@ from lrbench.components import (
     check_parameters,
     configured_rate,
 )
-from lrbench.config.blocks import Dataset, checked_device, checked_name
+from lrbench.config.blocks import Dataset, Trackers, checked_device
 from lrbench.config.normalize import written_out
 from lrbench.config.rules import (
     ContinueRule,
@@ -46,11 +37,12 @@ from lrbench.config.rules import (
     ScalingRule,
     batches_per_epoch,
 )
-from lrbench.config.yaml_source import Places, dump, path_of, place_of
-from lrbench.errors import ConfigError, choices
+from lrbench.config.run_config import RunConfig, RunName
+from lrbench.config.yaml_source import dump
+from lrbench.errors import ConfigError
 from lrbench.registry import OBJECTS, Catalog
 from lrbench.schedules import SCHEDULES, Growth, PlateauRule, WarmUpRule
-from lrbench.types import Count, MetricName, Natural, Part, Positive, Steps, adapter, first_of, problem_of
+from lrbench.types import Count, MetricName, Natural, Part, Positive, Steps
 
 _AS_MAPPING = PlainSerializer(Part.plain)
 _OF_OBJECTS = (
@@ -62,15 +54,15 @@ def _completed_by(catalog: Catalog) -> PlainValidator:
     return PlainValidator(lambda value: catalog.complete(Part.of(value)))
 
 
-class Experiment(BaseModel, frozen=True, extra="forbid"):
-    """A full description of one training, resolved from a config file.
+class Experiment(RunConfig, frozen=True, extra="forbid"):
+    """A full description of one training by lrbench, resolved from a config file.
 
     `model`, `optimizer`, `schedule` and `loss` are parts `{name, parameters}`, completed with lrbench's own defaults.
     Either `epochs` or `steps` gives the budget. `optimizer.params["lr"]`, if given, is the peak learning rate.
     `as_of: 2` means the learning rates that other tools' schedules had before run folders of format 3.
     """
 
-    name: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(checked_name)]
+    name: RunName
     dataset: Annotated[Dataset, PlainSerializer(Dataset.plain)]
     model: Annotated[Part, _completed_by(MODELS), _AS_MAPPING]
     optimizer: Annotated[Part, _completed_by(OPTIMIZERS), _AS_MAPPING]
@@ -99,12 +91,24 @@ class Experiment(BaseModel, frozen=True, extra="forbid"):
     continues: Annotated[ContinueRule | None, Field(alias="continue")] = None
     keep: Literal["best", "state"] | None = None
     device: Annotated[str, AfterValidator(checked_device)] = "auto"
-    track: Annotated[list[Annotated[Part, PlainValidator(Part.of), _AS_MAPPING]], Field(min_length=1)] | None = None
+    track: Trackers = None
     reference: Reference | None = None
     as_of: Literal[2] | None = None
 
-    _places: Places = {}
-    _hashes: dict[str, str] = {}
+    taken_over: ClassVar[tuple[str, ...]] = ("device", "reference", "track")
+    also: ClassVar[tuple[str, ...]] = ("extends", "step")
+    blocks: ClassVar[Mapping[tuple[str, ...], Any]] = {
+        ("warmup",): WarmUpRule,
+        ("lr_scaling",): ScalingRule,
+        ("plateau",): PlateauRule,
+        ("plateau", "growth"): Growth,
+        ("early_stopping",): EarlyStoppingRule,
+        ("init_from",): InitRule,
+        ("continue",): ContinueRule,
+        ("reference",): Reference,
+        ("dataset", "validation"): Validation,
+        ("dataset", "normalize"): Normalize,
+    }
 
     @model_validator(mode="before")
     @classmethod
@@ -156,6 +160,12 @@ class Experiment(BaseModel, frozen=True, extra="forbid"):
                 METRICS.complete(metric)
 
     @property
+    def budget(self) -> str:
+        """See `RunConfig`."""
+        length, unit = (self.epochs, "epoch") if self.epochs else (self.steps or 0, "step")
+        return f"{length:,} {unit}{'s' * (length != 1)}"
+
+    @property
     def imports(self) -> list[str]:
         """The import strings of the user's code in the config."""
         parts = (self.dataset.part, self.model, self.optimizer, self.schedule, self.loss, self.task)
@@ -168,13 +178,11 @@ class Experiment(BaseModel, frozen=True, extra="forbid"):
         """Whether it names objects that only the process has to which a user gave them."""
         return any(name.startswith(OBJECTS) for name in self.imports)
 
-    def __eq__(self, other: object) -> bool:
-        """Compare values, not the places where they were written."""
-        return isinstance(other, Experiment) and self.plain() == other.plain()
-
-    def plain(self) -> dict[str, Any]:
-        """Return the resolved config as plain values, without None; loading it gives the same experiment."""
-        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+    @property
+    def lr(self) -> float | None:
+        """The peak learning rate; None if only the optimizer's class knows it."""
+        lr = self.optimizer.params.get("lr", DEFAULT_LR.get(self.optimizer.name))
+        return None if lr is None else float(lr)
 
     @property
     def update_size(self) -> int:
@@ -219,67 +227,6 @@ class Experiment(BaseModel, frozen=True, extra="forbid"):
         sizes = f"batch {min(self.update_size, examples)} of {self.lr_scaling.base_batch_size}"
         return f"the learning rate {before:g} is scaled to {after:g} ({self.lr_scaling.rule}, {sizes})"
 
-    def hashed(self, what: str, find: Callable[[], str]) -> str:
-        """Compute a hash once; an experiment never changes."""
-        if what not in self._hashes:
-            self._hashes[what] = find()
-        return self._hashes[what]
-
     def yaml(self) -> str:
         """Return the resolved config as YAML."""
         return _OF_OBJECTS * self.of_objects + dump(self.plain())
-
-    def where(self, key: str) -> str:
-        """Return the file and line (or option) of a key; of the nearest enclosing one for defaults."""
-        return place_of(self._places, path_of(key))
-
-    def replace(self, **changes: Any) -> Experiment:
-        """Change some fields and validate the result. Raises ConfigError."""
-        places = {path: where for path, where in self._places.items() if path[:1] not in {(key,) for key in changes}}
-        return validate({**self.plain(), **changes}, places, "")
-
-
-def validate(plain: Mapping[str, Any], places: Places, shown: str) -> Experiment:
-    """Build an `Experiment` from plain values. Raises ConfigError with the place of the first problem."""
-    try:
-        experiment = Experiment.model_validate(plain)
-    except ConfigError as error:
-        raise error.at(place_of(places, path_of(error.key)) or shown) from None
-    except ValidationError as error:
-        raise _translated(error, places, shown) from None
-    experiment._places = places
-    return experiment
-
-
-def _translated(error: ValidationError, places: Places, shown: str) -> ConfigError:
-    first = first_of(error)
-    unknown = first["type"] in ("extra_forbidden", "unexpected_keyword_argument")
-    loc = [str(piece) for piece in first["loc"]]
-    inner = ("rules", "part", "bool", "Normalize")  # internal names; in a config they are mistakes
-    path = tuple(p for i, p in enumerate(loc) if p not in inner or i == 0 or (unknown and i == len(loc) - 1))
-    if unknown:
-        problem = f"unknown key '{path[-1]}'; {choices(path[-1], _fields_at(path[:-1]))}"
-    elif first["type"] == "missing":
-        problem = "is missing"
-    else:
-        problem = problem_of(error)
-    return ConfigError(problem, key=".".join(path), where=place_of(places, path) or shown)
-
-
-def _fields_at(path: tuple[str, ...]) -> list[str]:
-    """Return the valid keys of the block at `path`."""
-    blocks: dict[tuple[str, ...], Any] = {
-        (): Experiment,
-        ("warmup",): WarmUpRule,
-        ("lr_scaling",): ScalingRule,
-        ("plateau",): PlateauRule,
-        ("plateau", "growth"): Growth,
-        ("early_stopping",): EarlyStoppingRule,
-        ("init_from",): InitRule,
-        ("continue",): ContinueRule,
-        ("reference",): Reference,
-        ("dataset", "validation"): Validation,
-        ("dataset", "normalize"): Normalize,
-    }
-    schema = adapter(blocks.get(path, Experiment)).json_schema(mode="validation")
-    return [*schema["properties"], "extends", "step"] if path == () else list(schema["properties"])

@@ -4,18 +4,39 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import singledispatch
 from typing import Any
 
-from lrbench.config.load import Experiment
+from lrbench.config.command import CommandConfig
+from lrbench.config.experiment import Experiment
+from lrbench.config.recorded import RecordedConfig
+from lrbench.config.run_config import RunConfig
 from lrbench.schedules import lies_over, revised
 
 VERSION = 1
-_NOT_PART_OF_IT = {"name", "reference", "device", "keep", "track"}
+_REPEATS = ("seed", "run")  # what runs of one group differ in
 
 
-def canonical(experiment: Experiment) -> dict[str, Any]:
+@singledispatch
+def canonical(config: RunConfig) -> dict[str, Any]:
     """Return the plain form to hash: lrbench's defaults included, numbers as floats, without None and names."""
-    plain = {k: _number(v) for k, v in experiment.plain().items() if k not in _NOT_PART_OF_IT}
+    raise TypeError(f"no identity for {type(config).__name__}")
+
+
+@canonical.register
+def _(config: CommandConfig) -> dict[str, Any]:
+    plain = _plain(config, "name", *config.taken_over)
+    return {"version": VERSION, **{key: value for key, value in plain.items() if value is not False and value != {}}}
+
+
+@canonical.register
+def _(config: RecordedConfig) -> dict[str, Any]:
+    return {"version": VERSION, **_plain(config, *config.taken_over)}
+
+
+@canonical.register
+def _(experiment: Experiment) -> dict[str, Any]:
+    plain = _plain(experiment, "name", "keep", *experiment.taken_over)
     reading = experiment.dataset.rules.reading(experiment.dataset.part)
     plain["dataset"] = {k: v for k, v in plain["dataset"].items() if k not in reading}
     if experiment.warmup is not None:  # false, as it always was before format 3, is left out
@@ -37,25 +58,41 @@ def _total_steps(experiment: Experiment) -> int | None:
     return experiment.steps or (experiment.epochs or 0) * experiment.updates_per_epoch(examples or 0)
 
 
-def identity(experiment: Experiment) -> str:
+def identity(config: RunConfig) -> str:
     """Return 64 hex digits by which a run is found, whatever its name."""
-    return experiment.hashed("identity", lambda: _hash(canonical(experiment)))
+    return config.hashed("identity", lambda: _hash(canonical(config)))
 
 
-def group(experiment: Experiment) -> str:
+def group(config: RunConfig) -> str:
     """Return the identity without the seed."""
-    return experiment.hashed("group", lambda: _hash({k: v for k, v in canonical(experiment).items() if k != "seed"}))
+    return config.hashed("group", lambda: _hash(_without_seed(config)))
 
 
-def without_rate(experiment: Experiment) -> str:
+def without_rate(config: RunConfig) -> str:
     """Return the identity without the seed and the learning rate."""
-    plain = {k: v for k, v in canonical(experiment).items() if k != "seed"}
-    return _hash({**plain, "optimizer": {k: v for k, v in plain["optimizer"].items() if k != "lr"}})
+    return _hash(_without(_without_seed(config), config.lr_key.split(".")))
 
 
-def run_name(experiment: Experiment) -> str:
-    """Return the name of a new run's folder: `<name>-seed<k>-<8 hex of identity>`."""
-    return f"{experiment.name}-seed{experiment.seed}-{identity(experiment)[:8]}"
+def run_name(config: RunConfig) -> str:
+    """Return the name of a new run's folder: `<name>-seed<k>-<8 hex of identity>`; `<name>-<8 hex>` without a seed."""
+    seed = "" if config.seed is None else f"-seed{config.seed}"
+    return f"{config.name}{seed}-{identity(config)[:8]}"
+
+
+def _plain(config: RunConfig, *left_out: str) -> dict[str, Any]:
+    return {k: _number(v) for k, v in config.plain().items() if k not in left_out}
+
+
+def _without_seed(config: RunConfig) -> dict[str, Any]:
+    return {k: v for k, v in canonical(config).items() if k not in _REPEATS}
+
+
+def _without(plain: dict[str, Any], path: list[str]) -> dict[str, Any]:
+    """Return nested mappings without the value at a path."""
+    first, *rest = path
+    if not rest:
+        return {k: v for k, v in plain.items() if k != first}
+    return {**plain, first: _without(plain[first], rest)} if isinstance(plain.get(first), dict) else plain
 
 
 def _number(value: Any) -> Any:

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from lrbench.config import yaml_source
-from lrbench.config.experiment import Experiment, validate
 from lrbench.config.files import exists, run_notes
 from lrbench.config.merge import merge
+from lrbench.config.run_config import RunConfig
+from lrbench.config.validate import validate
 from lrbench.errors import ConfigError
 from lrbench.schedules import has_milestones, revised
 from lrbench.types import PATH, TEXTS, Kind, Listed, arguments
@@ -36,7 +37,7 @@ class Config:
     places: yaml_source.Places
     shown: str
 
-    def experiment(self) -> Experiment:
+    def experiment(self) -> RunConfig:
         """Validate the config. Raises ConfigError."""
         if "sweep" in self.plain:
             where = self.places.get(("sweep",), self.shown)
@@ -44,12 +45,12 @@ class Config:
         return validate(self.plain, self.places, self.shown)
 
 
-CONFIG = PATH | Kind("an Experiment", lambda value: isinstance(value, Experiment))
+CONFIG = PATH | Kind("an Experiment", lambda value: isinstance(value, RunConfig))
 CONFIGS = Listed("YAML files and experiments", CONFIG)
 
 
 @arguments(path=PATH, overrides=TEXTS)
-def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Experiment:
+def load_config(path: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
     """Read a YAML config: follow `extends`, apply overrides and validate.
 
     Args:
@@ -119,6 +120,8 @@ def _resolve(path: Path) -> tuple[dict[str, Any], yaml_source.Places]:
 
 def _read(path: Path) -> tuple[dict[str, Any], yaml_source.Places]:
     plain, places = yaml_source.read(path)
+    if plain.get("command") is not None:
+        plain.setdefault("folder", str(path.absolute().parent))
     return _with_old_meaning(path, normal(plain)), places
 
 

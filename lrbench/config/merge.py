@@ -5,8 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from lrbench.config.params import flat, rate_among
+
 SHORT_AXES = {"lr": "optimizer.lr", "seeds": "seed"}
 """Short keys of a `sweep:` block."""
+
+
+def short_axes(plain: Mapping[str, Any]) -> Mapping[str, str]:
+    """Return the short keys of a config's `sweep:` block; in that of a command, each parameter has one."""
+    if plain.get("command") is None:
+        return SHORT_AXES
+    params = plain.get("params")
+    given = flat(params) if isinstance(params, Mapping) else {}
+    rate = rate_among(given, plain.get("lr_param")) or "lr"
+    return {**{key: f"params.{key}" for key in given}, "lr": f"params.{rate}", "seeds": "seed"}
 
 
 def merge(base: Mapping[str, Any], child: Mapping[str, Any]) -> dict[str, Any]:
@@ -20,15 +32,18 @@ def merge(base: Mapping[str, Any], child: Mapping[str, Any]) -> dict[str, Any]:
         merged[key] = value
         if isinstance(old, Mapping) and isinstance(value, Mapping):
             if key == "sweep":
-                merged[key] = {k: v for k, v in old.items() if not axes_of({k: v}) & axes_of(value)} | dict(value)
+                short = short_axes({**base, **child})
+                merged[key] = {
+                    k: v for k, v in old.items() if not axes_of({k: v}, short) & axes_of(value, short)
+                } | dict(value)
             elif value.get("name", old.get("name")) == old.get("name"):
                 merged[key] = merge(old, value)
     return merged
 
 
-def axes_of(sweep: Mapping[str, Any]) -> set[str]:
+def axes_of(sweep: Mapping[str, Any], short: Mapping[str, str]) -> set[str]:
     """Return the keys that a `sweep:` block varies, written in full."""
-    return {SHORT_AXES.get(key, key) for key in _dotted(sweep)}
+    return {short.get(key, key) for key in _dotted(sweep)}
 
 
 def _dotted(sweep: Mapping[str, Any]) -> set[str]:

@@ -16,7 +16,7 @@ from lrbench.types import Duration, Part, part_of
 
 def written_out(plain: Mapping[str, Any]) -> dict[str, Any]:
     """Replace a config's shorthand. Raises ConfigError."""
-    return _defaults(_track(_task(_groups(_batch(_warmup(_peak(_earlier({**plain, **_plateau(plain)}))))))))
+    return _defaults(_task(_groups(_batch(_warmup(_peak(_earlier({**plain, **_plateau(plain)})))))))
 
 
 def _task(plain: dict[str, Any]) -> dict[str, Any]:
@@ -51,12 +51,6 @@ def _task(plain: dict[str, Any]) -> dict[str, Any]:
     return {**plain, "task": part.plain(), **made}
 
 
-def _track(plain: dict[str, Any]) -> dict[str, Any]:
-    """Write `track: tensorboard` as a list."""
-    given = plain.get("track")
-    return {**plain, "track": [given]} if isinstance(given, str | Mapping) else plain
-
-
 def _named(loss: Any, usual: Part) -> Any:
     """Return a `loss:` block with the task's usual name and values where it has none."""
     if loss is None:
@@ -72,7 +66,6 @@ _DEFAULTS = {
     "best_by": "val_loss",
     "on_non_finite": "stop",
     "keep": "best",
-    "track": [],
 }
 
 

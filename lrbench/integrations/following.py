@@ -16,7 +16,7 @@ from lrbench.errors import LrbenchError, UsageError, reason_of
 from lrbench.integrations.trackers import Ending, Log, Row, Run, Tool, state_of
 from lrbench.runs import RunFolder, Tail
 
-_NOT_CONFIG = ("name", "seed", "device", "reference", "track", "keep")
+_NOT_CONFIG = ("name", "seed", "device", "reference", "track", "keep", "folder", "files", "recorded", "run")
 
 Rows = Sequence[Mapping[str, float]]
 
@@ -29,14 +29,13 @@ def run_of(record: Record) -> Run:
     plain = dict(record.plain)
     config = {key: value for key, value in plain.items() if key not in (*_NOT_CONFIG, "params")}
     config = {**plain.get("params", {}), **config}  # of a program that lrbench does not know
-    lr = record.peak_lr if record.peak_lr is not None else config.get("lr")
-    rate = f" lr={lr:g}" if isinstance(lr, int | float) else ""
+    rate = "" if experiment.lr is None else f" lr={experiment.lr:g}"
     about = {"device": environment.device, "lrbench": environment.lrbench, "git_commit": environment.git.commit}
     return Run(
         name=record.folder.name,
         experiment=record.name,
         group=f"{record.name}{rate} {group(experiment)[:8]}",
-        seed=int(plain.get("seed") or 0),
+        seed=experiment.seed,
         identity=identity(experiment),
         config=config,
         started=_seconds(environment.started),

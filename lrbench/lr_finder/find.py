@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from lrbench.config import CONFIG, Experiment, load_config
+from lrbench.config import CONFIG, Experiment, RunConfig, load_config, own
 from lrbench.errors import FolderError, RunError, UsageError
 from lrbench.events import Watch, message, silent
 from lrbench.lr_finder.folder import FinderFolder
@@ -28,7 +28,7 @@ from lrbench.types import FUNCTION, NOTHING, PATH, SWITCH, TEXT, TEXTS, WHOLE, K
     watch=FUNCTION,
 )
 def find_lr(
-    config: str | Path | Experiment,
+    config: str | Path | RunConfig,
     *,
     runs: str | Path = "runs",
     overrides: Iterable[str] = (),
@@ -63,7 +63,8 @@ def find_lr(
     if seeds < 1:
         raise UsageError(f"--seeds must be at least 1 (got {seeds})")
     options = options or RunOptions(again=again)
-    experiment = config if isinstance(config, Experiment) else load_config(config, overrides)
+    given = config if isinstance(config, RunConfig) else load_config(config, overrides)
+    experiment = own(given, "use lrbench.RangeTest in its training loop")
     experiment = experiment if device is None else experiment.replace(device=device)
     root = Path(runs).absolute()
     nearest(root)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from lrbench.lr_finder.curves import Rise
 from lrbench.lr_finder.folder import steps_of
 from lrbench.lr_finder.settings import Ramp
-from lrbench.training import Ended, Observer
+from lrbench.training import Ended, LoopKind, Observer
 
 if TYPE_CHECKING:
     from lrbench.components import Split
@@ -18,7 +18,7 @@ VALIDATION_EXAMPLES = 2000
 
 
 @dataclass(frozen=True)
-class RangeTest:
+class RangeTest(LoopKind):
     """Training with a rising learning rate, for the losses in `steps.csv`.
 
     The result's status is `finished`, with a reason if the loss rose before the end of the ramp, or `diverged`.

@@ -9,7 +9,7 @@ from typing import Any
 
 from lrbench._version import __version__
 from lrbench.components import AVERAGES, SETS_ITS_OWN_RATE
-from lrbench.config import Experiment, validate
+from lrbench.config import Experiment
 from lrbench.errors import FolderError, LrbenchError
 from lrbench.lr_finder.advice import Advice, Refusal, advise
 from lrbench.lr_finder.curves import Curve
@@ -98,7 +98,7 @@ def load(folder: FinderFolder) -> Finding:
     """Load a finding from its folder and recompute it from the curves. Raises FolderError if it is damaged."""
     plain = folder.found()
     try:
-        experiment = validate(plain["config"], {}, str(folder.path))
+        experiment = Experiment.of(plain["config"], {}, str(folder.path))
         return conclude(folder, experiment, parsed(Ramp, plain["ramp"]), folder.curves(plain["seeds"]))
     except (LrbenchError, KeyError, TypeError, ValueError, OSError) as error:
         raise FolderError(f"{folder.path} is damaged: {error}") from error

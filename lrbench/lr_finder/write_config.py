@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lrbench.components import at_rate, configured_rate
-from lrbench.config import Experiment, dump_yaml, load_config, overriding, read_bytes
+from lrbench.config import Experiment, dump_yaml, load_config, overriding, own, read_bytes
 from lrbench.errors import ConfigError, FolderError, RunError, UsageError
 from lrbench.lr_finder.advice import Advice, Refusal
 from lrbench.lr_finder.result import Finding
@@ -142,7 +142,7 @@ def _read_back(text: str, path: Path) -> Experiment:
         with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".", suffix=".yaml", encoding="utf-8") as file:
             file.write(text)
             file.flush()
-            return load_config(file.name)
+            return own(load_config(file.name), "no schedule can be written for it")
     except ConfigError as error:
         raise ConfigError(f"the config to write would be invalid: {error.problem}", key=error.key) from None
     except OSError as error:

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from lrbench.config import Experiment, fits_folder, validate
+from lrbench.config import Experiment, fits_folder
 from lrbench.errors import ConfigError, UsageError
 from lrbench.objects.blocks import block_of, data_block, loss_block, model_block, name_of, sample_of, written
 from lrbench.objects.optimizers import optimizer_block
@@ -57,7 +57,7 @@ def experiment_of(
     if objects["loss"] is not None:
         plain["loss"] = loss_block(objects["loss"])
     plain |= {key: block_of(objects[key], key) for key in ("task", "schedule") if objects.get(key) is not None}
-    return validate({key: value for key, value in plain.items() if value is not None}, {}, "")
+    return Experiment.of({key: value for key, value in plain.items() if value is not None}, {}, "")
 
 
 def _name(objects: Mapping[str, Any], sample: nn.Module | None) -> str:

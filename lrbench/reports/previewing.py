@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 from lrbench.components import AVERAGES, SETS_ITS_OWN_RATE, configured_rate, load_dataset
-from lrbench.config import CONFIGS, Experiment, load_config
+from lrbench.config import CONFIGS, Experiment, RunConfig, load_config, own
 from lrbench.errors import ConfigError, DataError, FolderError
 from lrbench.reports.code import code
 from lrbench.runs import Environment, RunFolder, Sizes
@@ -103,7 +103,7 @@ class Previews(list[Preview], Displayed):
 
 @arguments(configs=CONFIGS, overrides=TEXTS, steps_per_epoch=AT_LEAST_1 | NOTHING)
 def preview(
-    configs: Iterable[str | Path | Experiment],
+    configs: Iterable[str | Path | RunConfig],
     *,
     overrides: Iterable[str] = (),
     steps_per_epoch: int | None = None,
@@ -120,7 +120,8 @@ def preview(
         UserCodeError: an imported data set raised.
     """
     chosen = tuple(overrides)
-    return Previews(_of(c if isinstance(c, Experiment) else load_config(c, chosen), steps_per_epoch) for c in configs)
+    read = [c if isinstance(c, RunConfig) else load_config(c, chosen) for c in configs]
+    return Previews(_of(own(c, "its schedule is in its own code"), steps_per_epoch) for c in read)
 
 
 def _of(experiment: Experiment, steps_per_epoch: int | None) -> Preview:

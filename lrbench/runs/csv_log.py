@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrbench.config import opened
-from lrbench.errors import FolderError
+from lrbench.errors import FolderError, printable
 from lrbench.runs.files import read as read_file
 from lrbench.runs.files import replacing, writing
 
@@ -22,6 +23,8 @@ Columns = dict[str, NDArray[np.float64]]
 MOST_BYTES, MOST_IN_ROW, MOST_MISSING = 2_000_000_000, 100_000, 1_000_000
 """Limits of a file that is read: its size, the bytes of a row, and the fields that rows lack."""
 
+MOST_SHOWN = 500  # characters of a line of output
+_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # colours and movements of a terminal
 _RENAMED = {"images_per_second": "examples_per_second"}  # column names of format 1, and their current names
 
 
@@ -46,8 +49,16 @@ def read(path: Path) -> Columns:
 
 
 def last(path: Path) -> dict[str, float]:
-    """Read the last row by column name, without empty fields; empty if there are no rows. Raises FolderError."""
-    row = {name: float(values[-1]) for name, values in read(path).items() if len(values)}
+    """Read the last row by column name, without empty fields; empty if there are no rows. Raises FolderError.
+
+    Only the ends of the file are read, so that a long one can be looked at often.
+    """
+    header, rows = ends(path, MOST_IN_ROW)
+    lines = rows.split(b"\n")[:-1]
+    if not header or not lines or not lines[-1]:
+        return {}
+    names = _names(header)
+    row = dict(zip(names, _numbers(lines[-1].split(b","), len(names)), strict=True))
     return {name: value for name, value in row.items() if not np.isnan(value)}
 
 
@@ -86,6 +97,32 @@ class Tail:
     def _row(self, fields: Sequence[bytes]) -> dict[str, float]:
         told = [(name, text) for name, text in zip(self._names, fields, strict=False) if text]
         return dict(zip((name for name, _ in told), _numbers([text for _, text in told], len(told)), strict=True))
+
+
+def ends(path: Path, most: int) -> tuple[bytes, bytes]:
+    """Return the first line of a file, and what follows it, of which only the last `most` bytes.
+
+    Both are empty if there is no file. Raises FolderError if it can't be read.
+    """
+    try:
+        with opened(path) as file:
+            first = file.readline(MOST_IN_ROW)
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(len(first), size - most))
+            return first.rstrip(b"\n"), file.read(most)
+    except FileNotFoundError:
+        return b"", b""
+    except OSError as error:
+        raise FolderError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def last_lines(path: Path, count: int) -> list[str]:
+    """Return the last lines of a program's output that are not empty, without control characters."""
+    first, rest = ends(path, 100_000)
+    text = _ESCAPES.sub("", (first + b"\n" + rest).decode(errors="replace"))
+    text = printable(text.replace("\r", "\n"))
+    lines = [line.rstrip()[:MOST_SHOWN] for line in text.splitlines() if line.strip()]
+    return lines[-count:]
 
 
 def _lines(path: Path) -> list[bytes]:
@@ -148,6 +185,23 @@ class CsvLog:
                 file.write(text)
             self._hash = hashlib.blake2b(text, digest_size=16)
             self._file = self.path.open("a", encoding="utf-8", newline="\n")
+
+    def widen(self, names: Iterable[str]) -> None:
+        """Add columns, which are empty in the rows that are there."""
+        new = list(names)
+        if not new:
+            return
+        assert self._file is not None, "open() comes first"
+        self.close()
+        header, *rows = self._lines()
+        lines = [header + "".join(f",{name}" for name in new).encode(), *(row + b"," * len(new) for row in rows)]
+        text = b"".join(line + b"\n" for line in lines)
+        with writing(self.path.parent):
+            with replacing(self.path) as file:
+                file.write(text)
+            self._hash = hashlib.blake2b(text, digest_size=16)
+            self._file = self.path.open("a", encoding="utf-8", newline="\n")
+        self.columns = (*self.columns, *new)
 
     def holds(self, rows: int, digest: str) -> bool:
         """Return whether the file has at least `rows` complete rows and they match `digest`."""

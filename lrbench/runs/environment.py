@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from lrbench._version import __version__
-from lrbench.config import Experiment, identity
+from lrbench.config import RunConfig, identity
 from lrbench.runs.result import FORMAT, Size, Text, known_format, parsed
 
 _KNOWN = ("torch", "torchvision", "lrbench")  # their versions tell their code
@@ -61,12 +61,9 @@ class Commit:
 
 @dataclass(frozen=True)
 class Seal:
-    """The hash of `config.yaml` as lrbench wrote it, and the fields that are not part of the identity."""
+    """The hash of `config.yaml` as lrbench wrote it; beside it are the fields that are not part of the identity."""
 
     sha256: Text
-    device: Text | None = None
-    reference: Mapping[str, Any] | None = None
-    track: list[Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -99,7 +96,7 @@ class Environment:
         return parsed(cls, {**known, "plain": plain})
 
 
-def describe(experiment: Experiment, *, device: str) -> dict[str, Any]:
+def describe(experiment: RunConfig, *, device: str) -> dict[str, Any]:
     """Return the contents of a new `env.json`."""
     return {
         "format": FORMAT,
@@ -139,7 +136,7 @@ def now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
-def code_hashes(experiment: Experiment) -> dict[str, str]:
+def code_hashes(experiment: RunConfig) -> dict[str, str]:
     """Return the SHA-256 of each module file that the config imports, except torch's, torchvision's and lrbench's."""
     modules = sorted({name.partition(":")[0] for name in experiment.imports})
     files = {module: _file_of(module) for module in modules if module.split(".")[0] not in _KNOWN}
@@ -157,7 +154,7 @@ def _file_of(module: str) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-def changes(recorded: Environment, experiment: Experiment) -> list[str]:
+def changes(recorded: Environment, experiment: RunConfig) -> list[str]:
     """Return what has changed since a run apart from its config: lrbench's version, the user's code."""
     found = []
     if recorded.lrbench != __version__:

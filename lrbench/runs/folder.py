@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from lrbench.components import Metric, epoch_columns
-from lrbench.config import Config, Experiment, exists, group, identity, read_config, run_name
+from lrbench.config import Config, RunConfig, exists, group, identity, read_config, run_name
 from lrbench.errors import ConfigError, FolderError, LockedError, RunError
 from lrbench.runs.checkpoints import CHECKPOINTS, FINAL, Checkpoints
 from lrbench.runs.csv_log import CsvLog
@@ -18,7 +17,18 @@ from lrbench.runs.environment import Environment, Seal
 from lrbench.runs.files import MOST_JSON, read, read_json, remove_leftovers, replacing, to_json, write
 from lrbench.runs.lock import Lock, Owner, owner_of
 from lrbench.runs.result import FORMAT, Kind, NewerFormatError, RunResult, Status
+from lrbench.runs.seals import hash_of, sealed, taken_over
 
+_WRITTEN = (
+    "result.json",
+    "epochs.csv",
+    "steps.csv",
+    "best.pt",
+    FINAL,
+    "error.log",
+    "recorded.json",
+    "output.log",
+)
 STEP_COLUMNS = ("step", "lr", "momentum", "loss", "grad_norm")
 
 
@@ -39,7 +49,7 @@ class RunFolder(Checkpoints):
     # -- finding and creating
 
     @classmethod
-    def of(cls, root: Path, experiment: Experiment) -> RunFolder:
+    def of(cls, root: Path, experiment: RunConfig) -> RunFolder:
         """Return the folder of an experiment's run under `root`, existing or new.
 
         Raises:
@@ -55,26 +65,29 @@ class RunFolder(Checkpoints):
             raise FolderError(folder.edited)
         return cls(usual)
 
-    def create(self, experiment: Experiment, environment: Mapping[str, Any]) -> None:
+    def create(self, experiment: RunConfig, environment: Mapping[str, Any]) -> None:
         """Create the folder with `config.yaml` and `env.json`. Raises FolderError."""
         text = experiment.yaml()
-        made_for = {"format": FORMAT, "identity": identity(experiment), "config": _sealed(text, experiment)}
+        made_for = {"format": FORMAT, "identity": identity(experiment), "config": sealed(text, experiment)}
         self._write("env.json", to_json({**environment, **made_for}))
         self._write("config.yaml", text)
 
-    def adopt(self, asked: Experiment) -> None:
-        """Update what is not part of the identity: the device and, if given, reference and trackers. The name stays.
+    def adopt(self, asked: RunConfig) -> None:
+        """Update what is not part of the identity, such as the device; reference and trackers if given. The name stays.
 
         Raises FolderError if the config can't be written.
         """
-        wanted, seal = _taken_over(asked), self._seal()
-        given = {key: value for key, value in wanted.items() if value is not None}
-        if seal is not None and all(getattr(seal, key) == value for key, value in given.items()):
+        wanted, seal = taken_over(asked), self._seal()
+        known = {} if seal is None else self._known_environment().plain["config"]
+        kept = [key for key in ("reference", "track") if wanted.get(key) is None]
+        wanted |= {key: known.get(key) for key in kept}
+        if seal is not None and all(known.get(key) == value for key, value in wanted.items()):
             return
-        adopted = self.config().replace(**given)
+        before = self.config()
+        adopted = before.replace(**{key: value for key, value in wanted.items() if key not in kept})
         text = adopted.yaml()
         self._write("config.yaml", text)
-        self.amend_environment({"config": _sealed(text, adopted)})
+        self.amend_environment({"config": sealed(text, adopted)})
 
     def begin(self, time: str) -> None:
         """Start or resume the run: remove temporary files and a failed attempt's result.
@@ -88,7 +101,7 @@ class RunFolder(Checkpoints):
 
     def clear(self) -> None:
         """Remove what the run has written, so that it starts over (`--again`)."""
-        self._remove("result.json", "epochs.csv", "steps.csv", "best.pt", FINAL, "error.log", *CHECKPOINTS)
+        self._remove(*_WRITTEN, *CHECKPOINTS)
 
     def _remove(self, *names: str) -> None:
         for name in names:
@@ -139,14 +152,14 @@ class RunFolder(Checkpoints):
         except ConfigError as error:
             raise FolderError(f"{self.name}: {error}") from error
 
-    def config(self, file: Config | None = None) -> Experiment:
+    def config(self, file: Config | None = None) -> RunConfig:
         """Return the experiment in `config.yaml`, which is read unless `file` is given. Raises FolderError."""
         try:
             return (file or self.config_file()).experiment()
         except ConfigError as error:
             raise FolderError(f"{self.name}: {error}") from error
 
-    def verify(self, experiment: Experiment, environment: Environment, result: RunResult | None) -> None:
+    def verify(self, experiment: RunConfig, environment: Environment, result: RunResult | None) -> None:
         """Raise FolderError if the config is not the one that the folder was created for."""
         made_for = environment.identity or (result.identity if result is not None else None)
         if made_for and made_for != identity(experiment):
@@ -168,14 +181,14 @@ class RunFolder(Checkpoints):
             text = read(self.path / "config.yaml", MOST_JSON)
         except FolderError:
             return None
-        known = seal is not None and text is not None and hashlib.sha256(text).hexdigest() == seal.sha256
+        known = seal is not None and text is not None and hash_of(text) == seal.sha256
         return seal if known else None
 
     def result(self) -> RunResult | None:
         """Read `result.json`; None if there is none. Raises FolderError if it is damaged."""
         return _parsed(self.path / "result.json", RunResult.of)
 
-    def result_of(self, experiment: Experiment, pruned: bool = False) -> RunResult | None:
+    def result_of(self, experiment: RunConfig, pruned: bool = False) -> RunResult | None:
         """Return the valid result of this experiment; None if the run is pending, failed or damaged.
 
         A pruned result counts only with `pruned`; otherwise the run is resumed. Raises FolderError if the file exists
@@ -259,7 +272,7 @@ class RunFolder(Checkpoints):
         finally:
             self.epochs.close()
 
-    def finish(self, experiment: Experiment, result: RunResult) -> RunResult:
+    def finish(self, experiment: RunConfig, result: RunResult) -> RunResult:
         """Write and return the result, then remove the checkpoints of a run that has ended."""
         self.sync_logs()
         whole = replace(result, identity=identity(experiment), group=group(experiment), format=FORMAT)
@@ -276,6 +289,19 @@ class RunFolder(Checkpoints):
             with replacing(path) as file:  # not `write`, which would make a removed folder
                 file.write(text.encode(errors="backslashreplace"))
         return path
+
+    def recorded(self) -> dict[str, Any]:
+        """Read what another program said of its run; empty if it said nothing. Raises FolderError if it is damaged."""
+        return read_json(self.path / "recorded.json") or {}
+
+    def write_recorded(self, plain: Mapping[str, Any]) -> None:
+        """Write what another program says of its run."""
+        self._write("recorded.json", to_json(plain))
+
+    @property
+    def output(self) -> Path:
+        """The file with the output of a command."""
+        return self.path / "output.log"
 
     def _write(self, name: str, text: str) -> None:
         self.guard()
@@ -295,15 +321,3 @@ def _candidates(root: Path, usual: Path, ending: str) -> Iterator[Path]:
     """Yield the paths where a run may be: the usual one, then folders created under another name."""
     yield usual  # first: it saves listing a folder of thousands of runs for each run
     yield from sorted(set(root.glob(f"*-{ending}")) - {usual})
-
-
-def _sealed(text: str, experiment: Experiment) -> dict[str, Any]:
-    """Return what `env.json` says about a config: its hash and the fields that `adopt` updates."""
-    return {"sha256": hashlib.sha256(text.encode()).hexdigest(), **_taken_over(experiment)}
-
-
-def _taken_over(experiment: Experiment) -> dict[str, Any]:
-    """Return what `adopt` updates; a reference of None, which older folders have too, and no key without trackers."""
-    plain = experiment.plain()
-    tracked = {"track": plain["track"]} if "track" in plain else {}
-    return {"device": experiment.device, "reference": plain.get("reference"), **tracked}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from lrbench.config import SHORT_AXES, Experiment
+from lrbench.config import kind_of, short_axes
 from lrbench.errors import ConfigError
 from lrbench.types import whole
 
@@ -17,7 +17,7 @@ AUTO = "auto"  # learning rates around the suggestion of find-lr
 AUTO_POINTS = 7
 MAX_POINTS = 100_000
 _DIGITS = 12  # significant digits; points that two grids share must be equal, so that they share runs
-_NOT_VARIED = ("name", "device", "reference", "extends", "sweep")
+_NOT_VARIED = ("name", "device", "reference", "extends", "sweep", "folder", "timeout", "gpus")
 _RANGE = ("log", "linear", "points")
 
 
@@ -36,8 +36,36 @@ class Axis:
         return "." not in self.key and self.key != "seed"
 
 
+@dataclass(frozen=True)
+class Keys:
+    """The keys that a config's axes may have.
+
+    Attributes:
+        short: short keys, and what they stand for.
+        fields: the keys of a config of this kind.
+    """
+
+    short: Mapping[str, str]
+    fields: frozenset[str]
+
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> Keys:
+        """Return the keys of a config's axes."""
+        return cls(short_axes(plain), frozenset(kind_of(plain).model_fields))
+
+    @property
+    def rate(self) -> str:
+        """The key of the learning rate."""
+        return self.short["lr"]
+
+    def full(self, key: str, block: tuple[str, ...] = ()) -> str:
+        """Write a key in full: `lr` is `optimizer.lr`, and one that no config has is one of the block's own."""
+        known = not block or key.partition(".")[0] in self.fields
+        return self.short.get(key) or (key if known else ".".join((*block, key)))
+
+
 def read_axes(
-    block: object, places: Mapping[tuple[str, ...], str], path: tuple[str, ...], first_seed: int
+    block: object, places: Mapping[tuple[str, ...], str], path: tuple[str, ...], first_seed: int, keys: Keys
 ) -> dict[str, Axis]:
     """Parse the axes of a `sweep:` block, by key.
 
@@ -47,6 +75,7 @@ def read_axes(
         path: `("sweep",)`, or `("sweep", "optimizer")` for the axes in an entry of `optimizer:`, where `momentum` is
             short for `optimizer.momentum`.
         first_seed: the first seed if only the number of seeds is given.
+        keys: the keys of the config.
 
     Raises:
         ConfigError: invalid values.
@@ -58,23 +87,23 @@ def read_axes(
     for key, value, inner in _flat(block, path):
         if value is None:  # drops an axis of the extended config
             continue
-        full, where = _full_key(key, path[1:]), _place(places, inner)
+        full, where = keys.full(key, path[1:]), _place(places, inner)
         if full in axes:
             raise ConfigError(f"sets {full} twice", key=".".join(inner), where=where)
         try:
-            axes[full] = axis(full, value, where, first_seed)
+            axes[full] = axis(full, value, where, first_seed, keys.rate)
         except ValueError as error:
             raise ConfigError(str(error), key=".".join(inner), where=where) from None
     return axes
 
 
-def axis(key: str, value: object, where: str = "", first_seed: int = 0) -> Axis:
-    """Parse the value of a key in a `sweep:` block. Raises ValueError."""
+def axis(key: str, value: object, where: str = "", first_seed: int = 0, rate: str = "optimizer.lr") -> Axis:
+    """Parse the value of a key in a `sweep:` block; `rate` is the key of the learning rate. Raises ValueError."""
     if key in _NOT_VARIED:
         raise ValueError(f"can't be varied: '{key}' does not change what is trained")
-    if key == "optimizer.lr" and isinstance(value, str):
+    if key == rate and isinstance(value, str):
         value = from_text(value)
-    if key == "optimizer.lr" and value == AUTO:
+    if key == rate and value == AUTO:
         return Axis(key, (), where, auto=True)
     value = whole(value) if key == "seed" else value
     if key == "seed" and isinstance(value, int) and not isinstance(value, bool):
@@ -86,7 +115,7 @@ def axis(key: str, value: object, where: str = "", first_seed: int = 0) -> Axis:
     values = value if isinstance(value, list | tuple) else [value]
     if not values:
         raise ValueError("must have at least one value")
-    for one in values if key == "optimizer.lr" else ():
+    for one in values if key == rate else ():
         if not _is_number(one) or not 0 < one < math.inf:  # type: ignore[operator]
             raise ValueError(f"a learning rate must be a number greater than 0 (got {one!r:.40})")
     return Axis(key, tuple(values), where)
@@ -149,12 +178,6 @@ def _flat(block: Mapping[str, Any], path: tuple[str, ...]) -> list[tuple[str, An
         else:
             found.append((key, value, inner))
     return found
-
-
-def _full_key(key: str, block: tuple[str, ...]) -> str:
-    """Write a key in full: `lr` is `optimizer.lr`, and any other key that no config has is one of the block's own."""
-    known = not block or key.partition(".")[0] in Experiment.model_fields
-    return SHORT_AXES.get(key) or (key if known else ".".join((*block, key)))
 
 
 def _looks_like_range(value: Mapping[str, Any]) -> bool:

@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lrbench.analysis import value_text
-from lrbench.config import SHORT_AXES, Config, Experiment, identity, merge, normal, validate
+from lrbench.config import Config, RunConfig, identity, merge, normal, validate
 from lrbench.errors import ConfigError, UsageError
-from lrbench.sweeps.axes import AUTO_POINTS, Axis, axis, read_axes
+from lrbench.sweeps.axes import AUTO_POINTS, Axis, Keys, axis, read_axes
 
 MOST = 100_000
 
-FindRates = Callable[[Experiment], Sequence[float]]
+FindRates = Callable[[RunConfig], Sequence[float]]
 """Returns the learning rates of `lr: auto` for an experiment."""
 
 
@@ -23,7 +23,7 @@ FindRates = Callable[[Experiment], Sequence[float]]
 class Cell:
     """One run of a sweep."""
 
-    experiment: Experiment
+    experiment: RunConfig
     point: Mapping[str, Any]  # its values by dotted key; whole blocks as `{name, parameters}`
 
 
@@ -47,11 +47,12 @@ class Grid:
             ConfigError: invalid values, or a key that is both varied and set.
         """
         plain = dict(config.plain)
-        axes = read_axes(plain.pop("sweep", {}), config.places, ("sweep",), _first_seed(plain))
+        block, keys = plain.pop("sweep", {}), Keys.of(plain)
+        axes = read_axes(block, config.places, ("sweep",), _first_seed(plain), keys)
         for option, value in (given or {}).items():
-            key = SHORT_AXES.get(option, option)
+            key = keys.full(option)
             try:
-                axes[key] = axis(key, value, f"--{option}", _first_seed(plain))
+                axes[key] = axis(key, value, f"--{option}", _first_seed(plain), keys.rate)
             except ValueError as error:
                 raise ConfigError(str(error), where=f"--{option}") from None
         for key in axes:
@@ -82,7 +83,7 @@ class Grid:
                 point = {**blocks, **dict(zip(order, values, strict=True))}
                 yield Cell(self._experiment(point, found), point)
 
-    def _experiment(self, point: Mapping[str, Any], axes: Mapping[str, Axis]) -> Experiment:
+    def _experiment(self, point: Mapping[str, Any], axes: Mapping[str, Axis]) -> RunConfig:
         """Return the config with the values of a point; whole blocks are set before the keys inside them."""
         plain, places = self.config.plain, dict(self.config.places)
         for key, value in point.items():
@@ -121,7 +122,9 @@ class Grid:
         if rate is not None and (one.key == "schedule" or isinstance(rate, Mapping | list)):
             inner = {"lr": block.pop("lr"), **inner}
         places: dict[tuple[str, ...], str] = {("sweep",): one.where}
-        return block, read_axes(inner, places, ("sweep", one.key), _first_seed(self.config.plain))
+        return block, read_axes(
+            inner, places, ("sweep", one.key), _first_seed(self.config.plain), Keys.of(self.config.plain)
+        )
 
 
 def all_cells(grids: Sequence[Grid], find: FindRates) -> tuple[list[Cell], int]:

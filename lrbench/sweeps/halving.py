@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from lrbench.analysis import standing
-from lrbench.config import Experiment
+from lrbench.config import RunConfig
 from lrbench.errors import FolderError
 from lrbench.runs import Columns, RunFolder, RunResult, Status, read_csv
 from lrbench.sweeps.plan import Plan, Planned
@@ -59,7 +59,7 @@ def loss_at(folder: RunFolder, rung: float) -> float:
     return loss if math.isfinite(loss) else math.inf
 
 
-def drop(folder: RunFolder, experiment: Experiment, rung: float, loss: float) -> RunResult:
+def drop(folder: RunFolder, experiment: RunConfig, rung: float, loss: float) -> RunResult:
     """Write and return the result of a dropped run: `pruned`, with its checkpoint kept.
 
     Raises FolderError, LockedError.

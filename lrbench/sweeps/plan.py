@@ -11,7 +11,6 @@ from typing import Any
 
 from lrbench._version import __version__
 from lrbench.analysis import value_text
-from lrbench.components import DEFAULT_LR
 from lrbench.config import fits_folder, group, identity
 from lrbench.errors import FolderError, UsageError
 from lrbench.runs import RunFolder, now, parsed, read_json, write_file
@@ -53,9 +52,7 @@ class Planned:
     def of(cls, cell: Cell, series: str, run: str, confirms: bool = False) -> Planned:
         """Return the plan's row for a cell."""
         experiment = cell.experiment
-        lr = experiment.optimizer.params.get("lr", DEFAULT_LR.get(experiment.optimizer.name))
-        lr = None if lr is None else float(lr)
-        return cls(run, identity(experiment), group(experiment), series, lr, experiment.seed, confirms)
+        return cls(run, identity(experiment), group(experiment), series, experiment.lr, experiment.seed, confirms)
 
 
 @dataclass(frozen=True)
@@ -174,7 +171,7 @@ def confirming(root: Path) -> set[str]:
 def series_of(cells: Sequence[Cell]) -> list[str]:
     """Return each cell's line: the config's name, if there are several, and what varies except lr and seed."""
     names = {cell.experiment.name for cell in cells}
-    keys = dict.fromkeys(key for cell in cells for key in cell.point if key not in ("optimizer.lr", "seed"))
+    keys = dict.fromkeys(key for cell in cells for key in cell.point if key not in (cell.experiment.lr_key, "seed"))
     values = {key: {_text(cell.point[key]): cell.point[key] for cell in cells if key in cell.point} for key in keys}
     varied = [key for key in keys if len(values[key]) > 1 or any(key not in cell.point for cell in cells)]
     varied.sort(key=lambda key: _FIRST.index(key) if key in _FIRST else len(_FIRST))

@@ -7,7 +7,7 @@ import statistics
 import time
 from collections.abc import Mapping, Sequence
 
-from lrbench.config import Experiment, canonical
+from lrbench.config import RunConfig, canonical, without_rate
 from lrbench.errors import LrbenchError
 from lrbench.events import Event
 from lrbench.runs import RunResult, Status, last_row
@@ -123,7 +123,9 @@ def expected_seconds(outcomes: Sequence[Outcome], jobs: int) -> float | None:
     return max(sum(each) / jobs, max(each, default=0.0))
 
 
-def _size(experiment: Experiment) -> str:
+def _size(experiment: RunConfig) -> str:
     """Return a key that is equal for runs that should take equally long."""
     plain = {key: value for key, value in canonical(experiment).items() if key not in _NO_MATTER}
+    if "optimizer" not in plain:
+        return without_rate(experiment)
     return json.dumps({**plain, "optimizer": plain["optimizer"]["name"]}, sort_keys=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lrbench.analysis import EPSILON
-from lrbench.config import CONFIGS, Config, Experiment, read_config
+from lrbench.config import CONFIGS, Config, RunConfig, own, read_config
 from lrbench.errors import LockedError, RunError, UsageError
 from lrbench.events import Event, Watch, message, silent
 from lrbench.lr_finder import Refusal, find_lr, known_finding
@@ -74,7 +74,7 @@ class Sweep(Displayed):
     watch=FUNCTION,
 )
 def sweep(
-    configs: Iterable[str | Path | Experiment],
+    configs: Iterable[str | Path | RunConfig],
     *,
     runs: str | Path = "runs",
     overrides: Iterable[str] = (),
@@ -130,7 +130,7 @@ def sweep(
 
 
 def ask(
-    configs: Iterable[str | Path | Experiment],
+    configs: Iterable[str | Path | RunConfig],
     given: Mapping[str, Any] | None = None,
     *,
     runs: str | Path = "runs",
@@ -166,7 +166,7 @@ def ask(
     if name is None:
         name = "+".join(dict.fromkeys(cell.experiment.name for cell in cells))[:80].rstrip(" .")
     folder = SweepFolder.of(root, name)
-    outcomes = [look(root, cell.experiment, options.kind, options.again) for cell in cells]
+    outcomes = [look(root, cell.experiment, options.kind_of(cell.experiment), options.again) for cell in cells]
     rows = zip(cells, series_of(cells), outcomes, strict=True)
     planned = tuple(Planned.of(cell, series, outcome.path.name) for cell, series, outcome in rows)
     return Sweep(folder, Plan(name, planned), cells, outcomes, duplicates, tuple(dict.fromkeys(unknown)))
@@ -191,7 +191,7 @@ def carry_out(asked: Sweep, options: RunOptions, *, confirm: int = 0, watch: Wat
 
     def train(how: RunOptions) -> None:
         for outcome in asked.outcomes:
-            outcome.kind = how.kind
+            outcome.kind = how.kind_of(outcome.experiment)
         do_runs(asked.outcomes, folder.root, how, watch, written)
 
     prune = options.prune
@@ -237,7 +237,7 @@ def _add_confirmation(done: Sweep, confirm: int, options: RunOptions) -> None:
     fresh = 1 + max(cell.experiment.seed for cell in done.cells)
     for seed in range(fresh, fresh + confirm):
         cell = replace(chosen, experiment=chosen.experiment.replace(seed=seed))
-        outcome = look(done.folder.root, cell.experiment, options.kind, options.again)
+        outcome = look(done.folder.root, cell.experiment, options.kind_of(cell.experiment), options.again)
         done.cells.append(cell)
         done.outcomes.append(outcome)
         rows.append(Planned.of(cell, family.label, outcome.path.name, confirms=True))
@@ -245,9 +245,9 @@ def _add_confirmation(done: Sweep, confirm: int, options: RunOptions) -> None:
 
 
 def _grid(
-    config: str | Path | Experiment, overrides: Sequence[str], given: Mapping[str, Any], instead: Mapping[str, Any]
+    config: str | Path | RunConfig, overrides: Sequence[str], given: Mapping[str, Any], instead: Mapping[str, Any]
 ) -> Grid:
-    read = Config(config.plain(), {}, config.name) if isinstance(config, Experiment) else read_config(config, overrides)
+    read = Config(config.plain(), {}, config.name) if isinstance(config, RunConfig) else read_config(config, overrides)
     for key, value in instead.items():
         if value is not None:
             read = replace(read, plain={**read.plain, key: value}, places={**read.places, (key,): f"--{key}"})
@@ -263,14 +263,15 @@ def _rates_finder(root: Path, options: RunOptions, watch: Watch, train: bool, un
     options = replace(options, prune=None, again=False)
     said: set[str] = set()
 
-    def find(experiment: Experiment) -> Sequence[float]:
+    def find(config: RunConfig) -> Sequence[float]:
+        experiment = own(config, "`lr: auto` needs a range test by lrbench's own loop, so give learning rates")
         name = experiment.name
         test = (
             find_lr(experiment, runs=root, options=options, watch=watch) if train else known_finding(experiment, root)
         )
         if test is None:
             unknown.append(name)
-            return (float(experiment.optimizer.params.get("lr", 1.0)),)
+            return (experiment.lr or 1.0,)
         if isinstance(test.advice, Refusal):
             raise RunError(f"lr: auto: no suggestion from the range test of {name}: {test.advice}; give --lr instead")
         rates = around(test.advice.initial)

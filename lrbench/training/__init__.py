@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from lrbench.training.executors import Executor, default_jobs
-from lrbench.training.kinds import Observer
+from lrbench.training.kinds import LoopKind, Observer
 from lrbench.training.options import RunOptions
 from lrbench.training.orchestrate import do as do_runs
 from lrbench.training.orchestrate import run, stopped

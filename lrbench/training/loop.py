@@ -22,7 +22,7 @@ from lrbench.training.columns import RateColumns, groups_of
 from lrbench.training.cuda_graphs import RecordedUpdates, place_rates, recordable
 from lrbench.training.device import resolve_device
 from lrbench.training.evaluate import conclude, decide
-from lrbench.training.kinds import Kind, Observer
+from lrbench.training.kinds import LoopKind, Observer
 from lrbench.training.termination import Ended, not_finite, not_scalable, too_many_skipped
 from lrbench.training.update import Readings, Row, buffers_of, gradient, step_taken
 
@@ -33,7 +33,7 @@ MAX_SKIPPED = 10
 
 
 def train(
-    folder: RunFolder, experiment: Experiment, kind: Kind, *, watch: Watch, stop: Callable[[], bool]
+    folder: RunFolder, experiment: Experiment, kind: LoopKind, *, watch: Watch, stop: Callable[[], bool]
 ) -> RunResult:
     """Train until the budget is spent, resuming from a checkpoint if there is one; write and return the result.
 

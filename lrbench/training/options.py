@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lrbench.config import CommandConfig, RunConfig, own
 from lrbench.errors import UsageError, choices
+from lrbench.training.commands import CommandRun
 from lrbench.training.kinds import Kind, PlainTraining
 from lrbench.training.pruning import Prune, PrunedTraining
 from lrbench.types import AT_LEAST_0, AT_LEAST_1, FUNCTION, NOTHING, SWITCH, TEXT, WHOLE
@@ -68,7 +70,11 @@ class RunOptions:
         if self.prune is not None and not isinstance(self.prune, Prune):
             raise UsageError(f"prune must be a Prune (got {self.prune!r:.40})")
 
-    @property
-    def kind(self) -> Kind:
-        """The kind of training."""
+    def kind_of(self, config: RunConfig) -> Kind:
+        """Return the kind of work that a run is. Raises UsageError if these options don't suit it."""
+        if isinstance(config, CommandConfig):
+            if self.prune is not None:
+                raise UsageError(f"{config.name} is trained by a command, which --prune and --halve can't end early")
+            return CommandRun()
+        own(config, "there is nothing to run")
         return PlainTraining() if self.prune is None else PrunedTraining(self.prune)

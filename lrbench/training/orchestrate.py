@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lrbench.config import CONFIGS, Experiment, identity, load_config
+from lrbench.config import CONFIGS, RunConfig, identity, load_config, own
 from lrbench.errors import ConfigError, FolderError, Interrupted, LockedError, Paused, Terminated, UsageError
 from lrbench.events import Event, Watch, message, silent
 from lrbench.runs import RunFolder, RunResult, Status
@@ -38,7 +38,7 @@ POLL_SECONDS = 1.0
     watch=FUNCTION,
 )
 def run(
-    configs: Iterable[str | Path | Experiment],
+    configs: Iterable[str | Path | RunConfig],
     *,
     runs: str | Path = "runs",
     overrides: Iterable[str] = (),
@@ -76,13 +76,15 @@ def run(
     root, options = Path(runs).absolute(), RunOptions(jobs=jobs, again=again, wait=wait)
     nearest(root)
     keys = tuple(overrides)
-    bases = [config if isinstance(config, Experiment) else load_config(config, keys) for config in configs]
-    instead = {key: value for key, value in {"device": device, "track": track}.items() if value is not None}
-    if instead:
-        bases = [base.replace(**instead) for base in bases]
+    bases = [config if isinstance(config, RunConfig) else load_config(config, keys) for config in configs]
+    if device is not None:
+        why = "it chooses its device itself, so --device has no effect"
+        bases = [own(base, why).replace(device=device) for base in bases]
+    if track is not None:
+        bases = [base.replace(track=track) for base in bases]
     outcomes = Outcomes()
     for first, *others in _alike(bases, seeds or 1):
-        outcome = look(root, first, options.kind, again)
+        outcome = look(root, first, options.kind_of(first), again)
         names = {other.name for other in others} - {first.name}
         if names:
             outcome.warnings.append(f"{', '.join(sorted(names))} is the same experiment, so they share this run")
@@ -91,9 +93,9 @@ def run(
     return outcomes
 
 
-def _alike(bases: Iterable[Experiment], seeds: int) -> Iterable[list[Experiment]]:
+def _alike(bases: Iterable[RunConfig], seeds: int) -> Iterable[list[RunConfig]]:
     """Return experiments × seeds; those with the same identity are together."""
-    found: dict[str, list[Experiment]] = {}
+    found: dict[str, list[RunConfig]] = {}
     for base in bases:
         for seed in range(base.seed, base.seed + seeds):
             experiment = base if seed == base.seed else base.replace(seed=seed)
@@ -133,7 +135,7 @@ def _do(
         raise UsageError(f"--runs {root}: {there} is not writable")
     watch(Event("", "plan", values={"runs": len(todo)}))
     first = create(options, root, [outcome.experiment for outcome in todo])  # first: its workers start meanwhile
-    check(todo, watch, keep=first.in_process)
+    check(todo, root, watch, keep=first.in_process)
     checked()
     prepare(todo, options.again)
     _execute(pending(todo), first, root, options, watch)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lrbench.config import Experiment, run_name
+from lrbench.config import RunConfig, run_name
 from lrbench.errors import FolderError, UsageError
 from lrbench.runs import RunFolder, RunResult, Status, changes
 from lrbench.training.kinds import Kind, PlainTraining
@@ -29,7 +29,7 @@ class Outcome:
         signal: the signal that interrupted the run, if any.
     """
 
-    experiment: Experiment
+    experiment: RunConfig
     path: Path
     status: Status
     result: RunResult | None = None
@@ -85,7 +85,7 @@ def nearest(root: Path) -> Path:
     return there
 
 
-def look(root: Path, experiment: Experiment, kind: Kind, again: bool) -> Outcome:
+def look(root: Path, experiment: RunConfig, kind: Kind, again: bool) -> Outcome:
     """Look up a run under `root`: finished, pending or failed."""
     try:
         folder = RunFolder.of(root, experiment)
@@ -94,7 +94,7 @@ def look(root: Path, experiment: Experiment, kind: Kind, again: bool) -> Outcome
     return look_in(folder, experiment, kind, again)
 
 
-def look_in(folder: RunFolder, experiment: Experiment, kind: Kind, again: bool) -> Outcome:
+def look_in(folder: RunFolder, experiment: RunConfig, kind: Kind, again: bool) -> Outcome:
     """Look up a run in its folder; with `again` it is always pending."""
     outcome = Outcome(experiment, folder.path, Status.PENDING, kind=kind)
     try:
@@ -104,7 +104,7 @@ def look_in(folder: RunFolder, experiment: Experiment, kind: Kind, again: bool) 
         outcome.failed(error)
         return outcome
     outcome.warnings = _changes(folder, experiment)
-    if experiment.keep == "state" and outcome.status.complete and not folder.has_final:
+    if experiment.plain().get("keep") == "state" and outcome.status.complete and not folder.has_final:
         outcome.warnings.append("its final state was not kept; --again repeats it and keeps it")
     try:
         folder.adopt(experiment)
@@ -113,7 +113,7 @@ def look_in(folder: RunFolder, experiment: Experiment, kind: Kind, again: bool) 
     return outcome
 
 
-def _changes(folder: RunFolder, experiment: Experiment) -> list[str]:
+def _changes(folder: RunFolder, experiment: RunConfig) -> list[str]:
     """Return warnings about what has changed since the run."""
     try:
         found = changes(folder.environment(), experiment)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lrbench.errors import Paused, UsageError
 from lrbench.runs import Status
-from lrbench.training.kinds import Observer
+from lrbench.training.kinds import LoopKind, Observer
 from lrbench.training.termination import Ended
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Prune:
 
 
 @dataclass(frozen=True)
-class PrunedTraining:
+class PrunedTraining(LoopKind):
     """Training that a `Prune` rule may end or pause."""
 
     prune: Prune

@@ -1,4 +1,4 @@
-"""Execute one run in the current process: lock its folder, train, and write a result even if it fails."""
+"""Execute one run in the current process: lock its folder, do the work, and write a result even if it fails."""
 
 from __future__ import annotations
 
@@ -6,26 +6,12 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from lrbench.config import Experiment, identity
-from lrbench.errors import (
-    FolderError,
-    Interrupted,
-    LockedError,
-    LrbenchError,
-    Paused,
-    RunError,
-    UserCodeError,
-    reason_of,
-)
+from lrbench.config import RunConfig, identity
+from lrbench.errors import FolderError, LrbenchError, RunError, reason_of
 from lrbench.events import Event, Watch, message
 from lrbench.runs import RunFolder, RunResult, Status, now
-from lrbench.training.allocator import keep_freed_memory
 from lrbench.training.kinds import Kind, PlainTraining
-
-if TYPE_CHECKING:
-    from lrbench.training.isolation import Surroundings
 
 
 @dataclass(frozen=True)
@@ -40,7 +26,7 @@ class WorkItem:
     """
 
     path: Path
-    experiment: Experiment
+    experiment: RunConfig
     kind: Kind = field(default_factory=PlainTraining)
     retries: int = 0
 
@@ -56,7 +42,7 @@ def do_run(item: WorkItem, *, threads: int | None, watch: Watch, stop: Callable[
 
     Args:
         item: the run.
-        threads: torch's CPU threads; None keeps torch's default.
+        threads: CPU threads; None for the default.
         watch: called with progress events.
         stop: see `lrbench.training.loop.train`.
 
@@ -66,20 +52,10 @@ def do_run(item: WorkItem, *, threads: int | None, watch: Watch, stop: Callable[
         Interrupted: `stop` returned True; a checkpoint has been written.
         Paused: the run waits to be compared with others.
     """
-    import torch
-
-    from lrbench.training.isolation import isolated
-    from lrbench.training.process import stack
-
     folder = RunFolder(item.path)
-    keep_freed_memory()
-
-    def lost(reason: str) -> None:
-        _fail(folder, item.experiment, reason, stack())
-
-    with folder.lock(), isolated(lost) as around:
-        watch = around.streams.around(watch)
-        torch.set_num_threads(threads or torch.get_num_threads())
+    executing = item.kind.executing(folder, item.experiment, threads=threads, stop=stop)
+    with folder.lock(), executing as (once, around):
+        watch = around(watch)
         if folder.identity() != identity(item.experiment):
             raise FolderError(folder.edited)
         done = folder.result_of(item.experiment, pruned=item.kind.accepts_pruned)
@@ -87,7 +63,7 @@ def do_run(item: WorkItem, *, threads: int | None, watch: Watch, stop: Callable[
             return done
         for left in reversed(range(item.retries + 1)):
             folder.begin(now())
-            result = _once(folder, item, watch, stop, around)
+            result = once(watch)
             if result.status is not Status.FAILED or not left or stop():
                 break
             watch(message(f"{folder.name} failed and is retried ({result.reason.splitlines()[0]})"))
@@ -107,34 +83,7 @@ def attempt(item: WorkItem, *, threads: int | None, watch: Watch, stop: Callable
         return RunError(f"{item.path.name}: {type(error).__name__}: {reason_of(error)}")
 
 
-def _once(folder: RunFolder, item: WorkItem, watch: Watch, stop: Callable[[], bool], around: Surroundings) -> RunResult:
-    """Train once; a failure becomes a result."""
-    import torch
-
-    from lrbench.training.loop import train
-
-    experiment = item.experiment
-    try:
-        return train(folder, experiment, item.kind, watch=watch, stop=stop)
-    except Paused:
-        watch(Event(folder.name, "pause"))
-        raise
-    except (Interrupted, LockedError):
-        raise
-    except LrbenchError as error:
-        return _fail(folder, experiment, around.blamed(str(error)))
-    except torch.OutOfMemoryError as error:
-        hint = "; use a smaller batch_size or precision: bf16"
-        return _fail(folder, experiment, f"out of memory on the device{hint} ({str(error).splitlines()[0]})")
-    except BaseException as error:  # an exit in the user's code must end only its own run
-        if isinstance(error, KeyboardInterrupt) and stop():  # the second signal; any other is the user's
-            raise
-        plain = f"{type(error).__name__}: {reason_of(error)}"
-        frames = str(UserCodeError.of("training", error)) if experiment.imports else plain
-        return _fail(folder, experiment, around.blamed(frames))
-
-
-def _fail(folder: RunFolder, experiment: Experiment, reason: str, trace: str | None = None) -> RunResult:
+def failure(folder: RunFolder, experiment: RunConfig, reason: str, trace: str | None = None) -> RunResult:
     """Write the failure as the result. Raises RunError if it can't be written (full disk, missing folder)."""
     log = folder.log_error(trace or traceback.format_exc())
     result = RunResult(Status.FAILED, f"{reason}\nFull traceback: {log}")

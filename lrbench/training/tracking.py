@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from lrbench.config import Experiment
+from lrbench.config import RunConfig
 from lrbench.errors import ConfigError, UsageError
 from lrbench.events import Event, Watch, message
 from lrbench.registry import Catalog, load_object
@@ -57,7 +57,7 @@ def checked_tracker(part: Part, catalog: Catalog) -> Part:
     return whole
 
 
-def tools_of(experiment: Experiment, root: Path) -> list[dict[str, Any]]:
+def tools_of(experiment: RunConfig, root: Path) -> list[dict[str, Any]]:
     """Return the tools that follow an experiment's runs: `name`, `into` (a folder) and `options`. Raises as above."""
     found = []
     catalog = trackers(TRACKERS)

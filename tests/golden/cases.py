@@ -18,7 +18,7 @@ import yaml
 
 import lrbench
 from lrbench.cli.app import main
-from lrbench.config import group, identity
+from lrbench.config import group, identity, own
 
 HERE = Path(__file__).parent
 KEPT = HERE / "runs"
@@ -338,7 +338,7 @@ def rates() -> dict[str, list[float]]:
     found = {}
     for file in sorted(CONFIGS.glob("schedules/*.yaml")):
         schedule = lrbench.build_schedule(
-            lrbench.load_config(file).schedule, lr=0.1, total_steps=150, steps_per_epoch=6
+            own(lrbench.load_config(file), "").schedule, lr=0.1, total_steps=150, steps_per_epoch=6
         )
         found[file.stem] = [schedule(step) for step in range(150)]
     return found

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import lrbench
-from lrbench.config import Experiment, validate
+from lrbench.config import Experiment
 
 HERE = Path(__file__).parent
 COLUMNS = ("epoch", "step", "lr", "train_loss", "val_loss", "val_accuracy")
@@ -58,7 +58,7 @@ def experiments() -> list[Experiment]:
             dataset={"name": "mnist", "train_size": 10_000}, model="cnn", optimizer={"name": "adam", "lr": lr},
             schedule=schedule, epochs=epochs, batch_size=250,
         )  # fmt: skip
-    return [validate(keys, {}, "a labelled run") for keys in made]
+    return [Experiment.of(keys, {}, "a labelled run") for keys in made]
 
 
 def main() -> None:

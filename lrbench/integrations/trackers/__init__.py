@@ -27,7 +27,7 @@ class Run:
         name: the name of its folder, which is unique.
         experiment: the config's name.
         group: what the runs that differ only in the seed have in common: name, learning rate, eight hex digits.
-        seed: its seed.
+        seed: its seed; None if it is unknown.
         identity: 64 hex digits by which it is known, whatever its name.
         config: the config as nested mappings, without name, seed, device, reference and what is kept or tracked.
         started: when it was started, in seconds since 1970; 0 if unknown.
@@ -39,7 +39,7 @@ class Run:
     name: str
     experiment: str
     group: str
-    seed: int
+    seed: int | None
     identity: str
     config: Mapping[str, Any]
     started: float

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from lrbench.components import AVERAGES, DEFAULT_LR, OPTIMIZERS, GroupRules, configured_rate, metrics_of
-from lrbench.config import Experiment, validate
+from lrbench.config import Experiment
 from lrbench.errors import LrbenchError
 from lrbench.registry import OBJECTS
 from lrbench.reports.code.loop import Import, loop
@@ -47,7 +47,7 @@ def code(plain: Mapping[str, Any], environment: Environment) -> str:
         return ""
     try:
         nameless = {key: value for key, value in plain.items() if key not in ("name", "reference")}
-        experiment = validate({**nameless, "name": "run"}, {}, "")
+        experiment = Experiment.of({**nameless, "name": "run"}, {}, "")
         return _source(experiment, str(plain.get("name", "")), environment)
     except (LrbenchError, ArithmeticError, RecursionError, SyntaxError, TypeError, ValueError):
         return ""  # the report leaves the code out

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from lrbench.config import CommandConfig, Experiment, RunConfig
 from lrbench.errors import FolderError, Interrupted, LrbenchError, RunError, UsageError
 from lrbench.events import Event, Watch, message
 from lrbench.runs import RunFolder, RunResult, last_row
@@ -201,10 +202,16 @@ class Tasks:
 
     def _begin(self, item: WorkItem) -> Any:
         gpus = ray.cluster_resources().get("GPU", 0)  # type: ignore[no-untyped-call]
-        device = item.experiment.device if gpus else "cpu"
-        share = 1 / self.options.runs_per_gpu if gpus and device != "cpu" else 0
+        share = self._share(item.experiment) if gpus else 0
         task = ray.remote(_do).options(num_cpus=1, num_gpus=share, max_retries=ATTEMPTS, name=item.path.name)
         return task.remote(replace(item, path=item.path.resolve()), self.setting)
+
+    def _share(self, config: RunConfig) -> float:
+        """Return how many GPUs a run takes: a part of one, or as many as a command asks for."""
+        if isinstance(config, Experiment):
+            return 0 if config.device == "cpu" else 1 / self.options.runs_per_gpu
+        wanted = config.gpus if isinstance(config, CommandConfig) else None
+        return wanted or 1 / self.options.runs_per_gpu
 
     def _stop(self) -> Iterator[Done]:
         """Submit no more tasks and give running ones a minute to write their checkpoints."""

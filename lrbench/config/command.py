@@ -1,0 +1,253 @@
+"""`CommandConfig`: any program as a run. Its command is a template that parameters fill in."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from math import inf
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BaseModel, BeforeValidator, Field, StrictBool, model_validator
+
+from lrbench.components import NAMED, Metric
+from lrbench.config.blocks import Trackers
+from lrbench.config.files import exists, read_bytes
+from lrbench.config.params import Params, flat, number_of, rate_among
+from lrbench.config.rules import Reference
+from lrbench.config.run_config import RunConfig, RunName
+from lrbench.config.templates import OWN, check_names, filled, filled_for_shell, names_in, placed, words_of
+from lrbench.errors import ConfigError
+from lrbench.types import Count, MetricName, Natural
+
+SOURCES = ("csv", "jsonl", "tensorboard", "trainer_state", "stdout")
+"""Where a program leaves its metrics, if it does not record them itself."""
+_SUFFIXES = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "trainer_state"}
+_COLUMN = re.compile(r"step|epoch|seconds|lr(_\w+)?|(train|val|test)_\w+")
+_MOST_HASHED = 10_000_000  # bytes of a file that is hashed unasked
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def _timeout(value: object) -> float:
+    """Parse `2h`, `90 min` or seconds. Raises ValueError."""
+    text = str(value).strip().lower() if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*(s|sec|seconds?|m|min|minutes?|h|hours?|d|days?|)", text)
+    if not found or not 0 < float(found[1]) < 1e9:
+        raise ValueError(f"must be a time such as 2h, 90 min or 3600 (seconds) (got {value!r:.40})")
+    return float(found[1]) * _SECONDS[found[2][:1] or "s"]
+
+
+def _source(value: object) -> object:
+    """Write out `read: logs/metrics.csv` as `{csv: logs/metrics.csv}`. Raises ValueError."""
+    if isinstance(value, str):
+        value = {_SUFFIXES.get(Path(value).suffix.lower(), "tensorboard" if not Path(value).suffix else ""): value}
+    if not isinstance(value, Mapping) or len(value) != 1 or next(iter(value)) not in SOURCES:
+        problem = f"must be a file or one of {{{', '.join(f'{source}: …' for source in SOURCES)}}}"
+        raise ValueError(f"{problem} (got {value!r:.80})")
+    return value
+
+
+class Column(BaseModel, frozen=True, extra="forbid"):
+    """Where a metric is: the column (or tag, or key) of the program's log; and which direction is better."""
+
+    column: Annotated[str, Field(min_length=1)] | None = None
+    better: str | None = None
+    form: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        return {"column": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _known(self) -> Column:
+        for name, known in (("better", ("lower", "higher")), ("form", ("number", "percent"))):
+            if (given := getattr(self, name)) is not None and given not in known:
+                raise ValueError(f"{name} must be {' or '.join(known)} (got {given!r:.40})")
+        return self
+
+
+class CommandConfig(RunConfig, frozen=True, extra="forbid"):
+    """The config of runs by a command, which lrbench fills in and starts.
+
+    Attributes:
+        command: the program and its arguments, with parameters in braces.
+        shell: let a shell interpret the command.
+        params: the parameters, of any kind and nested as needed; `{model.width}` names a nested one.
+        lr_param: the parameter that is the learning rate; by default `lr`, `learning_rate`, …, if there is one.
+        read: where the program leaves its metrics: `{csv: FILE}`, `jsonl`, `tensorboard`, `trainer_state`, or
+            `{stdout: PATTERN}`.
+        metrics: the columns of its log by our names, such as `val_loss`, and which direction is better.
+        best_by: the validation metric of the best evaluation.
+        resume: arguments that make the program resume; true if it resumes by itself.
+        checkpoint: the file from which it resumes, relative to where it starts; of a pattern, the newest.
+        cwd: where it starts, relative to `folder`; by default in the run's folder.
+        folder: the folder of the config's file, in which it finds its files.
+        env: environment variables.
+        files: the hashes of its files, by path; a change is another run.
+        gpus: GPUs that each run needs.
+        timeout: seconds after which it is stopped.
+        track: the tools that follow the run.
+    """
+
+    name: RunName
+    command: Annotated[str, Field(min_length=1)] | Annotated[list[str], Field(min_length=1)]
+    shell: StrictBool = False
+    params: Params = Field(default_factory=dict)
+    lr_param: str | None = None
+    read: Annotated[dict[str, Annotated[str, Field(min_length=1)]], BeforeValidator(_source)] | None = None
+    metrics: dict[str, Column] | None = None
+    best_by: MetricName = "val_loss"
+    seed: Natural = 0
+    resume: StrictBool | str | list[str] | None = None
+    checkpoint: Annotated[str, Field(min_length=1)] | None = None
+    cwd: Annotated[str, Field(min_length=1)] | None = None
+    folder: str = ""
+    env: dict[str, str] | None = None
+    files: dict[str, str] = Field(default_factory=dict)
+    gpus: Count | None = None
+    timeout: Annotated[float, BeforeValidator(_timeout)] | None = None
+    track: Trackers = None
+    reference: Reference | None = None
+
+    foreign: ClassVar[str] = "a command"
+    taken_over: ClassVar[tuple[str, ...]] = (
+        "reference", "track", "timeout", "folder", "cwd", "resume", "checkpoint", "gpus",
+    )  # fmt: skip
+    blocks: ClassVar[Mapping[tuple[str, ...], Any]] = {("reference",): Reference}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _written_out(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        plain = {**value, "folder": str(value.get("folder") or Path.cwd())}
+        if isinstance(plain.get("env"), Mapping):
+            plain["env"] = {str(key): str(one) for key, one in plain["env"].items()}
+        for name in plain["metrics"] if isinstance(plain.get("metrics"), Mapping) else ():
+            if not _COLUMN.fullmatch(str(name)):
+                problem = "must be lr, step, epoch, seconds, or start with train_, val_ or test_, such as val_f1"
+                raise ConfigError(f"{problem} (got '{name}')", key=f"metrics.{name}")
+        if not isinstance(plain.get("files"), Mapping):
+            plain["files"] = _hashed(plain.get("files"), plain.get("command"), Path(plain["folder"]))
+        return plain
+
+    @model_validator(mode="after")
+    def _fits(self) -> CommandConfig:
+        if own := [name for name in OWN if name in self.params]:
+            raise ConfigError("is lrbench's own and can't be a parameter", key=f"params.{own[0]}")
+        known = dict.fromkeys((*OWN, *flat(self.params)))
+        check_names(words_of(self.command, "command"), known, "command")
+        if isinstance(self.resume, str | list):
+            check_names(words_of(self.resume, "resume"), {**known, "checkpoint": None}, "resume")
+        if self.shell and not isinstance(self.command, str):
+            raise ConfigError("must be one text if a shell interprets it", key="command")
+        key = rate_among(self.params, self.lr_param)
+        lr = None if key is None else flat(self.params)[key]
+        if lr is not None and not ((number := number_of(lr)) and 0 < number < inf):
+            raise ConfigError(f"must be a number greater than 0 (got {lr!r:.40})", key=f"params.{key}")
+        if self.cwd is not None and not exists(self.start(Path())):
+            raise ConfigError(f"no such folder: {self.start(Path())}", key="cwd")
+        return self
+
+    @property
+    def lr_key(self) -> str:
+        """See `RunConfig`."""
+        key = rate_among(self.params, self.lr_param)
+        return f"params.{key or 'lr'}"
+
+    @property
+    def lr(self) -> float | None:
+        """See `RunConfig`."""
+        key = rate_among(self.params, self.lr_param)
+        return None if key is None else number_of(flat(self.params)[key])
+
+    @property
+    def directions(self) -> dict[str, Metric]:
+        """The metrics that the config names, by name without `train_`, `val_` or `test_`."""
+        found: dict[str, Metric] = {}
+        for name, column in (self.metrics or {}).items():
+            split, _, short = name.partition("_")
+            if split in ("train", "val", "test") and short != "loss":
+                usual = NAMED.get(short, Metric(short))
+                found[short] = Metric(short, column.better or usual.better, column.form or usual.form)  # type: ignore[arg-type]
+        return found
+
+    @property
+    def unused(self) -> list[str]:
+        """What varies between runs but is not in the command: parameters, and the seed."""
+        words = words_of(self.command, "command")
+        used = {name for word in words for name in names_in(word)}
+        return [name for name in (*flat(self.params), "seed") if name not in used]
+
+    def start(self, run: Path) -> Path:
+        """Return the folder where the command of the run in folder `run` starts."""
+        return run if self.cwd is None else Path(self.folder, self.cwd)
+
+    def values(self, run: Path) -> dict[str, Any]:
+        """Return what fills the template of the run in folder `run`."""
+        return {**flat(self.params), "seed": self.seed, "name": self.name, "run": str(run)}
+
+    def arguments(self, run: Path, checkpoint: Path | None = None) -> list[str]:
+        """Return the command of the run in folder `run`.
+
+        Args:
+            run: the run's folder.
+            checkpoint: where to resume from; None to begin.
+        """
+        values, folder = self.values(run), Path(self.folder)
+        more: list[str] = []
+        if checkpoint is not None and isinstance(self.resume, str | list):
+            more = filled(words_of(self.resume, "resume"), {**values, "checkpoint": str(checkpoint)})
+        if self.shell and isinstance(self.command, str):
+            import shlex
+
+            return ["/bin/sh", "-c", " ".join([filled_for_shell(self.command, values), *map(shlex.quote, more)])]
+        words = [placed(word, folder) if "{" not in word else word for word in words_of(self.command, "command")]
+        return [*filled(words, values), *more]
+
+
+def _hashed(asked: object, command: object, folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of files by path: those asked for, or those that the command names."""
+    if asked is None:
+        given = isinstance(command, str) or (isinstance(command, list) and all(isinstance(w, str) for w in command))
+        words = words_of(command, "command") if given else []  # type: ignore[arg-type]
+        found = [path for path in _scripts(words, folder) if path.stat().st_size <= _MOST_HASHED]
+    else:
+        patterns = [asked] if isinstance(asked, str) else asked
+        if not isinstance(patterns, list) or not all(isinstance(one, str) and one for one in patterns):
+            raise ConfigError(
+                f"must be a list of files, such as [train.py, 'src/*.py'] (got {asked!r:.80})", key="files"
+            )
+        found = [path for pattern in patterns for path in _matching(pattern, folder)]
+    try:
+        return {_shown(path, folder): hashlib.sha256(read_bytes(path, 2**40)).hexdigest() for path in sorted(found)}
+    except OSError as error:
+        raise ConfigError(f"a file can't be read: {error.strerror}", key="files") from None
+
+
+def _matching(pattern: str, folder: Path) -> Iterator[Path]:
+    try:
+        found = [path for path in sorted(folder.glob(pattern)) if path.is_file()]
+    except (ValueError, NotImplementedError):
+        found = [folder / pattern] if Path(folder / pattern).is_file() else []
+    if not found:
+        raise ConfigError(f"no file matches '{pattern}' in {folder}", key="files")
+    yield from found
+
+
+def _scripts(words: Sequence[str], folder: Path) -> Iterator[Path]:
+    """Yield the files in `folder` that a command names: `train.py`, `--config=a.yaml`, `-m mypkg.train`."""
+    for before, word in zip(["", *words], words, strict=False):
+        if before == "-m":
+            module = folder.joinpath(*word.split("."))
+            yield from (path for path in (module.with_suffix(".py"), module / "__main__.py") if path.is_file())
+            continue
+        path = Path(placed(word, folder).rpartition("=")[2])
+        if path.is_absolute() and folder in path.parents and path.is_file():
+            yield path
+
+
+def _shown(path: Path, folder: Path) -> str:
+    return str(path.relative_to(folder)) if folder in path.parents else str(path)

@@ -1,0 +1,55 @@
+"""Parameters of other programs: a mapping of any keys, one of which is the learning rate."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, JsonValue
+
+from lrbench.errors import ConfigError, choices
+
+LR_NAMES = ("lr", "learning_rate", "base_lr", "max_lr", "peak_lr", "init_lr")
+"""What programs call the peak learning rate, the likeliest first."""
+_MOST_VALUES = 10_000
+
+
+def _checked(params: dict[str, Any]) -> dict[str, Any]:
+    for key in flat(params):
+        if not re.fullmatch(r"[^\s{}=.]+(\.[^\s{}=.]+)*", key):
+            raise ValueError(f"names have neither spaces, dots, braces nor = (got {key!r:.60})")
+    if len(flat(params)) > _MOST_VALUES:
+        raise ValueError(f"has more than {_MOST_VALUES:,} values")
+    return params
+
+
+Params = Annotated[dict[str, JsonValue], AfterValidator(_checked)]
+
+
+def flat(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return values by dotted key: `{model: {width: 64}}` → `{"model.width": 64}`."""
+    found: dict[str, Any] = {}
+    for key, value in params.items():
+        name = f"{prefix}{key}"
+        found |= flat(value, f"{name}.") if isinstance(value, Mapping) and value else {name: value}
+    return found
+
+
+def rate_among(params: Mapping[str, Any], named: str | None = None) -> str | None:
+    """Return the dotted key of the learning rate: `named`, or the likeliest; None if there is none.
+
+    Raises ConfigError if `named` is no parameter.
+    """
+    values = flat(params)
+    if named is not None:
+        if named not in values:
+            raise ConfigError(f"params has no '{named}'; {choices(named, values)}", key="lr_param")
+        return named
+    keys = sorted(values, key=lambda key: key.count("."))
+    return next((key for name in LR_NAMES for key in keys if key.rpartition(".")[2] == name), None)
+
+
+def number_of(value: Any) -> float | None:
+    """Return a value as a number; None if it is none."""
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

@@ -1,0 +1,132 @@
+"""`RunConfig`, what the configs of all runs have in common, and messages for invalid values. Does not import torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
+
+from lrbench.config.blocks import Trackers, checked_name
+from lrbench.config.rules import Reference
+from lrbench.config.yaml_source import Places, dump, path_of, place_of
+from lrbench.errors import ConfigError, choices
+from lrbench.types import adapter, first_of, problem_of
+
+RunName = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(checked_name)]
+
+
+class RunConfig(BaseModel, frozen=True, extra="forbid"):
+    """The config of a run of any kind: trained by lrbench, by a command, or recorded elsewhere.
+
+    Attributes:
+        name: the run's name, which its folder has too.
+        seed: the seed; None if it is unknown.
+        reference: a published result.
+        track: the tools that follow the run.
+    """
+
+    if TYPE_CHECKING:  # each kind declares them where its files have them
+        name: str
+        seed: Any
+        reference: Reference | None = None
+        track: Trackers = None
+
+    foreign: ClassVar[str] = ""
+    """Who trains or trained the run, if not lrbench, in words."""
+    taken_over: ClassVar[tuple[str, ...]] = ("reference",)
+    """The fields that are not part of the identity and that asking for the run again updates."""
+    blocks: ClassVar[Mapping[tuple[str, ...], Any]] = {}
+    """The classes of nested blocks, for messages about unknown keys."""
+    also: ClassVar[tuple[str, ...]] = ("extends",)
+    """Keys of a config file that are no fields."""
+
+    _places: Places = {}
+    _hashes: dict[str, str] = {}
+
+    def __eq__(self, other: object) -> bool:
+        """Compare values, not the places where they were written."""
+        return isinstance(other, RunConfig) and self.plain() == other.plain()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @property
+    def lr_key(self) -> str:
+        """The dotted key of the peak learning rate."""
+        return "optimizer.lr"
+
+    @property
+    def lr(self) -> float | None:
+        """The peak learning rate that the config gives; None if it leaves that to others."""
+        return None
+
+    @property
+    def budget(self) -> str:
+        """The length of the run in words; empty if it is unknown."""
+        return ""
+
+    @property
+    def imports(self) -> list[str]:
+        """The import strings of the user's code in the config."""
+        return []
+
+    @property
+    def of_objects(self) -> bool:
+        """Whether it names objects that only the process has to which a user gave them."""
+        return False
+
+    def plain(self) -> dict[str, Any]:
+        """Return the resolved config as plain values, without None; loading it gives the same one."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+    def hashed(self, what: str, find: Callable[[], str]) -> str:
+        """Compute a hash once; a config never changes."""
+        if what not in self._hashes:
+            self._hashes[what] = find()
+        return self._hashes[what]
+
+    def yaml(self) -> str:
+        """Return the resolved config as YAML."""
+        return dump(self.plain())
+
+    def where(self, key: str) -> str:
+        """Return the file and line (or option) of a key; of the nearest enclosing one for defaults."""
+        return place_of(self._places, path_of(key))
+
+    def replace(self, **changes: Any) -> Self:
+        """Change some fields and validate the result. Raises ConfigError."""
+        places = {path: where for path, where in self._places.items() if path[:1] not in {(key,) for key in changes}}
+        return self.of({**self.plain(), **changes}, places, "")
+
+    @classmethod
+    def of(cls, plain: Mapping[str, Any], places: Places, shown: str) -> Self:
+        """Build a config of this kind from plain values. Raises ConfigError with the place of the first problem."""
+        try:
+            made = cls.model_validate(plain)
+        except ConfigError as error:
+            raise error.at(place_of(places, path_of(error.key)) or shown) from None
+        except ValidationError as error:
+            raise _translated(cls, error, places, shown) from None
+        made._places = places
+        return made
+
+
+def _translated(kind: type[RunConfig], error: ValidationError, places: Places, shown: str) -> ConfigError:
+    first = first_of(error)
+    unknown = first["type"] in ("extra_forbidden", "unexpected_keyword_argument")
+    loc = [str(piece) for piece in first["loc"]]
+    inner = ("rules", "part", "bool", "Normalize")  # internal names; in a config they are mistakes
+    path = tuple(p for i, p in enumerate(loc) if p not in inner or i == 0 or (unknown and i == len(loc) - 1))
+    if unknown:
+        problem = f"unknown key '{path[-1]}'; {choices(path[-1], _fields_at(kind, path[:-1]))}"
+    elif first["type"] == "missing":
+        problem = "is missing"
+    else:
+        problem = problem_of(error)
+    return ConfigError(problem, key=".".join(path), where=place_of(places, path) or shown)
+
+
+def _fields_at(kind: type[RunConfig], path: tuple[str, ...]) -> list[str]:
+    """Return the valid keys of the block at `path`."""
+    schema = adapter(kind.blocks.get(path, kind)).json_schema(mode="validation")
+    return [*schema["properties"], *kind.also] if path == () else list(schema["properties"])

@@ -1,0 +1,145 @@
+"""Writes the rows of another program's run as they come, so that a killed program loses at most a second of them."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from lrbench.runs.csv_log import read
+from lrbench.runs.folder import STEP_COLUMNS, RunFolder
+from lrbench.runs.recorded import Recorded, finite, metrics_in
+
+FLUSH_SECONDS = 1.0
+MOST_BUFFERED = 10_000
+
+
+class RowWriter:
+    """Appends to `steps.csv` and `epochs.csv`; columns come when they are first given.
+
+    What is not given stays empty, except that an evaluation has the last learning rate before it, and as `train_loss`
+    the mean of the losses of the steps since the one before, if all of them were given.
+
+    Args:
+        folder: the run's folder. Its lock is held by this process or by one that waits for it.
+        recorded: what is known of the run.
+        keep: go on after the rows that are there; otherwise they are removed.
+
+    Raises FolderError if the folder can't be written.
+    """
+
+    def __init__(self, folder: RunFolder, recorded: Recorded, *, keep: bool = False) -> None:
+        self.folder, self.recorded, self.notes = folder, recorded, dict[str, None]()
+        steps, evaluations = (read(log.path) if keep else {} for log in (folder.steps, folder.epochs))
+        counts = [max(map(len, table.values()), default=0) for table in (steps, evaluations)]
+        more = [name for name in steps if name not in STEP_COLUMNS]
+        folder.open_logs((), steps=counts[0], evaluations=counts[1], step_columns=more)
+        self.last = int(steps["step"][-1]) if counts[0] else 0
+        self.lr: float | None = finite(float(steps["lr"][-1])) if counts[0] else None
+        self._fresh = keep
+        self._rows: list[dict[str, Any]] = []
+        self._sum, self._count, self._whole = 0.0, 0, True
+        self._flushed = self._began = self._stepped = time.monotonic()
+        self._dirty = True
+        self.flush()
+
+    def step(self, values: Mapping[str, Any], step: int | None = None) -> None:
+        """Add the row of a step: `lr`, `loss`, `momentum`, `grad_norm`, and any others. Steps count from 1."""
+        if step is None:
+            step = self.last + 1
+        elif step <= self.last and not self._goes_back(step):
+            self.note(f"step {step} came after step {self.last}; its row was left out")
+            return
+        self.last, self._fresh = step, False
+        self._rows.append({"step": step, **values})
+        lr, loss = values.get("lr"), values.get("loss")
+        if lr is not None:
+            self.lr = lr
+        self._count += 1
+        if loss is None:
+            self._whole = False
+        else:
+            self._sum += loss
+        now = self._stepped = time.monotonic()
+        if now - self._flushed > FLUSH_SECONDS or len(self._rows) >= MOST_BUFFERED:
+            self.flush()
+
+    def evaluate(self, values: Mapping[str, Any], *, step: int | None = None, epoch: float | None = None) -> None:
+        """Add an evaluation: values such as `train_loss`, `val_loss`, `val_f1`; those named `test_…` are no row."""
+        tested = {name.removeprefix("test_"): finite(v) for name, v in values.items() if name.startswith("test_")}
+        shown = {name: value for name, value in values.items() if not name.startswith("test_")}
+        new = {k: v for k, v in metrics_in(values, self.recorded.metrics).items() if k not in self.recorded.metrics}
+        if tested or new:
+            metrics, test = {**self.recorded.metrics, **new}, {**self.recorded.test, **tested}
+            self.recorded, self._dirty = replace(self.recorded, metrics=metrics, test=test), True
+        if not shown:
+            self.flush()
+            return
+        step = (self.last or None) if step is None else step
+        now = time.monotonic()
+        taken = self._stepped - self._began if self._count else now - self._began
+        mean = self._sum / self._count if self._whole and self._count else None
+        row = {"epoch": epoch, "step": step, "lr": self.lr, "train_loss": mean, "seconds": max(taken, 0.0)}
+        self._sum, self._count, self._whole, self._began = 0.0, 0, True, now
+        self.flush()
+        row |= shown
+        self.folder.epochs.widen(name for name in row if name not in self.folder.epochs.columns)
+        self.folder.epochs.append([row])
+        self._lost(row, f"after step {step}" if step else "")
+
+    def note(self, text: str) -> None:
+        """Note what weakens a comparison; each text once."""
+        if text.partition(" ")[0] not in self.notes and len(self.recorded.notes) < 20:
+            self.notes[text.partition(" ")[0]] = None
+            self.recorded, self._dirty = replace(self.recorded, notes=(*self.recorded.notes, text)), True
+
+    def tell(self, **changes: Any) -> None:
+        """Change what is known of the run; see `Recorded`."""
+        self.recorded, self._dirty = replace(self.recorded, **changes), True
+
+    def flush(self) -> None:
+        """Hand the rows to the operating system."""
+        rows, self._rows = self._rows, []
+        if rows:
+            names = dict.fromkeys(name for row in rows for name in row)
+            self.folder.steps.widen(name for name in names if name not in self.folder.steps.columns)
+            self.folder.steps.append(rows)
+            self._lost({"train_loss": rows[-1].get("loss")}, f"at step {rows[-1]['step']}")
+        if self._dirty:
+            self.folder.write_recorded(self.recorded.plain())
+            self._dirty = False
+        self._flushed = time.monotonic()
+
+    def close(self) -> None:
+        """Write what is left and close the files."""
+        try:
+            self.flush()
+            self.folder.sync_logs()
+        finally:
+            self.folder.close_logs()
+
+    def _lost(self, row: Mapping[str, Any], where: str) -> None:
+        """Note whether the last loss is finite."""
+        known = {name: row[name] for name in ("train_loss", "val_loss") if row.get(name) is not None}
+        if not known:
+            return
+        wrong = [name for name, value in known.items() if not math.isfinite(value)]
+        what = "validation loss" if wrong == ["val_loss"] else "loss"
+        lost = f"the {what} was not finite {where}".rstrip() if wrong else ""
+        if lost != self.recorded.lost and bool(lost) != bool(self.recorded.lost):
+            self.recorded, self._dirty = replace(self.recorded, lost=lost), True
+
+    def _goes_back(self, step: int) -> bool:
+        """Cut the rows back to a step before this one, where a program resumed; only before its first step."""
+        if not self._fresh:
+            return False
+        kept = []
+        for log in (self.folder.steps, self.folder.epochs):
+            table = read(log.path)
+            kept.append(int((table["step"] < step).sum()) if "step" in table else 0)
+        self.folder.close_logs()
+        more = self.folder.steps.columns[len(STEP_COLUMNS) :]
+        self.folder.open_logs((), steps=kept[0], evaluations=kept[1], step_columns=more)
+        return True
