@@ -95,14 +95,14 @@ PUBLIC = {
     """,
     "config": """
         CONFIG CONFIGS Column CommandConfig PARTS Config ContinueRule InitRule RecordedConfig RunConfig SOURCES
-        kind_of own short_axes
-        Dataset EarlyStoppingRule Experiment SHORT_AXES canonical dump_yaml exists fits_folder
-        group identity load_config merge normal opened overriding read_bytes read_config run_name validate without_rate
+        kind_of own short_axes Dataset EarlyStoppingRule Experiment SHORT_AXES canonical dump_yaml exists
+        fits_folder group identity load_config merge normal opened overriding read_bytes read_config run_name
+        validate without_rate
     """,
     "runs": """
         Columns DEAD_AFTER_SECONDS Environment NODE RunFolder RunResult Sizes Status Tail UNKNOWN WATCHED_SECONDS
-        birth RowWriter Recorded conclude ended_well metrics_in changes describe find_runs last_lines last_row now parsed
-        place read_csv read_json relative to_json write_file writing
+        birth RowWriter Recorded conclude ended_well metrics_in changes describe find_runs last_lines last_row
+        now parsed place read_csv read_json relative to_json write_file writing
     """,
     "training": """
         Ended Executor LoopKind Observer Outcome Outcomes Prune RUNGS RunOptions StopFlag TRACKERS Training

@@ -40,12 +40,14 @@ def _timeout(value: object) -> float:
 
 def _source(value: object) -> object:
     """Write out `read: logs/metrics.csv` as `{csv: logs/metrics.csv}`. Raises ValueError."""
+    found = value
     if isinstance(value, str):
-        value = {_SUFFIXES.get(Path(value).suffix.lower(), "tensorboard" if not Path(value).suffix else ""): value}
-    if not isinstance(value, Mapping) or len(value) != 1 or next(iter(value)) not in SOURCES:
-        problem = f"must be a file or one of {{{', '.join(f'{source}: …' for source in SOURCES)}}}"
+        usual = "" if Path(value).suffix else "tensorboard"
+        found = {_SUFFIXES.get(Path(value).suffix.lower(), usual): value}
+    if not isinstance(found, Mapping) or len(found) != 1 or next(iter(found)) not in SOURCES:
+        problem = f"must be a .csv, .tsv, .jsonl or .json file, or one of {', '.join(f'{{{s}: …}}' for s in SOURCES)}"
         raise ValueError(f"{problem} (got {value!r:.80})")
-    return value
+    return found
 
 
 class Column(BaseModel, frozen=True, extra="forbid"):

@@ -103,7 +103,7 @@ def conclude(
         recorded: what the program said.
         status: how the program ended.
         reason: why, unless the status says it all.
-        best_by: the metric of the best evaluation.
+        best_by: the metric of the best evaluation; the first validation metric there is if it is missing.
         seconds: how long it took; by default, the sum of the evaluations' seconds.
 
     Raises FolderError if the rows can't be read.
@@ -112,6 +112,8 @@ def conclude(
     if recorded.lost and status in (Status.FINISHED, Status.FAILED):
         status, reason = Status.DIVERGED, f"{recorded.lost}{reason and f' ({reason})'}"
     count = max(map(len, evaluations.values()), default=0)
+    if best_by not in evaluations or not np.isfinite(evaluations[best_by]).any():
+        best_by = next((name for name in evaluations if name.startswith("val_") and _known(evaluations, name)), best_by)
     best = _best(evaluations, best_by, recorded)
     epochs = _last(evaluations, "epoch")
     reached = [step for step in (_last(steps, "step"), _last(evaluations, "step")) if step is not None]
@@ -132,9 +134,14 @@ def conclude(
 
 
 def ended_well(result: RunResult) -> RunResult:
-    """Return the result; a failed one instead if a finished run recorded nothing that could be compared."""
-    if result.status is Status.FINISHED and not any(finite(v) is not None for v in (result.final or {}).values()):
-        return replace(result, status=Status.FAILED, reason="it ended without having recorded an evaluation")
+    """Return the result; a failed one instead if a finished run recorded nothing that can be compared."""
+    known = [*(result.final or {}).items(), *(result.test or {}).items()]
+    if result.status is Status.FINISHED and all(
+        value is None for name, value in known if name not in ("epoch", "step")
+    ):
+        problem = "it ended well but recorded nothing that can be compared"
+        advice = "record with lrbench.record, or say in `read` where its metrics are"
+        return replace(result, status=Status.FAILED, reason=f"{problem}; {advice}")
     return result
 
 
