@@ -149,11 +149,11 @@ class Following:
     def _tell(self, chunk: Sequence[Row], evaluation: Row | None) -> None:
         for tool, log in list(self.logs.items()):
             with _Guard(self, tool):
-                new = [row for row in chunk if row.step > log.known.step]
+                step, evaluated = log.known
                 log.by_step = log.by_step or bool(chunk)
-                if new:
+                if new := [row for row in chunk if row.step > step]:
                     log.steps(new)
-                if evaluation is not None and evaluation.step > log.known.evaluation:
+                if evaluation is not None and evaluation.step > evaluated:
                     log.evaluation(evaluation)
 
 

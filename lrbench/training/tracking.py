@@ -15,7 +15,7 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -176,6 +176,7 @@ def _write(orders: queue.SimpleQueue[str | None], pipe: IO[str]) -> None:
             pipe.flush()
 
 
-def _read(pipe: Iterable[str], said: queue.SimpleQueue[str]) -> None:
-    for line in pipe:
-        said.put(line.rstrip("\n"))
+def _read(pipe: IO[str], said: queue.SimpleQueue[str]) -> None:
+    with pipe:
+        for line in pipe:
+            said.put(line.rstrip("\n"))

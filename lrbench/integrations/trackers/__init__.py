@@ -16,7 +16,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from lrbench.components import Metric
 from lrbench.errors import UsageError
-from lrbench.runs import Status, read_json, to_json, write_file
+from lrbench.runs import Status, read_json, relative, to_json, write_file
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ class Tool:
     extra: ClassVar[str] = ""
 
     def __init__(self, into: Path) -> None:
-        self.into = into
+        self.into = local(into, self.title)
 
     @property
     def hint(self) -> str:
@@ -212,8 +212,8 @@ def sectioned(column: str, of_step: bool = False) -> str:
 
 
 def quoted(path: Path | str) -> str:
-    """Return a path as a shell takes it."""
-    return shlex.quote(str(path))
+    """Return a path as a shell takes it, from the working folder if it lies in there."""
+    return shlex.quote(str(relative(path) if isinstance(path, Path) else path))
 
 
 def local(into: Path | str, title: str) -> Path:

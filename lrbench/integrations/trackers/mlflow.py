@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
 
-from lrbench.integrations.trackers import Ending, Known, Log, Row, Run, Tool, local, quoted
+from lrbench.integrations.trackers import Ending, Known, Log, Row, Run, Tool, quoted
 from lrbench.runs import Status
 
 AT_ONCE = {"metrics": 1000, "params": 100}  # MLflow's limits of a request
@@ -32,7 +32,7 @@ class MLflow(Tool):
 
     def __init__(self, into: Path, uri: str | None = None, experiment: str | None = None) -> None:
         given = uri or (str(into) if "://" in str(into) else None)
-        super().__init__(Path() if given else local(into, self.title))
+        super().__init__(Path() if given else into)
         self.uri, self.experiment, self.here = given or _store_in(self.into), experiment, given is None
         self._client: Any = None
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from lrbench.integrations.trackers import Ending, Log, Row, Run, Tool, local
+from lrbench.integrations.trackers import Ending, Log, Row, Run, Tool
 from lrbench.reports import csv_cell
 from lrbench.runs import writing
 
@@ -24,7 +24,7 @@ class Tables(Tool):
     ending: ClassVar[str]
 
     def __init__(self, into: Path) -> None:
-        super().__init__(local(into, self.title))
+        super().__init__(into)
         self.logs: list[_Collected] = []
 
     @property

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from lrbench.errors import UsageError
-from lrbench.integrations.trackers import Ending, Log, Row, Run, Tool, local, quoted, sectioned
+from lrbench.integrations.trackers import Ending, Log, Row, Run, Tool, quoted, sectioned
 
 
 class Trackio(Tool):
@@ -26,7 +26,10 @@ class Trackio(Tool):
     extra: ClassVar[str] = "trackio"
 
     def __init__(self, into: Path, project: str | None = None) -> None:
-        super().__init__(local(into, self.title).absolute())
+        super().__init__(into)
+        self.into = self.into.absolute()
+        if "trackio" in sys.modules:
+            self._check()
         self.project = project
 
     @property
@@ -40,14 +43,18 @@ class Trackio(Tool):
 
     def storage(self) -> Any:
         """Return Trackio's interface to its databases. Raises UsageError if it uses another folder already."""
-        if "trackio" not in sys.modules:  # it reads the variable once
+        if "trackio" not in sys.modules:
             os.environ["TRACKIO_DIR"] = str(self.into)
         from trackio.sqlite_storage import SQLiteStorage
-        from trackio.utils import TRACKIO_DIR
+
+        self._check()
+        return SQLiteStorage
+
+    def _check(self) -> None:
+        from trackio.utils import TRACKIO_DIR  # read from the environment once
 
         if Path(TRACKIO_DIR) != self.into:
             raise UsageError(f"Trackio writes to {TRACKIO_DIR} in this process, so it can't write to {self.into}")
-        return SQLiteStorage
 
 
 class _TrackioRun(Log):

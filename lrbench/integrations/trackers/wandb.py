@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from lrbench.integrations.trackers import Ending, Log, Row, Run, Tool, local, quoted, sectioned
+from lrbench.integrations.trackers import Ending, Log, Row, Run, Tool, quoted, sectioned
 
 
 class WandB(Tool):
@@ -31,7 +31,7 @@ class WandB(Tool):
         entity: str | None = None,
         mode: Literal["offline", "online"] = "offline",
     ) -> None:
-        super().__init__(local(into, self.title))
+        super().__init__(into)
         self.project, self.entity, self.mode = project, entity, mode
 
     @property
