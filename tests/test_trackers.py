@@ -6,6 +6,9 @@ import csv
 import json
 import math
 import struct
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -561,3 +564,71 @@ def test_tensorboard_replaces_only_its_own_files(make_run: MakeRun, tmp_path: Pa
     lrbench.export(path, to="tensorboard", into=tmp_path / "logs")
     assert other.exists() and TensorBoard(tmp_path).hint == f"tensorboard --logdir {tmp_path}"
     assert ACCURACY.name == "accuracy"
+
+
+@pytest.mark.slow
+def test_a_killed_run_is_closed_in_its_tools_and_goes_on_when_resumed(
+    tmp_path: Path, write_config: Any, mlflow_client: Callable[[Path], Any]
+) -> None:
+    config = write_config(epochs=4000, track=["tensorboard", "mlflow"])
+    command = [sys.executable, "-m", "lrbench", "run", str(config), "--set", "epochs=4000"]
+    child = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL)
+    store = tmp_path / "runs" / "tracked" / "mlflow"
+
+    def seed() -> Any:
+        """The run in MLflow."""
+        if not store.exists():
+            return None
+        client = mlflow_client(store)
+        places = [place.experiment_id for place in client.search_experiments() if place.name == "tiny"]
+        return next((run for run in client.search_runs(places) if "lrbench.identity" in run.data.tags), None)
+
+    def waited(what: Callable[[], Any]) -> Any:
+        for _ in range(600):
+            if found := what():
+                return found
+            time.sleep(0.1)
+        raise AssertionError("it never came")
+
+    waited(
+        lambda: (
+            (run := seed()) and run.data.metrics.get("epoch", 0) > 20 and list(tmp_path.glob("runs/*/checkpoint.pt"))
+        )
+    )
+    child.kill()
+    child.wait()
+    assert waited(lambda: (run := seed()) and run.info.status == "KILLED")
+    number = seed().info.run_id
+    (folder,) = [path for path in (tmp_path / "runs").iterdir() if path.name.startswith("tiny-")]
+    assert (groups := session_groups(tmp_path / "runs" / "tracked" / "tensorboard").session_groups)
+    assert groups[0].sessions[0].status == 0, "unknown: it may go on"
+
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    run = seed()
+    assert (run.info.run_id, run.info.status) == (number, "FINISHED")
+    client = mlflow_client(store)
+    wanted = list(range(1, 8001))
+    assert [one.step for one in client.get_metric_history(number, "loss")] == wanted
+    found = scalars(tmp_path / "runs" / "tracked" / "tensorboard" / folder.name)
+    assert [step for step, _ in found["loss/step"]] == wanted
+    assert [step for step, _ in found["loss/val"]] == wanted[1::2]
+
+
+@pytest.mark.slow
+def test_runs_in_worker_processes_are_tracked(cli: Cli, write_config: Any) -> None:
+    code, out, _ = cli(
+        "sweep", write_config(), "--lr", "0.1,0.01", "--seeds", "2", "--jobs", "2", "--track", "tensorboard"
+    )
+    assert code == 0 and "tensorboard --logdir" in out
+    groups = session_groups(Path("runs/tracked/tensorboard")).session_groups
+    assert sorted(len(group.sessions) for group in groups) == [2, 2]
+    assert {group.hparams["optimizer.lr"].number_value for group in groups} == {0.1, 0.01}
+    assert {session.status for group in groups for session in group.sessions} == {1}
+    for folder in Path("runs").glob("tiny-*"):
+        assert [step for step, _ in scalars(Path("runs/tracked/tensorboard") / folder.name)["loss/step"]] == [
+            1,
+            2,
+            3,
+            4,
+        ]

@@ -30,7 +30,7 @@ def run_of(record: Record) -> Run:
     config = {key: value for key, value in plain.items() if key not in (*_NOT_CONFIG, "params")}
     config = {**plain.get("params", {}), **config}  # of a program that lrbench does not know
     rate = "" if experiment.lr is None else f" lr={experiment.lr:g}"
-    about = {"device": environment.device, "lrbench": environment.lrbench, "git_commit": environment.git.commit}
+    about = {"device": environment.device, "lrbench_version": environment.lrbench, "git_commit": environment.git.commit}
     return Run(
         name=record.folder.name,
         experiment=record.name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -50,6 +51,8 @@ class MLflow(Tool):
             os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # where there is no database
             from mlflow.tracking import MlflowClient
 
+            for name in ("mlflow.store.db.utils", "alembic"):  # they tell of each table of a new database
+                logging.getLogger(name).setLevel(logging.WARNING)
             if self.here:
                 self.into.mkdir(parents=True, exist_ok=True)
             self._client = MlflowClient(tracking_uri=self.uri)
@@ -176,7 +179,7 @@ def _store_in(into: Path) -> str:
 def _tags(run: Run) -> dict[str, str]:
     told = {"lrbench.identity": run.identity, "lrbench.group": run.group, "lrbench.started": str(run.started)}
     commit = {"mlflow.source.git.commit": run.about["git_commit"]} if "git_commit" in run.about else {}
-    return {**told, **commit, **{f"lrbench.{key}": value for key, value in run.about.items()}}
+    return {**told, **commit, **{f"lrbench.{key.removeprefix('lrbench_')}": value for key, value in run.about.items()}}
 
 
 def _key(name: str) -> str:
