@@ -41,7 +41,7 @@ class CommandRun:
 
     def environment(self, config: CommandConfig) -> dict[str, Any]:
         """See `Kind`. The device and the versions of libraries are the command's own, and unknown."""
-        known = describe(config, device="")
+        known = describe(config, device="", code=Path(config.folder))
         return {key: value for key, value in known.items() if key not in ("device", "packages")}
 
     def resumes(self, folder: RunFolder, config: CommandConfig) -> bool:
