@@ -125,7 +125,7 @@ PUBLIC = {
         Preview Report brief_columns csv_cell figure_of formatted_table gather html_of preview report save_finding
         save_previews save_summary summary summary_words table_columns
     """,
-    "integrations": "Export export",
+    "integrations": "Export Log Tool export",
     "cli": """
         Terminal main progress_display
     """,
@@ -174,6 +174,9 @@ def test_other_rooms_are_entered_by_their_door(file: Path) -> None:
 NO_TORCH = (
     "lrbench",
     *(f"lrbench.{name}" for name in ROOMS),
+    "lrbench.integrations.exporting",
+    "lrbench.integrations.live",
+    "lrbench.training.tracking",
     "lrbench.cli.progress",
     "lrbench.cli.catalogue",
     "lrbench.cli.tables",

@@ -277,7 +277,9 @@ def test_readme_shows_only_commands_and_options_that_exist(cli: Cli) -> None:
     text = "\n".join(page.read_text() for page in pages)
     commands = re.findall(r"^lrbench (.+?)(?:\s+#.*)?$", text, flags=re.MULTILINE)
     assert len(commands) >= 5
-    helps = {name: cli(name, "--help")[1] for name in ("run", "sweep", "report", "preview", "find-lr", "list")}
+    helps = {
+        name: cli(name, "--help")[1] for name in ("run", "sweep", "report", "preview", "find-lr", "export", "list")
+    }
     for command in commands:
         name, *words = command.split()
         assert name in helps, command
@@ -290,7 +292,7 @@ def test_readme_shows_only_commands_and_options_that_exist(cli: Cli) -> None:
 
 def test_every_command_is_in_the_readme() -> None:
     text = (ROOT / "README.md").read_text()
-    for command in ("run", "sweep", "report", "preview", "find-lr", "list"):
+    for command in ("run", "sweep", "report", "preview", "find-lr", "export", "list"):
         assert f"lrbench {command}" in text
 
 

@@ -22,7 +22,7 @@ from lrbench.integrations.following import Following
 from lrbench.integrations.live import Followed
 from lrbench.integrations.trackers import Ending, Known, Log, Row, Run, Tool, sectioned, split_of
 from lrbench.integrations.trackers.tensorboard import TensorBoard, tag_of
-from lrbench.runs import RunFolder, Status, Tail
+from lrbench.runs import RunFolder, RunResult, Status, Tail
 from lrbench.training.run_one import WorkItem, do_run
 
 Cli = Callable[..., tuple[int, str, str]]
@@ -221,23 +221,40 @@ def test_mlflow_has_nested_runs_with_parameters_metrics_and_statuses(
 
 
 def test_mlflow_goes_on_with_a_run_that_was_interrupted(
-    tiny: Any, tmp_path: Path, mlflow_client: Callable[[Path], Any]
+    make_run: MakeRun, tmp_path: Path, mlflow_client: Callable[[Path], Any]
 ) -> None:
-    experiment, into = tiny(epochs=3), tmp_path / "ml"
-    folder = RunFolder.of(tmp_path / "runs", experiment)
-    folder.create(experiment, {"started": "2026-01-01T00:00:00+00:00"})
-    interrupted(folder, experiment, 3)
+    folder, into = RunFolder(make_run([0.5, 0.25], status=None)), tmp_path / "ml"
+    with folder.steps.path.open("a") as file:
+        file.write("5,0.1,0.0,1.0,1.0\n")
     lrbench.export(folder.path, to="mlflow", into=into)
-    do_run(WorkItem(folder.path, experiment), threads=None, watch=lambda e: None, stop=lambda: False)
-    done = lrbench.export(folder.path, to="mlflow", into=into)
-    assert done.updated == [folder.name]
     client = mlflow_client(into)
-    (run,) = client.search_runs(
-        ["0", *(e.experiment_id for e in client.search_experiments())], "tags.`lrbench.identity` != 'x'"
-    )
-    assert run.info.status == "FINISHED"
-    for key, steps in (("loss", [1, 2, 3, 4, 5, 6]), ("val_loss", [2, 4, 6])):
+    places = [place.experiment_id for place in client.search_experiments()]
+    (before,) = client.search_runs(places, "tags.`lrbench.identity` != 'x'")
+    assert (before.info.status, before.data.metrics["loss"]) == ("KILLED", 1.0)
+    with folder.steps.path.open("a") as file:
+        file.write("6,0.1,0.0,0.5,1.0\n")
+    with folder.epochs.path.open("a") as file:
+        file.write(file_row(folder, epoch=3, step=6, lr=0.1, val_loss=0.2))
+    with folder.lock():
+        final = {"epoch": 3, "step": 6, "val_loss": 0.2}
+        folder.finish(folder.config(), RunResult(Status.FINISHED, steps=6, evaluations=3, final=final, best=final))
+    assert lrbench.export(folder.path, to="mlflow", into=into).updated == [folder.name]
+    (run,) = client.search_runs(places, "tags.`lrbench.identity` != 'x'")
+    assert (run.info.run_id, run.info.status) == (before.info.run_id, "FINISHED")
+    for key, steps in (("loss", [1, 2, 3, 4, 5, 6]), ("val_loss", [2, 4, 6]), ("best_val_loss", [6])):
         assert [one.step for one in client.get_metric_history(run.info.run_id, key)] == steps
+    with folder.lock():
+        folder.amend_environment({"started": "2026-01-02T00:00:00+00:00"})  # as `--again` does
+    (folder.path / "result.json").unlink()
+    lrbench.export(folder.path, to="mlflow", into=into)
+    (again,) = client.search_runs(places, "tags.`lrbench.identity` != 'x'")
+    assert again.info.run_id != run.info.run_id, "it replaces the old one, which is in MLflow's trash"
+
+
+def file_row(folder: RunFolder, **values: float) -> str:
+    """A row of a run's `epochs.csv`."""
+    header = folder.epochs.path.read_text().partition("\n")[0]
+    return ",".join(str(values.get(name, "")) for name in header.split(",")) + "\n"
 
 
 # -- Weights & Biases
@@ -528,32 +545,18 @@ def test_tracking_is_no_part_of_the_identity(tiny: Any) -> None:
 
 
 def test_a_tool_of_one_s_own_and_a_failing_one_do_not_stop_training(cli: Cli, write_config: Any) -> None:
-    Path("mine.py").write_text(
-        "from pathlib import Path\n"
-        "class Lines:\n"
-        "    title, hint = 'Lines', ''\n"
-        "    def __init__(self, into, word='step'): self.into, self.word = into, word\n"
-        "    def holds(self, run, state): return None\n"
-        "    def stamp(self, run, state): pass\n"
-        "    def close(self): pass\n"
-        "    def open(self, run):\n"
-        "        Path('lines.txt').write_text('')\n"
-        "        return self\n"
-        "    known, by_step = (0, 0), False\n"
-        "    def steps(self, rows): self.add(*[f'{self.word} {row.step}' for row in rows])\n"
-        "    def evaluation(self, row): self.add(f'evaluation {row.step}')\n"
-        "    def end(self, ending): self.add(ending.status)\n"
-        "    def add(self, *lines): Path('lines.txt').open('a').write(''.join(f'{line}\\n' for line in lines))\n"
-        "class Bad:\n"
-        "    title = 'Bad'\n"
-        "    def __init__(self, into): raise RuntimeError('no connection')\n"
-        "    def open(self, run): pass\n"
-    )
-    config = write_config(track=[{"name": "mine:Lines", "word": "update"}, "mine:Bad"])
+    page = (Path(__file__).parent.parent / "docs" / "export.md").read_text()
+    example = page.split("```python\n")[-1].split("```")[0]
+    bad = "class Bad(Tool):\n    def __init__(self, into):\n        raise RuntimeError('no connection')\n"
+    Path("mine.py").write_text(f"{example}\n\n{bad}")
+    config = write_config(track=[{"name": "mine:MyTool", "colour": "blue"}, "mine:Bad"])
     code, out, _ = cli("run", config)
-    assert code == 0 and "mine:Bad can't be used: no connection" in out and "Traceback" not in out
-    assert Path("lines.txt").read_text().split("\n")[:4] == ["update 1", "update 2", "evaluation 2", "update 3"]
-    assert Path("lines.txt").read_text().endswith("finished\n")
+    assert code == 0 and "mine:Bad can't be used: no connection" in out
+    (folder,) = Path("runs").glob("tiny-*")
+    written = Path("runs/tracked/mytool") / f"{folder.name}.txt"
+    assert [line.split()[0] for line in written.read_text().splitlines()] == ["1", "2", "2", "3", "4", "4"]
+    assert "1 run exported" in cli("export", "--to", "mine:MyTool", "mine")[1]
+    assert (Path("mine") / written.name).read_text() == written.read_text()
 
 
 def test_tensorboard_replaces_only_its_own_files(make_run: MakeRun, tmp_path: Path) -> None:

@@ -10,8 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lrbench.integrations.exporting import Export, export
+    from lrbench.integrations.trackers import Log, Tool
 
-_LATER = {"Export": "lrbench.integrations.exporting", "export": "lrbench.integrations.exporting"}
+_LATER = {
+    "Export": "lrbench.integrations.exporting",
+    "Log": "lrbench.integrations.trackers",
+    "Tool": "lrbench.integrations.trackers",
+    "export": "lrbench.integrations.exporting",
+}
 
 
 def __getattr__(name: str) -> Any:

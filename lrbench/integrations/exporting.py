@@ -13,7 +13,7 @@ from lrbench.integrations.following import Following, run_of, state_in
 from lrbench.integrations.trackers import Tool
 from lrbench.runs import Status
 from lrbench.training import TRACKERS, checked_tracker, trackers
-from lrbench.types import PATH, TEXT, TEXTS, Kind, Part, arguments
+from lrbench.types import PATH, PATHS, TEXT, TEXTS, Kind, Part, arguments
 
 _TABLES = "lrbench.integrations.trackers.tables"
 TOOLS = {**TRACKERS, "csv": f"{_TABLES}:Csv", "parquet": f"{_TABLES}:Parquet"}
@@ -68,7 +68,7 @@ def export(
         ConfigError, UsageError: an unknown tool, option, run or filter; a package that is not installed.
         RunError: the tool failed.
     """
-    paths = [runs] if isinstance(runs, str | Path) else list(runs)
+    paths: list[Any] = [runs] if PATH.fits(runs) else PATHS.of("runs", runs)
     tool = made(to, into)
     records = kept(read_runs([Path(path) for path in paths]), list(filters))
     if not records:

@@ -104,6 +104,9 @@ class Following:
         """
         record = read_one(self.folder)
         self.run, state = run_of(record), state_in(record)
+        for tool, log in list(self.logs.items()):
+            with _Guard(self, tool):
+                log.discard()
         self.steps, self.epochs = Tail(self.folder.steps.path), Tail(self.folder.epochs.path)
         self.logs, self.done, self.now = {}, 0, self.run.started
         for tool in list(self.tools):

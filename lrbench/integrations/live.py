@@ -70,7 +70,8 @@ class Followed:
         if "begin" in order:
             path = order["begin"]
             tools = self.tools.of(order["tools"])
-            self.runs[path] = Following(RunFolder(Path(path)), tools, self.left_out)
+            if path not in self.runs:
+                self.runs[path] = Following(RunFolder(Path(path)), tools, self.left_out)
             self._try(path, self.runs[path].begin)
         elif order["end"] in self.runs:
             self._end(order["end"])

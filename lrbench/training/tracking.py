@@ -59,9 +59,12 @@ def checked_tracker(part: Part, catalog: Catalog) -> Part:
 
 def tools_of(experiment: RunConfig, root: Path) -> list[dict[str, Any]]:
     """Return the tools that follow an experiment's runs: `name`, `into` (a folder) and `options`. Raises as above."""
+    asked = [Part.of(one) for one in experiment.plain().get("track", ())]
+    if not asked:
+        return []
     found = []
     catalog = trackers(TRACKERS)
-    for part in experiment.track or ():
+    for part in asked:
         given = dict(part.params)
         own = given.pop("dir", None)
         if own is not None and (not isinstance(own, str) or not own):

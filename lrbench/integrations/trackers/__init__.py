@@ -140,6 +140,9 @@ class Log:
         """Log how the run ended, and close it."""
         raise NotImplementedError
 
+    def discard(self) -> None:
+        """Close it without an end, since the run has been resumed or started again and is about to be opened anew."""
+
 
 class Tool:
     """A tracking tool that writes to the folder `into`.

@@ -82,6 +82,10 @@ class _EventFile(Log):
         self._write(Summary(value=[Summary.Value(**value)]), ending.step, ending.time)
         self.writer.close()
 
+    def discard(self) -> None:
+        """See `Log`."""
+        self.writer.close()
+
     def _scalars(self, step: int, time: float, values: Mapping[str, float], *, of_step: bool = False) -> None:
         from tensorboard.compat.proto.summary_pb2 import Summary
 

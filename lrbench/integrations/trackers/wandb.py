@@ -81,5 +81,9 @@ class _WandBRun(Log):
         self.run.summary.update({"lrbench/status": ending.status.value, "lrbench/reason": ending.reason})
         self.run.finish(exit_code=0 if ending.good else 1)
 
+    def discard(self) -> None:
+        """See `Log`."""
+        self.run.finish(exit_code=1)
+
     def _log(self, row: Row, values: Mapping[str, float]) -> None:
         self.run.log({**values, "_timestamp": row.time}, step=row.step)
