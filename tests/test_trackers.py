@@ -77,6 +77,15 @@ def nothing_told() -> None:
     Notes.told = {}
 
 
+def waited(what: Callable[[], Any]) -> Any:
+    """What `what` returns, once it is something."""
+    for _ in range(600):
+        if found := what():
+            return found
+        time.sleep(0.1)
+    raise AssertionError("it never came")
+
+
 def interrupted(folder: RunFolder, experiment: Any, updates: int, watch: Any = lambda event: None) -> None:
     """Train a run until it has done so many updates since it was started or resumed."""
     left = iter(range(updates - 1))
@@ -278,6 +287,12 @@ def wandb_records(file: Path) -> Iterator[Any]:
             whole = b""
 
 
+def complete(file: Path) -> list[Any]:
+    """The records of an offline run once the last one is there, else none."""
+    records = list(wandb_records(file))
+    return records if any(record.HasField("exit") for record in records) else []
+
+
 def test_wandb_offline_runs_are_complete_and_grouped(make_run: MakeRun, tmp_path: Path) -> None:
     pytest.importorskip("wandb")
     make_run([0.5, 0.25])
@@ -286,7 +301,7 @@ def test_wandb_offline_runs_are_complete_and_grouped(make_run: MakeRun, tmp_path
         done = lrbench.export(tmp_path / "runs", to={"name": "wandb", "project": "mine"}, into=tmp_path / "wb")
         assert (len(done.added), len(done.unchanged)) == counts
     files = sorted((tmp_path / "wb" / "wandb").glob("offline-run-*/*.wandb"))
-    told = [list(wandb_records(file)) for file in files]
+    told = [waited(lambda file=file: complete(file)) for file in files]  # another process writes them
     starts = [next(r.run for r in records if r.HasField("run")) for records in told]
     assert len({start.run_id for start in starts}) == 2
     assert [start.project for start in starts] == ["mine", "mine"]
@@ -585,13 +600,6 @@ def test_a_killed_run_is_closed_in_its_tools_and_goes_on_when_resumed(
         client = mlflow_client(store)
         places = [place.experiment_id for place in client.search_experiments() if place.name == "tiny"]
         return next((run for run in client.search_runs(places) if "lrbench.identity" in run.data.tags), None)
-
-    def waited(what: Callable[[], Any]) -> Any:
-        for _ in range(600):
-            if found := what():
-                return found
-            time.sleep(0.1)
-        raise AssertionError("it never came")
 
     waited(
         lambda: (
