@@ -119,8 +119,7 @@ def ends(path: Path, most: int) -> tuple[bytes, bytes]:
 def last_lines(path: Path, count: int) -> list[str]:
     """Return the last lines of a program's output that are not empty, without control characters."""
     first, rest = ends(path, 100_000)
-    text = _ESCAPES.sub("", (first + b"\n" + rest).decode(errors="replace"))
-    text = printable(text.replace("\r", "\n"))
+    text = printed((first + b"\n" + rest).decode(errors="replace"))
     lines = [line.rstrip()[:MOST_SHOWN] for line in text.splitlines() if line.strip()]
     return lines[-count:]
 
@@ -147,6 +146,19 @@ def _numbers(row: Sequence[bytes], count: int) -> list[float]:
         except ValueError:
             found.append(np.nan)
     return found + [np.nan] * (count - len(found))
+
+
+def printed(text: str) -> str:
+    """Return what a program printed without colours and control characters; progress bars are lines of their own."""
+    return printable(_ESCAPES.sub("", text).replace("\r", "\n"))
+
+
+def table_of(rows: Iterable[Row], columns: Sequence[str]) -> str:
+    """Return rows as CSV with these columns and, after them, any others that rows have."""
+    rows = list(rows)
+    names = list(dict.fromkeys((*columns, *(name for row in rows for name in row))))
+    lines = [",".join(names), *(",".join(_text(row.get(name)) for name in names) for row in rows)]
+    return "".join(f"{line}\n" for line in lines)
 
 
 class CsvLog:
