@@ -100,7 +100,8 @@ PUBLIC = {
     """,
     "runs": """
         Columns DEAD_AFTER_SECONDS Environment NODE RunFolder RunResult Sizes Status UNKNOWN WATCHED_SECONDS birth
-        changes describe find_runs last_row now parsed place read_csv read_json relative to_json write_file writing
+        changes describe find_runs finite last_row now parsed place read_csv read_json relative to_json
+        write_file writing
     """,
     "training": """
         Ended Executor Observer Outcome Outcomes Prune RUNGS RunOptions StopFlag Training default_jobs do_runs
@@ -112,15 +113,17 @@ PUBLIC = {
     """,
     "analysis": """
         ALPHA Band CONFIDENCE Comparison DEFAULT_METRIC Difference EPSILON Edge Family Group MARGIN PERCENT_MARGIN
-        Point Record Row Spread Target budgets compare duration families family_words fits grouped kept
-        load_runs mean_text measure_named measures_of mixed_code parts planned_epochs rate_text read_one read_runs
-        run_rows standing task_of value_text width_text
+        Point Record Row Spread TARGET_LEVEL Target TargetTest against_target budgets compare_groups compare_two
+        duration families family_words fits grouped kept
+        load_runs mean_text measure_named measures_of mixed_code only parts planned_epochs rate_text read_one read_runs
+        run_rows select standing task_of value_text width_text
     """,
     "sweeps": """
         AUTO_POINTS Board Planned Summary Sweep SweepFolder board_of carry_out confirming find_sweeps plan_sweep sweep
     """,
     "reports": """
-        Preview Report brief_columns figure_of formatted_table gather html_of preview report save_finding save_previews
+        Decision Preview Report TargetDecision brief_columns compare figure_of
+        formatted_table gather html_of preview report save_finding save_previews
         save_summary summary summary_words table_columns
     """,
     "integrations": "",
@@ -197,15 +200,18 @@ def test_these_never_import_torch() -> None:
 
 def test_public_names() -> None:
     assert lrbench.__all__ == [
+        "Decision",
         "Experiment",
         "Finding",
         "LrbenchError",
         "Outcome",
         "Report",
         "Sweep",
+        "TargetDecision",
         "__version__",
         "build_optimizer",
         "build_schedule",
+        "compare",
         "find_lr",
         "load_config",
         "load_runs",

@@ -11,6 +11,7 @@ import typer
 from rich.markup import escape
 
 from lrbench._version import __version__
+from lrbench.cli.compare import compare
 from lrbench.cli.find_lr import find_lr
 from lrbench.cli.list import list_
 from lrbench.cli.options import AT_ONCE
@@ -50,6 +51,7 @@ def _main(
 app.command()(run)
 app.command()(sweep)
 app.command()(report)
+app.command()(compare)
 app.command()(preview)
 app.command("find-lr")(find_lr)
 app.command("list")(list_)

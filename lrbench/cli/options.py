@@ -30,6 +30,20 @@ Device = Annotated[str | None, option("Device instead of the config's: auto, cpu
 Runs = Annotated[Path, option("Folder that holds the runs.", "--runs", metavar="DIR")]
 Debug = Annotated[bool, option("Show the traceback of lrbench's errors.", "--debug")]
 
+Filters = Annotated[
+    list[str] | None,
+    option(
+        "Use only runs whose name matches a pattern, or whose config has key=value (or !=, >=, <, …); a|b: either."
+        " Repeatable: all must match.",
+        "--filter",
+        metavar="TEXT",
+    ),
+]
+PoolCode = Annotated[
+    bool, option("Take seeds trained with different versions of imported code together.", "--pool-code")
+]
+Json = Annotated[bool, option("Print JSON, for programs.", "--json")]
+
 Executor = Annotated[str, option("Where to train: local or ray.")]
 Address = Annotated[str | None, option("Address of a Ray cluster. Default: start one on this machine.")]
 RunsPerGpu = Annotated[int, option("Runs that share a GPU, with --executor ray.", min=1)]
