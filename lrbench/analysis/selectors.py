@@ -22,7 +22,7 @@ def select(groups: Sequence[Group], text: str) -> Group:
     Raises:
         UsageError: nothing matches, or several groups do; the message lists them.
     """
-    usable = [group for group in groups if group.first.status is not Status.DAMAGED]
+    usable = [group for group in groups if not all(r.status is Status.DAMAGED for r in group.records)]
     for found in (
         [group for group in groups if group.label == text],
         [group for group in usable if group.first.name == text],

@@ -39,7 +39,8 @@ def of_group(row: Row, whole: Group, records: Iterable[Record]) -> Iterator[Cave
     if left_out:
         picked = f"{len(row.group.records)} of {len(whole.records)} seeds of {label} were selected"
         yield Caveat("picked_seeds", f"{picked}: seeds that were chosen by their results prove nothing.")
-    open_ones = [r.status for r in row.group.records if not (r.status.complete or r.status.lost)]
+    counted = [r.status for r in row.group.records if r.status is not Status.DAMAGED]
+    open_ones = [status for status in counted if not (status.complete or status.lost)]
     if open_ones:
         kinds = " or ".join(sorted({status.words for status in open_ones}))
         told = f"{len(open_ones)} of {len(row.group.records)} runs of {label} are {kinds}"

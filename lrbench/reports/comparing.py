@@ -132,7 +132,7 @@ class Source:
         written = isinstance(text, os.PathLike) or os.sep in str(text) or str(text).startswith(".")
         if exists(path) and path.is_dir() and (written or not self._names(str(text))):
             groups, records = self._read([path])
-            usable = [group for group in groups if group.first.status is not Status.DAMAGED]
+            usable = [group for group in groups if not all(r.status is Status.DAMAGED for r in group.records)]
             if not usable:
                 raise UsageError(f"{path}: no usable run: {records[0].problem}")
             return Chosen(only([g for g in usable if not g.first.confirms] or usable, str(path)), groups, records)
