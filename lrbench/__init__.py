@@ -5,6 +5,7 @@ Public names are imported on first use, so that `import lrbench` is quick and ne
     load_config     read a YAML file into an Experiment
     run             train configs, or a model on data; finished runs are looked up, not repeated
     report          compare runs: figure, tables, HTML page
+    compare         decide whether one group of runs is better than another, or reaches a target
     load_runs       load all runs into a pandas DataFrame, one row per run
     export          export runs to TensorBoard, MLflow, W&B or Trackio, or as CSV or Parquet tables
     sweep           train a grid of learning rates, schedules, seeds or any other key
@@ -13,6 +14,7 @@ Public names are imported on first use, so that `import lrbench` is quick and ne
     build_schedule  build a schedule as a function of the step
     torch_scheduler build the same schedule as a torch scheduler, for your own training loop
     build_optimizer, parameter_groups   use an `optimizer:` block in your own training loop
+    Decision, TargetDecision   what `compare` returns
     Experiment, Finding, Outcome, Report, Sweep, LrbenchError
 """
 
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from lrbench.integrations import export
     from lrbench.lr_finder import Finding
     from lrbench.objects import find_lr, run
-    from lrbench.reports import Report, preview, report
+    from lrbench.reports import Decision, Report, TargetDecision, compare, preview, report
     from lrbench.reports import figure_of as figure_of
     from lrbench.reports import html_of as html_of
     from lrbench.schedules import build_schedule
@@ -40,15 +42,18 @@ if TYPE_CHECKING:
     from lrbench.training import Outcome
 
 __all__ = [
+    "Decision",
     "Experiment",
     "Finding",
     "LrbenchError",
     "Outcome",
     "Report",
     "Sweep",
+    "TargetDecision",
     "__version__",
     "build_optimizer",
     "build_schedule",
+    "compare",
     "export",
     "find_lr",
     "load_config",
@@ -62,14 +67,17 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Decision": "reports",
     "Experiment": "config",
     "Finding": "lr_finder",
     "LrbenchError": "errors",
     "Outcome": "training",
     "Report": "reports",
     "Sweep": "sweeps",
+    "TargetDecision": "reports",
     "build_optimizer": "components",
     "build_schedule": "schedules",
+    "compare": "reports",
     "export": "integrations",
     "figure_of": "reports",
     "find_lr": "objects",

@@ -8,7 +8,7 @@ from lrbench.runs.csv_log import Columns, Tail, last_lines
 from lrbench.runs.csv_log import last as last_row
 from lrbench.runs.csv_log import read as read_csv
 from lrbench.runs.environment import NODE, UNKNOWN, Environment, Sizes, changes, describe, now, place
-from lrbench.runs.files import read_json, relative, to_json, writing
+from lrbench.runs.files import finite, read_json, relative, to_json, writing
 from lrbench.runs.files import write as write_file
 from lrbench.runs.find import find_runs
 from lrbench.runs.folder import RunFolder
