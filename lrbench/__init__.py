@@ -6,6 +6,7 @@ Public names are imported on first use, so that `import lrbench` is quick and ne
     run             train configs, or a model on data; finished runs are looked up, not repeated
     report          compare runs: figure, tables, HTML page
     load_runs       load all runs into a pandas DataFrame, one row per run
+    RangeTest       a range test in your own training loop
     sweep           train a grid of learning rates, schedules, seeds or any other key
     find_lr         run a learning rate range test, of a config or of a model, and suggest learning rates
     preview         compute the learning rates that configs would use, without training
@@ -27,11 +28,13 @@ if TYPE_CHECKING:
     from lrbench.components import build_optimizer, parameter_groups
     from lrbench.config import Experiment, load_config
     from lrbench.errors import LrbenchError
-    from lrbench.lr_finder import Finding
+    from lrbench.lr_finder import Finding, RangeTest
     from lrbench.objects import find_lr, run
     from lrbench.reports import Report, preview, report
     from lrbench.reports import figure_of as figure_of
     from lrbench.reports import html_of as html_of
+    from lrbench.reports import save_finding as save_finding
+    from lrbench.reports import text_of as text_of
     from lrbench.schedules import build_schedule
     from lrbench.sweeps import Sweep, sweep
     from lrbench.torch_adapter import torch_scheduler
@@ -42,6 +45,7 @@ __all__ = [
     "Finding",
     "LrbenchError",
     "Outcome",
+    "RangeTest",
     "Report",
     "Sweep",
     "__version__",
@@ -63,6 +67,7 @@ _HOMES = {
     "Finding": "lr_finder",
     "LrbenchError": "errors",
     "Outcome": "training",
+    "RangeTest": "lr_finder",
     "Report": "reports",
     "Sweep": "sweeps",
     "build_optimizer": "components",
@@ -76,7 +81,9 @@ _HOMES = {
     "preview": "reports",
     "report": "reports",
     "run": "objects",
+    "save_finding": "reports",
     "sweep": "sweeps",
+    "text_of": "reports",
     "torch_scheduler": "torch_adapter",
 }
 

@@ -106,11 +106,11 @@ PUBLIC = {
     """,
     "training": """
         Ended Executor LoopKind Observer Outcome Outcomes Prune RUNGS RunOptions StopFlag Training default_jobs do_runs
-        evaluate_split isolated look look_in nearest pending run stopped
+        evaluate_split isolated keep_generators look look_in nearest not_finite pending run stopped
     """,
     "lr_finder": """
-        Advice FinderFolder Finding Ramp Refusal check_schedule check_target find_lr find_tests known_finding
-        load_finding trend write_found
+        Advice FinderFolder Finding KeptState LoopRamp LoopTest Ramp RangeTest Refusal check_schedule check_target
+        find_lr find_tests known_finding load_finding trend write_found
     """,
     "analysis": """
         ALPHA Band CONFIDENCE Comparison DEFAULT_METRIC Difference EPSILON Edge Family Group MARGIN PERCENT_MARGIN
@@ -123,7 +123,7 @@ PUBLIC = {
     """,
     "reports": """
         Preview Report brief_columns figure_of formatted_table gather html_of preview report save_finding save_previews
-        save_summary summary summary_words table_columns
+        save_summary summary summary_words table_columns text_of
     """,
     "integrations": "",
     "cli": """
@@ -178,7 +178,8 @@ NO_TORCH = (
     "lrbench.cli.catalogue",
     "lrbench.cli.tables",
     "lrbench.cli.sweep_table",
-    "lrbench.lr_finder.range_test",
+    "lrbench.lr_finder.loop_test",
+    "lrbench.lr_finder.ramped_training",
     "lrbench.training.pruning",
     "lrbench.reports.code",
     "lrbench.reports.page",
@@ -203,6 +204,7 @@ def test_public_names() -> None:
         "Finding",
         "LrbenchError",
         "Outcome",
+        "RangeTest",
         "Report",
         "Sweep",
         "__version__",
