@@ -8,6 +8,7 @@ Public names are imported on first use, so that `import lrbench` is quick and ne
     compare         decide whether one group of runs is better than another, or reaches a target
     load_runs       load all runs into a pandas DataFrame, one row per run
     export          export runs to TensorBoard, MLflow, W&B or Trackio, or as CSV or Parquet tables
+    RangeTest       a range test in your own training loop
     sweep           train a grid of learning rates, schedules, seeds or any other key
     find_lr         run a learning rate range test, of a config or of a model, and suggest learning rates
     preview         compute the learning rates that configs would use, without training
@@ -31,11 +32,13 @@ if TYPE_CHECKING:
     from lrbench.config import Experiment, load_config
     from lrbench.errors import LrbenchError
     from lrbench.integrations import export
-    from lrbench.lr_finder import Finding
+    from lrbench.lr_finder import Finding, RangeTest
     from lrbench.objects import find_lr, run
     from lrbench.reports import Decision, Report, TargetDecision, compare, preview, report
     from lrbench.reports import figure_of as figure_of
     from lrbench.reports import html_of as html_of
+    from lrbench.reports import save_finding as save_finding
+    from lrbench.reports import text_of as text_of
     from lrbench.schedules import build_schedule
     from lrbench.sweeps import Sweep, sweep
     from lrbench.torch_adapter import torch_scheduler
@@ -47,6 +50,7 @@ __all__ = [
     "Finding",
     "LrbenchError",
     "Outcome",
+    "RangeTest",
     "Report",
     "Sweep",
     "TargetDecision",
@@ -72,6 +76,7 @@ _HOMES = {
     "Finding": "lr_finder",
     "LrbenchError": "errors",
     "Outcome": "training",
+    "RangeTest": "lr_finder",
     "Report": "reports",
     "Sweep": "sweeps",
     "TargetDecision": "reports",
@@ -88,7 +93,9 @@ _HOMES = {
     "preview": "reports",
     "report": "reports",
     "run": "objects",
+    "save_finding": "reports",
     "sweep": "sweeps",
+    "text_of": "reports",
     "torch_scheduler": "torch_adapter",
 }
 

@@ -107,11 +107,11 @@ PUBLIC = {
     "training": """
         Ended Executor LoopKind Observer Outcome Outcomes Prune RUNGS RunOptions StopFlag TRACKERS Training
         checked_tracker default_jobs do_runs evaluate_split isolated look look_in nearest pending run stopped
-        trackers
+        trackers keep_generators not_finite
     """,
     "lr_finder": """
-        Advice FinderFolder Finding Ramp Refusal check_schedule check_target find_lr find_tests known_finding
-        load_finding trend write_found
+        Advice FinderFolder Finding KeptState LoopRamp LoopTest Ramp RangeTest Refusal check_schedule
+        check_target find_lr find_tests known_finding load_finding trend write_found
     """,
     "analysis": """
         ALPHA Band CONFIDENCE Comparison DEFAULT_METRIC Difference EPSILON Edge Family Group MARGIN
@@ -127,7 +127,7 @@ PUBLIC = {
     "reports": """
         Preview Report brief_columns csv_cell figure_of formatted_table gather html_of preview report
         save_finding save_previews save_summary summary summary_words table_columns Decision TargetDecision
-        compare
+        compare text_of
     """,
     "integrations": "Export Log Tool export",
     "cli": """
@@ -185,7 +185,8 @@ NO_TORCH = (
     "lrbench.cli.catalogue",
     "lrbench.cli.tables",
     "lrbench.cli.sweep_table",
-    "lrbench.lr_finder.range_test",
+    "lrbench.lr_finder.loop_test",
+    "lrbench.lr_finder.ramped_training",
     "lrbench.training.pruning",
     "lrbench.reports.code",
     "lrbench.reports.page",
@@ -211,6 +212,7 @@ def test_public_names() -> None:
         "Finding",
         "LrbenchError",
         "Outcome",
+        "RangeTest",
         "Report",
         "Sweep",
         "TargetDecision",

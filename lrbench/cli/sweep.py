@@ -69,16 +69,15 @@ def sweep(
     [dim]lrbench sweep configs/digits/baseline.yaml --lr 1e-5:1:11 --schedule constant,cosine --seeds 3[/]
     """
     from lrbench.cli import sweep_table
-    from lrbench.cli.json_events import JsonEvents, outcomes_told
+    from lrbench.cli.json_events import JsonEvents
     from lrbench.sweeps import carry_out, plan_sweep
     from lrbench.training import Prune, RunOptions, StopFlag
 
     console = Terminal(quiet=as_json)
+    if status:
+        return _show_status(console, runs, name, as_json)
     if not math.isfinite(epsilon):
         raise UsageError(f"--epsilon must be a finite number (got {epsilon:g})")
-    if status:
-        _show_status(console, runs, name, as_json)
-        return
     if not configs:
         raise UsageError("give at least one CONFIG, or --status")
     how = RunOptions(
@@ -94,11 +93,17 @@ def sweep(
         if not dry_run:
             carry_out(asked, how, confirm=confirm, watch=watch)
     if dry_run:
-        expected = asked.expected_seconds(jobs)
-        watch.tell("summary", sweep=asked.plan.name, expected_seconds=expected, **outcomes_told(asked.outcomes))
-        sweep_table.show_plan(console, asked, expected)
-        return
-    _conclude(console, watch, asked, epsilon)
+        return _show_plan(console, watch, asked, jobs)
+    return _conclude(console, watch, asked, epsilon)
+
+
+def _show_plan(console: Console, watch: Display, asked: Sweep, jobs: int | None) -> None:
+    from lrbench.cli import sweep_table
+    from lrbench.cli.json_events import outcomes_told
+
+    expected = asked.expected_seconds(jobs)
+    watch.tell("summary", sweep=asked.plan.name, expected_seconds=expected, **outcomes_told(asked.outcomes))
+    sweep_table.show_plan(console, asked, expected)
 
 
 def _names(schedule: str | None) -> list[str] | None:
