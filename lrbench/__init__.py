@@ -14,6 +14,8 @@ Public names are imported on first use, so that `import lrbench` is quick and ne
     preview         compute the learning rates that configs would use, without training
     build_schedule  build a schedule as a function of the step
     torch_scheduler build the same schedule as a torch scheduler, for your own training loop
+    record          record the run of your own training script, step by step
+    param           the value that a sweep gives your script
     build_optimizer, parameter_groups   use an `optimizer:` block in your own training loop
     Decision, TargetDecision   what `compare` returns
     Experiment, Finding, Outcome, Report, Sweep, LrbenchError
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from lrbench.components import build_optimizer, parameter_groups
     from lrbench.config import Experiment, load_config
     from lrbench.errors import LrbenchError
-    from lrbench.integrations import export
+    from lrbench.integrations import export, param, record
     from lrbench.lr_finder import Finding, RangeTest
     from lrbench.objects import find_lr, run
     from lrbench.reports import Decision, Report, TargetDecision, compare, preview, report
@@ -62,8 +64,10 @@ __all__ = [
     "find_lr",
     "load_config",
     "load_runs",
+    "param",
     "parameter_groups",
     "preview",
+    "record",
     "report",
     "run",
     "sweep",
@@ -89,8 +93,10 @@ _HOMES = {
     "html_of": "reports",
     "load_config": "config",
     "load_runs": "analysis",
+    "param": "integrations",
     "parameter_groups": "components",
     "preview": "reports",
+    "record": "integrations",
     "report": "reports",
     "run": "objects",
     "save_finding": "reports",

@@ -94,7 +94,7 @@ PUBLIC = {
     """,
     "config": """
         CONFIG CONFIGS Column CommandConfig PARTS Config ContinueRule InitRule RecordedConfig RunConfig SOURCES
-        kind_of own short_axes Dataset EarlyStoppingRule Experiment SHORT_AXES canonical dump_yaml exists
+        flat kind_of own short_axes Dataset EarlyStoppingRule Experiment SHORT_AXES canonical dump_yaml exists
         fits_folder group identity load_config merge normal opened overriding read_bytes read_config run_name
         validate without_rate
     """,
@@ -102,7 +102,7 @@ PUBLIC = {
         Columns DEAD_AFTER_SECONDS Environment NODE RunFolder RunResult Sizes Status Tail UNKNOWN
         WATCHED_SECONDS birth RowWriter Recorded conclude ended_well metrics_in changes describe find_runs
         last_lines last_row now parsed place read_csv read_json relative to_json write_file writing LOGS Log
-        Meaning Source guessed read_log finite
+        Meaning Source guessed read_log finite SPLITS usual_metric
     """,
     "training": """
         Ended Executor LoopKind Observer Outcome Outcomes Prune RUNGS RunOptions StopFlag TRACKERS Training
@@ -129,7 +129,9 @@ PUBLIC = {
         save_finding save_previews save_summary summary summary_words table_columns Decision TargetDecision
         compare text_of
     """,
-    "integrations": "Export Log Tool export",
+    "integrations": """
+        Export Log Recorder Tool export param record
+    """,
     "cli": """
         Terminal main progress_display
     """,
@@ -224,8 +226,10 @@ def test_public_names() -> None:
         "find_lr",
         "load_config",
         "load_runs",
+        "param",
         "parameter_groups",
         "preview",
+        "record",
         "report",
         "run",
         "sweep",

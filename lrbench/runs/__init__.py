@@ -14,6 +14,6 @@ from lrbench.runs.find import find_runs
 from lrbench.runs.folder import RunFolder
 from lrbench.runs.lock import DEAD_AFTER_SECONDS, WATCHED_SECONDS, birth
 from lrbench.runs.logs import LOGS, Log, Meaning, Source, guessed, read_log
-from lrbench.runs.recorded import Recorded, conclude, ended_well, metrics_in
+from lrbench.runs.recorded import SPLITS, Recorded, conclude, ended_well, metrics_in, usual_metric
 from lrbench.runs.result import RunResult, Status, parsed
 from lrbench.runs.writer import RowWriter
