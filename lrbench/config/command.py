@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BaseModel, BeforeValidator, Field, StrictBool, model_validator
 
 from lrbench.components import NAMED, Metric
+from lrbench.config.blocks import Trackers
 from lrbench.config.files import exists, read_bytes
 from lrbench.config.params import Params, flat, number_of, rate_among
 from lrbench.config.rules import Reference
@@ -89,6 +90,7 @@ class CommandConfig(RunConfig, frozen=True, extra="forbid"):
         files: the hashes of its files, by path; a change is another run.
         gpus: GPUs that each run needs.
         timeout: seconds after which it is stopped.
+        track: the tools that follow the run.
     """
 
     name: RunName
@@ -108,10 +110,13 @@ class CommandConfig(RunConfig, frozen=True, extra="forbid"):
     files: dict[str, str] = Field(default_factory=dict)
     gpus: Count | None = None
     timeout: Annotated[float, BeforeValidator(_timeout)] | None = None
+    track: Trackers = None
     reference: Reference | None = None
 
     foreign: ClassVar[str] = "a command"
-    taken_over: ClassVar[tuple[str, ...]] = ("reference", "timeout", "folder", "cwd", "resume", "checkpoint", "gpus")
+    taken_over: ClassVar[tuple[str, ...]] = (
+        "reference", "track", "timeout", "folder", "cwd", "resume", "checkpoint", "gpus",
+    )  # fmt: skip
     blocks: ClassVar[Mapping[tuple[str, ...], Any]] = {("reference",): Reference}
 
     @model_validator(mode="before")

@@ -9,8 +9,9 @@ from dataclasses import replace
 from typing import Any
 
 from lrbench.runs.csv_log import read
-from lrbench.runs.folder import STEP_COLUMNS, RunFolder
+from lrbench.runs.folder import RunFolder
 from lrbench.runs.recorded import Recorded, finite, metrics_in
+from lrbench.runs.recordings import STEP_COLUMNS
 
 FLUSH_SECONDS = 1.0
 MOST_BUFFERED = 10_000

@@ -20,6 +20,7 @@ from lrbench.runs import (
     Recorded,
     RunFolder,
     RunResult,
+    Source,
     Status,
     conclude,
     ended_well,
@@ -122,6 +123,12 @@ class Running:
     stopping: str = ""
     looked: float = 0.0
     evaluated: dict[str, float] = field(default_factory=dict)
+    source: Source | None = None
+
+    def __post_init__(self) -> None:
+        if self.config.read is not None:
+            self.source = Source(self.folder, self.config)
+
     rest: float = LOOK_SECONDS
 
     def until_its_end(self, stop: Callable[[], bool]) -> End:
@@ -164,12 +171,7 @@ class Running:
 
     def read(self) -> None:
         """Read what the command says of its run. Raises FolderError."""
-        if self.config.read is None:
-            found = Recorded.of(self.folder.recorded())
-        else:
-            from lrbench.runs import collect
-
-            found = collect(self.folder, self.config)
+        found = Recorded.of(self.folder.recorded()) if self.source is None else self.source.collect()
         self.recorded = replace(found, metrics={**found.metrics, **self.config.directions})
 
     @property
