@@ -393,6 +393,36 @@ def test_csv_text_is_no_formula(make_run: MakeRun, tmp_path: Path) -> None:
     assert "'=1+1" in (tmp_path / "csv" / "runs.csv").read_text()
 
 
+# -- other programs' runs
+
+
+def test_a_program_s_run_is_exported_with_its_parameters(tmp_path: Path) -> None:
+    from lrbench.config import RecordedConfig
+    from lrbench.runs import Recorded, RowWriter
+
+    plain = {"name": "theirs", "recorded": "a script", "params": {"lr": 0.3, "net": {"width": 8}}}
+    config = RecordedConfig.of(plain, {}, "")
+    folder = RunFolder.of(tmp_path / "runs", config)
+    folder.create(config, {"started": "2026-01-01T00:00:00+00:00"})
+    with folder.lock():
+        writer = RowWriter(folder, Recorded())
+        for epoch in (1, 2):  # it did not say its steps
+            writer.evaluate({"val_loss": 1.0 / epoch, "val_f1": 0.5}, epoch=epoch)
+        writer.close()
+    lrbench.export(tmp_path / "runs", to="tensorboard", into=tmp_path / "logs")
+    found = scalars(tmp_path / "logs" / folder.name)
+    assert found["loss/val"] == [(1, 1.0), (2, 0.5)] and found["epoch"] == [(1, 1.0), (2, 2.0)]
+    assert "loss/train" not in found and "lr" not in found, "nothing is invented"
+    (group,) = session_groups(tmp_path / "logs").session_groups
+    assert group.name.startswith("theirs lr=0.3 ")
+    assert {key: value.number_value for key, value in group.hparams.items()} == {
+        "lr": 0.3,
+        "net.width": 8.0,
+        "best_by": 0,
+    }
+    assert lrbench.export(tmp_path / "runs", to="csv", into=tmp_path / "csv").added == [folder.name]
+
+
 # -- what is refused
 
 
@@ -498,6 +528,9 @@ def test_a_tail_gives_new_whole_rows_and_tells_of_a_new_file(tmp_path: Path) -> 
     second, third = tail.rows() or []
     assert math.isnan(second["loss"]) and third == {"step": 3.0, "loss": 1.5}
     assert tail.rows() == []
+    (tmp_path / "new").write_text(tail.path.read_text() + "4,0.1,1.0\n")
+    (tmp_path / "new").replace(tail.path)
+    assert tail.rows() == [{"step": 4.0, "lr": 0.1, "loss": 1.0}], "a copy goes on"
     (tmp_path / "new").write_text("step,lr,loss\n1,0.1,2.5\n")
     (tmp_path / "new").replace(tail.path)
     assert tail.rows() is None

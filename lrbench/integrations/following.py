@@ -108,7 +108,7 @@ class Following:
             with _Guard(self, tool):
                 log.discard()
         self.steps, self.epochs = Tail(self.folder.steps.path), Tail(self.folder.epochs.path)
-        self.logs, self.done, self.now = {}, 0, self.run.started
+        self.logs, self.done, self.now, self.evaluated = {}, 0, self.run.started, 0
         for tool in list(self.tools):
             with _Guard(self, tool):
                 if not (record.status.over and tool.holds(self.run, state)):
@@ -140,7 +140,8 @@ class Following:
         steps = self.steps.rows()
         if evaluations is None or steps is None:
             return False
-        measured = [row for row in evaluations if "step" in row]
+        measured = [{"step": self.evaluated + number, **row} for number, row in enumerate(evaluations, start=1)]
+        self.evaluated += len(evaluations)
         clock = clock_of(self.run.started, measured) if replayed else lambda done: np.full(len(done), time.time())
         told = _timed([row for row in steps if "step" in row], clock), _timed(measured, clock)
         for row in [*told[0][-1:], *told[1][-1:]]:
