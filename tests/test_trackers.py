@@ -676,3 +676,13 @@ def test_runs_in_worker_processes_are_tracked(cli: Cli, write_config: Any) -> No
             3,
             4,
         ]
+
+
+@pytest.mark.slow
+def test_runs_that_a_sweep_drops_are_closed(cli: Cli, write_config: Any) -> None:
+    config = write_config(epochs=4)
+    assert cli("sweep", config, "--lr", "0.1,0.01,0.001", "--halve", "--jobs", "1", "--track", "tensorboard")[0] == 0
+    logs = Path("runs/tracked/tensorboard")
+    assert [session.status for group in session_groups(logs).session_groups for session in group.sessions] == [1, 1, 1]
+    lasts = sorted(scalars(folder)["loss/step"][-1][0] for folder in logs.glob("tiny-*"))
+    assert lasts[0] < lasts[-1] == 8

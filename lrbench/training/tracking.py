@@ -113,7 +113,7 @@ def tracked(outcomes: Sequence[Outcome], root: Path, watch: Watch) -> Iterator[W
 
     try:
         for outcome in outcomes:
-            if outcome.found and wanted[outcome.path.name]:
+            if outcome.result is not None and wanted[outcome.path.name]:  # ended before; the tools may lack it
                 session.tell({"begin": str(outcome.path), "tools": wanted[outcome.path.name]})
                 session.tell({"end": str(outcome.path)})
         yield follow
