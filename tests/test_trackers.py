@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import shutil
 import struct
 import subprocess
 import sys
@@ -175,8 +176,11 @@ def test_a_second_export_adds_nothing_and_a_changed_run_is_written_anew(make_run
     (second / "result.json").write_bytes((first / "result.json").read_bytes().replace(b'"identity"', b'"was"'))
     done = lrbench.export(tmp_path / "runs", to="tensorboard", into=into)
     assert (done.added, done.updated, done.unchanged) == ([], [second.name], [first.name])
-    assert len(list((into / second.name).iterdir())) == 1
+    assert len(list((into / second.name).glob("*tfevents*"))) == 1
     assert scalars(into / second.name)["loss/val"] == [(2, pytest.approx(0.4)), (4, pytest.approx(0.3))]
+    shutil.rmtree(into / first.name)
+    done = lrbench.export(tmp_path / "runs", to="tensorboard", into=into)
+    assert (done.added, done.unchanged) == ([first.name], [second.name])
 
 
 def test_names_of_columns() -> None:
@@ -435,7 +439,7 @@ def test_a_program_s_run_is_exported_with_its_parameters(tmp_path: Path) -> None
         ({"name": "wandb", "mode": "sideways"}, "must be 'offline' or 'online'"),
         ("nowhere:Tool", "cannot import 'nowhere'"),
         (f"{__name__}:Needy", r"pip install 'lrbench-torch\[needy\]'"),
-        ("json:dumps", "has no method `open`"),
+        ("json:JSONDecoder", "has no `open`; derive it from lrbench.integrations.Tool"),
     ],
 )
 def test_wrong_tools_are_told(make_run: MakeRun, tmp_path: Path, to: Any, said: str) -> None:
@@ -516,6 +520,20 @@ def test_a_tool_that_fails_is_left_out_and_others_go_on(make_run: MakeRun, tmp_p
     (told,) = said
     assert told.startswith(f"Broken has failed and is left out from now on: {first.name}: ZeroDivisionError")
     assert all(Notes.told[path.name][-1][0] == "end" for path in (first, second))
+
+
+def test_a_run_that_can_t_be_read_is_told_of_once(make_run: MakeRun, tmp_path: Path) -> None:
+    folder, said = RunFolder(make_run([0.5], status=None)), []
+    followed = Followed(said.append)
+    tools = [{"name": f"{__name__}:Notes", "into": str(tmp_path), "options": {}}]
+    followed.order({"begin": str(folder.path), "tools": tools})
+    folder.steps.path.unlink()
+    folder.steps.path.mkdir()
+    for _ in range(3):
+        followed.advance()
+    followed.close()
+    (told,) = said
+    assert told.startswith(f"{folder.name} is no longer tracked: ") and "steps.csv" in told
 
 
 def test_a_tail_gives_new_whole_rows_and_tells_of_a_new_file(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -140,10 +141,12 @@ class Following:
         steps = self.steps.rows()
         if evaluations is None or steps is None:
             return False
-        measured = [{"step": self.evaluated + number, **row} for number, row in enumerate(evaluations, start=1)]
+        steps = [row for row in steps if math.isfinite(row.get("step", math.nan))]
+        numbered = enumerate(evaluations, start=self.evaluated + 1)
+        measured = [row if math.isfinite(row.get("step", math.nan)) else {**row, "step": n} for n, row in numbered]
         self.evaluated += len(evaluations)
         clock = clock_of(self.run.started, measured) if replayed else lambda done: np.full(len(done), time.time())
-        told = _timed([row for row in steps if "step" in row], clock), _timed(measured, clock)
+        told = _timed(steps, clock), _timed(measured, clock)
         for row in [*told[0][-1:], *told[1][-1:]]:
             self.done, self.now = max(self.done, row.step), max(self.now, row.time)
         for chunk, evaluation in _in_order(*told):
