@@ -97,7 +97,9 @@ class Comparison:
         return next((row for row in self.rows if row.group is group), None)
 
 
-def compare(groups: Sequence[Group], metric: str = DEFAULT_METRIC, baseline: str | None = None) -> Comparison | None:
+def compare_groups(
+    groups: Sequence[Group], metric: str = DEFAULT_METRIC, baseline: str | None = None
+) -> Comparison | None:
     """Compare groups by a metric, in pairs of equal seeds if possible.
 
     Args:
@@ -113,12 +115,8 @@ def compare(groups: Sequence[Group], metric: str = DEFAULT_METRIC, baseline: str
     """
     measure = measure_named([record for group in groups for record in group.records], metric)
     wanted = None if baseline is None else _named(groups, baseline)
-    rows = []
-    for group in groups:
-        values = group.values(metric)
-        found = estimate(list(values.values()), logs=measure.by_ratio)
-        if found is not None or group.lost(metric) > 1:  # one seed tells little, one lost seed nothing
-            rows.append(Row(group, values, found, group.lost(metric)))
+    # One seed tells little, one lost seed nothing.
+    rows = [row for row in (row_of(group, measure) for group in groups) if row.n or row.lost > 1]
     if not any(row.n for row in rows):
         return None
     rows.sort(key=lambda row: (_standing(row, measure), row.group.label))
@@ -127,6 +125,33 @@ def compare(groups: Sequence[Group], metric: str = DEFAULT_METRIC, baseline: str
     against = rows[0] if wanted is None else next(row for row in rows if row.group is wanted)
     judged = _judged(rows, against, measure, chosen=wanted is not None)
     return Comparison(measure, tuple(judged), judged[rows.index(against)], wanted is not None)
+
+
+def compare_two(group: Group, other: Group, measure: Measure, *, tries: int = 1) -> tuple[Row, Row]:
+    """Compare a group with another one of the same task, in pairs of equal seeds if possible.
+
+    Args:
+        group: what is judged.
+        other: what it is compared with.
+        measure: the metric.
+        tries: the number of groups among which `group` was chosen by the same runs: its p is corrected for it
+            (Bonferroni, which is what Holm's method does to the smallest p).
+
+    Returns:
+        The rows of both; the first has the difference and the answer, unless there are too few seeds.
+    """
+    row, against = row_of(group, measure), row_of(other, measure)
+    found = _difference(row, against, measure)
+    if found is None:
+        return row, against
+    (answer,) = statistics.answers([found], comparisons=tries, lower=measure.lower)
+    return replace(row, difference=found, answer=answer, permutation=_permuted(row, against, found)), against
+
+
+def row_of(group: Group, measure: Measure) -> Row:
+    """Return a group's row, compared with nothing."""
+    values = group.values(measure.name)
+    return Row(group, values, estimate(list(values.values()), logs=measure.by_ratio), group.lost(measure.name))
 
 
 def _standing(row: Row, measure: Measure) -> tuple[float, float]:
@@ -163,11 +188,15 @@ def _judged(rows: Sequence[Row], against: Row, measure: Measure, *, chosen: bool
     judged = []
     ranks = _ranks(rows, measure, rows.index(against), answers)
     for row, found, answer, rank in zip(rows, differences, answers, ranks, strict=True):
-        permuted = None
-        if found is not None and found.paired:
-            permuted = statistics.permutation_p(row.values, against.values, logs=found.logs)
+        permuted = _permuted(row, against, found)
         judged.append(replace(row, difference=found, answer=answer, permutation=permuted, ranks=rank))
     return judged
+
+
+def _permuted(row: Row, against: Row, found: Difference | None) -> float | None:
+    if found is None or not found.paired:
+        return None
+    return statistics.permutation_p(row.values, against.values, logs=found.logs)
 
 
 def _difference(row: Row, other: Row, measure: Measure) -> Difference | None:

@@ -45,6 +45,9 @@ class Display:
     def _stop(self) -> None:
         """Remove what is drawn."""
 
+    def tell(self, event: str, **facts: Any) -> None:
+        """Tell programs what people see in tables; see `JsonEvents`."""
+
     def say(self, text: str) -> None:
         """Print a line above what is drawn."""
         self.console.print(inline(text), style="dim")

@@ -9,14 +9,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lrbench.integrations.cell import param
     from lrbench.integrations.exporting import Export, export
+    from lrbench.integrations.recorder import Recorder
+    from lrbench.integrations.recording import record
     from lrbench.integrations.trackers import Log, Tool
 
 _LATER = {
     "Export": "lrbench.integrations.exporting",
     "Log": "lrbench.integrations.trackers",
+    "Recorder": "lrbench.integrations.recorder",
     "Tool": "lrbench.integrations.trackers",
     "export": "lrbench.integrations.exporting",
+    "param": "lrbench.integrations.cell",
+    "record": "lrbench.integrations.recording",
 }
 
 

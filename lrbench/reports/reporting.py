@@ -10,7 +10,7 @@ from lrbench.analysis import (
     DEFAULT_METRIC,
     Record,
     Target,
-    compare,
+    compare_groups,
     grouped,
     kept,
     measure_named,
@@ -135,7 +135,7 @@ def gather(
     if baseline is not None and not alike:
         raise UsageError(f"--baseline {baseline}: the runs have different tasks; select one with --filter dataset=…")
     rivals = [group for group in compared if not tasks or task_of(group) in tasks]
-    comparison = compare(rivals, metric, baseline) if alike else None
+    comparison = compare_groups(rivals, metric, baseline) if alike else None
     return Shown(groups, found, tests, comparison, aim, pool_code)
 
 

@@ -48,7 +48,7 @@ class Shown:
         if self.comparison is None:
             return lines
         found = sentences.unequal([row.group for row in self.comparison.rows])
-        return [*lines, *(line for line in (found, sentences.chosen_on_test(self.comparison)) if line)]
+        return [*lines, *(line for line in (found, sentences.chosen_on_test(self.comparison.measure)) if line)]
 
     @property
     def method(self) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lrbench.analysis import Group, compare, family_words, mixed_code, task_of
+from lrbench.analysis import Group, compare_groups, family_words, mixed_code, task_of
 from lrbench.reports.confirmation import confirmed
 from lrbench.reports.escape import csv
 from lrbench.reports.sentences import code_mixed, sentences
@@ -42,7 +42,7 @@ def _compared(summary: Summary) -> list[str]:
         if (best := family.best(summary.measure)) is not None:
             tasks.setdefault(task_of(best.group), []).append(Group(family.label, best.group.records))
     for task, groups in tasks.items():
-        compared = compare(groups, summary.measure.name) if len(groups) > 1 else None
+        compared = compare_groups(groups, summary.measure.name) if len(groups) > 1 else None
         if compared is not None:
             on = f" on {task}" if len(tasks) > 1 else ""
             lines += [f"Each line at its best learning rate, compared{on}:", *sentences(compared)]

@@ -214,10 +214,12 @@ class CsvLog:
         lines = [header + "".join(f",{name}" for name in new).encode(), *(row + b"," * len(new) for row in rows)]
         text = b"".join(line + b"\n" for line in lines)
         with writing(self.path.parent):
-            with replacing(self.path) as file:
-                file.write(text)
-            self._hash = hashlib.blake2b(text, digest_size=16)
-            self._file = self.path.open("a", encoding="utf-8", newline="\n")
+            try:
+                with replacing(self.path) as file:
+                    file.write(text)
+            finally:
+                self._file = self.path.open("a", encoding="utf-8", newline="\n")
+        self._hash = hashlib.blake2b(text, digest_size=16)
         self.columns = (*self.columns, *new)
 
     def holds(self, rows: int, digest: str) -> bool:

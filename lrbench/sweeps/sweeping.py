@@ -223,7 +223,7 @@ def drop_worse_half(asked: Sweep, rung: float, watch: Watch) -> None:
             continue  # it has finished or failed
         with contextlib.suppress(LockedError):  # another command is dropping the same runs
             outcome.ended(drop(asked.folder.run(cell), outcome.experiment, rung, losses[cell.run]))
-            watch(Event(cell.run, "end", values={"result": outcome.result}))
+            watch(Event(cell.run, "end", values={"result": outcome.result, "folder": outcome.path}))
 
 
 def _add_confirmation(done: Sweep, confirm: int, options: RunOptions) -> None:

@@ -163,7 +163,7 @@ def _execute(todo: Sequence[Outcome], executor: Executor, root: Path, options: R
                 _settle(outcome, result, stop)
                 if outcome.status is Status.FAILED and outcome.result is None:  # no `end` event was sent yet
                     failed = RunResult(Status.FAILED, outcome.message.removeprefix(f"{path.name}: "))
-                    watch(Event(path.name, "end", values={"result": failed}))
+                    watch(Event(path.name, "end", values={"result": failed, "folder": path}))
                 if outcome.status is Status.RUNNING and options.wait:
                     elsewhere.append(outcome)
                 elif outcome.status is Status.FAILED and _enough(todo, options):
