@@ -81,7 +81,7 @@ def test_everything_is_recorded() -> None:
     steps, evaluations = table(folder, "steps"), table(folder, "epochs")
     logs = made.state.log_history
     assert steps["step"] == list(range(1, 9))
-    assert steps["lr"] == [rates[0] for rates in truth.rates] and len(set(steps["lr"])) == 8
+    assert steps["lr"] == [rates[0] for rates in truth.rates]
     assert steps["lr"][:3] == pytest.approx([0.0, 0.05, 0.1])
     assert steps["loss"] == [log["loss"] for log in logs if "loss" in log]
     assert steps["grad_norm"] == [log["grad_norm"] for log in logs if "loss" in log]
@@ -207,7 +207,7 @@ def test_a_run_that_a_checkpoint_resumes_keeps_its_rows() -> None:
     trainer(LrbenchCallback(), **options).train(resume_from_checkpoint=True)
     folder = only_run()
     (uninterrupted,) = (type(folder)(path) for path in Path("whole").iterdir())
-    assert table(folder, "steps") == table(uninterrupted, "steps")
+    assert (folder.path / "steps.csv").read_bytes() == (uninterrupted.path / "steps.csv").read_bytes()
     assert table(folder, "epochs")["val_loss"] == table(uninterrupted, "epochs")["val_loss"]
     assert folder.status() is Status.FINISHED
 

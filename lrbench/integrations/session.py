@@ -59,6 +59,7 @@ class Session:
         seed: int | None = None,
         total_steps: int | None = None,
         done: int = 0,
+        resume: bool = False,
         rank: int | None = None,
         best_by: str = "val_loss",
         metrics: Mapping[str, str] | None = None,
@@ -70,6 +71,7 @@ class Session:
             seed: the seed that the framework knows.
             total_steps: the length of the training in steps, if known.
             done: the steps done before.
+            resume: go on, if it is not known how many are done.
             rank: the rank that the framework knows.
             best_by: the metric by which the framework chooses its best evaluation.
             metrics: which way is better, as far as the framework knows it.
@@ -84,7 +86,7 @@ class Session:
             metrics={**(metrics or {}), **(self.metrics or {})},
             best_by=self.best_by or best_by,
             total_steps=total_steps,
-            resume=done > 0,
+            resume=resume or done > 0,
             rank=rank,
             by=self.by,
             **own,
@@ -99,7 +101,14 @@ class Session:
         return self.run
 
     def step(self, step: int, lr: Any = None, loss: Any = None, **more: Any) -> None:
-        """Take a step, numbered from 1, with its own loss if the framework tells it; see `Recorder.step`."""
+        """Take a step, numbered from 1, with its own loss if the framework tells it, or more about the last one.
+
+        See `Recorder.step`.
+        """
+        if self._step.get("step") == step:
+            told = {"lr": lr, "loss": loss, **more}
+            self._step |= {name: value for name, value in told.items() if value is not None}
+            return
         self.flush()
         self.done = step
         lr = self.run.used if lr is None and self.run is not None else lr
