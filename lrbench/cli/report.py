@@ -19,9 +19,13 @@ def report(
     out: Annotated[
         Path | None, option("Folder to write to. Default: report/ in the runs folder.", metavar="DIR")
     ] = None,
-    metric: Annotated[str, option("Compare runs by this: val_loss, val_accuracy, best_val_loss, test_loss, …")] = (
-        "val_loss"
-    ),
+    metric: Annotated[
+        str | None,
+        option(
+            "Compare runs by this: val_loss, val_accuracy, best_val_loss, test_loss, …"
+            " Default: val_loss, or what runs of other programs have instead.",
+        ),
+    ] = None,
     baseline: Annotated[str | None, option("Compare with these runs. Default: the best runs.", metavar="NAME")] = None,
     filters: Annotated[
         list[str] | None,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from lrbench.components import Metric, epoch_columns
-from lrbench.config import Config, RunConfig, exists, group, identity, read_config, run_name
+from lrbench.config import Config, RunConfig, exists, group, identity, opened, read_config, run_name
 from lrbench.errors import ConfigError, FolderError, LockedError, RunError
 from lrbench.runs.checkpoints import CHECKPOINTS, FINAL, Checkpoints
 from lrbench.runs.csv_log import CsvLog
@@ -200,7 +201,9 @@ class RunFolder(Checkpoints):
             if isinstance(error.__cause__, OSError | NewerFormatError):
                 raise
             return None
-        if result is None or result.identity != identity(experiment) or result.steps is None:
+        if result is None or result.identity != identity(experiment):
+            return None
+        if result.steps is None and not experiment.foreign:
             return None
         wanted = result.status.ended or (pruned and result.status is Status.PRUNED)
         return result if wanted else None
@@ -302,6 +305,21 @@ class RunFolder(Checkpoints):
     def output(self) -> Path:
         """The file with the output of a command."""
         return self.path / "output.log"
+
+    def last_output(self, lines: int = 20, most: int = 4_000) -> str:
+        """Return the last lines of a command's output, at most `most` bytes; empty without one.
+
+        Of a line that was overwritten, such as a progress bar, it is what was last written.
+        """
+        try:
+            with opened(self.output) as file:
+                size = file.seek(0, os.SEEK_END)
+                file.seek(max(size - most, 0))
+                text = file.read(most).decode("utf-8", errors="replace")
+        except OSError:
+            return ""
+        whole = text.rstrip().split("\n")[1 if size > most else 0 :]
+        return "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in whole[-lines:])
 
     def _write(self, name: str, text: str) -> None:
         self.guard()
