@@ -113,10 +113,10 @@ PUBLIC = {
         load_finding trend write_found
     """,
     "analysis": """
-        ALPHA Band CONFIDENCE Comparison DEFAULT_METRIC Difference EPSILON Edge Family Group MARGIN PERCENT_MARGIN
-        Point Record Row Spread Target budgets compare duration families family_words fits grouped kept
-        load_runs mean_text measure_named measures_of mixed_code parts planned_epochs rate_text read_one read_runs
-        run_rows standing task_of value_text width_text
+        ALPHA Axis Band CONFIDENCE Comparison DEFAULT_METRIC Difference EPSILON Edge Family Group MARGIN PERCENT_MARGIN
+        Part Point Record Row Spread Target axis_of budgets caveats compare duration families family_words fits grouped kept
+        load_runs mean_text measure_named measures_of mixed_code parts rate_text read_one read_runs
+        run_rows standing task_of tasks_of usual_metric value_text width_text
     """,
     "sweeps": """
         AUTO_POINTS Board Planned Summary Sweep SweepFolder board_of carry_out confirming find_sweeps plan_sweep sweep

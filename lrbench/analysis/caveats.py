@@ -41,13 +41,13 @@ def names(groups: Sequence[Group]) -> str:
 
 
 def _programs(groups: Sequence[Group]) -> str:
-    by = _by(groups, _program)
-    if len(by) < 2:
+    programs = list(dict.fromkeys(map(_program, groups)))
+    if len(programs) < 2:
         return ""
-    listed = "; ".join(f"{program}: {names(members)}" for program, members in list(by.items())[:MOST_NAMED])
-    listed += f"; and {len(by) - MOST_NAMED} more" if len(by) > MOST_NAMED else ""
+    more = f" and {len(programs) - MOST_NAMED} more" if len(programs) > MOST_NAMED else ""
     tasks = {task(group) for group in groups}
     data = "" if len(tasks) == 1 and "" not in tasks else "have evaluated on other data or "
+    listed = "; ".join(programs[:MOST_NAMED]) + more
     return f"Different programs trained these runs ({listed}). They may {data}compute the metric in another way."
 
 
@@ -56,14 +56,15 @@ def _program(group: Group) -> str:
     if not group.foreign:
         return "lrbench"
     if command is None:
-        return f"{group.first.name} by {group.first.source}"
+        return f"{group.first.name}, {group.first.source}"
     text = command if isinstance(command, str) else shlex.join(map(str, command))
     return text if len(text) <= 60 else f"{text[:59]}…"
 
 
 def _without_seed(groups: Sequence[Group]) -> str:
     found = [group for group in groups if sum(r.plain.get("seed") is None for r in group.records) > 1]
-    return f"No seeds are known of {names(found)}: each repeat counts as an independent run." if found else ""
+    of = "" if len(found) == len(groups) else f" of {names(found)}"
+    return f"No seeds are known{of}, so each repeat counts as an independent run." if found else ""
 
 
 def _of_the_run(groups: Sequence[Group], measure: Measure) -> Iterable[str]:
@@ -87,7 +88,11 @@ def _notes(groups: Sequence[Group]) -> Iterable[str]:
     for group in groups:
         for note in dict.fromkeys(note for record in group.records for note in record.recorded.notes):
             told.setdefault(note, []).append(group)
-    return [f"{names(members)}: {note.rstrip('.')}." for note, members in told.items()]
+    every = "all runs"
+    return [
+        f"{every if len(members) == len(groups) else names(members)}: {note.rstrip('.')}."
+        for note, members in told.items()
+    ]
 
 
 def _changed(groups: Sequence[Group]) -> Iterable[str]:

@@ -208,7 +208,7 @@ def measures_of(records: Iterable[Record]) -> dict[str, Measure]:
     for record in records:
         metrics |= {name: metric for name, metric in record.metrics.items() if name not in metrics}
         told = told or record.result is not None or len(record.epochs) > 0 or record.environment.metrics is not None
-    found = measures((metrics if told else KNOWN).values())
+    found = measures((metrics if told and metrics else KNOWN).values())
     complete = [record for record in records if record.status.complete]
     signed = {name for name in found for r in complete if (value := r.metric(name)) is not None and value < 0}
     return {name: replace(measure, signed=name in signed) for name, measure in found.items()}

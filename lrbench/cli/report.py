@@ -20,11 +20,7 @@ def report(
         Path | None, option("Folder to write to. Default: report/ in the runs folder.", metavar="DIR")
     ] = None,
     metric: Annotated[
-        str | None,
-        option(
-            "Compare runs by this: val_loss, val_accuracy, best_val_loss, test_loss, …"
-            " Default: val_loss, or what runs of other programs have instead.",
-        ),
+        str | None, option("Compare runs by this: val_accuracy, best_val_loss, test_loss, … Default: val_loss, if any.")
     ] = None,
     baseline: Annotated[str | None, option("Compare with these runs. Default: the best runs.", metavar="NAME")] = None,
     filters: Annotated[

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from lrbench.analysis import Group, measures_of, task_of
+from lrbench.components import in_words
 from lrbench.reports.figures.overview import by_task, evenly, loss_limits, picked_out
 from lrbench.reports.headline import charted_metrics
 
@@ -23,16 +24,18 @@ def charted(groups: Sequence[Group], always: Group | None = None) -> dict[str, A
 
     Returns:
         `axis`, what curves are drawn over; `limits` of training, validation and both losses, and of both for each of
-        the `tasks`; indices of the groups `picked` for the overlay; the `metrics` with direction and format; and for
-        each of the `groups` its label, `task`, `x`, `median`, `low` and `high` of every metric's column in `epochs.csv`
-        (`low` and `high` only for several seeds), and the learning `rate` of its first run.
+        the `tasks`; indices of the groups `picked` for the overlay; the `metrics` with direction and format, and their
+        `words`; and for each of the `groups` its label, `task`, `x`, `median`, `low` and `high` of every metric's
+        column in `epochs.csv` (`low` and `high` only for several seeds), and the learning `rate` of its first run.
     """
+    metrics = charted_metrics(groups)
     return {
         "axis": groups[0].axis,
         "limits": {key: _numbers(loss_limits(groups, columns)) for key, columns in LOSSES.items()},
         "tasks": {name: _numbers(loss_limits(members)) for name, members in by_task(groups).items()},
         "picked": picked_out(groups, always),
-        "metrics": {name: metric.plain() for name, metric in charted_metrics(groups).items()},
+        "metrics": {name: metric.plain() for name, metric in metrics.items()},
+        "words": {name: in_words(name) for name in metrics},
         "groups": [_group(group, closely=len(groups) <= MANY) for group in groups],
     }
 

@@ -10,6 +10,9 @@ from lrbench.analysis import Comparison, Group, Row, usual_metric
 from lrbench.reports.sentences import against, interval
 from lrbench.reports.tables import Column
 
+LONGEST = 28
+"""Characters of a label in a heading in a terminal."""
+
 
 def columns(comparison: Comparison) -> list[Column]:
     """Return a comparison's columns: interval, interquartile mean, difference and answer, ranks."""
@@ -42,7 +45,8 @@ def brief(comparison: Comparison) -> list[Column]:
     """Return only the answers, for a terminal."""
     if comparison.single:
         return []
-    heading = f"against {comparison.against.group.label}"
+    label = comparison.against.group.label
+    heading = f"against {label if len(label) <= LONGEST else label[: LONGEST - 1] + '…'}"
     return [_column(comparison, heading, lambda row: row.answer.word if row.answer else "–", _difference_numbers)]
 
 

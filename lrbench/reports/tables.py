@@ -111,6 +111,8 @@ def columns(
     `extra` columns, such as those of a comparison, follow the validation loss, or else the metric `compared`, which is
     always there. Labels name other programs, so the column of sources is left out.
     """
+    records = [record for group in groups for record in group.records]
+    compared = compared or measures_of(records).get(usual_metric(records))
     several = any(len(group.records) > 1 for group in groups)
     odd = any(group.status() != "finished" for group in groups)
     judged = any(verdict(group) != "–" for group in groups) or not all(group.foreign for group in groups)

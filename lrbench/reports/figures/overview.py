@@ -132,6 +132,8 @@ def _overlay(axes: Axes, groups: Sequence[Group], picked: Sequence[int], measure
     axes.set_xlabel(axis)
     axes.set_xlim(0, max([1, *(group.last for group in groups)]) * 1.01)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+    if axis == "step":
+        axes.xaxis.set_major_formatter(FuncFormatter(_thousands))
     if not any(len(curve.places) for curve in curves):
         _in_the_middle(axes, "no run has finished an epoch yet" if axis == "epoch" else "no run has been evaluated yet")
     axes.legend(
@@ -177,7 +179,7 @@ def _panel(axes: Axes, group: Group, measure: Measure, scale: Scale, *, labelled
     if not count:
         _in_the_middle(axes, textwrap.fill(cut(problem(group), 160), 34), fontsize=8, color="#a02020")
     elif legend:
-        axes.legend(loc="upper right", fontsize=8)
+        axes.legend(loc="upper right" if measure.lower else "lower right", fontsize=8)
 
 
 def problem(group: Group) -> str:
@@ -228,12 +230,21 @@ def _place_axis(axes: Axes, group: Group) -> None:
     axes.set_xlim(0, (last if far else max(planned, last)) * 1.02)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, steps=[1, 2, 5, 10]))
     axes.set_xlabel(group.axis, labelpad=1)
+    if group.axis == "step":
+        axes.xaxis.set_major_formatter(FuncFormatter(_thousands))
 
 
 def _drawable(group: Group, column: str, scale: Scale) -> Band:
     """Return a curve without values of 0 if the axis is logarithmic."""
     curve = group.curve(column)
     return curve.where(curve.low > 0) if scale.log else curve
+
+
+def _thousands(value: float, _: object = None) -> str:
+    """`500`, `20k`, `1.5M`, so that the labels of steps have room."""
+    if abs(value) >= 1e6:
+        return f"{value / 1e6:g}M"
+    return f"{value / 1e3:g}k" if abs(value) >= 1e4 else f"{value:g}"
 
 
 def _in_the_middle(axes: Axes, text: str, **look: Any) -> None:

@@ -38,7 +38,7 @@
   const tick = (v) => (v == null ? "" : percents() ? `${Number((100 * v).toPrecision(3))} %` : number(v));
   const drawable = (v) => (v == null || (logy() && v <= 0) ? null : v);
   const measureName = () => {
-    const name = view.measure.replaceAll("_", " ");
+    const name = data.words[view.measure];
     return errors() ? `error, 1 − ${name}` : name;
   };
 
@@ -81,6 +81,7 @@
     return found;
   }
   const scale = () => (logy() ? { splits: ticks, filter: (u, splits) => splits } : {});
+  const whole = data.axis === "epoch" ? {} : { incrs: [1, 2, 5].flatMap((m) => [...Array(13).keys()].map((e) => m * 10 ** e)).sort((a, b) => a - b) };
   const across = (min, max) => (view.logx ? [Math.min(min, 1), Math.max(max, 2)] : [0, Math.max(max, 1) * 1.01]);
 
   function axes(side) {
@@ -134,7 +135,7 @@
       height: 380, printed: 660,
       uplot: {
         scales: { x: { time: false, distr: view.logx ? 3 : 1, range: (u, a, b) => (u.zoomed ? [a, b] : across(a, b)) }, y: { distr: logy() ? 3 : 1, range: (u, a, b) => (u.zoomed && a < b ? [a, b] : [low, high]) } },
-        axes: axes({ x: { label: data.axis, labelSize: 18, labelFont: FONT, size: 30 }, y: { ...scale(), values: (u, splits) => splits.map(tick) } }),
+        axes: axes({ x: { ...whole, label: data.axis, labelSize: 18, labelFont: FONT, size: 30 }, y: { ...scale(), values: (u, splits) => splits.map(tick) } }),
         series, bands, padding: [10, 12, 0, 0],
         cursor: { y: false, drag: { x: true, y: true, uni: 30 }, focus: { prox: 18 }, points: { show: false } },
         focus: { alpha: 1 },
@@ -236,7 +237,7 @@
       height: 170, printed: 190,
       uplot: {
         scales: { x, y: { distr: logy() ? 3 : 1, range } },
-        axes: axes({ x: rated ? { values: (u, s) => s.map(() => ""), size: 6 } : { label: data.axis, labelSize: 16, labelFont: FONT, size: 26 }, y: { ...scale(), values: (u, s) => s.map(tick), size: 50 } }),
+        axes: axes({ x: rated ? { values: (u, s) => s.map(() => ""), size: 6 } : { ...whole, label: data.axis, labelSize: 16, labelFont: FONT, size: 26 }, y: { ...scale(), values: (u, s) => s.map(tick), size: 50 } }),
         series, bands, padding: [8, 8, 0, 0], cursor: { y: false, drag: { x: false, y: false }, points: { show: false }, sync },
         hooks: { setCursor: [(u) => tell(u.cursor.left < 0 ? null : u.cursor.idx)] },
       },
@@ -248,7 +249,7 @@
       height: 92, printed: 190,
       uplot: {
         scales: { x, y: { range: [0, top * 1.2] } },
-        axes: axes({ x: { label: data.axis, labelSize: 16, labelFont: FONT, size: 26 }, y: { splits: () => [0, top], values: (u, s) => s.map(rateText), size: 50 } }),
+        axes: axes({ x: { ...whole, label: data.axis, labelSize: 16, labelFont: FONT, size: 26 }, y: { splits: () => [0, top], values: (u, s) => s.map(rateText), size: 50 } }),
         padding: [8, 8, 0, 0],
         series: [{}, { stroke: ink, width: 1.3, fill: `${ink}1f`, points: { show: group.rate.x.length === 1 } }],
         cursor: { y: false, drag: { x: false, y: false }, points: { show: false }, sync },
