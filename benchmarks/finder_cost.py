@@ -14,7 +14,7 @@ from typing import Any
 
 from lrbench.config import Experiment, validate
 from lrbench.events import silent
-from lrbench.lr_finder.range_test import RangeTest
+from lrbench.lr_finder.ramped_training import RampedTraining
 from lrbench.lr_finder.settings import Ramp
 from lrbench.runs import RunFolder
 from lrbench.training.build import assemble
@@ -39,7 +39,7 @@ def seconds(experiment: Experiment, test: bool, iterations: int) -> float:
         assemble(chosen, resolve_device("cpu"))  # data and imports are start-up
         began = time.perf_counter()
         if test:
-            train(folder, chosen, RangeTest(ramp), watch=silent, stop=lambda: False)
+            train(folder, chosen, RampedTraining(ramp), watch=silent, stop=lambda: False)
             return time.perf_counter() - began
         result = train(folder, chosen, PlainTraining(), watch=silent, stop=lambda: False)
         return result.seconds or 0.0  # of the updates alone, evaluation left out

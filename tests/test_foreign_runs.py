@@ -17,8 +17,9 @@ from lrbench.analysis import (
     DEFAULT_METRIC,
     Target,
     budgets,
-    caveats,
-    compare,
+    compare_groups,
+    default_metric,
+    doubts,
     families,
     family_words,
     grouped,
@@ -27,7 +28,6 @@ from lrbench.analysis import (
     measure_named,
     read_runs,
     task_of,
-    usual_metric,
 )
 from lrbench.analysis.verdicts import Curves, verdict
 from lrbench.config import dump_yaml, read_config
@@ -111,11 +111,11 @@ def test_repeats_of_unknown_seed_are_independent(tmp_path: Path) -> None:
     first, second = groups_in(tmp_path)
     assert len(first.values("val_loss")) == 3 and first.label == "a"
     assert not first.values("val_loss").keys() & second.values("val_loss").keys()
-    compared = compare([first, second])
+    compared = compare_groups([first, second])
     assert compared is not None
     difference = compared.row(second).difference  # type: ignore[union-attr]
     assert difference is not None and not difference.paired and difference.n == 3
-    said = caveats([first, second], compared.measure)
+    said = [text for _, text in doubts([first, second], compared.measure)]
     assert "No seeds are known, so each repeat counts as an independent run." in said
 
 
@@ -130,16 +130,16 @@ def test_known_seeds_pair(tmp_path: Path) -> None:
     for lr in (0.1, 0.2):
         for seed in range(3):
             command_run(tmp_path, rows([lr + seed]), lr=lr, seed=seed)
-    compared = compare(groups_in(tmp_path))
+    compared = compare_groups(groups_in(tmp_path))
     assert compared is not None and compared.rows[1].difference.paired  # type: ignore[union-attr]
-    assert caveats([row.group for row in compared.rows], compared.measure) == []
+    assert doubts([row.group for row in compared.rows], compared.measure) == []
 
 
 def test_a_metric_that_a_program_does_not_measure_is_not_lost(tmp_path: Path) -> None:
     for run in "ab":
         recorded_run(tmp_path, rows([0.4], f1=True), name="f1", run=run)
         recorded_run(tmp_path, rows([0.4]), name="loss", run=run)
-    compared = compare(groups_in(tmp_path), "val_loss")
+    compared = compare_groups(groups_in(tmp_path), "val_loss")
     assert compared is not None and [row.group.label for row in compared.rows] == ["loss"]
 
 
@@ -180,13 +180,13 @@ def test_learning_rates_by_epoch_from_steps_or_else_from_evaluations(tmp_path: P
 
 def test_the_metric_is_the_loss_or_what_runs_have(tmp_path: Path, make_run: MakeRun) -> None:
     recorded_run(tmp_path / "runs", [{"val_accuracy": 0.5, "val_f1": 0.6}])
-    assert usual_metric(read_runs([tmp_path / "runs"])) == "val_accuracy"
+    assert default_metric(read_runs([tmp_path / "runs"])) == "val_accuracy"
     foreign_run(
         tmp_path / "runs", [{"val_f1": 0.6, "val_accuracy": 0.1}], {"name": "b", "recorded": "x", "best_by": "val_f1"}
     )
-    assert usual_metric(read_runs([tmp_path / "runs"])) == "val_f1"
+    assert default_metric(read_runs([tmp_path / "runs"])) == "val_f1"
     make_run([0.5])
-    assert usual_metric(read_runs([tmp_path / "runs"])) == DEFAULT_METRIC
+    assert default_metric(read_runs([tmp_path / "runs"])) == DEFAULT_METRIC
 
 
 def test_runs_with_only_a_training_loss_are_compared_by_it(tmp_path: Path) -> None:
@@ -299,9 +299,9 @@ def test_own_and_foreign_runs_are_compared_with_a_warning_and_marked(tmp_path: P
 
 
 def said_of(root: Path, metric: str | None = None) -> str:
-    compared = compare(groups_in(root), metric)
+    compared = compare_groups(groups_in(root), metric)
     assert compared is not None
-    return " ".join(caveats([row.group for row in compared.rows], compared.measure))
+    return " ".join(text for _, text in doubts([row.group for row in compared.rows], compared.measure))
 
 
 def test_unequal_lengths(tmp_path: Path) -> None:
@@ -413,7 +413,7 @@ def test_details_of_commands_and_failed_ones(tmp_path: Path) -> None:
     assert "python train.py --lr 0.1 --schedule &#39;cosine with warmup&#39;" in page
     assert "ended with exit code 1" in page and "Last output of train-seed0-" in page
     assert "&lt;b&gt;CUDA&lt;/b&gt; out of memory" in page and "line 39" in page
-    assert "line 10\n" not in page and "20%" not in page and "<b>CUDA" not in page
+    assert "line 10\n" not in page and "<b>CUDA" not in page
 
 
 def test_the_winner_of_commands_is_a_command_and_its_config(tmp_path: Path) -> None:

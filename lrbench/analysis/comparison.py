@@ -11,7 +11,7 @@ from typing import Any
 from lrbench.analysis import statistics
 from lrbench.analysis.estimates import Estimate, estimate, standing
 from lrbench.analysis.groups import Group
-from lrbench.analysis.records import Record, measure_named, usual_metric
+from lrbench.analysis.records import Record, default_metric, measure_named
 from lrbench.analysis.statistics import PERCENT_MARGIN, Answer, Difference, Failures
 from lrbench.components import Measure
 from lrbench.errors import UsageError
@@ -95,12 +95,14 @@ class Comparison:
         return next((row for row in self.rows if row.group is group), None)
 
 
-def compare(groups: Sequence[Group], metric: str | None = None, baseline: str | None = None) -> Comparison | None:
+def compare_groups(
+    groups: Sequence[Group], metric: str | None = None, baseline: str | None = None
+) -> Comparison | None:
     """Compare groups by a metric, in pairs of equal seeds if possible.
 
     Args:
         groups: groups of one task.
-        metric: a column of `load_runs`, such as val_loss or best_val_accuracy; `usual_metric` if None.
+        metric: a column of `load_runs`, such as val_loss or best_val_accuracy; `default_metric` if None.
         baseline: label or name of the reference group; the best one if None.
 
     Returns:
@@ -110,15 +112,11 @@ def compare(groups: Sequence[Group], metric: str | None = None, baseline: str | 
         UsageError: no such metric or group.
     """
     records = [record for group in groups for record in group.records]
-    metric = metric or usual_metric(records)
+    metric = metric or default_metric(records)
     measure = measure_named(records, metric)
     wanted = None if baseline is None else _named(groups, baseline)
-    rows = []
-    for group in groups:
-        values = group.values(metric)
-        found = estimate(list(values.values()), logs=measure.by_ratio)
-        if found is not None or group.lost(metric) > 1:  # one seed tells little, one lost seed nothing
-            rows.append(Row(group, values, found, group.lost(metric)))
+    # One seed tells little, one lost seed nothing.
+    rows = [row for row in (row_of(group, measure) for group in groups) if row.n or row.lost > 1]
     if not any(row.n for row in rows):
         return None
     rows.sort(key=lambda row: (_standing(row, measure), row.group.label))
@@ -127,6 +125,33 @@ def compare(groups: Sequence[Group], metric: str | None = None, baseline: str | 
     against = rows[0] if wanted is None else next(row for row in rows if row.group is wanted)
     judged = _judged(rows, against, measure, chosen=wanted is not None)
     return Comparison(measure, tuple(judged), judged[rows.index(against)], wanted is not None)
+
+
+def compare_two(group: Group, other: Group, measure: Measure, *, tries: int = 1) -> tuple[Row, Row]:
+    """Compare a group with another one of the same task, in pairs of equal seeds if possible.
+
+    Args:
+        group: what is judged.
+        other: what it is compared with.
+        measure: the metric.
+        tries: the number of groups among which `group` was chosen by the same runs: its p is corrected for it
+            (Bonferroni, which is what Holm's method does to the smallest p).
+
+    Returns:
+        The rows of both; the first has the difference and the answer, unless there are too few seeds.
+    """
+    row, against = row_of(group, measure), row_of(other, measure)
+    found = _difference(row, against, measure)
+    if found is None:
+        return row, against
+    (answer,) = statistics.answers([found], comparisons=tries, lower=measure.lower)
+    return replace(row, difference=found, answer=answer, permutation=_permuted(row, against, found)), against
+
+
+def row_of(group: Group, measure: Measure) -> Row:
+    """Return a group's row, compared with nothing."""
+    values = group.values(measure.name)
+    return Row(group, values, estimate(list(values.values()), logs=measure.by_ratio), group.lost(measure.name))
 
 
 def _standing(row: Row, measure: Measure) -> tuple[float, float]:
@@ -163,11 +188,15 @@ def _judged(rows: Sequence[Row], against: Row, measure: Measure, *, chosen: bool
     judged = []
     ranks = _ranks(rows, measure, rows.index(against), answers)
     for row, found, answer, rank in zip(rows, differences, answers, ranks, strict=True):
-        permuted = None
-        if found is not None and found.paired:
-            permuted = statistics.permutation_p(row.values, against.values, logs=found.logs)
+        permuted = _permuted(row, against, found)
         judged.append(replace(row, difference=found, answer=answer, permutation=permuted, ranks=rank))
     return judged
+
+
+def _permuted(row: Row, against: Row, found: Difference | None) -> float | None:
+    if found is None or not found.paired:
+        return None
+    return statistics.permutation_p(row.values, against.values, logs=found.logs)
 
 
 def _difference(row: Row, other: Row, measure: Measure) -> Difference | None:

@@ -18,7 +18,13 @@ from lrbench.config import short_axes
 from lrbench.errors import ConfigError, UsageError
 
 
-def kept(records: Sequence[Record], filters: Sequence[str], labels: Mapping[Path, str] | None = None) -> list[Record]:
+def kept(
+    records: Sequence[Record],
+    filters: Sequence[str],
+    labels: Mapping[Path, str] | None = None,
+    *,
+    option: str = "--filter ",
+) -> list[Record]:
     """Return the runs that match all filters.
 
     Args:
@@ -28,6 +34,7 @@ def kept(records: Sequence[Record], filters: Sequence[str], labels: Mapping[Path
             program by its name) or `key!=value`; numbers also take `>=`, `<=`, `>`, `<` (`optimizer.lr<=0.01`).
             `a|b` matches what matches a or b.
         labels: the label of each run in the report, by its folder.
+        option: what an error names before the filter.
 
     Raises:
         UsageError: a filter or one of its alternatives matches no run, or names a key that no run has.
@@ -39,7 +46,7 @@ def kept(records: Sequence[Record], filters: Sequence[str], labels: Mapping[Path
         for one in text.split("|"):
             if not any(fits(record.plain, known[record.folder.path], one) for record in records):
                 before = " that matches the filters before it" if number else ""
-                raise UsageError(f"--filter {text}: {_why(records, one.strip(), before)}")
+                raise UsageError(f"{option}{text}: {_why(records, one.strip(), before)}")
         records = [record for record in records if fits(record.plain, known[record.folder.path], text)]
     return list(records)
 

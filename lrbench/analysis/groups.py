@@ -13,7 +13,7 @@ from lrbench.analysis.code_versions import version_of, versions
 from lrbench.analysis.estimates import standing
 from lrbench.analysis.evaluations import Axis
 from lrbench.analysis.labels import labels_of
-from lrbench.analysis.records import Record, flatten, measures_of, usual_metric
+from lrbench.analysis.records import Record, default_metric, flatten, measures_of
 from lrbench.analysis.spread import Spread
 from lrbench.analysis.verdicts import Verdict
 from lrbench.components import OF_TASK, Measure
@@ -183,7 +183,7 @@ def grouped(records: Sequence[Record], metric: str | None = None, pool_code: boo
 
     Runs that differ only in their seed are one group, except that confirmations are apart, and so are runs trained with
     different versions of the user's code, unless `pool_code`. If several programs trained the runs, labels name them.
-    Without a metric, it is `usual_metric`.
+    Without a metric, it is `default_metric`.
     """
     members: dict[str, list[Record]] = {}
     for record in records:
@@ -198,7 +198,7 @@ def grouped(records: Sequence[Record], metric: str | None = None, pool_code: boo
         for label, group in zip(labels, members.values(), strict=True)
         for part in parts(label, group, measures, pool_code, axis)
     ]
-    measure = measures.get(metric or usual_metric(records))
+    measure = measures.get(metric or default_metric(records))
     return sorted(groups, key=lambda group: (*_rank(group, measure), group.label))
 
 

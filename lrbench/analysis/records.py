@@ -179,7 +179,7 @@ class Record:
         return self.epochs[["step", "lr"]]
 
 
-def usual_metric(records: Iterable[Record]) -> str:
+def default_metric(records: Iterable[Record]) -> str:
     """Return what runs are compared by unless told otherwise: the final validation loss, if a run has it.
 
     Other programs may not measure it. Then it is what chose their best evaluations or else the first that they have of

@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BaseModel, BeforeValidator, Field, StrictBool, model_validator
 
 from lrbench.components import NAMED, Metric
+from lrbench.config.blocks import Trackers
 from lrbench.config.files import exists, read_bytes
 from lrbench.config.params import Params, flat, number_of, rate_among
 from lrbench.config.rules import Reference
@@ -40,12 +41,14 @@ def _timeout(value: object) -> float:
 
 def _source(value: object) -> object:
     """Write out `read: logs/metrics.csv` as `{csv: logs/metrics.csv}`. Raises ValueError."""
+    found = value
     if isinstance(value, str):
-        value = {_SUFFIXES.get(Path(value).suffix.lower(), "tensorboard" if not Path(value).suffix else ""): value}
-    if not isinstance(value, Mapping) or len(value) != 1 or next(iter(value)) not in SOURCES:
-        problem = f"must be a file or one of {{{', '.join(f'{source}: …' for source in SOURCES)}}}"
+        usual = "" if Path(value).suffix else "tensorboard"
+        found = {_SUFFIXES.get(Path(value).suffix.lower(), usual): value}
+    if not isinstance(found, Mapping) or len(found) != 1 or next(iter(found)) not in SOURCES:
+        problem = f"must be a .csv, .tsv, .jsonl or .json file, or one of {', '.join(f'{{{s}: …}}' for s in SOURCES)}"
         raise ValueError(f"{problem} (got {value!r:.80})")
-    return value
+    return found
 
 
 class Column(BaseModel, frozen=True, extra="forbid"):
@@ -88,6 +91,7 @@ class CommandConfig(RunConfig, frozen=True, extra="forbid"):
         files: the hashes of its files, by path; a change is another run.
         gpus: GPUs that each run needs.
         timeout: seconds after which it is stopped.
+        track: the tools that follow the run.
     """
 
     name: RunName
@@ -107,10 +111,13 @@ class CommandConfig(RunConfig, frozen=True, extra="forbid"):
     files: dict[str, str] = Field(default_factory=dict)
     gpus: Count | None = None
     timeout: Annotated[float, BeforeValidator(_timeout)] | None = None
+    track: Trackers = None
     reference: Reference | None = None
 
     foreign: ClassVar[str] = "a command"
-    taken_over: ClassVar[tuple[str, ...]] = ("reference", "timeout", "folder", "cwd", "resume", "checkpoint", "gpus")
+    taken_over: ClassVar[tuple[str, ...]] = (
+        "reference", "track", "timeout", "folder", "cwd", "resume", "checkpoint", "gpus",
+    )  # fmt: skip
     blocks: ClassVar[Mapping[tuple[str, ...], Any]] = {("reference",): Reference}
 
     @model_validator(mode="before")

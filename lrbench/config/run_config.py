@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
-from lrbench.config.blocks import checked_name
+from lrbench.config.blocks import Trackers, checked_name
 from lrbench.config.rules import Reference
 from lrbench.config.yaml_source import Places, dump, path_of, place_of
 from lrbench.errors import ConfigError, choices
@@ -24,12 +24,14 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
         name: the run's name, which its folder has too.
         seed: the seed; None if it is unknown.
         reference: a published result.
+        track: the tools that follow the run.
     """
 
     if TYPE_CHECKING:  # each kind declares them where its files have them
         name: str
         seed: Any
         reference: Reference | None = None
+        track: Trackers = None
 
     foreign: ClassVar[str] = ""
     """Who trains or trained the run, if not lrbench, in words."""

@@ -6,9 +6,24 @@ Each framework has one file, which is imported only when it is used. No room but
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-_LATER: dict[str, str] = {}
+if TYPE_CHECKING:
+    from lrbench.integrations.cell import param
+    from lrbench.integrations.exporting import Export, export
+    from lrbench.integrations.recorder import Recorder
+    from lrbench.integrations.recording import record
+    from lrbench.integrations.trackers import Log, Tool
+
+_LATER = {
+    "Export": "lrbench.integrations.exporting",
+    "Log": "lrbench.integrations.trackers",
+    "Recorder": "lrbench.integrations.recorder",
+    "Tool": "lrbench.integrations.trackers",
+    "export": "lrbench.integrations.exporting",
+    "param": "lrbench.integrations.cell",
+    "record": "lrbench.integrations.recording",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 import numpy as np
@@ -44,16 +44,26 @@ class Refusal:
 
     why: str
     again: tuple[float, float] | None = None
+    hint: str = ""  # how to ask for that range
 
     def __str__(self) -> str:
+        return f"{self.why}; {self.hint}" if self.hint else self.why
+
+    def hinted(self, ramp: Ramp) -> Refusal:
+        """Return the refusal with its range as options."""
         if self.again is None:
-            return self.why
+            return self
         low, high = (float(f"{rate:.1g}") for rate in self.again)
-        return f"{self.why}; try --start {low:g} --end {high:g}"
+        return replace(self, hint=f"try {ramp.range_of(low, high)}")
 
 
 def advise(curves: Sequence[Curve], ramp: Ramp) -> Advice | Refusal:
     """Return the advice from the curves of several seeds, or why there is none."""
+    found = _advise(curves, ramp)
+    return found.hinted(ramp) if isinstance(found, Refusal) else found
+
+
+def _advise(curves: Sequence[Curve], ramp: Ramp) -> Advice | Refusal:
     usable = median(curve.usable for curve in curves)
     if usable < 2 and any("not finite" in curve.reason or not curve.usable for curve in curves):
         return Refusal("the loss was not finite at the first step: check the data and the model, not the learning rate")
@@ -61,8 +71,11 @@ def advise(curves: Sequence[Curve], ramp: Ramp) -> Advice | Refusal:
     if found is None or usable < LEAST_POINTS:
         return _too_short(curves, ramp, int(usable))
     refused = _shape(curves, found, ramp)
+    if refused is not None and _cut_short(curves, ramp):
+        return _too_few_batches(curves, ramp, int(usable))
     if refused is not None and _one_sided(ramp):
-        return Refusal(f"{refused.why}, but a linear ramp hardly covers low learning rates; try --shape exponential")
+        why = f"{refused.why}, but a linear ramp hardly covers low learning rates"
+        return Refusal(f"{why}; try {ramp.option('shape', 'exponential')}")
     if refused is not None:
         return refused
     whole_delay = delay_of(curves, found)
@@ -91,7 +104,7 @@ def advise(curves: Sequence[Curve], ramp: Ramp) -> Advice | Refusal:
         notes += (f"{done}; its bottom is flat, and a learning rate between the two may be better",)
     if whole_delay > MOST_DELAY:
         needed = math.ceil(ramp.iterations * math.log(whole_delay) / math.log(MOST_DELAY) / 100) * 100
-        notes += (f"the ramp is too steep for the delay that momentum causes; try --iterations {needed:,}",)
+        notes += (f"the ramp is too steep for the delay that momentum causes; try {ramp.option('iterations', needed)}",)
     return Advice(initial, maximum, max(low, ramp.start), how, notes)
 
 
@@ -100,9 +113,22 @@ def _too_short(curves: Sequence[Curve], ramp: Ramp, usable: int) -> Refusal:
         last = median(curve.rates[-1] for curve in curves)
         text = f"the loss rose or became non-finite after {usable} steps, at a learning rate of {last:.2g}"
         if ramp.stop_factor < 2:
-            return Refusal(f"{text}, with a --stop-factor of only {ramp.stop_factor:g}")
+            return Refusal(f"{text}, with a {ramp.option('stop_factor')} of only {ramp.stop_factor:g}")
         return Refusal(text, (ramp.start / 1e4, last))
-    return Refusal(f"{usable} steps are too few to see a trend; try --iterations 300")
+    if _cut_short(curves, ramp):
+        return _too_few_batches(curves, ramp, usable)
+    return Refusal(f"{usable} steps are too few to see a trend; try {ramp.option('iterations', 300)}")
+
+
+def _cut_short(curves: Sequence[Curve], ramp: Ramp) -> bool:
+    """Return whether the training ended by itself, far from the end of the ramp."""
+    return not any(curve.reason for curve in curves) and max(curve.rates[-1] for curve in curves) < ramp.end / 2
+
+
+def _too_few_batches(curves: Sequence[Curve], ramp: Ramp, usable: int) -> Refusal:
+    last = max(curve.rates[-1] for curve in curves)
+    text = f"the training ended after {usable} of {ramp.iterations} steps, at a learning rate of {last:.2g}"
+    return Refusal(f"{text}; begin again with the first batch after the last one")
 
 
 def _shape(curves: Sequence[Curve], found: Trend, ramp: Ramp) -> Refusal | None:
@@ -118,13 +144,15 @@ def _shape(curves: Sequence[Curve], found: Trend, ramp: Ramp) -> Refusal | None:
     if not falls:
         if not edge and found.fall > max(0.75 * SIGNIFICANT * found.noise, LEAST_FALL / 10 * abs(found.start)):
             why = f"the loss may be lowest at a learning rate of {rates[lowest]:.1g}, but the fall is within the noise"
-            return Refusal(f"{why}; try --iterations {3 * ramp.iterations} or more --seeds")
+            more = ramp.option("iterations", 3 * ramp.iterations)
+            return Refusal(f"{why}; try {more} or more {ramp.option('seeds')}")
         if ended or rises:
-            why = "the loss rises without falling first; a narrower range with more --iterations may help"
+            more = f"a narrower range with more {ramp.option('iterations')} may help"
+            why = f"the loss rises without falling first; {more}"
             high = _risen(found)
             return Refusal(why, (max(high / 1e4, ramp.start), high))
         return Refusal("the loss hardly changes over the whole range", (ramp.end, ramp.end * 1e4))
-    if edge and not ended and rates[-1] >= ramp.end * 0.99:
+    if edge and not ended and (rates[-1] >= ramp.end * 0.99 or _cut_short(curves, ramp)):
         return Refusal("the loss still falls at the highest learning rate", (ramp.start, ramp.end * 1e3))
     return None
 
@@ -157,19 +185,22 @@ def _notes(curves: Sequence[Curve], found: Trend, ramp: Ramp) -> tuple[str, ...]
     if found.lowest > len(found.losses) - 3:
         notes.append("the loss fell until the test ended, so its lowest point may not be a minimum")
     if _one_sided(ramp):
-        notes.append("a linear ramp hardly covers low learning rates; --shape exponential covers all equally")
+        other = ramp.option("shape", "exponential")
+        notes.append(f"a linear ramp hardly covers low learning rates; {other} covers all equally")
     each = [curve.trend for curve in curves if curve.trend is not None]
     places = [float(own.rates[own.lowest]) for own in each]
     if len(places) < len(curves):
-        notes.append(f"{len(curves) - len(places)} of {len(curves)} seeds ended too early to be used")
+        notes.append(f"{len(curves) - len(places)} of {len(curves)} {ramp.repeats} ended too early to be used")
+    seeds, iterations = ramp.option("seeds"), ramp.option("iterations")
     if len(curves) == 1:
-        notes.append("there is only one seed; more --seeds show how certain this is")
+        notes.append(f"there is only one {ramp.repeat}; more {seeds} show how certain this is")
     elif places and (apart := math.log10(max(places) / min(places))) > UNSURE_DECADES:
-        notes.append(f"the seeds' lowest points are {apart:.1f} decades apart; more --iterations or --seeds may help")
+        where = f"the {ramp.repeats}' lowest points are {apart:.1f} decades apart"
+        notes.append(f"{where}; more {iterations} or {seeds} may help")
     passes = median(curve.passes for curve in curves)
     if passes > MANY_PASSES and not ramp.validation:
         why = f"the test went over the training data {passes:.0f} times, and its loss does not show overfitting"
-        notes.append(f"{why}; --validation does, and may find a lower learning rate")
+        notes.append(f"{why}; {ramp.option('validation')} does, and may find a lower learning rate")
     if found.fall < 2 * SIGNIFICANT * found.noise:
         notes.append("the loss falls hardly more than its noise")
     return tuple(notes)

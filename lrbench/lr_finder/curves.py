@@ -75,6 +75,12 @@ class Rise:
         scale = self.best if self.best > 0 else max(-self.best, self.first - self.best)
         return value > self.best + (self.factor - 1) * scale
 
+    def ends(self, step: int, lr: float, loss: float) -> str:
+        """Add the next loss. Returns why the test ends with that step; empty if it goes on."""
+        if not self.update(loss):
+            return ""
+        return f"the smoothed loss rose to {self.factor:g} times its best at update {step}, at a rate of {lr:.4g}"
+
 
 @dataclass(frozen=True)
 class Trend:

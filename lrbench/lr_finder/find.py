@@ -10,7 +10,7 @@ from lrbench.config import CONFIG, Experiment, RunConfig, load_config, own
 from lrbench.errors import FolderError, RunError, UsageError
 from lrbench.events import Watch, message, silent
 from lrbench.lr_finder.folder import FinderFolder
-from lrbench.lr_finder.range_test import RangeTest
+from lrbench.lr_finder.ramped_training import RampedTraining
 from lrbench.lr_finder.result import Finding, conclude, load
 from lrbench.lr_finder.settings import Ramp
 from lrbench.training import RunOptions, do_runs, look_in, nearest, stopped
@@ -68,7 +68,7 @@ def find_lr(
     experiment = experiment if device is None else experiment.replace(device=device)
     root = Path(runs).absolute()
     nearest(root)
-    folder, kind = FinderFolder.of(root, experiment, settings), RangeTest(settings)
+    folder, kind = FinderFolder.of(root, experiment, settings), RampedTraining(settings)
     chosen = range(experiment.seed, experiment.seed + seeds)
     tests = {seed: settings.over(experiment, seed) for seed in chosen}
     outcomes = [look_in(folder.seed(seed), test, kind, options.again) for seed, test in tests.items()]

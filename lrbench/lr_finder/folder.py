@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lrbench.config import Experiment, exists
+from lrbench.config import RunConfig, exists
 from lrbench.errors import FolderError
 from lrbench.lr_finder.curves import Curve
 from lrbench.lr_finder.settings import Ramp
@@ -39,11 +39,11 @@ class FinderFolder:
         self.path = path
 
     @classmethod
-    def of(cls, root: Path, experiment: Experiment, ramp: Ramp) -> FinderFolder:
+    def of(cls, root: Path, config: RunConfig, ramp: Ramp) -> FinderFolder:
         """Return the folder of a test under `root`: an existing one, even with another name, or a new path."""
-        wanted = ramp.identity(experiment)[:8]
+        wanted = ramp.identity(config)[:8]
         known = sorted((root / "find-lr").glob(f"*-{wanted}"))
-        return cls(known[0] if known else root / "find-lr" / f"{experiment.name}-{wanted}")
+        return cls(known[0] if known else root / "find-lr" / f"{config.name}-{wanted}")
 
     @property
     def name(self) -> str:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from statistics import median
 from typing import Any
 
 from lrbench._version import __version__
 from lrbench.components import AVERAGES, SETS_ITS_OWN_RATE
-from lrbench.config import Experiment
+from lrbench.config import RunConfig, validate
 from lrbench.errors import FolderError, LrbenchError
 from lrbench.lr_finder.advice import Advice, Refusal, advise
 from lrbench.lr_finder.curves import Curve
 from lrbench.lr_finder.folder import FinderFolder
 from lrbench.lr_finder.methods import suggestions
-from lrbench.lr_finder.settings import Ramp
+from lrbench.lr_finder.settings import Ramp, ramp_of
 from lrbench.runs import now, parsed
 from lrbench.types import Displayed
 
@@ -43,7 +43,7 @@ class Finding(Displayed):
 
     Attributes:
         folder: the test's folder.
-        experiment: what was tested.
+        experiment: what was tested; of a loop of the user's own, what is known of it.
         ramp: the test's settings.
         curves: a curve per seed.
         suggestions: the learning rates of each method.
@@ -51,7 +51,7 @@ class Finding(Displayed):
     """
 
     folder: FinderFolder
-    experiment: Experiment
+    experiment: RunConfig
     ramp: Ramp
     curves: tuple[Curve, ...]
     suggestions: dict[str, Suggestion]
@@ -61,6 +61,11 @@ class Finding(Displayed):
     def lr(self) -> float | None:
         """The learning rate to keep constant or to decay from; None if there is no suggestion."""
         return self.advice.initial if isinstance(self.advice, Advice) else None
+
+    def __str__(self) -> str:
+        import lrbench
+
+        return lrbench.text_of(self)
 
     def plain(self) -> dict[str, Any]:
         """Return the contents of `finder.json`."""
@@ -79,26 +84,34 @@ class Finding(Displayed):
             ],
             "suggestions": {name: asdict(found) for name, found in self.suggestions.items()},
             "advice": None if advice is None else {**asdict(advice), "high": advice.high},
-            "no_suggestion": None if refusal is None else asdict(refusal),
+            "no_suggestion": None if refusal is None else {"why": refusal.why, "again": refusal.again},
         }
 
 
-def conclude(folder: FinderFolder, experiment: Experiment, ramp: Ramp, curves: Sequence[Curve]) -> Finding:
+def conclude(folder: FinderFolder, experiment: RunConfig, ramp: Ramp, curves: Sequence[Curve]) -> Finding:
     """Compute the finding from the curves."""
     advice = advise(curves, ramp)
-    if isinstance(advice, Advice) and experiment.optimizer.name in SETS_ITS_OWN_RATE - AVERAGES:
-        note = f"{experiment.optimizer.name} finds its own learning rate, which lr only scales; lr: 1 is usual"
+    optimizer = _optimizer(experiment)
+    if isinstance(advice, Advice) and optimizer in SETS_ITS_OWN_RATE - AVERAGES:
+        note = f"{optimizer} finds its own learning rate, which lr only scales; lr: 1 is usual"
         advice = replace(advice, notes=(*advice.notes, note))
     rates = suggestions(curves, ramp.smoothing) if isinstance(advice, Advice) else {}
     suggested = {name: Suggestion.of(by_seed) for name, by_seed in rates.items()}
     return Finding(folder, experiment, ramp, tuple(curves), suggested, advice)
 
 
+def _optimizer(config: RunConfig) -> str:
+    """Return the name of the optimizer, as a config has it; empty if it is unknown."""
+    plain = config.plain()
+    named = plain.get("optimizer") or plain.get("params", {}).get("optimizer")
+    return str(named.get("name", "")) if isinstance(named, Mapping) else ""
+
+
 def load(folder: FinderFolder) -> Finding:
     """Load a finding from its folder and recompute it from the curves. Raises FolderError if it is damaged."""
     plain = folder.found()
     try:
-        experiment = Experiment.of(plain["config"], {}, str(folder.path))
-        return conclude(folder, experiment, parsed(Ramp, plain["ramp"]), folder.curves(plain["seeds"]))
+        experiment = validate(plain["config"], {}, str(folder.path))
+        return conclude(folder, experiment, parsed(ramp_of(experiment), plain["ramp"]), folder.curves(plain["seeds"]))
     except (LrbenchError, KeyError, TypeError, ValueError, OSError) as error:
         raise FolderError(f"{folder.path} is damaged: {error}") from error

@@ -90,7 +90,7 @@ def write_found(
     """
     if isinstance(finding.advice, Refusal):
         raise RunError(f"did not write {path}: there is no suggestion: {finding.advice}")
-    name = schedule or finding.experiment.schedule.name
+    name = schedule or _tested(finding).schedule.name
     rate, bounds, how = _for(name, finding.advice)
     extended = Path(os.path.relpath(config.resolve(), path.parent.resolve())).as_posix()
     whole: dict[str, Any] = {"extends": extended, "name": path.stem, **overriding(overrides)}
@@ -108,7 +108,7 @@ def write_found(
 
 def _peaks(finding: Finding, lr: float) -> dict[str, float]:
     """Return the learning rate to write, and with it Muon's `adamw_lr`, which the test raised in the same ratio."""
-    params = at_rate(finding.experiment.optimizer, lr).params
+    params = at_rate(_tested(finding).optimizer, lr).params
     return {"lr": lr} | ({} if params.get("adamw_lr") is None else {"adamw_lr": rounded(params["adamw_lr"])})
 
 
@@ -128,12 +128,16 @@ def _for(schedule: str, advice: Advice) -> tuple[float, dict[str, float], str]:
 
 def _scaling(finding: Finding) -> float:
     """Return the factor by which `lr_scaling` will multiply the learning rate."""
-    experiment = finding.experiment
+    experiment = _tested(finding)
     if experiment.lr_scaling is None:
         return 1.0
     sizes = finding.folder.seed(finding.curves[0].seed).environment().sizes
     scaled = experiment.scaled_optimizer(sizes.train_examples)
     return configured_rate(scaled) / configured_rate(experiment.optimizer)
+
+
+def _tested(finding: Finding) -> Experiment:
+    return own(finding.experiment, "no config can be written for it")
 
 
 def _read_back(text: str, path: Path) -> Experiment:

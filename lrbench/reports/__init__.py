@@ -9,7 +9,10 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from lrbench.reports.comparing import compare
 from lrbench.reports.comparison_columns import brief as brief_columns
+from lrbench.reports.decision import Decision, TargetDecision
+from lrbench.reports.escape import csv_cell
 from lrbench.reports.reporting import Report, gather, report, summary
 from lrbench.reports.reporting import table as formatted_table
 from lrbench.reports.tables import columns as table_columns
@@ -17,13 +20,14 @@ from lrbench.reports.tables import columns as table_columns
 if TYPE_CHECKING:
     from lrbench.reports.figures.range_test import save_finding
     from lrbench.reports.figures.schedule import save_previews
-    from lrbench.reports.notebook import figure_of, html_of
+    from lrbench.reports.notebook import figure_of, html_of, text_of
     from lrbench.reports.previewing import Preview, preview
     from lrbench.reports.sweep import save_summary, summary_words
 
 _LATER = {
     "figure_of": "lrbench.reports.notebook",
     "html_of": "lrbench.reports.notebook",
+    "text_of": "lrbench.reports.notebook",
     "Preview": "lrbench.reports.previewing",
     "preview": "lrbench.reports.previewing",
     "save_summary": "lrbench.reports.sweep",

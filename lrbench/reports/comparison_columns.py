@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from lrbench.analysis import Comparison, Group, Row, usual_metric
+from lrbench.analysis import Comparison, Group, Row, default_metric
 from lrbench.reports.sentences import against, interval
 from lrbench.reports.tables import Column
 
@@ -20,7 +20,7 @@ def columns(comparison: Comparison) -> list[Column]:
         return []
     measure, text, column = comparison.measure, comparison.measure.text, partial(_column, comparison)
     records = [record for row in comparison.rows for record in row.group.records]
-    default = measure.name == usual_metric(records)  # its means are always in the table
+    default = measure.name == default_metric(records)  # its means are always in the table
     asked_for = column(
         f"compared: {measure.words}",
         lambda row: text(row.centre) if row.n else "–",

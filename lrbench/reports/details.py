@@ -14,8 +14,10 @@ from lrbench.config import dump_yaml
 from lrbench.errors import printable
 from lrbench.reports import tables
 from lrbench.reports.headline import headline
-from lrbench.runs import Status
+from lrbench.runs import Status, last_lines
 
+MOST_LINES = 20
+"""Of the output of a failed command."""
 _OF_THE_RUN = ("identity", "arguments", "started", "resumed", "config", "sizes", "metrics", "exit_code")
 
 
@@ -45,7 +47,7 @@ def _details(
             "verdict": "–" if record.verdict is None else record.verdict.label,
             "note": record.problem or (record.result.reason if record.result is not None else ""),
             "environment": places.get(_key(record), "–"),
-            "output": record.folder.last_output() if record.foreign and record.status is Status.FAILED else "",
+            "output": "\n".join(last_lines(record.folder.output, MOST_LINES)) if _failed(record) else "",
         }
         for record in records
     ]
@@ -57,6 +59,10 @@ def _details(
         "command": "" if first.experiment is None else first.experiment.command_line(first.folder.path),
         "config": dump_yaml(first.plain) if first.plain else "",
     }
+
+
+def _failed(record: Record) -> bool:
+    return record.foreign and record.status is Status.FAILED and record.folder.output.is_file()
 
 
 def _differences(theirs: Record, mine: Record) -> list[tuple[str, ...]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lrbench.analysis import DEFAULT_METRIC, Group, measures_of, usual_metric
+from lrbench.analysis import DEFAULT_METRIC, Group, default_metric, measures_of
 from lrbench.components import LOSS, Measure, Metric, measures
 
 
@@ -20,7 +20,7 @@ def headline(groups: Sequence[Group]) -> Measure:
         return usual
     known = measures_of(records)
     curves = [one for one in known.values() if one.per_epoch and _drawn(groups, one)]
-    compared = known.get(usual_metric(records), usual)
+    compared = known.get(default_metric(records), usual)
     curves.sort(key=lambda one: (one.metric != compared.metric, not one.on_validation))
     return curves[0] if curves else usual
 

@@ -48,6 +48,14 @@ class Told:
         table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>" if self.rows else ""
         return table + "".join(f"<p>{html(text)}</p>" for text in self.words)
 
+    @property
+    def text(self) -> str:
+        """The same for a terminal: the first column is aligned to the left, the others to the right."""
+        lines = [self.headings, *self.rows] if self.rows else []
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        table = ["  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]) for line in lines]
+        return "\n".join(line.rstrip() for line in (*table, *self.words))
+
 
 def html_of(result: Any) -> str:
     """Return a result as HTML for a notebook: its table, its sentences, and its figure as SVG. Text is escaped."""
@@ -58,6 +66,11 @@ def html_of(result: Any) -> str:
     except UsageError:  # there is nothing to draw yet
         figure = ""
     return f'<div style="{_STYLE}">{told}{figure}</div>'
+
+
+def text_of(result: Any) -> str:
+    """Return a result as text: its table and its sentences."""
+    return told_of(result).text
 
 
 @functools.singledispatch
@@ -151,7 +164,10 @@ def _(result: Finding) -> Figure:
 def _(result: Finding) -> Told:
     found = result.suggestions.items()
     rows = [[name, *map(_rate, (one.median, one.lowest, one.highest))] for name, one in found]
-    return Told(["method", "learning rate", "lowest seed", "highest seed"], rows, Tested(result.folder, result).words())
+    each = result.ramp.repeat
+    return Told(
+        ["method", "learning rate", f"lowest {each}", f"highest {each}"], rows, Tested(result.folder, result).words()
+    )
 
 
 def _rate(lr: float | None) -> str:

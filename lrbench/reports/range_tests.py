@@ -35,7 +35,7 @@ class Tested:
         advice, count, ramp = self.finding.advice, len(self.finding.curves), self.finding.ramp
         measured = ", validation loss" * ramp.validation + ", linear" * (ramp.shape == "linear")
         over = f"{ramp.start:g} … {ramp.end:g} over {ramp.iterations:,} steps{measured}"
-        how = f"{count} seed{'s' * (count > 1)}, {over}; {self.folder.name}"
+        how = f"{count} {ramp.repeats if count > 1 else ramp.repeat}, {over}; {self.folder.name}"
         if not isinstance(advice, Advice):
             return [f"no suggestion ({how}): {advice}."]
         found = self.finding.suggestions.items()
@@ -44,7 +44,7 @@ class Tested:
             f"{advice.initial:.2g} constant, or as the start of a decay ({how}): {advice.how['initial']}.",
             f"{advice.maximum:.2g} as the maximum of one_cycle: {advice.how['maximum']}.",
             f"{advice.low:.2g} … {advice.high:.2g} as the bounds of a cyclical schedule: {advice.how['low']}.",
-            f"By method (median over seeds): {methods}.",
+            f"By method (median over {ramp.repeats}): {methods}.",
             *(f"Note: {note}." for note in advice.notes),
         ]
 

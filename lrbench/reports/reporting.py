@@ -9,14 +9,14 @@ from pathlib import Path
 from lrbench.analysis import (
     Record,
     Target,
-    compare,
+    compare_groups,
+    default_metric,
     grouped,
     kept,
     measure_named,
     read_runs,
     run_rows,
     tasks_of,
-    usual_metric,
 )
 from lrbench.config import exists
 from lrbench.errors import UsageError
@@ -126,7 +126,7 @@ def gather(
     found = confirmation.set_apart(found)
     labels = {r.folder.path: group.label for group in grouped(found, metric, pool_code) for r in group.records}
     found, tests = kept(found, filters, labels), kept_tests(tests, filters)
-    metric = metric or usual_metric(found)
+    metric = metric or default_metric(found)
     aim = None if target is None else Target.parse(target, found)
     measure_named(found, metric)
     groups = grouped(found, metric, pool_code)
@@ -136,7 +136,7 @@ def gather(
     if baseline is not None and not alike:
         raise UsageError(f"--baseline {baseline}: the runs have different tasks; select one with --filter dataset=…")
     rivals = [group for group in compared if len(tasks_of([*ended, group])) <= 1] if ended else compared
-    comparison = compare(rivals, metric, baseline) if alike else None
+    comparison = compare_groups(rivals, metric, baseline) if alike else None
     return Shown(groups, found, tests, comparison, aim, pool_code, metric)
 
 

@@ -11,10 +11,10 @@ from lrbench.analysis import (
     Group,
     Record,
     Target,
-    caveats,
+    default_metric,
+    doubts,
     mixed_code,
     tasks_of,
-    usual_metric,
 )
 from lrbench.components import Measure, in_words
 from lrbench.reports import comparison_columns, confirmation, sentences, tables, targets
@@ -65,9 +65,9 @@ class Shown:
         lines = sentences.code_mixed(mixed_code(self.records), self.pool_code)
         if self.comparison is None:
             return lines
-        groups = [row.group for row in self.comparison.rows]
-        found = sentences.unequal(groups), sentences.chosen_on_test(self.comparison)
-        return [*lines, *(line for line in found if line), *caveats(groups, self.comparison.measure)]
+        groups, measure = [row.group for row in self.comparison.rows], self.comparison.measure
+        found = sentences.unequal(groups), sentences.chosen_on_test(measure)
+        return [*lines, *(line for line in found if line), *(text for _, text in doubts(groups, measure))]
 
     @property
     def method(self) -> str | None:
@@ -102,7 +102,7 @@ def _of_other_programs(shown: Shown) -> list[str]:
     sources = {record.source for record in shown.records if record.experiment is not None}
     if not any(sources):
         return []
-    usual = usual_metric(shown.records)
+    usual = default_metric(shown.records)
     lacking = usual == shown.metric != DEFAULT_METRIC
     said = [f"No run has a {in_words(DEFAULT_METRIC)}, so they are compared by {in_words(usual)}."] if lacking else []
     if len(sources) > 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lrbench.analysis import DEFAULT_METRIC, Group, caveats, compare, family_words, mixed_code, task_of
+from lrbench.analysis import DEFAULT_METRIC, Group, compare_groups, doubts, family_words, mixed_code, task_of
 from lrbench.components import in_words
 from lrbench.reports.confirmation import confirmed
 from lrbench.reports.escape import csv
@@ -46,11 +46,11 @@ def _compared(summary: Summary) -> list[str]:
         if (best := family.best(summary.measure)) is not None:
             tasks.setdefault(task_of(best.group), []).append(Group(family.label, best.group.records))
     for task, groups in tasks.items():
-        compared = compare(groups, summary.measure.name) if len(groups) > 1 else None
+        compared = compare_groups(groups, summary.measure.name) if len(groups) > 1 else None
         if compared is not None:
             on = f" on {task}" if len(tasks) > 1 else ""
             lines += [f"Each line at its best learning rate, compared{on}:", *sentences(compared)]
-            lines += caveats(groups, compared.measure)
+            lines += [text for _, text in doubts(groups, compared.measure)]
     return lines
 
 

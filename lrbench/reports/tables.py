@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from json import dumps
 from typing import Any
 
-from lrbench.analysis import Group, Spread, duration, measures_of, usual_metric
+from lrbench.analysis import Group, Spread, default_metric, duration, measures_of
 from lrbench.components import Measure, in_words
 from lrbench.reports import escape
 
@@ -95,7 +95,7 @@ _TIME = Column(
 def _all(groups: Sequence[Group]) -> list[Column]:
     """Return every column, including empty ones."""
     records = [record for group in groups for record in group.records]
-    usual = usual_metric(records)
+    usual = default_metric(records)
     known = measures_of(records)
     shown = [measure for name, measure in known.items() if not name.startswith("train_") or name == usual]
     published = [_published(measure) for measure in shown if measure.section == "test"]
@@ -112,7 +112,7 @@ def columns(
     always there. Labels name other programs, so the column of sources is left out.
     """
     records = [record for group in groups for record in group.records]
-    compared = compared or measures_of(records).get(usual_metric(records))
+    compared = compared or measures_of(records).get(default_metric(records))
     several = any(len(group.records) > 1 for group in groups)
     odd = any(group.status() != "finished" for group in groups)
     judged = any(verdict(group) != "–" for group in groups) or not all(group.foreign for group in groups)

@@ -62,6 +62,43 @@ def last(path: Path) -> dict[str, float]:
     return {name: value for name, value in row.items() if not np.isnan(value)}
 
 
+class Tail:
+    """The rows of a file that were appended since it was last read."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._names: list[str] = []
+        self._file, self._read = 0, 0
+
+    def rows(self) -> list[dict[str, float]] | None:
+        """Return the new complete rows by column name, without empty fields; text is NaN.
+
+        None if the file was written anew: a run that starts or resumes copies the rows that it keeps. The next call
+        gives its rows from the first one on. Raises FolderError if the file can't be read.
+        """
+        try:
+            with opened(self.path) as file:
+                status = os.fstat(file.fileno())
+                if self._read and (status.st_ino != self._file or status.st_size < self._read):
+                    self._names, self._read = [], 0
+                    return None
+                file.seek(self._read)
+                text = file.read(MOST_BYTES).rpartition(b"\n")
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise FolderError(f"{self.path} cannot be read: {error.strerror}") from error
+        self._file, self._read = status.st_ino, self._read + len(text[0]) + len(text[1])
+        lines = text[0].split(b"\n") if text[1] else []
+        if lines and not self._names:
+            self._names = _names(lines.pop(0))
+        return [self._row(line.split(b",")) for line in lines]
+
+    def _row(self, fields: Sequence[bytes]) -> dict[str, float]:
+        told = [(name, text) for name, text in zip(self._names, fields, strict=False) if text]
+        return dict(zip((name for name, _ in told), _numbers([text for _, text in told], len(told)), strict=True))
+
+
 def ends(path: Path, most: int) -> tuple[bytes, bytes]:
     """Return the first line of a file, and what follows it, of which only the last `most` bytes.
 
@@ -82,8 +119,7 @@ def ends(path: Path, most: int) -> tuple[bytes, bytes]:
 def last_lines(path: Path, count: int) -> list[str]:
     """Return the last lines of a program's output that are not empty, without control characters."""
     first, rest = ends(path, 100_000)
-    text = _ESCAPES.sub("", (first + b"\n" + rest).decode(errors="replace"))
-    text = printable(text.replace("\r", "\n"))
+    text = printed((first + b"\n" + rest).decode(errors="replace"))
     lines = [line.rstrip()[:MOST_SHOWN] for line in text.splitlines() if line.strip()]
     return lines[-count:]
 
@@ -110,6 +146,19 @@ def _numbers(row: Sequence[bytes], count: int) -> list[float]:
         except ValueError:
             found.append(np.nan)
     return found + [np.nan] * (count - len(found))
+
+
+def printed(text: str) -> str:
+    """Return what a program printed without colours and control characters; progress bars are lines of their own."""
+    return printable(_ESCAPES.sub("", text).replace("\r", "\n"))
+
+
+def table_of(rows: Iterable[Row], columns: Sequence[str]) -> str:
+    """Return rows as CSV with these columns and, after them, any others that rows have."""
+    rows = list(rows)
+    names = list(dict.fromkeys((*columns, *(name for row in rows for name in row))))
+    lines = [",".join(names), *(",".join(_text(row.get(name)) for name in names) for row in rows)]
+    return "".join(f"{line}\n" for line in lines)
 
 
 class CsvLog:
@@ -160,10 +209,12 @@ class CsvLog:
         lines = [header + "".join(f",{name}" for name in new).encode(), *(row + b"," * len(new) for row in rows)]
         text = b"".join(line + b"\n" for line in lines)
         with writing(self.path.parent):
-            with replacing(self.path) as file:
-                file.write(text)
-            self._hash = hashlib.blake2b(text, digest_size=16)
-            self._file = self.path.open("a", encoding="utf-8", newline="\n")
+            try:
+                with replacing(self.path) as file:
+                    file.write(text)
+            finally:
+                self._file = self.path.open("a", encoding="utf-8", newline="\n")
+        self._hash = hashlib.blake2b(text, digest_size=16)
         self.columns = (*self.columns, *new)
 
     def holds(self, rows: int, digest: str) -> bool:

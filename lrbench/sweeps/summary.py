@@ -16,11 +16,11 @@ from lrbench.analysis import (
     Record,
     Spread,
     axis_of,
+    default_metric,
     measures_of,
     parts,
     rate_text,
     read_one,
-    usual_metric,
 )
 from lrbench.components import Measure
 from lrbench.runs import Status
@@ -100,7 +100,7 @@ def summarize(folder: SweepFolder, plan: Plan, epsilon: float = EPSILON) -> Summ
         line.setdefault(cell.lr, []).append(_read(folder, cell))
     everything = [record for line in (*grid.values(), fresh) for records in line.values() for record in records]
     measures = measures_of(everything)
-    measure = measures.get(usual_metric(everything)) or measures_of([])[DEFAULT_METRIC]
+    measure = measures.get(default_metric(everything)) or measures_of([])[DEFAULT_METRIC]
     points = partial(_points, measures=measures, axis=axis_of(everything))
     lines = tuple(Family(series, points(runs), epsilon) for series, runs in grid.items())
     records = tuple(record for family in lines for point in family.points for record in point.group.records)

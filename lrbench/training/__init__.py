@@ -16,15 +16,18 @@ from lrbench.training.orchestrate import run, stopped
 from lrbench.training.outcome import Outcome, Outcomes, look, look_in, nearest, pending
 from lrbench.training.pruning import RUNGS, Prune
 from lrbench.training.signals import StopFlag
-from lrbench.training.termination import Ended
+from lrbench.training.termination import Ended, not_finite
+from lrbench.training.tracking import TRACKERS, checked_tracker, trackers
 
 if TYPE_CHECKING:
     from lrbench.training.evaluate import evaluate as evaluate_split
+    from lrbench.training.generators import keep_generators
     from lrbench.training.isolation import isolated
     from lrbench.training.loop import Training
 
 _WITH_TORCH = {
     "Training": ("lrbench.training.loop", "Training"),
+    "keep_generators": ("lrbench.training.generators", "keep_generators"),
     "isolated": ("lrbench.training.isolation", "isolated"),
     "evaluate_split": ("lrbench.training.evaluate", "evaluate"),  # renamed, since the module is called evaluate
 }

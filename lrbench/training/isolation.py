@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import random
 import signal
 import sys
 import threading
@@ -14,10 +13,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 
 from lrbench.errors import UserCodeError, reason_of
+from lrbench.training.generators import GENERATORS
 from lrbench.training.process import Library, Lost, Owner, Streams
 
 
@@ -118,21 +117,9 @@ _SETTINGS: tuple[tuple[Callable[[], Any], Callable[[Any], object]], ...] = (
 )
 
 
-def _cuda_generators() -> list[torch.Tensor]:
-    return torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
-
-
-def _set_cuda_generators(wanted: list[torch.Tensor]) -> None:
-    for index, state in enumerate(wanted):
-        torch.cuda.set_rng_state(state, index)
-
-
 # What a kept model does not bring along from the check: random generators, the alarm and the handlers of signals.
 _PER_RUN: tuple[tuple[Callable[[], Any], Callable[[Any], object]], ...] = (
-    (torch.get_rng_state, torch.set_rng_state),
-    (_cuda_generators, _set_cuda_generators),
-    (np.random.get_state, np.random.set_state),
-    (random.getstate, random.setstate),
+    *GENERATORS,
     (lambda: signal.getitimer(signal.ITIMER_REAL), lambda timer: signal.setitimer(signal.ITIMER_REAL, *timer)),
     (lambda: {number: signal.getsignal(number) for number in _NUMBERS}, _set_handlers),
 )

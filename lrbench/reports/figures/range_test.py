@@ -79,11 +79,11 @@ def _losses(axes: Axes, finding: Finding) -> tuple[float, float]:
 
 
 def _label(finding: Finding, index: int) -> str | None:
-    """Return the legend of a seed; many seeds share one."""
-    curves, how = finding.curves, f"smoothed (β {finding.ramp.smoothing:g})"
+    """Return the legend of a seed or pass; many share one."""
+    ramp, curves, how = finding.ramp, finding.curves, f"smoothed (β {finding.ramp.smoothing:g})"
     if len(curves) <= 6:
-        return f"seed {curves[index].seed}, {how}"
-    return f"seeds {curves[0].seed}–{curves[-1].seed}, {how}" if index == 0 else None
+        return f"{ramp.repeat} {curves[index].seed}, {how}"
+    return f"{ramp.repeats} {curves[0].seed}–{curves[-1].seed}, {how}" if index == 0 else None
 
 
 def _room(start: float, lowest: float) -> float:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lrbench.components import recorded as described
 from lrbench.config import CommandConfig
@@ -20,6 +20,7 @@ from lrbench.runs import (
     Recorded,
     RunFolder,
     RunResult,
+    Source,
     Status,
     conclude,
     ended_well,
@@ -121,6 +122,13 @@ class Running:
     recorded: Recorded = field(default_factory=Recorded)
     stopping: str = ""
     looked: float = 0.0
+    evaluated: dict[str, float] = field(default_factory=dict)
+    source: Source | None = None
+
+    def __post_init__(self) -> None:
+        if self.config.read is not None:
+            self.source = Source(self.folder, self.config)
+
     rest: float = LOOK_SECONDS
 
     def until_its_end(self, stop: Callable[[], bool]) -> End:
@@ -154,28 +162,34 @@ class Running:
         """Show what the command has recorded since."""
         began = self.looked = time.monotonic()
         with contextlib.suppress(LrbenchError, OSError, ValueError):  # not there yet, or half written
+            total = self.recorded.total_steps
             self.read()
+            if self.recorded.total_steps != total:  # others that look at the run want to know how far it is
+                self.folder.amend_environment(self.known)
             self.tell("progress")
         self.rest = max(LOOK_SECONDS, (time.monotonic() - began) / LOOKING)
 
     def read(self) -> None:
         """Read what the command says of its run. Raises FolderError."""
-        if self.config.read is None:
-            found = Recorded.of(self.folder.recorded())
-        else:
-            from lrbench.runs import collect
-
-            found = collect(self.folder, self.config)
+        found = Recorded.of(self.folder.recorded()) if self.source is None else self.source.collect()
         self.recorded = replace(found, metrics={**found.metrics, **self.config.directions})
 
-    def tell(self, kind: Any) -> None:
+    @property
+    def known(self) -> dict[str, Any]:
+        """What `env.json` says of what the command recorded."""
+        sizes = {} if self.recorded.total_steps is None else {"sizes": {"total_steps": self.recorded.total_steps}}
+        return {"metrics": described(self.recorded.metrics.values()), **sizes}
+
+    def tell(self, kind: Literal["start", "progress", "epoch"]) -> None:
         """Send an event with the last values."""
         evaluated, step = last_row(self.folder.epochs.path), last_row(self.folder.steps.path)
         values: dict[str, Any] = {k: v for k, v in evaluated.items() if k.startswith(("train_", "val_"))}
         if "loss" in step:
             values["train_loss"] = step["loss"]
         if kind == "start":
-            values = {"metrics": described(self.recorded.metrics.values())}
+            values = {"metrics": described(self.config.directions.values())}
+        elif evaluated != self.evaluated:
+            kind, self.evaluated = "epoch", evaluated
         done = int(max(step.get("step", 0), evaluated.get("step", 0)))
         total = self.recorded.total_steps or 0
         epoch = int(evaluated.get("epoch", 0))
@@ -192,10 +206,7 @@ class Running:
             self.read()
         except FolderError as error:
             problem = str(error)
-        known = {"metrics": described(self.recorded.metrics.values()), "exit_code": end.code}
-        if self.recorded.total_steps is not None:
-            known["sizes"] = {"total_steps": self.recorded.total_steps}
-        self.folder.amend_environment(known)
+        self.folder.amend_environment({**self.known, "exit_code": end.code})
         status, reason = Status.FINISHED, ""
         if self.stopping:
             status, reason = Status.FAILED, f"it was stopped after its timeout of {self.config.timeout:g} seconds"

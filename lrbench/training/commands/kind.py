@@ -41,7 +41,7 @@ class CommandRun:
 
     def environment(self, config: CommandConfig) -> dict[str, Any]:
         """See `Kind`. The device and the versions of libraries are the command's own, and unknown."""
-        known = describe(config, device="")
+        known = describe(config, device="", code=Path(config.folder))
         return {key: value for key, value in known.items() if key not in ("device", "packages")}
 
     def resumes(self, folder: RunFolder, config: CommandConfig) -> bool:
@@ -70,7 +70,8 @@ def _check_program(config: CommandConfig) -> None:
         raise ConfigError(f"'{program}' {problem or 'does not exist'}", key="command")
     known = ["python", "python3", "bash", "sh", "torchrun", "accelerate", "uv", "conda", "julia", "Rscript", "node"]
     near = nearest(program, [name for name in known if shutil.which(name, path=path)])
-    raise ConfigError(f"there is no program '{program}' on the PATH; {near}or write its full path", key="command")
+    advice = f"{near}Or write its full path" if near else "write its full path"
+    raise ConfigError(f"there is no program '{program}' on the PATH; {advice}", key="command")
 
 
 def _doubts(config: CommandConfig, configs: Sequence[CommandConfig]) -> list[str]:

@@ -17,21 +17,24 @@ MOST_NAMED = 4
 _OF_THE_RUN = {"best", "min", "max", "lowest", "highest"}
 
 
-def caveats(groups: Sequence[Group], measure: Measure) -> list[str]:
-    """Return what weakens a comparison of groups by a metric, if another program trained any of them."""
+def doubts(groups: Sequence[Group], measure: Measure) -> list[tuple[str, str]]:
+    """Return what weakens a comparison of groups by a metric, if another program trained any of them.
+
+    Each has a code of one word, for programs, and a sentence.
+    """
     foreign = [group for group in groups if group.foreign]
     if not foreign:
         return []
     found = [
-        _programs(groups),
-        _without_seed(foreign),
-        *_of_the_run(foreign, measure),
-        *_notes(foreign),
-        *_changed(foreign),
-        _intervals(groups, measure),
-        _machines(foreign),
+        ("different_programs", _programs(groups)),
+        ("no_seeds", _without_seed(foreign)),
+        *(("best_of_run", text) for text in _of_the_run(foreign, measure)),
+        *(("noted", text) for text in _notes(foreign)),
+        *(("different_code", text) for text in _changed(foreign)),
+        ("unequal_intervals", _intervals(groups, measure)),
+        ("several_machines", _machines(foreign)),
     ]
-    return [text for text in found if text]
+    return [(code, text) for code, text in found if text]
 
 
 def names(groups: Sequence[Group]) -> str:
