@@ -100,7 +100,10 @@ _STARTS = {
 def _others(comparison: Comparison) -> str:
     against = comparison.against.group.label
     if comparison.single:
-        return "With one seed, small differences may be chance; use --seeds 3 or more to see the spread."
+        more = "use --seeds 3 or more"
+        if all(row.group.first.plain.get("recorded") is not None for row in comparison.rows):
+            more = "repeat the runs"
+        return f"With one seed, small differences may be chance; {more} to see the spread."
     others = [row for row in comparison.rows if row is not comparison.against]
     parts = []
     for word, start in _STARTS.items():
