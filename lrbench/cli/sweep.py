@@ -68,7 +68,7 @@ def sweep(
     [dim]lrbench sweep configs/digits/baseline.yaml --lr 1e-5:1:11 --schedule constant,cosine --seeds 3[/]
     """
     from lrbench.cli import sweep_table
-    from lrbench.cli.json_events import JsonEvents, outcomes_told
+    from lrbench.cli.json_events import JsonEvents
     from lrbench.sweeps import carry_out, plan_sweep
     from lrbench.training import Prune, RunOptions, StopFlag
 
@@ -92,9 +92,7 @@ def sweep(
         if not dry_run:
             carry_out(asked, how, confirm=confirm, watch=watch)
     if dry_run:
-        expected = asked.expected_seconds(jobs)
-        watch.tell("summary", sweep=asked.plan.name, expected_seconds=expected, **outcomes_told(asked.outcomes))
-        sweep_table.show_plan(console, asked, expected)
+        _show_plan(console, watch, asked, asked.expected_seconds(jobs))
         return
     _conclude(console, watch, asked, epsilon)
 
@@ -108,6 +106,14 @@ def _names(schedule: str | None) -> list[str] | None:
         problem = "--schedule must be names separated by commas, such as cosine,one_cycle"
         raise UsageError(f"{problem} (got {schedule!r:.60})")
     return names
+
+
+def _show_plan(console: Console, watch: Display, asked: Sweep, seconds: float | None) -> None:
+    from lrbench.cli import sweep_table
+    from lrbench.cli.json_events import outcomes_told
+
+    watch.tell("summary", sweep=asked.plan.name, expected_seconds=seconds, **outcomes_told(asked.outcomes))
+    sweep_table.show_plan(console, asked, seconds)
 
 
 def _show_status(console: Console, runs: Path, name: str | None, as_json: bool) -> None:
