@@ -125,7 +125,9 @@ PUBLIC = {
         Preview Report brief_columns figure_of formatted_table gather html_of preview report save_finding save_previews
         save_summary summary summary_words table_columns text_of
     """,
-    "integrations": "",
+    "integrations": """
+        hf_range_test keras_range_test lightning_range_test
+    """,
     "cli": """
         Terminal main progress_display
     """,

@@ -6,9 +6,18 @@ Each framework has one file, which is imported only when it is used. No room but
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-_LATER: dict[str, str] = {}
+if TYPE_CHECKING:
+    from lrbench.integrations.range_test_hf import hf_range_test
+    from lrbench.integrations.range_test_keras import keras_range_test
+    from lrbench.integrations.range_test_lightning import lightning_range_test
+
+_LATER = {
+    "hf_range_test": "lrbench.integrations.range_test_hf",
+    "keras_range_test": "lrbench.integrations.range_test_keras",
+    "lightning_range_test": "lrbench.integrations.range_test_lightning",
+}
 
 
 def __getattr__(name: str) -> Any:
