@@ -704,3 +704,25 @@ def test_runs_that_a_sweep_drops_are_closed(cli: Cli, write_config: Any) -> None
     assert [session.status for group in session_groups(logs).session_groups for session in group.sessions] == [1, 1, 1]
     lasts = sorted(scalars(folder)["loss/step"][-1][0] for folder in logs.glob("tiny-*"))
     assert lasts[0] < lasts[-1] == 8
+
+
+@pytest.mark.slow
+def test_the_runs_of_a_command_are_tracked_while_it_records(cli: Cli) -> None:
+    Path("train.py").write_text(
+        "import sys, time, lrbench\n"
+        "with lrbench.record() as run:\n"
+        "    for step in range(1, 21):\n"
+        "        run.step(loss=1 / step, lr=float(sys.argv[1]))\n"
+        "        if step % 5 == 0:\n"
+        "            run.evaluate(val_loss=1 / step)\n"
+        "        time.sleep(0.1)\n"  # so that the tools see the run grow
+    )
+    config = {"name": "mine", "command": f"{sys.executable} train.py {{lr}}", "cwd": ".", "params": {"lr": 0.01}}
+    Path("mine.yaml").write_text(json.dumps({**config, "track": "tensorboard"}))
+    assert cli("run", "mine.yaml")[0] == 0
+    (folder,) = Path("runs").glob("mine-*")
+    found = scalars(Path("runs/tracked/tensorboard") / folder.name)
+    assert [step for step, _ in found["loss/step"]] == list(range(1, 21)) == [step for step, _ in found["lr"]]
+    assert found["loss/val"] == [(step, pytest.approx(1 / step)) for step in (5, 10, 15, 20)]
+    (group,) = session_groups(Path("runs/tracked/tensorboard")).session_groups
+    assert group.hparams["lr"].number_value == 0.01 and group.sessions[0].status == 1
