@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import shutil
 import struct
 import subprocess
 import sys
@@ -175,8 +176,11 @@ def test_a_second_export_adds_nothing_and_a_changed_run_is_written_anew(make_run
     (second / "result.json").write_bytes((first / "result.json").read_bytes().replace(b'"identity"', b'"was"'))
     done = lrbench.export(tmp_path / "runs", to="tensorboard", into=into)
     assert (done.added, done.updated, done.unchanged) == ([], [second.name], [first.name])
-    assert len(list((into / second.name).iterdir())) == 1
+    assert len(list((into / second.name).glob("*tfevents*"))) == 1
     assert scalars(into / second.name)["loss/val"] == [(2, pytest.approx(0.4)), (4, pytest.approx(0.3))]
+    shutil.rmtree(into / first.name)
+    done = lrbench.export(tmp_path / "runs", to="tensorboard", into=into)
+    assert (done.added, done.unchanged) == ([first.name], [second.name])
 
 
 def test_names_of_columns() -> None:
@@ -393,6 +397,36 @@ def test_csv_text_is_no_formula(make_run: MakeRun, tmp_path: Path) -> None:
     assert "'=1+1" in (tmp_path / "csv" / "runs.csv").read_text()
 
 
+# -- other programs' runs
+
+
+def test_a_program_s_run_is_exported_with_its_parameters(tmp_path: Path) -> None:
+    from lrbench.config import RecordedConfig
+    from lrbench.runs import Recorded, RowWriter
+
+    plain = {"name": "theirs", "recorded": "a script", "params": {"lr": 0.3, "net": {"width": 8}}}
+    config = RecordedConfig.of(plain, {}, "")
+    folder = RunFolder.of(tmp_path / "runs", config)
+    folder.create(config, {"started": "2026-01-01T00:00:00+00:00"})
+    with folder.lock():
+        writer = RowWriter(folder, Recorded())
+        for epoch in (1, 2):  # it did not say its steps
+            writer.evaluate({"val_loss": 1.0 / epoch, "val_f1": 0.5}, epoch=epoch)
+        writer.close()
+    lrbench.export(tmp_path / "runs", to="tensorboard", into=tmp_path / "logs")
+    found = scalars(tmp_path / "logs" / folder.name)
+    assert found["loss/val"] == [(1, 1.0), (2, 0.5)] and found["epoch"] == [(1, 1.0), (2, 2.0)]
+    assert "loss/train" not in found and "lr" not in found, "nothing is invented"
+    (group,) = session_groups(tmp_path / "logs").session_groups
+    assert group.name.startswith("theirs lr=0.3 ")
+    assert {key: value.number_value for key, value in group.hparams.items()} == {
+        "lr": 0.3,
+        "net.width": 8.0,
+        "best_by": 0,
+    }
+    assert lrbench.export(tmp_path / "runs", to="csv", into=tmp_path / "csv").added == [folder.name]
+
+
 # -- what is refused
 
 
@@ -405,7 +439,7 @@ def test_csv_text_is_no_formula(make_run: MakeRun, tmp_path: Path) -> None:
         ({"name": "wandb", "mode": "sideways"}, "must be 'offline' or 'online'"),
         ("nowhere:Tool", "cannot import 'nowhere'"),
         (f"{__name__}:Needy", r"pip install 'lrbench-torch\[needy\]'"),
-        ("json:dumps", "has no method `open`"),
+        ("json:JSONDecoder", "has no `open`; derive it from lrbench.integrations.Tool"),
     ],
 )
 def test_wrong_tools_are_told(make_run: MakeRun, tmp_path: Path, to: Any, said: str) -> None:
@@ -488,6 +522,20 @@ def test_a_tool_that_fails_is_left_out_and_others_go_on(make_run: MakeRun, tmp_p
     assert all(Notes.told[path.name][-1][0] == "end" for path in (first, second))
 
 
+def test_a_run_that_can_t_be_read_is_told_of_once(make_run: MakeRun, tmp_path: Path) -> None:
+    folder, said = RunFolder(make_run([0.5], status=None)), []
+    followed = Followed(said.append)
+    tools = [{"name": f"{__name__}:Notes", "into": str(tmp_path), "options": {}}]
+    followed.order({"begin": str(folder.path), "tools": tools})
+    folder.steps.path.unlink()
+    folder.steps.path.mkdir()
+    for _ in range(3):
+        followed.advance()
+    followed.close()
+    (told,) = said
+    assert told.startswith(f"{folder.name} is no longer tracked: ") and "steps.csv" in told
+
+
 def test_a_tail_gives_new_whole_rows_and_tells_of_a_new_file(tmp_path: Path) -> None:
     tail = Tail(tmp_path / "steps.csv")
     assert tail.rows() == []
@@ -498,6 +546,9 @@ def test_a_tail_gives_new_whole_rows_and_tells_of_a_new_file(tmp_path: Path) -> 
     second, third = tail.rows() or []
     assert math.isnan(second["loss"]) and third == {"step": 3.0, "loss": 1.5}
     assert tail.rows() == []
+    (tmp_path / "new").write_text(tail.path.read_text() + "4,0.1,1.0\n")
+    (tmp_path / "new").replace(tail.path)
+    assert tail.rows() == [{"step": 4.0, "lr": 0.1, "loss": 1.0}], "a copy goes on"
     (tmp_path / "new").write_text("step,lr,loss\n1,0.1,2.5\n")
     (tmp_path / "new").replace(tail.path)
     assert tail.rows() is None
@@ -643,3 +694,35 @@ def test_runs_in_worker_processes_are_tracked(cli: Cli, write_config: Any) -> No
             3,
             4,
         ]
+
+
+@pytest.mark.slow
+def test_runs_that_a_sweep_drops_are_closed(cli: Cli, write_config: Any) -> None:
+    config = write_config(epochs=4)
+    assert cli("sweep", config, "--lr", "0.1,0.01,0.001", "--halve", "--jobs", "1", "--track", "tensorboard")[0] == 0
+    logs = Path("runs/tracked/tensorboard")
+    assert [session.status for group in session_groups(logs).session_groups for session in group.sessions] == [1, 1, 1]
+    lasts = sorted(scalars(folder)["loss/step"][-1][0] for folder in logs.glob("tiny-*"))
+    assert lasts[0] < lasts[-1] == 8
+
+
+@pytest.mark.slow
+def test_the_runs_of_a_command_are_tracked_while_it_records(cli: Cli) -> None:
+    Path("train.py").write_text(
+        "import sys, time, lrbench\n"
+        "with lrbench.record() as run:\n"
+        "    for step in range(1, 21):\n"
+        "        run.step(loss=1 / step, lr=float(sys.argv[1]))\n"
+        "        if step % 5 == 0:\n"
+        "            run.evaluate(val_loss=1 / step)\n"
+        "        time.sleep(0.1)\n"  # so that the tools see the run grow
+    )
+    config = {"name": "mine", "command": f"{sys.executable} train.py {{lr}}", "cwd": ".", "params": {"lr": 0.01}}
+    Path("mine.yaml").write_text(json.dumps({**config, "track": "tensorboard"}))
+    assert cli("run", "mine.yaml")[0] == 0
+    (folder,) = Path("runs").glob("mine-*")
+    found = scalars(Path("runs/tracked/tensorboard") / folder.name)
+    assert [step for step, _ in found["loss/step"]] == list(range(1, 21)) == [step for step, _ in found["lr"]]
+    assert found["loss/val"] == [(step, pytest.approx(1 / step)) for step in (5, 10, 15, 20)]
+    (group,) = session_groups(Path("runs/tracked/tensorboard")).session_groups
+    assert group.hparams["lr"].number_value == 0.01 and group.sessions[0].status == 1

@@ -11,13 +11,11 @@ from typing import Any
 from lrbench.analysis import statistics
 from lrbench.analysis.estimates import Estimate, estimate, standing
 from lrbench.analysis.groups import Group
-from lrbench.analysis.records import measure_named
+from lrbench.analysis.records import Record, default_metric, measure_named
 from lrbench.analysis.statistics import PERCENT_MARGIN, Answer, Difference, Failures
 from lrbench.components import Measure
 from lrbench.errors import UsageError
 from lrbench.runs import Environment
-
-DEFAULT_METRIC = "val_loss"
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ class Row:
     """
 
     group: Group
-    values: Mapping[int, float]
+    values: Mapping[int | str, float]
     estimate: Estimate | None
     lost: int
     difference: Difference | None = None
@@ -98,13 +96,13 @@ class Comparison:
 
 
 def compare_groups(
-    groups: Sequence[Group], metric: str = DEFAULT_METRIC, baseline: str | None = None
+    groups: Sequence[Group], metric: str | None = None, baseline: str | None = None
 ) -> Comparison | None:
     """Compare groups by a metric, in pairs of equal seeds if possible.
 
     Args:
         groups: groups of one task.
-        metric: a column of `load_runs`, such as val_loss or best_val_accuracy.
+        metric: a column of `load_runs`, such as val_loss or best_val_accuracy; `default_metric` if None.
         baseline: label or name of the reference group; the best one if None.
 
     Returns:
@@ -113,7 +111,9 @@ def compare_groups(
     Raises:
         UsageError: no such metric or group.
     """
-    measure = measure_named([record for group in groups for record in group.records], metric)
+    records = [record for group in groups for record in group.records]
+    metric = metric or default_metric(records)
+    measure = measure_named(records, metric)
     wanted = None if baseline is None else _named(groups, baseline)
     # One seed tells little, one lost seed nothing.
     rows = [row for row in (row_of(group, measure) for group in groups) if row.n or row.lost > 1]
@@ -228,11 +228,40 @@ def _ranks(
 
 
 def budgets(groups: Sequence[Group]) -> dict[str, list[Group]]:
-    """Return the groups by training budget, in words; more than one key if budgets differ."""
+    """Return the groups by training budget, in words; more than one key if budgets differ.
+
+    Other programs do not tell theirs, so with one of them, it is how far runs got that reached their end: in epochs if
+    all know them, else in steps. Lengths that differ by less than 5% are equal.
+    """
+    if any(group.foreign for group in groups):
+        return _lengths(groups)
     found: dict[str, list[Group]] = {}
     for group in groups:
         found.setdefault(_budget(group.first.plain, group.first.environment), []).append(group)
     return found
+
+
+ROUGHLY = 1.05
+"""Lengths of runs that differ by less than this factor are equal: the last epoch may be incomplete."""
+
+
+def _lengths(groups: Sequence[Group]) -> dict[str, list[Group]]:
+    for unit in ("epochs", "steps"):
+        each = [[_length(r, unit) for r in group.records if r.status.complete] for group in groups]
+        ended = [(max(map(float, lengths)), group) for lengths, group in zip(each, groups, strict=True) if lengths]
+        if not ended or any(math.isnan(length) for lengths in each for length in lengths):
+            continue
+        found: dict[float, list[Group]] = {}
+        for length, group in sorted(ended, key=lambda pair: pair[0]):
+            same = next((one for one in found if length <= ROUGHLY * one), length)
+            found.setdefault(same, []).append(group)
+        return {f"{length:,.4g} {unit}": members for length, members in found.items()}
+    return {}
+
+
+def _length(record: Record, unit: str) -> float:
+    known = None if record.result is None else getattr(record.result, unit)
+    return math.nan if known is None else float(known)
 
 
 def _budget(plain: dict[str, Any], environment: Environment) -> str:

@@ -131,7 +131,7 @@ def status_told(folders: Sequence[SweepFolder]) -> str:
 def _board_told(folder: SweepFolder, board: Board) -> dict[str, Any]:
     cells = [
         {**asdict(cell), "label": board.plan.labels[cell.run], "status": board.state[cell.run]}
-        | {"done": board.done.get(cell.run, 0.0), "val_loss": board.loss.get(cell.run)}
+        | {"done": board.done.get(cell.run, 0.0), f"val_{board.metric.name}": board.value.get(cell.run)}
         for cell in board.plan.cells
     ]
     counts = Counter(status.value for status in board.state.values())

@@ -19,9 +19,9 @@ def report(
     out: Annotated[
         Path | None, option("Folder to write to. Default: report/ in the runs folder.", metavar="DIR")
     ] = None,
-    metric: Annotated[str, option("Compare runs by this: val_loss, val_accuracy, best_val_loss, test_loss, …")] = (
-        "val_loss"
-    ),
+    metric: Annotated[
+        str | None, option("Compare runs by this: val_accuracy, best_val_loss, test_loss, … Default: val_loss, if any.")
+    ] = None,
     baseline: Annotated[str | None, option("Compare with these runs. Default: the best runs.", metavar="NAME")] = None,
     filters: Filters = None,
     target: Annotated[

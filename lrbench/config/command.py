@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from math import inf
 from pathlib import Path
@@ -191,6 +192,12 @@ class CommandConfig(RunConfig, frozen=True, extra="forbid"):
         """Return what fills the template of the run in folder `run`."""
         return {**flat(self.params), "seed": self.seed, "name": self.name, "run": str(run)}
 
+    def command_line(self, run: Path) -> str:
+        """See `RunConfig`. Files are as they are written, relative to `folder`."""
+        if self.shell and isinstance(self.command, str):
+            return filled_for_shell(self.command, self.values(run))
+        return shlex.join(filled(words_of(self.command, "command"), self.values(run)))
+
     def arguments(self, run: Path, checkpoint: Path | None = None) -> list[str]:
         """Return the command of the run in folder `run`.
 
@@ -203,8 +210,6 @@ class CommandConfig(RunConfig, frozen=True, extra="forbid"):
         if checkpoint is not None and isinstance(self.resume, str | list):
             more = filled(words_of(self.resume, "resume"), {**values, "checkpoint": str(checkpoint)})
         if self.shell and isinstance(self.command, str):
-            import shlex
-
             return ["/bin/sh", "-c", " ".join([filled_for_shell(self.command, values), *map(shlex.quote, more)])]
         words = [placed(word, folder) if "{" not in word else word for word in words_of(self.command, "command")]
         return [*filled(words, values), *more]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
@@ -51,9 +52,18 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
     __hash__ = None  # type: ignore[assignment]
 
     @property
+    def source(self) -> str:
+        """What trains or trained the run, in a few words; empty for lrbench."""
+        return self.foreign
+
+    @property
     def lr_key(self) -> str:
         """The dotted key of the peak learning rate."""
         return "optimizer.lr"
+
+    def command_line(self, run: Path) -> str:
+        """Return the command that trains the run in folder `run`, as it is typed; empty if there is none."""
+        return ""
 
     @property
     def lr(self) -> float | None:

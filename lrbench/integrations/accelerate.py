@@ -16,7 +16,7 @@ from lrbench.integrations.values import split_name, word
 _RATE = re.compile(r"(?:train/|train_)?(?:lr|learning_rate)(?:[/_-](.+))?")
 
 
-class LrbenchTracker(GeneralTracker):  # type: ignore[misc]
+class LrbenchTracker(GeneralTracker):
     """Records what a program logs by its accelerator.
 
     `lr` and `learning_rate`, also with a group's name, are learning rates, `loss` and `train_loss` the step's loss;

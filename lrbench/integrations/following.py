@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -108,7 +109,7 @@ class Following:
             with _Guard(self, tool):
                 log.discard()
         self.steps, self.epochs = Tail(self.folder.steps.path), Tail(self.folder.epochs.path)
-        self.logs, self.done, self.now = {}, 0, self.run.started
+        self.logs, self.done, self.now, self.evaluated = {}, 0, self.run.started, 0
         for tool in list(self.tools):
             with _Guard(self, tool):
                 if not (record.status.over and tool.holds(self.run, state)):
@@ -140,9 +141,12 @@ class Following:
         steps = self.steps.rows()
         if evaluations is None or steps is None:
             return False
-        measured = [row for row in evaluations if "step" in row]
+        steps = [row for row in steps if math.isfinite(row.get("step", math.nan))]
+        numbered = enumerate(evaluations, start=self.evaluated + 1)
+        measured = [row if math.isfinite(row.get("step", math.nan)) else {**row, "step": n} for n, row in numbered]
+        self.evaluated += len(evaluations)
         clock = clock_of(self.run.started, measured) if replayed else lambda done: np.full(len(done), time.time())
-        told = _timed([row for row in steps if "step" in row], clock), _timed(measured, clock)
+        told = _timed(steps, clock), _timed(measured, clock)
         for row in [*told[0][-1:], *told[1][-1:]]:
             self.done, self.now = max(self.done, row.step), max(self.now, row.time)
         for chunk, evaluation in _in_order(*told):

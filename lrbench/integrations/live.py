@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lrbench.errors import LrbenchError, reason_of
+from lrbench.errors import reason_of
 from lrbench.integrations.following import Following
 from lrbench.integrations.trackers import Tool
 from lrbench.registry import load_object
@@ -102,11 +102,13 @@ class Followed:
             self._try(path, following.end)
 
     def _try(self, path: str, do: Callable[[], object]) -> None:
-        """Do something for a run. A folder that can't be read is told of."""
+        """Do something for a run. One that can't be read is told of and left out."""
         try:
             do()
-        except LrbenchError as error:
-            self.say(f"{Path(path).name} is not tracked: {error}")
+        except Exception as error:
+            self.say(f"{Path(path).name} is no longer tracked: {reason_of(error)}")
+            for following in [self.runs[path]] if path in self.runs else []:
+                following.logs.clear()
 
 
 def main(orders: Iterable[str], say: Say) -> None:

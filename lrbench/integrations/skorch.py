@@ -13,7 +13,7 @@ from lrbench.integrations.session import Session, brief
 _KEPT = ("lr", "batch_size", "max_epochs")
 
 
-class LrbenchCallback(Callback):  # type: ignore[misc]
+class LrbenchCallback(Callback):
     """Records every `fit` of a net: its parameters, learning rates of all groups, losses, and scores of the epochs.
 
     The learning rates are those that the optimizer's steps really used.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from lrbench.analysis import Group, Record, Row, mixed_code, task_of
+from lrbench.analysis import Group, Record, Row, doubts, mixed_code, task_of
 from lrbench.components import Measure
 from lrbench.reports import sentences
 from lrbench.runs import Environment, Status
@@ -50,6 +50,11 @@ def of_group(row: Row, whole: Group, records: Iterable[Record]) -> Iterator[Cave
         yield Caveat("damaged", f"Damaged runs of {label} are left out: {', '.join(damaged)}.")
     for line in sentences.code_mixed(mixed_code(row.group.records), pooled=True):
         yield Caveat("mixed_code", line)
+
+
+def of_programs(groups: Sequence[Group], measure: Measure) -> Iterator[Caveat]:
+    """Yield what weakens a comparison with runs of other programs."""
+    yield from (Caveat(code, text) for code, text in doubts(groups, measure))
 
 
 def of_measure(measure: Measure) -> Iterator[Caveat]:

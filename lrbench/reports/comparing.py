@@ -9,7 +9,6 @@ from functools import cached_property
 from pathlib import Path
 
 from lrbench.analysis import (
-    DEFAULT_METRIC,
     TARGET_LEVEL,
     Comparison,
     Group,
@@ -18,13 +17,14 @@ from lrbench.analysis import (
     Target,
     against_target,
     compare_two,
+    default_metric,
     grouped,
     kept,
     measure_named,
     only,
     read_runs,
     select,
-    task_of,
+    tasks_of,
 )
 from lrbench.config import exists
 from lrbench.errors import UsageError
@@ -88,7 +88,7 @@ def compare(
     level = TARGET_LEVEL if p is None else float(p)
     if not 0 < level < 0.5:
         raise UsageError(f"--p must be above 0 and below 0.5 (got {level:g})")
-    name = (metric or DEFAULT_METRIC) if target is None else target.partition("=")[0].strip()
+    name = metric if target is None else target.partition("=")[0].strip()
     source = Source([Path(one) for one in runs], name, filters, pool_code)
     asked = [a] if b is None else [a, b]
     chosen = _apart([source.chosen(one) for one in asked])
@@ -117,7 +117,7 @@ class Source:
     """Where groups are looked up: `paths` are read once, and only if a selector is not a path itself."""
 
     paths: Sequence[Path]
-    metric: str
+    metric: str | None
     filters: Sequence[str]
     pool_code: bool
 
@@ -174,18 +174,19 @@ def _apart(chosen: Sequence[Chosen]) -> list[Chosen]:
     ]
 
 
-def _two(chosen: Sequence[Chosen], metric: str, tries: int) -> Decision:
+def _two(chosen: Sequence[Chosen], metric: str | None, tries: int) -> Decision:
     """Compare A with B."""
     a, b = (one.group for one in chosen)
-    tasks = [task_of(group) for group in (a, b)]
-    if tasks[0] != tasks[1]:
-        raise UsageError(f"{a.label} and {b.label} have different tasks ({tasks[0]}; {tasks[1]}): not comparable")
+    if len(tasks := tasks_of([a, b])) > 1:
+        raise UsageError(f"{a.label} and {b.label} have different tasks ({'; '.join(tasks)}): not comparable")
     # Both at once, since whether ratios mean anything is a property of all values.
-    measure = measure_named([*a.records, *b.records], metric)
+    records = [*a.records, *b.records]
+    measure = measure_named(records, metric or default_metric(records))
     row, other = compare_two(a, b, measure, tries=tries)
     told = [
         *(caveat for one, read in zip((row, other), chosen, strict=True) for caveat in _of(one, read)),
         *caveats.of_pair(row, other),
+        *caveats.of_programs([a, b], measure),
         *caveats.of_measure(measure),
         *caveats.of_choice(a, chosen[0].groups, measure, tries),
     ]

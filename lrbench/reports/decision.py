@@ -47,7 +47,8 @@ class Side:
         """Return a row's side."""
         found = row.estimate
         centre, low, high = (None, None, None) if found is None else (found.centre, found.low, found.high)
-        return cls(row.group.label, row.n, tuple(sorted(row.values)), row.lost, centre, low, high)
+        seeds = sorted(seed for seed in row.values if isinstance(seed, int))  # the others are unknown
+        return cls(row.group.label, row.n, tuple(seeds), row.lost, centre, low, high)
 
 
 @dataclass(frozen=True)

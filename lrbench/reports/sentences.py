@@ -100,7 +100,10 @@ _STARTS = {
 def _others(comparison: Comparison) -> str:
     against = comparison.against.group.label
     if comparison.single:
-        return "With one seed, small differences may be chance; use --seeds 3 or more to see the spread."
+        more = "use --seeds 3 or more"
+        if all(row.group.first.plain.get("recorded") is not None for row in comparison.rows):
+            more = "repeat the runs"
+        return f"With one seed, small differences may be chance; {more} to see the spread."
     others = [row for row in comparison.rows if row is not comparison.against]
     parts = []
     for word, start in _STARTS.items():
@@ -242,7 +245,8 @@ def reached(target: Target, test: TargetTest) -> str:
     said += f"; {lost_text(row, target.measure)}" if row.lost and row.n else ""
     said += "" if p is None else f", p = {p:.2g}"
     if test.first is not None:
-        said += f"; it first passes at step {test.first.step:,} (epoch {test.first.epoch:.4g})"
+        epoch = "" if test.first.epoch is None else f" (epoch {test.first.epoch:.4g})"
+        said += f"; it first passes at step {test.first.step:,}{epoch}"
     return f"{said}; about {_seeds(test.more)} would decide." if test.more else f"{said}."
 
 

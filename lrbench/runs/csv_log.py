@@ -68,19 +68,19 @@ class Tail:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._names: list[str] = []
-        self._file, self._read = 0, 0
+        self._file, self._read, self._hash = 0, 0, hashlib.blake2b()
 
     def rows(self) -> list[dict[str, float]] | None:
         """Return the new complete rows by column name, without empty fields; text is NaN.
 
-        None if the file was written anew: a run that starts or resumes copies the rows that it keeps. The next call
-        gives its rows from the first one on. Raises FolderError if the file can't be read.
+        None if what was read has changed, as when a run resumes from an earlier step. The next call gives the file's
+        rows from the first one on. Raises FolderError if the file can't be read.
         """
         try:
             with opened(self.path) as file:
                 status = os.fstat(file.fileno())
-                if self._read and (status.st_ino != self._file or status.st_size < self._read):
-                    self._names, self._read = [], 0
+                if status.st_size < self._read or (status.st_ino != self._file and not self._same(file)):
+                    self._names, self._read, self._hash = [], 0, hashlib.blake2b()
                     return None
                 file.seek(self._read)
                 text = file.read(MOST_BYTES).rpartition(b"\n")
@@ -89,10 +89,15 @@ class Tail:
         except OSError as error:
             raise FolderError(f"{self.path} cannot be read: {error.strerror}") from error
         self._file, self._read = status.st_ino, self._read + len(text[0]) + len(text[1])
+        self._hash.update(text[0] + text[1])
         lines = text[0].split(b"\n") if text[1] else []
         if lines and not self._names:
             self._names = _names(lines.pop(0))
         return [self._row(line.split(b",")) for line in lines]
+
+    def _same(self, file: IO[bytes]) -> bool:
+        """Return whether another file of this name begins with what was read."""
+        return hashlib.blake2b(file.read(self._read)).digest() == self._hash.digest()
 
     def _row(self, fields: Sequence[bytes]) -> dict[str, float]:
         told = [(name, text) for name, text in zip(self._names, fields, strict=False) if text]

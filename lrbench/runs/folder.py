@@ -200,7 +200,9 @@ class RunFolder(Checkpoints, Recordings):
             if isinstance(error.__cause__, OSError | NewerFormatError):
                 raise
             return None
-        if result is None or result.identity != identity(experiment) or result.steps is None:
+        if result is None or result.identity != identity(experiment):
+            return None
+        if result.steps is None and not experiment.foreign:
             return None
         wanted = result.status.ended or (pruned and result.status is Status.PRUNED)
         return result if wanted else None

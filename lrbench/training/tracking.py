@@ -52,8 +52,10 @@ def checked_tracker(part: Part, catalog: Catalog) -> Part:
     if missing:
         what = f"{part.name} needs the package {missing[0]}, which is not installed"
         raise UsageError(f"{what}: pip install 'lrbench-torch[{getattr(tool, 'extra', '')}]'")
-    if not callable(getattr(tool, "open", None)):
-        raise ConfigError(f"{part.name} is no tracker: it has no method `open`", key="track")
+    lacking = next((name for name in ("open", "holds", "stamp", "close", "hint") if not hasattr(tool, name)), None)
+    if lacking:
+        problem = f"{part.name} is no tracker: it has no `{lacking}`; derive it from lrbench.integrations.Tool"
+        raise ConfigError(problem, key="track")
     return whole
 
 
@@ -86,18 +88,8 @@ def tracked(outcomes: Sequence[Outcome], root: Path, watch: Watch) -> Iterator[W
     Raises:
         ConfigError, UsageError: a tool is unknown or not installed, or an option is wrong.
     """
-    wanted: dict[str, list[dict[str, Any]]] = {}
-    paths = {outcome.path.name: outcome.path for outcome in outcomes}
-    known: dict[str, list[dict[str, Any]]] = {}
-    for outcome in outcomes:
-        key = json.dumps(outcome.experiment.plain().get("track"))
-        if key not in known:
-            try:
-                known[key] = tools_of(outcome.experiment, root)
-            except ConfigError as error:
-                raise error.at(outcome.experiment.where("track")) from None
-        wanted[outcome.path.name] = known[key]
-    if not any(wanted.values()):
+    orders = _orders(outcomes, root)
+    if not orders:
         yield watch
         return
     session = Session(watch)
@@ -105,20 +97,39 @@ def tracked(outcomes: Sequence[Outcome], root: Path, watch: Watch) -> Iterator[W
     def follow(event: Event) -> None:
         watch(event)
         session.pass_on_messages()
-        tools = wanted.get(event.run)
-        if tools and event.kind == "start":
-            session.tell({"begin": str(paths[event.run]), "tools": tools})
-        elif tools and event.kind in ("pause", "end"):
-            session.tell({"end": str(paths[event.run])})
+        begin, end = orders.get(event.run, ({}, {}))
+        if begin and event.kind == "start":
+            session.tell(begin)
+        elif end and event.kind in ("pause", "end"):
+            session.tell(end)
 
     try:
         for outcome in outcomes:
-            if outcome.found and wanted[outcome.path.name]:
-                session.tell({"begin": str(outcome.path), "tools": wanted[outcome.path.name]})
-                session.tell({"end": str(outcome.path)})
+            if outcome.result is not None:  # it ended before; the tools may lack it
+                for order in orders.get(outcome.path.name, ()):
+                    session.tell(order)
         yield follow
     finally:
         session.finish()
+
+
+Order = Mapping[str, Any]
+
+
+def _orders(outcomes: Sequence[Outcome], root: Path) -> dict[str, tuple[Order, Order]]:
+    """Return the orders to begin and to end each tracked run, by the names of their folders. Raises like `tracked`."""
+    known: dict[str, list[dict[str, Any]]] = {}
+    found: dict[str, tuple[Order, Order]] = {}
+    for outcome in outcomes:
+        path, key = str(outcome.path), json.dumps(outcome.experiment.plain().get("track"))
+        if key not in known:
+            try:
+                known[key] = tools_of(outcome.experiment, root)
+            except ConfigError as error:
+                raise error.at(outcome.experiment.where("track")) from None
+        if known[key]:
+            found[outcome.path.name] = {"begin": path, "tools": known[key]}, {"end": path}
+    return found
 
 
 class Session:
@@ -145,7 +156,7 @@ class Session:
         writing.start()
         self.reading.start()
 
-    def tell(self, order: Mapping[str, Any]) -> None:
+    def tell(self, order: Order) -> None:
         """Send an order; never waits for the process."""
         self.orders.put(json.dumps(order) + "\n")
 

@@ -18,6 +18,9 @@ from lrbench.components import Metric
 from lrbench.errors import UsageError
 from lrbench.runs import Status, read_json, relative, to_json, write_file
 
+STAMP = "lrbench.json"
+"""The file that tells which state of a run a tool has."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -165,21 +168,28 @@ class Tool:
         """The command that shows what was logged."""
         return ""
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options that decide what is logged where, besides the folder."""
+        return {}
+
     def open(self, run: Run) -> Log:
         """Open a log for a new run, or again for one that it knows, which is then replaced or continued."""
         raise NotImplementedError
 
     def holds(self, run: Run, state: str) -> bool | None:
         """Whether the tool has all of a run in this state; None if it does not know the run."""
-        stamp = read_json(self._stamp(run))
-        return None if stamp is None else stamp.get("state") == state
+        stamp = read_json(self.folder_of(run) / STAMP)
+        return None if stamp is None else stamp.get("state") == state and stamp.get("options") == self.options
 
     def stamp(self, run: Run, state: str) -> None:
         """Note that it has all of a run in this state. Raises FolderError."""
-        write_file(self._stamp(run), to_json({"run": run.name, "identity": run.identity, "state": state}))
+        stamp = {"identity": run.identity, "state": state, "options": self.options}
+        write_file(self.folder_of(run) / STAMP, to_json(stamp))
 
-    def _stamp(self, run: Run) -> Path:
-        return self.into / ".lrbench" / f"{type(self).__name__.lower()}-{run.identity[:16]}.json"
+    def folder_of(self, run: Run) -> Path:
+        """Return the folder of a run's files, which holds the stamp, so that whoever removes them removes it too."""
+        return self.into / run.name
 
     def close(self) -> None:
         """Called once all logs are closed."""

@@ -49,7 +49,7 @@ class _EventFile(Log):
         from tensorboard.plugins.hparams.summary_v2 import hparams_pb
         from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-        folder = tool.into / run.name
+        folder = tool.folder_of(run)
         for old in folder.glob(f"events.out.tfevents.*{SUFFIX}"):
             old.unlink()
         self.writer = EventFileWriter(str(folder), filename_suffix=SUFFIX)

@@ -37,6 +37,20 @@ class Trackio(Tool):
         """See `Tool`."""
         return f"TRACKIO_DIR={quoted(self.into)} trackio show"
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """See `Tool`."""
+        return {"project": self.project}
+
+    def folder_of(self, run: Run) -> Path:
+        """See `Tool`. Trackio has no folders of runs."""
+        return self.into / "lrbench" / run.name
+
+    def holds(self, run: Run, state: str) -> bool | None:
+        """See `Tool`."""
+        known = self.storage().get_max_step_for_run(self.project or run.experiment, run.name, run.identity[:16])
+        return None if known is None else super().holds(run, state) or False
+
     def open(self, run: Run) -> Log:
         """See `Tool`. An earlier log of the same run is replaced."""
         return _TrackioRun(self.storage(), self.project or run.experiment, run)

@@ -39,19 +39,33 @@ class WandB(Tool):
         """See `Tool`."""
         return "" if self.mode == "online" else f"wandb sync {quoted(self.into / 'wandb')}/offline-run-*"
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """See `Tool`."""
+        return {"project": self.project, "entity": self.entity, "mode": self.mode}
+
+    def folder_of(self, run: Run) -> Path:
+        """See `Tool`."""
+        found = sorted((self.into / "wandb").glob(f"*run-*-{_id(run)}"))
+        return found[-1] if found else self.into / "wandb" / run.name
+
     def open(self, run: Run) -> Log:
         """See `Tool`. The files of an earlier log of the same run are replaced."""
         return _WandBRun(self, run)
 
 
+def _id(run: Run) -> str:
+    """Return the run's id in W&B, by which the same run is the same there."""
+    return run.identity[:16]
+
+
 class _WandBRun(Log):
-    """A run in W&B. Its id comes from the run's identity, so that the same run is the same there."""
+    """A run in W&B."""
 
     def __init__(self, tool: WandB, run: Run) -> None:
         import wandb
 
-        number = run.identity[:16]
-        for old in (tool.into / "wandb").glob(f"offline-run-*-{number}"):
+        for old in (tool.into / "wandb").glob(f"offline-run-*-{_id(run)}"):
             shutil.rmtree(old)
         tool.into.mkdir(parents=True, exist_ok=True)
         settings = wandb.Settings(
@@ -60,7 +74,7 @@ class _WandBRun(Log):
         )  # fmt: skip
         self.run: Any = wandb.init(
             mode=tool.mode, dir=str(tool.into), project=tool.project or run.experiment, entity=tool.entity,
-            group=run.group, name=run.name, id=number, job_type="train", reinit="create_new", settings=settings,
+            group=run.group, name=run.name, id=_id(run), job_type="train", reinit="create_new", settings=settings,
             config={**run.config, "seed": run.seed, "lrbench": {"identity": run.identity, **run.about}},
         )  # fmt: skip
         for name, metric in run.metrics.items():
