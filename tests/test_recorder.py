@@ -693,12 +693,24 @@ def test_a_command_records_into_its_run(cell: Path, capsys: pytest.CaptureFixtur
         run.evaluate(val_loss=1.0)
     assert run.path == cell and not Path("runs").exists()
     recorded = RunFolder(cell).recorded()
-    assert recorded["params"] == {"lr": 0.1, "extra": 1}
+    assert recorded["params"] == {"lr": 0.1, "extra": 1, "name": "other", "seed": 0}
     assert len(recorded["notes"]) == 2 and "lr is 0.1, where its config says 0.5" in recorded["notes"][0]
-    assert "run is that of seed 3" in capsys.readouterr().err
+    assert "seed is 0, where lrbench gave it 3" in capsys.readouterr().err
     assert not (cell / "result.json").exists() and not (cell / "config.yaml").exists()
     with pytest.raises(UsageError, match="recorded already"):
         lrbench.record("other")
+
+
+def test_a_command_may_try_again_after_a_failure(cell: Path) -> None:
+    for batch_size in (64, 32):
+        try:
+            with lrbench.record() as run:
+                run.step(lr=0.5, loss=batch_size)
+                if batch_size == 64:
+                    raise MemoryError
+        except MemoryError:
+            continue
+    assert steps_of(run)["loss"] == [32]
 
 
 def test_a_resumed_command_keeps_its_rows(cell: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -706,7 +718,7 @@ def test_a_resumed_command_keeps_its_rows(cell: Path, monkeypatch: pytest.Monkey
         for _ in range(4):
             run.step(lr=0.5, loss=1.0)
         run.evaluate(val_loss=1.0)
-    monkeypatch.setattr(recording, "_recorded_here", set())
+    monkeypatch.setattr(recording, "_of_commands", {})  # as in another process
     monkeypatch.setenv("LRBENCH_RESUMED", "1")
     with lrbench.record() as run:
         run.step(lr=0.5, loss=2.0, step=4)

@@ -13,26 +13,32 @@ import lrbench
 from lrbench.integrations.transformers import LrbenchCallback
 
 images, labels = load_digits(return_X_y=True)
-# Each image is a sentence of its 64 pixels, whose words are the 17 shades.
-words = torch.tensor(images, dtype=torch.long)
-pairs = [{"input_ids": x, "labels": int(y)} for x, y in zip(words, labels, strict=True)]
+# Each image is a sentence of its 8 rows, which stand for embedded words.
+rows = torch.tensor(images, dtype=torch.float32).reshape(-1, 8, 8) / 16
+pairs = [{"inputs_embeds": x, "labels": int(y)} for x, y in zip(rows, labels, strict=True)]
 training, validation = train_test_split(pairs, test_size=0.2, random_state=0)
 
 arguments = TrainingArguments(
     "checkpoints",
-    learning_rate=lrbench.param("learning_rate", 3e-3),
+    learning_rate=lrbench.param("learning_rate", 1e-2),
     lr_scheduler_type=lrbench.param("schedule", "cosine"),
     seed=lrbench.param("seed", 0),
     per_device_train_batch_size=64,
-    num_train_epochs=6,
+    num_train_epochs=15,
     logging_steps=1,
     eval_strategy="epoch",
     save_strategy="no",
     report_to=[],
 )
 set_seed(arguments.seed)
-sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
-model = BertForSequenceClassification(BertConfig(vocab_size=17, num_labels=10, max_position_embeddings=64, **sizes))
+sizes = {
+    "hidden_size": 8,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "hidden_dropout_prob": 0,
+}
+model = BertForSequenceClassification(BertConfig(num_labels=10, **sizes))
 
 
 def measured(given):

@@ -14,7 +14,6 @@ from typing import Any, Protocol
 from lrbench.components import recorded as described
 from lrbench.config import RecordedConfig
 from lrbench.errors import LockedError
-from lrbench.integrations.cell import given_values
 from lrbench.integrations.processes import device, script_hash, versions
 from lrbench.integrations.values import settled
 from lrbench.runs import Recorded, RowWriter, RunFolder, Status, conclude, describe, now
@@ -43,7 +42,7 @@ class OfCommand:
 
     Args:
         path: the folder.
-        recorded: what the program says of its run; its settings are compared with those that the command was given.
+        recorded: what the program says of its run.
         resume: keep the rows that are there.
 
     Raises FolderError if it can't be written.
@@ -53,10 +52,6 @@ class OfCommand:
         self.folder = RunFolder(path)
         resume = resume or bool(os.environ.get(RESUMED)) or os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"
         self.writer = RowWriter(self.folder, _kept(self.folder, recorded, resume), keep=resume, numbers=settled)
-        given = given_values()
-        for name, value in recorded.params.items():
-            if name in given and value is not None and given[name] != value:
-                self.writer.note(f"the program says that {name} is {value}, where its config says {given[name]}")
 
     def evaluated(self) -> None:
         """See `Place`."""
