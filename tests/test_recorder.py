@@ -505,7 +505,47 @@ def test_evaluations_after_the_end_of_training_still_count() -> None:
     assert result is not None and result.test == {"accuracy": 0.5}
 
 
+def test_a_run_without_evaluations_is_told(cli: Cli, capsys: pytest.CaptureFixture[str]) -> None:
+    with lrbench.record("nothing", seed=0) as run:
+        run.step(lr=0.1, loss=1.0)
+    assert "has recorded no evaluation" in capsys.readouterr().err
+    code, out, err = cli("report", "--runs", "runs")
+    assert code == 0 and "nothing" in out, err
+
+
+def test_an_interrupted_run_is_reported_as_such(cli: Cli) -> None:
+    run = lrbench.record("stopped", config={"lr": 0.1}, seed=0)
+    run.evaluate(val_loss=1.0)
+    run.leave()
+    with lrbench.record("whole", config={"lr": 0.1}, seed=0) as other:
+        other.evaluate(val_loss=0.5)
+    code, out, err = cli("report", "--runs", "runs")
+    assert code == 0 and "interrupted" in out + err
+
+
 # -- trouble
+
+
+def test_a_column_that_can_not_be_added_costs_no_other_row(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from lrbench.runs import csv_log
+
+    with lrbench.record("wide", seed=0) as run:
+        run.step(lr=0.1, loss=1.0)
+        run.evaluate(val_loss=1.0)
+        with monkeypatch.context() as broken:
+
+            def refuse(path: Path) -> Any:
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+            broken.setattr(csv_log, "replacing", refuse)
+            run.step(lr=0.1, loss=0.5, grad_scale=2.0)
+            run.evaluate(val_loss=0.5, f1=0.5)
+        run.step(lr=0.1, loss=0.25)
+        run.evaluate(val_loss=0.25)
+    assert "No space left" in capsys.readouterr().err
+    assert evaluations_of(run)["val_loss"] == [1.0, 0.25] and steps_of(run)["loss"] == [1.0, 0.25]
 
 
 def test_a_full_disk_is_told_once_and_training_goes_on(
@@ -687,7 +727,9 @@ def cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def test_a_command_records_into_its_run(cell: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_command_records_into_its_run(
+    cell: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     with lrbench.record("other", config={"lr": 0.1, "extra": 1}, seed=0) as run:
         run.step(lr=0.5, loss=1.0)
         run.evaluate(val_loss=1.0)
@@ -699,6 +741,11 @@ def test_a_command_records_into_its_run(cell: Path, capsys: pytest.CaptureFixtur
     assert not (cell / "result.json").exists() and not (cell / "config.yaml").exists()
     with pytest.raises(UsageError, match="recorded already"):
         lrbench.record("other")
+    monkeypatch.setattr(recording, "_of_commands", {})  # as another process of the same command
+    with lrbench.record("other") as run:
+        run.evaluate(val_loss=0.5)
+    assert evaluations_of(run)["val_loss"] == [0.5]
+    assert "another process of this command has recorded before" in capsys.readouterr().err
 
 
 def test_a_command_may_try_again_after_a_failure(cell: Path) -> None:

@@ -14,11 +14,12 @@ from typing import Any, Protocol
 from lrbench.components import recorded as described
 from lrbench.config import RecordedConfig
 from lrbench.errors import LockedError
-from lrbench.integrations.processes import device, script_hash, versions
+from lrbench.integrations.processes import device, say, script_hash, versions
 from lrbench.integrations.values import settled
 from lrbench.runs import Recorded, RowWriter, RunFolder, Status, conclude, describe, now
 
 RUN, RESUMED = "LRBENCH_RUN", "LRBENCH_RESUMED"
+_RESTARTS = "TORCHELASTIC_RESTART_COUNT"  # how often torchrun has started the workers again
 
 
 class Place(Protocol):
@@ -50,7 +51,9 @@ class OfCommand:
 
     def __init__(self, path: Path, recorded: Recorded, *, resume: bool) -> None:
         self.folder = RunFolder(path)
-        resume = resume or bool(os.environ.get(RESUMED)) or os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"
+        resume = resume or bool(os.environ.get(RESUMED)) or os.environ.get(_RESTARTS, "0") != "0"
+        if not resume and self.folder.recorded():
+            say("another process of this command has recorded before; its rows are replaced")
         self.writer = RowWriter(self.folder, _kept(self.folder, recorded, resume), keep=resume, numbers=settled)
 
     def evaluated(self) -> None:
@@ -127,6 +130,8 @@ class Standalone:
         result = conclude(self.folder, recorded, status=status, reason=reason, best_by=self.config.best_by)
         seconds = result.seconds if result.seconds is not None else time.monotonic() - self._began
         self.folder.finish(self.config, replace(result, seconds=seconds))
+        if status.complete and result.final is None and not result.test:
+            say(f"{self.folder.name} has recorded no evaluation, so reports have nothing to compare")
 
     def close(self) -> None:
         """See `Place`."""
