@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from skorch.callbacks import Callback
@@ -18,15 +19,24 @@ class LrbenchCallback(Callback):
     The learning rates are those that the optimizer's steps really used.
 
     Args:
-        options: `name`, `config`, `seed`, `runs`, `metrics` and `best_by`, as of `lrbench.record`.
+        name, config, seed, runs, metrics, best_by: as of `lrbench.record`; scikit-learn must see them one by one.
     """
 
-    def __init__(self, **options: Any) -> None:
-        self.options = options
+    def __init__(
+        self,
+        name: str | None = None,
+        config: Any = None,
+        seed: int | None = None,
+        runs: str = "runs",
+        metrics: Mapping[str, str] | None = None,
+        best_by: str | None = None,
+    ) -> None:
+        self.name, self.config, self.seed = name, config, seed
+        self.runs, self.metrics, self.best_by = runs, metrics, best_by
 
     def initialize(self) -> LrbenchCallback:
         """Start without a run."""
-        self._session = Session("skorch", **self.options)
+        self._session = Session("skorch", **self.get_params(deep=False))
         return self
 
     def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
