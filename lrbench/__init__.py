@@ -5,14 +5,19 @@ Public names are imported on first use, so that `import lrbench` is quick and ne
     load_config     read a YAML file into an Experiment
     run             train configs, or a model on data; finished runs are looked up, not repeated
     report          compare runs: figure, tables, HTML page
+    compare         decide whether one group of runs is better than another, or reaches a target
     load_runs       load all runs into a pandas DataFrame, one row per run
+    export          export runs to TensorBoard, MLflow, W&B or Trackio, or as CSV or Parquet tables
     RangeTest       a range test in your own training loop
     sweep           train a grid of learning rates, schedules, seeds or any other key
     find_lr         run a learning rate range test, of a config or of a model, and suggest learning rates
     preview         compute the learning rates that configs would use, without training
     build_schedule  build a schedule as a function of the step
     torch_scheduler build the same schedule as a torch scheduler, for your own training loop
+    record          record the run of your own training script, step by step
+    param           the value that a sweep gives your script
     build_optimizer, parameter_groups   use an `optimizer:` block in your own training loop
+    Decision, TargetDecision   what `compare` returns
     Experiment, Finding, Outcome, Report, Sweep, LrbenchError
 """
 
@@ -28,9 +33,10 @@ if TYPE_CHECKING:
     from lrbench.components import build_optimizer, parameter_groups
     from lrbench.config import Experiment, load_config
     from lrbench.errors import LrbenchError
+    from lrbench.integrations import export, param, record
     from lrbench.lr_finder import Finding, RangeTest
     from lrbench.objects import find_lr, run
-    from lrbench.reports import Report, preview, report
+    from lrbench.reports import Decision, Report, TargetDecision, compare, preview, report
     from lrbench.reports import figure_of as figure_of
     from lrbench.reports import html_of as html_of
     from lrbench.reports import save_finding as save_finding
@@ -41,6 +47,7 @@ if TYPE_CHECKING:
     from lrbench.training import Outcome
 
 __all__ = [
+    "Decision",
     "Experiment",
     "Finding",
     "LrbenchError",
@@ -48,14 +55,19 @@ __all__ = [
     "RangeTest",
     "Report",
     "Sweep",
+    "TargetDecision",
     "__version__",
     "build_optimizer",
     "build_schedule",
+    "compare",
+    "export",
     "find_lr",
     "load_config",
     "load_runs",
+    "param",
     "parameter_groups",
     "preview",
+    "record",
     "report",
     "run",
     "sweep",
@@ -63,6 +75,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Decision": "reports",
     "Experiment": "config",
     "Finding": "lr_finder",
     "LrbenchError": "errors",
@@ -70,15 +83,20 @@ _HOMES = {
     "RangeTest": "lr_finder",
     "Report": "reports",
     "Sweep": "sweeps",
+    "TargetDecision": "reports",
     "build_optimizer": "components",
     "build_schedule": "schedules",
+    "compare": "reports",
+    "export": "integrations",
     "figure_of": "reports",
     "find_lr": "objects",
     "html_of": "reports",
     "load_config": "config",
     "load_runs": "analysis",
+    "param": "integrations",
     "parameter_groups": "components",
     "preview": "reports",
+    "record": "integrations",
     "report": "reports",
     "run": "objects",
     "save_finding": "reports",

@@ -20,7 +20,7 @@ class Event:
         lr: the learning rate of the last step.
         examples_per_second: training speed since the last evaluation, without the time spent on evaluations.
         values: the task's `metrics` (`start`), their values so far (`progress`) or at the evaluation (`epoch`), the
-            `result` (`end`), `text` (`message`), `runs` (`plan`).
+            `result` and the run's `folder` (`end`), `text` (`message`), `runs` (`plan`).
     """
 
     run: str

@@ -278,9 +278,11 @@ def _parameters(factory: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
     That of the return value stays: it may name a torch class that is imported for type checkers alone.
     """
     known = dict(inspect.signature(factory).parameters)
+    function: Any = factory.__init__ if isinstance(factory, type) else factory  # type: ignore[misc]
+    names = getattr(function, "__globals__", {})
     for name, parameter in known.items():
         if isinstance(parameter.annotation, str):
-            known[name] = parameter.replace(annotation=eval(parameter.annotation, factory.__globals__))
+            known[name] = parameter.replace(annotation=eval(parameter.annotation, names))
     return known
 
 

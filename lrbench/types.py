@@ -256,6 +256,8 @@ NUMBER, WHOLE = Kind("a number", _is(Real)), Kind("a whole number", _is(Integral
 PATH, NOTHING = Kind("a path", _is(str, PathLike)), Kind("None", lambda value: value is None)
 TEXTS, PATHS = Listed("texts", TEXT), Listed("paths", PATH)
 
+TRACKS = Kind("a tracker's name or block, or a list of them", _is(str, Mapping, list, tuple)) | NOTHING
+
 AT_LEAST_1 = Kind("a whole number, at least 1", lambda value: WHOLE.fits(value) and value >= 1)
 AT_LEAST_0 = Kind("a whole number, at least 0", lambda value: WHOLE.fits(value) and value >= 0)
 

@@ -87,46 +87,50 @@ PUBLIC = {
     "components": """
         AVERAGES Batch DATASETS DEFAULT_LR Data DatasetRules EVALUATION_BATCH GroupRules KNOWN LOSS LOSSES Loss
         MODELS Measure Metric Normalize OPTIMIZERS SETS_ITS_OWN_RATE Split Stages Task at_rate Tensors
-        Validation adam_beta2 build_loss
-        build_model build_optimizer check_parameters configured_rate epoch_columns in_groups load_dataset measures
-        metrics_of number parameter_groups peak_and_ratios place recorded METRICS NAMED OF_TASK PairTask TASKS
-        build_task classes_in outputs_and_classes suited void_hint described in_words mapped read_by task_hooks
-        usual_loss
+        Validation adam_beta2 build_loss build_model build_optimizer check_parameters configured_rate
+        epoch_columns in_groups load_dataset measures metrics_of number parameter_groups peak_and_ratios place
+        recorded METRICS NAMED OF_TASK PairTask TASKS build_task classes_in outputs_and_classes suited void_hint
+        described in_words mapped read_by task_hooks usual_loss
     """,
     "config": """
         CONFIG CONFIGS Column CommandConfig PARTS Config ContinueRule InitRule RecordedConfig RunConfig SOURCES
-        kind_of own short_axes
-        Dataset EarlyStoppingRule Experiment SHORT_AXES canonical dump_yaml exists fits_folder
-        group identity load_config merge normal opened overriding read_bytes read_config run_name validate without_rate
+        flat kind_of own short_axes Dataset EarlyStoppingRule Experiment SHORT_AXES canonical dump_yaml exists
+        fits_folder group identity load_config merge normal opened overriding read_bytes read_config run_name
+        validate without_rate
     """,
     "runs": """
-        Columns DEAD_AFTER_SECONDS Environment NODE RunFolder RunResult Sizes Status UNKNOWN WATCHED_SECONDS
-        birth RowWriter Recorded conclude ended_well metrics_in changes describe find_runs last_row now parsed
-        place read_csv read_json relative to_json write_file writing
+        Columns DEAD_AFTER_SECONDS Environment NODE RunFolder RunResult Sizes Status Tail UNKNOWN
+        WATCHED_SECONDS birth RowWriter Recorded conclude ended_well metrics_in changes describe find_runs
+        last_lines last_row now parsed place read_csv read_json relative to_json write_file writing LOGS Log
+        Meaning Source guessed read_log finite SPLITS usual_metric
     """,
     "training": """
-        Ended Executor LoopKind Observer Outcome Outcomes Prune RUNGS RunOptions StopFlag Training default_jobs do_runs
-        evaluate_split isolated keep_generators look look_in nearest not_finite pending run stopped
+        Ended Executor LoopKind Observer Outcome Outcomes Prune RUNGS RunOptions StopFlag TRACKERS Training
+        checked_tracker default_jobs do_runs evaluate_split isolated look look_in nearest pending run stopped
+        trackers keep_generators not_finite
     """,
     "lr_finder": """
-        Advice FinderFolder Finding KeptState LoopRamp LoopTest Ramp RangeTest Refusal check_schedule check_target
-        find_lr find_tests known_finding load_finding trend write_found
+        Advice FinderFolder Finding KeptState LoopRamp LoopTest Ramp RangeTest Refusal check_schedule
+        check_target find_lr find_tests known_finding load_finding trend write_found
     """,
     "analysis": """
-        ALPHA Band CONFIDENCE Comparison DEFAULT_METRIC Difference EPSILON Edge Family Group MARGIN PERCENT_MARGIN
-        Point Record Row Spread Target budgets compare duration families family_words fits grouped kept
-        load_runs mean_text measure_named measures_of mixed_code parts planned_epochs rate_text read_one read_runs
-        run_rows standing task_of value_text width_text
+        ALPHA Axis Band CONFIDENCE Comparison DEFAULT_METRIC Difference EPSILON Edge Family Group MARGIN
+        PERCENT_MARGIN Part Point Record Row Spread TARGET_LEVEL Target TargetTest against_target axis_of budgets
+        compare_groups compare_two default_metric doubts duration families family_words fits grouped kept load_runs
+        mean_text measure_named measures_of mixed_code only parts rate_text read_one read_runs run_rows select
+        standing task_of tasks_of value_text width_text
     """,
     "sweeps": """
-        AUTO_POINTS Board Planned Summary Sweep SweepFolder board_of carry_out confirming find_sweeps plan_sweep sweep
+        AUTO_POINTS Board Planned Summary Sweep SweepFolder board_of carry_out confirming find_sweeps plan_sweep
+        sweep
     """,
     "reports": """
-        Preview Report brief_columns figure_of formatted_table gather html_of preview report save_finding save_previews
-        save_summary summary summary_words table_columns text_of
+        Preview Report brief_columns csv_cell figure_of formatted_table gather html_of preview report
+        save_finding save_previews save_summary summary summary_words table_columns Decision TargetDecision
+        compare text_of
     """,
     "integrations": """
-        hf_range_test keras_range_test lightning_range_test
+        Export Log Recorder Tool export hf_range_test keras_range_test lightning_range_test param record
     """,
     "cli": """
         Terminal main progress_display
@@ -176,6 +180,9 @@ def test_other_rooms_are_entered_by_their_door(file: Path) -> None:
 NO_TORCH = (
     "lrbench",
     *(f"lrbench.{name}" for name in ROOMS),
+    "lrbench.integrations.exporting",
+    "lrbench.integrations.live",
+    "lrbench.training.tracking",
     "lrbench.cli.progress",
     "lrbench.cli.catalogue",
     "lrbench.cli.tables",
@@ -202,6 +209,7 @@ def test_these_never_import_torch() -> None:
 
 def test_public_names() -> None:
     assert lrbench.__all__ == [
+        "Decision",
         "Experiment",
         "Finding",
         "LrbenchError",
@@ -209,14 +217,19 @@ def test_public_names() -> None:
         "RangeTest",
         "Report",
         "Sweep",
+        "TargetDecision",
         "__version__",
         "build_optimizer",
         "build_schedule",
+        "compare",
+        "export",
         "find_lr",
         "load_config",
         "load_runs",
+        "param",
         "parameter_groups",
         "preview",
+        "record",
         "report",
         "run",
         "sweep",
@@ -250,7 +263,7 @@ def test_only_runs_knows_the_names_of_a_run_s_files() -> None:
         "output.log",
     )
     for file in FILES:
-        if module_of(file) in ("lrbench.runs.folder", "lrbench.runs.checkpoints"):
+        if module_of(file) in ("lrbench.runs.folder", "lrbench.runs.checkpoints", "lrbench.runs.recordings"):
             continue
         tree = ast.parse(file.read_text())
         documentation = {

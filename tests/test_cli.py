@@ -17,6 +17,7 @@ from lrbench.cli.catalogue import CATALOGUES
 Cli = Callable[..., tuple[int, str, str]]
 pytestmark = pytest.mark.usefixtures("sketches")
 ROOT = Path(__file__).parent.parent
+COMMANDS = ("run", "sweep", "report", "compare", "preview", "find-lr", "export", "list")
 
 
 def only_run(root: Path) -> Path:
@@ -273,11 +274,11 @@ def test_help_report_and_list_do_not_import_torch(cli: Cli, tmp_path: Path, writ
 
 
 def test_readme_shows_only_commands_and_options_that_exist(cli: Cli) -> None:
-    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    pages = [ROOT / "README.md", ROOT / "AGENTS.md", *(ROOT / "docs").glob("*.md")]
     text = "\n".join(page.read_text() for page in pages)
     commands = re.findall(r"^lrbench (.+?)(?:\s+#.*)?$", text, flags=re.MULTILINE)
     assert len(commands) >= 5
-    helps = {name: cli(name, "--help")[1] for name in ("run", "sweep", "report", "preview", "find-lr", "list")}
+    helps = {name: cli(name, "--help")[1] for name in COMMANDS}
     for command in commands:
         name, *words = command.split()
         assert name in helps, command
@@ -290,7 +291,7 @@ def test_readme_shows_only_commands_and_options_that_exist(cli: Cli) -> None:
 
 def test_every_command_is_in_the_readme() -> None:
     text = (ROOT / "README.md").read_text()
-    for command in ("run", "sweep", "report", "preview", "find-lr", "list"):
+    for command in COMMANDS:
         assert f"lrbench {command}" in text
 
 

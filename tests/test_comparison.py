@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lrbench.analysis import compare, families, family_words, grouped, read_runs
+from lrbench.analysis import compare_groups, families, family_words, grouped, read_runs
 from lrbench.analysis.comparison import with_the_best
 from lrbench.analysis.estimates import centre
 from lrbench.analysis.statistics import answers, difference
@@ -157,7 +157,7 @@ def test_diverged_seeds_are_said_and_are_in_no_mean(make_run: MakeRun, tmp_path:
         make_run([1.0], status="diverged", name="wild", lr=0.3, seed=seed, schedule="cosine")
     for seed in (6, 7):
         make_run([1.0, 1.0], status="diverged", name="wild", lr=0.3, seed=seed)
-    found = compare([g for g in grouped(read_runs([tmp_path / "runs"])) if len(g.records) == 8])
+    found = compare_groups([g for g in grouped(read_runs([tmp_path / "runs"])) if len(g.records) == 8])
     assert found is not None and found.best is found.against and found.best.group.label == "steady"
     wild = next(row for row in found.rows if row.group.first.name == "wild")
     assert (wild.lost, wild.ended, wild.estimate.n) == (2, 8, 6)

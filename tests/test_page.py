@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from lrbench.analysis import compare
+from lrbench.analysis import compare_groups
 from lrbench.reports.figures import render
 from lrbench.reports.page import render as render_page
 from lrbench.reports.reporting import gather, report
@@ -261,7 +261,7 @@ def test_names_are_only_ever_text(opened: Callable[..., Any], make_run: MakeRun,
             folder.rename(folder.with_name(f'{number}{seed} <img src=x onerror="alert(5)">'))
     found = gather([tmp_path / "runs"], target="val_loss=0.4")
     groups = [replace(group, label=name) for group, name in zip(found.groups, HOSTILE, strict=True)]
-    shown = replace(found, groups=groups, comparison=compare(groups))
+    shown = replace(found, groups=groups, comparison=compare_groups(groups))
     written = tmp_path / "page.html"
     written.write_text(render_page(shown, render.draw(shown), winner(shown)), encoding="utf-8")
     page = opened(written)

@@ -60,7 +60,7 @@ def test_seeds_are_taken_together_as_median_and_range(make_run: MakeRun, tmp_pat
     assert spread is not None
     assert (spread.median, spread.low, spread.high, spread.n) == (0.3, 0.1, 0.4, 3)
     curve = only.curve("val_loss")
-    assert curve.epochs.tolist() == [1, 2]
+    assert curve.places.tolist() == [1, 2]
     assert curve.median.tolist() == [0.5, 0.3]
     assert curve.low.tolist() == [0.5, 0.1]
     assert curve.high.tolist() == [0.5, 0.4]
@@ -72,7 +72,7 @@ def test_a_curve_is_the_median_of_the_seeds_that_got_so_far(make_run: MakeRun, t
     make_run([0.6, math.nan, math.nan], seed=2, status="diverged")
     make_run([0.8, math.nan, math.nan], seed=3, status="diverged")
     curve = grouped(read_runs([tmp_path / "runs"]))[0].curve("val_loss")
-    assert curve.epochs.tolist() == [1, 2, 3]
+    assert curve.places.tolist() == [1, 2, 3]
     assert curve.median.tolist() == pytest.approx([0.65, 0.15, 0.3])
     assert curve.low.tolist() == [0.5, 0.1, 0.3] and curve.high.tolist() == [0.8, 0.2, 0.3]
 

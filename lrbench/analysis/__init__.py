@@ -4,16 +4,29 @@ It reads only run folders, and never imports torch or anything that draws.
 """
 
 from lrbench.analysis.code_versions import mixed as mixed_code
-from lrbench.analysis.comparison import DEFAULT_METRIC, Comparison, Row, budgets, compare
+from lrbench.analysis.comparison import Comparison, Row, budgets, compare_groups, compare_two
 from lrbench.analysis.estimates import CONFIDENCE, standing
+from lrbench.analysis.evaluations import Axis
 from lrbench.analysis.filters import fits, kept
 from lrbench.analysis.format import duration
-from lrbench.analysis.groups import Band, Group, grouped, parts, planned_epochs
+from lrbench.analysis.groups import Band, Group, axis_of, grouped, parts, tasks_of
 from lrbench.analysis.groups import task as task_of
 from lrbench.analysis.labels import value_text
-from lrbench.analysis.records import Record, load_runs, measure_named, measures_of, read_one, read_runs, run_rows
+from lrbench.analysis.other_programs import doubts
+from lrbench.analysis.records import (
+    DEFAULT_METRIC,
+    Record,
+    default_metric,
+    measure_named,
+    measures_of,
+    read_one,
+    read_runs,
+)
+from lrbench.analysis.rows import load_runs, run_rows
+from lrbench.analysis.selectors import only, select
 from lrbench.analysis.sensitivity import EPSILON, Edge, Family, Point, families, mean_text, rate_text, width_text
 from lrbench.analysis.sensitivity import words as family_words
 from lrbench.analysis.spread import Spread
 from lrbench.analysis.statistics import ALPHA, MARGIN, PERCENT_MARGIN, Difference
-from lrbench.analysis.targets import Target
+from lrbench.analysis.target_test import TARGET_LEVEL, TargetTest, against_target
+from lrbench.analysis.targets import Part, Target

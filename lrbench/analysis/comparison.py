@@ -11,13 +11,11 @@ from typing import Any
 from lrbench.analysis import statistics
 from lrbench.analysis.estimates import Estimate, estimate, standing
 from lrbench.analysis.groups import Group
-from lrbench.analysis.records import measure_named
+from lrbench.analysis.records import Record, default_metric, measure_named
 from lrbench.analysis.statistics import PERCENT_MARGIN, Answer, Difference, Failures
 from lrbench.components import Measure
 from lrbench.errors import UsageError
 from lrbench.runs import Environment
-
-DEFAULT_METRIC = "val_loss"
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ class Row:
     """
 
     group: Group
-    values: Mapping[int, float]
+    values: Mapping[int | str, float]
     estimate: Estimate | None
     lost: int
     difference: Difference | None = None
@@ -97,12 +95,14 @@ class Comparison:
         return next((row for row in self.rows if row.group is group), None)
 
 
-def compare(groups: Sequence[Group], metric: str = DEFAULT_METRIC, baseline: str | None = None) -> Comparison | None:
+def compare_groups(
+    groups: Sequence[Group], metric: str | None = None, baseline: str | None = None
+) -> Comparison | None:
     """Compare groups by a metric, in pairs of equal seeds if possible.
 
     Args:
         groups: groups of one task.
-        metric: a column of `load_runs`, such as val_loss or best_val_accuracy.
+        metric: a column of `load_runs`, such as val_loss or best_val_accuracy; `default_metric` if None.
         baseline: label or name of the reference group; the best one if None.
 
     Returns:
@@ -111,14 +111,12 @@ def compare(groups: Sequence[Group], metric: str = DEFAULT_METRIC, baseline: str
     Raises:
         UsageError: no such metric or group.
     """
-    measure = measure_named([record for group in groups for record in group.records], metric)
+    records = [record for group in groups for record in group.records]
+    metric = metric or default_metric(records)
+    measure = measure_named(records, metric)
     wanted = None if baseline is None else _named(groups, baseline)
-    rows = []
-    for group in groups:
-        values = group.values(metric)
-        found = estimate(list(values.values()), logs=measure.by_ratio)
-        if found is not None or group.lost(metric) > 1:  # one seed tells little, one lost seed nothing
-            rows.append(Row(group, values, found, group.lost(metric)))
+    # One seed tells little, one lost seed nothing.
+    rows = [row for row in (row_of(group, measure) for group in groups) if row.n or row.lost > 1]
     if not any(row.n for row in rows):
         return None
     rows.sort(key=lambda row: (_standing(row, measure), row.group.label))
@@ -127,6 +125,33 @@ def compare(groups: Sequence[Group], metric: str = DEFAULT_METRIC, baseline: str
     against = rows[0] if wanted is None else next(row for row in rows if row.group is wanted)
     judged = _judged(rows, against, measure, chosen=wanted is not None)
     return Comparison(measure, tuple(judged), judged[rows.index(against)], wanted is not None)
+
+
+def compare_two(group: Group, other: Group, measure: Measure, *, tries: int = 1) -> tuple[Row, Row]:
+    """Compare a group with another one of the same task, in pairs of equal seeds if possible.
+
+    Args:
+        group: what is judged.
+        other: what it is compared with.
+        measure: the metric.
+        tries: the number of groups among which `group` was chosen by the same runs: its p is corrected for it
+            (Bonferroni, which is what Holm's method does to the smallest p).
+
+    Returns:
+        The rows of both; the first has the difference and the answer, unless there are too few seeds.
+    """
+    row, against = row_of(group, measure), row_of(other, measure)
+    found = _difference(row, against, measure)
+    if found is None:
+        return row, against
+    (answer,) = statistics.answers([found], comparisons=tries, lower=measure.lower)
+    return replace(row, difference=found, answer=answer, permutation=_permuted(row, against, found)), against
+
+
+def row_of(group: Group, measure: Measure) -> Row:
+    """Return a group's row, compared with nothing."""
+    values = group.values(measure.name)
+    return Row(group, values, estimate(list(values.values()), logs=measure.by_ratio), group.lost(measure.name))
 
 
 def _standing(row: Row, measure: Measure) -> tuple[float, float]:
@@ -163,11 +188,15 @@ def _judged(rows: Sequence[Row], against: Row, measure: Measure, *, chosen: bool
     judged = []
     ranks = _ranks(rows, measure, rows.index(against), answers)
     for row, found, answer, rank in zip(rows, differences, answers, ranks, strict=True):
-        permuted = None
-        if found is not None and found.paired:
-            permuted = statistics.permutation_p(row.values, against.values, logs=found.logs)
+        permuted = _permuted(row, against, found)
         judged.append(replace(row, difference=found, answer=answer, permutation=permuted, ranks=rank))
     return judged
+
+
+def _permuted(row: Row, against: Row, found: Difference | None) -> float | None:
+    if found is None or not found.paired:
+        return None
+    return statistics.permutation_p(row.values, against.values, logs=found.logs)
 
 
 def _difference(row: Row, other: Row, measure: Measure) -> Difference | None:
@@ -199,11 +228,40 @@ def _ranks(
 
 
 def budgets(groups: Sequence[Group]) -> dict[str, list[Group]]:
-    """Return the groups by training budget, in words; more than one key if budgets differ."""
+    """Return the groups by training budget, in words; more than one key if budgets differ.
+
+    Other programs do not tell theirs, so with one of them, it is how far runs got that reached their end: in epochs if
+    all know them, else in steps. Lengths that differ by less than 5% are equal.
+    """
+    if any(group.foreign for group in groups):
+        return _lengths(groups)
     found: dict[str, list[Group]] = {}
     for group in groups:
         found.setdefault(_budget(group.first.plain, group.first.environment), []).append(group)
     return found
+
+
+ROUGHLY = 1.05
+"""Lengths of runs that differ by less than this factor are equal: the last epoch may be incomplete."""
+
+
+def _lengths(groups: Sequence[Group]) -> dict[str, list[Group]]:
+    for unit in ("epochs", "steps"):
+        each = [[_length(r, unit) for r in group.records if r.status.complete] for group in groups]
+        ended = [(max(map(float, lengths)), group) for lengths, group in zip(each, groups, strict=True) if lengths]
+        if not ended or any(math.isnan(length) for lengths in each for length in lengths):
+            continue
+        found: dict[float, list[Group]] = {}
+        for length, group in sorted(ended, key=lambda pair: pair[0]):
+            same = next((one for one in found if length <= ROUGHLY * one), length)
+            found.setdefault(same, []).append(group)
+        return {f"{length:,.4g} {unit}": members for length, members in found.items()}
+    return {}
+
+
+def _length(record: Record, unit: str) -> float:
+    known = None if record.result is None else getattr(record.result, unit)
+    return math.nan if known is None else float(known)
 
 
 def _budget(plain: dict[str, Any], environment: Environment) -> str:

@@ -14,20 +14,27 @@ from typing import Any
 import yaml
 
 from lrbench.analysis.records import Record, flatten
-from lrbench.config import SHORT_AXES
-from lrbench.errors import UsageError
+from lrbench.config import short_axes
+from lrbench.errors import ConfigError, UsageError
 
 
-def kept(records: Sequence[Record], filters: Sequence[str], labels: Mapping[Path, str] | None = None) -> list[Record]:
+def kept(
+    records: Sequence[Record],
+    filters: Sequence[str],
+    labels: Mapping[Path, str] | None = None,
+    *,
+    option: str = "--filter ",
+) -> list[Record]:
     """Return the runs that match all filters.
 
     Args:
         records: all runs.
         filters: a pattern of names or labels (`base*`, `base lr=0.1*`), or a config's `key=value`
-            (`schedule.name=cosine`, `epochs=25`; for short `schedule=cosine`, `lr=0.1`) or `key!=value`; numbers also
-            take `>=`, `<=`, `>`, `<` (`optimizer.lr<=0.01`).
+            (`schedule.name=cosine`, `epochs=25`; for short `schedule=cosine`, `lr=0.1`, and any parameter of another
+            program by its name) or `key!=value`; numbers also take `>=`, `<=`, `>`, `<` (`optimizer.lr<=0.01`).
             `a|b` matches what matches a or b.
         labels: the label of each run in the report, by its folder.
+        option: what an error names before the filter.
 
     Raises:
         UsageError: a filter or one of its alternatives matches no run, or names a key that no run has.
@@ -39,7 +46,7 @@ def kept(records: Sequence[Record], filters: Sequence[str], labels: Mapping[Path
         for one in text.split("|"):
             if not any(fits(record.plain, known[record.folder.path], one) for record in records):
                 before = " that matches the filters before it" if number else ""
-                raise UsageError(f"--filter {text}: {_why(records, one.strip(), before)}")
+                raise UsageError(f"{option}{text}: {_why(records, one.strip(), before)}")
         records = [record for record in records if fits(record.plain, known[record.folder.path], text)]
     return list(records)
 
@@ -88,7 +95,11 @@ _NOTHING = object()
 
 def _found(plain: Mapping[str, Any], key: str) -> Any:
     flat = flatten(dict(plain))
-    return flat.get(key, flat.get(SHORT_AXES.get(key, f"{key}.name"), _NOTHING))
+    full = f"{key}.name"
+    with contextlib.suppress(ConfigError):  # of a run whose config is damaged
+        full = short_axes(plain).get(key, full)
+    names = (key, full, f"params.{key}", f"params.{key}.name")
+    return next((flat[name] for name in names if name in flat), _NOTHING)
 
 
 def _same(found: Any, value: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -11,8 +11,9 @@ import numpy as np
 
 from lrbench.analysis.code_versions import version_of, versions
 from lrbench.analysis.estimates import standing
+from lrbench.analysis.evaluations import Axis
 from lrbench.analysis.labels import labels_of
-from lrbench.analysis.records import Record, measures_of
+from lrbench.analysis.records import Record, default_metric, flatten, measures_of
 from lrbench.analysis.spread import Spread
 from lrbench.analysis.verdicts import Verdict
 from lrbench.components import OF_TASK, Measure
@@ -20,15 +21,15 @@ from lrbench.runs import Status
 
 
 class Band(NamedTuple):
-    """A column of `epochs.csv` over the seeds: median, minimum and maximum of each epoch, all of one length."""
+    """A column of `epochs.csv` over the seeds: median, minimum and maximum at each place, all of one length."""
 
-    epochs: np.ndarray
+    places: np.ndarray
     median: np.ndarray
     low: np.ndarray
     high: np.ndarray
 
     def where(self, wanted: np.ndarray) -> Band:
-        """Keep the epochs for which `wanted` is true."""
+        """Keep the places for which `wanted` is true."""
         return Band(*(part[wanted] for part in self))
 
 
@@ -37,13 +38,14 @@ class Group:
     """Runs that differ only in their seed, with a label that is unique in the report, and the report's measures.
 
     `part` says what tells it from other groups of the same experiment: the version of the user's code, or that it
-    confirms.
+    confirms. `axis` is what the report's curves are drawn over.
     """
 
     label: str
     records: tuple[Record, ...]
     measures: Mapping[str, Measure] = field(default_factory=dict, repr=False, compare=False)
     part: str = ""
+    axis: Axis = field(default="epoch", compare=False)
     _bands: dict[str, Band] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
@@ -51,10 +53,23 @@ class Group:
         """The run with the lowest seed."""
         return self.records[0]
 
-    def values(self, metric: str) -> dict[int, float]:
-        """Return the metric by seed, of the runs that reached their end without diverging and have it."""
-        found = {r.plain.get("seed") or 0: r.metric(metric) for r in self.records if r.status.complete}
-        return {seed: value for seed, value in found.items() if value is not None}
+    @property
+    def foreign(self) -> bool:
+        """Whether another program trained the runs."""
+        return self.first.foreign
+
+    def values(self, metric: str) -> dict[int | str, float]:
+        """Return the metric by seed, of the runs that reached their end without diverging and have it.
+
+        A run of an unknown seed, or of one that another has, is named by its folder, so that it pairs with none.
+        """
+        found: dict[int | str, float] = {}
+        for record in self.records:
+            value = record.metric(metric) if record.status.complete else None
+            if value is not None:
+                seed = record.plain.get("seed", None if record.foreign else 0)
+                found[str(record.folder.path) if seed is None or seed in found else seed] = value
+        return found
 
     def by_ratio(self, metric: str) -> bool:
         """Whether the values of a metric are averaged by their geometric mean."""
@@ -67,7 +82,7 @@ class Group:
 
     def lost(self, metric: str) -> int:
         """Count the seeds that diverged, failed, or ended without a finite value of the metric."""
-        return sum(r.status.lost or (r.status.complete and r.metric(metric) is None) for r in self.records)
+        return sum(r.status.lost or r.lacks(metric) for r in self.records)
 
     def standing(self, measure: Measure) -> tuple[float, float]:
         """Return what groups are ordered by, the best first: the share of lost seeds, then the centre."""
@@ -100,33 +115,75 @@ class Group:
         return next(one for one in found if one.label == label), count, len(found)
 
     def curve(self, column: str) -> Band:
-        """Return a column of `epochs.csv` over the seeds, without epochs for which no seed has a number."""
+        """Return a column of `epochs.csv` over the seeds, without places for which no seed has a number."""
         if column not in self._bands:
             self._bands[column] = self._band(column)
         return self._bands[column]
 
+    def rates(self, *, closely: bool = True) -> tuple[np.ndarray, np.ndarray]:
+        """Return the places and the learning rates of the first run's steps, or only of its evaluations.
+
+        Seeds share the schedule. If not `closely`, `steps.csv` is not read.
+        """
+        record, rows = self.first, self.first.epochs
+        table = record.rates() if closely else rows[["step", "lr"]]
+        steps, rates = table["step"].to_numpy(float), table["lr"].to_numpy(float)
+        if not self.foreign:
+            return (steps / steps_per_epoch(record), rates) if self.axis == "epoch" else (steps, rates)
+        places, known = record.places(self.axis), record.places("step")
+        if places is None or not len(places):
+            return np.empty(0), np.empty(0)
+        if self.axis == "step":
+            at = steps
+        elif known is None:
+            at, rates = places, rows["lr"].to_numpy(float)
+        else:
+            at = np.interp(steps, np.append(0, known), np.append(0, places))
+        there = np.isfinite(rates) & np.isfinite(at)
+        return at[there], rates[there]
+
+    @property
+    def last(self) -> float:
+        """The place of the last evaluation; 0 without one."""
+        found = [places for r in self.records if (places := r.places(self.axis)) is not None and len(places)]
+        return max((float(places[-1]) for places in found), default=0.0)
+
+    @property
+    def planned(self) -> int:
+        """How long the longest run is meant to be, on the axis; 0 if that is unknown."""
+        ask = {"epoch": planned_epochs, "step": planned_steps}.get(self.axis)
+        return 0 if ask is None else max((ask(record) or 0 for record in self.records), default=0)
+
     def _band(self, column: str) -> Band:
-        told = [r.epochs for r in self.records if len(r.epochs) and column in r.epochs]
-        parts = [np.column_stack([one["epoch"].to_numpy(float), one[column].to_numpy(float)]) for one in told]
+        told = [(r, r.places(self.axis)) for r in self.records if len(r.epochs) and column in r.epochs]
+        parts = [np.column_stack([at, r.epochs[column].to_numpy(float)]) for r, at in told if at is not None]
         whole = np.concatenate([np.empty((0, 2)), *parts])
         whole = whole[~np.isnan(whole).any(axis=1)]
-        epochs, places = np.unique(whole[:, 0], return_inverse=True)
-        if not len(epochs):
+        places, which = np.unique(whole[:, 0], return_inverse=True)
+        if not len(places):
             return Band(*[np.empty(0)] * 4)
-        order = np.lexsort((whole[:, 1], places))
-        values, starts = whole[order, 1], np.searchsorted(places[order], np.arange(len(epochs) + 1))
+        order = np.lexsort((whole[:, 1], which))
+        values, starts = whole[order, 1], np.searchsorted(which[order], np.arange(len(places) + 1))
         low, high = values[starts[:-1]], values[starts[1:] - 1]
         counts = np.diff(starts)
         one, other = values[starts[:-1] + (counts - 1) // 2], values[starts[:-1] + counts // 2]
         middle = np.where(one == other, one, one / 2 + other / 2)  # a sum may overflow
-        return Band(epochs, middle, low, high)
+        return Band(places, middle, low, high)
 
 
-def grouped(records: Sequence[Record], metric: str = "val_loss", pool_code: bool = False) -> list[Group]:
+def axis_of(records: Sequence[Record]) -> Axis:
+    """Return what the curves of runs are drawn over: epochs if all runs know them, else steps, else evaluations."""
+    foreign = [record for record in records if record.foreign and len(record.epochs)]
+    axes: tuple[Axis, ...] = ("epoch", "step")
+    return next((axis for axis in axes if all(r.places(axis) is not None for r in foreign)), "evaluation")
+
+
+def grouped(records: Sequence[Record], metric: str | None = None, pool_code: bool = False) -> list[Group]:
     """Group runs, the best by a metric first (`Group.standing`), then those without it: unfinished, lost, damaged.
 
     Runs that differ only in their seed are one group, except that confirmations are apart, and so are runs trained with
-    different versions of the user's code, unless `pool_code`.
+    different versions of the user's code, unless `pool_code`. If several programs trained the runs, labels name them.
+    Without a metric, it is `default_metric`.
     """
     members: dict[str, list[Record]] = {}
     for record in records:
@@ -135,17 +192,22 @@ def grouped(records: Sequence[Record], metric: str = "val_loss", pool_code: bool
     for group in members.values():
         group.sort(key=lambda r: (r.plain.get("seed") or 0, r.folder.name))
     labels = labels_of(list(members.values()))
-    measures = measures_of(records)
+    measures, axis = measures_of(records), axis_of(records)
     groups = [
         part
         for label, group in zip(labels, members.values(), strict=True)
-        for part in parts(label, group, measures, pool_code)
+        for part in parts(label, group, measures, pool_code, axis)
     ]
-    return sorted(groups, key=lambda group: (*_rank(group, measures.get(metric)), group.label))
+    measure = measures.get(metric or default_metric(records))
+    return sorted(groups, key=lambda group: (*_rank(group, measure), group.label))
 
 
 def parts(
-    label: str, records: Sequence[Record], measures: Mapping[str, Measure], pool_code: bool = False
+    label: str,
+    records: Sequence[Record],
+    measures: Mapping[str, Measure],
+    pool_code: bool = False,
+    axis: Axis = "epoch",
 ) -> list[Group]:
     """Group the runs of one experiment by the version of the user's code, unless `pool_code`; confirmations apart."""
     names = {} if pool_code else versions(records)
@@ -154,7 +216,7 @@ def parts(
         told = [names.get(version_of(record), ""), "confirmation" if record.confirms else ""]
         part = ", ".join(filter(None, told))
         found[part] = (*found.get(part, ()), record)
-    return [Group(f"{label} ({part})" if part else label, group, measures, part) for part, group in found.items()]
+    return [Group(f"{label} ({part})" if part else label, group, measures, part, axis) for part, group in found.items()]
 
 
 _ORDER = list(Status)
@@ -169,20 +231,41 @@ def _rank(group: Group, measure: Measure | None) -> tuple[float, ...]:
 def _status(record: Record) -> str:
     result, status = record.result, record.status
     if status is Status.DIVERGED and result is not None:
-        return f"diverged at update {result.steps}"
-    if status is Status.STOPPED_EARLY and result is not None:
+        return "diverged" if result.steps is None else f"diverged at update {result.steps}"
+    if status is Status.STOPPED_EARLY and result is not None and result.epochs is not None:
         return f"stopped early after {result.epochs} epochs"
     if status in (Status.INTERRUPTED, Status.RUNNING):
-        total, done = planned_epochs(record), record.epochs["epoch"].max() if len(record.epochs) else 0
-        return f"{status.words}, {done:.4g}{f' of {total}' if total else ''} epochs done"
+        return f"{status.words}, {_done(record)}"
     return status.words
 
 
+def _done(record: Record) -> str:
+    """`3 of 10 epochs done`, `300 steps done`, `2 evaluations done`."""
+    axis = axis_of([record])
+    places = record.places(axis)
+    done = 0.0 if places is None or not len(places) else places.max()
+    total = {"epoch": planned_epochs, "step": planned_steps}.get(axis, lambda _: None)(record)
+    return f"{done:.4g}{f' of {total}' if total else ''} {axis}s done"
+
+
 def task(group: Group) -> str:
-    """Return what must be equal to compare losses: the data set and the loss, or the task that computes it."""
+    """Return what must be equal to compare losses: the data set and the loss, or the task that computes it.
+
+    Of another program's runs it is unknown, and empty, unless their parameters name the data set.
+    """
     plain = group.first.plain
+    if group.foreign:
+        params = {key.rpartition(".")[2]: value for key, value in flatten(plain.get("params") or {}).items()}
+        return next((str(params[key]) for key in ("dataset", "dataset_name") if isinstance(params.get(key), str)), "")
     data, loss, own = ((plain.get(key) or {}).get("name", "?") for key in ("dataset", "loss", "task"))
     return f"{data} with {own if loss == OF_TASK else loss}"
+
+
+def tasks_of(groups: Iterable[Group]) -> list[str]:
+    """Return the different tasks of groups. Unknown ones may be any, and those of other programs are apart."""
+    known = {(group.foreign, task(group)) for group in groups} - {(True, "")}
+    own, others = ([name for foreign, name in sorted(known) if foreign is which] for which in (False, True))
+    return own + others if max(len(own), len(others)) > 1 else max(own, others, key=len)
 
 
 def planned_epochs(record: Record) -> int | None:
@@ -192,3 +275,16 @@ def planned_epochs(record: Record) -> int | None:
         return -(-sizes.total_steps // sizes.steps_per_epoch)
     epochs = record.plain.get("epochs")
     return epochs if isinstance(epochs, int) else None
+
+
+def planned_steps(record: Record) -> int | None:
+    """Return the number of steps in the run's budget, as recorded."""
+    return record.recorded.total_steps or record.environment.sizes.total_steps
+
+
+def steps_per_epoch(record: Record) -> float:
+    """Return the steps in an epoch, as recorded by one of lrbench's own runs."""
+    told, epochs = record.environment.sizes.steps_per_epoch, record.epochs
+    if told:
+        return float(told)
+    return float(epochs["step"].iloc[0] / epochs["epoch"].iloc[0]) if len(epochs) else 1.0

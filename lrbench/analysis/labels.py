@@ -14,6 +14,10 @@ Fields = Mapping[str, Any]
 """A flat canonical config: `optimizer.lr` → 0.001."""
 
 _FIRST = ("optimizer", "schedule", "warmup", "plateau", "batch_size", "model")  # most interesting first
+_REPEATS = ("seed", "run", "name")
+"""What groups of one name may differ in without being told apart by it."""
+_MOST_CHARACTERS = 40
+_PARAMS, _FILES = "params.", "files."  # of other programs
 _SEPARATORS = "-_ ,=@(+"  # between words in a name
 
 
@@ -24,23 +28,27 @@ def value_text(value: Any) -> str:
     return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def differing(mine: Fields, others: Sequence[Fields], without: Sequence[str] = ("seed",)) -> list[str]:
+def differing(mine: Fields, others: Sequence[Fields], without: Sequence[str] = _REPEATS) -> list[str]:
     """Return the keys in which a config differs from any of the others.
 
     If the name of a part differs, its parameters are left out, except the learning rate.
     """
     keys = dict.fromkeys(key for fields in (mine, *others) for key in fields if key not in without)
     found = [key for key in keys if any(other.get(key) != mine.get(key) for other in others)]
-    renamed = {key.removesuffix("name") for key in found if key.endswith(".name")}
+    renamed = {key.removesuffix("name") for key in found if key.endswith(".name") and key != f"{_PARAMS}name"}
     return [k for k in found if k.endswith((".name", ".lr")) or not any(k.startswith(part) for part in renamed)]
 
 
 def labels_of(members: Sequence[Sequence[Record]]) -> list[str]:
-    """Return the names of groups; groups that share a name get what differs: `baseline lr=0.01`."""
+    """Return the names of groups; groups that share a name get what differs: `baseline lr=0.01`.
+
+    If several programs trained the runs, those that lrbench did not train are marked: `resnet (a command)`.
+    """
     labels: list[str] = []
     named: dict[str, list[Sequence[Record]]] = {}
     for group in members:
         named.setdefault(group[0].name, []).append(group)
+    sources = {group[0].source for group in members if group[0].experiment is not None}
     for group in members:
         name = group[0].name
         others = [other for other in named[name] if other is not group]
@@ -48,7 +56,10 @@ def labels_of(members: Sequence[Sequence[Record]]) -> list[str]:
             labels.append(group[0].folder.name)
             continue
         known = [g[0].identity_fields for g in others if g[0].experiment is not None]
-        labels.append(f"{name} {_assignments(group[0].identity_fields, known)}".strip() if known else name)
+        rate = _rate_of(group[0])
+        label = f"{name} {_assignments(group[0].identity_fields, known, rate)}".strip() if known else name
+        marked = len(sources) > 1 and group[0].source and group[0].source != name
+        labels.append(f"{label} ({group[0].source})" if marked else label)
     taken: set[str] = set()
     for index, label in enumerate(labels):
         if label in taken:
@@ -57,17 +68,25 @@ def labels_of(members: Sequence[Sequence[Record]]) -> list[str]:
     return labels
 
 
-def _assignments(mine: Fields, others: Sequence[Fields]) -> str:
+def _assignments(mine: Fields, others: Sequence[Fields], rate: str) -> str:
     """`lr=0.01 schedule=cosine`."""
-    keys = differing(mine, others)
-    keys.sort(key=lambda key: _FIRST.index(key.split(".")[0]) if key.split(".")[0] in _FIRST else len(_FIRST))
-    return " ".join(f"{_short(key)}={value_text(mine.get(key))}" for key in keys[:4])
+
+    def interest(key: str) -> int:
+        section = key.removeprefix(_PARAMS).split(".")[0]
+        return -1 if key == rate else _FIRST.index(section) if section in _FIRST else len(_FIRST)
+
+    keys = sorted(differing(mine, others), key=interest)[:4]
+    return " ".join(_assignment(key, mine.get(key)) for key in keys)
 
 
-def _short(key: str) -> str:
-    """Shorten `optimizer.lr` to `lr` and `schedule.name` to `schedule`."""
-    pieces = key.split(".")
-    return pieces[-2] if pieces[-1] == "name" and len(pieces) > 1 else pieces[-1]
+def _assignment(key: str, value: Any) -> str:
+    """`lr=0.01`, `schedule=cosine` for `schedule.name`, `train.py=1a2b3c4` for the hash of a file."""
+    if key.startswith(_FILES):
+        return f"{key.removeprefix(_FILES)}={str(value)[:7] if value else 'none'}"
+    pieces = key.removeprefix(_PARAMS).split(".")
+    text = value_text(value)
+    text = text if len(text) <= _MOST_CHARACTERS else f"{text[: _MOST_CHARACTERS - 1]}…"
+    return f"{pieces[-2] if pieces[-1] == 'name' and len(pieces) > 1 else pieces[-1]}={text}"
 
 
 def family_labels(members: Sequence[Sequence[Record]]) -> list[str]:
@@ -105,9 +124,11 @@ def _words(mine: Fields, others: Sequence[Fields], rate: str) -> list[str]:
     """`cosine`, `sgd`, `momentum=0.9`, `no warmup`."""
     sections = {key.split(".")[0] for key in mine}
     pieces = []
-    for key in differing(mine, others, ("seed", rate)):
+    for key in differing(mine, others, (*_REPEATS, rate)):
         section, value = key.split(".")[0], mine.get(key)
-        if section not in sections:
+        if key.startswith((_PARAMS, _FILES)):
+            pieces.append(_assignment(key, value))
+        elif section not in sections:
             pieces.append(f"no {section}")
         elif key.endswith(".name"):
             pieces.append(str(value))

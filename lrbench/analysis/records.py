@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lrbench.analysis.evaluations import Axis, no_evaluations, places, read_evaluations
 from lrbench.analysis.verdicts import Curves, Verdict, verdict
-from lrbench.components import KNOWN, LOSS, Measure, Metric, epoch_columns, measures, metrics_of
-from lrbench.config import PARTS, RunConfig, canonical, group, identity, run_name
+from lrbench.components import KNOWN, LOSS, Measure, Metric, measures, metrics_of
+from lrbench.config import PARTS, RunConfig, canonical, group, identity, kind_of, run_name
 from lrbench.errors import FolderError, LrbenchError, UsageError
-from lrbench.runs import UNKNOWN, Environment, RunFolder, RunResult, Status, find_runs, read_csv
-from lrbench.types import PATHS, arguments
+from lrbench.runs import UNKNOWN, Environment, Recorded, RunFolder, RunResult, Status, find_runs, metrics_in, read_csv
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 CLASSES = {**dict.fromkeys(("digits", "mnist", "fashion_mnist", "kmnist", "cifar10"), 10), "cifar100": 100}
 """Number of classes of the built-in data sets, for runs whose `env.json` does not have it."""
 
-MOST_STEPS = 2**53  # what a float counts exactly
+DEFAULT_METRIC = "val_loss"
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class Record:
     """A run as read from its folder.
 
     `status` is that of `RunFolder.status`, or `damaged`, with the reason in `problem`, or `copy` of another run in the
-    report. `epochs` has the readable rows, perhaps none. `confirms` marks a fresh seed of a sweep's winner, which had
-    no part in the choice.
+    report. `epochs` has the readable rows, perhaps none. `recorded` is what another program said of its run. `confirms`
+    marks a fresh seed of a sweep's winner, which had no part in the choice.
     """
 
     folder: RunFolder
@@ -44,13 +44,24 @@ class Record:
     plain: dict[str, Any] = field(default_factory=dict)
     result: RunResult | None = None
     environment: Environment = field(default_factory=Environment)
-    epochs: pd.DataFrame = field(default_factory=lambda: _no_epochs())
+    epochs: pd.DataFrame = field(default_factory=no_evaluations)
+    recorded: Recorded = field(default_factory=Recorded)
     confirms: bool = False
 
     @property
     def name(self) -> str:
         """The config's name; the folder's without a config."""
         return str(self.plain.get("name", self.folder.name))
+
+    @property
+    def foreign(self) -> bool:
+        """Whether another program trains or trained the run."""
+        return self.experiment is not None and bool(self.experiment.foreign)
+
+    @property
+    def source(self) -> str:
+        """What trains or trained the run, if not lrbench: `a command`, or what recorded it."""
+        return "" if self.experiment is None else self.experiment.source
 
     def called(self, name: str) -> Record:
         """Return the record under another name of the same experiment."""
@@ -70,9 +81,15 @@ class Record:
     def metrics(self) -> dict[str, Metric]:
         """The run's metrics by name, the loss first.
 
-        A folder that does not record them (format 1, or not started) has those of KNOWN that it has values of.
+        A folder that does not record them (format 1, or not started) has those of KNOWN that it has values of. Of
+        another program's run, they are those that it has values of.
         """
         told = self.environment.metrics
+        if self.foreign:
+            tested = [f"test_{name}" for name in {**((self.result and self.result.test) or {}), **self.recorded.test}]
+            names = [*(str(name) for name in self.epochs if self.epochs[name].notna().any()), *tested]
+            loss = {LOSS.name: LOSS} if any(name.partition("_")[2] == LOSS.name for name in names) else {}
+            return loss | metrics_in(names, {**metrics_of(told), **self.recorded.metrics})
         return {k: v for k, v in KNOWN.items() if self._has(v)} if told is None else metrics_of(told)
 
     def _has(self, metric: Metric) -> bool:
@@ -86,10 +103,48 @@ class Record:
         """What the run's curves show; None before its end."""
         if self.result is None or not (self.status.ended or self.status is Status.PRUNED):
             return None
-        lr, train_loss, val_loss = (self.epochs[name].tolist() for name in ("lr", "train_loss", "val_loss"))
-        unit = "evaluation" if self.plain.get("eval_every") else "epoch"
-        reason, chance = self.result.reason, self._chance()
-        return verdict(Curves(lr, train_loss, val_loss, self.status, reason, chance, unit, self.peak_lr))
+        rows = self.epochs
+        if self.foreign:
+            rows = rows[rows["val_loss"].notna()]
+            if rows.empty and self.status is not Status.DIVERGED:
+                return None
+        lr = rows["lr"].ffill() if self.foreign and len(rows) else rows["lr"]
+        rates = [] if lr.isna().any() else lr.tolist()
+        train_loss, val_loss = rows["train_loss"].tolist(), rows["val_loss"].tolist()
+        reason, chance, own = self.result.reason, self._chance(), not self.foreign
+        unit = "epoch" if self.by_epoch else "evaluation"
+        return verdict(Curves(rates, train_loss, val_loss, self.status, reason, chance, unit, self.peak_lr, own))
+
+    @property
+    def by_epoch(self) -> bool:
+        """Whether the run is evaluated once at the end of each epoch."""
+        if not self.foreign:
+            return not self.plain.get("eval_every")
+        found = self.epochs["epoch"][self.epochs["val_loss"].notna()]
+        return found.tolist() == list(range(1, len(found) + 1))
+
+    @property
+    def epochs_done(self) -> int | None:
+        """The number of epochs done; None if another program does not tell."""
+        if not self.foreign:
+            return len(self.epochs)
+        done = self.epochs["epoch"].max()
+        return int(done) if done == done else None
+
+    def places(self, axis: Axis) -> np.ndarray | None:
+        """Return where the evaluations are on an axis; None if that is unknown."""
+        return places(self.epochs, axis)
+
+    def measured(self, name: str) -> bool:
+        """Whether the run has a value of a measure: at its end or, if every evaluation measures it, at any."""
+        found = self.metric(name)
+        return found is not None or (name in self.epochs and bool(self.epochs[name].notna().any()))
+
+    def lacks(self, name: str) -> bool:
+        """Whether the run has reached its end without a value that it should have: it was not finite."""
+        if not self.status.complete or self.metric(name) is not None:
+            return False
+        return not self.foreign or self.measured(name)
 
     @property
     def peak_lr(self) -> float | None:
@@ -99,6 +154,8 @@ class Record:
 
     def _chance(self) -> float | None:
         """Return the loss of guessing among equally frequent classes; None if their number is unknown."""
+        if self.foreign:
+            return None
         classes = self.environment.sizes.classes
         if classes == UNKNOWN:
             classes = CLASSES.get((self.plain.get("dataset") or {}).get("name", ""))
@@ -116,8 +173,28 @@ class Record:
         with contextlib.suppress(FolderError):
             table = read_csv(self.folder.steps.path)
             if {"step", "lr"} <= table.keys():
-                return pd.DataFrame({"step": table["step"], "lr": table["lr"]}).dropna()
+                found = pd.DataFrame({"step": table["step"], "lr": table["lr"]}).dropna()
+                if len(found) or not self.foreign:
+                    return found
         return self.epochs[["step", "lr"]]
+
+
+def default_metric(records: Iterable[Record]) -> str:
+    """Return what runs are compared by unless told otherwise: the final validation loss, if a run has it.
+
+    Other programs may not measure it. Then it is what chose their best evaluations or else the first that they have of
+    the validation, training and test metrics.
+    """
+    records = list(records)
+    foreign = [record for record in records if record.foreign]
+    if not foreign or any(record.measured(DEFAULT_METRIC) for record in records):
+        return DEFAULT_METRIC
+    chosen = [str(record.plain.get("best_by")) for record in foreign]
+    known = [name for name, one in measures_of(records).items() if not one.section.endswith("best")]
+    known.sort(key=lambda name: not name.startswith("val_"))
+    complete = [record for record in records if record.status.complete] or records
+    found = (name for name in [*chosen, *known] if any(record.measured(name) for record in complete))
+    return next(found, DEFAULT_METRIC)
 
 
 def measures_of(records: Iterable[Record]) -> dict[str, Measure]:
@@ -131,7 +208,7 @@ def measures_of(records: Iterable[Record]) -> dict[str, Measure]:
     for record in records:
         metrics |= {name: metric for name, metric in record.metrics.items() if name not in metrics}
         told = told or record.result is not None or len(record.epochs) > 0 or record.environment.metrics is not None
-    found = measures((metrics if told else KNOWN).values())
+    found = measures((metrics if told and metrics else KNOWN).values())
     complete = [record for record in records if record.status.complete]
     signed = {name for name in found for r in complete if (value := r.metric(name)) is not None and value < 0}
     return {name: replace(measure, signed=name in signed) for name, measure in found.items()}
@@ -188,10 +265,14 @@ def read_one(folder: RunFolder) -> Record:
     environment: Environment = attempt(folder.environment) or Environment()
     result: RunResult | None = attempt(folder.result)
     experiment: RunConfig | None = None if file is None else attempt(verified)
-    epochs = attempt(lambda: _epochs(folder))
+    foreign = file is not None and bool(kind_of(file.plain).foreign)
+    epochs = attempt(lambda: read_evaluations(folder, foreign=foreign))
+    recorded = attempt(lambda: Recorded.of(folder.recorded())) if foreign else None
     if result is not None:
         problems += _inconsistent(folder, result, experiment, epochs)
     status = attempt(lambda: folder.status(result))
+    if foreign and status is Status.PENDING:  # nothing creates its folder before it starts
+        status = Status.INTERRUPTED
     return Record(
         folder,
         Status.DAMAGED if problems else status,
@@ -200,7 +281,8 @@ def read_one(folder: RunFolder) -> Record:
         {} if file is None else file.plain if experiment is not None else _usable(file.plain),
         result,
         environment,
-        _no_epochs() if epochs is None else epochs,
+        no_evaluations() if epochs is None else epochs,
+        recorded or Recorded(),
     )
 
 
@@ -216,66 +298,13 @@ def _inconsistent(
     found = []
     if experiment is not None and result.identity not in ("", identity(experiment)):
         found.append(f"{folder.name}: its result.json belongs to another run")
-    if result.status.complete and not result.final:
+    values = result.final or (experiment is not None and experiment.foreign and result.test)
+    if result.status.complete and not values:
         found.append(f"{folder.name}: its result.json is damaged: a finished run has final values")
     told, unit = (result.epochs, "epochs") if result.format == 1 else (result.evaluations, "evaluations")
     if told is not None and epochs is not None and len(epochs) != told:
         found.append(f"{folder.epochs.path} has {len(epochs)} usable rows for {told} {unit}")
     return found
-
-
-@arguments(paths=PATHS)
-def load_runs(*paths: str | Path) -> pd.DataFrame:
-    """Read all runs into a table with one row per run.
-
-    Args:
-        paths: run folders, or folders that contain them; `runs` by default.
-
-    Returns:
-        Columns: `name`, `folder`, `seed`, `state`, `problem`, `group`, `epochs`, `steps`, `seconds`,
-        `effective_lr`, `verdict`, `evidence`, `advice`, the metrics (`val_loss`, `best_val_loss`, `test_accuracy`, …;
-        NaN if missing), the published `reference_test_loss` and `reference_test_accuracy`, and a `config.…` column for
-        each key.
-
-    Raises:
-        UsageError: a path does not exist.
-    """
-    import pandas as pd
-
-    return pd.DataFrame(run_rows(read_runs([Path(p) for p in paths or ("runs",)])))
-
-
-def run_rows(records: Iterable[Record]) -> list[dict[str, Any]]:
-    """Return records as the rows of `load_runs`."""
-    records = list(records)
-    known = measures_of(records)
-    return [_row(record, known) for record in records]
-
-
-def _row(record: Record, known: Mapping[str, Measure]) -> dict[str, Any]:
-    result, verdict = record.result, record.verdict
-    reference = record.plain.get("reference") or {}
-    best_epoch = record.metric("best_epoch")
-    published = [name for name, measure in known.items() if measure.section == "test"]
-    return {
-        "name": record.name,
-        "folder": str(record.folder.path),
-        "seed": record.plain.get("seed"),
-        "state": record.status.value,
-        "problem": record.problem,
-        "group": record.group,
-        "epochs": len(record.epochs) if result is None else result.epochs,
-        "steps": result and result.steps,
-        "seconds": result and result.seconds,
-        "effective_lr": result and result.effective_lr,
-        "verdict": verdict and verdict.label,
-        "evidence": verdict and verdict.evidence,
-        "advice": verdict and verdict.advice,
-        "best_epoch": int(best_epoch) if best_epoch is not None and best_epoch.is_integer() else best_epoch,
-        **{name: record.metric(name) for name in known},
-        **{f"reference_{name}": reference.get(name) for name in published},
-        **{f"config.{k}": v for k, v in flatten(record.plain).items() if k not in ("name", "seed")},
-    }
 
 
 def flatten(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -287,30 +316,3 @@ def flatten(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[f"{prefix}{key}"] = inner
     return flat
-
-
-def _no_epochs() -> pd.DataFrame:
-    import pandas as pd
-
-    return pd.DataFrame(columns=list(epoch_columns(())))
-
-
-def _epochs(folder: RunFolder) -> pd.DataFrame:
-    """Read the rows of `epochs.csv` that have an epoch, a step and a learning rate. Raises FolderError, ValueError."""
-    import pandas as pd
-
-    found = read_csv(folder.epochs.path)
-    if not found:
-        return _no_epochs()
-    wanted = epoch_columns(())
-    missing = set(wanted) - found.keys()
-    if missing:
-        raise ValueError(f"{folder.epochs.path} lacks the columns {', '.join(sorted(missing))}")
-    kept = ~np.isnan(np.array([found[name] for name in ("epoch", "step", "lr")])).any(axis=0)
-    columns = {name: values[kept] for name, values in found.items()}
-    for name in ("epoch", "step"):
-        if (wrong := np.abs(columns[name]) > MOST_STEPS).any():
-            raise ValueError(f"{folder.epochs.path}: impossible {name} {columns[name][wrong][0]:g}")
-        if (columns[name] == np.floor(columns[name])).all():
-            columns[name] = columns[name].astype(int)
-    return pd.DataFrame(columns)

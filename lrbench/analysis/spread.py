@@ -29,11 +29,17 @@ class Spread:
         return cls(centre(known, logs=logs), statistics.median(known), min(known), max(known), len(known))
 
     @classmethod
-    def ranked(cls, values: Iterable[float | None], *, logs: bool = False) -> Spread | None:
-        """The same, but None is a lost seed, worse than any number in the median; None if the median is lost."""
-        values = list(values)
+    def ranked(cls, values: Iterable[float | None], *, logs: bool = False, lower: bool = True) -> Spread | None:
+        """The same, but None is a lost seed, worse than any number in the median; None if the median is lost.
+
+        Args:
+            values: the values.
+            logs: average by the geometric mean.
+            lower: whether less is better.
+        """
+        values, worst = list(values), math.inf if lower else -math.inf
         found = cls.of(values, logs=logs)
-        middle = statistics.median([math.inf if v is None else v for v in values] or [math.inf])
+        middle = statistics.median([worst if v is None else v for v in values] or [worst])
         return replace(found, median=middle) if found is not None and math.isfinite(middle) else None
 
     def overlaps(self, other: Spread) -> bool:

@@ -25,6 +25,8 @@ PERCENT_MARGIN = 0.002
 LEAST_PERMUTED = 6  # pairs; with five, the two-sided p is at least 0.0625
 MOST_SEEDS = 1000
 
+Values = Mapping[int | str, float]
+"""An arm's values by seed; text names a run of unknown seed, which pairs with none."""
 Word = Literal["better", "probably better", "tie", "undecided", "probably worse", "worse"]
 
 
@@ -97,8 +99,8 @@ class Difference:
 
 
 def difference(
-    arm: Mapping[int, float],
-    other: Mapping[int, float],
+    arm: Values,
+    other: Values,
     *,
     logs: bool = True,
     margin: float | None = None,
@@ -123,9 +125,7 @@ def difference(
     return None if found is None else replace(found, margin=margin)
 
 
-def _scaled(
-    arm: Mapping[int, float], other: Mapping[int, float], *, logs: bool, failures: Failures | None
-) -> Difference | None:
+def _scaled(arm: Values, other: Values, *, logs: bool, failures: Failures | None) -> Difference | None:
     scaled = [{seed: math.log(value) if logs else value for seed, value in one.items()} for one in (arm, other)]
     seeds = sorted(arm.keys() & other.keys())
     if len(seeds) >= 2:
@@ -155,7 +155,7 @@ def _unpaired(a: Sequence[float], b: Sequence[float], *, logs: bool, failures: F
     return Difference(min(len(a), len(b)), False, logs, mean, mean - half, mean + half, p, spread, failures=failures)
 
 
-def permutation_p(arm: Mapping[int, float], other: Mapping[int, float], *, logs: bool = False) -> float | None:
+def permutation_p(arm: Values, other: Values, *, logs: bool = False) -> float | None:
     """Return the two-sided p of a sign-flip permutation test of the mean difference; exact up to 13 pairs.
 
     With `logs` it tests differences of logarithms, as `difference` does. None with fewer than six pairs, which can't

@@ -5,11 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 from lrbench.analysis.groups import Group
 from lrbench.analysis.records import Record, measures_of
 from lrbench.components import Measure
 from lrbench.errors import UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Part = Literal["epoch", "step", "evaluation", "seconds"]
+"""What the time to a target is counted in."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +48,10 @@ class Target:
         """`val_accuracy ≥ 0.99`."""
         return f"{self.measure.name} {'≤' if self.measure.lower else '≥'} {self.value:g}"
 
-    def reached(self, record: Record) -> tuple[float, float, int] | None:
-        """Return the first epoch (from 1) that reaches it, and seconds of training and steps up to its end.
+    def reached(self, record: Record) -> dict[Part, float] | None:
+        """Return the first epoch (from 1), step and evaluation that reach it, and the seconds of training up to it.
 
-        None if no epoch does.
+        None if no evaluation does; NaN for what is unknown.
         """
         rows = record.epochs
         if self.measure.name not in rows:
@@ -54,21 +61,27 @@ class Target:
         if not hits.any():
             return None
         first = int(hits.to_numpy().argmax())
-        at = rows.iloc[first]
-        return at["epoch"], float(rows["seconds"].iloc[: first + 1].sum()), int(at["step"])
+        at, taken = rows.iloc[first], rows["seconds"].iloc[: first + 1]
+        spent = float(taken.sum()) if taken.notna().any() else math.nan
+        return {"epoch": float(at["epoch"]), "step": float(at["step"]), "evaluation": first + 1.0, "seconds": spent}
 
-    def times(self, group: Group, part: int) -> list[float]:
-        """Return epochs (part 0), seconds (1) or steps (2) to reach it for each run that ended; inf for a miss."""
+    def times(self, group: Group, part: Part) -> list[float]:
+        """Return a part of `reached` for each run that ended; inf for a miss, and none at all if one is unknown."""
         found = [self.reached(record) for record in _ended(group)]
-        return [math.inf if reached is None else float(reached[part]) for reached in found]
+        times = [math.inf if reached is None else reached[part] for reached in found]
+        return [] if any(map(math.isnan, times)) else times
 
-    def missed(self, group: Group, part: int) -> list[float]:
-        """Return how many epochs (part 0) or seconds (1) the runs that missed it trained."""
+    def missed(self, group: Group, part: Part) -> list[float]:
+        """Return how many epochs, steps, evaluations or seconds the runs that missed it trained."""
         rows = [record.epochs for record in _ended(group) if self.reached(record) is None]
-        return [
-            float(one["seconds" if part else "epoch"].agg("sum" if part else "max")) if len(one) else 0.0
-            for one in rows
-        ]
+        found = [_trained(one, part) if len(one) else 0.0 for one in rows]
+        return [value for value in found if not math.isnan(value)]
+
+
+def _trained(rows: pd.DataFrame, part: Part) -> float:
+    if part == "evaluation":
+        return float(len(rows))
+    return float(rows["seconds"].sum() if part == "seconds" else rows[part].max())
 
 
 def _ended(group: Group) -> list[Record]:

@@ -18,6 +18,7 @@ Label = Literal[
     "stuck, rate too small",
     "oscillating",
     "overfitting",
+    "past its best",
     "decayed too early",
     "too slow",
     "converged",
@@ -32,19 +33,36 @@ FEWEST = 3  # epochs; with fewer, only the first verdicts are possible
 class Curves:
     """A run's values per epoch, or per evaluation with `eval_every`; status and reason are as in `result.json`."""
 
-    lr: Sequence[float]  # of each epoch's last step
-    train_loss: Sequence[float]  # mean over each epoch's batches
+    lr: Sequence[float]  # of each epoch's last step; empty if unknown
+    train_loss: Sequence[float]  # mean over each epoch's batches; NaN where unknown
     val_loss: Sequence[float]
     status: str
     reason: str = ""
     chance: float | None = None  # the loss of the best constant prediction; None if unknown
     unit: str = "epoch"  # or `evaluation`
     peak_lr: float | None = None  # the config's own, which advice multiplies; None for the highest of `lr`
+    own: bool = True  # whether lrbench trained it, so that advice may name lrbench's keys and files
 
     @property
     def told(self) -> float:
         """The learning rate that advice starts from; NaN if unknown."""
         return max(self.lr, default=math.nan) if self.peak_lr is None else self.peak_lr
+
+    def smaller(self, times: int) -> str:
+        """Return advice: `try 10 times smaller, 0.01`; without the number if the learning rate is unknown."""
+        return self._try(f"{times} times smaller", self.told / times)
+
+    def larger(self, times: int) -> str:
+        """Return advice: `try 10 times larger, 1`."""
+        return self._try(f"{times} times larger", self.told * times)
+
+    def _try(self, words: str, lr: float) -> str:
+        return f"try {words}, {lr:.2g}" if math.isfinite(lr) else f"try {words}"
+
+    @property
+    def trained(self) -> bool:
+        """Whether the training loss is known."""
+        return all(map(math.isfinite, self.train_loss))
 
     @property
     def decays(self) -> bool:
@@ -65,10 +83,8 @@ def verdict(run: Curves) -> Verdict:
     """Return the first verdict that fits; see docs/verdicts.md."""
     losses = run.val_loss
     peak = max(run.lr, default=math.nan)
-    told = run.told
     if run.status == "diverged" or not all(map(math.isfinite, losses)):
-        smaller = f"try 10 times smaller, {told / 10:.2g}" if math.isfinite(told) else "try 10 times smaller"
-        return Verdict("diverged", run.reason or "a loss was not finite", smaller)
+        return Verdict("diverged", run.reason or "a loss was not finite", run.smaller(10))
     if not losses:
         return Verdict("too short to tell", f"no {run.unit} is done")
     for rule in (_stuck, _short, _oscillating, _overfitting, _decayed, _slow):
@@ -93,11 +109,11 @@ def _stuck(run: Curves, peak: float) -> Verdict | None:
         thrown = f"the training loss was {_number(run.train_loss[worst])} in {run.unit} {worst + 1}"
         if run.train_loss[worst] < 1.01 * chance:
             thrown = "it moves up and down there"
-        return Verdict("stuck, rate too large", f"{end}; {thrown}", f"try 10 times smaller, {run.told / 10:.2g}")
+        return Verdict("stuck, rate too large", f"{end}; {thrown}", run.smaller(10))
     pace = (losses[0] - losses[-1]) / max(len(losses) - 1, 1)
     wanted = (losses[-1] - chance / 2) / pace if pace > 0 else math.inf
     more = f"at this pace, half of that takes {wanted:,.0f} more {run.unit}s" if wanted < 1e6 else "it hardly moved"
-    return Verdict("stuck, rate too small", f"{end}; {more}", f"try 10 times larger, {run.told * 10:.2g}")
+    return Verdict("stuck, rate too small", f"{end}; {more}", run.larger(10))
 
 
 def _thrown(run: Curves, chance: float) -> bool:
@@ -119,7 +135,7 @@ def _short(run: Curves, peak: float) -> Verdict | None:
 
 
 def _oscillating(run: Curves, peak: float) -> Verdict | None:
-    advice = f"try 3 times smaller, {run.told / 3:.2g}" + ("" if run.decays else ", or a decay")
+    advice = run.smaller(3) + ("" if run.decays else ", or a decay")
     lost = _lost_again(run)
     if lost is not None:
         return Verdict("oscillating", lost, advice)
@@ -151,17 +167,22 @@ def _overfitting(run: Curves, peak: float) -> Verdict | None:
     end = statistics.median(losses[-3:])
     if losses[lowest] <= 0 or end < 1.18 * losses[lowest] or lowest > 0.8 * len(losses):
         return None
-    if train[-1] > 0.8 * train[lowest]:
+    if run.trained and train[-1] > 0.8 * train[lowest]:
         return None
     rose = f"{end / losses[lowest] - 1:.0%} since {run.unit} {lowest + 1}"
-    evidence = f"the validation loss has risen by {rose}, while the training loss fell"
-    advice = f"stop at {run.unit} {lowest + 1} (early_stopping, best.pt)"
+    evidence = f"the validation loss has risen by {rose}"
+    advice = f"stop at {run.unit} {lowest + 1}" + (" (early_stopping, best.pt)" if run.own else "")
     advice += "" if run.decays else ", or decay the learning rate"
-    return Verdict("overfitting", evidence, advice)
+    if not run.trained:
+        unknown = "without the training loss, it may be overfitting or the learning rate"
+        return Verdict("past its best", f"{evidence}; {unknown}", advice)
+    return Verdict("overfitting", f"{evidence}, while the training loss fell", advice)
 
 
 def _decayed(run: Curves, peak: float) -> Verdict | None:
     losses, train, count = run.val_loss, run.train_loss, len(run.val_loss)
+    if not run.lr or not run.trained:
+        return None
     spent = next((i for i in range(count) if all(lr <= SPENT * peak for lr in run.lr[i:])), count)
     high = max((i for i in range(count) if run.lr[i] >= 0.1 * peak), default=0)
     if count - spent < max(count / 4, 2) or high < 1 or spent < 1 or min(losses[-1], losses[high], train[high]) <= 0:
@@ -180,12 +201,12 @@ def _slow(run: Curves, peak: float) -> Verdict | None:
     third = losses[-(max(len(losses) // 3, 1) + 1) :]
     fell = 1 - third[-1] / third[0] if third[0] > 0 else 0.0
     steady = _falling(third) >= 0.6
-    live = run.lr[-1] > 0.05 * peak
+    live = not run.lr or run.lr[-1] > 0.05 * peak
     near = run.chance is not None and losses[-1] > 0.75 * run.chance and _falling(losses) >= 0.8
     if not (near or (fell >= 0.1 and steady and live)):
         return None
     last = f"in the last {_last(len(third) - 1, run.unit)}, to {_number(losses[-1])}"
-    advice = f"train longer, or try 3 times larger, {run.told * 3:.2g}"
+    advice = f"train longer, or {run.larger(3)}"
     return Verdict("too slow", f"the validation loss still fell by {fell:.0%} {last}", advice)
 
 

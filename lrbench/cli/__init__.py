@@ -41,6 +41,10 @@ def main() -> None:
 def _end(number: int, _: object) -> None:
     if sys.stderr.isatty():
         write(2, b"\x1b[?25h\n")  # show the cursor, which a progress display may have hidden
+    if "--json" in sys.argv:
+        output = sys.modules.get("lrbench.cli.json_output")
+        place = 1 if output is None else output.descriptor
+        write(place, b'{"event": "error", "message": "interrupted", "exit_code": %d}\n' % (128 + number))
     _exit(128 + number)
 
 

@@ -11,6 +11,9 @@ import typer
 from rich.markup import escape
 
 from lrbench._version import __version__
+from lrbench.cli import json_output
+from lrbench.cli.compare import compare
+from lrbench.cli.export import export
 from lrbench.cli.find_lr import find_lr
 from lrbench.cli.list import list_
 from lrbench.cli.options import AT_ONCE
@@ -50,8 +53,10 @@ def _main(
 app.command()(run)
 app.command()(sweep)
 app.command()(report)
+app.command()(compare)
 app.command()(preview)
 app.command("find-lr")(find_lr)
+app.command()(export)
 app.command("list")(list_)
 
 
@@ -65,30 +70,49 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _run(words: list[str]) -> int:
+    """Run a command and return its exit code; with `--json`, the last line has it."""
+    code = 1
+    try:
+        code = _code(words)
+    finally:
+        json_output.close(code)
+    return code
+
+
+def _code(words: list[str]) -> int:
+    complain = _complain_in_json if "--json" in words else _complain
     try:
         code = app(args=words, prog_name="lrbench", standalone_mode=False)
     except LrbenchError as error:
         if "--debug" in words:
             raise
-        return _complain(str(error), error.exit_code, warn=isinstance(error, Interrupted))
+        return complain(str(error), error.exit_code, warn=isinstance(error, Interrupted))
     except typer.Exit as error:
         if error.exit_code == 130:  # typer turns Ctrl-C into this
-            return _complain(AT_ONCE, 130, warn=True)
+            return complain(AT_ONCE, 130, warn=True)
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        return _complain(AT_ONCE, 130, warn=True)
+        return complain(AT_ONCE, 130, warn=True)
     except BrokenPipeError:
         return 1
     except Exception as error:
         shown = getattr(error, "show", None)  # click's usage errors: an unknown option, a missing argument
         if shown is not None:
+            code = int(getattr(error, "exit_code", 2))
+            if "--json" in words:
+                return complain(getattr(error, "format_message", error.__str__)(), code)
             shown()
-            return int(getattr(error, "exit_code", 2))
+            return code
         if "--debug" in words:
             raise
         text = f"lrbench failed unexpectedly: {type(error).__name__}: {error}"
-        return _complain(f"{text}. Please report this bug with the output of --debug", 1)
+        return complain(f"{text}. Please report this bug with the output of --debug", 1)
     return code if isinstance(code, int) else 0
+
+
+def _complain_in_json(text: str, code: int, warn: bool = False) -> int:
+    json_output.complain(text, code)
+    return code
 
 
 def _complain(text: str, code: int, warn: bool = False) -> int:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
 
 from lrbench.cli import options
 from lrbench.cli.options import option
 from lrbench.cli.terminal import Terminal
 from lrbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from lrbench.cli.progress import Display
+    from lrbench.lr_finder import Finding
 
 
 def find_lr(
@@ -37,6 +42,7 @@ def find_lr(
     again: options.Again = False,
     device: options.Device = None,
     runs: options.Runs = Path("runs"),
+    as_json: options.JsonLines = False,
     debug: options.Debug = False,
 ) -> None:
     """Find a learning rate with a range test: raise it step by step and watch where the loss falls and rises.
@@ -44,11 +50,11 @@ def find_lr(
     [dim]lrbench find-lr configs/digits/baseline.yaml --write configs/found.yaml[/]
     """
     from lrbench.cli import tables
+    from lrbench.cli.json_events import JsonEvents
     from lrbench.cli.progress import display
     from lrbench.config import load_config, own
     from lrbench.lr_finder import check_schedule, check_target, write_found
     from lrbench.lr_finder import find_lr as find
-    from lrbench.reports import save_finding
     from lrbench.training import RunOptions, StopFlag
 
     if write is not None:
@@ -59,15 +65,25 @@ def find_lr(
     elif schedule is not None:
         raise UsageError("--schedule sets the schedule of the config that --write creates; give both")
     how = RunOptions(jobs=jobs, executor=executor, address=address, runs_per_gpu=runs_per_gpu, again=again)
-    console = Terminal()
-    with display(console) as watch, StopFlag.ending(options.leave):
+    console = Terminal(quiet=as_json)
+    with JsonEvents(console) if as_json else display(console) as watch, StopFlag.ending(options.leave):
         found = find(
             experiment, runs=runs, seeds=seeds, device=device, options=how, watch=watch, start=start, end=end,
             iterations=iterations, shape=shape, smoothing=smoothing, stop_factor=stop_factor, validation=validation,
         )  # fmt: skip
-    save_finding(found)
-    tables.show_finding(console, found)
-    tables.show_files(console, [found.folder.figure, Path("finder.csv"), Path("finder.json")])
+    _show(console, watch, found)
     if write is not None:
         write_found(found, write, config, overrides or (), schedule)
+        watch.tell("wrote", file=write)
         tables.show_files(console, [write])
+
+
+def _show(console: Console, watch: Display, found: Finding) -> None:
+    """Print the finding, and draw it into its folder."""
+    from lrbench.cli import tables
+    from lrbench.reports import save_finding
+
+    save_finding(found)
+    watch.tell("finding", folder=found.folder.path, **found.plain())
+    tables.show_finding(console, found)
+    tables.show_files(console, [found.folder.figure, Path("finder.csv"), Path("finder.json")])

@@ -11,6 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
+from lrbench.cli import json_output
+
 AT_ONCE = "stopped immediately; the same command resumes from the last checkpoint"
 
 
@@ -27,8 +29,29 @@ Overrides = Annotated[
 Jobs = Annotated[int, option("Runs at once, in worker processes that share the CPU cores.", min=1)]
 Again = Annotated[bool, option("Repeat runs that are already finished.", "--again")]
 Device = Annotated[str | None, option("Device instead of the config's: auto, cpu, cuda, cuda:1 or mps.")]
+Track = Annotated[
+    list[str] | None,
+    option(
+        "Log to a tool while training: tensorboard, mlflow, wandb or trackio; repeatable.", "--track", metavar="TOOL"
+    ),
+]
 Runs = Annotated[Path, option("Folder that holds the runs.", "--runs", metavar="DIR")]
 Debug = Annotated[bool, option("Show the traceback of lrbench's errors.", "--debug")]
+
+Filters = Annotated[
+    list[str] | None,
+    option(
+        "Use only runs whose name matches a pattern, or whose config has key=value (or !=, >=, <, …); a|b: either."
+        " Repeatable: all must match.",
+        "--filter",
+        metavar="TEXT",
+    ),
+]
+PoolCode = Annotated[
+    bool, option("Take seeds trained with different versions of imported code together.", "--pool-code")
+]
+Json = Annotated[bool, option("Print JSON, for programs.", "--json")]
+JsonLines = Annotated[bool, option("Print progress and results as JSON, an object per line.", "--json")]
 
 Executor = Annotated[str, option("Where to train: local or ray.")]
 Address = Annotated[str | None, option("Address of a Ray cluster. Default: start one on this machine.")]
@@ -42,6 +65,8 @@ def leave(number: int) -> None:
     for child in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.Error):
             child.kill()
+    if json_output.descriptor != 1:
+        os.write(json_output.descriptor, json_output.last_line(128 + number))
     shown = "\x1b[?25h" if sys.stderr.isatty() else ""  # show the cursor, which the progress display has hidden
     os.write(2, f"{shown}\n{AT_ONCE}\n".encode())
     _exit(128 + number)  # `os._exit` would end only the run

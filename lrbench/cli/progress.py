@@ -45,6 +45,9 @@ class Display:
     def _stop(self) -> None:
         """Remove what is drawn."""
 
+    def tell(self, event: str, **facts: Any) -> None:
+        """Tell programs what people see in tables; see `JsonEvents`."""
+
     def say(self, text: str) -> None:
         """Print a line above what is drawn."""
         self.console.print(inline(text), style="dim")
@@ -138,13 +141,13 @@ class Bars(Display):
             return
         task = self.tasks[event.run]
         if event.run not in self.known:  # `TimeLeft` counts from the run's first steps
-            self.progress.reset(task, completed=event.step, total=event.total_steps)
+            self.progress.reset(task, completed=event.step, total=event.total_steps or None)
             self.progress.update(task, first=event.step)
         known = self.known[event.run] = {**self.known.get(event.run, {}), **event.values}
-        fields: dict[str, Any] = {"epoch": f"epoch {event.epoch}/{event.epochs}", "metrics": self.measured(known)}
+        fields: dict[str, Any] = {"epoch": _place(event), "metrics": self.measured(known)}
         if event.examples_per_second:
             fields["speed"] = f"{event.examples_per_second:,.0f} examples/s"
-        self.progress.update(task, completed=event.step, rate=f"lr {event.lr:.3g}", **fields)
+        self.progress.update(task, completed=event.step, rate=f"lr {event.lr:.3g}" if event.lr else "", **fields)
 
     def _end(self, event: Event) -> None:
         self.over += 1
@@ -174,9 +177,16 @@ class Lines(Display):
         elif event.kind != "plan" and time.monotonic() - self.said.get(event.run, 0.0) > PLAIN_SECONDS:
             self.said[event.run] = time.monotonic()
             speed = f", {event.examples_per_second:,.0f} examples/s" if event.examples_per_second else ""
-            place = f"epoch {event.epoch}/{event.epochs}, step {event.step}/{event.total_steps}"
-            self.say(f"{event.run}: {place}, {self.measured(event.values)}, lr {event.lr:.3g}{speed}")
+            rate = f"lr {event.lr:.3g}" if event.lr else ""
+            step = f"step {event.step}{f'/{event.total_steps}' if event.total_steps else ''}" if event.step else ""
+            pieces = [_place(event), step, self.measured(event.values), rate]
+            self.say(f"{event.run}: {', '.join(filter(None, pieces))}{speed}")
 
     def say(self, text: str) -> None:
         """Print a line without breaking it."""
         self.console.print(inline(text), soft_wrap=True)
+
+
+def _place(event: Event) -> str:
+    """Return `epoch 3/25`; without the total if it is unknown, empty if the epoch is too."""
+    return f"epoch {event.epoch}{f'/{event.epochs}' if event.epochs else ''}" if event.epochs or event.epoch else ""

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lrbench.cli.options import Debug, Runs, option
+from lrbench.cli.options import Debug, Filters, PoolCode, Runs, option
 from lrbench.cli.terminal import Terminal, inline
 
 
@@ -19,19 +19,11 @@ def report(
     out: Annotated[
         Path | None, option("Folder to write to. Default: report/ in the runs folder.", metavar="DIR")
     ] = None,
-    metric: Annotated[str, option("Compare runs by this: val_loss, val_accuracy, best_val_loss, test_loss, …")] = (
-        "val_loss"
-    ),
-    baseline: Annotated[str | None, option("Compare with these runs. Default: the best runs.", metavar="NAME")] = None,
-    filters: Annotated[
-        list[str] | None,
-        option(
-            "Use only runs whose name matches a pattern, or whose config has key=value (or !=, >=, <, …); a|b: either."
-            " Repeatable: all must match.",
-            "--filter",
-            metavar="TEXT",
-        ),
+    metric: Annotated[
+        str | None, option("Compare runs by this: val_accuracy, best_val_loss, test_loss, … Default: val_loss, if any.")
     ] = None,
+    baseline: Annotated[str | None, option("Compare with these runs. Default: the best runs.", metavar="NAME")] = None,
+    filters: Filters = None,
     target: Annotated[
         str | None, option("Show the time to reach a target, such as val_accuracy=0.99.", metavar="METRIC=X")
     ] = None,
@@ -39,9 +31,7 @@ def report(
         str | None,
         option("Print the table as csv, json, markdown or latex; write no files.", "--format", metavar="FORM"),
     ] = None,
-    pool_code: Annotated[
-        bool, option("Give seeds trained with different versions of imported code one row.", "--pool-code")
-    ] = False,
+    pool_code: PoolCode = False,
     runs: Runs = Path("runs"),
     debug: Debug = False,
 ) -> None:

@@ -5,7 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from lrbench.cli.options import Again, Configs, Debug, Device, Jobs, Overrides, Runs, leave, option
+from lrbench.cli.options import (
+    Again,
+    Configs,
+    Debug,
+    Device,
+    Jobs,
+    JsonLines,
+    Overrides,
+    Runs,
+    Track,
+    leave,
+    option,
+)
 from lrbench.cli.terminal import Terminal, inline
 
 
@@ -19,7 +31,9 @@ def run(
         bool, option("Exit with code 1 instead of waiting for runs of another process.", "--no-wait")
     ] = False,
     device: Device = None,
+    track: Track = None,
     runs: Runs = Path("runs"),
+    as_json: JsonLines = False,
     debug: Debug = False,
 ) -> None:
     """Train configs. Finished runs are shown, not repeated; interrupted runs are resumed.
@@ -28,20 +42,22 @@ def run(
     """
     from lrbench.analysis import grouped, read_one
     from lrbench.cli import tables
+    from lrbench.cli.json_events import JsonEvents, outcomes_told
     from lrbench.cli.progress import display
     from lrbench.runs import RunFolder
     from lrbench.training import StopFlag
     from lrbench.training import run as train
 
-    console = Terminal()
-    with display(console) as watch, StopFlag.ending(leave):
+    console = Terminal(quiet=as_json)
+    with JsonEvents(console) if as_json else display(console) as watch, StopFlag.ending(leave):
         outcomes = train(
             configs, runs=runs, overrides=overrides or (), seeds=seeds, jobs=jobs, device=device, again=again,
-            wait=not no_wait, watch=watch,
+            wait=not no_wait, track=track or None, watch=watch,
         )  # fmt: skip
     done = [outcome for outcome in outcomes if outcome.path.exists()]
     # An identical run may have been trained under another name.
     made = [read_one(RunFolder(outcome.path)).called(outcome.experiment.name) for outcome in done]
+    watch.tell("summary", **outcomes_told(outcomes))
     tables.show_groups(console, grouped(made))
     tables.show_outcomes(console, outcomes)
     tables.end(console, outcomes)

@@ -15,6 +15,7 @@ from lrbench.cli.terminal import Terminal, inline
 from lrbench.errors import FolderError, UsageError
 
 if TYPE_CHECKING:
+    from lrbench.cli.progress import Display
     from lrbench.sweeps import Sweep
 
 Configs = Annotated[
@@ -58,7 +59,9 @@ def sweep(
     yes: Annotated[bool, option("Allow more than 1,000 runs.", "--yes")] = False,
     again: options.Again = False,
     device: options.Device = None,
+    track: options.Track = None,
     runs: options.Runs = Path("runs"),
+    as_json: options.JsonLines = False,
     debug: options.Debug = False,
 ) -> None:
     """Train a grid of learning rates, schedules, seeds or any other key. Finished runs are not repeated.
@@ -66,32 +69,41 @@ def sweep(
     [dim]lrbench sweep configs/digits/baseline.yaml --lr 1e-5:1:11 --schedule constant,cosine --seeds 3[/]
     """
     from lrbench.cli import sweep_table
+    from lrbench.cli.json_events import JsonEvents
     from lrbench.sweeps import carry_out, plan_sweep
     from lrbench.training import Prune, RunOptions, StopFlag
 
-    console = Terminal()
+    console = Terminal(quiet=as_json)
+    if status:
+        return _show_status(console, runs, name, as_json)
     if not math.isfinite(epsilon):
         raise UsageError(f"--epsilon must be a finite number (got {epsilon:g})")
-    if status:
-        _show_status(console, runs, name)
-        return
     if not configs:
         raise UsageError("give at least one CONFIG, or --status")
     how = RunOptions(
         jobs=jobs, executor=executor, address=address, runs_per_gpu=runs_per_gpu, again=again, retries=retries,
         max_failures=1 if fail_fast else max_failures, prune=Prune.asked(prune, halve),
     )  # fmt: skip
-    with sweep_table.display(console) as watch, StopFlag.ending(options.leave):
+    with JsonEvents(console) if as_json else sweep_table.display(console) as watch, StopFlag.ending(options.leave):
         asked = plan_sweep(
             configs, {"lr": lr, "seeds": seeds, "schedule": _names(schedule)}, runs=runs, overrides=overrides or (),
-            name=name, device=device, options=how, many=yes or dry_run, train=not dry_run, watch=watch,
+            name=name, device=device, track=track or None, options=how, many=yes or dry_run, train=not dry_run,
+            watch=watch,
         )  # fmt: skip
         if not dry_run:
             carry_out(asked, how, confirm=confirm, watch=watch)
     if dry_run:
-        sweep_table.show_plan(console, asked, asked.expected_seconds(jobs))
-        return
-    _conclude(console, asked, epsilon)
+        return _show_plan(console, watch, asked, jobs)
+    return _conclude(console, watch, asked, epsilon)
+
+
+def _show_plan(console: Console, watch: Display, asked: Sweep, jobs: int | None) -> None:
+    from lrbench.cli import sweep_table
+    from lrbench.cli.json_events import outcomes_told
+
+    expected = asked.expected_seconds(jobs)
+    watch.tell("summary", sweep=asked.plan.name, expected_seconds=expected, **outcomes_told(asked.outcomes))
+    sweep_table.show_plan(console, asked, expected)
 
 
 def _names(schedule: str | None) -> list[str] | None:
@@ -105,24 +117,31 @@ def _names(schedule: str | None) -> list[str] | None:
     return names
 
 
-def _show_status(console: Console, runs: Path, name: str | None) -> None:
+def _show_status(console: Console, runs: Path, name: str | None, as_json: bool) -> None:
     from lrbench.cli import sweep_table
+    from lrbench.cli.json_events import status_told
     from lrbench.sweeps import SweepFolder, find_sweeps
 
     folders = [SweepFolder.of(runs, name)] if name is not None else find_sweeps(runs)
     if not folders:
         raise UsageError(f"no sweep in {runs / 'sweeps'}")
+    if as_json:
+        typer.echo(status_told(folders))
+        return
     for folder in folders:
         sweep_table.show_status(console, folder)
 
 
-def _conclude(console: Console, done: Sweep, epsilon: float) -> None:
+def _conclude(console: Console, watch: Display, done: Sweep, epsilon: float) -> None:
     """Print and write the summary, then end the command with its exit code."""
     from lrbench.cli import tables
+    from lrbench.cli.json_events import sweep_told
     from lrbench.reports import save_summary, summary_words
 
     summary = done.summary(epsilon)
-    for line in summary_words(summary):
+    said = summary_words(summary)
+    watch.tell("summary", **sweep_told(done, summary, said))
+    for line in said:
         console.print(inline(line))
     tables.show_outcomes(console, done.outcomes)
     try:
@@ -130,5 +149,6 @@ def _conclude(console: Console, done: Sweep, epsilon: float) -> None:
     except FolderError as error:
         if any(outcome.result is not None and not outcome.found for outcome in done.outcomes):
             raise
+        watch.tell("message", text=f"the summary was not written: {error}")
         console.print(f"[yellow]The summary was not written:[/] {inline(str(error))}", soft_wrap=True)
     tables.end(console, done.outcomes)

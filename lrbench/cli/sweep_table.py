@@ -16,7 +16,7 @@ from rich.text import Text
 from lrbench.analysis import Spread, duration
 from lrbench.cli.progress import Display, Lines
 from lrbench.cli.terminal import inline
-from lrbench.components import LOSS
+from lrbench.components import LOSS, in_words
 from lrbench.events import Event
 from lrbench.runs import Status
 from lrbench.sweeps import AUTO_POINTS, Board, Planned, SweepFolder, board_of
@@ -56,6 +56,7 @@ def table_of(board: Board, height: int | None = None) -> RenderableType:
         table.add_row("default" if lr is None else f"{lr:.3g}", *row)
     hidden = len(board.plan.rates) - len(rates)
     note = f"  ({hidden} more rates are not shown)" if hidden else ""
+    note += "" if board.metric == LOSS else f"  values: {in_words(board.metric.name)}"
     return Group(table, Text(LEGEND + note, style="dim"))
 
 
@@ -74,14 +75,14 @@ def _cell(board: Board, cells: Sequence[Planned]) -> Text:
     for cell in cells:
         mark, style = MARKS[board.state[cell.run]]
         text.append(mark, style)
-    losses = [board.loss[c.run] for c in cells if board.state[c.run].over and c.run in board.loss]
+    values = [board.value[c.run] for c in cells if board.state[c.run].over and c.run in board.value]
     running = [c.run for c in cells if board.state[c.run] is Status.RUNNING]
-    if (spread := Spread.of(losses, logs=True)) is not None:
-        text.append(f" {LOSS.text(spread.centre)}")
+    if (spread := Spread.of(values, logs=board.metric.form != "percent")) is not None:
+        text.append(f" {board.metric.text(spread.centre)}")
     if running:
         fraction = sum(board.done.get(run, 0.0) for run in running) / len(running)
-        now = [board.loss[run] for run in running if run in board.loss]
-        text.append(f" {fraction:.0%}" + (f" {LOSS.text(now[0])}" if now else ""), "cyan")
+        now = [board.value[run] for run in running if run in board.value]
+        text.append(f" {fraction:.0%}" + (f" {board.metric.text(now[0])}" if now else ""), "cyan")
     return text
 
 

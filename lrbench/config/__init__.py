@@ -11,6 +11,7 @@ from lrbench.config.files import exists, opened, read_bytes
 from lrbench.config.identity import canonical, group, identity, run_name, without_rate
 from lrbench.config.load import CONFIG, CONFIGS, PARTS, Config, load_config, normal, overriding, read_config
 from lrbench.config.merge import SHORT_AXES, merge, short_axes
+from lrbench.config.params import flat
 from lrbench.config.recorded import RecordedConfig
 from lrbench.config.rules import ContinueRule, EarlyStoppingRule, InitRule
 from lrbench.config.run_config import RunConfig

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Mapping
+from typing import Annotated, Any
 
-from pydantic import BaseModel, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, PlainSerializer, PlainValidator, model_validator
 
 from lrbench.components import DATASETS, DatasetRules
 from lrbench.config.merge import merge
@@ -36,6 +37,16 @@ def checked_device(value: str) -> str:
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", value):
         raise ValueError(f"must be auto, cpu, cuda, cuda:0 (…) or mps (got {value!r:.40})")
     return value
+
+
+def _listed(value: object) -> object:
+    """Write `track: tensorboard` as a list; an empty one is none."""
+    return [value] if isinstance(value, str | Mapping) else None if value == [] else value
+
+
+_Tracker = Annotated[Part, PlainValidator(Part.of), PlainSerializer(Part.plain)]
+Trackers = Annotated[Annotated[list[_Tracker], Field(max_length=20)] | None, BeforeValidator(_listed)]
+"""Tools that follow a run, with their options. Their names are checked once the tools are looked up."""
 
 
 class Dataset(BaseModel, frozen=True, extra="forbid"):

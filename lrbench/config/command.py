@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from math import inf
 from pathlib import Path
@@ -12,11 +13,12 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BaseModel, BeforeValidator, Field, StrictBool, model_validator
 
 from lrbench.components import NAMED, Metric
+from lrbench.config.blocks import Trackers
 from lrbench.config.files import exists, read_bytes
 from lrbench.config.params import Params, flat, number_of, rate_among
 from lrbench.config.rules import Reference
 from lrbench.config.run_config import RunConfig, RunName
-from lrbench.config.templates import OWN, check_names, filled, filled_for_shell, placed, words_of
+from lrbench.config.templates import OWN, check_names, filled, filled_for_shell, names_in, placed, words_of
 from lrbench.errors import ConfigError
 from lrbench.types import Count, MetricName, Natural
 
@@ -39,12 +41,14 @@ def _timeout(value: object) -> float:
 
 def _source(value: object) -> object:
     """Write out `read: logs/metrics.csv` as `{csv: logs/metrics.csv}`. Raises ValueError."""
+    found = value
     if isinstance(value, str):
-        value = {_SUFFIXES.get(Path(value).suffix.lower(), "tensorboard" if not Path(value).suffix else ""): value}
-    if not isinstance(value, Mapping) or len(value) != 1 or next(iter(value)) not in SOURCES:
-        problem = f"must be a file or one of {{{', '.join(f'{source}: …' for source in SOURCES)}}}"
+        usual = "" if Path(value).suffix else "tensorboard"
+        found = {_SUFFIXES.get(Path(value).suffix.lower(), usual): value}
+    if not isinstance(found, Mapping) or len(found) != 1 or next(iter(found)) not in SOURCES:
+        problem = f"must be a .csv, .tsv, .jsonl or .json file, or one of {', '.join(f'{{{s}: …}}' for s in SOURCES)}"
         raise ValueError(f"{problem} (got {value!r:.80})")
-    return value
+    return found
 
 
 class Column(BaseModel, frozen=True, extra="forbid"):
@@ -87,6 +91,7 @@ class CommandConfig(RunConfig, frozen=True, extra="forbid"):
         files: the hashes of its files, by path; a change is another run.
         gpus: GPUs that each run needs.
         timeout: seconds after which it is stopped.
+        track: the tools that follow the run.
     """
 
     name: RunName
@@ -106,10 +111,13 @@ class CommandConfig(RunConfig, frozen=True, extra="forbid"):
     files: dict[str, str] = Field(default_factory=dict)
     gpus: Count | None = None
     timeout: Annotated[float, BeforeValidator(_timeout)] | None = None
+    track: Trackers = None
     reference: Reference | None = None
 
     foreign: ClassVar[str] = "a command"
-    taken_over: ClassVar[tuple[str, ...]] = ("reference", "timeout", "folder", "cwd", "resume", "checkpoint", "gpus")
+    taken_over: ClassVar[tuple[str, ...]] = (
+        "reference", "track", "timeout", "folder", "cwd", "resume", "checkpoint", "gpus",
+    )  # fmt: skip
     blocks: ClassVar[Mapping[tuple[str, ...], Any]] = {("reference",): Reference}
 
     @model_validator(mode="before")
@@ -169,6 +177,13 @@ class CommandConfig(RunConfig, frozen=True, extra="forbid"):
                 found[short] = Metric(short, column.better or usual.better, column.form or usual.form)  # type: ignore[arg-type]
         return found
 
+    @property
+    def unused(self) -> list[str]:
+        """What varies between runs but is not in the command: parameters, and the seed."""
+        words = words_of(self.command, "command")
+        used = {name for word in words for name in names_in(word)}
+        return [name for name in (*flat(self.params), "seed") if name not in used]
+
     def start(self, run: Path) -> Path:
         """Return the folder where the command of the run in folder `run` starts."""
         return run if self.cwd is None else Path(self.folder, self.cwd)
@@ -176,6 +191,12 @@ class CommandConfig(RunConfig, frozen=True, extra="forbid"):
     def values(self, run: Path) -> dict[str, Any]:
         """Return what fills the template of the run in folder `run`."""
         return {**flat(self.params), "seed": self.seed, "name": self.name, "run": str(run)}
+
+    def command_line(self, run: Path) -> str:
+        """See `RunConfig`. Files are as they are written, relative to `folder`."""
+        if self.shell and isinstance(self.command, str):
+            return filled_for_shell(self.command, self.values(run))
+        return shlex.join(filled(words_of(self.command, "command"), self.values(run)))
 
     def arguments(self, run: Path, checkpoint: Path | None = None) -> list[str]:
         """Return the command of the run in folder `run`.
@@ -189,8 +210,6 @@ class CommandConfig(RunConfig, frozen=True, extra="forbid"):
         if checkpoint is not None and isinstance(self.resume, str | list):
             more = filled(words_of(self.resume, "resume"), {**values, "checkpoint": str(checkpoint)})
         if self.shell and isinstance(self.command, str):
-            import shlex
-
             return ["/bin/sh", "-c", " ".join([filled_for_shell(self.command, values), *map(shlex.quote, more)])]
         words = [placed(word, folder) if "{" not in word else word for word in words_of(self.command, "command")]
         return [*filled(words, values), *more]

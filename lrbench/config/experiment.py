@@ -27,7 +27,7 @@ from lrbench.components import (
     check_parameters,
     configured_rate,
 )
-from lrbench.config.blocks import Dataset, checked_device
+from lrbench.config.blocks import Dataset, Trackers, checked_device
 from lrbench.config.normalize import written_out
 from lrbench.config.rules import (
     ContinueRule,
@@ -91,10 +91,11 @@ class Experiment(RunConfig, frozen=True, extra="forbid"):
     continues: Annotated[ContinueRule | None, Field(alias="continue")] = None
     keep: Literal["best", "state"] | None = None
     device: Annotated[str, AfterValidator(checked_device)] = "auto"
+    track: Trackers = None
     reference: Reference | None = None
     as_of: Literal[2] | None = None
 
-    taken_over: ClassVar[tuple[str, ...]] = ("device", "reference")
+    taken_over: ClassVar[tuple[str, ...]] = ("device", "reference", "track")
     also: ClassVar[tuple[str, ...]] = ("extends", "step")
     blocks: ClassVar[Mapping[tuple[str, ...], Any]] = {
         ("warmup",): WarmUpRule,

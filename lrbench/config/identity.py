@@ -26,12 +26,12 @@ def canonical(config: RunConfig) -> dict[str, Any]:
 @canonical.register
 def _(config: CommandConfig) -> dict[str, Any]:
     plain = _plain(config, "name", *config.taken_over)
-    return {"version": VERSION, **{key: value for key, value in plain.items() if value not in (False, {})}}
+    return {"version": VERSION, **_unusual(plain)}
 
 
 @canonical.register
 def _(config: RecordedConfig) -> dict[str, Any]:
-    return {"version": VERSION, **_plain(config, *config.taken_over)}
+    return {"version": VERSION, **_unusual(_plain(config, *config.taken_over))}
 
 
 @canonical.register
@@ -81,6 +81,12 @@ def run_name(config: RunConfig) -> str:
 
 def _plain(config: RunConfig, *left_out: str) -> dict[str, Any]:
     return {k: _number(v) for k, v in config.plain().items() if k not in left_out}
+
+
+def _unusual(plain: dict[str, Any]) -> dict[str, Any]:
+    """Leave out defaults, so that a later key with a default changes no identity."""
+    usual: dict[str, Any] = {"shell": False, "params": {}, "files": {}, "best_by": "val_loss"}
+    return {key: value for key, value in plain.items() if key not in usual or value != usual[key]}
 
 
 def _without_seed(config: RunConfig) -> dict[str, Any]:

@@ -121,7 +121,7 @@ def _resolve(path: Path) -> tuple[dict[str, Any], yaml_source.Places]:
 def _read(path: Path) -> tuple[dict[str, Any], yaml_source.Places]:
     plain, places = yaml_source.read(path)
     if plain.get("command") is not None:
-        plain.setdefault("folder", str(path.absolute().parent))
+        plain["folder"] = os.path.normpath(Path.cwd() / path.parent / str(plain.get("folder", "")))
     return _with_old_meaning(path, normal(plain)), places
 
 

@@ -12,8 +12,8 @@ SHORT_AXES = {"lr": "optimizer.lr", "seeds": "seed"}
 
 
 def short_axes(plain: Mapping[str, Any]) -> Mapping[str, str]:
-    """Return the short keys of a config's `sweep:` block; in that of a command, each parameter has one."""
-    if plain.get("command") is None:
+    """Return the short keys of a config, as in its `sweep:` block; each parameter of another program has one."""
+    if plain.get("command") is None and plain.get("recorded") is None:
         return SHORT_AXES
     params = plain.get("params")
     given = flat(params) if isinstance(params, Mapping) else {}

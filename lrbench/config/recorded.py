@@ -38,6 +38,11 @@ class RecordedConfig(RunConfig, frozen=True, extra="forbid"):
     blocks: ClassVar[Mapping[tuple[str, ...], Any]] = {("reference",): Reference}
 
     @property
+    def source(self) -> str:
+        """See `RunConfig`."""
+        return self.recorded
+
+    @property
     def lr_key(self) -> str:
         """See `RunConfig`."""
         return f"params.{rate_among(self.params, self.lr_param) or 'lr'}"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
-from lrbench.config.blocks import checked_name
+from lrbench.config.blocks import Trackers, checked_name
 from lrbench.config.rules import Reference
 from lrbench.config.yaml_source import Places, dump, path_of, place_of
 from lrbench.errors import ConfigError, choices
@@ -23,12 +24,14 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
         name: the run's name, which its folder has too.
         seed: the seed; None if it is unknown.
         reference: a published result.
+        track: the tools that follow the run.
     """
 
     if TYPE_CHECKING:  # each kind declares them where its files have them
         name: str
         seed: Any
         reference: Reference | None = None
+        track: Trackers = None
 
     foreign: ClassVar[str] = ""
     """Who trains or trained the run, if not lrbench, in words."""
@@ -49,9 +52,18 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
     __hash__ = None  # type: ignore[assignment]
 
     @property
+    def source(self) -> str:
+        """What trains or trained the run, in a few words; empty for lrbench."""
+        return self.foreign
+
+    @property
     def lr_key(self) -> str:
         """The dotted key of the peak learning rate."""
         return "optimizer.lr"
+
+    def command_line(self, run: Path) -> str:
+        """Return the command that trains the run in folder `run`, as it is typed; empty if there is none."""
+        return ""
 
     @property
     def lr(self) -> float | None:

@@ -146,7 +146,7 @@ def _ramp_schedule(optimizer: Any, ramp: LoopRamp) -> Any:
 
     first, last = int(optimizer.iterations), ramp.iterations - 1
 
-    class RampSchedule(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
+    class RampSchedule(keras.optimizers.schedules.LearningRateSchedule):
         def __call__(self, step: Any) -> Any:
             part = keras.ops.cast(step - first, "float32") / last
             if ramp.shape == "linear":
@@ -163,7 +163,7 @@ def _observer(test: KerasTest) -> Any:
     """Return a callback that hands the losses to the test, and ends training with it."""
     import keras
 
-    class Observer(keras.callbacks.Callback):  # type: ignore[misc]
+    class Observer(keras.callbacks.Callback):
         def on_train_begin(self, logs: Any = None) -> None:
             self.losses: list[float] = []
             self.accumulated = getattr(test.optimizer, "gradient_accumulation_steps", None) or 1

@@ -60,8 +60,8 @@ def run(
         progress: show progress in the terminal; by default for objects.
         watch: called with progress events, instead of showing them.
         settings: for objects, the other keys of a config: `epochs` or `steps`, `batch_size`, `name`, `seed`, `warmup`,
-            `metrics`, …; for configs, `overrides` (texts `key=value`), `jobs` (runs at once) and `wait` (for runs of
-            another process, True by default).
+            `metrics`, `track`, …; for configs, `overrides` (texts `key=value`), `jobs` (runs at once), `track` (tools
+            that follow the runs, such as `tensorboard`) and `wait` (for runs of another process, True by default).
 
     Returns:
         One outcome per distinct run.

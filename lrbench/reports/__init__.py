@@ -9,7 +9,10 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from lrbench.reports.comparing import compare
 from lrbench.reports.comparison_columns import brief as brief_columns
+from lrbench.reports.decision import Decision, TargetDecision
+from lrbench.reports.escape import csv_cell
 from lrbench.reports.reporting import Report, gather, report, summary
 from lrbench.reports.reporting import table as formatted_table
 from lrbench.reports.tables import columns as table_columns

@@ -6,9 +6,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from lrbench.analysis import DEFAULT_METRIC, Comparison, Group, Row
+from lrbench.analysis import Comparison, Group, Row, default_metric
 from lrbench.reports.sentences import against, interval
 from lrbench.reports.tables import Column
+
+LONGEST = 28
+"""Characters of a label in a heading in a terminal."""
 
 
 def columns(comparison: Comparison) -> list[Column]:
@@ -16,7 +19,8 @@ def columns(comparison: Comparison) -> list[Column]:
     if comparison.single:
         return []
     measure, text, column = comparison.measure, comparison.measure.text, partial(_column, comparison)
-    default = measure.name == DEFAULT_METRIC  # its means are always in the table
+    records = [record for row in comparison.rows for record in row.group.records]
+    default = measure.name == default_metric(records)  # its means are always in the table
     asked_for = column(
         f"compared: {measure.words}",
         lambda row: text(row.centre) if row.n else "–",
@@ -41,7 +45,8 @@ def brief(comparison: Comparison) -> list[Column]:
     """Return only the answers, for a terminal."""
     if comparison.single:
         return []
-    heading = f"against {comparison.against.group.label}"
+    label = comparison.against.group.label
+    heading = f"against {label if len(label) <= LONGEST else label[: LONGEST - 1] + '…'}"
     return [_column(comparison, heading, lambda row: row.answer.word if row.answer else "–", _difference_numbers)]
 
 

@@ -9,38 +9,45 @@ from collections.abc import Sequence
 from typing import Any
 
 from lrbench.analysis import Group, Record, value_text
-from lrbench.components import LOSS
+from lrbench.components import Measure
 from lrbench.config import dump_yaml
 from lrbench.errors import printable
 from lrbench.reports import tables
-from lrbench.runs import Status
+from lrbench.reports.headline import headline
+from lrbench.runs import Status, last_lines
 
-_OF_THE_RUN = ("identity", "arguments", "started", "resumed", "config", "sizes", "metrics")
+MOST_LINES = 20
+"""Of the output of a failed command."""
+_OF_THE_RUN = ("identity", "arguments", "started", "resumed", "config", "sizes", "metrics", "exit_code")
 
 
 def details(groups: Sequence[Group], records: Sequence[Record], against: Group | None) -> list[dict[str, Any]]:
     """Return the details of each group; copies, which are in no group, come last, one by one.
 
-    Each has a `label`, the `runs` with a row for each seed, `differences` from the config of the group `against`
-    (key, value there, value here), and the first run's `config` as YAML.
+    Each has a `label`, the `runs` with a row for each seed, with the value of the main chart's measure, `differences`
+    from the config of the group `against` (key, value there, value here), the first run's `config` as YAML, and its
+    `command` if another program trained it.
     """
-    places = {key: name for name, key, _ in _distinct(records)}
-    found = [_details(group.label, group.records, against, places) for group in groups]
+    places, measure = {key: name for name, key, _ in _distinct(records)}, headline(groups)
+    found = [_details(group.label, group.records, against, places, measure) for group in groups]
     copies = [record for record in records if record.status is Status.COPY]
-    return [*found, *(_details(f"{r.folder.name} (copy)", [r], None, places) for r in copies)]
+    return [*found, *(_details(f"{r.folder.name} (copy)", [r], None, places, measure) for r in copies)]
 
 
-def _details(label: str, records: Sequence[Record], against: Group | None, places: dict[str, str]) -> dict[str, Any]:
+def _details(
+    label: str, records: Sequence[Record], against: Group | None, places: dict[str, str], measure: Measure
+) -> dict[str, Any]:
     first = records[0]
     runs = [
         {
             "folder": record.folder.name,
-            "seed": value_text(record.plain.get("seed")),
+            "seed": "–" if (seed := record.plain.get("seed")) is None and record.foreign else value_text(seed),
             "state": record.status.words,
-            "val_loss": "–" if (value := record.metric("val_loss")) is None else LOSS.text(value),
+            "value": "–" if (value := record.metric(measure.name)) is None else measure.text(value),
             "verdict": "–" if record.verdict is None else record.verdict.label,
             "note": record.problem or (record.result.reason if record.result is not None else ""),
             "environment": places.get(_key(record), "–"),
+            "output": "\n".join(last_lines(record.folder.output, MOST_LINES)) if _failed(record) else "",
         }
         for record in records
     ]
@@ -49,8 +56,13 @@ def _details(label: str, records: Sequence[Record], against: Group | None, place
         "label": label,
         "runs": runs,
         "differences": differs,
+        "command": "" if first.experiment is None else first.experiment.command_line(first.folder.path),
         "config": dump_yaml(first.plain) if first.plain else "",
     }
+
+
+def _failed(record: Record) -> bool:
+    return record.foreign and record.status is Status.FAILED and record.folder.output.is_file()
 
 
 def _differences(theirs: Record, mine: Record) -> list[tuple[str, ...]]:
@@ -58,7 +70,7 @@ def _differences(theirs: Record, mine: Record) -> list[tuple[str, ...]]:
     one, other = theirs.identity_fields, mine.identity_fields
     if not one or not other:
         return []
-    changed = [k for k in dict.fromkeys((*one, *other)) if k != "seed" and one.get(k) != other.get(k)]
+    changed = [k for k in dict.fromkeys((*one, *other)) if k not in ("seed", "run") and one.get(k) != other.get(k)]
     return [(k, *(value_text(fields[k]) if k in fields else "–" for fields in (one, other))) for k in changed]
 
 
@@ -75,8 +87,10 @@ def _curves(group: Group) -> str:
     verdict = found[0]
     evidence = f"{verdict.evidence[:1].upper()}{verdict.evidence[1:]}"
     if len(group.records) > 1:
-        seed = next(r.plain.get("seed") for r in group.records if r.verdict == verdict)
-        evidence = f"Seed {seed}: {verdict.evidence}"
+        which = next(record for record in group.records if record.verdict == verdict)
+        seed = which.plain.get("seed")
+        of = which.folder.name if seed is None and which.foreign else f"Seed {seed}"
+        evidence = f"{of}: {verdict.evidence}"
     advice = f" Next: {verdict.advice}." if verdict.advice else ""
     return f"{tables.verdict(group)}. {evidence}.{advice}"
 
@@ -123,7 +137,7 @@ def provenance(records: Sequence[Record]) -> list[str]:
     if unknown:
         more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
         lines.append(f"no env.json, so versions, device and threads are unknown: {', '.join(unknown[:3])}{more}")
-    sets = sorted({str((r.plain.get("dataset") or {}).get("name")) for r in records if r.experiment})
+    sets = sorted({str((r.plain.get("dataset") or {}).get("name")) for r in records if r.experiment and not r.foreign})
     if len(sets) > 1:
         lines.append(f"data sets: {', '.join(sets)}; losses on different data can't be compared")
     return lines

@@ -33,12 +33,13 @@ def csv(rows: Iterable[Mapping[str, Any]]) -> str:
     """
     import pandas as pd  # a third of a second, which most commands do not need
 
-    cells = [{key: _cell(value) for key, value in row.items()} for row in rows]
+    cells = [{key: csv_cell(value) for key, value in row.items()} for row in rows]
     table = pd.DataFrame(cells, dtype=object)  # otherwise, whole numbers with gaps between them become fractions
     return table.to_csv(index=False, lineterminator="\n")
 
 
-def _cell(value: Any) -> Any:
+def csv_cell(value: Any) -> Any:
+    """Return a value of a CSV file; text that a spreadsheet would compute gets a leading apostrophe."""
     if not isinstance(value, str):
         return value
     computed = value.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) and not _NUMBER.fullmatch(value)

@@ -10,6 +10,7 @@ from lrbench.reports import tables
 from lrbench.reports.details import curves, provenance
 from lrbench.reports.escape import markdown as escaped
 from lrbench.reports.figures.render import Drawn
+from lrbench.reports.headline import headline
 from lrbench.reports.shown import Shown, summary
 from lrbench.reports.winner import Winner
 
@@ -20,7 +21,8 @@ def markdown(shown: Shown, drawn: Sequence[Drawn], winner: Winner | None) -> str
     lines = ["# Runs side by side", "", *map(escaped, summary(shown)), ""]
     lines += [line for warning in shown.warnings for line in (f"**{escaped(warning)}**", "")]
     if groups:
-        lines += ["![validation losses](report.png)", "", tables.markdown(groups, shown.columns)]
+        lines += [f"![{headline(groups).words}](report.png)", ""]
+        lines += [tables.markdown(groups, shown.columns, shown.measure)]
         lines += [escaped(shown.method), ""] if shown.method else []
     for one in drawn:
         heading = escaped(one.heading)
@@ -31,7 +33,7 @@ def markdown(shown: Shown, drawn: Sequence[Drawn], winner: Winner | None) -> str
     if winner:
         fence = "`" * max(3, *(len(run) + 1 for run in re.findall("`+", f"``{winner.code}")))
         lines += [f"## {escaped(winner.heading)}", "", escaped(winner.words), ""]
-        lines += [f"{fence}python", printable(winner.code).rstrip(), fence, ""]
+        lines += [f"{fence}{winner.language}", printable(winner.code).rstrip(), fence, ""]
     if groups:
         lines += ["## Environment", "", *(f"- {escaped(line)}" for line in provenance(records)), ""]
     for test in tests:

@@ -16,12 +16,13 @@ from markupsafe import Markup
 
 from lrbench._version import __version__
 from lrbench.analysis import Group
-from lrbench.components import in_words
+from lrbench.components import Measure, in_words
 from lrbench.errors import printable
 from lrbench.reports import details, tables
-from lrbench.reports.chart_data import charted, charted_metrics
+from lrbench.reports.chart_data import charted
 from lrbench.reports.figures.overview import MOST_PANELS, by_task, problem, subtitle
 from lrbench.reports.figures.render import Drawn
+from lrbench.reports.headline import charted_metrics, headline
 from lrbench.reports.range_tests import Tested
 from lrbench.reports.shown import Shown, summary
 from lrbench.reports.svg import inline
@@ -31,18 +32,24 @@ from lrbench.reports.winner import Winner
 def render(shown: Shown, drawn: Sequence[Drawn], winner: Winner | None) -> str:
     """Write the page. Text from run folders is escaped, and only the scripts named here can run."""
     groups, records = shown.groups, shown.records
-    columns = tables.columns(groups, extra=shown.columns)
+    columns = tables.columns(groups, extra=shown.columns, compared=shown.measure)
     against = shown.against
+    main, charts = headline(groups), charted(groups, against) if groups else {"groups": []}
     scripts = [_static("uplot.min.js"), _static("page.js")] if groups else []
     figures = [(d.name, d.heading, inline(d.figure, d.name, " ".join((d.heading, *d.words))), d.words) for d in drawn]
     content: dict[str, Any] = {
         "sentences": summary(shown),
         "warnings": shown.warnings,
         "method": shown.method,
-        "cards": [_card(group) for group in groups],
+        "cards": [_card(group, main) for group in groups],
         "most_panels": MOST_PANELS,  # the others are hidden behind a button
         "several_tasks": len(by_task(groups)) > 1,
         "metrics": list(charted_metrics(groups)),
+        "headline": main,
+        "axis": groups[0].axis if groups else "epoch",
+        "foreign": any(group.foreign for group in groups),
+        "own": not all(group.foreign for group in groups),
+        "rates": any(group["rate"]["x"] for group in charts["groups"]),
         "headings": [(column.heading, column.right) for column in columns],
         "rows": [[(column.text(g), _sorted_by(column, g), column.right) for column in columns] for g in groups],
         "figures": figures,
@@ -64,7 +71,7 @@ def render(shown: Shown, drawn: Sequence[Drawn], winner: Winner | None) -> str:
         scripts=[Markup(script) for script in scripts],
         hashes=Markup(" ".join(map(_hash, scripts)) or "'none'"),
         in_words=in_words,
-        curves=Markup(_json(charted(groups, against))) if groups else "",
+        curves=Markup(_json(charts)) if groups else "",
         **content,
     )
     return text
@@ -102,9 +109,9 @@ def _json(value: Any) -> str:
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
-def _card(group: Group) -> dict[str, Any]:
+def _card(group: Group, main: Measure) -> dict[str, Any]:
     drawn = any(len(record.epochs) for record in group.records)
-    return {"label": group.label, "words": subtitle(group), "drawn": drawn, "problem": problem(group)}
+    return {"label": group.label, "words": subtitle(group, main), "drawn": drawn, "problem": problem(group)}
 
 
 def _sorted_by(column: tables.Column, group: Group) -> str:

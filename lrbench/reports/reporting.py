@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lrbench.analysis import (
-    DEFAULT_METRIC,
     Record,
     Target,
-    compare,
+    compare_groups,
+    default_metric,
     grouped,
     kept,
     measure_named,
     read_runs,
     run_rows,
-    task_of,
+    tasks_of,
 )
 from lrbench.config import exists
 from lrbench.errors import UsageError
@@ -60,7 +60,7 @@ def summary(shown: Shown) -> list[str]:
 @arguments(
     runs=PATHS,
     out=PATH | NOTHING,
-    metric=TEXT,
+    metric=TEXT | NOTHING,
     baseline=TEXT | NOTHING,
     filters=TEXTS,
     target=TEXT | NOTHING,
@@ -70,7 +70,7 @@ def report(
     runs: Iterable[str | Path] = ("runs",),
     out: str | Path | None = None,
     *,
-    metric: str = DEFAULT_METRIC,
+    metric: str | None = None,
     baseline: str | None = None,
     filters: Sequence[str] = (),
     target: str | None = None,
@@ -81,7 +81,8 @@ def report(
     Args:
         runs: run folders, or folders that contain them; range tests are included.
         out: output folder; `report` inside the first folder of runs by default.
-        metric: metric to compare by, a column of `load_runs` such as `val_loss` or `best_val_accuracy`.
+        metric: metric to compare by, a column of `load_runs` such as `val_loss` or `best_val_accuracy`; by default
+            `val_loss`, or what runs of other programs have if none has it.
         baseline: label or name of the group to compare with; the best one by default.
         filters: patterns of names, or `key=value` of configs; runs must match all.
         target: `val_accuracy=0.99` adds the epochs, steps and seconds of training until runs reach it.
@@ -109,7 +110,7 @@ def report(
 def gather(
     paths: Sequence[Path],
     *,
-    metric: str = DEFAULT_METRIC,
+    metric: str | None = None,
     baseline: str | None = None,
     filters: Sequence[str] = (),
     target: str | None = None,
@@ -125,18 +126,18 @@ def gather(
     found = confirmation.set_apart(found)
     labels = {r.folder.path: group.label for group in grouped(found, metric, pool_code) for r in group.records}
     found, tests = kept(found, filters, labels), kept_tests(tests, filters)
+    metric = metric or default_metric(found)
     aim = None if target is None else Target.parse(target, found)
     measure_named(found, metric)
     groups = grouped(found, metric, pool_code)
     compared = [group for group in groups if not group.first.confirms]
     ended = [group for group in compared if group.spread(metric)]
-    tasks = {task_of(group) for group in ended}
-    alike = len(tasks) <= 1
+    alike = len(tasks_of(ended)) <= 1
     if baseline is not None and not alike:
         raise UsageError(f"--baseline {baseline}: the runs have different tasks; select one with --filter dataset=…")
-    rivals = [group for group in compared if not tasks or task_of(group) in tasks]
-    comparison = compare(rivals, metric, baseline) if alike else None
-    return Shown(groups, found, tests, comparison, aim, pool_code)
+    rivals = [group for group in compared if len(tasks_of([*ended, group])) <= 1] if ended else compared
+    comparison = compare_groups(rivals, metric, baseline) if alike else None
+    return Shown(groups, found, tests, comparison, aim, pool_code, metric)
 
 
 FORMATS = {"csv": tables.csv, "json": tables.json, "markdown": tables.markdown, "latex": tables.latex}
@@ -155,7 +156,9 @@ def _default_out(path: Path) -> Path:
     return root / "report"
 
 
-_OPTIONAL = ("seeds.png", "seeds.svg", "rates.png", "rates.svg", "target.png", "target.svg", "winner.py", "winner.yaml")
+_OPTIONAL = (
+    "seeds.png", "seeds.svg", "rates.png", "rates.svg", "target.png", "target.svg", "winner.py", "winner.yaml",
+)  # fmt: skip
 
 
 def _write(folder: Path, shown: Shown) -> list[Path]:
@@ -175,7 +178,7 @@ def _write(folder: Path, shown: Shown) -> list[Path]:
         "report.md": markdown(shown, drawn, best),
         "report.csv": tables.csv(shown.groups, shown.columns),
         "runs.csv": csv(run_rows(shown.records)),
-        **({"winner.py": best.code, "winner.yaml": best.config} if best else {}),
+        **(best.files if best else {}),
     }
     page_file, *tables_and_code = (write_file(folder / name, text) for name, text in texts.items())
     files = [page_file, *pictures, *tables_and_code]

@@ -13,6 +13,8 @@ from lrbench.analysis import (
     Difference,
     Group,
     Row,
+    Target,
+    TargetTest,
     budgets,
     mean_text,
     measures_of,
@@ -61,9 +63,9 @@ def _on_test(group: Group, measure: Measure) -> str:
     return ""
 
 
-def chosen_on_test(comparison: Comparison) -> str | None:
+def chosen_on_test(measure: Measure) -> str | None:
     """Return a warning if test data choose the best."""
-    if not comparison.measure.section.startswith("test"):
+    if not measure.section.startswith("test"):
         return None
     return "Compared by test data: the best of several looks better on it than it is, so choose by validation data."
 
@@ -98,7 +100,10 @@ _STARTS = {
 def _others(comparison: Comparison) -> str:
     against = comparison.against.group.label
     if comparison.single:
-        return "With one seed, small differences may be chance; use --seeds 3 or more to see the spread."
+        more = "use --seeds 3 or more"
+        if all(row.group.first.plain.get("recorded") is not None for row in comparison.rows):
+            more = "repeat the runs"
+        return f"With one seed, small differences may be chance; {more} to see the spread."
     others = [row for row in comparison.rows if row is not comparison.against]
     parts = []
     for word, start in _STARTS.items():
@@ -202,6 +207,46 @@ def _percent(part: float) -> str:
     """Format a fraction as a signed percentage, without a power of ten."""
     percent = 100 * part
     return f"{percent:+.1f}" if abs(percent) < 10 else f"{percent:+,.0f}"
+
+
+_DECIDED = {
+    "better": "{a} is better than {b}",
+    "probably better": "{a} is probably better than {b}, which is not proven",
+    "tie": "{a} and {b} are tied",
+    "undecided": "It is undecided whether {a} is better than {b}",
+    "probably worse": "{a} is probably worse than {b}, which is not proven",
+    "worse": "{a} is worse than {b}",
+}
+
+
+def decided(comparison: Comparison, row: Row, tries: int = 1) -> str:
+    """Describe how a group compares with the reference group, the best of `tries`, in one sentence."""
+    other, measure, found, answer = comparison.against, comparison.measure, row.difference, row.answer
+    start = _DECIDED["undecided" if answer is None else answer.word].format(a=row.group.label, b=other.group.label)
+    said = f"{start}: {measure.words} {_value(row, measure)}, against {_value(other, measure)}"
+    if found is None or answer is None:
+        return f"{said}; too few seeds to compare."
+    corrected = f", corrected for {tries} tries" if tries > 1 else ""
+    if not found.n:
+        return f"{said}; {_shares(row, comparison)}{corrected and f'{corrected}: p = {answer.p:.2g}'}."
+    more = f"; about {_seeds(answer.more)} each would decide" if answer.more else ""
+    return f"{said}; {_apart(found, measure)}, p = {answer.p:.2g}{corrected}{_failures(row, comparison)}{more}."
+
+
+def _value(row: Row, measure: Measure) -> str:
+    return centre_text(row, measure) if row.n else "unknown" if not row.lost else f"none ({lost_text(row, measure)})"
+
+
+def reached(target: Target, test: TargetTest) -> str:
+    """Describe whether a group passes a target, in one sentence."""
+    row, p = test.row, test.p_fails if test.word == "fails" else test.p
+    start = "It is undecided whether {} passes" if test.word == "undecided" else f"{{}} {test.word}"
+    said = f"{start.format(row.group.label)} {target.words}: {_value(row, target.measure)}"
+    said += f"; {lost_text(row, target.measure)}" if row.lost and row.n else ""
+    said += "" if p is None else f", p = {p:.2g}"
+    if test.first is not None:
+        said += f"; it first passes at step {test.first.step:,} (epoch {test.first.epoch:.4g})"
+    return f"{said}; about {_seeds(test.more)} would decide." if test.more else f"{said}."
 
 
 def method(comparison: Comparison) -> str | None:

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lrbench.analysis import Comparison, Group, Record, Target, mixed_code, task_of
+from lrbench.analysis import (
+    DEFAULT_METRIC,
+    Comparison,
+    Group,
+    Record,
+    Target,
+    default_metric,
+    doubts,
+    mixed_code,
+    tasks_of,
+)
+from lrbench.components import Measure, in_words
 from lrbench.reports import comparison_columns, confirmation, sentences, tables, targets
 from lrbench.reports.range_tests import Tested
 from lrbench.runs import Status
@@ -21,6 +32,7 @@ class Shown:
         tests: every range test found.
         comparison: the groups compared with the best or the baseline; None if they can't be compared.
         target: what runs are to reach.
+        metric: what the groups are ordered by.
     """
 
     groups: Sequence[Group]
@@ -29,6 +41,7 @@ class Shown:
     comparison: Comparison | None = None
     target: Target | None = None
     pool_code: bool = False
+    metric: str = DEFAULT_METRIC
 
     @property
     def against(self) -> Group | None:
@@ -36,10 +49,15 @@ class Shown:
         return None if self.comparison is None else self.comparison.against.group
 
     @property
+    def measure(self) -> Measure | None:
+        """What the groups are compared by."""
+        return None if self.comparison is None else self.comparison.measure
+
+    @property
     def columns(self) -> list[tables.Column]:
         """The table's additional columns."""
         compared = [] if self.comparison is None else comparison_columns.columns(self.comparison)
-        return [*compared, *(targets.columns(self.target) if self.target else [])]
+        return [*compared, *(targets.columns(self.target, self.groups) if self.target else [])]
 
     @property
     def warnings(self) -> list[str]:
@@ -47,8 +65,9 @@ class Shown:
         lines = sentences.code_mixed(mixed_code(self.records), self.pool_code)
         if self.comparison is None:
             return lines
-        found = sentences.unequal([row.group for row in self.comparison.rows])
-        return [*lines, *(line for line in (found, sentences.chosen_on_test(self.comparison)) if line)]
+        groups, measure = [row.group for row in self.comparison.rows], self.comparison.measure
+        found = sentences.unequal(groups), sentences.chosen_on_test(measure)
+        return [*lines, *(line for line in found if line), *(text for _, text in doubts(groups, measure))]
 
     @property
     def method(self) -> str | None:
@@ -59,7 +78,7 @@ class Shown:
 def summary(shown: Shown) -> list[str]:
     """Summarise the comparison in at most three sentences, and the runs that did not finish in one."""
     records = shown.records
-    tasks = sorted({task_of(group) for group in shown.groups if group.spread("val_loss")})
+    tasks = sorted(tasks_of([group for group in shown.groups if group.spread(shown.metric)]))
     if len(tasks) > 1:
         said = [f"These runs have different tasks ({'; '.join(tasks)}), so their losses can't be compared."]
     elif shown.comparison is not None:
@@ -67,6 +86,7 @@ def summary(shown: Shown) -> list[str]:
         said += confirmation.sentences(shown.groups, shown.comparison.measure)
     else:
         said = [_without_end(records)]
+    said += _of_other_programs(shown)
     if shown.target is not None:
         said.append(targets.sentence(shown.target, shown.groups))
     states = [record.status for record in records]
@@ -75,6 +95,19 @@ def summary(shown: Shown) -> list[str]:
         listed = ", ".join(f"{n} {state.words}" for state, n in odd.items())
         said.append(f"Of {len(records)} runs, {len(records) - sum(odd.values())} finished; the others: {listed}.")
     return said
+
+
+def _of_other_programs(shown: Shown) -> list[str]:
+    """Say what trained runs that lrbench did not train, and what they are compared by if they have no loss."""
+    sources = {record.source for record in shown.records if record.experiment is not None}
+    if not any(sources):
+        return []
+    usual = default_metric(shown.records)
+    lacking = usual == shown.metric != DEFAULT_METRIC
+    said = [f"No run has a {in_words(DEFAULT_METRIC)}, so they are compared by {in_words(usual)}."] if lacking else []
+    if len(sources) > 1:
+        return [*said, "Runs that lrbench did not train have in parentheses what did or what recorded them."]
+    return [*said, f"lrbench did not train these runs; their source is {sources.pop()}."]
 
 
 def _without_end(records: Sequence[Record]) -> str:

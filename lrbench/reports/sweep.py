@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lrbench.analysis import Group, compare, family_words, mixed_code, task_of
+from lrbench.analysis import DEFAULT_METRIC, Group, compare_groups, doubts, family_words, mixed_code, task_of
+from lrbench.components import in_words
 from lrbench.reports.confirmation import confirmed
 from lrbench.reports.escape import csv
 from lrbench.reports.sentences import code_mixed, sentences
@@ -19,6 +20,9 @@ def summary_words(summary: Summary) -> list[str]:
     """Describe each line's best learning rate, the best of all and how certain that is, and missing runs."""
     lines = [family_words(family, summary.measure) for family in summary.families]
     lines += [f"{series}: no run has ended yet." for series in summary.without]
+    if summary.families and summary.measure.name != DEFAULT_METRIC:
+        named = in_words(summary.measure.name)
+        lines.insert(0, f"No run has a {in_words(DEFAULT_METRIC)}, so they are compared by {named}.")
     lines += [] if summary.missing else _compared(summary)
     if (won := summary.winner) is not None:
         lines += [confirmed(won[1].group, fresh.group, summary.measure, "its") for fresh in summary.confirmations]
@@ -42,10 +46,11 @@ def _compared(summary: Summary) -> list[str]:
         if (best := family.best(summary.measure)) is not None:
             tasks.setdefault(task_of(best.group), []).append(Group(family.label, best.group.records))
     for task, groups in tasks.items():
-        compared = compare(groups, summary.measure.name) if len(groups) > 1 else None
+        compared = compare_groups(groups, summary.measure.name) if len(groups) > 1 else None
         if compared is not None:
             on = f" on {task}" if len(tasks) > 1 else ""
             lines += [f"Each line at its best learning rate, compared{on}:", *sentences(compared)]
+            lines += [text for _, text in doubts(groups, compared.measure)]
     return lines
 
 

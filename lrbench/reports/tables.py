@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from json import dumps
 from typing import Any
 
-from lrbench.analysis import Group, Spread, duration, measures_of
+from lrbench.analysis import Group, Spread, default_metric, duration, measures_of
 from lrbench.components import Measure, in_words
 from lrbench.reports import escape
 
@@ -83,6 +83,7 @@ _FIRST = (
     Column("status", Group.status, lambda g: {"status": g.status()}, right=False),
     Column("verdict", verdict, lambda g: {"verdict": None if (v := verdict(g)) == "–" else v}, right=False),
 )
+_SOURCE = Column("source", lambda g: g.first.source or "lrbench", lambda g: {"source": g.first.source or "lrbench"})
 _TIME = Column(
     "training time",
     lambda g: _spread(g.seconds(), duration, "median"),
@@ -93,10 +94,13 @@ _TIME = Column(
 
 def _all(groups: Sequence[Group]) -> list[Column]:
     """Return every column, including empty ones."""
-    known = measures_of(record for group in groups for record in group.records)
-    shown = [measure for name, measure in known.items() if not name.startswith("train_")]
+    records = [record for group in groups for record in group.records]
+    usual = default_metric(records)
+    known = measures_of(records)
+    shown = [measure for name, measure in known.items() if not name.startswith("train_") or name == usual]
     published = [_published(measure) for measure in shown if measure.section == "test"]
-    return [*_FIRST, *map(_metric, shown), *published, _TIME]
+    source = [_SOURCE] if any(group.foreign for group in groups) else []
+    return [*_FIRST, *source, *map(_metric, shown), *published, _TIME]
 
 
 def columns(
@@ -104,21 +108,27 @@ def columns(
 ) -> list[Column]:
     """Return the columns that tell something; few if `short`, for a terminal.
 
-    `extra` columns, such as those of a comparison, follow the validation loss; the metric `compared` is always there.
+    `extra` columns, such as those of a comparison, follow the validation loss, or else the metric `compared`, which is
+    always there. Labels name other programs, so the column of sources is left out.
     """
+    records = [record for group in groups for record in group.records]
+    compared = compared or measures_of(records).get(default_metric(records))
     several = any(len(group.records) > 1 for group in groups)
     odd = any(group.status() != "finished" for group in groups)
-    telling = {"seeds": several, "status": odd, "verdict": not short}
+    judged = any(verdict(group) != "–" for group in groups) or not all(group.foreign for group in groups)
+    telling = {"seeds": several, "status": odd, "verdict": not short and judged, "source": False}
     chosen = []
     for column in _all(groups):
         empty = all(column.text(group) == "–" for group in groups)
         usual = column.heading in ("run", "val loss", "training time", compared and _heading(compared))
         usual = usual or (column.heading.startswith("test ") and not column.heading.endswith(", best epoch"))
         needed = usual or telling.get(column.heading, not short)
-        if needed and not (empty and column.heading.startswith(("published", "test"))):
+        unknown = column.heading.startswith(("published", "test")) or all(group.foreign for group in groups)
+        if needed and not (empty and unknown):
             chosen.append(column)
     chosen = _few_metrics(chosen) if short else chosen
-    at = next((i for i, column in enumerate(chosen, start=1) if column.heading == "val loss"), len(chosen))
+    after = ("val loss", compared and _heading(compared))
+    at = next((i for i, column in enumerate(chosen, start=1) if column.heading in after), len(chosen))
     return [*chosen[:at], *extra, *chosen[at:]]
 
 
@@ -140,9 +150,9 @@ def _few_metrics(chosen: list[Column]) -> list[Column]:
     return [*chosen[:at], merged, *(column for column in chosen[at:] if column not in many)]
 
 
-def markdown(groups: Sequence[Group], extra: Sequence[Column] = ()) -> str:
+def markdown(groups: Sequence[Group], extra: Sequence[Column] = (), compared: Measure | None = None) -> str:
     """Write the table in Markdown."""
-    shown = columns(groups, extra=extra)
+    shown = columns(groups, extra=extra, compared=compared)
     lines = [
         "| " + " | ".join(escape.markdown(c.heading) for c in shown) + " |",
         "| " + " | ".join("---:" if c.right else "---" for c in shown) + " |",

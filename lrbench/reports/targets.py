@@ -7,10 +7,8 @@ import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from lrbench.analysis import Group, Target, duration
+from lrbench.analysis import Group, Part, Target, duration
 from lrbench.reports.tables import Column
-
-_SECONDS = 1  # the part of `Target.times`
 
 
 def middle(times: Sequence[float]) -> float:
@@ -18,30 +16,49 @@ def middle(times: Sequence[float]) -> float:
     return statistics.median(times) if times else math.inf
 
 
-def columns(target: Target) -> list[Column]:
-    """Return a target's columns: epochs, steps and seconds until runs reach it, and how many seeds do."""
+def columns(target: Target, groups: Sequence[Group]) -> list[Column]:
+    """Return a target's columns: epochs, steps and seconds until runs reach it, and how many seeds do.
+
+    What other programs do not tell is left out, or counted in evaluations if they tell neither epochs nor steps.
+    """
     name = target.words
-    return [
-        _column(f"epochs to {name}", target, 0, lambda value: f"{value:.4g}", "epochs_to_target"),
-        _column(f"updates to {name}", target, 2, lambda value: f"{value:,.0f}", "steps_to_target"),
-        _column(f"time to {name}", target, _SECONDS, duration, "seconds_to_target"),
-    ]
+    made = {
+        "epoch": _column(f"epochs to {name}", target, "epoch", lambda value: f"{value:.4g}", "epochs_to_target"),
+        "step": _column(f"updates to {name}", target, "step", lambda value: f"{value:,.0f}", "steps_to_target"),
+        "evaluation": _column(f"evaluations to {name}", target, "evaluation", "{:.0f}".format, "evaluations_to_target"),
+        "seconds": _column(f"time to {name}", target, "seconds", duration, "seconds_to_target"),
+    }
+    return [made[part] for part in parts_known(target, groups)]
+
+
+def parts_known(target: Target, groups: Sequence[Group]) -> list[Part]:
+    """Return what the time to a target can be counted in: all but evaluations if lrbench trained a run."""
+    if not all(group.foreign for group in groups):
+        return ["epoch", "step", "seconds"]
+    parts: tuple[Part, ...] = ("epoch", "step", "seconds")
+    known = [part for part in parts if any(any(map(math.isfinite, target.times(g, part))) for g in groups)]
+    return known if groups[0].axis in known else ["evaluation", *known]
 
 
 def sentence(target: Target, groups: Sequence[Group]) -> str:
     """Describe which group reaches the target first, and which do not."""
-    epochs = {group.label: target.times(group, 0) for group in groups}
-    first = min(groups, key=lambda group: (middle(epochs[group.label]), group.label), default=None)
-    if first is None or math.isinf(median := middle(epochs[first.label])):
+    if not groups:
         return f"No group reaches {target.words} in the median over seeds."
-    leaders = [label for label, times in epochs.items() if middle(times) == median]
-    spent = duration(middle(target.times(first, _SECONDS)))
-    told = f"{first.label} reaches {target.words} first, after {median:.4g} epochs ({spent})"
-    if not all(map(math.isfinite, epochs[first.label])):
-        told += f", in {_hits(epochs[first.label])} seeds"
+    axis = groups[0].axis
+    each = {group.label: target.times(group, axis) for group in groups}
+    first = min(groups, key=lambda group: (middle(each[group.label]), group.label))
+    if math.isinf(median := middle(each[first.label])):
+        return f"No group reaches {target.words} in the median over seeds."
+    leaders = [label for label, times in each.items() if middle(times) == median]
+    seconds = middle(target.times(first, "seconds"))
+    spent = f" ({duration(seconds)})" if math.isfinite(seconds) else ""
+    places = f"{median:.4g} {axis}s" if axis == "epoch" else f"{median:,.0f} {axis}s"
+    told = f"{first.label} reaches {target.words} first, after {places}{spent}"
+    if not all(map(math.isfinite, each[first.label])):
+        told += f", in {_hits(each[first.label])} seeds"
     if len(leaders) > 1:
-        told = f"{_listed(sorted(leaders))} reach {target.words} first, all after {median:.4g} epochs"
-    missed = {label: times for label, times in epochs.items() if math.isinf(middle(times))}
+        told = f"{_listed(sorted(leaders))} reach {target.words} first, all after {places}"
+    missed = {label: times for label, times in each.items() if math.isinf(middle(times))}
     some = [f"{label} ({_hits(times)} seeds do)" for label, times in missed.items() if not all(map(math.isinf, times))]
     none = [label for label, times in missed.items() if all(map(math.isinf, times))]
     parts = [f"{start} {_listed(names)}" for start, names in (("not in the median:", some), ("never:", none)) if names]
@@ -56,7 +73,7 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:6]) + (" and others" if len(names) > 6 else "")
 
 
-def _column(heading: str, target: Target, part: int, form: Callable[[float], str], key: str) -> Column:
+def _column(heading: str, target: Target, part: Part, form: Callable[[float], str], key: str) -> Column:
     def text(group: Group) -> str:
         found = target.times(group, part)
         if not found:
@@ -69,7 +86,7 @@ def _column(heading: str, target: Target, part: int, form: Callable[[float], str
         found = target.times(group, part)
         median = middle(found)
         hits = sum(map(math.isfinite, found))
-        told = int(median) if part != _SECONDS and median.is_integer() else median
+        told = int(median) if part != "seconds" and median.is_integer() else median
         return {key: told if math.isfinite(median) else None, "reached_target": hits}
 
     return Column(heading, text, numbers)

@@ -1,8 +1,10 @@
-"""The winner of a comparison: its code, its config, and which others may be as good."""
+"""The winner of a comparison: its code or command, its config, and which others may be as good."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from lrbench.analysis import Comparison, Row
 from lrbench.config import dump_yaml
@@ -13,12 +15,32 @@ from lrbench.reports.shown import Shown
 
 @dataclass(frozen=True)
 class Winner:
-    """The best group: its result, PyTorch code for the user's own training loop, and a config for `lrbench run`."""
+    """The best group and how to repeat its result.
+
+    Attributes:
+        heading: a heading.
+        words: its result.
+        kind: what `code` is: `PyTorch code`, `command` or `parameters`.
+        code: the code of its training loop, or what another program gets.
+        config: a config for `lrbench run`; empty for runs that it can't start.
+    """
 
     heading: str
     words: str
+    kind: str
     code: str
-    config: str
+    config: str = ""
+
+    @property
+    def language(self) -> str:
+        """The language of `code`."""
+        return {"command": "sh", "parameters": "yaml"}.get(self.kind, "python")
+
+    @property
+    def files(self) -> dict[str, str]:
+        """The files of a report that hold it."""
+        code = {"winner.py": self.code} if self.language == "python" else {}
+        return {**code, **({"winner.yaml": self.config} if self.config else {})}
 
 
 def winner(shown: Shown) -> Winner | None:
@@ -26,11 +48,21 @@ def winner(shown: Shown) -> Winner | None:
     comparison = shown.comparison
     if comparison is None:
         return None
-    row, group = comparison.best, comparison.best.group
-    lines = code(group.first.plain, group.first.environment)
-    if not lines:
-        return None
-    return Winner(f"The code of {group.label}", _words(row, comparison), lines, dump_yaml(group.first.plain))
+    row, first = comparison.best, comparison.best.group.first
+    words, label = _words(row, comparison), row.group.label
+    command = "" if first.experiment is None else first.experiment.command_line(first.folder.path)
+    if command:
+        return Winner(f"The command of {label}", words, "command", f"{command}\n", dump_yaml(_asked(first.plain)))
+    if first.foreign:
+        params = first.plain.get("params")
+        return Winner(f"The parameters of {label}", words, "parameters", dump_yaml(params)) if params else None
+    lines = code(first.plain, first.environment)
+    return Winner(f"The code of {label}", words, "PyTorch code", lines, dump_yaml(first.plain)) if lines else None
+
+
+def _asked(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a command's config with the names of its files instead of their hashes, which may be others by now."""
+    return {key: list(value) if key == "files" else value for key, value in plain.items() if value != {}}
 
 
 def _words(row: Row, comparison: Comparison) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
@@ -11,7 +12,8 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from lrbench.errors import FolderError
+from lrbench.config import opened
+from lrbench.errors import FolderError, printable
 from lrbench.runs.files import read as read_file
 from lrbench.runs.files import replacing, writing
 
@@ -21,6 +23,8 @@ Columns = dict[str, NDArray[np.float64]]
 MOST_BYTES, MOST_IN_ROW, MOST_MISSING = 2_000_000_000, 100_000, 1_000_000
 """Limits of a file that is read: its size, the bytes of a row, and the fields that rows lack."""
 
+MOST_SHOWN = 500  # characters of a line of output
+_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # colours and movements of a terminal
 _RENAMED = {"images_per_second": "examples_per_second"}  # column names of format 1, and their current names
 
 
@@ -45,9 +49,84 @@ def read(path: Path) -> Columns:
 
 
 def last(path: Path) -> dict[str, float]:
-    """Read the last row by column name, without empty fields; empty if there are no rows. Raises FolderError."""
-    row = {name: float(values[-1]) for name, values in read(path).items() if len(values)}
+    """Read the last row by column name, without empty fields; empty if there are no rows. Raises FolderError.
+
+    Only the ends of the file are read, so that a long one can be looked at often.
+    """
+    header, rows = ends(path, MOST_IN_ROW)
+    lines = rows.split(b"\n")[:-1]
+    if not header or not lines or not lines[-1]:
+        return {}
+    names = _names(header)
+    row = dict(zip(names, _numbers(lines[-1].split(b","), len(names)), strict=True))
     return {name: value for name, value in row.items() if not np.isnan(value)}
+
+
+class Tail:
+    """The rows of a file that were appended since it was last read."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._names: list[str] = []
+        self._file, self._read, self._hash = 0, 0, hashlib.blake2b()
+
+    def rows(self) -> list[dict[str, float]] | None:
+        """Return the new complete rows by column name, without empty fields; text is NaN.
+
+        None if what was read has changed, as when a run resumes from an earlier step. The next call gives the file's
+        rows from the first one on. Raises FolderError if the file can't be read.
+        """
+        try:
+            with opened(self.path) as file:
+                status = os.fstat(file.fileno())
+                if status.st_size < self._read or (status.st_ino != self._file and not self._same(file)):
+                    self._names, self._read, self._hash = [], 0, hashlib.blake2b()
+                    return None
+                file.seek(self._read)
+                text = file.read(MOST_BYTES).rpartition(b"\n")
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise FolderError(f"{self.path} cannot be read: {error.strerror}") from error
+        self._file, self._read = status.st_ino, self._read + len(text[0]) + len(text[1])
+        self._hash.update(text[0] + text[1])
+        lines = text[0].split(b"\n") if text[1] else []
+        if lines and not self._names:
+            self._names = _names(lines.pop(0))
+        return [self._row(line.split(b",")) for line in lines]
+
+    def _same(self, file: IO[bytes]) -> bool:
+        """Return whether another file of this name begins with what was read."""
+        return hashlib.blake2b(file.read(self._read)).digest() == self._hash.digest()
+
+    def _row(self, fields: Sequence[bytes]) -> dict[str, float]:
+        told = [(name, text) for name, text in zip(self._names, fields, strict=False) if text]
+        return dict(zip((name for name, _ in told), _numbers([text for _, text in told], len(told)), strict=True))
+
+
+def ends(path: Path, most: int) -> tuple[bytes, bytes]:
+    """Return the first line of a file, and what follows it, of which only the last `most` bytes.
+
+    Both are empty if there is no file. Raises FolderError if it can't be read.
+    """
+    try:
+        with opened(path) as file:
+            first = file.readline(MOST_IN_ROW)
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(len(first), size - most))
+            return first.rstrip(b"\n"), file.read(most)
+    except FileNotFoundError:
+        return b"", b""
+    except OSError as error:
+        raise FolderError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def last_lines(path: Path, count: int) -> list[str]:
+    """Return the last lines of a program's output that are not empty, without control characters."""
+    first, rest = ends(path, 100_000)
+    text = printed((first + b"\n" + rest).decode(errors="replace"))
+    lines = [line.rstrip()[:MOST_SHOWN] for line in text.splitlines() if line.strip()]
+    return lines[-count:]
 
 
 def _lines(path: Path) -> list[bytes]:
@@ -72,6 +151,19 @@ def _numbers(row: Sequence[bytes], count: int) -> list[float]:
         except ValueError:
             found.append(np.nan)
     return found + [np.nan] * (count - len(found))
+
+
+def printed(text: str) -> str:
+    """Return what a program printed without colours and control characters; progress bars are lines of their own."""
+    return printable(_ESCAPES.sub("", text).replace("\r", "\n"))
+
+
+def table_of(rows: Iterable[Row], columns: Sequence[str]) -> str:
+    """Return rows as CSV with these columns and, after them, any others that rows have."""
+    rows = list(rows)
+    names = list(dict.fromkeys((*columns, *(name for row in rows for name in row))))
+    lines = [",".join(names), *(",".join(_text(row.get(name)) for name in names) for row in rows)]
+    return "".join(f"{line}\n" for line in lines)
 
 
 class CsvLog:
@@ -122,10 +214,12 @@ class CsvLog:
         lines = [header + "".join(f",{name}" for name in new).encode(), *(row + b"," * len(new) for row in rows)]
         text = b"".join(line + b"\n" for line in lines)
         with writing(self.path.parent):
-            with replacing(self.path) as file:
-                file.write(text)
-            self._hash = hashlib.blake2b(text, digest_size=16)
-            self._file = self.path.open("a", encoding="utf-8", newline="\n")
+            try:
+                with replacing(self.path) as file:
+                    file.write(text)
+            finally:
+                self._file = self.path.open("a", encoding="utf-8", newline="\n")
+        self._hash = hashlib.blake2b(text, digest_size=16)
         self.columns = (*self.columns, *new)
 
     def holds(self, rows: int, digest: str) -> bool:

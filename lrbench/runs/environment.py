@@ -96,8 +96,8 @@ class Environment:
         return parsed(cls, {**known, "plain": plain})
 
 
-def describe(experiment: RunConfig, *, device: str) -> dict[str, Any]:
-    """Return the contents of a new `env.json`."""
+def describe(experiment: RunConfig, *, device: str, code: Path | None = None) -> dict[str, Any]:
+    """Return the contents of a new `env.json`; `code` is the folder of the user's code, by default the current one."""
     return {
         "format": FORMAT,
         "identity": identity(experiment),
@@ -108,7 +108,7 @@ def describe(experiment: RunConfig, *, device: str) -> dict[str, Any]:
         **place(),
         "cores": os.cpu_count(),
         "device": device,
-        "git": _git(Path.cwd()),
+        "git": _git(Path.cwd() if code is None else code),
         "user_code": code_hashes(experiment),
         "arguments": [_program(), *sys.argv[1:]],
         "started": now(),

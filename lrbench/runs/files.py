@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import math
 import os
 import uuid
 import zipfile
@@ -92,6 +93,17 @@ def _sync(folder: Path) -> None:
 def to_json(value: Mapping[str, Any]) -> str:
     """Return a mapping as strict JSON. Raises ValueError for a number that is not finite."""
     return json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def finite(value: Any) -> Any:
+    """Return a value as JSON has it: None for a number that is not finite, text for paths, lists for tuples."""
+    if isinstance(value, Mapping):
+        return {str(key): finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(one) for one in value]
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    return str(value) if isinstance(value, Path) else value
 
 
 def read(path: Path, most: int) -> bytes | None:

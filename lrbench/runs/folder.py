@@ -14,8 +14,9 @@ from lrbench.errors import ConfigError, FolderError, LockedError, RunError
 from lrbench.runs.checkpoints import CHECKPOINTS, FINAL, Checkpoints
 from lrbench.runs.csv_log import CsvLog
 from lrbench.runs.environment import Environment, Seal
-from lrbench.runs.files import MOST_JSON, read, read_json, remove_leftovers, replacing, to_json, write
+from lrbench.runs.files import MOST_JSON, read, read_json, remove_leftovers, replacing, to_json
 from lrbench.runs.lock import Lock, Owner, owner_of
+from lrbench.runs.recordings import STEP_COLUMNS, Recordings
 from lrbench.runs.result import FORMAT, Kind, NewerFormatError, RunResult, Status
 from lrbench.runs.seals import hash_of, sealed, taken_over
 
@@ -29,10 +30,9 @@ _WRITTEN = (
     "recorded.json",
     "output.log",
 )
-STEP_COLUMNS = ("step", "lr", "momentum", "loss", "grad_norm")
 
 
-class RunFolder(Checkpoints):
+class RunFolder(Checkpoints, Recordings):
     """The folder of one run; only its methods read or write."""
 
     def __init__(self, path: Path) -> None:
@@ -73,18 +73,18 @@ class RunFolder(Checkpoints):
         self._write("config.yaml", text)
 
     def adopt(self, asked: RunConfig) -> None:
-        """Update what is not part of the identity, such as the device; a reference only if given. The name stays.
+        """Update what is not part of the identity, such as the device; reference and trackers if given. The name stays.
 
         Raises FolderError if the config can't be written.
         """
         wanted, seal = taken_over(asked), self._seal()
         known = {} if seal is None else self._known_environment().plain["config"]
-        if asked.reference is None:
-            wanted["reference"] = known.get("reference")
+        kept = [key for key in ("reference", "track") if wanted.get(key) is None]
+        wanted |= {key: known.get(key) for key in kept}
         if seal is not None and all(known.get(key) == value for key, value in wanted.items()):
             return
         before = self.config()
-        adopted = before.replace(**{**wanted, "reference": asked.reference or before.reference})
+        adopted = before.replace(**{key: value for key, value in wanted.items() if key not in kept})
         text = adopted.yaml()
         self._write("config.yaml", text)
         self.amend_environment({"config": sealed(text, adopted)})
@@ -200,7 +200,9 @@ class RunFolder(Checkpoints):
             if isinstance(error.__cause__, OSError | NewerFormatError):
                 raise
             return None
-        if result is None or result.identity != identity(experiment) or result.steps is None:
+        if result is None or result.identity != identity(experiment):
+            return None
+        if result.steps is None and not experiment.foreign:
             return None
         wanted = result.status.ended or (pruned and result.status is Status.PRUNED)
         return result if wanted else None
@@ -289,23 +291,6 @@ class RunFolder(Checkpoints):
             with replacing(path) as file:  # not `write`, which would make a removed folder
                 file.write(text.encode(errors="backslashreplace"))
         return path
-
-    def recorded(self) -> dict[str, Any]:
-        """Read what another program said of its run; empty if it said nothing. Raises FolderError if it is damaged."""
-        return read_json(self.path / "recorded.json") or {}
-
-    def write_recorded(self, plain: Mapping[str, Any]) -> None:
-        """Write what another program says of its run."""
-        self._write("recorded.json", to_json(plain))
-
-    @property
-    def output(self) -> Path:
-        """The file with the output of a command."""
-        return self.path / "output.log"
-
-    def _write(self, name: str, text: str) -> None:
-        self.guard()
-        write(self.path / name, text, self.guard)  # guard again, since writing may have taken long
 
 
 def _parsed(path: Path, parse: Callable[[Mapping[str, Any]], Kind]) -> Kind | None:

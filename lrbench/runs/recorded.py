@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,6 +17,11 @@ from lrbench.runs.result import RunResult, Status
 
 Values = dict[str, float | int | None]
 SPLITS = ("train", "val", "test")
+_HIGHER = re.compile(
+    r"(acc(uracy)?|auc|auprc|auroc|ap|bleu|dice|f1|iou|jaccard|kappa|map|match|matthews|ndcg|pearson|precision|psnr|r2|recall"
+    r"|reward|rouge\w{0,2}|score|sensitivity|spearman|specificity|ssim)"
+)
+"""Words in the names of metrics that are better when higher."""
 
 
 @dataclass(frozen=True)
@@ -77,14 +83,25 @@ def finite(value: object) -> float | None:
 def metrics_in(names: Iterable[str], known: Mapping[str, Metric] | None = None) -> dict[str, Metric]:
     """Return the metrics that columns such as `val_f1` are of, besides the loss.
 
-    One that is neither in `known` nor one of lrbench's own counts as better when lower.
+    One that is neither in `known` nor one of lrbench's own counts as better when lower, unless a word of its name says
+    otherwise, such as `auc`.
     """
     found: dict[str, Metric] = {}
     for name in names:
         split, _, short = name.partition("_")
         if split in SPLITS and short and short != "loss":
-            found.setdefault(short, {**NAMED, **(known or {})}.get(short, Metric(short)))
+            found.setdefault(short, (known or {}).get(short) or usual_metric(short))
     return found
+
+
+def usual_metric(name: str) -> Metric:
+    """Return a metric with the direction and form that its name suggests."""
+    if name in NAMED:
+        return NAMED[name]
+    words = name.lower().split("_")
+    if "loss" in words or "error" in words or not any(map(_HIGHER.fullmatch, words)):
+        return Metric(name)
+    return Metric(name, "higher", "percent" if {"acc", "accuracy"} & set(words) else "number")
 
 
 def conclude(
@@ -103,7 +120,7 @@ def conclude(
         recorded: what the program said.
         status: how the program ended.
         reason: why, unless the status says it all.
-        best_by: the metric of the best evaluation.
+        best_by: the metric of the best evaluation; the first validation metric there is if it is missing.
         seconds: how long it took; by default, the sum of the evaluations' seconds.
 
     Raises FolderError if the rows can't be read.
@@ -112,6 +129,8 @@ def conclude(
     if recorded.lost and status in (Status.FINISHED, Status.FAILED):
         status, reason = Status.DIVERGED, f"{recorded.lost}{reason and f' ({reason})'}"
     count = max(map(len, evaluations.values()), default=0)
+    if best_by not in evaluations or not np.isfinite(evaluations[best_by]).any():
+        best_by = next((name for name in evaluations if name.startswith("val_") and _known(evaluations, name)), best_by)
     best = _best(evaluations, best_by, recorded)
     epochs = _last(evaluations, "epoch")
     reached = [step for step in (_last(steps, "step"), _last(evaluations, "step")) if step is not None]
@@ -132,9 +151,14 @@ def conclude(
 
 
 def ended_well(result: RunResult) -> RunResult:
-    """Return the result; a failed one instead if a finished run recorded nothing that could be compared."""
-    if result.status is Status.FINISHED and not any(finite(v) is not None for v in (result.final or {}).values()):
-        return replace(result, status=Status.FAILED, reason="it ended without having recorded an evaluation")
+    """Return the result; a failed one instead if a finished run recorded nothing that can be compared."""
+    known = [*(result.final or {}).items(), *(result.test or {}).items()]
+    if result.status is Status.FINISHED and all(
+        value is None for name, value in known if name not in ("epoch", "step")
+    ):
+        problem = "it ended well but recorded nothing that can be compared"
+        advice = "record with lrbench.record, or say in `read` where its metrics are"
+        return replace(result, status=Status.FAILED, reason=f"{problem}; {advice}")
     return result
 
 
@@ -144,7 +168,7 @@ def _best(table: Columns, by: str, recorded: Recorded) -> int | None:
     if values is None or not np.isfinite(values).any():
         return None
     short = by.partition("_")[2]
-    sign = recorded.metrics.get(short, NAMED.get(short, Metric(short))).sign
+    sign = (recorded.metrics.get(short) or usual_metric(short)).sign
     return int(np.argmin(np.where(np.isfinite(values), sign * values, np.inf)))
 
 

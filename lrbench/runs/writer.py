@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from lrbench.runs.csv_log import read
-from lrbench.runs.folder import STEP_COLUMNS, RunFolder
+from lrbench.runs.folder import RunFolder
 from lrbench.runs.recorded import Recorded, finite, metrics_in
+from lrbench.runs.recordings import STEP_COLUMNS
 
 FLUSH_SECONDS = 1.0
 MOST_BUFFERED = 10_000
+MOST_NOTES = 20
+Rows = list[dict[str, Any]]
 
 
 class RowWriter:
@@ -26,12 +29,21 @@ class RowWriter:
         folder: the run's folder. Its lock is held by this process or by one that waits for it.
         recorded: what is known of the run.
         keep: go on after the rows that are there; otherwise they are removed.
+        numbers: turns buffered rows of steps into numbers before they are written, such as those still on a device.
 
     Raises FolderError if the folder can't be written.
     """
 
-    def __init__(self, folder: RunFolder, recorded: Recorded, *, keep: bool = False) -> None:
-        self.folder, self.recorded, self.notes = folder, recorded, dict[str, None]()
+    def __init__(
+        self,
+        folder: RunFolder,
+        recorded: Recorded,
+        *,
+        keep: bool = False,
+        numbers: Callable[[Rows], Rows] = lambda rows: rows,
+    ) -> None:
+        self.folder, self.recorded, self._numbers = folder, recorded, numbers
+        self._noted = set(recorded.notes)
         steps, evaluations = (read(log.path) if keep else {} for log in (folder.steps, folder.epochs))
         counts = [max(map(len, table.values()), default=0) for table in (steps, evaluations)]
         more = [name for name in steps if name not in STEP_COLUMNS]
@@ -39,7 +51,7 @@ class RowWriter:
         self.last = int(steps["step"][-1]) if counts[0] else 0
         self.lr: float | None = finite(float(steps["lr"][-1])) if counts[0] else None
         self._fresh = keep
-        self._rows: list[dict[str, Any]] = []
+        self._rows: Rows = []
         self._sum, self._count, self._whole = 0.0, 0, True
         self._flushed = self._began = self._stepped = time.monotonic()
         self._dirty = True
@@ -50,18 +62,10 @@ class RowWriter:
         if step is None:
             step = self.last + 1
         elif step <= self.last and not self._goes_back(step):
-            self.note(f"step {step} came after step {self.last}; its row was left out")
+            self.note(f"step {step} came after step {self.last}; its row was left out", once="order")
             return
         self.last, self._fresh = step, False
         self._rows.append({"step": step, **values})
-        lr, loss = values.get("lr"), values.get("loss")
-        if lr is not None:
-            self.lr = lr
-        self._count += 1
-        if loss is None:
-            self._whole = False
-        else:
-            self._sum += loss
         now = self._stepped = time.monotonic()
         if now - self._flushed > FLUSH_SECONDS or len(self._rows) >= MOST_BUFFERED:
             self.flush()
@@ -70,29 +74,33 @@ class RowWriter:
         """Add an evaluation: values such as `train_loss`, `val_loss`, `val_f1`; those named `test_…` are no row."""
         tested = {name.removeprefix("test_"): finite(v) for name, v in values.items() if name.startswith("test_")}
         shown = {name: value for name, value in values.items() if not name.startswith("test_")}
-        new = {k: v for k, v in metrics_in(values, self.recorded.metrics).items() if k not in self.recorded.metrics}
-        if tested or new:
-            metrics, test = {**self.recorded.metrics, **new}, {**self.recorded.test, **tested}
+        metrics = {**self.recorded.metrics, **metrics_in(values, self.recorded.metrics)}
+        for name in ("train_", "val_", "test_"):
+            for short, metric in metrics.items():
+                if metric.form == "percent" and (finite(values.get(name + short)) or 0.0) > 1.0:  # of 100, not of 1
+                    metrics[short] = replace(metric, form="number")
+        if tested or metrics != self.recorded.metrics:
+            test = {**self.recorded.test, **tested}
             self.recorded, self._dirty = replace(self.recorded, metrics=metrics, test=test), True
         if not shown:
             self.flush()
             return
         step = (self.last or None) if step is None else step
         now = time.monotonic()
+        self.flush()
         taken = self._stepped - self._began if self._count else now - self._began
         mean = self._sum / self._count if self._whole and self._count else None
         row = {"epoch": epoch, "step": step, "lr": self.lr, "train_loss": mean, "seconds": max(taken, 0.0)}
         self._sum, self._count, self._whole, self._began = 0.0, 0, True, now
-        self.flush()
         row |= shown
         self.folder.epochs.widen(name for name in row if name not in self.folder.epochs.columns)
         self.folder.epochs.append([row])
         self._lost(row, f"after step {step}" if step else "")
 
-    def note(self, text: str) -> None:
-        """Note what weakens a comparison; each text once."""
-        if text.partition(" ")[0] not in self.notes and len(self.recorded.notes) < 20:
-            self.notes[text.partition(" ")[0]] = None
+    def note(self, text: str, once: str = "") -> None:
+        """Note what weakens a comparison; each text once, and one text of those with the same `once`."""
+        if (once or text) not in self._noted and len(self.recorded.notes) < MOST_NOTES:
+            self._noted.add(once or text)
             self.recorded, self._dirty = replace(self.recorded, notes=(*self.recorded.notes, text)), True
 
     def tell(self, **changes: Any) -> None:
@@ -101,8 +109,9 @@ class RowWriter:
 
     def flush(self) -> None:
         """Hand the rows to the operating system."""
-        rows, self._rows = self._rows, []
+        rows, self._rows = self._numbers(self._rows), []
         if rows:
+            self._count_in(rows)
             names = dict.fromkeys(name for row in rows for name in row)
             self.folder.steps.widen(name for name in names if name not in self.folder.steps.columns)
             self.folder.steps.append(rows)
@@ -119,6 +128,18 @@ class RowWriter:
             self.folder.sync_logs()
         finally:
             self.folder.close_logs()
+
+    def _count_in(self, rows: Rows) -> None:
+        """Add rows to the mean loss since the last evaluation, and look for the last learning rate."""
+        self._count += len(rows)
+        for row in rows:
+            loss, lr = row.get("loss"), row.get("lr")
+            if loss is None:
+                self._whole = False
+            else:
+                self._sum += loss
+            if lr is not None:
+                self.lr = lr
 
     def _lost(self, row: Mapping[str, Any], where: str) -> None:
         """Note whether the last loss is finite."""

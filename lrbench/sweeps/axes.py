@@ -43,15 +43,19 @@ class Keys:
     Attributes:
         short: short keys, and what they stand for.
         fields: the keys of a config of this kind.
+        others: what other keys are keys of: a command's parameters.
     """
 
     short: Mapping[str, str]
     fields: frozenset[str]
+    others: str = ""
 
     @classmethod
     def of(cls, plain: Mapping[str, Any]) -> Keys:
         """Return the keys of a config's axes."""
-        return cls(short_axes(plain), frozenset(kind_of(plain).model_fields))
+        kind = kind_of(plain)
+        others = "params" if "params" in kind.model_fields else ""
+        return cls(short_axes(plain), frozenset(kind.model_fields), others)
 
     @property
     def rate(self) -> str:
@@ -60,8 +64,11 @@ class Keys:
 
     def full(self, key: str, block: tuple[str, ...] = ()) -> str:
         """Write a key in full: `lr` is `optimizer.lr`, and one that no config has is one of the block's own."""
-        known = not block or key.partition(".")[0] in self.fields
-        return self.short.get(key) or (key if known else ".".join((*block, key)))
+        if key in self.short:
+            return self.short[key]
+        if key.partition(".")[0] in self.fields:
+            return key
+        return ".".join(filter(None, (*block, self.others, key)))
 
 
 def read_axes(

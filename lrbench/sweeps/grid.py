@@ -150,13 +150,21 @@ def _too_many(size: int) -> UsageError:
 
 def _with(plain: Mapping[str, Any], path: tuple[str, ...], value: Any, where: str) -> dict[str, Any]:
     """Return `plain` with the value at a path replaced."""
-    inner = plain.get(path[0])
     if len(path) == 1:
         whole = normal({path[0]: value})
         return merge(plain, whole) if path[0] in ("epochs", "steps") else {**plain, **whole}
+    return _nested(plain, path, path, value, where)
+
+
+def _nested(
+    plain: Mapping[str, Any], path: tuple[str, ...], whole: tuple[str, ...], value: Any, where: str
+) -> dict[str, Any]:
+    if len(path) == 1:
+        return {**plain, path[0]: value}
+    inner = plain.get(path[0])
     if inner is not None and not isinstance(inner, Mapping):
-        raise ConfigError(f"'{path[0]}' is not a mapping", key=".".join(path), where=where)
-    return {**plain, path[0]: _with(inner or {}, path[1:], value, where)}
+        raise ConfigError(f"'{path[0]}' is not a mapping", key=".".join(whole), where=where)
+    return {**plain, path[0]: _nested(inner or {}, path[1:], whole, value, where)}
 
 
 def _first_seed(plain: Mapping[str, Any]) -> int:

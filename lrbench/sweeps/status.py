@@ -6,11 +6,13 @@ import json
 import statistics
 import time
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+from lrbench.components import LOSS
 from lrbench.config import RunConfig, canonical, without_rate
 from lrbench.errors import LrbenchError
 from lrbench.events import Event
-from lrbench.runs import RunResult, Status, last_row
+from lrbench.runs import RunResult, Status, last_row, metrics_in
 from lrbench.sweeps.plan import Plan, SweepFolder
 from lrbench.training import Outcome, pending
 
@@ -18,12 +20,16 @@ _NO_MATTER = ("seed", "schedule", "warmup", "plateau", "early_stopping", "best_b
 
 
 class Board:
-    """The status, the loss and the fraction done of each cell of a plan; `results` are those of runs that ended."""
+    """The status, the value and the fraction done of each cell of a plan; `results` are those of runs that ended.
+
+    The value is the validation loss, or else the first validation metric that a run has; see `metric`.
+    """
 
     def __init__(self, plan: Plan, results: Mapping[str, RunResult] | None = None) -> None:
         self.plan = plan
         self.state: dict[str, Status] = {cell.run: Status.PENDING for cell in plan.cells}
-        self.loss: dict[str, float] = {}
+        self.metric, self._settled = LOSS, False
+        self.value: dict[str, float] = {}
         self.done: dict[str, float] = {}
         self.began: tuple[float, float] | None = None
         for run, result in (results or {}).items():
@@ -43,17 +49,31 @@ class Board:
         if event.kind in ("start", "progress", "epoch"):
             self.state[event.run] = Status.RUNNING
             self.done[event.run] = event.step / event.total_steps if event.total_steps else 0.0
-            known = event.values.get("val_loss", event.values.get("train_loss"))
-            if known is not None:
-                self.loss[event.run] = float(known)
+            self.show(event.run, event.values, ("val_", "train_"))
 
     def ended(self, run: str, result: RunResult) -> None:
         """Note a run's result."""
         self.state[run], self.done[run] = result.status, 1.0
-        final = result.metric("val_loss")
-        self.loss.pop(run, None)
-        if final is not None and result.status.complete:
-            self.loss[run] = final
+        self.value.pop(run, None)
+        if result.status.complete:
+            self.show(run, result.final or {})
+
+    def show(self, run: str, values: Mapping[str, Any], splits: Sequence[str] = ("val_",)) -> None:
+        """Note a run's loss on the first of these splits; without one, its first metric there.
+
+        The first value on validation data decides which metric all runs show.
+        """
+        known = [name for split in splits for name in (f"{split}loss", *values) if name.startswith(split)]
+        name = next((name for name in known if values.get(name) is not None), None)
+        if name is None:
+            return
+        metric = {LOSS.name: LOSS, **metrics_in([name])}[name.partition("_")[2]]
+        if name.startswith("val_") and not self._settled:
+            self._settled = True
+            if metric != self.metric:
+                self.metric, self.value = metric, {}
+        if metric == self.metric:
+            self.value[run] = float(values[name])
 
     def count(self, *states: Status) -> int:
         """Count the cells in any of these states."""
@@ -101,8 +121,7 @@ def board_of(folder: SweepFolder, plan: Plan) -> Board:
                 board.ended(cell.run, result)
                 continue
             row = last_row(run.epochs.path)
-            if "val_loss" in row:
-                board.loss[cell.run] = row["val_loss"]
+            board.show(cell.run, row)
             total = run.environment().sizes.total_steps
             board.done[cell.run] = row["step"] / total if "step" in row and total else 0.0
         except (LrbenchError, OSError, ValueError):

@@ -4,9 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
-from lrbench.analysis import EPSILON, Family, Point, Record, Spread, measures_of, parts, rate_text, read_one
+from lrbench.analysis import (
+    DEFAULT_METRIC,
+    EPSILON,
+    Axis,
+    Family,
+    Point,
+    Record,
+    Spread,
+    axis_of,
+    default_metric,
+    measures_of,
+    parts,
+    rate_text,
+    read_one,
+)
 from lrbench.components import Measure
 from lrbench.runs import Status
 from lrbench.sweeps.plan import Plan, Planned, SweepFolder
@@ -18,7 +33,7 @@ class Summary:
 
     Attributes:
         plan: the sweep's runs.
-        measure: what learning rates are compared by: the final validation loss.
+        measure: what learning rates are compared by: the final validation loss, or what another program measures.
         lines: a family of learning rates per line, in the order given.
         records: the records of the grid's runs.
         confirmations: the winner with fresh seeds, which had no part in choosing it; several if the code changed.
@@ -68,10 +83,12 @@ class Summary:
                 near = good is not None and point.lr is not None and good.low <= point.lr <= good.high
                 edge = family.edge(self.measure) if point is best else ""
                 marks = {"best": int(point is best), "near": int(near), "edge": edge}
-                yield {"series": _named(family.label, point), **_row(point, known), **marks}
+                yield {"series": _named(family.label, point), **_row(point, known, self.measure), **marks}
         if (won := self.winner) is not None:
             series = f"{won[0].label} (confirmation)"
-            yield from ({"series": _named(series, point), **_row(point, known)} for point in self.confirmations)
+            yield from (
+                {"series": _named(series, point), **_row(point, known, self.measure)} for point in self.confirmations
+            )
 
 
 def summarize(folder: SweepFolder, plan: Plan, epsilon: float = EPSILON) -> Summary:
@@ -83,16 +100,20 @@ def summarize(folder: SweepFolder, plan: Plan, epsilon: float = EPSILON) -> Summ
         line.setdefault(cell.lr, []).append(_read(folder, cell))
     everything = [record for line in (*grid.values(), fresh) for records in line.values() for record in records]
     measures = measures_of(everything)
-    lines = tuple(Family(series, _points(runs, measures), epsilon) for series, runs in grid.items())
+    measure = measures.get(default_metric(everything)) or measures_of([])[DEFAULT_METRIC]
+    points = partial(_points, measures=measures, axis=axis_of(everything))
+    lines = tuple(Family(series, points(runs), epsilon) for series, runs in grid.items())
     records = tuple(record for family in lines for point in family.points for record in point.group.records)
     latest = dict(list(fresh.items())[:1])  # an earlier winner's confirmation comes later in the plan
-    return Summary(plan, measures["val_loss"], lines, records, _points(latest, measures))
+    return Summary(plan, measure, lines, records, points(latest))
 
 
-def _points(runs: Mapping[float | None, list[Record]], measures: Mapping[str, Measure]) -> tuple[Point, ...]:
+def _points(
+    runs: Mapping[float | None, list[Record]], measures: Mapping[str, Measure], axis: Axis
+) -> tuple[Point, ...]:
     """Return the points of a line, by ascending learning rate."""
     rates = sorted(runs, key=lambda lr: lr or 0.0)
-    return tuple(Point(lr, part) for lr in rates for part in parts(rate_text(lr), runs[lr], measures))
+    return tuple(Point(lr, part) for lr in rates for part in parts(rate_text(lr), runs[lr], measures, axis=axis))
 
 
 def _named(series: str, point: Point) -> str:
@@ -114,7 +135,7 @@ def _read(folder: SweepFolder, cell: Planned) -> Record:
     return record
 
 
-def _row(point: Point, known: dict[str, Measure]) -> dict[str, Any]:
+def _row(point: Point, known: dict[str, Measure], compared: Measure) -> dict[str, Any]:
     states = [record.status for record in point.group.records]
     row: dict[str, Any] = {
         "lr": "" if point.lr is None else repr(point.lr),
@@ -127,19 +148,19 @@ def _row(point: Point, known: dict[str, Measure]) -> dict[str, Any]:
     }
     for name, measure in known.items():
         if not name.startswith(("train_", "best_", "test_best_")):
-            spread = _spread(point, measure)
+            spread = _spread(point, measure, compared)
             for which in ("centre", "median", "low", "high"):
                 key = name if which == "centre" else f"{name}_{which}"
                 row[key] = "" if spread is None else repr(getattr(spread, which))
     return row
 
 
-def _spread(point: Point, measure: Measure) -> Spread | None:
+def _spread(point: Point, measure: Measure, compared: Measure) -> Spread | None:
     """Summarise the ended seeds; None if any was pruned, since the others are a biased selection.
 
-    A lost seed counts as the worst validation loss in the median.
+    A lost seed counts as the worst value of the compared metric in the median.
     """
     if point.pruned:
         return None
-    lost = point.lost(measure) if measure.name == "val_loss" else 0
-    return Spread.ranked([*point.values(measure), *[None] * lost], logs=measure.by_ratio)
+    lost = point.lost(measure) if measure.name == compared.name else 0
+    return Spread.ranked([*point.values(measure), *[None] * lost], logs=measure.by_ratio, lower=measure.lower)

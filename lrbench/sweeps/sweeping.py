@@ -22,7 +22,7 @@ from lrbench.sweeps.plan import Plan, Planned, SweepFolder, series_of
 from lrbench.sweeps.status import expected_seconds
 from lrbench.sweeps.summary import Summary, summarize
 from lrbench.training import RUNGS, Executor, Outcome, Prune, RunOptions, default_jobs, do_runs, look, nearest, pending
-from lrbench.types import FUNCTION, NOTHING, PATH, TEXT, TEXTS, WHOLE, Displayed, Kind, Listed, arguments
+from lrbench.types import FUNCTION, NOTHING, PATH, TEXT, TEXTS, TRACKS, WHOLE, Displayed, Kind, Listed, arguments
 
 SCHEDULES = Listed("schedules", Kind("a schedule's name or block", lambda value: isinstance(value, str | Mapping)))
 UNASKED = 1000  # larger grids need --yes
@@ -69,6 +69,7 @@ class Sweep(Displayed):
     schedules=SCHEDULES,
     name=TEXT | NOTHING,
     device=TEXT | NOTHING,
+    track=TRACKS,
     confirm=WHOLE,
     watch=FUNCTION,
 )
@@ -89,6 +90,7 @@ def sweep(
     again: bool = False,
     max_failures: int | None = None,
     confirm: int = 0,
+    track: str | Mapping[str, Any] | Sequence[Any] | None = None,
     watch: Watch = silent,
 ) -> Sweep:
     """Train the cells of a grid that are not finished yet. The plan and the summary are under `runs/sweeps/`.
@@ -110,6 +112,7 @@ def sweep(
         again: repeat runs that are already finished.
         max_failures: start no more runs after this many have failed.
         confirm: finally train the winner with this many fresh seeds, which had no part in choosing it.
+        track: the tools that follow the runs, instead of the configs' own; see `lrbench.run`.
         watch: called with progress events.
 
     Raises:
@@ -119,7 +122,10 @@ def sweep(
         jobs=jobs, executor=executor, prune=prune, retries=retries, again=again, max_failures=max_failures
     )
     given = {"lr": lr, "seeds": seeds, "schedule": list(schedules) or None}
-    asked = ask(configs, given, runs=runs, overrides=overrides, name=name, device=device, options=options, watch=watch)
+    asked = ask(
+        configs, given, runs=runs, overrides=overrides, name=name, device=device, track=track, options=options,
+        watch=watch,
+    )  # fmt: skip
     return carry_out(asked, options, confirm=confirm, watch=watch)
 
 
@@ -131,6 +137,7 @@ def ask(
     overrides: Iterable[str] = (),
     name: str | None = None,
     device: str | None = None,
+    track: str | Mapping[str, Any] | Sequence[Any] | None = None,
     options: RunOptions | None = None,
     many: bool = True,
     train: bool = True,
@@ -149,7 +156,8 @@ def ask(
     root, overrides, options = Path(runs).absolute(), tuple(overrides), options or RunOptions(jobs=None)
     nearest(root)
     axes = {option: value for option, value in (given or {}).items() if value is not None}
-    grids = [_grid(config, overrides, axes, device) for config in configs]
+    instead = {"device": device, "track": track}
+    grids = [_grid(config, overrides, axes, instead) for config in configs]
     size = sum(grid.size for grid in grids)
     if UNASKED < size <= MOST and not many:
         raise UsageError(f"the grid has {size:,} runs; more than {UNASKED:,} need --yes (--dry-run lists them)")
@@ -215,7 +223,7 @@ def drop_worse_half(asked: Sweep, rung: float, watch: Watch) -> None:
             continue  # it has finished or failed
         with contextlib.suppress(LockedError):  # another command is dropping the same runs
             outcome.ended(drop(asked.folder.run(cell), outcome.experiment, rung, losses[cell.run]))
-            watch(Event(cell.run, "end", values={"result": outcome.result}))
+            watch(Event(cell.run, "end", values={"result": outcome.result, "folder": outcome.path}))
 
 
 def _add_confirmation(done: Sweep, confirm: int, options: RunOptions) -> None:
@@ -237,11 +245,12 @@ def _add_confirmation(done: Sweep, confirm: int, options: RunOptions) -> None:
 
 
 def _grid(
-    config: str | Path | RunConfig, overrides: Sequence[str], given: Mapping[str, Any], device: str | None
+    config: str | Path | RunConfig, overrides: Sequence[str], given: Mapping[str, Any], instead: Mapping[str, Any]
 ) -> Grid:
     read = Config(config.plain(), {}, config.name) if isinstance(config, RunConfig) else read_config(config, overrides)
-    if device is not None:
-        read = replace(read, plain={**read.plain, "device": device}, places={**read.places, ("device",): "--device"})
+    for key, value in instead.items():
+        if value is not None:
+            read = replace(read, plain={**read.plain, key: value}, places={**read.places, (key,): f"--{key}"})
     return Grid.of(read, given)
 
 

@@ -17,6 +17,7 @@ from lrbench.training.outcome import Outcome, Outcomes, look, look_in, nearest, 
 from lrbench.training.pruning import RUNGS, Prune
 from lrbench.training.signals import StopFlag
 from lrbench.training.termination import Ended, not_finite
+from lrbench.training.tracking import TRACKERS, checked_tracker, trackers
 
 if TYPE_CHECKING:
     from lrbench.training.evaluate import evaluate as evaluate_split

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lrbench.events import Watch
@@ -34,8 +35,10 @@ class Kind(Protocol):
     def in_torch(self) -> bool:
         """Whether the process that executes it needs torch; otherwise it starts a process of its own."""
 
-    def check(self, configs: Sequence[Any], watch: Watch, *, keep: bool) -> None:
-        """Find what is wrong with configs before anything is written; `keep` what this process will need again.
+    def check(self, configs: Sequence[Any], root: Path, watch: Watch, *, keep: bool) -> None:
+        """Find what is wrong with configs before anything is written under `root`, the folder of the runs.
+
+        With `keep`, what this process will need again is kept.
 
         Raises ConfigError, DataError.
         """
@@ -55,7 +58,7 @@ class LoopKind:
 
     in_torch = True
 
-    def check(self, configs: Sequence[Any], watch: Watch, *, keep: bool) -> None:
+    def check(self, configs: Sequence[Any], root: Path, watch: Watch, *, keep: bool) -> None:
         """See `Kind`."""
         from lrbench.training.in_loop import check
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lrbench.config import CommandConfig, RunConfig, own
 from lrbench.errors import UsageError, choices
-from lrbench.training.command import CommandRun
+from lrbench.training.commands import CommandRun
 from lrbench.training.kinds import Kind, PlainTraining
 from lrbench.training.pruning import Prune, PrunedTraining
 from lrbench.types import AT_LEAST_0, AT_LEAST_1, FUNCTION, NOTHING, SWITCH, TEXT, WHOLE

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from lrbench.config import CONFIGS, RunConfig, identity, load_config, own
 from lrbench.errors import ConfigError, FolderError, Interrupted, LockedError, Paused, Terminated, UsageError
@@ -18,7 +19,8 @@ from lrbench.training.outcome import Outcome, Outcomes, look, nearest, pending
 from lrbench.training.preflight import check, prepare
 from lrbench.training.run_one import WorkItem
 from lrbench.training.signals import StopFlag
-from lrbench.types import FUNCTION, NOTHING, PATH, SWITCH, TEXT, TEXTS, WHOLE, arguments
+from lrbench.training.tracking import tracked
+from lrbench.types import FUNCTION, NOTHING, PATH, SWITCH, TEXT, TEXTS, TRACKS, WHOLE, arguments
 
 POLL_SECONDS = 1.0
 
@@ -32,6 +34,7 @@ POLL_SECONDS = 1.0
     device=TEXT | NOTHING,
     again=SWITCH,
     wait=SWITCH,
+    track=TRACKS,
     watch=FUNCTION,
 )
 def run(
@@ -44,6 +47,7 @@ def run(
     device: str | None = None,
     again: bool = False,
     wait: bool = True,
+    track: str | Mapping[str, Any] | Sequence[Any] | None = None,
     watch: Watch = silent,
 ) -> Outcomes:
     """Train configs. Runs already finished under `runs` are looked up, not repeated; interrupted runs are resumed.
@@ -57,6 +61,8 @@ def run(
         device: instead of the configs' own: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
         again: repeat runs that are already finished.
         wait: wait for runs of another process and take them over if it dies; otherwise leave them to it.
+        track: the tools that follow the runs, instead of the configs' own: `tensorboard`, or a list of names and
+            blocks such as `{"name": "wandb", "project": "mine"}`.
         watch: called with progress events.
 
     Returns:
@@ -74,6 +80,8 @@ def run(
     if device is not None:
         why = "it chooses its device itself, so --device has no effect"
         bases = [own(base, why).replace(device=device) for base in bases]
+    if track is not None:
+        bases = [base.replace(track=track) for base in bases]
     outcomes = Outcomes()
     for first, *others in _alike(bases, seeds or 1):
         outcome = look(root, first, options.kind_of(first), again)
@@ -111,6 +119,13 @@ def do(
         watch: called with progress events.
         checked: called when all pending runs have been checked and nothing has been written yet.
     """
+    with tracked(outcomes, root, watch) as follow:
+        _do(outcomes, root, options, follow, checked)
+
+
+def _do(
+    outcomes: Sequence[Outcome], root: Path, options: RunOptions, watch: Watch, checked: Callable[[], None]
+) -> None:
     todo = pending(outcomes)
     if not todo:
         checked()
@@ -120,7 +135,7 @@ def do(
         raise UsageError(f"--runs {root}: {there} is not writable")
     watch(Event("", "plan", values={"runs": len(todo)}))
     first = create(options, root, [outcome.experiment for outcome in todo])  # first: its workers start meanwhile
-    check(todo, watch, keep=first.in_process)
+    check(todo, root, watch, keep=first.in_process)
     checked()
     prepare(todo, options.again)
     _execute(pending(todo), first, root, options, watch)
@@ -148,7 +163,7 @@ def _execute(todo: Sequence[Outcome], executor: Executor, root: Path, options: R
                 _settle(outcome, result, stop)
                 if outcome.status is Status.FAILED and outcome.result is None:  # no `end` event was sent yet
                     failed = RunResult(Status.FAILED, outcome.message.removeprefix(f"{path.name}: "))
-                    watch(Event(path.name, "end", values={"result": failed}))
+                    watch(Event(path.name, "end", values={"result": failed, "folder": path}))
                 if outcome.status is Status.RUNNING and options.wait:
                     elsewhere.append(outcome)
                 elif outcome.status is Status.FAILED and _enough(todo, options):

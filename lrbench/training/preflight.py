@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from pathlib import Path
 
 from lrbench.config import RunConfig, without_rate
 from lrbench.errors import FolderError, LockedError
@@ -13,7 +14,7 @@ from lrbench.training.kinds import Kind
 from lrbench.training.outcome import Outcome
 
 
-def check(todo: Sequence[Outcome], watch: Watch, *, keep: bool) -> None:
+def check(todo: Sequence[Outcome], root: Path, watch: Watch, *, keep: bool) -> None:
     """Check the pending runs, each kind in its own way, before anything is written.
 
     Raises ConfigError, DataError.
@@ -24,7 +25,7 @@ def check(todo: Sequence[Outcome], watch: Watch, *, keep: bool) -> None:
     for outcome in todo:
         by_kind.setdefault(outcome.kind, []).append(outcome.experiment)
     for kind, configs in by_kind.items():
-        kind.check(configs, watch, keep=keep)
+        kind.check(configs, root, watch, keep=keep)
 
 
 def prepare(todo: Sequence[Outcome], again: bool) -> None:

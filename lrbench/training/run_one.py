@@ -67,7 +67,7 @@ def do_run(item: WorkItem, *, threads: int | None, watch: Watch, stop: Callable[
             if result.status is not Status.FAILED or not left or stop():
                 break
             watch(message(f"{folder.name} failed and is retried ({result.reason.splitlines()[0]})"))
-        watch(Event(folder.name, "end", values={"result": result}))
+        watch(Event(folder.name, "end", values={"result": result, "folder": folder.path}))
         return result
 
 

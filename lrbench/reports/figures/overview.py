@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from lrbench.analysis import Band, Group, measures_of, planned_epochs, task_of
-from lrbench.components import LOSS, in_words
+from lrbench.analysis import Band, Group, measures_of, task_of
+from lrbench.components import LOSS, Measure, in_words
 from lrbench.reports.figures.axes import drawable, log_scale
 from lrbench.reports.figures.layout import Layout
 from lrbench.reports.figures.style import MOST_POINTS, OTHERS, RATE, TRAINING, VALIDATION, cut, drawing, line_of
+from lrbench.reports.headline import headline
 
 MOST_LINES, MOST_PANELS = 12, 24
 """More lines can't be told apart, so of more groups some are picked and the others are grey."""
@@ -40,18 +41,24 @@ def picked_out(groups: Sequence[Group], always: Group | None = None) -> list[int
 def draw(groups: Sequence[Group], always: Group | None = None) -> Figure:
     """Draw the figure for at least one group; `always` is in colour even among many."""
     shown, picked = groups if len(groups) <= MOST_PANELS else groups[:PANELS_OF_MANY], picked_out(groups, always)
-    place = Layout.of(len(shown), len(picked), max(len(_legend(groups[i])) for i in picked or [0]))
+    measure = headline(groups)
+    place = Layout.of(len(shown), len(picked), max(len(_legend(groups[i], measure)) for i in picked or [0]))
     figure = Figure(figsize=(place.width, place.height))
-    limits = {task: loss_limits(members) for task, members in by_task(groups).items()}
-    _overlay(figure.add_axes(place.overlay()), groups, picked, loss_limits(groups, ("val_loss",)), place)
+    scales = {task: _scale(members, measure) for task, members in by_task(groups).items()}
+    _overlay(figure.add_axes(place.overlay()), groups, picked, measure, place)
     for index, group in enumerate(shown):
-        upper, lower = place.panel(index)
-        panel = figure.add_axes(upper)
-        rate = figure.add_axes(lower, sharex=panel)
-        first_in_row = index % place.across == 0
-        _panel(panel, group, limits[task_of(group)], labelled=first_in_row, legend=index == 0)
-        _rate(rate, group, labelled=first_in_row)
-        _epoch_axis(rate, group)
+        (left, top, width, height), lower = place.panel(index)
+        first_in_row, (steps, rates) = index % place.across == 0, group.rates()
+        known = len(rates) > 0 or not group.foreign
+        box = (left, top, width, height) if known else (left, lower[1], width, top + height - lower[1])
+        panel = figure.add_axes(box)
+        _panel(panel, group, measure, scales[task_of(group)], labelled=first_in_row, legend=index == 0)
+        beneath = panel
+        if known:
+            panel.tick_params(labelbottom=False)
+            beneath = figure.add_axes(lower, sharex=panel)
+            _rate(beneath, steps, rates, labelled=first_in_row)
+        _place_axis(beneath, group)
     return figure
 
 
@@ -81,28 +88,54 @@ def loss_limits(groups: Sequence[Group], columns: Sequence[str] = ("train_loss",
     return float(low / 1.25), float(high * 1.4)
 
 
-def _overlay(
-    axes: Axes, groups: Sequence[Group], picked: Sequence[int], limits: tuple[float, float], place: Layout
-) -> None:
+class Scale(NamedTuple):
+    """The limits of an axis, and whether it is logarithmic."""
+
+    low: float
+    high: float
+    log: bool
+
+
+def _scale(groups: Sequence[Group], measure: Measure, splits: Sequence[str] = ("train", "val")) -> Scale:
+    """Return the scale that curves of a metric share: that of losses, or a linear one if more is better."""
+    columns = [f"{split}_{measure.metric.name}" for split in splits]
+    if measure.lower and measure.form != "percent":
+        low, high = loss_limits(groups, columns)
+        return Scale(low, high, low > 0)
+    values = np.concatenate([np.empty(0), *(group.curve(column).median for group in groups for column in columns)])
+    values = drawable(values[np.isfinite(values)])
+    if not len(values):
+        return Scale(0.0, 1.0, log=False)
+    room = 0.06 * max(values.max() - values.min(), 0.01 * abs(values.max()), 1e-9)
+    return Scale(float(values.min() - room), float(values.max() + room), log=False)
+
+
+def _overlay(axes: Axes, groups: Sequence[Group], picked: Sequence[int], measure: Measure, place: Layout) -> None:
     few = len(picked) == len(groups)
     more = "" if few else f"; {len(picked)} of {len(groups)} in colour, the others grey"
     rest = f"; panels of the first {PANELS_OF_MANY} below" if len(groups) > MOST_PANELS else ""
-    axes.set_title(f"Validation loss, lowest first{more}{rest}", fontsize=12)
-    curves = [_drawable(group, "val_loss", limits) for group in groups]
+    words, axis = measure.words, groups[0].axis
+    order = "lowest" if measure.lower else "highest"
+    axes.set_title(f"{words[:1].upper()}{words[1:]}, {order} first{more}{rest}", fontsize=12)
+    scale = _scale(groups, measure, [measure.name.partition("_")[0]])
+    curves = [_drawable(group, measure.name, scale) for group in groups]
     for index, curve in enumerate(curves):
         if index not in picked:
-            axes.plot(curve.epochs, curve.median, color=OTHERS, linewidth=0.8)
+            axes.plot(curve.places, curve.median, color=OTHERS, linewidth=0.8)
     for position, index in enumerate(picked):
         group, curve, look = groups[index], curves[index], line_of(position)
         end = {"marker": look.marker, "markersize": 4.5, "markevery": slice(-1, None)}
-        _curve(axes, group, curve, look.colour, 0.13, linestyle=look.dash, linewidth=1.5, label=_legend(group), **end)
-    _loss_axis(axes, limits)
-    axes.set_ylabel("validation loss")
-    axes.set_xlabel("epoch")
-    axes.set_xlim(0, max([1, *(_last_epoch(group) for group in groups)]) * 1.01)
+        label = _legend(group, measure)
+        _curve(axes, group, curve, look.colour, 0.13, linestyle=look.dash, linewidth=1.5, label=label, **end)
+    _value_axis(axes, scale, measure)
+    axes.set_ylabel(words)
+    axes.set_xlabel(axis)
+    axes.set_xlim(0, max([1, *(group.last for group in groups)]) * 1.01)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
-    if not any(len(curve.epochs) for curve in curves):
-        _in_the_middle(axes, "no run has finished an epoch yet")
+    if axis == "step":
+        axes.xaxis.set_major_formatter(FuncFormatter(_thousands))
+    if not any(len(curve.places) for curve in curves):
+        _in_the_middle(axes, "no run has finished an epoch yet" if axis == "epoch" else "no run has been evaluated yet")
     axes.legend(
         loc="upper left", bbox_to_anchor=(-0.01, -0.47 / place.overlay_height), ncols=place.legend_columns,
         fontsize=8.5, handlelength=3.4, borderaxespad=0, columnspacing=1.6, labelspacing=0.35,
@@ -111,43 +144,42 @@ def _overlay(
 
 def _curve(axes: Axes, group: Group, curve: Band, colour: str, alpha: float, **look: Any) -> None:
     """Draw the median, and a band from the lowest to the highest seed."""
-    axes.plot(curve.epochs, curve.median, color=colour, **look)
+    axes.plot(curve.places, curve.median, color=colour, **look)
     if len(group.records) > 1:
-        axes.fill_between(curve.epochs, curve.low, curve.high, color=colour, alpha=alpha, linewidth=0)
+        axes.fill_between(curve.places, curve.low, curve.high, color=colour, alpha=alpha, linewidth=0)
 
 
-def _legend(group: Group) -> str:
-    spread = group.spread("val_loss")
-    return cut(group.label, 40) + (f"  {LOSS.text(spread.centre)}" if spread else f"  ({group.status()})")
+def _legend(group: Group, measure: Measure) -> str:
+    spread = group.spread(measure.name)
+    return cut(group.label, 40) + (f"  {measure.text(spread.centre)}" if spread else f"  ({group.status()})")
 
 
-def _panel(axes: Axes, group: Group, limits: tuple[float, float], *, labelled: bool, legend: bool) -> None:
+def _panel(axes: Axes, group: Group, measure: Measure, scale: Scale, *, labelled: bool, legend: bool) -> None:
     axes.set_title(cut(group.label, 36), pad=16)
-    axes.text(0, 1.02, subtitle(group), transform=axes.transAxes, fontsize=8, color="#555555", va="bottom")
-    epochs = 0
-    for column, colour, dash, text in (
-        ("train_loss", TRAINING, (0, (4, 1.5)), "training"),
-        ("val_loss", VALIDATION, "-", "validation"),
+    axes.text(0, 1.02, subtitle(group, measure), transform=axes.transAxes, fontsize=8, color="#555555", va="bottom")
+    count = 0
+    for split, colour, dash, text in (
+        ("train", TRAINING, (0, (4, 1.5)), "training"),
+        ("val", VALIDATION, "-", "validation"),
     ):
-        curve = _drawable(group, column, limits)
-        if not len(curve.epochs):
+        curve = _drawable(group, f"{split}_{measure.metric.name}", scale)
+        if not len(curve.places):
             continue
-        epochs = len(curve.epochs)
-        point = {"marker": "o", "markersize": 4} if epochs == 1 else {}
+        count = len(curve.places)
+        point = {"marker": "o", "markersize": 4} if count == 1 else {}
         _curve(axes, group, curve, colour, 0.15, linestyle=dash, linewidth=1.4, label=text, **point)
         worst = int(np.argmax(curve.median))
-        if curve.median[worst] > limits[1]:
-            note = f"{text}, epoch {curve.epochs[worst]:.0f}, off the scale: {curve.median[worst]:,.3g}"
-            height = 0.93 if column == "train_loss" else 0.85
+        if curve.median[worst] > scale.high:
+            note = f"{text}, {group.axis} {curve.places[worst]:.0f}, off the scale: {curve.median[worst]:,.3g}"
+            height = 0.93 if split == "train" else 0.85
             axes.text(0.99, height, note, transform=axes.transAxes, fontsize=7.5, color=colour, ha="right")
-    _loss_axis(axes, limits)
-    axes.tick_params(labelbottom=False)
+    _value_axis(axes, scale, measure)
     if labelled:
-        axes.set_ylabel("loss")
-    if not epochs:
+        axes.set_ylabel(in_words(measure.metric.name))
+    if not count:
         _in_the_middle(axes, textwrap.fill(cut(problem(group), 160), 34), fontsize=8, color="#a02020")
     elif legend:
-        axes.legend(loc="upper right", fontsize=8)
+        axes.legend(loc="upper right" if measure.lower else "lower right", fontsize=8)
 
 
 def problem(group: Group) -> str:
@@ -155,35 +187,33 @@ def problem(group: Group) -> str:
     return next((record.problem for record in group.records if record.problem), group.status())
 
 
-def subtitle(group: Group) -> str:
-    """Summarise a group in a line: validation loss and metrics, seeds and status."""
-    loss, status = group.spread("val_loss"), group.status()
-    if loss is None:
+def subtitle(group: Group, measure: Measure) -> str:
+    """Summarise a group in a line: the main validation metric and others, seeds and status."""
+    value, status = group.spread(measure.name), group.status()
+    if value is None:
         return cut(status, 48)
-    pieces = [f"val {LOSS.text(loss.centre)}"]
-    beside = [one for one in measures_of(group.records).values() if one.on_validation and one.metric != LOSS]
-    alone = len(beside) == 1 and beside[0].form == "percent"
+    loss = measure.metric == LOSS
+    pieces = [f"{'val' if loss and measure.on_validation else measure.name_in_short} {measure.text(value.centre)}"]
+    beside = [one for one in measures_of(group.records).values() if one.on_validation and one.metric != measure.metric]
+    alone = loss and len(beside) == 1 and beside[0].form == "percent"
     for one in beside:
         if (found := group.spread(one.name)) is not None:
             name = "" if alone else in_words(one.metric.name) + " "
             pieces.append(f"{name}{one.text(found.centre)}")
-    if loss.n > 1:
-        pieces.append(f"{loss.n} seeds")
+    if value.n > 1:
+        pieces.append(f"{value.n} {'runs' if group.first.plain.get('seed') is None and group.foreign else 'seeds'}")
     if status != "finished":
         pieces.append(status)
     return cut(" · ".join(pieces), 52)
 
 
-def _rate(axes: Axes, group: Group, *, labelled: bool) -> None:
-    """Draw the learning rate of every step by epoch; of the first seed, since seeds share the schedule."""
-    rates = group.first.rates()
-    per_epoch = steps_per_epoch(group)
+def _rate(axes: Axes, places: np.ndarray, rates: np.ndarray, *, labelled: bool) -> None:
+    """Draw the learning rate of every step."""
     if len(rates):
         stride = max(len(rates) // MOST_POINTS, 1)
-        thinned = rates.iloc[::stride]
-        steps, lr = thinned["step"].to_numpy(dtype=float), drawable(thinned["lr"])
-        axes.plot(steps / per_epoch, lr, color=RATE, linewidth=1.2)
-        axes.fill_between(steps / per_epoch, lr, 0, color=RATE, alpha=0.10, linewidth=0)
+        at, lr = places[::stride], drawable(rates[::stride])
+        axes.plot(at, lr, color=RATE, linewidth=1.2)
+        axes.fill_between(at, lr, 0, color=RATE, alpha=0.10, linewidth=0)
         top = float(np.nanmax(lr)) or 1.0
         axes.set_ylim(0, 1.25 * top)
         axes.set_yticks([0, top], ["0", f"{top:.2g}"])
@@ -194,39 +224,37 @@ def _rate(axes: Axes, group: Group, *, labelled: bool) -> None:
         axes.set_ylabel("lr")
 
 
-def _epoch_axis(axes: Axes, group: Group) -> None:
-    planned = max((planned_epochs(record) or 0 for record in group.records), default=0)
-    last = max(_last_epoch(group), 1)
+def _place_axis(axes: Axes, group: Group) -> None:
+    planned, last = group.planned, max(group.last, 1)
     far = planned > 20 * last  # just started: the planned length would leave nothing to see
     axes.set_xlim(0, (last if far else max(planned, last)) * 1.02)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, steps=[1, 2, 5, 10]))
-    axes.set_xlabel("epoch", labelpad=1)
+    axes.set_xlabel(group.axis, labelpad=1)
+    if group.axis == "step":
+        axes.xaxis.set_major_formatter(FuncFormatter(_thousands))
 
 
-def _drawable(group: Group, column: str, limits: tuple[float, float]) -> Band:
-    """Return a loss curve without losses of 0 if the axis is logarithmic."""
+def _drawable(group: Group, column: str, scale: Scale) -> Band:
+    """Return a curve without values of 0 if the axis is logarithmic."""
     curve = group.curve(column)
-    return curve.where(curve.low > 0) if limits[0] > 0 else curve
+    return curve.where(curve.low > 0) if scale.log else curve
 
 
-def _last_epoch(group: Group) -> int:
-    return max((int(r.epochs["epoch"].max()) for r in group.records if len(r.epochs)), default=0)
-
-
-def steps_per_epoch(group: Group) -> float:
-    """Return the steps in an epoch, as recorded by the group's first run."""
-    told, epochs = group.first.environment.sizes.steps_per_epoch, group.first.epochs
-    if told:
-        return float(told)
-    return float(epochs["step"].iloc[0] / epochs["epoch"].iloc[0]) if len(epochs) else 1.0
+def _thousands(value: float, _: object = None) -> str:
+    """`500`, `20k`, `1.5M`, so that the labels of steps have room."""
+    if abs(value) >= 1e6:
+        return f"{value / 1e6:g}M"
+    return f"{value / 1e3:g}k" if abs(value) >= 1e4 else f"{value:g}"
 
 
 def _in_the_middle(axes: Axes, text: str, **look: Any) -> None:
     axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", **look)
 
 
-def _loss_axis(axes: Axes, limits: tuple[float, float]) -> None:
-    if limits[0] > 0:
-        log_scale(axes.yaxis, *limits, "{:g}".format)
-    else:
-        axes.set_ylim(*limits)
+def _value_axis(axes: Axes, scale: Scale, measure: Measure) -> None:
+    if scale.log:
+        log_scale(axes.yaxis, scale.low, scale.high, "{:g}".format)
+        return
+    axes.set_ylim(scale.low, scale.high)
+    if measure.form == "percent":
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g} %"))

@@ -13,10 +13,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from lrbench.analysis import Comparison, Group, Target, mean_text
+from lrbench.analysis import Comparison, Group, Part, Target, mean_text
 from lrbench.reports.figures.axes import LARGEST, drawable, log_scale
 from lrbench.reports.figures.style import TRAINING, VALIDATION, cut, drawing
-from lrbench.reports.targets import middle
+from lrbench.reports.targets import middle, parts_known
 
 MOST_ROWS = 60
 ROW, EDGES = 0.24, 1.0  # inches
@@ -76,24 +76,26 @@ def final_values(comparison: Comparison) -> Figure:
 
 @drawing()
 def times(groups: Sequence[Group], target: Target) -> Figure | None:
-    """Draw epochs and seconds of training to a target; None if no run has ended."""
+    """Draw epochs (or steps, or evaluations) and seconds of training to a target; None if no run has ended."""
     ended = [g for g in groups if any(r.status.ended for r in g.records)]
     if not ended:
         return None
-    shown = sorted(ended, key=lambda group: (middle(target.times(group, 0)), group.label))[:MOST_ROWS]
-    figure, panels = _rows(shown, 2, len(ended))
-    for part, (axes, words) in enumerate(zip(panels, ("epochs", "seconds of training"), strict=True)):
+    axis = groups[0].axis
+    shown = sorted(ended, key=lambda group: (middle(target.times(group, axis)), group.label))[:MOST_ROWS]
+    parts: list[Part] = [axis, *(part for part in parts_known(target, groups) if part == "seconds")]
+    figure, panels = _rows(shown, len(parts), len(ended))
+    for part, axes in zip(parts, panels, strict=True):
         dots = [_time(group, target, part) for group in shown]
         _draw(axes, dots)
         axes.set_xlim(left=0)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=part == 0, nbins=7))
-        axes.set_xlabel(f"{words} to {target.words}")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=part != "seconds", nbins=7))
+        axes.set_xlabel(f"{'seconds of training' if part == 'seconds' else f'{part}s'} to {target.words}")
     missed = (MISSED, "not reached: length of training")
     _legend(figure, (SEED, "a seed"), (MIDDLE, "median"), missed)
     return figure
 
 
-def _time(group: Group, target: Target, part: int) -> Dots:
+def _time(group: Group, target: Target, part: Part) -> Dots:
     found = target.times(group, part)
     median = middle(found)
     reached = [value for value in found if math.isfinite(value)]

@@ -19,8 +19,8 @@
 
   // ---- data ------------------------------------------------------------------------------------------------------
   const source = byId("curves");
-  const data = source ? JSON.parse(source.textContent) : { groups: [], picked: [], limits: {} };
-  const view = { measure: "loss", split: "val", logy: true, logx: false };
+  const data = source ? JSON.parse(source.textContent) : { groups: [], picked: [], limits: {}, metrics: { loss: {} }, axis: "epoch" };
+  const view = { measure: Object.keys(data.metrics)[0], split: document.querySelector("#switches input[name=split][checked]")?.value ?? "val", logy: true, logx: false };
   const slots = new Map(data.picked.map((group, slot) => [group, slot])); // group → index of its colour and dash
   const charts = new Map(); // element → its plot
   const metric = () => data.metrics[view.measure];
@@ -38,7 +38,7 @@
   const tick = (v) => (v == null ? "" : percents() ? `${Number((100 * v).toPrecision(3))} %` : number(v));
   const drawable = (v) => (v == null || (logy() && v <= 0) ? null : v);
   const measureName = () => {
-    const name = view.measure.replaceAll("_", " ");
+    const name = data.words[view.measure];
     return errors() ? `error, 1 − ${name}` : name;
   };
 
@@ -81,6 +81,7 @@
     return found;
   }
   const scale = () => (logy() ? { splits: ticks, filter: (u, splits) => splits } : {});
+  const whole = data.axis === "epoch" ? {} : { incrs: [1, 2, 5].flatMap((m) => [...Array(13).keys()].map((e) => m * 10 ** e)).sort((a, b) => a - b) };
   const across = (min, max) => (view.logx ? [Math.min(min, 1), Math.max(max, 2)] : [0, Math.max(max, 1) * 1.01]);
 
   function axes(side) {
@@ -128,13 +129,13 @@
     const values = (at) => new Map([...middles].map(([s, group]) => [group, at == null ? null : table[s][at]]));
     const name = `${view.split === "val" ? "validation" : "training"} ${measureName()}`;
     byId("overlay-title").textContent = name[0].toUpperCase() + name.slice(1);
-    overlay.setAttribute("aria-label", `Chart: ${name} of ${data.groups.length} groups of runs against epochs. Left and right arrow keys show its values.`);
+    overlay.setAttribute("aria-label", `Chart: ${name} of ${data.groups.length} groups of runs against ${data.axis}s. Left and right arrow keys show its values.`);
     const tell = (u) => report(u.cursor.idx == null || u.cursor.left < 0 ? null : u.cursor.idx, table, values, owner, u.near);
     const made = plot(overlay, {
       height: 380, printed: 660,
       uplot: {
         scales: { x: { time: false, distr: view.logx ? 3 : 1, range: (u, a, b) => (u.zoomed ? [a, b] : across(a, b)) }, y: { distr: logy() ? 3 : 1, range: (u, a, b) => (u.zoomed && a < b ? [a, b] : [low, high]) } },
-        axes: axes({ x: { label: "epoch", labelSize: 18, labelFont: FONT, size: 30 }, y: { ...scale(), values: (u, splits) => splits.map(tick) } }),
+        axes: axes({ x: { ...whole, label: data.axis, labelSize: 18, labelFont: FONT, size: 30 }, y: { ...scale(), values: (u, splits) => splits.map(tick) } }),
         series, bands, padding: [10, 12, 0, 0],
         cursor: { y: false, drag: { x: true, y: true, uni: 30 }, focus: { prox: 18 }, points: { show: false } },
         focus: { alpha: 1 },
@@ -174,10 +175,10 @@
     }
     const left = data.groups.length - slots.size;
     const grey = left ? ` ${left} more ${left === 1 ? "group is" : "groups are"} grey; select groups in the table.` : "";
-    if (at == null) readout.textContent = `The legend shows final values. Point at an epoch or use the arrow keys to see its values.${grey}`;
+    if (at == null) readout.textContent = `The legend shows final values. Point at ${data.axis === "step" ? "a" : "an"} ${data.axis} or use the arrow keys to see its values.${grey}`;
     else {
       const hidden = near != null && !slots.has(near) ? `; nearest: ${data.groups[near].label} ${text(table[owner.indexOf(near)][at])}` : "";
-      readout.textContent = `Epoch ${table[0][at]}${hidden}`;
+      readout.textContent = `${data.axis[0].toUpperCase()}${data.axis.slice(1)} ${table[0][at]}${hidden}`;
       if (document.activeElement === overlay) {
         readout.textContent += ": " + [...found].slice(0, 7).map(([g, v]) => `${data.groups[g].label} ${text(v)}`).join(", ");
       }
@@ -205,7 +206,8 @@
     const group = data.groups[Number(card.dataset.group)], line = card.querySelector(".readout");
     const losses = card.querySelector(".losses"), rates = card.querySelector(".rates");
     if (!losses) return;
-    const series = [{}], xs = [], columns = [], bands = [], places = {};
+    const series = [{}], xs = [], columns = [], bands = [], places = {}, rated = group.rate.x.length > 0;
+    card.querySelector(".both").classList.toggle("alone", !rated);
     for (const [split, colour, dash] of [["train", css("--c1"), [5, 3]], ["val", css("--c0"), []]]) {
       const c = curve(group, split);
       const add = (one, y) => { series.push(one); xs.push(c.x); columns.push({ x: c.x, y }); };
@@ -227,30 +229,32 @@
     const tell = (at) => {
       if (at == null) { line.textContent = line.dataset.words + off; return; }
       const epoch = table[0][at], before = group.rate.x.findLastIndex((e) => e <= epoch);
-      line.textContent = `epoch ${epoch}: validation ${text(table[places.val][at])}, training ${text(table[places.train][at])}, learning rate ${rateText(group.rate.y[Math.max(before, 0)] ?? 0)}`;
+      const rate = rated ? `, learning rate ${rateText(group.rate.y[Math.max(before, 0)] ?? 0)}` : "";
+      line.textContent = `${data.axis} ${epoch}: validation ${text(table[places.val][at])}, training ${text(table[places.train][at])}${rate}`;
     };
     tell(null);
     const upper = plot(losses, {
       height: 170, printed: 190,
       uplot: {
         scales: { x, y: { distr: logy() ? 3 : 1, range } },
-        axes: axes({ x: { values: (u, s) => s.map(() => ""), size: 6 }, y: { ...scale(), values: (u, s) => s.map(tick), size: 50 } }),
+        axes: axes({ x: rated ? { values: (u, s) => s.map(() => ""), size: 6 } : { ...whole, label: data.axis, labelSize: 16, labelFont: FONT, size: 26 }, y: { ...scale(), values: (u, s) => s.map(tick), size: 50 } }),
         series, bands, padding: [8, 8, 0, 0], cursor: { y: false, drag: { x: false, y: false }, points: { show: false }, sync },
         hooks: { setCursor: [(u) => tell(u.cursor.left < 0 ? null : u.cursor.idx)] },
       },
     }, table);
+    readable(card.querySelector(".both"), upper, table[0], tell);
+    if (!rated) { rates.hidden = true; return; }
     const top = group.rate.y.reduce((a, b) => Math.max(a, b ?? 0), 0) || 1, ink = css("--soft");
     plot(rates, {
       height: 92, printed: 190,
       uplot: {
         scales: { x, y: { range: [0, top * 1.2] } },
-        axes: axes({ x: { label: "epoch", labelSize: 16, labelFont: FONT, size: 26 }, y: { splits: () => [0, top], values: (u, s) => s.map(rateText), size: 50 } }),
+        axes: axes({ x: { ...whole, label: data.axis, labelSize: 16, labelFont: FONT, size: 26 }, y: { splits: () => [0, top], values: (u, s) => s.map(rateText), size: 50 } }),
         padding: [8, 8, 0, 0],
         series: [{}, { stroke: ink, width: 1.3, fill: `${ink}1f`, points: { show: group.rate.x.length === 1 } }],
         cursor: { y: false, drag: { x: false, y: false }, points: { show: false }, sync },
       },
     }, [group.rate.x, group.rate.y]);
-    readable(card.querySelector(".both"), upper, table[0], tell);
   }
 
   let shared = {}; // task → limits of the loss axis of its panels

@@ -13,10 +13,10 @@ from typing import Protocol
 from lrbench.config import CommandConfig, Experiment, RunConfig
 from lrbench.errors import UsageError
 from lrbench.events import Watch
+from lrbench.training.commands import gpus
 from lrbench.training.executors.pool import WorkerProcesses
 from lrbench.training.executors.serial import ThisProcess
 from lrbench.training.executors.threads import Threads
-from lrbench.training.gpus import gpus
 from lrbench.training.options import RunOptions
 from lrbench.training.run_one import Done, WorkItem
 from lrbench.training.signals import StopFlag

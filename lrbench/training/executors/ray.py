@@ -191,7 +191,7 @@ class Tasks:
                         self.left.append(item)
                         continue
                 if isinstance(outcome, RunResult):
-                    watch(Event(path.name, "end", values={"result": outcome}))
+                    watch(Event(path.name, "end", values={"result": outcome, "folder": path}))
                 yield path, outcome
 
     def give_up(self) -> None:

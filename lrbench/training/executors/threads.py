@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from lrbench.errors import Interrupted
 from lrbench.events import Event, Watch, message
 from lrbench.runs import RunResult
-from lrbench.training.gpus import taking_turns
+from lrbench.training.commands import taking_turns
 from lrbench.training.run_one import Done, WorkItem, attempt
 from lrbench.training.signals import StopFlag
 

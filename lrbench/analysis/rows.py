@@ -1,0 +1,69 @@
+"""Runs as the rows of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lrbench.analysis.records import Record, flatten, measures_of, read_runs
+from lrbench.components import Measure
+from lrbench.types import PATHS, arguments
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@arguments(paths=PATHS)
+def load_runs(*paths: str | Path) -> pd.DataFrame:
+    """Read all runs into a table with one row per run.
+
+    Args:
+        paths: run folders, or folders that contain them; `runs` by default.
+
+    Returns:
+        Columns: `name`, `folder`, `source` (what trained or recorded the run), `seed`, `state`, `problem`, `group`,
+        `epochs`, `steps`, `seconds`, `effective_lr`, `verdict`, `evidence`, `advice`, the metrics (`val_loss`,
+        `best_val_loss`, `test_accuracy`, …; NaN if missing), the published `reference_test_loss` and
+        `reference_test_accuracy`, and a `config.…` column for each key.
+
+    Raises:
+        UsageError: a path does not exist.
+    """
+    import pandas as pd
+
+    return pd.DataFrame(run_rows(read_runs([Path(p) for p in paths or ("runs",)])))
+
+
+def run_rows(records: Iterable[Record]) -> list[dict[str, Any]]:
+    """Return records as the rows of `load_runs`."""
+    records = list(records)
+    known = measures_of(records)
+    return [_row(record, known) for record in records]
+
+
+def _row(record: Record, known: Mapping[str, Measure]) -> dict[str, Any]:
+    result, verdict = record.result, record.verdict
+    reference = record.plain.get("reference") or {}
+    best_epoch = record.metric("best_epoch")
+    published = [name for name, measure in known.items() if measure.section == "test"]
+    return {
+        "name": record.name,
+        "folder": str(record.folder.path),
+        "source": record.source or "lrbench",
+        "seed": record.plain.get("seed"),
+        "state": record.status.value,
+        "problem": record.problem,
+        "group": record.group,
+        "epochs": record.epochs_done if result is None else result.epochs,
+        "steps": result and result.steps,
+        "seconds": result and result.seconds,
+        "effective_lr": result and result.effective_lr,
+        "verdict": verdict and verdict.label,
+        "evidence": verdict and verdict.evidence,
+        "advice": verdict and verdict.advice,
+        "best_epoch": int(best_epoch) if best_epoch is not None and best_epoch.is_integer() else best_epoch,
+        **{name: record.metric(name) for name in known},
+        **{f"reference_{name}": reference.get(name) for name in published},
+        **{f"config.{k}": v for k, v in flatten(record.plain).items() if k not in ("name", "seed")},
+    }

@@ -1,0 +1,157 @@
+"""Where a recorder writes: into a run folder of its own, or into that of the command that lrbench started."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+import traceback
+import uuid
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from lrbench.components import recorded as described
+from lrbench.config import RecordedConfig
+from lrbench.errors import LockedError
+from lrbench.integrations.cell import given_values
+from lrbench.integrations.processes import device, script_hash, versions
+from lrbench.integrations.values import settled
+from lrbench.runs import Recorded, RowWriter, RunFolder, Status, conclude, describe, now
+
+RUN, RESUMED = "LRBENCH_RUN", "LRBENCH_RESUMED"
+
+
+class Place(Protocol):
+    """Where a recorder writes."""
+
+    folder: RunFolder
+    writer: RowWriter
+
+    def evaluated(self) -> None:
+        """Called after each evaluation has been written."""
+
+    def conclude(self, status: Status, error: BaseException | None, reason: str) -> None:
+        """Write how the run ended, as far as that is the recorder's to write; may come again with later values."""
+
+    def close(self) -> None:
+        """Close the files and let go of the folder."""
+
+
+class OfCommand:
+    """The folder of a command that lrbench started, which holds its lock and writes its result.
+
+    Args:
+        path: the folder.
+        recorded: what the program says of its run; its settings are compared with those that the command was given.
+        resume: keep the rows that are there.
+
+    Raises FolderError if it can't be written.
+    """
+
+    def __init__(self, path: Path, recorded: Recorded, *, resume: bool) -> None:
+        self.folder = RunFolder(path)
+        resume = resume or bool(os.environ.get(RESUMED)) or os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"
+        self.writer = RowWriter(self.folder, _kept(self.folder, recorded, resume), keep=resume, numbers=settled)
+        given = given_values()
+        for name, value in recorded.params.items():
+            if name in given and value is not None and given[name] != value:
+                self.writer.note(f"the program says that {name} is {value}, where its config says {given[name]}")
+
+    def evaluated(self) -> None:
+        """See `Place`."""
+
+    def conclude(self, status: Status, error: BaseException | None, reason: str) -> None:
+        """See `Place`."""
+        self.writer.flush()
+
+    def close(self) -> None:
+        """See `Place`."""
+        self.writer.close()
+
+
+class Standalone:
+    """A run folder of the recorder's own, whose lock it holds.
+
+    Args:
+        root: the folder of all runs.
+        config: what is known of the run.
+        recorded: the same, as the program says it.
+        resume: keep the rows that are there.
+
+    Attributes:
+        replaced: the status that a run of the same identity had, whose rows were removed; None if there was none.
+
+    Raises FolderError if it can't be written, LockedError if another process records this run.
+    """
+
+    def __init__(self, root: Path, config: RecordedConfig, recorded: Recorded, *, resume: bool) -> None:
+        self.config, self.folder = config, RunFolder.of(root, config)
+        self.replaced: Status | None = None
+        self._began = time.monotonic()
+        self._held = contextlib.ExitStack()
+        with self._held:
+            known = self.folder.has_config
+            before = self.folder.status() if known else None
+            if not known:
+                self._create(recorded)
+            try:
+                self._held.enter_context(self.folder.lock())
+            except LockedError as error:
+                raise LockedError(f"{error}, which records it; give this one another name, config or seed") from None
+            if known and not resume:
+                self.replaced = before
+                self.folder.clear()
+                self._create(recorded)
+            elif known:
+                self.folder.begin(now())
+                self.folder.amend_environment({"resumed": [*self.folder.environment().resumed, now()]})
+            self.writer = RowWriter(self.folder, _kept(self.folder, recorded, resume), keep=resume, numbers=settled)
+            self._metrics = dict(recorded.metrics)
+            self._held = self._held.pop_all()
+
+    def _create(self, recorded: Recorded) -> None:
+        known = describe(self.config, device="")
+        torch = {"packages": {**known["packages"], **versions()}}
+        self.folder.create(self.config, {**known, **torch, "user_code": script_hash(), **_sizes(recorded)})
+
+    def evaluated(self) -> None:
+        """See `Place`. Readers of the folder find the metrics in the environment."""
+        if dict(self.writer.recorded.metrics) != self._metrics:
+            self._metrics = dict(self.writer.recorded.metrics)
+            self.folder.amend_environment({"metrics": described(self._metrics.values())})
+
+    def conclude(self, status: Status, error: BaseException | None, reason: str) -> None:
+        """See `Place`."""
+        self.writer.flush()
+        if error is not None:
+            self.folder.log_error("".join(traceback.format_exception(error)))
+        recorded = self.writer.recorded
+        known = {"metrics": described(recorded.metrics.values()), **_sizes(recorded), **device()}
+        self.folder.amend_environment(known)
+        result = conclude(self.folder, recorded, status=status, reason=reason, best_by=self.config.best_by)
+        seconds = result.seconds if result.seconds is not None else time.monotonic() - self._began
+        self.folder.finish(self.config, replace(result, seconds=seconds))
+
+    def close(self) -> None:
+        """See `Place`."""
+        with self._held:
+            self.writer.close()
+
+
+def _kept(folder: RunFolder, recorded: Recorded, keep: bool) -> Recorded:
+    """Return what is known of a run, with what it had measured before it was resumed."""
+    if not keep:
+        return recorded
+    before = Recorded.of(folder.recorded())
+    metrics = {**before.metrics, **recorded.metrics}
+    return replace(recorded, metrics=metrics, test=before.test, notes=before.notes)
+
+
+def _sizes(recorded: Recorded) -> dict[str, Any]:
+    return {} if recorded.total_steps is None else {"sizes": {"total_steps": recorded.total_steps}}
+
+
+def new_run() -> str:
+    """Return what tells a run without a seed from all others."""
+    return uuid.uuid4().hex[:12]

@@ -1,0 +1,115 @@
+"""`record`: begin to record a training script's run, whether lrbench has started it or not."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lrbench.config import RecordedConfig
+from lrbench.errors import ArgumentError, UsageError
+from lrbench.integrations import processes
+from lrbench.integrations.cell import given_values
+from lrbench.integrations.places import RUN, OfCommand, Standalone, new_run
+from lrbench.integrations.processes import say
+from lrbench.integrations.recorder import OPEN, Recorder, check_steps
+from lrbench.integrations.values import directions, settings
+from lrbench.runs import Recorded, relative
+
+_recorded_here: set[str] = set()
+
+
+def record(
+    name: str | None = None,
+    *,
+    config: Any = None,
+    seed: int | None = None,
+    runs: str | os.PathLike[str] = "runs",
+    metrics: Mapping[str, str] | None = None,
+    best_by: str = "val_loss",
+    total_steps: int | None = None,
+    resume: bool = False,
+    rank: int | None = None,
+    by: str = "lrbench.record",
+) -> Recorder:
+    """Begin to record this program's run. Use it in a `with` statement, or call `finish()` at the end.
+
+    Under `lrbench run` or `sweep` the rows go to the folder of the run that lrbench has started. Otherwise they go to a
+    folder of their own in `runs`, which is known by the name, the config and the seed: the same again starts over.
+
+    Args:
+        name: the run's name; by default, the script's.
+        config: the settings that matter, such as `{"lr": 0.1, "batch_size": 64}`: a mapping, an `argparse.Namespace`,
+            a dataclass. Runs that differ only in the seed are compared as repeats, so leave out paths and the like.
+        seed: the seed, unless `config` has it as `seed`. Without one, each run is a repeat of its own.
+        runs: the folder for run folders.
+        metrics: which way is better, as in `{"f1": "higher"}`, for metrics that lrbench does not know.
+        best_by: the validation metric of the best evaluation.
+        total_steps: the length of the run in steps.
+        resume: go on after the rows of an earlier process instead of starting over. Rows from the first step on that is
+            recorded again are removed.
+        rank: this process's rank; only rank 0 writes. By default it is found out from torch.distributed or the
+            environment (`RANK`, `SLURM_PROCID`, `OMPI_COMM_WORLD_RANK`).
+        by: what records, as reports show it.
+
+    Raises:
+        ArgumentError, ConfigError: an argument is invalid.
+        LockedError: another process is recording this run.
+        FolderError: the folder can't be written.
+        UsageError: this program has recorded a run already, and lrbench has started it for one.
+    """
+    found, said_by = processes.rank() if rank is None else (rank, "")
+    if found != 0:
+        if said_by not in ("", "torch.distributed", "RANK"):
+            say(f"rank {found} ({said_by}) records nothing; if it trains a model of its own, pass rank=0")
+        return Recorder(None)
+    params = settings(config)
+    seed = _seed(params, seed)
+    check_steps(total_steps)
+    recorded = Recorded(by=by, metrics=directions(metrics), params=params, total_steps=total_steps)
+    if os.environ.get(RUN):
+        return Recorder(_in_command(Path(os.environ[RUN]), recorded, seed, resume))
+    plain = {"name": name or processes.script_name(), "recorded": by, "params": params, "best_by": best_by}
+    repeat = {"run": new_run()} if seed is None else {"seed": seed}
+    known = RecordedConfig.of({**plain, **repeat}, {}, "lrbench.record")
+    return Recorder(_alone(Path(runs), known, recorded, resume))
+
+
+def _in_command(path: Path, recorded: Recorded, seed: int | None, resume: bool) -> OfCommand:
+    if str(path) in _recorded_here:
+        problem = "lrbench started this program for one run, which it has recorded already"
+        raise UsageError(f"{problem}; make what differs a parameter of the config, so that each is a run")
+    _recorded_here.add(str(path))
+    made = OfCommand(path, recorded, resume=resume)
+    given = given_values().get("seed")
+    if seed is not None and given is not None and seed != given:
+        made.writer.note(f"the program says that its seed is {seed}, where its config says {given}")
+        say(f"the script's seed is {seed}, but this run is that of seed {given}; use lrbench.param('seed', {seed})")
+    return made
+
+
+def _alone(root: Path, config: RecordedConfig, recorded: Recorded, resume: bool) -> Standalone:
+    for other in list(OPEN.values()):
+        place = other.place
+        if isinstance(place, Standalone) and place.config == config and place.folder.path.parent == root:
+            other.leave()
+    made = Standalone(root, config, recorded, resume=resume)
+    path = relative(made.folder.path)
+    again = f"; this replaces one that was {made.replaced.words}" if made.replaced is not None else ""
+    say(f"recording {path}{again}")
+    return made
+
+
+def _seed(params: dict[str, Any], seed: Any) -> int | None:
+    """Take the seed out of the settings. Raises ArgumentError."""
+    inside = params.pop("seed", None)
+    if seed is None:
+        seed = inside
+    elif inside is not None and inside != seed:
+        raise ArgumentError(f"seed is {seed}, but config has {inside}; give it once")
+    if seed is None:
+        return None
+    if isinstance(seed, bool) or not hasattr(seed, "__index__") or int(seed) < 0:
+        raise ArgumentError(f"seed must be a whole number from 0, or None if there is none (got {seed!r:.40})")
+    return int(seed)

@@ -1,0 +1,8 @@
+"""Reads the logs of other programs: rows in their own names, and what these mean in ours.
+
+Each format has a file with a function from a path to rows. Nothing here writes a run folder.
+"""
+
+from lrbench.runs.logs.meaning import Meaning, guessed
+from lrbench.runs.logs.read import LOGS, Log, read_log
+from lrbench.runs.logs.source import Source

@@ -1,0 +1,231 @@
+"""Executing a command: start or resume it, follow what it records, stop it when asked, and conclude."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from lrbench.components import recorded as described
+from lrbench.config import CommandConfig
+from lrbench.errors import FolderError, Interrupted, LrbenchError, RunError
+from lrbench.events import Event, Watch, message
+from lrbench.runs import (
+    Recorded,
+    RunFolder,
+    RunResult,
+    Source,
+    Status,
+    conclude,
+    ended_well,
+    last_lines,
+    last_row,
+    now,
+)
+from lrbench.training.commands.gpus import visible
+from lrbench.training.commands.process import End, Process
+from lrbench.training.kinds import Once
+
+POLL_SECONDS = 0.2
+LOOK_SECONDS = 1.0  # how often new rows are looked for
+LOOKING = 0.01  # the part of the time that looking for them may take
+PATIENCE = ((signal.SIGINT, 10.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 10.0))
+"""The signals that stop a command, and how many seconds each is given."""
+SHOWN_LINES = 8  # of the output of a command that failed
+
+
+@contextlib.contextmanager
+def executing(
+    folder: RunFolder, config: CommandConfig, *, threads: int | None, stop: Callable[[], bool]
+) -> Iterator[tuple[Once, Callable[[Watch], Watch]]]:
+    """See `Kind`. `threads` are those of OpenMP and BLAS, unless the environment has its own number."""
+    yield lambda watch: _once(folder, config, threads, watch, stop), lambda watch: watch
+
+
+def _once(
+    folder: RunFolder, config: CommandConfig, threads: int | None, watch: Watch, stop: Callable[[], bool]
+) -> RunResult:
+    """Execute the command once. Raises Interrupted, FolderError, LockedError."""
+    checkpoint = _checkpoint(folder, config)
+    resumed = checkpoint is not None
+    if not resumed:
+        if folder.output.exists():
+            why = "its config has no `resume`" if config.resume in (None, False) else "it left no checkpoint"
+            watch(message(f"{folder.name} begins anew, since {why}", folder.name))
+        folder.clear()
+    else:
+        folder.amend_environment({"resumed": [*folder.environment().resumed, now()]})
+    with visible(config.gpus or 1) as gpus:
+        environment = _environment(folder, config, threads, resumed) | gpus
+        began = time.monotonic()
+        process = Process(
+            config.arguments(folder.path.absolute(), checkpoint),
+            folder=config.start(folder.path),
+            environment=environment,
+            output=folder.output,
+        )
+        running = Running(folder, config, process, watch, began)
+        try:
+            end = running.until_its_end(stop)
+        except BaseException:
+            process.kill()
+            raise
+    return running.conclude(end, time.monotonic() - began)
+
+
+def _checkpoint(folder: RunFolder, config: CommandConfig) -> Path | None:
+    """Return what an interrupted command goes on from: its checkpoint, or the folder if it finds it by itself."""
+    if config.resume in (None, False, "") or not folder.output.exists():
+        return None
+    if config.checkpoint is None:
+        return folder.path
+    start, pattern = config.start(folder.path), config.checkpoint
+    found = [Path(pattern)] if Path(pattern).is_absolute() else list(start.glob(pattern))
+    there = [path for path in found if path.exists()]
+    return max(there, key=lambda path: path.stat().st_mtime, default=None)
+
+
+def _environment(folder: RunFolder, config: CommandConfig, threads: int | None, resumed: bool) -> dict[str, str]:
+    """Return the environment variables of the command."""
+    run, own = folder.path.absolute(), dict(config.env or {})
+    paths = [config.folder, *filter(None, [own.get("PYTHONPATH", os.environ.get("PYTHONPATH"))])]
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS") if threads is not None else ()
+    told = {"params": config.params, "seed": config.seed, "name": config.name}
+    given = {
+        **{name: str(threads) for name in names if name not in os.environ},
+        "PYTHONUNBUFFERED": "1",
+        **os.environ,
+        **own,
+        "PYTHONPATH": os.pathsep.join(paths),
+        "LRBENCH_RUN": str(run),
+        "LRBENCH_PARAMS": json.dumps(told),
+    }
+    given.pop("LRBENCH_RESUMED", None)
+    return given | ({"LRBENCH_RESUMED": "1"} if resumed else {})
+
+
+@dataclass
+class Running:
+    """A running command and what is known of it."""
+
+    folder: RunFolder
+    config: CommandConfig
+    process: Process
+    watch: Watch
+    began: float
+    recorded: Recorded = field(default_factory=Recorded)
+    stopping: str = ""
+    looked: float = 0.0
+    evaluated: dict[str, float] = field(default_factory=dict)
+    source: Source | None = None
+
+    def __post_init__(self) -> None:
+        if self.config.read is not None:
+            self.source = Source(self.folder, self.config)
+
+    rest: float = LOOK_SECONDS
+
+    def until_its_end(self, stop: Callable[[], bool]) -> End:
+        """Wait for the end of the command, or stop it. Raises LockedError if the run was taken over."""
+        self.tell("start")
+        while True:
+            end = self.process.wait(POLL_SECONDS)
+            if end is not None:
+                return end
+            self.folder.guard()
+            late = self.config.timeout is not None and time.monotonic() - self.began > self.config.timeout
+            if stop() or late:
+                self.stopping = "stopped" if stop() else "late"
+                return self.stopped()
+            if time.monotonic() - self.looked > self.rest:
+                self.look()
+
+    def stopped(self) -> End:
+        """Stop the command, first gently; return how it ended."""
+        for number, patience in PATIENCE:
+            self.process.signal(number)
+            until = time.monotonic() + patience
+            while time.monotonic() < until:
+                end = self.process.wait(POLL_SECONDS)
+                if end is not None:
+                    return end
+        self.process.kill()
+        return End(signal=signal.SIGKILL)
+
+    def look(self) -> None:
+        """Show what the command has recorded since."""
+        began = self.looked = time.monotonic()
+        with contextlib.suppress(LrbenchError, OSError, ValueError):  # not there yet, or half written
+            total = self.recorded.total_steps
+            self.read()
+            if self.recorded.total_steps != total:  # others that look at the run want to know how far it is
+                self.folder.amend_environment(self.known)
+            self.tell("progress")
+        self.rest = max(LOOK_SECONDS, (time.monotonic() - began) / LOOKING)
+
+    def read(self) -> None:
+        """Read what the command says of its run. Raises FolderError."""
+        found = Recorded.of(self.folder.recorded()) if self.source is None else self.source.collect()
+        self.recorded = replace(found, metrics={**found.metrics, **self.config.directions})
+
+    @property
+    def known(self) -> dict[str, Any]:
+        """What `env.json` says of what the command recorded."""
+        sizes = {} if self.recorded.total_steps is None else {"sizes": {"total_steps": self.recorded.total_steps}}
+        return {"metrics": described(self.recorded.metrics.values()), **sizes}
+
+    def tell(self, kind: Literal["start", "progress", "epoch"]) -> None:
+        """Send an event with the last values."""
+        evaluated, step = last_row(self.folder.epochs.path), last_row(self.folder.steps.path)
+        values: dict[str, Any] = {k: v for k, v in evaluated.items() if k.startswith(("train_", "val_"))}
+        if "loss" in step:
+            values["train_loss"] = step["loss"]
+        if kind == "start":
+            values = {"metrics": described(self.config.directions.values())}
+        elif evaluated != self.evaluated:
+            kind, self.evaluated = "epoch", evaluated
+        done = int(max(step.get("step", 0), evaluated.get("step", 0)))
+        total = self.recorded.total_steps or 0
+        epoch = int(evaluated.get("epoch", 0))
+        lr = step.get("lr", evaluated.get("lr", 0.0))
+        self.watch(Event(self.folder.name, kind, step=done, total_steps=total, epoch=epoch, lr=lr, values=values))
+
+    def conclude(self, end: End, seconds: float) -> RunResult:
+        """Write and return the result. Raises Interrupted."""
+        self.folder.guard()
+        if self.stopping == "stopped":
+            raise Interrupted(f"{self.folder.name} was stopped")
+        problem = ""
+        try:
+            self.read()
+        except FolderError as error:
+            problem = str(error)
+        self.folder.amend_environment({**self.known, "exit_code": end.code})
+        status, reason = Status.FINISHED, ""
+        if self.stopping:
+            status, reason = Status.FAILED, f"it was stopped after its timeout of {self.config.timeout:g} seconds"
+        elif not end.well:
+            status, reason = Status.FAILED, f"the command {end.words}"
+        elif problem:
+            status, reason = Status.FAILED, problem
+        made = conclude(self.folder, self.recorded, status=status, reason=reason, best_by=self.config.best_by)
+        result = ended_well(replace(made, seconds=made.seconds or seconds))
+        if result.status is Status.FAILED:
+            result = replace(result, reason=self._explained(result.reason))
+        try:
+            return self.folder.finish(self.config, result)
+        except OSError as error:
+            raise RunError(f"{self.folder.name}: {result.reason}") from error
+
+    def _explained(self, reason: str) -> str:
+        """Add the last lines of the output to why a run failed."""
+        lines = last_lines(self.folder.output, SHOWN_LINES)
+        summary = f": {lines[-1]}" if lines and "exit code" in reason else ""
+        shown = "".join(f"\n  {line}" for line in lines)
+        return f"{reason}{summary}{shown}\nFull output: {self.folder.output}"

@@ -1,0 +1,110 @@
+"""Commands as work: any program, started with its parameters filled in."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lrbench.config import CommandConfig, read_config, without_rate
+from lrbench.errors import ConfigError, LrbenchError, nearest
+from lrbench.events import Watch, message
+from lrbench.runs import describe
+from lrbench.training.kinds import Executing
+
+if TYPE_CHECKING:
+    from lrbench.runs import RunFolder
+
+
+@dataclass(frozen=True)
+class CommandRun:
+    """A run by a command. lrbench's process only waits for it, so that many can run in threads."""
+
+    accepts_pruned = False
+    in_torch = False
+
+    def check(self, configs: Sequence[CommandConfig], root: Path, watch: Watch, *, keep: bool) -> None:
+        """See `Kind`."""
+        for config in {without_rate(config): config for config in configs}.values():
+            try:
+                _check_program(config)
+            except ConfigError as error:
+                raise error.at(config.where(error.key)) from None
+        doubts = [text for config in configs for text in _doubts(config, configs)]
+        first = {config.name: config for config in reversed(configs)}
+        doubts += [text for config in first.values() if (text := _changed(config, root))]
+        for text in dict.fromkeys(doubts):
+            watch(message(text))
+
+    def environment(self, config: CommandConfig) -> dict[str, Any]:
+        """See `Kind`. The device and the versions of libraries are the command's own, and unknown."""
+        known = describe(config, device="", code=Path(config.folder))
+        return {key: value for key, value in known.items() if key not in ("device", "packages")}
+
+    def resumes(self, folder: RunFolder, config: CommandConfig) -> bool:
+        """See `Kind`. What there is to go on from is looked at when the command starts."""
+        return True
+
+    def executing(
+        self, folder: RunFolder, config: CommandConfig, *, threads: int | None, stop: Callable[[], bool]
+    ) -> Executing:
+        """See `Kind`."""
+        from lrbench.training.commands.execution import executing
+
+        return executing(folder, config, threads=threads, stop=stop)
+
+
+def _check_program(config: CommandConfig) -> None:
+    """Raise ConfigError if there is no such program."""
+    if config.shell:
+        return
+    program = config.arguments(Path())[0]
+    path = (config.env or {}).get("PATH", os.environ.get("PATH", os.defpath))
+    if shutil.which(program, path=path) is not None:
+        return
+    if os.sep in program:
+        problem = "is not executable; add its interpreter, such as python or sh" if Path(program).is_file() else ""
+        raise ConfigError(f"'{program}' {problem or 'does not exist'}", key="command")
+    known = ["python", "python3", "bash", "sh", "torchrun", "accelerate", "uv", "conda", "julia", "Rscript", "node"]
+    near = nearest(program, [name for name in known if shutil.which(name, path=path)])
+    advice = f"{near}Or write its full path" if near else "write its full path"
+    raise ConfigError(f"there is no program '{program}' on the PATH; {advice}", key="command")
+
+
+def _doubts(config: CommandConfig, configs: Sequence[CommandConfig]) -> list[str]:
+    """Return likely mistakes: what varies but does not reach the command."""
+    unused = config.unused
+    told = []
+    if "seed" in unused and len({other.seed for other in configs if other.name == config.name}) > 1:
+        told.append(f"{config.name}: the command has no {{seed}}; unless it asks lrbench.param, all seeds are equal")
+    for name in unused:
+        values = {str(other.values(Path()).get(name)) for other in configs if other.name == config.name}
+        if name != "seed" and len(values) > 1:
+            told.append(
+                f"{config.name}: the command has no {{{name}}}; unless it asks lrbench.param, it stays the same"
+            )
+    return told
+
+
+def _changed(config: CommandConfig, root: Path) -> str | None:
+    """Describe runs under `root` by other versions of the command's files; None if there are none."""
+    if not config.files or not root.is_dir():
+        return None
+    changed: dict[str, None] = {}
+    count = 0
+    for path in sorted(root.glob(f"{config.name}-seed{config.seed}-*/config.yaml"))[:200]:
+        try:
+            known = read_config(path).plain
+        except LrbenchError:
+            continue
+        files = known.get("files")
+        if known.get("command") == config.plain()["command"] and isinstance(files, dict) and files != config.files:
+            changed |= {name: None for name in {*files, *config.files} if files.get(name) != config.files.get(name)}
+            count += 1
+    if not count:
+        return None
+    names = ", ".join(sorted(changed)[:4])
+    return f"{config.name}: {names} has changed since earlier runs, which stay as they are; these are new ones"
