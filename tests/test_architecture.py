@@ -115,10 +115,10 @@ PUBLIC = {
     """,
     "analysis": """
         ALPHA Axis Band CONFIDENCE Comparison DEFAULT_METRIC Difference EPSILON Edge Family Group MARGIN
-        PERCENT_MARGIN Part Point Record Row Spread TARGET_LEVEL Target TargetTest against_target axis_of budgets
-        compare_groups compare_two default_metric doubts duration families family_words fits grouped kept load_runs
-        mean_text measure_named measures_of mixed_code only parts rate_text read_one read_runs run_rows select
-        standing task_of tasks_of value_text width_text
+        PERCENT_MARGIN Part Point Record Row Spread TARGET_LEVEL Target TargetTest against_target axis_of
+        budgets compare_groups compare_two default_metric doubts duration families family_words fits grouped
+        kept load_runs mean_text measure_named measures_of mixed_code only parts rate_text read_one read_runs
+        run_rows select standing task_of tasks_of value_text width_text
     """,
     "sweeps": """
         AUTO_POINTS Board Planned Summary Sweep SweepFolder board_of carry_out confirming find_sweeps plan_sweep
@@ -130,7 +130,7 @@ PUBLIC = {
         compare text_of
     """,
     "integrations": """
-        Export Log Recorder Tool export param record
+        Export Log Recorder Tool export hf_range_test keras_range_test lightning_range_test param record
     """,
     "cli": """
         Terminal main progress_display

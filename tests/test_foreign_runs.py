@@ -32,6 +32,7 @@ from lrbench.analysis import (
 from lrbench.analysis.verdicts import Curves, verdict
 from lrbench.config import dump_yaml, read_config
 from lrbench.errors import UsageError
+from lrbench.reports import compare as lrbench_compare
 from lrbench.reports import report, save_summary, summary, summary_words
 from lrbench.reports.chart_data import charted
 from lrbench.reports.headline import charted_metrics, headline
@@ -207,7 +208,7 @@ def test_only_f1(tmp_path: Path) -> None:
     assert list(charted_metrics(made.groups)) == ["f1", "loss"]  # the training loss is there
     text = " ".join(summary(made))
     assert "has the highest validation F1" in text
-    assert "No run has a val loss, so they are compared by val F1." in text
+    assert "No run has a val loss, so runs are compared by val F1." in text
     assert "lrbench did not train these runs; their source is a command." in text
     assert "train lr=0.1 reaches val_f1 ≥ 0.7 first, after 1 epochs" in text
     page = made.page.read_text()
@@ -352,6 +353,18 @@ def test_own_runs_have_no_caveats(tmp_path: Path, make_run: MakeRun) -> None:
     assert said_of(tmp_path / "runs") == ""
 
 
+def test_two_groups_and_a_target(tmp_path: Path, make_run: MakeRun) -> None:
+    for seed in range(3):
+        make_run([0.5, 0.4 + seed / 100], seed=seed, name="own")
+        for lr in (0.1, 0.9):
+            loss = [0.5, lr + seed / 100]
+            command_run(tmp_path / "runs", rows(loss, epochs=False, every=10), lr=lr, seed=seed)
+    better = lrbench_compare("train lr=0.1*", "own", runs=[tmp_path / "runs"])
+    assert better.word == "better" and "different_programs" in [warning.code for warning in better.warnings]
+    passes = lrbench_compare("train lr=0.1*", target="val_loss=0.3", runs=[tmp_path / "runs"])
+    assert passes.word == "passes" and "it first passes at step 20" in passes.text and "nan" not in passes.text
+
+
 # -- verdicts
 
 
@@ -488,7 +501,7 @@ def test_the_summary_of_a_sweep_by_f1(tmp_path: Path) -> None:
     assert found.measure.name == "val_f1"
     assert found.winner is not None and found.winner[1].lr == 0.1
     words = summary_words(found)
-    assert words[0] == "No run has a val loss, so they are compared by val F1."
+    assert words[0] == "No run has a val loss, so runs are compared by val F1."
     assert words[1].startswith("constant: best at 0.1 (val F1 90.50 %, mean of 2 seeds)")
     assert "val_f1_median" in save_summary(found, folder)[0].read_text()
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import lrbench
-from lrbench.config.load import Experiment
+from lrbench.config import Experiment
 from lrbench.training.build import assemble
 
 CPU = torch.device("cpu")

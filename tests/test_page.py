@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from foreign import command_run, rows
 
 from lrbench.analysis import compare_groups
 from lrbench.reports.figures import render
@@ -296,3 +297,26 @@ def test_pages_of_odd_collections(opened: Callable[..., Any], make_run: MakeRun,
     page = opened(report([tmp_path / "runs"]).page)
     assert "can't be compared" in page.locator(".summary").inner_text()
     assert page.locator("#panels .card").count() == 4 and page.locator("#winner").count() == 0
+
+
+def test_a_page_of_other_programs_runs(opened: Callable[..., Any], tmp_path: Path) -> None:
+    for lr in (0.1, 0.2):
+        for seed in range(2):
+            evaluations = rows([lr + 0.5, lr + seed / 50], epochs=False, every=10, f1=True)
+            command_run(tmp_path, evaluations, lr=lr, seed=seed, rates=(lambda step: 0.2) if lr == 0.2 else None)
+    page = opened(report([tmp_path]).page)
+    assert page.locator("#overlay-title").inner_text() == "Validation error, 1 − F1"
+    assert page.get_by_label("steps", exact=True).count() == 1
+    page.locator("#overlay").focus()
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#readout").inner_text().startswith("Step 10: train lr=0.1 ")
+    assert page.locator(".both .rates").evaluate_all("all => all.map((one) => one.offsetHeight > 0)") == [False, True]
+    page.locator("#panels .card .both").first.focus()
+    page.keyboard.press("End")
+    told = page.locator("#panels .readout").first.inner_text()
+    assert told.startswith("step 20: validation ") and "learning rate" not in told
+    page.get_by_label("loss", exact=True).check()
+    page.get_by_label("training", exact=True).check()
+    assert page.locator("#overlay-title").inner_text() == "Training loss" and inked(page, "#overlay")
+    assert page.locator("#winner").count() == 1
+    assert page.get_by_label("command", exact=True).inner_text().startswith("python train.py --lr 0.1")

@@ -241,3 +241,29 @@ def test_options_that_need_ray() -> None:
         assert RunOptions(jobs=1, executor="ray", **needing).executor == "ray"
     with pytest.raises(UsageError, match="did you mean 'ray'"):
         RunOptions(jobs=1, executor="rya")
+
+
+RECORDING = """
+import sys, time, lrbench
+with lrbench.record() as run:
+    for step in range(1, 21):
+        run.step(lr=float(sys.argv[1]), loss=1 / step)
+        time.sleep(0.05)
+    run.evaluate(val_loss=float(sys.argv[1]) + int(sys.argv[2]))
+"""
+
+
+def test_commands_run_on_the_nodes_of_a_cluster(cluster: Any, tmp_path: Path) -> None:
+    node_of(cluster), node_of(cluster)
+    (tmp_path / "train.py").write_text(RECORDING)
+    plain = {"name": "cells", "command": [sys.executable, "train.py", "{lr}", "{seed}"], "params": {"lr": 1.0}}
+    (tmp_path / "command.yaml").write_text(yaml.safe_dump(plain))
+    ended(begin(tmp_path / "command.yaml", tmp_path / "runs", *on(cluster)))
+    found = {}
+    for path in (tmp_path / "runs").glob("cells-seed*"):
+        folder = RunFolder(path)
+        result, lr = folder.result(), folder.config().lr
+        assert result is not None and result.steps == 20
+        found[lr, folder.config().seed] = result.metric("val_loss")
+    assert found == {(lr, seed): lr + seed for lr in (0.001, 0.003, 0.01, 0.03) for seed in (0, 1)}
+    assert len({environment["host"] for environment in environments(tmp_path / "runs")}) == 1

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 import lrbench
+from lrbench.config import Experiment
 from lrbench.config.identity import identity
-from lrbench.config.load import Experiment
 from lrbench.config.rules import ScalingRule, usual_rule
 from lrbench.errors import ConfigError
 from lrbench.reports.previewing import preview

@@ -818,7 +818,10 @@ def test_events_tell_where_the_run_stands(tmp_path: Path, tiny: Any) -> None:
         (2, 4, 1, 2, 0.1),
         (4, 4, 2, 2, 0.1),
     ]
-    assert {"epoch": 2, "step": 4, **epochs[1].values} == result.final and seen[-1].values == {"result": result}
+    assert {"epoch": 2, "step": 4, **epochs[1].values} == result.final and seen[-1].values == {
+        "result": result,
+        "folder": folder.path,
+    }
     assert all(e.examples_per_second and e.examples_per_second > 0 for e in epochs)
 
 

@@ -28,11 +28,11 @@ TargetWord = Literal["passes", "undecided", "fails"]
 class Passing:
     """An evaluation at which a group passes: where it is, the centre over the seeds, and p.
 
-    `seconds` is the median over the seeds of the training time up to it; None if it was not recorded.
+    `seconds` is the median over the seeds of the training time up to it; it and `epoch` are None if not recorded.
     """
 
     step: int
-    epoch: float
+    epoch: float | None
     seconds: float | None
     centre: float
     p: float
@@ -124,7 +124,8 @@ def _evaluations(group: Group, target: Target, tries: int) -> Iterator[Passing]:
         spent = float(np.median([seconds for _, _, seconds in rows]))
         p = min(1.0, tries * one_sided(values, target)[0])
         middle = centre(values, logs=target.measure.by_ratio)
-        yield Passing(step, rows[0][1], spent if math.isfinite(spent) else None, middle, p)
+        epoch = rows[0][1] if math.isfinite(rows[0][1]) else None
+        yield Passing(step, epoch, spent if math.isfinite(spent) else None, middle, p)
 
 
 def _by_step(record: Record, target: Target) -> dict[int, tuple[float, float, float]]:

@@ -10,7 +10,7 @@ from lrbench.config.experiment import Experiment
 from lrbench.config.recorded import RecordedConfig
 from lrbench.config.run_config import RunConfig
 from lrbench.config.yaml_source import Places
-from lrbench.errors import UsageError
+from lrbench.errors import ConfigError, UsageError
 
 KINDS: Mapping[str, type[RunConfig]] = {"command": CommandConfig, "recorded": RecordedConfig}
 """The kinds of config by the key that only they have; all others are lrbench's own training."""
@@ -23,6 +23,8 @@ def kind_of(plain: Mapping[str, Any]) -> type[RunConfig]:
 
 def validate(plain: Mapping[str, Any], places: Places, shown: str) -> RunConfig:
     """Build a run's config from plain values. Raises ConfigError with the place of the first problem."""
+    if not isinstance(plain, Mapping):
+        raise ConfigError(f"must be a mapping of keys to values (got {plain!r:.60})", where=shown)
     return kind_of(plain).of(plain, places, shown)
 
 

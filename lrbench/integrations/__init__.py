@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lrbench.integrations.cell import param
     from lrbench.integrations.exporting import Export, export
+    from lrbench.integrations.range_test_hf import hf_range_test
+    from lrbench.integrations.range_test_keras import keras_range_test
+    from lrbench.integrations.range_test_lightning import lightning_range_test
     from lrbench.integrations.recorder import Recorder
     from lrbench.integrations.recording import record
     from lrbench.integrations.trackers import Log, Tool
@@ -21,6 +24,9 @@ _LATER = {
     "Recorder": "lrbench.integrations.recorder",
     "Tool": "lrbench.integrations.trackers",
     "export": "lrbench.integrations.exporting",
+    "hf_range_test": "lrbench.integrations.range_test_hf",
+    "keras_range_test": "lrbench.integrations.range_test_keras",
+    "lightning_range_test": "lrbench.integrations.range_test_lightning",
     "param": "lrbench.integrations.cell",
     "record": "lrbench.integrations.recording",
 }

@@ -37,21 +37,29 @@ class LrbenchTracker(GeneralTracker):
         self._known: dict[str, Any] = {}
         self._optimizers: tuple[Any, ...] = ()
         self._offset: int | None = None
+        self._started = False
 
     @property
     def tracker(self) -> Recorder | None:
         """The recorder; None before anything was logged."""
         return self._session.run
 
+    def start(self) -> None:
+        """Be ready; the run begins once its settings are known."""
+        self._started = True
+
     def store_init_configuration(self, values: dict[str, Any]) -> None:
         """Take the settings; `seed` among them is the seed."""
         self._known |= values
+        self._begin()
 
     def watch(self, *optimizers: Any) -> None:
         """Read the learning rates of every step from torch optimizers as they step, prepared by accelerate or not."""
         self._optimizers = optimizers
         if self._session.run is not None:
             self._session.run.watch(*optimizers)
+        elif self._started:
+            self._begin()
 
     def log(self, values: dict[str, Any], step: int | None = None, **kwargs: Any) -> None:
         """Take values of a step or an evaluation."""
@@ -60,9 +68,7 @@ class LrbenchTracker(GeneralTracker):
         done = self._session.done + 1 if step is None else step + self._from_one(step)
         own, rates, evaluated = _sorted(values)
         if own or rates:
-            watched = self._session.run is not None and self._session.run.used is not None
-            lr = None if watched else rates.get("", rates) if len(rates) < 2 else rates
-            self._session.step(done, lr or None, **own)
+            self._session.step(done, self._used(rates), **own)
         elif step is not None:
             self._session.done = max(done if self._session.done else step, self._session.done)
         if evaluated:
@@ -77,8 +83,14 @@ class LrbenchTracker(GeneralTracker):
         run = self._session.begin(self._known, rank=rank()[0])
         if self._optimizers:
             run.watch(*self._optimizers)
-        else:
-            run.note("learning rates are as the program logged them")
+
+    def _used(self, rates: dict[str, Any]) -> Any:
+        """Return the learning rates of a step: None if the optimizer is watched or the program logs none."""
+        run = self._session.run
+        if not rates or run is None or run.used is not None:
+            return None
+        run.note("learning rates are as the program logged them")
+        return rates[""] if set(rates) == {""} else rates
 
     def _from_one(self, step: int) -> int:
         """Return 1 if the program counts its steps from 0."""

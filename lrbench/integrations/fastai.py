@@ -10,7 +10,7 @@ from lrbench.integrations.processes import rank
 from lrbench.integrations.session import Session
 
 
-class LrbenchCallback(Callback):  # type: ignore[misc]
+class LrbenchCallback(Callback):
     """Records every fit of a Learner: settings, learning rates of all groups, losses, and the epochs' metrics.
 
     The learning rates are those that fastai's schedulers have set for the step; the loss is the step's own, not the

@@ -13,7 +13,7 @@ from lrbench.integrations.session import Session, brief
 _RATES = ("learning_rate", "lr")  # what callbacks add to an epoch's values
 
 
-class LrbenchCallback(keras.callbacks.Callback):  # type: ignore[misc]
+class LrbenchCallback(keras.callbacks.Callback):
     """Records every `fit` of a model: the optimizer's settings, the learning rate of every step, and evaluations.
 
     The learning rate is that which the step used. Keras tells no step's own loss, only means over the epoch so far;

@@ -19,7 +19,7 @@ _loggers = importlib.import_module(f"{_pl.__name__}.loggers.logger")
 _SEED = "PL_GLOBAL_SEED"
 
 
-class LrbenchCallback(_pl.Callback):  # type: ignore[misc,name-defined]
+class LrbenchCallback(_pl.Callback):  # type: ignore[name-defined]
     """Records every fit of a Trainer: hyperparameters, seed, learning rates of all groups, losses, evaluations, tests.
 
     The learning rates are those that the optimizers' steps really used, before Lightning moves their schedulers on. The
@@ -97,7 +97,7 @@ class LrbenchCallback(_pl.Callback):  # type: ignore[misc,name-defined]
         return name in self._validated or split_name(name, "train").startswith("val_")
 
 
-class LrbenchLogger(_loggers.Logger):  # type: ignore[misc,name-defined]
+class LrbenchLogger(_loggers.Logger):  # type: ignore[name-defined]
     """Records what Lightning sends to loggers: what the module logs, and the rates of a `LearningRateMonitor`.
 
     Lightning sends values every `log_every_n_steps` steps only; `LrbenchCallback` records every step. Each `lr-…` is

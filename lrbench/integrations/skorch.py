@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from skorch.callbacks import Callback
@@ -12,21 +13,30 @@ from lrbench.integrations.session import Session, brief
 _KEPT = ("lr", "batch_size", "max_epochs")
 
 
-class LrbenchCallback(Callback):  # type: ignore[misc]
+class LrbenchCallback(Callback):
     """Records every `fit` of a net: its parameters, learning rates of all groups, losses, and scores of the epochs.
 
     The learning rates are those that the optimizer's steps really used.
 
     Args:
-        options: `name`, `config`, `seed`, `runs`, `metrics` and `best_by`, as of `lrbench.record`.
+        name, config, seed, runs, metrics, best_by: as of `lrbench.record`; scikit-learn must see them one by one.
     """
 
-    def __init__(self, **options: Any) -> None:
-        self.options = options
+    def __init__(
+        self,
+        name: str | None = None,
+        config: Any = None,
+        seed: int | None = None,
+        runs: str = "runs",
+        metrics: Mapping[str, str] | None = None,
+        best_by: str | None = None,
+    ) -> None:
+        self.name, self.config, self.seed = name, config, seed
+        self.runs, self.metrics, self.best_by = runs, metrics, best_by
 
     def initialize(self) -> LrbenchCallback:
         """Start without a run."""
-        self._session = Session("skorch", **self.options)
+        self._session = Session("skorch", **self.get_params(deep=False))
         return self
 
     def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:

@@ -204,7 +204,8 @@ def _checked(optimizer: Optimizer) -> tuple[float, list[float]]:
         raise UsageError(f"{name} can't be tested: {OPTIMIZERS.refused[name.lower()]}")
     if any(group.get("lr") is None for group in optimizer.param_groups):
         raise UsageError(f"{name} can't be tested: it has no learning rate, `lr`, in its parameter groups")
-    return peak_and_ratios(optimizer)
+    at_zero = not any(float(group["lr"]) for group in optimizer.param_groups)  # in the warm-up of a scheduler
+    return peak_and_ratios(optimizer, "initial_lr" if at_zero else "lr")
 
 
 def _class_of(optimizer: Any) -> type:

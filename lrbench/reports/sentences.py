@@ -245,7 +245,8 @@ def reached(target: Target, test: TargetTest) -> str:
     said += f"; {lost_text(row, target.measure)}" if row.lost and row.n else ""
     said += "" if p is None else f", p = {p:.2g}"
     if test.first is not None:
-        said += f"; it first passes at step {test.first.step:,} (epoch {test.first.epoch:.4g})"
+        epoch = "" if test.first.epoch is None else f" (epoch {test.first.epoch:.4g})"
+        said += f"; it first passes at step {test.first.step:,}{epoch}"
     return f"{said}; about {_seeds(test.more)} would decide." if test.more else f"{said}."
 
 

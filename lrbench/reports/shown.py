@@ -104,7 +104,7 @@ def _of_other_programs(shown: Shown) -> list[str]:
         return []
     usual = default_metric(shown.records)
     lacking = usual == shown.metric != DEFAULT_METRIC
-    said = [f"No run has a {in_words(DEFAULT_METRIC)}, so they are compared by {in_words(usual)}."] if lacking else []
+    said = [f"No run has a {in_words(DEFAULT_METRIC)}, so runs are compared by {in_words(usual)}."] if lacking else []
     if len(sources) > 1:
         return [*said, "Runs that lrbench did not train have in parentheses what did or what recorded them."]
     return [*said, f"lrbench did not train these runs; their source is {sources.pop()}."]

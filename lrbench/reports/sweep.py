@@ -22,7 +22,7 @@ def summary_words(summary: Summary) -> list[str]:
     lines += [f"{series}: no run has ended yet." for series in summary.without]
     if summary.families and summary.measure.name != DEFAULT_METRIC:
         named = in_words(summary.measure.name)
-        lines.insert(0, f"No run has a {in_words(DEFAULT_METRIC)}, so they are compared by {named}.")
+        lines.insert(0, f"No run has a {in_words(DEFAULT_METRIC)}, so runs are compared by {named}.")
     lines += [] if summary.missing else _compared(summary)
     if (won := summary.winner) is not None:
         lines += [confirmed(won[1].group, fresh.group, summary.measure, "its") for fresh in summary.confirmations]
