@@ -9,6 +9,7 @@ Public names are imported on first use, so that `import lrbench` is quick and ne
     sweep           train a grid of learning rates, schedules, seeds or any other key
     find_lr         run a learning rate range test, of a config or of a model, and suggest learning rates
     preview         compute the learning rates that configs would use, without training
+    audit           compare the learning rates that ran with the schedule that was meant
     build_schedule  build a schedule as a function of the step
     torch_scheduler build the same schedule as a torch scheduler, for your own training loop
     build_optimizer, parameter_groups   use an `optimizer:` block in your own training loop
@@ -23,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from lrbench._version import __version__
 
 if TYPE_CHECKING:
-    from lrbench.analysis import load_runs
+    from lrbench.analysis import Audit, audit, load_runs
     from lrbench.components import build_optimizer, parameter_groups
     from lrbench.config import Experiment, load_config
     from lrbench.errors import LrbenchError
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from lrbench.training import Outcome
 
 __all__ = [
+    "Audit",
     "Experiment",
     "Finding",
     "LrbenchError",
@@ -45,6 +47,7 @@ __all__ = [
     "Report",
     "Sweep",
     "__version__",
+    "audit",
     "build_optimizer",
     "build_schedule",
     "find_lr",
@@ -59,12 +62,14 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Audit": "analysis",
     "Experiment": "config",
     "Finding": "lr_finder",
     "LrbenchError": "errors",
     "Outcome": "training",
     "Report": "reports",
     "Sweep": "sweeps",
+    "audit": "analysis",
     "build_optimizer": "components",
     "build_schedule": "schedules",
     "figure_of": "reports",

@@ -86,7 +86,7 @@ def test_imports_point_one_way(file: Path) -> None:
 PUBLIC = {
     "components": """
         AVERAGES Batch DATASETS DEFAULT_LR Data DatasetRules EVALUATION_BATCH GroupRules KNOWN LOSS LOSSES Loss
-        MODELS Measure Metric Normalize OPTIMIZERS SETS_ITS_OWN_RATE Split Stages Task at_rate Tensors
+        MODELS Measure Metric Normalize OPTIMIZERS SETS_ITS_OWN_RATE Split Stage Stages Task at_rate Tensors
         Validation adam_beta2 build_loss
         build_model build_optimizer check_parameters configured_rate epoch_columns in_groups load_dataset measures
         metrics_of number parameter_groups peak_and_ratios place recorded METRICS NAMED OF_TASK PairTask TASKS
@@ -111,8 +111,8 @@ PUBLIC = {
         load_finding trend write_found
     """,
     "analysis": """
-        ALPHA Band CONFIDENCE Comparison DEFAULT_METRIC Difference EPSILON Edge Family Group MARGIN PERCENT_MARGIN
-        Point Record Row Spread Target budgets compare duration families family_words fits grouped kept
+        ALPHA Audit Band CONFIDENCE Comparison DEFAULT_METRIC Difference EPSILON Edge Family Fault Group MARGIN PERCENT_MARGIN
+        Point RateMonitor Record Row Spread Target audit audited budgets compare duration families family_words fits grouped kept
         load_runs mean_text measure_named measures_of mixed_code parts planned_epochs rate_text read_one read_runs
         run_rows standing task_of value_text width_text
     """,
@@ -197,6 +197,7 @@ def test_these_never_import_torch() -> None:
 
 def test_public_names() -> None:
     assert lrbench.__all__ == [
+        "Audit",
         "Experiment",
         "Finding",
         "LrbenchError",
@@ -204,6 +205,7 @@ def test_public_names() -> None:
         "Report",
         "Sweep",
         "__version__",
+        "audit",
         "build_optimizer",
         "build_schedule",
         "find_lr",

@@ -11,6 +11,7 @@ import typer
 from rich.markup import escape
 
 from lrbench._version import __version__
+from lrbench.cli.audit import audit
 from lrbench.cli.find_lr import find_lr
 from lrbench.cli.list import list_
 from lrbench.cli.options import AT_ONCE
@@ -51,6 +52,7 @@ app.command()(run)
 app.command()(sweep)
 app.command()(report)
 app.command()(preview)
+app.command()(audit)
 app.command("find-lr")(find_lr)
 app.command("list")(list_)
 
