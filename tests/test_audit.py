@@ -67,6 +67,8 @@ def test_the_schedule_itself_is_clean():
 def test_the_command(cli, make_run):
     make_run([1.0, 0.5])
     code, out, _ = cli("audit", "runs")
-    assert code == 0 and "as meant: constant" in out
+    assert code == 0
+    assert "as meant: constant" in out
     code, out, _ = cli("audit", "runs", "--schedule", "cosine", "--steps-per-epoch", 2)
-    assert code == 1 and "the learning rate is constant, but cosine was meant" in out
+    assert code == 1
+    assert "the learning rate is constant, but cosine was meant" in out
