@@ -111,8 +111,10 @@ PUBLIC = {
         load_finding trend write_found
     """,
     "analysis": """
-        ALPHA Audit Band CONFIDENCE Comparison DEFAULT_METRIC Difference EPSILON Edge Family Fault Group MARGIN PERCENT_MARGIN
-        Point RateMonitor Record Row Spread Target audit audited budgets compare duration families family_words fits grouped kept
+        ALPHA Audit Band CONFIDENCE Comparison DEFAULT_METRIC Difference EPSILON
+        Edge Family Fault Group MARGIN PERCENT_MARGIN
+        Point RateMonitor Record Row Spread Target audit audited
+        budgets compare duration families family_words fits grouped kept
         load_runs mean_text measure_named measures_of mixed_code parts planned_epochs rate_text read_one read_runs
         run_rows standing task_of value_text width_text
     """,
