@@ -12,6 +12,7 @@ Public names are imported on first use, so that `import lrbench` is quick and ne
     sweep           train a grid of learning rates, schedules, seeds or any other key
     find_lr         run a learning rate range test, of a config or of a model, and suggest learning rates
     preview         compute the learning rates that configs would use, without training
+    audit           compare the learning rates that ran with the schedule that was meant
     build_schedule  build a schedule as a function of the step
     torch_scheduler build the same schedule as a torch scheduler, for your own training loop
     record          record the run of your own training script, step by step
@@ -29,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 from lrbench._version import __version__
 
 if TYPE_CHECKING:
-    from lrbench.analysis import load_runs
+    from lrbench.analysis import Audit, audit, load_runs
     from lrbench.components import build_optimizer, parameter_groups
     from lrbench.config import Experiment, load_config
     from lrbench.errors import LrbenchError
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from lrbench.training import Outcome
 
 __all__ = [
+    "Audit",
     "Decision",
     "Experiment",
     "Finding",
@@ -57,6 +59,7 @@ __all__ = [
     "Sweep",
     "TargetDecision",
     "__version__",
+    "audit",
     "build_optimizer",
     "build_schedule",
     "compare",
@@ -75,6 +78,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Audit": "analysis",
     "Decision": "reports",
     "Experiment": "config",
     "Finding": "lr_finder",
@@ -84,6 +88,7 @@ _HOMES = {
     "Report": "reports",
     "Sweep": "sweeps",
     "TargetDecision": "reports",
+    "audit": "analysis",
     "build_optimizer": "components",
     "build_schedule": "schedules",
     "compare": "reports",

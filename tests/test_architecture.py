@@ -90,7 +90,7 @@ PUBLIC = {
         Validation adam_beta2 build_loss build_model build_optimizer check_parameters configured_rate
         epoch_columns in_groups load_dataset measures metrics_of number parameter_groups peak_and_ratios place
         recorded METRICS NAMED OF_TASK PairTask TASKS build_task classes_in outputs_and_classes suited void_hint
-        described in_words mapped read_by task_hooks usual_loss
+        described in_words mapped read_by task_hooks usual_loss Stage
     """,
     "config": """
         CONFIG CONFIGS Column CommandConfig PARTS Config ContinueRule InitRule RecordedConfig RunConfig SOURCES
@@ -118,7 +118,7 @@ PUBLIC = {
         PERCENT_MARGIN Part Point Record Row Spread TARGET_LEVEL Target TargetTest against_target axis_of
         budgets compare_groups compare_two default_metric doubts duration families family_words fits grouped
         kept load_runs mean_text measure_named measures_of mixed_code only parts rate_text read_one read_runs
-        run_rows select standing task_of tasks_of value_text width_text
+        run_rows select standing task_of tasks_of value_text width_text Audit Fault RateMonitor audit audited
     """,
     "sweeps": """
         AUTO_POINTS Board Planned Summary Sweep SweepFolder board_of carry_out confirming find_sweeps plan_sweep
@@ -209,6 +209,7 @@ def test_these_never_import_torch() -> None:
 
 def test_public_names() -> None:
     assert lrbench.__all__ == [
+        "Audit",
         "Decision",
         "Experiment",
         "Finding",
@@ -219,6 +220,7 @@ def test_public_names() -> None:
         "Sweep",
         "TargetDecision",
         "__version__",
+        "audit",
         "build_optimizer",
         "build_schedule",
         "compare",

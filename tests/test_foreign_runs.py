@@ -68,6 +68,26 @@ def test_rows_stay_that_know_neither_epoch_nor_step_nor_learning_rate(tmp_path: 
     assert RunFolder(path).result_of(record.experiment) is not None  # type: ignore[arg-type]
 
 
+def test_the_final_values_are_those_of_the_last_evaluation_on_validation_data(tmp_path: Path) -> None:
+    found = [
+        {"val_loss": 0.5, "step": 10},
+        {"val_loss": 0.4, "val_f1": 0.6, "step": 20},
+        {"train_loss": 0.3, "step": 20},
+    ]
+    recorded_run(tmp_path, found)
+    (record,) = read_runs([tmp_path])
+    assert record.result is not None and record.result.evaluations == 3 and record.result.steps == 20
+    wanted = {"step": 20, "val_loss": 0.4, "val_f1": 0.6, "train_loss": 0.3}
+    assert {name: record.result.final[name] for name in wanted} == wanted  # type: ignore[index]
+    assert groups_in(tmp_path)[0].lost("val_f1") == 0
+
+
+def test_a_metric_that_the_last_evaluation_lacks_is_lost(tmp_path: Path) -> None:
+    recorded_run(tmp_path, [{"val_loss": 0.5, "val_f1": 0.6}, {"val_loss": 0.4, "val_f1": math.nan}])
+    (group,) = groups_in(tmp_path)
+    assert (group.lost("val_f1"), group.lost("val_loss"), group.lost("val_accuracy")) == (1, 0, 0)
+
+
 def test_columns_that_a_file_lacks_are_unknown(tmp_path: Path) -> None:
     path = recorded_run(tmp_path, rows([0.5, 0.4]))
     (path / "epochs.csv").write_text("step,val_loss\n10,0.5\n20,0.4\n")
@@ -236,6 +256,13 @@ def test_a_parameter_called_name_hides_no_others(tmp_path: Path) -> None:
     for name, width in (("a", 1), ("b", 2)):
         recorded_run(tmp_path, rows([0.5]), params={"name": name, "width": width})
     assert sorted(group.label for group in groups_in(tmp_path)) == ["script name=a width=1", "script name=b width=2"]
+
+
+def test_parameters_with_the_same_end_are_written_in_full(tmp_path: Path) -> None:
+    for encoder, decoder in ((1, 2), (3, 4)):
+        recorded_run(tmp_path, rows([0.5]), params={"encoder": {"width": encoder}, "decoder": {"width": decoder}})
+    labels = sorted(group.label for group in groups_in(tmp_path))
+    assert labels[0] == "script encoder.width=1 decoder.width=2"
 
 
 def test_filters_by_parameters(tmp_path: Path, make_run: MakeRun) -> None:

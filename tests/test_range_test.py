@@ -448,3 +448,54 @@ def test_a_damaged_folder_is_told() -> None:
     path.write_text(json.dumps(plain))
     with pytest.raises(FolderError, match="is damaged"):
         load_finding(found.folder)
+
+
+# -- losses that are read later
+
+
+def test_losses_that_are_read_later_give_the_same_curves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a GPU: the steps after the one that ends a pass don't count, and everything is put back."""
+    curves = []
+    for every in (1, 7):
+        torch.manual_seed(0)
+        monkeypatch.setattr(lrbench.RangeTest, "due", lambda self, n=every: len(self._pending) >= n)
+        model = Net()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        before = whole(model, optimizer)
+        settings: dict[str, Any] = {"steps": 60, "stop_factor": 1.2, "smoothing": 0.5}
+        found = run(lrbench.RangeTest(optimizer, model=model, **settings), model, optimizer)
+        assert same(before, whole(model, optimizer)) and found.curves[0].reason and len(found.curves[0].losses) % 7
+        curves.append(found.curves)
+    assert curves[0] == curves[1]
+
+
+def of_one_process(rank: int, folder: str) -> None:
+    """Train with other batches than the other process; what it finds goes into a file."""
+    torch.distributed.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=2)
+    torch.manual_seed(0)
+    model = nn.Linear(8, 4)
+    shared = nn.parallel.DistributedDataParallel(model)
+    optimizer = torch.optim.SGD(shared.parameters(), lr=0.1)
+    test = lrbench.RangeTest(optimizer, steps=50, model=shared, name="shared", passes=2, runs=f"{folder}/runs{rank}")
+    losses = []
+    for number, batch in enumerate(batches()):
+        if number % 2 == rank:
+            loss = update(shared, optimizer, batch)
+            losses.append(loss.item())
+            if not test.step(loss):
+                break
+    found = test.finish()
+    text = json.dumps({"own": losses, "mean": [list(curve.losses) for curve in found.curves]})
+    Path(folder, f"{rank}.json").write_text(text)
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_several_processes_average_their_losses_and_the_first_writes(tmp_path: Path) -> None:
+    torch.multiprocessing.spawn(of_one_process, (str(tmp_path),), nprocs=2)
+    one, other = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
+    assert one["mean"] == other["mean"] and len(one["mean"]) == 2
+    first = one["mean"][0]
+    expected = [(a + b) / 2 for a, b in zip(one["own"], other["own"], strict=True)][: len(first)]
+    assert first == pytest.approx(expected, rel=1e-6)
+    assert list((tmp_path / "runs0/find-lr").iterdir()) and not (tmp_path / "runs1").exists()

@@ -46,6 +46,7 @@ def mixed(records: Sequence[Record]) -> list[tuple[str, dict[str, list[object]]]
         names = versions(members)
         seeds: dict[str, list[object]] = {name: [] for name in names.values()}
         for record in members if names else ():
-            seeds[names[version_of(record)]].append(record.plain.get("seed"))
+            seed = record.plain.get("seed")
+            seeds[names[version_of(record)]].append(record.folder.name if seed is None and record.foreign else seed)
         told += [(members[0].name, seeds)] if seeds else []
     return told

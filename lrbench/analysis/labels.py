@@ -76,7 +76,12 @@ def _assignments(mine: Fields, others: Sequence[Fields], rate: str) -> str:
         return -1 if key == rate else _FIRST.index(section) if section in _FIRST else len(_FIRST)
 
     keys = sorted(differing(mine, others), key=interest)[:4]
-    return " ".join(_assignment(key, mine.get(key)) for key in keys)
+    told = [_assignment(key, mine.get(key)) for key in keys]
+    names = [text.partition("=")[0] for text in told]
+    for at, (key, name) in enumerate(zip(keys, names, strict=True)):
+        if names.count(name) > 1 and key.startswith(_PARAMS):
+            told[at] = f"{key.removeprefix(_PARAMS)}={told[at].partition('=')[2]}"
+    return " ".join(told)
 
 
 def _assignment(key: str, value: Any) -> str:

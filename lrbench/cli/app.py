@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from lrbench._version import __version__
 from lrbench.cli import json_output
+from lrbench.cli.audit import audit
 from lrbench.cli.compare import compare
 from lrbench.cli.export import export
 from lrbench.cli.find_lr import find_lr
@@ -55,6 +56,7 @@ app.command()(sweep)
 app.command()(report)
 app.command()(compare)
 app.command()(preview)
+app.command()(audit)
 app.command("find-lr")(find_lr)
 app.command()(export)
 app.command("list")(list_)

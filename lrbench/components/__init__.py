@@ -33,6 +33,7 @@ from lrbench.components.optimizers import (
     OPTIMIZERS,
     SETS_ITS_OWN_RATE,
     GroupRules,
+    Stage,
     Stages,
     adam_beta2,
     at_rate,

@@ -42,7 +42,7 @@ def lightning_range_test(
     generators are as they were.
 
     Args:
-        trainer: the Trainer that will train; it may be of another kind than `lightning.pytorch.Trainer`'s default.
+        trainer: the Trainer that will train.
         model: the module, with one optimizer and automatic optimization.
         train_dataloaders: as for `trainer.fit`.
         datamodule: as for `trainer.fit`.

@@ -21,7 +21,7 @@ from lrbench.components.optimizers.param_groups import (
     parameter_groups,
     peak_and_ratios,
 )
-from lrbench.components.optimizers.stages import Stages
+from lrbench.components.optimizers.stages import Stage, Stages
 from lrbench.errors import ConfigError, choices
 from lrbench.registry import Catalog
 from lrbench.types import (
