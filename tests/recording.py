@@ -21,7 +21,7 @@ def nothing_recorded(monkeypatch: Any, folder: Path) -> Iterator[None]:
     monkeypatch.chdir(folder)
     for name in (*LAUNCHERS, *COMMANDS):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(recording, "_recorded_here", set())
+    monkeypatch.setattr(recording, "_of_commands", {})
     yield
     for one in list(recorder.OPEN.values()):
         one.leave()

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from recording import Truth, nothing_recorded, only_run, table
+from recording import Truth, folders, nothing_recorded, only_run, table
 
 from lrbench.runs import Status
 
@@ -210,6 +210,25 @@ def test_a_run_that_a_checkpoint_resumes_keeps_its_rows() -> None:
     assert (folder.path / "steps.csv").read_bytes() == (uninterrupted.path / "steps.csv").read_bytes()
     assert table(folder, "epochs")["val_loss"] == table(uninterrupted, "epochs")["val_loss"]
     assert folder.status() is Status.FINISHED
+
+
+def test_a_batch_size_that_the_trainer_finds_is_the_run_s() -> None:
+    class Large(Line):
+        calls = 0
+
+        def forward(self, x: Any = None, labels: Any = None) -> dict[str, Any]:
+            self.calls += 1
+            if self.calls == 3:
+                raise RuntimeError("CUDA out of memory.")
+            return super().forward(x, labels)
+
+    trainer(LrbenchCallback(), Large(), auto_find_batch_size=True).train()
+    before, folder = sorted(
+        folders(), key=lambda folder: folder.config().plain()["params"]["per_device_train_batch_size"]
+    )[::-1]
+    assert before.status() is Status.INTERRUPTED and folder.status() is Status.FINISHED
+    assert folder.config().plain()["params"]["per_device_train_batch_size"] == 1
+    assert table(folder, "steps")["step"] == list(range(1, 17))
 
 
 @pytest.mark.slow

@@ -505,7 +505,47 @@ def test_evaluations_after_the_end_of_training_still_count() -> None:
     assert result is not None and result.test == {"accuracy": 0.5}
 
 
+def test_a_run_without_evaluations_is_told(cli: Cli, capsys: pytest.CaptureFixture[str]) -> None:
+    with lrbench.record("nothing", seed=0) as run:
+        run.step(lr=0.1, loss=1.0)
+    assert "has recorded no evaluation" in capsys.readouterr().err
+    code, out, err = cli("report", "--runs", "runs")
+    assert code == 0 and "nothing" in out, err
+
+
+def test_an_interrupted_run_is_reported_as_such(cli: Cli) -> None:
+    run = lrbench.record("stopped", config={"lr": 0.1}, seed=0)
+    run.evaluate(val_loss=1.0)
+    run.leave()
+    with lrbench.record("whole", config={"lr": 0.1}, seed=0) as other:
+        other.evaluate(val_loss=0.5)
+    code, out, err = cli("report", "--runs", "runs")
+    assert code == 0 and "interrupted" in out + err
+
+
 # -- trouble
+
+
+def test_a_column_that_can_not_be_added_costs_no_other_row(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from lrbench.runs import csv_log
+
+    with lrbench.record("wide", seed=0) as run:
+        run.step(lr=0.1, loss=1.0)
+        run.evaluate(val_loss=1.0)
+        with monkeypatch.context() as broken:
+
+            def refuse(path: Path) -> Any:
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+            broken.setattr(csv_log, "replacing", refuse)
+            run.step(lr=0.1, loss=0.5, grad_scale=2.0)
+            run.evaluate(val_loss=0.5, f1=0.5)
+        run.step(lr=0.1, loss=0.25)
+        run.evaluate(val_loss=0.25)
+    assert "No space left" in capsys.readouterr().err
+    assert evaluations_of(run)["val_loss"] == [1.0, 0.25] and steps_of(run)["loss"] == [1.0, 0.25]
 
 
 def test_a_full_disk_is_told_once_and_training_goes_on(
@@ -687,18 +727,37 @@ def cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def test_a_command_records_into_its_run(cell: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_command_records_into_its_run(
+    cell: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     with lrbench.record("other", config={"lr": 0.1, "extra": 1}, seed=0) as run:
         run.step(lr=0.5, loss=1.0)
         run.evaluate(val_loss=1.0)
     assert run.path == cell and not Path("runs").exists()
     recorded = RunFolder(cell).recorded()
-    assert recorded["params"] == {"lr": 0.1, "extra": 1}
+    assert recorded["params"] == {"lr": 0.1, "extra": 1, "name": "other", "seed": 0}
     assert len(recorded["notes"]) == 2 and "lr is 0.1, where its config says 0.5" in recorded["notes"][0]
-    assert "run is that of seed 3" in capsys.readouterr().err
+    assert "seed is 0, where lrbench gave it 3" in capsys.readouterr().err
     assert not (cell / "result.json").exists() and not (cell / "config.yaml").exists()
     with pytest.raises(UsageError, match="recorded already"):
         lrbench.record("other")
+    monkeypatch.setattr(recording, "_of_commands", {})  # as another process of the same command
+    with lrbench.record("other") as run:
+        run.evaluate(val_loss=0.5)
+    assert evaluations_of(run)["val_loss"] == [0.5]
+    assert "another process of this command has recorded before" in capsys.readouterr().err
+
+
+def test_a_command_may_try_again_after_a_failure(cell: Path) -> None:
+    for batch_size in (64, 32):
+        try:
+            with lrbench.record() as run:
+                run.step(lr=0.5, loss=batch_size)
+                if batch_size == 64:
+                    raise MemoryError
+        except MemoryError:
+            continue
+    assert steps_of(run)["loss"] == [32]
 
 
 def test_a_resumed_command_keeps_its_rows(cell: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -706,7 +765,7 @@ def test_a_resumed_command_keeps_its_rows(cell: Path, monkeypatch: pytest.Monkey
         for _ in range(4):
             run.step(lr=0.5, loss=1.0)
         run.evaluate(val_loss=1.0)
-    monkeypatch.setattr(recording, "_recorded_here", set())
+    monkeypatch.setattr(recording, "_of_commands", {})  # as in another process
     monkeypatch.setenv("LRBENCH_RESUMED", "1")
     with lrbench.record() as run:
         run.step(lr=0.5, loss=2.0, step=4)

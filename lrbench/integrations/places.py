@@ -14,12 +14,12 @@ from typing import Any, Protocol
 from lrbench.components import recorded as described
 from lrbench.config import RecordedConfig
 from lrbench.errors import LockedError
-from lrbench.integrations.cell import given_values
-from lrbench.integrations.processes import device, script_hash, versions
+from lrbench.integrations.processes import device, say, script_hash, versions
 from lrbench.integrations.values import settled
 from lrbench.runs import Recorded, RowWriter, RunFolder, Status, conclude, describe, now
 
 RUN, RESUMED = "LRBENCH_RUN", "LRBENCH_RESUMED"
+_RESTARTS = "TORCHELASTIC_RESTART_COUNT"  # how often torchrun has started the workers again
 
 
 class Place(Protocol):
@@ -43,7 +43,7 @@ class OfCommand:
 
     Args:
         path: the folder.
-        recorded: what the program says of its run; its settings are compared with those that the command was given.
+        recorded: what the program says of its run.
         resume: keep the rows that are there.
 
     Raises FolderError if it can't be written.
@@ -51,12 +51,10 @@ class OfCommand:
 
     def __init__(self, path: Path, recorded: Recorded, *, resume: bool) -> None:
         self.folder = RunFolder(path)
-        resume = resume or bool(os.environ.get(RESUMED)) or os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"
+        resume = resume or bool(os.environ.get(RESUMED)) or os.environ.get(_RESTARTS, "0") != "0"
+        if not resume and self.folder.recorded():
+            say("another process of this command has recorded before; its rows are replaced")
         self.writer = RowWriter(self.folder, _kept(self.folder, recorded, resume), keep=resume, numbers=settled)
-        given = given_values()
-        for name, value in recorded.params.items():
-            if name in given and value is not None and given[name] != value:
-                self.writer.note(f"the program says that {name} is {value}, where its config says {given[name]}")
 
     def evaluated(self) -> None:
         """See `Place`."""
@@ -132,6 +130,8 @@ class Standalone:
         result = conclude(self.folder, recorded, status=status, reason=reason, best_by=self.config.best_by)
         seconds = result.seconds if result.seconds is not None else time.monotonic() - self._began
         self.folder.finish(self.config, replace(result, seconds=seconds))
+        if status.complete and result.final is None and not result.test:
+            say(f"{self.folder.name} has recorded no evaluation, so reports have nothing to compare")
 
     def close(self) -> None:
         """See `Place`."""

@@ -111,6 +111,11 @@ class Recorder:
                 )
 
     @property
+    def unfinished(self) -> bool:
+        """Whether it was closed before its training had ended well, so that another attempt may come."""
+        return self._closed and (self._end_as is None or self._end_as[0] is Status.FAILED)
+
+    @property
     def used(self) -> dict[str, Any] | None:
         """The learning rates of the watched optimizer's last step, by group; None if none is watched."""
         return None if self._rates is None else self._rates.last

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +18,8 @@ from lrbench.integrations.recorder import OPEN, Recorder, check_steps
 from lrbench.integrations.values import directions, settings
 from lrbench.runs import Recorded, relative
 
-_recorded_here: set[str] = set()
+_of_commands: dict[Path, Recorder] = {}
+"""What this process has recorded into the folders of commands; usually one."""
 
 
 def record(
@@ -69,23 +71,30 @@ def record(
     check_steps(total_steps)
     recorded = Recorded(by=by, metrics=directions(metrics), params=params, total_steps=total_steps)
     if os.environ.get(RUN):
-        return Recorder(_in_command(Path(os.environ[RUN]), recorded, seed, resume))
+        return _in_command(Path(os.environ[RUN]), name, recorded, seed, resume)
     plain = {"name": name or processes.script_name(), "recorded": by, "params": params, "best_by": best_by}
     repeat = {"run": new_run()} if seed is None else {"seed": seed}
     known = RecordedConfig.of({**plain, **repeat}, {}, "lrbench.record")
     return Recorder(_alone(Path(runs), known, recorded, resume))
 
 
-def _in_command(path: Path, recorded: Recorded, seed: int | None, resume: bool) -> OfCommand:
-    if str(path) in _recorded_here:
+def _in_command(path: Path, name: str | None, recorded: Recorded, seed: int | None, resume: bool) -> Recorder:
+    """Record into the folder of the run that lrbench has started. Raises UsageError if that was done already."""
+    before = _of_commands.get(path)
+    if before is not None and not before.unfinished:
         problem = "lrbench started this program for one run, which it has recorded already"
         raise UsageError(f"{problem}; make what differs a parameter of the config, so that each is a run")
-    _recorded_here.add(str(path))
-    made = OfCommand(path, recorded, resume=resume)
-    given = given_values().get("seed")
-    if seed is not None and given is not None and seed != given:
-        made.writer.note(f"the program says that its seed is {seed}, where its config says {given}")
-        say(f"the script's seed is {seed}, but this run is that of seed {given}; use lrbench.param('seed', {seed})")
+    values = given_values()
+    wrong = {key: value for key, value in recorded.params.items() if key in values and value not in (None, values[key])}
+    if seed is not None and values.get("seed", seed) != seed:
+        wrong["seed"] = seed
+        say(f"the script's seed is {seed}, where lrbench gave it {values['seed']}; use lrbench.param('seed', {seed})")
+    told = {"name": name, "seed": seed}
+    known = {**recorded.params, **{key: value for key, value in told.items() if value is not None}}
+    place = OfCommand(path, dataclasses.replace(recorded, params=known), resume=resume)
+    for key, value in wrong.items():
+        place.writer.note(f"the program says that {key} is {value}, where its config says {values[key]}")
+    _of_commands[path] = made = Recorder(place)
     return made
 
 

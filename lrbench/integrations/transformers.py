@@ -49,7 +49,7 @@ class LrbenchCallback(TrainerCallback):
         best, higher = args.metric_for_best_model, args.greater_is_better
         best = best and best.removeprefix("eval_")
         run = self._session.begin(
-            _known(args, kwargs.get("model")),
+            _known(args, kwargs.get("model")) | _found(args, state),
             seed=args.seed,
             total_steps=state.max_steps if state.max_steps > 0 else None,
             done=state.global_step,
@@ -127,6 +127,12 @@ class LrbenchCallback(TrainerCallback):
     def _note_best(self) -> None:
         if self._session.run is not None:
             self._session.run.note("test values are of the best checkpoint, not of the last weights")
+
+
+def _found(args: TrainingArguments, state: TrainerState) -> dict[str, Any]:
+    """Return the batch size that the Trainer has found, if it looks for one."""
+    found = state.train_batch_size if args.auto_find_batch_size else None
+    return {} if found is None else {"per_device_train_batch_size": found // max(args.n_gpu, 1)}
 
 
 def _known(args: TrainingArguments, model: Any) -> dict[str, Any]:

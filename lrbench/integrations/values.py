@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 import math
 import re
 import sys
@@ -100,6 +101,7 @@ def by_group(*optimizers: Any) -> dict[str, Any]:
     return {name: number(group["lr"]) for name, group in zip(names, groups, strict=True)}
 
 
+@functools.lru_cache(maxsize=10_000)
 def word(name: str) -> str:
     """Return a name of letters, digits and underscores: `eval/top-5` → `eval_top_5`. Raises ArgumentError."""
     found = re.sub(r"\W+", "_", str(name)).strip("_")[:_MOST_LETTERS]
