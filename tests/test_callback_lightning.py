@@ -202,6 +202,37 @@ def test_the_logger_tells_a_crash() -> None:
     assert result is not None and result.status is Status.FAILED
 
 
+def many(interval: str, length: int) -> Any:
+    class Scheduled(Line):
+        def configure_optimizers(self) -> Any:
+            optimizer = torch.optim.SGD(self.parameters(), lr=0.01)
+            scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, length)
+            return [optimizer], [{"scheduler": scheduler, "interval": interval}]
+
+    x = torch.zeros(60, 1)
+    data = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, x), batch_size=1)
+    trainer(LrbenchCallback(), limit_val_batches=0).fit(Scheduled(), data)
+    return only_run().recorded()["notes"]
+
+
+@pytest.mark.parametrize(
+    ("interval", "length", "warning"),
+    [
+        ("step", 120, None),
+        ("epoch", 2, None),
+        ("epoch", 120, "still 0.01 after 50 updates, though a schedule 'cosine' is set"),
+        ("step", 55, "minimum after about 55 of 120 updates"),
+    ],
+)
+def test_a_scheduler_at_the_wrong_pace_is_warned_of(
+    interval: str, length: int, warning: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    notes = many(interval, length)
+    assert len(notes) == (warning is not None)
+    if warning is not None:
+        assert warning in notes[0] and f"lrbench: {notes[0]}" in capsys.readouterr().err
+
+
 def test_two_fits_are_two_runs() -> None:
     made = LrbenchCallback()
     for _ in range(2):

@@ -39,6 +39,7 @@ class LrbenchCallback(keras.callbacks.Callback):
             total_steps=epochs * per_epoch if epochs and per_epoch else None,
             done=self._done,
             rank=rank()[0],
+            schedule=_watched(self.model.optimizer),
         )
         self._fits = True
 
@@ -100,6 +101,13 @@ def _known(model: Any, epochs: int | None) -> dict[str, Any]:
         "model": type(model).__name__ if type(model) not in (keras.Model, keras.Sequential) else model.name,
         **{name: value for name, value in own.items() if value not in (None, 0)},
     }
+
+
+def _watched(optimizer: Any) -> str | None:
+    """Return the name of a schedule whose pace can be watched."""
+    given = getattr(optimizer, "inner_optimizer", optimizer).get_config()["learning_rate"]
+    name = given["class_name"] if isinstance(given, Mapping) else None
+    return name if name in ("CosineDecay", "PolynomialDecay") else None
 
 
 def _peak(schedule: Mapping[str, Any]) -> float | None:

@@ -17,6 +17,7 @@ _old = "lightning" not in sys.modules and "pytorch_lightning" in sys.modules
 _pl = importlib.import_module("pytorch_lightning" if _old else "lightning.pytorch")
 _loggers = importlib.import_module(f"{_pl.__name__}.loggers.logger")
 _SEED = "PL_GLOBAL_SEED"
+_WATCHED = {"CosineAnnealingLR": "cosine", "OneCycleLR": "one_cycle", "PolynomialLR": "polynomial"}
 
 
 class LrbenchCallback(_pl.Callback):  # type: ignore[name-defined]
@@ -51,6 +52,8 @@ class LrbenchCallback(_pl.Callback):  # type: ignore[name-defined]
             rank=trainer.global_rank,
             metrics={best: higher} if higher else None,
             best_by=best,
+            steps_per_epoch=_steps_per_epoch(trainer),
+            **_schedule(trainer),
         )
         run.watch(*trainer.optimizers)
 
@@ -192,6 +195,22 @@ def _epoch(trainer: Any) -> float:
     progress = trainer.fit_loop.epoch_loop.batch_progress.current
     done = progress.processed / trainer.num_training_batches if trainer.num_training_batches else 0.0
     return float(trainer.current_epoch + (1 if done >= 1 else round(done, 6)))
+
+
+def _steps_per_epoch(trainer: Any) -> int | None:
+    batches = trainer.num_training_batches
+    return None if batches == math.inf else math.ceil(batches / trainer.accumulate_grad_batches)
+
+
+def _schedule(trainer: Any) -> dict[str, Any]:
+    """Return the schedule to watch, and whether it is meant to move once an epoch, as its length tells."""
+    config = next(iter(trainer.lr_scheduler_configs), None)
+    name = _WATCHED.get(type(getattr(config, "scheduler", None)).__name__)
+    if config is None or name is None:
+        return {}
+    length = getattr(config.scheduler, "total_steps", getattr(config.scheduler, "T_max", 0))
+    short = trainer.max_epochs is None or trainer.max_epochs < 0 or length <= trainer.max_epochs
+    return {"schedule": name, "per_epoch": config.interval == "epoch" and short}
 
 
 def _known(trainer: Any, module: Any) -> dict[str, Any]:

@@ -7,8 +7,11 @@ from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
+from lrbench.analysis import RateMonitor
+from lrbench.integrations.processes import say
 from lrbench.integrations.recorder import Recorder
 from lrbench.integrations.recording import record
+from lrbench.integrations.values import rates as by_column
 from lrbench.integrations.values import settings, split_name
 from lrbench.runs import Status
 
@@ -51,6 +54,7 @@ class Session:
     _since: int = 0
     _sum: float = 0.0
     _counted: int = 0
+    _monitor: RateMonitor = field(default_factory=RateMonitor)
 
     def begin(
         self,
@@ -63,6 +67,9 @@ class Session:
         rank: int | None = None,
         best_by: str = "val_loss",
         metrics: Mapping[str, str] | None = None,
+        schedule: str | None = None,
+        steps_per_epoch: int | None = None,
+        per_epoch: bool = False,
     ) -> Recorder:
         """Begin a run, or go on with it if steps are `done` already.
 
@@ -75,6 +82,9 @@ class Session:
             rank: the rank that the framework knows.
             best_by: the metric by which the framework chooses its best evaluation.
             metrics: which way is better, as far as the framework knows it.
+            schedule: the schedule's name, if its scheduler is to be watched in the first steps; see `RateMonitor`.
+            steps_per_epoch: steps in an epoch, if known.
+            per_epoch: whether the scheduler is meant to move once an epoch.
         """
         self.close()
         config = {name: value for name, value in known.items() if value is not None} | settings(self.config)
@@ -95,6 +105,8 @@ class Session:
         self.done = self._since = done
         self._step, self._evaluation, self._evaluated = {}, {}, (0, frozenset())
         self._sum, self._counted = 0.0, 0
+        watched = None if done else schedule  # what a resumed one did before is not known here
+        self._monitor = RateMonitor(total_steps, steps_per_epoch, watched, per_epoch=per_epoch)
         place = self.run.place
         if done and place is not None and place.writer.last < done:
             self.run.note(f"recorded from step {done + 1} on")
@@ -112,7 +124,19 @@ class Session:
         self.flush()
         self.done = step
         lr = self.run.used if lr is None and self.run is not None else lr
+        self._watch(step, lr)
         self._step = {"lr": lr, "loss": loss, "step": step, **more}
+
+    def _watch(self, step: int, lr: Any) -> None:
+        """Warn once if the learning rates of the first steps are not those of the schedule."""
+        if self._monitor.over or self.run is None:
+            return
+        columns = {name: float(rate) for name, rate in by_column(lr).items() if rate is not None}
+        groups = {name: rate for name, rate in columns.items() if name != "lr"}
+        told = self._monitor.step(step, groups or columns)
+        if told is not None:
+            say(told)
+            self.run.note(told)
 
     def tell_loss(self, loss: float, steps: int, **more: Any) -> None:
         """Take the mean loss of the last `steps` steps; that of one step is its own. `more` is of the last step."""

@@ -56,6 +56,7 @@ class LrbenchCallback(TrainerCallback):
             rank=0 if state.is_world_process_zero else 1,
             best_by=f"val_{best}" if best else "val_loss",
             metrics={best: "higher" if higher else "lower"} if best and higher is not None else None,
+            schedule=_watched(args, kwargs.get("lr_scheduler")),
         )
         self._logged, self._ended, self._of_best = state.global_step, False, False
         self._scheduled = None
@@ -127,6 +128,14 @@ class LrbenchCallback(TrainerCallback):
     def _note_best(self) -> None:
         if self._session.run is not None:
             self._session.run.note("test values are of the best checkpoint, not of the last weights")
+
+
+def _watched(args: TrainingArguments, scheduler: Any) -> str | None:
+    """Return the name of the schedule if the Trainer has made it and its pace can be watched."""
+    made = next(iter(getattr(scheduler, "lr_lambdas", ())), None)
+    own = getattr(getattr(made, "func", None), "__module__", "") == "transformers.optimization"
+    name = str(getattr(args.lr_scheduler_type, "value", args.lr_scheduler_type))
+    return name if own and name in ("linear", "cosine", "polynomial") else None
 
 
 def _found(args: TrainingArguments, state: TrainerState) -> dict[str, Any]:
