@@ -66,7 +66,7 @@ def test_everything_is_recorded() -> None:
 def test_the_finder_and_predictions_are_left_out() -> None:
     made = learner(cbs=LrbenchCallback())
     with made.no_bar(), made.no_logging():
-        made.lr_find(num_it=30, show_plot=False)
+        made.lr_find(num_it=30, show_plot=False, suggest_funcs=None)
         assert not Path("runs").exists()
         made.fit(1, 0.1)
         made.get_preds()

@@ -272,6 +272,10 @@ def test_wrong_use_raises_at_the_first_call_and_never_later(capsys: pytest.Captu
     with lrbench.record("wrong") as run:
         with pytest.raises(ArgumentError, match="lr must be"):
             run.step(lr="fast", loss=1.0)
+        with pytest.raises(ArgumentError, match=r"step must be a whole number \(got 'a'\)"):
+            run.step(lr=0.1, step="a")  # type: ignore[arg-type]
+        with pytest.raises(ArgumentError, match=r"step must be a whole number \(got 2.5\)"):
+            run.evaluate(val_loss=1.0, step=2.5)  # type: ignore[arg-type]
         with pytest.raises(ArgumentError, match="letters or digits"):
             run.evaluate(**{"%": 1.0})
         with pytest.raises(ArgumentError, match="needs values"):
@@ -279,9 +283,10 @@ def test_wrong_use_raises_at_the_first_call_and_never_later(capsys: pytest.Captu
         run.step(lr=0.1, loss=1.0)
         run.evaluate(val_loss=1.0)
         run.step(lr="fast", loss=0.5)
-        run.evaluate(**{"%": 1.0, "val_loss": 0.5})
+        run.evaluate(**{"%": 1.0, "val_loss": 0.5}, epoch="two")  # type: ignore[arg-type]
     assert "lr must be" in capsys.readouterr().err
     assert evaluations_of(run)["val_loss"] == [1.0, 0.5] and steps_of(run)["loss"] == [1.0, 0.5]
+    assert np.isnan(evaluations_of(run)["epoch"]).all() and steps_of(run)["step"] == [1, 2]
 
 
 def test_a_loss_that_is_not_finite_at_the_end_is_a_divergence() -> None:
@@ -376,6 +381,7 @@ def test_runs_without_a_seed_are_repeats() -> None:
         ({"seed": "0"}, "seed must be"),
         ({"seed": 1, "config": {"seed": 2}}, "give it once"),
         ({"total_steps": 0}, "total_steps must be"),
+        ({"metrics": ["f1"]}, "metrics must be a mapping"),
         ({"name": "a/b"}, "must be a folder name"),
         ({"best_by": "loss"}, "must be val_loss"),
         ({"best_by": "acc"}, "must be val_loss"),

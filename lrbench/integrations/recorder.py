@@ -65,6 +65,7 @@ class Recorder:
             return
         row = self._values("step", {"loss": loss, **more}, word) if more else {"loss": self._number("loss", loss)}
         row |= self._rated(lr)
+        step = None if step is None else self._whole("step", step)
         self._used.add("step")
         with self._lock, self._careful():
             self.place.writer.step(row, step)  # type: ignore[union-attr]
@@ -83,6 +84,9 @@ class Recorder:
         if self._off():
             return
         row = self._values("evaluate", values, split_name)
+        step = None if step is None else self._whole("evaluate", step)
+        epoch = self._number("epoch", epoch)
+        self._used.add("evaluate")
         with self._lock, self._careful():
             self.place.writer.evaluate(row, step=step, epoch=epoch)  # type: ignore[union-attr]
             self.place.evaluated()  # type: ignore[union-attr]
@@ -211,9 +215,17 @@ class Recorder:
             row[known] = self._number(name, value)
         if not row and method == "evaluate":
             self._wrong(method, "evaluate needs values, such as val_loss=0.3")
-        elif method == "evaluate":
-            self._used.add(method)
         return row
+
+    def _whole(self, method: str, step: Any) -> int | None:
+        """Return a number of steps; None for what is none, which is told."""
+        try:
+            if step == int(step) and not isinstance(step, str | bool):
+                return int(step)
+        except (TypeError, ValueError, OverflowError):
+            pass
+        self._wrong(method, f"step must be a whole number (got {step!r:.40})")
+        return None
 
     def _number(self, name: str, value: Any) -> Any:
         try:

@@ -122,6 +122,8 @@ def split_name(name: str, default: str = "val") -> str:
 
 def directions(metrics: Mapping[str, str] | None) -> dict[str, Metric]:
     """Return metrics from `{"f1": "higher"}`. Raises ArgumentError."""
+    if metrics is not None and not isinstance(metrics, Mapping):
+        raise ArgumentError(f"metrics must be a mapping, such as {{'f1': 'higher'}} (got {metrics!r:.60})")
     found = {}
     for name, better in (metrics or {}).items():
         if better not in ("lower", "higher"):
