@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from lrbench.errors import UsageError
 
 
+def check_installed() -> None:
+    """Raise UsageError without the package tensorboard."""
+    if find_spec("tensorboard") is None:
+        problem = "reading TensorBoard's event files needs tensorboard: pip install 'lrbench-torch[tensorboard]'"
+        raise UsageError(problem)
+
+
 def scalars(folder: Path) -> Iterator[tuple[str, int, float]]:
-    """Yield (tag, step, value) of a folder's event files, in order; of a step that came twice, the later ones.
+    """Yield (tag, step, value) of an event file, or a folder's; where a tag went back, only what came later.
 
     Raises UsageError without the package tensorboard.
     """
-    try:
-        from tensorboard.backend.event_processing.event_accumulator import SCALARS, TENSORS, EventAccumulator
-        from tensorboard.util import tensor_util
-    except ImportError as error:
-        problem = "reading TensorBoard's event files needs tensorboard: pip install 'lrbench-torch[import]'"
-        raise UsageError(problem) from error
+    check_installed()
+    from tensorboard.backend.event_processing.event_accumulator import SCALARS, TENSORS, EventAccumulator
+    from tensorboard.util import tensor_util
+
     log = logging.getLogger("tensorboard")
     level, before = logging.ERROR, log.level
     log.setLevel(level)
@@ -30,9 +37,19 @@ def scalars(folder: Path) -> Iterator[tuple[str, int, float]]:
         log.setLevel(before)
     tags = events.Tags()
     for tag in tags["scalars"]:
-        yield from ((tag, event.step, event.value) for event in events.Scalars(tag))
+        yield from ((tag, event.step, event.value) for event in _kept(events.Scalars(tag)))
     for tag in tags["tensors"]:
-        for event in events.Tensors(tag):
+        for event in _kept(events.Tensors(tag)):
             array = tensor_util.make_ndarray(event.tensor_proto)
             if array.size == 1 and array.dtype.kind in "fiu":
                 yield tag, event.step, float(array.reshape(-1)[0])
+
+
+def _kept(events: Iterable[Any]) -> list[Any]:
+    """Drop what a resumed program left behind: events at or after the step to which it went back."""
+    kept: list[Any] = []
+    for event in events:
+        while kept and kept[-1].step >= event.step:
+            kept.pop()
+        kept.append(event)
+    return kept
