@@ -226,6 +226,15 @@ def test_a_resumed_tensorboard_run_has_no_steps_after_its_end(tmp_path: Path) ->
     ]  # fmt: skip
 
 
+def test_versions_of_lightning_continue_each_other(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    for version, first in ((2, 0), (10, 3)):
+        rows = [("val_loss", step, float(version)) for step in range(first, first + 4 - first // 3)]
+        events(tmp_path / "logs" / f"version_{version}", rows)
+    found = [(row["step"], row["val_loss"]) for row in read_log("tensorboard", tmp_path / "logs")]
+    assert found == [(0, 2), (1, 2), (2, 2), (3, 10), (4, 10), (5, 10)]
+
+
 def test_one_event_file_and_damaged_ones(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     made = events(tmp_path / "run", [("val/loss", step, 0.5) for step in range(10)])

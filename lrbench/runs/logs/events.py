@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from lrbench.errors import UsageError
 
@@ -19,7 +18,7 @@ def check_installed() -> None:
 
 
 def scalars(folder: Path) -> Iterator[tuple[str, int, float]]:
-    """Yield (tag, step, value) of an event file, or a folder's; where a tag went back, only what came later.
+    """Yield (tag, step, value) of an event file, or a folder's, each tag in the order in which it was written.
 
     Raises UsageError without the package tensorboard.
     """
@@ -37,19 +36,9 @@ def scalars(folder: Path) -> Iterator[tuple[str, int, float]]:
         log.setLevel(before)
     tags = events.Tags()
     for tag in tags["scalars"]:
-        yield from ((tag, event.step, event.value) for event in _kept(events.Scalars(tag)))
+        yield from ((tag, event.step, event.value) for event in events.Scalars(tag))
     for tag in tags["tensors"]:
-        for event in _kept(events.Tensors(tag)):
+        for event in events.Tensors(tag):
             array = tensor_util.make_ndarray(event.tensor_proto)
             if array.size == 1 and array.dtype.kind in "fiu":
                 yield tag, event.step, float(array.reshape(-1)[0])
-
-
-def _kept(events: Iterable[Any]) -> list[Any]:
-    """Drop what a resumed program left behind: events at or after the step to which it went back."""
-    kept: list[Any] = []
-    for event in events:
-        while kept and kept[-1].step >= event.step:
-            kept.pop()
-        kept.append(event)
-    return kept

@@ -149,19 +149,27 @@ def read_trainer_state(path: Path) -> Log:
 def read_tensorboard(path: Path) -> Log:
     """Read the scalars of an event file of TensorBoard, or of those in and under a folder, merged by step.
 
-    Tags in folders below have their folder's name before them, such as `validation/epoch_loss`. Of steps that were
-    written twice, as after a resumption, the later ones count; where a tag goes back, what it had after that is gone.
+    Tags in folders below have their folder's name before them, such as `validation/epoch_loss`; Lightning's folders
+    `version_0`, `version_1`, … continue each other. Where a tag goes back, as after a resumption, what it had from that
+    step on is gone.
     """
     if not path.exists():
         raise FileNotFoundError(path)
     from lrbench.runs.logs.events import scalars
 
-    rows: dict[int, dict[str, float]] = {}
-    folders = sorted({file.parent for file in path.rglob("*tfevents*")}) if path.is_dir() else [path]
-    for folder in folders:
-        inner = folder.relative_to(path).as_posix()
+    tags: dict[str, list[tuple[int, float]]] = {}
+    folders = {file.parent for file in path.rglob("*tfevents*")} if path.is_dir() else {path}
+    for folder in sorted(folders, key=lambda one: [(len(part), part) for part in one.parts]):
+        inner = [part for part in folder.relative_to(path).parts if not re.fullmatch(r"version_\d+", part)]
         for tag, step, value in scalars(folder):
-            rows.setdefault(step, {"step": float(step)})[tag if inner == "." else f"{inner}/{tag}"] = value
+            series = tags.setdefault("/".join([*inner, tag]), [])
+            while series and series[-1][0] >= step:
+                series.pop()
+            series.append((step, value))
+    rows: dict[int, dict[str, float]] = {}
+    for tag, series in tags.items():
+        for step, value in series:
+            rows.setdefault(step, {"step": float(step)})[tag] = value
     if not rows:
         problem = "scalars that can be read in its event files" if folders else f"event files{_beside(path / 'x')}"
         raise FolderError(f"{path} has no {problem}")
