@@ -317,6 +317,59 @@ def test_a_failure_says_the_exit_code_and_the_last_lines(cli: Cli, tmp_path: Pat
     assert folder.environment().plain["exit_code"] == 3
 
 
+def test_printed_metrics_are_read(tmp_path: Path) -> None:
+    """Training lines and evaluation lines have a pattern each; an accuracy of 93.5 is a number, not 9350 %."""
+    text = """
+    printf 'step 1 loss 2.0 lr 1e-2\\rstep 2 loss 1.0 lr 5e-3\\n'
+    printf 'val_loss 1.5, acc 90%%\\nstep 3 loss 0.5 lr 1e-3\\nval_loss 1.25, acc 93.5%%\\n'
+    """
+    patterns = ["step {step} loss {loss:.1f} lr {lr:g}", "val_loss {val_loss}, acc {val_accuracy:.1f}%"]
+    metrics = {"val_accuracy": {"better": "higher"}}
+    folder = run_command(tmp_path, text, read={"stdout": patterns}, metrics=metrics)
+    assert folder.steps.path.read_text() == (
+        "step,lr,momentum,loss,grad_norm\n1,0.01,,2.0,\n2,0.005,,1.0,\n3,0.001,,0.5,\n"
+    )
+    result = folder.result()
+    assert result is not None
+    assert result.final is not None
+    assert (result.status, result.steps) == (Status.FINISHED, 3)
+    assert {name: result.final[name] for name in ("train_loss", "val_loss", "val_accuracy")} == {
+        "train_loss": 0.5, "val_loss": 1.25, "val_accuracy": 93.5,
+    }  # fmt: skip
+    assert folder.environment().plain["metrics"]["accuracy"] == {"better": "higher", "form": "number"}
+
+
+def test_several_patterns_are_one_text() -> None:
+    assert command(read={"stdout": ["a {step}", "b {loss}"]}).read == {"stdout": "a {step}\nb {loss}"}
+    assert command(read={"stdout": ["a {step}"]}) == command(read={"stdout": "a {step}"})
+
+
+@pytest.mark.parametrize(
+    ("read", "metrics", "code", "said"),
+    [
+        ({"stdout": "no names"}, {}, 2, "read.stdout: the pattern 'no names' names no values"),
+        ({"stdout": "(?P<a>["}, {}, 2, "read.stdout: the pattern '(?P<a>[' is no regular expression"),
+        ({"stdout": ["a {step}", 3]}, {}, 2, "read"),
+        ({"stdout": []}, {}, 2, "read"),
+        ({"stdout": "lost {val_loss}"}, {}, 1, "nothing in the output fits the pattern"),
+        ("logs/metrics.csv", {}, 1, "logs/metrics.csv; "),
+        ("metrics.csv", {"val_loss": "eval/los"}, 1, "the log has no column 'eval/los' for val_loss; did you mean"),
+        ({"tensorboard": "."}, {}, 1, "has no event files; "),
+        ({"trainer_state": "."}, {}, 1, "has no trainer_state.json; "),
+        ({"trainer_state": "metrics.csv"}, {}, 1, "has no log_history"),
+        ({"jsonl": "metrics.csv"}, {}, 1, "metrics.csv has no numbers yet"),
+    ],
+)
+def test_a_log_that_can_not_be_read_is_told(
+    cli: Cli, tmp_path: Path, read: Any, metrics: dict[str, str], code: int, said: str
+) -> None:
+    script(tmp_path, f"set -- 1 2; {METRICS.format(lr=0.1)}")
+    path = config_file(tmp_path, read=read, metrics=metrics or None)
+    found, out, err = cli("run", path, "--runs", tmp_path / "runs")
+    assert (found, said in " ".join((out + err).split())) == (code, True), out + err
+    assert (tmp_path / "runs").exists() == (code == 1)
+
+
 def test_a_command_that_records_nothing_failed(cli: Cli, tmp_path: Path) -> None:
     script(tmp_path, "echo fine")
     code, out, _ = cli("run", config_file(tmp_path))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lrbench.components import Metric
 from lrbench.errors import FolderError, UsageError
 from lrbench.runs import Meaning, guessed, read_log
-from lrbench.runs.logs.read import LOGS, number, pattern_of, read_csv, read_jsonl, read_printed, read_trainer_state
+from lrbench.runs.logs.read import (
+    LOGS,
+    MOST_LINE,
+    number,
+    pattern_of,
+    read_csv,
+    read_jsonl,
+    read_printed,
+    read_trainer_state,
+)
 
 
 def written(tmp_path: Path, text: str | bytes, name: str = "log.csv") -> Path:
@@ -89,6 +100,63 @@ def test_a_regular_expression_of_printed_text(tmp_path: Path) -> None:
     assert rows == [{"step": 7.0, "val_loss": 1.5}, {"step": 8.0, "val_loss": 2.0}]
 
 
+def test_a_template_is_copied_from_a_print(tmp_path: Path) -> None:
+    path = written(tmp_path, "step 1 loss 0.5000\n")
+    assert read_printed(path, "step {step:>3d} loss {loss:.4f}") == [{"step": 1.0, "loss": 0.5}]
+
+
+def test_a_template_begins_where_a_word_does(tmp_path: Path) -> None:
+    path = written(tmp_path, "val_loss: 9 val/loss: 8 loss: 0.5\nloss: 0.25\n")
+    assert [row["train_loss"] for row in read_printed(path, "loss: {train_loss}")] == [0.5, 0.25]
+
+
+def test_several_patterns_of_printed_text(tmp_path: Path) -> None:
+    path = written(tmp_path, "step 1 loss 2\nepoch 1 val 1.5\nstep 2 loss 1\n")
+    rows = read_printed(path, "step {step} loss {loss}\n\nepoch {epoch} val {val_loss}")
+    assert rows == [{"step": 1.0, "loss": 2.0}, {"epoch": 1.0, "val_loss": 1.5}, {"step": 2.0, "loss": 1.0}]
+
+
+def test_a_long_progress_bar_is_one_line_for_each_state(tmp_path: Path) -> None:
+    """A bar writes no newline until its end, so that its line in the file is megabytes long."""
+    count = MOST_LINE // 12
+    path = written(tmp_path, "".join(f"\rstep {step} loss 0.5" for step in range(count)))
+    rows = read_printed(path, "step {step} loss {loss}")
+    assert [row["step"] for row in rows] == list(range(count))
+
+
+def test_a_line_that_is_too_long_is_left_out_whole(tmp_path: Path) -> None:
+    path = written(tmp_path, '{"loss": 1}\n{"x": "' + "x" * MOST_LINE + '"}\n{"loss": 2}\n', "x.jsonl")
+    assert read_jsonl(path) == [{"loss": 1.0}, {"loss": 2.0}]
+    path = written(tmp_path, "x" * MOST_LINE + " loss 3\nloss 4\n")
+    assert read_printed(path, "loss {loss}") == [{"loss": 4.0}]
+
+
+@pytest.mark.parametrize("torn", ["3,0.", "3,0.1,", "3"])
+def test_a_row_that_is_being_written_is_left_out(tmp_path: Path, torn: str) -> None:
+    whole = "step,lr,loss,val_loss\n1,0.1,2,\n2,0.1,,0.5\n"
+    assert len(read_csv(written(tmp_path, whole + torn))) == 2
+    assert read_csv(written(tmp_path, whole + "3,0.1,,0.4"))[2] == {"step": 3.0, "lr": 0.1, "val_loss": 0.4}
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
+def test_encodings(tmp_path: Path, encoding: str) -> None:
+    assert read_csv(written(tmp_path, "lr,b\n1,2\n3,4\n".encode(encoding))) == [{"lr": 1, "b": 2}, {"lr": 3, "b": 4}]
+
+
+def test_the_newest_state_of_an_output_folder(tmp_path: Path) -> None:
+    for time, step in enumerate((10, 9, 100)):
+        folder = tmp_path / f"checkpoint-{step}"
+        folder.mkdir()
+        path = written(folder, json.dumps({"log_history": [{"step": step, "eval_loss": 1.0}]}), "trainer_state.json")
+        os.utime(path, (time, time))
+    assert read_log("trainer_state", tmp_path) == [{"step": 100.0, "eval_loss": 1.0}]
+    with pytest.raises(FolderError, match=r"there is no .*checkpoint-9/x"):
+        read_log("trainer_state", tmp_path / "checkpoint-9" / "x")
+    with pytest.raises(FolderError, match=r"empty has no trainer_state.json; .* has no files"):
+        (tmp_path / "empty").mkdir()
+        read_log("trainer_state", tmp_path / "empty")
+
+
 @pytest.mark.parametrize("pattern", ["no names", "(?P<a>[", ""])
 def test_wrong_patterns(pattern: str) -> None:
     with pytest.raises(UsageError):
@@ -131,7 +199,66 @@ def test_tensorboard(tmp_path: Path) -> None:
     assert [row["val_loss"] for row in meaning(rows).evaluations] == [2.5, 1.5]
 
 
+def events(folder: Path, rows: list[tuple[str, int, float]]) -> Path:
+    """Write a new event file with tensorboard's own writer."""
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+    before = set(folder.glob("*"))
+    writer = EventFileWriter(str(folder), filename_suffix=f".{len(before)}")
+    for tag, step, value in rows:
+        summary = Summary(value=[Summary.Value(tag=tag, simple_value=value)])
+        writer.add_event(Event(wall_time=1.0, step=step, summary=summary))
+    writer.close()
+    (made,) = set(folder.glob("*")) - before
+    return made
+
+
+def test_a_resumed_tensorboard_run_has_no_steps_after_its_end(tmp_path: Path) -> None:
+    """It was killed after step 9, resumed from step 5 and stopped after step 7."""
+    pytest.importorskip("tensorboard")
+    events(tmp_path, [("val/loss", step, float(step)) for step in range(10)])
+    events(tmp_path, [("val/loss", step, 100.0 + step) for step in range(5, 8)])
+    rows = read_log("tensorboard", tmp_path)
+    assert [(row["step"], row["val/loss"]) for row in rows] == [
+        (0, 0), (1, 1), (2, 2), (3, 3), (4, 4), (5, 105), (6, 106), (7, 107),
+    ]  # fmt: skip
+
+
+def test_versions_of_lightning_continue_each_other(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    for version, first in ((2, 0), (10, 3)):
+        rows = [("val_loss", step, float(version)) for step in range(first, first + 4 - first // 3)]
+        events(tmp_path / "logs" / f"version_{version}", rows)
+    found = [(row["step"], row["val_loss"]) for row in read_log("tensorboard", tmp_path / "logs")]
+    assert found == [(0, 2), (1, 2), (2, 2), (3, 10), (4, 10), (5, 10)]
+
+
+def test_one_event_file_and_damaged_ones(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    made = events(tmp_path / "run", [("val/loss", step, 0.5) for step in range(10)])
+    assert read_log("tensorboard", made) == read_log("tensorboard", made.parent)
+    made.write_bytes(made.read_bytes()[:-20])
+    assert [row["step"] for row in read_log("tensorboard", made)] == list(range(9))
+    for content in (b"", b"garbage" * 100):
+        made.write_bytes(content)
+        with pytest.raises(FolderError, match="has no scalars that can be read in its event files"):
+            read_log("tensorboard", made.parent)
+    with pytest.raises(FolderError, match=r"has no event files; .* has run/"):
+        made.unlink()
+        read_log("tensorboard", tmp_path)
+
+
 # -- their meaning
+
+
+def test_an_accuracy_of_100_is_a_number() -> None:
+    assert meaning([{"val_accuracy": 93.2}]).recorded.metrics["accuracy"].form == "number"
+    for value in (0.932, 1.0, math.nan, math.inf):
+        assert meaning([{"val_accuracy": value}]).recorded.metrics["accuracy"].form == "percent"
+    found = Meaning.of([{"test_accuracy": 50.0}], {}, {"accuracy": Metric("accuracy", "higher", "percent")}, "x")
+    assert found.recorded.metrics["accuracy"] == Metric("accuracy", "higher")
 
 
 def test_usual_names() -> None:

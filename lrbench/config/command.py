@@ -48,6 +48,9 @@ def _source(value: object) -> object:
     if not isinstance(found, Mapping) or len(found) != 1 or next(iter(found)) not in SOURCES:
         problem = f"must be a .csv, .tsv, .jsonl or .json file, or one of {', '.join(f'{{{s}: …}}' for s in SOURCES)}"
         raise ValueError(f"{problem} (got {value!r:.80})")
+    patterns = found.get("stdout")
+    if isinstance(patterns, list) and patterns and all(isinstance(one, str) and one.strip() for one in patterns):
+        return {"stdout": "\n".join(patterns)}
     return found
 
 
@@ -80,7 +83,7 @@ class CommandConfig(RunConfig, frozen=True, extra="forbid"):
         params: the parameters, of any kind and nested as needed; `{model.width}` names a nested one.
         lr_param: the parameter that is the learning rate; by default `lr`, `learning_rate`, …, if there is one.
         read: where the program leaves its metrics: `{csv: FILE}`, `jsonl`, `tensorboard`, `trainer_state`, or
-            `{stdout: PATTERN}`.
+            `{stdout: PATTERN}`, also a list of patterns.
         metrics: the columns of its log by our names, such as `val_loss`, and which direction is better.
         best_by: the validation metric of the best evaluation.
         resume: arguments that make the program resume; true if it resumes by itself.

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 from lrbench.errors import UsageError
 
 
+def check_installed() -> None:
+    """Raise UsageError without the package tensorboard."""
+    if find_spec("tensorboard") is None:
+        problem = "reading TensorBoard's event files needs tensorboard: pip install 'lrbench-torch[tensorboard]'"
+        raise UsageError(problem)
+
+
 def scalars(folder: Path) -> Iterator[tuple[str, int, float]]:
-    """Yield (tag, step, value) of a folder's event files, in order; of a step that came twice, the later ones.
+    """Yield (tag, step, value) of an event file, or a folder's, each tag in the order in which it was written.
 
     Raises UsageError without the package tensorboard.
     """
-    try:
-        from tensorboard.backend.event_processing.event_accumulator import SCALARS, TENSORS, EventAccumulator
-        from tensorboard.util import tensor_util
-    except ImportError as error:
-        problem = "reading TensorBoard's event files needs tensorboard: pip install 'lrbench-torch[import]'"
-        raise UsageError(problem) from error
+    check_installed()
+    from tensorboard.backend.event_processing.event_accumulator import SCALARS, TENSORS, EventAccumulator
+    from tensorboard.util import tensor_util
+
     log = logging.getLogger("tensorboard")
     level, before = logging.ERROR, log.level
     log.setLevel(level)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -114,7 +114,10 @@ class Meaning:
 
         Raises FolderError for a column that the log does not have.
         """
-        there = list(dict.fromkeys(name for row in log for name in row))
+        first: dict[str, float] = {}
+        for row in log:
+            first.update(row)
+        there = list(first)
         columns = guessed(there)
         usual = {ours: theirs for ours, theirs in _OF_FORMATS.get(by, {}).items() if theirs in there}
         for ours, theirs in {**usual, **given}.items():
@@ -124,17 +127,19 @@ class Meaning:
                     continue
                 raise FolderError(f"the log has no column '{wanted}' for {ours}; {choices(wanted, there)}")
             columns = {name: column for name, column in columns.items() if column != wanted} | {ours: wanted}
-        pairs = [[(ours, row[name]) for ours, name in columns.items() if name in row] for row in log]
-        rows = _merged([{ours: _whole(ours, value) for ours, value in pair} for pair in pairs])
+        key = next((name for name in ("step", "epoch") if name in columns), "")
+        rows = _merged(
+            ({ours: _whole(ours, row[name]) for ours, name in columns.items() if name in row} for row in log), key
+        )
         values = [name for name in columns if name.startswith(("train_", "val_", "test_"))]
         tested = {n.removeprefix("test_"): _last(rows, n) for n in values if n.startswith("test_")}
         recorded = Recorded(
             by=by,
-            metrics=metrics_in(values, known),
+            metrics={name: _of_100(metric, rows) for name, metric in metrics_in(values, known).items()},
             test={name: finite(value) for name, value in tested.items() if value is not None},
             lost=_lost(rows),
         )
-        return cls(_steps(rows), _evaluations(rows), recorded, columns)
+        return cls(_steps(rows, columns), _evaluations(rows, columns), recorded, columns)
 
 
 def _whole(ours: str, value: float) -> float:
@@ -142,17 +147,23 @@ def _whole(ours: str, value: float) -> float:
     return int(value) if ours in ("step", "epoch") and value.is_integer() else value
 
 
-def _merged(rows: Iterable[dict[str, float]]) -> list[dict[str, float]]:
+def _of_100(metric: Metric, rows: Iterable[Mapping[str, float]]) -> Metric:
+    """Return the metric as a number if it was recorded as 93.2 and not as 0.932."""
+    names = [f"{split}_{metric.name}" for split in ("train", "val", "test")]
+    if metric.form == "percent" and any(1 < row.get(name, 0) < math.inf for row in rows for name in names):
+        return replace(metric, form="number")
+    return metric
+
+
+def _merged(rows: Iterable[dict[str, float]], key: str) -> list[dict[str, float]]:
     """Merge the rows of one step, or without steps those of one epoch, which loggers write apart."""
     found: list[dict[str, float]] = []
-    rows = list(rows)
-    key = next((name for name in ("step", "epoch") if any(name in row for row in rows)), None)
     for row in rows:
-        at = row.get(key) if key else None
-        if found and at is not None and found[-1].get(key or "") == at:
+        at = row.get(key)
+        if found and at is not None and found[-1].get(key) == at:
             found[-1] |= row
-        elif set(row) - {"step", "epoch"}:
-            found.append(dict(row))
+        elif not row.keys() <= {"step", "epoch"}:
+            found.append(row)
     if key == "step" and any(a.get("step", 0) > b.get("step", 0) for a, b in pairwise(found)):
         found = _resumed(found)
     return found
@@ -169,21 +180,21 @@ def _resumed(rows: Iterable[dict[str, float]]) -> list[dict[str, float]]:
     return kept
 
 
-def _steps(rows: Sequence[Mapping[str, float]]) -> list[dict[str, float]]:
+def _steps(rows: Sequence[Mapping[str, float]], columns: Iterable[str]) -> list[dict[str, float]]:
     """Return rows of `steps.csv`: those with a step and its learning rate or loss."""
     found = []
+    names = [name for name in columns if name == "grad_norm" or re.fullmatch(r"lr(_.+)?", name)]
     for row in rows:
         loss = row.get("loss", row.get("train_loss"))
-        values = {name: value for name, value in row.items() if name == "grad_norm" or re.fullmatch(r"lr(_.+)?", name)}
+        values = {name: row[name] for name in names if name in row}
         values |= {} if loss is None else {"loss": loss}
         if "step" in row and values:
             found.append({"step": row["step"], **values})
     return found
 
 
-def _evaluations(rows: Sequence[Mapping[str, float]]) -> list[dict[str, float]]:
-    evaluated = any(name.startswith("val_") for row in rows for name in row)
-    prefix = "val_" if evaluated else "train_"
+def _evaluations(rows: Sequence[Mapping[str, float]], columns: Iterable[str]) -> list[dict[str, float]]:
+    prefix = "val_" if any(name.startswith("val_") for name in columns) else "train_"
     found: list[dict[str, float]] = []
     losses: list[float] = []
     lr: float | None = None

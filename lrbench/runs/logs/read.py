@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -51,23 +52,29 @@ def _beside(path: Path) -> str:
 
 
 def _lines(path: Path) -> Iterator[str]:
-    """Yield the complete lines of a text file; the last one may be incomplete and is left out unless it ends."""
+    """Yield the lines of a text file, which a carriage return ends too; those longer than MOST_LINE are left out.
+
+    The last one may be incomplete; then it does not end with a newline.
+    """
     with opened(path) as file:
-        while line := file.readline(MOST_LINE):
-            if line.endswith(b"\n") or len(line) < MOST_LINE:
-                yield line.decode("utf-8-sig" if file.tell() == len(line) else "utf-8", errors="replace")
+        start = file.read(2)
+        file.seek(0)
+        encoding = "utf-16" if start in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+        text, whole = io.TextIOWrapper(file, encoding, errors="replace"), True
+        while line := text.readline(MOST_LINE):
+            ends = line.endswith("\n")
+            if whole and (ends or len(line) < MOST_LINE):
+                yield line
+            whole = ends
 
 
 def number(value: object) -> float | None:
     """Return a number, or text that is one, as a float; None for anything else."""
-    if isinstance(value, bool) or value is None:
+    if not isinstance(value, str | int | float) or value == "" or isinstance(value, bool):
         return None
-    if isinstance(value, int | float):
-        return float(value) if abs(value) <= 1e308 or value != value or abs(value) == float("inf") else None
-    text = str(value).strip()
     try:
-        return float(text)
-    except ValueError:
+        return float(value)
+    except (ValueError, OverflowError):
         return None
 
 
@@ -97,13 +104,17 @@ def _kept(rows: Iterable[dict[str, float]]) -> Log:
 
 
 def read_csv(path: Path) -> Log:
-    """Read a CSV or TSV file with a header; rows may be of several kinds, each with its own empty fields."""
+    """Read a CSV or TSV file with a header; rows may be of several kinds, each with its own empty fields.
+
+    A last row that has neither an end nor all fields is being written, and is left out.
+    """
     lines = _lines(path)
     header = next(lines, "")
     delimiter = max(",\t;", key=header.count)
     try:
         names = next(csv.reader([header], delimiter=delimiter), [])
-        return _kept(_numbers(dict(zip(names, row, strict=False))) for row in csv.reader(lines, delimiter=delimiter))
+        whole = (line for line in lines if line.endswith("\n") or line.count(delimiter) >= len(names) - 1)
+        return _kept(_numbers(dict(zip(names, row, strict=False))) for row in csv.reader(whole, delimiter=delimiter))
     except csv.Error as error:
         raise FolderError(f"{path} is not a CSV file: {error}") from error
 
@@ -121,7 +132,12 @@ def _parsed(text: str) -> Any:
 
 
 def read_trainer_state(path: Path) -> Log:
-    """Read the history in a `trainer_state.json` of Hugging Face's Trainer."""
+    """Read the history in a `trainer_state.json` of Hugging Face's Trainer, or of the last one in an output folder."""
+    if path.is_dir():
+        states = [*path.glob("trainer_state.json"), *path.glob("checkpoint-*/trainer_state.json")]
+        if not states:
+            raise FolderError(f"{path} has no trainer_state.json{_beside(path / 'x')}")
+        path = max(states, key=lambda one: one.stat().st_mtime_ns)
     with opened(path) as file:
         plain = _parsed(file.read(500_000_000).decode(errors="replace"))
     history = plain.get("log_history") if isinstance(plain, dict) else plain
@@ -131,47 +147,66 @@ def read_trainer_state(path: Path) -> Log:
 
 
 def read_tensorboard(path: Path) -> Log:
-    """Read the scalars of TensorBoard's event files in a folder and those under it, merged by step.
+    """Read the scalars of an event file of TensorBoard, or of those in and under a folder, merged by step.
 
-    Tags in folders below have their folder's name before them, such as `validation/epoch_loss`. Of steps that were
-    written twice, as after a resumption, the later ones count.
+    Tags in folders below have their folder's name before them, such as `validation/epoch_loss`; Lightning's folders
+    `version_0`, `version_1`, … continue each other. Where a tag goes back, as after a resumption, what it had from that
+    step on is gone.
     """
     if not path.exists():
         raise FileNotFoundError(path)
     from lrbench.runs.logs.events import scalars
 
-    rows: dict[int, dict[str, float]] = {}
-    for folder in sorted({file.parent for file in path.rglob("*tfevents*")}):
-        inner = folder.relative_to(path).as_posix()
+    tags: dict[str, list[tuple[int, float]]] = {}
+    folders = {file.parent for file in path.rglob("*tfevents*")} if path.is_dir() else {path}
+    for folder in sorted(folders, key=lambda one: [(len(part), part) for part in one.parts]):
+        inner = [part for part in folder.relative_to(path).parts if not re.fullmatch(r"version_\d+", part)]
         for tag, step, value in scalars(folder):
-            rows.setdefault(step, {"step": float(step)})[tag if inner == "." else f"{inner}/{tag}"] = value
+            series = tags.setdefault("/".join([*inner, tag]), [])
+            while series and series[-1][0] >= step:
+                series.pop()
+            series.append((step, value))
+    rows: dict[int, dict[str, float]] = {}
+    for tag, series in tags.items():
+        for step, value in series:
+            rows.setdefault(step, {"step": float(step)})[tag] = value
     if not rows:
-        raise FolderError(f"{path} has no event files with scalars{_beside(path / 'x')}")
+        problem = "scalars that can be read in its event files" if folders else f"event files{_beside(path / 'x')}"
+        raise FolderError(f"{path} has no {problem}")
     return [rows[step] for step in sorted(rows)]
 
 
 def pattern_of(text: str) -> re.Pattern[str]:
-    """Return the regular expression of a pattern: itself, or that of a template such as `step {step} loss {loss}`.
+    """Return the regular expression of a pattern: itself, or that of a template such as `step {step} loss {loss:.4f}`.
 
-    In a template, spaces match any space, and each name in braces a number. Raises UsageError.
+    In a template, spaces match any space or none, and each name in braces a number, whatever its format. It begins
+    where a word does: `loss {loss}` is not found in `val_loss 0.5`. Raises UsageError.
     """
     if "(?P<" not in text:
-        pieces = re.split(r"\{([A-Za-z_]\w*)\}", text)
+        pieces = re.split(r"\{([A-Za-z_]\w*)(?:![rsa])?(?::[^{}]*)?\}", text)
         if len(pieces) == 1:
             raise UsageError(f"the pattern {text!r:.80} names no values; write step {{step}} loss {{train_loss}}")
         fixed = [re.sub(r"(\\\s|\s)+", r"\\s*", re.escape(piece)) for piece in pieces[::2]]
         names = [f"(?P<{name}>{_NUMBER})" for name in pieces[1::2]]
-        text = "".join(a + b for a, b in zip(fixed, [*names, ""], strict=True))
+        text = r"(?<![\w/.])" * bool(re.match(r"\s*\w", text)) + "".join(
+            a + b for a, b in zip(fixed, [*names, ""], strict=True)
+        )
     try:
         return re.compile(text, re.IGNORECASE)
     except re.error as error:
         raise UsageError(f"the pattern {text!r:.80} is no regular expression: {error}") from None
 
 
-def read_printed(path: Path, pattern: str) -> Log:
-    """Read what a program printed: a row for each place that fits the pattern."""
-    wanted = pattern_of(pattern)
-    rows = (found.groupdict() for line in _lines(path) for found in wanted.finditer(printed(line)))
+def patterns_of(text: str) -> list[re.Pattern[str]]:
+    """Return the regular expressions of patterns, one a line. Raises UsageError."""
+    return [pattern_of(line.strip()) for line in text.splitlines() if line.strip()] or [pattern_of("")]
+
+
+def read_printed(path: Path, patterns: str) -> Log:
+    """Read what a program printed: a row for each place that fits one of the patterns, which are one a line."""
+    wanted = patterns_of(patterns)
+    lines = map(printed, _lines(path))
+    rows = (found.groupdict() for line in lines for one in wanted for found in one.finditer(line))
     return _kept(_numbers({name: _bare(value) for name, value in row.items()}) for row in rows)
 
 

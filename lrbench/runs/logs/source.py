@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lrbench.config import CommandConfig
-from lrbench.errors import FolderError
+from lrbench.errors import ConfigError, FolderError, UsageError
 from lrbench.runs.folder import RunFolder
+from lrbench.runs.logs.events import check_installed
 from lrbench.runs.logs.meaning import Meaning
-from lrbench.runs.logs.read import read_log, read_printed
+from lrbench.runs.logs.read import patterns_of, read_log, read_printed
 from lrbench.runs.recorded import Recorded
 
 Signature = tuple[tuple[str, int, int], ...]
@@ -23,6 +24,18 @@ class Source:
     config: CommandConfig
     _seen: Signature | None = field(default=None, init=False)
     _recorded: Recorded = field(default_factory=Recorded, init=False)
+
+    @staticmethod
+    def check(config: CommandConfig) -> None:
+        """Raise ConfigError if the log could never be read: a wrong pattern, or a package that is missing."""
+        for kind, place in (config.read or {}).items():
+            try:
+                if kind == "stdout":
+                    patterns_of(place)
+                elif kind == "tensorboard":
+                    check_installed()
+            except UsageError as error:
+                raise ConfigError(str(error), key=f"read.{kind}") from None
 
     def collect(self) -> Recorded:
         """Read the log if it has changed, write the run's rows, and return what else it says.

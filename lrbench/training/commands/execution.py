@@ -171,7 +171,10 @@ class Running:
 
     def read(self) -> None:
         """Read what the command says of its run. Raises FolderError."""
-        found = Recorded.of(self.folder.recorded()) if self.source is None else self.source.collect()
+        if self.source is not None:  # which knows the directions in the config
+            self.recorded = self.source.collect()
+            return
+        found = Recorded.of(self.folder.recorded())
         self.recorded = replace(found, metrics={**found.metrics, **self.config.directions})
 
     @property

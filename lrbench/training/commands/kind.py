@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lrbench.config import CommandConfig, read_config, without_rate
 from lrbench.errors import ConfigError, LrbenchError, nearest
 from lrbench.events import Watch, message
-from lrbench.runs import describe
+from lrbench.runs import Source, describe
 from lrbench.training.kinds import Executing
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ class CommandRun:
         for config in {without_rate(config): config for config in configs}.values():
             try:
                 _check_program(config)
+                Source.check(config)
             except ConfigError as error:
                 raise error.at(config.where(error.key)) from None
         doubts = [text for config in configs for text in _doubts(config, configs)]
