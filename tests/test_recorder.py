@@ -858,3 +858,35 @@ def test_a_million_steps_take_no_memory() -> None:
         """
     )
     assert done.returncode == 0, done.stderr
+
+
+# -- examples
+
+COMMANDS = Path(__file__).parent.parent / "examples" / "commands"
+EXAMPLES = sorted(path.stem for path in COMMANDS.glob("*.py"))
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_each_example_has_a_config_that_starts_it(name: str) -> None:
+    from lrbench.config import CommandConfig, read_config, validate
+
+    plain = {key: value for key, value in read_config(COMMANDS / f"{name}.yaml").plain.items() if key != "sweep"}
+    config = validate({**plain, "folder": str(COMMANDS)}, {}, name)
+    assert isinstance(config, CommandConfig) and config.lr is not None
+    assert config.arguments(Path("run"))[1] == str(COMMANDS / f"{name}.py")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_each_example_records_by_itself(name: str) -> None:
+    variables = {"OMP_NUM_THREADS": "1", "KERAS_BACKEND": "torch"}
+    command = [sys.executable, str(COMMANDS / f"{name}.py")]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **variables}, timeout=300)
+    assert done.returncode == 0, done.stderr
+    folder = only_run()
+    result = folder.result()
+    assert result is not None and result.status is Status.FINISHED and result.final is not None
+    accuracy = result.final["val_accuracy"]
+    assert accuracy is not None and accuracy > 0.4
+    steps = read_csv(folder.path / "steps.csv")
+    assert len(set(steps["lr"])) > 50 and folder.config().lr == pytest.approx(steps["lr"].max(), rel=0.01)
