@@ -461,9 +461,11 @@ def test_other_ends(error: BaseException, status: Status) -> None:
     ("last", "status"),
     [
         ("1 / 0", Status.FAILED),
-        ("raise KeyboardInterrupt", Status.INTERRUPTED),
+        pytest.param("raise KeyboardInterrupt", Status.INTERRUPTED, marks=pytest.mark.slow),
         ("run.step(lr=0.1)", Status.FINISHED),
-        ("import os, signal; os.kill(os.getpid(), signal.SIGTERM)", Status.INTERRUPTED),
+        pytest.param(
+            "import os, signal; os.kill(os.getpid(), signal.SIGTERM)", Status.INTERRUPTED, marks=pytest.mark.slow
+        ),
         ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", Status.INTERRUPTED),
     ],
 )
@@ -478,6 +480,7 @@ def test_programs_that_never_call_finish(last: str, status: Status) -> None:
         assert "ZeroDivisionError" in (folder.path / "error.log").read_text()
 
 
+@pytest.mark.slow
 def test_a_killed_program_loses_at_most_a_second() -> None:
     Path("endless.py").write_text(
         "import lrbench, time, itertools\n"
