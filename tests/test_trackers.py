@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import json
 import math
 import shutil
-import sqlite3
 import struct
 import subprocess
 import sys
@@ -201,18 +199,18 @@ THEIRS = pytest.mark.filterwarnings("ignore")  # MLflow's use of its own librari
 
 
 @pytest.fixture
-def mlflow_client(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], Any]:
+def mlflow_client(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     pytest.importorskip("mlflow")
     from lrbench.integrations.trackers.mlflow import MLflow
 
-    return lambda into: MLflow(into).client
+    return lambda into, uri=None: MLflow(into, uri).client
 
 
 @THEIRS
 def test_mlflow_has_nested_runs_with_parameters_metrics_and_statuses(
-    make_run: MakeRun, tmp_path: Path, mlflow_client: Callable[[Path], Any]
+    make_run: MakeRun, tmp_path: Path, mlflow_client: Callable[..., Any]
 ) -> None:
     for seed, status in enumerate(("finished", "diverged", None)):
         make_run([0.5, math.nan if status == "diverged" else 0.25], seed=seed, status=status)
@@ -240,7 +238,7 @@ def test_mlflow_has_nested_runs_with_parameters_metrics_and_statuses(
 
 @THEIRS
 def test_mlflow_goes_on_with_a_run_that_was_interrupted(
-    make_run: MakeRun, tmp_path: Path, mlflow_client: Callable[[Path], Any]
+    make_run: MakeRun, tmp_path: Path, mlflow_client: Callable[..., Any]
 ) -> None:
     folder, into = RunFolder(make_run([0.5, 0.25], status=None)), tmp_path / "ml"
     with folder.steps.path.open("a") as file:
@@ -641,32 +639,22 @@ def test_tensorboard_replaces_only_its_own_files(make_run: MakeRun, tmp_path: Pa
     assert ACCURACY.name == "accuracy"
 
 
-def begun(store: Path) -> bool:
-    """Whether MLflow's store has runs. Two processes that make its database at once would break it."""
-    if not (store / "mlflow.db").exists():
-        return (store / "mlruns").exists()
-    with contextlib.closing(sqlite3.connect(f"file:{store / 'mlflow.db'}?mode=ro", uri=True)) as database:
-        try:
-            return bool(database.execute("SELECT count(*) FROM tags").fetchone()[0])
-        except sqlite3.OperationalError:  # not yet
-            return False
-
-
 @pytest.mark.slow
 @THEIRS
 def test_a_killed_run_is_closed_in_its_tools_and_goes_on_when_resumed(
-    tmp_path: Path, write_config: Any, mlflow_client: Callable[[Path], Any]
+    tmp_path: Path, write_config: Any, mlflow_client: Callable[..., Any]
 ) -> None:
-    config = write_config(epochs=4000, track=["tensorboard", "mlflow"])
+    uri = f"file:{tmp_path / 'mlruns'}"  # a database would take longer than the run
+    slow = {"name": "mlp", "hidden": [1024, 512]}  # the tools need a moment to see it run
+    config = write_config(epochs=4000, model=slow, track=["tensorboard", {"name": "mlflow", "uri": uri}])
     command = [sys.executable, "-m", "lrbench", "run", str(config), "--set", "epochs=4000"]
+    client = mlflow_client(tmp_path, uri)
     child = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL)
-    store = tmp_path / "runs" / "tracked" / "mlflow"
 
     def seed() -> Any:
         """The run in MLflow."""
-        if not begun(store):
+        if not (tmp_path / "mlruns").exists():
             return None
-        client = mlflow_client(store)
         places = [place.experiment_id for place in client.search_experiments() if place.name == "tiny"]
         return next((run for run in client.search_runs(places) if "lrbench.identity" in run.data.tags), None)
 
@@ -687,7 +675,6 @@ def test_a_killed_run_is_closed_in_its_tools_and_goes_on_when_resumed(
     assert done.returncode == 0, done.stderr
     run = seed()
     assert (run.info.run_id, run.info.status) == (number, "FINISHED")
-    client = mlflow_client(store)
     wanted = list(range(1, 8001))
     assert [one.step for one in client.get_metric_history(number, "loss")] == wanted
     found = scalars(tmp_path / "runs" / "tracked" / "tensorboard" / folder.name)
