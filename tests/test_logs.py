@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from lrbench.components import Metric
 from lrbench.errors import FolderError, UsageError
-from lrbench.runs import Meaning, guessed, read_log
+from lrbench.runs import Meaning, guessed, read_events, read_log
 from lrbench.runs.logs.read import (
     LOGS,
     MOST_LINE,
@@ -193,8 +193,8 @@ def test_tensorboard(tmp_path: Path) -> None:
     write(tmp_path / "run" / "validation", [("epoch_loss", 0, 2.5), ("epoch_loss", 1, 1.5)], 1.0)
     rows = read_log("tensorboard", tmp_path / "run")
     assert rows == [
-        {"step": 0.0, "train/epoch_loss": 2.0, "validation/epoch_loss": 2.5},
-        {"step": 1.0, "train/epoch_loss": 1.0, "validation/epoch_loss": 1.5},
+        {"step": 0.0, "wall_time": 1.0, "train/epoch_loss": 2.0, "validation/epoch_loss": 2.5},
+        {"step": 1.0, "wall_time": 1.0, "train/epoch_loss": 1.0, "validation/epoch_loss": 1.5},
     ]
     assert [row["val_loss"] for row in meaning(rows).evaluations] == [2.5, 1.5]
 
@@ -250,7 +250,25 @@ def test_one_event_file_and_damaged_ones(tmp_path: Path) -> None:
         read_log("tensorboard", tmp_path)
 
 
+def test_hyperparameters_in_event_files(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(str(tmp_path)) as writer:
+        writer.add_scalar("val/loss", 0.5, 3)
+        writer.add_hparams({"lr": 0.1, "batch_size": 32, "schedule": "cosine", "nesterov": True}, {}, run_name=".")
+    rows, settings = read_events(tmp_path)
+    assert settings == {"lr": 0.1, "batch_size": 32, "schedule": "cosine", "nesterov": True}
+    assert rows[-1]["val/loss"] == 0.5
+
+
 # -- their meaning
+
+
+def test_wall_times_tell_how_long_it_took() -> None:
+    log = [{"step": 1.0, "wall_time": 100.0, "loss": 1.0}, {"step": 2.0, "wall_time": 104.0, "val_loss": 1.0}]
+    log += [{"step": 3.0, "wall_time": 110.0, "val_loss": 0.5}, {"step": 4.0, "val_loss": 0.4}]
+    assert [row.get("seconds") for row in meaning(log).evaluations] == [4.0, 6.0, None]
 
 
 def test_an_accuracy_of_100_is_a_number() -> None:

@@ -21,6 +21,7 @@ _EXACT = {
     "loss": ("train_loss_step", "train/loss_step", "loss_step"),
     "train_loss": ("train_loss", "train/loss", "train_loss_epoch", "train/loss_epoch", "training_loss", "loss/train"),
     "grad_norm": ("grad_norm", "train/grad_norm", "gradient_norm"),
+    "wall_time": ("wall_time", "_timestamp"),
 }
 """Names of which only these forms count, the likeliest first."""
 _SPLITS = {
@@ -162,7 +163,7 @@ def _merged(rows: Iterable[dict[str, float]], key: str) -> list[dict[str, float]
         at = row.get(key)
         if found and at is not None and found[-1].get(key) == at:
             found[-1] |= row
-        elif not row.keys() <= {"step", "epoch"}:
+        elif not row.keys() <= {"step", "epoch", "wall_time"}:
             found.append(row)
     if key == "step" and any(a.get("step", 0) > b.get("step", 0) for a, b in pairwise(found)):
         found = _resumed(found)
@@ -198,6 +199,7 @@ def _evaluations(rows: Sequence[Mapping[str, float]], columns: Iterable[str]) ->
     found: list[dict[str, float]] = []
     losses: list[float] = []
     lr: float | None = None
+    before = next((row["wall_time"] for row in rows if "wall_time" in row), math.nan)
     for row in rows:
         lr = row.get("lr", lr)
         loss = row.get("train_loss", row.get("loss"))
@@ -208,6 +210,8 @@ def _evaluations(rows: Sequence[Mapping[str, float]], columns: Iterable[str]) ->
             }
             if "train_loss" not in made and losses:
                 made["train_loss"] = sum(losses) / len(losses)
+            if "seconds" not in made and (taken := row.get("wall_time", math.nan) - before) >= 0:
+                made["seconds"], before = taken, row["wall_time"]
             found.append(made if lr is None else {**made, "lr": lr})
             losses = []
     return found

@@ -147,33 +147,44 @@ def read_trainer_state(path: Path) -> Log:
 
 
 def read_tensorboard(path: Path) -> Log:
-    """Read the scalars of an event file of TensorBoard, or of those in and under a folder, merged by step.
+    """Read the scalars of an event file of TensorBoard, or of those in and under a folder; see `read_events`."""
+    return read_events(path)[0]
+
+
+def read_events(path: Path) -> tuple[Log, dict[str, Any]]:
+    """Read the scalars of event files, merged by step, and the hyperparameters in them.
 
     Tags in folders below have their folder's name before them, such as `validation/epoch_loss`; Lightning's folders
     `version_0`, `version_1`, … continue each other. Where a tag goes back, as after a resumption, what it had from that
-    step on is gone.
+    step on is gone. `wall_time` is when a step was first written, in seconds.
+
+    Raises FolderError if there are none, UsageError if the package tensorboard is missing.
     """
     if not path.exists():
         raise FileNotFoundError(path)
-    from lrbench.runs.logs.events import scalars
+    from lrbench.runs.logs.events import hyperparameters, loaded, scalars
 
-    tags: dict[str, list[tuple[int, float]]] = {}
+    tags: dict[str, list[tuple[int, float, float]]] = {}
+    settings: dict[str, Any] = {}
     folders = {file.parent for file in path.rglob("*tfevents*")} if path.is_dir() else {path}
     for folder in sorted(folders, key=lambda one: [(len(part), part) for part in one.parts]):
         inner = [part for part in folder.relative_to(path).parts if not re.fullmatch(r"version_\d+", part)]
-        for tag, step, value in scalars(folder):
+        events = loaded(folder)
+        settings |= hyperparameters(events)
+        for tag, step, value, time in scalars(events):
             series = tags.setdefault("/".join([*inner, tag]), [])
             while series and series[-1][0] >= step:
                 series.pop()
-            series.append((step, value))
+            series.append((step, value, time))
     rows: dict[int, dict[str, float]] = {}
     for tag, series in tags.items():
-        for step, value in series:
-            rows.setdefault(step, {"step": float(step)})[tag] = value
+        for step, value, time in series:
+            row = rows.setdefault(step, {"step": float(step), "wall_time": time})
+            row |= {tag: value, "wall_time": min(row["wall_time"], time)}
     if not rows:
         problem = "scalars that can be read in its event files" if folders else f"event files{_beside(path / 'x')}"
         raise FolderError(f"{path} has no {problem}")
-    return [rows[step] for step in sorted(rows)]
+    return [rows[step] for step in sorted(rows)], settings
 
 
 def pattern_of(text: str) -> re.Pattern[str]:
