@@ -7,6 +7,7 @@ Public names are imported on first use, so that `import lrbench` is quick and ne
     report          compare runs: figure, tables, HTML page
     compare         decide whether one group of runs is better than another, or reaches a target
     load_runs       load all runs into a pandas DataFrame, one row per run
+    import_runs     import other tools' runs: TensorBoard, Lightning, Hugging Face, Keras, W&B, MLflow, CSV
     export          export runs to TensorBoard, MLflow, W&B or Trackio, or as CSV or Parquet tables
     RangeTest       a range test in your own training loop
     sweep           train a grid of learning rates, schedules, seeds or any other key
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from lrbench.components import build_optimizer, parameter_groups
     from lrbench.config import Experiment, load_config
     from lrbench.errors import LrbenchError
-    from lrbench.integrations import export, param, record
+    from lrbench.integrations import export, import_runs, param, record
     from lrbench.lr_finder import Finding, RangeTest
     from lrbench.objects import find_lr, run
     from lrbench.reports import Decision, Report, TargetDecision, compare, preview, report
@@ -65,6 +66,7 @@ __all__ = [
     "compare",
     "export",
     "find_lr",
+    "import_runs",
     "load_config",
     "load_runs",
     "param",
@@ -96,6 +98,7 @@ _HOMES = {
     "figure_of": "reports",
     "find_lr": "objects",
     "html_of": "reports",
+    "import_runs": "integrations",
     "load_config": "config",
     "load_runs": "analysis",
     "param": "integrations",

@@ -130,7 +130,8 @@ PUBLIC = {
         compare text_of
     """,
     "integrations": """
-        Export Log Recorder Tool export hf_range_test keras_range_test lightning_range_test param record
+        Imported import_runs Export Log Recorder Tool export hf_range_test keras_range_test lightning_range_test
+        param record
     """,
     "cli": """
         Terminal main progress_display
@@ -226,6 +227,7 @@ def test_public_names() -> None:
         "compare",
         "export",
         "find_lr",
+        "import_runs",
         "load_config",
         "load_runs",
         "param",

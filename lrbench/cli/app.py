@@ -16,6 +16,7 @@ from lrbench.cli.audit import audit
 from lrbench.cli.compare import compare
 from lrbench.cli.export import export
 from lrbench.cli.find_lr import find_lr
+from lrbench.cli.import_ import import_
 from lrbench.cli.list import list_
 from lrbench.cli.options import AT_ONCE
 from lrbench.cli.preview import preview
@@ -59,6 +60,7 @@ app.command()(preview)
 app.command()(audit)
 app.command("find-lr")(find_lr)
 app.command()(export)
+app.command("import")(import_)
 app.command("list")(list_)
 
 

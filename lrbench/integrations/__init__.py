@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lrbench.integrations.cell import param
     from lrbench.integrations.exporting import Export, export
+    from lrbench.integrations.importers.importing import Imported, import_runs
     from lrbench.integrations.range_test_hf import hf_range_test
     from lrbench.integrations.range_test_keras import keras_range_test
     from lrbench.integrations.range_test_lightning import lightning_range_test
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from lrbench.integrations.trackers import Log, Tool
 
 _LATER = {
+    "Imported": "lrbench.integrations.importers.importing",
+    "import_runs": "lrbench.integrations.importers.importing",
     "Export": "lrbench.integrations.exporting",
     "Log": "lrbench.integrations.trackers",
     "Recorder": "lrbench.integrations.recorder",

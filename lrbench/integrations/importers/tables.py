@@ -1,0 +1,82 @@
+"""CSV files and JSON lines: those of Lightning and Keras, and any other."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from lrbench.errors import FolderError
+from lrbench.integrations.importers import Claim, Foreign, files_in
+from lrbench.integrations.importers.settings import key_of, names_of, plain_name, settings_beside, settings_in_name
+from lrbench.runs import guessed, read_log
+
+_OF_A_FOLDER = re.compile(r"(metrics?|logs?|training(_log)?|train(_log)?|history|progress|results?|scalars)")
+_MOST_LOOKED_AT = 65_536  # bytes
+
+
+def claimed_lightning(folder: Path, named: bool) -> Claim | None:
+    """A folder `version_3` of Lightning's CSV logger. See `Tool`."""
+    place = folder / "metrics.csv"
+    marked = (folder / "hparams.yaml").is_file() or re.fullmatch(r"version_\d+", folder.name) or named
+    return Claim((place,)) if marked and place.is_file() else None
+
+
+def read_lightning(path: Path) -> list[Foreign]:
+    """See `Tool`."""
+    return _read("csv", path, "")
+
+
+def claimed_csv(folder: Path, named: bool) -> Claim | None:
+    """CSV files that have columns with usual names. See `Tool`."""
+    return _claimed(folder, (".csv", ".tsv"), "csv", named)
+
+
+def read_csv(path: Path) -> list[Foreign]:
+    """See `Tool`."""
+    return _read("csv", path, _stem(path))
+
+
+def claimed_jsonl(folder: Path, named: bool) -> Claim | None:
+    """Files of JSON lines that have keys with usual names. See `Tool`."""
+    return _claimed(folder, (".jsonl", ".ndjson"), "jsonl", named)
+
+
+def read_jsonl(path: Path) -> list[Foreign]:
+    """See `Tool`."""
+    return _read("jsonl", path, _stem(path))
+
+
+def _claimed(folder: Path, endings: tuple[str, ...], kind: str, named: bool) -> Claim | None:
+    files = [path for path in files_in(folder) if path.suffix.lower() in endings]
+    places = tuple(path for path in files if named or _known(kind, path))
+    return Claim(places, files=False) if places else None
+
+
+def _known(kind: str, path: Path) -> bool:
+    """Return whether the beginning of a file has a loss or another metric under a usual name."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_MOST_LOOKED_AT).decode(errors="replace").splitlines()
+    except OSError:
+        return False
+    if kind == "csv":
+        names = re.split(r"[,\t;]", head[0].lstrip("\ufeff")) if head else []
+        columns = [name.strip().strip('"') for name in names]
+    else:
+        columns = re.findall(r'"([^"\\]{1,200})"\s*:', "\n".join(head))
+    return any(name.startswith(("train_", "val_", "test_", "loss")) for name in guessed(columns))
+
+
+def _stem(path: Path) -> str:
+    """Return a file's name without its suffix; empty if it is that of any log, so that its folder names the run."""
+    return "" if _OF_A_FOLDER.fullmatch(path.stem.lower()) else path.stem
+
+
+def _read(kind: str, path: Path, stem: str) -> list[Foreign]:
+    log = read_log(kind, path)
+    if not log:
+        raise FolderError("there are no numbers in it")
+    params, notes = settings_beside(path.parent, stem)
+    params |= {key: value for key, value in settings_in_name(path.parent.name).items() if key not in params}
+    names = [*([stem] if stem else []), *names_of(path.parent)]
+    return [Foreign(key_of(path), names[0], plain_name(names), log, params, notes=notes)]
