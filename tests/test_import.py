@@ -125,6 +125,27 @@ def test_keras_and_json_lines(tmp_path: Path) -> None:
     assert found["other"].metric("val_loss") == 0.5
 
 
+PANEL = """"Step","sky-1 - val/loss","sky-1 - val/loss__MIN","sky-1 - val/loss__MAX","sea-2 - val/loss"
+"0","1.5","1.5","1.5","1.4"
+"10","0.5","0.5","0.5",""
+"""
+TABLE = """"Name","State","Runtime","lr","seed","val/loss"
+"a","finished","100","0.1","1","0.5"
+"b","crashed","50","0.1","2","0.7"
+"""
+
+
+def test_csv_files_that_w_and_b_exports(tmp_path: Path) -> None:
+    (tmp_path / "panel.csv").write_text(PANEL)
+    (tmp_path / "table.csv").write_text(TABLE)
+    assert str(lrbench.import_runs(tmp_path, runs=tmp_path / "runs")) == "4 new"
+    found = {record.name: record for record in records(tmp_path)}
+    assert found["sky-1"].metric("val_loss") == 0.5 and found["sea-2"].metric("val_loss") == 1.4
+    assert found["a"].metric("val_loss") == 0.5 and found["a"].plain["params"] == {"lr": 0.1}
+    assert found["b"].status is Status.FAILED
+    assert "may sample its points" in found["sky-1"].folder.recorded()["notes"][0]
+
+
 def test_tensorboard(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     from tensorboard.compat.proto.event_pb2 import Event

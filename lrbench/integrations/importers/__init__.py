@@ -137,11 +137,13 @@ def _of_file(path: Path, tools: list[Tool]) -> tuple[Tool, Path]:
 def _under(folder: Path, tools: list[Tool], depth: int) -> Iterator[tuple[Tool, Path]]:
     if _own(folder) or depth > MOST_DEEP:
         return
+    taken: set[Path] = set()
     for tool in tools:
         claim = tool.claimed(folder, len(tools) == 1)
         if claim is None:
             continue
-        yield from ((tool, place) for place in claim.places)
+        yield from ((tool, place) for place in claim.places if place not in taken)
+        taken |= set(claim.places)
         if claim.whole:
             return
         if claim.files:
