@@ -7,12 +7,17 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from cases import OWN, PEERS, schedule
 from torch.optim import lr_scheduler
 
+import lrbench
+from lrbench.analysis import RateMonitor
 from lrbench.analysis.audits.comparison import Comparison
 from lrbench.analysis.audits.diagnosis import diagnosed
+from lrbench.analysis.audits.groups import resting
 from lrbench.analysis.audits.meant import stated
 from lrbench.analysis.audits.recorded import Recorded
+from lrbench.analysis.audits.shape import Curve, judged
 from lrbench.types import Part
 
 STEPS, PER_EPOCH = 390, 39
@@ -72,3 +77,128 @@ def test_the_command(cli, make_run):
     code, out, _ = cli("audit", "runs", "--schedule", "cosine", "--steps-per-epoch", 2)
     assert code == 1
     assert "the learning rate is constant, but cosine was meant" in out
+
+
+# -- without a stated schedule
+
+
+def course(part, *, every=1, total=STEPS, warmup=None):
+    """The learning rates of a schedule of the catalogue, recorded every so many steps."""
+    schedule = lrbench.build_schedule(part, lr=0.1, total_steps=total, steps_per_epoch=PER_EPOCH, warmup=warmup)
+    steps = np.arange(every, total + 1, every)
+    return Recorded(steps, np.array([schedule(int(step) - 1) for step in steps]))
+
+
+def shown(run, name="", **keys):
+    return judged(Curve(run, **{"total_steps": STEPS, "ended": True, "resumed": False, **keys}, name=name)).faults
+
+
+@pytest.mark.parametrize("name", sorted({*OWN, *PEERS} - {"lrbench2019/EXP"}))  # 0.9 to the power of the step
+@pytest.mark.parametrize("every", [1, 7, PER_EPOCH])
+def test_a_sensible_schedule_raises_no_alarm(name, every):
+    part = schedule(name, 0.1)
+    run = course(part, every=every)
+    for called in ("", name):
+        assert not shown(run, called), (name, called)
+        assert not shown(run, called, resumed=True), (name, called)
+
+
+@pytest.mark.parametrize(
+    ("rates", "name", "kind", "words"),
+    [
+        (0.05 * (1 + np.cos(np.pi * np.arange(STEPS) / 130)), "", "horizon", "a cosine that is stepped past its end"),
+        (0.1 * np.clip(1 - np.arange(STEPS) / 40, 0, None), "linear", "zero", "for the last 90% of the run"),
+        (np.full(STEPS, 0.1), "cosine", "constant", "is the scheduler stepped at all?"),
+        (0.1 * (1 - np.arange(STEPS) / (STEPS * 10)), "linear", "minimum", "its length is not that of the run"),
+        (np.zeros(STEPS), "", "zero", "the learning rate is 0 throughout"),
+        (np.full(STEPS, -0.1), "", "other", "below 0"),
+    ],
+)  # fmt: skip
+def test_what_a_curve_shows_by_itself(rates, name, kind, words):
+    (fault,) = shown(Recorded(np.arange(1, STEPS + 1), rates), name)
+    assert fault.kind == kind
+    assert words in fault.words
+
+
+def test_a_scheduler_that_a_resumption_forgot():
+    first = 0.05 * (1 + np.cos(np.pi * np.arange(STEPS) / STEPS))
+    rates = np.concatenate([first[:200], first[: STEPS - 200]])
+    (fault,) = shown(Recorded(np.arange(1, STEPS + 1), rates), resumed=True)
+    assert (fault.kind, fault.step) == ("jump", 201)
+    assert not shown(Recorded(np.arange(1, STEPS + 1), rates)), "without a resumption it may be a warm restart"
+
+
+def test_a_constant_learning_rate_is_no_mistake_by_itself():
+    run = Recorded(np.arange(1, STEPS + 1), np.full(STEPS, 0.1))
+    for name in ("", "constant", "none", "step"):
+        assert not shown(run, name)
+
+
+def test_a_run_that_goes_on_has_not_missed_its_minimum():
+    run = Recorded(np.arange(1, 100), 0.1 * (1 - np.arange(99) / STEPS))
+    assert not shown(run, "linear", ended=False)
+
+
+# -- parameter groups
+
+
+def test_a_group_that_does_not_move():
+    moving = 0.1 * (1 - np.arange(STEPS) / STEPS)
+    groups = {"lr_head": moving / 10, "lr_body": np.full(STEPS, 0.01), "lr_frozen": np.zeros(STEPS)}
+    found = list(resting(Recorded(np.arange(1, STEPS + 1), moving, groups)))
+    assert [(fault.group, fault.kind) for fault in found] == [("lr_body", "group"), ("lr_frozen", "group")]
+    assert "was it added after the scheduler was made?" in found[0].words
+    assert "is 0 throughout" in found[1].words
+
+
+# -- while a run trains
+
+
+def watched(length, *, per_update=1, per_epoch=0, monitor, steps=STEPS):
+    """What a monitor says of torch's cosine over `length` that is stepped so often."""
+    run = ran(length, per_update, per_epoch)
+    told = [monitor.step(step, float(rate)) for step, rate in zip(run.steps[:steps], run.rates, strict=False)]
+    return [(step, words) for step, words in enumerate(told, start=1) if words]
+
+
+def test_a_monitor_says_nothing_of_a_right_schedule():
+    def cosine(step):
+        return 0.05 * (1 + np.cos(np.pi * step / STEPS))
+
+    assert not watched(STEPS, monitor=RateMonitor(STEPS, PER_EPOCH, "cosine"))
+    assert not watched(STEPS, monitor=RateMonitor(STEPS, PER_EPOCH, cosine))
+    assert not watched(STEPS, per_update=0, monitor=RateMonitor(STEPS, PER_EPOCH, None))
+    assert not watched(10, per_update=0, per_epoch=1, monitor=RateMonitor(STEPS, PER_EPOCH, "cosine", per_epoch=True))
+    for name in ("constant", "step", "plateau"):
+        assert not watched(STEPS, per_update=0, monitor=RateMonitor(STEPS, PER_EPOCH, name)), name
+
+
+@pytest.mark.parametrize(
+    ("run", "words"),
+    [
+        ({"length": STEPS, "per_update": 0}, "is its scheduler not stepped?"),
+        ({"length": STEPS, "per_update": 8}, "is its scheduler stepped too often, or its length in the wrong unit?"),
+        ({"length": 60}, "reaches its minimum after about 60 of 390 updates"),
+    ],
+)
+def test_a_monitor_warns_once_within_the_first_steps(run, words):
+    ((step, told),) = watched(**run, monitor=RateMonitor(STEPS, PER_EPOCH, "cosine"))
+    assert words in told
+    assert step == RateMonitor.FIRST_STEPS
+
+
+def test_a_monitor_compares_with_a_function():
+    def cosine(step):
+        return 0.05 * (1 + np.cos(np.pi * step / STEPS))
+
+    ((_, told),) = watched(STEPS, per_update=4, monitor=RateMonitor(STEPS, PER_EPOCH, cosine))
+    assert "the schedule moves 4 steps per update: it would end after 97 of 390 updates" in told
+
+
+def test_the_report_tells_of_a_wrong_learning_rate(cli, make_run):
+    path = make_run([1.0, 0.5, 0.4, 0.3], schedule="cosine")
+    code, out, _ = cli("report", "runs")
+    assert code == 0 and "see lrbench audit" in " ".join(out.split()), "its rows have a constant learning rate"
+    assert "lrbench audit" in (path.parent / "report" / "report.html").read_text()
+    code, out, _ = cli("audit", "runs")
+    assert code == 1

@@ -11,6 +11,7 @@ from lrbench.analysis import (
     Group,
     Record,
     Target,
+    audited,
     default_metric,
     doubts,
     mixed_code,
@@ -62,7 +63,7 @@ class Shown:
     @property
     def warnings(self) -> list[str]:
         """What readers must not miss."""
-        lines = sentences.code_mixed(mixed_code(self.records), self.pool_code)
+        lines = [*sentences.code_mixed(mixed_code(self.records), self.pool_code), *off_schedule(self.groups)]
         if self.comparison is None:
             return lines
         groups, measure = [row.group for row in self.comparison.rows], self.comparison.measure
@@ -73,6 +74,20 @@ class Shown:
     def method(self) -> str | None:
         """How the comparison was made; None without one."""
         return None if self.comparison is None else sentences.method(self.comparison)
+
+
+def off_schedule(groups: Sequence[Group]) -> list[str]:
+    """Tell of groups whose learning rates, as far as their evaluations show, are not those that were meant."""
+    wrong = {
+        group.label: audit.faults[0]
+        for group in groups
+        if (record := group.first).status.complete and (audit := audited(record, briefly=True)).faults
+    }
+    if not wrong:
+        return []
+    label, fault = next(iter(wrong.items()))
+    others = f" and of {len(wrong) - 1} more" if len(wrong) > 1 else ""
+    return [f"The learning rate of {label}{others} is not the one that was meant ({fault.words}); see lrbench audit."]
 
 
 def summary(shown: Shown) -> list[str]:

@@ -23,7 +23,7 @@ FEWEST = 8  # rows
 GONE, NEARLY_GONE = 1e-4, 1e-2  # of the peak
 MOST_GONE, MOST_NEARLY_GONE = 0.2, 0.6  # of the run
 BACK_UP = 0.5  # of the peak, to which a learning rate rises again
-UNMOVED = 0.3  # of the peak, at which a full decay does not end
+UNMOVED = 0.5  # of the peak, at which a full decay does not end
 
 
 def named_schedule(plain: Mapping[str, Any]) -> str:
@@ -77,7 +77,7 @@ def judged(curve: Curve) -> Answer:
 
 
 def _never_moves(curve: Curve) -> Iterator[Fault]:
-    named = MOVING.search(curve.name) or (curve.name and "warmup" in curve.name.lower())
+    named = MOVING.search(curve.name) and not STILL.search(curve.name)
     if curve.run.still and len(curve.run) >= FEWEST and named:
         words = f"the learning rate is constant, though its schedule is called '{curve.name:.60}'"
         yield curve.fault("constant", f"{words}: is the scheduler stepped at all?", 0)
@@ -112,8 +112,11 @@ def _starts_over(curve: Curve) -> Iterator[Fault]:
         return
     up = np.flatnonzero(np.diff(rates) > 0.05 * peak) + 1
     falling = [row for row in up.tolist() if 2 <= row < len(rates) and rates[row - 1] <= rates[row - 2]]
-    if len(falling) == 1 and np.isclose(rates[falling[0]], rates[0], rtol=0.02):
-        row = falling[0]
+    if len(falling) != 1:
+        return
+    row = falling[0]
+    again = min(row, len(rates) - row)
+    if again >= FEWEST // 2 and np.allclose(rates[row : row + again], rates[:again], rtol=0.02, atol=1e-3 * peak):
         words = f"the learning rate jumps from {rates[row - 1]:.3g} back to its first value"
         yield curve.fault("jump", f"{words}, and the run was resumed: was the scheduler's state restored?", row)
 
