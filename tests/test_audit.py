@@ -18,6 +18,7 @@ from lrbench.analysis.audits.groups import resting
 from lrbench.analysis.audits.meant import stated
 from lrbench.analysis.audits.recorded import Recorded
 from lrbench.analysis.audits.shape import Curve, judged
+from lrbench.runs import RunFolder
 from lrbench.types import Part
 
 STEPS, PER_EPOCH = 390, 39
@@ -202,3 +203,89 @@ def test_the_report_tells_of_a_wrong_learning_rate(cli, make_run):
     assert "lrbench audit" in (path.parent / "report" / "report.html").read_text()
     code, out, _ = cli("audit", "runs")
     assert code == 1
+
+
+# -- lrbench's own runs
+
+REAL = {
+    "accumulate": {"accumulate": 2, "batch_size": 8, "schedule": "cosine"},
+    "plateau": {"plateau": {"patience": 1}, "schedule": "cosine", "warmup": "10%", "epochs": 8},
+    "early stopping": {
+        "early_stopping": {"patience": 1}, "schedule": "linear", "optimizer": {"name": "sgd", "lr": 3.0},
+    },
+    "unfreeze": {"optimizer": {"name": "sgd", "lr": 0.1, "unfreeze": {"*bias": "2 epochs"}}, "schedule": "cosine"},
+    "group warm-up": {
+        "optimizer": {"name": "sgd", "lr": 0.1, "group_warmup": {"*bias": "2 epochs"}}, "schedule": "one_cycle",
+    },
+    "scaling": {"lr_scaling": {"rule": "linear", "base_batch_size": 64}, "schedule": {"name": "step", "every": 1}},
+    "steps": {"epochs": None, "steps": 11, "eval_every": "5 steps", "schedule": "triangular"},
+    "another tool's": {"schedule": {"name": "hf/cosine", "num_warmup_steps": "20%"}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_real_runs_are_as_meant(tmp_path, tiny, name):
+    lrbench.run([tiny(**{"epochs": 4, **REAL[name]})], runs=tmp_path / "runs")
+    (found,) = lrbench.audit([tmp_path / "runs"])
+    assert not found.faults and not found.problem
+    assert found.meant
+
+
+def test_a_run_that_was_interrupted_and_resumed_is_as_meant(tmp_path, tiny):
+    from lrbench.errors import Interrupted
+    from lrbench.training.run_one import WorkItem, do_run
+
+    experiment = tiny(schedule="cosine", epochs=6)
+    folder = RunFolder.of(tmp_path / "runs", experiment)
+    folder.path.mkdir(parents=True)
+    folder.create(experiment, {})
+    left = iter(range(4))
+    item = WorkItem(folder.path, experiment)
+    with pytest.raises(Interrupted):
+        do_run(item, threads=None, watch=lambda event: None, stop=lambda: next(left, None) is None)
+    do_run(item, threads=None, watch=lambda event: None, stop=lambda: False)
+    (found,) = lrbench.audit([folder.path])
+    assert not found.faults and found.steps == 12
+
+
+def test_a_run_whose_rows_were_changed_is_found(tmp_path, tiny):
+    (outcome,) = lrbench.run([tiny(schedule="cosine", epochs=6)], runs=tmp_path / "runs")
+    path = outcome.path / "steps.csv"
+    lines = path.read_text().splitlines()
+    cells = lines[7].split(",")
+    path.write_text("\n".join([*lines[:7], ",".join([cells[0], "0.07", *cells[2:]]), *lines[8:]]) + "\n")
+    (found,) = lrbench.audit([outcome.path])
+    assert found.faults and found.faults[0].step == 7
+
+
+@pytest.mark.slow
+def test_mistakes_with_schedulers_of_transformers(tmp_path):
+    transformers = pytest.importorskip("transformers")
+
+    def course(warmup, total, times=1):
+        optimizer = torch.optim.AdamW([torch.zeros(1, requires_grad=True)], lr=1e-3)
+        scheduler = transformers.get_cosine_schedule_with_warmup(optimizer, warmup, total)
+        rates = []
+        for _ in range(STEPS):
+            rates.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            for _ in range(times):
+                scheduler.step()
+        return rates
+
+    for number, (given, words) in enumerate(
+        [
+            ((39, STEPS), ""),
+            ((0, STEPS), "warm-up"),
+            ((100, STEPS), "warm-up"),
+            ((39, STEPS, 2), "2 steps per update"),
+            ((39, STEPS * 4), "long"),
+        ]
+    ):
+        with lrbench.record(f"run{number}", config={"lr": 1e-3}, seed=0, runs=tmp_path / "runs") as run:
+            for rate in course(*given):
+                run.step(lr=rate, loss=1.0)
+            run.evaluate(val_loss=1.0)
+        found = lrbench.audit([run.path], schedule="hf/cosine", warmup="39 steps", lr=1e-3)[0]
+        assert bool(found.faults) == bool(words), (given, found)
+        assert not words or words in found.faults[0].words, found.faults
