@@ -10,7 +10,7 @@ from math import inf
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, BeforeValidator, Field, StrictBool, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, PlainValidator, StrictBool, model_validator
 
 from lrbench.components import NAMED, Metric
 from lrbench.config.blocks import Trackers
@@ -37,6 +37,20 @@ def _timeout(value: object) -> float:
     if not found or not 0 < float(found[1]) < 1e9:
         raise ValueError(f"must be a time such as 2h, 90 min or 3600 (seconds) (got {value!r:.40})")
     return float(found[1]) * _SECONDS[found[2][:1] or "s"]
+
+
+def _command(value: object) -> object:
+    """Return a command. Raises ValueError."""
+    texts = [value] if isinstance(value, str) else value
+    if (
+        not isinstance(texts, list)
+        or not texts
+        or not all(isinstance(one, str) for one in texts)
+        or not texts[0].strip()
+    ):
+        problem = "must be a program and its arguments, such as python train.py --lr {lr}, as a text or a list of texts"
+        raise ValueError(f"{problem} (got {value!r:.60})")
+    return value
 
 
 def _source(value: object) -> object:
@@ -98,7 +112,7 @@ class CommandConfig(RunConfig, frozen=True, extra="forbid"):
     """
 
     name: RunName
-    command: Annotated[str, Field(min_length=1)] | Annotated[list[str], Field(min_length=1)]
+    command: Annotated[str | list[str], PlainValidator(_command)]
     shell: StrictBool = False
     params: Params = Field(default_factory=dict)
     lr_param: str | None = None
@@ -222,7 +236,7 @@ def _hashed(asked: object, command: object, folder: Path) -> dict[str, str]:
     """Return the SHA-256 of files by path: those asked for, or those that the command names."""
     if asked is None:
         given = isinstance(command, str) or (isinstance(command, list) and all(isinstance(w, str) for w in command))
-        words = words_of(command, "command") if given else []  # type: ignore[arg-type]
+        words = words_of(command, "command") if given and str(command).strip() else []  # type: ignore[arg-type]
         found = [path for path in _scripts(words, folder) if path.stat().st_size <= _MOST_HASHED]
     else:
         patterns = [asked] if isinstance(asked, str) else asked

@@ -103,9 +103,10 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
         """Return the file and line (or option) of a key; of the nearest enclosing one for defaults."""
         return place_of(self._places, path_of(key))
 
-    def replace(self, **changes: Any) -> Self:
-        """Change some fields and validate the result. Raises ConfigError."""
+    def replace(self, *, asked_by: str = "", **changes: Any) -> Self:
+        """Change some fields, as `asked_by` an option, and validate the result. Raises ConfigError."""
         places = {path: where for path, where in self._places.items() if path[:1] not in {(key,) for key in changes}}
+        places |= {(key,): asked_by for key in changes if asked_by}
         return self.of({**self.plain(), **changes}, places, "")
 
     @classmethod

@@ -18,7 +18,7 @@ KINDS: Mapping[str, type[RunConfig]] = {"command": CommandConfig, "recorded": Re
 
 def kind_of(plain: Mapping[str, Any]) -> type[RunConfig]:
     """Return the kind of config that plain values are."""
-    return next((kind for key, kind in KINDS.items() if plain.get(key) is not None), Experiment)
+    return next((kind for key, kind in KINDS.items() if key in plain), Experiment)
 
 
 def validate(plain: Mapping[str, Any], places: Places, shown: str) -> RunConfig:

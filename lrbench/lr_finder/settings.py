@@ -86,7 +86,7 @@ class Ramp:
         if experiment.continues is not None:  # from its weights; its optimizer had another learning rate
             earlier = experiment.continues
             changes["init_from"] = {"run": earlier.run, "weights": "final", "identity": earlier.identity}
-        return experiment.replace(**changes, **dict.fromkeys(_LEFT_OUT))
+        return experiment.replace(**{**changes, **dict.fromkeys(_LEFT_OUT)})
 
     def identity(self, config: RunConfig) -> str:
         """Return 64 hex digits that identify this test, whatever the experiment's name, schedule, length and seed."""

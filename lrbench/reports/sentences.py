@@ -97,6 +97,11 @@ _STARTS = {
 }
 
 
+def p_text(p: float, digits: int = 2) -> str:
+    """`p = 0.002`; `p < 0.0001` for one that is too small to tell."""
+    return f"p = {p:.{digits}g}" if p >= 0.0001 else "p < 0.0001"
+
+
 def _others(comparison: Comparison) -> str:
     against = comparison.against.group.label
     if comparison.single:
@@ -187,7 +192,7 @@ def _shares(row: Row, comparison: Comparison) -> str:
     found, other = None if row.difference is None else row.difference.failures, comparison.against
     told = lost_text(row, comparison.measure).replace(" seeds", "") if row.lost else f"0 of {row.ended} lost"
     told += f", against {other.lost} of {other.ended}" if other.lost else ""
-    return told if found is None else f"{told}, p = {found.p:.1g}"
+    return told if found is None else f"{told}, {p_text(found.p, 1)}"
 
 
 def _apart(found: Difference, measure: Measure) -> str:
@@ -228,9 +233,9 @@ def decided(comparison: Comparison, row: Row, tries: int = 1) -> str:
         return f"{said}; too few seeds to compare."
     corrected = f", corrected for {tries} tries" if tries > 1 else ""
     if not found.n:
-        return f"{said}; {_shares(row, comparison)}{corrected and f'{corrected}: p = {answer.p:.2g}'}."
+        return f"{said}; {_shares(row, comparison)}{corrected and f'{corrected}: {p_text(answer.p)}'}."
     more = f"; about {_seeds(answer.more)} each would decide" if answer.more else ""
-    return f"{said}; {_apart(found, measure)}, p = {answer.p:.2g}{corrected}{_failures(row, comparison)}{more}."
+    return f"{said}; {_apart(found, measure)}, {p_text(answer.p)}{corrected}{_failures(row, comparison)}{more}."
 
 
 def _value(row: Row, measure: Measure) -> str:
@@ -243,7 +248,7 @@ def reached(target: Target, test: TargetTest) -> str:
     start = "It is undecided whether {} passes" if test.word == "undecided" else f"{{}} {test.word}"
     said = f"{start.format(row.group.label)} {target.words}: {_value(row, target.measure)}"
     said += f"; {lost_text(row, target.measure)}" if row.lost and row.n else ""
-    said += "" if p is None else f", p = {p:.2g}"
+    said += "" if p is None else f", {p_text(p)}"
     if test.first is not None:
         epoch = "" if test.first.epoch is None else f" (epoch {test.first.epoch:.4g})"
         said += f"; it first passes at step {test.first.step:,}{epoch}"

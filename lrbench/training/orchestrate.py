@@ -81,7 +81,7 @@ def run(
         why = "it chooses its device itself, so --device has no effect"
         bases = [own(base, why).replace(device=device) for base in bases]
     if track is not None:
-        bases = [base.replace(track=track) for base in bases]
+        bases = [base.replace(asked_by="--track", track=track) for base in bases]
     outcomes = Outcomes()
     for first, *others in _alike(bases, seeds or 1):
         outcome = look(root, first, options.kind_of(first), again)
