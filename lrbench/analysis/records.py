@@ -271,8 +271,6 @@ def read_one(folder: RunFolder) -> Record:
     if result is not None:
         problems += _inconsistent(folder, result, experiment, epochs)
     status = attempt(lambda: folder.status(result))
-    if foreign and status is Status.PENDING:  # nothing creates its folder before it starts
-        status = Status.INTERRUPTED
     return Record(
         folder,
         Status.DAMAGED if problems else status,

@@ -126,7 +126,7 @@ class SweepLines(Lines):
         """Print a line when a run ends; show the runs of a range test like those of `lrbench run`."""
         if "plan" in event.values:
             self.board = Board(event.values["plan"], event.values["results"])
-        elif self.board is None or event.run not in self.board.state:
+        elif self.board is None or event.kind == "message" or event.run not in self.board.state:
             super()._show(event)
         else:
             self.board.hear(event)

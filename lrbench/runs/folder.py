@@ -226,7 +226,7 @@ class RunFolder(Checkpoints, Recordings):
             return result.status
         if self.busy:
             return Status.RUNNING
-        return Status.INTERRUPTED if self.epochs.path.exists() else Status.PENDING
+        return Status.INTERRUPTED if self.epochs.path.exists() or self.begun else Status.PENDING
 
     @property
     def owner(self) -> Owner | None:

@@ -24,6 +24,11 @@ class Recordings:
         """The file with the output of a command."""
         return self.path / "output.log"
 
+    @property
+    def begun(self) -> bool:
+        """Whether another program has begun to run."""
+        return self.output.exists() or (self.path / "recorded.json").exists()
+
     def recorded(self) -> dict[str, Any]:
         """Read what another program said of its run; empty if it said nothing. Raises FolderError if it is damaged."""
         return read_json(self.path / "recorded.json") or {}
