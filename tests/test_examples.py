@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -12,6 +13,10 @@ from typing import Any
 
 import pytest
 import yaml
+
+import lrbench
+from lrbench.analysis import read_runs
+from lrbench.runs import Status
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 ALONE = ["images", "language", "multilabel", "regression", "segmentation", "sequences", "vae"]
@@ -81,3 +86,34 @@ def test_every_config_has_its_python_file_and_says_what_it_shows() -> None:
         plain = yaml.safe_load(text)
         assert text.startswith("# ") and plain
         assert (EXAMPLES / f"{path.stem}.py").exists() or "extends" in plain, path
+
+
+SCRIPTS = {
+    "plain": "cosine",
+    "hf": "hf/cosine",
+    "digits_lightning": "torch.optim.lr_scheduler:OneCycleLR",
+    "digits_keras": "keras/CosineDecay",
+}
+"""Scripts that record, and the schedule that each of them sets."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_each_script_is_swept_compared_and_audited(
+    name: str, here: Path, cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")  # `python` is this one
+    shutil.copytree(here / "commands", "swept")
+    code, out, said = cli(
+        "sweep", f"swept/{name}.yaml", "--lr", "0.0001,0.01", "--seeds", "2", "--set", "sweep.schedule=null"
+    )
+    assert code == 0, out + said
+    assert "best at 0.01" in out
+    runs = read_runs([Path("runs")])
+    assert len(runs) == 4 and all(run.status is Status.FINISHED and run.result for run in runs)
+    audits = lrbench.audit(["runs"], schedule=SCRIPTS[name])
+    assert all(audit.meant and not audit.faults for audit in audits)
+    code, out, _ = cli("compare", "lr=0.01", "lr=0.0001")
+    assert code in (0, 4) and "better" in out
+    code, out, _ = cli("report", "runs")
+    assert code == 0 and "has the lowest validation loss" in " ".join(out.split())
