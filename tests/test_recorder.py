@@ -241,9 +241,19 @@ def test_values_on_a_device_are_copied_and_read_back_later() -> None:
         static.value = 0.5  # as a replayed CUDA graph does
         run.step(lr=0.1, loss=static)
         assert Lazy.read == 0
-        run.evaluate(val_loss=1.0)
-    assert Lazy.read == 2
+        run.evaluate(val_loss=Lazy(0.25), test_loss=Lazy(0.125))
+    assert Lazy.read == 4
     assert steps_of(run)["loss"] == [1.0, 0.5] and evaluations_of(run)["train_loss"] == [0.75]
+    result = RunFolder(run.path).result() if run.path else None
+    assert result is not None and (result.metric("val_loss"), result.metric("test_loss")) == (0.25, 0.125)
+
+
+def test_arrays_of_jax() -> None:
+    jax = pytest.importorskip("jax")
+    with lrbench.record("jax") as run:
+        run.step(lr=jax.numpy.float32(0.5), loss=jax.numpy.float32(2.0))
+        run.evaluate(val_loss=jax.numpy.float32(0.25))
+    assert steps_of(run)["loss"] == [2.0] and evaluations_of(run)["val_loss"] == [0.25]
 
 
 def test_settled_rows_hold_numbers() -> None:

@@ -29,7 +29,8 @@ class RowWriter:
         folder: the run's folder. Its lock is held by this process or by one that waits for it.
         recorded: what is known of the run.
         keep: go on after the rows that are there; otherwise they are removed.
-        numbers: turns buffered rows of steps into numbers before they are written, such as those still on a device.
+        numbers: turns rows into numbers before they are written, such as values still on a device; those of steps many
+            at once.
 
     Raises FolderError if the folder can't be written.
     """
@@ -72,6 +73,7 @@ class RowWriter:
 
     def evaluate(self, values: Mapping[str, Any], *, step: int | None = None, epoch: float | None = None) -> None:
         """Add an evaluation: values such as `train_loss`, `val_loss`, `val_f1`; those named `test_…` are no row."""
+        (values,) = self._numbers([dict(values)])
         tested = {name.removeprefix("test_"): finite(v) for name, v in values.items() if name.startswith("test_")}
         shown = {name: value for name, value in values.items() if not name.startswith("test_")}
         metrics = {**self.recorded.metrics, **metrics_in(values, self.recorded.metrics)}
