@@ -66,7 +66,7 @@ class Display:
             pieces.append(f"test {', '.join(texts)}")
         if result.seconds:
             pieces.append(duration(result.seconds))
-        return "; ".join(pieces)
+        return "; ".join(filter(None, pieces))
 
     def measured(self, values: Mapping[str, float | None]) -> str:
         """Return `loss 0.3, val loss 0.2, val accuracy 92.10 %`: the training loss and the validation metrics."""
