@@ -21,7 +21,7 @@ import lrbench
 from lrbench.config import CommandConfig, canonical, group, identity, load_config, read_config, validate, without_rate
 from lrbench.config.templates import filled, filled_for_shell, names_in, placed, words_of
 from lrbench.errors import ConfigError, Interrupted, UsageError
-from lrbench.runs import RunFolder, Status
+from lrbench.runs import RunFolder, Status, read_csv
 from lrbench.sweeps import plan_sweep
 from lrbench.training.commands import gpus as known_gpus
 from lrbench.training.commands import taking_turns
@@ -655,3 +655,29 @@ def test_canonical_form() -> None:
     assert canonical(command()) == {
         "version": 1, "command": "run --lr {lr}", "params": {"lr": 0.01}, "seed": 0.0,
     }  # fmt: skip
+
+
+@pytest.mark.slow
+def test_two_processes_of_torchrun_are_one_run(cli: Cli, tmp_path: Path) -> None:
+    text = """
+        import sys, torch, torch.distributed as dist, lrbench
+        dist.init_process_group("gloo")
+        total = torch.ones(1)
+        with lrbench.record() as run:
+            for step in range(5):
+                dist.all_reduce(total)
+                run.step(lr=float(sys.argv[1]), loss=float(total) + dist.get_rank())
+            run.evaluate(val_loss=float(sys.argv[1]) + dist.get_rank())
+        dist.destroy_process_group()
+        """
+    script(tmp_path, text, "train.py")
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "train.py"]
+    path = config_file(tmp_path, command=[*torchrun, "{lr}"], files=["train.py"])
+    code, out, err = cli("sweep", path, "--lr", "0.1,0.2", "--jobs", 1)
+    assert code == 0, out + err
+    found = [RunFolder(path) for path in sorted((tmp_path / "runs").glob("mine-*"))]
+    values = {
+        folder.config().lr: (result.metric("val_loss"), result.steps) for folder in found if (result := folder.result())
+    }
+    assert values == {0.1: (0.1, 5), 0.2: (0.2, 5)}, "rank 0 alone records"
+    assert read_csv(found[0].steps.path)["loss"].tolist() == [2.0, 4.0, 8.0, 16.0, 32.0]
