@@ -12,12 +12,12 @@ from torch.optim import lr_scheduler
 
 import lrbench
 from lrbench.analysis import RateMonitor
-from lrbench.analysis.audits.comparison import Comparison
 from lrbench.analysis.audits.diagnosis import diagnosed
 from lrbench.analysis.audits.groups import resting
 from lrbench.analysis.audits.meant import stated
 from lrbench.analysis.audits.recorded import Recorded
-from lrbench.analysis.audits.shape import Curve, judged
+from lrbench.analysis.audits.shape import Curve, has_floor, judged
+from lrbench.analysis.audits.side_by_side import SideBySide
 from lrbench.runs import RunFolder
 from lrbench.types import Part
 
@@ -47,7 +47,7 @@ def ran(length, per_update=1, per_epoch=0, restart_at=None):
 
 def told(run):
     meant = stated(Part("cosine"), lr=0.1, warmup=None, sizes=(STEPS, True, PER_EPOCH), peak=0.1)
-    return diagnosed(Comparison(run, meant))
+    return diagnosed(SideBySide(run, meant))
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def shown(run, name="", **keys):
     return judged(Curve(run, **{"total_steps": STEPS, "ended": True, "resumed": False, **keys}, name=name)).faults
 
 
-@pytest.mark.parametrize("name", sorted({*OWN, *PEERS} - {"lrbench2019/EXP"}))  # 0.9 to the power of the step
+@pytest.mark.parametrize("name", sorted({*OWN, *PEERS}))
 @pytest.mark.parametrize("every", [1, 7, PER_EPOCH])
 def test_a_sensible_schedule_raises_no_alarm(name, every):
     part = schedule(name, 0.1)
@@ -289,3 +289,58 @@ def test_mistakes_with_schedulers_of_transformers(tmp_path):
         found = lrbench.audit([run.path], schedule="hf/cosine", warmup="39 steps", lr=1e-3)[0]
         assert bool(found.faults) == bool(words), (given, found)
         assert not words or words in found.faults[0].words, found.faults
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda optimizer: lr_scheduler.CyclicLR(optimizer, 1e-5, 0.1, step_size_up=50, cycle_momentum=False),
+        lambda optimizer: lr_scheduler.ExponentialLR(optimizer, 0.95),
+        lambda optimizer: lr_scheduler.CosineAnnealingWarmRestarts(optimizer, 60),
+        lambda optimizer: lr_scheduler.OneCycleLR(optimizer, 0.1, STEPS),
+        lambda optimizer: lr_scheduler.MultiStepLR(optimizer, [100, 200]),
+    ],
+)
+def test_torch_s_own_schedulers_raise_no_alarm_without_a_name(made):
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+    scheduler = made(optimizer)
+    rates = []
+    for _ in range(STEPS):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    assert not shown(Recorded(np.arange(1, STEPS + 1), np.array(rates)))
+
+
+def test_a_decay_that_is_to_end_high_is_no_mistake():
+    rates = 0.1 * (1 - 0.3 * np.arange(STEPS) / STEPS)
+    run = Recorded(np.arange(1, STEPS + 1), rates)
+    assert shown(run, "cosine")
+    assert not shown(run, "cosine", floor=True) and not shown(run, "cosine_with_min_lr")
+    assert has_floor({"params": {"optim": {"min_lr": 0.07}}}) and not has_floor({"params": {"lr": 0.1}})
+
+
+def test_a_monitor_that_begins_late_or_knows_of_restarts_says_nothing():
+    for name in ("cosine_with_restarts", "constant_with_warmup", "warmup_stable_decay"):
+        steps = 1 if "restarts" in name else 0
+        assert not watched(STEPS, per_update=steps, monitor=RateMonitor(STEPS, PER_EPOCH, name)), name
+    late = RateMonitor(1000, 100, "cosine")
+    assert not any(late.step(step, 0.1 * (1 - step / 1000)) for step in range(900, 1000))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--schedule", "nope"), "--schedule: unknown schedule 'nope'"),
+        (("--schedule", "{name: hf/cosine, foo: 1}"), "foo"),
+        (("--schedule", "{"), "--schedule"),
+        (("--schedule", "cosine", "--warmup", "x"), "--warmup: must be a duration"),
+        (("--lr", "0.1"), "--lr and --warmup describe a schedule; give --schedule too"),
+        (("--schedule", "cosine", "--total-steps", "0"), "--total-steps"),
+    ],
+)
+def test_wrong_requests(cli, make_run, words, said):
+    make_run([1.0, 0.5])
+    code, _, err = cli("audit", "runs", *words)
+    assert code == 2
+    assert said in " ".join(err.split())

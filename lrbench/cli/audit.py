@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lrbench.cli.options import Debug, Runs, option
 from lrbench.cli.terminal import Terminal, inline
+from lrbench.errors import ConfigError
 
 if TYPE_CHECKING:
     from lrbench.analysis import Audit
@@ -39,12 +40,11 @@ def audit(
     [dim]lrbench audit runs/my-script --schedule hf/cosine --warmup '100 steps'[/]
     """
     from lrbench.analysis import audit as audits_of
-    from lrbench.config import overriding
     from lrbench.runs import to_json
 
     found = audits_of(
         runs_given or [runs],
-        schedule=None if schedule is None else overriding([f"schedule={schedule}"])["schedule"],
+        schedule=None if schedule is None else _block(schedule),
         lr=lr,
         warmup=warmup,
         total_steps=total_steps,
@@ -56,6 +56,16 @@ def audit(
         _show(Terminal(), found)
     if any(audit.wrong for audit in found):
         raise typer.Exit(1)
+
+
+def _block(text: str) -> Any:
+    """Parse a name or a block. Raises ConfigError."""
+    from lrbench.config import overriding
+
+    try:
+        return overriding([f"schedule={text}"])["schedule"]
+    except ConfigError as error:
+        raise ConfigError(error.problem, where="--schedule") from None
 
 
 def _show(console: Terminal, found: Sequence[Audit]) -> None:

@@ -81,7 +81,8 @@ def off_schedule(groups: Sequence[Group]) -> list[str]:
     wrong = {
         group.label: audit.faults[0]
         for group in groups
-        if (record := group.first).status.complete and (audit := audited(record, briefly=True)).faults
+        for record in group.records
+        if record.status.complete and (audit := audited(record, briefly=True)).faults
     }
     if not wrong:
         return []

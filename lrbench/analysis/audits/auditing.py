@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from lrbench.analysis.audits import groups, shape
-from lrbench.analysis.audits.comparison import Comparison
 from lrbench.analysis.audits.diagnosis import diagnosed
 from lrbench.analysis.audits.faults import Answer, Fault
 from lrbench.analysis.audits.meant import Meant, stated
 from lrbench.analysis.audits.own import meant_by, scale_of
 from lrbench.analysis.audits.recorded import Recorded, recorded_in
+from lrbench.analysis.audits.side_by_side import SideBySide
 from lrbench.analysis.records import Record, read_one
 from lrbench.config import Experiment
 from lrbench.errors import ArgumentError, ConfigError, FolderError, LrbenchError, UsageError
@@ -101,7 +101,7 @@ def audit(
     if not found:
         raise UsageError(f"no runs in {', '.join(str(path) for path in runs) or '[]'}")
     if schedule is None and (lr, warmup) != (None, None):
-        raise UsageError("lr and warmup describe a schedule; give the schedule too")
+        raise UsageError("--lr and --warmup describe a schedule; give --schedule too")
     if lr is not None and not 0 < lr < float("inf"):
         raise ArgumentError(f"lr must be greater than 0 (got {lr!r})")
     said = Stated(
@@ -117,7 +117,7 @@ def _length(warmup: object) -> Any:
     try:
         return Duration.parse(warmup, "steps")
     except ValueError as error:
-        raise ConfigError(str(error), key="warmup") from None
+        raise ConfigError(str(error), key="--warmup") from None
 
 
 def audited(record: Record, said: Stated | None = None, *, briefly: bool = False) -> Audit:
@@ -181,10 +181,10 @@ def _stated_for(record: Record, run: Recorded, said: Stated) -> Meant:
 
 def _against(audit: Audit, run: Recorded, meant: Meant) -> Audit:
     """Compare a run with a stated schedule; where its peak is not stated, with its shape."""
-    pair = Comparison(run, meant)
+    pair = SideBySide(run, meant)
     found = diagnosed(pair)
     if found.faults and not meant.lr_known and (factor := pair.factor()) is not None:
-        found = diagnosed(Comparison(run, replace(meant, lr=meant.lr * factor)))
+        found = diagnosed(SideBySide(run, replace(meant, lr=meant.lr * factor)))
     found += Answer(tuple(groups.resting(run)))
     return replace(audit, faults=found.faults, notes=found.notes, meant=meant.words)
 
@@ -196,7 +196,7 @@ def _own(audit: Audit, record: Record, run: Recorded, briefly: bool) -> Audit:
         if meant is None:
             return replace(audit, problem="its schedule is an import, which is not run here")
         scale = scale_of(record, meant, run)
-        pair = Comparison(replace(run, rates=run.rates / scale), meant, slack=0)
+        pair = SideBySide(replace(run, rates=run.rates / scale), meant, slack=0)
         if briefly:
             near = np.abs(pair.run.rates - meant.rates(run.positions)) <= pair.tolerance
             return replace(audit, meant=meant.words) if near.all() else audited(record)
@@ -218,5 +218,5 @@ def _by_shape(audit: Audit, record: Record, run: Recorded, said: Stated) -> Audi
     ended = known and run.steps[-1] >= 0.98 * total
     name = shape.named_schedule(record.plain)
     resumed = bool(record.environment.resumed)
-    found = shape.judged(shape.Curve(run, total, bool(ended), resumed, name))
+    found = shape.judged(shape.Curve(run, total, bool(ended), resumed, name, shape.has_floor(record.plain)))
     return replace(audit, faults=found.faults, notes=found.notes, meant=name)

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from lrbench.analysis.audits.comparison import Comparison
 from lrbench.analysis.audits.effects import after_the_end, progress
 from lrbench.analysis.audits.faults import Answer, Fault, Kind
 from lrbench.analysis.audits.horizon import any_horizon, usual_horizon
+from lrbench.analysis.audits.side_by_side import SideBySide
 from lrbench.analysis.audits.tail import from_a_step_on
 from lrbench.analysis.audits.warmup import wrong_warmup
 
@@ -21,7 +21,7 @@ SLIGHT = 0.001  # of the peak; such differences are told, but are no mistakes
 MOST_TIMES = 64  # steps of the scheduler per update that are tried
 
 
-def diagnosed(pair: Comparison) -> Answer:
+def diagnosed(pair: SideBySide) -> Answer:
     """Return what is wrong with a run's learning rates, and what differs without being a mistake."""
     if not pair.wrong.any():
         return Answer(notes=tuple(_notes(pair)))
@@ -43,7 +43,7 @@ def diagnosed(pair: Comparison) -> Answer:
     return Answer((from_a_step_on(pair),))
 
 
-def _notes(pair: Comparison) -> Iterator[str]:
+def _notes(pair: SideBySide) -> Iterator[str]:
     """Describe that each learning rate was recorded a step late or early, if no row agrees otherwise."""
     if pair.slack == 0:
         return
@@ -56,7 +56,7 @@ def _notes(pair: Comparison) -> Iterator[str]:
             yield f"the learning rates were recorded {words}"
 
 
-def constant(pair: Comparison) -> Fault | None:
+def constant(pair: SideBySide) -> Fault | None:
     """The schedule never moved: nothing steps the scheduler, or it does not know this optimizer."""
     if not pair.run.still or len(pair.run) < 2:
         return None
@@ -64,7 +64,7 @@ def constant(pair: Comparison) -> Fault | None:
     return pair.fault("constant", words)
 
 
-def several_per_update(pair: Comparison) -> Fault | None:
+def several_per_update(pair: SideBySide) -> Fault | None:
     """The scheduler is stepped k times per update, by each process or each batch of an update."""
     for k in range(2, MOST_TIMES + 1):
         if _moves(pair, k):
@@ -75,7 +75,7 @@ def several_per_update(pair: Comparison) -> Fault | None:
     return None
 
 
-def epoch_per_update(pair: Comparison) -> Fault | None:
+def epoch_per_update(pair: SideBySide) -> Fault | None:
     """The scheduler of a schedule that counts epochs is stepped with every update."""
     per_epoch = pair.meant.steps_per_epoch or 1
     if per_epoch == 1 or not pair.meant.counts_epochs or not _moves(pair, per_epoch):
@@ -84,7 +84,7 @@ def epoch_per_update(pair: Comparison) -> Fault | None:
     return pair.fault("steps", f"the schedule counts epochs, but its scheduler is stepped with every update: {end}")
 
 
-def _moves(pair: Comparison, times: int) -> bool:
+def _moves(pair: SideBySide, times: int) -> bool:
     """Return whether the schedule moves so many steps per update, until its end."""
     for ahead in (0, times - 1):
         inside = times * pair.positions + ahead <= pair.last
@@ -93,7 +93,7 @@ def _moves(pair: Comparison, times: int) -> bool:
     return False
 
 
-def seldom(pair: Comparison) -> Answer | None:
+def seldom(pair: SideBySide) -> Answer | None:
     """The scheduler is stepped once an epoch, or once in k updates."""
     per_epoch = pair.meant.steps_per_epoch
     stair = _stair(pair)
@@ -108,7 +108,7 @@ def seldom(pair: Comparison) -> Answer | None:
     return None
 
 
-def _stair(pair: Comparison) -> int | None:
+def _stair(pair: SideBySide) -> int | None:
     """Return the usual number of steps between two changes of the learning rate, if it often stays the same."""
     changes = np.flatnonzero(np.abs(np.diff(pair.run.rates)) > 1e-9 * pair.run.peak)
     if len(changes) < 2 or len(changes) > 0.6 * len(pair.run):
@@ -118,7 +118,7 @@ def _stair(pair: Comparison) -> int | None:
     return int(np.median(np.diff(pair.run.steps[changes + 1])))
 
 
-def scaled(pair: Comparison) -> Fault | None:
+def scaled(pair: SideBySide) -> Fault | None:
     """The learning rate is a multiple of what was meant, as by the number of processes or a rule for batch sizes."""
     factor = pair.factor()
     if factor is None or abs(factor - 1) < 0.005:
@@ -128,7 +128,7 @@ def scaled(pair: Comparison) -> Fault | None:
     return pair.fault("peak", words + hint)
 
 
-def shifted(pair: Comparison) -> Fault | None:
+def shifted(pair: SideBySide) -> Fault | None:
     """The schedule is a fixed number of steps ahead or behind, as if begun earlier or later than the run."""
     every = np.ones(len(pair.run), dtype=bool)
     for row in np.linspace(0, len(pair.run) - 1, 5).astype(int)[1:4]:
@@ -141,7 +141,7 @@ def shifted(pair: Comparison) -> Fault | None:
     return None
 
 
-def stretched(pair: Comparison) -> Fault | None:
+def stretched(pair: SideBySide) -> Fault | None:
     """The shape and its length are right, but not its peak and its minimum."""
     if np.ptp(pair.expected) <= 0 or len(pair.run) < 5:
         return None
@@ -157,7 +157,7 @@ def stretched(pair: Comparison) -> Fault | None:
     return pair.fault(kind, f"{words}: {ends}")
 
 
-GUESSES: tuple[Callable[[Comparison], Answer | Fault | None], ...] = (
+GUESSES: tuple[Callable[[SideBySide], Answer | Fault | None], ...] = (
     seldom,
     epoch_per_update,
     wrong_warmup,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from lrbench.analysis.audits.comparison import Comparison
+from lrbench.analysis.audits.side_by_side import SideBySide
 
 
-def after_the_end(pair: Comparison, horizon: float) -> str:
+def after_the_end(pair: SideBySide, horizon: float) -> str:
     """Describe a schedule that reaches its end too early."""
     text = f"it reaches its end after {horizon:,.0f} of {pair.meant.total_steps:,} steps"
     after = pair.run.rates[pair.positions > horizon + 2]
@@ -17,7 +17,7 @@ def after_the_end(pair: Comparison, horizon: float) -> str:
     return f"{text} and stays at {after[-1]:.3g} from there on"
 
 
-def progress(pair: Comparison) -> str:
+def progress(pair: SideBySide) -> str:
     """Describe how far the learning rate went on its way from its peak to the end of the schedule."""
     end = pair.table[-1]
     peak, last = pair.run.peak, float(pair.run.rates[-1])

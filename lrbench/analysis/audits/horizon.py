@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 
-from lrbench.analysis.audits.comparison import Comparison, Move
 from lrbench.analysis.audits.effects import after_the_end, progress
 from lrbench.analysis.audits.faults import Answer
 from lrbench.analysis.audits.recorded import Floats
+from lrbench.analysis.audits.side_by_side import Move, SideBySide
 from lrbench.errors import LrbenchError
 
 SHORTEST, LONGEST, TRIED = 2, 1000, 240  # steps; lengths of the run; lengths tried between
@@ -17,7 +17,7 @@ NEARLY = 0.01  # of the run; such a difference in length is no mistake
 SAMPLED = 60  # rows that choose between lengths
 
 
-def usual_horizon(pair: Comparison) -> Answer | None:
+def usual_horizon(pair: SideBySide) -> Answer | None:
     """The schedule's length is the number of epochs, or one epoch, or counts each update as an epoch."""
     total, per_epoch = pair.meant.total_steps, pair.meant.steps_per_epoch
     if per_epoch is None:
@@ -28,7 +28,7 @@ def usual_horizon(pair: Comparison) -> Answer | None:
     return None
 
 
-def any_horizon(pair: Comparison) -> Answer | None:
+def any_horizon(pair: SideBySide) -> Answer | None:
     """The schedule has another length: it ends early, or never."""
     for late in (0, *(n for n in (1, -1) if pair.slack)):
         best = _best(pair, late)
@@ -37,7 +37,7 @@ def any_horizon(pair: Comparison) -> Answer | None:
     return None
 
 
-def _explains(pair: Comparison, length: int) -> bool:
+def _explains(pair: SideBySide, length: int) -> bool:
     if length < SHORTEST or pair.meant.start or length > pair.meant.total_steps * LONGEST:
         return False
     try:
@@ -48,7 +48,7 @@ def _explains(pair: Comparison, length: int) -> bool:
     return pair.explains(inside, table=table) or _held_or_back(pair, table, length)
 
 
-def _best(pair: Comparison, late: int) -> int | None:
+def _best(pair: SideBySide, late: int) -> int | None:
     """Return the length, up to 1,000 times the run's, whose learning rates are nearest to those recorded.
 
     They are compared up to where the recorded ones are first at their lowest after the peak, `late` steps late.
@@ -77,7 +77,7 @@ def _best(pair: Comparison, late: int) -> int | None:
     return best if math.isfinite(least) else None
 
 
-def _held_or_back(pair: Comparison, table: Floats, length: int) -> bool:
+def _held_or_back(pair: SideBySide, table: Floats, length: int) -> bool:
     """Return whether all rows agree with a schedule that stays at its end, or goes to and fro between its ends.
 
     Torch's cosine does that beyond its T_max.
@@ -95,7 +95,7 @@ def to_and_fro(length: int) -> Move:
     return lambda step: length - np.abs(step % (2 * length) - length)
 
 
-def _told(pair: Comparison, length: int) -> Answer:
+def _told(pair: SideBySide, length: int) -> Answer:
     total, per_epoch = pair.meant.total_steps, pair.meant.steps_per_epoch
     times = total / length
     unit = ""

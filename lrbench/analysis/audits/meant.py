@@ -140,6 +140,12 @@ def stated(
         ConfigError: the schedule can't be built, or depends on the unknown length of an epoch.
     """
     total, known, per_epoch = sizes
+    if schedule.name in SCHEDULES.entries or not schedule.imported:
+        try:
+            SCHEDULES.complete(schedule, "schedule")
+        except ConfigError as error:
+            key = error.key.removeprefix("schedule").lstrip(".").removeprefix("name")
+            raise ConfigError(f"{key and f'{key}: '}{error.problem}", key="--schedule") from None
     meant = Meant(schedule, lr or peak, total, per_epoch, lr_known=lr is not None, length_known=known)
     if isinstance(warmup, Duration):
         meant = meant.warmed(warmup)

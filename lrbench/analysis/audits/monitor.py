@@ -59,6 +59,9 @@ class RateMonitor:
         if not named:
             return None
         rate = next(iter(named.values()))
+        if self.begun is None and step > self.FIRST_STEPS:  # resumed: its beginning is not seen
+            self.over = True
+            return None
         if self.begun is None:
             self.begun, self.first = step, dict(named)
         elif rate != self.last:
@@ -102,6 +105,8 @@ class RateMonitor:
     def _moves_at_once(self) -> bool:
         """Whether the named schedule changes the learning rate with every update, from the first one on."""
         name = self.name.lower()
+        if any(word in name for word in ("constant", "stable", "wsd")):
+            return False
         return any(word in name for word in ("cos", "linear", "poly", "one_cycle", "onecycle", "warmup"))
 
     def _beside(self, step: int) -> str | None:
@@ -130,6 +135,8 @@ class RateMonitor:
         begun = self.begun or 1
         if self.total_steps is None or self.peak_at != begun or self.last >= self.peak or self.per_epoch:
             return None  # within a warm-up, the decay is not known yet
+        if "restart" in self.name.lower():
+            return None
         left = self.last / self.peak
         if "cos" in self.name.lower():
             done = math.acos(min(max(2 * left - 1, -1.0), 1.0)) / math.pi

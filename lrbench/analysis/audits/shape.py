@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 
 from lrbench.analysis.audits.faults import Answer, Fault, Kind
-from lrbench.analysis.audits.recorded import Recorded
+from lrbench.analysis.audits.recorded import Floats, Recorded
+from lrbench.config import flat
 
 SCHEDULE_KEYS = ("schedule", "lr_schedule", "scheduler", "lr_scheduler", "lr_scheduler_type", "scheduler_type", "sched")
 MOVING = re.compile(r"cos|linear|poly|onecycle|one_cycle|wsd|warmup_stable|rex|tanh", re.IGNORECASE)
 STILL = re.compile(r"constant|none|const\b", re.IGNORECASE)
 CYCLIC = re.compile(r"cycl|restart|triang|sin\b|sin2|sinexp", re.IGNORECASE)
+FLOOR = re.compile(r"(min|end|final|last).*lr|lr.*(min|end|final|last)|eta_min|lrf|alpha|cooldown", re.IGNORECASE)
 FEWEST = 8  # rows
 GONE, NEARLY_GONE = 1e-4, 1e-2  # of the peak
 MOST_GONE, MOST_NEARLY_GONE = 0.2, 0.6  # of the run
@@ -38,6 +40,13 @@ def named_schedule(plain: Mapping[str, Any]) -> str:
     return ""
 
 
+def has_floor(plain: Mapping[str, Any]) -> bool:
+    """Return whether a foreign run's config has a lowest learning rate, such as `min_lr` or `eta_min`."""
+    params = plain.get("params")
+    keys = flat(params) if isinstance(params, Mapping) else {}
+    return any(FLOOR.search(key.rpartition(".")[2]) for key in keys)
+
+
 @dataclass(frozen=True)
 class Curve:
     """The learning rates of a run without a stated schedule.
@@ -48,6 +57,7 @@ class Curve:
         ended: whether the run has come to its planned end.
         resumed: whether it was resumed.
         name: what its config calls the schedule; empty if unknown.
+        floor: whether its config has a lowest learning rate, so that it need not end near 0.
     """
 
     run: Recorded
@@ -55,6 +65,7 @@ class Curve:
     ended: bool
     resumed: bool
     name: str = ""
+    floor: bool = False
 
     def fault(self, kind: Kind, words: str, row: int) -> Fault:
         """Return a fault that begins at a row."""
@@ -97,6 +108,8 @@ def _rises_again(curve: Curve) -> Iterator[Fault]:
     high = np.flatnonzero(rest >= BACK_UP * peak)
     if not len(high) or high[0] < 3:  # a jump is a restart
         return
+    if rest[high[0] // 2] > 0.2 * peak:  # a cosine has 15 % there, the sides of a triangle 25 %
+        return
     rise = np.diff(rest[: high[0] + 1])
     if (rise >= -1e-9 * peak).mean() < 0.9 or rise.max() > 0.5 * peak:
         return
@@ -125,6 +138,8 @@ def _gone(curve: Curve) -> Iterator[Fault]:
     rates, peak = curve.run.rates, curve.run.peak
     if len(rates) < FEWEST or CYCLIC.search(curve.name):
         return
+    if _exponential(rates[int(rates.argmax()) :]):
+        return
     changes = np.flatnonzero(np.diff(rates))
     stairs = len(changes) < max(0.2 * len(rates), 3)  # drops, or a plateau rule
     for limit, most in ((GONE, MOST_GONE), *(() if stairs else ((NEARLY_GONE, MOST_NEARLY_GONE),))):
@@ -139,10 +154,26 @@ def _gone(curve: Curve) -> Iterator[Fault]:
             return
 
 
+def _exponential(rates: Floats) -> bool:
+    """Return whether each learning rate is the same part of the one before: such a decay has no length."""
+    known = rates[rates > 0]
+    if len(known) < FEWEST:
+        return False
+    ratios = np.diff(np.log(known))
+    return bool(ratios.mean() < 0 and np.ptp(ratios) < 0.01 * abs(ratios.mean()))
+
+
 def _never_low(curve: Curve) -> Iterator[Fault]:
     """A schedule that is called a decay, and does not decay."""
     rates, peak = curve.run.rates, curve.run.peak
-    if not curve.ended or not MOVING.search(curve.name) or CYCLIC.search(curve.name) or STILL.search(curve.name):
+    if (
+        curve.floor
+        or "min_lr" in curve.name
+        or not curve.ended
+        or not MOVING.search(curve.name)
+        or CYCLIC.search(curve.name)
+        or STILL.search(curve.name)
+    ):
         return
     top = int(rates.argmax())
     lowest = float(rates[top:].min())

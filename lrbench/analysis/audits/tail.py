@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from lrbench.analysis.audits.comparison import Comparison, Mask
 from lrbench.analysis.audits.faults import Fault, Kind
+from lrbench.analysis.audits.side_by_side import Mask, SideBySide
 from lrbench.errors import LrbenchError
 
 MOST_TIMES = 8
 VANISHED = 1e-6  # of the peak
 
 
-def from_a_step_on(pair: Comparison) -> Fault:
+def from_a_step_on(pair: SideBySide) -> Fault:
     """Return the fault of learning rates that no mistake in the whole schedule explains."""
     first = pair.first
     for row in _starts(pair):
@@ -36,7 +36,7 @@ def from_a_step_on(pair: Comparison) -> Fault:
     return pair.fault("other", f"the learning rate does not follow {pair.meant.words}; it is {far}", first)
 
 
-def _starts(pair: Comparison) -> Iterator[int]:
+def _starts(pair: SideBySide) -> Iterator[int]:
     """Yield rows at which another course may begin: that of the first difference, and of a jump just before."""
     first = pair.first
     before = np.abs(np.diff(pair.run.rates[max(first - 50, 0) : first + 1]))
@@ -45,34 +45,36 @@ def _starts(pair: Comparison) -> Iterator[int]:
     yield from dict.fromkeys(int(row) for row in (*regressed[:3], first, jumped, pair.begins()) if row > 0)
 
 
-def _again(pair: Comparison, row: int, rows: Mask) -> str | None:
+def _again(pair: SideBySide, row: int, rows: Mask) -> str | None:
     start = int(pair.positions[row])
     if pair.explains(rows, lambda step: step - start):
-        return "the schedule starts again from its beginning: was it not restored when the run resumed?"
+        return "the schedule starts again from its beginning, as if it had not been restored on resuming"
     left = len(pair.table) - start
     try:
         table = pair.meant.over(left).table() if left > 1 and not pair.meant.start else None
     except LrbenchError:
         return None
     if table is not None and pair.explains(rows, lambda step: step - start, table=table):
-        return f"the schedule starts again, over the remaining {left:,} steps: was it not restored on resuming?"
+        return (
+            f"the schedule starts again, over the remaining {left:,} steps, as if it had not been restored on resuming"
+        )
     return None
 
 
-def _vanished(pair: Comparison, row: int, rows: Mask) -> str | None:
+def _vanished(pair: SideBySide, row: int, rows: Mask) -> str | None:
     if rows.sum() < 3 or not (pair.run.rates[rows] < VANISHED * pair.run.peak).all():
         return None
     return "the learning rate is nearly 0 from there on: the schedule moves much too fast, or is much too short"
 
 
-def _stopped(pair: Comparison, row: int, rows: Mask) -> str | None:
+def _stopped(pair: SideBySide, row: int, rows: Mask) -> str | None:
     tail = pair.run.rates[rows]
     if len(tail) < 3 or np.ptp(tail) > 1e-9 * pair.run.peak:
         return None
     return f"the learning rate stays at {tail[0]:.3g}: the schedule is no longer stepped"
 
 
-def _behind(pair: Comparison, row: int, rows: Mask) -> str | None:
+def _behind(pair: SideBySide, row: int, rows: Mask) -> str | None:
     """The schedule goes on from an earlier or later step of itself."""
     here = pair.run.rates[row]
     near = np.flatnonzero(np.abs(pair.table - here) <= np.maximum(pair.tolerance[row], 1e-6 * pair.run.peak))
@@ -85,7 +87,7 @@ def _behind(pair: Comparison, row: int, rows: Mask) -> str | None:
     return None
 
 
-def _faster(pair: Comparison, row: int, rows: Mask) -> str | None:
+def _faster(pair: SideBySide, row: int, rows: Mask) -> str | None:
     at = row + (len(pair.run) - row) // 4  # a row from which to reckon where it began, not far after it
     near = np.flatnonzero(np.abs(pair.table - pair.run.rates[at]) <= pair.tolerance[at])
     places = dict.fromkeys((*near[:1].tolist(), *near[-1:].tolist(), *near[len(near) // 2 :][:1].tolist()))
@@ -98,14 +100,14 @@ def _faster(pair: Comparison, row: int, rows: Mask) -> str | None:
     return None
 
 
-def _scaled(pair: Comparison, row: int, rows: Mask) -> str | None:
+def _scaled(pair: SideBySide, row: int, rows: Mask) -> str | None:
     factor = pair.factor(rows) if rows.sum() >= 3 else None
     if factor is None or abs(factor - 1) < 0.005:
         return None
     return f"the learning rate is {factor:.4g} times what was meant"
 
 
-def _jump(pair: Comparison, row: int) -> str | None:
+def _jump(pair: SideBySide, row: int) -> str | None:
     """Describe a change that is large beside its neighbours, where no change was meant."""
     rates = pair.run.rates
     if row < 1 or pair.wrong[:row].any():
@@ -118,7 +120,7 @@ def _jump(pair: Comparison, row: int) -> str | None:
     return f"the learning rate jumps from {rates[row - 1]:.3g} to {rates[row]:.3g}"
 
 
-GUESSES: tuple[tuple[Kind, Callable[[Comparison, int, Mask], str | None]], ...] = (
+GUESSES: tuple[tuple[Kind, Callable[[SideBySide, int, Mask], str | None]], ...] = (
     ("jump", _again),
     ("zero", _vanished),
     ("constant", _stopped),

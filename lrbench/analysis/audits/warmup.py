@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from lrbench.analysis.audits.comparison import Comparison
 from lrbench.analysis.audits.faults import Fault
+from lrbench.analysis.audits.side_by_side import SideBySide
 from lrbench.errors import LrbenchError
 from lrbench.types import Duration
 
 
-def wrong_warmup(pair: Comparison) -> Fault | None:
+def wrong_warmup(pair: SideBySide) -> Fault | None:
     """The schedule agrees if its warm-up is left out, or has the length of the recorded rise."""
     meant_rise = pair.meant.rise
     every = np.ones(len(pair.run), dtype=bool)
@@ -26,7 +26,7 @@ def wrong_warmup(pair: Comparison) -> Fault | None:
     return None
 
 
-def _rises(pair: Comparison, meant_rise: int) -> Iterator[int]:
+def _rises(pair: SideBySide, meant_rise: int) -> Iterator[int]:
     """Yield lengths of a warm-up: none, usual mistakes, and the step of the highest learning rate recorded."""
     per_epoch = pair.meant.steps_per_epoch or 1
     rates, steps = pair.run.rates, pair.run.steps

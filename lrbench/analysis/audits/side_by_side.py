@@ -24,7 +24,7 @@ FEW_SKIPPED, SELDOM_SKIPPED = 10, 500  # updates that a gradient scaler may skip
 
 
 @dataclass(frozen=True)
-class Comparison:
+class SideBySide:
     """A run's learning rates and the schedule that was meant.
 
     Attributes:
@@ -138,7 +138,7 @@ class Comparison:
         step, found = int(self.run.steps[there]), float(self.run.rates[there])
         return Fault(kind, words, step, float(self.expected[there]), found)
 
-    def waiting(self) -> tuple[Comparison, int]:
+    def waiting(self) -> tuple[SideBySide, int]:
         """Return the comparison in which the schedule waits for updates that were skipped, and their number.
 
         Mixed precision skips updates that overflow, and many programs do not step the schedule then. Unchanged if a few
