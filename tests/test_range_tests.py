@@ -18,7 +18,7 @@ from lrbench.errors import UsageError
 from lrbench.integrations import hf_range_test, keras_range_test, lightning_range_test
 from lrbench.lr_finder import Advice
 
-pytestmark = [pytest.mark.usefixtures("sketches"), pytest.mark.filterwarnings("default")]
+pytestmark = [pytest.mark.usefixtures("sketches"), pytest.mark.filterwarnings("ignore")]
 
 
 @pytest.fixture(autouse=True)

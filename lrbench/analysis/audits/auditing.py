@@ -219,4 +219,4 @@ def _by_shape(audit: Audit, record: Record, run: Recorded, said: Stated) -> Audi
     name = shape.named_schedule(record.plain)
     resumed = bool(record.environment.resumed)
     found = shape.judged(shape.Curve(run, total, bool(ended), resumed, name, shape.has_floor(record.plain)))
-    return replace(audit, faults=found.faults, notes=found.notes, meant=name)
+    return replace(audit, faults=found.faults, notes=found.notes)

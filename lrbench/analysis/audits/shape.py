@@ -84,7 +84,7 @@ def judged(curve: Curve) -> Answer:
         faults = tuple(check(curve))
         if faults:
             return Answer(faults)
-    return Answer(notes=("no schedule is known; only its course was checked",))
+    return Answer(notes=("no schedule was stated, so only their course was checked",))
 
 
 def _never_moves(curve: Curve) -> Iterator[Fault]:
