@@ -92,7 +92,7 @@ def _show(console: Terminal, found: Sequence[Audit]) -> None:
 
 
 def _meant(audit: Audit) -> str:
-    return f"should follow {audit.meant}" if audit.meant else "has learning rates that no schedule is meant to have"
+    return f"should follow {audit.meant}" if audit.meant else "looks wrong"
 
 
 def _in_words(audit: Audit) -> str:
