@@ -368,6 +368,15 @@ def test_a_value_that_is_the_best_of_the_run(tmp_path: Path, metric: str, config
     assert said_of(tmp_path / "other") == ""
 
 
+def test_seeds_that_change_nothing_are_told(tmp_path: Path) -> None:
+    for seed, value in ((0, 0.5), (1, 0.5)):
+        command_run(tmp_path, rows([value]), lr=0.1, seed=seed)
+        command_run(tmp_path, rows([value + seed / 100]), lr=0.2, seed=seed)
+    text = said_of(tmp_path)
+    assert "All seeds of train lr=0.1 have exactly the same validation loss" in text
+    assert "nothing is known of the spread" in text
+
+
 def test_scripts_that_changed(tmp_path: Path) -> None:
     for lr, version in ((0.1, "a"), (0.2, "a"), (0.3, "b")):
         command_run(tmp_path, rows([lr]), lr=lr, config={"files": {"train.py": version * 64}})

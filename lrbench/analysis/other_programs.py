@@ -28,6 +28,7 @@ def doubts(groups: Sequence[Group], measure: Measure) -> list[tuple[str, str]]:
     found = [
         ("different_programs", _programs(groups)),
         ("no_seeds", _without_seed(foreign)),
+        ("seed_unused", _seed_unused(foreign, measure)),
         *(("best_of_run", text) for text in _of_the_run(foreign, measure)),
         *(("noted", text) for text in _notes(foreign)),
         *(("different_code", text) for text in _changed(foreign)),
@@ -68,6 +69,17 @@ def _without_seed(groups: Sequence[Group]) -> str:
     found = [group for group in groups if sum(r.plain.get("seed") is None for r in group.records) > 1]
     of = "" if len(found) == len(groups) else f" of {names(found)}"
     return f"No seeds are known{of}, so each repeat counts as an independent run." if found else ""
+
+
+def _seed_unused(groups: Sequence[Group], measure: Measure) -> str:
+    """Describe groups whose seeds all came to exactly the same value, as if the program did not use the seed."""
+    found = [
+        group for group in groups if len(values := group.values(measure.name)) > 1 and len({*values.values()}) == 1
+    ]
+    if not found:
+        return ""
+    said = f"All seeds of {names(found)} have exactly the same {measure.words}"
+    return f"{said}: if the program does not use its seed, they are one run, and nothing is known of the spread."
 
 
 def _of_the_run(groups: Sequence[Group], measure: Measure) -> Iterable[str]:
