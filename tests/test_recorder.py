@@ -903,3 +903,23 @@ def test_each_example_records_by_itself(name: str) -> None:
     assert accuracy is not None and accuracy > 0.4
     steps = read_csv(folder.path / "steps.csv")
     assert len(set(steps["lr"])) > 50 and folder.config().lr == pytest.approx(steps["lr"].max(), rel=0.01)
+
+
+def test_resumed_steps_without_numbers_are_told() -> None:
+    for resume in (False, True):
+        run = lrbench.record("unnumbered", seed=0, resume=resume)
+        for _ in range(3):
+            run.step(lr=0.1, loss=1.0)
+        run.evaluate(val_loss=1.0)
+        run.leave()
+    assert run.path is not None
+    (note,) = RunFolder(run.path).recorded()["notes"]
+    assert "resumed without numbers of steps, which were counted on from 3; steps that it repeated count twice" in note
+    run = lrbench.record("numbered", seed=0)
+    run.step(lr=0.1, loss=1.0)
+    run.leave()
+    run = lrbench.record("numbered", seed=0, resume=True)
+    run.step(lr=0.1, loss=0.5, step=1)
+    run.finish()
+    assert run.path is not None and RunFolder(run.path).recorded()["notes"] == []
+    assert steps_of(run)["loss"] == [0.5]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 import shlex
@@ -246,9 +247,17 @@ def _hashed(asked: object, command: object, folder: Path) -> dict[str, str]:
             )
         found = [path for pattern in patterns for path in _matching(pattern, folder)]
     try:
-        return {_shown(path, folder): hashlib.sha256(read_bytes(path, 2**40)).hexdigest() for path in sorted(found)}
+        return {
+            _shown(path, folder): _hash(path, path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(found)
+        }
     except OSError as error:
         raise ConfigError(f"a file can't be read: {error.strerror}", key="files") from None
+
+
+@functools.lru_cache(maxsize=1000)
+def _hash(path: Path, size: int, changed: int) -> str:
+    """Return the SHA-256 of a file, computed once for all cells of a sweep unless its size or time has changed."""
+    return hashlib.sha256(read_bytes(path, 2**40)).hexdigest()
 
 
 def _matching(pattern: str, folder: Path) -> Iterator[Path]:

@@ -24,7 +24,7 @@ from lrbench.integrations.importers.settings import (
     seed_in_name,
     typed,
 )
-from lrbench.runs import Meaning, Recorded, RunFolder, Status, conclude, now, writing
+from lrbench.runs import Meaning, Recorded, RunFolder, conclude, now, writing
 
 _OURS = re.compile(r"step|epoch|seconds|lr(_\w+)?|(train|val|test)_\w+")
 
@@ -242,11 +242,11 @@ def _take(
     (done.new if before is None else done.updated).append(folder.path)
     if dry_run:
         return
-    if before is not None and before[0].path != folder.path and before[0].path.is_dir():
-        shutil.rmtree(before[0].path)  # its config has changed, and with it the folder's name
     _write(
         folder, config, run, meaning, aside, {"key": run.key, "format": tool.name, "from": str(place), "digest": digest}
     )
+    if before is not None and before[0].path != folder.path:  # its config has changed, and with it the folder's name
+        shutil.rmtree(before[0].path, ignore_errors=True)
     known[run.key] = folder, digest
 
 
@@ -296,6 +296,3 @@ def _write(
         if run.status is not None:  # one that is not known to have ended is an interrupted one
             result = conclude(folder, recorded, status=run.status, reason=run.reason, seconds=run.seconds)
             folder.finish(config, result)
-
-
-__all__ = ["Imported", "Status", "import_runs"]

@@ -34,11 +34,13 @@ class CommandRun:
                 Source.check(config)
             except ConfigError as error:
                 raise error.at(config.where(error.key)) from None
-        doubts = [text for config in configs for text in _doubts(config, configs)]
-        first = {config.name: config for config in reversed(configs)}
-        doubts += [text for config in first.values() if (text := _changed(config, root))]
-        for text in dict.fromkeys(doubts):
-            watch(message(text))
+        alike: dict[str, list[CommandConfig]] = {}
+        for config in configs:
+            alike.setdefault(config.name, []).append(config)
+        for found in alike.values():
+            changed = _changed(found[0], root)
+            for text in [*_doubts(found), *([] if changed is None else [changed])]:
+                watch(message(text))
 
     def environment(self, config: CommandConfig) -> dict[str, Any]:
         """See `Kind`. The device and the versions of libraries are the command's own, and unknown."""
@@ -75,18 +77,19 @@ def _check_program(config: CommandConfig) -> None:
     raise ConfigError(f"there is no program '{program}' on the PATH; {advice}", key="command")
 
 
-def _doubts(config: CommandConfig, configs: Sequence[CommandConfig]) -> list[str]:
-    """Return likely mistakes: what varies but does not reach the command."""
-    unused = config.unused
+def _doubts(configs: Sequence[CommandConfig]) -> list[str]:
+    """Return likely mistakes in the configs of one name: what varies but does not reach the command."""
+    name, unused = configs[0].name, set(configs[0].unused)
+    seen: dict[str, set[str]] = {}
+    for config in configs:
+        for key, value in config.values(Path()).items():
+            if key in unused:
+                seen.setdefault(key, set()).add(str(value))
     told = []
-    if "seed" in unused and len({other.seed for other in configs if other.name == config.name}) > 1:
-        told.append(f"{config.name}: the command has no {{seed}}; unless it asks lrbench.param, all seeds are equal")
-    for name in unused:
-        values = {str(other.values(Path()).get(name)) for other in configs if other.name == config.name}
-        if name != "seed" and len(values) > 1:
-            told.append(
-                f"{config.name}: the command has no {{{name}}}; unless it asks lrbench.param, it stays the same"
-            )
+    for key, values in seen.items():
+        if len(values) > 1:
+            otherwise = "all seeds are equal" if key == "seed" else "it stays the same"
+            told.append(f"{name}: the command has no {{{key}}}; unless it asks lrbench.param, {otherwise}")
     return told
 
 
