@@ -13,8 +13,8 @@ from typing import Any
 
 import yaml
 
-from lrbench.analysis.records import Record, flatten
-from lrbench.config import short_axes
+from lrbench.analysis.records import Record
+from lrbench.config import flat, short_axes
 from lrbench.errors import ConfigError, UsageError
 
 
@@ -94,12 +94,12 @@ _NOTHING = object()
 
 
 def _found(plain: Mapping[str, Any], key: str) -> Any:
-    flat = flatten(dict(plain))
+    values = flat(plain)
     full = f"{key}.name"
     with contextlib.suppress(ConfigError):  # of a run whose config is damaged
         full = short_axes(plain).get(key, full)
     names = (key, full, f"params.{key}", f"params.{key}.name")
-    return next((flat[name] for name in names if name in flat), _NOTHING)
+    return next((values[name] for name in names if name in values), _NOTHING)
 
 
 def _same(found: Any, value: str) -> bool:
@@ -120,7 +120,7 @@ def _why(records: Sequence[Record], text: str, before: str) -> str:
     key = parts[0]
     values = {str(found) for record in records if (found := _found(record.plain, key)) is not _NOTHING}
     if not values:
-        keys = sorted({name for record in records for name in flatten(record.plain)})
+        keys = sorted({name for record in records for name in flat(record.plain)})
         near = difflib.get_close_matches(key, keys, n=3, cutoff=0.4)
         hint = f"did you mean {_listed(near)}?" if near else f"known: {_listed(keys)}"
         return f"no run's config has the key '{key}'; {hint}"

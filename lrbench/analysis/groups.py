@@ -13,10 +13,11 @@ from lrbench.analysis.code_versions import version_of, versions
 from lrbench.analysis.estimates import standing
 from lrbench.analysis.evaluations import Axis
 from lrbench.analysis.labels import labels_of
-from lrbench.analysis.records import Record, default_metric, flatten, measures_of
+from lrbench.analysis.records import Record, default_metric, measures_of
 from lrbench.analysis.spread import Spread
 from lrbench.analysis.verdicts import Verdict
 from lrbench.components import OF_TASK, Measure
+from lrbench.config import flat
 from lrbench.runs import Status
 
 
@@ -255,7 +256,7 @@ def task(group: Group) -> str:
     """
     plain = group.first.plain
     if group.foreign:
-        params = {key.rpartition(".")[2]: value for key, value in flatten(plain.get("params") or {}).items()}
+        params = {key.rpartition(".")[2]: value for key, value in flat(plain.get("params") or {}).items()}
         return next((str(params[key]) for key in ("dataset", "dataset_name") if isinstance(params.get(key), str)), "")
     data, loss, own = ((plain.get(key) or {}).get("name", "?") for key in ("dataset", "loss", "task"))
     return f"{data} with {own if loss == OF_TASK else loss}"

@@ -15,7 +15,7 @@ import numpy as np
 from lrbench.analysis.evaluations import Axis, no_evaluations, places, read_evaluations
 from lrbench.analysis.verdicts import Curves, Verdict, verdict
 from lrbench.components import KNOWN, LOSS, Measure, Metric, measures, metrics_of
-from lrbench.config import PARTS, RunConfig, canonical, group, identity, kind_of, run_name
+from lrbench.config import PARTS, RunConfig, canonical, flat, group, identity, kind_of, run_name
 from lrbench.errors import FolderError, LrbenchError, UsageError
 from lrbench.runs import UNKNOWN, Environment, Recorded, RunFolder, RunResult, Status, find_runs, metrics_in, read_csv
 
@@ -75,7 +75,7 @@ class Record:
     @cached_property
     def identity_fields(self) -> dict[str, Any]:
         """The flat canonical config: `optimizer.lr` → 0.001."""
-        return flatten(canonical(self.experiment)) if self.experiment else {}
+        return flat(canonical(self.experiment)) if self.experiment else {}
 
     @cached_property
     def metrics(self) -> dict[str, Metric]:
@@ -303,14 +303,3 @@ def _inconsistent(
     if told is not None and epochs is not None and len(epochs) != told:
         found.append(f"{folder.epochs.path} has {len(epochs)} usable rows for {told} {unit}")
     return found
-
-
-def flatten(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Flatten nested mappings to dotted keys."""
-    flat: dict[str, Any] = {}
-    for key, inner in value.items():
-        if isinstance(inner, dict):
-            flat |= flatten(inner, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = inner
-    return flat

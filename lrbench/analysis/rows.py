@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lrbench.analysis.records import Record, flatten, measures_of, read_runs
+from lrbench.analysis.records import Record, measures_of, read_runs
 from lrbench.components import Measure
+from lrbench.config import flat
 from lrbench.types import PATHS, arguments
 
 if TYPE_CHECKING:
@@ -65,5 +66,5 @@ def _row(record: Record, known: Mapping[str, Measure]) -> dict[str, Any]:
         "best_epoch": int(best_epoch) if best_epoch is not None and best_epoch.is_integer() else best_epoch,
         **{name: record.metric(name) for name in known},
         **{f"reference_{name}": reference.get(name) for name in published},
-        **{f"config.{k}": v for k, v in flatten(record.plain).items() if k not in ("name", "seed")},
+        **{f"config.{k}": v for k, v in flat(record.plain).items() if k not in ("name", "seed")},
     }

@@ -18,7 +18,7 @@ from lrbench.config.blocks import Trackers
 from lrbench.config.files import exists, read_bytes
 from lrbench.config.params import Params, flat, number_of, rate_among
 from lrbench.config.rules import Reference
-from lrbench.config.run_config import RunConfig, RunName
+from lrbench.config.run_config import RunName, WithParams
 from lrbench.config.templates import OWN, check_names, filled, filled_for_shell, names_in, placed, words_of
 from lrbench.errors import ConfigError
 from lrbench.types import Count, MetricName, Natural
@@ -89,7 +89,7 @@ class Column(BaseModel, frozen=True, extra="forbid"):
         return self
 
 
-class CommandConfig(RunConfig, frozen=True, extra="forbid"):
+class CommandConfig(WithParams, frozen=True, extra="forbid"):
     """The config of runs by a command, which lrbench fills in and starts.
 
     Attributes:
@@ -171,18 +171,6 @@ class CommandConfig(RunConfig, frozen=True, extra="forbid"):
         if self.cwd is not None and not exists(self.start(Path())):
             raise ConfigError(f"no such folder: {self.start(Path())}", key="cwd")
         return self
-
-    @property
-    def lr_key(self) -> str:
-        """See `RunConfig`."""
-        key = rate_among(self.params, self.lr_param)
-        return f"params.{key or 'lr'}"
-
-    @property
-    def lr(self) -> float | None:
-        """See `RunConfig`."""
-        key = rate_among(self.params, self.lr_param)
-        return None if key is None else number_of(flat(self.params)[key])
 
     @property
     def directions(self) -> dict[str, Metric]:

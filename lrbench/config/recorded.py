@@ -7,13 +7,13 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from lrbench.config.params import Params, flat, number_of, rate_among
+from lrbench.config.params import Params
 from lrbench.config.rules import Reference
-from lrbench.config.run_config import RunConfig, RunName
+from lrbench.config.run_config import RunName, WithParams
 from lrbench.types import MetricName, Natural
 
 
-class RecordedConfig(RunConfig, frozen=True, extra="forbid"):
+class RecordedConfig(WithParams, frozen=True, extra="forbid"):
     """The config of a run that lrbench did not start.
 
     Attributes:
@@ -41,14 +41,3 @@ class RecordedConfig(RunConfig, frozen=True, extra="forbid"):
     def source(self) -> str:
         """See `RunConfig`."""
         return self.recorded
-
-    @property
-    def lr_key(self) -> str:
-        """See `RunConfig`."""
-        return f"params.{rate_among(self.params, self.lr_param) or 'lr'}"
-
-    @property
-    def lr(self) -> float | None:
-        """See `RunConfig`."""
-        key = rate_among(self.params, self.lr_param)
-        return None if key is None else number_of(flat(self.params)[key])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from lrbench.config.blocks import Trackers, checked_name
+from lrbench.config.params import flat, number_of, rate_among
 from lrbench.config.rules import Reference
 from lrbench.config.yaml_source import Places, dump, path_of, place_of
 from lrbench.errors import ConfigError, choices
@@ -120,6 +121,25 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
             raise _translated(cls, error, places, shown) from None
         made._places = places
         return made
+
+
+class WithParams(RunConfig, frozen=True, extra="forbid"):
+    """The config of a run of another program: parameters of any name, one of which is the learning rate."""
+
+    if TYPE_CHECKING:
+        params: dict[str, Any]
+        lr_param: str | None
+
+    @property
+    def lr_key(self) -> str:
+        """See `RunConfig`."""
+        return f"params.{rate_among(self.params, self.lr_param) or 'lr'}"
+
+    @property
+    def lr(self) -> float | None:
+        """See `RunConfig`."""
+        key = rate_among(self.params, self.lr_param)
+        return None if key is None else number_of(flat(self.params)[key])
 
 
 def _translated(kind: type[RunConfig], error: ValidationError, places: Places, shown: str) -> ConfigError:

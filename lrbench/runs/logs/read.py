@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from lrbench.config import opened
+from lrbench.config import flat, opened
 from lrbench.errors import FolderError, UsageError
 from lrbench.runs.csv_log import printed
 
@@ -82,17 +82,6 @@ def _numbers(values: Mapping[Any, Any]) -> dict[str, float]:
     return {str(name): found for name, value in values.items() if (found := number(value)) is not None}
 
 
-def flat(values: Mapping[Any, Any], prefix: str = "", depth: int = 0) -> dict[str, Any]:
-    """Return nested mappings with dotted keys."""
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping) and depth < 10:
-            found |= flat(value, f"{prefix}{key}.", depth + 1)
-        else:
-            found[f"{prefix}{key}"] = value
-    return found
-
-
 def _kept(rows: Iterable[dict[str, float]]) -> Log:
     found = []
     for row in rows:
@@ -121,12 +110,13 @@ def read_csv(path: Path) -> Log:
 
 def read_jsonl(path: Path) -> Log:
     """Read a file with a JSON object per line. Other lines, such as a torn last one, are left out."""
-    return _kept(_numbers(flat(value)) for line in _lines(path) if isinstance(value := _parsed(line), dict))
+    return _kept(_numbers(value) for line in _lines(path) if isinstance(value := _parsed(line), dict))
 
 
 def _parsed(text: str) -> Any:
     try:
-        return json.loads(text)
+        value = json.loads(text)
+        return flat(value) if isinstance(value, dict) else value
     except (ValueError, RecursionError):
         return None
 
