@@ -93,10 +93,10 @@ PUBLIC = {
         described in_words mapped read_by task_hooks usual_loss Stage
     """,
     "config": """
-        CONFIG CONFIGS Column CommandConfig PARTS Config ContinueRule InitRule RecordedConfig RunConfig SOURCES
-        flat kind_of own short_axes Dataset EarlyStoppingRule Experiment SHORT_AXES canonical dump_yaml exists
-        fits_folder group identity load_config merge normal opened overriding read_bytes read_config run_name
-        validate without_rate
+        OUR_COLUMN CONFIG CONFIGS Column CommandConfig PARTS Config ContinueRule InitRule RecordedConfig
+        RunConfig SOURCES flat kind_of own short_axes Dataset EarlyStoppingRule Experiment SHORT_AXES canonical
+        dump_yaml exists fits_folder group identity load_config merge normal opened overriding read_bytes
+        read_config run_name validate without_rate
     """,
     "runs": """
         Columns DEAD_AFTER_SECONDS Environment NODE RunFolder RunResult Sizes Status Tail UNKNOWN

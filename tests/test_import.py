@@ -17,7 +17,7 @@ import pytest
 import lrbench
 from lrbench.analysis import Record, read_runs
 from lrbench.errors import UsageError
-from lrbench.integrations.importers.importing import without_values
+from lrbench.integrations.importers.rules import without_values
 from lrbench.runs import Status
 
 Cli = Callable[..., tuple[int, str, str]]

@@ -26,7 +26,8 @@ from lrbench.types import Count, MetricName, Natural
 SOURCES = ("csv", "jsonl", "tensorboard", "trainer_state", "stdout")
 """Where a program leaves its metrics, if it does not record them itself."""
 _SUFFIXES = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "trainer_state"}
-_COLUMN = re.compile(r"step|epoch|seconds|lr(_\w+)?|(train|val|test)_\w+")
+OUR_COLUMN = re.compile(r"step|epoch|seconds|lr(_\w+)?|(train|val|test)_\w+")
+"""The names that another program's columns can have here."""
 _MOST_HASHED = 10_000_000  # bytes of a file that is hashed unasked
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -147,7 +148,7 @@ class CommandConfig(WithParams, frozen=True, extra="forbid"):
         if isinstance(plain.get("env"), Mapping):
             plain["env"] = {str(key): str(one) for key, one in plain["env"].items()}
         for name in plain["metrics"] if isinstance(plain.get("metrics"), Mapping) else ():
-            if not _COLUMN.fullmatch(str(name)):
+            if not OUR_COLUMN.fullmatch(str(name)):
                 problem = "must be lr, step, epoch, seconds, or start with train_, val_ or test_, such as val_f1"
                 raise ConfigError(f"{problem} (got '{name}')", key=f"metrics.{name}")
         if not isinstance(plain.get("files"), Mapping):

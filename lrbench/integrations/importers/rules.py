@@ -1,0 +1,103 @@
+"""How imported runs are named and grouped."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from lrbench.config import OUR_COLUMN, RecordedConfig, fits_folder, flat
+from lrbench.errors import ConfigError, UsageError, choices
+from lrbench.integrations.importers import Foreign, Tool
+from lrbench.integrations.importers.settings import (
+    matters,
+    natural_number,
+    nested,
+    seed_among,
+    seed_in_name,
+    typed,
+)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How runs are named and grouped.
+
+    Attributes:
+        name: the name of all, or a pattern with `{experiment}`, `{title}` and parameters in braces.
+        seed_key: the parameter that is the seed.
+        group_by: the parameters that tell groups apart; None for all that may matter.
+        lr_key: the parameter that is the learning rate.
+        columns: their column of some of our names.
+    """
+
+    name: str | None = None
+    seed_key: str | None = None
+    group_by: Sequence[str] | None = None
+    lr_key: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in self.columns:
+            if not OUR_COLUMN.fullmatch(name):
+                problem = "must be step, epoch, lr, or begin with train_, val_ or test_, such as val_loss=eval/loss"
+                raise UsageError(f"--map: '{name}' {problem}")
+
+    def config(self, run: Foreign, tool: Tool) -> tuple[RecordedConfig, dict[str, Any]]:
+        """Return the config of a run, and the settings that are not in it. Raises ConfigError."""
+        values = {key: typed(value) for key, value in flat(nested(flat(run.params))).items()}
+        seed_key = seed_among(values, self.seed_key)
+        seed = seed_in_name(run.title) if seed_key is None else natural_number(values[seed_key])
+        if self.group_by is None:
+            kept = {key for key, value in values.items() if matters(key, value) and key != seed_key}
+        else:
+            kept = {key for key in values if key in self.group_by or key.rpartition(".")[2] in self.group_by}
+        params = nested({key: _plain(values[key]) for key in values if key in kept})
+        plain = {
+            "name": _folder_name(self._named(run, values)),
+            "recorded": tool.title,
+            "params": params,
+            "lr_param": self.lr_key if self.lr_key in flat(params) else None,
+            "seed": seed,
+            "run": None if seed is not None else run.key,
+        }
+        config = RecordedConfig.of({k: v for k, v in plain.items() if v is not None}, {}, run.title)
+        return config, {key: _plain(value) for key, value in values.items() if key not in kept}
+
+    def _named(self, run: Foreign, values: Mapping[str, Any]) -> str:
+        known = {"experiment": run.experiment or run.title, "title": run.title, **values}
+        if self.name is None:
+            return without_values(str(known["experiment"]), values)
+        for name in re.findall(r"\{([^{}]*)\}", self.name):
+            if name not in known:
+                raise ConfigError(f"--name: a run has no '{name}'; {choices(name, known)}")
+        return re.sub(r"\{([^{}]*)\}", lambda found: str(known[found[1]]), self.name)
+
+
+def without_values(name: str, params: Mapping[str, Any]) -> str:
+    """Return a name without the parameters in it, since runs that differ in one are to have one name.
+
+    >>> without_values("resnet_lr0.1_bs-32", {"lr": 0.1, "batch_size": 32})
+    'resnet'
+    """
+    values = {float(value) for value in params.values() if isinstance(value, int | float)}
+    kept = []
+    for piece in re.split(r"[_,]|-(?=[A-Za-z])", name):
+        found = re.fullmatch(r"[A-Za-z]{1,20}[=-]?(\d+\.?\d*(?:[eE][-+]?\d+)?)", piece)
+        if not found or float(found[1]) not in values:
+            kept.append(piece)
+    return name if len(kept) == len(re.split(r"[_,]|-(?=[A-Za-z])", name)) else "_".join(kept) or name
+
+
+def _folder_name(text: str) -> str:
+    """Return a name that a folder can have."""
+    name = re.sub(r"[^\w .,+=@()-]", "-", text).strip(" .-_")[:80].rstrip(" .")
+    while name and not fits_folder(name):
+        name = name[1:] if len(name.encode()) <= 200 else name[:-1].rstrip(" .")
+    return name or "imported"
+
+
+def _plain(value: Any) -> Any:
+    """Return a value that JSON has."""
+    return value if isinstance(value, str | int | float | bool | list | dict) else str(value)
