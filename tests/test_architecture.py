@@ -101,7 +101,7 @@ PUBLIC = {
     "runs": """
         Columns DEAD_AFTER_SECONDS Environment NODE RunFolder RunResult Sizes Status Tail UNKNOWN
         WATCHED_SECONDS birth RowWriter Recorded conclude ended_well metrics_in changes describe find_runs
-        last_lines last_row now parsed place read_csv read_json relative to_json write_file writing LOGS Log
+        last_lines last_row now parsed place read_csv read_json relative to_json write_file writing Log
         Meaning Source guessed read_events read_log finite SPLITS usual_metric
     """,
     "training": """

@@ -44,7 +44,7 @@ def create(options: RunOptions, root: Path, experiments: Sequence[RunConfig]) ->
         _refuse_objects(experiments)
         return RayCluster(options, root)
     jobs = default_jobs(experiments) if options.jobs is None else options.jobs
-    if all(isinstance(experiment, CommandConfig) for experiment in experiments):
+    if not any(options.kind_of(experiment).in_torch for experiment in experiments):
         return Threads(min(jobs, count))
     if jobs <= 1 or count <= 1:
         return ThisProcess()
