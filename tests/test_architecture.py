@@ -123,7 +123,7 @@ PUBLIC = {
     """,
     "sweeps": """
         AUTO_POINTS Board Planned Summary Sweep SweepFolder board_of carry_out confirming find_sweeps plan_sweep
-        sweep
+        sweep WIDTH Zoom
     """,
     "reports": """
         Preview Report brief_columns csv_cell figure_of formatted_table gather html_of preview report

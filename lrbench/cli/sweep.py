@@ -31,6 +31,13 @@ DryRun = Annotated[bool, option("List the runs with their budget and the expecte
 PruneAfter = Annotated[
     float | None, option("End runs whose loss is still at chance after this fraction of their budget, such as 0.25.")
 ]
+ZoomIn = Annotated[
+    bool, option("Add learning rates at each line's best, or beyond an edge, until its optimum is sure.", "--zoom")
+]
+MaxRuns = Annotated[int | None, option("With --zoom: plan no more runs than this, those of the grid included.", min=1)]
+ZoomWidth = Annotated[
+    float | None, option("With --zoom: end at a 95% interval of this many decades. Default: 0.15.", show_default=False)
+]
 Halve = Annotated[
     bool, option("At 1/4 and 1/2 of the budget, drop the worse half of each schedule's learning rates.", "--halve")
 ]
@@ -45,6 +52,9 @@ def sweep(
     jobs: Jobs = None,
     dry_run: DryRun = False,
     status: Annotated[bool, option("Show the progress of the sweeps in the runs folder.", "--status")] = False,
+    zoom: ZoomIn = False,
+    zoom_width: ZoomWidth = None,
+    max_runs: MaxRuns = None,
     confirm: Annotated[int, option("Finally, train the winner with this many fresh seeds.", min=0)] = 0,
     retries: Annotated[int, option("Retry a failed run this many times.", min=0)] = 0,
     fail_fast: Annotated[bool, option("Start no more runs after the first failure.", "--fail-fast")] = False,
@@ -70,7 +80,7 @@ def sweep(
     """
     from lrbench.cli import sweep_table
     from lrbench.cli.json_events import JsonEvents
-    from lrbench.sweeps import carry_out, plan_sweep
+    from lrbench.sweeps import WIDTH, Zoom, carry_out, plan_sweep
     from lrbench.training import Prune, RunOptions, StopFlag
 
     console = Terminal(quiet=as_json)
@@ -80,6 +90,9 @@ def sweep(
         raise UsageError(f"--epsilon must be a finite number (got {epsilon:g})")
     if not configs:
         raise UsageError("give at least one CONFIG, or --status")
+    if not zoom and (zoom_width is not None or max_runs is not None):
+        raise UsageError(f"{'--max-runs' if zoom_width is None else '--zoom-width'} needs --zoom")
+    wanted = Zoom(WIDTH if zoom_width is None else zoom_width, max_runs) if zoom else None
     how = RunOptions(
         jobs=jobs, executor=executor, address=address, runs_per_gpu=runs_per_gpu, again=again, retries=retries,
         max_failures=1 if fail_fast else max_failures, prune=Prune.asked(prune, halve),
@@ -91,7 +104,7 @@ def sweep(
             watch=watch,
         )  # fmt: skip
         if not dry_run:
-            carry_out(asked, how, confirm=confirm, watch=watch)
+            carry_out(asked, how, zoom=wanted, confirm=confirm, watch=watch)
     if dry_run:
         return _show_plan(console, watch, asked, jobs)
     return _conclude(console, watch, asked, epsilon)

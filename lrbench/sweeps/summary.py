@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -27,6 +28,7 @@ from lrbench.analysis import (
 from lrbench.components import Measure
 from lrbench.runs import Status
 from lrbench.sweeps.plan import Plan, Planned, SweepFolder
+from lrbench.sweeps.zoom import Step, told
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Summary:
         measure: what learning rates are compared by: the final validation loss, or what another program measures.
         lines: a family of learning rates per line, in the order given.
         records: the records of the grid's runs.
+        steps: of a zoom, the last step with each line.
         confirmations: the winner with fresh seeds, which had no part in choosing it; several if the code changed.
     """
 
@@ -46,6 +49,13 @@ class Summary:
     lines: tuple[Family, ...]
     records: tuple[Record, ...]
     confirmations: tuple[Point, ...] = ()
+    steps: Mapping[str, Step] = field(default_factory=dict)
+
+    @property
+    def zoomed(self) -> list[str]:
+        """How a zoom into each line ended, in words."""
+        runs = Counter(cell.series for cell in self.plan.grid)
+        return [told(line, runs[line.label], self.steps[line.label]) for line in self.lines if line.label in self.steps]
 
     @property
     def families(self) -> tuple[Family, ...]:

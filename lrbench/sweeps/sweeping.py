@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from lrbench.analysis import EPSILON
+from lrbench.analysis import EPSILON, rate_text
 from lrbench.config import CONFIGS, Config, RunConfig, own, read_config
 from lrbench.errors import LockedError, RunError, UsageError
 from lrbench.events import Event, Watch, message, silent
@@ -21,6 +21,7 @@ from lrbench.sweeps.halving import drop, loss_at, worse_half
 from lrbench.sweeps.plan import Plan, Planned, SweepFolder, series_of
 from lrbench.sweeps.status import expected_seconds
 from lrbench.sweeps.summary import Summary, summarize
+from lrbench.sweeps.zoom import Step, Zoom, next_step, with_rate
 from lrbench.training import RUNGS, Executor, Outcome, Prune, RunOptions, default_jobs, do_runs, look, nearest, pending
 from lrbench.types import FUNCTION, NOTHING, PATH, TEXT, TEXTS, TRACKS, WHOLE, Displayed, Kind, Listed, arguments
 
@@ -39,6 +40,7 @@ class Sweep(Displayed):
         outcomes: the outcome of each cell, in the same order; before execution, what was found.
         duplicates: the number of cells left out because they equal another one.
         auto: in a dry run, the names of configs whose `lr: auto` still needs a range test.
+        steps: of a zoom, what each line's last step was, and why.
     """
 
     folder: SweepFolder
@@ -47,6 +49,7 @@ class Sweep(Displayed):
     outcomes: list[Outcome]
     duplicates: int = 0
     auto: tuple[str, ...] = ()
+    steps: dict[str, Step] = field(default_factory=dict)
 
     @property
     def todo(self) -> list[Outcome]:
@@ -59,7 +62,7 @@ class Sweep(Displayed):
 
     def summary(self, epsilon: float = EPSILON) -> Summary:
         """Summarize the results so far."""
-        return summarize(self.folder, self.plan, epsilon)
+        return replace(summarize(self.folder, self.plan, epsilon), steps=self.steps)
 
 
 @arguments(
@@ -89,6 +92,7 @@ def sweep(
     retries: int = 0,
     again: bool = False,
     max_failures: int | None = None,
+    zoom: Zoom | float | None = None,
     confirm: int = 0,
     track: str | Mapping[str, Any] | Sequence[Any] | None = None,
     watch: Watch = silent,
@@ -111,6 +115,7 @@ def sweep(
         retries: how many times to retry a failed run.
         again: repeat runs that are already finished.
         max_failures: start no more runs after this many have failed.
+        zoom: add learning rates until the interval of each line's optimum is narrower than this many decades.
         confirm: finally train the winner with this many fresh seeds, which had no part in choosing it.
         track: the tools that follow the runs, instead of the configs' own; see `lrbench.run`.
         watch: called with progress events.
@@ -126,7 +131,8 @@ def sweep(
         configs, given, runs=runs, overrides=overrides, name=name, device=device, track=track, options=options,
         watch=watch,
     )  # fmt: skip
-    return carry_out(asked, options, confirm=confirm, watch=watch)
+    wanted = Zoom(zoom) if isinstance(zoom, int | float) else zoom
+    return carry_out(asked, options, zoom=wanted, confirm=confirm, watch=watch)
 
 
 def ask(
@@ -172,10 +178,14 @@ def ask(
     return Sweep(folder, Plan(name, planned), cells, outcomes, duplicates, tuple(dict.fromkeys(unknown)))
 
 
-def carry_out(asked: Sweep, options: RunOptions, *, confirm: int = 0, watch: Watch = silent) -> Sweep:
+def carry_out(
+    asked: Sweep, options: RunOptions, *, zoom: Zoom | None = None, confirm: int = 0, watch: Watch = silent
+) -> Sweep:
     """Execute the pending runs of a sweep and return `asked`, updated. Raises the same errors as `sweep`."""
     if confirm < 0:
         raise UsageError(f"--confirm must be at least 0 (got {confirm})")
+    if zoom is not None and options.prune is not None:
+        raise UsageError("--zoom needs complete runs: leave out --prune and --halve")
     folder = asked.folder
 
     def written() -> None:
@@ -203,6 +213,11 @@ def carry_out(asked: Sweep, options: RunOptions, *, confirm: int = 0, watch: Wat
                 return asked
             drop_worse_half(asked, rung, watch)
     train(options)
+    if zoom is not None:
+        while not any(outcome.to_do or outcome.undone for outcome in asked.outcomes) and _zoom_in(
+            asked, zoom, options, watch
+        ):
+            train(options)
     if confirm and not any(outcome.to_do or outcome.undone for outcome in asked.outcomes):
         _add_confirmation(asked, confirm, options)
         train(options)
@@ -224,6 +239,39 @@ def drop_worse_half(asked: Sweep, rung: float, watch: Watch) -> None:
         with contextlib.suppress(LockedError):  # another command is dropping the same runs
             outcome.ended(drop(asked.folder.run(cell), outcome.experiment, rung, losses[cell.run]))
             watch(Event(cell.run, "end", values={"result": outcome.result, "folder": outcome.path}))
+
+
+def _zoom_in(asked: Sweep, zoom: Zoom, options: RunOptions, watch: Watch) -> bool:
+    """Add the next round of learning rates to the plan; return whether there is one."""
+    summary, last = asked.summary(), max(cell.zoom for cell in asked.plan.cells)
+    grid = [cell.lr for cell in asked.plan.cells if cell.lr and not cell.zoom]
+    steps = {line.label: next_step(line, summary.measure, grid, zoom.width) for line in summary.lines}
+    rows, options = list(asked.plan.cells), replace(options, again=False)
+    left = math.inf if zoom.max_runs is None else zoom.max_runs - len(rows)
+    for rank in range(max(len(step.rates) for step in steps.values())):
+        for line, step in steps.items():
+            alike = {cell.seed: made for cell, made in zip(rows, asked.cells, strict=True) if cell.series == line}
+            if rank >= len(step.rates):
+                continue
+            if len(alike) > left:
+                steps[line] = Step((), f"{step.reason}, but --max-runs {zoom.max_runs} leaves no more")
+                continue
+            left -= len(alike)
+            for made in alike.values():
+                rate = step.rates[rank]
+                cell = Cell(with_rate(made.experiment, rate), {**made.point, made.experiment.lr_key: rate})
+                outcome = look(asked.folder.root, cell.experiment, options.kind_of(cell.experiment), options.again)
+                asked.cells.append(cell)
+                asked.outcomes.append(outcome)
+                rows.append(Planned.of(cell, line, outcome.path.name, zoom=last + 1))
+    asked.steps = steps
+    added = len(rows) > len(asked.plan.cells)
+    asked.plan = replace(asked.plan, cells=tuple(rows))
+    for line, step in steps.items() if added else ():
+        if step.rates:
+            rates = ", ".join(rate_text(lr) for lr in step.rates)
+            watch(message(f"zoom {last + 1}, {line}: {step.reason}; next: {rates}"))
+    return added
 
 
 def _add_confirmation(done: Sweep, confirm: int, options: RunOptions) -> None:
