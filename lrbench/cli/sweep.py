@@ -16,7 +16,7 @@ from lrbench.errors import FolderError, UsageError
 
 if TYPE_CHECKING:
     from lrbench.cli.progress import Display
-    from lrbench.sweeps import Sweep
+    from lrbench.sweeps import Sweep, Zoom
 
 Configs = Annotated[
     list[Path] | None,
@@ -80,19 +80,14 @@ def sweep(
     """
     from lrbench.cli import sweep_table
     from lrbench.cli.json_events import JsonEvents
-    from lrbench.sweeps import WIDTH, Zoom, carry_out, plan_sweep
+    from lrbench.sweeps import carry_out, plan_sweep
     from lrbench.training import Prune, RunOptions, StopFlag
 
     console = Terminal(quiet=as_json)
     if status:
         return _show_status(console, runs, name, as_json)
-    if not math.isfinite(epsilon):
-        raise UsageError(f"--epsilon must be a finite number (got {epsilon:g})")
-    if not configs:
-        raise UsageError("give at least one CONFIG, or --status")
-    if not zoom and (zoom_width is not None or max_runs is not None):
-        raise UsageError(f"{'--max-runs' if zoom_width is None else '--zoom-width'} needs --zoom")
-    wanted = Zoom(WIDTH if zoom_width is None else zoom_width, max_runs) if zoom else None
+    configs = _checked(configs, epsilon)
+    wanted = _zoom(zoom, zoom_width, max_runs)
     how = RunOptions(
         jobs=jobs, executor=executor, address=address, runs_per_gpu=runs_per_gpu, again=again, retries=retries,
         max_failures=1 if fail_fast else max_failures, prune=Prune.asked(prune, halve),
@@ -108,6 +103,24 @@ def sweep(
     if dry_run:
         return _show_plan(console, watch, asked, jobs)
     return _conclude(console, watch, asked, epsilon)
+
+
+def _checked(configs: list[Path] | None, epsilon: float) -> list[Path]:
+    if not math.isfinite(epsilon):
+        raise UsageError(f"--epsilon must be a finite number (got {epsilon:g})")
+    if not configs:
+        raise UsageError("give at least one CONFIG, or --status")
+    return configs
+
+
+def _zoom(asked: bool, width: float | None, max_runs: int | None) -> Zoom | None:
+    from lrbench.sweeps import WIDTH, Zoom
+
+    if asked:
+        return Zoom(WIDTH if width is None else width, max_runs)
+    if width is not None or max_runs is not None:
+        raise UsageError(f"{'--max-runs' if width is None else '--zoom-width'} needs --zoom")
+    return None
 
 
 def _show_plan(console: Console, watch: Display, asked: Sweep, jobs: int | None) -> None:
