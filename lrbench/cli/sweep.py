@@ -35,6 +35,11 @@ Halve = Annotated[
     bool, option("At 1/4 and 1/2 of the budget, drop the worse half of each schedule's learning rates.", "--halve")
 ]
 
+Confirm = Annotated[
+    int,
+    option("Finally, train each schedule's best learning rate with this many fresh seeds and compare these.", min=0),
+]
+
 
 def sweep(
     configs: Configs = None,
@@ -45,7 +50,7 @@ def sweep(
     jobs: Jobs = None,
     dry_run: DryRun = False,
     status: Annotated[bool, option("Show the progress of the sweeps in the runs folder.", "--status")] = False,
-    confirm: Annotated[int, option("Finally, train the winner with this many fresh seeds.", min=0)] = 0,
+    confirm: Confirm = 0,
     retries: Annotated[int, option("Retry a failed run this many times.", min=0)] = 0,
     fail_fast: Annotated[bool, option("Start no more runs after the first failure.", "--fail-fast")] = False,
     max_failures: Annotated[int | None, option("Start no more runs after this many failures.", min=1)] = None,
@@ -93,17 +98,17 @@ def sweep(
         if not dry_run:
             carry_out(asked, how, confirm=confirm, watch=watch)
     if dry_run:
-        return _show_plan(console, watch, asked, jobs)
+        return _show_plan(console, watch, asked, jobs, confirm)
     return _conclude(console, watch, asked, epsilon)
 
 
-def _show_plan(console: Console, watch: Display, asked: Sweep, jobs: int | None) -> None:
+def _show_plan(console: Console, watch: Display, asked: Sweep, jobs: int | None, confirm: int) -> None:
     from lrbench.cli import sweep_table
     from lrbench.cli.json_events import outcomes_told
 
     expected = asked.expected_seconds(jobs)
     watch.tell("summary", sweep=asked.plan.name, expected_seconds=expected, **outcomes_told(asked.outcomes))
-    sweep_table.show_plan(console, asked, expected)
+    sweep_table.show_plan(console, asked, expected, confirm)
 
 
 def _names(schedule: str | None) -> list[str] | None:
@@ -134,13 +139,15 @@ def _show_status(console: Console, runs: Path, name: str | None, as_json: bool) 
 
 def _conclude(console: Console, watch: Display, done: Sweep, epsilon: float) -> None:
     """Print and write the summary, then end the command with its exit code."""
-    from lrbench.cli import tables
+    from lrbench.cli import sweep_table, tables
     from lrbench.cli.json_events import sweep_told
     from lrbench.reports import save_summary, summary_words
 
     summary = done.summary(epsilon)
     said = summary_words(summary)
     watch.tell("summary", **sweep_told(done, summary, said))
+    if summary.confirmation is not None:
+        sweep_table.show_fresh(console, summary.confirmation)
     for line in said:
         console.print(inline(line))
     tables.show_outcomes(console, done.outcomes)

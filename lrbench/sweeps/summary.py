@@ -11,11 +11,13 @@ from lrbench.analysis import (
     DEFAULT_METRIC,
     EPSILON,
     Axis,
+    Confirmation,
     Family,
     Point,
     Record,
     Spread,
     axis_of,
+    confirmation,
     default_metric,
     measures_of,
     parts,
@@ -36,14 +38,17 @@ class Summary:
         measure: what learning rates are compared by: the final validation loss, or what another program measures.
         lines: a family of learning rates per line, in the order given.
         records: the records of the grid's runs.
-        confirmations: the winner with fresh seeds, which had no part in choosing it; several if the code changed.
+        fresh: the fresh seeds of the lines' best learning rates, which had no part in choosing them, each with its
+            line. More than one of a line if its best learning rate or the user's code changed.
+        pending: line and learning rate of each fresh seed that was not begun.
     """
 
     plan: Plan
     measure: Measure
     lines: tuple[Family, ...]
     records: tuple[Record, ...]
-    confirmations: tuple[Point, ...] = ()
+    fresh: tuple[tuple[str, Point], ...] = ()
+    pending: tuple[tuple[str, float | None], ...] = ()
 
     @property
     def families(self) -> tuple[Family, ...]:
@@ -62,7 +67,14 @@ class Summary:
     @property
     def everything(self) -> list[Record]:
         """The records of all runs."""
-        return [*self.records, *(record for point in self.confirmations for record in point.group.records)]
+        return [*self.records, *(record for _, point in self.fresh for record in point.group.records)]
+
+    @property
+    def confirmation(self) -> Confirmation | None:
+        """The lines at their best learning rates, compared by fresh seeds alone; None without any."""
+        best = {(line.label, point.lr) for line in self.lines if (point := line.best(self.measure)) is not None}
+        groups, pending = [point.group for _, point in self.fresh], sum(cell in best for cell in self.pending)
+        return confirmation(self.lines, groups, self.measure, pending=pending)
 
     @property
     def missing(self) -> int:
@@ -84,28 +96,36 @@ class Summary:
                 edge = family.edge(self.measure) if point is best else ""
                 marks = {"best": int(point is best), "near": int(near), "edge": edge}
                 yield {"series": _named(family.label, point), **_row(point, known, self.measure), **marks}
-        if (won := self.winner) is not None:
-            series = f"{won[0].label} (confirmation)"
-            yield from (
-                {"series": _named(series, point), **_row(point, known, self.measure)} for point in self.confirmations
-            )
+        for line, point in self.fresh:
+            yield {"series": _named(f"{line} (confirmation)", point), **_row(point, known, self.measure)}
 
 
 def summarize(folder: SweepFolder, plan: Plan, epsilon: float = EPSILON) -> Summary:
     """Read the runs of a plan. Unreadable runs are marked damaged and excluded from means."""
     grid: dict[str, dict[float | None, list[Record]]] = {}
-    fresh: dict[float | None, list[Record]] = {}
+    fresh: dict[str, dict[float | None, list[Record]]] = {}
     for cell in plan.cells:
-        line = fresh if cell.confirms else grid.setdefault(cell.series, {})
-        line.setdefault(cell.lr, []).append(_read(folder, cell))
-    everything = [record for line in (*grid.values(), fresh) for records in line.values() for record in records]
+        lines = fresh if cell.confirms else grid
+        lines.setdefault(cell.series, {}).setdefault(cell.lr, []).append(_read(folder, cell))
+    everything = [record for line in (*grid.values(), *fresh.values()) for found in line.values() for record in found]
     measures = measures_of(everything)
     measure = measures.get(default_metric(everything)) or measures_of([])[DEFAULT_METRIC]
     points = partial(_points, measures=measures, axis=axis_of(everything))
-    lines = tuple(Family(series, points(runs), epsilon) for series, runs in grid.items())
-    records = tuple(record for family in lines for point in family.points for record in point.group.records)
-    latest = dict(list(fresh.items())[:1])  # an earlier winner's confirmation comes later in the plan
-    return Summary(plan, measure, lines, records, points(latest))
+    made = tuple(Family(series, points(runs), epsilon) for series, runs in grid.items())
+    records = tuple(record for family in made for point in family.points for record in point.group.records)
+    begun = {series: {lr: _begun(found) for lr, found in runs.items()} for series, runs in fresh.items()}
+    confirming = tuple((series, point) for series, runs in begun.items() for point in points(runs))
+    pending = [
+        (series, lr)
+        for series, runs in fresh.items()
+        for lr, found in runs.items()
+        for _ in found[len(begun[series][lr]) :]
+    ]
+    return Summary(plan, measure, made, records, confirming, tuple(pending))
+
+
+def _begun(records: list[Record]) -> list[Record]:
+    return [record for record in records if record.status is not Status.PENDING]
 
 
 def _points(

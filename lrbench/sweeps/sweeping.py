@@ -58,8 +58,8 @@ class Sweep(Displayed):
         return expected_seconds(self.outcomes, jobs or default_jobs([outcome.experiment for outcome in self.outcomes]))
 
     def summary(self, epsilon: float = EPSILON) -> Summary:
-        """Summarize the results so far."""
-        return summarize(self.folder, self.plan, epsilon)
+        """Summarize the results so far, those of earlier confirmations too."""
+        return summarize(self.folder, self.folder.joined(self.plan), epsilon)
 
 
 @arguments(
@@ -111,7 +111,8 @@ def sweep(
         retries: how many times to retry a failed run.
         again: repeat runs that are already finished.
         max_failures: start no more runs after this many have failed.
-        confirm: finally train the winner with this many fresh seeds, which had no part in choosing it.
+        confirm: finally train the best learning rate of each line with this many fresh seeds, the same for all, which
+            had no part in choosing it. `Sweep.summary().confirmation` compares the lines by them alone.
         track: the tools that follow the runs, instead of the configs' own; see `lrbench.run`.
         watch: called with progress events.
 
@@ -174,8 +175,8 @@ def ask(
 
 def carry_out(asked: Sweep, options: RunOptions, *, confirm: int = 0, watch: Watch = silent) -> Sweep:
     """Execute the pending runs of a sweep and return `asked`, updated. Raises the same errors as `sweep`."""
-    if confirm < 0:
-        raise UsageError(f"--confirm must be at least 0 (got {confirm})")
+    if not 0 <= confirm <= UNASKED:
+        raise UsageError(f"--confirm must be from 0 to {UNASKED:,} (got {confirm:,})")
     folder = asked.folder
 
     def written() -> None:
@@ -189,23 +190,26 @@ def carry_out(asked: Sweep, options: RunOptions, *, confirm: int = 0, watch: Wat
         found = {outcome.path.name: outcome.result for outcome in asked.outcomes if outcome.result is not None}
         watch(Event("", "plan", values={"plan": asked.plan, "results": found}))
 
-    def train(how: RunOptions) -> None:
-        for outcome in asked.outcomes:
+    def train(how: RunOptions, outcomes: Sequence[Outcome]) -> None:
+        for outcome in outcomes:
             outcome.kind = how.kind_of(outcome.experiment)
-        do_runs(asked.outcomes, folder.root, how, watch, written)
+        do_runs(outcomes, folder.root, how, watch, written)
 
     prune = options.prune
     if prune is not None and prune.halve:
         for rung in RUNGS:
-            train(replace(options, prune=replace(prune, pause=rung)))
+            train(replace(options, prune=replace(prune, pause=rung)), asked.outcomes)
             options = replace(options, again=False)  # repeated runs are resumed from here on
             if any(outcome.status in (Status.PENDING, Status.INTERRUPTED) for outcome in asked.outcomes):
                 return asked
             drop_worse_half(asked, rung, watch)
-    train(options)
-    if confirm and not any(outcome.to_do or outcome.undone for outcome in asked.outcomes):
-        _add_confirmation(asked, confirm, options)
-        train(options)
+    train(options, asked.outcomes)
+    undone = sum(outcome.to_do or outcome.undone for outcome in asked.outcomes)
+    if confirm and undone:
+        watch(message(f"no fresh seeds yet: {undone} of {len(asked.outcomes)} runs have no result"))
+    elif confirm:
+        whole = replace(options, prune=None)  # to drop some would leave a selection
+        train(whole, _add_confirmation(asked, confirm, whole))
     return asked
 
 
@@ -226,22 +230,23 @@ def drop_worse_half(asked: Sweep, rung: float, watch: Watch) -> None:
             watch(Event(cell.run, "end", values={"result": outcome.result, "folder": outcome.path}))
 
 
-def _add_confirmation(done: Sweep, confirm: int, options: RunOptions) -> None:
-    """Add runs of the winner with fresh seeds to the plan."""
-    winner = done.summary().winner
-    if winner is None:
-        return
-    family, best = winner
-    rows = list(done.plan.cells)
-    chosen = next(c for c, row in zip(done.cells, rows, strict=True) if (row.series, row.lr) == (family.label, best.lr))
+def _add_confirmation(done: Sweep, confirm: int, options: RunOptions) -> list[Outcome]:
+    """Add runs of each line's best learning rate to the plan, with the same fresh seeds, and return their outcomes."""
+    summary, grid = done.summary(), list(zip(done.cells, done.plan.cells, strict=True))
+    rows, outcomes = list(done.plan.cells), []
     fresh = 1 + max(cell.experiment.seed for cell in done.cells)
+    chosen = [(line, best) for line in summary.lines if (best := line.best(summary.measure)) is not None]
     for seed in range(fresh, fresh + confirm):
-        cell = replace(chosen, experiment=chosen.experiment.replace(seed=seed))
-        outcome = look(done.folder.root, cell.experiment, options.kind_of(cell.experiment), options.again)
-        done.cells.append(cell)
-        done.outcomes.append(outcome)
-        rows.append(Planned.of(cell, family.label, outcome.path.name, confirms=True))
+        for line, best in chosen:
+            like = next(cell for cell, row in grid if (row.series, row.lr) == (line.label, best.lr))
+            cell = replace(like, experiment=like.experiment.replace(seed=seed))
+            outcome = look(done.folder.root, cell.experiment, options.kind_of(cell.experiment), options.again)
+            done.cells.append(cell)
+            outcomes.append(outcome)
+            rows.append(Planned.of(cell, line.label, outcome.path.name, confirms=True))
+    done.outcomes.extend(outcomes)
     done.plan = replace(done.plan, cells=tuple(rows))
+    return outcomes
 
 
 def _grid(
