@@ -13,6 +13,7 @@ from lrbench.analysis import (
     Axis,
     Confirmation,
     Family,
+    NoOptimum,
     Point,
     Record,
     Spread,
@@ -20,6 +21,7 @@ from lrbench.analysis import (
     confirmation,
     default_metric,
     measures_of,
+    optimum,
     parts,
     rate_text,
     read_one,
@@ -94,10 +96,22 @@ class Summary:
             for point in family.points:
                 near = good is not None and point.lr is not None and good.low <= point.lr <= good.high
                 edge = family.edge(self.measure) if point is best else ""
-                marks = {"best": int(point is best), "near": int(near), "edge": edge}
+                marks: dict[str, Any] = {"best": int(point is best), "near": int(near), "edge": edge}
+                marks |= _optimum(family, self.measure) if point is best else dict.fromkeys(OPTIMUM, "")
                 yield {"series": _named(family.label, point), **_row(point, known, self.measure), **marks}
         for line, point in self.fresh:
             yield {"series": _named(f"{line} (confirmation)", point), **_row(point, known, self.measure)}
+
+
+OPTIMUM = ("optimum", "optimum_low", "optimum_high", "optimum_reason")
+
+
+def _optimum(family: Family, measure: Measure) -> dict[str, str]:
+    """Return the columns of a line's optimum between its learning rates, or why there is none."""
+    found = optimum(family, measure)
+    if isinstance(found, NoOptimum):
+        return dict(zip(OPTIMUM, ("", "", "", found.reason), strict=True))
+    return dict(zip(OPTIMUM, (*(f"{lr:.6g}" for lr in (found.lr, found.low, found.high)), ""), strict=True))
 
 
 def summarize(folder: SweepFolder, plan: Plan, epsilon: float = EPSILON) -> Summary:
