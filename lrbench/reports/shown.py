@@ -102,7 +102,9 @@ def summary(shown: Shown) -> list[str]:
     if len(tasks) > 1:
         said = [f"These runs have different tasks ({'; '.join(tasks)}), so their losses can't be compared."]
     elif shown.comparison is not None:
-        said = [*confirmation.words(shown.confirmed), *sentences.sentences(shown.comparison)]
+        first, *others = sentences.sentences(shown.comparison)
+        fresh = shown.confirmed is not None and shown.confirmed.comparisons
+        said = [*confirmation.words(shown.confirmed), f"By the other seeds, {first}" if fresh else first, *others]
     else:
         said = [_without_end(records)]
     said += _of_other_programs(shown)

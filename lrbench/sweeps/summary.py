@@ -128,7 +128,7 @@ def summarize(folder: SweepFolder, plan: Plan, epsilon: float = EPSILON) -> Summ
     made = tuple(Family(series, points(runs), epsilon) for series, runs in grid.items())
     records = tuple(record for family in made for point in family.points for record in point.group.records)
     begun = {series: {lr: _begun(found) for lr, found in runs.items()} for series, runs in fresh.items()}
-    confirming = tuple((series, point) for series, runs in begun.items() for point in points(runs))
+    confirming = tuple((series, _of(series, point)) for series, runs in begun.items() for point in points(runs))
     pending = [
         (series, lr)
         for series, runs in fresh.items()
@@ -136,6 +136,10 @@ def summarize(folder: SweepFolder, plan: Plan, epsilon: float = EPSILON) -> Summ
         for _ in found[len(begun[series][lr]) :]
     ]
     return Summary(plan, measure, made, records, confirming, tuple(pending))
+
+
+def _of(series: str, point: Point) -> Point:
+    return replace(point, group=replace(point.group, label=f"{series} at {point.group.label}"))
 
 
 def _begun(records: list[Record]) -> list[Record]:
