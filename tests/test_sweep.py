@@ -455,7 +455,7 @@ def test_the_winner_is_confirmed_with_fresh_seeds(cli: Cli, write_config: Write)
     config = write_config()
     words = ["sweep", config, "--lr", "0.01,0.1", "--seeds", "2", "--jobs", "1", "--confirm", "3"]
     code, out, _ = cli(*words)
-    assert code == 0 and "With 3 fresh seeds its validation loss is" in out
+    assert code == 0 and "With 3 fresh seeds, tiny at 0.1 has a validation loss of" in out
     plan = SweepFolder(Path("runs/sweeps/tiny")).plan()
     fresh = [cell for cell in plan.cells if cell.confirms]
     assert [cell.seed for cell in fresh] == [2, 3, 4] and {cell.lr for cell in fresh} == {0.1}
@@ -464,7 +464,7 @@ def test_the_winner_is_confirmed_with_fresh_seeds(cli: Cli, write_config: Write)
     rows = {row["run"]: row["seeds"] for row in json.loads(out)}
     assert code == 0 and rows == {"tiny lr=0.1": 2, "tiny lr=0.1 (confirmation)": 3, "tiny lr=0.01": 2}
     told = " ".join(cli("report")[1].split())
-    assert "With 3 fresh seeds tiny lr=0.1's validation loss is" in told and "Compared with tiny lr=0.1, " in told
+    assert "With 3 fresh seeds, tiny at 0.1 has a validation loss of" in told and "Compared with tiny lr=0.1, " in told
     assert cli(*words[:-2])[0] == 0 and len(SweepFolder(Path("runs/sweeps/tiny")).plan().cells) == 7, "still known"
     assert cli(*words[:-2], "--seeds", "3")[0] == 0, "now seed 2 is of the selection"
     rows = {row["run"]: row["seeds"] for row in json.loads(cli("report", "--format", "json")[1])}
@@ -547,7 +547,7 @@ def summary_of(*lines: Family, fresh: Point | None = None) -> Summary:
         for line in lines for p in line.points for seed, _ in enumerate(p.group.records)
     )  # fmt: skip
     records = tuple(r for line in lines for p in line.points for r in p.group.records)
-    return Summary(Plan("p", cells), VAL_LOSS, lines, records, () if fresh is None else (fresh,))
+    return Summary(Plan("p", cells), VAL_LOSS, lines, records, () if fresh is None else ((lines[0].label, fresh),))
 
 
 def test_a_diverged_seed_is_worse_than_any_and_enters_no_mean() -> None:
@@ -620,12 +620,12 @@ def test_the_words() -> None:
     assert "With one seed, small differences may be chance; use --seeds 3 or more to see the spread." in words_of(
         Family("a", (point(0.1, 1.0),)), Family("b", (point(0.1, 2.0),))
     )
-    text = words_of(good, worse, fresh=point(0.1, 1.1, 1.65))
+    text = words_of(good, fresh=point(0.1, 1.1, 1.65))
     told = "1.347 (1.1 … 1.65), +23% from the seeds that chose it; the ranges overlap: confirmed."
-    assert f"With 2 fresh seeds its validation loss is {told}" in text
-    assert "every fresh seed is worse: not confirmed." in words_of(good, worse, fresh=point(0.1, 1.3, 1.4))
-    assert "every fresh seed is better: confirmed." in words_of(good, worse, fresh=point(0.1, 0.9, 0.8))
-    assert "meant to confirm its validation loss have no finite value." in words_of(good, worse, fresh=point(0.1, None))
+    assert f"With 2 fresh seeds, cosine at 0.1 has a validation loss of {told}" in text
+    assert "every fresh seed is worse: not confirmed." in words_of(good, fresh=point(0.1, 1.3, 1.4))
+    assert "every fresh seed is better: confirmed." in words_of(good, fresh=point(0.1, 0.9, 0.8))
+    assert "meant to confirm cosine at 0.1 have no finite validation loss." in words_of(good, fresh=point(0.1, None))
     assert words_of(Family("a", (point(0.1, 1.0),))) == "a: val loss 1 (one seed) at 0.1, the only learning rate tried."
     assert words_of(Family("a", (point(None, 1.0, 2.0),))) == (
         "a: val loss 1.414 (geometric mean of 2 seeds) at the optimizer's default, the only learning rate tried."

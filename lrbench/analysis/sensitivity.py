@@ -207,19 +207,19 @@ def good_margin(best: float, measure: Measure, epsilon: float = EPSILON) -> floa
     return epsilon * abs(best)
 
 
-def families(groups: Sequence[Group], measure: Measure) -> list[Family]:
+def families(groups: Sequence[Group], measure: Measure, least: int = LEAST_RATES) -> list[Family]:
     """Return families of groups that differ only in `optimizer.lr` (and seeds), best result first.
 
     A group without a readable config is in no family; one whose learning rate only the optimizer knows is in a family
-    of its own. Families with fewer than 3 learning rates with ended runs, and those whose runs lack the measure, are
-    left out.
+    of its own. Families with fewer than `least` learning rates with ended runs, and those whose runs lack the measure,
+    are left out.
     """
     members: dict[str, list[Group]] = {}
     for group in groups:
         if group.first.experiment is not None:
             members.setdefault(without_rate(group.first.experiment), []).append(group)
     rated = [[group for group in found if group.first.peak_lr is not None] or found for found in members.values()]
-    chosen = [found for found in rated if _enough(found, measure)]
+    chosen = [found for found in rated if _enough(found, measure, least)]
     labels = family_labels([[group.first for group in found] for found in chosen])
     made = []
     for label, found in zip(labels, chosen, strict=True):
@@ -233,8 +233,8 @@ def rate_text(lr: float | None) -> str:
     return "the optimizer's default" if lr is None else f"{lr:.3g}"
 
 
-def _enough(groups: Sequence[Group], measure: Measure) -> bool:
+def _enough(groups: Sequence[Group], measure: Measure, least: int) -> bool:
     ended = len({group.first.peak_lr for group in groups if any(record.status.ended for record in group.records)})
     complete = any(record.status.complete for group in groups for record in group.records)
     lacking = complete and not any(group.values(measure.name) for group in groups)
-    return ended >= LEAST_RATES and not lacking
+    return ended >= least and not lacking

@@ -42,6 +42,11 @@ Halve = Annotated[
     bool, option("At 1/4 and 1/2 of the budget, drop the worse half of each schedule's learning rates.", "--halve")
 ]
 
+Confirm = Annotated[
+    int,
+    option("Finally, train each schedule's best learning rate with this many fresh seeds and compare these.", min=0),
+]
+
 
 def sweep(
     configs: Configs = None,
@@ -55,7 +60,7 @@ def sweep(
     zoom: ZoomIn = False,
     zoom_width: ZoomWidth = None,
     max_runs: MaxRuns = None,
-    confirm: Annotated[int, option("Finally, train the winner with this many fresh seeds.", min=0)] = 0,
+    confirm: Confirm = 0,
     retries: Annotated[int, option("Retry a failed run this many times.", min=0)] = 0,
     fail_fast: Annotated[bool, option("Start no more runs after the first failure.", "--fail-fast")] = False,
     max_failures: Annotated[int | None, option("Start no more runs after this many failures.", min=1)] = None,
@@ -101,7 +106,7 @@ def sweep(
         if not dry_run:
             carry_out(asked, how, zoom=wanted, confirm=confirm, watch=watch)
     if dry_run:
-        return _show_plan(console, watch, asked, jobs)
+        return _show_plan(console, watch, asked, jobs, confirm)
     return _conclude(console, watch, asked, epsilon)
 
 
@@ -123,13 +128,13 @@ def _zoom(asked: bool, width: float | None, max_runs: int | None) -> Zoom | None
     return None
 
 
-def _show_plan(console: Console, watch: Display, asked: Sweep, jobs: int | None) -> None:
+def _show_plan(console: Console, watch: Display, asked: Sweep, jobs: int | None, confirm: int) -> None:
     from lrbench.cli import sweep_table
     from lrbench.cli.json_events import outcomes_told
 
     expected = asked.expected_seconds(jobs)
     watch.tell("summary", sweep=asked.plan.name, expected_seconds=expected, **outcomes_told(asked.outcomes))
-    sweep_table.show_plan(console, asked, expected)
+    sweep_table.show_plan(console, asked, expected, confirm)
 
 
 def _names(schedule: str | None) -> list[str] | None:
@@ -160,13 +165,15 @@ def _show_status(console: Console, runs: Path, name: str | None, as_json: bool) 
 
 def _conclude(console: Console, watch: Display, done: Sweep, epsilon: float) -> None:
     """Print and write the summary, then end the command with its exit code."""
-    from lrbench.cli import tables
+    from lrbench.cli import sweep_table, tables
     from lrbench.cli.json_events import sweep_told
     from lrbench.reports import save_summary, summary_words
 
     summary = done.summary(epsilon)
     said = summary_words(summary)
     watch.tell("summary", **sweep_told(done, summary, said))
+    if summary.confirmation is not None:
+        sweep_table.show_fresh(console, summary.confirmation)
     for line in said:
         console.print(inline(line))
     tables.show_outcomes(console, done.outcomes)

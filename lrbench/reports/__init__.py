@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from lrbench.reports.comparing import compare
 from lrbench.reports.comparison_columns import brief as brief_columns
+from lrbench.reports.confirmation import HEADINGS as FRESH_HEADINGS
+from lrbench.reports.confirmation import cells as fresh_cells
+from lrbench.reports.confirmation import rows as fresh_rows
 from lrbench.reports.decision import Decision, TargetDecision
 from lrbench.reports.escape import csv_cell
 from lrbench.reports.reporting import Report, gather, report, summary

@@ -12,12 +12,14 @@ from lrbench.analysis import (
     DEFAULT_METRIC,
     EPSILON,
     Axis,
+    Confirmation,
     Family,
     NoOptimum,
     Point,
     Record,
     Spread,
     axis_of,
+    confirmation,
     default_metric,
     measures_of,
     optimum,
@@ -40,15 +42,18 @@ class Summary:
         measure: what learning rates are compared by: the final validation loss, or what another program measures.
         lines: a family of learning rates per line, in the order given.
         records: the records of the grid's runs.
+        fresh: the fresh seeds of the lines' best learning rates, which had no part in choosing them, each with its
+            line. More than one of a line if its best learning rate or the user's code changed.
+        pending: line and learning rate of each fresh seed that was not begun.
         steps: of a zoom, the last step with each line.
-        confirmations: the winner with fresh seeds, which had no part in choosing it; several if the code changed.
     """
 
     plan: Plan
     measure: Measure
     lines: tuple[Family, ...]
     records: tuple[Record, ...]
-    confirmations: tuple[Point, ...] = ()
+    fresh: tuple[tuple[str, Point], ...] = ()
+    pending: tuple[tuple[str, float | None], ...] = ()
     steps: Mapping[str, Step] = field(default_factory=dict)
 
     @property
@@ -74,7 +79,14 @@ class Summary:
     @property
     def everything(self) -> list[Record]:
         """The records of all runs."""
-        return [*self.records, *(record for point in self.confirmations for record in point.group.records)]
+        return [*self.records, *(record for _, point in self.fresh for record in point.group.records)]
+
+    @property
+    def confirmation(self) -> Confirmation | None:
+        """The lines at their best learning rates, compared by fresh seeds alone; None without any."""
+        best = {(line.label, point.lr) for line in self.lines if (point := line.best(self.measure)) is not None}
+        groups, pending = [point.group for _, point in self.fresh], sum(cell in best for cell in self.pending)
+        return confirmation(self.lines, groups, self.measure, pending=pending)
 
     @property
     def missing(self) -> int:
@@ -97,11 +109,8 @@ class Summary:
                 marks: dict[str, Any] = {"best": int(point is best), "near": int(near), "edge": edge}
                 marks |= _optimum(family, self.measure) if point is best else dict.fromkeys(OPTIMUM, "")
                 yield {"series": _named(family.label, point), **_row(point, known, self.measure), **marks}
-        if (won := self.winner) is not None:
-            series = f"{won[0].label} (confirmation)"
-            yield from (
-                {"series": _named(series, point), **_row(point, known, self.measure)} for point in self.confirmations
-            )
+        for line, point in self.fresh:
+            yield {"series": _named(f"{line} (confirmation)", point), **_row(point, known, self.measure)}
 
 
 OPTIMUM = ("optimum", "optimum_low", "optimum_high", "optimum_reason")
@@ -118,18 +127,33 @@ def _optimum(family: Family, measure: Measure) -> dict[str, str]:
 def summarize(folder: SweepFolder, plan: Plan, epsilon: float = EPSILON) -> Summary:
     """Read the runs of a plan. Unreadable runs are marked damaged and excluded from means."""
     grid: dict[str, dict[float | None, list[Record]]] = {}
-    fresh: dict[float | None, list[Record]] = {}
+    fresh: dict[str, dict[float | None, list[Record]]] = {}
     for cell in plan.cells:
-        line = fresh if cell.confirms else grid.setdefault(cell.series, {})
-        line.setdefault(cell.lr, []).append(_read(folder, cell))
-    everything = [record for line in (*grid.values(), fresh) for records in line.values() for record in records]
+        lines = fresh if cell.confirms else grid
+        lines.setdefault(cell.series, {}).setdefault(cell.lr, []).append(_read(folder, cell))
+    everything = [record for line in (*grid.values(), *fresh.values()) for found in line.values() for record in found]
     measures = measures_of(everything)
     measure = measures.get(default_metric(everything)) or measures_of([])[DEFAULT_METRIC]
     points = partial(_points, measures=measures, axis=axis_of(everything))
-    lines = tuple(Family(series, points(runs), epsilon) for series, runs in grid.items())
-    records = tuple(record for family in lines for point in family.points for record in point.group.records)
-    latest = dict(list(fresh.items())[:1])  # an earlier winner's confirmation comes later in the plan
-    return Summary(plan, measure, lines, records, points(latest))
+    made = tuple(Family(series, points(runs), epsilon) for series, runs in grid.items())
+    records = tuple(record for family in made for point in family.points for record in point.group.records)
+    begun = {series: {lr: _begun(found) for lr, found in runs.items()} for series, runs in fresh.items()}
+    confirming = tuple((series, _of(series, point)) for series, runs in begun.items() for point in points(runs))
+    pending = [
+        (series, lr)
+        for series, runs in fresh.items()
+        for lr, found in runs.items()
+        for _ in found[len(begun[series][lr]) :]
+    ]
+    return Summary(plan, measure, made, records, confirming, tuple(pending))
+
+
+def _of(series: str, point: Point) -> Point:
+    return replace(point, group=replace(point.group, label=f"{series} at {point.group.label}"))
+
+
+def _begun(records: list[Record]) -> list[Record]:
+    return [record for record in records if record.status is not Status.PENDING]
 
 
 def _points(
