@@ -58,6 +58,7 @@ ROOMS = (
     "lr_finder",
     "analysis",
     "sweeps",
+    "transfer",
     "reports",
     "integrations",
     "cli",
@@ -107,7 +108,7 @@ PUBLIC = {
     "training": """
         Ended Executor LoopKind Observer Outcome Outcomes Prune RUNGS RunOptions StopFlag TRACKERS Training
         checked_tracker default_jobs do_runs evaluate_split isolated look look_in nearest pending run stopped
-        trackers keep_generators not_finite
+        trackers keep_generators not_finite layer_outputs
     """,
     "lr_finder": """
         Advice FinderFolder Finding KeptState LoopRamp LoopTest Ramp RangeTest Refusal check_schedule
@@ -116,7 +117,7 @@ PUBLIC = {
     "analysis": """
         ALPHA Axis Band CONFIDENCE Comparison DEFAULT_METRIC Difference EPSILON Edge Family Group MARGIN
         PERCENT_MARGIN Part Point Record Row Spread TARGET_LEVEL Target TargetTest against_target axis_of
-        budgets compare_groups compare_two default_metric doubts duration families family_words fits grouped
+        budgets estimate compare_groups compare_two default_metric doubts duration families family_words fits grouped
         kept load_runs mean_text measure_named measures_of mixed_code only parts rate_text read_one read_runs
         run_rows select standing task_of tasks_of value_text width_text Audit Fault RateMonitor audit audited
     """,
@@ -124,10 +125,13 @@ PUBLIC = {
         AUTO_POINTS Board Planned Summary Sweep SweepFolder board_of carry_out confirming find_sweeps plan_sweep
         sweep
     """,
+    "transfer": """
+        CoordinateCheck LayerSize Slope both coordinate_check
+    """,
     "reports": """
         Preview Report brief_columns csv_cell figure_of formatted_table gather html_of preview report
-        save_finding save_previews save_summary summary summary_words table_columns Decision TargetDecision
-        compare text_of
+        save_coordinates save_finding save_previews save_summary summary summary_words table_columns Decision
+        TargetDecision compare text_of
     """,
     "integrations": """
         Imported import_runs Export Log Recorder Tool export hf_range_test keras_range_test lightning_range_test

@@ -6,7 +6,7 @@ It reads only run folders, and never imports torch or anything that draws.
 from lrbench.analysis.audits import Audit, Fault, RateMonitor, audit, audited
 from lrbench.analysis.code_versions import mixed as mixed_code
 from lrbench.analysis.comparison import Comparison, Row, budgets, compare_groups, compare_two
-from lrbench.analysis.estimates import CONFIDENCE, standing
+from lrbench.analysis.estimates import CONFIDENCE, estimate, standing
 from lrbench.analysis.evaluations import Axis
 from lrbench.analysis.filters import fits, kept
 from lrbench.analysis.format import duration
