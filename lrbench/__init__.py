@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from lrbench.sweeps import Sweep, sweep
     from lrbench.torch_adapter import torch_scheduler
     from lrbench.training import Outcome
-    from lrbench.transfer import CoordinateCheck, coordinate_check
+    from lrbench.transfers import CoordinateCheck, coordinate_check
 
 __all__ = [
     "Audit",
@@ -85,7 +85,7 @@ __all__ = [
 
 _HOMES = {
     "Audit": "analysis",
-    "CoordinateCheck": "transfer",
+    "CoordinateCheck": "transfers",
     "Decision": "reports",
     "Experiment": "config",
     "Finding": "lr_finder",
@@ -99,7 +99,7 @@ _HOMES = {
     "build_optimizer": "components",
     "build_schedule": "schedules",
     "compare": "reports",
-    "coordinate_check": "transfer",
+    "coordinate_check": "transfers",
     "export": "integrations",
     "figure_of": "reports",
     "find_lr": "objects",

@@ -58,7 +58,7 @@ ROOMS = (
     "lr_finder",
     "analysis",
     "sweeps",
-    "transfer",
+    "transfers",
     "reports",
     "integrations",
     "cli",
@@ -125,7 +125,7 @@ PUBLIC = {
         AUTO_POINTS Board Planned Summary Sweep SweepFolder board_of carry_out confirming find_sweeps plan_sweep
         sweep
     """,
-    "transfer": """
+    "transfers": """
         CoordinateCheck LayerSize Slope both coordinate_check
     """,
     "reports": """
@@ -215,6 +215,7 @@ def test_these_never_import_torch() -> None:
 def test_public_names() -> None:
     assert lrbench.__all__ == [
         "Audit",
+        "CoordinateCheck",
         "Decision",
         "Experiment",
         "Finding",
@@ -229,6 +230,7 @@ def test_public_names() -> None:
         "build_optimizer",
         "build_schedule",
         "compare",
+        "coordinate_check",
         "export",
         "find_lr",
         "import_runs",

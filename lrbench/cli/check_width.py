@@ -38,8 +38,8 @@ def check_width(
     from lrbench.cli import tables
     from lrbench.config import load_config, own
     from lrbench.reports import save_coordinates
-    from lrbench.transfer import both as in_both
-    from lrbench.transfer import coordinate_check
+    from lrbench.transfers import both as in_both
+    from lrbench.transfers import coordinate_check
 
     if out is not None and out.suffix != ".png":
         raise UsageError(f"--out must be a .png file (got {out})")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lrbench.lr_finder import Finding
     from lrbench.reports import Preview
     from lrbench.training import Outcome
-    from lrbench.transfer import CoordinateCheck
+    from lrbench.transfers import CoordinateCheck
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 

@@ -24,7 +24,7 @@ from lrbench.reports.sweep import drawn_summary, summary_words
 from lrbench.runs import RunFolder, relative
 from lrbench.sweeps import Sweep
 from lrbench.training import Outcomes
-from lrbench.transfer import CoordinateCheck
+from lrbench.transfers import CoordinateCheck
 
 _COLOURS = (
     "--ink:#1d2330;--soft:#565e6e;--axis:#80889a;--card:#ffffff;--line:#e2e5ea;--band:#dde8f0;--bad:#a02020;"

@@ -26,7 +26,7 @@ class Cnn(nn.Module):
         outputs: int,
         padding: int,
         dropout: float,
-        width: int,
+        width: int = 32,
         growth: float = 1.0,
     ) -> None:
         super().__init__()

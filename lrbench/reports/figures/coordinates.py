@@ -12,7 +12,7 @@ from lrbench.reports.escape import csv_cell
 from lrbench.reports.figures.axes import log_scale
 from lrbench.reports.figures.style import cut, drawing, line_of, write_both
 from lrbench.runs import write_file
-from lrbench.transfer import CoordinateCheck
+from lrbench.transfers import CoordinateCheck
 
 MOST_NAMED = 28
 HEIGHT = 3.1

@@ -4,4 +4,4 @@ It trains a few steps at several widths, on the training loop's parts, and says 
 writes, and imports torch only to train.
 """
 
-from lrbench.transfer.coordinates import CoordinateCheck, LayerSize, Slope, both, coordinate_check
+from lrbench.transfers.coordinates import CoordinateCheck, LayerSize, Slope, both, coordinate_check
