@@ -18,7 +18,9 @@ import platformdirs
 import pytest
 import yaml
 
+from lrbench.analysis import Group, Record
 from lrbench.cli.app import main
+from lrbench.runs import RunFolder, RunResult, Status
 
 USERS_DATA = os.environ.get("LRBENCH_DATA")
 
@@ -147,6 +149,27 @@ def cli(
         return int(ended.value.code or 0), output.out, output.err
 
     return call
+
+
+@pytest.fixture
+def group_at(tiny: Callable[..., Any]) -> Callable[..., Group]:
+    """A group at a rate, a run for each value: a number, or the state of a run that has none."""
+
+    def make(
+        lr: float | None, *values: float | str, name: str = "tiny", key: str = "val_loss", **changes: Any
+    ) -> Group:
+        optimizer = {"name": "sgd"} if lr is None else {"name": "sgd", "lr": lr}
+        records = []
+        for seed, value in enumerate(values):
+            experiment = tiny(**{"optimizer": optimizer, "seed": seed, **changes})
+            plain = {**experiment.plain(), "name": name}
+            status = Status(value) if isinstance(value, str) else Status.FINISHED
+            result = RunResult(status, final=None if isinstance(value, str) else {key: value})
+            folder = RunFolder(Path(f"{name}-{lr}-{seed}"))
+            records.append(Record(folder, status, experiment=experiment, plain=plain, result=result))
+        return Group(f"{name} lr={lr}", tuple(records))
+
+    return make
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from lrbench.components.metrics import ACCURACY, LOSS
 from lrbench.errors import UsageError
 from lrbench.reports.figures.sensitivity import draw
 from lrbench.reports.figures.style import write_both
-from lrbench.runs import RunFolder, RunResult, Status
+from lrbench.runs import RunFolder, Status
 
 MEASURES = measures((LOSS, ACCURACY))
 VAL_LOSS, VAL_ACCURACY = MEASURES["val_loss"], MEASURES["val_accuracy"]
@@ -27,34 +27,13 @@ MakeRun = Callable[..., Path]
 
 
 @pytest.fixture
-def group(tiny: Make) -> Callable[..., Group]:
-    """A group at a rate, a run for each value: a number, or the state of a run that has none."""
-
-    def make(
-        lr: float | None, *values: float | str, name: str = "tiny", key: str = "val_loss", **changes: Any
-    ) -> Group:
-        optimizer = {"name": "sgd"} if lr is None else {"name": "sgd", "lr": lr}
-        records = []
-        for seed, value in enumerate(values):
-            experiment = tiny(**{"optimizer": optimizer, "seed": seed, **changes})
-            plain = {**experiment.plain(), "name": name}
-            status = Status(value) if isinstance(value, str) else Status.FINISHED
-            result = RunResult(status, final=None if isinstance(value, str) else {key: value})
-            folder = RunFolder(Path(f"{name}-{lr}-{seed}"))
-            records.append(Record(folder, status, experiment=experiment, plain=plain, result=result))
-        return Group(f"{name} lr={lr}", tuple(records))
-
-    return make
-
-
-@pytest.fixture
-def family(group: Callable[..., Group]) -> Callable[..., Family]:
+def family(group_at: Callable[..., Group]) -> Callable[..., Family]:
     """The one family of the given values at rates 0.001, 0.01, …; a list is one value a seed."""
 
     def make(*values: float | str | Sequence[float | str], measure: Measure = VAL_LOSS, **more: Any) -> Family:
         rates = (10.0 ** (at - 3) for at in range(len(values)))
         seeds = [value if isinstance(value, list | tuple) else [value] for value in values]
-        made = [group(lr, *several, key=measure.name, **more) for lr, several in zip(rates, seeds, strict=True)]
+        made = [group_at(lr, *several, key=measure.name, **more) for lr, several in zip(rates, seeds, strict=True)]
         (found,) = families(made, measure)
         return found
 
@@ -86,13 +65,13 @@ def test_margins_by_hand() -> None:
 # -- families
 
 
-def test_groups_that_differ_only_in_the_rate_are_a_family(group: Callable[..., Group]) -> None:
+def test_groups_that_differ_only_in_the_rate_are_a_family(group_at: Callable[..., Group]) -> None:
     cosine = {"schedule": "cosine", "name": "rates"}
     groups = [
-        group(0.1, 0.3, 0.5, 0.4, name="rates"),
-        *(group(lr, loss, **cosine) for lr, loss in ((1.0, 0.9), (0.01, 0.2), (0.1, 0.3))),
-        *(group(lr, loss, name="rates") for lr, loss in ((0.01, 0.6), (0.3, 2.0))),
-        group(0.001, 0.1, name="rates", batch_size=16),
+        group_at(0.1, 0.3, 0.5, 0.4, name="rates"),
+        *(group_at(lr, loss, **cosine) for lr, loss in ((1.0, 0.9), (0.01, 0.2), (0.1, 0.3))),
+        *(group_at(lr, loss, name="rates") for lr, loss in ((0.01, 0.6), (0.3, 2.0))),
+        group_at(0.001, 0.1, name="rates", batch_size=16),
     ]
     found = families(groups, VAL_LOSS)
     assert [(one.label, [point.lr for point in one.points]) for one in found] == [
@@ -108,21 +87,21 @@ def test_groups_that_differ_only_in_the_rate_are_a_family(group: Callable[..., G
     "values", [[0.1, 0.2], [0.1, 0.2, "running"], [0.1, 0.2, "pruned"], ["failed", "damaged", "running"], []]
 )
 def test_fewer_than_three_rates_with_a_result_are_no_family(
-    group: Callable[..., Group], values: list[float | str]
+    group_at: Callable[..., Group], values: list[float | str]
 ) -> None:
-    assert families([group(10.0**-at, value) for at, value in enumerate(values)], VAL_LOSS) == []
+    assert families([group_at(10.0**-at, value) for at, value in enumerate(values)], VAL_LOSS) == []
 
 
-def test_a_rate_left_to_the_optimizer_and_a_damaged_config_are_in_no_family(group: Callable[..., Group]) -> None:
+def test_a_rate_left_to_the_optimizer_and_a_damaged_config_are_in_no_family(group_at: Callable[..., Group]) -> None:
     broken = Group("broken", (Record(RunFolder(Path("broken")), Status.DAMAGED),))
-    groups = [group(None, 0.1), broken, *(group(lr, 0.2) for lr in (0.1, 0.2, 0.3))]
+    groups = [group_at(None, 0.1), broken, *(group_at(lr, 0.2) for lr in (0.1, 0.2, 0.3))]
     (found,) = families(groups, VAL_LOSS)
     assert [point.lr for point in found.points] == [0.1, 0.2, 0.3]
     assert families(groups[:2], VAL_LOSS) == []
 
 
-def test_a_metric_that_the_runs_do_not_have_makes_no_family(group: Callable[..., Group]) -> None:
-    groups = [group(lr, 0.2) for lr in (0.1, 0.2, 0.3)] + [group(1.0, "diverged")]
+def test_a_metric_that_the_runs_do_not_have_makes_no_family(group_at: Callable[..., Group]) -> None:
+    groups = [group_at(lr, 0.2) for lr in (0.1, 0.2, 0.3)] + [group_at(1.0, "diverged")]
     assert families(groups, VAL_ACCURACY) == families(groups, MEASURES["test_loss"]) == []
     for metric in ("best_epoch", "loss", ""):
         with pytest.raises(UsageError, match="no such metric"):
@@ -141,16 +120,16 @@ def test_a_metric_that_the_runs_do_not_have_makes_no_family(group: Callable[...,
     ],
 )
 def test_a_family_is_called_what_its_names_have_in_common(
-    group: Callable[..., Group], names: list[str], label: str
+    group_at: Callable[..., Group], names: list[str], label: str
 ) -> None:
-    groups = [group(10.0**-at, 0.1 + at, name=name) for at, name in enumerate(names)]
+    groups = [group_at(10.0**-at, 0.1 + at, name=name) for at, name in enumerate(names)]
     assert [one.label for one in families(groups, VAL_LOSS)] == [label]
 
 
-def test_families_without_a_common_name_say_what_they_share_and_what_differs(group: Callable[..., Group]) -> None:
+def test_families_without_a_common_name_say_what_they_share_and_what_differs(group_at: Callable[..., Group]) -> None:
     names, kinds = ("baseline", "large", "small"), ({}, {"schedule": "cosine"}, {"batch_size": 16})
     groups = [
-        group(lr, loss, name=f"{name}{loss}", **changes)
+        group_at(lr, loss, name=f"{name}{loss}", **changes)
         for loss, changes in zip((0.1, 0.2, 0.3), kinds, strict=True)
         for name, lr in zip(names, (0.1, 0.2, 0.3), strict=True)
     ]
@@ -161,14 +140,14 @@ def test_families_without_a_common_name_say_what_they_share_and_what_differs(gro
     ]
 
 
-def test_families_of_one_name_say_what_differs(group: Callable[..., Group]) -> None:
+def test_families_of_one_name_say_what_differs(group_at: Callable[..., Group]) -> None:
     kinds: list[tuple[float, dict[str, Any]]] = [
         (0.1, {}),
         (0.2, {"schedule": {"name": "step", "every": "1 epochs", "factor": 0.5}}),
         (0.3, {"warmup": "10%"}),
         (0.4, {"batch_size": 16}),
     ]
-    groups = [group(lr, loss, **changes) for loss, changes in kinds for lr in (0.1, 0.2, 0.3)]
+    groups = [group_at(lr, loss, **changes) for loss, changes in kinds for lr in (0.1, 0.2, 0.3)]
     assert [one.label for one in families(groups, VAL_LOSS)] == [
         "tiny constant batch_size=32 no warmup",
         "tiny step batch_size=32 no warmup",
@@ -177,10 +156,10 @@ def test_families_of_one_name_say_what_differs(group: Callable[..., Group]) -> N
     ]
 
 
-def test_labels_differ_even_where_what_is_said_of_them_does_not(group: Callable[..., Group]) -> None:
+def test_labels_differ_even_where_what_is_said_of_them_does_not(group_at: Callable[..., Group]) -> None:
     many = {"batch_size": 8, "epochs": 3, "clip_grad_norm": 1.0, "accumulate": 2}
     groups = [
-        group(lr, 0.1, **{**many, "accumulate": accumulate, **more})
+        group_at(lr, 0.1, **{**many, "accumulate": accumulate, **more})
         for accumulate in (1, 2)
         for more in ({}, {"schedule": "cosine"}, {"batch_size": 4}, {"epochs": 4}, {"clip_grad_norm": 2.0})
         for lr in (0.1, 0.2, 0.3)
@@ -281,10 +260,12 @@ def texts(figure: Any) -> list[str]:
 
 @pytest.mark.parametrize("count", [1, 8, 12])
 def test_families_are_drawn_each_with_its_line_and_its_bar(
-    group: Callable[..., Group], count: int, tmp_path: Path
+    group_at: Callable[..., Group], count: int, tmp_path: Path
 ) -> None:
     groups = [
-        group(10.0**-at, loss, loss + 0.1, "diverged" if at == 1 else loss, name=f"family {number}", batch_size=number)
+        group_at(
+            10.0**-at, loss, loss + 0.1, "diverged" if at == 1 else loss, name=f"family {number}", batch_size=number
+        )
         for number in range(1, count + 1)
         for at, loss in ((1, 0.9), (2, 0.01 * number), (3, 0.5))
     ]

@@ -151,9 +151,7 @@ class Family:
 
     def costs(self, measure: Measure) -> list[float]:
         """Return the centre of each point, negated if more is better; infinite if others lost a smaller share."""
-        known = [point.standing(measure) for point in self.points]
-        least = min((share for share, _ in known), default=0.0)
-        return [cost if share == least else math.inf for share, cost in known]
+        return costs_of(self.points, measure)
 
     def standing(self, measure: Measure) -> tuple[float, float]:
         """Return what families are ordered by: the standing of the best point."""
@@ -187,6 +185,13 @@ class Family:
         assert found is not None  # there is a best one
         low, high = found
         return Good(rates[low], rates[high], margin, low == 0, high == len(costs) - 1)
+
+
+def costs_of(points: Sequence[Point], measure: Measure) -> list[float]:
+    """Return the centre of each point, negated if more is better; infinite if others lost a smaller share."""
+    known = [point.standing(measure) for point in points]
+    least = min((share for share, _ in known), default=0.0)
+    return [cost if share == least else math.inf for share, cost in known]
 
 
 def good_margin(best: float, measure: Measure, epsilon: float = EPSILON) -> float:
