@@ -159,8 +159,11 @@ def show_finding(console: Console, finding: Finding) -> None:
 
 def show_coordinates(console: Console, check: CoordinateCheck) -> None:
     """Print the exponent of each layer's size and the verdict."""
+    console.print(
+        f"\n{inline(check.name)}: mean |output| after {check.steps} steps, by {inline(check.key)}", soft_wrap=True
+    )
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
-    table.add_column(f"{check.name}: layer", no_wrap=True)
+    table.add_column("layer", no_wrap=True)
     narrow, wide = check.widths[0], check.widths[-1]
     for heading in (f"size at {narrow}", f"at {wide}", "exponent", "95% interval"):
         table.add_column(heading, justify="right", no_wrap=True)
