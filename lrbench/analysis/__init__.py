@@ -7,7 +7,7 @@ from lrbench.analysis.audits import Audit, Fault, RateMonitor, audit, audited
 from lrbench.analysis.code_versions import mixed as mixed_code
 from lrbench.analysis.comparison import Comparison, Row, budgets, compare_groups, compare_two
 from lrbench.analysis.confirmation import Confirmation, Finalist, confirmation
-from lrbench.analysis.estimates import CONFIDENCE, standing
+from lrbench.analysis.estimates import CONFIDENCE, estimate, standing
 from lrbench.analysis.evaluations import Axis
 from lrbench.analysis.family_words import mean_text, width_text
 from lrbench.analysis.family_words import words as family_words

@@ -20,12 +20,14 @@ from lrbench.training.termination import Ended, not_finite
 from lrbench.training.tracking import TRACKERS, checked_tracker, trackers
 
 if TYPE_CHECKING:
+    from lrbench.training.activations import layer_outputs
     from lrbench.training.evaluate import evaluate as evaluate_split
     from lrbench.training.generators import keep_generators
     from lrbench.training.isolation import isolated
     from lrbench.training.loop import Training
 
 _WITH_TORCH = {
+    "layer_outputs": ("lrbench.training.activations", "layer_outputs"),
     "Training": ("lrbench.training.loop", "Training"),
     "keep_generators": ("lrbench.training.generators", "keep_generators"),
     "isolated": ("lrbench.training.isolation", "isolated"),
