@@ -75,12 +75,18 @@ def test_families_are_compared_by_fresh_seeds_alone(grid: Grid) -> None:
     assert comparison.rows[1].answer is not None and comparison.rows[1].answer.word == "worse"
     assert [sorted(row.values) for row in comparison.rows] == [[2, 3, 4]] * 2
     text = grid.words
-    said = "On 3 fresh seeds of each, at its best learning rate tried, cosine is worse than constant: validation loss 1.249"
-    assert text.startswith(said) and "Each line at its best learning rate, compared:" not in text
+    head = "On 3 fresh seeds of each, at its best learning rate tried, "
+    assert (
+        text.startswith(f"{head}cosine is worse than constant: validation loss 1.249")
+        and "Each line at its best learning rate, compared:" not in text
+    )
     shown = gather([grid.root])
     told = summary(shown)
     assert told[0].startswith("On 3 fresh seeds of each") and told[2].startswith("By the other seeds, s ")
-    assert shown.confirmed is not None and [one.label for one in shown.confirmed.finalists] == ["s cosine", "s constant"]
+    assert shown.confirmed is not None and [one.label for one in shown.confirmed.finalists] == [
+        "s cosine",
+        "s constant",
+    ]
 
 
 def test_the_tuning_of_each_is_counted(grid: Grid) -> None:
@@ -106,7 +112,9 @@ def test_equal_rates_but_more_seeds_are_unequal_tuning(make_run: MakeRun, tmp_pa
         made.add("constant", lr, 1.0)
     for name in ("cosine", "constant"):
         made.add(name, 0.01, 1.0, 1.1, first=3, confirms=True)
-    assert "Unequal tuning: cosine: 3 learning rates, 9 runs, 36 updates; constant: 3 learning rates, 3 runs" in made.words
+    assert (
+        "Unequal tuning: cosine: 3 learning rates, 9 runs, 36 updates; constant: 3 learning rates, 3 runs" in made.words
+    )
 
 
 def test_a_best_one_at_the_edge_and_a_family_without_one_are_named(grid: Grid) -> None:
@@ -178,7 +186,9 @@ def test_no_fresh_seeds_no_comparison(make_run: MakeRun, tmp_path: Path) -> None
 def test_the_command(cli: Cli, write_config: Write) -> None:
     words = ["sweep", write_config(epochs=1), "--lr", "0.01,0.1", "--schedule", "constant,cosine", "--jobs", "1"]
     code, out, _ = cli(*words, "--confirm", "2", "--dry-run")
-    assert code == 0 and "Then 2 fresh seeds of the best learning rate of each of the 2 lines: up to 4 more runs." in out
+    assert (
+        code == 0 and "Then 2 fresh seeds of the best learning rate of each of the 2 lines: up to 4 more runs." in out
+    )
     code, out, _ = cli(*words, "--confirm", "2")
     folder = SweepFolder(Path("runs/sweeps/tiny"))
 

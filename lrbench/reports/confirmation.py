@@ -166,7 +166,11 @@ def _value(group: Group | None, measure: Measure) -> str:
 def _row(found: Confirmation, one: Finalist) -> dict[str, Any]:
     name, known = found.measure.name, found.row(one)
     chose = None if one.chosen is None else one.chosen.group.spread(name)
-    told: dict[str, Any] = {"series": one.label, "lr": None if one.chosen is None else one.chosen.lr, "edge": one.edge or None}
+    told: dict[str, Any] = {
+        "series": one.label,
+        "lr": None if one.chosen is None else one.chosen.lr,
+        "edge": one.edge or None,
+    }
     told |= {"metric": name, "chosen_by": 0 if chose is None else chose.n, "chosen_centre": chose and chose.centre}
     comparison, row = known or (None, None)
     fresh = None if one.fresh is None else one.fresh.spread(name)
