@@ -142,10 +142,11 @@ def time_to_target(group: Group, target: Target, part: Part) -> TimeToTarget | N
         part: what times are counted in.
 
     Returns:
-        The times; None if no seed has the metric, or it is unknown how far one of them got.
+        The times; None if no seed has ended, none was measured, or it is unknown how far one of them got.
     """
     begun = [record for record in group.records if record.status not in _NO_RUN]
-    if not any(target.measured(record) for record in begun):
+    evaluated = [record for record in begun if len(record.epochs)]
+    if not any(record.status.ended for record in begun) or (evaluated and not any(map(target.measured, evaluated))):
         return None
     times: list[float] = []
     censored: list[float] = []
