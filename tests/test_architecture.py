@@ -101,8 +101,8 @@ PUBLIC = {
     "runs": """
         Columns DEAD_AFTER_SECONDS Environment NODE RunFolder RunResult Sizes Status Tail UNKNOWN
         WATCHED_SECONDS birth RowWriter Recorded conclude ended_well metrics_in changes describe find_runs
-        last_lines last_row now parsed place read_csv read_json relative to_json write_file writing Log
-        Meaning Source guessed read_events read_log finite SPLITS usual_metric
+        last_lines last_row now parsed place read_csv read_json relative to_json write_file writing Log Meaning
+        Source guessed read_events read_log finite SPLITS usual_metric
     """,
     "training": """
         Ended Executor LoopKind Observer Outcome Outcomes Prune RUNGS RunOptions StopFlag TRACKERS Training
@@ -118,13 +118,13 @@ PUBLIC = {
         PERCENT_MARGIN Part Point Record Row Spread TARGET_LEVEL Target TargetTest against_target axis_of
         budgets compare_groups compare_two default_metric doubts duration families family_words fits grouped
         kept load_runs mean_text measure_named measures_of mixed_code only parts rate_text read_one read_runs
-        run_rows select standing NoOptimum Optimum optimum task_of tasks_of value_text width_text
-        Audit Fault RateMonitor audit audited
-        Confirmation Finalist confirmation TimeToTarget areas time_to_stay time_to_target
+        run_rows select standing NoOptimum Optimum optimum task_of tasks_of value_text width_text Audit Fault
+        RateMonitor audit audited Confirmation Finalist confirmation TimeToTarget areas time_to_stay
+        time_to_target
     """,
     "sweeps": """
         AUTO_POINTS Board Planned Summary Sweep SweepFolder board_of carry_out confirming find_sweeps plan_sweep
-        sweep
+        sweep WIDTH Zoom
     """,
     "reports": """
         Preview Report brief_columns csv_cell figure_of formatted_table gather html_of preview report

@@ -85,11 +85,16 @@ class NoOptimum:
     reason: str
 
 
-def optimum(family: Family, measure: Measure) -> Optimum | NoOptimum:
+def optimum(family: Family, measure: Measure, *, noise: float = 1.0) -> Optimum | NoOptimum:
     """Find the learning rate at the minimum of a curve through the family's results, and its interval.
 
     Seeds pair if all learning rates have the same ones. The interval covers the noise of the seeds and how the curve
     may run between the learning rates.
+
+    Args:
+        family: the results.
+        measure: the metric that decides.
+        noise: multiplies the variance of the seeds; with 0, what more learning rates alone could narrow is left.
     """
     points = _by_rate(family, measure)
     costs = costs_of(points, measure)
@@ -101,7 +106,7 @@ def optimum(family: Family, measure: Measure) -> Optimum | NoOptimum:
         return refused
     known = [i for i, cost in enumerate(costs) if math.isfinite(cost) and len(points[i].values(measure)) > 1]
     scale = _Scale.of([points[i] for i in known], measure)
-    return _fitted([points[i] for i in known], scale, measure)
+    return _fitted([points[i] for i in known], scale, measure, noise)
 
 
 def _by_rate(family: Family, measure: Measure) -> list[Point]:
@@ -168,12 +173,12 @@ class _Scale:
         return exp(cost) if self.kind == "value" else 1 - exp(cost)
 
 
-def _fitted(points: Sequence[Point], scale: _Scale, measure: Measure) -> Optimum | NoOptimum:
+def _fitted(points: Sequence[Point], scale: _Scale, measure: Measure, times: float) -> Optimum | NoOptimum:
     rates = np.log10([point.rate for point in points])
     seeds = [scale.costs(point.values(measure)) for point in points]
     paired = len({tuple(point.group.values(measure.name)) for point in points}) == 1
     centres = np.array([found.mean() for found in seeds])
-    noise = _noise(seeds, centres, paired)
+    noise = np.maximum(times * _noise(seeds, centres, paired), LEAST_NOISE)
     found = minimum(rates, centres, noise)
     if isinstance(found, NoOptimum):
         return found

@@ -22,6 +22,7 @@ def summary_words(summary: Summary) -> list[str]:
     lines = [*confirmation.words(fresh), *confirmation.warnings(fresh)]
     lines += [family_words(family, summary.measure) for family in summary.families]
     lines += [f"{series}: no run has ended yet." for series in summary.without]
+    lines += [f"Zoom: {text}" for text in summary.zoomed]
     if summary.families and summary.measure.name != DEFAULT_METRIC:
         named = in_words(summary.measure.name)
         lines.insert(0, f"No run has a {in_words(DEFAULT_METRIC)}, so runs are compared by {named}.")

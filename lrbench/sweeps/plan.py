@@ -33,6 +33,7 @@ class Planned:
         lr: the peak learning rate; None if only the optimizer's class knows it.
         seed: the run's seed.
         confirms: True for a run of the line's best learning rate with a fresh seed, which had no part in the choice.
+        zoom: the round of `--zoom` that added it; 0 for the grid itself.
     """
 
     run: str
@@ -42,6 +43,7 @@ class Planned:
     lr: Finite | None
     seed: Natural
     confirms: bool = False
+    zoom: Natural = 0
 
     @property
     def line(self) -> str:
@@ -49,10 +51,16 @@ class Planned:
         return f"{self.series} (confirmation)" if self.confirms else self.series
 
     @classmethod
-    def of(cls, cell: Cell, series: str, run: str, confirms: bool = False) -> Planned:
+    def of(cls, cell: Cell, series: str, run: str, *, confirms: bool = False, zoom: int = 0) -> Planned:
         """Return the plan's row for a cell."""
         experiment = cell.experiment
-        return cls(run, identity(experiment), group(experiment), series, experiment.lr, experiment.seed, confirms)
+        named = identity(experiment), group(experiment)
+        return cls(run, *named, series, experiment.lr, experiment.seed, confirms, zoom)
+
+    def row(self) -> dict[str, Any]:
+        """Return what the plan's file says of it: defaults are left out."""
+        unsaid = {"confirms": False, "zoom": 0}
+        return {key: value for key, value in asdict(self).items() if key not in unsaid or value != unsaid[key]}
 
 
 @dataclass(frozen=True)
@@ -117,7 +125,7 @@ class SweepFolder:
 
     def holds(self, plan: Plan) -> bool:
         """Return whether the folder contains this plan."""
-        return plan.cells == tuple(cell for cell in self.known() if cell in plan.cells or not cell.confirms)
+        return plan.cells == tuple(c for c in self.known() if c in plan.cells or not (c.confirms or c.zoom))
 
     def known(self) -> Sequence[Planned]:
         """Return the cells of the plan on disk; none if it can't be read."""
@@ -134,8 +142,8 @@ class SweepFolder:
 
     def write(self, plan: Plan) -> None:
         """Write or replace the plan; earlier confirmations stay. Raises FolderError."""
-        cells = [{k: v for k, v in asdict(cell).items() if v is not False} for cell in self.joined(plan).cells]
-        rows = ",\n  ".join(json.dumps(cell) for cell in cells)  # a line per cell, for reading and diffs
+        lines_of = (json.dumps(cell.row()) for cell in self.joined(plan).cells)  # a line each, for reading and diffs
+        rows = ",\n  ".join(lines_of)
         head = {"format": FORMAT, "name": plan.name, "written": now(), "lrbench": __version__}
         lines = [f"  {json.dumps(key)}: {json.dumps(value)},\n" for key, value in head.items()]
         self.save("plan.json", f'{{\n{"".join(lines)}  "cells": [\n  {rows}\n]}}\n')

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -29,6 +30,7 @@ from lrbench.analysis import (
 from lrbench.components import Measure
 from lrbench.runs import Status
 from lrbench.sweeps.plan import Plan, Planned, SweepFolder
+from lrbench.sweeps.zoom import Step, told
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Summary:
         fresh: the fresh seeds of the lines' best learning rates, which had no part in choosing them, each with its
             line. More than one of a line if its best learning rate or the user's code changed.
         pending: line and learning rate of each fresh seed that was not begun.
+        steps: of a zoom, the last step with each line.
     """
 
     plan: Plan
@@ -51,6 +54,13 @@ class Summary:
     records: tuple[Record, ...]
     fresh: tuple[tuple[str, Point], ...] = ()
     pending: tuple[tuple[str, float | None], ...] = ()
+    steps: Mapping[str, Step] = field(default_factory=dict)
+
+    @property
+    def zoomed(self) -> list[str]:
+        """How a zoom into each line ended, in words."""
+        runs = Counter(cell.series for cell in self.plan.grid)
+        return [told(line, runs[line.label], self.steps[line.label]) for line in self.lines if line.label in self.steps]
 
     @property
     def families(self) -> tuple[Family, ...]:
