@@ -75,8 +75,11 @@ def test_families_are_compared_by_fresh_seeds_alone(grid: Grid) -> None:
     assert comparison.rows[1].answer is not None and comparison.rows[1].answer.word == "worse"
     assert [sorted(row.values) for row in comparison.rows] == [[2, 3, 4]] * 2
     text = grid.words
-    said = "On 3 fresh seeds of each, at its best learning rate tried, cosine is worse than constant: validation loss 1.249"
-    assert text.startswith(said) and "Each line at its best learning rate, compared:" not in text
+    head = "On 3 fresh seeds of each, at its best learning rate tried, "
+    assert (
+        text.startswith(f"{head}cosine is worse than constant: validation loss 1.249")
+        and "Each line at its best learning rate, compared:" not in text
+    )
     shown = gather([grid.root])
     told = summary(shown)
     assert told[0].startswith("On 3 fresh seeds of each") and told[2].startswith("By the other seeds, s ")

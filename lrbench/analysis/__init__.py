@@ -34,3 +34,4 @@ from lrbench.analysis.spread import Spread
 from lrbench.analysis.statistics import ALPHA, MARGIN, PERCENT_MARGIN, Difference
 from lrbench.analysis.target_test import TARGET_LEVEL, TargetTest, against_target
 from lrbench.analysis.targets import Part, Target
+from lrbench.analysis.time_to_target import TimeToTarget, areas, time_to_stay, time_to_target

@@ -163,7 +163,8 @@ def _default_out(path: Path) -> Path:
 
 
 _OPTIONAL = (
-    "seeds.png", "seeds.svg", "rates.png", "rates.svg", "target.png", "target.svg", "winner.py", "winner.yaml",
+    *(f"{name}.{kind}" for name in ("seeds", "rates", "target", "arrivals") for kind in ("png", "svg")),
+    "winner.py", "winner.yaml",
 )  # fmt: skip
 
 
