@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from lrbench.config.experiment import Experiment
 from lrbench.config.identity import identity, run_name
@@ -49,15 +50,30 @@ def branched(config: RunConfig) -> Sequence[RunConfig]:
     return found
 
 
+def count_branched(plain: Mapping[str, Any]) -> int:
+    """Return how many runs `branched` makes of a config, which may be invalid."""
+    block = plain.get("branches")
+    if not isinstance(block, Mapping):
+        return 1
+    at, decays = block.get("at"), block.get("decay")
+    return 1 + (len(at) if isinstance(at, list) else 1) * (len(decays) if isinstance(decays, list) else 1)
+
+
 def trunk_of(config: RunConfig) -> Trunk | None:
     """Return the trunk of a branch; None for any other run."""
     return config._trunk if isinstance(config, Experiment) else None
 
 
+def own_share(config: RunConfig) -> float:
+    """Return the fraction of its steps that a run trains itself; below 1 for a branch."""
+    trunk = trunk_of(config)
+    return 1 - trunk.at.amount / config.length.amount if trunk and isinstance(config, Experiment) else 1.0
+
+
 def _alone(config: Experiment, ending: str, schedule: dict[str, object], length: Duration) -> Experiment:
     """Return a run of a config as one would write it by hand."""
     name = f"{config.name[: _LONGEST_NAME - len(ending) - 1].rstrip()}-{ending}"
-    budget: dict[str, int | None] = {"epochs": None, "steps": None, length.unit: int(length.amount)}
+    budget: dict[str, Any] = {"epochs": None, "steps": None, length.unit: int(length.amount)}
     return config.replace(name=name, schedule=schedule, branches=None, reference=None, **budget)
 
 

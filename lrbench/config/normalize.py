@@ -17,7 +17,9 @@ from lrbench.types import Duration, Part, part_of
 
 def written_out(plain: Mapping[str, Any]) -> dict[str, Any]:
     """Replace a config's shorthand. Raises ConfigError."""
-    return _defaults(_task(_groups(_batch(_warmup(_peak(_earlier(branches.written_out({**plain, **_plateau(plain)}))))))))
+    return _defaults(
+        _task(_groups(_batch(_warmup(_peak(_earlier(branches.written_out({**plain, **_plateau(plain)})))))))
+    )
 
 
 def _task(plain: dict[str, Any]) -> dict[str, Any]:

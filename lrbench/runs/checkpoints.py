@@ -109,6 +109,7 @@ class Checkpoints:
         self.steps.take(other.steps, state["step"])
         self.epochs.take(other.epochs, state["evaluations"])
         self._save(self.path / CHECKPOINTS[0], {**state, "identity": own}, self.guard)
+
     @property
     def has_final(self) -> bool:
         """True if the final state was kept."""

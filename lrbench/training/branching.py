@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from lrbench.config import identity
+from lrbench.config import Experiment, identity, own_share, trunk_of
 from lrbench.errors import FolderError
 from lrbench.runs import RunFolder, Status
 from lrbench.training.kinds import PlainTraining
@@ -93,6 +93,20 @@ def saving(outcomes: Sequence[Outcome]) -> str | None:
         each = f"{len(shared)} branch{'es share' if len(shared) > 1 else ' shares'} {what}"
         return f"{each}: {trained:,} updates trained instead of {alone:,}"
     return None
+
+
+def expected_saving(outcomes: Sequence[Outcome]) -> str | None:
+    """Describe what sharing will save, before anything is trained; None if there are no branches."""
+    configs = [outcome.experiment for outcome in outcomes if trunk_of(outcome.experiment) is not None]
+    lengths = [config.length for config in configs if isinstance(config, Experiment)]
+    trunks = [trunk.experiment for trunk, _ in branches_by_trunk(outcomes)]
+    if not lengths or not trunks or len({length.unit for length in lengths}) != 1:
+        return None
+    alone = sum(length.amount for length in lengths)
+    own = sum(length.amount * own_share(config) for length, config in zip(lengths, configs, strict=True))
+    trained = own + sum(trunk.length.amount for trunk in trunks if isinstance(trunk, Experiment))
+    runs = f"{len(lengths)} branch{'es' * (len(lengths) > 1)} of {len(trunks)} trunk{'s' * (len(trunks) > 1)}"
+    return f"{runs}: {trained:,.0f} {lengths[0].unit} to train instead of {alone:,.0f}"
 
 
 def _steps(outcome: Outcome) -> int:

@@ -80,5 +80,7 @@ class RunOptions:
         if self.prune is None:
             return PlainTraining(trunk_of(config))
         if trunk_of(config) is not None:
-            raise UsageError(f"{config.name} is a branch, which takes its first steps as they are; remove --prune, --halve")
+            raise UsageError(
+                f"{config.name} is a branch, which takes its first steps as they are; remove --prune, --halve"
+            )
         return PrunedTraining(self.prune)

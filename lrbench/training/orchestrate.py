@@ -159,7 +159,7 @@ def _execute(todo: Sequence[Outcome], first: Executor, root: Path, options: RunO
     """Execute the runs, trunks before their branches."""
     stop, experiments = StopFlag(), [outcome.experiment for outcome in todo]
 
-    def failed() -> None:
+    def on_failure() -> None:
         count = sum(outcome.status is Status.FAILED for outcome in todo)
         if options.max_failures is not None and count >= options.max_failures:
             watch(message(f"stopping after {options.max_failures} failure{'s' * (options.max_failures != 1)}"))
@@ -168,21 +168,21 @@ def _execute(todo: Sequence[Outcome], first: Executor, root: Path, options: RunO
     with stop.on_signals():
         for number, wave in enumerate(waves(todo)):
             executor = create(options, root, experiments) if number else first  # of the same size for every wave
-            _execute_at_once(wave, executor, stop, failed, root, options, watch)
+            _execute_at_once(wave, executor, stop, on_failure, root, options, watch)
 
 
 def _execute_at_once(
     todo: Sequence[Outcome],
     executor: Executor,
     stop: StopFlag,
-    failed: Callable[[], None],
+    on_failure: Callable[[], None],
     root: Path,
     options: RunOptions,
     watch: Watch,
 ) -> None:
     """Execute runs in any order; those of another process come last, once it has finished them or died.
 
-    `failed` is called after each failure.
+    `on_failure` is called after each failed run.
     """
     by_path = {outcome.path: outcome for outcome in todo}
     left, told = list(todo), set[Path]()
@@ -198,7 +198,7 @@ def _execute_at_once(
             if outcome.status is Status.RUNNING and options.wait:
                 elsewhere.append(outcome)
             elif outcome.status is Status.FAILED:
-                failed()
+                on_failure()
         for outcome in elsewhere:
             if outcome.path not in told:
                 told.add(outcome.path)

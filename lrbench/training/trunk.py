@@ -46,9 +46,7 @@ class KeepingObserver(Observer):
             self.training.folder.keep_checkpoint(self.training.state.step)
 
 
-def take_start(
-    trunk: Trunk, folder: RunFolder, experiment: Experiment, parts: Parts, done: int, watch: Watch
-) -> bool:
+def take_start(trunk: Trunk, folder: RunFolder, experiment: Experiment, parts: Parts, done: int, watch: Watch) -> bool:
     """Copy the rows and the checkpoint of a branch's trunk into its folder, if they are ahead of its own `done` steps.
 
     Return whether it did. If the trunk can't be used, say why; the branch is then trained alone.
@@ -97,7 +95,9 @@ def _check_same(source: RunFolder, experiment: Experiment, parts: Parts, step: i
     if changed := changes(known, experiment):
         raise FolderError(f"{changed[0]} since it was trained")
     if known.sizes.steps_per_epoch != parts.steps_per_epoch or known.sizes.total_steps is None:
-        raise FolderError(f"its epochs have {known.sizes.steps_per_epoch} steps, those of this run {parts.steps_per_epoch}")
+        raise FolderError(
+            f"its epochs have {known.sizes.steps_per_epoch} steps, those of this run {parts.steps_per_epoch}"
+        )
     if _without_length(other) != _without_length(experiment):
         raise FolderError("its config differs in more than the schedule and the length")
     theirs = schedule_of(other, parts.start, parts.peak_lr, known.sizes.total_steps, parts.steps_per_epoch)
