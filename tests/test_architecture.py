@@ -97,7 +97,7 @@ PUBLIC = {
         OUR_COLUMN CONFIG CONFIGS Column CommandConfig PARTS Config ContinueRule InitRule RecordedConfig
         RunConfig SOURCES flat kind_of own short_axes Dataset EarlyStoppingRule Experiment SHORT_AXES canonical
         dump_yaml exists fits_folder group identity load_config merge normal opened overriding read_bytes
-        read_config run_name validate without_rate
+        read_config run_name validate without_rate Trunk branched count_branched own_share trunk_of
     """,
     "runs": """
         Columns DEAD_AFTER_SECONDS Environment NODE RunFolder RunResult Sizes Status Tail UNKNOWN
@@ -108,7 +108,7 @@ PUBLIC = {
     "training": """
         Ended Executor LoopKind Observer Outcome Outcomes Prune RUNGS RunOptions StopFlag TRACKERS Training
         checked_tracker default_jobs do_runs evaluate_split isolated look look_in nearest pending run stopped
-        trackers keep_generators not_finite layer_outputs
+        trackers keep_generators not_finite layer_outputs expected_saving
     """,
     "lr_finder": """
         Advice FinderFolder Finding KeptState LoopRamp LoopTest Ramp RangeTest Refusal check_schedule

@@ -218,6 +218,12 @@ class CsvLog:
             self._hash = hashlib.blake2b(text, digest_size=16)
             self._file = self.path.open("a", encoding="utf-8", newline="\n")
 
+    def take(self, other: CsvLog, rows: int) -> None:
+        """Replace the file by the header and the first `rows` rows of another one."""
+        text = b"".join(line + b"\n" for line in other._lines()[: rows + 1])
+        with writing(self.path.parent), replacing(self.path) as file:
+            file.write(text)
+
     def widen(self, names: Iterable[str]) -> None:
         """Add columns, which are empty in the rows that are there."""
         new = list(names)

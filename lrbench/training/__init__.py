@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from lrbench.training.branching import expected_saving
 from lrbench.training.executors import Executor, default_jobs
 from lrbench.training.kinds import LoopKind, Observer
 from lrbench.training.options import RunOptions
