@@ -119,7 +119,7 @@ PUBLIC = {
         budgets compare_groups compare_two default_metric doubts duration families family_words fits grouped
         kept load_runs mean_text measure_named measures_of mixed_code only parts rate_text read_one read_runs
         run_rows select standing NoOptimum Optimum optimum task_of tasks_of value_text width_text
-        Audit Fault RateMonitor audit audited
+        Audit Fault RateMonitor audit audited with_families
     """,
     "sweeps": """
         AUTO_POINTS Board Planned Summary Sweep SweepFolder board_of carry_out confirming find_sweeps plan_sweep

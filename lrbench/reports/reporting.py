@@ -17,6 +17,7 @@ from lrbench.analysis import (
     read_runs,
     run_rows,
     tasks_of,
+    with_families,
 )
 from lrbench.config import exists
 from lrbench.errors import UsageError
@@ -128,8 +129,7 @@ def gather(
     found, tests = kept(found, filters, labels), kept_tests(tests, filters)
     metric = metric or default_metric(found)
     aim = None if target is None else Target.parse(target, found)
-    measure_named(found, metric)
-    groups = grouped(found, metric, pool_code)
+    groups = with_families(grouped(found, metric, pool_code), measure_named(found, metric))
     compared = [group for group in groups if not group.first.confirms]
     ended = [group for group in compared if group.spread(metric)]
     alike = len(tasks_of(ended)) <= 1

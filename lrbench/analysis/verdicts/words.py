@@ -16,6 +16,8 @@ Label = Literal[
     "past its best",
     "decayed too early",
     "too slow",
+    "rate too small",
+    "rate too large",
     "converged",
     "undecided",
     "too short to tell",
