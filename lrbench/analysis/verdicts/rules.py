@@ -16,6 +16,7 @@ SPENT = 0.01  # of the peak learning rate
 FEWEST = 3  # epochs; with fewer, only the first verdicts are possible
 SKILLED = 0.3  # of the way from chance to the best score: no longer guessing
 SMOOTH = 0.02  # share of evaluations in which a loss may rise and still fall steadily
+LARGE_SWING = 1.5  # of the validation loss, beyond what few examples explain
 LEAST_GAIN = 0.05  # of the logarithm of the loss, that a three times larger learning rate should bring
 
 
@@ -138,10 +139,12 @@ def _decayed(run: Curves) -> Verdict | None:
 def _slow(run: Curves) -> Verdict | None:
     """Judge a run that its learning rate holds back: the loss falls, without noise, as the learning rates sum up."""
     high, train = run.val_loss[run.high], run.train_loss[run.high]
+    if min(run.val_loss) <= 0:
+        return None
     near = run.chance is not None and run.val_loss[-1] > 0.75 * run.chance
     if near and ups(run.val_loss) <= SMOOTH and (not run.trained or ups(train) <= 0.1):
         evidence = f"the validation loss falls steadily, but is still {number(run.val_loss[-1])}, close to guessing"
-        return Verdict("too slow", f"{evidence}, {number(run.chance)}", f"{tried(10, run.told)}, or train longer", 10)
+        return Verdict("too slow", f"{evidence}, {number(run.chance)}", f"train longer, or {tried(10, run.told)}", 10)
     noisy = run.trained and jitter(train) > 0.25
     if len(high) < 4 or run.expected(run.val_loss) < LEAST_GAIN or ups(high) > SMOOTH or noisy or _annealed(run):
         return None
@@ -150,7 +153,7 @@ def _slow(run: Curves) -> Verdict | None:
         evidence = f"the validation loss fell by {fell} steadily while the last two thirds of the learning rate were spent"
     else:
         evidence = f"the validation loss fell by {fell} in the last two thirds of the run, steadily"
-    return Verdict("too slow", evidence, f"{tried(3, run.told)}, or train longer", 3)
+    return Verdict("too slow", evidence, f"train longer, or {tried(3, run.told)}", 3)
 
 
 def _annealed(run: Curves) -> bool:
@@ -188,10 +191,11 @@ def _oscillating(run: Curves) -> Verdict | None:
         return None
     steps = np.diff(logarithms(val))
     swing = float(np.abs(steps - steps.mean()).mean())
-    if swing < math.log(1.18) or not 0.2 <= ups(val) <= 0.8 or (run.trained and ups(train) < 0.25):
+    quiet = run.trained and ups(train) < 0.25 and swing < math.log(LARGE_SWING)
+    if swing < math.log(1.18) or not 0.2 <= ups(val) <= 0.8 or quiet:
         return None
     evidence = f"in the second half, the validation loss moves up and down by {math.expm1(swing):.0%} per {run.unit}"
-    if run.decays or run.fell(run.val_loss, 2, 0) < 0.1:
+    if run.decays or (ups(train) >= 0.25 and run.fell(run.val_loss, 2, 0) < 0.1):
         return Verdict("oscillating", evidence, tried(1 / 3, run.told) + _or_decay(run), 1 / 3)
     return Verdict("oscillating", evidence, "decay the learning rate")
 
@@ -212,7 +216,9 @@ def _restless(run: Curves) -> Verdict | None:
 def _undecided(run: Curves) -> Verdict | None:
     """Judge a run whose end is flat, while something else speaks against its learning rate."""
     train, val = run.train_loss[run.high], run.val_loss
-    ending, rise = run.fell(val, 1, 0), val[-1] / min(val) - 1 if min(val) > 0 else 0.0
+    if min(val) <= 0:
+        return None
+    ending, rise = run.fell(val, 1, 0), val[-1] / min(val) - 1
     doubts = []
     if run.trained and len(train) > 2 and (jitter(train) > 0.1 or ups(train) > 0.12):
         doubts.append("the training loss is not steady while the learning rate is high")
