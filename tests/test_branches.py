@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -194,7 +193,10 @@ def test_a_branch_added_later_is_trained_alone_unless_the_trunk_kept_its_state(t
 def test_a_trunk_that_diverges_or_stops_early(tmp_path: Path, tiny: Any) -> None:
     for changes, status in (
         ({"optimizer": {"name": "sgd", "lr": 1e18}}, Status.DIVERGED),
-        ({"optimizer": {"name": "sgd", "lr": 1e-9}, "early_stopping": {"patience": 1, "min_delta": 1.0}}, "stopped_early"),
+        (
+            {"optimizer": {"name": "sgd", "lr": 1e-9}, "early_stopping": {"patience": 1, "min_delta": 1.0}},
+            "stopped_early",
+        ),
     ):
         settings = {**changes, "epochs": None}
         done = shared(tmp_path, tiny(**settings, schedule=WSD, branches={"at": [20], "decay": 4}))

@@ -16,6 +16,7 @@ from lrbench.analysis.format import duration
 from lrbench.analysis.groups import Band, Group, axis_of, grouped, parts, tasks_of
 from lrbench.analysis.groups import task as task_of
 from lrbench.analysis.labels import value_text
+from lrbench.analysis.neighbours import with_families
 from lrbench.analysis.optimum import NoOptimum, Optimum, optimum
 from lrbench.analysis.other_programs import doubts
 from lrbench.analysis.records import (
