@@ -12,12 +12,14 @@ from lrbench.analysis import (
     EPSILON,
     Axis,
     Family,
+    NoOptimum,
     Point,
     Record,
     Spread,
     axis_of,
     default_metric,
     measures_of,
+    optimum,
     parts,
     rate_text,
     read_one,
@@ -83,7 +85,8 @@ class Summary:
                 near = good is not None and point.lr is not None and good.low <= point.lr <= good.high
                 edge = family.edge(self.measure) if point is best else ""
                 marks = {"best": int(point is best), "near": int(near), "edge": edge}
-                yield {"series": _named(family.label, point), **_row(point, known, self.measure), **marks}
+                told = _optimum(family, self.measure) if point is best else dict.fromkeys(_OPTIMUM, "")
+                yield {"series": _named(family.label, point), **_row(point, known, self.measure), **marks, **told}
         if (won := self.winner) is not None:
             series = f"{won[0].label} (confirmation)"
             yield from (
@@ -118,6 +121,17 @@ def _points(
 
 def _named(series: str, point: Point) -> str:
     return f"{series} ({point.group.part})" if point.group.part else series
+
+
+_OPTIMUM = ("optimum", "optimum_low", "optimum_high", "no_optimum")
+
+
+def _optimum(family: Family, measure: Measure) -> dict[str, Any]:
+    """The minimum of the curve and its 95% interval, or why there is none."""
+    found = optimum(family, measure)
+    if isinstance(found, NoOptimum):
+        return dict(zip(_OPTIMUM, ("", "", "", found.reason), strict=True))
+    return dict(zip(_OPTIMUM, (repr(found.lr), repr(found.low), repr(found.high), ""), strict=True))
 
 
 def _over(record: Record) -> bool:
