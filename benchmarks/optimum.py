@@ -240,15 +240,16 @@ def noise_of(costs: np.ndarray) -> np.ndarray:
 
 
 def dense(runs: str, seeds: int, tasks: Iterable[str]) -> list[Dense]:
-    """Read the dense sweeps of these tasks that have this many seeds."""
+    """Read the dense sweeps of these tasks, with at most this many seeds and at least two."""
     names = {f"{task} {schedule}".replace(" ", "-") for task in tasks for schedule in dense_sweeps.SCHEDULES}
     found = []
     for one in families(grouped(read_runs([Path(runs)])), VAL_LOSS):
         name = one.points[0].group.first.name
         told = [point.group.values(VAL_LOSS.name) for point in one.points]
         ended = [len(values) + point.lost(VAL_LOSS) for values, point in zip(told, one.points, strict=True)]
-        if name in names and len(told) == dense_sweeps.POINTS and min(ended) >= seeds:
-            costs = np.log([[values.get(seed, math.nan) for seed in range(seeds)] for values in told])
+        have = min(seeds, *ended)
+        if name in names and len(told) == dense_sweeps.POINTS and have > 1:
+            costs = np.log([[values.get(seed, math.nan) for seed in range(have)] for values in told])
             found.append(Dense.of(name, np.log10([point.rate for point in one.points]), costs))
     return found
 
@@ -288,7 +289,7 @@ def main() -> None:
     """Count and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", default="runs/dense", help="of benchmarks/dense_sweeps.py")
-    parser.add_argument("--seeds", type=int, default=3, help="of the dense sweeps")
+    parser.add_argument("--seeds", type=int, default=3, help="of the dense sweeps, at most")
     parser.add_argument("--times", type=int, default=10, help="how often each simulation is repeated")
     parser.add_argument("--only", action="append", choices=("simulated", "resampled", "thinned"))
     parser.add_argument("--held-out", action="store_true", help="count the tasks that no rule was fitted to, too")
@@ -300,7 +301,7 @@ def main() -> None:
     groups = {"": dense_sweeps.TASKS, ", held out": dense_sweeps.HELD_OUT if asked.held_out else {}}
     for suffix, tasks in groups.items():
         for one in dense(asked.runs, asked.seeds, tasks) if set(kinds) - {"simulated"} else []:
-            told = f"minimum at {10**one.truth.place:.3g}, error {one.error:.2f} decades"
+            told = f"{one.costs.shape[1]} seeds, minimum at {10**one.truth.place:.3g}, error {one.error:.2f} decades"
             print(f"{one.name:32} {told}{'' if one.usable else ': not counted'}", flush=True)
             if one.usable and "thinned" in kinds:
                 thin(counts, one, "thinned" + suffix)
