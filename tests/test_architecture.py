@@ -118,7 +118,7 @@ PUBLIC = {
         PERCENT_MARGIN Part Point Record Row Spread TARGET_LEVEL Target TargetTest against_target axis_of
         budgets compare_groups compare_two default_metric doubts duration families family_words fits grouped
         kept load_runs mean_text measure_named measures_of mixed_code only parts rate_text read_one read_runs
-        run_rows select standing NoOptimum Optimum optimum task_of tasks_of value_text width_text
+        run_rows select standing NoOptimum Optimum optima optimum task_of tasks_of value_text width_text
         Audit Fault RateMonitor audit audited
     """,
     "sweeps": """
@@ -216,6 +216,8 @@ def test_public_names() -> None:
         "Experiment",
         "Finding",
         "LrbenchError",
+        "NoOptimum",
+        "Optimum",
         "Outcome",
         "RangeTest",
         "Report",
@@ -231,6 +233,7 @@ def test_public_names() -> None:
         "import_runs",
         "load_config",
         "load_runs",
+        "optima",
         "param",
         "parameter_groups",
         "preview",

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lrbench.analysis import Family, Group, NoOptimum, Optimum, Point, optimum
-from lrbench.analysis.curve import HEIGHTS, LENGTHS, Minimum, _process, minimum
+from lrbench.analysis.curve import HEIGHTS, LENGTHS, Minimum, _factors, _process, minimum
 from lrbench.components import Measure, measures
 from lrbench.components.metrics import ACCURACY, LOSS
 
@@ -109,6 +109,26 @@ def test_refusals(family: Callable[..., Family], kind: str, values: dict[float, 
     found = optimum(family(values), VAL_LOSS)
     assert isinstance(found, NoOptimum)
     assert found.kind == kind and words in found.reason
+
+
+def test_where_the_minimum_may_be_among_diverged_seeds(family: Callable[..., Family]) -> None:
+    """Learning rates beyond the last one with a result were tried, so nobody is sent to try them again."""
+    values: dict[float, list[Any]] = {lr: [bowl(lr, at=0.2) * math.exp(8 * noise) for noise in NOISE] for lr in RATES}
+    values |= {RATES[-1]: ["diverged"] * 3}
+    found = optimum(family(values), VAL_LOSS)
+    assert isinstance(found, NoOptimum) and found.kind == "diverged"
+    assert (
+        "0.316, where seeds diverged or are too few" in found.reason or "seeds diverged or failed at 1" in found.reason
+    )
+
+
+def test_few_seeds_tell_little_of_the_noise() -> None:
+    """The same spread is less sure with two degrees of freedom than with twenty."""
+    x = np.linspace(-4, 0, 9)
+    widths = [minimum(x, 0.4 * (x + 1.7) ** 2, np.full(9, 0.002), freedom) for freedom in (2, 20, math.inf)]
+    few, more, known = (one.interval[2] - one.interval[0] for one in widths if isinstance(one, Minimum))
+    assert few > more >= known * 0.98
+    assert _factors(2) == pytest.approx([0.4808, 1.0195, 2.1276, 7.4888], abs=1e-3), "2 / χ² of 2 degrees, by hand"
 
 
 def test_two_minima_and_flat_curves_are_refused() -> None:
