@@ -117,17 +117,15 @@ def test_where_the_minimum_may_be_among_diverged_seeds(family: Callable[..., Fam
     values |= {RATES[-1]: ["diverged"] * 3}
     found = optimum(family(values), VAL_LOSS)
     assert isinstance(found, NoOptimum) and found.kind == "diverged"
-    assert (
-        "0.316, where seeds diverged or are too few" in found.reason or "seeds diverged or failed at 1" in found.reason
-    )
+    assert found.reason.endswith(": try learning rates between") and "the highest" not in found.reason
 
 
 def test_few_seeds_tell_little_of_the_noise() -> None:
-    """The same spread is less sure with two degrees of freedom than with twenty."""
-    x = np.linspace(-4, 0, 9)
-    widths = [minimum(x, 0.4 * (x + 1.7) ** 2, np.full(9, 0.002), freedom) for freedom in (2, 20, math.inf)]
-    few, more, known = (one.interval[2] - one.interval[0] for one in widths if isinstance(one, Minimum))
-    assert few > more >= known * 0.98
+    """The same spread is less sure with two degrees of freedom than without any doubt."""
+    x = np.linspace(-3, -1, 5)
+    widths = [minimum(x, 0.4 * (x + 1.9) ** 2, np.full(5, 0.0005), freedom) for freedom in (2, math.inf)]
+    few, known = (one.interval[2] - one.interval[0] for one in widths if isinstance(one, Minimum))
+    assert few > 1.02 * known
     assert _factors(2) == pytest.approx([0.4808, 1.0195, 2.1276, 7.4888], abs=1e-3), "2 / χ² of 2 degrees, by hand"
 
 
