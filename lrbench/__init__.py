@@ -7,6 +7,7 @@ Public names are imported on first use, so that `import lrbench` is quick and ne
     report          compare runs: figure, tables, HTML page
     compare         decide whether one group of runs is better than another, or reaches a target
     load_runs       load all runs into a pandas DataFrame, one row per run
+    optima          find the best learning rate between those tried, with its interval
     import_runs     import other tools' runs: TensorBoard, Lightning, Hugging Face, Keras, W&B, MLflow, CSV
     export          export runs to TensorBoard, MLflow, W&B or Trackio, or as CSV or Parquet tables
     RangeTest       a range test in your own training loop
@@ -21,6 +22,7 @@ Public names are imported on first use, so that `import lrbench` is quick and ne
     param           the value that a sweep gives your script
     build_optimizer, parameter_groups   use an `optimizer:` block in your own training loop
     Decision, TargetDecision   what `compare` returns
+    Optimum, NoOptimum   what `optima` returns
     Experiment, Finding, Outcome, Report, Sweep, LrbenchError
 """
 
@@ -32,7 +34,7 @@ from typing import TYPE_CHECKING, Any
 from lrbench._version import __version__
 
 if TYPE_CHECKING:
-    from lrbench.analysis import Audit, audit, load_runs
+    from lrbench.analysis import Audit, NoOptimum, Optimum, audit, load_runs, optima
     from lrbench.components import build_optimizer, parameter_groups
     from lrbench.config import Experiment, load_config
     from lrbench.errors import LrbenchError
@@ -57,6 +59,8 @@ __all__ = [
     "Experiment",
     "Finding",
     "LrbenchError",
+    "NoOptimum",
+    "Optimum",
     "Outcome",
     "RangeTest",
     "Report",
@@ -73,6 +77,7 @@ __all__ = [
     "import_runs",
     "load_config",
     "load_runs",
+    "optima",
     "param",
     "parameter_groups",
     "preview",
@@ -90,6 +95,8 @@ _HOMES = {
     "Experiment": "config",
     "Finding": "lr_finder",
     "LrbenchError": "errors",
+    "NoOptimum": "analysis",
+    "Optimum": "analysis",
     "Outcome": "training",
     "RangeTest": "lr_finder",
     "Report": "reports",
@@ -107,6 +114,7 @@ _HOMES = {
     "import_runs": "integrations",
     "load_config": "config",
     "load_runs": "analysis",
+    "optima": "analysis",
     "param": "integrations",
     "parameter_groups": "components",
     "preview": "reports",

@@ -121,7 +121,7 @@ PUBLIC = {
         grouped kept load_runs mean_text measure_named measures_of mixed_code only parts rate_text read_one
         read_runs run_rows select standing NoOptimum Optimum optimum task_of tasks_of value_text width_text
         Audit Fault RateMonitor audit audited Confirmation Finalist confirmation TimeToTarget areas time_to_stay
-        time_to_target with_families
+        time_to_target with_families optima
     """,
     "sweeps": """
         AUTO_POINTS Board Planned Summary Sweep SweepFolder board_of carry_out confirming find_sweeps plan_sweep
@@ -222,6 +222,8 @@ def test_public_names() -> None:
         "Experiment",
         "Finding",
         "LrbenchError",
+        "NoOptimum",
+        "Optimum",
         "Outcome",
         "RangeTest",
         "Report",
@@ -238,6 +240,7 @@ def test_public_names() -> None:
         "import_runs",
         "load_config",
         "load_runs",
+        "optima",
         "param",
         "parameter_groups",
         "preview",

@@ -8,8 +8,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+import lrbench
 from lrbench.analysis import Family, Group, Optimum, Record, families, grouped, measure_named, optimum, read_runs
 from lrbench.analysis import sensitivity as rule
 from lrbench.analysis.family_words import words
@@ -301,6 +303,22 @@ def test_families_are_drawn_each_with_its_line_and_its_bar(
     assert all(box.x0 >= 0 and box.x1 <= figure.bbox.x1 for box in boxes)
 
 
+def test_the_curve_has_a_star_at_its_minimum_and_an_interval(family: Callable[..., Family]) -> None:
+    found = family([0.5, 0.51], [0.1, 0.11], [0.12, 0.11], [0.6, 0.61])
+    fitted = optimum(found, VAL_LOSS)
+    assert isinstance(fitted, Optimum)
+    upper, lower = draw([found], VAL_LOSS).axes
+    for axes, height in ((upper, fitted.value), (lower, 0)):
+        (star,) = (line for line in axes.lines if line.get_marker() == "*")
+        assert star.get_xydata().tolist() == [[fitted.lr, height]]
+        ((ends,),) = (each.get_segments() for each in axes.collections if hasattr(each, "get_segments"))
+        assert ends == pytest.approx(np.array([[fitted.low, height], [fitted.high, height]]))
+    (curve,) = (line for line in upper.lines if line.get_alpha() == 0.25)
+    assert curve.get_xydata() == pytest.approx(np.array(fitted.curve))
+    refused = draw([family(0.3, 0.1, 0.2)], VAL_LOSS)
+    assert not [line for axes in refused.axes for line in axes.lines if line.get_marker() == "*"]
+
+
 @pytest.mark.parametrize("values", [[0.1, 0.2, 0.3], [0.3, 0.2, 0.1], [0.105, 0.1, 0.3]])
 def test_what_ends_where_the_rates_end_has_an_arrow(family: Callable[..., Family], values: list[float]) -> None:
     assert "at an end of those tried" in texts(draw([family(*values)], VAL_LOSS))
@@ -352,6 +370,10 @@ def test_from_the_folders_of_runs(make_run: MakeRun, tmp_path: Path) -> None:
         "(1.0 decades); "
         f"1 of 9 runs diverged (at 10). Between those tried, the curve has its minimum at {minimum(found[0])}."
     ]
+    told = lrbench.optima(tmp_path / "runs")
+    assert told == {"tiny": optimum(found[0], VAL_LOSS)} == lrbench.optima(tmp_path / "runs", metric="val_loss")
+    with pytest.raises(UsageError, match="no such metric"):
+        lrbench.optima(tmp_path / "runs", metric="val_f1")
     assert texts(draw(found, VAL_LOSS))[1:] == [
         "best learning rate", "minimum of the curve, 95% interval", "at least one seed diverged or failed"
     ]  # fmt: skip

@@ -28,7 +28,7 @@ from rich.text import Text
 from torch import Tensor, nn
 
 import lrbench
-from lrbench.analysis import Family, Group, Point, Record
+from lrbench.analysis import Family, Group, Optimum, Point, Record
 from lrbench.cli import sweep_table
 from lrbench.cli.app import app
 from lrbench.components.metrics import ACCURACY, LOSS, measures
@@ -584,6 +584,18 @@ def test_the_best_rate_its_edge_and_the_width_of_what_is_near() -> None:
         ("0.001", 0, 0, ""), ("0.01", 0, 1, ""), ("0.1", 1, 1, ""), ("1", 0, 1, ""), ("10", 0, 0, "")
     ]  # fmt: skip
     assert [row["edge"] for row in summary_of(Family("line", points[2:])).rows()] == ["lowest", "", ""]
+
+
+def test_the_minimum_between_the_rates_is_in_the_row_of_the_best() -> None:
+    points = tuple(point(lr, x, 1.02 * x, 0.98 * x) for lr, x in ((1e-3, 2.0), (1e-2, 1.05), (1e-1, 1.0), (1, 1.6)))
+    summary = summary_of(Family("line", points))
+    found = summary.optima["line"]
+    assert isinstance(found, Optimum) and 1e-2 < found.low < found.lr < found.high < 1
+    columns = ("optimum", "optimum_low", "optimum_high", "no_optimum")
+    told = [tuple(row[column] for column in columns) for row in summary.rows()]
+    assert told == [("",) * 4, ("",) * 4, (repr(found.lr), repr(found.low), repr(found.high), ""), ("",) * 4]
+    (_, last) = summary_of(Family("line", points[1:3])).rows()
+    assert last["optimum"] == "" and last["no_optimum"] == "2 learning rates are too few: it needs at least 3"
 
 
 def test_pruned_and_missing_runs_are_in_no_median() -> None:

@@ -29,7 +29,7 @@ from lrbench.analysis.records import (
     read_one,
     read_runs,
 )
-from lrbench.analysis.rows import load_runs, run_rows
+from lrbench.analysis.rows import load_runs, optima, run_rows
 from lrbench.analysis.selectors import only, select
 from lrbench.analysis.sensitivity import EPSILON, Edge, Family, Point, families, rate_text
 from lrbench.analysis.spread import Spread

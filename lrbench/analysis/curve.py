@@ -28,6 +28,7 @@ SLOPE = 10.0  # standard deviation of the line's offset and slope: hardly any re
 COMPRESSED = 0.25  # costs further above the lowest, as logarithms, are compressed
 PLACES = 61  # at which the curve is evaluated
 DRAWS = 1000
+MOST_RATES = 40  # more are averaged with their neighbours
 FACTORS = 4  # values that the true noise may have, relative to the noise as estimated
 APART = 0.5  # decades between two minima
 LEAST_SHARE = 0.05  # of the curves drawn, that have their minimum in one of two valleys
@@ -62,6 +63,7 @@ def minimum(x: np.ndarray, costs: np.ndarray, noise: np.ndarray, freedom: float 
         noise: the variance of each cost, as estimated; (n,).
         freedom: degrees of freedom of that estimate.
     """
+    x, costs, noise = _merged(x, costs, noise)
     best = int(np.argmin(costs))
     above = costs - costs[best]
     bent = COMPRESSED * np.log1p(above / COMPRESSED)
@@ -82,6 +84,16 @@ def minimum(x: np.ndarray, costs: np.ndarray, noise: np.ndarray, freedom: float 
         return refused
     curve = costs[best] + COMPRESSED * np.expm1(mean / COMPRESSED)
     return Minimum((low, middle, high), float(lows.std()), places, curve)
+
+
+def _merged(x: np.ndarray, costs: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Average neighbours if there are many: the time grows with the third power of their number."""
+    if len(x) <= MOST_RATES:
+        return x, costs, noise
+    parts = np.floor((x - x[0]) / (x[-1] - x[0]) * (MOST_RATES - 1e-9))
+    _, which, counts = np.unique(parts, return_inverse=True, return_counts=True)
+    middles, means, variances = (np.bincount(which, one) / counts for one in (x, costs, noise))
+    return middles, means, variances / counts
 
 
 def _factors(freedom: float) -> np.ndarray:

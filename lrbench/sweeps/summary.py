@@ -15,6 +15,7 @@ from lrbench.analysis import (
     Confirmation,
     Family,
     NoOptimum,
+    Optimum,
     Point,
     Record,
     Spread,
@@ -69,6 +70,11 @@ class Summary:
             line for line in self.lines if any(_over(record) for point in line.points for record in point.group.records)
         ]
         return tuple(sorted(ended, key=lambda family: (family.standing(self.measure), family.label)))
+
+    @property
+    def optima(self) -> dict[str, Optimum | NoOptimum]:
+        """The minimum of each line's curve, or why there is none, the best line first."""
+        return {family.label: optimum(family, self.measure) for family in self.families}
 
     @property
     def winner(self) -> tuple[Family, Point] | None:
