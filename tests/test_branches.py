@@ -197,7 +197,10 @@ def test_a_branch_added_later_is_trained_alone_unless_the_trunk_kept_its_state(t
 def test_a_trunk_that_diverges_or_stops_early(tmp_path: Path, tiny: Any) -> None:
     for changes, status in (
         ({"optimizer": {"name": "sgd", "lr": 1e18}}, Status.DIVERGED),
-        ({"optimizer": {"name": "sgd", "lr": 1e-9}, "early_stopping": {"patience": 1, "min_delta": 1.0}}, "stopped_early"),
+        (
+            {"optimizer": {"name": "sgd", "lr": 1e-9}, "early_stopping": {"patience": 1, "min_delta": 1.0}},
+            "stopped_early",
+        ),
     ):
         settings = {**changes, "epochs": None}
         done = shared(tmp_path, tiny(**settings, schedule=WSD, branches={"at": [20], "decay": 4}))

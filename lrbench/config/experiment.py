@@ -27,8 +27,8 @@ from lrbench.components import (
     check_parameters,
     configured_rate,
 )
-from lrbench.config.branches import BranchesRule, DecayRule, check_branches
 from lrbench.config.blocks import Dataset, Trackers, checked_device
+from lrbench.config.branches import BranchesRule, DecayRule, check_branches
 from lrbench.config.normalize import written_out
 from lrbench.config.rules import (
     ContinueRule,
