@@ -97,7 +97,7 @@ def test_each_branch_equals_the_same_run_trained_alone(
 
 
 def test_lengths_in_epochs_and_percent(tmp_path: Path, tiny: Any) -> None:
-    with pytest.raises(lrbench.LrbenchError, match="20% of a branch after 2 epochs is 0[.]5 epochs"):
+    with pytest.raises(lrbench.LrbenchError, match=r"20% of a branch after 2 epochs is 0\.5 epochs"):
         tiny(epochs=4, schedule=WSD, branches={"at": ["50%"], "decay": "20%"})
     found = folders(
         shared(tmp_path, tiny(epochs=4, schedule=WSD, branches={"at": ["50%", "100%"], "decay": "1 epoch"}))
