@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
-from collections.abc import Sequence
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +17,7 @@ import torch
 from test_train import after, assert_same_run, column, go, timeless
 
 import lrbench
-from lrbench.config import branched, identity, run_name
+from lrbench.config import branched, identity, load_config, run_name
 from lrbench.errors import Interrupted
 from lrbench.events import Event
 from lrbench.runs import RunFolder, Status
@@ -93,7 +97,7 @@ def test_each_branch_equals_the_same_run_trained_alone(
 
 
 def test_lengths_in_epochs_and_percent(tmp_path: Path, tiny: Any) -> None:
-    with pytest.raises(lrbench.LrbenchError, match="20% of a branch after 2 epochs is 0[.]5 epochs"):
+    with pytest.raises(lrbench.LrbenchError, match=r"20% of a branch after 2 epochs is 0\.5 epochs"):
         tiny(epochs=4, schedule=WSD, branches={"at": ["50%"], "decay": "20%"})
     found = folders(
         shared(tmp_path, tiny(epochs=4, schedule=WSD, branches={"at": ["50%", "100%"], "decay": "1 epoch"}))
@@ -211,7 +215,7 @@ def test_again_trains_all_anew(tmp_path: Path, tiny: Any) -> None:
     again = shared(tmp_path, experiment, again=True)
     assert not any(one.found for one in again) and all_of(folders(again)) == before
     branch = again[1]
-    (alone,) = run([tiny(**branch.experiment.plain())], runs=tmp_path, again=True)
+    (alone,) = run([branch.experiment.replace(name="alone")], runs=tmp_path, again=True)
     assert alone.path == branch.path and RunFolder(alone.path).environment().branched is None
 
 
@@ -225,3 +229,134 @@ def test_branches_wait_for_a_trunk_that_failed(tmp_path: Path, tiny: Any) -> Non
     assert done[1].message.endswith(f"not started, since its trunk {run_name(trunk)} failed")
     blocked.rmdir()
     assert {one.status for one in shared(tmp_path, experiment)} == {Status.FINISHED}
+
+
+# -- as users type it
+
+
+def test_a_sweep_over_learning_rates_and_seeds(tmp_path: Path, cli: Any, write_config: Callable[..., Path]) -> None:
+    settings: dict[str, Any] = {"schedule": WSD, "epochs": None}
+    write_config(**settings, branches={"at": [3, 6], "decay": "25%"})
+    words = ("sweep", "tiny.yaml", "--lr", "0.05,0.1", "--seeds", 2, "--jobs", 1)
+    status, out, _ = cli(*words, "--dry-run")
+    assert status == 0 and not (tmp_path / "runs").exists()
+    assert "12 runs, 0 already finished." in out
+    assert "8 branches of 4 trunks: 36 steps to train instead of 48." in out  # 4 · (6 + 1 + 2) and 4 · (4 + 8)
+    status, out, err = cli(*words)
+    assert status == 0, err
+    assert "8 branches share 4 trunks of 6 steps: 36 updates trained instead of 48" in out
+    for line in ("tiny-trunk", "tiny-at3-decay1", "tiny-at6-decay2"):
+        assert line in out and len(list((tmp_path / "runs").glob(f"{line}-seed*"))) == 4
+    for seed in (0, 1):
+        by_hand = load_config(write_config("alone.yaml", **settings, steps=8, seed=seed), ["schedule.cooldown=2 steps"])
+        alone, _ = go(tmp_path / "alone", by_hand)
+        assert_same_run(RunFolder(tmp_path / "runs" / f"tiny-at6-decay2-seed{seed}-{identity(by_hand)[:8]}"), alone)
+    status, out, _ = cli(*words, "--dry-run")
+    assert "12 runs, 12 already finished." in out
+    status, out, _ = cli("sweep", "--status", "--name", "tiny-trunk+tiny-at3-decay1+tiny-at6-decay2")
+    assert status == 0 and "12 runs: 12 done" in out
+
+
+def test_json_lines_preview_and_find_lr(tmp_path: Path, cli: Any, write_config: Callable[..., Path]) -> None:
+    path = write_config(schedule=WSD, epochs=None, branches={"at": [3, 6], "decay": "25%"})
+    status, out, _ = cli("run", path, "--json")
+    assert status == 0
+    told = [json.loads(line) for line in out.splitlines()]
+    said = [line["text"] for line in told if line["event"] == "message"]
+    assert "2 branches share 6 steps: 9 updates trained instead of 12" in said
+    names = ["tiny-trunk", "tiny-at3-decay1", "tiny-at6-decay2"]
+    (summary,) = (line for line in told if line["event"] == "summary")
+    assert [one["name"] for one in summary["runs"]] == names
+    previews = lrbench.preview([path])
+    assert [one.label for one in previews] == names
+    assert previews[2].rates == column(RunFolder(Path(summary["runs"][2]["folder"])), "lr")
+    finding = lrbench.find_lr(path, runs=tmp_path / "runs", seeds=1, iterations=20)
+    assert len(finding.curves) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"schedule": "cosine"}, "branches: need `schedule: warmup_stable_decay`.*got cosine"),
+        ({"schedule": "warmup_stable_decay"}, "schedule.warmup: is 5% of the run, which is longer in some branches"),
+        ({"warmup": "10%"}, "warmup.for: is 10% of the run"),
+        ({"eval_every": "25%"}, "eval_every: is 25% of the run"),
+        ({"optimizer": {"name": "sgd", "unfreeze": {"1.*": "50%"}}}, "optimizer.unfreeze: is 50% of the run"),
+        ({"plateau": {"growth": {"factor": 2.0, "on": "plateau"}}}, "plateau.growth: ends at a fraction of the run"),
+        ({"steps": 4}, "branches.at: lies beyond the end of the config, 4 steps .got 6 steps"),
+        ({"epochs": 4}, "branches.at: is in steps, and the length of the config in epochs"),
+        ({"branches": {"at": [1]}}, "branches.at: lies in the warm-up, which takes 2 steps"),
+        ({"branches": {"at": [6, 6]}}, "branches.at: names 6 steps twice"),
+        ({"branches": {"at": [6.5], "decay": 2}, "steps": 9}, "branches.at: must be a whole number of steps"),
+        ({"branches": {"at": [0], "decay": 2}, "steps": 9}, "branches.at: must be a whole number of steps, at least 1"),
+        ({"branches": {"at": []}, "steps": 9}, "branches.at: must have at least 1 item"),
+        ({"branches": {"decay": 2}, "steps": 9}, "branches.at: is missing"),
+        ({"branches": {"at": ["soon"]}, "steps": 9}, "must be a duration such as '15 epochs'"),
+        ({"branches": {"at": [6], "decays": 2}}, "unknown key 'decays'; did you mean 'decay'"),
+        ({"branches": {"at": [6], "decay": {"fro": 2}}}, "unknown key 'fro'; .*for, shape|unknown key 'fro'; .*'for'"),
+        ({"branches": {"at": [6], "decay": {"for": 2, "shape": "cubic"}}}, "must be 'linear', 'cosine' or 'sqrt'"),
+        ({"branches": {"at": [6], "decay": 0}}, "branches.decay: must be longer than 0; the trunk has no decay"),
+        ({"branches": {"at": [6], "decay": "100%"}}, "branches.decay: must be above 0% and below 100%"),
+        ({"branches": {"at": [6], "decay": "1 epoch"}}, "branches.decay: must be in steps, like `at`"),
+        ({"branches": {"at": [6], "decay": {"for": 2, "final_factor": 0.1, "final_lr": 0.1}}}, "not both"),
+        ({"branches": {"at": [6], "decay": {"for": 2, "final_lr": 1.0}}}, "above the peak"),
+        ({"branches": 6}, "branches: must be a mapping"),
+    ],
+)
+def test_what_is_told_before_anything_is_trained(
+    tmp_path: Path, cli: Any, write_config: Callable[..., Path], changes: Any, problem: str
+) -> None:
+    usual = {"schedule": WSD, "epochs": None, "branches": {"at": [6]}}
+    for command in ("run", "sweep"):
+        status, _, err = cli(command, write_config(**{**usual, **changes}))
+        assert status == 2 and re.search(problem, " ".join(err.split())), err
+        assert "tiny.yaml" in err and not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("option", [("--prune", "0.25"), ("--halve",)])
+def test_branches_are_not_pruned(cli: Any, write_config: Callable[..., Path], option: tuple[str, ...]) -> None:
+    path = write_config(schedule=WSD, epochs=None, branches={"at": [6]})
+    status, _, err = cli("sweep", path, *option)
+    assert status == 2 and "is a branch, which takes its first steps as they are" in err
+
+
+KILLED = """
+import os, signal, sys
+import lrbench
+from lrbench.events import Event
+
+def watch(event: Event) -> None:
+    if event.kind in ("progress", "epoch") and sys.argv[2] in event.run and event.step >= int(sys.argv[3]):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+import lrbench.training.loop
+lrbench.training.loop.READ_BACK_SECONDS = -1.0
+lrbench.run([sys.argv[1]], runs="runs", watch=watch)
+"""
+
+
+@pytest.mark.slow
+def test_killed_anywhere_and_gone_on_with_in_two_workers(
+    tmp_path: Path, cli: Any, write_config: Callable[..., Path]
+) -> None:
+    path = write_config(schedule=WSD, epochs=None, branches=BRANCHES, optimizer=ADAM)
+    whole = folders(run([path], runs=tmp_path / "whole"))
+    for name, step in (("trunk", 4), ("trunk", 7), ("trunk", 9), ("at6-decay2", 7), ("at9-decay3", 12)):
+        done = subprocess.run([sys.executable, "-c", KILLED, path, name, str(step)], cwd=tmp_path, check=False)
+        assert done.returncode == -signal.SIGKILL
+    assert cli("sweep", path, "--jobs", 2)[0] == 0
+    found = [RunFolder(one) for one in (tmp_path / "runs").iterdir() if one.name.startswith("tiny-")]
+    assert all_of({folder.name.partition("-seed")[0]: folder for folder in found}) == all_of(whole)
+    assert not any(kept(folder) for folder in found)
+
+
+@pytest.mark.slow
+def test_sweeps_in_workers_equal_runs_trained_alone(
+    tmp_path: Path, cli: Any, write_config: Callable[..., Path]
+) -> None:
+    settings: dict[str, Any] = {"schedule": WSD, "epochs": None, "optimizer": ADAM}
+    path = write_config(**settings, branches=BRANCHES)
+    assert cli("sweep", path, "--lr", "0.01,0.02", "--seeds", 2, "--jobs", 2)[0] == 0
+    by_hand = load_config(write_config("alone.yaml", **settings, steps=12, seed=1), ["schedule.cooldown=3 steps"])
+    alone, _ = go(tmp_path / "alone", by_hand)
+    assert_same_run(RunFolder(tmp_path / "runs" / f"tiny-at9-decay3-seed1-{identity(by_hand)[:8]}"), alone)
