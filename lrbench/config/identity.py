@@ -7,6 +7,7 @@ import json
 from functools import singledispatch
 from typing import Any
 
+from lrbench.components import MODELS
 from lrbench.config.command import CommandConfig
 from lrbench.config.experiment import Experiment
 from lrbench.config.recorded import RecordedConfig
@@ -37,6 +38,7 @@ def _(config: RecordedConfig) -> dict[str, Any]:
 @canonical.register
 def _(experiment: Experiment) -> dict[str, Any]:
     plain = _plain(experiment, "name", "keep", *experiment.taken_over)
+    plain["model"] = _number(MODELS.identified(experiment.model).plain())
     reading = experiment.dataset.rules.reading(experiment.dataset.part)
     plain["dataset"] = {k: v for k, v in plain["dataset"].items() if k not in reading}
     if experiment.warmup is not None:  # false, as it always was before format 3, is left out

@@ -53,7 +53,9 @@ def layer_outputs(experiment: Experiment, steps: int) -> list[Sizes]:
                 step_taken(parts, gradient(parts, next(batches), experiment.clip_grad_norm), check=False)
             found = _outputs(parts, first)
             begun = begun or found
-            sizes.append({name: _sizes(experiment, step, name, out, begun.get(name, out)) for name, out in found.items()})
+            sizes.append(
+                {name: _sizes(experiment, step, name, out, begun.get(name, out)) for name, out in found.items()}
+            )
     return sizes
 
 
