@@ -16,6 +16,6 @@ from lrbench.config.params import flat
 from lrbench.config.recorded import RecordedConfig
 from lrbench.config.rules import ContinueRule, EarlyStoppingRule, InitRule
 from lrbench.config.run_config import RunConfig
-from lrbench.config.sizes import Size, size_kind
+from lrbench.config.sizes import Size, SizeKind, size_kind
 from lrbench.config.validate import kind_of, own, validate
 from lrbench.config.yaml_source import dump as dump_yaml
