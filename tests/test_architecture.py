@@ -126,8 +126,11 @@ PUBLIC = {
         AUTO_POINTS Board Planned Summary Sweep SweepFolder board_of carry_out confirming find_sweeps plan_sweep
         sweep
     """,
+    "transfers": """
+        Exponent Fitted Found Prediction THEORIES Transfer transfer
+    """,
     "reports": """
-        Preview Report brief_columns csv_cell figure_of formatted_table gather html_of preview report
+        save_transfer transfer_headings transfer_rows Preview Report brief_columns csv_cell figure_of formatted_table gather html_of preview report
         save_finding save_previews save_summary summary summary_words table_columns Decision TargetDecision
         compare text_of
     """,
@@ -222,6 +225,7 @@ def test_public_names() -> None:
         "Report",
         "Sweep",
         "TargetDecision",
+        "Transfer",
         "__version__",
         "audit",
         "build_optimizer",
@@ -240,6 +244,7 @@ def test_public_names() -> None:
         "run",
         "sweep",
         "torch_scheduler",
+        "transfer",
     ]
     for name in lrbench.__all__:
         assert getattr(lrbench, name).__doc__

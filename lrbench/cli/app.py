@@ -24,6 +24,7 @@ from lrbench.cli.report import report
 from lrbench.cli.run import run
 from lrbench.cli.sweep import sweep
 from lrbench.cli.terminal import Terminal
+from lrbench.cli.transfer import transfer
 from lrbench.errors import Interrupted, LrbenchError
 
 app = typer.Typer(
@@ -59,6 +60,7 @@ app.command()(compare)
 app.command()(preview)
 app.command()(audit)
 app.command("find-lr")(find_lr)
+app.command()(transfer)
 app.command()(export)
 app.command("import")(import_)
 app.command("list")(list_)

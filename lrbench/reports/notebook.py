@@ -20,9 +20,12 @@ from lrbench.reports.previewing import Preview, Previews
 from lrbench.reports.range_tests import Tested
 from lrbench.reports.reporting import Report, summary
 from lrbench.reports.svg import inline
+from lrbench.reports.figures import transfer as transfer_figure
 from lrbench.reports.sweep import drawn_summary, summary_words
 from lrbench.runs import RunFolder, relative
+from lrbench.reports.transfer import transfer_headings, transfer_rows
 from lrbench.sweeps import Sweep
+from lrbench.transfers import Transfer
 from lrbench.training import Outcomes
 
 _COLOURS = (
@@ -75,7 +78,7 @@ def text_of(result: Any) -> str:
 
 @functools.singledispatch
 def figure_of(result: Any) -> Figure:
-    """Draw the figure of what `find_lr`, `run`, `sweep`, `report` or `preview` returned.
+    """Draw the figure of what `find_lr`, `run`, `sweep`, `transfer`, `report` or `preview` returned.
 
     Raises UsageError if there is nothing to draw, TypeError for any other object.
     """
@@ -172,6 +175,16 @@ def _(result: Finding) -> Told:
 
 def _rate(lr: float | None) -> str:
     return "–" if lr is None else f"{lr:.3g}"
+
+
+@figure_of.register
+def _(result: Transfer) -> Figure:
+    return transfer_figure.draw(result)
+
+
+@told_of.register
+def _(result: Transfer) -> Told:
+    return Told(transfer_headings(result), transfer_rows(result), [*result.text, *result.warnings])
 
 
 @figure_of.register

@@ -12,18 +12,21 @@ from typing import Any
 import numpy as np
 
 from lrbench._version import __version__
-from lrbench.analysis import NoOptimum, rate_text
-from lrbench.components import Measure
+from lrbench.analysis import NoOptimum
 from lrbench.config import size_kind
 from lrbench.errors import UsageError
-from lrbench.runs import finite
+from lrbench.runs import finite, to_json, write_file
 from lrbench.transfers import words
 from lrbench.transfers.collect import Sized, alike, collect, difference
 from lrbench.transfers.law import Exponent, Fitted, Prediction
 from lrbench.types import NOTHING, PATHS, TEXT, TEXTS, Displayed, Kind, arguments
 
 FORMAT = 1
-_SIZES = Kind("sizes by name, such as {'epochs': 300}, or a list of them", lambda v: isinstance(v, Mapping | list | tuple))
+_SIZES = Kind(
+    "sizes by name, such as {'epochs': 300}, or a list of such",
+    lambda value: isinstance(value, Mapping)
+    or (isinstance(value, list | tuple) and all(isinstance(one, Mapping) for one in value)),
+)
 
 
 @dataclass(frozen=True)
@@ -50,14 +53,17 @@ class Transfer(Displayed):
         return self.law.exponents
 
     @property
+    def name(self) -> str:
+        """The name of the first runs."""
+        return self.law.known[0].family.points[0].group.first.name
+
+    @property
     def text(self) -> list[str]:
         """The law and the predictions in sentences."""
         return words.sentences(self.law, self.predictions, self.metric)
 
     def write(self, path: str | Path) -> Path:
         """Write the law for `lr_scaling: {rule: measured, from: …}`. Raises UsageError if it is not checked."""
-        from lrbench.runs import to_json, write_file
-
         for one in self.exponents:
             if not one.checked:
                 raise UsageError(f"did not write {path}: {words.unchecked(one)}")
