@@ -3,7 +3,7 @@
     python benchmarks/transfer_study.py --runs runs/transfer_study --seeds 3
 
 A star around a base, and a far corner that no law is fitted to: the embedded text in windows of 16 bytes, two layers,
-Adam, cosine after a warm-up. Each family has seven learning rates half a decade apart, and three between the best of
+Adam, cosine after a warm-up. Each family has eight learning rates half a decade apart, and three between the best of
 them. Seeds are trained one after another; what is done already is found in the runs folder, so it can be stopped and
 started again. On a busy machine, set OMP_NUM_THREADS=1.
 """
@@ -32,7 +32,7 @@ CONTEXT = 16
 BASE = {"width": 64, "batch_size": 16, "steps": 200}
 ARMS: dict[str, tuple[int, ...]] = {"width": (32, 64, 128, 256), "batch_size": (8, 32, 64), "steps": (100, 400)}
 CORNER = {"width": 128, "batch_size": 32, "steps": 400}
-RATES = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 5.6e-4, 1.8e-3, 5.6e-3)
+RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 5.6e-4, 1.8e-3, 5.6e-3)
 KINDS: dict[str, dict[str, Any]] = {"standard": {}, "mup": {"parametrization": "mup", "base_width": BASE["width"]}}
 
 

@@ -12,7 +12,8 @@ import pytest
 
 from lrbench.analysis import Family, Group, Record, families, grouped, measure_named, read_runs
 from lrbench.analysis import sensitivity as rule
-from lrbench.analysis.sensitivity import good_margin, words
+from lrbench.analysis.family_words import words
+from lrbench.analysis.sensitivity import good_margin
 from lrbench.components import Measure, measures
 from lrbench.components.metrics import ACCURACY, LOSS
 from lrbench.errors import UsageError
@@ -175,7 +176,7 @@ def test_the_words_of_a_best_rate_and_its_good_neighbours(family: Callable[..., 
     found = family([0.9, 0.8], [0.31, 0.33], [0.3, 0.31], [0.4, 0.5])
     assert words(found, VAL_LOSS) == (
         "tiny: best at 0.1 (val loss 0.305, geometric mean of 2 seeds), within 10 % of it from 0.01 to 0.1 "
-        "(1.0 decades)."
+        "(1.0 decades); the curve through them is best at 0.0422 (95% interval 0.00447 … 0.335, 1.88 decades)."
     )
     good = found.good(VAL_LOSS)
     assert good is not None and (good.low, good.high, good.decades) == (0.01, 0.1, pytest.approx(1.0))
@@ -333,7 +334,7 @@ def test_from_the_folders_of_runs(make_run: MakeRun, tmp_path: Path) -> None:
     found = families(grouped(read_runs([tmp_path / "runs"])), VAL_LOSS)
     assert [words(one, VAL_LOSS) for one in found] == [
         "tiny: best at 0.1 (val loss 0.2049, geometric mean of 2 seeds), within 10 % of it from 0.1 to 1 "
-        "(1.0 decades); "
+        "(1.0 decades); the curve through them is best at 0.171 (95% interval 0.0341 … 0.521, 1.18 decades); "
         "1 of 9 runs diverged (at 10)."
     ]
     assert len(texts(draw(found, VAL_LOSS))) == 3

@@ -8,6 +8,8 @@ from lrbench.analysis.code_versions import mixed as mixed_code
 from lrbench.analysis.comparison import Comparison, Row, budgets, compare_groups, compare_two
 from lrbench.analysis.estimates import CONFIDENCE, estimate, standing
 from lrbench.analysis.evaluations import Axis
+from lrbench.analysis.family_words import mean_text, width_text
+from lrbench.analysis.family_words import words as family_words
 from lrbench.analysis.filters import fits, kept
 from lrbench.analysis.format import duration
 from lrbench.analysis.groups import Band, Group, axis_of, grouped, parts, tasks_of
@@ -26,8 +28,7 @@ from lrbench.analysis.records import (
 )
 from lrbench.analysis.rows import load_runs, run_rows
 from lrbench.analysis.selectors import only, select
-from lrbench.analysis.sensitivity import EPSILON, Edge, Family, Point, families, mean_text, rate_text, width_text
-from lrbench.analysis.sensitivity import words as family_words
+from lrbench.analysis.sensitivity import EPSILON, Edge, Family, Point, families, rate_text
 from lrbench.analysis.spread import Spread
 from lrbench.analysis.statistics import ALPHA, MARGIN, PERCENT_MARGIN, Difference
 from lrbench.analysis.target_test import TARGET_LEVEL, TargetTest, against_target

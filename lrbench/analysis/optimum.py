@@ -124,15 +124,14 @@ def _refused(points: Sequence[Point], costs: Sequence[float], at: int, measure: 
     if at == ended[-1]:
         return NoOptimum("highest", f"the best, {best}, is the highest learning rate tried: try higher ones")
     beside = [max(i for i in ended if i < at), at, min(i for i in ended if i > at)]
+    if min(len(points[i].values(measure)) + points[i].lost(measure) for i in beside) < 2:
+        return NoOptimum("few seeds", "the noise of a single seed is unknown: it needs at least 2, better 3 or more")
     for i in beside:
         if lost := points[i].lost(measure):
             where = "the best learning rate" if i == at else f"next to the best, {best}"
             total = lost + len(points[i].values(measure))
             told = f"{lost} of {total} seeds diverged or failed at {rate_text(points[i].lr)}, {where}"
             return NoOptimum("diverged", f"{told}: try learning rates between")
-    least = min(len(points[i].values(measure)) for i in beside)
-    if least < 2:
-        return NoOptimum("few seeds", "the noise of a single seed is unknown: it needs at least 2, better 3 or more")
     return None
 
 

@@ -47,6 +47,9 @@ def _(experiment: Experiment) -> dict[str, Any]:
     for key, rule in (("init_from", experiment.init_from), ("continue", experiment.continues)):
         if rule is not None:
             plain[key] = rule.canonical
+    if experiment.law is not None:  # a run is found by the learning rate that the law gives
+        plain.pop("lr_scaling")
+        plain["optimizer"] = _number(experiment.scaled_optimizer().plain())
     if plain.pop("as_of", None) is None and revised(experiment.schedule, _total_steps(experiment)):
         plain["as_of"] = 3.0
     return {"version": VERSION, **plain}

@@ -12,12 +12,14 @@ from lrbench.analysis import (
     EPSILON,
     Axis,
     Family,
+    NoOptimum,
     Point,
     Record,
     Spread,
     axis_of,
     default_metric,
     measures_of,
+    optimum,
     parts,
     rate_text,
     read_one,
@@ -82,13 +84,25 @@ class Summary:
             for point in family.points:
                 near = good is not None and point.lr is not None and good.low <= point.lr <= good.high
                 edge = family.edge(self.measure) if point is best else ""
-                marks = {"best": int(point is best), "near": int(near), "edge": edge}
+                marks: dict[str, Any] = {"best": int(point is best), "near": int(near), "edge": edge}
+                marks |= _optimum(family, self.measure) if point is best else dict.fromkeys(OPTIMUM, "")
                 yield {"series": _named(family.label, point), **_row(point, known, self.measure), **marks}
         if (won := self.winner) is not None:
             series = f"{won[0].label} (confirmation)"
             yield from (
                 {"series": _named(series, point), **_row(point, known, self.measure)} for point in self.confirmations
             )
+
+
+OPTIMUM = ("optimum", "optimum_low", "optimum_high", "optimum_reason")
+
+
+def _optimum(family: Family, measure: Measure) -> dict[str, str]:
+    """Return the columns of a line's optimum between its learning rates, or why there is none."""
+    found = optimum(family, measure)
+    if isinstance(found, NoOptimum):
+        return dict(zip(OPTIMUM, ("", "", "", found.reason), strict=True))
+    return dict(zip(OPTIMUM, (*(f"{lr:.6g}" for lr in (found.lr, found.low, found.high)), ""), strict=True))
 
 
 def summarize(folder: SweepFolder, plan: Plan, epsilon: float = EPSILON) -> Summary:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
-from lrbench.analysis import Edge, Family, rate_text, width_text
+from lrbench.analysis import Edge, Family, NoOptimum, Optimum, optimum, rate_text, width_text
 from lrbench.components import Measure, number
 from lrbench.reports.figures.axes import drawable, log_scale
 from lrbench.reports.figures.style import Line, cut, drawing, line_of
@@ -20,6 +20,9 @@ MOST = 8
 """Families that a reader can tell apart."""
 MOST_DECADES = 5
 """Decades of losses above the lowest. A loss close to overflow, such as 1e30, would flatten the rest."""
+MOST_CURVES = 4
+"""Families whose fitted curves can be told from their lines."""
+DIAMOND: dict[str, Any] = {"marker": "D", "markersize": 6, "markerfacecolor": "white", "markeredgewidth": 1.3}
 ROW = 0.04  # of the axes' height, for the marks of one family's lost seeds
 
 
@@ -35,7 +38,10 @@ def draw(families: Sequence[Family], measure: Measure) -> Figure:
     _rate_axis(upper, shown)
     _value_axis(upper, shown, measure)
     handles = [_line(upper, family, line_of(index), measure) for index, family in enumerate(shown)]
+    found = [optimum(family, measure) for family in shown]
+    optima = [None if isinstance(one, NoOptimum) else one for one in found]
     handles += _marks(upper, shown, measure, labels)
+    handles += _optima(upper, lower, optima, labels)
     _ranges(lower, shown, measure)
     when = "" if "best" in measure.name else " at the end"
     title = f"{measure.words[:1].upper()}{measure.words[1:]}{when}, by learning rate"
@@ -157,6 +163,23 @@ def _marks(axes: Axes, families: Sequence[Family], measure: Measure, labels: lis
                               markerfacecolor=inside))  # fmt: skip
         labels.append(kinds[mark])
     return handles
+
+
+def _optima(upper: Axes, lower: Axes, optima: Sequence[Optimum | None], labels: list[str]) -> list[Line2D]:
+    """Draw the curves through few families, and each optimum with its interval; return the handles for the legend."""
+    known = [(index, one) for index, one in enumerate(optima) if one is not None]
+    for index, one in known:
+        look = line_of(index)
+        if len(known) <= MOST_CURVES:
+            rates, values = zip(*one.curve, strict=True)
+            upper.plot(rates, drawable(values), color=look.colour, linewidth=3, alpha=0.3, zorder=1, scalex=False)
+            upper.plot(one.lr, one.value, color=look.colour, zorder=6, **DIAMOND)
+        lower.plot([one.low, one.high], [index, index], color="#222222", linewidth=1.2, marker="|", zorder=4)
+        lower.plot(one.lr, index, color="#222222", zorder=5, **DIAMOND)
+    if not known:
+        return []
+    labels.append("optimum of the curve, 95% interval below")
+    return [Line2D([], [], color="#222222", linewidth=1.2, **DIAMOND)]
 
 
 def _ranges(axes: Axes, families: Sequence[Family], measure: Measure) -> None:
