@@ -13,6 +13,7 @@ Public names are imported on first use, so that `import lrbench` is quick and ne
     RangeTest       a range test in your own training loop
     sweep           train a grid of learning rates, schedules, seeds or any other key
     find_lr         run a learning rate range test, of a config or of a model, and suggest learning rates
+    transfer        fit how the best learning rate depends on batch size, length, data and model, and predict it
     preview         compute the learning rates that configs would use, without training
     coordinate_check   measure whether layers' outputs depend on the width, as they must not in μP
     audit           compare the learning rates that ran with the schedule that was meant
@@ -23,7 +24,7 @@ Public names are imported on first use, so that `import lrbench` is quick and ne
     build_optimizer, parameter_groups   use an `optimizer:` block in your own training loop
     Decision, TargetDecision   what `compare` returns
     Optimum, NoOptimum   what `optima` returns
-    Experiment, Finding, Outcome, Report, Sweep, LrbenchError
+    Experiment, Finding, Outcome, Report, Sweep, Transfer, LrbenchError
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
     from lrbench.sweeps import Sweep, sweep
     from lrbench.torch_adapter import torch_scheduler
     from lrbench.training import Outcome
-    from lrbench.transfers import CoordinateCheck, coordinate_check
+    from lrbench.transfers import CoordinateCheck, Transfer, coordinate_check, transfer
 
 __all__ = [
     "Audit",
@@ -66,6 +67,7 @@ __all__ = [
     "Report",
     "Sweep",
     "TargetDecision",
+    "Transfer",
     "__version__",
     "audit",
     "build_optimizer",
@@ -86,6 +88,7 @@ __all__ = [
     "run",
     "sweep",
     "torch_scheduler",
+    "transfer",
 ]
 
 _HOMES = {
@@ -102,6 +105,7 @@ _HOMES = {
     "Report": "reports",
     "Sweep": "sweeps",
     "TargetDecision": "reports",
+    "Transfer": "transfers",
     "audit": "analysis",
     "build_optimizer": "components",
     "build_schedule": "schedules",
@@ -125,6 +129,7 @@ _HOMES = {
     "sweep": "sweeps",
     "text_of": "reports",
     "torch_scheduler": "torch_adapter",
+    "transfer": "transfers",
 }
 
 

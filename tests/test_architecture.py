@@ -97,7 +97,8 @@ PUBLIC = {
         OUR_COLUMN CONFIG CONFIGS Column CommandConfig PARTS Config ContinueRule InitRule RecordedConfig
         RunConfig SOURCES flat kind_of own short_axes Dataset EarlyStoppingRule Experiment SHORT_AXES canonical
         dump_yaml exists fits_folder group identity load_config merge normal opened overriding read_bytes
-        read_config run_name validate without_rate Trunk branched count_branched own_share trunk_of
+        read_config run_name validate without_rate Trunk branched count_branched own_share trunk_of FAR Law Size
+        SizeKind common size_kind
     """,
     "runs": """
         Columns DEAD_AFTER_SECONDS Environment NODE RunFolder RunResult Sizes Status Tail UNKNOWN
@@ -128,12 +129,14 @@ PUBLIC = {
         sweep WIDTH Zoom
     """,
     "transfers": """
-        CoordinateCheck LayerSize Slope both coordinate_check
+        CoordinateCheck LayerSize Slope both coordinate_check Exponent Fitted Found Prediction THEORIES Transfer
+        transfer
     """,
     "reports": """
         Preview Report brief_columns csv_cell figure_of formatted_table gather html_of preview report
         save_finding save_previews save_summary summary summary_words table_columns Decision TargetDecision
-        compare text_of FRESH_HEADINGS fresh_cells fresh_rows save_coordinates
+        compare text_of FRESH_HEADINGS fresh_cells fresh_rows save_coordinates save_transfer transfer_headings
+        transfer_rows
     """,
     "integrations": """
         Export Imported Log Recorder Tool export hf_range_test import_runs keras_range_test lightning_range_test
@@ -229,6 +232,7 @@ def test_public_names() -> None:
         "Report",
         "Sweep",
         "TargetDecision",
+        "Transfer",
         "__version__",
         "audit",
         "build_optimizer",
@@ -249,6 +253,7 @@ def test_public_names() -> None:
         "run",
         "sweep",
         "torch_scheduler",
+        "transfer",
     ]
     for name in lrbench.__all__:
         assert getattr(lrbench, name).__doc__

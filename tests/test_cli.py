@@ -24,6 +24,7 @@ COMMANDS = (
     "compare",
     "preview",
     "find-lr",
+    "transfer",
     "check-width",
     "audit",
     "export",

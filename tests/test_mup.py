@@ -76,14 +76,17 @@ def test_building_it_draws_as_many_random_numbers() -> None:
         assert torch.equal(torch.rand(3), after)
 
 
+def identified(name: str, **params: Any) -> dict[str, Any]:
+    return dict(MODELS.identified(MODELS.complete(Part(name, params))).params)
+
+
 def test_identities_stay_and_standard_is_the_default() -> None:
     for name in MODELS_WITH_WIDTH:
-        bare = MODELS.complete(Part(name))
-        assert not {"parametrization", "base_width"} & bare.params.keys()
-        assert MODELS.complete(Part(name, {"parametrization": "standard"})) == bare
-    assert "width" not in MODELS.complete(Part("cnn", {"width": 32})).params
-    assert MODELS.complete(Part("gpt", {"width": 128})).params["width"] == 128
-    assert MODELS.complete(Part("cnn", {"width": 8})).params["width"] == 8
+        assert MODELS.complete(Part(name)).params["parametrization"] == "standard"
+        assert not {"parametrization", "base_width"} & identified(name).keys()
+    assert identified("cnn") == {"padding": 0, "dropout": 0.25}  # as before there was a width
+    assert identified("cnn", width=8)["width"] == 8
+    assert identified("gpt")["width"] == 128
 
 
 def experiment(**model: Any) -> Experiment:

@@ -73,8 +73,11 @@ class Record:
 
     @cached_property
     def identity_fields(self) -> dict[str, Any]:
-        """The flat canonical config: `optimizer.lr` → 0.001."""
-        return flat(canonical(self.experiment)) if self.experiment else {}
+        """The flat canonical config: `optimizer.lr` → 0.001; with the model's defaults that it leaves out."""
+        if not self.experiment:
+            return {}
+        model = {} if self.foreign else flat({"model": self.experiment.plain()["model"]})
+        return {key: value for key, value in model.items() if value is not None} | flat(canonical(self.experiment))
 
     @cached_property
     def metrics(self) -> dict[str, Metric]:

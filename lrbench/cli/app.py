@@ -25,6 +25,7 @@ from lrbench.cli.report import report
 from lrbench.cli.run import run
 from lrbench.cli.sweep import sweep
 from lrbench.cli.terminal import Terminal
+from lrbench.cli.transfer import transfer
 from lrbench.errors import Interrupted, LrbenchError
 
 app = typer.Typer(
@@ -61,6 +62,7 @@ app.command()(preview)
 app.command()(audit)
 app.command("find-lr")(find_lr)
 app.command("check-width")(check_width)
+app.command()(transfer)
 app.command()(export)
 app.command("import")(import_)
 app.command("list")(list_)

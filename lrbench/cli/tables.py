@@ -105,8 +105,7 @@ def show_previews(console: Console, previews: Sequence[Preview]) -> None:
         steps = f"{len(made.rates):,} step{'' if len(made.rates) == 1 else 's'}"
         notes = [f"{steps}, {made.steps_per_epoch:,} per epoch"]
         if (scaling := made.experiment.lr_scaling) is not None:
-            rule = f"{scaling.rule}, base batch size {scaling.base_batch_size}"
-            notes.append(f"learning rate scaled to {made.lr:.3g} ({rule})")
+            notes.append(f"learning rate {'' if scaling.law else 'scaled to '}{made.lr:.3g} ({scaling.words})")
         if made.seam:
             how = "over the start of the schedule" if made.over else "before the schedule"
             notes.append(f"warm-up until step {made.seam:,}, {how}")

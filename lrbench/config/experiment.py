@@ -29,6 +29,7 @@ from lrbench.components import (
 )
 from lrbench.config.blocks import Dataset, Trackers, checked_device
 from lrbench.config.branches import BranchesRule, DecayRule, check_branches
+from lrbench.config.law import Law
 from lrbench.config.normalize import written_out
 from lrbench.config.rules import (
     ContinueRule,
@@ -39,6 +40,7 @@ from lrbench.config.rules import (
     batches_per_epoch,
 )
 from lrbench.config.run_config import RunConfig, RunName
+from lrbench.config.sizes import Size, model_sizes
 from lrbench.config.yaml_source import dump
 from lrbench.errors import ConfigError
 from lrbench.registry import OBJECTS, Catalog
@@ -79,7 +81,7 @@ class Experiment(RunConfig, frozen=True, extra="forbid"):
     batch_size: Count = 64
     accumulate: Annotated[Count, Field(le=1_000_000)] | None = None
     drop_last: StrictBool | None = None
-    lr_scaling: ScalingRule | None = None
+    lr_scaling: Annotated[ScalingRule, PlainSerializer(ScalingRule.plain)] | None = None
     seed: Natural = 0
     eval_every: Steps | None = None
     best_by: MetricName | None = None
@@ -138,6 +140,7 @@ class Experiment(RunConfig, frozen=True, extra="forbid"):
             raise ConfigError(f"{problem} (got {every})", key="eval_every")
         if self.init_from is not None and self.continues is not None:
             raise ConfigError("starts from all of a run; remove init_from", key="continue")
+        self._check_law()
         self._check_plateau_bounds()
         self._check_task()
         if self.max_skipped is not None and self.on_non_finite != "skip":
@@ -145,6 +148,16 @@ class Experiment(RunConfig, frozen=True, extra="forbid"):
         if self.branches is not None:
             check_branches(self.plain(), self.schedule, self.branches, self.length)
         return self
+
+    def _check_law(self) -> None:
+        if (law := self.law) is None:
+            return
+        law.rate(self._amounts)
+        differing = law.differences(self.plain(), self.sizes)
+        for key in ("optimizer.name", "model.name"):
+            if key in differing:
+                mine, theirs = differing[key]
+                raise ConfigError(f"is {mine}, but the law of lr_scaling was measured with {theirs}", key=key)
 
     def _check_plateau_bounds(self) -> None:
         peak = self.optimizer.params.get("lr", DEFAULT_LR.get(self.optimizer.name))
@@ -194,8 +207,29 @@ class Experiment(RunConfig, frozen=True, extra="forbid"):
     @property
     def lr(self) -> float | None:
         """The peak learning rate; None if only the optimizer's class knows it."""
+        if (law := self.law) is not None:
+            return law.rate(self._amounts)
         lr = self.optimizer.params.get("lr", DEFAULT_LR.get(self.optimizer.name))
         return None if lr is None else float(lr)
+
+    @property
+    def law(self) -> Law | None:
+        """The law that gives the learning rate, if one does."""
+        return None if self.lr_scaling is None else self.lr_scaling.law
+
+    @property
+    def sizes(self) -> dict[str, Size]:
+        """See `RunConfig`. `batch_size` counts the examples of an update."""
+        found = {"batch_size": Size(float(self.update_size), ("batch_size", "accumulate"))}
+        for name, value in (("epochs", self.epochs), ("steps", self.steps)):
+            found |= {name: Size(float(value), (name,))} if value else {}
+        examples = self.dataset.rules.training_examples(self.dataset.part.name)
+        found |= {"dataset.train_size": Size(float(examples), ("dataset.train_size",))} if examples else {}
+        return found | model_sizes(self.model.params)
+
+    @property
+    def _amounts(self) -> dict[str, float]:
+        return {name: size.value for name, size in self.sizes.items()}
 
     @property
     def update_size(self) -> int:
@@ -228,6 +262,8 @@ class Experiment(RunConfig, frozen=True, extra="forbid"):
             raise ConfigError(problem, key="accumulate")
         if self.lr_scaling is None:
             return self.optimizer
+        if (law := self.law) is not None:
+            return at_rate(self.optimizer, law.rate(self._amounts))
         size = self.update_size if examples is None else min(self.update_size, examples)
         lr = configured_rate(self.optimizer) * self.lr_scaling.factor(self.optimizer.name, size)
         return at_rate(self.optimizer, lr)
@@ -236,6 +272,8 @@ class Experiment(RunConfig, frozen=True, extra="forbid"):
         """Describe what `lr_scaling` does for `examples` training examples; None without it."""
         if self.lr_scaling is None:
             return None
+        if (law := self.law) is not None:
+            return law.in_words(self.plain(), self.sizes)
         before, after = configured_rate(self.optimizer), configured_rate(self.scaled_optimizer(examples))
         sizes = f"batch {min(self.update_size, examples)} of {self.lr_scaling.base_batch_size}"
         return f"the learning rate {before:g} is scaled to {after:g} ({self.lr_scaling.rule}, {sizes})"

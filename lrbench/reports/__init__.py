@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from lrbench.reports.notebook import figure_of, html_of, text_of
     from lrbench.reports.previewing import Preview, preview
     from lrbench.reports.sweep import save_summary, summary_words
+    from lrbench.reports.transfer import save_transfer, transfer_headings, transfer_rows
 
 _LATER = {
     "figure_of": "lrbench.reports.notebook",
@@ -35,6 +36,9 @@ _LATER = {
     "Preview": "lrbench.reports.previewing",
     "preview": "lrbench.reports.previewing",
     "save_summary": "lrbench.reports.sweep",
+    "save_transfer": "lrbench.reports.transfer",
+    "transfer_headings": "lrbench.reports.transfer",
+    "transfer_rows": "lrbench.reports.transfer",
     "summary_words": "lrbench.reports.sweep",
     "save_coordinates": "lrbench.reports.figures.coordinates",
     "save_finding": "lrbench.reports.figures.range_test",

@@ -35,7 +35,7 @@ def render(shown: Shown, drawn: Sequence[Drawn], winner: Winner | None) -> str:
     columns = tables.columns(groups, extra=shown.columns, compared=shown.measure)
     against = shown.against
     main, charts = headline(groups), charted(groups, against) if groups else {"groups": []}
-    scripts = [_static("uplot.min.js"), _static("page.js")] if groups else []
+    scripts = [static("uplot.min.js"), static("page.js")] if groups else []
     figures = [(d.name, d.heading, inline(d.figure, d.name, " ".join((d.heading, *d.words))), d.words) for d in drawn]
     content: dict[str, Any] = {
         "sentences": summary(shown),
@@ -67,10 +67,10 @@ def render(shown: Shown, drawn: Sequence[Drawn], winner: Winner | None) -> str:
         "written": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "version": __version__,
     }
-    text: str = _template().render(
+    text: str = template("page.html.j2").render(
         parts=_parts(content),
-        style=Markup(_static("uplot.min.css") + _static("page.css")),
-        license=Markup(_static("uplot.LICENSE")),
+        style=Markup(static("uplot.min.css") + static("page.css")),
+        license=Markup(static("uplot.LICENSE")),
         scripts=[Markup(script) for script in scripts],
         hashes=Markup(" ".join(map(_hash, scripts)) or "'none'"),
         in_words=in_words,
@@ -81,7 +81,8 @@ def render(shown: Shown, drawn: Sequence[Drawn], winner: Winner | None) -> str:
 
 
 @cache
-def _template() -> Any:
+def template(name: str) -> Any:
+    """Return a template, which escapes all text."""
     options: Any = {
         "autoescape": True,
         "undefined": StrictUndefined,
@@ -89,7 +90,7 @@ def _template() -> Any:
         "trim_blocks": True,
         "lstrip_blocks": True,
     }
-    return Environment(loader=PackageLoader("lrbench.reports"), **options).get_template("page.html.j2")
+    return Environment(loader=PackageLoader("lrbench.reports"), **options).get_template(name)
 
 
 def _shown(value: Any) -> Any:
@@ -97,7 +98,8 @@ def _shown(value: Any) -> Any:
 
 
 @cache
-def _static(name: str) -> str:
+def static(name: str) -> str:
+    """Return a file of the page: scripts, styles, a licence."""
     return resources.files("lrbench.reports").joinpath("static", name).read_text(encoding="utf-8")
 
 

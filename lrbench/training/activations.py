@@ -15,13 +15,14 @@ from lrbench.errors import RunError
 from lrbench.training.build import Parts, assemble, seed_everything
 from lrbench.training.device import resolve_device
 from lrbench.training.isolation import isolated
-from lrbench.training.update import gradient
+from lrbench.training.update import gradient, step_taken
 
 Outputs = dict[str, Tensor]
 """Each layer's output, by the layer's name."""
+Sizes = dict[str, tuple[float, float]]
 
 
-def layer_outputs(experiment: Experiment, steps: int) -> Iterator[tuple[int, dict[str, tuple[float, float]]]]:
+def layer_outputs(experiment: Experiment, steps: int) -> list[Sizes]:
     """Train for a few steps at the peak learning rate, and measure each layer's output before, between and after them.
 
     A layer is a module without children that has weights. Its output is that for the first training batch, without
@@ -31,9 +32,8 @@ def layer_outputs(experiment: Experiment, steps: int) -> Iterator[tuple[int, dic
         experiment: what to train; its schedule and length are ignored.
         steps: the number of steps.
 
-    Yields:
-        For 0 … `steps` steps done: the step, and for each layer the mean |output| and the mean |change| of its output
-        since step 0.
+    Returns:
+        For 0 … `steps` steps done: for each layer the mean |output| and the mean |change| of its output since step 0.
 
     Raises:
         ConfigError, DataError: the experiment can't be built.
@@ -45,15 +45,18 @@ def layer_outputs(experiment: Experiment, steps: int) -> Iterator[tuple[int, dic
         batches = _updates(parts, experiment)
         first = next(_updates(parts, experiment))[0]
         begun: Outputs = {}
+        sizes = []
         for step in range(steps + 1):
             if step:
                 parts.training()
                 parts.set_rate(parts.peak_lr, None)
-                gradient(parts, next(batches), experiment.clip_grad_norm)
-                parts.optimizer.step()
+                step_taken(parts, gradient(parts, next(batches), experiment.clip_grad_norm), check=False)
             found = _outputs(parts, first)
             begun = begun or found
-            yield step, {name: _sizes(experiment, step, name, out, begun[name]) for name, out in found.items()}
+            sizes.append(
+                {name: _sizes(experiment, step, name, out, begun.get(name, out)) for name, out in found.items()}
+            )
+    return sizes
 
 
 def _updates(parts: Parts, experiment: Experiment) -> Iterator[list[Batch]]:

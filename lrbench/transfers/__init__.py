@@ -1,7 +1,10 @@
-"""Whether a learning rate is still right for another width: the coordinate check.
+"""Laws of the best learning rate: how it changes with batch size, length, data and the model, fitted to sweeps.
 
-It trains a few steps at several widths, on the training loop's parts, and says what it measured. It neither draws nor
-writes, and imports torch only to train.
+It reads run folders through the analysis. The coordinate check alone trains, a few steps at several widths. It never
+draws, and imports torch only to train.
 """
 
 from lrbench.transfers.coordinates import CoordinateCheck, LayerSize, Slope, both, coordinate_check
+from lrbench.transfers.law import Exponent, Fitted, Found, Prediction
+from lrbench.transfers.theory import THEORIES
+from lrbench.transfers.transferring import Transfer, transfer

@@ -223,7 +223,7 @@ def coordinate_check(
     for width in chosen:
         for seed in numbers:
             one = _at(experiment, key, width, steps, seed)
-            for step, sizes in layer_outputs(one, steps):
+            for step, sizes in enumerate(layer_outputs(one, steps)):
                 rows += [LayerSize(width, seed, step, layer, *found) for layer, found in sizes.items()]
         watch(message(f"{_name(experiment)}: measured {key} = {width}"))
     lr = experiment.scaled_optimizer().params.get("lr", experiment.lr)
