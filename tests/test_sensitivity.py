@@ -337,4 +337,4 @@ def test_from_the_folders_of_runs(make_run: MakeRun, tmp_path: Path) -> None:
         "(1.0 decades); the curve through them is best at 0.171 (95% interval 0.0341 … 0.521, 1.18 decades); "
         "1 of 9 runs diverged (at 10)."
     ]
-    assert len(texts(draw(found, VAL_LOSS))) == 3
+    assert len(texts(draw(found, VAL_LOSS))) == 4
