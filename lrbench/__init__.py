@@ -13,6 +13,7 @@ Public names are imported on first use, so that `import lrbench` is quick and ne
     sweep           train a grid of learning rates, schedules, seeds or any other key
     find_lr         run a learning rate range test, of a config or of a model, and suggest learning rates
     preview         compute the learning rates that configs would use, without training
+    coordinate_check   measure whether layers' outputs depend on the width, as they must not in μP
     audit           compare the learning rates that ran with the schedule that was meant
     build_schedule  build a schedule as a function of the step
     torch_scheduler build the same schedule as a torch scheduler, for your own training loop
@@ -47,9 +48,11 @@ if TYPE_CHECKING:
     from lrbench.sweeps import Sweep, sweep
     from lrbench.torch_adapter import torch_scheduler
     from lrbench.training import Outcome
+    from lrbench.transfers import CoordinateCheck, coordinate_check
 
 __all__ = [
     "Audit",
+    "CoordinateCheck",
     "Decision",
     "Experiment",
     "Finding",
@@ -64,6 +67,7 @@ __all__ = [
     "build_optimizer",
     "build_schedule",
     "compare",
+    "coordinate_check",
     "export",
     "find_lr",
     "import_runs",
@@ -81,6 +85,7 @@ __all__ = [
 
 _HOMES = {
     "Audit": "analysis",
+    "CoordinateCheck": "transfers",
     "Decision": "reports",
     "Experiment": "config",
     "Finding": "lr_finder",
@@ -94,6 +99,7 @@ _HOMES = {
     "build_optimizer": "components",
     "build_schedule": "schedules",
     "compare": "reports",
+    "coordinate_check": "transfers",
     "export": "integrations",
     "figure_of": "reports",
     "find_lr": "objects",

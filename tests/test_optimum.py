@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lrbench.analysis import Family, Group, NoOptimum, Optimum, Point, optimum
-from lrbench.analysis.optimum import HEIGHTS, LENGTHS, Minimum, _process, minimum
+from lrbench.analysis.curve import HEIGHTS, LENGTHS, Minimum, _process, minimum
 from lrbench.components import Measure, measures
 from lrbench.components.metrics import ACCURACY, LOSS
 
@@ -139,7 +139,7 @@ def test_the_curve_is_that_of_textbook_formulas() -> None:
     """One length and height at a time, by an inverse and a determinant; mixed by the likelihood."""
     x, y = np.array([-3.0, -2.0, -1.5, -0.5]), np.array([0.3, 0.0, 0.1, 0.4])
     variance, places = np.array([0.01, 0.02, 0.01, 0.03]), np.array([-2.5, -1.7])
-    mean, drawn = _process(x, y, variance, places)
+    mean, drawn = _process(x, y, variance, places, np.ones(1))
     total, weights = np.zeros(2), 0.0
     for length in LENGTHS:
         for height in HEIGHTS:

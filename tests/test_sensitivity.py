@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lrbench.analysis import Family, Group, Record, families, grouped, measure_named, read_runs
+from lrbench.analysis import Family, Group, Optimum, Record, families, grouped, measure_named, optimum, read_runs
 from lrbench.analysis import sensitivity as rule
 from lrbench.analysis.family_words import words
 from lrbench.analysis.sensitivity import good_margin
@@ -23,6 +23,10 @@ from lrbench.runs import RunFolder, Status
 
 MEASURES = measures((LOSS, ACCURACY))
 VAL_LOSS, VAL_ACCURACY = MEASURES["val_loss"], MEASURES["val_accuracy"]
+ONE_SEED = (
+    "No minimum between those tried is told, since the noise of a single seed is unknown: "
+    "it needs at least 2, better 3 or more."
+)
 Make = Callable[..., Any]
 MakeRun = Callable[..., Path]
 
@@ -172,11 +176,19 @@ def test_labels_differ_even_where_what_is_said_of_them_does_not(group_at: Callab
 # -- what they say
 
 
+def minimum(found: Family) -> str:
+    """`0.0041 (95% interval 0.0029 … 0.0058, 0.30 decades)`; the numbers are tested in test_optimum.py."""
+    fitted = optimum(found, VAL_LOSS)
+    assert isinstance(fitted, Optimum) and fitted.low < fitted.lr < fitted.high
+    assert fitted.words.startswith(f"{fitted.lr:.3g} (95% interval {fitted.low:.3g} … {fitted.high:.3g}, ")
+    return fitted.words
+
+
 def test_the_words_of_a_best_rate_and_its_good_neighbours(family: Callable[..., Family]) -> None:
     found = family([0.9, 0.8], [0.31, 0.33], [0.3, 0.31], [0.4, 0.5])
     assert words(found, VAL_LOSS) == (
         "tiny: best at 0.1 (val loss 0.305, geometric mean of 2 seeds), within 10 % of it from 0.01 to 0.1 "
-        "(1.0 decades); the curve through them is best at 0.0422 (95% interval 0.00447 … 0.335, 1.88 decades)."
+        f"(1.0 decades). Between those tried, the curve has its minimum at {minimum(found)}."
     )
     good = found.good(VAL_LOSS)
     assert good is not None and (good.low, good.high, good.decades) == (0.01, 0.1, pytest.approx(1.0))
@@ -198,7 +210,7 @@ def test_a_best_rate_at_an_end_is_said_with_the_way_to_go(family: Callable[..., 
 def test_good_rates_that_reach_an_end_are_at_least_so_wide(family: Callable[..., Family]) -> None:
     found = family(0.105, 0.1, 0.3)
     assert found.edge(VAL_LOSS) == ""
-    assert words(found, VAL_LOSS).endswith("from 0.001 to 0.01 (at least 1.0 decades).")
+    assert words(found, VAL_LOSS).endswith(f"from 0.001 to 0.01 (at least 1.0 decades). {ONE_SEED}")
 
 
 def test_a_gap_ends_the_good_rates(family: Callable[..., Family]) -> None:
@@ -226,7 +238,9 @@ def test_pruned_and_unfinished_runs_are_said(family: Callable[..., Family]) -> N
     assert found.costs(VAL_LOSS) == costs, "the others of a pruned one are a choice"
     assert words(found, VAL_LOSS) == (
         "tiny: best at 0.1 (val loss 0.3, one seed); no neighbour is within 10 % of it; "
-        "1 of 8 runs failed (at 1); 1 of 8 runs pruned (at 0.01); 1 of 8 runs not finished (at 0.1)."
+        "1 of 8 runs failed (at 1); 1 of 8 runs pruned (at 0.01); 1 of 8 runs not finished (at 0.1). "
+        "No minimum between those tried is told, since 1 of 2 seeds diverged or failed at 1, next to the best, 0.1: "
+        "try learning rates between."
     )
 
 
@@ -242,7 +256,8 @@ def test_of_accuracies_more_is_better(family: Callable[..., Family]) -> None:
     found = family([0.1], [0.99], [0.992], ["diverged"], measure=VAL_ACCURACY)
     assert words(found, VAL_ACCURACY) == (
         "tiny: best at 0.1 (val accuracy 99.20 %, one seed), within 0.2 points of it from 0.01 to 0.1 (1.0 decades); "
-        "1 of 4 runs diverged (at 1)."
+        "1 of 4 runs diverged (at 1). No minimum between those tried is told, since 1 of 1 seeds diverged or failed at "
+        "1, next to the best, 0.1: try learning rates between."
     )
     rough = family([0.66], [0.7], [0.675], measure=VAL_ACCURACY)
     assert "within 3 points of it from 0.01 to 0.1 (at least 1.0 decades)" in words(rough, VAL_ACCURACY)
@@ -334,7 +349,9 @@ def test_from_the_folders_of_runs(make_run: MakeRun, tmp_path: Path) -> None:
     found = families(grouped(read_runs([tmp_path / "runs"])), VAL_LOSS)
     assert [words(one, VAL_LOSS) for one in found] == [
         "tiny: best at 0.1 (val loss 0.2049, geometric mean of 2 seeds), within 10 % of it from 0.1 to 1 "
-        "(1.0 decades); the curve through them is best at 0.171 (95% interval 0.0341 … 0.521, 1.18 decades); "
-        "1 of 9 runs diverged (at 10)."
+        "(1.0 decades); "
+        f"1 of 9 runs diverged (at 10). Between those tried, the curve has its minimum at {minimum(found[0])}."
     ]
-    assert len(texts(draw(found, VAL_LOSS))) == 4
+    assert texts(draw(found, VAL_LOSS))[1:] == [
+        "best learning rate", "minimum of the curve, 95% interval", "at least one seed diverged or failed"
+    ]  # fmt: skip

@@ -609,8 +609,7 @@ def test_the_words() -> None:
     near = Family("step", (point(0.1, 1.3, 1.1, 1.2),))
     text = words_of(good, worse)
     assert (
-        "cosine: best at 0.1 (val loss 1.097, geometric mean of 3 seeds); no neighbour is within 10 % of it; the curve"
-        in text
+        "cosine: best at 0.1 (val loss 1.097, geometric mean of 3 seeds); no neighbour is within 10 % of it. " in text
     )
     assert "constant: best at 0.1 (val loss 4, geometric mean of 3 seeds); no neighbour is within 10 % of it; " in text
     assert "the best is the highest learning rate tried, so try higher ones." in text

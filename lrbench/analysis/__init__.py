@@ -7,7 +7,8 @@ from lrbench.analysis.audits import Audit, Fault, RateMonitor, audit, audited
 from lrbench.analysis.code_versions import mixed as mixed_code
 from lrbench.analysis.comparison import Comparison, Row, budgets, compare_groups, compare_two
 from lrbench.analysis.confirmation import Confirmation, Finalist, confirmation
-from lrbench.analysis.estimates import CONFIDENCE, standing
+from lrbench.analysis.curve import NoOptimum
+from lrbench.analysis.estimates import CONFIDENCE, estimate, standing
 from lrbench.analysis.evaluations import Axis
 from lrbench.analysis.family_words import mean_text, width_text
 from lrbench.analysis.family_words import words as family_words
@@ -16,7 +17,8 @@ from lrbench.analysis.format import duration
 from lrbench.analysis.groups import Band, Group, axis_of, grouped, parts, tasks_of
 from lrbench.analysis.groups import task as task_of
 from lrbench.analysis.labels import value_text
-from lrbench.analysis.optimum import NoOptimum, Optimum, optimum
+from lrbench.analysis.neighbours import with_families
+from lrbench.analysis.optimum import Optimum, optimum
 from lrbench.analysis.other_programs import doubts
 from lrbench.analysis.records import (
     DEFAULT_METRIC,

@@ -1,18 +1,16 @@
-"""Sensitivity to the learning rate in words: a family's best and good learning rates, and the optimum between them."""
+"""What is said of a family: its best and good learning rates, runs without a value, and the minimum of its curve."""
 
 from __future__ import annotations
 
-from lrbench.analysis.optimum import NoOptimum, optimum
+from lrbench.analysis.curve import NoOptimum
+from lrbench.analysis.optimum import optimum
 from lrbench.analysis.sensitivity import Family, Good, rate_text
 from lrbench.components import Measure
 from lrbench.runs import Status
 
-TOLD_ALREADY = ("no value", "few rates", "few seeds")
-"""Reasons against an optimum that the rest of the sentence says too."""
-
 
 def words(family: Family, measure: Measure) -> str:
-    """Describe the best and the good learning rates, whether the best is at an end, and runs without a value."""
+    """Describe the best and the good learning rates, an end, runs without a value, and the minimum between."""
     best, good = family.best(measure), family.good(measure)
     if best is None:
         return f"{family.label}: no learning rate has a {measure.name_in_short}{_lost(family, measure)}."
@@ -33,9 +31,15 @@ def words(family: Family, measure: Measure) -> str:
     if edge := family.edge(measure):
         way = "higher" if edge == "highest" else "lower"
         lines.append(f"; the best is the {edge} learning rate tried, so try {way} ones")
-    else:
-        lines.append(_between(family, measure))
-    return "".join([*lines, _lost(family, measure), "."])
+    return "".join([*lines, _lost(family, measure), ".", _between(family, measure)])
+
+
+def _between(family: Family, measure: Measure) -> str:
+    """Tell the minimum of the curve through the learning rates, or why there is none, unless that is said already."""
+    found = optimum(family, measure)
+    if not isinstance(found, NoOptimum):
+        return f" Between those tried, the curve has its minimum at {found.words}."
+    return "" if family.edge(measure) else f" No minimum between those tried is told, since {found.reason}."
 
 
 def mean_text(geometric: bool) -> str:
@@ -74,11 +78,3 @@ def _lost(family: Family, measure: Measure) -> str:
             listed = ", ".join(rates) if len(rates) < 4 else range_text
             told.append(f"; {sum(found)} of {total} runs {kind} (at {listed})")
     return "".join(told)
-
-
-def _between(family: Family, measure: Measure) -> str:
-    """Describe the minimum of the curve between the learning rates, or why there is none."""
-    found = optimum(family, measure)
-    if not isinstance(found, NoOptimum):
-        return f"; the curve through them is best at {found.words}"
-    return "" if found.kind in TOLD_ALREADY else f"; no optimum between them: {found.reason}"

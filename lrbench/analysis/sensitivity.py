@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from lrbench.analysis.groups import Group
 from lrbench.analysis.labels import family_labels
@@ -148,6 +148,8 @@ class Family:
     label: str
     points: tuple[Point, ...]
     epsilon: float = EPSILON
+    optima: dict[tuple[str, float], Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """What `analysis.optimum` found, by measure, since the page, the figure and the table ask for it."""
 
     def costs(self, measure: Measure) -> list[float]:
         """Return the centre of each point, negated if more is better; infinite if others lost a smaller share."""

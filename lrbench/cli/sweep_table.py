@@ -21,6 +21,7 @@ from lrbench.events import Event
 from lrbench.reports import FRESH_HEADINGS, fresh_cells
 from lrbench.runs import Status
 from lrbench.sweeps import AUTO_POINTS, Board, Planned, SweepFolder, board_of
+from lrbench.training import expected_saving
 
 if TYPE_CHECKING:
     from lrbench.sweeps import Sweep
@@ -199,6 +200,8 @@ def show_plan(console: Console, asked: Sweep, seconds: float | None, confirm: in
         names = ", ".join(asked.auto)
         text = f"lr: auto: first a range test of {names}, then {AUTO_POINTS} learning rates around its suggestion."
         console.print(inline(text))
+    if (saving := expected_saving(asked.outcomes)) is not None:
+        console.print(f"{saving}.")
     if asked.todo:
         known = "" if seconds is None else f"about {duration(seconds)}, from finished runs of the same size"
         console.print(f"Expected time: {known or 'unknown until a run of each size has finished'}.")

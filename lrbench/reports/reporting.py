@@ -19,6 +19,7 @@ from lrbench.analysis import (
     read_runs,
     run_rows,
     tasks_of,
+    with_families,
 )
 from lrbench.config import exists
 from lrbench.errors import UsageError
@@ -132,7 +133,7 @@ def gather(
     metric = metric or default_metric(found)
     aim = None if target is None else Target.parse(target, found)
     measure = measure_named(found, metric)
-    groups = grouped(found, metric, pool_code)
+    groups = with_families(grouped(found, metric, pool_code), measure)
     fresh = [group for group in groups if group.first.confirms]
     compared = [group for group in groups if not group.first.confirms]
     confirmed = confirmation(families(compared, measure, 1), fresh, measure)

@@ -107,21 +107,10 @@ class Summary:
                 near = good is not None and point.lr is not None and good.low <= point.lr <= good.high
                 edge = family.edge(self.measure) if point is best else ""
                 marks: dict[str, Any] = {"best": int(point is best), "near": int(near), "edge": edge}
-                marks |= _optimum(family, self.measure) if point is best else dict.fromkeys(OPTIMUM, "")
+                marks |= _optimum(family, self.measure) if point is best else dict.fromkeys(_OPTIMUM, "")
                 yield {"series": _named(family.label, point), **_row(point, known, self.measure), **marks}
         for line, point in self.fresh:
             yield {"series": _named(f"{line} (confirmation)", point), **_row(point, known, self.measure)}
-
-
-OPTIMUM = ("optimum", "optimum_low", "optimum_high", "optimum_reason")
-
-
-def _optimum(family: Family, measure: Measure) -> dict[str, str]:
-    """Return the columns of a line's optimum between its learning rates, or why there is none."""
-    found = optimum(family, measure)
-    if isinstance(found, NoOptimum):
-        return dict(zip(OPTIMUM, ("", "", "", found.reason), strict=True))
-    return dict(zip(OPTIMUM, (*(f"{lr:.6g}" for lr in (found.lr, found.low, found.high)), ""), strict=True))
 
 
 def summarize(folder: SweepFolder, plan: Plan, epsilon: float = EPSILON) -> Summary:
@@ -166,6 +155,17 @@ def _points(
 
 def _named(series: str, point: Point) -> str:
     return f"{series} ({point.group.part})" if point.group.part else series
+
+
+_OPTIMUM = ("optimum", "optimum_low", "optimum_high", "no_optimum")
+
+
+def _optimum(family: Family, measure: Measure) -> dict[str, Any]:
+    """The minimum of the curve and its 95% interval, or why there is none."""
+    found = optimum(family, measure)
+    if isinstance(found, NoOptimum):
+        return dict(zip(_OPTIMUM, ("", "", "", found.reason), strict=True))
+    return dict(zip(_OPTIMUM, (repr(found.lr), repr(found.low), repr(found.high), ""), strict=True))
 
 
 def _over(record: Record) -> bool:
