@@ -89,6 +89,62 @@ def test_families_are_compared_by_fresh_seeds_alone(grid: Grid) -> None:
     ]
 
 
+def test_a_loser_whose_learning_rate_was_chosen_by_chance_is_undecided(make_run: MakeRun, tmp_path: Path) -> None:
+    """0.1 was chosen by 1.0 and 1.1 against 1.05 and 1.1 at 0.01: it may be 24 % worse, and the family is 10 % worse.
+
+    By hand: the difference of the mean logs is 0.0244, its error 0.0530 and t for 2 degrees of freedom 4.30.
+    """
+    made = Grid(make_run, tmp_path / "runs")
+    for lr, losses in ((0.01, (1.05, 1.1)), (0.1, (1.0, 1.1)), (1.0, (4.0, 4.1))):
+        made.add("cosine", lr, *losses)
+        made.add("constant", lr, *losses)
+    made.add("cosine", 0.1, 1.1, 1.21, 1.32, first=2, confirms=True)
+    made.add("constant", 0.1, 1.0, 1.1, 1.21, first=2, confirms=True)
+    found = made.summary.confirmation
+    assert found is not None
+    loser = next(one for one in found.finalists if one.label == "cosine")
+    known = found.row(loser)
+    assert known is not None and known[1].answer is not None and known[1].answer.word == "worse"
+    assert found.rivals(loser) == (0.01,) and found.word(loser) == "undecided"
+    text = made.words
+    assert text.startswith("Undecided: on 3 fresh seeds of each, at its best learning rate tried, cosine is worse than")
+    said = (
+        "the seeds that chose 0.1 for it do not rule out that 0.01 is better by as much; more seeds in the grid would"
+    )
+    assert f"cosine may be as good at another learning rate: {said} tell." in text
+    made.add("cosine", 0.01, 1.05, 1.1, 1.07, 1.06, 1.08, 1.04, first=5)
+    made.add("cosine", 0.1, 1.0, 1.02, 0.99, 1.0, 1.01, 1.02, first=5)
+    found = made.summary.confirmation
+    assert found is not None
+    loser = next(one for one in found.finalists if one.label == "cosine")
+    assert found.word(loser) == "worse", "8 seeds chose"
+
+
+def test_a_loser_at_the_edge_is_undecided(make_run: MakeRun, tmp_path: Path) -> None:
+    made = Grid(make_run, tmp_path / "runs")
+    for lr, one, two in ((0.01, 4.0, 4.0), (0.1, 3.0, 1.0), (1.0, 2.0, 4.0)):
+        made.add("cosine", lr, one, 1.01 * one)
+        made.add("constant", lr, two, 1.01 * two)
+    made.add("cosine", 1.0, 2.0, 2.1, 2.05, first=2, confirms=True)
+    made.add("constant", 0.1, 1.0, 1.06, 1.03, first=2, confirms=True)
+    text = made.words
+    assert text.startswith("Undecided: on 3 fresh seeds")
+    assert "cosine may be as good at another learning rate: 1 is the highest tried, so try higher ones." in text
+    found = made.summary.confirmation
+    assert found is not None and [found.word(one) for one in found.finalists] == ["undecided", None]
+
+
+def test_of_single_seeds_the_neighbours_may_be_better(make_run: MakeRun, tmp_path: Path) -> None:
+    made = Grid(make_run, tmp_path / "runs")
+    for lr, loss in ((0.001, 9.0), (0.01, 4.0), (0.1, 1.0), (1.0, 2.0)):
+        made.add("cosine", lr, loss)
+        made.add("constant", lr, loss)
+    made.add("cosine", 0.1, 2.0, 2.1, 2.05, first=2, confirms=True)
+    made.add("constant", 0.1, 1.0, 1.06, 1.03, first=2, confirms=True)
+    found = made.summary.confirmation
+    assert found is not None and found.rivals(found.finalists[0]) == (0.01, 1.0)
+
+
 def test_the_tuning_of_each_is_counted(grid: Grid) -> None:
     """6 runs of 2 epochs of 2 updates; a diverged run counts with its whole budget, though it did 2 of 4 updates."""
     grid.add("constant", 10.0, None, None)
@@ -126,10 +182,11 @@ def test_a_best_one_at_the_edge_and_a_family_without_one_are_named(grid: Grid) -
     for name in ("cosine", "constant", "inverse_sqrt"):
         grid.add(name, 0.1, 1.2, 1.3, 1.4, first=2, confirms=True)
     text = grid.words
-    assert "At the edge of the learning rates tried: inverse_sqrt (highest, 0.1); a better one may lie beyond" in text
+    edge = "At the edge of the learning rates tried, so a better one may lie beyond: inverse_sqrt (highest, 0.1)."
+    assert edge in text
     assert "Without a best learning rate, so not compared by fresh seeds: linear." in text
     assert "Without fresh seeds, so not compared by them: one_cycle." in text
-    assert "All groups have the same validation loss" in text
+    assert "tried, all groups have the same validation loss" in text
 
 
 def test_fresh_seeds_of_an_earlier_best_are_left_out_and_told(grid: Grid) -> None:

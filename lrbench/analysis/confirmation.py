@@ -6,13 +6,16 @@ of that. What is left is how much tuning each family had.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from lrbench.analysis.comparison import Comparison, Row, compare_groups
+from lrbench.analysis.estimates import CONFIDENCE, mean, quantile
 from lrbench.analysis.groups import Group, planned_steps, task
 from lrbench.analysis.records import Record
 from lrbench.analysis.sensitivity import Edge, Family, Point
+from lrbench.analysis.statistics import Word
 from lrbench.components import Measure
 from lrbench.runs import Status
 
@@ -109,6 +112,59 @@ class Confirmation:
             if finalist.fresh is not None and (row := comparison.row(finalist.fresh)) is not None:
                 return comparison, row
         return None
+
+    def word(self, finalist: Finalist) -> Word | None:
+        """Return how a family compares with the reference; None for the reference itself, or if it is not compared.
+
+        One that is worse at the learning rate that was chosen for it is `undecided` if another one may be as good as
+        the reference: one of its `rivals`, or one beyond the edge of those tried.
+        """
+        known = self.row(finalist)
+        if known is None or known[1].answer is None:
+            return None
+        doubtful = self._is_worse(finalist) and (finalist.edge or self.rivals(finalist))
+        return "undecided" if doubtful else known[1].answer.word
+
+    def _is_worse(self, finalist: Finalist) -> bool:
+        known = self.row(finalist)
+        answer = None if known is None else known[1].answer
+        return answer is not None and answer.word in ("worse", "probably worse")
+
+    def rivals(self, finalist: Finalist) -> tuple[float | None, ...]:
+        """Return the other learning rates at which a family that is worse may be as good as the reference.
+
+        They are those which the seeds that chose do not tell from the chosen one well enough: the 95% interval of the
+        difference between the two reaches as far as the family is worse. Of single seeds nothing is known, so it is the
+        neighbours.
+        """
+        known, chosen = self.row(finalist), finalist.chosen
+        difference = None if known is None else known[1].difference
+        if not self._is_worse(finalist) or chosen is None or difference is None or not difference.n:
+            return ()
+        points = finalist.family.points
+        near = {id(point) for at, point in enumerate(points) if chosen in points[max(at - 1, 0) : at + 2]}
+        others = [point for point in points if point is not chosen and point.centre(self.measure) is not None]
+        return tuple(
+            point.lr
+            for point in others
+            if _may_gain(point, chosen, self.measure, abs(difference.mean), difference.logs, id(point) in near)
+        )
+
+
+def _may_gain(point: Point, chosen: Point, measure: Measure, much: float, logs: bool, near: bool) -> bool:
+    """Whether a point may be better than the chosen one by so much (of the logarithm with `logs`)."""
+    if point.lost(measure) > chosen.lost(measure):
+        return False
+    one, other = (list(p.values(measure)) for p in (point, chosen))
+    if logs and min(*one, *other) > 0:
+        one, other = ([math.log(value) for value in values] for values in (one, other))
+    worse = measure.sign * (mean(one) - mean(other))
+    freedom = len(one) + len(other) - 2
+    if not freedom:
+        return near
+    squares = math.fsum((v - mean(values)) ** 2 for values in (one, other) for v in values)
+    error = math.sqrt(squares / freedom * (1 / len(one) + 1 / len(other)))
+    return quantile(1 - CONFIDENCE, freedom) * error - worse >= much
 
 
 def confirmation(

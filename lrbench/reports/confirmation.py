@@ -37,7 +37,7 @@ def words(found: Confirmation | None) -> list[str]:
     """Compare the families by their fresh seeds, then say what is left out; a single family with its earlier seeds."""
     if found is None:
         return []
-    said = [line for comparison in found.comparisons for line in _compared(comparison)]
+    said = [line for comparison in found.comparisons for line in _compared(comparison, found)]
     fresh = [one for one in found.finalists if one.fresh is not None]
     if found.waiting:
         have = "has" if found.waiting == 1 else "have"
@@ -71,8 +71,7 @@ def warnings(found: Confirmation | None) -> list[str]:
         said.append(f"Unequal tuning: {each}. More tuning alone may make the difference.")
     at_edge = [f"{one.label} ({one.edge}, {_rate(one)})" for one in compared if one.edge]
     if at_edge:
-        beyond = "a better one may lie beyond, so the comparison may change"
-        said.append(f"At the edge of the learning rates tried: {_listed(at_edge)}; {beyond}.")
+        said.append(f"At the edge of the learning rates tried, so a better one may lie beyond: {_listed(at_edge)}.")
     few = [row.group.label for c in found.comparisons for row in c.rows if row.ended < LEAST_SEEDS]
     if few:
         said.append(f"Fewer than {LEAST_SEEDS} fresh seeds, which hardly show the spread: {_listed(few)}.")
@@ -86,19 +85,60 @@ def warnings(found: Confirmation | None) -> list[str]:
     return said
 
 
-def _compared(comparison: Comparison) -> list[str]:
+def _compared(comparison: Comparison, found: Confirmation) -> list[str]:
     counts = sorted({row.ended for row in comparison.rows})
     number = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     head = f"On {number} fresh seed{'s' * (counts[-1] != 1)} of each, at its best learning rate tried"
-    others = [row for row in comparison.rows if row is not comparison.against]
+    others = [one for one in found.finalists if one.fresh is not None and one.fresh is not comparison.against.group]
+    others = [one for one in others if comparison.row(_fresh(one)) is not None]
+    doubts = [text for one in others if (text := _doubt(one, found))]
     if len(others) == 1:
-        told = sentences.decided(comparison, others[0])
-        return [f"{head}, {told[0].lower() if told.startswith('It is') else told[0]}{told[1:]}"]
+        row = comparison.row(_fresh(others[0]))
+        assert row is not None
+        told = sentences.decided(comparison, row)
+        told = f"{told[0].lower() if told.startswith('It is') else told[0]}{told[1:]}"
+        return [f"Undecided: {head[0].lower()}{head[1:]}, {told}", *doubts] if doubts else [f"{head}, {told}"]
     first, *_ = sentences.sentences(comparison)
-    each = [f"{row.group.label} {sentences.against(row, comparison)}" for row in others]
+    each = [f"{one.label} {_against(one, found)}" for one in others]
     more = f"; and {len(each) - sentences.MOST_NAMED} more" if len(each) > sentences.MOST_NAMED else ""
     listed = "; ".join(each[: sentences.MOST_NAMED])
-    return [f"{head}, {first}", f"Compared with {comparison.against.group.label} on them: {listed}{more}."]
+    named = f"Compared with {comparison.against.group.label} on them: {listed}{more}."
+    first = f"{first[0].lower()}{first[1:]}" if first.startswith("All groups") else first
+    return [f"{head}, {first}", named, *doubts]
+
+
+def _fresh(one: Finalist) -> Group:
+    assert one.fresh is not None
+    return one.fresh
+
+
+def _against(one: Finalist, found: Confirmation) -> str:
+    """`+12 % (8 … 16), worse`; with `here, so undecided` if another learning rate may be as good as the reference."""
+    known = found.row(one)
+    if known is None:
+        return "–"
+    comparison, row = known
+    if row is comparison.against:
+        return "best"
+    told = sentences.against(row, comparison)
+    changed = row.answer is not None and found.word(one) != row.answer.word
+    return f"{told} at this learning rate, undecided at its best" if changed else told
+
+
+def _doubt(one: Finalist, found: Confirmation) -> str:
+    """Say why a family that is worse at its learning rate may not be; empty if nothing speaks for it."""
+    known = found.row(one)
+    if known is None or known[1].answer is None or found.word(one) == known[1].answer.word:
+        return ""
+    if rivals := found.rivals(one):
+        rates = _listed([rate_text(lr) for lr in rivals])
+        are = "is" if len(rivals) == 1 else "are"
+        why = f"the seeds that chose {_rate(one)} for it do not rule out that {rates} {are} better by as much"
+        return f"{one.label} may be as good at another learning rate: {why}; more seeds in the grid would tell."
+    way = "higher" if one.edge == "highest" else "lower"
+    return (
+        f"{one.label} may be as good at another learning rate: {_rate(one)} is the {one.edge} tried, so try {way} ones."
+    )
 
 
 def confirmed(one: Finalist, measure: Measure) -> tuple[bool, str]:
@@ -135,14 +175,12 @@ def cells(found: Confirmation) -> list[list[str]]:
 
 
 def _cells(found: Confirmation, one: Finalist) -> list[str]:
-    known, measure = found.row(one), found.measure
+    measure = found.measure
     at = _rate(one) + (f" ({one.edge})" if one.edge else "")
-    compared = "–" if known is None else sentences.against(known[1], known[0])
-    compared = "best" if known is not None and known[1] is known[0].against else compared
     chose = None if one.chosen is None else one.chosen.group
     spent = one.tuning.updates
     updates = "–" if spent is None else f"{spent:,}"
-    return [one.label, at, _value(chose, measure), _value(one.fresh, measure), compared,
+    return [one.label, at, _value(chose, measure), _value(one.fresh, measure), _against(one, found),
             str(one.tuning.rates), str(one.tuning.runs), updates]  # fmt: skip
 
 
@@ -185,7 +223,7 @@ def _row(found: Confirmation, one: Finalist) -> dict[str, Any]:
     effect = tuple(1 + part for part in decided.relative) if decided is not None and decided.logs else effect
     scale = None if decided is None else "ratio" if decided.logs else "difference"
     told |= {"scale": scale, **dict(zip(("effect", "effect_low", "effect_high"), effect or (None,) * 3, strict=True))}
-    told |= {"word": row.answer.word if row is not None and row.answer else None}
+    told |= {"word": found.word(one), "rivals": [lr for lr in found.rivals(one) if lr is not None]}
     told |= {"p": row.answer.p if row is not None and row.answer else None}
     tuning = one.tuning
     return {**told, "rates_tried": tuning.rates, "runs": tuning.runs, "updates": tuning.updates}
