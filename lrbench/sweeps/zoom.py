@@ -69,7 +69,7 @@ def next_step(line: Family, measure: Measure, grid: Sequence[float], width: floa
     tried = sorted({point.lr for point in line.points if point.lr})
     if not tried:
         return Step((), "no learning rate is known")
-    if max((len(point.group.records) for point in line.points), default=0) < 2:
+    if max(len(point.values(measure)) + point.lost(measure) for point in line.points) < 2:
         return Step((), "a single seed says nothing of the noise: give --seeds 3 or more")
     best = line.best(measure)
     if best is None or best.lr is None:
@@ -123,7 +123,7 @@ def _between(tried: Sequence[float], low: float, high: float, width: float, why:
     for _ in range(PER_ROUND):
         known = sorted([*logs, *map(math.log10, new)])
         gaps = [(b - a, a, b) for a, b in pairwise(known) if b > start and a < end]
-        fine = [gap for gap in gaps if gap[0] > max(0.8 * width, 1.5 / LATTICE)]
+        fine = [gap for gap in gaps if gap[0] > max(0.8 * width, 1.9 / LATTICE)]
         if not fine:
             break
         _, a, b = max(fine, key=lambda gap: (round(min(gap[2], end) - max(gap[1], start), 6), gap[0], -gap[1]))
