@@ -135,7 +135,7 @@ class Count:
     def add(self, land: Landscape, search: Search) -> float:
         """Replay it; return the runs until it was there to stay, infinite for never."""
         seeds, since, used, place = land.sweep.costs.shape[1], math.inf, 0, math.nan
-        for used, place in search(land):  # noqa: B007
+        for used, place in search(land):
             if not land.near(place):
                 since = math.inf
             elif math.isinf(since):
