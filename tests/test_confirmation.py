@@ -274,7 +274,7 @@ def test_the_command(cli: Cli, write_config: Write) -> None:
     ("value", "code", "problem"),
     [
         ("-1", 2, "greater than or equal to 0"),
-        ("1001", 2, "--confirm must be from 0 to 1,000 (got 1,001)"),
+        ("1001", 2, "less than or equal to 1000"),
         ("all", 2, "Invalid value for '--confirm'"),
         ("2.5", 2, "Invalid value for '--confirm'"),
     ],
@@ -288,6 +288,11 @@ def test_a_failed_grid_has_no_fresh_seeds(cli: Cli, write_config: Write, tmp_pat
     code, out, _ = cli("sweep", write_config(loss=f"{__name__}:broken"), "--lr", "0.1", "--confirm", "2", "--jobs", "1")
     assert code == 1 and "no fresh seeds yet: 1 of 1 runs have no result" in " ".join(out.split())
     assert not [cell for cell in SweepFolder(Path("runs/sweeps/tiny")).plan().cells if cell.confirms]
+
+
+def test_without_a_best_learning_rate(cli: Cli, write_config: Write) -> None:
+    code, out, _ = cli("sweep", write_config(), "--lr", "1e30", "--confirm", "2", "--jobs", "1")
+    assert code == 0 and "no fresh seeds: no line has a best learning rate" in " ".join(out.split())
 
 
 def broken(outputs: Any, targets: Any) -> Any:

@@ -44,7 +44,11 @@ Halve = Annotated[
 
 Confirm = Annotated[
     int,
-    option("Finally, train each schedule's best learning rate with this many fresh seeds and compare these.", min=0),
+    option(
+        "Finally, train each schedule's best learning rate with this many fresh seeds and compare these.",
+        min=0,
+        max=1000,
+    ),
 ]
 
 

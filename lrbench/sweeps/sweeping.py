@@ -223,7 +223,10 @@ def carry_out(
         watch(message(f"no fresh seeds yet: {undone} of {len(asked.outcomes)} runs have no result"))
     elif confirm:
         whole = replace(options, prune=None)  # to drop some would leave a selection
-        train(whole, add_confirmation(asked, confirm, whole))
+        fresh = add_confirmation(asked, confirm, whole)
+        if not fresh:
+            watch(message("no fresh seeds: no line has a best learning rate"))
+        train(whole, fresh)
     return asked
 
 
