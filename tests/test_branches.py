@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,14 +16,18 @@ from typing import Any
 import pytest
 import torch
 from test_train import after, assert_same_run, column, go, timeless
+from torch import nn
 
 import lrbench
-from lrbench.config import branched, identity, load_config, run_name
+from lrbench.config import Trunk, branched, identity, load_config, run_name
 from lrbench.errors import Interrupted
 from lrbench.events import Event
-from lrbench.runs import RunFolder, Status
+from lrbench.runs import RunFolder, Status, describe
 from lrbench.training import RunOptions, look, run
+from lrbench.training.kinds import PlainTraining
 from lrbench.training.outcome import Outcome
+from lrbench.training.run_one import WorkItem, do_run
+from lrbench.types import Duration
 
 ADAM = {"name": "adam", "lr": 0.01}
 WSD = {"name": "warmup_stable_decay", "warmup": "2 steps"}
@@ -229,6 +234,80 @@ def test_branches_wait_for_a_trunk_that_failed(tmp_path: Path, tiny: Any) -> Non
     assert done[1].message.endswith(f"not started, since its trunk {run_name(trunk)} failed")
     blocked.rmdir()
     assert {one.status for one in shared(tmp_path, experiment)} == {Status.FINISHED}
+
+
+def test_branches_are_left_to_the_process_that_trains_their_trunk(tmp_path: Path, tiny: Any) -> None:
+    experiment = tiny(epochs=None, schedule=WSD, branches=BRANCHES)
+    trunk = RunFolder(tmp_path / run_name(branched(experiment)[0]))
+    trunk.path.mkdir(parents=True)
+    with trunk.lock():
+        done = shared(tmp_path, experiment, wait=False)
+    assert {one.status for one in done} == {Status.RUNNING}
+    assert done[1].message.endswith(f"waits for its trunk {trunk.name}, which another process trains")
+    assert {one.status for one in shared(tmp_path, experiment)} == {Status.FINISHED}
+
+
+def test_a_trunk_that_is_another_one_is_not_used(tmp_path: Path, tiny: Any) -> None:
+    """Whatever a trunk's folder holds, a branch whose steps would not be its own is trained alone."""
+    experiment = tiny(epochs=None, keep="state", schedule=WSD, branches={"at": [6], "decay": 2})
+    trunk, branch = (RunFolder(one.path) for one in shared(tmp_path, experiment))
+    for change, reason in (
+        ({"device": "cuda:1"}, "it was trained on cuda:1, not on cpu"),
+        ({"lrbench": "0.0.1"}, "since it was trained"),
+        ({"sizes": {"steps_per_epoch": 3, "total_steps": 6}}, "its epochs have 3 steps, those of this run 2"),
+    ):
+        before = trunk.environment().plain
+        with trunk.lock():
+            trunk.amend_environment(change)
+        shutil.rmtree(branch.path)
+        seen: list[Event] = []
+        done = shared(tmp_path, experiment, watch=seen.append)
+        assert done[1].status is Status.FINISHED and branch.environment().branched is None
+        said = [event.values["text"] for event in seen if event.kind == "message"]
+        assert any(re.search(reason, text) for text in said), said
+        with trunk.lock():
+            trunk.amend_environment({key: before[key] for key in change})
+    rows = (trunk.path / "steps.csv").read_text()
+    (trunk.path / "steps.csv").write_text(rows.replace("0.1", "0.2", 1))
+    shutil.rmtree(branch.path)
+    shared(tmp_path, experiment)
+    assert branch.environment().branched is None
+
+
+@pytest.mark.parametrize(("at", "shares"), [(6, True), (7, False)])
+def test_schedules_are_compared_step_by_step(tmp_path: Path, tiny: Any, at: int, shares: bool) -> None:
+    """A constant learning rate and one that drops after 6 steps share 6 steps, and no more."""
+    constant, dropping = tiny(epochs=5), tiny(epochs=4, schedule={"name": "step", "every": "3 epochs"})
+    where = Duration(float(at), "steps")
+    made = []
+    for experiment, kind in (
+        (constant, PlainTraining(keeps=(where,))),
+        (dropping, PlainTraining(trunk=Trunk(identity(constant), run_name(constant), where))),
+    ):
+        folder = RunFolder(tmp_path / run_name(experiment))
+        folder.create(experiment, describe(experiment, device="cpu"))
+        seen: list[Event] = []
+        do_run(WorkItem(folder.path, experiment, kind), threads=None, watch=seen.append, stop=lambda: False)
+        made.append(folder)
+    assert (made[1].environment().branched is not None) == shares
+    said = [event.values["text"] for event in seen if event.kind == "message"]
+    assert any("its learning rate differs at step 6: 0.1, here 0.05" in text for text in said) != shares
+    alone, _ = go(tmp_path / "alone", dropping)
+    assert_same_run(made[1], alone)
+
+
+def test_python_objects(tmp_path: Path) -> None:
+    inputs = torch.randn(200, 5, generator=torch.Generator().manual_seed(0))
+    settings: dict[str, Any] = {
+        "model": lambda: nn.Sequential(nn.Linear(5, 8), nn.Dropout(0.2), nn.Linear(8, 2)),
+        "data": (inputs, (inputs.sum(1) > 0).long()),
+        "optimizer": ADAM,
+        "batch_size": 16,
+        "progress": False,
+    }
+    done = lrbench.run(**settings, schedule=WSD, branches={"at": [15], "decay": "25%"}, runs=tmp_path / "shared")
+    (alone,) = lrbench.run(**settings, schedule=wsd(5), steps=20, runs=tmp_path / "alone")
+    assert_same_run(RunFolder(done[1].path), RunFolder(alone.path))
 
 
 # -- as users type it
