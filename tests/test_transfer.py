@@ -75,7 +75,9 @@ def test_the_fit_agrees_with_a_slow_reference() -> None:
         mean = covariance @ rows.T @ whole @ y
         left = y - rows @ mean
         prior = -math.log(1 + (tau / SCALE) ** 2)
-        logs.append(prior + 0.5 * (np.log(np.linalg.det(whole)) + np.log(np.linalg.det(covariance)) - left @ whole @ left))
+        logs.append(
+            prior + 0.5 * (np.log(np.linalg.det(whole)) + np.log(np.linalg.det(covariance)) - left @ whole @ left)
+        )
         means.append(mean)
         variances.append(np.diag(covariance))
     weights = np.exp(np.array(logs) - max(logs)) * np.gradient(taus)
@@ -94,7 +96,9 @@ def test_the_fit_agrees_with_a_slow_reference() -> None:
 def test_scatter_beyond_the_errors_widens_the_intervals() -> None:
     x = np.linspace(0, 2, 6)
     even, odd = -2 + 0.5 * x, -2 + 0.5 * x + 0.3 * (-1.0) ** np.arange(6)
-    widths = [np.diff(fit(design(x[:, None]), y, np.full(6, 0.05)).interval(np.array([0.0, 1.0])))[0] for y in (even, odd)]
+    widths = [
+        np.diff(fit(design(x[:, None]), y, np.full(6, 0.05)).interval(np.array([0.0, 1.0])))[0] for y in (even, odd)
+    ]
     assert widths[1] > 2 * widths[0]
 
 

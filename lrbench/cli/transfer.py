@@ -93,4 +93,6 @@ def _show(console: Terminal, made: Transfer, folder: Path, written: Path | None)
         console.print(f"[yellow]Warning:[/] {inline(warning)}", soft_wrap=True)
     tables.show_files(console, save_transfer(made, folder))
     if written is not None:
-        console.print(f"Wrote the law to {inline(str(written))}: lr_scaling: {{rule: measured, from: …}} trains with it")
+        console.print(
+            f"Wrote the law to {inline(str(written))}: lr_scaling: {{rule: measured, from: …}} trains with it"
+        )

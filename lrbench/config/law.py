@@ -76,7 +76,6 @@ class Law:
             found |= {name: out} if out > 1e-9 else {}
         return found
 
-
     def differences(self, plain: Mapping[str, Any], sizes: Mapping[str, Size]) -> dict[str, tuple[Any, Any]]:
         """Return in what a run differs from those of the law, apart from the law's sizes: its value and theirs."""
         left_out = {key for name in self.exponents for key in sizes[name].keys} if self.fixed else set()

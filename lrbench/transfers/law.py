@@ -150,7 +150,9 @@ class Fitted:
         optima = [(one.found, one.factor) for one in self.known if isinstance(one.found, Optimum)]
         values = np.log10([found.lr * factor for found, factor in optima])
         halves = [max(math.log10(found.high / found.lr), math.log10(found.lr / found.low)) for found, _ in optima]
-        return values, np.array([max(found.error, half / 1.96) for (found, _), half in zip(optima, halves, strict=True)])
+        return values, np.array(
+            [max(found.error, half / 1.96) for (found, _), half in zip(optima, halves, strict=True)]
+        )
 
     @cached_property
     def line(self) -> Line:

@@ -24,8 +24,10 @@ from lrbench.types import NOTHING, PATHS, TEXT, TEXTS, Displayed, Kind, argument
 FORMAT = 1
 _SIZES = Kind(
     "sizes by name, such as {'epochs': 300}, or a list of such",
-    lambda value: isinstance(value, Mapping)
-    or (isinstance(value, list | tuple) and all(isinstance(one, Mapping) for one in value)),
+    lambda value: (
+        isinstance(value, Mapping)
+        or (isinstance(value, list | tuple) and all(isinstance(one, Mapping) for one in value))
+    ),
 )
 
 

@@ -34,7 +34,7 @@ def _left_out(one: Exponent, each: LeftOut) -> str:
     return (
         f"Without {one.name} {found.sizes[one.name]:g}, the law predicts {rate_text(made.lr)} for {_at(found.sizes)} "
         f"({rate_text(made.low)} … {rate_text(made.high)}); found: {rate_text(found.lr)}, {verdict}, "
-        f"an error of {10**abs(each.decades):.2f}×."
+        f"an error of {10 ** abs(each.decades):.2f}×."
     )
 
 
