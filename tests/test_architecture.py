@@ -130,7 +130,8 @@ PUBLIC = {
         Exponent Fitted Found Prediction THEORIES Transfer transfer
     """,
     "reports": """
-        save_transfer transfer_headings transfer_rows Preview Report brief_columns csv_cell figure_of formatted_table gather html_of preview report
+        save_transfer transfer_headings transfer_rows
+        Preview Report brief_columns csv_cell figure_of formatted_table gather html_of preview report
         save_finding save_previews save_summary summary summary_words table_columns Decision TargetDecision
         compare text_of
     """,

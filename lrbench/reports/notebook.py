@@ -16,17 +16,17 @@ from lrbench.lr_finder import Finding
 from lrbench.reports import tables
 from lrbench.reports.escape import html
 from lrbench.reports.figures import overview, range_test, schedule
+from lrbench.reports.figures import transfer as transfer_figure
 from lrbench.reports.previewing import Preview, Previews
 from lrbench.reports.range_tests import Tested
 from lrbench.reports.reporting import Report, summary
 from lrbench.reports.svg import inline
-from lrbench.reports.figures import transfer as transfer_figure
 from lrbench.reports.sweep import drawn_summary, summary_words
-from lrbench.runs import RunFolder, relative
 from lrbench.reports.transfer import transfer_headings, transfer_rows
+from lrbench.runs import RunFolder, relative
 from lrbench.sweeps import Sweep
-from lrbench.transfers import Transfer
 from lrbench.training import Outcomes
+from lrbench.transfers import Transfer
 
 _COLOURS = (
     "--ink:#1d2330;--soft:#565e6e;--axis:#80889a;--card:#ffffff;--line:#e2e5ea;--band:#dde8f0;--bad:#a02020;"
