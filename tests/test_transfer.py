@@ -179,7 +179,7 @@ def test_other_differences_are_other_laws(tmp_path: Path, make_run_in: Make, run
 def test_sizes_that_change_together_are_refused(tmp_path: Path, make_run_in: Make) -> None:
     for factor in (1, 2, 4):
         sweep_of(make_run_in, tmp_path, 0.03, batch_size=8 * factor, model={"name": "mlp", "hidden": [4 * factor]})
-    with pytest.raises(UsageError, match="model.hidden changes together with batch_size"):
+    with pytest.raises(UsageError, match=r"model.hidden changes together with batch_size"):
         lrbench.transfer([tmp_path])
 
 
@@ -333,7 +333,7 @@ def test_wrong_laws_get_one_message(
 def test_a_law_of_sizes_that_a_config_lacks(config: Path) -> None:
     law = {**LAW, "at": {"model.width": 8}, "exponents": {"model.width": -1}, "tried": {"model.width": [8, 16]}}
     (config.parent / "law.json").write_text(json.dumps(law))
-    with pytest.raises(ConfigError, match="depends on model.width, which this config does not have"):
+    with pytest.raises(ConfigError, match=r"depends on model.width, which this config does not have"):
         load_config(config)
 
 

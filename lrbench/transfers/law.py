@@ -195,8 +195,8 @@ class Fitted:
         if low <= 0 <= high:
             return None
         slope, curve = line.coefficients[at + 1], line.coefficients[-1]
-        ends = (slope + 2 * curve * end for end in (away[:, at].min(), away[:, at].max()))
-        return Bend(*(float(end) for end in ends), (low, high))
+        first, last = (float(slope + 2 * curve * end) for end in (away[:, at].min(), away[:, at].max()))
+        return Bend(first, last, (low, high))
 
     def _without_largest(self, at: int) -> tuple[LeftOut, ...]:
         """Predict the optima at the largest size from the others."""

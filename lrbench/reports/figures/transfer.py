@@ -50,16 +50,16 @@ def _panel(axes: Axes, made: Transfer, law: Fitted, one: Exponent) -> None:
     tried = [one.tried[0], one.tried[-1]]
     inside = [law.predict({**middle, one.name: end}).lr for end in tried]
     axes.plot(tried, inside, color=LINE, linewidth=2, label="law, dashed beyond the sizes tried")
-    tall = []
+    tall: list[float] = []
     for point in law.points:
         moved = _moved(law, one, point.sizes, middle)
         tall += [point.low / moved, point.high / moved]
-        _dot(axes, point.sizes[one.name], *(rate / moved for rate in (point.lr, point.low, point.high)),
+        _dot(axes, point.sizes[one.name], (point.lr / moved, tall[-2], tall[-1]),
              "#444444", "o", "optimum, 95% interval")  # fmt: skip
     for each in made.predictions:
         moved = _moved(law, one, each.sizes, middle)
         tall += [each.low / moved, each.high / moved]
-        _dot(axes, each.sizes[one.name], *(rate / moved for rate in (each.lr, each.low, each.high)),
+        _dot(axes, each.sizes[one.name], (each.lr / moved, tall[-2], tall[-1]),
              PREDICTED, "D", "prediction, 95% interval")  # fmt: skip
     log_scale(axes.xaxis, low, high, "{:g}".format)
     log_scale(axes.yaxis, min(*tall, *rates) / 1.5, max(*tall, *rates) * 1.5, rate_text)
@@ -78,7 +78,8 @@ def _moved(law: Fitted, one: Exponent, sizes: dict[str, float], middle: dict[str
     return here / law.predict({**middle, one.name: sizes[one.name]}).lr
 
 
-def _dot(axes: Axes, x: float, lr: float, low: float, high: float, colour: str, marker: str, label: str) -> None:
+def _dot(axes: Axes, x: float, rates: tuple[float, float, float], colour: str, marker: str, label: str) -> None:
+    lr, low, high = rates
     known = label in axes.get_legend_handles_labels()[1]
     look: Any = {"color": colour, "markersize": 5.5, "capsize": 3, "linewidth": 1.2, "zorder": 4}
     axes.errorbar([x], [lr], yerr=[[lr - low], [high - lr]], fmt=marker, label=None if known else label, **look)
