@@ -40,7 +40,7 @@ _FIELDS = ("family", "seed", "lr", "final", "status", "reason", "chance", "class
 
 @dataclass(frozen=True)
 class Case:
-    """A run: its family (task and schedule), seed, learning rate, verdict, and final validation loss (may be infinite)."""
+    """A run: its family (task and schedule), seed, learning rate, final validation loss (or infinity), and verdict."""
 
     family: str
     seed: int
@@ -121,7 +121,9 @@ def table(cases: Sequence[Case], outcomes: dict[str, Outcomes]) -> str:
         held = "fitted tasks" if case.task in FITTED else "held-out tasks"
         for key in (held, f"task {case.task}", f"schedule {case.family.rpartition('-')[2]}", f"'{case.verdict.label}'"):
             rows[key].append(case)
-    lines = [f"{'':32} {'runs':>5} {'advised':>8} {'helped':>14} {'same':>5} {'hurt':>5} {'converged':>10} {'wrongly':>8}"]
+    lines = [
+        f"{'':32} {'runs':>5} {'advised':>8} {'helped':>14} {'same':>5} {'hurt':>5} {'converged':>10} {'wrongly':>8}"
+    ]
     for key in sorted(rows, key=lambda key: (not key.endswith("tasks"), key)):
         n = counted(rows[key], outcomes)
         share = f"{n['helped']} ({n['helped'] / n['advised']:.0%})" if n["advised"] else "–"

@@ -5,15 +5,18 @@ from __future__ import annotations
 import csv
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-
 from hypothesis import given as supposing
 from hypothesis import strategies as st
 
+from lrbench.analysis import Group, measure_named, with_families
 from lrbench.analysis.verdicts import Beside, Curves, Other, Score, Verdict, revised, verdict
+from lrbench.reports.details import curves
+from lrbench.reports.reporting import gather
 
 LABELLED = Path(__file__).parent / "labelled"
 RUNS: dict[str, dict[str, Any]] = {run["name"]: run for run in json.loads((LABELLED / "runs.json").read_text())}
@@ -157,7 +160,9 @@ def test_random_labels_are_nothing_to_learn() -> None:
     luck = Score("val_accuracy", [0.1, 0.09, 0.12, 0.1, 0.11, 0.12], 0.1)
     found = verdict(Curves([0.01] * 6, train, val, "finished", chance=CHANCE, scores=[luck], validation_examples=360))
     assert found.label == "nothing to learn" and found.factor is None and "labels" in found.advice
-    little = verdict(Curves([0.01] * 5, [2.31, 2.30, 2.29, 2.28, 2.27], [2.31, 2.305, 2.31, 2.31, 2.312], "finished", chance=CHANCE))
+    little = verdict(
+        Curves([0.01] * 5, [2.31, 2.30, 2.29, 2.28, 2.27], [2.31, 2.305, 2.31, 2.31, 2.312], "finished", chance=CHANCE)
+    )
     assert little.label == "nothing to learn"
 
 
@@ -215,7 +220,7 @@ FLAT = Verdict("converged", "flat")
 def test_a_surely_better_learning_rate_is_the_advice() -> None:
     found = revised(FLAT, beside((0.03, True, True, True), (0.001, False, False, False)))
     assert (found.label, found.advice) == ("rate too small", "use 0.03")
-    assert found.factor == pytest.approx(3) and "0.03, 3 times larger" in found.evidence
+    assert found.factor == pytest.approx(3) and "0.03, 3.0 times larger" in found.evidence
     larger = Verdict("too slow", "falls", "try 3 times larger, 0.03", 3)
     assert revised(larger, beside((0.001, True, True, True))).label == "rate too large"
     assert revised(larger, beside((0.03, True, True, True))).label == "too slow"
@@ -223,7 +228,10 @@ def test_a_surely_better_learning_rate_is_the_advice() -> None:
 
 def test_a_better_one_that_is_not_decided_leaves_it_open() -> None:
     found = revised(FLAT, beside((0.03, True, False, True)))
-    assert (found.label, found.advice) == ("undecided", "more seeds decide it") and "not decided" in found.evidence
+    assert (found.label, found.advice) == (
+        "undecided",
+        "more seeds tell whether 0.03 is better",
+    ) and "not decided" in found.evidence
     assert revised(FLAT, beside((0.03, True, False, False))).label == "converged"
 
 
@@ -241,3 +249,49 @@ def test_the_best_of_a_family_has_converged_unless_it_is_at_the_end() -> None:
     assert (inside.label, inside.advice) == ("converged", "") and "best of the 3" in inside.evidence
     end = revised(unsure, beside((0.03, False, False, False), (0.1, False, False, False)))
     assert end.label == "undecided" and "try smaller" in end.advice
+
+
+def test_a_report_knows_what_other_learning_rates_of_the_family_show(group_at: Callable[..., Group]) -> None:
+    made = [group_at(0.001, 0.9, 0.91, 0.89), group_at(0.01, 0.5, 0.51, 0.49), group_at(0.1, 0.8, 0.81, "diverged")]
+    low, best, high = (group.beside for group in with_families(made, measure_named([], "val_loss")))
+    assert low and best and high
+    assert low.lr == 0.001 and [other.lr for other in low.others] == [0.01, 0.1]
+    first = low.others[0]
+    assert first.better and first.sure and first.notable
+    assert first.words == "val loss of 0.4999 instead of 0.9, over 3 seeds"
+    assert not any(other.better for other in best.others) and high.others[0].better
+
+
+def test_one_seed_is_never_sure_and_a_pruned_rival_says_nothing(group_at: Callable[..., Group]) -> None:
+    made = [group_at(0.001, 0.9), group_at(0.01, 0.5), group_at(0.1, "pruned"), group_at(1.0, 0.7)]
+    low = with_families(made, measure_named([], "val_loss"))[0].beside
+    assert low and [(other.lr, other.better, other.sure) for other in low.others] == [
+        (0.01, True, False), (1.0, True, False),
+    ]  # fmt: skip
+
+
+def test_verdicts_in_a_report_say_what_the_family_shows() -> None:
+    shown = gather([Path(__file__).parent / "golden" / "runs"], filters=["name=swept"])
+    said = dict(curves(shown.groups))
+    assert "best of the 3 learning rates in this report" in said["swept lr=0.173205"]
+    assert "in this report, 0.173, 5.8 times larger, has a val loss of" in said["swept lr=0.03"]
+
+
+# -- what advice gives, counted on dense sweeps
+
+
+def test_most_advice_helps_and_what_converged_has_no_better_neighbour(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted with one seed's curves; docs/verdicts.md has the whole count, held-out tasks apart."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent.parent / "benchmarks"))
+    import verdicts as benchmark
+
+    cases = benchmark.from_kept(LABELLED / "dense.csv.gz")
+    assert len(cases) > 500
+    outcomes = benchmark.by_family(cases)
+    fitted = benchmark.counted([case for case in cases if case.task in benchmark.FITTED], outcomes)
+    every = benchmark.counted(cases, outcomes)
+    assert fitted["helped"] > 0.95 * fitted["advised"] > 100
+    assert every["wrongly"] <= 0.05 * every["converged"]
+    learnable = [case for case in cases if case.task not in (*benchmark.FITTED, "noise-mlp-adam")]
+    held_out = benchmark.counted(learnable, outcomes)
+    assert held_out["helped"] > 0.9 * held_out["advised"] > 100

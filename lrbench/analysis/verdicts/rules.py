@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -28,7 +27,18 @@ def verdict(run: Curves) -> Verdict:
         return Verdict("diverged", run.reason or "a loss was not finite", tried(0.1, run.told), 0.1)
     if not losses:
         return Verdict("too short to tell", f"no {run.unit} is done")
-    for rule in (_guessing, _short, _lost_again, _oscillating, _overfitting, _decayed, _slow, _restless, _falling, _undecided):
+    for rule in (
+        _guessing,
+        _short,
+        _lost_again,
+        _oscillating,
+        _overfitting,
+        _decayed,
+        _slow,
+        _restless,
+        _falling,
+        _undecided,
+    ):
         found = rule(run)
         if found is not None:
             return found
@@ -150,16 +160,18 @@ def _slow(run: Curves) -> Verdict | None:
     high, train = run.val_loss[run.high], run.train_loss[run.high]
     if min(run.val_loss) <= 0:
         return None
-    near = run.chance is not None and run.val_loss[-1] > 0.75 * run.chance
-    if near and ups(run.val_loss) <= SMOOTH and (not run.trained or ups(train) <= 0.1):
+    chance, calm = run.chance, ups(run.val_loss) <= SMOOTH and (not run.trained or ups(train) <= 0.1)
+    if chance is not None and run.val_loss[-1] > 0.75 * chance and calm:
         evidence = f"the validation loss falls steadily, but is still {number(run.val_loss[-1])}, close to guessing"
-        return Verdict("too slow", f"{evidence}, {number(run.chance)}", f"train longer, or {tried(10, run.told)}", 10)
+        return Verdict("too slow", f"{evidence}, {number(chance)}", f"train longer, or {tried(10, run.told)}", 10)
     noisy = run.trained and jitter(train) > 0.25
     if len(high) < 4 or run.expected(run.val_loss) < LEAST_GAIN or ups(high) > SMOOTH or noisy or _annealed(run):
         return None
     fell = f"{1 - exp(-run.fell(run.val_loss, 2, 0)):.0%}, to {number(run.val_loss[-1])},"
     if run.decays:
-        evidence = f"the validation loss fell by {fell} steadily while the last two thirds of the learning rate were spent"
+        evidence = (
+            f"the validation loss fell by {fell} steadily while the last two thirds of the learning rate were spent"
+        )
     else:
         evidence = f"the validation loss fell by {fell} in the last two thirds of the run, steadily"
     return Verdict("too slow", evidence, f"train longer, or {tried(3, run.told)}", 3)
