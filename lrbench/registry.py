@@ -57,6 +57,8 @@ class Catalog:
         foreign: True if entries are another library's classes, which keep their own defaults and check their own
             parameters.
         others: what other tools have besides the entries; it keeps their defaults too.
+        later: parameters, or `entry.parameter`, that are younger than the first identities; at their defaults, a
+            completed part leaves them out.
     """
 
     kind: str
@@ -67,6 +69,7 @@ class Catalog:
     elsewhere: Mapping[str, str] = field(default_factory=dict)
     foreign: bool = False
     others: Others | None = None
+    later: frozenset[str] = frozenset()
 
     def canonical(self, part: Part) -> Part:
         """Return the part with an alias replaced by the name it stands for."""
@@ -117,6 +120,8 @@ class Catalog:
         for name, parameter in known.items():
             if name in part.params or parameter.default is not parameter.empty:
                 value = checked(part.params.get(name, parameter.default), _adapter(parameter), f"{key}.{name}")
+                if {name, f"{part.name}.{name}"} & self.later and value == parameter.default:
+                    continue
                 params[name] = _adapter(parameter).dump_python(value, mode="json")
         return Part(part.name, params)
 

@@ -28,6 +28,7 @@ from lrbench.components import (
     configured_rate,
 )
 from lrbench.config.blocks import Dataset, Trackers, checked_device
+from lrbench.config.branches import BranchesRule, DecayRule, check_branches
 from lrbench.config.normalize import written_out
 from lrbench.config.rules import (
     ContinueRule,
@@ -42,7 +43,7 @@ from lrbench.config.yaml_source import dump
 from lrbench.errors import ConfigError
 from lrbench.registry import OBJECTS, Catalog
 from lrbench.schedules import SCHEDULES, Growth, PlateauRule, WarmUpRule
-from lrbench.types import Count, MetricName, Natural, Part, Positive, Steps
+from lrbench.types import Count, Duration, MetricName, Natural, Part, Positive, Steps
 
 _AS_MAPPING = PlainSerializer(Part.plain)
 _OF_OBJECTS = (
@@ -90,10 +91,13 @@ class Experiment(RunConfig, frozen=True, extra="forbid"):
     init_from: InitRule | None = None
     continues: Annotated[ContinueRule | None, Field(alias="continue")] = None
     keep: Literal["best", "state"] | None = None
+    branches: BranchesRule | None = None
     device: Annotated[str, AfterValidator(checked_device)] = "auto"
     track: Trackers = None
     reference: Reference | None = None
     as_of: Literal[2] | None = None
+
+    _trunk: Any = None  # what a branch shares with others; see `lrbench.config.branching`
 
     taken_over: ClassVar[tuple[str, ...]] = ("device", "reference", "track")
     also: ClassVar[tuple[str, ...]] = ("extends", "step")
@@ -105,6 +109,8 @@ class Experiment(RunConfig, frozen=True, extra="forbid"):
         ("early_stopping",): EarlyStoppingRule,
         ("init_from",): InitRule,
         ("continue",): ContinueRule,
+        ("branches",): BranchesRule,
+        ("branches", "decay"): DecayRule,
         ("reference",): Reference,
         ("dataset", "validation"): Validation,
         ("dataset", "normalize"): Normalize,
@@ -136,6 +142,8 @@ class Experiment(RunConfig, frozen=True, extra="forbid"):
         self._check_task()
         if self.max_skipped is not None and self.on_non_finite != "skip":
             raise ConfigError("needs `on_non_finite: skip`", key="max_skipped")
+        if self.branches is not None:
+            check_branches(self.plain(), self.schedule, self.branches, self.length)
         return self
 
     def _check_plateau_bounds(self) -> None:
@@ -158,6 +166,11 @@ class Experiment(RunConfig, frozen=True, extra="forbid"):
         for metric in self.metrics or ():
             if not metric.imported and not (task is not None and task.imported):
                 METRICS.complete(metric)
+
+    @property
+    def length(self) -> Duration:
+        """The length of the run, in the unit in which the config gives it."""
+        return Duration(float(self.epochs), "epochs") if self.epochs else Duration(float(self.steps or 0), "steps")
 
     @property
     def budget(self) -> str:

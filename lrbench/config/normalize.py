@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lrbench.components import OF_TASK, GroupRules, adam_beta2, usual_loss
+from lrbench.config import branches
 from lrbench.config.files import exists, run_notes
 from lrbench.config.rules import InitRule, usual_rule
 from lrbench.errors import ConfigError
@@ -16,7 +17,9 @@ from lrbench.types import Duration, Part, part_of
 
 def written_out(plain: Mapping[str, Any]) -> dict[str, Any]:
     """Replace a config's shorthand. Raises ConfigError."""
-    return _defaults(_task(_groups(_batch(_warmup(_peak(_earlier({**plain, **_plateau(plain)})))))))
+    return _defaults(
+        _task(_groups(_batch(_warmup(_peak(_earlier(branches.written_out({**plain, **_plateau(plain)})))))))
+    )
 
 
 def _task(plain: dict[str, Any]) -> dict[str, Any]:

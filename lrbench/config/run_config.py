@@ -159,5 +159,6 @@ def _translated(kind: type[RunConfig], error: ValidationError, places: Places, s
 
 def _fields_at(kind: type[RunConfig], path: tuple[str, ...]) -> list[str]:
     """Return the valid keys of the block at `path`."""
+    path = tuple(piece for piece in path if not piece.isdigit())  # the places of items in a list
     schema = adapter(kind.blocks.get(path, kind)).json_schema(mode="validation")
     return [*schema["properties"], *kind.also] if path == () else list(schema["properties"])

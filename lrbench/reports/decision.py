@@ -11,7 +11,7 @@ from typing import Any, Literal
 from lrbench._version import __version__
 from lrbench.analysis import ALPHA, Comparison, Row, TargetTest
 from lrbench.analysis import Target as Aim
-from lrbench.reports import sentences
+from lrbench.reports import sentences, targets
 from lrbench.reports.caveats import Caveat
 from lrbench.runs import finite
 
@@ -177,6 +177,8 @@ class TargetSide(Side):
         p_fails: the same for missing it.
         first: the first evaluation at which it passes: `step`, `epoch`, `seconds` of training, `centre`, `p`.
         more_seeds: about how many more seeds would decide.
+        time: how long each seed takes to the target, and the distribution of these times; docs/automation.md has the
+            keys. None if the runs lack the metric.
     """
 
     word: str
@@ -184,14 +186,20 @@ class TargetSide(Side):
     p_fails: float | None
     first: dict[str, float | None] | None
     more_seeds: int | None
+    time: dict[str, Any] | None
 
     @classmethod
-    def tested(cls, test: TargetTest) -> TargetSide:
+    def tested(cls, test: TargetTest, aim: Aim) -> TargetSide:
         """Return a test's side."""
-        first = None if test.first is None else asdict(test.first)
+        first, time = None if test.first is None else asdict(test.first), targets.told(aim, test.row.group)
         return cls(
-            **vars(Side.of(test.row)), word=test.word, p=test.p, p_fails=test.p_fails, first=first, more_seeds=test.more
-        )
+            **vars(Side.of(test.row)), word=test.word, p=test.p, p_fails=test.p_fails, first=first,
+            more_seeds=test.more, time=time,
+        )  # fmt: skip
+
+
+def _target_words(aim: Aim, test: TargetTest) -> tuple[str, str]:
+    return sentences.reached(aim, test), targets.brief(aim, test.row.group)
 
 
 @dataclass(frozen=True)
@@ -209,7 +217,7 @@ class TargetDecision(_Told):
         alpha: the level of p.
         tries: the number of attempts among which A was chosen.
         more_seeds: about how many more seeds A needs for a decision.
-        text: one sentence.
+        text: a sentence on the test, and one on the time to the target.
         warnings: what weakens the test.
     """
 
@@ -230,7 +238,7 @@ class TargetDecision(_Told):
         cls, aim: Aim, tests: Sequence[TargetTest], level: float, tries: int, warnings: Sequence[Caveat]
     ) -> TargetDecision:
         """Return the decision on the first test; a second one is shown beside it."""
-        sides = [TargetSide.tested(test) for test in tests]
+        sides = [TargetSide.tested(test, aim) for test in tests]
         return cls(
             word=sides[0].word,
             metric=aim.measure.name,
@@ -241,6 +249,6 @@ class TargetDecision(_Told):
             alpha=level,
             tries=tries,
             more_seeds=sides[0].more_seeds,
-            text=" ".join(sentences.reached(aim, test) for test in tests),
+            text=" ".join(text for test in tests for text in _target_words(aim, test) if text),
             warnings=tuple(warnings),
         )

@@ -15,7 +15,7 @@ from lrbench.errors import UsageError
 from lrbench.lr_finder import Finding
 from lrbench.reports import tables
 from lrbench.reports.escape import html
-from lrbench.reports.figures import overview, range_test, schedule
+from lrbench.reports.figures import coordinates, overview, range_test, schedule
 from lrbench.reports.previewing import Preview, Previews
 from lrbench.reports.range_tests import Tested
 from lrbench.reports.reporting import Report, summary
@@ -24,6 +24,7 @@ from lrbench.reports.sweep import drawn_summary, summary_words
 from lrbench.runs import RunFolder, relative
 from lrbench.sweeps import Sweep
 from lrbench.training import Outcomes
+from lrbench.transfers import CoordinateCheck
 
 _COLOURS = (
     "--ink:#1d2330;--soft:#565e6e;--axis:#80889a;--card:#ffffff;--line:#e2e5ea;--band:#dde8f0;--bad:#a02020;"
@@ -75,7 +76,7 @@ def text_of(result: Any) -> str:
 
 @functools.singledispatch
 def figure_of(result: Any) -> Figure:
-    """Draw the figure of what `find_lr`, `run`, `sweep`, `report` or `preview` returned.
+    """Draw the figure of what `find_lr`, `run`, `sweep`, `report`, `preview` or `coordinate_check` returned.
 
     Raises UsageError if there is nothing to draw, TypeError for any other object.
     """
@@ -129,6 +130,17 @@ def _(result: Report) -> Figure:
 @told_of.register
 def _(result: Report) -> Told:
     return _table(result.groups, [*summary(result), f"The page: {relative(result.page)}"], result.columns)
+
+
+@figure_of.register
+def _(result: CoordinateCheck) -> Figure:
+    return coordinates.draw([result])
+
+
+@told_of.register
+def _(result: CoordinateCheck) -> Told:
+    rows = [[s.layer, f"{s.centre:.2f}", f"{s.low:.2f} … {s.high:.2f}", s.word] for s in result.slopes()]
+    return Told(["layer", "exponent of the width", "95% interval", ""], rows, [result.words])
 
 
 @figure_of.register

@@ -18,7 +18,7 @@ from lrbench._version import __version__
 from lrbench.analysis import Group
 from lrbench.components import Measure, in_words
 from lrbench.errors import printable
-from lrbench.reports import details, tables
+from lrbench.reports import confirmation, details, tables
 from lrbench.reports.chart_data import charted
 from lrbench.reports.figures.overview import MOST_PANELS, by_task, problem, subtitle
 from lrbench.reports.figures.render import Drawn
@@ -53,6 +53,9 @@ def render(shown: Shown, drawn: Sequence[Drawn], winner: Winner | None) -> str:
         "headings": [(column.heading, column.right) for column in columns],
         "rows": [[(column.text(g), _sorted_by(column, g), column.right) for column in columns] for g in groups],
         "figures": figures,
+        "fresh": [] if shown.confirmed is None else confirmation.cells(shown.confirmed),
+        "fresh_headings": confirmation.HEADINGS,
+        "fresh_note": confirmation.NOTE,
         "tests": [_tested(test, number) for number, test in enumerate(shown.tests)],
         "verdicts": details.curves(groups),
         "winner": winner,
@@ -130,7 +133,8 @@ def _tested(test: Tested, number: int) -> tuple[str, Markup | None, list[str]]:
 def _parts(content: dict[str, Any]) -> list[tuple[str, str]]:
     """Return (id, heading) of the page's parts, for the links at its top."""
     curves = [("curves-heading", "Curves"), ("panels-heading", "Side by side"), ("numbers", "Numbers")]
-    parts = curves if content["cards"] else []
+    parts = [("fresh-seeds", "Fresh seeds")] if content["fresh"] else []
+    parts += curves if content["cards"] else []
     parts += [(name, heading) for name, heading, _, _ in content["figures"]]
     parts += [(f"test-{i}", f"Range test of {name}") for i, (name, _, _) in enumerate(content["tests"], start=1)]
     parts += [("verdicts", "What the curves show")] if content["verdicts"] else []
