@@ -40,7 +40,7 @@ _FIELDS = ("family", "seed", "lr", "final", "status", "reason", "chance", "class
 
 @dataclass(frozen=True)
 class Case:
-    """A run: its family (task and schedule), seed, learning rate, verdict, and final validation loss (may be infinite)."""
+    """A run: its family (task and schedule), seed, learning rate, final validation loss (or infinity), and verdict."""
 
     family: str
     seed: int

@@ -39,7 +39,7 @@ class Judged(NamedTuple):
 
     verdict: Verdict
     record: Record
-    count: int
+    having: int
     of: int
 
 
@@ -48,8 +48,8 @@ class Group:
     """Runs that differ only in their seed, with a label that is unique in the report, and the report's measures.
 
     `part` says what tells it from other groups of the same experiment: the version of the user's code, or that it
-    confirms. `axis` is what the report's curves are drawn over. `beside` is what the report's other learning rates of the
-    same family show.
+    confirms. `axis` is what the report's curves are drawn over. `beside` is what the report's other learning rates of
+    the same family show.
     """
 
     label: str

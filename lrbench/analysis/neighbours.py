@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -30,13 +31,24 @@ def _beside(point: Point, family: Family, measure: Measure) -> Beside | None:
         return None
     rivals.sort(key=lambda one: one.standing(measure))
     best, *rest = rivals
-    others = [Other(one.lr or 0.0, one.standing(measure) < point.standing(measure)) for one in rest]
+    others = [
+        Other(one.lr or 0.0, one.standing(measure) < point.standing(measure), notable=_notable(one, point, measure))
+        for one in rest
+    ]
     return Beside(point.lr, [_compared(best, point, measure, len(rivals)), *others])
 
 
 def _ended(point: Point, measure: Measure) -> bool:
     """Whether all seeds have ended, so that none of what they show is a selection."""
     return not point.pruned and not point.unfinished and bool(point.values(measure) or point.lost(measure))
+
+
+def _notable(one: Point, own: Point, measure: Measure) -> bool:
+    """Whether a learning rate is better than one's own by more than what is nearly as good."""
+    (share, cost), (own_share, own_cost) = one.standing(measure), own.standing(measure)
+    if share != own_share or math.isinf(own_cost):
+        return share < own_share
+    return own_cost - cost > good_margin(measure.sign * own_cost, measure)
 
 
 def _compared(best: Point, own: Point, measure: Measure, tries: int) -> Other:
@@ -50,7 +62,7 @@ def _compared(best: Point, own: Point, measure: Measure, tries: int) -> Other:
     seeds = len(best.values(measure))
     over = f"over {seeds} seeds" if seeds > 1 else "with one seed"
     here = "none" if other is None else measure.text(other)
-    notable = other is None or measure.sign * (other - one) > good_margin(other, measure)
+    notable = _notable(best, own, measure)
     return Other(
         best.lr or 0.0,
         better,

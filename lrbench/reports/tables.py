@@ -73,7 +73,7 @@ def verdict(group: Group) -> str:
     found = group.verdict()
     if found is None:
         return "–"
-    label, count, of = found.verdict.label, found.count, found.of
+    label, count, of = found.verdict.label, found.having, found.of
     return label if count == of else f"{label} ({count} of {of})"
 
 

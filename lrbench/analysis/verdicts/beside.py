@@ -8,8 +8,6 @@ from typing import Literal
 
 from lrbench.analysis.verdicts.words import Verdict
 
-NOTABLE = 0.1  # of the loss, by which another learning rate's must be lower to doubt convergence
-
 
 @dataclass(frozen=True)
 class Other:
@@ -54,12 +52,14 @@ def revised(verdict: Verdict, beside: Beside) -> Verdict:
         return verdict
     if best is None:
         return _unbeaten(verdict, beside)
+    if not best.sure and not best.notable:
+        return _consistent(verdict, beside)
     shown = f"in this report, {best.lr:.3g}, {_times(best.lr / beside.lr)}, has a {best.words}"
     evidence = f"{verdict.evidence}; {shown}"
     if not best.sure:
         unsure = replace(verdict, evidence=f"{evidence}, which is not decided")
-        if verdict.label == "converged" and best.notable:
-            return replace(unsure, label="undecided", advice="more seeds decide it")
+        if verdict.label in ("converged", "undecided"):
+            return replace(unsure, label="undecided", advice=f"more seeds tell whether {best.lr:.3g} is better")
         return _consistent(unsure, beside)
     factor = best.lr / beside.lr
     wrong_way = verdict.factor is not None and (verdict.factor > 1) != (factor > 1)
@@ -82,11 +82,11 @@ def _unbeaten(verdict: Verdict, beside: Beside) -> Verdict:
 
 
 def _consistent(verdict: Verdict, beside: Beside) -> Verdict:
-    """Withdraw a factor that the runs beside it contradict."""
+    """Withdraw a factor that the runs beside it contradict. What is a little better than guessing is still stuck."""
     if verdict.factor is None:
         return verdict
-    tried = beside.tried(verdict.factor)
-    if not tried or any(other.better for other in tried):
+    tried, stuck = beside.tried(verdict.factor), verdict.label.startswith("stuck")
+    if not tried or any(other.notable if stuck else other.better for other in tried):
         return verdict
     way = "larger" if verdict.factor > 1 else "smaller"
     instead = {"too slow": "train longer", "oscillating": "decay the learning rate"}.get(verdict.label, "")
@@ -95,4 +95,6 @@ def _consistent(verdict: Verdict, beside: Beside) -> Verdict:
 
 
 def _times(factor: float) -> str:
-    return f"{factor:.2g} times larger" if factor > 1 else f"{1 / factor:.2g} times smaller"
+    """`3.2 times larger`, `18 times smaller`."""
+    ratio = max(factor, 1 / factor)
+    return f"{ratio:.{0 if ratio >= 10 else 2 if ratio < 1.1 else 1}f} times {'larger' if factor > 1 else 'smaller'}"

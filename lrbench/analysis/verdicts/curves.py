@@ -82,7 +82,8 @@ class Curves:
         rates = np.array(self.lr, float) if self.lr else np.ones(len(self.val_loss))
         highest = rates.max(initial=0.0)
         rates = rates / highest if highest > 0 else np.ones(len(rates))
-        return np.log(np.maximum(np.cumsum(rates), TINY))
+        logs: np.ndarray = np.log(np.maximum(np.cumsum(rates), TINY))
+        return logs
 
     @cached_property
     def high(self) -> slice:
@@ -101,7 +102,8 @@ class Curves:
     def expected(self, losses: Sequence[float]) -> float:
         """Return by how much the logarithm would fall if the sum of learning rates were three times as large.
 
-        The last two quarters of a decade are continued as a geometric series; at most as if the loss fell by the same in each step.
+        The last two quarters of a decade are continued as a geometric series, which grows no faster than if the loss
+        fell by the same in each step.
         """
         before, after = self.fell(losses, 2, 1), self.fell(losses, 1, 0)
         ratio = min(max(after / before, 0.0), LINEAR) if before > 0 else 1.0
@@ -110,7 +112,8 @@ class Curves:
 
 def logarithms(losses: Sequence[float]) -> np.ndarray:
     """Return the logarithms of losses; a loss that is not above 0 counts as tiny."""
-    return np.log(np.maximum(np.array(losses, float), TINY))
+    logs: np.ndarray = np.log(np.maximum(np.array(losses, float), TINY))
+    return logs
 
 
 def ups(losses: Sequence[float]) -> float:

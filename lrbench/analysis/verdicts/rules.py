@@ -7,6 +7,7 @@ import statistics
 
 import numpy as np
 
+from lrbench.analysis.estimates import exp
 from lrbench.analysis.verdicts.curves import Curves, jitter, logarithms, trend, ups
 from lrbench.analysis.verdicts.words import Verdict, last, number, tried
 
@@ -50,10 +51,18 @@ def _guessing(run: Curves) -> Verdict | None:
     if chance is None or losses[-1] < AT_CHANCE * chance or run.skill >= SKILLED:
         return None
     end = f"the validation loss of {number(losses[-1])} is no better than that of guessing, {number(chance)}"
-    learned = run.trained and run.train_loss[-1] < AT_CHANCE * chance and losses[-1] > run.train_loss[-1] / AT_CHANCE
-    if learned:
-        return _overfitting(run) if min(losses) < 0.97 * chance or run.skill > 0 else _nothing(run, end)
+    if _memorized(run, chance):
+        return _nothing(run, end)
+    if run.trained and run.train_loss[-1] < AT_CHANCE * min(chance, losses[-1]):
+        return _overfitting(run)
     return _decayed(run) or _thrown(run, chance, end) or _hardly(run, chance, end)
+
+
+def _memorized(run: Curves, chance: float) -> bool:
+    """Whether the training loss fell below chance, and the validation loss never did."""
+    best = min(run.val_loss)
+    below = run.trained and run.train_loss[-1] < min(best, chance) - 0.008 * chance
+    return below and best > 0.985 * chance and run.skill == 0 and max(run.train_loss) <= 1.1 * chance
 
 
 def _nothing(run: Curves, end: str) -> Verdict:
@@ -151,14 +160,14 @@ def _slow(run: Curves) -> Verdict | None:
     high, train = run.val_loss[run.high], run.train_loss[run.high]
     if min(run.val_loss) <= 0:
         return None
-    near = run.chance is not None and run.val_loss[-1] > 0.75 * run.chance
-    if near and ups(run.val_loss) <= SMOOTH and (not run.trained or ups(train) <= 0.1):
+    chance, calm = run.chance, ups(run.val_loss) <= SMOOTH and (not run.trained or ups(train) <= 0.1)
+    if chance is not None and run.val_loss[-1] > 0.75 * chance and calm:
         evidence = f"the validation loss falls steadily, but is still {number(run.val_loss[-1])}, close to guessing"
-        return Verdict("too slow", f"{evidence}, {number(run.chance)}", f"train longer, or {tried(10, run.told)}", 10)
+        return Verdict("too slow", f"{evidence}, {number(chance)}", f"train longer, or {tried(10, run.told)}", 10)
     noisy = run.trained and jitter(train) > 0.25
     if len(high) < 4 or run.expected(run.val_loss) < LEAST_GAIN or ups(high) > SMOOTH or noisy or _annealed(run):
         return None
-    fell = f"{1 - math.exp(-run.fell(run.val_loss, 2, 0)):.0%}, to {number(run.val_loss[-1])},"
+    fell = f"{1 - exp(-run.fell(run.val_loss, 2, 0)):.0%}, to {number(run.val_loss[-1])},"
     if run.decays:
         evidence = (
             f"the validation loss fell by {fell} steadily while the last two thirds of the learning rate were spent"
@@ -170,13 +179,14 @@ def _slow(run: Curves) -> Verdict | None:
 
 def _annealed(run: Curves) -> bool:
     """Whether the loss falls faster, for its learning rates, once they are low: it was noise that ended there."""
-    if not run.decays or run.high.stop >= len(run.val_loss) or run.expected(run.val_loss) > 0.8:
+    if not run.decays or run.high.stop >= len(run.val_loss):
         return False
     logs, spent, end = logarithms(run.val_loss), run.spent, run.high.stop - 1
     start = max(0, end - max(2, (run.high.stop - run.high.start) // 3))
     before = (logs[start] - logs[end]) / max(spent[end] - spent[start], 1e-9)
     after = (logs[end] - logs[-1]) / max(spent[-1] - spent[end], 1e-9)
-    return bool(after > 1.4 * before)
+    steeper = 1.4 if run.expected(run.val_loss) <= 0.8 else 4.0  # large falls begin with a plateau, and get steeper
+    return bool(after > steeper * before)
 
 
 def _falling(run: Curves) -> Verdict | None:
@@ -188,9 +198,7 @@ def _falling(run: Curves) -> Verdict | None:
     if not live or fall < 0.1 or fall < 3 * error:
         return None
     over = last(len(third) - 1, run.unit)
-    evidence = (
-        f"the validation loss still fell by {1 - math.exp(-fall):.0%} in the last {over}, to {number(losses[-1])}"
-    )
+    evidence = f"the validation loss still fell by {1 - exp(-fall):.0%} in the last {over}, to {number(losses[-1])}"
     return Verdict("too slow", evidence, "train longer")
 
 
@@ -208,7 +216,7 @@ def _oscillating(run: Curves) -> Verdict | None:
     quiet = run.trained and ups(train) < 0.25 and swing < math.log(LARGE_SWING)
     if swing < math.log(1.18) or not 0.2 <= ups(val) <= 0.8 or quiet:
         return None
-    evidence = f"in the second half, the validation loss moves up and down by {math.expm1(swing):.0%} per {run.unit}"
+    evidence = f"in the second half, the validation loss moves up and down by {exp(swing) - 1:.0%} per {run.unit}"
     if run.decays or (ups(train) >= 0.25 and run.fell(run.val_loss, 2, 0) < 0.1):
         return Verdict("oscillating", evidence, tried(1 / 3, run.told) + _or_decay(run), 1 / 3)
     return Verdict("oscillating", evidence, "decay the learning rate")
@@ -223,7 +231,7 @@ def _restless(run: Curves) -> Verdict | None:
     if fall > 3 * error:
         return None
     rose = f"the training loss rose in {ups(train):.0%} of the {run.unit}s at a high learning rate"
-    evidence = f"{rose}, and changed by {math.expm1(-fall):+.0%} from the first to the last of them"
+    evidence = f"{rose}, and changed by {exp(-fall) - 1:+.0%} from the first to the last of them"
     return Verdict("oscillating", evidence, tried(1 / 3, run.told) + _or_decay(run), 1 / 3)
 
 
@@ -237,9 +245,7 @@ def _undecided(run: Curves) -> Verdict | None:
     if run.trained and len(train) > 2 and (jitter(train) > 0.1 or ups(train) > 0.12):
         doubts.append("the training loss is not steady while the learning rate is high")
     if ending > 0.04 or run.expected(val) >= LEAST_GAIN:
-        doubts.append(
-            f"the validation loss fell by {-math.expm1(-ending):.0%} in the last stretch, though not steadily"
-        )
+        doubts.append(f"the validation loss fell by {1 - exp(-ending):.0%} in the last stretch, though not steadily")
     if rise > 0.1:
         doubts.append(f"the validation loss is {rise:.0%} above its lowest")
     if not doubts:
