@@ -13,6 +13,7 @@ from lrbench.analysis.format import duration
 from lrbench.analysis.groups import Band, Group, axis_of, grouped, parts, tasks_of
 from lrbench.analysis.groups import task as task_of
 from lrbench.analysis.labels import value_text
+from lrbench.analysis.looks import looks
 from lrbench.analysis.optimum import NoOptimum, Optimum, optimum
 from lrbench.analysis.other_programs import doubts
 from lrbench.analysis.records import (
@@ -25,6 +26,7 @@ from lrbench.analysis.records import (
     read_runs,
 )
 from lrbench.analysis.rows import load_runs, run_rows
+from lrbench.analysis.seed_numbers import POWER, MoreSeeds
 from lrbench.analysis.selectors import only, select
 from lrbench.analysis.sensitivity import EPSILON, Edge, Family, Point, families, mean_text, rate_text, width_text
 from lrbench.analysis.sensitivity import words as family_words
