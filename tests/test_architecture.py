@@ -115,7 +115,8 @@ PUBLIC = {
     """,
     "analysis": """
         ALPHA Axis Band CONFIDENCE Comparison DEFAULT_METRIC Difference EPSILON Edge Family Group MARGIN
-        MoreSeeds POWER looks PERCENT_MARGIN Part Point Record Row Spread TARGET_LEVEL Target TargetTest against_target axis_of
+        MoreSeeds POWER looks
+        PERCENT_MARGIN Part Point Record Row Spread TARGET_LEVEL Target TargetTest against_target axis_of
         budgets compare_groups compare_two default_metric doubts duration families family_words fits grouped
         kept load_runs mean_text measure_named measures_of mixed_code only parts rate_text read_one read_runs
         run_rows select standing NoOptimum Optimum optimum task_of tasks_of value_text width_text

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from lrbench.analysis.looks import weight
 from lrbench.analysis.seed_numbers import MoreSeeds, more_seeds
 from lrbench.analysis.statistics import ALPHA, Difference, t_test
 
@@ -57,16 +58,14 @@ def answers(
     tied_with = total if ps is None else len(differences)
     ties = holm([_tie_p(d) for d in differences], tied_with)
     told = zip(differences, ps or corrected(differences, comparisons, lower), ties, strict=True)
-    weight = looks**2
+    counts, then = weight(looks), weight(looks + 1)
     found = []
     for d, p, tie_p in told:
         better, own = _shown(d, lower)
-        p, tied = min(1.0, weight * p), weight * tie_p < ALPHA and _within(d)
+        p, tied = min(1.0, counts * p), counts * tie_p < ALPHA and _within(d)
         word: Word = "tie" if tied else _word(better, own, p)
         decided = word in ("better", "tie", "worse")
-        more = (
-            None if decided else _more(d, lower, ALPHA / total / (looks + 1) ** 2, ALPHA / tied_with / (looks + 1) ** 2)
-        )
+        more = None if decided else _more(d, lower, ALPHA / total / then, ALPHA / tied_with / then)
         found.append(Answer(word, p, more))
     return found
 

@@ -12,7 +12,7 @@ from lrbench.analysis import answers, statistics
 from lrbench.analysis.answers import Answer
 from lrbench.analysis.estimates import Estimate, estimate, standing
 from lrbench.analysis.groups import Group
-from lrbench.analysis.looks import looks
+from lrbench.analysis.looks import looks, weight
 from lrbench.analysis.moderation import Prior, effective_comparisons, range_ps
 from lrbench.analysis.records import Record, default_metric, measure_named
 from lrbench.analysis.statistics import ALPHA, PERCENT_MARGIN, Difference, Failures
@@ -198,7 +198,7 @@ def judged_rows(
     own, total = (None, float(len(found))) if chosen else ([ps[i, reference] for i in found], _comparisons(rows, prior))
     told = answers.answers(list(found.values()), comparisons=total, lower=measure.lower, ps=own, looks=looked)
     said = dict(zip(found, told, strict=True))
-    ranks = _ranks(rows, pairs, {arms: looked**2 * p for arms, p in ps.items()}, said, reference, measure)
+    ranks = _ranks(rows, pairs, {arms: weight(looked) * p for arms, p in ps.items()}, said, reference, measure)
     judged = []
     for i, row in enumerate(rows):
         d = found.get(i)

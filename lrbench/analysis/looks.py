@@ -21,6 +21,11 @@ def looks(groups: Iterable[Group]) -> int:
     return max((_looks(group) for group in groups), default=1)
 
 
+def weight(looks: int) -> int:
+    """Return how many times p counts at this look."""
+    return looks**2
+
+
 def _looks(group: Group) -> int:
     asked = {told for record in group.records if (told := _asked(record.environment.arguments)) is not None}
     return max(len(asked), 1)

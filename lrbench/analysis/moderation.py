@@ -22,7 +22,7 @@ LEAST_PAIRS = 3
 APART = 2.0
 """An arm whose variances against the others are this many times the median arm's is compared by its own spread."""
 ALIKE = 2.0
-"""With at least this many times as many degrees of freedom as the data, the prior justifies the range's distribution."""
+"""With this many times as many degrees of freedom as the data, the prior justifies the range's distribution."""
 _POOLED = 1e6  # degrees of freedom of variances that do not differ
 
 Pairs = Mapping[tuple[int, int], Difference]
@@ -63,7 +63,7 @@ class Prior:
         centred = np.log([d.spread**2 for d in known.values()]) - special.digamma(own / 2) + np.log(own / 2)
         arms = len({arm for both in known for arm in both})
         excess = centred.var(ddof=1) / (1 - _shared(arms)) - special.polygamma(1, own / 2).mean()
-        freedom = min(2 * _trigamma_inverse(excess), _POOLED) if excess > 0 else _POOLED
+        freedom = min(2 * trigamma_inverse(excess), _POOLED) if excess > 0 else _POOLED
         offset = special.digamma(freedom / 2) - math.log(freedom / 2)
         variance = math.exp(float(centred.mean()) + offset)
         apart = _apart(dict(zip(known, centred.tolist(), strict=True)))
@@ -106,7 +106,7 @@ def _apart(centred: Mapping[tuple[int, int], float]) -> frozenset[int]:
     return frozenset(arm for arm, value in means.items() if value - middle > math.log(APART))
 
 
-def _trigamma_inverse(value: float) -> float:
+def trigamma_inverse(value: float) -> float:
     """Solve trigamma(x) = value by Newton's method on 1/trigamma (Smyth 2004, appendix)."""
     from scipy import special
 
