@@ -26,14 +26,14 @@ def method(comparison: Comparison) -> str | None:
     return (
         f"Values are {mean_text(ratios)}s over the seeds that reached their end. Groups are ordered by the "
         "share of seeds that diverged, failed or ended on a plateau (at least three times the loss of all others), "
-        "then by this mean, and only a group that lost no larger share can be better; the shares themselves are compared by "
-        "Fisher's exact test, which alone decides where fewer than two seeds are left. "
+        "then by this mean, and only a group that lost no larger share can be better; the shares themselves are "
+        "compared by Fisher's exact test, which alone decides where fewer than two seeds are left. "
         f"Intervals are Student's t on {scale}. Groups are compared by {compared} of {comparison.measure.words} "
         f"between {paired}, with {1 - ALPHA:.0%} intervals. {_moderated(comparison)}A group is better or worse if p, "
         f"corrected for {_corrected_for(comparison)}, is below {ALPHA:g}, probably so if only the uncorrected p is, "
         f"and a tie if the interval is within ±{margin}, also corrected for the number of groups (Holm). {ALPHA:g} "
-        "instead of 0.05 keeps wrong answers below 5% for skewed spreads too (simulated). The number of more seeds is for an "
-        f"{POWER:.0%} chance to decide, its range for 50% and 95%. "
+        "instead of 0.05 keeps wrong answers below 5% for skewed spreads too (simulated). The number of more seeds is "
+        f"for an {POWER:.0%} chance to decide, its range for 50% and 95%. "
         f"{with_zero if zeros else ''}Rank: the possible ranks, given the differences between all groups."
     )
 
