@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from lrbench.analysis.statistics import answers, difference
+from lrbench.analysis.answers import answers
+from lrbench.analysis.statistics import difference
 
 Arm = Mapping[int, float]
 SPREAD = 0.1  # standard deviation of the logarithm of a loss over seeds

@@ -138,7 +138,8 @@ def test_percentages_are_compared_by_differences(cli: Cli, runs: Path) -> None:
 SCHEMA = {
     "format": int, "lrbench": str, "word": str, "exit_code": int, "metric": str, "better": str, "a": dict, "b": dict,
     "effect": dict, "paired": bool, "pairs": int, "p": float, "p_lost": None, "p_permutation": None,
-    "p_corrected": float, "alpha": float, "tries": int, "margin": float, "more_seeds": None, "text": str,
+    "p_corrected": float, "alpha": float, "tries": int, "margin": float, "more_seeds": None, "more_seeds_range": None,
+    "looks": int, "text": str,
     "warnings": list,
 }  # fmt: skip
 
@@ -147,7 +148,7 @@ def test_the_json_has_these_keys(cli: Cli, runs: Path) -> None:
     found = told(cli("compare", "twice", "base", "--runs", runs, "--json")[1])
     assert {key: kind for key, kind in SCHEMA.items() if kind is None or isinstance(found[key], kind)} == SCHEMA
     assert found.keys() == SCHEMA.keys()
-    assert found["a"].keys() == {"label", "n", "seeds", "lost", "centre", "low", "high"}
+    assert found["a"].keys() == {"label", "n", "seeds", "lost", "plateau", "centre", "low", "high"}
     pages = (Path(lrbench.__file__).parent.parent / "docs" / "automation.md").read_text()
     assert all(f"`{key}`" in pages for key in (*SCHEMA, *found["a"], *found["effect"]))
 
@@ -366,9 +367,17 @@ def test_a_target_by_hand(make_run: MakeRun, tmp_path: Path) -> None:
     found = against_target(group, target)
     assert found.p == pytest.approx(by_hand) == pytest.approx(0.037090, abs=1e-6)
     assert found.p_fails == pytest.approx(1 - by_hand)
-    assert found.word == "undecided" and found.more is not None
-    longer = stats.t.cdf(-2 * np.sqrt(3 + np.arange(found.more - 1, found.more + 1)), 2 + found.more - np.array([1, 0]))
-    assert longer[0] >= 0.01 > longer[1], "one seed fewer would not decide"
+    more = found.more_seeds
+    assert found.word == "undecided" and more is not None
+
+    def power(n: int) -> float:
+        """Student's t of the mean of n seeds around that of the three that there are."""
+        least = -stats.t.ppf(0.01, n - 1) / math.sqrt(n)
+        shift = math.sqrt(1 / 3 - 1 / n)
+        return float(stats.t.cdf((2 - least) / shift, 2) + stats.t.cdf((-2 - least) / shift, 2))
+
+    assert power(3 + more.count) >= 0.8 > power(2 + more.count), "one seed fewer would have less power"
+    assert power(3 + more.low) >= 0.5 and more.high is not None and power(3 + more.high) >= 0.95
     assert against_target(group, target, level=0.04).word == "passes"
     assert against_target(group, target, level=0.04, tries=2).word == "undecided"
 

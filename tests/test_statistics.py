@@ -11,17 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from lrbench.analysis.answers import Answer, answers, holm, rank_ranges
 from lrbench.analysis.estimates import centre, estimate
-from lrbench.analysis.statistics import (
-    Answer,
-    Difference,
-    Failures,
-    answers,
-    difference,
-    holm,
-    permutation_p,
-    rank_ranges,
-)
+from lrbench.analysis.statistics import Difference, Failures, difference, permutation_p
 
 DRAWS = 1000
 SIZES = (3, 5, 8, 20)
@@ -139,7 +131,7 @@ def test_many_comparisons_say_less() -> None:
     faint = made(-0.5, -1.2, 0.2, 0.05)
     assert answers([faint])[0].word == "undecided", "not even alone"
     assert answers([telling], comparisons=10)[0] == Answer(
-        "probably better", pytest.approx(0.1), answers([telling], comparisons=10)[0].more
+        "probably better", pytest.approx(0.1), answers([telling], comparisons=10)[0].more_seeds
     )  # type: ignore[arg-type]
 
 
@@ -168,13 +160,25 @@ def test_survivors_alone_make_no_arm_better(
 
 
 def test_how_many_more_seeds() -> None:
-    found = Difference(4, True, True, 0.1, -0.2, 0.4, 0.39, 0.2)
+    """Four pairs with a mean of 0.1, a deviation of 0.2: the mean of N has Student's t around 0.1."""
+    half = stats.t.ppf(0.98, 3) * 0.1
+    found = Difference(4, True, True, 0.1, 0.1 - half, 0.1 + half, 0.39, 0.2)
     (answer,) = answers([found])
-    assert answer.word == "undecided" and answer.more is not None
-    n = found.n + answer.more
-    assert stats.t.ppf(0.98, n - 1) * found.spread / math.sqrt(n) < 0.1
-    assert not stats.t.ppf(0.98, n - 2) * found.spread / math.sqrt(n - 1) < 0.1
-    assert answers([made(0.049, -5, 5, 0.9, spread=50.0)])[0].more is None, "beyond a thousand"
+    more = answer.more_seeds
+    assert answer.word == "undecided" and more is not None and answer.more == more.count
+
+    def power(n: int) -> float:
+        rng = np.random.default_rng(n)
+        mean = 0.1 + 0.2 * math.sqrt(1 / 4 - 1 / n) * rng.standard_t(3, 400_000)
+        error = 0.2 / math.sqrt(n)  # the next look is the second, where p counts four times
+        apart = np.abs(mean) > stats.t.ppf(1 - 0.04 / 4 / 2, n - 1) * error
+        half = stats.t.ppf(1 - 0.04 / 4, n - 1) * error
+        tie = (mean - half > math.log(0.95)) & (mean + half < math.log(1.05))
+        return float((apart | tie).mean())
+
+    for count, wanted in ((more.count, 0.8), (more.low, 0.5), (more.high, 0.95)):
+        assert count is not None and power(4 + count) == pytest.approx(wanted, abs=0.02)
+    assert answers([made(0.02, -0.05, 0.09, 0.5, n=990)])[0].more is None, "beyond a thousand"
 
 
 def test_accuracies_are_compared_by_their_differences() -> None:

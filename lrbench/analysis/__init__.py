@@ -17,6 +17,7 @@ from lrbench.analysis.format import duration
 from lrbench.analysis.groups import Band, Group, axis_of, grouped, parts, tasks_of
 from lrbench.analysis.groups import task as task_of
 from lrbench.analysis.labels import value_text
+from lrbench.analysis.looks import looks
 from lrbench.analysis.neighbours import with_families
 from lrbench.analysis.optimum import Optimum, optimum
 from lrbench.analysis.other_programs import doubts
@@ -30,6 +31,7 @@ from lrbench.analysis.records import (
     read_runs,
 )
 from lrbench.analysis.rows import load_runs, optima, run_rows
+from lrbench.analysis.seed_numbers import POWER, MoreSeeds
 from lrbench.analysis.selectors import only, select
 from lrbench.analysis.sensitivity import EPSILON, Edge, Family, Point, families, rate_text
 from lrbench.analysis.spread import Spread

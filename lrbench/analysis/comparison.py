@@ -8,11 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lrbench.analysis import statistics
+from lrbench.analysis import answers, statistics
+from lrbench.analysis.answers import Answer
 from lrbench.analysis.estimates import Estimate, estimate, standing
 from lrbench.analysis.groups import Group
+from lrbench.analysis.looks import looks, weight
+from lrbench.analysis.moderation import Prior, effective_comparisons, range_ps
 from lrbench.analysis.records import Record, default_metric, measure_named
-from lrbench.analysis.statistics import PERCENT_MARGIN, Answer, Difference, Failures
+from lrbench.analysis.statistics import ALPHA, PERCENT_MARGIN, Difference, Failures
 from lrbench.components import Measure
 from lrbench.errors import UsageError
 from lrbench.runs import Environment
@@ -26,10 +29,10 @@ class Row:
         group: the group.
         values: the metric by seed, of those that reached their end.
         estimate: the metric over the seeds that reached their end; None if all are lost.
-        lost: number of seeds that diverged or failed, which are not in the estimate.
+        lost: number of seeds that diverged, failed or ended on a plateau, which are not in the estimate.
         difference: from the reference group; None for that group itself, and with too few seeds of which equal shares
             are lost.
-        answer: what the difference shows, corrected for the number of comparisons.
+        answer: what the difference shows, corrected for the number of comparisons and looks.
         permutation: p of the sign-flip permutation test; None with fewer than six pairs.
         ranks: best and worst possible rank, given the differences between all groups.
     """
@@ -68,12 +71,16 @@ class Comparison:
         rows: the best first: by the share of lost seeds, then by the centre; the first has a value.
         against: the row of the reference group: the best, or the user's choice.
         chosen: whether the user chose it.
+        prior: what all pairs tell about the spread of each; None for two rows or values that do not pair.
+        looks: how often seeds were added and compared, as far as the runs tell.
     """
 
     measure: Measure
     rows: tuple[Row, ...]
     against: Row
     chosen: bool
+    prior: Prior | None = None
+    looks: int = 1
 
     @property
     def best(self) -> Row:
@@ -123,8 +130,9 @@ def compare_groups(
     if wanted is not None and all(row.group is not wanted for row in rows):
         raise UsageError(f"--baseline {baseline}: none of its runs has {metric}")
     against = rows[0] if wanted is None else next(row for row in rows if row.group is wanted)
-    judged = _judged(rows, against, measure, chosen=wanted is not None)
-    return Comparison(measure, tuple(judged), judged[rows.index(against)], wanted is not None)
+    looked = looks(row.group for row in rows)
+    judged, prior = judged_rows(rows, against, measure, chosen=wanted is not None, looked=looked)
+    return Comparison(measure, tuple(judged), judged[rows.index(against)], wanted is not None, prior, looked)
 
 
 def compare_two(group: Group, other: Group, measure: Measure, *, tries: int = 1) -> tuple[Row, Row]:
@@ -144,7 +152,8 @@ def compare_two(group: Group, other: Group, measure: Measure, *, tries: int = 1)
     found = _difference(row, against, measure)
     if found is None:
         return row, against
-    (answer,) = statistics.answers([found], comparisons=tries, lower=measure.lower)
+    looked = looks([group, other])
+    (answer,) = answers.answers([found], comparisons=tries, lower=measure.lower, looks=looked)
     return replace(row, difference=found, answer=answer, permutation=_permuted(row, against, found)), against
 
 
@@ -158,16 +167,6 @@ def _standing(row: Row, measure: Measure) -> tuple[float, float]:
     return standing(list(row.values.values()), row.lost, logs=measure.by_ratio, sign=measure.sign)
 
 
-def with_the_best(count: int) -> int:
-    """Return the number of comparisons to correct for when arms are compared with the best of `count`.
-
-    The same data chose the best, so count − 1 is too few: among equal arms, 5 to 7% of comparisons called an arm
-    worse. Twice that number keeps it below 5%. All pairs keep it below 4%, at the cost of power (simulated for 3 to 27
-    arms with 3, 8 and 20 seeds).
-    """
-    return min(count * (count - 1) // 2, 2 * (count - 1))
-
-
 def _named(groups: Sequence[Group], name: str) -> Group:
     exact = [group for group in groups if group.label == name]
     found = exact or [group for group in groups if group.first.name == name]
@@ -179,18 +178,59 @@ def _named(groups: Sequence[Group], name: str) -> Group:
     raise UsageError(f"--baseline {name}: {what}; choose one of: {shown}")
 
 
-def _judged(rows: Sequence[Row], against: Row, measure: Measure, *, chosen: bool) -> list[Row]:
-    differences = [None if row is against else _difference(row, against, measure) for row in rows]
-    known = [d for d in differences if d is not None]
-    comparisons = len(known) if chosen else with_the_best(len(rows))
-    told = iter(statistics.answers(known, comparisons=comparisons, lower=measure.lower))
-    answers = [None if found is None else next(told) for found in differences]
+def judged_rows(
+    rows: Sequence[Row], against: Row, measure: Measure, *, chosen: bool, looked: int
+) -> tuple[list[Row], Prior | None]:
+    """Compare rows with one of them: by all pairs, since the same runs chose the best, unless the user chose it.
+
+    Returns:
+        The rows with their differences, answers and ranks; and what all pairs tell about the spread of each.
+    """
+    pairs = _pairs(rows, measure)
+    prior, reference = Prior.of(pairs), rows.index(against)
+    pairs = {arms: d if prior is None else prior.moderated(d, *arms) for arms, d in pairs.items()}
+    ps = dict(zip(pairs, _corrected(pairs, prior, measure), strict=True))
+    found: dict[int, Difference] = {}
+    for i, row in enumerate(rows):
+        d = None if i == reference else _difference(row, against, measure)
+        if d is not None:
+            found[i] = d if prior is None else prior.moderated(d, i, reference)
+    own, total = (None, float(len(found))) if chosen else ([ps[i, reference] for i in found], _comparisons(rows, prior))
+    told = answers.answers(list(found.values()), comparisons=total, lower=measure.lower, ps=own, looks=looked)
+    said = dict(zip(found, told, strict=True))
+    ranks = _ranks(rows, pairs, {arms: weight(looked) * p for arms, p in ps.items()}, said, reference, measure)
     judged = []
-    ranks = _ranks(rows, measure, rows.index(against), answers)
-    for row, found, answer, rank in zip(rows, differences, answers, ranks, strict=True):
-        permuted = _permuted(row, against, found)
-        judged.append(replace(row, difference=found, answer=answer, permutation=permuted, ranks=rank))
-    return judged
+    for i, row in enumerate(rows):
+        d = found.get(i)
+        permuted = _permuted(row, against, d)
+        judged.append(replace(row, difference=d, answer=said.get(i), permutation=permuted, ranks=ranks[i]))
+    return judged, prior
+
+
+def _pairs(rows: Sequence[Row], measure: Measure) -> dict[tuple[int, int], Difference]:
+    told = {(i, j): _difference(rows[i], rows[j], measure) for i in range(len(rows)) for j in range(i)}
+    return {arms: d for arms, d in told.items() if d is not None}
+
+
+def _comparisons(rows: Sequence[Row], prior: Prior | None) -> float:
+    return effective_comparisons(prior.arms) if prior and prior.alike else len(rows) * (len(rows) - 1) / 2
+
+
+def _corrected(pairs: Mapping[tuple[int, int], Difference], prior: Prior | None, measure: Measure) -> Sequence[float]:
+    """Return each pair's p, corrected for the number of pairs: by the studentized range where variances are alike."""
+    known = list(pairs.values())
+    if prior is None or not prior.alike:
+        return answers.corrected(known, None, measure.lower)
+    wanted: dict[float, list[int]] = {}
+    for at, (arms, d) in enumerate(pairs.items()):
+        if prior.covers(d, *arms) and d.p < ALPHA and (d.p * len(pairs) >= ALPHA / 100 or 0 in arms):
+            wanted.setdefault(d.freedom, []).append(at)
+    ranges: list[float | None] = [None] * len(known)
+    for freedom, places in wanted.items():
+        ts = [known[at].mean / known[at].error for at in places]
+        for at, p in zip(places, range_ps(ts, prior.arms, freedom), strict=True):
+            ranges[at] = p
+    return answers.corrected(known, None, measure.lower, ranges)
 
 
 def _permuted(row: Row, against: Row, found: Difference | None) -> float | None:
@@ -210,21 +250,23 @@ def _difference(row: Row, other: Row, measure: Measure) -> Difference | None:
 
 
 def _ranks(
-    rows: Sequence[Row], measure: Measure, against: int, answers: Sequence[Answer | None]
+    rows: Sequence[Row],
+    pairs: Mapping[tuple[int, int], Difference],
+    ps: Mapping[tuple[int, int], float],
+    said: Mapping[int, Answer],
+    reference: int,
+    measure: Measure,
 ) -> Sequence[tuple[int, int] | None]:
     """Return the possible ranks, by the answers where rows were compared with the reference, else by all pairs."""
     if any(row.ended < 2 for row in rows):
         return [None] * len(rows)
-    pairs = [(i, j, _difference(rows[i], rows[j], measure)) for i in range(len(rows)) for j in range(i)]
-    known = {(i, j): d for i, j, d in pairs if d is not None}
-    said = statistics.words(list(known.values()), None, measure.lower)
     worse = [[False] * len(rows) for _ in rows]
-    for (i, j), (word, _) in zip(known, said, strict=True):
-        worse[i][j], worse[j][i] = word == "worse", word == "better"
-    for i, answer in enumerate(answers):
-        if answer is not None:
-            worse[i][against], worse[against][i] = answer.word == "worse", answer.word == "better"
-    return statistics.rank_ranges(worse)
+    for (i, j), d in pairs.items():
+        told = answers.says_worse(d, ps[i, j], measure.lower)
+        worse[i][j], worse[j][i] = told is True, told is False
+    for i, answer in said.items():
+        worse[i][reference], worse[reference][i] = answer.word == "worse", answer.word == "better"
+    return answers.rank_ranges(worse)
 
 
 def budgets(groups: Sequence[Group]) -> dict[str, list[Group]]:

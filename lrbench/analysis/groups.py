@@ -13,6 +13,7 @@ from lrbench.analysis.code_versions import version_of, versions
 from lrbench.analysis.estimates import standing
 from lrbench.analysis.evaluations import Axis
 from lrbench.analysis.labels import labels_of
+from lrbench.analysis.plateaus import on_plateau
 from lrbench.analysis.records import Record, default_metric, measures_of
 from lrbench.analysis.spread import Spread
 from lrbench.analysis.verdicts import Beside, Verdict, revised
@@ -71,10 +72,24 @@ class Group:
         return self.first.foreign
 
     def values(self, metric: str) -> dict[int | str, float]:
-        """Return the metric by seed, of the runs that reached their end without diverging and have it.
+        """Return the metric by seed, of the runs that reached their end and neither diverged nor are on a plateau.
 
         A run of an unknown seed, or of one that another has, is named by its folder, so that it pairs with none.
         """
+        found, stuck = self.reached(metric), self.plateau(metric)
+        return {seed: value for seed, value in found.items() if seed not in stuck}
+
+    def plateau(self, metric: str) -> dict[int | str, float]:
+        """Return the metric by seed, of the runs that ended on a plateau far from the others."""
+        known = self.measures or measures_of(self.records)
+        if metric not in known:
+            return {}
+        found = self.reached(metric)
+        stuck = on_plateau(found, lower=known[metric].lower)
+        return {seed: value for seed, value in found.items() if seed in stuck}
+
+    def reached(self, metric: str) -> dict[int | str, float]:
+        """Return the metric by seed, of all runs that reached their end without diverging and have it."""
         found: dict[int | str, float] = {}
         for record in self.records:
             value = record.metric(metric) if record.status.complete else None
@@ -93,8 +108,8 @@ class Group:
         return Spread.of(self.values(metric).values(), logs=self.by_ratio(metric))
 
     def lost(self, metric: str) -> int:
-        """Count the seeds that diverged, failed, or ended without a finite value of the metric."""
-        return sum(r.status.lost or r.lacks(metric) for r in self.records)
+        """Count the seeds that diverged, failed, ended on a plateau, or without a finite value of the metric."""
+        return sum(r.status.lost or r.lacks(metric) for r in self.records) + len(self.plateau(metric))
 
     def standing(self, measure: Measure) -> tuple[float, float]:
         """Return what groups are ordered by, the best first: the share of lost seeds, then the centre."""

@@ -11,7 +11,6 @@ import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 
@@ -23,11 +22,9 @@ MARGIN = 0.05
 PERCENT_MARGIN = 0.002
 """The same for metrics in percent, as a difference."""
 LEAST_PERMUTED = 6  # pairs; with five, the two-sided p is at least 0.0625
-MOST_SEEDS = 1000
 
 Values = Mapping[int | str, float]
 """An arm's values by seed; text names a run of unknown seed, which pairs with none."""
-Word = Literal["better", "probably better", "tie", "undecided", "probably worse", "worse"]
 
 
 @dataclass(frozen=True)
@@ -73,6 +70,7 @@ class Difference:
         spread: standard deviation of the differences in pairs (unpaired: of all possible pairs).
         margin: a tie is an interval of less than this around 0: a part of the other arm's mean, or a difference.
         failures: seeds that are not in the mean, since they diverged or failed; None if there are none.
+        own_freedom: degrees of freedom of the interval; None for n − 1.
     """
 
     n: int
@@ -85,6 +83,17 @@ class Difference:
     spread: float
     margin: float = MARGIN
     failures: Failures | None = None
+    own_freedom: float | None = None
+
+    @property
+    def freedom(self) -> float:
+        """Degrees of freedom of the interval."""
+        return self.n - 1 if self.own_freedom is None else self.own_freedom
+
+    @property
+    def error(self) -> float:
+        """Standard error of `mean`."""
+        return (self.high - self.low) / 2 / quantile(ALPHA, self.freedom)
 
     @property
     def relative(self) -> tuple[float, float, float]:
@@ -148,11 +157,12 @@ def _unpaired(a: Sequence[float], b: Sequence[float], *, logs: bool, failures: F
     (one, one_spread), (two, two_spread) = moments(a), moments(b)
     errors = one_spread / math.sqrt(len(a)), two_spread / math.sqrt(len(b))
     mean, error, half, p = one - two, math.hypot(*errors), 0.0, float(one == two)
+    n, freedom = min(len(a), len(b)), float(len(a) + len(b) - 2)
     if error:
-        shares = (errors[0] / error) ** 4 / (len(a) - 1) + (errors[1] / error) ** 4 / (len(b) - 1)
-        half, p = quantile(ALPHA, 1 / shares) * error, _t_test(mean / error, 1 / shares)
-    spread = math.hypot(one_spread, two_spread)
-    return Difference(min(len(a), len(b)), False, logs, mean, mean - half, mean + half, p, spread, failures=failures)
+        freedom = 1 / ((errors[0] / error) ** 4 / (len(a) - 1) + (errors[1] / error) ** 4 / (len(b) - 1))
+        half, p = quantile(ALPHA, freedom) * error, t_test(mean / error, freedom)
+    spread, ends = math.hypot(one_spread, two_spread), (mean - half, mean + half)
+    return Difference(n, False, logs, mean, *ends, p, spread, failures=failures, own_freedom=freedom)
 
 
 def permutation_p(arm: Values, other: Values, *, logs: bool = False) -> float | None:
@@ -172,122 +182,14 @@ def permutation_p(arm: Values, other: Values, *, logs: bool = False) -> float | 
     return float(stats.permutation_test((pairs,), np.mean, **asked).pvalue)
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What a difference shows.
-
-    Attributes:
-        word: better or worse if the corrected p is below 0.04, probably so if only the uncorrected p is, tie if the
-            interval is within the margin, else undecided. An arm that lost a larger share of its seeds is never better
-            or tied by the others, and one that lost a smaller share never worse.
-        p: corrected for the number of comparisons (Holm).
-        more: about how many more seeds would decide; None if decided, or for more than a thousand.
-    """
-
-    word: Word
-    p: float
-    more: int | None = None
-
-
-def answers(differences: Sequence[Difference], *, comparisons: int | None = None, lower: bool = True) -> list[Answer]:
-    """Judge differences together.
-
-    Args:
-        differences: the differences.
-        comparisons: number of comparisons to correct for; the number of differences if None.
-        lower: whether less is better.
-    """
-    total = max(comparisons or 0, len(differences))
-    judged = zip(differences, words(differences, comparisons, lower), strict=True)
-    decided = ("better", "tie", "worse")
-    return [Answer(word, p, None if word in decided else _more(d, total, lower)) for d, (word, p) in judged]
-
-
-def words(differences: Sequence[Difference], comparisons: int | None, lower: bool) -> list[tuple[Word, float]]:
-    """Return the word and the corrected p of each answer, without the number of seeds, which takes far longer."""
-    shown = [_shown(d, lower) for d in differences]
-    corrected = holm([p for _, p in shown], comparisons)
-    judged = zip(differences, shown, corrected, strict=True)
-    return [(_word(d, better, p, corrected), corrected) for d, (better, p), corrected in judged]
-
-
-def _shown(d: Difference, lower: bool) -> tuple[bool, float]:
-    """Return whether a difference points to better, and its p.
-
-    Of two arms that lost different shares of their seeds, only the one that lost less can be better: by the shares, or
-    by the other seeds if they agree.
-    """
-    better = (d.mean < 0) == lower
-    if d.failures is None or not d.failures.excess:
-        return better, d.p
-    fails_less = d.failures.excess < 0
-    return fails_less, min(d.failures.p, d.p if better == fails_less else 1.0)
-
-
-def _word(d: Difference, better: bool, p: float, corrected: float) -> Word:
-    within = d.within
-    if within[0] < d.low and d.high < within[1] and not (d.failures and d.failures.excess):
-        return "tie"
-    if corrected < ALPHA:
-        return "better" if better else "worse"
-    if p < ALPHA:
-        return "probably better" if better else "probably worse"
-    return "undecided"
-
-
-def _more(d: Difference, comparisons: int, lower: bool) -> int | None:
-    """Return the seeds to add until an interval of the same mean and spread excludes 0 or is within the margin.
-
-    None where different shares of lost seeds contradict the mean, or there is none: more seeds of the same kind decide
-    nothing by it.
-    """
-    if not d.n:
-        return None
-    if d.failures is not None and d.failures.excess and ((d.mean < 0) == lower) != (d.failures.excess < 0):
-        return None
-    within = d.within
-    for n in range(d.n + 1, MOST_SEEDS + 1):
-        error = d.spread / math.sqrt(n)
-        apart = abs(d.mean) > error * quantile(ALPHA / comparisons, n - 1)
-        half = error * quantile(ALPHA, n - 1)
-        if apart or (within[0] < d.mean - half and d.mean + half < within[1]):
-            return n - d.n
-    return None
-
-
-def holm(ps: Sequence[float], comparisons: int | None = None) -> list[float]:
-    """Correct p values for their number by Holm's step-down method (Holm 1979).
-
-    Args:
-        ps: the values, in any order.
-        comparisons: the total number, if these are the smallest of more.
-    """
-    total = max(comparisons or 0, len(ps))
-    corrected, largest = [0.0] * len(ps), 0.0
-    for done, index in enumerate(sorted(range(len(ps)), key=lambda i: ps[i])):
-        largest = max(largest, min((total - done) * ps[index], 1.0))
-        corrected[index] = largest
-    return corrected
-
-
-def rank_ranges(worse: Sequence[Sequence[bool]]) -> list[tuple[int, int]]:
-    """Return each arm's best and worst possible rank; `worse[i][j]` says whether arm i is worse than j.
-
-    The best rank is 1 + the number of arms that are better; the worst is the number of arms that are not worse.
-    """
-    count = len(worse)
-    beaten = [sum(row) for row in worse]
-    beats = [sum(worse[i][j] for i in range(count)) for j in range(count)]
-    return [(1 + lost, count - won) for lost, won in zip(beaten, beats, strict=True)]
-
-
 def _p(mean: float, spread: float, n: int) -> float:
     if spread == 0:
         return float(mean == 0)
-    return _t_test(mean * math.sqrt(n) / spread, n - 1)
+    return t_test(mean * math.sqrt(n) / spread, n - 1)
 
 
-def _t_test(t: float, freedom: float) -> float:
+def t_test(t: float, freedom: float) -> float:
+    """Return the two-sided p of Student's t."""
     from scipy import special
 
     return float(2 * special.stdtr(freedom, -abs(t)))

@@ -17,7 +17,7 @@ from lrbench.analysis.comparison import Row, row_of
 from lrbench.analysis.estimates import centre, moments
 from lrbench.analysis.groups import Group
 from lrbench.analysis.records import Record
-from lrbench.analysis.statistics import MOST_SEEDS
+from lrbench.analysis.seed_numbers import MoreSeeds, more_seeds
 from lrbench.analysis.targets import Target
 
 TARGET_LEVEL = 0.01
@@ -49,7 +49,7 @@ class TargetTest:
         p: that the mean reaches the target only by chance; None with fewer than two seeds.
         p_fails: the same for missing it.
         first: the first evaluation that passes; None if none does.
-        more: about how many more seeds would decide; None if decided, or for more than a thousand.
+        more_seeds: how many more seeds would decide; None if decided, or for more than a thousand.
     """
 
     row: Row
@@ -57,7 +57,7 @@ class TargetTest:
     p: float | None
     p_fails: float | None
     first: Passing | None
-    more: int | None
+    more_seeds: MoreSeeds | None
 
 
 def against_target(group: Group, target: Target, *, level: float = TARGET_LEVEL, tries: int = 1) -> TargetTest:
@@ -73,7 +73,8 @@ def against_target(group: Group, target: Target, *, level: float = TARGET_LEVEL,
     values = list(row.values.values())
     if len(values) < 2:
         word: TargetWord = "fails" if not values and row.lost > 1 else "undecided"
-        return TargetTest(row, word, None, None, None, None if word == "fails" else max(3 - len(values), 0))
+        lacking = 3 - len(values)
+        return TargetTest(row, word, None, None, None, None if word == "fails" else MoreSeeds(*[lacking] * 3))
     p, p_fails = (min(1.0, tries * one) for one in one_sided(values, target))
     word = "passes" if p < level and not row.lost else "fails" if p_fails < level else "undecided"
     first = next((one for one in _evaluations(group, target, tries) if one.p < level), None)
@@ -103,15 +104,11 @@ def _scaled(values: Sequence[float], target: Target) -> list[float]:
     return [math.log(value) for value in values] if logs else list(values)
 
 
-def _more(values: Sequence[float], target: Target, level: float) -> int | None:
-    """Return the seeds to add until the same mean and spread pass or fail."""
-    from scipy import special
-
+def _more(values: Sequence[float], target: Target, level: float) -> MoreSeeds | None:
+    """Return the seeds to add until the mean is likely to pass or fail."""
     mean, spread = moments(_scaled(values, target))
-    off = abs(mean - _scaled([*values, target.value], target)[-1])
-    sizes = np.arange(len(values) + 1, MOST_SEEDS + 1)
-    decides = special.stdtr(sizes - 1, -off * np.sqrt(sizes) / spread) < level
-    return int(sizes[decides.argmax()]) - len(values) if decides.any() else None
+    off, n = mean - _scaled([*values, target.value], target)[-1], len(values)
+    return more_seeds(off, spread, n, freedom=n - 1, level=2 * level)
 
 
 def _evaluations(group: Group, target: Target, tries: int) -> Iterator[Passing]:

@@ -20,6 +20,7 @@ from lrbench.analysis import (
     default_metric,
     grouped,
     kept,
+    looks,
     measure_named,
     only,
     read_runs,
@@ -205,7 +206,7 @@ def _two(chosen: Sequence[Chosen], metric: str | None, tries: int) -> Decision:
         *caveats.of_measure(measure),
         *caveats.of_choice(a, chosen[0].groups, measure, tries),
     ]
-    return Decision.of(Comparison(measure, (row, other), other, chosen=True), row, tries, told)
+    return Decision.of(Comparison(measure, (row, other), other, chosen=True, looks=looks([a, b])), row, tries, told)
 
 
 def _with_target(chosen: Sequence[Chosen], text: str, level: float, tries: int) -> TargetDecision:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from lrbench._version import __version__
-from lrbench.analysis import ALPHA, Comparison, Row, TargetTest
+from lrbench.analysis import ALPHA, Comparison, MoreSeeds, Row, TargetTest
 from lrbench.analysis import Target as Aim
 from lrbench.reports import sentences, targets
 from lrbench.reports.caveats import Caveat
@@ -28,7 +28,8 @@ class Side:
         label: its label in a report.
         n: seeds that count.
         seeds: these seeds.
-        lost: seeds that diverged or failed.
+        lost: seeds that diverged, failed or ended on a plateau.
+        plateau: those of them that ended on a plateau.
         centre: the geometric mean of losses, the mean of other metrics; None without a value.
         low: lower end of the centre's 95% interval; None with fewer than two seeds.
         high: upper end.
@@ -38,17 +39,19 @@ class Side:
     n: int
     seeds: tuple[int, ...]
     lost: int
+    plateau: int
     centre: float | None
     low: float | None
     high: float | None
 
     @classmethod
-    def of(cls, row: Row) -> Side:
+    def of(cls, row: Row, metric: str) -> Side:
         """Return a row's side."""
         found = row.estimate
         centre, low, high = (None, None, None) if found is None else (found.centre, found.low, found.high)
         seeds = sorted(seed for seed in row.values if isinstance(seed, int))  # the others are unknown
-        return cls(row.group.label, row.n, tuple(seeds), row.lost, centre, low, high)
+        stuck = len(row.group.plateau(metric))
+        return cls(row.group.label, row.n, tuple(seeds), row.lost, stuck, centre, low, high)
 
 
 @dataclass(frozen=True)
@@ -109,8 +112,10 @@ class Decision(_Told):
         alpha: the level of `p_corrected`, below which A is better or worse.
         tries: the number of attempts among which A was chosen.
         margin: a tie is an interval within this of B: as a fraction of B with a ratio, else in the metric's unit.
-        more_seeds: about how many more seeds each group needs for a decision; None if it is decided, or would need
-            more than a thousand.
+        more_seeds: how many more seeds each group needs for a decision with 80% power; None if it is decided, or would
+            need more than a thousand.
+        more_seeds_range: the same for 50% and for 95% power.
+        looks: how often seeds were added to the groups, as far as the runs tell; p is corrected for it.
         text: one sentence.
         warnings: what weakens the comparison.
     """
@@ -131,6 +136,8 @@ class Decision(_Told):
     tries: int
     margin: float | None
     more_seeds: int | None
+    more_seeds_range: tuple[int, int | None] | None
+    looks: int
     text: str
     warnings: tuple[Caveat, ...]
 
@@ -143,8 +150,8 @@ class Decision(_Told):
             word="undecided" if answer is None else answer.word,
             metric=measure.name,
             better=measure.better,
-            a=Side.of(row),
-            b=Side.of(other),
+            a=Side.of(row, measure.name),
+            b=Side.of(other, measure.name),
             effect=None if known is None else _effect(known.logs, known.mean, known.low, known.high),
             paired=known is not None and known.paired,
             pairs=0 if known is None else known.n,
@@ -156,9 +163,15 @@ class Decision(_Told):
             tries=tries,
             margin=None if known is None else known.margin,
             more_seeds=max(3 - min(row.n, other.n), 0) or None if answer is None else answer.more,
+            more_seeds_range=None if answer is None else _range(answer.more_seeds),
+            looks=comparison.looks,
             text=sentences.decided(comparison, row, tries),
             warnings=tuple(warnings),
         )
+
+
+def _range(more: MoreSeeds | None) -> tuple[int, int | None] | None:
+    return None if more is None else (more.low, more.high)
 
 
 def _effect(logs: bool, *values: float) -> Effect:
@@ -176,7 +189,8 @@ class TargetSide(Side):
         p: that its mean at the end of the runs reaches the target only by chance, times `tries`.
         p_fails: the same for missing it.
         first: the first evaluation at which it passes: `step`, `epoch`, `seconds` of training, `centre`, `p`.
-        more_seeds: about how many more seeds would decide.
+        more_seeds: how many more seeds would decide with 80% power.
+        more_seeds_range: the same for 50% and for 95% power.
         time: how long each seed takes to the target, and the distribution of these times; docs/automation.md has the
             keys. None if the runs lack the metric.
     """
@@ -186,16 +200,24 @@ class TargetSide(Side):
     p_fails: float | None
     first: dict[str, float | None] | None
     more_seeds: int | None
+    more_seeds_range: tuple[int, int | None] | None
     time: dict[str, Any] | None
 
     @classmethod
     def tested(cls, test: TargetTest, aim: Aim) -> TargetSide:
         """Return a test's side."""
         first, time = None if test.first is None else asdict(test.first), targets.told(aim, test.row.group)
+        more = test.more_seeds
         return cls(
-            **vars(Side.of(test.row)), word=test.word, p=test.p, p_fails=test.p_fails, first=first,
-            more_seeds=test.more, time=time,
-        )  # fmt: skip
+            **vars(Side.of(test.row, aim.measure.name)),
+            word=test.word,
+            p=test.p,
+            p_fails=test.p_fails,
+            first=first,
+            more_seeds=None if more is None else more.count,
+            more_seeds_range=_range(more),
+            time=time,
+        )
 
 
 def _target_words(aim: Aim, test: TargetTest) -> tuple[str, str]:
@@ -216,7 +238,7 @@ class TargetDecision(_Told):
         b: another group, shown beside it; it changes nothing.
         alpha: the level of p.
         tries: the number of attempts among which A was chosen.
-        more_seeds: about how many more seeds A needs for a decision.
+        more_seeds: how many more seeds A needs for a decision with 80% power.
         text: a sentence on the test, and one on the time to the target.
         warnings: what weakens the test.
     """

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from lrbench.analysis import (
-    ALPHA,
     CONFIDENCE,
-    MARGIN,
-    PERCENT_MARGIN,
+    POWER,
     Comparison,
     Difference,
     Group,
+    MoreSeeds,
     Row,
     Target,
     TargetTest,
@@ -76,7 +75,8 @@ def centre_text(row: Row, measure: Measure) -> str:
     if row.n == 1:
         return f"{middle} (one seed)"
     mean = mean_text(row.estimate is not None and row.estimate.logs)
-    return f"{middle} ({mean} of {row.n} seeds; {CONFIDENCE:.0%} interval {ends})"
+    apart = f"; {lost_text(row, measure)}" if row.group.plateau(measure.name) else ""
+    return f"{middle} ({mean} of {row.n} seeds; {CONFIDENCE:.0%} interval {ends}{apart})"
 
 
 def interval(row: Row, measure: Measure) -> str:
@@ -143,10 +143,13 @@ def named(rows: Sequence[Row], measure: Measure) -> str:
 
 
 def lost_text(row: Row, measure: Measure) -> str:
-    """`2 of 8 seeds diverged`, `2 of 8 seeds diverged or failed`, `2 of 8 seeds without a validation loss`."""
+    """`2 of 8 seeds diverged`, `2 of 8 seeds diverged or failed`, `1 of 8 seeds ended on a plateau at 2.3`."""
     statuses = [record.status for record in row.group.records if record.status.lost]
-    kinds = sorted({status.words for status in statuses})
-    kinds += [f"without a {measure.words}"] if row.lost > len(statuses) else []
+    kinds, stuck = sorted({status.words for status in statuses}), row.group.plateau(measure.name).values()
+    if stuck:
+        ends = dict.fromkeys(measure.text(value) for value in (min(stuck), max(stuck)))
+        kinds.append(f"ended on a plateau at {' … '.join(ends)}")
+    kinds += [f"without a {measure.words}"] if row.lost > len(statuses) + len(stuck) else []
     return f"{row.lost} of {row.ended} seeds {' or '.join(kinds)}"
 
 
@@ -157,15 +160,18 @@ def _listed(names: Sequence[str]) -> str:
 
 def _more(rows: Sequence[Row]) -> str:
     """Describe how many more seeds would decide the first of these."""
-    wanted = [row.answer.more for row in rows if row.answer and row.answer.more]
+    wanted = [row.answer.more_seeds for row in rows if row.answer and row.answer.more_seeds]
     if not wanted:
         return "" if any(row.lost for row in rows) else " (more than a thousand seeds)"
     each = " to decide the first" if len(rows) > 1 else ""
-    return f" (about {_seeds(min(wanted))}{each})"
+    return f" (about {_seeds(min(wanted, key=lambda more: more.count))}{each} with {POWER:.0%} power)"
 
 
-def _seeds(count: int) -> str:
-    return f"{count} more seed{'s' * (count != 1)}"
+def _seeds(more: MoreSeeds) -> str:
+    """`8 more seeds (3 … 20)`; the range is of those for 50% and 95% power."""
+    high = "more than a thousand" if more.high is None else str(more.high)
+    ends = f" ({more.low} … {high})" if more.high != more.low else ""
+    return f"{more.count} more seed{'s' * (more.count != 1)}{ends}"
 
 
 def against(row: Row, comparison: Comparison) -> str:
@@ -174,7 +180,7 @@ def against(row: Row, comparison: Comparison) -> str:
         return "–"
     if not row.difference.n:
         return f"{row.answer.word} ({_shares(row, comparison)})"
-    more = f", {_seeds(row.answer.more)}" if row.answer.more else ""
+    more = f", {_seeds(row.answer.more_seeds)}" if row.answer.more_seeds else ""
     return f"{_apart(row.difference, comparison.measure)}, {row.answer.word}{more}{_failures(row, comparison)}"
 
 
@@ -234,7 +240,8 @@ def decided(comparison: Comparison, row: Row, tries: int = 1) -> str:
     corrected = f", corrected for {tries} tries" if tries > 1 else ""
     if not found.n:
         return f"{said}; {_shares(row, comparison)}{corrected and f'{corrected}: {p_text(answer.p)}'}."
-    more = f"; about {_seeds(answer.more)} each would decide" if answer.more else ""
+    wanted = answer.more_seeds
+    more = f"; about {_seeds(wanted)} each would decide with {POWER:.0%} power" if wanted else ""
     return f"{said}; {_apart(found, measure)}, {p_text(answer.p)}{corrected}{_failures(row, comparison)}{more}."
 
 
@@ -252,40 +259,8 @@ def reached(target: Target, test: TargetTest) -> str:
     if test.first is not None:
         epoch = "" if test.first.epoch is None else f" (epoch {test.first.epoch:.4g})"
         said += f"; it first passes at step {test.first.step:,}{epoch}"
-    return f"{said}; about {_seeds(test.more)} would decide." if test.more else f"{said}."
-
-
-def method(comparison: Comparison) -> str | None:
-    """Describe the statistical method."""
-    if comparison.single:
-        return None
-    ratios = comparison.measure.by_ratio
-    scale = "logarithms" if ratios else "values"
-    margin = f"{100 * PERCENT_MARGIN:g} points" if comparison.measure.form == "percent" else f"{MARGIN:.0%}"
-    margin += "" if ratios or comparison.measure.form == "percent" else " of the other group's mean"
-    kinds = {row.difference.paired for row in comparison.rows if row.difference and row.difference.n}
-    paired = "pairs of equal seeds" if True in kinds else "independent seeds (Welch)"
-    if kinds == {True, False}:
-        paired += ", or all seeds (Welch) where too few pair or seeds of one group alone turn their order round"
-    chosen = "their number" if comparison.chosen else "up to twice their number, since the same runs chose the best"
-    compared = "ratios" if ratios else "differences"
-    zeros = ratios and any(min(row.values.values(), default=1) <= 0 for row in comparison.rows)
-    with_zero = (
-        "A group with a value of 0 has an arithmetic mean, and is compared by differences, where a tie is within "
-        f"±{MARGIN:.0%} of the other group's mean. "
-    )
-    return (
-        f"Values are {mean_text(ratios)}s over the seeds that reached their end. Groups are ordered by the "
-        "share of seeds that diverged or failed, then by this mean, and only a group that lost no larger share can be "
-        "better; the shares themselves are compared by Fisher's exact test, which alone decides where fewer than two "
-        "seeds are left. "
-        f"Intervals are Student's t on {scale}. Groups are compared by {compared} of {comparison.measure.words} "
-        f"between {paired}, with {1 - ALPHA:.0%} intervals. A group is better or worse if p, corrected for {chosen} "
-        f"(Holm), is below {ALPHA:g}, probably so if only the uncorrected p is, and a tie if the interval is within "
-        f"±{margin}. {ALPHA:g} instead of 0.05 keeps wrong answers below 5% "
-        "for skewed spreads too (simulated). "
-        f"{with_zero if zeros else ''}Rank: the possible ranks, given the differences between all groups."
-    )
+    more = test.more_seeds
+    return f"{said}; about {_seeds(more)} would decide with {POWER:.0%} power." if more else f"{said}."
 
 
 def unequal(groups: Sequence[Group]) -> str | None:

@@ -19,7 +19,7 @@ from lrbench.analysis import (
     tasks_of,
 )
 from lrbench.components import Measure, in_words
-from lrbench.reports import comparison_columns, confirmation, sentences, tables, targets
+from lrbench.reports import comparison_columns, confirmation, method, sentences, tables, targets
 from lrbench.reports.range_tests import Tested
 from lrbench.runs import Status
 
@@ -77,7 +77,7 @@ class Shown:
     @property
     def method(self) -> str | None:
         """How the comparison was made; None without one."""
-        return None if self.comparison is None else sentences.method(self.comparison)
+        return None if self.comparison is None else method.method(self.comparison)
 
 
 def off_schedule(groups: Sequence[Group]) -> list[str]:
