@@ -147,8 +147,8 @@ class Experiment(RunConfig, frozen=True, extra="forbid"):
         law.rate(self._amounts)
         differing = law.differences(self.plain(), self.sizes)
         for key in ("optimizer.name", "model.name"):
-            if key in differing:
-                mine, theirs = differing[key]
+            mine, theirs = differing.get(key, (None, None))
+            if theirs is not None:
                 raise ConfigError(f"is {mine}, but the law of lr_scaling was measured with {theirs}", key=key)
 
     def _check_plateau_bounds(self) -> None:

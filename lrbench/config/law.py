@@ -70,7 +70,7 @@ class Law:
 
     def beyond(self, sizes: Mapping[str, float]) -> dict[str, float]:
         """Return by how many decades each size is outside of those tried, if it is."""
-        found = {}
+        found: dict[str, float] = {}
         for name, (low, high) in self.tried.items():
             out = max(math.log10(sizes[name] / high), math.log10(low / sizes[name]))
             found |= {name: out} if out > 1e-9 else {}

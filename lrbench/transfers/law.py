@@ -16,6 +16,8 @@ from lrbench.transfers.collect import Sized
 from lrbench.transfers.fit import Line, design, fit
 from lrbench.transfers.theory import agreement
 
+FARTHEST = 6.0  # decades beyond the sizes tried: no guess
+
 
 @dataclass(frozen=True)
 class Found:
@@ -193,8 +195,8 @@ class Fitted:
         if low <= 0 <= high:
             return None
         slope, curve = line.coefficients[at + 1], line.coefficients[-1]
-        ends = (slope + 2 * curve * end for end in (away[:, at].min(), away[:, at].max()))
-        return Bend(*(float(end) for end in ends), (low, high))
+        first, last = (float(slope + 2 * curve * end) for end in (away[:, at].min(), away[:, at].max()))
+        return Bend(first, last, (low, high))
 
     def _without_largest(self, at: int) -> tuple[LeftOut, ...]:
         """Predict the optima at the largest size from the others."""
@@ -216,10 +218,11 @@ class Fitted:
         """Return the best learning rate at sizes by the axes' names, the interval with the scatter around the line."""
         row = np.array([1.0, *(np.log10([sizes[name] for name in self.axes]) - self.middle)])
         log, (low, high) = self.line.at(row), self.line.interval(row, 0.0)
-        if not max(abs(log), abs(low), abs(high)) < 300:
-            raise UsageError("the law gives no usable learning rate at these sizes: they are too far from those tried")
         chosen = {name: sizes[name] for name in self.axes}
-        return Prediction(chosen, 10**log, 10**low, 10**high, self._tried_law.beyond(chosen))
+        beyond = self._tried_law.beyond(chosen)
+        if max(beyond.values(), default=0.0) > FARTHEST or max(map(abs, (log, low, high))) > 100:
+            raise UsageError("the law gives no usable learning rate at these sizes: they are too far from those tried")
+        return Prediction(chosen, 10**log, 10**low, 10**high, beyond)
 
     @cached_property
     def _tried_law(self) -> Law:

@@ -30,7 +30,8 @@ def _left_out(one: Exponent, each: LeftOut) -> str:
     found, made = each.found, each.predicted
     verdict = "inside" if each.inside else "outside"
     if (width := math.log10(made.high / made.low)) > 1:
-        return f"Without {one.name} {found.sizes[one.name]:g}, the others predict nothing there: within {width:.1f} decades."
+        largest = f"{one.name} {found.sizes[one.name]:g}"
+        return f"Without {largest}, the others predict nothing there: within {width:.1f} decades."
     return (
         f"Without {one.name} {found.sizes[one.name]:g}, the law predicts {rate_text(made.lr)} for {_at(found.sizes)} "
         f"({rate_text(made.low)} … {rate_text(made.high)}); found: {rate_text(found.lr)}, {verdict}, "

@@ -27,8 +27,8 @@ def draw(made: Transfer) -> Figure:
     rows = math.ceil(len(exponents) / columns)
     figure = Figure(figsize=(max(4.2 * columns, 6.4), 3.9 * rows + 0.7), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
-    for at, (axes, one) in enumerate(zip(panels, exponents, strict=False)):
-        _panel(axes, made, law, one, at)
+    for axes, one in zip(panels, exponents, strict=False):
+        _panel(axes, made, law, one)
     for axes in panels[len(exponents) :]:
         axes.set_axis_off()
     figure.suptitle("Best learning rate by size", x=0.01, ha="left", fontsize=11, fontweight="bold")
@@ -37,7 +37,7 @@ def draw(made: Transfer) -> Figure:
     return figure
 
 
-def _panel(axes: Axes, made: Transfer, law: Fitted, one: Exponent, at: int) -> None:
+def _panel(axes: Axes, made: Transfer, law: Fitted, one: Exponent) -> None:
     middle = {name: float(10**end) for name, end in zip(law.axes, law.middle, strict=True)}
     ends = [*one.tried, *(each.sizes[one.name] for each in made.predictions)]
     low, high = min(ends) / 1.3, max(ends) * 1.3
@@ -45,20 +45,21 @@ def _panel(axes: Axes, made: Transfer, law: Fitted, one: Exponent, at: int) -> N
     line = [law.predict({**middle, one.name: float(place)}) for place in places]
     axes.fill_between(places, [p.low for p in line], [p.high for p in line], color=BAND, linewidth=0,
                       label="95% band of optima")  # fmt: skip
-    tried = (places >= one.tried[0] * 0.999) & (places <= one.tried[-1] * 1.001)
-    rates = np.array([p.lr for p in line])
+    rates = [p.lr for p in line]
     axes.plot(places, rates, color=LINE, linewidth=1.2, linestyle=(0, (3, 2)))
-    axes.plot(places[tried], rates[tried], color=LINE, linewidth=2, label=f"law, exponent {one.value:.2f}" * (at < 0))
-    tall = []
+    tried = [one.tried[0], one.tried[-1]]
+    inside = [law.predict({**middle, one.name: end}).lr for end in tried]
+    axes.plot(tried, inside, color=LINE, linewidth=2, label="law, dashed beyond the sizes tried")
+    tall: list[float] = []
     for point in law.points:
         moved = _moved(law, one, point.sizes, middle)
         tall += [point.low / moved, point.high / moved]
-        _dot(axes, point.sizes[one.name], *(rate / moved for rate in (point.lr, point.low, point.high)),
+        _dot(axes, point.sizes[one.name], (point.lr / moved, tall[-2], tall[-1]),
              "#444444", "o", "optimum, 95% interval")  # fmt: skip
     for each in made.predictions:
         moved = _moved(law, one, each.sizes, middle)
         tall += [each.low / moved, each.high / moved]
-        _dot(axes, each.sizes[one.name], *(rate / moved for rate in (each.lr, each.low, each.high)),
+        _dot(axes, each.sizes[one.name], (each.lr / moved, tall[-2], tall[-1]),
              PREDICTED, "D", "prediction, 95% interval")  # fmt: skip
     log_scale(axes.xaxis, low, high, "{:g}".format)
     log_scale(axes.yaxis, min(*tall, *rates) / 1.5, max(*tall, *rates) * 1.5, rate_text)
@@ -77,7 +78,8 @@ def _moved(law: Fitted, one: Exponent, sizes: dict[str, float], middle: dict[str
     return here / law.predict({**middle, one.name: sizes[one.name]}).lr
 
 
-def _dot(axes: Axes, x: float, lr: float, low: float, high: float, colour: str, marker: str, label: str) -> None:
+def _dot(axes: Axes, x: float, rates: tuple[float, float, float], colour: str, marker: str, label: str) -> None:
+    lr, low, high = rates
     known = label in axes.get_legend_handles_labels()[1]
     look: Any = {"color": colour, "markersize": 5.5, "capsize": 3, "linewidth": 1.2, "zorder": 4}
     axes.errorbar([x], [lr], yerr=[[lr - low], [high - lr]], fmt=marker, label=None if known else label, **look)
