@@ -10,12 +10,12 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from lrbench.analysis.answers import Word
 from lrbench.analysis.comparison import Comparison, Row, compare_groups
 from lrbench.analysis.estimates import CONFIDENCE, mean, quantile
 from lrbench.analysis.groups import Group, planned_steps, task
 from lrbench.analysis.records import Record
 from lrbench.analysis.sensitivity import Edge, Family, Point
-from lrbench.analysis.statistics import Word
 from lrbench.components import Measure
 from lrbench.runs import Status
 
