@@ -7,12 +7,15 @@ Public names are imported on first use, so that `import lrbench` is quick and ne
     report          compare runs: figure, tables, HTML page
     compare         decide whether one group of runs is better than another, or reaches a target
     load_runs       load all runs into a pandas DataFrame, one row per run
+    optima          find the best learning rate between those tried, with its interval
     import_runs     import other tools' runs: TensorBoard, Lightning, Hugging Face, Keras, W&B, MLflow, CSV
     export          export runs to TensorBoard, MLflow, W&B or Trackio, or as CSV or Parquet tables
     RangeTest       a range test in your own training loop
     sweep           train a grid of learning rates, schedules, seeds or any other key
     find_lr         run a learning rate range test, of a config or of a model, and suggest learning rates
+    transfer        fit how the best learning rate depends on batch size, length, data and model, and predict it
     preview         compute the learning rates that configs would use, without training
+    coordinate_check   measure whether layers' outputs depend on the width, as they must not in μP
     audit           compare the learning rates that ran with the schedule that was meant
     build_schedule  build a schedule as a function of the step
     torch_scheduler build the same schedule as a torch scheduler, for your own training loop
@@ -20,7 +23,8 @@ Public names are imported on first use, so that `import lrbench` is quick and ne
     param           the value that a sweep gives your script
     build_optimizer, parameter_groups   use an `optimizer:` block in your own training loop
     Decision, TargetDecision   what `compare` returns
-    Experiment, Finding, Outcome, Report, Sweep, LrbenchError
+    Optimum, NoOptimum   what `optima` returns
+    Experiment, Finding, Outcome, Report, Sweep, Transfer, LrbenchError
 """
 
 from __future__ import annotations
@@ -31,7 +35,7 @@ from typing import TYPE_CHECKING, Any
 from lrbench._version import __version__
 
 if TYPE_CHECKING:
-    from lrbench.analysis import Audit, audit, load_runs
+    from lrbench.analysis import Audit, NoOptimum, Optimum, audit, load_runs, optima
     from lrbench.components import build_optimizer, parameter_groups
     from lrbench.config import Experiment, load_config
     from lrbench.errors import LrbenchError
@@ -47,28 +51,35 @@ if TYPE_CHECKING:
     from lrbench.sweeps import Sweep, sweep
     from lrbench.torch_adapter import torch_scheduler
     from lrbench.training import Outcome
+    from lrbench.transfers import CoordinateCheck, Transfer, coordinate_check, transfer
 
 __all__ = [
     "Audit",
+    "CoordinateCheck",
     "Decision",
     "Experiment",
     "Finding",
     "LrbenchError",
+    "NoOptimum",
+    "Optimum",
     "Outcome",
     "RangeTest",
     "Report",
     "Sweep",
     "TargetDecision",
+    "Transfer",
     "__version__",
     "audit",
     "build_optimizer",
     "build_schedule",
     "compare",
+    "coordinate_check",
     "export",
     "find_lr",
     "import_runs",
     "load_config",
     "load_runs",
+    "optima",
     "param",
     "parameter_groups",
     "preview",
@@ -77,23 +88,29 @@ __all__ = [
     "run",
     "sweep",
     "torch_scheduler",
+    "transfer",
 ]
 
 _HOMES = {
     "Audit": "analysis",
+    "CoordinateCheck": "transfers",
     "Decision": "reports",
     "Experiment": "config",
     "Finding": "lr_finder",
     "LrbenchError": "errors",
+    "NoOptimum": "analysis",
+    "Optimum": "analysis",
     "Outcome": "training",
     "RangeTest": "lr_finder",
     "Report": "reports",
     "Sweep": "sweeps",
     "TargetDecision": "reports",
+    "Transfer": "transfers",
     "audit": "analysis",
     "build_optimizer": "components",
     "build_schedule": "schedules",
     "compare": "reports",
+    "coordinate_check": "transfers",
     "export": "integrations",
     "figure_of": "reports",
     "find_lr": "objects",
@@ -101,6 +118,7 @@ _HOMES = {
     "import_runs": "integrations",
     "load_config": "config",
     "load_runs": "analysis",
+    "optima": "analysis",
     "param": "integrations",
     "parameter_groups": "components",
     "preview": "reports",
@@ -111,6 +129,7 @@ _HOMES = {
     "sweep": "sweeps",
     "text_of": "reports",
     "torch_scheduler": "torch_adapter",
+    "transfer": "transfers",
 }
 
 

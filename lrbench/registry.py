@@ -57,6 +57,7 @@ class Catalog:
         foreign: True if entries are another library's classes, which keep their own defaults and check their own
             parameters.
         others: what other tools have besides the entries; it keeps their defaults too.
+        later: parameters, or `entry.parameter`, that are younger than the first identities; see `identified`.
     """
 
     kind: str
@@ -67,6 +68,7 @@ class Catalog:
     elsewhere: Mapping[str, str] = field(default_factory=dict)
     foreign: bool = False
     others: Others | None = None
+    later: frozenset[str] = frozenset()
 
     def canonical(self, part: Part) -> Part:
         """Return the part with an alias replaced by the name it stands for."""
@@ -119,6 +121,15 @@ class Catalog:
                 value = checked(part.params.get(name, parameter.default), _adapter(parameter), f"{key}.{name}")
                 params[name] = _adapter(parameter).dump_python(value, mode="json")
         return Part(part.name, params)
+
+    def identified(self, part: Part) -> Part:
+        """Return a completed part without younger parameters at their defaults, so that identities stay."""
+        if part.imported or part.name not in self.entries:
+            return part
+        young = {name for name in part.params if {name, f"{part.name}.{name}"} & self.later}
+        known = _parameters(self.entries[part.name]) if young else {}
+        kept = {n: v for n, v in part.params.items() if n not in young or v != known[n].default}
+        return Part(part.name, kept)
 
     def build(self, part: Part, key: str = "", *, fallback: Mapping[str, Any] | None = None, **context: Any) -> Any:
         """Call the part's factory with its parameters and the context that it accepts.

@@ -58,6 +58,7 @@ ROOMS = (
     "lr_finder",
     "analysis",
     "sweeps",
+    "transfers",
     "reports",
     "integrations",
     "cli",
@@ -96,18 +97,19 @@ PUBLIC = {
         OUR_COLUMN CONFIG CONFIGS Column CommandConfig PARTS Config ContinueRule InitRule RecordedConfig
         RunConfig SOURCES flat kind_of own short_axes Dataset EarlyStoppingRule Experiment SHORT_AXES canonical
         dump_yaml exists fits_folder group identity load_config merge normal opened overriding read_bytes
-        read_config run_name validate without_rate
+        read_config run_name validate without_rate Trunk branched count_branched own_share trunk_of FAR Law Size
+        SizeKind common size_kind
     """,
     "runs": """
         Columns DEAD_AFTER_SECONDS Environment NODE RunFolder RunResult Sizes Status Tail UNKNOWN
         WATCHED_SECONDS birth RowWriter Recorded conclude ended_well metrics_in changes describe find_runs
-        last_lines last_row now parsed place read_csv read_json relative to_json write_file writing Log
-        Meaning Source guessed read_events read_log finite SPLITS usual_metric
+        last_lines last_row now parsed place read_csv read_json relative to_json write_file writing Log Meaning
+        Source guessed read_events read_log finite SPLITS usual_metric
     """,
     "training": """
         Ended Executor LoopKind Observer Outcome Outcomes Prune RUNGS RunOptions StopFlag TRACKERS Training
         checked_tracker default_jobs do_runs evaluate_split isolated look look_in nearest pending run stopped
-        trackers keep_generators not_finite
+        trackers keep_generators not_finite layer_outputs expected_saving
     """,
     "lr_finder": """
         Advice FinderFolder Finding KeptState LoopRamp LoopTest Ramp RangeTest Refusal check_schedule
@@ -115,24 +117,29 @@ PUBLIC = {
     """,
     "analysis": """
         ALPHA Axis Band CONFIDENCE Comparison DEFAULT_METRIC Difference EPSILON Edge Family Group MARGIN
-        MoreSeeds POWER looks
-        PERCENT_MARGIN Part Point Record Row Spread TARGET_LEVEL Target TargetTest against_target axis_of
-        budgets compare_groups compare_two default_metric doubts duration families family_words fits grouped
-        kept load_runs mean_text measure_named measures_of mixed_code only parts rate_text read_one read_runs
-        run_rows select standing NoOptimum Optimum optimum task_of tasks_of value_text width_text
-        Audit Fault RateMonitor audit audited
+        MoreSeeds POWER looks PERCENT_MARGIN Part Point Record Row Spread TARGET_LEVEL Target TargetTest
+        against_target axis_of budgets estimate compare_groups compare_two default_metric doubts duration
+        families family_words fits grouped kept load_runs mean_text measure_named measures_of mixed_code only
+        parts rate_text read_one read_runs run_rows select standing NoOptimum Optimum optimum task_of tasks_of
+        value_text width_text Audit Fault RateMonitor audit audited Confirmation Finalist confirmation
+        TimeToTarget areas time_to_stay time_to_target with_families optima
     """,
     "sweeps": """
         AUTO_POINTS Board Planned Summary Sweep SweepFolder board_of carry_out confirming find_sweeps plan_sweep
-        sweep
+        sweep WIDTH Zoom
+    """,
+    "transfers": """
+        CoordinateCheck LayerSize Slope both coordinate_check Exponent Fitted Found Prediction THEORIES Transfer
+        transfer
     """,
     "reports": """
-        Preview Report brief_columns csv_cell figure_of formatted_table gather html_of preview report
-        save_finding save_previews save_summary summary summary_words table_columns Decision TargetDecision
-        compare text_of
+        save_transfer transfer_headings transfer_rows Preview Report brief_columns csv_cell figure_of
+        formatted_table gather html_of preview report save_finding save_previews save_summary summary
+        summary_words table_columns Decision TargetDecision compare text_of FRESH_HEADINGS fresh_cells
+        fresh_rows save_coordinates
     """,
     "integrations": """
-        Imported import_runs Export Log Recorder Tool export hf_range_test keras_range_test lightning_range_test
+        Export Imported Log Recorder Tool export hf_range_test import_runs keras_range_test lightning_range_test
         param record
     """,
     "cli": """
@@ -213,25 +220,31 @@ def test_these_never_import_torch() -> None:
 def test_public_names() -> None:
     assert lrbench.__all__ == [
         "Audit",
+        "CoordinateCheck",
         "Decision",
         "Experiment",
         "Finding",
         "LrbenchError",
+        "NoOptimum",
+        "Optimum",
         "Outcome",
         "RangeTest",
         "Report",
         "Sweep",
         "TargetDecision",
+        "Transfer",
         "__version__",
         "audit",
         "build_optimizer",
         "build_schedule",
         "compare",
+        "coordinate_check",
         "export",
         "find_lr",
         "import_runs",
         "load_config",
         "load_runs",
+        "optima",
         "param",
         "parameter_groups",
         "preview",
@@ -240,6 +253,7 @@ def test_public_names() -> None:
         "run",
         "sweep",
         "torch_scheduler",
+        "transfer",
     ]
     for name in lrbench.__all__:
         assert getattr(lrbench, name).__doc__

@@ -17,7 +17,20 @@ from lrbench.cli.catalogue import CATALOGUES
 Cli = Callable[..., tuple[int, str, str]]
 pytestmark = pytest.mark.usefixtures("sketches")
 ROOT = Path(__file__).parent.parent
-COMMANDS = ("run", "sweep", "report", "compare", "preview", "find-lr", "audit", "export", "import", "list")
+COMMANDS = (
+    "run",
+    "sweep",
+    "report",
+    "compare",
+    "preview",
+    "find-lr",
+    "transfer",
+    "check-width",
+    "audit",
+    "export",
+    "import",
+    "list",
+)
 
 
 def only_run(root: Path) -> Path:

@@ -396,6 +396,10 @@ def test_a_schedule_and_a_plateau_rule_are_one_scheduler(
         ({"plateau": {"metric": "val_own"}, "schedule": "cosine"}, ["# not in this code: the plateau rule"]),
         ({"optimizer": "schedule_free_sgd"}, ["# pip install schedulefree", "optimizer.train()", "optimizer.eval()"]),
         ({"optimizer": "prodigy"}, ["# pip install prodigyopt", "prodigyopt.Prodigy(model.parameters(), lr=1.0)"]),
+        (
+            {"model": {"name": "mlp", "parametrization": "mup", "base_width": 64}},
+            ["lrbench.build_optimizer(", "the model is in μP, lrbench's own mlp"],
+        ),
         ({"optimizer": "muon"}, ['lrbench.build_optimizer({"name": "muon"}, model)', "AdamW for all other parameters"]),
         ({"lr_scaling": {"base_batch_size": 64}}, ["0.1 is scaled to 0.05 (linear, batch 32 of 64)", "lr=0.05)"]),
         ({"dataset": {"name": "digits", "augment": ["crop"], "normalize": True}}, ["augmented: crop", "normalized"]),

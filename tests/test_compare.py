@@ -484,3 +484,54 @@ def test_nothing_matches_in_an_empty_folder(tmp_path: Path) -> None:
     (tmp_path / "runs").mkdir()
     with pytest.raises(UsageError, match="no runs in"):
         lrbench.compare("a", "b", runs=[tmp_path / "runs"])
+
+
+# -- runs that recorders left
+
+
+def recorded(name: str, *values: float, then: Callable[[Any], None] = lambda run: None, steps: int = 10) -> None:
+    """Record a run for each value, its validation loss after `steps` steps."""
+    for seed, value in enumerate(values):
+        run = lrbench.record(name=name, config={"lr": 0.1, "arm": name}, seed=seed)
+        for _ in range(steps):
+            run.step(lr=0.1, loss=1.0)
+        run.evaluate(val_loss=value)
+        then(run)
+        run.finish()
+
+
+BETTER, WORSE = (0.30, 0.31, 0.32, 0.33, 0.34), (0.60, 0.61, 0.63, 0.62, 0.64)
+
+
+def test_a_metric_that_the_last_evaluation_lacks_is_the_one_before(cli: Cli) -> None:
+    def more(run: Any) -> None:
+        for _ in range(90):
+            run.step(lr=0.1, loss=1.0)
+        run.evaluate(val_accuracy=0.5)
+
+    recorded("early", *BETTER, then=more)
+    recorded("b", *WORSE)
+    code, out, _ = cli("compare", "early", "b", "--json")
+    told = json.loads(out)
+    assert code == 0 and told["word"] == "better" and told["a"]["lost"] == 0
+    stale = next(one["text"] for one in told["warnings"] if one["code"] == "stale")
+    assert stale == (
+        "The validation loss of early is that of step 10: its runs went on to step 100 without another one."
+    )
+
+
+def test_a_filter_that_leaves_seeds_out_is_told(cli: Cli) -> None:
+    recorded("a", *BETTER)
+    recorded("b", *WORSE)
+    _, out, _ = cli("compare", "a", "b", "--filter", "seed<3", "--json")
+    texts = [one["text"] for one in json.loads(out)["warnings"] if one["code"] == "picked_seeds"]
+    assert [text.partition(":")[0] for text in texts] == [f"3 of 5 seeds of {name} were selected" for name in "ab"]
+    codes = {one["code"] for one in json.loads(out)["warnings"]}
+    assert "different_programs" not in codes, "one script trained them all"
+
+
+def test_a_copy_is_not_compared_with_itself(cli: Cli) -> None:
+    recorded("a", *BETTER)
+    shutil.copytree("runs", "copies")
+    code, _, err = cli("compare", "./copies", "a")
+    assert code == 2 and "A and B are copies of the same runs, such as a-seed" in err

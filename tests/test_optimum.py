@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lrbench.analysis import Family, Group, NoOptimum, Optimum, Point, optimum
-from lrbench.analysis.optimum import HEIGHTS, LENGTHS, Minimum, _process, minimum
+from lrbench.analysis.curve import HEIGHTS, LENGTHS, Minimum, _factors, _merged, _process, minimum
 from lrbench.components import Measure, measures
 from lrbench.components.metrics import ACCURACY, LOSS
 
@@ -111,6 +111,38 @@ def test_refusals(family: Callable[..., Family], kind: str, values: dict[float, 
     assert found.kind == kind and words in found.reason
 
 
+def test_where_the_minimum_may_be_among_diverged_seeds(family: Callable[..., Family]) -> None:
+    """Learning rates beyond the last one with a result were tried, so nobody is sent to try them again."""
+    values: dict[float, list[Any]] = {lr: [bowl(lr, at=0.2) * math.exp(8 * noise) for noise in NOISE] for lr in RATES}
+    values |= {RATES[-1]: ["diverged"] * 3}
+    found = optimum(family(values), VAL_LOSS)
+    assert isinstance(found, NoOptimum) and found.kind == "diverged"
+    assert found.reason.endswith(": try learning rates between") and "the highest" not in found.reason
+
+
+def test_few_seeds_tell_little_of_the_noise() -> None:
+    """The same spread is less sure with two degrees of freedom than without any doubt."""
+    x = np.linspace(-3, -1, 5)
+    widths = [minimum(x, 0.4 * (x + 1.9) ** 2, np.full(5, 0.0005), freedom) for freedom in (2, math.inf)]
+    few, known = (one.interval[2] - one.interval[0] for one in widths if isinstance(one, Minimum))
+    assert few > 1.02 * known
+    assert _factors(2) == pytest.approx([0.4808, 1.0195, 2.1276, 7.4888], abs=1e-3), "2 / χ² of 2 degrees, by hand"
+
+
+def test_many_learning_rates_are_averaged_with_their_neighbours() -> None:
+    """400 in four decades tell as much as their noise allows, and in no more time."""
+    x, draws = np.linspace(-4, 0, 400), np.random.default_rng(0)
+    costs = 0.4 * (x + 1.7) ** 2 + draws.normal(0, 0.03, 400)
+    found = minimum(x, costs, np.full(400, 0.03**2))
+    assert isinstance(found, Minimum)
+    low, middle, high = found.interval
+    assert low < -1.7 < high and abs(middle + 1.7) < 0.1 and high - low < 0.3
+    assert [len(part) for part in _merged(x, costs, x**2)] == [40, 40, 40]
+    merged = _merged(np.array([0.0, 0.001, *(np.arange(1, 40) + 0.5)]), np.arange(41.0), np.ones(41))
+    assert (merged[0][0], merged[1][0], merged[2][0]) == (0.0005, 0.5, 0.5)
+    assert merged[1][1:].tolist() == [*range(2, 41)] and set(merged[2][1:]) == {1.0}
+
+
 def test_two_minima_and_flat_curves_are_refused() -> None:
     x = np.linspace(-4, 0, 9)
     two = np.minimum(0.4 * (x + 3.2) ** 2, 0.4 * (x + 0.8) ** 2)
@@ -139,7 +171,7 @@ def test_the_curve_is_that_of_textbook_formulas() -> None:
     """One length and height at a time, by an inverse and a determinant; mixed by the likelihood."""
     x, y = np.array([-3.0, -2.0, -1.5, -0.5]), np.array([0.3, 0.0, 0.1, 0.4])
     variance, places = np.array([0.01, 0.02, 0.01, 0.03]), np.array([-2.5, -1.7])
-    mean, drawn = _process(x, y, variance, places)
+    mean, drawn = _process(x, y, variance, places, np.ones(1))
     total, weights = np.zeros(2), 0.0
     for length in LENGTHS:
         for height in HEIGHTS:

@@ -367,6 +367,24 @@ def recorded_path(**arguments: Any) -> Path:
     return run.path
 
 
+@pytest.mark.parametrize(
+    ("wrong", "problem"),
+    [({"rank": -1}, "rank must be"), ({"rank": "a"}, "rank must be"), ({"runs": None}, "runs must be the path")],
+)
+def test_wrong_places_to_record(wrong: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ArgumentError, match=problem):
+        lrbench.record("tiny", seed=0, **wrong)
+    assert not Path("runs").exists()
+
+
+def test_values_on_other_data_are_no_test() -> None:
+    with lrbench.record("tiny", seed=0) as run:
+        with pytest.raises(ArgumentError, match="val_loss is no value on the test data"):
+            run.test(val_loss=3.0)
+        run.evaluate(val_loss=1.0)
+        run.test(accuracy=0.5)
+
+
 def test_the_same_again_starts_over_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     first = recorded_path(config={"lr": 1}, seed=0)
     assert "replaces" not in capsys.readouterr().err

@@ -423,12 +423,12 @@ def test_figures_of_every_kind_of_value(make_run: MakeRun, tmp_path: Path, metri
             make_run([1.0, lr + seed / 100], lr=lr, seed=seed)
     made = report([tmp_path / "runs"], metric=metric, target="val_accuracy=0.9")
     names = {path.name for path in made.files}
-    figures = {f"{name}.{suffix}" for name in ("seeds", "rates", "target") for suffix in ("png", "svg")}
+    figures = {f"{name}.{suffix}" for name in ("seeds", "rates", "target", "arrivals") for suffix in ("png", "svg")}
     assert figures <= names and {"winner.py", "winner.yaml"} <= names
     assert all(path.stat().st_size > 300 for path in made.files)
     text = made.page.read_text(encoding="utf-8")
     assert (
-        text.count("<svg role=") == 3 and "#0072b2" not in re.sub(r"<style>.*?</style>", "", text, flags=re.S).lower()
+        text.count("<svg role=") == 4 and "#0072b2" not in re.sub(r"<style>.*?</style>", "", text, flags=re.S).lower()
     )
 
 

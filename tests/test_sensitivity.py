@@ -8,11 +8,14 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from lrbench.analysis import Family, Group, Record, families, grouped, measure_named, read_runs
+import lrbench
+from lrbench.analysis import Family, Group, Optimum, Record, families, grouped, measure_named, optimum, read_runs
 from lrbench.analysis import sensitivity as rule
-from lrbench.analysis.sensitivity import good_margin, words
+from lrbench.analysis.family_words import words
+from lrbench.analysis.sensitivity import good_margin
 from lrbench.components import Measure, measures
 from lrbench.components.metrics import ACCURACY, LOSS
 from lrbench.errors import UsageError
@@ -22,6 +25,10 @@ from lrbench.runs import RunFolder, Status
 
 MEASURES = measures((LOSS, ACCURACY))
 VAL_LOSS, VAL_ACCURACY = MEASURES["val_loss"], MEASURES["val_accuracy"]
+ONE_SEED = (
+    "No minimum between those tried is told, since the noise of a single seed is unknown: "
+    "it needs at least 2, better 3 or more."
+)
 Make = Callable[..., Any]
 MakeRun = Callable[..., Path]
 
@@ -171,11 +178,19 @@ def test_labels_differ_even_where_what_is_said_of_them_does_not(group_at: Callab
 # -- what they say
 
 
+def minimum(found: Family) -> str:
+    """`0.0041 (95% interval 0.0029 … 0.0058, 0.30 decades)`; the numbers are tested in test_optimum.py."""
+    fitted = optimum(found, VAL_LOSS)
+    assert isinstance(fitted, Optimum) and fitted.low < fitted.lr < fitted.high
+    assert fitted.words.startswith(f"{fitted.lr:.3g} (95% interval {fitted.low:.3g} … {fitted.high:.3g}, ")
+    return fitted.words
+
+
 def test_the_words_of_a_best_rate_and_its_good_neighbours(family: Callable[..., Family]) -> None:
     found = family([0.9, 0.8], [0.31, 0.33], [0.3, 0.31], [0.4, 0.5])
     assert words(found, VAL_LOSS) == (
         "tiny: best at 0.1 (val loss 0.305, geometric mean of 2 seeds), within 10 % of it from 0.01 to 0.1 "
-        "(1.0 decades)."
+        f"(1.0 decades). Between those tried, the curve has its minimum at {minimum(found)}."
     )
     good = found.good(VAL_LOSS)
     assert good is not None and (good.low, good.high, good.decades) == (0.01, 0.1, pytest.approx(1.0))
@@ -197,7 +212,7 @@ def test_a_best_rate_at_an_end_is_said_with_the_way_to_go(family: Callable[..., 
 def test_good_rates_that_reach_an_end_are_at_least_so_wide(family: Callable[..., Family]) -> None:
     found = family(0.105, 0.1, 0.3)
     assert found.edge(VAL_LOSS) == ""
-    assert words(found, VAL_LOSS).endswith("from 0.001 to 0.01 (at least 1.0 decades).")
+    assert words(found, VAL_LOSS).endswith(f"from 0.001 to 0.01 (at least 1.0 decades). {ONE_SEED}")
 
 
 def test_a_gap_ends_the_good_rates(family: Callable[..., Family]) -> None:
@@ -225,7 +240,9 @@ def test_pruned_and_unfinished_runs_are_said(family: Callable[..., Family]) -> N
     assert found.costs(VAL_LOSS) == costs, "the others of a pruned one are a choice"
     assert words(found, VAL_LOSS) == (
         "tiny: best at 0.1 (val loss 0.3, one seed); no neighbour is within 10 % of it; "
-        "1 of 8 runs failed (at 1); 1 of 8 runs pruned (at 0.01); 1 of 8 runs not finished (at 0.1)."
+        "1 of 8 runs failed (at 1); 1 of 8 runs pruned (at 0.01); 1 of 8 runs not finished (at 0.1). "
+        "No minimum between those tried is told, since 1 of 2 seeds diverged or failed at 1, next to the best, 0.1: "
+        "try learning rates between."
     )
 
 
@@ -241,7 +258,8 @@ def test_of_accuracies_more_is_better(family: Callable[..., Family]) -> None:
     found = family([0.1], [0.99], [0.992], ["diverged"], measure=VAL_ACCURACY)
     assert words(found, VAL_ACCURACY) == (
         "tiny: best at 0.1 (val accuracy 99.20 %, one seed), within 0.2 points of it from 0.01 to 0.1 (1.0 decades); "
-        "1 of 4 runs diverged (at 1)."
+        "1 of 4 runs diverged (at 1). No minimum between those tried is told, since 1 of 1 seeds diverged or failed at "
+        "1, next to the best, 0.1: try learning rates between."
     )
     rough = family([0.66], [0.7], [0.675], measure=VAL_ACCURACY)
     assert "within 3 points of it from 0.01 to 0.1 (at least 1.0 decades)" in words(rough, VAL_ACCURACY)
@@ -283,6 +301,22 @@ def test_families_are_drawn_each_with_its_line_and_its_bar(
     boxes = [figure.legends[0].get_window_extent(), *boxes]
     assert all(below.y1 <= above.y0 + 1 for below, above in pairwise(boxes)), "legend, bars and lines do not overlap"
     assert all(box.x0 >= 0 and box.x1 <= figure.bbox.x1 for box in boxes)
+
+
+def test_the_curve_has_a_star_at_its_minimum_and_an_interval(family: Callable[..., Family]) -> None:
+    found = family([0.5, 0.51], [0.1, 0.11], [0.12, 0.11], [0.6, 0.61])
+    fitted = optimum(found, VAL_LOSS)
+    assert isinstance(fitted, Optimum)
+    upper, lower = draw([found], VAL_LOSS).axes
+    for axes, height in ((upper, fitted.value), (lower, 0)):
+        (star,) = (line for line in axes.lines if line.get_marker() == "*")
+        assert star.get_xydata().tolist() == [[fitted.lr, height]]
+        ((ends,),) = (each.get_segments() for each in axes.collections if hasattr(each, "get_segments"))
+        assert ends == pytest.approx(np.array([[fitted.low, height], [fitted.high, height]]))
+    (curve,) = (line for line in upper.lines if line.get_alpha() == 0.25)
+    assert curve.get_xydata() == pytest.approx(np.array(fitted.curve))
+    refused = draw([family(0.3, 0.1, 0.2)], VAL_LOSS)
+    assert not [line for axes in refused.axes for line in axes.lines if line.get_marker() == "*"]
 
 
 @pytest.mark.parametrize("values", [[0.1, 0.2, 0.3], [0.3, 0.2, 0.1], [0.105, 0.1, 0.3]])
@@ -334,6 +368,12 @@ def test_from_the_folders_of_runs(make_run: MakeRun, tmp_path: Path) -> None:
     assert [words(one, VAL_LOSS) for one in found] == [
         "tiny: best at 0.1 (val loss 0.2049, geometric mean of 2 seeds), within 10 % of it from 0.1 to 1 "
         "(1.0 decades); "
-        "1 of 9 runs diverged (at 10)."
+        f"1 of 9 runs diverged (at 10). Between those tried, the curve has its minimum at {minimum(found[0])}."
     ]
-    assert len(texts(draw(found, VAL_LOSS))) == 3
+    told = lrbench.optima(tmp_path / "runs")
+    assert told == {"tiny": optimum(found[0], VAL_LOSS)} == lrbench.optima(tmp_path / "runs", metric="val_loss")
+    with pytest.raises(UsageError, match="no such metric"):
+        lrbench.optima(tmp_path / "runs", metric="val_f1")
+    assert texts(draw(found, VAL_LOSS))[1:] == [
+        "best learning rate", "minimum of the curve, 95% interval", "at least one seed diverged or failed"
+    ]  # fmt: skip

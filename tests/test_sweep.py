@@ -28,7 +28,7 @@ from rich.text import Text
 from torch import Tensor, nn
 
 import lrbench
-from lrbench.analysis import Family, Group, Point, Record
+from lrbench.analysis import Family, Group, Optimum, Point, Record
 from lrbench.cli import sweep_table
 from lrbench.cli.app import app
 from lrbench.components.metrics import ACCURACY, LOSS, measures
@@ -455,7 +455,7 @@ def test_the_winner_is_confirmed_with_fresh_seeds(cli: Cli, write_config: Write)
     config = write_config()
     words = ["sweep", config, "--lr", "0.01,0.1", "--seeds", "2", "--jobs", "1", "--confirm", "3"]
     code, out, _ = cli(*words)
-    assert code == 0 and "With 3 fresh seeds its validation loss is" in out
+    assert code == 0 and "With 3 fresh seeds, tiny at 0.1 has a validation loss of" in out
     plan = SweepFolder(Path("runs/sweeps/tiny")).plan()
     fresh = [cell for cell in plan.cells if cell.confirms]
     assert [cell.seed for cell in fresh] == [2, 3, 4] and {cell.lr for cell in fresh} == {0.1}
@@ -464,7 +464,7 @@ def test_the_winner_is_confirmed_with_fresh_seeds(cli: Cli, write_config: Write)
     rows = {row["run"]: row["seeds"] for row in json.loads(out)}
     assert code == 0 and rows == {"tiny lr=0.1": 2, "tiny lr=0.1 (confirmation)": 3, "tiny lr=0.01": 2}
     told = " ".join(cli("report")[1].split())
-    assert "With 3 fresh seeds tiny lr=0.1's validation loss is" in told and "Compared with tiny lr=0.1, " in told
+    assert "With 3 fresh seeds, tiny at 0.1 has a validation loss of" in told and "Compared with tiny lr=0.1, " in told
     assert cli(*words[:-2])[0] == 0 and len(SweepFolder(Path("runs/sweeps/tiny")).plan().cells) == 7, "still known"
     assert cli(*words[:-2], "--seeds", "3")[0] == 0, "now seed 2 is of the selection"
     rows = {row["run"]: row["seeds"] for row in json.loads(cli("report", "--format", "json")[1])}
@@ -547,7 +547,7 @@ def summary_of(*lines: Family, fresh: Point | None = None) -> Summary:
         for line in lines for p in line.points for seed, _ in enumerate(p.group.records)
     )  # fmt: skip
     records = tuple(r for line in lines for p in line.points for r in p.group.records)
-    return Summary(Plan("p", cells), VAL_LOSS, lines, records, () if fresh is None else (fresh,))
+    return Summary(Plan("p", cells), VAL_LOSS, lines, records, () if fresh is None else ((lines[0].label, fresh),))
 
 
 def test_a_diverged_seed_is_worse_than_any_and_enters_no_mean() -> None:
@@ -586,6 +586,18 @@ def test_the_best_rate_its_edge_and_the_width_of_what_is_near() -> None:
     assert [row["edge"] for row in summary_of(Family("line", points[2:])).rows()] == ["lowest", "", ""]
 
 
+def test_the_minimum_between_the_rates_is_in_the_row_of_the_best() -> None:
+    points = tuple(point(lr, x, 1.02 * x, 0.98 * x) for lr, x in ((1e-3, 2.0), (1e-2, 1.05), (1e-1, 1.0), (1, 1.6)))
+    summary = summary_of(Family("line", points))
+    found = summary.optima["line"]
+    assert isinstance(found, Optimum) and 1e-2 < found.low < found.lr < found.high < 1
+    columns = ("optimum", "optimum_low", "optimum_high", "no_optimum")
+    told = [tuple(row[column] for column in columns) for row in summary.rows()]
+    assert told == [("",) * 4, ("",) * 4, (repr(found.lr), repr(found.low), repr(found.high), ""), ("",) * 4]
+    (_, last) = summary_of(Family("line", points[1:3])).rows()
+    assert last["optimum"] == "" and last["no_optimum"] == "2 learning rates are too few: it needs at least 3"
+
+
 def test_pruned_and_missing_runs_are_in_no_median() -> None:
     runs = (record("finished", 1.0), record("pruned", 0.1, 1), record("failed", seed=2), record("pending", seed=3))
     some = Point(0.1, Group("some", runs))
@@ -608,7 +620,9 @@ def test_the_words() -> None:
     worse = Family("constant", (point(0.01, 5.0, 5.0, 5.0), point(0.1, 4.0, 4.0, 4.0)))
     near = Family("step", (point(0.1, 1.3, 1.1, 1.2),))
     text = words_of(good, worse)
-    assert "cosine: best at 0.1 (val loss 1.097, geometric mean of 3 seeds); no neighbour is within 10 % of it." in text
+    assert (
+        "cosine: best at 0.1 (val loss 1.097, geometric mean of 3 seeds); no neighbour is within 10 % of it. " in text
+    )
     assert "constant: best at 0.1 (val loss 4, geometric mean of 3 seeds); no neighbour is within 10 % of it; " in text
     assert "the best is the highest learning rate tried, so try higher ones." in text
     assert "cosine has the lowest validation loss, 1.097 (geometric mean of 3 seeds; " in text
@@ -617,12 +631,12 @@ def test_the_words() -> None:
     assert "With one seed, small differences may be chance; use --seeds 3 or more to see the spread." in words_of(
         Family("a", (point(0.1, 1.0),)), Family("b", (point(0.1, 2.0),))
     )
-    text = words_of(good, worse, fresh=point(0.1, 1.1, 1.65))
+    text = words_of(good, fresh=point(0.1, 1.1, 1.65))
     told = "1.347 (1.1 … 1.65), +23% from the seeds that chose it; the ranges overlap: confirmed."
-    assert f"With 2 fresh seeds its validation loss is {told}" in text
-    assert "every fresh seed is worse: not confirmed." in words_of(good, worse, fresh=point(0.1, 1.3, 1.4))
-    assert "every fresh seed is better: confirmed." in words_of(good, worse, fresh=point(0.1, 0.9, 0.8))
-    assert "meant to confirm its validation loss have no finite value." in words_of(good, worse, fresh=point(0.1, None))
+    assert f"With 2 fresh seeds, cosine at 0.1 has a validation loss of {told}" in text
+    assert "every fresh seed is worse: not confirmed." in words_of(good, fresh=point(0.1, 1.3, 1.4))
+    assert "every fresh seed is better: confirmed." in words_of(good, fresh=point(0.1, 0.9, 0.8))
+    assert "meant to confirm cosine at 0.1 have no finite validation loss." in words_of(good, fresh=point(0.1, None))
     assert words_of(Family("a", (point(0.1, 1.0),))) == "a: val loss 1 (one seed) at 0.1, the only learning rate tried."
     assert words_of(Family("a", (point(None, 1.0, 2.0),))) == (
         "a: val loss 1.414 (geometric mean of 2 seeds) at the optimizer's default, the only learning rate tried."

@@ -6,15 +6,20 @@ It reads only run folders, and never imports torch or anything that draws.
 from lrbench.analysis.audits import Audit, Fault, RateMonitor, audit, audited
 from lrbench.analysis.code_versions import mixed as mixed_code
 from lrbench.analysis.comparison import Comparison, Row, budgets, compare_groups, compare_two
-from lrbench.analysis.estimates import CONFIDENCE, standing
+from lrbench.analysis.confirmation import Confirmation, Finalist, confirmation
+from lrbench.analysis.curve import NoOptimum
+from lrbench.analysis.estimates import CONFIDENCE, estimate, standing
 from lrbench.analysis.evaluations import Axis
+from lrbench.analysis.family_words import mean_text, width_text
+from lrbench.analysis.family_words import words as family_words
 from lrbench.analysis.filters import fits, kept
 from lrbench.analysis.format import duration
 from lrbench.analysis.groups import Band, Group, axis_of, grouped, parts, tasks_of
 from lrbench.analysis.groups import task as task_of
 from lrbench.analysis.labels import value_text
 from lrbench.analysis.looks import looks
-from lrbench.analysis.optimum import NoOptimum, Optimum, optimum
+from lrbench.analysis.neighbours import with_families
+from lrbench.analysis.optimum import Optimum, optimum
 from lrbench.analysis.other_programs import doubts
 from lrbench.analysis.records import (
     DEFAULT_METRIC,
@@ -25,12 +30,12 @@ from lrbench.analysis.records import (
     read_one,
     read_runs,
 )
-from lrbench.analysis.rows import load_runs, run_rows
+from lrbench.analysis.rows import load_runs, optima, run_rows
 from lrbench.analysis.seed_numbers import POWER, MoreSeeds
 from lrbench.analysis.selectors import only, select
-from lrbench.analysis.sensitivity import EPSILON, Edge, Family, Point, families, mean_text, rate_text, width_text
-from lrbench.analysis.sensitivity import words as family_words
+from lrbench.analysis.sensitivity import EPSILON, Edge, Family, Point, families, rate_text
 from lrbench.analysis.spread import Spread
 from lrbench.analysis.statistics import ALPHA, MARGIN, PERCENT_MARGIN, Difference
 from lrbench.analysis.target_test import TARGET_LEVEL, TargetTest, against_target
 from lrbench.analysis.targets import Part, Target
+from lrbench.analysis.time_to_target import TimeToTarget, areas, time_to_stay, time_to_target

@@ -16,7 +16,7 @@ from lrbench.analysis.labels import labels_of
 from lrbench.analysis.plateaus import on_plateau
 from lrbench.analysis.records import Record, default_metric, measures_of
 from lrbench.analysis.spread import Spread
-from lrbench.analysis.verdicts import Verdict
+from lrbench.analysis.verdicts import Beside, Verdict, revised
 from lrbench.components import OF_TASK, Measure
 from lrbench.config import flat
 from lrbench.runs import Status
@@ -35,12 +35,22 @@ class Band(NamedTuple):
         return Band(*(part[wanted] for part in self))
 
 
+class Judged(NamedTuple):
+    """A group's verdict, the run whose curves gave it, how many runs have it, and how many have one."""
+
+    verdict: Verdict
+    record: Record
+    having: int
+    of: int
+
+
 @dataclass(frozen=True)
 class Group:
     """Runs that differ only in their seed, with a label that is unique in the report, and the report's measures.
 
     `part` says what tells it from other groups of the same experiment: the version of the user's code, or that it
-    confirms. `axis` is what the report's curves are drawn over.
+    confirms. `axis` is what the report's curves are drawn over. `beside` is what the report's other learning rates of
+    the same family show.
     """
 
     label: str
@@ -48,6 +58,7 @@ class Group:
     measures: Mapping[str, Measure] = field(default_factory=dict, repr=False, compare=False)
     part: str = ""
     axis: Axis = field(default="epoch", compare=False)
+    beside: Beside | None = field(default=None, repr=False, compare=False)
     _bands: dict[str, Band] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
@@ -122,13 +133,20 @@ class Group:
         kinds = [record.status for record in self.records]
         return ", ".join(f"{kinds.count(kind)} {kind.words}" for kind in dict.fromkeys(kinds))
 
-    def verdict(self) -> tuple[Verdict, int, int] | None:
-        """Return the most common verdict, how many runs have it, and how many have one."""
-        found = [record.verdict for record in self.records if record.verdict is not None]
+    def verdict(self) -> Judged | None:
+        """Return the most common verdict on the curves, as other learning rates of the family leave it.
+
+        None before the end of all runs. What the family shows is of all seeds.
+        """
+        found = [(record.verdict, record) for record in self.records if record.verdict is not None]
         if not found:
             return None
-        label, count = Counter(one.label for one in found).most_common(1)[0]
-        return next(one for one in found if one.label == label), count, len(found)
+        label, count = Counter(one.label for one, _ in found).most_common(1)[0]
+        verdict, record = next((one, record) for one, record in found if one.label == label)
+        if self.beside is None:
+            return Judged(verdict, record, count, len(found))
+        final = revised(verdict, self.beside)
+        return Judged(final, record, count if final.label == label else len(found), len(found))
 
     def curve(self, column: str) -> Band:
         """Return a column of `epochs.csv` over the seeds, without places for which no seed has a number."""

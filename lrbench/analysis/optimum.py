@@ -1,10 +1,7 @@
 """The best learning rate between those tried: a smooth curve through a family's results, and where its minimum lies.
 
-The curve is a Gaussian process over the logarithm of the learning rate (Rasmussen & Williams 2006, equations 2.23 to
-2.30) with the Matérn kernel of ν = 5/2 and a straight line; its length and height are averaged over a grid, by their
-marginal likelihood. A parabola says nothing of how far the true curve departs from it, so its interval is far too
-narrow; the process does. Costs are compressed far above the lowest, which leaves the minimum where it is and keeps
-cliffs from bending the curve near it. benchmarks/optimum.py measures how often the interval is right.
+Results are taken on the scale on which they are compared, as logarithms of losses or of errors, without what a seed
+adds to all learning rates. `analysis.curve` puts the curve through them.
 """
 
 from __future__ import annotations
@@ -16,25 +13,13 @@ from typing import Literal
 
 import numpy as np
 
-from lrbench.analysis.estimates import CONFIDENCE, exp, quantile
+from lrbench.analysis.curve import NoOptimum, minimum
+from lrbench.analysis.estimates import CONFIDENCE, exp
 from lrbench.analysis.sensitivity import Family, Point, costs_of, good_margin, lowest, rate_text
-from lrbench.analysis.statistics import MARGIN
 from lrbench.components import Measure
 
-LENGTHS = np.array([0.6, 0.9, 1.3, 2.0])
-"""Decades over which the curve keeps its direction, as the dense sweeps of benchmarks/optimum.py make likely."""
-HEIGHTS = np.array([0.2, 0.4, 0.8, 1.6])
-"""Standard deviations of the curve around its line, on the compressed scale."""
-SLOPE = 10.0  # standard deviation of the line's offset and slope: hardly any restriction
-COMPRESSED = 0.25  # costs further above the lowest, as logarithms, are compressed
-PLACES = 121  # at which the curve is evaluated
-DRAWS = 1000
 PRIOR_SEEDS = 4.0  # weight of the noise of all learning rates in that of one, in seeds
 LEAST_NOISE = 1e-6  # variance of a centre: bit-identical seeds
-APART = 0.5  # decades between two minima
-LEAST_SHARE = 0.05  # of the curves drawn, that have their minimum in one of two valleys
-
-Reason = Literal["few rates", "few seeds", "lowest", "highest", "diverged", "two minima", "flat", "no value"]
 
 
 @dataclass(frozen=True)
@@ -77,20 +62,24 @@ class Optimum:
         )
 
 
-@dataclass(frozen=True)
-class NoOptimum:
-    """Why there is no optimum between the learning rates tried."""
-
-    kind: Reason
-    reason: str
-
-
-def optimum(family: Family, measure: Measure) -> Optimum | NoOptimum:
+def optimum(family: Family, measure: Measure, *, noise: float = 1.0) -> Optimum | NoOptimum:
     """Find the learning rate at the minimum of a curve through the family's results, and its interval.
 
     Seeds pair if all learning rates have the same ones. The interval covers the noise of the seeds and how the curve
-    may run between the learning rates.
+    may run between the learning rates. It is computed once for a family and a measure.
+
+    Args:
+        family: the results.
+        measure: the metric that decides.
+        noise: multiplies the variance of the seeds; with 0, what more learning rates alone could narrow is left.
     """
+    if (measure.name, noise) not in family.optima:
+        family.optima[measure.name, noise] = _optimum(family, measure, noise)
+    found: Optimum | NoOptimum = family.optima[measure.name, noise]
+    return found
+
+
+def _optimum(family: Family, measure: Measure, noise: float) -> Optimum | NoOptimum:
     points = _by_rate(family, measure)
     costs = costs_of(points, measure)
     at = lowest(costs)
@@ -99,9 +88,22 @@ def optimum(family: Family, measure: Measure) -> Optimum | NoOptimum:
     refused = _refused(points, costs, at, measure)
     if refused is not None:
         return refused
+    tried = [point.rate for point in points if point.values(measure) or point.lost(measure)]
     known = [i for i, cost in enumerate(costs) if math.isfinite(cost) and len(points[i].values(measure)) > 1]
     scale = _Scale.of([points[i] for i in known], measure)
-    return _fitted([points[i] for i in known], scale, measure)
+    found = _fitted([points[i] for i in known], scale, measure, noise)
+    if isinstance(found, NoOptimum) and found.kind in ("lowest", "highest"):
+        return _beyond(found, [points[i].rate for i in known], tried)
+    return found
+
+
+def _beyond(found: NoOptimum, known: Sequence[float], tried: Sequence[float]) -> NoOptimum:
+    """Say that seeds diverged where the minimum may lie, rather than that nothing was tried there."""
+    side, way, end = (0, "below", min(tried)) if found.kind == "lowest" else (-1, "above", max(tried))
+    if known[side] == end:
+        return found
+    told = f"the minimum may lie {way} {rate_text(known[side])}, where seeds diverged or are too few"
+    return NoOptimum("diverged", f"{told}: try learning rates between")
 
 
 def _by_rate(family: Family, measure: Measure) -> list[Point]:
@@ -169,13 +171,14 @@ class _Scale:
         return exp(cost) if self.kind == "value" else 1 - exp(cost)
 
 
-def _fitted(points: Sequence[Point], scale: _Scale, measure: Measure) -> Optimum | NoOptimum:
+def _fitted(points: Sequence[Point], scale: _Scale, measure: Measure, times: float) -> Optimum | NoOptimum:
     rates = np.log10([point.rate for point in points])
     seeds = [scale.costs(point.values(measure)) for point in points]
     paired = len({tuple(point.group.values(measure.name)) for point in points}) == 1
     centres = np.array([found.mean() for found in seeds])
-    noise = _noise(seeds, centres, paired)
-    found = minimum(rates, centres, noise)
+    noise, freedom = _noise(seeds, centres, paired)
+    noise = np.maximum(times * noise, LEAST_NOISE)
+    found = minimum(rates, centres, noise, freedom)
     if isinstance(found, NoOptimum):
         return found
     low, lr, high = (10**place for place in found.interval)
@@ -189,11 +192,11 @@ def _fitted(points: Sequence[Point], scale: _Scale, measure: Measure) -> Optimum
     )  # fmt: skip
 
 
-def _noise(seeds: Sequence[np.ndarray], centres: np.ndarray, paired: bool) -> np.ndarray:
-    """Return the variance of each centre: its own over the seeds, shrunk to that of the best five learning rates.
+def _noise(seeds: Sequence[np.ndarray], centres: np.ndarray, paired: bool) -> tuple[np.ndarray, float]:
+    """Return the variance of each centre, and its degrees of freedom.
 
-    What a seed adds everywhere moves no minimum, so pairs of equal seeds leave it out. Few degrees of freedom widen it
-    as Student's t does.
+    It is its own over the seeds, shrunk to that of the best five learning rates. What a seed adds everywhere moves no
+    minimum, so pairs of equal seeds leave it out.
     """
     near = np.argsort(centres)[: min(max(3, len(seeds)), 5)]
     left = [found - centre for found, centre in zip(seeds, centres, strict=True)]
@@ -206,109 +209,4 @@ def _noise(seeds: Sequence[np.ndarray], centres: np.ndarray, paired: bool) -> np
     counts = np.array([len(found) for found in seeds])
     own = np.array([float((one**2).sum()) for one in left])
     shrunk = (PRIOR_SEEDS * pooled + own) / (PRIOR_SEEDS + counts - 1)
-    wider = (quantile(1 - CONFIDENCE, freedom) / quantile(1 - CONFIDENCE, 1e6)) ** 2
-    noise: np.ndarray = np.maximum(wider * shrunk / counts, LEAST_NOISE)
-    return noise
-
-
-@dataclass(frozen=True)
-class Minimum:
-    """A curve's minimum over x: the ends of its interval around it, its error, and the curve's costs at places."""
-
-    interval: tuple[float, float, float]
-    error: float
-    places: np.ndarray
-    costs: np.ndarray
-
-
-def minimum(x: np.ndarray, costs: np.ndarray, noise: np.ndarray) -> Minimum | NoOptimum:
-    """Fit the curve and find the minimum.
-
-    Args:
-        x: log₁₀ of the learning rates, ascending; (n,).
-        costs: lower is better, as logarithms: 0.1 is about 10% worse; (n,).
-        noise: the variance of each cost; (n,).
-    """
-    best = int(np.argmin(costs))
-    above = costs - costs[best]
-    bent = COMPRESSED * np.log1p(above / COMPRESSED)
-    variance = noise / (1 + above / COMPRESSED) ** 2
-    # Learning rates that noise alone may have kept from being the best, and a neighbour on each side.
-    able = np.flatnonzero(above <= 3 * np.sqrt(noise + noise[best]))
-    first, last = max(able[0] - 1, 0), min(able[-1] + 1, len(x) - 1)
-    places = np.linspace(x[first], x[last], PLACES)
-    mean, drawn = _process(x, bent, variance, places)
-    lows = np.sort(places[drawn.argmin(axis=1)])
-    tail = (1 - CONFIDENCE) / 2
-    low, high = (float(np.quantile(lows, share)) for share in (tail, 1 - tail))
-    middle = float(places[mean.argmin()])
-    low, high = min(low, middle), max(high, middle)
-    refused = _unclear(x, places, mean, lows, (low, high))
-    if refused is not None:
-        return refused
-    curve = costs[best] + COMPRESSED * np.expm1(mean / COMPRESSED)
-    return Minimum((low, middle, high), float(lows.std()), places, curve)
-
-
-def _unclear(
-    x: np.ndarray, places: np.ndarray, mean: np.ndarray, lows: np.ndarray, interval: tuple[float, float]
-) -> NoOptimum | None:
-    """Say why the minima of the curves drawn, in ascending order, do not tell one, if so."""
-    low, high = interval
-    step = (x[-1] - x[0]) / PLACES
-    tried = f"{rate_text(10 ** x[0])} … {rate_text(10 ** x[-1])}"
-    ends = low <= x[0] + step, high >= x[-1] - step
-    if all(ends):
-        return NoOptimum("flat", f"the curve is flat over all learning rates tried, {tried}: more seeds would tell")
-    if any(ends):
-        where, way = ("lowest", "below") if ends[0] else ("highest", "above")
-        end = rate_text(10 ** (x[0] if ends[0] else x[-1]))
-        return NoOptimum("lowest" if ends[0] else "highest", f"the minimum may lie {way} {end}, the {where} tried")
-    bottoms = [float(np.median(one)) for one in _valleys(places, mean, lows) if len(one) >= LEAST_SHARE * DRAWS]
-    if bottoms and bottoms[-1] - bottoms[0] >= APART:
-        near = f"near {rate_text(10 ** bottoms[0])} and near {rate_text(10 ** bottoms[-1])}"
-        return NoOptimum("two minima", f"there are two minima, {near}: more seeds would tell")
-    return None
-
-
-def _valleys(places: np.ndarray, mean: np.ndarray, lows: np.ndarray) -> list[np.ndarray]:
-    """Split the minima, ascending, at hills of the mean curve that rise by MARGIN above both of their sides."""
-    cuts: list[float] = []
-    start = 0
-    for hill in np.flatnonzero((mean[1:-1] > mean[:-2]) & (mean[1:-1] >= mean[2:])) + 1:
-        if mean[hill] - max(mean[start:hill].min(), mean[hill:].min()) > MARGIN:
-            cuts.append(float(places[hill]))
-            start = int(hill)
-    return np.split(lows, np.searchsorted(lows, cuts))
-
-
-def _process(x: np.ndarray, y: np.ndarray, variance: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean curve at places, (p,), and curves drawn at random, (DRAWS, p)."""
-    middle, offset = float(x.mean()), float(y.mean())
-    kernels, spots = _kernels(x, x), _kernels(places, x)
-    lines, line_spots = (SLOPE * np.stack([np.ones_like(at), at - middle]) for at in (x, places))
-    whole = kernels + lines.T @ lines + np.diag(variance)
-    across = spots + line_spots.T @ lines
-    solved = np.linalg.solve(whole, np.concatenate([np.broadcast_to((y - offset)[:, None], (len(whole), len(x), 1)),
-                                                    across.transpose(0, 2, 1)], axis=2))  # fmt: skip
-    fits = -0.5 * (solved[:, :, 0] @ (y - offset)) - 0.5 * np.linalg.slogdet(whole)[1]
-    weights = np.exp(fits - fits.max())
-    weights /= weights.sum()
-    draws = np.random.default_rng(0)
-    counts = draws.multinomial(DRAWS, weights)
-    means = across @ solved[:, :, :1]
-    drawn = []
-    spread = _kernels(places, places)
-    for i in np.flatnonzero(counts):
-        left = spread[i] + line_spots.T @ line_spots - across[i] @ solved[i, :, 1:]
-        root = np.linalg.cholesky(left + 1e-9 * SLOPE**2 * np.eye(len(places)))
-        drawn.append(means[i].T + draws.standard_normal((counts[i], len(places))) @ root.T)
-    return offset + weights @ means[:, :, 0], np.concatenate(drawn)
-
-
-def _kernels(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Return the Matérn kernel of ν = 5/2 of each length and height, (lengths × heights, a, b)."""
-    apart = math.sqrt(5) * np.abs(a[:, None] - b) / LENGTHS[:, None, None]
-    shapes = (1 + apart + apart**2 / 3) * np.exp(-apart)
-    whole: np.ndarray = HEIGHTS[:, None, None, None] ** 2 * shapes
-    return whole.reshape(-1, len(a), len(b))
+    return np.maximum(shrunk / counts, LEAST_NOISE), freedom

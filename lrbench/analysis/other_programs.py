@@ -29,6 +29,7 @@ def doubts(groups: Sequence[Group], measure: Measure) -> list[tuple[str, str]]:
         ("different_programs", _programs(groups)),
         ("no_seeds", _without_seed(foreign)),
         ("seed_unused", _seed_unused(foreign, measure)),
+        *(("stale", text) for text in _stale(foreign, measure)),
         *(("best_of_run", text) for text in _of_the_run(foreign, measure)),
         *(("noted", text) for text in _notes(foreign)),
         *(("different_code", text) for text in _changed(foreign)),
@@ -60,7 +61,9 @@ def _program(group: Group) -> str:
     if not group.foreign:
         return "lrbench"
     if command is None:
-        return f"{group.first.name}, {group.first.source}"
+        script = group.first.environment.plain.get("arguments")
+        known = script[0] if isinstance(script, list) and script and isinstance(script[0], str) else group.first.name
+        return f"{known}, {group.first.source}"
     text = command if isinstance(command, str) else shlex.join(map(str, command))
     return text if len(text) <= 60 else f"{text[:59]}…"
 
@@ -80,6 +83,20 @@ def _seed_unused(groups: Sequence[Group], measure: Measure) -> str:
         return ""
     said = f"All seeds of {names(found)} have exactly the same {measure.words}"
     return f"{said}: if the program does not use its seed, they are one run, and nothing is known of the spread."
+
+
+def _stale(groups: Sequence[Group], measure: Measure) -> Iterable[str]:
+    """Describe groups whose last evaluation came well before their end."""
+    if measure.section != "final":
+        return
+    for group in groups:
+        for record in group.records:
+            rows, end = record.epochs, None if record.result is None else record.result.steps
+            steps = rows["step"][rows[measure.name].notna()] if measure.name in rows else ()
+            if end and len(steps) and ROUGHLY * float(max(steps)) < end:
+                told = f"The {measure.words} of {group.label} is that of step {max(steps):,.0f}"
+                yield f"{told}: its runs went on to step {end:,} without another one."
+                break
 
 
 def _of_the_run(groups: Sequence[Group], measure: Measure) -> Iterable[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lrbench.analysis.evaluations import Axis, no_evaluations, places, read_evaluations
-from lrbench.analysis.verdicts import Curves, Verdict, verdict
+from lrbench.analysis.verdicts import Curves, Verdict, chance_loss, scores, verdict
 from lrbench.components import KNOWN, LOSS, Measure, Metric, measures, metrics_of
 from lrbench.config import PARTS, RunConfig, canonical, flat, group, identity, kind_of, run_name
 from lrbench.errors import FolderError, LrbenchError, UsageError
@@ -74,8 +73,11 @@ class Record:
 
     @cached_property
     def identity_fields(self) -> dict[str, Any]:
-        """The flat canonical config: `optimizer.lr` → 0.001."""
-        return flat(canonical(self.experiment)) if self.experiment else {}
+        """The flat canonical config: `optimizer.lr` → 0.001; with the model's defaults that it leaves out."""
+        if not self.experiment:
+            return {}
+        model = {} if self.foreign else flat({"model": self.experiment.plain()["model"]})
+        return {key: value for key, value in model.items() if value is not None} | flat(canonical(self.experiment))
 
     @cached_property
     def metrics(self) -> dict[str, Metric]:
@@ -109,11 +111,21 @@ class Record:
             if rows.empty and self.status is not Status.DIVERGED:
                 return None
         lr = rows["lr"].ffill() if self.foreign and len(rows) else rows["lr"]
-        rates = [] if lr.isna().any() else lr.tolist()
-        train_loss, val_loss = rows["train_loss"].tolist(), rows["val_loss"].tolist()
-        reason, chance, own = self.result.reason, self._chance(), not self.foreign
-        unit = "epoch" if self.by_epoch else "evaluation"
-        return verdict(Curves(rates, train_loss, val_loss, self.status, reason, chance, unit, self.peak_lr, own))
+        return verdict(
+            Curves(
+                [] if lr.isna().any() else lr.tolist(),
+                rows["train_loss"].tolist(),
+                rows["val_loss"].tolist(),
+                self.status,
+                self.result.reason,
+                self.chance,
+                "epoch" if self.by_epoch else "evaluation",
+                self.peak_lr,
+                not self.foreign,
+                scores(rows, self._classes()),
+                self.environment.sizes.validation_examples,
+            )
+        )
 
     @property
     def by_epoch(self) -> bool:
@@ -152,15 +164,18 @@ class Record:
         lr = None if self.experiment is None else self.identity_fields.get(self.experiment.lr_key)
         return float(lr) if isinstance(lr, int | float) else None
 
-    def _chance(self) -> float | None:
-        """Return the loss of guessing among equally frequent classes; None if their number is unknown."""
+    def _classes(self) -> int | None:
+        """Return the number of classes; None if it is unknown or there are none."""
         if self.foreign:
             return None
-        classes = self.environment.sizes.classes
-        if classes == UNKNOWN:
-            classes = CLASSES.get((self.plain.get("dataset") or {}).get("name", ""))
-        loss = (self.plain.get("loss") or {}).get("name", "cross_entropy")
-        return math.log(classes) if loss == "cross_entropy" and classes and classes > 1 else None
+        known = self.environment.sizes.classes
+        return CLASSES.get((self.plain.get("dataset") or {}).get("name", "")) if known == UNKNOWN else known
+
+    @property
+    def chance(self) -> float | None:
+        """The validation loss of the best answer that ignores the input; None if unknown."""
+        loss = "" if self.foreign else (self.plain.get("loss") or {}).get("name", "cross_entropy")
+        return chance_loss(self.epochs, self._classes(), loss)
 
     def metric(self, name: str) -> float | None:
         """Return a value of the result, such as `val_loss`; None if it has none."""

@@ -1,4 +1,4 @@
-"""Runs as the rows of a table."""
+"""Runs as the rows of a table, and the optima of their families."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lrbench.analysis.records import Record, measures_of, read_runs
+from lrbench.analysis.curve import NoOptimum
+from lrbench.analysis.groups import grouped
+from lrbench.analysis.optimum import Optimum, optimum
+from lrbench.analysis.records import Record, default_metric, measure_named, measures_of, read_runs
+from lrbench.analysis.sensitivity import families
 from lrbench.components import Measure
 from lrbench.config import flat
-from lrbench.types import PATHS, arguments
+from lrbench.types import NOTHING, PATHS, TEXT, arguments
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,6 +38,28 @@ def load_runs(*paths: str | Path) -> pd.DataFrame:
     import pandas as pd
 
     return pd.DataFrame(run_rows(read_runs([Path(p) for p in paths or ("runs",)])))
+
+
+@arguments(paths=PATHS, metric=TEXT | NOTHING)
+def optima(*paths: str | Path, metric: str | None = None) -> dict[str, Optimum | NoOptimum]:
+    """Find the best learning rate between those tried, for each family of runs that differ in nothing else.
+
+    Args:
+        paths: run folders, or folders that contain them; `runs` by default.
+        metric: what learning rates are compared by; the final validation loss by default.
+
+    Returns:
+        By the family's label as in a report, the best first: an `Optimum` with the learning rate `lr`, its 95% interval
+        from `low` to `high`, and the fitted metric `value` there, or a `NoOptimum` with the `reason` why none is told.
+        Families have at least three learning rates; confirmations are left out.
+
+    Raises:
+        UsageError: a path does not exist, or no run has the metric.
+    """
+    records = read_runs([Path(p) for p in paths or ("runs",)])
+    measure = measure_named(records, metric or default_metric(records))
+    found = families([group for group in grouped(records, measure.name) if not group.first.confirms], measure)
+    return {family.label: optimum(family, measure) for family in found}
 
 
 def run_rows(records: Iterable[Record]) -> list[dict[str, Any]]:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from lrbench.analysis.groups import Group
 from lrbench.analysis.labels import family_labels
@@ -148,6 +148,8 @@ class Family:
     label: str
     points: tuple[Point, ...]
     epsilon: float = EPSILON
+    optima: dict[tuple[str, float], Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """What `analysis.optimum` found, by measure, since the page, the figure and the table ask for it."""
 
     def costs(self, measure: Measure) -> list[float]:
         """Return the centre of each point, negated if more is better; infinite if others lost a smaller share."""
@@ -207,19 +209,19 @@ def good_margin(best: float, measure: Measure, epsilon: float = EPSILON) -> floa
     return epsilon * abs(best)
 
 
-def families(groups: Sequence[Group], measure: Measure) -> list[Family]:
+def families(groups: Sequence[Group], measure: Measure, least: int = LEAST_RATES) -> list[Family]:
     """Return families of groups that differ only in `optimizer.lr` (and seeds), best result first.
 
     A group without a readable config is in no family; one whose learning rate only the optimizer knows is in a family
-    of its own. Families with fewer than 3 learning rates with ended runs, and those whose runs lack the measure, are
-    left out.
+    of its own. Families with fewer than `least` learning rates with ended runs, and those whose runs lack the measure,
+    are left out.
     """
     members: dict[str, list[Group]] = {}
     for group in groups:
         if group.first.experiment is not None:
             members.setdefault(without_rate(group.first.experiment), []).append(group)
     rated = [[group for group in found if group.first.peak_lr is not None] or found for found in members.values()]
-    chosen = [found for found in rated if _enough(found, measure)]
+    chosen = [found for found in rated if _enough(found, measure, least)]
     labels = family_labels([[group.first for group in found] for found in chosen])
     made = []
     for label, found in zip(labels, chosen, strict=True):
@@ -228,76 +230,13 @@ def families(groups: Sequence[Group], measure: Measure) -> list[Family]:
     return sorted(made, key=lambda family: (family.standing(measure), family.label))
 
 
-def words(family: Family, measure: Measure) -> str:
-    """Describe the best and the good learning rates, whether the best is at an end, and runs without a value."""
-    best, good = family.best(measure), family.good(measure)
-    if best is None:
-        return f"{family.label}: no learning rate has a {measure.name_in_short}{_lost(family, measure)}."
-    middle, count = best.centre(measure), len(best.values(measure))
-    assert middle is not None  # the best one has one
-    geometric = measure.by_ratio and min(best.values(measure), default=0) > 0
-    over = f"{mean_text(geometric)} of {count} seeds" if count > 1 else "one seed"
-    value, rate = f"{measure.name_in_short} {measure.text(middle)}", rate_text(best.lr)
-    rate += f" with {best.group.part}" if best.group.part else ""
-    if good is None or len({point.lr for point in family.points}) == 1:
-        return f"{family.label}: {value} ({over}) at {rate}, the only learning rate tried{_lost(family, measure)}."
-    lines = [f"{family.label}: best at {rate} ({value}, {over})"]
-    within = within_text(good, measure, family.epsilon)
-    if good.low == good.high:
-        lines.append(f"; no neighbour is {within} of it")
-    else:
-        lines.append(f", {within} of it from {rate_text(good.low)} to {rate_text(good.high)} ({width_text(good)})")
-    if edge := family.edge(measure):
-        way = "higher" if edge == "highest" else "lower"
-        lines.append(f"; the best is the {edge} learning rate tried, so try {way} ones")
-    return "".join([*lines, _lost(family, measure), "."])
-
-
-def mean_text(geometric: bool) -> str:
-    """Name the centre of several values."""
-    return "geometric mean" if geometric else "mean"
-
-
 def rate_text(lr: float | None) -> str:
     """Format with three significant digits: a log grid's learning rates have many."""
     return "the optimizer's default" if lr is None else f"{lr:.3g}"
 
 
-def within_text(good: Good, measure: Measure, epsilon: float) -> str:
-    """`within 10 %`, `within 0.2 points`."""
-    percent = measure.metric.form == "percent"
-    points = f"{100 * good.margin:.2g}"
-    return f"within {points} point{'s' * (points != '1')}" if percent else f"within {100 * epsilon:g} %"
-
-
-def width_text(good: Good) -> str:
-    """`0.9 decades`, or `at least 0.9 decades` if the good learning rates reach an end of those tried."""
-    return f"{'at least ' if good.open_below or good.open_above else ''}{good.decades:.1f} decades"
-
-
-def _lost(family: Family, measure: Measure) -> str:
-    """Describe the runs that are not in the means and their learning rates."""
-    total = sum(len(point.group.records) for point in family.points)
-    failed = [sum(record.status is Status.FAILED for record in point.group.records) for point in family.points]
-    counts = {
-        "diverged": [point.lost(measure) - n for point, n in zip(family.points, failed, strict=True)],
-        "failed": failed,
-        "pruned": [point.pruned for point in family.points],
-        "not finished": [point.unfinished for point in family.points],
-    }
-    told = []
-    for kind, found in counts.items():
-        lost = (rate_text(point.lr) for point, count in zip(family.points, found, strict=True) if count)
-        rates = list(dict.fromkeys(lost))
-        if rates:
-            range_text = f"{len(rates)} learning rates from {rates[0]} to {rates[-1]}"
-            listed = ", ".join(rates) if len(rates) < 4 else range_text
-            told.append(f"; {sum(found)} of {total} runs {kind} (at {listed})")
-    return "".join(told)
-
-
-def _enough(groups: Sequence[Group], measure: Measure) -> bool:
+def _enough(groups: Sequence[Group], measure: Measure, least: int) -> bool:
     ended = len({group.first.peak_lr for group in groups if any(record.status.ended for record in group.records)})
     complete = any(record.status.complete for group in groups for record in group.records)
     lacking = complete and not any(group.values(measure.name) for group in groups)
-    return ended >= LEAST_RATES and not lacking
+    return ended >= least and not lacking

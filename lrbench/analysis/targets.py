@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from lrbench.analysis.groups import Group
+import numpy as np
+
 from lrbench.analysis.records import Record, measures_of
 from lrbench.components import Measure
 from lrbench.errors import UsageError
@@ -48,41 +49,48 @@ class Target:
         """`val_accuracy ≥ 0.99`."""
         return f"{self.measure.name} {'≤' if self.measure.lower else '≥'} {self.value:g}"
 
+    def measured(self, record: Record) -> bool:
+        """Return whether a run has a value of the metric."""
+        return self.measure.name in record.epochs and bool(record.epochs[self.measure.name].notna().any())
+
     def reached(self, record: Record) -> dict[Part, float] | None:
         """Return the first epoch (from 1), step and evaluation that reach it, and the seconds of training up to it.
 
         None if no evaluation does; NaN for what is unknown.
         """
+        hits = self._hits(record)
+        return _place(record.epochs, int(hits.argmax())) if hits.any() else None
+
+    def stays(self, record: Record) -> dict[Part, float] | None:
+        """Return the first evaluation from which on the run reaches it to its end, in the same way as `reached`.
+
+        None if the last evaluation does not reach it.
+        """
+        hits = self._hits(record)
+        measured = record.epochs[self.measure.name].notna().to_numpy() if record.foreign and len(hits) else True
+        missed = np.flatnonzero(~hits & measured)
+        first = int(missed[-1]) + 1 if len(missed) else 0
+        hits[:first] = False
+        return _place(record.epochs, int(hits.argmax())) if hits.any() else None
+
+    def _hits(self, record: Record) -> np.ndarray:
         rows = record.epochs
         if self.measure.name not in rows:
-            return None
-        values = rows[self.measure.name]
-        hits = values <= self.value if self.measure.lower else values >= self.value
-        if not hits.any():
-            return None
-        first = int(hits.to_numpy().argmax())
-        at, taken = rows.iloc[first], rows["seconds"].iloc[: first + 1]
-        spent = float(taken.sum()) if taken.notna().any() else math.nan
-        return {"epoch": float(at["epoch"]), "step": float(at["step"]), "evaluation": first + 1.0, "seconds": spent}
-
-    def times(self, group: Group, part: Part) -> list[float]:
-        """Return a part of `reached` for each run that ended; inf for a miss, and none at all if one is unknown."""
-        found = [self.reached(record) for record in _ended(group)]
-        times = [math.inf if reached is None else reached[part] for reached in found]
-        return [] if any(map(math.isnan, times)) else times
-
-    def missed(self, group: Group, part: Part) -> list[float]:
-        """Return how many epochs, steps, evaluations or seconds the runs that missed it trained."""
-        rows = [record.epochs for record in _ended(group) if self.reached(record) is None]
-        found = [_trained(one, part) if len(one) else 0.0 for one in rows]
-        return [value for value in found if not math.isnan(value)]
+            return np.zeros(0, bool)
+        values = rows[self.measure.name].to_numpy(float)
+        return values <= self.value if self.measure.lower else values >= self.value
 
 
-def _trained(rows: pd.DataFrame, part: Part) -> float:
-    if part == "evaluation":
+def _place(rows: pd.DataFrame, index: int) -> dict[Part, float]:
+    at, taken = rows.iloc[index], rows["seconds"].iloc[: index + 1]
+    spent = float(taken.sum()) if taken.notna().any() else math.nan
+    return {"epoch": float(at["epoch"]), "step": float(at["step"]), "evaluation": index + 1.0, "seconds": spent}
+
+
+def trained(rows: pd.DataFrame, part: Part) -> float:
+    """Return how many epochs, steps, evaluations or seconds a run's evaluations cover; NaN if unknown."""
+    if part == "evaluation" or not len(rows):
         return float(len(rows))
+    if rows[part].isna().all():
+        return math.nan
     return float(rows["seconds"].sum() if part == "seconds" else rows[part].max())
-
-
-def _ended(group: Group) -> list[Record]:
-    return [record for record in group.records if record.status.ended]

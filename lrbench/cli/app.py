@@ -13,6 +13,7 @@ from rich.markup import escape
 from lrbench._version import __version__
 from lrbench.cli import json_output
 from lrbench.cli.audit import audit
+from lrbench.cli.check_width import check_width
 from lrbench.cli.compare import compare
 from lrbench.cli.export import export
 from lrbench.cli.find_lr import find_lr
@@ -24,6 +25,7 @@ from lrbench.cli.report import report
 from lrbench.cli.run import run
 from lrbench.cli.sweep import sweep
 from lrbench.cli.terminal import Terminal
+from lrbench.cli.transfer import transfer
 from lrbench.errors import Interrupted, LrbenchError
 
 app = typer.Typer(
@@ -59,6 +61,8 @@ app.command()(compare)
 app.command()(preview)
 app.command()(audit)
 app.command("find-lr")(find_lr)
+app.command("check-width")(check_width)
+app.command()(transfer)
 app.command()(export)
 app.command("import")(import_)
 app.command("list")(list_)

@@ -13,6 +13,7 @@ from lrbench.cli import json_output
 from lrbench.cli.progress import Display
 from lrbench.cli.terminal import Terminal
 from lrbench.events import Event
+from lrbench.reports import fresh_rows
 from lrbench.runs import finite
 from lrbench.sweeps import Board, Summary, SweepFolder, board_of
 
@@ -118,9 +119,18 @@ def sweep_told(done: Sweep, summary: Summary, words: Sequence[str]) -> dict[str,
         "sweep": done.plan.name,
         "folder": done.folder.path,
         "best": best,
+        "confirmation": _confirmation_told(summary),
         "words": list(words),
         **outcomes_told(done.outcomes),
     }
+
+
+def _confirmation_told(summary: Summary) -> dict[str, Any] | None:
+    """Return the comparison by fresh seeds alone: a row for each line; None without any."""
+    found = summary.confirmation
+    if found is None:
+        return None
+    return {"waiting": found.waiting, "unequal_tuning": found.unequal, "lines": fresh_rows(found)}
 
 
 def status_told(folders: Sequence[SweepFolder]) -> str:

@@ -16,7 +16,7 @@ from lrbench.errors import FolderError, UsageError
 
 if TYPE_CHECKING:
     from lrbench.cli.progress import Display
-    from lrbench.sweeps import Sweep
+    from lrbench.sweeps import Sweep, Zoom
 
 Configs = Annotated[
     list[Path] | None,
@@ -31,8 +31,24 @@ DryRun = Annotated[bool, option("List the runs with their budget and the expecte
 PruneAfter = Annotated[
     float | None, option("End runs whose loss is still at chance after this fraction of their budget, such as 0.25.")
 ]
+ZoomIn = Annotated[
+    bool, option("Add learning rates at each line's best, or beyond an edge, until its optimum is sure.", "--zoom")
+]
+MaxRuns = Annotated[int | None, option("With --zoom: plan no more runs than this, those of the grid included.", min=1)]
+ZoomWidth = Annotated[
+    float | None, option("With --zoom: end at a 95% interval of this many decades. Default: 0.15.", show_default=False)
+]
 Halve = Annotated[
     bool, option("At 1/4 and 1/2 of the budget, drop the worse half of each schedule's learning rates.", "--halve")
+]
+
+Confirm = Annotated[
+    int,
+    option(
+        "Finally, train each schedule's best learning rate with this many fresh seeds and compare these.",
+        min=0,
+        max=1000,
+    ),
 ]
 
 
@@ -45,7 +61,10 @@ def sweep(
     jobs: Jobs = None,
     dry_run: DryRun = False,
     status: Annotated[bool, option("Show the progress of the sweeps in the runs folder.", "--status")] = False,
-    confirm: Annotated[int, option("Finally, train the winner with this many fresh seeds.", min=0)] = 0,
+    zoom: ZoomIn = False,
+    zoom_width: ZoomWidth = None,
+    max_runs: MaxRuns = None,
+    confirm: Confirm = 0,
     retries: Annotated[int, option("Retry a failed run this many times.", min=0)] = 0,
     fail_fast: Annotated[bool, option("Start no more runs after the first failure.", "--fail-fast")] = False,
     max_failures: Annotated[int | None, option("Start no more runs after this many failures.", min=1)] = None,
@@ -76,10 +95,8 @@ def sweep(
     console = Terminal(quiet=as_json)
     if status:
         return _show_status(console, runs, name, as_json)
-    if not math.isfinite(epsilon):
-        raise UsageError(f"--epsilon must be a finite number (got {epsilon:g})")
-    if not configs:
-        raise UsageError("give at least one CONFIG, or --status")
+    configs = _checked(configs, epsilon)
+    wanted = _zoom(zoom, zoom_width, max_runs)
     how = RunOptions(
         jobs=jobs, executor=executor, address=address, runs_per_gpu=runs_per_gpu, again=again, retries=retries,
         max_failures=1 if fail_fast else max_failures, prune=Prune.asked(prune, halve),
@@ -91,19 +108,37 @@ def sweep(
             watch=watch,
         )  # fmt: skip
         if not dry_run:
-            carry_out(asked, how, confirm=confirm, watch=watch)
+            carry_out(asked, how, zoom=wanted, confirm=confirm, watch=watch)
     if dry_run:
-        return _show_plan(console, watch, asked, jobs)
+        return _show_plan(console, watch, asked, jobs, confirm)
     return _conclude(console, watch, asked, epsilon)
 
 
-def _show_plan(console: Console, watch: Display, asked: Sweep, jobs: int | None) -> None:
+def _checked(configs: list[Path] | None, epsilon: float) -> list[Path]:
+    if not math.isfinite(epsilon):
+        raise UsageError(f"--epsilon must be a finite number (got {epsilon:g})")
+    if not configs:
+        raise UsageError("give at least one CONFIG, or --status")
+    return configs
+
+
+def _zoom(asked: bool, width: float | None, max_runs: int | None) -> Zoom | None:
+    from lrbench.sweeps import WIDTH, Zoom
+
+    if asked:
+        return Zoom(WIDTH if width is None else width, max_runs)
+    if width is not None or max_runs is not None:
+        raise UsageError(f"{'--max-runs' if width is None else '--zoom-width'} needs --zoom")
+    return None
+
+
+def _show_plan(console: Console, watch: Display, asked: Sweep, jobs: int | None, confirm: int) -> None:
     from lrbench.cli import sweep_table
     from lrbench.cli.json_events import outcomes_told
 
     expected = asked.expected_seconds(jobs)
     watch.tell("summary", sweep=asked.plan.name, expected_seconds=expected, **outcomes_told(asked.outcomes))
-    sweep_table.show_plan(console, asked, expected)
+    sweep_table.show_plan(console, asked, expected, confirm)
 
 
 def _names(schedule: str | None) -> list[str] | None:
@@ -134,13 +169,15 @@ def _show_status(console: Console, runs: Path, name: str | None, as_json: bool) 
 
 def _conclude(console: Console, watch: Display, done: Sweep, epsilon: float) -> None:
     """Print and write the summary, then end the command with its exit code."""
-    from lrbench.cli import tables
+    from lrbench.cli import sweep_table, tables
     from lrbench.cli.json_events import sweep_told
     from lrbench.reports import save_summary, summary_words
 
     summary = done.summary(epsilon)
     said = summary_words(summary)
     watch.tell("summary", **sweep_told(done, summary, said))
+    if summary.confirmation is not None:
+        sweep_table.show_fresh(console, summary.confirmation)
     for line in said:
         console.print(inline(line))
     tables.show_outcomes(console, done.outcomes)

@@ -13,13 +13,15 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from lrbench.analysis import Spread, duration
+from lrbench.analysis import Confirmation, Spread, duration
 from lrbench.cli.progress import Display, Lines
 from lrbench.cli.terminal import inline
 from lrbench.components import LOSS, in_words
 from lrbench.events import Event
+from lrbench.reports import FRESH_HEADINGS, fresh_cells
 from lrbench.runs import Status
 from lrbench.sweeps import AUTO_POINTS, Board, Planned, SweepFolder, board_of
+from lrbench.training import expected_saving
 
 if TYPE_CHECKING:
     from lrbench.sweeps import Sweep
@@ -163,7 +165,17 @@ def show_status(console: Console, folder: SweepFolder) -> None:
     console.print(table_of(board))
 
 
-def show_plan(console: Console, asked: Sweep, seconds: float | None) -> None:
+def show_fresh(console: Console, found: Confirmation) -> None:
+    """Print the lines at their best learning rates: fresh seeds, those that chose, and what choosing took."""
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    for heading in FRESH_HEADINGS:
+        table.add_column(heading, overflow="fold", justify="left" if heading in FRESH_HEADINGS[:5] else "right")
+    for row in fresh_cells(found):
+        table.add_row(*map(inline, row))
+    console.print(table)
+
+
+def show_plan(console: Console, asked: Sweep, seconds: float | None, confirm: int = 0) -> None:
     """Print a dry run: the sweep's runs, their budgets, which are finished, and the expected time."""
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
     for heading in ("run", "line", "rate", "seed", "budget", ""):
@@ -180,10 +192,16 @@ def show_plan(console: Console, asked: Sweep, seconds: float | None) -> None:
     done = len(asked.cells) - len(asked.todo)
     plural = "s" * (len(asked.cells) != 1)
     console.print(f"{len(asked.cells)} run{plural}{twice}, {done} already finished.")
+    if confirm:
+        lines, more = len(asked.plan.series), confirm * len(asked.plan.series)
+        each = f"the best learning rate of each of the {lines} lines" if lines > 1 else "the best learning rate"
+        console.print(f"Then {confirm} fresh seed{'s' * (confirm > 1)} of {each}: up to {more} more runs.")
     if asked.auto:
         names = ", ".join(asked.auto)
         text = f"lr: auto: first a range test of {names}, then {AUTO_POINTS} learning rates around its suggestion."
         console.print(inline(text))
+    if (saving := expected_saving(asked.outcomes)) is not None:
+        console.print(f"{saving}.")
     if asked.todo:
         known = "" if seconds is None else f"about {duration(seconds)}, from finished runs of the same size"
         console.print(f"Expected time: {known or 'unknown until a run of each size has finished'}.")

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from lrbench.lr_finder import Finding
     from lrbench.reports import Preview
     from lrbench.training import Outcome
+    from lrbench.transfers import CoordinateCheck
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 
@@ -104,8 +105,7 @@ def show_previews(console: Console, previews: Sequence[Preview]) -> None:
         steps = f"{len(made.rates):,} step{'' if len(made.rates) == 1 else 's'}"
         notes = [f"{steps}, {made.steps_per_epoch:,} per epoch"]
         if (scaling := made.experiment.lr_scaling) is not None:
-            rule = f"{scaling.rule}, base batch size {scaling.base_batch_size}"
-            notes.append(f"learning rate scaled to {made.lr:.3g} ({rule})")
+            notes.append(f"learning rate {'' if scaling.law else 'scaled to '}{made.lr:.3g} ({scaling.words})")
         if made.seam:
             how = "over the start of the schedule" if made.over else "before the schedule"
             notes.append(f"warm-up until step {made.seam:,}, {how}")
@@ -154,6 +154,25 @@ def show_finding(console: Console, finding: Finding) -> None:
         console.print(f"[bold]{rates}[/]  {purpose}  {why}", soft_wrap=True)
     for note in advice.notes:
         console.print(f"[yellow]Note:[/] {inline(note)}.", soft_wrap=True)
+
+
+def show_coordinates(console: Console, check: CoordinateCheck) -> None:
+    """Print the exponent of each layer's size and the verdict."""
+    console.print(
+        f"\n{inline(check.name)}: mean |output| after {check.steps} steps, by {inline(check.key)}", soft_wrap=True
+    )
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    table.add_column("layer", no_wrap=True)
+    narrow, wide = check.widths[0], check.widths[-1]
+    for heading in (f"size at {narrow}", f"at {wide}", "exponent", "95% interval"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    for slope in check.slopes():
+        sizes = [f"{check.mean(slope.layer, width, slope.step):.3g}" for width in (narrow, wide)]
+        interval = f"{slope.low:.2f} … {slope.high:.2f}"
+        table.add_row(inline(slope.layer), *sizes, f"{slope.centre:.2f}", interval, slope.word)
+    console.print(table)
+    console.print(inline(check.words), soft_wrap=True)
 
 
 def _rate(rate: float | None) -> str:

@@ -5,15 +5,18 @@ against the catalogues of schedules and components. Nothing here imports torch o
 """
 
 from lrbench.config.blocks import Dataset, fits_folder
+from lrbench.config.branching import Trunk, branched, count_branched, own_share, trunk_of
 from lrbench.config.command import OUR_COLUMN, SOURCES, Column, CommandConfig
 from lrbench.config.experiment import Experiment
 from lrbench.config.files import exists, opened, read_bytes
 from lrbench.config.identity import canonical, group, identity, run_name, without_rate
+from lrbench.config.law import FAR, Law, common
 from lrbench.config.load import CONFIG, CONFIGS, PARTS, Config, load_config, normal, overriding, read_config
 from lrbench.config.merge import SHORT_AXES, merge, short_axes
 from lrbench.config.params import flat
 from lrbench.config.recorded import RecordedConfig
 from lrbench.config.rules import ContinueRule, EarlyStoppingRule, InitRule
 from lrbench.config.run_config import RunConfig
+from lrbench.config.sizes import Size, SizeKind, size_kind
 from lrbench.config.validate import kind_of, own, validate
 from lrbench.config.yaml_source import dump as dump_yaml

@@ -28,6 +28,8 @@ from lrbench.components import (
     configured_rate,
 )
 from lrbench.config.blocks import Dataset, Trackers, checked_device
+from lrbench.config.branches import BranchesRule, DecayRule, check_branches
+from lrbench.config.law import Law
 from lrbench.config.normalize import written_out
 from lrbench.config.rules import (
     ContinueRule,
@@ -38,11 +40,12 @@ from lrbench.config.rules import (
     batches_per_epoch,
 )
 from lrbench.config.run_config import RunConfig, RunName
+from lrbench.config.sizes import Size, model_sizes
 from lrbench.config.yaml_source import dump
 from lrbench.errors import ConfigError
 from lrbench.registry import OBJECTS, Catalog
 from lrbench.schedules import SCHEDULES, Growth, PlateauRule, WarmUpRule
-from lrbench.types import Count, MetricName, Natural, Part, Positive, Steps
+from lrbench.types import Count, Duration, MetricName, Natural, Part, Positive, Steps
 
 _AS_MAPPING = PlainSerializer(Part.plain)
 _OF_OBJECTS = (
@@ -78,7 +81,7 @@ class Experiment(RunConfig, frozen=True, extra="forbid"):
     batch_size: Count = 64
     accumulate: Annotated[Count, Field(le=1_000_000)] | None = None
     drop_last: StrictBool | None = None
-    lr_scaling: ScalingRule | None = None
+    lr_scaling: Annotated[ScalingRule, PlainSerializer(ScalingRule.plain)] | None = None
     seed: Natural = 0
     eval_every: Steps | None = None
     best_by: MetricName | None = None
@@ -90,10 +93,13 @@ class Experiment(RunConfig, frozen=True, extra="forbid"):
     init_from: InitRule | None = None
     continues: Annotated[ContinueRule | None, Field(alias="continue")] = None
     keep: Literal["best", "state"] | None = None
+    branches: BranchesRule | None = None
     device: Annotated[str, AfterValidator(checked_device)] = "auto"
     track: Trackers = None
     reference: Reference | None = None
     as_of: Literal[2] | None = None
+
+    _trunk: Any = None  # what a branch shares with others; see `lrbench.config.branching`
 
     taken_over: ClassVar[tuple[str, ...]] = ("device", "reference", "track")
     also: ClassVar[tuple[str, ...]] = ("extends", "step")
@@ -105,6 +111,8 @@ class Experiment(RunConfig, frozen=True, extra="forbid"):
         ("early_stopping",): EarlyStoppingRule,
         ("init_from",): InitRule,
         ("continue",): ContinueRule,
+        ("branches",): BranchesRule,
+        ("branches", "decay"): DecayRule,
         ("reference",): Reference,
         ("dataset", "validation"): Validation,
         ("dataset", "normalize"): Normalize,
@@ -132,11 +140,24 @@ class Experiment(RunConfig, frozen=True, extra="forbid"):
             raise ConfigError(f"{problem} (got {every})", key="eval_every")
         if self.init_from is not None and self.continues is not None:
             raise ConfigError("starts from all of a run; remove init_from", key="continue")
+        self._check_law()
         self._check_plateau_bounds()
         self._check_task()
         if self.max_skipped is not None and self.on_non_finite != "skip":
             raise ConfigError("needs `on_non_finite: skip`", key="max_skipped")
+        if self.branches is not None:
+            check_branches(self.plain(), self.schedule, self.branches, self.length)
         return self
+
+    def _check_law(self) -> None:
+        if (law := self.law) is None:
+            return
+        law.rate(self._amounts)
+        differing = law.differences(self.plain(), self.sizes)
+        for key in ("optimizer.name", "model.name"):
+            mine, theirs = differing.get(key, (None, None))
+            if theirs is not None:
+                raise ConfigError(f"is {mine}, but the law of lr_scaling was measured with {theirs}", key=key)
 
     def _check_plateau_bounds(self) -> None:
         peak = self.optimizer.params.get("lr", DEFAULT_LR.get(self.optimizer.name))
@@ -160,6 +181,11 @@ class Experiment(RunConfig, frozen=True, extra="forbid"):
                 METRICS.complete(metric)
 
     @property
+    def length(self) -> Duration:
+        """The length of the run, in the unit in which the config gives it."""
+        return Duration(float(self.epochs), "epochs") if self.epochs else Duration(float(self.steps or 0), "steps")
+
+    @property
     def budget(self) -> str:
         """See `RunConfig`."""
         length, unit = (self.epochs, "epoch") if self.epochs else (self.steps or 0, "step")
@@ -181,8 +207,29 @@ class Experiment(RunConfig, frozen=True, extra="forbid"):
     @property
     def lr(self) -> float | None:
         """The peak learning rate; None if only the optimizer's class knows it."""
+        if (law := self.law) is not None:
+            return law.rate(self._amounts)
         lr = self.optimizer.params.get("lr", DEFAULT_LR.get(self.optimizer.name))
         return None if lr is None else float(lr)
+
+    @property
+    def law(self) -> Law | None:
+        """The law that gives the learning rate, if one does."""
+        return None if self.lr_scaling is None else self.lr_scaling.law
+
+    @property
+    def sizes(self) -> dict[str, Size]:
+        """See `RunConfig`. `batch_size` counts the examples of an update."""
+        found = {"batch_size": Size(float(self.update_size), ("batch_size", "accumulate"))}
+        for name, value in (("epochs", self.epochs), ("steps", self.steps)):
+            found |= {name: Size(float(value), (name,))} if value else {}
+        examples = self.dataset.rules.training_examples(self.dataset.part.name)
+        found |= {"dataset.train_size": Size(float(examples), ("dataset.train_size",))} if examples else {}
+        return found | model_sizes(self.model.params)
+
+    @property
+    def _amounts(self) -> dict[str, float]:
+        return {name: size.value for name, size in self.sizes.items()}
 
     @property
     def update_size(self) -> int:
@@ -215,6 +262,8 @@ class Experiment(RunConfig, frozen=True, extra="forbid"):
             raise ConfigError(problem, key="accumulate")
         if self.lr_scaling is None:
             return self.optimizer
+        if (law := self.law) is not None:
+            return at_rate(self.optimizer, law.rate(self._amounts))
         size = self.update_size if examples is None else min(self.update_size, examples)
         lr = configured_rate(self.optimizer) * self.lr_scaling.factor(self.optimizer.name, size)
         return at_rate(self.optimizer, lr)
@@ -223,6 +272,8 @@ class Experiment(RunConfig, frozen=True, extra="forbid"):
         """Describe what `lr_scaling` does for `examples` training examples; None without it."""
         if self.lr_scaling is None:
             return None
+        if (law := self.law) is not None:
+            return law.in_words(self.plain(), self.sizes)
         before, after = configured_rate(self.optimizer), configured_rate(self.scaled_optimizer(examples))
         sizes = f"batch {min(self.update_size, examples)} of {self.lr_scaling.base_batch_size}"
         return f"the learning rate {before:g} is scaled to {after:g} ({self.lr_scaling.rule}, {sizes})"

@@ -7,6 +7,7 @@ import json
 from functools import singledispatch
 from typing import Any
 
+from lrbench.components import MODELS
 from lrbench.config.command import CommandConfig
 from lrbench.config.experiment import Experiment
 from lrbench.config.recorded import RecordedConfig
@@ -37,6 +38,7 @@ def _(config: RecordedConfig) -> dict[str, Any]:
 @canonical.register
 def _(experiment: Experiment) -> dict[str, Any]:
     plain = _plain(experiment, "name", "keep", *experiment.taken_over)
+    plain["model"] = _number(MODELS.identified(experiment.model).plain())
     reading = experiment.dataset.rules.reading(experiment.dataset.part)
     plain["dataset"] = {k: v for k, v in plain["dataset"].items() if k not in reading}
     if experiment.warmup is not None:  # false, as it always was before format 3, is left out
@@ -45,6 +47,9 @@ def _(experiment: Experiment) -> dict[str, Any]:
     for key, rule in (("init_from", experiment.init_from), ("continue", experiment.continues)):
         if rule is not None:
             plain[key] = rule.canonical
+    if experiment.law is not None:  # a run is found by the learning rate that the law gives
+        plain.pop("lr_scaling")
+        plain["optimizer"] = _number(experiment.scaled_optimizer().plain())
     if plain.pop("as_of", None) is None and revised(experiment.schedule, _total_steps(experiment)):
         plain["as_of"] = 3.0
     return {"version": VERSION, **plain}

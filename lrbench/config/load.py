@@ -122,6 +122,9 @@ def _read(path: Path) -> tuple[dict[str, Any], yaml_source.Places]:
     plain, places = yaml_source.read(path)
     if plain.get("command") is not None:
         plain["folder"] = os.path.normpath(Path.cwd() / path.parent / str(plain.get("folder", "")))
+    scaling = plain.get("lr_scaling")
+    if isinstance(scaling, Mapping) and isinstance(scaling.get("from"), str):  # relative to this file
+        plain["lr_scaling"] = {**scaling, "from": os.path.normpath(path.parent / scaling["from"])}
     return _with_old_meaning(path, normal(plain)), places
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from lrbench.components import OF_TASK, GroupRules, adam_beta2, usual_loss
+from lrbench.config import branches
 from lrbench.config.files import exists, run_notes
+from lrbench.config.law import read_law
 from lrbench.config.rules import InitRule, usual_rule
 from lrbench.errors import ConfigError
 from lrbench.schedules import PLATEAUS, UNTUNED, untuned
@@ -16,7 +18,9 @@ from lrbench.types import Duration, Part, part_of
 
 def written_out(plain: Mapping[str, Any]) -> dict[str, Any]:
     """Replace a config's shorthand. Raises ConfigError."""
-    return _defaults(_task(_groups(_batch(_warmup(_peak(_earlier({**plain, **_plateau(plain)})))))))
+    return _defaults(
+        _task(_groups(_batch(_warmup(_peak(_earlier(branches.written_out({**plain, **_plateau(plain)})))))))
+    )
 
 
 def _task(plain: dict[str, Any]) -> dict[str, Any]:
@@ -194,4 +198,33 @@ def _batch(plain: dict[str, Any]) -> dict[str, Any]:
         block = {**block, "rule": usual_rule(Part.of(optimizer).name)}
     if block.get("rule") == "none":
         return {k: v for k, v in plain.items() if k != "lr_scaling"}
-    return {**plain, "lr_scaling": block}
+    if block.get("rule") == "measured":
+        return {**plain, "lr_scaling": _measured(block), "optimizer": _without_lr(optimizer)}
+    for key in ("from", "law"):
+        if block.get(key) is not None and block.get("rule") in ("linear", "sqrt"):
+            raise ConfigError("is for `rule: measured`", key=f"lr_scaling.{key}")
+    return {**plain, "lr_scaling": {k: v for k, v in block.items() if k != "from"}}
+
+
+def _measured(block: Mapping[str, Any]) -> dict[str, Any]:
+    """Replace the file that `from` names by the law in it."""
+    if block.get("base_batch_size") is not None:
+        raise ConfigError("is not for `rule: measured`, whose law has its own sizes", key="lr_scaling.base_batch_size")
+    file = block.get("from")
+    if file is None and block.get("law") is None:
+        raise ConfigError("is missing: the file that `lrbench transfer RUNS --write FILE` wrote", key="lr_scaling.from")
+    if file is not None and not isinstance(file, str):
+        raise ConfigError(f"must be the path of a file (got {file!r:.60})", key="lr_scaling.from")
+    law = block.get("law") if file is None else read_law(file)
+    return {**{k: v for k, v in block.items() if k not in ("from", "base_batch_size")}, "law": law}
+
+
+def _without_lr(optimizer: Any) -> Any:
+    """Leave out `lr: null`, which removes the learning rate of the config that is extended."""
+    if not isinstance(optimizer, str | Mapping | Part):
+        return optimizer
+    part = Part.of(optimizer)
+    if part.params.get("lr") is not None:
+        problem = f"is given by the law of lr_scaling; remove it, or set it to null (got {part.params['lr']!r:.40})"
+        raise ConfigError(problem, key="optimizer.lr")
+    return {k: v for k, v in part.plain().items() if k != "lr"}

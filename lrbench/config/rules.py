@@ -11,10 +11,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 
 from lrbench.components import KNOWN
+from lrbench.config.law import Law
 from lrbench.errors import ConfigError, nearest
-from lrbench.types import Count, MetricName, Natural, NonNegative
+from lrbench.types import Count, MetricName, Natural, NonNegative, adapter
 
-Rule = Literal["linear", "sqrt", "none"]
+Rule = Literal["linear", "sqrt", "none", "measured"]
 _ROOT = ("ada", "lamb")  # names that timm scales by the square root: Adam's family and LAMB
 
 
@@ -25,21 +26,38 @@ class ScalingRule:
     The batch is that of one step, `batch_size` times `accumulate`. Absolute learning rates of a schedule (`final_lr`,
     `min_lr`) are not scaled.
 
+    `measured` takes the learning rate itself from a law that `lrbench transfer --write` wrote.
+
     Args:
-        rule: `linear`, `sqrt` or `none`; by default as in timm, `sqrt` for Adam's family, else `linear`.
+        rule: `linear`, `sqrt`, `none` or `measured`; by default as in timm, `sqrt` for Adam's family, else `linear`.
         base_batch_size: the batch size that the config's learning rate is meant for.
+        law: the law, as read from the file that `from` names.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
     rule: Rule | None = None
     base_batch_size: Count = 256
+    law: Law | None = None
+
+    def plain(self) -> dict[str, Any]:
+        """Return it as a config would write it."""
+        whole: dict[str, Any] = adapter(ScalingRule).dump_python(self, mode="json")
+        return {k: v for k, v in whole.items() if v is not None and (k != "base_batch_size" or self.law is None)}
+
+    @property
+    def words(self) -> str:
+        """`linear, base batch size 256`."""
+        if self.law is None:
+            return f"{self.rule}, base batch size {self.base_batch_size}"
+        tried = (f"{name} {low:g} … {high:g}" for name, (low, high) in self.law.tried.items())
+        return f"measured for {', '.join(tried)}"
 
     def factor(self, optimizer: str, batch: int) -> float:
         """Return the factor of the learning rate for a batch of `batch` examples."""
         ratio = batch / self.base_batch_size
         rule = self.rule or usual_rule(optimizer)
-        return {"linear": ratio, "sqrt": math.sqrt(ratio), "none": 1.0}[rule]
+        return {"linear": ratio, "sqrt": math.sqrt(ratio)}.get(rule, 1.0)
 
 
 def usual_rule(optimizer: str) -> Rule:

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError
 from lrbench.config.blocks import Trackers, checked_name
 from lrbench.config.params import flat, number_of, rate_among
 from lrbench.config.rules import Reference
+from lrbench.config.sizes import Size, param_sizes
 from lrbench.config.yaml_source import Places, dump, path_of, place_of
 from lrbench.errors import ConfigError, choices
 from lrbench.types import adapter, first_of, problem_of
@@ -70,6 +71,11 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
     def lr(self) -> float | None:
         """The peak learning rate that the config gives; None if it leaves that to others."""
         return None
+
+    @property
+    def sizes(self) -> dict[str, Size]:
+        """The sizes that the best learning rate may depend on, by name: `batch_size`, `epochs`, `model.width`, …"""
+        return {}
 
     @property
     def budget(self) -> str:
@@ -141,6 +147,11 @@ class WithParams(RunConfig, frozen=True, extra="forbid"):
         key = rate_among(self.params, self.lr_param)
         return None if key is None else number_of(flat(self.params)[key])
 
+    @property
+    def sizes(self) -> dict[str, Size]:
+        """See `RunConfig`."""
+        return param_sizes(self.params, self.lr_key)
+
 
 def _translated(kind: type[RunConfig], error: ValidationError, places: Places, shown: str) -> ConfigError:
     first = first_of(error)
@@ -159,5 +170,6 @@ def _translated(kind: type[RunConfig], error: ValidationError, places: Places, s
 
 def _fields_at(kind: type[RunConfig], path: tuple[str, ...]) -> list[str]:
     """Return the valid keys of the block at `path`."""
+    path = tuple(piece for piece in path if not piece.isdigit())  # the places of items in a list
     schema = adapter(kind.blocks.get(path, kind)).json_schema(mode="validation")
     return [*schema["properties"], *kind.also] if path == () else list(schema["properties"])

@@ -95,7 +95,11 @@ class Recorder:
 
     def test(self, **values: Any) -> None:
         """Record values on the test data, such as `accuracy`; they belong to the weights at the end of the run."""
-        self.evaluate(**{split_name(name, "test"): value for name, value in values.items()})
+        found = {split_name(name, "test"): value for name, value in values.items()}
+        for name in found:
+            if not name.startswith("test_"):
+                self._wrong("test", f"{name} is no value on the test data; `evaluate` takes those on other data")
+        self.evaluate(**{name: value for name, value in found.items() if name.startswith("test_")})
 
     def note(self, text: str) -> None:
         """Note what weakens a comparison, such as `the losses are smoothed`."""

@@ -61,6 +61,10 @@ def record(
         FolderError: the folder can't be written.
         UsageError: this program has recorded a run already, and lrbench has started it for one.
     """
+    if rank is not None and (isinstance(rank, bool) or not isinstance(rank, int) or rank < 0):
+        raise ArgumentError(f"rank must be a whole number from 0, or None to find it out (got {rank!r:.40})")
+    if not isinstance(runs, str | os.PathLike):
+        raise ArgumentError(f"runs must be the path of a folder (got {runs!r:.40})")
     found, said_by = processes.rank() if rank is None else (rank, "")
     if found != 0:
         if said_by not in ("", "torch.distributed", "RANK"):
@@ -99,13 +103,14 @@ def _in_command(path: Path, name: str | None, recorded: Recorded, seed: int | No
 
 
 def _alone(root: Path, config: RecordedConfig, recorded: Recorded, resume: bool) -> Standalone:
-    for other in list(OPEN.values()):
-        place = other.place
-        if isinstance(place, Standalone) and place.config == config and place.folder.path.parent == root:
-            other.leave()
+    mine = [one for one in OPEN.values() if isinstance(one.place, Standalone) and one.place.config == config]
+    mine = [one for one in mine if one.place is not None and one.place.folder.path.parent == root]
+    for other in mine:
+        other.leave()
     made = Standalone(root, config, recorded, resume=resume)
     path = relative(made.folder.path)
-    again = f"; this replaces one that was {made.replaced.words}" if made.replaced is not None else ""
+    which = "the one that this process had begun" if mine else f"one that was {made.replaced and made.replaced.words}"
+    again = f"; this replaces {which}" if made.replaced is not None else ""
     say(f"recording {path}{again}")
     return made
 

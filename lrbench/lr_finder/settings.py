@@ -120,5 +120,5 @@ def ramp_of(config: RunConfig) -> type[Ramp]:
 # Keys for full trainings that a range test ignores.
 _LEFT_OUT = (
     "epochs", "warmup", "plateau", "early_stopping", "lr_scaling", "eval_every", "best_by", "on_non_finite",
-    "max_skipped", "reference", "continue", "keep", "track",
+    "max_skipped", "reference", "continue", "keep", "track", "branches",
 )  # fmt: skip

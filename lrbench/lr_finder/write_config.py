@@ -96,6 +96,8 @@ def write_found(
     whole: dict[str, Any] = {"extends": extended, "name": path.stem, **overriding(overrides)}
     whole["name"] = path.stem  # even if an override names the tested run
     whole["optimizer"] = {**whole.get("optimizer", {}), **_peaks(finding, rounded(rate / _scaling(finding)))}
+    if _tested(finding).law is not None:  # the learning rate found takes its place
+        whole["lr_scaling"] = None
     if schedule is not None or bounds:
         whole["schedule"] = {**whole.get("schedule", {}), "name": name, **bounds}
     seeds = f"{len(finding.curves)} seed{'s' * (len(finding.curves) > 1)}"
@@ -129,7 +131,7 @@ def _for(schedule: str, advice: Advice) -> tuple[float, dict[str, float], str]:
 def _scaling(finding: Finding) -> float:
     """Return the factor by which `lr_scaling` will multiply the learning rate."""
     experiment = _tested(finding)
-    if experiment.lr_scaling is None:
+    if experiment.lr_scaling is None or experiment.law is not None:
         return 1.0
     sizes = finding.folder.seed(finding.curves[0].seed).environment().sizes
     scaled = experiment.scaled_optimizer(sizes.train_examples)

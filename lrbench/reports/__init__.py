@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from lrbench.reports.comparing import compare
 from lrbench.reports.comparison_columns import brief as brief_columns
+from lrbench.reports.confirmation import HEADINGS as FRESH_HEADINGS
+from lrbench.reports.confirmation import cells as fresh_cells
+from lrbench.reports.confirmation import rows as fresh_rows
 from lrbench.reports.decision import Decision, TargetDecision
 from lrbench.reports.escape import csv_cell
 from lrbench.reports.reporting import Report, gather, report, summary
@@ -18,11 +21,13 @@ from lrbench.reports.reporting import table as formatted_table
 from lrbench.reports.tables import columns as table_columns
 
 if TYPE_CHECKING:
+    from lrbench.reports.figures.coordinates import save_coordinates
     from lrbench.reports.figures.range_test import save_finding
     from lrbench.reports.figures.schedule import save_previews
     from lrbench.reports.notebook import figure_of, html_of, text_of
     from lrbench.reports.previewing import Preview, preview
     from lrbench.reports.sweep import save_summary, summary_words
+    from lrbench.reports.transfer import save_transfer, transfer_headings, transfer_rows
 
 _LATER = {
     "figure_of": "lrbench.reports.notebook",
@@ -31,7 +36,11 @@ _LATER = {
     "Preview": "lrbench.reports.previewing",
     "preview": "lrbench.reports.previewing",
     "save_summary": "lrbench.reports.sweep",
+    "save_transfer": "lrbench.reports.transfer",
+    "transfer_headings": "lrbench.reports.transfer",
+    "transfer_rows": "lrbench.reports.transfer",
     "summary_words": "lrbench.reports.sweep",
+    "save_coordinates": "lrbench.reports.figures.coordinates",
     "save_finding": "lrbench.reports.figures.range_test",
     "save_previews": "lrbench.reports.figures.schedule",
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -105,12 +105,13 @@ class Chosen:
     group: Group
     groups: Sequence[Group]
     records: Sequence[Record]
+    unfiltered: Sequence[Group]
 
     @property
     def whole(self) -> Group:
-        """The group with all of its seeds that were read."""
+        """The group with all of its seeds that were read, also those that a filter leaves out."""
         mine = {record.folder.path for record in self.group.records}
-        return next(one for one in self.groups if mine & {record.folder.path for record in one.records})
+        return next(one for one in self.unfiltered if mine & {record.folder.path for record in one.records})
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,7 @@ class Source:
     metric: str | None
     filters: Sequence[str]
     pool_code: bool
+    unfiltered: list[Group] = field(default_factory=list)
 
     @cached_property
     def everything(self) -> tuple[list[Group], list[Record]]:
@@ -136,11 +138,12 @@ class Source:
             usable = [group for group in groups if not all(r.status is Status.DAMAGED for r in group.records)]
             if not usable:
                 raise UsageError(f"{path}: no usable run: {records[0].problem}")
-            return Chosen(only([g for g in usable if not g.first.confirms] or usable, str(path)), groups, records)
+            group = only([g for g in usable if not g.first.confirms] or usable, str(path))
+            return Chosen(group, groups, records, self.unfiltered)
         if isinstance(text, os.PathLike) or (written and not self._readable):
             raise UsageError(f"{path}: no such run or folder of runs")
         groups, records = self.everything
-        return Chosen(select(groups, str(text)), groups, records)
+        return Chosen(select(groups, str(text)), groups, records, self.unfiltered)
 
     @property
     def _readable(self) -> bool:
@@ -154,8 +157,10 @@ class Source:
         records = confirmation.set_apart(read_runs(paths))
         if not records:
             raise UsageError(f"no runs in {', '.join(map(str, paths))}; `lrbench run CONFIG` creates one")
-        labels = {r.folder.path: g.label for g in grouped(records, self.metric, self.pool_code) for r in g.records}
+        every = grouped(records, self.metric, self.pool_code)
+        labels = {record.folder.path: group.label for group in every for record in group.records}
         records = kept(records, self.filters, labels)
+        self.unfiltered.extend(every)
         return grouped(records, self.metric, self.pool_code), records
 
 
@@ -164,6 +169,9 @@ def _apart(chosen: Sequence[Chosen]) -> list[Chosen]:
     folders = [{record.folder.path.resolve() for record in one.group.records} for one in chosen]
     if len(chosen) > 1 and (shared := folders[0] & folders[1]):
         raise UsageError(f"A and B share {len(shared)} run{'s' * (len(shared) > 1)}, such as {min(shared).name}")
+    births = [{_birth(record): record.folder.name for record in one.group.records} for one in chosen]
+    if len(chosen) > 1 and (copies := births[0].keys() & births[1].keys() - {None}):
+        raise UsageError(f"A and B are copies of the same runs, such as {births[0][min(map(str, copies))]}")
     if len({one.group.label for one in chosen}) == len(chosen):
         return list(chosen)
     places = [min(folder).parent.name if len(folder) > 1 else min(folder).name for folder in folders]
@@ -173,6 +181,13 @@ def _apart(chosen: Sequence[Chosen]) -> list[Chosen]:
         replace(one, group=replace(one.group, label=f"{one.group.label} in {place}"))
         for one, place in zip(chosen, places, strict=True)
     ]
+
+
+def _birth(record: Record) -> str | None:
+    """Return what only copies of a run share: its identity, its beginning and its seconds; None if unknown."""
+    known, seconds = record.environment.plain, record.result and record.result.seconds
+    found = known.get("identity"), known.get("started"), seconds
+    return " ".join(map(str, found)) if all(found) else None
 
 
 def _two(chosen: Sequence[Chosen], metric: str | None, tries: int) -> Decision:

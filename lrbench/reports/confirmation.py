@@ -1,12 +1,23 @@
-"""Confirmations: a sweep's winner with fresh seeds, which are never taken together with those that chose it."""
+"""Confirmations: fresh seeds of the best learning rates, which are never taken together with those that chose them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
-from lrbench.analysis import Group, Record
+from lrbench.analysis import Comparison, Confirmation, Finalist, Group, Record, doubts, rate_text
 from lrbench.components import Measure
+from lrbench.reports import caveats, sentences
+from lrbench.reports.caveats import LEAST_SEEDS
+
+HEADINGS = ("", "learning rate", "seeds that chose it", "fresh seeds", "compared", "rates tried", "runs", "updates")
+"""Of a table with a row for each family; the first is over their labels."""
+NOTE = (
+    "Each row is a family of runs that differ only in the learning rate. The seeds that chose its best learning rate "
+    "flatter it, the more so the more learning rates were tried, so families are compared by the fresh seeds alone. "
+    "Runs and updates are those of the tuning, without the fresh seeds; a diverged run counts with its whole budget."
+)
 
 
 def set_apart(records: Iterable[Record]) -> list[Record]:
@@ -22,28 +33,214 @@ def set_apart(records: Iterable[Record]) -> list[Record]:
     return [replace(record, confirms=True) if record.folder.path in fresh else record for record in records]
 
 
-def sentences(groups: Sequence[Group], measure: Measure) -> list[str]:
-    """Compare each confirmation with the seeds that chose it."""
-    chosen = {group.first.group: group for group in groups if not group.first.confirms}
-    pairs = [(chosen[g.first.group], g) for g in groups if g.first.confirms and g.first.group in chosen]
-    return [confirmed(one, fresh, measure, f"{one.label}'s") for one, fresh in pairs]
+def words(found: Confirmation | None) -> list[str]:
+    """Compare the families by their fresh seeds, then say what is left out; a single family with its earlier seeds."""
+    if found is None:
+        return []
+    said = [line for comparison in found.comparisons for line in _compared(comparison, found)]
+    fresh = [one for one in found.finalists if one.fresh is not None]
+    if found.waiting:
+        have = "has" if found.waiting == 1 else "have"
+        said.append(f"{found.waiting} of the fresh seeds {have} no result yet, so they are not compared.")
+    for one in fresh:
+        agree, text = confirmed(one, found.measure)
+        if not one.waiting and not (agree and found.comparisons):
+            said.append(text)
+    if fresh and len(found.finalists) > len(fresh):
+        without = [one.label for one in found.finalists if one.fresh is None and one.chosen is not None]
+        lost = [one.label for one in found.finalists if one.chosen is None]
+        said += [f"Without fresh seeds, so not compared by them: {_listed(without)}."] if without else []
+        said += [f"Without a best learning rate, so not compared by fresh seeds: {_listed(lost)}."] if lost else []
+    for group in found.others:
+        count = len(group.records)
+        why = "another learning rate is the best now, or other code is compared"
+        said.append(
+            f"{count} fresh seed{'s' * (count > 1)} of {_whose(group)} {'are' if count > 1 else 'is'} left out: {why}."
+        )
+    return said
 
 
-def confirmed(chosen: Group, fresh: Group, measure: Measure, whose: str) -> str:
-    """Compare fresh seeds with those that chose the winner; it is confirmed if the two ranges overlap."""
+def warnings(found: Confirmation | None) -> list[str]:
+    """Return what weakens the comparison: unequal tuning, learning rates at an edge, what else differs."""
+    if found is None or not found.comparisons:
+        return []
+    said = []
+    compared = [one for one in found.finalists if one.fresh is not None]
+    if found.unequal:
+        each = "; ".join(f"{one.label}: {_tuning(one)}" for one in compared)
+        said.append(f"Unequal tuning: {each}. More tuning alone may make the difference.")
+    at_edge = [f"{one.label} ({one.edge}, {_rate(one)})" for one in compared if one.edge]
+    if at_edge:
+        said.append(f"At the edge of the learning rates tried, so a better one may lie beyond: {_listed(at_edge)}.")
+    few = [row.group.label for c in found.comparisons for row in c.rows if row.ended < LEAST_SEEDS]
+    if few:
+        said.append(f"Fewer than {LEAST_SEEDS} fresh seeds, which hardly show the spread: {_listed(few)}.")
+    for comparison in found.comparisons:
+        others = [row for row in comparison.rows if row is not comparison.against]
+        told = [(row, caveat) for row in others for caveat in caveats.of_pair(row, comparison.against)]
+        pairs = [f"{row.group.label}: {text}" for row, (code, text) in told if code != "unequal_budgets"]
+        groups = [row.group for row in comparison.rows]
+        unequal = sentences.unequal(groups)
+        said += [*([unequal] if unequal else []), *pairs, *(text for _, text in doubts(groups, found.measure))]
+    return said
+
+
+def _compared(comparison: Comparison, found: Confirmation) -> list[str]:
+    counts = sorted({row.ended for row in comparison.rows})
+    number = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    head = f"On {number} fresh seed{'s' * (counts[-1] != 1)} of each, at its best learning rate tried"
+    others = [one for one in found.finalists if one.fresh is not None and one.fresh is not comparison.against.group]
+    others = [one for one in others if comparison.row(_fresh(one)) is not None]
+    doubts = [text for one in others if (text := _doubt(one, found))]
+    if len(others) == 1:
+        row = comparison.row(_fresh(others[0]))
+        assert row is not None
+        told = sentences.decided(comparison, row)
+        told = f"{told[0].lower() if told.startswith('It is') else told[0]}{told[1:]}"
+        return [f"Undecided: {head[0].lower()}{head[1:]}, {told}", *doubts] if doubts else [f"{head}, {told}"]
+    first, *_ = sentences.sentences(comparison)
+    each = [f"{one.label} {_against(one, found)}" for one in others]
+    more = f"; and {len(each) - sentences.MOST_NAMED} more" if len(each) > sentences.MOST_NAMED else ""
+    listed = "; ".join(each[: sentences.MOST_NAMED])
+    named = f"Compared with {comparison.against.group.label} on them: {listed}{more}."
+    first = f"{first[0].lower()}{first[1:]}" if first.startswith("All groups") else first
+    return [f"{head}, {first}", named, *doubts]
+
+
+def _fresh(one: Finalist) -> Group:
+    assert one.fresh is not None
+    return one.fresh
+
+
+def _against(one: Finalist, found: Confirmation) -> str:
+    """`+12 % (8 … 16), worse`; with `here, so undecided` if another learning rate may be as good as the reference."""
+    known = found.row(one)
+    if known is None:
+        return "–"
+    comparison, row = known
+    if row is comparison.against:
+        return "best"
+    told = sentences.against(row, comparison)
+    changed = row.answer is not None and found.word(one) != row.answer.word
+    return f"{told} at this learning rate, undecided at its best" if changed else told
+
+
+def _doubt(one: Finalist, found: Confirmation) -> str:
+    """Say why a family that is worse at its learning rate may not be; empty if nothing speaks for it."""
+    known = found.row(one)
+    if known is None or known[1].answer is None or found.word(one) == known[1].answer.word:
+        return ""
+    if rivals := found.rivals(one):
+        rates = _listed([rate_text(lr) for lr in rivals])
+        are = "is" if len(rivals) == 1 else "are"
+        why = f"the seeds that chose {_rate(one)} for it do not rule out that {rates} {are} better by as much"
+        return f"{one.label} may be as good at another learning rate: {why}; more seeds in the grid would tell."
+    way = "higher" if one.edge == "highest" else "lower"
+    return (
+        f"{one.label} may be as good at another learning rate: {_rate(one)} is the {one.edge} tried, so try {way} ones."
+    )
+
+
+def confirmed(one: Finalist, measure: Measure) -> tuple[bool, str]:
+    """Compare fresh seeds with those that chose the learning rate, which is confirmed if the two ranges overlap."""
+    assert one.chosen is not None and one.fresh is not None
+    chosen, fresh, which = one.chosen.group, one.fresh, f"{one.label} at {rate_text(one.chosen.lr)}"
     old, new, lost = chosen.spread(measure.name), fresh.spread(measure.name), fresh.lost(measure.name)
     if old is None or new is None:
-        return f"The fresh seeds meant to confirm {whose} {measure.words} have no finite value."
-    text = f"With {len(fresh.records)} fresh seeds {whose} {measure.words} is {measure.text(new.centre)}"
+        return False, f"The fresh seeds meant to confirm {which} have no finite {measure.words}."
+    count = f"{len(fresh.records)} fresh seed{'s' * (len(fresh.records) != 1)}"
+    text = f"With {count}, {which} has a {measure.words} of {measure.text(new.centre)}"
     text += f" ({measure.text(new.low)} … {measure.text(new.high)})" if new.n > 1 else ""
     if measure.form == "percent":
         text += f", {100 * (new.centre - old.centre):+.2f} points from the seeds that chose it"
     elif old.centre:
         text += f", {(new.centre - old.centre) / abs(old.centre):+.0%} from the seeds that chose it"
     if lost > chosen.lost(measure.name):
-        return f"{text}; {lost} of {lost + new.n} fresh seeds were lost: not confirmed."
+        return False, f"{text}; {lost} of {lost + new.n} fresh seeds were lost: not confirmed."
     if new.overlaps(old):
-        return f"{text}; the ranges overlap: confirmed."
+        return True, f"{text}; the ranges overlap: confirmed."
     if measure.sign * new.centre < measure.sign * old.centre:
-        return f"{text}; every fresh seed is better: confirmed."
-    return f"{text}; every fresh seed is worse: not confirmed."
+        return True, f"{text}; every fresh seed is better: confirmed."
+    return False, f"{text}; every fresh seed is worse: not confirmed."
+
+
+def rows(found: Confirmation) -> list[dict[str, Any]]:
+    """Return a row for each family, with unrounded numbers: its choice, its fresh seeds, and its tuning."""
+    return [_row(found, one) for one in found.finalists]
+
+
+def cells(found: Confirmation) -> list[list[str]]:
+    """Return the same as text, under `HEADINGS`."""
+    return [_cells(found, one) for one in found.finalists]
+
+
+def _cells(found: Confirmation, one: Finalist) -> list[str]:
+    measure = found.measure
+    at = _rate(one) + (f" ({one.edge})" if one.edge else "")
+    chose = None if one.chosen is None else one.chosen.group
+    spent = one.tuning.updates
+    updates = "–" if spent is None else f"{spent:,}"
+    return [one.label, at, _value(chose, measure), _value(one.fresh, measure), _against(one, found),
+            str(one.tuning.rates), str(one.tuning.runs), updates]  # fmt: skip
+
+
+def _rate(one: Finalist) -> str:
+    return "none" if one.chosen is None else rate_text(one.chosen.lr)
+
+
+def _value(group: Group | None, measure: Measure) -> str:
+    """`0.0297 (0.0287 … 0.0308, 5 seeds)`."""
+    if group is None:
+        return "–"
+    spread, lost = group.spread(measure.name), group.lost(measure.name)
+    more = f"; {lost} lost" if lost else ""
+    if spread is None:
+        return f"–{more}"
+    count = f"{spread.n} seed{'s' * (spread.n != 1)}{more}"
+    ends = f"{measure.text(spread.low)} … {measure.text(spread.high)}, " if spread.n > 1 else ""
+    return f"{measure.text(spread.centre)} ({ends}{count})"
+
+
+def _row(found: Confirmation, one: Finalist) -> dict[str, Any]:
+    name, known = found.measure.name, found.row(one)
+    chose = None if one.chosen is None else one.chosen.group.spread(name)
+    told: dict[str, Any] = {
+        "series": one.label,
+        "lr": None if one.chosen is None else one.chosen.lr,
+        "edge": one.edge or None,
+    }
+    told |= {"metric": name, "chosen_by": 0 if chose is None else chose.n, "chosen_centre": chose and chose.centre}
+    comparison, row = known or (None, None)
+    fresh = None if one.fresh is None else one.fresh.spread(name)
+    told |= {"fresh_seeds": 0 if one.fresh is None else len(one.fresh.records)}
+    told |= {"fresh_lost": 0 if one.fresh is None else one.fresh.lost(name), "fresh_centre": fresh and fresh.centre}
+    estimate = None if row is None else row.estimate
+    told |= {"fresh_low": estimate and estimate.low, "fresh_high": estimate and estimate.high}
+    difference = None if row is None else row.difference
+    decided = difference if difference is not None and difference.n else None
+    told |= {"against": comparison and comparison.against.group.label}
+    effect: tuple[float, ...] | None = None if decided is None else (decided.mean, decided.low, decided.high)
+    effect = tuple(1 + part for part in decided.relative) if decided is not None and decided.logs else effect
+    scale = None if decided is None else "ratio" if decided.logs else "difference"
+    told |= {"scale": scale, **dict(zip(("effect", "effect_low", "effect_high"), effect or (None,) * 3, strict=True))}
+    told |= {"word": found.word(one), "rivals": [lr for lr in found.rivals(one) if lr is not None]}
+    told |= {"p": row.answer.p if row is not None and row.answer else None}
+    tuning = one.tuning
+    return {**told, "rates_tried": tuning.rates, "runs": tuning.runs, "updates": tuning.updates}
+
+
+def _tuning(one: Finalist) -> str:
+    """`9 learning rates, 27 runs, 2,700 updates`."""
+    tuning = one.tuning
+    spent = "" if tuning.updates is None else f", {tuning.updates:,} updates"
+    plural = ("s" * (tuning.rates != 1), "s" * (tuning.runs != 1))
+    return f"{tuning.rates} learning rate{plural[0]}, {tuning.runs} run{plural[1]}{spent}"
+
+
+def _whose(group: Group) -> str:
+    return group.label.removesuffix(" (confirmation)")
+
+
+def _listed(names: Sequence[str]) -> str:
+    rest = len(names) - sentences.MOST_NAMED
+    return ", ".join(names[: sentences.MOST_NAMED]) + (f" and {rest} more" if rest > 0 else "")

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from lrbench._version import __version__
 from lrbench.analysis import ALPHA, Comparison, MoreSeeds, Row, TargetTest
 from lrbench.analysis import Target as Aim
-from lrbench.reports import sentences
+from lrbench.reports import sentences, targets
 from lrbench.reports.caveats import Caveat
 from lrbench.runs import finite
 
@@ -191,6 +191,8 @@ class TargetSide(Side):
         first: the first evaluation at which it passes: `step`, `epoch`, `seconds` of training, `centre`, `p`.
         more_seeds: how many more seeds would decide with 80% power.
         more_seeds_range: the same for 50% and for 95% power.
+        time: how long each seed takes to the target, and the distribution of these times; docs/automation.md has the
+            keys. None if the runs lack the metric.
     """
 
     word: str
@@ -199,20 +201,27 @@ class TargetSide(Side):
     first: dict[str, float | None] | None
     more_seeds: int | None
     more_seeds_range: tuple[int, int | None] | None
+    time: dict[str, Any] | None
 
     @classmethod
-    def tested(cls, test: TargetTest, metric: str) -> TargetSide:
+    def tested(cls, test: TargetTest, aim: Aim) -> TargetSide:
         """Return a test's side."""
-        first, more = None if test.first is None else asdict(test.first), test.more_seeds
+        first, time = None if test.first is None else asdict(test.first), targets.told(aim, test.row.group)
+        more = test.more_seeds
         return cls(
-            **vars(Side.of(test.row, metric)),
+            **vars(Side.of(test.row, aim.measure.name)),
             word=test.word,
             p=test.p,
             p_fails=test.p_fails,
             first=first,
             more_seeds=None if more is None else more.count,
             more_seeds_range=_range(more),
+            time=time,
         )
+
+
+def _target_words(aim: Aim, test: TargetTest) -> tuple[str, str]:
+    return sentences.reached(aim, test), targets.brief(aim, test.row.group)
 
 
 @dataclass(frozen=True)
@@ -230,7 +239,7 @@ class TargetDecision(_Told):
         alpha: the level of p.
         tries: the number of attempts among which A was chosen.
         more_seeds: how many more seeds A needs for a decision with 80% power.
-        text: one sentence.
+        text: a sentence on the test, and one on the time to the target.
         warnings: what weakens the test.
     """
 
@@ -251,7 +260,7 @@ class TargetDecision(_Told):
         cls, aim: Aim, tests: Sequence[TargetTest], level: float, tries: int, warnings: Sequence[Caveat]
     ) -> TargetDecision:
         """Return the decision on the first test; a second one is shown beside it."""
-        sides = [TargetSide.tested(test, aim.measure.name) for test in tests]
+        sides = [TargetSide.tested(test, aim) for test in tests]
         return cls(
             word=sides[0].word,
             metric=aim.measure.name,
@@ -262,6 +271,6 @@ class TargetDecision(_Told):
             alpha=level,
             tries=tries,
             more_seeds=sides[0].more_seeds,
-            text=" ".join(sentences.reached(aim, test) for test in tests),
+            text=" ".join(text for test in tests for text in _target_words(aim, test) if text),
             warnings=tuple(warnings),
         )

@@ -84,10 +84,10 @@ def _curves(group: Group) -> str:
     found = group.verdict()
     if found is None:
         return ""
-    verdict = found[0]
+    verdict = found.verdict
     evidence = f"{verdict.evidence[:1].upper()}{verdict.evidence[1:]}"
     if len(group.records) > 1:
-        which = next(record for record in group.records if record.verdict == verdict)
+        which = found.record
         seed = which.plain.get("seed")
         of = which.folder.name if seed is None and which.foreign else f"Seed {seed}"
         evidence = f"{of}: {verdict.evidence}"

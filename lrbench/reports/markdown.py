@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from lrbench.errors import printable
-from lrbench.reports import tables
+from lrbench.reports import confirmation, tables
 from lrbench.reports.details import curves, provenance
 from lrbench.reports.escape import markdown as escaped
 from lrbench.reports.figures.render import Drawn
@@ -20,6 +20,11 @@ def markdown(shown: Shown, drawn: Sequence[Drawn], winner: Winner | None) -> str
     groups, records, tests = shown.groups, shown.records, shown.tests
     lines = ["# Runs side by side", "", *map(escaped, summary(shown)), ""]
     lines += [line for warning in shown.warnings for line in (f"**{escaped(warning)}**", "")]
+    if shown.confirmed is not None:
+        head, *each = (map(escaped, row) for row in (confirmation.HEADINGS, *confirmation.cells(shown.confirmed)))
+        dashes = ["---"] * 5 + ["---:"] * 3
+        rows = [f"| {' | '.join(row)} |" for row in (head, dashes, *each)]
+        lines += ["## Fresh seeds", "", *rows, "", escaped(confirmation.NOTE), ""]
     if groups:
         lines += [f"![{headline(groups).words}](report.png)", ""]
         lines += [tables.markdown(groups, shown.columns, shown.measure)]

@@ -15,15 +15,18 @@ from lrbench.errors import UsageError
 from lrbench.lr_finder import Finding
 from lrbench.reports import tables
 from lrbench.reports.escape import html
-from lrbench.reports.figures import overview, range_test, schedule
+from lrbench.reports.figures import coordinates, overview, range_test, schedule
+from lrbench.reports.figures import transfer as transfer_figure
 from lrbench.reports.previewing import Preview, Previews
 from lrbench.reports.range_tests import Tested
 from lrbench.reports.reporting import Report, summary
 from lrbench.reports.svg import inline
 from lrbench.reports.sweep import drawn_summary, summary_words
+from lrbench.reports.transfer import transfer_headings, transfer_rows
 from lrbench.runs import RunFolder, relative
 from lrbench.sweeps import Sweep
 from lrbench.training import Outcomes
+from lrbench.transfers import CoordinateCheck, Transfer
 
 _COLOURS = (
     "--ink:#1d2330;--soft:#565e6e;--axis:#80889a;--card:#ffffff;--line:#e2e5ea;--band:#dde8f0;--bad:#a02020;"
@@ -75,7 +78,7 @@ def text_of(result: Any) -> str:
 
 @functools.singledispatch
 def figure_of(result: Any) -> Figure:
-    """Draw the figure of what `find_lr`, `run`, `sweep`, `report` or `preview` returned.
+    """Draw what `find_lr`, `run`, `sweep`, `transfer`, `report`, `preview` or `coordinate_check` returned.
 
     Raises UsageError if there is nothing to draw, TypeError for any other object.
     """
@@ -132,6 +135,17 @@ def _(result: Report) -> Told:
 
 
 @figure_of.register
+def _(result: CoordinateCheck) -> Figure:
+    return coordinates.draw([result])
+
+
+@told_of.register
+def _(result: CoordinateCheck) -> Told:
+    rows = [[s.layer, f"{s.centre:.2f}", f"{s.low:.2f} … {s.high:.2f}", s.word] for s in result.slopes()]
+    return Told(["layer", "exponent of the width", "95% interval", ""], rows, [result.words])
+
+
+@figure_of.register
 def _(result: Sweep) -> Figure:
     figure = drawn_summary(result.summary())
     if figure is None:
@@ -172,6 +186,16 @@ def _(result: Finding) -> Told:
 
 def _rate(lr: float | None) -> str:
     return "–" if lr is None else f"{lr:.3g}"
+
+
+@figure_of.register
+def _(result: Transfer) -> Figure:
+    return transfer_figure.draw(result)
+
+
+@told_of.register
+def _(result: Transfer) -> Told:
+    return Told(transfer_headings(result), transfer_rows(result), [*result.text, *result.warnings])
 
 
 @figure_of.register

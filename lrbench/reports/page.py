@@ -18,7 +18,7 @@ from lrbench._version import __version__
 from lrbench.analysis import Group
 from lrbench.components import Measure, in_words
 from lrbench.errors import printable
-from lrbench.reports import details, tables
+from lrbench.reports import confirmation, details, tables
 from lrbench.reports.chart_data import charted
 from lrbench.reports.figures.overview import MOST_PANELS, by_task, problem, subtitle
 from lrbench.reports.figures.render import Drawn
@@ -35,7 +35,7 @@ def render(shown: Shown, drawn: Sequence[Drawn], winner: Winner | None) -> str:
     columns = tables.columns(groups, extra=shown.columns, compared=shown.measure)
     against = shown.against
     main, charts = headline(groups), charted(groups, against) if groups else {"groups": []}
-    scripts = [_static("uplot.min.js"), _static("page.js")] if groups else []
+    scripts = [static("uplot.min.js"), static("page.js")] if groups else []
     figures = [(d.name, d.heading, inline(d.figure, d.name, " ".join((d.heading, *d.words))), d.words) for d in drawn]
     content: dict[str, Any] = {
         "sentences": summary(shown),
@@ -53,6 +53,9 @@ def render(shown: Shown, drawn: Sequence[Drawn], winner: Winner | None) -> str:
         "headings": [(column.heading, column.right) for column in columns],
         "rows": [[(column.text(g), _sorted_by(column, g), column.right) for column in columns] for g in groups],
         "figures": figures,
+        "fresh": [] if shown.confirmed is None else confirmation.cells(shown.confirmed),
+        "fresh_headings": confirmation.HEADINGS,
+        "fresh_note": confirmation.NOTE,
         "tests": [_tested(test, number) for number, test in enumerate(shown.tests)],
         "verdicts": details.curves(groups),
         "winner": winner,
@@ -64,10 +67,10 @@ def render(shown: Shown, drawn: Sequence[Drawn], winner: Winner | None) -> str:
         "written": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "version": __version__,
     }
-    text: str = _template().render(
+    text: str = template("page.html.j2").render(
         parts=_parts(content),
-        style=Markup(_static("uplot.min.css") + _static("page.css")),
-        license=Markup(_static("uplot.LICENSE")),
+        style=Markup(static("uplot.min.css") + static("page.css")),
+        license=Markup(static("uplot.LICENSE")),
         scripts=[Markup(script) for script in scripts],
         hashes=Markup(" ".join(map(_hash, scripts)) or "'none'"),
         in_words=in_words,
@@ -78,7 +81,8 @@ def render(shown: Shown, drawn: Sequence[Drawn], winner: Winner | None) -> str:
 
 
 @cache
-def _template() -> Any:
+def template(name: str) -> Any:
+    """Return a template, which escapes all text."""
     options: Any = {
         "autoescape": True,
         "undefined": StrictUndefined,
@@ -86,7 +90,7 @@ def _template() -> Any:
         "trim_blocks": True,
         "lstrip_blocks": True,
     }
-    return Environment(loader=PackageLoader("lrbench.reports"), **options).get_template("page.html.j2")
+    return Environment(loader=PackageLoader("lrbench.reports"), **options).get_template(name)
 
 
 def _shown(value: Any) -> Any:
@@ -94,7 +98,8 @@ def _shown(value: Any) -> Any:
 
 
 @cache
-def _static(name: str) -> str:
+def static(name: str) -> str:
+    """Return a file of the page: scripts, styles, a licence."""
     return resources.files("lrbench.reports").joinpath("static", name).read_text(encoding="utf-8")
 
 
@@ -130,7 +135,8 @@ def _tested(test: Tested, number: int) -> tuple[str, Markup | None, list[str]]:
 def _parts(content: dict[str, Any]) -> list[tuple[str, str]]:
     """Return (id, heading) of the page's parts, for the links at its top."""
     curves = [("curves-heading", "Curves"), ("panels-heading", "Side by side"), ("numbers", "Numbers")]
-    parts = curves if content["cards"] else []
+    parts = [("fresh-seeds", "Fresh seeds")] if content["fresh"] else []
+    parts += curves if content["cards"] else []
     parts += [(name, heading) for name, heading, _, _ in content["figures"]]
     parts += [(f"test-{i}", f"Range test of {name}") for i, (name, _, _) in enumerate(content["tests"], start=1)]
     parts += [("verdicts", "What the curves show")] if content["verdicts"] else []

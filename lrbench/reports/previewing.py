@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 from lrbench.components import AVERAGES, SETS_ITS_OWN_RATE, configured_rate, load_dataset
-from lrbench.config import CONFIGS, Experiment, RunConfig, load_config, own
+from lrbench.config import CONFIGS, Experiment, RunConfig, branched, load_config, own
 from lrbench.errors import ConfigError, DataError, FolderError
 from lrbench.reports.code import code
 from lrbench.runs import Environment, RunFolder, Sizes
@@ -121,7 +121,8 @@ def preview(
     """
     chosen = tuple(overrides)
     read = [c if isinstance(c, RunConfig) else load_config(c, chosen) for c in configs]
-    return Previews(_of(own(c, "its schedule is in its own code"), steps_per_epoch) for c in read)
+    each = [run for c in read for run in branched(c)]
+    return Previews(_of(own(run, "its schedule is in its own code"), steps_per_epoch) for run in each)
 
 
 def _of(experiment: Experiment, steps_per_epoch: int | None) -> Preview:

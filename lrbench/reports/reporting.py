@@ -10,17 +10,21 @@ from lrbench.analysis import (
     Record,
     Target,
     compare_groups,
+    confirmation,
     default_metric,
+    families,
     grouped,
     kept,
     measure_named,
     read_runs,
     run_rows,
     tasks_of,
+    with_families,
 )
 from lrbench.config import exists
 from lrbench.errors import UsageError
-from lrbench.reports import confirmation, tables
+from lrbench.reports import tables
+from lrbench.reports.confirmation import set_apart
 from lrbench.reports.escape import csv
 from lrbench.reports.range_tests import kept_tests, read_tests
 from lrbench.reports.shown import Shown
@@ -123,21 +127,24 @@ def gather(
     if not found and not tests:
         where = ", ".join(str(p) for p in paths)
         raise UsageError(f"no runs in {where}; `lrbench run CONFIG` creates one")
-    found = confirmation.set_apart(found)
+    found = set_apart(found)
     labels = {r.folder.path: group.label for group in grouped(found, metric, pool_code) for r in group.records}
     found, tests = kept(found, filters, labels), kept_tests(tests, filters)
     metric = metric or default_metric(found)
     aim = None if target is None else Target.parse(target, found)
-    measure_named(found, metric)
-    groups = grouped(found, metric, pool_code)
+    measure = measure_named(found, metric)
+    groups = with_families(grouped(found, metric, pool_code), measure)
+    fresh = [group for group in groups if group.first.confirms]
     compared = [group for group in groups if not group.first.confirms]
+    confirmed = confirmation(families(compared, measure, 1), fresh, measure)
+    compared = compared or fresh  # --filter leaves nothing else
     ended = [group for group in compared if group.spread(metric)]
     alike = len(tasks_of(ended)) <= 1
     if baseline is not None and not alike:
         raise UsageError(f"--baseline {baseline}: the runs have different tasks; select one with --filter dataset=…")
     rivals = [group for group in compared if len(tasks_of([*ended, group])) <= 1] if ended else compared
     comparison = compare_groups(rivals, metric, baseline) if alike else None
-    return Shown(groups, found, tests, comparison, aim, pool_code, metric)
+    return Shown(groups, found, tests, comparison, aim, pool_code, metric, confirmed)
 
 
 FORMATS = {"csv": tables.csv, "json": tables.json, "markdown": tables.markdown, "latex": tables.latex}
@@ -157,7 +164,8 @@ def _default_out(path: Path) -> Path:
 
 
 _OPTIONAL = (
-    "seeds.png", "seeds.svg", "rates.png", "rates.svg", "target.png", "target.svg", "winner.py", "winner.yaml",
+    *(f"{name}.{kind}" for name in ("seeds", "rates", "target", "arrivals") for kind in ("png", "svg")),
+    "winner.py", "winner.yaml",
 )  # fmt: skip
 
 

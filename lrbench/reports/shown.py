@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from lrbench.analysis import (
     DEFAULT_METRIC,
     Comparison,
+    Confirmation,
     Group,
     Record,
     Target,
@@ -34,6 +35,7 @@ class Shown:
         comparison: the groups compared with the best or the baseline; None if they can't be compared.
         target: what runs are to reach.
         metric: what the groups are ordered by.
+        confirmed: families at their best learning rates, compared by a sweep's fresh seeds; None without any.
     """
 
     groups: Sequence[Group]
@@ -43,6 +45,7 @@ class Shown:
     target: Target | None = None
     pool_code: bool = False
     metric: str = DEFAULT_METRIC
+    confirmed: Confirmation | None = None
 
     @property
     def against(self) -> Group | None:
@@ -64,6 +67,7 @@ class Shown:
     def warnings(self) -> list[str]:
         """What readers must not miss."""
         lines = [*sentences.code_mixed(mixed_code(self.records), self.pool_code), *off_schedule(self.groups)]
+        lines += confirmation.warnings(self.confirmed)
         if self.comparison is None:
             return lines
         groups, measure = [row.group for row in self.comparison.rows], self.comparison.measure
@@ -92,14 +96,15 @@ def off_schedule(groups: Sequence[Group]) -> list[str]:
 
 
 def summary(shown: Shown) -> list[str]:
-    """Summarise the comparison in at most three sentences, and the runs that did not finish in one."""
+    """Summarise the comparisons, that by fresh seeds first, and the runs that did not finish."""
     records = shown.records
     tasks = sorted(tasks_of([group for group in shown.groups if group.spread(shown.metric)]))
     if len(tasks) > 1:
         said = [f"These runs have different tasks ({'; '.join(tasks)}), so their losses can't be compared."]
     elif shown.comparison is not None:
-        said = sentences.sentences(shown.comparison)
-        said += confirmation.sentences(shown.groups, shown.comparison.measure)
+        first, *others = sentences.sentences(shown.comparison)
+        fresh = shown.confirmed is not None and shown.confirmed.comparisons
+        said = [*confirmation.words(shown.confirmed), f"By the other seeds, {first}" if fresh else first, *others]
     else:
         said = [_without_end(records)]
     said += _of_other_programs(shown)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lrbench.analysis import DEFAULT_METRIC, Group, compare_groups, doubts, family_words, mixed_code, task_of
 from lrbench.components import in_words
-from lrbench.reports.confirmation import confirmed
+from lrbench.reports import confirmation
 from lrbench.reports.escape import csv
 from lrbench.reports.sentences import code_mixed, sentences
 from lrbench.sweeps import Summary, SweepFolder
@@ -17,15 +17,17 @@ if TYPE_CHECKING:
 
 
 def summary_words(summary: Summary) -> list[str]:
-    """Describe each line's best learning rate, the best of all and how certain that is, and missing runs."""
-    lines = [family_words(family, summary.measure) for family in summary.families]
+    """Compare the lines by fresh seeds, if any, then describe each one's best learning rate, and missing runs."""
+    fresh = summary.confirmation
+    lines = [*confirmation.words(fresh), *confirmation.warnings(fresh)]
+    lines += [family_words(family, summary.measure) for family in summary.families]
     lines += [f"{series}: no run has ended yet." for series in summary.without]
+    lines += [f"Zoom: {text}" for text in summary.zoomed]
     if summary.families and summary.measure.name != DEFAULT_METRIC:
         named = in_words(summary.measure.name)
         lines.insert(0, f"No run has a {in_words(DEFAULT_METRIC)}, so runs are compared by {named}.")
-    lines += [] if summary.missing else _compared(summary)
-    if (won := summary.winner) is not None:
-        lines += [confirmed(won[1].group, fresh.group, summary.measure, "its") for fresh in summary.confirmations]
+    settled = fresh is not None and fresh.comparisons
+    lines += [] if summary.missing or settled else _compared(summary)
     lines += code_mixed(mixed_code(summary.everything), pooled=False)
     total, missing = len(summary.records), summary.missing
     if missing:
@@ -55,11 +57,16 @@ def _compared(summary: Summary) -> list[str]:
 
 
 def save_summary(summary: Summary, folder: SweepFolder) -> list[Path]:
-    """Write `summary.csv`, and `summary.png` and `summary.svg` if learning rates are known. Raises FolderError."""
+    """Write `summary.csv`; `confirmation.csv` with fresh seeds; and the figure if learning rates are known.
+
+    Raises FolderError.
+    """
     from lrbench.reports.figures.style import write_both
 
     table, figure = folder.save("summary.csv", csv(summary.rows())), drawn_summary(summary)
-    return [table, *([] if figure is None else write_both(figure, folder.path / "summary"))]
+    fresh = summary.confirmation
+    confirmed = [] if fresh is None else [folder.save("confirmation.csv", csv(confirmation.rows(fresh)))]
+    return [table, *confirmed, *([] if figure is None else write_both(figure, folder.path / "summary"))]
 
 
 def drawn_summary(summary: Summary) -> Figure | None:

@@ -73,8 +73,8 @@ def verdict(group: Group) -> str:
     found = group.verdict()
     if found is None:
         return "–"
-    one, count, of = found
-    return one.label if count == of else f"{one.label} ({count} of {of})"
+    label, count, of = found.verdict.label, found.having, found.of
+    return label if count == of else f"{label} ({count} of {of})"
 
 
 _FIRST = (

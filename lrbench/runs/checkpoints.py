@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import re
+import shutil
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from lrbench.components import Metric, epoch_columns
+from lrbench.config import opened
+from lrbench.errors import FolderError
 from lrbench.runs.csv_log import CsvLog
 from lrbench.runs.files import load_tensors, replacing, save_tensors, writing
 
@@ -15,6 +19,7 @@ CHECKPOINT_FORMATS = (2, 3)  # formats that are read; the last one is written
 CHECKPOINT_PARTS = {"state", "model", "optimizer", "random", "best", "threads"}
 FINAL = "final.pt"
 CHECKPOINTS = ("checkpoint.pt", "checkpoint.prev.pt")
+_KEPT, _KEPT_NAME = "step-{}.pt", re.compile(r"step-(\d{1,15})\.pt")
 
 
 class Checkpoints:
@@ -57,8 +62,12 @@ class Checkpoints:
         Its identity must be `wanted`, and the CSV files must still contain all its rows unchanged, with the columns of
         `metrics`.
         """
+        return self._intact(CHECKPOINTS, wanted, metrics)
+
+    def _intact(self, names: Iterable[str], wanted: str, metrics: Iterable[Metric]) -> dict[str, Any] | None:
+        """Return the first of these checkpoints that is intact; see `load_checkpoint`."""
         epochs = CsvLog(self.epochs.path, epoch_columns(metrics))
-        for name in CHECKPOINTS:
+        for name in names:
             with contextlib.suppress(Exception):  # torch raises many kinds of errors for a damaged file
                 state = load_tensors(self.path / name)
                 rows = state["digests"]
@@ -68,6 +77,38 @@ class Checkpoints:
                 if whole and known and state["identity"] == wanted:
                     return state
         return None
+
+    # -- those that are kept for other runs, which share the steps before them
+
+    @property
+    def kept(self) -> list[int]:
+        """The steps whose checkpoints are kept, ascending."""
+        found = (_KEPT_NAME.fullmatch(path.name) for path in self.path.glob(_KEPT.format("*")))
+        return sorted(int(match[1]) for match in found if match)
+
+    def has_kept(self, step: int) -> bool:
+        """True if the checkpoint of this step is kept."""
+        return (self.path / _KEPT.format(step)).exists()
+
+    def keep_checkpoint(self, step: int) -> None:
+        """Keep the newest checkpoint, which was written after this step, once the run goes on and ends."""
+        path = self.path / _KEPT.format(step)
+        with writing(self.path), replacing(path, self.guard) as file, opened(self.path / CHECKPOINTS[0]) as newest:
+            shutil.copyfileobj(newest, file)
+
+    def load_kept(self, step: int, wanted: str, metrics: Iterable[Metric]) -> dict[str, Any] | None:
+        """Return the kept checkpoint of a step; None unless it is intact, like that of `load_checkpoint`."""
+        return self._intact([_KEPT.format(step)], wanted, metrics)
+
+    def drop_kept(self) -> None:
+        """Remove the kept checkpoints."""
+        self._remove(*(_KEPT.format(step) for step in self.kept))
+
+    def take_checkpoint(self, other: Checkpoints, state: Mapping[str, Any], own: str) -> None:
+        """Start from the checkpoint of another run: copy the rows before it, then save it with the identity `own`."""
+        self.steps.take(other.steps, state["step"])
+        self.epochs.take(other.epochs, state["evaluations"])
+        self._save(self.path / CHECKPOINTS[0], {**state, "identity": own}, self.guard)
 
     @property
     def has_final(self) -> bool:
@@ -93,6 +134,13 @@ class Checkpoints:
     def load_best(self) -> dict[str, Any]:
         """Return the weights in `best.pt`."""
         return load_tensors(self.path / "best.pt")
+
+    def _remove(self, *names: str) -> None:
+        for name in names:
+            try:
+                (self.path / name).unlink(missing_ok=True)
+            except OSError as error:
+                raise FolderError(f"cannot remove {self.path / name}: {error.strerror}") from error
 
     def _save(self, path: Path, content: Mapping[str, Any], ready: Callable[[], None]) -> None:
         self.guard()

@@ -48,6 +48,21 @@ def read(path: Path) -> Columns:
     return {name: values[:, place] for place, name in enumerate(names)}
 
 
+def latest(path: Path) -> dict[str, float]:
+    """Return each column's last field that is not empty; text is NaN. Raises FolderError if the file can't be read."""
+    lines = _lines(path)
+    names = _names(lines[0]) if lines else []
+    found: dict[str, float] = {}
+    for line in reversed(lines[1:]):
+        fields = line.split(b",")
+        for name, text in zip(names, fields, strict=False):
+            if text and name not in found:
+                found[name] = _numbers([text], 1)[0]
+        if len(found) == len(names):
+            break
+    return found
+
+
 def last(path: Path) -> dict[str, float]:
     """Read the last row by column name, without empty fields; empty if there are no rows. Raises FolderError.
 
@@ -202,6 +217,12 @@ class CsvLog:
                 file.write(text)
             self._hash = hashlib.blake2b(text, digest_size=16)
             self._file = self.path.open("a", encoding="utf-8", newline="\n")
+
+    def take(self, other: CsvLog, rows: int) -> None:
+        """Replace the file by the header and the first `rows` rows of another one."""
+        text = b"".join(line + b"\n" for line in other._lines()[: rows + 1])
+        with writing(self.path.parent), replacing(self.path) as file:
+            file.write(text)
 
     def widen(self, names: Iterable[str]) -> None:
         """Add columns, which are empty in the rows that are there."""

@@ -16,7 +16,9 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from lrbench._version import __version__
 from lrbench.config import RunConfig, identity
@@ -49,6 +51,14 @@ class Before:
 
     steps: Size = 0
     epochs: Size = 0
+
+
+@dataclass(frozen=True)
+class Branched:
+    """The run whose first steps this one has, so that it did not train them, and their number."""
+
+    source: Annotated[Text, Field(alias="from")]
+    step: Size
 
 
 @dataclass(frozen=True)
@@ -86,6 +96,7 @@ class Environment:
     config: Seal | None = None
     sizes: Sizes = Sizes()
     before: Before = Before()
+    branched: Branched | None = None
     metrics: Mapping[str, Mapping[str, Any]] | None = None
     plain: Mapping[str, Any] = field(default_factory=dict)
 

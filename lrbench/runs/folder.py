@@ -55,15 +55,23 @@ class RunFolder(Checkpoints, Recordings):
         Raises:
             FolderError: the config in the existing folder has been edited.
         """
-        wanted, usual = identity(experiment), root / run_name(experiment)
-        for path in _candidates(root, usual, wanted[:8]):
+        name = run_name(experiment)
+        return cls.known(root, identity(experiment), name) or cls(root / name)
+
+    @classmethod
+    def known(cls, root: Path, wanted: str, name: str) -> RunFolder | None:
+        """Return the folder under `root` of the run with the identity `wanted`, perhaps called `name`; None without it.
+
+        Raises FolderError like `of`.
+        """
+        for path in _candidates(root, root / name, wanted[:8]):
             folder = cls(path)
             if not folder.has_config:
                 continue
             if folder.identity() == wanted:
                 return folder
             raise FolderError(folder.edited)
-        return cls(usual)
+        return None
 
     def create(self, experiment: RunConfig, environment: Mapping[str, Any]) -> None:
         """Create the folder with `config.yaml` and `env.json`. Raises FolderError."""
@@ -102,13 +110,9 @@ class RunFolder(Checkpoints, Recordings):
     def clear(self) -> None:
         """Remove what the run has written, so that it starts over (`--again`)."""
         self._remove(*_WRITTEN, *CHECKPOINTS)
-
-    def _remove(self, *names: str) -> None:
-        for name in names:
-            try:
-                (self.path / name).unlink(missing_ok=True)
-            except OSError as error:
-                raise FolderError(f"cannot remove {self.path / name}: {error.strerror}") from error
+        self.drop_kept()
+        if self._known_environment().branched is not None:
+            self.amend_environment({"branched": None})
 
     def lock(self) -> Lock:
         """Return the lock that writing needs. Entering it raises LockedError, or FolderError if it can't be created."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from lrbench.components import NAMED, Metric, metrics_of
-from lrbench.runs.csv_log import Columns, read
+from lrbench.runs.csv_log import Columns, latest, read
 from lrbench.runs.folder import RunFolder
 from lrbench.runs.result import RunResult, Status
 
@@ -144,7 +144,7 @@ def conclude(
         evaluations=count,
         seconds=float(sum(taken)) if seconds is None and taken else seconds,
         effective_lr=max(rates, default=None),
-        final=_final(evaluations, count) if count else None,
+        final=_final(evaluations, count, latest(folder.epochs.path)) if count else None,
         best=None if best is None else _values(evaluations, best),
         test=dict(recorded.test) or None,
     )
@@ -181,16 +181,16 @@ def _last(table: Columns, name: str) -> float | None:
     return next(reversed(_known(table, name)), None)
 
 
-def _final(table: Columns, count: int) -> Values:
-    """Return the last evaluation on validation data, with the last training values of rows that have only those.
+def _final(table: Columns, count: int, latest: Mapping[str, float]) -> Values:
+    """Return the last evaluation on validation data; for what it lacks, the last value that was recorded.
 
-    Without any, the last row.
+    Without any, the last row. A last value that is not finite stays unknown.
     """
     validated = [np.isfinite(values) for name, values in table.items() if name.startswith("val_")]
     rows = np.flatnonzero(np.any(validated, axis=0)) if validated else np.empty(0, int)
     found = _values(table, int(rows[-1]) if len(rows) else count - 1)
-    lacking = [name for name, value in found.items() if value is None and name.startswith("train_")]
-    return found | {name: _last(table, name) for name in lacking}
+    lacking = [name for name, value in found.items() if value is None and name.startswith(("train_", "val_"))]
+    return found | {name: finite(latest.get(name)) for name in lacking}
 
 
 def _values(table: Columns, row: int) -> Values:

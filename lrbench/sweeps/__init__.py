@@ -9,3 +9,4 @@ from lrbench.sweeps.status import Board, board_of
 from lrbench.sweeps.summary import Summary
 from lrbench.sweeps.sweeping import Sweep, carry_out, sweep
 from lrbench.sweeps.sweeping import ask as plan_sweep
+from lrbench.sweeps.zoom import WIDTH, Zoom

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lrbench.analysis import value_text
-from lrbench.config import Config, RunConfig, identity, merge, normal, validate
+from lrbench.config import Config, RunConfig, branched, count_branched, identity, merge, normal, validate
 from lrbench.errors import ConfigError, UsageError
 from lrbench.sweeps.axes import AUTO_POINTS, Axis, Keys, axis, read_axes
 
@@ -63,7 +63,7 @@ class Grid:
     @property
     def size(self) -> int:
         """The number of cells, including duplicates."""
-        return sum(
+        return count_branched(self.config.plain) * sum(
             math.prod(AUTO_POINTS if one.auto else len(one.values) for one in axes.values())
             for _, axes in self._blocks()
         )
@@ -139,8 +139,9 @@ def all_cells(grids: Sequence[Grid], find: FindRates) -> tuple[list[Cell], int]:
     made = 0
     for grid in grids:
         for cell in grid.cells(find):
-            different.setdefault(identity(cell.experiment), cell)
-            made += 1
+            for experiment in branched(cell.experiment):
+                different.setdefault(identity(experiment), Cell(experiment, cell.point))
+                made += 1
     return sorted(different.values(), key=lambda cell: cell.experiment.seed), made - len(different)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,8 @@ class Planned:
         series: the line it belongs to: everything that varies except the learning rate and the seed.
         lr: the peak learning rate; None if only the optimizer's class knows it.
         seed: the run's seed.
-        confirms: True for a run of the winner with a fresh seed, which had no part in the choice.
+        confirms: True for a run of the line's best learning rate with a fresh seed, which had no part in the choice.
+        zoom: the round of `--zoom` that added it; 0 for the grid itself.
     """
 
     run: str
@@ -42,17 +43,24 @@ class Planned:
     lr: Finite | None
     seed: Natural
     confirms: bool = False
+    zoom: Natural = 0
 
     @property
     def line(self) -> str:
-        """The series, with a note for runs that confirm the winner."""
+        """The series, with a note for runs with fresh seeds."""
         return f"{self.series} (confirmation)" if self.confirms else self.series
 
     @classmethod
-    def of(cls, cell: Cell, series: str, run: str, confirms: bool = False) -> Planned:
+    def of(cls, cell: Cell, series: str, run: str, *, confirms: bool = False, zoom: int = 0) -> Planned:
         """Return the plan's row for a cell."""
         experiment = cell.experiment
-        return cls(run, identity(experiment), group(experiment), series, experiment.lr, experiment.seed, confirms)
+        named = identity(experiment), group(experiment)
+        return cls(run, *named, series, experiment.lr, experiment.seed, confirms, zoom)
+
+    def row(self) -> dict[str, Any]:
+        """Return what the plan's file says of it: defaults are left out."""
+        unsaid = {"confirms": False, "zoom": 0}
+        return {key: value for key, value in asdict(self).items() if key not in unsaid or value != unsaid[key]}
 
 
 @dataclass(frozen=True)
@@ -64,7 +72,7 @@ class Plan:
 
     @property
     def grid(self) -> list[Planned]:
-        """The cells among which the winner is chosen."""
+        """The cells among which the best learning rates are chosen."""
         return [cell for cell in self.cells if not cell.confirms]
 
     @property
@@ -117,7 +125,7 @@ class SweepFolder:
 
     def holds(self, plan: Plan) -> bool:
         """Return whether the folder contains this plan."""
-        return plan.cells == tuple(cell for cell in self.known() if cell in plan.cells or not cell.confirms)
+        return plan.cells == tuple(c for c in self.known() if c in plan.cells or not (c.confirms or c.zoom))
 
     def known(self) -> Sequence[Planned]:
         """Return the cells of the plan on disk; none if it can't be read."""
@@ -126,12 +134,16 @@ class SweepFolder:
         except FolderError:
             return ()
 
-    def write(self, plan: Plan) -> None:
-        """Write or replace the plan; earlier confirmations stay, unless it trains them too. Raises FolderError."""
+    def joined(self, plan: Plan) -> Plan:
+        """Add the earlier confirmations to a plan, unless it trains them too."""
         runs = {cell.run for cell in plan.cells}
         earlier = [cell for cell in self.known() if cell.confirms and cell.run not in runs]
-        cells = [{k: v for k, v in asdict(cell).items() if v is not False} for cell in (*plan.cells, *earlier)]
-        rows = ",\n  ".join(json.dumps(cell) for cell in cells)  # a line per cell, for reading and diffs
+        return replace(plan, cells=(*plan.cells, *earlier))
+
+    def write(self, plan: Plan) -> None:
+        """Write or replace the plan; earlier confirmations stay. Raises FolderError."""
+        lines_of = (json.dumps(cell.row()) for cell in self.joined(plan).cells)  # a line each, for reading and diffs
+        rows = ",\n  ".join(lines_of)
         head = {"format": FORMAT, "name": plan.name, "written": now(), "lrbench": __version__}
         lines = [f"  {json.dumps(key)}: {json.dumps(value)},\n" for key, value in head.items()]
         self.save("plan.json", f'{{\n{"".join(lines)}  "cells": [\n  {rows}\n]}}\n')
@@ -163,7 +175,7 @@ def find_sweeps(root: Path) -> list[SweepFolder]:
 
 
 def confirming(root: Path) -> set[str]:
-    """Return the names of the runs under a runs folder that confirm a sweep's winner and chose none."""
+    """Return the names of the runs under a runs folder that confirm a sweep's choice and made none."""
     cells = [cell for folder in find_sweeps(root) for cell in folder.known()]
     return {cell.run for cell in cells if cell.confirms} - {cell.run for cell in cells if not cell.confirms}
 

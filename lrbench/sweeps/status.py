@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lrbench.components import LOSS
-from lrbench.config import RunConfig, canonical, without_rate
+from lrbench.config import RunConfig, canonical, own_share, without_rate
 from lrbench.errors import LrbenchError
 from lrbench.events import Event
 from lrbench.runs import RunResult, Status, last_row, metrics_in
@@ -135,10 +135,10 @@ def expected_seconds(outcomes: Sequence[Outcome], jobs: int) -> float | None:
     for outcome in outcomes:
         if outcome.result is not None and outcome.status.complete and outcome.result.seconds:
             known.setdefault(_size(outcome.experiment), []).append(outcome.result.seconds)
-    wanted = [_size(outcome.experiment) for outcome in pending(outcomes)]
-    if not all(size in known for size in wanted):
+    wanted = [(_size(outcome.experiment), own_share(outcome.experiment)) for outcome in pending(outcomes)]
+    if not all(size in known for size, _ in wanted):
         return None
-    each = [statistics.median(known[size]) for size in wanted]
+    each = [statistics.median(known[size]) * share for size, share in wanted]
     return max(sum(each) / jobs, max(each, default=0.0))
 
 

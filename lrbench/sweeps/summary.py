@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -11,13 +12,18 @@ from lrbench.analysis import (
     DEFAULT_METRIC,
     EPSILON,
     Axis,
+    Confirmation,
     Family,
+    NoOptimum,
+    Optimum,
     Point,
     Record,
     Spread,
     axis_of,
+    confirmation,
     default_metric,
     measures_of,
+    optimum,
     parts,
     rate_text,
     read_one,
@@ -25,6 +31,7 @@ from lrbench.analysis import (
 from lrbench.components import Measure
 from lrbench.runs import Status
 from lrbench.sweeps.plan import Plan, Planned, SweepFolder
+from lrbench.sweeps.zoom import Step, told
 
 
 @dataclass(frozen=True)
@@ -36,14 +43,25 @@ class Summary:
         measure: what learning rates are compared by: the final validation loss, or what another program measures.
         lines: a family of learning rates per line, in the order given.
         records: the records of the grid's runs.
-        confirmations: the winner with fresh seeds, which had no part in choosing it; several if the code changed.
+        fresh: the fresh seeds of the lines' best learning rates, which had no part in choosing them, each with its
+            line. More than one of a line if its best learning rate or the user's code changed.
+        pending: line and learning rate of each fresh seed that was not begun.
+        steps: of a zoom, the last step with each line.
     """
 
     plan: Plan
     measure: Measure
     lines: tuple[Family, ...]
     records: tuple[Record, ...]
-    confirmations: tuple[Point, ...] = ()
+    fresh: tuple[tuple[str, Point], ...] = ()
+    pending: tuple[tuple[str, float | None], ...] = ()
+    steps: Mapping[str, Step] = field(default_factory=dict)
+
+    @property
+    def zoomed(self) -> list[str]:
+        """How a zoom into each line ended, in words."""
+        runs = Counter(cell.series for cell in self.plan.grid)
+        return [told(line, runs[line.label], self.steps[line.label]) for line in self.lines if line.label in self.steps]
 
     @property
     def families(self) -> tuple[Family, ...]:
@@ -54,6 +72,11 @@ class Summary:
         return tuple(sorted(ended, key=lambda family: (family.standing(self.measure), family.label)))
 
     @property
+    def optima(self) -> dict[str, Optimum | NoOptimum]:
+        """The minimum of each line's curve, or why there is none, the best line first."""
+        return {family.label: optimum(family, self.measure) for family in self.families}
+
+    @property
     def winner(self) -> tuple[Family, Point] | None:
         """The family and the best point; None if there is none."""
         found = [(family, best) for family in self.families if (best := family.best(self.measure)) is not None]
@@ -62,7 +85,14 @@ class Summary:
     @property
     def everything(self) -> list[Record]:
         """The records of all runs."""
-        return [*self.records, *(record for point in self.confirmations for record in point.group.records)]
+        return [*self.records, *(record for _, point in self.fresh for record in point.group.records)]
+
+    @property
+    def confirmation(self) -> Confirmation | None:
+        """The lines at their best learning rates, compared by fresh seeds alone; None without any."""
+        best = {(line.label, point.lr) for line in self.lines if (point := line.best(self.measure)) is not None}
+        groups, pending = [point.group for _, point in self.fresh], sum(cell in best for cell in self.pending)
+        return confirmation(self.lines, groups, self.measure, pending=pending)
 
     @property
     def missing(self) -> int:
@@ -82,30 +112,43 @@ class Summary:
             for point in family.points:
                 near = good is not None and point.lr is not None and good.low <= point.lr <= good.high
                 edge = family.edge(self.measure) if point is best else ""
-                marks = {"best": int(point is best), "near": int(near), "edge": edge}
+                marks: dict[str, Any] = {"best": int(point is best), "near": int(near), "edge": edge}
+                marks |= _optimum(family, self.measure) if point is best else dict.fromkeys(_OPTIMUM, "")
                 yield {"series": _named(family.label, point), **_row(point, known, self.measure), **marks}
-        if (won := self.winner) is not None:
-            series = f"{won[0].label} (confirmation)"
-            yield from (
-                {"series": _named(series, point), **_row(point, known, self.measure)} for point in self.confirmations
-            )
+        for line, point in self.fresh:
+            yield {"series": _named(f"{line} (confirmation)", point), **_row(point, known, self.measure)}
 
 
 def summarize(folder: SweepFolder, plan: Plan, epsilon: float = EPSILON) -> Summary:
     """Read the runs of a plan. Unreadable runs are marked damaged and excluded from means."""
     grid: dict[str, dict[float | None, list[Record]]] = {}
-    fresh: dict[float | None, list[Record]] = {}
+    fresh: dict[str, dict[float | None, list[Record]]] = {}
     for cell in plan.cells:
-        line = fresh if cell.confirms else grid.setdefault(cell.series, {})
-        line.setdefault(cell.lr, []).append(_read(folder, cell))
-    everything = [record for line in (*grid.values(), fresh) for records in line.values() for record in records]
+        lines = fresh if cell.confirms else grid
+        lines.setdefault(cell.series, {}).setdefault(cell.lr, []).append(_read(folder, cell))
+    everything = [record for line in (*grid.values(), *fresh.values()) for found in line.values() for record in found]
     measures = measures_of(everything)
     measure = measures.get(default_metric(everything)) or measures_of([])[DEFAULT_METRIC]
     points = partial(_points, measures=measures, axis=axis_of(everything))
-    lines = tuple(Family(series, points(runs), epsilon) for series, runs in grid.items())
-    records = tuple(record for family in lines for point in family.points for record in point.group.records)
-    latest = dict(list(fresh.items())[:1])  # an earlier winner's confirmation comes later in the plan
-    return Summary(plan, measure, lines, records, points(latest))
+    made = tuple(Family(series, points(runs), epsilon) for series, runs in grid.items())
+    records = tuple(record for family in made for point in family.points for record in point.group.records)
+    begun = {series: {lr: _begun(found) for lr, found in runs.items()} for series, runs in fresh.items()}
+    confirming = tuple((series, _of(series, point)) for series, runs in begun.items() for point in points(runs))
+    pending = [
+        (series, lr)
+        for series, runs in fresh.items()
+        for lr, found in runs.items()
+        for _ in found[len(begun[series][lr]) :]
+    ]
+    return Summary(plan, measure, made, records, confirming, tuple(pending))
+
+
+def _of(series: str, point: Point) -> Point:
+    return replace(point, group=replace(point.group, label=f"{series} at {point.group.label}"))
+
+
+def _begun(records: list[Record]) -> list[Record]:
+    return [record for record in records if record.status is not Status.PENDING]
 
 
 def _points(
@@ -118,6 +161,17 @@ def _points(
 
 def _named(series: str, point: Point) -> str:
     return f"{series} ({point.group.part})" if point.group.part else series
+
+
+_OPTIMUM = ("optimum", "optimum_low", "optimum_high", "no_optimum")
+
+
+def _optimum(family: Family, measure: Measure) -> dict[str, Any]:
+    """The minimum of the curve and its 95% interval, or why there is none."""
+    found = optimum(family, measure)
+    if isinstance(found, NoOptimum):
+        return dict(zip(_OPTIMUM, ("", "", "", found.reason), strict=True))
+    return dict(zip(_OPTIMUM, (repr(found.lr), repr(found.low), repr(found.high), ""), strict=True))
 
 
 def _over(record: Record) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,14 @@ from lrbench.errors import LockedError, RunError, UsageError
 from lrbench.events import Event, Watch, message, silent
 from lrbench.lr_finder import Refusal, find_lr, known_finding
 from lrbench.runs import Status, relative
+from lrbench.sweeps.additions import add_confirmation, zoom_in
 from lrbench.sweeps.axes import around
 from lrbench.sweeps.grid import MOST, Cell, FindRates, Grid, all_cells
 from lrbench.sweeps.halving import drop, loss_at, worse_half
 from lrbench.sweeps.plan import Plan, Planned, SweepFolder, series_of
 from lrbench.sweeps.status import expected_seconds
 from lrbench.sweeps.summary import Summary, summarize
+from lrbench.sweeps.zoom import Step, Zoom
 from lrbench.training import RUNGS, Executor, Outcome, Prune, RunOptions, default_jobs, do_runs, look, nearest, pending
 from lrbench.types import FUNCTION, NOTHING, PATH, TEXT, TEXTS, TRACKS, WHOLE, Displayed, Kind, Listed, arguments
 
@@ -39,6 +41,7 @@ class Sweep(Displayed):
         outcomes: the outcome of each cell, in the same order; before execution, what was found.
         duplicates: the number of cells left out because they equal another one.
         auto: in a dry run, the names of configs whose `lr: auto` still needs a range test.
+        steps: of a zoom, what each line's last step was, and why.
     """
 
     folder: SweepFolder
@@ -47,6 +50,7 @@ class Sweep(Displayed):
     outcomes: list[Outcome]
     duplicates: int = 0
     auto: tuple[str, ...] = ()
+    steps: dict[str, Step] = field(default_factory=dict)
 
     @property
     def todo(self) -> list[Outcome]:
@@ -58,8 +62,9 @@ class Sweep(Displayed):
         return expected_seconds(self.outcomes, jobs or default_jobs([outcome.experiment for outcome in self.outcomes]))
 
     def summary(self, epsilon: float = EPSILON) -> Summary:
-        """Summarize the results so far."""
-        return summarize(self.folder, self.plan, epsilon)
+        """Summarize the results so far, those of earlier confirmations too."""
+        found = summarize(self.folder, self.folder.joined(self.plan), epsilon)
+        return replace(found, steps=self.steps)
 
 
 @arguments(
@@ -89,6 +94,7 @@ def sweep(
     retries: int = 0,
     again: bool = False,
     max_failures: int | None = None,
+    zoom: Zoom | float | None = None,
     confirm: int = 0,
     track: str | Mapping[str, Any] | Sequence[Any] | None = None,
     watch: Watch = silent,
@@ -111,7 +117,9 @@ def sweep(
         retries: how many times to retry a failed run.
         again: repeat runs that are already finished.
         max_failures: start no more runs after this many have failed.
-        confirm: finally train the winner with this many fresh seeds, which had no part in choosing it.
+        zoom: add learning rates until the interval of each line's optimum is narrower than this many decades.
+        confirm: finally train the best learning rate of each line with this many fresh seeds, the same for all, which
+            had no part in choosing it. `Sweep.summary().confirmation` compares the lines by them alone.
         track: the tools that follow the runs, instead of the configs' own; see `lrbench.run`.
         watch: called with progress events.
 
@@ -126,7 +134,8 @@ def sweep(
         configs, given, runs=runs, overrides=overrides, name=name, device=device, track=track, options=options,
         watch=watch,
     )  # fmt: skip
-    return carry_out(asked, options, confirm=confirm, watch=watch)
+    wanted = Zoom(zoom) if isinstance(zoom, int | float) else zoom
+    return carry_out(asked, options, zoom=wanted, confirm=confirm, watch=watch)
 
 
 def ask(
@@ -172,10 +181,14 @@ def ask(
     return Sweep(folder, Plan(name, planned), cells, outcomes, duplicates, tuple(dict.fromkeys(unknown)))
 
 
-def carry_out(asked: Sweep, options: RunOptions, *, confirm: int = 0, watch: Watch = silent) -> Sweep:
+def carry_out(
+    asked: Sweep, options: RunOptions, *, zoom: Zoom | None = None, confirm: int = 0, watch: Watch = silent
+) -> Sweep:
     """Execute the pending runs of a sweep and return `asked`, updated. Raises the same errors as `sweep`."""
-    if confirm < 0:
-        raise UsageError(f"--confirm must be at least 0 (got {confirm})")
+    if not 0 <= confirm <= UNASKED:
+        raise UsageError(f"--confirm must be from 0 to {UNASKED:,} (got {confirm:,})")
+    if zoom is not None and options.prune is not None:
+        raise UsageError("--zoom needs complete runs: leave out --prune and --halve")
     folder = asked.folder
 
     def written() -> None:
@@ -189,23 +202,31 @@ def carry_out(asked: Sweep, options: RunOptions, *, confirm: int = 0, watch: Wat
         found = {outcome.path.name: outcome.result for outcome in asked.outcomes if outcome.result is not None}
         watch(Event("", "plan", values={"plan": asked.plan, "results": found}))
 
-    def train(how: RunOptions) -> None:
-        for outcome in asked.outcomes:
+    def train(how: RunOptions, outcomes: Sequence[Outcome]) -> None:
+        for outcome in outcomes:
             outcome.kind = how.kind_of(outcome.experiment)
-        do_runs(asked.outcomes, folder.root, how, watch, written)
+        do_runs(outcomes, folder.root, how, watch, written)
 
     prune = options.prune
     if prune is not None and prune.halve:
         for rung in RUNGS:
-            train(replace(options, prune=replace(prune, pause=rung)))
+            train(replace(options, prune=replace(prune, pause=rung)), asked.outcomes)
             options = replace(options, again=False)  # repeated runs are resumed from here on
             if any(outcome.status in (Status.PENDING, Status.INTERRUPTED) for outcome in asked.outcomes):
                 return asked
             drop_worse_half(asked, rung, watch)
-    train(options)
-    if confirm and not any(outcome.to_do or outcome.undone for outcome in asked.outcomes):
-        _add_confirmation(asked, confirm, options)
-        train(options)
+    train(options, asked.outcomes)
+    while zoom is not None and not _undone(asked) and zoom_in(asked, zoom, options, watch):
+        train(options, asked.outcomes)
+    undone = _undone(asked)
+    if confirm and undone:
+        watch(message(f"no fresh seeds yet: {undone} of {len(asked.outcomes)} runs have no result"))
+    elif confirm:
+        whole = replace(options, prune=None)  # to drop some would leave a selection
+        fresh = add_confirmation(asked, confirm, whole)
+        if not fresh:
+            watch(message("no fresh seeds: no line has a best learning rate"))
+        train(whole, fresh)
     return asked
 
 
@@ -226,22 +247,9 @@ def drop_worse_half(asked: Sweep, rung: float, watch: Watch) -> None:
             watch(Event(cell.run, "end", values={"result": outcome.result, "folder": outcome.path}))
 
 
-def _add_confirmation(done: Sweep, confirm: int, options: RunOptions) -> None:
-    """Add runs of the winner with fresh seeds to the plan."""
-    winner = done.summary().winner
-    if winner is None:
-        return
-    family, best = winner
-    rows = list(done.plan.cells)
-    chosen = next(c for c, row in zip(done.cells, rows, strict=True) if (row.series, row.lr) == (family.label, best.lr))
-    fresh = 1 + max(cell.experiment.seed for cell in done.cells)
-    for seed in range(fresh, fresh + confirm):
-        cell = replace(chosen, experiment=chosen.experiment.replace(seed=seed))
-        outcome = look(done.folder.root, cell.experiment, options.kind_of(cell.experiment), options.again)
-        done.cells.append(cell)
-        done.outcomes.append(outcome)
-        rows.append(Planned.of(cell, family.label, outcome.path.name, confirms=True))
-    done.plan = replace(done.plan, cells=tuple(rows))
+def _undone(asked: Sweep) -> int:
+    """Count the runs without a result."""
+    return sum(outcome.to_do or outcome.undone for outcome in asked.outcomes)
 
 
 def _grid(

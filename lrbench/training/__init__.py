@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from lrbench.training.branching import expected_saving
 from lrbench.training.executors import Executor, default_jobs
 from lrbench.training.kinds import LoopKind, Observer
 from lrbench.training.options import RunOptions
@@ -20,12 +21,14 @@ from lrbench.training.termination import Ended, not_finite
 from lrbench.training.tracking import TRACKERS, checked_tracker, trackers
 
 if TYPE_CHECKING:
+    from lrbench.training.activations import layer_outputs
     from lrbench.training.evaluate import evaluate as evaluate_split
     from lrbench.training.generators import keep_generators
     from lrbench.training.isolation import isolated
     from lrbench.training.loop import Training
 
 _WITH_TORCH = {
+    "layer_outputs": ("lrbench.training.activations", "layer_outputs"),
     "Training": ("lrbench.training.loop", "Training"),
     "keep_generators": ("lrbench.training.generators", "keep_generators"),
     "isolated": ("lrbench.training.isolation", "isolated"),

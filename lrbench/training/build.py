@@ -184,15 +184,7 @@ def build(experiment: Experiment, device: torch.device) -> Parts:
     own_batches = data.train.own_batches(experiment.batch_size, bool(experiment.drop_last))
     steps_per_epoch = experiment.updates_per_epoch(len(data.train), own_batches)
     total_steps = experiment.steps or (experiment.epochs or 0) * steps_per_epoch
-    schedule = build_schedule(
-        experiment.schedule,
-        lr=peak_lr,
-        total_steps=start.steps + total_steps,
-        steps_per_epoch=steps_per_epoch,
-        warmup=experiment.warmup,
-        as_of=experiment.as_of,
-    )
-    schedule = start.moved(schedule)
+    schedule = schedule_of(experiment, start, peak_lr, total_steps, steps_per_epoch)
     parts = Parts(
         data=data,
         task=task,
@@ -219,6 +211,21 @@ def build(experiment: Experiment, device: torch.device) -> Parts:
         problem = f"{experiment.optimizer.name} has no momentum to cycle"
         raise ConfigError(problem, key="schedule.cycle_momentum")
     return parts
+
+
+def schedule_of(
+    experiment: Experiment, start: Start, peak_lr: float, total_steps: int, steps_per_epoch: int
+) -> Schedule:
+    """Return the schedule as a function of the run's own steps. Raises ConfigError."""
+    schedule = build_schedule(
+        experiment.schedule,
+        lr=peak_lr,
+        total_steps=start.steps + total_steps,
+        steps_per_epoch=steps_per_epoch,
+        warmup=experiment.warmup,
+        as_of=experiment.as_of,
+    )
+    return start.moved(schedule)
 
 
 def _fitted(experiment: Experiment, data: Data) -> Data:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from lrbench.config import Trunk
 from lrbench.events import Watch
+from lrbench.types import Duration
 
 if TYPE_CHECKING:
     from lrbench.runs import RunFolder, RunResult
+    from lrbench.training.build import Parts
     from lrbench.training.loop import Training
     from lrbench.training.termination import Ended
 
@@ -34,6 +37,10 @@ class Kind(Protocol):
     @property
     def in_torch(self) -> bool:
         """Whether the process that executes it needs torch; otherwise it starts a process of its own."""
+
+    @property
+    def follows(self) -> str | None:
+        """The identity of the run that must be over before this one starts; None for any order."""
 
     def check(self, configs: Sequence[Any], root: Path, watch: Watch, *, keep: bool) -> None:
         """Find what is wrong with configs before anything is written under `root`, the folder of the runs.
@@ -58,6 +65,11 @@ class LoopKind:
 
     in_torch = True
 
+    @property
+    def follows(self) -> str | None:
+        """See `Kind`."""
+        return None
+
     def check(self, configs: Sequence[Any], root: Path, watch: Watch, *, keep: bool) -> None:
         """See `Kind`."""
         from lrbench.training.in_loop import check
@@ -80,6 +92,10 @@ class LoopKind:
 
         return executing(self, folder, config, threads=threads, stop=stop)
 
+    def take_start(self, folder: RunFolder, config: Any, parts: Parts, done: int, watch: Watch) -> bool:
+        """Write a checkpoint that is ahead of the folder's own, which is after `done` steps; return whether it did."""
+        return False
+
     def prepare(self, training: Training) -> Observer:
         """Return the observer of a run that is about to start or resume. Raises Ended, Paused."""
         return Observer(training)
@@ -95,6 +111,12 @@ class Observer:
 
     def updated(self) -> None:
         """Called after each step, whose loss is not read back yet."""
+
+    def skipped(self) -> None:
+        """Called instead of `updated` after a step that was skipped because it was not finite."""
+
+    def saved(self) -> None:
+        """Called after each checkpoint."""
 
     def limit(self, step: int, lr: float, loss: float) -> Ended | None:
         """Return why the run ends with this step, or None if it continues."""
@@ -112,6 +134,30 @@ class Observer:
 
 @dataclass(frozen=True)
 class PlainTraining(LoopKind):
-    """Training as configured."""
+    """Training as configured.
+
+    Attributes:
+        trunk: the run that gives this one its first steps; None if it trains them itself.
+        keeps: where to keep checkpoints, for runs of which this one is the trunk.
+    """
 
     accepts_pruned = False
+    trunk: Trunk | None = field(default=None, compare=False)
+    keeps: tuple[Duration, ...] = field(default=(), compare=False)
+
+    @property
+    def follows(self) -> str | None:
+        """See `Kind`."""
+        return None if self.trunk is None else self.trunk.identity
+
+    def take_start(self, folder: RunFolder, config: Any, parts: Parts, done: int, watch: Watch) -> bool:
+        """See `LoopKind`."""
+        from lrbench.training.trunk import take_start
+
+        return self.trunk is not None and take_start(self.trunk, folder, config, parts, done, watch)
+
+    def prepare(self, training: Training) -> Observer:
+        """See `LoopKind`."""
+        from lrbench.training.trunk import KeepingObserver
+
+        return KeepingObserver(training, self.keeps) if self.keeps else Observer(training)

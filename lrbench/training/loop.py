@@ -45,7 +45,7 @@ def train(
         stop: called after every step; once it returns True, a checkpoint is written and Interrupted raised.
     """
     try:
-        training = Training.begin(folder, experiment, watch)
+        training = Training.begin(folder, experiment, kind, watch)
         try:
             training.observer = kind.prepare(training)
             while training.goes_on:
@@ -81,12 +81,14 @@ class Training:
         self.observer = Observer(self)
 
     @classmethod
-    def begin(cls, folder: RunFolder, experiment: Experiment, watch: Watch) -> Training:
+    def begin(cls, folder: RunFolder, experiment: Experiment, kind: LoopKind, watch: Watch) -> Training:
         """Build the parts, load the newest checkpoint and cut the CSV rows back to it."""
         device = resolve_device(experiment.device)
         parts = assemble(experiment, device)
         metrics = parts.task.metrics
         checkpoint = folder.load_checkpoint(identity(experiment), metrics)
+        if kind.take_start(folder, experiment, parts, 0 if checkpoint is None else checkpoint["step"], watch):
+            checkpoint = folder.load_checkpoint(identity(experiment), metrics)
         if checkpoint is not None:
             torch.set_num_threads(checkpoint["threads"])
         elif folder.has_checkpoint:
@@ -196,6 +198,7 @@ class Training:
             measured = gradient(parts, batches, self.experiment.clip_grad_norm)
             if not step_taken(parts, measured, check=check):
                 self.skip(row, before)
+                self.observer.skipped()
                 return
         count = sum(parts.task.examples(raw) for raw in batches)
         self.pending.add(row, count, measured)
@@ -299,6 +302,7 @@ class Training:
         assert not self.pending, "read_back() comes first"
         self.folder.save_checkpoint(self.captured())
         self.saved = time.monotonic()
+        self.observer.saved()
 
     def captured(self) -> dict[str, Any]:
         """Return the complete state."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lrbench.config import CommandConfig, RunConfig, own
+from lrbench.config import CommandConfig, RunConfig, own, trunk_of
 from lrbench.errors import UsageError, choices
 from lrbench.training.commands import CommandRun
 from lrbench.training.kinds import Kind, PlainTraining
@@ -77,4 +77,10 @@ class RunOptions:
                 raise UsageError(f"{config.name} is trained by a command, which --prune and --halve can't end early")
             return CommandRun()
         own(config, "there is nothing to run")
-        return PlainTraining() if self.prune is None else PrunedTraining(self.prune)
+        if self.prune is None:
+            return PlainTraining(trunk_of(config))
+        if trunk_of(config) is not None:
+            raise UsageError(
+                f"{config.name} is a branch, which takes its first steps as they are; remove --prune, --halve"
+            )
+        return PrunedTraining(self.prune)

@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lrbench.config import CONFIGS, RunConfig, identity, load_config, own
+from lrbench.config import CONFIGS, RunConfig, branched, identity, load_config, own
 from lrbench.errors import ConfigError, FolderError, Interrupted, LockedError, Paused, Terminated, UsageError
 from lrbench.events import Event, Watch, message, silent
 from lrbench.runs import RunFolder, RunResult, Status
+from lrbench.training.branching import arrange, saving, tidy, waves
 from lrbench.training.executors import Executor, create
 from lrbench.training.options import RunOptions
 from lrbench.training.outcome import Outcome, Outcomes, look, nearest, pending
@@ -98,8 +99,8 @@ def _alike(bases: Iterable[RunConfig], seeds: int) -> Iterable[list[RunConfig]]:
     found: dict[str, list[RunConfig]] = {}
     for base in bases:
         for seed in range(base.seed, base.seed + seeds):
-            experiment = base if seed == base.seed else base.replace(seed=seed)
-            found.setdefault(identity(experiment), []).append(experiment)
+            for experiment in branched(base if seed == base.seed else base.replace(seed=seed)):
+                found.setdefault(identity(experiment), []).append(experiment)
     return found.values()
 
 
@@ -119,8 +120,10 @@ def do(
         watch: called with progress events.
         checked: called when all pending runs have been checked and nothing has been written yet.
     """
+    arrange(outcomes)
     with tracked(outcomes, root, watch) as follow:
         _do(outcomes, root, options, follow, checked)
+    tidy(outcomes)
 
 
 def _do(
@@ -139,6 +142,8 @@ def _do(
     checked()
     prepare(todo, options.again)
     _execute(pending(todo), first, root, options, watch)
+    if (said := saving(outcomes)) is not None:
+        watch(message(said))
 
 
 def stopped(outcomes: Sequence[Outcome]) -> Interrupted | None:
@@ -150,43 +155,63 @@ def stopped(outcomes: Sequence[Outcome]) -> Interrupted | None:
     return kind(f"stopped with {len(left)} of {len(outcomes)} runs left; the same command resumes")
 
 
-def _execute(todo: Sequence[Outcome], executor: Executor, root: Path, options: RunOptions, watch: Watch) -> None:
-    """Execute the runs; runs of another process come last, once it has finished them or died."""
-    by_path = {outcome.path: outcome for outcome in todo}
-    left, stop, told = list(todo), StopFlag(), set[Path]()
+def _execute(todo: Sequence[Outcome], first: Executor, root: Path, options: RunOptions, watch: Watch) -> None:
+    """Execute the runs, trunks before their branches."""
+    stop, experiments = StopFlag(), [outcome.experiment for outcome in todo]
+
+    def on_failure() -> None:
+        count = sum(outcome.status is Status.FAILED for outcome in todo)
+        if options.max_failures is not None and count >= options.max_failures:
+            watch(message(f"stopping after {options.max_failures} failure{'s' * (options.max_failures != 1)}"))
+            stop.set()
+
     with stop.on_signals():
-        while left:
-            elsewhere = []
-            items = [WorkItem(one.path, one.experiment, one.kind, options.retries) for one in left]
-            for path, result in executor.execute(items, watch, stop):
-                outcome = by_path[path]
-                _settle(outcome, result, stop)
-                if outcome.status is Status.FAILED and outcome.result is None:  # no `end` event was sent yet
-                    failed = RunResult(Status.FAILED, outcome.message.removeprefix(f"{path.name}: "))
-                    watch(Event(path.name, "end", values={"result": failed, "folder": path}))
-                if outcome.status is Status.RUNNING and options.wait:
-                    elsewhere.append(outcome)
-                elif outcome.status is Status.FAILED and _enough(todo, options):
-                    watch(message(f"stopping after {options.max_failures} failure{'s' * (options.max_failures != 1)}"))
-                    stop.set()
-            for outcome in elsewhere:
-                if outcome.path not in told:
-                    told.add(outcome.path)
-                    whose = RunFolder(outcome.path).owner or "another process"
-                    watch(message(f"waiting for {outcome.path.name}, which is running in {whose}"))
-            left = _awaited(elsewhere, stop)
-            prepare(left, again=False)  # a killed process may have left a folder without its config
-            left = [outcome for outcome in left if outcome.status is Status.RUNNING]
-            if left:
-                executor = create(options, root, [outcome.experiment for outcome in left])
-        for outcome in todo:
-            if outcome.status is Status.RUNNING and stop():
-                outcome.status, outcome.signal = Status.INTERRUPTED, stop.signal
+        for number, wave in enumerate(waves(todo)):
+            executor = create(options, root, experiments) if number else first  # of the same size for every wave
+            _execute_at_once(wave, executor, stop, on_failure, root, options, watch)
 
 
-def _enough(todo: Sequence[Outcome], options: RunOptions) -> bool:
-    failed = sum(outcome.status is Status.FAILED for outcome in todo)
-    return options.max_failures is not None and failed >= options.max_failures
+def _execute_at_once(
+    todo: Sequence[Outcome],
+    executor: Executor,
+    stop: StopFlag,
+    on_failure: Callable[[], None],
+    root: Path,
+    options: RunOptions,
+    watch: Watch,
+) -> None:
+    """Execute runs in any order; those of another process come last, once it has finished them or died.
+
+    `on_failure` is called after each failed run.
+    """
+    by_path = {outcome.path: outcome for outcome in todo}
+    left, told = list(todo), set[Path]()
+    while left:
+        elsewhere = []
+        items = [WorkItem(one.path, one.experiment, one.kind, options.retries) for one in left]
+        for path, result in executor.execute(items, watch, stop):
+            outcome = by_path[path]
+            _settle(outcome, result, stop)
+            if outcome.status is Status.FAILED and outcome.result is None:  # no `end` event was sent yet
+                failed = RunResult(Status.FAILED, outcome.message.removeprefix(f"{path.name}: "))
+                watch(Event(path.name, "end", values={"result": failed, "folder": path}))
+            if outcome.status is Status.RUNNING and options.wait:
+                elsewhere.append(outcome)
+            elif outcome.status is Status.FAILED:
+                on_failure()
+        for outcome in elsewhere:
+            if outcome.path not in told:
+                told.add(outcome.path)
+                whose = RunFolder(outcome.path).owner or "another process"
+                watch(message(f"waiting for {outcome.path.name}, which is running in {whose}"))
+        left = _awaited(elsewhere, stop)
+        prepare(left, again=False)  # a killed process may have left a folder without its config
+        left = [outcome for outcome in left if outcome.status is Status.RUNNING]
+        if left:
+            executor = create(options, root, [outcome.experiment for outcome in left])
+    for outcome in todo:
+        if outcome.status is Status.RUNNING and stop():
+            outcome.status, outcome.signal = Status.INTERRUPTED, stop.signal
 
 
 def _settle(outcome: Outcome, result: RunResult | Exception, stop: StopFlag) -> None:

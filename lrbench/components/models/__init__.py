@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from lrbench.components.models.parametrization import Parametrization, check_heads, parametrized
 from lrbench.errors import ConfigError
 from lrbench.registry import Catalog
 from lrbench.types import Count, Natural, Part, Probability
@@ -18,7 +19,16 @@ if TYPE_CHECKING:
 Shape = tuple[int, ...]
 
 
-def cnn(*, padding: Natural = 0, dropout: Probability = 0.25, input_shape: Shape, outputs: int) -> nn.Module:
+def cnn(
+    *,
+    padding: Natural = 0,
+    dropout: Probability = 0.25,
+    width: Count = 32,
+    parametrization: Parametrization = "standard",
+    base_width: Count | None = None,
+    input_shape: Shape,
+    outputs: int,
+) -> nn.Module:
     """The tutorial's CNN: (conv 3×3, ReLU, max-pool 2, dropout) × 2, dense 256, dense; Keras's initial weights.
 
     32 and 64 filters; Glorot uniform weights, zero biases. 431,242 parameters for 28×28×1 and 10 classes.
@@ -26,12 +36,19 @@ def cnn(*, padding: Natural = 0, dropout: Probability = 0.25, input_shape: Shape
     Args:
         padding: padding of both convolutions; 0 as in the tutorial. Images under 10×10 get more.
         dropout: probability of both dropout layers.
+        width: filters of the first convolution; the second has twice as many, the dense layer 8 × width.
+        parametrization: mup for initial weights and learning rates that keep the best learning rate of `base_width`.
+        base_width: the width at which mup is the standard parametrization.
     """
     from lrbench.components.models import nets
 
     _pictures("cnn", input_shape)
     padding, side = _padded(input_shape, padding, lambda n, p: ((n + 2 * p - 2) // 2 + 2 * p - 2) // 2)
-    return nets.Cnn(input_shape[0], side, outputs, padding, dropout)
+
+    def build(width: int, growth: float = 1.0) -> nn.Module:
+        return nets.Cnn(input_shape[0], side, outputs, padding, dropout, width, growth)
+
+    return parametrized(build, width, parametrization, base_width, "by_both_fans")
 
 
 def mlp(
@@ -39,6 +56,8 @@ def mlp(
     hidden: list[Count] = [64, 64],  # noqa: B006  (never changed)
     dropout: Probability = 0.0,
     activation: Literal["relu", "tanh", "gelu"] = "relu",
+    parametrization: Parametrization = "standard",
+    base_width: Count | list[Count] | None = None,
     input_shape: Shape,
     outputs: int,
 ) -> nn.Module:
@@ -48,17 +67,29 @@ def mlp(
         hidden: width of each hidden layer.
         dropout: probability after each hidden layer.
         activation: relu, tanh or gelu.
+        parametrization: mup for initial weights and learning rates that keep the best learning rate of `base_width`.
+        base_width: the width of the hidden layers at which mup is the standard parametrization; a list for several.
     """
     from torch import nn
 
+    from lrbench.components.models.mup import output_layer
+
+    base = [base_width] * len(hidden) if isinstance(base_width, int) else base_width
+    if base is not None and len(base) != len(hidden):
+        problem = f"must be one number, or a list of as many as hidden has, {len(hidden)} (got {base_width})"
+        raise ConfigError(problem, key="model.base_width")
     activations = {"relu": nn.ReLU, "tanh": nn.Tanh, "gelu": nn.GELU}
-    widths = [math.prod(input_shape), *hidden]
-    layers: list[nn.Module] = [nn.Flatten()]
-    for before, after in pairwise(widths):
-        layers += [nn.Linear(before, after), activations[activation]()]
-        if dropout:
-            layers.append(nn.Dropout(dropout))
-    return nn.Sequential(*layers, nn.Linear(widths[-1], outputs))
+
+    def build(hidden: list[int], growth: float = 1.0) -> nn.Module:
+        widths = [math.prod(input_shape), *hidden]
+        layers: list[nn.Module] = [nn.Flatten()]
+        for before, after in pairwise(widths):
+            layers += [nn.Linear(before, after), activations[activation]()]
+            if dropout:
+                layers.append(nn.Dropout(dropout))
+        return nn.Sequential(*layers, output_layer(widths[-1], outputs, growth))
+
+    return parametrized(build, hidden, parametrization, base, "by_fan_in")
 
 
 def logistic(*, input_shape: Shape, outputs: int) -> nn.Module:
@@ -105,6 +136,8 @@ def vit(
     heads: Count = 4,
     mlp_ratio: Count = 2,
     dropout: Probability = 0.0,
+    parametrization: Parametrization = "standard",
+    base_width: Count | None = None,
     input_shape: Shape,
     outputs: int,
 ) -> nn.Module:
@@ -117,6 +150,8 @@ def vit(
         heads: number of attention heads.
         mlp_ratio: width of a block's dense layer as a multiple of dim.
         dropout: probability after attention and dense layers.
+        parametrization: mup for initial weights and learning rates that keep the best learning rate of `base_width`.
+        base_width: the `dim` at which mup is the standard parametrization, with as many heads.
     """
     from lrbench.components.models import nets
 
@@ -125,7 +160,12 @@ def vit(
         raise ConfigError(f"must divide the image sides, {input_shape[1]} and {input_shape[2]}", key="model.patch")
     if dim % heads:
         raise ConfigError(f"must be a multiple of heads, {heads} (got {dim})", key="model.dim")
-    return nets.ViT(input_shape, patch, dim, depth, heads, mlp_ratio, dropout, outputs)
+    check_heads(base_width, heads)
+
+    def build(dim: int, growth: float = 1.0) -> nn.Module:
+        return nets.ViT(input_shape, patch, dim, depth, heads, mlp_ratio, dropout, outputs, growth)
+
+    return parametrized(build, dim, parametrization, base_width, "by_fan_in")
 
 
 def of_task() -> None:
@@ -139,6 +179,8 @@ def _gpt(
     heads: Count = 4,
     context: Count | None = None,
     dropout: Probability = 0.0,
+    parametrization: Parametrization = "standard",
+    base_width: Count | None = None,
     input_shape: Shape,
     classes: int | None = None,
 ) -> nn.Module:
@@ -154,6 +196,8 @@ def _gpt(
         heads: number of attention heads.
         context: longest sequence it can take; by default the length of the data's.
         dropout: probability after the embedding, in the attention, and after attention and dense layers.
+        parametrization: mup for initial weights and learning rates that keep the best learning rate of `base_width`.
+        base_width: the width at which mup is the standard parametrization, with as many heads.
     """
     if len(input_shape) != 1:
         raise ConfigError(f"gpt needs sequences of tokens (length,); this data has inputs of shape {input_shape}")
@@ -165,9 +209,15 @@ def _gpt(
         raise ConfigError(
             f"is less than the {input_shape[0]} tokens of an example (got {context})", key="model.context"
         )
+    check_heads(base_width, heads)
     from lrbench.components.models.gpt import GPT
 
-    return GPT(classes, context or input_shape[0], layers, width, heads, dropout)
+    vocabulary, longest = classes, context or input_shape[0]
+
+    def build(width: int, growth: float = 1.0) -> nn.Module:
+        return GPT(vocabulary, longest, layers, width, heads, dropout, growth)
+
+    return parametrized(build, width, parametrization, base_width, "constant")
 
 
 MODELS = Catalog(
@@ -183,6 +233,7 @@ MODELS = Catalog(
         "vit": vit,
     },
     context=frozenset({"input_shape", "outputs", "classes"}),
+    later=frozenset({"base_width", "cnn.width", "parametrization"}),
 )
 
 

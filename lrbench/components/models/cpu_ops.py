@@ -29,7 +29,7 @@ def relu_dropout(x: Tensor, p: float, training: bool) -> Tensor:
 
 def flat_linear(dense: nn.Linear, x: Tensor) -> Tensor:
     """Compute `dense(x.flatten(1))` of channels-last images (n, channels, height, width) without copying them."""
-    if x.device.type != "cpu" or not x.is_contiguous(memory_format=torch.channels_last):
+    if x.device.type != "cpu" or not x.is_contiguous(memory_format=torch.channels_last) or dense._forward_hooks:
         out: Tensor = dense(x.flatten(1))
         return out
     weight = dense.weight.view(-1, *x.shape[1:]).permute(0, 2, 3, 1).flatten(1)
@@ -47,7 +47,7 @@ def conv_pool(convolution: nn.Conv2d, x: Tensor) -> Tensor:
     The gradient of the weights is summed in image order. The convolution has stride 1 and no dilation or groups.
     """
     plain = x.device.type != "cpu" or x.requires_grad or torch.is_autocast_enabled("cpu")
-    if plain or torch.compiler.is_compiling():
+    if plain or convolution._forward_hooks or torch.compiler.is_compiling():
         return F.max_pool2d(convolution(x), 2)
     assert convolution.bias is not None
     padding = convolution.padding

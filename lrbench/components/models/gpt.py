@@ -7,23 +7,35 @@ import math
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lrbench.components.models.mup import attention_scale, output_layer
+
 INITIAL_STD = 0.02  # of all weights, as GPT-2's
 
 
 class GPT(nn.Module):
     """See `lrbench.components.models`; the output layer is the token embedding, transposed.
 
-    The module `head` shares its weight with `tokens`, so that code that looks for the output layer finds one.
+    The module `head` shares its weight with `tokens`, so that code that looks for the output layer finds one. `growth`
+    is that of the width in μP.
     """
 
-    def __init__(self, vocabulary: int, context: int, layers: int, width: int, heads: int, dropout: float) -> None:
+    def __init__(
+        self,
+        vocabulary: int,
+        context: int,
+        layers: int,
+        width: int,
+        heads: int,
+        dropout: float,
+        growth: float = 1.0,
+    ) -> None:
         super().__init__()
         self.dropout = dropout
         self.tokens = nn.Embedding(vocabulary, width)
         self.positions = nn.Embedding(context, width)
-        self.blocks = nn.Sequential(*(_Block(width, heads, dropout) for _ in range(layers)))
+        self.blocks = nn.Sequential(*(_Block(width, heads, dropout, growth) for _ in range(layers)))
         self.norm = nn.LayerNorm(width)
-        self.head = nn.Linear(width, vocabulary, bias=False)
+        self.head = output_layer(width, vocabulary, growth, bias=False)
         self.head.weight = self.tokens.weight
         for name, parameter in self.named_parameters():
             if name.endswith("bias"):
@@ -51,9 +63,10 @@ class GPT(nn.Module):
 class _Block(nn.Module):
     """Causal attention and a dense layer of four times the width, each after a norm and added to its input."""
 
-    def __init__(self, width: int, heads: int, dropout: float) -> None:
+    def __init__(self, width: int, heads: int, dropout: float, growth: float) -> None:
         super().__init__()
         self.heads, self.dropout = heads, dropout
+        self.scale = attention_scale(width // heads, growth)
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.qkv, self.project = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.expand, self.contract = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
@@ -68,5 +81,5 @@ class _Block(nn.Module):
         parts = self.qkv(x).split(width, 2)
         q, k, v = (part.view(n, length, self.heads, width // self.heads).transpose(1, 2) for part in parts)
         dropped = self.dropout if self.training else 0.0
-        found = F.scaled_dot_product_attention(q, k, v, is_causal=True, dropout_p=dropped)
+        found = F.scaled_dot_product_attention(q, k, v, is_causal=True, dropout_p=dropped, scale=self.scale)
         return found.transpose(1, 2).reshape(n, length, width)

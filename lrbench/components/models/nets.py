@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lrbench.components.models.cpu_ops import conv_pool, flat_linear, relu_dropout
+from lrbench.components.models.mup import attention_scale, output_layer
 
 Shape = tuple[int, ...]
 
@@ -18,12 +19,21 @@ class Cnn(nn.Module):
 
     memory_format = torch.channels_last
 
-    def __init__(self, channels: int, side: tuple[int, int], outputs: int, padding: int, dropout: float) -> None:
+    def __init__(
+        self,
+        channels: int,
+        side: tuple[int, int],
+        outputs: int,
+        padding: int,
+        dropout: float,
+        width: int = 32,
+        growth: float = 1.0,
+    ) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(channels, 32, 3, padding=padding)
-        self.conv2 = nn.Conv2d(32, 64, 3, padding=padding)
-        self.dense1 = nn.Linear(64 * side[0] * side[1], 256)
-        self.dense2 = nn.Linear(256, outputs)
+        self.conv1 = nn.Conv2d(channels, width, 3, padding=padding)
+        self.conv2 = nn.Conv2d(width, 2 * width, 3, padding=padding)
+        self.dense1 = nn.Linear(2 * width * side[0] * side[1], 8 * width)
+        self.dense2 = output_layer(8 * width, outputs, growth)
         self.dropout = dropout
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
@@ -104,16 +114,25 @@ class ViT(nn.Module):
     """See `lrbench.components.models.vit`."""
 
     def __init__(
-        self, shape: Shape, patch: int, dim: int, depth: int, heads: int, mlp_ratio: int, dropout: float, outputs: int
+        self,
+        shape: Shape,
+        patch: int,
+        dim: int,
+        depth: int,
+        heads: int,
+        mlp_ratio: int,
+        dropout: float,
+        outputs: int,
+        growth: float = 1.0,
     ) -> None:
         super().__init__()
         channels, height, width = shape
         self.embed = nn.Conv2d(channels, dim, patch, patch)
         self.position = nn.Parameter(torch.zeros(1, (height // patch) * (width // patch), dim))
         nn.init.trunc_normal_(self.position, std=0.02)
-        self.blocks = nn.Sequential(*(_Block(dim, heads, mlp_ratio, dropout) for _ in range(depth)))
+        self.blocks = nn.Sequential(*(_Block(dim, heads, mlp_ratio, dropout, growth) for _ in range(depth)))
         self.norm = nn.LayerNorm(dim)
-        self.dense = nn.Linear(dim, outputs)
+        self.dense = output_layer(dim, outputs, growth)
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, channels, h, w) → (n, outputs)."""
@@ -123,9 +142,10 @@ class ViT(nn.Module):
 
 
 class _Block(nn.Module):
-    def __init__(self, dim: int, heads: int, mlp_ratio: int, dropout: float) -> None:
+    def __init__(self, dim: int, heads: int, mlp_ratio: int, dropout: float, growth: float) -> None:
         super().__init__()
         self.heads, self.dropout = heads, dropout
+        self.scale = attention_scale(dim // heads, growth)
         self.norm1, self.norm2 = nn.LayerNorm(dim), nn.LayerNorm(dim)
         self.qkv, self.project = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
         self.mlp = nn.Sequential(nn.Linear(dim, mlp_ratio * dim), nn.GELU(), nn.Linear(mlp_ratio * dim, dim))
@@ -133,6 +153,7 @@ class _Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         n, length, dim = x.shape
         q, k, v = self.qkv(self.norm1(x)).view(n, length, 3, self.heads, dim // self.heads).permute(2, 0, 3, 1, 4)
-        attended = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(n, length, dim)
+        found = F.scaled_dot_product_attention(q, k, v, scale=self.scale)
+        attended = found.transpose(1, 2).reshape(n, length, dim)
         x = x + F.dropout(self.project(attended), self.dropout, self.training)
         return x + F.dropout(self.mlp(self.norm2(x)), self.dropout, self.training)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
+from lrbench.components.optimizers.mup import keep_decay, width_factors
 from lrbench.components.optimizers.param_groups import (
     MODULE,
     GroupRules,
@@ -248,6 +249,7 @@ def build_optimizer(part: Part | Mapping[str, Any] | str, model: nn.Module) -> O
     made: Optimizer = OPTIMIZERS.build(
         part, params=groups, model=model, model_or_params=either, **_fused(part, trained)
     )
+    keep_decay(getattr(made, "param_groups", []))
     if not hasattr(made, "param_groups"):
         raise ConfigError(f"'{part.name}' returned a {type(made).__name__}, not an optimizer", key="optimizer.name")
     if not all("lr" in group for group in made.param_groups):
@@ -264,6 +266,8 @@ def _grouped(
 ) -> list[Parameter] | list[dict[str, Any]]:
     """Return the weights as one list, or in groups if the config or the optimizer needs them."""
     grouping = {key: value for key, value in rules.arguments.items() if key != "freeze"}  # which is done
+    if widths := width_factors(part, model):
+        grouping["width_factors"] = widths
     if not grouping:
         groups: list[dict[str, Any]] = [{"params": trained}]
     else:

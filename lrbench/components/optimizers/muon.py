@@ -60,7 +60,7 @@ def marked(model: nn.Module, groups: list[dict[str, Any]], ratio: float) -> list
         groups: parameter groups, with or without a learning rate of their own.
         ratio: the others' learning rate as a multiple of Muon's.
     """
-    hidden = _hidden_matrices(model)
+    hidden = hidden_matrices(model)
     divided = []
     for group in groups:
         for muon in (True, False):
@@ -81,7 +81,7 @@ def _scaled(group: dict[str, Any], ratio: float) -> dict[str, Any]:
     return {**rate, "lr_factor": group.get("lr_factor", 1.0) * ratio}
 
 
-def _hidden_matrices(model: nn.Module) -> set[int]:
+def hidden_matrices(model: nn.Module) -> set[int]:
     """Return the ids of two-dimensional weights outside embeddings and the output layer, which is the last one.
 
     An output layer that shares its weight with an embedding is the last one too.

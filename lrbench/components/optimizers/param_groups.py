@@ -115,6 +115,7 @@ def parameter_groups(
     freeze: Sequence[str] | None = None,
     unfreeze: Mapping[str, Duration | str] | None = None,
     group_warmup: Mapping[str, Duration | str] | None = None,
+    width_factors: Mapping[str, float] | None = None,
 ) -> list[dict[str, Any]]:
     """Return parameter groups for your own optimizer: `torch.optim.AdamW(groups, lr=lr)`.
 
@@ -130,6 +131,7 @@ def parameter_groups(
             lrbench's own loop does so; here it only makes groups of them.
         group_warmup: pattern → length of a warm-up of their own, from when they begin to train; the longest match
             counts. Also for lrbench's own loop.
+        width_factors: name of a parameter → factor of its learning rate, which its group has as `width_factor` too.
 
     Raises:
         ConfigError: a pattern matches no parameter.
@@ -147,12 +149,15 @@ def parameter_groups(
         factor = 1.0 if layer_decay is None else layer_decay ** (last - layers[name])
         for pattern, ratio in (lr_factors or {}).items():
             factor *= ratio if fnmatchcase(name, pattern) else 1.0
+        width = (width_factors or {}).get(name, 1.0)
+        factor *= width
         plain = not decay_biases_and_norms and (parameter.ndim <= 1 or name.endswith(".bias"))
         timed = {UNFREEZE: _matching(unfreeze, name), WARMUP: _matching(group_warmup, name)}
-        key = (factor, plain, *(tuple(found) for found in timed.values()))
+        key = (factor, width, plain, *(tuple(found) for found in timed.values()))
         if key not in groups:
             more: dict[str, Any] = {"weight_decay": 0.0} if plain else {}
             more |= {which: found for which, found in timed.items() if found}
+            more |= {} if width_factors is None else {"width_factor": width}
             groups[key] = {"params": [], "lr": lr * factor, "lr_factor": factor, **more}
         groups[key]["params"].append(parameter)
     return list(groups.values())

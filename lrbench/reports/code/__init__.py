@@ -65,11 +65,12 @@ def _source(experiment: Experiment, name: str, environment: Environment) -> str:
     part = experiment.scaled_optimizer(examples)
     own, rules = GroupRules.split(part)
     lr = own.params.get("lr", DEFAULT_LR.get(own.name))
-    run = Run(experiment, lr, bool(rules.arguments), per_epoch, total)
+    by_width = experiment.model.params.get("parametrization") == "mup"
+    run = Run(experiment, lr, by_width or bool(rules.arguments), per_epoch, total)
     imports: set[str] = set()
     imported = partial(_imported, imports)
     schedule = schedule_code(run)
-    made = _optimizer(part, own, rules, imported)
+    made = _built(part) if by_width or own.name == "muon" else _optimizer(part, own, rules, imported)
     metrics = metrics_of(environment.metrics)
     averages = own.name in AVERAGES or own.name.startswith("schedulefree")
     training = loop(run, schedule, averages, sizes, imported, metrics)
@@ -147,13 +148,18 @@ def _remarks(experiment: Experiment, rules: GroupRules, examples: int | None) ->
     if continues is not None:
         then = "its schedule went on" if continues.schedule == "extend" else "its schedule started again"
         left_out.append(f"model and optimizer started from the final state of {continues.run}, where {then}")
+    if experiment.model.params.get("parametrization") == "mup":
+        left_out.append(f"the model is in μP, lrbench's own {experiment.model.name}; others get one learning rate")
     missing = f"not in this code: {'; '.join(left_out)}" if left_out else ""
     return [*comment(scaling), *comment(missing), *comment(_REMARKS.get(experiment.optimizer.name, ""))]
 
 
+def _built(part: Part) -> Call:
+    """Call lrbench for an optimizer that is more than one class: two in one, or learning rates by the width."""
+    return call("lrbench.build_optimizer", part.plain(), Raw("model"))
+
+
 def _optimizer(whole: Part, own: Part, rules: GroupRules, imported: Import) -> Call:
-    if own.name == "muon":  # two optimizers in one
-        return call("lrbench.build_optimizer", whole.plain(), Raw("model"))
     weights: Any = Raw("model.parameters()")
     if rules.arguments:
         grouping = {key: whole.params[key] for key in rules.arguments}

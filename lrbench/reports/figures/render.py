@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 
 from lrbench.analysis import families, family_words
-from lrbench.reports.figures import seeds, sensitivity
+from lrbench.reports import targets
+from lrbench.reports.figures import arrivals, seeds, sensitivity
 from lrbench.reports.shown import Shown
 
 
@@ -34,4 +35,7 @@ def draw(shown: Shown) -> list[Drawn]:
             drawn.append(Drawn("rates", "Sensitivity to the learning rate", sensitivity.draw(found, measure), words))
     if shown.target is not None and (times := seeds.times(shown.groups, shown.target)) is not None:
         drawn.append(Drawn("target", f"Time to {shown.target.words}", times))
+        curves, words = arrivals.draw(shown.groups, shown.target), targets.profile(shown.target, shown.groups)
+        if curves is not None:
+            drawn.append(Drawn("arrivals", f"Seeds that have reached {shown.target.words}", curves, words))
     return drawn

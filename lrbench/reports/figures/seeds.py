@@ -13,10 +13,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from lrbench.analysis import Comparison, Group, Part, Target, mean_text
+from lrbench.analysis import Comparison, Group, Part, Target, mean_text, time_to_target
 from lrbench.reports.figures.axes import LARGEST, drawable, log_scale
 from lrbench.reports.figures.style import TRAINING, VALIDATION, cut, drawing
-from lrbench.reports.targets import middle, parts_known
+from lrbench.reports.targets import median, parts_known
 
 MOST_ROWS = 60
 ROW, EDGES = 0.24, 1.0  # inches
@@ -81,7 +81,7 @@ def times(groups: Sequence[Group], target: Target) -> Figure | None:
     if not ended:
         return None
     axis = groups[0].axis
-    shown = sorted(ended, key=lambda group: (middle(target.times(group, axis)), group.label))[:MOST_ROWS]
+    shown = sorted(ended, key=lambda group: (median(target, group, axis), group.label))[:MOST_ROWS]
     parts: list[Part] = [axis, *(part for part in parts_known(target, groups) if part == "seconds")]
     figure, panels = _rows(shown, len(parts), len(ended))
     for part, axes in zip(parts, panels, strict=True):
@@ -96,10 +96,10 @@ def times(groups: Sequence[Group], target: Target) -> Figure | None:
 
 
 def _time(group: Group, target: Target, part: Part) -> Dots:
-    found = target.times(group, part)
-    median = middle(found)
-    reached = [value for value in found if math.isfinite(value)]
-    return Dots(reached, median if math.isfinite(median) else None, None, target.missed(group, part))
+    found = time_to_target(group, target, part)
+    if found is None:
+        return Dots(())
+    return Dots(found.times, found.median if math.isfinite(found.median) else None, None, found.missed)
 
 
 def _rows(groups: Sequence[Group], panels: int, of: int) -> tuple[Figure, list[Axes]]:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
-from lrbench.analysis import Edge, Family, rate_text, width_text
+from lrbench.analysis import CONFIDENCE, Edge, Family, Optimum, optimum, rate_text, width_text
 from lrbench.components import Measure, number
 from lrbench.reports.figures.axes import drawable, log_scale
 from lrbench.reports.figures.style import Line, cut, drawing, line_of
@@ -29,12 +29,14 @@ def draw(families: Sequence[Family], measure: Measure) -> Figure:
     shown = sorted(families, key=lambda family: family.standing(measure))[:MOST]
     labels = [_legend(family, measure) for family in shown]
     columns = max(1, min(3, 150 // (max(map(len, labels)) + 14)))
-    beneath, legend = 0.2 * len(shown) + 0.55, 0.2 * math.ceil((len(shown) + 3) / columns) + 0.3
+    beneath, legend = 0.2 * len(shown) + 0.55, 0.2 * math.ceil((len(shown) + 4) / columns) + 0.3
     figure = Figure(figsize=(10, 4.2 + beneath + legend), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[4.2, beneath])
     _rate_axis(upper, shown)
     _value_axis(upper, shown, measure)
     handles = [_line(upper, family, line_of(index), measure) for index, family in enumerate(shown)]
+    for index, family in enumerate(shown):
+        _curve(upper, family, line_of(index), measure, interval=len(shown) == 1)
     handles += _marks(upper, shown, measure, labels)
     _ranges(lower, shown, measure)
     when = "" if "best" in measure.name else " at the end"
@@ -124,6 +126,26 @@ def _line(axes: Axes, family: Family, look: Line, measure: Measure) -> Line2D:
     return line
 
 
+def _curve(axes: Axes, family: Family, look: Line, measure: Measure, *, interval: bool) -> None:
+    """Draw the curve near the best learning rate, a star at its minimum and, if there is room, the interval."""
+    found = optimum(family, measure)
+    if not isinstance(found, Optimum):
+        return
+    rates, values = zip(*found.curve, strict=True)
+    axes.plot(rates, drawable(list(values)), color=look.colour, linewidth=4, alpha=0.25, solid_capstyle="round",
+              zorder=1.2)  # fmt: skip
+    _minimum(axes, found, found.value, look.colour, interval=interval)
+
+
+def _minimum(axes: Axes, found: Optimum, height: float, colour: str, *, interval: bool = True) -> None:
+    """Draw a star at a minimum, and its interval as a line with ends."""
+    if interval:
+        across = [[found.lr - found.low], [found.high - found.lr]]
+        axes.errorbar([found.lr], [height], xerr=across, color="#222222", linewidth=1.1, capsize=3.5, zorder=6)
+    axes.plot(found.lr, height, "*", markersize=11, markerfacecolor=colour, markeredgecolor="#ffffff",
+              markeredgewidth=0.9, zorder=7)  # fmt: skip
+
+
 def _beyond(axes: Axes, lr: float, height: float, end: Edge, colour: str, length: float) -> None:
     """Draw an arrow, `length` points long, away from the end of the learning rates tried."""
     away = (length if end == "highest" else -length, 0)
@@ -133,13 +155,19 @@ def _beyond(axes: Axes, lr: float, height: float, end: Edge, colour: str, length
     )  # fmt: skip
 
 
+_LOOKS: dict[str, tuple[float, str]] = {"o": (10, "none"), "*": (9, "#444444")}
+
+
 def _marks(axes: Axes, families: Sequence[Family], measure: Measure, labels: list[str]) -> list[Line2D]:
     """Mark seeds without a value; add the meaning of all marks to `labels` and return their handles."""
     lost = {"x": "at least one seed diverged or failed", "|": "at least one seed pruned"}
-    kinds = {"o": "best learning rate", ">": "at an end of those tried", **lost}
+    star = f"minimum of the curve, {CONFIDENCE:.0%} interval"
+    kinds = {"o": "best learning rate", "*": star, ">": "at an end of those tried", **lost}
     seen = {"o"} if any(family.best(measure) for family in families) else set()
     if any(good.open_below or good.open_above for family in families if (good := family.good(measure))):
         seen.add(">")
+    if any(isinstance(optimum(family, measure), Optimum) for family in families):
+        seen.add("*")
     across: Any = axes.get_xaxis_transform()
     cross: Any = {"markersize": 8, "markeredgewidth": 1.8, "clip_on": False, "zorder": 6}
     row = 0
@@ -152,7 +180,7 @@ def _marks(axes: Axes, families: Sequence[Family], measure: Measure, labels: lis
         row += bool(absent)
     handles = []
     for mark in (mark for mark in kinds if mark in seen):
-        size, inside = (10, "none") if mark == "o" else (6, "#444444")
+        size, inside = _LOOKS.get(mark, (6, "#444444"))
         handles.append(Line2D([], [], linestyle="none", marker=mark, markersize=size, color="#444444",
                               markerfacecolor=inside))  # fmt: skip
         labels.append(kinds[mark])
@@ -172,6 +200,8 @@ def _ranges(axes: Axes, families: Sequence[Family], measure: Measure) -> None:
         axes.plot([good.low, good.high], [index, index], color=look.colour, linewidth=4, alpha=0.5,
                   solid_capstyle="butt")  # fmt: skip
         axes.plot(best.rate, index, color=look.colour, marker=look.marker, markersize=6, linestyle="none")
+        if isinstance(found := optimum(family, measure), Optimum):
+            _minimum(axes, found, index, look.colour)
         if good.open_below:
             _beyond(axes, good.low, index, "lowest", look.colour, 18)
         if good.open_above:

@@ -25,6 +25,7 @@ class CommandRun:
 
     accepts_pruned = False
     in_torch = False
+    follows: str | None = None
 
     def check(self, configs: Sequence[CommandConfig], root: Path, watch: Watch, *, keep: bool) -> None:
         """See `Kind`."""

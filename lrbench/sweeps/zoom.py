@@ -1,0 +1,172 @@
+"""`--zoom`: which learning rates to add to a line of a sweep, until the interval of its optimum is narrow enough.
+
+Learning rates are added on a lattice of 16 to the decade, two in a round, so that two zooms into the same line share
+runs. A round depends on nothing but the results of those before: a command that was stopped plans the same ones again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from lrbench.analysis import Family, NoOptimum, optimum, rate_text
+from lrbench.components import Measure
+from lrbench.config import RunConfig
+from lrbench.errors import UsageError
+
+WIDTH = 0.15
+"""Decades: the interval at which a zoom ends."""
+LATTICE = 16
+PER_ROUND = 2
+FARTHEST = 4.0
+"""Decades by which a zoom goes beyond the grid."""
+SEEDS = "and more seeds, not more learning rates, would narrow it"
+SPACINGS = (0.25, 1.0)  # decades between learning rates beyond the grid, at least and at most
+
+
+@dataclass(frozen=True)
+class Zoom:
+    """When a zoom ends.
+
+    Args:
+        width: the 95% interval of each optimum, in decades.
+        max_runs: the runs of the sweep, those of the grid included; None for no limit.
+
+    Raises:
+        UsageError: invalid values.
+    """
+
+    width: float = WIDTH
+    max_runs: int | None = None
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.width, int | float) and 1 / LATTICE <= self.width < math.inf):
+            raise UsageError(f"--zoom-width must be at least {1 / LATTICE:g} decades (got {self.width})")
+        if self.max_runs is not None and self.max_runs < 1:
+            raise UsageError(f"--max-runs must be at least 1 (got {self.max_runs})")
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a zoom does next with a line: learning rates to add, the most wanted first; none at the end. And why."""
+
+    rates: tuple[float, ...]
+    reason: str
+
+
+def next_step(line: Family, measure: Measure, grid: Sequence[float], width: float = WIDTH) -> Step:
+    """Return what to add to a line.
+
+    Args:
+        line: its results so far.
+        measure: what learning rates are compared by.
+        grid: the learning rates of the grid, which limit how far beyond it a zoom goes.
+        width: the interval, in decades, at which it ends.
+    """
+    tried = sorted({point.lr for point in line.points if point.lr})
+    if not tried:
+        return Step((), "no learning rate is known")
+    if max(len(point.values(measure)) + point.lost(measure) for point in line.points) < 2:
+        return Step((), "a single seed says nothing of the noise: give --seeds 3 or more")
+    best = line.best(measure)
+    if best is None or best.lr is None:
+        return _beyond(tried, grid, down=True, why="no learning rate has a value")
+    at = tried.index(best.lr)
+    if at == 0 or at == len(tried) - 1:
+        where = "lowest" if at == 0 else "highest"
+        return _beyond(tried, grid, down=at == 0, why=f"the best is the {where} learning rate tried")
+    found = optimum(line, measure)
+    if not isinstance(found, NoOptimum):
+        why = f"its interval is {found.decades:.2f} decades wide"
+        if found.decades <= width:
+            return Step((), why)
+        unsure = optimum(line, measure, noise=0.0)  # what seeds leave unsure, however many
+        if not isinstance(unsure, NoOptimum) and unsure.decades <= width:
+            return Step((), f"{why}, {SEEDS}")
+        return _between(tried, found.low, found.high, width, why)
+    if found.kind in ("lowest", "highest"):
+        inside = _between(tried, tried[max(at - 1, 0)], tried[min(at + 1, len(tried) - 1)], 4 * width, found.reason)
+        return inside if inside.rates else _beyond(tried, grid, down=found.kind == "lowest", why=found.reason)
+    if found.kind == "diverged":
+        lost = [point.lr for point in line.points if point.lost(measure) and point.lr in tried[at - 1 : at + 2]]
+        ends = [best.lr if lr is None or lr == best.lr else lr for lr in lost]
+        low, high = min(best.lr, *ends), max(best.lr, *ends)
+        if low == high:
+            low = tried[at - 1]
+        return _between(tried, low, high, width, found.reason)
+    return _between(tried, tried[at - 1], tried[at + 1], 2 * width, found.reason)
+
+
+def _beyond(tried: Sequence[float], grid: Sequence[float], *, down: bool, why: str) -> Step:
+    """Extend the range by its own spacing."""
+    logs = [math.log10(lr) for lr in tried]
+    gaps = sorted(b - a for a, b in pairwise(logs))
+    spacing = min(max(gaps[len(gaps) // 2] if gaps else SPACINGS[1] / 2, SPACINGS[0]), SPACINGS[1])
+    end = logs[0] if down else logs[-1]
+    limit = math.log10(min(grid)) - FARTHEST if down else math.log10(max(grid)) + FARTHEST
+    steps = [end + (-1 if down else 1) * spacing * k for k in range(1, PER_ROUND + 1)]
+    rates = [on_lattice(step) for step in steps if (step >= limit if down else step <= limit)]
+    if not rates:
+        way = "below" if down else "above"
+        return Step((), f"{why}, and it has gone {FARTHEST:g} decades {way} the grid")
+    return Step(tuple(dict.fromkeys(rates)), why)
+
+
+def _between(tried: Sequence[float], low: float, high: float, width: float, why: str) -> Step:
+    """Halve the widest gaps between `low` and `high`, down to the width that is wanted."""
+    logs = [math.log10(lr) for lr in tried]
+    start, end = math.log10(low), math.log10(high)
+    new: list[float] = []
+    for _ in range(PER_ROUND):
+        known = sorted([*logs, *map(math.log10, new)])
+        gaps = [(b - a, a, b) for a, b in pairwise(known) if b > start and a < end]
+        fine = [gap for gap in gaps if gap[0] > max(0.8 * width, 1.9 / LATTICE)]
+        if not fine:
+            break
+        _, a, b = max(fine, key=lambda gap: (round(min(gap[2], end) - max(gap[1], start), 6), gap[0], -gap[1]))
+        middle = on_lattice((a + b) / 2)
+        if not a < math.log10(middle) < b:
+            break
+        new.append(middle)
+    if not new:
+        return Step((), f"{why}, {SEEDS}")
+    return Step(tuple(new), why)
+
+
+def on_lattice(place: float) -> float:
+    """Return the learning rate of the lattice next to a log₁₀.
+
+    >>> on_lattice(-2.51), on_lattice(-3.0)
+    (0.003162, 0.001)
+    """
+    return float(f"{10 ** (round(place * LATTICE) / LATTICE):.4g}")
+
+
+def told(line: Family, runs: int, step: Step) -> str:
+    """Say how a zoom into a line ended, and what a grid as fine as its finest part would have taken."""
+    tried = sorted({point.lr for point in line.points if point.lr})
+    logs = [math.log10(lr) for lr in tried]
+    finest = min((b - a for a, b in pairwise(logs)), default=0.0)
+    text = f"{line.label}: {step.reason}, after {len(tried)} learning rates, {runs} runs"
+    if finest:
+        full = round((logs[-1] - logs[0]) / finest) + 1
+        text += (
+            f"; a grid as fine as {finest:.2g} decades from {rate_text(tried[0])} to {rate_text(tried[-1])} has {full}"
+        )
+        text += f" learning rates, {full * runs // len(tried)} runs" if full > len(tried) else ""
+    return f"{text}."
+
+
+def with_rate(config: RunConfig, lr: float) -> RunConfig:
+    """Return a config with another peak learning rate."""
+    first, *rest = config.lr_key.split(".")
+    changed: dict[str, Any] = dict(config.plain())
+    inner = changed
+    for key in (first, *rest[:-1]):
+        inner[key] = dict(inner[key])
+        inner = inner[key]
+    inner[rest[-1]] = lr
+    return config.replace(asked_by="--zoom", **{first: changed[first]})
