@@ -282,7 +282,7 @@ def test_families_are_drawn_each_with_its_line_and_its_bar(
 ) -> None:
     groups = [
         group_at(
-            10.0**-at, loss, loss + 0.1, "diverged" if at == 1 else loss, name=f"family {number}", batch_size=number
+            10.0**-at, loss, loss * 1.1, "diverged" if at == 1 else loss, name=f"family {number}", batch_size=number
         )
         for number in range(1, count + 1)
         for at, loss in ((1, 0.9), (2, 0.01 * number), (3, 0.5))

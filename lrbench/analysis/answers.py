@@ -5,13 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from lrbench.analysis.looks import weight
 from lrbench.analysis.seed_numbers import MoreSeeds, more_seeds
-from lrbench.analysis.statistics import ALPHA, Difference, t_test
-
-Word = Literal["better", "probably better", "tie", "undecided", "probably worse", "worse"]
+from lrbench.analysis.statistics import ALPHA, Difference, Word, t_test
 
 
 @dataclass(frozen=True)

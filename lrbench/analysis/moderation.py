@@ -62,9 +62,9 @@ class Prior:
         # the expectation of a log variance is that of the true one by this offset
         centred = np.log([d.spread**2 for d in known.values()]) - special.digamma(own / 2) + np.log(own / 2)
         arms = len({arm for both in known for arm in both})
-        excess = centred.var(ddof=1) / (1 - _shared(arms)) - special.polygamma(1, own / 2).mean()
+        excess = float(centred.var(ddof=1) / (1 - _shared(arms)) - special.polygamma(1, own / 2).mean())
         freedom = min(2 * trigamma_inverse(excess), _POOLED) if excess > 0 else _POOLED
-        offset = special.digamma(freedom / 2) - math.log(freedom / 2)
+        offset = float(special.digamma(freedom / 2)) - math.log(freedom / 2)
         variance = math.exp(float(centred.mean()) + offset)
         apart = _apart(dict(zip(known, centred.tolist(), strict=True)))
         return cls(variance, freedom, arms, apart, freedom > ALIKE * float(np.median(own)), logs)

@@ -11,6 +11,7 @@ import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -25,6 +26,7 @@ LEAST_PERMUTED = 6  # pairs; with five, the two-sided p is at least 0.0625
 
 Values = Mapping[int | str, float]
 """An arm's values by seed; text names a run of unknown seed, which pairs with none."""
+Word = Literal["better", "probably better", "tie", "undecided", "probably worse", "worse"]
 
 
 @dataclass(frozen=True)
