@@ -164,14 +164,14 @@ def main() -> None:
     parser.add_argument("--runs", default="runs/dense", help="of benchmarks/dense_sweeps.py")
     parser.add_argument("--seeds", type=int, default=3, help="of the dense sweeps, at most")
     parser.add_argument("--sampler-seeds", type=int, default=3)
-    parser.add_argument("--no-optuna", action="store_true")
+    parser.add_argument("--sampler", action="append", choices=("TPESampler", "GPSampler", "none"), help="both by default")
     asked = parser.parse_args()
     searches: dict[str, list[Search]] = {}
     for made, words, sizes in ((zoomed, "zoom from", (5, 9)), (plain, "grid of", (9, 17))):
         for n, by_curve in itertools.product(sizes, (False, True)):
             searches[f"{words} {n}{', its curve' if by_curve else ''}"] = [made(n, by_curve)]
-    if not asked.no_optuna:
-        for name in ("TPESampler", "GPSampler"):
+    for name in asked.sampler or ("TPESampler", "GPSampler"):
+        if name != "none":
             searches[f"Optuna {name}"] = [sampled(name, seed) for seed in range(asked.sampler_seeds)]
     counts = {name: Count() for name in searches}
     for one in dense(asked.runs, asked.seeds, dense_sweeps.EVERY):

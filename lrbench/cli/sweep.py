@@ -110,7 +110,7 @@ def sweep(
         if not dry_run:
             carry_out(asked, how, zoom=wanted, confirm=confirm, watch=watch)
     if dry_run:
-        return _show_plan(console, watch, asked, jobs, confirm)
+        return _show_plan(console, watch, asked, jobs, confirm, wanted)
     return _conclude(console, watch, asked, epsilon)
 
 
@@ -132,13 +132,13 @@ def _zoom(asked: bool, width: float | None, max_runs: int | None) -> Zoom | None
     return None
 
 
-def _show_plan(console: Console, watch: Display, asked: Sweep, jobs: int | None, confirm: int) -> None:
+def _show_plan(console: Console, watch: Display, asked: Sweep, jobs: int | None, confirm: int, zoom: Zoom | None) -> None:
     from lrbench.cli import sweep_table
     from lrbench.cli.json_events import outcomes_told
 
     expected = asked.expected_seconds(jobs)
     watch.tell("summary", sweep=asked.plan.name, expected_seconds=expected, **outcomes_told(asked.outcomes))
-    sweep_table.show_plan(console, asked, expected, confirm)
+    sweep_table.show_plan(console, asked, expected, zoom, confirm)
 
 
 def _names(schedule: str | None) -> list[str] | None:

@@ -24,7 +24,7 @@ from lrbench.sweeps import AUTO_POINTS, Board, Planned, SweepFolder, board_of
 from lrbench.training import expected_saving
 
 if TYPE_CHECKING:
-    from lrbench.sweeps import Sweep
+    from lrbench.sweeps import Sweep, Zoom
 
 MARKS = {
     Status.PENDING: ("·", "dim"),
@@ -175,7 +175,7 @@ def show_fresh(console: Console, found: Confirmation) -> None:
     console.print(table)
 
 
-def show_plan(console: Console, asked: Sweep, seconds: float | None, confirm: int = 0) -> None:
+def show_plan(console: Console, asked: Sweep, seconds: float | None, zoom: Zoom | None, confirm: int) -> None:
     """Print a dry run: the sweep's runs, their budgets, which are finished, and the expected time."""
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
     for heading in ("run", "line", "rate", "seed", "budget", ""):
@@ -192,6 +192,9 @@ def show_plan(console: Console, asked: Sweep, seconds: float | None, confirm: in
     done = len(asked.cells) - len(asked.todo)
     plural = "s" * (len(asked.cells) != 1)
     console.print(f"{len(asked.cells)} run{plural}{twice}, {done} already finished.")
+    if zoom is not None:
+        most = "" if zoom.max_runs is None else f", up to {zoom.max_runs} runs in all"
+        console.print(f"Then --zoom adds learning rates{most}; which ones depends on the results.")
     if confirm:
         lines, more = len(asked.plan.series), confirm * len(asked.plan.series)
         each = f"the best learning rate of each of the {lines} lines" if lines > 1 else "the best learning rate"

@@ -22,7 +22,7 @@ def zoom_in(asked: Sweep, zoom: Zoom, options: RunOptions, watch: Watch) -> bool
     summary, last = asked.summary(), max(cell.zoom for cell in asked.plan.cells)
     grid = [cell.lr for cell in asked.plan.cells if cell.lr and not cell.zoom]
     steps = {line.label: next_step(line, summary.measure, grid, zoom.width) for line in summary.lines}
-    rows, options = list(asked.plan.cells), replace(options, again=False)
+    rows = list(asked.plan.cells)
     left = math.inf if zoom.max_runs is None else zoom.max_runs - len(rows)
     for rank in range(max(len(step.rates) for step in steps.values())):
         for line, step in steps.items():

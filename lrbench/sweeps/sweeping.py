@@ -24,7 +24,7 @@ from lrbench.sweeps.status import expected_seconds
 from lrbench.sweeps.summary import Summary, summarize
 from lrbench.sweeps.zoom import Step, Zoom
 from lrbench.training import RUNGS, Executor, Outcome, Prune, RunOptions, default_jobs, do_runs, look, nearest, pending
-from lrbench.types import FUNCTION, NOTHING, PATH, TEXT, TEXTS, TRACKS, WHOLE, Displayed, Kind, Listed, arguments
+from lrbench.types import FUNCTION, NOTHING, NUMBER, PATH, TEXT, TEXTS, TRACKS, WHOLE, Displayed, Kind, Listed, arguments
 
 SCHEDULES = Listed("schedules", Kind("a schedule's name or block", lambda value: isinstance(value, str | Mapping)))
 UNASKED = 1000  # larger grids need --yes
@@ -73,6 +73,8 @@ class Sweep(Displayed):
     overrides=TEXTS,
     schedules=SCHEDULES,
     name=TEXT | NOTHING,
+    zoom=Kind("True, a number of decades or a Zoom", lambda value: isinstance(value, bool | Zoom) or NUMBER.fits(value))
+    | NOTHING,
     device=TEXT | NOTHING,
     track=TRACKS,
     confirm=WHOLE,
@@ -94,7 +96,7 @@ def sweep(
     retries: int = 0,
     again: bool = False,
     max_failures: int | None = None,
-    zoom: Zoom | float | None = None,
+    zoom: Zoom | float | bool | None = None,
     confirm: int = 0,
     track: str | Mapping[str, Any] | Sequence[Any] | None = None,
     watch: Watch = silent,
@@ -117,7 +119,8 @@ def sweep(
         retries: how many times to retry a failed run.
         again: repeat runs that are already finished.
         max_failures: start no more runs after this many have failed.
-        zoom: add learning rates until the interval of each line's optimum is narrower than this many decades.
+        zoom: add learning rates until the interval of each line's optimum is at most this many decades wide; True
+            for the default, `Zoom(width, max_runs)` with a limit.
         confirm: finally train the best learning rate of each line with this many fresh seeds, the same for all, which
             had no part in choosing it. `Sweep.summary().confirmation` compares the lines by them alone.
         track: the tools that follow the runs, instead of the configs' own; see `lrbench.run`.
@@ -129,12 +132,12 @@ def sweep(
     options = RunOptions(
         jobs=jobs, executor=executor, prune=prune, retries=retries, again=again, max_failures=max_failures
     )
+    wanted = Zoom.asked(zoom)
     given = {"lr": lr, "seeds": seeds, "schedule": list(schedules) or None}
     asked = ask(
         configs, given, runs=runs, overrides=overrides, name=name, device=device, track=track, options=options,
         watch=watch,
     )  # fmt: skip
-    wanted = Zoom(zoom) if isinstance(zoom, int | float) else zoom
     return carry_out(asked, options, zoom=wanted, confirm=confirm, watch=watch)
 
 
@@ -189,6 +192,8 @@ def carry_out(
         raise UsageError(f"--confirm must be from 0 to {UNASKED:,} (got {confirm:,})")
     if zoom is not None and options.prune is not None:
         raise UsageError("--zoom needs complete runs: leave out --prune and --halve")
+    if zoom is not None and zoom.max_runs is not None and zoom.max_runs < len(asked.cells):
+        raise UsageError(f"--max-runs {zoom.max_runs:,} is less than the {len(asked.cells):,} runs of the grid")
     folder = asked.folder
 
     def written() -> None:
@@ -219,6 +224,8 @@ def carry_out(
     while zoom is not None and not _undone(asked) and zoom_in(asked, zoom, options, watch):
         train(options, asked.outcomes)
     undone = _undone(asked)
+    if zoom is not None and undone:
+        watch(message(f"no further zoom yet: {undone} of {len(asked.outcomes)} runs have no result"))
     if confirm and undone:
         watch(message(f"no fresh seeds yet: {undone} of {len(asked.outcomes)} runs have no result"))
     elif confirm:

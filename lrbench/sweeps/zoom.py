@@ -16,6 +16,7 @@ from lrbench.analysis import Family, NoOptimum, optimum, rate_text
 from lrbench.components import Measure
 from lrbench.config import RunConfig
 from lrbench.errors import UsageError
+from lrbench.types import AT_LEAST_1, NUMBER
 
 WIDTH = 0.15
 """Decades: the interval at which a zoom ends."""
@@ -24,6 +25,8 @@ PER_ROUND = 2
 FARTHEST = 4.0
 """Decades by which a zoom goes beyond the grid."""
 SEEDS = "and more seeds, not more learning rates, would narrow it"
+NO_MORE = "; learning rates closer together would tell no more"
+UNCHANGED = 0.002  # relative difference at the three lowest learning rates, of which lower ones promise nothing
 SPACINGS = (0.25, 1.0)  # decades between learning rates beyond the grid, at least and at most
 
 
@@ -43,10 +46,17 @@ class Zoom:
     max_runs: int | None = None
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.width, int | float) and 1 / LATTICE <= self.width < math.inf):
-            raise UsageError(f"--zoom-width must be at least {1 / LATTICE:g} decades (got {self.width})")
-        if self.max_runs is not None and self.max_runs < 1:
-            raise UsageError(f"--max-runs must be at least 1 (got {self.max_runs})")
+        if not (NUMBER.fits(self.width) and 1 / LATTICE <= self.width < math.inf):
+            raise UsageError(f"--zoom-width must be at least {1 / LATTICE:g} decades (got {self.width!r:.40})")
+        if not (self.max_runs is None or AT_LEAST_1.fits(self.max_runs)):
+            raise UsageError(f"--max-runs must be a whole number, at least 1 (got {self.max_runs!r:.40})")
+
+    @classmethod
+    def asked(cls, given: Zoom | float | bool | None) -> Zoom | None:
+        """Return what `sweep(zoom=…)` means: True is the default width, a number a width."""
+        if isinstance(given, bool):
+            return cls() if given else None
+        return given if given is None or isinstance(given, cls) else cls(given)
 
 
 @dataclass(frozen=True)
@@ -77,6 +87,8 @@ def next_step(line: Family, measure: Measure, grid: Sequence[float], width: floa
     at = tried.index(best.lr)
     if at == 0 or at == len(tried) - 1:
         where = "lowest" if at == 0 else "highest"
+        if at == 0 and _unchanged(line, measure, tried):
+            return Step((), "the best is the lowest learning rate tried, but the lowest three hardly differ")
         return _beyond(tried, grid, down=at == 0, why=f"the best is the {where} learning rate tried")
     found = optimum(line, measure)
     if not isinstance(found, NoOptimum):
@@ -86,18 +98,27 @@ def next_step(line: Family, measure: Measure, grid: Sequence[float], width: floa
         unsure = optimum(line, measure, noise=0.0)  # what seeds leave unsure, however many
         if not isinstance(unsure, NoOptimum) and unsure.decades <= width:
             return Step((), f"{why}, {SEEDS}")
-        return _between(tried, found.low, found.high, width, why)
+        return _between(tried, found.low, found.high, width, why, f", {SEEDS}")
+    why = found.reason.partition(": try ")[0]  # the advice is for people; a zoom follows it
     if found.kind in ("lowest", "highest"):
-        inside = _between(tried, tried[max(at - 1, 0)], tried[min(at + 1, len(tried) - 1)], 4 * width, found.reason)
-        return inside if inside.rates else _beyond(tried, grid, down=found.kind == "lowest", why=found.reason)
+        inside = _between(tried, tried[at - 1], tried[at + 1], 4 * width, why)
+        return inside if inside.rates else _beyond(tried, grid, down=found.kind == "lowest", why=why)
     if found.kind == "diverged":
         lost = [point.lr for point in line.points if point.lost(measure) and point.lr in tried[at - 1 : at + 2]]
         ends = [best.lr if lr is None or lr == best.lr else lr for lr in lost]
         low, high = min(best.lr, *ends), max(best.lr, *ends)
         if low == high:
             low = tried[at - 1]
-        return _between(tried, low, high, width, found.reason)
-    return _between(tried, tried[at - 1], tried[at + 1], 2 * width, found.reason)
+        return _between(tried, low, high, width, why)
+    return _between(tried, tried[at - 1], tried[at + 1], 2 * width, why)
+
+
+def _unchanged(line: Family, measure: Measure, tried: Sequence[float]) -> bool:
+    """Whether the three lowest learning rates give the same, as where nothing is learned."""
+    found = [point.values(measure) for point in line.points if point.lr in tried[:3]]
+    means = [sum(values) / len(values) for values in found if values]
+    wide = len(tried) > 2 and math.log10(tried[2] / tried[0]) >= 2 * SPACINGS[0]
+    return wide and len(means) >= 3 and max(means) - min(means) <= UNCHANGED * max(map(abs, means))
 
 
 def _beyond(tried: Sequence[float], grid: Sequence[float], *, down: bool, why: str) -> Step:
@@ -115,8 +136,10 @@ def _beyond(tried: Sequence[float], grid: Sequence[float], *, down: bool, why: s
     return Step(tuple(dict.fromkeys(rates)), why)
 
 
-def _between(tried: Sequence[float], low: float, high: float, width: float, why: str) -> Step:
-    """Halve the widest gaps between `low` and `high`, down to the width that is wanted."""
+def _between(
+    tried: Sequence[float], low: float, high: float, width: float, why: str, otherwise: str = NO_MORE
+) -> Step:
+    """Halve the widest gaps between `low` and `high`, down to the width that is wanted; `otherwise` none is left."""
     logs = [math.log10(lr) for lr in tried]
     start, end = math.log10(low), math.log10(high)
     new: list[float] = []
@@ -132,7 +155,7 @@ def _between(tried: Sequence[float], low: float, high: float, width: float, why:
             break
         new.append(middle)
     if not new:
-        return Step((), f"{why}, {SEEDS}")
+        return Step((), f"{why}{otherwise}")
     return Step(tuple(new), why)
 
 
@@ -150,7 +173,8 @@ def told(line: Family, runs: int, step: Step) -> str:
     tried = sorted({point.lr for point in line.points if point.lr})
     logs = [math.log10(lr) for lr in tried]
     finest = min((b - a for a, b in pairwise(logs)), default=0.0)
-    text = f"{line.label}: {step.reason}, after {len(tried)} learning rates, {runs} runs"
+    unfinished = "not finished, as runs have no result: " if step.rates else ""
+    text = f"{line.label}: {unfinished}{step.reason}, after {len(tried)} learning rates, {runs} runs"
     if finest:
         full = round((logs[-1] - logs[0]) / finest) + 1
         text += (
