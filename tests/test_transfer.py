@@ -242,7 +242,7 @@ def test_the_command_tells_draws_and_writes(cli: Cli, runs: Path) -> None:
         (["--predict", "width=8"], "'width' is no size of these runs"),
         (["--predict", "epochs=300"], "all of these runs have epochs 1"),
         (["--axis", "colour"], "'colour' is no size"),
-        (["--axis", "epochs"], "no two families differ in sizes alone"),
+        (["--axis", "epochs"], "batch_size 16 instead of 32"),
         (["--metric", "val_f1"], "val_f1"),
         (["--filter", "batch_size=8"], "there is one family of runs"),
         (["--filter", "batch_size=7"], "batch_size=7"),

@@ -96,5 +96,8 @@ def difference(a: Sequence[Sized], b: Sequence[Sized]) -> str:
     keys = [key for key in {**mine, **theirs} if mine.get(key) != theirs.get(key)]
     if not keys:
         keys = [name for name in {**a[0].sizes, **b[0].sizes} if (name in a[0].sizes) != (name in b[0].sizes)]
-        return f"only one of them has {' and '.join(keys[:3])}" if keys else "their sizes are fixed"
+        if keys:
+            return f"only one of them has {' and '.join(keys[:3])}"
+        sizes = [name for name in a[0].sizes if a[0].value(name) != b[0].value(name)]
+        return ", ".join(f"{name} {a[0].value(name):g} instead of {b[0].value(name):g}" for name in sizes[:3])
     return ", ".join(f"{key} {mine.get(key, 'not set')} instead of {theirs.get(key, 'not set')}" for key in keys[:3])
