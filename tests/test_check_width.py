@@ -141,7 +141,7 @@ def test_a_layer_that_is_zero_has_no_exponent_and_the_figure_is_drawn() -> None:
 
 def test_both_parametrizations_of_a_config() -> None:
     standard, mup = both(experiment(), [16, 8])
-    assert "parametrization" not in standard.model.params
+    assert standard.model.params["parametrization"] == "standard"
     assert (mup.model.params["parametrization"], mup.model.params["base_width"]) == ("mup", 8)
     kept = both(experiment(model={"name": "mlp", "parametrization": "mup", "base_width": 32}), [8])[1]
     assert kept.model.params["base_width"] == 32

@@ -240,7 +240,7 @@ def both(experiment: Experiment, widths: Sequence[int]) -> list[Experiment]:
         problem = f"'{model.name}' has one parametrization; cnn, gpt, mlp and vit have both"
         raise ConfigError(problem, key="model.name", where=experiment.where("model.name"))
     plain = {k: v for k, v in model.plain().items() if k not in ("parametrization", "base_width")}
-    base = model.params.get("base_width", min(widths))
+    base = model.params.get("base_width") or min(widths)
     mup = {**plain, "parametrization": "mup", "base_width": base}
     return [experiment.replace(model=plain), experiment.replace(model=mup)]
 
