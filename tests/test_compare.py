@@ -129,10 +129,9 @@ def test_the_numbers_are_those_of_a_paired_t_test_of_logarithms(cli: Cli, make_r
     assert found["a"]["seeds"] == [0, 1, 2, 3] and (found["paired"], found["pairs"]) == (True, 4)
 
 
-def test_percentages_are_compared_by_differences(cli: Cli, runs: Path) -> None:
+def test_values_that_no_seed_changes_decide_nothing(cli: Cli, runs: Path) -> None:
     found = told(cli("compare", "half", "base", "--runs", runs, "--metric", "val_accuracy", "--json")[1])
-    assert found["effect"] == {"scale": "difference", "value": 0, "low": 0, "high": 0}
-    assert (found["better"], found["margin"], found["word"]) == ("higher", 0.002, "tie")
+    assert found["effect"] is None and (found["better"], found["word"]) == ("higher", "undecided")
 
 
 SCHEMA = {

@@ -80,8 +80,13 @@ def test_equal_arms_are_equal() -> None:
     found = difference(same, same)
     assert found is not None and (found.mean, found.low, found.high, found.p) == (0, 0, 0, 1)
     assert answers([found])[0].word == "tie"
-    unpaired = difference({0: 1.0, 1: 1.0}, {5: 1.0, 6: 1.0})
-    assert unpaired is not None and unpaired.p == 1
+
+
+def test_seeds_that_change_nothing_count_as_one() -> None:
+    """Whether they pair or not; one seed that differs is enough to tell a spread."""
+    assert difference({0: 0.5, 1: 0.5, 2: 0.5}, {0: 0.6, 1: 0.6, 2: 0.6}) is None
+    assert difference({0: 1.0, 1: 1.0}, {5: 1.0, 6: 1.0}) is None
+    assert difference({0: 0.5, 1: 0.5, 2: 0.5}, {0: 0.6, 1: 0.6, 2: 0.61}) is not None
 
 
 def test_holm_by_hand() -> None:

@@ -119,6 +119,8 @@ def difference(
 ) -> Difference | None:
     """Compare two arms. With fewer than two values in an arm, compare only the shares of lost seeds; None if equal.
 
+    If all values of each arm are the same, its seeds changed nothing: they count as one.
+
     Seeds that only one arm has may turn the order of the pairs round: harder ones, for example. Then all seeds are
     compared, unpaired, since arms are ordered by all their seeds.
 
@@ -138,6 +140,9 @@ def difference(
 
 def _scaled(arm: Values, other: Values, *, logs: bool, failures: Failures | None) -> Difference | None:
     scaled = [{seed: math.log(value) if logs else value for seed, value in one.items()} for one in (arm, other)]
+    if all(len(set(one.values())) == 1 for one in (arm, other)):  # nothing is known of the spread
+        scaled = [dict(list(one.items())[:1]) for one in scaled]
+        return _unpaired(*(list(one.values()) for one in scaled), logs=logs, failures=failures)
     seeds = sorted(arm.keys() & other.keys())
     if len(seeds) >= 2:
         pairs = [scaled[0][seed] - scaled[1][seed] for seed in seeds]

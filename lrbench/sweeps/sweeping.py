@@ -24,7 +24,20 @@ from lrbench.sweeps.status import expected_seconds
 from lrbench.sweeps.summary import Summary, summarize
 from lrbench.sweeps.zoom import Step, Zoom
 from lrbench.training import RUNGS, Executor, Outcome, Prune, RunOptions, default_jobs, do_runs, look, nearest, pending
-from lrbench.types import FUNCTION, NOTHING, NUMBER, PATH, TEXT, TEXTS, TRACKS, WHOLE, Displayed, Kind, Listed, arguments
+from lrbench.types import (
+    FUNCTION,
+    NOTHING,
+    NUMBER,
+    PATH,
+    TEXT,
+    TEXTS,
+    TRACKS,
+    WHOLE,
+    Displayed,
+    Kind,
+    Listed,
+    arguments,
+)
 
 SCHEDULES = Listed("schedules", Kind("a schedule's name or block", lambda value: isinstance(value, str | Mapping)))
 UNASKED = 1000  # larger grids need --yes

@@ -136,9 +136,7 @@ def _beyond(tried: Sequence[float], grid: Sequence[float], *, down: bool, why: s
     return Step(tuple(dict.fromkeys(rates)), why)
 
 
-def _between(
-    tried: Sequence[float], low: float, high: float, width: float, why: str, otherwise: str = NO_MORE
-) -> Step:
+def _between(tried: Sequence[float], low: float, high: float, width: float, why: str, otherwise: str = NO_MORE) -> Step:
     """Halve the widest gaps between `low` and `high`, down to the width that is wanted; `otherwise` none is left."""
     logs = [math.log10(lr) for lr in tried]
     start, end = math.log10(low), math.log10(high)
