@@ -88,9 +88,18 @@ def test_a_grid_of_three(losses: list[float], rates: tuple[float, ...], words: s
 
 
 def test_a_lost_seed_of_the_best_itself() -> None:
-    found = step({0.001: three(2), 0.01: [LOST, 1, 1], 0.1: [LOST] * 3})
-    assert found.rates == () or all(0.001 < lr < 0.1 for lr in found.rates)
-    assert found.rates and "diverged" in found.reason
+    """Between its neighbours, if they lost one too; else one without a loss is the best."""
+    found = step({0.001: [LOST, 2, 2.1], 0.01: [LOST, 1, 1.1], 0.1: [LOST, 3, 3.1]})
+    assert found.rates == (0.003162, 0.03162) and "diverged" in found.reason
+    assert step({0.001: three(2), 0.01: [LOST, 1, 1], 0.1: [LOST] * 3}).rates == (0.0001, 1e-5)
+
+
+def test_a_minimum_that_may_lie_where_seeds_diverged() -> None:
+    """The best has finished neighbours, but the curve still falls towards 1, where every seed diverged."""
+    losses = bowl(-0.39, 0.0876, 0.171)
+    values = {10 ** (-4 + 0.2 * k): losses(10 ** (-4 + 0.2 * k)) for k in range(20)} | {1.0: [LOST] * 3}
+    found = step(values)
+    assert all(min(values) < lr < 1 for lr in found.rates)
 
 
 def test_one_seed_says_nothing_of_the_noise() -> None:
