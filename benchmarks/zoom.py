@@ -135,7 +135,7 @@ class Count:
     def add(self, land: Landscape, search: Search) -> float:
         """Replay it; return the runs until it was there to stay, infinite for never."""
         seeds, since, used, place = land.sweep.costs.shape[1], math.inf, 0, math.nan
-        for used, place in search(land):  # noqa: B007
+        for used, place in search(land):
             if not land.near(place):
                 since = math.inf
             elif math.isinf(since):
@@ -164,7 +164,9 @@ def main() -> None:
     parser.add_argument("--runs", default="runs/dense", help="of benchmarks/dense_sweeps.py")
     parser.add_argument("--seeds", type=int, default=3, help="of the dense sweeps, at most")
     parser.add_argument("--sampler-seeds", type=int, default=3)
-    parser.add_argument("--sampler", action="append", choices=("TPESampler", "GPSampler", "none"), help="both by default")
+    parser.add_argument(
+        "--sampler", action="append", choices=("TPESampler", "GPSampler", "none"), help="both by default"
+    )
     asked = parser.parse_args()
     searches: dict[str, list[Search]] = {}
     for made, words, sizes in ((zoomed, "zoom from", (5, 9)), (plain, "grid of", (9, 17))):

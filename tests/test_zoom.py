@@ -178,7 +178,7 @@ def test_what_a_grid_as_fine_would_have_taken() -> None:
 
 @pytest.mark.parametrize("width", [0, -1, math.nan, math.inf, 0.06, "wide", None, True])
 def test_widths_that_make_no_sense(width: Any) -> None:
-    with pytest.raises(UsageError, match="--zoom-width must be at least 0.0625 decades"):
+    with pytest.raises(UsageError, match=r"--zoom-width must be at least 0\.0625 decades"):
         Zoom(width)
 
 
@@ -202,7 +202,7 @@ def zoomed(grid: Sequence[float], losses: Callable[[float], list[float]], width:
     return rounds
 
 
-@settings(max_examples=5)
+@settings(max_examples=5, deadline=None)
 @given(
     at=st.floats(-5, 1),
     curved=st.floats(0.02, 1.0),
@@ -314,24 +314,26 @@ def test_a_single_seed_is_told(cli: Cli, write_config: Write) -> None:
 
 
 SCRIPT = """
-import json, math, sys
+import math, sys
 lr, seed = float(sys.argv[1]), int(sys.argv[2])
 loss = math.exp(0.5 * (math.log10(lr) + 2.3) ** 2 + 0.05 * seed)
 if len(sys.argv) > 3 and lr < 0.009 and lr > 0.0011:
     sys.exit("out of memory")
-print(json.dumps({"step": 1, "val_loss": loss}))
+print(f"step 1 val {loss}")
 """
+
+READ = 'read: {stdout: "step {step} val {val_loss}"}\n'
 
 
 def test_commands(cli: Cli, tmp_path: Path) -> None:
     Path("train.py").write_text(SCRIPT)
     config = Path("mine.yaml")
-    config.write_text("name: mine\ncommand: python train.py {lr} {seed}\nparams: {lr: 0.01}\nread: stdout\n")
+    config.write_text("name: mine\ncommand: python train.py {lr} {seed}\nparams: {lr: 0.01}\n" + READ)
     code, out, err = cli("sweep", config, "--lr", "1e-3:0.1:3", "--seeds", "2", "--zoom", "--max-runs", "12")
     assert (code, err) == (0, "") and "zoom 1, mine: " in out
     assert any(zoom for *_, zoom in state("mine")) and len(state("mine")) <= 12
 
-    config.write_text("name: bad\ncommand: python train.py {lr} {seed} fail\nparams: {lr: 0.01}\nread: stdout\n")
+    config.write_text("name: bad\ncommand: python train.py {lr} {seed} fail\nparams: {lr: 0.01}\n" + READ)
     code, out, _ = cli("sweep", config, "--lr", "1e-3:0.1:3", "--seeds", "2", "--zoom", "--max-runs", "12")
     flat = " ".join(out.split())
     assert code == 1 and "no further zoom yet: " in flat and "not finished, as runs have no result: " in flat
@@ -342,7 +344,7 @@ def test_from_python(tmp_path: Path, tiny: Any) -> None:
     done = lrbench.sweep([tiny()], zoom=Zoom(0.3, max_runs=8), **words)
     assert len(done.plan.cells) == 8 and [cell.zoom for cell in done.plan.cells] == [0] * 6 + [1] * 2
     assert list(done.steps) == ["tiny"] and "--max-runs 8 leaves no more" in done.summary().zoomed[0]
-    with pytest.raises(TypeError, match="zoom must be True, a number of decades or a Zoom or None"):
+    with pytest.raises(TypeError, match="zoom must be True, a Zoom or a number of decades or None"):
         lrbench.sweep([tiny()], zoom="wide", **words)
     with pytest.raises(UsageError, match="--zoom-width"):
         lrbench.sweep([tiny()], zoom=0.0, **words)

@@ -128,7 +128,9 @@ def _zoom(asked: bool, width: float | None, max_runs: int | None) -> Zoom | None
     return None
 
 
-def _show_plan(console: Console, watch: Display, asked: Sweep, jobs: int | None, confirm: int, zoom: Zoom | None) -> None:
+def _show_plan(
+    console: Console, watch: Display, asked: Sweep, jobs: int | None, confirm: int, zoom: Zoom | None
+) -> None:
     from lrbench.cli import sweep_table
     from lrbench.cli.json_events import outcomes_told
 

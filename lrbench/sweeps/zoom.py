@@ -16,7 +16,7 @@ from lrbench.analysis import Family, NoOptimum, optimum, rate_text
 from lrbench.components import Measure
 from lrbench.config import RunConfig
 from lrbench.errors import UsageError
-from lrbench.types import AT_LEAST_1, NUMBER
+from lrbench.types import AT_LEAST_1, NOTHING, NUMBER, Kind
 
 WIDTH = 0.15
 """Decades: the interval at which a zoom ends."""
@@ -57,6 +57,13 @@ class Zoom:
         if isinstance(given, bool):
             return cls() if given else None
         return given if given is None or isinstance(given, cls) else cls(given)
+
+
+ZOOM = (
+    Kind("True, a Zoom", lambda value: isinstance(value, bool | Zoom))
+    | Kind("a number of decades", NUMBER.fits)
+    | NOTHING
+)
 
 
 @dataclass(frozen=True)
@@ -141,9 +148,7 @@ def _beyond(tried: Sequence[float], grid: Sequence[float], *, down: bool, why: s
     return Step(tuple(dict.fromkeys(rates)), why)
 
 
-def _between(
-    tried: Sequence[float], low: float, high: float, width: float, why: str, otherwise: str = NO_MORE
-) -> Step:
+def _between(tried: Sequence[float], low: float, high: float, width: float, why: str, otherwise: str = NO_MORE) -> Step:
     """Halve the widest gaps between `low` and `high`, down to the width that is wanted; `otherwise` none is left."""
     logs = [math.log10(lr) for lr in tried]
     start, end = math.log10(low), math.log10(high)
@@ -154,7 +159,9 @@ def _between(
         fine = [gap for gap in gaps if gap[0] > max(0.8 * width, 1.9 / LATTICE)]
         if not fine:
             break
-        _, a, b = max(fine, key=lambda gap: (round(min(gap[2], end) - max(gap[1], start), 3), round(gap[0], 3), -gap[1]))
+        _, a, b = max(
+            fine, key=lambda gap: (round(min(gap[2], end) - max(gap[1], start), 3), round(gap[0], 3), -gap[1])
+        )
         middle = on_lattice((a + b) / 2)
         if not a < math.log10(middle) < b:
             break
