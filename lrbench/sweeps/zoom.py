@@ -56,7 +56,7 @@ class Zoom:
         """Return what `sweep(zoom=…)` means: True is the default width, a number a width."""
         if isinstance(given, bool):
             return cls() if given else None
-        return given if given is None or isinstance(given, cls) else cls(given)
+        return given if given is None or isinstance(given, Zoom) else cls(given)
 
 
 ZOOM = (
