@@ -30,7 +30,8 @@ def zoom_in(asked: Sweep, zoom: Zoom, options: RunOptions, watch: Watch) -> bool
             if rank >= len(step.rates):
                 continue
             if len(alike) > left:
-                steps[line] = Step((), f"{step.reason}, but --max-runs {zoom.max_runs} leaves no more")
+                full = f", but --max-runs {zoom.max_runs} leaves no more"
+                steps[line] = Step(step.rates[:rank], step.reason + (full if rank == 0 else ""))
                 continue
             left -= len(alike)
             for made in alike.values():

@@ -22,22 +22,9 @@ from lrbench.sweeps.halving import drop, loss_at, worse_half
 from lrbench.sweeps.plan import Plan, Planned, SweepFolder, series_of
 from lrbench.sweeps.status import expected_seconds
 from lrbench.sweeps.summary import Summary, summarize
-from lrbench.sweeps.zoom import Step, Zoom
+from lrbench.sweeps.zoom import ZOOM, Step, Zoom
 from lrbench.training import RUNGS, Executor, Outcome, Prune, RunOptions, default_jobs, do_runs, look, nearest, pending
-from lrbench.types import (
-    FUNCTION,
-    NOTHING,
-    NUMBER,
-    PATH,
-    TEXT,
-    TEXTS,
-    TRACKS,
-    WHOLE,
-    Displayed,
-    Kind,
-    Listed,
-    arguments,
-)
+from lrbench.types import FUNCTION, NOTHING, PATH, TEXT, TEXTS, TRACKS, WHOLE, Displayed, Kind, Listed, arguments
 
 SCHEDULES = Listed("schedules", Kind("a schedule's name or block", lambda value: isinstance(value, str | Mapping)))
 UNASKED = 1000  # larger grids need --yes
@@ -86,8 +73,7 @@ class Sweep(Displayed):
     overrides=TEXTS,
     schedules=SCHEDULES,
     name=TEXT | NOTHING,
-    zoom=Kind("True, a number of decades or a Zoom", lambda value: isinstance(value, bool | Zoom) or NUMBER.fits(value))
-    | NOTHING,
+    zoom=ZOOM,
     device=TEXT | NOTHING,
     track=TRACKS,
     confirm=WHOLE,

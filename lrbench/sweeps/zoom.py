@@ -16,7 +16,7 @@ from lrbench.analysis import Family, NoOptimum, optimum, rate_text
 from lrbench.components import Measure
 from lrbench.config import RunConfig
 from lrbench.errors import UsageError
-from lrbench.types import AT_LEAST_1, NUMBER
+from lrbench.types import AT_LEAST_1, NOTHING, NUMBER, Kind
 
 WIDTH = 0.15
 """Decades: the interval at which a zoom ends."""
@@ -56,7 +56,14 @@ class Zoom:
         """Return what `sweep(zoom=…)` means: True is the default width, a number a width."""
         if isinstance(given, bool):
             return cls() if given else None
-        return given if given is None or isinstance(given, cls) else cls(given)
+        return given if given is None or isinstance(given, Zoom) else cls(given)
+
+
+ZOOM = (
+    Kind("True, a Zoom", lambda value: isinstance(value, bool | Zoom))
+    | Kind("a number of decades", NUMBER.fits)
+    | NOTHING
+)
 
 
 @dataclass(frozen=True)
@@ -104,13 +111,18 @@ def next_step(line: Family, measure: Measure, grid: Sequence[float], width: floa
         inside = _between(tried, tried[at - 1], tried[at + 1], 4 * width, why)
         return inside if inside.rates else _beyond(tried, grid, down=found.kind == "lowest", why=why)
     if found.kind == "diverged":
-        lost = [point.lr for point in line.points if point.lost(measure) and point.lr in tried[at - 1 : at + 2]]
-        ends = [best.lr if lr is None or lr == best.lr else lr for lr in lost]
-        low, high = min(best.lr, *ends), max(best.lr, *ends)
-        if low == high:
-            low = tried[at - 1]
+        low, high = _lost_around(line, measure, tried, at)
         return _between(tried, low, high, width, why)
     return _between(tried, tried[at - 1], tried[at + 1], 2 * width, why)
+
+
+def _lost_around(line: Family, measure: Measure, tried: Sequence[float], at: int) -> tuple[float, float]:
+    """Return the range from the best to the learning rates that lost seeds: its neighbours, else the nearest ones."""
+    lost = {point.lr for point in line.points if point.lr and point.lost(measure)} - {tried[at]}
+    near = lost & {tried[at - 1], tried[at + 1]} or lost
+    low = max((lr for lr in near if lr < tried[at]), default=tried[at])
+    high = min((lr for lr in near if lr > tried[at]), default=tried[at])
+    return (low, high) if low < high else (tried[at - 1], tried[at + 1])
 
 
 def _unchanged(line: Family, measure: Measure, tried: Sequence[float]) -> bool:
@@ -147,7 +159,9 @@ def _between(tried: Sequence[float], low: float, high: float, width: float, why:
         fine = [gap for gap in gaps if gap[0] > max(0.8 * width, 1.9 / LATTICE)]
         if not fine:
             break
-        _, a, b = max(fine, key=lambda gap: (round(min(gap[2], end) - max(gap[1], start), 6), gap[0], -gap[1]))
+        _, a, b = max(
+            fine, key=lambda gap: (round(min(gap[2], end) - max(gap[1], start), 3), round(gap[0], 3), -gap[1])
+        )
         middle = on_lattice((a + b) / 2)
         if not a < math.log10(middle) < b:
             break
