@@ -246,6 +246,8 @@ def test_the_command(cli: Cli, write_config: Write) -> None:
     assert (
         code == 0 and "Then 2 fresh seeds of the best learning rate of each of the 2 lines: up to 4 more runs." in out
     )
+    code, out, _ = cli("sweep", "--confirm", *words[1:], "--dry-run")
+    assert code == 0 and "Then 5 fresh seeds of the best" in out
     code, out, _ = cli(*words, "--confirm", "2")
     folder = SweepFolder(Path("runs/sweeps/tiny"))
 

@@ -19,7 +19,7 @@ from lrbench.cli.export import export
 from lrbench.cli.find_lr import find_lr
 from lrbench.cli.import_ import import_
 from lrbench.cli.list import list_
-from lrbench.cli.options import AT_ONCE
+from lrbench.cli.options import AT_ONCE, completed
 from lrbench.cli.preview import preview
 from lrbench.cli.report import report
 from lrbench.cli.run import run
@@ -70,7 +70,7 @@ app.command("list")(list_)
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit the process with its exit code."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    words = completed(sys.argv[1:] if arguments is None else arguments)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # paths may contain bytes that are not UTF-8

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
+from collections.abc import Sequence
 from os import _exit
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +16,25 @@ import typer
 from lrbench.cli import json_output
 
 AT_ONCE = "stopped immediately; the same command resumes from the last checkpoint"
+
+
+BARE = {"--confirm": "5"}
+"""What an option means without a value; typer has none that may lack it."""
+
+
+def completed(words: Sequence[str]) -> list[str]:
+    """Return a command line with the values of options that stand without one.
+
+    >>> completed(["sweep", "--confirm", "a.yaml"]), completed(["sweep", "--confirm", "3"])
+    (['sweep', '--confirm', '5', 'a.yaml'], ['sweep', '--confirm', '3'])
+    """
+    found = []
+    for at, word in enumerate(words):
+        found.append(word)
+        follows = words[at + 1] if at + 1 < len(words) else ""
+        if word in BARE and not re.fullmatch(r"[-+]?\d[\w.]*", follows):
+            found.append(BARE[word])
+    return found
 
 
 def option(text: str, *names: str, **more: Any) -> Any:
