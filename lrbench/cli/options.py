@@ -32,7 +32,7 @@ def completed(words: Sequence[str]) -> list[str]:
     for at, word in enumerate(words):
         found.append(word)
         follows = words[at + 1] if at + 1 < len(words) else ""
-        if word in BARE and not re.fullmatch(r"[-+]?\d[\w.]*", follows):
+        if word in BARE and re.fullmatch(r"(--?[a-z].*|.*/.*|.*[.]ya?ml)?", follows):  # an option, a config, or none
             found.append(BARE[word])
     return found
 
