@@ -45,8 +45,8 @@ Halve = Annotated[
 Confirm = Annotated[
     int,
     option(
-        "Finally, train each schedule's best learning rate with this many fresh seeds (without a number, 5) and compare "
-        "these.",
+        "Finally, train each schedule's best learning rate with this many fresh seeds (without a number, 5) and "
+        "compare these.",
         min=0,
         max=1000,
     ),
