@@ -167,6 +167,26 @@ def test_a_cliff_does_not_bend_the_curve() -> None:
     assert ends[0] == pytest.approx(ends[1], abs=0.1)
 
 
+@pytest.mark.parametrize("step", [0.25, 0.5])
+@pytest.mark.parametrize("slope", [0.3, 1.0, 2.0])
+def test_a_cliff_may_be_anywhere_between_two_learning_rates(slope: float, step: float) -> None:
+    """The loss falls up to a cliff at 0, where every run fails to learn: the interval reaches over the gap."""
+    draws = np.random.default_rng(0)
+    for offset in np.linspace(0.05, 0.45, 5):
+        x = np.arange(-5, 4) * step + 2 * step * offset
+        costs = np.where(x <= 0, -slope * x, 3.0) + draws.normal(0, 0.01, 9)
+        found = minimum(x, costs, np.full(9, 1e-4))
+        assert isinstance(found, NoOptimum) or found.interval[0] <= 0 <= found.interval[2]
+
+
+def test_a_curve_that_misses_the_best_one_tried_does_not_leave_it() -> None:
+    """Noisy seeds, and a loss that falls steadily by orders of magnitude up to a cliff."""
+    x = np.arange(9) / 4 - 3
+    costs = np.log([0.28, 0.056, 0.015, 0.0056, 0.0022, 0.0012, 0.00045, 0.00022, 0.95])
+    found = minimum(x, costs, np.full(9, 0.3), 4.0)
+    assert isinstance(found, NoOptimum) or found.interval[0] <= x[7] <= found.interval[2]
+
+
 def test_the_curve_is_that_of_textbook_formulas() -> None:
     """One length and height at a time, by an inverse and a determinant; mixed by the likelihood."""
     x, y = np.array([-3.0, -2.0, -1.5, -0.5]), np.array([0.3, 0.0, 0.1, 0.4])
@@ -199,6 +219,6 @@ def test_any_costs(costs: list[float], shift: float, noise: float) -> None:
     other = minimum(x + shift, np.array(costs) + 7.0, np.full(len(x), noise))
     assert type(one) is type(other)
     if isinstance(one, Minimum) and isinstance(other, Minimum):
-        assert x[0] < one.interval[0] <= one.interval[1] <= one.interval[2] < x[-1]
+        assert x[0] <= one.interval[0] <= one.interval[1] <= one.interval[2] <= x[-1]
         ends = [np.array(found.interval)[[0, 2]] for found in (one, other)]
         assert ends[1] - shift == pytest.approx(ends[0], abs=0.1)

@@ -26,6 +26,8 @@ HEIGHTS = np.array([0.2, 0.4, 0.8, 1.6])
 """Standard deviations of the curve around its line, on the compressed scale."""
 SLOPE = 10.0  # standard deviation of the line's offset and slope: hardly any restriction
 COMPRESSED = 0.25  # costs further above the lowest, as logarithms, are compressed
+CLIFF = math.log(3)
+"""Costs that rise by more than this from one learning rate to the next jump: no smooth curve tells where."""
 PLACES = 61  # at which the curve is evaluated
 DRAWS = 1000
 MOST_RATES = 40  # more are averaged with their neighbours
@@ -66,8 +68,9 @@ def minimum(x: np.ndarray, costs: np.ndarray, noise: np.ndarray, freedom: float 
     x, costs, noise = _merged(x, costs, noise)
     best = int(np.argmin(costs))
     above = costs - costs[best]
-    bent = COMPRESSED * np.log1p(above / COMPRESSED)
-    variance = noise / (1 + above / COMPRESSED) ** 2
+    scale = max(COMPRESSED, 2 * math.sqrt(noise[best]))  # below the noise, it would make high costs look exact
+    bent = scale * np.log1p(above / scale)
+    variance = noise / (1 + above / scale) ** 2
     # Learning rates that noise alone may have kept from being the best, and a neighbour on each side.
     factors = _factors(freedom)
     able = np.flatnonzero(above <= 3 * np.sqrt(factors[-1] * (noise + noise[best])))
@@ -82,8 +85,24 @@ def minimum(x: np.ndarray, costs: np.ndarray, noise: np.ndarray, freedom: float 
     refused = _unclear(x, places, mean, lows, (low, high))
     if refused is not None:
         return refused
-    curve = costs[best] + COMPRESSED * np.expm1(mean / COMPRESSED)
-    return Minimum((low, middle, high), float(lows.std()), places, curve)
+    curve = costs[best] + scale * np.expm1(mean / scale)
+    missed = float(np.interp(x[best], places, curve)) - costs[best]
+    if missed > max(
+        MARGIN, 1.5 * math.sqrt(noise[best])
+    ):  # a curve that misses the best one tried is no ground to leave it
+        middle = float(x[best])
+    low, high = _up_to_cliffs(x, costs, able, min(low, middle), max(high, middle))
+    return Minimum((low, middle, high), max(float(lows.std()), (high - low) / 4), places, curve)
+
+
+def _up_to_cliffs(x: np.ndarray, costs: np.ndarray, able: np.ndarray, low: float, high: float) -> tuple[float, float]:
+    """Widen an interval up to a place where costs jump, beside one that may be the best: the cliff is in between."""
+    for at in able:
+        if at + 1 < len(x) and costs[at + 1] - costs[at] > CLIFF:
+            high = max(high, float(x[at + 1]))
+        if at > 0 and costs[at - 1] - costs[at] > CLIFF:
+            low = min(low, float(x[at - 1]))
+    return low, high
 
 
 def _merged(x: np.ndarray, costs: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
