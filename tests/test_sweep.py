@@ -632,10 +632,12 @@ def test_the_words() -> None:
         Family("a", (point(0.1, 1.0),)), Family("b", (point(0.1, 2.0),))
     )
     text = words_of(good, fresh=point(0.1, 1.1, 1.65))
-    told = "1.347 (1.1 … 1.65), +23% from the seeds that chose it; the ranges overlap: confirmed."
+    told = "1.347 (1.1 … 1.65), +23% from the seeds that chose it, though not surely worse: undecided."
     assert f"With 2 fresh seeds, cosine at 0.1 has a validation loss of {told}" in text
-    assert "every fresh seed is worse: not confirmed." in words_of(good, fresh=point(0.1, 1.3, 1.4))
-    assert "every fresh seed is better: confirmed." in words_of(good, fresh=point(0.1, 0.9, 0.8))
+    assert "; they are surely worse: not confirmed." in words_of(good, fresh=point(0.1, 1.9, 1.95, 1.92))
+    assert "-23% from the seeds that chose it: confirmed." in words_of(good, fresh=point(0.1, 0.9, 0.8))
+    assert "+2% from the seeds that chose it: confirmed." in words_of(good, fresh=point(0.1, 1.05, 1.2))
+    assert "undecided." in words_of(good, fresh=point(0.1, 1.0, 1.1, 1.2, 2.3, 2.3)), "two of five are at chance"
     assert "meant to confirm cosine at 0.1 have no finite validation loss." in words_of(good, fresh=point(0.1, None))
     assert words_of(Family("a", (point(0.1, 1.0),))) == "a: val loss 1 (one seed) at 0.1, the only learning rate tried."
     assert words_of(Family("a", (point(None, 1.0, 2.0),))) == (

@@ -33,7 +33,7 @@ from lrbench.analysis.records import (
 from lrbench.analysis.rows import load_runs, optima, run_rows
 from lrbench.analysis.seed_numbers import POWER, MoreSeeds
 from lrbench.analysis.selectors import only, select
-from lrbench.analysis.sensitivity import EPSILON, Edge, Family, Point, families, rate_text
+from lrbench.analysis.sensitivity import EPSILON, Edge, Family, Point, families, good_margin, rate_text
 from lrbench.analysis.spread import Spread
 from lrbench.analysis.statistics import ALPHA, MARGIN, PERCENT_MARGIN, Difference
 from lrbench.analysis.target_test import TARGET_LEVEL, TargetTest, against_target

@@ -41,7 +41,3 @@ class Spread:
         found = cls.of(values, logs=logs)
         middle = statistics.median([worst if v is None else v for v in values] or [worst])
         return replace(found, median=middle) if found is not None and math.isfinite(middle) else None
-
-    def overlaps(self, other: Spread) -> bool:
-        """Whether the two ranges have a value in common."""
-        return self.low <= other.high and other.low <= self.high

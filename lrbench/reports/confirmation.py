@@ -6,7 +6,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from lrbench.analysis import Comparison, Confirmation, Finalist, Group, Record, doubts, rate_text
+from lrbench.analysis import (
+    Comparison,
+    Confirmation,
+    Finalist,
+    Group,
+    Record,
+    compare_two,
+    doubts,
+    good_margin,
+    rate_text,
+)
 from lrbench.components import Measure
 from lrbench.reports import caveats, sentences
 from lrbench.reports.caveats import LEAST_SEEDS
@@ -142,7 +152,10 @@ def _doubt(one: Finalist, found: Confirmation) -> str:
 
 
 def confirmed(one: Finalist, measure: Measure) -> tuple[bool, str]:
-    """Compare fresh seeds with those that chose the learning rate, which is confirmed if the two ranges overlap."""
+    """Compare fresh seeds with those that chose the learning rate.
+
+    It is confirmed if they are better or hardly worse, and no more of them were lost; not if they are surely worse.
+    """
     assert one.chosen is not None and one.fresh is not None
     chosen, fresh, which = one.chosen.group, one.fresh, f"{one.label} at {rate_text(one.chosen.lr)}"
     old, new, lost = chosen.spread(measure.name), fresh.spread(measure.name), fresh.lost(measure.name)
@@ -157,11 +170,12 @@ def confirmed(one: Finalist, measure: Measure) -> tuple[bool, str]:
         text += f", {(new.centre - old.centre) / abs(old.centre):+.0%} from the seeds that chose it"
     if lost > chosen.lost(measure.name):
         return False, f"{text}; {lost} of {lost + new.n} fresh seeds were lost: not confirmed."
-    if new.overlaps(old):
-        return True, f"{text}; the ranges overlap: confirmed."
-    if measure.sign * new.centre < measure.sign * old.centre:
-        return True, f"{text}; every fresh seed is better: confirmed."
-    return False, f"{text}; every fresh seed is worse: not confirmed."
+    if measure.sign * (new.centre - old.centre) <= good_margin(old.centre, measure):
+        return True, f"{text}: confirmed."
+    answer = compare_two(fresh, chosen, measure)[0].answer
+    if answer is not None and answer.word == "worse":
+        return False, f"{text}; they are surely worse: not confirmed."
+    return False, f"{text}, though not surely worse: undecided."
 
 
 def rows(found: Confirmation) -> list[dict[str, Any]]:
