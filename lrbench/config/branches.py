@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -129,7 +130,7 @@ def _length(plain: Mapping[str, Any], at: list[Any]) -> dict[str, int]:
     if len(units) != 1 or units == {"percent"}:
         return {}
     last = max(end.amount for end in ends)
-    return {units.pop(): int(last)} if last >= 1 and last.is_integer() else {}
+    return {units.pop(): max(math.ceil(last), 1)}  # validation reports what is no whole number
 
 
 def check_branches(plain: Mapping[str, Any], schedule: Part, rule: BranchesRule, length: Duration) -> None:
