@@ -90,7 +90,7 @@ def _stale(groups: Sequence[Group], measure: Measure) -> Iterable[str]:
     if measure.section != "final":
         return
     for group in groups:
-        for record in group.records:
+        for record in (one for one in group.records if one.status.complete):
             rows, end = record.epochs, None if record.result is None else record.result.steps
             steps = rows["step"][rows[measure.name].notna()] if measure.name in rows else ()
             if end and len(steps) and ROUGHLY * float(max(steps)) < end:
