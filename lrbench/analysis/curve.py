@@ -87,17 +87,16 @@ def minimum(x: np.ndarray, costs: np.ndarray, noise: np.ndarray, freedom: float 
         return refused
     curve = costs[best] + scale * np.expm1(mean / scale)
     missed = float(np.interp(x[best], places, curve)) - costs[best]
-    if missed > max(
-        MARGIN, 1.5 * math.sqrt(noise[best])
-    ):  # a curve that misses the best one tried is no ground to leave it
+    if missed > max(MARGIN, 1.5 * math.sqrt(noise[best])):
+        # A curve that misses the best one tried is no ground to leave it.
         middle = float(x[best])
-    low, high = _up_to_cliffs(x, costs, able, min(low, middle), max(high, middle))
+    low, high = _up_to_cliffs(x, costs, best, min(low, middle), max(high, middle))
     return Minimum((low, middle, high), max(float(lows.std()), (high - low) / 4), places, curve)
 
 
-def _up_to_cliffs(x: np.ndarray, costs: np.ndarray, able: np.ndarray, low: float, high: float) -> tuple[float, float]:
-    """Widen an interval up to a place where costs jump, beside one that may be the best: the cliff is in between."""
-    for at in able:
+def _up_to_cliffs(x: np.ndarray, costs: np.ndarray, best: int, low: float, high: float) -> tuple[float, float]:
+    """Widen an interval up to a place where costs jump, beside the best or one within: the cliff is in between."""
+    for at in [at for at in range(len(x)) if at == best or low <= x[at] <= high]:
         if at + 1 < len(x) and costs[at + 1] - costs[at] > CLIFF:
             high = max(high, float(x[at + 1]))
         if at > 0 and costs[at - 1] - costs[at] > CLIFF:
