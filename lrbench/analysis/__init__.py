@@ -4,8 +4,9 @@ It reads only run folders, and never imports torch or anything that draws.
 """
 
 from lrbench.analysis.audits import Audit, Fault, RateMonitor, audit, audited
+from lrbench.analysis.budgets import budgets
 from lrbench.analysis.code_versions import mixed as mixed_code
-from lrbench.analysis.comparison import Comparison, Row, budgets, compare_groups, compare_two
+from lrbench.analysis.comparison import Comparison, Row, compare_groups, compare_two
 from lrbench.analysis.confirmation import Confirmation, Finalist, confirmation
 from lrbench.analysis.curve import NoOptimum
 from lrbench.analysis.estimates import CONFIDENCE, estimate, standing

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from lrbench.analysis.comparison import ROUGHLY
+from lrbench.analysis.budgets import ROUGHLY
 from lrbench.analysis.evaluations import Axis
 from lrbench.analysis.groups import Group, axis_of, task
 from lrbench.components import Measure

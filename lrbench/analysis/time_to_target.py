@@ -17,7 +17,7 @@ from functools import cached_property
 
 import numpy as np
 
-from lrbench.analysis.comparison import budgets
+from lrbench.analysis.budgets import budgets
 from lrbench.analysis.estimates import CONFIDENCE, centre
 from lrbench.analysis.groups import Group
 from lrbench.analysis.records import Record

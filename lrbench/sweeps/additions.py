@@ -10,7 +10,7 @@ from lrbench.analysis import rate_text
 from lrbench.events import Watch, message
 from lrbench.sweeps.grid import Cell
 from lrbench.sweeps.plan import Planned
-from lrbench.sweeps.zoom import Step, Zoom, next_step, with_rate
+from lrbench.sweeps.zoom import Step, Zoom, next_step
 from lrbench.training import Outcome, RunOptions, look
 
 if TYPE_CHECKING:
@@ -35,12 +35,8 @@ def zoom_in(asked: Sweep, zoom: Zoom, options: RunOptions, watch: Watch) -> bool
                 continue
             left -= len(alike)
             for made in alike.values():
-                rate = step.rates[rank]
-                cell = Cell(with_rate(made.experiment, rate), {**made.point, made.experiment.lr_key: rate})
-                outcome = look(asked.folder.root, cell.experiment, options.kind_of(cell.experiment), options.again)
-                asked.cells.append(cell)
-                asked.outcomes.append(outcome)
-                rows.append(Planned.of(cell, line, outcome.path.name, zoom=last + 1))
+                cell = made.at_rate(step.rates[rank], "--zoom")
+                rows.append(Planned.of(cell, line, _added(asked, cell, options).path.name, zoom=last + 1))
     asked.steps = steps
     added = len(rows) > len(asked.plan.cells)
     asked.plan = replace(asked.plan, cells=tuple(rows))
@@ -54,17 +50,23 @@ def zoom_in(asked: Sweep, zoom: Zoom, options: RunOptions, watch: Watch) -> bool
 def add_confirmation(done: Sweep, confirm: int, options: RunOptions) -> list[Outcome]:
     """Add runs of each line's best learning rate to the plan, with the same fresh seeds, and return their outcomes."""
     summary, grid = done.summary(), list(zip(done.cells, done.plan.cells, strict=True))
-    rows, outcomes = list(done.plan.cells), []
+    rows = list(done.plan.cells)
+    outcomes: list[Outcome] = []
     fresh = 1 + max(cell.experiment.seed for cell in done.cells)
     chosen = [(line, best) for line in summary.lines if (best := line.best(summary.measure)) is not None]
     for seed in range(fresh, fresh + confirm):
         for line, best in chosen:
             like = next(cell for cell, row in grid if (row.series, row.lr) == (line.label, best.lr))
             cell = replace(like, experiment=like.experiment.replace(seed=seed))
-            outcome = look(done.folder.root, cell.experiment, options.kind_of(cell.experiment), options.again)
-            done.cells.append(cell)
-            outcomes.append(outcome)
-            rows.append(Planned.of(cell, line.label, outcome.path.name, confirms=True))
-    done.outcomes.extend(outcomes)
+            outcomes.append(_added(done, cell, options))
+            rows.append(Planned.of(cell, line.label, outcomes[-1].path.name, confirms=True))
     done.plan = replace(done.plan, cells=tuple(rows))
     return outcomes
+
+
+def _added(asked: Sweep, cell: Cell, options: RunOptions) -> Outcome:
+    """Add a cell to a sweep; return what is known of its run."""
+    outcome = look(asked.folder.root, cell.experiment, options.kind_of(cell.experiment), options.again)
+    asked.cells.append(cell)
+    asked.outcomes.append(outcome)
+    return outcome

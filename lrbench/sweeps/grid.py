@@ -26,6 +26,14 @@ class Cell:
     experiment: RunConfig
     point: Mapping[str, Any]  # its values by dotted key; whole blocks as `{name, parameters}`
 
+    def at_rate(self, lr: float, asked_by: str) -> Cell:
+        """Return the same cell at another peak learning rate, as `asked_by` an option."""
+        key = self.experiment.lr_key
+        path = tuple(key.split("."))
+        plain = _with(self.experiment.plain(), path, lr, asked_by)
+        changed = self.experiment.replace(asked_by=asked_by, **{path[0]: plain[path[0]]})
+        return Cell(changed, {**self.point, key: lr})
+
 
 @dataclass(frozen=True)
 class Grid:

@@ -10,11 +10,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 from lrbench.analysis import Family, NoOptimum, optimum, rate_text
 from lrbench.components import Measure
-from lrbench.config import RunConfig
 from lrbench.errors import UsageError
 from lrbench.types import AT_LEAST_1, NOTHING, NUMBER, Kind
 
@@ -194,15 +192,3 @@ def told(line: Family, runs: int, step: Step) -> str:
         )
         text += f" learning rates, {full * runs // len(tried)} runs" if full > len(tried) else ""
     return f"{text}."
-
-
-def with_rate(config: RunConfig, lr: float) -> RunConfig:
-    """Return a config with another peak learning rate."""
-    first, *rest = config.lr_key.split(".")
-    changed: dict[str, Any] = dict(config.plain())
-    inner = changed
-    for key in (first, *rest[:-1]):
-        inner[key] = dict(inner[key])
-        inner = inner[key]
-    inner[rest[-1]] = lr
-    return config.replace(asked_by="--zoom", **{first: changed[first]})
