@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lrbench.analysis import Family, Group, NoOptimum, Optimum, Point, optimum
@@ -212,6 +212,7 @@ def test_the_curve_is_that_of_textbook_formulas() -> None:
 
 
 @given(st.lists(st.floats(-5, 5), min_size=5, max_size=9), st.floats(-3, 3), st.floats(1e-5, 0.3))
+@example([1.0, 2.0, 5.6e-102, 0.0, 0.0], 0.0, 1e-5)
 def test_any_costs(costs: list[float], shift: float, noise: float) -> None:
     """Only differences between costs matter, and the learning rates' places only move along."""
     x = np.arange(len(costs)) / 2

@@ -90,13 +90,14 @@ def minimum(x: np.ndarray, costs: np.ndarray, noise: np.ndarray, freedom: float 
     if missed > max(MARGIN, 1.5 * math.sqrt(noise[best])):
         # A curve that misses the best one tried is no ground to leave it.
         middle = float(x[best])
-    low, high = _up_to_cliffs(x, costs, best, min(low, middle), max(high, middle))
+    as_good = np.flatnonzero(above <= np.sqrt(noise + noise[best]))  # as far as the noise tells
+    low, high = _up_to_cliffs(x, costs, as_good, min(low, middle), max(high, middle))
     return Minimum((low, middle, high), max(float(lows.std()), (high - low) / 4), places, curve)
 
 
-def _up_to_cliffs(x: np.ndarray, costs: np.ndarray, best: int, low: float, high: float) -> tuple[float, float]:
-    """Widen an interval up to a place where costs jump, beside the best or one within: the cliff is in between."""
-    for at in [at for at in range(len(x)) if at == best or low <= x[at] <= high]:
+def _up_to_cliffs(x: np.ndarray, costs: np.ndarray, best: np.ndarray, low: float, high: float) -> tuple[float, float]:
+    """Widen an interval up to a place where costs jump, beside a best one or one within: the cliff is in between."""
+    for at in [at for at in range(len(x)) if at in best or low <= x[at] <= high]:
         if at + 1 < len(x) and costs[at + 1] - costs[at] > CLIFF:
             high = max(high, float(x[at + 1]))
         if at > 0 and costs[at - 1] - costs[at] > CLIFF:
