@@ -2,7 +2,7 @@
 
 python benchmarks/report.py [--rounds 3]
 
-The runs are made up, in the shape that training leaves: 25 epochs, 192 updates each. The browser part needs Chromium
+The runs are made up by `synthetic_runs.py`: 25 epochs of 192 updates. The browser part needs Chromium
 and the package playwright, and is left out without.
 """
 
@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
-import random
 import shutil
 import statistics
 import subprocess
@@ -20,55 +18,25 @@ import tempfile
 import time
 from pathlib import Path
 
-from lrbench.components import recorded
-from lrbench.components.metrics import ACCURACY
-from lrbench.config import identity, validate
-from lrbench.runs import RunFolder, RunResult, Status
+from synthetic_runs import write
+
+from lrbench.config import own, validate
+from lrbench.runs import RunFolder
 
 EPOCHS, UPDATES = 25, 192
 
 
-def write(root: Path, name: str, lr: float, seed: int) -> None:
-    """A finished run as training leaves it."""
-    experiment = validate(
-        {
-            "name": name, "dataset": {"name": "digits"}, "model": {"name": "mlp"},
-            "optimizer": {"name": "adam", "lr": lr}, "epochs": EPOCHS, "batch_size": 32, "seed": seed,
-        },
-        {},
-        "a run that is made up",
-    )  # fmt: skip
-    chance = random.Random(f"{name} {seed}")
-    folder = RunFolder.of(root, experiment)
-    total = EPOCHS * UPDATES
-    sizes = {"steps_per_epoch": UPDATES, "total_steps": total, "train_examples": 1200, "classes": 10}
-    told = {"threads": 1, "device": "cpu", "metrics": recorded([ACCURACY]), "sizes": sizes}
-    folder.create(experiment, {"identity": identity(experiment), **told})
-    folder.open_logs([ACCURACY], steps=0, evaluations=0)
-    update = {"lr": lr, "momentum": 0.0, "loss": 1.0, "grad_norm": 1.0}
-    folder.steps.append({"step": i + 1, **update} for i in range(total))
-    level = 0.03 + 0.02 * abs(math.log10(lr / 0.003))
-    losses = [level + math.exp(-e / 3) + chance.gauss(0, 0.003) for e in range(EPOCHS)]
-    rows = [
-        {
-            "epoch": e, "step": UPDATES * e,
-            "train_loss": v, "train_accuracy": 1 - v / 4, "val_loss": v + 0.01, "val_accuracy": 0.99 - v / 4,
-        }
-        for e, v in enumerate(losses, 1)
-    ]  # fmt: skip
-    folder.epochs.append({**row, "lr": lr, "seconds": 1.0, "examples_per_second": 900.0} for row in rows)
-    folder.close_logs()
-    test = {"loss": losses[-1] + 0.01, "accuracy": 0.98}
-    counts = {"epochs": EPOCHS, "steps": total, "evaluations": EPOCHS, "seconds": 25.0, "effective_lr": lr}
-    result = RunResult(Status.FINISHED, **counts, final=rows[-1], best=rows[-1], test=test, test_best=test)
-    folder.finish(experiment, result)
-
-
 def collection(root: Path, groups: int, seeds: int) -> Path:
-    """Runs of `groups` different rates."""
+    """Write runs of `groups` different learning rates, each under a name of its own, and return `root`."""
     for index in range(groups):
         for seed in range(seeds):
-            write(root, f"rate {index}", 10 ** (-4 + 3 * index / max(groups - 1, 1)), seed)
+            config = {
+                "name": f"rate {index}", "dataset": {"name": "digits"}, "model": {"name": "mlp"},
+                "optimizer": {"name": "adam", "lr": 10 ** (-4 + 3 * index / max(groups - 1, 1))},
+                "epochs": EPOCHS, "batch_size": 32, "seed": seed,
+            }  # fmt: skip
+            experiment = own(validate(config, {}, "a run that is made up"), "")
+            write(RunFolder.of(root, experiment), experiment, UPDATES)
     return root
 
 
