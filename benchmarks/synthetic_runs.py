@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from lrbench.components import recorded
 from lrbench.components.metrics import ACCURACY
-from lrbench.config import Experiment
+from lrbench.config import Experiment, identity
 from lrbench.runs import RunFolder, RunResult, Status
 from lrbench.schedules import build_schedule
 from lrbench.sweeps import plan_sweep
@@ -88,11 +88,8 @@ def best_rate(experiment: Experiment) -> float:
     It falls with momentum as 1 − momentum, with weight decay a little, and is higher for schedules that decay.
     """
     params = experiment.optimizer.params
-    rate = (
-        0.5
-        * (1 - 0.8 * params.get("momentum", 0.0))
-        * {"constant": 0.6, "one_cycle": 1.8}.get(experiment.schedule.name, 1.2)
-    )
+    shape = {"constant": 0.6, "one_cycle": 1.8}.get(experiment.schedule.name, 1.2)
+    rate = 0.5 * shape * (1 - 0.8 * params.get("momentum", 0.0))
     return float(rate / (1 + 30 * params.get("weight_decay", 0.0)))
 
 
@@ -101,7 +98,7 @@ def curves(experiment: Experiment, steps: int, steps_per_epoch: int) -> Curves:
     rng = np.random.default_rng([experiment.seed, 7])  # a seed's luck is the same for all, as with shared data
     luck = float(np.exp(rng.normal(0, 0.05)))
     peak = experiment.lr or 1.0
-    rng = np.random.default_rng([experiment.seed, *peak.hex().encode(), *repr(experiment.schedule).encode()])
+    rng = np.random.default_rng(int(identity(experiment)[:16], 16))
     schedule = build_schedule(experiment.schedule, lr=peak, total_steps=steps, steps_per_epoch=steps_per_epoch)
     lr = np.array([schedule(step) for step in range(steps)])
     relative = lr / best_rate(experiment)
