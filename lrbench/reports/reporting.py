@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from lrbench.analysis import (
@@ -108,7 +108,8 @@ def report(
     if exists(folder) and not folder.is_dir():
         raise UsageError(f"--out {folder} is a file; name a folder")
     files = _write(folder, shown)
-    return Report(**vars(shown), page=files[0], files=tuple(files))
+    content = {one.name: getattr(shown, one.name) for one in fields(Shown)}
+    return Report(**content, page=files[0], files=tuple(files))
 
 
 def gather(
