@@ -183,7 +183,7 @@ def confirmation(
     """
     if not fresh:
         return None
-    finalists = tuple(_finalist(family, fresh, measure) for family in families)
+    finalists = tuple(finalist(family, fresh, measure) for family in families)
     used = {record.folder.path for one in finalists if one.fresh for record in one.fresh.records}
     others = tuple(group for group in fresh if group.first.folder.path not in used)
     waiting = pending + sum(one.waiting for one in finalists)
@@ -196,7 +196,8 @@ def confirmation(
     return Confirmation(measure, finalists, tuple(one for one in made if one is not None), others, waiting)
 
 
-def _finalist(family: Family, fresh: Sequence[Group], measure: Measure) -> Finalist:
+def finalist(family: Family, fresh: Sequence[Group], measure: Measure) -> Finalist:
+    """Return a family at its best learning rate, with the most of the groups of fresh seeds that have it."""
     best = family.best(measure)
     mine = [] if best is None else [group for group in fresh if _experiment(group) == _experiment(best.group)]
     most = max(mine, key=lambda group: len(group.records), default=None)

@@ -20,6 +20,7 @@ from lrbench.components import Measure, in_words
 from lrbench.errors import printable
 from lrbench.reports import confirmation, details, tables
 from lrbench.reports.chart_data import charted
+from lrbench.reports.family_table import families_table
 from lrbench.reports.figures.overview import MOST_PANELS, by_task, problem, subtitle
 from lrbench.reports.figures.render import Drawn
 from lrbench.reports.headline import charted_metrics, headline
@@ -32,15 +33,17 @@ from lrbench.reports.winner import Winner
 def render(shown: Shown, drawn: Sequence[Drawn], winner: Winner | None) -> str:
     """Write the page. Text from run folders is escaped, and only the scripts named here can run."""
     groups, records = shown.groups, shown.records
-    columns = tables.columns(groups, extra=shown.columns, compared=shown.measure)
+    columns = shown.table.columns if groups else []
     against = shown.against
+    found = shown.at_best
+    fresh = families_table(found) if found is not None and found.fresh is not None else tables.Table([], [])
     main, charts = headline(groups), charted(groups, against) if groups else {"groups": []}
     scripts = [static("uplot.min.js"), static("page.js")] if groups else []
     figures = [(d.name, d.heading, inline(d.figure, d.name, " ".join((d.heading, *d.words))), d.words) for d in drawn]
     content: dict[str, Any] = {
         "sentences": summary(shown),
         "warnings": shown.warnings,
-        "method": shown.method,
+        "method": " ".join(filter(None, (shown.table.same, shown.method))),
         "cards": [_card(group, main) for group in groups],
         "most_panels": MOST_PANELS,  # the others are hidden behind a button
         "several_tasks": len(by_task(groups)) > 1,
@@ -53,8 +56,8 @@ def render(shown: Shown, drawn: Sequence[Drawn], winner: Winner | None) -> str:
         "headings": [(column.heading, column.right) for column in columns],
         "rows": [[(column.text(g), _sorted_by(column, g), column.right) for column in columns] for g in groups],
         "figures": figures,
-        "fresh": [] if shown.confirmed is None else confirmation.cells(shown.confirmed),
-        "fresh_headings": confirmation.HEADINGS,
+        "fresh": fresh.cells,
+        "fresh_headings": [(column.heading, column.right) for column in fresh.columns],
         "fresh_note": confirmation.NOTE,
         "tests": [_tested(test, number) for number, test in enumerate(shown.tests)],
         "verdicts": details.curves(groups),
@@ -119,7 +122,7 @@ def _card(group: Group, main: Measure) -> dict[str, Any]:
     return {"label": group.label, "words": subtitle(group, main), "drawn": drawn, "problem": problem(group)}
 
 
-def _sorted_by(column: tables.Column, group: Group) -> str:
+def _sorted_by(column: tables.Column[Group], group: Group) -> str:
     """Return the number to sort a column by, if it has one."""
     value = next(iter(column.numbers(group).values()), None)
     return "" if value is None else str(value)
