@@ -36,7 +36,7 @@ class Lead:
 def leads(shown: Shown) -> list[Lead]:
     """Return the sections of the page, each with all groups of its task."""
     found = []
-    for at, section in enumerate(sections(shown), start=1):
+    for at, section in enumerate(shown.sections, start=1):
         members = tuple(group for group in shown.groups if task_of(group) == section.question.task)
         found.append(Lead(f"s{at}", section, members or section.question.groups))
     return found
@@ -141,26 +141,3 @@ def _optimum(found: Optimum) -> dict[str, Any]:
         "value": number(found.value),
         "curve": [[number(rate), number(value)] for rate, value in found.curve],
     }
-
-
-def sections(shown: Shown) -> list[Section]:
-    from lrbench.analysis import questions
-    from lrbench.reports.shown import summary
-
-    titles = {
-        "run": "One run",
-        "curves": "Runs side by side",
-        "rates": "Learning rates",
-        "grid": "Learning rate by {}",
-        "schedules": "Schedules, each at its best learning rate",
-        "lengths": "Learning rate by length",
-    }
-    asked = (
-        questions(shown.groups) or [Question("curves", task_of(shown.groups[0]), None, tuple(shown.groups))]
-        if shown.groups
-        else []
-    )
-    return [
-        Section(q, shown.comparison, titles[q.kind].format(" and ".join(map(key_words, q.keys))), summary(shown))
-        for q in asked
-    ]

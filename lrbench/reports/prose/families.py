@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from lrbench.analysis import AtBest, Comparison, Finalist, Group, NoOptimum, Optimum, Question, Row, optimum
@@ -200,7 +201,7 @@ def _pairs(texts: Sequence[str], places: Sequence[str], unit: str) -> str:
 
 
 def _way(rates: Sequence[float]) -> str:
-    steps = list(zip(rates, rates[1:], strict=False))
+    steps = list(pairwise(rates))
     if all(b > a / _SAME for a, b in steps):
         return "rise"
     return "fall" if all(b < a * _SAME for a, b in steps) else ""
