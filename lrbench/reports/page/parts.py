@@ -113,8 +113,8 @@ class _Content:
         if problems:
             yield "problems", rest.problems(problems)
         if shown.groups:
-            told = details.provenance(shown.records), details.environments(shown.records)
-            yield "environment", rest.environment(*told, details.commands(shown.records))
+            made = details.provenance(shown.records), details.environments(shown.records)
+            yield "environment", rest.environment(*made, details.commands(shown.records))
 
     def _cells(self) -> Iterator[tuple[str, Markup]]:
         cells, groups, charts = template("page/cells.html.j2").module, self.shown.groups, self.charts
