@@ -101,7 +101,7 @@ PUBLIC = {
         SizeKind common size_kind
     """,
     "runs": """
-        Columns DEAD_AFTER_SECONDS Environment NODE RunFolder RunResult Sizes Status Tail UNKNOWN
+        Columns Growing DEAD_AFTER_SECONDS Environment NODE RunFolder RunResult Sizes Status Tail UNKNOWN
         WATCHED_SECONDS birth RowWriter Recorded conclude ended_well metrics_in changes describe find_runs
         last_lines last_row now parsed place read_csv read_json relative to_json write_file writing Log Meaning
         Source guessed read_events read_log finite SPLITS usual_metric
@@ -120,7 +120,7 @@ PUBLIC = {
         MoreSeeds POWER looks PERCENT_MARGIN Part Point Record Row Spread TARGET_LEVEL Target TargetTest
         against_target axis_of budgets estimate compare_groups compare_two default_metric doubts duration
         families family_words fits grouped kept load_runs mean_text measure_named measures_of mixed_code only
-        parts rate_text read_one read_runs run_rows select standing NoOptimum Optimum optimum good_margin task_of
+        parts rate_text read_one read_runs RunsReader run_rows select standing NoOptimum Optimum optimum good_margin task_of
         tasks_of value_text width_text Audit Fault RateMonitor audit audited Confirmation Finalist confirmation
         TimeToTarget areas time_to_stay time_to_target with_families optima
     """,
