@@ -60,6 +60,7 @@ ROOMS = (
     "sweeps",
     "transfers",
     "reports",
+    "server",
     "integrations",
     "cli",
     "objects",
@@ -125,7 +126,7 @@ PUBLIC = {
         TimeToTarget areas time_to_stay time_to_target with_families optima
     """,
     "sweeps": """
-        AUTO_POINTS Board Planned Summary Sweep SweepFolder board_of carry_out confirming find_sweeps plan_sweep
+        AUTO_POINTS Board Plan Planned Summary Sweep SweepFolder board_of carry_out confirming find_sweeps plan_sweep
         sweep WIDTH Zoom
     """,
     "transfers": """
@@ -137,6 +138,9 @@ PUBLIC = {
         formatted_table gather html_of preview report save_finding save_previews save_summary summary
         summary_words table_columns Decision TargetDecision compare text_of FRESH_HEADINGS fresh_cells
         fresh_rows save_coordinates
+    """,
+    "server": """
+        beside PORT PortError Server Settings
     """,
     "integrations": """
         Export Imported Log Recorder Tool export hf_range_test import_runs keras_range_test lightning_range_test

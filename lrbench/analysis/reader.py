@@ -16,7 +16,7 @@ from lrbench.runs import Growing, RunFolder, Status, find_runs
 
 UNSURE_SECONDS = 2.0
 """A folder that changed so recently may change again without a new time stamp."""
-SEARCH_SECONDS = 60.0
+SEARCH_SECONDS = 120.0
 """Everything is looked at again after this long, in case a file system does not tell of changes in folders."""
 
 Stamps = Mapping[str, tuple[int, int, int]]

@@ -50,3 +50,5 @@ def __getattr__(name: str) -> Any:
     if name not in _LATER:
         raise AttributeError(f"module 'lrbench.reports' has no attribute '{name}'")
     return getattr(importlib.import_module(_LATER[name]), name)
+
+

@@ -4,7 +4,7 @@ A sweep's runs are ordinary runs. Nothing here trains by itself, draws or import
 """
 
 from lrbench.sweeps.axes import AUTO_POINTS
-from lrbench.sweeps.plan import Planned, SweepFolder, confirming, find_sweeps
+from lrbench.sweeps.plan import Plan, Planned, SweepFolder, confirming, find_sweeps
 from lrbench.sweeps.status import Board, board_of
 from lrbench.sweeps.summary import Summary
 from lrbench.sweeps.sweeping import Sweep, carry_out, sweep
