@@ -22,6 +22,7 @@ from lrbench.analysis.looks import looks
 from lrbench.analysis.neighbours import with_families
 from lrbench.analysis.optimum import Optimum, optimum
 from lrbench.analysis.other_programs import doubts
+from lrbench.analysis.questions import Question, questions
 from lrbench.analysis.reader import RunsReader, read_runs
 from lrbench.analysis.records import (
     DEFAULT_METRIC,
