@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -218,9 +219,9 @@ class Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         if not hasattr(self, "headers"):
             self.headers = self.MessageClass()
-        self.command = self.command or ""
+        self.command, self.request_version = self.command or "", self.protocol_version
         with contextlib.suppress(OSError):
-            self._send(Answer(f"{message or 'Malformed request'}.", 405 if code == 501 else code))
+            self._send(Answer(f"{HTTPStatus(code).phrase}.", 405 if code == 501 else code))
 
     def version_string(self) -> str:
         """Return the server's name, without the version of anything."""
