@@ -105,12 +105,12 @@ PUBLIC = {
         Columns Growing DEAD_AFTER_SECONDS Environment NODE RunFolder RunResult Sizes Status Tail UNKNOWN
         WATCHED_SECONDS birth RowWriter Recorded conclude ended_well metrics_in changes describe find_runs
         last_lines last_row now parsed place read_csv read_json relative to_json write_file writing Log Meaning
-        Source guessed read_events read_log finite SPLITS usual_metric
+        DROPPED Source guessed read_events read_log finite SPLITS usual_metric
     """,
     "training": """
         Ended Executor LoopKind Observer Outcome Outcomes Prune RUNGS RunOptions StopFlag TRACKERS Training
         checked_tracker default_jobs do_runs evaluate_split isolated look look_in nearest pending run stopped
-        trackers keep_generators not_finite layer_outputs expected_saving
+        trackers keep_generators not_finite layer_outputs expected_saving DROP STOP Orders drop_run
     """,
     "lr_finder": """
         Advice FinderFolder Finding KeptState LoopRamp LoopTest Ramp RangeTest Refusal check_schedule
@@ -127,7 +127,7 @@ PUBLIC = {
     """,
     "sweeps": """
         AUTO_POINTS Board Plan Planned Summary Sweep SweepFolder board_of carry_out confirming find_sweeps plan_sweep
-        sweep WIDTH Zoom
+        sweep WIDTH Zoom MoreSeeds Requests add_seeds cancel_stop drop_cell keep_cell request_stop requests_of
     """,
     "transfers": """
         CoordinateCheck LayerSize Slope both coordinate_check Exponent Fitted Found Prediction THEORIES Transfer
@@ -137,7 +137,7 @@ PUBLIC = {
         save_transfer transfer_headings transfer_rows Preview Report brief_columns csv_cell figure_of
         formatted_table gather html_of preview report save_finding save_previews save_summary summary
         summary_words table_columns Decision TargetDecision compare text_of FRESH_HEADINGS fresh_cells
-        fresh_rows save_coordinates
+        fresh_rows save_coordinates Update page_template page_title page_update whole_page
     """,
     "server": """
         beside PORT PortError Server Settings

@@ -100,6 +100,11 @@ class Summary:
         return sum(not _over(record) for record in self.records)
 
     @property
+    def dropped(self) -> int:
+        """The number of the grid's runs that were dropped by hand."""
+        return sum(record.result is not None and record.result.dropped for record in self.records)
+
+    @property
     def without(self) -> list[str]:
         """The lines without an ended run."""
         return [series for series in self.plan.series if series not in {family.label for family in self.families}]
