@@ -4,7 +4,7 @@ Everything that reads or writes a run goes through here. Nothing here trains, co
 to read and write weights.
 """
 
-from lrbench.runs.csv_log import Columns, Tail, last_lines
+from lrbench.runs.csv_log import Columns, Growing, Tail, last_lines
 from lrbench.runs.csv_log import last as last_row
 from lrbench.runs.csv_log import read as read_csv
 from lrbench.runs.environment import NODE, UNKNOWN, Environment, Sizes, changes, describe, now, place

@@ -5,7 +5,7 @@ A sweep's runs are ordinary runs. Nothing here trains by itself, draws or import
 
 from lrbench.sweeps.axes import AUTO_POINTS
 from lrbench.sweeps.execution import carry_out
-from lrbench.sweeps.plan import Planned, SweepFolder, confirming, find_sweeps
+from lrbench.sweeps.plan import Plan, Planned, SweepFolder, confirming, find_sweeps
 from lrbench.sweeps.requests import (
     MoreSeeds,
     Requests,

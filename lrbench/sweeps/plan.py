@@ -150,6 +150,14 @@ class SweepFolder:
         lines = [f"  {json.dumps(key)}: {json.dumps(value)},\n" for key, value in head.items()]
         self.save("plan.json", f'{{\n{"".join(lines)}  "cells": [\n  {rows}\n]}}\n')
 
+    @property
+    def planned_at(self) -> int:
+        """When the plan was written, in ns; 0 without one. A plan with the same time is the same plan."""
+        try:
+            return (self.path / "plan.json").stat().st_mtime_ns
+        except OSError:
+            return 0
+
     def plan(self) -> Plan:
         """Read the plan. Raises FolderError if it is missing or damaged."""
         path = self.path / "plan.json"
