@@ -4,6 +4,7 @@ A sweep's runs are ordinary runs. Nothing here trains by itself, draws or import
 """
 
 from lrbench.sweeps.axes import AUTO_POINTS
+from lrbench.sweeps.decided import Decided, decided
 from lrbench.sweeps.execution import carry_out
 from lrbench.sweeps.plan import Plan, Planned, SweepFolder, confirming, find_sweeps
 from lrbench.sweeps.requests import (
@@ -17,7 +18,7 @@ from lrbench.sweeps.requests import (
     requests_of,
 )
 from lrbench.sweeps.status import Board, board_of
-from lrbench.sweeps.summary import Summary
+from lrbench.sweeps.summary import Summary, summarize
 from lrbench.sweeps.sweeping import Sweep, sweep
 from lrbench.sweeps.sweeping import ask as plan_sweep
 from lrbench.sweeps.zoom import WIDTH, Zoom

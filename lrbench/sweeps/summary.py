@@ -124,13 +124,18 @@ class Summary:
             yield {"series": _named(f"{line} (confirmation)", point), **_row(point, known, self.measure)}
 
 
-def summarize(folder: SweepFolder, plan: Plan, epsilon: float = EPSILON) -> Summary:
-    """Read the runs of a plan. Unreadable runs are marked damaged and excluded from means."""
+def summarize(
+    folder: SweepFolder, plan: Plan, epsilon: float = EPSILON, records: Mapping[str, Record] | None = None
+) -> Summary:
+    """Read the runs of a plan, unless their records are given by name: one that lacks is pending.
+
+    Unreadable runs are marked damaged and excluded from means.
+    """
     grid: dict[str, dict[float | None, list[Record]]] = {}
     fresh: dict[str, dict[float | None, list[Record]]] = {}
     for cell in plan.cells:
         lines = fresh if cell.confirms else grid
-        lines.setdefault(cell.series, {}).setdefault(cell.lr, []).append(_read(folder, cell))
+        lines.setdefault(cell.series, {}).setdefault(cell.lr, []).append(_read(folder, cell, records))
     everything = [record for line in (*grid.values(), *fresh.values()) for found in line.values() for record in found]
     measures = measures_of(everything)
     measure = measures.get(default_metric(everything)) or measures_of([])[DEFAULT_METRIC]
@@ -184,11 +189,11 @@ def _over(record: Record) -> bool:
     return record.status.ended or record.status is Status.PRUNED
 
 
-def _read(folder: SweepFolder, cell: Planned) -> Record:
+def _read(folder: SweepFolder, cell: Planned, records: Mapping[str, Record] | None) -> Record:
     run = folder.run(cell)
-    if not run.is_run:
+    if (run.name not in records) if records is not None else not run.is_run:
         return Record(run, Status.PENDING)
-    record = read_one(run)
+    record = read_one(run) if records is None else records[run.name]
     if record.result is not None and record.result.identity not in ("", cell.identity):
         return replace(record, status=Status.DAMAGED, problem=f"{run.name} is not the run in the sweep's plan")
     return record
