@@ -21,7 +21,7 @@ from lrbench.sweeps import Summary, decided, summarize
 
 FAMILIES, CELLS, FAILURES, LINES, DECIDED = 10, 12, 3, 3, 6
 """Most families, cells under way, failures, last lines of each, and decided learning rates that are shown."""
-SHOWN = frozenset({"series", "lr", "chosen", "fresh", "difference", "optimum"})
+SHOWN = ("series", "lr", "optimum", "chosen", "fresh", "difference")
 """The columns of the report's table of families that are shown."""
 BAR, SPARK = 24, 16  # characters
 
@@ -106,20 +106,26 @@ def _show_head(console: Console, shown: SweepShown) -> None:
         console.print(line)
     else:
         console.print("Runs of no sweep", style="bold")
-    asked = ["stopping after the runs under way"] * (shown.stopping and not shown.over)
-    said = [*shown.counts, *asked, *(text.rstrip(".") for text in shown.asked)]
-    if shown.done and not shown.left and shown.to_do and not shown.running:
+    said = [", ".join(shown.counts), *(text.rstrip(".") for text in shown.asked)]
+    if shown.stopping and not shown.over:
+        said.append("stopping after the runs under way")
+    if shown.done and shown.to_do and not shown.running:
         said.append("no process is training them; the same command goes on")
-    if said:
-        console.print(inline("; ".join([", ".join(said[: len(shown.counts)]), *said[len(shown.counts) :]]).strip("; ")),
-                      style="dim")  # fmt: skip
+    if any(said):
+        console.print(inline("; ".join(filter(None, said))), style="dim")
 
 
 def _show_families(console: Console, summary: Summary) -> None:
     """Print the families, the best first; they are compared once no run is missing."""
     found = at_best(summary.families, summary.measure, summary.confirmation)
     table = families_table(found)
-    wanted = [column for column in table.columns if column.name in SHOWN and not (column.decides and summary.missing)]
+    known = {
+        column.key(one): column
+        for one in table.rows[:1]
+        for column in table.columns
+        if not (column.decides and summary.missing)
+    }
+    wanted = [_on_one_line(known[name]) for name in SHOWN if name in known]
     ended = [Column[Finalist]("runs ended", lambda one: _ended(one.family), lambda one: {})] if summary.missing else []
     table = replace(table, columns=[*wanted, *ended], same="")
     rows = list(table.rows)
@@ -127,6 +133,11 @@ def _show_families(console: Console, summary: Summary) -> None:
     show_more(console, len(rows) - FAMILIES, "families", "lrbench report shows all")
     if summary.missing and len(rows) > 1:
         console.print("So far; families are compared once all runs have ended.", style="dim")
+
+
+def _on_one_line(column: Column[Finalist]) -> Column[Finalist]:
+    """Return a column without the second lines of its values: a screen has few."""
+    return column if column.decides else replace(column, short=lambda one: column.lines(one)[:1])
 
 
 def _ended(family: Family) -> str:
@@ -176,8 +187,8 @@ def _show_failed(console: Console, shown: SweepShown) -> None:
         alike.setdefault(cell.words.replace(cell.run, ""), []).append(cell)
     for cells in list(alike.values())[:FAILURES]:
         first, others = cells[0], f" and {len(cells) - 1} more" * (len(cells) > 1)
-        console.print(f"[red]{inline(first.label)}{others} failed:[/] {inline(first.words)}")
-        lines = [line for line in first.lines if line.strip() and line.strip() not in first.words]
+        console.print(f"[red]! {inline(first.label)}{others}:[/] {inline(first.words)}")
+        lines = [line for line in first.lines if line.strip(" ~^") and line.strip() not in first.words]
         for line in lines[-LINES:]:
             console.print(f"    {inline(line)}", style="dim", overflow="ellipsis", no_wrap=True)
     show_more(console, sum(map(len, list(alike.values())[FAILURES:])), "failures", "")
