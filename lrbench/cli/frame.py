@@ -10,7 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from lrbench.analysis import Family, Finalist, Record, RunsReader, at_best
+from lrbench.analysis import Family, Finalist, Record, RunsReader, at_best, rate_text
 from lrbench.cli.columns import show_more, show_table
 from lrbench.cli.tables import sparkline
 from lrbench.cli.terminal import inline
@@ -150,7 +150,7 @@ def _show_running(console: Console, shown: SweepShown, records: Mapping[str, Rec
     """Print the cells under way: how far, the last values, and the curve of the loss."""
     if not shown.running:
         return
-    console.print(f"[bold]Under way[/] [dim]({len(shown.running)})[/]")
+    console.print(f"\n[bold]Under way[/] [dim]({len(shown.running)})[/]")
     grid = Table.grid(padding=(0, 2))
     grid.add_column(overflow="ellipsis", no_wrap=True, max_width=44)
     grid.add_column(justify="right", no_wrap=True)
@@ -185,6 +185,8 @@ def _show_failed(console: Console, shown: SweepShown) -> None:
     alike: dict[str, list[CellShown]] = {}
     for cell in shown.failed:
         alike.setdefault(cell.words.replace(cell.run, ""), []).append(cell)
+    if alike:
+        console.print()
     for cells in list(alike.values())[:FAILURES]:
         first, others = cells[0], f" and {len(cells) - 1} more" * (len(cells) > 1)
         console.print(f"[red]! {inline(first.label)}{others}:[/] {inline(first.words)}")
@@ -199,7 +201,14 @@ def _show_decided(console: Console, summary: Summary, shown: SweepShown) -> None
     found = [one for one in decided(summary) if not shown.dropped.issuperset(one.runs)]
     if not found:
         return
-    console.print("[bold]Decided[/] [dim](touch requests/drop-RUN in the sweep's folder drops a run)[/]")
+    console.print("\n[bold]Could be dropped[/] [dim](they can hardly become the best of their family)[/]")
+    grid = Table.grid(padding=(0, 2))
+    for column in ({"max_width": 32}, {"no_wrap": True}, {}):
+        grid.add_column(overflow="fold", **column)
     for one in found[:DECIDED]:
-        console.print(f"  {inline(one.words)}")
+        count = f"{len(one.runs)} run{'s' * (len(one.runs) != 1)}"
+        names = ", ".join(one.runs[:2]) + ("" if len(one.runs) < 3 else ", …")
+        place = f"  {inline(one.series)} at {rate_text(one.lr)}"
+        grid.add_row(place, count, f"{inline(one.reason)}\n[dim]{inline(names)}[/]")
+    console.print(grid)
     show_more(console, len(found) - DECIDED, "learning rates", "")
