@@ -10,7 +10,8 @@ import numpy as np
 
 from lrbench.analysis.budgets import ROUGHLY
 from lrbench.analysis.evaluations import Axis
-from lrbench.analysis.groups import Group, axis_of, task
+from lrbench.analysis.groups import Group, axis_of
+from lrbench.analysis.tasks import task
 from lrbench.components import Measure
 
 MOST_NAMED = 4

@@ -144,7 +144,8 @@ def summarize(folder: SweepFolder, plan: Plan, epsilon: float = EPSILON) -> Summ
 
 
 def _of(series: str, point: Point) -> Point:
-    return replace(point, group=replace(point.group, label=f"{series} at {point.group.label}"))
+    label = f"{series} at {point.group.label}"
+    return replace(point, group=replace(point.group, label=label, short=label))
 
 
 def _begun(records: list[Record]) -> list[Record]:
