@@ -16,7 +16,17 @@ from lrbench.analysis.family_words import words as family_words
 from lrbench.analysis.filters import fits, kept
 from lrbench.analysis.format import duration
 from lrbench.analysis.groups import Band, Group, axis_of, grouped, parts, renamed
-from lrbench.analysis.labels import Named, Naming, cut, naming_of, number_text, rate_text, shortened, value_text
+from lrbench.analysis.labels import (
+    Named,
+    Naming,
+    cut,
+    naming_of,
+    number_text,
+    rate_text,
+    shortened,
+    texts_of,
+    value_text,
+)
 from lrbench.analysis.looks import looks
 from lrbench.analysis.neighbours import with_families
 from lrbench.analysis.optimum import Optimum, optimum

@@ -44,6 +44,7 @@ def _group(group: Group, *, closely: bool) -> dict[str, Any]:
     columns = [one.name for one in measures_of(group.records).values() if one.per_epoch]
     return {
         "label": group.label,
+        "short": group.short,
         "task": task_of(group),
         "seeds": len(group.records),
         "rate": _rate(group, closely=closely),

@@ -27,7 +27,7 @@ def columns(comparison: Comparison) -> list[Column]:
         lambda row: {"metric": measure.name, **_of_estimate(row, centre="centre", median="median")},
     )
     of, named = ("", "") if default else (f" of {measure.words}", f" in {measure.words}")
-    difference = f"against {comparison.against.group.label}{named}"
+    difference = f"against {comparison.against.group.short}{named}"
     return [
         *([] if default else [asked_for]),
         column(f"95 % interval{of}", lambda row: interval(row, measure), _interval_numbers),
@@ -45,7 +45,7 @@ def brief(comparison: Comparison) -> list[Column]:
     """Return only the answers, for a terminal."""
     if comparison.single:
         return []
-    label = comparison.against.group.label
+    label = comparison.against.group.short
     heading = f"against {label if len(label) <= LONGEST else label[: LONGEST - 1] + '…'}"
     return [_column(comparison, heading, lambda row: row.answer.word if row.answer else "–", _difference_numbers)]
 

@@ -83,7 +83,7 @@ class Shown:
 def off_schedule(groups: Sequence[Group]) -> list[str]:
     """Tell of groups whose learning rates, as far as their evaluations show, are not those that were meant."""
     wrong = {
-        group.label: audit.faults[0]
+        group.short: audit.faults[0]
         for group in groups
         for record in group.records
         if record.status.complete and (audit := audited(record, briefly=True)).faults

@@ -5,7 +5,7 @@ Everything that shows runs takes its names from here: the page, figures, tables,
 
 from lrbench.analysis.labels.naming import Named, Naming, family_naming, group_naming, naming_of
 from lrbench.analysis.labels.shortening import cut, shortened
-from lrbench.analysis.labels.values import number_text, rate_text, value_text
+from lrbench.analysis.labels.values import number_text, rate_text, texts_of, value_text
 
 __all__ = [
     "Named",
@@ -17,5 +17,6 @@ __all__ = [
     "number_text",
     "rate_text",
     "shortened",
+    "texts_of",
     "value_text",
 ]
