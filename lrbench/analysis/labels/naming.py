@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from lrbench.analysis.labels.differing import Difference, Fields, differences
 from lrbench.analysis.labels.values import (
+    BUDGETS,
     MISSING,
     PARAMS,
     key_words,
@@ -217,16 +218,17 @@ def _words(column: _Column, at: int, rate: str, said: str) -> str:
 
 def _enough(columns: Sequence[_Column], count: int) -> list[_Column]:
     """Return the first columns, and of the others those without which rows would be equal."""
-    kept = list(columns[:MOST_KEYS])
-    codes = _codes([0] * count, kept)
+    kept = {column.key for column in columns[:MOST_KEYS]}
+    codes = _codes([0] * count, columns[:MOST_KEYS])
     for column in columns[MOST_KEYS:]:
         if len(set(codes)) == count:
             break
         finer = _codes(codes, [column])
         if len(set(finer)) > len(set(codes)):
-            kept.append(column)
+            kept.add(column.key)
             codes = finer
-    return kept
+    kept.update(BUDGETS if kept.intersection(BUDGETS) else ())  # one has what the other lacks
+    return [column for column in columns if column.key in kept]
 
 
 def _codes(codes: list[int], columns: Sequence[_Column]) -> list[int]:

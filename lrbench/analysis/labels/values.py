@@ -11,7 +11,8 @@ from lrbench.analysis.labels.shortening import shortened
 DIGITS = 3
 """Significant digits of a number, unless two values would look the same."""
 MOST_CHARACTERS = 40
-_EXACT = 17  # significant digits that tell any two floats apart
+EXACT = 17
+"""Significant digits that tell any two numbers apart."""
 _HASH = 7
 
 PARAMS, FILES = "params.", "files."
@@ -39,6 +40,8 @@ def number_text(value: float, digits: int = DIGITS) -> str:
     """
     if not math.isfinite(value):
         return f"{value:g}"
+    if digits >= EXACT:
+        return repr(value).removesuffix(".0")
     whole = len(str(int(abs(value)))) if 1 <= abs(value) < 1e7 else 0
     return f"{value:.{max(digits, whole)}g}"
 
@@ -69,7 +72,7 @@ def texts_of(values: Sequence[Any], key: str) -> list[str]:
     texts = [value_text(value, DIGITS) for value in values]
     alike: dict[str, dict[str, list[int]]] = {}
     for at, (text, value) in enumerate(zip(texts, values, strict=True)):
-        alike.setdefault(text, {}).setdefault(value_text(value, _EXACT), []).append(at)
+        alike.setdefault(text, {}).setdefault(value_text(value, EXACT), []).append(at)
     for exact in alike.values():
         if len(exact) > 1:
             firsts = [values[places[0]] for places in exact.values()]
@@ -85,11 +88,11 @@ def texts_of(values: Sequence[Any], key: str) -> list[str]:
 
 def _apart(values: Sequence[Any]) -> list[str]:
     """Return the shortest texts that tell all of these values apart."""
-    for digits in range(DIGITS + 1, _EXACT):
+    for digits in range(DIGITS + 1, EXACT):
         texts = [value_text(value, digits) for value in values]
         if len(set(texts)) == len(texts):
             return texts
-    return [value_text(value, _EXACT) for value in values]
+    return [value_text(value, EXACT) for value in values]
 
 
 def short_key(key: str) -> str:
