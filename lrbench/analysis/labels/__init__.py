@@ -5,7 +5,7 @@ Everything that shows runs takes its names from here: the page, figures, tables,
 
 from lrbench.analysis.labels.naming import Named, Naming, family_naming, group_naming, naming_of
 from lrbench.analysis.labels.shortening import cut, shortened
-from lrbench.analysis.labels.values import number_text, rate_text, texts_of, value_text
+from lrbench.analysis.labels.values import key_words, number_text, rate_text, texts_of, value_text
 
 __all__ = [
     "Named",
@@ -13,6 +13,7 @@ __all__ = [
     "cut",
     "family_naming",
     "group_naming",
+    "key_words",
     "naming_of",
     "number_text",
     "rate_text",
