@@ -27,6 +27,7 @@ from lrbench.analysis import (
     parts,
     rate_text,
     read_one,
+    texts_of,
 )
 from lrbench.components import Measure
 from lrbench.runs import Status
@@ -144,7 +145,8 @@ def summarize(folder: SweepFolder, plan: Plan, epsilon: float = EPSILON) -> Summ
 
 
 def _of(series: str, point: Point) -> Point:
-    return replace(point, group=replace(point.group, label=f"{series} at {point.group.label}"))
+    label = f"{series} at {point.group.label}"
+    return replace(point, group=replace(point.group, label=label, short=label))
 
 
 def _begun(records: list[Record]) -> list[Record]:
@@ -156,7 +158,9 @@ def _points(
 ) -> tuple[Point, ...]:
     """Return the points of a line, by ascending learning rate."""
     rates = sorted(runs, key=lambda lr: lr or 0.0)
-    return tuple(Point(lr, part) for lr in rates for part in parts(rate_text(lr), runs[lr], measures, axis=axis))
+    labels = [rate_text(None) if lr is None else text for lr, text in zip(rates, texts_of(rates, "lr"), strict=True)]
+    named = zip(rates, labels, strict=True)
+    return tuple(Point(lr, part) for lr, label in named for part in parts(label, runs[lr], measures, axis=axis))
 
 
 def _named(series: str, point: Point) -> str:
