@@ -34,6 +34,7 @@ from lrbench.analysis.neighbours import with_families
 from lrbench.analysis.optimum import Optimum, optimum
 from lrbench.analysis.other_programs import doubts
 from lrbench.analysis.questions import Question, asked_of, questions
+from lrbench.analysis.reader import RunsReader, read_runs
 from lrbench.analysis.records import (
     DEFAULT_METRIC,
     Record,
@@ -41,7 +42,6 @@ from lrbench.analysis.records import (
     measure_named,
     measures_of,
     read_one,
-    read_runs,
 )
 from lrbench.analysis.rows import load_runs, optima, run_rows
 from lrbench.analysis.seed_numbers import POWER, MoreSeeds

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -129,11 +129,12 @@ def gather(
     target: str | None = None,
     pool_code: bool = False,
     columns: Sequence[str] = (),
+    read: Callable[[Iterable[Path]], list[Record]] = read_runs,
 ) -> Shown:
-    """Read and compare runs, without writing a report. The arguments are those of `report`."""
+    """Read and compare runs, by `read`, without writing a report. The other arguments are those of `report`."""
     tests = read_tests(paths)
     its_own = {test.folder.path for test in tests}  # their seeds are not runs to compare
-    found = read_runs(path for path in paths if path not in its_own)
+    found = read(path for path in paths if path not in its_own)
     if not found and not tests:
         where = ", ".join(str(p) for p in paths)
         raise UsageError(f"no runs in {where}; `lrbench run CONFIG` creates one")

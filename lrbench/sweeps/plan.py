@@ -34,6 +34,7 @@ class Planned:
         seed: the run's seed.
         confirms: True for a run of the line's best learning rate with a fresh seed, which had no part in the choice.
         zoom: the round of `--zoom` that added it; 0 for the grid itself.
+        added: the number of the request by hand that added its seed; 0 for none.
     """
 
     run: str
@@ -44,6 +45,7 @@ class Planned:
     seed: Natural
     confirms: bool = False
     zoom: Natural = 0
+    added: Natural = 0
 
     @property
     def line(self) -> str:
@@ -51,15 +53,15 @@ class Planned:
         return f"{self.series} (confirmation)" if self.confirms else self.series
 
     @classmethod
-    def of(cls, cell: Cell, series: str, run: str, *, confirms: bool = False, zoom: int = 0) -> Planned:
+    def of(cls, cell: Cell, series: str, run: str, *, confirms: bool = False, zoom: int = 0, added: int = 0) -> Planned:
         """Return the plan's row for a cell."""
         experiment = cell.experiment
         named = identity(experiment), group(experiment)
-        return cls(run, *named, series, experiment.lr, experiment.seed, confirms, zoom)
+        return cls(run, *named, series, experiment.lr, experiment.seed, confirms, zoom, added)
 
     def row(self) -> dict[str, Any]:
         """Return what the plan's file says of it: defaults are left out."""
-        unsaid = {"confirms": False, "zoom": 0}
+        unsaid = {"confirms": False, "zoom": 0, "added": 0}
         return {key: value for key, value in asdict(self).items() if key not in unsaid or value != unsaid[key]}
 
 
@@ -128,7 +130,8 @@ class SweepFolder:
     def holds(self, plan: Plan) -> bool:
         """Return whether the folder contains this plan."""
         known = self.known(plan)
-        return plan.cells == tuple(cell for cell in known if cell in plan.cells or not (cell.confirms or cell.zoom))
+        kept = {cell for cell in known if cell in plan.cells or not (cell.confirms or cell.zoom or cell.added)}
+        return set(plan.cells) == kept
 
     def known(self, plan: Plan | None = None) -> Sequence[Planned]:
         """Return the cells of the plan on disk; none if it can't be read.
@@ -155,6 +158,14 @@ class SweepFolder:
         head = {"format": FORMAT, "name": plan.name, "written": now(), "lrbench": __version__}
         lines = [f"  {json.dumps(key)}: {json.dumps(value)},\n" for key, value in head.items()]
         self.save("plan.json", f'{{\n{"".join(lines)}  "cells": [\n  {rows}\n]}}\n')
+
+    @property
+    def planned_at(self) -> int:
+        """When the plan was written, in ns; 0 without one. A plan with the same time is the same plan."""
+        try:
+            return (self.path / "plan.json").stat().st_mtime_ns
+        except OSError:
+            return 0
 
     def plan(self) -> Plan:
         """Read the plan. Raises FolderError if it is missing or damaged."""
