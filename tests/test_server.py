@@ -7,12 +7,8 @@ import gzip
 import html
 import http.client
 import json
-import os
 import shutil
-import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,7 +19,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lrbench.cli.app import main
 from lrbench.errors import UsageError
 from lrbench.server import Server, Settings
 from lrbench.server.access import Access, prefix_of
@@ -108,7 +103,7 @@ def planned(root: Path, name: str = "plan") -> SweepFolder:
     return folder
 
 
-# ---- who may ask ------------------------------------------------------------------------------------------------------
+# ---- who may ask -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -211,7 +206,7 @@ def test_a_read_only_server_refuses_every_request(served: Callable[..., Client],
     assert b"data-do=" not in client.get("/{}/")[2]
 
 
-# ---- what is asked ----------------------------------------------------------------------------------------------------
+# ---- what is asked ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -287,7 +282,7 @@ def test_a_full_disk_is_told(served: Callable[..., Client], runs: Path, monkeypa
     assert status == 500 and "No space left on device" in words
 
 
-# ---- what is answered -------------------------------------------------------------------------------------------------
+# ---- what is answered ------------------------------------------------------------------------------------------------
 
 
 def test_the_page_and_its_headers(served: Callable[..., Client], runs: Path) -> None:
@@ -357,7 +352,7 @@ def test_text_files_of_runs_are_served_and_nothing_else(
         assert status == 404 and b"secret" not in text, wrong
 
 
-# ---- changes ----------------------------------------------------------------------------------------------------------
+# ---- changes ---------------------------------------------------------------------------------------------------------
 
 
 def changes(client: Client, since: str = "", wait: int = 0) -> dict[str, Any] | None:
