@@ -136,7 +136,7 @@ PUBLIC = {
         save_transfer transfer_headings transfer_rows Preview Report brief_columns csv_cell figure_of
         formatted_table gather html_of preview report save_finding save_previews save_summary summary
         summary_words table_columns Decision TargetDecision compare text_of FRESH_HEADINGS fresh_cells
-        fresh_rows save_coordinates
+        fresh_rows save_coordinates Update live_page page_update
     """,
     "integrations": """
         Export Imported Log Recorder Tool export hf_range_test import_runs keras_range_test lightning_range_test

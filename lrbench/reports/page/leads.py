@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lrbench.analysis import Family, Group, Optimum, Point, Question, estimate, optimum, task_of
+from lrbench.analysis import Family, Group, Optimum, Point, Question, estimate, optimum, questions, task_of
 from lrbench.components import Measure
 from lrbench.config import without_rate
+from lrbench.reports import sentences
 from lrbench.reports.figures.overview import picked_out
 from lrbench.reports.page.chart_data import id_of, number
 from lrbench.reports.sections import Section
@@ -143,24 +144,22 @@ def _optimum(found: Optimum) -> dict[str, Any]:
     }
 
 
-def sections(shown: Shown) -> list[Section]:
-    from lrbench.analysis import questions
-    from lrbench.reports.shown import summary
+_TITLES = {
+    "run": "One run", "curves": "Runs side by side", "rates": "Learning rates", "grid": "Learning rate by {}",
+    "schedules": "Schedules, each at its best learning rate", "lengths": "Learning rate by length",
+}  # fmt: skip
 
-    titles = {
-        "run": "One run",
-        "curves": "Runs side by side",
-        "rates": "Learning rates",
-        "grid": "Learning rate by {}",
-        "schedules": "Schedules, each at its best learning rate",
-        "lengths": "Learning rate by length",
-    }
-    asked = (
-        questions(shown.groups) or [Question("curves", task_of(shown.groups[0]), None, tuple(shown.groups))]
-        if shown.groups
-        else []
-    )
+
+def sections(shown: Shown) -> list[Section]:
+    """Return the sections of a report."""
+    groups = tuple(shown.groups)
+    asked = questions(groups) or ([Question("curves", task_of(groups[0]), None, groups)] if groups else [])
     return [
-        Section(q, shown.comparison, titles[q.kind].format(" and ".join(map(key_words, q.keys))), summary(shown))
-        for q in asked
+        Section(
+            one,
+            shown.comparison,
+            _TITLES[one.kind].format(" and ".join(map(key_words, one.keys))),
+            sentences.sentences(shown.comparison) if shown.comparison and len(asked) == 1 else [],
+        )
+        for one in asked
     ]

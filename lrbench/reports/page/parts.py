@@ -110,8 +110,8 @@ class _Content:
         if problems:
             yield "problems", rest.problems(problems)
         if shown.groups:
-            told = details.provenance(shown.records), details.environments(shown.records)
-            yield "environment", rest.environment(*told, details.commands(shown.records))
+            lines, found = details.provenance(shown.records), details.environments(shown.records)
+            yield "environment", rest.environment(lines, found, details.commands(shown.records))
 
     def _cells(self) -> Iterator[tuple[str, Markup]]:
         cells, groups, charts = template("page/cells.html.j2").module, self.shown.groups, self.charts
@@ -146,13 +146,9 @@ class _Content:
             picture = inline(one.figure, one.name, " ".join((one.heading, *one.words)))
             yield f"figure-{one.name}", figure(one.name, one.heading, picture, one.words, "")
         for number, test in enumerate(self.shown.tests):
-            picture = None if self.live else _picture(test, number)
-            heading = f"Range test of {test.name}"
-            words = test.words()
-            yield (
-                f"test-{number}",
-                figure(f"range-test-{number}", heading, picture, words, f"range test of {test.name}"),
-            )
+            svg = None if self.live else _picture(test, number)
+            heading, what = f"Range test of {test.name}", f"range test of {test.name}"
+            yield f"test-{number}", figure(f"range-test-{number}", heading, svg, test.words(), what)
 
 
 def _picture(test: Tested, number: int) -> Markup | None:
