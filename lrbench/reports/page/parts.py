@@ -8,7 +8,8 @@ from typing import Any
 from markupsafe import Markup
 
 from lrbench.components import in_words
-from lrbench.reports import confirmation, tables
+from lrbench.reports import confirmation
+from lrbench.reports.family_table import families_table
 from lrbench.reports.figures.overview import by_task
 from lrbench.reports.figures.render import Drawn
 from lrbench.reports.headline import charted_metrics, headline
@@ -55,7 +56,7 @@ class _Content:
         self.shown, self.drawn, self.winner, self.live = shown, drawn, best, live
         self.leads, self.main = leads(shown), headline(groups)
         self.charts = charted(groups)
-        self.columns = tables.columns(groups, extra=shown.columns, compared=shown.measure) if groups else []
+        self.columns = shown.table.columns if groups else []
         self.rows = row_data(groups, self.columns, self.main)
         self.details = details.details(groups, shown.records, shown.against)
         self.verdicts = details.curves(groups)
@@ -93,9 +94,11 @@ class _Content:
         yield "head", head.head(title_of(shown), summary(shown), [], _about(shown))
         if shown.warnings:
             yield "warnings", head.warnings(shown.warnings)
-        if shown.confirmed is not None:
-            cells = confirmation.cells(shown.confirmed)
-            yield "fresh", rest.fresh(confirmation.HEADINGS, cells, confirmation.NOTE)
+        found = shown.at_best
+        if found is not None and found.fresh is not None:
+            fresh = families_table(found)
+            headings = [(column.heading, column.right) for column in fresh.columns]
+            yield "fresh", rest.fresh(headings, fresh.cells, confirmation.NOTE)
         if shown.groups:
             yield from self._cells()
         yield from self._figures()
@@ -110,8 +113,8 @@ class _Content:
         if problems:
             yield "problems", rest.problems(problems)
         if shown.groups:
-            lines, found = details.provenance(shown.records), details.environments(shown.records)
-            yield "environment", rest.environment(lines, found, details.commands(shown.records))
+            made = details.provenance(shown.records), details.environments(shown.records)
+            yield "environment", rest.environment(*made, details.commands(shown.records))
 
     def _cells(self) -> Iterator[tuple[str, Markup]]:
         cells, groups, charts = template("page/cells.html.j2").module, self.shown.groups, self.charts
@@ -124,7 +127,8 @@ class _Content:
         yield "panels", cells.panels(len(groups), is_open, rated, charts["axis"], several, self.main, in_words)
         first = [(id_of(g), g.label, [c[0] for c in self.rows[id_of(g)]["cells"]]) for g in groups[:MOST_ROWS]]
         headings = [(column.heading, column.right) for column in self.columns]
-        yield "table", cells.table(headings, first, len(groups), self.shown.method, explained(groups))
+        method = " ".join(filter(None, (self.shown.table.same, self.shown.method)))
+        yield "table", cells.table(headings, first, len(groups), method, explained(groups))
 
     def _curves(self, lead: Lead, metrics: Sequence[str]) -> Markup:
         cells = template("page/cells.html.j2").module
@@ -146,9 +150,13 @@ class _Content:
             picture = inline(one.figure, one.name, " ".join((one.heading, *one.words)))
             yield f"figure-{one.name}", figure(one.name, one.heading, picture, one.words, "")
         for number, test in enumerate(self.shown.tests):
-            svg = None if self.live else _picture(test, number)
-            heading, what = f"Range test of {test.name}", f"range test of {test.name}"
-            yield f"test-{number}", figure(f"range-test-{number}", heading, svg, test.words(), what)
+            found = None if self.live else _picture(test, number)
+            heading = f"Range test of {test.name}"
+            words = test.words()
+            yield (
+                f"test-{number}",
+                figure(f"range-test-{number}", heading, found, words, f"range test of {test.name}"),
+            )
 
 
 def _picture(test: Tested, number: int) -> Markup | None:
