@@ -13,7 +13,7 @@ from lrbench.reports import comparison_columns
 from lrbench.reports.family_table import families_table
 from lrbench.reports.page.chart_data import id_of
 from lrbench.reports.page.leads import MOST_COLOURED, Lead, family_id, key_words
-from lrbench.reports.tables import EMPTY, Column, distinct, heading_of, table
+from lrbench.reports.tables import EMPTY, Column, distinct, table
 from lrbench.reports.tables import Table as _Table
 
 MOST_FAMILIES = 12
