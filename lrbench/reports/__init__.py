@@ -10,15 +10,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from lrbench.reports.comparing import compare
-from lrbench.reports.comparison_columns import brief as brief_columns
-from lrbench.reports.confirmation import HEADINGS as FRESH_HEADINGS
-from lrbench.reports.confirmation import cells as fresh_cells
-from lrbench.reports.confirmation import rows as fresh_rows
 from lrbench.reports.decision import Decision, TargetDecision
 from lrbench.reports.escape import csv_cell
+from lrbench.reports.family_table import families_table, family_rows
 from lrbench.reports.reporting import Report, gather, report, summary
 from lrbench.reports.reporting import table as formatted_table
-from lrbench.reports.tables import columns as table_columns
+from lrbench.reports.shown import Shown
+from lrbench.reports.tables import Column, Table
+from lrbench.reports.tables import table as groups_table
 
 if TYPE_CHECKING:
     from lrbench.reports.figures.coordinates import save_coordinates

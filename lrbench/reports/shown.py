@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
 
 from lrbench.analysis import (
     DEFAULT_METRIC,
+    AtBest,
     Comparison,
     Confirmation,
+    Family,
     Group,
     Record,
     Target,
+    at_best,
     audited,
     default_metric,
     doubts,
+    families,
+    measures_of,
     mixed_code,
     tasks_of,
 )
 from lrbench.components import Measure, in_words
 from lrbench.reports import comparison_columns, confirmation, method, sentences, tables, targets
 from lrbench.reports.range_tests import Tested
+from lrbench.reports.sections import Section, sections
 from lrbench.runs import Status
 
 
@@ -36,6 +43,7 @@ class Shown:
         target: what runs are to reach.
         metric: what the groups are ordered by.
         confirmed: families at their best learning rates, compared by a sweep's fresh seeds; None without any.
+        asked: the table's columns by their names or headings; empty for those that tell something.
     """
 
     groups: Sequence[Group]
@@ -46,6 +54,7 @@ class Shown:
     pool_code: bool = False
     metric: str = DEFAULT_METRIC
     confirmed: Confirmation | None = None
+    asked: Sequence[str] = ()
 
     @property
     def against(self) -> Group | None:
@@ -58,10 +67,48 @@ class Shown:
         return None if self.comparison is None else self.comparison.measure
 
     @property
-    def columns(self) -> list[tables.Column]:
+    def columns(self) -> list[tables.Column[Group]]:
         """The table's additional columns."""
         compared = [] if self.comparison is None else comparison_columns.columns(self.comparison)
         return [*compared, *(targets.columns(self.target, self.groups) if self.target else [])]
+
+    @cached_property
+    def sections(self) -> tuple[Section, ...]:
+        """The questions that the runs answer, one for each task, and their answers."""
+        return sections(self.groups, self.metric, self.comparison)
+
+    @cached_property
+    def table(self) -> tables.Table[Group]:
+        """The table of the page and of Markdown. Raises UsageError if a column that is asked for does not exist."""
+        return tables.table(self.groups, self.columns, self.measure, asked=self.asked)
+
+    @property
+    def brief_table(self) -> tables.Table[Group]:
+        """The table of a terminal."""
+        return tables.table(self.groups, self.columns, self.measure, asked=self.asked, short=True)
+
+    def best(self, most: int | None) -> Shown:
+        """Return the same with the first groups only, and the baseline that was asked for; with None, all of them."""
+        if most is None or len(self.groups) <= most:
+            return self
+        kept = list(self.groups[:most])
+        chosen = self.against if self.comparison is not None and self.comparison.chosen else None
+        kept += [] if chosen is None or any(group is chosen for group in kept) else [chosen]
+        return Shown(**{f.name: getattr(self, f.name) for f in fields(Shown)} | {"groups": kept})
+
+    @cached_property
+    def families(self) -> list[Family]:
+        """Groups that differ only in the learning rate, the best family first; fresh seeds are apart."""
+        measure = measures_of(self.records).get(self.metric)
+        return [] if measure is None else families([g for g in self.groups if not g.first.confirms], measure)
+
+    @cached_property
+    def at_best(self) -> AtBest | None:
+        """The families at their best learning rates, compared, by fresh seeds if there are any; None without any."""
+        if self.confirmed is not None:
+            return at_best((), self.confirmed.measure, self.confirmed)
+        measure = measures_of(self.records).get(self.metric)
+        return at_best(self.families, measure) if self.families and measure is not None else None
 
     @property
     def warnings(self) -> list[str]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lrbench.analysis import DEFAULT_METRIC, Group, compare_groups, doubts, family_words, mixed_code, task_of
+from lrbench.analysis import DEFAULT_METRIC, at_best, doubts, family_words, mixed_code
 from lrbench.components import in_words
 from lrbench.reports import confirmation
 from lrbench.reports.escape import csv
+from lrbench.reports.family_table import family_rows
 from lrbench.reports.sentences import code_mixed, sentences
 from lrbench.runs import Status
 from lrbench.sweeps import Summary, SweepFolder
@@ -48,16 +49,11 @@ def summary_words(summary: Summary) -> list[str]:
 def _compared(summary: Summary) -> list[str]:
     """Compare the lines at their best learning rates, if they have the same data and loss."""
     lines: list[str] = []
-    tasks: dict[str, list[Group]] = {}
-    for family in summary.families:
-        if (best := family.best(summary.measure)) is not None:
-            tasks.setdefault(task_of(best.group), []).append(Group(family.label, best.group.records))
-    for task, groups in tasks.items():
-        compared = compare_groups(groups, summary.measure.name) if len(groups) > 1 else None
-        if compared is not None:
-            on = f" on {task}" if len(tasks) > 1 else ""
-            lines += [f"Each line at its best learning rate, compared{on}:", *sentences(compared)]
-            lines += [text for _, text in doubts(groups, compared.measure)]
+    found = at_best(summary.families, summary.measure)
+    for task, compared in zip(found.tasks, found.comparisons, strict=True):
+        on = f" on {task}" if task else ""
+        lines += [f"Each line at its best learning rate, compared{on}:", *sentences(compared)]
+        lines += [text for _, text in doubts([row.group for row in compared.rows], compared.measure)]
     return lines
 
 
@@ -70,7 +66,9 @@ def save_summary(summary: Summary, folder: SweepFolder) -> list[Path]:
 
     table, figure = folder.save("summary.csv", csv(summary.rows())), drawn_summary(summary)
     fresh = summary.confirmation
-    confirmed = [] if fresh is None else [folder.save("confirmation.csv", csv(confirmation.rows(fresh)))]
+    confirmed = (
+        [] if fresh is None else [folder.save("confirmation.csv", csv(family_rows(at_best((), fresh.measure, fresh))))]
+    )
     return [table, *confirmed, *([] if figure is None else write_both(figure, folder.path / "summary"))]
 
 

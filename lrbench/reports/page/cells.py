@@ -16,12 +16,14 @@ MOST_ROWS = 30
 """Rows that are there without a script."""
 
 
-def row_data(groups: Sequence[Group], columns: Sequence[tables.Column], main: Measure) -> dict[str, dict[str, Any]]:
+def row_data(
+    groups: Sequence[Group], columns: Sequence[tables.Column[Group]], main: Measure
+) -> dict[str, dict[str, Any]]:
     """Return each group's row by id: its `label`, a text and a value to sort by for each column, and its panel."""
     return {id_of(group): _row(group, columns, main) for group in groups}
 
 
-def _row(group: Group, columns: Sequence[tables.Column], main: Measure) -> dict[str, Any]:
+def _row(group: Group, columns: Sequence[tables.Column[Group]], main: Measure) -> dict[str, Any]:
     drawn = any(len(record.epochs) for record in group.records)
     return {
         "label": group.label,
@@ -31,7 +33,7 @@ def _row(group: Group, columns: Sequence[tables.Column], main: Measure) -> dict[
     }
 
 
-def _sorted_by(column: tables.Column, group: Group) -> float | str | None:
+def _sorted_by(column: tables.Column[Group], group: Group) -> float | str | None:
     """Return what to sort a column by, if its cell has a value."""
     value = next(iter(column.numbers(group).values()), None)
     if value is None or isinstance(value, str):

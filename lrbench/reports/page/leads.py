@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lrbench.analysis import Family, Group, Optimum, Point, Question, estimate, optimum, questions, task_of
+from lrbench.analysis import Family, Group, Optimum, Point, Question, estimate, optimum, task_of
 from lrbench.components import Measure
 from lrbench.config import without_rate
-from lrbench.reports import sentences
 from lrbench.reports.figures.overview import picked_out
 from lrbench.reports.page.chart_data import id_of, number
 from lrbench.reports.sections import Section
@@ -33,11 +32,17 @@ class Lead:
         """What is asked."""
         return self.section.question
 
+    @property
+    def heading(self) -> str:
+        """The question with its task."""
+        task = self.question.task
+        return f"{self.section.title}: {task}" if task else self.section.title
+
 
 def leads(shown: Shown) -> list[Lead]:
     """Return the sections of the page, each with all groups of its task."""
     found = []
-    for at, section in enumerate(sections(shown), start=1):
+    for at, section in enumerate(shown.sections, start=1):
         members = tuple(group for group in shown.groups if task_of(group) == section.question.task)
         found.append(Lead(f"s{at}", section, members or section.question.groups))
     return found
@@ -52,6 +57,9 @@ def lead_data(lead: Lead, against: Group | None, limits: dict[str, Any]) -> dict
     """
     question = lead.question
     picked = [id_of(lead.groups[at]) for at in picked_out(lead.groups, against)]
+    if question.families and question.measure is not None:
+        best = [family.best(question.measure) for family in question.families[:MOST_COLOURED]]
+        picked = [id_of(point.group) for point in best if point is not None]
     return {
         "kind": question.kind,
         "title": lead.section.title,
@@ -142,24 +150,3 @@ def _optimum(found: Optimum) -> dict[str, Any]:
         "value": number(found.value),
         "curve": [[number(rate), number(value)] for rate, value in found.curve],
     }
-
-
-_TITLES = {
-    "run": "One run", "curves": "Runs side by side", "rates": "Learning rates", "grid": "Learning rate by {}",
-    "schedules": "Schedules, each at its best learning rate", "lengths": "Learning rate by length",
-}  # fmt: skip
-
-
-def sections(shown: Shown) -> list[Section]:
-    """Return the sections of a report."""
-    groups = tuple(shown.groups)
-    asked = questions(groups) or ([Question("curves", task_of(groups[0]), None, groups)] if groups else [])
-    return [
-        Section(
-            one,
-            shown.comparison,
-            _TITLES[one.kind].format(" and ".join(map(key_words, one.keys))),
-            sentences.sentences(shown.comparison) if shown.comparison and len(asked) == 1 else [],
-        )
-        for one in asked
-    ]

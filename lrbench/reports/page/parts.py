@@ -8,14 +8,16 @@ from typing import Any
 from markupsafe import Markup
 
 from lrbench.components import in_words
-from lrbench.reports import confirmation, tables
+from lrbench.reports import confirmation
+from lrbench.reports.family_table import families_table
 from lrbench.reports.figures.overview import by_task
 from lrbench.reports.figures.render import Drawn
 from lrbench.reports.headline import charted_metrics, headline
 from lrbench.reports.page import details
 from lrbench.reports.page.cells import MOST_ROWS, explained, row_data
-from lrbench.reports.page.chart_data import charted, id_of
+from lrbench.reports.page.chart_data import charted, gradient_norm, id_of
 from lrbench.reports.page.html import template
+from lrbench.reports.page.lead_parts import lead_part
 from lrbench.reports.page.leads import Lead, lead_data, leads
 from lrbench.reports.page.update import Update
 from lrbench.reports.range_tests import Tested
@@ -55,7 +57,7 @@ class _Content:
         self.shown, self.drawn, self.winner, self.live = shown, drawn, best, live
         self.leads, self.main = leads(shown), headline(groups)
         self.charts = charted(groups)
-        self.columns = tables.columns(groups, extra=shown.columns, compared=shown.measure) if groups else []
+        self.columns = shown.table.columns if groups else []
         self.rows = row_data(groups, self.columns, self.main)
         self.details = details.details(groups, shown.records, shown.against)
         self.verdicts = details.curves(groups)
@@ -80,28 +82,44 @@ class _Content:
             own = {"label": one.pop("label"), "section": tasks.get(one.pop("task"))}
             found[f"row:{one['id']}"] = {**self.rows[one["id"]], **own}
             found[f"curves:{one.pop('id')}"] = one
+        for lead in self.leads:
+            if lead.question.kind == "run":
+                group = lead.groups[0]
+                found[f"curves:{id_of(group)}"]["norm"] = gradient_norm(group)
         body = template("page/details.html.j2").module.body
-        for group in self.details[MOST_ROWS:]:
-            html = str(body(group, _label(shown), self.main, bool(self.verdicts))).strip()
-            found[f"details:{group['id']}"] = {"label": group["label"], "html": html}
+        for one in self.details[MOST_ROWS:]:
+            html = str(body(one, _label(shown), self.main, bool(self.verdicts))).strip()
+            found[f"details:{one['id']}"] = {"label": one["label"], "html": html}
         return found
 
     def parts(self) -> Iterator[tuple[str, Markup]]:
         """Yield id and HTML of each part that has something in it, from the top."""
         shown = self.shown
         head, rest = template("page/head.html.j2").module, template("page/rest.html.j2").module
-        yield "head", head.head(title_of(shown), summary(shown), [], _about(shown))
+        alone = len(self.leads) == 1
+        answer = self.leads[0].section.answer if alone else []
+        told = [line for lead in self.leads for line in lead.section.answer]
+        extra = [line for line in summary(shown) if line not in told]
+        contents = [] if alone else [(lead.id, lead.heading) for lead in self.leads]
+        yield "head", head.head(title_of(shown), answer or extra, contents, _about(shown))
+        for lead in self.leads:
+            yield lead.id, lead_part(lead, self.main, self.charts["axis"], list(self.charts["metrics"]), alone)
         if shown.warnings:
             yield "warnings", head.warnings(shown.warnings)
-        if shown.confirmed is not None:
-            cells = confirmation.cells(shown.confirmed)
-            yield "fresh", rest.fresh(confirmation.HEADINGS, cells, confirmation.NOTE)
+        notes = [*(extra if answer else []), *(line for lead in self.leads for line in lead.section.notes)]
+        if notes:
+            yield "notes", head.notes(notes)
+        found = shown.at_best
+        if found is not None and found.fresh is not None:
+            fresh = families_table(found)
+            above = [(column.heading, column.right) for column in fresh.columns]
+            yield "fresh", rest.fresh(above, fresh.cells, confirmation.NOTE)
         if shown.groups:
             yield from self._cells()
         yield from self._figures()
         if self.verdicts:
-            told = self.verdicts[:MOST_ROWS]
-            yield "verdicts", rest.verdicts(told, len(self.verdicts) - len(told))
+            first = self.verdicts[:MOST_ROWS]
+            yield "verdicts", rest.verdicts(first, len(self.verdicts) - len(first))
         if self.winner:
             yield "winner", rest.winner(self.winner)
         if self.details:
@@ -110,26 +128,28 @@ class _Content:
         if problems:
             yield "problems", rest.problems(problems)
         if shown.groups:
-            lines, found = details.provenance(shown.records), details.environments(shown.records)
-            yield "environment", rest.environment(lines, found, details.commands(shown.records))
+            made = details.provenance(shown.records), details.environments(shown.records)
+            yield "environment", rest.environment(*made, details.commands(shown.records))
 
     def _cells(self) -> Iterator[tuple[str, Markup]]:
         cells, groups, charts = template("page/cells.html.j2").module, self.shown.groups, self.charts
         metrics = list(charted_metrics(groups))
         for lead in self.leads:
-            yield f"curves-{lead.id}", self._curves(lead, metrics)
+            if lead.question.families:
+                yield f"curves-{lead.id}", self._curves(lead, metrics)
         rated = any(one["rate"]["x"] for one in charts["groups"])
         is_open = len(groups) <= OPEN_PANELS or all(lead.question.kind == "curves" for lead in self.leads)
         several = len(by_task(groups)) > 1
         yield "panels", cells.panels(len(groups), is_open, rated, charts["axis"], several, self.main, in_words)
         first = [(id_of(g), g.label, [c[0] for c in self.rows[id_of(g)]["cells"]]) for g in groups[:MOST_ROWS]]
         headings = [(column.heading, column.right) for column in self.columns]
-        yield "table", cells.table(headings, first, len(groups), self.shown.method, explained(groups))
+        method = " ".join(filter(None, (self.shown.table.same, self.shown.method)))
+        yield "table", cells.table(headings, first, len(groups), method, explained(groups))
 
     def _curves(self, lead: Lead, metrics: Sequence[str]) -> Markup:
         cells = template("page/cells.html.j2").module
         switches = cells.switches(f"switches-{lead.id}", metrics, in_words, self.main, self.charts["axis"])
-        heading = "Curves" if len(self.leads) == 1 else f"Curves of {lead.question.task or 'unknown data'}"
+        heading = "Curves" if len(self.leads) == 1 else f"Curves: {lead.heading}"
         made: Markup = cells.curves(lead.id, heading, self.main, switches)
         return made
 
@@ -146,9 +166,13 @@ class _Content:
             picture = inline(one.figure, one.name, " ".join((one.heading, *one.words)))
             yield f"figure-{one.name}", figure(one.name, one.heading, picture, one.words, "")
         for number, test in enumerate(self.shown.tests):
-            svg = None if self.live else _picture(test, number)
-            heading, what = f"Range test of {test.name}", f"range test of {test.name}"
-            yield f"test-{number}", figure(f"range-test-{number}", heading, svg, test.words(), what)
+            found = None if self.live else _picture(test, number)
+            heading = f"Range test of {test.name}"
+            words = test.words()
+            yield (
+                f"test-{number}",
+                figure(f"range-test-{number}", heading, found, words, f"range test of {test.name}"),
+            )
 
 
 def _picture(test: Tested, number: int) -> Markup | None:
