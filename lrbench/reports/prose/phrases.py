@@ -27,7 +27,7 @@ def number_word(count: int) -> str:
 
 def counted(count: int, noun: str) -> str:
     """`two seeds`, `one seed`."""
-    return f"{number_word(count)} {noun}{'s' * (count != 1)}"
+    return f"{number_word(count)} {noun}{'s' * (count != 1)}" if noun else number_word(count)
 
 
 def joined(names: Sequence[str], last: str = "and") -> str:
