@@ -89,7 +89,7 @@ def questions(groups: Sequence[Group], metric: str | None = None) -> list[Questi
     for group in known:
         asked.setdefault((group.foreign, task(group)) if apart else (False, ""), []).append(group)
     found = [_question(task(found[0]), found, metric) for found in asked.values()]
-    return sorted(found, key=lambda one: -len(one.groups))
+    return sorted(found, key=lambda one: (-len(one.groups), one.task))
 
 
 def asked_of(found: Sequence[Family], groups: Sequence[Group], measure: Measure) -> Question:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from lrbench.analysis import Comparison, Group, Row, measures_of
 from lrbench.components import Measure, in_words
 from lrbench.reports.prose.parts import Told, lost_runs, so_far
-from lrbench.reports.prose.phrases import capital, counted, sureness, value
+from lrbench.reports.prose.phrases import capital, counted, number_word, sureness, value
 from lrbench.reports.prose.standings import standing, superlative
 
 if TYPE_CHECKING:
@@ -31,11 +31,12 @@ def sentences(comparison: Comparison, groups: tuple[Group, ...] = ()) -> list[st
     best, measure = comparison.best, comparison.measure
     begun = so_far(groups)
     if _all_equal(comparison):
-        first = f"all {len(comparison.rows)} runs have the same {measure.words}, {_whole(best, measure)}."
+        first = f"all {number_word(len(comparison.rows))} runs have the same {measure.words}, {_whole(best, measure)}."
     else:
-        first = f"{superlative(comparison, best.group.label)}, {_whole(best, measure)}."
-    first = f"{begun}{first}" if begun else capital(first) if first.startswith(("all ", "of ")) else first
-    if len(comparison.rows) == 1:
+        said = superlative(comparison, best.group.label)
+        first = f"{said}{'' if said.endswith(' of') else ','} {_whole(best, measure)}."
+    first = f"{begun}{first}" if begun else capital(first) if first.startswith("all ") else first
+    if len(comparison.rows) == 1 or _all_equal(comparison):
         return [first]
     reference = "it" if comparison.against is best else comparison.against.group.label
     return [first, standing(comparison, lambda row: row.group.label, reference=reference)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from lrbench.analysis import MARGIN, PERCENT_MARGIN, Comparison, Difference, Row
+from lrbench.analysis import MARGIN, PERCENT_MARGIN, Comparison, Row
 from lrbench.components import Measure
 from lrbench.reports.prose.phrases import FEW, NAMED, by, counted, listed
 from lrbench.reports.sentences import lost_text
@@ -16,7 +16,7 @@ DOUBTFUL = "doubtful"
 """Instead of an answer: worse at the learning rate that is compared, though perhaps not at another."""
 _MOST_SEEDS = 100
 """More seeds than these are not worth telling."""
-_ORDER = ("better", "probably better", "tie", "undecided", DOUBTFUL, "", "probably worse", "worse")
+_ORDER = ("better", "probably better", "tie", "undecided", DOUBTFUL, "probably worse", "worse", "")
 _MANY = 6
 """Of more others, hardly any is named."""
 
@@ -34,7 +34,7 @@ def superlative(comparison: Comparison, name: str) -> str:
     if first.centre == best.centre:
         return f"{name} has the {extreme(measure)} {measure.words}"
     if sum(row.lost / row.ended == share for row in comparison.rows) > 1:
-        kept = "which lost the smallest share of their seeds" if share else "of which no seed was lost"
+        kept = "that lost the smallest share of their seeds" if share else "that lost no seed"
         return f"Of those {kept}, {name} has the {extreme(measure)} {measure.words}"
     why = "since it lost the smallest share of its seeds" if share else "since it alone lost no seed"
     return f"{name} is first, {why}, with a {measure.words} of"
@@ -139,34 +139,11 @@ def _amount(rows: Sequence[Row], measure: Measure, many: bool) -> str:
     """`, by 32% (1.4% to 72%)`; of many, by how much at least."""
     known = [row.difference for row in rows if row.difference is not None and row.difference.n]
     if len(rows) == 1 and known:
-        ends = f" ({_ends(known[0], measure)})" if known[0].n >= FEW else ""
-        return f", by {by(known[0], measure)}{ends}"
+        return f", by {by(known[0], measure, ends=known[0].n >= FEW)}"
     if len(rows) > (1 if many else NAMED) and len(known) == len(rows):
         least = min(known, key=lambda one: abs(one.mean))
         return f", by {by(least, measure)} or more"
     return ""
-
-
-def _ends(found: Difference, measure: Measure) -> str:
-    """`1.4% to 72%`, `1.2 to 31`, `0.1 to 0.6`: the interval, in the unit and direction of `by`."""
-    if not found.logs:
-        unit = 100 if measure.form == "percent" else 1
-        low, high = sorted((unit * found.low, unit * found.high), key=abs)
-        turned = -1 if high < 0 else 1
-        return f"{turned * low:.2g} to {turned * high:.2g}"
-    ends = [1 + end for end in found.relative]
-    factor = max(ends[0], 1 / ends[0]) >= 2
-    turned = ends[0] < 1
-    low, high = (ends[2], ends[1]) if turned else (ends[1], ends[2])
-    if factor:
-        low, high = (1 / low, 1 / high) if turned else (low, high)
-        return f"{low:.2g} to {_large(high)}"
-    low, high = (1 - low, 1 - high) if turned else (low - 1, high - 1)
-    return f"{100 * low:.2g}% to {_large(100 * high)}%"
-
-
-def _large(number: float) -> str:
-    return f"{number:.2g}" if number < 100 else f"{float(f'{number:.2g}'):,.0f}"
 
 
 def _more(rows: Sequence[Row]) -> str:
