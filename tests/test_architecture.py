@@ -118,11 +118,11 @@ PUBLIC = {
     "analysis": """
         ALPHA Axis Band CONFIDENCE Comparison DEFAULT_METRIC Difference EPSILON Edge Family Group MARGIN
         MoreSeeds POWER looks PERCENT_MARGIN Part Point Record Row Spread TARGET_LEVEL Target TargetTest
-        against_target axis_of budgets estimate compare_groups compare_two default_metric doubts duration
+        against_target axis_of budgets estimate compare_groups compare_two row_of default_metric doubts duration
         families family_words fits grouped kept load_runs mean_text measure_named measures_of mixed_code only
         parts rate_text read_one read_runs run_rows select standing NoOptimum Optimum optimum good_margin task_of
         tasks_of value_text width_text Audit Fault RateMonitor audit audited Confirmation Finalist confirmation
-        TimeToTarget areas time_to_stay time_to_target with_families optima
+        AtBest at_best TimeToTarget areas time_to_stay time_to_target with_families optima
     """,
     "sweeps": """
         AUTO_POINTS Board Planned Summary Sweep SweepFolder board_of carry_out confirming find_sweeps plan_sweep
@@ -133,10 +133,10 @@ PUBLIC = {
         transfer
     """,
     "reports": """
-        save_transfer transfer_headings transfer_rows Preview Report brief_columns csv_cell figure_of
+        save_transfer transfer_headings transfer_rows Preview Report Column Table groups_table csv_cell figure_of
         formatted_table gather html_of preview report save_finding save_previews save_summary summary
-        summary_words table_columns Decision TargetDecision compare text_of FRESH_HEADINGS fresh_cells
-        fresh_rows save_coordinates
+        summary_words Decision TargetDecision compare text_of Shown families_table family_rows
+        save_coordinates
     """,
     "integrations": """
         Export Imported Log Recorder Tool export hf_range_test import_runs keras_range_test lightning_range_test

@@ -19,8 +19,8 @@ from lrbench.analysis.comparison import Row, judged_rows
 from lrbench.analysis.estimates import estimate
 from lrbench.components import LOSS, measures
 from lrbench.errors import UsageError
-from lrbench.reports.chart_data import charted
 from lrbench.reports.comparison_columns import columns
+from lrbench.reports.page.chart_data import charted
 from lrbench.reports.prose.curves import sentences
 from lrbench.reports.reporting import gather, report, table
 from lrbench.reports.sentences import against, unequal
@@ -283,7 +283,12 @@ def test_the_command(runs: Path, cli: Callable[..., tuple[int, str, str]], tmp_p
     assert code == 0 and [row["run"] for row in json.loads(out)] == ["base"]
     assert not (runs / "report").exists(), "only printed"
     code, out, _ = cli("report", runs, "--baseline", "base", "--target", "val_loss=0.3")
-    assert code == 0 and "half is better than base, by 50%" in out and "same is as good as base" in out and (runs / "report" / "report.html").exists()
+    assert (
+        code == 0
+        and "half is better than base, by 50%" in out
+        and "same is as good as base" in out
+        and (runs / "report" / "report.html").exists()
+    )
     code, _, err = cli("report", runs, "--baseline", "bas")
     assert code == 2 and "no such group" in err
     code, _, err = cli("report", runs, "--format", "xml")

@@ -58,8 +58,8 @@ def run(
     # An identical run may have been trained under another name.
     made = [read_one(RunFolder(outcome.path)).called(outcome.experiment.name) for outcome in done]
     watch.tell("summary", **outcomes_told(outcomes))
-    tables.show_groups(console, grouped(made))
+    where = "" if runs == Path("runs") else f" --runs {inline(str(runs))}"
+    tables.show_groups(console, grouped(made), how=f"lrbench report{where} --rows all")
     tables.show_outcomes(console, outcomes)
     tables.end(console, outcomes)
-    where = "" if runs == Path("runs") else f" --runs {inline(str(runs))}"
     console.print(f"To compare them: lrbench report{where}", style="dim")

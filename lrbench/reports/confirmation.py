@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any
 
 from lrbench.analysis import (
     Confirmation,
@@ -20,8 +19,6 @@ from lrbench.components import Measure
 from lrbench.reports import caveats, sentences
 from lrbench.reports.caveats import LEAST_SEEDS
 
-HEADINGS = ("", "learning rate", "seeds that chose it", "fresh seeds", "compared", "rates tried", "runs", "updates")
-"""Of a table with a row for each family; the first is over their labels."""
 NOTE = (
     "Each row is a family of runs that differ only in the learning rate. The seeds that chose its best learning rate "
     "flatter it, the more so the more learning rates were tried, so families are compared by the fresh seeds alone. "
@@ -150,69 +147,8 @@ def confirmed(one: Finalist, measure: Measure) -> tuple[bool, str]:
     return False, f"{text}, though not surely worse: undecided."
 
 
-def rows(found: Confirmation) -> list[dict[str, Any]]:
-    """Return a row for each family, with unrounded numbers: its choice, its fresh seeds, and its tuning."""
-    return [_row(found, one) for one in found.finalists]
-
-
-def cells(found: Confirmation) -> list[list[str]]:
-    """Return the same as text, under `HEADINGS`."""
-    return [_cells(found, one) for one in found.finalists]
-
-
-def _cells(found: Confirmation, one: Finalist) -> list[str]:
-    measure = found.measure
-    at = _rate(one) + (f" ({one.edge})" if one.edge else "")
-    chose = None if one.chosen is None else one.chosen.group
-    spent = one.tuning.updates
-    updates = "–" if spent is None else f"{spent:,}"
-    return [one.label, at, _value(chose, measure), _value(one.fresh, measure), _against(one, found),
-            str(one.tuning.rates), str(one.tuning.runs), updates]  # fmt: skip
-
-
 def _rate(one: Finalist) -> str:
     return "none" if one.chosen is None else rate_text(one.chosen.lr)
-
-
-def _value(group: Group | None, measure: Measure) -> str:
-    """`0.0297 (0.0287 … 0.0308, 5 seeds)`."""
-    if group is None:
-        return "–"
-    spread, lost = group.spread(measure.name), group.lost(measure.name)
-    more = f"; {lost} lost" if lost else ""
-    if spread is None:
-        return f"–{more}"
-    count = f"{spread.n} seed{'s' * (spread.n != 1)}{more}"
-    ends = f"{measure.text(spread.low)} … {measure.text(spread.high)}, " if spread.n > 1 else ""
-    return f"{measure.text(spread.centre)} ({ends}{count})"
-
-
-def _row(found: Confirmation, one: Finalist) -> dict[str, Any]:
-    name, known = found.measure.name, found.row(one)
-    chose = None if one.chosen is None else one.chosen.group.spread(name)
-    told: dict[str, Any] = {
-        "series": one.label,
-        "lr": None if one.chosen is None else one.chosen.lr,
-        "edge": one.edge or None,
-    }
-    told |= {"metric": name, "chosen_by": 0 if chose is None else chose.n, "chosen_centre": chose and chose.centre}
-    comparison, row = known or (None, None)
-    fresh = None if one.fresh is None else one.fresh.spread(name)
-    told |= {"fresh_seeds": 0 if one.fresh is None else len(one.fresh.records)}
-    told |= {"fresh_lost": 0 if one.fresh is None else one.fresh.lost(name), "fresh_centre": fresh and fresh.centre}
-    estimate = None if row is None else row.estimate
-    told |= {"fresh_low": estimate and estimate.low, "fresh_high": estimate and estimate.high}
-    difference = None if row is None else row.difference
-    decided = difference if difference is not None and difference.n else None
-    told |= {"against": comparison and comparison.against.group.label}
-    effect: tuple[float, ...] | None = None if decided is None else (decided.mean, decided.low, decided.high)
-    effect = tuple(1 + part for part in decided.relative) if decided is not None and decided.logs else effect
-    scale = None if decided is None else "ratio" if decided.logs else "difference"
-    told |= {"scale": scale, **dict(zip(("effect", "effect_low", "effect_high"), effect or (None,) * 3, strict=True))}
-    told |= {"word": found.word(one), "rivals": [lr for lr in found.rivals(one) if lr is not None]}
-    told |= {"p": row.answer.p if row is not None and row.answer else None}
-    tuning = one.tuning
-    return {**told, "rates_tried": tuning.rates, "runs": tuning.runs, "updates": tuning.updates}
 
 
 def _tuning(one: Finalist) -> str:

@@ -97,10 +97,9 @@ def _drawn(groups: Sequence[Group], always: Group | None = None) -> Figure:
     return overview.draw(groups, always)
 
 
-def _table(groups: Sequence[Group], words: Sequence[str], extra: Sequence[tables.Column] = ()) -> Told:
-    columns = tables.columns(groups, extra=extra) if groups else []
-    rows = [[column.text(group) for column in columns] for group in groups]
-    return Told([column.heading for column in columns], rows, words)
+def _table(table: tables.Table[Group], words: Sequence[str]) -> Told:
+    same = [table.same] if table.same else []
+    return Told([column.heading for column in table.columns], table.cells, [*same, *words])
 
 
 def _groups(outcomes: Outcomes) -> list[Group]:
@@ -118,7 +117,8 @@ def _(result: Outcomes) -> Told:
     said = [f"{one.path.name}: {text}" for one in result for text in (one.message, *one.warnings) if text]
     found = sum(one.found for one in result)
     known = [f"{found} of {len(result)} finished before this call; again=True repeats."] if found else []
-    return _table(_groups(result), [*known, *said])
+    groups = _groups(result)
+    return _table(tables.table(groups) if groups else tables.Table([], []), [*known, *said])
 
 
 @figure_of.register
@@ -131,7 +131,7 @@ def _(result: Report) -> Figure:
 
 @told_of.register
 def _(result: Report) -> Told:
-    return _table(result.groups, [*summary(result), f"The page: {relative(result.page)}"], result.columns)
+    return _table(result.table, [*summary(result), f"The page: {relative(result.page)}"])
 
 
 @figure_of.register

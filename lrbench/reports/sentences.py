@@ -93,7 +93,7 @@ def against(row: Row, comparison: Comparison) -> str:
     if not row.difference.n:
         return f"{row.answer.word} ({_shares(row, comparison)})"
     more = f", {_seeds(row.answer.more_seeds)}" if row.answer.more_seeds else ""
-    return f"{_apart(row.difference, comparison.measure)}, {row.answer.word}{more}{_failures(row, comparison)}"
+    return f"{apart(row.difference, comparison.measure)}, {row.answer.word}{more}{_failures(row, comparison)}"
 
 
 def _failures(row: Row, comparison: Comparison) -> str:
@@ -113,7 +113,7 @@ def _shares(row: Row, comparison: Comparison) -> str:
     return told if found is None else f"{told}, {p_text(found.p, 1)}"
 
 
-def _apart(found: Difference, measure: Measure) -> str:
+def apart(found: Difference, measure: Measure) -> str:
     """`+59 % (41 … 79)`, `-0.35 points (-0.6 … -0.1)`; `+0.12 (0.1 … 0.14)` if not all values are above 0."""
     if found.logs:
         middle, low, high = (_percent(value) for value in found.relative)
@@ -154,7 +154,7 @@ def decided(comparison: Comparison, row: Row, tries: int = 1) -> str:
         return f"{said}; {_shares(row, comparison)}{corrected and f'{corrected}: {p_text(answer.p)}'}."
     wanted = answer.more_seeds
     more = f"; about {_seeds(wanted)} each would decide with {POWER:.0%} power" if wanted else ""
-    return f"{said}; {_apart(found, measure)}, {p_text(answer.p)}{corrected}{_failures(row, comparison)}{more}."
+    return f"{said}; {apart(found, measure)}, {p_text(answer.p)}{corrected}{_failures(row, comparison)}{more}."
 
 
 def _value(row: Row, measure: Measure) -> str:

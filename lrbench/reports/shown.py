@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 
 from lrbench.analysis import (
     DEFAULT_METRIC,
+    AtBest,
     Comparison,
     Confirmation,
+    Family,
     Group,
     Record,
     Target,
+    at_best,
     audited,
     default_metric,
     doubts,
+    families,
+    measures_of,
     mixed_code,
 )
 from lrbench.components import Measure, in_words
@@ -38,6 +43,7 @@ class Shown:
         target: what runs are to reach.
         metric: what the groups are ordered by.
         confirmed: families at their best learning rates, compared by a sweep's fresh seeds; None without any.
+        asked: the table's columns by their names or headings; empty for those that tell something.
     """
 
     groups: Sequence[Group]
@@ -48,6 +54,7 @@ class Shown:
     pool_code: bool = False
     metric: str = DEFAULT_METRIC
     confirmed: Confirmation | None = None
+    asked: Sequence[str] = ()
 
     @property
     def against(self) -> Group | None:
@@ -60,7 +67,7 @@ class Shown:
         return None if self.comparison is None else self.comparison.measure
 
     @property
-    def columns(self) -> list[tables.Column]:
+    def columns(self) -> list[tables.Column[Group]]:
         """The table's additional columns."""
         compared = [] if self.comparison is None else comparison_columns.columns(self.comparison)
         return [*compared, *(targets.columns(self.target, self.groups) if self.target else [])]
@@ -69,6 +76,42 @@ class Shown:
     def sections(self) -> tuple[Section, ...]:
         """The questions that the runs answer, one for each task, and their answers."""
         return sections(self.groups, self.metric, self.comparison)
+
+    @cached_property
+    def table(self) -> tables.Table[Group]:
+        """The table of the page and of Markdown. Raises UsageError if a column that is asked for does not exist."""
+        return tables.table(self.groups, self.columns, self.measure, asked=self.asked)
+
+    @property
+    def brief_table(self) -> tables.Table[Group]:
+        """The table of a terminal."""
+        return tables.table(self.groups, self.columns, self.measure, asked=self.asked, short=True)
+
+    def best(self, most: int | None) -> Shown:
+        """Return the same with the first groups only, and the baseline that was asked for; with None, all of them."""
+        if most is None or len(self.groups) <= most:
+            return self
+        kept = list(self.groups[:most])
+        chosen = self.against if self.comparison is not None and self.comparison.chosen else None
+        kept += [] if chosen is None or any(group is chosen for group in kept) else [chosen]
+        return Shown(**{f.name: getattr(self, f.name) for f in fields(Shown)} | {"groups": kept})
+
+    @cached_property
+    def families(self) -> list[Family]:
+        """Groups that differ only in the learning rate, the best family first; fresh seeds are apart."""
+        measure = measures_of(self.records).get(self.metric)
+        return [] if measure is None else families([g for g in self.groups if not g.first.confirms], measure)
+
+    @property
+    def tuned(self) -> list[AtBest]:
+        """The families of each question at their best learning rates, compared, by fresh seeds if there are any."""
+        found = [section.best for section in self.sections if section.best is not None]
+        return found or ([] if self.confirmed is None else [at_best((), self.confirmed.measure, self.confirmed)])
+
+    @property
+    def at_best(self) -> AtBest | None:
+        """Those of the first question; None without any."""
+        return self.tuned[0] if self.tuned else None
 
     @property
     def warnings(self) -> list[str]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lrbench.analysis import DEFAULT_METRIC, Family, asked_of, doubts, family_words, mixed_code, task_of
+from lrbench.analysis import DEFAULT_METRIC, Family, asked_of, at_best, doubts, family_words, mixed_code, task_of
 from lrbench.components import in_words
 from lrbench.reports import confirmation
 from lrbench.reports.escape import csv
+from lrbench.reports.family_table import family_rows
 from lrbench.reports.sections import Section, of_families
 from lrbench.reports.sentences import code_mixed
 from lrbench.sweeps import Summary, SweepFolder
@@ -67,7 +68,9 @@ def save_summary(summary: Summary, folder: SweepFolder) -> list[Path]:
 
     table, figure = folder.save("summary.csv", csv(summary.rows())), drawn_summary(summary)
     fresh = summary.confirmation
-    confirmed = [] if fresh is None else [folder.save("confirmation.csv", csv(confirmation.rows(fresh)))]
+    confirmed = (
+        [] if fresh is None else [folder.save("confirmation.csv", csv(family_rows(at_best((), fresh.measure, fresh))))]
+    )
     return [table, *confirmed, *([] if figure is None else write_both(figure, folder.path / "summary"))]
 
 
