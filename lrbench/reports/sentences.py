@@ -60,7 +60,7 @@ def p_text(p: float, digits: int = 2) -> str:
 
 def named(rows: Sequence[Row], measure: Measure) -> str:
     """List the names of groups, the first few of many, with their lost seeds."""
-    return _listed([row.group.label + (f" ({lost_text(row, measure)})" if row.lost else "") for row in rows])
+    return _listed([row.group.short + (f" ({lost_text(row, measure)})" if row.lost else "") for row in rows])
 
 
 def lost_text(row: Row, measure: Measure) -> str:
@@ -182,7 +182,7 @@ def unequal(groups: Sequence[Group]) -> str | None:
         return None
     parts = []
     for budget, members in found.items():
-        whose = members[0].label if len(members) == 1 else f"{len(members)} groups"
+        whose = members[0].short if len(members) == 1 else f"{len(members)} groups"
         parts.append(f"{budget} ({whose})")
     return f"Unequal budgets: {'; '.join(parts)}. A lower loss may only be due to more training."
 

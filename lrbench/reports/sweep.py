@@ -12,6 +12,7 @@ from lrbench.reports.escape import csv
 from lrbench.reports.family_table import family_rows
 from lrbench.reports.sections import Section, of_families
 from lrbench.reports.sentences import code_mixed
+from lrbench.runs import Status
 from lrbench.sweeps import Summary, SweepFolder
 
 if TYPE_CHECKING:
@@ -39,10 +40,14 @@ def summary_words(summary: Summary) -> list[str]:
         lines += [text for _, text in doubts([row.group for row in rows], summary.measure)]
     lines += code_mixed(mixed_code(summary.everything), pooled=False)
     total = len(summary.records)
-    pruned = sum(point.pruned for family in summary.families for point in family.points)
-    if pruned:
-        were = "was" if pruned == 1 else "were"
-        lines.append(f"{pruned} of {total} runs {were} pruned; their learning rates have no mean.")
+    dropped = summary.dropped
+    pruned = sum(record.status is Status.PRUNED for record in summary.records) - dropped
+    for count, how in ((pruned, "pruned"), (dropped, "dropped by hand")):
+        if count:
+            were, their, has = (
+                ("was", "its learning rate", "has") if count == 1 else ("were", "their learning rates", "have")
+            )
+            lines.append(f"{count} of {total} runs {were} {how}; {their} {has} no mean.")
     return lines
 
 

@@ -33,13 +33,13 @@ def sentences(comparison: Comparison, groups: tuple[Group, ...] = ()) -> list[st
     if _all_equal(comparison):
         first = f"all {number_word(len(comparison.rows))} runs have the same {measure.words}, {_whole(best, measure)}."
     else:
-        said = superlative(comparison, best.group.label)
+        said = superlative(comparison, best.group.short)
         first = f"{said}{'' if said.endswith(' of') else ','} {_whole(best, measure)}."
     first = f"{begun}{first}" if begun else capital(first) if first.startswith("all ") else first
     if len(comparison.rows) == 1 or _all_equal(comparison):
         return [first]
-    reference = "it" if comparison.against is best else comparison.against.group.label
-    return [first, standing(comparison, lambda row: row.group.label, reference=reference)]
+    reference = "it" if comparison.against is best else comparison.against.group.short
+    return [first, standing(comparison, lambda row: row.group.short, reference=reference)]
 
 
 def _all_equal(comparison: Comparison) -> bool:
