@@ -48,6 +48,7 @@ drawers.overlay = (element) => {
   made.over.addEventListener("dblclick", () => { zooms.delete(id); draw(element); });
   readable(element, made, table[0], (at) => report(chart, at, null));
   drawLegend(chart, taken);
+  paintSwatches(element.closest("section") ?? document);
   report(chart, null, null);
 };
 

@@ -1,5 +1,5 @@
 // ---- what the reader has chosen --------------------------------------------------------------------------------------
-const view = { measure: Object.keys(page().metrics)[0], split: page().split, logy: true, logx: false, near: null };
+const view = { measure: Object.keys(page().metrics)[0], split: page().split, logy: true, logx: false, near: null, family: null };
 const slots = new Map(); // section → (group → index of its colour and dash)
 const DASHES = [[], [9, 3], [2, 2.5], [10, 3, 2, 3]];
 const look = (slot) => ({ colour: css(`--c${slot % 7}`), dash: DASHES[slot % DASHES.length] }); // 28 combinations; neighbours differ in both
