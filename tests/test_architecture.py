@@ -121,10 +121,11 @@ PUBLIC = {
         MoreSeeds POWER looks PERCENT_MARGIN Part Point Record Row Spread TARGET_LEVEL Target TargetTest
         against_target axis_of budgets estimate compare_groups compare_two row_of default_metric doubts duration
         families family_words fits grouped kept load_runs mean_text measure_named measures_of mixed_code only
-        parts rate_text read_one read_runs run_rows select standing NoOptimum Optimum optimum good_margin task_of
-        tasks_of value_text width_text Audit Fault RateMonitor audit audited Confirmation Finalist confirmation
+        parts rate_text read_one read_runs RunsReader run_rows select standing NoOptimum Optimum optimum good_margin
+        task_of tasks_of value_text width_text Named Naming cut key_words labels_of naming_of number_text renamed
+        shortened texts_of Audit Fault RateMonitor audit audited Confirmation Finalist confirmation
         AtBest at_best TimeToTarget areas time_to_stay time_to_target with_families optima Question questions
-        RunsReader asked_of
+        asked_of within_text Tuning
     """,
     "sweeps": """
         AUTO_POINTS Board Plan Planned Summary Sweep SweepFolder board_of carry_out confirming find_sweeps plan_sweep

@@ -342,13 +342,6 @@ def test_different_tasks_are_not_ranked(make_run: MakeRun, tmp_path: Path) -> No
     assert "lowest" not in text
 
 
-def test_long_names_keep_both_ends() -> None:
-    from lrbench.reports.figures.style import cut
-
-    assert cut("a" * 30 + " lr=0.01", 20) == "aaaaaaaaaa…a lr=0.01"
-    assert cut("short", 20) == "short"
-
-
 # -- many runs, some damaged, somewhere else
 
 
