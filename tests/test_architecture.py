@@ -122,7 +122,8 @@ PUBLIC = {
         families family_words fits grouped kept load_runs mean_text measure_named measures_of mixed_code only
         parts rate_text read_one read_runs run_rows select standing NoOptimum Optimum optimum good_margin task_of
         tasks_of value_text width_text Audit Fault RateMonitor audit audited Confirmation Finalist confirmation
-        AtBest at_best Described differing frame_of load_evaluations load_steps TimeToTarget areas time_to_stay time_to_target with_families optima
+        AtBest at_best Described differing frame_of load_evaluations load_steps
+        TimeToTarget areas time_to_stay time_to_target with_families optima
     """,
     "sweeps": """
         AUTO_POINTS Board Planned Summary Sweep SweepFolder board_of carry_out confirming find_sweeps plan_sweep
