@@ -19,8 +19,8 @@ from lrbench.analysis.comparison import Row, judged_rows
 from lrbench.analysis.estimates import estimate
 from lrbench.components import LOSS, measures
 from lrbench.errors import UsageError
-from lrbench.reports.chart_data import charted
 from lrbench.reports.comparison_columns import columns
+from lrbench.reports.page.chart_data import charted
 from lrbench.reports.reporting import gather, report, table
 from lrbench.reports.sentences import against, sentences, unequal
 from lrbench.reports.shown import Shown, summary

@@ -35,8 +35,8 @@ from lrbench.config import dump_yaml, read_config
 from lrbench.errors import UsageError
 from lrbench.reports import compare as lrbench_compare
 from lrbench.reports import report, save_summary, summary, summary_words
-from lrbench.reports.chart_data import charted
 from lrbench.reports.headline import charted_metrics, headline
+from lrbench.reports.page.chart_data import charted
 from lrbench.reports.reporting import gather
 from lrbench.reports.winner import winner
 from lrbench.runs import RunFolder, RunResult, Status

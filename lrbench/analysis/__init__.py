@@ -8,11 +8,11 @@ from lrbench.analysis.audits import Audit, Fault, RateMonitor, audit, audited
 from lrbench.analysis.budgets import budgets
 from lrbench.analysis.code_versions import mixed as mixed_code
 from lrbench.analysis.comparison import Comparison, Row, compare_groups, compare_two, row_of
-from lrbench.analysis.confirmation import Confirmation, Finalist, confirmation
+from lrbench.analysis.confirmation import Confirmation, Finalist, Tuning, confirmation
 from lrbench.analysis.curve import NoOptimum
 from lrbench.analysis.estimates import CONFIDENCE, estimate, standing
 from lrbench.analysis.evaluations import Axis
-from lrbench.analysis.family_words import mean_text, width_text
+from lrbench.analysis.family_words import mean_text, width_text, within_text
 from lrbench.analysis.family_words import words as family_words
 from lrbench.analysis.filters import fits, kept
 from lrbench.analysis.format import duration
@@ -25,6 +25,7 @@ from lrbench.analysis.looks import looks
 from lrbench.analysis.neighbours import with_families
 from lrbench.analysis.optimum import Optimum, optimum
 from lrbench.analysis.other_programs import doubts
+from lrbench.analysis.questions import Question, asked_of, questions
 from lrbench.analysis.records import (
     DEFAULT_METRIC,
     Record,

@@ -100,11 +100,7 @@ class Confirmation:
     @property
     def unequal(self) -> bool:
         """Whether a family that is compared had more learning rates, runs or updates than another."""
-        tunings = [one.tuning for one in self.finalists if one.fresh is not None]
-        if len({one.rates for one in tunings}) > 1:
-            return True
-        counts = [[one.runs for one in tunings], [one.updates for one in tunings if one.updates is not None]]
-        return any(max(count) > UNEQUAL * min(count) for count in counts if count)
+        return not equally_tuned(one for one in self.finalists if one.fresh is not None)
 
     def row(self, finalist: Finalist) -> tuple[Comparison, Row] | None:
         """Return the comparison that a finalist is in, and its row there; None if it is in none."""
@@ -194,6 +190,15 @@ def confirmation(
     several = [groups for groups in tasks.values() if len(groups) > 1 and any(g.values(measure.name) for g in groups)]
     made = [] if waiting else [compare_groups(groups, measure.name) for groups in several]
     return Confirmation(measure, finalists, tuple(one for one in made if one is not None), others, waiting)
+
+
+def equally_tuned(finalists: Iterable[Finalist]) -> bool:
+    """Whether no family had more learning rates, or clearly more runs or updates, than another."""
+    tunings = [one.tuning for one in finalists]
+    if len({one.rates for one in tunings}) > 1:
+        return False
+    counts = [[one.runs for one in tunings], [one.updates for one in tunings if one.updates is not None]]
+    return not any(max(count) > UNEQUAL * min(count) for count in counts if count)
 
 
 def finalist(family: Family, fresh: Sequence[Group], measure: Measure) -> Finalist:

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 from lrbench.errors import printable
 from lrbench.reports import confirmation, formats
-from lrbench.reports.details import curves, provenance
 from lrbench.reports.escape import markdown as escaped
 from lrbench.reports.family_table import families_table
 from lrbench.reports.figures.render import Drawn
 from lrbench.reports.headline import headline
+from lrbench.reports.page.details import curves, provenance
 from lrbench.reports.shown import Shown, summary
 from lrbench.reports.winner import Winner
 

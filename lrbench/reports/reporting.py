@@ -115,7 +115,7 @@ def report(
     if exists(folder) and not folder.is_dir():
         raise UsageError(f"--out {folder} is a file; name a folder")
     files = _write(folder, shown)
-    content = {field.name: getattr(shown, field.name) for field in fields(shown)}
+    content = {one.name: getattr(shown, one.name) for one in fields(Shown)}
     return Report(**content, page=files[0], files=tuple(files))
 
 

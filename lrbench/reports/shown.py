@@ -27,6 +27,7 @@ from lrbench.analysis import (
 from lrbench.components import Measure, in_words
 from lrbench.reports import comparison_columns, confirmation, method, sentences, tables, targets
 from lrbench.reports.range_tests import Tested
+from lrbench.reports.sections import Section, sections
 from lrbench.runs import Status
 
 
@@ -70,6 +71,11 @@ class Shown:
         """The table's additional columns."""
         compared = [] if self.comparison is None else comparison_columns.columns(self.comparison)
         return [*compared, *(targets.columns(self.target, self.groups) if self.target else [])]
+
+    @cached_property
+    def sections(self) -> tuple[Section, ...]:
+        """The questions that the runs answer, one for each task, and their answers."""
+        return sections(self.groups, self.metric, self.comparison)
 
     @cached_property
     def table(self) -> tables.Table[Group]:

@@ -1,0 +1,34 @@
+"""The report as one self-contained HTML page, made of parts that a live page replaces one by one.
+
+The static page and the live one (`lrbench serve`) have the same parts and the same data. A part is HTML with an id;
+data are plain values by key (`Update`). In a browser, `window.lrbench.update({order, parts, data})` shows what changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lrbench.reports.figures.render import Drawn
+from lrbench.reports.page.html import static as static
+from lrbench.reports.page.html import style as style
+from lrbench.reports.page.html import template, whole
+from lrbench.reports.page.parts import page_update, title_of
+from lrbench.reports.page.update import Update
+from lrbench.reports.shown import Shown
+from lrbench.reports.winner import Winner
+
+__all__ = ["Update", "live_page", "page_update", "render", "static", "style", "template", "title_of", "whole"]
+
+
+def render(shown: Shown, drawn: Sequence[Drawn], winner: Winner | None) -> str:
+    """Write the page. Text from run folders is escaped, and only the scripts named here can run."""
+    return whole(page_update(shown, drawn, winner), title=title_of(shown))
+
+
+def live_page(shown: Shown, *, scripts: Sequence[str]) -> tuple[str, Update]:
+    """Write a page that `scripts` keep up to date, and return its content as well, to tell later what changed.
+
+    The scripts run after the page's own; they may connect to where the page came from.
+    """
+    update = page_update(shown, live=True)
+    return whole(update, title=title_of(shown), scripts=scripts, connect=True), update

@@ -1,0 +1,121 @@
+"""The best learning rate of one family: where it is, how good, and what is nearly as good."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lrbench.analysis import Family, NoOptimum, Point, estimate, optimum, width_text, within_text
+from lrbench.components import Measure
+from lrbench.reports.confirmation import confirmed
+from lrbench.reports.prose.parts import Told, open_text, so_far
+from lrbench.reports.prose.phrases import FEW, brief, counted, rate, value
+from lrbench.reports.prose.standings import extreme
+
+if TYPE_CHECKING:
+    from lrbench.reports.sections import Section
+
+
+def told(section: Section) -> Told:
+    """Say which learning rate is best, whether a better one may lie beyond, and where seeds diverge."""
+    question, measure = section.question, section.question.measure
+    (family,) = question.families
+    assert measure is not None  # there is a family of it
+    best = family.best(measure)
+    if best is None:
+        return Told.of([open_text(question.groups), lost(family, measure)])
+    begun = so_far(question.groups)
+    return Told.of(
+        [
+            _first(family, best, measure, begun),
+            edge_text(family, measure),
+            *_fresh(section),
+            lost(family, measure),
+            _good(family, measure),
+            _no_optimum(family, measure),
+        ]
+    )
+
+
+def _first(family: Family, best: Point, measure: Measure, begun: str) -> str:
+    the = f"{begun}the" if begun else "The"
+    found, lr, whole = optimum(family, measure), rate(best.lr), centre(best, measure)
+    if len({point.lr for point in family.points if point.values(measure) or point.lost(measure)}) == 1:
+        return f"{the} only learning rate with a result is {lr}: a {measure.words} of {whole}."
+    if isinstance(found, NoOptimum):
+        return f"{the} best learning rate tried is {lr}, with a {measure.words} of {whole}."
+    return (
+        f"{the} best learning rate is about {rate(found.lr)} (95% interval {rate(found.low)} to {rate(found.high)}); "
+        f"of those tried, {lr} has the {extreme(measure)} {measure.words}, {whole}."
+    )
+
+
+def centre(point: Point, measure: Measure) -> str:
+    """`0.2268 (95% interval 0.075 to 0.69, three seeds)`."""
+    values = point.values(measure)
+    found = estimate(values, logs=measure.by_ratio)
+    assert found is not None  # a best one has values
+    seeds = counted(found.n, "seed")
+    if found.low is None or found.high is None or found.n < FEW:
+        return f"{value(measure, found.centre)} ({seeds})"
+    ends = f"95% interval {brief(measure, found.low)} to {brief(measure, found.high)}"
+    return f"{value(measure, found.centre)} ({ends}, {seeds})"
+
+
+def edge_text(family: Family, measure: Measure) -> str:
+    """Say that the best is at an end of those tried; empty if it is not."""
+    end = family.edge(measure)
+    if not end:
+        return ""
+    way = "higher" if end == "highest" else "lower"
+    return f"It is the {end} tried, so a {way} one may be better."
+
+
+def _fresh(section: Section) -> list[str]:
+    """Say what fresh seeds show of the best learning rate."""
+    found = None if section.best is None else section.best.fresh
+    if found is None:
+        return []
+    each = [confirmed(one, found.measure) for one in found.finalists if one.fresh is not None and not one.waiting]
+    return [text for _, text in each]
+
+
+def lost(family: Family, measure: Measure) -> str:
+    """`From 100 up, 9 of 12 runs diverged or failed.`; empty if none was lost."""
+    points = [point for point in family.points if point.lr]
+    bad = [at for at, point in enumerate(points) if point.lost(measure)]
+    if not bad:
+        return ""
+    total = sum(len(point.group.records) for point in points[bad[0] :])
+    count = sum(points[at].lost(measure) for at in bad)
+    if bad == list(range(bad[0], len(points))) and bad[0] > 0:
+        where = f"at {rate(points[-1].lr)}" if len(bad) == 1 else f"from {rate(points[bad[0]].lr)} up"
+        return f"{where.capitalize()}, {_share(count, total)} diverged or failed."
+    rates = list(dict.fromkeys(rate(points[at].lr) for at in bad))
+    total = sum(len(points[at].group.records) for at in bad)
+    at = f"{', '.join(rates[:-1])} and {rates[-1]}" if len(rates) > 1 else rates[0]
+    at = at if len(rates) < 4 else f"{len(rates)} learning rates from {rates[0]} to {rates[-1]}"
+    return f"At {at}, {_share(count, total)} diverged or failed."
+
+
+def _share(count: int, total: int) -> str:
+    if count == total:
+        return "the run" if total == 1 else f"all {total} runs"
+    return f"{count} of {total} runs"
+
+
+def _good(family: Family, measure: Measure) -> str:
+    good = family.good(measure)
+    if good is None:
+        return ""
+    within = within_text(good, measure, family.epsilon).replace(" %", "%")
+    if good.low == good.high:
+        return f"No neighbour is {within} of it."
+    return f"Learning rates from {rate(good.low)} to {rate(good.high)} are {within} of it ({width_text(good)})."
+
+
+def _no_optimum(family: Family, measure: Measure) -> str:
+    """Say why no minimum between those tried is known, unless the edge says it."""
+    found = optimum(family, measure)
+    if not isinstance(found, NoOptimum) or family.edge(measure):
+        return ""
+    return f"A curve through them has no sure minimum: {found.reason}."
