@@ -11,6 +11,7 @@ from lrbench.components import Measure, in_words, number
 from lrbench.errors import printable
 from lrbench.reports import tables, targets
 from lrbench.reports.comparison_columns import difference_lines, heading
+from lrbench.reports.name_columns import shared_name
 from lrbench.reports.shown import Shown
 
 _HEAD = "% Needs \\usepackage{booktabs}."
@@ -50,12 +51,12 @@ def _compared(shown: Shown, comparison: Comparison) -> str:
         number = str(row.ended or len(row.group.records))
         centre, interval = value.cells(row, best=row is comparison.best)
         cells = [centre] if single else [number, centre, interval, *difference.cells(row), _answer(row, comparison)]
-        lines.append([escaped(row.group.label), *cells, *(escaped(column.text(row.group)) for column in times)])
+        lines.append([escaped(row.group.short), *cells, *(escaped(column.text(row.group)) for column in times)])
     against = _over_two(escaped(heading(comparison)) + difference.unit)
     heads = ["run", *([value.heading] if single else ["seeds", _over_two(value.heading), against, ""])]
     heads += [escaped(column.heading) for column in times]
     better = "lower" if measure.lower else "higher"
-    told = [f"{measure.words}: {better} is better, the best is in bold"]
+    told = [*filter(None, [shared_name(shown.groups)]), f"{measure.words}: {better} is better, the best is in bold"]
     if not single:
         mean = mean_text(any(row.estimate.logs for row in found if row.estimate))
         told.append(f"{mean} of the seeds and its 95 % interval, then the difference and its 95 % interval")
@@ -70,7 +71,7 @@ def _plain(shown: Shown) -> str:
     for group in shown.groups:
         spread = group.spread(name)
         value = tables.EMPTY if spread is None else group.measures[name].text(spread.centre)
-        lines.append([escaped(group.label), str(len(group.records)), escaped(value)])
+        lines.append([escaped(group.short), str(len(group.records)), escaped(value)])
     return _written("lrr", ["run", "seeds", escaped(in_words(name))], lines, ["different tasks, so not compared"])
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from lrbench.analysis import Group, at_best, grouped, read_one
+from lrbench.analysis import Group, at_best, grouped, rate_text, read_one
 from lrbench.errors import UsageError
 from lrbench.lr_finder import Finding
 from lrbench.reports import tables
@@ -210,7 +210,7 @@ def _(result: Finding) -> Told:
 
 
 def _rate(lr: float | None) -> str:
-    return "–" if lr is None else f"{lr:.3g}"
+    return "–" if lr is None else rate_text(lr)
 
 
 @figure_of.register

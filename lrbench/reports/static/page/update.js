@@ -72,4 +72,4 @@ function show() {
   watch();
   redraw();
 }
-window.lrbench = { update };
+window.lrbench = { update, replaceParts }; // the second for parts without charts
