@@ -13,6 +13,7 @@ from lrbench.analysis.groups import Group
 from lrbench.analysis.looks import looks, weight
 from lrbench.analysis.moderation import Prior, effective_comparisons, range_ps
 from lrbench.analysis.records import default_metric, measure_named
+from lrbench.analysis.selectors import called
 from lrbench.analysis.statistics import ALPHA, PERCENT_MARGIN, Difference, Failures
 from lrbench.components import Measure
 from lrbench.errors import UsageError
@@ -107,7 +108,7 @@ def compare_groups(
     Args:
         groups: groups of one task.
         metric: a column of `load_runs`, such as val_loss or best_val_accuracy; `default_metric` if None.
-        baseline: label or name of the reference group; the best one if None.
+        baseline: label, short label or name of the reference group; the best one if None.
 
     Returns:
         The comparison; None if no group has a value.
@@ -165,8 +166,7 @@ def _standing(row: Row, measure: Measure) -> tuple[float, float]:
 
 
 def _named(groups: Sequence[Group], name: str) -> Group:
-    exact = [group for group in groups if group.label == name]
-    found = exact or [group for group in groups if group.first.name == name]
+    found = called(groups, name)
     if len(found) == 1:
         return found[0]
     labels = [group.label for group in (found or groups)]

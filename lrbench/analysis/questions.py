@@ -11,9 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from lrbench.analysis.groups import Group, task, tasks_of
+from lrbench.analysis.groups import Group
 from lrbench.analysis.records import default_metric, measures_of
 from lrbench.analysis.sensitivity import Family, families
+from lrbench.analysis.tasks import task, tasks_of
 from lrbench.components import Measure
 from lrbench.config import without_rate
 from lrbench.runs import Status

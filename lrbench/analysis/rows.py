@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from lrbench.analysis.curve import NoOptimum
 from lrbench.analysis.groups import grouped
 from lrbench.analysis.optimum import Optimum, optimum
-from lrbench.analysis.records import Record, default_metric, measure_named, measures_of, read_runs
+from lrbench.analysis.reader import read_runs
+from lrbench.analysis.records import Record, default_metric, measure_named, measures_of
 from lrbench.analysis.sensitivity import families
 from lrbench.components import Measure
 from lrbench.config import flat

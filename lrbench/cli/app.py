@@ -23,6 +23,7 @@ from lrbench.cli.options import AT_ONCE, completed
 from lrbench.cli.preview import preview
 from lrbench.cli.report import report
 from lrbench.cli.run import run
+from lrbench.cli.serve import serve
 from lrbench.cli.sweep import sweep
 from lrbench.cli.terminal import Terminal
 from lrbench.cli.transfer import transfer
@@ -57,6 +58,7 @@ def _main(
 app.command()(run)
 app.command()(sweep)
 app.command()(report)
+app.command()(serve)
 app.command()(compare)
 app.command()(preview)
 app.command()(audit)

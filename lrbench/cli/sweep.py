@@ -11,8 +11,10 @@ from rich.console import Console
 
 from lrbench.cli import options
 from lrbench.cli.options import option
+from lrbench.cli.serve import Serve, serving
 from lrbench.cli.terminal import Terminal, inline
 from lrbench.errors import FolderError, UsageError
+from lrbench.events import message
 
 if TYPE_CHECKING:
     from lrbench.cli.progress import Display
@@ -81,6 +83,7 @@ def sweep(
     device: options.Device = None,
     track: options.Track = None,
     runs: options.Runs = Path("runs"),
+    serve: Serve = False,
     as_json: options.JsonLines = False,
     debug: options.Debug = False,
 ) -> None:
@@ -102,7 +105,11 @@ def sweep(
         jobs=jobs, executor=executor, address=address, runs_per_gpu=runs_per_gpu, again=again, retries=retries,
         max_failures=1 if fail_fast else max_failures, prune=Prune.asked(prune, halve),
     )  # fmt: skip
-    with JsonEvents(console) if as_json else sweep_table.display(console) as watch, StopFlag.ending(options.leave):
+    with (
+        JsonEvents(console) if as_json else sweep_table.display(console) as watch,
+        StopFlag.ending(options.leave),
+        serving(serve and not dry_run, runs, lambda text: watch(message(text))),
+    ):
         asked = plan_sweep(
             configs, {"lr": lr, "seeds": seeds, "schedule": _names(schedule)}, runs=runs, overrides=overrides or (),
             name=name, device=device, track=track or None, options=how, many=yes or dry_run, train=not dry_run,

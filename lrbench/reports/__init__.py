@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lrbench.reports.figures.range_test import save_finding
     from lrbench.reports.figures.schedule import save_previews
     from lrbench.reports.notebook import figure_of, html_of, text_of
-    from lrbench.reports.page import Update, live_page, page_update
+    from lrbench.reports.page import Update, page_template, page_title, page_update, whole_page
     from lrbench.reports.previewing import Preview, preview
     from lrbench.reports.sweep import save_summary, summary_words
     from lrbench.reports.transfer import save_transfer, transfer_headings, transfer_rows
@@ -34,8 +34,10 @@ _LATER = {
     "html_of": "lrbench.reports.notebook",
     "text_of": "lrbench.reports.notebook",
     "Update": "lrbench.reports.page",
-    "live_page": "lrbench.reports.page",
+    "page_template": "lrbench.reports.page",
+    "page_title": "lrbench.reports.page",
     "page_update": "lrbench.reports.page",
+    "whole_page": "lrbench.reports.page",
     "Preview": "lrbench.reports.previewing",
     "preview": "lrbench.reports.previewing",
     "save_summary": "lrbench.reports.sweep",

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from lrbench.analysis import Comparison, Group, MoreSeeds, Row, default_metric
+from lrbench.analysis import Comparison, Group, MoreSeeds, Row, cut, default_metric
 from lrbench.reports.sentences import apart, interval
 from lrbench.reports.tables import EMPTY, Column
 
@@ -77,8 +77,7 @@ def difference_text(row: Row, comparison: Comparison) -> str:
 
 def heading(comparison: Comparison) -> str:
     """`against the best`, or `against baseline` if the user chose it."""
-    label = comparison.against.group.label if comparison.chosen else "the best"
-    return f"against {label if len(label) <= LONGEST else label[: LONGEST - 1] + '…'}"
+    return f"against {cut(comparison.against.group.short, LONGEST) if comparison.chosen else 'the best'}"
 
 
 def _column(

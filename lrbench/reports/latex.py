@@ -11,6 +11,7 @@ from lrbench.components import Measure, in_words, number
 from lrbench.errors import printable
 from lrbench.reports import tables
 from lrbench.reports.comparison_columns import difference_lines, heading
+from lrbench.reports.name_columns import shared_name
 from lrbench.reports.shown import Shown
 
 _HEAD = "% Needs \\usepackage{booktabs}."
@@ -46,7 +47,7 @@ def _compared(shown: Shown, comparison: Comparison) -> str:
     value, difference = _Values.of(found, measure), _Differences.of(found, comparison)
     lines = []
     for row in found:
-        cells = [escaped(row.group.label), str(row.ended or len(row.group.records))]
+        cells = [escaped(row.group.short), str(row.ended or len(row.group.records))]
         cells += value.cells(row, best=row is comparison.best)
         lines.append([*cells, *difference.cells(row), escaped(_answer(row, comparison))])
     heads = ["run", "seeds", _over_two(value.heading), _over_two(escaped(heading(comparison)) + difference.unit), ""]
@@ -54,7 +55,7 @@ def _compared(shown: Shown, comparison: Comparison) -> str:
         lines = [[line[0], line[2]] for line in lines]
         heads = ["run", value.heading]
     better = "lower" if measure.lower else "higher"
-    told = [f"{measure.words}: {better} is better, the best is in bold"]
+    told = [*filter(None, [shared_name(shown.groups)]), f"{measure.words}: {better} is better, the best is in bold"]
     if not single:
         mean = mean_text(any(row.estimate.logs for row in found if row.estimate))
         told.append(f"{mean} of the seeds and its 95 % interval, then the difference and its 95 % interval")
@@ -69,7 +70,7 @@ def _plain(shown: Shown) -> str:
     for group in shown.groups:
         spread = group.spread(name)
         value = tables.EMPTY if spread is None else group.measures[name].text(spread.centre)
-        lines.append([escaped(group.label), str(len(group.records)), escaped(value)])
+        lines.append([escaped(group.short), str(len(group.records)), escaped(value)])
     return _written("lrr", ["run", "seeds", escaped(in_words(name))], lines, ["different tasks, so not compared"])
 
 

@@ -11,6 +11,7 @@ from lrbench.reports.escape import markdown as escaped
 from lrbench.reports.family_table import families_table
 from lrbench.reports.figures.render import Drawn
 from lrbench.reports.headline import headline
+from lrbench.reports.name_columns import by_keys
 from lrbench.reports.page.details import curves, provenance
 from lrbench.reports.shown import Shown, summary
 from lrbench.reports.winner import Winner
@@ -32,7 +33,7 @@ def markdown(shown: Shown, drawn: Sequence[Drawn], winner: Winner | None) -> str
         ]
     if groups:
         lines += [f"![{headline(groups).words}](report.png)", ""]
-        lines += [formats.markdown(shown.table)]
+        lines += [formats.markdown(shown.table if shown.asked else by_keys(shown.table))]
         lines += [escaped(shown.method), ""] if shown.method else []
     for one in drawn:
         heading = escaped(one.heading)

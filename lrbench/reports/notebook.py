@@ -10,7 +10,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from lrbench.analysis import Group, grouped, read_one
+from lrbench.analysis import Group, grouped, rate_text, read_one
 from lrbench.errors import UsageError
 from lrbench.lr_finder import Finding
 from lrbench.reports import tables
@@ -158,7 +158,7 @@ def _(result: Sweep) -> Told:
     found = result.summary()
     best = [(line, point) for line in found.families if (point := line.best(found.measure)) is not None]
     rows = [
-        [line.label, "–" if point.lr is None else f"{point.lr:.3g}", *_centre(point.group, found.measure)]
+        [line.label, "–" if point.lr is None else rate_text(point.lr), *_centre(point.group, found.measure)]
         for line, point in best
     ]
     return Told(["line", "best learning rate", found.measure.words, "seeds"], rows, summary_words(found))
@@ -185,7 +185,7 @@ def _(result: Finding) -> Told:
 
 
 def _rate(lr: float | None) -> str:
-    return "–" if lr is None else f"{lr:.3g}"
+    return "–" if lr is None else rate_text(lr)
 
 
 @figure_of.register

@@ -33,18 +33,18 @@ def sentences(comparison: Comparison) -> list[str]:
     if len(shares) > 1 and len(set(shares)) == 1 and by_value[0].centre == by_value[-1].centre:
         return [f"All groups have the same {whole}.", _others(comparison)]
     if by_value[0].centre == best.centre:
-        first = f"{best.group.label} has the {extreme} {whole}"
+        first = f"{best.group.short} has the {extreme} {whole}"
     elif shares.count(shares[0]) > 1:
         least = "of the groups that lost the smallest share of their seeds"
-        first = f"{best.group.label} is first: {least}, it has the {extreme} {whole}"
+        first = f"{best.group.short} is first: {least}, it has the {extreme} {whole}"
     else:
-        first = f"{best.group.label} is first, since it lost the smallest share of its seeds; its "
+        first = f"{best.group.short} is first, since it lost the smallest share of its seeds; its "
         first += f"{measure.words} is {centre_text(best, measure)}{_on_test(best.group, measure)}"
     if len(comparison.rows) == 1:
         return [f"{first}."]
     last = by_value[-1]
     if last.centre != best.centre:
-        first += f"; {last.group.label} has the {other}, {measure.text(last.centre)}"
+        first += f"; {last.group.short} has the {other}, {measure.text(last.centre)}"
     return [f"{first}.", _others(comparison)]
 
 
@@ -103,7 +103,7 @@ def p_text(p: float, digits: int = 2) -> str:
 
 
 def _others(comparison: Comparison) -> str:
-    against = comparison.against.group.label
+    against = comparison.against.group.short
     if comparison.single:
         more = "use --seeds 3 or more"
         if all(row.group.first.plain.get("recorded") is not None for row in comparison.rows):
@@ -133,13 +133,13 @@ def _fewest(rows: Sequence[Row]) -> int:
 
 def _unproven(row: Row, comparison: Comparison) -> str:
     if row.difference is None or not row.difference.n:
-        return f"{row.group.label} ({_shares(row, comparison)})"
+        return f"{row.group.short} ({_shares(row, comparison)})"
     return f"{named([row], comparison.measure)} ({apart(row.difference, comparison.measure)})"
 
 
 def named(rows: Sequence[Row], measure: Measure) -> str:
     """List the names of groups, the first few of many, with their lost seeds."""
-    return _listed([row.group.label + (f" ({lost_text(row, measure)})" if row.lost else "") for row in rows])
+    return _listed([row.group.short + (f" ({lost_text(row, measure)})" if row.lost else "") for row in rows])
 
 
 def lost_text(row: Row, measure: Measure) -> str:
@@ -270,7 +270,7 @@ def unequal(groups: Sequence[Group]) -> str | None:
         return None
     parts = []
     for budget, members in found.items():
-        whose = members[0].label if len(members) == 1 else f"{len(members)} groups"
+        whose = members[0].short if len(members) == 1 else f"{len(members)} groups"
         parts.append(f"{budget} ({whose})")
     return f"Unequal budgets: {'; '.join(parts)}. A lower loss may only be due to more training."
 

@@ -26,6 +26,7 @@ from lrbench.analysis import (
 )
 from lrbench.components import Measure, in_words
 from lrbench.reports import comparison_columns, confirmation, method, sentences, tables, targets
+from lrbench.reports.name_columns import by_keys, named
 from lrbench.reports.range_tests import Tested
 from lrbench.reports.sections import Section, sections
 from lrbench.runs import Status
@@ -80,12 +81,13 @@ class Shown:
     @cached_property
     def table(self) -> tables.Table[Group]:
         """The table of the page and of Markdown. Raises UsageError if a column that is asked for does not exist."""
-        return tables.table(self.groups, self.columns, self.measure, asked=self.asked)
+        return named(tables.table(self.groups, self.columns, self.measure, asked=self.asked))
 
     @property
     def brief_table(self) -> tables.Table[Group]:
         """The table of a terminal."""
-        return tables.table(self.groups, self.columns, self.measure, asked=self.asked, short=True)
+        told = named(tables.table(self.groups, self.columns, self.measure, asked=self.asked, short=True))
+        return told if self.asked else by_keys(told)
 
     def best(self, most: int | None) -> Shown:
         """Return the same with the first groups only, and the baseline that was asked for; with None, all of them."""
@@ -130,7 +132,7 @@ class Shown:
 def off_schedule(groups: Sequence[Group]) -> list[str]:
     """Tell of groups whose learning rates, as far as their evaluations show, are not those that were meant."""
     wrong = {
-        group.label: audit.faults[0]
+        group.short: audit.faults[0]
         for group in groups
         for record in group.records
         if record.status.complete and (audit := audited(record, briefly=True)).faults

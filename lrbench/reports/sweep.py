@@ -11,6 +11,7 @@ from lrbench.reports import confirmation
 from lrbench.reports.escape import csv
 from lrbench.reports.family_table import family_rows
 from lrbench.reports.sentences import code_mixed, sentences
+from lrbench.runs import Status
 from lrbench.sweeps import Summary, SweepFolder
 
 if TYPE_CHECKING:
@@ -34,10 +35,14 @@ def summary_words(summary: Summary) -> list[str]:
     if missing:
         have = "has" if missing == 1 else "have"
         lines.append(f"{missing} of {total} runs {have} no result yet, so this may change.")
-    pruned = sum(point.pruned for family in summary.families for point in family.points)
-    if pruned:
-        were = "was" if pruned == 1 else "were"
-        lines.append(f"{pruned} of {total} runs {were} pruned; their learning rates have no mean.")
+    dropped = summary.dropped
+    pruned = sum(record.status is Status.PRUNED for record in summary.records) - dropped
+    for count, how in ((pruned, "pruned"), (dropped, "dropped by hand")):
+        if count:
+            were, their, has = (
+                ("was", "its learning rate", "has") if count == 1 else ("were", "their learning rates", "have")
+            )
+            lines.append(f"{count} of {total} runs {were} {how}; {their} {has} no mean.")
     return lines
 
 

@@ -114,7 +114,7 @@ def sentence(target: Target, groups: Sequence[Group]) -> str:
     seconds = median(target, first, "seconds")
     spent = f" ({duration(seconds)})" if math.isfinite(seconds) else ""
     places = f"{soonest:.4g} {axis}s" if axis == "epoch" else f"{soonest:,.0f} {axis}s"
-    told = f"{first.label} reaches {target.words} first, after {places}{spent}"
+    told = f"{first.short} reaches {target.words} first, after {places}{spent}"
     if each[first.label].missed:
         told += f", in {_hits(each[first.label])} seeds"
     if len(leaders) > 1:

@@ -27,6 +27,7 @@ def _row(group: Group, columns: Sequence[tables.Column[Group]], main: Measure) -
     drawn = any(len(record.epochs) for record in group.records)
     return {
         "label": group.label,
+        "short": group.short,
         "cells": [[column.text(group), _sorted_by(column, group)] for column in columns],
         "words": subtitle(group, main),
         "problem": "" if drawn else problem(group),

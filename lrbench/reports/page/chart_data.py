@@ -69,6 +69,7 @@ def _group(group: Group, bands: dict[str, Band], most: int, *, closely: bool) ->
     return {
         "id": id_of(group),
         "label": group.label,
+        "short": group.short,
         "task": task_of(group),
         "seeds": len(group.records),
         "rate": _rate(group, closely=closely),

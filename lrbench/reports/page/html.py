@@ -28,8 +28,8 @@ STYLES = ("base", "charts", "tables", "print")
 
 
 @cache
-def template(name: str) -> Any:
-    """Return a template, which escapes all text."""
+def template(name: str, room: str = "lrbench.reports") -> Any:
+    """Return a template of a room, which escapes all text."""
     options: Any = {
         "autoescape": True,
         "undefined": StrictUndefined,
@@ -37,7 +37,7 @@ def template(name: str) -> Any:
         "trim_blocks": True,
         "lstrip_blocks": True,
     }
-    return Environment(loader=PackageLoader("lrbench.reports"), **options).get_template(name)
+    return Environment(loader=PackageLoader(room), **options).get_template(name)
 
 
 def _shown(value: Any) -> Any:

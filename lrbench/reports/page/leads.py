@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lrbench.analysis import Family, Group, Optimum, Point, Question, estimate, optimum, task_of
+from lrbench.analysis import Family, Group, Optimum, Point, Question, estimate, key_words, optimum, task_of
 from lrbench.components import Measure
 from lrbench.config import without_rate
 from lrbench.reports.figures.overview import picked_out
@@ -81,16 +81,6 @@ def measure_data(measure: Measure) -> dict[str, Any]:
         "form": measure.form,
         "ratio": measure.by_ratio,
     }
-
-
-def key_words(key: str) -> str:
-    """Return a config key in words: `batch size`, `schedule`, `momentum`.
-
-    >>> key_words("schedule.name"), key_words("batch_size"), key_words("optimizer.momentum")
-    ('schedule', 'batch size', 'momentum')
-    """
-    pieces = key.split(".")
-    return (pieces[-2] if pieces[-1] == "name" and len(pieces) > 1 else pieces[-1]).replace("_", " ")
 
 
 def family_id(family: Family) -> str:

@@ -33,12 +33,12 @@ def sentences(comparison: Comparison, groups: tuple[Group, ...] = ()) -> list[st
     if _all_equal(comparison):
         first = f"all {len(comparison.rows)} runs have the same {measure.words}, {_whole(best, measure)}."
     else:
-        first = f"{superlative(comparison, best.group.label)}, {_whole(best, measure)}."
+        first = f"{superlative(comparison, best.group.short)}, {_whole(best, measure)}."
     first = f"{begun}{first}" if begun else capital(first) if first.startswith(("all ", "of ")) else first
     if len(comparison.rows) == 1:
         return [first]
-    reference = "it" if comparison.against is best else comparison.against.group.label
-    return [first, standing(comparison, lambda row: row.group.label, reference=reference)]
+    reference = "it" if comparison.against is best else comparison.against.group.short
+    return [first, standing(comparison, lambda row: row.group.short, reference=reference)]
 
 
 def _all_equal(comparison: Comparison) -> bool:

@@ -8,12 +8,11 @@ from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from lrbench.analysis import AtBest, Comparison, Finalist, Group, NoOptimum, Optimum, Question, Row, optimum
+from lrbench.analysis import AtBest, Comparison, Finalist, Group, NoOptimum, Optimum, Question, Row, key_words, optimum
 from lrbench.components import Measure
 from lrbench.reports.prose.parts import Told, open_text, so_far
 from lrbench.reports.prose.phrases import capital, counted, joined, listed, number_word, rate, sureness, value
 from lrbench.reports.prose.standings import standing, superlative
-from lrbench.reports.prose.titles import key_words
 
 if TYPE_CHECKING:
     from lrbench.reports.sections import Section
@@ -266,7 +265,7 @@ def _beside(found: _Families) -> str:
     if not better or found.best.by_fresh_seeds:
         return ""
     first = min(better, key=lambda group: group.standing(measure))
-    return f"{first.label}, which is no part of the sweep, is better still: {value(measure, _centre(first, measure))}."
+    return f"{first.short}, which is no part of the sweep, is better still: {value(measure, _centre(first, measure))}."
 
 
 def _centre(group: Group, measure: Measure) -> float:
