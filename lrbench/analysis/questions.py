@@ -11,9 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from lrbench.analysis.groups import Group, task, tasks_of
+from lrbench.analysis.groups import Group
 from lrbench.analysis.records import default_metric, measures_of
 from lrbench.analysis.sensitivity import Family, families
+from lrbench.analysis.tasks import task, tasks_of
 from lrbench.components import Measure
 from lrbench.config import without_rate
 from lrbench.runs import Status
@@ -89,7 +90,7 @@ def questions(groups: Sequence[Group], metric: str | None = None) -> list[Questi
     for group in known:
         asked.setdefault((group.foreign, task(group)) if apart else (False, ""), []).append(group)
     found = [_question(task(found[0]), found, metric) for found in asked.values()]
-    return sorted(found, key=lambda one: -len(one.groups))
+    return sorted(found, key=lambda one: (-len(one.groups), one.task))
 
 
 def asked_of(found: Sequence[Family], groups: Sequence[Group], measure: Measure) -> Question:
@@ -178,8 +179,13 @@ def _kind(keys: Sequence[str], values: Sequence[Sequence[Any]]) -> Kind:
         return "schedules"
     if all(key.removeprefix(_PARAMS) in LENGTHS for key in keys) and all(map(_number, _column(values, 0))):
         return "lengths"
-    together = all(len(set(map(repr, _column(values, at)))) == len(values) for at in range(len(keys)))
-    return "grid" if len(keys) == 1 or together else "rates"
+    return "grid" if len(keys) == 1 or _together(values) else "rates"
+
+
+def _together(values: Sequence[Sequence[Any]]) -> bool:
+    """Whether several numbers change together, such as a network's width and its number of heads."""
+    columns = [_column(values, at) for at in range(len(values[0]))]
+    return all(all(map(_number, column)) and len(set(column)) == len(values) for column in columns)
 
 
 def _is_schedule(key: str) -> bool:

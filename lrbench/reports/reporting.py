@@ -17,6 +17,7 @@ from lrbench.analysis import (
     families,
     grouped,
     kept,
+    labels_of,
     measure_named,
     read_runs,
     run_rows,
@@ -138,7 +139,7 @@ def gather(
         where = ", ".join(str(p) for p in paths)
         raise UsageError(f"no runs in {where}; `lrbench run CONFIG` creates one")
     found = set_apart(found)
-    labels = {r.folder.path: group.label for group in grouped(found, metric, pool_code) for r in group.records}
+    labels = labels_of(grouped(found, metric, pool_code))
     found, tests = kept(found, filters, labels), kept_tests(tests, filters)
     metric = metric or default_metric(found)
     aim = None if target is None else Target.parse(target, found)

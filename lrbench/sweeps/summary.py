@@ -27,6 +27,7 @@ from lrbench.analysis import (
     parts,
     rate_text,
     read_one,
+    texts_of,
 )
 from lrbench.components import Measure
 from lrbench.runs import Status
@@ -141,7 +142,7 @@ def summarize(
     measure = measures.get(default_metric(everything)) or measures_of([])[DEFAULT_METRIC]
     points = partial(_points, measures=measures, axis=axis_of(everything))
     made = tuple(Family(series, points(runs), epsilon) for series, runs in grid.items())
-    records = tuple(record for family in made for point in family.points for record in point.group.records)
+    its_own = tuple(record for family in made for point in family.points for record in point.group.records)
     begun = {series: {lr: _begun(found) for lr, found in runs.items()} for series, runs in fresh.items()}
     confirming = tuple((series, _of(series, point)) for series, runs in begun.items() for point in points(runs))
     pending = [
@@ -150,11 +151,12 @@ def summarize(
         for lr, found in runs.items()
         for _ in found[len(begun[series][lr]) :]
     ]
-    return Summary(plan, measure, made, records, confirming, tuple(pending))
+    return Summary(plan, measure, made, its_own, confirming, tuple(pending))
 
 
 def _of(series: str, point: Point) -> Point:
-    return replace(point, group=replace(point.group, label=f"{series} at {point.group.label}"))
+    label = f"{series} at {point.group.label}"
+    return replace(point, group=replace(point.group, label=label, short=label))
 
 
 def _begun(records: list[Record]) -> list[Record]:
@@ -166,7 +168,9 @@ def _points(
 ) -> tuple[Point, ...]:
     """Return the points of a line, by ascending learning rate."""
     rates = sorted(runs, key=lambda lr: lr or 0.0)
-    return tuple(Point(lr, part) for lr in rates for part in parts(rate_text(lr), runs[lr], measures, axis=axis))
+    labels = [rate_text(None) if lr is None else text for lr, text in zip(rates, texts_of(rates, "lr"), strict=True)]
+    named = zip(rates, labels, strict=True)
+    return tuple(Point(lr, part) for lr, label in named for part in parts(label, runs[lr], measures, axis=axis))
 
 
 def _named(series: str, point: Point) -> str:

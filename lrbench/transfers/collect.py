@@ -15,6 +15,7 @@ from lrbench.analysis import (
     families,
     grouped,
     kept,
+    labels_of,
     measure_named,
     optimum,
     read_runs,
@@ -47,8 +48,7 @@ def collect(paths: Sequence[Path], metric: str | None, filters: Sequence[str]) -
         raise UsageError(f"no runs in {', '.join(map(str, paths))}; `lrbench sweep CONFIG` trains a grid")
     fresh = {root / name for root in {r.folder.path.parent for r in records} for name in confirming(root)}
     records = [record for record in records if record.folder.path not in fresh]  # they had no part in the choice
-    labels = {r.folder.path: group.label for group in grouped(records, metric) for r in group.records}
-    records = kept(records, filters, labels)
+    records = kept(records, filters, labels_of(grouped(records, metric)))
     measure = measure_named(records, metric or default_metric(records))
     found = [family for family in families(grouped(records, metric), measure) if _rated(family)]
     if not found:

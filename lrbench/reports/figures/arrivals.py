@@ -12,9 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
-from lrbench.analysis import Group, Target, TimeToTarget
+from lrbench.analysis import Group, Target, TimeToTarget, shortened
 from lrbench.reports.figures.axes import log_scale
-from lrbench.reports.figures.style import OTHERS, cut, drawing, line_of
+from lrbench.reports.figures.style import OTHERS, drawing, line_of
 from lrbench.reports.targets import arrivals, fastest
 
 MOST = 8
@@ -36,7 +36,8 @@ def draw(groups: Sequence[Group], target: Target) -> Figure | None:
     if not any(one.times for one in found.values()):
         return None
     order = sorted(found, key=lambda label: (found[label].median, -found[label].reached_by(math.inf), label))
-    labels = [cut(label, 40) for label in order[:MOST]]
+    named = {group.label: group.short for group in groups}
+    labels = shortened([named[label] for label in order[:MOST]], 40)
     right = 0.3 + 0.078 * max(map(len, labels))
     figure = Figure(figsize=(7.6 + right, 4.6))
     width, height = figure.get_size_inches()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,11 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from lrbench.analysis import Band, Group, measures_of, task_of
+from lrbench.analysis import Band, Group, cut, measures_of, shortened, task_of
 from lrbench.components import LOSS, Measure, in_words
 from lrbench.reports.figures.axes import drawable, log_scale
 from lrbench.reports.figures.layout import Layout
-from lrbench.reports.figures.style import MOST_POINTS, OTHERS, RATE, TRAINING, VALIDATION, cut, drawing, line_of
+from lrbench.reports.figures.style import MOST_POINTS, OTHERS, RATE, TRAINING, VALIDATION, drawing, line_of
 from lrbench.reports.headline import headline
 
 MOST_LINES, MOST_PANELS = 12, 24
@@ -42,16 +42,19 @@ def draw(groups: Sequence[Group], always: Group | None = None) -> Figure:
     """Draw the figure for at least one group; `always` is in colour even among many."""
     shown, picked = groups if len(groups) <= MOST_PANELS else groups[:PANELS_OF_MANY], picked_out(groups, always)
     measure = headline(groups)
-    place = Layout.of(len(shown), len(picked), max(len(_legend(groups[i], measure)) for i in picked or [0]))
+    legend = _legend([groups[i] for i in picked], measure)
+    place = Layout.of(len(shown), len(picked), max(map(len, legend), default=24))
     figure = Figure(figsize=(place.width, place.height))
     scales = {task: _scale(members, measure) for task, members in by_task(groups).items()}
-    _overlay(figure.add_axes(place.overlay()), groups, picked, measure, place)
+    _overlay(figure.add_axes(place.overlay()), groups, dict(zip(picked, legend, strict=True)), measure, place)
+    titles = shortened([group.short for group in shown], 36)
     for index, group in enumerate(shown):
         (left, top, width, height), lower = place.panel(index)
         first_in_row, (steps, rates) = index % place.across == 0, group.rates()
         known = len(rates) > 0 or not group.foreign
         box = (left, top, width, height) if known else (left, lower[1], width, top + height - lower[1])
         panel = figure.add_axes(box)
+        panel.set_title(titles[index], pad=16)
         _panel(panel, group, measure, scales[task_of(group)], labelled=first_in_row, legend=index == 0)
         beneath = panel
         if known:
@@ -110,7 +113,8 @@ def _scale(groups: Sequence[Group], measure: Measure, splits: Sequence[str] = ("
     return Scale(float(values.min() - room), float(values.max() + room), log=False)
 
 
-def _overlay(axes: Axes, groups: Sequence[Group], picked: Sequence[int], measure: Measure, place: Layout) -> None:
+def _overlay(axes: Axes, groups: Sequence[Group], picked: Mapping[int, str], measure: Measure, place: Layout) -> None:
+    """Draw the medians of all groups, in colour those picked, given by their indices with their legends."""
     few = len(picked) == len(groups)
     more = "" if few else f"; {len(picked)} of {len(groups)} in colour, the others grey"
     rest = f"; panels of the first {PANELS_OF_MANY} below" if len(groups) > MOST_PANELS else ""
@@ -125,7 +129,7 @@ def _overlay(axes: Axes, groups: Sequence[Group], picked: Sequence[int], measure
     for position, index in enumerate(picked):
         group, curve, look = groups[index], curves[index], line_of(position)
         end = {"marker": look.marker, "markersize": 4.5, "markevery": slice(-1, None)}
-        label = _legend(group, measure)
+        label = picked[index]
         _curve(axes, group, curve, look.colour, 0.13, linestyle=look.dash, linewidth=1.5, label=label, **end)
     _value_axis(axes, scale, measure)
     axes.set_ylabel(words)
@@ -149,13 +153,13 @@ def _curve(axes: Axes, group: Group, curve: Band, colour: str, alpha: float, **l
         axes.fill_between(curve.places, curve.low, curve.high, color=colour, alpha=alpha, linewidth=0)
 
 
-def _legend(group: Group, measure: Measure) -> str:
-    spread = group.spread(measure.name)
-    return cut(group.label, 40) + (f"  {measure.text(spread.centre)}" if spread else f"  ({group.status()})")
+def _legend(groups: Sequence[Group], measure: Measure) -> list[str]:
+    names, spreads = shortened([group.short for group in groups], 40), [group.spread(measure.name) for group in groups]
+    values = [f"({g.status()})" if s is None else measure.text(s.centre) for g, s in zip(groups, spreads, strict=True)]
+    return [f"{name}  {value}" for name, value in zip(names, values, strict=True)]
 
 
 def _panel(axes: Axes, group: Group, measure: Measure, scale: Scale, *, labelled: bool, legend: bool) -> None:
-    axes.set_title(cut(group.label, 36), pad=16)
     axes.text(0, 1.02, subtitle(group, measure), transform=axes.transAxes, fontsize=8, color="#555555", va="bottom")
     count = 0
     for split, colour, dash, text in (

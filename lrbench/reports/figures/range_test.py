@@ -10,9 +10,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lrbench.analysis import cut
 from lrbench.lr_finder import Advice, Finding, trend
 from lrbench.reports.figures.axes import log_scale
-from lrbench.reports.figures.style import cut, drawing, line_of, write
+from lrbench.reports.figures.style import drawing, line_of, write
 
 MARKS = {"steepest": "v", "minimum/10": "s", "valley": "D", "minimum/2": "*"}
 ADVISED, BAND, TREND = "#000000", "#DDE8F0", "#333333"

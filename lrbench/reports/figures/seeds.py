@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from lrbench.analysis import Comparison, Group, Part, Target, mean_text, time_to_target
+from lrbench.analysis import Comparison, Group, Part, Target, mean_text, shortened, time_to_target
 from lrbench.reports.figures.axes import LARGEST, drawable, log_scale
-from lrbench.reports.figures.style import TRAINING, VALIDATION, cut, drawing
+from lrbench.reports.figures.style import TRAINING, VALIDATION, drawing
 from lrbench.reports.targets import median, parts_known
 
 MOST_ROWS = 60
@@ -104,7 +104,7 @@ def _time(group: Group, target: Target, part: Part) -> Dots:
 
 def _rows(groups: Sequence[Group], panels: int, of: int) -> tuple[Figure, list[Axes]]:
     """Create axes with a row for each group, labelled at the left; `of` is the total number of groups."""
-    labels = [cut(group.label, 44) for group in groups]
+    labels = shortened([group.short for group in groups], 44)
     left = 0.25 + 0.077 * max(map(len, labels))
     width, height = left + 6.6, ROW * len(groups) + EDGES
     figure = Figure(figsize=(width, height))

@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
-from lrbench.analysis import CONFIDENCE, Edge, Family, Optimum, optimum, rate_text, width_text
+from lrbench.analysis import CONFIDENCE, Edge, Family, Optimum, optimum, rate_text, shortened, width_text
 from lrbench.components import Measure, number
 from lrbench.reports.figures.axes import drawable, log_scale
-from lrbench.reports.figures.style import Line, cut, drawing, line_of
+from lrbench.reports.figures.style import Line, drawing, line_of
 
 MOST = 8
 """Families that a reader can tell apart."""
@@ -27,7 +27,8 @@ ROW = 0.04  # of the axes' height, for the marks of one family's lost seeds
 def draw(families: Sequence[Family], measure: Measure) -> Figure:
     """Draw at least one family; of more than eight, those with the best results."""
     shown = sorted(families, key=lambda family: family.standing(measure))[:MOST]
-    labels = [_legend(family, measure) for family in shown]
+    names = shortened([family.label for family in shown], 44)
+    labels = [_legend(name, family, measure) for name, family in zip(names, shown, strict=True)]
     columns = max(1, min(3, 150 // (max(map(len, labels)) + 14)))
     beneath, legend = 0.2 * len(shown) + 0.55, 0.2 * math.ceil((len(shown) + 4) / columns) + 0.3
     figure = Figure(figsize=(10, 4.2 + beneath + legend), layout="constrained")
@@ -47,10 +48,9 @@ def draw(families: Sequence[Family], measure: Measure) -> Figure:
     return figure
 
 
-def _legend(family: Family, measure: Measure) -> str:
+def _legend(name: str, family: Family, measure: Measure) -> str:
     best = family.best(measure)
     middle = None if best is None else best.centre(measure)
-    name = cut(family.label, 44)
     if best is None or middle is None:
         return f"{name}  (no value)"
     return f"{name}  {measure.text(middle)} at {rate_text(best.lr)}"

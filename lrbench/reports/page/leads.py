@@ -32,6 +32,12 @@ class Lead:
         """What is asked."""
         return self.section.question
 
+    @property
+    def heading(self) -> str:
+        """The question with its task."""
+        task = self.question.task
+        return f"{self.section.title}: {task}" if task else self.section.title
+
 
 def leads(shown: Shown) -> list[Lead]:
     """Return the sections of the page, each with all groups of its task."""
@@ -51,6 +57,9 @@ def lead_data(lead: Lead, against: Group | None, limits: dict[str, Any]) -> dict
     """
     question = lead.question
     picked = [id_of(lead.groups[at]) for at in picked_out(lead.groups, against)]
+    if question.families and question.measure is not None:
+        best = [family.best(question.measure) for family in question.families[:MOST_COLOURED]]
+        picked = [id_of(point.group) for point in best if point is not None]
     return {
         "kind": question.kind,
         "title": lead.section.title,

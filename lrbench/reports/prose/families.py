@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from lrbench.analysis import AtBest, Comparison, Finalist, Group, NoOptimum, Optimum, Question, Row, optimum
+from lrbench.analysis import AtBest, Comparison, Finalist, Group, NoOptimum, Optimum, Question, Row, key_words, optimum
 from lrbench.components import Measure
 from lrbench.reports.prose.parts import Told, open_text, so_far
 from lrbench.reports.prose.phrases import capital, counted, joined, listed, number_word, rate, sureness, value
-from lrbench.reports.prose.standings import standing, superlative
-from lrbench.reports.prose.titles import key_words
+from lrbench.reports.prose.standings import DOUBTFUL, standing, superlative
 
 if TYPE_CHECKING:
     from lrbench.reports.sections import Section
@@ -57,7 +56,9 @@ class _Families:
         return capital(one.label) if start and plain else one.label
 
     def word(self, row: Row) -> str | None:
-        return self.best.word(self.finalists[row.group.label])
+        """Return what a row's difference shows."""
+        told = self.best.word(self.finalists[row.group.label])
+        return DOUBTFUL if row.answer is not None and told != row.answer.word else told
 
 
 def told(section: Section) -> Told:
@@ -201,7 +202,7 @@ def _pairs(texts: Sequence[str], places: Sequence[str], unit: str) -> str:
 
 
 def _way(rates: Sequence[float]) -> str:
-    steps = list(pairwise(rates))
+    steps = list(itertools.pairwise(rates))
     if all(b > a / _SAME for a, b in steps):
         return "rise"
     return "fall" if all(b < a * _SAME for a, b in steps) else ""
@@ -219,10 +220,10 @@ def _at_ends(found: _Families, ones: Sequence[Finalist]) -> str:
         at = [one for one in ones if one.edge == end]
         if at:
             all_of_them = "for all" if len(at) == len(ones) else f"for {joined([_short(found, one) for one in at])}"
-            told.append(f"{all_of_them} it is the {end} tried")
+            told.append(f"{all_of_them} the {end} tried")
     way = {one.edge for one in ones if one.edge}
     beyond = "lower" if way == {"lowest"} else "higher" if way == {"highest"} else "lower or higher"
-    return f", but {' and '.join(told)}, so {beyond} ones may be better" if told else ""
+    return f" ({' and '.join(told)}, so {beyond} ones may be better)" if told else ""
 
 
 def _short(found: _Families, one: Finalist) -> str:
@@ -238,7 +239,7 @@ def _over_names(found: _Families, ones: Sequence[Finalist]) -> str:
     if len(rates) == 1:
         return f"The best learning rate tried is {next(iter(rates))} for all of them{_at_ends(found, ones)}."
     if len(ones) > _MOST_LISTED:
-        low, *_, high = ((text, listed(names, 2)) for text, names in rates.items())
+        low, *_, high = ((text, listed(names, 1)) for text, names in rates.items())
         return f"The best learning rates tried range from {low[0]} ({low[1]}) to {high[0]} ({high[1]})."
     told = [f"{text} for {joined(names)}" for text, names in rates.items()]
     return f"The best learning rate tried is {joined(told)}{_at_ends(found, ones)}."
@@ -266,7 +267,7 @@ def _beside(found: _Families) -> str:
     if not better or found.best.by_fresh_seeds:
         return ""
     first = min(better, key=lambda group: group.standing(measure))
-    return f"{first.label}, which is no part of the sweep, is better still: {value(measure, _centre(first, measure))}."
+    return f"{first.short}, which is no part of the sweep, is better still: {value(measure, _centre(first, measure))}."
 
 
 def _centre(group: Group, measure: Measure) -> float:
@@ -278,14 +279,17 @@ def _centre(group: Group, measure: Measure) -> float:
 def _tuning(found: _Families) -> str:
     """Say how the learning rates were tuned, and what choosing by the same seeds does."""
     ones = found.chosen
-    if found.best.equally_tuned:
-        tuning = ones[0].tuning
-        each = f"Each was tuned over {counted(tuning.rates, 'learning rate')}, {counted(tuning.runs, 'run')}"
+    if len({(one.tuning.rates, one.tuning.runs) for one in ones}) == 1:
+        each = f"Each was tuned by {_spent(ones[0])}"
     else:
-        each = f"Tuned unequally: {'; '.join(f'{found.name(one)} over {_spent(one)}' for one in ones[:_MOST_LISTED])}"
+        more = len(ones) - _MOST_LISTED
+        told = [f"{found.name(one)} by {_spent(one)}" for one in ones[:_MOST_LISTED]]
+        each = f"Tuned unequally: {'; '.join(told)}{f'; and {more} more' if more > 0 else ''}"
     if found.best.by_fresh_seeds:
-        return f"{each}; fresh seeds, which chose none of them, compare the results."
-    return f"{each}, and compared by the seeds that chose its learning rate, which flatters all of them."
+        return f"{each}; fresh seeds, which chose none of the learning rates, compare them."
+    return (
+        f"{each}; the seeds that chose a learning rate compare it too, which flatters it: see lrbench sweep --confirm."
+    )
 
 
 def _spent(one: Finalist) -> str:

@@ -43,10 +43,10 @@ def _first(family: Family, best: Point, measure: Measure, begun: str) -> str:
         return f"{the} only learning rate with a result is {lr}: a {measure.words} of {whole}."
     if isinstance(found, NoOptimum):
         return f"{the} best learning rate tried is {lr}, with a {measure.words} of {whole}."
-    return (
-        f"{the} best learning rate is about {rate(found.lr)} (95% interval {rate(found.low)} to {rate(found.high)}); "
-        f"of those tried, {lr} has the {extreme(measure)} {measure.words}, {whole}."
-    )
+    about = f"{the} best learning rate is about {rate(found.lr)} (95% interval {rate(found.low)} to {rate(found.high)})"
+    if rate(found.lr) == lr:
+        return f"{about}, with a {measure.words} of {whole}."
+    return f"{about}; of those tried, {lr} has the {extreme(measure)} {measure.words}, {whole}."
 
 
 def centre(point: Point, measure: Measure) -> str:
