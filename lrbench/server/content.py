@@ -15,7 +15,7 @@ from lrbench.analysis import RunsReader
 from lrbench.errors import LrbenchError
 from lrbench.lr_finder import find_tests
 from lrbench.reports import Update, gather, page_template, page_title, page_update, whole_page
-from lrbench.server.live import Shown
+from lrbench.server.live import ABOVE, Shown
 from lrbench.server.progress import Plans, SweepShown, sweeps_shown
 
 
@@ -92,10 +92,10 @@ def document(shown: Shown, *, read_only: bool) -> str:
     """Write the whole page, which keeps itself up to date."""
     told = {"problem": "", "count": "", **shown.live, "version": shown.version}
     frame = _template("frame.html.j2").render(**told, read_only=read_only, style=Markup(_static("live.css")))
-    parts = {"live-frame": frame, "live": shown.live.get("progress", ""), **shown.parts}
+    parts = {**dict(zip(ABOVE, (frame, shown.live.get("progress", "")), strict=True)), **shown.parts}
     if not shown.version:
         parts["note"] = _template("note.html.j2").render(title="Reading the runs …", words="")
-    order = ("live-frame", *(shown.order or ("live", "note")))
+    order = shown.order or (*ABOVE, "note")
     title = str(shown.live.get("title") or "Runs")
     return whole_page(Update(order, parts, shown.data), title=title, scripts=[_static("live.js")], connect=True)
 
