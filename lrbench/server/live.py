@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -43,7 +43,7 @@ class Shown(NamedTuple):
     """What a page shows in a version: the order of its parts, their HTML, the data of its charts, and the progress."""
 
     version: str
-    order: Sequence[str]
+    order: tuple[str, ...]
     parts: Mapping[str, str]
     data: Mapping[str, Any]
     live: Mapping[str, Any]
