@@ -154,8 +154,9 @@ def test_live_on_a_terminal_while_a_sweep_runs_is_killed_and_goes_on(write_confi
         assert os.waitstatus_to_exitcode(status) == 0 and sees("mine")
         assert sweep.poll() is None, "the sweep goes on"
     finally:
-        os.killpg(sweep.pid, signal.SIGKILL)
-        sweep.wait()
+        if sweep.poll() is None:
+            os.killpg(sweep.pid, signal.SIGKILL)
+            sweep.wait()
         os.close(terminal)
 
 
