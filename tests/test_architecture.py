@@ -102,7 +102,8 @@ PUBLIC = {
         SizeKind common size_kind
     """,
     "runs": """
-        Columns Growing DEAD_AFTER_SECONDS Environment NODE RunFolder RunResult Sizes Status Tail UNKNOWN
+        STEP_COLUMNS Columns Growing DEAD_AFTER_SECONDS Environment NODE RunFolder RunResult Sizes Status Tail
+        UNKNOWN
         WATCHED_SECONDS birth RowWriter Recorded conclude ended_well metrics_in changes describe find_runs
         last_lines last_row now parsed place read_csv read_json relative to_json write_file writing Log Meaning
         DROPPED Source guessed read_events read_log finite SPLITS usual_metric
@@ -121,9 +122,16 @@ PUBLIC = {
         MoreSeeds POWER looks PERCENT_MARGIN Part Point Record Row Spread TARGET_LEVEL Target TargetTest
         against_target axis_of budgets estimate compare_groups compare_two row_of default_metric doubts duration
         families family_words fits grouped kept load_runs mean_text measure_named measures_of mixed_code only
-        parts rate_text read_one read_runs RunsReader run_rows select standing NoOptimum Optimum optimum good_margin task_of
+        parts rate_text read_one read_runs RunsReader run_rows select standing NoOptimum Optimum optimum good_margin
+        task_of tasks_of value_text width_text Named Naming cut key_words labels_of naming_of number_text renamed
+        shortened texts_of Audit Fault RateMonitor audit audited Confirmation Finalist confirmation
+        AtBest at_best TimeToTarget areas time_to_stay time_to_target with_families optima Question questions
+        asked_of within_text Tuning
+        parts rate_text read_one read_runs RunsReader run_rows select standing NoOptimum Optimum optimum
+        good_margin task_of
         tasks_of value_text width_text Audit Fault RateMonitor audit audited Confirmation Finalist confirmation
-        AtBest at_best TimeToTarget areas time_to_stay time_to_target with_families optima
+        AtBest at_best Described differing frame_of load_evaluations load_steps
+        TimeToTarget areas time_to_stay time_to_target with_families optima
     """,
     "sweeps": """
         AUTO_POINTS Board Plan Planned Summary Sweep SweepFolder board_of carry_out confirming find_sweeps plan_sweep
@@ -247,7 +255,9 @@ def test_public_names() -> None:
         "find_lr",
         "import_runs",
         "load_config",
+        "load_evaluations",
         "load_runs",
+        "load_steps",
         "optima",
         "param",
         "parameter_groups",

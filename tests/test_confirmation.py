@@ -83,8 +83,8 @@ def test_families_are_compared_by_fresh_seeds_alone(grid: Grid) -> None:
     assert told[0].startswith("On three fresh seeds each, ") and " constant has the lowest" in told[0]
     assert " cosine is worse, by 20% (" in f" {told[1]}"
     assert shown.confirmed is not None and [one.label for one in shown.confirmed.finalists] == [
-        "s cosine",
-        "s constant",
+        "cosine",
+        "constant",
     ]
 
 
@@ -201,7 +201,7 @@ def test_fresh_seeds_of_an_earlier_best_are_left_out_and_told(grid: Grid) -> Non
     assert "Without fresh seeds, so not compared by them: constant." in text
     assert "With 2 fresh seeds, cosine at 0.1 has a validation loss of 1.249 (1.2 … 1.3), +24% from" in text
     told = " ".join(summary(gather([grid.root])))
-    assert "2 fresh seeds of s lr=0.1 schedule=constant are left out" in told
+    assert "2 fresh seeds of constant, lr 0.1 are left out" in told
 
 
 def test_nothing_is_compared_before_all_fresh_seeds_are_over(grid: Grid) -> None:
@@ -270,7 +270,7 @@ def test_the_command(cli: Cli, write_config: Write) -> None:
     assert [row["series"] for row in rows] == ["constant", "cosine"]
     assert cli("report")[0] == 0
     page, text = Path("runs/report/report.html").read_text(), Path("runs/report/report.md").read_text()
-    assert '<h2 id="fresh-seeds">' in page and "## Fresh seeds\n\n|  | learning rate | seeds that chose it |" in text
+    assert '<h2 id="fresh-seeds">' in page and "## Fresh seeds\n\n| family | best learning rate | " in text
 
 
 @pytest.mark.parametrize(

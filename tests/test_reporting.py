@@ -30,7 +30,7 @@ from lrbench.reports.figures.layout import Layout
 from lrbench.reports.figures.overview import loss_limits
 from lrbench.reports.figures.style import line_of, write
 from lrbench.reports.reporting import gather, report
-from lrbench.reports.tables import columns
+from lrbench.reports.tables import table as table_of
 from lrbench.runs import RunFolder, RunResult, Status
 
 pytestmark = pytest.mark.usefixtures("sketches")
@@ -342,13 +342,6 @@ def test_different_tasks_are_not_ranked(make_run: MakeRun, tmp_path: Path) -> No
     assert "lowest" not in text
 
 
-def test_long_names_keep_both_ends() -> None:
-    from lrbench.reports.figures.style import cut
-
-    assert cut("a" * 30 + " lr=0.01", 20) == "aaaaaaaaaa…a lr=0.01"
-    assert cut("short", 20) == "short"
-
-
 # -- many runs, some damaged, somewhere else
 
 
@@ -645,7 +638,7 @@ def test_a_range_without_width_is_one_number(make_run: MakeRun, tmp_path: Path) 
         make_run([loss], seed=seed)
         make_run([0.4 + seed / 10], name="other", lr=0.2, seed=seed)
     shown = gather([tmp_path / "runs"])
-    column = next(c for c in columns(shown.groups) if c.heading == "val loss")
+    column = next(c for c in table_of(shown.groups).columns if c.heading == "val loss")
     assert [column.lines(group)[1] for group in shown.groups] == ["0.4–0.5", "0.5"]
 
 

@@ -33,7 +33,7 @@ _BLOCKS = "▁▂▃▄▅▆▇█"
 def show_groups(console: Console, groups: Sequence[Group], most: int | None = MOST_ROWS, how: str = "") -> None:
     """Print a short table of results, the best `most` rows, and say how to see more."""
     if groups:
-        show_table(console, groups_table(groups[:most], short=True))
+        show_table(console, groups_table(groups[:most]))
         show_more(console, len(groups[most:]) if most else 0, "groups", how)
 
 

@@ -160,7 +160,7 @@ def _tuning(one: Finalist) -> str:
 
 
 def _whose(group: Group) -> str:
-    return group.label.removesuffix(" (confirmation)")
+    return group.short.removesuffix(" (confirmation)")
 
 
 def _listed(names: Sequence[str]) -> str:

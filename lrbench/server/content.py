@@ -90,7 +90,7 @@ class Runs:
 
 def document(shown: Shown, *, read_only: bool) -> str:
     """Write the whole page, which keeps itself up to date."""
-    told = {"version": shown.version, "problem": shown.live.get("problem", "")}
+    told = {"problem": "", "count": "", **shown.live, "version": shown.version}
     frame = _template("frame.html.j2").render(**told, read_only=read_only, style=Markup(_static("live.css")))
     parts = {"live-frame": frame, "live": shown.live.get("progress", ""), **shown.parts}
     if not shown.version:
