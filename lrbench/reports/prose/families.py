@@ -95,7 +95,7 @@ def _standing(found: Families) -> str:
         return found.name(found.finalists[row.group.label])
 
     reference = "it" if found.comparison.against is found.comparison.best else found.comparison.against.group.label
-    return standing(found.comparison, name, found.word, kind=kinds(found.question), reference=reference)
+    return found.begun(standing(found.comparison, name, found.word, kind=kinds(found.question), reference=reference))
 
 
 def _edges(found: Families) -> str:

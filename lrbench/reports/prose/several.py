@@ -44,9 +44,13 @@ class Families:
         """Return a family's name; a length is named in its unit."""
         if self.question.kind == "lengths":
             return length(self.question.keys[0], self.values(one)[0])
-        plain = any(one.label.startswith(f"{key_words(key)} ") for key in self.question.keys)
         name = qualified(one.label)
-        return capital(name) if start and plain else name
+        return self.begun(name) if start else name
+
+    def begun(self, text: str) -> str:
+        """Return a sentence with a capital if it begins with a key in words; names of parts stay as they are."""
+        plain = any(text.startswith(f"{key_words(key)} ") for key in self.question.keys)
+        return capital(text) if plain else text
 
     def word(self, row: Row) -> str | None:
         """Return what a row's difference shows."""

@@ -14,6 +14,8 @@ MOST_LISTED = 6
 """Learning rates that are listed one by one; of more, those at the ends."""
 _LEAST_OF_A_LAW = 3
 """With fewer sizes, nothing shows that it is a power."""
+_ALIKE = 1.2
+"""Learning rates that differ by a smaller factor are told as one."""
 _SAME = 1.0001  # learning rates that differ by rounding
 
 
@@ -42,8 +44,9 @@ def _over_numbers(found: Families, ones: Sequence[Finalist]) -> str:
     rates = [one.lr for one in known] if between else [_lr(one) for one in ones]
     subject = "The best learning rate" if between else "The best learning rate tried"
     texts, places = [rate(lr) for lr in rates], [_place(key, found.values(one)[0]) for one in ones]
-    if len(set(texts)) == 1:
-        return f"{subject} is {texts[0]} for all {kinds(found.question)}{_at_ends(found, ones)}."
+    if max(rates) < _ALIKE * min(rates):
+        about = "" if len(set(texts)) == 1 else "about "
+        return f"{subject} is {about}{texts[0]} for all {kinds(found.question)}{_at_ends(found, ones)}."
     unit = f" {'epochs' if 'epoch' in key else 'steps'}" if kind == "lengths" else ""
     pairs = _pairs(texts, places, unit)
     power = _power(found, ones) if between else ""
