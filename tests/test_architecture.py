@@ -139,7 +139,7 @@ PUBLIC = {
     """,
     "transfers": """
         CoordinateCheck LayerSize Slope both coordinate_check Exponent Fitted Found Prediction THEORIES Transfer
-        transfer
+        sized transfer
     """,
     "reports": """
         save_transfer transfer_headings transfer_rows Preview Report Column Table groups_table csv_cell figure_of
