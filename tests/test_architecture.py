@@ -102,7 +102,8 @@ PUBLIC = {
         SizeKind common size_kind
     """,
     "runs": """
-        Columns Growing DEAD_AFTER_SECONDS Environment NODE RunFolder RunResult Sizes Status Tail UNKNOWN
+        STEP_COLUMNS Columns Growing DEAD_AFTER_SECONDS Environment NODE RunFolder RunResult Sizes Status Tail
+        UNKNOWN
         WATCHED_SECONDS birth RowWriter Recorded conclude ended_well metrics_in changes describe find_runs
         last_lines last_row now parsed place read_csv read_json relative to_json write_file writing Log Meaning
         DROPPED Source guessed read_events read_log finite SPLITS usual_metric
@@ -126,14 +127,19 @@ PUBLIC = {
         shortened texts_of Audit Fault RateMonitor audit audited Confirmation Finalist confirmation
         AtBest at_best TimeToTarget areas time_to_stay time_to_target with_families optima Question questions
         asked_of within_text Tuning
+        parts rate_text read_one read_runs RunsReader run_rows select standing NoOptimum Optimum optimum
+        good_margin task_of
+        tasks_of value_text width_text Audit Fault RateMonitor audit audited Confirmation Finalist confirmation
+        AtBest at_best Described differing frame_of load_evaluations load_steps
+        TimeToTarget areas time_to_stay time_to_target with_families optima
     """,
     "sweeps": """
         AUTO_POINTS Board Plan Planned Summary Sweep SweepFolder board_of carry_out confirming find_sweeps plan_sweep
-        sweep WIDTH Zoom MoreSeeds Requests add_seeds cancel_stop drop_cell keep_cell request_stop requests_of
+        sweep WIDTH Zoom MoreSeeds Requests Decided decided summarize add_seeds cancel_stop drop_cell keep_cell request_stop requests_of
     """,
     "transfers": """
         CoordinateCheck LayerSize Slope both coordinate_check Exponent Fitted Found Prediction THEORIES Transfer
-        transfer
+        sized transfer
     """,
     "reports": """
         save_transfer transfer_headings transfer_rows Preview Report Column Table groups_table csv_cell figure_of
@@ -142,7 +148,7 @@ PUBLIC = {
         save_coordinates Update page_template page_title page_update whole_page
     """,
     "server": """
-        beside PORT PortError Server Settings
+        beside PORT PortError Server Settings CellShown Plans SweepShown sweeps_shown
     """,
     "integrations": """
         Export Imported Log Recorder Tool export hf_range_test import_runs keras_range_test lightning_range_test
@@ -249,7 +255,9 @@ def test_public_names() -> None:
         "find_lr",
         "import_runs",
         "load_config",
+        "load_evaluations",
         "load_runs",
+        "load_steps",
         "optima",
         "param",
         "parameter_groups",

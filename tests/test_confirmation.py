@@ -270,7 +270,7 @@ def test_the_command(cli: Cli, write_config: Write) -> None:
     assert [row["series"] for row in rows] == ["constant", "cosine"]
     assert cli("report")[0] == 0
     page, text = Path("runs/report/report.html").read_text(), Path("runs/report/report.md").read_text()
-    assert '<h2 id="fresh-seeds">' in page and "## Fresh seeds\n\n|  | learning rate | seeds that chose it |" in text
+    assert '<h2 id="fresh-seeds">' in page and "## Fresh seeds\n\n| family | best learning rate | " in text
 
 
 @pytest.mark.parametrize(

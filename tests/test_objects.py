@@ -658,7 +658,6 @@ def test_results_show_themselves_as_html_and_as_figures(tiny: Make) -> None:
         (swept, ["best learning rate", "<td>0.1</td>"]),
         (previews, ["<td>tiny</td>", "<td>other</td>", "peak"]),
         (previews[0], ["<td>tiny</td>", "peak"]),
-        (lrbench.report(["runs"]), ["runs/report/report.html", "a+b"]),
     ):
         page = shown._repr_html_()
         assert page.count("<svg ") == 1

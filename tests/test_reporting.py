@@ -30,7 +30,7 @@ from lrbench.reports.figures.layout import Layout
 from lrbench.reports.figures.overview import loss_limits
 from lrbench.reports.figures.style import line_of, write
 from lrbench.reports.reporting import gather, report
-from lrbench.reports.tables import columns
+from lrbench.reports.tables import table as table_of
 from lrbench.runs import RunFolder, RunResult, Status
 
 pytestmark = pytest.mark.usefixtures("sketches")
@@ -638,7 +638,7 @@ def test_a_range_without_width_is_one_number(make_run: MakeRun, tmp_path: Path) 
         make_run([loss], seed=seed)
         make_run([0.4 + seed / 10], name="other", lr=0.2, seed=seed)
     shown = gather([tmp_path / "runs"])
-    column = next(c for c in columns(shown.groups) if c.heading == "val loss")
+    column = next(c for c in table_of(shown.groups).columns if c.heading == "val loss")
     assert [column.lines(group)[1] for group in shown.groups] == ["0.4–0.5", "0.5"]
 
 

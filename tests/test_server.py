@@ -372,7 +372,7 @@ def until(wanted: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
 def test_only_what_changed_is_sent(served: Callable[..., Client], make_run: MakeRun, runs: Path) -> None:
     client = served(runs)
     first = until(lambda: changes(client, wait=5), "the first version")
-    assert first["whole"] and set(first["parts"]) == set(first["order"]) - {"live"}
+    assert first["whole"] and set(first["parts"]) == set(first["order"]) - {"live", "live-frame"}
     assert changes(client, first["version"]) is None
     make_run([1.0, 0.4], lr=0.3)
     seen: dict[str, Any] = {}

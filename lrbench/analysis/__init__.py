@@ -16,6 +16,8 @@ from lrbench.analysis.family_words import mean_text, width_text, within_text
 from lrbench.analysis.family_words import words as family_words
 from lrbench.analysis.filters import fits, kept
 from lrbench.analysis.format import duration
+from lrbench.analysis.frames import Described, differing, load_evaluations, load_steps
+from lrbench.analysis.frames import frame as frame_of
 from lrbench.analysis.groups import Band, Group, axis_of, grouped, parts, renamed
 from lrbench.analysis.labels import (
     Named,

@@ -29,13 +29,15 @@ def columns(comparison: Comparison) -> list[Column[Group]]:
     )
     records = [record for row in comparison.rows for record in row.group.records]
     default = measure.name == default_metric(records)  # its means are always in the table
+    of = "" if default else f" of {measure.words}"
     return [
         *([] if default else [asked_for]),
-        column("95 % interval", lambda row: interval(row, measure), _interval_numbers, name="interval"),
+        column(f"95 % interval{of}", lambda row: interval(row, measure), _interval_numbers, name="interval"),
         column(
-            "interquartile mean",
+            f"interquartile mean{of}",
             lambda row: text(row.estimate.iqm) if row.estimate else EMPTY,
             lambda row: _of_estimate(row, iqm="iqm"),
+            name="iqm",
         ),
         column(
             heading(comparison),

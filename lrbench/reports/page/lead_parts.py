@@ -9,6 +9,7 @@ from markupsafe import Markup
 from lrbench.analysis import audited
 from lrbench.components import Measure, in_words
 from lrbench.reports.page import lead_tables
+from lrbench.reports.page.heat import heat as heat_map
 from lrbench.reports.page.html import template
 from lrbench.reports.page.leads import Lead, key_words
 
@@ -39,7 +40,7 @@ def _figures(lead: Lead, main: Measure, axis: str, metrics: Sequence[str], level
         return [html.chart(lead.id, "run", f"{_capital(main.words)} and learning rate", "Curves of the run", level, 0)]
     if not question.families or measure is None:
         switches = cells.switches(f"switches-{lead.id}", metrics, in_words, main, axis)
-        return [switches, cells.overlay(lead.id, main, [], level)]
+        return [cells.overlay(lead.id, main, switches, level)]
     rates = f"{_capital(measure.words)} by learning rate"
     words = f"{rates}, a line for each family. Arrow keys move from point to point, Enter keeps one."
     found = [html.chart(lead.id, "rates", rates, words, level, 0)]
@@ -58,7 +59,7 @@ def _tables(lead: Lead) -> list[Markup]:
         return [html.facts(lead_tables.facts(lead), told)]
     made = lead_tables.families(lead) or lead_tables.groups(lead)
     found = [html.table(lead.id, made, lead_tables.MOST_FAMILIES)] if made is not None and made.lines else []
-    heat = lead_tables.heat(question)
+    heat = heat_map(question)
     return [*found, html.heat(heat)] if heat is not None else found
 
 

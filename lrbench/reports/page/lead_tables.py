@@ -1,28 +1,25 @@
-"""The tables that the page opens with: families at their best learning rates, groups side by side, a heat map."""
+"""The tables that the page opens with: families at their best learning rates, or groups side by side."""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from lrbench.analysis import Family, Group, Question, Row, rate_text, value_text
+from lrbench.analysis import Finalist, Group, Optimum, Row, optimum, rate_text
 from lrbench.components import Measure
 from lrbench.reports import comparison_columns
 from lrbench.reports.family_table import families_table
 from lrbench.reports.page.chart_data import id_of
-from lrbench.reports.page.leads import MOST_COLOURED, Lead, family_id, key_words
+from lrbench.reports.page.leads import MOST_COLOURED, Lead, family_id
 from lrbench.reports.tables import EMPTY, Column, distinct, table
 from lrbench.reports.tables import Table as _Table
 
 MOST_FAMILIES = 12
 """Rows of the table of families that are shown at first."""
-MOST_GROUPS, MOST_COLUMNS = 12, 6
-LEVELS = 7
-"""Colours of a heat map."""
-MOST_CELLS = 14
-"""Columns of a heat map."""
+MOST_GROUPS, MOST_RATES, MOST_COLUMNS = 12, 24, 6
 
 T = TypeVar("T")
 
@@ -62,49 +59,97 @@ class Whisker:
 def families(lead: Lead) -> LeadTable | None:
     """Return a row for each family, the best first; None without families."""
     found = lead.section.best
-    if found is None:
+    if found is None or len(found.finalists) < 2:
         return None
     made = families_table(found)
-    columns = [column for column in made.columns if column.name not in ("rates_tried", "runs", "updates")]
+    columns = [column for column in made.columns if column.heading not in _ELSEWHERE and column.name != "optimum"]
     order = {id(family): at for at, family in enumerate(lead.question.families)}
     finalists = sorted(made.rows, key=lambda one: order.get(id(one.family), len(order)))
     rows = [None if known is None else known[1] for known in map(found.row, finalists)]
-    marks = _whiskers(rows, found.measure) if len(finalists) > 1 else [None] * len(finalists)
+    cells = [[_family_cell(column, one, found.measure) for column in columns] for one in finalists]
+    same = _common_seeds(cells)
     lines = [
         Line(
             "family",
             family_id(one.family),
             "" if one.chosen is None else id_of(one.chosen.group),
             slot if slot < MOST_COLOURED else None,
-            _lines(columns, one),
+            cells[slot],
             mark,
         )
-        for slot, (one, mark) in enumerate(zip(finalists, marks, strict=True))
+        for slot, (one, mark) in enumerate(zip(finalists, _whiskers(rows, found.measure), strict=True))
     ]
     headings = [(column.heading, column.right) for column in columns]
-    return LeadTable("Families of learning rates", headings, lines, made.same, any(marks))
+    shared = ", ".join(filter(None, (same, made.same.removeprefix("The same in all rows: ").rstrip("."))))
+    shared = f"The same in all rows: {shared}." if shared else ""
+    return LeadTable("Families of learning rates", headings, lines, shared, any(line.whisker for line in lines))
+
+
+_ELSEWHERE = ("rates tried", "runs", "updates")
+"""Columns of what the tuning took, which the notes tell; the optimum stands with the best learning rate."""
+
+
+def _family_cell(column: Column[Finalist], one: Finalist, measure: Measure) -> list[str]:
+    """Return the lines of a cell; those of the best learning rate with its optimum, or that it is at an end."""
+    if column.name != "lr" or one.chosen is None:
+        return column.lines(one)
+    if one.edge:
+        return [rate_text(one.chosen.lr), f"the {one.edge} tried"]
+    told = optimum(one.family, measure)
+    if not isinstance(told, Optimum):
+        return [rate_text(one.chosen.lr)]
+    return [rate_text(one.chosen.lr), f"★ {rate_text(told.lr)} ({rate_text(told.low)} … {rate_text(told.high)})"]
+
+
+def _common_seeds(cells: Sequence[Sequence[list[str]]]) -> str:
+    """Take `, 2 seeds` out of all cells if it is in all; return it."""
+    told = {match.group(1) for row in cells for cell in row for line in cell if (match := _SEEDS.search(line))}
+    having = sum(any(_SEEDS.search(line) for cell in row for line in cell) for row in cells)
+    if len(told) != 1 or having != len(cells):
+        return ""
+    for row in cells:
+        for cell in row:
+            cell[:] = [_SEEDS.sub("", line) for line in cell]
+    return told.pop()
+
+
+_SEEDS = re.compile(r", (\d+ seeds?)$")
 
 
 def groups(lead: Lead) -> LeadTable | None:
-    """Return a row for each group side by side, the best first; None of a single one."""
+    """Return a row for each group side by side, the best first; the learning rates of one family in their order."""
     members, measure = lead.groups, lead.question.measure
     if len(members) < 2 or measure is None:
         return None
+    rates = bool(lead.question.families)
+    if rates:
+        members = tuple(point.group for point in lead.question.families[0].points)
     compared = lead.section.comparison
     extra = [] if compared is None else comparison_columns.columns(compared)
-    whole = table(members, extra, measure)
-    wanted = [c for c in whole.columns if _leads(c, measure)][:MOST_COLUMNS]
-    told = distinct(_Table(wanted, members), always=("run", measure.name))
+    told = table(members, extra, measure).columns
+    wanted = [c for c in told if _leads(c, measure) and not (rates and c.name.startswith(_NOT_OF_RATES))][:MOST_COLUMNS]
+    columns = distinct(_Table(wanted, members), always=("run", measure.name)).columns
     rows = [None if compared is None else compared.row(group) for group in members]
     marks = _whiskers(rows, measure)
-    ids = [id_of(group) for group in members]
+    best = None if compared is None else compared.best.group
     lines = [
-        Line("group", one, one, None, _lines(told.columns, group), mark)
-        for one, group, mark in zip(ids, members, marks, strict=True)
+        Line(
+            "group", id_of(group), id_of(group), None, [[_name(group, rates, best)], *_lines(columns[1:], group)], mark
+        )
+        for group, mark in zip(members, marks, strict=True)
     ]
-    return LeadTable(
-        "Runs side by side", [(c.heading, c.right) for c in told.columns], lines[:MOST_GROUPS], "", any(marks)
-    )
+    most = MOST_RATES if rates else MOST_GROUPS
+    headings = [("learning rate" if rates else "run", False), *((c.heading, c.right) for c in columns[1:])]
+    return LeadTable("Learning rates" if rates else "Runs side by side", headings, lines[:most], "", any(marks))
+
+
+def _name(group: Group, rates: bool, best: Group | None) -> str:
+    if not rates or group.first.peak_lr is None:
+        return group.short
+    return f"{rate_text(group.first.peak_lr)}{' ★' if group is best else ''}"
+
+
+_NOT_OF_RATES = ("status", "test_")
 
 
 def _leads(column: Column[Group], measure: Measure) -> bool:
@@ -153,118 +198,3 @@ def facts(lead: Lead) -> list[tuple[str, str]]:
     (group,) = lead.question.groups
     made = table([group], (), lead.question.measure)
     return [(c.heading, c.text(group)) for c in made.columns if c.name not in ("run",) and c.text(group) != EMPTY]
-
-
-@dataclass(frozen=True)
-class HeatCell:
-    """A cell of a heat map: its group, its text, its colour from 0 to `LEVELS` − 1, and whether its row's best."""
-
-    id: str = ""
-    text: str = ""
-    level: int | None = None
-    best: bool = False
-    what: str = ""
-
-
-@dataclass(frozen=True)
-class Heat:
-    """A heat map as a table: its caption, its columns, and its rows with their headings."""
-
-    caption: str
-    across: str
-    down: str
-    columns: Sequence[str]
-    rows: Sequence[tuple[str, Sequence[HeatCell]]]
-
-
-def heat(question: Question) -> Heat | None:
-    """Return learning rate × another key, or two other keys, each cell at its own best learning rate."""
-    if not question.heat or question.measure is None:
-        return None
-    return _by_rate(question) if question.heat[1] == question.keys[0] else _by_two(question)
-
-
-def _by_rate(question: Question) -> Heat | None:
-    measure = question.measure
-    assert measure is not None
-    rates = sorted({point.lr for family in question.families for point in family.points if point.lr})
-    if not 2 <= len(rates) <= MOST_CELLS:
-        return None
-    level = _level([v for family in question.families for v in _centres(family, measure)], measure)
-    rows = []
-    for values, family in _ordered(question):
-        best, cells = family.best(measure), {}
-        for point in family.points:
-            centre, lost = point.centre(measure), point.lost(measure)
-            text = _brief(measure, centre) if centre is not None else "lost" if lost else ""
-            cells[point.lr] = HeatCell(id_of(point.group), text, level(centre), point is best, point.group.label)
-        rows.append((", ".join(map(value_text, values)), [cells.get(rate, HeatCell()) for rate in rates]))
-    caption = f"{measure.words.capitalize()} by learning rate and {_and(question.keys)}"
-    return Heat(caption, "learning rate", _and(question.keys), [rate_text(rate) for rate in rates], rows)
-
-
-def _by_two(question: Question) -> Heat | None:
-    measure = question.measure
-    assert measure is not None
-    pairs = {(value_text(v[0]), value_text(v[1])): f for v, f in zip(question.values, question.families, strict=True)}
-    down, across = (_unique(values[at] for values in question.values) for at in (0, 1))
-    if len(across) > MOST_CELLS:
-        return None
-    best = {key: family.best(measure) for key, family in pairs.items()}
-    centres = {key: None if one is None else one.centre(measure) for key, one in best.items()}
-    level = _level([value for value in centres.values() if value is not None], measure)
-    top = min((v for v in centres.values() if v is not None), key=lambda v: measure.sign * v, default=None)
-    rows = []
-    for name in down:
-        cells = []
-        for other in across:
-            point, centre = best.get((name, other)), centres.get((name, other))
-            if point is None or centre is None:
-                cells.append(HeatCell(text="lost" if (name, other) in pairs else ""))
-                continue
-            text = f"{_brief(measure, centre)} at {rate_text(point.lr)}"
-            cells.append(HeatCell(id_of(point.group), text, level(centre), centre == top, point.group.label))
-        rows.append((name, cells))
-    first, second = map(key_words, question.keys)
-    caption = f"{measure.words.capitalize()} at the best learning rate, by {first} and {second}"
-    return Heat(caption, second, first, across, rows)
-
-
-def _ordered(question: Question) -> list[tuple[tuple[Any, ...], Family]]:
-    """Return the families in the order of their values."""
-    told = list(zip(question.values, question.families, strict=True))
-    numeric = all(isinstance(v, int | float) for values, _ in told for v in values)
-    return sorted(told, key=lambda one: one[0] if numeric else ()) if numeric else told
-
-
-def _unique(values: Iterable[Any]) -> list[str]:
-    found = list(dict.fromkeys(values))
-    ordered = sorted(found) if all(isinstance(v, int | float) for v in found) else found
-    return [value_text(value) for value in ordered]
-
-
-def _and(keys: Sequence[str]) -> str:
-    return " and ".join(map(key_words, keys))
-
-
-def _centres(family: Family, measure: Measure) -> list[float]:
-    return [value for point in family.points if (value := point.centre(measure)) is not None]
-
-
-def _brief(measure: Measure, value: float) -> str:
-    return f"{100 * value:.1f} %" if measure.form == "percent" else f"{value:.3g}"
-
-
-def _level(values: Sequence[float], measure: Measure) -> Any:
-    """Return a function from a value to its colour: `LEVELS` − 1 for the best, 0 for the worst."""
-    logs = measure.by_ratio and all(value > 0 for value in values)
-    costs = [measure.sign * (math.log(value) if logs else value) for value in values]
-
-    def level(value: float | None) -> int | None:
-        if value is None or not costs:
-            return None
-        cost = measure.sign * (math.log(value) if logs else value)
-        share = (cost - min(costs)) / ((max(costs) - min(costs)) or 1.0)
-        return round((LEVELS - 1) * (1 - min(share, 1.0)))
-
-    return level

@@ -137,6 +137,8 @@ class _Content:
         for lead in self.leads:
             if lead.question.families:
                 yield f"curves-{lead.id}", self._curves(lead, metrics)
+        if all(lead.question.kind == "run" for lead in self.leads) and len(groups) == len(self.leads):
+            return  # the lead figure shows it all
         rated = any(one["rate"]["x"] for one in charts["groups"])
         is_open = len(groups) <= OPEN_PANELS or all(lead.question.kind == "curves" for lead in self.leads)
         several = len(by_task(groups)) > 1
@@ -189,4 +191,5 @@ def _about(shown: Shown) -> list[str]:
     """Return what the report is of: how many runs, in how many groups."""
     runs, groups = len(shown.records), len(shown.groups)
     said = [f"{runs:,} run{'s' * (runs != 1)}"] if runs else []
-    return [*said, *([f"{groups:,} groups"] if 1 < groups < runs else [])]
+    said += [f"{groups:,} groups that differ in more than the seed"] if 1 < groups < runs else []
+    return [*said, *(one.question.task for one in shown.sections if len(shown.sections) == 1 and one.question.task)]

@@ -8,8 +8,8 @@ function mark(tag, attributes = {}, ...children) {
 }
 const MARKERS = ["M-4 0A4 4 0 1 0 4 0A4 4 0 1 0 -4 0Z", "M-3.6 -3.6H3.6V3.6H-3.6Z", "M0 -5L5 0L0 5L-5 0Z", "M-4.6 -3.4H4.6L0 4.6Z", "M-4.6 3.4H4.6L0 -4.6Z", "M-1.6 -5H1.6V-1.6H5V1.6H1.6V5H-1.6V1.6H-5V-1.6H-1.6Z", "M0 -5.4L4.6 -2.7V2.7L0 5.4L-4.6 2.7V-2.7Z", "M-5 0L-1.8 -1.8L0 -5L1.8 -1.8L5 0L1.8 1.8L0 5L-1.8 1.8Z"];
 const STAR = "M0 -8L2 -2.6L7.6 -2.5L3.2 1L4.7 6.5L0 3.3L-4.7 6.5L-3.2 1L-7.6 -2.5L-2 -2.6Z";
-const colourOf = (slot) => (slot == null ? "var(--others)" : `var(--c${slot % 7})`);
-const dashOf = (slot) => (slot == null ? "" : DASHES[slot % DASHES.length].join(" "));
+const colourOf = (slot) => (slot == null ? "var(--others)" : `var(--c${slot % COLOURS})`);
+const dashOf = (slot) => (slot == null ? "" : dashAt(slot).join(" "));
 
 function scaleOf({ min, max, log }, from, to) {
   const turn = log ? Math.log : (v) => v, a = turn(min), b = turn(max);

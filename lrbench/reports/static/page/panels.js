@@ -15,7 +15,7 @@ function fillPanels() {
 }
 
 function panel(group, card, tag = "li") {
-  const { label, words, problem } = row(group) ?? {};
+  const { words, problem } = row(group) ?? {}, label = shortOf(group);
   if (!card || !card.querySelector(".both") !== !!problem) {
     card = make(tag, { class: "card", "data-group": group }, make("h3"), make("p", { class: problem ? "bad" : "readout" }));
     if (!problem) {

@@ -59,7 +59,7 @@ function familyMarks(f, own, { X, Y, box }, { place, edgeY, marks, few }) {
       group.append(mark("path", { class: "point", d: beyond ? "M-5 3L0 -5L5 3Z" : MARKERS[f.slot % MARKERS.length], transform: `translate(${at.x.toFixed(1)} ${at.y.toFixed(1)})` }));
     }
     if (p.lost) {
-      const y = edgeY + (own.measure.lower ? 10 : -10) * (f.slot % 5);
+      const y = edgeY + (own.measure.lower ? 1 : -1) * (9 + 10 * (f.slot % 5));
       group.append(mark("path", { class: "lost", d: "M-4 -4L4 4M-4 4L4 -4", transform: `translate(${at.x.toFixed(1)} ${y.toFixed(1)})` }));
       if (p.centre == null) at.y = y;
     }

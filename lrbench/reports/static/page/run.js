@@ -25,7 +25,7 @@ drawers.run = (element) => {
     height: 240, printed: 640,
     uplot: {
       scales: { x, y: { distr: logy() ? 3 : 1, range } }, padding: [10, 10, 0, 0], cursor,
-      axes: axes({ x: rated || normed ? blank : bottom, y: { ...scale(), values: (u, s) => s.map(tick) } }),
+      axes: axes({ x: rated || normed ? blank : bottom, y: { ...scale(), values: (u, s) => s.map(tick), label: page().words[view.measure], labelSize: 16, labelFont: FONT } }),
       series: [{}, ...shown.map(({ c, colour, dash }) => middle(colour, dash, c.x.length === 1))],
       hooks: { setCursor: [(u) => told(u.cursor.left < 0 ? null : u.cursor.idx)] },
     },
