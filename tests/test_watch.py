@@ -66,7 +66,7 @@ def test_a_frame(tmp_path: Path, tiny: Callable[..., Any], make_run: Callable[..
     RunFolder(failed).log_error("Traceback\n  File train.py\nValueError: \x1b[31mbad [red]news\x07\n")
     RunFolder(failed).finish(tiny(optimizer={"name": "sgd", "lr": 1.0}, seed=1), RunResult(Status.FAILED, "it broke"))
     text = frame(tmp_path / "runs")
-    assert "! tiny lr=1 seed=1: it broke\n" in text and "    ValueError: bad [red]news" in text
+    assert "! tiny, lr 1, seed 1: it broke\n" in text and "    ValueError: bad [red]news" in text
     assert "\x1b" not in text and "\x07" not in text
 
 

@@ -23,7 +23,7 @@ FAMILIES, CELLS, FAILURES, LINES, DECIDED = 10, 12, 3, 3, 6
 """Most families, cells under way, failures, last lines of each, and decided learning rates that are shown."""
 SHOWN = ("series", "lr", "optimum", "chosen", "fresh", "difference")
 """The columns of the report's table of families that are shown."""
-BAR, SPARK = 24, 16  # characters
+BAR, SPARK, WIDE = 24, 16, 100  # characters; from the last on, there is room for more values
 
 
 @dataclass
@@ -152,20 +152,24 @@ def _show_running(console: Console, shown: SweepShown, records: Mapping[str, Rec
         return
     console.print(f"\n[bold]Under way[/] [dim]({len(shown.running)})[/]")
     grid = Table.grid(padding=(0, 2))
-    grid.add_column(overflow="ellipsis", no_wrap=True, max_width=44)
+    grid.add_column(overflow="fold")
     grid.add_column(justify="right", no_wrap=True)
-    grid.add_column(no_wrap=True, style="cyan")
+    grid.add_column(style="cyan", no_wrap=True)
     grid.add_column(overflow="ellipsis", no_wrap=True)
+    wide = console.width >= WIDE
     for cell in shown.running[:CELLS]:
-        grid.add_row(f"  {inline(cell.label)}", _place(cell), _curve(records.get(cell.run)), inline(cell.words))
+        values = cell.words if wide else cell.words.partition(", ")[0]
+        grid.add_row(f"  {inline(cell.label)}", _place(cell, wide), _curve(records.get(cell.run)), inline(values))
     console.print(grid)
     show_more(console, len(shown.running) - CELLS, "cells", "")
 
 
-def _place(cell: CellShown) -> str:
-    """`step 120/600`."""
+def _place(cell: CellShown, wide: bool) -> str:
+    """`step 120/600`, or `20 %` where there is little room."""
     if cell.step is None:
         return "starting"
+    if cell.total and not wide:
+        return f"{cell.step / cell.total:.0%}".replace("%", " %")
     return f"step {cell.step:,}{f'/{cell.total:,}' if cell.total else ''}"
 
 
@@ -203,8 +207,9 @@ def _show_decided(console: Console, summary: Summary, shown: SweepShown) -> None
         return
     console.print("\n[bold]Could be dropped[/] [dim](they can hardly become the best of their family)[/]")
     grid = Table.grid(padding=(0, 2))
-    for column in ({"max_width": 32}, {"no_wrap": True}, {}):
-        grid.add_column(overflow="fold", **column)
+    grid.add_column(overflow="fold", max_width=32)
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
     for one in found[:DECIDED]:
         count = f"{len(one.runs)} run{'s' * (len(one.runs) != 1)}"
         names = ", ".join(one.runs[:2]) + ("" if len(one.runs) < 3 else ", …")
