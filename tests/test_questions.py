@@ -330,4 +330,4 @@ def test_hundreds_of_groups_are_compared_with_the_best_alone(make: MakeRun, runs
     assert set(found) <= {"worse", "probably worse"} and found["worse"] > 60
     assert all(row.ranks is None for row in comparison.rows), "all pairs would tell them"
     assert comparison.prior is not None and comparison.prior.arms == 70
-    assert only(runs).answer[1].endswith(f"; {found['worse']} are worse, by 46% or more.")
+    assert only(runs).answer[1].endswith(f"; {found['worse']} others are worse, by 47% or more.")

@@ -33,8 +33,11 @@ def told(section: Section) -> Told:
         only = [one for one in best.finalists if one.chosen is not None]
         return Told.of([open_text(question.groups)] if not only else [_alone(question, only[0], best.measure)])
     found = Families(question, comparison, best, best.measure)
-    how = trend(found)
-    first, others, beside, tuned = _first(found), _standing(found), _beside(found), _tuning(found)
+    begun, how = so_far(question.groups), trend(found)
+    leads = question.kind == "lengths" and how
+    how = f"{begun}{how[0].lower()}{how[1:]}" if leads and begun else how
+    first, others, beside = _first(found, "" if leads else begun), _standing(found), _beside(found)
+    tuned = "" if begun else _tuning(found)
     equal = _equally(found.chosen)
     if question.kind == "lengths":
         said = [how, first, others, beside, tuned]
@@ -55,11 +58,10 @@ def _alone(question: Question, one: Finalist, measure: Measure) -> str:
     return f"{begun}{text}" if begun else capital(text)
 
 
-def _first(found: Families) -> str:
+def _first(found: Families, begun: str) -> str:
     """Say which family is best, how good it is, and at which learning rate."""
     one, row, kind = found.first, found.comparison.best, found.question.kind
     assert one.chosen is not None  # it is compared
-    begun = so_far(found.question.groups)
     lead = f"on {_seeds(found.comparison)} fresh seeds each, " if found.best.by_fresh_seeds else ""
     lead = f"{begun}{lead}" if begun else capital(lead)
     name = found.name(one, start=not lead)

@@ -123,4 +123,4 @@ def _no_optimum(family: Family, measure: Measure) -> str:
     found = optimum(family, measure)
     if not isinstance(found, NoOptimum) or family.edge(measure):
         return ""
-    return f"A curve through them has no sure minimum: {found.reason}."
+    return f"A curve through those tried has no sure minimum, since {found.reason}."

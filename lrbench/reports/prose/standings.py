@@ -17,7 +17,8 @@ DOUBTFUL = "doubtful"
 _MOST_SEEDS = 100
 """More seeds than these are not worth telling."""
 _ORDER = ("better", "probably better", "tie", "undecided", DOUBTFUL, "probably worse", "worse", "")
-_ALL = "all others"
+_NAMED = ("tie", "undecided", DOUBTFUL, "")
+"""Of these answers, one is named even of many."""
 _MANY = 6
 """Of more others, hardly any is named."""
 
@@ -79,7 +80,9 @@ def standing(
     text = "; ".join(clauses)
     if "undecided" in found and (lead := _with(comparison.rows)):
         return f"{lead}{text}."
-    return f"{capital(text) if text.startswith(_ALL) else text}."
+    first = next(key for key in _ORDER if key in found)
+    unnamed = len(others) > _MANY and len(found[first]) > 1 and first not in _NAMED
+    return f"{capital(text) if unnamed else text}."
 
 
 def _with(rows: Sequence[Row]) -> str:
@@ -119,7 +122,7 @@ def _clause(word: str, rows: Sequence[Row], comparison: Comparison, name: Name, 
         return f"{names} {have} too few seeds to compare"
     than = "" if reference == "it" else f" than {reference}"
     if many and len(rows) > 1:
-        names = _ALL if len(rows) == len(comparison.rows) - 1 else counted(len(rows), "")
+        names = "all others" if len(rows) == len(comparison.rows) - 1 else counted(len(rows), "other")
     else:
         names = _names(rows, measure, name, amounts=True)
     return f"{names} {are} {word}{than}{_amount(rows, measure, many)}"
