@@ -122,6 +122,11 @@ PUBLIC = {
         MoreSeeds POWER looks PERCENT_MARGIN Part Point Record Row Spread TARGET_LEVEL Target TargetTest
         against_target axis_of budgets estimate compare_groups compare_two row_of default_metric doubts duration
         families family_words fits grouped kept load_runs mean_text measure_named measures_of mixed_code only
+        parts rate_text read_one read_runs RunsReader run_rows select standing NoOptimum Optimum optimum good_margin
+        task_of tasks_of value_text width_text Named Naming cut key_words labels_of naming_of number_text renamed
+        shortened texts_of Audit Fault RateMonitor audit audited Confirmation Finalist confirmation
+        AtBest at_best TimeToTarget areas time_to_stay time_to_target with_families optima Question questions
+        asked_of within_text Tuning
         parts rate_text read_one read_runs RunsReader run_rows select standing NoOptimum Optimum optimum
         good_margin task_of
         tasks_of value_text width_text Audit Fault RateMonitor audit audited Confirmation Finalist confirmation
@@ -130,11 +135,11 @@ PUBLIC = {
     """,
     "sweeps": """
         AUTO_POINTS Board Plan Planned Summary Sweep SweepFolder board_of carry_out confirming find_sweeps plan_sweep
-        sweep WIDTH Zoom MoreSeeds Requests add_seeds cancel_stop drop_cell keep_cell request_stop requests_of
+        sweep WIDTH Zoom MoreSeeds Requests Decided decided summarize add_seeds cancel_stop drop_cell keep_cell request_stop requests_of
     """,
     "transfers": """
         CoordinateCheck LayerSize Slope both coordinate_check Exponent Fitted Found Prediction THEORIES Transfer
-        transfer
+        sized transfer
     """,
     "reports": """
         save_transfer transfer_headings transfer_rows Preview Report Column Table groups_table csv_cell figure_of
@@ -143,7 +148,7 @@ PUBLIC = {
         save_coordinates Update page_template page_title page_update whole_page
     """,
     "server": """
-        beside PORT PortError Server Settings
+        beside PORT PortError Server Settings CellShown Plans SweepShown sweeps_shown
     """,
     "integrations": """
         Export Imported Log Recorder Tool export hf_range_test import_runs keras_range_test lightning_range_test

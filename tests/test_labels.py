@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +30,8 @@ from lrbench.analysis import (
 from lrbench.analysis.filters import spelled
 from lrbench.errors import UsageError
 from lrbench.reports import compare, gather, report
+from lrbench.reports.latex import table as latex
+from lrbench.reports.page.chart_data import charted
 from lrbench.reports.sentences import sentences
 from lrbench.sweeps.plan import Plan, Planned, SweepFolder
 
@@ -341,13 +342,15 @@ def test_sentences_and_figures_leave_out_the_name_that_all_share(make_run: MakeR
     assert shown.comparison is not None
     said = " ".join(sentences(shown.comparison))
     assert "batch size 16, lr 0.00169 has the lowest validation loss" in said and "bs lr=" not in said
-    made = report([tmp_path / "runs"], tmp_path / "out")
+    report([tmp_path / "runs"], tmp_path / "out")
     table = (tmp_path / "out" / "report.csv").read_text()
     assert "bs lr=0.00169 batch_size=16" in table, "files for programs have full labels"
     drawn = (tmp_path / "out" / "report.svg").read_text()
     assert "batch size 16, lr 0.00949" in drawn and "…" not in drawn
-    data = json.loads(made.page.read_text().split('id="curves"', 1)[1].split(">", 1)[1].split("</script>", 1)[0])
-    assert data["groups"][0]["short"] == "batch size 16, lr 0.00169"
+    assert charted(shown.groups)["groups"][0]["short"] == "batch size 16, lr 0.00169"
+    table = (tmp_path / "out" / "report.md").read_text().partition("| batch size | learning rate | val loss |")[2]
+    assert "| 16 | 0.00169 | " in table and "\nRuns of bs." in table
+    assert "Runs of bs" in latex(shown) and "batch size 16, lr 0.00949 &" in latex(shown)
 
 
 def test_commands_are_named_like_own_runs(tmp_path: Path) -> None:

@@ -7,12 +7,8 @@ import gzip
 import html
 import http.client
 import json
-import os
 import shutil
-import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,7 +19,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lrbench.cli.app import main
 from lrbench.errors import UsageError
 from lrbench.server import Server, Settings
 from lrbench.server.access import Access, prefix_of
@@ -108,7 +103,7 @@ def planned(root: Path, name: str = "plan") -> SweepFolder:
     return folder
 
 
-# ---- who may ask ---------------------------------------------------------------------------------------------------------
+# ---- who may ask -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -144,7 +139,8 @@ def test_a_server_for_other_machines_may_be_called_by_any_address() -> None:
 
 @pytest.mark.parametrize(
     ("path", "rest"),
-    [("/TOKEN/", "/"), ("/TOKEN", ""), ("/TOKEN/changes", "/changes"), ("/TOKENX/", None), ("/", None), ("//TOKEN/", None)],
+    [("/TOKEN/", "/"), ("/TOKEN", ""), ("/TOKEN/changes", "/changes"), ("/TOKENX/", None), ("/", None),
+     ("//TOKEN/", None)],
 )  # fmt: skip
 def test_the_first_part_of_a_path_is_the_token(path: str, rest: str | None) -> None:
     assert Access("TOKEN").within(path) == rest
@@ -210,7 +206,7 @@ def test_a_read_only_server_refuses_every_request(served: Callable[..., Client],
     assert b"data-do=" not in client.get("/{}/")[2]
 
 
-# ---- what is asked -------------------------------------------------------------------------------------------------------
+# ---- what is asked ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -286,7 +282,7 @@ def test_a_full_disk_is_told(served: Callable[..., Client], runs: Path, monkeypa
     assert status == 500 and "No space left on device" in words
 
 
-# ---- what is answered ----------------------------------------------------------------------------------------------------
+# ---- what is answered ------------------------------------------------------------------------------------------------
 
 
 def test_the_page_and_its_headers(served: Callable[..., Client], runs: Path) -> None:
@@ -325,7 +321,7 @@ def test_other_methods_are_refused(method: str, served: Callable[..., Client], r
 def test_what_is_no_http_gets_a_short_answer(text: bytes, served: Callable[..., Client], runs: Path) -> None:
     client = served(runs)
     found = client.raw(text)
-    assert found == b"" or found.startswith(b"HTTP/1.1 4") or found.startswith(b"HTTP/1.1 505")
+    assert found == b"" or found.startswith((b"HTTP/1.1 4", b"HTTP/1.1 505"))
     assert b"Traceback" not in found and client.get("/{}/")[0] == 200
 
 
@@ -346,8 +342,9 @@ def test_text_files_of_runs_are_served_and_nothing_else(
     assert client.get(f"/{{}}/runs/0/{path.name}/epochs.csv")[0] == 200
     for wrong in (
         f"0/{path.name}/secret.txt", f"0/{path.name}/output.log", f"0/{path.name}/best.pt", "0/away/config.yaml",
-        "0/../config.yaml", "0/%2e%2e/config.yaml", f"0/..%2f{path.name}/config.yaml", f"0/{path.name}/..%2fconfig.yaml",
-        f"1/{path.name}/config.yaml", f"-1/{path.name}/config.yaml", f"%c2%b2/{path.name}/config.yaml", "0//config.yaml",
+        "0/../config.yaml", "0/%2e%2e/config.yaml", f"0/..%2f{path.name}/config.yaml", "0//config.yaml",
+        f"0/{path.name}/..%2fconfig.yaml", f"1/{path.name}/config.yaml", f"-1/{path.name}/config.yaml",
+        f"%c2%b2/{path.name}/config.yaml",
         f"0/{path.name}%00/config.yaml", f"0/{path.name}/config.yaml/", f"0/./{path.name}/config.yaml",
         "0/sweeps/config.yaml", f"0/{path.name}/", "0/nothing/config.yaml", f"0/{'a' * 5000}/config.yaml",
     ):  # fmt: skip
@@ -355,7 +352,7 @@ def test_text_files_of_runs_are_served_and_nothing_else(
         assert status == 404 and b"secret" not in text, wrong
 
 
-# ---- changes -------------------------------------------------------------------------------------------------------------
+# ---- changes ---------------------------------------------------------------------------------------------------------
 
 
 def changes(client: Client, since: str = "", wait: int = 0) -> dict[str, Any] | None:
@@ -375,7 +372,7 @@ def until(wanted: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
 def test_only_what_changed_is_sent(served: Callable[..., Client], make_run: MakeRun, runs: Path) -> None:
     client = served(runs)
     first = until(lambda: changes(client, wait=5), "the first version")
-    assert first["whole"] and set(first["parts"]) == set(first["order"]) - {"live"}
+    assert first["whole"] and set(first["parts"]) == set(first["order"]) - {"live", "live-frame"}
     assert changes(client, first["version"]) is None
     make_run([1.0, 0.4], lr=0.3)
     seen: dict[str, Any] = {}

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from lrbench.analysis.answers import Word
 from lrbench.analysis.comparison import Comparison, Row, compare_groups
 from lrbench.analysis.estimates import CONFIDENCE, mean, quantile
-from lrbench.analysis.groups import Group, planned_steps
+from lrbench.analysis.groups import Group
+from lrbench.analysis.lengths import planned_steps
 from lrbench.analysis.records import Record
 from lrbench.analysis.sensitivity import Edge, Family, Point
 from lrbench.analysis.tasks import task

@@ -13,6 +13,7 @@ from lrbench.analysis.code_versions import version_of, versions
 from lrbench.analysis.estimates import standing
 from lrbench.analysis.evaluations import Axis
 from lrbench.analysis.labels import group_naming
+from lrbench.analysis.lengths import planned_epochs, planned_steps, steps_per_epoch
 from lrbench.analysis.plateaus import on_plateau
 from lrbench.analysis.records import Record, default_metric, measures_of
 from lrbench.analysis.spread import Spread
@@ -301,25 +302,3 @@ def _done(record: Record) -> str:
     done = 0.0 if places is None or not len(places) else places.max()
     total = {"epoch": planned_epochs, "step": planned_steps}.get(axis, lambda _: None)(record)
     return f"{done:.4g}{f' of {total}' if total else ''} {axis}s done"
-
-
-def planned_epochs(record: Record) -> int | None:
-    """Return the number of epochs in the run's budget."""
-    sizes = record.environment.sizes
-    if sizes.steps_per_epoch and sizes.total_steps:
-        return -(-sizes.total_steps // sizes.steps_per_epoch)
-    epochs = record.plain.get("epochs")
-    return epochs if isinstance(epochs, int) else None
-
-
-def planned_steps(record: Record) -> int | None:
-    """Return the number of steps in the run's budget, as recorded."""
-    return record.recorded.total_steps or record.environment.sizes.total_steps
-
-
-def steps_per_epoch(record: Record) -> float:
-    """Return the steps in an epoch, as recorded by one of lrbench's own runs."""
-    told, epochs = record.environment.sizes.steps_per_epoch, record.epochs
-    if told:
-        return float(told)
-    return float(epochs["step"].iloc[0] / epochs["epoch"].iloc[0]) if len(epochs) else 1.0

@@ -20,7 +20,6 @@ from lrbench.cli.options import (
 )
 from lrbench.cli.serve import Serve, serving
 from lrbench.cli.terminal import Terminal, inline
-from lrbench.events import message
 
 
 def run(
@@ -55,7 +54,7 @@ def run(
     with (
         JsonEvents(console) if as_json else display(console) as watch,
         StopFlag.ending(leave),
-        serving(serve, runs, lambda text: watch(message(text))),
+        serving(runs if serve else None, watch),
     ):
         outcomes = train(
             configs, runs=runs, overrides=overrides or (), seeds=seeds, jobs=jobs, device=device, again=again,

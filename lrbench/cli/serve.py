@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated
@@ -17,6 +16,7 @@ import typer
 from lrbench.cli.options import Debug, Filters, PoolCode, Runs, option
 from lrbench.cli.terminal import Terminal, inline
 from lrbench.errors import Interrupted, Terminated
+from lrbench.events import Watch, message
 
 Open = Annotated[
     bool | None, option("Open the page in a browser. Default: on a desktop, not over SSH.", "--open/--no-open")
@@ -137,11 +137,11 @@ def _parent_ends() -> str:
     return "The command that trained has ended, and this page with it. lrbench serve shows it again."
 
 
-def serving(wanted: bool, runs: Path, say: Callable[[str], None]) -> AbstractContextManager[None]:
-    """Return a block during which a live page shows a folder of runs, if `wanted`; `say` is told its address."""
-    if not wanted:
+def serving(runs: Path | None, watch: Watch) -> AbstractContextManager[None]:
+    """Return a block during which a live page shows a folder of runs, if one is given; `watch` is told its address."""
+    if runs is None:
         return contextlib.nullcontext()
     from lrbench.server import beside
 
     opens = "--open" if _opens(None) else "--no-open"
-    return beside(runs, [opens], lambda said: say(f"live page: {said}"))
+    return beside(runs, [opens], lambda said: watch(message(f"live page: {said}")))

@@ -13,11 +13,11 @@ from lrbench.reports.comparing import compare
 from lrbench.reports.decision import Decision, TargetDecision
 from lrbench.reports.escape import csv_cell
 from lrbench.reports.family_table import families_table, family_rows
+from lrbench.reports.name_columns import groups_table
 from lrbench.reports.reporting import Report, gather, report, summary
 from lrbench.reports.reporting import table as formatted_table
 from lrbench.reports.shown import Shown
 from lrbench.reports.tables import Column, Table
-from lrbench.reports.tables import table as groups_table
 
 if TYPE_CHECKING:
     from lrbench.reports.figures.coordinates import save_coordinates

@@ -22,13 +22,13 @@ def markdown(shown: Shown, drawn: Sequence[Drawn], winner: Winner | None) -> str
     groups, records, tests = shown.groups, shown.records, shown.tests
     lines = ["# Runs side by side", "", *map(escaped, summary(shown)), ""]
     lines += [line for warning in shown.warnings for line in (f"**{escaped(warning)}**", "")]
-    if shown.at_best is not None:
-        fresh = shown.at_best.fresh is not None
+    for found in shown.tuned:
+        fresh = found.fresh is not None
         note = [escaped(confirmation.NOTE), ""] if fresh else []
         lines += [
             "## Fresh seeds" if fresh else "## Families",
             "",
-            formats.markdown(families_table(shown.at_best)),
+            formats.markdown(families_table(found)),
             *note,
         ]
     if groups:

@@ -7,21 +7,25 @@ from dataclasses import replace
 from functools import partial
 
 from lrbench.analysis import Group
-from lrbench.reports.tables import EMPTY, Column, Table
+from lrbench.reports.tables import EMPTY, Column, Table, table
 
 MOST_KEYS = 4
 
 
-def by_keys(table: Table[Group]) -> Table[Group]:
+def groups_table(groups: Sequence[Group]) -> Table[Group]:
+    """Return the table of a terminal, of groups that are compared with nothing."""
+    return by_keys(named(table(groups, short=True)))
+
+
+def by_keys(whole: Table[Group]) -> Table[Group]:
     """Return a table whose rows are named by a column for each key in which groups differ: `batch size`, `schedule`.
 
     It is as it was if these do not name them: if they are too many, or groups differ in something else too.
     """
-    named = _columns(table.rows)
-    if not named or all(column.name != "run" for column in table.columns):
-        return table
-    rest = [column for column in table.columns if column.name != "run"]
-    return replace(table, columns=[*named, *rest])
+    keys = _columns(whole.rows)
+    if not keys or all(column.name != "run" for column in whole.columns):
+        return whole
+    return replace(whole, columns=[*keys, *(column for column in whole.columns if column.name != "run")])
 
 
 def _columns(groups: Sequence[Group]) -> list[Column[Group]]:
@@ -40,10 +44,10 @@ def shared_name(groups: Sequence[Group]) -> str:
     return f"Runs of {names.pop()}" if len(names) == 1 < len(groups) else ""
 
 
-def named(table: Table[Group]) -> Table[Group]:
+def named(whole: Table[Group]) -> Table[Group]:
     """Return a table that says once what all of its rows are called."""
-    shared = shared_name(table.rows)
-    return replace(table, same=" ".join(filter(None, [shared and f"{shared}.", table.same])))
+    shared = shared_name(whole.rows)
+    return replace(whole, same=" ".join(filter(None, [shared and f"{shared}.", whole.same])))
 
 
 def _column(key: str, groups: Sequence[Group]) -> Column[Group]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -22,6 +22,8 @@ FAREWELL_SECONDS = 0.3
 """How long pages that were told of the end have to fetch it."""
 MOST_WAITING = 60
 """So many requests may wait for a change at once; others are answered at once."""
+ABOVE = ("live-frame", "live")
+"""The parts above the report's: one that stays as it is, and the progress."""
 
 
 class Content(Protocol):
@@ -41,7 +43,7 @@ class Shown(NamedTuple):
     """What a page shows in a version: the order of its parts, their HTML, the data of its charts, and the progress."""
 
     version: str
-    order: Sequence[str]
+    order: tuple[str, ...]
     parts: Mapping[str, str]
     data: Mapping[str, Any]
     live: Mapping[str, Any]
@@ -146,23 +148,21 @@ class Live:
 
     def _turn(self) -> float:
         """Look at the folders and update what is shown; return the processor time of looking."""
-        began = time.thread_time()
+        began, made = time.thread_time(), 0.0
         page = None
         try:
             self._stale = self.content.look() or self._stale
-            live = self.content.progress()
-            took = time.thread_time() - began
             if self._stale and time.monotonic() >= self._rest:
-                self._stale = False
+                self._stale, looked = False, time.thread_time()
                 page = self.content.page()
-                self._rest = time.monotonic() + (time.thread_time() - began - took) * (1 / MAKING - 1)
-            self._problem = ""
+                made = time.thread_time() - looked
+                self._rest = time.monotonic() + made * (1 / MAKING - 1)
+            live, self._problem = self.content.progress(), ""
         except Exception as error:  # a folder may be in any state, and the next look may find a better one
-            self._stale, self._problem, live = True, reason_of(error), {}
-            took = time.thread_time() - began
+            live, self._stale, self._problem = {}, True, reason_of(error)
+        told = {**self._versions.live.values, **live, "problem": self._problem, "closing": self.closing}
         with self._changed:
-            changed = page is not None and self._versions.put_page(("live", *page.order), page.parts, page.data)
-            told = {**live, "problem": self._problem, "closing": self.closing}
-            if self._versions.put_live(told if live else {**self._versions.live.values, **told}) or changed:
+            changed = page is not None and self._versions.put_page((*ABOVE, *page.order), page.parts, page.data)
+            if self._versions.put_live(told) or changed:
                 self._changed.notify_all()
-        return took
+        return time.thread_time() - began - made

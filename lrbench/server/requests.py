@@ -65,7 +65,7 @@ def _parsed(body: bytes) -> Mapping[str, Any]:
 def _sweep(asked: Mapping[str, Any], roots: Sequence[Plans]) -> SweepFolder:
     """Return the sweep that a request names: one that is there, so that no name can lead elsewhere."""
     number, name = asked["root"], asked["sweep"]
-    folder = roots[number].named(name) if 0 <= number < len(roots) else None
+    folder: SweepFolder | None = roots[number].named(name) if 0 <= number < len(roots) else None
     if folder is None:
         raise UsageError(f"there is no sweep {name!r:.100}")
     return folder

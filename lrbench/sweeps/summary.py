@@ -142,7 +142,7 @@ def summarize(
     measure = measures.get(default_metric(everything)) or measures_of([])[DEFAULT_METRIC]
     points = partial(_points, measures=measures, axis=axis_of(everything))
     made = tuple(Family(series, points(runs), epsilon) for series, runs in grid.items())
-    records = tuple(record for family in made for point in family.points for record in point.group.records)
+    its_own = tuple(record for family in made for point in family.points for record in point.group.records)
     begun = {series: {lr: _begun(found) for lr, found in runs.items()} for series, runs in fresh.items()}
     confirming = tuple((series, _of(series, point)) for series, runs in begun.items() for point in points(runs))
     pending = [
@@ -151,7 +151,7 @@ def summarize(
         for lr, found in runs.items()
         for _ in found[len(begun[series][lr]) :]
     ]
-    return Summary(plan, measure, made, records, confirming, tuple(pending))
+    return Summary(plan, measure, made, its_own, confirming, tuple(pending))
 
 
 def _of(series: str, point: Point) -> Point:

@@ -27,7 +27,6 @@ def _row(group: Group, columns: Sequence[tables.Column[Group]], main: Measure) -
     drawn = any(len(record.epochs) for record in group.records)
     return {
         "label": group.label,
-        "short": group.short,
         "cells": [[column.text(group), _sorted_by(column, group)] for column in columns],
         "words": subtitle(group, main),
         "problem": "" if drawn else problem(group),
@@ -51,10 +50,8 @@ def explained(groups: Sequence[Group]) -> str:
         "other ratios, the mean of percentages; training time as median."
     )
     if not own:
-        best = (
-            "“Best” is the evaluation that is best by the metric that its config names, or else by the validation loss."
-        )
-        return f"{said} {best}"
+        rule = "is best by the metric that its config names, or else by the validation loss"
+        return f"{said} “Best” is the evaluation that {rule}."
     tested = f"Test data was used once, at the end of each run{' by lrbench' * foreign}."
     other = "; of another program, the evaluation that is best by the metric that its config names" * foreign
     return f"{said} {tested} “Best” is the epoch with the lowest validation loss{other}."

@@ -20,7 +20,8 @@ from lrbench.errors import printable
 from lrbench.reports.page.update import Update
 
 SCRIPTS = (
-    "core", "format", "scales", "packed", "view", "curves", "overlay", "panels", "table", "details", "update", "start",
+    "core", "format", "scales", "packed", "view", "curves", "overlay", "panels", "figure", "rates", "lengths", "run",
+    "link", "dock", "table", "details", "update", "start",
 )  # fmt: skip
 """The page's own script, in pieces: they are joined, in this order, into one function."""
 STYLES = ("base", "charts", "tables", "print")

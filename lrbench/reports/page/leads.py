@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lrbench.analysis import Family, Group, Optimum, Point, Question, estimate, key_words, optimum, task_of
+from lrbench.analysis import Family, Group, Optimum, Point, Question, estimate, optimum, task_of
 from lrbench.components import Measure
 from lrbench.config import without_rate
 from lrbench.reports.figures.overview import picked_out
@@ -32,6 +32,12 @@ class Lead:
         """What is asked."""
         return self.section.question
 
+    @property
+    def heading(self) -> str:
+        """The question with its task."""
+        task = self.question.task
+        return f"{self.section.title}: {task}" if task else self.section.title
+
 
 def leads(shown: Shown) -> list[Lead]:
     """Return the sections of the page, each with all groups of its task."""
@@ -51,6 +57,9 @@ def lead_data(lead: Lead, against: Group | None, limits: dict[str, Any]) -> dict
     """
     question = lead.question
     picked = [id_of(lead.groups[at]) for at in picked_out(lead.groups, against)]
+    if question.families and question.measure is not None:
+        best = [family.best(question.measure) for family in question.families[:MOST_COLOURED]]
+        picked = [id_of(point.group) for point in best if point is not None]
     return {
         "kind": question.kind,
         "title": lead.section.title,
@@ -72,6 +81,16 @@ def measure_data(measure: Measure) -> dict[str, Any]:
         "form": measure.form,
         "ratio": measure.by_ratio,
     }
+
+
+def key_words(key: str) -> str:
+    """Return a config key in words: `batch size`, `schedule`, `momentum`.
+
+    >>> key_words("schedule.name"), key_words("batch_size"), key_words("optimizer.momentum")
+    ('schedule', 'batch size', 'momentum')
+    """
+    pieces = key.split(".")
+    return (pieces[-2] if pieces[-1] == "name" and len(pieces) > 1 else pieces[-1]).replace("_", " ")
 
 
 def family_id(family: Family) -> str:

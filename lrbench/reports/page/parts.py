@@ -15,8 +15,9 @@ from lrbench.reports.figures.render import Drawn
 from lrbench.reports.headline import charted_metrics, headline
 from lrbench.reports.page import details
 from lrbench.reports.page.cells import MOST_ROWS, explained, row_data
-from lrbench.reports.page.chart_data import charted, id_of
+from lrbench.reports.page.chart_data import charted, gradient_norm, id_of
 from lrbench.reports.page.html import template
+from lrbench.reports.page.lead_parts import lead_part
 from lrbench.reports.page.leads import Lead, lead_data, leads
 from lrbench.reports.page.update import Update
 from lrbench.reports.range_tests import Tested
@@ -81,30 +82,44 @@ class _Content:
             own = {"label": one.pop("label"), "section": tasks.get(one.pop("task"))}
             found[f"row:{one['id']}"] = {**self.rows[one["id"]], **own}
             found[f"curves:{one.pop('id')}"] = one
+        for lead in self.leads:
+            if lead.question.kind == "run":
+                group = lead.groups[0]
+                found[f"curves:{id_of(group)}"]["norm"] = gradient_norm(group)
         body = template("page/details.html.j2").module.body
-        for group in self.details[MOST_ROWS:]:
-            html = str(body(group, _label(shown), self.main, bool(self.verdicts))).strip()
-            found[f"details:{group['id']}"] = {"label": group["label"], "html": html}
+        for one in self.details[MOST_ROWS:]:
+            html = str(body(one, _label(shown), self.main, bool(self.verdicts))).strip()
+            found[f"details:{one['id']}"] = {"label": one["label"], "html": html}
         return found
 
     def parts(self) -> Iterator[tuple[str, Markup]]:
         """Yield id and HTML of each part that has something in it, from the top."""
         shown = self.shown
         head, rest = template("page/head.html.j2").module, template("page/rest.html.j2").module
-        yield "head", head.head(title_of(shown), summary(shown), [], _about(shown))
+        alone = len(self.leads) == 1
+        answer = self.leads[0].section.answer if alone else []
+        told = [line for lead in self.leads for line in lead.section.answer]
+        extra = [line for line in summary(shown) if line not in told]
+        contents = [] if alone else [(lead.id, lead.heading) for lead in self.leads]
+        yield "head", head.head(title_of(shown), answer or extra, contents, _about(shown))
+        for lead in self.leads:
+            yield lead.id, lead_part(lead, self.main, self.charts["axis"], list(self.charts["metrics"]), alone)
         if shown.warnings:
             yield "warnings", head.warnings(shown.warnings)
+        notes = [*(extra if answer else []), *(line for lead in self.leads for line in lead.section.notes)]
+        if notes:
+            yield "notes", head.notes(notes)
         found = shown.at_best
         if found is not None and found.fresh is not None:
             fresh = families_table(found)
-            headings = [(column.heading, column.right) for column in fresh.columns]
-            yield "fresh", rest.fresh(headings, fresh.cells, confirmation.NOTE)
+            above = [(column.heading, column.right) for column in fresh.columns]
+            yield "fresh", rest.fresh(above, fresh.cells, confirmation.NOTE)
         if shown.groups:
             yield from self._cells()
         yield from self._figures()
         if self.verdicts:
-            told = self.verdicts[:MOST_ROWS]
-            yield "verdicts", rest.verdicts(told, len(self.verdicts) - len(told))
+            first = self.verdicts[:MOST_ROWS]
+            yield "verdicts", rest.verdicts(first, len(self.verdicts) - len(first))
         if self.winner:
             yield "winner", rest.winner(self.winner)
         if self.details:
@@ -120,7 +135,10 @@ class _Content:
         cells, groups, charts = template("page/cells.html.j2").module, self.shown.groups, self.charts
         metrics = list(charted_metrics(groups))
         for lead in self.leads:
-            yield f"curves-{lead.id}", self._curves(lead, metrics)
+            if lead.question.families:
+                yield f"curves-{lead.id}", self._curves(lead, metrics)
+        if all(lead.question.kind == "run" for lead in self.leads) and len(groups) == len(self.leads):
+            return  # the lead figure shows it all
         rated = any(one["rate"]["x"] for one in charts["groups"])
         is_open = len(groups) <= OPEN_PANELS or all(lead.question.kind == "curves" for lead in self.leads)
         several = len(by_task(groups)) > 1
@@ -133,7 +151,7 @@ class _Content:
     def _curves(self, lead: Lead, metrics: Sequence[str]) -> Markup:
         cells = template("page/cells.html.j2").module
         switches = cells.switches(f"switches-{lead.id}", metrics, in_words, self.main, self.charts["axis"])
-        heading = "Curves" if len(self.leads) == 1 else f"Curves of {lead.question.task or 'unknown data'}"
+        heading = "Curves" if len(self.leads) == 1 else f"Curves: {lead.heading}"
         made: Markup = cells.curves(lead.id, heading, self.main, switches)
         return made
 
@@ -173,4 +191,5 @@ def _about(shown: Shown) -> list[str]:
     """Return what the report is of: how many runs, in how many groups."""
     runs, groups = len(shown.records), len(shown.groups)
     said = [f"{runs:,} run{'s' * (runs != 1)}"] if runs else []
-    return [*said, *([f"{groups:,} groups"] if 1 < groups < runs else [])]
+    said += [f"{groups:,} groups that differ in more than the seed"] if 1 < groups < runs else []
+    return [*said, *(one.question.task for one in shown.sections if len(shown.sections) == 1 and one.question.task)]

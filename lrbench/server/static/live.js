@@ -6,7 +6,7 @@
   const WAIT = 25, AGAIN = [1, 2, 4, 8, 15]; // seconds: of one request; between attempts while the server is gone
   const live = connection.textContent;
   let version = frame.dataset.version, failures = 0, waiting = null, goneSince = null;
-  let title = document.title, count = "", closing = "";
+  let title = document.title, count = frame.dataset.count, closing = "";
 
   // ---- what has changed ------------------------------------------------------------------------------------------------
   function state(words, gone) {
@@ -28,6 +28,8 @@
     if (now.problem !== undefined) byId("live-problem").textContent = now.problem && `The page could not be updated: ${now.problem}`;
     if (now.news) news.textContent = now.news;
   }
+
+  function entitle() { document.title = count ? `${count} ${title}` : title; }
 
   async function ask(seconds) {
     waiting = new AbortController();
@@ -120,5 +122,6 @@
     if (event.key === "Enter" && event.target.matches("input")) { event.preventDefault(); send(); }
   });
 
+  entitle();
   follow();
 })();

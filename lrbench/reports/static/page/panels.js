@@ -14,10 +14,10 @@ function fillPanels() {
   watch();
 }
 
-function panel(group, card) {
-  const { label, words, problem } = row(group) ?? {};
+function panel(group, card, tag = "li") {
+  const { words, problem } = row(group) ?? {}, label = shortOf(group);
   if (!card || !card.querySelector(".both") !== !!problem) {
-    card = make("li", { class: "card", "data-group": group }, make("h3"), make("p", { class: problem ? "bad" : "readout" }));
+    card = make(tag, { class: "card", "data-group": group }, make("h3"), make("p", { class: problem ? "bad" : "readout" }));
     if (!problem) {
       card.append(make("div", { class: "both", role: "img", tabindex: "0" },
         make("div", { class: "chart losses", "data-chart": "panel" }), make("div", { class: "chart rates" })));
@@ -36,7 +36,7 @@ function panelRange(id) {
 }
 
 drawers.panel = (losses) => {
-  const card = losses.closest("li"), id = card.dataset.group, group = curves(id), line = card.querySelector(".readout");
+  const card = losses.closest(".card"), id = card.dataset.group, group = curves(id), line = card.querySelector(".readout");
   const rates = card.querySelector(".rates"), both = card.querySelector(".both"), axis = page().axis;
   const series = [{}], xs = [], columns = [], bands = [], places = {}, rated = group.rate.x.length > 0;
   both.classList.toggle("alone", !rated);

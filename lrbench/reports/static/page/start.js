@@ -18,7 +18,8 @@ document.addEventListener("input", ({ target }) => {
   list();
 });
 document.addEventListener("click", ({ target }) => {
-  const button = target.closest("button");
+  const button = target.closest("button"), cell = target.closest(".heat td[data-group], #results tr[data-group], .lead-table tr");
+  if (cell && !button && !target.closest("input, a") && !String(getSelection())) togglePin(cell.dataset.group || cell.dataset.best);
   if (!button) return;
   if (button.dataset.sort) {
     const column = Number(button.dataset.sort);
@@ -30,6 +31,14 @@ document.addEventListener("click", ({ target }) => {
   else if (button.id === "more-rows") { listing.shown += 100; list(); }
   else if (button.id === "more-panels") { panelsShown += panelsShown + 2 * PANELS >= page().groups.length ? 2 * PANELS : PANELS; fillPanels(); }
   else if ("copy" in button.dataset) copy(button);
+  else if (button.dataset.pin) togglePin(button.dataset.pin);
+  else if (button.dataset.unpin) togglePin(button.dataset.unpin);
+  else if (button.dataset.goto) showRuns(button.dataset.goto);
+  else if (button.dataset.all) {
+    const whole = byId(button.dataset.all).classList.toggle("whole");
+    button.setAttribute("aria-expanded", String(whole));
+    button.textContent = whole ? "Show fewer rows" : button.textContent.replace("fewer", "all");
+  }
 });
 
 async function copy(button) {
@@ -68,4 +77,6 @@ matchMedia("print").addEventListener("change", (event) => print(event.matches));
 // A browser may restore the state of the last visit.
 for (const input of all("input[data-view]")) input.checked = input.defaultChecked;
 if (byId("filter")) byId("filter").value = "";
+paintSwatches();
+watch();
 load("row").then(() => { list(); return load("curves"); }).then(() => { fillPanels(); watch(); redraw(); root.classList.add("ready"); });

@@ -67,9 +67,12 @@ async function update({ order, parts = {}, data: changed = {} }) {
 
 // Draw everything that depends on data.
 function show() {
+  paintSwatches();
   list();
   fillPanels();
   watch();
   redraw();
+  if (pins.length) showDock();
+  highlight();
 }
 window.lrbench = { update, replaceParts }; // the second for parts without charts

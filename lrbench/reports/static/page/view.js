@@ -1,8 +1,10 @@
 // ---- what the reader has chosen --------------------------------------------------------------------------------------
-const view = { measure: Object.keys(page().metrics)[0], split: page().split, logy: true, logx: false, near: null };
+const view = { measure: Object.keys(page().metrics)[0], split: page().split, logy: true, logx: false, near: null, family: null };
 const slots = new Map(); // section → (group → index of its colour and dash)
 const DASHES = [[], [9, 3], [2, 2.5], [10, 3, 2, 3]];
-const look = (slot) => ({ colour: css(`--c${slot % 7}`), dash: DASHES[slot % DASHES.length] }); // 28 combinations; neighbours differ in both
+const COLOURS = 12;
+const dashAt = (slot) => DASHES[(slot + Math.floor(slot / 4)) % DASHES.length];
+const look = (slot) => ({ colour: css(`--c${slot % COLOURS}`), dash: dashAt(slot) }); // 48 combinations; neighbours differ in both
 
 function slotsOf(id) {
   if (!slots.has(id)) slots.set(id, new Map((section(id)?.picked ?? []).map((group, slot) => [group, slot])));
