@@ -135,8 +135,8 @@ PUBLIC = {
     """,
     "sweeps": """
         AUTO_POINTS Board Plan Planned Summary Sweep SweepFolder board_of carry_out confirming find_sweeps plan_sweep
-        sweep WIDTH Zoom MoreSeeds Requests Decided decided summarize add_seeds cancel_stop drop_cell keep_cell
-        request_stop requests_of
+        Decided MoreSeeds Requests WIDTH Zoom add_seeds cancel_stop decided drop_cell keep_cell request_stop
+        requests_of summarize sweep
     """,
     "transfers": """
         CoordinateCheck LayerSize Slope both coordinate_check Exponent Fitted Found Prediction THEORIES Transfer
