@@ -41,8 +41,8 @@ class Page:
             with urllib.request.urlopen(asked, timeout=90) as answer:
                 body = answer.read()
             if body:
-                self.version, self.answers = json.loads(body)["version"], self.answers + 1
                 self.bytes += len(body)
+                self.version, self.answers = json.loads(body)["version"], self.answers + 1
 
 
 def under_way(run: Path) -> list[str]:

@@ -277,5 +277,11 @@ def test_the_server_ends_with_a_sweep_that_is_killed(
     expect(page.locator("#live")).to_contain_text("1 running")
     sweep.kill()
     expect(page.locator("#connection")).to_contain_text("The command that trained has ended")
-    time.sleep(1)
-    page.wait_for_function("fetch('changes').then(() => false, () => true)")
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        try:
+            page.request.get(page.url)
+        except playwright.Error:
+            return
+        time.sleep(0.2)
+    raise AssertionError("the server still answers")
