@@ -63,6 +63,7 @@ class Group:
     short: str = field(default="", compare=False)
     told: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     _bands: dict[str, Band] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _values: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
     _reached: dict[str, dict[int | str, float]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -79,22 +80,25 @@ class Group:
         """Whether another program trained the runs."""
         return self.first.foreign
 
-    def values(self, metric: str) -> dict[int | str, float]:
+    def values(self, metric: str) -> Mapping[int | str, float]:
         """Return the metric by seed, of the runs that reached their end and neither diverged nor are on a plateau.
 
         A run of an unknown seed, or of one that another has, is named by its folder, so that it pairs with none.
         """
-        found, stuck = self.reached(metric), self.plateau(metric)
-        return {seed: value for seed, value in found.items() if seed not in stuck}
+        return self._split(metric)[0]
 
-    def plateau(self, metric: str) -> dict[int | str, float]:
+    def plateau(self, metric: str) -> Mapping[int | str, float]:
         """Return the metric by seed, of the runs that ended on a plateau far from the others."""
-        known = self.measures or measures_of(self.records)
-        if metric not in known:
-            return {}
-        found = self.reached(metric)
-        stuck = on_plateau(found, lower=known[metric].lower)
-        return {seed: value for seed, value in found.items() if seed in stuck}
+        return self._split(metric)[1]
+
+    def _split(self, metric: str) -> tuple[Mapping[int | str, float], Mapping[int | str, float]]:
+        """Return the values of runs that are not on a plateau, and of those that are; computed once."""
+        if metric not in self._values:
+            found, known = self.reached(metric), self.measures or measures_of(self.records)
+            stuck = on_plateau(found, lower=known[metric].lower) if metric in known else frozenset()
+            kept = {seed: value for seed, value in found.items() if seed not in stuck}
+            self._values[metric] = kept, {seed: value for seed, value in found.items() if seed in stuck}
+        return self._values[metric]
 
     def reached(self, metric: str) -> dict[int | str, float]:
         """Return the metric by seed, of all runs that reached their end without diverging and have it."""
