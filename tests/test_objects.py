@@ -655,7 +655,7 @@ def test_results_show_themselves_as_html_and_as_figures(tiny: Make) -> None:
     for shown, words in (
         (outcomes, ["<td>a+b</td>", "<td>2</td>", "val loss"]),
         (found, ["minimum/2", "steps", "seed"]),
-        (swept, ["best learning rate", "<td>0.1</td>"]),
+        (swept, ["best learning rate", "<td>0.1 (highest)</td>"]),
         (previews, ["<td>tiny</td>", "<td>other</td>", "peak"]),
         (previews[0], ["<td>tiny</td>", "peak"]),
     ):

@@ -139,7 +139,7 @@ def test_live_on_a_terminal_while_a_sweep_runs_is_killed_and_goes_on(write_confi
     def sees(text: str) -> bool:
         while select.select([terminal], [], [], 0)[0]:
             shown.extend(os.read(terminal, 65536))
-        return text in re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown[-6000:].decode(errors="replace"))
+        return text in re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown[-40_000:].decode(errors="replace"))
 
     try:
         until(lambda: sees("1 running, 1 pending") and sees("step "))

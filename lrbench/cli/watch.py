@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,10 +16,12 @@ from lrbench.errors import UsageError, choices
 
 if TYPE_CHECKING:
     from lrbench.cli.frame import Watched
+    from lrbench.training import StopFlag
 
-EVERY_SECONDS = 1.0
+EVERY_SECONDS, POLL_SECONDS = 1.0, 0.1
 LOOKING = 0.05
 """The most of a core that looking may take in the long run."""
+NOTE = "Ctrl-C ends watching, not the runs."
 
 
 def watch(
@@ -35,6 +38,7 @@ def watch(
     [dim]lrbench watch    lrbench watch digits-rates    ssh gpu1 lrbench watch --once --runs work/runs[/]
     """
     from lrbench.cli.frame import show_frame
+    from lrbench.training import StopFlag
 
     watched = _watched(wanted or [], runs)
     console = Terminal()
@@ -42,11 +46,14 @@ def watch(
         watched.look()
         show_frame(console, watched)
         return
-    with contextlib.suppress(KeyboardInterrupt):
-        _follow(console, watched)
+    stop = StopFlag()
+    with contextlib.suppress(KeyboardInterrupt), stop.on_signals():  # a second Ctrl-C does not wait for a look
+        _follow(console, watched, stop)
+    if stop.signal == signal.SIGTERM:
+        raise typer.Exit(128 + signal.SIGTERM)
 
 
-def _follow(console: Terminal, watched: Watched) -> None:
+def _follow(console: Terminal, watched: Watched, stop: StopFlag) -> None:
     """Draw the state again and again, on a screen of its own; leave the last one behind."""
     from rich.live import Live
     from rich.text import Text
@@ -54,23 +61,27 @@ def _follow(console: Terminal, watched: Watched) -> None:
     from lrbench.cli.frame import show_frame
 
     shown = ""
+    watched.look()  # the first look takes longest
     try:
         with Live(console=console, screen=True, auto_refresh=False, vertical_overflow="crop") as live:
-            while True:
+            while not stop():
                 began = time.monotonic()
                 watched.look()
-                pad = console_like(console)
-                with pad.capture() as captured:
-                    show_frame(pad, watched)
+                paper = _like(console)
+                with paper.capture() as captured:
+                    show_frame(paper, watched)
                 shown = captured.get()
-                note = Text("Ctrl-C ends watching, not the runs.", style="dim")
-                live.update(Text.from_ansi(shown, no_wrap=True).append("\n").append(note), refresh=True)
-                time.sleep(max(EVERY_SECONDS, (time.monotonic() - began) / LOOKING))
+                lines = shown.splitlines()[: console.height - 1]
+                drawn = Text.from_ansi("\n".join(lines), no_wrap=True)
+                live.update(drawn.append("\n").append(NOTE, "dim"), refresh=True)
+                until = began + max(EVERY_SECONDS, (time.monotonic() - began) / LOOKING)
+                while not stop() and time.monotonic() < until:
+                    time.sleep(POLL_SECONDS)
     finally:
         console.print(Text.from_ansi(shown), end="")
 
 
-def console_like(console: Terminal) -> Terminal:
+def _like(console: Terminal) -> Terminal:
     """Return a console of the same width and colours, to print into."""
     return Terminal(width=console.width, height=console.height, force_terminal=True, color_system=console.color_system)
 

@@ -138,6 +138,8 @@ def _equally(ones: Sequence[Finalist]) -> bool:
 def _tuning(found: Families) -> str:
     """Say how the learning rates were tuned."""
     ones = found.chosen
+    if all(one.tuning.rates == 1 for one in ones):
+        return ""
     if _equally(ones):
         return f"Each was tuned over {_spent(ones[0])}."
     more = len(ones) - MOST_LISTED

@@ -25,22 +25,24 @@ def told(section: Section) -> Told:
     if best is None:
         return Told.of([open_text(question.groups), lost(family, measure)])
     begun = so_far(question.groups)
+    alone = len({point.lr for point in family.points if point.values(measure) or point.lost(measure)}) == 1
     return Told.of(
         [
-            _first(family, best, measure, begun),
+            _first(family, best, measure, begun, alone),
             edge_text(family, measure),
             *_fresh(section),
             lost(family, measure),
-            _good(family, measure),
-            _no_optimum(family, measure),
+            "" if alone else _good(family, measure),
+            "" if alone else _no_optimum(family, measure),
         ]
     )
 
 
-def _first(family: Family, best: Point, measure: Measure, begun: str) -> str:
+def _first(family: Family, best: Point, measure: Measure, begun: str, alone: bool) -> str:
     the = f"{begun}the" if begun else "The"
-    found, lr, whole = optimum(family, measure), rate(best.lr), centre(best, measure)
-    if len({point.lr for point in family.points if point.values(measure) or point.lost(measure)}) == 1:
+    found, whole = optimum(family, measure), centre(best, measure)
+    lr = rate(best.lr) + (f" with {best.group.part}" if best.group.part else "")
+    if alone:
         return f"{the} only learning rate with a result is {lr}: a {measure.words} of {whole}."
     if isinstance(found, NoOptimum):
         return f"{the} best learning rate tried is {lr}, with a {measure.words} of {whole}."

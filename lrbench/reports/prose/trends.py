@@ -105,10 +105,16 @@ def _at_ends(found: Families, ones: Sequence[Finalist]) -> str:
     """Say which of them are at an end of those tried: `; 0.3 is the highest tried, so a higher one may be better`."""
     told = []
     for end, way in (("lowest", "lower"), ("highest", "higher")):
-        rates = list(dict.fromkeys(rate(_lr(one)) for one in ones if one.edge == end))
-        if rates:
-            is_it, better = ("is", f"a {way} one") if len(rates) == 1 else ("are", f"{way} ones")
-            told.append(f"; {joined(rates)} {is_it} the {end} tried, so {better} may be better")
+        at = [one for one in ones if one.edge == end]
+        rates = list(dict.fromkeys(rate(_lr(one)) for one in at))
+        if not at:
+            continue
+        if any(rate(_lr(one)) in rates for one in ones if one.edge != end):
+            is_it = f"for {listed([found.name(one) for one in at])} that is"
+        else:
+            is_it = f"{joined(rates)} {'is' if len(rates) == 1 else 'are'}"
+        better = f"a {way} one" if len(rates) == 1 else f"{way} ones"
+        told.append(f"; {is_it} the {end} tried, so {better} may be better")
     return "".join(told)
 
 
