@@ -125,7 +125,8 @@ def sweeps_shown(
         settled: what is decided in each sweep; see `settled_in`.
     """
     by_path = _by_path(records)
-    found, planned = [], set()
+    found: list[SweepShown] = []
+    planned: set[str] = set()
     for number, plans in enumerate(roots):
         for folder, plan in plans.read():
             paths = {cell.run: f"{plans.root}{os.sep}{cell.run}" for cell in plan.cells}
