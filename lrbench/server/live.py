@@ -15,7 +15,7 @@ from lrbench.server.versions import Versions
 EVERY_SECONDS = 1.0
 """How often folders are looked at."""
 LOOKING, MAKING = 0.02, 0.08
-"""The most of a core that looking at folders, and making the page anew, may take in the long run."""
+"""The most of a core, in the long run, for looking at folders, and for reading changes and making the page anew."""
 INTEREST_SECONDS = 10.0
 """A page that has not asked for so long is closed, hidden or gone."""
 FAREWELL_SECONDS = 0.3
@@ -147,22 +147,26 @@ class Live:
             time.sleep(FAREWELL_SECONDS)
 
     def _turn(self) -> float:
-        """Look at the folders and update what is shown; return the processor time of looking."""
-        began, made = time.thread_time(), 0.0
-        page = None
+        """Look at the folders and update what is shown; return the processor time of that, without changes."""
+        began, first = time.thread_time(), not self._versions.order
+        page, made = None, 0.0
         try:
-            self._stale = self.content.look() or self._stale
+            changed = self.content.look()
+            read = time.thread_time() - began if changed else 0.0
+            self._stale = changed or self._stale
             if self._stale and time.monotonic() >= self._rest:
                 self._stale, looked = False, time.thread_time()
                 page = self.content.page()
                 made = time.thread_time() - looked
-                self._rest = time.monotonic() + made * (1 / MAKING - 1)
             live, self._problem = self.content.progress(), ""
         except Exception as error:  # a folder may be in any state, and the next look may find a better one
             live, self._stale, self._problem = {}, True, reason_of(error)
+            read, made = time.thread_time() - began, 0.0
+        if not first or page is None:  # the first version is what a person waits for
+            self._rest = max(self._rest, time.monotonic()) + (read + made) * (1 / MAKING - 1)
         told = {**self._versions.live.values, **live, "problem": self._problem, "closing": self.closing}
         with self._changed:
-            changed = page is not None and self._versions.put_page((*ABOVE, *page.order), page.parts, page.data)
-            if self._versions.put_live(told) or changed:
+            new = page is not None and self._versions.put_page((*ABOVE, *page.order), page.parts, page.data)
+            if self._versions.put_live(told) or new:
                 self._changed.notify_all()
-        return time.thread_time() - began - made
+        return time.thread_time() - began - made - read

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import statistics
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -122,14 +124,16 @@ def sweeps_shown(
         records: the runs in them.
         settled: what is decided in each sweep; see `settled_in`.
     """
-    by_path = {record.folder.path: record for record in records}
-    found, planned = [], set()
+    by_path = _by_path(records)
+    found: list[SweepShown] = []
+    planned: set[str] = set()
     for number, plans in enumerate(roots):
         for folder, plan in plans.read():
-            runs = {cell.run: by_path.get(plans.root / cell.run) for cell in plan.cells}
-            planned |= {plans.root / run for run in runs}
+            paths = {cell.run: f"{plans.root}{os.sep}{cell.run}" for cell in plan.cells}
+            runs = {run: by_path.get(path) for run, path in paths.items()}
+            planned.update(paths.values())
             found.append(_sweep(number, folder, plan, runs, (settled or {}).get(folder.path, ())))
-    alone = [r for r in by_path.values() if r.status is Status.RUNNING and r.folder.path not in planned]
+    alone = [one for path, one in by_path.items() if one.status is Status.RUNNING and path not in planned]
     if alone:
         shown = [_running(record, record.folder.name) for record in alone[:MOST_LISTED]]
         found.append(SweepShown(-1, "", 0, len(alone), [_counted(len(alone), Status.RUNNING)], running=shown))
@@ -138,17 +142,21 @@ def sweeps_shown(
 
 def settled_in(roots: Sequence[Plans], records: Iterable[Record]) -> dict[Path, list[Decided]]:
     """Return by folder what is decided in the sweeps that are not done; it takes as long as a sweep's summary."""
-    by_path = {record.folder.path: record for record in records}
+    by_path = _by_path(records)
     found = {}
     for plans in roots:
         for folder, plan in plans.read():
-            runs = {
-                run.path.name: record for cell in plan.cells if (record := by_path.get((run := folder.run(cell)).path))
-            }
+            there = {cell.run: by_path.get(f"{plans.root}{os.sep}{cell.run}") for cell in plan.cells}
+            runs = {run: record for run, record in there.items() if record is not None}
             if any(not record.status.over for record in runs.values()):
                 with contextlib.suppress(LrbenchError):
                     found[folder.path] = decided(summarize(folder, plan, records=runs))
     return found
+
+
+def _by_path(records: Iterable[Record]) -> dict[str, Record]:
+    """Return the runs by their paths as text: to join and hash thousands of paths each second takes too long."""
+    return {str(record.folder.path): record for record in records}
 
 
 def _sweep(
@@ -161,13 +169,13 @@ def _sweep(
     failed = [_failed(record, label[run]) for run, record in there if states[run] in (Status.FAILED, Status.DAMAGED)]
     to_do = [run for run, state in states.items() if state.to_do]
     asked = _asked(folder, plan)
-    counts = [(state, sum(one is state for one in states.values())) for state in Status]
+    counts = Counter(states.values())
     return SweepShown(
         number,
         folder.name,
-        done=sum(state.over for state in states.values()),
+        done=sum(count for state, count in counts.items() if state.over),
         total=len(states),
-        counts=[_counted(count, state) for state, count in counts if count and state is not Status.FINISHED],
+        counts=[_counted(counts[state], state) for state in Status if counts[state] and state is not Status.FINISHED],
         left=_left([record for _, record in there], running, len(to_do)),
         running=running[:MOST_LISTED],
         failed=failed[:MOST_LISTED],
