@@ -121,7 +121,7 @@ PUBLIC = {
         against_target axis_of budgets estimate compare_groups compare_two default_metric doubts duration
         families family_words fits grouped kept load_runs mean_text measure_named measures_of mixed_code only
         parts rate_text read_one read_runs run_rows select standing NoOptimum Optimum optimum good_margin task_of
-        tasks_of value_text width_text Audit Fault RateMonitor audit audited Confirmation Finalist confirmation
+        tasks_of value_text width_text Audit Fault RateMonitor audit audited Confirmation Finalist Tuning confirmation
         TimeToTarget areas time_to_stay time_to_target with_families optima
     """,
     "sweeps": """
@@ -136,7 +136,7 @@ PUBLIC = {
         save_transfer transfer_headings transfer_rows Preview Report brief_columns csv_cell figure_of
         formatted_table gather html_of preview report save_finding save_previews save_summary summary
         summary_words table_columns Decision TargetDecision compare text_of FRESH_HEADINGS fresh_cells
-        fresh_rows save_coordinates
+        fresh_rows save_coordinates figure save_figures
     """,
     "integrations": """
         Export Imported Log Recorder Tool export hf_range_test import_runs keras_range_test lightning_range_test
@@ -240,6 +240,7 @@ def test_public_names() -> None:
         "compare",
         "coordinate_check",
         "export",
+        "figure",
         "find_lr",
         "import_runs",
         "load_config",

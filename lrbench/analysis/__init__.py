@@ -7,7 +7,7 @@ from lrbench.analysis.audits import Audit, Fault, RateMonitor, audit, audited
 from lrbench.analysis.budgets import budgets
 from lrbench.analysis.code_versions import mixed as mixed_code
 from lrbench.analysis.comparison import Comparison, Row, compare_groups, compare_two
-from lrbench.analysis.confirmation import Confirmation, Finalist, confirmation
+from lrbench.analysis.confirmation import Confirmation, Finalist, Tuning, confirmation
 from lrbench.analysis.curve import NoOptimum
 from lrbench.analysis.estimates import CONFIDENCE, estimate, standing
 from lrbench.analysis.evaluations import Axis

@@ -10,7 +10,7 @@ import numpy as np
 
 from lrbench.analysis import Group, measures_of, task_of
 from lrbench.components import in_words
-from lrbench.reports.figures.overview import by_task, evenly, loss_limits, picked_out
+from lrbench.reports.figures.curves import by_task, evenly, loss_limits, picked_out
 from lrbench.reports.headline import charted_metrics
 
 LOSSES = {"train": ("train_loss",), "val": ("val_loss",), "both": ("train_loss", "val_loss")}

@@ -20,7 +20,8 @@ from lrbench.components import Measure, in_words
 from lrbench.errors import printable
 from lrbench.reports import confirmation, details, tables
 from lrbench.reports.chart_data import charted
-from lrbench.reports.figures.overview import MOST_PANELS, by_task, problem, subtitle
+from lrbench.reports.figures.curves import by_task
+from lrbench.reports.figures.overview import MOST_PANELS, problem, subtitle
 from lrbench.reports.figures.render import Drawn
 from lrbench.reports.headline import charted_metrics, headline
 from lrbench.reports.range_tests import Tested
