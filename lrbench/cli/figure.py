@@ -41,7 +41,8 @@ def figure(
     ] = None,
     title: Annotated[bool, option("Give the figure a title; papers have captions.", "--title")] = False,
     svg_text: Annotated[
-        bool, option("Keep text in SVG as text, in a font that the reader must have. Default: as outlines.", "--svg-text")
+        bool,
+        option("Keep the text of an SVG as text; readers need the font. Default: as outlines.", "--svg-text"),
     ] = False,
     dpi: Annotated[int, option("Dots per inch of a PNG.")] = 300,
     metric: Annotated[str | None, option("Show this: val_accuracy, test_loss, … Default: val_loss, if any.")] = None,

@@ -15,10 +15,11 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 from lrbench.analysis import Group, Target, TimeToTarget
-from lrbench.reports.figures.axes import log_scale, thin_out
-from lrbench.reports.figures.sheet import SCREEN, Sheet, finish
+from lrbench.reports.figures.axes import log_scale
+from lrbench.reports.figures.finish import finish
+from lrbench.reports.figures.sheet import SCREEN, Sheet
 from lrbench.reports.figures.style import OTHERS, SOFT, drawing, large, line_of, wide
-from lrbench.reports.figures.text import End, ends_fit, heading, label_ends, legend, width_of, wrapped
+from lrbench.reports.figures.text import End, ends_fit, heading, legend, width_of, wrapped
 from lrbench.reports.targets import arrivals, fastest
 
 MOST = 8
@@ -40,7 +41,7 @@ def draw(groups: Sequence[Group], target: Target, sheet: Sheet = SCREEN) -> Figu
         return None
     order = sorted(found, key=lambda label: (found[label].median, -found[label].reached_by(math.inf), label))
     width = sheet.across(7.6 + 0.3 + min(max(map(width_of, order[:MOST])), 3.2))
-    body = 0.72 * width if sheet.narrow else min(0.55 * width, 4.4)
+    body = 0.85 * width if sheet.narrow else min(0.55 * width, 4.4)
     figure = Figure(figsize=(width, sheet.height or body), layout="constrained")
     more = f"{MOST} of {len(order)} in colour" if len(order) > MOST else ""
     top = heading(figure, sheet, f"Seeds that have reached {target.words}", more)
@@ -58,13 +59,9 @@ def draw(groups: Sequence[Group], target: Target, sheet: Sheet = SCREEN) -> Figu
         handles.append(line)
     _finish(axes, target, part, soonest)
     handles, labels = _marks(handles, order[:MOST], list(found.values()))
-    fits = ends_fit(figure, texts, body - 0.9)
+    fits = ends_fit(figure, texts, body - 1.15)
     legend(figure, handles[len(texts) :] if fits else handles, labels[len(texts) :] if fits else labels)
-    finish(figure, sheet, body + top, "figure of arrivals")
-    if fits:
-        label_ends(figure, axes, ends)
-    thin_out(figure)
-    return figure
+    return finish(figure, sheet, body + top, "figure of arrivals", axes, ends if fits else ())
 
 
 def _marks(lines: list[Artist], labels: list[str], found: Sequence[TimeToTarget]) -> tuple[list[Artist], list[str]]:

@@ -103,13 +103,15 @@ def _thin(axis: Axis, *, log: bool) -> None:
     shown = [
         (tick.get_loc(), tick.label1.get_window_extent())
         for tick in axis.get_major_ticks()
-        if tick.label1.get_visible() and tick.label1.get_text() and low * (1 - 1e-9) <= tick.get_loc() <= high * 1.000001
+        if tick.label1.get_visible()
+        and tick.label1.get_text()
+        and low * (1 - 1e-9) <= tick.get_loc() <= high * 1.000001
     ]
     if len(shown) < 2:
         return
     spans = {at: (box.x0, box.x1) if across else (box.y0, box.y1) for at, box in shown}
     room = 0.04 * axis.axes.figure.dpi if across else 0.0
-    orders = [sorted(spans, key=_worth)] if log else [list(spans)[start::step] for step in range(1, 9) for start in (0,)]
+    orders = [sorted(spans, key=_worth)] if log else [list(spans)[::step] for step in range(1, 9)]
     for order in orders:
         kept = _clear(order, spans, room)
         if len(kept) == len(order) or log:

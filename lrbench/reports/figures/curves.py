@@ -13,10 +13,11 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from lrbench.analysis import Band, Group, measures_of, task_of
 from lrbench.components import Measure
-from lrbench.reports.figures.axes import Scale, above, drawable, thin_out, thousands, value_axis
-from lrbench.reports.figures.sheet import SCREEN, Sheet, finish
+from lrbench.reports.figures.axes import Scale, above, drawable, thousands, value_axis
+from lrbench.reports.figures.finish import finish
+from lrbench.reports.figures.sheet import SCREEN, Sheet
 from lrbench.reports.figures.style import OTHERS, SOFT, Line, drawing, large, line_of, wide
-from lrbench.reports.figures.text import End, ends_fit, heading, in_the_middle, label_ends, legend, wrapped
+from lrbench.reports.figures.text import End, ends_fit, heading, in_the_middle, legend, wrapped
 from lrbench.reports.headline import headline
 
 MOST_LINES = 12
@@ -70,16 +71,12 @@ def draw(
     ends, handles = overlay(axes, groups, picked, measure)
     labels = [f"{groups[i].label}  {value_of(groups[i], measure)}" for i in picked]
     texts = [wrapped(text, 0.3 * width) for text in labels]
-    fits = ends_fit(figure, texts, body - 0.55) and all(end is not None for end in ends)
+    fits = ends_fit(figure, texts, body - 0.6) and all(end is not None for end in ends)
     if not fits:
         legend(figure, handles, labels)
-    finish(figure, sheet, body + top, "figure of curves")
-    if fits:
-        found = [End(end[0], end[1], text, line_of(i).colour)
-                 for i, (end, text) in enumerate(zip(ends, texts, strict=True)) if end]  # fmt: skip
-        label_ends(figure, axes, found)
-    thin_out(figure)
-    return figure
+    found = [End(*end, text, line_of(position).colour)
+             for position, (end, text) in enumerate(zip(ends, texts, strict=True)) if fits and end]  # fmt: skip
+    return finish(figure, sheet, body + top, "figure of curves", axes, found)
 
 
 def value_of(group: Group, measure: Measure) -> str:

@@ -20,8 +20,9 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from lrbench.analysis import CONFIDENCE, Family, Optimum, Point, optimum, value_text
 from lrbench.components import Measure
-from lrbench.reports.figures.axes import drawable, log_scale, percent, thin_out
-from lrbench.reports.figures.sheet import SCREEN, Sheet, finish
+from lrbench.reports.figures.axes import drawable, log_scale, percent
+from lrbench.reports.figures.finish import finish
+from lrbench.reports.figures.sheet import SCREEN, Sheet
 from lrbench.reports.figures.style import drawing, large, wide
 from lrbench.reports.figures.swept import Panel, Swept
 from lrbench.reports.figures.text import heading, legend, width_of, wrapped
@@ -66,7 +67,6 @@ def draw(swept: Swept, measure: Measure, sheet: Sheet = SCREEN) -> Figure:
         one.fill(seen, best, told, ridge=swept.numeric)
     legend(figure, list(seen.values()), list(seen))
     finish(figure, sheet, body + top + (0.5 if sheet.narrow else 0.0), "heat map")
-    thin_out(figure)
     return figure
 
 
@@ -88,10 +88,14 @@ def _bar(
 ) -> None:
     """Add the scale of the colours, with an arrow where values lie beyond it."""
     extend: Any = {(False, False): "neither", (True, False): "min", (False, True): "max"}.get(ends, "both")
-    place: Any = {"location": "top", "aspect": 40, "pad": 0.02} if sheet.narrow else {"location": "right", "aspect": 30, "shrink": min(1.0, 2.6 / (len(panels) ** 0.5 + 1))}
+    place: Any = (
+        {"location": "top", "aspect": 40, "pad": 0.02}
+        if sheet.narrow
+        else {"location": "right", "aspect": 30, "shrink": min(1.0, 2.6 / (len(panels) ** 0.5 + 1))}
+    )
     bar = figure.colorbar(ScalarMappable(norm, _colours(measure)), ax=list(panels), extend=extend, **place)
     bar.set_label(measure.words, fontsize="small")
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     axis = bar.ax.xaxis if sheet.narrow else bar.ax.yaxis
     if isinstance(norm, LogNorm):
         digits = (1.0, 2.0, 5.0) if float(norm.vmax or 1) / float(norm.vmin or 1) > 4 else tuple(range(1, 10))
@@ -176,7 +180,13 @@ class _Map:
         if centre is None:
             hatch = "xxxx" if lost else "...." if point.pruned else ""
             look: Any = {"facecolor": LOST if lost else EMPTY, "edgecolor": "#777777", "linewidth": 0.0, "hatch": hatch}
-            what = "at least half of the seeds diverged or failed" if lost else "pruned" if point.pruned else "no value yet"
+            what = (
+                "at least half of the seeds diverged or failed"
+                if lost
+                else "pruned"
+                if point.pruned
+                else "no value yet"
+            )
             self.axes.add_patch(Rectangle(**box, **look))
             seen.setdefault(what, Patch(**look))
             return

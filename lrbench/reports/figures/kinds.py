@@ -53,7 +53,7 @@ def _rates(shown: Shown, sheet: Sheet, axis: str | None) -> Figure:
     found, measure = families_in(shown)
     drawn = [family for family in found if all(point.lr is not None for point in family.points)]
     if not drawn:
-        raise UsageError("a figure of learning rates needs runs at 3 or more learning rates that differ in nothing else")
+        raise UsageError("a figure of learning rates needs runs at 3 or more of them that differ in nothing else")
     return sensitivity.draw(drawn, measure, sheet)
 
 
@@ -101,16 +101,16 @@ def _range_test(shown: Shown, sheet: Sheet, axis: str | None) -> Figure:
     if len(known) != 1:
         names = [f"{name} ({finding.folder.path.name})" for name, finding in known]
         listed = f"; select one of {_listed(names)} with --filter" if names else "; `lrbench find-lr CONFIG` makes one"
-        raise UsageError(f"this figure draws one range test, and there {'are' if names else 'is'} {len(known) or 'none'}"
-                         f"{listed}")  # fmt: skip
+        count = f"are {len(known)}" if known else "is none"
+        raise UsageError(f"this figure draws one range test, and there {count}{listed}")
     return range_test.draw(known[0][1], sheet)
 
 
 def _run(shown: Shown, sheet: Sheet, axis: str | None) -> Figure:
     if len(_some(shown).groups) != 1:
         labels = [group.label for group in shown.groups]
-        raise UsageError(f"this figure tells of one run, and there are {len(labels)}: name its folder, or select it with "
-                         f"--filter; {_listed(labels)}")  # fmt: skip
+        how = "name its folder, or select it with --filter"
+        raise UsageError(f"this figure tells of one run, and there are {len(labels)}: {how}; {_listed(labels)}")
     (group,) = shown.groups
     return story.draw(group, curves.curved([group], shown.metric), sheet)
 

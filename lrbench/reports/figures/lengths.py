@@ -14,8 +14,9 @@ from matplotlib.lines import Line2D
 
 from lrbench.analysis import CONFIDENCE, Family, Optimum, optimum, rate_text
 from lrbench.components import Measure
-from lrbench.reports.figures.axes import Scale, drawable, log_scale, thin_out, value_axis
-from lrbench.reports.figures.sheet import SCREEN, Sheet, finish
+from lrbench.reports.figures.axes import Scale, drawable, log_scale, value_axis
+from lrbench.reports.figures.finish import finish
+from lrbench.reports.figures.sheet import SCREEN, Sheet
 from lrbench.reports.figures.style import Line, drawing, large, line_of, wide
 from lrbench.reports.figures.swept import Swept
 from lrbench.reports.figures.text import heading, legend
@@ -55,7 +56,6 @@ def draw(swept: Swept, measure: Measure, sheet: Sheet = SCREEN) -> Figure:
     named = [(line, panel.label) for line, panel in zip(lines, panels, strict=True) if panel.label]
     legend(figure, [*(line for line, _ in named), *seen.values()], [*(label for _, label in named), *seen])
     finish(figure, sheet, min(body, 5.2) + top, "figure of optima")
-    thin_out(figure)
     return figure
 
 

@@ -15,7 +15,16 @@ from lrbench.analysis import Group, measures_of, task_of
 from lrbench.components import LOSS, Measure, in_words
 from lrbench.errors import UsageError
 from lrbench.reports.figures.axes import Scale, drawable, thin_out, thousands, value_axis
-from lrbench.reports.figures.curves import band, by_task, curved, drawable_curve, overlay, picked_out, scale_of, value_of
+from lrbench.reports.figures.curves import (
+    band,
+    by_task,
+    curved,
+    drawable_curve,
+    overlay,
+    picked_out,
+    scale_of,
+    value_of,
+)
 from lrbench.reports.figures.layout import Layout
 from lrbench.reports.figures.sheet import SCREEN, Sheet
 from lrbench.reports.figures.style import BAD, MOST_POINTS, RATE, SOFT, TRAINING, VALIDATION, cut, drawing, wide
@@ -53,9 +62,7 @@ def draw(
     return figure
 
 
-def _panels(
-    figure: Figure, groups: Sequence[Group], shown: Sequence[Group], measure: Measure, place: Layout
-) -> None:
+def _panels(figure: Figure, groups: Sequence[Group], shown: Sequence[Group], measure: Measure, place: Layout) -> None:
     scales = {task: scale_of(members, measure) for task, members in by_task(groups).items()}
     for index, group in enumerate(shown):
         (left, top, width, height), lower = place.panel(index)

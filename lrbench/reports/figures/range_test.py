@@ -11,8 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lrbench.lr_finder import Advice, Finding, trend
-from lrbench.reports.figures.axes import above, log_scale, thin_out
-from lrbench.reports.figures.sheet import SCREEN, Sheet, finish
+from lrbench.reports.figures.axes import above, log_scale
+from lrbench.reports.figures.finish import finish
+from lrbench.reports.figures.sheet import SCREEN, Sheet
 from lrbench.reports.figures.style import drawing, large, line_of, wide, write
 from lrbench.reports.figures.text import heading, legend
 
@@ -46,7 +47,6 @@ def draw(finding: Finding, sheet: Sheet = SCREEN) -> Figure:
         _suggested(axes, finding)
     legend(figure, *axes.get_legend_handles_labels())
     finish(figure, sheet, body + top, "range test")
-    thin_out(figure)
     return figure
 
 
@@ -94,7 +94,9 @@ def _cut_off(axes: Axes, finding: Finding, high: float) -> None:
             out.append(above(axes, rates, np.nan_to_num(smooth, nan=-math.inf), high, line_of(index).colour))
     highest = [value for value in out if value is not None]
     if highest:
-        axes.plot([], [], "^", color="#444444", markersize=large(4.5), label=f"beyond the axis, up to {max(highest):.3g}")
+        axes.plot(
+            [], [], "^", color="#444444", markersize=large(4.5), label=f"beyond the axis, up to {max(highest):.3g}"
+        )
 
 
 def _label(finding: Finding, index: int) -> str | None:
@@ -112,8 +114,12 @@ def _room(start: float, lowest: float) -> float:
 def _advised(axes: Axes, advice: Advice) -> None:
     bounds = f"bounds for a cyclical schedule: {advice.low:.2g} … {advice.high:.2g}"
     axes.axvspan(advice.low, advice.high, color=BAND, zorder=0, label=bounds)
-    axes.axvline(advice.initial, color=ADVISED, linewidth=wide(1.4), label="recommended: constant or initial learning rate")
-    axes.axvline(advice.maximum, color=ADVISED, linewidth=wide(1.2), linestyle=(0, (5, 2)), label="maximum for one_cycle")
+    axes.axvline(
+        advice.initial, color=ADVISED, linewidth=wide(1.4), label="recommended: constant or initial learning rate"
+    )
+    axes.axvline(
+        advice.maximum, color=ADVISED, linewidth=wide(1.2), linestyle=(0, (5, 2)), label="maximum for one_cycle"
+    )
     above: Any = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
     text = f"{advice.initial:.2g}"
     axes.annotate(text, (advice.initial, 1), xytext=(-4, 4), ha="right", fontweight="bold", **above)

@@ -14,7 +14,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from lrbench.reports.figures.axes import drawable, log_scale
-from lrbench.reports.figures.sheet import Sheet, finish
+from lrbench.reports.figures.finish import finish
+from lrbench.reports.figures.sheet import Sheet
 from lrbench.reports.figures.style import SOFT, TRAINING, VALIDATION, large, wide
 from lrbench.reports.figures.text import legend, width_of, wrapped
 
@@ -138,7 +139,9 @@ def _interval(axes: Axes, place: int, ends: tuple[float, float], low: float, hig
     axes.plot([max(first, low), min(last, high)], [place] * 2, zorder=2, **_sized(INTERVAL))
     for out, at, mark in ((first < low, low, "<"), (last > high, high, ">")):
         if out:
-            axes.plot(at, place, mark, color=TRAINING, markersize=large(5.5), markeredgewidth=0, clip_on=False, zorder=5)
+            axes.plot(
+                at, place, mark, color=TRAINING, markersize=large(5.5), markeredgewidth=0, clip_on=False, zorder=5
+            )
 
 
 def _beside(place: int, values: Sequence[float]) -> np.ndarray:

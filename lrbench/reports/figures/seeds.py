@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from lrbench.analysis import Comparison, Group, Part, Target, mean_text, time_to_target
-from lrbench.reports.figures.axes import LARGEST, thin_out
+from lrbench.reports.figures.axes import LARGEST
 from lrbench.reports.figures.rows import (
     INTERVAL,
     MIDDLE,
@@ -55,9 +55,7 @@ def final_values(comparison: Comparison, sheet: Sheet = SCREEN) -> Figure:
     cut_off = any(abs(value) > LARGEST for one in dots for value in one.values)
     seed = f"a seed (beyond ±{LARGEST:g}: drawn there)" if cut_off else "a seed"
     _counted(made.figure, sheet, len(dots), len(known))
-    figure = closed(made, sheet, "figure of seeds", (SEED, seed), (MIDDLE, mean_text(measure.by_ratio)), *interval)
-    thin_out(figure)
-    return figure
+    return closed(made, sheet, "figure of seeds", (SEED, seed), (MIDDLE, mean_text(measure.by_ratio)), *interval)
 
 
 @drawing()
@@ -79,9 +77,7 @@ def times(groups: Sequence[Group], target: Target, sheet: Sheet = SCREEN) -> Fig
         axes.set_xlabel(f"{'seconds of training' if part == 'seconds' else f'{part}s'} to {target.words}")
     _counted(made.figure, sheet, len(shown), len(ended))
     missed = (MISSED, "not reached: length of training")
-    figure = closed(made, sheet, "figure of times", (SEED, "a seed"), (MIDDLE, "median"), missed)
-    thin_out(figure)
-    return figure
+    return closed(made, sheet, "figure of times", (SEED, "a seed"), (MIDDLE, "median"), missed)
 
 
 def _time(group: Group, target: Target, part: Part) -> Dots:

@@ -15,8 +15,9 @@ from matplotlib.ticker import FuncFormatter
 
 from lrbench.analysis import CONFIDENCE, Edge, Family, Optimum, optimum, rate_text, width_text
 from lrbench.components import Measure, number
-from lrbench.reports.figures.axes import above, drawable, log_scale, percent, thin_out
-from lrbench.reports.figures.sheet import SCREEN, Sheet, finish
+from lrbench.reports.figures.axes import above, drawable, log_scale, percent
+from lrbench.reports.figures.finish import finish
+from lrbench.reports.figures.sheet import SCREEN, Sheet
 from lrbench.reports.figures.style import INK, SOFT, Line, drawing, large, line_of, wide
 from lrbench.reports.figures.text import clear_of, heading, legend
 
@@ -50,7 +51,6 @@ def draw(families: Sequence[Family], measure: Measure, sheet: Sheet = SCREEN) ->
     top = heading(figure, sheet, title, more)
     legend(figure, handles, labels)
     finish(figure, sheet, main + beneath + top, "figure of learning rates")
-    thin_out(figure)
     return figure
 
 
@@ -122,7 +122,12 @@ def _line(axes: Axes, family: Family, look: Line, measure: Measure) -> Artist:
     centres = [point.centre(measure) for point in family.points]
     middle = drawable([math.nan if centre is None else centre for centre in centres])
     (line,) = axes.plot(
-        rates, middle, color=look.colour, linestyle=look.dash, marker=look.marker, markersize=large(4.5),
+        rates,
+        middle,
+        color=look.colour,
+        linestyle=look.dash,
+        marker=look.marker,
+        markersize=large(4.5),
         linewidth=wide(1.5),
     )
     above(axes, np.asarray(rates), np.nan_to_num(middle, nan=-math.inf), axes.get_ylim()[1], look.colour)
@@ -179,7 +184,12 @@ def _marks(axes: Axes, families: Sequence[Family], measure: Measure, labels: lis
     if any(isinstance(optimum(family, measure), Optimum) for family in families):
         seen.add("*")
     across: Any = axes.get_xaxis_transform()
-    cross: Any = {"markersize": large(8 if row < 0.05 else 5.5), "markeredgewidth": wide(1.6), "clip_on": False, "zorder": 6}
+    cross: Any = {
+        "markersize": large(8 if row < 0.05 else 5.5),
+        "markeredgewidth": wide(1.6),
+        "clip_on": False,
+        "zorder": 6,
+    }
     step = min(row, 0.6 / max(1, sum(bool(_absent(family, measure)) for family in families)))
     place = 0
     for index, family in enumerate(families):
@@ -189,7 +199,7 @@ def _marks(axes: Axes, families: Sequence[Family], measure: Measure, labels: lis
             axes.plot(lr, height, mark, color=line_of(index).colour, transform=across, **cross)
             seen.add(mark)
         place += bool(absent)
-    handles = []
+    handles: list[Artist] = []
     for mark in (mark for mark in kinds if mark in seen):
         size, inside = _LOOKS.get(mark, (6, "#444444"))
         handles.append(Line2D([], [], linestyle="none", marker=mark, markersize=size, color="#444444",

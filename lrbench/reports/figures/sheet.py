@@ -14,7 +14,6 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib import font_manager
-from matplotlib.figure import Figure
 from matplotlib.style import library
 
 from lrbench.errors import UsageError, printable
@@ -143,7 +142,7 @@ def _file(path: Path, name: str) -> dict[str, Any]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            found: dict[str, Any] = dict(mpl.rc_params_from_file(path, use_default_template=False))
+            found: dict[Any, Any] = dict(mpl.rc_params_from_file(path, use_default_template=False))
         except (OSError, ValueError, UnicodeDecodeError) as error:
             raise UsageError(f"--style {name}: {error}") from None
     if caught or not found:
@@ -171,32 +170,6 @@ def font_named(font: str) -> str:
     near = get_close_matches(font, known, n=3, cutoff=0.5)
     near += [name for name in known if name not in near and any(word in name.lower() for word in words)][:3]
     listed = ", ".join(near[:5] or known[:5])
-    raise UsageError(f"--font {font}: this font is not installed; fonts that are: {listed}, …; a .ttf file does as well")
-
-
-def finish(figure: Figure, sheet: Sheet, body: float, kind: str = "figure") -> Figure:
-    """Give a figure in constrained layout its size: the body's height plus legends', unless a height was asked for.
-
-    Raises UsageError if the panels do not fit.
-    """
-    from lrbench.reports.figures.text import legend_height
-
-    width = figure.get_figwidth()
-    figure.set_size_inches(width, sheet.height or body + legend_height(figure))
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        figure.draw_without_rendering()
-    small = [axes for axes in figure.axes if axes.get_visible() and _too_small(figure, axes)]
-    if small or any("collapsed" in str(one.message) for one in caught):
-        height = f" --height {sheet.height:.3g}in" if sheet.height else ""
-        raise UsageError(
-            f"this {kind} has no room at --width {width:.3g}in{height}: make it larger, or select fewer runs"
-        )
-    return figure
-
-
-def _too_small(figure: Figure, axes: Any) -> bool:
-    box = axes.get_window_extent()
-    if axes.get_label() == "<colorbar>":
-        return False
-    return bool(box.width < 0.3 * figure.dpi or box.height < 0.1 * figure.dpi)
+    raise UsageError(
+        f"--font {font}: this font is not installed; fonts that are: {listed}, …; a .ttf file does as well"
+    )

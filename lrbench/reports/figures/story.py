@@ -14,9 +14,10 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from lrbench.analysis import Group, Record
 from lrbench.components import LOSS, Measure, in_words
 from lrbench.errors import FolderError
-from lrbench.reports.figures.axes import Scale, above, drawable, log_scale, thin_out, thousands, value_axis
+from lrbench.reports.figures.axes import Scale, above, drawable, log_scale, thousands, value_axis
 from lrbench.reports.figures.curves import scale_of
-from lrbench.reports.figures.sheet import SCREEN, Sheet, finish
+from lrbench.reports.figures.finish import finish
+from lrbench.reports.figures.sheet import SCREEN, Sheet
 from lrbench.reports.figures.style import RATE, SOFT, TRAINING, VALIDATION, drawing, large, wide
 from lrbench.reports.figures.text import heading, in_the_middle, legend
 from lrbench.runs import read_csv
@@ -39,8 +40,9 @@ def draw(group: Group, measure: Measure, sheet: Sheet = SCREEN) -> Figure:
     body = sum(tall[row] for row in rows) * scaled + 0.6
     figure = Figure(figsize=(width, sheet.height or body), layout="constrained")
     top = heading(figure, sheet, group.label, _told(group))
-    panels = dict(zip(rows, figure.subplots(len(rows), 1, sharex=True, squeeze=False,
-                                            height_ratios=[tall[row] for row in rows]).ravel(), strict=True))  # fmt: skip
+    ratios = [tall[row] for row in rows]
+    made = figure.subplots(len(rows), 1, sharex=True, squeeze=False, height_ratios=ratios)
+    panels = dict(zip(rows, made.ravel(), strict=True))
     by_step = all(record.places("step") is not None for record in group.records)
     _losses(panels["loss"], group, steps, by_step)
     if metric is not None:
@@ -60,7 +62,6 @@ def draw(group: Group, measure: Measure, sheet: Sheet = SCREEN) -> Figure:
     known = dict(zip(labels, handles, strict=True))
     legend(figure, list(known.values()), list(known))
     finish(figure, sheet, body + top, "figure of a run")
-    thin_out(figure)
     return figure
 
 

@@ -33,7 +33,7 @@ OTHERS = "#c4c4c4"
 MOST_POINTS = 600
 """Maximum number of points in a line."""
 
-STYLE: dict[str, Any] = {
+STYLE: dict[Any, Any] = {
     "font.size": 9,
     "font.family": ["DejaVu Sans"],
     "axes.prop_cycle": cycler(color=COLOURS),
@@ -60,7 +60,7 @@ STYLE: dict[str, Any] = {
     "svg.fonttype": "path",
 }
 """What a style of the user's may change. Sizes of text are relative to `font.size`."""
-FIXED: dict[str, Any] = {
+FIXED: dict[Any, Any] = {
     "savefig.bbox": None,  # a figure has the size that was asked for
     "figure.autolayout": False,
     "figure.constrained_layout.use": False,
@@ -74,7 +74,7 @@ _depth = 0
 
 
 @contextlib.contextmanager
-def drawing(changes: Mapping[str, Any] | None = None) -> Iterator[None]:
+def drawing(changes: Mapping[Any, Any] | None = None) -> Iterator[None]:
     """Draw figures in this style and its changes; inside of another `drawing`, in that one's.
 
     Characters that the font lacks become boxes, without a warning.
@@ -106,9 +106,7 @@ def line_of(index: int) -> Line:
     """Return the look of the index-th group; the first 48 all differ, neighbours in colour, dash and marker."""
     colours = mpl.rcParams["axes.prop_cycle"].by_key().get("color", COLOURS) if _depth else COLOURS
     count = len(colours)
-    return Line(
-        colours[index % count], DASHES[(index + index // count) % len(DASHES)], MARKERS[index % len(MARKERS)]
-    )
+    return Line(colours[index % count], DASHES[(index + index // count) % len(DASHES)], MARKERS[index % len(MARKERS)])
 
 
 def wide(factor: float = 1.0) -> float:

@@ -116,7 +116,7 @@ def ends_fit(figure: Figure, texts: Sequence[str], height: float, share: float =
     return (
         bool(texts)
         and max(map(width_of, texts)) <= share * figure.get_figwidth()
-        and sum(line * (1 + text.count("\n")) for text in texts) <= 0.95 * height
+        and sum(line * (1 + text.count("\n")) for text in texts) <= 0.9 * height
     )
 
 
@@ -196,4 +196,3 @@ def clear_of(axes: Axes) -> None:
     axes.spines[["left", "bottom"]].set_visible(False)
     axes.tick_params(which="both", length=0)
     axes.grid(visible=False)
-

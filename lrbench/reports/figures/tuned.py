@@ -22,7 +22,6 @@ from lrbench.analysis import (
 )
 from lrbench.components import Measure
 from lrbench.errors import UsageError
-from lrbench.reports.figures.axes import thin_out
 from lrbench.reports.figures.rows import (
     INTERVAL,
     MIDDLE,
@@ -100,9 +99,14 @@ def draw(found: Tuned, sheet: Sheet = SCREEN) -> Figure:
     dots = [_dots(row, error) for _, row in rows[:MOST_ROWS]]
     labels, notes = [one.label for one, _ in rows[:MOST_ROWS]], [_note(one) for one, _ in rows[:MOST_ROWS]]
     fresh = found.confirmed is not None
-    kind = "fresh seeds" if fresh else "the seeds that chose the learning rates, which flatter the best"
+    kind = "by fresh seeds" if fresh else "by the seeds that chose the learning rates"
     made = rows_of(sheet, labels, notes)
-    top = heading(made.figure, sheet, "Families at their own best learning rates", f"compared by {kind}")
+    top = heading(
+        made.figure,
+        sheet,
+        "Families at their own best learning rates",
+        f"compared {kind}; grey: best learning rate, and the rates and runs of its tuning",
+    )
     made = replace(made, body=made.body + top)
     (axes,) = made.panels
     beyond = near_axis(axes, dots, measure.text)
@@ -111,10 +115,8 @@ def draw(found: Tuned, sheet: Sheet = SCREEN) -> Figure:
     draw_dots(axes, dots)
     axes.set_xlabel(f"error: 1 − {measure.words}" if error else measure.words)
     interval = [(INTERVAL, "95 % interval of the mean")] if any(one.interval for one in dots) else []
-    figure = closed(made, sheet, "figure of tuned families", (SEED, "a fresh seed" if fresh else "a seed"),
+    return closed(made, sheet, "figure of tuned families", (SEED, "a fresh seed" if fresh else "a seed"),
                     (MIDDLE, mean_text(measure.by_ratio)), *interval)  # fmt: skip
-    thin_out(figure)
-    return figure
 
 
 def _dots(row: Row, error: bool) -> Dots:
@@ -129,8 +131,8 @@ def _dots(row: Row, error: bool) -> Dots:
 
 
 def _note(one: Finalist) -> str:
-    """`lr 0.03; tried 7 rates, 21 runs`."""
+    """`lr 0.03 · 7 rates, 21 runs`: what the tuning took."""
     tuning = one.tuning
-    rate = "" if one.chosen is None else f"lr {rate_text(one.chosen.lr)}{' (edge)' if one.edge else ''}; "
+    rate = "" if one.chosen is None else f"lr {rate_text(one.chosen.lr)}{' (edge)' if one.edge else ''} · "
     rates = f"{tuning.rates} rate{'s' * (tuning.rates != 1)}"
-    return f"{rate}tuned with {rates}, {tuning.runs} run{'s' * (tuning.runs != 1)}"
+    return f"{rate}{rates}, {tuning.runs} run{'s' * (tuning.runs != 1)}"
