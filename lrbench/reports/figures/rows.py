@@ -167,7 +167,7 @@ def near_axis(axes: Axes, rows: Sequence[Dots], form: Callable[[float], str]) ->
     near = [row for row in rows if row.middle is not None and 0 < row.middle <= cap]
     tops = [v for row in near for v in (*row.values, *(row.interval or ())) if v <= 2 * cap]
     bottoms = [v for row in near for v in (row.interval or ())[:1] if v >= min(values) / 2]
-    log_scale(axes.xaxis, min(*values, *bottoms) / 1.08, max(tops, default=cap) * 1.08, form)
+    log_scale(axes.xaxis, min([*values, *bottoms]) / 1.08, max(tops, default=cap) * 1.08, form)
     return [_beyond(row, axes.get_xlim()[1], form) for row in rows]
 
 

@@ -43,10 +43,10 @@ def inches(value: float | str, option: str) -> float:
     if not match or (match[2] or "in") not in _UNITS:
         wanted = f"a length such as 3.3in, 8.4cm, 84mm or 240pt, column ({COLUMN}in) or page ({PAGE}in)"
         raise UsageError(f"{option} {printable(text)[:40]}: must be {wanted}")
-    found = float(match[1]) * _UNITS[match[2] or "in"]
+    found = round(float(match[1]) * _UNITS[match[2] or "in"], 6)
     if not LEAST <= found <= MOST:
         raise UsageError(f"{option} {text}: must be between {LEAST:g} and {MOST:g} inches (it is {found:.3g})")
-    return round(found, 6)
+    return found
 
 
 @dataclass(frozen=True)
@@ -170,6 +170,4 @@ def font_named(font: str) -> str:
     near = get_close_matches(font, known, n=3, cutoff=0.5)
     near += [name for name in known if name not in near and any(word in name.lower() for word in words)][:3]
     listed = ", ".join(near[:5] or known[:5])
-    raise UsageError(
-        f"--font {font}: this font is not installed; fonts that are: {listed}, …; a .ttf file does as well"
-    )
+    raise UsageError(f"--font {font}: not installed; installed are {listed}, …; a .ttf file does as well")

@@ -105,12 +105,9 @@ def swept(families: Sequence[Family], key: str | None = None, *, numeric: bool =
         wanted = [k for k in found if k == key or in_short(k) == key.replace("_", " ") or k.endswith(f".{key}")]
         if not wanted or (numeric and wanted[0] not in numbers):
             usable = sorted(in_short(k).replace(" ", "_") for k in found if not numeric or k in numbers)
-            kind = (
-                "a number in which families of learning rates differ" if numeric else "a key in which families differ"
-            )
-            raise UsageError(
-                f"--axis {key}: must be {kind}" + (f"; {choices(key, usable)}" if usable else "; none does")
-            )
+            kind = f"a {'number' if numeric else 'key'} in which families of learning rates differ"
+            told = choices(key, usable) if usable else "there is none"
+            raise UsageError(f"--axis {key}: must be {kind}; {told}")
         chosen = wanted[0]
     else:
         usable = [k for k in found if not numeric or k in numbers]
