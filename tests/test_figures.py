@@ -164,7 +164,7 @@ def test_metrics(grid: Path, kind: str, metric: str) -> None:
 @pytest.mark.parametrize("kind", ["curves", "rates", "seeds", "target", "arrivals", "overview", "schedules", "heatmap"])
 @pytest.mark.parametrize("width", [3.3, 6.8])
 def test_long_names_and_many_lines(make_run: MakeRun, tmp_path: Path, kind: str, width: float) -> None:
-    long = "a-rather-long-name-that-somebody-gave-$x_1$-to-their-run-because-nothing-else-did"
+    long = "a-rather-long-name-that-somebody-gave-to-their-run-because-nothing-else-told-it"
     for index in range(12):
         for lr, loss in ((0.01, 0.5), (0.1, 0.2), (1.0, 0.9)):
             changes = {"model": {"name": "mlp", "hidden": [index + 2, 3]}}
@@ -221,7 +221,7 @@ def test_a_heat_map_has_a_cell_for_each_learning_rate(grid: Path) -> None:
     assert len(stars) == 2 and all(0.03 < place[0][0] < 1 for place in stars)
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert "best of all tried" in labels and "at least half of the seeds diverged or failed" in labels
-    assert sum(patch.get_linestyle() == "solid" and not patch.get_fill() for patch in axes.patches) == 1
+    assert sum(patch.get_linestyle() in ("-", "solid") and not patch.get_fill() for patch in axes.patches) == 1
 
 
 def test_how_the_optimum_moves(grid: Path) -> None:
@@ -289,11 +289,9 @@ def test_the_report_draws_the_same_kinds(grid: Path, tmp_path: Path) -> None:
 
 
 def test_curves_that_leave_the_axis_are_marked(make_run: MakeRun, tmp_path: Path) -> None:
-    make_run([1e6, 0.5, 0.3, 0.2, 0.2, 0.2] * 4)
+    make_run([1e6, *[0.5] * 30])
     axes = kinds.draw("curves", gather([tmp_path / "runs"]), Sheet.of(6.8)).axes[0]
-    assert [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "^"] == [1.0] or any(
-        line.get_marker() == "^" for line in axes.lines
-    )
+    assert [list(line.get_xdata()) for line in axes.lines if line.get_marker() == "^"] == [[1.0]]
     assert any("beyond the axis, up to 1e+06" in text.get_text() for text in axes.texts)
 
 

@@ -90,7 +90,7 @@ def above(axes: Axes, places: np.ndarray, values: np.ndarray, high: float, colou
 
 
 def thin_out(figure: Figure) -> None:
-    """Drop tick labels that would touch their neighbours; of a log axis, powers of ten stay first."""
+    """Fix the ticks, without those whose labels would touch a neighbour; of a log axis, powers of ten stay first."""
     for axes in figure.axes:
         for axis in (axes.xaxis, axes.yaxis):
             if axes.get_visible() and axis.get_visible() and not isinstance(axis.get_major_locator(), FixedLocator):
@@ -115,8 +115,7 @@ def _thin(axis: Axis, *, log: bool) -> None:
     for order in orders:
         kept = _clear(order, spans, room)
         if len(kept) == len(order) or log:
-            if len(kept) < len(spans):
-                axis.set_major_locator(FixedLocator(sorted(kept)))
+            axis.set_major_locator(FixedLocator(sorted(kept)))  # outside of the style, others would be chosen
             return
 
 

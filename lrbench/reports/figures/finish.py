@@ -37,6 +37,8 @@ def finish(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         _fit_labels(figure)
+        figure.draw_without_rendering()
+        thin_out(figure)  # which may change how wide labels are
         if axes is not None and ends:
             label_ends(figure, axes, ends)
         else:
@@ -47,7 +49,6 @@ def finish(
         raise UsageError(
             f"this {kind} has no room at --width {width:.3g}in{height}: make it larger, or select fewer runs"
         )
-    thin_out(figure)
     return figure
 
 

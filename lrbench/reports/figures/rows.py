@@ -165,14 +165,15 @@ def near_axis(axes: Axes, rows: Sequence[Dots], form: Callable[[float], str]) ->
         return [""] * len(rows)
     cap = NEAR * min(middles)
     near = [row for row in rows if row.middle is not None and 0 < row.middle <= cap]
-    tops = [v for row in near for v in (*row.values, *(row.interval or ())) if v <= 2 * cap]
+    told = [v for row in near for v in (*row.values, *(row.interval or ())) if v <= 2 * cap]
+    tops = [*told, *(row.middle for row in near if row.middle is not None)]
     bottoms = [v for row in near for v in (row.interval or ())[:1] if v >= min(values) / 2]
     log_scale(axes.xaxis, min([*values, *bottoms]) / 1.08, max(tops, default=cap) * 1.08, form)
     return [_beyond(row, axes.get_xlim()[1], form) for row in rows]
 
 
 def _beyond(row: Dots, high: float, form: Callable[[float], str]) -> str:
-    out = sum(value > high for value in row.values)
+    out = sum(bool(value > high) for value in row.values)
     if not out:
         return ""
     if row.middle is not None and row.middle > high:
