@@ -8,6 +8,7 @@ Public names are imported on first use, so that `import lrbench` is quick and ne
     compare         decide whether one group of runs is better than another, or reaches a target
     figure          draw a figure of runs, in the size and font of a paper, as a matplotlib Figure
     load_runs       load all runs into a pandas DataFrame, one row per run
+    load_evaluations, load_steps   the same with one row per evaluation, or per step
     optima          find the best learning rate between those tried, with its interval
     import_runs     import other tools' runs: TensorBoard, Lightning, Hugging Face, Keras, W&B, MLflow, CSV
     export          export runs to TensorBoard, MLflow, W&B or Trackio, or as CSV or Parquet tables
@@ -36,7 +37,7 @@ from typing import TYPE_CHECKING, Any
 from lrbench._version import __version__
 
 if TYPE_CHECKING:
-    from lrbench.analysis import Audit, NoOptimum, Optimum, audit, load_runs, optima
+    from lrbench.analysis import Audit, NoOptimum, Optimum, audit, load_evaluations, load_runs, load_steps, optima
     from lrbench.components import build_optimizer, parameter_groups
     from lrbench.config import Experiment, load_config
     from lrbench.errors import LrbenchError
@@ -80,7 +81,9 @@ __all__ = [
     "find_lr",
     "import_runs",
     "load_config",
+    "load_evaluations",
     "load_runs",
+    "load_steps",
     "optima",
     "param",
     "parameter_groups",
@@ -120,7 +123,9 @@ _HOMES = {
     "html_of": "reports",
     "import_runs": "integrations",
     "load_config": "config",
+    "load_evaluations": "analysis",
     "load_runs": "analysis",
+    "load_steps": "analysis",
     "optima": "analysis",
     "param": "integrations",
     "parameter_groups": "components",

@@ -307,7 +307,7 @@ def test_swept_axes(grid: Path, make_run: MakeRun, tmp_path: Path) -> None:
     assert by_length.key == "epochs" and by_length.numeric
     assert [[value for value, _ in panel.families] for panel in by_length.panels] == [[2, 4], [2, 4]]
     assert swept.swept(found, "batch_size").words == "batch size"
-    with pytest.raises(UsageError, match="--axis bach_size: must be a key .* did you mean 'batch_size'"):
+    with pytest.raises(UsageError, match=r"--axis bach_size: must be a key .* did you mean 'batch_size'"):
         swept.swept(found, "bach_size")
     for lr in (0.01, 0.1, 1.0):
         for momentum, name in ((None, "adam"), (0.0, "sgd"), (0.9, "sgd")):
@@ -402,7 +402,11 @@ def test_a_style_lies_over_ours_but_keeps_the_size(grid: Path, tmp_path: Path) -
 
 @pytest.mark.parametrize(
     ("content", "problem"),
-    [("nonsense\n", "not a matplotlib style file"), ("", "no settings"), ("font.size: huge-ish\n", "not a matplotlib style file")],
+    [
+        ("nonsense\n", "not a matplotlib style file"),
+        ("", "no settings"),
+        ("font.size: huge-ish\n", "not a matplotlib style file"),
+    ],
 )
 def test_a_style_file_that_is_none(tmp_path: Path, content: str, problem: str) -> None:
     file = tmp_path / "bad.mplstyle"

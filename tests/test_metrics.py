@@ -28,9 +28,9 @@ from lrbench.config import Experiment
 from lrbench.errors import ConfigError, Interrupted, UsageError
 from lrbench.events import Event, silent
 from lrbench.reports import summary, summary_words
-from lrbench.reports.chart_data import charted
 from lrbench.reports.code import code
 from lrbench.reports.figures.sensitivity import draw
+from lrbench.reports.page.chart_data import charted
 from lrbench.reports.reporting import Report, gather, report, table
 from lrbench.reports.sentences import against
 from lrbench.reports.tables import Column, _few_metrics

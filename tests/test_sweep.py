@@ -153,7 +153,7 @@ def test_progress_lines_tell_what_differs_between_the_cells(cli: Cli, write_conf
     config = write_config(epochs=1, sweep={"lr": [0.1, 0.2], "schedule": ["constant", "cosine"]})
     code, out, err = cli("sweep", config, "--jobs", "1")
     assert code == 0, err
-    for count, label in enumerate(("constant lr=0.1", "constant lr=0.2", "cosine lr=0.1", "cosine lr=0.2"), start=1):
+    for count, label in enumerate(("constant, lr 0.1", "constant, lr 0.2", "cosine, lr 0.1", "cosine, lr 0.2"), start=1):
         assert re.search(rf"^{count}/4 {label} \(tiny-seed0-\w{{8}}\): finished; ", out, re.MULTILINE), out
     code, out, err = cli("sweep", config, "--lr", "0.1", "--schedule", "constant", "--seeds", "2", "--jobs", "1")
     assert re.search(r"^2/2 tiny seed=1 \(tiny-seed1-\w{8}\): finished; ", out, re.MULTILINE), out

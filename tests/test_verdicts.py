@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from lrbench.analysis import Group, measure_named, with_families
 from lrbench.analysis.verdicts import Beside, Curves, Other, Score, Verdict, revised, verdict
-from lrbench.reports.details import curves
+from lrbench.reports.page.details import curves
 from lrbench.reports.reporting import gather
 
 LABELLED = Path(__file__).parent / "labelled"

@@ -13,9 +13,11 @@ from dataclasses import dataclass, replace
 from lrbench.analysis.answers import Word
 from lrbench.analysis.comparison import Comparison, Row, compare_groups
 from lrbench.analysis.estimates import CONFIDENCE, mean, quantile
-from lrbench.analysis.groups import Group, planned_steps, task
+from lrbench.analysis.groups import Group
+from lrbench.analysis.lengths import planned_steps
 from lrbench.analysis.records import Record
 from lrbench.analysis.sensitivity import Edge, Family, Point
+from lrbench.analysis.tasks import task
 from lrbench.components import Measure
 from lrbench.runs import Status
 
@@ -100,11 +102,7 @@ class Confirmation:
     @property
     def unequal(self) -> bool:
         """Whether a family that is compared had more learning rates, runs or updates than another."""
-        tunings = [one.tuning for one in self.finalists if one.fresh is not None]
-        if len({one.rates for one in tunings}) > 1:
-            return True
-        counts = [[one.runs for one in tunings], [one.updates for one in tunings if one.updates is not None]]
-        return any(max(count) > UNEQUAL * min(count) for count in counts if count)
+        return not equally_tuned(one for one in self.finalists if one.fresh is not None)
 
     def row(self, finalist: Finalist) -> tuple[Comparison, Row] | None:
         """Return the comparison that a finalist is in, and its row there; None if it is in none."""
@@ -183,7 +181,7 @@ def confirmation(
     """
     if not fresh:
         return None
-    finalists = tuple(_finalist(family, fresh, measure) for family in families)
+    finalists = tuple(finalist(family, fresh, measure) for family in families)
     used = {record.folder.path for one in finalists if one.fresh for record in one.fresh.records}
     others = tuple(group for group in fresh if group.first.folder.path not in used)
     waiting = pending + sum(one.waiting for one in finalists)
@@ -196,11 +194,21 @@ def confirmation(
     return Confirmation(measure, finalists, tuple(one for one in made if one is not None), others, waiting)
 
 
-def _finalist(family: Family, fresh: Sequence[Group], measure: Measure) -> Finalist:
+def equally_tuned(finalists: Iterable[Finalist]) -> bool:
+    """Whether no family had more learning rates, or clearly more runs or updates, than another."""
+    tunings = [one.tuning for one in finalists]
+    if len({one.rates for one in tunings}) > 1:
+        return False
+    counts = [[one.runs for one in tunings], [one.updates for one in tunings if one.updates is not None]]
+    return not any(max(count) > UNEQUAL * min(count) for count in counts if count)
+
+
+def finalist(family: Family, fresh: Sequence[Group], measure: Measure) -> Finalist:
+    """Return a family at its best learning rate, with the most of the groups of fresh seeds that have it."""
     best = family.best(measure)
     mine = [] if best is None else [group for group in fresh if _experiment(group) == _experiment(best.group)]
     most = max(mine, key=lambda group: len(group.records), default=None)
-    found = None if most is None else replace(most, label=family.label)
+    found = None if most is None else replace(most, label=family.label, short=family.label)
     return Finalist(family, best, found, Tuning.of(family), family.edge(measure))
 
 

@@ -24,9 +24,11 @@ from lrbench.cli.options import AT_ONCE, completed
 from lrbench.cli.preview import preview
 from lrbench.cli.report import report
 from lrbench.cli.run import run
+from lrbench.cli.serve import serve
 from lrbench.cli.sweep import sweep
 from lrbench.cli.terminal import Terminal
 from lrbench.cli.transfer import transfer
+from lrbench.cli.watch import watch
 from lrbench.errors import Interrupted, LrbenchError
 
 app = typer.Typer(
@@ -59,6 +61,8 @@ app.command()(run)
 app.command()(sweep)
 app.command()(report)
 app.command()(figure)
+app.command()(serve)
+app.command()(watch)
 app.command()(compare)
 app.command()(preview)
 app.command()(audit)

@@ -9,11 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from lrbench.analysis import at_best
 from lrbench.cli import json_output
 from lrbench.cli.progress import Display
 from lrbench.cli.terminal import Terminal
 from lrbench.events import Event
-from lrbench.reports import fresh_rows
+from lrbench.reports import family_rows
 from lrbench.runs import finite
 from lrbench.sweeps import Board, Summary, SweepFolder, board_of
 
@@ -130,7 +131,11 @@ def _confirmation_told(summary: Summary) -> dict[str, Any] | None:
     found = summary.confirmation
     if found is None:
         return None
-    return {"waiting": found.waiting, "unequal_tuning": found.unequal, "lines": fresh_rows(found)}
+    return {
+        "waiting": found.waiting,
+        "unequal_tuning": found.unequal,
+        "lines": family_rows(at_best((), found.measure, found)),
+    }
 
 
 def status_told(folders: Sequence[SweepFolder]) -> str:

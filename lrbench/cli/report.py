@@ -31,24 +31,32 @@ def report(
         str | None,
         option("Print the table as csv, json, markdown or latex; write no files.", "--format", metavar="FORM"),
     ] = None,
+    columns: Annotated[
+        str | None,
+        option("The table's columns, by name as in report.csv or by heading: run,val_loss,difference; or all."),
+    ] = None,
+    rows: Annotated[
+        str | None, option("Show this many rows, or all. Default: 30 in the terminal, all with --format.", metavar="N")
+    ] = None,
     pool_code: PoolCode = False,
     runs: Runs = Path("runs"),
     debug: Debug = False,
 ) -> None:
     """Compare runs in a figure, a table and an HTML page; also written as PNG, SVG, Markdown and CSV."""
     from lrbench.cli import tables
+    from lrbench.cli.columns import MOST_ROWS, parse_rows, split_columns
     from lrbench.reports import formatted_table, gather, summary
     from lrbench.reports import report as write_report
 
     console = Terminal()
-    paths, kept = runs_given or [runs], filters or ()
-    asked: Any = {"metric": metric, "baseline": baseline, "filters": kept, "target": target, "pool_code": pool_code}
+    paths, kept, most = runs_given or [runs], filters or (), parse_rows(rows, None if form is not None else MOST_ROWS)
+    wanted = [] if columns is None else split_columns(columns)
+    asked: Any = {"metric": metric, "baseline": baseline, "filters": kept, "target": target, "columns": wanted}
     if form is not None:
-        shown = gather(paths, **asked)
-        typer.echo(formatted_table(shown, form), nl=False)
+        typer.echo(formatted_table(gather(paths, **asked, pool_code=pool_code).best(most), form), nl=False)
         return
-    made = write_report(paths, out, **asked)
-    tables.show_groups(console, made.groups, made.comparison)
+    made = write_report(paths, out, **asked, pool_code=pool_code)
+    tables.show_shown(console, made.shown, most, f"--rows all, or {made.page.parent.name}/report.csv")
     for record in made.damaged:
         named = record.problem if record.folder.name in record.problem else f"{record.folder.name}: {record.problem}"
         console.print(f"[red]{record.status.value}:[/] {inline(named)}", soft_wrap=True)

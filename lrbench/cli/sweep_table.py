@@ -13,12 +13,12 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from lrbench.analysis import Confirmation, Spread, duration
+from lrbench.analysis import Confirmation, Spread, at_best, duration, rate_text
+from lrbench.cli.columns import MOST_ROWS, show_families, show_more
 from lrbench.cli.progress import Display, Lines
 from lrbench.cli.terminal import inline
 from lrbench.components import LOSS, in_words
 from lrbench.events import Event
-from lrbench.reports import FRESH_HEADINGS, fresh_cells
 from lrbench.runs import Status
 from lrbench.sweeps import AUTO_POINTS, Board, Planned, SweepFolder, board_of
 from lrbench.training import expected_saving
@@ -55,7 +55,7 @@ def table_of(board: Board, height: int | None = None) -> RenderableType:
     rates = _rates(board, height)
     for lr in rates:
         row = [_cell(board, places.get((lr, line), [])) for line in lines]
-        table.add_row("default" if lr is None else f"{lr:.3g}", *row)
+        table.add_row("default" if lr is None else rate_text(lr), *row)
     hidden = len(board.plan.rates) - len(rates)
     note = f"  ({hidden} more rates are not shown)" if hidden else ""
     note += "" if board.metric == LOSS else f"  values: {in_words(board.metric.name)}"
@@ -167,12 +167,7 @@ def show_status(console: Console, folder: SweepFolder) -> None:
 
 def show_fresh(console: Console, found: Confirmation) -> None:
     """Print the lines at their best learning rates: fresh seeds, those that chose, and what choosing took."""
-    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
-    for heading in FRESH_HEADINGS:
-        table.add_column(heading, overflow="fold", justify="left" if heading in FRESH_HEADINGS[:5] else "right")
-    for row in fresh_cells(found):
-        table.add_row(*map(inline, row))
-    console.print(table)
+    show_families(console, at_best((), found.measure, found), MOST_ROWS, "see confirmation.csv")
 
 
 def show_plan(console: Console, asked: Sweep, seconds: float | None, zoom: Zoom | None, confirm: int) -> None:
@@ -180,14 +175,16 @@ def show_plan(console: Console, asked: Sweep, seconds: float | None, zoom: Zoom 
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
     for heading in ("run", "line", "rate", "seed", "budget", ""):
         table.add_column(heading, overflow="fold", justify="right" if heading in ("rate", "seed") else "left")
-    for cell, planned, outcome in zip(asked.cells, asked.plan.cells, asked.outcomes, strict=True):
+    planned_runs = list(zip(asked.cells, asked.plan.cells, asked.outcomes, strict=True))
+    for cell, planned, outcome in planned_runs[:MOST_ROWS]:
         experiment = cell.experiment
-        rate = "default" if planned.lr is None else f"{planned.lr:.3g}"
+        rate = "default" if planned.lr is None else rate_text(planned.lr)
         rate = "auto" if experiment.name in asked.auto else rate
         failed = outcome.status is Status.FAILED
         state = f"[red]{inline(outcome.message)}[/]" if failed else "finished" if outcome.found else "pending"
         table.add_row(planned.run, inline(planned.series), rate, str(planned.seed), experiment.budget, state)
     console.print(table)
+    show_more(console, len(planned_runs[MOST_ROWS:]), "runs", "")
     twice = f" (duplicates left out: {asked.duplicates})" if asked.duplicates else ""
     done = len(asked.cells) - len(asked.todo)
     plural = "s" * (len(asked.cells) != 1)

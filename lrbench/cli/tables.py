@@ -13,44 +13,38 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from lrbench.analysis import Comparison, Group
+from lrbench.analysis import Group
+from lrbench.cli.columns import MOST_ROWS, show_families, show_more, show_table
 from lrbench.cli.terminal import inline
 from lrbench.lr_finder import Refusal
-from lrbench.reports import brief_columns, table_columns
+from lrbench.reports import groups_table
 from lrbench.runs import relative
 from lrbench.training import pending, stopped
 
 if TYPE_CHECKING:
     from lrbench.lr_finder import Finding
-    from lrbench.reports import Preview
+    from lrbench.reports import Preview, Shown
     from lrbench.training import Outcome
     from lrbench.transfers import CoordinateCheck
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 
-WIDE = 100  # terminal columns needed for the columns that a comparison adds
+
+def show_groups(console: Console, groups: Sequence[Group], most: int | None = MOST_ROWS, how: str = "") -> None:
+    """Print a short table of results, the best `most` rows, and say how to see more."""
+    if groups:
+        show_table(console, groups_table(groups[:most]))
+        show_more(console, len(groups[most:]) if most else 0, "groups", how)
 
 
-def show_groups(console: Console, groups: Sequence[Group], comparison: Comparison | None = None) -> None:
-    """Print a short table of results."""
-    if not groups:
-        return
-    narrow = console.width < WIDE  # the sentences below the table give the same facts
-    extra = [] if comparison is None or narrow else brief_columns(comparison)
-    measure = None if comparison is None else comparison.measure
-    shown = table_columns(groups, short=True, extra=extra, compared=measure)
-    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
-    for column in shown:
-        words = [word for group in groups for text in column.lines(group) for word in text.split()]
-        least = None if column.right else min(14, max(map(len, words), default=0))
-        heading = column.heading.removeprefix("training ").replace(" ", "\n")
-        table.add_column(
-            heading, justify="right" if column.right else "left", overflow="fold", min_width=least, no_wrap=column.right
-        )
-    for group in groups:
-        first, *others = (list(map(inline, column.lines(group))) for column in shown)
-        table.add_row("\n".join(first), *("\n[dim]".join(lines) for lines in others))
-    console.print(table)
+def show_shown(console: Console, shown: Shown, most: int | None, how: str) -> None:
+    """Print a report's families, if there are any, then its groups: the best `most` of each."""
+    for found in shown.tuned:
+        show_families(console, found, most, how)
+    best = shown.best(most)
+    if best.groups:
+        show_table(console, best.brief_table, whole=bool(shown.asked))
+        show_more(console, len(shown.groups) - len(best.groups), "groups", how)
 
 
 def show_files(console: Console, files: Sequence[Path]) -> None:

@@ -10,15 +10,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from lrbench.reports.comparing import compare
-from lrbench.reports.comparison_columns import brief as brief_columns
-from lrbench.reports.confirmation import HEADINGS as FRESH_HEADINGS
-from lrbench.reports.confirmation import cells as fresh_cells
-from lrbench.reports.confirmation import rows as fresh_rows
 from lrbench.reports.decision import Decision, TargetDecision
 from lrbench.reports.escape import csv_cell
+from lrbench.reports.family_table import families_table, family_rows
+from lrbench.reports.name_columns import groups_table
 from lrbench.reports.reporting import Report, gather, report, summary
 from lrbench.reports.reporting import table as formatted_table
-from lrbench.reports.tables import columns as table_columns
+from lrbench.reports.shown import Shown
+from lrbench.reports.tables import Column, Table
 
 if TYPE_CHECKING:
     from lrbench.reports.figure_files import figure, save_figures
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from lrbench.reports.figures.range_test import save_finding
     from lrbench.reports.figures.schedule import save_previews
     from lrbench.reports.notebook import figure_of, html_of, text_of
+    from lrbench.reports.page import Update, page_template, page_title, page_update, whole_page
     from lrbench.reports.previewing import Preview, preview
     from lrbench.reports.sweep import save_summary, summary_words
     from lrbench.reports.transfer import save_transfer, transfer_headings, transfer_rows
@@ -36,6 +36,11 @@ _LATER = {
     "figure_of": "lrbench.reports.notebook",
     "html_of": "lrbench.reports.notebook",
     "text_of": "lrbench.reports.notebook",
+    "Update": "lrbench.reports.page",
+    "page_template": "lrbench.reports.page",
+    "page_title": "lrbench.reports.page",
+    "page_update": "lrbench.reports.page",
+    "whole_page": "lrbench.reports.page",
     "Preview": "lrbench.reports.previewing",
     "preview": "lrbench.reports.previewing",
     "save_summary": "lrbench.reports.sweep",

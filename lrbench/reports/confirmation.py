@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any
 
 from lrbench.analysis import (
-    Comparison,
     Confirmation,
     Finalist,
     Group,
@@ -21,8 +19,6 @@ from lrbench.components import Measure
 from lrbench.reports import caveats, sentences
 from lrbench.reports.caveats import LEAST_SEEDS
 
-HEADINGS = ("", "learning rate", "seeds that chose it", "fresh seeds", "compared", "rates tried", "runs", "updates")
-"""Of a table with a row for each family; the first is over their labels."""
 NOTE = (
     "Each row is a family of runs that differ only in the learning rate. The seeds that chose its best learning rate "
     "flatter it, the more so the more learning rates were tried, so families are compared by the fresh seeds alone. "
@@ -44,17 +40,17 @@ def set_apart(records: Iterable[Record]) -> list[Record]:
 
 
 def words(found: Confirmation | None) -> list[str]:
-    """Compare the families by their fresh seeds, then say what is left out; a single family with its earlier seeds."""
+    """Say what the comparison by fresh seeds leaves open, what is left out, and what was not confirmed."""
     if found is None:
         return []
-    said = [line for comparison in found.comparisons for line in _compared(comparison, found)]
     fresh = [one for one in found.finalists if one.fresh is not None]
+    said = [text for one in fresh if (text := _doubt(one, found))]
     if found.waiting:
         have = "has" if found.waiting == 1 else "have"
         said.append(f"{found.waiting} of the fresh seeds {have} no result yet, so they are not compared.")
     for one in fresh:
         agree, text = confirmed(one, found.measure)
-        if not one.waiting and not (agree and found.comparisons):
+        if not one.waiting and not (agree and found.comparisons) and len(found.finalists) > 1:
             said.append(text)
     if fresh and len(found.finalists) > len(fresh):
         without = [one.label for one in found.finalists if one.fresh is None and one.chosen is not None]
@@ -93,33 +89,6 @@ def warnings(found: Confirmation | None) -> list[str]:
         unequal = sentences.unequal(groups)
         said += [*([unequal] if unequal else []), *pairs, *(text for _, text in doubts(groups, found.measure))]
     return said
-
-
-def _compared(comparison: Comparison, found: Confirmation) -> list[str]:
-    counts = sorted({row.ended for row in comparison.rows})
-    number = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    head = f"On {number} fresh seed{'s' * (counts[-1] != 1)} of each, at its best learning rate tried"
-    others = [one for one in found.finalists if one.fresh is not None and one.fresh is not comparison.against.group]
-    others = [one for one in others if comparison.row(_fresh(one)) is not None]
-    doubts = [text for one in others if (text := _doubt(one, found))]
-    if len(others) == 1:
-        row = comparison.row(_fresh(others[0]))
-        assert row is not None
-        told = sentences.decided(comparison, row)
-        told = f"{told[0].lower() if told.startswith('It is') else told[0]}{told[1:]}"
-        return [f"Undecided: {head[0].lower()}{head[1:]}, {told}", *doubts] if doubts else [f"{head}, {told}"]
-    first, *_ = sentences.sentences(comparison)
-    each = [f"{one.label} {_against(one, found)}" for one in others]
-    more = f"; and {len(each) - sentences.MOST_NAMED} more" if len(each) > sentences.MOST_NAMED else ""
-    listed = "; ".join(each[: sentences.MOST_NAMED])
-    named = f"Compared with {comparison.against.group.label} on them: {listed}{more}."
-    first = f"{first[0].lower()}{first[1:]}" if first.startswith("All groups") else first
-    return [f"{head}, {first}", named, *doubts]
-
-
-def _fresh(one: Finalist) -> Group:
-    assert one.fresh is not None
-    return one.fresh
 
 
 def _against(one: Finalist, found: Confirmation) -> str:
@@ -178,69 +147,8 @@ def confirmed(one: Finalist, measure: Measure) -> tuple[bool, str]:
     return False, f"{text}, though not surely worse: undecided."
 
 
-def rows(found: Confirmation) -> list[dict[str, Any]]:
-    """Return a row for each family, with unrounded numbers: its choice, its fresh seeds, and its tuning."""
-    return [_row(found, one) for one in found.finalists]
-
-
-def cells(found: Confirmation) -> list[list[str]]:
-    """Return the same as text, under `HEADINGS`."""
-    return [_cells(found, one) for one in found.finalists]
-
-
-def _cells(found: Confirmation, one: Finalist) -> list[str]:
-    measure = found.measure
-    at = _rate(one) + (f" ({one.edge})" if one.edge else "")
-    chose = None if one.chosen is None else one.chosen.group
-    spent = one.tuning.updates
-    updates = "–" if spent is None else f"{spent:,}"
-    return [one.label, at, _value(chose, measure), _value(one.fresh, measure), _against(one, found),
-            str(one.tuning.rates), str(one.tuning.runs), updates]  # fmt: skip
-
-
 def _rate(one: Finalist) -> str:
     return "none" if one.chosen is None else rate_text(one.chosen.lr)
-
-
-def _value(group: Group | None, measure: Measure) -> str:
-    """`0.0297 (0.0287 … 0.0308, 5 seeds)`."""
-    if group is None:
-        return "–"
-    spread, lost = group.spread(measure.name), group.lost(measure.name)
-    more = f"; {lost} lost" if lost else ""
-    if spread is None:
-        return f"–{more}"
-    count = f"{spread.n} seed{'s' * (spread.n != 1)}{more}"
-    ends = f"{measure.text(spread.low)} … {measure.text(spread.high)}, " if spread.n > 1 else ""
-    return f"{measure.text(spread.centre)} ({ends}{count})"
-
-
-def _row(found: Confirmation, one: Finalist) -> dict[str, Any]:
-    name, known = found.measure.name, found.row(one)
-    chose = None if one.chosen is None else one.chosen.group.spread(name)
-    told: dict[str, Any] = {
-        "series": one.label,
-        "lr": None if one.chosen is None else one.chosen.lr,
-        "edge": one.edge or None,
-    }
-    told |= {"metric": name, "chosen_by": 0 if chose is None else chose.n, "chosen_centre": chose and chose.centre}
-    comparison, row = known or (None, None)
-    fresh = None if one.fresh is None else one.fresh.spread(name)
-    told |= {"fresh_seeds": 0 if one.fresh is None else len(one.fresh.records)}
-    told |= {"fresh_lost": 0 if one.fresh is None else one.fresh.lost(name), "fresh_centre": fresh and fresh.centre}
-    estimate = None if row is None else row.estimate
-    told |= {"fresh_low": estimate and estimate.low, "fresh_high": estimate and estimate.high}
-    difference = None if row is None else row.difference
-    decided = difference if difference is not None and difference.n else None
-    told |= {"against": comparison and comparison.against.group.label}
-    effect: tuple[float, ...] | None = None if decided is None else (decided.mean, decided.low, decided.high)
-    effect = tuple(1 + part for part in decided.relative) if decided is not None and decided.logs else effect
-    scale = None if decided is None else "ratio" if decided.logs else "difference"
-    told |= {"scale": scale, **dict(zip(("effect", "effect_low", "effect_high"), effect or (None,) * 3, strict=True))}
-    told |= {"word": found.word(one), "rivals": [lr for lr in found.rivals(one) if lr is not None]}
-    told |= {"p": row.answer.p if row is not None and row.answer else None}
-    tuning = one.tuning
-    return {**told, "rates_tried": tuning.rates, "runs": tuning.runs, "updates": tuning.updates}
 
 
 def _tuning(one: Finalist) -> str:
@@ -252,7 +160,7 @@ def _tuning(one: Finalist) -> str:
 
 
 def _whose(group: Group) -> str:
-    return group.label.removesuffix(" (confirmation)")
+    return group.short.removesuffix(" (confirmation)")
 
 
 def _listed(names: Sequence[str]) -> str:

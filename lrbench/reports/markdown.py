@@ -6,11 +6,13 @@ import re
 from collections.abc import Sequence
 
 from lrbench.errors import printable
-from lrbench.reports import confirmation, tables
-from lrbench.reports.details import curves, provenance
+from lrbench.reports import confirmation, formats
 from lrbench.reports.escape import markdown as escaped
+from lrbench.reports.family_table import families_table
 from lrbench.reports.figures.render import Drawn
 from lrbench.reports.headline import headline
+from lrbench.reports.name_columns import by_keys
+from lrbench.reports.page.details import curves, provenance
 from lrbench.reports.shown import Shown, summary
 from lrbench.reports.winner import Winner
 
@@ -20,14 +22,18 @@ def markdown(shown: Shown, drawn: Sequence[Drawn], winner: Winner | None) -> str
     groups, records, tests = shown.groups, shown.records, shown.tests
     lines = ["# Runs side by side", "", *map(escaped, summary(shown)), ""]
     lines += [line for warning in shown.warnings for line in (f"**{escaped(warning)}**", "")]
-    if shown.confirmed is not None:
-        head, *each = (map(escaped, row) for row in (confirmation.HEADINGS, *confirmation.cells(shown.confirmed)))
-        dashes = ["---"] * 5 + ["---:"] * 3
-        rows = [f"| {' | '.join(row)} |" for row in (head, dashes, *each)]
-        lines += ["## Fresh seeds", "", *rows, "", escaped(confirmation.NOTE), ""]
+    for found in shown.tuned:
+        fresh = found.fresh is not None
+        note = [escaped(confirmation.NOTE), ""] if fresh else []
+        lines += [
+            "## Fresh seeds" if fresh else "## Families",
+            "",
+            formats.markdown(families_table(found)),
+            *note,
+        ]
     if groups:
         lines += [f"![{headline(groups).words}](report.png)", ""]
-        lines += [tables.markdown(groups, shown.columns, shown.measure)]
+        lines += [formats.markdown(shown.table if shown.asked else by_keys(shown.table))]
         lines += [escaped(shown.method), ""] if shown.method else []
     for one in drawn:
         heading = escaped(one.heading)

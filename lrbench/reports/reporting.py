@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from lrbench.analysis import (
+    Group,
     Record,
     Target,
     compare_groups,
@@ -15,6 +17,7 @@ from lrbench.analysis import (
     families,
     grouped,
     kept,
+    labels_of,
     measure_named,
     read_runs,
     run_rows,
@@ -23,7 +26,7 @@ from lrbench.analysis import (
 )
 from lrbench.config import exists
 from lrbench.errors import UsageError
-from lrbench.reports import tables
+from lrbench.reports import formats, latex, tables
 from lrbench.reports.confirmation import set_apart
 from lrbench.reports.escape import csv
 from lrbench.reports.range_tests import kept_tests, read_tests
@@ -69,6 +72,7 @@ def summary(shown: Shown) -> list[str]:
     filters=TEXTS,
     target=TEXT | NOTHING,
     pool_code=SWITCH,
+    columns=TEXTS,
 )
 def report(
     runs: Iterable[str | Path] = ("runs",),
@@ -79,6 +83,7 @@ def report(
     filters: Sequence[str] = (),
     target: str | None = None,
     pool_code: bool = False,
+    columns: Sequence[str] = (),
 ) -> Report:
     """Compare runs in a report: page, figure and table.
 
@@ -91,6 +96,8 @@ def report(
         filters: patterns of names, or `key=value` of configs; runs must match all.
         target: `val_accuracy=0.99` adds the epochs, steps and seconds of training until runs reach it.
         pool_code: give seeds that were trained with different versions of imported code one row.
+        columns: the table's columns on the page and in `report.md`, by their names in `report.csv` or their headings,
+            in this order; `["all"]` for every one. By default those that tell something.
 
     Returns:
         What was written: `report.html`, `report.png`, `report.svg`, `report.md`, `report.csv` (a row per group) and
@@ -103,12 +110,14 @@ def report(
     paths = [Path(p) for p in runs]
     if not paths:
         raise UsageError("runs must name at least one folder (got [])")
-    shown = gather(paths, metric=metric, baseline=baseline, filters=filters, target=target, pool_code=pool_code)
+    asked: Any = {"metric": metric, "baseline": baseline, "filters": filters, "target": target, "columns": columns}
+    shown = gather(paths, **asked, pool_code=pool_code)
     folder = Path(out) if out is not None else _default_out(paths[0])
     if exists(folder) and not folder.is_dir():
         raise UsageError(f"--out {folder} is a file; name a folder")
     files = _write(folder, shown)
-    return Report(**vars(shown), page=files[0], files=tuple(files))
+    content = {one.name: getattr(shown, one.name) for one in fields(Shown)}
+    return Report(**content, page=files[0], files=tuple(files))
 
 
 def gather(
@@ -119,16 +128,18 @@ def gather(
     filters: Sequence[str] = (),
     target: str | None = None,
     pool_code: bool = False,
+    columns: Sequence[str] = (),
+    read: Callable[[Iterable[Path]], list[Record]] = read_runs,
 ) -> Shown:
-    """Read and compare runs, without writing a report. The arguments are those of `report`."""
+    """Read and compare runs, by `read`, without writing a report. The other arguments are those of `report`."""
     tests = read_tests(paths)
     its_own = {test.folder.path for test in tests}  # their seeds are not runs to compare
-    found = read_runs(path for path in paths if path not in its_own)
+    found = read(path for path in paths if path not in its_own)
     if not found and not tests:
         where = ", ".join(str(p) for p in paths)
         raise UsageError(f"no runs in {where}; `lrbench run CONFIG` creates one")
     found = set_apart(found)
-    labels = {r.folder.path: group.label for group in grouped(found, metric, pool_code) for r in group.records}
+    labels = labels_of(grouped(found, metric, pool_code))
     found, tests = kept(found, filters, labels), kept_tests(tests, filters)
     metric = metric or default_metric(found)
     aim = None if target is None else Target.parse(target, found)
@@ -144,17 +155,32 @@ def gather(
         raise UsageError(f"--baseline {baseline}: the runs have different tasks; select one with --filter dataset=…")
     rivals = [group for group in compared if len(tasks_of([*ended, group])) <= 1] if ended else compared
     comparison = compare_groups(rivals, metric, baseline) if alike else None
-    return Shown(groups, found, tests, comparison, aim, pool_code, metric, confirmed)
+    shown = Shown(groups, found, tests, comparison, aim, pool_code, metric, confirmed, tuple(columns))
+    if columns:
+        tables.chosen(
+            tables.every(groups, shown.columns), groups, columns
+        )  # a wrong one is told before files are written
+    return shown
 
 
-FORMATS = {"csv": tables.csv, "json": tables.json, "markdown": tables.markdown, "latex": tables.latex}
+FORMATS = ("csv", "json", "markdown", "latex")
 
 
 def table(shown: Shown, form: str) -> str:
     """Write the table as csv, json, markdown or latex. Raises UsageError for another format."""
     if form not in FORMATS:
         raise UsageError(f"--format {form}: must be one of {', '.join(FORMATS)}")
-    return FORMATS[form](shown.groups, shown.columns)
+    if form == "latex":
+        return latex.table(shown)
+    if form == "markdown":
+        return formats.markdown(shown.table)
+    return (formats.csv if form == "csv" else formats.json)(_all_columns(shown), shown.groups)
+
+
+def _all_columns(shown: Shown) -> list[tables.Column[Group]]:
+    """Return the columns of CSV and JSON: every one, or those that are asked for."""
+    found = tables.every(shown.groups, shown.columns)
+    return tables.chosen(found, shown.groups, shown.asked, numbers=True) if shown.asked else found
 
 
 def _default_out(path: Path) -> Path:
@@ -184,7 +210,7 @@ def _write(folder: Path, shown: Shown) -> list[Path]:
     texts = {
         "report.html": page(shown, drawn, best),
         "report.md": markdown(shown, drawn, best),
-        "report.csv": tables.csv(shown.groups, shown.columns),
+        "report.csv": formats.csv(tables.every(shown.groups, shown.columns), shown.groups),
         "runs.csv": csv(run_rows(shown.records)),
         **(best.files if best else {}),
     }

@@ -31,7 +31,7 @@ def fastest(found: Mapping[str, TimeToTarget]) -> float:
     return min((times.median for times in found.values()), default=math.inf)
 
 
-def columns(target: Target, groups: Sequence[Group]) -> list[Column]:
+def columns(target: Target, groups: Sequence[Group]) -> list[Column[Group]]:
     """Return a target's columns: epochs, steps and seconds until runs reach it, how many seeds do, and more.
 
     What other programs do not tell is left out, or counted in evaluations if they tell neither epochs nor steps.
@@ -109,17 +109,18 @@ def sentence(target: Target, groups: Sequence[Group]) -> str:
     each = arrivals(target, groups, axis)
     if math.isinf(soonest := fastest(each)):
         return nobody
+    shorts = {group.label: group.short for group in groups}
     leaders = sorted(label for label, times in each.items() if times.median == soonest)
     first = next(group for group in groups if group.label == leaders[0])
     seconds = median(target, first, "seconds")
     spent = f" ({duration(seconds)})" if math.isfinite(seconds) else ""
     places = f"{soonest:.4g} {axis}s" if axis == "epoch" else f"{soonest:,.0f} {axis}s"
-    told = f"{first.label} reaches {target.words} first, after {places}{spent}"
+    told = f"{first.short} reaches {target.words} first, after {places}{spent}"
     if each[first.label].missed:
         told += f", in {_hits(each[first.label])} seeds"
     if len(leaders) > 1:
-        told = f"{_listed(leaders)} reach {target.words} first, all after {places}"
-    missed = {label: times for label, times in each.items() if math.isinf(times.median)}
+        told = f"{_listed([shorts[label] for label in leaders])} reach {target.words} first, all after {places}"
+    missed = {shorts[label]: times for label, times in each.items() if math.isinf(times.median)}
     some = [f"{label} ({_hits(times)} seeds do)" for label, times in missed.items() if times.times]
     none = [label for label, times in missed.items() if not times.times]
     parts = [f"{start} {_listed(names)}" for start, names in (("not in the median:", some), ("never:", none)) if names]
@@ -172,7 +173,7 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:6]) + (" and others" if len(names) > 6 else "")
 
 
-def _column(heading: str, target: Target, part: Part, form: Callable[[float], str], key: str) -> Column:
+def _column(heading: str, target: Target, part: Part, form: Callable[[float], str], key: str) -> Column[Group]:
     def text(group: Group) -> str:
         found = time_to_target(group, target, part)
         if found is None:
@@ -201,7 +202,7 @@ def _number(value: float, part: Part) -> float | int | None:
     return int(value) if part != "seconds" and value.is_integer() else value
 
 
-def _stays(target: Target, part: Part) -> Column:
+def _stays(target: Target, part: Part) -> Column[Group]:
     """The first evaluation from which on the target holds to the end."""
 
     def value(group: Group) -> float | None:
@@ -216,7 +217,7 @@ def _stays(target: Target, part: Part) -> Column:
     return Column(f"{unit} to stay there", text, lambda g: {name: _number(value(g) or math.inf, part)})
 
 
-def _share(target: Target, groups: Sequence[Group], part: Part) -> Column:
+def _share(target: Target, groups: Sequence[Group], part: Part) -> Column[Group]:
     """How many seeds reach the target, with the interval of their share, and the performance profile as numbers."""
     soonest = fastest(arrivals(target, groups, part))
 
@@ -241,7 +242,7 @@ def _share(target: Target, groups: Sequence[Group], part: Part) -> Column:
     return Column("seeds that reach it", text, numbers)
 
 
-def _area(target: Target, groups: Sequence[Group]) -> Column:
+def _area(target: Target, groups: Sequence[Group]) -> Column[Group]:
     """The mean level of the curve of the target's metric."""
     measure, found = target.measure, areas(groups, target.measure)
     heading = f"mean {in_words(measure.name)} over the run"

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from lrbench._version import __version__
 from lrbench.analysis import NoOptimum, rate_text
 from lrbench.reports.escape import markdown
-from lrbench.reports.page import static, template
+from lrbench.reports.page import style, template
 from lrbench.runs import to_json, write_file
 from lrbench.transfers import Transfer
 
@@ -42,7 +42,7 @@ def save_transfer(made: Transfer, folder: Path) -> list[Path]:
 
     pictures = write_both(draw(made), folder / "transfer")
     page = template("transfer.html.j2").render(
-        title=TITLE, style=Markup(static("page.css")), body=Markup(html_of(made)), version=__version__
+        title=TITLE, style=Markup(style()), body=Markup(html_of(made)), version=__version__
     )
     texts = {"transfer.html": page, "transfer.md": _markdown(made), "transfer.json": to_json(made.plain())}
     first, *others = (write_file(folder / name, text) for name, text in texts.items())

@@ -19,7 +19,7 @@ from lrbench.reports.figures.axes import log_scale
 from lrbench.reports.figures.finish import finish
 from lrbench.reports.figures.sheet import SCREEN, Sheet
 from lrbench.reports.figures.style import OTHERS, SOFT, drawing, large, line_of, wide
-from lrbench.reports.figures.text import End, ends_fit, heading, legend, width_of, wrapped
+from lrbench.reports.figures.text import End, all_wrapped, ends_fit, heading, legend, width_of
 from lrbench.reports.targets import arrivals, fastest
 
 MOST = 8
@@ -40,7 +40,8 @@ def draw(groups: Sequence[Group], target: Target, sheet: Sheet = SCREEN) -> Figu
     if not any(one.times for one in found.values()):
         return None
     order = sorted(found, key=lambda label: (found[label].median, -found[label].reached_by(math.inf), label))
-    width = sheet.across(7.6 + 0.3 + min(max(map(width_of, order[:MOST])), 3.2))
+    named = {group.label: group.short for group in groups}
+    width = sheet.across(7.9 + min(max(width_of(named[label]) for label in order[:MOST]), 3.2))
     body = 0.85 * width if sheet.narrow else min(0.55 * width, 4.4)
     figure = Figure(figsize=(width, sheet.height or body), layout="constrained")
     more = f"{MOST} of {len(order)} in colour" if len(order) > MOST else ""
@@ -51,14 +52,14 @@ def draw(groups: Sequence[Group], target: Target, sheet: Sheet = SCREEN) -> Figu
     for label in reversed(order[MOST:]):
         _curve(axes, found[label], start, end, OTHERS, "-", 0.8)
     ends, handles = [], []
-    texts = [wrapped(label, 0.3 * width) for label in order[:MOST]]
+    texts = all_wrapped([named[label] for label in order[:MOST]], 0.3 * width)
     for index, (label, text) in enumerate(zip(order[:MOST], texts, strict=True)):
         look = line_of(index)
         line, last, height = _curve(axes, found[label], start, end, look.colour, look.dash, 1.8, index)
         ends.append(End(last, height, text, look.colour))
         handles.append(line)
     _finish(axes, target, part, soonest)
-    handles, labels = _marks(handles, order[:MOST], list(found.values()))
+    handles, labels = _marks(handles, [named[label] for label in order[:MOST]], list(found.values()))
     fits = ends_fit(figure, texts, body - 1.15)
     legend(figure, handles[len(texts) :] if fits else handles, labels[len(texts) :] if fits else labels)
     return finish(figure, sheet, body + top, "figure of arrivals", axes, ends if fits else ())

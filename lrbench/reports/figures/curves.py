@@ -17,7 +17,7 @@ from lrbench.reports.figures.axes import Scale, above, drawable, thousands, valu
 from lrbench.reports.figures.finish import finish
 from lrbench.reports.figures.sheet import SCREEN, Sheet
 from lrbench.reports.figures.style import OTHERS, SOFT, Line, drawing, large, line_of, wide
-from lrbench.reports.figures.text import End, ends_fit, heading, in_the_middle, legend, wrapped
+from lrbench.reports.figures.text import End, all_wrapped, ends_fit, heading, in_the_middle, legend
 from lrbench.reports.headline import headline
 
 MOST_LINES = 12
@@ -69,8 +69,8 @@ def draw(
     top = heading(figure, sheet, f"{measure.words[:1].upper()}{measure.words[1:]}, {order} first", note)
     axes = figure.subplots()
     ends, handles = overlay(axes, groups, picked, measure)
-    labels = [f"{groups[i].label}  {value_of(groups[i], measure)}" for i in picked]
-    texts = [wrapped(text, 0.3 * width) for text in labels]
+    labels = [f"{groups[i].short}  {value_of(groups[i], measure)}" for i in picked]
+    texts = all_wrapped(labels, 0.3 * width)
     fits = ends_fit(figure, texts, body - 0.6) and all(end is not None for end in ends)
     if not fits:
         legend(figure, handles, labels)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from lrbench.analysis import Family, families
+from lrbench.analysis import Family, at_best
 from lrbench.components import Measure
 from lrbench.errors import UsageError
 from lrbench.reports.figures import (
@@ -69,7 +69,7 @@ def _lengths(shown: Shown, sheet: Sheet, axis: str | None) -> Figure:
 
 def _schedules(shown: Shown, sheet: Sheet, axis: str | None) -> Figure:
     found, measure = families_in(shown)
-    return tuned.draw(tuned.tuned(found, shown.confirmed, measure), sheet)
+    return tuned.draw(at_best(found, measure, shown.confirmed), sheet)
 
 
 def _seeds(shown: Shown, sheet: Sheet, axis: str | None) -> Figure:
@@ -142,7 +142,7 @@ def families_in(shown: Shown) -> tuple[list[Family], Measure]:
     measure = shown.measure
     if measure is None:
         raise UsageError("no finished runs of one task; with runs of several tasks, select one with --filter dataset=…")
-    return families([group for group in shown.groups if not group.first.confirms], measure), measure
+    return list(shown.families), measure
 
 
 def _some(shown: Shown) -> Shown:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from lrbench.analysis import Group, measures_of, task_of
+from lrbench.analysis import Group, cut, measures_of, task_of
 from lrbench.components import LOSS, Measure, in_words
 from lrbench.errors import UsageError
 from lrbench.reports.figures.axes import Scale, drawable, thin_out, thousands, value_axis
@@ -27,8 +27,8 @@ from lrbench.reports.figures.curves import (
 )
 from lrbench.reports.figures.layout import Layout
 from lrbench.reports.figures.sheet import SCREEN, Sheet
-from lrbench.reports.figures.style import BAD, MOST_POINTS, RATE, SOFT, TRAINING, VALIDATION, cut, drawing, wide
-from lrbench.reports.figures.text import in_the_middle, legend, legend_height, wrapped
+from lrbench.reports.figures.style import BAD, MOST_POINTS, RATE, SOFT, TRAINING, VALIDATION, drawing, wide
+from lrbench.reports.figures.text import all_wrapped, in_the_middle, legend, legend_height, wrapped
 
 MOST_PANELS, PANELS_OF_MANY = 24, 12
 
@@ -44,7 +44,7 @@ def draw(
     figure = Figure(figsize=(place.width, place.height))
     upper = figure.add_axes(place.overlay())
     _, handles = overlay(upper, groups, picked, measure)
-    legend(figure, handles, [f"{cut(groups[i].label, 60)}  {value_of(groups[i], measure)}" for i in picked])
+    legend(figure, handles, [f"{groups[i].short}  {value_of(groups[i], measure)}" for i in picked])
     place = Layout.of(len(shown), sheet.width, legend_height(figure))
     if sheet.height is not None and sheet.height < place.height - 0.01:
         raise UsageError(f"an overview of these runs has no room at --height {sheet.height:.3g}in: it needs "
@@ -64,12 +64,14 @@ def draw(
 
 def _panels(figure: Figure, groups: Sequence[Group], shown: Sequence[Group], measure: Measure, place: Layout) -> None:
     scales = {task: scale_of(members, measure) for task, members in by_task(groups).items()}
+    titles = all_wrapped([group.short for group in shown], 0.92 * place.cell, "medium", 1)
     for index, group in enumerate(shown):
         (left, top, width, height), lower = place.panel(index)
         first_in_row, (steps, rates) = index % place.across == 0, group.rates()
         known = len(rates) > 0 or not group.foreign
         box = (left, top, width, height) if known else (left, lower[1], width, top + height - lower[1])
         panel = figure.add_axes(box)
+        panel.set_title(titles[index], pad=16)
         _panel(panel, group, measure, scales[task_of(group)], place, labelled=first_in_row, legend=index == 0)
         beneath = panel
         if known:
@@ -91,7 +93,6 @@ def _titled(axes: Axes, groups: Sequence[Group], picked: Sequence[int], measure:
 def _panel(
     axes: Axes, group: Group, measure: Measure, scale: Scale, place: Layout, *, labelled: bool, legend: bool
 ) -> None:
-    axes.set_title(wrapped(group.label, 0.92 * place.cell, "medium", 1), pad=16)
     axes.text(0, 1.02, wrapped(subtitle(group, measure), place.cell + 0.3, "small", 1), transform=axes.transAxes,
               fontsize="small", color=SOFT, va="bottom")  # fmt: skip
     count = 0

@@ -29,8 +29,7 @@ def draw(shown: Shown) -> list[Drawn]:
     if shown.comparison is not None:
         measure = shown.comparison.measure
         drawn.append(Drawn("seeds", f"Every seed: {measure.words}", kinds.draw("seeds", shown)))
-        found, _ = kinds.families_in(shown)
-        if found:
+        if found := shown.families:
             words = [family_words(family, measure) for family in found]
             drawn.append(Drawn("rates", "Sensitivity to the learning rate", sensitivity.draw(found, measure), words))
     if shown.target is not None and (times := seeds.times(shown.groups, shown.target)) is not None:

@@ -17,7 +17,7 @@ from lrbench.reports.figures.axes import drawable, log_scale
 from lrbench.reports.figures.finish import finish
 from lrbench.reports.figures.sheet import Sheet
 from lrbench.reports.figures.style import SOFT, TRAINING, VALIDATION, large, wide
-from lrbench.reports.figures.text import legend, width_of, wrapped
+from lrbench.reports.figures.text import all_wrapped, legend, width_of, wrapped
 
 MOST_ROWS = 60
 Look = dict[str, Any]
@@ -66,7 +66,7 @@ def rows_of(sheet: Sheet, labels: Sequence[str], notes: Sequence[str] = (), pane
     longest = max((width_of(text) for text in labels), default=0.0)
     width = sheet.across(6.9 + 0.25 + min(longest, 3.4))
     room = min(0.36 * width if sheet.narrow or sheet.width else 3.4, longest + 0.02)
-    texts = [wrapped(label, max(room, 0.5)) for label in labels]
+    texts = all_wrapped(labels, max(room, 0.5))
     below = [wrapped(note, max(0.36 * width, 1.0), "x-small", 2) if note else "" for note in notes] or [""] * len(texts)
     tall = [
         sheet.line * (1 + text.count("\n")) + (sheet.line * (1 + note.count("\n")) * 0.85 if note else 0) + 0.07

@@ -46,7 +46,7 @@ def final_values(comparison: Comparison, sheet: Sheet = SCREEN) -> Figure:
         if error:
             values, ends = [1 - v for v in values], None if ends is None else (1 - ends[1], 1 - ends[0])
         dots.append(Dots(values, 1 - estimate.centre if error else estimate.centre, ends))
-    made = rows_of(sheet, [row.group.label for row, _ in known[:MOST_ROWS]])
+    made = rows_of(sheet, [row.group.short for row, _ in known[:MOST_ROWS]])
     (axes,) = made.panels
     beside(axes, near_axis(axes, dots, measure.text))
     draw_dots(axes, dots)
@@ -67,7 +67,7 @@ def times(groups: Sequence[Group], target: Target, sheet: Sheet = SCREEN) -> Fig
     axis = groups[0].axis
     shown = sorted(ended, key=lambda group: (median(target, group, axis), group.label))[:MOST_ROWS]
     parts: list[Part] = [axis, *(part for part in parts_known(target, groups) if part == "seconds")]
-    made = rows_of(sheet, [group.label for group in shown], panels=len(parts))
+    made = rows_of(sheet, [group.short for group in shown], panels=len(parts))
     for part, axes in zip(parts, made.panels, strict=True):
         dots = [_time(group, target, part) for group in shown]
         most = max((place for one in dots for place in (*one.values, *one.missed)), default=1.0)

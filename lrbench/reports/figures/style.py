@@ -141,10 +141,3 @@ def write(figure: Figure, path: Path, *, dpi: float = 150, changes: Mapping[str,
 def write_both(figure: Figure, stem: Path) -> list[Path]:
     """Save a figure as PNG and as SVG, and return the paths."""
     return [write(figure, stem.with_suffix(suffix)) for suffix in (".png", ".svg")]
-
-
-def cut(text: str, most: int) -> str:
-    """Shorten text in the middle, since names often differ at their ends."""
-    plain = " ".join(printable(text).split())
-    kept = most - 1
-    return plain if len(plain) <= most else f"{plain[: kept - kept // 2]}…{plain[len(plain) - kept // 2 :]}"

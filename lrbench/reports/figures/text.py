@@ -13,9 +13,10 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 
+from lrbench.analysis import cut, shortened
 from lrbench.errors import printable
 from lrbench.reports.figures.sheet import Sheet
-from lrbench.reports.figures.style import SOFT, cut
+from lrbench.reports.figures.style import SOFT
 
 HANDLE = 3.0  # length of a legend's line, in sizes of its text
 
@@ -33,6 +34,16 @@ def wrapped(text: str, room: float, size: str | float = "small", most: int = 3) 
     while len(lines := _lines(plain, room, size)) > most:
         plain = cut(plain, max(4, int(0.94 * len(plain)) - 1))
     return "\n".join(lines)
+
+
+def all_wrapped(texts: Sequence[str], room: float, size: str | float = "small", most: int = 3) -> list[str]:
+    """Break texts into lines, as `wrapped` does; long ones are shortened together, so that they still differ."""
+    found = [" ".join(printable(text).split()) for text in texts]
+    longest = max(map(len, found), default=0)
+    while longest > 8 and any(len(_lines(text, room, size)) > most for text in found):
+        longest = int(0.93 * longest)
+        found = shortened(texts, longest)
+    return [wrapped(text, room, size, most) for text in found]
 
 
 def _lines(text: str, room: float, size: str | float) -> list[str]:
@@ -57,7 +68,7 @@ def legend(figure: Figure, handles: Sequence[Artist], labels: Sequence[str], *, 
     em = FontProperties(size=mpl.rcParams["legend.fontsize"]).get_size_in_points() / 72
     room = figure.get_figwidth() - 0.1
     beside, between = (HANDLE + 0.8) * em, 1.6 * em
-    texts = [wrapped(label, room - beside, "small", 2) for label in labels]
+    texts = all_wrapped(labels, room - beside, "small", 2)
     widths = [beside + width_of(text) for text in texts]
     first = next((n for n in range(min(len(texts), 6), 0, -1) if _across(widths, n, between) <= room), 1)
     for columns in range(max(first, least), 0, -1):

@@ -2,25 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from matplotlib.figure import Figure
 
-from lrbench.analysis import (
-    Comparison,
-    Confirmation,
-    Family,
-    Finalist,
-    Group,
-    Row,
-    Tuning,
-    compare_groups,
-    mean_text,
-    rate_text,
-    task_of,
-)
-from lrbench.components import Measure
+from lrbench.analysis import AtBest, Comparison, Finalist, Row, mean_text, rate_text
 from lrbench.errors import UsageError
 from lrbench.reports.figures.rows import (
     INTERVAL,
@@ -39,66 +25,28 @@ from lrbench.reports.figures.style import drawing
 from lrbench.reports.figures.text import heading
 
 
-@dataclass(frozen=True)
-class Tuned:
-    """Families at their best learning rates.
-
-    Attributes:
-        finalists: the families.
-        comparison: their comparison: by fresh seeds, or else by the seeds that chose the learning rates.
-        confirmed: the comparison by fresh seeds; None without any.
-    """
-
-    finalists: tuple[Finalist, ...]
-    comparison: Comparison
-    confirmed: Confirmation | None
-
-    def rows(self) -> list[tuple[Finalist, Row]]:
-        """Return each family that is compared with its row, the best first."""
-        by_label = {row.group.label: row for row in self.comparison.rows}
-        known = [(one, by_label[one.label]) for one in self.finalists if one.label in by_label]
-        return sorted(known, key=lambda pair: self.comparison.rows.index(pair[1]))
-
-    def word(self, finalist: Finalist, row: Row) -> str:
-        """Return how a family compares with the best one."""
-        if row is self.comparison.against:
-            return "reference"
-        if self.confirmed is not None:
-            return self.confirmed.word(finalist) or ""
-        return "" if row.answer is None else row.answer.word
-
-
-def tuned(families: Sequence[Family], confirmed: Confirmation | None, measure: Measure) -> Tuned:
-    """Compare families at their best learning rates: by fresh seeds if at least two have some.
+def compared(found: AtBest) -> tuple[Comparison, list[tuple[Finalist, Row]]]:
+    """Return the comparison of the most families, and each of them with its row, the best first.
 
     Raises UsageError if fewer than two can be compared.
     """
-    if confirmed is not None and confirmed.comparisons:
-        fullest = max(confirmed.comparisons, key=lambda one: len(one.rows))
-        return Tuned(confirmed.finalists, fullest, confirmed)
-    finalists = tuple(
-        Finalist(family, family.best(measure), None, Tuning.of(family), family.edge(measure)) for family in families
-    )
-    best = [replace(one.chosen.group, label=one.label) for one in finalists if one.chosen is not None]
-    tasks: dict[str, list[Group]] = {}
-    for group in best:
-        tasks.setdefault(task_of(group), []).append(group)
-    members = max(tasks.values(), key=len, default=[])
-    comparison = compare_groups(members, measure.name) if len(members) > 1 else None
-    if comparison is None:
+    if not found.comparisons:
         raise UsageError("a figure of tuned families needs at least two families of one task, each with at least 3 "
-                         f"learning rates and a {measure.name_in_short} ({len(members)} found)")  # fmt: skip
-    return Tuned(finalists, comparison, None)
+                         f"learning rates and a {found.measure.name_in_short}")  # fmt: skip
+    comparison = max(found.comparisons, key=lambda one: len(one.rows))
+    known = [(one, told[1]) for one in found.finalists if (told := found.row(one)) and told[0] is comparison]
+    return comparison, sorted(known, key=lambda pair: comparison.rows.index(pair[1]))
 
 
 @drawing()
-def draw(found: Tuned, sheet: Sheet = SCREEN) -> Figure:
+def draw(found: AtBest, sheet: Sheet = SCREEN) -> Figure:
     """Draw each family's seeds at its best learning rate, their mean and interval, the best first."""
-    measure, rows = found.comparison.measure, [(one, row) for one, row in found.rows() if row.estimate is not None]
+    comparison, every = compared(found)
+    measure, rows = comparison.measure, [(one, row) for one, row in every if row.estimate is not None]
     error = measure.metric.form == "percent" and not measure.lower
     dots = [_dots(row, error) for _, row in rows[:MOST_ROWS]]
     labels, notes = [one.label for one, _ in rows[:MOST_ROWS]], [_note(one) for one, _ in rows[:MOST_ROWS]]
-    fresh = found.confirmed is not None
+    fresh = found.by_fresh_seeds
     kind = "by fresh seeds" if fresh else "by the seeds that chose the learning rates"
     made = rows_of(sheet, labels, notes)
     top = heading(
@@ -110,7 +58,7 @@ def draw(found: Tuned, sheet: Sheet = SCREEN) -> Figure:
     made = replace(made, body=made.body + top)
     (axes,) = made.panels
     beyond = near_axis(axes, dots, measure.text)
-    words = [found.word(one, row) for one, row in rows[:MOST_ROWS]]
+    words = ["reference" if row is comparison.against else found.word(one) or "" for one, row in rows[:MOST_ROWS]]
     beside(axes, ["\n".join(filter(None, pair)) for pair in zip(words, beyond, strict=True)])
     draw_dots(axes, dots)
     axes.set_xlabel(f"error: 1 − {measure.words}" if error else measure.words)

@@ -14,6 +14,7 @@ from lrbench.config import dump_yaml
 from lrbench.errors import printable
 from lrbench.reports import tables
 from lrbench.reports.headline import headline
+from lrbench.reports.page.chart_data import id_of
 from lrbench.runs import Status, last_lines
 
 MOST_LINES = 20
@@ -24,18 +25,19 @@ _OF_THE_RUN = ("identity", "arguments", "started", "resumed", "config", "sizes",
 def details(groups: Sequence[Group], records: Sequence[Record], against: Group | None) -> list[dict[str, Any]]:
     """Return the details of each group; copies, which are in no group, come last, one by one.
 
-    Each has a `label`, the `runs` with a row for each seed, with the value of the main chart's measure, `differences`
-    from the config of the group `against` (key, value there, value here), the first run's `config` as YAML, and its
-    `command` if another program trained it.
+    Each has an `id`, a `label`, the `runs` with a row for each seed, with the value of the main chart's measure,
+    `differences` from the config of the group `against` (key, value there, value here), the first run's `config` as
+    YAML, and its `command` if another program trained it.
     """
     places, measure = {key: name for name, key, _ in _distinct(records)}, headline(groups)
-    found = [_details(group.label, group.records, against, places, measure) for group in groups]
+    found = [_details(id_of(g), g.short, g.records, against, places, measure) for g in groups]
     copies = [record for record in records if record.status is Status.COPY]
-    return [*found, *(_details(f"{r.folder.name} (copy)", [r], None, places, measure) for r in copies)]
+    return [*found, *(_details(f"copy{n}", f"{r.folder.name} (copy)", [r], None, places, measure)
+                      for n, r in enumerate(copies))]  # fmt: skip
 
 
 def _details(
-    label: str, records: Sequence[Record], against: Group | None, places: dict[str, str], measure: Measure
+    id: str, label: str, records: Sequence[Record], against: Group | None, places: dict[str, str], measure: Measure
 ) -> dict[str, Any]:
     first = records[0]
     runs = [
@@ -53,6 +55,7 @@ def _details(
     ]
     differs = [] if against is None or first in against.records else _differences(against.first, first)
     return {
+        "id": id,
         "label": label,
         "runs": runs,
         "differences": differs,
@@ -76,7 +79,7 @@ def _differences(theirs: Record, mine: Record) -> list[tuple[str, ...]]:
 
 def curves(groups: Sequence[Group]) -> list[tuple[str, str]]:
     """Return the label of each group whose runs have ended, and the verdict on its curves in words."""
-    return [(group.label, words) for group in groups if (words := _curves(group))]
+    return [(group.short, words) for group in groups if (words := _curves(group))]
 
 
 def _curves(group: Group) -> str:

@@ -1,0 +1,195 @@
+"""The parts of the page, from the answer to the environments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from markupsafe import Markup
+
+from lrbench.components import in_words
+from lrbench.reports import confirmation
+from lrbench.reports.family_table import families_table
+from lrbench.reports.figures.curves import by_task
+from lrbench.reports.figures.render import Drawn
+from lrbench.reports.headline import charted_metrics, headline
+from lrbench.reports.page import details
+from lrbench.reports.page.cells import MOST_ROWS, explained, row_data
+from lrbench.reports.page.chart_data import charted, gradient_norm, id_of
+from lrbench.reports.page.html import template
+from lrbench.reports.page.lead_parts import lead_part
+from lrbench.reports.page.leads import Lead, lead_data, leads
+from lrbench.reports.page.update import Update
+from lrbench.reports.range_tests import Tested
+from lrbench.reports.shown import Shown, summary
+from lrbench.reports.svg import inline
+from lrbench.reports.winner import Winner, winner
+
+OPEN_PANELS = 12
+"""With more groups, panels are closed unless the question is how the groups compare."""
+
+
+def page_update(shown: Shown, drawn: Sequence[Drawn] = (), best: Winner | None = None, *, live: bool = False) -> Update:
+    """Return the content of a report's page. Text from run folders is escaped.
+
+    Args:
+        shown: the content of the report.
+        drawn: its figures, besides those that the page draws itself.
+        best: the winner's code.
+        live: leave out what takes long to draw, and find the winner's code if there is one.
+    """
+    made = _Content(shown, drawn, winner(shown) if live else best, live)
+    parts = {name: str(html).strip() for name, html in made.parts() if html}
+    return Update(tuple(parts), parts, made.data())
+
+
+def title_of(shown: Shown) -> str:
+    """Return the page's title: the question."""
+    found = leads(shown)
+    return found[0].section.title if len(found) == 1 else f"Runs of {len(found)} tasks" if found else "Range tests"
+
+
+class _Content:
+    """What the parts and the data have in common."""
+
+    def __init__(self, shown: Shown, drawn: Sequence[Drawn], best: Winner | None, live: bool) -> None:
+        groups = shown.groups
+        self.shown, self.drawn, self.winner, self.live = shown, drawn, best, live
+        self.leads, self.main = leads(shown), headline(groups)
+        self.charts = charted(groups)
+        self.columns = shown.table.columns if groups else []
+        self.rows = row_data(groups, self.columns, self.main)
+        self.details = details.details(groups, shown.records, shown.against)
+        self.verdicts = details.curves(groups)
+
+    def data(self) -> dict[str, Any]:
+        """Return the page's data, by key."""
+        shown, charts = self.shown, self.charts
+        kept = ("axis", "metrics", "words", "thinned")
+        found: dict[str, Any] = {
+            "page": {
+                **{key: charts[key] for key in kept},
+                "groups": [one["id"] for one in charts["groups"]],
+                "split": "val" if self.main.key.startswith("val_") else "train",
+                "right": [column.right for column in self.columns],
+            }
+        }
+        for lead in self.leads:
+            limits = charts["limits"][lead.question.task]
+            found[f"section:{lead.id}"] = lead_data(lead, shown.against, limits)
+        tasks = {lead.question.task: lead.id for lead in self.leads}
+        for one in charts["groups"]:
+            own = {"label": one.pop("label"), "section": tasks.get(one.pop("task"))}
+            found[f"row:{one['id']}"] = {**self.rows[one["id"]], **own}
+            found[f"curves:{one.pop('id')}"] = one
+        for lead in self.leads:
+            if lead.question.kind == "run":
+                group = lead.groups[0]
+                found[f"curves:{id_of(group)}"]["norm"] = gradient_norm(group)
+        body = template("page/details.html.j2").module.body
+        for one in self.details[MOST_ROWS:]:
+            html = str(body(one, _label(shown), self.main, bool(self.verdicts))).strip()
+            found[f"details:{one['id']}"] = {"label": one["label"], "html": html}
+        return found
+
+    def parts(self) -> Iterator[tuple[str, Markup]]:
+        """Yield id and HTML of each part that has something in it, from the top."""
+        shown = self.shown
+        head, rest = template("page/head.html.j2").module, template("page/rest.html.j2").module
+        alone = len(self.leads) == 1
+        answer = self.leads[0].section.answer if alone else []
+        told = [line for lead in self.leads for line in lead.section.answer]
+        extra = [line for line in summary(shown) if line not in told]
+        contents = [] if alone else [(lead.id, lead.heading) for lead in self.leads]
+        yield "head", head.head(title_of(shown), answer or extra, contents, _about(shown))
+        for lead in self.leads:
+            yield lead.id, lead_part(lead, self.main, self.charts["axis"], list(self.charts["metrics"]), alone)
+        if shown.warnings:
+            yield "warnings", head.warnings(shown.warnings)
+        notes = [*(extra if answer else []), *(line for lead in self.leads for line in lead.section.notes)]
+        if notes:
+            yield "notes", head.notes(notes)
+        found = shown.at_best
+        if found is not None and found.fresh is not None:
+            fresh = families_table(found)
+            above = [(column.heading, column.right) for column in fresh.columns]
+            yield "fresh", rest.fresh(above, fresh.cells, confirmation.NOTE)
+        if shown.groups:
+            yield from self._cells()
+        yield from self._figures()
+        if self.verdicts:
+            first = self.verdicts[:MOST_ROWS]
+            yield "verdicts", rest.verdicts(first, len(self.verdicts) - len(first))
+        if self.winner:
+            yield "winner", rest.winner(self.winner)
+        if self.details:
+            yield "each", self._each()
+        problems = [(record.folder.name, record.problem) for record in shown.records if record.problem]
+        if problems:
+            yield "problems", rest.problems(problems)
+        if shown.groups:
+            made = details.provenance(shown.records), details.environments(shown.records)
+            yield "environment", rest.environment(*made, details.commands(shown.records))
+
+    def _cells(self) -> Iterator[tuple[str, Markup]]:
+        cells, groups, charts = template("page/cells.html.j2").module, self.shown.groups, self.charts
+        metrics = list(charted_metrics(groups))
+        for lead in self.leads:
+            if lead.question.families:
+                yield f"curves-{lead.id}", self._curves(lead, metrics)
+        if all(lead.question.kind == "run" for lead in self.leads) and len(groups) == len(self.leads):
+            return  # the lead figure shows it all
+        rated = any(one["rate"]["x"] for one in charts["groups"])
+        is_open = len(groups) <= OPEN_PANELS or all(lead.question.kind == "curves" for lead in self.leads)
+        several = len(by_task(groups)) > 1
+        yield "panels", cells.panels(len(groups), is_open, rated, charts["axis"], several, self.main, in_words)
+        first = [(id_of(g), g.label, [c[0] for c in self.rows[id_of(g)]["cells"]]) for g in groups[:MOST_ROWS]]
+        headings = [(column.heading, column.right) for column in self.columns]
+        method = " ".join(filter(None, (self.shown.table.same, self.shown.method)))
+        yield "table", cells.table(headings, first, len(groups), method, explained(groups))
+
+    def _curves(self, lead: Lead, metrics: Sequence[str]) -> Markup:
+        cells = template("page/cells.html.j2").module
+        switches = cells.switches(f"switches-{lead.id}", metrics, in_words, self.main, self.charts["axis"])
+        heading = "Curves" if len(self.leads) == 1 else f"Curves: {lead.heading}"
+        made: Markup = cells.curves(lead.id, heading, self.main, switches)
+        return made
+
+    def _each(self) -> Markup:
+        first = self.details[:MOST_ROWS]
+        each = template("page/details.html.j2").module.each
+        more = len(self.details) - len(first)
+        made: Markup = each(first, _label(self.shown), self.main, bool(self.verdicts), more)
+        return made
+
+    def _figures(self) -> Iterator[tuple[str, Markup]]:
+        figure = template("page/rest.html.j2").module.figure
+        for one in self.drawn:
+            picture = inline(one.figure, one.name, " ".join((one.heading, *one.words)))
+            yield f"figure-{one.name}", figure(one.name, one.heading, picture, one.words, "")
+        for number, test in enumerate(self.shown.tests):
+            found = None if self.live else _picture(test, number)
+            heading = f"Range test of {test.name}"
+            words = test.words()
+            yield (
+                f"test-{number}",
+                figure(f"range-test-{number}", heading, found, words, f"range test of {test.name}"),
+            )
+
+
+def _picture(test: Tested, number: int) -> Markup | None:
+    drawn = test.figure()
+    words = f"Loss by learning rate for each seed of {test.name}, and the suggested learning rates."
+    return None if drawn is None else inline(drawn, f"test{number}", words)
+
+
+def _label(shown: Shown) -> str | None:
+    return None if shown.against is None else shown.against.label
+
+
+def _about(shown: Shown) -> list[str]:
+    """Return what the report is of: how many runs, in how many groups."""
+    runs, groups = len(shown.records), len(shown.groups)
+    said = [f"{runs:,} run{'s' * (runs != 1)}"] if runs else []
+    said += [f"{groups:,} groups that differ in more than the seed"] if 1 < groups < runs else []
+    return [*said, *(one.question.task for one in shown.sections if len(shown.sections) == 1 and one.question.task)]
