@@ -29,6 +29,7 @@ from lrbench.reports.figures import kinds, rows, seeds, style, swept
 from lrbench.reports.figures.sheet import Sheet, font_named, inches, read_style
 from lrbench.reports.figures.style import COLOURS, line_of
 from lrbench.reports.figures.text import apart, wrapped
+from lrbench.reports.shown import Shown
 
 MakeRun = Callable[..., Path]
 Cli = Callable[..., tuple[int, str, str]]
@@ -50,6 +51,24 @@ def grid(make_run_in: MakeRun, tmp_path_factory: pytest.TempPathFactory) -> Path
                     make_run_in(root, curve, lr=lr, seed=seed, name="mlp", batch_size=batch)
             make_run_in(root, [9.0] * epochs, lr=10.0, seed=0, name="mlp", batch_size=batch, status="diverged")
     return root
+
+
+@pytest.fixture(scope="session")
+def shown(grid: Path) -> Shown:
+    return gather([grid], target=TARGET)
+
+
+LONG = "a-rather-long-name-that-somebody-gave-to-their-run-because-nothing-else-told-it"
+
+
+@pytest.fixture(scope="session")
+def long_names(make_run_in: MakeRun, tmp_path_factory: pytest.TempPathFactory) -> Shown:
+    root = tmp_path_factory.mktemp("figures") / "long"
+    for index in range(12):
+        for lr, loss in ((0.01, 0.5), (0.1, 0.2), (1.0, 0.9)):
+            model = {"name": "mlp", "hidden": [index + 2, 3]}
+            make_run_in(root, [2.0, loss + index / 50], name=f"{LONG}-{index}", lr=lr, model=model)
+    return gather([root], target=TARGET)
 
 
 def texts_of(figure: Figure) -> list[tuple[str, Any]]:
@@ -147,8 +166,7 @@ def test_text_of_an_svg_is_outlines_or_text(cli: Cli, grid: Path, tmp_path: Path
 
 @pytest.mark.parametrize("width", [3.3, 6.8, 10.0])
 @pytest.mark.parametrize("kind", KINDS)
-def test_no_text_touches_another_one_or_the_edge(grid: Path, kind: str, width: float) -> None:
-    shown = gather([grid], target=TARGET)
+def test_no_text_touches_another_one_or_the_edge(shown: Shown, kind: str, width: float) -> None:
     figure = kinds.draw(kind, shown, Sheet.of(width))
     assert figure.get_figwidth() == pytest.approx(width)
     assert overlapping(figure) == []
@@ -156,21 +174,16 @@ def test_no_text_touches_another_one_or_the_edge(grid: Path, kind: str, width: f
 
 
 @pytest.mark.parametrize("metric", ["val_accuracy", "best_val_loss", "test_accuracy", "train_loss"])
-@pytest.mark.parametrize("kind", ["curves", "rates", "heatmap", "seeds", "schedules", "lengths"])
-def test_metrics(grid: Path, kind: str, metric: str) -> None:
-    assert overlapping(kinds.draw(kind, gather([grid], metric=metric), Sheet.of("column"))) == []
+def test_metrics(grid: Path, metric: str) -> None:
+    shown = gather([grid], metric=metric)
+    for kind in ("curves", "rates", "heatmap", "seeds", "schedules", "lengths"):
+        assert overlapping(kinds.draw(kind, shown, Sheet.of("column"))) == [], kind
 
 
 @pytest.mark.parametrize("kind", ["curves", "rates", "seeds", "target", "arrivals", "overview", "schedules", "heatmap"])
 @pytest.mark.parametrize("width", [3.3, 6.8])
-def test_long_names_and_many_lines(make_run: MakeRun, tmp_path: Path, kind: str, width: float) -> None:
-    long = "a-rather-long-name-that-somebody-gave-to-their-run-because-nothing-else-told-it"
-    for index in range(12):
-        for lr, loss in ((0.01, 0.5), (0.1, 0.2), (1.0, 0.9)):
-            changes = {"model": {"name": "mlp", "hidden": [index + 2, 3]}}
-            make_run([2.0, loss + index / 50], name=f"{long}-{index}", lr=lr, **changes)
-    figure = kinds.draw(kind, gather([tmp_path / "runs"], target=TARGET), Sheet.of(width))
-    assert overlapping(figure) == []
+def test_long_names_and_many_lines(long_names: Shown, kind: str, width: float) -> None:
+    assert overlapping(kinds.draw(kind, long_names, Sheet.of(width))) == []
 
 
 @pytest.mark.parametrize("width", [3.3, 6.8])
@@ -224,8 +237,8 @@ def test_a_heat_map_has_a_cell_for_each_learning_rate(grid: Path) -> None:
     assert sum(patch.get_linestyle() in ("-", "solid") and not patch.get_fill() for patch in axes.patches) == 1
 
 
-def test_how_the_optimum_moves(grid: Path) -> None:
-    figure = kinds.draw("lengths", gather([grid]), Sheet.of(6.8))
+def test_how_the_optimum_moves(shown: Shown) -> None:
+    figure = kinds.draw("lengths", shown, Sheet.of(6.8))
     upper, lower = figure.axes
     assert lower.get_xlabel() == "epochs" and upper.get_ylabel() == "best learning rate"
     assert upper.get_xscale() == upper.get_yscale() == "log"
@@ -233,12 +246,12 @@ def test_how_the_optimum_moves(grid: Path) -> None:
     assert names == ["batch size 16", "batch size 64"]
     lines = [line for line in lower.lines if len(line.get_xdata()) == 2]
     assert len(lines) == 2
-    by_batch = kinds.draw("lengths", gather([grid]), Sheet.of(6.8), "batch_size")
+    by_batch = kinds.draw("lengths", shown, Sheet.of(6.8), "batch_size")
     assert by_batch.axes[1].get_xlabel() == "batch size"
 
 
-def test_families_at_their_own_best_learning_rates(grid: Path) -> None:
-    figure = kinds.draw("schedules", gather([grid]), Sheet.of(6.8))
+def test_families_at_their_own_best_learning_rates(shown: Shown) -> None:
+    figure = kinds.draw("schedules", shown, Sheet.of(6.8))
     (axes,) = figure.axes
     notes = [text.get_text() for text in axes.texts]
     assert sum("5 rates, 13 runs" in note.replace("\n", " ") for note in notes) == 4
@@ -281,8 +294,7 @@ def test_every_seed_is_on_the_axis_or_told(given_rows: list[tuple[list[float], f
         assert (max(row.values) > high) == bool(told)
 
 
-def test_the_report_draws_the_same_kinds(grid: Path, tmp_path: Path) -> None:
-    shown = gather([grid])
+def test_the_report_draws_the_same_kinds(shown: Shown) -> None:
     assert shown.comparison is not None
     for sheet in (Sheet(), Sheet.of("column")):
         assert overlapping(seeds.final_values(shown.comparison, sheet)) == []
