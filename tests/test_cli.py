@@ -21,6 +21,7 @@ COMMANDS = (
     "run",
     "sweep",
     "report",
+    "figure",
     "compare",
     "preview",
     "find-lr",

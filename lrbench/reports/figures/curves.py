@@ -69,7 +69,7 @@ def draw(
     top = heading(figure, sheet, f"{measure.words[:1].upper()}{measure.words[1:]}, {order} first", note)
     axes = figure.subplots()
     ends, handles = overlay(axes, groups, picked, measure)
-    labels = [f"{groups[i].short}  {value_of(groups[i], measure)}" for i in picked]
+    labels = [f"{groups[i].short}{value_of(groups[i], measure)}" for i in picked]
     texts = all_wrapped(labels, 0.3 * width)
     fits = ends_fit(figure, texts, body - 0.6) and all(end is not None for end in ends)
     if not fits:
@@ -80,9 +80,9 @@ def draw(
 
 
 def value_of(group: Group, measure: Measure) -> str:
-    """`0.0286`, or what became of the runs."""
+    """`: 0.0286`, or what became of the runs, to follow a label."""
     spread = group.spread(measure.name)
-    return measure.text(spread.centre) if spread else f"({group.status()})"
+    return f": {measure.text(spread.centre)}" if spread else f" ({group.status()})"
 
 
 def overlay(

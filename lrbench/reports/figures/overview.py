@@ -44,7 +44,7 @@ def draw(
     figure = Figure(figsize=(place.width, place.height))
     upper = figure.add_axes(place.overlay())
     _, handles = overlay(upper, groups, picked, measure)
-    legend(figure, handles, [f"{groups[i].short}  {value_of(groups[i], measure)}" for i in picked])
+    legend(figure, handles, [f"{groups[i].short}{value_of(groups[i], measure)}" for i in picked])
     place = Layout.of(len(shown), sheet.width, legend_height(figure))
     if sheet.height is not None and sheet.height < place.height - 0.01:
         raise UsageError(f"an overview of these runs has no room at --height {sheet.height:.3g}in: it needs "

@@ -37,7 +37,7 @@ def draw(families: Sequence[Family], measure: Measure, sheet: Sheet = SCREEN) ->
     beneath, main = 0.19 * len(shown) + 0.35, 0.62 * width if sheet.narrow else min(0.5 * width, 4.6)
     figure = Figure(figsize=(width, main + beneath), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[main, beneath])
-    _rate_axis(upper, shown)
+    _rate_axis(upper, shown, width)
     row = (0.6 if sheet.narrow else 1.0) * ROW / (main - 0.6)
     _value_axis(upper, shown, measure, row)
     handles = [_line(upper, family, line_of(index), measure) for index, family in enumerate(shown)]
@@ -58,16 +58,15 @@ def _legend(family: Family, measure: Measure) -> str:
     best = family.best(measure)
     middle = None if best is None else best.centre(measure)
     if best is None or middle is None:
-        return f"{family.label}  (no value)"
-    return f"{family.label}  {measure.text(middle)} at {rate_text(best.lr)}"
+        return f"{family.label} (no value)"
+    return f"{family.label}: {measure.text(middle)} at {rate_text(best.lr)}"
 
 
-def _rate_axis(axes: Axes, families: Sequence[Family]) -> None:
+def _rate_axis(axes: Axes, families: Sequence[Family], width: float) -> None:
     rates = [point.rate for family in families for point in family.points]
     low, high = min(rates), max(rates)
-    room = max(
-        1.4, 10 ** (0.045 * (math.log10(high) - math.log10(low)))
-    )  # for rings and arrows, which are as large whatever the range is
+    share = 27 / (72 * 0.8 * width)  # for rings and arrows, which are as large whatever the range is
+    room = max(1.2 if width < 5 else 1.4, (high / low) ** (share / (1 - 2 * share)))
     log_scale(axes.xaxis, low / room, high * room, "{:g}".format)
     axes.tick_params(labelbottom=True)
     axes.set_xlabel("peak learning rate")
@@ -170,7 +169,7 @@ def _beyond(axes: Axes, lr: float, height: float, end: Edge, colour: str, length
     )  # fmt: skip
 
 
-_LOOKS: dict[str, tuple[float, str]] = {"o": (10, "none"), "*": (9, "#444444")}
+_LOOKS: dict[str, tuple[float, str]] = {"o": (9, "none"), "*": (9, "#444444")}
 
 
 def _marks(axes: Axes, families: Sequence[Family], measure: Measure, labels: list[str], row: float) -> list[Artist]:
@@ -202,7 +201,7 @@ def _marks(axes: Axes, families: Sequence[Family], measure: Measure, labels: lis
     handles: list[Artist] = []
     for mark in (mark for mark in kinds if mark in seen):
         size, inside = _LOOKS.get(mark, (6, "#444444"))
-        handles.append(Line2D([], [], linestyle="none", marker=mark, markersize=size, color="#444444",
+        handles.append(Line2D([], [], linestyle="none", marker=mark, markersize=large(size), color="#444444",
                               markerfacecolor=inside))  # fmt: skip
         labels.append(kinds[mark])
     return handles
@@ -215,9 +214,9 @@ def _ranges(axes: Axes, families: Sequence[Family], measure: Measure, *, told: b
     for index, family in enumerate(families):
         good, best, look = family.good(measure), family.best(measure), line_of(index)
         text = "no value" if good is None else "no neighbour" if good.low == good.high else width_text(good)
-        if told or good is None or good.low == good.high:
-            axes.text(1.01, index, text if told else "–", transform=axes.get_yaxis_transform(), fontsize="small",
-                      color=INK, va="center")  # fmt: skip
+        if told:
+            at: Any = {"transform": axes.get_yaxis_transform(), "va": "center"}
+            axes.text(1.01, index, text, fontsize="small", color=INK, **at)
         if good is None or best is None:
             continue
         axes.plot([good.low, good.high], [index, index], color=look.colour, linewidth=4, alpha=0.5,
