@@ -222,7 +222,7 @@ def test_the_figure(runs: Path) -> None:
     assert shown.target is not None
     figure = draw(shown.groups, shown.target)
     assert figure is not None
-    (axes,) = figure.axes
+    axes, _ = figure.axes
     drawn = {text.get_text() for text in axes.texts}
     assert {"fast", "slow", "none"} <= drawn
     curves = [line.get_ydata()[-1] for line in axes.lines if line.get_drawstyle() == "steps-post"]

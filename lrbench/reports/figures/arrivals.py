@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -42,7 +41,7 @@ def draw(groups: Sequence[Group], target: Target, sheet: Sheet = SCREEN) -> Figu
     order = sorted(found, key=lambda label: (found[label].median, -found[label].reached_by(math.inf), label))
     named = {group.label: group.short for group in groups}
     width = sheet.across(7.9 + min(max(width_of(named[label]) for label in order[:MOST]), 3.2))
-    body = 0.85 * width if sheet.narrow else min(0.55 * width, 4.4)
+    body = 0.9 * width if sheet.narrow else min(0.55 * width, 4.4)
     figure = Figure(figsize=(width, sheet.height or body), layout="constrained")
     more = f"{MOST} of {len(order)} in colour" if len(order) > MOST else ""
     top = heading(figure, sheet, f"Seeds that have reached {target.words}", more)
@@ -84,7 +83,11 @@ def _finish(axes: Axes, target: Target, part: str, soonest: float) -> None:
     axes.set_xlabel(f"{unit} to {target.words}")
     if math.isfinite(soonest):
         axes.axvline(soonest, color="#999999", linewidth=0.8, linestyle=(0, (2, 2)), zorder=0)
-        top = axes.secondary_xaxis("top", functions=(partial(np.multiply, 1 / soonest), partial(np.multiply, soonest)))
+        top = axes.twiny()
+        top.set_frame_on(False)
+        top.grid(visible=False)
+        top.set_xscale(axes.get_xscale())
+        top.set_xlim(*(place / soonest for place in axes.get_xlim()))
         low, high = (place / soonest for place in axes.get_xlim())
         ticks = [tick for tick in (0.5, 1, 1.5, 2, 3, 4, 6, 8, 12, 16, 32, 64) if low <= tick <= high]
         top.set_xticks(ticks if len(ticks) < 9 else ticks[::2], minor=False)
@@ -129,6 +132,8 @@ def _curve(
     )
     if index is not None:
         for marker, missed in (("|", one.censored), ("x", one.never)):
+            if not missed:  # an empty line without clipping would count as one at the figure's corner
+                continue
             ends = [max(place, start) for place in missed]
             levels = [one.reached_by(place) + shift for place in missed]
             look: Any = {"markersize": large(7), "markeredgewidth": wide(1.6), "clip_on": False}

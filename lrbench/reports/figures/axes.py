@@ -11,7 +11,15 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis, XAxis, YAxis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.ticker import (
+    FixedFormatter,
+    FixedLocator,
+    FuncFormatter,
+    LogLocator,
+    MaxNLocator,
+    NullFormatter,
+    NullLocator,
+)
 
 from lrbench.components import Measure
 from lrbench.reports.figures.style import large
@@ -91,9 +99,10 @@ def above(axes: Axes, places: np.ndarray, values: np.ndarray, high: float, colou
 
 def thin_out(figure: Figure) -> None:
     """Fix the ticks, without those whose labels would touch a neighbour; of a log axis, powers of ten stay first."""
-    for axes in figure.axes:
+    for axes in (one for parent in figure.axes for one in (parent, *parent.child_axes)):
         for axis in (axes.xaxis, axes.yaxis):
-            if axes.get_visible() and axis.get_visible() and not isinstance(axis.get_major_locator(), FixedLocator):
+            named = isinstance(axis.get_major_formatter(), FixedFormatter)  # the labels belong to these ticks
+            if axes.get_visible() and axis.get_visible() and not named:
                 _thin(axis, log=axis.get_scale() == "log")
 
 
@@ -101,11 +110,10 @@ def _thin(axis: Axis, *, log: bool) -> None:
     across = isinstance(axis, XAxis)
     low, high = sorted(axis.get_view_interval())
     shown = [
-        (tick.get_loc(), tick.label1.get_window_extent())
+        (tick.get_loc(), label.get_window_extent())
         for tick in axis.get_major_ticks()
-        if tick.label1.get_visible()
-        and tick.label1.get_text()
-        and low * (1 - 1e-9) <= tick.get_loc() <= high * 1.000001
+        for label in (tick.label1, tick.label2)
+        if label.get_visible() and label.get_text() and low * (1 - 1e-9) <= tick.get_loc() <= high * 1.000001
     ]
     if len(shown) < 2:
         return

@@ -62,7 +62,8 @@ def _fit_labels(figure: Figure) -> None:
         return
     for _, label in pairs:
         label.set_in_layout(False)
-    engine.execute(figure)
+    for _ in range(2):  # the first one does not know yet what stands above and below the axes
+        engine.execute(figure)
     for axes, label in pairs:
         box = axes.get_window_extent()
         room = (box.width if label is axes.xaxis.label else box.height) / figure.dpi
