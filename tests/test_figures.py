@@ -345,7 +345,7 @@ def test_labels_at_the_ends_of_lines_do_not_overlap(ends: list[tuple[float, floa
 
 
 def simulated(colour: str, kind: str) -> np.ndarray:
-    """A colour as Machado, Oliveira and Fernandes (2009) simulate it for complete protanopia or deuteranopia, in OKLab."""
+    """A colour as Machado, Oliveira and Fernandes (2009) simulate it for protanopia or deuteranopia, in OKLab."""
     matrix = {
         "normal": np.eye(3),
         "protan": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
