@@ -87,7 +87,7 @@ def _titled(axes: Axes, groups: Sequence[Group], picked: Sequence[int], measure:
     rest = f"; panels of the first {PANELS_OF_MANY} below" if len(groups) > MOST_PANELS else ""
     words, order = measure.words, "lowest" if measure.lower else "highest"
     title = f"{words[:1].upper()}{words[1:]}, {order} first{more}{rest}"
-    axes.set_title(wrapped(title, 0.9 * (place.width - place.left), "large", 1), fontsize="large", pad=13)
+    axes.set_title(wrapped(title, 0.76 * (place.width - place.left), "large", 1), fontsize="large", pad=13)
 
 
 def _panel(
