@@ -10,7 +10,7 @@ from typing import Any
 from lrbench.analysis import Family, Group, Optimum, Point, Question, estimate, optimum, task_of
 from lrbench.components import Measure
 from lrbench.config import without_rate
-from lrbench.reports.figures.overview import picked_out
+from lrbench.reports.figures.curves import picked_out
 from lrbench.reports.page.chart_data import id_of, number
 from lrbench.reports.sections import Section
 from lrbench.reports.shown import Shown

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from lrbench.components import in_words
 from lrbench.reports import confirmation
 from lrbench.reports.family_table import families_table
-from lrbench.reports.figures.overview import by_task
+from lrbench.reports.figures.curves import by_task
 from lrbench.reports.figures.render import Drawn
 from lrbench.reports.headline import charted_metrics, headline
 from lrbench.reports.page import details
