@@ -57,7 +57,7 @@ def lead_data(lead: Lead, against: Group | None, limits: dict[str, Any]) -> dict
     """
     question = lead.question
     picked = [id_of(lead.groups[at]) for at in picked_out(lead.groups, against)]
-    if question.families and question.measure is not None:
+    if len(question.families) > 1 and question.measure is not None:
         best = [family.best(question.measure) for family in question.families[:MOST_COLOURED]]
         picked = [id_of(point.group) for point in best if point is not None]
     return {

@@ -79,7 +79,7 @@ class _Content:
             found[f"section:{lead.id}"] = lead_data(lead, shown.against, limits)
         tasks = {lead.question.task: lead.id for lead in self.leads}
         for one in charts["groups"]:
-            own = {"label": one.pop("label"), "section": tasks.get(one.pop("task"))}
+            own = {"label": one.pop("label"), "short": one.pop("short"), "section": tasks.get(one.pop("task"))}
             found[f"row:{one['id']}"] = {**self.rows[one["id"]], **own}
             found[f"curves:{one.pop('id')}"] = one
         for lead in self.leads:
