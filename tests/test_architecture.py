@@ -135,11 +135,11 @@ PUBLIC = {
     """,
     "sweeps": """
         AUTO_POINTS Board Plan Planned Summary Sweep SweepFolder board_of carry_out confirming find_sweeps plan_sweep
-        sweep WIDTH Zoom MoreSeeds Requests add_seeds cancel_stop drop_cell keep_cell request_stop requests_of
+        sweep WIDTH Zoom MoreSeeds Requests Decided decided summarize add_seeds cancel_stop drop_cell keep_cell request_stop requests_of
     """,
     "transfers": """
         CoordinateCheck LayerSize Slope both coordinate_check Exponent Fitted Found Prediction THEORIES Transfer
-        transfer
+        sized transfer
     """,
     "reports": """
         save_transfer transfer_headings transfer_rows Preview Report Column Table groups_table csv_cell figure_of
@@ -148,7 +148,7 @@ PUBLIC = {
         save_coordinates Update page_template page_title page_update whole_page
     """,
     "server": """
-        beside PORT PortError Server Settings
+        beside PORT PortError Server Settings CellShown Plans SweepShown sweeps_shown
     """,
     "integrations": """
         Export Imported Log Recorder Tool export hf_range_test import_runs keras_range_test lightning_range_test

@@ -540,8 +540,8 @@ def test_the_summary_of_a_sweep_by_f1(tmp_path: Path) -> None:
     assert found.measure.name == "val_f1"
     assert found.winner is not None and found.winner[1].lr == 0.1
     words = summary_words(found)
-    assert words[0] == "No run has a val loss, so runs are compared by val F1."
-    assert words[1].startswith("constant: best at 0.1 (val F1 90.50 %, mean of 2 seeds)")
+    assert words[0] == "The best learning rate tried is 0.1, with a validation F1 of 90.50% (two seeds)."
+    assert "No run has a val loss, so runs are compared by val F1." in words
     assert "val_f1_median" in save_summary(found, folder)[0].read_text()
 
 

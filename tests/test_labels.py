@@ -32,7 +32,7 @@ from lrbench.errors import UsageError
 from lrbench.reports import compare, gather, report
 from lrbench.reports.latex import table as latex
 from lrbench.reports.page.chart_data import charted
-from lrbench.reports.sentences import sentences
+from lrbench.reports.shown import summary
 from lrbench.sweeps.plan import Plan, Planned, SweepFolder
 
 MakeRun = Callable[..., Path]
@@ -42,15 +42,19 @@ PLAIN: dict[str, Any] = {
 }  # fmt: skip
 
 
-def named(name: str = "bs", **changes: Any) -> Named:
+def named(name: str = "bs", /, **changes: Any) -> Named:
     """A group of lrbench's own; `optimizer__lr` is `optimizer.lr`, and None leaves a key out."""
     fields = PLAIN | {key.replace("__", "."): value for key, value in changes.items()}
     return Named(name, {key: value for key, value in fields.items() if value is not None}, folder=f"{name}-seed0-1a2b")
 
 
-def program(name: str = "train", source: str = "a command", **params: Any) -> Named:
+def program(name: str = "train", /, *, source: str = "a command", **params: Any) -> Named:
     """A group of another program."""
     return Named(name, {f"params.{key}": value for key, value in params.items()}, "params.lr", source, f"{name}-3c4d")
+
+
+def of_params(params: dict[str, Any]) -> Named:
+    return program(**params)
 
 
 # -- values
@@ -122,8 +126,8 @@ def test_words_of_blocks_flags_lengths_and_what_is_not_there() -> None:
     assert found.keys == ("schedule", "factor", "warm-up", "epochs", "steps")
     assert found.shorts == (
         "constant, no warm-up, 6 epochs",
-        "step, factor 0.5, no warm-up, 6 epochs",
-        "step, factor 0.1, no warm-up, 6 epochs",
+        "step (factor 0.5), no warm-up, 6 epochs",
+        "step (factor 0.1), no warm-up, 6 epochs",
         "constant, warm-up 10%, 6 epochs",
         "constant, no warm-up, 300 steps",
         "constant, no warm-up, 1 epoch",
@@ -133,6 +137,18 @@ def test_words_of_blocks_flags_lengths_and_what_is_not_there() -> None:
     assert found.shorts == ("nesterov, no momentum", "no nesterov, momentum 0.9")
     found = naming_of([named(early_stopping__metric="val_loss", early_stopping__patience=5.0), named()])
     assert found.shorts == ("early stopping", "no early stopping")
+
+
+def test_parameters_follow_their_block() -> None:
+    sgd = {"optimizer__name": "sgd", "batch_size": 32.0}
+    found = naming_of([named(**sgd), named(**sgd, optimizer__momentum=0.9), named(optimizer__name="adam")])
+    assert found.shorts == (
+        "sgd (no momentum), batch size 32",
+        "sgd (momentum 0.9), batch size 32",
+        "adam, batch size 16",
+    )
+    found = naming_of([named(optimizer__lr=0.1), named(optimizer__lr=0.2, optimizer__name="adam")])
+    assert found.shorts == ("sgd, lr 0.1", "adam, lr 0.2"), "the learning rate is no parameter of the optimizer"
 
 
 def test_parameters_of_another_schedule_are_left_out() -> None:
@@ -169,9 +185,9 @@ def test_programs_are_marked_and_not_compared_key_by_key() -> None:
     found = naming_of([program(lr=lr, hidden_dim=size) for lr, size in ((0.1, 8), (0.2, 16))])
     assert found.labels == ("train lr=0.1 hidden_dim=8", "train lr=0.2 hidden_dim=16")
     assert found.shorts == ("hidden dim 8, lr 0.1", "hidden dim 16, lr 0.2")
-    found = naming_of([program(**{"encoder.width": 1, "decoder.width": 2}), program(**{"encoder.width": 3})])
+    found = naming_of([of_params({"encoder.width": 1, "decoder.width": 2}), of_params({"encoder.width": 3})])
     assert found.shorts == ("encoder width 1, decoder width 2", "encoder width 3, no decoder width")
-    found = naming_of([program(**{"model.name": "cnn", "model.width": 8}), program(**{"model.name": "vit"})])
+    found = naming_of([of_params({"model.name": "cnn", "model.width": 8}), of_params({"model.name": "vit"})])
     assert found.shorts == ("model cnn", "model vit") and found.labels[0] == "train model=cnn"
 
 
@@ -258,7 +274,7 @@ TEXT = st.text(st.sampled_from("ab 1.=,-é\n\u202e"), max_size=40)
 def test_different_names_stay_different(names: list[str], most: int) -> None:
     found = shortened(names, most)
     assert len(found) == len(names)
-    told = {}
+    told: dict[str, str] = {}
     for name, text in zip(names, found, strict=True):
         assert told.setdefault(name, text) == text and len(text) <= most and "\n" not in text
     assert len(set(told.values())) == len(told)
@@ -340,8 +356,8 @@ def test_sentences_and_figures_leave_out_the_name_that_all_share(make_run: MakeR
     grid(make_run)
     shown = gather([tmp_path / "runs"])
     assert shown.comparison is not None
-    said = " ".join(sentences(shown.comparison))
-    assert "batch size 16, lr 0.00169 has the lowest validation loss" in said and "bs lr=" not in said
+    said = " ".join(summary(shown))
+    assert "Batch size 16 has the lowest validation loss" in said and "bs" not in said
     report([tmp_path / "runs"], tmp_path / "out")
     table = (tmp_path / "out" / "report.csv").read_text()
     assert "bs lr=0.00169 batch_size=16" in table, "files for programs have full labels"

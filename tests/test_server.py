@@ -8,9 +8,13 @@ import html
 import http.client
 import json
 import shutil
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +24,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lrbench.errors import UsageError
-from lrbench.server import Server, Settings
+from lrbench.server import PORT, Server, Settings, beside, content
 from lrbench.server.access import Access, prefix_of
 from lrbench.server.versions import Versions
 from lrbench.sweeps import SweepFolder
@@ -372,7 +376,7 @@ def until(wanted: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
 def test_only_what_changed_is_sent(served: Callable[..., Client], make_run: MakeRun, runs: Path) -> None:
     client = served(runs)
     first = until(lambda: changes(client, wait=5), "the first version")
-    assert first["whole"] and set(first["parts"]) == set(first["order"]) - {"live"}
+    assert first["whole"] and set(first["parts"]) == set(first["order"]) - {"live", "live-frame"}
     assert changes(client, first["version"]) is None
     make_run([1.0, 0.4], lr=0.3)
     seen: dict[str, Any] = {}
@@ -456,3 +460,88 @@ def test_nothing_is_read_while_no_page_asks(served: Callable[..., Client], runs:
     assert reader.version == 0
     until(lambda: changes(client, wait=5), "the first version")
     assert reader.version > 0
+
+
+# ---- beginning and end ----------------------------------------------------------------------------------------------
+
+
+def test_a_port_that_is_taken_is_told_or_passed_over(
+    cli: Callable[..., tuple[int, str, str]], served: Callable[..., Client], runs: Path
+) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        code, _, said = cli("serve", runs, "--port", port)
+        assert code == 1 and f"--port {port} is used by another program" in said
+    with contextlib.suppress(OSError), socket.socket() as usual:
+        usual.bind(("127.0.0.1", PORT))
+        usual.listen()
+        server = Server(Settings([runs]))
+        assert server.port != PORT
+        server.listener.server_close()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "problem"),
+    [
+        (["--host", "192.0.2.1", "--port", 0], 1, "--host 192.0.2.1 is not an address of this machine"),
+        (["--prefix", "/a b/"], 2, "--prefix must be a path such as /lr/"),
+        (["--allow-host", "a/b"], 2, "--allow-host must be a host's name"),
+        (["--port", 70000], 2, "--port"),
+    ],
+)
+def test_what_cannot_be_served_is_one_message(
+    words: list[Any], code: int, problem: str, cli: Callable[..., tuple[int, str, str]], runs: Path
+) -> None:
+    found, _, said = cli("serve", runs, *words)
+    assert found == code and problem in said
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_end_it_cleanly(number: signal.Signals, code: int, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "lrbench", "serve", "not-yet", "--port", "0", "--host", "0.0.0.0"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert process.stdout is not None
+    said = ""
+    while "Live page:" not in said:
+        line = process.stdout.readline()
+        assert line, said
+        said += line
+    assert "Other machines can connect" in said and "waiting for not-yet" in said
+    process.send_signal(number)
+    rest, _ = process.communicate(timeout=60)
+    assert process.returncode == code and rest.strip() == "stopped"
+
+
+def test_a_server_beside_a_command_ends_with_its_pipe(tmp_path: Path) -> None:
+    said: list[str] = []
+    with beside(tmp_path / "runs", ["--no-open"], said.append):
+        (address,) = said
+        with urllib.request.urlopen(address, timeout=60) as answer:
+            assert b"lrbench" in answer.read()
+    with pytest.raises(OSError):
+        urllib.request.urlopen(address, timeout=60)
+
+
+def test_a_report_that_cannot_be_made_yet_says_why(served: Callable[..., Client], runs: Path) -> None:
+    client = served(runs, asked={"baseline": "cosine"})
+    found = until(lambda: changes(client, wait=5), "the first version")
+    assert "--baseline cosine" in found["parts"]["note"]
+
+
+def test_what_goes_wrong_is_told_and_the_page_stays(
+    served: Callable[..., Client], make_run: MakeRun, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = served(runs)
+    first = until(lambda: changes(client, wait=5), "the first version")
+
+    def fails(*_: Any, **__: Any) -> None:
+        raise RuntimeError("what nobody thought of")
+
+    monkeypatch.setattr(content, "gather", fails)
+    make_run([1.0, 0.4], lr=0.3)
+    until(lambda: "nobody thought of" in changes(client)["live"]["problem"], "the problem")
+    assert changes(client)["parts"] == first["parts"]
+    monkeypatch.undo()
+    until(lambda: not changes(client)["live"]["problem"], "the end of the problem")

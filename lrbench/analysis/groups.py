@@ -63,6 +63,7 @@ class Group:
     short: str = field(default="", compare=False)
     told: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     _bands: dict[str, Band] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _reached: dict[str, dict[int | str, float]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not self.short:
@@ -97,13 +98,15 @@ class Group:
 
     def reached(self, metric: str) -> dict[int | str, float]:
         """Return the metric by seed, of all runs that reached their end without diverging and have it."""
-        found: dict[int | str, float] = {}
-        for record in self.records:
-            value = record.metric(metric) if record.status.complete else None
-            if value is not None:
-                seed = record.plain.get("seed", None if record.foreign else 0)
-                found[str(record.folder.path) if seed is None or seed in found else seed] = value
-        return found
+        if metric not in self._reached:
+            found: dict[int | str, float] = {}
+            for record in self.records:
+                value = record.metric(metric) if record.status.complete else None
+                if value is not None:
+                    seed = record.plain.get("seed", None if record.foreign else 0)
+                    found[str(record.folder.path) if seed is None or seed in found else seed] = value
+            self._reached[metric] = found
+        return dict(self._reached[metric])
 
     def by_ratio(self, metric: str) -> bool:
         """Whether the values of a metric are averaged by their geometric mean."""

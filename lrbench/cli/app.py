@@ -27,6 +27,7 @@ from lrbench.cli.serve import serve
 from lrbench.cli.sweep import sweep
 from lrbench.cli.terminal import Terminal
 from lrbench.cli.transfer import transfer
+from lrbench.cli.watch import watch
 from lrbench.errors import Interrupted, LrbenchError
 
 app = typer.Typer(
@@ -59,6 +60,7 @@ app.command()(run)
 app.command()(sweep)
 app.command()(report)
 app.command()(serve)
+app.command()(watch)
 app.command()(compare)
 app.command()(preview)
 app.command()(audit)

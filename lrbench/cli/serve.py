@@ -59,20 +59,22 @@ def serve(
     server = Server(Settings(paths, host, port, prefix, allow_host or (), read_only, asked))
     if beside:
         print(server.address, flush=True)
-    else:
-        _announce(Terminal(), server.address, server.public, paths)
-    if _opens(open_page):
-        import webbrowser
-
-        threading.Thread(target=webbrowser.open, args=(server.address,), daemon=True).start()
-    if beside:
+        _open(server.address, open_page)
         os.nice(10)
         server.serve(_parent_ends, last=True)
         return
-    stop = _Stop()
-    with stop:
+    with _Stop() as stop:
+        _announce(Terminal(), server.address, server.public, paths)
+        _open(server.address, open_page)
         server.serve(stop.wait)
     raise stop.error
+
+
+def _open(address: str, asked: bool | None) -> None:
+    if _opens(asked):
+        import webbrowser
+
+        threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
 
 def _announce(console: Terminal, address: str, public: bool, paths: list[Path]) -> None:

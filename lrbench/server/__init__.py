@@ -5,4 +5,5 @@ which a person asks something of a sweep. It never trains, and never imports tor
 """
 
 from lrbench.server.beside import beside
+from lrbench.server.progress import CellShown, Plans, SweepShown, sweeps_shown
 from lrbench.server.serving import PORT, PortError, Server, Settings

@@ -15,8 +15,9 @@ from lrbench.analysis import RunsReader
 from lrbench.errors import LrbenchError
 from lrbench.lr_finder import find_tests
 from lrbench.reports import Update, gather, page_template, page_title, page_update, whole_page
-from lrbench.server.live import Shown
-from lrbench.server.progress import Plans, SweepShown, sweeps_shown
+from lrbench.server.live import ABOVE, Shown
+from lrbench.server.progress import Plans, SweepShown, settled_in, sweeps_shown
+from lrbench.sweeps import Decided
 
 
 def _template(name: str) -> Any:
@@ -40,6 +41,7 @@ class Runs:
     read_only: bool = False
     _tests: Mapping[Path, int] = field(default_factory=dict)
     _sweeps: Sequence[SweepShown] = ()
+    _settled: Mapping[Path, Sequence[Decided]] = field(default_factory=dict)
     _title: str = "Runs"
 
     @cached_property
@@ -70,11 +72,12 @@ class Runs:
         except LrbenchError as error:
             return self._note("No report yet", str(error))
         self._title = page_title(shown)
+        self._settled = settled_in(self.plans, self.reader.records)
         return page_update(shown, live=True)
 
     def progress(self) -> dict[str, Any]:
         """Return the progress as HTML, and in words: the page's title, a count before it, and what has happened."""
-        sweeps = sweeps_shown(self.plans, self.reader.records)
+        sweeps = sweeps_shown(self.plans, self.reader.records, self._settled)
         under_way = [one for one in sweeps if not one.over]
         html = _template("live.html.j2").render(
             sweeps=under_way, over=[one for one in sweeps if one.over], read_only=self.read_only
@@ -92,10 +95,10 @@ def document(shown: Shown, *, read_only: bool) -> str:
     """Write the whole page, which keeps itself up to date."""
     told = {"problem": "", "count": "", **shown.live, "version": shown.version}
     frame = _template("frame.html.j2").render(**told, read_only=read_only, style=Markup(_static("live.css")))
-    parts = {"live-frame": frame, "live": shown.live.get("progress", ""), **shown.parts}
+    parts = {**dict(zip(ABOVE, (frame, shown.live.get("progress", "")), strict=True)), **shown.parts}
     if not shown.version:
         parts["note"] = _template("note.html.j2").render(title="Reading the runs …", words="")
-    order = ("live-frame", *(shown.order or ("live", "note")))
+    order = shown.order or (*ABOVE, "note")
     title = str(shown.live.get("title") or "Runs")
     return whole_page(Update(order, parts, shown.data), title=title, scripts=[_static("live.js")], connect=True)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -22,6 +22,8 @@ FAREWELL_SECONDS = 0.3
 """How long pages that were told of the end have to fetch it."""
 MOST_WAITING = 60
 """So many requests may wait for a change at once; others are answered at once."""
+ABOVE = ("live-frame", "live")
+"""The parts above the report's: one that stays as it is, and the progress."""
 
 
 class Content(Protocol):
@@ -41,7 +43,7 @@ class Shown(NamedTuple):
     """What a page shows in a version: the order of its parts, their HTML, the data of its charts, and the progress."""
 
     version: str
-    order: Sequence[str]
+    order: tuple[str, ...]
     parts: Mapping[str, str]
     data: Mapping[str, Any]
     live: Mapping[str, Any]
@@ -160,7 +162,7 @@ class Live:
             live, self._stale, self._problem = {}, True, reason_of(error)
         told = {**self._versions.live.values, **live, "problem": self._problem, "closing": self.closing}
         with self._changed:
-            changed = page is not None and self._versions.put_page(("live", *page.order), page.parts, page.data)
+            changed = page is not None and self._versions.put_page((*ABOVE, *page.order), page.parts, page.data)
             if self._versions.put_live(told) or changed:
                 self._changed.notify_all()
         return time.thread_time() - began - made

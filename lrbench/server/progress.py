@@ -12,7 +12,7 @@ from lrbench.analysis import Record, duration
 from lrbench.components import LOSS, in_words
 from lrbench.errors import FolderError, LrbenchError
 from lrbench.runs import Status, last_lines, last_row
-from lrbench.sweeps import Plan, Requests, SweepFolder, find_sweeps, requests_of
+from lrbench.sweeps import Decided, Plan, Requests, SweepFolder, decided, find_sweeps, requests_of, summarize
 
 MOST_LISTED = 50
 """Cells of a kind that are listed; a thousand pending ones are only counted."""
@@ -50,6 +50,7 @@ class SweepShown:
         stopping: whether it was asked to start no more runs.
         dropped: the runs that are to be dropped.
         families: the names of its lines.
+        decided: the cells that can hardly change the answer, with the reason.
     """
 
     root: int
@@ -66,6 +67,7 @@ class SweepShown:
     stopping: bool = False
     dropped: frozenset[str] = frozenset()
     families: Sequence[str] = ()
+    decided: Sequence[CellShown] = ()
 
     @property
     def over(self) -> bool:
@@ -110,15 +112,23 @@ def _plan(folder: SweepFolder) -> Plan | None:
         return None
 
 
-def sweeps_shown(roots: Sequence[Plans], records: Iterable[Record]) -> list[SweepShown]:
-    """Return the sweeps of all folders that have runs to do or have just ended them, and the other runs under way."""
+def sweeps_shown(
+    roots: Sequence[Plans], records: Iterable[Record], settled: Mapping[Path, Sequence[Decided]] | None = None
+) -> list[SweepShown]:
+    """Return the sweeps of all folders, and the other runs under way.
+
+    Args:
+        roots: the folders of runs.
+        records: the runs in them.
+        settled: what is decided in each sweep; see `settled_in`.
+    """
     by_path = {record.folder.path: record for record in records}
     found, planned = [], set()
     for number, plans in enumerate(roots):
         for folder, plan in plans.read():
             runs = {cell.run: by_path.get(plans.root / cell.run) for cell in plan.cells}
             planned |= {plans.root / run for run in runs}
-            found.append(_sweep(number, folder, plan, runs))
+            found.append(_sweep(number, folder, plan, runs, (settled or {}).get(folder.path, ())))
     alone = [r for r in by_path.values() if r.status is Status.RUNNING and r.folder.path not in planned]
     if alone:
         shown = [_running(record, record.folder.name) for record in alone[:MOST_LISTED]]
@@ -126,7 +136,24 @@ def sweeps_shown(roots: Sequence[Plans], records: Iterable[Record]) -> list[Swee
     return found
 
 
-def _sweep(number: int, folder: SweepFolder, plan: Plan, runs: Mapping[str, Record | None]) -> SweepShown:
+def settled_in(roots: Sequence[Plans], records: Iterable[Record]) -> dict[Path, list[Decided]]:
+    """Return by folder what is decided in the sweeps that are not done; it takes as long as a sweep's summary."""
+    by_path = {record.folder.path: record for record in records}
+    found = {}
+    for plans in roots:
+        for folder, plan in plans.read():
+            runs = {
+                run.path.name: record for cell in plan.cells if (record := by_path.get((run := folder.run(cell)).path))
+            }
+            if any(not record.status.over for record in runs.values()):
+                with contextlib.suppress(LrbenchError):
+                    found[folder.path] = decided(summarize(folder, plan, records=runs))
+    return found
+
+
+def _sweep(
+    number: int, folder: SweepFolder, plan: Plan, runs: Mapping[str, Record | None], settled: Sequence[Decided]
+) -> SweepShown:
     states = {run: Status.PENDING if record is None else record.status for run, record in runs.items()}
     label = plan.labels
     there = [(run, record) for run, record in runs.items() if record is not None]
@@ -150,6 +177,12 @@ def _sweep(number: int, folder: SweepFolder, plan: Plan, runs: Mapping[str, Reco
         stopping=asked.stop,
         dropped=asked.dropped,
         families=plan.series,
+        decided=[
+            CellShown(run, label[run], words=one.reason)
+            for one in settled
+            for run in one.runs
+            if run in label and not states[run].over
+        ],
     )
 
 

@@ -119,7 +119,7 @@ def _behind(point: Point, best: Point, measure: Measure, noise: _Noise | None, t
         return None
     ended = f"{len(own)} of its {len(point.group.records)} seeds give {_text(point, measure)}"
     against = f"against {_text(best, measure)} at {rate_text(best.lr)}"
-    return f"{ended} {against}; the chance that the others make it the best is {_percent(chance)}", chance
+    return f"{ended} {against}; a chance {_percent(chance)} to become the best", chance
 
 
 def _beyond(point: Point, points: Sequence[Point], best: Point, out: set[float], measure: Measure) -> str | None:
@@ -200,4 +200,4 @@ def _text(point: Point, measure: Measure) -> str:
 
 
 def _percent(chance: float) -> str:
-    return "less than 0.1 %" if chance < 0.001 else f"{100 * chance:.1f} %"
+    return "below 0.1 %" if chance < 0.001 else f"of {100 * chance:.1f} %"

@@ -199,7 +199,7 @@ class Desk:
         self.runs = {cell.run for cell in sweep.known()}  # those of earlier rounds too
         self.said: set[object] = set()
         self.looked = 0.0
-        self.orders = Orders(folder_of(sweep)).without_earlier()
+        self.orders = Orders(folder_of(sweep).resolve()).without_earlier()  # as other nodes see it
 
     def clear(self, outcomes: Sequence[Outcome]) -> None:
         """Remove a request to stop that is done with, unless another command that trains these runs must see it."""

@@ -53,14 +53,15 @@ def collect(paths: Sequence[Path], metric: str | None, filters: Sequence[str]) -
     found = [family for family in families(grouped(records, metric), measure) if _rated(family)]
     if not found:
         raise UsageError("no family of runs has at least 3 learning rates; `lrbench sweep CONFIG --lr …` trains them")
-    return [_sized(family, measure) for family in found], measure
+    return [sized(family, measure) for family in found], measure
 
 
 def _rated(family: Family) -> bool:
     return all(point.lr for point in family.points)
 
 
-def _sized(family: Family, measure: Measure) -> Sized:
+def sized(family: Family, measure: Measure) -> Sized:
+    """Return a family with its sizes and its optimum."""
     config = family.points[0].group.first.experiment
     assert config is not None  # families have readable configs
     ratios = [

@@ -181,11 +181,11 @@ def _texts(members: Sequence[Named], without_rate: bool) -> list[_Texts]:
     told = []
     for at in range(len(members)):
         there = [n for n, column in enumerate(columns) if column.values[at] is not MISSING]
-        words = [_words(columns[n], at, rate, said[n]) for n in order if n in there]
+        words = {columns[n].key: _words(columns[n], at, rate, said[n]) for n in order if n in there}
         told.append(
             _Texts(
                 " ".join(f"{names[n]}={columns[n].texts[at]}" for n in there),
-                ", ".join(filter(None, words)),
+                _joined({key: text for key, text in words.items() if text}, rate),
                 {said[n]: columns[n].texts[at] for n in there},
                 {said[n]: columns[n].key for n in order},
             )
@@ -208,6 +208,16 @@ class _Column:
         for at, text in zip(there, texts_of([found.values[at] for at in there], found.key), strict=True):
             texts[at] = text
         return cls(found.key, found.values, tuple(texts))
+
+
+def _joined(words: Mapping[str, str], rate: str) -> str:
+    """`step (factor 0.5), batch size 16`: parameters follow the block whose kind they belong to."""
+    owners = {key: next((one for one in words if key != rate and key.startswith(f"{one}.")), "") for key in words}
+    told = []
+    for key in (key for key in words if not owners[key]):
+        own = ", ".join(words[other] for other, owner in owners.items() if owner == key)
+        told.append(f"{words[key]} ({own})" if own else words[key])
+    return ", ".join(told)
 
 
 def _words(column: _Column, at: int, rate: str, said: str) -> str:

@@ -46,6 +46,19 @@ def listed(names: Sequence[str], most: int = NAMED, noun: str = "other") -> str:
     return joined(names) if rest < 2 else joined([*names[:most], counted(rest, noun)])
 
 
+def qualified(name: str) -> str:
+    """Return a name so that it can stand in a list: `sgd with momentum 0.9`.
+
+    >>> qualified("sgd, momentum 0.9, no warm-up"), qualified("sgd, no momentum"), qualified("cosine")
+    ('sgd with momentum 0.9 without warm-up', 'sgd without momentum', 'cosine')
+    """
+    first, *others = name.split(", ")
+    lacking = [text.removeprefix("no ") for text in others if text.startswith("no ")]
+    having = [text for text in others if not text.startswith("no ")]
+    first += f" with {joined(having)}" if having else ""
+    return first + (f" without {joined(lacking, 'or')}" if lacking else "")
+
+
 def capital(text: str) -> str:
     """Return a sentence with a capital."""
     return text[:1].upper() + text[1:]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from lrbench.analysis import MARGIN, PERCENT_MARGIN, Comparison, Row
 from lrbench.components import Measure
-from lrbench.reports.prose.phrases import FEW, NAMED, by, counted, listed
+from lrbench.reports.prose.phrases import FEW, NAMED, by, capital, counted, listed
 from lrbench.reports.sentences import lost_text
 
 Name = Callable[[Row], str]
@@ -17,6 +17,8 @@ DOUBTFUL = "doubtful"
 _MOST_SEEDS = 100
 """More seeds than these are not worth telling."""
 _ORDER = ("better", "probably better", "tie", "undecided", DOUBTFUL, "probably worse", "worse", "")
+_NAMED = ("tie", "undecided", DOUBTFUL, "")
+"""Of these answers, one is named even of many."""
 _MANY = 6
 """Of more others, hardly any is named."""
 
@@ -75,8 +77,12 @@ def standing(
         among = f" between {kind}" if kind else ""
         return f"{_with(comparison.rows)}the differences{among} can't be told from chance."
     clauses = [_clause(key, found[key], comparison, name, reference) for key in _ORDER if key in found]
-    lead = _with(comparison.rows) if "undecided" in found else ""
-    return f"{lead}{'; '.join(clauses)}."
+    text = "; ".join(clauses)
+    if "undecided" in found and (lead := _with(comparison.rows)):
+        return f"{lead}{text}."
+    first = next(key for key in _ORDER if key in found)
+    unnamed = len(others) > _MANY and len(found[first]) > 1 and first not in _NAMED
+    return f"{capital(text) if unnamed else text}."
 
 
 def _with(rows: Sequence[Row]) -> str:
@@ -116,7 +122,7 @@ def _clause(word: str, rows: Sequence[Row], comparison: Comparison, name: Name, 
         return f"{names} {have} too few seeds to compare"
     than = "" if reference == "it" else f" than {reference}"
     if many and len(rows) > 1:
-        names = "all others" if len(rows) == len(comparison.rows) - 1 else counted(len(rows), "")
+        names = "all others" if len(rows) == len(comparison.rows) - 1 else counted(len(rows), "other")
     else:
         names = _names(rows, measure, name, amounts=True)
     return f"{names} {are} {word}{than}{_amount(rows, measure, many)}"
