@@ -23,7 +23,9 @@ drawers.overlay = (element) => {
     middles.set(series.length, group);
     add(group, middle(colour, dash, c.x.length === 1), c.x, c.median);
   }
-  const table = aligned(xs, columns), [low, high] = limits(own.groups, [view.split], own.limits?.[view.split]);
+  const table = aligned(xs, columns), [least, most] = limits(own.groups, [view.split], own.limits?.[view.split]);
+  const bottom = columns.slice(rest.length).reduce((low, c) => c.y.reduce((a, b) => (b != null && b < a ? b : a), low), least); // bands too
+  const low = bottom < least ? (logy() ? bottom / 1.06 : bottom - 0.04 * (most - bottom)) : least, high = most;
   const name = `${view.split === "val" ? "validation" : "training"} ${measureName()}`;
   const title = document.querySelector(`[data-title="${id}"]`);
   if (title) title.textContent = capital(name);
@@ -33,7 +35,7 @@ drawers.overlay = (element) => {
   const made = plot(element, {
     height: 380, printed: 660, beside: chart.room,
     uplot: {
-      scales: { x: { time: false, distr: view.logx ? 3 : 1, range: (u, a, b) => zooms.get(id)?.x ?? across(a, b) }, y: { distr: logy() ? 3 : 1, range: () => zooms.get(id)?.y ?? [low, high] } },
+      scales: { x: { time: false, distr: view.logx ? 3 : 1, range: (u, a, b) => zooms.get(id)?.x ?? across(table[0]) }, y: { distr: logy() ? 3 : 1, range: () => zooms.get(id)?.y ?? [low, high] } },
       axes: axes({ x: { ...whole(), label: page().axis, labelSize: 18, labelFont: FONT, size: 30 }, y: { ...scale(), values: (u, splits) => splits.map(tick) } }),
       series, bands, padding: [10, 12, 0, 0],
       cursor: { y: false, drag: { x: true, y: true, uni: 30, setScale: false }, focus: { prox: 18 }, points: { show: false } },
@@ -85,6 +87,7 @@ function labelRoom(shown, element) {
 }
 
 function drawLegend(chart, made) {
+  enter(chart.id);
   const { items } = chart;
   chart.element.querySelector(".ends")?.remove();
   const labels = chart.room ? items.map((item, i) => {
@@ -101,6 +104,7 @@ function drawLegend(chart, made) {
 }
 
 function report(chart, at, near) {
+  enter(chart.id);
   const { id, table, middles, owner } = chart, axis = page().axis, readout = readoutOf(id);
   const found = new Map([...middles].map(([s, group]) => [group, at == null ? null : table[s][at]]));
   for (const item of chart.items ?? []) {
