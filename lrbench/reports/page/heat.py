@@ -19,13 +19,16 @@ MOST_CELLS = 14
 
 @dataclass(frozen=True)
 class HeatCell:
-    """A cell of a heat map: its group, its text, its colour from 0 to `LEVELS` − 1, and whether its row's best."""
+    """A cell of a heat map: its group, its text, its colour from 0 to `LEVELS` − 1, whether it is its row's
+    best, and a second line.
+    """
 
     id: str = ""
     text: str = ""
     level: int | None = None
     best: bool = False
     what: str = ""
+    below: str = ""
 
 
 @dataclass(frozen=True)
@@ -91,8 +94,9 @@ def _by_two(question: Question) -> Heat | None:
             if point is None or centre is None:
                 cells.append(HeatCell(text="lost" if (name, other) in pairs else ""))
                 continue
-            text = f"{_brief(measure, centre)} at {rate_text(point.lr)}"
-            cells.append(HeatCell(id_of(point.group), text, level(centre), centre == top, point.group.short))
+            rate = f"at {rate_text(point.lr)}"
+            text = _brief(measure, centre)
+            cells.append(HeatCell(id_of(point.group), text, level(centre), centre == top, point.group.short, rate))
         rows.append((name, cells))
     first, second = map(key_words, question.keys)
     caption = f"{_capital(measure.words)} at the best learning rate, by {first} and {second}"

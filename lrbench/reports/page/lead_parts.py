@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from markupsafe import Markup
 
 from lrbench.analysis import audited
@@ -14,13 +16,14 @@ from lrbench.reports.page.leads import Lead, key_words
 from lrbench.reports.page.looks import LOOKS
 
 
-def lead_part(lead: Lead, axis: str, alone: bool, fallback: Markup | None) -> Markup:
+def lead_part(lead: Lead, axis: str, alone: bool, notes: Sequence[str], fallback: Markup | None) -> Markup:
     """Return a section.
 
     Args:
         lead: the section.
         axis: what curves are drawn over.
         alone: whether it is the only section, whose title and answer the page has already.
+        notes: what else there is to know.
         fallback: a picture for readers without scripts.
     """
     html = template("page/lead.html.j2").module
@@ -32,7 +35,7 @@ def lead_part(lead: Lead, axis: str, alone: bool, fallback: Markup | None) -> Ma
         (figures if long else tables).append(html.heat(heat))
     picture = fallback if alone else None
     heading = "" if alone else lead.heading
-    made: Markup = html.lead(lead.id, question.kind, heading, lead.section.answer, figures, tables, picture)
+    made: Markup = html.lead(lead.id, question.kind, heading, lead.section.answer, figures, tables, notes, picture)
     return made
 
 

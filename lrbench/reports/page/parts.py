@@ -104,21 +104,19 @@ class _Content:
         alone = len(self.leads) == 1
         answer = self.leads[0].section.answer if alone else []
         told = [line for lead in self.leads for line in lead.section.answer]
-        extra = [line for line in summary(shown) if line not in told]
+        extra = [line for line in summary(shown) if not line.endswith(tuple(told))]
         contents = [] if alone else [(lead.id, lead.question.task or lead.section.title) for lead in self.leads]
         yield "head", head.head(title_of(shown), answer or extra, contents, _about(shown))
         warned = shown.warnings
         if 0 < len(warned) <= FEW_WARNINGS:
             yield "warnings", head.warnings(warned)
         for lead in self.leads:
-            yield lead.id, lead_part(lead, self.charts["axis"], alone, self.fallback)
+            notes = [*(extra if answer else []), *lead.section.notes]
+            yield lead.id, lead_part(lead, self.charts["axis"], alone, notes, self.fallback)
             if not alone and lead.question.families:
                 yield f"curves-{lead.id}", self._curves(lead, alone)
         if len(warned) > FEW_WARNINGS:
             yield "warnings", head.warnings(warned)
-        notes = [*(extra if answer else []), *(line for lead in self.leads for line in lead.section.notes)]
-        if notes:
-            yield "notes", head.notes(notes)
         found = shown.at_best
         if found is not None and found.fresh is not None:
             fresh = families_table(found)
@@ -127,9 +125,10 @@ class _Content:
         if shown.groups:
             yield from self._cells()
         yield from self._figures()
-        if self.verdicts:
+        if self.verdicts and not all(lead.question.kind == "run" for lead in self.leads):
             first = self.verdicts[:MOST_VERDICTS]
-            yield "verdicts", rest.verdicts(first, len(self.verdicts) - len(first))
+            folded = any(lead.question.families for lead in self.leads)
+            yield "verdicts", rest.verdicts(first, len(self.verdicts) - len(first), folded)
         if self.winner:
             yield "winner", rest.winner(self.winner)
         if self.details:

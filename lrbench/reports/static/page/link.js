@@ -26,8 +26,18 @@ function highlight() {
     for (const one of all("svg .family[data-family], svg .optimum[data-family], svg .end-labels [data-family]")) one.classList.toggle("far", one.dataset.family !== view.family);
   }
   for (const chart of all("[data-chart=rates]")) showPoint(chart);
+  for (const chart of all("[data-chart=overlay]")) focusCurve(chart);
   for (const one of all("[data-pin]")) one.setAttribute("aria-pressed", String(pins.includes(one.dataset.pin)));
   for (const one of all("#results tr, .heat td[data-group], .lead-table tr")) one.classList.toggle("pinned", pins.includes(one.dataset.group ?? one.dataset.best));
+}
+
+// The others fade, as in the lead figure.
+function focusCurve(chart) {
+  const plot = plots.get(chart), { middles } = chart.curves ?? {};
+  if (!plot || !middles || chart.focused === view.near) return;
+  chart.focused = view.near;
+  const found = [...middles].find(([, group]) => group === view.near)?.[0] ?? null;
+  plot.setSeries(found, { focus: found != null }, false);
 }
 
 function showPoint(chart) {

@@ -15,7 +15,7 @@ drawers.run = (element) => {
   const told = (at) => {
     enter(element.dataset.section);
     if (!readout) return;
-    if (at == null) { readout.textContent = `${shown.map(({ split }) => (split === "val" ? "solid: validation" : "dashed: training")).join(", ")}. Point at the curves or use the arrow keys to read them.`; return; }
+    if (at == null) { readout.textContent = `${capital(shown.map(({ split }) => (split === "val" ? "solid: validation" : "dashed: training")).join(", "))}. Point at the curves or use the arrow keys to read them.`; return; }
     const here = table[0][at], before = group.rate.x.findLastIndex((e) => e <= here);
     const values = shown.map(({ split }, i) => `${split === "val" ? "validation" : "training"} ${text(table[i + 1][at])}`);
     if (group.rate.x.length) values.push(`learning rate ${rateText(group.rate.y[Math.max(before, 0)] ?? 0)}`);

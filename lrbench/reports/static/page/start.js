@@ -38,7 +38,7 @@ document.addEventListener("click", ({ target }) => {
   else if (button.dataset.all) {
     const whole = byId(button.dataset.all).classList.toggle("whole");
     button.setAttribute("aria-expanded", String(whole));
-    button.textContent = whole ? "Show fewer rows" : button.textContent.replace("fewer", "all");
+    [button.textContent, button.dataset.other] = [button.dataset.other, button.textContent];
   }
 });
 
