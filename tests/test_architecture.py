@@ -135,7 +135,8 @@ PUBLIC = {
     """,
     "sweeps": """
         AUTO_POINTS Board Plan Planned Summary Sweep SweepFolder board_of carry_out confirming find_sweeps plan_sweep
-        sweep WIDTH Zoom MoreSeeds Requests Decided decided summarize add_seeds cancel_stop drop_cell keep_cell request_stop requests_of
+        sweep WIDTH Zoom MoreSeeds Requests Decided decided summarize add_seeds cancel_stop drop_cell keep_cell
+        request_stop requests_of
     """,
     "transfers": """
         CoordinateCheck LayerSize Slope both coordinate_check Exponent Fitted Found Prediction THEORIES Transfer

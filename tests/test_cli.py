@@ -21,6 +21,8 @@ COMMANDS = (
     "run",
     "sweep",
     "report",
+    "serve",
+    "watch",
     "compare",
     "preview",
     "find-lr",
