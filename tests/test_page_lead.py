@@ -47,7 +47,7 @@ def test_a_sweep_s_answer_is_on_the_first_screen(opened: Callable[..., Any], swe
     scroll = page.locator(".lead-tables .scroll").first
     assert scroll.evaluate("one => one.scrollWidth <= one.clientWidth")  # the deciding column is not cut off
     assert page.locator("[data-chart=rates] .family").count() == 2
-    assert page.locator("[data-chart=rates] .point").count() == 10
+    assert page.locator("[data-chart=rates] .family .point").count() == 10
     assert page.locator("[data-chart=rates] .lost").count() == 1
     assert page.locator("[data-chart=rates] .end-labels text").all_text_contents() == ["batch size 16", "batch size 64"]
 
@@ -55,9 +55,10 @@ def test_a_sweep_s_answer_is_on_the_first_screen(opened: Callable[..., Any], swe
 def test_the_heat_map_has_every_cell_and_marks_the_ridge(opened: Callable[..., Any], swept: Path) -> None:
     page = opened(swept)
     rows = [row.locator("th, td").all_inner_texts() for row in page.locator(".heat tr").all()]
-    assert rows[0] == ["batch size", "0.01", "0.03", "0.1", "0.3", "1"]
-    assert rows[1] == ["16", "0.641", "0.367", "★ 0.217", "0.367", "0.641"]
-    assert [row.index(next(cell for cell in row if "★" in cell)) for row in rows[1:]] == [3, 4]
+    assert rows[1] == ["batch size", "0.01", "0.03", "0.1", "0.3", "1"]
+    assert rows[2] == ["16", "0.642", "0.367", "★ 0.217", "0.367", "0.642"]
+    assert rows[3][-1] == "0.414 (1 of 2)"
+    assert [row.index(next(cell for cell in row if "★" in cell)) for row in rows[2:]] == [3, 4]
     assert page.locator(".heat td.best.level-6").count() >= 1
 
 
@@ -90,7 +91,7 @@ def test_a_cell_is_kept_with_its_curves(opened: Callable[..., Any], swept: Path)
     page.locator(".overlay").scroll_into_view_if_needed()
     assert page.locator(".legend .label, .ends .label").count() == before + 1
     card.get_by_role("button", name="Runs and config").click()
-    assert page.locator("details[open] summary strong").inner_text() == "bs lr=0.03 batch_size=16"
+    assert page.locator("[data-details][open] summary strong").inner_text() == "batch size 16, lr 0.03"
     page.get_by_role("button", name="batch size 64").click()
     assert page.locator("#dock .card").count() == 2
     assert page.get_by_role("button", name="batch size 64").get_attribute("aria-pressed") == "true"
@@ -172,7 +173,7 @@ def test_rows_and_details_beyond_the_best_come_from_data(
     page.get_by_role("button", name="Show the other of 40 rows").click()
     assert rows.count() == 40
     page.get_by_label("Filter").fill("rate 39")
-    assert rows.count() == 1 and page.locator("#details > details").count() == 30
+    assert rows.count() == 1 and page.locator("#details > details details").count() == 30
     page.get_by_label("Draw rate 39", exact=True).check()
     found = page.locator("#more-details details", has_text="rate 39")
     found.locator("summary").click()
@@ -192,8 +193,9 @@ def test_an_update_replaces_what_changed_and_keeps_what_the_reader_chose(
     page.locator("#results thead button").first.click()
     page.locator(".heat td[data-group]").nth(1).click()
     page.get_by_text("A panel for each of").click()
-    page.locator("#details > details").nth(2).locator("summary").click()
-    opened_one = page.locator("#details > details[open]").get_attribute("data-key")
+    page.get_by_text("Folders, seeds, configs").click()
+    page.locator("#details [data-details]").nth(2).locator("summary").click()
+    opened_one = page.locator("#details [data-details][open]").get_attribute("data-key")
     page.locator(".overlay").scroll_into_view_if_needed()
     page.locator(".overlay").focus()
     top = page.locator(".overlay").bounding_box()["y"]
@@ -212,7 +214,7 @@ def test_an_update_replaces_what_changed_and_keeps_what_the_reader_chose(
     assert page.locator("th[aria-sort=ascending]").count() == 1
     assert all("16" in text for text in page.locator("#results tbody th").all_inner_texts())
     assert page.locator("#dock .card").count() == 1
-    assert page.locator("#details > details[open]").get_attribute("data-key") == opened_one
+    assert page.locator("#details [data-details][open]").get_attribute("data-key") == opened_one
     assert page.evaluate("document.activeElement.className").startswith("chart overlay")
     assert abs(page.locator(".overlay").bounding_box()["y"] - top) < 2
     assert page.evaluate("document.querySelector('#table').mine") == 1  # the same element, changed in place
