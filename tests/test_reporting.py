@@ -27,8 +27,8 @@ from lrbench.config import group, identity, load_config, run_name
 from lrbench.errors import FolderError, UsageError
 from lrbench.reports.escape import csv
 from lrbench.reports.escape import markdown as escaped
-from lrbench.reports.figures.layout import Layout
 from lrbench.reports.figures.curves import loss_limits
+from lrbench.reports.figures.layout import Layout
 from lrbench.reports.figures.style import line_of, write
 from lrbench.reports.reporting import gather, report
 from lrbench.reports.tables import table as table_of
