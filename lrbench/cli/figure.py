@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lrbench.cli.options import Debug, Filters, PoolCode, Runs, option
+from lrbench.cli.options import Baseline, Debug, Filters, Metric, PoolCode, Runs, RunsGiven, option
 from lrbench.cli.terminal import Terminal, inline
 
 
@@ -21,10 +21,7 @@ def figure(
             show_default=False,
         ),
     ],
-    runs_given: Annotated[
-        list[Path] | None,
-        typer.Argument(metavar="RUNS", help="Runs or folders of runs. Default: the --runs folder."),
-    ] = None,
+    runs_given: RunsGiven = None,
     out: Annotated[
         Path | None, option("File to write; for several kinds a folder. Default: KIND.pdf here.", metavar="FILE")
     ] = None,
@@ -41,12 +38,11 @@ def figure(
     ] = None,
     title: Annotated[bool, option("Give the figure a title; papers have captions.", "--title")] = False,
     svg_text: Annotated[
-        bool,
-        option("Keep the text of an SVG as text; readers need the font. Default: as outlines.", "--svg-text"),
+        bool, option("Keep the text of an SVG as text; readers need the font. Default: as outlines.", "--svg-text")
     ] = False,
     dpi: Annotated[int, option("Dots per inch of a PNG.")] = 300,
-    metric: Annotated[str | None, option("Show this: val_accuracy, test_loss, … Default: val_loss, if any.")] = None,
-    baseline: Annotated[str | None, option("Compare with these runs. Default: the best runs.", metavar="NAME")] = None,
+    metric: Metric = None,
+    baseline: Baseline = None,
     filters: Filters = None,
     target: Annotated[
         str | None, option("For target and arrivals, such as val_accuracy=0.99.", metavar="METRIC=X")

@@ -11,9 +11,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from lrbench.cli.options import Debug, Filters, PoolCode, Runs, option
+from lrbench.cli.options import Baseline, Debug, Filters, Metric, PoolCode, Runs, RunsGiven, option
 from lrbench.cli.terminal import Terminal, inline
 from lrbench.errors import Interrupted, Terminated
 from lrbench.events import Watch, message
@@ -25,10 +23,7 @@ Serve = Annotated[bool, option("Show the runs in a live page while they train, a
 
 
 def serve(
-    runs_given: Annotated[
-        list[Path] | None,
-        typer.Argument(metavar="RUNS", help="Runs or folders of runs. Default: the --runs folder."),
-    ] = None,
+    runs_given: RunsGiven = None,
     port: Annotated[
         int | None, option("Port to listen on. Default: 7470, or the next free one.", min=0, max=65535)
     ] = None,
@@ -39,8 +34,8 @@ def serve(
     ] = None,
     read_only: Annotated[bool, option("Show no buttons, and refuse requests to sweeps.", "--read-only")] = False,
     open_page: Open = None,
-    metric: Annotated[str | None, option("Compare runs by this, as in lrbench report.")] = None,
-    baseline: Annotated[str | None, option("Compare with these runs. Default: the best runs.", metavar="NAME")] = None,
+    metric: Metric = None,
+    baseline: Baseline = None,
     filters: Filters = None,
     target: Annotated[str | None, option("Show the time to reach a target.", metavar="METRIC=X")] = None,
     pool_code: PoolCode = False,
