@@ -6,6 +6,7 @@ Public names are imported on first use, so that `import lrbench` is quick and ne
     run             train configs, or a model on data; finished runs are looked up, not repeated
     report          compare runs: figure, tables, HTML page
     compare         decide whether one group of runs is better than another, or reaches a target
+    figure          draw a figure of runs, in the size and font of a paper, as a matplotlib Figure
     load_runs       load all runs into a pandas DataFrame, one row per run
     load_evaluations, load_steps   the same with one row per evaluation, or per step
     optima          find the best learning rate between those tried, with its interval
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from lrbench.integrations import export, import_runs, param, record
     from lrbench.lr_finder import Finding, RangeTest
     from lrbench.objects import find_lr, run
-    from lrbench.reports import Decision, Report, TargetDecision, compare, preview, report
+    from lrbench.reports import Decision, Report, TargetDecision, compare, figure, preview, report
     from lrbench.reports import figure_of as figure_of
     from lrbench.reports import html_of as html_of
     from lrbench.reports import save_finding as save_finding
@@ -76,6 +77,7 @@ __all__ = [
     "compare",
     "coordinate_check",
     "export",
+    "figure",
     "find_lr",
     "import_runs",
     "load_config",
@@ -115,6 +117,7 @@ _HOMES = {
     "compare": "reports",
     "coordinate_check": "transfers",
     "export": "integrations",
+    "figure": "reports",
     "figure_of": "reports",
     "find_lr": "objects",
     "html_of": "reports",

@@ -135,8 +135,8 @@ PUBLIC = {
     """,
     "sweeps": """
         AUTO_POINTS Board Plan Planned Summary Sweep SweepFolder board_of carry_out confirming find_sweeps plan_sweep
-        sweep WIDTH Zoom MoreSeeds Requests Decided decided summarize add_seeds cancel_stop drop_cell keep_cell
-        request_stop requests_of
+        Decided MoreSeeds Requests WIDTH Zoom add_seeds cancel_stop decided drop_cell keep_cell request_stop
+        requests_of summarize sweep
     """,
     "transfers": """
         CoordinateCheck LayerSize Slope both coordinate_check Exponent Fitted Found Prediction THEORIES Transfer
@@ -146,7 +146,7 @@ PUBLIC = {
         save_transfer transfer_headings transfer_rows Preview Report Column Table groups_table csv_cell figure_of
         formatted_table gather html_of preview report save_finding save_previews save_summary summary
         summary_words Decision TargetDecision compare text_of Shown families_table family_rows
-        save_coordinates Update page_template page_title page_update whole_page
+        save_coordinates figure save_figures Update page_template page_title page_update whole_page
     """,
     "server": """
         beside PORT PortError Server Settings CellShown Plans SweepShown sweeps_shown
@@ -253,6 +253,7 @@ def test_public_names() -> None:
         "compare",
         "coordinate_check",
         "export",
+        "figure",
         "find_lr",
         "import_runs",
         "load_config",

@@ -23,6 +23,7 @@ COMMANDS = (
     "report",
     "serve",
     "watch",
+    "figure",
     "compare",
     "preview",
     "find-lr",

@@ -6,7 +6,7 @@ import functools
 import math
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ def only(runs: Path, **words: Any) -> Section:
     return section
 
 
-def swept(make: MakeRun, losses: dict[float, tuple[float | None, ...]], **changes: Any) -> None:
+def swept(make: MakeRun, losses: Mapping[float, tuple[float | None, ...]], **changes: Any) -> None:
     """A family of a sweep: the loss of each seed by learning rate; None is a diverged seed."""
     for lr, each in losses.items():
         for seed, loss in enumerate(each):
@@ -55,7 +55,7 @@ U = {0.01: (0.4, 0.42, 0.41), 0.1: (0.2, 0.21, 0.22), 1.0: (0.8, 0.82, 0.81)}
 """Lowest in the middle."""
 
 
-def times(factor: float, losses: dict[float, tuple[float, ...]] = U) -> dict[float, tuple[float, ...]]:
+def times(factor: float, losses: Mapping[float, tuple[float, ...]] = U) -> dict[float, tuple[float, ...]]:
     return {lr: tuple(factor * loss for loss in each) for lr, each in losses.items()}
 
 

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,8 @@ from lrbench.config import group, identity, load_config, run_name
 from lrbench.errors import FolderError, UsageError
 from lrbench.reports.escape import csv
 from lrbench.reports.escape import markdown as escaped
+from lrbench.reports.figures.curves import loss_limits
 from lrbench.reports.figures.layout import Layout
-from lrbench.reports.figures.overview import loss_limits
 from lrbench.reports.figures.style import line_of, write
 from lrbench.reports.reporting import gather, report
 from lrbench.reports.tables import table as table_of
@@ -230,14 +231,19 @@ def test_figures_are_there_for_odd_collections(make_run: MakeRun, tmp_path: Path
     assert len(made.groups) == 28
 
 
-def test_all_lines_of_28_groups_look_different() -> None:
-    looks = [line_of(i) for i in range(28)]
-    assert len({(look.colour, look.dash) for look in looks}) == 28
+def test_all_lines_of_48_groups_look_different() -> None:
+    looks = [line_of(i) for i in range(48)]
+    assert len({(look.colour, look.dash) for look in looks}) == 48
+    assert len({look.colour for look in looks[:12]}) == 12, "as many as a figure has in colour"
+    for one, other in pairwise(looks):
+        assert one.colour != other.colour and one.dash != other.dash and one.marker != other.marker
 
 
+@pytest.mark.parametrize("width", [None, 3.3, 6.8, 10])
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 12, 17, 60])
-def test_axes_lie_inside_the_figure_and_do_not_overlap(count: int) -> None:
-    place = Layout.of(count, count)
+def test_axes_lie_inside_the_figure_and_do_not_overlap(count: int, width: float | None) -> None:
+    place = Layout.of(count, width, legend=0.4)
+    assert width is None or place.width == pytest.approx(width)
     boxes = [place.overlay(), *(box for i in range(count) for box in place.panel(i))]
     for x, y, width, height in boxes:
         assert 0 < x < x + width < 1

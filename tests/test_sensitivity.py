@@ -290,7 +290,7 @@ def test_families_are_drawn_each_with_its_line_and_its_bar(
     found = families(groups, VAL_LOSS)
     figure = draw(found[::-1], VAL_LOSS)
     shown = min(count, 8)
-    assert [text.split("  ")[0] for text in texts(figure)[:shown]] == [f"family {n}" for n in range(1, shown + 1)]
+    assert [text.split(": ")[0] for text in texts(figure)[:shown]] == [f"family {n}" for n in range(1, shown + 1)]
     assert texts(figure)[shown:] == ["best learning rate", "at least one seed diverged or failed"]
     assert ("best 8 of 12 families" in figure._suptitle.get_text()) == (count == 12)
     assert [path.name for path in write_both(draw(found, VAL_LOSS), tmp_path / "rates")] == ["rates.png", "rates.svg"]

@@ -466,7 +466,7 @@ def test_the_winner_is_confirmed_with_fresh_seeds(cli: Cli, write_config: Write)
     rows = {row["run"]: row["seeds"] for row in json.loads(out)}
     assert code == 0 and rows == {"tiny lr=0.1": 2, "tiny lr=0.1 (confirmation)": 3, "tiny lr=0.01": 2}
     told = " ".join(cli("report")[1].split())
-    assert "The best learning rate tried is 0.1, with a validation loss of " in told
+    assert "With 3 fresh seeds, tiny at 0.1 has a validation loss of" in told and "lr 0.01 " in told
     assert cli(*words[:-2])[0] == 0 and len(SweepFolder(Path("runs/sweeps/tiny")).plan().cells) == 7, "still known"
     assert cli(*words[:-2], "--seeds", "3")[0] == 0, "now seed 2 is of the selection"
     rows = {row["run"]: row["seeds"] for row in json.loads(cli("report", "--format", "json")[1])}
@@ -676,7 +676,9 @@ def test_seeds_trained_with_other_code_are_told_as_in_the_report(cli: Cli, write
     ]
     reported = json.loads(cli("report", "--format", "json")[1])
     assert sorted(row["val_loss"] for row in reported) == sorted(float(row["val_loss"]) for row in rows)
-    assert [row["edge"] for row in rows if row["best"] == "1"] == ["highest"] and "at 0.1 with code of 2026-11-" in out
+    assert [row["edge"] for row in rows if row["best"] == "1"] == [
+        "highest"
+    ] and "tried is 0.1 with code of 2026-11-" in out
 
 
 def test_lines_of_different_data_are_not_compared() -> None:

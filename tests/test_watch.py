@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import re
@@ -137,8 +138,9 @@ def test_live_on_a_terminal_while_a_sweep_runs_is_killed_and_goes_on(write_confi
     shown = bytearray()
 
     def sees(text: str) -> bool:
-        while select.select([terminal], [], [], 0)[0]:
-            shown.extend(os.read(terminal, 65536))
+        with contextlib.suppress(OSError):  # the command has ended
+            while select.select([terminal], [], [], 0)[0]:
+                shown.extend(os.read(terminal, 65536))
         return text in re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown[-40_000:].decode(errors="replace"))
 
     try:
@@ -154,8 +156,9 @@ def test_live_on_a_terminal_while_a_sweep_runs_is_killed_and_goes_on(write_confi
         assert os.waitstatus_to_exitcode(status) == 0 and sees("mine")
         assert sweep.poll() is None, "the sweep goes on"
     finally:
-        os.killpg(sweep.pid, signal.SIGKILL)
-        sweep.wait()
+        if sweep.poll() is None:
+            os.killpg(sweep.pid, signal.SIGKILL)
+            sweep.wait()
         os.close(terminal)
 
 

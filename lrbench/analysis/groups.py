@@ -17,6 +17,7 @@ from lrbench.analysis.lengths import planned_epochs, planned_steps, steps_per_ep
 from lrbench.analysis.plateaus import on_plateau
 from lrbench.analysis.records import Record, default_metric, measures_of
 from lrbench.analysis.spread import Spread
+from lrbench.analysis.statistics import Values
 from lrbench.analysis.verdicts import Beside, Verdict, revised
 from lrbench.components import Measure
 from lrbench.runs import Status
@@ -63,6 +64,7 @@ class Group:
     short: str = field(default="", compare=False)
     told: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     _bands: dict[str, Band] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _values: dict[str, tuple[Values, Values]] = field(default_factory=dict, init=False, repr=False, compare=False)
     _reached: dict[str, dict[int | str, float]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -79,22 +81,25 @@ class Group:
         """Whether another program trained the runs."""
         return self.first.foreign
 
-    def values(self, metric: str) -> dict[int | str, float]:
+    def values(self, metric: str) -> Values:
         """Return the metric by seed, of the runs that reached their end and neither diverged nor are on a plateau.
 
         A run of an unknown seed, or of one that another has, is named by its folder, so that it pairs with none.
         """
-        found, stuck = self.reached(metric), self.plateau(metric)
-        return {seed: value for seed, value in found.items() if seed not in stuck}
+        return self._split(metric)[0]
 
-    def plateau(self, metric: str) -> dict[int | str, float]:
+    def plateau(self, metric: str) -> Values:
         """Return the metric by seed, of the runs that ended on a plateau far from the others."""
-        known = self.measures or measures_of(self.records)
-        if metric not in known:
-            return {}
-        found = self.reached(metric)
-        stuck = on_plateau(found, lower=known[metric].lower)
-        return {seed: value for seed, value in found.items() if seed in stuck}
+        return self._split(metric)[1]
+
+    def _split(self, metric: str) -> tuple[Values, Values]:
+        """Return the values of runs that are not on a plateau, and of those that are; computed once."""
+        if metric not in self._values:
+            found, known = self.reached(metric), self.measures or measures_of(self.records)
+            stuck = on_plateau(found, lower=known[metric].lower) if metric in known else frozenset()
+            kept = {seed: value for seed, value in found.items() if seed not in stuck}
+            self._values[metric] = kept, {seed: value for seed, value in found.items() if seed in stuck}
+        return self._values[metric]
 
     def reached(self, metric: str) -> dict[int | str, float]:
         """Return the metric by seed, of all runs that reached their end without diverging and have it."""

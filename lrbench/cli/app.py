@@ -16,6 +16,7 @@ from lrbench.cli.audit import audit
 from lrbench.cli.check_width import check_width
 from lrbench.cli.compare import compare
 from lrbench.cli.export import export
+from lrbench.cli.figure import figure
 from lrbench.cli.find_lr import find_lr
 from lrbench.cli.import_ import import_
 from lrbench.cli.list import list_
@@ -59,6 +60,7 @@ def _main(
 app.command()(run)
 app.command()(sweep)
 app.command()(report)
+app.command()(figure)
 app.command()(serve)
 app.command()(watch)
 app.command()(compare)

@@ -16,6 +16,7 @@ from lrbench.cli.tables import sparkline
 from lrbench.cli.terminal import inline
 from lrbench.errors import printable
 from lrbench.reports import Column, families_table
+from lrbench.runs import Status
 from lrbench.server import CellShown, Plans, SweepShown, sweeps_shown
 from lrbench.sweeps import Summary, decided, summarize
 
@@ -109,7 +110,8 @@ def _show_head(console: Console, shown: SweepShown) -> None:
     said = [", ".join(shown.counts), *(text.rstrip(".") for text in shown.asked)]
     if shown.stopping and not shown.over:
         said.append("stopping after the runs under way")
-    if shown.done and shown.to_do and not shown.running:
+    begun = shown.done or any(Status.INTERRUPTED.words in text for text in shown.counts)
+    if begun and shown.to_do and not shown.running:
         said.append("no process is training them; the same command goes on")
     if any(said):
         console.print(inline("; ".join(filter(None, said))), style="dim")

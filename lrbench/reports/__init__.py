@@ -20,6 +20,7 @@ from lrbench.reports.shown import Shown
 from lrbench.reports.tables import Column, Table
 
 if TYPE_CHECKING:
+    from lrbench.reports.figure_files import figure, save_figures
     from lrbench.reports.figures.coordinates import save_coordinates
     from lrbench.reports.figures.range_test import save_finding
     from lrbench.reports.figures.schedule import save_previews
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from lrbench.reports.transfer import save_transfer, transfer_headings, transfer_rows
 
 _LATER = {
+    "figure": "lrbench.reports.figure_files",
+    "save_figures": "lrbench.reports.figure_files",
     "figure_of": "lrbench.reports.notebook",
     "html_of": "lrbench.reports.notebook",
     "text_of": "lrbench.reports.notebook",

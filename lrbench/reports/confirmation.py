@@ -39,8 +39,13 @@ def set_apart(records: Iterable[Record]) -> list[Record]:
     return [replace(record, confirms=True) if record.folder.path in fresh else record for record in records]
 
 
-def words(found: Confirmation | None) -> list[str]:
-    """Say what the comparison by fresh seeds leaves open, what is left out, and what was not confirmed."""
+def words(found: Confirmation | None, *, alone: bool = False) -> list[str]:
+    """Say what the comparison by fresh seeds leaves open, what is left out, and what was not confirmed.
+
+    Args:
+        found: the comparison.
+        alone: whether the fresh seeds of a single family are told too, which its own answer does elsewhere.
+    """
     if found is None:
         return []
     fresh = [one for one in found.finalists if one.fresh is not None]
@@ -50,7 +55,7 @@ def words(found: Confirmation | None) -> list[str]:
         said.append(f"{found.waiting} of the fresh seeds {have} no result yet, so they are not compared.")
     for one in fresh:
         agree, text = confirmed(one, found.measure)
-        if not one.waiting and not (agree and found.comparisons) and len(found.finalists) > 1:
+        if not one.waiting and not (agree and found.comparisons) and (alone or len(found.finalists) > 1):
             said.append(text)
     if fresh and len(found.finalists) > len(fresh):
         without = [one.label for one in found.finalists if one.fresh is None and one.chosen is not None]

@@ -20,7 +20,9 @@ from lrbench.reports.winner import Winner
 def markdown(shown: Shown, drawn: Sequence[Drawn], winner: Winner | None) -> str:
     """Write the report; `drawn` are the figures besides the main one."""
     groups, records, tests = shown.groups, shown.records, shown.tests
-    lines = ["# Runs side by side", "", *map(escaped, summary(shown)), ""]
+    asked = shown.sections
+    title = asked[0].title if len(asked) == 1 else "Runs of several tasks" if asked else "Runs"
+    lines = [f"# {escaped(title)}", "", *map(escaped, summary(shown)), ""]
     lines += [line for warning in shown.warnings for line in (f"**{escaped(warning)}**", "")]
     for found in shown.tuned:
         fresh = found.fresh is not None
@@ -31,6 +33,8 @@ def markdown(shown: Shown, drawn: Sequence[Drawn], winner: Winner | None) -> str
             formats.markdown(families_table(found)),
             *note,
         ]
+    notes = [f"- {escaped(note)}" for section in asked for note in section.notes]
+    lines += ["## Notes", "", *notes, ""] if notes else []
     if groups:
         lines += [f"![{headline(groups).words}](report.png)", ""]
         lines += [formats.markdown(shown.table if shown.asked else by_keys(shown.table))]

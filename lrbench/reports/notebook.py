@@ -18,6 +18,7 @@ from lrbench.reports.escape import html
 from lrbench.reports.family_table import families_table
 from lrbench.reports.figures import coordinates, overview, range_test, schedule
 from lrbench.reports.figures import transfer as transfer_figure
+from lrbench.reports.figures.style import COLOURS
 from lrbench.reports.previewing import Preview, Previews
 from lrbench.reports.range_tests import Tested
 from lrbench.reports.reporting import Report, summary
@@ -31,7 +32,7 @@ from lrbench.transfers import CoordinateCheck, Transfer
 
 _COLOURS = (
     "--ink:#1d2330;--soft:#565e6e;--axis:#80889a;--card:#ffffff;--line:#e2e5ea;--band:#dde8f0;--bad:#a02020;"
-    "--others:#c4c4c4;--c0:#0072b2;--c1:#d55e00;--c2:#009e73;--c3:#cc79a7;--c4:#56b4e9;--c5:#e69f00;--c6:#1d2330"
+    f"--others:#c4c4c4;{';'.join(f'--c{index}:{colour}' for index, colour in enumerate(COLOURS))}"
 )
 _STYLE = f"{_COLOURS};background:#ffffff;color:#1d2330;fill:#1d2330;padding:.5em;max-width:60em;overflow-x:auto"
 

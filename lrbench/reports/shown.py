@@ -158,7 +158,7 @@ def summary(shown: Shown) -> list[str]:
     for section, name in zip(asked, tasks, strict=True):
         first, *others = section.answer
         said += [f"{name}: {first}" if len(asked) > 1 else first, *others]
-    said += confirmation.words(shown.confirmed)
+    said += confirmation.words(shown.confirmed, alone=all(section.best is None for section in asked))
     said += _of_other_programs(shown)
     if shown.target is not None:
         said.append(targets.sentence(shown.target, shown.groups))

@@ -13,7 +13,7 @@ import numpy as np
 from lrbench.analysis import Band, Group, measures_of, task_of
 from lrbench.components import Measure, in_words
 from lrbench.errors import FolderError
-from lrbench.reports.figures.overview import by_task, evenly, loss_limits
+from lrbench.reports.figures.curves import by_task, evenly, loss_limits
 from lrbench.reports.headline import charted_metrics
 from lrbench.runs import read_csv
 

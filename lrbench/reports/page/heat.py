@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lrbench.analysis import Family, Question, key_words, rate_text, value_text
+from lrbench.analysis import Family, Point, Question, estimate, key_words, rate_text, value_text
 from lrbench.components import Measure
 from lrbench.reports.page.chart_data import id_of
 
@@ -19,13 +19,16 @@ MOST_CELLS = 14
 
 @dataclass(frozen=True)
 class HeatCell:
-    """A cell of a heat map: its group, its text, its colour from 0 to `LEVELS` − 1, and whether its row's best."""
+    """A cell of a heat map: its group, its text, its colour from 0 to `LEVELS` − 1, whether it is its row's
+    best, and a second line.
+    """
 
     id: str = ""
     text: str = ""
     level: int | None = None
     best: bool = False
     what: str = ""
+    below: str = ""
 
 
 @dataclass(frozen=True)
@@ -53,13 +56,18 @@ def _by_rate(question: Question) -> Heat | None:
     if not 2 <= len(rates) <= MOST_CELLS:
         return None
     level = _level([v for family in question.families for v in _centres(family, measure)], measure)
-    rows = []
+    rows, edges = [], {"": "", "lowest": "←", "highest": "→"}
     for values, family in _ordered(question):
         best, cells = family.best(measure), {}
         for point in family.points:
-            centre, lost = point.centre(measure), point.lost(measure)
-            text = _brief(measure, centre) if centre is not None else "lost" if lost else ""
-            cells[point.lr] = HeatCell(id_of(point.group), text, level(centre), point is best, point.group.label)
+            centre = point.centre(measure)
+            cells[point.lr] = HeatCell(
+                id_of(point.group),
+                _text(point, measure) + (f" {edges[family.edge(measure)]}" if point is best else ""),
+                level(centre),
+                point is best,
+                point.group.short,
+            )
         name = value_text(values[0]) if len(values) == 1 else family.label
         rows.append((name, [cells.get(rate, HeatCell()) for rate in rates]))
     other = key_words(question.keys[0]) if len(question.keys) == 1 else "family"
@@ -86,8 +94,9 @@ def _by_two(question: Question) -> Heat | None:
             if point is None or centre is None:
                 cells.append(HeatCell(text="lost" if (name, other) in pairs else ""))
                 continue
-            text = f"{_brief(measure, centre)} at {rate_text(point.lr)}"
-            cells.append(HeatCell(id_of(point.group), text, level(centre), centre == top, point.group.label))
+            rate = f"at {rate_text(point.lr)}"
+            text = _brief(measure, centre)
+            cells.append(HeatCell(id_of(point.group), text, level(centre), centre == top, point.group.short, rate))
         rows.append((name, cells))
     first, second = map(key_words, question.keys)
     caption = f"{_capital(measure.words)} at the best learning rate, by {first} and {second}"
@@ -113,6 +122,15 @@ def _capital(words: str) -> str:
 
 def _centres(family: Family, measure: Measure) -> list[float]:
     return [value for point in family.points if (value := point.centre(measure)) is not None]
+
+
+def _text(point: Point, measure: Measure) -> str:
+    """`0.18`; `0.18 (1 of 3)` if the others are lost, `lost` if all are."""
+    values, lost = point.values(measure), point.lost(measure)
+    told = estimate(list(values), logs=measure.by_ratio)
+    if told is None:
+        return "lost" if lost else ""
+    return _brief(measure, told.centre) + (f" ({len(values)} of {len(values) + lost})" if lost else "")
 
 
 def _brief(measure: Measure, value: float) -> str:

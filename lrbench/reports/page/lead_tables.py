@@ -21,6 +21,9 @@ MOST_FAMILIES = 12
 """Rows of the table of families that are shown at first."""
 MOST_GROUPS, MOST_RATES, MOST_COLUMNS = 12, 24, 6
 
+MOST_TALL = 8
+"""More rows have one line each."""
+
 T = TypeVar("T")
 
 
@@ -46,6 +49,11 @@ class LeadTable:
     same: str = ""
     whiskers: bool = False
 
+    @property
+    def dense(self) -> bool:
+        """Whether there are so many rows that each has one line."""
+        return len(self.lines) > MOST_TALL
+
 
 @dataclass(frozen=True)
 class Whisker:
@@ -63,11 +71,13 @@ def families(lead: Lead) -> LeadTable | None:
         return None
     made = families_table(found)
     columns = [column for column in made.columns if column.heading not in _ELSEWHERE and column.name != "optimum"]
-    order = {id(family): at for at, family in enumerate(lead.question.families)}
+    order = {id(family): at for at, (family, _) in enumerate(lead.families)}
     finalists = sorted(made.rows, key=lambda one: order.get(id(one.family), len(order)))
     rows = [None if known is None else known[1] for known in map(found.row, finalists)]
     cells = [[_family_cell(column, one, found.measure) for column in columns] for one in finalists]
     same = _common_seeds(cells)
+    if len(finalists) > MOST_TALL:
+        cells = [[_in_a_line(column, cell) for column, cell in zip(columns, row, strict=True)] for row in cells]
     lines = [
         Line(
             "family",
@@ -99,6 +109,11 @@ def _family_cell(column: Column[Finalist], one: Finalist, measure: Measure) -> l
     if not isinstance(told, Optimum):
         return [rate_text(one.chosen.lr)]
     return [rate_text(one.chosen.lr), f"★ {rate_text(told.lr)} ({rate_text(told.low)} … {rate_text(told.high)})"]
+
+
+def _in_a_line(column: Column[Finalist], lines: list[str]) -> list[str]:
+    """Return a cell of one line: the answer with its difference, of others what comes first."""
+    return [f"{lines[0]} {lines[1]}" if column.decides and len(lines) > 1 else lines[0]]
 
 
 def _common_seeds(cells: Sequence[Sequence[list[str]]]) -> str:
@@ -194,7 +209,15 @@ def _whiskers(rows: Iterable[Row | None], measure: Measure) -> list[Whisker | No
 
 
 def facts(lead: Lead) -> list[tuple[str, str]]:
-    """Return what is known of a single group: headings and texts."""
+    """Return what is known of a single group: headings and texts, without those that repeat the last epoch's."""
     (group,) = lead.question.groups
-    made = table([group], (), lead.question.measure)
-    return [(c.heading, c.text(group)) for c in made.columns if c.name not in ("run",) and c.text(group) != EMPTY]
+    found = {c.heading: c.text(group) for c in table([group], (), lead.question.measure).columns if c.name != "run"}
+    found = {heading: text for heading, text in found.items() if text != EMPTY}
+    final = {heading: text for heading, text in found.items() if heading.startswith(("val ", "test "))}
+    again = {h for h, text in found.items() if final.get(h.removeprefix("best ")) == text and h.startswith("best ")}
+    again |= {h for h, text in found.items() if h.endswith(_OF_BEST) and found.get(h.removesuffix(_OF_BEST)) == text}
+    told = [(heading, text) for heading, text in found.items() if heading not in again]
+    return [*told, ("best epoch", "the last one")] if again else told
+
+
+_OF_BEST = " of the best epoch"

@@ -14,8 +14,8 @@ drawers.lengths = (element) => {
   for (const f of known) {
     const { lr, low, high } = of(f), x = X(f.x), group = mark("g", { class: "optimum", "data-family": f.id, style: `color:${colourOf(f.slot)}` });
     if (low != null) group.append(mark("path", { d: `M${x} ${Y(low)}V${Y(high)}M${x - 5} ${Y(low)}H${x + 5}M${x - 5} ${Y(high)}H${x + 5}` }));
-    group.append(mark("path", { class: f.optimum ? "star" : "open-point", d: f.optimum ? STAR : MARKERS[0], transform: `translate(${x} ${Y(lr)})` }),
-      mark("text", { x: x + 12, y: Y(lr) + 4 }, rateText(lr)));
+    group.append(mark("path", { class: f.optimum ? "star" : "open-point", d: f.optimum ? STAR : markerOf(0), transform: `translate(${x} ${Y(lr)})` }),
+      mark("text", { class: "halo", x: x + 12, y: Y(lr) - 6 }, rateText(lr)));
     svg.append(group);
   }
   element.replaceChildren(svg);

@@ -26,8 +26,18 @@ function highlight() {
     for (const one of all("svg .family[data-family], svg .optimum[data-family], svg .end-labels [data-family]")) one.classList.toggle("far", one.dataset.family !== view.family);
   }
   for (const chart of all("[data-chart=rates]")) showPoint(chart);
+  for (const chart of all("[data-chart=overlay]")) focusCurve(chart);
   for (const one of all("[data-pin]")) one.setAttribute("aria-pressed", String(pins.includes(one.dataset.pin)));
   for (const one of all("#results tr, .heat td[data-group], .lead-table tr")) one.classList.toggle("pinned", pins.includes(one.dataset.group ?? one.dataset.best));
+}
+
+// The others fade, as in the lead figure.
+function focusCurve(chart) {
+  const plot = plots.get(chart), { middles } = chart.curves ?? {};
+  if (!plot || !middles || chart.focused === view.near) return;
+  chart.focused = view.near;
+  const found = [...middles].find(([, group]) => group === view.near)?.[0] ?? null;
+  plot.setSeries(found, { focus: found != null }, false);
 }
 
 function showPoint(chart) {
@@ -38,9 +48,10 @@ function showPoint(chart) {
   for (const old of all(".kept", chart)) old.remove();
   for (const m of marks) if (pins.includes(m.point.id)) ring.before(mark("circle", { class: "kept", r: 8, cx: m.x, cy: m.y, style: `color:${colourOf(m.family.slot)}` }));
   if (!readout) return;
-  const lost = own.families.some((f) => f.points.some((p) => p.lost)), stars = own.families.some((f) => f.optimum);
+  const stars = own.families.some((f) => f.optimum);
   const grey = own.families.filter((f) => f.slot == null).length;
-  const key = [stars ? "★ minimum with its 95 % interval" : "", lost ? "✕ diverged or failed" : "", "bars: lowest to highest seed", grey ? `${plural(grey, "more family").replace("familys", "families")} grey` : ""].filter(Boolean).join(" · ");
+  const hollow = own.families.some((f) => f.slot != null && f.points.some((p) => p.lost && p.centre != null));
+  const key = [stars ? "★ minimum with its 95 % interval" : "", hollow ? "hollow: some seeds lost" : "", "Bars from the lowest to the highest seed", grey ? `${plural(grey, "more family").replace("familys", "families")} grey` : ""].filter(Boolean).join(" · ");
   readout.textContent = one ? pointWords(own, one.family, one.point) : `${key}. Point at a learning rate to read it, click to keep it.`;
 }
 

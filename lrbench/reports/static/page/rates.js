@@ -23,15 +23,18 @@ drawers.rates = (element) => {
   if (!own?.families.length) return;
   const coloured = own.families.filter((f) => f.slot != null), several = own.families.length > 1;
   const short = new Map(coloured.map((f) => [f, several ? f.short ?? f.label : ""]));
-  const longest = Math.max(0, ...[...short.values()].map((text) => text.length)) * 6.3;
-  const direct = several && coloured.length <= 6 && longest <= 120 && element.clientWidth > 460;
-  const made = figure(element, { ...rateScales(own), right: direct ? longest + 20 : 16 });
-  const { svg, Y, box } = made, edgeY = own.measure.lower ? box.top + 6 : box.bottom - 6;
+  const longest = Math.max(0, ...[...short.values()].map(widthOf));
+  const direct = several && coloured.length <= 6 && longest <= 150 && element.clientWidth > 460;
+  const lost = own.families.some((f) => f.points.some((p) => p.lost)), stars = coloured.filter((f) => f.optimum);
+  const band = lost ? 12 + 9 * Math.min(coloured.filter((f) => f.points.some((p) => p.lost)).length, 5) : 0;
+  const made = figure(element, { ...rateScales(own), right: direct ? longest + 40 : 16, strip: stars.length ? 8 + 14 * stars.length : 0, band });
+  const { svg, Y, box } = made, edgeY = box.top - 8;
   const marks = []; // what can be pointed at
   const place = (v) => Math.min(Math.max(Y(v), box.top), box.bottom);
   const ordered = [...own.families].reverse().sort((a, b) => (a.slot == null ? 0 : 1) - (b.slot == null ? 0 : 1));
-  for (const f of ordered) svg.append(familyMarks(f, own, made, { place, edgeY, marks, few: coloured.length <= 3 }));
-  for (const f of coloured) if (f.optimum) svg.append(star(f, made, place));
+  for (const f of ordered) svg.append(familyMarks(f, own, made, { place, edgeY, marks, few: coloured.length <= 3, lostRow: rowsOf(coloured.filter((one) => one.points.some((p) => p.lost))) }));
+  if (lost) svg.append(mark("text", { class: "band-label", x: box.left, y: 9 }, "✕ diverged or failed"));
+  stars.forEach((f, i) => svg.append(star(f, made, box.bottom + 12 + 14 * i)));
   if (direct) svg.append(endLabels(coloured, short, made, place));
   const ring = mark("circle", { class: "ring", r: 9, visibility: "hidden" });
   svg.append(ring);
@@ -41,7 +44,9 @@ drawers.rates = (element) => {
   highlight();
 };
 
-function familyMarks(f, own, { X, Y, box }, { place, edgeY, marks, few }) {
+const rowsOf = (families) => new Map(families.map((f, i) => [f, i % 5]));
+
+function familyMarks(f, own, { X, Y, box }, { place, edgeY, marks, few, lostRow }) {
   const group = mark("g", { class: f.slot == null ? "family grey" : "family", "data-family": f.id, style: `color:${colourOf(f.slot)}` });
   const known = f.points.filter((p) => p.centre != null);
   if (f.optimum && few) group.append(mark("path", { class: "fit", d: line(f.optimum.curve.filter(([, v]) => v > 0 || !own.measure.ratio).map(([lr, v]) => [X(lr), place(v)])) }));
@@ -56,10 +61,10 @@ function familyMarks(f, own, { X, Y, box }, { place, edgeY, marks, few }) {
     }
     if (p.centre != null) {
       const beyond = Y(p.centre) < box.top - 1 || Y(p.centre) > box.bottom + 1;
-      group.append(mark("path", { class: "point", d: beyond ? "M-5 3L0 -5L5 3Z" : MARKERS[f.slot % MARKERS.length], transform: `translate(${at.x.toFixed(1)} ${at.y.toFixed(1)})` }));
+      group.append(mark("path", { class: p.lost ? "point hollow" : "point", d: beyond ? "M-5 3L0 -5L5 3Z" : markerOf(f.slot), transform: `translate(${at.x.toFixed(1)} ${at.y.toFixed(1)})` }));
     }
     if (p.lost) {
-      const y = edgeY + (own.measure.lower ? 1 : -1) * (9 + 10 * (f.slot % 5));
+      const y = edgeY - 9 * lostRow.get(f);
       group.append(mark("path", { class: "lost", d: "M-4 -4L4 4M-4 4L4 -4", transform: `translate(${at.x.toFixed(1)} ${y.toFixed(1)})` }));
       if (p.centre == null) at.y = y;
     }
@@ -67,10 +72,10 @@ function familyMarks(f, own, { X, Y, box }, { place, edgeY, marks, few }) {
   return group;
 }
 
-function star(f, { X, box }, place) {
-  const { lr, low, high, value } = f.optimum, y = place(value), [a, b] = [low, high].map((v) => Math.min(Math.max(X(v), box.left), box.right));
+function star(f, { X, box }, y) {
+  const { lr, low, high } = f.optimum, [a, b] = [low, high].map((v) => Math.min(Math.max(X(v), box.left), box.right));
   const group = mark("g", { class: "optimum", "data-family": f.id, style: `color:${colourOf(f.slot)}` });
-  group.append(mark("path", { d: `M${a} ${y}H${b}M${a} ${y - 4}V${y + 4}M${b} ${y - 4}V${y + 4}` }), mark("path", { class: "star", d: STAR, transform: `translate(${X(lr).toFixed(1)} ${y.toFixed(1)})` }));
+  group.append(mark("path", { d: `M${a} ${y}H${b}M${a} ${y - 4}V${y + 4}M${b} ${y - 4}V${y + 4}` }), mark("path", { class: "star", d: STAR, transform: `translate(${X(lr).toFixed(1)} ${y})` }));
   return group;
 }
 
@@ -82,7 +87,8 @@ function endLabels(families, short, { X, box }, place) {
   });
   for (const one of apart(labels, box.top + 4, box.bottom, 15) ?? []) {
     if (box.right - one.x > 3) group.append(mark("path", { class: "leader", d: `M${one.x + 7} ${one.end}L${box.right} ${one.y - 4}` }));
-    group.append(mark("text", { x: box.right + 8, y: one.y, fill: colourOf(one.f.slot), "data-family": one.f.id }, short.get(one.f)));
+    group.append(mark("g", { "data-family": one.f.id, style: `color:${colourOf(one.f.slot)}` },
+      mark("path", { class: "point", d: markerOf(one.f.slot), transform: `translate(${box.right + 14} ${one.y - 4})` }), mark("text", { x: box.right + 24, y: one.y }, short.get(one.f))));
   }
   return group;
 }
@@ -92,9 +98,9 @@ function pointing(element, { box }) {
   const { marks } = element.lead;
   const nearest = (event) => {
     const frame = element.getBoundingClientRect(), x = event.clientX - frame.left, y = event.clientY - frame.top;
-    let best = null, least = 48 ** 2;
+    let best = null, least = Infinity; // the nearest learning rate, and there the nearest line
     for (const one of marks) {
-      const far = (one.x - x) ** 2 + (one.y - y) ** 2 + (one.family.slot == null ? 300 : 0);
+      const far = 4 * (one.x - x) ** 2 + (one.y - y) ** 2 + (one.family.slot == null ? 300 : 0);
       if (far < least) { least = far; best = one; }
     }
     return best;

@@ -8,13 +8,14 @@ drawers.run = (element) => {
   const [losses, rate, norm] = ["run-losses", "run-rate", "run-norm"].map((name) => element.querySelector(`.${name}`));
   const parts = [["val", css("--c0"), []], ["train", css("--c1"), [5, 3]]].map(([split, colour, dash]) => ({ split, colour, dash, c: curve(id, split) }));
   const shown = parts.filter(({ c }) => c.x.length), table = aligned(shown.map(({ c }) => c.x), shown.map(({ c }) => ({ x: c.x, y: c.median })));
-  const last = Math.max(...table[0].slice(-1), ...group.rate.x.slice(-1), 1), x = { time: false, range: [0, last * 1.01] };
+  const last = Math.max(...table[0].slice(-1), ...group.rate.x.slice(-1), 1), x = { time: false, range: across([Math.min(table[0][0] ?? 0, group.rate.x[0] ?? Infinity), last]) };
   const sync = { key: `run-${id}`, scales: ["x", null], setSeries: false }, cursor = { y: false, drag: { x: false, y: false }, points: { show: false }, sync };
   const blank = { values: (u, s) => s.map(() => ""), size: 8 }, bottom = { ...whole(), label: axis, labelSize: 16, labelFont: FONT, size: 26 };
   const range = limits([id], ["train", "val"], own.limits?.both), readout = readoutOf(`run-${element.dataset.section}`);
   const told = (at) => {
+    enter(element.dataset.section);
     if (!readout) return;
-    if (at == null) { readout.textContent = `${shown.map(({ split }) => (split === "val" ? "solid: validation" : "dashed: training")).join(", ")}. Point at the curves or use the arrow keys to read them.`; return; }
+    if (at == null) { readout.textContent = `${capital(shown.map(({ split }) => (split === "val" ? "solid: validation" : "dashed: training")).join(", "))}. Point at the curves or use the arrow keys to read them.`; return; }
     const here = table[0][at], before = group.rate.x.findLastIndex((e) => e <= here);
     const values = shown.map(({ split }, i) => `${split === "val" ? "validation" : "training"} ${text(table[i + 1][at])}`);
     if (group.rate.x.length) values.push(`learning rate ${rateText(group.rate.y[Math.max(before, 0)] ?? 0)}`);

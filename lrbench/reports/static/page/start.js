@@ -2,8 +2,9 @@
 document.addEventListener("change", ({ target }) => {
   if (target.dataset.view) {
     const { view: name } = target.dataset, value = target.type === "radio" ? target.value : target.checked;
-    view[name] = value;
-    for (const other of all(`input[data-view="${name}"]`)) other.checked = other.type === "radio" ? other.value === value : value;
+    if (name === "measure") view.wanted.set(target.closest(".switches").id.replace("switches-", ""), value);
+    else view[name] = value;
+    if (name !== "measure") for (const other of all(`input[data-view="${name}"]`)) other.checked = other.type === "radio" ? other.value === value : value;
     redraw();
   } else if (target.closest("#results") && target.type === "checkbox") {
     pick(target.closest("tr").dataset.group, target.checked);
@@ -37,7 +38,7 @@ document.addEventListener("click", ({ target }) => {
   else if (button.dataset.all) {
     const whole = byId(button.dataset.all).classList.toggle("whole");
     button.setAttribute("aria-expanded", String(whole));
-    button.textContent = whole ? "Show fewer rows" : button.textContent.replace("fewer", "all");
+    [button.textContent, button.dataset.other] = [button.dataset.other, button.textContent];
   }
 });
 
