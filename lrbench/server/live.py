@@ -14,6 +14,8 @@ from lrbench.server.versions import Versions
 
 EVERY_SECONDS = 1.0
 """How often folders are looked at."""
+CALM_AFTER, CALM_SECONDS = 30.0, 5.0
+"""How often, once nothing has changed for so many seconds."""
 LOOKING, MAKING = 0.02, 0.08
 """The most of a core, in the long run, for looking at folders, and for reading changes and making the page anew."""
 INTEREST_SECONDS = 10.0
@@ -71,6 +73,7 @@ class Live:
     _stale: bool = True
     _problem: str = ""
     _rest: float = 0.0
+    _moved: float = 0.0
     _ending: bool = False
     _last: bool = False
     _ended: bool = False
@@ -132,7 +135,8 @@ class Live:
             self._wanted.clear()
             while not self._ending and time.monotonic() - self._asked < INTEREST_SECONDS:
                 took = self._turn()
-                self._hurry.wait(max(self.every, took * (1 / LOOKING - 1)))
+                calm = time.monotonic() - self._moved > CALM_AFTER
+                self._hurry.wait(max(CALM_SECONDS if calm else self.every, took * (1 / LOOKING - 1)))
                 self._hurry.clear()
         with self._changed:
             open_pages = self._waiting > 0
@@ -168,5 +172,6 @@ class Live:
         with self._changed:
             new = page is not None and self._versions.put_page((*ABOVE, *page.order), page.parts, page.data)
             if self._versions.put_live(told) or new:
+                self._moved = time.monotonic()
                 self._changed.notify_all()
         return time.thread_time() - began - made - read
