@@ -158,7 +158,7 @@ class _Content:
     def _curves(self, lead: Lead, alone: bool) -> Markup:
         cells, main = template("page/cells.html.j2").module, headline(lead.groups)
         switches = cells.switches(f"switches-{lead.id}", lead.metrics, in_words, main, self.charts["axis"])
-        made: Markup = cells.curves(lead.id, "Curves", main, switches, alone)
+        made: Markup = cells.curves(lead.id, "Curves" if alone else f"Curves: {lead.heading}", main, switches, alone)
         return made
 
     def _each(self) -> Markup:
@@ -180,8 +180,8 @@ class _Content:
         figure = template("page/rest.html.j2").module.figure
         swept = any(lead.question.families for lead in self.leads)
         for one in self.drawn:
-            if one.name == "rates" and swept:
-                continue  # the lead figure shows the same
+            if (one.name == "rates" and swept) or (one.name == "seeds" and len(self.shown.groups) == 1):
+                continue  # the lead figure or its table shows the same
             picture = inline(one.figure, one.name, " ".join((one.heading, *one.words)))
             yield f"figure-{one.name}", figure(one.name, one.heading, picture, one.words, "")
         for number, test in enumerate(self.shown.tests):

@@ -32,7 +32,8 @@ function figure(element, { x, y, right = 14, height, strip = 0, band = 0 }) {
     grid.append(mark("line", { x1: X(v), x2: X(v), y1: box.top, y2: box.bottom + strip }));
     if (i % every === 0) words.append(mark("text", { x: X(v), y: box.bottom + strip + 17, "text-anchor": "middle" }, x.text(v)));
   });
-  if (x.log && x.max / x.min < 3e4) for (const v of minorTicks(x.min, x.max)) grid.append(mark("line", { class: "minor", x1: X(v), x2: X(v), y1: box.bottom - 4, y2: box.bottom }));
+  if (x.log && x.max / x.min < 3e4) for (const v of minorTicks(x.min, x.max)) grid.append(mark("line", { class: "minor", x1: X(v), x2: X(v), y1: box.bottom, y2: box.bottom + 4 }));
+  grid.append(mark("line", { class: "minor", x1: box.left, x2: box.right, y1: box.bottom, y2: box.bottom }));
   for (const v of y.log ? logTicks(y.min, y.max) : evenTicks(y.min, y.max, 6)) {
     grid.append(mark("line", { x1: box.left, x2: box.right, y1: Y(v), y2: Y(v) }));
     words.append(mark("text", { x: box.left - 8, y: Y(v) + 4, "text-anchor": "end" }, y.text(v)));

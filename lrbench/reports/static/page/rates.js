@@ -24,8 +24,8 @@ drawers.rates = (element) => {
   const coloured = own.families.filter((f) => f.slot != null), several = own.families.length > 1;
   const short = new Map(coloured.map((f) => [f, several ? f.short ?? f.label : ""]));
   const longest = Math.max(0, ...[...short.values()].map(widthOf));
-  const direct = several && coloured.length <= 6 && longest <= 150 && element.clientWidth > 460;
-  const lost = own.families.some((f) => f.points.some((p) => p.lost)), stars = coloured.filter((f) => f.optimum);
+  const direct = several && coloured.length <= 6 && longest <= 190 && element.clientWidth > 460;
+  const lost = own.families.some((f) => f.points.some((p) => p.lost)), stars = coloured.filter((f) => f.optimum || f.edge);
   const band = lost ? 12 + 9 * Math.min(coloured.filter((f) => f.points.some((p) => p.lost)).length, 5) : 0;
   const made = figure(element, { ...rateScales(own), right: direct ? longest + 40 : 16, strip: stars.length ? 8 + 14 * stars.length : 0, band });
   const { svg, Y, box } = made, edgeY = box.top - 8;
@@ -72,7 +72,13 @@ function familyMarks(f, own, { X, Y, box }, { place, edgeY, marks, few, lostRow 
   return group;
 }
 
+// The minimum with its interval; an arrow where it lies beyond those tried.
 function star(f, { X, box }, y) {
+  if (!f.optimum) {
+    const x = X(f.points.find((p) => p.id === f.best).lr), way = f.edge === "highest" ? 1 : -1, tip = x + 16 * way;
+    return mark("g", { class: "optimum", "data-family": f.id, style: `color:${colourOf(f.slot)}` },
+      mark("path", { d: `M${x - 4 * way} ${y}H${tip}M${tip - 5 * way} ${y - 4}L${tip} ${y}L${tip - 5 * way} ${y + 4}` }));
+  }
   const { lr, low, high } = f.optimum, [a, b] = [low, high].map((v) => Math.min(Math.max(X(v), box.left), box.right));
   const group = mark("g", { class: "optimum", "data-family": f.id, style: `color:${colourOf(f.slot)}` });
   group.append(mark("path", { d: `M${a} ${y}H${b}M${a} ${y - 4}V${y + 4}M${b} ${y - 4}V${y + 4}` }), mark("path", { class: "star", d: STAR, transform: `translate(${X(lr).toFixed(1)} ${y})` }));
