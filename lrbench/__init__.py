@@ -6,7 +6,9 @@ Public names are imported on first use, so that `import lrbench` is quick and ne
     run             train configs, or a model on data; finished runs are looked up, not repeated
     report          compare runs: figure, tables, HTML page
     compare         decide whether one group of runs is better than another, or reaches a target
+    figure          draw a figure of runs, in the size and font of a paper, as a matplotlib Figure
     load_runs       load all runs into a pandas DataFrame, one row per run
+    load_evaluations, load_steps   the same with one row per evaluation, or per step
     optima          find the best learning rate between those tried, with its interval
     import_runs     import other tools' runs: TensorBoard, Lightning, Hugging Face, Keras, W&B, MLflow, CSV
     export          export runs to TensorBoard, MLflow, W&B or Trackio, or as CSV or Parquet tables
@@ -35,14 +37,14 @@ from typing import TYPE_CHECKING, Any
 from lrbench._version import __version__
 
 if TYPE_CHECKING:
-    from lrbench.analysis import Audit, NoOptimum, Optimum, audit, load_runs, optima
+    from lrbench.analysis import Audit, NoOptimum, Optimum, audit, load_evaluations, load_runs, load_steps, optima
     from lrbench.components import build_optimizer, parameter_groups
     from lrbench.config import Experiment, load_config
     from lrbench.errors import LrbenchError
     from lrbench.integrations import export, import_runs, param, record
     from lrbench.lr_finder import Finding, RangeTest
     from lrbench.objects import find_lr, run
-    from lrbench.reports import Decision, Report, TargetDecision, compare, preview, report
+    from lrbench.reports import Decision, Report, TargetDecision, compare, figure, preview, report
     from lrbench.reports import figure_of as figure_of
     from lrbench.reports import html_of as html_of
     from lrbench.reports import save_finding as save_finding
@@ -75,10 +77,13 @@ __all__ = [
     "compare",
     "coordinate_check",
     "export",
+    "figure",
     "find_lr",
     "import_runs",
     "load_config",
+    "load_evaluations",
     "load_runs",
+    "load_steps",
     "optima",
     "param",
     "parameter_groups",
@@ -112,12 +117,15 @@ _HOMES = {
     "compare": "reports",
     "coordinate_check": "transfers",
     "export": "integrations",
+    "figure": "reports",
     "figure_of": "reports",
     "find_lr": "objects",
     "html_of": "reports",
     "import_runs": "integrations",
     "load_config": "config",
+    "load_evaluations": "analysis",
     "load_runs": "analysis",
+    "load_steps": "analysis",
     "optima": "analysis",
     "param": "integrations",
     "parameter_groups": "components",

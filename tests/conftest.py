@@ -7,6 +7,7 @@ import gc
 import io
 import math
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -232,3 +233,44 @@ def finished_run(
         )
         folder.finish(experiment, result)
     return folder.path
+
+
+CHROMIUM = os.environ.get("LRBENCH_CHROMIUM") or next(
+    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
+)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium, in which pages run as they do for their readers."""
+    if CHROMIUM is None:
+        pytest.skip("needs Chromium, or its path in LRBENCH_CHROMIUM")
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
+    with playwright.sync_playwright() as started:
+        launched = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def opened(browser: Any) -> Iterator[Callable[..., Any]]:
+    """Opens a page; at the end nothing may have gone wrong in it, nor have been asked of a network."""
+    contexts, wrong = [], []
+
+    def open_page(path: Path, **options: Any) -> Any:
+        context = browser.new_context(**{"viewport": {"width": 1400, "height": 900}, **options})
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(10_000)
+        page.on("console", lambda message: wrong.append(message.text))
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("dialog", lambda dialog: wrong.append(f"dialog {dialog.message}"))
+        page.on("request", lambda request: None if request.url == path.as_uri() else wrong.append(request.url[:100]))
+        page.goto(path.as_uri())
+        page.locator("html.ready").wait_for(state="attached")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert wrong == []

@@ -60,6 +60,7 @@ ROOMS = (
     "sweeps",
     "transfers",
     "reports",
+    "server",
     "integrations",
     "cli",
     "objects",
@@ -101,15 +102,16 @@ PUBLIC = {
         SizeKind common size_kind
     """,
     "runs": """
-        Columns DEAD_AFTER_SECONDS Environment NODE RunFolder RunResult Sizes Status Tail UNKNOWN
+        STEP_COLUMNS Columns Growing DEAD_AFTER_SECONDS Environment NODE RunFolder RunResult Sizes Status Tail
+        UNKNOWN
         WATCHED_SECONDS birth RowWriter Recorded conclude ended_well metrics_in changes describe find_runs
         last_lines last_row now parsed place read_csv read_json relative to_json write_file writing Log Meaning
-        Source guessed read_events read_log finite SPLITS usual_metric
+        DROPPED Source guessed read_events read_log finite SPLITS usual_metric
     """,
     "training": """
         Ended Executor LoopKind Observer Outcome Outcomes Prune RUNGS RunOptions StopFlag TRACKERS Training
         checked_tracker default_jobs do_runs evaluate_split isolated look look_in nearest pending run stopped
-        trackers keep_generators not_finite layer_outputs expected_saving
+        trackers keep_generators not_finite layer_outputs expected_saving DROP STOP Orders drop_run
     """,
     "lr_finder": """
         Advice FinderFolder Finding KeptState LoopRamp LoopTest Ramp RangeTest Refusal check_schedule
@@ -120,23 +122,34 @@ PUBLIC = {
         MoreSeeds POWER looks PERCENT_MARGIN Part Point Record Row Spread TARGET_LEVEL Target TargetTest
         against_target axis_of budgets estimate compare_groups compare_two row_of default_metric doubts duration
         families family_words fits grouped kept load_runs mean_text measure_named measures_of mixed_code only
-        parts rate_text read_one read_runs run_rows select standing NoOptimum Optimum optimum good_margin task_of
+        parts rate_text read_one read_runs RunsReader run_rows select standing NoOptimum Optimum optimum good_margin
+        task_of tasks_of value_text width_text Named Naming cut key_words labels_of naming_of number_text renamed
+        shortened texts_of Audit Fault RateMonitor audit audited Confirmation Finalist confirmation
+        AtBest at_best TimeToTarget areas time_to_stay time_to_target with_families optima Question questions
+        asked_of within_text Tuning
+        parts rate_text read_one read_runs RunsReader run_rows select standing NoOptimum Optimum optimum
+        good_margin task_of
         tasks_of value_text width_text Audit Fault RateMonitor audit audited Confirmation Finalist confirmation
-        AtBest at_best TimeToTarget areas time_to_stay time_to_target with_families optima
+        AtBest at_best Described differing frame_of load_evaluations load_steps
+        TimeToTarget areas time_to_stay time_to_target with_families optima
     """,
     "sweeps": """
-        AUTO_POINTS Board Planned Summary Sweep SweepFolder board_of carry_out confirming find_sweeps plan_sweep
-        sweep WIDTH Zoom
+        AUTO_POINTS Board Plan Planned Summary Sweep SweepFolder board_of carry_out confirming find_sweeps plan_sweep
+        Decided MoreSeeds Requests WIDTH Zoom add_seeds cancel_stop decided drop_cell keep_cell request_stop
+        requests_of summarize sweep
     """,
     "transfers": """
         CoordinateCheck LayerSize Slope both coordinate_check Exponent Fitted Found Prediction THEORIES Transfer
-        transfer
+        sized transfer
     """,
     "reports": """
         save_transfer transfer_headings transfer_rows Preview Report Column Table groups_table csv_cell figure_of
         formatted_table gather html_of preview report save_finding save_previews save_summary summary
         summary_words Decision TargetDecision compare text_of Shown families_table family_rows
-        save_coordinates
+        save_coordinates figure save_figures Update page_template page_title page_update whole_page
+    """,
+    "server": """
+        beside PORT PortError Server Settings CellShown Plans SweepShown sweeps_shown
     """,
     "integrations": """
         Export Imported Log Recorder Tool export hf_range_test import_runs keras_range_test lightning_range_test
@@ -240,10 +253,13 @@ def test_public_names() -> None:
         "compare",
         "coordinate_check",
         "export",
+        "figure",
         "find_lr",
         "import_runs",
         "load_config",
+        "load_evaluations",
         "load_runs",
+        "load_steps",
         "optima",
         "param",
         "parameter_groups",

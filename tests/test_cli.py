@@ -21,6 +21,9 @@ COMMANDS = (
     "run",
     "sweep",
     "report",
+    "serve",
+    "watch",
+    "figure",
     "compare",
     "preview",
     "find-lr",
@@ -69,7 +72,7 @@ def test_set_seeds_and_runs_folder(cli: Cli, write_config: Callable[..., Path]) 
     folders = sorted(p.name for p in Path("x").iterdir())
     assert [name.split("-")[1] for name in folders] == ["seed0", "seed1"]
     assert "lr: 0.5" in (Path("x") / folders[0] / "config.yaml").read_text()
-    assert re.search(r"tiny\s+2\s", out), out
+    assert re.search(r"tiny\s+[\d.]+\s+2\s", out), out
 
 
 def test_a_run_folder_s_config_repeats_the_run(cli: Cli, write_config: Callable[..., Path]) -> None:

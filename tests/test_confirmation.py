@@ -75,17 +75,16 @@ def test_families_are_compared_by_fresh_seeds_alone(grid: Grid) -> None:
     assert comparison.rows[1].answer is not None and comparison.rows[1].answer.word == "worse"
     assert [sorted(row.values) for row in comparison.rows] == [[2, 3, 4]] * 2
     text = grid.words
-    head = "On 3 fresh seeds of each, at its best learning rate tried, "
-    assert (
-        text.startswith(f"{head}cosine is worse than constant: validation loss 1.249")
-        and "Each line at its best learning rate, compared:" not in text
-    )
+    head = "On three fresh seeds each, constant has the lowest validation loss, 1.043 (95% interval "
+    assert text.startswith(head) and ", at its best learning rate, 0.1." in text
+    assert "cosine is worse, by 20% (" in text
     shown = gather([grid.root])
     told = summary(shown)
-    assert told[0].startswith("On 3 fresh seeds of each") and told[2].startswith("By the other seeds, s ")
+    assert told[0].startswith("On three fresh seeds each, ") and " constant has the lowest" in told[0]
+    assert " cosine is worse, by 20% (" in f" {told[1]}"
     assert shown.confirmed is not None and [one.label for one in shown.confirmed.finalists] == [
-        "s cosine",
-        "s constant",
+        "cosine",
+        "constant",
     ]
 
 
@@ -107,7 +106,8 @@ def test_a_loser_whose_learning_rate_was_chosen_by_chance_is_undecided(make_run:
     assert known is not None and known[1].answer is not None and known[1].answer.word == "worse"
     assert found.rivals(loser) == (0.01,) and found.word(loser) == "undecided"
     text = made.words
-    assert text.startswith("Undecided: on 3 fresh seeds of each, at its best learning rate tried, cosine is worse than")
+    assert text.startswith("On three fresh seeds each, constant has the lowest validation loss, 1.1 (")
+    assert "cosine is worse at the learning rate compared, but may be as good at another." in text
     said = (
         "the seeds that chose 0.1 for it do not rule out that 0.01 is better by as much; more seeds in the grid would"
     )
@@ -128,7 +128,8 @@ def test_a_loser_at_the_edge_is_undecided(make_run: MakeRun, tmp_path: Path) -> 
     made.add("cosine", 1.0, 2.0, 2.1, 2.05, first=2, confirms=True)
     made.add("constant", 0.1, 1.0, 1.06, 1.03, first=2, confirms=True)
     text = made.words
-    assert text.startswith("Undecided: on 3 fresh seeds")
+    assert text.startswith("On three fresh seeds each, constant has the lowest validation loss, ")
+    assert "cosine is worse at the learning rate compared, but may be as good at another." in text
     assert "cosine may be as good at another learning rate: 1 is the highest tried, so try higher ones." in text
     found = made.summary.confirmation
     assert found is not None and [found.word(one) for one in found.finalists] == ["undecided", None]
@@ -186,7 +187,7 @@ def test_a_best_one_at_the_edge_and_a_family_without_one_are_named(grid: Grid) -
     assert edge in text
     assert "Without a best learning rate, so not compared by fresh seeds: linear." in text
     assert "Without fresh seeds, so not compared by them: one_cycle." in text
-    assert "tried, all groups have the same validation loss" in text
+    assert "are as good, within 5%." in text
 
 
 def test_fresh_seeds_of_an_earlier_best_are_left_out_and_told(grid: Grid) -> None:
@@ -200,7 +201,7 @@ def test_fresh_seeds_of_an_earlier_best_are_left_out_and_told(grid: Grid) -> Non
     assert "Without fresh seeds, so not compared by them: constant." in text
     assert "With 2 fresh seeds, cosine at 0.1 has a validation loss of 1.249 (1.2 … 1.3), +24% from" in text
     told = " ".join(summary(gather([grid.root])))
-    assert "2 fresh seeds of s lr=0.1 schedule=constant are left out" in told
+    assert "2 fresh seeds of constant, lr 0.1 are left out" in told
 
 
 def test_nothing_is_compared_before_all_fresh_seeds_are_over(grid: Grid) -> None:
@@ -219,7 +220,7 @@ def test_fresh_seeds_that_are_lost_count(grid: Grid) -> None:
     grid.add("cosine", 0.1, None, None, None, None, None, first=2, confirms=True)
     grid.add("constant", 0.1, 1.0, 1.08, 1.05, 1.0, 1.1, first=2, confirms=True)
     text = grid.words
-    assert "cosine is worse than constant: validation loss none (5 of 5 seeds diverged)" in text
+    assert "cosine (5 of 5 seeds diverged) is worse." in text
     assert "The fresh seeds meant to confirm cosine at 0.1 have no finite validation loss." in text
 
 
@@ -255,7 +256,7 @@ def test_the_command(cli: Cli, write_config: Write) -> None:
         return [(cell.series, cell.seed) for cell in folder.plan().cells if cell.confirms]
 
     both = [("constant", 1), ("cosine", 1), ("constant", 2), ("cosine", 2)]
-    assert code == 0 and fresh() == both and "On 2 fresh seeds of each" in out and "rates tried" in out
+    assert code == 0 and fresh() == both and "On two fresh seeds each, " in out and "rates tried" in out
     code, out, _ = cli(*words, "--confirm", "3", "--json")
     assert fresh() == [*both, ("constant", 3), ("cosine", 3)]
     told = next(line for line in map(json.loads, out.splitlines()) if line["event"] == "summary")
@@ -269,7 +270,7 @@ def test_the_command(cli: Cli, write_config: Write) -> None:
     assert [row["series"] for row in rows] == ["constant", "cosine"]
     assert cli("report")[0] == 0
     page, text = Path("runs/report/report.html").read_text(), Path("runs/report/report.md").read_text()
-    assert '<h2 id="fresh-seeds">' in page and "## Fresh seeds\n\n|  | learning rate | seeds that chose it |" in text
+    assert '<h2 id="fresh-seeds">' in page and "## Fresh seeds\n\n| family | best learning rate | " in text
 
 
 @pytest.mark.parametrize(

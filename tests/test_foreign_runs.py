@@ -231,7 +231,7 @@ def test_only_f1(tmp_path: Path) -> None:
     assert "has the highest validation F1" in text
     assert "No run has a val loss, so runs are compared by val F1." in text
     assert "lrbench did not train these runs; their source is a command." in text
-    assert "train lr=0.1 reaches val_f1 ≥ 0.7 first, after 1 epochs" in text
+    assert "lr 0.1 reaches val_f1 ≥ 0.7 first, after 1 epochs (0.0 s); never: lr 0.2." in text
     page = made.page.read_text()
     assert '<h3 id="overlay-title">Validation F1</h3>' in page and "val loss" not in page.split("<table", 1)[1]
     assert "validation F1" in (tmp_path / "out" / "report.md").read_text()
@@ -292,10 +292,10 @@ def test_families_of_learning_rates_by_schedule(tmp_path: Path) -> None:
     groups = groups_in(tmp_path)
     measure = measure_named(read_runs([tmp_path]), "val_f1")
     found = families(groups, measure)
-    assert {family.label for family in found} == {"train schedule=constant", "train schedule=cosine"}
+    assert {family.label for family in found} == {"schedule constant", "schedule cosine"}
     words = {family.label: family_words(family, measure) for family in found}
-    assert "best at 0.1 (val F1" in words["train schedule=constant"]
-    assert "so try higher ones" in words["train schedule=cosine"]
+    assert "best at 0.1 (val F1" in words["schedule constant"]
+    assert "so try higher ones" in words["schedule cosine"]
 
 
 # -- what may be compared, and what weakens it
@@ -354,8 +354,8 @@ def test_intervals_notes_and_machines(tmp_path: Path) -> None:
     command_run(tmp_path, rows(curve(0.3, 4), every=5), lr=0.1, environment={"host": "a"}, notes=(smooth,))
     command_run(tmp_path, rows(curve(0.3, 2), epochs=False, every=10), lr=0.2, environment={"host": "b"})
     text = said_of(tmp_path)
-    assert f"train lr=0.1: {smooth}." in text
-    assert "Evaluated at different intervals (every 5 steps: train lr=0.1; every 10 steps: train lr=0.2)" in text
+    assert f"lr 0.1: {smooth}." in text
+    assert "Evaluated at different intervals (every 5 steps: lr 0.1; every 10 steps: lr 0.2)" in text
     assert "These runs ran on 2 machines (a, b), so their times can't be compared." in text
 
 
@@ -374,7 +374,7 @@ def test_seeds_that_change_nothing_are_told(tmp_path: Path) -> None:
         command_run(tmp_path, rows([value]), lr=0.1, seed=seed)
         command_run(tmp_path, rows([value + seed / 100]), lr=0.2, seed=seed)
     text = said_of(tmp_path)
-    assert "All seeds of train lr=0.1 have exactly the same validation loss" in text
+    assert "All seeds of lr 0.1 have exactly the same validation loss" in text
     assert "nothing is known of the spread" in text
 
 
@@ -540,8 +540,8 @@ def test_the_summary_of_a_sweep_by_f1(tmp_path: Path) -> None:
     assert found.measure.name == "val_f1"
     assert found.winner is not None and found.winner[1].lr == 0.1
     words = summary_words(found)
-    assert words[0] == "No run has a val loss, so runs are compared by val F1."
-    assert words[1].startswith("constant: best at 0.1 (val F1 90.50 %, mean of 2 seeds)")
+    assert words[0] == "The best learning rate tried is 0.1, with a validation F1 of 90.50% (two seeds)."
+    assert "No run has a val loss, so runs are compared by val F1." in words
     assert "val_f1_median" in save_summary(found, folder)[0].read_text()
 
 

@@ -301,11 +301,11 @@ def test_lines_are_named_by_what_varies(write_config: Write) -> None:
         {"name": "step", "factor": 0.1, "every": "1 epochs"},
     ]
     many = cells_of(write_config("b.yaml", name="b", sweep={"schedule": blocks, "batch_size": [8, 16]}))
-    steps = {f"step factor={factor} batch_size={size}" for factor in ("0.5", "0.1") for size in (8, 16)}
-    assert set(series_of(many)) == {"constant batch_size=8", "constant batch_size=16", *steps}
+    steps = {f"step (factor {factor}), batch size {size}" for factor in ("0.5", "0.1") for size in (8, 16)}
+    assert set(series_of(many)) == {"constant, batch size 8", "constant, batch size 16", *steps}
     assert set(series_of(one + cells_of(write_config("c.yaml", name="c", epochs=3)))) == {"a", "c"}
     blocks = [{"for": "5%"}, {"for": "10%"}]
-    assert series_of(cells_of(write_config("d.yaml", sweep={"warmup": blocks}))) == ["warmup for=5%", "warmup for=10%"]
+    assert series_of(cells_of(write_config("d.yaml", sweep={"warmup": blocks}))) == ["warm-up 5%", "warm-up 10%"]
 
 
 def plan_of(cells: Sequence[Cell]) -> Plan:

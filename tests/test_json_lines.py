@@ -89,7 +89,7 @@ def test_a_sweep_tells_its_cells_and_the_best_of_them(cli: Cli, write_config: Ca
     (status,) = json.loads(out)["sweeps"]
     assert code == 0 and (status["counts"], status["left"]) == ({"finished": 4}, 0)
     assert {(cell["label"], cell["status"], cell["done"]) for cell in status["cells"]} >= {
-        ("tiny lr=0.1 seed=1", "finished", 1.0)
+        ("tiny, lr 0.1, seed 1", "finished", 1.0)
     }
     assert all(f"`{key}`" in PAGE for key in (*status, *status["cells"][0]))
 

@@ -1,10 +1,11 @@
-"""The report's page in a real browser: it runs here as it does for its readers, without a network."""
+"""The report's page in a real browser: it runs here as it does for its readers, without a network.
+
+The lead figures and updates are in test_page_lead.py.
+"""
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,46 +19,9 @@ from lrbench.reports.page import render as render_page
 from lrbench.reports.reporting import gather, report
 from lrbench.reports.winner import winner
 
-playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs the package axe-playwright-python")
 
 MakeRun = Callable[..., Path]
-CHROMIUM = os.environ.get("LRBENCH_CHROMIUM") or next(
-    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
-)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium, or its path in LRBENCH_CHROMIUM")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as started:
-        launched = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield launched
-        launched.close()
-
-
-@pytest.fixture
-def opened(browser: Any) -> Iterator[Callable[..., Any]]:
-    """Opens a page; at the end nothing may have gone wrong in it, nor have been asked of a network."""
-    contexts, wrong = [], []
-
-    def open_page(path: Path, **options: Any) -> Any:
-        context = browser.new_context(**{"viewport": {"width": 1400, "height": 900}, **options})
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(10_000)
-        page.on("console", lambda message: wrong.append(message.text))
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("dialog", lambda dialog: wrong.append(f"dialog {dialog.message}"))
-        page.on("request", lambda request: None if request.url == path.as_uri() else wrong.append(request.url[:100]))
-        page.goto(path.as_uri())
-        page.locator("#overlay canvas").wait_for()
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert wrong == []
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +45,8 @@ def written(make_run_in: MakeRun, tmp_path_factory: pytest.TempPathFactory) -> C
 
 
 def legend(page: Any) -> list[str]:
-    texts: list[str] = page.locator("#legend .label").all_inner_texts()
+    """The names beside or under the chart of all curves, in the order of the table."""
+    texts: list[str] = page.locator(".legend .label, .ends .label").all_inner_texts()
     return texts
 
 
@@ -98,37 +63,49 @@ def inked(page: Any, selector: str) -> int:
     return count
 
 
+def pixels(page: Any, selector: str) -> str:
+    """A chart's picture."""
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    picture: str = page.locator(f"{selector} canvas").first.evaluate("c => c.toDataURL()")
+    return picture
+
+
+def open_panels(page: Any) -> None:
+    page.get_by_text("A panel for each of").click()
+    page.locator("#panels canvas").first.wait_for()
+
+
 def test_the_switches_change_what_is_drawn(opened: Callable[..., Any], written: Callable[..., Path]) -> None:
     page = opened(written())
-    title = page.locator("#overlay-title")
+    title = page.locator("[data-title=s1]")
     assert title.inner_text() == "Validation loss"
-    drawn = [inked(page, "#overlay")]
+    drawn = [inked(page, ".overlay")]
     page.get_by_label("training", exact=True).check()
     assert title.inner_text() == "Training loss"
     page.get_by_label("accuracy", exact=True).check()
     assert title.inner_text() == "Training error, 1 − accuracy"
-    drawn.append(inked(page, "#overlay"))
+    drawn.append(inked(page, ".overlay"))
     page.get_by_label("loss or error").uncheck()
     assert title.inner_text() == "Training accuracy"
     page.get_by_label("epochs", exact=True).check()
-    drawn.append(inked(page, "#overlay"))
+    drawn.append(inked(page, ".overlay"))
     assert all(drawn) and len(set(drawn)) == 3
     page.get_by_label("loss", exact=True).check()
+    open_panels(page)
     assert inked(page, "#panels .card:first-child .losses") and inked(page, "#panels .card:first-child .rates")
 
 
 def test_the_pointer_and_the_arrow_keys_read_values(opened: Callable[..., Any], written: Callable[..., Path]) -> None:
     page = opened(written())
-    plain = page.locator("#legend .value").first.inner_text()
-    assert plain == "0.211"  # the median of the last epoch
-    page.locator("#overlay .u-over").hover(position={"x": 5, "y": 50})
-    assert page.locator("#readout").inner_text().startswith("Epoch 1")
-    assert page.locator("#legend .value").first.inner_text() == "1"
+    page.locator(".overlay .u-over").hover(position={"x": 5, "y": 50})
+    assert page.locator("[data-readout=s1]").inner_text().startswith("Epoch 1")
+    assert page.locator(".legend .value, .ends .value").first.inner_text() == "1"
     page.mouse.move(0, 0)
-    page.locator("#overlay").focus()
+    page.locator(".overlay").focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")
-    assert "Epoch 2: rate 1 0.5" in page.locator("#readout").inner_text()
+    assert "Epoch 2: rate 1 0.5" in page.locator("[data-readout=s1]").inner_text()
+    open_panels(page)
     page.locator("#panels .card .both").first.focus()
     page.keyboard.press("End")
     readout = page.locator("#panels .readout").first
@@ -137,18 +114,23 @@ def test_the_pointer_and_the_arrow_keys_read_values(opened: Callable[..., Any], 
 
 def test_dragging_zooms_and_a_double_click_ends_it(opened: Callable[..., Any], written: Callable[..., Path]) -> None:
     page = opened(written())
-    over = page.locator("#overlay .u-over")
+    over = page.locator(".overlay .u-over")
+    over.scroll_into_view_if_needed()
     box = over.bounding_box()
-    whole = page.locator("#overlay canvas").screenshot()
+    whole = pixels(page, ".overlay")
     page.mouse.move(box["x"] + 200, box["y"] + 100)
     page.mouse.down()
     page.mouse.move(box["x"] + 700, box["y"] + 240, steps=4)
     page.mouse.up()
     page.mouse.move(0, 0)
-    assert page.locator("#overlay canvas").screenshot() != whole
+    zoomed = pixels(page, ".overlay")
+    assert zoomed != whole
+    page.get_by_label("training", exact=True).check()
+    page.get_by_label("validation", exact=True).check()
+    assert pixels(page, ".overlay") == zoomed  # what was chosen stays
     over.dblclick(position={"x": 100, "y": 100})
     page.mouse.move(0, 0)
-    assert page.locator("#overlay canvas").screenshot() == whole
+    assert pixels(page, ".overlay") == whole
 
 
 def test_the_table_sorts_by_numbers_and_filters(opened: Callable[..., Any], written: Callable[..., Path]) -> None:
@@ -182,21 +164,23 @@ def test_rows_are_picked_out_of_many_by_their_boxes(opened: Callable[..., Any], 
     page.get_by_label("Draw rate 1", exact=True).uncheck()
     page.get_by_label("Draw rate 2", exact=True).check()
     assert "rate 1" not in legend(page) and "rate 2" in legend(page)
-    assert "7 more groups are grey" in page.locator("#readout").inner_text()
+    assert "7 more groups are grey" in page.locator("[data-readout=s1]").inner_text()
     page.get_by_role("button", name="Reset selection").click()
     assert legend(page) == first
 
 
 def test_each_run_has_its_config_and_its_differences(opened: Callable[..., Any], written: Callable[..., Path]) -> None:
     page = opened(written(baseline="rate 5"))
-    group = page.locator("#details > details").nth(1)
+    page.get_by_text("Folders, seeds, configs").click()
+    group = page.locator("#details details[data-details]").nth(1)
     group.locator("summary").click()
     assert "Differences from rate 5" in group.inner_text()
     cells = group.locator("table").first.locator("tbody tr").first.locator("th, td").all_inner_texts()
     assert cells == ["optimizer.lr", "5", "2"]
     assert "lr: 2.0" in group.locator("pre").inner_text()
     assert group.locator("table").nth(1).locator("tbody tr").count() == 3
-    baseline = page.locator("#details > details", has=page.locator("summary strong", has_text="rate 5")).first
+    named = page.locator("summary strong", has_text="rate 5")
+    baseline = page.locator("#details details[data-details]", has=named).first
     assert baseline.locator("h3", has_text="Differences from").count() == 0
 
 
@@ -212,7 +196,7 @@ def test_the_code_can_be_copied(opened: Callable[..., Any], written: Callable[..
 @pytest.mark.parametrize("width", [400, 1400])
 def test_no_one_is_kept_out(opened: Callable[..., Any], written: Callable[..., Path], scheme: str, width: int) -> None:
     page = opened(written(target="val_loss=0.3"), color_scheme=scheme, viewport={"width": width, "height": 900})
-    for summary in page.locator("summary").all()[:4]:
+    for summary in page.locator("summary:visible").all()[:4]:
         summary.click()
     assert page.evaluate("document.documentElement.scrollWidth") == width
     violations = axe.Axe().run(page).response["violations"]
@@ -223,6 +207,7 @@ def test_many_panels_are_shown_when_asked_for(opened: Callable[..., Any], make_r
     for lr in range(1, 31):
         make_run([1.0, 1 / lr], name=f"rate {lr}", lr=float(lr))
     page = opened(report([tmp_path / "runs"]).page)
+    open_panels(page)
     assert page.locator("#panels .card:visible").count() == 24
     page.get_by_role("button", name="Show the other 6 panels").click()
     assert page.locator("#panels .card:visible").count() == 30
@@ -261,7 +246,7 @@ def test_names_are_only_ever_text(opened: Callable[..., Any], make_run: MakeRun,
             folder = make_run([0.5, number / 10 + seed / 100], lr=float(number), seed=seed)
             folder.rename(folder.with_name(f'{number}{seed} <img src=x onerror="alert(5)">'))
     found = gather([tmp_path / "runs"], target="val_loss=0.4")
-    groups = [replace(group, label=name) for group, name in zip(found.groups, HOSTILE, strict=True)]
+    groups = [replace(group, label=name, short=name) for group, name in zip(found.groups, HOSTILE, strict=True)]
     shown = replace(found, groups=groups, comparison=compare_groups(groups))
     written = tmp_path / "page.html"
     written.write_text(render_page(shown, render.draw(shown), winner(shown)), encoding="utf-8")
@@ -269,9 +254,9 @@ def test_names_are_only_ever_text(opened: Callable[..., Any], make_run: MakeRun,
     assert page.locator("img").count() == 0
     assert page.locator("#results tbody th").first.inner_text() == HOSTILE[0]
     assert legend(page)[:3] == HOSTILE[:3]
-    page.locator("#overlay").focus()
+    page.locator(".overlay").focus()
     page.keyboard.press("ArrowRight")
-    assert HOSTILE[0] in page.locator("#readout").inner_text()
+    assert HOSTILE[0] in page.locator("[data-readout=s1]").inner_text()
     assert page.evaluate("document.documentElement.scrollWidth") == 1400
 
 
@@ -289,13 +274,13 @@ def test_no_other_script_runs_in_the_page(browser: Any, make_run: MakeRun, tmp_p
 def test_pages_of_odd_collections(opened: Callable[..., Any], make_run: MakeRun, tmp_path: Path) -> None:
     make_run([3.0], status="diverged")
     page = opened(report([tmp_path / "runs"]).page)
-    assert "Every run diverged" in page.locator(".summary").inner_text()
-    assert inked(page, "#overlay")  # one epoch is a point
+    assert "diverged at update 2" in page.locator(".head").inner_text()
+    assert inked(page, ".run-losses")  # one epoch is a point
     make_run([], name="none", lr=0.3, status=None)
     make_run([0.4, 0.3], name="other", loss="mse")
     make_run([0.4, 0.3], name="usual", lr=0.7)
     page = opened(report([tmp_path / "runs"]).page)
-    assert "can't be compared" in page.locator(".summary").inner_text()
+    assert "can't be compared" in page.locator(".head").inner_text()
     assert page.locator("#panels .card").count() == 4 and page.locator("#winner").count() == 0
 
 
@@ -305,11 +290,11 @@ def test_a_page_of_other_programs_runs(opened: Callable[..., Any], tmp_path: Pat
             evaluations = rows([lr + 0.5, lr + seed / 50], epochs=False, every=10, f1=True)
             command_run(tmp_path, evaluations, lr=lr, seed=seed, rates=(lambda step: 0.2) if lr == 0.2 else None)
     page = opened(report([tmp_path]).page)
-    assert page.locator("#overlay-title").inner_text() == "Validation error, 1 − F1"
+    assert page.locator("[data-title=s1]").inner_text() == "Validation error, 1 − F1"
     assert page.get_by_label("steps", exact=True).count() == 1
-    page.locator("#overlay").focus()
+    page.locator(".overlay").focus()
     page.keyboard.press("ArrowRight")
-    assert page.locator("#readout").inner_text().startswith("Step 10: train lr=0.1 ")
+    assert page.locator("[data-readout=s1]").inner_text().startswith("Step 10: lr 0.1 ")
     assert page.locator(".both .rates").evaluate_all("all => all.map((one) => one.offsetHeight > 0)") == [False, True]
     page.locator("#panels .card .both").first.focus()
     page.keyboard.press("End")
@@ -317,6 +302,6 @@ def test_a_page_of_other_programs_runs(opened: Callable[..., Any], tmp_path: Pat
     assert told.startswith("step 20: validation ") and "learning rate" not in told
     page.get_by_label("loss", exact=True).check()
     page.get_by_label("training", exact=True).check()
-    assert page.locator("#overlay-title").inner_text() == "Training loss" and inked(page, "#overlay")
+    assert page.locator("[data-title=s1]").inner_text() == "Training loss" and inked(page, ".overlay")
     assert page.locator("#winner").count() == 1
     assert page.get_by_label("command", exact=True).inner_text().startswith("python train.py --lr 0.1")

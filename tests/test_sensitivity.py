@@ -82,8 +82,8 @@ def test_groups_that_differ_only_in_the_rate_are_a_family(group_at: Callable[...
     ]
     found = families(groups, VAL_LOSS)
     assert [(one.label, [point.lr for point in one.points]) for one in found] == [
-        ("rates cosine", [0.01, 0.1, 1.0]),
-        ("rates constant", [0.01, 0.1, 0.3]),
+        ("cosine", [0.01, 0.1, 1.0]),
+        ("constant", [0.01, 0.1, 0.3]),
     ], "the best first; rates in order; another batch size is another family, of one rate"
     middle = found[1].points[1]
     assert middle.values(VAL_LOSS) == (0.3, 0.5, 0.4) and middle.centre(VAL_LOSS) == pytest.approx(0.06 ** (1 / 3))
@@ -141,9 +141,9 @@ def test_families_without_a_common_name_say_what_they_share_and_what_differs(gro
         for name, lr in zip(names, (0.1, 0.2, 0.3), strict=True)
     ]
     assert [one.label for one in families(groups, VAL_LOSS)] == [
-        "sgd constant batch_size=32",
-        "sgd cosine batch_size=32",
-        "sgd constant batch_size=16",
+        "constant, batch size 32",
+        "cosine, batch size 32",
+        "constant, batch size 16",
     ]
 
 
@@ -156,10 +156,10 @@ def test_families_of_one_name_say_what_differs(group_at: Callable[..., Group]) -
     ]
     groups = [group_at(lr, loss, **changes) for loss, changes in kinds for lr in (0.1, 0.2, 0.3)]
     assert [one.label for one in families(groups, VAL_LOSS)] == [
-        "tiny constant batch_size=32 no warmup",
-        "tiny step batch_size=32 no warmup",
-        "tiny constant warmup.for=10% warmup.from_factor=0",
-        "tiny constant batch_size=16 no warmup",
+        "constant, no warm-up, batch size 32",
+        "step, no warm-up, batch size 32",
+        "constant, warm-up 10%, batch size 32",
+        "constant, no warm-up, batch size 16",
     ]
 
 
@@ -290,7 +290,7 @@ def test_families_are_drawn_each_with_its_line_and_its_bar(
     found = families(groups, VAL_LOSS)
     figure = draw(found[::-1], VAL_LOSS)
     shown = min(count, 8)
-    assert [text.split("  ")[0] for text in texts(figure)[:shown]] == [f"family {n}" for n in range(1, shown + 1)]
+    assert [text.split(": ")[0] for text in texts(figure)[:shown]] == [f"family {n}" for n in range(1, shown + 1)]
     assert texts(figure)[shown:] == ["best learning rate", "at least one seed diverged or failed"]
     assert ("best 8 of 12 families" in figure._suptitle.get_text()) == (count == 12)
     assert [path.name for path in write_both(draw(found, VAL_LOSS), tmp_path / "rates")] == ["rates.png", "rates.svg"]

@@ -86,7 +86,7 @@ def test_the_command(cli: Cli, write_config: Write) -> None:
     assert (code, err) == (0, "")
     assert "12 of 12 runs pending; plan: runs/sweeps/tiny/plan.json\n" in out
     assert "\nWrote runs/sweeps/tiny/summary.csv, summary.png, summary.svg\n" in out
-    assert "12/12 cosine lr=1 seed=1 (tiny-seed1-" in out and "finished" in out
+    assert "12/12 cosine, lr 1, seed 1 (tiny-seed1-" in out and "finished" in out
     for line in ("constant: best at 1 (val loss ", "cosine: best at ", "has the lowest validation loss, "):
         assert line in out
     assert len(runs_of(Path("runs"))) == 12
@@ -153,7 +153,9 @@ def test_progress_lines_tell_what_differs_between_the_cells(cli: Cli, write_conf
     config = write_config(epochs=1, sweep={"lr": [0.1, 0.2], "schedule": ["constant", "cosine"]})
     code, out, err = cli("sweep", config, "--jobs", "1")
     assert code == 0, err
-    for count, label in enumerate(("constant lr=0.1", "constant lr=0.2", "cosine lr=0.1", "cosine lr=0.2"), start=1):
+    for count, label in enumerate(
+        ("constant, lr 0.1", "constant, lr 0.2", "cosine, lr 0.1", "cosine, lr 0.2"), start=1
+    ):
         assert re.search(rf"^{count}/4 {label} \(tiny-seed0-\w{{8}}\): finished; ", out, re.MULTILINE), out
     code, out, err = cli("sweep", config, "--lr", "0.1", "--schedule", "constant", "--seeds", "2", "--jobs", "1")
     assert re.search(r"^2/2 tiny seed=1 \(tiny-seed1-\w{8}\): finished; ", out, re.MULTILINE), out
@@ -464,7 +466,7 @@ def test_the_winner_is_confirmed_with_fresh_seeds(cli: Cli, write_config: Write)
     rows = {row["run"]: row["seeds"] for row in json.loads(out)}
     assert code == 0 and rows == {"tiny lr=0.1": 2, "tiny lr=0.1 (confirmation)": 3, "tiny lr=0.01": 2}
     told = " ".join(cli("report")[1].split())
-    assert "With 3 fresh seeds, tiny at 0.1 has a validation loss of" in told and "Compared with tiny lr=0.1, " in told
+    assert "With 3 fresh seeds, tiny at 0.1 has a validation loss of" in told and "lr 0.01 " in told
     assert cli(*words[:-2])[0] == 0 and len(SweepFolder(Path("runs/sweeps/tiny")).plan().cells) == 7, "still known"
     assert cli(*words[:-2], "--seeds", "3")[0] == 0, "now seed 2 is of the selection"
     rows = {row["run"]: row["seeds"] for row in json.loads(cli("report", "--format", "json")[1])}
@@ -625,10 +627,12 @@ def test_the_words() -> None:
     )
     assert "constant: best at 0.1 (val loss 4, geometric mean of 3 seeds); no neighbour is within 10 % of it; " in text
     assert "the best is the highest learning rate tried, so try higher ones." in text
-    assert "cosine has the lowest validation loss, 1.097 (geometric mean of 3 seeds; " in text
-    assert "constant has the highest, 4.\nCompared with cosine, worse: constant." in text
-    assert "undecided: step" in words_of(good, near)
-    assert "With one seed, small differences may be chance; use --seeds 3 or more to see the spread." in words_of(
+    assert text.startswith(
+        "cosine has the lowest validation loss, 1.097 (95% interval 0.875 to 1.38, three seeds), at its"
+    )
+    assert "\nconstant is worse, by a factor of 3.6 (2.8 to 4.7).\nThey were tuned unequally: " in text
+    assert "\nWith three seeds each, step can't be told from it (about " in words_of(good, near)
+    assert "b is next, 2; with one seed each, small differences may be chance: use --seeds 3 or more." in words_of(
         Family("a", (point(0.1, 1.0),)), Family("b", (point(0.1, 2.0),))
     )
     text = words_of(good, fresh=point(0.1, 1.1, 1.65))
@@ -639,19 +643,19 @@ def test_the_words() -> None:
     assert "+2% from the seeds that chose it: confirmed." in words_of(good, fresh=point(0.1, 1.05, 1.2))
     assert "undecided." in words_of(good, fresh=point(0.1, 1.0, 1.1, 1.2, 2.3, 2.3)), "two of five are at chance"
     assert "meant to confirm cosine at 0.1 have no finite validation loss." in words_of(good, fresh=point(0.1, None))
-    assert words_of(Family("a", (point(0.1, 1.0),))) == "a: val loss 1 (one seed) at 0.1, the only learning rate tried."
+    only = "The only learning rate with a result is"
+    assert words_of(Family("a", (point(0.1, 1.0),))) == f"{only} 0.1: a validation loss of 1 (one seed)."
     assert words_of(Family("a", (point(None, 1.0, 2.0),))) == (
-        "a: val loss 1.414 (geometric mean of 2 seeds) at the optimizer's default, the only learning rate tried."
+        f"{only} the optimizer's default: a validation loss of 1.414 (two seeds)."
     )
-    assert words_of(Family("a", (point(0.1, None),))) == (
-        "a: no learning rate has a val loss; 1 of 1 runs diverged (at 0.1)."
-    )
+    assert words_of(Family("a", (point(0.1, None),))).endswith("\nAt 0.1, the run diverged.")
     unfinished = Family("a", (Point(0.1, Group("a", (record("running"),))),))
     text = words_of(good, unfinished)
-    assert "a: no run has ended yet." in text and "lowest validation loss" not in text
-    assert "1 of 10 runs has no result yet, so this may change." in text
+    assert text.startswith("So far, with 9 of 10 runs ended, the best learning rate is ")
+    assert text.endswith("a: no run has ended yet.")
     half = Family("a", (point(0.1, 1.0), Point(1.0, Group("a", (record("running"), record("failed"))))))
-    assert "; 1 of 3 runs failed (at 1); 1 of 3 runs not finished (at 1)." in words_of(half)
+    assert words_of(half).startswith("So far, with 2 of 3 runs ended, the best learning rate tried is 0.1, with a ")
+    assert "\nAt 1, one of two runs failed." in words_of(half)
 
 
 def test_seeds_trained_with_other_code_are_told_as_in_the_report(cli: Cli, write_config: Write) -> None:
@@ -672,7 +676,9 @@ def test_seeds_trained_with_other_code_are_told_as_in_the_report(cli: Cli, write
     ]
     reported = json.loads(cli("report", "--format", "json")[1])
     assert sorted(row["val_loss"] for row in reported) == sorted(float(row["val_loss"]) for row in rows)
-    assert [row["edge"] for row in rows if row["best"] == "1"] == ["highest"] and "at 0.1 with code of 2026-11-" in out
+    assert [row["edge"] for row in rows if row["best"] == "1"] == [
+        "highest"
+    ] and "tried is 0.1 with code of 2026-11-" in out
 
 
 def test_lines_of_different_data_are_not_compared() -> None:
@@ -681,9 +687,9 @@ def test_lines_of_different_data_are_not_compared() -> None:
         return Family(name, (Point(0.1, Group(name, (record("finished", loss, plain=plain),))),))
 
     text = words_of(line("a", 1.0, "digits"), line("b", 0.1, "mnist"))
-    assert "compared" not in text and "lowest" not in text
+    assert "compare" not in text and "lowest" not in text
     text = words_of(line("a", 1.0, "digits"), line("b", 0.1, "mnist"), line("c", 2.0, "digits"))
-    assert "Each line at its best learning rate, compared on digits with mse:\na has the lowest" in text
+    assert "digits with mse: a has the lowest validation loss, 1 (one seed), at its best learning rate, 0.1.\n" in text
 
 
 @pytest.mark.usefixtures("rendered")

@@ -16,14 +16,27 @@ from lrbench.analysis.family_words import mean_text, width_text, within_text
 from lrbench.analysis.family_words import words as family_words
 from lrbench.analysis.filters import fits, kept
 from lrbench.analysis.format import duration
-from lrbench.analysis.groups import Band, Group, axis_of, grouped, parts, tasks_of
-from lrbench.analysis.groups import task as task_of
-from lrbench.analysis.labels import value_text
+from lrbench.analysis.frames import Described, differing, load_evaluations, load_steps
+from lrbench.analysis.frames import frame as frame_of
+from lrbench.analysis.groups import Band, Group, axis_of, grouped, parts, renamed
+from lrbench.analysis.labels import (
+    Named,
+    Naming,
+    cut,
+    key_words,
+    naming_of,
+    number_text,
+    rate_text,
+    shortened,
+    texts_of,
+    value_text,
+)
 from lrbench.analysis.looks import looks
 from lrbench.analysis.neighbours import with_families
 from lrbench.analysis.optimum import Optimum, optimum
 from lrbench.analysis.other_programs import doubts
 from lrbench.analysis.questions import Question, asked_of, questions
+from lrbench.analysis.reader import RunsReader, read_runs
 from lrbench.analysis.records import (
     DEFAULT_METRIC,
     Record,
@@ -31,14 +44,15 @@ from lrbench.analysis.records import (
     measure_named,
     measures_of,
     read_one,
-    read_runs,
 )
 from lrbench.analysis.rows import load_runs, optima, run_rows
 from lrbench.analysis.seed_numbers import POWER, MoreSeeds
-from lrbench.analysis.selectors import only, select
-from lrbench.analysis.sensitivity import EPSILON, Edge, Family, Point, families, good_margin, rate_text
+from lrbench.analysis.selectors import labels_of, only, select
+from lrbench.analysis.sensitivity import EPSILON, Edge, Family, Point, families, good_margin
 from lrbench.analysis.spread import Spread
 from lrbench.analysis.statistics import ALPHA, MARGIN, PERCENT_MARGIN, Difference
 from lrbench.analysis.target_test import TARGET_LEVEL, TargetTest, against_target
 from lrbench.analysis.targets import Part, Target
+from lrbench.analysis.tasks import task as task_of
+from lrbench.analysis.tasks import tasks_of
 from lrbench.analysis.time_to_target import TimeToTarget, areas, time_to_stay, time_to_target

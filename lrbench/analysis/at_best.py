@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from lrbench.analysis.answers import Word
 from lrbench.analysis.comparison import Comparison, Row, compare_groups
 from lrbench.analysis.confirmation import Confirmation, Finalist, equally_tuned, finalist
-from lrbench.analysis.groups import Group, task
+from lrbench.analysis.groups import Group
 from lrbench.analysis.sensitivity import Family
+from lrbench.analysis.tasks import task
 from lrbench.components import Measure
 
 
@@ -82,7 +83,9 @@ def at_best(
     members: dict[str, list[Group]] = {}
     for one in finalists:
         if one.chosen is not None:
-            members.setdefault(task(one.chosen.group), []).append(replace(one.chosen.group, label=one.label))
+            members.setdefault(task(one.chosen.group), []).append(
+                replace(one.chosen.group, label=one.label, short=one.label)
+            )
     told = {
         name: compare_groups(groups, measure.name, baseline if any(g.label == baseline for g in groups) else None)
         for name, groups in members.items()

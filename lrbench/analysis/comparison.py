@@ -13,9 +13,15 @@ from lrbench.analysis.groups import Group
 from lrbench.analysis.looks import looks, weight
 from lrbench.analysis.moderation import Prior, effective_comparisons, range_ps
 from lrbench.analysis.records import default_metric, measure_named
+from lrbench.analysis.selectors import called
 from lrbench.analysis.statistics import ALPHA, PERCENT_MARGIN, Difference, Failures
 from lrbench.components import Measure
 from lrbench.errors import UsageError
+
+MANY = 60
+"""More groups than these are compared with the reference alone, not all with all, which takes time by the square."""
+NEIGHBOURS = 4
+"""The spread of so many groups' pairs is told by each one's pairs with so many that follow it in rank."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +37,8 @@ class Row:
             are lost.
         answer: what the difference shows, corrected for the number of comparisons and looks.
         permutation: p of the sign-flip permutation test; None with fewer than six pairs.
-        ranks: best and worst possible rank, given the differences between all groups.
+        ranks: best and worst possible rank, given the differences between all groups; None for many groups, and with
+            single seeds.
     """
 
     group: Group
@@ -107,7 +114,7 @@ def compare_groups(
     Args:
         groups: groups of one task.
         metric: a column of `load_runs`, such as val_loss or best_val_accuracy; `default_metric` if None.
-        baseline: label or name of the reference group; the best one if None.
+        baseline: label, short label or name of the reference group; the best one if None.
 
     Returns:
         The comparison; None if no group has a value.
@@ -165,8 +172,7 @@ def _standing(row: Row, measure: Measure) -> tuple[float, float]:
 
 
 def _named(groups: Sequence[Group], name: str) -> Group:
-    exact = [group for group in groups if group.label == name]
-    found = exact or [group for group in groups if group.first.name == name]
+    found = called(groups, name)
     if len(found) == 1:
         return found[0]
     labels = [group.label for group in (found or groups)]
@@ -180,13 +186,17 @@ def judged_rows(
 ) -> tuple[list[Row], Prior | None]:
     """Compare rows with one of them: by all pairs, since the same runs chose the best, unless the user chose it.
 
+    Of many rows, the pairs of neighbours in rank stand for all, and each p is corrected for all pairs nevertheless.
+
     Returns:
-        The rows with their differences, answers and ranks; and what all pairs tell about the spread of each.
+        The rows with their differences, answers and ranks; and what the pairs tell about the spread of each.
     """
-    pairs = _pairs(rows, measure)
-    prior, reference = Prior.of(pairs), rows.index(against)
+    reference, many = rows.index(against), len(rows) > MANY
+    near = _pairs(rows, measure, NEIGHBOURS if many else len(rows))
+    prior = Prior.of(near)
+    pairs = near | ({} if chosen or not many else _pairs_with_first(rows, measure))
     pairs = {arms: d if prior is None else prior.moderated(d, *arms) for arms, d in pairs.items()}
-    ps = dict(zip(pairs, _corrected(pairs, prior, measure), strict=True))
+    ps = dict(zip(pairs, _corrected(pairs, prior, measure, len(rows)), strict=True))
     found: dict[int, Difference] = {}
     for i, row in enumerate(rows):
         d = None if i == reference else _difference(row, against, measure)
@@ -195,7 +205,8 @@ def judged_rows(
     own, total = (None, float(len(found))) if chosen else ([ps[i, reference] for i in found], _comparisons(rows, prior))
     told = answers.answers(list(found.values()), comparisons=total, lower=measure.lower, ps=own, looks=looked)
     said = dict(zip(found, told, strict=True))
-    ranks = _ranks(rows, pairs, {arms: weight(looked) * p for arms, p in ps.items()}, said, reference, measure)
+    weighed = {arms: weight(looked) * p for arms, p in ps.items()}
+    ranks = [None] * len(rows) if many else _ranks(rows, pairs, weighed, said, reference, measure)
     judged = []
     for i, row in enumerate(rows):
         d = found.get(i)
@@ -204,8 +215,16 @@ def judged_rows(
     return judged, prior
 
 
-def _pairs(rows: Sequence[Row], measure: Measure) -> dict[tuple[int, int], Difference]:
-    told = {(i, j): _difference(rows[i], rows[j], measure) for i in range(len(rows)) for j in range(i)}
+def _pairs(rows: Sequence[Row], measure: Measure, most: int) -> dict[tuple[int, int], Difference]:
+    """Return the differences between rows that are at most so far apart, by their places, the larger one first."""
+    told = {
+        (i, j): _difference(rows[i], rows[j], measure) for i in range(len(rows)) for j in range(max(i - most, 0), i)
+    }
+    return {arms: d for arms, d in told.items() if d is not None}
+
+
+def _pairs_with_first(rows: Sequence[Row], measure: Measure) -> dict[tuple[int, int], Difference]:
+    told = {(i, 0): _difference(rows[i], rows[0], measure) for i in range(1, len(rows))}
     return {arms: d for arms, d in told.items() if d is not None}
 
 
@@ -213,21 +232,23 @@ def _comparisons(rows: Sequence[Row], prior: Prior | None) -> float:
     return effective_comparisons(prior.arms) if prior and prior.alike else len(rows) * (len(rows) - 1) / 2
 
 
-def _corrected(pairs: Mapping[tuple[int, int], Difference], prior: Prior | None, measure: Measure) -> Sequence[float]:
-    """Return each pair's p, corrected for the number of pairs: by the studentized range where variances are alike."""
-    known = list(pairs.values())
+def _corrected(
+    pairs: Mapping[tuple[int, int], Difference], prior: Prior | None, measure: Measure, arms: int
+) -> Sequence[float]:
+    """Return each pair's p, corrected for all pairs of arms: by the studentized range where variances are alike."""
+    known, total = list(pairs.values()), arms * (arms - 1) // 2 if arms > MANY else len(pairs)
     if prior is None or not prior.alike:
-        return answers.corrected(known, None, measure.lower)
+        return answers.corrected(known, total, measure.lower)
     wanted: dict[float, list[int]] = {}
-    for at, (arms, d) in enumerate(pairs.items()):
-        if prior.covers(d, *arms) and d.p < ALPHA and (d.p * len(pairs) >= ALPHA / 100 or 0 in arms):
+    for at, (both, d) in enumerate(pairs.items()):
+        if prior.covers(d, *both) and d.p < ALPHA and (d.p * total >= ALPHA / 100 or 0 in both):
             wanted.setdefault(d.freedom, []).append(at)
     ranges: list[float | None] = [None] * len(known)
     for freedom, places in wanted.items():
         ts = [known[at].mean / known[at].error for at in places]
         for at, p in zip(places, range_ps(ts, prior.arms, freedom), strict=True):
             ranges[at] = p
-    return answers.corrected(known, None, measure.lower, ranges)
+    return answers.corrected(known, total, measure.lower, ranges)
 
 
 def _permuted(row: Row, against: Row, found: Difference | None) -> float | None:

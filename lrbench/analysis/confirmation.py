@@ -13,9 +13,11 @@ from dataclasses import dataclass, replace
 from lrbench.analysis.answers import Word
 from lrbench.analysis.comparison import Comparison, Row, compare_groups
 from lrbench.analysis.estimates import CONFIDENCE, mean, quantile
-from lrbench.analysis.groups import Group, planned_steps, task
+from lrbench.analysis.groups import Group
+from lrbench.analysis.lengths import planned_steps
 from lrbench.analysis.records import Record
 from lrbench.analysis.sensitivity import Edge, Family, Point
+from lrbench.analysis.tasks import task
 from lrbench.components import Measure
 from lrbench.runs import Status
 
@@ -206,7 +208,7 @@ def finalist(family: Family, fresh: Sequence[Group], measure: Measure) -> Finali
     best = family.best(measure)
     mine = [] if best is None else [group for group in fresh if _experiment(group) == _experiment(best.group)]
     most = max(mine, key=lambda group: len(group.records), default=None)
-    found = None if most is None else replace(most, label=family.label)
+    found = None if most is None else replace(most, label=family.label, short=family.label)
     return Finalist(family, best, found, Tuning.of(family), family.edge(measure))
 
 

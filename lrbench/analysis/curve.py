@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 
 from lrbench.analysis.estimates import CONFIDENCE
-from lrbench.analysis.sensitivity import rate_text
+from lrbench.analysis.labels import rate_text
 from lrbench.analysis.statistics import MARGIN
 
 LENGTHS = np.array([0.4, 0.6, 0.9, 1.3, 2.0])

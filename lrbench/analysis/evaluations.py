@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from lrbench.components import epoch_columns
-from lrbench.runs import RunFolder, read_csv
+from lrbench.runs import Columns, RunFolder, read_csv
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,9 +32,14 @@ def read_evaluations(folder: RunFolder, *, foreign: bool) -> pd.DataFrame:
 
     Raises FolderError, ValueError.
     """
+    return usable(read_csv(folder.epochs.path), folder, foreign=foreign)
+
+
+def usable(found: Columns, folder: RunFolder, *, foreign: bool) -> pd.DataFrame:
+    """Return the rows that `read_evaluations` keeps of the columns in the folder's `epochs.csv`. Raises ValueError."""
     import pandas as pd
 
-    found = read_csv(folder.epochs.path)
+    found = dict(found)
     if not found:
         return no_evaluations()
     wanted = epoch_columns(())

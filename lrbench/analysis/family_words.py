@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from lrbench.analysis.curve import NoOptimum
+from lrbench.analysis.labels import rate_text
 from lrbench.analysis.optimum import optimum
-from lrbench.analysis.sensitivity import Family, Good, rate_text
+from lrbench.analysis.sensitivity import Family, Good
 from lrbench.components import Measure
 from lrbench.runs import Status
 

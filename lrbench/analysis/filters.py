@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from lrbench.analysis.labels import value_text
 from lrbench.analysis.records import Record
 from lrbench.config import flat, short_axes
 from lrbench.errors import ConfigError, UsageError
@@ -21,7 +22,7 @@ from lrbench.errors import ConfigError, UsageError
 def kept(
     records: Sequence[Record],
     filters: Sequence[str],
-    labels: Mapping[Path, str] | None = None,
+    labels: Mapping[Path, Sequence[str]] | None = None,
     *,
     option: str = "--filter ",
 ) -> list[Record]:
@@ -33,15 +34,15 @@ def kept(
             (`schedule.name=cosine`, `epochs=25`; for short `schedule=cosine`, `lr=0.1`, and any parameter of another
             program by its name) or `key!=value`; numbers also take `>=`, `<=`, `>`, `<` (`optimizer.lr<=0.01`).
             `a|b` matches what matches a or b.
-        labels: the label of each run in the report, by its folder.
+        labels: the labels of each run in the report, by its folder.
         option: what an error names before the filter.
 
     Raises:
         UsageError: a filter or one of its alternatives matches no run, or names a key that no run has.
     """
     known: dict[Path, tuple[str, ...]] = {record.folder.path: (record.name, record.folder.name) for record in records}
-    for path, label in (labels or {}).items():
-        known[path] = (*known[path], label)
+    for path, more in (labels or {}).items():
+        known[path] = (*known[path], *more)
     for number, text in enumerate(filters):
         for one in text.split("|"):
             if not any(fits(record.plain, known[record.folder.path], one) for record in records):
@@ -68,7 +69,7 @@ def fits(plain: Mapping[str, Any], names: Sequence[str], text: str) -> bool:
 
 
 def _fits(plain: Mapping[str, Any], names: Sequence[str], text: str) -> bool:
-    if any(fnmatch.fnmatchcase(name, text) for name in names):
+    if any(fnmatch.fnmatchcase(name, text) for name in names) or spelled(plain, text):
         return True
     parts = _split(text)
     if parts is None:
@@ -81,6 +82,34 @@ def _fits(plain: Mapping[str, Any], names: Sequence[str], text: str) -> bool:
         numbers = _number(found), _number(value)
         return None not in numbers and _SIGNS[sign](*numbers)  # type: ignore[arg-type]
     return _same(found, value) == (sign == "=")
+
+
+def spelled(plain: Mapping[str, Any], text: str) -> bool:
+    """Whether a text is a config's name and keys with their values, in any order, rounded to the digits given.
+
+    So a label finds its group also as it was written with other digits, or with other keys beside other runs.
+    """
+    head, *pairs = re.split(r" (?=[^\s=]+=)", text)
+    if not pairs or head != plain.get("name"):
+        return False
+    values = flat(plain)
+    for key, _, value in (pair.partition("=") for pair in pairs):
+        found = _found(plain, key)
+        if found is _NOTHING:
+            ends = [one for name, one in values.items() if name.endswith((f".{key}", f".{key}.name", f".{key}.for"))]
+            found = ends[0] if len(ends) == 1 else None
+        if not (_same(found, value) or value in (value_text(found), value_text(found, 3)) or _rounded(found, value)):
+            return False
+    return True
+
+
+def _rounded(found: Any, value: str) -> bool:
+    digits = re.fullmatch(r"-?([\d.]+)(e[-+]?\d+)?", value)
+    number = None if digits is None else _number(found)
+    if digits is None or number is None or _number(value) is None:
+        return False
+    significant = max(len(digits[1].replace(".", "").lstrip("0")), 1)
+    return significant > 2 and float(f"{number:.{significant}g}") == float(value)
 
 
 def _number(value: Any) -> float | None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,13 +12,14 @@ import numpy as np
 from lrbench.analysis.code_versions import version_of, versions
 from lrbench.analysis.estimates import standing
 from lrbench.analysis.evaluations import Axis
-from lrbench.analysis.labels import labels_of
+from lrbench.analysis.labels import group_naming
+from lrbench.analysis.lengths import planned_epochs, planned_steps, steps_per_epoch
 from lrbench.analysis.plateaus import on_plateau
 from lrbench.analysis.records import Record, default_metric, measures_of
 from lrbench.analysis.spread import Spread
+from lrbench.analysis.statistics import Values
 from lrbench.analysis.verdicts import Beside, Verdict, revised
-from lrbench.components import OF_TASK, Measure
-from lrbench.config import flat
+from lrbench.components import Measure
 from lrbench.runs import Status
 
 
@@ -50,7 +51,8 @@ class Group:
 
     `part` says what tells it from other groups of the same experiment: the version of the user's code, or that it
     confirms. `axis` is what the report's curves are drawn over. `beside` is what the report's other learning rates of
-    the same family show.
+    the same family show. `short` is the label in words, without what all groups of the report share (`batch size 16,
+    lr 0.00949`), and `told` has the same as texts by key (`batch size` → `16`), for columns.
     """
 
     label: str
@@ -59,7 +61,15 @@ class Group:
     part: str = ""
     axis: Axis = field(default="epoch", compare=False)
     beside: Beside | None = field(default=None, repr=False, compare=False)
+    short: str = field(default="", compare=False)
+    told: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     _bands: dict[str, Band] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _values: dict[str, tuple[Values, Values]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _reached: dict[str, dict[int | str, float]] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if not self.short:
+            object.__setattr__(self, "short", self.label)
 
     @property
     def first(self) -> Record:
@@ -71,32 +81,37 @@ class Group:
         """Whether another program trained the runs."""
         return self.first.foreign
 
-    def values(self, metric: str) -> dict[int | str, float]:
+    def values(self, metric: str) -> Values:
         """Return the metric by seed, of the runs that reached their end and neither diverged nor are on a plateau.
 
         A run of an unknown seed, or of one that another has, is named by its folder, so that it pairs with none.
         """
-        found, stuck = self.reached(metric), self.plateau(metric)
-        return {seed: value for seed, value in found.items() if seed not in stuck}
+        return self._split(metric)[0]
 
-    def plateau(self, metric: str) -> dict[int | str, float]:
+    def plateau(self, metric: str) -> Values:
         """Return the metric by seed, of the runs that ended on a plateau far from the others."""
-        known = self.measures or measures_of(self.records)
-        if metric not in known:
-            return {}
-        found = self.reached(metric)
-        stuck = on_plateau(found, lower=known[metric].lower)
-        return {seed: value for seed, value in found.items() if seed in stuck}
+        return self._split(metric)[1]
+
+    def _split(self, metric: str) -> tuple[Values, Values]:
+        """Return the values of runs that are not on a plateau, and of those that are; computed once."""
+        if metric not in self._values:
+            found, known = self.reached(metric), self.measures or measures_of(self.records)
+            stuck = on_plateau(found, lower=known[metric].lower) if metric in known else frozenset()
+            kept = {seed: value for seed, value in found.items() if seed not in stuck}
+            self._values[metric] = kept, {seed: value for seed, value in found.items() if seed in stuck}
+        return self._values[metric]
 
     def reached(self, metric: str) -> dict[int | str, float]:
         """Return the metric by seed, of all runs that reached their end without diverging and have it."""
-        found: dict[int | str, float] = {}
-        for record in self.records:
-            value = record.metric(metric) if record.status.complete else None
-            if value is not None:
-                seed = record.plain.get("seed", None if record.foreign else 0)
-                found[str(record.folder.path) if seed is None or seed in found else seed] = value
-        return found
+        if metric not in self._reached:
+            found: dict[int | str, float] = {}
+            for record in self.records:
+                value = record.metric(metric) if record.status.complete else None
+                if value is not None:
+                    seed = record.plain.get("seed", None if record.foreign else 0)
+                    found[str(record.folder.path) if seed is None or seed in found else seed] = value
+            self._reached[metric] = found
+        return dict(self._reached[metric])
 
     def by_ratio(self, metric: str) -> bool:
         """Whether the values of a metric are averaged by their geometric mean."""
@@ -225,11 +240,11 @@ def grouped(records: Sequence[Record], metric: str | None = None, pool_code: boo
             members.setdefault(record.group, []).append(record)
     for group in members.values():
         group.sort(key=lambda r: (r.plain.get("seed") or 0, r.folder.name))
-    labels = labels_of(list(members.values()))
     measures, axis = measures_of(records), axis_of(records)
+    naming = group_naming([group[0] for group in members.values()])
     groups = [
-        part
-        for label, group in zip(labels, members.values(), strict=True)
+        replace(part, short=_with(part.part, naming.shorts[at]), told=naming.told(at))
+        for at, (label, group) in enumerate(zip(naming.labels, members.values(), strict=True))
         for part in parts(label, group, measures, pool_code, axis)
     ]
     measure = measures.get(metric or default_metric(records))
@@ -250,7 +265,22 @@ def parts(
         told = [names.get(version_of(record), ""), "confirmation" if record.confirms else ""]
         part = ", ".join(filter(None, told))
         found[part] = (*found.get(part, ()), record)
-    return [Group(f"{label} ({part})" if part else label, group, measures, part, axis) for part, group in found.items()]
+    return [Group(_with(part, label), group, measures, part, axis) for part, group in found.items()]
+
+
+def renamed(groups: Sequence[Group]) -> list[Group]:
+    """Return a part of a report's groups with short names that tell these apart: in a family, the learning rates."""
+    places: dict[str, int] = {}
+    for group in groups:
+        places.setdefault(group.first.group, len(places))
+    firsts = {group.first.group: group.first for group in reversed(groups)}
+    naming = group_naming([firsts[key] for key in places])
+    found = [(group, places[group.first.group]) for group in groups]
+    return [replace(one, short=_with(one.part, naming.shorts[at]), told=naming.told(at)) for one, at in found]
+
+
+def _with(part: str, name: str) -> str:
+    return f"{name} ({part})" if part else name
 
 
 _ORDER = list(Status)
@@ -280,45 +310,3 @@ def _done(record: Record) -> str:
     done = 0.0 if places is None or not len(places) else places.max()
     total = {"epoch": planned_epochs, "step": planned_steps}.get(axis, lambda _: None)(record)
     return f"{done:.4g}{f' of {total}' if total else ''} {axis}s done"
-
-
-def task(group: Group) -> str:
-    """Return what must be equal to compare losses: the data set and the loss, or the task that computes it.
-
-    Of another program's runs it is unknown, and empty, unless their parameters name the data set.
-    """
-    plain = group.first.plain
-    if group.foreign:
-        params = {key.rpartition(".")[2]: value for key, value in flat(plain.get("params") or {}).items()}
-        return next((str(params[key]) for key in ("dataset", "dataset_name") if isinstance(params.get(key), str)), "")
-    data, loss, own = ((plain.get(key) or {}).get("name", "?") for key in ("dataset", "loss", "task"))
-    return f"{data} with {own if loss == OF_TASK else loss}"
-
-
-def tasks_of(groups: Iterable[Group]) -> list[str]:
-    """Return the different tasks of groups. Unknown ones may be any, and those of other programs are apart."""
-    known = {(group.foreign, task(group)) for group in groups} - {(True, "")}
-    own, others = ([name for foreign, name in sorted(known) if foreign is which] for which in (False, True))
-    return own + others if max(len(own), len(others)) > 1 else max(own, others, key=len)
-
-
-def planned_epochs(record: Record) -> int | None:
-    """Return the number of epochs in the run's budget."""
-    sizes = record.environment.sizes
-    if sizes.steps_per_epoch and sizes.total_steps:
-        return -(-sizes.total_steps // sizes.steps_per_epoch)
-    epochs = record.plain.get("epochs")
-    return epochs if isinstance(epochs, int) else None
-
-
-def planned_steps(record: Record) -> int | None:
-    """Return the number of steps in the run's budget, as recorded."""
-    return record.recorded.total_steps or record.environment.sizes.total_steps
-
-
-def steps_per_epoch(record: Record) -> float:
-    """Return the steps in an epoch, as recorded by one of lrbench's own runs."""
-    told, epochs = record.environment.sizes.steps_per_epoch, record.epochs
-    if told:
-        return float(told)
-    return float(epochs["step"].iloc[0] / epochs["epoch"].iloc[0]) if len(epochs) else 1.0

@@ -16,7 +16,8 @@ _SEEDS = "--seeds"
 def looks(groups: Iterable[Group]) -> int:
     """Return the largest number of times that one of the groups got its seeds; 1 if that is unknown.
 
-    A command with another `--seeds` than the one before added seeds. Runs started in another way tell nothing.
+    A command with another `--seeds` than the one before added seeds, and so did each request by hand to a sweep. Runs
+    started in another way tell nothing.
     """
     return max((_looks(group) for group in groups), default=1)
 
@@ -28,7 +29,8 @@ def weight(looks: int) -> int:
 
 def _looks(group: Group) -> int:
     asked = {told for record in group.records if (told := _asked(record.environment.arguments)) is not None}
-    return max(len(asked), 1)
+    by_hand = {record.environment.added for record in group.records} - {0}
+    return max(len(asked), 1) + len(by_hand)
 
 
 def _asked(arguments: Sequence[str]) -> str | None:

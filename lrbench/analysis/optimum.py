@@ -15,7 +15,8 @@ import numpy as np
 
 from lrbench.analysis.curve import NoOptimum, minimum
 from lrbench.analysis.estimates import CONFIDENCE, exp
-from lrbench.analysis.sensitivity import Family, Point, costs_of, good_margin, lowest, rate_text
+from lrbench.analysis.labels import rate_text
+from lrbench.analysis.sensitivity import Family, Point, costs_of, good_margin, lowest
 from lrbench.components import Measure
 
 PRIOR_SEEDS = 4.0  # weight of the noise of all learning rates in that of one, in seeds

@@ -10,7 +10,8 @@ import numpy as np
 
 from lrbench.analysis.budgets import ROUGHLY
 from lrbench.analysis.evaluations import Axis
-from lrbench.analysis.groups import Group, axis_of, task
+from lrbench.analysis.groups import Group, axis_of
+from lrbench.analysis.tasks import task
 from lrbench.components import Measure
 
 MOST_NAMED = 4
@@ -42,7 +43,7 @@ def doubts(groups: Sequence[Group], measure: Measure) -> list[tuple[str, str]]:
 def names(groups: Sequence[Group]) -> str:
     """List the labels of groups, the first few of many."""
     rest = len(groups) - MOST_NAMED
-    return ", ".join(group.label for group in groups[:MOST_NAMED]) + (f" and {rest} more" if rest > 0 else "")
+    return ", ".join(group.short for group in groups[:MOST_NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _programs(groups: Sequence[Group]) -> str:
@@ -94,7 +95,7 @@ def _stale(groups: Sequence[Group], measure: Measure) -> Iterable[str]:
             rows, end = record.epochs, None if record.result is None else record.result.steps
             steps = rows["step"][rows[measure.name].notna()] if measure.name in rows else ()
             if end and len(steps) and ROUGHLY * float(max(steps)) < end:
-                told = f"The {measure.words} of {group.label} is that of step {max(steps):,.0f}"
+                told = f"The {measure.words} of {group.short} is that of step {max(steps):,.0f}"
                 yield f"{told}: its runs went on to step {end:,} without another one."
                 break
 

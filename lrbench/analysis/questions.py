@@ -11,11 +11,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from lrbench.analysis.groups import Group, task, tasks_of
+from lrbench.analysis.groups import Group
 from lrbench.analysis.records import default_metric, measures_of
 from lrbench.analysis.sensitivity import Family, families
+from lrbench.analysis.tasks import task, tasks_of
 from lrbench.components import Measure
-from lrbench.config import without_rate
+from lrbench.config import size_kind, without_rate
 from lrbench.runs import Status
 
 Kind = Literal["run", "curves", "rates", "grid", "schedules", "lengths"]
@@ -33,7 +34,6 @@ MANY_RATES = 5
 """So many learning rates of one family are a sweep, even if each has a name of its own."""
 LEAST_SWEPT = 3
 """So many learning rates of a single family are a sweep; of two, curves tell more."""
-LENGTHS = frozenset({"epochs", "steps", "max_epochs", "max_steps", "num_epochs", "num_train_epochs", "total_steps"})
 SCHEDULES = frozenset({"schedule", "warmup", "plateau"})
 _FOREIGN_SCHEDULES = frozenset({"schedule", "scheduler", "lr_schedule", "lr_scheduler", "lr_scheduler_type"})
 _NOT_ASKED = ("seed", "run", "name")
@@ -89,14 +89,14 @@ def questions(groups: Sequence[Group], metric: str | None = None) -> list[Questi
     for group in known:
         asked.setdefault((group.foreign, task(group)) if apart else (False, ""), []).append(group)
     found = [_question(task(found[0]), found, metric) for found in asked.values()]
-    return sorted(found, key=lambda one: -len(one.groups))
+    return sorted(found, key=lambda one: (-len(one.groups), one.task))
 
 
 def asked_of(found: Sequence[Family], groups: Sequence[Group], measure: Measure) -> Question:
     """Return the question that families of one task answer, the best first."""
     keys = _keys(found)
     values = _values(found, keys)
-    kind = _kind(keys, values)
+    kind = _kind(keys, values, found)
     inside = {id(point.group) for family in found for point in family.points}
     beside = tuple(group for group in groups if id(group) not in inside)
     name = task(groups[0])
@@ -171,15 +171,26 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _kind(keys: Sequence[str], values: Sequence[Sequence[Any]]) -> Kind:
+def _kind(keys: Sequence[str], values: Sequence[Sequence[Any]], found: Sequence[Family]) -> Kind:
     if len(values) == 1 or not keys:
         return "rates"
     if all(_is_schedule(key) for key in keys):
         return "schedules"
-    if all(key.removeprefix(_PARAMS) in LENGTHS for key in keys) and all(map(_number, _column(values, 0))):
+    if len(keys) == 1 and _is_length(keys[0], found):
         return "lengths"
-    together = all(len(set(map(repr, _column(values, at)))) == len(values) for at in range(len(keys)))
-    return "grid" if len(keys) == 1 or together else "rates"
+    return "grid" if len(keys) == 1 or _together(values) else "rates"
+
+
+def _together(values: Sequence[Sequence[Any]]) -> bool:
+    """Whether several numbers change together, such as a network's width and its number of heads."""
+    columns = [_column(values, at) for at in range(len(values[0]))]
+    return all(all(map(_number, column)) and len(set(column)) == len(values) for column in columns)
+
+
+def _is_length(key: str, found: Sequence[Family]) -> bool:
+    configs = [family.points[0].group.first.experiment for family in found]
+    sizes = [one.sizes if one is not None else {} for one in configs]
+    return all(any(key in size.keys and size_kind(name) == "length" for name, size in one.items()) for one in sizes)
 
 
 def _is_schedule(key: str) -> bool:

@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,9 +13,9 @@ import numpy as np
 from lrbench.analysis.evaluations import Axis, no_evaluations, places, read_evaluations
 from lrbench.analysis.verdicts import Curves, Verdict, chance_loss, scores, verdict
 from lrbench.components import KNOWN, LOSS, Measure, Metric, measures, metrics_of
-from lrbench.config import PARTS, RunConfig, canonical, flat, group, identity, kind_of, run_name
+from lrbench.config import PARTS, RunConfig, canonical, flat, group, identity, kind_of
 from lrbench.errors import FolderError, LrbenchError, UsageError
-from lrbench.runs import UNKNOWN, Environment, Recorded, RunFolder, RunResult, Status, find_runs, metrics_in, read_csv
+from lrbench.runs import UNKNOWN, Environment, Recorded, RunFolder, RunResult, Status, metrics_in, read_csv
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,6 +69,11 @@ class Record:
     def group(self) -> str:
         """The identity without the seed; a damaged run is alone in its group."""
         return group(self.experiment) if self.experiment else f"damaged {self.folder.name}"
+
+    @cached_property
+    def identity(self) -> str:
+        """The run's identity; empty without a valid config."""
+        return identity(self.experiment) if self.experiment else ""
 
     @cached_property
     def identity_fields(self) -> dict[str, Any]:
@@ -235,29 +239,6 @@ def measure_named(records: Iterable[Record], name: str) -> Measure:
     if name not in known:
         raise UsageError(f"--metric {name}: no such metric; known: {', '.join(known)}")
     return known[name]
-
-
-def read_runs(paths: Iterable[Path]) -> list[Record]:
-    """Read every run among and directly under `paths`, and mark copies of a run.
-
-    Of several complete ones, the original is the folder with the run's own name.
-
-    Raises:
-        UsageError: a path does not exist.
-    """
-    seen: dict[str, Record] = {}
-    records = []
-    for record in sorted((read_one(folder) for folder in find_runs(list(paths))), key=_less_original):
-        if record.experiment is not None:
-            first = seen.setdefault(identity(record.experiment), record)
-            if first is not record:
-                record = replace(record, status=Status.COPY, problem=f"a copy of {first.folder.path}; left out")
-        records.append(record)
-    return sorted(records, key=lambda r: r.folder.path)
-
-
-def _less_original(record: Record) -> tuple[bool, bool]:
-    return not record.status.complete, record.experiment is None or record.folder.name != run_name(record.experiment)
 
 
 def read_one(folder: RunFolder) -> Record:

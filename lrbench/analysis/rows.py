@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lrbench.analysis.curve import NoOptimum
+from lrbench.analysis.frames import selected
 from lrbench.analysis.groups import grouped
 from lrbench.analysis.optimum import Optimum, optimum
-from lrbench.analysis.records import Record, default_metric, measure_named, measures_of, read_runs
+from lrbench.analysis.reader import read_runs
+from lrbench.analysis.records import Record, default_metric, measure_named, measures_of
 from lrbench.analysis.sensitivity import families
 from lrbench.components import Measure
 from lrbench.config import flat
-from lrbench.types import NOTHING, PATHS, TEXT, arguments
+from lrbench.types import NOTHING, PATHS, TEXT, TEXTS, arguments
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-@arguments(paths=PATHS)
-def load_runs(*paths: str | Path) -> pd.DataFrame:
+@arguments(paths=PATHS, filters=TEXTS)
+def load_runs(*paths: str | Path, filters: Sequence[str] = ()) -> pd.DataFrame:
     """Read all runs into a table with one row per run.
 
     Args:
         paths: run folders, or folders that contain them; `runs` by default.
+        filters: patterns of names, or `key=value` of configs, as for `report`; runs must match all.
 
     Returns:
         Columns: `name`, `folder`, `source` (what trained or recorded the run), `seed`, `state`, `problem`, `group`,
@@ -33,11 +36,11 @@ def load_runs(*paths: str | Path) -> pd.DataFrame:
         `reference_test_accuracy`, and a `config.…` column for each key.
 
     Raises:
-        UsageError: a path does not exist.
+        UsageError: a path does not exist, or a filter matches nothing.
     """
     import pandas as pd
 
-    return pd.DataFrame(run_rows(read_runs([Path(p) for p in paths or ("runs",)])))
+    return pd.DataFrame(run_rows(selected(paths, filters)[0]))
 
 
 @arguments(paths=PATHS, metric=TEXT | NOTHING)

@@ -9,12 +9,12 @@ by 10% of the errors, or by 0.2 points, the margin for a tie in a comparison, wh
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from lrbench.analysis.groups import Group
-from lrbench.analysis.labels import family_labels
+from lrbench.analysis.labels import family_naming
 from lrbench.analysis.statistics import PERCENT_MARGIN
 from lrbench.components import Measure
 from lrbench.config import without_rate
@@ -143,11 +143,16 @@ class Good:
 
 @dataclass(frozen=True)
 class Family:
-    """Groups that differ only in the learning rate, the lowest first, with a unique label."""
+    """Groups that differ only in the learning rate, the lowest first, with a unique label.
+
+    Families of one name are labelled by what differs between them, in words: `batch size 16`. `told` has the same as
+    texts by key (`batch size` → `16`), for columns.
+    """
 
     label: str
     points: tuple[Point, ...]
     epsilon: float = EPSILON
+    told: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     optima: dict[tuple[str, float], Any] = field(default_factory=dict, init=False, repr=False, compare=False)
     """What `analysis.optimum` found, by measure, since the page, the figure and the table ask for it."""
 
@@ -222,17 +227,13 @@ def families(groups: Sequence[Group], measure: Measure, least: int = LEAST_RATES
             members.setdefault(without_rate(group.first.experiment), []).append(group)
     rated = [[group for group in found if group.first.peak_lr is not None] or found for found in members.values()]
     chosen = [found for found in rated if _enough(found, measure, least)]
-    labels = family_labels([[group.first for group in found] for found in chosen])
+    naming = family_naming([[group.first for group in found] for found in chosen])
     made = []
-    for label, found in zip(labels, chosen, strict=True):
+    for at, found in enumerate(chosen):
         points = [Point(group.first.peak_lr, group) for group in found]
-        made.append(Family(label, tuple(sorted(points, key=lambda point: point.lr or 0.0))))
+        points.sort(key=lambda point: point.lr or 0.0)
+        made.append(Family(naming.shorts[at], tuple(points), told=naming.told(at)))
     return sorted(made, key=lambda family: (family.standing(measure), family.label))
-
-
-def rate_text(lr: float | None) -> str:
-    """Format with three significant digits: a log grid's learning rates have many."""
-    return "the optimizer's default" if lr is None else f"{lr:.3g}"
 
 
 def _enough(groups: Sequence[Group], measure: Measure, least: int) -> bool:

@@ -16,6 +16,7 @@ from lrbench.cli.audit import audit
 from lrbench.cli.check_width import check_width
 from lrbench.cli.compare import compare
 from lrbench.cli.export import export
+from lrbench.cli.figure import figure
 from lrbench.cli.find_lr import find_lr
 from lrbench.cli.import_ import import_
 from lrbench.cli.list import list_
@@ -23,9 +24,11 @@ from lrbench.cli.options import AT_ONCE, completed
 from lrbench.cli.preview import preview
 from lrbench.cli.report import report
 from lrbench.cli.run import run
+from lrbench.cli.serve import serve
 from lrbench.cli.sweep import sweep
 from lrbench.cli.terminal import Terminal
 from lrbench.cli.transfer import transfer
+from lrbench.cli.watch import watch
 from lrbench.errors import Interrupted, LrbenchError
 
 app = typer.Typer(
@@ -57,6 +60,9 @@ def _main(
 app.command()(run)
 app.command()(sweep)
 app.command()(report)
+app.command()(figure)
+app.command()(serve)
+app.command()(watch)
 app.command()(compare)
 app.command()(preview)
 app.command()(audit)

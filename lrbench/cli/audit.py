@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lrbench.cli.options import Debug, Runs, option
+from lrbench.cli.options import Debug, Runs, RunsGiven, option
 from lrbench.cli.terminal import Terminal, inline
 from lrbench.errors import ConfigError
 
@@ -19,10 +19,7 @@ MOST_LINES = 20  # runs without mistakes that are listed
 
 
 def audit(
-    runs_given: Annotated[
-        list[Path] | None,
-        typer.Argument(metavar="RUNS", help="Runs or folders of runs. Default: the --runs folder."),
-    ] = None,
+    runs_given: RunsGiven = None,
     schedule: Annotated[
         str | None,
         option("The schedule that was meant, a name or a block. Default: the config's.", metavar="BLOCK"),

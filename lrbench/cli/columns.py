@@ -48,7 +48,7 @@ def show_table(console: Console, table: Table[T], *, whole: bool = False) -> Non
 
     Columns that don't fit are left out, the last ones first, unless `whole`; the first two and those that decide stay.
     """
-    columns = list(table.columns) if whole else _fitting(table, console.width)
+    columns = list(table.columns) if whole else fitting(table, console.width)
     drawn = RichTable(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
     for at, column in enumerate(columns):
         texts = [text for row in table.rows for text in column.lines(row)]
@@ -75,7 +75,8 @@ def _heading(column: Column[T], texts: Sequence[str]) -> list[str]:
     return textwrap.wrap(heading, max(widest, *map(len, heading.split()), 1), break_long_words=False)
 
 
-def _fitting(table: Table[T], width: int) -> list[Column[T]]:
+def fitting(table: Table[T], width: int) -> list[Column[T]]:
+    """Return the columns that fit a width, the last ones left out; the first two and those that decide stay."""
     columns = list(table.columns)
 
     def needed(column: Column[T]) -> int:

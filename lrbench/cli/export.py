@@ -7,15 +7,12 @@ from typing import Annotated
 
 import typer
 
-from lrbench.cli.options import Debug, Runs, option
+from lrbench.cli.options import Debug, Runs, RunsGiven, option
 from lrbench.cli.terminal import Terminal, inline
 
 
 def export(
-    runs_given: Annotated[
-        list[Path] | None,
-        typer.Argument(metavar="RUNS", help="Runs or folders of runs. Default: the --runs folder."),
-    ] = None,
+    runs_given: RunsGiven = None,
     *,
     into: Annotated[str, typer.Argument(metavar="DIR", help="Folder to write to; for mlflow also a server's address.")],
     to: Annotated[

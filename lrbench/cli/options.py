@@ -47,6 +47,14 @@ Overrides = Annotated[
     list[str] | None,
     option("Set a config key, such as optimizer.lr=0.01; repeatable.", "--set", metavar="KEY=VALUE"),
 ]
+RunsGiven = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="RUNS", help="Runs or folders of runs. Default: the --runs folder."),
+]
+Metric = Annotated[
+    str | None, option("Compare runs by this: val_accuracy, best_val_loss, test_loss, … Default: val_loss, if any.")
+]
+Baseline = Annotated[str | None, option("Compare with these runs. Default: the best runs.", metavar="NAME")]
 Jobs = Annotated[int, option("Runs at once, in worker processes that share the CPU cores.", min=1)]
 Again = Annotated[bool, option("Repeat runs that are already finished.", "--again")]
 Device = Annotated[str | None, option("Device instead of the config's: auto, cpu, cuda, cuda:1 or mps.")]

@@ -7,22 +7,17 @@ from typing import Annotated, Any
 
 import typer
 
-from lrbench.cli.options import Debug, Filters, PoolCode, Runs, option
+from lrbench.cli.options import Baseline, Debug, Filters, Metric, PoolCode, Runs, RunsGiven, option
 from lrbench.cli.terminal import Terminal, inline
 
 
 def report(
-    runs_given: Annotated[
-        list[Path] | None,
-        typer.Argument(metavar="RUNS", help="Runs or folders of runs. Default: the --runs folder."),
-    ] = None,
+    runs_given: RunsGiven = None,
     out: Annotated[
         Path | None, option("Folder to write to. Default: report/ in the runs folder.", metavar="DIR")
     ] = None,
-    metric: Annotated[
-        str | None, option("Compare runs by this: val_accuracy, best_val_loss, test_loss, … Default: val_loss, if any.")
-    ] = None,
-    baseline: Annotated[str | None, option("Compare with these runs. Default: the best runs.", metavar="NAME")] = None,
+    metric: Metric = None,
+    baseline: Baseline = None,
     filters: Filters = None,
     target: Annotated[
         str | None, option("Show the time to reach a target, such as val_accuracy=0.99.", metavar="METRIC=X")

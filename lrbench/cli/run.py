@@ -18,6 +18,7 @@ from lrbench.cli.options import (
     leave,
     option,
 )
+from lrbench.cli.serve import Serve, serving
 from lrbench.cli.terminal import Terminal, inline
 
 
@@ -33,6 +34,7 @@ def run(
     device: Device = None,
     track: Track = None,
     runs: Runs = Path("runs"),
+    serve: Serve = False,
     as_json: JsonLines = False,
     debug: Debug = False,
 ) -> None:
@@ -49,7 +51,11 @@ def run(
     from lrbench.training import run as train
 
     console = Terminal(quiet=as_json)
-    with JsonEvents(console) if as_json else display(console) as watch, StopFlag.ending(leave):
+    with (
+        JsonEvents(console) if as_json else display(console) as watch,
+        StopFlag.ending(leave),
+        serving(runs if serve else None, watch),
+    ):
         outcomes = train(
             configs, runs=runs, overrides=overrides or (), seeds=seeds, jobs=jobs, device=device, again=again,
             wait=not no_wait, track=track or None, watch=watch,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +13,7 @@ from rich.console import Console
 
 from lrbench.cli import options
 from lrbench.cli.options import option
+from lrbench.cli.serve import Serve, serving
 from lrbench.cli.terminal import Terminal, inline
 from lrbench.errors import FolderError, UsageError
 
@@ -81,6 +84,7 @@ def sweep(
     device: options.Device = None,
     track: options.Track = None,
     runs: options.Runs = Path("runs"),
+    serve: Serve = False,
     as_json: options.JsonLines = False,
     debug: options.Debug = False,
 ) -> None:
@@ -88,10 +92,8 @@ def sweep(
 
     [dim]lrbench sweep configs/digits/baseline.yaml --lr 1e-5:1:11 --schedule constant,cosine --seeds 3[/]
     """
-    from lrbench.cli import sweep_table
-    from lrbench.cli.json_events import JsonEvents
     from lrbench.sweeps import carry_out, plan_sweep
-    from lrbench.training import Prune, RunOptions, StopFlag
+    from lrbench.training import Prune, RunOptions
 
     console = Terminal(quiet=as_json)
     if status:
@@ -102,7 +104,7 @@ def sweep(
         jobs=jobs, executor=executor, address=address, runs_per_gpu=runs_per_gpu, again=again, retries=retries,
         max_failures=1 if fail_fast else max_failures, prune=Prune.asked(prune, halve),
     )  # fmt: skip
-    with JsonEvents(console) if as_json else sweep_table.display(console) as watch, StopFlag.ending(options.leave):
+    with _watching(console, as_json, runs if serve and not dry_run else None) as watch:
         asked = plan_sweep(
             configs, {"lr": lr, "seeds": seeds, "schedule": _names(schedule)}, runs=runs, overrides=overrides or (),
             name=name, device=device, track=track or None, options=how, many=yes or dry_run, train=not dry_run,
@@ -113,6 +115,18 @@ def sweep(
     if dry_run:
         return _show_plan(console, watch, asked, jobs, confirm, wanted)
     return _conclude(console, watch, asked, epsilon)
+
+
+@contextlib.contextmanager
+def _watching(console: Terminal, as_json: bool, served: Path | None) -> Iterator[Display]:
+    """Show events during the block, stop cleanly on Ctrl-C, and show the runs in `served` in a live page."""
+    from lrbench.cli import sweep_table
+    from lrbench.cli.json_events import JsonEvents
+    from lrbench.training import StopFlag
+
+    show: Display = JsonEvents(console) if as_json else sweep_table.display(console)
+    with show as watch, StopFlag.ending(options.leave), serving(served, watch):
+        yield watch
 
 
 def _checked(configs: list[Path] | None, epsilon: float) -> list[Path]:

@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from lrbench.analysis import Confirmation, Spread, at_best, duration
+from lrbench.analysis import Confirmation, Spread, at_best, duration, rate_text
 from lrbench.cli.columns import MOST_ROWS, show_families, show_more
 from lrbench.cli.progress import Display, Lines
 from lrbench.cli.terminal import inline
@@ -55,7 +55,7 @@ def table_of(board: Board, height: int | None = None) -> RenderableType:
     rates = _rates(board, height)
     for lr in rates:
         row = [_cell(board, places.get((lr, line), [])) for line in lines]
-        table.add_row("default" if lr is None else f"{lr:.3g}", *row)
+        table.add_row("default" if lr is None else rate_text(lr), *row)
     hidden = len(board.plan.rates) - len(rates)
     note = f"  ({hidden} more rates are not shown)" if hidden else ""
     note += "" if board.metric == LOSS else f"  values: {in_words(board.metric.name)}"
@@ -178,7 +178,7 @@ def show_plan(console: Console, asked: Sweep, seconds: float | None, zoom: Zoom 
     planned_runs = list(zip(asked.cells, asked.plan.cells, asked.outcomes, strict=True))
     for cell, planned, outcome in planned_runs[:MOST_ROWS]:
         experiment = cell.experiment
-        rate = "default" if planned.lr is None else f"{planned.lr:.3g}"
+        rate = "default" if planned.lr is None else rate_text(planned.lr)
         rate = "auto" if experiment.name in asked.auto else rate
         failed = outcome.status is Status.FAILED
         state = f"[red]{inline(outcome.message)}[/]" if failed else "finished" if outcome.found else "pending"

@@ -33,14 +33,14 @@ _BLOCKS = "▁▂▃▄▅▆▇█"
 def show_groups(console: Console, groups: Sequence[Group], most: int | None = MOST_ROWS, how: str = "") -> None:
     """Print a short table of results, the best `most` rows, and say how to see more."""
     if groups:
-        show_table(console, groups_table(groups[:most], short=True))
+        show_table(console, groups_table(groups[:most]))
         show_more(console, len(groups[most:]) if most else 0, "groups", how)
 
 
 def show_shown(console: Console, shown: Shown, most: int | None, how: str) -> None:
     """Print a report's families, if there are any, then its groups: the best `most` of each."""
-    if shown.at_best is not None:
-        show_families(console, shown.at_best, most, how)
+    for found in shown.tuned:
+        show_families(console, found, most, how)
     best = shown.best(most)
     if best.groups:
         show_table(console, best.brief_table, whole=bool(shown.asked))

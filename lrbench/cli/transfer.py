@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lrbench.cli.options import Debug, Filters, Json, Runs, option
+from lrbench.cli.options import Debug, Filters, Json, Runs, RunsGiven, option
 from lrbench.cli.terminal import Terminal, inline
 from lrbench.errors import UsageError
 
@@ -16,10 +16,7 @@ if TYPE_CHECKING:
 
 
 def transfer(
-    runs_given: Annotated[
-        list[Path] | None,
-        typer.Argument(metavar="RUNS", help="Runs or folders of runs. Default: the --runs folder."),
-    ] = None,
+    runs_given: RunsGiven = None,
     predict: Annotated[
         list[str] | None,
         option("Predict for these sizes, such as width=512,epochs=300; repeatable.", metavar="SIZES"),

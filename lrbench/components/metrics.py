@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 Better = Literal["lower", "higher"]
@@ -175,6 +176,7 @@ def measures(metrics: Iterable[Metric]) -> dict[str, Measure]:
     return found
 
 
+@cache
 def place(name: str) -> tuple[str, str]:
     """Return the section of a result and the key in it that hold a measure.
 

@@ -55,6 +55,14 @@ class FinderFolder:
         """The path of the figure."""
         return self.path / "finder.png"
 
+    @property
+    def found_at(self) -> int:
+        """When the finding was written, in ns; 0 without one."""
+        try:
+            return (self.path / "finder.json").stat().st_mtime_ns
+        except OSError:
+            return 0
+
     def seed(self, seed: int) -> RunFolder:
         """Return the run folder of a seed."""
         return RunFolder(self.path / f"seed{seed}")

@@ -13,29 +13,34 @@ from lrbench.reports.comparing import compare
 from lrbench.reports.decision import Decision, TargetDecision
 from lrbench.reports.escape import csv_cell
 from lrbench.reports.family_table import families_table, family_rows
+from lrbench.reports.name_columns import groups_table
 from lrbench.reports.reporting import Report, gather, report, summary
 from lrbench.reports.reporting import table as formatted_table
 from lrbench.reports.shown import Shown
 from lrbench.reports.tables import Column, Table
-from lrbench.reports.tables import table as groups_table
 
 if TYPE_CHECKING:
+    from lrbench.reports.figure_files import figure, save_figures
     from lrbench.reports.figures.coordinates import save_coordinates
     from lrbench.reports.figures.range_test import save_finding
     from lrbench.reports.figures.schedule import save_previews
     from lrbench.reports.notebook import figure_of, html_of, text_of
-    from lrbench.reports.page import Update, live_page, page_update
+    from lrbench.reports.page import Update, page_template, page_title, page_update, whole_page
     from lrbench.reports.previewing import Preview, preview
     from lrbench.reports.sweep import save_summary, summary_words
     from lrbench.reports.transfer import save_transfer, transfer_headings, transfer_rows
 
 _LATER = {
+    "figure": "lrbench.reports.figure_files",
+    "save_figures": "lrbench.reports.figure_files",
     "figure_of": "lrbench.reports.notebook",
     "html_of": "lrbench.reports.notebook",
     "text_of": "lrbench.reports.notebook",
     "Update": "lrbench.reports.page",
-    "live_page": "lrbench.reports.page",
+    "page_template": "lrbench.reports.page",
+    "page_title": "lrbench.reports.page",
     "page_update": "lrbench.reports.page",
+    "whole_page": "lrbench.reports.page",
     "Preview": "lrbench.reports.previewing",
     "preview": "lrbench.reports.previewing",
     "save_summary": "lrbench.reports.sweep",

@@ -20,6 +20,7 @@ from lrbench.analysis import (
     default_metric,
     grouped,
     kept,
+    labels_of,
     looks,
     measure_named,
     only,
@@ -151,15 +152,16 @@ class Source:
 
     def _names(self, text: str) -> bool:
         """Whether a group has this label or name, so that a folder of the same name is not meant."""
-        return self._readable and any(text in (group.label, group.first.name) for group in self.everything[0])
+        return self._readable and any(
+            text in (group.label, group.short, group.first.name) for group in self.everything[0]
+        )
 
     def _read(self, paths: Sequence[Path]) -> tuple[list[Group], list[Record]]:
         records = confirmation.set_apart(read_runs(paths))
         if not records:
             raise UsageError(f"no runs in {', '.join(map(str, paths))}; `lrbench run CONFIG` creates one")
         every = grouped(records, self.metric, self.pool_code)
-        labels = {record.folder.path: group.label for group in every for record in group.records}
-        records = kept(records, self.filters, labels)
+        records = kept(records, self.filters, labels_of(every))
         self.unfiltered.extend(every)
         return grouped(records, self.metric, self.pool_code), records
 
@@ -178,7 +180,7 @@ def _apart(chosen: Sequence[Chosen]) -> list[Chosen]:
     if len(set(places)) < len(places):
         places = [str(min(folder).parent) for folder in folders]
     return [
-        replace(one, group=replace(one.group, label=f"{one.group.label} in {place}"))
+        replace(one, group=replace(one.group, label=(label := f"{one.group.label} in {place}"), short=label))
         for one, place in zip(chosen, places, strict=True)
     ]
 

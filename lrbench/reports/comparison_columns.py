@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from lrbench.analysis import Comparison, Group, MoreSeeds, Row, default_metric
+from lrbench.analysis import Comparison, Group, MoreSeeds, Row, cut, default_metric
 from lrbench.reports.sentences import apart, interval
 from lrbench.reports.tables import EMPTY, Column
 
@@ -29,13 +29,15 @@ def columns(comparison: Comparison) -> list[Column[Group]]:
     )
     records = [record for row in comparison.rows for record in row.group.records]
     default = measure.name == default_metric(records)  # its means are always in the table
+    of = "" if default else f" of {measure.words}"
     return [
         *([] if default else [asked_for]),
-        column("95 % interval", lambda row: interval(row, measure), _interval_numbers, name="interval"),
+        column(f"95 % interval{of}", lambda row: interval(row, measure), _interval_numbers, name="interval"),
         column(
-            "interquartile mean",
+            f"interquartile mean{of}",
             lambda row: text(row.estimate.iqm) if row.estimate else EMPTY,
             lambda row: _of_estimate(row, iqm="iqm"),
+            name="iqm",
         ),
         column(
             heading(comparison),
@@ -77,8 +79,7 @@ def difference_text(row: Row, comparison: Comparison) -> str:
 
 def heading(comparison: Comparison) -> str:
     """`against the best`, or `against baseline` if the user chose it."""
-    label = comparison.against.group.label if comparison.chosen else "the best"
-    return f"against {label if len(label) <= LONGEST else label[: LONGEST - 1] + '…'}"
+    return f"against {cut(comparison.against.group.short, LONGEST) if comparison.chosen else 'the best'}"
 
 
 def _column(

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from lrbench.analysis import (
-    Comparison,
     Confirmation,
     Finalist,
     Group,
@@ -40,18 +39,23 @@ def set_apart(records: Iterable[Record]) -> list[Record]:
     return [replace(record, confirms=True) if record.folder.path in fresh else record for record in records]
 
 
-def words(found: Confirmation | None) -> list[str]:
-    """Compare the families by their fresh seeds, then say what is left out; a single family with its earlier seeds."""
+def words(found: Confirmation | None, *, alone: bool = False) -> list[str]:
+    """Say what the comparison by fresh seeds leaves open, what is left out, and what was not confirmed.
+
+    Args:
+        found: the comparison.
+        alone: whether the fresh seeds of a single family are told too, which its own answer does elsewhere.
+    """
     if found is None:
         return []
-    said = [line for comparison in found.comparisons for line in _compared(comparison, found)]
     fresh = [one for one in found.finalists if one.fresh is not None]
+    said = [text for one in fresh if (text := _doubt(one, found))]
     if found.waiting:
         have = "has" if found.waiting == 1 else "have"
         said.append(f"{found.waiting} of the fresh seeds {have} no result yet, so they are not compared.")
     for one in fresh:
         agree, text = confirmed(one, found.measure)
-        if not one.waiting and not (agree and found.comparisons):
+        if not one.waiting and not (agree and found.comparisons) and (alone or len(found.finalists) > 1):
             said.append(text)
     if fresh and len(found.finalists) > len(fresh):
         without = [one.label for one in found.finalists if one.fresh is None and one.chosen is not None]
@@ -90,33 +94,6 @@ def warnings(found: Confirmation | None) -> list[str]:
         unequal = sentences.unequal(groups)
         said += [*([unequal] if unequal else []), *pairs, *(text for _, text in doubts(groups, found.measure))]
     return said
-
-
-def _compared(comparison: Comparison, found: Confirmation) -> list[str]:
-    counts = sorted({row.ended for row in comparison.rows})
-    number = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    head = f"On {number} fresh seed{'s' * (counts[-1] != 1)} of each, at its best learning rate tried"
-    others = [one for one in found.finalists if one.fresh is not None and one.fresh is not comparison.against.group]
-    others = [one for one in others if comparison.row(_fresh(one)) is not None]
-    doubts = [text for one in others if (text := _doubt(one, found))]
-    if len(others) == 1:
-        row = comparison.row(_fresh(others[0]))
-        assert row is not None
-        told = sentences.decided(comparison, row)
-        told = f"{told[0].lower() if told.startswith('It is') else told[0]}{told[1:]}"
-        return [f"Undecided: {head[0].lower()}{head[1:]}, {told}", *doubts] if doubts else [f"{head}, {told}"]
-    first, *_ = sentences.sentences(comparison)
-    each = [f"{one.label} {_against(one, found)}" for one in others]
-    more = f"; and {len(each) - sentences.MOST_NAMED} more" if len(each) > sentences.MOST_NAMED else ""
-    listed = "; ".join(each[: sentences.MOST_NAMED])
-    named = f"Compared with {comparison.against.group.label} on them: {listed}{more}."
-    first = f"{first[0].lower()}{first[1:]}" if first.startswith("All groups") else first
-    return [f"{head}, {first}", named, *doubts]
-
-
-def _fresh(one: Finalist) -> Group:
-    assert one.fresh is not None
-    return one.fresh
 
 
 def _against(one: Finalist, found: Confirmation) -> str:
@@ -188,7 +165,7 @@ def _tuning(one: Finalist) -> str:
 
 
 def _whose(group: Group) -> str:
-    return group.label.removesuffix(" (confirmation)")
+    return group.short.removesuffix(" (confirmation)")
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from lrbench.analysis import Comparison, Row, mean_text, row_of
 from lrbench.components import Measure, in_words, number
 from lrbench.errors import printable
-from lrbench.reports import tables
+from lrbench.reports import tables, targets
 from lrbench.reports.comparison_columns import difference_lines, heading
+from lrbench.reports.name_columns import shared_name
 from lrbench.reports.shown import Shown
 
 _HEAD = "% Needs \\usepackage{booktabs}."
@@ -44,21 +45,22 @@ def _compared(shown: Shown, comparison: Comparison) -> str:
     rows = {id(row.group): row for row in comparison.rows}
     found = [rows.get(id(group)) or row_of(group, measure) for group in shown.groups]
     value, difference = _Values.of(found, measure), _Differences.of(found, comparison)
+    times = targets.columns(shown.target, shown.groups)[:1] if shown.target else []
     lines = []
     for row in found:
-        cells = [escaped(row.group.label), str(row.ended or len(row.group.records))]
-        cells += value.cells(row, best=row is comparison.best)
-        lines.append([*cells, *difference.cells(row), escaped(_answer(row, comparison))])
-    heads = ["run", "seeds", _over_two(value.heading), _over_two(escaped(heading(comparison)) + difference.unit), ""]
-    if single:
-        lines = [[line[0], line[2]] for line in lines]
-        heads = ["run", value.heading]
+        number = str(row.ended or len(row.group.records))
+        centre, interval = value.cells(row, best=row is comparison.best)
+        cells = [centre] if single else [number, centre, interval, *difference.cells(row), _answer(row, comparison)]
+        lines.append([escaped(row.group.short), *cells, *(escaped(column.text(row.group)) for column in times)])
+    against = _over_two(escaped(heading(comparison)) + difference.unit)
+    heads = ["run", *([value.heading] if single else ["seeds", _over_two(value.heading), against, ""])]
+    heads += [escaped(column.heading) for column in times]
     better = "lower" if measure.lower else "higher"
-    told = [f"{measure.words}: {better} is better, the best is in bold"]
+    told = [*filter(None, [shared_name(shown.groups)]), f"{measure.words}: {better} is better, the best is in bold"]
     if not single:
         mean = mean_text(any(row.estimate.logs for row in found if row.estimate))
         told.append(f"{mean} of the seeds and its 95 % interval, then the difference and its 95 % interval")
-    kinds = "lr" if single else "lrr@{\\ }lr@{\\ }ll"
+    kinds = ("lr" if single else r"lrr@{\ }lr@{\ }ll") + "r" * len(times)
     return _written(kinds, heads, lines, told)
 
 
@@ -69,14 +71,14 @@ def _plain(shown: Shown) -> str:
     for group in shown.groups:
         spread = group.spread(name)
         value = tables.EMPTY if spread is None else group.measures[name].text(spread.centre)
-        lines.append([escaped(group.label), str(len(group.records)), escaped(value)])
+        lines.append([escaped(group.short), str(len(group.records)), escaped(value)])
     return _written("lrr", ["run", "seeds", escaped(in_words(name))], lines, ["different tasks, so not compared"])
 
 
 def _answer(row: Row, comparison: Comparison) -> str:
     if row.answer is None and row is not comparison.against and not row.n:
-        return row.group.status()
-    return difference_lines(row, comparison)[0].replace(tables.EMPTY, "")
+        return escaped(row.group.status())
+    return escaped(difference_lines(row, comparison)[0]).replace("--", "")
 
 
 @dataclass(frozen=True)

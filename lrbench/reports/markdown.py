@@ -11,6 +11,7 @@ from lrbench.reports.escape import markdown as escaped
 from lrbench.reports.family_table import families_table
 from lrbench.reports.figures.render import Drawn
 from lrbench.reports.headline import headline
+from lrbench.reports.name_columns import by_keys
 from lrbench.reports.page.details import curves, provenance
 from lrbench.reports.shown import Shown, summary
 from lrbench.reports.winner import Winner
@@ -19,20 +20,24 @@ from lrbench.reports.winner import Winner
 def markdown(shown: Shown, drawn: Sequence[Drawn], winner: Winner | None) -> str:
     """Write the report; `drawn` are the figures besides the main one."""
     groups, records, tests = shown.groups, shown.records, shown.tests
-    lines = ["# Runs side by side", "", *map(escaped, summary(shown)), ""]
+    asked = shown.sections
+    title = asked[0].title if len(asked) == 1 else "Runs of several tasks" if asked else "Runs"
+    lines = [f"# {escaped(title)}", "", *map(escaped, summary(shown)), ""]
     lines += [line for warning in shown.warnings for line in (f"**{escaped(warning)}**", "")]
-    if shown.at_best is not None:
-        fresh = shown.at_best.fresh is not None
+    for found in shown.tuned:
+        fresh = found.fresh is not None
         note = [escaped(confirmation.NOTE), ""] if fresh else []
         lines += [
             "## Fresh seeds" if fresh else "## Families",
             "",
-            formats.markdown(families_table(shown.at_best)),
+            formats.markdown(families_table(found)),
             *note,
         ]
+    notes = [f"- {escaped(note)}" for section in asked for note in section.notes]
+    lines += ["## Notes", "", *notes, ""] if notes else []
     if groups:
         lines += [f"![{headline(groups).words}](report.png)", ""]
-        lines += [formats.markdown(shown.table)]
+        lines += [formats.markdown(shown.table if shown.asked else by_keys(shown.table))]
         lines += [escaped(shown.method), ""] if shown.method else []
     for one in drawn:
         heading = escaped(one.heading)

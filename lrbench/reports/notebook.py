@@ -5,18 +5,20 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from matplotlib.figure import Figure
 
-from lrbench.analysis import Group, grouped, read_one
+from lrbench.analysis import Group, at_best, grouped, rate_text, read_one
 from lrbench.errors import UsageError
 from lrbench.lr_finder import Finding
 from lrbench.reports import tables
 from lrbench.reports.escape import html
+from lrbench.reports.family_table import families_table
 from lrbench.reports.figures import coordinates, overview, range_test, schedule
 from lrbench.reports.figures import transfer as transfer_figure
+from lrbench.reports.figures.style import COLOURS
 from lrbench.reports.previewing import Preview, Previews
 from lrbench.reports.range_tests import Tested
 from lrbench.reports.reporting import Report, summary
@@ -30,7 +32,7 @@ from lrbench.transfers import CoordinateCheck, Transfer
 
 _COLOURS = (
     "--ink:#1d2330;--soft:#565e6e;--axis:#80889a;--card:#ffffff;--line:#e2e5ea;--band:#dde8f0;--bad:#a02020;"
-    "--others:#c4c4c4;--c0:#0072b2;--c1:#d55e00;--c2:#009e73;--c3:#cc79a7;--c4:#56b4e9;--c5:#e69f00;--c6:#1d2330"
+    f"--others:#c4c4c4;{';'.join(f'--c{index}:{colour}' for index, colour in enumerate(COLOURS))}"
 )
 _STYLE = f"{_COLOURS};background:#ffffff;color:#1d2330;fill:#1d2330;padding:.5em;max-width:60em;overflow-x:auto"
 
@@ -60,8 +62,20 @@ class Told:
         return "\n".join(line.rstrip() for line in (*table, *self.words))
 
 
+MOST_INLINE = 3_000_000
+"""Bytes of a page that a notebook shows inside; each display of a larger one would make the notebook as large."""
+MOST_ROWS = 30
+"""Rows of a table in a notebook."""
+_FRAME = "width:100%;height:720px;border:1px solid #c4c4c4;border-radius:4px;background:#ffffff;resize:vertical"
+
+
 def html_of(result: Any) -> str:
-    """Return a result as HTML for a notebook: its table, its sentences, and its figure as SVG. Text is escaped."""
+    """Return a result as HTML for a notebook: its table, its sentences, and its figure as SVG. Text is escaped.
+
+    A report is its page in a frame, unless that is too large.
+    """
+    if isinstance(result, Report) and (page := _page_of(result)):
+        return page
     told = told_of(result).html
     name = f"n{hashlib.sha256(told.encode()).hexdigest()[:12]}"
     try:
@@ -69,6 +83,21 @@ def html_of(result: Any) -> str:
     except UsageError:  # there is nothing to draw yet
         figure = ""
     return f'<div style="{_STYLE}">{told}{figure}</div>'
+
+
+def _page_of(report: Report) -> str:
+    """Return a report's page in a frame that can't reach the notebook; empty if the file is large or gone."""
+    try:
+        if report.page.stat().st_size > MOST_INLINE:
+            return ""
+        text = report.page.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return ""
+    # In a frame without an address of its own, links within the page would lead to the notebook's address.
+    text = text.replace("<head>", '<head><base href="about:srcdoc">', 1)
+    where = html(str(relative(report.page)))
+    frame = f'<iframe srcdoc="{html(text)}" sandbox="allow-scripts allow-downloads" style="{_FRAME}" title="{where}">'
+    return f"{frame}</iframe><p>The page: {where}</p>"
 
 
 def text_of(result: Any) -> str:
@@ -97,9 +126,13 @@ def _drawn(groups: Sequence[Group], always: Group | None = None) -> Figure:
     return overview.draw(groups, always)
 
 
-def _table(table: tables.Table[Group], words: Sequence[str]) -> Told:
+def _table(table: tables.Table[tables.T], words: Sequence[str], what: str = "groups", whole: int = 0) -> Told:
+    """Tell the first rows of a table, what is the same in all, and how many more there are."""
     same = [table.same] if table.same else []
-    return Told([column.heading for column in table.columns], table.cells, [*same, *words])
+    more = max(len(table.rows), whole) - len(table.rows[:MOST_ROWS])
+    same += [f"{more:,} more {what} are not shown."] if more else []
+    shown = replace(table, rows=table.rows[:MOST_ROWS])
+    return Told([column.heading for column in table.columns], shown.cells, [*same, *words])
 
 
 def _groups(outcomes: Outcomes) -> list[Group]:
@@ -131,7 +164,9 @@ def _(result: Report) -> Figure:
 
 @told_of.register
 def _(result: Report) -> Told:
-    return _table(result.table, [*summary(result), f"The page: {relative(result.page)}"])
+    shown = result.best(MOST_ROWS)
+    words = [*summary(result), f"The page: {relative(result.page)}"]
+    return _table(shown.table, words, whole=len(result.groups))
 
 
 @figure_of.register
@@ -156,17 +191,8 @@ def _(result: Sweep) -> Figure:
 @told_of.register
 def _(result: Sweep) -> Told:
     found = result.summary()
-    best = [(line, point) for line in found.families if (point := line.best(found.measure)) is not None]
-    rows = [
-        [line.label, "–" if point.lr is None else f"{point.lr:.3g}", *_centre(point.group, found.measure)]
-        for line, point in best
-    ]
-    return Told(["line", "best learning rate", found.measure.words, "seeds"], rows, summary_words(found))
-
-
-def _centre(group: Group, measure: Any) -> list[str]:
-    spread = group.spread(measure.name)
-    return ["–" if spread is None else measure.text(spread.centre), str(len(group.records))]
+    table = families_table(at_best(found.families, found.measure, found.confirmation))
+    return _table(table, summary_words(found), "families")
 
 
 @figure_of.register
@@ -185,7 +211,7 @@ def _(result: Finding) -> Told:
 
 
 def _rate(lr: float | None) -> str:
-    return "–" if lr is None else f"{lr:.3g}"
+    return "–" if lr is None else rate_text(lr)
 
 
 @figure_of.register

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from lrbench.analysis import (
     families,
     grouped,
     kept,
+    labels_of,
     measure_named,
     read_runs,
     run_rows,
@@ -128,16 +129,17 @@ def gather(
     target: str | None = None,
     pool_code: bool = False,
     columns: Sequence[str] = (),
+    read: Callable[[Iterable[Path]], list[Record]] = read_runs,
 ) -> Shown:
-    """Read and compare runs, without writing a report. The arguments are those of `report`."""
+    """Read and compare runs, by `read`, without writing a report. The other arguments are those of `report`."""
     tests = read_tests(paths)
     its_own = {test.folder.path for test in tests}  # their seeds are not runs to compare
-    found = read_runs(path for path in paths if path not in its_own)
+    found = read(path for path in paths if path not in its_own)
     if not found and not tests:
         where = ", ".join(str(p) for p in paths)
         raise UsageError(f"no runs in {where}; `lrbench run CONFIG` creates one")
     found = set_apart(found)
-    labels = {r.folder.path: group.label for group in grouped(found, metric, pool_code) for r in group.records}
+    labels = labels_of(grouped(found, metric, pool_code))
     found, tests = kept(found, filters, labels), kept_tests(tests, filters)
     metric = metric or default_metric(found)
     aim = None if target is None else Target.parse(target, found)

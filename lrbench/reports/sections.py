@@ -9,6 +9,7 @@ from functools import cached_property
 from lrbench.analysis import (
     AtBest,
     Comparison,
+    Confirmation,
     Family,
     Group,
     Question,
@@ -88,12 +89,25 @@ def section_of(question: Question, fresh: Sequence[Group] = (), comparison: Comp
     measure = question.measure
     if measure is None:
         return Section(question, None)
-    confirmed = confirmation(question.families, fresh, measure) if question.families else None
+    if question.families:
+        return of_families(question, confirmation(question.families, fresh, measure), comparison)
+    return Section(question, compare_groups(question.groups, measure.name) if comparison is None else comparison)
+
+
+def of_families(question: Question, fresh: Confirmation | None, comparison: Comparison | None = None) -> Section:
+    """Answer a question about families, each at its own best learning rate.
+
+    Args:
+        question: the question.
+        fresh: the families compared by fresh seeds, if there are any.
+        comparison: of all its groups, if it is made already; it may name a baseline.
+    """
+    assert question.measure is not None  # else there were no families
+    found = at_best(question.families, question.measure, fresh, baseline=_baseline(question, comparison))
     if len(question.families) > 1:
-        found = at_best(question.families, measure, confirmed, baseline=_baseline(question, comparison))
         return Section(question, found.comparisons[0] if found.comparisons else None, found)
-    known = compare_groups(question.groups, measure.name) if comparison is None else comparison
-    return Section(question, known, at_best(question.families, measure, confirmed) if question.families else None)
+    whole = compare_groups(question.groups, question.measure.name) if comparison is None else comparison
+    return Section(question, whole, found)
 
 
 def _baseline(question: Question, comparison: Comparison | None) -> str | None:

@@ -16,50 +16,10 @@ from lrbench.analysis import (
     TargetTest,
     budgets,
     mean_text,
-    measures_of,
 )
-from lrbench.components import Measure, in_words
+from lrbench.components import Measure
 
 MOST_NAMED = 4
-
-
-def sentences(comparison: Comparison) -> list[str]:
-    """Describe the best group, and how the others compare with it or the baseline."""
-    best, measure = comparison.best, comparison.measure
-    by_value = sorted((row for row in comparison.rows if row.n), key=lambda row: measure.sign * row.centre)
-    extreme, other = ("lowest", "highest") if measure.lower else ("highest", "lowest")
-    whole = f"{measure.words}, {centre_text(best, measure)}{_on_test(best.group, measure)}"
-    shares = [row.lost / row.ended for row in comparison.rows]
-    if len(shares) > 1 and len(set(shares)) == 1 and by_value[0].centre == by_value[-1].centre:
-        return [f"All groups have the same {whole}.", _others(comparison)]
-    if by_value[0].centre == best.centre:
-        first = f"{best.group.label} has the {extreme} {whole}"
-    elif shares.count(shares[0]) > 1:
-        least = "of the groups that lost the smallest share of their seeds"
-        first = f"{best.group.label} is first: {least}, it has the {extreme} {whole}"
-    else:
-        first = f"{best.group.label} is first, since it lost the smallest share of its seeds; its "
-        first += f"{measure.words} is {centre_text(best, measure)}{_on_test(best.group, measure)}"
-    if len(comparison.rows) == 1:
-        return [f"{first}."]
-    last = by_value[-1]
-    if last.centre != best.centre:
-        first += f"; {last.group.label} has the {other}, {measure.text(last.centre)}"
-    return [f"{first}.", _others(comparison)]
-
-
-def _on_test(group: Group, measure: Measure) -> str:
-    """Describe the test result of the weights that validation chose: the best epoch's or the final ones."""
-    if not measure.key.startswith("val_"):
-        return ""
-    point = "test_best" if measure.section == "best" else "test"
-    known = measures_of(group.records)
-    metrics = [one.metric for one in known.values() if one.section == point]
-    for metric in sorted(metrics, key=lambda metric: metric.name == "loss"):  # a metric tells more than the loss
-        found = group.spread(f"{point}_{metric.name}")
-        if found is not None:
-            return f", with a test {in_words(metric.name)} of {metric.text(found.centre)}"
-    return ""
 
 
 def chosen_on_test(measure: Measure) -> str | None:
@@ -75,8 +35,14 @@ def centre_text(row: Row, measure: Measure) -> str:
     if row.n == 1:
         return f"{middle} (one seed)"
     mean = mean_text(row.estimate is not None and row.estimate.logs)
-    apart = f"; {lost_text(row, measure)}" if row.group.plateau(measure.name) else ""
-    return f"{middle} ({mean} of {row.n} seeds; {CONFIDENCE:.0%} interval {ends}{apart})"
+    if row.n == 2:  # the interval of two may go from a hundredth to a hundred times the mean
+        ends = " and ".join(measure.text(value) for value in sorted(row.values.values()))
+        return f"{middle} ({mean} of 2 seeds, {ends}{_stuck(row, measure)})"
+    return f"{middle} ({mean} of {row.n} seeds; {CONFIDENCE:.0%} interval {ends}{_stuck(row, measure)})"
+
+
+def _stuck(row: Row, measure: Measure) -> str:
+    return f"; {lost_text(row, measure)}" if row.group.plateau(measure.name) else ""
 
 
 def interval(row: Row, measure: Measure) -> str:
@@ -87,59 +53,14 @@ def interval(row: Row, measure: Measure) -> str:
     return f"{measure.text(found.low)} … {measure.text(found.high)}"
 
 
-_STARTS = {
-    "better": "better",
-    "probably better": "probably better",
-    "tie": "a tie with",
-    "undecided": "undecided",
-    "probably worse": "probably worse",
-    "worse": "worse",
-}
-
-
 def p_text(p: float, digits: int = 2) -> str:
     """`p = 0.002`; `p < 0.0001` for one that is too small to tell."""
     return f"p = {p:.{digits}g}" if p >= 0.0001 else "p < 0.0001"
 
 
-def _others(comparison: Comparison) -> str:
-    against = comparison.against.group.label
-    if comparison.single:
-        more = "use --seeds 3 or more"
-        if all(row.group.first.plain.get("recorded") is not None for row in comparison.rows):
-            more = "repeat the runs"
-        return f"With one seed, small differences may be chance; {more} to see the spread."
-    others = [row for row in comparison.rows if row is not comparison.against]
-    parts = []
-    for word, start in _STARTS.items():
-        rows = [row for row in others if row.answer and row.answer.word == word]
-        if rows and word.startswith("probably"):
-            known = [_unproven(row, comparison) for row in rows]
-            proof = f"{_fewest(rows)} seeds can't prove it among {len(comparison.rows)} groups"
-            parts.append(f"{start}: {_listed(known)}, though {proof}")
-        elif rows:
-            parts.append(f"{start}: {named(rows, comparison.measure)}{_more(rows) if word == 'undecided' else ''}")
-    open_ones = [row for row in others if row.answer is None]
-    few = open_ones if comparison.against.n > 1 else []
-    parts += [f"too few seeds: {named(few, comparison.measure)}"] if few else []
-    if len(open_ones) > len(few):
-        parts += [f"too few seeds of {against} to compare {named(open_ones, comparison.measure)} with it"]
-    return f"Compared with {against}, {'; '.join(parts)}."
-
-
-def _fewest(rows: Sequence[Row]) -> int:
-    return min(row.difference.n or row.ended for row in rows if row.difference)
-
-
-def _unproven(row: Row, comparison: Comparison) -> str:
-    if row.difference is None or not row.difference.n:
-        return f"{row.group.label} ({_shares(row, comparison)})"
-    return f"{named([row], comparison.measure)} ({apart(row.difference, comparison.measure)})"
-
-
 def named(rows: Sequence[Row], measure: Measure) -> str:
     """List the names of groups, the first few of many, with their lost seeds."""
-    return _listed([row.group.label + (f" ({lost_text(row, measure)})" if row.lost else "") for row in rows])
+    return _listed([row.group.short + (f" ({lost_text(row, measure)})" if row.lost else "") for row in rows])
 
 
 def lost_text(row: Row, measure: Measure) -> str:
@@ -156,15 +77,6 @@ def lost_text(row: Row, measure: Measure) -> str:
 def _listed(names: Sequence[str]) -> str:
     rest = len(names) - MOST_NAMED
     return ", ".join(names[:MOST_NAMED]) + (f" and {rest} more" if rest > 0 else "")
-
-
-def _more(rows: Sequence[Row]) -> str:
-    """Describe how many more seeds would decide the first of these."""
-    wanted = [row.answer.more_seeds for row in rows if row.answer and row.answer.more_seeds]
-    if not wanted:
-        return "" if any(row.lost for row in rows) else " (more than a thousand seeds)"
-    each = " to decide the first" if len(rows) > 1 else ""
-    return f" (about {_seeds(min(wanted, key=lambda more: more.count))}{each} with {POWER:.0%} power)"
 
 
 def _seeds(more: MoreSeeds) -> str:
@@ -270,7 +182,7 @@ def unequal(groups: Sequence[Group]) -> str | None:
         return None
     parts = []
     for budget, members in found.items():
-        whose = members[0].label if len(members) == 1 else f"{len(members)} groups"
+        whose = members[0].short if len(members) == 1 else f"{len(members)} groups"
         parts.append(f"{budget} ({whose})")
     return f"Unequal budgets: {'; '.join(parts)}. A lower loss may only be due to more training."
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -22,10 +23,10 @@ from lrbench.analysis import (
     families,
     measures_of,
     mixed_code,
-    tasks_of,
 )
 from lrbench.components import Measure, in_words
 from lrbench.reports import comparison_columns, confirmation, method, sentences, tables, targets
+from lrbench.reports.name_columns import by_keys, named
 from lrbench.reports.range_tests import Tested
 from lrbench.reports.sections import Section, sections
 from lrbench.runs import Status
@@ -80,12 +81,13 @@ class Shown:
     @cached_property
     def table(self) -> tables.Table[Group]:
         """The table of the page and of Markdown. Raises UsageError if a column that is asked for does not exist."""
-        return tables.table(self.groups, self.columns, self.measure, asked=self.asked)
+        return named(tables.table(self.groups, self.columns, self.measure, asked=self.asked))
 
     @property
     def brief_table(self) -> tables.Table[Group]:
         """The table of a terminal."""
-        return tables.table(self.groups, self.columns, self.measure, asked=self.asked, short=True)
+        told = named(tables.table(self.groups, self.columns, self.measure, asked=self.asked, short=True))
+        return told if self.asked else by_keys(told)
 
     def best(self, most: int | None) -> Shown:
         """Return the same with the first groups only, and the baseline that was asked for; with None, all of them."""
@@ -102,13 +104,16 @@ class Shown:
         measure = measures_of(self.records).get(self.metric)
         return [] if measure is None else families([g for g in self.groups if not g.first.confirms], measure)
 
-    @cached_property
+    @property
+    def tuned(self) -> list[AtBest]:
+        """The families of each question at their best learning rates, compared, by fresh seeds if there are any."""
+        found = [section.best for section in self.sections if section.best is not None]
+        return found or ([] if self.confirmed is None else [at_best((), self.confirmed.measure, self.confirmed)])
+
+    @property
     def at_best(self) -> AtBest | None:
-        """The families at their best learning rates, compared, by fresh seeds if there are any; None without any."""
-        if self.confirmed is not None:
-            return at_best((), self.confirmed.measure, self.confirmed)
-        measure = measures_of(self.records).get(self.metric)
-        return at_best(self.families, measure) if self.families and measure is not None else None
+        """Those of the first question; None without any."""
+        return self.tuned[0] if self.tuned else None
 
     @property
     def warnings(self) -> list[str]:
@@ -118,7 +123,8 @@ class Shown:
         if self.comparison is None:
             return lines
         groups, measure = [row.group for row in self.comparison.rows], self.comparison.measure
-        found = sentences.unequal(groups), sentences.chosen_on_test(measure)
+        asked_for = all(section.question.kind == "lengths" for section in self.sections)
+        found = None if asked_for else sentences.unequal(groups), sentences.chosen_on_test(measure)
         return [*lines, *(line for line in found if line), *(text for _, text in doubts(groups, measure))]
 
     @property
@@ -130,7 +136,7 @@ class Shown:
 def off_schedule(groups: Sequence[Group]) -> list[str]:
     """Tell of groups whose learning rates, as far as their evaluations show, are not those that were meant."""
     wrong = {
-        group.label: audit.faults[0]
+        group.short: audit.faults[0]
         for group in groups
         for record in group.records
         if record.status.complete and (audit := audited(record, briefly=True)).faults
@@ -143,26 +149,31 @@ def off_schedule(groups: Sequence[Group]) -> list[str]:
 
 
 def summary(shown: Shown) -> list[str]:
-    """Summarise the comparisons, that by fresh seeds first, and the runs that did not finish."""
-    records = shown.records
-    tasks = sorted(tasks_of([group for group in shown.groups if group.spread(shown.metric)]))
-    if len(tasks) > 1:
-        said = [f"These runs have different tasks ({'; '.join(tasks)}), so their losses can't be compared."]
-    elif shown.comparison is not None:
-        first, *others = sentences.sentences(shown.comparison)
-        fresh = shown.confirmed is not None and shown.confirmed.comparisons
-        said = [*confirmation.words(shown.confirmed), f"By the other seeds, {first}" if fresh else first, *others]
-    else:
-        said = [_without_end(records)]
+    """Return the answers, then what fresh seeds and a target add, and the runs that did not finish."""
+    asked = shown.sections
+    tasks = [section.question.task or "an unknown task" for section in asked]
+    said = [_without_runs(shown.records)] if not asked else []
+    if len(asked) > 1:
+        said.append(f"These runs have different tasks ({'; '.join(tasks)}), so their losses can't be compared.")
+    for section, name in zip(asked, tasks, strict=True):
+        first, *others = section.answer
+        said += [f"{name}: {first}" if len(asked) > 1 else first, *others]
+    said += confirmation.words(shown.confirmed, alone=all(section.best is None for section in asked))
     said += _of_other_programs(shown)
     if shown.target is not None:
         said.append(targets.sentence(shown.target, shown.groups))
-    states = [record.status for record in records]
-    odd = {state: states.count(state) for state in dict.fromkeys(states) if state is not Status.FINISHED}
-    if odd:
-        listed = ", ".join(f"{n} {state.words}" for state, n in odd.items())
-        said.append(f"Of {len(records)} runs, {len(records) - sum(odd.values())} finished; the others: {listed}.")
+    states = Counter(record.status for record in shown.records)
+    finished = states.pop(Status.FINISHED, 0)
+    if states and any(section.comparison is not None for section in asked):
+        listed = ", ".join(f"{n} {state.words}" for state, n in states.items())
+        said.append(f"Of {len(shown.records):,} runs, {finished:,} finished; the others: {listed}.")
     return said
+
+
+def _without_runs(records: Sequence[Record]) -> str:
+    """Say why there is nothing to ask about: no run can be read."""
+    damaged = sum(record.status is Status.DAMAGED for record in records)
+    return f"No run can be read: {damaged} of {len(records)} are damaged." if damaged else "No runs yet."
 
 
 def _of_other_programs(shown: Shown) -> list[str]:
@@ -176,11 +187,3 @@ def _of_other_programs(shown: Shown) -> list[str]:
     if len(sources) > 1:
         return [*said, "Runs that lrbench did not train have in parentheses what did or what recorded them."]
     return [*said, f"lrbench did not train these runs; their source is {sources.pop()}."]
-
-
-def _without_end(records: Sequence[Record]) -> str:
-    if not records:
-        return "No runs yet."
-    if all(record.status is Status.DIVERGED for record in records):
-        return "Every run diverged: try learning rates 10 times smaller, or lrbench find-lr."
-    return "No run has finished yet."

@@ -14,7 +14,7 @@ from lrbench.errors import printable
 from lrbench.reports.figures.style import COLOURS, OTHERS, drawing
 
 THEMED = {
-    **{colour.lower(): f"var(--c{index})" for index, colour in enumerate(COLOURS) if colour != "#000000"},
+    **{colour.lower(): f"var(--c{index}, {colour})" for index, colour in enumerate(COLOURS) if colour != "#000000"},
     **dict.fromkeys(("#333333", "#444444", "#555555", "#666666"), "var(--soft)"),
     "#888888": "var(--axis)",
     OTHERS: "var(--others)",

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lrbench.analysis import DEFAULT_METRIC, at_best, doubts, family_words, mixed_code
+from lrbench.analysis import DEFAULT_METRIC, Family, asked_of, at_best, doubts, family_words, mixed_code, task_of
 from lrbench.components import in_words
 from lrbench.reports import confirmation
 from lrbench.reports.escape import csv
 from lrbench.reports.family_table import family_rows
-from lrbench.reports.sentences import code_mixed, sentences
+from lrbench.reports.sections import Section, of_families
+from lrbench.reports.sentences import code_mixed
+from lrbench.runs import Status
 from lrbench.sweeps import Summary, SweepFolder
 
 if TYPE_CHECKING:
@@ -18,38 +20,48 @@ if TYPE_CHECKING:
 
 
 def summary_words(summary: Summary) -> list[str]:
-    """Compare the lines by fresh seeds, if any, then describe each one's best learning rate, and missing runs."""
-    fresh = summary.confirmation
-    lines = [*confirmation.words(fresh), *confirmation.warnings(fresh)]
-    lines += [family_words(family, summary.measure) for family in summary.families]
+    """Answer what the sweep asked, then say what is known of each line, and which runs are missing."""
+    fresh, asked = summary.confirmation, sections(summary)
+    lines = []
+    for section in asked:
+        first, *others = section.answer
+        lines += [f"{section.question.task}: {first}" if len(asked) > 1 else first, *others]
+    lines += [*confirmation.words(fresh), *confirmation.warnings(fresh)]
+    lines += [note for section in asked for note in section.notes]
+    several = len(summary.families) > 1
+    lines += [family_words(family, summary.measure) for family in summary.families if several]
     lines += [f"{series}: no run has ended yet." for series in summary.without]
     lines += [f"Zoom: {text}" for text in summary.zoomed]
     if summary.families and summary.measure.name != DEFAULT_METRIC:
         named = in_words(summary.measure.name)
-        lines.insert(0, f"No run has a {in_words(DEFAULT_METRIC)}, so runs are compared by {named}.")
-    settled = fresh is not None and fresh.comparisons
-    lines += [] if summary.missing or settled else _compared(summary)
+        lines.append(f"No run has a {in_words(DEFAULT_METRIC)}, so runs are compared by {named}.")
+    for section in asked:
+        rows = [] if section.comparison is None else section.comparison.rows
+        lines += [text for _, text in doubts([row.group for row in rows], summary.measure)]
     lines += code_mixed(mixed_code(summary.everything), pooled=False)
-    total, missing = len(summary.records), summary.missing
-    if missing:
-        have = "has" if missing == 1 else "have"
-        lines.append(f"{missing} of {total} runs {have} no result yet, so this may change.")
-    pruned = sum(point.pruned for family in summary.families for point in family.points)
-    if pruned:
-        were = "was" if pruned == 1 else "were"
-        lines.append(f"{pruned} of {total} runs {were} pruned; their learning rates have no mean.")
+    total = len(summary.records)
+    dropped = summary.dropped
+    pruned = sum(record.status is Status.PRUNED for record in summary.records) - dropped
+    for count, how in ((pruned, "pruned"), (dropped, "dropped by hand")):
+        if count:
+            were, their, has = (
+                ("was", "its learning rate", "has") if count == 1 else ("were", "their learning rates", "have")
+            )
+            lines.append(f"{count} of {total} runs {were} {how}; {their} {has} no mean.")
     return lines
 
 
-def _compared(summary: Summary) -> list[str]:
-    """Compare the lines at their best learning rates, if they have the same data and loss."""
-    lines: list[str] = []
-    found = at_best(summary.families, summary.measure)
-    for task, compared in zip(found.tasks, found.comparisons, strict=True):
-        on = f" on {task}" if task else ""
-        lines += [f"Each line at its best learning rate, compared{on}:", *sentences(compared)]
-        lines += [text for _, text in doubts([row.group for row in compared.rows], compared.measure)]
-    return lines
+def sections(summary: Summary) -> list[Section]:
+    """Return the questions of the sweep's lines, one for each task, and their answers."""
+    tasks: dict[str, list[Family]] = {}
+    for family in summary.families:
+        tasks.setdefault(task_of(family.points[0].group), []).append(family)
+    fresh = summary.confirmation
+    found = []
+    for name, families in tasks.items():
+        groups = [p.group for line in summary.lines for p in line.points if task_of(p.group) == name]
+        found.append(of_families(asked_of(families, groups, summary.measure), fresh if len(tasks) == 1 else None))
+    return found
 
 
 def save_summary(summary: Summary, folder: SweepFolder) -> list[Path]:

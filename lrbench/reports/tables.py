@@ -99,7 +99,7 @@ def verdict(group: Group) -> str:
     return label if count == of else f"{label} ({count} of {of})"
 
 
-_RUN = Column[Group]("run", lambda g: g.label, lambda g: {"run": g.label}, right=False, name="run")
+_RUN = Column[Group]("run", lambda g: g.short, lambda g: {"run": g.label}, right=False, name="run")
 _FACTS = (
     Column[Group]("seeds", lambda g: str(len(g.records)), lambda g: {"seeds": len(g.records)}, name="seeds"),
     Column[Group]("status", Group.status, lambda g: {"status": g.status()}, right=False, name="status"),

@@ -109,17 +109,18 @@ def sentence(target: Target, groups: Sequence[Group]) -> str:
     each = arrivals(target, groups, axis)
     if math.isinf(soonest := fastest(each)):
         return nobody
+    shorts = {group.label: group.short for group in groups}
     leaders = sorted(label for label, times in each.items() if times.median == soonest)
     first = next(group for group in groups if group.label == leaders[0])
     seconds = median(target, first, "seconds")
     spent = f" ({duration(seconds)})" if math.isfinite(seconds) else ""
     places = f"{soonest:.4g} {axis}s" if axis == "epoch" else f"{soonest:,.0f} {axis}s"
-    told = f"{first.label} reaches {target.words} first, after {places}{spent}"
+    told = f"{first.short} reaches {target.words} first, after {places}{spent}"
     if each[first.label].missed:
         told += f", in {_hits(each[first.label])} seeds"
     if len(leaders) > 1:
-        told = f"{_listed(leaders)} reach {target.words} first, all after {places}"
-    missed = {label: times for label, times in each.items() if math.isinf(times.median)}
+        told = f"{_listed([shorts[label] for label in leaders])} reach {target.words} first, all after {places}"
+    missed = {shorts[label]: times for label, times in each.items() if math.isinf(times.median)}
     some = [f"{label} ({_hits(times)} seeds do)" for label, times in missed.items() if times.times]
     none = [label for label, times in missed.items() if not times.times]
     parts = [f"{start} {_listed(names)}" for start, names in (("not in the median:", some), ("never:", none)) if names]

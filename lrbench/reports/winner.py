@@ -71,12 +71,14 @@ def _words(row: Row, comparison: Comparison) -> str:
         return found
     if row.n == 1:
         return f"{found} With one seed, its first place may be chance."
-    equals = [
-        one for one in comparison.rows
-        if one is not row and one.n and one.ranks and one.ranks[0] == 1
-        and not (one.answer and comparison.against is row and one.answer.word == "probably worse")
-    ]  # fmt: skip
+    equals = [one for one in comparison.rows if one is not row and one.n and _may_be_first(one, comparison)]
     if not equals:
         return found
     names = sentences.named(equals, comparison.measure)
     return f"{found} As far as these seeds can tell, these may be as good: {names}; choose the simplest."
+
+
+def _may_be_first(row: Row, comparison: Comparison) -> bool:
+    """Whether a group may be as good as the best: by the ranks or, of many groups, by how it compares with the best."""
+    word = row.answer.word if row.answer and comparison.against is comparison.best else None
+    return word in ("tie", "undecided") if row.ranks is None else row.ranks[0] == 1 and word != "probably worse"

@@ -82,7 +82,7 @@ class Tail:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._names: list[str] = []
+        self.names: list[str] = []
         self._file, self._read, self._hash = 0, 0, hashlib.blake2b()
 
     def rows(self) -> list[dict[str, float]] | None:
@@ -95,7 +95,7 @@ class Tail:
             with opened(self.path) as file:
                 status = os.fstat(file.fileno())
                 if status.st_size < self._read or (status.st_ino != self._file and not self._same(file)):
-                    self._names, self._read, self._hash = [], 0, hashlib.blake2b()
+                    self.names, self._read, self._hash = [], 0, hashlib.blake2b()
                     return None
                 file.seek(self._read)
                 text = file.read(MOST_BYTES).rpartition(b"\n")
@@ -106,8 +106,8 @@ class Tail:
         self._file, self._read = status.st_ino, self._read + len(text[0]) + len(text[1])
         self._hash.update(text[0] + text[1])
         lines = text[0].split(b"\n") if text[1] else []
-        if lines and not self._names:
-            self._names = _names(lines.pop(0))
+        if lines and not self.names:
+            self.names = _names(lines.pop(0))
         return [self._row(line.split(b",")) for line in lines]
 
     def _same(self, file: IO[bytes]) -> bool:
@@ -115,8 +115,26 @@ class Tail:
         return hashlib.blake2b(file.read(self._read)).digest() == self._hash.digest()
 
     def _row(self, fields: Sequence[bytes]) -> dict[str, float]:
-        told = [(name, text) for name, text in zip(self._names, fields, strict=False) if text]
+        told = [(name, text) for name, text in zip(self.names, fields, strict=False) if text]
         return dict(zip((name for name, _ in told), _numbers([text for _, text in told], len(told)), strict=True))
+
+
+class Growing:
+    """The columns of a file that grows, of which only new rows are read."""
+
+    def __init__(self, path: Path) -> None:
+        self._tail, self._columns = Tail(path), Columns()
+
+    def columns(self) -> Columns:
+        """Return the columns as `read` does. Raises FolderError if the file can't be read."""
+        new = self._tail.rows()
+        if new is None:
+            self._columns, new = Columns(), self._tail.rows() or []
+        empty = np.empty(0)
+        for name in self._tail.names if new or not self._columns else ():
+            values = np.array([row.get(name, np.nan) for row in new], dtype=float)
+            self._columns[name] = np.concatenate([self._columns.get(name, empty), values])
+        return dict(self._columns)
 
 
 def ends(path: Path, most: int) -> tuple[bytes, bytes]:

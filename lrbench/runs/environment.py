@@ -98,6 +98,7 @@ class Environment:
     before: Before = Before()
     branched: Branched | None = None
     metrics: Mapping[str, Mapping[str, Any]] | None = None
+    added: Size = 0
     plain: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod

@@ -195,8 +195,8 @@ class RunFolder(Checkpoints, Recordings):
     def result_of(self, experiment: RunConfig, pruned: bool = False) -> RunResult | None:
         """Return the valid result of this experiment; None if the run is pending, failed or damaged.
 
-        A pruned result counts only with `pruned`; otherwise the run is resumed. Raises FolderError if the file exists
-        but can't be read, since it may be valid.
+        A pruned result counts only with `pruned`, and not if the run was dropped by hand; otherwise the run is resumed.
+        Raises FolderError if the file exists but can't be read, since it may be valid.
         """
         try:
             result = self.result()
@@ -208,7 +208,7 @@ class RunFolder(Checkpoints, Recordings):
             return None
         if result.steps is None and not experiment.foreign:
             return None
-        wanted = result.status.ended or (pruned and result.status is Status.PRUNED)
+        wanted = result.status.ended or (pruned and result.status is Status.PRUNED and not result.dropped)
         return result if wanted else None
 
     def environment(self) -> Environment:

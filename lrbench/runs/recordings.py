@@ -25,6 +25,17 @@ class Recordings:
         return self.path / "output.log"
 
     @property
+    def error_log(self) -> Path:
+        """The file with the traceback of a failed run."""
+        return self.path / "error.log"
+
+    @property
+    def texts(self) -> tuple[Path, ...]:
+        """All files that are text, whether they are there or not."""
+        names = ("config.yaml", "env.json", "result.json", "recorded.json", "epochs.csv", "steps.csv")
+        return (*(self.path / name for name in names), self.error_log, self.output)
+
+    @property
     def begun(self) -> bool:
         """Whether another program has begun to run."""
         return self.output.exists() or (self.path / "recorded.json").exists()

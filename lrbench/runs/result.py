@@ -20,6 +20,9 @@ Format 1 has `images_per_second`, accuracy columns next to the losses and no num
 from the end of a warm-up; `config.load` keeps that meaning.
 """
 
+DROPPED = "dropped by hand"
+"""The reason of a run that was pruned because a person asked for it."""
+
 Text = Annotated[str, Field(strict=True)]
 Size = Annotated[int, Field(ge=0, le=10**15, strict=True)]
 Seconds = Annotated[float, Field(ge=0, le=1e12, strict=True)]
@@ -151,6 +154,11 @@ class RunResult:
     def of(cls, plain: Mapping[str, Any]) -> RunResult:
         """Parse the contents of `result.json`. Raises ValueError if they are invalid."""
         return parsed(cls, {**known_format(plain), "status": _status(plain.get("status"))})
+
+    @property
+    def dropped(self) -> bool:
+        """True if a person had the run dropped. It stays so only as long as they ask for it."""
+        return self.status is Status.PRUNED and self.reason == DROPPED
 
     def metric(self, name: str) -> float | None:
         """Return a value by its name, such as `val_loss`, `best_val_accuracy` or `test_loss`; None if missing."""

@@ -4,9 +4,21 @@ A sweep's runs are ordinary runs. Nothing here trains by itself, draws or import
 """
 
 from lrbench.sweeps.axes import AUTO_POINTS
-from lrbench.sweeps.plan import Planned, SweepFolder, confirming, find_sweeps
+from lrbench.sweeps.decided import Decided, decided
+from lrbench.sweeps.execution import carry_out
+from lrbench.sweeps.plan import Plan, Planned, SweepFolder, confirming, find_sweeps
+from lrbench.sweeps.requests import (
+    MoreSeeds,
+    Requests,
+    add_seeds,
+    cancel_stop,
+    drop_cell,
+    keep_cell,
+    request_stop,
+    requests_of,
+)
 from lrbench.sweeps.status import Board, board_of
-from lrbench.sweeps.summary import Summary
-from lrbench.sweeps.sweeping import Sweep, carry_out, sweep
+from lrbench.sweeps.summary import Summary, summarize
+from lrbench.sweeps.sweeping import Sweep, sweep
 from lrbench.sweeps.sweeping import ask as plan_sweep
 from lrbench.sweeps.zoom import WIDTH, Zoom

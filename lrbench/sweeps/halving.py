@@ -15,6 +15,7 @@ from lrbench.config import RunConfig
 from lrbench.errors import FolderError
 from lrbench.runs import Columns, RunFolder, RunResult, Status, read_csv
 from lrbench.sweeps.plan import Plan, Planned
+from lrbench.training import drop_run
 
 
 def worse_half(plan: Plan, losses: Mapping[str, float], dropped: frozenset[str]) -> list[Planned]:
@@ -64,33 +65,10 @@ def drop(folder: RunFolder, experiment: RunConfig, rung: float, loss: float) -> 
 
     Raises FolderError, LockedError.
     """
-    table = _rows(folder)
-    best = int(np.nanargmin(table["val_loss"]))
     when = f"at the first evaluation after {rung:.0%} of the run"
-    result = RunResult(
-        status=Status.PRUNED,
-        reason=f"validation loss {loss:.4g} {when}, in the worse half of its schedule's learning rates",
-        epochs=int(table["epoch"][-1]),
-        steps=int(table["step"][-1]),
-        evaluations=len(table["step"]),
-        seconds=float(np.nansum(table["seconds"])),
-        effective_lr=float(np.nanmax(table["lr"])),
-        final=_values(table, -1),
-        best=_values(table, best),
-    )
+    reason = f"validation loss {loss:.4g} {when}, in the worse half of its schedule's learning rates"
     with folder.lock():
-        return folder.finish(experiment, result)
-
-
-def _values(table: Columns, row: int) -> dict[str, float | int | None]:
-    """Return the epoch, step and metrics of an evaluation, as in a result."""
-    epoch = float(table["epoch"][row])
-    found: dict[str, float | int | None] = {"epoch": int(epoch) if epoch.is_integer() else epoch}
-    found["step"] = int(table["step"][row])
-    for name, values in table.items():
-        if name.startswith(("train_", "val_")):
-            found[name] = float(values[row]) if math.isfinite(values[row]) else None
-    return found
+        return drop_run(folder, experiment, reason)
 
 
 def _rows(folder: RunFolder) -> Columns:

@@ -10,15 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from lrbench._version import __version__
-from lrbench.analysis import value_text
-from lrbench.config import fits_folder, group, identity
+from lrbench.analysis import Named, naming_of, texts_of
+from lrbench.config import canonical, fits_folder, flat, group, identity, without_rate
 from lrbench.errors import FolderError, UsageError
 from lrbench.runs import RunFolder, now, parsed, read_json, write_file
 from lrbench.sweeps.grid import Cell
 from lrbench.types import Finite, Natural
 
 FORMAT = 1
-_FIRST = ("schedule", "optimizer", "model", "dataset")  # in the names of lines
 
 
 @dataclass(frozen=True)
@@ -29,11 +28,13 @@ class Planned:
         run: the name of the run's folder.
         identity: the run's identity.
         group: the identity without the seed.
-        series: the line it belongs to: everything that varies except the learning rate and the seed.
+        series: the line it belongs to: what differs between lines, in words (`batch size 16`), and the config's name
+            if there are several.
         lr: the peak learning rate; None if only the optimizer's class knows it.
         seed: the run's seed.
         confirms: True for a run of the line's best learning rate with a fresh seed, which had no part in the choice.
         zoom: the round of `--zoom` that added it; 0 for the grid itself.
+        added: the number of the request by hand that added its seed; 0 for none.
     """
 
     run: str
@@ -44,6 +45,7 @@ class Planned:
     seed: Natural
     confirms: bool = False
     zoom: Natural = 0
+    added: Natural = 0
 
     @property
     def line(self) -> str:
@@ -51,15 +53,15 @@ class Planned:
         return f"{self.series} (confirmation)" if self.confirms else self.series
 
     @classmethod
-    def of(cls, cell: Cell, series: str, run: str, *, confirms: bool = False, zoom: int = 0) -> Planned:
+    def of(cls, cell: Cell, series: str, run: str, *, confirms: bool = False, zoom: int = 0, added: int = 0) -> Planned:
         """Return the plan's row for a cell."""
         experiment = cell.experiment
         named = identity(experiment), group(experiment)
-        return cls(run, *named, series, experiment.lr, experiment.seed, confirms, zoom)
+        return cls(run, *named, series, experiment.lr, experiment.seed, confirms, zoom, added)
 
     def row(self) -> dict[str, Any]:
         """Return what the plan's file says of it: defaults are left out."""
-        unsaid = {"confirms": False, "zoom": 0}
+        unsaid = {"confirms": False, "zoom": 0, "added": 0}
         return {key: value for key, value in asdict(self).items() if key not in unsaid or value != unsaid[key]}
 
 
@@ -82,12 +84,14 @@ class Plan:
 
     @cached_property
     def labels(self) -> dict[str, str]:
-        """For the run of each cell, what tells it from the others: `cosine lr=0.01 seed=1`."""
-        varied = {"lr": len(self.rates) > 1, "seed": len({cell.seed for cell in self.cells}) > 1}
-        return {
-            cell.run: " ".join([cell.line, *(f"{k}={value_text(getattr(cell, k))}" for k in varied if varied[k])])
-            for cell in self.cells
-        }
+        """For the run of each cell, what tells it from the others: `cosine, lr 0.01, seed 1`."""
+        texts = dict(zip(self.rates, texts_of(self.rates, "lr"), strict=True))
+        rates, seeds = len(texts) > 1, len({cell.seed for cell in self.cells}) > 1
+        named = {}
+        for cell in self.cells:
+            rate = "default lr" if cell.lr is None else f"lr {texts[cell.lr]}"
+            named[cell.run] = ", ".join([cell.line, *[rate] * rates, *[f"seed {cell.seed}"] * seeds])
+        return named
 
     @property
     def rates(self) -> list[float | None]:
@@ -125,19 +129,26 @@ class SweepFolder:
 
     def holds(self, plan: Plan) -> bool:
         """Return whether the folder contains this plan."""
-        return plan.cells == tuple(c for c in self.known() if c in plan.cells or not (c.confirms or c.zoom))
+        known = self.known(plan)
+        kept = {cell for cell in known if cell in plan.cells or not (cell.confirms or cell.zoom or cell.added)}
+        return set(plan.cells) == kept
 
-    def known(self) -> Sequence[Planned]:
-        """Return the cells of the plan on disk; none if it can't be read."""
+    def known(self, plan: Plan | None = None) -> Sequence[Planned]:
+        """Return the cells of the plan on disk; none if it can't be read.
+
+        An older plan, or one with other axes, may name lines in another way: with `plan`, they have its names.
+        """
         try:
-            return self.plan().cells
+            cells = self.plan().cells
         except FolderError:
             return ()
+        lines = {} if plan is None else {cell.group: cell.series for cell in plan.cells}
+        return [replace(cell, series=lines.get(cell.group, cell.series)) for cell in cells]
 
     def joined(self, plan: Plan) -> Plan:
         """Add the earlier confirmations to a plan, unless it trains them too."""
         runs = {cell.run for cell in plan.cells}
-        earlier = [cell for cell in self.known() if cell.confirms and cell.run not in runs]
+        earlier = [cell for cell in self.known(plan) if cell.confirms and cell.run not in runs]
         return replace(plan, cells=(*plan.cells, *earlier))
 
     def write(self, plan: Plan) -> None:
@@ -147,6 +158,14 @@ class SweepFolder:
         head = {"format": FORMAT, "name": plan.name, "written": now(), "lrbench": __version__}
         lines = [f"  {json.dumps(key)}: {json.dumps(value)},\n" for key, value in head.items()]
         self.save("plan.json", f'{{\n{"".join(lines)}  "cells": [\n  {rows}\n]}}\n')
+
+    @property
+    def planned_at(self) -> int:
+        """When the plan was written, in ns; 0 without one. A plan with the same time is the same plan."""
+        try:
+            return (self.path / "plan.json").stat().st_mtime_ns
+        except OSError:
+            return 0
 
     def plan(self) -> Plan:
         """Read the plan. Raises FolderError if it is missing or damaged."""
@@ -181,42 +200,14 @@ def confirming(root: Path) -> set[str]:
 
 
 def series_of(cells: Sequence[Cell]) -> list[str]:
-    """Return each cell's line: the config's name, if there are several, and what varies except lr and seed."""
-    names = {cell.experiment.name for cell in cells}
-    keys = dict.fromkeys(key for cell in cells for key in cell.point if key not in (cell.experiment.lr_key, "seed"))
-    values = {key: {_text(cell.point[key]): cell.point[key] for cell in cells if key in cell.point} for key in keys}
-    varied = [key for key in keys if len(values[key]) > 1 or any(key not in cell.point for cell in cells)]
-    varied.sort(key=lambda key: _FIRST.index(key) if key in _FIRST else len(_FIRST))
-    labels = {key: _labels(_short_key(key, varied), values[key]) for key in varied}
-    return [
-        " ".join(
-            [cell.experiment.name] * (len(names) > 1 or not varied)
-            + [labels[key][_text(cell.point[key])] for key in varied if key in cell.point]
-        )
-        for cell in cells
-    ]
-
-
-def _short_key(key: str, keys: Sequence[str]) -> str:
-    """Return `hidden` for `model.hidden`, unless another key ends in it too."""
-    last = key.rpartition(".")[2]
-    return last if sum(other.rpartition(".")[2] == last for other in keys) == 1 else key
-
-
-def _labels(key: str, values: Mapping[str, Any]) -> dict[str, str]:
-    """Return short names that distinguish an axis's values: `cosine`, `step factor=0.5`, `batch_size=32`."""
-    short = {text: f"{key}={value_text(value)}" for text, value in values.items()}
-    blocks = {text: {"name": value} if isinstance(value, str) else value for text, value in values.items()}
-    blocks = {text: {"name": key, **block} for text, block in blocks.items() if isinstance(block, Mapping)}
-    for text, block in blocks.items():
-        alike = [other for other in blocks.values() if other["name"] == block["name"]]
-        told = [k for k in block if any(other.get(k) != block[k] for other in alike)]
-        short[text] = " ".join([str(block["name"]), *(f"{k}={value_text(block[k])}" for k in told)])
-    return short
-
-
-def _text(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, default=str)
+    """Return each cell's line, named as a report names families: `cosine`, `batch size 16`, `a, no warm-up`."""
+    lines = [(cell.experiment.name, without_rate(cell.experiment)) for cell in cells]
+    firsts = dict(zip(reversed(lines), reversed(cells), strict=True))
+    order = list(dict.fromkeys(lines))
+    configs = [firsts[line].experiment for line in order]
+    members = [Named(one.name, flat(canonical(one)), one.lr_key, one.source) for one in configs]
+    named = dict(zip(order, naming_of(members, without_rate=True).shorts, strict=True))
+    return [named[line] for line in lines]
 
 
 def _cell(row: Mapping[str, Any]) -> Planned:

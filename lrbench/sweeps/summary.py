@@ -27,6 +27,7 @@ from lrbench.analysis import (
     parts,
     rate_text,
     read_one,
+    texts_of,
 )
 from lrbench.components import Measure
 from lrbench.runs import Status
@@ -100,6 +101,11 @@ class Summary:
         return sum(not _over(record) for record in self.records)
 
     @property
+    def dropped(self) -> int:
+        """The number of the grid's runs that were dropped by hand."""
+        return sum(record.result is not None and record.result.dropped for record in self.records)
+
+    @property
     def without(self) -> list[str]:
         """The lines without an ended run."""
         return [series for series in self.plan.series if series not in {family.label for family in self.families}]
@@ -119,19 +125,24 @@ class Summary:
             yield {"series": _named(f"{line} (confirmation)", point), **_row(point, known, self.measure)}
 
 
-def summarize(folder: SweepFolder, plan: Plan, epsilon: float = EPSILON) -> Summary:
-    """Read the runs of a plan. Unreadable runs are marked damaged and excluded from means."""
+def summarize(
+    folder: SweepFolder, plan: Plan, epsilon: float = EPSILON, records: Mapping[str, Record] | None = None
+) -> Summary:
+    """Read the runs of a plan, unless their records are given by name: one that lacks is pending.
+
+    Unreadable runs are marked damaged and excluded from means.
+    """
     grid: dict[str, dict[float | None, list[Record]]] = {}
     fresh: dict[str, dict[float | None, list[Record]]] = {}
     for cell in plan.cells:
         lines = fresh if cell.confirms else grid
-        lines.setdefault(cell.series, {}).setdefault(cell.lr, []).append(_read(folder, cell))
+        lines.setdefault(cell.series, {}).setdefault(cell.lr, []).append(_read(folder, cell, records))
     everything = [record for line in (*grid.values(), *fresh.values()) for found in line.values() for record in found]
     measures = measures_of(everything)
     measure = measures.get(default_metric(everything)) or measures_of([])[DEFAULT_METRIC]
     points = partial(_points, measures=measures, axis=axis_of(everything))
     made = tuple(Family(series, points(runs), epsilon) for series, runs in grid.items())
-    records = tuple(record for family in made for point in family.points for record in point.group.records)
+    its_own = tuple(record for family in made for point in family.points for record in point.group.records)
     begun = {series: {lr: _begun(found) for lr, found in runs.items()} for series, runs in fresh.items()}
     confirming = tuple((series, _of(series, point)) for series, runs in begun.items() for point in points(runs))
     pending = [
@@ -140,11 +151,12 @@ def summarize(folder: SweepFolder, plan: Plan, epsilon: float = EPSILON) -> Summ
         for lr, found in runs.items()
         for _ in found[len(begun[series][lr]) :]
     ]
-    return Summary(plan, measure, made, records, confirming, tuple(pending))
+    return Summary(plan, measure, made, its_own, confirming, tuple(pending))
 
 
 def _of(series: str, point: Point) -> Point:
-    return replace(point, group=replace(point.group, label=f"{series} at {point.group.label}"))
+    label = f"{series} at {point.group.label}"
+    return replace(point, group=replace(point.group, label=label, short=label))
 
 
 def _begun(records: list[Record]) -> list[Record]:
@@ -156,7 +168,9 @@ def _points(
 ) -> tuple[Point, ...]:
     """Return the points of a line, by ascending learning rate."""
     rates = sorted(runs, key=lambda lr: lr or 0.0)
-    return tuple(Point(lr, part) for lr in rates for part in parts(rate_text(lr), runs[lr], measures, axis=axis))
+    labels = [rate_text(None) if lr is None else text for lr, text in zip(rates, texts_of(rates, "lr"), strict=True)]
+    named = zip(rates, labels, strict=True)
+    return tuple(Point(lr, part) for lr, label in named for part in parts(label, runs[lr], measures, axis=axis))
 
 
 def _named(series: str, point: Point) -> str:
@@ -179,11 +193,11 @@ def _over(record: Record) -> bool:
     return record.status.ended or record.status is Status.PRUNED
 
 
-def _read(folder: SweepFolder, cell: Planned) -> Record:
+def _read(folder: SweepFolder, cell: Planned, records: Mapping[str, Record] | None) -> Record:
     run = folder.run(cell)
-    if not run.is_run:
+    if (run.name not in records) if records is not None else not run.is_run:
         return Record(run, Status.PENDING)
-    record = read_one(run)
+    record = read_one(run) if records is None else records[run.name]
     if record.result is not None and record.result.identity not in ("", cell.identity):
         return replace(record, status=Status.DAMAGED, problem=f"{run.name} is not the run in the sweep's plan")
     return record

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,23 +9,21 @@ from typing import Any
 
 from lrbench.analysis import EPSILON
 from lrbench.config import CONFIGS, Config, RunConfig, own, read_config
-from lrbench.errors import LockedError, RunError, UsageError
-from lrbench.events import Event, Watch, message, silent
+from lrbench.errors import RunError, UsageError
+from lrbench.events import Watch, message, silent
 from lrbench.lr_finder import Refusal, find_lr, known_finding
-from lrbench.runs import Status, relative
-from lrbench.sweeps.additions import add_confirmation, zoom_in
+from lrbench.sweeps.additions import add_again
 from lrbench.sweeps.axes import around
+from lrbench.sweeps.execution import UNASKED, carry_out
 from lrbench.sweeps.grid import MOST, Cell, FindRates, Grid, all_cells
-from lrbench.sweeps.halving import drop, loss_at, worse_half
 from lrbench.sweeps.plan import Plan, Planned, SweepFolder, series_of
 from lrbench.sweeps.status import expected_seconds
 from lrbench.sweeps.summary import Summary, summarize
 from lrbench.sweeps.zoom import ZOOM, Step, Zoom
-from lrbench.training import RUNGS, Executor, Outcome, Prune, RunOptions, default_jobs, do_runs, look, nearest, pending
+from lrbench.training import Executor, Outcome, Prune, RunOptions, default_jobs, look, nearest, pending
 from lrbench.types import FUNCTION, NOTHING, PATH, TEXT, TEXTS, TRACKS, WHOLE, Displayed, Kind, Listed, arguments
 
 SCHEDULES = Listed("schedules", Kind("a schedule's name or block", lambda value: isinstance(value, str | Mapping)))
-UNASKED = 1000  # larger grids need --yes
 
 
 @dataclass
@@ -180,82 +176,9 @@ def ask(
     outcomes = [look(root, cell.experiment, options.kind_of(cell.experiment), options.again) for cell in cells]
     rows = zip(cells, series_of(cells), outcomes, strict=True)
     planned = tuple(Planned.of(cell, series, outcome.path.name) for cell, series, outcome in rows)
-    return Sweep(folder, Plan(name, planned), cells, outcomes, duplicates, tuple(dict.fromkeys(unknown)))
-
-
-def carry_out(
-    asked: Sweep, options: RunOptions, *, zoom: Zoom | None = None, confirm: int = 0, watch: Watch = silent
-) -> Sweep:
-    """Execute the pending runs of a sweep and return `asked`, updated. Raises the same errors as `sweep`."""
-    if not 0 <= confirm <= UNASKED:
-        raise UsageError(f"--confirm must be from 0 to {UNASKED:,} (got {confirm:,})")
-    if zoom is not None and options.prune is not None:
-        raise UsageError("--zoom needs complete runs: leave out --prune and --halve")
-    if zoom is not None and zoom.max_runs is not None and zoom.max_runs < len(asked.cells):
-        raise UsageError(f"--max-runs {zoom.max_runs:,} is less than the {len(asked.cells):,} runs of the grid")
-    folder = asked.folder
-
-    def written() -> None:
-        if asked.todo or not folder.holds(asked.plan):  # a finished sweep may be in a read-only folder
-            folder.write(asked.plan)
-        watch(
-            message(
-                f"{len(asked.todo)} of {len(asked.cells)} runs pending; plan: {relative(folder.path / 'plan.json')}"
-            )
-        )
-        found = {outcome.path.name: outcome.result for outcome in asked.outcomes if outcome.result is not None}
-        watch(Event("", "plan", values={"plan": asked.plan, "results": found}))
-
-    def train(how: RunOptions, outcomes: Sequence[Outcome]) -> None:
-        for outcome in outcomes:
-            outcome.kind = how.kind_of(outcome.experiment)
-        do_runs(outcomes, folder.root, how, watch, written)
-
-    prune = options.prune
-    if prune is not None and prune.halve:
-        for rung in RUNGS:
-            train(replace(options, prune=replace(prune, pause=rung)), asked.outcomes)
-            options = replace(options, again=False)  # repeated runs are resumed from here on
-            if any(outcome.status in (Status.PENDING, Status.INTERRUPTED) for outcome in asked.outcomes):
-                return asked
-            drop_worse_half(asked, rung, watch)
-    train(options, asked.outcomes)
-    while zoom is not None and not _undone(asked) and zoom_in(asked, zoom, options, watch):
-        train(options, asked.outcomes)
-    undone = _undone(asked)
-    if zoom is not None and undone:
-        watch(message(f"no further zoom yet: {undone} of {len(asked.outcomes)} runs have no result"))
-    if confirm and undone:
-        watch(message(f"no fresh seeds yet: {undone} of {len(asked.outcomes)} runs have no result"))
-    elif confirm:
-        whole = replace(options, prune=None)  # to drop some would leave a selection
-        fresh = add_confirmation(asked, confirm, whole)
-        if not fresh:
-            watch(message("no fresh seeds: no line has a best learning rate"))
-        train(whole, fresh)
+    asked = Sweep(folder, Plan(name, planned), cells, outcomes, duplicates, tuple(dict.fromkeys(unknown)))
+    add_again(asked, options)
     return asked
-
-
-def drop_worse_half(asked: Sweep, rung: float, watch: Watch) -> None:
-    """At a rung, write the result `pruned` for the runs that are dropped; the others stay pending."""
-    if all(outcome.status is not Status.PAUSED for outcome in asked.outcomes):
-        return
-    by_run = {outcome.path.name: outcome for outcome in asked.outcomes}
-    losses = {cell.run: loss_at(asked.folder.run(cell), rung) for cell in asked.plan.grid}
-    pruned = [run for run, outcome in by_run.items() if outcome.status is Status.PRUNED]
-    before = frozenset(run for run in pruned if math.isinf(losses.get(run, 0.0)))  # at an earlier rung
-    for cell in worse_half(asked.plan, losses, before):
-        outcome = by_run[cell.run]
-        if outcome.status is not Status.PAUSED:
-            continue  # it has finished or failed
-        with contextlib.suppress(LockedError):  # another command is dropping the same runs
-            outcome.ended(drop(asked.folder.run(cell), outcome.experiment, rung, losses[cell.run]))
-            watch(Event(cell.run, "end", values={"result": outcome.result, "folder": outcome.path}))
-
-
-def _undone(asked: Sweep) -> int:
-    """Count the runs without a result."""
-    return sum(outcome.to_do or outcome.undone for outcome in asked.outcomes)
 
 
 def _grid(

@@ -14,6 +14,8 @@ from lrbench.training.kinds import LoopKind, Observer
 from lrbench.training.options import RunOptions
 from lrbench.training.orchestrate import do as do_runs
 from lrbench.training.orchestrate import run, stopped
+from lrbench.training.orders import DROP, STOP, Orders
+from lrbench.training.orders import drop as drop_run
 from lrbench.training.outcome import Outcome, Outcomes, look, look_in, nearest, pending
 from lrbench.training.pruning import RUNGS, Prune
 from lrbench.training.signals import StopFlag

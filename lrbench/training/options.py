@@ -10,6 +10,7 @@ from lrbench.config import CommandConfig, RunConfig, own, trunk_of
 from lrbench.errors import UsageError, choices
 from lrbench.training.commands import CommandRun
 from lrbench.training.kinds import Kind, PlainTraining
+from lrbench.training.orders import NO_ORDERS, Orders
 from lrbench.training.pruning import Prune, PrunedTraining
 from lrbench.types import AT_LEAST_0, AT_LEAST_1, FUNCTION, NOTHING, SWITCH, TEXT, WHOLE
 
@@ -43,6 +44,7 @@ class RunOptions:
         max_failures: start no more runs after this many have failed for good; None for no limit.
         retries: how many times to retry a failed run.
         prune: end hopeless runs early.
+        orders: what people may ask of the runs while they are under way.
 
     Raises:
         UsageError: invalid values.
@@ -57,6 +59,7 @@ class RunOptions:
     max_failures: int | None = None
     retries: int = 0
     prune: Prune | None = None
+    orders: Orders = NO_ORDERS
 
     def __post_init__(self) -> None:
         for name, kind in _KINDS.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -129,6 +130,7 @@ def do(
 def _do(
     outcomes: Sequence[Outcome], root: Path, options: RunOptions, watch: Watch, checked: Callable[[], None]
 ) -> None:
+    _leave_dropped(outcomes, options)
     todo = pending(outcomes)
     if not todo:
         checked()
@@ -144,6 +146,16 @@ def _do(
     _execute(pending(todo), first, root, options, watch)
     if (said := saving(outcomes)) is not None:
         watch(message(said))
+
+
+def _leave_dropped(outcomes: Sequence[Outcome], options: RunOptions) -> None:
+    """Note the results of runs that were dropped before and still are."""
+    for outcome in pending(outcomes):
+        if options.orders.drops(outcome.path.name):
+            with contextlib.suppress(FolderError):  # executing the run will report it
+                result = RunFolder(outcome.path).result()
+                if result is not None and result.dropped and result.identity == identity(outcome.experiment):
+                    outcome.ended(result)
 
 
 def stopped(outcomes: Sequence[Outcome]) -> Interrupted | None:
@@ -188,7 +200,7 @@ def _execute_at_once(
     left, told = list(todo), set[Path]()
     while left:
         elsewhere = []
-        items = [WorkItem(one.path, one.experiment, one.kind, options.retries) for one in left]
+        items = [WorkItem(one.path, one.experiment, one.kind, options.retries, options.orders) for one in left]
         for path, result in executor.execute(items, watch, stop):
             outcome = by_path[path]
             _settle(outcome, result, stop)
@@ -204,13 +216,13 @@ def _execute_at_once(
                 told.add(outcome.path)
                 whose = RunFolder(outcome.path).owner or "another process"
                 watch(message(f"waiting for {outcome.path.name}, which is running in {whose}"))
-        left = _awaited(elsewhere, stop)
+        left = _awaited(elsewhere, lambda: stop() or options.orders.stop)
         prepare(left, again=False)  # a killed process may have left a folder without its config
         left = [outcome for outcome in left if outcome.status is Status.RUNNING]
         if left:
             executor = create(options, root, [outcome.experiment for outcome in left])
     for outcome in todo:
-        if outcome.status is Status.RUNNING and stop():
+        if outcome.status is Status.RUNNING and (stop() or options.orders.stop):
             outcome.status, outcome.signal = Status.INTERRUPTED, stop.signal
 
 
@@ -225,7 +237,7 @@ def _settle(outcome: Outcome, result: RunResult | Exception, stop: StopFlag) -> 
     outcome.signal = stop.signal if outcome.status is Status.INTERRUPTED else None
 
 
-def _awaited(outcomes: Sequence[Outcome], stop: StopFlag) -> list[Outcome]:
+def _awaited(outcomes: Sequence[Outcome], stop: Callable[[], bool]) -> list[Outcome]:
     """Wait until another process has finished or abandoned one of the runs; return the runs still pending."""
     while outcomes and not stop():
         left = [outcome for outcome in outcomes if not _done_elsewhere(outcome)]

@@ -27,6 +27,7 @@ class Outcome:
         message: why there is no result, or the result's reason.
         warnings: for example what has changed since the run.
         signal: the signal that interrupted the run, if any.
+        added: the number of the request by hand that added the run's seed; 0 for none.
     """
 
     experiment: RunConfig
@@ -38,6 +39,7 @@ class Outcome:
     message: str = ""
     warnings: list[str] = field(default_factory=list)
     signal: int | None = None
+    added: int = 0
 
     @property
     def to_do(self) -> bool:

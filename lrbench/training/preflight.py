@@ -46,7 +46,8 @@ def _make_ready(folder: RunFolder, outcome: Outcome, again: bool) -> list[str]:
     """Prepare a locked folder for a new, repeated or resumed run; return warnings."""
     experiment, kind = outcome.experiment, outcome.kind
     if not folder.has_config:
-        folder.create(experiment, kind.environment(experiment))
+        added = {"added": outcome.added} if outcome.added else {}
+        folder.create(experiment, {**kind.environment(experiment), **added})
         return []
     folder.adopt(experiment)
     if again or not kind.resumes(folder, experiment):

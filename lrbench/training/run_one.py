@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lrbench.config import RunConfig, identity
-from lrbench.errors import FolderError, LrbenchError, RunError, reason_of
+from lrbench.errors import FolderError, Interrupted, LrbenchError, RunError, reason_of
 from lrbench.events import Event, Watch, message
 from lrbench.runs import RunFolder, RunResult, Status, now
-from lrbench.training.kinds import Kind, PlainTraining
+from lrbench.training.kinds import Kind, Once, PlainTraining
+from lrbench.training.orders import NO_ORDERS, Leave, Orders, drop
 
 
 @dataclass(frozen=True)
@@ -23,12 +24,14 @@ class WorkItem:
         experiment: the checked experiment of that config.
         kind: the kind of work.
         retries: how many times to retry the run if it fails.
+        orders: what people may ask of it.
     """
 
     path: Path
     experiment: RunConfig
     kind: Kind = field(default_factory=PlainTraining)
     retries: int = 0
+    orders: Orders = NO_ORDERS
 
 
 Done = tuple[Path, RunResult | Exception]
@@ -49,26 +52,44 @@ def do_run(item: WorkItem, *, threads: int | None, watch: Watch, stop: Callable[
     Raises:
         FolderError: the folder's config has been edited.
         LockedError: another live process is training this run.
-        Interrupted: `stop` returned True; a checkpoint has been written.
+        Interrupted: `stop` returned True, and a checkpoint has been written; or no more runs may be started.
         Paused: the run waits to be compared with others.
     """
     folder = RunFolder(item.path)
-    executing = item.kind.executing(folder, item.experiment, threads=threads, stop=stop)
-    with folder.lock(), executing as (once, around):
-        watch = around(watch)
+    leave = Leave(item.orders, folder.name, stop)
+    with folder.lock():
         if folder.identity() != identity(item.experiment):
             raise FolderError(folder.edited)
         done = folder.result_of(item.experiment, pruned=item.kind.accepts_pruned)
         if done is not None:
             return done
-        for left in reversed(range(item.retries + 1)):
-            folder.begin(now())
+        if item.orders.drops(folder.name):
+            result = drop(folder, item.experiment)
+            watch(Event(folder.name, "end", values={"result": result, "folder": folder.path}))
+            return result
+        if item.orders.stop:
+            raise Interrupted(f"{folder.name} was not started")
+        with item.kind.executing(folder, item.experiment, threads=threads, stop=leave) as (once, around):
+            watch = around(watch)
+            result = _until_done(item, folder, once, watch, leave)
+            watch(Event(folder.name, "end", values={"result": result, "folder": folder.path}))
+            return result
+
+
+def _until_done(item: WorkItem, folder: RunFolder, once: Once, watch: Watch, leave: Leave) -> RunResult:
+    """Execute a run until it succeeds, has no retries left or is dropped."""
+    for left in reversed(range(item.retries + 1)):
+        folder.begin(now())
+        try:
             result = once(watch)
-            if result.status is not Status.FAILED or not left or stop():
-                break
-            watch(message(f"{folder.name} failed and is retried ({result.reason.splitlines()[0]})"))
-        watch(Event(folder.name, "end", values={"result": result, "folder": folder.path}))
-        return result
+        except Interrupted:
+            if leave.stop() or not leave.dropped:
+                raise
+            return drop(folder, item.experiment)
+        if result.status is not Status.FAILED or not left or leave():
+            break
+        watch(message(f"{folder.name} failed and is retried ({result.reason.splitlines()[0]})"))
+    return result
 
 
 def attempt(item: WorkItem, *, threads: int | None, watch: Watch, stop: Callable[[], bool]) -> RunResult | Exception:

@@ -4,6 +4,7 @@ It reads run folders through the analysis. The coordinate check alone trains, a 
 draws, and imports torch only to train.
 """
 
+from lrbench.transfers.collect import sized
 from lrbench.transfers.coordinates import CoordinateCheck, LayerSize, Slope, both, coordinate_check
 from lrbench.transfers.law import Exponent, Fitted, Found, Prediction
 from lrbench.transfers.theory import THEORIES

@@ -15,6 +15,7 @@ from lrbench.analysis import (
     families,
     grouped,
     kept,
+    labels_of,
     measure_named,
     optimum,
     read_runs,
@@ -47,20 +48,20 @@ def collect(paths: Sequence[Path], metric: str | None, filters: Sequence[str]) -
         raise UsageError(f"no runs in {', '.join(map(str, paths))}; `lrbench sweep CONFIG` trains a grid")
     fresh = {root / name for root in {r.folder.path.parent for r in records} for name in confirming(root)}
     records = [record for record in records if record.folder.path not in fresh]  # they had no part in the choice
-    labels = {r.folder.path: group.label for group in grouped(records, metric) for r in group.records}
-    records = kept(records, filters, labels)
+    records = kept(records, filters, labels_of(grouped(records, metric)))
     measure = measure_named(records, metric or default_metric(records))
     found = [family for family in families(grouped(records, metric), measure) if _rated(family)]
     if not found:
         raise UsageError("no family of runs has at least 3 learning rates; `lrbench sweep CONFIG --lr …` trains them")
-    return [_sized(family, measure) for family in found], measure
+    return [sized(family, measure) for family in found], measure
 
 
 def _rated(family: Family) -> bool:
     return all(point.lr for point in family.points)
 
 
-def _sized(family: Family, measure: Measure) -> Sized:
+def sized(family: Family, measure: Measure) -> Sized:
+    """Return a family with its sizes and its optimum."""
     config = family.points[0].group.first.experiment
     assert config is not None  # families have readable configs
     ratios = [

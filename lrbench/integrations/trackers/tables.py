@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from lrbench.integrations.trackers import Ending, Log, Row, Run, Tool
+from lrbench.analysis import Described, frame_of, read_one
+from lrbench.integrations.trackers import Ending, Known, Log, Row, Run, Tool
 from lrbench.reports import csv_cell
-from lrbench.runs import writing
+from lrbench.runs import RunFolder, writing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,13 +50,10 @@ class Tables(Tool):
         """Write the tables. Raises FolderError."""
         import pandas as pd
 
-        configs = [log.run.flat for log in self.logs]
-        keys = list(dict.fromkeys(key for config in configs for key in config))
-        differing = [key for key in keys if len({repr(config.get(key)) for config in configs}) > 1]
+        keys = list(dict.fromkeys(key for log in self.logs for key in log.run.flat))
         tables = {"runs": pd.DataFrame([log.row(keys) for log in self.logs])}
-        for name in ("evaluations", "steps"):
-            found = [table for log in self.logs if (table := log.table(name, differing)) is not None]
-            tables[name] = pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=["run", "step"])
+        described = [log.described() for log in self.logs]
+        tables |= {"evaluations": frame_of(described, "evaluations"), "steps": frame_of(described, "steps")}
         with writing(self.into):
             self.into.mkdir(parents=True, exist_ok=True)
             for name, table in tables.items():
@@ -96,31 +95,23 @@ def _text(value: Any) -> str | None:
 
 
 class _Collected(Log):
-    """The rows of a run."""
+    """A run, whose rows are read from its folder when the tables are written."""
+
+    known = Known(sys.maxsize, sys.maxsize)
 
     def __init__(self, run: Run) -> None:
         self.run = run
         self.ending: Ending | None = None
-        self.rows: dict[str, list[Row]] = {"steps": [], "evaluations": []}
-        self.tables: dict[str, pd.DataFrame] = {}
 
     def steps(self, rows: Sequence[Row]) -> None:
-        """See `Log`."""
-        self.rows["steps"] += rows
+        """See `Log`. There are none after the last that is `known`."""
 
     def evaluation(self, row: Row) -> None:
         """See `Log`."""
-        self.rows["evaluations"].append(row)
 
     def end(self, ending: Ending) -> None:
         """See `Log`."""
-        import pandas as pd
-
         self.ending = ending
-        for name, rows in self.rows.items():  # as columns, which take a tenth of the memory
-            if rows:
-                self.tables[name] = pd.DataFrame([{"step": row.step, **row.values} for row in rows])
-        self.rows = {"steps": [], "evaluations": []}
 
     def row(self, keys: Sequence[str]) -> dict[str, Any]:
         """Return the run's row of `runs`."""
@@ -133,13 +124,7 @@ class _Collected(Log):
             **{f"config.{key}": flat.get(key) for key in keys},
         }  # fmt: skip
 
-    def table(self, name: str, keys: Sequence[str]) -> pd.DataFrame | None:
-        """Return the run's evaluations or steps."""
-        found, flat = self.tables.get(name), self.run.flat
-        if found is None:
-            return None
-        known: dict[str, Any] = {"run": self.run.name, "group": self.run.group, "seed": self.run.seed}
-        known |= {f"config.{key}": flat.get(key) for key in keys}
-        for place, (key, value) in enumerate(known.items()):
-            found.insert(place, key, value)
-        return found
+    def described(self) -> Described:
+        """Return the run for the tables of evaluations and steps."""
+        about = {"run": self.run.name, "group": self.run.group, "seed": self.run.seed}
+        return Described(read_one(RunFolder(self.run.path)), about, self.run.flat)

@@ -4,28 +4,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 from lrbench.analysis import Group, Target, TimeToTarget
 from lrbench.reports.figures.axes import log_scale
-from lrbench.reports.figures.style import OTHERS, cut, drawing, line_of
+from lrbench.reports.figures.finish import finish
+from lrbench.reports.figures.sheet import SCREEN, Sheet
+from lrbench.reports.figures.style import OTHERS, SOFT, drawing, large, line_of, wide
+from lrbench.reports.figures.text import End, all_wrapped, ends_fit, heading, legend, width_of
 from lrbench.reports.targets import arrivals, fastest
 
 MOST = 8
 """Groups that a reader can tell apart; the others are grey."""
 WIDE = 8.0
 """Times that differ by more than this factor are on a log axis."""
-LABEL = 0.062  # of the axes' height, the least distance of two labels
 
 
 @drawing()
-def draw(groups: Sequence[Group], target: Target) -> Figure | None:
+def draw(groups: Sequence[Group], target: Target, sheet: Sheet = SCREEN) -> Figure | None:
     """Draw the curves; None if no seed reached the target.
 
     Marks show how far seeds got that have not reached it: ticks if they may yet, crosses if they never will.
@@ -36,46 +39,62 @@ def draw(groups: Sequence[Group], target: Target) -> Figure | None:
     if not any(one.times for one in found.values()):
         return None
     order = sorted(found, key=lambda label: (found[label].median, -found[label].reached_by(math.inf), label))
-    labels = [cut(label, 40) for label in order[:MOST]]
-    right = 0.3 + 0.078 * max(map(len, labels))
-    figure = Figure(figsize=(7.6 + right, 4.6))
-    width, height = figure.get_size_inches()
-    axes = figure.add_axes((0.75 / width, 0.62 / height, 6.75 / width, 3.1 / height))
+    named = {group.label: group.short for group in groups}
+    width = sheet.across(7.9 + min(max(width_of(named[label]) for label in order[:MOST]), 3.2))
+    body = 0.9 * width if sheet.narrow else min(0.55 * width, 4.4)
+    figure = Figure(figsize=(width, sheet.height or body), layout="constrained")
+    more = f"{MOST} of {len(order)} in colour" if len(order) > MOST else ""
+    top = heading(figure, sheet, f"Seeds that have reached {target.words}", more)
+    axes = figure.subplots()
     end = max(place for one in found.values() for place in (*one.times, *one.missed))
     start = _scale(axes, [place for one in found.values() for place in one.times], end)
     for label in reversed(order[MOST:]):
         _curve(axes, found[label], start, end, OTHERS, "-", 0.8)
-    heights = {}
-    for index, label in enumerate(order[:MOST]):
+    ends, handles = [], []
+    texts = all_wrapped([named[label] for label in order[:MOST]], 0.3 * width)
+    for index, (label, text) in enumerate(zip(order[:MOST], texts, strict=True)):
         look = line_of(index)
-        heights[label] = _curve(axes, found[label], start, end, look.colour, look.dash, 1.8, index)
-    for (label, at), text in zip(_apart(heights).items(), labels, strict=True):
-        colour = line_of(order.index(label)).colour
-        axes.annotate(text, (1, at), xycoords="axes fraction", xytext=(8, 0), textcoords="offset points",
-                      va="center", color=colour, fontsize=8.5, annotation_clip=False)  # fmt: skip
-    _finish(figure, axes, target, part, soonest, len(order))
-    return figure
+        line, last, height = _curve(axes, found[label], start, end, look.colour, look.dash, 1.8, index)
+        ends.append(End(last, height, text, look.colour))
+        handles.append(line)
+    _finish(axes, target, part, soonest)
+    handles, labels = _marks(handles, [named[label] for label in order[:MOST]], list(found.values()))
+    fits = ends_fit(figure, texts, body - 1.15)
+    legend(figure, handles[len(texts) :] if fits else handles, labels[len(texts) :] if fits else labels)
+    return finish(figure, sheet, body + top, "figure of arrivals", axes, ends if fits else ())
 
 
-def _finish(figure: Figure, axes: Axes, target: Target, part: str, soonest: float, count: int) -> None:
-    """Add limits, labels, the title, and at the top the multiples of the fastest median."""
+def _marks(lines: list[Artist], labels: list[str], found: Sequence[TimeToTarget]) -> tuple[list[Artist], list[str]]:
+    """Add the meaning of the marks that are there to the legend."""
+    there = (("|", "may still reach it", any(one.censored for one in found)),
+             ("x", "never will", any(one.never for one in found)))  # fmt: skip
+    marks = [(mark, text) for mark, text, shown in there if shown]
+    look: Any = {"linestyle": "none", "color": "#444444", "markersize": large(7), "markeredgewidth": wide(1.6)}
+    made: list[Artist] = [Line2D([], [], marker=mark, **look) for mark, _ in marks]
+    return [*lines, *made], [*labels, *(text for _, text in marks)]
+
+
+def _finish(axes: Axes, target: Target, part: str, soonest: float) -> None:
+    """Add limits, labels, and at the top the multiples of the fastest median."""
     axes.set_ylim(-0.03, 1.03)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-    axes.set_ylabel("share of seeds that have reached it")
+    axes.set_ylabel("seeds that have reached it")
     unit = "seconds of training" if part == "seconds" else f"{part}s"
-    axes.set_xlabel(f"{unit} to {target.words}    | may still reach it    × never will")
+    axes.set_xlabel(f"{unit} to {target.words}")
     if math.isfinite(soonest):
         axes.axvline(soonest, color="#999999", linewidth=0.8, linestyle=(0, (2, 2)), zorder=0)
-        top = axes.secondary_xaxis("top", functions=(partial(np.multiply, 1 / soonest), partial(np.multiply, soonest)))
+        top = axes.twiny()
+        top.set_frame_on(False)
+        top.grid(visible=False)
+        top.set_xscale(axes.get_xscale())
+        top.set_xlim(*(place / soonest for place in axes.get_xlim()))
         low, high = (place / soonest for place in axes.get_xlim())
         ticks = [tick for tick in (0.5, 1, 1.5, 2, 3, 4, 6, 8, 12, 16, 32, 64) if low <= tick <= high]
         top.set_xticks(ticks if len(ticks) < 9 else ticks[::2], minor=False)
         top.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}×"))
         top.xaxis.set_minor_locator(MaxNLocator(1))
-        top.set_xlabel("of the fastest median", fontsize=8, color="#555555")
+        top.set_xlabel("of the fastest median", fontsize="small", color=SOFT)
         top.tick_params(which="minor", length=0, labeltop=False)
-    more = f"; {MOST} of {count} in colour" if count > MOST else ""
-    figure.text(0.01, 0.985, f"Seeds that have reached {target.words}{more}", fontsize=11, fontweight="bold", va="top")
 
 
 def _scale(axes: Axes, times: Sequence[float], end: float) -> float:
@@ -99,8 +118,8 @@ def _curve(
     dash: Any,
     line: float,
     index: int | None = None,
-) -> float:
-    """Draw one curve with its marks, as far as its seeds got, and return its last height on the axes."""
+) -> tuple[Artist, float, float]:
+    """Draw one curve with its marks, as far as its seeds got; return it, its last place and its last height."""
     at, share = one.curve
     last = max((*one.times, *one.missed), default=end) if one.open else end
     places, heights = (
@@ -108,26 +127,15 @@ def _curve(
         np.concatenate([[0.0], share, share[-1:] if len(share) else [0.0]]),
     )
     shift = 0.0 if index is None else 0.004 * ((MOST - 1) / 2 - index)  # equal curves do not hide each other
-    axes.plot(places, heights + shift, drawstyle="steps-post", color=colour, linestyle=dash, linewidth=line)
+    (drawn,) = axes.plot(
+        places, heights + shift, drawstyle="steps-post", color=colour, linestyle=dash, linewidth=wide(line)
+    )
     if index is not None:
         for marker, missed in (("|", one.censored), ("x", one.never)):
+            if not missed:  # an empty line without clipping would count as one at the figure's corner
+                continue
             ends = [max(place, start) for place in missed]
             levels = [one.reached_by(place) + shift for place in missed]
-            axes.plot(ends, levels, marker, color=colour, markersize=7, markeredgewidth=1.6, zorder=4)
-    return float((heights[-1] + shift + 0.03) / 1.06)
-
-
-def _apart(heights: dict[str, float]) -> dict[str, float]:
-    """Return heights of labels that do not overlap, in the order of the curves' ends."""
-    order = sorted(heights, key=lambda label: heights[label])
-    placed: dict[str, float] = {}
-    lowest = 0.0
-    for label in order:
-        placed[label] = lowest = max(heights[label], lowest)
-        lowest += LABEL
-    over = max(0.0, lowest - LABEL - 1.0)
-    limit = 1.0 + 1e-9
-    for label in reversed(order if over else []):
-        placed[label] = limit = min(placed[label], limit)
-        limit -= LABEL
-    return {label: placed[label] for label in heights}
+            look: Any = {"markersize": large(7), "markeredgewidth": wide(1.6), "clip_on": False}
+            axes.plot(ends, levels, marker, color=colour, zorder=4, **look)
+    return drawn, float(last), float(heights[-1] + shift)

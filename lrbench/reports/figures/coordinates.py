@@ -8,9 +8,10 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lrbench.analysis import cut
 from lrbench.reports.escape import csv_cell
 from lrbench.reports.figures.axes import log_scale
-from lrbench.reports.figures.style import cut, drawing, line_of, write_both
+from lrbench.reports.figures.style import drawing, line_of, write_both
 from lrbench.runs import write_file
 from lrbench.transfers import CoordinateCheck
 

@@ -13,26 +13,29 @@ class Layout:
     """Positions in inches from the top left; matplotlib's layout engines spread nested panels apart."""
 
     count: int
-    lines: int
     across: int
     cell: float
-    legend_columns: int
+    legend: float
 
     left, right, gap = 0.86, 0.25, 0.62
     overlay_top, overlay_height = 0.42, 2.9
-    legend_top, legend_row = 0.62, 0.185
+    legend_top = 0.62
     panel_top, loss_height, between, rate_height, panel_bottom = 0.62, 1.65, 0.10, 0.55, 0.42
+    least = 2.0
+    """The least width of a panel."""
 
     @classmethod
-    def of(cls, count: int, lines: int, longest: int = 24) -> Layout:
-        """Arrange `count` panels in a near-square, at most four across.
+    def of(cls, count: int, width: float | None = None, legend: float = 0.0) -> Layout:
+        """Arrange `count` panels in a near-square, at most four across; the legend has a height.
 
-        The legend has `lines` entries of at most `longest` characters.
+        Without a width, it is what suits the panels.
         """
         across = min(4, max(1, math.ceil(math.sqrt(count))))
-        cell = {1: 7.2, 2: 3.9}.get(across, 2.85)
-        wide = cls(count, lines, across, cell, 1).width - cls.left
-        return cls(count, lines, across, cell, max(1, int(wide / (0.9 + 0.075 * longest))))
+        if width is None:
+            return cls(count, across, {1: 7.2, 2: 3.9}.get(across, 2.85), legend)
+        room = width - cls.left - cls.right
+        across = max(1, min(across, int((room + cls.gap) / (cls.least + cls.gap))))
+        return cls(count, across, (room - (across - 1) * cls.gap) / across, legend)
 
     @property
     def width(self) -> float:
@@ -40,8 +43,9 @@ class Layout:
         return self.left + self.across * self.cell + (self.across - 1) * self.gap + self.right
 
     @property
-    def _legend_height(self) -> float:
-        return self.legend_top + self.legend_row * math.ceil(self.lines / self.legend_columns)
+    def legend_from(self) -> float:
+        """Where the legend begins."""
+        return self.overlay_top + self.overlay_height + self.legend_top
 
     @property
     def _row_height(self) -> float:
@@ -50,8 +54,7 @@ class Layout:
     @property
     def height(self) -> float:
         """Height of the figure."""
-        head = self.overlay_top + self.overlay_height + self._legend_height
-        return head + math.ceil(self.count / self.across) * self._row_height
+        return self.legend_from + self.legend + math.ceil(self.count / self.across) * self._row_height
 
     def overlay(self) -> Box:
         """Return the axes of all runs together."""
@@ -61,7 +64,7 @@ class Layout:
         """Return the loss and learning rate axes of one group."""
         row, column = divmod(index, self.across)
         x = self.left + column * (self.cell + self.gap)
-        top = self.overlay_top + self.overlay_height + self._legend_height + row * self._row_height + self.panel_top
+        top = self.legend_from + self.legend + row * self._row_height + self.panel_top
         below = top + self.loss_height + self.between
         return self._box(x, top, self.cell, self.loss_height), self._box(x, below, self.cell, self.rate_height)
 

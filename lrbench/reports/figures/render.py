@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from lrbench.analysis import family_words
 from lrbench.reports import targets
-from lrbench.reports.figures import arrivals, seeds, sensitivity
+from lrbench.reports.figures import arrivals, kinds, seeds, sensitivity
 from lrbench.reports.shown import Shown
 
 
@@ -28,7 +28,7 @@ def draw(shown: Shown) -> list[Drawn]:
     drawn = []
     if shown.comparison is not None:
         measure = shown.comparison.measure
-        drawn.append(Drawn("seeds", f"Every seed: {measure.words}", seeds.final_values(shown.comparison)))
+        drawn.append(Drawn("seeds", f"Every seed: {measure.words}", kinds.draw("seeds", shown)))
         if found := shown.families:
             words = [family_words(family, measure) for family in found]
             drawn.append(Drawn("rates", "Sensitivity to the learning rate", sensitivity.draw(found, measure), words))

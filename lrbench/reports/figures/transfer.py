@@ -9,9 +9,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lrbench.analysis import rate_text
+from lrbench.analysis import cut, rate_text
 from lrbench.reports.figures.axes import log_scale
-from lrbench.reports.figures.style import COLOURS, cut, drawing
+from lrbench.reports.figures.style import COLOURS, drawing
 from lrbench.transfers import Exponent, Fitted, Transfer
 
 PLACES = 60

@@ -12,23 +12,29 @@ from lrbench.reports.figures.render import Drawn
 from lrbench.reports.page.html import static as static
 from lrbench.reports.page.html import style as style
 from lrbench.reports.page.html import template, whole
+from lrbench.reports.page.html import template as page_template
+from lrbench.reports.page.html import whole as whole_page
 from lrbench.reports.page.parts import page_update, title_of
+from lrbench.reports.page.parts import title_of as page_title
 from lrbench.reports.page.update import Update
 from lrbench.reports.shown import Shown
 from lrbench.reports.winner import Winner
 
-__all__ = ["Update", "live_page", "page_update", "render", "static", "style", "template", "title_of", "whole"]
+__all__ = [
+    "Update",
+    "page_template",
+    "page_title",
+    "page_update",
+    "render",
+    "static",
+    "style",
+    "template",
+    "title_of",
+    "whole",
+    "whole_page",
+]
 
 
 def render(shown: Shown, drawn: Sequence[Drawn], winner: Winner | None) -> str:
     """Write the page. Text from run folders is escaped, and only the scripts named here can run."""
     return whole(page_update(shown, drawn, winner), title=title_of(shown))
-
-
-def live_page(shown: Shown, *, scripts: Sequence[str]) -> tuple[str, Update]:
-    """Write a page that `scripts` keep up to date, and return its content as well, to tell later what changed.
-
-    The scripts run after the page's own; they may connect to where the page came from.
-    """
-    update = page_update(shown, live=True)
-    return whole(update, title=title_of(shown), scripts=scripts, connect=True), update

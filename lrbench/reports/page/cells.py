@@ -50,10 +50,8 @@ def explained(groups: Sequence[Group]) -> str:
         "other ratios, the mean of percentages; training time as median."
     )
     if not own:
-        best = (
-            "“Best” is the evaluation that is best by the metric that its config names, or else by the validation loss."
-        )
-        return f"{said} {best}"
+        rule = "is best by the metric that its config names, or else by the validation loss"
+        return f"{said} “Best” is the evaluation that {rule}."
     tested = f"Test data was used once, at the end of each run{' by lrbench' * foreign}."
     other = "; of another program, the evaluation that is best by the metric that its config names" * foreign
     return f"{said} {tested} “Best” is the epoch with the lowest validation loss{other}."

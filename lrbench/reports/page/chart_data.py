@@ -12,8 +12,10 @@ import numpy as np
 
 from lrbench.analysis import Band, Group, measures_of, task_of
 from lrbench.components import Measure, in_words
-from lrbench.reports.figures.overview import by_task, evenly, loss_limits
+from lrbench.errors import FolderError
+from lrbench.reports.figures.curves import by_task, evenly, loss_limits
 from lrbench.reports.headline import charted_metrics
+from lrbench.runs import read_csv
 
 SPLITS = {"train": ("train_loss",), "val": ("val_loss",), "both": ("train_loss", "val_loss")}
 MOST_PLACES, LEAST_PLACES = 250, 24
@@ -67,6 +69,7 @@ def _group(group: Group, bands: dict[str, Band], most: int, *, closely: bool) ->
     return {
         "id": id_of(group),
         "label": group.label,
+        "short": group.short,
         "task": task_of(group),
         "seeds": len(group.records),
         "rate": _rate(group, closely=closely),
@@ -113,6 +116,25 @@ def _rate(group: Group, *, closely: bool) -> dict[str, list[float | None]]:
     if len(corners) > MOST_RATES:
         corners = corners[evenly(len(corners), MOST_RATES)]
     return {"x": numbers(places[corners]), "y": numbers(rates[corners])}
+
+
+def gradient_norm(group: Group) -> dict[str, list[float | None]]:
+    """Return the gradient norm of the first run's steps, thinned; empty if it was not recorded."""
+    try:
+        table = read_csv(group.first.folder.steps.path)
+    except FolderError:
+        table = {}
+    if not {"step", "grad_norm"} <= set(table):
+        return {"x": [], "y": []}
+    steps, norms = (np.asarray(table[name], float) for name in ("step", "grad_norm"))
+    known = np.isfinite(steps) & np.isfinite(norms)
+    steps, norms = steps[known], norms[known]
+    at = kept(norms, 2 * MOST_PLACES)
+    places, axis = steps[at], group.first.places(group.axis)
+    there = group.first.places("step")
+    if group.axis != "step" and axis is not None and there is not None and len(there):
+        places = np.interp(places, np.append(0, there), np.append(0, axis))
+    return {"x": numbers(places), "y": numbers(norms[at])}
 
 
 def numbers(values: Iterable[float]) -> list[float | None]:

@@ -30,7 +30,7 @@ def details(groups: Sequence[Group], records: Sequence[Record], against: Group |
     YAML, and its `command` if another program trained it.
     """
     places, measure = {key: name for name, key, _ in _distinct(records)}, headline(groups)
-    found = [_details(id_of(g), g.label, g.records, against, places, measure) for g in groups]
+    found = [_details(id_of(g), g.short, g.records, against, places, measure) for g in groups]
     copies = [record for record in records if record.status is Status.COPY]
     return [*found, *(_details(f"copy{n}", f"{r.folder.name} (copy)", [r], None, places, measure)
                       for n, r in enumerate(copies))]  # fmt: skip
@@ -79,7 +79,7 @@ def _differences(theirs: Record, mine: Record) -> list[tuple[str, ...]]:
 
 def curves(groups: Sequence[Group]) -> list[tuple[str, str]]:
     """Return the label of each group whose runs have ended, and the verdict on its curves in words."""
-    return [(group.label, words) for group in groups if (words := _curves(group))]
+    return [(group.short, words) for group in groups if (words := _curves(group))]
 
 
 def _curves(group: Group) -> str:

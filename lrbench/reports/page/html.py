@@ -20,15 +20,16 @@ from lrbench.errors import printable
 from lrbench.reports.page.update import Update
 
 SCRIPTS = (
-    "core", "format", "scales", "packed", "view", "curves", "overlay", "panels", "table", "details", "update", "start",
+    "core", "format", "scales", "packed", "view", "curves", "overlay", "panels", "figure", "rates", "lengths", "run",
+    "link", "dock", "table", "details", "update", "start",
 )  # fmt: skip
 """The page's own script, in pieces: they are joined, in this order, into one function."""
 STYLES = ("base", "charts", "tables", "print")
 
 
 @cache
-def template(name: str) -> Any:
-    """Return a template, which escapes all text."""
+def template(name: str, room: str = "lrbench.reports") -> Any:
+    """Return a template of a room, which escapes all text."""
     options: Any = {
         "autoescape": True,
         "undefined": StrictUndefined,
@@ -36,7 +37,7 @@ def template(name: str) -> Any:
         "trim_blocks": True,
         "lstrip_blocks": True,
     }
-    return Environment(loader=PackageLoader("lrbench.reports"), **options).get_template(name)
+    return Environment(loader=PackageLoader(room), **options).get_template(name)
 
 
 def _shown(value: Any) -> Any:

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lrbench.analysis import Family, Group, Optimum, Point, Question, estimate, optimum, task_of
+from lrbench.analysis import Family, Group, Optimum, Point, Question, estimate, key_words, optimum, task_of
 from lrbench.components import Measure
 from lrbench.config import without_rate
-from lrbench.reports.figures.overview import picked_out
+from lrbench.reports.figures.curves import picked_out
+from lrbench.reports.headline import charted_metrics
 from lrbench.reports.page.chart_data import id_of, number
 from lrbench.reports.sections import Section
 from lrbench.reports.shown import Shown
@@ -32,6 +33,24 @@ class Lead:
         """What is asked."""
         return self.section.question
 
+    @property
+    def families(self) -> list[tuple[Family, tuple[Any, ...]]]:
+        """Families and their values: in the order of their values if these are a few numbers, else the best first."""
+        found = list(zip(self.question.families, self.question.values, strict=True))
+        numbers = all(len(values) == 1 and type(values[0]) in (int, float) for _, values in found)
+        return sorted(found, key=lambda one: one[1][0]) if numbers and len(found) <= MOST_COLOURED else found
+
+    @property
+    def metrics(self) -> list[str]:
+        """The metrics of its curves, that of the main chart first."""
+        return list(charted_metrics(self.groups))
+
+    @property
+    def heading(self) -> str:
+        """The question with its task."""
+        task = self.question.task
+        return f"{self.section.title}: {task}" if task else self.section.title
+
 
 def leads(shown: Shown) -> list[Lead]:
     """Return the sections of the page, each with all groups of its task."""
@@ -46,11 +65,14 @@ def lead_data(lead: Lead, against: Group | None, limits: dict[str, Any]) -> dict
     """Return what the lead figure of a section draws.
 
     Returns:
-        The `kind` of question, its `title` and `measure`; ids of the `groups` and of those `picked` for the overlay;
-        the `limits` of their losses; and the `families`, the best first.
+        The `kind` of question, its `title` and `measure`; the `metrics` of its curves; ids of the `groups` and
+        of those `picked` for the overlay; the `limits` of their losses; and the `families`, the best first.
     """
     question = lead.question
     picked = [id_of(lead.groups[at]) for at in picked_out(lead.groups, against)]
+    if len(question.families) > 1 and question.measure is not None:
+        best = [family.best(question.measure) for family, _ in lead.families[:MOST_COLOURED]]
+        picked = [id_of(point.group) for point in best if point is not None]
     return {
         "kind": question.kind,
         "title": lead.section.title,
@@ -59,7 +81,8 @@ def lead_data(lead: Lead, against: Group | None, limits: dict[str, Any]) -> dict
         "picked": picked,
         "limits": limits,
         "keys": [key_words(key) for key in question.keys],
-        "families": [] if question.measure is None else family_data(question),
+        "metrics": lead.metrics,
+        "families": [] if question.measure is None else family_data(lead, question.measure),
     }
 
 
@@ -74,16 +97,6 @@ def measure_data(measure: Measure) -> dict[str, Any]:
     }
 
 
-def key_words(key: str) -> str:
-    """Return a config key in words: `batch size`, `schedule`, `momentum`.
-
-    >>> key_words("schedule.name"), key_words("batch_size"), key_words("optimizer.momentum")
-    ('schedule', 'batch size', 'momentum')
-    """
-    pieces = key.split(".")
-    return (pieces[-2] if pieces[-1] == "name" and len(pieces) > 1 else pieces[-1]).replace("_", " ")
-
-
 def family_id(family: Family) -> str:
     """Return what names a family in the page; it stays the same while runs are added."""
     experiment = family.points[0].group.first.experiment
@@ -91,14 +104,9 @@ def family_id(family: Family) -> str:
     return f"f{hashlib.sha256(text.encode(errors='replace')).hexdigest()[:9]}"
 
 
-def family_data(question: Question) -> list[dict[str, Any]]:
+def family_data(lead: Lead, measure: Measure) -> list[dict[str, Any]]:
     """Return each family: its points, its best and good learning rates, and the minimum of the curve through them."""
-    measure = question.measure
-    assert measure is not None
-    return [
-        _family(family, values, measure, slot)
-        for slot, (family, values) in enumerate(zip(question.families, question.values, strict=True))
-    ]
+    return [_family(family, values, measure, slot) for slot, (family, values) in enumerate(lead.families)]
 
 
 def _family(family: Family, values: Sequence[Any], measure: Measure, slot: int) -> dict[str, Any]:

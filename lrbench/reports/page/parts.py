@@ -10,20 +10,25 @@ from markupsafe import Markup
 from lrbench.components import in_words
 from lrbench.reports import confirmation
 from lrbench.reports.family_table import families_table
-from lrbench.reports.figures.overview import by_task
+from lrbench.reports.figures.curves import by_task
 from lrbench.reports.figures.render import Drawn
-from lrbench.reports.headline import charted_metrics, headline
+from lrbench.reports.headline import headline
 from lrbench.reports.page import details
 from lrbench.reports.page.cells import MOST_ROWS, explained, row_data
-from lrbench.reports.page.chart_data import charted, id_of
+from lrbench.reports.page.chart_data import charted, gradient_norm, id_of
 from lrbench.reports.page.html import template
+from lrbench.reports.page.lead_parts import lead_part
 from lrbench.reports.page.leads import Lead, lead_data, leads
+from lrbench.reports.page.looks import LOOKS
 from lrbench.reports.page.update import Update
 from lrbench.reports.range_tests import Tested
 from lrbench.reports.shown import Shown, summary
 from lrbench.reports.svg import inline
 from lrbench.reports.winner import Winner, winner
 
+FEW_WARNINGS = 2
+"""So many stand under the answer; more stand below the lead figure."""
+MOST_VERDICTS = 12
 OPEN_PANELS = 12
 """With more groups, panels are closed unless the question is how the groups compare."""
 
@@ -71,6 +76,7 @@ class _Content:
                 "groups": [one["id"] for one in charts["groups"]],
                 "split": "val" if self.main.key.startswith("val_") else "train",
                 "right": [column.right for column in self.columns],
+                "looks": LOOKS,
             }
         }
         for lead in self.leads:
@@ -78,33 +84,51 @@ class _Content:
             found[f"section:{lead.id}"] = lead_data(lead, shown.against, limits)
         tasks = {lead.question.task: lead.id for lead in self.leads}
         for one in charts["groups"]:
-            own = {"label": one.pop("label"), "section": tasks.get(one.pop("task"))}
+            own = {"label": one.pop("label"), "short": one.pop("short"), "section": tasks.get(one.pop("task"))}
             found[f"row:{one['id']}"] = {**self.rows[one["id"]], **own}
             found[f"curves:{one.pop('id')}"] = one
+        for lead in self.leads:
+            if lead.question.kind == "run":
+                group = lead.groups[0]
+                found[f"curves:{id_of(group)}"]["norm"] = gradient_norm(group)
         body = template("page/details.html.j2").module.body
-        for group in self.details[MOST_ROWS:]:
-            html = str(body(group, _label(shown), self.main, bool(self.verdicts))).strip()
-            found[f"details:{group['id']}"] = {"label": group["label"], "html": html}
+        for one in self.details[MOST_ROWS:]:
+            html = str(body(one, _label(shown), self.main, bool(self.verdicts))).strip()
+            found[f"details:{one['id']}"] = {"label": one["label"], "html": html}
         return found
 
     def parts(self) -> Iterator[tuple[str, Markup]]:
         """Yield id and HTML of each part that has something in it, from the top."""
         shown = self.shown
         head, rest = template("page/head.html.j2").module, template("page/rest.html.j2").module
-        yield "head", head.head(title_of(shown), summary(shown), [], _about(shown))
-        if shown.warnings:
-            yield "warnings", head.warnings(shown.warnings)
+        alone = len(self.leads) == 1
+        answer = self.leads[0].section.answer if alone else []
+        told = [line for lead in self.leads for line in lead.section.answer]
+        extra = [line for line in summary(shown) if not line.endswith(tuple(told))]
+        contents = [] if alone else [(lead.id, lead.question.task or lead.section.title) for lead in self.leads]
+        yield "head", head.head(title_of(shown), answer or extra, contents, _about(shown))
+        warned = shown.warnings
+        if 0 < len(warned) <= FEW_WARNINGS:
+            yield "warnings", head.warnings(warned)
+        for lead in self.leads:
+            notes = [*(extra if answer else []), *lead.section.notes]
+            yield lead.id, lead_part(lead, self.charts["axis"], alone, notes, self.fallback)
+            if not alone and lead.question.families:
+                yield f"curves-{lead.id}", self._curves(lead, alone)
+        if len(warned) > FEW_WARNINGS:
+            yield "warnings", head.warnings(warned)
         found = shown.at_best
         if found is not None and found.fresh is not None:
             fresh = families_table(found)
-            headings = [(column.heading, column.right) for column in fresh.columns]
-            yield "fresh", rest.fresh(headings, fresh.cells, confirmation.NOTE)
+            above = [(column.heading, column.right) for column in fresh.columns]
+            yield "fresh", rest.fresh(above, fresh.cells, confirmation.NOTE)
         if shown.groups:
             yield from self._cells()
         yield from self._figures()
-        if self.verdicts:
-            told = self.verdicts[:MOST_ROWS]
-            yield "verdicts", rest.verdicts(told, len(self.verdicts) - len(told))
+        if self.verdicts and not all(lead.question.kind == "run" for lead in self.leads):
+            first = self.verdicts[:MOST_VERDICTS]
+            folded = any(lead.question.families for lead in self.leads)
+            yield "verdicts", rest.verdicts(first, len(self.verdicts) - len(first), folded)
         if self.winner:
             yield "winner", rest.winner(self.winner)
         if self.details:
@@ -118,9 +142,10 @@ class _Content:
 
     def _cells(self) -> Iterator[tuple[str, Markup]]:
         cells, groups, charts = template("page/cells.html.j2").module, self.shown.groups, self.charts
-        metrics = list(charted_metrics(groups))
-        for lead in self.leads:
-            yield f"curves-{lead.id}", self._curves(lead, metrics)
+        if len(self.leads) == 1 and self.leads[0].question.families:
+            yield f"curves-{self.leads[0].id}", self._curves(self.leads[0], True)
+        if all(lead.question.kind == "run" for lead in self.leads) and len(groups) == len(self.leads):
+            return  # the lead figure shows it all
         rated = any(one["rate"]["x"] for one in charts["groups"])
         is_open = len(groups) <= OPEN_PANELS or all(lead.question.kind == "curves" for lead in self.leads)
         several = len(by_task(groups)) > 1
@@ -130,11 +155,10 @@ class _Content:
         method = " ".join(filter(None, (self.shown.table.same, self.shown.method)))
         yield "table", cells.table(headings, first, len(groups), method, explained(groups))
 
-    def _curves(self, lead: Lead, metrics: Sequence[str]) -> Markup:
-        cells = template("page/cells.html.j2").module
-        switches = cells.switches(f"switches-{lead.id}", metrics, in_words, self.main, self.charts["axis"])
-        heading = "Curves" if len(self.leads) == 1 else f"Curves of {lead.question.task or 'unknown data'}"
-        made: Markup = cells.curves(lead.id, heading, self.main, switches)
+    def _curves(self, lead: Lead, alone: bool) -> Markup:
+        cells, main = template("page/cells.html.j2").module, headline(lead.groups)
+        switches = cells.switches(f"switches-{lead.id}", lead.metrics, in_words, main, self.charts["axis"])
+        made: Markup = cells.curves(lead.id, "Curves" if alone else f"Curves: {lead.heading}", main, switches, alone)
         return made
 
     def _each(self) -> Markup:
@@ -144,9 +168,20 @@ class _Content:
         made: Markup = each(first, _label(self.shown), self.main, bool(self.verdicts), more)
         return made
 
+    @property
+    def fallback(self) -> Markup | None:
+        """The figure of learning rates for readers without scripts, who do not see the page's own."""
+        found = [one for one in self.drawn if one.name == "rates"]
+        if not found or not any(lead.question.families for lead in self.leads):
+            return None
+        return inline(found[0].figure, "rates", found[0].heading)
+
     def _figures(self) -> Iterator[tuple[str, Markup]]:
         figure = template("page/rest.html.j2").module.figure
+        swept = any(lead.question.families for lead in self.leads)
         for one in self.drawn:
+            if (one.name == "rates" and swept) or (one.name == "seeds" and len(self.shown.groups) == 1):
+                continue  # the lead figure or its table shows the same
             picture = inline(one.figure, one.name, " ".join((one.heading, *one.words)))
             yield f"figure-{one.name}", figure(one.name, one.heading, picture, one.words, "")
         for number, test in enumerate(self.shown.tests):
@@ -173,4 +208,10 @@ def _about(shown: Shown) -> list[str]:
     """Return what the report is of: how many runs, in how many groups."""
     runs, groups = len(shown.records), len(shown.groups)
     said = [f"{runs:,} run{'s' * (runs != 1)}"] if runs else []
-    return [*said, *([f"{groups:,} groups"] if 1 < groups < runs else [])]
+    seeds = {len(group.records) for group in shown.groups}
+    if 1 < groups < runs:
+        said = [
+            f"{groups:,} settings × {seeds.pop()} seeds" if len(seeds) == 1 else f"{said[0]} of {groups:,} settings"
+        ]
+    tasks = [one.question.task.replace("_", " ") for one in shown.sections]
+    return [*said, *(task for task in tasks if task and len(tasks) == 1)]

@@ -19,10 +19,8 @@ def told(section: Section) -> Told:
     question = section.question
     if question.kind == "run":
         return single.told(section)
-    if section.comparison is None and (section.best is None or len(section.best.finalists) > 1):
-        return Told.of([open_text(question.groups)])
-    if question.kind == "curves":
-        return curves.told(section)
+    if len(question.families) > 1:
+        return families.told(section)
     if len(question.families) == 1:
         return one_family.told(section)
-    return families.told(section)
+    return Told.of([open_text(question.groups)]) if section.comparison is None else curves.told(section)

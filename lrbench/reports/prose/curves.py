@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from lrbench.analysis import Comparison, Group, Row, measures_of
 from lrbench.components import Measure, in_words
 from lrbench.reports.prose.parts import Told, lost_runs, so_far
-from lrbench.reports.prose.phrases import capital, counted, sureness, value
+from lrbench.reports.prose.phrases import capital, counted, number_word, sureness, value
 from lrbench.reports.prose.standings import standing, superlative
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ def told(section: Section) -> Told:
     """Compare groups side by side."""
     assert section.comparison is not None  # else nothing has a value
     groups = section.question.groups
-    return Told.of([*sentences(section.comparison, groups), lost_runs(groups)])
+    return Told.of(sentences(section.comparison, groups), [lost_runs(groups)])
 
 
 def sentences(comparison: Comparison, groups: tuple[Group, ...] = ()) -> list[str]:
@@ -31,14 +31,15 @@ def sentences(comparison: Comparison, groups: tuple[Group, ...] = ()) -> list[st
     best, measure = comparison.best, comparison.measure
     begun = so_far(groups)
     if _all_equal(comparison):
-        first = f"all {len(comparison.rows)} runs have the same {measure.words}, {_whole(best, measure)}."
+        first = f"all {number_word(len(comparison.rows))} runs have the same {measure.words}, {_whole(best, measure)}."
     else:
-        first = f"{superlative(comparison, best.group.label)}, {_whole(best, measure)}."
-    first = f"{begun}{first}" if begun else capital(first) if first.startswith(("all ", "of ")) else first
-    if len(comparison.rows) == 1:
+        said = superlative(comparison, best.group.short)
+        first = f"{said}{'' if said.endswith(' of') else ','} {_whole(best, measure)}."
+    first = f"{begun}{first}" if begun else capital(first) if first.startswith("all ") else first
+    if len(comparison.rows) == 1 or _all_equal(comparison):
         return [first]
-    reference = "it" if comparison.against is best else comparison.against.group.label
-    return [first, standing(comparison, lambda row: row.group.label, reference=reference)]
+    reference = "it" if comparison.against is best else comparison.against.group.short
+    return [first, standing(comparison, lambda row: row.group.short, reference=reference)]
 
 
 def _all_equal(comparison: Comparison) -> bool:
@@ -50,12 +51,13 @@ def _all_equal(comparison: Comparison) -> bool:
 def _whole(row: Row, measure: Measure) -> str:
     """`0.0619 (95% interval 0.035 to 0.11, three seeds) and a test accuracy of 98.43%`."""
     apart = row.group.plateau(measure.name)
+    test = on_test(row.group, measure)
     stuck = f"; {counted(len(apart), 'seed')} ended on a plateau" if apart else ""
-    return f"{value(measure, row.centre)} ({sureness(row, measure)}{stuck}){on_test(row.group, measure)}"
+    return f"{value(measure, row.centre)} ({sureness(row, measure)}{stuck}){f', and a {test}' if test else ''}"
 
 
 def on_test(group: Group, measure: Measure) -> str:
-    """Tell the test result of the weights that validation chose: the best epoch's or the final ones."""
+    """`test accuracy of 98.43%`: of the weights that validation chose, the best epoch's or the final ones."""
     if not measure.key.startswith("val_"):
         return ""
     point = "test_best" if measure.section == "best" else "test"
@@ -64,5 +66,5 @@ def on_test(group: Group, measure: Measure) -> str:
     for metric in sorted(metrics, key=lambda metric: metric.name == "loss"):  # a metric tells more than the loss
         found = group.spread(f"{point}_{metric.name}")
         if found is not None:
-            return f", and a test {in_words(metric.name)} of {metric.text(found.centre).replace(' %', '%')}"
+            return f"test {in_words(metric.name)} of {metric.text(found.centre).replace(' %', '%')}"
     return ""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lrbench.analysis import Family, NoOptimum, Point, estimate, optimum, width_text, within_text
 from lrbench.components import Measure
 from lrbench.reports.confirmation import confirmed
 from lrbench.reports.prose.parts import Told, open_text, so_far
-from lrbench.reports.prose.phrases import FEW, brief, counted, rate, value
+from lrbench.reports.prose.phrases import FEW, brief, capital, counted, joined, number_word, rate, value
 from lrbench.reports.prose.standings import extreme
 
 if TYPE_CHECKING:
@@ -24,29 +25,31 @@ def told(section: Section) -> Told:
     if best is None:
         return Told.of([open_text(question.groups), lost(family, measure)])
     begun = so_far(question.groups)
+    alone = len({point.lr for point in family.points if point.values(measure) or point.lost(measure)}) == 1
     return Told.of(
         [
-            _first(family, best, measure, begun),
+            _first(family, best, measure, begun, alone),
             edge_text(family, measure),
             *_fresh(section),
             lost(family, measure),
-            _good(family, measure),
-            _no_optimum(family, measure),
+            "" if alone else _good(family, measure),
+            "" if alone else _no_optimum(family, measure),
         ]
     )
 
 
-def _first(family: Family, best: Point, measure: Measure, begun: str) -> str:
+def _first(family: Family, best: Point, measure: Measure, begun: str, alone: bool) -> str:
     the = f"{begun}the" if begun else "The"
-    found, lr, whole = optimum(family, measure), rate(best.lr), centre(best, measure)
-    if len({point.lr for point in family.points if point.values(measure) or point.lost(measure)}) == 1:
+    found, whole = optimum(family, measure), centre(best, measure)
+    lr = rate(best.lr) + (f" with {best.group.part}" if best.group.part else "")
+    if alone:
         return f"{the} only learning rate with a result is {lr}: a {measure.words} of {whole}."
     if isinstance(found, NoOptimum):
         return f"{the} best learning rate tried is {lr}, with a {measure.words} of {whole}."
-    return (
-        f"{the} best learning rate is about {rate(found.lr)} (95% interval {rate(found.low)} to {rate(found.high)}); "
-        f"of those tried, {lr} has the {extreme(measure)} {measure.words}, {whole}."
-    )
+    about = f"{the} best learning rate is about {rate(found.lr)} (95% interval {rate(found.low)} to {rate(found.high)})"
+    if rate(found.lr) == lr:
+        return f"{about}, with a {measure.words} of {whole}."
+    return f"{about}; of those tried, {lr} has the {extreme(measure)} {measure.words}, {whole}."
 
 
 def centre(point: Point, measure: Measure) -> str:
@@ -80,27 +83,31 @@ def _fresh(section: Section) -> list[str]:
 
 
 def lost(family: Family, measure: Measure) -> str:
-    """`From 100 up, 9 of 12 runs diverged or failed.`; empty if none was lost."""
+    """`From 10 up, nine of 12 runs diverged.`; empty if none was lost."""
     points = [point for point in family.points if point.lr]
     bad = [at for at, point in enumerate(points) if point.lost(measure)]
     if not bad:
         return ""
-    total = sum(len(point.group.records) for point in points[bad[0] :])
-    count = sum(points[at].lost(measure) for at in bad)
-    if bad == list(range(bad[0], len(points))) and bad[0] > 0:
-        where = f"at {rate(points[-1].lr)}" if len(bad) == 1 else f"from {rate(points[bad[0]].lr)} up"
-        return f"{where.capitalize()}, {_share(count, total)} diverged or failed."
+    upper = bad == list(range(bad[0], len(points))) and bad[0] > 0
     rates = list(dict.fromkeys(rate(points[at].lr) for at in bad))
+    if len(rates) < FEW:
+        where = f"at {joined(rates)}"
+    else:
+        where = f"from {rates[0]} up" if upper else f"at {len(rates)} learning rates from {rates[0]} to {rates[-1]}"
     total = sum(len(points[at].group.records) for at in bad)
-    at = f"{', '.join(rates[:-1])} and {rates[-1]}" if len(rates) > 1 else rates[0]
-    at = at if len(rates) < 4 else f"{len(rates)} learning rates from {rates[0]} to {rates[-1]}"
-    return f"At {at}, {_share(count, total)} diverged or failed."
+    return f"{capital(where)}, {_share(sum(points[at].lost(measure) for at in bad), total)} {_how(points, bad)}."
+
+
+def _how(points: Sequence[Point], bad: Sequence[int]) -> str:
+    """`diverged`, `diverged or failed`; a plateau has neither status."""
+    kinds = {r.status for at in bad for r in points[at].group.records if r.status.lost}
+    return " or ".join(sorted(kind.words for kind in kinds)) or "gave no result"
 
 
 def _share(count: int, total: int) -> str:
     if count == total:
-        return "the run" if total == 1 else f"all {total} runs"
-    return f"{count} of {total} runs"
+        return "the run" if total == 1 else f"all {number_word(total)} runs"
+    return f"{number_word(count)} of {counted(total, 'run')}"
 
 
 def _good(family: Family, measure: Measure) -> str:
@@ -118,4 +125,4 @@ def _no_optimum(family: Family, measure: Measure) -> str:
     found = optimum(family, measure)
     if not isinstance(found, NoOptimum) or family.edge(measure):
         return ""
-    return f"A curve through them has no sure minimum: {found.reason}."
+    return f"A curve through those tried has no sure minimum, since {found.reason}."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from lrbench.analysis import Difference, Row, rate_text
 from lrbench.components import Measure
@@ -12,8 +12,8 @@ NAMED = 3
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 FEW = 3
 """With fewer seeds, an interval says little."""
-MANY_TIMES = 10
-"""Ratios above it are told without digits that nobody needs."""
+FACTOR = 1.995
+"""From this ratio on, a difference is told as a factor."""
 
 
 def number_word(count: int) -> str:
@@ -27,7 +27,7 @@ def number_word(count: int) -> str:
 
 def counted(count: int, noun: str) -> str:
     """`two seeds`, `one seed`."""
-    return f"{number_word(count)} {noun}{'s' * (count != 1)}"
+    return f"{number_word(count)} {noun}{'s' * (count != 1)}" if noun else number_word(count)
 
 
 def joined(names: Sequence[str], last: str = "and") -> str:
@@ -44,6 +44,19 @@ def listed(names: Sequence[str], most: int = NAMED, noun: str = "other") -> str:
     """List the first of many names: `a, b, c and two others`."""
     rest = len(names) - most
     return joined(names) if rest < 2 else joined([*names[:most], counted(rest, noun)])
+
+
+def qualified(name: str) -> str:
+    """Return a name so that it can stand in a list: `sgd with momentum 0.9`.
+
+    >>> qualified("sgd, momentum 0.9, no warm-up"), qualified("sgd, no momentum"), qualified("cosine")
+    ('sgd with momentum 0.9 without warm-up', 'sgd without momentum', 'cosine')
+    """
+    first, *others = name.split(", ")
+    lacking = [text.removeprefix("no ") for text in others if text.startswith("no ")]
+    having = [text for text in others if not text.startswith("no ")]
+    first += f" with {joined(having)}" if having else ""
+    return first + (f" without {joined(lacking, 'or')}" if lacking else "")
 
 
 def capital(text: str) -> str:
@@ -70,30 +83,42 @@ def sureness(row: Row, measure: Measure) -> str:
     return f"95% interval {brief(measure, found.low)} to {brief(measure, found.high)}, {seeds}"
 
 
-def by(found: Difference, measure: Measure) -> str:
-    """How much two differ, without a sign: `12%`, `0.35 points`, `0.12`; empty if only lost seeds are compared."""
-    if not found.n:
-        return ""
+def by(found: Difference, measure: Measure, *, ends: bool = False) -> str:
+    """How much two differ, without a sign: `12%`, `a factor of 3.4`, `0.35 points`, `0.12`.
+
+    Args:
+        found: the difference, of values rather than of lost seeds alone.
+        measure: what differs.
+        ends: whether to add the interval: `12% (3% to 22%)`. It has a sign where it reaches to the other side.
+    """
     if found.logs:
-        times = 1 + found.relative[0]
-        return _times(times)
-    amount = abs(found.mean)
+        times = [1 + part for part in found.relative]
+        if times[0] >= FACTOR:
+            return f"a factor of {_times(times[0])}" + (f" ({_times(times[1])} to {_times(times[2])})" if ends else "")
+        return _signless([time - 1 for time in times], _percent, ends)
+    values = [found.mean, found.low, found.high]
     if measure.form != "percent":
-        return f"{amount:.2g}"
-    points = f"{100 * amount:.2g}"
-    return f"{points} point{'s' * (points != '1')}"
+        return _signless(values, lambda part: f"{part:.2g}", ends)
+    amount = _signless([100 * part for part in values], lambda part: f"{part:.2g}", ends)
+    middle, bracket, rest = amount.partition(" (")
+    return f"{middle} point{'s' * (middle != '1')}{bracket}{rest}"
+
+
+def _signless(values: Sequence[float], text: Callable[[float], str], ends: bool) -> str:
+    """Turn a mean and the ends of its interval so that the mean is above 0."""
+    middle, *others = values if values[0] >= 0 else [-part for part in (values[0], values[2], values[1])]
+    return text(middle) + (f" ({text(others[0])} to {text(others[1])})" if ends else "")
+
+
+def _percent(part: float) -> str:
+    percent = 100 * part
+    return f"{percent:,.0f}%" if abs(percent) >= 10 else f"{percent:.2g}%"
 
 
 def _times(times: float) -> str:
-    """`12%`, `a factor of 3.4`."""
-    part = times - 1 if times > 1 else 1 - times
-    if times >= 2:
-        return f"a factor of {times:.2g}" if times < MANY_TIMES else f"a factor of {_round(times)}"
-    return f"{100 * part:.2g}%" if part >= 0.001 else "less than 0.1%"
-
-
-def _round(times: float) -> str:
-    return f"{float(f'{times:.1g}'):,.0f}" if times < 1e6 else "more than a million"
+    if times < 10:
+        return f"{times:.2g}"
+    return f"{float(f'{times:.2g}'):,.0f}" if times < 1e6 else "more than a million"
 
 
 def rate(lr: float | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from lrbench.analysis import Group, Record
@@ -24,17 +25,17 @@ def told(section: Section) -> Told:
     group, measure = section.question.groups[0], section.question.measure
     row = None if section.comparison is None else section.comparison.best
     if measure is None or row is None:
-        return Told.of([_unfinished(group, measure), _verdict(group)])
-    name = group.label
+        return Told.of([_unfinished(group, measure), _verdict(group)], [_evidence(group)])
+    name, test = group.label, on_test(group, measure)
     if len(group.records) == 1:
         first = f"{name} {_ended(group.first)} with a {measure.words} of {value(measure, row.centre)}"
-        first += f"{on_test(group, measure)}."
+        first += f"{f' and a {test}' if test else ''}."
     else:
         begun = so_far([group])
         first = f"{begun}{name} has a {measure.words} of {value(measure, row.centre)} ({sureness(row, measure)})"
-        first += f"{on_test(group, measure)}."
-    return Told.of([first, _best(group.first, measure) if len(group.records) == 1 else "", _verdict(group),
-                    lost_runs([group]) if len(group.records) > 1 else ""])  # fmt: skip
+        first += f"{f' and a {test}' if test else ''}."
+    best = _best(group.first, measure) if len(group.records) == 1 else ""
+    return Told.of([first, best, _verdict(group)], [_evidence(group), lost_runs([group])])
 
 
 def _ended(record: Record) -> str:
@@ -85,12 +86,38 @@ def _best(record: Record, measure: Measure) -> str:
     return f"The {extreme(measure)} was {value(measure, best)}, {where}."
 
 
+_SHOWN: Mapping[str, str] = {
+    "stuck, rate too large": "It is stuck: the learning rate is too large",
+    "stuck, rate too small": "It is stuck: the learning rate is too small",
+    "nothing to learn": "It learned nothing that holds for the validation data",
+    "oscillating": "Its loss oscillates",
+    "overfitting": "It overfits",
+    "past its best": "It was trained past its best",
+    "decayed too early": "Its learning rate decayed too early",
+    "too slow": "It was still improving",
+    "rate too small": "The learning rate is too small",
+    "rate too large": "The learning rate is too large",
+    "converged": "It has converged",
+    "undecided": "Its curves don't tell whether another learning rate would be better",
+    "too short to tell": "It is too short to tell more",
+}
+"""What a verdict's label means; a diverged run is told before."""
+
+
 def _verdict(group: Group) -> str:
     """Say what the curves show and what to try next."""
     found = group.verdict()
     if found is None:
         return ""
-    verdict = found.verdict
-    seeds = f" ({found.having} of {found.of} seeds)" if found.of > 1 else ""
-    advice = f". {capital(verdict.advice)}" if verdict.advice else ""
-    return f"{capital(verdict.label)}{seeds}: {verdict.evidence}{advice}."
+    label, advice = found.verdict.label, found.verdict.advice
+    advice = "try both sides" if label == "undecided" else advice
+    text = _SHOWN.get(label, "")
+    seeds = f" ({found.having} of {found.of} seeds)" if text and found.having < found.of else ""
+    if not text:
+        return f"{capital(advice)}." if advice else ""
+    return f"{text}{seeds}{f'; {advice}' if advice else ''}."
+
+
+def _evidence(group: Group) -> str:
+    found = group.verdict()
+    return "" if found is None else f"{capital(found.verdict.label)}: {found.verdict.evidence}."

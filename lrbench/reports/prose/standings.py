@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from lrbench.analysis import MARGIN, PERCENT_MARGIN, Comparison, Difference, Row
+from lrbench.analysis import MARGIN, PERCENT_MARGIN, Comparison, Row
 from lrbench.components import Measure
-from lrbench.reports.prose.phrases import FEW, NAMED, by, counted, listed
+from lrbench.reports.prose.phrases import FEW, NAMED, by, capital, counted, listed
 from lrbench.reports.sentences import lost_text
 
 Name = Callable[[Row], str]
 Words = Mapping[str, str | None]
 
+DOUBTFUL = "doubtful"
+"""Instead of an answer: worse at the learning rate that is compared, though perhaps not at another."""
 _MOST_SEEDS = 100
 """More seeds than these are not worth telling."""
-_ORDER = ("better", "probably better", "tie", "undecided", "", "probably worse", "worse")
+_ORDER = ("better", "probably better", "tie", "undecided", DOUBTFUL, "probably worse", "worse", "")
+_NAMED = ("tie", "undecided", DOUBTFUL, "")
+"""Of these answers, one is named even of many."""
+_MANY = 6
+"""Of more others, hardly any is named."""
 
 
 def superlative(comparison: Comparison, name: str) -> str:
@@ -30,7 +36,7 @@ def superlative(comparison: Comparison, name: str) -> str:
     if first.centre == best.centre:
         return f"{name} has the {extreme(measure)} {measure.words}"
     if sum(row.lost / row.ended == share for row in comparison.rows) > 1:
-        kept = "which lost the smallest share of their seeds" if share else "of which no seed was lost"
+        kept = "that lost the smallest share of their seeds" if share else "that lost no seed"
         return f"Of those {kept}, {name} has the {extreme(measure)} {measure.words}"
     why = "since it lost the smallest share of its seeds" if share else "since it alone lost no seed"
     return f"{name} is first, {why}, with a {measure.words} of"
@@ -69,10 +75,14 @@ def standing(
         found.setdefault(known or "", []).append(row)
     if set(found) == {"undecided"} and len(others) > 1 and not any(row.lost for row in others):
         among = f" between {kind}" if kind else ""
-        return f"{_with(comparison.rows)}the differences{among} can't be told from chance{_more(others)}."
+        return f"{_with(comparison.rows)}the differences{among} can't be told from chance."
     clauses = [_clause(key, found[key], comparison, name, reference) for key in _ORDER if key in found]
-    lead = _with(comparison.rows) if "undecided" in found else ""
-    return f"{lead}{'; '.join(clauses)}."
+    text = "; ".join(clauses)
+    if "undecided" in found and (lead := _with(comparison.rows)):
+        return f"{lead}{text}."
+    first = next(key for key in _ORDER if key in found)
+    unnamed = len(others) > _MANY and len(found[first]) > 1 and first not in _NAMED
+    return f"{capital(text) if unnamed else text}."
 
 
 def _with(rows: Sequence[Row]) -> str:
@@ -94,24 +104,32 @@ def _single(comparison: Comparison, name: Name) -> str:
 
 def _clause(word: str, rows: Sequence[Row], comparison: Comparison, name: Name, reference: str) -> str:
     measure = comparison.measure
-    are = "is" if len(rows) == 1 else "are"
+    many = len(comparison.rows) - 1 > _MANY
+    are, have = ("is", "has") if len(rows) == 1 else ("are", "have")
     if word == "tie":
         margin = f"{100 * PERCENT_MARGIN:g} points" if measure.form == "percent" else f"{MARGIN:.0%}"
         as_good = "as good" if reference == "it" else f"as good as {reference}"
-        return f"{_names(rows, measure, name)} {are} {as_good}, within {margin}"
+        return f"{_names(rows, measure, name, many)} {are} {as_good}, within {margin}"
     if word == "undecided":
-        return f"{_names(rows, measure, name)} can't be told from {reference}{_more(rows)}"
+        return f"{_names(rows, measure, name, many)} can't be told from {reference}{_more(rows)}"
+    if word == DOUBTFUL:
+        names = _names(rows, measure, name, many)
+        return f"{names} {are} worse at the learning rate compared, but may be as good at another"
     if not word:
+        names = _names(rows, measure, name, many)
         if comparison.against.n < 2:
-            return f"too few seeds of {name(comparison.against)} to compare {_names(rows, measure, name)} with it"
-        return f"{_names(rows, measure, name)} {'has' if len(rows) == 1 else 'have'} too few seeds to compare"
+            return f"{name(comparison.against)} has too few seeds to compare {names} with it"
+        return f"{names} {have} too few seeds to compare"
     than = "" if reference == "it" else f" than {reference}"
-    told = f"{_names(rows, measure, name, amounts=True)} {are} {word}{than}"
-    return told + _amount(rows, measure)
+    if many and len(rows) > 1:
+        names = "all others" if len(rows) == len(comparison.rows) - 1 else counted(len(rows), "other")
+    else:
+        names = _names(rows, measure, name, amounts=True)
+    return f"{names} {are} {word}{than}{_amount(rows, measure, many)}"
 
 
-def _names(rows: Sequence[Row], measure: Measure, name: Name, amounts: bool = False) -> str:
-    """List names with their lost seeds and, of two or three that are worse, by how much."""
+def _names(rows: Sequence[Row], measure: Measure, name: Name, many: bool = False, amounts: bool = False) -> str:
+    """List names with their lost seeds and, of two or three that are worse, by how much; one of `many`."""
     several = amounts and 1 < len(rows) <= NAMED
 
     def of(row: Row) -> str:
@@ -120,48 +138,23 @@ def _names(rows: Sequence[Row], measure: Measure, name: Name, amounts: bool = Fa
         told = [text for text in (lost, amount) if text]
         return f"{name(row)} ({', '.join(told)})" if told else name(row)
 
-    return listed([of(row) for row in rows])
+    return listed([of(row) for row in rows], 1 if many else NAMED)
 
 
-def _amount(rows: Sequence[Row], measure: Measure) -> str:
+def _amount(rows: Sequence[Row], measure: Measure, many: bool) -> str:
     """`, by 32% (1.4% to 72%)`; of many, by how much at least."""
     known = [row.difference for row in rows if row.difference is not None and row.difference.n]
     if len(rows) == 1 and known:
-        ends = f" ({_ends(known[0], measure)})" if known[0].n >= FEW else ""
-        return f", by {by(known[0], measure)}{ends}"
-    if len(rows) > NAMED and len(known) == len(rows):
+        return f", by {by(known[0], measure, ends=known[0].n >= FEW)}"
+    if len(rows) > (1 if many else NAMED) and len(known) == len(rows):
         least = min(known, key=lambda one: abs(one.mean))
         return f", by {by(least, measure)} or more"
     return ""
 
 
-def _ends(found: Difference, measure: Measure) -> str:
-    """`1.4% to 72%`, `1.2 to 31`, `0.1 to 0.6`: the interval, in the unit and direction of `by`."""
-    if not found.logs:
-        unit = 100 if measure.form == "percent" else 1
-        low, high = sorted((unit * found.low, unit * found.high), key=abs)
-        turned = -1 if high < 0 else 1
-        return f"{turned * low:.2g} to {turned * high:.2g}"
-    ends = [1 + end for end in found.relative]
-    factor = max(ends[0], 1 / ends[0]) >= 2
-    turned = ends[0] < 1
-    low, high = (ends[2], ends[1]) if turned else (ends[1], ends[2])
-    if factor:
-        low, high = (1 / low, 1 / high) if turned else (low, high)
-        return f"{low:.2g} to {_large(high)}"
-    low, high = (1 - low, 1 - high) if turned else (low - 1, high - 1)
-    return f"{100 * low:.2g}% to {_large(100 * high)}%"
-
-
-def _large(number: float) -> str:
-    return f"{number:.2g}" if number < 100 else f"{float(f'{number:.2g}'):,.0f}"
-
-
 def _more(rows: Sequence[Row]) -> str:
-    """`; about 8 more seeds would decide`: how many would decide the first of these."""
+    """` (about eight more seeds would decide)`, if there is one that is undecided."""
     wanted = [row.answer.more_seeds for row in rows if row.answer and row.answer.more_seeds]
-    least = min((more.count for more in wanted), default=0)
-    if not 0 < least <= _MOST_SEEDS:
+    if len(rows) != 1 or not wanted or wanted[0].count > _MOST_SEEDS:
         return ""
-    each = " the first of them" if len(rows) > 1 else ""
-    return f" (about {counted(least, 'more seed')} would decide{each})"
+    return f" (about {counted(wanted[0].count, 'more seed')} would decide)"

@@ -2,20 +2,10 @@
 
 from __future__ import annotations
 
-from lrbench.analysis import Question
+from lrbench.analysis import Question, key_words
 from lrbench.reports.prose.phrases import capital, counted, joined, number_word
 
 _MOST_KEYS = 2
-
-
-def key_words(key: str) -> str:
-    """Return a config key in words.
-
-    >>> key_words("schedule.name"), key_words("batch_size"), key_words("optimizer.momentum")
-    ('schedule', 'batch size', 'momentum')
-    """
-    pieces = key.split(".")
-    return (pieces[-2] if pieces[-1] == "name" and len(pieces) > 1 else pieces[-1]).replace("_", " ")
 
 
 def title(question: Question) -> str:

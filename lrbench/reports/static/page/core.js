@@ -25,4 +25,5 @@ const sections = () => [...data.keys()].filter((key) => key.startsWith("section:
 const row = (id) => data.get(`row:${id}`);
 const curves = (id) => data.get(`curves:${id}`) ?? { rate: { x: [], y: [] } };
 const labelOf = (id) => row(id)?.label ?? "";
+const shortOf = (id) => row(id)?.short || labelOf(id); // without what all groups share
 for (const [key, value] of Object.entries(JSON.parse(byId("data")?.textContent ?? "{}"))) data.set(key, value);

@@ -48,8 +48,11 @@ function limits(groups, splits, losses) {
 }
 
 const scale = () => (logy() ? { splits: (u, axis, min, max) => logTicks(min, max), filter: (u, splits) => splits } : {});
-const whole = () => (page().axis === "epoch" ? {} : { incrs: [1, 2, 5].flatMap((m) => [...Array(13).keys()].map((e) => m * 10 ** e)).sort((a, b) => a - b) });
-const across = (min, max) => (view.logx ? [Math.min(min, 1), Math.max(max, 2)] : [0, Math.max(max, 1) * 1.01]);
+const whole = () => ({ incrs: [1, 2, 5].flatMap((m) => [...Array(13).keys()].map((e) => m * 10 ** e)).sort((a, b) => a - b) });
+const across = (xs, last = xs.at(-1) ?? 1) => {
+  const first = Math.min(xs[0] ?? 0, last), room = 0.012 * (last - first || 1);
+  return view.logx ? [Math.max(first, 1e-9) / 1.05, Math.max(last, first * 2) * 1.05] : last > first ? [first - room, last + room] : [0, last * 1.2 || 1];
+};
 
 function axes(side) {
   const common = { stroke: css("--soft"), font: FONT, grid: { stroke: css("--line"), width: 1 }, ticks: { stroke: css("--line"), width: 1, size: 4 }, gap: 4 };

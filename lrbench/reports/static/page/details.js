@@ -2,7 +2,7 @@
 async function showDetails() {
   const place = byId("more-details");
   if (!place) return;
-  const chosen = page().groups.filter((group) => isDrawn(group) && !document.querySelector(`#details > [data-details="${group}"]`));
+  const chosen = page().groups.filter((group) => (isDrawn(group) || pins.includes(group)) && !document.querySelector(`#details [data-details="${group}"]:not(#more-details *)`));
   if (chosen.length) await load("details");
   const there = new Map([...place.children].map((one) => [one.dataset.details, one]));
   place.replaceChildren(...chosen.filter((group) => data.has(`details:${group}`)).map((group) => {
@@ -11,4 +11,14 @@ async function showDetails() {
     if (one.html !== html) { one.html = html; one.querySelector("div").innerHTML = html; }
     return one;
   }));
+}
+
+// Open the details of a group and go there.
+async function showRuns(group) {
+  await showDetails();
+  const found = document.querySelector(`[data-details="${group}"]`);
+  if (!found) return;
+  for (let one = found; one; one = one.parentElement.closest("details")) one.open = true;
+  found.scrollIntoView({ block: "start" });
+  found.querySelector("summary").focus({ preventScroll: true });
 }

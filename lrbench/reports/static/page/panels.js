@@ -14,10 +14,11 @@ function fillPanels() {
   watch();
 }
 
-function panel(group, card) {
-  const { label, words, problem } = row(group) ?? {};
+function panel(group, card, tag = "li") {
+  const { words, problem } = row(group) ?? {}, label = shortOf(group);
+  enter(row(group)?.section);
   if (!card || !card.querySelector(".both") !== !!problem) {
-    card = make("li", { class: "card", "data-group": group }, make("h3"), make("p", { class: problem ? "bad" : "readout" }));
+    card = make(tag, { class: "card", "data-group": group }, make("h3"), make("p", { class: problem ? "bad" : "readout" }));
     if (!problem) {
       card.append(make("div", { class: "both", role: "img", tabindex: "0" },
         make("div", { class: "chart losses", "data-chart": "panel" }), make("div", { class: "chart rates" })));
@@ -36,7 +37,7 @@ function panelRange(id) {
 }
 
 drawers.panel = (losses) => {
-  const card = losses.closest("li"), id = card.dataset.group, group = curves(id), line = card.querySelector(".readout");
+  const card = losses.closest(".card"), id = card.dataset.group, group = curves(id), line = card.querySelector(".readout");
   const rates = card.querySelector(".rates"), both = card.querySelector(".both"), axis = page().axis;
   const series = [{}], xs = [], columns = [], bands = [], places = {}, rated = group.rate.x.length > 0;
   both.classList.toggle("alone", !rated);
@@ -53,11 +54,12 @@ drawers.panel = (losses) => {
   }
   const table = aligned(xs, columns), range = panelRange(row(id)?.section);
   const last = Math.max(...table[0].slice(-1), ...group.rate.x.slice(-1), 1);
-  const x = { time: false, distr: view.logx ? 3 : 1, range: view.logx ? [Math.min(1, last / 2), Math.max(last, 2)] : [0, last * 1.01] };
+  const x = { time: false, distr: view.logx ? 3 : 1, range: across([Math.min(table[0][0] ?? 0, group.rate.x[0] ?? Infinity), last]) };
   const sync = { key: "panels", scales: ["x", null], setSeries: false };
   const beyond = columns.flatMap((c) => c.y).filter((v) => v != null && v > range[1]);
   const off = beyond.length ? `; off the scale: up to ${text(beyond.reduce((a, b) => Math.max(a, b)))}` : "";
   const tell = (at) => {
+    enter(row(id)?.section);
     if (at == null) { line.textContent = line.dataset.words + off; return; }
     const epoch = table[0][at], before = group.rate.x.findLastIndex((e) => e <= epoch);
     const rate = rated ? `, learning rate ${rateText(group.rate.y[Math.max(before, 0)] ?? 0, 2)}` : "";

@@ -17,3 +17,10 @@ function evenTicks(min, max, most) {
   for (let v = Math.ceil(min / step) * step; v <= max + step * 1e-9; v += step) found.push(Number(v.toPrecision(12)));
   return found;
 }
+
+// 2, 3, … 9 of each decade.
+function minorTicks(min, max) {
+  const found = [];
+  for (let e = Math.floor(Math.log10(min)); e <= Math.log10(max); e += 1) for (let m = 2; m < 10; m += 1) if (m * 10 ** e >= min && m * 10 ** e <= max) found.push(m * 10 ** e);
+  return found;
+}

@@ -2,8 +2,9 @@
 document.addEventListener("change", ({ target }) => {
   if (target.dataset.view) {
     const { view: name } = target.dataset, value = target.type === "radio" ? target.value : target.checked;
-    view[name] = value;
-    for (const other of all(`input[data-view="${name}"]`)) other.checked = other.type === "radio" ? other.value === value : value;
+    if (name === "measure") view.wanted.set(target.closest(".switches").id.replace("switches-", ""), value);
+    else view[name] = value;
+    if (name !== "measure") for (const other of all(`input[data-view="${name}"]`)) other.checked = other.type === "radio" ? other.value === value : value;
     redraw();
   } else if (target.closest("#results") && target.type === "checkbox") {
     pick(target.closest("tr").dataset.group, target.checked);
@@ -18,7 +19,8 @@ document.addEventListener("input", ({ target }) => {
   list();
 });
 document.addEventListener("click", ({ target }) => {
-  const button = target.closest("button");
+  const button = target.closest("button"), cell = target.closest(".heat td[data-group], #results tr[data-group], .lead-table tr");
+  if (cell && !button && !target.closest("input, a") && !String(getSelection())) togglePin(cell.dataset.group || cell.dataset.best);
   if (!button) return;
   if (button.dataset.sort) {
     const column = Number(button.dataset.sort);
@@ -30,6 +32,14 @@ document.addEventListener("click", ({ target }) => {
   else if (button.id === "more-rows") { listing.shown += 100; list(); }
   else if (button.id === "more-panels") { panelsShown += panelsShown + 2 * PANELS >= page().groups.length ? 2 * PANELS : PANELS; fillPanels(); }
   else if ("copy" in button.dataset) copy(button);
+  else if (button.dataset.pin) togglePin(button.dataset.pin);
+  else if (button.dataset.unpin) togglePin(button.dataset.unpin);
+  else if (button.dataset.goto) showRuns(button.dataset.goto);
+  else if (button.dataset.all) {
+    const whole = byId(button.dataset.all).classList.toggle("whole");
+    button.setAttribute("aria-expanded", String(whole));
+    [button.textContent, button.dataset.other] = [button.dataset.other, button.textContent];
+  }
 });
 
 async function copy(button) {
@@ -68,4 +78,6 @@ matchMedia("print").addEventListener("change", (event) => print(event.matches));
 // A browser may restore the state of the last visit.
 for (const input of all("input[data-view]")) input.checked = input.defaultChecked;
 if (byId("filter")) byId("filter").value = "";
+paintSwatches();
+watch();
 load("row").then(() => { list(); return load("curves"); }).then(() => { fillPanels(); watch(); redraw(); root.classList.add("ready"); });

@@ -18,10 +18,12 @@ function morph(from, to) {
 
 function morphInside(from, to) {
   const keyed = new Map([...from.childNodes].filter(keyOf).map((node) => [keyOf(node), node]));
+  const wanted = new Set([...to.childNodes].map(keyOf));
   let at = from.firstChild;
   for (const next of [...to.childNodes]) {
     const known = keyOf(next) ? keyed.get(keyOf(next)) : null;
     if (known && alike(known, next)) {
+      while (at && at !== known && !(keyOf(at) && wanted.has(keyOf(at)))) { const gone = at; at = at.nextSibling; gone.remove(); } // what moves loses focus
       if (known === at) at = at.nextSibling;
       else from.insertBefore(known, at);
       morph(known, next);
@@ -36,20 +38,19 @@ function morphInside(from, to) {
 
 function replaceParts(order, parts) {
   const main = byId("parts"), there = new Map([...main.children].filter((one) => one.dataset.part).map((one) => [one.dataset.part, one]));
+  for (const [id, part] of there) if (!order.includes(id)) { written.delete(id); there.delete(id); part.remove(); }
   let at = main.firstElementChild;
   for (const id of order) {
     let part = there.get(id);
     if (!part) part = make("div", { class: "part", "data-part": id });
     if (part === at) at = at.nextElementSibling;
     else main.insertBefore(part, at);
-    there.delete(id);
     if (!(id in parts) || written.get(id) === parts[id]) continue;
     written.set(id, parts[id]);
     const template = make("template");
     template.innerHTML = parts[id];
     morphInside(part, template.content);
   }
-  for (const part of there.values()) { written.delete(part.dataset.part); part.remove(); }
 }
 
 // Show a new version: `order` lists all parts, `parts` and `data` have those that changed.
@@ -67,9 +68,12 @@ async function update({ order, parts = {}, data: changed = {} }) {
 
 // Draw everything that depends on data.
 function show() {
+  paintSwatches();
   list();
   fillPanels();
   watch();
   redraw();
+  if (pins.length) showDock();
+  highlight();
 }
-window.lrbench = { update };
+window.lrbench = { update, replaceParts }; // the second for parts without charts

@@ -1,8 +1,8 @@
 // ---- what the reader has chosen --------------------------------------------------------------------------------------
-const view = { measure: Object.keys(page().metrics)[0], split: page().split, logy: true, logx: false, near: null };
+const view = { measure: Object.keys(page().metrics)[0], wanted: new Map(), split: page().split, logy: true, logx: false, near: null, family: null };
 const slots = new Map(); // section → (group → index of its colour and dash)
-const DASHES = [[], [9, 3], [2, 2.5], [10, 3, 2, 3]];
-const look = (slot) => ({ colour: css(`--c${slot % 7}`), dash: DASHES[slot % DASHES.length] }); // 28 combinations; neighbours differ in both
+const lookOf = (slot) => page().looks[slot % page().looks.length]; // neighbours differ in colour, dash and marker
+const look = (slot) => ({ colour: css(lookOf(slot).colour.slice(4, -1)), dash: lookOf(slot).dash.split(" ").filter(Boolean).map(Number) });
 
 function slotsOf(id) {
   if (!slots.has(id)) slots.set(id, new Map((section(id)?.picked ?? []).map((group, slot) => [group, slot])));
@@ -33,7 +33,14 @@ const watcher = new IntersectionObserver((entries) => {
   for (const { isIntersecting, target } of entries) if (isIntersecting) { watcher.unobserve(target); seen.add(target); draw(target); }
 }, { rootMargin: "400px" });
 
+// The metric that a section shows; tasks have metrics of their own.
+function enter(id) {
+  view.measure = view.wanted.get(id) ?? section(id)?.metrics?.[0] ?? view.measure;
+}
+const sectionOf = (element) => element.dataset.section ?? row(element.closest("[data-group]")?.dataset.group)?.section;
+
 function draw(element) {
+  enter(sectionOf(element));
   drawers[element.dataset.chart]?.(element);
 }
 function watch() {
@@ -42,6 +49,6 @@ function watch() {
 }
 function redraw() {
   ranges.clear();
-  for (const box of all("input[data-view=logy]")) box.disabled = !loggable();
+  for (const box of all("input[data-view=logy]")) { enter(box.closest(".switches").id.replace("switches-", "")); box.disabled = !loggable(); }
   for (const element of seen) if (element.isConnected) draw(element);
 }

@@ -1,0 +1,144 @@
+"""The command `lrbench serve`, and `--serve` of commands that train."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Annotated
+
+from lrbench.cli.options import Baseline, Debug, Filters, Metric, PoolCode, Runs, RunsGiven, option
+from lrbench.cli.terminal import Terminal, inline
+from lrbench.errors import Interrupted, Terminated
+from lrbench.events import Watch, message
+
+Open = Annotated[
+    bool | None, option("Open the page in a browser. Default: on a desktop, not over SSH.", "--open/--no-open")
+]
+Serve = Annotated[bool, option("Show the runs in a live page while they train, as lrbench serve does.", "--serve")]
+
+
+def serve(
+    runs_given: RunsGiven = None,
+    port: Annotated[
+        int | None, option("Port to listen on. Default: 7470, or the next free one.", min=0, max=65535)
+    ] = None,
+    host: Annotated[str, option("Address to listen on. 0.0.0.0 lets other machines connect.")] = "127.0.0.1",
+    prefix: Annotated[str, option("Path under which a proxy shows the page, such as /lr/.", metavar="PATH")] = "/",
+    allow_host: Annotated[
+        list[str] | None, option("Another name of this server, as a proxy asks for it; repeatable.", metavar="NAME")
+    ] = None,
+    read_only: Annotated[bool, option("Show no buttons, and refuse requests to sweeps.", "--read-only")] = False,
+    open_page: Open = None,
+    metric: Metric = None,
+    baseline: Baseline = None,
+    filters: Filters = None,
+    target: Annotated[str | None, option("Show the time to reach a target.", metavar="METRIC=X")] = None,
+    pool_code: PoolCode = False,
+    runs: Runs = Path("runs"),
+    beside: Annotated[bool, option("", "--beside", hidden=True)] = False,
+    debug: Debug = False,
+) -> None:
+    """Show the report as a live page: curves grow, answers and the progress of sweeps change. Ctrl-C ends it.
+
+    [dim]lrbench serve --port 7470    ssh -L 7470:localhost:7470 gpu1[/]
+    """
+    from lrbench.server import Server, Settings
+
+    paths = runs_given or [runs]
+    asked = {"metric": metric, "baseline": baseline, "filters": filters or (), "target": target, "pool_code": pool_code}
+    server = Server(Settings(paths, host, port, prefix, allow_host or (), read_only, asked))
+    if beside:
+        print(server.address, flush=True)
+        _open(server.address, open_page)
+        os.nice(10)
+        server.serve(_parent_ends, last=True)
+        return
+    with _Stop() as stop:
+        _announce(Terminal(), server.address, server.public, paths)
+        _open(server.address, open_page)
+        server.serve(stop.wait)
+    raise stop.error
+
+
+def _open(address: str, asked: bool | None) -> None:
+    if _opens(asked):
+        import webbrowser
+
+        threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+
+
+def _announce(console: Terminal, address: str, public: bool, paths: list[Path]) -> None:
+    if public:
+        console.print(
+            "[yellow]Other machines can connect, and whoever has this address can read the runs.[/] The connection is "
+            "not encrypted: an SSH tunnel is safer.",
+            soft_wrap=True,
+        )
+    missing = [path for path in paths if not path.exists()]
+    if missing:
+        console.print(f"waiting for {inline(', '.join(map(str, missing)))}, which does not exist yet", soft_wrap=True)
+    console.print(f"Live page: {inline(address)}  (Ctrl-C ends it)", soft_wrap=True)
+
+
+def _opens(asked: bool | None) -> bool:
+    """Return whether to open a browser: only where one has a screen to open on, unless asked."""
+    if asked is not None:
+        return asked
+    desktop = sys.platform in ("darwin", "win32") or "DISPLAY" in os.environ or "WAYLAND_DISPLAY" in os.environ
+    return desktop and sys.stdout.isatty() and "SSH_CONNECTION" not in os.environ
+
+
+class _Stop:
+    """Waits for Ctrl-C or SIGTERM."""
+
+    def __init__(self) -> None:
+        self.error: Interrupted = Interrupted("stopped")
+        self.happened = threading.Event()
+
+    def __enter__(self) -> _Stop:
+        self.before = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def _stop(self, number: int, _: object) -> None:
+        self.error = Terminated("stopped") if number == signal.SIGTERM else Interrupted("stopped")
+        self.happened.set()
+
+    def wait(self) -> str:
+        """Wait for the end, and return why it came."""
+        while not self.happened.wait(1.0):  # a wait without an end would not notice signals on Windows
+            pass
+        return "The server was stopped. The same lrbench serve command starts it again, with a new address."
+
+
+def _parent_ends() -> str:
+    """Wait until the process that started this one ends, or closes its end of the pipe."""
+    parent, closed = os.getppid(), threading.Event()
+
+    def read() -> None:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdin.read()
+        closed.set()
+
+    threading.Thread(target=read, daemon=True).start()
+    while not closed.wait(1.0) and os.getppid() == parent:
+        pass
+    return "The command that trained has ended, and this page with it. lrbench serve shows it again."
+
+
+def serving(runs: Path | None, watch: Watch) -> AbstractContextManager[None]:
+    """Return a block during which a live page shows a folder of runs, if one is given; `watch` is told its address."""
+    if runs is None:
+        return contextlib.nullcontext()
+    from lrbench.server import beside
+
+    opens = "--open" if _opens(None) else "--no-open"
+    return beside(runs, [opens], lambda said: watch(message(f"live page: {said}")))

@@ -1,0 +1,244 @@
+"""What is under way in folders of runs: each sweep's progress, its running, failed and pending cells, and requests."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lrbench.analysis import Record, duration
+from lrbench.components import LOSS, in_words
+from lrbench.errors import FolderError, LrbenchError
+from lrbench.runs import Status, last_lines, last_row
+from lrbench.sweeps import Decided, Plan, Requests, SweepFolder, decided, find_sweeps, requests_of, summarize
+
+MOST_LISTED = 50
+"""Cells of a kind that are listed; a thousand pending ones are only counted."""
+LINES = 12
+"""Last lines that are shown of what a failed run left."""
+
+
+@dataclass(frozen=True)
+class CellShown:
+    """A run of a sweep, or of none: what tells it from others, how far it is, and what it left if it failed."""
+
+    run: str
+    label: str
+    step: int | None = None
+    total: int | None = None
+    words: str = ""
+    lines: Sequence[str] = ()
+    log: str = ""
+
+
+@dataclass(frozen=True)
+class SweepShown:
+    """A sweep that is not done, or runs of no sweep that are under way (without a name).
+
+    Attributes:
+        root: the number of the folder of runs among those that are shown.
+        name: the sweep's name.
+        done: runs that have ended, in whatever way, of `total`.
+        counts: the number of cells in each state that there is, in words.
+        left: the time left in words; empty if it can't be told.
+        running: the cells under way.
+        failed: those that failed.
+        pending: those to do.
+        asked: other requests, in words.
+        stopping: whether it was asked to start no more runs.
+        dropped: the runs that are to be dropped.
+        families: the names of its lines.
+        decided: the cells that can hardly change the answer, with the reason.
+    """
+
+    root: int
+    name: str
+    done: int
+    total: int
+    counts: Sequence[str]
+    left: str = ""
+    running: Sequence[CellShown] = ()
+    failed: Sequence[CellShown] = ()
+    pending: Sequence[CellShown] = ()
+    to_do: int = 0
+    asked: Sequence[str] = ()
+    stopping: bool = False
+    dropped: frozenset[str] = frozenset()
+    families: Sequence[str] = ()
+    decided: Sequence[CellShown] = ()
+
+    @property
+    def over(self) -> bool:
+        """Whether all runs have ended."""
+        return self.done == self.total
+
+
+@dataclass
+class Plans:
+    """The sweeps of a folder of runs; a plan is read again only if its file has changed."""
+
+    root: Path
+    _known: dict[Path, tuple[int, Plan | None]] = field(default_factory=dict)
+
+    def read(self) -> list[tuple[SweepFolder, Plan]]:
+        """Return the sweeps with their plans, the most recent first, without damaged ones."""
+        found = []
+        for folder in self._sweeps():
+            stamp = folder.planned_at
+            known = self._known.get(folder.path)
+            if known is None or known[0] != stamp:
+                known = self._known[folder.path] = (stamp, _plan(folder))
+            if known[1] is not None:
+                found.append((folder, known[1]))
+        return found
+
+    def named(self, name: str) -> SweepFolder | None:
+        """Return the sweep of this name; None if there is none."""
+        return next((folder for folder in self._sweeps() if folder.name == name), None)
+
+    def _sweeps(self) -> list[SweepFolder]:
+        try:
+            return find_sweeps(self.root)
+        except OSError:  # gone while it was looked at
+            return []
+
+
+def _plan(folder: SweepFolder) -> Plan | None:
+    try:
+        return folder.plan()
+    except (LrbenchError, OSError):
+        return None
+
+
+def sweeps_shown(
+    roots: Sequence[Plans], records: Iterable[Record], settled: Mapping[Path, Sequence[Decided]] | None = None
+) -> list[SweepShown]:
+    """Return the sweeps of all folders, and the other runs under way.
+
+    Args:
+        roots: the folders of runs.
+        records: the runs in them.
+        settled: what is decided in each sweep; see `settled_in`.
+    """
+    by_path = _by_path(records)
+    found: list[SweepShown] = []
+    planned: set[str] = set()
+    for number, plans in enumerate(roots):
+        for folder, plan in plans.read():
+            paths = {cell.run: f"{plans.root}{os.sep}{cell.run}" for cell in plan.cells}
+            runs = {run: by_path.get(path) for run, path in paths.items()}
+            planned.update(paths.values())
+            found.append(_sweep(number, folder, plan, runs, (settled or {}).get(folder.path, ())))
+    alone = [one for path, one in by_path.items() if one.status is Status.RUNNING and path not in planned]
+    if alone:
+        shown = [_running(record, record.folder.name) for record in alone[:MOST_LISTED]]
+        found.append(SweepShown(-1, "", 0, len(alone), [_counted(len(alone), Status.RUNNING)], running=shown))
+    return found
+
+
+def settled_in(roots: Sequence[Plans], records: Iterable[Record]) -> dict[Path, list[Decided]]:
+    """Return by folder what is decided in the sweeps that are not done; it takes as long as a sweep's summary."""
+    by_path = _by_path(records)
+    found = {}
+    for plans in roots:
+        for folder, plan in plans.read():
+            there = {cell.run: by_path.get(f"{plans.root}{os.sep}{cell.run}") for cell in plan.cells}
+            runs = {run: record for run, record in there.items() if record is not None}
+            if any(not record.status.over for record in runs.values()):
+                with contextlib.suppress(LrbenchError):
+                    found[folder.path] = decided(summarize(folder, plan, records=runs))
+    return found
+
+
+def _by_path(records: Iterable[Record]) -> dict[str, Record]:
+    """Return the runs by their paths as text: to join and hash thousands of paths each second takes too long."""
+    return {str(record.folder.path): record for record in records}
+
+
+def _sweep(
+    number: int, folder: SweepFolder, plan: Plan, runs: Mapping[str, Record | None], settled: Sequence[Decided]
+) -> SweepShown:
+    states = {run: Status.PENDING if record is None else record.status for run, record in runs.items()}
+    label = plan.labels
+    there = [(run, record) for run, record in runs.items() if record is not None]
+    running = [_running(record, label[run]) for run, record in there if states[run] is Status.RUNNING]
+    failed = [_failed(record, label[run]) for run, record in there if states[run] in (Status.FAILED, Status.DAMAGED)]
+    to_do = [run for run, state in states.items() if state.to_do]
+    asked = _asked(folder, plan)
+    counts = Counter(states.values())
+    return SweepShown(
+        number,
+        folder.name,
+        done=sum(count for state, count in counts.items() if state.over),
+        total=len(states),
+        counts=[_counted(counts[state], state) for state in Status if counts[state] and state is not Status.FINISHED],
+        left=_left([record for _, record in there], running, len(to_do)),
+        running=running[:MOST_LISTED],
+        failed=failed[:MOST_LISTED],
+        pending=[CellShown(run, label[run], words=states[run].words) for run in to_do[:MOST_LISTED]],
+        to_do=len(to_do),
+        asked=[f"Asked for {one.words}." for one in asked.seeds],
+        stopping=asked.stop,
+        dropped=asked.dropped,
+        families=plan.series,
+        decided=[
+            CellShown(run, label[run], words=one.reason)
+            for one in settled
+            for run in one.runs
+            if run in label and not states[run].over
+        ],
+    )
+
+
+def _asked(folder: SweepFolder, plan: Plan) -> Requests:
+    try:
+        return requests_of(folder, plan)
+    except (FolderError, OSError):
+        return Requests()
+
+
+def _counted(count: int, state: Status) -> str:
+    return f"{count:,} {state.words}"
+
+
+def _running(record: Record, label: str) -> CellShown:
+    """Return how far a run is by its last step, or else its last evaluation."""
+    last: Mapping[str, float] = {}
+    for path in (record.folder.steps.path, record.folder.epochs.path):
+        with contextlib.suppress(LrbenchError, OSError, ValueError):
+            last = last or last_row(path)
+    step = int(last["step"]) if "step" in last else None
+    total = record.recorded.total_steps or record.environment.sizes.total_steps
+    columns = {f"val_{name}": metric for name, metric in record.metrics.items() if f"val_{name}" in record.epochs}
+    found = {name: record.epochs[name].dropna() for name in columns}
+    values = [f"{in_words(name)} {columns[name].text(float(row.iloc[-1]))}" for name, row in found.items() if len(row)]
+    if not values and "loss" in last:
+        values = [f"training loss {LOSS.text(last['loss'])}"]
+    return CellShown(record.folder.name, label, step, total, ", ".join(values[:2]))
+
+
+def _failed(record: Record, label: str) -> CellShown:
+    """Return why a run failed and the last lines that it left."""
+    lines, log = [], ""
+    for path in (record.folder.error_log, record.folder.output):
+        with contextlib.suppress(LrbenchError, OSError, ValueError):
+            lines = last_lines(path, LINES)
+        if lines:
+            log = path.name
+            break
+    reason = record.problem or (record.result.reason if record.result is not None else "")
+    return CellShown(record.folder.name, label, words=reason.partition("\n")[0], lines=lines, log=log)
+
+
+def _left(records: Iterable[Record], running: Sequence[CellShown], to_do: int) -> str:
+    """Estimate the time left from the training time of finished runs; empty if none has finished or none runs."""
+    seconds = [r.result.seconds for r in records if r.result is not None and r.status.complete and r.result.seconds]
+    if not seconds or not running:
+        return ""
+    parts = [1 - cell.step / cell.total for cell in running if cell.step is not None and cell.total]
+    work = to_do + sum(parts) + (len(running) - len(parts)) / 2
+    return f"about {duration(max(statistics.median(seconds) * work / len(running), 1.0))} left"

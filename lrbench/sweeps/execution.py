@@ -1,0 +1,153 @@
+"""Carry out a sweep: execute its pending runs, add those that a zoom, a confirmation or a person asks for."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from lrbench.errors import LockedError, UsageError
+from lrbench.events import Event, Watch, message, silent
+from lrbench.runs import Status, relative
+from lrbench.sweeps.additions import add_again, add_confirmation, plan_seeds, zoom_in
+from lrbench.sweeps.halving import drop, loss_at, worse_half
+from lrbench.sweeps.requests import Desk
+from lrbench.sweeps.zoom import Zoom
+from lrbench.training import RUNGS, Outcome, RunOptions, do_runs
+
+if TYPE_CHECKING:
+    from lrbench.sweeps.sweeping import Sweep
+
+UNASKED = 1000  # larger grids need --yes
+
+
+def carry_out(
+    asked: Sweep, options: RunOptions, *, zoom: Zoom | None = None, confirm: int = 0, watch: Watch = silent
+) -> Sweep:
+    """Execute the pending runs of a sweep and return `asked`, updated. Raises the same errors as `sweep`."""
+    if not 0 <= confirm <= UNASKED:
+        raise UsageError(f"--confirm must be from 0 to {UNASKED:,} (got {confirm:,})")
+    if zoom is not None and options.prune is not None:
+        raise UsageError("--zoom needs complete runs: leave out --prune and --halve")
+    if zoom is not None and zoom.max_runs is not None and zoom.max_runs < len(asked.cells):
+        raise UsageError(f"--max-runs {zoom.max_runs:,} is less than the {len(asked.cells):,} runs of the grid")
+    desk = Desk(asked.folder, asked.plan, watch)
+    desk.clear(asked.outcomes)
+    work = Work(asked, replace(options, orders=desk.orders), watch, desk)
+    if zoom is not None:
+        add_again(asked, options, zoomed=True)
+    try:
+        work.do(zoom, confirm)
+    finally:
+        desk.clear(asked.outcomes)
+    return asked
+
+
+@dataclass
+class Work:
+    """A sweep that is carried out."""
+
+    asked: Sweep
+    options: RunOptions
+    watch: Watch
+    desk: Desk
+
+    def do(self, zoom: Zoom | None, confirm: int) -> None:
+        """Execute the grid, then what is added to it, until nothing is."""
+        prune = self.options.prune
+        if prune is not None and prune.halve and not self._halved():
+            return
+        self.train(self.options, self.asked.outcomes)
+        while True:
+            while self._seeds_added() or self._zoomed(zoom):
+                self.train(self.options, self.asked.outcomes)
+            self._confirmed(confirm)
+            if not self._seeds_added():
+                break
+            self.train(self.options, self.asked.outcomes)
+        undone = self.undone
+        if zoom is not None and undone:
+            self.watch(message(f"no further zoom yet: {undone} of {len(self.asked.outcomes)} runs have no result"))
+        if confirm and undone:
+            self.watch(message(f"no fresh seeds yet: {undone} of {len(self.asked.outcomes)} runs have no result"))
+
+    def train(self, how: RunOptions, outcomes: Sequence[Outcome]) -> None:
+        """Execute the pending runs among these."""
+        for outcome in outcomes:
+            outcome.kind = how.kind_of(outcome.experiment)
+        self.desk.plan = self.asked.plan
+        self.desk.look()
+        do_runs(outcomes, self.asked.folder.root, how, self.desk.watching, self.written)
+
+    def written(self) -> None:
+        """Write the plan, before anything is trained."""
+        asked, folder = self.asked, self.asked.folder
+        if asked.todo or not folder.holds(asked.plan):  # a finished sweep may be in a read-only folder
+            folder.write(asked.plan)
+        where = relative(folder.path / "plan.json")
+        self.watch(message(f"{len(asked.todo)} of {len(asked.cells)} runs pending; plan: {where}"))
+        found = {outcome.path.name: outcome.result for outcome in asked.outcomes if outcome.result is not None}
+        self.watch(Event("", "plan", values={"plan": asked.plan, "results": found}))
+
+    @property
+    def undone(self) -> int:
+        """The number of runs without a result."""
+        return sum(outcome.to_do or outcome.undone for outcome in self.asked.outcomes)
+
+    def _halved(self) -> bool:
+        """Execute the runs up to each rung and drop the worse half there; return whether all runs got so far."""
+        options, prune = self.options, self.options.prune
+        assert prune is not None
+        for rung in RUNGS:
+            self.train(replace(options, prune=replace(prune, pause=rung)), self.asked.outcomes)
+            options = replace(options, again=False)  # repeated runs are resumed from here on
+            if any(outcome.status in (Status.PENDING, Status.INTERRUPTED) for outcome in self.asked.outcomes):
+                return False
+            drop_worse_half(self.asked, rung, self.watch)
+        self.options = options
+        return True
+
+    def _seeds_added(self) -> bool:
+        """Add the seeds that people asked for, once the runs so far are done; return whether there are any."""
+        found = self.desk.look()
+        if self.desk.orders.stop or self.asked.todo:
+            return False
+        added = False
+        for request in found.seeds:
+            added |= plan_seeds(self.asked, request, self.options, self.watch)
+            self.asked.folder.write(self.asked.plan)  # first, so that no request is lost
+            self.desk.done(request)
+        return added
+
+    def _zoomed(self, zoom: Zoom | None) -> bool:
+        """Add the next round of a zoom; return whether there is one."""
+        return zoom is not None and not self.undone and zoom_in(self.asked, zoom, self.options, self.watch)
+
+    def _confirmed(self, confirm: int) -> None:
+        """Train fresh seeds of each line's best learning rate."""
+        if not confirm or self.undone:
+            return
+        whole = replace(self.options, prune=None)  # to drop some would leave a selection
+        fresh = add_confirmation(self.asked, confirm, whole)
+        if not fresh:
+            self.watch(message("no fresh seeds: no line has a best learning rate"))
+        self.train(whole, fresh)
+
+
+def drop_worse_half(asked: Sweep, rung: float, watch: Watch) -> None:
+    """At a rung, write the result `pruned` for the runs that are dropped; the others stay pending."""
+    if all(outcome.status is not Status.PAUSED for outcome in asked.outcomes):
+        return
+    by_run = {outcome.path.name: outcome for outcome in asked.outcomes}
+    losses = {cell.run: loss_at(asked.folder.run(cell), rung) for cell in asked.plan.grid}
+    pruned = [run for run, outcome in by_run.items() if outcome.status is Status.PRUNED]
+    before = frozenset(run for run in pruned if math.isinf(losses.get(run, 0.0)))  # at an earlier rung
+    for cell in worse_half(asked.plan, losses, before):
+        outcome = by_run[cell.run]
+        if outcome.status is not Status.PAUSED:
+            continue  # it has finished or failed
+        with contextlib.suppress(LockedError):  # another command is dropping the same runs
+            outcome.ended(drop(asked.folder.run(cell), outcome.experiment, rung, losses[cell.run]))
+            watch(Event(cell.run, "end", values={"result": outcome.result, "folder": outcome.path}))

@@ -1,0 +1,162 @@
+"""Reading runs again and again: only what has changed, and always what reading all of them anew would give."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lrbench.analysis import Record, RunsReader, read_runs
+from lrbench.analysis import reader as module
+from lrbench.runs import Growing, RunFolder, Status, birth, read_csv
+
+MakeRun = Callable[..., Path]
+HEADER = "epoch,step,lr,train_loss,val_loss,seconds,examples_per_second\n"
+
+
+@pytest.fixture
+def old(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time stamps are taken at their word, however recent they are."""
+    monkeypatch.setattr(module, "UNSURE_SECONDS", -1.0)
+
+
+def told(records: list[Record]) -> list[tuple[Any, ...]]:
+    return [(r.folder.path, r.status, r.problem, r.result, r.plain, r.epochs.to_dict("list")) for r in records]
+
+
+def same(reader: RunsReader, root: Path) -> bool:
+    return told(reader.records) == told(read_runs([root]))
+
+
+def running(path: Path, rows: int = 0) -> subprocess.Popen[bytes]:
+    """Make a run look as if a process trained it; the process is returned."""
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    (path / "result.json").unlink(missing_ok=True)
+    owner = {"pid": process.pid, "host": os.uname().nodename, "born": birth(process.pid), "token": "t"}
+    owner["space"] = str(Path("/proc/self/ns/pid").readlink())
+    (path / "lock").write_text(json.dumps(owner))
+    lines = (path / "epochs.csv").read_text().splitlines(keepends=True)
+    (path / "epochs.csv").write_text("".join(lines[: rows + 1]))
+    return process
+
+
+def test_a_look_reads_only_the_run_that_changed(make_run: MakeRun, tmp_path: Path, old: None) -> None:
+    paths = [make_run([1.0, 0.5], lr=lr) for lr in (0.1, 0.2, 0.3)]
+    reader = RunsReader([tmp_path / "runs"])
+    assert reader.look() and same(reader, tmp_path / "runs")
+    before = {record.folder.path: record for record in reader.records}
+    assert not reader.look() and reader.version == 1
+    result = json.loads((paths[1] / "result.json").read_text())
+    result["final"]["val_loss"] = 0.25
+    RunFolder(paths[1]).finish(before[paths[1]].experiment, type(before[paths[1]].result).of(result))
+    assert reader.look() and reader.version == 2
+    after = {record.folder.path: record for record in reader.records}
+    assert [after[path] is before[path] for path in paths] == [True, False, True]
+    assert after[paths[1]].metric("val_loss") == 0.25
+
+
+def test_runs_come_and_go_with_their_folders(make_run: MakeRun, tmp_path: Path) -> None:
+    root = tmp_path / "runs"
+    reader = RunsReader([root])
+    assert reader.look() and reader.records == []
+    first = make_run([1.0], lr=0.1)
+    assert reader.look() and same(reader, root) and len(reader.records) == 1
+    make_run([1.0], lr=0.2)
+    (root / "half-written").mkdir()
+    assert reader.look() and len(reader.records) == 2
+    (root / "half-written" / "config.yaml").write_text("name: [")
+    assert reader.look() and same(reader, root)
+    assert [record.status for record in reader.records] == [Status.DAMAGED, Status.FINISHED, Status.FINISHED]
+    shutil.rmtree(first)
+    assert reader.look() and len(reader.records) == 2
+    shutil.rmtree(root)
+    assert reader.look() and reader.records == []
+    make_run([1.0], lr=0.1)
+    assert reader.look() and same(reader, root)
+
+
+def test_a_run_under_way_grows_and_ends_with_its_process(make_run: MakeRun, tmp_path: Path, old: None) -> None:
+    path, root = make_run([1.0, 0.5, 0.4]), tmp_path / "runs"
+    rows = (path / "epochs.csv").read_text().splitlines(keepends=True)[1:]
+    process = running(path, rows=1)
+    try:
+        reader = RunsReader([root])
+        reader.look()
+        assert [r.status for r in reader.records] == [Status.RUNNING] and len(reader.records[0].epochs) == 1
+        with (path / "epochs.csv").open("a") as file:
+            file.write(rows[1] + rows[2][:9])  # the last row is not complete
+        assert reader.look() and reader.records[0].epochs["val_loss"].tolist() == [1.0, 0.5] and same(reader, root)
+        assert not reader.look()
+        with (path / "epochs.csv").open("a") as file:
+            file.write(rows[2][9:])
+        assert reader.look() and reader.records[0].epochs["val_loss"].tolist() == [1.0, 0.5, 0.4]
+        os.utime(path / "lock")  # a heartbeat
+        assert not reader.look()
+    finally:
+        process.kill()
+        process.wait()
+    assert reader.look() and reader.records[0].status is Status.INTERRUPTED and same(reader, root)
+
+
+def test_a_run_that_starts_over_is_read_anew(make_run: MakeRun, tmp_path: Path) -> None:
+    path, root = make_run([1.0, 0.5, 0.4]), tmp_path / "runs"
+    process = running(path, rows=3)
+    try:
+        reader = RunsReader([root])
+        reader.look()
+        with (path / "epochs.csv").open("a") as file:
+            file.write("4,8,0.1,0.6,0.3,1.0,10.0,0.5,0.9\n")
+        assert reader.look() and len(reader.records[0].epochs) == 4
+        lines = (path / "epochs.csv").read_text().splitlines(keepends=True)
+        (path / "new").write_text("".join(lines[:2]))
+        (path / "new").rename(path / "epochs.csv")
+        assert reader.look() and same(reader, root) and len(reader.records[0].epochs) == 1
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_copies_and_links_are_those_of_a_report(make_run: MakeRun, tmp_path: Path) -> None:
+    path, root = make_run([1.0]), tmp_path / "runs"
+    shutil.copytree(path, root / "copy")
+    (root / "link").symlink_to(path)
+    reader = RunsReader([root, path])
+    reader.look()
+    assert same(reader, root) and sorted(r.status for r in reader.records) == [Status.COPY, Status.FINISHED]
+
+
+def test_a_change_that_no_folder_s_time_stamp_tells_is_found_by_a_search(
+    make_run: MakeRun, tmp_path: Path, old: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, root = make_run([1.0]), tmp_path / "runs"
+    reader = RunsReader([root])
+    reader.look()
+    (path / "result.json").write_text("{")  # in place
+    assert not reader.look()
+    monkeypatch.setattr(module, "SEARCH_SECONDS", 0.0)
+    assert reader.look() and same(reader, root) and reader.records[0].status is Status.DAMAGED
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(pieces=st.lists(st.sampled_from(["1,2,0.1,", "0.5,", ",", "\n", "x,nan,1e3,2,3,4,5\n", "7,8\n"]), max_size=12))
+def test_what_grows_reads_as_the_whole_does(pieces: list[str], tmp_path: Path) -> None:
+    path = tmp_path / f"rows-{time.monotonic_ns()}.csv"
+    path.write_text(HEADER)
+    growing = Growing(path)
+    for piece in pieces:
+        with path.open("a") as file:
+            file.write(piece)
+        got, wanted = growing.columns(), read_csv(path)
+        assert {k: v.tolist().__repr__() for k, v in got.items()} == {
+            k: v.tolist().__repr__() for k, v in wanted.items()
+        }
