@@ -1,9 +1,8 @@
-"""What a report costs: reading and drawing many runs, the page's size, and how long a browser takes to open it.
+"""What a report costs: reading and drawing many runs, and the page's size. `page.py` measures the page in a browser.
 
 python benchmarks/report.py [--rounds 3]
 
-The runs are made up by `synthetic_runs.py`: 25 epochs of 192 updates. The browser part needs Chromium
-and the package playwright, and is left out without.
+The runs are made up by `synthetic_runs.py`: 25 epochs of 192 updates.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -54,25 +52,6 @@ def reported(root: Path) -> tuple[float, float, int]:
     return seconds, float((root / "peak").read_text()), (root / "report" / "report.html").stat().st_size
 
 
-def opened(page: Path, rounds: int) -> list[float]:
-    """Seconds from asking for the page to its charts, in a browser that is already running."""
-    from playwright.sync_api import sync_playwright
-
-    found = shutil.which("chromium") or shutil.which("google-chrome")
-    with sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        times: list[float] = []
-        for _ in range(rounds):
-            tab = browser.new_page()
-            began = time.perf_counter()
-            tab.goto(page.as_uri())
-            tab.locator("#panels canvas").first.wait_for()
-            times.append(time.perf_counter() - began)
-            tab.close()
-        browser.close()
-    return times
-
-
 def main() -> None:
     """Measure, and print a line for each collection."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -89,10 +68,6 @@ def main() -> None:
                 "peak MiB": round(max(peak for _, peak, _ in found)),
                 "page MB": round(found[0][2] / 1e6, 2),
             }
-            try:
-                line["opened in s"] = round(statistics.median(opened(root / "report" / "report.html", rounds)), 2)
-            except ImportError:
-                line["opened in s"] = "needs playwright"
             print(json.dumps(line), flush=True)
 
 
