@@ -19,10 +19,11 @@ from lrbench.errors import FolderError, printable
 from lrbench.runs import write_file
 
 # Okabe and Ito's colours without yellow, which is too light on white; then five darker ones, chosen for the largest
-# least distance (OKLab) as seen with normal and with red- and green-blind sight. They are ordered so that neighbours
-# differ most. 12 colours do not repeat; with 4 dashes and a marker at the end, 48 lines differ, also in greyscale.
+# least distance (OKLab) as seen with normal and with red- and green-blind sight. The first five are of different
+# hues, and neighbours differ more than others. 12 colours do not repeat; with 4 dashes and a marker at
+# the end, 48 lines differ, also in greyscale.
 COLOURS = (
-    "#0072B2", "#D55E00", "#56B4E9", "#009E73", "#000000", "#CC79A7", "#E69F00",
+    "#0072B2", "#D55E00", "#CC79A7", "#000000", "#009E73", "#56B4E9", "#E69F00",
     "#01665E", "#4B0082", "#661100", "#5E35B1", "#B2182B",
 )  # fmt: skip
 DASHES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
