@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from lrbench.analysis import Comparison, Finalist, Group, NoOptimum, Question, Row, optimum
 from lrbench.components import Measure
+from lrbench.reports.prose.one_family import passed_over
 from lrbench.reports.prose.parts import Told, open_text, so_far
 from lrbench.reports.prose.phrases import (
+    WIDE,
     capital,
     counted,
     listed,
@@ -39,13 +41,14 @@ def told(section: Section) -> Told:
     first, others, beside = _first(found, "" if leads else begun), _standing(found), _beside(found)
     tuned = "" if begun else _tuning(found)
     equal = _equally(found.chosen)
+    over = [passed_over(one.family, found.measure, found.name(one)) for one in found.chosen]
     if question.kind == "lengths":
         said = [how, first, others, beside, tuned]
     elif question.kind == "grid":
         said = [first, how, others, beside, tuned]
     else:
         said = [first, others, "" if equal else tuned, _edges(found), beside, tuned if equal else "", how]
-    return Told.of(said, [_flattered(found)])
+    return Told.of(said, [*over, _flattered(found)])
 
 
 def _alone(question: Question, one: Finalist, measure: Measure) -> str:
@@ -89,6 +92,9 @@ def _interval(one: Finalist, measure: Measure) -> str:
     known = optimum(one.family, measure)
     if isinstance(known, NoOptimum):
         return f", the {one.edge} tried" if one.edge else ""
+    if known.decades > WIDE:
+        seeds = counted(known.seeds, "seed")
+        return f" ({seeds} place the optimum only between {rate(known.low)} and {rate(known.high)})"
     return f" (95% interval of the optimum {rate(known.low)} to {rate(known.high)})"
 
 

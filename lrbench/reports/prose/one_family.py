@@ -9,7 +9,7 @@ from lrbench.analysis import Family, NoOptimum, Point, estimate, optimum, width_
 from lrbench.components import Measure
 from lrbench.reports.confirmation import confirmed
 from lrbench.reports.prose.parts import Told, open_text, so_far
-from lrbench.reports.prose.phrases import FEW, brief, capital, counted, joined, number_word, rate, value
+from lrbench.reports.prose.phrases import FEW, WIDE, brief, capital, counted, joined, number_word, rate, value
 from lrbench.reports.prose.standings import extreme
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def told(section: Section) -> Told:
             _first(family, best, measure, begun, alone),
             edge_text(family, measure),
             *_fresh(section),
+            passed_over(family, measure),
             lost(family, measure),
             "" if alone else _good(family, measure),
             "" if alone else _no_optimum(family, measure),
@@ -47,6 +48,11 @@ def _first(family: Family, best: Point, measure: Measure, begun: str, alone: boo
     if isinstance(found, NoOptimum):
         return f"{the} best learning rate tried is {lr}, with a {measure.words} of {whole}."
     about = f"{the} best learning rate is about {rate(found.lr)} (95% interval {rate(found.low)} to {rate(found.high)})"
+    if found.decades > WIDE:
+        seeds = counted(found.seeds, "seed")
+        about = f"{seeds if begun else capital(seeds)} place the best learning rate only between {rate(found.low)} and "
+        tried = f"of those tried, {lr} has the {extreme(measure)} {measure.words}, {whole}"
+        return f"{begun}{about}{rate(found.high)}; {tried}."
     if rate(found.lr) == lr:
         return f"{about}, with a {measure.words} of {whole}."
     return f"{about}; of those tried, {lr} has the {extreme(measure)} {measure.words}, {whole}."
@@ -80,6 +86,31 @@ def _fresh(section: Section) -> list[str]:
         return []
     each = [confirmed(one, found.measure) for one in found.finalists if one.fresh is not None and not one.waiting]
     return [text for _, text in each]
+
+
+def passed_over(family: Family, measure: Measure, name: str = "") -> str:
+    """Tell of a learning rate with a better centre that is not the best, since it lost more of its seeds.
+
+    Args:
+        family: the learning rates.
+        measure: the metric that decides.
+        name: the family's name, if there are several.
+    """
+    best = family.best(measure)
+    least = None if best is None else best.standing(measure)
+    found = []
+    for point in family.points:
+        known = estimate(point.values(measure), logs=measure.by_ratio) if point.lost(measure) else None
+        if known is not None and least is not None and measure.sign * known.centre < least[1]:
+            found.append((measure.sign * known.centre, point, known.centre))
+    if not found:
+        return ""
+    _, point, middle = min(found, key=lambda one: one[0])
+    runs = point.group.records
+    how = f"{_share(point.lost(measure), len(runs))} {_how([point], [0])} there"
+    way = "lower" if measure.lower else "higher"
+    whose = f"{capital(name)} has" if name else "There is"
+    return f"{whose} a {way} {measure.words} at {rate(point.lr)}, {value(measure, middle)}, but {how}."
 
 
 def lost(family: Family, measure: Measure) -> str:

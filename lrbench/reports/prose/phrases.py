@@ -12,6 +12,8 @@ NAMED = 3
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 FEW = 3
 """With fewer seeds, an interval says little."""
+WIDE = 1.0
+"""An interval of an optimum that is wider, in decades, says no more than where it may be."""
 FACTOR = 1.995
 """From this ratio on, a difference is told as a factor."""
 
