@@ -313,7 +313,8 @@ def test_panels_of_different_tasks_share_no_loss_axis(make_run: MakeRun, tmp_pat
     make_run([900.0, 800.0], name="b", loss="mse")
     made = report([tmp_path / "runs"])
     assert "Panels of the same task share one loss axis" in made.page.read_text()
-    limits = {group["label"]: charted(made.groups)["tasks"][group["task"]] for group in charted(made.groups)["groups"]}
+    data = charted(made.groups)
+    limits = {group["label"]: data["limits"][group["task"]]["both"] for group in data["groups"]}
     assert limits["a"][1] < 10 and limits["b"][0] > 10
 
 
