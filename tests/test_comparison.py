@@ -309,11 +309,13 @@ def test_runs_of_different_tasks_are_not_compared(make_run: MakeRun, tmp_path: P
 
 def test_panels_of_different_tasks_share_no_loss_axis(make_run: MakeRun, tmp_path: Path) -> None:
     make_run([1.0, 0.5], name="a")
+    make_run([1.0, 0.6], name="c", lr=0.2)
     assert "All panels share one loss axis" in report([tmp_path / "runs"]).page.read_text()
     make_run([900.0, 800.0], name="b", loss="mse")
     made = report([tmp_path / "runs"])
     assert "Panels of the same task share one loss axis" in made.page.read_text()
-    limits = {group["label"]: charted(made.groups)["tasks"][group["task"]] for group in charted(made.groups)["groups"]}
+    data = charted(made.groups)
+    limits = {group["label"]: data["limits"][group["task"]]["both"] for group in data["groups"]}
     assert limits["a"][1] < 10 and limits["b"][0] > 10
 
 

@@ -233,7 +233,7 @@ def test_only_f1(tmp_path: Path) -> None:
     assert "lrbench did not train these runs; their source is a command." in text
     assert "lr 0.1 reaches val_f1 ≥ 0.7 first, after 1 epochs (0.0 s); never: lr 0.2." in text
     page = made.page.read_text()
-    assert '<h3 id="overlay-title">Validation F1</h3>' in page and "val loss" not in page.split("<table", 1)[1]
+    assert ">Validation F1</h2>" in page and "val loss" not in page.split("<table", 1)[1]
     assert "validation F1" in (tmp_path / "out" / "report.md").read_text()
     with pytest.raises(UsageError, match=r"no such metric; known: .*val_f1"):
         report([tmp_path], metric="val_loss_of_nothing")

@@ -501,7 +501,7 @@ def page(rendered: None) -> Iterator[Callable[[Path], Any]]:
             tab.on("console", lambda message: wrong.append(message.text))
             tab.on("pageerror", lambda error: wrong.append(str(error)))
             tab.goto(path.as_uri())
-            tab.locator("#overlay canvas").wait_for()
+            tab.locator("html.ready").wait_for(state="attached")
             return tab
 
         yield opened
@@ -511,15 +511,21 @@ def page(rendered: None) -> Iterator[Callable[[Path], Any]]:
 
 def test_the_page_switches_between_them(made: Path, page: Callable[[Path], Any]) -> None:
     tab = page(report([made]).page)
-    title, values = tab.locator("#overlay-title"), tab.locator("#legend .value")
-    labels = tab.locator("input[name=measure]").evaluate_all("all => all.map(one => one.parentElement.innerText)")
+    title, values = tab.locator("[data-title=s1]"), tab.locator(".legend .value, .ends .value")
+
+    def read_the_last() -> list[str]:
+        tab.locator(".overlay").focus()
+        tab.keyboard.press("End")
+        return sorted(values.all_inner_texts())
+
+    labels = tab.locator("input[data-view=measure]").evaluate_all("all => all.map(one => one.parentElement.innerText)")
     assert labels == ["loss", "error rate", "margin"]
     tab.get_by_label("error rate", exact=True).check()
     assert title.inner_text() == "Validation error rate", "less is better already: it is not turned"
-    assert values.all_inner_texts() == ["31.50 %", "10.50 %", "20.50 %"]
+    assert read_the_last() == ["10.50 %", "20.50 %", "31.50 %"]
     tab.get_by_label("margin", exact=True).check()
     assert title.inner_text() == "Validation margin"
-    assert values.all_inner_texts() == ["-0.495", "3.005", "1.005"], "below 0 too"
+    assert read_the_last() == ["-0.495", "1.005", "3.005"], "below 0 too"
     assert tab.get_by_label("loss or error").is_disabled(), "there is no log axis for these"
     tab.get_by_label("training", exact=True).check()
     assert title.inner_text() == "Training margin"
@@ -610,14 +616,14 @@ def test_the_page_of_different_metrics(
 ) -> None:
     mixed(make_run, tiny, tmp_path / "runs")
     tab = page(report([tmp_path / "runs"]).page)
-    for label in ("accuracy", "error rate", "margin", "loss"):
-        tab.get_by_label(label, exact=True).check()
-        assert label in tab.locator("#overlay-title").inner_text()
-    tab.get_by_label("margin", exact=True).check()
-    labels, values = (tab.locator(f"#legend {part}").all_inner_texts() for part in (".label", ".value"))
-    told = dict(zip(labels, values, strict=True))
-    assert {told[label] for label in told if label.startswith("own")} == {"1"}
-    assert {told[label] for label in told if not label.startswith("own")} == {"–"}
+    offered = {
+        tuple(one.locator("input[data-view=measure]").evaluate_all("all => all.map((one) => one.value)"))
+        for one in tab.locator(".switches").all()
+    }
+    assert offered == {("loss", "error_rate", "margin", "accuracy")}
+    own = tab.locator(".switches", has=tab.locator("input[value=margin]"))
+    own.get_by_label("margin", exact=True).check()
+    assert tab.locator("[data-title]").all_inner_texts() == ["Validation margin"]
 
 
 def test_what_was_not_begun_brings_no_metric(made: Path, tiny: Make) -> None:

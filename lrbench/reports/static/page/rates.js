@@ -27,6 +27,7 @@ drawers.rates = (element) => {
   const direct = several && coloured.length <= 6 && longest <= 190 && element.clientWidth > 460;
   const lost = own.families.some((f) => f.points.some((p) => p.lost)), stars = coloured.filter((f) => f.optimum || f.edge);
   const band = lost ? 12 + 9 * Math.min(coloured.filter((f) => f.points.some((p) => p.lost)).length, 5) : 0;
+  if (!printing()) element.style.height = `${(element.clientWidth < 420 ? 290 : 370) + band + 14 * stars.length}px`;
   const made = figure(element, { ...rateScales(own), right: direct ? longest + 40 : 16, strip: stars.length ? 8 + 14 * stars.length : 0, band });
   const { svg, Y, box } = made, edgeY = box.top - 8;
   const marks = []; // what can be pointed at
