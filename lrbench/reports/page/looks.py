@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-COLOURS = (0, 1, 3, 5, 6, 4, 2, 8, 9, 7, 10, 11)
-"""Variables `--c0` … of the style sheet, so that the two blues are far apart."""
+COLOURS = 12
+"""Variables `--c0` … of the style sheet, in the order of the figures' colours."""
 DASHES = ("", "9 3", "2 2.5", "10 3 2 3")
 MARKERS = (
     "M-4 0A4 4 0 1 0 4 0A4 4 0 1 0 -4 0Z",
@@ -20,7 +20,7 @@ MARKERS = (
 def look(slot: int) -> dict[str, str]:
     """Return the look of the slot-th line; 48 differ, and neighbours in colour, dash and marker."""
     return {
-        "colour": f"var(--c{COLOURS[slot % len(COLOURS)]})",
+        "colour": f"var(--c{slot % COLOURS})",
         "dash": DASHES[(slot + slot // 4) % len(DASHES)],
         "marker": MARKERS[slot % len(MARKERS)],
     }
