@@ -234,7 +234,7 @@ def test_axes_are_parameters(tmp_path: Path) -> None:
         (lr, s, w) for lr in (0.01, 0.1, 1.0) for s in ("linear", "cosine") for w in (8, 16)
     }
     assert {row.lr for row in asked.plan.cells} == {0.01, 0.1, 1.0}
-    assert set(asked.plan.series) == {f"width={w} {s}" for s in ("linear", "cosine") for w in (8, 16)}
+    assert set(asked.plan.series) == {f"schedule {s}, width {w}" for s in ("linear", "cosine") for w in (8, 16)}
 
 
 @pytest.mark.parametrize(

@@ -494,13 +494,14 @@ def test_the_winner_of_recorded_runs_is_their_parameters(tmp_path: Path) -> None
 
 def test_a_panel_without_a_learning_rate_has_no_empty_axes(tmp_path: Path) -> None:
     from lrbench.reports.figures import overview
+    from lrbench.reports.figures.axes import thousands
 
     command_run(tmp_path, rows([0.5, 0.4], epochs=False, every=10000))
     command_run(tmp_path, rows([0.5, 0.4], epochs=False, every=3), lr=0.2, rates=lambda step: 0.2)
     figure = overview.draw(groups_in(tmp_path))
     labels = [axes.get_xlabel() for axes in figure.axes]
     assert labels.count("step") == 3 and len(figure.axes) == 4  # the overlay, two panels and one learning rate
-    assert overview._thousands(20000) == "20k" and overview._thousands(500) == "500"
+    assert thousands(20000) == "20k" and thousands(500) == "500"
 
 
 @pytest.mark.parametrize("kind", ["only test values", "nothing", "interrupted", "one evaluation"])

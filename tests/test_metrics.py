@@ -657,7 +657,7 @@ def test_a_sweep_sums_them_up(own_task: None, write_config: Any, tmp_path: Path)
 
 def test_many_metrics_share_a_column_of_the_terminal() -> None:
     def column(name: str, text: str) -> Column:
-        return Column(name, lambda _: text, lambda _: {})
+        return Column(name, lambda _: text, lambda _: {}, name=name.replace(" ", "_"))
 
     few = [column("run", "a"), column("test loss", "1"), *(column(f"test m{i}", str(i)) for i in range(3))]
     assert _few_metrics(few) == few

@@ -273,8 +273,8 @@ def test_one_seed_is_never_sure_and_a_pruned_rival_says_nothing(group_at: Callab
 def test_verdicts_in_a_report_say_what_the_family_shows() -> None:
     shown = gather([Path(__file__).parent / "golden" / "runs"], filters=["name=swept"])
     said = dict(curves(shown.groups))
-    assert "best of the 3 learning rates in this report" in said["swept lr=0.173205"]
-    assert "in this report, 0.173, 5.8 times larger, has a val loss of" in said["swept lr=0.03"]
+    assert "best of the 3 learning rates in this report" in said["lr 0.173"]
+    assert "in this report, 0.173, 5.8 times larger, has a val loss of" in said["lr 0.03"]
 
 
 # -- what advice gives, counted on dense sweeps

@@ -40,6 +40,9 @@ def summary_words(summary: Summary) -> list[str]:
         lines += [text for _, text in doubts([row.group for row in rows], summary.measure)]
     lines += code_mixed(mixed_code(summary.everything), pooled=False)
     total = len(summary.records)
+    if missing := summary.missing:
+        have = "has" if missing == 1 else "have"
+        lines.append(f"{missing} of {total} runs {have} no result yet, so this may change.")
     dropped = summary.dropped
     pruned = sum(record.status is Status.PRUNED for record in summary.records) - dropped
     for count, how in ((pruned, "pruned"), (dropped, "dropped by hand")):

@@ -92,6 +92,8 @@ def overlay(
     axis = groups[0].axis
     scale = scale_of(groups, measure, [measure.name.partition("_")[0]])
     curves = [drawable_curve(group, measure.name, scale) for group in groups]
+    value_axis(axes, scale, measure)  # before lines are drawn: limits that fit huge values would overflow
+    axes.set_xlim(0, max([1, *(group.last for group in groups)]) * 1.01)
     highest = [
         above(axes, curve.places, curve.median, scale.high, OTHERS)
         for index, curve in enumerate(curves) if index not in picked
@@ -107,10 +109,8 @@ def overlay(
         highest.append(above(axes, curve.places, curve.median, scale.high, look.colour))
         there = np.flatnonzero(np.isfinite(curve.median))
         ends.append((float(curve.places[there[-1]]), float(curve.median[there[-1]])) if len(there) else None)
-    value_axis(axes, scale, measure)
     axes.set_ylabel(measure.words)
     axes.set_xlabel(axis)
-    axes.set_xlim(0, max([1, *(group.last for group in groups)]) * 1.01)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     if axis == "step":
         axes.xaxis.set_major_formatter(FuncFormatter(thousands))

@@ -19,6 +19,7 @@ from lrbench.reports.figures.sheet import Sheet
 from lrbench.reports.figures.style import SOFT
 
 HANDLE = 3.0  # length of a legend's line, in sizes of its text
+LONGEST = 76  # characters of a legend's label; longer ones are shortened together
 
 
 def width_of(text: str, size: str | float = "small", weight: str = "normal") -> float:
@@ -68,7 +69,7 @@ def legend(figure: Figure, handles: Sequence[Artist], labels: Sequence[str], *, 
     em = FontProperties(size=mpl.rcParams["legend.fontsize"]).get_size_in_points() / 72
     room = figure.get_figwidth() - 0.1
     beside, between = (HANDLE + 0.8) * em, 1.6 * em
-    texts = all_wrapped(labels, room - beside, "small", 2)
+    texts = all_wrapped(shortened(labels, LONGEST), 0.94 * (room - beside), "small", 2)
     widths = [beside + width_of(text) for text in texts]
     first = next((n for n in range(min(len(texts), 6), 0, -1) if _across(widths, n, between) <= room), 1)
     for columns in range(max(first, least), 0, -1):

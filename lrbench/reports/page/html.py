@@ -103,11 +103,11 @@ def _hash(script: str) -> str:
 
 def to_json(value: Any) -> str:
     """Write JSON that a `</script>` in a name can't break."""
-    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    text = printable(json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False))
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
 def pack(value: Any) -> str:
     """Write JSON, compressed by gzip, in base64: the same text for the same value."""
-    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    text = printable(json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False))
     return base64.b64encode(gzip.compress(text.encode(), 6, mtime=0)).decode()
