@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -233,7 +234,8 @@ def test_only_f1(tmp_path: Path) -> None:
     assert "lrbench did not train these runs; their source is a command." in text
     assert "lr 0.1 reaches val_f1 ≥ 0.7 first, after 1 epochs (0.0 s); never: lr 0.2." in text
     page = made.page.read_text()
-    assert ">Validation F1</h2>" in page and "val loss" not in page.split("<table", 1)[1]
+    assert ">Validation F1</h2>" in page and "val F1" in page.split("<thead", 1)[1]
+    assert not re.search(r">\s*val loss\s*<", page), "no column of it"
     assert "validation F1" in (tmp_path / "out" / "report.md").read_text()
     with pytest.raises(UsageError, match=r"no such metric; known: .*val_f1"):
         report([tmp_path], metric="val_loss_of_nothing")

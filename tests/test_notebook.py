@@ -82,12 +82,12 @@ def test_the_frame_in_a_browser(swept: Path, tmp_path: Path) -> None:
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.goto(file.as_uri())
         frame = page.frames[1]
-        frame.locator("canvas").first.wait_for()
+        frame.locator("html.ready svg.figure-svg").first.wait_for()
         assert frame.evaluate("document.baseURI") == "about:srcdoc"
         name = frame.evaluate("document.querySelector('main [id], body [id]').id")
         frame.evaluate(f"document.body.insertAdjacentHTML('afterbegin', '<a id=link href=\"#{name}\">to a part</a>')")
         frame.locator("#link").click()
-        assert frame.evaluate("location.href") == f"about:srcdoc#{name}" and frame.locator("canvas").count()
+        assert frame.evaluate("location.href") == f"about:srcdoc#{name}" and frame.locator("svg.figure-svg").count()
         reached = frame.evaluate("(() => { try { return parent.document.title } catch { return 'nothing' } })()")
         assert reached == "nothing"
         browser.close()
