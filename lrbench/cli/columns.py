@@ -100,7 +100,7 @@ def fitting(table: Table[T], width: int) -> list[Column[T]]:
 def show_more(console: Console, hidden: int, what: str, how: str) -> None:
     """Say how many rows are not shown, and how to see them."""
     if hidden > 0:
-        one = what.removesuffix("s") if hidden == 1 else what
+        one = {"families": "family"}.get(what, what.removesuffix("s")) if hidden == 1 else what
         console.print(inline(f"{hidden:,} more {one}{how and f': {how}'}"), style="dim", soft_wrap=True)
 
 

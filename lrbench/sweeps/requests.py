@@ -256,7 +256,11 @@ def _files(sweep: SweepFolder) -> Iterator[Path]:
     except OSError:
         return
     for path in found:
-        if not path.name.startswith(".") and not path.name.endswith((REJECTED, "~", ".tmp", ".swp")):
+        if (
+            not path.is_symlink()
+            and not path.name.startswith(".")
+            and not path.name.endswith((REJECTED, "~", ".tmp", ".swp"))
+        ):
             yield path
 
 

@@ -57,11 +57,15 @@ class LeadTable:
 
 @dataclass(frozen=True)
 class Whisker:
-    """An estimate on the scale that all rows of a table share: fractions of its width; None at a cut end."""
+    """An estimate on the scale that all rows of a table share: fractions of its width; None at a cut end.
+
+    `known` is whether there is an interval: not of one seed.
+    """
 
     centre: float
     low: float | None
     high: float | None
+    known: bool
 
 
 def families(lead: Lead) -> LeadTable | None:
@@ -204,7 +208,11 @@ def _whiskers(rows: Iterable[Row | None], measure: Measure) -> list[Whisker | No
     for row in found:
         one = None if row is None else row.estimate
         middle = None if one is None else share(one.centre)
-        made.append(None if one is None or middle is None else Whisker(middle, share(one.low), share(one.high)))
+        made.append(
+            None
+            if one is None or middle is None
+            else Whisker(middle, share(one.low), share(one.high), one.low is not None)
+        )
     return made
 
 

@@ -89,7 +89,7 @@ def _fresh(section: Section) -> list[str]:
 
 
 def passed_over(family: Family, measure: Measure, name: str = "") -> str:
-    """Tell of a learning rate with a better centre that is not the best, since it lost more of its seeds.
+    """Tell of a learning rate with a better centre that is not the best, since seeds of it were lost or pruned.
 
     Args:
         family: the learning rates.
@@ -100,14 +100,18 @@ def passed_over(family: Family, measure: Measure, name: str = "") -> str:
     least = None if best is None else best.standing(measure)
     found = []
     for point in family.points:
-        known = estimate(point.values(measure), logs=measure.by_ratio) if point.lost(measure) else None
+        out = point.lost(measure) or point.pruned
+        known = estimate(point.values(measure), logs=measure.by_ratio) if out else None
         if known is not None and least is not None and measure.sign * known.centre < least[1]:
             found.append((measure.sign * known.centre, point, known.centre))
     if not found:
         return ""
     _, point, middle = min(found, key=lambda one: one[0])
     runs = point.group.records
-    how = f"{_share(point.lost(measure), len(runs))} {_how([point], [0])} there"
+    if point.pruned:
+        how = f"{_share(point.pruned, len(runs))} {'was' if point.pruned == 1 else 'were'} pruned or dropped there"
+    else:
+        how = f"{_share(point.lost(measure), len(runs))} {_how([point], [0])} there"
     way = "lower" if measure.lower else "higher"
     whose = f"{capital(name)} has" if name else "There is"
     return f"{whose} a {way} {measure.words} at {rate(point.lr)}, {value(measure, middle)}, but {how}."
