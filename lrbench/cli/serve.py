@@ -13,7 +13,7 @@ from typing import Annotated
 
 from lrbench.cli.options import Baseline, Debug, Filters, Metric, PoolCode, Runs, RunsGiven, option
 from lrbench.cli.terminal import Terminal, inline
-from lrbench.errors import Interrupted, Terminated
+from lrbench.errors import Interrupted, Terminated, UsageError
 from lrbench.events import Watch, message
 
 Open = Annotated[
@@ -50,6 +50,8 @@ def serve(
     from lrbench.server import Server, Settings
 
     paths = runs_given or [runs]
+    if files := [path for path in paths if path.is_file()]:
+        raise UsageError(f"{files[0]} is a file; name a folder of runs")
     asked = {"metric": metric, "baseline": baseline, "filters": filters or (), "target": target, "pool_code": pool_code}
     server = Server(Settings(paths, host, port, prefix, allow_host or (), read_only, asked))
     if beside:

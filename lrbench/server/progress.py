@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lrbench.analysis import Record, duration
 from lrbench.components import LOSS, in_words
-from lrbench.errors import FolderError, LrbenchError
+from lrbench.errors import FolderError, LrbenchError, UsageError
 from lrbench.runs import Status, last_lines, last_row
 from lrbench.sweeps import Decided, Plan, Requests, SweepFolder, decided, find_sweeps, requests_of, summarize
 
@@ -79,10 +79,17 @@ class SweepShown:
 
 @dataclass
 class Plans:
-    """The sweeps of a folder of runs; a plan is read again only if its file has changed."""
+    """The sweeps of a folder of runs; a plan is read again only if its file has changed.
+
+    Raises UsageError if `root` is a file.
+    """
 
     root: Path
     _known: dict[Path, tuple[int, Plan | None]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.root.is_file():
+            raise UsageError(f"{self.root} is a file; name a folder of runs")
 
     def read(self) -> list[tuple[SweepFolder, Plan]]:
         """Return the sweeps with their plans, the most recent first, without damaged ones."""
