@@ -80,6 +80,8 @@ def test_a_frame_keeps_within_the_terminal(width: int, tmp_path: Path, tiny: Cal
 def test_nothing_to_watch(cli: Cli, tmp_path: Path, tiny: Callable[..., Any]) -> None:
     code, out, _ = cli("watch", "--once")
     assert code == 0 and "No sweep and no run under way in runs." in out
+    code, _, err = cli("watch", "--once", "--runs", "nosuch")
+    assert code == 2 and "--runs nosuch: there is no such folder" in err
     code, _, err = cli("watch", "mine")
     assert code == 2 and "mine: there is no such folder of runs, and no such sweep in runs; no sweep is in" in err
     planned(tmp_path / "runs", tiny)

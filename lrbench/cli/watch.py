@@ -43,7 +43,7 @@ def watch(
     watched = _watched(wanted or [], runs)
     console = Terminal()
     if once or not console.is_terminal:
-        if not wanted and not runs.exists():
+        if not wanted and runs != Path("runs") and not runs.exists():
             raise UsageError(f"--runs {runs}: there is no such folder")
         watched.look()
         show_frame(console, watched)

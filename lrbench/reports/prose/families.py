@@ -43,12 +43,12 @@ def told(section: Section) -> Told:
     equal = _equally(found.chosen)
     over = [passed_over(one.family, found.measure, found.name(one)) for one in found.chosen]
     if question.kind == "lengths":
-        said = [how, first, others, beside, tuned]
+        said = [how, first, others, *over, beside, tuned]
     elif question.kind == "grid":
-        said = [first, how, others, beside, tuned]
+        said = [first, how, others, *over, beside, tuned]
     else:
-        said = [first, others, "" if equal else tuned, _edges(found), beside, tuned if equal else "", how]
-    return Told.of(said, [*over, _flattered(found)])
+        said = [first, others, *over, "" if equal else tuned, _edges(found), beside, tuned if equal else "", how]
+    return Told.of(said, [_flattered(found)])
 
 
 def _alone(question: Question, one: Finalist, measure: Measure) -> str:
