@@ -174,7 +174,7 @@ def test_different_tasks_are_asked_about_apart(make: MakeRun, runs: Path) -> Non
     ]
     told = summary(gather([runs]))
     assert told[0].startswith("These runs have different tasks (digits with cross_entropy; digits with mse)")
-    assert told[1].startswith("digits with cross_entropy: The best learning rate ")
+    assert told[1].startswith("digits with cross_entropy: Three seeds place the best learning rate ")
     assert any(line.startswith("digits with mse: other has a validation loss of 0.5 (two seeds)") for line in told)
 
 
@@ -222,7 +222,7 @@ def test_a_grid_is_answered_by_the_best_family_then_by_how_the_optimum_moves(mak
     first, second, third = only(runs).answer
     assert re.fullmatch(
         r"Batch size 16 has the lowest validation loss, 0\.2098, at a learning rate of 0\.1"
-        r"( \(95% interval of the optimum [\d.]+ to [\d.]+\))?\.",
+        r" \(three seeds place the optimum only between [\d.]+ and [\d.]+\)\.",
         first,
     )
     assert second == (
@@ -281,7 +281,7 @@ def test_one_family_says_where_the_optimum_is_and_where_seeds_diverge(make: Make
     swept(make, {**U, 10.0: (None, None, 5.0), 100.0: (None, None, None)})
     section = only(runs)
     assert section.title == "Learning rate of tiny"
-    assert section.answer[0].startswith("The best learning rate ") and "0.2098 (95% interval" in section.answer[0]
+    assert section.answer[0].startswith("Three seeds place the best learning rate only between ") and "0.2098 (95% interval" in section.answer[0]
     assert "At 10 and 100, five of six runs diverged." in section.answer
     swept(make, {1000.0: (None, None, None)})
     assert "From 10 up, eight of nine runs diverged." in only(runs).answer
