@@ -33,18 +33,10 @@ SLOWLY = 60_000
 """Milliseconds that something may take on a busy machine."""
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    expect.set_options(timeout=SLOWLY)
-    with playwright.sync_playwright() as started:
-        launched = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield launched
-        launched.close()
-
-
 @pytest.fixture
 def opened(browser: Any) -> Iterator[Callable[..., Any]]:
     """Opens an address; at the end nothing may have gone wrong in it, nor have been asked of another server."""
+    expect.set_options(timeout=SLOWLY)
     contexts, wrong = [], []
 
     def open_page(address: str, **options: Any) -> Any:

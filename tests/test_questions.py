@@ -281,7 +281,8 @@ def test_one_family_says_where_the_optimum_is_and_where_seeds_diverge(make: Make
     swept(make, {**U, 10.0: (None, None, 5.0), 100.0: (None, None, None)})
     section = only(runs)
     assert section.title == "Learning rate of tiny"
-    assert section.answer[0].startswith("Three seeds place the best learning rate only between ") and "0.2098 (95% interval" in section.answer[0]
+    assert section.answer[0].startswith("Three seeds place the best learning rate only between ")
+    assert "0.2098 (95% interval" in section.answer[0]
     assert "At 10 and 100, five of six runs diverged." in section.answer
     swept(make, {1000.0: (None, None, None)})
     assert "From 10 up, eight of nine runs diverged." in only(runs).answer

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lrbench.analysis import Family, value_text
+from lrbench.analysis import Family, key_words, value_text
 from lrbench.config import size_kind
 from lrbench.errors import UsageError, choices
 
@@ -39,18 +39,7 @@ class Swept:
     @property
     def words(self) -> str:
         """`batch size`, `schedule`, `momentum`; `family` for rows that differ in several keys."""
-        return in_short(self.key) if self.key else "family"
-
-
-def in_short(key: str) -> str:
-    """Return a config's key as an axis is labelled.
-
-    >>> in_short("batch_size"), in_short("schedule.name"), in_short("optimizer.momentum")
-    ('batch size', 'schedule', 'momentum')
-    """
-    pieces = key.removeprefix("params.").split(".")
-    last = pieces[-2] if pieces[-1] == "name" and len(pieces) > 1 else pieces[-1]
-    return last.replace("_", " ")
+        return key_words(self.key) if self.key else "family"
 
 
 def axes_of(families: Sequence[Family]) -> dict[str, list[Any]]:
@@ -102,9 +91,9 @@ def swept(families: Sequence[Family], key: str | None = None, *, numeric: bool =
     found = axes_of(families)
     numbers = {k for k, values in found.items() if all(_is_number(value) for value in values)}
     if key is not None:
-        wanted = [k for k in found if k == key or in_short(k) == key.replace("_", " ") or k.endswith(f".{key}")]
+        wanted = [k for k in found if k == key or key_words(k) == key.replace("_", " ") or k.endswith(f".{key}")]
         if not wanted or (numeric and wanted[0] not in numbers):
-            usable = sorted(in_short(k).replace(" ", "_") for k in found if not numeric or k in numbers)
+            usable = sorted(key_words(k).replace(" ", "_") for k in found if not numeric or k in numbers)
             kind = f"a {'number' if numeric else 'key'} in which families of learning rates differ"
             told = choices(key, usable) if usable else "there is none"
             raise UsageError(f"--axis {key}: must be {kind}; {told}")
@@ -139,7 +128,7 @@ def _words(keys: Sequence[str], values: Sequence[Any]) -> str:
     told = []
     for key, value in zip(keys, values, strict=True):
         text = value_text(list(value) if isinstance(value, tuple) else value)
-        told.append(text if key.endswith(".name") else f"{in_short(key)} {text}")
+        told.append(text if key.endswith(".name") else f"{key_words(key)} {text}")
     return ", ".join(told)
 
 
