@@ -416,6 +416,7 @@ def test_the_folder_reads_back_and_is_reported(rendered: None) -> None:
     assert plain["config"]["params"]["optimizer"]["betas"] == [0.8, 0.99] and "lr" not in plain["config"]["params"]
     again = load_finding(FinderFolder(folder.path))
     assert (again.advice, again.suggestions, again.curves) == (found.advice, found.suggestions, found.curves)
+    assert again.written == found.written, "when it was found, not when it was read"
     assert "<svg" in found._repr_html_() and found.plot().get_suptitle() == "Learning rate range test of mine"
     report = lrbench.report(["runs"], out="report")
     assert "2 passes" in report.page.read_text() and "mine" in report.page.read_text()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from statistics import median
 from typing import Any
 
@@ -48,6 +48,7 @@ class Finding(Displayed):
         curves: a curve per seed.
         suggestions: the learning rates of each method.
         advice: the suggested learning rates, or why there are none.
+        written: when the test ended.
     """
 
     folder: FinderFolder
@@ -56,6 +57,7 @@ class Finding(Displayed):
     curves: tuple[Curve, ...]
     suggestions: dict[str, Suggestion]
     advice: Advice | Refusal
+    written: str = field(default_factory=now, repr=False, compare=False)
 
     @property
     def lr(self) -> float | None:
@@ -74,7 +76,7 @@ class Finding(Displayed):
             "name": self.experiment.name,
             "identity": self.ramp.identity(self.experiment),
             "lrbench": __version__,
-            "written": now(),
+            "written": self.written,
             "ramp": asdict(self.ramp),
             "config": self.experiment.plain(),
             "seeds": [
@@ -112,6 +114,8 @@ def load(folder: FinderFolder) -> Finding:
     plain = folder.found()
     try:
         experiment = validate(plain["config"], {}, str(folder.path))
-        return conclude(folder, experiment, parsed(ramp_of(experiment), plain["ramp"]), folder.curves(plain["seeds"]))
+        ramp, curves = parsed(ramp_of(experiment), plain["ramp"]), folder.curves(plain["seeds"])
+        found = conclude(folder, experiment, ramp, curves)
+        return replace(found, written=str(plain.get("written", found.written)))
     except (LrbenchError, KeyError, TypeError, ValueError, OSError) as error:
         raise FolderError(f"{folder.path} is damaged: {error}") from error
