@@ -16,6 +16,7 @@ from lrbench.reports.reporting import gather, report
 
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs the package axe-playwright-python")
 MakeRun = Callable[..., Path]
+pytestmark = pytest.mark.usefixtures("sketches")  # of the figures that the page does not draw itself
 RATES = (0.01, 0.03, 0.1, 0.3, 1.0)
 
 
