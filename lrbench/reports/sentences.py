@@ -116,6 +116,9 @@ def _shares(row: Row, comparison: Comparison) -> str:
 def apart(found: Difference, measure: Measure) -> str:
     """`+59 % (41 … 79)`, `-0.35 points (-0.6 … -0.1)`; `+0.12 (0.1 … 0.14)` if not all values are above 0."""
     if found.logs:
+        if found.relative[0] >= TENFOLD:
+            middle, low, high = (times_text(1 + value) for value in found.relative)
+            return f"× {middle} ({low} … {high})"
         middle, low, high = (_percent(value) for value in found.relative)
         return f"{middle} % ({low} … {high})"
     values = found.mean, found.low, found.high
@@ -126,12 +129,21 @@ def apart(found: Difference, measure: Measure) -> str:
     return f"{middle} points ({low} … {high})"
 
 
+def times_text(times: float) -> str:
+    """Format a factor with two digits: `3.4`, `41`, `5,300`."""
+    if times < 10:
+        return f"{times:.2g}"
+    return f"{float(f'{times:.2g}'):,.0f}" if times < 1e6 else "more than a million"
+
+
 def _percent(part: float) -> str:
     """Format a fraction as a signed percentage, without a power of ten."""
     percent = 100 * part
     return f"{percent:+.1f}" if abs(percent) < 10 else f"{percent:+,.0f}"
 
 
+TENFOLD = 9.0
+"""From ten times as much on, a difference is told as a factor rather than in percent."""
 _DECIDED = {
     "better": "{a} is better than {b}",
     "probably better": "{a} is probably better than {b}, which is not proven",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from lrbench.analysis import Difference, Row, rate_text
 from lrbench.components import Measure
+from lrbench.reports.sentences import times_text
 
 NAMED = 3
 """Names in a list of many, before the number of the others."""
@@ -96,7 +97,8 @@ def by(found: Difference, measure: Measure, *, ends: bool = False) -> str:
     if found.logs:
         times = [1 + part for part in found.relative]
         if times[0] >= FACTOR:
-            return f"a factor of {_times(times[0])}" + (f" ({_times(times[1])} to {_times(times[2])})" if ends else "")
+            middle, low, high = map(times_text, times)
+            return f"a factor of {middle}" + (f" ({low} to {high})" if ends else "")
         return _signless([time - 1 for time in times], _percent, ends)
     values = [found.mean, found.low, found.high]
     if measure.form != "percent":
@@ -115,12 +117,6 @@ def _signless(values: Sequence[float], text: Callable[[float], str], ends: bool)
 def _percent(part: float) -> str:
     percent = 100 * part
     return f"{percent:,.0f}%" if abs(percent) >= 10 else f"{percent:.2g}%"
-
-
-def _times(times: float) -> str:
-    if times < 10:
-        return f"{times:.2g}"
-    return f"{float(f'{times:.2g}'):,.0f}" if times < 1e6 else "more than a million"
 
 
 def rate(lr: float | None) -> str:
