@@ -14,13 +14,13 @@ from torch import nn
 
 import lrbench
 from lrbench.components.optimizers import (
-    _PARAMETERS,
     OPTIMIZERS,
     SETS_ITS_OWN_RATE,
     build_optimizer,
     check_parameters,
     parameter_groups,
 )
+from lrbench.components.optimizers.parameters import _PARAMETERS
 from lrbench.errors import ConfigError
 from lrbench.lr_finder.settings import Ramp
 from lrbench.lr_finder.write_config import _peaks

@@ -17,7 +17,8 @@ from cases import OWN, schedule
 import lrbench
 from lrbench.cli.tables import sparkline
 from lrbench.components.data.batches import epoch_order
-from lrbench.components.optimizers import _PARAMETERS, DEFAULT_LR, OPTIMIZERS, SETS_ITS_OWN_RATE
+from lrbench.components.optimizers import DEFAULT_LR, OPTIMIZERS, SETS_ITS_OWN_RATE
+from lrbench.components.optimizers.parameters import _PARAMETERS
 from lrbench.config import Experiment
 from lrbench.errors import ConfigError
 from lrbench.reports import Preview, preview, save_previews

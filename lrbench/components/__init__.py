@@ -40,6 +40,7 @@ from lrbench.components.optimizers import (
     build_optimizer,
     check_parameters,
     configured_rate,
+    kinds_of,
     parameter_groups,
     peak_and_ratios,
 )
