@@ -92,7 +92,8 @@ PUBLIC = {
         MODELS Measure Metric Normalize OPTIMIZERS SETS_ITS_OWN_RATE Split Stages Task at_rate Tensors
         Validation adam_beta2 build_loss build_model build_optimizer check_parameters configured_rate
         epoch_columns in_groups load_dataset measures metrics_of number parameter_groups peak_and_ratios place
-        kinds_of recorded METRICS NAMED OF_TASK PairTask TASKS build_task classes_in outputs_and_classes suited void_hint
+        kinds_of recorded METRICS NAMED OF_TASK PairTask TASKS build_task classes_in outputs_and_classes suited
+        void_hint
         described in_words mapped read_by task_hooks usual_loss Stage
     """,
     "config": """
@@ -135,7 +136,8 @@ PUBLIC = {
         TimeToTarget areas time_to_stay time_to_target with_families optima
     """,
     "sweeps": """
-        AUTO_POINTS Board MAX_POINTS NOT_VARIED Plan Planned Summary Sweep SweepFolder board_of carry_out confirming find_sweeps plan_sweep
+        AUTO_POINTS Board Plan Planned Summary Sweep SweepFolder board_of carry_out confirming find_sweeps plan_sweep
+        MAX_POINTS NOT_VARIED
         Decided MoreSeeds Requests WIDTH Zoom add_seeds cancel_stop decided drop_cell keep_cell request_stop
         requests_of summarize sweep
     """,

@@ -63,8 +63,8 @@ def test_it_is_a_schema_and_is_made_without_torch(cli: Callable[..., tuple[int, 
     code, out, _ = cli("schema", "--out", "mine.json")
     assert code == 0 and "# yaml-language-server: $schema=mine.json" in out
     assert json.loads(Path("mine.json").read_text()) == SCHEMA
-    code, _, err = cli("schema", "--out", "missing/mine.json")
-    assert code != 0 and "cannot write" in err
+    code, _, err = cli("schema", "--out", "mine.json/x.json")
+    assert code == 1 and "cannot write" in err
 
 
 FILES = [
@@ -82,7 +82,7 @@ def test_every_config_here_fits(file: Path) -> None:
 def documented() -> list[Any]:
     """The YAML blocks of the docs; parts of configs as configs that extend another, of repeated keys each line."""
     found = []
-    for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+    for page in [ROOT / "README.md", *sorted({*(ROOT / "docs").glob("*.md")} - {ROOT / "docs" / "ray.md"})]:
         for number, block in enumerate(re.findall(r"```yaml\n(.*?)```", page.read_text(), flags=re.DOTALL)):
             lines = [line for line in block.splitlines() if re.match(r"\w+:", line)]
             keys = [line.partition(":")[0] for line in lines]
@@ -94,7 +94,7 @@ def documented() -> list[Any]:
 @pytest.mark.parametrize("text", documented())
 def test_the_configs_in_the_docs_fit(text: str) -> None:
     config = parse(text, "docs")[0]
-    whole = {"optimizer", "dataset"} <= config.keys() or "command" in config
+    whole = {"optimizer", "dataset", "epochs"} <= config.keys() or "command" in config
     assert problem(config if whole else {"extends": "other.yaml", **config}) == ""
 
 
@@ -142,7 +142,6 @@ WRONG = (
     "schedule: {name: sequence, parts: [{name: constant, for: soon}, cosine]}",
     "schedule: {name: hf/cosin}",
     "schedule: {name: hf/cosine, warmup: 3}",
-    "schedule: torch/ReduceLROnPlateau",
     "schedule: {name: hf/reduce_lr_on_plateau, patience: -1}",
     "schedule: {every: 3 epochs}",
     "schedule: {name: multistep, milestones: 3 epochs}",
@@ -298,18 +297,23 @@ def test_a_config_that_extends_another_may_give_a_part_of_a_block() -> None:
 RIGHT = (
     "warmup: 5%", "warmup: 3", "warmup: untuned\noptimizer: adam", "warmup: {for: 300 steps, over: true}",
     "schedule: {name: 'mine:rate', any: [1, {two: 3}]}", "schedule: {name: torch/StepLR, step_size: 3, per: epoch}",
-    "schedule: hf/reduce_lr_on_plateau", "schedule: wsd", "schedule: {name: sequence, parts: [{name: constant, for: 3}, "
-    "{name: step, every: 1 epochs}]}", "model: {name: 'mine:net', depth: 3}", "task: 'mine:Vae'\nmetrics: {kl: lower}",
+    "schedule: hf/reduce_lr_on_plateau", "schedule: wsd",
+    "schedule: {name: sequence, parts: [{name: constant, for: 3}, {name: step, every: 1 epochs}]}",
+    "model: {name: 'mine:net', depth: 3}", "task: 'mine:Vae'\nmetrics: {kl: lower}",
     "metrics: f1", "metrics: [f1, {name: 'torchmetrics.classification:BinaryAUROC', as: auroc}]", "track: tensorboard",
     "track: [{name: wandb, mode: offline, dir: x}, 'mine:Tool']", "plateau: {growth: {factor: 1.2, on: plateau}}",
-    "lr_scaling: {rule: sqrt, base_batch_size: 64}", "optimizer: {name: adamw, lr: 1, freeze: 'a.*', unfreeze: {a: 2 epochs}}",
+    "lr_scaling: {rule: sqrt, base_batch_size: 64}",
+    "optimizer: {name: adamw, lr: 1, freeze: 'a.*', unfreeze: {a: 2 epochs}}",
     "sweep: {lr: '1e-5:1:11', seeds: 3}", "sweep: {lr: auto}", "sweep: {optimizer: {lr: [1, 2], momentum: [0, 0.9]}}",
     "sweep: {schedule: [cosine, {name: one_cycle, lr: {log: [1e-3, 1], points: 7}}], optimizer.momentum: [0.9]}",
     "sweep: {optimizer: [{name: sgd, lr: {log: [1e-3, 1], points: 3}}, {name: adam, sweep: {lr: [0.1]}}]}",
-    "sweep: {warmup: [1%, {for: 5%}], batch_size: {linear: [8, 16], points: 3}}", "sweep: {seed: [1, 5], epochs: [1, 2]}",
-    "schedule: {name: wsd, cooldown: 20 steps}\nbranches: {at: 50, decay: [20%, {for: 10 steps, shape: sqrt}]}\n"
-    "steps: 100\nepochs: null", "loss: {label_smoothing: 0.1}", "loss: {name: 'torch.nn:HuberLoss', delta: 2}",
-    "eval_every: 0.5 epochs", "name: 'é 1.5,+=@()_-x'", "reference: {test_f1: 0.5, source: a paper}", "device: 'cuda:1'",
+    "sweep: {warmup: [1%, {for: 5%}], batch_size: {linear: [8, 16], points: 3}}",
+    "sweep: {seed: [1, 5], epochs: [1, 2]}",
+    "schedule: {name: wsd, warmup: 0, cooldown: 20 steps}\nsteps: 100\nepochs: null\n"
+    "branches: {at: 50, decay: [20%, {for: 10 steps, shape: sqrt}]}",
+    "loss: {label_smoothing: 0.1}", "loss: {name: 'torch.nn:HuberLoss', delta: 2}",
+    "eval_every: 0.5 epochs", "name: 'é 1.5,+=@()_-x'", "reference: {test_f1: 0.5, source: a paper}",
+    "device: 'cuda:1'",
     "dataset: {name: text, context: 8, workers: 2}\nmodel: gpt", "dataset: {name: 'a:b', validation: {how: own}, x: 1}",
 )  # fmt: skip
 
@@ -336,17 +340,15 @@ NEEDED = {
     "path": "images",
     "points": [["1 epochs", 0.5]],
 }
+"""Values of parameters without a default."""
 
 
 def defaults(catalog: Catalog, name: str) -> dict[str, Any]:
     """An entry's block with every default written out."""
-    own = {key: one for key, one in catalog.settings(name).items()}
+    own = catalog.settings(name)
     given = {key: NEEDED[key] for key, one in own.items() if one.default is one.empty and key in NEEDED}
-    return (
-        catalog.complete(Part(name, given)).plain()
-        if len(given) == sum(one.default is one.empty for one in own.values())
-        else {}
-    )
+    enough = len(given) == sum(one.default is one.empty for one in own.values())
+    return catalog.complete(Part(name, given)).plain() if enough else {}
 
 
 @pytest.mark.parametrize(
@@ -387,12 +389,12 @@ def every_key(schema: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 
 def test_every_key_of_a_config_says_what_it_means() -> None:
     silent = [key for key, value in every_key(SCHEMA) if "description" not in value]
-    own = [key for key in silent if not key.startswith(("optimizer.", "tracker.", "schedule.")) and "Law" not in key]
-    assert own == []
+    assert [key for key in silent if not key.startswith(("optimizer.", "Law."))] == []
 
 
 VALUES = st.one_of(
-    st.none(), st.booleans(), st.integers(-2, 5), st.floats(0, 2), st.sampled_from(["5%", "3 epochs", "cosine", "sgd", "x"]),
+    st.none(), st.booleans(), st.integers(-2, 5), st.floats(0, 2),
+    st.sampled_from(["5%", "3 epochs", "cosine", "sgd", "x"]),
     st.lists(st.integers(-1, 3), max_size=2),
     st.sampled_from([{"for": 3}, {"name": "step", "every": 1}, {"factor": 0.5}, {"patience": 2}, {"rule": "linear"}]),
 )  # fmt: skip

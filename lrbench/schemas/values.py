@@ -31,7 +31,9 @@ class _Documented(GenerateJsonSchema):
 
 def described(schema: Schema, what: Any) -> Schema:
     """Return the schema of a class's mapping with the texts of its docstring."""
-    paragraphs, meanings = documented(what)
+    paragraphs, _ = documented(what)
+    bases = [one for one in reversed(what.__mro__) if one.__module__.startswith("lrbench.")]
+    meanings = {key: text for base in bases for key, text in documented(base)[1].items()}
     properties = {
         key: {**_without_null(value), **({"description": _sentence(meanings[key])} if key in meanings else {})}
         for key, value in schema.get("properties", {}).items()

@@ -38,6 +38,8 @@ def schema() -> Schema:
     definitions["Column"] = either({"type": "string"}, definitions["Column"])
     definitions["Reference"] = _reference(definitions["Reference"])
     definitions |= {"training": training, "command": command, "recorded": recorded}
+    for unused in ("Dataset", "Part", "DatasetRules"):  # the parts' own definitions take their place
+        definitions.pop(unused)
     return {
         "$schema": DIALECT,
         "title": f"Config of lrbench {__version__}",
