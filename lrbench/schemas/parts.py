@@ -52,12 +52,14 @@ class Kind:
         entries: what can be named, by name.
         common: the schemas of parameters that all entries have.
         prefixes: the beginnings of other names, of tools that are not installed here.
+        listed: whether there may be several, so that a block has a name even if its config extends another one.
     """
 
     key: str
     entries: Mapping[str, Entry]
     common: Mapping[str, Schema] = field(default_factory=dict)
     prefixes: tuple[str, ...] = ()
+    listed: bool = False
 
     @property
     def needy(self) -> dict[str, tuple[str, ...]]:
@@ -83,6 +85,7 @@ class Kind:
         return {
             "type": "object",
             "properties": common,
+            "required": ["name"] if self.listed else [],
             "allOf": [
                 self._branch(name, one, common) for name, one in self.entries.items() if one.settings is not None
             ],
@@ -127,8 +130,8 @@ def kinds(into: Schema) -> dict[str, Kind]:
         "schedule": Kind("schedule", schedules, prefixes=tuple(SCHEDULES.open_namespaces())),
         "loss": Kind("loss", _entries(LOSSES, into)),
         "task": Kind("task", _entries(TASKS, into)),
-        "metric": Kind("metric", _entries(METRICS, into)),
-        "tracker": Kind("tracker", _entries(trackers(TRACKERS), into), {"dir": _DIR}),
+        "metric": Kind("metric", _entries(METRICS, into), listed=True),
+        "tracker": Kind("tracker", _entries(trackers(TRACKERS), into), {"dir": _DIR}, listed=True),
     }
 
 

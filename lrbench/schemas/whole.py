@@ -166,7 +166,9 @@ def _whole(parts: Mapping[str, Kind], into: Schema) -> Iterable[Schema]:
     lengths = either(*_given("epochs", "steps", "continue", "branches"), _swept("epochs"), _swept("steps"))
     needed = [either({"required": [key]}, _swept(key), own_task) for key in ("dataset", "model")]
     optimizer = either({"required": ["optimizer"]}, _swept("optimizer"))
-    yield {"if": _without("extends"), "then": {"allOf": [optimizer, lengths, *needed]}}
+    named = {"if": _OBJECT, "then": {"required": ["name"]}}
+    parted = dict.fromkeys((key for key in _PARTS if key != "loss"), named)
+    yield {"if": _without("extends"), "then": {"properties": parted, "allOf": [optimizer, lengths, *needed]}}
     skips = {"required": ["on_non_finite"], "properties": {"on_non_finite": {"const": "skip"}}}
     yield {"if": {"allOf": [_without("extends"), *_given("max_skipped")]}, "then": skips}
     blocks = {key: {"required": required} for key, required in _required(into)}
