@@ -23,7 +23,7 @@ _CHOICES = {
     "--device": ("auto", "cpu", "cuda", "mps"), "--executor": ("local", "ray"), "--shape": ("exponential", "linear"),
     "--from": ("tensorboard", "lightning", "trainer", "wandb", "mlflow", "csv", "jsonl"), "--track": (*TRACKERS,),
     "report --format": ("csv", "json", "markdown", "latex"), "figure --format": ("pdf", "svg", "png"),
-    "export --to": (*TRACKERS, "csv", "parquet"), "--lr": ("auto",), "--rows": ("all",),
+    "export --to": (*TRACKERS, "csv", "parquet"), "sweep --lr": ("auto",), "--rows": ("all",),
 }  # fmt: skip
 """The values of options that have few, by the option, or in one command."""
 _IN_ONE = {"sweep --name": "sweeps", "export --set": None, "preview --out": None, "figure --out": None}
@@ -129,7 +129,7 @@ def _values(value: Mapping[str, Any], shapes: list[Mapping[str, Any]]) -> Iterat
     for shape in shapes:
         texts = shape.get("enumDescriptions", [""] * len(shape.get("enum", ())))
         yield from zip(map(_text, shape.get("enum", ())), texts, strict=True)
-        yield from ((_text(one), "") for one in shape.get("examples", ()))
+        yield from ((one.replace(" ", ""), "") for one in shape.get("examples", ()))  # a space would end the word
         if "const" in shape:
             yield _text(shape["const"]), ""
         if shape.get("type") == "boolean":

@@ -39,9 +39,9 @@ class Line:
     def argument(self) -> Any:
         """What the next argument is."""
         kinds = self.table["commands"].get(self.command, {}).get("arguments", [])
-        at = len(self.arguments)
-        repeated = [kind for kind, many in kinds if many]
-        return kinds[at][0] if at < len(kinds) and not repeated[:1] else (repeated or [None])[0]
+        ahead = list(itertools.takewhile(lambda one: not one[1], kinds))
+        found = kinds[min(len(self.arguments), len(ahead)) :]
+        return found[0][0] if found else None
 
     @property
     def folders(self) -> list[str]:
