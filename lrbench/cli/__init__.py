@@ -16,6 +16,8 @@ from os import _exit, write
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lrbench.cli.progress import display as progress_display
     from lrbench.cli.terminal import Terminal
 
@@ -57,10 +59,10 @@ def _left() -> list[str]:
     return threads + [child.name for child in _children() if not child.daemon]
 
 
-def _children() -> list[Any]:
+def _children() -> Sequence[Any]:
     """Return the processes that multiprocessing has started here."""
     started = sys.modules.get("multiprocessing")
-    return [] if started is None else list(started.active_children())
+    return [] if started is None else [*started.active_children()]  # `list` is a module here
 
 
 def _end_anyway(code: object, names: list[str]) -> None:
