@@ -92,8 +92,8 @@ PUBLIC = {
         MODELS Measure Metric Normalize OPTIMIZERS SETS_ITS_OWN_RATE Split Stages Task at_rate Tensors
         Validation adam_beta2 build_loss build_model build_optimizer check_parameters configured_rate
         epoch_columns in_groups load_dataset measures metrics_of number parameter_groups peak_and_ratios place
-        kinds_of recorded METRICS NAMED OF_TASK PairTask TASKS build_task classes_in outputs_and_classes suited
-        void_hint
+        kinds_of known_defaults recorded METRICS NAMED OF_TASK PairTask TASKS build_task classes_in
+        outputs_and_classes suited void_hint
         described in_words mapped read_by task_hooks usual_loss Stage
     """,
     "config": """

@@ -41,6 +41,7 @@ from lrbench.components.optimizers import (
     check_parameters,
     configured_rate,
     kinds_of,
+    known_defaults,
     parameter_groups,
     peak_and_ratios,
 )

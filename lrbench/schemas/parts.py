@@ -15,12 +15,13 @@ from lrbench.components import (
     DatasetRules,
     GroupRules,
     kinds_of,
+    known_defaults,
     parameter_groups,
 )  # fmt: skip
 from lrbench.registry import Catalog
 from lrbench.schedules import PLATEAUS, SCHEDULES
 from lrbench.schemas.docstrings import documented
-from lrbench.schemas.values import Schema, definition, either, schema_of, setting_schema
+from lrbench.schemas.values import Schema, definition, either, schema_of, sentence, setting_schema
 from lrbench.training import TRACKERS, trackers
 from lrbench.types import Epochs
 
@@ -135,18 +136,16 @@ def kinds(into: Schema) -> dict[str, Kind]:
     }
 
 
+_RATE = f"{sentence(documented(OPTIMIZERS.entries['sgd'])[1]['lr'])} By default that of the optimizer's class."
+
+
 def sequence_item(schedule: Kind, into: Schema) -> Schema:
     """Return the schema of a part of a sequence, which has a duration; the last one may lack it."""
     duration = {**schema_of(Epochs, into), "description": "How long this part lasts; the last one fills the rest."}
     return {"allOf": [schedule.part({"for": duration}), schedule.complete()]}
 
 
-_LR = {
-    "lr": {
-        "type": ["number", "null"], "exclusiveMinimum": 0,
-        "description": "The peak learning rate of every schedule; by default that of the optimizer's class.",
-    }
-}  # fmt: skip
+_LR = {"lr": {"type": ["number", "null"], "exclusiveMinimum": 0, "description": _RATE}}
 _DIR = {
     "type": "string",
     "minLength": 1,
@@ -172,10 +171,20 @@ def _own(catalog: Catalog, name: str, into: Schema) -> Entry:
 
 
 def _optimizers(into: Schema) -> dict[str, Entry]:
+    return {name: Entry(OPTIMIZERS.summary(name), _of_optimizer(name, into)) for name in OPTIMIZERS.entries}
+
+
+def _of_optimizer(name: str, into: Schema) -> dict[str, Schema]:
+    """Return an optimizer's parameters, whose defaults are those of its class."""
+    meanings, usual = documented(OPTIMIZERS.entries[name])[1], known_defaults(name)
+    given = {key: list(one) if isinstance(one, tuple) else one for key, one in usual.items() if one is not None}
     return {
-        name: Entry(OPTIMIZERS.summary(name), {key: schema_of(kind, into) for key, kind in kinds_of(name).items()})
-        for name in OPTIMIZERS.entries
-    }
+        key: {
+            **schema_of(kind, into), "description": sentence(meanings[key]),
+            **({"default": given[key]} if key in given else {}),
+        }
+        for key, kind in kinds_of(name).items()
+    }  # fmt: skip
 
 
 def _fields(kind: type, into: Schema) -> dict[str, Schema]:
@@ -186,4 +195,4 @@ def _groups(into: Schema) -> dict[str, Schema]:
     meanings = documented(parameter_groups)[1]
     fields = _fields(GroupRules, into)
     fields["freeze"] = either({"type": "string"}, fields["freeze"])
-    return {key: {**value, "description": meanings[key]} for key, value in fields.items()}
+    return {key: {**value, "description": sentence(meanings[key])} for key, value in fields.items()}

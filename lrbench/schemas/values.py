@@ -35,7 +35,7 @@ def described(schema: Schema, what: Any) -> Schema:
     bases = [one for one in reversed(what.__mro__) if one.__module__.startswith("lrbench.")]
     meanings = {key: text for base in bases for key, text in documented(base)[1].items()}
     properties = {
-        key: {**_without_null(value), **({"description": _sentence(meanings[key])} if key in meanings else {})}
+        key: {**_without_null(value), **({"description": sentence(meanings[key])} if key in meanings else {})}
         for key, value in schema.get("properties", {}).items()
     }
     whole = {key: value for key, value in schema.items() if key != "title"}
@@ -55,7 +55,7 @@ def setting_schema(parameter: inspect.Parameter, meaning: str, into: Schema) -> 
     schema = schema_of(kind, into)
     if parameter.default is not parameter.empty and parameter.default is not None:
         schema["default"] = adapter(kind).dump_python(parameter.default, mode="json")
-    return {**schema, "description": _sentence(meaning)} if meaning else schema
+    return {**schema, "description": sentence(meaning)} if meaning else schema
 
 
 def either(*schemas: Mapping[str, Any]) -> Schema:
@@ -72,5 +72,6 @@ def _without_null(schema: Schema) -> Schema:
     return {key: value for key, value in schema.items() if key != "default" or value is not None}
 
 
-def _sentence(text: str) -> str:
+def sentence(text: str) -> str:
+    """Return a docstring's meaning of a parameter as a sentence of its own."""
     return f"{text[:1].upper()}{text[1:]}"

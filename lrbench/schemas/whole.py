@@ -42,7 +42,7 @@ def schema() -> Schema:
         definitions.pop(unused)
     return {
         "$schema": DIALECT,
-        "title": f"Config of lrbench {__version__}",
+        "$comment": f"Configs of lrbench {__version__}",
         "type": "object",
         "properties": {"command": _noted(command, "command")},
         **_chosen(training, command),

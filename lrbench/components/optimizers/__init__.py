@@ -20,7 +20,7 @@ from lrbench.components.optimizers.param_groups import (
     parameter_groups,
     peak_and_ratios,
 )
-from lrbench.components.optimizers.parameters import check_parameters, kinds_of
+from lrbench.components.optimizers.parameters import check_parameters, defaults_in, described, kinds_of
 from lrbench.components.optimizers.stages import Stage, Stages
 from lrbench.errors import ConfigError
 from lrbench.registry import Catalog
@@ -115,6 +115,9 @@ _CLASSES = {
     "sgd": _Class("SGD", 1e-3, "Stochastic gradient descent, optionally with momentum or Nesterov momentum."),
 }
 
+for _name, _chosen in _CLASSES.items():
+    _chosen.__doc__ = described(_name, _chosen.__doc__ or "")
+
 OPTIMIZERS = Catalog(
     kind="optimizer",
     entries=_CLASSES,
@@ -125,6 +128,12 @@ OPTIMIZERS = Catalog(
 
 DEFAULT_LR = {name: chosen.lr for name, chosen in _CLASSES.items()}
 """The classes' default learning rates, so a preview needs no torch; a test compares them."""
+
+
+def known_defaults(name: str) -> Mapping[str, Any]:
+    """Return the defaults of an optimizer's class, as far as its source tells them, without importing it."""
+    return defaults_in(_CLASSES[name].home, _CLASSES[name].class_name)
+
 
 AVERAGES = frozenset({"schedule_free_adamw", "schedule_free_radam", "schedule_free_sgd"})
 """Optimizers that evaluate averaged weights; like modules, they have `train()` and `eval()`."""
