@@ -51,6 +51,7 @@ from lrbench.analysis.selectors import labels_of, only, select
 from lrbench.analysis.sensitivity import EPSILON, Edge, Family, Point, families, good_margin
 from lrbench.analysis.spread import Spread
 from lrbench.analysis.statistics import ALPHA, MARGIN, PERCENT_MARGIN, Difference
+from lrbench.analysis.swept_keys import swept_keys
 from lrbench.analysis.target_test import TARGET_LEVEL, TargetTest, against_target
 from lrbench.analysis.targets import Part, Target
 from lrbench.analysis.tasks import task as task_of

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from lrbench.analysis.groups import Group
 from lrbench.analysis.labels import family_naming
+from lrbench.analysis.records import Record
 from lrbench.analysis.statistics import PERCENT_MARGIN
 from lrbench.components import Measure
 from lrbench.config import without_rate
@@ -155,6 +156,11 @@ class Family:
     told: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     optima: dict[tuple[str, float], Any] = field(default_factory=dict, init=False, repr=False, compare=False)
     """What `analysis.optimum` found, by measure, since the page, the figure and the table ask for it."""
+
+    @property
+    def first(self) -> Record:
+        """The run with the lowest seed at the lowest learning rate."""
+        return self.points[0].group.first
 
     def costs(self, measure: Measure) -> list[float]:
         """Return the centre of each point, negated if more is better; infinite if others lost a smaller share."""

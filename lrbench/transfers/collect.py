@@ -62,7 +62,7 @@ def _rated(family: Family) -> bool:
 
 def sized(family: Family, measure: Measure) -> Sized:
     """Return a family with its sizes and its optimum."""
-    config = family.points[0].group.first.experiment
+    config = family.first.experiment
     assert config is not None  # families have readable configs
     ratios = [
         record.result.effective_lr / point.lr
@@ -84,7 +84,7 @@ def alike(sized: Sequence[Sized], axes: Sequence[str]) -> list[list[Sized]]:
 
 def fields_of(one: Sized, names: Sequence[str]) -> dict[str, str]:
     """Return the config of a family as texts, without its learning rate, seed and the sizes named."""
-    first = one.family.points[0].group.first
+    first = one.family.first
     assert first.experiment is not None
     left_out = {key for name in names for key in one.sizes[name].keys} | {"seed", "run", first.experiment.lr_key}
     left_out |= {key for key in first.identity_fields if key.startswith("lr_scaling.")}  # `factor` has it

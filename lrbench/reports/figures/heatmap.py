@@ -135,7 +135,7 @@ class _Map:
         """Set axes, labels and the panel's title."""
         axes = self.axes
         axes.set_ylim(-0.5, len(self.rows) - 0.5)
-        names = [wrapped(value_text(list(v) if isinstance(v, tuple) else v), 0.9, "small", 2) for v, _ in self.rows]
+        names = [wrapped(value_text(v), 0.9, "small", 2) for v, _ in self.rows]
         axes.set_yticks(range(len(self.rows)), names)
         axes.grid(visible=False)
         axes.tick_params(length=0, axis="y")
