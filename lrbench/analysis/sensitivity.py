@@ -177,19 +177,20 @@ class Family:
 
     def edge(self, measure: Measure) -> Edge:
         """Return the end at which the best learning rate is, if any."""
-        return edge(list(self._by_rate(measure).values()))
+        return edge(costs_of(self.by_rate(measure), measure))
 
-    def _by_rate(self, measure: Measure) -> dict[float | None, float]:
-        """Return the lowest cost of each learning rate: several versions of the user's code may share one."""
-        found: dict[float | None, float] = {}
-        for point, cost in zip(self.points, self.costs(measure), strict=True):
-            found[point.lr] = min(cost, found.get(point.lr, math.inf))
-        return found
+    def by_rate(self, measure: Measure) -> list[Point]:
+        """Return a point for each learning rate: the best one if several versions of the user's code share it."""
+        found: dict[float | None, Point] = {}
+        for point in self.points:
+            if point.lr not in found or point.standing(measure) < found[point.lr].standing(measure):
+                found[point.lr] = point
+        return list(found.values())
 
     def good(self, measure: Measure) -> Good | None:
         """Return the good learning rates around the best one; None without a best one."""
-        known = self._by_rate(measure)
-        rates, costs = [rate or 0.0 for rate in known], list(known.values())
+        points = self.by_rate(measure)
+        rates, costs = [point.lr or 0.0 for point in points], costs_of(points, measure)
         at = lowest(costs)
         if at is None or not rates[at]:
             return None
