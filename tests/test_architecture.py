@@ -134,7 +134,7 @@ PUBLIC = {
         TimeToTarget areas time_to_stay time_to_target with_families optima
     """,
     "sweeps": """
-        AUTO_POINTS Board Plan Planned Summary Sweep SweepFolder board_of carry_out confirming find_sweeps plan_sweep
+        AUTO_POINTS Board Plan Planned Summary Sweep SweepFolder board_of carry_out find_sweeps plan_sweep set_apart
         Decided MoreSeeds Requests WIDTH Zoom add_seeds cancel_stop decided drop_cell keep_cell request_stop
         requests_of summarize sweep
     """,

@@ -24,7 +24,7 @@ from lrbench.analysis import (
 from lrbench.components import Measure
 from lrbench.config import Size
 from lrbench.errors import UsageError
-from lrbench.sweeps import confirming
+from lrbench.sweeps import set_apart
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,7 @@ def collect(paths: Sequence[Path], metric: str | None, filters: Sequence[str]) -
     records = read_runs(paths)
     if not records:
         raise UsageError(f"no runs in {', '.join(map(str, paths))}; `lrbench sweep CONFIG` trains a grid")
-    fresh = {root / name for root in {r.folder.path.parent for r in records} for name in confirming(root)}
-    records = [record for record in records if record.folder.path not in fresh]  # they had no part in the choice
+    records = [record for record in set_apart(records) if not record.confirms]  # they had no part in the choice
     records = kept(records, filters, labels_of(grouped(records, metric)))
     measure = measure_named(records, metric or default_metric(records))
     found = [family for family in families(grouped(records, metric), measure) if _rated(family)]
