@@ -11,8 +11,8 @@ import torch
 from lrbench.components import LOSS, Split
 from lrbench.config import Experiment
 from lrbench.runs import RunResult, Status
-from lrbench.training.build import Parts
 from lrbench.training.checkpoint import copied
+from lrbench.training.parts import Parts
 from lrbench.training.termination import Ended
 
 if TYPE_CHECKING:

@@ -16,13 +16,14 @@ from lrbench.config import Experiment, identity
 from lrbench.errors import Interrupted
 from lrbench.events import Event, Watch, message
 from lrbench.runs import RunFolder, RunResult, Status, place
-from lrbench.training.build import Parts, assemble, described, seed_everything
+from lrbench.training.build import assemble, described, seed_everything
 from lrbench.training.checkpoint import State, begun, capture, restore
 from lrbench.training.columns import RateColumns, groups_of
 from lrbench.training.cuda_graphs import RecordedUpdates, place_rates, recordable
 from lrbench.training.device import resolve_device
 from lrbench.training.evaluate import conclude, decide
 from lrbench.training.kinds import LoopKind, Observer
+from lrbench.training.parts import Parts
 from lrbench.training.termination import Ended, not_finite, not_scalable, too_many_skipped
 from lrbench.training.update import Readings, Row, buffers_of, gradient, step_taken
 
