@@ -5,6 +5,7 @@ It reads only run folders, and never imports torch or anything that draws.
 
 from lrbench.analysis.at_best import AtBest, at_best
 from lrbench.analysis.audits import Audit, Fault, RateMonitor, audit, audited
+from lrbench.analysis.bands import Band
 from lrbench.analysis.budgets import budgets
 from lrbench.analysis.code_versions import mixed as mixed_code
 from lrbench.analysis.comparison import Comparison, Row, compare_groups, compare_two, row_of
@@ -18,7 +19,7 @@ from lrbench.analysis.filters import fits, kept
 from lrbench.analysis.format import duration
 from lrbench.analysis.frames import Described, differing, load_evaluations, load_steps
 from lrbench.analysis.frames import frame as frame_of
-from lrbench.analysis.groups import Band, Group, axis_of, grouped, parts, renamed
+from lrbench.analysis.groups import Group, axis_of, grouped, parts, renamed
 from lrbench.analysis.labels import (
     Named,
     Naming,
