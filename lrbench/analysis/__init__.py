@@ -33,19 +33,13 @@ from lrbench.analysis.labels import (
     value_text,
 )
 from lrbench.analysis.looks import looks
+from lrbench.analysis.measures import DEFAULT_METRIC, default_metric, measure_named, measures_of
 from lrbench.analysis.neighbours import with_families
 from lrbench.analysis.optimum import Optimum, optimum
 from lrbench.analysis.other_programs import doubts
 from lrbench.analysis.questions import Question, asked_of, questions
 from lrbench.analysis.reader import RunsReader, read_runs
-from lrbench.analysis.records import (
-    DEFAULT_METRIC,
-    Record,
-    default_metric,
-    measure_named,
-    measures_of,
-    read_one,
-)
+from lrbench.analysis.records import Record, read_one
 from lrbench.analysis.rows import load_runs, optima, run_rows
 from lrbench.analysis.seed_numbers import POWER, MoreSeeds
 from lrbench.analysis.selectors import labels_of, only, select

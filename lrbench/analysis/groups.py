@@ -15,8 +15,9 @@ from lrbench.analysis.estimates import standing
 from lrbench.analysis.evaluations import Axis
 from lrbench.analysis.labels import group_naming
 from lrbench.analysis.lengths import planned_epochs, planned_steps, steps_per_epoch
+from lrbench.analysis.measures import default_metric, measures_of
 from lrbench.analysis.plateaus import on_plateau
-from lrbench.analysis.records import Record, default_metric, measures_of
+from lrbench.analysis.records import Record
 from lrbench.analysis.spread import Spread
 from lrbench.analysis.statistics import Values
 from lrbench.analysis.verdicts import Beside, Verdict, revised

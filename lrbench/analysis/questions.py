@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from lrbench.analysis.groups import Group
 from lrbench.analysis.labels.values import PARAMS
-from lrbench.analysis.records import default_metric, measures_of
+from lrbench.analysis.measures import default_metric, measures_of
 from lrbench.analysis.sensitivity import Family, families
 from lrbench.analysis.swept_keys import renamed_parts, swept_keys
 from lrbench.analysis.tasks import task, tasks_of
