@@ -22,7 +22,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 import lrbench
-from lrbench.analysis import families
+from lrbench.analysis import Family, families, swept_keys
 from lrbench.errors import UsageError
 from lrbench.reports import gather
 from lrbench.reports.figures import kinds, rows, seeds, style, swept
@@ -314,13 +314,38 @@ def test_curves_that_leave_the_axis_are_marked(make_run: MakeRun, tmp_path: Path
 def test_swept_axes(shown: Shown) -> None:
     assert shown.measure is not None
     found = families(shown.groups, shown.measure)
-    assert set(swept.axes_of(found)) == {"batch_size", "epochs"}
+    assert set(swept_keys(found)) == {"batch_size", "epochs"}
     by_length = swept.swept(found, length=True)
     assert by_length.key == "epochs" and by_length.numeric
     assert [[value for value, _ in panel.families] for panel in by_length.panels] == [[2, 4], [2, 4]]
     assert swept.swept(found, "batch_size").words == "batch size"
     with pytest.raises(UsageError, match=r"--axis bach_size: must be a key .* did you mean 'batch_size'"):
         swept.swept(found, "bach_size")
+
+
+def parts_of(root: Path, make_run_in: MakeRun, changes: list[dict[str, Any]]) -> list[Family]:
+    for more in changes:
+        for lr, loss in ((0.01, 0.5), (0.1, 0.2), (1.0, 0.9)):
+            make_run_in(root, [2.0, loss], lr=lr, **more)
+    found = gather([root])
+    assert found.measure is not None
+    return families(found.groups, found.measure)
+
+
+def test_the_name_of_a_part_stands_for_its_parameters(make_run_in: MakeRun, tmp_path: Path) -> None:
+    by_name = parts_of(tmp_path / "a", make_run_in, [{"schedule": {"name": "step", "every": "1 epochs"}}, {}])
+    assert swept_keys(by_name) == {"schedule.name": ["constant", "step"]}
+    steps = [{"schedule": {"name": "step", "every": f"{n} epochs"}} for n in (1, 2)]
+    within = parts_of(tmp_path / "b", make_run_in, [*steps, {}])
+    assert list(swept_keys(within)) == ["schedule.name", "schedule.every"], "it differs within one name, too"
+    assert swept.swept(within).key == "", "the two are not crossed"
+
+
+def test_an_axis_of_lists(make_run_in: MakeRun, tmp_path: Path) -> None:
+    parts = [[{"name": "constant", "for": f"{n} steps"}, {"name": "cosine"}] for n in (1, 2)]
+    schedules = [{"schedule": {"name": "sequence", "parts": one}} for one in parts]
+    found = swept.swept(parts_of(tmp_path, make_run_in, schedules))
+    assert found.key == "schedule.parts" and [len(panel.families) for panel in found.panels] == [2]
 
 
 # -- text

@@ -11,8 +11,8 @@ from lrbench.analysis.answers import Answer
 from lrbench.analysis.estimates import Estimate, estimate, standing
 from lrbench.analysis.groups import Group
 from lrbench.analysis.looks import looks, weight
+from lrbench.analysis.measures import default_metric, measure_named
 from lrbench.analysis.moderation import Prior, effective_comparisons, range_ps
-from lrbench.analysis.records import default_metric, measure_named
 from lrbench.analysis.selectors import called
 from lrbench.analysis.statistics import ALPHA, PERCENT_MARGIN, Difference, Failures
 from lrbench.components import Measure

@@ -12,8 +12,9 @@ import numpy as np
 
 from lrbench.analysis.filters import kept
 from lrbench.analysis.groups import Group, grouped
+from lrbench.analysis.measures import default_metric, measures_of
 from lrbench.analysis.reader import read_runs
-from lrbench.analysis.records import Record, default_metric, measures_of
+from lrbench.analysis.records import Record
 from lrbench.analysis.sensitivity import families
 from lrbench.components import epoch_columns
 from lrbench.config import flat

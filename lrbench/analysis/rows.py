@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from lrbench.analysis.curve import NoOptimum
 from lrbench.analysis.frames import selected
 from lrbench.analysis.groups import grouped
+from lrbench.analysis.measures import default_metric, measure_named, measures_of
 from lrbench.analysis.optimum import Optimum, optimum
 from lrbench.analysis.reader import read_runs
-from lrbench.analysis.records import Record, default_metric, measure_named, measures_of
+from lrbench.analysis.records import Record
 from lrbench.analysis.sensitivity import families
 from lrbench.components import Measure
 from lrbench.config import flat

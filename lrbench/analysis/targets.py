@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from lrbench.analysis.records import Record, measures_of
+from lrbench.analysis.measures import measures_of
+from lrbench.analysis.records import Record
 from lrbench.components import Measure
 from lrbench.errors import UsageError
 

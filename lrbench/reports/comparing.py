@@ -30,10 +30,11 @@ from lrbench.analysis import (
 )
 from lrbench.config import exists
 from lrbench.errors import UsageError
-from lrbench.reports import caveats, confirmation
+from lrbench.reports import caveats
 from lrbench.reports.caveats import Caveat
 from lrbench.reports.decision import Decision, TargetDecision
 from lrbench.runs import Status
+from lrbench.sweeps import set_apart
 from lrbench.types import AT_LEAST_1, NOTHING, NUMBER, PATH, PATHS, SWITCH, TEXT, TEXTS, arguments
 
 
@@ -157,7 +158,7 @@ class Source:
         )
 
     def _read(self, paths: Sequence[Path]) -> tuple[list[Group], list[Record]]:
-        records = confirmation.set_apart(read_runs(paths))
+        records = set_apart(read_runs(paths))
         if not records:
             raise UsageError(f"no runs in {', '.join(map(str, paths))}; `lrbench run CONFIG` creates one")
         every = grouped(records, self.metric, self.pool_code)

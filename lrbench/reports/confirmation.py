@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 
 from lrbench.analysis import (
     Confirmation,
     Finalist,
     Group,
-    Record,
     compare_two,
     doubts,
     good_margin,
@@ -24,19 +22,6 @@ NOTE = (
     "flatter it, the more so the more learning rates were tried, so families are compared by the fresh seeds alone. "
     "Runs and updates are those of the tuning, without the fresh seeds; a diverged run counts with its whole budget."
 )
-
-
-def set_apart(records: Iterable[Record]) -> list[Record]:
-    """Mark the runs that the sweeps beside them planned as confirmations."""
-    records = list(records)
-    roots = {record.folder.path.parent for record in records}
-    roots = {root for root in roots if (root / "sweeps").is_dir()}
-    if not roots:
-        return records
-    from lrbench.sweeps import confirming  # takes a moment
-
-    fresh = {root / name for root in roots for name in confirming(root)}
-    return [replace(record, confirms=True) if record.folder.path in fresh else record for record in records]
 
 
 def words(found: Confirmation | None, *, alone: bool = False) -> list[str]:

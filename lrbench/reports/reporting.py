@@ -27,12 +27,12 @@ from lrbench.analysis import (
 from lrbench.config import exists
 from lrbench.errors import UsageError
 from lrbench.reports import formats, latex, tables
-from lrbench.reports.confirmation import set_apart
 from lrbench.reports.escape import csv
 from lrbench.reports.range_tests import kept_tests, read_tests
 from lrbench.reports.shown import Shown
 from lrbench.reports.shown import summary as _sentences
 from lrbench.runs import RunFolder, Status, write_file, writing
+from lrbench.sweeps import set_apart
 from lrbench.types import NOTHING, PATH, PATHS, SWITCH, TEXT, TEXTS, Displayed, arguments
 
 

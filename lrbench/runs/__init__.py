@@ -4,9 +4,9 @@ Everything that reads or writes a run goes through here. Nothing here trains, co
 to read and write weights.
 """
 
-from lrbench.runs.csv_log import Columns, Growing, Tail, last_lines
-from lrbench.runs.csv_log import last as last_row
-from lrbench.runs.csv_log import read as read_csv
+from lrbench.runs.csv_columns import Columns, Growing, Tail, last_lines
+from lrbench.runs.csv_columns import last as last_row
+from lrbench.runs.csv_columns import read as read_csv
 from lrbench.runs.environment import NODE, UNKNOWN, Environment, Sizes, changes, describe, now, place
 from lrbench.runs.files import finite, read_json, relative, to_json, writing
 from lrbench.runs.files import write as write_file

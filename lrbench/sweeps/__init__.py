@@ -6,7 +6,7 @@ A sweep's runs are ordinary runs. Nothing here trains by itself, draws or import
 from lrbench.sweeps.axes import AUTO_POINTS
 from lrbench.sweeps.decided import Decided, decided
 from lrbench.sweeps.execution import carry_out
-from lrbench.sweeps.plan import Plan, Planned, SweepFolder, confirming, find_sweeps
+from lrbench.sweeps.plan import Plan, Planned, SweepFolder, find_sweeps, set_apart
 from lrbench.sweeps.requests import (
     MoreSeeds,
     Requests,

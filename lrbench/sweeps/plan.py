@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from lrbench._version import __version__
-from lrbench.analysis import Named, naming_of, texts_of
+from lrbench.analysis import Named, Record, naming_of, texts_of
 from lrbench.config import canonical, fits_folder, flat, group, identity, without_rate
 from lrbench.errors import FolderError, UsageError
 from lrbench.runs import RunFolder, now, parsed, read_json, write_file
@@ -197,6 +197,14 @@ def confirming(root: Path) -> set[str]:
     """Return the names of the runs under a runs folder that confirm a sweep's choice and made none."""
     cells = [cell for folder in find_sweeps(root) for cell in folder.known()]
     return {cell.run for cell in cells if cell.confirms} - {cell.run for cell in cells if not cell.confirms}
+
+
+def set_apart(records: Iterable[Record]) -> list[Record]:
+    """Mark the fresh seeds: the runs that the sweeps beside them planned as confirmations."""
+    records = list(records)
+    roots = {record.folder.path.parent for record in records}
+    fresh = {root / name for root in roots for name in confirming(root)}
+    return [replace(record, confirms=True) if record.folder.path in fresh else record for record in records]
 
 
 def series_of(cells: Sequence[Cell]) -> list[str]:

@@ -13,8 +13,8 @@ from lrbench.training.termination import Ended
 
 if TYPE_CHECKING:
     from lrbench.config import Experiment
-    from lrbench.training.build import Parts
     from lrbench.training.loop import Training
+    from lrbench.training.parts import Parts
 
 
 RUNGS = (0.25, 0.5)

@@ -57,7 +57,7 @@ class Transfer(Displayed):
     @property
     def name(self) -> str:
         """The name of the first runs."""
-        return self.law.known[0].family.points[0].group.first.name
+        return self.law.known[0].family.first.name
 
     @property
     def text(self) -> list[str]:

@@ -99,7 +99,7 @@ def measure_data(measure: Measure) -> dict[str, Any]:
 
 def family_id(family: Family) -> str:
     """Return what names a family in the page; it stays the same while runs are added."""
-    experiment = family.points[0].group.first.experiment
+    experiment = family.first.experiment
     text = family.label if experiment is None else without_rate(experiment)
     return f"f{hashlib.sha256(text.encode(errors='replace')).hexdigest()[:9]}"
 
