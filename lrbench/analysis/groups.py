@@ -14,6 +14,7 @@ from lrbench.analysis.estimates import standing
 from lrbench.analysis.evaluations import Axis
 from lrbench.analysis.labels import group_naming
 from lrbench.analysis.lengths import planned_epochs, planned_steps, steps_per_epoch
+from lrbench.analysis.once import once
 from lrbench.analysis.plateaus import on_plateau
 from lrbench.analysis.records import Record, default_metric, measures_of
 from lrbench.analysis.spread import Spread
@@ -63,7 +64,6 @@ class Group:
     beside: Beside | None = field(default=None, repr=False, compare=False)
     short: str = field(default="", compare=False)
     told: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
-    _bands: dict[str, Band] = field(default_factory=dict, init=False, repr=False, compare=False)
     _values: dict[str, tuple[Values, Values]] = field(default_factory=dict, init=False, repr=False, compare=False)
     _reached: dict[str, dict[int | str, float]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
@@ -165,9 +165,7 @@ class Group:
 
     def curve(self, column: str) -> Band:
         """Return a column of `epochs.csv` over the seeds, without places for which no seed has a number."""
-        if column not in self._bands:
-            self._bands[column] = self._band(column)
-        return self._bands[column]
+        return once(self.records, ("band", column, self.axis), lambda: self._band(column))
 
     def rates(self, *, closely: bool = True) -> tuple[np.ndarray, np.ndarray]:
         """Return the places and the learning rates of the first run's steps, or only of its evaluations.
