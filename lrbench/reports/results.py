@@ -29,10 +29,14 @@ class Results:
     note: str = ""
 
     @property
+    def task(self) -> str:
+        """The task of its groups; empty if it is unknown."""
+        return "" if self.section is None else self.section.question.task
+
+    @property
     def method(self) -> str:
-        """What all rows share, and how they were compared."""
-        told = None if self.comparison is None else method.method(self.comparison)
-        return " ".join(filter(None, (self.table.same, told)))
+        """How its groups were compared; empty if they were not."""
+        return (None if self.comparison is None else method.method(self.comparison)) or ""
 
 
 def results(shown: Shown) -> list[Results]:
@@ -55,6 +59,13 @@ def _of_section(shown: Shown, section: Section, groups: Sequence[Group]) -> Resu
     extra += [] if shown.target is None else targets.columns(shown.target, ordered)
     told = named(tables.table(ordered, extra, measure, asked=shown.asked))
     return Results(section, told, compared, _note(section, compared))
+
+
+def heading(one: Results, *, alone: bool) -> str:
+    """Return the heading of a table; `alone` if it is the only one of the report."""
+    if alone:
+        return "All runs"
+    return f"All runs: {one.task}" if one.task else "Other runs"
 
 
 def _note(section: Section | None, comparison: Comparison | None) -> str:

@@ -22,7 +22,7 @@ from lrbench.reports.page.leads import Lead, lead_data, leads
 from lrbench.reports.page.looks import LOOKS
 from lrbench.reports.page.update import Update
 from lrbench.reports.range_tests import Tested
-from lrbench.reports.results import Results, results
+from lrbench.reports.results import Results, heading, results
 from lrbench.reports.shown import Shown, summary
 from lrbench.reports.svg import inline
 from lrbench.reports.winner import Winner, winner
@@ -164,18 +164,13 @@ class _Content:
             rows, columns = one.table.rows, one.table.columns
             first = [(id_of(g), g.label, [c[0] for c in self.rows[id_of(g)]["cells"]]) for g in rows[:MOST_ROWS]]
             headings = [(column.heading, column.right) for column in columns]
-            id, heading = self._table_id(one), self._table_heading(one)
-            made = html.table(id, heading, headings, first, len(rows), one.note, one.method, explained(rows))
+            id, title = self._table_id(one), heading(one, alone=len(self.results) == 1)
+            method = " ".join(filter(None, (one.table.same, one.method)))
+            made = html.table(id, title, headings, first, len(rows), one.note, method, explained(rows))
             yield "table" if len(self.results) == 1 else f"table-{id}", made
 
     def _table_id(self, one: Results) -> str:
         return next((lead.id for lead in self.leads if lead.section is one.section), "others")
-
-    def _table_heading(self, one: Results) -> str:
-        task = "" if one.section is None else one.section.question.task
-        if len(self.results) == 1 or not task:
-            return "All runs" if one.section is not None or len(self.results) == 1 else "Other runs"
-        return f"All runs: {task}"
 
     def _table_data(self, one: Results) -> dict[str, Any]:
         right = [column.right for column in one.table.columns]
