@@ -110,7 +110,7 @@ def test_a_single_family_has_one_answer(make_run: MakeRun, tmp_path: Path) -> No
 def test_markdown_has_a_table_for_each_task(two_tasks: Path) -> None:
     text = markdown(shown := gather([two_tasks]), [], winner(shown))
     parts = text.split("## All runs: ")
-    assert [part.splitlines()[0] for part in parts[1:]] == ["digits with cross\\_entropy", "digits with mse"]
+    assert [part.splitlines()[0] for part in parts[1:]] == ["digits with cross_entropy", "digits with mse"]
     assert "| plain |" in parts[2] and "| plain |" not in parts[1] and "Student's t" in parts[1]
 
 
@@ -137,7 +137,7 @@ def test_on_a_phone_the_rows_of_a_lead_table_are_cards(
     assert box[0] == box[1], "nothing is cut off"
     answer = table.locator("tbody tr").nth(1).locator("td").last
     place = answer.bounding_box()
-    assert 0 <= place["x"] and place["x"] + place["width"] <= 390
+    assert place["x"] >= 0 and place["x"] + place["width"] <= 390
     assert answer.evaluate("one => getComputedStyle(one, '::before').content") == '"against the best"'
     violations = axe.Axe().run(page).response["violations"]
     assert [(v["id"], v["nodes"][0]["html"][:120]) for v in violations] == []

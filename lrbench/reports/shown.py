@@ -26,7 +26,7 @@ from lrbench.analysis import (
     task_of,
 )
 from lrbench.components import Measure, in_words
-from lrbench.reports import comparison_columns, confirmation, sentences, tables, targets
+from lrbench.reports import comparison_columns, confirmation, method, sentences, tables, targets
 from lrbench.reports.name_columns import by_keys, named
 from lrbench.reports.range_tests import Tested
 from lrbench.reports.sections import Section, sections
@@ -137,6 +137,11 @@ class Shown:
         asked_for = all(section.question.kind == "lengths" for section in self.sections)
         found = None if asked_for else sentences.unequal(groups), sentences.chosen_on_test(measure)
         return [*lines, *(line for line in found if line), *(text for _, text in doubts(groups, measure))]
+
+    @property
+    def method(self) -> str | None:
+        """How the comparison was made; None without one."""
+        return None if self.comparison is None else method.method(self.comparison)
 
 
 def off_schedule(groups: Sequence[Group]) -> list[str]:
