@@ -126,7 +126,7 @@ PUBLIC = {
         task_of tasks_of value_text width_text Named Naming cut key_words labels_of naming_of number_text renamed
         shortened texts_of Audit Fault RateMonitor audit audited Confirmation Finalist confirmation
         AtBest at_best TimeToTarget areas time_to_stay time_to_target with_families optima Question questions
-        asked_of within_text Tuning swept_keys
+        asked_of within_text Tuning swept_keys once
         parts rate_text read_one read_runs RunsReader run_rows select standing NoOptimum Optimum optimum
         good_margin task_of
         tasks_of value_text width_text Audit Fault RateMonitor audit audited Confirmation Finalist confirmation

@@ -35,6 +35,7 @@ from lrbench.analysis.labels import (
 from lrbench.analysis.looks import looks
 from lrbench.analysis.measures import DEFAULT_METRIC, default_metric, measure_named, measures_of
 from lrbench.analysis.neighbours import with_families
+from lrbench.analysis.once import once
 from lrbench.analysis.optimum import Optimum, optimum
 from lrbench.analysis.other_programs import doubts
 from lrbench.analysis.questions import Question, asked_of, questions

@@ -16,6 +16,7 @@ from lrbench.analysis.evaluations import Axis
 from lrbench.analysis.labels import group_naming
 from lrbench.analysis.lengths import planned_epochs, planned_steps, steps_per_epoch
 from lrbench.analysis.measures import default_metric, measures_of
+from lrbench.analysis.once import once
 from lrbench.analysis.plateaus import on_plateau
 from lrbench.analysis.records import Record
 from lrbench.analysis.spread import Spread
@@ -52,7 +53,6 @@ class Group:
     beside: Beside | None = field(default=None, repr=False, compare=False)
     short: str = field(default="", compare=False)
     told: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
-    _bands: dict[str, Band] = field(default_factory=dict, init=False, repr=False, compare=False)
     _values: dict[str, tuple[Values, Values]] = field(default_factory=dict, init=False, repr=False, compare=False)
     _reached: dict[str, dict[int | str, float]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
@@ -154,9 +154,7 @@ class Group:
 
     def curve(self, column: str) -> Band:
         """Return a column of `epochs.csv` over the seeds, without places for which no seed has a number."""
-        if column not in self._bands:
-            self._bands[column] = band_of(self.records, column, self.axis)
-        return self._bands[column]
+        return once(self.records, ("band", column, self.axis), lambda: band_of(self.records, column, self.axis))
 
     def rates(self, *, closely: bool = True) -> tuple[np.ndarray, np.ndarray]:
         """Return the places and the learning rates of the first run's steps, or only of its evaluations.

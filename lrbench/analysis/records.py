@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -30,7 +30,7 @@ class Record:
 
     `status` is that of `RunFolder.status`, or `damaged`, with the reason in `problem`, or `copy` of another run in the
     report. `epochs` has the readable rows, perhaps none. `recorded` is what another program said of its run. `confirms`
-    marks a fresh seed of a sweep's winner, which had no part in the choice.
+    marks a fresh seed of a sweep's winner, which had no part in the choice. `made` is what `once` made of it.
     """
 
     folder: RunFolder
@@ -43,6 +43,9 @@ class Record:
     epochs: pd.DataFrame = field(default_factory=no_evaluations)
     recorded: Recorded = field(default_factory=Recorded)
     confirms: bool = False
+    made: dict[Hashable, tuple[tuple[Any, ...], Any]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @property
     def name(self) -> str:

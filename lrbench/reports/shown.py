@@ -23,6 +23,7 @@ from lrbench.analysis import (
     families,
     measures_of,
     mixed_code,
+    task_of,
 )
 from lrbench.components import Measure, in_words
 from lrbench.reports import comparison_columns, confirmation, method, sentences, tables, targets
@@ -77,6 +78,16 @@ class Shown:
     def sections(self) -> tuple[Section, ...]:
         """The questions that the runs answer, one for each task, and their answers."""
         return sections(self.groups, self.metric, self.comparison)
+
+    @cached_property
+    def members(self) -> tuple[tuple[Group, ...], ...]:
+        """The groups of each section, each in one of them, fresh seeds with those of their task."""
+        sections = {id(group): at for at, one in enumerate(self.sections) for group in one.question.groups}
+        tasks = {one.question.task: at for at, one in reversed(list(enumerate(self.sections)))}
+        place = {id(group): sections.get(id(group), tasks.get(task_of(group))) for group in self.groups}
+        return tuple(
+            tuple(group for group in self.groups if place[id(group)] == at) for at in range(len(self.sections))
+        )
 
     @cached_property
     def table(self) -> tables.Table[Group]:

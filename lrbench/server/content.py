@@ -78,10 +78,12 @@ class Runs:
     def progress(self) -> dict[str, Any]:
         """Return the progress as HTML, and in words: the page's title, a count before it, and what has happened."""
         sweeps = sweeps_shown(self.plans, self.reader.records, self._settled)
-        under_way = [one for one in sweeps if not one.over]
         html = _template("live.html.j2").render(
-            sweeps=under_way, over=[one for one in sweeps if one.over], read_only=self.read_only
+            sweeps=[one for one in sweeps if one.open],
+            over=[one for one in sweeps if not one.open],
+            read_only=self.read_only,
         )
+        under_way = [one for one in sweeps if not one.over]
         news, self._sweeps = _news(self._sweeps, sweeps), sweeps
         done, total = sum(one.done for one in under_way), sum(one.total for one in under_way)
         return {"progress": html, "title": self._title, "count": f"{done}/{total}" if total else "", "news": news}

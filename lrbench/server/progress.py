@@ -37,7 +37,7 @@ class CellShown:
 
 @dataclass(frozen=True)
 class SweepShown:
-    """A sweep that is not done, or runs of no sweep that are under way (without a name).
+    """A sweep, or runs of no sweep that are under way (without a name).
 
     Attributes:
         root: the number of the folder of runs among those that are shown.
@@ -51,6 +51,7 @@ class SweepShown:
         asked: other requests, in words.
         stopping: whether it was asked to start no more runs.
         dropped: the runs that are to be dropped.
+        left_out: those that ended because a person had them dropped.
         families: the names of its lines.
         decided: the cells that can hardly change the answer, with the reason.
     """
@@ -68,6 +69,7 @@ class SweepShown:
     asked: Sequence[str] = ()
     stopping: bool = False
     dropped: frozenset[str] = frozenset()
+    left_out: Sequence[CellShown] = ()
     families: Sequence[str] = ()
     decided: Sequence[CellShown] = ()
 
@@ -75,6 +77,11 @@ class SweepShown:
     def over(self) -> bool:
         """Whether all runs have ended."""
         return self.done == self.total
+
+    @property
+    def open(self) -> bool:
+        """Whether there is something to watch or to decide: runs that have not ended, or were dropped."""
+        return not self.over or bool(self.left_out)
 
 
 @dataclass
@@ -191,6 +198,11 @@ def _sweep(
         asked=[f"Asked for {one.words}." for one in asked.seeds],
         stopping=asked.stop,
         dropped=asked.dropped,
+        left_out=[
+            _left_out(record, label[run], run in asked.dropped)
+            for run, record in there
+            if record.result is not None and record.result.dropped and states[run].over
+        ][:MOST_LISTED],
         families=plan.series,
         decided=[
             CellShown(run, label[run], words=one.reason)
@@ -226,6 +238,13 @@ def _running(record: Record, label: str) -> CellShown:
     if not values and "loss" in last:
         values = [f"training loss {LOSS.text(last['loss'])}"]
     return CellShown(record.folder.name, label, step, total, ", ".join(values[:2]))
+
+
+def _left_out(record: Record, label: str, dropped: bool) -> CellShown:
+    """Return how far a dropped run got, and whether it stays dropped."""
+    steps = 0 if record.result is None else record.result.steps or 0
+    words = f"dropped after {steps:,} step{'s' * (steps != 1)}" if steps else "dropped before it started"
+    return CellShown(record.folder.name, label, words=words if dropped else f"{words}; to be trained after all")
 
 
 def _failed(record: Record, label: str) -> CellShown:

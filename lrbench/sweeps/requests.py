@@ -159,7 +159,7 @@ def drop_cell(sweep: SweepFolder, run: str) -> Path:
 
 
 def keep_cell(sweep: SweepFolder, run: str) -> None:
-    """Take the request to drop a run back; the next start of the sweep goes on with it. Raises FolderError."""
+    """Take the request to drop a run back: the sweep trains it, or its next start does so. Raises FolderError."""
     if run in {name.removeprefix(DROP) for name in (path.name for path in _files(sweep)) if name.startswith(DROP)}:
         _remove(folder_of(sweep) / f"{DROP}{run}")
 

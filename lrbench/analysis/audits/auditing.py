@@ -16,6 +16,7 @@ from lrbench.analysis.audits.meant import Meant, stated
 from lrbench.analysis.audits.own import meant_by, scale_of
 from lrbench.analysis.audits.recorded import Recorded, recorded_in
 from lrbench.analysis.audits.side_by_side import SideBySide
+from lrbench.analysis.once import once
 from lrbench.analysis.records import Record, read_one
 from lrbench.config import Experiment
 from lrbench.errors import ArgumentError, ConfigError, FolderError, LrbenchError, UsageError
@@ -132,7 +133,12 @@ def audited(record: Record, said: Stated | None = None, *, briefly: bool = False
     Raises:
         ConfigError: the stated schedule can't be built.
     """
-    said = said or Stated()
+    if briefly and said is None:
+        return once([record], "audit", lambda: _audited(record, Stated(), briefly))
+    return _audited(record, said or Stated(), briefly)
+
+
+def _audited(record: Record, said: Stated, briefly: bool) -> Audit:
     audit = Audit(record.folder.name, record.folder.path)
     if record.experiment is None and record.problem:
         return replace(audit, problem=record.problem)

@@ -28,7 +28,7 @@ function highlight() {
   for (const chart of all("[data-chart=rates]")) showPoint(chart);
   for (const chart of all("[data-chart=overlay]")) focusCurve(chart);
   for (const one of all("[data-pin]")) one.setAttribute("aria-pressed", String(pins.includes(one.dataset.pin)));
-  for (const one of all("#results tr, .heat td[data-group], .lead-table tr")) one.classList.toggle("pinned", pins.includes(one.dataset.group ?? one.dataset.best));
+  for (const one of all(".results tr, .heat td[data-group], .lead-table tr")) one.classList.toggle("pinned", pins.includes(one.dataset.group ?? one.dataset.best));
 }
 
 // The others fade, as in the lead figure.
@@ -71,7 +71,7 @@ function togglePin(group) {
   for (const chart of all("[data-chart=overlay]")) if (seen.has(chart)) draw(chart);
 }
 
-const POINTED = "#results tr[data-group], .heat td[data-group], .lead-table tr[data-group], .legend li[data-group], #panels li[data-group]";
+const POINTED = ".results tr[data-group], .heat td[data-group], .lead-table tr[data-group], .legend li[data-group], #panels li[data-group]";
 document.addEventListener("pointerover", ({ target }) => {
   if (!(target instanceof Element) || target.closest("[data-chart=rates]")) return;
   const group = target.closest(POINTED), family = target.closest("tr[data-family]");
