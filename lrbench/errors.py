@@ -132,6 +132,18 @@ def nearest(wrong: object, known: Iterable[str]) -> str:
     return f"did you mean '{near[0]}'? " if near else ""
 
 
+def counted(number: int, noun: str) -> str:
+    """Return `1 run`, `1,000 runs`, `2 families`: a number and what it counts, in the singular or the plural."""
+    return f"{number:,} {noun if number == 1 else plural(noun)}"
+
+
+def plural(noun: str) -> str:
+    """Return a noun's plural: `families`, `branches`, `runs`."""
+    if re.search("[^aeiou]y$", noun):
+        return f"{noun[:-1]}ies"
+    return f"{noun}{'es' if noun.endswith(('ch', 's', 'x')) else 's'}"
+
+
 _HIDDEN = re.compile(r"[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -20,7 +19,7 @@ from lrbench.cli.terminal import inline
 from lrbench.components import LOSS, in_words
 from lrbench.events import Event
 from lrbench.runs import Status
-from lrbench.sweeps import AUTO_POINTS, Board, Planned, SweepFolder, board_of
+from lrbench.sweeps import AUTO_POINTS, Board, Planned, SweepFolder, board_of, time_left
 from lrbench.training import expected_saving
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ MARKS = {
     Status.FAILED: ("!", "bold red"),
     Status.DAMAGED: ("!", "bold red"),
 }
-LEGEND = "● finished  ▸ running  ‖ waiting  · pending  ◌ interrupted  ✕ diverged  ✂ pruned  ! failed"
+LEGEND = "● finished  ▸ running  ‖ paused  · pending  ◌ interrupted  ✕ diverged  ✂ pruned  ! failed or damaged"
 SHOWN_SECONDS = 0.25
 
 
@@ -105,7 +104,7 @@ class LiveTable(Display):
         if event.kind == "message":
             self.say(event.values["text"])
         if "plan" in event.values:
-            self.board = Board(event.values["plan"], event.values["results"])
+            self.board = Board(**event.values)
             self.live.start()
         if self.board is None:
             return
@@ -127,11 +126,13 @@ class SweepLines(Lines):
     def _show(self, event: Event) -> None:
         """Print a line when a run ends; show the runs of a range test like those of `lrbench run`."""
         if "plan" in event.values:
-            self.board = Board(event.values["plan"], event.values["results"])
-        elif self.board is None or event.kind == "message" or event.run not in self.board.state:
+            self.board = Board(**event.values)
+        elif self.board is None or event.run not in self.board.state:
             super()._show(event)
         else:
             self.board.hear(event)
+            if event.kind == "message":
+                super()._show(event)
             if event.kind == "end":
                 over = sum(status.over for status in self.board.state.values())
                 count, left = f"{over}/{len(self.board.state)}", _left(self.board.seconds_left)
@@ -157,10 +158,8 @@ def show_status(console: Console, folder: SweepFolder) -> None:
     """Print a sweep's progress. Raises FolderError if it has no plan."""
     plan = folder.plan()
     board = board_of(folder, plan)
-    results = [folder.run(cell).result() for cell in plan.cells if board.state[cell.run].complete]
-    seconds = [result.seconds for result in results if result is not None and result.seconds]
-    running = board.count(Status.RUNNING)
-    left = statistics.median(seconds) * board.left / running if seconds and board.left and running else None
+    seconds = (result.seconds for result in board.results.values() if result.status.complete and result.seconds)
+    left = time_left(seconds, board.left, board.count(Status.RUNNING))
     console.print(f"[bold]{inline(folder.name)}[/]  {inline(board.tally())}{_left(left)}")
     console.print(table_of(board))
 

@@ -89,7 +89,7 @@ class Work:
         where = relative(folder.path / "plan.json")
         self.watch(message(f"{len(asked.todo)} of {len(asked.cells)} runs pending; plan: {where}"))
         found = {outcome.path.name: outcome.result for outcome in asked.outcomes if outcome.result is not None}
-        self.watch(Event("", "plan", values={"plan": asked.plan, "results": found}))
+        self.watch(Event("", "plan", values={"plan": asked.plan, "results": found, "dropped": self.desk.dropped}))
 
     @property
     def undone(self) -> int:
