@@ -16,9 +16,10 @@ LrbenchError            exit code 1
 
 from __future__ import annotations
 
+import contextlib
 import re
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 
 
@@ -117,6 +118,27 @@ def _said(error: BaseException) -> str:
     except Exception:  # the user's own `__str__` raised
         return ""
     return text if len(text) <= MOST_SAID else f"{text[:MOST_SAID]}…"
+
+
+_NAMED = {"--filter": "filters", "--set": "overrides", "--from": "kind", "--map": "columns", "--again": "again=True"}
+"""What the parameters of Python functions are called, where that is not the option's name."""
+_typed = False
+
+
+@contextlib.contextmanager
+def command_line() -> Iterator[None]:
+    """During the block, messages name arguments as they are typed: see `option`."""
+    global _typed
+    before, _typed = _typed, True
+    try:
+        yield
+    finally:
+        _typed = before
+
+
+def option(name: str) -> str:
+    """Return what the user calls an option such as `--runs-per-gpu`: from Python, it is `runs_per_gpu`."""
+    return name if _typed else _NAMED.get(name, name.removeprefix("--").replace("-", "_"))
 
 
 def choices(wrong: object, known: Iterable[str]) -> str:

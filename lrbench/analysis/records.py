@@ -14,7 +14,7 @@ from lrbench.analysis.evaluations import Axis, no_evaluations, places, read_eval
 from lrbench.analysis.verdicts import Curves, Verdict, chance_loss, scores, verdict
 from lrbench.components import KNOWN, LOSS, Measure, Metric, measures, metrics_of
 from lrbench.config import PARTS, RunConfig, canonical, flat, group, identity, kind_of
-from lrbench.errors import FolderError, LrbenchError, UsageError
+from lrbench.errors import FolderError, LrbenchError, UsageError, option
 from lrbench.runs import UNKNOWN, Environment, Recorded, RunFolder, RunResult, Status, metrics_in, read_csv, state_words
 
 if TYPE_CHECKING:
@@ -242,7 +242,7 @@ def measure_named(records: Iterable[Record], name: str) -> Measure:
     """Return the measure of that name. Raises UsageError if no run has it."""
     known = measures_of(records)
     if name not in known:
-        raise UsageError(f"--metric {name}: no such metric; known: {', '.join(known)}")
+        raise UsageError(f"{option('--metric')} {name}: no such metric; known: {', '.join(known)}")
     return known[name]
 
 

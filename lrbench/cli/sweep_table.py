@@ -17,6 +17,7 @@ from lrbench.cli.columns import MOST_ROWS, show_families, show_more
 from lrbench.cli.progress import Display, Lines
 from lrbench.cli.terminal import inline
 from lrbench.components import LOSS, in_words
+from lrbench.errors import counted
 from lrbench.events import Event
 from lrbench.runs import Status
 from lrbench.sweeps import AUTO_POINTS, Board, Planned, SweepFolder, board_of, time_left
@@ -56,7 +57,7 @@ def table_of(board: Board, height: int | None = None) -> RenderableType:
         row = [_cell(board, places.get((lr, line), [])) for line in lines]
         table.add_row("default" if lr is None else rate_text(lr), *row)
     hidden = len(board.plan.rates) - len(rates)
-    note = f"  ({hidden} more rates are not shown)" if hidden else ""
+    note = f"  ({counted(hidden, 'more rate')} {'is' if hidden == 1 else 'are'} not shown)" if hidden else ""
     note += "" if board.metric == LOSS else f"  values: {in_words(board.metric.name)}"
     return Group(table, Text(LEGEND + note, style="dim"))
 
@@ -183,18 +184,17 @@ def show_plan(console: Console, asked: Sweep, seconds: float | None, zoom: Zoom 
         state = f"[red]{inline(outcome.message)}[/]" if failed else "finished" if outcome.found else "pending"
         table.add_row(planned.run, inline(planned.series), rate, str(planned.seed), experiment.budget, state)
     console.print(table)
-    show_more(console, len(planned_runs[MOST_ROWS:]), "runs", "")
+    show_more(console, len(planned_runs[MOST_ROWS:]), "run", "")
     twice = f" (duplicates left out: {asked.duplicates})" if asked.duplicates else ""
     done = len(asked.cells) - len(asked.todo)
-    plural = "s" * (len(asked.cells) != 1)
-    console.print(f"{len(asked.cells)} run{plural}{twice}, {done} already finished.")
+    console.print(f"{counted(len(asked.cells), 'run')}{twice}, {done} already finished.")
     if zoom is not None:
-        most = "" if zoom.max_runs is None else f", up to {zoom.max_runs} runs in all"
+        most = "" if zoom.max_runs is None else f", up to {counted(zoom.max_runs, 'run')} in all"
         console.print(f"Then --zoom adds learning rates{most}; which ones depends on the results.")
     if confirm:
         lines, more = len(asked.plan.series), confirm * len(asked.plan.series)
         each = f"the best learning rate of each of the {lines} lines" if lines > 1 else "the best learning rate"
-        console.print(f"Then {confirm} fresh seed{'s' * (confirm > 1)} of {each}: up to {more} more runs.")
+        console.print(f"Then {counted(confirm, 'fresh seed')} of {each}: up to {counted(more, 'more run')}.")
     if asked.auto:
         names = ", ".join(asked.auto)
         text = f"lr: auto: first a range test of {names}, then {AUTO_POINTS} learning rates around its suggestion."

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lrbench.errors import FolderError, UsageError, choices
+from lrbench.errors import FolderError, UsageError, choices, counted
 from lrbench.events import Event, Watch, message
 from lrbench.runs import RunFolder, relative, write_file, writing
 from lrbench.sweeps.plan import Plan, SweepFolder
@@ -71,7 +71,7 @@ class MoreSeeds:
         """What it asks for: `3 more seeds of the best learning rate of cosine`."""
         what = "the best learning rate" if self.best else "every learning rate"
         whose = self.family if self.family is not None else "each family"
-        return f"{self.count} more seed{'s' * (self.count != 1)} of {what} of {whose}"
+        return f"{counted(self.count, 'more seed')} of {what} of {whose}"
 
 
 @dataclass(frozen=True)
@@ -114,6 +114,8 @@ def requests_of(sweep: SweepFolder, plan: Plan | None = None, runs: Iterable[str
     for path in _files(sweep):
         name = path.name
         try:
+            if path.is_dir():
+                raise ValueError("it is a folder; a request is a file")
             if name == STOP:
                 stop = True
             elif name.startswith(DROP):
