@@ -527,7 +527,7 @@ def test_a_server_beside_a_command_ends_with_its_pipe(tmp_path: Path) -> None:
 def test_a_report_that_cannot_be_made_yet_says_why(served: Callable[..., Client], runs: Path) -> None:
     client = served(runs, asked={"baseline": "cosine"})
     found = until(lambda: changes(client, wait=5), "the first version")
-    assert "--baseline cosine" in found["parts"]["note"]
+    assert "baseline cosine: no such group" in found["parts"]["note"]
 
 
 def test_what_goes_wrong_is_told_and_the_page_stays(

@@ -656,7 +656,7 @@ def test_the_words() -> None:
     unfinished = Family("a", (Point(0.1, Group("a", (record("running"),))),))
     text = words_of(good, unfinished)
     assert text.startswith("So far, with 9 of 10 runs ended, three seeds place the best learning rate only between ")
-    assert text.endswith("\na: no run has ended yet.\n1 of 10 runs has no result yet, so this may change.")
+    assert text.endswith("\na: no run has ended yet.\n1 of 10 runs has no result yet (1 running), so this may change.")
     half = Family("a", (point(0.1, 1.0), Point(1.0, Group("a", (record("running"), record("failed"))))))
     assert words_of(half).startswith("So far, with 2 of 3 runs ended, the best learning rate tried is 0.1, with a ")
     assert "\nAt 1, one of two runs failed." in words_of(half)
