@@ -487,3 +487,19 @@ def test_the_function_returns_a_figure_without_torch(grid: Path) -> None:
         lrbench.figure("rates,curves", [grid])
     with pytest.raises(UsageError, match="at least one folder"):
         lrbench.figure("rates", [])
+
+
+def test_without_an_evaluation_there_is_no_axis(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run([], status=None)
+    (axes,) = lrbench.figure("curves", tmp_path / "runs").axes
+    assert not len(axes.get_xticks()) and not len(axes.get_yticks())
+    assert "no evaluation yet" in [text.get_text() for text in axes.texts]
+
+
+def test_a_figure_of_one_run_says_how_many_groups_there_are(make_run: MakeRun) -> None:
+    for seed in range(3):
+        for lr in (0.1, 0.2):
+            runs = make_run([0.5, 0.4], lr=lr, seed=seed).parent
+    with pytest.raises(UsageError, match=r"there are 2 groups: name its folder, .* filters .*: tiny lr=0\.1, tiny lr="):
+        lrbench.figure("run", runs)
+    assert lrbench.figure("run", runs, filters=["lr=0.1"]).axes, "of the seeds of one group"

@@ -545,3 +545,20 @@ def test_what_goes_wrong_is_told_and_the_page_stays(
     assert changes(client)["parts"] == first["parts"]
     monkeypatch.undo()
     until(lambda: not changes(client)["live"]["problem"], "the end of the problem")
+
+
+def test_an_unknown_metric_is_told_at_the_start(cli: Callable[..., Any], make_run: Callable[..., Path]) -> None:
+    runs = make_run([0.5, 0.4]).parent
+    code, out, err = cli("serve", runs, "--metric", "nope", "--no-open", "--port", 0)
+    assert code == 2 and not out and "--metric nope: no such metric; known: " in err
+    code, out, err = cli("serve", runs, "--target", "nope=1", "--no-open", "--port", 0)
+    assert code == 2 and not out and "--target nope=1" in err
+
+
+@pytest.mark.parametrize("words", [["run"], ["sweep", "--lr", "0.1,0.2"]])
+def test_a_mistake_in_a_config_comes_before_a_live_page(
+    cli: Callable[..., Any], write_config: Callable[..., Path], words: list[str]
+) -> None:
+    config = write_config(optimizer={"name": "sgd", "lr": 0.1, "momentun": 0.9})
+    code, out, err = cli(*words, config, "--serve", "--jobs", 1)
+    assert code == 2 and "momentun" in err and "live page" not in out + err
