@@ -106,7 +106,7 @@ PUBLIC = {
         UNKNOWN
         WATCHED_SECONDS birth RowWriter Recorded conclude ended_well metrics_in changes describe find_runs
         last_lines last_row now parsed place read_csv read_json relative to_json write_file writing Log Meaning
-        DROPPED Source guessed read_events read_log finite SPLITS usual_metric
+        DROPPED Source guessed read_events read_log finite SPLITS usual_metric state_words tally listed
     """,
     "training": """
         Ended Executor LoopKind Observer Outcome Outcomes Prune RUNGS RunOptions StopFlag TRACKERS Training
@@ -136,7 +136,7 @@ PUBLIC = {
     "sweeps": """
         AUTO_POINTS Board Plan Planned Summary Sweep SweepFolder board_of carry_out find_sweeps plan_sweep set_apart
         Decided MoreSeeds Requests WIDTH Zoom add_seeds cancel_stop decided drop_cell keep_cell request_stop
-        requests_of summarize sweep
+        requests_of summarize sweep as_planned time_left
     """,
     "transfers": """
         CoordinateCheck LayerSize Slope both coordinate_check Exponent Fitted Found Prediction THEORIES Transfer

@@ -435,6 +435,19 @@ def test_seeds_asked_for_while_it_runs_survive_a_kill(write_config: Write, tmp_p
 # -- what makes no sense
 
 
+def test_a_folder_is_no_request(tmp_path: Path, tiny: Any) -> None:
+    from lrbench.sweeps import plan_sweep
+
+    asked = plan_sweep([tiny()], {"lr": [0.1, 0.2]}, runs=tmp_path, name="mine")
+    asked.folder.write(asked.plan)
+    run = asked.plan.cells[0].run
+    for name in ("stop", "seeds-3", f"drop-{run}"):
+        (asked.folder.path / "requests" / name).mkdir(parents=True)
+    found = requests_of(asked.folder)
+    assert not found.stop and not found.dropped and not found.seeds
+    assert set(found.invalid.values()) == {"it is a folder; a request is a file"} and len(found.invalid) == 3
+
+
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [

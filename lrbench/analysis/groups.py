@@ -23,7 +23,7 @@ from lrbench.analysis.spread import Spread
 from lrbench.analysis.statistics import Values
 from lrbench.analysis.verdicts import Beside, Verdict, revised
 from lrbench.components import Measure
-from lrbench.runs import Status
+from lrbench.runs import Status, listed, tally
 
 
 class Judged(NamedTuple):
@@ -134,8 +134,8 @@ class Group:
         texts = [_status(record) for record in self.records]
         if len(set(texts)) == 1:
             return texts[0]
-        kinds = [record.status for record in self.records]
-        return ", ".join(f"{kinds.count(kind)} {kind.words}" for kind in dict.fromkeys(kinds))
+        counts = tally((record.status, record.result) for record in self.records)
+        return listed(counts)
 
     def verdict(self) -> Judged | None:
         """Return the most common verdict on the curves, as other learning rates of the family leave it.

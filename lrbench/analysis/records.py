@@ -15,7 +15,7 @@ from lrbench.analysis.verdicts import Curves, Verdict, chance_loss, scores, verd
 from lrbench.components import KNOWN, LOSS, Metric, metrics_of
 from lrbench.config import PARTS, RunConfig, canonical, flat, group, identity, kind_of
 from lrbench.errors import FolderError, LrbenchError
-from lrbench.runs import UNKNOWN, Environment, Recorded, RunFolder, RunResult, Status, metrics_in, read_csv
+from lrbench.runs import UNKNOWN, Environment, Recorded, RunFolder, RunResult, Status, metrics_in, read_csv, state_words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,6 +61,11 @@ class Record:
     def source(self) -> str:
         """What trains or trained the run, if not lrbench: `a command`, or what recorded it."""
         return "" if self.experiment is None else self.experiment.source
+
+    @property
+    def state(self) -> str:
+        """What became of the run, in words."""
+        return state_words(self.status, self.result)
 
     def called(self, name: str) -> Record:
         """Return the record under another name of the same experiment."""

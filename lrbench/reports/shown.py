@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -30,7 +29,7 @@ from lrbench.reports import comparison_columns, confirmation, method, sentences,
 from lrbench.reports.name_columns import by_keys, named
 from lrbench.reports.range_tests import Tested
 from lrbench.reports.sections import Section, sections
-from lrbench.runs import Status
+from lrbench.runs import Status, listed, tally
 
 
 @dataclass(frozen=True)
@@ -57,6 +56,11 @@ class Shown:
     metric: str = DEFAULT_METRIC
     confirmed: Confirmation | None = None
     asked: Sequence[str] = ()
+
+    @property
+    def runs(self) -> list[Record]:
+        """The runs that count: all but copies of others."""
+        return [record for record in self.records if record.status is not Status.COPY]
 
     @property
     def against(self) -> Group | None:
@@ -173,18 +177,18 @@ def summary(shown: Shown) -> list[str]:
     said += _of_other_programs(shown)
     if shown.target is not None:
         said.append(targets.sentence(shown.target, shown.groups))
-    states = Counter(record.status for record in shown.records)
-    finished = states.pop(Status.FINISHED, 0)
+    states = tally((record.status, record.result) for record in shown.runs)
+    finished = states.pop(Status.FINISHED.words, 0)
     if states and any(section.comparison is not None for section in asked):
-        listed = ", ".join(f"{n} {state.words}" for state, n in states.items())
-        said.append(f"Of {len(shown.records):,} runs, {finished:,} finished; the others: {listed}.")
+        said.append(f"Of {len(shown.runs):,} runs, {finished:,} finished; the others: {listed(states)}.")
     return said
 
 
 def _without_runs(records: Sequence[Record]) -> str:
     """Say why there is nothing to ask about: no run can be read."""
     damaged = sum(record.status is Status.DAMAGED for record in records)
-    return f"No run can be read: {damaged} of {len(records)} are damaged." if damaged else "No runs yet."
+    are = "is" if damaged == 1 else "are"
+    return f"No run can be read: {damaged} of {len(records)} {are} damaged." if damaged else "No runs yet."
 
 
 def _of_other_programs(shown: Shown) -> list[str]:

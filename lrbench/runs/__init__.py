@@ -16,5 +16,5 @@ from lrbench.runs.lock import DEAD_AFTER_SECONDS, WATCHED_SECONDS, birth
 from lrbench.runs.logs import Log, Meaning, Source, guessed, read_events, read_log
 from lrbench.runs.recorded import SPLITS, Recorded, conclude, ended_well, metrics_in, usual_metric
 from lrbench.runs.recordings import STEP_COLUMNS
-from lrbench.runs.result import DROPPED, RunResult, Status, parsed
+from lrbench.runs.result import DROPPED, RunResult, Status, listed, parsed, state_words, tally
 from lrbench.runs.writer import RowWriter

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import statistics
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,8 +10,19 @@ from pathlib import Path
 from lrbench.analysis import Record, duration
 from lrbench.components import LOSS, in_words
 from lrbench.errors import FolderError, LrbenchError, UsageError
-from lrbench.runs import Status, last_lines, last_row
-from lrbench.sweeps import Decided, Plan, Requests, SweepFolder, decided, find_sweeps, requests_of, summarize
+from lrbench.runs import Status, last_lines, last_row, tally
+from lrbench.sweeps import (
+    Decided,
+    Plan,
+    Requests,
+    SweepFolder,
+    as_planned,
+    decided,
+    find_sweeps,
+    requests_of,
+    summarize,
+    time_left,
+)
 
 MOST_LISTED = 50
 """Cells of a kind that are listed; a thousand pending ones are only counted."""
@@ -46,7 +54,7 @@ class SweepShown:
         counts: the number of cells in each state that there is, in words.
         left: the time left in words; empty if it can't be told.
         running: the cells under way.
-        failed: those that failed.
+        failed: those that failed or are damaged; `lost` counts them in words.
         pending: those to do.
         asked: other requests, in words.
         stopping: whether it was asked to start no more runs.
@@ -72,6 +80,7 @@ class SweepShown:
     left_out: Sequence[CellShown] = ()
     families: Sequence[str] = ()
     decided: Sequence[CellShown] = ()
+    lost: Sequence[str] = ()
 
     @property
     def over(self) -> bool:
@@ -143,14 +152,13 @@ def sweeps_shown(
     planned: set[str] = set()
     for number, plans in enumerate(roots):
         for folder, plan in plans.read():
-            paths = {cell.run: f"{plans.root}{os.sep}{cell.run}" for cell in plan.cells}
-            runs = {run: by_path.get(path) for run, path in paths.items()}
-            planned.update(paths.values())
+            runs = _of_plan(plans, plan, by_path)
+            planned.update(str(record.folder.path) for record in runs.values() if record is not None)
             found.append(_sweep(number, folder, plan, runs, (settled or {}).get(folder.path, ())))
     alone = [one for path, one in by_path.items() if one.status is Status.RUNNING and path not in planned]
     if alone:
         shown = [_running(record, record.folder.name) for record in alone[:MOST_LISTED]]
-        found.append(SweepShown(-1, "", 0, len(alone), [_counted(len(alone), Status.RUNNING)], running=shown))
+        found.append(SweepShown(-1, "", 0, len(alone), _counts(alone), running=shown))
     return found
 
 
@@ -160,8 +168,7 @@ def settled_in(roots: Sequence[Plans], records: Iterable[Record]) -> dict[Path, 
     found = {}
     for plans in roots:
         for folder, plan in plans.read():
-            there = {cell.run: by_path.get(f"{plans.root}{os.sep}{cell.run}") for cell in plan.cells}
-            runs = {run: record for run, record in there.items() if record is not None}
+            runs = {run: record for run, record in _of_plan(plans, plan, by_path).items() if record is not None}
             if any(not record.status.over for record in runs.values()):
                 with contextlib.suppress(LrbenchError):
                     found[folder.path] = decided(summarize(folder, plan, records=runs))
@@ -171,6 +178,15 @@ def settled_in(roots: Sequence[Plans], records: Iterable[Record]) -> dict[Path, 
 def _by_path(records: Iterable[Record]) -> dict[str, Record]:
     """Return the runs by their paths as text: to join and hash thousands of paths each second takes too long."""
     return {str(record.folder.path): record for record in records}
+
+
+def _of_plan(plans: Plans, plan: Plan, by_path: Mapping[str, Record]) -> dict[str, Record | None]:
+    """Return the run of each cell; None for one without a folder."""
+    before = str(plans.root / "x").removesuffix("x")  # not `./`, which paths leave out
+    return {
+        cell.run: None if (record := by_path.get(f"{before}{cell.run}")) is None else as_planned(cell, record)
+        for cell in plan.cells
+    }
 
 
 def _sweep(
@@ -183,14 +199,14 @@ def _sweep(
     failed = [_failed(record, label[run]) for run, record in there if states[run] in (Status.FAILED, Status.DAMAGED)]
     to_do = [run for run, state in states.items() if state.to_do]
     asked = _asked(folder, plan)
-    counts = Counter(states.values())
     return SweepShown(
         number,
         folder.name,
-        done=sum(count for state, count in counts.items() if state.over),
+        done=sum(state.over for state in states.values()),
         total=len(states),
-        counts=[_counted(counts[state], state) for state in Status if counts[state] and state is not Status.FINISHED],
-        left=_left([record for _, record in there], running, len(to_do)),
+        counts=_counts(runs.values()),
+        lost=_counts(record for _, record in there if record.status in (Status.FAILED, Status.DAMAGED)),
+        left=_left([record for _, record in there], running, to_do, asked.dropped),
         running=running[:MOST_LISTED],
         failed=failed[:MOST_LISTED],
         pending=[CellShown(run, label[run], words=states[run].words) for run in to_do[:MOST_LISTED]],
@@ -220,8 +236,9 @@ def _asked(folder: SweepFolder, plan: Plan) -> Requests:
         return Requests()
 
 
-def _counted(count: int, state: Status) -> str:
-    return f"{count:,} {state.words}"
+def _counts(records: Iterable[Record | None]) -> list[str]:
+    told = tally((Status.PENDING, None) if record is None else (record.status, record.result) for record in records)
+    return [f"{count:,} {words}" for words, count in told.items()]
 
 
 def _running(record: Record, label: str) -> CellShown:
@@ -260,11 +277,13 @@ def _failed(record: Record, label: str) -> CellShown:
     return CellShown(record.folder.name, label, words=reason.partition("\n")[0], lines=lines, log=log)
 
 
-def _left(records: Iterable[Record], running: Sequence[CellShown], to_do: int) -> str:
-    """Estimate the time left from the training time of finished runs; empty if none has finished or none runs."""
-    seconds = [r.result.seconds for r in records if r.result is not None and r.status.complete and r.result.seconds]
-    if not seconds or not running:
-        return ""
-    parts = [1 - cell.step / cell.total for cell in running if cell.step is not None and cell.total]
-    work = to_do + sum(parts) + (len(running) - len(parts)) / 2
-    return f"about {duration(max(statistics.median(seconds) * work / len(running), 1.0))} left"
+def _left(
+    records: Iterable[Record], running: Sequence[CellShown], to_do: Sequence[str], dropped: frozenset[str]
+) -> str:
+    """Tell the time left, in which nothing is done of runs that are to be dropped; empty if it can't be told."""
+    kept = [cell for cell in running if cell.run not in dropped]
+    parts = [1 - cell.step / cell.total for cell in kept if cell.step is not None and cell.total]
+    work = len(set(to_do) - dropped) + sum(parts) + (len(kept) - len(parts)) / 2
+    seconds = (r.result.seconds for r in records if r.result is not None and r.status.complete and r.result.seconds)
+    left = time_left(seconds, work, len(running))
+    return "" if left is None else f"about {duration(max(left, 1.0))} left"

@@ -17,7 +17,7 @@ from lrbench.sweeps.requests import (
     request_stop,
     requests_of,
 )
-from lrbench.sweeps.status import Board, board_of
+from lrbench.sweeps.status import Board, as_planned, board_of, time_left
 from lrbench.sweeps.summary import Summary, summarize
 from lrbench.sweeps.sweeping import Sweep, sweep
 from lrbench.sweeps.sweeping import ask as plan_sweep

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from lrbench.errors import LockedError, UsageError
+from lrbench.errors import LockedError, UsageError, counted, option
 from lrbench.events import Event, Watch, message, silent
 from lrbench.runs import Status, relative
 from lrbench.sweeps.additions import add_again, add_confirmation, plan_seeds, zoom_in
@@ -28,11 +28,15 @@ def carry_out(
 ) -> Sweep:
     """Execute the pending runs of a sweep and return `asked`, updated. Raises the same errors as `sweep`."""
     if not 0 <= confirm <= UNASKED:
-        raise UsageError(f"--confirm must be from 0 to {UNASKED:,} (got {confirm:,})")
+        raise UsageError(f"{option('--confirm')} must be from 0 to {UNASKED:,} (got {confirm:,})")
     if zoom is not None and options.prune is not None:
-        raise UsageError("--zoom needs complete runs: leave out --prune and --halve")
+        raise UsageError(
+            f"{option('--zoom')} needs complete runs: leave out {option('--prune')} and {option('--halve')}"
+        )
     if zoom is not None and zoom.max_runs is not None and zoom.max_runs < len(asked.cells):
-        raise UsageError(f"--max-runs {zoom.max_runs:,} is less than the {len(asked.cells):,} runs of the grid")
+        raise UsageError(
+            f"{option('--max-runs')} {zoom.max_runs:,} is less than the {counted(len(asked.cells), 'run')} of the grid"
+        )
     desk = Desk(asked.folder, asked.plan, watch)
     desk.clear(asked.outcomes)
     work = Work(asked, replace(options, orders=desk.orders), watch, desk)
@@ -89,7 +93,7 @@ class Work:
         where = relative(folder.path / "plan.json")
         self.watch(message(f"{len(asked.todo)} of {len(asked.cells)} runs pending; plan: {where}"))
         found = {outcome.path.name: outcome.result for outcome in asked.outcomes if outcome.result is not None}
-        self.watch(Event("", "plan", values={"plan": asked.plan, "results": found}))
+        self.watch(Event("", "plan", values={"plan": asked.plan, "results": found, "dropped": self.desk.dropped}))
 
     @property
     def undone(self) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 from lrbench._version import __version__
 from lrbench.analysis import Named, Record, naming_of, texts_of
 from lrbench.config import canonical, fits_folder, flat, group, identity, without_rate
-from lrbench.errors import FolderError, UsageError
+from lrbench.errors import FolderError, UsageError, option
 from lrbench.runs import RunFolder, now, parsed, read_json, write_file
 from lrbench.sweeps.grid import Cell
 from lrbench.types import Finite, Natural
@@ -109,7 +109,7 @@ class SweepFolder:
     def of(cls, root: Path, name: str) -> SweepFolder:
         """Return the folder of a sweep under the runs folder `root`. Raises UsageError for an invalid name."""
         if not fits_folder(name):
-            problem = "--name may contain letters, digits and any of ' .,+=@()_-', at most 100 (220 bytes)"
+            problem = f"{option('--name')} may contain letters, digits and any of ' .,+=@()_-', at most 100 (220 bytes)"
             raise UsageError(f"{problem} (got {name!r:.80})")
         return cls(root / "sweeps" / name)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from lrbench.components import GroupRules
 from lrbench.config import CONFIG, Experiment, RunConfig, load_config, own
-from lrbench.errors import ConfigError, UsageError
+from lrbench.errors import ConfigError, UsageError, option
 from lrbench.events import Watch, message, silent
 from lrbench.transfers.layer_sizes import CoordinateCheck, LayerSize
 from lrbench.types import AT_LEAST_1, FUNCTION, NOTHING, TEXT, TEXTS, WHOLE, Listed, arguments
@@ -106,11 +106,15 @@ def _checked(widths: Sequence[int], steps: int, seeds: int) -> list[int]:
     """Return the widths in order. Raises UsageError."""
     chosen = sorted({int(width) for width in widths})
     if len(chosen) < 2 or chosen[0] < 1:
-        raise UsageError(f"--widths must be two or more different whole numbers above 0 (got {_listed(widths)})")
+        raise UsageError(
+            f"{option('--widths')} must be two or more different whole numbers above 0 (got {_listed(widths)})"
+        )
     if steps > MOST_STEPS:
-        raise UsageError(f"--steps must be at most {MOST_STEPS:,} (got {steps}); a few show what a width does")
+        raise UsageError(
+            f"{option('--steps')} must be at most {MOST_STEPS:,} (got {steps}); a few show what a width does"
+        )
     if seeds < 2:
-        raise UsageError(f"--seeds must be at least 2 (got {seeds}), since an interval needs several")
+        raise UsageError(f"{option('--seeds')} must be at least 2 (got {seeds}), since an interval needs several")
     return chosen
 
 
@@ -122,10 +126,10 @@ def _width_key(experiment: Experiment, key: str | None) -> str:
     """Return the key that is the width. Raises UsageError, ConfigError."""
     found = key or WIDTH_KEYS.get(experiment.model.name)
     if found is None:
-        problem = f"say which key is the width of '{experiment.model.name}': --key model.NAME"
+        problem = f"say which key is the width of '{experiment.model.name}': {option('--key')} model.NAME"
         raise UsageError(f"{problem}; it is known for {', '.join(sorted(WIDTH_KEYS))}")
     if not found.startswith("model.") or not found.removeprefix("model."):
-        raise UsageError(f"--key must be a key of the model, such as model.width (got {found!r})")
+        raise UsageError(f"{option('--key')} must be a key of the model, such as model.width (got {found!r})")
     return found
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from lrbench.analysis import Family, key_words, swept_keys, value_text
 from lrbench.config import size_kind
-from lrbench.errors import UsageError, choices
+from lrbench.errors import UsageError, choices, option
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def swept(families: Sequence[Family], key: str | None = None, *, numeric: bool =
             usable = sorted(key_words(k).replace(" ", "_") for k in found if not numeric or k in numbers)
             kind = f"a {'number' if numeric else 'key'} in which families of learning rates differ"
             told = choices(key, usable) if usable else "there is none"
-            raise UsageError(f"--axis {key}: must be {kind}; {told}")
+            raise UsageError(f"{option('--axis')} {key}: must be {kind}; {told}")
         chosen = wanted[0]
     else:
         usable = [k for k in found if not numeric or k in numbers]

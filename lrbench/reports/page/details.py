@@ -44,7 +44,7 @@ def _details(
         {
             "folder": record.folder.name,
             "seed": "–" if (seed := record.plain.get("seed")) is None and record.foreign else value_text(seed),
-            "state": record.status.words,
+            "state": record.state,
             "value": "–" if (value := record.metric(measure.name)) is None else measure.text(value),
             "verdict": "–" if record.verdict is None else record.verdict.label,
             "note": record.problem or (record.result.reason if record.result is not None else ""),

@@ -8,6 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from lrbench.components import in_words
+from lrbench.errors import counted
 from lrbench.reports import confirmation
 from lrbench.reports.family_table import families_table
 from lrbench.reports.figures.curves import by_task
@@ -227,8 +228,8 @@ def _label(shown: Shown) -> str | None:
 
 def _about(shown: Shown) -> list[str]:
     """Return what the report is of: how many runs, in how many groups."""
-    runs, groups = len(shown.records), len(shown.groups)
-    said = [f"{runs:,} run{'s' * (runs != 1)}"] if runs else []
+    runs, groups = len(shown.runs), len(shown.groups)
+    said = [counted(runs, "run")] if runs else []
     seeds = {len(group.records) for group in shown.groups}
     if 1 < groups < runs:
         said = [
