@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from numbers import Integral, Real
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, ParamSpec, TypeVar
 
 from pydantic import (
@@ -23,7 +24,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from lrbench.errors import ArgumentError, ConfigError, nearest
+from lrbench.errors import ArgumentError, ConfigError, counted, nearest
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -116,7 +117,8 @@ class Duration:
 
     def told(self, steps: int) -> str:
         """`5 epochs, 150 steps`; only the steps if that is its unit."""
-        return f"{steps} steps" if self.unit == "steps" else f"{self}, {steps} steps"
+        told = counted(steps, "step")
+        return told if self.unit == "steps" else f"{self}, {told}"
 
     def steps(self, *, total_steps: int, steps_per_epoch: int) -> int:
         """Return the length in steps, rounded; at least 1 unless the length is 0."""
@@ -270,10 +272,38 @@ def _is(*kinds: type) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))
 
 
+Paths = str | PathLike[str] | Iterable[str | PathLike[str]]
+"""What functions that read runs take: one path, or a list of them."""
+
+
+@dataclass(frozen=True)
+class PathsKind:
+    """One path or a list of paths; of functions that take several arguments, each may be either."""
+
+    def of(self, name: str, value: Any) -> list[Any]:
+        """Return the paths. Raises ArgumentError, with the number of the one that is none, and if there are none."""
+        if PATH.fits(value):
+            return [value]
+        if isinstance(value, Mapping) or not isinstance(value, Iterable):
+            raise ArgumentError(f"{name} must be a path or a list of paths (got {value!r:.60})")
+        found = []
+        for index, one in enumerate(value):
+            several = not PATH.fits(one) and isinstance(one, Iterable) and not isinstance(one, Mapping)
+            found += self.of(f"{name}[{index}]", one) if several else [PATH.of(f"{name}[{index}]", one)]
+        if not found:
+            raise ArgumentError(f"{name} must name at least one folder (got [])")
+        return found
+
+
+def paths_in(given: Any) -> list[Path]:
+    """Return the paths among arguments that `PATHS` has checked."""
+    return [Path(path) for path in ([given] if PATH.fits(given) else given)]
+
+
 TEXT, SWITCH, FUNCTION = Kind("text", _is(str)), Kind("True or False", _is(bool)), Kind("a function", callable)
 NUMBER, WHOLE = Kind("a number", _is(Real)), Kind("a whole number", _is(Integral))
 PATH, NOTHING = Kind("a path", _is(str, PathLike)), Kind("None", lambda value: value is None)
-TEXTS, PATHS = Listed("texts", TEXT), Listed("paths", PATH)
+TEXTS, PATHS = Listed("texts", TEXT), PathsKind()
 
 TRACKS = Kind("a tracker's name or block, or a list of them", _is(str, Mapping, list, tuple)) | NOTHING
 
@@ -284,7 +314,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def arguments(**kinds: Kind | Listed) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def arguments(**kinds: Kind | Listed | PathsKind) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Decorate a function that Python users call: check its arguments and turn iterables into lists."""
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:

@@ -108,7 +108,7 @@ PUBLIC = {
         UNKNOWN
         WATCHED_SECONDS birth RowWriter Recorded conclude ended_well metrics_in changes describe find_runs
         last_lines last_row now parsed place read_csv read_json relative to_json write_file writing Log Meaning
-        DROPPED Source guessed read_events read_log finite SPLITS usual_metric
+        DROPPED Source guessed read_events read_log finite SPLITS usual_metric state_words tally listed
     """,
     "training": """
         Ended Executor LoopKind Observer Outcome Outcomes Prune RUNGS RunOptions StopFlag TRACKERS Training
@@ -128,7 +128,7 @@ PUBLIC = {
         task_of tasks_of value_text width_text Named Naming cut key_words labels_of naming_of number_text renamed
         shortened texts_of Audit Fault RateMonitor audit audited Confirmation Finalist confirmation
         AtBest at_best TimeToTarget areas time_to_stay time_to_target with_families optima Question questions
-        asked_of within_text Tuning
+        asked_of within_text Tuning swept_keys once
         parts rate_text read_one read_runs RunsReader run_rows select standing NoOptimum Optimum optimum
         good_margin task_of
         tasks_of value_text width_text Audit Fault RateMonitor audit audited Confirmation Finalist confirmation
@@ -136,10 +136,10 @@ PUBLIC = {
         TimeToTarget areas time_to_stay time_to_target with_families optima
     """,
     "sweeps": """
-        AUTO_POINTS Board Plan Planned Summary Sweep SweepFolder board_of carry_out confirming find_sweeps plan_sweep
+        AUTO_POINTS Board Plan Planned Summary Sweep SweepFolder board_of carry_out find_sweeps plan_sweep set_apart
         MAX_POINTS NOT_VARIED
         Decided MoreSeeds Requests WIDTH Zoom add_seeds cancel_stop decided drop_cell keep_cell request_stop
-        requests_of summarize sweep
+        requests_of summarize sweep as_planned time_left
     """,
     "transfers": """
         CoordinateCheck LayerSize Slope both coordinate_check Exponent Fitted Found Prediction THEORIES Transfer

@@ -30,7 +30,7 @@ from lrbench.cli.sweep import sweep
 from lrbench.cli.terminal import Terminal
 from lrbench.cli.transfer import transfer
 from lrbench.cli.watch import watch
-from lrbench.errors import Interrupted, LrbenchError
+from lrbench.errors import Interrupted, LrbenchError, command_line
 
 app = typer.Typer(
     name="lrbench",
@@ -89,7 +89,8 @@ def _run(words: list[str]) -> int:
     """Run a command and return its exit code; with `--json`, the last line has it."""
     code = 1
     try:
-        code = _code(words)
+        with command_line():
+            code = _code(words)
     finally:
         json_output.close(code)
     return code

@@ -54,11 +54,11 @@ def run(
     with (
         JsonEvents(console) if as_json else display(console) as watch,
         StopFlag.ending(leave),
-        serving(runs if serve else None, watch),
+        serving(runs if serve else None, watch) as heard,
     ):
         outcomes = train(
             configs, runs=runs, overrides=overrides or (), seeds=seeds, jobs=jobs, device=device, again=again,
-            wait=not no_wait, track=track or None, watch=watch,
+            wait=not no_wait, track=track or None, watch=heard,
         )  # fmt: skip
     done = [outcome for outcome in outcomes if outcome.path.exists()]
     # An identical run may have been trained under another name.

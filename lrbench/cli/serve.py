@@ -7,14 +7,14 @@ import os
 import signal
 import sys
 import threading
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 from lrbench.cli.options import Baseline, Debug, Filters, Metric, PoolCode, Runs, RunsGiven, option
 from lrbench.cli.terminal import Terminal, inline
 from lrbench.errors import Interrupted, Terminated, UsageError
-from lrbench.events import Watch, message
+from lrbench.events import Event, Watch, message
 
 Open = Annotated[
     bool | None, option("Open the page in a browser. Default: on a desktop, not over SSH.", "--open/--no-open")
@@ -52,6 +52,7 @@ def serve(
     paths = runs_given or [runs]
     if files := [path for path in paths if path.is_file()]:
         raise UsageError(f"{files[0]} is a file; name a folder of runs")
+    _check_metric(paths, metric, target)
     asked = {"metric": metric, "baseline": baseline, "filters": filters or (), "target": target, "pool_code": pool_code}
     server = Server(Settings(paths, host, port, prefix, allow_host or (), read_only, asked))
     if beside:
@@ -136,11 +137,39 @@ def _parent_ends() -> str:
     return "The command that trained has ended, and this page with it. lrbench serve shows it again."
 
 
-def serving(runs: Path | None, watch: Watch) -> AbstractContextManager[None]:
-    """Return a block during which a live page shows a folder of runs, if one is given; `watch` is told its address."""
+@contextlib.contextmanager
+def serving(runs: Path | None, watch: Watch) -> Iterator[Watch]:
+    """During the block, show a folder of runs, if one is given, in a live page.
+
+    Yields what to call with events in place of `watch`. The page begins, and `watch` is told its address, once the
+    first run does: mistakes in a config come before.
+    """
     if runs is None:
-        return contextlib.nullcontext()
+        yield watch
+        return
     from lrbench.server import beside
 
-    opens = "--open" if _opens(None) else "--no-open"
-    return beside(runs, [opens], lambda said: watch(message(f"live page: {said}")))
+    begun = False
+    with contextlib.ExitStack() as stack:
+
+        def heard(event: Event) -> None:
+            nonlocal begun
+            if not begun and event.kind == "start":
+                begun, opens = True, "--open" if _opens(None) else "--no-open"
+                stack.enter_context(beside(runs, [opens], lambda said: watch(message(f"live page: {said}"))))
+            watch(event)
+
+        yield heard
+
+
+def _check_metric(paths: list[Path], metric: str | None, target: str | None) -> None:
+    """Raise UsageError if no run that is there has the metric, as a report does; without runs, any may come."""
+    from lrbench.analysis import Target, measure_named, read_runs
+
+    there = [path for path in paths if path.exists()]
+    if (metric is None and target is None) or not (records := read_runs(there)):
+        return
+    if metric is not None:
+        measure_named(records, metric)
+    if target is not None:
+        Target.parse(target, records)

@@ -104,28 +104,29 @@ def sweep(
         jobs=jobs, executor=executor, address=address, runs_per_gpu=runs_per_gpu, again=again, retries=retries,
         max_failures=1 if fail_fast else max_failures, prune=Prune.asked(prune, halve),
     )  # fmt: skip
-    with _watching(console, as_json, runs if serve and not dry_run else None) as watch:
+    served = runs if serve and not dry_run else None
+    with _watching(console, as_json) as watch, serving(served, watch) as heard:
         asked = plan_sweep(
             configs, {"lr": lr, "seeds": seeds, "schedule": _names(schedule)}, runs=runs, overrides=overrides or (),
             name=name, device=device, track=track or None, options=how, many=yes or dry_run, train=not dry_run,
-            watch=watch,
+            watch=heard,
         )  # fmt: skip
         if not dry_run:
-            carry_out(asked, how, zoom=wanted, confirm=confirm, watch=watch)
+            carry_out(asked, how, zoom=wanted, confirm=confirm, watch=heard)
     if dry_run:
         return _show_plan(console, watch, asked, jobs, confirm, wanted)
     return _conclude(console, watch, asked, epsilon)
 
 
 @contextlib.contextmanager
-def _watching(console: Terminal, as_json: bool, served: Path | None) -> Iterator[Display]:
-    """Show events during the block, stop cleanly on Ctrl-C, and show the runs in `served` in a live page."""
+def _watching(console: Terminal, as_json: bool) -> Iterator[Display]:
+    """Show events during the block, and stop cleanly on Ctrl-C."""
     from lrbench.cli import sweep_table
     from lrbench.cli.json_events import JsonEvents
     from lrbench.training import StopFlag
 
     show: Display = JsonEvents(console) if as_json else sweep_table.display(console)
-    with show as watch, StopFlag.ending(options.leave), serving(served, watch):
+    with show as watch, StopFlag.ending(options.leave):
         yield watch
 
 

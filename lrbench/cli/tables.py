@@ -16,6 +16,7 @@ from rich.table import Table
 from lrbench.analysis import Group
 from lrbench.cli.columns import MOST_ROWS, show_families, show_more, show_table
 from lrbench.cli.terminal import inline
+from lrbench.errors import counted
 from lrbench.lr_finder import Refusal
 from lrbench.reports import groups_table
 from lrbench.runs import relative
@@ -34,7 +35,7 @@ def show_groups(console: Console, groups: Sequence[Group], most: int | None = MO
     """Print a short table of results, the best `most` rows, and say how to see more."""
     if groups:
         show_table(console, groups_table(groups[:most]))
-        show_more(console, len(groups[most:]) if most else 0, "groups", how)
+        show_more(console, len(groups[most:]) if most else 0, "group", how)
 
 
 def show_shown(console: Console, shown: Shown, most: int | None, how: str) -> None:
@@ -44,7 +45,7 @@ def show_shown(console: Console, shown: Shown, most: int | None, how: str) -> No
     best = shown.best(most)
     if best.groups:
         show_table(console, best.brief_table, whole=bool(shown.asked))
-        show_more(console, len(shown.groups) - len(best.groups), "groups", how)
+        show_more(console, len(shown.groups) - len(best.groups), "group", how)
 
 
 def show_files(console: Console, files: Sequence[Path]) -> None:
@@ -79,7 +80,9 @@ def end(console: Console, outcomes: Sequence[Outcome]) -> None:
     if interrupted is not None and not (failed and all(outcome.signal is None for outcome in left)):
         raise interrupted
     if left:
-        console.print(f"{len(left)} runs were not started; the same command starts them.")
+        console.print(
+            f"{counted(len(left), 'run')} {'was' if len(left) == 1 else 'were'} not started; the same command goes on."
+        )
     if failed or left:
         raise typer.Exit(1)
 
@@ -96,7 +99,7 @@ def show_previews(console: Console, previews: Sequence[Preview]) -> None:
         table.add_row(inline(made.label), sparkline(made.rates), *(f"{number:.3g}" for number in numbers))
     console.print(table)
     for made in previews:
-        steps = f"{len(made.rates):,} step{'' if len(made.rates) == 1 else 's'}"
+        steps = f"{counted(len(made.rates), 'step')}"
         notes = [f"{steps}, {made.steps_per_epoch:,} per epoch"]
         if (scaling := made.experiment.lr_scaling) is not None:
             notes.append(f"learning rate {'' if scaling.law else 'scaled to '}{made.lr:.3g} ({scaling.words})")

@@ -42,7 +42,7 @@ from lrbench.config.rules import (
 from lrbench.config.run_config import RunConfig, RunName
 from lrbench.config.sizes import Size, model_sizes
 from lrbench.config.yaml_source import dump
-from lrbench.errors import ConfigError
+from lrbench.errors import ConfigError, counted
 from lrbench.registry import OBJECTS, Catalog
 from lrbench.schedules import SCHEDULES, Growth, PlateauRule, WarmUpRule
 from lrbench.types import Count, Duration, MetricName, Natural, Part, Positive, Steps
@@ -228,7 +228,7 @@ class Experiment(RunConfig, frozen=True, extra="forbid"):
     def budget(self) -> str:
         """See `RunConfig`."""
         length, unit = (self.epochs, "epoch") if self.epochs else (self.steps or 0, "step")
-        return f"{length:,} {unit}{'s' * (length != 1)}"
+        return f"{counted(length, unit)}"
 
     @property
     def imports(self) -> list[str]:

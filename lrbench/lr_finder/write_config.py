@@ -11,7 +11,7 @@ from typing import Any
 
 from lrbench.components import at_rate, configured_rate
 from lrbench.config import Experiment, dump_yaml, load_config, overriding, own, read_bytes
-from lrbench.errors import ConfigError, FolderError, RunError, UsageError
+from lrbench.errors import ConfigError, FolderError, RunError, UsageError, counted
 from lrbench.lr_finder.advice import Advice, Refusal
 from lrbench.lr_finder.result import Finding
 from lrbench.runs import write_file
@@ -100,7 +100,7 @@ def write_found(
         whole["lr_scaling"] = None
     if schedule is not None or bounds:
         whole["schedule"] = {**whole.get("schedule", {}), "name": name, **bounds}
-    seeds = f"{len(finding.curves)} seed{'s' * (len(finding.curves) > 1)}"
+    seeds = f"{counted(len(finding.curves), 'seed')}"
     body = f"# {how} ({seeds}).\n{dump_yaml(whole)}"
     text = f"{MARK} {config.name}, which may overwrite this file until it is edited: {_checksum(body)}\n{body}"
     made = _read_back(text, path)

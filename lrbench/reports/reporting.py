@@ -25,15 +25,15 @@ from lrbench.analysis import (
     with_families,
 )
 from lrbench.config import exists
-from lrbench.errors import UsageError
+from lrbench.errors import UsageError, option
 from lrbench.reports import formats, latex, tables
-from lrbench.reports.confirmation import set_apart
 from lrbench.reports.escape import csv
 from lrbench.reports.range_tests import kept_tests, read_tests
 from lrbench.reports.shown import Shown
 from lrbench.reports.shown import summary as _sentences
 from lrbench.runs import RunFolder, Status, write_file, writing
-from lrbench.types import NOTHING, PATH, PATHS, SWITCH, TEXT, TEXTS, Displayed, arguments
+from lrbench.sweeps import set_apart
+from lrbench.types import NOTHING, PATH, PATHS, SWITCH, TEXT, TEXTS, Displayed, Paths, arguments, paths_in
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +75,7 @@ def summary(shown: Shown) -> list[str]:
     columns=TEXTS,
 )
 def report(
-    runs: Iterable[str | Path] = ("runs",),
+    runs: Paths = "runs",
     out: str | Path | None = None,
     *,
     metric: str | None = None,
@@ -88,7 +88,7 @@ def report(
     """Compare runs in a report: page, figure and table.
 
     Args:
-        runs: run folders, or folders that contain them; range tests are included.
+        runs: a run folder or a folder that contains some, or a list of them; range tests are included.
         out: output folder; `report` inside the first folder of runs by default.
         metric: metric to compare by, a column of `load_runs` such as `val_loss` or `best_val_accuracy`; by default
             `val_loss`, or what runs of other programs have if none has it.
@@ -107,14 +107,12 @@ def report(
         UsageError: a path does not exist or has no runs, or an argument matches nothing.
         FolderError: `out` can't be written.
     """
-    paths = [Path(p) for p in runs]
-    if not paths:
-        raise UsageError("runs must name at least one folder (got [])")
+    paths = paths_in(runs)
     asked: Any = {"metric": metric, "baseline": baseline, "filters": filters, "target": target, "columns": columns}
     shown = gather(paths, **asked, pool_code=pool_code)
     folder = Path(out) if out is not None else _default_out(paths[0])
     if exists(folder) and not folder.is_dir():
-        raise UsageError(f"--out {folder} is a file; name a folder")
+        raise UsageError(f"{option('--out')} {folder} is a file; name a folder")
     files = _write(folder, shown)
     content = {one.name: getattr(shown, one.name) for one in fields(Shown)}
     return Report(**content, page=files[0], files=tuple(files))
@@ -152,7 +150,8 @@ def gather(
     ended = [group for group in compared if group.spread(metric)]
     alike = len(tasks_of(ended)) <= 1
     if baseline is not None and not alike:
-        raise UsageError(f"--baseline {baseline}: the runs have different tasks; select one with --filter dataset=…")
+        select = f"select one with {option('--filter')} dataset=…"
+        raise UsageError(f"{option('--baseline')} {baseline}: the runs have different tasks; {select}")
     rivals = [group for group in compared if len(tasks_of([*ended, group])) <= 1] if ended else compared
     comparison = compare_groups(rivals, metric, baseline) if alike else None
     shown = Shown(groups, found, tests, comparison, aim, pool_code, metric, confirmed, tuple(columns))
@@ -169,7 +168,7 @@ FORMATS = ("csv", "json", "markdown", "latex")
 def table(shown: Shown, form: str) -> str:
     """Write the table as csv, json, markdown or latex. Raises UsageError for another format."""
     if form not in FORMATS:
-        raise UsageError(f"--format {form}: must be one of {', '.join(FORMATS)}")
+        raise UsageError(f"{option('--format')} {form}: must be one of {', '.join(FORMATS)}")
     if form == "latex":
         return latex.table(shown)
     if form == "markdown":

@@ -49,7 +49,7 @@ def winner(shown: Shown) -> Winner | None:
     if comparison is None:
         return None
     row, first = comparison.best, comparison.best.group.first
-    words, label = _words(row, comparison), row.group.label
+    words, label = _words(row, comparison), row.group.short
     command = "" if first.experiment is None else first.experiment.command_line(first.folder.path)
     if command:
         return Winner(f"The command of {label}", words, "command", f"{command}\n", dump_yaml(_asked(first.plain)))

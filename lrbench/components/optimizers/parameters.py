@@ -15,7 +15,7 @@ from pydantic import Field
 from lrbench.errors import ConfigError, choices
 from lrbench.types import Fraction, NonNegative, Part, Positive, Probability, ProperFraction, adapter, checked
 
-_PARAMETERS = {
+PARAMETERS = {
     "adadelta": "rho eps weight_decay",
     "adafactor": "beta2_decay eps d weight_decay",
     "adagrad": "lr_decay weight_decay initial_accumulator_value eps",
@@ -70,11 +70,11 @@ def check_parameters(part: Part) -> None:
 
     The classes check what depends on several values. Their own errors for values of a wrong type are obscure.
     """
-    known = ["lr", *_PARAMETERS.get(part.name, "").split()]
+    known = ["lr", *PARAMETERS.get(part.name, "").split()]
     for name, value in part.params.items():
         key = f"optimizer.{name}"
         kind = _VALUES.get(f"{part.name}.{name}", _VALUES.get(name))
-        if part.name not in _PARAMETERS:
+        if part.name not in PARAMETERS:
             if isinstance(value, str) and (name == "lr" or kind is not None):
                 raise ConfigError(f"must be a number, true, false or a list of numbers (got {value!r:.60})", key=key)
         elif name not in known:
@@ -86,7 +86,7 @@ def check_parameters(part: Part) -> None:
 
 def kinds_of(name: str) -> dict[str, Any]:
     """Return the parameters of an optimizer besides lr, each with the type of its values; Any if torch checks it."""
-    own = _PARAMETERS[name].split()
+    own = PARAMETERS[name].split()
     return {one: _VALUES.get(f"{name}.{one}", _VALUES.get(one, Any)) for one in own}
 
 
@@ -136,7 +136,7 @@ _MEANINGS = {
 
 def described(name: str, summary: str) -> str:
     """Return the docstring of an optimizer, with the meaning of its parameters."""
-    meanings = {one: _MEANINGS.get(f"{name}.{one}", _MEANINGS[one]) for one in ("lr", *_PARAMETERS[name].split())}
+    meanings = {one: _MEANINGS.get(f"{name}.{one}", _MEANINGS[one]) for one in ("lr", *PARAMETERS[name].split())}
     return "\n".join([summary, "", "Args:", *(f"    {one}: {meaning}" for one, meaning in meanings.items())])
 
 
