@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 USED = torch torchvision numpy yaml pydantic typer rich matplotlib pandas jinja2 platformdirs sklearn scipy psutil \
        torchmetrics
-NEEDED = $(USED) pytest xdist pytest_cov pre_commit hypothesis ruff mypy playwright axe_playwright_python \
+NEEDED = $(USED) pytest xdist pytest_cov pre_commit hypothesis jsonschema ruff mypy playwright axe_playwright_python \
          prodigyopt schedulefree tensorboard mlflow wandb pyarrow accelerate ray keras lightning peft skorch timm \
          transformers
 PARALLEL = -n logical --maxprocesses 8 --dist worksteal

@@ -40,6 +40,8 @@ from lrbench.components.optimizers import (
     build_optimizer,
     check_parameters,
     configured_rate,
+    kinds_of,
+    known_defaults,
     parameter_groups,
     peak_and_ratios,
 )
