@@ -78,8 +78,8 @@ class _Block(nn.Module):
 
     def _attended(self, x: Tensor) -> Tensor:
         n, length, width = x.shape
-        parts = self.qkv(x).split(width, 2)
-        q, k, v = (part.view(n, length, self.heads, width // self.heads).transpose(1, 2) for part in parts)
+        shape = n, length, self.heads, width // self.heads
+        q, k, v = (part.view(shape).transpose(1, 2) for part in self.qkv(x).split(width, 2))
         dropped = self.dropout if self.training else 0.0
         found = F.scaled_dot_product_attention(q, k, v, is_causal=True, dropout_p=dropped, scale=self.scale)
         return found.transpose(1, 2).reshape(n, length, width)
