@@ -42,7 +42,8 @@ class GPT(nn.Module):
                 nn.init.zeros_(parameter)
             elif parameter.dim() == 2:
                 residual = name.endswith(("project.weight", "contract.weight"))
-                nn.init.normal_(parameter, std=INITIAL_STD / (math.sqrt(2 * layers) if residual else 1))
+                std = INITIAL_STD / (math.sqrt(2 * layers) if residual else 1)
+                nn.init.normal_(parameter, std=std)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Return the logits of each next token: (n, length) int64 → (n, length, vocabulary)."""

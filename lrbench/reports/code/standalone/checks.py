@@ -8,6 +8,7 @@ from lrbench.components import OPTIMIZERS, GroupRules
 from lrbench.config import Experiment
 from lrbench.errors import ConfigError
 from lrbench.reports.code.standalone.data import SETS
+from lrbench.schedules import SCHEDULES
 
 MODELS = ("cnn", "gpt", "lenet", "logistic", "mlp", "resnet20", "vit")
 
@@ -36,6 +37,9 @@ def _parts(experiment: Experiment) -> Iterator[tuple[str, str]]:
         yield "task", f"is {task.name}"
     if loss.name not in ("cross_entropy", "mse"):
         yield "loss", f"is {loss.name}"
+    schedule = experiment.schedule
+    if schedule.name not in SCHEDULES.entries and not schedule.name.startswith("torch.optim.lr_scheduler:"):
+        yield "schedule", f"is {schedule.name}"
     for name in ("weight", "ignore_index"):
         if loss.params.get(name) is not None:
             yield f"loss.{name}", "is set"

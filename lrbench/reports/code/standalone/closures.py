@@ -23,7 +23,7 @@ from lrbench.schedules import Recorded, WithMomentum
 
 Function = FunctionType | MethodType
 Bound = Mapping[str, Any]
-SHORT = 34
+SHORT = 30
 """The longest expression of a function that is written in place of its call."""
 
 
@@ -93,7 +93,8 @@ class Functions:
 
 def unwritable(why: str) -> ConfigError:
     """Return the error for a schedule that can't be written out."""
-    return ConfigError(f"can't be written out as code: {why}", key="schedule.name")
+    problem = f"can't be written out as code ({why}), which a complete script needs; leave out --standalone"
+    return ConfigError(problem, key="schedule")
 
 
 def specialized(function: Any, bound: Bound, functions: Functions) -> ast.FunctionDef:
@@ -191,6 +192,9 @@ class Specializer(ast.NodeTransformer):
 
     def decided(self, node: ast.expr) -> bool | None:
         """Return whether a condition is known to hold, or not to hold; else None."""
+        decisive = isinstance(node, ast.BoolOp) and isinstance(node.op, ast.Or)
+        if isinstance(node, ast.BoolOp) and any(self.decided(one) is decisive for one in node.values):
+            return decisive  # the others, which only compute, don't matter
         found = self.value(node)
         return None if found is _UNKNOWN else bool(found)
 
@@ -211,9 +215,8 @@ class Specializer(ast.NodeTransformer):
         return self.default(name, self.items(value) if isinstance(value, list | tuple) else _number(value))
 
     def items(self, value: list[Any] | tuple[Any, ...]) -> ast.expr:
-        """Return a list or a tuple as source."""
-        found = [self.items(v) if isinstance(v, list | tuple) else self._item(v) for v in value]
-        return ast.List(found) if isinstance(value, list) else ast.Tuple(found)
+        """Return a list or a tuple as a tuple, since a default value should be nothing that can change."""
+        return ast.Tuple([self.items(v) if isinstance(v, list | tuple) else self._item(v) for v in value])
 
     def _item(self, value: Any) -> ast.expr:
         callable_ = isinstance(value, WithMomentum | FunctionType | MethodType)
@@ -273,7 +276,8 @@ class Specializer(ast.NodeTransformer):
         left = {name: self.visit(arg) for name, arg in arguments.items() if name not in bound}
         if (short := self._short(function, bound, left)) is not None:
             return short
-        usual = ast.unparse(node.func).rpartition(".")[2]
+        called = node.func.value if isinstance(node.func, ast.Subscript) else node.func
+        usual = ast.unparse(called).rpartition(".")[2]
         name = self.functions.add(function, _named(function, usual), bound=bound)
         return ast.Call(ast.Name(name), list(left.values()), [])
 

@@ -142,15 +142,12 @@ def _prepare(experiment: Experiment, memory_format: bool) -> list[str]:
             *("", ""),
             "mean, std = statistics(train_images)",
         ]
-    value = f"images.to(device).{scaled}" if chosen.bytes else "images.to(device)"
-    if rule:
-        value = f"({value} - mean.to(device)) / std.to(device)"
-    doc = '"""Return images as the model gets them."""'
-    body = [f"    return {value}"]
-    if memory_format:
-        value = f"({value})" if rule else value
-        body = [f"    return {value}.contiguous(memory_format=memory_format)"]
-    return [*before, "", "", "def prepare(images):", f"    {doc}", *body]
+    steps = [f"    images = images.to(device).{scaled}" if chosen.bytes else "    images = images.to(device)"]
+    steps += ["    images = (images - mean.to(device)) / std.to(device)"] if rule else []
+    steps += ["    images = images.contiguous(memory_format=memory_format)"] if memory_format else []
+    last = steps.pop().replace("images = ", "return ", 1)
+    doc = '    """Return images as the model gets them."""'
+    return [*before, "", "", "def prepare(images):", doc, *steps, last]
 
 
 def _batches(experiment: Experiment) -> list[str]:
