@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from cases import OWN, PEERS, schedule
+from test_data import fake_mnist
 
 import lrbench
 from lrbench.analysis import read_one
@@ -19,6 +20,7 @@ from lrbench.config import Experiment
 from lrbench.errors import ConfigError
 from lrbench.reports.code.standalone import standalone
 from lrbench.reports.code.standalone.closures import Functions
+from lrbench.reports.code.standalone.data import SETS, Set
 from lrbench.runs import Environment, RunFolder, Sizes
 from lrbench.schedules import WarmUpRule, build_schedule, momentum_of, unlimited
 from lrbench.types import Part
@@ -212,6 +214,19 @@ def test_a_cnn_s_losses_are_rounded_otherwise(tiny: Callable[..., Experiment], t
         assert found == pytest.approx(expected, rel=1e-5)
 
 
+def test_a_torchvision_set_s_script(
+    tiny: Callable[..., Experiment], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = Set("MNIST", (1, 28, 28), 50)
+    monkeypatch.setitem(SETS, "mnist", data)
+    monkeypatch.setenv("LRBENCH_DATA", str(tmp_path / "data"))
+    fake_mnist(tmp_path / "data")
+    rules = {"normalize": True, "validation": {"how": "stratified", "seed": 1}, "augment": ["crop"]}
+    cases: list[dict[str, Any]] = [{"batch_size": 16, "dataset": "mnist", "epochs": 3}]
+    cases += [{"batch_size": 16, "dataset": {"name": "mnist", **rules}, "model": "lenet"}]
+    check_repeats(cases, tiny, tmp_path)
+
+
 @pytest.mark.slow
 def test_scripts_of_all_schedules_repeat_their_runs(tiny: Callable[..., Experiment], tmp_path: Path) -> None:
     parts = [schedule(name, 0.1) for name in (*OWN, *PEERS)] + MORE
@@ -308,7 +323,9 @@ def test_the_option_of_report(cli: Callable[..., tuple[int, str, str]], tmp_path
     assert cli("run", "a.yaml")[0] == 0
     code, told, _ = cli("report", "--standalone")
     assert code == 0 and "your own loop" not in told
-    assert (tmp_path / "runs" / "report" / "winner.py").read_text().startswith('"""mlp on digits')
+    report = tmp_path / "runs" / "report"
+    assert (report / "winner.py").read_text().startswith('"""mlp on digits')
+    assert "train_loader" in (report / "report.md").read_text()  # the page keeps the short form
     assert cli("run", "a.yaml", "--set", "on_non_finite=skip", "--set", "name=other", "--runs", "skips")[0] == 0
     code, told, _ = cli("report", "skips", "--standalone")
     assert code == 0

@@ -25,7 +25,8 @@ class Winner:
         kind: what `code` is: `PyTorch code`, `command` or `parameters`.
         code: the code of its training loop, or what another program gets.
         config: a config for `lrbench run`; empty for runs that it can't start.
-        incomplete: why `code` is no complete script although that was wanted; empty otherwise.
+        script: a complete script, if one is wanted and can be written.
+        incomplete: why there is no script although one is wanted.
     """
 
     heading: str
@@ -33,6 +34,7 @@ class Winner:
     kind: str
     code: str
     config: str = ""
+    script: str = ""
     incomplete: str = ""
 
     @property
@@ -43,7 +45,7 @@ class Winner:
     @property
     def files(self) -> dict[str, str]:
         """The files of a report that hold it."""
-        code = {"winner.py": self.code} if self.language == "python" else {}
+        code = {"winner.py": self.script or self.code} if self.language == "python" else {}
         return {**code, **({"winner.yaml": self.config} if self.config else {})}
 
 
@@ -65,13 +67,13 @@ def winner(shown: Shown) -> Winner | None:
 
 
 def complete_winner(shown: Shown) -> Winner | None:
-    """Describe the best group, with a complete script as its code if its config allows one."""
+    """Describe the best group, with a complete script if its config allows one."""
     best = winner(shown)
     if best is None or best.kind != "PyTorch code" or shown.comparison is None:
         return best
     first = shown.comparison.best.group.first
     try:
-        return replace(best, code=standalone(first.plain, first.environment))
+        return replace(best, script=standalone(first.plain, first.environment))
     except ConfigError as error:
         return replace(best, incomplete=f"winner.py is for your own loop: {error}")
 

@@ -133,7 +133,7 @@ def _epochs(experiment: Experiment, sizes: Sizes) -> int:
 def _state(experiment: Experiment) -> Iterator[str]:
     """Begin what the plateau rule and early stopping remember."""
     if experiment.plateau is not None:
-        yield "scale, lowest, bad, cooling = 1.0, None, 0, 0  # of the plateau rule"
+        yield "scale, record, bad, cooling = 1.0, None, 0, 0  # of the plateau rule"
     if experiment.early_stopping is not None:
         yield "best, waited = None, 0  # of early stopping"
 
@@ -193,10 +193,10 @@ def _worse(metric: str) -> str:
 def _plateau(experiment: Experiment) -> Iterator[str]:
     rule = experiment.plateau
     assert rule is not None
-    margin = literal(rule.threshold) + ("" if rule.threshold_mode == "abs" else " * abs(lowest)")
+    margin = literal(rule.threshold) + ("" if rule.threshold_mode == "abs" else " * abs(record)")
     lines = [
-        f"if lowest is None or {rule.metric} {_better(rule.metric)} lowest {_worse(rule.metric)} {margin}:",
-        f"    lowest, bad = {rule.metric}, 0",
+        f"if record is None or {rule.metric} {_better(rule.metric)} record {_worse(rule.metric)} {margin}:",
+        f"    record, bad = {rule.metric}, 0",
         "else:",
         "    bad += 1",
     ]
