@@ -10,15 +10,14 @@ from __future__ import annotations
 import ast
 import builtins
 import copy
-import functools
 import inspect
 from collections.abc import Mapping
-from pathlib import Path
-from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
-from lrbench.errors import ConfigError
+from lrbench.reports.code.standalone.functions import closed_over, definition_of, unbound, unwritable
 from lrbench.reports.code.standalone.printing import expression, printed
+from lrbench.reports.code.standalone.pruning import UNKNOWN, Pruner
 from lrbench.schedules import Recorded, WithMomentum
 
 Function = FunctionType | MethodType
@@ -91,20 +90,14 @@ class Functions:
         return found
 
 
-def unwritable(why: str) -> ConfigError:
-    """Return the error for a schedule that can't be written out."""
-    problem = f"can't be written out as code ({why}), which a complete script needs; leave out --standalone"
-    return ConfigError(problem, key="schedule")
-
-
 def specialized(function: Any, bound: Bound, functions: Functions) -> ast.FunctionDef:
     """Return the definition of a function with what it knows written in; the name is still its own."""
-    plain, known = _unbound(function, bound)
-    node = copy.deepcopy(_definition(plain.__code__))
+    plain, known = unbound(function, bound)
+    node = copy.deepcopy(definition_of(plain.__code__))
     body: list[ast.stmt] = [ast.Return(node.body)] if isinstance(node, ast.Lambda) else node.body
     body = body[1:] if isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant) else body
     names = {*plain.__code__.co_varnames, *plain.__code__.co_cellvars} - known.keys()
-    pass_ = Specializer(_closed_over(plain) | known, names, functions)
+    pass_ = Specializer(closed_over(plain) | known, names, functions)
     body = pass_.statements(body)
     arguments = node.args
     arguments.args = [one for one in arguments.args if one.arg not in known]
@@ -115,88 +108,18 @@ def specialized(function: Any, bound: Bound, functions: Functions) -> ast.Functi
     return ast.fix_missing_locations(made)
 
 
-def _unbound(function: Any, bound: Bound) -> tuple[FunctionType, dict[str, Any]]:
-    """Return a method's function, with the object as the value of its first parameter."""
-    if isinstance(function, MethodType):
-        plain = function.__func__
-        first = next(iter(inspect.signature(plain).parameters))
-        assert isinstance(plain, FunctionType)
-        return plain, {first: function.__self__, **bound}
-    if not isinstance(function, FunctionType) or not function.__module__.startswith("lrbench."):
-        raise unwritable(f"it is {getattr(function, '__qualname__', function)!s:.60}, which is not lrbench's own")
-    return function, dict(bound)
-
-
-def _closed_over(function: FunctionType) -> dict[str, Any]:
-    cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
-    return {**vars(builtins), **function.__globals__, **{name: cell.cell_contents for name, cell in cells}}
-
-
-@functools.cache
-def _parsed(file: str) -> ast.Module:
-    return ast.parse(Path(file).read_text(encoding="utf-8"))
-
-
-def _definition(code: CodeType) -> ast.FunctionDef | ast.Lambda:
-    """Find the definition of a function in its file; of several lambdas in a line by the columns of the code."""
-    kinds = ast.Lambda if code.co_name == "<lambda>" else ast.FunctionDef
-    found = [node for node in ast.walk(_parsed(code.co_filename)) if isinstance(node, kinds)]
-    if kinds is ast.Lambda:
-        places = [(line, column) for line, _, column, end in code.co_positions() if line and end]
-        found = [node for node in found if all(_holds(node, *place) for place in places)]
-        return min(found, key=lambda node: (node.end_lineno or 0, node.end_col_offset or 0))  # the innermost
-    return next(n for n in found if n.lineno == code.co_firstlineno and n.name == code.co_name)  # type: ignore[union-attr]
-
-
-def _holds(node: ast.expr | ast.stmt, line: int, column: int | None) -> bool:
-    end = (node.end_lineno or 0, node.end_col_offset or 0)
-    return (node.lineno, node.col_offset) <= (line, column or 0) < end
-
-
-_UNKNOWN = object()
-
-
-class Specializer(ast.NodeTransformer):
+class Specializer(Pruner):
     """Write known values into code and leave out what they decide.
 
     Attributes:
-        known: the values of names.
-        local: names of the function's own variables, whose values are unknown.
         functions: where the functions that it calls go.
-        defaults: the numbers and lists that it uses, by the names of the parameters that they become.
+        defaults: the numbers and tuples that it uses, by the names of the parameters that they become.
     """
 
     def __init__(self, known: Mapping[str, Any], local: set[str], functions: Functions) -> None:
-        self.known, self.local, self.functions = dict(known), set(local), functions
+        super().__init__(known, local)
+        self.functions = functions
         self.defaults: dict[str, ast.expr] = {}
-
-    def statements(self, body: list[ast.stmt]) -> list[ast.stmt]:
-        """Return the statements that are left."""
-        left: list[ast.stmt] = []
-        for one in body:
-            found = self.visit(one)
-            left += found if isinstance(found, list) else [] if found is None else [found]
-            if left and isinstance(left[-1], ast.Return):
-                break
-        return left
-
-    def value(self, node: ast.expr) -> Any:
-        """Return an expression's value, `_UNKNOWN` if it depends on the function's own variables."""
-        names = {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)}
-        if names & self.local or not names <= self.known.keys():
-            return _UNKNOWN
-        try:
-            return eval(compile(ast.fix_missing_locations(ast.Expression(node)), "", "eval"), dict(self.known))
-        except Exception:
-            return _UNKNOWN
-
-    def decided(self, node: ast.expr) -> bool | None:
-        """Return whether a condition is known to hold, or not to hold; else None."""
-        decisive = isinstance(node, ast.BoolOp) and isinstance(node.op, ast.Or)
-        if isinstance(node, ast.BoolOp) and any(self.decided(one) is decisive for one in node.values):
-            return decisive  # the others, which only compute, don't matter
-        found = self.value(node)
-        return None if found is _UNKNOWN else bool(found)
 
     def shown(self, value: Any, name: str) -> ast.expr:
         """Return what stands for a known value in the code."""
@@ -239,24 +162,16 @@ class Specializer(ast.NodeTransformer):
     def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
         """Write what an object holds, such as the length of the run."""
         found = self.value(node)
-        if (
-            isinstance(found, BuiltinFunctionType)
-            or found is _UNKNOWN
-            or isinstance(self.value(node.value), ModuleType)
-        ):
+        if isinstance(found, BuiltinFunctionType) or found is UNKNOWN or isinstance(self.value(node.value), ModuleType):
             return self.generic_visit(node)  # type: ignore[return-value]
         return self.shown(found, node.attr)
 
     def visit_Subscript(self, node: ast.Subscript) -> Any:
         """Choose from a table by a known key."""
-        key = self.value(node.slice)
-        if isinstance(node.value, ast.Dict) and key is not _UNKNOWN:
-            keys = [self.value(one) for one in node.value.keys if one is not None]
-            return self.visit(node.value.values[keys.index(key)])
-        table = self.value(node.value)
-        if isinstance(table, dict) and key is not _UNKNOWN:
+        key, table = self.value(node.slice), self.value(node.value)
+        if isinstance(table, dict) and key is not UNKNOWN and not isinstance(node.value, ast.Dict):
             return self.shown(table[key], str(getattr(node.value, "id", "value")))
-        return self.generic_visit(node)
+        return super().visit_Subscript(node)
 
     def visit_Call(self, node: ast.Call) -> ast.expr:
         """Call a function that knows its options, or write its short expression in its place."""
@@ -298,50 +213,6 @@ class Specializer(ast.NodeTransformer):
         )
         places = {name: self.default(name, value) for name, value in own.items() if name not in arguments}
         return _Replaced({**places, **arguments}).visit(found)  # type: ignore[no-any-return]
-
-    def visit_If(self, node: ast.If) -> Any:
-        """Leave out the branch that is never taken, and checks that only raise."""
-        decided = self.decided(node.test)
-        if decided is not None:
-            return self.statements(node.body if decided else node.orelse)
-        if isinstance(node.body[-1], ast.Raise) and not node.orelse:
-            return None
-        test, body = self.visit(node.test), self.statements(node.body)
-        return ast.If(test, body, self.statements(node.orelse))
-
-    def visit_For(self, node: ast.For) -> ast.For:
-        """Visit a loop."""
-        return ast.For(node.target, self.visit(node.iter), self.statements(node.body), [])
-
-    def visit_While(self, node: ast.While) -> ast.While:
-        """Visit a loop."""
-        return ast.While(self.visit(node.test), self.statements(node.body), [])
-
-    def visit_Try(self, node: ast.Try) -> list[ast.stmt]:
-        """Leave out the handlers, which only explain an error."""
-        return self.statements(node.body)
-
-    def visit_Raise(self, node: ast.Raise) -> None:
-        """Leave it out."""
-
-    def visit_IfExp(self, node: ast.IfExp) -> Any:
-        """Leave out the branch that is never taken."""
-        decided = self.decided(node.test)
-        return self.generic_visit(node) if decided is None else self.visit(node.body if decided else node.orelse)
-
-    def visit_BoolOp(self, node: ast.BoolOp) -> Any:
-        """Leave out the operands that decide nothing."""
-        decisive = isinstance(node.op, ast.Or)
-        left: list[ast.expr] = []
-        for one in node.values:
-            decided = self.decided(one)
-            if decided is None or (decided is decisive):
-                left.append(self.visit(one))
-            if decided is decisive:
-                break
-        if not left:
-            return ast.Constant(not decisive)
-        return left[0] if len(left) == 1 else ast.BoolOp(node.op, left)
 
 
 class _Replaced(ast.NodeTransformer):

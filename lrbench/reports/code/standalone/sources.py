@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lrbench.reports.code.standalone.closures import Functions, Specializer
+from lrbench.reports.code.standalone.pruning import Pruner
 
 NETS, GPT, OPS, BATCHES = (
     f"lrbench.components.{name}" for name in ("models.nets", "models.gpt", "models.cpu_ops", "data.batches")
@@ -52,18 +52,11 @@ def definition(module: str, name: str, known: Mapping[str, Any] | None = None, d
         text = doc or (ast.get_docstring(node) or "").partition("\n\n")[0]
         body = node.body[1:] if ast.get_docstring(node) else node.body
         if isinstance(node, ast.FunctionDef):
-            body = _Chosen({**vars(builtins), **(known or {})}, set(), Functions(set())).statements(body)
+            body = Pruner({**vars(builtins), **(known or {})}, set()).statements(body)
             gone = {key for key, value in (known or {}).items() if not isinstance(value, float)}
             node.args.args = [one for one in node.args.args if one.arg not in gone]
         node.body = [ast.Expr(ast.Constant(text)), *body] if text and not text.startswith("See ") else body
     return ast.fix_missing_locations(node)
-
-
-class _Chosen(Specializer):
-    """Choose branches, and leave numbers as they are named."""
-
-    def default(self, name: str, value: ast.expr) -> ast.expr:
-        return ast.Name(name)
 
 
 def _without_returned_names(body: list[ast.stmt]) -> list[ast.stmt]:
