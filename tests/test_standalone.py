@@ -142,6 +142,7 @@ RUNS: list[dict[str, Any]] = [
         },
     },
     {"schedule": {"name": "torch/ExponentialLR", "gamma": 0.5}, "optimizer": "rmsprop"},
+    {"schedule": schedule("sequence", 0.1), "optimizer": "adagrad"},
     {"optimizer": {"name": "sgd", "lr": 0.1}, "plateau": {"patience": 0, "start": 1, "threshold": 0.5}, "epochs": 4},
 ]
 NETS: list[dict[str, Any]] = [

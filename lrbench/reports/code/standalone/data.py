@@ -177,7 +177,7 @@ def _text(experiment: Experiment) -> Iterator[str]:
     yield 'files = sorted(path.glob("*.txt")) if path.is_dir() else [path]'
     if params["tokens"] == "bytes":
         yield 'text = b"".join(file.read_bytes() for file in files)'
-        yield "codes = torch.tensor(list(text))"
+        yield "codes = torch.frombuffer(bytearray(text), dtype=torch.uint8).long()"
     else:
         yield 'text = "".join(file.read_bytes().decode("utf-8-sig") for file in files)'
         yield "characters = {character: code for code, character in enumerate(sorted(set(text)))}"

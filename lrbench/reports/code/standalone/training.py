@@ -13,7 +13,8 @@ from lrbench.runs import Sizes
 from lrbench.schedules import momentum_of, unlimited
 from lrbench.types import Part
 
-_FUSED = ("adagrad", "adam", "adamw", "sgd")
+_FUSED = {**dict.fromkeys(("adam", "adamw", "sgd"), True), "adagrad": Raw('device == "cpu"')}
+"""Optimizers that lrbench uses torch's fused kernels of."""
 
 
 def optimizer_code(part: Part) -> list[str]:
@@ -26,7 +27,7 @@ def optimizer_code(part: Part) -> list[str]:
         weights = Raw('[{"params": weights}, {"params": biases_and_norms, "weight_decay": 0.0}]')
     entry: Any = OPTIMIZERS.entries[own.name]
     given = {key: tuple(value) if isinstance(value, list) else value for key, value in own.params.items()}
-    settings = {"lr": DEFAULT_LR[own.name], **given, **({"fused": True} if own.name in _FUSED else {})}
+    settings = {"lr": DEFAULT_LR[own.name], **given, **({"fused": _FUSED[own.name]} if own.name in _FUSED else {})}
     return [*lines, *layout("optimizer = ", call(f"torch.optim.{entry.class_name}", weights, **settings))]
 
 
