@@ -26,7 +26,7 @@ from lrbench.components.metrics import (
     place,
     recorded,
 )
-from lrbench.components.models import MODELS, build_model
+from lrbench.components.models import MODELS, build_model, padded
 from lrbench.components.optimizers import (
     AVERAGES,
     DEFAULT_LR,
