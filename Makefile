@@ -9,6 +9,7 @@ NEEDED = $(USED) pytest xdist pytest_cov pre_commit hypothesis jsonschema ruff m
          prodigyopt schedulefree tensorboard mlflow wandb pyarrow accelerate ray keras lightning peft skorch timm \
          transformers
 PARALLEL = -n logical --maxprocesses 8 --dist worksteal
+SLOW_PARALLEL = -n logical --maxprocesses 4 --dist loadgroup
 DEMO = $(addprefix configs/digits/,$(addsuffix .yaml,baseline too_large large too_small far_too_small linear_decay \
        step_decay time_decay exponential_decay cosine cyclical one_cycle))
 
@@ -22,7 +23,7 @@ test: environment  ## Run the ordinary tests, one process per core: no network, 
 	$(BIN)/python -m pytest $(PARALLEL)
 
 test-slow: environment  ## Train on real MNIST (if LRBENCH_DATA has it) and kill real processes: several minutes.
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow $(SLOW_PARALLEL)
 
 coverage: environment  ## Run the ordinary tests and print the coverage of each file.
 	$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term
