@@ -38,6 +38,7 @@ FROM_REPORTS = {
 
 FIGURES: Mapping[str, tuple[str, str]] = {
     "mnist.png": ("overview", "baseline|too-large|large|too-small|far-too-small"),
+    "tutorial-five.png": ("curves", "baseline|too-large|large|too-small|far-too-small"),
     "tutorial-large.png": ("curves", "baseline|large|too-large"),
     "tutorial-small.png": ("curves", "baseline|too-small|far-too-small"),
     "tutorial-decay.png": ("curves", "baseline|time-decay|linear-decay|step-decay|exponential-decay|cosine"),

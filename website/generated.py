@@ -34,6 +34,8 @@ _TAB = re.compile(r'^```(\w+) tab="([^"]+)"\n(.*?)^```\n', re.MULTILINE | re.DOT
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Fill in generated sections, and show neighbouring code blocks that name a tab as tabs."""
+    if page.is_homepage:
+        page.meta["hide"] = ["navigation", "toc"]
     return _TAB.sub(_tab, _MARK.sub(lambda mark: MADE[mark[1]]() if mark[1] in MADE else mark[0], markdown))
 
 

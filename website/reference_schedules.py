@@ -9,9 +9,12 @@ from lrbench.schedules import PLATEAUS, SCHEDULES
 
 
 def schedules() -> str:
-    """Return a section for each of lrbench's own schedules."""
+    """Return drawings of all of lrbench's own schedules, and a section for each."""
     own = [name for name in SCHEDULES.entries if "/" not in name]
-    return "\n".join(f"### `{name}`\n\n{_picture(name)}{entry(SCHEDULES, name)}" for name in own)
+    small = "\n".join(f"- [![](schedules/{name}.svg) {name}](#{name})" for name in own)
+    return f'<div class="schedules" markdown>\n\n{small}\n\n</div>\n\n' + "\n".join(
+        f"### `{name}`\n\n{_picture(name)}{entry(SCHEDULES, name)}" for name in own
+    )
 
 
 def _picture(name: str) -> str:

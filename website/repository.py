@@ -1,7 +1,7 @@
 """Files of the repository that pages link to, outside of `docs/`, become pages of the site under `project/`.
 
 So links are written once, as GitHub needs them, and work in both places. A folder without a README gets a list of its
-files; a source file is shown as code.
+files; a source file is shown as code. A link whose text is a page's file name shows the page's title in the site.
 """
 
 from __future__ import annotations
@@ -17,24 +17,26 @@ from mkdocs.structure.pages import Page
 
 ALWAYS = ("AGENTS.md", "CHANGELOG.md", "CONTRIBUTING.md", "benchmarks/README.md", "runs/README.md")
 _FENCED = re.compile(r"^([ ]*)(`{3,})[^\n]*\n.*?^\1\2[ ]*$", re.MULTILINE | re.DOTALL)
-_LINK = re.compile(r"(\]\()([^()\s]+)(\))")
+_LINK = re.compile(r"(?<=\[)([^\[\]]*)\]\(([^()\s]+)\)|\]\(([^()\s]+)\)")
+_SHOWN: dict[str, str] = {}  # page of the site → file of the repository
 _LANGUAGES = {".py": "python", ".yaml": "yaml", ".yml": "yaml", ".sh": "sh", ".toml": "toml", ".md": "markdown"}
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add a page for each linked file of the repository, and for those that they link to."""
     root = Path(config.config_file_path).parent
+    _SHOWN.clear()
     waiting = [f"docs/{file.src_uri}" for file in files.documentation_pages()] + [*ALWAYS]
-    seen: set[str] = set()
     while waiting:
         path = waiting.pop()
         path = f"{path}/README.md" if (root / path / "README.md").exists() else path
-        if path in seen or not (root / path).exists():
+        uri = _uri(path)
+        if uri in _SHOWN or not (root / path).exists():
             continue
-        seen.add(path)
+        _SHOWN[uri] = path
         text = _text(root, path)
         if not path.startswith("docs/"):
-            files.append(File.generated(config, _uri(root, path), content=text))
+            files.append(File.generated(config, uri, content=text))
         if path.endswith(".md") or (root / path).is_dir():
             waiting += [to for to in map(_resolver(path), _targets(text)) if to and not to.startswith("docs/")]
     return files
@@ -43,15 +45,18 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Turn links between files of the repository into links between pages of the site."""
     root = Path(config.config_file_path).parent
-    resolve = _resolver(_path(page.file.src_uri))
-    here = posixpath.dirname(page.file.src_uri)
+    resolve = _resolver(_SHOWN.get(page.file.src_uri, ""))
+    here = posixpath.dirname(page.file.src_uri) or "."
 
     def link(found: re.Match[str]) -> str:
-        target, hash_, anchor = found[2].partition("#")
-        path = resolve(found[2])
-        if not target or path is None or not (root / path).exists():
+        target, hash_, anchor = (found[2] or found[3]).partition("#")
+        path = resolve(target)
+        if path is None or not (root / path).exists():
             return found[0]
-        return f"{found[1]}{posixpath.relpath(_uri(root, path), here or '.')}{hash_}{anchor}{found[3]}"
+        text = found[1]
+        if text is not None and text == posixpath.basename(path) and path.endswith(".md"):
+            text = _title(root / path)
+        return f"{text or ''}]({posixpath.relpath(_uri(path), here)}{hash_}{anchor})"
 
     return outside_code(markdown, lambda text: _LINK.sub(link, text))
 
@@ -66,14 +71,16 @@ def outside_code(markdown: str, change: Callable[[str], str]) -> str:
 
 
 def _targets(markdown: str) -> list[str]:
-    found: list[str] = []
-    outside_code(markdown, lambda text: found.extend(link[2] for link in _LINK.finditer(text)) or text)
-    return found
+    return [link[2] or link[3] for link in _LINK.finditer(_FENCED.sub("", markdown))]
+
+
+def _title(file: Path) -> str:
+    return file.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
 
 
 def _resolver(path: str) -> Callable[[str], str | None]:
     """Return a function that resolves a link in the file `path` to a path in the repository; None for a URL."""
-    folder = path if not posixpath.splitext(path)[1] else posixpath.dirname(path)
+    folder = posixpath.dirname(path) if posixpath.splitext(path)[1] else path
 
     def resolve(target: str) -> str | None:
         target = target.partition("#")[0]
@@ -85,21 +92,11 @@ def _resolver(path: str) -> Callable[[str], str | None]:
     return resolve
 
 
-def _uri(root: Path, path: str) -> str:
+def _uri(path: str) -> str:
     """Return where the site has a file of the repository, relative to `docs/`."""
     if path.startswith("docs/"):
         return path.removeprefix("docs/")
-    if (root / path).is_dir():
-        return f"project/{path}/README.md"
-    return f"project/{path}" if path.endswith(".md") else f"project/{path}.md"
-
-
-def _path(uri: str) -> str:
-    """Return the file of the repository that a page shows."""
-    if not uri.startswith("project/"):
-        return f"docs/{uri}"
-    path = uri.removeprefix("project/")
-    return path.removesuffix(".md") if re.search(r"\.\w+\.md$", path) else path
+    return f"project/{path.removesuffix('/README.md').removesuffix('.md')}.md"
 
 
 def _text(root: Path, path: str) -> str:
