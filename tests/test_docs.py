@@ -103,12 +103,14 @@ def runs(frameworks: bool) -> list[Any]:
     ]
 
 
+@pytest.mark.usefixtures("sketches")
 @pytest.mark.parametrize("page", runs(frameworks=False))
 def test_python_runs_as_written(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run(page, tmp_path, monkeypatch)
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's own
 @pytest.mark.parametrize("page", runs(frameworks=True))
 def test_python_that_needs_a_framework_runs_as_written(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

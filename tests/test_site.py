@@ -28,7 +28,8 @@ def build(folder: Path, *, drawn: bool) -> None:
 
 
 def files_here() -> set[Path]:
-    return {path for name in ("docs", "website") for path in (ROOT / name).rglob("*") if "__pycache__" not in path.parts}
+    found = {path for name in ("docs", "website") for path in (ROOT / name).rglob("*")}
+    return {path for path in found if "__pycache__" not in path.parts}
 
 
 @pytest.fixture(scope="module")

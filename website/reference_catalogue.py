@@ -36,7 +36,7 @@ def entry(catalog: Catalog, name: str) -> str:
     """Return an entry's description, and its parameters with their defaults and meanings."""
     factory = catalog.factory(Part(name))
     described = getattr(factory, "described", factory)
-    text = inspect.getdoc(factory) or ""
+    text = inspect.getdoc(factory)
     if described.__module__.startswith("lrbench."):
         about, told = escaped(prose(text)), meanings(text)
     else:

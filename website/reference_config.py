@@ -34,15 +34,15 @@ def _keys(model: Any, blocks: Mapping[tuple[str, ...], Any], more: Mapping[tuple
     for path in sorted(whole):
         dotted = ".".join(path)
         kind = whole[path]
-        about = prose(kind.__doc__ or "")
+        about = prose(kind.__doc__)
         inner = {found for found in whole if found[:-1] == path}
-        text += f"\n#### `{dotted}:` {{: #{_anchor(path)} }}\n\n{about}\n\n{_table(kind, path, inner)}"
+        text += f"\n### `{dotted}:` {{: #{_anchor(path)} }}\n\n{about}\n\n{_table(kind, path, inner)}"
     return text
 
 
 def _table(kind: Any, path: tuple[str, ...], blocks: set[tuple[str, ...]]) -> str:
     schema = TypeAdapter(kind).json_schema(mode="validation")
-    told = {_ALIASES.get(name, name): text for name, text in meanings(kind.__doc__ or "").items()}
+    told = {_ALIASES.get(name, name): text for name, text in meanings(kind.__doc__).items()}
     known = any(name in told for name in schema["properties"]) or any(
         "description" in field for field in schema["properties"].values()
     )

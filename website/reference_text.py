@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterable, Sequence
 
@@ -25,16 +26,17 @@ def code(text: object) -> str:
     return f"`{text}`" if str(text) else ""
 
 
-def prose(docstring: str) -> str:
+def prose(docstring: str | None) -> str:
     """Return a docstring's paragraphs, without its sections and examples."""
-    before = _SECTION.split(docstring.partition("\n>>>")[0], maxsplit=1)[0].strip()
+    text = inspect.cleandoc(docstring or "").partition("\n>>>")[0]
+    before = _SECTION.split(text, maxsplit=1)[0].strip()
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in re.split(r"\n\s*\n", before))
 
 
-def meanings(docstring: str) -> dict[str, str]:
+def meanings(docstring: str | None) -> dict[str, str]:
     """Return what a docstring's `Args:` or `Attributes:` says, by name."""
     found: dict[str, str] = {}
-    for part in re.split(r"\n\s*\n", docstring):
+    for part in re.split(r"\n\s*\n", inspect.cleandoc(docstring or "")):
         heading, _, entries = part.partition("\n")
         if heading.strip() not in ("Args:", "Attributes:"):
             continue
