@@ -59,10 +59,10 @@ def _table(kind: Any, path: tuple[str, ...], blocks: set[tuple[str, ...]]) -> st
 
 def _values(key: str, field: Mapping[str, Any], block: tuple[str, ...], path: tuple[str, ...]) -> str:
     if not path and key in _PARTS:
-        also = " and [more](#keys-of-dataset)" if key == "dataset" else ""
-        return f"a [name](catalogue.md#{_PARTS[key]}) or a block{also}"
+        also = " with [these keys](#keys-of-dataset) too" if key == "dataset" else ""
+        return f"a [name](catalogue.md#{_PARTS[key]}), or a block{also}"
     if not path and key == "schedule":
-        return "a [name](#lrbenchs-schedules) or a block".replace("(#", "(schedules.md#")
+        return "a [name](schedules.md#lrbenchs-schedules), or a block"
     if block:
         return f"a [block](#{_anchor(block)})"
     return _words(field)
@@ -77,6 +77,10 @@ def _words(field: Mapping[str, Any]) -> str:
         return ", ".join(code(value) for value in field["enum"])
     if "const" in field:
         return code(field["const"])
+    if "epochs" in str(field.get("pattern", "")):
+        return "duration"
+    if isinstance(field.get("type"), list):
+        return " or ".join(dict.fromkeys(_words({"type": kind}) for kind in field["type"] if kind != "null"))
     kind = {"integer": "whole number", "number": "number", "boolean": "`true` or `false`", "string": "text",
             "array": "list", "object": "mapping"}.get(str(field.get("type", "")), "")  # fmt: skip
     return f"{kind}{_range(field)}"
@@ -98,5 +102,7 @@ def _plain(value: object) -> str:
     if value is None or value == [] or value == {}:
         return ""
     if isinstance(value, Mapping):
+        if "name" in value and not value.get("params"):
+            return str(value["name"])
         return ", ".join(f"{key}: {_plain(inner)}" for key, inner in value.items())
     return str(value).lower() if isinstance(value, bool) else str(value)

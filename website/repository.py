@@ -18,6 +18,7 @@ from mkdocs.structure.pages import Page
 ALWAYS = ("AGENTS.md", "CHANGELOG.md", "CONTRIBUTING.md", "benchmarks/README.md", "runs/README.md")
 _FENCED = re.compile(r"^([ ]*)(`{3,})[^\n]*\n.*?^\1\2[ ]*$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(?<=\[)([^\[\]]*)\]\(([^()\s]+)\)|\]\(([^()\s]+)\)")
+_BEFORE_LIST = re.compile(r"^([^\s>|*-].*)\n(?=- )", re.MULTILINE)  # GitHub needs no empty line there
 _SHOWN: dict[str, str] = {}  # page of the site → file of the repository
 _LANGUAGES = {".py": "python", ".yaml": "yaml", ".yml": "yaml", ".sh": "sh", ".toml": "toml", ".md": "markdown"}
 
@@ -58,7 +59,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
             text = _title(root / path)
         return f"{text or ''}]({posixpath.relpath(_uri(path), here)}{hash_}{anchor})"
 
-    return outside_code(markdown, lambda text: _LINK.sub(link, text))
+    return outside_code(markdown, lambda text: _LINK.sub(link, _BEFORE_LIST.sub(r"\1\n\n", text)))
 
 
 def outside_code(markdown: str, change: Callable[[str], str]) -> str:
