@@ -298,7 +298,7 @@ def test_help_report_and_list_do_not_import_torch(cli: Cli, tmp_path: Path, writ
 
 
 def test_readme_shows_only_commands_and_options_that_exist(cli: Cli) -> None:
-    pages = [ROOT / "README.md", ROOT / "AGENTS.md", *(ROOT / "docs").glob("*.md")]
+    pages = [ROOT / "README.md", ROOT / "AGENTS.md", *(ROOT / "docs").rglob("*.md")]
     text = "\n".join(page.read_text() for page in pages)
     commands = re.findall(r"^lrbench (.+?)(?:\s+#.*)?$", text, flags=re.MULTILINE)
     assert len(commands) >= 5
