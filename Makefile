@@ -9,14 +9,11 @@ NEEDED = $(USED) pytest xdist pytest_cov pre_commit hypothesis ruff mypy playwri
          prodigyopt schedulefree tensorboard mlflow wandb pyarrow accelerate ray keras lightning peft skorch timm \
          transformers
 PARALLEL = -n logical --maxprocesses 8 --dist worksteal
-DEMO = $(addprefix configs/digits/,$(addsuffix .yaml,baseline too_large large too_small far_too_small linear_decay \
-       step_decay time_decay exponential_decay cosine cyclical one_cycle))
 
 .PHONY: demo test test-slow coverage soak study-report bench check lint layout types format user environment clean
 
 demo: user  ## Compare twelve configs on embedded data: about two minutes.
-	$(BIN)/python -m lrbench run $(DEMO) --seeds 3 --jobs 2 --runs runs/demo
-	$(BIN)/python -m lrbench report --runs runs/demo
+	$(BIN)/python -m lrbench demo
 
 test: environment  ## Run the ordinary tests, one process per core: no network, no GPU, less than two minutes on two cores.
 	$(BIN)/python -m pytest $(PARALLEL)

@@ -15,6 +15,7 @@ from lrbench.cli import json_output
 from lrbench.cli.audit import audit
 from lrbench.cli.check_width import check_width
 from lrbench.cli.compare import compare
+from lrbench.cli.demo import demo
 from lrbench.cli.export import export
 from lrbench.cli.figure import figure
 from lrbench.cli.find_lr import find_lr
@@ -57,6 +58,7 @@ def _main(
     pass
 
 
+app.command()(demo)
 app.command()(run)
 app.command()(sweep)
 app.command()(report)
