@@ -18,6 +18,8 @@ Cli = Callable[..., tuple[int, str, str]]
 pytestmark = pytest.mark.usefixtures("sketches")
 ROOT = Path(__file__).parent.parent
 COMMANDS = (
+    "demo",
+    "init",
     "run",
     "sweep",
     "report",

@@ -20,6 +20,7 @@ from lrbench.cli.export import export
 from lrbench.cli.figure import figure
 from lrbench.cli.find_lr import find_lr
 from lrbench.cli.import_ import import_
+from lrbench.cli.init import init
 from lrbench.cli.list import list_
 from lrbench.cli.options import AT_ONCE, completed
 from lrbench.cli.preview import preview
@@ -59,6 +60,7 @@ def _main(
 
 
 app.command()(demo)
+app.command()(init)
 app.command()(run)
 app.command()(sweep)
 app.command()(report)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from lrbench.cli.browser import Open, open_page
-from lrbench.cli.options import Debug, Device, leave, option
+from lrbench.cli.options import Again, Debug, Device, leave, option
 from lrbench.cli.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def demo(
     jobs: Annotated[
         int | None, option("Runs at once, in worker processes. Default: one per core or GPU.", min=1)
     ] = None,
+    again: Again = False,
     device: Device = None,
     runs: Annotated[Path, option("Folder that holds the runs.", "--runs", metavar="DIR")] = Path("runs/demo"),
     out: Annotated[
@@ -43,14 +44,14 @@ def demo(
 ) -> None:
     """See what the learning rate does: compare twelve configs on embedded data, in about two minutes.
 
-    Five learning rates from far too small to too large, and seven schedules, train the same network on images of digits.
-    It needs no files and no download, and again shows what was trained before.
+    Five learning rates, from far too small to too large, and seven schedules train one network on images of digits.
+    There is no download. Runs that are there already are shown, not repeated.
     """
     from lrbench.cli import tables
     from lrbench.reports import report, summary
 
     console = Terminal()
-    outcomes = _train(console, seeds, jobs, device, runs)
+    outcomes = _train(console, runs, jobs, seeds=seeds, device=device, again=again)
     tables.show_outcomes(console, outcomes)
     tables.end(console, outcomes)
     made = report([runs], out)
@@ -62,7 +63,7 @@ def demo(
     open_page(made.page.resolve().as_uri(), open_it)
 
 
-def _train(console: Terminal, seeds: int, jobs: int | None, device: str | None, runs: Path) -> Outcomes:
+def _train(console: Terminal, runs: Path, jobs: int | None, **how: Any) -> Outcomes:
     from lrbench.cli.progress import display
     from lrbench.config import bundled_configs, load_config
     from lrbench.training import StopFlag, default_jobs
@@ -71,6 +72,4 @@ def _train(console: Terminal, seeds: int, jobs: int | None, device: str | None, 
     known = bundled_configs()
     experiments = [load_config(known[f"digits/{name}"]) for name in CONFIGS]
     with display(console) as watch, StopFlag.ending(leave):
-        return train(
-            experiments, runs=runs, seeds=seeds, jobs=jobs or default_jobs(experiments), device=device, watch=watch
-        )
+        return train(experiments, runs=runs, jobs=jobs or default_jobs(experiments), watch=watch, **how)
