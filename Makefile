@@ -5,10 +5,11 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 USED = torch torchvision numpy yaml pydantic typer rich matplotlib pandas jinja2 platformdirs sklearn scipy psutil \
        torchmetrics
-NEEDED = $(USED) pytest xdist pytest_cov pre_commit hypothesis ruff mypy playwright axe_playwright_python \
+NEEDED = $(USED) pytest xdist pytest_cov pre_commit hypothesis jsonschema ruff mypy playwright axe_playwright_python \
          prodigyopt schedulefree tensorboard mlflow wandb pyarrow accelerate ray keras lightning peft skorch timm \
          transformers
 PARALLEL = -n logical --maxprocesses 8 --dist worksteal
+SLOW_PARALLEL = -n logical --maxprocesses 4 --dist loadgroup
 
 .PHONY: demo test test-slow coverage soak study-report bench check lint layout types format user environment clean
 
@@ -19,7 +20,7 @@ test: environment  ## Run the ordinary tests, one process per core: no network, 
 	$(BIN)/python -m pytest $(PARALLEL)
 
 test-slow: environment  ## Train on real MNIST (if LRBENCH_DATA has it) and kill real processes: several minutes.
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow $(SLOW_PARALLEL)
 
 coverage: environment  ## Run the ordinary tests and print the coverage of each file.
 	$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term

@@ -63,10 +63,11 @@ def nothing_waits_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def sketches(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Figures are composed but not rendered: for tests of the words and numbers beside them. See `rendered`."""
+    """Figures are composed but neither laid out nor rendered, for tests of what stands beside them. See `rendered`."""
     if "rendered" in request.fixturenames:
         return
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     def savefig(figure: Figure, target: Any, **options: Any) -> None:
         if isinstance(target, Path):
@@ -75,6 +76,8 @@ def sketches(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
             target.write("<svg ></svg>" if isinstance(target, io.TextIOBase) else b"")
 
     monkeypatch.setattr(Figure, "savefig", savefig)
+    monkeypatch.setattr(Figure, "draw_without_rendering", lambda figure: None)
+    monkeypatch.setattr(ConstrainedLayoutEngine, "execute", lambda engine, figure: None)
 
 
 @pytest.fixture

@@ -60,6 +60,7 @@ ROOMS = (
     "analysis",
     "sweeps",
     "transfers",
+    "schemas",
     "reports",
     "server",
     "integrations",
@@ -93,8 +94,9 @@ PUBLIC = {
         MODELS Measure Metric Normalize OPTIMIZERS SETS_ITS_OWN_RATE Split Stages Task at_rate Tensors
         Validation adam_beta2 build_loss build_model build_optimizer check_parameters configured_rate
         epoch_columns in_groups load_dataset measures metrics_of number parameter_groups peak_and_ratios place
-        recorded METRICS NAMED OF_TASK PairTask TASKS build_task classes_in outputs_and_classes suited void_hint
-        described in_words mapped read_by task_hooks usual_loss Stage
+        kinds_of known_defaults recorded METRICS NAMED OF_TASK PairTask TASKS build_task classes_in
+        outputs_and_classes suited void_hint
+        described in_words mapped padded read_by task_hooks usual_loss Stage
     """,
     "config": """
         OUR_COLUMN CONFIG CONFIGS Column CommandConfig PARTS Config ContinueRule InitRule RecordedConfig
@@ -137,12 +139,16 @@ PUBLIC = {
     """,
     "sweeps": """
         AUTO_POINTS Board Plan Planned Summary Sweep SweepFolder board_of carry_out find_sweeps plan_sweep set_apart
+        MAX_POINTS NOT_VARIED
         Decided MoreSeeds Requests WIDTH Zoom add_seeds cancel_stop decided drop_cell keep_cell request_stop
         requests_of summarize sweep as_planned time_left
     """,
     "transfers": """
         CoordinateCheck LayerSize Slope both coordinate_check Exponent Fitted Found Prediction THEORIES Transfer
         sized transfer
+    """,
+    "schemas": """
+        SCHEMA_FILE documented save_schema schema
     """,
     "reports": """
         save_transfer transfer_headings transfer_rows Preview Report Column Table groups_table csv_cell figure_of
@@ -272,6 +278,7 @@ def test_public_names() -> None:
         "record",
         "report",
         "run",
+        "schema",
         "sweep",
         "torch_scheduler",
         "transfer",

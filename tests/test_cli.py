@@ -35,6 +35,7 @@ COMMANDS = (
     "export",
     "import",
     "list",
+    "schema",
 )
 
 
@@ -280,7 +281,14 @@ def test_list_shows_lrbench_s_own_defaults_of_torch_schedulers(cli: Cli) -> None
 
 def test_help_report_and_list_do_not_import_torch(cli: Cli, tmp_path: Path, write_config: Callable[..., Path]) -> None:
     assert cli("run", write_config())[0] == 0
-    commands = [["--help"], ["report"], ["list"], ["list", "schedules", "cosine"], ["list", "models", "cnn"]]
+    commands = [
+        ["--help"],
+        ["report"],
+        ["list"],
+        ["list", "schedules", "cosine"],
+        ["list", "models", "cnn"],
+        ["schema"],
+    ]
     script = (  # one process for all: what one of them imports stays imported
         "import sys\nfrom lrbench.cli.app import main\n"
         f"for words in {commands!r}:\n"

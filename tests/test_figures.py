@@ -54,6 +54,16 @@ def grid(make_run_in: MakeRun, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 @pytest.fixture(scope="session")
+def few(make_run_in: MakeRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three learning rates, two seeds: enough where a figure's content does not matter."""
+    root = tmp_path_factory.mktemp("figures") / "few"
+    for lr, loss in ((0.01, 0.7), (0.1, 0.2), (1.0, 0.35)):
+        for seed in range(2):
+            make_run_in(root, [1.0, loss * (1 + 0.1 * seed)], lr=lr, seed=seed, name="mlp")
+    return root
+
+
+@pytest.fixture(scope="session")
 def shown(grid: Path) -> Shown:
     return gather([grid], target=TARGET)
 
@@ -126,11 +136,11 @@ def test_lengths_that_are_none(text: str) -> None:
 
 @pytest.mark.usefixtures("rendered")
 @pytest.mark.parametrize(("width", "height"), [("3.3in", None), ("8.4cm", "6cm"), ("page", None), ("10in", "4in")])
-def test_files_have_the_size_that_was_asked_for(grid: Path, tmp_path: Path, width: str, height: str | None) -> None:
+def test_files_have_the_size_that_was_asked_for(few: Path, tmp_path: Path, width: str, height: str | None) -> None:
     look = {"width": width, "height": height}
     for name in ("curves", "rates"):
         for form in ("pdf", "svg", "png"):
-            made = lrbench.figure(name, [grid], out=tmp_path / f"{name}.{form}", dpi=200, **look)  # type: ignore[arg-type]
+            made = lrbench.figure(name, [few], out=tmp_path / f"{name}.{form}", dpi=200, **look)  # type: ignore[arg-type]
         across, down = made.get_size_inches()
         assert across == pytest.approx(inches(width, ""), abs=1e-6)
         assert height is None or down == pytest.approx(inches(height, ""), abs=1e-6)
@@ -145,19 +155,19 @@ def test_files_have_the_size_that_was_asked_for(grid: Path, tmp_path: Path, widt
 
 
 @pytest.mark.usefixtures("rendered")
-def test_fonts_are_in_the_pdf_as_outlines_of_true_type(grid: Path, tmp_path: Path) -> None:
-    lrbench.figure("rates", [grid], out=tmp_path / "a.pdf", font="dejavu serif")
+def test_fonts_are_in_the_pdf_as_outlines_of_true_type(few: Path, tmp_path: Path) -> None:
+    lrbench.figure("rates", [few], out=tmp_path / "a.pdf", font="dejavu serif")
     pdf = (tmp_path / "a.pdf").read_bytes()
     assert b"DejaVuSerif" in pdf and b"/FontFile2" in pdf and b"/Type3" not in pdf
     assert pdf.count(b"/FontFile2") == len(set(re.findall(rb"/FontName /(\S+)", pdf))), "every font is embedded"
-    lrbench.figure("rates", [grid], out=tmp_path / "b.pdf", font="dejavu serif")
+    lrbench.figure("rates", [few], out=tmp_path / "b.pdf", font="dejavu serif")
     assert (tmp_path / "b.pdf").read_bytes() == pdf, "the same bytes every time"
 
 
 @pytest.mark.usefixtures("rendered")
-def test_text_of_an_svg_is_outlines_or_text(cli: Cli, grid: Path, tmp_path: Path) -> None:
+def test_text_of_an_svg_is_outlines_or_text(cli: Cli, few: Path, tmp_path: Path) -> None:
     for more, text in (((), False), (("--svg-text",), True)):
-        assert cli("figure", "rates", grid, "--out", tmp_path / "a.svg", *more)[0] == 0
+        assert cli("figure", "rates", few, "--out", tmp_path / "a.svg", *more)[0] == 0
         assert ("<text" in (tmp_path / "a.svg").read_text()) == text
 
 
@@ -414,18 +424,18 @@ def test_a_font_from_a_file(tmp_path: Path) -> None:
         font_named(str(tmp_path / "a.ttf"))
 
 
-def test_a_style_lies_over_ours_but_keeps_the_size(grid: Path, tmp_path: Path) -> None:
+def test_a_style_lies_over_ours_but_keeps_the_size(few: Path, tmp_path: Path) -> None:
     file = tmp_path / "mine.mplstyle"
     file.write_text(
         "axes.prop_cycle: cycler('color', ['ff0000', '00ff00'])\nfigure.figsize: 9, 9\nsavefig.bbox: tight\n"
         "text.usetex: True\naxes.facecolor: ffffe0\nfont.size: 6\n"
     )
-    figure = lrbench.figure("curves", [grid], style=file, width=5, out=tmp_path / "a.pdf")
+    figure = lrbench.figure("curves", [few], style=file, width=5, out=tmp_path / "a.pdf")
     assert figure.get_figwidth() == 5 and b"/MediaBox [ 0 0 360" in (tmp_path / "a.pdf").read_bytes()
     assert mpl.colors.to_hex(figure.axes[0].get_facecolor()) == "#ffffe0"
     colours = {mpl.colors.to_hex(line.get_color()) for line in figure.axes[0].lines if line.get_linewidth() > 1}
     assert colours == {"#ff0000", "#00ff00"}
-    assert lrbench.figure("rates", [grid], style=["ggplot", file]).axes
+    assert lrbench.figure("rates", [few], style=["ggplot", file]).axes
     assert mpl.rcParams["axes.facecolor"] == "white", "the process keeps its settings"
     assert line_of(1).colour == COLOURS[1]
 

@@ -19,6 +19,7 @@ from lrbench.errors import UsageError
 from lrbench.reports import notebook
 
 MakeRun = Callable[..., Path]
+pytestmark = pytest.mark.usefixtures("sketches")
 
 
 @pytest.fixture
@@ -67,6 +68,7 @@ def test_a_notebook_s_table_ends_too(make_run: MakeRun, tmp_path: Path, monkeypa
 CHROMIUM = os.environ.get("LRBENCH_CHROMIUM") or shutil.which("chromium")
 
 
+@pytest.mark.usefixtures("rendered")
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium, or its path in LRBENCH_CHROMIUM")
 def test_the_frame_in_a_browser(swept: Path, tmp_path: Path) -> None:
     """The page draws, its links stay inside it, and it can't read the notebook."""

@@ -23,7 +23,11 @@ from lrbench.errors import UsageError
 from lrbench.runs import RunFolder
 from lrbench.training import RunOptions
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(find_spec("ray") is None, reason="needs the package ray")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.xdist_group("ray"),  # one cluster, in one process
+    pytest.mark.skipif(find_spec("ray") is None, reason="needs the package ray"),
+]
 
 RATES = "0.001,0.003,0.01,0.03"
 Start = Callable[..., "subprocess.Popen[str]"]

@@ -23,6 +23,7 @@ from lrbench.reports.tables import Column, Table, chosen, distinct
 
 MakeRun = Callable[..., Path]
 Cli = Callable[..., tuple[int, str, str]]
+pytestmark = pytest.mark.usefixtures("sketches")
 
 
 @pytest.fixture

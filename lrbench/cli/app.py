@@ -26,6 +26,7 @@ from lrbench.cli.options import AT_ONCE, completed
 from lrbench.cli.preview import preview
 from lrbench.cli.report import report
 from lrbench.cli.run import run
+from lrbench.cli.schema import schema
 from lrbench.cli.serve import serve
 from lrbench.cli.sweep import sweep
 from lrbench.cli.terminal import Terminal
@@ -76,6 +77,7 @@ app.command()(transfer)
 app.command()(export)
 app.command("import")(import_)
 app.command("list")(list_)
+app.command()(schema)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -19,6 +19,7 @@ from lrbench.config import bundled_configs
 from lrbench.errors import UsageError, choices
 from lrbench.registry import Catalog, Parameter
 from lrbench.schedules import PLATEAUS, SCHEDULES
+from lrbench.schemas import documented
 from lrbench.types import Part
 
 CATALOGUES = {  # each with an example of an import string
@@ -133,7 +134,7 @@ def _entry(console: Console, catalog: Catalog, name: str) -> None:
     described = getattr(factory, "described", factory)
     foreign = not described.__module__.startswith("lrbench.")
     console.print(f"[bold cyan]{escape(name)}[/]  ({catalog.kind})")
-    paragraphs, meanings = _documented(inspect.getdoc(factory) or "")
+    paragraphs, meanings = documented(factory)
     console.print(escape("\n\n".join(paragraphs[:1] if foreign else paragraphs)))
     parameters = catalog.parameters(name)
     if catalog.kind == "schedule" and inspect.isclass(factory):
@@ -159,27 +160,3 @@ def _parameters(console: Console, parameters: Sequence[Parameter], meanings: Map
         default = "[red]required[/]" if parameter.required else escape(parameter.default)
         table.add_row(parameter.name, default, *([escape(meanings.get(parameter.name, ""))] if known else []))
     console.print(table)
-
-
-_ARGUMENT = re.compile(r" {4}(\w+)(?: \(.*?\))?: *(.*)")
-_MARKUP = re.compile(r":\w+:(?=`)|(?<=`)`|`(?=`)|\s*Default: .*$")  # of reStructuredText; defaults have a column
-
-
-def _documented(text: str) -> tuple[list[str], dict[str, str]]:
-    """Return a docstring's paragraphs and the meaning of each parameter, without line breaks."""
-    prose, _, arguments = text.partition(">>>")[0].partition("\nArgs:\n")
-    meanings: dict[str, str] = {}
-    for line in arguments.rstrip().splitlines():
-        found = _ARGUMENT.fullmatch(line)
-        if found is not None:
-            meanings[found[1]] = found[2]
-        elif meanings and line.startswith("     "):
-            meanings[[*meanings][-1]] += f" {line.strip()}"
-        else:
-            break  # another section
-    paragraphs = re.split(r"\n\s*\n", prose.strip())
-    return [*map(_plain, paragraphs)], {name: _plain(meaning) for name, meaning in meanings.items()}
-
-
-def _plain(text: str) -> str:
-    return _MARKUP.sub("", " ".join(text.split()))

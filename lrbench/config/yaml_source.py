@@ -191,7 +191,7 @@ class _Builder:
             if key_node.tag == "tag:yaml.org,2002:merge":
                 merged = {**self._merged(value_node, path, where), **merged}
                 continue
-            key = self._scalar(key_node, path, where) if isinstance(key_node, yaml.ScalarNode) else None
+            key = self._key(key_node, path, where)
             if not isinstance(key, str):
                 raise ConfigError(f"a key must be text (got {key!r})", where=where)
             inner = (*path, key)
@@ -200,6 +200,12 @@ class _Builder:
             self.places[inner] = where
             result[key] = self.value(value_node, inner)
         return {**merged, **result}
+
+    def _key(self, node: yaml.Node, path: Path_, where: str) -> Any:
+        """Return a key; `on`, which YAML 1.1 reads as true, is text, as in `plateau: {growth: {on: plateau}}`."""
+        if not isinstance(node, yaml.ScalarNode):
+            return None
+        return "on" if node.value == "on" else self._scalar(node, path, where)
 
     def _merged(self, node: yaml.Node, path: Path_, where: str) -> dict[str, Any]:
         """Resolve `<<: *other`. PyYAML's own merge multiplies nodes before they can be counted."""

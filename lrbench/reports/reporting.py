@@ -31,6 +31,7 @@ from lrbench.reports.escape import csv
 from lrbench.reports.range_tests import kept_tests, read_tests
 from lrbench.reports.shown import Shown
 from lrbench.reports.shown import summary as _sentences
+from lrbench.reports.winner import Winner, complete_winner, winner
 from lrbench.runs import RunFolder, Status, write_file, writing
 from lrbench.sweeps import set_apart
 from lrbench.types import NOTHING, PATH, PATHS, SWITCH, TEXT, TEXTS, Displayed, Paths, arguments, paths_in
@@ -43,10 +44,12 @@ class Report(Shown, Displayed):
     Attributes:
         page: the HTML page.
         files: all files, the page first.
+        incomplete: why `winner.py` is no complete script although `standalone` asked for one; empty otherwise.
     """
 
     page: Path
     files: tuple[Path, ...]
+    incomplete: str = ""
 
     @property
     def shown(self) -> Shown:
@@ -73,6 +76,7 @@ def summary(shown: Shown) -> list[str]:
     target=TEXT | NOTHING,
     pool_code=SWITCH,
     columns=TEXTS,
+    standalone=SWITCH,
 )
 def report(
     runs: Paths = "runs",
@@ -84,6 +88,7 @@ def report(
     target: str | None = None,
     pool_code: bool = False,
     columns: Sequence[str] = (),
+    standalone: bool = False,
 ) -> Report:
     """Compare runs in a report: page, figure and table.
 
@@ -98,6 +103,7 @@ def report(
         pool_code: give seeds that were trained with different versions of imported code one row.
         columns: the table's columns on the page and in `report.md`, by their names in `report.csv` or their headings,
             in this order; `["all"]` for every one. By default those that tell something.
+        standalone: make `winner.py` a complete script in plain PyTorch, if the config of the best run allows one.
 
     Returns:
         What was written: `report.html`, `report.png`, `report.svg`, `report.md`, `report.csv` (a row per group) and
@@ -113,9 +119,10 @@ def report(
     folder = Path(out) if out is not None else _default_out(paths[0])
     if exists(folder) and not folder.is_dir():
         raise UsageError(f"{option('--out')} {folder} is a file; name a folder")
-    files = _write(folder, shown)
+    best = complete_winner(shown) if standalone else winner(shown)
+    files = _write(folder, shown, best)
     content = {one.name: getattr(shown, one.name) for one in fields(Shown)}
-    return Report(**content, page=files[0], files=tuple(files))
+    return Report(**content, page=files[0], files=tuple(files), incomplete=best.incomplete if best else "")
 
 
 def gather(
@@ -194,14 +201,13 @@ _OPTIONAL = (
 )  # fmt: skip
 
 
-def _write(folder: Path, shown: Shown) -> list[Path]:
+def _write(folder: Path, shown: Shown, best: Winner | None) -> list[Path]:
     from lrbench.reports.figures import overview, render  # matplotlib takes half a second to import
     from lrbench.reports.figures.style import write_both
     from lrbench.reports.markdown import markdown
     from lrbench.reports.page import render as page
-    from lrbench.reports.winner import winner
 
-    drawn, best = render.draw(shown), winner(shown)
+    drawn = render.draw(shown)
     figures = {one.name: one.figure for one in drawn}
     if shown.groups:
         figures = {"report": overview.draw(shown.groups, shown.against), **figures}

@@ -1,4 +1,4 @@
-"""Write the files of a starter: all of them or none."""
+"""Write the files of a starter, and the schema of configs beside them: all of them or none."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from lrbench.config import bundled
 from lrbench.errors import UsageError, choices
 from lrbench.runs import write_file
+from lrbench.schemas import SCHEMA_FILE, save_schema
 from lrbench.starters.kinds import STARTERS
 
 
@@ -33,9 +34,15 @@ def write_starter(kind: str, folder: Path, force: bool = False) -> list[Path]:
     if there and (folders or not force):
         hint = "rename it" if folders else "--force overwrites them, or name another FOLDER"
         raise UsageError(f"nothing was written, since there already is {', '.join(folders or there)}; {hint}")
-    return [write_file(path, text) for path, text in texts.items()]
+    written = [write_file(path, text) for path, text in texts.items()]
+    return [*written, save_schema(folder / SCHEMA_FILE)]  # lrbench's own file, which each kind of starter shares
 
 
 def _text(file: str) -> str:
     top, _, inner = file.partition("/")
-    return (bundled(top) / inner).read_text(encoding="utf-8")
+    text = (bundled(top) / inner).read_text(encoding="utf-8")
+    return f"{_EDITORS}{text}" if file.endswith(".yaml") else text
+
+
+_EDITORS = f"# yaml-language-server: $schema={SCHEMA_FILE}\n"
+"""The line by which editors find the schema, which is written beside the config."""

@@ -17,7 +17,7 @@ AUTO = "auto"  # learning rates around the suggestion of find-lr
 AUTO_POINTS = 7
 MAX_POINTS = 100_000
 _DIGITS = 12  # significant digits; points that two grids share must be equal, so that they share runs
-_NOT_VARIED = ("name", "device", "reference", "extends", "sweep", "folder", "timeout", "gpus")
+NOT_VARIED = ("name", "device", "reference", "extends", "sweep", "folder", "timeout", "gpus")
 _RANGE = ("log", "linear", "points")
 
 
@@ -106,7 +106,7 @@ def read_axes(
 
 def axis(key: str, value: object, where: str = "", first_seed: int = 0, rate: str = "optimizer.lr") -> Axis:
     """Parse the value of a key in a `sweep:` block; `rate` is the key of the learning rate. Raises ValueError."""
-    if key in _NOT_VARIED:
+    if key in NOT_VARIED:
         raise ValueError(f"can't be varied: '{key}' does not change what is trained")
     if key == rate and isinstance(value, str):
         value = from_text(value)

@@ -9,7 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, TypeAdapter, ValidationError
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    TypeAdapter,
+    ValidationError,
+    WithJsonSchema,
+)
 from pydantic_core import ErrorDetails
 
 from lrbench.errors import ConfigError, counted, nearest
@@ -52,7 +60,8 @@ def _bytes(value: object) -> int | Literal["auto"]:
     return int(float(match[1]) * _UNITS[match[2]])
 
 
-Size = Annotated[int | Literal["auto"], PlainValidator(_bytes)]
+_AMOUNT = {"type": ["number", "string"], "minimum": 0, "pattern": r"^\s*(auto|[0-9.]+\s*[kKmMgGtT]?[iI]?[bB]?)\s*$"}
+Size = Annotated[int | Literal["auto"], PlainValidator(_bytes), WithJsonSchema(_AMOUNT)]
 """Bytes of memory, or `auto`."""
 
 
@@ -88,6 +97,9 @@ class Part:
         return {"name": self.name, **self.params}
 
 
+_DURATION = r"((?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?)\s*(epochs?|steps?|%|)"
+
+
 @dataclass(frozen=True)
 class Duration:
     """A length of training: `15 epochs`, `300 steps` or `10%` (of the run)."""
@@ -119,8 +131,7 @@ class Duration:
         if isinstance(value, Duration):
             return value
         text = str(value).strip() if isinstance(value, str | int | float) and value is not True else ""
-        number = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?"
-        match = re.fullmatch(rf"({number})\s*(epochs?|steps?|%|)", text)
+        match = re.fullmatch(_DURATION, text)
         if not match or float(match[1]) >= 1e12:
             raise ValueError(f"must be a duration such as '15 epochs', '300 steps' or '10%' (got {value!r})")
         units: dict[str, Literal["epochs", "steps", "percent"]]
@@ -150,11 +161,18 @@ def _metric_name(value: object) -> str:
     raise ValueError(f"{problem}{near and f'; {near.strip()}'} (got {value!r:.60})")
 
 
-MetricName = Annotated[str, PlainValidator(_metric_name)]
+_ANY_LETTER = r"\w\u0080-\uffff"  # `\w` alone is ASCII in editors
+MetricName = Annotated[
+    str, PlainValidator(_metric_name), WithJsonSchema({"type": "string", "pattern": f"^val_[{_ANY_LETTER}]+$"})
+]
 """The name of a validation metric; whether the task has it is checked once the data is loaded."""
 
-Epochs = Annotated[Duration, PlainValidator(lambda v: Duration.parse(v, "epochs")), _as_text]
-Steps = Annotated[Duration, PlainValidator(lambda v: Duration.parse(v, "steps")), _as_text]
+_LENGTH = WithJsonSchema({
+    "type": ["number", "string"], "minimum": 0, "exclusiveMaximum": 1e12, "pattern": rf"^\s*{_DURATION}\s*$",
+    "examples": ["15 epochs", "300 steps", "10%"],
+})  # fmt: skip
+Epochs = Annotated[Duration, PlainValidator(lambda v: Duration.parse(v, "epochs")), _LENGTH, _as_text]
+Steps = Annotated[Duration, PlainValidator(lambda v: Duration.parse(v, "steps")), _LENGTH, _as_text]
 
 
 def part_of(value: object, key: str) -> Part:

@@ -9,7 +9,13 @@ import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from lrbench.components.optimizers.catalog import AVERAGES, DEFAULT_LR, OPTIMIZERS, SETS_ITS_OWN_RATE
+from lrbench.components.optimizers.catalog import (
+    AVERAGES,
+    DEFAULT_LR,
+    OPTIMIZERS,
+    SETS_ITS_OWN_RATE,
+    known_defaults,
+)
 from lrbench.components.optimizers.mup import keep_decay, width_factors
 from lrbench.components.optimizers.param_groups import (
     MODULE,
@@ -18,7 +24,7 @@ from lrbench.components.optimizers.param_groups import (
     parameter_groups,
     peak_and_ratios,
 )
-from lrbench.components.optimizers.parameters import check_parameters
+from lrbench.components.optimizers.parameters import check_parameters, kinds_of
 from lrbench.components.optimizers.stages import Stage, Stages
 from lrbench.errors import ConfigError
 from lrbench.types import Part, arguments, part_of

@@ -6,9 +6,10 @@ import contextlib
 import importlib
 import inspect
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from lrbench.components.optimizers.parameters import defaults_in, described
 from lrbench.errors import ConfigError
 from lrbench.registry import Catalog
 
@@ -99,6 +100,9 @@ _CLASSES = {
     "sgd": _Class("SGD", 1e-3, "Stochastic gradient descent, optionally with momentum or Nesterov momentum."),
 }
 
+for _name, _chosen in _CLASSES.items():
+    _chosen.__doc__ = described(_name, _chosen.__doc__ or "")
+
 OPTIMIZERS = Catalog(
     kind="optimizer",
     entries=_CLASSES,
@@ -115,3 +119,8 @@ AVERAGES = frozenset({"schedule_free_adamw", "schedule_free_radam", "schedule_fr
 
 SETS_ITS_OWN_RATE = AVERAGES | {"adadelta", "prodigy"}
 """Optimizers whose step size does not depend on lr alone; a decay or warm-up works against them."""
+
+
+def known_defaults(name: str) -> Mapping[str, Any]:
+    """Return the defaults of an optimizer's class, as far as its source tells them, without importing it."""
+    return defaults_in(_CLASSES[name].home, _CLASSES[name].class_name)

@@ -1,7 +1,13 @@
-"""The parameters that optimizers have, and what these may be, so that a config is checked without torch."""
+"""The parameters of the optimizers' classes and what they may be, so that configs are checked without torch."""
 
 from __future__ import annotations
 
+import ast
+import contextlib
+import functools
+import importlib.util
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -76,3 +82,90 @@ def check_parameters(part: Part) -> None:
             raise ConfigError(problem, key=key)
         elif kind is not None:
             checked(value, adapter(kind), key)
+
+
+def kinds_of(name: str) -> dict[str, Any]:
+    """Return the parameters of an optimizer besides lr, each with the type of its values; Any if torch checks it."""
+    own = PARAMETERS[name].split()
+    return {one: _VALUES.get(f"{name}.{one}", _VALUES.get(one, Any)) for one in own}
+
+
+_MEANINGS = {
+    "adamw_lr": "the peak learning rate of the weights that AdamW trains; by default lr.",
+    "adjust_lr_fn": "how lr depends on a matrix's shape: original or match_rms_adamw.",
+    "alpha": "how slowly the average of squared gradients changes.",
+    "amsgrad": "use the largest average of squared gradients so far.",
+    "asgd.alpha": "the power by which the learning rate falls.",
+    "beta2_decay": "the power by which the average of squared gradients comes to change more slowly.",
+    "beta3": "how slowly the estimate of the step size changes; √β₂ by default.",
+    "betas": "β₁ and β₂: how slowly the averages of gradients and of their squares change.",
+    "centered": "divide by the gradients' estimated standard deviation.",
+    "d": "the largest root mean square of an update, relative to lr.",
+    "d0": "the first estimate of the step size.",
+    "d_coef": "multiplies the estimated step size.",
+    "dampening": "the fraction of the gradient that momentum leaves out.",
+    "decouple": "decay weights as AdamW does.",
+    "decoupled_weight_decay": "decay weights as AdamW does, apart from the gradient.",
+    "eps": "added to the denominator.",
+    "adafactor.eps": "ε₁ and ε₂: added to squared gradients, and the smallest scale of a weight.",
+    "etas": "what the step size shrinks and grows by.",
+    "growth_rate": "the most by which the estimated step size grows in a step.",
+    "initial_accumulator_value": "the first sum of squared gradients.",
+    "lambd": "the decay term.",
+    "lr_decay": "the decay of lr: it is divided by 1 + lr_decay · step.",
+    "lr": "the peak learning rate of every schedule.",
+    "momentum": "the fraction of the last update that is added to the next.",
+    "momentum_decay": "how fast the momentum rises.",
+    "nesterov": "take the gradient ahead of the momentum's step.",
+    "ns_coefficients": "the coefficients of the Newton-Schulz polynomial.",
+    "ns_steps": "Newton-Schulz iterations.",
+    "r": "the power of the step in the weights of the average.",
+    "rho": "how slowly the average of squared gradients changes.",
+    "safeguard_warmup": "leave lr out of the estimate, for a long warm-up.",
+    "silent_sgd_phase": "no updates while the variance can't be estimated.",
+    "slice_p": "use every p-th value of a weight for the estimate, to save memory.",
+    "step_sizes": "the smallest and the largest step size.",
+    "t0": "the step at which averaging begins.",
+    "use_bias_correction": "Adam's correction of the averages' first values.",
+    "warmup_steps": "steps of a linear warm-up of the optimizer's own.",
+    "weight_decay": "multiplies the weights that are subtracted.",
+    "weight_lr_power": "the power of lr in the weights of the average.",
+}
+"""What parameters mean, in all optimizers or in one."""
+
+
+def described(name: str, summary: str) -> str:
+    """Return the docstring of an optimizer, with the meaning of its parameters."""
+    meanings = {one: _MEANINGS.get(f"{name}.{one}", _MEANINGS[one]) for one in ("lr", *PARAMETERS[name].split())}
+    return "\n".join([summary, "", "Args:", *(f"    {one}: {meaning}" for one, meaning in meanings.items())])
+
+
+@functools.cache
+def defaults_in(home: str, class_name: str) -> Mapping[str, Any]:
+    """Read the defaults of a class's parameters from its package's source, without importing it; empty if unknown."""
+    package, *inner = home.split(".")
+    spec = importlib.util.find_spec(package)
+    for folder in spec.submodule_search_locations or () if spec is not None else ():
+        for path in sorted(Path(folder, *inner).glob("*.py")):
+            text = path.read_text(encoding="utf-8")
+            if f"class {class_name}(" in text:
+                return _defaults(ast.parse(text), class_name)
+    return {}
+
+
+def _defaults(source: ast.Module, class_name: str) -> dict[str, Any]:
+    found = {}
+    for argument, default in _arguments(source, class_name):
+        with contextlib.suppress(ValueError):  # a name, or a call
+            found[argument.arg] = ast.literal_eval(default) if default is not None else None
+    return found
+
+
+def _arguments(source: ast.Module, class_name: str) -> Iterator[tuple[ast.arg, ast.expr | None]]:
+    """Yield the arguments of a class's constructor that have defaults."""
+    classes = (node for node in source.body if isinstance(node, ast.ClassDef) and node.name == class_name)
+    for function in (node for one in classes for node in one.body if isinstance(node, ast.FunctionDef)):
+        if function.name == "__init__":
+            places = [*function.args.posonlyargs, *function.args.args]
+            yield from zip(reversed(places), reversed(function.args.defaults), strict=False)
+            yield from zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
