@@ -59,14 +59,18 @@ def _configs(console: Console, name: str | None) -> None:
     """Print the configs that come with lrbench, or the text of one. Raises UsageError for an unknown name."""
     known = bundled_configs()
     if name is None:
-        for folder in dict.fromkeys(one.partition("/")[0] for one in known):
-            rows = {one: _first_sentence(file) for one, file in known.items() if one.startswith(f"{folder}/")}
-            _rows(console, folder, rows)
+        for folder, rows in itertools.groupby(described_configs().items(), lambda one: one[0].partition("/")[0]):
+            _rows(console, folder, dict(rows))
         console.print("`lrbench run digits/baseline` trains one; `extends: digits/baseline` builds on it.", style="dim")
     elif name.removesuffix(".yaml") in known:
         console.print(escape(known[name.removesuffix(".yaml")].read_text(encoding="utf-8")), soft_wrap=True)
     else:
         raise UsageError(f"unknown config '{name}'; {choices(name, known)}")
+
+
+def described_configs() -> dict[str, str]:
+    """Return the configs that come with lrbench, each with what it is about."""
+    return {name: _first_sentence(file) for name, file in bundled_configs().items()}
 
 
 def _first_sentence(config: Path) -> str:
