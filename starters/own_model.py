@@ -5,7 +5,7 @@ from torch import nn
 
 
 class Net(nn.Module):
-    """Two layers. `in_features` and `num_classes` could be asked for as well: lrbench gives what the data tells."""
+    """Two layers. lrbench gives `num_classes`, since the data tell it; the config gives `width`."""
 
     def __init__(self, width: int = 32, num_classes: int = 2):
         super().__init__()

@@ -288,6 +288,9 @@ def test_help_report_and_list_do_not_import_torch(cli: Cli, tmp_path: Path, writ
         ["list", "schedules", "cosine"],
         ["list", "models", "cnn"],
         ["schema"],
+        ["list", "configs"],
+        ["init"],
+        ["demo", "--help"],
     ]
     script = (  # one process for all: what one of them imports stays imported
         "import sys\nfrom lrbench.cli.app import main\n"
