@@ -10,14 +10,11 @@ NEEDED = $(USED) pytest xdist pytest_cov pre_commit hypothesis jsonschema ruff m
          transformers material mkdocstrings_handlers
 PARALLEL = -n logical --maxprocesses 8 --dist worksteal
 SLOW_PARALLEL = -n logical --maxprocesses 4 --dist loadgroup
-DEMO = $(addprefix configs/digits/,$(addsuffix .yaml,baseline too_large large too_small far_too_small linear_decay \
-       step_decay time_decay exponential_decay cosine cyclical one_cycle))
 
 .PHONY: demo test test-slow coverage soak docs docs-figures study-report bench check lint layout types format user environment documented clean
 
 demo: user  ## Compare twelve configs on embedded data: about two minutes.
-	$(BIN)/python -m lrbench run $(DEMO) --seeds 3 --jobs 2 --runs runs/demo
-	$(BIN)/python -m lrbench report --runs runs/demo
+	$(BIN)/python -m lrbench demo
 
 test: environment  ## Run the ordinary tests, one process per core: no network, no GPU, less than two minutes on two cores.
 	$(BIN)/python -m pytest $(PARALLEL)

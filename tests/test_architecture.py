@@ -64,6 +64,7 @@ ROOMS = (
     "reports",
     "server",
     "integrations",
+    "starters",
     "cli",
     "objects",
 )
@@ -102,7 +103,7 @@ PUBLIC = {
         RunConfig SOURCES flat kind_of own short_axes Dataset EarlyStoppingRule Experiment SHORT_AXES canonical
         dump_yaml exists fits_folder group identity load_config merge normal opened overriding read_bytes
         read_config run_name validate without_rate Trunk branched count_branched own_share trunk_of FAR Law Size
-        SizeKind common size_kind
+        SizeKind common size_kind bundled bundled_configs bundled_name located no_config
     """,
     "runs": """
         STEP_COLUMNS Columns Growing DEAD_AFTER_SECONDS Environment NODE RunFolder RunResult Sizes Status Tail
@@ -147,7 +148,7 @@ PUBLIC = {
         sized transfer
     """,
     "schemas": """
-        documented save_schema schema
+        SCHEMA_FILE documented save_schema schema
     """,
     "reports": """
         save_transfer transfer_headings transfer_rows Preview Report Column Table groups_table csv_cell figure_of
@@ -161,6 +162,9 @@ PUBLIC = {
     "integrations": """
         Export Imported Log Recorder Tool export hf_range_test import_runs keras_range_test lightning_range_test
         param record
+    """,
+    "starters": """
+        STARTERS Starter write_starter
     """,
     "cli": """
         Terminal main progress_display

@@ -18,6 +18,8 @@ Cli = Callable[..., tuple[int, str, str]]
 pytestmark = pytest.mark.usefixtures("sketches")
 ROOT = Path(__file__).parent.parent
 COMMANDS = (
+    "demo",
+    "init",
     "run",
     "sweep",
     "report",
@@ -286,6 +288,9 @@ def test_help_report_and_list_do_not_import_torch(cli: Cli, tmp_path: Path, writ
         ["list", "schedules", "cosine"],
         ["list", "models", "cnn"],
         ["schema"],
+        ["list", "configs"],
+        ["init"],
+        ["demo", "--help"],
     ]
     script = (  # one process for all: what one of them imports stays imported
         "import sys\nfrom lrbench.cli.app import main\n"

@@ -67,7 +67,7 @@ def test_every_command_option_and_argument_is_known() -> None:
     for name, command in TABLE["commands"].items():
         assert command["help"] and not re.search(r"\[/?(dim|bold|red)", command["help"])
         assert all(one["help"] for one in command["options"].values()), name
-    assert [*CATALOGUES] == completed("list ") == [*TABLE["names"]]
+    assert [*CATALOGUES, "configs"] == completed("list ") == [*TABLE["names"]]
     assert {*_FIGURES} == {*KINDS, "all"}
     for option, choices in _CHOICES.items():
         own, _, name = option.rpartition(" ")

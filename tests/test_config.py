@@ -489,7 +489,7 @@ def test_a_file_that_is_not_there(write, tmp_path):
         load_config(tmp_path / "basline.yaml")
     assert str(caught.value).startswith(f"{tmp_path / 'basline.yaml'}: no such file; did you mean ")
     assert str(tmp_path / "baseline.yaml") in str(caught.value)
-    with pytest.raises(ConfigError, match=r"no such file$"):
+    with pytest.raises(ConfigError, match=r"no such file\. `lrbench list configs`"):
         load_config(tmp_path / "other" / "zzz.yaml")
     with pytest.raises(ConfigError, match="cannot be read"):
         load_config(tmp_path)

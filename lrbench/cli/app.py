@@ -15,10 +15,12 @@ from lrbench.cli import json_output
 from lrbench.cli.audit import audit
 from lrbench.cli.check_width import check_width
 from lrbench.cli.compare import compare
+from lrbench.cli.demo import demo
 from lrbench.cli.export import export
 from lrbench.cli.figure import figure
 from lrbench.cli.find_lr import find_lr
 from lrbench.cli.import_ import import_
+from lrbench.cli.init import init
 from lrbench.cli.list import list_
 from lrbench.cli.options import AT_ONCE, completed
 from lrbench.cli.preview import preview
@@ -58,6 +60,8 @@ def _main(
     pass
 
 
+app.command()(demo)
+app.command()(init)
 app.command()(run)
 app.command()(sweep)
 app.command()(report)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from lrbench.cli.options import (
     Again,
-    Configs,
+    ConfigsAsked,
     Debug,
     Device,
     Jobs,
@@ -20,10 +20,11 @@ from lrbench.cli.options import (
 )
 from lrbench.cli.serve import Serve, serving
 from lrbench.cli.terminal import Terminal, inline
+from lrbench.errors import UsageError
 
 
 def run(
-    configs: Configs,
+    configs: ConfigsAsked = None,
     overrides: Overrides = None,
     seeds: Annotated[int | None, option("Train each config with this many seeds.", min=1)] = None,
     jobs: Jobs = 1,
@@ -40,8 +41,12 @@ def run(
 ) -> None:
     """Train configs. Finished runs are shown, not repeated; interrupted runs are resumed.
 
-    [dim]lrbench run configs/digits/baseline.yaml --set optimizer.lr=0.01 --seeds 3 --jobs 2[/]
+    [dim]lrbench run digits/baseline --set optimizer.lr=0.01 --seeds 3 --jobs 2[/]
     """
+    from lrbench.config import no_config
+
+    if not configs:
+        raise UsageError(no_config())
     from lrbench.analysis import grouped, read_one
     from lrbench.cli import tables
     from lrbench.cli.json_events import JsonEvents, outcomes_told

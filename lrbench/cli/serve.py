@@ -11,14 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
+from lrbench.cli.browser import Open, open_page, opens
 from lrbench.cli.options import Baseline, Debug, Filters, Metric, PoolCode, Runs, RunsGiven, option
 from lrbench.cli.terminal import Terminal, inline
 from lrbench.errors import Interrupted, Terminated, UsageError
 from lrbench.events import Event, Watch, message
 
-Open = Annotated[
-    bool | None, option("Open the page in a browser. Default: on a desktop, not over SSH.", "--open/--no-open")
-]
 Serve = Annotated[bool, option("Show the runs in a live page while they train, as lrbench serve does.", "--serve")]
 
 
@@ -33,7 +31,7 @@ def serve(
         list[str] | None, option("Another name of this server, as a proxy asks for it; repeatable.", metavar="NAME")
     ] = None,
     read_only: Annotated[bool, option("Show no buttons, and refuse requests to sweeps.", "--read-only")] = False,
-    open_page: Open = None,
+    open_it: Open = None,
     metric: Metric = None,
     baseline: Baseline = None,
     filters: Filters = None,
@@ -57,22 +55,15 @@ def serve(
     server = Server(Settings(paths, host, port, prefix, allow_host or (), read_only, asked))
     if beside:
         print(server.address, flush=True)
-        _open(server.address, open_page)
+        threading.Thread(target=open_page, args=(server.address, open_it), daemon=True).start()
         os.nice(10)
         server.serve(_parent_ends, last=True)
         return
     with _Stop() as stop:
         _announce(Terminal(), server.address, server.public, paths)
-        _open(server.address, open_page)
+        threading.Thread(target=open_page, args=(server.address, open_it), daemon=True).start()
         server.serve(stop.wait)
     raise stop.error
-
-
-def _open(address: str, asked: bool | None) -> None:
-    if _opens(asked):
-        import webbrowser
-
-        threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
 
 def _announce(console: Terminal, address: str, public: bool, paths: list[Path]) -> None:
@@ -86,14 +77,6 @@ def _announce(console: Terminal, address: str, public: bool, paths: list[Path]) 
     if missing:
         console.print(f"waiting for {inline(', '.join(map(str, missing)))}, which does not exist yet", soft_wrap=True)
     console.print(f"Live page: {inline(address)}  (Ctrl-C ends it)", soft_wrap=True)
-
-
-def _opens(asked: bool | None) -> bool:
-    """Return whether to open a browser: only where one has a screen to open on, unless asked."""
-    if asked is not None:
-        return asked
-    desktop = sys.platform in ("darwin", "win32") or "DISPLAY" in os.environ or "WAYLAND_DISPLAY" in os.environ
-    return desktop and sys.stdout.isatty() and "SSH_CONNECTION" not in os.environ
 
 
 class _Stop:
@@ -155,8 +138,8 @@ def serving(runs: Path | None, watch: Watch) -> Iterator[Watch]:
         def heard(event: Event) -> None:
             nonlocal begun
             if not begun and event.kind == "start":
-                begun, opens = True, "--open" if _opens(None) else "--no-open"
-                stack.enter_context(beside(runs, [opens], lambda said: watch(message(f"live page: {said}"))))
+                begun, opening = True, "--open" if opens(None) else "--no-open"
+                stack.enter_context(beside(runs, [opening], lambda said: watch(message(f"live page: {said}"))))
             watch(event)
 
         yield heard

@@ -6,6 +6,7 @@ against the catalogues of schedules and components. Nothing here imports torch o
 
 from lrbench.config.blocks import Dataset, fits_folder
 from lrbench.config.branching import Trunk, branched, count_branched, own_share, trunk_of
+from lrbench.config.bundled import bundled, bundled_configs, bundled_name, located, no_config
 from lrbench.config.command import OUR_COLUMN, SOURCES, Column, CommandConfig
 from lrbench.config.experiment import Experiment
 from lrbench.config.files import exists, opened, read_bytes

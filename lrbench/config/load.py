@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lrbench.config import yaml_source
+from lrbench.config.bundled import located
 from lrbench.config.files import exists, run_notes
 from lrbench.config.merge import merge
 from lrbench.config.run_config import RunConfig
@@ -54,7 +55,7 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
     """Read a YAML config: follow `extends`, apply overrides and validate.
 
     Args:
-        path: the YAML file.
+        path: the YAML file, or a config that comes with lrbench, such as `digits/baseline`; a file goes first.
         overrides: `key=value` as after `--set`, such as `optimizer.lr=0.01`; they merge like a file that extends it.
 
     Raises:
@@ -65,7 +66,7 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
 
 def read_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
     """Read a YAML config with all that it extends and overrides, without validation. Raises ConfigError."""
-    path = Path(path)
+    path = located(path)
     plain, places = _resolve(path)
     overrides = list(overrides)
     given = {key.strip() for key, _, value in (o.partition("=") for o in overrides) if value.strip() not in _NOTHING}
@@ -129,8 +130,8 @@ def _read(path: Path) -> tuple[dict[str, Any], yaml_source.Places]:
 
 
 def _beside(path: Path, parent: str, where: str) -> Path:
-    """Return the file that `path` extends. Raises ConfigError if there is none."""
-    target = path.parent / parent
+    """Return the file that `path` extends: beside it, or one that comes with lrbench. Raises ConfigError."""
+    target = located(parent, path.parent)
     if not exists(target):
         problem = f"no such file: {target!s:.300} (the path is relative to {path})"
         raise ConfigError(problem, key="extends", where=where)

@@ -5,5 +5,6 @@ torch.
 """
 
 from lrbench.schemas.docstrings import documented
+from lrbench.schemas.save import FILE as SCHEMA_FILE
 from lrbench.schemas.save import save_schema
 from lrbench.schemas.whole import schema

@@ -9,9 +9,10 @@ from typing import Any
 from rich.text import Text
 from typer.main import get_command
 
-from lrbench.cli.catalogue import CATALOGUES
+from lrbench.cli.catalogue import CATALOGUES, described_configs
 from lrbench.schedules import PLATEAUS, SCHEDULES
 from lrbench.schemas import schema
+from lrbench.starters import STARTERS
 from lrbench.training import TRACKERS
 
 _SOURCES = {
@@ -31,7 +32,7 @@ _FIGURES = ("curves", "rates", "heatmap", "lengths", "schedules", "seeds", "targ
             "overview", "all")  # fmt: skip
 _ARGUMENTS: Mapping[str, Any] = {
     "CONFIG": "configs", "RUNS": "runs", "RUNS|NAME": "watched", "A": "labels", "[B]": "labels", "DIR": "folders",
-    "list KIND": "kinds", "list NAME": "names", "figure KIND": _FIGURES,
+    "list KIND": "kinds", "list NAME": "names", "figure KIND": _FIGURES, "init KIND": (*STARTERS,), "FOLDER": "folders",
 }  # fmt: skip
 """What arguments are, by what the help calls them."""
 
@@ -44,7 +45,7 @@ def make() -> dict[str, Any]:
     return {
         "options": _options("", group),
         "commands": {name: _command(name, one) for name, one in group.commands.items()},
-        "names": {kind: _names(kind) for kind in CATALOGUES},
+        "names": {kind: _names(kind) for kind in CATALOGUES} | {"configs": described_configs()},
         "keys": dict(_keys(made["$defs"]["training"], made)),
         "entries": {key: dict(entries) for key, entries in parts.items()},
     }

@@ -83,7 +83,9 @@ def _path(folder: str, entry: os.DirEntry[str]) -> str:
 
 
 def _configs(line: Line, current: str) -> list[Candidate]:
-    return _paths(current, lambda entry: entry.name.endswith(_YAML))
+    """Files; once something is typed, the configs that come with lrbench too."""
+    bundled = line.table["names"]["configs"] if current else {}
+    return [*_paths(current, lambda entry: entry.name.endswith(_YAML)), *bundled.items()]
 
 
 def _folders(line: Line, current: str) -> list[Candidate]:
