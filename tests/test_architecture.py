@@ -99,7 +99,8 @@ PUBLIC = {
         OUR_COLUMN CONFIG CONFIGS Column CommandConfig PARTS Config ContinueRule InitRule RecordedConfig
         RunConfig SOURCES flat kind_of own short_axes Dataset EarlyStoppingRule Experiment SHORT_AXES canonical
         dump_yaml exists fits_folder group identity load_config merge normal opened overriding read_bytes
-        read_config run_name validate without_rate Trunk branched count_branched own_share trunk_of FAR Law Size
+        read_config run_name validate without_rate RANGE as_axes
+        Trunk branched count_branched own_share trunk_of FAR Law Size
         SizeKind common size_kind
     """,
     "runs": """

@@ -10,14 +10,14 @@ from typing import Any
 
 from lrbench.config import yaml_source
 from lrbench.config.files import exists, run_notes
-from lrbench.config.merge import merge
+from lrbench.config.merge import merge, normal
+from lrbench.config.overrides import override
 from lrbench.config.run_config import RunConfig
 from lrbench.config.validate import validate
 from lrbench.errors import ConfigError
 from lrbench.schedules import has_milestones, revised
 from lrbench.types import PATH, TEXTS, Kind, Listed, arguments
 
-PARTS = ("dataset", "model", "optimizer", "schedule", "loss", "task")
 _NOTHING = ("null", "~", "")
 MOST_EXTENDED = 100
 _NOT_INHERITED = ("name", "reference", "extends")
@@ -71,8 +71,8 @@ def read_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
     given = {key.strip() for key, _, value in (o.partition("=") for o in overrides) if value.strip() not in _NOTHING}
     if {"epochs", "steps"} <= given:
         raise ConfigError("give either `epochs` or `steps`, not both", key="epochs", where="--set")
-    for override in overrides:
-        child, child_places = _override(override)
+    for text in overrides:
+        child, child_places = override(text)
         plain = merge(plain, child)
         at = next(iter(child_places))
         inherited = {k: v for k, v in places.items() if k[: len(at)] != at}
@@ -84,14 +84,6 @@ def read_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
     if isinstance(plain.get("continue"), str | int | float) and run_notes(path.parent) is not None:
         plain["continue"] = {"run": str(path.parent), "for": plain["continue"]}  # the run with this config
     return Config(plain, places, str(path))
-
-
-def overriding(overrides: Iterable[str]) -> dict[str, Any]:
-    """Return overrides as a config file would write them. Raises ConfigError."""
-    whole: dict[str, Any] = {}
-    for override in overrides:
-        whole = merge(whole, _override(override)[0])
-    return whole
 
 
 def _resolve(path: Path) -> tuple[dict[str, Any], yaml_source.Places]:
@@ -157,21 +149,3 @@ def _made_before(number: int, folder: Path) -> bool:
         return bool((run_notes(folder) or {"format": number}).get("format", 1) < number)
     except TypeError:
         return False
-
-
-def normal(plain: Mapping[str, Any]) -> dict[str, Any]:
-    """Write `model: cnn` as `model: {name: cnn}`, so that it merges."""
-    return {k: {"name": v} if k in PARTS and isinstance(v, str) else v for k, v in plain.items()}
-
-
-def _override(text: str) -> tuple[dict[str, Any], yaml_source.Places]:
-    key, equals, value_text = text.partition("=")
-    path = tuple(key.strip().split("."))
-    if not equals or not all(path):
-        raise ConfigError(f"must be key=value, such as optimizer.lr=0.01 (got {text!r:.80})", where="--set")
-    if path[0] == "extends":
-        raise ConfigError("can't be set; run the other config instead", key="extends", where="--set")
-    value, _ = yaml_source.parse(value_text, f"--set {key}")
-    for piece in reversed(path):
-        value = {piece: value}
-    return normal(value), {path: "--set"}
