@@ -21,6 +21,8 @@ from lrbench.types import PATH, TEXTS, Kind, Listed, arguments
 _NOTHING = ("null", "~", "")
 MOST_EXTENDED = 100
 _NOT_INHERITED = ("name", "reference", "extends")
+_USERS_OWN = "x-"
+"""How keys at the top begin that are the user's own, for YAML anchors and notes."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def read_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
         raise ConfigError("give either `epochs` or `steps`, not both", key="epochs", where="--set")
     for text in overrides:
         child, child_places = override(text)
-        plain = merge(plain, child)
+        plain = merge(plain, _without_own(child))
         at = next(iter(child_places))
         inherited = {k: v for k, v in places.items() if k[: len(at)] != at}
         outer = {at[:n]: "--set" for n in range(1, len(at)) if at[:n] not in places}
@@ -112,12 +114,18 @@ def _resolve(path: Path) -> tuple[dict[str, Any], yaml_source.Places]:
 
 def _read(path: Path) -> tuple[dict[str, Any], yaml_source.Places]:
     plain, places = yaml_source.read(path)
+    plain = _without_own(plain)
     if plain.get("command") is not None:
         plain["folder"] = os.path.normpath(Path.cwd() / path.parent / str(plain.get("folder", "")))
     scaling = plain.get("lr_scaling")
     if isinstance(scaling, Mapping) and isinstance(scaling.get("from"), str):  # relative to this file
         plain["lr_scaling"] = {**scaling, "from": os.path.normpath(path.parent / scaling["from"])}
     return _with_old_meaning(path, normal(plain)), places
+
+
+def _without_own(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out the user's own keys; anchors in them are resolved by now."""
+    return {key: value for key, value in plain.items() if not key.startswith(_USERS_OWN)}
 
 
 def _beside(path: Path, parent: str, where: str) -> Path:
