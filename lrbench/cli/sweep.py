@@ -215,4 +215,4 @@ def _conclude(console: Console, watch: Display, done: Sweep, epsilon: float) -> 
             raise
         watch.tell("message", text=f"the summary was not written: {error}")
         console.print(f"[yellow]The summary was not written:[/] {inline(str(error))}", soft_wrap=True)
-    tables.end(console, done.outcomes)
+    tables.end(console, done.outcomes, done.folder.path)
