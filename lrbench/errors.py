@@ -160,10 +160,10 @@ def counted(number: int, noun: str) -> str:
 
 
 def plural(noun: str) -> str:
-    """Return a noun's plural: `families`, `branches`, `runs`."""
+    """Return a noun's plural: `families`, `branches`, `epochs`, `runs`."""
     if re.search("[^aeiou]y$", noun):
         return f"{noun[:-1]}ies"
-    return f"{noun}{'es' if noun.endswith(('ch', 's', 'x')) else 's'}"
+    return f"{noun}{'es' if re.search('([^o]ch|s|x)$', noun) else 's'}"
 
 
 _HIDDEN = re.compile(r"[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")

@@ -103,7 +103,7 @@ PUBLIC = {
         RunConfig SOURCES flat kind_of own short_axes Dataset EarlyStoppingRule Experiment SHORT_AXES canonical
         dump_yaml exists fits_folder group identity load_config merge normal opened overriding read_bytes
         read_config run_name validate without_rate Trunk branched count_branched own_share trunk_of FAR Law Size
-        SizeKind common size_kind bundled bundled_configs bundled_name located no_config
+        SizeKind common size_kind bundled bundled_configs bundled_name located no_config RANGE as_axes
     """,
     "runs": """
         STEP_COLUMNS Columns Growing DEAD_AFTER_SECONDS Environment NODE RunFolder RunResult Sizes Status Tail

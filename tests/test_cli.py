@@ -10,9 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import typer
 
 from lrbench._version import __version__
+from lrbench.cli.app import app
 from lrbench.cli.catalogue import CATALOGUES
+from lrbench.cli.help import ALWAYS, DONE, EXIT_CODES, PANELS, epilog
 
 Cli = Callable[..., tuple[int, str, str]]
 pytestmark = pytest.mark.usefixtures("sketches")
@@ -51,6 +54,16 @@ def test_run_trains_shows_a_table_and_leaves_a_result(cli: Cli, write_config: Ca
     assert result["status"] == "finished"
     assert f"{result['final']['val_loss']:.4g}" in out
     assert "lrbench report" in out
+
+
+def test_the_last_line_is_a_plain_sentence(cli: Cli, write_config: Callable[..., Path]) -> None:
+    config = write_config()
+    run = cli("run", config)[1].splitlines()[-1]
+    assert run == f"Ended: 1 run, 1 finished, none failed. Answer: runs/{only_run(Path('runs')).name}"
+    swept = cli("sweep", config, "--set", "optimizer.momentum=0,0.9", "--jobs", 1)[1].splitlines()[-1]
+    assert swept == "Ended: 2 runs, 2 finished, none failed. Answer: runs/sweeps/tiny"
+    found = cli("find-lr", config, "--iterations", 10, "--seeds", 1)[1].splitlines()[-1]
+    assert re.fullmatch(r"Ended: range test of tiny, 1 seed, .*\. Answer: runs/find-lr/tiny-[0-9a-f]{8}", found)
 
 
 def test_a_finished_run_is_shown_and_not_done_again(cli: Cli, write_config: Callable[..., Path]) -> None:
@@ -216,6 +229,7 @@ def test_failing_user_code_is_exit_code_1_and_the_other_runs_go_on(
     assert "my own mistake" in out
     assert "mine_failing.py" in out
     assert "error.log" in out.replace("\n", "")
+    assert out.splitlines()[-1] == "Ended: 2 runs, 1 finished, 1 failed. Answer: runs"
     states = {
         p.name.split("-")[0]: json.loads((p / "result.json").read_text())["status"] for p in Path("runs").iterdir()
     }
@@ -316,6 +330,45 @@ def test_readme_shows_only_commands_and_options_that_exist(cli: Cli) -> None:
         written = words[words.index("--write") + 1] if "--write" in words else None
         for path in (w for w in words if w.startswith("configs/") and "*" not in w and w != written):
             assert (ROOT / path).exists(), command
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_fits_80_columns_shows_flags_as_flags_and_the_exit_codes(
+    cli: Cli, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    page = cli(name, "--help")[1]
+    assert max(map(len, page.splitlines())) <= 80
+    assert not re.search(r"<(bool|int|float|str|path|list)", page)
+    assert epilog(name) in " ".join(page.split())
+
+
+def test_the_exit_codes_in_the_docs_are_those_of_the_help() -> None:
+    text = (ROOT / "docs/automation.md").read_text()
+    told = {f"`{name}`": meanings for name, meanings in EXIT_CODES.items()}
+    rows = [
+        f"| {name} | {code} | {meaning} |"
+        for name, meanings in {**told, "all others": DONE, "any command": ALWAYS}.items()
+        for code, meaning in meanings.items()
+    ]
+    assert "\n".join(rows) in text
+    assert {*EXIT_CODES} <= {*COMMANDS}
+
+
+def test_the_options_of_a_long_command_are_in_panels(cli: Cli) -> None:
+    page = cli("sweep", "--help")[1]
+    titles = re.findall(r"^╭─ (.*?) ─", page, flags=re.MULTILINE)
+    assert titles == ["Arguments", "What to train", "Selection", "Statistics", "Execution", "Output", "Help"]
+    assert re.findall(r"^╭─ (.*?) ─", cli("list", "--help")[1], flags=re.MULTILINE) == ["Arguments", "Options"]
+
+
+def test_every_option_of_a_long_command_has_a_panel() -> None:
+    known = {f"--{name}" for names in PANELS.values() for name in names.split()}
+    for name in ("run", "sweep", "find-lr", "report", "figure", "serve"):
+        declared = typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
+        for one in declared.params:
+            if one.param_type_name == "option" and not one.hidden:
+                assert set(one.opts) & known, (name, one.opts)
 
 
 def test_the_readme_is_short_and_every_command_is_documented() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
@@ -19,6 +19,7 @@ from lrbench.cli.demo import demo
 from lrbench.cli.export import export
 from lrbench.cli.figure import figure
 from lrbench.cli.find_lr import find_lr
+from lrbench.cli.help import Command, epilog
 from lrbench.cli.import_ import import_
 from lrbench.cli.init import init
 from lrbench.cli.list import list_
@@ -60,24 +61,28 @@ def _main(
     pass
 
 
-app.command()(demo)
-app.command()(init)
-app.command()(run)
-app.command()(sweep)
-app.command()(report)
-app.command()(figure)
-app.command()(serve)
-app.command()(watch)
-app.command()(compare)
-app.command()(preview)
-app.command()(audit)
-app.command("find-lr")(find_lr)
-app.command("check-width")(check_width)
-app.command()(transfer)
-app.command()(export)
-app.command("import")(import_)
-app.command("list")(list_)
-app.command()(schema)
+COMMANDS: dict[str, Callable[..., None]] = {
+    "demo": demo,
+    "init": init,
+    "run": run,
+    "sweep": sweep,
+    "report": report,
+    "figure": figure,
+    "serve": serve,
+    "watch": watch,
+    "compare": compare,
+    "preview": preview,
+    "audit": audit,
+    "find-lr": find_lr,
+    "check-width": check_width,
+    "transfer": transfer,
+    "export": export,
+    "import": import_,
+    "list": list_,
+    "schema": schema,
+}
+for _name, _function in COMMANDS.items():
+    app.command(_name, cls=Command, epilog=epilog(_name))(_function)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

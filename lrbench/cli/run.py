@@ -72,5 +72,6 @@ def run(
     where = "" if runs == Path("runs") else f" --runs {inline(str(runs))}"
     tables.show_groups(console, grouped(made), how=f"lrbench report{where} --rows all")
     tables.show_outcomes(console, outcomes)
-    tables.end(console, outcomes)
-    console.print(f"To compare them: lrbench report{where}", style="dim")
+    if done:
+        console.print(f"To compare them: lrbench report{where}", style="dim")
+    tables.end(console, outcomes, outcomes[0].path if len(outcomes) == 1 else runs.absolute())

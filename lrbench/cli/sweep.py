@@ -30,6 +30,15 @@ Jobs = Annotated[
     int | None,
     option("Runs at once, in worker processes that share the CPU cores. Default: one per core or GPU.", min=1),
 ]
+Sets = Annotated[
+    list[str] | None,
+    option(
+        "Set a config key. Several values are an axis: batch_size=16,32 or optimizer.weight_decay=1e-4:1e-1:4 (log "
+        "scale). A list in brackets or a text in quotes is one value. Repeatable.",
+        "--set",
+        metavar="KEY=VALUE",
+    ),
+]
 DryRun = Annotated[bool, option("List the runs with their budget and the expected time; train nothing.", "--dry-run")]
 PruneAfter = Annotated[
     float | None, option("End runs whose loss is still at chance after this fraction of their budget, such as 0.25.")
@@ -61,7 +70,7 @@ def sweep(
     lr: Lr = None,
     seeds: Annotated[int | None, option("Train each cell with this many seeds.", min=1)] = None,
     schedule: Annotated[str | None, option("Schedules by name: cosine,one_cycle.")] = None,
-    overrides: options.Overrides = None,
+    overrides: Sets = None,
     jobs: Jobs = None,
     dry_run: DryRun = False,
     status: Annotated[bool, option("Show the progress of the sweeps in the runs folder.", "--status")] = False,
@@ -206,4 +215,4 @@ def _conclude(console: Console, watch: Display, done: Sweep, epsilon: float) -> 
             raise
         watch.tell("message", text=f"the summary was not written: {error}")
         console.print(f"[yellow]The summary was not written:[/] {inline(str(error))}", soft_wrap=True)
-    tables.end(console, done.outcomes)
+    tables.end(console, done.outcomes, done.folder.path)

@@ -19,7 +19,7 @@ from lrbench.cli.terminal import inline
 from lrbench.errors import counted
 from lrbench.lr_finder import Refusal
 from lrbench.reports import groups_table
-from lrbench.runs import relative
+from lrbench.runs import listed, relative, tally
 from lrbench.training import pending, stopped
 
 if TYPE_CHECKING:
@@ -73,8 +73,11 @@ def show_outcomes(console: Console, outcomes: Sequence[Outcome]) -> None:
         console.print(f"[{colour}]{inline(name)}{others}:[/] {escape(text)}", soft_wrap=True)
 
 
-def end(console: Console, outcomes: Sequence[Outcome]) -> None:
-    """End the command with the exit code of failed, interrupted or left runs; return if there are none."""
+def end(console: Console, outcomes: Sequence[Outcome], answer: Path) -> None:
+    """End the command with the exit code of failed, interrupted or left runs; return if there are none.
+
+    The last line says what ended and where the `answer` is.
+    """
     failed, left = any(outcome.undone for outcome in outcomes), pending(outcomes)
     interrupted = stopped(outcomes)
     if interrupted is not None and not (failed and all(outcome.signal is None for outcome in left)):
@@ -83,8 +86,16 @@ def end(console: Console, outcomes: Sequence[Outcome]) -> None:
         console.print(
             f"{counted(len(left), 'run')} {'was' if len(left) == 1 else 'were'} not started; the same command goes on."
         )
+    counts = tally((outcome.status, outcome.result) for outcome in outcomes)
+    say(console, f"{counted(len(outcomes), 'run')}, {listed(counts)}{'' if failed else ', none failed'}", answer)
     if failed or left:
         raise typer.Exit(1)
+
+
+def say(console: Console, ended: str, answer: Path) -> None:
+    """Print a command's last line, a plain sentence that a screen reader can speak: what ended, and where it is."""
+    text = f"Ended: {ended}. Answer: {relative(answer)}"
+    console.print(inline(text), highlight=False, soft_wrap=True)
 
 
 def show_previews(console: Console, previews: Sequence[Preview]) -> None:
