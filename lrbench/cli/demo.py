@@ -49,11 +49,13 @@ def demo(
     """
     from lrbench.cli import tables
     from lrbench.reports import report, summary
+    from lrbench.training import stopped
 
     console = Terminal()
     outcomes = _train(console, runs, jobs, seeds=seeds, device=device, again=again)
     tables.show_outcomes(console, outcomes)
-    tables.end(console, outcomes)
+    if stopped(outcomes) is not None:
+        tables.end(console, outcomes, runs.absolute())
     made = report([runs], out)
     tables.show_shown(console, made.shown, None, "")
     for sentence in summary(made.shown):
@@ -61,6 +63,7 @@ def demo(
     tables.show_files(console, made.files)
     console.print("Next: lrbench init, which writes configs for your own data and model.", style="dim")
     open_page(made.page.resolve().as_uri(), open_it)
+    tables.end(console, outcomes, made.page)
 
 
 def _train(console: Terminal, runs: Path, jobs: int | None, **how: Any) -> Outcomes:

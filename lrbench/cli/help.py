@@ -14,7 +14,7 @@ PANELS = {
     "Execution": "jobs executor address runs-per-gpu device retries fail-fast max-failures again no-wait dry-run yes",
     "Figure": "width height font style title svg-text dpi",
     "Server": "port host prefix allow-host read-only open",
-    "Output": "out format columns rows write name track runs status serve json",
+    "Output": "out format columns rows standalone write name track runs status serve json",
     "Help": "debug help",
 }
 """The panels in order, with their options; a short command has a single panel."""
