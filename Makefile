@@ -5,19 +5,16 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 USED = torch torchvision numpy yaml pydantic typer rich matplotlib pandas jinja2 platformdirs sklearn scipy psutil \
        torchmetrics
-NEEDED = $(USED) pytest xdist pytest_cov pre_commit hypothesis ruff mypy playwright axe_playwright_python \
+NEEDED = $(USED) pytest xdist pytest_cov pre_commit hypothesis jsonschema ruff mypy playwright axe_playwright_python \
          prodigyopt schedulefree tensorboard mlflow wandb pyarrow accelerate ray keras lightning peft skorch timm \
-         transformers
+         transformers material mkdocstrings_handlers
 PARALLEL = -n logical --maxprocesses 8 --dist worksteal
 SLOW_PARALLEL = -n logical --maxprocesses 4 --dist loadgroup
-DEMO = $(addprefix configs/digits/,$(addsuffix .yaml,baseline too_large large too_small far_too_small linear_decay \
-       step_decay time_decay exponential_decay cosine cyclical one_cycle))
 
-.PHONY: demo test test-slow coverage soak study-report bench check lint layout types format user environment clean
+.PHONY: demo test test-slow coverage soak docs docs-figures study-report bench check lint layout types format user environment documented clean
 
 demo: user  ## Compare twelve configs on embedded data: about two minutes.
-	$(BIN)/python -m lrbench run $(DEMO) --seeds 3 --jobs 2 --runs runs/demo
-	$(BIN)/python -m lrbench report --runs runs/demo
+	$(BIN)/python -m lrbench demo
 
 test: environment  ## Run the ordinary tests, one process per core: no network, no GPU, less than two minutes on two cores.
 	$(BIN)/python -m pytest $(PARALLEL)
@@ -31,6 +28,12 @@ coverage: environment  ## Run the ordinary tests and print the coverage of each 
 soak: environment  ## Kill hundreds of runs, fail every write once, try thousands of damaged configs and folders: half an hour.
 	$(BIN)/python tests/soak.py --kills 200 --every 1
 	LRBENCH_EXAMPLES=2000 $(BIN)/python -m pytest tests/test_fuzz.py
+
+docs: documented  ## Build the documentation site into site/, strictly: broken links and anchors are errors. About two minutes.
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+docs-figures: documented  ## Renew the figures in docs/ that are drawn from runs/study.
+	$(BIN)/python website/drawn.py
 
 study-report: user  ## Write the reports of docs/study.md from the results in runs/study, without training.
 	$(BIN)/python -m lrbench report --runs runs/study --filter dataset=mnist --filter epochs=25 --baseline baseline \
@@ -88,5 +91,8 @@ environment:
 	@$(HAS) $(NEEDED) || $(INSTALL) '.[dev]'
 endif
 
+documented: user
+	@$(HAS) material mkdocstrings_handlers || $(INSTALL) '.[docs]'
+
 clean:
-	rm -rf .venv .bench-keras .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	rm -rf .venv .bench-keras site .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

@@ -21,6 +21,7 @@ Public names are imported on first use, so that `import lrbench` is quick and ne
     audit           compare the learning rates that ran with the schedule that was meant
     build_schedule  build a schedule as a function of the step
     torch_scheduler build the same schedule as a torch scheduler, for your own training loop
+    schema          a JSON schema of configs, for editors
     record          record the run of your own training script, step by step
     param           the value that a sweep gives your script
     build_optimizer, parameter_groups   use an `optimizer:` block in your own training loop
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from lrbench.reports import save_finding as save_finding
     from lrbench.reports import text_of as text_of
     from lrbench.schedules import build_schedule
+    from lrbench.schemas import schema
     from lrbench.sweeps import Sweep, sweep
     from lrbench.torch_adapter import torch_scheduler
     from lrbench.training import Outcome
@@ -91,6 +93,7 @@ __all__ = [
     "record",
     "report",
     "run",
+    "schema",
     "sweep",
     "torch_scheduler",
     "transfer",
@@ -134,6 +137,7 @@ _HOMES = {
     "report": "reports",
     "run": "objects",
     "save_finding": "reports",
+    "schema": "schemas",
     "sweep": "sweeps",
     "text_of": "reports",
     "torch_scheduler": "torch_adapter",

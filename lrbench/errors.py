@@ -16,9 +16,10 @@ LrbenchError            exit code 1
 
 from __future__ import annotations
 
+import contextlib
 import re
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 
 
@@ -119,6 +120,27 @@ def _said(error: BaseException) -> str:
     return text if len(text) <= MOST_SAID else f"{text[:MOST_SAID]}…"
 
 
+_NAMED = {"--filter": "filters", "--set": "overrides", "--from": "kind", "--map": "columns", "--again": "again=True"}
+"""What the parameters of Python functions are called, where that is not the option's name."""
+_typed = False
+
+
+@contextlib.contextmanager
+def command_line() -> Iterator[None]:
+    """During the block, messages name arguments as they are typed: see `option`."""
+    global _typed
+    before, _typed = _typed, True
+    try:
+        yield
+    finally:
+        _typed = before
+
+
+def option(name: str) -> str:
+    """Return what the user calls an option such as `--runs-per-gpu`: from Python, it is `runs_per_gpu`."""
+    return name if _typed else _NAMED.get(name, name.removeprefix("--").replace("-", "_"))
+
+
 def choices(wrong: object, known: Iterable[str]) -> str:
     """Return `did you mean 'adam'? Choices: adam, sgd`, or only the choices if none is similar."""
     names = sorted(known)
@@ -130,6 +152,18 @@ def nearest(wrong: object, known: Iterable[str]) -> str:
     """Return `did you mean 'adam'? ` if a known name is similar, else an empty string."""
     near = get_close_matches(str(wrong), sorted(known), n=1)
     return f"did you mean '{near[0]}'? " if near else ""
+
+
+def counted(number: int, noun: str) -> str:
+    """Return `1 run`, `1,000 runs`, `2 families`: a number and what it counts, in the singular or the plural."""
+    return f"{number:,} {noun if number == 1 else plural(noun)}"
+
+
+def plural(noun: str) -> str:
+    """Return a noun's plural: `families`, `branches`, `epochs`, `runs`."""
+    if re.search("[^aeiou]y$", noun):
+        return f"{noun[:-1]}ies"
+    return f"{noun}{'es' if re.search('([^o]ch|s|x)$', noun) else 's'}"
 
 
 _HIDDEN = re.compile(r"[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")

@@ -42,6 +42,9 @@ class Others(Protocol):
     def summaries(self) -> dict[str, str]:
         """Return the known names, each with a short description."""
 
+    def open_namespaces(self) -> list[str]:
+        """Return the namespaces whose names are unknown, since the tool is not installed."""
+
 
 @dataclass(frozen=True)
 class Catalog:
@@ -199,6 +202,10 @@ class Catalog:
             if parameter.default is parameter.empty and name not in part.params and not variadic:
                 raise ConfigError(f"'{part.name}' needs the parameter '{name}'", key=key)
 
+    def settings(self, name: str) -> dict[str, inspect.Parameter]:
+        """Return what a config may set of one of lrbench's own entries, with evaluated annotations."""
+        return self._own(self.entries[name])
+
     def parameters(self, name: str) -> list[Parameter]:
         """Return an entry's parameters as `lrbench list` shows them."""
         factory = self.factory(Part(name=name))
@@ -213,6 +220,10 @@ class Catalog:
         """Return what other installed tools have besides the entries, each with a short description."""
         known = {} if self.others is None else self.others.summaries()
         return {name: text for name, text in known.items() if name not in {*self.entries, *self.refused}}
+
+    def open_namespaces(self) -> list[str]:
+        """Return the namespaces of other tools in which any name is taken."""
+        return [] if self.others is None else self.others.open_namespaces()
 
     def summary(self, name: str) -> str:
         """Return the first line of an entry's docstring."""

@@ -48,8 +48,9 @@ def room(module: str) -> str:
     return [*module.split("."), ""][1]
 
 
-TOP = {"__init__", "__main__", "_version", "errors", "events", "registry", "torch_adapter", "types"}
+TOP = {"__init__", "__main__", "_version", "errors", "events", "registry", "torch_adapter"}
 ROOMS = (
+    "types",
     "schedules",
     "components",
     "config",
@@ -59,9 +60,11 @@ ROOMS = (
     "analysis",
     "sweeps",
     "transfers",
+    "schemas",
     "reports",
     "server",
     "integrations",
+    "starters",
     "cli",
     "objects",
 )
@@ -81,7 +84,7 @@ def test_imports_point_one_way(file: Path) -> None:
     others = {room(name) for name in imports_of(file)} - {own, ""}
     if own in ROOMS:
         assert others & set(ROOMS) <= set(ROOMS[: ROOMS.index(own)]), f"{module_of(file)} imports {sorted(others)}"
-    elif own in ("_version", "errors", "events", "types", "registry"):
+    elif own in ("_version", "errors", "events"):
         assert not others & set(ROOMS), f"{module_of(file)} imports {sorted(others)}"
 
 
@@ -91,22 +94,23 @@ PUBLIC = {
         MODELS Measure Metric Normalize OPTIMIZERS SETS_ITS_OWN_RATE Split Stages Task at_rate Tensors
         Validation adam_beta2 build_loss build_model build_optimizer check_parameters configured_rate
         epoch_columns in_groups load_dataset measures metrics_of number parameter_groups peak_and_ratios place
-        recorded METRICS NAMED OF_TASK PairTask TASKS build_task classes_in outputs_and_classes suited void_hint
-        described in_words mapped read_by task_hooks usual_loss Stage
+        kinds_of known_defaults recorded METRICS NAMED OF_TASK PairTask TASKS build_task classes_in
+        outputs_and_classes suited void_hint
+        described in_words mapped padded read_by task_hooks usual_loss Stage
     """,
     "config": """
         OUR_COLUMN CONFIG CONFIGS Column CommandConfig PARTS Config ContinueRule InitRule RecordedConfig
         RunConfig SOURCES flat kind_of own short_axes Dataset EarlyStoppingRule Experiment SHORT_AXES canonical
         dump_yaml exists fits_folder group identity load_config merge normal opened overriding read_bytes
         read_config run_name validate without_rate Trunk branched count_branched own_share trunk_of FAR Law Size
-        SizeKind common size_kind
+        SizeKind common size_kind bundled bundled_configs bundled_name located no_config RANGE as_axes
     """,
     "runs": """
         STEP_COLUMNS Columns Growing DEAD_AFTER_SECONDS Environment NODE RunFolder RunResult Sizes Status Tail
         UNKNOWN
         WATCHED_SECONDS birth RowWriter Recorded conclude ended_well metrics_in changes describe find_runs
         last_lines last_row now parsed place read_csv read_json relative to_json write_file writing Log Meaning
-        DROPPED Source guessed read_events read_log finite SPLITS usual_metric
+        DROPPED Source guessed read_events read_log finite SPLITS usual_metric state_words tally listed
     """,
     "training": """
         Ended Executor LoopKind Observer Outcome Outcomes Prune RUNGS RunOptions StopFlag TRACKERS Training
@@ -126,7 +130,7 @@ PUBLIC = {
         task_of tasks_of value_text width_text Named Naming cut key_words labels_of naming_of number_text renamed
         shortened texts_of Audit Fault RateMonitor audit audited Confirmation Finalist confirmation
         AtBest at_best TimeToTarget areas time_to_stay time_to_target with_families optima Question questions
-        asked_of within_text Tuning
+        asked_of within_text Tuning swept_keys once
         parts rate_text read_one read_runs RunsReader run_rows select standing NoOptimum Optimum optimum
         good_margin task_of
         tasks_of value_text width_text Audit Fault RateMonitor audit audited Confirmation Finalist confirmation
@@ -134,13 +138,17 @@ PUBLIC = {
         TimeToTarget areas time_to_stay time_to_target with_families optima
     """,
     "sweeps": """
-        AUTO_POINTS Board Plan Planned Summary Sweep SweepFolder board_of carry_out confirming find_sweeps plan_sweep
+        AUTO_POINTS Board Plan Planned Summary Sweep SweepFolder board_of carry_out find_sweeps plan_sweep set_apart
+        MAX_POINTS NOT_VARIED
         Decided MoreSeeds Requests WIDTH Zoom add_seeds cancel_stop decided drop_cell keep_cell request_stop
-        requests_of summarize sweep
+        requests_of summarize sweep as_planned time_left
     """,
     "transfers": """
         CoordinateCheck LayerSize Slope both coordinate_check Exponent Fitted Found Prediction THEORIES Transfer
         sized transfer
+    """,
+    "schemas": """
+        SCHEMA_FILE documented save_schema schema
     """,
     "reports": """
         save_transfer transfer_headings transfer_rows Preview Report Column Table groups_table csv_cell figure_of
@@ -154,6 +162,9 @@ PUBLIC = {
     "integrations": """
         Export Imported Log Recorder Tool export hf_range_test import_runs keras_range_test lightning_range_test
         param record
+    """,
+    "starters": """
+        STARTERS Starter write_starter
     """,
     "cli": """
         Terminal main progress_display
@@ -267,6 +278,7 @@ def test_public_names() -> None:
         "record",
         "report",
         "run",
+        "schema",
         "sweep",
         "torch_scheduler",
         "transfer",

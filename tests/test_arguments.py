@@ -30,6 +30,43 @@ def measured(value: Any) -> None:
     scheduler(plateau={}).step_plateau(value)
 
 
+def test_runs_are_one_path_or_a_list(make_run: Callable[..., Path], tmp_path: Path) -> None:
+    one, two = make_run([0.5, 0.4], seed=0), make_run([0.5, 0.4], seed=1)
+    for load in (lrbench.load_runs, lrbench.load_steps, lrbench.load_evaluations):
+        whole = len(load(one.parent))
+        assert whole == len(load(one, two)) == len(load([one, str(two)])) == len(load([one], two)) == 2 * len(load(one))
+        with pytest.raises(ArgumentError, match="must name at least one folder"):
+            load([])
+        with pytest.raises(ArgumentError, match=r"paths\[0\]\[1\] must be a path \(got 3\)"):
+            load([one, 3])  # type: ignore[list-item]
+    out = tmp_path / "out"
+    assert len(lrbench.report(one.parent, out).records) == len(lrbench.report([one, two], out).records) == 2
+    assert lrbench.figure("curves", one.parent) and lrbench.figure("curves", [one, two])
+
+
+def test_no_runs_make_empty_tables_with_their_columns(tmp_path: Path) -> None:
+    about = ["run", "name", "label", "family", "group", "seed", "peak_lr"]
+    steps, evaluations = lrbench.load_steps(tmp_path), lrbench.load_evaluations(tmp_path)
+    assert [*steps] == [*about, "step", "lr", "momentum", "loss", "grad_norm"] and not len(steps)
+    assert [*evaluations][:10] == [*about, "step", "epoch", "lr"] and "val_loss" in evaluations
+    runs = lrbench.load_runs(tmp_path)
+    assert {"name", "folder", "seed", "state", "val_loss"} <= {*runs} and not len(runs)
+
+
+def test_messages_name_what_the_user_named(make_run: Callable[..., Path], cli: Callable[..., Any]) -> None:
+    """A parameter from Python, an option on the command line; after a command as before it."""
+    runs = make_run([0.5, 0.4]).parent
+    wrong = (("filter", "filters", ["epochs=77"]), ("columns", "columns", ["nope"]), ("metric", "metric", "nope"))
+    for name, parameter, value in wrong:
+        text = value if isinstance(value, str) else value[0]
+        code, _, err = cli("report", runs, f"--{name}", text)
+        assert code == 2 and f"Error: --{name} {text}: " in err
+        with pytest.raises(UsageError, match=f"^{parameter} {text}: "):
+            lrbench.report(runs, **{parameter: value})
+    with pytest.raises(UsageError, match=r"^jobs must be at least 1"):
+        RunOptions(jobs=0)
+
+
 WRONG: list[tuple[Callable[[Any], Any], str, str]] = [
     (lambda e: schedule(None), "schedule", "a name or a mapping"),
     (lambda e: schedule(3), "schedule", "a name or a mapping"),
@@ -97,15 +134,15 @@ WRONG: list[tuple[Callable[[Any], Any], str, str]] = [
     (lambda e: lrbench.find_lr(e, options={}), "options", "a RunOptions or None"),  # type: ignore[arg-type]
     (lambda e: lrbench.find_lr(e, start="low"), "start", "a number"),
     (lambda e: lrbench.find_lr(e, iterations=2.5), "iterations", "a whole number"),
-    (lambda e: lrbench.report("runs"), "runs", "a list of paths"),
-    (lambda e: lrbench.report(None), "runs", "a list of paths"),  # type: ignore[arg-type]
+    (lambda e: lrbench.report(3), "runs", "a path or a list of paths"),  # type: ignore[arg-type]
+    (lambda e: lrbench.report(None), "runs", "a path or a list of paths"),  # type: ignore[arg-type]
     (lambda e: lrbench.report([1]), r"runs\[0\]", "a path"),  # type: ignore[list-item]
     (lambda e: lrbench.report(["nowhere"]), "nowhere", "no such run or folder of runs"),
     (lambda e: lrbench.report([]), "runs", "at least one"),
     (lambda e: lrbench.report(["."], metric=1), "metric", "text"),  # type: ignore[arg-type]
     (lambda e: lrbench.report(["."], filters="a"), "filters", "a list of texts"),
     (lambda e: lrbench.load_runs(None), r"paths\[0\]", "a path"),  # type: ignore[arg-type]
-    (lambda e: lrbench.load_runs(["runs"]), r"paths\[0\]", "a path"),  # type: ignore[arg-type]
+    (lambda e: lrbench.load_runs([1]), r"paths\[0\]\[0\]", "a path"),  # type: ignore[list-item]
     (lambda e: lrbench.load_runs("nowhere"), "nowhere", "no such run or folder of runs"),
     (lambda e: lrbench.preview([None]), r"configs\[0\]", "a path or an Experiment"),  # type: ignore[list-item]
     (lambda e: lrbench.preview([e], steps_per_epoch=0), "steps_per_epoch", "a whole number, at least 1"),
@@ -128,8 +165,8 @@ def test_a_wrong_argument_is_named_in_one_sentence(
 
 
 def test_wrong_kinds_are_type_errors_too_and_right_ones_pass(tiny: Any, tmp_path: Path) -> None:
-    with pytest.raises(TypeError, match=r"^runs must be a list of paths \(got 'runs'\)$"):
-        lrbench.report("runs")
+    with pytest.raises(TypeError, match=r"^runs must be a path or a list of paths \(got 3\)$"):
+        lrbench.report(3)  # type: ignore[arg-type]
     assert issubclass(ArgumentError, UsageError)
     (shown,) = lrbench.preview(config for config in [tiny()])  # any iterable
     assert shown.rates

@@ -333,7 +333,7 @@ def test_a_sweep_over_learning_rates_and_seeds(tmp_path: Path, cli: Any, write_c
     status, out, _ = cli(*words, "--dry-run")
     assert "12 runs, 12 already finished." in out
     status, out, _ = cli("sweep", "--status", "--name", "tiny-trunk+tiny-at3-decay1+tiny-at6-decay2")
-    assert status == 0 and "12 runs: 12 done" in out
+    assert status == 0 and "12 runs: 12 finished" in out
 
 
 def test_json_lines_preview_and_find_lr(tmp_path: Path, cli: Any, write_config: Callable[..., Path]) -> None:

@@ -10,14 +10,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import typer
 
 from lrbench._version import __version__
+from lrbench.cli.app import app
 from lrbench.cli.catalogue import CATALOGUES
+from lrbench.cli.help import ALWAYS, DONE, EXIT_CODES, PANELS, epilog
 
 Cli = Callable[..., tuple[int, str, str]]
 pytestmark = pytest.mark.usefixtures("sketches")
 ROOT = Path(__file__).parent.parent
 COMMANDS = (
+    "demo",
+    "init",
     "run",
     "sweep",
     "report",
@@ -33,6 +38,7 @@ COMMANDS = (
     "export",
     "import",
     "list",
+    "schema",
 )
 
 
@@ -48,6 +54,16 @@ def test_run_trains_shows_a_table_and_leaves_a_result(cli: Cli, write_config: Ca
     assert result["status"] == "finished"
     assert f"{result['final']['val_loss']:.4g}" in out
     assert "lrbench report" in out
+
+
+def test_the_last_line_is_a_plain_sentence(cli: Cli, write_config: Callable[..., Path]) -> None:
+    config = write_config()
+    run = cli("run", config)[1].splitlines()[-1]
+    assert run == f"Ended: 1 run, 1 finished, none failed. Answer: runs/{only_run(Path('runs')).name}"
+    swept = cli("sweep", config, "--set", "optimizer.momentum=0,0.9", "--jobs", 1)[1].splitlines()[-1]
+    assert swept == "Ended: 2 runs, 2 finished, none failed. Answer: runs/sweeps/tiny"
+    found = cli("find-lr", config, "--iterations", 10, "--seeds", 1)[1].splitlines()[-1]
+    assert re.fullmatch(r"Ended: range test of tiny, 1 seed, .*\. Answer: runs/find-lr/tiny-[0-9a-f]{8}", found)
 
 
 def test_a_finished_run_is_shown_and_not_done_again(cli: Cli, write_config: Callable[..., Path]) -> None:
@@ -213,6 +229,7 @@ def test_failing_user_code_is_exit_code_1_and_the_other_runs_go_on(
     assert "my own mistake" in out
     assert "mine_failing.py" in out
     assert "error.log" in out.replace("\n", "")
+    assert out.splitlines()[-1] == "Ended: 2 runs, 1 finished, 1 failed. Answer: runs"
     states = {
         p.name.split("-")[0]: json.loads((p / "result.json").read_text())["status"] for p in Path("runs").iterdir()
     }
@@ -278,7 +295,17 @@ def test_list_shows_lrbench_s_own_defaults_of_torch_schedulers(cli: Cli) -> None
 
 def test_help_report_and_list_do_not_import_torch(cli: Cli, tmp_path: Path, write_config: Callable[..., Path]) -> None:
     assert cli("run", write_config())[0] == 0
-    commands = [["--help"], ["report"], ["list"], ["list", "schedules", "cosine"], ["list", "models", "cnn"]]
+    commands = [
+        ["--help"],
+        ["report"],
+        ["list"],
+        ["list", "schedules", "cosine"],
+        ["list", "models", "cnn"],
+        ["schema"],
+        ["list", "configs"],
+        ["init"],
+        ["demo", "--help"],
+    ]
     script = (  # one process for all: what one of them imports stays imported
         "import sys\nfrom lrbench.cli.app import main\n"
         f"for words in {commands!r}:\n"
@@ -290,7 +317,7 @@ def test_help_report_and_list_do_not_import_torch(cli: Cli, tmp_path: Path, writ
 
 
 def test_readme_shows_only_commands_and_options_that_exist(cli: Cli) -> None:
-    pages = [ROOT / "README.md", ROOT / "AGENTS.md", *(ROOT / "docs").glob("*.md")]
+    pages = [ROOT / "README.md", ROOT / "AGENTS.md", *(ROOT / "docs").rglob("*.md")]
     text = "\n".join(page.read_text() for page in pages)
     commands = re.findall(r"^lrbench (.+?)(?:\s+#.*)?$", text, flags=re.MULTILINE)
     assert len(commands) >= 5
@@ -305,8 +332,49 @@ def test_readme_shows_only_commands_and_options_that_exist(cli: Cli) -> None:
             assert (ROOT / path).exists(), command
 
 
-def test_every_command_is_in_the_readme() -> None:
-    text = (ROOT / "README.md").read_text()
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_fits_80_columns_shows_flags_as_flags_and_the_exit_codes(
+    cli: Cli, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    page = cli(name, "--help")[1]
+    assert max(map(len, page.splitlines())) <= 80
+    assert not re.search(r"<(bool|int|float|str|path|list)", page)
+    assert epilog(name) in " ".join(page.split())
+
+
+def test_the_exit_codes_in_the_docs_are_those_of_the_help() -> None:
+    text = (ROOT / "docs/automation.md").read_text()
+    told = {f"`{name}`": meanings for name, meanings in EXIT_CODES.items()}
+    rows = [
+        f"| {name} | {code} | {meaning} |"
+        for name, meanings in {**told, "all others": DONE, "any command": ALWAYS}.items()
+        for code, meaning in meanings.items()
+    ]
+    assert "\n".join(rows) in text
+    assert {*EXIT_CODES} <= {*COMMANDS}
+
+
+def test_the_options_of_a_long_command_are_in_panels(cli: Cli) -> None:
+    page = cli("sweep", "--help")[1]
+    titles = re.findall(r"^╭─ (.*?) ─", page, flags=re.MULTILINE)
+    assert titles == ["Arguments", "What to train", "Selection", "Statistics", "Execution", "Output", "Help"]
+    assert re.findall(r"^╭─ (.*?) ─", cli("list", "--help")[1], flags=re.MULTILINE) == ["Arguments", "Options"]
+
+
+def test_every_option_of_a_long_command_has_a_panel() -> None:
+    known = {f"--{name}" for names in PANELS.values() for name in names.split()}
+    for name in ("run", "sweep", "find-lr", "report", "figure", "serve"):
+        declared = typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
+        for one in declared.params:
+            if one.param_type_name == "option" and not one.hidden:
+                assert set(one.opts) & known, (name, one.opts)
+
+
+def test_the_readme_is_short_and_every_command_is_documented() -> None:
+    readme = (ROOT / "README.md").read_text()
+    assert readme.count("\n") <= 120
+    text = readme + "".join(path.read_text() for path in (ROOT / "docs").glob("*.md"))
     for command in COMMANDS:
         assert f"lrbench {command}" in text
 

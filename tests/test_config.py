@@ -11,7 +11,7 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from lrbench.config import Experiment, load_config, read_config, run_name, yaml_source
+from lrbench.config import Experiment, identity, load_config, read_config, run_name, yaml_source
 from lrbench.errors import ConfigError
 from lrbench.sweeps.grid import Grid, all_cells
 from lrbench.training.check import check
@@ -489,7 +489,7 @@ def test_a_file_that_is_not_there(write, tmp_path):
         load_config(tmp_path / "basline.yaml")
     assert str(caught.value).startswith(f"{tmp_path / 'basline.yaml'}: no such file; did you mean ")
     assert str(tmp_path / "baseline.yaml") in str(caught.value)
-    with pytest.raises(ConfigError, match=r"no such file$"):
+    with pytest.raises(ConfigError, match=r"no such file\. `lrbench list configs`"):
         load_config(tmp_path / "other" / "zzz.yaml")
     with pytest.raises(ConfigError, match="cannot be read"):
         load_config(tmp_path)
@@ -690,3 +690,32 @@ def test_a_config_that_is_a_pipe_or_a_device(tmp_path):
     for name in ("pipe", "child", "zero"):
         with pytest.raises(ConfigError, match="cannot be read: it is not a regular file"):
             load_config(tmp_path / f"{name}.yaml")
+
+
+def test_keys_that_begin_with_x_are_the_user_s_own(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "x-sgd: &sgd {name: sgd, momentum: 0.9}\nx-note: [any, {thing: 1}]\n"
+        "dataset: digits\nmodel: mlp\nepochs: 2\noptimizer:\n  <<: *sgd\n  lr: 0.1\n"
+    )
+    own = load_config(path, ["x-more=1"])
+    plain = tmp_path / "plain.yaml"
+    plain.write_text(
+        "dataset: digits\nmodel: mlp\nepochs: 2\noptimizer: {name: sgd, momentum: 0.9, lr: 0.1}\nname: mine\n"
+    )
+    assert own == load_config(plain) and identity(own) == identity(load_config(plain))
+    assert "x-" not in own.yaml()
+    child = tmp_path / "child.yaml"
+    child.write_text("extends: mine.yaml\nx-sgd: 3\nepochs: 1\n")
+    assert load_config(child).plain()["epochs"] == 1
+
+
+@pytest.mark.parametrize("key", ["x_sgd", "xsgd", "X-sgd"])
+def test_other_unknown_keys_stay_mistakes(tmp_path: Path, key: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"{key}: 1\ndataset: digits\nmodel: mlp\nepochs: 2\noptimizer: {{name: sgd, lr: 0.1}}\n")
+    with pytest.raises(ConfigError, match=rf"mine\.yaml:1: {key}: unknown key"):
+        load_config(path)
+    path.write_text("dataset: digits\nmodel: {name: mlp, x-a: 1}\nepochs: 2\noptimizer: {name: sgd, lr: 0.1}\n")
+    with pytest.raises(ConfigError, match="'mlp' has no parameter 'x-a'"):
+        load_config(path)

@@ -22,7 +22,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 import lrbench
-from lrbench.analysis import families
+from lrbench.analysis import Family, families, swept_keys
 from lrbench.errors import UsageError
 from lrbench.reports import gather
 from lrbench.reports.figures import kinds, rows, seeds, style, swept
@@ -324,13 +324,38 @@ def test_curves_that_leave_the_axis_are_marked(make_run: MakeRun, tmp_path: Path
 def test_swept_axes(shown: Shown) -> None:
     assert shown.measure is not None
     found = families(shown.groups, shown.measure)
-    assert set(swept.axes_of(found)) == {"batch_size", "epochs"}
+    assert set(swept_keys(found)) == {"batch_size", "epochs"}
     by_length = swept.swept(found, length=True)
     assert by_length.key == "epochs" and by_length.numeric
     assert [[value for value, _ in panel.families] for panel in by_length.panels] == [[2, 4], [2, 4]]
     assert swept.swept(found, "batch_size").words == "batch size"
     with pytest.raises(UsageError, match=r"--axis bach_size: must be a key .* did you mean 'batch_size'"):
         swept.swept(found, "bach_size")
+
+
+def parts_of(root: Path, make_run_in: MakeRun, changes: list[dict[str, Any]]) -> list[Family]:
+    for more in changes:
+        for lr, loss in ((0.01, 0.5), (0.1, 0.2), (1.0, 0.9)):
+            make_run_in(root, [2.0, loss], lr=lr, **more)
+    found = gather([root])
+    assert found.measure is not None
+    return families(found.groups, found.measure)
+
+
+def test_the_name_of_a_part_stands_for_its_parameters(make_run_in: MakeRun, tmp_path: Path) -> None:
+    by_name = parts_of(tmp_path / "a", make_run_in, [{"schedule": {"name": "step", "every": "1 epochs"}}, {}])
+    assert swept_keys(by_name) == {"schedule.name": ["constant", "step"]}
+    steps = [{"schedule": {"name": "step", "every": f"{n} epochs"}} for n in (1, 2)]
+    within = parts_of(tmp_path / "b", make_run_in, [*steps, {}])
+    assert list(swept_keys(within)) == ["schedule.name", "schedule.every"], "it differs within one name, too"
+    assert swept.swept(within).key == "", "the two are not crossed"
+
+
+def test_an_axis_of_lists(make_run_in: MakeRun, tmp_path: Path) -> None:
+    parts = [[{"name": "constant", "for": f"{n} steps"}, {"name": "cosine"}] for n in (1, 2)]
+    schedules = [{"schedule": {"name": "sequence", "parts": one}} for one in parts]
+    found = swept.swept(parts_of(tmp_path, make_run_in, schedules))
+    assert found.key == "schedule.parts" and [len(panel.families) for panel in found.panels] == [2]
 
 
 # -- text
@@ -385,9 +410,9 @@ def test_colours_differ_for_colour_blind_readers_too(kind: str, least: float) ->
 
 
 def test_a_font_that_is_not_there() -> None:
-    with pytest.raises(UsageError, match=r"--font DejaVu Sanz: not installed; installed are .*DejaVu Sans"):
+    with pytest.raises(UsageError, match=r"^font DejaVu Sanz: not installed; installed are .*DejaVu Sans"):
         font_named("DejaVu Sanz")
-    with pytest.raises(UsageError, match=r"--font no\.ttf: no such file"):
+    with pytest.raises(UsageError, match=r"^font no\.ttf: there is no such file"):
         font_named("no.ttf")
 
 
@@ -395,7 +420,7 @@ def test_a_font_from_a_file(tmp_path: Path) -> None:
     path = Path(mpl.get_data_path()) / "fonts" / "ttf" / "DejaVuSerif.ttf"
     assert font_named(str(path)) == "DejaVu Serif"
     (tmp_path / "a.ttf").write_bytes(b"none")
-    with pytest.raises(UsageError, match="not a font file"):
+    with pytest.raises(UsageError, match="it is damaged or no font; it must be"):
         font_named(str(tmp_path / "a.ttf"))
 
 
@@ -418,21 +443,25 @@ def test_a_style_lies_over_ours_but_keeps_the_size(few: Path, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        ("nonsense\n", "not a matplotlib style file"),
-        ("", "no settings"),
-        ("font.size: huge-ish\n", "not a matplotlib style file"),
+        ("nonsense\n", "Missing colon"),
+        ("", "it has no settings"),
+        ("font.size: huge-ish\n", "Bad value"),
+        ("no_such_key: 1\nfont.size: 9\n", "Bad key"),
     ],
 )
-def test_a_style_file_that_is_none(tmp_path: Path, content: str, problem: str) -> None:
+def test_a_style_file_that_is_none(
+    tmp_path: Path, content: str, problem: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     file = tmp_path / "bad.mplstyle"
     file.write_text(content)
-    with pytest.raises(UsageError, match=f"--style .*{problem}"):
+    with pytest.raises(UsageError, match=f"^style .*: it must be a matplotlib style's name, .*{problem}"):
         read_style(file)
+    assert not any(capfd.readouterr())
 
 
 def test_a_style_that_is_not_there() -> None:
     with pytest.raises(
-        UsageError, match=r"--style gplot: neither a file nor one of matplotlib's styles; did you mean ggplot"
+        UsageError, match=r"^style gplot: there is no such file or style; it must be .*; did you mean ggplot"
     ):
         read_style("gplot")
 
@@ -464,14 +493,14 @@ def test_several_kinds_from_one_read(cli: Cli, grid: Path, tmp_path: Path) -> No
         (["rates", "--height", "1in"], "this figure of learning rates has no room"),
         (["overview", "--height", "2in"], "an overview of these runs has no room"),
         (["rates", "--font", "Nothing Like It"], "--font Nothing Like It: not installed"),
-        (["rates", "--style", "nothing"], "--style nothing: neither a file"),
+        (["rates", "--style", "nothing"], "--style nothing: there is no such file or style"),
         (["rates", "--out", "a.jpg"], "--out a.jpg: must end in .pdf, .svg, .png"),
         (["rates", "--out", "a.svg", "--format", "pdf"], "--format pdf asks for another format"),
         (["rates", "--format", "tiff"], "--format tiff: must be one of pdf, svg, png"),
         (["rates,curves", "--out", "a.pdf"], "2 figures need a folder"),
         (["rates", "--dpi", "3"], "--dpi 3: must be between"),
         (["target"], "needs --target, such as val_accuracy=0.99"),
-        (["run"], "this figure tells of one run, and there are 20"),
+        (["run"], "this figure tells of one run, or of the seeds of one group, and there are 20 groups"),
         (["range-test"], "there is none; `lrbench find-lr CONFIG` makes one"),
         (["heatmap", "--axis", "nothing"], "--axis nothing: must be a key in which families of learning rates differ"),
         (["rates", "--metric", "nothing"], "--metric nothing: no such metric"),
@@ -493,3 +522,19 @@ def test_the_function_returns_a_figure_without_torch(grid: Path) -> None:
         lrbench.figure("rates,curves", [grid])
     with pytest.raises(UsageError, match="at least one folder"):
         lrbench.figure("rates", [])
+
+
+def test_without_an_evaluation_there_is_no_axis(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run([], status=None)
+    (axes,) = lrbench.figure("curves", tmp_path / "runs").axes
+    assert not len(axes.get_xticks()) and not len(axes.get_yticks())
+    assert "no evaluation yet" in [text.get_text() for text in axes.texts]
+
+
+def test_a_figure_of_one_run_says_how_many_groups_there_are(make_run: MakeRun) -> None:
+    for seed in range(3):
+        for lr in (0.1, 0.2):
+            runs = make_run([0.5, 0.4], lr=lr, seed=seed).parent
+    with pytest.raises(UsageError, match=r"there are 2 groups: name its folder, .* filters .*: tiny lr=0\.1, tiny lr="):
+        lrbench.figure("run", runs)
+    assert lrbench.figure("run", runs, filters=["lr=0.1"]).axes, "of the seeds of one group"

@@ -175,7 +175,7 @@ def test_reports_on_kept_runs(kept: Path, name: str, request: pytest.FixtureRequ
         request.getfixturevalue("sketches")  # one report's figures are rendered
     found, wanted = cases.report(kept, name), golden("report")[name]
     tables, tables_wanted = tables_of(found.pop("report.md")), tables_of(wanted.pop("report.md"))
-    assert tables_wanted and any(len(column) > 3 for column in tables_wanted[-1].values()), "families come first"
+    assert any(len(column) > 3 for one in tables_wanted[1:] for column in one.values()), "families come first"
     check(tables, tables_wanted)
     for words in ("evidence", "advice"):  # which may be said better
         assert found["runs.csv"].pop(words) and wanted["runs.csv"].pop(words)

@@ -14,7 +14,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lrbench.config import Config, Experiment, load_config, read_config
+from lrbench.config import Config, Experiment, as_axes, load_config, read_config
 from lrbench.errors import ConfigError, FolderError, UsageError
 from lrbench.sweeps.axes import around, axis, from_text, spaced
 from lrbench.sweeps.grid import Cell, Grid, all_cells
@@ -108,6 +108,62 @@ def test_what_is_no_option(text: str) -> None:
 def test_values_that_make_no_axis(value: object, problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         axis("optimizer.lr", value)
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "values"),
+    [
+        ("optimizer.lr", "1e-4:1:3", (1e-4, 1e-2, 1.0)),
+        ("optimizer.weight_decay", "1e-3:1e-1:3", (1e-3, 1e-2, 1e-1)),
+        ("batch_size", "16:64:3", (16.0, 32.0, 64.0)),
+        ("optimizer.momentum", "0, 0.9", (0, 0.9)),
+        ("seed", "3,4", (3, 4)),
+        ("schedule", "cosine", ("cosine",)),
+        ("schedule", "mine.py:decay", ("mine.py:decay",)),
+        ("params.layers", ["1:2:3"], ("1:2:3",)),
+    ],
+)
+def test_texts_of_the_command_line_work_for_every_key(key: str, text: object, values: tuple[object, ...]) -> None:
+    assert axis(key, text).values == values
+
+
+@pytest.mark.parametrize("text", ["1e-4:1", "1:2:3:4", "1:2:1.5"])
+def test_a_text_that_only_looks_like_a_range(text: str) -> None:
+    with pytest.raises(ValueError, match=r"must be from:to:points.*put a text with colons into a list"):
+        axis("optimizer.weight_decay", text)
+
+
+@pytest.mark.parametrize(
+    ("override", "meant"),
+    [
+        ("batch_size=16, 32", "sweep.batch_size=[16, 32]"),
+        ("sweep.batch_size=16,32", "sweep.batch_size=[16,32]"),
+        ("optimizer.weight_decay=1e-4:1e-1:4", "sweep.optimizer.weight_decay=1e-4:1e-1:4"),
+        ("schedule=constant,{name: step, every: 2}", "sweep.schedule=[constant,{name: step, every: 2}]"),
+        ("model.hidden=[64],[8, 8]", "sweep.model.hidden=[[64],[8, 8]]"),
+        *((same, same) for same in (
+            "batch_size=16", "model.hidden=[64,64]", 'params.layers="64,64"', "model=mine.py:net", "sweep=null",
+            "optimizer={name: sgd, lr: 0.1}", "reference.source=a, b", "name=a,b", "batch_size=16,,32",
+        )),
+    ],
+)  # fmt: skip
+def test_commas_outside_brackets_and_quotes_are_an_axis(override: str, meant: str) -> None:
+    assert as_axes([override]) == [meant]
+
+
+@pytest.mark.parametrize("override", ["batch_size=16,32", "optimizer.lr=1e-3:1:4", "schedule=constant,cosine"])
+def test_a_run_takes_one_value(write_config: Write, override: str) -> None:
+    key = override.partition("=")[0]
+    with pytest.raises(ConfigError, match=f"--set: {key}: must be one value; `lrbench sweep` trains several"):
+        load_config(write_config(), [override])
+    assert load_config(write_config(), ["reference.source=a, b"]).reference is not None
+
+
+def test_a_range_in_a_file_is_complained_of_with_its_line(write_config: Write) -> None:
+    with pytest.raises(ConfigError, match=r"tiny\.yaml:\d+: sweep\.batch_size: must be from:to:points"):
+        cells_of(write_config(sweep={"batch_size": "8:16"}))
+    blocks = [{"name": "sgd", "lr": "0.01:1:3"}]
+    assert rates_of(cells_of(write_config(sweep={"optimizer": blocks}))) == [0.01, 0.1, 1.0]
 
 
 def test_seeds_are_a_count_or_a_list() -> None:
@@ -367,7 +423,7 @@ def test_a_plan_of_a_later_version_may_have_more_fields(write_config: Write, tmp
 
 @pytest.mark.parametrize("name", ["", "../up", "a/b", ".hidden", "x" * 101, "dot."])
 def test_names_that_are_no_folder_s(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UsageError, match="--name may contain letters, digits and any of"):
+    with pytest.raises(UsageError, match=r"^name may contain letters, digits and any of"):
         SweepFolder.of(tmp_path, name)
 
 

@@ -18,6 +18,12 @@ from typing import Any
 import pytest
 import yaml
 
+from lrbench.config import group, identity
+from lrbench.runs import RunFolder
+from lrbench.sweeps import Plan, SweepFolder, drop_cell, keep_cell
+from lrbench.sweeps.plan import Planned
+from lrbench.training import drop_run
+
 playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs the package axe-playwright-python")
 
@@ -115,14 +121,11 @@ def grid(tmp_path: Path) -> Path:
 
 def planned(root: Path, name: str = "plan") -> Path:
     """Write the plan of a sweep of all runs in a folder."""
-    cells = [
-        {"run": path.name, "identity": "i", "group": "g", "series": "tiny", "lr": 0.1, "seed": number}
-        for number, path in enumerate(sorted(root.glob("tiny-*")))
-    ]
-    folder = root / "sweeps" / name
-    folder.mkdir(parents=True)
-    (folder / "plan.json").write_text(json.dumps({"format": 1, "name": name, "cells": cells}))
-    return folder
+    configs = {path.name: RunFolder(path).config() for path in sorted(root.glob("tiny-*"))}
+    cells = [Planned(run, identity(one), group(one), "tiny", one.lr, one.seed) for run, one in configs.items()]
+    folder = SweepFolder.of(root, name)
+    folder.write(Plan(name, tuple(cells)))
+    return folder.path
 
 
 def test_the_page_is_accessible_and_follows_its_folder(
@@ -191,6 +194,62 @@ def test_buttons_ask_before_they_write_a_request(
     expect(page.locator("#live")).to_contain_text("Asked for 3 more seeds")
     (file,) = asked.iterdir()
     assert file.read_text() == "3 of tiny\n"
+
+
+def test_a_run_that_was_dropped_under_way_can_be_kept(
+    opened: Callable[..., Any], command: Callable[..., Any], make_run: MakeRun, tmp_path: Path
+) -> None:
+    make_run([1.0, 0.5], lr=0.1)
+    run = RunFolder(make_run([1.0], lr=0.3, status=None))
+    sweep = SweepFolder(planned(tmp_path / "runs"))
+    drop_cell(sweep, run.name)
+    drop_run(run, run.config())  # as the process that trains it does
+    page = opened(address_in(command("serve", "--no-open", "--port", 0, folder=tmp_path)))
+    dropped = page.locator("#live details[data-key$=dropped]")
+    expect(dropped.locator("summary")).to_have_text("1 dropped by hand")
+    expect(page.locator("#live .sweep")).to_contain_text("2 of 2 runs")
+    expect(page.locator("#live .sweep")).to_contain_text("All runs have ended.")
+    dropped.locator("summary").click()
+    expect(dropped.locator("tbody td").first).to_have_text("dropped after 2 steps")
+    found = axe.Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+    page.get_by_role("button", name="Keep").click()
+    expect(page.get_by_role("dialog")).to_contain_text("It is trained after all.")
+    page.get_by_role("button", name="Keep this run").click()
+    expect(dropped.locator("tbody td").first).to_have_text("dropped after 2 steps; to be trained after all")
+    assert list((sweep.path / "requests").iterdir()) == []
+    expect(page.get_by_role("button", name="Keep")).to_have_count(0)
+
+
+def test_what_can_hardly_change_the_answer_is_listed_with_its_reason(
+    opened: Callable[..., Any], command: Callable[..., Any], make_run: MakeRun, tmp_path: Path
+) -> None:
+    for seed, noise in enumerate((0.01, -0.01, 0.02)):
+        make_run([1.0, 0.5 + noise], lr=0.1, seed=seed)
+        make_run([1.0, 0.52 - noise], lr=0.2, seed=seed)
+        if seed < 2:
+            make_run([3.0, 2.0 + noise], lr=0.01, seed=seed)
+    hopeless, open_one = make_run([], lr=0.01, seed=2, status=None), make_run([], lr=0.2, seed=3, status=None)
+    sweep = SweepFolder(planned(tmp_path / "runs"))
+    page = opened(address_in(command("serve", "--no-open", "--port", 0, folder=tmp_path)))
+    advice = page.locator("#live details[data-key$=decided]")
+    expect(advice.locator("summary")).to_have_text("1 run could be dropped: it can hardly change the answer")
+    advice.locator("summary").click()
+    expect(advice.locator("tbody tr")).to_have_count(1)
+    assert advice.locator("tbody tr").get_attribute("data-key") == hopeless.name != open_one.name
+    expect(advice.locator("tbody th")).to_have_text("tiny, lr 0.01, seed 2")
+    expect(advice.locator("tbody td").first).to_contain_text("2 of its 3 seeds give 2 against 0.5065 at 0.1")
+    expect(advice.locator("tbody td").first).to_contain_text("to become the best")
+    found = axe.Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+    advice.get_by_role("button", name="Drop").click()
+    page.get_by_role("button", name="Drop this run").click()
+    expect(advice.locator("tbody td").last).to_contain_text("is being dropped")
+    assert [path.name for path in (sweep.path / "requests").iterdir()] == [f"drop-{hopeless.name}"]
+    keep_cell(sweep, hopeless.name)  # by hand
+    expect(advice.get_by_role("button", name="Drop")).to_be_visible()
+    drop_run(hopeless_run := RunFolder(hopeless), hopeless_run.config())  # then there is nothing left to advise
+    expect(advice).to_have_count(0)
 
 
 def test_a_read_only_page_has_no_buttons(

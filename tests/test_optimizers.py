@@ -14,13 +14,13 @@ from torch import nn
 
 import lrbench
 from lrbench.components.optimizers import (
-    _PARAMETERS,
     OPTIMIZERS,
     SETS_ITS_OWN_RATE,
     build_optimizer,
     check_parameters,
     parameter_groups,
 )
+from lrbench.components.optimizers.parameters import PARAMETERS
 from lrbench.errors import ConfigError
 from lrbench.lr_finder.settings import Ramp
 from lrbench.lr_finder.write_config import _peaks
@@ -490,10 +490,10 @@ def kind_of(value: object) -> str:
     return {bool: "switch", int: "number", float: "number", list: "list", tuple: "list"}.get(type(value), "other")
 
 
-@pytest.mark.parametrize("name", _PARAMETERS)
+@pytest.mark.parametrize("name", PARAMETERS)
 def test_values_are_checked_without_torch_as_by_the_class(name: str) -> None:
     groups, entry = [{"params": [nn.Parameter(torch.zeros(3, 3))], "muon": True}], OPTIMIZERS.entries[name]
-    for key in set(_PARAMETERS[name].split()) - {"adjust_lr_fn"}:
+    for key in set(PARAMETERS[name].split()) - {"adjust_lr_fn"}:
         default = inspect.signature(entry).parameters[key].default
         for value in PROBES:
             part = Part(name, {"momentum": 0.5, key: value} if key == "nesterov" else {key: value})

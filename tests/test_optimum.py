@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lrbench.analysis import Family, Group, NoOptimum, Optimum, Point, optimum
-from lrbench.analysis.curve import HEIGHTS, LENGTHS, Minimum, _factors, _merged, _process, minimum
+from lrbench.analysis.curve import CLIFF, HEIGHTS, LENGTHS, Minimum, _factors, _merged, _process, minimum
 from lrbench.components import Measure, measures
 from lrbench.components.metrics import ACCURACY, LOSS
 
@@ -177,6 +177,17 @@ def test_a_cliff_may_be_anywhere_between_two_learning_rates(slope: float, step: 
         costs = np.where(x <= 0, -slope * x, 3.0) + draws.normal(0, 0.01, 9)
         found = minimum(x, costs, np.full(9, 1e-4))
         assert isinstance(found, NoOptimum) or found.interval[0] <= 0 <= found.interval[2]
+
+
+def test_an_interval_ends_at_the_last_one_tried_only_before_a_cliff() -> None:
+    """Elsewhere the minimum may lie beyond, so that there is none; docs/sweep.md says the same."""
+    x = np.arange(7) / 2 - 3
+    for last, noise in ((0.15, 0.0001), (0.15, 0.05), (3.0, 0.0001), (3.0, 0.05)):
+        found = minimum(x, np.append(0.5 * (x[:-1] - x[5]) ** 2, last), np.full(7, noise))
+        if last > CLIFF:
+            assert isinstance(found, Minimum) and found.interval[2] == x[-1]
+        else:
+            assert isinstance(found, NoOptimum) or found.interval[2] < x[-1]
 
 
 def test_a_curve_that_misses_the_best_one_tried_does_not_leave_it() -> None:

@@ -78,9 +78,9 @@ def test_the_heat_map_has_every_cell_and_marks_the_ridge(opened: Callable[..., A
     page = opened(swept)
     rows = [row.locator("th, td").all_inner_texts() for row in page.locator(".heat tr").all()]
     assert rows[1] == ["batch size", "0.01", "0.03", "0.1", "0.3", "1"]
-    assert rows[2] == ["16", "0.641", "0.367", "★ 0.217", "0.367", "0.641"]
+    assert rows[2] == ["16", "0.641", "0.367", "○ 0.217", "0.367", "0.641"]
     assert rows[3][-1] == "0.414 (1 of 2)"
-    assert [row.index(next(cell for cell in row if "★" in cell)) for row in rows[2:]] == [3, 4]
+    assert [row.index(next(cell for cell in row if "○" in cell)) for row in rows[2:]] == [3, 4]
     assert page.locator(".heat td.best.level-6").count() >= 1
 
 
@@ -91,7 +91,7 @@ def test_figure_table_and_heat_map_point_at_each_other(opened: Callable[..., Any
     page.locator(".lead-table tbody tr").nth(1).hover()
     assert readout.inner_text().startswith("batch size 64, learning rate 0.3: 0.265, seeds 0.264 to 0.266")
     assert page.locator("[data-chart=rates] .family.far").count() == 1
-    assert page.locator(".heat td.near").inner_text() == "★ 0.265"
+    assert page.locator(".heat td.near").inner_text() == "○ 0.265"
     height = readout.bounding_box()["height"]
     page.locator(".heat td[data-group]").first.hover()
     assert readout.inner_text().startswith("batch size 16, learning rate 0.01: ")

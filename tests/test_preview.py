@@ -17,7 +17,8 @@ from cases import OWN, schedule
 import lrbench
 from lrbench.cli.tables import sparkline
 from lrbench.components.data.batches import epoch_order
-from lrbench.components.optimizers import _PARAMETERS, DEFAULT_LR, OPTIMIZERS, SETS_ITS_OWN_RATE
+from lrbench.components.optimizers import DEFAULT_LR, OPTIMIZERS, SETS_ITS_OWN_RATE
+from lrbench.components.optimizers.parameters import PARAMETERS
 from lrbench.config import Experiment
 from lrbench.errors import ConfigError
 from lrbench.reports import Preview, preview, save_previews
@@ -222,7 +223,7 @@ def test_the_command_trains_nothing_and_imports_no_torch(write_config: Callable[
 def test_parameters_are_those_of_the_optimizers() -> None:
     for name, entry in OPTIMIZERS.entries.items():
         known = inspect.signature(entry).parameters.keys() - OPTIMIZERS.context - {"lr"}
-        assert set(_PARAMETERS[name].split()) == known, name
+        assert set(PARAMETERS[name].split()) == known, name
 
 
 def test_preview_refuses_what_run_refuses(write_config: Callable[..., Path], cli: Callable[..., Any]) -> None:

@@ -15,9 +15,11 @@ import pytest
 from conftest import finished_run
 
 from lrbench.analysis import Question, grouped, questions, read_runs
+from lrbench.reports.page.heat import heat
 from lrbench.reports.reporting import gather
 from lrbench.reports.sections import Section
 from lrbench.reports.shown import summary
+from lrbench.runs import RunFolder
 
 MakeRun = Callable[..., Path]
 pytestmark = pytest.mark.usefixtures("sketches")
@@ -112,6 +114,20 @@ def test_two_more_axes_cross_in_a_heat_map(make: MakeRun, runs: Path) -> None:
     (found,) = asked(runs)
     assert found.kind == "rates" and set(found.heat) == {"batch_size", "schedule.name"}
     assert only(runs).title == "Learning rate by schedule and batch size"
+
+
+def test_a_heat_map_shows_the_better_of_two_versions_of_the_code(make: MakeRun, runs: Path) -> None:
+    for batch in (16, 64):
+        for lr in (0.01, 0.1, 1.0):
+            for seed, loss in enumerate((0.2, 0.4)):
+                folder = RunFolder(make([2.0, loss + lr / 100], lr=lr, seed=seed, batch_size=batch))
+                folder.amend_environment(
+                    {"started": f"2026-11-2{seed}T10:00:00+00:00", "user_code": {"nets": str(seed)}}
+                )
+    (found,) = asked(runs)
+    shown = heat(found)
+    assert shown is not None
+    assert [[cell.text for cell in cells] for _, cells in shown.rows] == [["0.2 ←", "0.201", "0.21"]] * 2
 
 
 def test_one_part_with_other_parameters(make: MakeRun, runs: Path) -> None:

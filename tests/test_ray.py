@@ -247,6 +247,56 @@ def test_options_that_need_ray() -> None:
         RunOptions(jobs=1, executor="rya")
 
 
+def status_of(path: Path) -> str:
+    found: str = json.loads((path / "result.json").read_text())["status"] if (path / "result.json").exists() else ""
+    return found
+
+
+def trained(root: Path) -> list[Path]:
+    """The runs that have begun."""
+    return [path for path in folders(root) if (path / "epochs.csv").exists()]
+
+
+def test_a_sweep_on_a_cluster_obeys_requests(cluster: Any, start: Start, tmp_path: Path) -> None:
+    """The nodes see the files on the shared storage: a dropped run ends or is not started, and others do not start."""
+    node_of(cluster)
+    root, requests = tmp_path / "far", tmp_path / "far/sweeps/mine/requests"
+    process = start("far", "--name", "mine", "--set", "epochs=100000", *on(cluster))
+    wait_until(lambda: len(folders(root)) == 8 and len(trained(root)) == 1)
+    (first,) = trained(root)
+    requests.mkdir()
+    (requests / f"drop-{first.name}").touch()
+    wait_until(lambda: len(trained(root)) == 2)
+    (second,) = (path for path in trained(root) if path != first)
+    waiting = next(path for path in folders(root) if path not in (first, second))
+    (requests / f"drop-{waiting.name}").touch()
+    (requests / "stop").touch()
+    (requests / f"drop-{second.name}").touch()
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 130 and "stopped with 5 of 8 runs left" in output, output
+    ended = {path for path in folders(root) if status_of(path)}
+    assert ended == {first, second, waiting} and {status_of(path) for path in ended} == {"pruned"}
+    assert set(trained(root)) == {first, second} and not (requests / "stop").exists()
+
+
+def test_a_halved_sweep_on_a_cluster_obeys_requests(cluster: Any, start: Start, tmp_path: Path) -> None:
+    node_of(cluster), node_of(cluster)
+    root, requests = tmp_path / "far", tmp_path / "far/sweeps/mine/requests"
+    words = ("far", "--name", "mine", "--halve", *on(cluster))
+    process = start(*words)
+    wait_until(lambda: any((path / "epochs.csv").exists() for path in folders(root)))
+    requests.mkdir(exist_ok=True)
+    (requests / "stop").touch()
+    (requests / "seeds").write_text("1 best")
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 130 and "the same command resumes" in output, output
+    assert [path.name for path in requests.iterdir()] == ["seeds"]
+    output = ended(start(*words))
+    assert "1 run added" in output and not list(requests.iterdir())
+    states = [status_of(path) for path in folders(root)]
+    assert len(states) == 9 and states.count("pruned") == 6 and states.count("finished") == 3
+
+
 RECORDING = """
 import sys, time, lrbench
 with lrbench.record() as run:

@@ -16,8 +16,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lrbench.analysis import Record, RunsReader, read_runs
+from lrbench.analysis import Group, Record, RunsReader, audited, once, read_runs
 from lrbench.analysis import reader as module
+from lrbench.analysis.audits import auditing
+from lrbench.reports import gather, page_update
 from lrbench.runs import Growing, RunFolder, Status, birth, read_csv
 
 MakeRun = Callable[..., Path]
@@ -63,6 +65,61 @@ def test_a_look_reads_only_the_run_that_changed(make_run: MakeRun, tmp_path: Pat
     after = {record.folder.path: record for record in reader.records}
     assert [after[path] is before[path] for path in paths] == [True, False, True]
     assert after[paths[1]].metric("val_loss") == 0.25
+
+
+def test_what_is_made_of_runs_is_made_again_only_where_they_changed(
+    make_run: MakeRun, tmp_path: Path, old: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Audits, configs as text and curves take most of the time that a page of many runs takes."""
+    paths = [make_run([1.0, 0.5], lr=lr, seed=seed) for lr in (0.1, 0.2, 0.3) for seed in (0, 1)]
+    reader = RunsReader([tmp_path / "runs"])
+    audited_runs: list[Path] = []
+    inner = auditing._audited
+
+    def counted(record: Record, *others: Any) -> Any:
+        audited_runs.append(record.folder.path)
+        return inner(record, *others)
+
+    monkeypatch.setattr(auditing, "_audited", counted)
+
+    def page() -> dict[str, Any]:
+        reader.look()
+        made = page_update(gather([tmp_path / "runs"], read=lambda _: reader.records), live=True)
+        return {"parts": made.parts, "data": made.data}
+
+    first = page()
+    assert sorted(audited_runs) == sorted(paths)
+    audited_runs.clear()
+    assert page() == first and audited_runs == []
+    (before,) = (record for record in reader.records if record.folder.path == paths[2])
+    result = json.loads((paths[2] / "result.json").read_text())
+    result["final"]["val_loss"] = 0.25
+    RunFolder(paths[2]).finish(before.experiment, type(before.result).of(result))
+    again = page()
+    assert audited_runs == [paths[2]]
+    changed = {key for key, value in again["data"].items() if first["data"].get(key) != value}
+    assert any(key.startswith("row:") for key in changed)
+    fresh = page_update(gather([tmp_path / "runs"]), live=True)
+    assert again == {"parts": fresh.parts, "data": fresh.data}, "as read anew"
+
+
+def test_once_means_the_same_records(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run([1.0, 0.5], seed=0), make_run([1.0, 0.4], seed=1)
+    one, two = read_runs([tmp_path / "runs"])
+    (other,) = (record for record in read_runs([tmp_path / "runs"]) if record.folder.path == two.folder.path)
+    counted: list[int] = []
+
+    def make() -> int:
+        counted.append(0)
+        return len(counted)
+
+    assert [once([one, two], "a", make), once([one, two], "a", make)] == [1, 1]
+    assert once([one], "a", make) == 2, "another group with the same first run"
+    assert once([one, two], "b", make) == 3
+    assert once([one, other], "b", make) == 4
+    assert Group("g", (one, two)).curve("val_loss").median.tolist() == [1.0, 0.45]
+    assert audited(one, briefly=True) is audited(one, briefly=True)
+    assert audited(one.called("another"), briefly=True) is not audited(one, briefly=True)
 
 
 def test_runs_come_and_go_with_their_folders(make_run: MakeRun, tmp_path: Path) -> None:

@@ -650,8 +650,9 @@ def test_a_range_without_width_is_one_number(make_run: MakeRun, tmp_path: Path) 
 
 def test_the_study_tells_the_numbers_of_its_report() -> None:
     root = Path(__file__).parent.parent
-    lines = (root / "docs" / "study.md").read_text() + (root / "README.md").read_text()
-    rows = dict(re.findall(r"^\| `?([\w ]+)`?(?:,| \|) [^|]+ \| ([^|]+ … [^|]+\)) \| [\d.]+ \|", lines, re.MULTILINE))
+    pages = [(root / "docs" / name).read_text().replace("**", "") for name in ("study.md", "tutorial.md")]
+    row = r"^\| `?([\w ]+)`?(?:,| \|) [^|]+ \| ([^|]+ … [^|]+\)) \| [\d.]+ "
+    rows = dict(re.findall(row, "".join(pages), re.MULTILINE))
     names = ("baseline", "large", "too small", "far too small", "too large")
     assert rows.keys() == {*names, *(name.replace(" ", "_") for name in names)}
     for name in names:
@@ -661,4 +662,4 @@ def test_the_study_tells_the_numbers_of_its_report() -> None:
         assert spread is not None and spread.n == 8
         told = [float(number) for number in re.findall(r"[\d.]+", rows[name])]
         assert told == pytest.approx([spread.centre, spread.low, spread.high], abs=6e-5 if told[0] < 1 else 6e-4)
-        assert rows[name.replace(" ", "_")] == rows[name], "in the README too"
+        assert rows[name.replace(" ", "_")] == rows[name], "in the tutorial too"

@@ -231,6 +231,87 @@ def test_what_was_dropped_by_hand_is_no_result_of_a_pruned_sweep(tmp_path: Path,
     assert [one.status for one in again().outcomes] == [Status.FINISHED] * 3
 
 
+@pytest.mark.parametrize("halve", [None, False, True], ids=["plain", "prune", "halve"])
+def test_a_run_that_is_kept_after_all_is_trained_by_the_same_command(
+    tmp_path: Path, tiny: Callable[..., Any], halve: bool | None
+) -> None:
+    from lrbench.training import Prune
+
+    folder = SweepFolder.of(tmp_path / "runs", "tiny")
+    runs: list[str] = []
+    ended: list[tuple[str, str]] = []
+    said: list[str] = []
+
+    def watch(event: Any) -> None:
+        if event.kind == "plan" and "plan" in event.values and not runs:
+            runs.extend(cell.run for cell in event.values["plan"].cells)
+            drop_cell(folder, runs[2])
+        if event.kind == "end":
+            ended.append((event.run, event.values["result"].status.value))
+            if event.values["result"].dropped:
+                keep_cell(folder, event.run)
+        said.append(event.values.get("text", ""))
+
+    prune = None if halve is None else Prune(after=None, halve=halve)
+    done = sweep([tiny(epochs=8)], runs=tmp_path / "runs", lr=[1e-5, 1e-4, 0.5], jobs=1, prune=prune, watch=watch)
+    assert (runs[2], "pruned") in ended and f"{runs[2]} is trained after all" in " ".join(said)
+    assert done.outcomes[2].status is Status.FINISHED and not done.todo
+    if halve:
+        assert [one.status for one in done.outcomes[:2]].count(Status.PRUNED) >= 1
+    else:
+        assert all(one.status is Status.FINISHED for one in done.outcomes)
+
+
+def test_a_fresh_seed_that_is_kept_after_all_waits_for_the_next_command(
+    tmp_path: Path, tiny: Callable[..., Any]
+) -> None:
+    """Within one command, rules that prune the grid would meet it."""
+    folder = SweepFolder.of(tmp_path / "runs", "tiny")
+
+    def watch(event: Any) -> None:
+        for cell in event.values["plan"].cells if event.kind == "plan" and "plan" in event.values else ():
+            if cell.confirms and not list(tmp_path.glob("runs/*/result.json"))[2:]:
+                drop_cell(folder, cell.run)
+        if event.kind == "end" and event.values["result"].dropped:
+            keep_cell(folder, event.run)
+
+    more: dict[str, Any] = {"runs": tmp_path / "runs", "lr": [0.05, 0.1], "jobs": 1, "confirm": 1, "watch": watch}
+    first = sweep([tiny()], **more)
+    assert [one.status for one in first.outcomes] == [Status.FINISHED, Status.FINISHED, Status.PRUNED]
+    assert [one.status for one in sweep([tiny()], **more).outcomes] == [Status.FINISHED] * 3
+
+
+@pytest.mark.parametrize("prune", [{"after": 0.5}, {"after": None, "halve": True}], ids=["prune", "halve"])
+def test_stop_drop_and_seeds_reach_a_pruned_sweep(
+    tmp_path: Path, tiny: Callable[..., Any], prune: dict[str, Any]
+) -> None:
+    """A stopped one resumes; a dropped run is judged with no other; seeds asked for are never halved."""
+    from lrbench.training import Prune
+
+    folder = SweepFolder.of(tmp_path / "runs", "tiny")
+    runs: list[str] = []
+
+    def watch(event: Any) -> None:
+        if event.kind == "plan" and "plan" in event.values and not runs:
+            runs.extend(cell.run for cell in event.values["plan"].cells)
+            drop_cell(folder, runs[0])
+            add_seeds(folder, 1, best=True)
+        if event.kind == "epoch" and event.run == runs[1]:
+            request_stop(folder)
+
+    more: dict[str, Any] = {"lr": [1e-5, 1e-4, 0.3, 0.5], "jobs": 1, "prune": Prune(**prune)}
+    first = sweep([tiny(epochs=8)], runs=tmp_path / "runs", **more, watch=watch)
+    assert first.outcomes[0].result is not None and first.outcomes[0].result.dropped
+    assert len(first.todo) >= 2 and not requests_of(folder).stop and len(requests_of(folder).seeds) == 1
+    whole = sweep([tiny(epochs=8)], runs=tmp_path / "runs", **more)
+    assert not whole.todo and whole.outcomes[0].status is Status.PRUNED and not requests_of(folder).seeds
+    (added,) = (one for one, cell in zip(whole.outcomes, whole.plan.cells, strict=True) if cell.added)
+    assert added.status is Status.FINISHED and added.experiment.seed == 1
+    if prune.get("halve"):
+        reasons = [one.result.reason for one in whole.outcomes[1:] if one.result and one.status is Status.PRUNED]
+        assert reasons and all("in the worse half" in reason for reason in reasons)
+
+
 @pytest.mark.slow
 def test_requests_reach_commands(tmp_path: Path) -> None:
     """A command is a process of its own: it is stopped, and what it recorded is its result."""
@@ -352,6 +433,19 @@ def test_seeds_asked_for_while_it_runs_survive_a_kill(write_config: Write, tmp_p
 
 
 # -- what makes no sense
+
+
+def test_a_folder_is_no_request(tmp_path: Path, tiny: Any) -> None:
+    from lrbench.sweeps import plan_sweep
+
+    asked = plan_sweep([tiny()], {"lr": [0.1, 0.2]}, runs=tmp_path, name="mine")
+    asked.folder.write(asked.plan)
+    run = asked.plan.cells[0].run
+    for name in ("stop", "seeds-3", f"drop-{run}"):
+        (asked.folder.path / "requests" / name).mkdir(parents=True)
+    found = requests_of(asked.folder)
+    assert not found.stop and not found.dropped and not found.seeds
+    assert set(found.invalid.values()) == {"it is a folder; a request is a file"} and len(found.invalid) == 3
 
 
 @pytest.mark.parametrize(

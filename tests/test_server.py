@@ -527,7 +527,7 @@ def test_a_server_beside_a_command_ends_with_its_pipe(tmp_path: Path) -> None:
 def test_a_report_that_cannot_be_made_yet_says_why(served: Callable[..., Client], runs: Path) -> None:
     client = served(runs, asked={"baseline": "cosine"})
     found = until(lambda: changes(client, wait=5), "the first version")
-    assert "--baseline cosine" in found["parts"]["note"]
+    assert "baseline cosine: no such group" in found["parts"]["note"]
 
 
 def test_what_goes_wrong_is_told_and_the_page_stays(
@@ -545,3 +545,20 @@ def test_what_goes_wrong_is_told_and_the_page_stays(
     assert changes(client)["parts"] == first["parts"]
     monkeypatch.undo()
     until(lambda: not changes(client)["live"]["problem"], "the end of the problem")
+
+
+def test_an_unknown_metric_is_told_at_the_start(cli: Callable[..., Any], make_run: Callable[..., Path]) -> None:
+    runs = make_run([0.5, 0.4]).parent
+    code, out, err = cli("serve", runs, "--metric", "nope", "--no-open", "--port", 0)
+    assert code == 2 and not out and "--metric nope: no such metric; known: " in err
+    code, out, err = cli("serve", runs, "--target", "nope=1", "--no-open", "--port", 0)
+    assert code == 2 and not out and "--target nope=1" in err
+
+
+@pytest.mark.parametrize("words", [["run"], ["sweep", "--lr", "0.1,0.2"]])
+def test_a_mistake_in_a_config_comes_before_a_live_page(
+    cli: Callable[..., Any], write_config: Callable[..., Path], words: list[str]
+) -> None:
+    config = write_config(optimizer={"name": "sgd", "lr": 0.1, "momentun": 0.9})
+    code, out, err = cli(*words, config, "--serve", "--jobs", 1)
+    assert code == 2 and "momentun" in err and "live page" not in out + err

@@ -242,10 +242,14 @@ def test_the_status_from_elsewhere(cli: Cli, write_config: Write) -> None:
     (folder / "result.json").unlink()
     with RunFolder(folder).lock():
         code, out, _ = cli("sweep", "--status")
-        assert code == 0 and "tiny  2 runs: 1 done, 1 running" in out and "other  2 runs: 1 done, 1 diverged" in out
+        assert (
+            code == 0
+            and "tiny  2 runs: 1 finished, 1 running" in out
+            and "other  2 runs: 1 finished, 1 diverged" in out
+        )
         assert "●" in out and "▸" in out and "✕" in out
     code, out, _ = cli("sweep", "--status", "--name", "tiny")
-    assert "2 runs: 1 done, 1 interrupted" in out and "other" not in out
+    assert "2 runs: 1 finished, 1 interrupted" in out and "other" not in out
     assert cli("sweep", "--status", "--name", "absent")[0] == 1
 
 
@@ -312,7 +316,7 @@ def test_failures_are_shown_and_tried_again(cli: Cli, write_config: Write) -> No
     Path("broken").write_text("99")
     code, out, _ = cli("sweep", config, "--lr", "0.1,0.2", "--jobs", "1")
     assert code == 1 and out.count("ValueError: broken") >= 2
-    assert "2 of 2 runs have no result yet, so this may change." in out
+    assert "2 of 2 runs have no result yet (2 pending), so this may change." in out
     assert out.count(" and 1 more: ") == 1, "alike failures are told once"
     Path("tries").unlink()
     Path("broken").write_text("1")
@@ -652,7 +656,7 @@ def test_the_words() -> None:
     unfinished = Family("a", (Point(0.1, Group("a", (record("running"),))),))
     text = words_of(good, unfinished)
     assert text.startswith("So far, with 9 of 10 runs ended, three seeds place the best learning rate only between ")
-    assert text.endswith("\na: no run has ended yet.\n1 of 10 runs has no result yet, so this may change.")
+    assert text.endswith("\na: no run has ended yet.\n1 of 10 runs has no result yet (1 running), so this may change.")
     half = Family("a", (point(0.1, 1.0), Point(1.0, Group("a", (record("running"), record("failed"))))))
     assert words_of(half).startswith("So far, with 2 of 3 runs ended, the best learning rate tried is 0.1, with a ")
     assert "\nAt 1, one of two runs failed." in words_of(half)
@@ -755,7 +759,7 @@ def test_what_is_missing_has_its_rows(cli: Cli, write_config: Write) -> None:
         ("cosine", "0.1", 2, 0, 2),
     ]  # fmt: skip
     assert summary.missing == 5 and summary.without == ["cosine"]
-    assert "5 of 8 runs have no result yet, so this may change." in "\n".join(summary_words(summary))
+    assert "5 of 8 runs have no result yet (5 pending), so this may change." in "\n".join(summary_words(summary))
 
 
 # -- workers

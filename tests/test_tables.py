@@ -159,6 +159,25 @@ def test_the_command_chooses_columns(runs: Path, cli: Cli) -> None:
     assert "val_loss_median" in (runs / "report" / "report.csv").read_text(), "files keep all"
 
 
+def test_a_format_has_exactly_the_columns_asked_for_in_their_order(runs: Path) -> None:
+    asked = ["interval", "run", "rank", "val_loss"]
+    shown = gather([runs], columns=asked)
+    rows = list(csv.DictReader(io.StringIO(table(shown, "csv"))))
+    assert list(rows[0]) == asked and "…" in rows[0]["interval"]
+    assert list(json.loads(table(shown, "json"))[0]) == asked
+
+
+def test_columns_that_do_not_fit_make_a_block_of_each_row(
+    runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = cli("report", runs, "--columns", "all")[1].splitlines()
+    assert len([line for line in lines if re.match("run  +", line)]) == len(gather([runs]).groups)
+    assert max(map(len, lines[:40])) <= 80
+    assert [line for line in lines if re.match(r"val loss  +\d\.\d+", line)], "a line has a heading and its value"
+    assert "run  " not in cli("report", runs, "--columns", "run,val_loss")[1].splitlines()[0]
+
+
 @given(st.lists(st.text(max_size=12), min_size=1, max_size=3))
 def test_any_text_names_a_column_or_none(asked: list[str]) -> None:
     try:

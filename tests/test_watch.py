@@ -22,8 +22,21 @@ from lrbench.analysis import Record
 from lrbench.cli.frame import show_frame
 from lrbench.cli.terminal import Terminal
 from lrbench.cli.watch import _watched
-from lrbench.runs import RunFolder, RunResult, Status
-from lrbench.sweeps import Decided, Plan, Planned, SweepFolder, decided, plan_sweep, request_stop, summarize
+from lrbench.events import Event
+from lrbench.runs import DROPPED, RunFolder, RunResult, Status
+from lrbench.sweeps import (
+    Board,
+    Decided,
+    Plan,
+    Planned,
+    SweepFolder,
+    board_of,
+    decided,
+    drop_cell,
+    plan_sweep,
+    request_stop,
+    summarize,
+)
 
 Cli = Callable[..., tuple[int, str, str]]
 Write = Callable[..., Path]
@@ -57,8 +70,8 @@ def test_a_frame(tmp_path: Path, tiny: Callable[..., Any], make_run: Callable[..
     make_run([0.9, 0.9], lr=1.0, seed=0, status="diverged")
     failed = make_run([0.7, 0.6], lr=1.0, seed=1, status=None)
     text = frame(tmp_path / "runs")
-    assert "5 of 6 runs" in text and "1 interrupted, 1 diverged" in text
-    assert "no process is training them; the same command goes on" in text
+    assert "5 of 6 runs" in text and "4 finished, 1 interrupted, 1 diverged" in text
+    assert "no process is training them; the same command goes on" in " ".join(text.split())
     (row,) = re.findall(r"^ tiny .*$", text, re.M)
     assert row.split() == ["tiny", "0.1", "0.405", "5/6"]
     assert "tiny at 1  1 run  1 of its 2 seeds diverged, and 0.1 has lost none\n" in text and failed.name in text
@@ -108,6 +121,62 @@ def test_a_folder_that_vanishes(tmp_path: Path, tiny: Callable[..., Any], make_r
     watched.look()
     with Terminal(width=80).capture():
         show_frame(Terminal(width=80), watched)
+
+
+def test_status_watch_and_report_count_alike(
+    cli: Cli, tmp_path: Path, tiny: Callable[..., Any], make_run: Callable[..., Path]
+) -> None:
+    planned(tmp_path / "runs", tiny)
+    made = {(lr, seed): make_run([0.9, 0.8], lr=lr, seed=seed) for lr in (0.01, 0.1, 1.0) for seed in (0, 1)}
+    (made[0.01, 0] / "result.json").write_text("{")
+    (made[0.01, 1] / "epochs.csv").write_text("")  # the result is fine, its rows are gone
+    (made[0.1, 1] / "result.json").unlink()
+    for at, status, reason in (((1.0, 0), Status.FAILED, "it broke"), ((1.0, 1), Status.PRUNED, DROPPED)):
+        ended = RunResult(status, reason, evaluations=2)
+        RunFolder(made[at]).finish(tiny(optimizer={"name": "sgd", "lr": at[0]}, seed=at[1]), ended)
+    shutil.copytree(made[0.1, 0], tmp_path / "runs/another-copy")
+    told = "1 interrupted, 1 dropped, 1 failed, 2 damaged"
+    for runs in ("runs", "./runs", tmp_path / "runs"):
+        assert f"6 runs: 1 finished, {told}\n" in cli("sweep", "--status", "--runs", runs)[1]
+        out = cli("watch", "--once", "--runs", runs)[1]
+        assert "5 of 6 runs" in out and f"1 finished, {told};" in out
+    _, out, _ = cli("report")
+    assert f"Of 6 runs, 1 finished; the others: {told}." in " ".join(out.split())
+
+
+def test_the_folder_of_runs_may_be_this_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny: Callable[..., Any], make_run: Callable[..., Path]
+) -> None:
+    planned(tmp_path / "runs", tiny)
+    make_run([0.9, 0.8], lr=0.01)
+    monkeypatch.chdir(tmp_path / "runs")
+    assert "1 of 6 runs" in frame(Path())
+
+
+def test_nothing_is_left_to_do_of_a_run_to_be_dropped(
+    tmp_path: Path, tiny: Callable[..., Any], make_run: Callable[..., Path]
+) -> None:
+    folder = planned(tmp_path / "runs", tiny, epochs=[1])
+    plan = folder.plan()
+    make_run([0.9], lr=0.01)  # 1.5 s
+    with RunFolder(make_run([0.9], lr=0.1, status=None)).lock():
+        assert "about 6.0 s left" in frame(tmp_path / "runs")
+        for cell in [cell for cell in plan.cells if cell.seed == 1]:
+            drop_cell(folder, cell.run)
+        assert "about 1.5 s left" in frame(tmp_path / "runs") and board_of(folder, plan).left == 1
+
+
+def test_a_run_that_was_dropped_counts_for_what_it_trained(tmp_path: Path, tiny: Callable[..., Any]) -> None:
+    plan = planned(tmp_path / "runs", tiny).plan()
+    board = Board(plan)
+    runs = [cell.run for cell in plan.cells]
+    board.hear(Event(runs[0], "start", total_steps=10))
+    assert board.began is not None
+    board.began = (board.began[0] - 100, board.began[1])
+    board.hear(Event(runs[0], "progress", step=5, total_steps=10))
+    board.hear(Event(runs[1], "end", values={"result": RunResult(Status.PRUNED, DROPPED)}))
+    board.hear(Event(runs[2], "message", values={"text": "is dropped", "dropped": True}))
+    assert board.left == 3.5 and board.seconds_left == pytest.approx(700, rel=0.01)  # half a run took 100 s
 
 
 # -- beside a sweep that runs

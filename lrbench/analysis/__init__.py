@@ -5,6 +5,7 @@ It reads only run folders, and never imports torch or anything that draws.
 
 from lrbench.analysis.at_best import AtBest, at_best
 from lrbench.analysis.audits import Audit, Fault, RateMonitor, audit, audited
+from lrbench.analysis.bands import Band
 from lrbench.analysis.budgets import budgets
 from lrbench.analysis.code_versions import mixed as mixed_code
 from lrbench.analysis.comparison import Comparison, Row, compare_groups, compare_two, row_of
@@ -18,7 +19,7 @@ from lrbench.analysis.filters import fits, kept
 from lrbench.analysis.format import duration
 from lrbench.analysis.frames import Described, differing, load_evaluations, load_steps
 from lrbench.analysis.frames import frame as frame_of
-from lrbench.analysis.groups import Band, Group, axis_of, grouped, parts, renamed
+from lrbench.analysis.groups import Group, axis_of, grouped, parts, renamed
 from lrbench.analysis.labels import (
     Named,
     Naming,
@@ -32,25 +33,21 @@ from lrbench.analysis.labels import (
     value_text,
 )
 from lrbench.analysis.looks import looks
+from lrbench.analysis.measures import DEFAULT_METRIC, default_metric, measure_named, measures_of
 from lrbench.analysis.neighbours import with_families
+from lrbench.analysis.once import once
 from lrbench.analysis.optimum import Optimum, optimum
 from lrbench.analysis.other_programs import doubts
 from lrbench.analysis.questions import Question, asked_of, questions
 from lrbench.analysis.reader import RunsReader, read_runs
-from lrbench.analysis.records import (
-    DEFAULT_METRIC,
-    Record,
-    default_metric,
-    measure_named,
-    measures_of,
-    read_one,
-)
+from lrbench.analysis.records import Record, read_one
 from lrbench.analysis.rows import load_runs, optima, run_rows
 from lrbench.analysis.seed_numbers import POWER, MoreSeeds
 from lrbench.analysis.selectors import labels_of, only, select
 from lrbench.analysis.sensitivity import EPSILON, Edge, Family, Point, families, good_margin
 from lrbench.analysis.spread import Spread
 from lrbench.analysis.statistics import ALPHA, MARGIN, PERCENT_MARGIN, Difference
+from lrbench.analysis.swept_keys import swept_keys
 from lrbench.analysis.target_test import TARGET_LEVEL, TargetTest, against_target
 from lrbench.analysis.targets import Part, Target
 from lrbench.analysis.tasks import task as task_of

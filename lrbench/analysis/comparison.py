@@ -11,12 +11,12 @@ from lrbench.analysis.answers import Answer
 from lrbench.analysis.estimates import Estimate, estimate, standing
 from lrbench.analysis.groups import Group
 from lrbench.analysis.looks import looks, weight
+from lrbench.analysis.measures import default_metric, measure_named
 from lrbench.analysis.moderation import Prior, effective_comparisons, range_ps
-from lrbench.analysis.records import default_metric, measure_named
 from lrbench.analysis.selectors import called
 from lrbench.analysis.statistics import ALPHA, PERCENT_MARGIN, Difference, Failures
 from lrbench.components import Measure
-from lrbench.errors import UsageError
+from lrbench.errors import UsageError, option
 
 MANY = 60
 """More groups than these are compared with the reference alone, not all with all, which takes time by the square."""
@@ -132,7 +132,7 @@ def compare_groups(
         return None
     rows.sort(key=lambda row: (_standing(row, measure), row.group.label))
     if wanted is not None and all(row.group is not wanted for row in rows):
-        raise UsageError(f"--baseline {baseline}: none of its runs has {metric}")
+        raise UsageError(f"{option('--baseline')} {baseline}: none of its runs has {metric}")
     against = rows[0] if wanted is None else next(row for row in rows if row.group is wanted)
     looked = looks(row.group for row in rows)
     judged, prior = judged_rows(rows, against, measure, chosen=wanted is not None, looked=looked)
@@ -178,7 +178,7 @@ def _named(groups: Sequence[Group], name: str) -> Group:
     labels = [group.label for group in (found or groups)]
     shown = ", ".join(labels[:12]) + (", …" if len(labels) > 12 else "")
     what = "several groups have this name" if found else "no such group of runs"
-    raise UsageError(f"--baseline {name}: {what}; choose one of: {shown}")
+    raise UsageError(f"{option('--baseline')} {name}: {what}; choose one of: {shown}")
 
 
 def judged_rows(

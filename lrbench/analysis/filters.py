@@ -16,7 +16,7 @@ import yaml
 from lrbench.analysis.labels import value_text
 from lrbench.analysis.records import Record
 from lrbench.config import flat, short_axes
-from lrbench.errors import ConfigError, UsageError
+from lrbench.errors import ConfigError, UsageError, option
 
 
 def kept(
@@ -24,7 +24,7 @@ def kept(
     filters: Sequence[str],
     labels: Mapping[Path, Sequence[str]] | None = None,
     *,
-    option: str = "--filter ",
+    named: bool = True,
 ) -> list[Record]:
     """Return the runs that match all filters.
 
@@ -35,7 +35,7 @@ def kept(
             program by its name) or `key!=value`; numbers also take `>=`, `<=`, `>`, `<` (`optimizer.lr<=0.01`).
             `a|b` matches what matches a or b.
         labels: the labels of each run in the report, by its folder.
-        option: what an error names before the filter.
+        named: whether errors call it a filter; what else takes the same texts does not.
 
     Raises:
         UsageError: a filter or one of its alternatives matches no run, or names a key that no run has.
@@ -47,7 +47,8 @@ def kept(
         for one in text.split("|"):
             if not any(fits(record.plain, known[record.folder.path], one) for record in records):
                 before = " that matches the filters before it" if number else ""
-                raise UsageError(f"{option}{text}: {_why(records, one.strip(), before)}")
+                called = f"{option('--filter')} {text}" if named else text
+                raise UsageError(f"{called}: {_why(records, one.strip(), before)}")
         records = [record for record in records if fits(record.plain, known[record.folder.path], text)]
     return list(records)
 

@@ -5,26 +5,29 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from lrbench.analysis.filters import kept
 from lrbench.analysis.groups import Group, grouped
+from lrbench.analysis.measures import default_metric, measures_of
 from lrbench.analysis.reader import read_runs
-from lrbench.analysis.records import Record, default_metric, measures_of
+from lrbench.analysis.records import Record
 from lrbench.analysis.sensitivity import families
 from lrbench.components import epoch_columns
 from lrbench.config import flat
 from lrbench.errors import FolderError
 from lrbench.runs import STEP_COLUMNS, Columns, Status, read_csv
-from lrbench.types import PATHS, TEXTS, arguments
+from lrbench.types import PATHS, TEXTS, Paths, arguments, paths_in
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Kind = Literal["steps", "evaluations"]
+
+ABOUT = ("run", "name", "label", "family", "group", "seed", "peak_lr")
+"""The columns that tell runs apart, which are there even without a run."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +40,11 @@ class Described:
 
 
 @arguments(paths=PATHS, filters=TEXTS)
-def load_steps(*paths: str | Path, filters: Sequence[str] = ()) -> pd.DataFrame:
+def load_steps(*paths: Paths, filters: Sequence[str] = ()) -> pd.DataFrame:
     """Read the steps of all runs into a table with one row per step.
 
     Args:
-        paths: run folders, or folders that contain them; `runs` by default.
+        paths: run folders, folders that contain them, or lists of these; `runs` by default.
         filters: patterns of names, or `key=value` of configs, as for `report`; runs must match all.
 
     Returns:
@@ -57,11 +60,11 @@ def load_steps(*paths: str | Path, filters: Sequence[str] = ()) -> pd.DataFrame:
 
 
 @arguments(paths=PATHS, filters=TEXTS)
-def load_evaluations(*paths: str | Path, filters: Sequence[str] = ()) -> pd.DataFrame:
+def load_evaluations(*paths: Paths, filters: Sequence[str] = ()) -> pd.DataFrame:
     """Read the evaluations of all runs into a table with one row per evaluation.
 
     Args:
-        paths: run folders, or folders that contain them; `runs` by default.
+        paths: run folders, folders that contain them, or lists of these; `runs` by default.
         filters: as for `load_steps`.
 
     Returns:
@@ -75,9 +78,9 @@ def load_evaluations(*paths: str | Path, filters: Sequence[str] = ()) -> pd.Data
     return frame(_described(paths, filters), "evaluations")
 
 
-def selected(paths: Sequence[str | Path], filters: Sequence[str]) -> tuple[list[Record], list[Group]]:
+def selected(paths: Sequence[Paths], filters: Sequence[str]) -> tuple[list[Record], list[Group]]:
     """Return the runs that match all filters, and the groups of all runs, by which filters know their labels."""
-    records = read_runs([Path(path) for path in paths or ("runs",)])
+    records = read_runs(paths_in(paths or ("runs",)))
     if not filters:
         return records, []
     groups = grouped(records)
@@ -85,7 +88,7 @@ def selected(paths: Sequence[str | Path], filters: Sequence[str]) -> tuple[list[
     return kept(records, filters, labels), groups
 
 
-def _described(paths: Sequence[str | Path], filters: Sequence[str]) -> list[Described]:
+def _described(paths: Sequence[Paths], filters: Sequence[str]) -> list[Described]:
     """Describe the runs that match, with the labels that they have among all."""
     records, groups = selected(paths, filters)
     groups = groups or grouped(records)
@@ -138,9 +141,8 @@ def frame(runs: Sequence[Described], kind: Kind) -> pd.DataFrame:
     spent = [name for name in usual if name in ("seconds", "examples_per_second")]
     found = dict.fromkeys(("step", *usual, *(name for part in parts for name in part)))
     names = [*(name for name in found if name not in spent), *spent]
-    columns: dict[str, Any] = {
-        name: _repeated(name, [one[name] for one in about], lengths) for name in (about[0] if about else ())
-    }
+    told = about[0] if about else ABOUT
+    columns: dict[str, Any] = {name: _repeated(name, [one[name] for one in about], lengths) for name in told}
     columns |= {name: _stacked([part.get(name) for part in parts], lengths) for name in names}
     columns["step"] = columns["step"].astype(np.int64)
     return pd.DataFrame(columns)

@@ -9,31 +9,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lrbench.analysis.bands import Band, band_of
 from lrbench.analysis.code_versions import version_of, versions
 from lrbench.analysis.estimates import standing
 from lrbench.analysis.evaluations import Axis
 from lrbench.analysis.labels import group_naming
 from lrbench.analysis.lengths import planned_epochs, planned_steps, steps_per_epoch
+from lrbench.analysis.measures import default_metric, measures_of
+from lrbench.analysis.once import once
 from lrbench.analysis.plateaus import on_plateau
-from lrbench.analysis.records import Record, default_metric, measures_of
+from lrbench.analysis.records import Record
 from lrbench.analysis.spread import Spread
 from lrbench.analysis.statistics import Values
 from lrbench.analysis.verdicts import Beside, Verdict, revised
 from lrbench.components import Measure
-from lrbench.runs import Status
-
-
-class Band(NamedTuple):
-    """A column of `epochs.csv` over the seeds: median, minimum and maximum at each place, all of one length."""
-
-    places: np.ndarray
-    median: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
-
-    def where(self, wanted: np.ndarray) -> Band:
-        """Keep the places for which `wanted` is true."""
-        return Band(*(part[wanted] for part in self))
+from lrbench.runs import Status, listed, tally
 
 
 class Judged(NamedTuple):
@@ -63,7 +53,6 @@ class Group:
     beside: Beside | None = field(default=None, repr=False, compare=False)
     short: str = field(default="", compare=False)
     told: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
-    _bands: dict[str, Band] = field(default_factory=dict, init=False, repr=False, compare=False)
     _values: dict[str, tuple[Values, Values]] = field(default_factory=dict, init=False, repr=False, compare=False)
     _reached: dict[str, dict[int | str, float]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
@@ -145,8 +134,8 @@ class Group:
         texts = [_status(record) for record in self.records]
         if len(set(texts)) == 1:
             return texts[0]
-        kinds = [record.status for record in self.records]
-        return ", ".join(f"{kinds.count(kind)} {kind.words}" for kind in dict.fromkeys(kinds))
+        counts = tally((record.status, record.result) for record in self.records)
+        return listed(counts)
 
     def verdict(self) -> Judged | None:
         """Return the most common verdict on the curves, as other learning rates of the family leave it.
@@ -165,9 +154,7 @@ class Group:
 
     def curve(self, column: str) -> Band:
         """Return a column of `epochs.csv` over the seeds, without places for which no seed has a number."""
-        if column not in self._bands:
-            self._bands[column] = self._band(column)
-        return self._bands[column]
+        return once(self.records, ("band", column, self.axis), lambda: band_of(self.records, column, self.axis))
 
     def rates(self, *, closely: bool = True) -> tuple[np.ndarray, np.ndarray]:
         """Return the places and the learning rates of the first run's steps, or only of its evaluations.
@@ -202,22 +189,6 @@ class Group:
         """How long the longest run is meant to be, on the axis; 0 if that is unknown."""
         ask = {"epoch": planned_epochs, "step": planned_steps}.get(self.axis)
         return 0 if ask is None else max((ask(record) or 0 for record in self.records), default=0)
-
-    def _band(self, column: str) -> Band:
-        told = [(r, r.places(self.axis)) for r in self.records if len(r.epochs) and column in r.epochs]
-        parts = [np.column_stack([at, r.epochs[column].to_numpy(float)]) for r, at in told if at is not None]
-        whole = np.concatenate([np.empty((0, 2)), *parts])
-        whole = whole[~np.isnan(whole).any(axis=1)]
-        places, which = np.unique(whole[:, 0], return_inverse=True)
-        if not len(places):
-            return Band(*[np.empty(0)] * 4)
-        order = np.lexsort((whole[:, 1], which))
-        values, starts = whole[order, 1], np.searchsorted(which[order], np.arange(len(places) + 1))
-        low, high = values[starts[:-1]], values[starts[1:] - 1]
-        counts = np.diff(starts)
-        one, other = values[starts[:-1] + (counts - 1) // 2], values[starts[:-1] + counts // 2]
-        middle = np.where(one == other, one, one / 2 + other / 2)  # a sum may overflow
-        return Band(places, middle, low, high)
 
 
 def axis_of(records: Sequence[Record]) -> Axis:

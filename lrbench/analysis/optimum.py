@@ -81,7 +81,7 @@ def optimum(family: Family, measure: Measure, *, noise: float = 1.0) -> Optimum 
 
 
 def _optimum(family: Family, measure: Measure, noise: float) -> Optimum | NoOptimum:
-    points = _by_rate(family, measure)
+    points = [point for point in family.by_rate(measure) if point.lr]
     costs = costs_of(points, measure)
     at = lowest(costs)
     if at is None:
@@ -105,15 +105,6 @@ def _beyond(found: NoOptimum, known: Sequence[float], tried: Sequence[float]) ->
         return found
     told = f"the minimum may lie {way} {rate_text(known[side])}, where seeds diverged or are too few"
     return NoOptimum("diverged", f"{told}: try learning rates between")
-
-
-def _by_rate(family: Family, measure: Measure) -> list[Point]:
-    """Return a point for each learning rate; the best one if versions of the user's code share it."""
-    found: dict[float, Point] = {}
-    for point in family.points:
-        if point.lr and (point.lr not in found or point.standing(measure) < found[point.lr].standing(measure)):
-            found[point.lr] = point
-    return list(found.values())
 
 
 def _refused(points: Sequence[Point], costs: Sequence[float], at: int, measure: Measure) -> NoOptimum | None:

@@ -7,13 +7,15 @@ can't be compared. Run folders alone tell the question; a sweep's plan is not ne
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from lrbench.analysis.groups import Group
-from lrbench.analysis.records import default_metric, measures_of
+from lrbench.analysis.labels.values import PARAMS
+from lrbench.analysis.measures import default_metric, measures_of
 from lrbench.analysis.sensitivity import Family, families
+from lrbench.analysis.swept_keys import renamed_parts, swept_keys
 from lrbench.analysis.tasks import task, tasks_of
 from lrbench.components import Measure
 from lrbench.config import size_kind, without_rate
@@ -36,8 +38,6 @@ LEAST_SWEPT = 3
 """So many learning rates of a single family are a sweep; of two, curves tell more."""
 SCHEDULES = frozenset({"schedule", "warmup", "plateau"})
 _FOREIGN_SCHEDULES = frozenset({"schedule", "scheduler", "lr_schedule", "lr_scheduler", "lr_scheduler_type"})
-_NOT_ASKED = ("seed", "run", "name")
-_PARAMS = "params."  # of other programs
 
 
 @dataclass(frozen=True)
@@ -141,24 +141,16 @@ def _rates(found: Iterable[Group]) -> set[float]:
     return {group.first.peak_lr for group in found if group.first.peak_lr is not None}
 
 
-def _fields(family: Family) -> Mapping[str, Any]:
-    return family.points[0].group.first.identity_fields
-
-
 def _keys(found: Sequence[Family]) -> tuple[str, ...]:
     """Return the keys in which families differ; parameters of a part whose name differs are left out."""
-    firsts = [family.points[0].group.first for family in found]
-    fields = [first.identity_fields for first in firsts]
-    rates = {first.experiment.lr_key for first in firsts if first.experiment}
-    known = dict.fromkeys(key for one in fields for key in one if key not in (*_NOT_ASKED, *rates))
-    differ = [key for key in known if len({repr(one.get(key)) for one in fields}) > 1]
-    renamed = {key.removesuffix("name") for key in differ if key.endswith(".name") and key != f"{_PARAMS}name"}
-    return tuple(k for k in differ if k.endswith(".name") or not any(k.startswith(part) for part in renamed))
+    keys = swept_keys(found)
+    renamed = renamed_parts(keys)
+    return tuple(key for key in keys if key.endswith(".name") or not key.startswith(renamed))
 
 
 def _values(found: Sequence[Family], keys: Sequence[str]) -> tuple[tuple[Any, ...], ...]:
     """Return each family's values of the keys; its label where the same part has other parameters."""
-    each = [tuple(_whole(_fields(family).get(key)) for key in keys) for family in found]
+    each = [tuple(_whole(family.first.identity_fields.get(key)) for key in keys) for family in found]
     if len(keys) != 1 or len(set(map(repr, each))) == len(each):
         return tuple(each)
     times = Counter(map(repr, each))
@@ -188,14 +180,14 @@ def _together(values: Sequence[Sequence[Any]]) -> bool:
 
 
 def _is_length(key: str, found: Sequence[Family]) -> bool:
-    configs = [family.points[0].group.first.experiment for family in found]
+    configs = [family.first.experiment for family in found]
     sizes = [one.sizes if one is not None else {} for one in configs]
     return all(any(key in size.keys and size_kind(name) == "length" for name, size in one.items()) for one in sizes)
 
 
 def _is_schedule(key: str) -> bool:
-    if key.startswith(_PARAMS):
-        return key.removeprefix(_PARAMS).split(".")[0] in _FOREIGN_SCHEDULES
+    if key.startswith(PARAMS):
+        return key.removeprefix(PARAMS).split(".")[0] in _FOREIGN_SCHEDULES
     return key.split(".")[0] in SCHEDULES
 
 
@@ -209,7 +201,7 @@ def _number(value: Any) -> bool:
 
 def _heat(kind: Kind, found: Sequence[Family], keys: Sequence[str], values: Sequence[Sequence[Any]]) -> tuple[str, ...]:
     """Return the axes of a heat map: crossed, so that most of its cells are filled."""
-    first = found[0].points[0].group.first
+    first = found[0].first
     if kind in ("grid", "lengths") and first.experiment is not None:
         return first.experiment.lr_key, keys[0]
     if kind != "rates" or len(keys) != 2:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -12,18 +12,16 @@ import numpy as np
 
 from lrbench.analysis.evaluations import Axis, no_evaluations, places, read_evaluations
 from lrbench.analysis.verdicts import Curves, Verdict, chance_loss, scores, verdict
-from lrbench.components import KNOWN, LOSS, Measure, Metric, measures, metrics_of
+from lrbench.components import KNOWN, LOSS, Metric, metrics_of
 from lrbench.config import PARTS, RunConfig, canonical, flat, group, identity, kind_of
-from lrbench.errors import FolderError, LrbenchError, UsageError
-from lrbench.runs import UNKNOWN, Environment, Recorded, RunFolder, RunResult, Status, metrics_in, read_csv
+from lrbench.errors import FolderError, LrbenchError
+from lrbench.runs import UNKNOWN, Environment, Recorded, RunFolder, RunResult, Status, metrics_in, read_csv, state_words
 
 if TYPE_CHECKING:
     import pandas as pd
 
 CLASSES = {**dict.fromkeys(("digits", "mnist", "fashion_mnist", "kmnist", "cifar10"), 10), "cifar100": 100}
 """Number of classes of the built-in data sets, for runs whose `env.json` does not have it."""
-
-DEFAULT_METRIC = "val_loss"
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,7 @@ class Record:
 
     `status` is that of `RunFolder.status`, or `damaged`, with the reason in `problem`, or `copy` of another run in the
     report. `epochs` has the readable rows, perhaps none. `recorded` is what another program said of its run. `confirms`
-    marks a fresh seed of a sweep's winner, which had no part in the choice.
+    marks a fresh seed of a sweep's winner, which had no part in the choice. `made` is what `once` made of it.
     """
 
     folder: RunFolder
@@ -45,6 +43,9 @@ class Record:
     epochs: pd.DataFrame = field(default_factory=no_evaluations)
     recorded: Recorded = field(default_factory=Recorded)
     confirms: bool = False
+    made: dict[Hashable, tuple[tuple[Any, ...], Any]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @property
     def name(self) -> str:
@@ -60,6 +61,11 @@ class Record:
     def source(self) -> str:
         """What trains or trained the run, if not lrbench: `a command`, or what recorded it."""
         return "" if self.experiment is None else self.experiment.source
+
+    @property
+    def state(self) -> str:
+        """What became of the run, in words."""
+        return state_words(self.status, self.result)
 
     def called(self, name: str) -> Record:
         """Return the record under another name of the same experiment."""
@@ -196,49 +202,6 @@ class Record:
                 if len(found) or not self.foreign:
                     return found
         return self.epochs[["step", "lr"]]
-
-
-def default_metric(records: Iterable[Record]) -> str:
-    """Return what runs are compared by unless told otherwise: the final validation loss, if a run has it.
-
-    Other programs may not measure it. Then it is what chose their best evaluations or else the first that they have of
-    the validation, training and test metrics.
-    """
-    records = list(records)
-    foreign = [record for record in records if record.foreign]
-    if not foreign or any(record.measured(DEFAULT_METRIC) for record in records):
-        return DEFAULT_METRIC
-    chosen = [str(record.plain.get("best_by")) for record in foreign]
-    known = [name for name, one in measures_of(records).items() if not one.section.endswith("best")]
-    known.sort(key=lambda name: not name.startswith("val_"))
-    complete = [record for record in records if record.status.complete] or records
-    found = (name for name in [*chosen, *known] if any(record.measured(name) for record in complete))
-    return next(found, DEFAULT_METRIC)
-
-
-def measures_of(records: Iterable[Record]) -> dict[str, Measure]:
-    """Return every measure that a run has, by name; those of KNOWN if no run records its metrics.
-
-    A measure is `signed` if a complete run has a value of it below 0.
-    """
-    records = list(records)
-    metrics: dict[str, Metric] = {}
-    told = False
-    for record in records:
-        metrics |= {name: metric for name, metric in record.metrics.items() if name not in metrics}
-        told = told or record.result is not None or len(record.epochs) > 0 or record.environment.metrics is not None
-    found = measures((metrics if told and metrics else KNOWN).values())
-    complete = [record for record in records if record.status.complete]
-    signed = {name for name in found for r in complete if (value := r.metric(name)) is not None and value < 0}
-    return {name: replace(measure, signed=name in signed) for name, measure in found.items()}
-
-
-def measure_named(records: Iterable[Record], name: str) -> Measure:
-    """Return the measure of that name. Raises UsageError if no run has it."""
-    known = measures_of(records)
-    if name not in known:
-        raise UsageError(f"--metric {name}: no such metric; known: {', '.join(known)}")
-    return known[name]
 
 
 def read_one(folder: RunFolder) -> Record:

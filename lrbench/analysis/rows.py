@@ -9,24 +9,26 @@ from typing import TYPE_CHECKING, Any
 from lrbench.analysis.curve import NoOptimum
 from lrbench.analysis.frames import selected
 from lrbench.analysis.groups import grouped
+from lrbench.analysis.measures import default_metric, measure_named, measures_of
 from lrbench.analysis.optimum import Optimum, optimum
 from lrbench.analysis.reader import read_runs
-from lrbench.analysis.records import Record, default_metric, measure_named, measures_of
+from lrbench.analysis.records import Record
 from lrbench.analysis.sensitivity import families
 from lrbench.components import Measure
 from lrbench.config import flat
-from lrbench.types import NOTHING, PATHS, TEXT, TEXTS, arguments
+from lrbench.runs import RunFolder, Status
+from lrbench.types import NOTHING, PATHS, TEXT, TEXTS, Paths, arguments, paths_in
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 @arguments(paths=PATHS, filters=TEXTS)
-def load_runs(*paths: str | Path, filters: Sequence[str] = ()) -> pd.DataFrame:
+def load_runs(*paths: Paths, filters: Sequence[str] = ()) -> pd.DataFrame:
     """Read all runs into a table with one row per run.
 
     Args:
-        paths: run folders, or folders that contain them; `runs` by default.
+        paths: run folders, folders that contain them, or lists of these; `runs` by default.
         filters: patterns of names, or `key=value` of configs, as for `report`; runs must match all.
 
     Returns:
@@ -40,15 +42,16 @@ def load_runs(*paths: str | Path, filters: Sequence[str] = ()) -> pd.DataFrame:
     """
     import pandas as pd
 
-    return pd.DataFrame(run_rows(selected(paths, filters)[0]))
+    found = run_rows(selected(paths, filters)[0])
+    return pd.DataFrame(found) if found else pd.DataFrame(columns=list(_row(NO_RUN, measures_of([]))))
 
 
 @arguments(paths=PATHS, metric=TEXT | NOTHING)
-def optima(*paths: str | Path, metric: str | None = None) -> dict[str, Optimum | NoOptimum]:
+def optima(*paths: Paths, metric: str | None = None) -> dict[str, Optimum | NoOptimum]:
     """Find the best learning rate between those tried, for each family of runs that differ in nothing else.
 
     Args:
-        paths: run folders, or folders that contain them; `runs` by default.
+        paths: run folders, folders that contain them, or lists of these; `runs` by default.
         metric: what learning rates are compared by; the final validation loss by default.
 
     Returns:
@@ -59,10 +62,14 @@ def optima(*paths: str | Path, metric: str | None = None) -> dict[str, Optimum |
     Raises:
         UsageError: a path does not exist, or no run has the metric.
     """
-    records = read_runs([Path(p) for p in paths or ("runs",)])
+    records = read_runs(paths_in(paths or ("runs",)))
     measure = measure_named(records, metric or default_metric(records))
     found = families([group for group in grouped(records, measure.name) if not group.first.confirms], measure)
     return {family.label: optimum(family, measure) for family in found}
+
+
+NO_RUN = Record(RunFolder(Path()), Status.PENDING)
+"""A run of which nothing is known: its row has the columns that all have."""
 
 
 def run_rows(records: Iterable[Record]) -> list[dict[str, Any]]:

@@ -32,7 +32,7 @@ def select(groups: Sequence[Group], text: str) -> Group:
         if found:
             return only([group for group in found if not group.first.confirms] or found, text)
     records = [record for group in usable for record in group.records]
-    kept(records, [text], labels_of(usable), option="")
+    kept(records, [text], labels_of(usable), named=False)
     raise AssertionError("`kept` matches what `fits` does")
 
 

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from lrbench.analysis.groups import Group
 from lrbench.analysis.labels import family_naming
+from lrbench.analysis.records import Record
 from lrbench.analysis.statistics import PERCENT_MARGIN
 from lrbench.components import Measure
 from lrbench.config import without_rate
@@ -156,6 +157,11 @@ class Family:
     optima: dict[tuple[str, float], Any] = field(default_factory=dict, init=False, repr=False, compare=False)
     """What `analysis.optimum` found, by measure, since the page, the figure and the table ask for it."""
 
+    @property
+    def first(self) -> Record:
+        """The run with the lowest seed at the lowest learning rate."""
+        return self.points[0].group.first
+
     def costs(self, measure: Measure) -> list[float]:
         """Return the centre of each point, negated if more is better; infinite if others lost a smaller share."""
         return costs_of(self.points, measure)
@@ -171,19 +177,20 @@ class Family:
 
     def edge(self, measure: Measure) -> Edge:
         """Return the end at which the best learning rate is, if any."""
-        return edge(list(self._by_rate(measure).values()))
+        return edge(costs_of(self.by_rate(measure), measure))
 
-    def _by_rate(self, measure: Measure) -> dict[float | None, float]:
-        """Return the lowest cost of each learning rate: several versions of the user's code may share one."""
-        found: dict[float | None, float] = {}
-        for point, cost in zip(self.points, self.costs(measure), strict=True):
-            found[point.lr] = min(cost, found.get(point.lr, math.inf))
-        return found
+    def by_rate(self, measure: Measure) -> list[Point]:
+        """Return a point for each learning rate: the best one if several versions of the user's code share it."""
+        found: dict[float | None, Point] = {}
+        for point in self.points:
+            if point.lr not in found or point.standing(measure) < found[point.lr].standing(measure):
+                found[point.lr] = point
+        return list(found.values())
 
     def good(self, measure: Measure) -> Good | None:
         """Return the good learning rates around the best one; None without a best one."""
-        known = self._by_rate(measure)
-        rates, costs = [rate or 0.0 for rate in known], list(known.values())
+        points = self.by_rate(measure)
+        rates, costs = [point.lr or 0.0 for point in points], costs_of(points, measure)
         at = lowest(costs)
         if at is None or not rates[at]:
             return None

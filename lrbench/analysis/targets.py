@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from lrbench.analysis.records import Record, measures_of
+from lrbench.analysis.measures import measures_of
+from lrbench.analysis.records import Record
 from lrbench.components import Measure
-from lrbench.errors import UsageError
+from lrbench.errors import UsageError, option
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,10 +39,10 @@ class Target:
             number = math.nan
         if not sign or name not in known or not math.isfinite(number):
             wanted = f"must be a metric ({', '.join(known)}), = and a number, such as val_loss=0.1"
-            raise UsageError(f"--target {text}: {wanted}")
+            raise UsageError(f"{option('--target')} {text}: {wanted}")
         measure = known[name]
         if measure.metric.form == "percent" and not 0 <= number <= 1:
-            raise UsageError(f"--target {text}: {name} must be between 0 and 1, such as 0.99 or 99%")
+            raise UsageError(f"{option('--target')} {text}: {name} must be between 0 and 1, such as 0.99 or 99%")
         return cls(measure, number)
 
     @property

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import multiprocessing
 import signal
 import sys
 import threading
@@ -17,6 +16,8 @@ from os import _exit, write
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lrbench.cli.progress import display as progress_display
     from lrbench.cli.terminal import Terminal
 
@@ -25,6 +26,10 @@ GRACE_SECONDS = 3.0
 
 def main() -> None:
     """Run the command line as this process. Ctrl-C and SIGTERM end it silently until training handles them."""
+    from lrbench.cli import completion
+
+    if completion.asked():
+        sys.exit(completion.answer())
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _end)
     from lrbench.cli.app import main
@@ -51,7 +56,13 @@ def _end(number: int, _: object) -> None:
 def _left() -> list[str]:
     """Return the names of threads and processes of user code for which Python would wait."""
     threads = [one.name for one in threading.enumerate() if not (one.daemon or one is threading.main_thread())]
-    return threads + [child.name for child in multiprocessing.active_children() if not child.daemon]
+    return threads + [child.name for child in _children() if not child.daemon]
+
+
+def _children() -> Sequence[Any]:
+    """Return the processes that multiprocessing has started here."""
+    started = sys.modules.get("multiprocessing")
+    return [] if started is None else [*started.active_children()]  # `list` is a module here
 
 
 def _end_anyway(code: object, names: list[str]) -> None:
@@ -60,7 +71,7 @@ def _end_anyway(code: object, names: list[str]) -> None:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
-    for child in multiprocessing.active_children():
+    for child in _children():
         child.kill()
     write(2, f"user code left {', '.join(names)} running; ended with the command\n".encode())
     _exit(code if isinstance(code, int) else 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
@@ -15,21 +15,25 @@ from lrbench.cli import json_output
 from lrbench.cli.audit import audit
 from lrbench.cli.check_width import check_width
 from lrbench.cli.compare import compare
+from lrbench.cli.demo import demo
 from lrbench.cli.export import export
 from lrbench.cli.figure import figure
 from lrbench.cli.find_lr import find_lr
+from lrbench.cli.help import Command, epilog
 from lrbench.cli.import_ import import_
+from lrbench.cli.init import init
 from lrbench.cli.list import list_
 from lrbench.cli.options import AT_ONCE, completed
 from lrbench.cli.preview import preview
 from lrbench.cli.report import report
 from lrbench.cli.run import run
+from lrbench.cli.schema import schema
 from lrbench.cli.serve import serve
 from lrbench.cli.sweep import sweep
 from lrbench.cli.terminal import Terminal
 from lrbench.cli.transfer import transfer
 from lrbench.cli.watch import watch
-from lrbench.errors import Interrupted, LrbenchError
+from lrbench.errors import Interrupted, LrbenchError, command_line
 
 app = typer.Typer(
     name="lrbench",
@@ -57,21 +61,28 @@ def _main(
     pass
 
 
-app.command()(run)
-app.command()(sweep)
-app.command()(report)
-app.command()(figure)
-app.command()(serve)
-app.command()(watch)
-app.command()(compare)
-app.command()(preview)
-app.command()(audit)
-app.command("find-lr")(find_lr)
-app.command("check-width")(check_width)
-app.command()(transfer)
-app.command()(export)
-app.command("import")(import_)
-app.command("list")(list_)
+COMMANDS: dict[str, Callable[..., None]] = {
+    "demo": demo,
+    "init": init,
+    "run": run,
+    "sweep": sweep,
+    "report": report,
+    "figure": figure,
+    "serve": serve,
+    "watch": watch,
+    "compare": compare,
+    "preview": preview,
+    "audit": audit,
+    "find-lr": find_lr,
+    "check-width": check_width,
+    "transfer": transfer,
+    "export": export,
+    "import": import_,
+    "list": list_,
+    "schema": schema,
+}
+for _name, _function in COMMANDS.items():
+    app.command(_name, cls=Command, epilog=epilog(_name))(_function)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -87,7 +98,8 @@ def _run(words: list[str]) -> int:
     """Run a command and return its exit code; with `--json`, the last line has it."""
     code = 1
     try:
-        code = _code(words)
+        with command_line():
+            code = _code(words)
     finally:
         json_output.close(code)
     return code

@@ -10,7 +10,7 @@ import typer
 
 from lrbench.cli.options import Debug, Runs, RunsGiven, option
 from lrbench.cli.terminal import Terminal, inline
-from lrbench.errors import ConfigError
+from lrbench.errors import ConfigError, counted
 
 if TYPE_CHECKING:
     from lrbench.analysis import Audit
@@ -85,7 +85,7 @@ def _show(console: Terminal, found: Sequence[Audit]) -> None:
     }
     if len(found) > 1:
         told = ", ".join(f"{count} {words}" for words, count in counts.items() if count)
-        console.print(f"{len(found)} runs: {told}", soft_wrap=True)
+        console.print(f"{counted(len(found), 'run')}: {told}", soft_wrap=True)
 
 
 def _meant(audit: Audit) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from rich import box
 from rich.console import Console
@@ -13,9 +15,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from lrbench.components import DATASETS, LOSSES, METRICS, MODELS, OPTIMIZERS, TASKS
+from lrbench.config import bundled_configs
 from lrbench.errors import UsageError, choices
 from lrbench.registry import Catalog, Parameter
 from lrbench.schedules import PLATEAUS, SCHEDULES
+from lrbench.schemas import documented
 from lrbench.types import Part
 
 CATALOGUES = {  # each with an example of an import string
@@ -31,6 +35,9 @@ CATALOGUES = {  # each with an example of an import string
 
 def show(console: Console, kind: str | None, name: str | None) -> None:
     """Print all catalogs, one of them, or one entry. Raises UsageError for an unknown kind or name."""
+    if kind in ("config", "configs"):
+        _configs(console, name)
+        return
     if kind is None:
         for title, (catalog, _) in CATALOGUES.items():
             _table(console, title, catalog, full=False)
@@ -38,7 +45,7 @@ def show(console: Console, kind: str | None, name: str | None) -> None:
         return
     kind = f"{kind}s" if f"{kind}s" in CATALOGUES else kind
     if kind not in CATALOGUES:
-        raise UsageError(f"unknown kind '{kind}'; {choices(kind, CATALOGUES)}")
+        raise UsageError(f"unknown kind '{kind}'; {choices(kind, [*CATALOGUES, 'configs'])}")
     catalog, example = CATALOGUES[kind]
     if name is None:
         _table(console, kind, catalog)
@@ -46,6 +53,30 @@ def show(console: Console, kind: str | None, name: str | None) -> None:
         console.print(text, style="dim", soft_wrap=True)
     else:
         _entry(console, catalog, name)
+
+
+def _configs(console: Console, name: str | None) -> None:
+    """Print the configs that come with lrbench, or the text of one. Raises UsageError for an unknown name."""
+    known = bundled_configs()
+    if name is None:
+        for folder, rows in itertools.groupby(described_configs().items(), lambda one: one[0].partition("/")[0]):
+            _rows(console, folder, dict(rows))
+        console.print("`lrbench run digits/baseline` trains one; `extends: digits/baseline` builds on it.", style="dim")
+    elif name.removesuffix(".yaml") in known:
+        console.print(escape(known[name.removesuffix(".yaml")].read_text(encoding="utf-8")), soft_wrap=True)
+    else:
+        raise UsageError(f"unknown config '{name}'; {choices(name, known)}")
+
+
+def described_configs() -> dict[str, str]:
+    """Return the configs that come with lrbench, each with what it is about."""
+    return {name: _first_sentence(file) for name, file in bundled_configs().items()}
+
+
+def _first_sentence(config: Path) -> str:
+    """Return the first sentence of the comment that a config begins with."""
+    lines = itertools.takewhile(lambda line: line[:1] == "#", config.read_text(encoding="utf-8").splitlines())
+    return re.split(r"(?<=[^.][.])\s", " ".join(line[1:].strip() for line in lines))[0]
 
 
 def _table(console: Console, title: str, catalog: Catalog, full: bool = True) -> None:
@@ -107,7 +138,7 @@ def _entry(console: Console, catalog: Catalog, name: str) -> None:
     described = getattr(factory, "described", factory)
     foreign = not described.__module__.startswith("lrbench.")
     console.print(f"[bold cyan]{escape(name)}[/]  ({catalog.kind})")
-    paragraphs, meanings = _documented(inspect.getdoc(factory) or "")
+    paragraphs, meanings = documented(factory)
     console.print(escape("\n\n".join(paragraphs[:1] if foreign else paragraphs)))
     parameters = catalog.parameters(name)
     if catalog.kind == "schedule" and inspect.isclass(factory):
@@ -133,27 +164,3 @@ def _parameters(console: Console, parameters: Sequence[Parameter], meanings: Map
         default = "[red]required[/]" if parameter.required else escape(parameter.default)
         table.add_row(parameter.name, default, *([escape(meanings.get(parameter.name, ""))] if known else []))
     console.print(table)
-
-
-_ARGUMENT = re.compile(r" {4}(\w+)(?: \(.*?\))?: *(.*)")
-_MARKUP = re.compile(r":\w+:(?=`)|(?<=`)`|`(?=`)|\s*Default: .*$")  # of reStructuredText; defaults have a column
-
-
-def _documented(text: str) -> tuple[list[str], dict[str, str]]:
-    """Return a docstring's paragraphs and the meaning of each parameter, without line breaks."""
-    prose, _, arguments = text.partition(">>>")[0].partition("\nArgs:\n")
-    meanings: dict[str, str] = {}
-    for line in arguments.rstrip().splitlines():
-        found = _ARGUMENT.fullmatch(line)
-        if found is not None:
-            meanings[found[1]] = found[2]
-        elif meanings and line.startswith("     "):
-            meanings[[*meanings][-1]] += f" {line.strip()}"
-        else:
-            break  # another section
-    paragraphs = re.split(r"\n\s*\n", prose.strip())
-    return [*map(_plain, paragraphs)], {name: _plain(meaning) for name, meaning in meanings.items()}
-
-
-def _plain(text: str) -> str:
-    return _MARKUP.sub("", " ".join(text.split()))

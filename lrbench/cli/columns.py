@@ -13,7 +13,7 @@ from rich.table import Table as RichTable
 
 from lrbench.analysis import AtBest
 from lrbench.cli.terminal import inline
-from lrbench.errors import UsageError
+from lrbench.errors import UsageError, counted
 from lrbench.reports import Column, Table, families_table
 
 MOST_ROWS = 30
@@ -46,9 +46,13 @@ def split_columns(text: str) -> list[str]:
 def show_table(console: Console, table: Table[T], *, whole: bool = False) -> None:
     """Print a table, then what is the same in all of its rows.
 
-    Columns that don't fit are left out, the last ones first, unless `whole`; the first two and those that decide stay.
+    Columns that don't fit are left out, the last ones first; the first two and those that decide stay. With `whole`,
+    each row is then a block with a line for each column.
     """
-    columns = list(table.columns) if whole else fitting(table, console.width)
+    columns = fitting(table, console.width)
+    if whole and len(columns) < len(table.columns):
+        _show_blocks(console, table)
+        return
     drawn = RichTable(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
     for at, column in enumerate(columns):
         texts = [text for row in table.rows for text in column.lines(row)]
@@ -58,12 +62,27 @@ def show_table(console: Console, table: Table[T], *, whole: bool = False) -> Non
             justify="right" if column.right else "left",
             overflow="fold",
             min_width=None if column.right or at == 0 else min(14, longest),
-            no_wrap=column.right and not whole,
+            no_wrap=column.right,
         )
     for row in table.rows:
         first, *others = ([inline(line) for line in column.lines(row)] for column in columns)
         drawn.add_row("\n".join(first), *("\n[dim]".join(lines) for lines in others))
     console.print(drawn)
+    if table.same:
+        console.print(inline(table.same), style="dim")
+
+
+def _show_blocks(console: Console, table: Table[T]) -> None:
+    """Print each row as a block with a line for each column, as `psql` does if asked for."""
+    for row in table.rows:
+        drawn = RichTable.grid(padding=(0, 2))
+        drawn.add_column(style="dim", overflow="fold", max_width=max(console.width // 3, 12))
+        drawn.add_column(overflow="fold")
+        for at, column in enumerate(table.columns):
+            text = inline(", ".join(column.lines(row)))
+            drawn.add_row(inline(column.heading), text if at else f"[bold]{text}[/]")
+        console.print(drawn)
+        console.print()
     if table.same:
         console.print(inline(table.same), style="dim")
 
@@ -100,8 +119,7 @@ def fitting(table: Table[T], width: int) -> list[Column[T]]:
 def show_more(console: Console, hidden: int, what: str, how: str) -> None:
     """Say how many rows are not shown, and how to see them."""
     if hidden > 0:
-        one = {"families": "family"}.get(what, what.removesuffix("s")) if hidden == 1 else what
-        console.print(inline(f"{hidden:,} more {one}{how and f': {how}'}"), style="dim", soft_wrap=True)
+        console.print(inline(f"{counted(hidden, f'more {what}')}{how and f': {how}'}"), style="dim", soft_wrap=True)
 
 
 def show_families(console: Console, found: AtBest, most: int | None, how: str) -> None:
@@ -109,4 +127,4 @@ def show_families(console: Console, found: AtBest, most: int | None, how: str) -
     table = families_table(found)
     shown = replace(table, rows=table.rows[:most])
     show_table(console, shown)
-    show_more(console, len(table.rows) - len(shown.rows), "families", how)
+    show_more(console, len(table.rows) - len(shown.rows), "family", how)

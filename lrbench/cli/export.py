@@ -9,6 +9,7 @@ import typer
 
 from lrbench.cli.options import Debug, Runs, RunsGiven, option
 from lrbench.cli.terminal import Terminal, inline
+from lrbench.errors import counted
 
 
 def export(
@@ -41,7 +42,7 @@ def export(
     for name, why in done.left_out.items():
         console.print(f"[yellow]left out:[/] {inline(name)}: {inline(why)}", soft_wrap=True)
     counts = {"exported": done.added, "updated": done.updated, "there already": done.unchanged}
-    said = [f"{len(names)} run{'s' * (len(names) != 1)} {words}" for words, names in counts.items() if names]
+    said = [f"{counted(len(names), 'run')} {words}" for words, names in counts.items() if names]
     console.print(inline(f"{done.tool.title} in {done.into}: {', '.join(said) or 'nothing to export'}"))
     if done.hint:
         console.print(inline(done.hint), style="dim", soft_wrap=True)

@@ -11,7 +11,7 @@ from rich.console import Console
 from lrbench.cli import options
 from lrbench.cli.options import option
 from lrbench.cli.terminal import Terminal
-from lrbench.errors import UsageError
+from lrbench.errors import UsageError, counted
 
 if TYPE_CHECKING:
     from lrbench.cli.progress import Display
@@ -53,7 +53,7 @@ def find_lr(
     from lrbench.cli.json_events import JsonEvents
     from lrbench.cli.progress import display
     from lrbench.config import load_config, own
-    from lrbench.lr_finder import check_schedule, check_target, write_found
+    from lrbench.lr_finder import Refusal, check_schedule, check_target, write_found
     from lrbench.lr_finder import find_lr as find
     from lrbench.training import RunOptions, StopFlag
 
@@ -76,6 +76,9 @@ def find_lr(
         write_found(found, write, config, overrides or (), schedule)
         watch.tell("wrote", file=write)
         tables.show_files(console, [write])
+    seeds_done = counted(len(found.curves), "seed")
+    rate = "no suggestion" if isinstance(found.advice, Refusal) else f"learning rate {found.advice.initial:.2g}"
+    tables.say(console, f"range test of {found.experiment.name}, {seeds_done}, {rate}", found.folder.path)
 
 
 def _show(console: Console, watch: Display, found: Finding) -> None:

@@ -14,7 +14,7 @@ from lrbench.analysis import Family, Finalist, Record, RunsReader, at_best, rate
 from lrbench.cli.columns import show_more, show_table
 from lrbench.cli.tables import sparkline
 from lrbench.cli.terminal import inline
-from lrbench.errors import printable
+from lrbench.errors import counted, printable
 from lrbench.reports import Column, families_table
 from lrbench.runs import Status
 from lrbench.server import CellShown, Plans, SweepShown, sweeps_shown
@@ -81,7 +81,7 @@ def show_frame(console: Console, watched: Watched, *, most: int = 5) -> None:
         if number:
             console.print()
         _show(console, shown, watched.summaries.get((shown.root, shown.name)), records)
-    show_more(console, len(sweeps) - most, "sweeps", "name one to see it")
+    show_more(console, len(sweeps) - most, "sweep", "name one to see it")
 
 
 def _show(console: Console, shown: SweepShown, summary: Summary | None, records: Mapping[str, Record]) -> None:
@@ -101,7 +101,7 @@ def _show_head(console: Console, shown: SweepShown) -> None:
         line.add_row(
             Text(printable(shown.name), style="bold", overflow="ellipsis", no_wrap=True),
             ProgressBar(shown.total, shown.done, width=BAR, complete_style="green", finished_style="green"),
-            f"{shown.done:,} of {shown.total:,} runs",
+            f"{shown.done:,} of {counted(shown.total, 'run')}",
             f"[cyan]{inline(shown.left)}[/]" if shown.left else "",
         )
         console.print(line)
@@ -132,7 +132,7 @@ def _show_families(console: Console, summary: Summary) -> None:
     table = replace(table, columns=[*wanted, *ended], same="")
     rows = list(table.rows)
     show_table(console, replace(table, rows=rows[:FAMILIES]))
-    show_more(console, len(rows) - FAMILIES, "families", "lrbench report shows all")
+    show_more(console, len(rows) - FAMILIES, "family", "lrbench report shows all")
     if summary.missing and len(rows) > 1:
         console.print("So far; families are compared once all runs have ended.", style="dim")
 
@@ -163,7 +163,7 @@ def _show_running(console: Console, shown: SweepShown, records: Mapping[str, Rec
         values = cell.words if wide else cell.words.partition(", ")[0]
         grid.add_row(f"  {inline(cell.label)}", _place(cell, wide), _curve(records.get(cell.run)), inline(values))
     console.print(grid)
-    show_more(console, len(shown.running) - CELLS, "cells", "")
+    show_more(console, len(shown.running) - CELLS, "cell", "")
 
 
 def _place(cell: CellShown, wide: bool) -> str:
@@ -199,7 +199,7 @@ def _show_failed(console: Console, shown: SweepShown) -> None:
         lines = [line for line in first.lines if line.strip(" ~^") and line.strip() not in first.words]
         for line in lines[-LINES:]:
             console.print(f"    {inline(line)}", style="dim", overflow="ellipsis", no_wrap=True)
-    show_more(console, sum(map(len, list(alike.values())[FAILURES:])), "failures", "")
+    show_more(console, sum(map(len, list(alike.values())[FAILURES:])), "failure", "")
 
 
 def _show_decided(console: Console, summary: Summary, shown: SweepShown) -> None:
@@ -213,9 +213,9 @@ def _show_decided(console: Console, summary: Summary, shown: SweepShown) -> None
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
     for one in found[:DECIDED]:
-        count = f"{len(one.runs)} run{'s' * (len(one.runs) != 1)}"
+        count = f"{counted(len(one.runs), 'run')}"
         names = ", ".join(one.runs[:2]) + ("" if len(one.runs) < 3 else ", …")
         place = f"  {inline(one.series)} at {rate_text(one.lr)}"
         grid.add_row(place, count, f"{inline(one.reason)}\n[dim]{inline(names)}[/]")
     console.print(grid)
-    show_more(console, len(found) - DECIDED, "learning rates", "")
+    show_more(console, len(found) - DECIDED, "learning rate", "")

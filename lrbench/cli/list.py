@@ -12,7 +12,10 @@ from lrbench.cli.terminal import Terminal
 
 def list_(
     kind: Annotated[
-        str | None, typer.Argument(metavar="KIND", help="datasets, models, optimizers, schedules or losses.")
+        str | None,
+        typer.Argument(
+            metavar="KIND", help="datasets, models, optimizers, schedules, losses, tasks, metrics or configs."
+        ),
     ] = None,
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="Show this entry and its parameters.")] = None,
     debug: Debug = False,

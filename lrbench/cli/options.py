@@ -42,7 +42,10 @@ def option(text: str, *names: str, **more: Any) -> Any:
     return typer.Option(*names, help=text, **more)
 
 
-Configs = Annotated[list[Path], typer.Argument(metavar="CONFIG", help="YAML config files.", show_default=False)]
+_CONFIG = "YAML config files, or configs that come with lrbench: digits/baseline."
+Configs = Annotated[list[Path], typer.Argument(metavar="CONFIG", help=_CONFIG, show_default=False)]
+ConfigsAsked = Annotated[list[Path] | None, typer.Argument(metavar="CONFIG", help=_CONFIG, show_default=False)]
+"""The same where the command itself says what could be named."""
 Overrides = Annotated[
     list[str] | None,
     option("Set a config key, such as optimizer.lr=0.01; repeatable.", "--set", metavar="KEY=VALUE"),

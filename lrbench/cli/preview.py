@@ -22,6 +22,9 @@ def preview(
         Path | None, option("Figure to write, .png or .svg. Default: preview.png in the runs folder.", metavar="FILE")
     ] = None,
     code: Annotated[bool, option("Print only the code for your own training loop to stdout.", "--code")] = False,
+    standalone: Annotated[
+        bool, option("With --code: a complete script in plain PyTorch that trains as the run would.", "--standalone")
+    ] = False,
     runs: Runs = Path("runs"),
     debug: Debug = False,
 ) -> None:
@@ -36,11 +39,14 @@ def preview(
     console = Terminal(stderr=code)  # so that `--code > loop.py` writes only code
     if out is not None and (out.suffix not in (".png", ".svg") or out.is_dir()):
         raise UsageError(f"--out must be a .png or .svg file (got {out})")
+    if standalone and not code:
+        raise UsageError("--standalone needs --code, which it makes complete")
     with contextlib.redirect_stdout(sys.stderr) if code else contextlib.nullcontext():  # what the user's code prints
         made = preview_of(configs, overrides=overrides or (), steps_per_epoch=steps_per_epoch)
+        texts = [one.code(standalone=standalone) for one in made if code]
     path = out or runs / "preview.png"
     save_previews(made, path)
     tables.show_previews(console, made)
-    for one in made if code else ():
-        typer.echo(one.code() if len(made) == 1 else f"# {one.label}\n\n{one.code()}\n")
+    for one, text in zip(made, texts, strict=False):
+        typer.echo(text if len(made) == 1 else f"# {one.label}\n\n{text}\n")
     tables.show_files(console, [path])

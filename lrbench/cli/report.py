@@ -34,6 +34,9 @@ def report(
         str | None, option("Show this many rows, or all. Default: 30 in the terminal, all with --format.", metavar="N")
     ] = None,
     pool_code: PoolCode = False,
+    standalone: Annotated[
+        bool, option("Make winner.py a complete script in plain PyTorch, without lrbench.", "--standalone")
+    ] = False,
     runs: Runs = Path("runs"),
     debug: Debug = False,
 ) -> None:
@@ -50,7 +53,7 @@ def report(
     if form is not None:
         typer.echo(formatted_table(gather(paths, **asked, pool_code=pool_code).best(most), form), nl=False)
         return
-    made = write_report(paths, out, **asked, pool_code=pool_code)
+    made = write_report(paths, out, **asked, pool_code=pool_code, standalone=standalone)
     tables.show_shown(console, made.shown, most, f"--rows all, or {made.page.parent.name}/report.csv")
     for record in made.damaged:
         named = record.problem if record.folder.name in record.problem else f"{record.folder.name}: {record.problem}"
@@ -60,4 +63,6 @@ def report(
     for test in made.tests:
         for line in test.words()[:1]:
             console.print(inline(f"Range test of {test.name}: {line}"), soft_wrap=True)
+    if made.incomplete:
+        console.print(inline(made.incomplete), soft_wrap=True)
     tables.show_files(console, made.files)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from lrbench.cli.options import (
     Again,
-    Configs,
+    ConfigsAsked,
     Debug,
     Device,
     Jobs,
@@ -20,10 +20,11 @@ from lrbench.cli.options import (
 )
 from lrbench.cli.serve import Serve, serving
 from lrbench.cli.terminal import Terminal, inline
+from lrbench.errors import UsageError
 
 
 def run(
-    configs: Configs,
+    configs: ConfigsAsked = None,
     overrides: Overrides = None,
     seeds: Annotated[int | None, option("Train each config with this many seeds.", min=1)] = None,
     jobs: Jobs = 1,
@@ -40,8 +41,12 @@ def run(
 ) -> None:
     """Train configs. Finished runs are shown, not repeated; interrupted runs are resumed.
 
-    [dim]lrbench run configs/digits/baseline.yaml --set optimizer.lr=0.01 --seeds 3 --jobs 2[/]
+    [dim]lrbench run digits/baseline --set optimizer.lr=0.01 --seeds 3 --jobs 2[/]
     """
+    from lrbench.config import no_config
+
+    if not configs:
+        raise UsageError(no_config())
     from lrbench.analysis import grouped, read_one
     from lrbench.cli import tables
     from lrbench.cli.json_events import JsonEvents, outcomes_told
@@ -54,11 +59,11 @@ def run(
     with (
         JsonEvents(console) if as_json else display(console) as watch,
         StopFlag.ending(leave),
-        serving(runs if serve else None, watch),
+        serving(runs if serve else None, watch) as heard,
     ):
         outcomes = train(
             configs, runs=runs, overrides=overrides or (), seeds=seeds, jobs=jobs, device=device, again=again,
-            wait=not no_wait, track=track or None, watch=watch,
+            wait=not no_wait, track=track or None, watch=heard,
         )  # fmt: skip
     done = [outcome for outcome in outcomes if outcome.path.exists()]
     # An identical run may have been trained under another name.
@@ -67,5 +72,6 @@ def run(
     where = "" if runs == Path("runs") else f" --runs {inline(str(runs))}"
     tables.show_groups(console, grouped(made), how=f"lrbench report{where} --rows all")
     tables.show_outcomes(console, outcomes)
-    tables.end(console, outcomes)
-    console.print(f"To compare them: lrbench report{where}", style="dim")
+    if done:
+        console.print(f"To compare them: lrbench report{where}", style="dim")
+    tables.end(console, outcomes, outcomes[0].path if len(outcomes) == 1 else runs.absolute())

@@ -7,18 +7,16 @@ import os
 import signal
 import sys
 import threading
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
+from lrbench.cli.browser import Open, open_page, opens
 from lrbench.cli.options import Baseline, Debug, Filters, Metric, PoolCode, Runs, RunsGiven, option
 from lrbench.cli.terminal import Terminal, inline
 from lrbench.errors import Interrupted, Terminated, UsageError
-from lrbench.events import Watch, message
+from lrbench.events import Event, Watch, message
 
-Open = Annotated[
-    bool | None, option("Open the page in a browser. Default: on a desktop, not over SSH.", "--open/--no-open")
-]
 Serve = Annotated[bool, option("Show the runs in a live page while they train, as lrbench serve does.", "--serve")]
 
 
@@ -33,7 +31,7 @@ def serve(
         list[str] | None, option("Another name of this server, as a proxy asks for it; repeatable.", metavar="NAME")
     ] = None,
     read_only: Annotated[bool, option("Show no buttons, and refuse requests to sweeps.", "--read-only")] = False,
-    open_page: Open = None,
+    open_it: Open = None,
     metric: Metric = None,
     baseline: Baseline = None,
     filters: Filters = None,
@@ -52,26 +50,20 @@ def serve(
     paths = runs_given or [runs]
     if files := [path for path in paths if path.is_file()]:
         raise UsageError(f"{files[0]} is a file; name a folder of runs")
+    _check_metric(paths, metric, target)
     asked = {"metric": metric, "baseline": baseline, "filters": filters or (), "target": target, "pool_code": pool_code}
     server = Server(Settings(paths, host, port, prefix, allow_host or (), read_only, asked))
     if beside:
         print(server.address, flush=True)
-        _open(server.address, open_page)
+        threading.Thread(target=open_page, args=(server.address, open_it), daemon=True).start()
         os.nice(10)
         server.serve(_parent_ends, last=True)
         return
     with _Stop() as stop:
         _announce(Terminal(), server.address, server.public, paths)
-        _open(server.address, open_page)
+        threading.Thread(target=open_page, args=(server.address, open_it), daemon=True).start()
         server.serve(stop.wait)
     raise stop.error
-
-
-def _open(address: str, asked: bool | None) -> None:
-    if _opens(asked):
-        import webbrowser
-
-        threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
 
 def _announce(console: Terminal, address: str, public: bool, paths: list[Path]) -> None:
@@ -85,14 +77,6 @@ def _announce(console: Terminal, address: str, public: bool, paths: list[Path]) 
     if missing:
         console.print(f"waiting for {inline(', '.join(map(str, missing)))}, which does not exist yet", soft_wrap=True)
     console.print(f"Live page: {inline(address)}  (Ctrl-C ends it)", soft_wrap=True)
-
-
-def _opens(asked: bool | None) -> bool:
-    """Return whether to open a browser: only where one has a screen to open on, unless asked."""
-    if asked is not None:
-        return asked
-    desktop = sys.platform in ("darwin", "win32") or "DISPLAY" in os.environ or "WAYLAND_DISPLAY" in os.environ
-    return desktop and sys.stdout.isatty() and "SSH_CONNECTION" not in os.environ
 
 
 class _Stop:
@@ -136,11 +120,39 @@ def _parent_ends() -> str:
     return "The command that trained has ended, and this page with it. lrbench serve shows it again."
 
 
-def serving(runs: Path | None, watch: Watch) -> AbstractContextManager[None]:
-    """Return a block during which a live page shows a folder of runs, if one is given; `watch` is told its address."""
+@contextlib.contextmanager
+def serving(runs: Path | None, watch: Watch) -> Iterator[Watch]:
+    """During the block, show a folder of runs, if one is given, in a live page.
+
+    Yields what to call with events in place of `watch`. The page begins, and `watch` is told its address, once the
+    first run does: mistakes in a config come before.
+    """
     if runs is None:
-        return contextlib.nullcontext()
+        yield watch
+        return
     from lrbench.server import beside
 
-    opens = "--open" if _opens(None) else "--no-open"
-    return beside(runs, [opens], lambda said: watch(message(f"live page: {said}")))
+    begun = False
+    with contextlib.ExitStack() as stack:
+
+        def heard(event: Event) -> None:
+            nonlocal begun
+            if not begun and event.kind == "start":
+                begun, opening = True, "--open" if opens(None) else "--no-open"
+                stack.enter_context(beside(runs, [opening], lambda said: watch(message(f"live page: {said}"))))
+            watch(event)
+
+        yield heard
+
+
+def _check_metric(paths: list[Path], metric: str | None, target: str | None) -> None:
+    """Raise UsageError if no run that is there has the metric, as a report does; without runs, any may come."""
+    from lrbench.analysis import Target, measure_named, read_runs
+
+    there = [path for path in paths if path.exists()]
+    if (metric is None and target is None) or not (records := read_runs(there)):
+        return
+    if metric is not None:
+        measure_named(records, metric)
+    if target is not None:
+        Target.parse(target, records)

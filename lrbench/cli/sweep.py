@@ -30,6 +30,15 @@ Jobs = Annotated[
     int | None,
     option("Runs at once, in worker processes that share the CPU cores. Default: one per core or GPU.", min=1),
 ]
+Sets = Annotated[
+    list[str] | None,
+    option(
+        "Set a config key. Several values are an axis: batch_size=16,32 or optimizer.weight_decay=1e-4:1e-1:4 (log "
+        "scale). A list in brackets or a text in quotes is one value. Repeatable.",
+        "--set",
+        metavar="KEY=VALUE",
+    ),
+]
 DryRun = Annotated[bool, option("List the runs with their budget and the expected time; train nothing.", "--dry-run")]
 PruneAfter = Annotated[
     float | None, option("End runs whose loss is still at chance after this fraction of their budget, such as 0.25.")
@@ -61,7 +70,7 @@ def sweep(
     lr: Lr = None,
     seeds: Annotated[int | None, option("Train each cell with this many seeds.", min=1)] = None,
     schedule: Annotated[str | None, option("Schedules by name: cosine,one_cycle.")] = None,
-    overrides: options.Overrides = None,
+    overrides: Sets = None,
     jobs: Jobs = None,
     dry_run: DryRun = False,
     status: Annotated[bool, option("Show the progress of the sweeps in the runs folder.", "--status")] = False,
@@ -104,28 +113,29 @@ def sweep(
         jobs=jobs, executor=executor, address=address, runs_per_gpu=runs_per_gpu, again=again, retries=retries,
         max_failures=1 if fail_fast else max_failures, prune=Prune.asked(prune, halve),
     )  # fmt: skip
-    with _watching(console, as_json, runs if serve and not dry_run else None) as watch:
+    served = runs if serve and not dry_run else None
+    with _watching(console, as_json) as watch, serving(served, watch) as heard:
         asked = plan_sweep(
             configs, {"lr": lr, "seeds": seeds, "schedule": _names(schedule)}, runs=runs, overrides=overrides or (),
             name=name, device=device, track=track or None, options=how, many=yes or dry_run, train=not dry_run,
-            watch=watch,
+            watch=heard,
         )  # fmt: skip
         if not dry_run:
-            carry_out(asked, how, zoom=wanted, confirm=confirm, watch=watch)
+            carry_out(asked, how, zoom=wanted, confirm=confirm, watch=heard)
     if dry_run:
         return _show_plan(console, watch, asked, jobs, confirm, wanted)
     return _conclude(console, watch, asked, epsilon)
 
 
 @contextlib.contextmanager
-def _watching(console: Terminal, as_json: bool, served: Path | None) -> Iterator[Display]:
-    """Show events during the block, stop cleanly on Ctrl-C, and show the runs in `served` in a live page."""
+def _watching(console: Terminal, as_json: bool) -> Iterator[Display]:
+    """Show events during the block, and stop cleanly on Ctrl-C."""
     from lrbench.cli import sweep_table
     from lrbench.cli.json_events import JsonEvents
     from lrbench.training import StopFlag
 
     show: Display = JsonEvents(console) if as_json else sweep_table.display(console)
-    with show as watch, StopFlag.ending(options.leave), serving(served, watch):
+    with show as watch, StopFlag.ending(options.leave):
         yield watch
 
 
@@ -205,4 +215,4 @@ def _conclude(console: Console, watch: Display, done: Sweep, epsilon: float) -> 
             raise
         watch.tell("message", text=f"the summary was not written: {error}")
         console.print(f"[yellow]The summary was not written:[/] {inline(str(error))}", soft_wrap=True)
-    tables.end(console, done.outcomes)
+    tables.end(console, done.outcomes, done.folder.path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -18,9 +17,10 @@ from lrbench.cli.columns import MOST_ROWS, show_families, show_more
 from lrbench.cli.progress import Display, Lines
 from lrbench.cli.terminal import inline
 from lrbench.components import LOSS, in_words
+from lrbench.errors import counted
 from lrbench.events import Event
 from lrbench.runs import Status
-from lrbench.sweeps import AUTO_POINTS, Board, Planned, SweepFolder, board_of
+from lrbench.sweeps import AUTO_POINTS, Board, Planned, SweepFolder, board_of, time_left
 from lrbench.training import expected_saving
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ MARKS = {
     Status.FAILED: ("!", "bold red"),
     Status.DAMAGED: ("!", "bold red"),
 }
-LEGEND = "● finished  ▸ running  ‖ waiting  · pending  ◌ interrupted  ✕ diverged  ✂ pruned  ! failed"
+LEGEND = "● finished  ▸ running  ‖ paused  · pending  ◌ interrupted  ✕ diverged  ✂ pruned  ! failed or damaged"
 SHOWN_SECONDS = 0.25
 
 
@@ -57,7 +57,7 @@ def table_of(board: Board, height: int | None = None) -> RenderableType:
         row = [_cell(board, places.get((lr, line), [])) for line in lines]
         table.add_row("default" if lr is None else rate_text(lr), *row)
     hidden = len(board.plan.rates) - len(rates)
-    note = f"  ({hidden} more rates are not shown)" if hidden else ""
+    note = f"  ({counted(hidden, 'more rate')} {'is' if hidden == 1 else 'are'} not shown)" if hidden else ""
     note += "" if board.metric == LOSS else f"  values: {in_words(board.metric.name)}"
     return Group(table, Text(LEGEND + note, style="dim"))
 
@@ -105,7 +105,7 @@ class LiveTable(Display):
         if event.kind == "message":
             self.say(event.values["text"])
         if "plan" in event.values:
-            self.board = Board(event.values["plan"], event.values["results"])
+            self.board = Board(**event.values)
             self.live.start()
         if self.board is None:
             return
@@ -127,11 +127,13 @@ class SweepLines(Lines):
     def _show(self, event: Event) -> None:
         """Print a line when a run ends; show the runs of a range test like those of `lrbench run`."""
         if "plan" in event.values:
-            self.board = Board(event.values["plan"], event.values["results"])
-        elif self.board is None or event.kind == "message" or event.run not in self.board.state:
+            self.board = Board(**event.values)
+        elif self.board is None or event.run not in self.board.state:
             super()._show(event)
         else:
             self.board.hear(event)
+            if event.kind == "message":
+                super()._show(event)
             if event.kind == "end":
                 over = sum(status.over for status in self.board.state.values())
                 count, left = f"{over}/{len(self.board.state)}", _left(self.board.seconds_left)
@@ -157,10 +159,8 @@ def show_status(console: Console, folder: SweepFolder) -> None:
     """Print a sweep's progress. Raises FolderError if it has no plan."""
     plan = folder.plan()
     board = board_of(folder, plan)
-    results = [folder.run(cell).result() for cell in plan.cells if board.state[cell.run].complete]
-    seconds = [result.seconds for result in results if result is not None and result.seconds]
-    running = board.count(Status.RUNNING)
-    left = statistics.median(seconds) * board.left / running if seconds and board.left and running else None
+    seconds = (result.seconds for result in board.results.values() if result.status.complete and result.seconds)
+    left = time_left(seconds, board.left, board.count(Status.RUNNING))
     console.print(f"[bold]{inline(folder.name)}[/]  {inline(board.tally())}{_left(left)}")
     console.print(table_of(board))
 
@@ -184,18 +184,17 @@ def show_plan(console: Console, asked: Sweep, seconds: float | None, zoom: Zoom 
         state = f"[red]{inline(outcome.message)}[/]" if failed else "finished" if outcome.found else "pending"
         table.add_row(planned.run, inline(planned.series), rate, str(planned.seed), experiment.budget, state)
     console.print(table)
-    show_more(console, len(planned_runs[MOST_ROWS:]), "runs", "")
+    show_more(console, len(planned_runs[MOST_ROWS:]), "run", "")
     twice = f" (duplicates left out: {asked.duplicates})" if asked.duplicates else ""
     done = len(asked.cells) - len(asked.todo)
-    plural = "s" * (len(asked.cells) != 1)
-    console.print(f"{len(asked.cells)} run{plural}{twice}, {done} already finished.")
+    console.print(f"{counted(len(asked.cells), 'run')}{twice}, {done} already finished.")
     if zoom is not None:
-        most = "" if zoom.max_runs is None else f", up to {zoom.max_runs} runs in all"
+        most = "" if zoom.max_runs is None else f", up to {counted(zoom.max_runs, 'run')} in all"
         console.print(f"Then --zoom adds learning rates{most}; which ones depends on the results.")
     if confirm:
         lines, more = len(asked.plan.series), confirm * len(asked.plan.series)
         each = f"the best learning rate of each of the {lines} lines" if lines > 1 else "the best learning rate"
-        console.print(f"Then {confirm} fresh seed{'s' * (confirm > 1)} of {each}: up to {more} more runs.")
+        console.print(f"Then {counted(confirm, 'fresh seed')} of {each}: up to {counted(more, 'more run')}.")
     if asked.auto:
         names = ", ".join(asked.auto)
         text = f"lr: auto: first a range test of {names}, then {AUTO_POINTS} learning rates around its suggestion."

@@ -16,9 +16,10 @@ from rich.table import Table
 from lrbench.analysis import Group
 from lrbench.cli.columns import MOST_ROWS, show_families, show_more, show_table
 from lrbench.cli.terminal import inline
+from lrbench.errors import counted
 from lrbench.lr_finder import Refusal
 from lrbench.reports import groups_table
-from lrbench.runs import relative
+from lrbench.runs import listed, relative, tally
 from lrbench.training import pending, stopped
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def show_groups(console: Console, groups: Sequence[Group], most: int | None = MO
     """Print a short table of results, the best `most` rows, and say how to see more."""
     if groups:
         show_table(console, groups_table(groups[:most]))
-        show_more(console, len(groups[most:]) if most else 0, "groups", how)
+        show_more(console, len(groups[most:]) if most else 0, "group", how)
 
 
 def show_shown(console: Console, shown: Shown, most: int | None, how: str) -> None:
@@ -44,7 +45,7 @@ def show_shown(console: Console, shown: Shown, most: int | None, how: str) -> No
     best = shown.best(most)
     if best.groups:
         show_table(console, best.brief_table, whole=bool(shown.asked))
-        show_more(console, len(shown.groups) - len(best.groups), "groups", how)
+        show_more(console, len(shown.groups) - len(best.groups), "group", how)
 
 
 def show_files(console: Console, files: Sequence[Path]) -> None:
@@ -72,16 +73,29 @@ def show_outcomes(console: Console, outcomes: Sequence[Outcome]) -> None:
         console.print(f"[{colour}]{inline(name)}{others}:[/] {escape(text)}", soft_wrap=True)
 
 
-def end(console: Console, outcomes: Sequence[Outcome]) -> None:
-    """End the command with the exit code of failed, interrupted or left runs; return if there are none."""
+def end(console: Console, outcomes: Sequence[Outcome], answer: Path) -> None:
+    """End the command with the exit code of failed, interrupted or left runs; return if there are none.
+
+    The last line says what ended and where the `answer` is.
+    """
     failed, left = any(outcome.undone for outcome in outcomes), pending(outcomes)
     interrupted = stopped(outcomes)
     if interrupted is not None and not (failed and all(outcome.signal is None for outcome in left)):
         raise interrupted
     if left:
-        console.print(f"{len(left)} runs were not started; the same command starts them.")
+        console.print(
+            f"{counted(len(left), 'run')} {'was' if len(left) == 1 else 'were'} not started; the same command goes on."
+        )
+    counts = tally((outcome.status, outcome.result) for outcome in outcomes)
+    say(console, f"{counted(len(outcomes), 'run')}, {listed(counts)}{'' if failed else ', none failed'}", answer)
     if failed or left:
         raise typer.Exit(1)
+
+
+def say(console: Console, ended: str, answer: Path) -> None:
+    """Print a command's last line, a plain sentence that a screen reader can speak: what ended, and where it is."""
+    text = f"Ended: {ended}. Answer: {relative(answer)}"
+    console.print(inline(text), highlight=False, soft_wrap=True)
 
 
 def show_previews(console: Console, previews: Sequence[Preview]) -> None:
@@ -96,7 +110,7 @@ def show_previews(console: Console, previews: Sequence[Preview]) -> None:
         table.add_row(inline(made.label), sparkline(made.rates), *(f"{number:.3g}" for number in numbers))
     console.print(table)
     for made in previews:
-        steps = f"{len(made.rates):,} step{'' if len(made.rates) == 1 else 's'}"
+        steps = f"{counted(len(made.rates), 'step')}"
         notes = [f"{steps}, {made.steps_per_epoch:,} per epoch"]
         if (scaling := made.experiment.lr_scaling) is not None:
             notes.append(f"learning rate {'' if scaling.law else 'scaled to '}{made.lr:.3g} ({scaling.words})")

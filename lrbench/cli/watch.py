@@ -29,7 +29,9 @@ def watch(
         list[str] | None,
         typer.Argument(metavar="RUNS|NAME", help="Folders of runs, or a sweep's name. Default: the --runs folder."),
     ] = None,
-    once: Annotated[bool, option("Print the state once and end; the default if the output is no terminal.")] = False,
+    once: Annotated[
+        bool, option("Print the state once and end; the default if the output is no terminal.", "--once")
+    ] = False,
     runs: Runs = Path("runs"),
     debug: Debug = False,
 ) -> None:

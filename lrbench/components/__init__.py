@@ -26,7 +26,7 @@ from lrbench.components.metrics import (
     place,
     recorded,
 )
-from lrbench.components.models import MODELS, build_model
+from lrbench.components.models import MODELS, build_model, padded
 from lrbench.components.optimizers import (
     AVERAGES,
     DEFAULT_LR,
@@ -40,6 +40,8 @@ from lrbench.components.optimizers import (
     build_optimizer,
     check_parameters,
     configured_rate,
+    kinds_of,
+    known_defaults,
     parameter_groups,
     peak_and_ratios,
 )

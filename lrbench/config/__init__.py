@@ -6,13 +6,15 @@ against the catalogues of schedules and components. Nothing here imports torch o
 
 from lrbench.config.blocks import Dataset, fits_folder
 from lrbench.config.branching import Trunk, branched, count_branched, own_share, trunk_of
+from lrbench.config.bundled import bundled, bundled_configs, bundled_name, located, no_config
 from lrbench.config.command import OUR_COLUMN, SOURCES, Column, CommandConfig
 from lrbench.config.experiment import Experiment
 from lrbench.config.files import exists, opened, read_bytes
 from lrbench.config.identity import canonical, group, identity, run_name, without_rate
 from lrbench.config.law import FAR, Law, common
-from lrbench.config.load import CONFIG, CONFIGS, PARTS, Config, load_config, normal, overriding, read_config
-from lrbench.config.merge import SHORT_AXES, merge, short_axes
+from lrbench.config.load import CONFIG, CONFIGS, Config, load_config, read_config
+from lrbench.config.merge import PARTS, SHORT_AXES, merge, normal, short_axes
+from lrbench.config.overrides import RANGE, as_axes, overriding
 from lrbench.config.params import flat
 from lrbench.config.recorded import RecordedConfig
 from lrbench.config.rules import ContinueRule, EarlyStoppingRule, InitRule

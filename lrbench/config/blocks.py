@@ -6,7 +6,16 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, Field, PlainSerializer, PlainValidator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    WithJsonSchema,
+    model_validator,
+)
 
 from lrbench.components import DATASETS, DatasetRules
 from lrbench.config.merge import merge
@@ -32,11 +41,17 @@ def checked_name(value: str) -> str:
     return value
 
 
-def checked_device(value: str) -> str:
-    """Return the name of a device. Raises ValueError."""
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", value):
+_DEVICES = r"(auto|cpu|mps|cuda(:\d+)?)"
+
+
+def _checked_device(value: str) -> str:
+    if not re.fullmatch(_DEVICES, value):
         raise ValueError(f"must be auto, cpu, cuda, cuda:0 (…) or mps (got {value!r:.40})")
     return value
+
+
+Device = Annotated[str, AfterValidator(_checked_device), WithJsonSchema({"type": "string", "pattern": f"^{_DEVICES}$"})]
+"""The name of a device, or `auto`."""
 
 
 def _listed(value: object) -> object:

@@ -11,7 +11,7 @@ from math import inf
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, BeforeValidator, Field, PlainValidator, StrictBool, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, PlainValidator, StrictBool, WithJsonSchema, model_validator
 
 from lrbench.components import NAMED, Metric
 from lrbench.config.blocks import Trackers
@@ -28,17 +28,28 @@ SOURCES = ("csv", "jsonl", "tensorboard", "trainer_state", "stdout")
 _SUFFIXES = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "trainer_state"}
 OUR_COLUMN = re.compile(r"step|epoch|seconds|lr(_\w+)?|(train|val|test)_\w+")
 """The names that another program's columns can have here."""
+_TEXT = {"type": "string", "minLength": 1}
+_TEXTS = {"anyOf": [_TEXT, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
 _MOST_HASHED = 10_000_000  # bytes of a file that is hashed unasked
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_TIME = r"([0-9]+(?:\.[0-9]+)?)\s*(s|sec|seconds?|m|min|minutes?|h|hours?|d|days?|)"
 
 
 def _timeout(value: object) -> float:
     """Parse `2h`, `90 min` or seconds. Raises ValueError."""
     text = str(value).strip().lower() if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
-    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*(s|sec|seconds?|m|min|minutes?|h|hours?|d|days?|)", text)
+    found = re.fullmatch(_TIME, text)
     if not found or not 0 < float(found[1]) < 1e9:
         raise ValueError(f"must be a time such as 2h, 90 min or 3600 (seconds) (got {value!r:.40})")
     return float(found[1]) * _SECONDS[found[2][:1] or "s"]
+
+
+Timeout = Annotated[
+    float,
+    BeforeValidator(_timeout),
+    WithJsonSchema({"type": ["number", "string"], "exclusiveMinimum": 0, "pattern": rf"^\s*{_TIME}\s*$"}),
+]
+"""Seconds, written as `2h`, `90 min` or a number."""
 
 
 def _command(value: object) -> object:
@@ -70,12 +81,34 @@ def _source(value: object) -> object:
     return found
 
 
+_SOURCE = {
+    "type": "object",
+    "properties": {**dict.fromkeys(SOURCES, _TEXT), "stdout": _TEXTS},
+    "additionalProperties": False,
+    "minProperties": 1,
+    "maxProperties": 1,
+}
+Source = Annotated[
+    dict[str, Annotated[str, Field(min_length=1)]],
+    BeforeValidator(_source),
+    WithJsonSchema({"anyOf": [_TEXT, _SOURCE]}),
+]
+"""Where a program leaves its metrics, `{csv: logs/metrics.csv}`; of a file with a usual suffix, its path alone."""
+_FILES = {"anyOf": [_TEXT, {"type": "array", "items": _TEXT}, {"type": ["object", "null"]}]}
+
+
 class Column(BaseModel, frozen=True, extra="forbid"):
-    """Where a metric is: the column (or tag, or key) of the program's log; and which direction is better."""
+    """Where a metric is: the column (or tag, or key) of the program's log; and which direction is better.
+
+    Attributes:
+        column: the column, tag or key in the program's log.
+        better: `lower` or `higher`; by default that of lrbench's metric of this name, else lower.
+        form: `number`, or `percent` for a fraction.
+    """
 
     column: Annotated[str, Field(min_length=1)] | None = None
-    better: str | None = None
-    form: str | None = None
+    better: Annotated[str, WithJsonSchema({"enum": ["lower", "higher"]})] | None = None
+    form: Annotated[str, WithJsonSchema({"enum": ["number", "percent"]})] | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -114,22 +147,22 @@ class CommandConfig(WithParams, frozen=True, extra="forbid"):
     """
 
     name: RunName
-    command: Annotated[str | list[str], PlainValidator(_command)]
+    command: Annotated[str | list[str], PlainValidator(_command), WithJsonSchema(_TEXTS)]
     shell: StrictBool = False
     params: Params = Field(default_factory=dict)
     lr_param: str | None = None
-    read: Annotated[dict[str, Annotated[str, Field(min_length=1)]], BeforeValidator(_source)] | None = None
-    metrics: dict[str, Column] | None = None
+    read: Source | None = None
+    metrics: dict[Annotated[str, Field(pattern=f"^({OUR_COLUMN.pattern})$")], Column] | None = None
     best_by: MetricName = "val_loss"
     seed: Natural = 0
     resume: StrictBool | str | list[str] | None = None
     checkpoint: Annotated[str, Field(min_length=1)] | None = None
     cwd: Annotated[str, Field(min_length=1)] | None = None
     folder: str = ""
-    env: dict[str, str] | None = None
-    files: dict[str, str] = Field(default_factory=dict)
+    env: Annotated[dict[str, str], WithJsonSchema({"type": "object"})] | None = None
+    files: Annotated[dict[str, str], WithJsonSchema(_FILES)] = Field(default_factory=dict)
     gpus: Count | None = None
-    timeout: Annotated[float, BeforeValidator(_timeout)] | None = None
+    timeout: Timeout | None = None
     track: Trackers = None
     reference: Reference | None = None
 

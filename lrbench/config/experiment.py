@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from math import inf
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, StrictBool, model_validator
+from pydantic import Field, PlainSerializer, PlainValidator, StrictBool, model_validator
 
 from lrbench.components import (
     DEFAULT_LR,
@@ -27,7 +27,7 @@ from lrbench.components import (
     check_parameters,
     configured_rate,
 )
-from lrbench.config.blocks import Dataset, Trackers, checked_device
+from lrbench.config.blocks import Dataset, Device, Trackers
 from lrbench.config.branches import BranchesRule, DecayRule, check_branches
 from lrbench.config.law import Law
 from lrbench.config.normalize import written_out
@@ -42,7 +42,7 @@ from lrbench.config.rules import (
 from lrbench.config.run_config import RunConfig, RunName
 from lrbench.config.sizes import Size, model_sizes
 from lrbench.config.yaml_source import dump
-from lrbench.errors import ConfigError
+from lrbench.errors import ConfigError, counted
 from lrbench.registry import OBJECTS, Catalog
 from lrbench.schedules import SCHEDULES, Growth, PlateauRule, WarmUpRule
 from lrbench.types import Count, Duration, MetricName, Natural, Part, Positive, Steps
@@ -61,8 +61,44 @@ class Experiment(RunConfig, frozen=True, extra="forbid"):
     """A full description of one training by lrbench, resolved from a config file.
 
     `model`, `optimizer`, `schedule` and `loss` are parts `{name, parameters}`, completed with lrbench's own defaults.
-    Either `epochs` or `steps` gives the budget. `optimizer.params["lr"]`, if given, is the peak learning rate.
-    `as_of: 2` means the learning rates that other tools' schedules had before run folders of format 3.
+    Either `epochs` or `steps` gives the budget.
+
+    Attributes:
+        name: the run's name, which its folder, tables and figures show; by default that of the file.
+        dataset: the data set, by name or import string, and how it is split, normalized, augmented and read.
+        model: the model, by name or import string; those of lrbench adapt to the data.
+        optimizer: the optimizer; its `lr` is the peak learning rate of every schedule.
+        schedule: the learning rate at every step, as a multiple of the optimizer's `lr`.
+        warmup: a rise to the first learning rate of any schedule, within the budget: `5%`, `500 steps`, `untuned`, or a
+            block.
+        plateau: multiplies the learning rate of any schedule when the validation metric no longer improves.
+        early_stopping: ends the run when the validation metric no longer improves.
+        task: what a batch, the loss and the metrics are; classification by default, or an import string of your own.
+        loss: the loss, by name or import string; by default that of the task.
+        metrics: what to measure besides the task's own metrics; of your own task, each metric's direction.
+        epochs: the length of the run in epochs; or give `steps`.
+        steps: the length of the run in steps; or give `epochs`.
+        batch_size: examples in a batch.
+        accumulate: batches whose gradients are averaged for one step.
+        drop_last: drop the last batch of an epoch if it is smaller than the others.
+        lr_scaling: changes the learning rate with the batch size, by a rule or a measured law.
+        seed: the seed of initial weights, the order of the data, dropout and augmentation.
+        eval_every: time between evaluations, such as `200 steps`; a bare number means steps, and an epoch is the
+            default.
+        best_by: the validation metric of the best evaluation, whose weights are kept; `val_loss` by default.
+        on_non_finite: what to do at a loss or gradient that is not finite: `stop` the run, or `skip` the step.
+        max_skipped: skipped steps after which the run ends, 10 by default; only with `on_non_finite: skip`.
+        clip_grad_norm: the largest norm of the gradient; none by default.
+        precision: the precision of the training; `bf16` and `fp16` are mixed precision.
+        compile: compile the model with torch.compile.
+        init_from: start from another run's weights: its folder, or a block.
+        continues: `continue` in the config: go on from another run's complete final state.
+        keep: what a finished run keeps: its `best` weights, or its complete `state` too, which can be continued.
+        branches: several lengths and decays that share the stable part of one run.
+        device: where to train: auto, cpu, cuda, cuda:1 or mps.
+        track: tools that follow the run: tensorboard, mlflow, wandb, trackio, or an import string.
+        reference: a published result, shown next to the measured one.
+        as_of: 2 for the learning rates that other tools' schedules had before run folders of format 3.
     """
 
     name: RunName
@@ -94,7 +130,7 @@ class Experiment(RunConfig, frozen=True, extra="forbid"):
     continues: Annotated[ContinueRule | None, Field(alias="continue")] = None
     keep: Literal["best", "state"] | None = None
     branches: BranchesRule | None = None
-    device: Annotated[str, AfterValidator(checked_device)] = "auto"
+    device: Device = "auto"
     track: Trackers = None
     reference: Reference | None = None
     as_of: Literal[2] | None = None
@@ -102,7 +138,10 @@ class Experiment(RunConfig, frozen=True, extra="forbid"):
     _trunk: Any = None  # what a branch shares with others; see `lrbench.config.branching`
 
     taken_over: ClassVar[tuple[str, ...]] = ("device", "reference", "track")
-    also: ClassVar[tuple[str, ...]] = ("extends", "step")
+    also: ClassVar[Mapping[str, str]] = {
+        **RunConfig.also,
+        "step": "an import string of a function of (model, batch) that returns the loss, instead of a task.",
+    }
     blocks: ClassVar[Mapping[tuple[str, ...], Any]] = {
         ("warmup",): WarmUpRule,
         ("lr_scaling",): ScalingRule,
@@ -189,7 +228,7 @@ class Experiment(RunConfig, frozen=True, extra="forbid"):
     def budget(self) -> str:
         """See `RunConfig`."""
         length, unit = (self.epochs, "epoch") if self.epochs else (self.steps or 0, "step")
-        return f"{length:,} {unit}{'s' * (length != 1)}"
+        return f"{counted(length, unit)}"
 
     @property
     def imports(self) -> list[str]:

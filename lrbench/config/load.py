@@ -9,18 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from lrbench.config import yaml_source
+from lrbench.config.bundled import located
 from lrbench.config.files import exists, run_notes
-from lrbench.config.merge import merge
+from lrbench.config.merge import merge, normal
+from lrbench.config.overrides import override
 from lrbench.config.run_config import RunConfig
 from lrbench.config.validate import validate
 from lrbench.errors import ConfigError
 from lrbench.schedules import has_milestones, revised
 from lrbench.types import PATH, TEXTS, Kind, Listed, arguments
 
-PARTS = ("dataset", "model", "optimizer", "schedule", "loss", "task")
 _NOTHING = ("null", "~", "")
 MOST_EXTENDED = 100
 _NOT_INHERITED = ("name", "reference", "extends")
+_USERS_OWN = "x-"
+"""How keys at the top begin that are the user's own, for YAML anchors and notes."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
     """Read a YAML config: follow `extends`, apply overrides and validate.
 
     Args:
-        path: the YAML file.
+        path: the YAML file, or a config that comes with lrbench, such as `digits/baseline`; a file goes first.
         overrides: `key=value` as after `--set`, such as `optimizer.lr=0.01`; they merge like a file that extends it.
 
     Raises:
@@ -65,15 +68,15 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
 
 def read_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
     """Read a YAML config with all that it extends and overrides, without validation. Raises ConfigError."""
-    path = Path(path)
+    path = located(path)
     plain, places = _resolve(path)
     overrides = list(overrides)
     given = {key.strip() for key, _, value in (o.partition("=") for o in overrides) if value.strip() not in _NOTHING}
     if {"epochs", "steps"} <= given:
         raise ConfigError("give either `epochs` or `steps`, not both", key="epochs", where="--set")
-    for override in overrides:
-        child, child_places = _override(override)
-        plain = merge(plain, child)
+    for text in overrides:
+        child, child_places = override(text)
+        plain = merge(plain, _without_own(child))
         at = next(iter(child_places))
         inherited = {k: v for k, v in places.items() if k[: len(at)] != at}
         outer = {at[:n]: "--set" for n in range(1, len(at)) if at[:n] not in places}
@@ -84,14 +87,6 @@ def read_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
     if isinstance(plain.get("continue"), str | int | float) and run_notes(path.parent) is not None:
         plain["continue"] = {"run": str(path.parent), "for": plain["continue"]}  # the run with this config
     return Config(plain, places, str(path))
-
-
-def overriding(overrides: Iterable[str]) -> dict[str, Any]:
-    """Return overrides as a config file would write them. Raises ConfigError."""
-    whole: dict[str, Any] = {}
-    for override in overrides:
-        whole = merge(whole, _override(override)[0])
-    return whole
 
 
 def _resolve(path: Path) -> tuple[dict[str, Any], yaml_source.Places]:
@@ -120,6 +115,7 @@ def _resolve(path: Path) -> tuple[dict[str, Any], yaml_source.Places]:
 
 def _read(path: Path) -> tuple[dict[str, Any], yaml_source.Places]:
     plain, places = yaml_source.read(path)
+    plain = _without_own(plain)
     if plain.get("command") is not None:
         plain["folder"] = os.path.normpath(Path.cwd() / path.parent / str(plain.get("folder", "")))
     scaling = plain.get("lr_scaling")
@@ -128,9 +124,14 @@ def _read(path: Path) -> tuple[dict[str, Any], yaml_source.Places]:
     return _with_old_meaning(path, normal(plain)), places
 
 
+def _without_own(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out the user's own keys; anchors in them are resolved by now."""
+    return {key: value for key, value in plain.items() if not key.startswith(_USERS_OWN)}
+
+
 def _beside(path: Path, parent: str, where: str) -> Path:
-    """Return the file that `path` extends. Raises ConfigError if there is none."""
-    target = path.parent / parent
+    """Return the file that `path` extends: beside it, or one that comes with lrbench. Raises ConfigError."""
+    target = located(parent, path.parent)
     if not exists(target):
         problem = f"no such file: {target!s:.300} (the path is relative to {path})"
         raise ConfigError(problem, key="extends", where=where)
@@ -157,21 +158,3 @@ def _made_before(number: int, folder: Path) -> bool:
         return bool((run_notes(folder) or {"format": number}).get("format", 1) < number)
     except TypeError:
         return False
-
-
-def normal(plain: Mapping[str, Any]) -> dict[str, Any]:
-    """Write `model: cnn` as `model: {name: cnn}`, so that it merges."""
-    return {k: {"name": v} if k in PARTS and isinstance(v, str) else v for k, v in plain.items()}
-
-
-def _override(text: str) -> tuple[dict[str, Any], yaml_source.Places]:
-    key, equals, value_text = text.partition("=")
-    path = tuple(key.strip().split("."))
-    if not equals or not all(path):
-        raise ConfigError(f"must be key=value, such as optimizer.lr=0.01 (got {text!r:.80})", where="--set")
-    if path[0] == "extends":
-        raise ConfigError("can't be set; run the other config instead", key="extends", where="--set")
-    value, _ = yaml_source.parse(value_text, f"--set {key}")
-    for piece in reversed(path):
-        value = {piece: value}
-    return normal(value), {path: "--set"}

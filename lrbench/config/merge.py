@@ -7,6 +7,8 @@ from typing import Any
 
 from lrbench.config.params import flat, rate_among
 
+PARTS = ("dataset", "model", "optimizer", "schedule", "loss", "task")
+"""The blocks that name a part."""
 SHORT_AXES = {"lr": "optimizer.lr", "seeds": "seed"}
 """Short keys of a `sweep:` block."""
 
@@ -19,6 +21,11 @@ def short_axes(plain: Mapping[str, Any]) -> Mapping[str, str]:
     given = flat(params) if isinstance(params, Mapping) else {}
     rate = rate_among(given, plain.get("lr_param")) or "lr"
     return {**{key: f"params.{key}" for key in given}, "lr": f"params.{rate}", "seeds": "seed"}
+
+
+def normal(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """Write `model: cnn` as `model: {name: cnn}`, so that it merges."""
+    return {k: {"name": v} if k in PARTS and isinstance(v, str) else v for k, v in plain.items()}
 
 
 def merge(base: Mapping[str, Any], child: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,25 +6,30 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, JsonValue
+from pydantic import AfterValidator, JsonValue, WithJsonSchema
 
 from lrbench.errors import ConfigError, choices
 
 LR_NAMES = ("lr", "learning_rate", "base_lr", "max_lr", "peak_lr", "init_lr")
 """What programs call the peak learning rate, the likeliest first."""
 _MOST_VALUES = 10_000
+_KEY = r"[^\s{}=.]+(\.[^\s{}=.]+)*"
 
 
 def _checked(params: dict[str, Any]) -> dict[str, Any]:
     for key in flat(params):
-        if not re.fullmatch(r"[^\s{}=.]+(\.[^\s{}=.]+)*", key):
+        if not re.fullmatch(_KEY, key):
             raise ValueError(f"names have neither spaces, dots, braces nor = (got {key!r:.60})")
     if len(flat(params)) > _MOST_VALUES:
         raise ValueError(f"has more than {_MOST_VALUES:,} values")
     return params
 
 
-Params = Annotated[dict[str, JsonValue], AfterValidator(_checked)]
+Params = Annotated[
+    dict[str, JsonValue],
+    AfterValidator(_checked),
+    WithJsonSchema({"type": "object", "propertyNames": {"pattern": f"^{_KEY}$"}}),
+]
 
 
 def flat(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

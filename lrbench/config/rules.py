@@ -140,7 +140,11 @@ class ContinueRule:
 
 
 class Reference(BaseModel, frozen=True, extra="allow"):
-    """A published result, shown next to the measured one: `test_loss`, or `test_` and the name of a metric."""
+    """A published result, shown next to the measured one: `test_loss`, or `test_` and the name of a metric.
+
+    Attributes:
+        source: where it was published.
+    """
 
     __pydantic_extra__: dict[str, Annotated[float, Field(strict=True, allow_inf_nan=False)]]
 

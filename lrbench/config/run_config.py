@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
-from pydantic import AfterValidator, BaseModel, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, ValidationError, WithJsonSchema
 
 from lrbench.config.blocks import Trackers, checked_name
 from lrbench.config.params import flat, number_of, rate_among
@@ -16,7 +16,13 @@ from lrbench.config.yaml_source import Places, dump, path_of, place_of
 from lrbench.errors import ConfigError, choices
 from lrbench.types import adapter, first_of, problem_of
 
-RunName = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(checked_name)]
+_NAME = r"^[\w\u0080-\uffff][\w .,+=@()\u0080-\uffff-]{0,99}$"
+RunName = Annotated[
+    str,
+    Field(min_length=1, max_length=100),
+    AfterValidator(checked_name),
+    WithJsonSchema({"type": "string", "pattern": _NAME, "not": {"pattern": "[ .]$"}}),
+]
 
 
 class RunConfig(BaseModel, frozen=True, extra="forbid"):
@@ -41,8 +47,10 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
     """The fields that are not part of the identity and that asking for the run again updates."""
     blocks: ClassVar[Mapping[tuple[str, ...], Any]] = {}
     """The classes of nested blocks, for messages about unknown keys."""
-    also: ClassVar[tuple[str, ...]] = ("extends",)
-    """Keys of a config file that are no fields."""
+    also: ClassVar[Mapping[str, str]] = {
+        "extends": "the config that this one extends, relative to this file; it says only what differs.",
+    }
+    """Keys of a config file that are no fields, and what they mean."""
 
     _places: Places = {}
     _hashes: dict[str, str] = {}

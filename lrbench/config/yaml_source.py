@@ -6,12 +6,12 @@ import contextlib
 import copy
 import functools
 import re
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from lrbench.config.bundled import near_configs
 from lrbench.config.files import read_bytes
 from lrbench.errors import ConfigError
 
@@ -83,7 +83,7 @@ def read(path: Path) -> tuple[dict[str, Any], Places]:
     try:
         raw = read_bytes(path, _MAX_BYTES)
     except FileNotFoundError:
-        raise ConfigError(_missing(path), where=shown) from None
+        raise ConfigError(f"no such file{near_configs(path)}", where=shown) from None
     except OSError as error:
         raise ConfigError(f"cannot be read: {error.strerror}", where=shown) from None
     try:
@@ -191,7 +191,7 @@ class _Builder:
             if key_node.tag == "tag:yaml.org,2002:merge":
                 merged = {**self._merged(value_node, path, where), **merged}
                 continue
-            key = self._scalar(key_node, path, where) if isinstance(key_node, yaml.ScalarNode) else None
+            key = self._key(key_node, path, where)
             if not isinstance(key, str):
                 raise ConfigError(f"a key must be text (got {key!r})", where=where)
             inner = (*path, key)
@@ -200,6 +200,12 @@ class _Builder:
             self.places[inner] = where
             result[key] = self.value(value_node, inner)
         return {**merged, **result}
+
+    def _key(self, node: yaml.Node, path: Path_, where: str) -> Any:
+        """Return a key; `on`, which YAML 1.1 reads as true, is text, as in `plateau: {growth: {on: plateau}}`."""
+        if not isinstance(node, yaml.ScalarNode):
+            return None
+        return "on" if node.value == "on" else self._scalar(node, path, where)
 
     def _merged(self, node: yaml.Node, path: Path_, where: str) -> dict[str, Any]:
         """Resolve `<<: *other`. PyYAML's own merge multiplies nodes before they can be counted."""
@@ -213,8 +219,3 @@ class _Builder:
 def _whole(text: str) -> str:
     """Join surrogate pairs, as JSON escapes them, to characters. Raises ValueError."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16")
-
-
-def _missing(path: Path) -> str:
-    near = get_close_matches(path.name, [p.name for p in path.parent.glob("*.y*ml")], n=1)
-    return "no such file" + (f"; did you mean '{path.parent / near[0]}'?" if near else "")

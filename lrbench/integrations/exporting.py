@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lrbench.analysis import Record, kept, read_runs
-from lrbench.errors import ConfigError, FolderError, RunError, UsageError, reason_of
+from lrbench.errors import ConfigError, FolderError, RunError, UsageError, option, reason_of
 from lrbench.integrations.following import Following, run_of, state_in
 from lrbench.integrations.trackers import Tool
 from lrbench.runs import Status
@@ -68,7 +68,7 @@ def export(
         ConfigError, UsageError: an unknown tool, option, run or filter; a package that is not installed.
         RunError: the tool failed.
     """
-    paths: list[Any] = [runs] if PATH.fits(runs) else PATHS.of("runs", runs)
+    paths = PATHS.of("runs", runs)
     tool = made(to, into)
     records = kept(read_runs([Path(path) for path in paths]), list(filters))
     if not records:
@@ -89,9 +89,9 @@ def made(to: str | Mapping[str, Any], into: str | Path) -> Tool:
     try:
         part = checked_tracker(Part.of(to), catalog)
     except ValueError as error:
-        raise UsageError(f"--to {error}") from None
+        raise UsageError(f"{option('--to')} {error}") from None
     except ConfigError as error:
-        raise UsageError(f"--to {to if isinstance(to, str) else to.get('name')}: {error.problem}") from None
+        raise UsageError(f"{option('--to')} {to if isinstance(to, str) else to.get('name')}: {error.problem}") from None
     tool: Tool = catalog.build(part, "track", into=into if "://" in str(into) else Path(into))
     return tool
 

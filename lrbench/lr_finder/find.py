@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lrbench.config import CONFIG, Experiment, RunConfig, load_config, own
-from lrbench.errors import FolderError, RunError, UsageError
+from lrbench.errors import FolderError, RunError, UsageError, option
 from lrbench.events import Watch, message, silent
 from lrbench.lr_finder.folder import FinderFolder
 from lrbench.lr_finder.ramped_training import RampedTraining
@@ -61,7 +61,7 @@ def find_lr(
     """
     settings = _ramp(ramp)
     if seeds < 1:
-        raise UsageError(f"--seeds must be at least 1 (got {seeds})")
+        raise UsageError(f"{option('--seeds')} must be at least 1 (got {seeds})")
     options = options or RunOptions(again=again)
     given = config if isinstance(config, RunConfig) else load_config(config, overrides)
     experiment = own(given, "use lrbench.RangeTest in its training loop")

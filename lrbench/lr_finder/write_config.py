@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from lrbench.components import at_rate, configured_rate
-from lrbench.config import Experiment, dump_yaml, load_config, overriding, own, read_bytes
-from lrbench.errors import ConfigError, FolderError, RunError, UsageError
+from lrbench.config import Experiment, bundled_name, dump_yaml, load_config, located, overriding, own, read_bytes
+from lrbench.errors import ConfigError, FolderError, RunError, UsageError, counted
 from lrbench.lr_finder.advice import Advice, Refusal
 from lrbench.lr_finder.result import Finding
 from lrbench.runs import write_file
@@ -31,7 +31,7 @@ def check_target(path: Path, config: Path) -> None:
         raise UsageError(f"--write {path} is a folder; name a file")
     if not path.parent.is_dir():
         raise UsageError(f"--write {path}: folder {path.parent} does not exist")
-    if path.resolve() == config.resolve():
+    if path.resolve() == located(config).resolve():
         raise UsageError(f"--write {path} is the tested config itself; name another file")
     if os.path.lexists(path) and not _as_written(path):
         raise UsageError(f"--write {path} exists and was not written by find-lr, or has been edited; name another file")
@@ -92,7 +92,8 @@ def write_found(
         raise RunError(f"did not write {path}: there is no suggestion: {finding.advice}")
     name = schedule or _tested(finding).schedule.name
     rate, bounds, how = _for(name, finding.advice)
-    extended = Path(os.path.relpath(config.resolve(), path.parent.resolve())).as_posix()
+    file = os.path.relpath(located(config).resolve(), path.parent.resolve())
+    extended = bundled_name(config) or Path(file).as_posix()
     whole: dict[str, Any] = {"extends": extended, "name": path.stem, **overriding(overrides)}
     whole["name"] = path.stem  # even if an override names the tested run
     whole["optimizer"] = {**whole.get("optimizer", {}), **_peaks(finding, rounded(rate / _scaling(finding)))}
@@ -100,7 +101,7 @@ def write_found(
         whole["lr_scaling"] = None
     if schedule is not None or bounds:
         whole["schedule"] = {**whole.get("schedule", {}), "name": name, **bounds}
-    seeds = f"{len(finding.curves)} seed{'s' * (len(finding.curves) > 1)}"
+    seeds = f"{counted(len(finding.curves), 'seed')}"
     body = f"# {how} ({seeds}).\n{dump_yaml(whole)}"
     text = f"{MARK} {config.name}, which may overwrite this file until it is edited: {_checksum(body)}\n{body}"
     made = _read_back(text, path)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from lrbench.analysis import Group, Record, Row, doubts, mixed_code, task_of
 from lrbench.components import Measure
+from lrbench.errors import counted, option
 from lrbench.reports import sentences
 from lrbench.runs import Environment, Status
 
@@ -33,14 +34,14 @@ def of_group(row: Row, whole: Group, records: Iterable[Record]) -> Iterator[Cave
     """
     label = row.group.label
     if row.ended < LEAST_SEEDS:
-        have = f"{label} has {row.ended} seed{'s' * (row.ended != 1)} that ended"
+        have = f"{label} has {counted(row.ended, 'seed')} that ended"
         yield Caveat("few_seeds", f"{have}; {LEAST_SEEDS} or more show the spread.")
     left_out = len(whole.records) - len(row.group.records)
     if left_out:
         picked = f"{len(row.group.records)} of {len(whole.records)} seeds of {label} were selected"
         yield Caveat("picked_seeds", f"{picked}: seeds that were chosen by their results prove nothing.")
-    counted = [r.status for r in row.group.records if r.status is not Status.DAMAGED]
-    open_ones = [status for status in counted if not (status.complete or status.lost)]
+    readable = [r.status for r in row.group.records if r.status is not Status.DAMAGED]
+    open_ones = [status for status in readable if not (status.complete or status.lost)]
     if open_ones:
         kinds = " or ".join(sorted({status.words for status in open_ones}))
         told = f"{len(open_ones)} of {len(row.group.records)} runs of {label} are {kinds}"
@@ -77,8 +78,9 @@ def of_choice(group: Group, groups: Sequence[Group], measure: Measure, tries: in
         text = f"The seeds of {group.label} chose it; '{fresh[0]}' has fresh ones, which an honest comparison uses."
         yield Caveat("seeds_that_chose", text)
     elif tries == 1 and len(alike) >= MANY and _best(alike, measure).first.group == group.first.group:
-        text = f"{group.label} is the best of {len(alike)} groups here; if that is why it is compared, add --tries"
-        yield Caveat("best_of_many", f"{text} {len(alike) - 1}, or compare fresh seeds (lrbench sweep --confirm).")
+        text = f"{group.label} is the best of {len(alike)} groups here; if that is why it is compared, add"
+        advice = f"{option('--tries')} {len(alike) - 1}"
+        yield Caveat("best_of_many", f"{text} {advice}, or compare fresh seeds (lrbench sweep --confirm).")
 
 
 def _best(groups: Sequence[Group], measure: Measure) -> Group:

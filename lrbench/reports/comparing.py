@@ -29,11 +29,12 @@ from lrbench.analysis import (
     tasks_of,
 )
 from lrbench.config import exists
-from lrbench.errors import UsageError
-from lrbench.reports import caveats, confirmation
+from lrbench.errors import UsageError, counted, option
+from lrbench.reports import caveats
 from lrbench.reports.caveats import Caveat
 from lrbench.reports.decision import Decision, TargetDecision
 from lrbench.runs import Status
+from lrbench.sweeps import set_apart
 from lrbench.types import AT_LEAST_1, NOTHING, NUMBER, PATH, PATHS, SWITCH, TEXT, TEXTS, arguments
 
 
@@ -82,14 +83,14 @@ def compare(
         UsageError: nothing or several groups match, a metric is missing, or the groups have different tasks.
     """
     if b is None and target is None:
-        raise UsageError("give B, the group to compare with, or --target METRIC=X")
+        raise UsageError(f"give B, the group to compare with, or {option('--target')} METRIC=X")
     if target is None and p is not None:
-        raise UsageError("--p is the level of --target; a comparison has its own, 0.04")
+        raise UsageError(f"{option('--p')} is the level of {option('--target')}; a comparison has its own, 0.04")
     if target is not None and metric is not None:
-        raise UsageError("--target names its metric, so leave out --metric")
+        raise UsageError(f"{option('--target')} names its metric, so leave out {option('--metric')}")
     level = TARGET_LEVEL if p is None else float(p)
     if not 0 < level < 0.5:
-        raise UsageError(f"--p must be above 0 and below 0.5 (got {level:g})")
+        raise UsageError(f"{option('--p')} must be above 0 and below 0.5 (got {level:g})")
     name = metric if target is None else target.partition("=")[0].strip()
     source = Source([Path(one) for one in runs], name, filters, pool_code)
     asked = [a] if b is None else [a, b]
@@ -157,7 +158,7 @@ class Source:
         )
 
     def _read(self, paths: Sequence[Path]) -> tuple[list[Group], list[Record]]:
-        records = confirmation.set_apart(read_runs(paths))
+        records = set_apart(read_runs(paths))
         if not records:
             raise UsageError(f"no runs in {', '.join(map(str, paths))}; `lrbench run CONFIG` creates one")
         every = grouped(records, self.metric, self.pool_code)
@@ -170,7 +171,7 @@ def _apart(chosen: Sequence[Chosen]) -> list[Chosen]:
     """Return the same with different labels. Raises UsageError if they share runs."""
     folders = [{record.folder.path.resolve() for record in one.group.records} for one in chosen]
     if len(chosen) > 1 and (shared := folders[0] & folders[1]):
-        raise UsageError(f"A and B share {len(shared)} run{'s' * (len(shared) > 1)}, such as {min(shared).name}")
+        raise UsageError(f"A and B share {counted(len(shared), 'run')}, such as {min(shared).name}")
     births = [{_birth(record): record.folder.name for record in one.group.records} for one in chosen]
     if len(chosen) > 1 and (copies := births[0].keys() & births[1].keys() - {None}):
         raise UsageError(f"A and B are copies of the same runs, such as {births[0][min(map(str, copies))]}")

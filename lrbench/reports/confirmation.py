@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 
 from lrbench.analysis import (
     Confirmation,
     Finalist,
     Group,
-    Record,
     compare_two,
     doubts,
     good_margin,
     rate_text,
 )
 from lrbench.components import Measure
+from lrbench.errors import counted
 from lrbench.reports import caveats, sentences
 from lrbench.reports.caveats import LEAST_SEEDS
 
@@ -24,19 +23,6 @@ NOTE = (
     "flatter it, the more so the more learning rates were tried, so families are compared by the fresh seeds alone. "
     "Runs and updates are those of the tuning, without the fresh seeds; a diverged run counts with its whole budget."
 )
-
-
-def set_apart(records: Iterable[Record]) -> list[Record]:
-    """Mark the runs that the sweeps beside them planned as confirmations."""
-    records = list(records)
-    roots = {record.folder.path.parent for record in records}
-    roots = {root for root in roots if (root / "sweeps").is_dir()}
-    if not roots:
-        return records
-    from lrbench.sweeps import confirming  # takes a moment
-
-    fresh = {root / name for root in roots for name in confirming(root)}
-    return [replace(record, confirms=True) if record.folder.path in fresh else record for record in records]
 
 
 def words(found: Confirmation | None, *, alone: bool = False) -> list[str]:
@@ -66,7 +52,7 @@ def words(found: Confirmation | None, *, alone: bool = False) -> list[str]:
         count = len(group.records)
         why = "another learning rate is the best now, or other code is compared"
         said.append(
-            f"{count} fresh seed{'s' * (count > 1)} of {_whose(group)} {'are' if count > 1 else 'is'} left out: {why}."
+            f"{counted(count, 'fresh seed')} of {_whose(group)} {'are' if count > 1 else 'is'} left out: {why}."
         )
     return said
 
@@ -135,7 +121,7 @@ def confirmed(one: Finalist, measure: Measure) -> tuple[bool, str]:
     old, new, lost = chosen.spread(measure.name), fresh.spread(measure.name), fresh.lost(measure.name)
     if old is None or new is None:
         return False, f"The fresh seeds meant to confirm {which} have no finite {measure.words}."
-    count = f"{len(fresh.records)} fresh seed{'s' * (len(fresh.records) != 1)}"
+    count = f"{counted(len(fresh.records), 'fresh seed')}"
     text = f"With {count}, {which} has a {measure.words} of {measure.text(new.centre)}"
     text += f" ({measure.text(new.low)} … {measure.text(new.high)})" if new.n > 1 else ""
     if measure.form == "percent":
@@ -160,8 +146,7 @@ def _tuning(one: Finalist) -> str:
     """`9 learning rates, 27 runs, 2,700 updates`."""
     tuning = one.tuning
     spent = "" if tuning.updates is None else f", {tuning.updates:,} updates"
-    plural = ("s" * (tuning.rates != 1), "s" * (tuning.runs != 1))
-    return f"{tuning.rates} learning rate{plural[0]}, {tuning.runs} run{plural[1]}{spent}"
+    return f"{counted(tuning.rates, 'learning rate')}, {counted(tuning.runs, 'run')}{spent}"
 
 
 def _whose(group: Group) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from lrbench.analysis import AtBest, Finalist, Group, NoOptimum, Optimum, optimum, rate_text
 from lrbench.components import Measure
+from lrbench.errors import counted
 from lrbench.reports.comparison_columns import difference_lines, heading
 from lrbench.reports.tables import EMPTY, Column, Table, distinct
 
@@ -73,7 +74,7 @@ def _lines(group: Group | None, measure: Measure) -> list[str]:
     if spread is None:
         return [f"{EMPTY}{more}"]
     ends = f"{measure.text(spread.low)} … {measure.text(spread.high)}, " if spread.n > 1 else ""
-    return [measure.text(spread.centre), f"{ends}{spread.n} seed{'s' * (spread.n != 1)}{more}"]
+    return [measure.text(spread.centre), f"{ends}{counted(spread.n, 'seed')}{more}"]
 
 
 def _value(group: Group | None, measure: Measure) -> str:

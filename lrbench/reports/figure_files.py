@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lrbench.errors import UsageError, choices
+from lrbench.errors import UsageError, choices, option
 from lrbench.reports.figures.kinds import KINDS, draw
 from lrbench.reports.figures.sheet import PAGE, Sheet
 from lrbench.reports.figures.style import write
 from lrbench.reports.reporting import gather
-from lrbench.types import NOTHING, NUMBER, PATH, PATHS, SWITCH, TEXT, TEXTS, arguments
+from lrbench.types import NOTHING, NUMBER, PATH, PATHS, SWITCH, TEXT, TEXTS, Paths, arguments, paths_in
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,7 +37,7 @@ ALL = "all"
 )
 def figure(
     kind: str,
-    runs: Iterable[str | Path] = ("runs",),
+    runs: Paths = "runs",
     *,
     out: str | Path | None = None,
     width: float | str = PAGE,
@@ -58,7 +58,7 @@ def figure(
     Args:
         kind: `curves`, `rates`, `heatmap`, `lengths`, `schedules`, `seeds`, `target`, `arrivals`, `range-test`, `run`
             or `overview`.
-        runs: run folders, or folders that contain them.
+        runs: a run folder or a folder that contains some, or a list of them.
         out: a .pdf, .svg or .png file to write, in exactly this size and with its fonts.
         width: inches, or a text such as `8.4cm`, `column` (3.3 inches) or `page` (6.8 inches).
         height: the same; by default what suits the content.
@@ -79,8 +79,10 @@ def figure(
     """
     (one,) = kinds_named(kind, several=False)
     sheet = Sheet.of(width, height, font, style, title=title)
-    path = None if out is None else _file(Path(out), None)
-    shown = gather(_given(runs), metric=metric, baseline=baseline, filters=filters, target=target, pool_code=pool_code)
+    path = None if out is None else _file(Path(out), None, named=False)
+    shown = gather(
+        paths_in(runs), metric=metric, baseline=baseline, filters=filters, target=target, pool_code=pool_code
+    )
     made = draw(one, shown, sheet, axis)
     if path is not None:
         write(made, path, dpi=checked_dpi(dpi), changes=sheet.changes)
@@ -111,16 +113,16 @@ def save_figures(
     """
     kinds, sheet = kinds_named(kind, several=True), Sheet.of(**look)
     if form is not None and form not in FORMATS:
-        raise UsageError(f"--format {form}: must be one of {', '.join(FORMATS)}")
+        raise UsageError(f"{option('--format')} {form}: must be one of {', '.join(FORMATS)}")
     several = len(kinds) > 1
     if several and out is not None and (out.is_file() or out.suffix[1:].lower() in FORMATS):
-        raise UsageError(f"--out {out}: {len(kinds)} figures need a folder")
+        raise UsageError(f"{option('--out')} {out}: {len(kinds)} figures need a folder")
     folder = (out or Path()) if several else (out if out is not None and out.is_dir() else None)
     suffix, resolution = form or FORMATS[0], checked_dpi(dpi)
     named = {one: Path(f"{one}.{suffix}") if folder is None else folder / f"{one}.{suffix}" for one in kinds}
     if not several and out is not None and folder is None:
         named = {kinds[0]: _file(out, form)}
-    shown = gather(_given(runs), **asked)
+    shown = gather(runs, **asked)
     files, without = [], {}
     for one in kinds:
         try:
@@ -150,24 +152,18 @@ def kinds_named(text: str, *, several: bool) -> list[str]:
 def checked_dpi(dpi: float) -> float:
     """Return a resolution in dots per inch. Raises UsageError."""
     if not 10 <= dpi <= 2400:
-        raise UsageError(f"--dpi {dpi:g}: must be between 10 and 2400")
+        raise UsageError(f"{option('--dpi')} {dpi:g}: must be between 10 and 2400")
     return dpi
 
 
-def _given(runs: Iterable[str | Path]) -> list[Path]:
-    paths = [Path(path) for path in runs]
-    if not paths:
-        raise UsageError("runs must name at least one folder (got [])")
-    return paths
-
-
-def _file(out: Path, form: str | None) -> Path:
-    """Return the file to write, whose suffix is the format. Raises UsageError."""
+def _file(out: Path, form: str | None, *, named: bool = True) -> Path:
+    """Return the file to write, whose suffix is the format, unless it may be `named`. Raises UsageError."""
     suffix = out.suffix[1:].lower()
     if out.is_dir():
-        raise UsageError(f"--out {out} is a folder; name a file")
+        raise UsageError(f"{option('--out')} {out} is a folder; name a file")
     if form is None and suffix not in FORMATS:
-        raise UsageError(f"--out {out}: must end in {', '.join(f'.{name}' for name in FORMATS)}, or give --format")
+        endings = ", ".join(f".{name}" for name in FORMATS)
+        raise UsageError(f"{option('--out')} {out}: must end in {endings}{', or give --format' * named}")
     if form is not None and suffix in FORMATS and suffix != form:
-        raise UsageError(f"--out {out}: --format {form} asks for another format; leave one out")
+        raise UsageError(f"{option('--out')} {out}: {option('--format')} {form} asks for another format; leave one out")
     return out if suffix in FORMATS else out.with_name(f"{out.name}.{form}")

@@ -15,6 +15,7 @@ from lrbench.components import AVERAGES, SETS_ITS_OWN_RATE, configured_rate, loa
 from lrbench.config import CONFIGS, Experiment, RunConfig, branched, load_config, own
 from lrbench.errors import ConfigError, DataError, FolderError
 from lrbench.reports.code import code
+from lrbench.reports.code.standalone import standalone as complete
 from lrbench.runs import Environment, RunFolder, Sizes
 from lrbench.schedules import build_schedule, has_milestones, lies_over, momentum_of, unreached
 from lrbench.types import AT_LEAST_1, NOTHING, TEXTS, Displayed, arguments
@@ -92,9 +93,19 @@ class Preview(Displayed):
         checks = (_fallen_early, _no_warm_up, _beyond_the_run, _nothing_left, _below_its_peak, _two_rises, _own_rate)
         return [text for check in checks for text in check(self)]
 
-    def code(self) -> str:
-        """PyTorch code that uses this optimizer and schedule in the user's own training loop."""
-        return code(self.experiment.plain(), Environment(sizes=Sizes(steps_per_epoch=self.steps_per_epoch)))
+    def code(self, *, standalone: bool = False) -> str:
+        """PyTorch code that uses this optimizer and schedule in the user's own training loop.
+
+        With `standalone`, a complete script that trains as `run` would, without lrbench. Raises ConfigError for a key
+        that no such script can follow.
+        """
+        plain, environment = self.experiment.plain(), Environment(sizes=Sizes(steps_per_epoch=self.steps_per_epoch))
+        if not standalone:
+            return code(plain, environment)
+        try:
+            return complete(plain, environment)
+        except ConfigError as error:
+            raise error.at(self.experiment.where(error.key)) from None
 
 
 class Previews(list[Preview], Displayed):

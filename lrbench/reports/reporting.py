@@ -25,15 +25,16 @@ from lrbench.analysis import (
     with_families,
 )
 from lrbench.config import exists
-from lrbench.errors import UsageError
+from lrbench.errors import UsageError, option
 from lrbench.reports import formats, latex, tables
-from lrbench.reports.confirmation import set_apart
 from lrbench.reports.escape import csv
 from lrbench.reports.range_tests import kept_tests, read_tests
 from lrbench.reports.shown import Shown
 from lrbench.reports.shown import summary as _sentences
+from lrbench.reports.winner import Winner, complete_winner, winner
 from lrbench.runs import RunFolder, Status, write_file, writing
-from lrbench.types import NOTHING, PATH, PATHS, SWITCH, TEXT, TEXTS, Displayed, arguments
+from lrbench.sweeps import set_apart
+from lrbench.types import NOTHING, PATH, PATHS, SWITCH, TEXT, TEXTS, Displayed, Paths, arguments, paths_in
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,10 +44,12 @@ class Report(Shown, Displayed):
     Attributes:
         page: the HTML page.
         files: all files, the page first.
+        incomplete: why `winner.py` is no complete script although `standalone` asked for one; empty otherwise.
     """
 
     page: Path
     files: tuple[Path, ...]
+    incomplete: str = ""
 
     @property
     def shown(self) -> Shown:
@@ -73,9 +76,10 @@ def summary(shown: Shown) -> list[str]:
     target=TEXT | NOTHING,
     pool_code=SWITCH,
     columns=TEXTS,
+    standalone=SWITCH,
 )
 def report(
-    runs: Iterable[str | Path] = ("runs",),
+    runs: Paths = "runs",
     out: str | Path | None = None,
     *,
     metric: str | None = None,
@@ -84,11 +88,12 @@ def report(
     target: str | None = None,
     pool_code: bool = False,
     columns: Sequence[str] = (),
+    standalone: bool = False,
 ) -> Report:
     """Compare runs in a report: page, figure and table.
 
     Args:
-        runs: run folders, or folders that contain them; range tests are included.
+        runs: a run folder or a folder that contains some, or a list of them; range tests are included.
         out: output folder; `report` inside the first folder of runs by default.
         metric: metric to compare by, a column of `load_runs` such as `val_loss` or `best_val_accuracy`; by default
             `val_loss`, or what runs of other programs have if none has it.
@@ -98,6 +103,7 @@ def report(
         pool_code: give seeds that were trained with different versions of imported code one row.
         columns: the table's columns on the page and in `report.md`, by their names in `report.csv` or their headings,
             in this order; `["all"]` for every one. By default those that tell something.
+        standalone: make `winner.py` a complete script in plain PyTorch, if the config of the best run allows one.
 
     Returns:
         What was written: `report.html`, `report.png`, `report.svg`, `report.md`, `report.csv` (a row per group) and
@@ -107,17 +113,16 @@ def report(
         UsageError: a path does not exist or has no runs, or an argument matches nothing.
         FolderError: `out` can't be written.
     """
-    paths = [Path(p) for p in runs]
-    if not paths:
-        raise UsageError("runs must name at least one folder (got [])")
+    paths = paths_in(runs)
     asked: Any = {"metric": metric, "baseline": baseline, "filters": filters, "target": target, "columns": columns}
     shown = gather(paths, **asked, pool_code=pool_code)
     folder = Path(out) if out is not None else _default_out(paths[0])
     if exists(folder) and not folder.is_dir():
-        raise UsageError(f"--out {folder} is a file; name a folder")
-    files = _write(folder, shown)
+        raise UsageError(f"{option('--out')} {folder} is a file; name a folder")
+    best = complete_winner(shown) if standalone else winner(shown)
+    files = _write(folder, shown, best)
     content = {one.name: getattr(shown, one.name) for one in fields(Shown)}
-    return Report(**content, page=files[0], files=tuple(files))
+    return Report(**content, page=files[0], files=tuple(files), incomplete=best.incomplete if best else "")
 
 
 def gather(
@@ -152,7 +157,8 @@ def gather(
     ended = [group for group in compared if group.spread(metric)]
     alike = len(tasks_of(ended)) <= 1
     if baseline is not None and not alike:
-        raise UsageError(f"--baseline {baseline}: the runs have different tasks; select one with --filter dataset=…")
+        select = f"select one with {option('--filter')} dataset=…"
+        raise UsageError(f"{option('--baseline')} {baseline}: the runs have different tasks; {select}")
     rivals = [group for group in compared if len(tasks_of([*ended, group])) <= 1] if ended else compared
     comparison = compare_groups(rivals, metric, baseline) if alike else None
     shown = Shown(groups, found, tests, comparison, aim, pool_code, metric, confirmed, tuple(columns))
@@ -169,7 +175,7 @@ FORMATS = ("csv", "json", "markdown", "latex")
 def table(shown: Shown, form: str) -> str:
     """Write the table as csv, json, markdown or latex. Raises UsageError for another format."""
     if form not in FORMATS:
-        raise UsageError(f"--format {form}: must be one of {', '.join(FORMATS)}")
+        raise UsageError(f"{option('--format')} {form}: must be one of {', '.join(FORMATS)}")
     if form == "latex":
         return latex.table(shown)
     if form == "markdown":
@@ -195,14 +201,13 @@ _OPTIONAL = (
 )  # fmt: skip
 
 
-def _write(folder: Path, shown: Shown) -> list[Path]:
+def _write(folder: Path, shown: Shown, best: Winner | None) -> list[Path]:
     from lrbench.reports.figures import overview, render  # matplotlib takes half a second to import
     from lrbench.reports.figures.style import write_both
     from lrbench.reports.markdown import markdown
     from lrbench.reports.page import render as page
-    from lrbench.reports.winner import winner
 
-    drawn, best = render.draw(shown), winner(shown)
+    drawn = render.draw(shown)
     figures = {one.name: one.figure for one in drawn}
     if shown.groups:
         figures = {"report": overview.draw(shown.groups, shown.against), **figures}

@@ -18,6 +18,7 @@ from lrbench.analysis import (
     mean_text,
 )
 from lrbench.components import Measure
+from lrbench.errors import counted
 
 MOST_NAMED = 4
 
@@ -83,7 +84,7 @@ def _seeds(more: MoreSeeds) -> str:
     """`8 more seeds (3 … 20)`; the range is of those for 50% and 95% power."""
     high = "more than a thousand" if more.high is None else str(more.high)
     ends = f" ({more.low} … {high})" if more.high != more.low else ""
-    return f"{more.count} more seed{'s' * (more.count != 1)}{ends}"
+    return f"{counted(more.count, 'more seed')}{ends}"
 
 
 def against(row: Row, comparison: Comparison) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -23,13 +22,14 @@ from lrbench.analysis import (
     families,
     measures_of,
     mixed_code,
+    task_of,
 )
 from lrbench.components import Measure, in_words
 from lrbench.reports import comparison_columns, confirmation, method, sentences, tables, targets
 from lrbench.reports.name_columns import by_keys, named
 from lrbench.reports.range_tests import Tested
 from lrbench.reports.sections import Section, sections
-from lrbench.runs import Status
+from lrbench.runs import Status, listed, tally
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,11 @@ class Shown:
     asked: Sequence[str] = ()
 
     @property
+    def runs(self) -> list[Record]:
+        """The runs that count: all but copies of others."""
+        return [record for record in self.records if record.status is not Status.COPY]
+
+    @property
     def against(self) -> Group | None:
         """The group that the others are compared with."""
         return None if self.comparison is None else self.comparison.against.group
@@ -77,6 +82,16 @@ class Shown:
     def sections(self) -> tuple[Section, ...]:
         """The questions that the runs answer, one for each task, and their answers."""
         return sections(self.groups, self.metric, self.comparison)
+
+    @cached_property
+    def members(self) -> tuple[tuple[Group, ...], ...]:
+        """The groups of each section, each in one of them, fresh seeds with those of their task."""
+        sections = {id(group): at for at, one in enumerate(self.sections) for group in one.question.groups}
+        tasks = {one.question.task: at for at, one in reversed(list(enumerate(self.sections)))}
+        place = {id(group): sections.get(id(group), tasks.get(task_of(group))) for group in self.groups}
+        return tuple(
+            tuple(group for group in self.groups if place[id(group)] == at) for at in range(len(self.sections))
+        )
 
     @cached_property
     def table(self) -> tables.Table[Group]:
@@ -162,18 +177,18 @@ def summary(shown: Shown) -> list[str]:
     said += _of_other_programs(shown)
     if shown.target is not None:
         said.append(targets.sentence(shown.target, shown.groups))
-    states = Counter(record.status for record in shown.records)
-    finished = states.pop(Status.FINISHED, 0)
+    states = tally((record.status, record.result) for record in shown.runs)
+    finished = states.pop(Status.FINISHED.words, 0)
     if states and any(section.comparison is not None for section in asked):
-        listed = ", ".join(f"{n} {state.words}" for state, n in states.items())
-        said.append(f"Of {len(shown.records):,} runs, {finished:,} finished; the others: {listed}.")
+        said.append(f"Of {len(shown.runs):,} runs, {finished:,} finished; the others: {listed(states)}.")
     return said
 
 
 def _without_runs(records: Sequence[Record]) -> str:
     """Say why there is nothing to ask about: no run can be read."""
     damaged = sum(record.status is Status.DAMAGED for record in records)
-    return f"No run can be read: {damaged} of {len(records)} are damaged." if damaged else "No runs yet."
+    are = "is" if damaged == 1 else "are"
+    return f"No run can be read: {damaged} of {len(records)} {are} damaged." if damaged else "No runs yet."
 
 
 def _of_other_programs(shown: Shown) -> list[str]:

@@ -12,7 +12,7 @@ from lrbench.reports.escape import csv
 from lrbench.reports.family_table import family_rows
 from lrbench.reports.sections import Section, of_families
 from lrbench.reports.sentences import code_mixed
-from lrbench.runs import Status
+from lrbench.runs import Status, listed
 from lrbench.sweeps import Summary, SweepFolder
 
 if TYPE_CHECKING:
@@ -42,7 +42,9 @@ def summary_words(summary: Summary) -> list[str]:
     total = len(summary.records)
     if missing := summary.missing:
         have = "has" if missing == 1 else "have"
-        lines.append(f"{missing} of {total} runs {have} no result yet, so this may change.")
+        lines.append(
+            f"{missing} of {total} runs {have} no result yet ({listed(summary.missing_as)}), so this may change."
+        )
     dropped = summary.dropped
     pruned = sum(record.status is Status.PRUNED for record in summary.records) - dropped
     for count, how in ((pruned, "pruned"), (dropped, "dropped by hand")):

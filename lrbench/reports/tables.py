@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from lrbench.analysis import Group, Spread, default_metric, duration, measures_of
 from lrbench.components import Measure, in_words
-from lrbench.errors import UsageError, nearest
+from lrbench.errors import UsageError, nearest, option
 
 EMPTY = "–"
 """The text of a cell without a value."""
@@ -250,7 +250,8 @@ def chosen(
     """Return columns by their names or headings, in the order asked for; `all` for every one.
 
     A name of CSV that is one of several numbers of a column, such as `val_loss_low`, is a column of its own. With
-    `numbers`, for CSV and JSON, so is the name of the whole column, such as `val_loss`.
+    `numbers`, for CSV and JSON, so is the name of the whole column, such as `val_loss`; one without a number of its
+    own, such as `interval`, has its text.
 
     Raises UsageError if there is no such column.
     """
@@ -261,13 +262,17 @@ def chosen(
     single = {_plain(key): _number(column, key) for column in reversed(columns) for key in column.numbers(rows[0])}
     whole = {_plain(column.heading): column for column in columns}
     whole |= {_plain(column.key(rows[0])): column for column in columns}
+    if numbers:
+        whole = {name: _worded(column, column.key(rows[0])) for name, column in whole.items()}
     known = {**whole, **single} if numbers else {**single, **whole}
     found: list[Column[T]] = []
     for text in asked:
         if (wanted := known.get(_plain(text))) is None:
             names = [key for column in columns for key in (column.key(rows[0]), *column.numbers(rows[0]))]
             near = nearest(text, [*names, *(column.heading for column in columns)])
-            raise UsageError(f"--columns {text}: no such column; {near}known: {', '.join(dict.fromkeys(names))}")
+            raise UsageError(
+                f"{option('--columns')} {text}: no such column; {near}known: {', '.join(dict.fromkeys(names))}"
+            )
         found += [] if any(wanted is one for one in found) else [wanted]
     return found
 
@@ -275,6 +280,11 @@ def chosen(
 def _plain(name: str) -> str:
     """Return a name or heading without what may be typed in several ways: `val loss` for `Val_Loss`."""
     return re.sub(r"[\s_]+", " ", name).strip().casefold()
+
+
+def _worded(column: Column[T], name: str) -> Column[T]:
+    """Return a column whose text CSV and JSON give under its name."""
+    return replace(column, numbers=lambda row: {name: None if (text := column.text(row)) == EMPTY else text})
 
 
 def _number(column: Column[T], key: str) -> Column[T]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from lrbench.analysis import Group, Part, Target, TimeToTarget, areas, duration, time_to_stay, time_to_target
 from lrbench.components import in_words
+from lrbench.errors import counted
 from lrbench.reports.tables import Column
 
 PROFILE = (1.0, 1.5, 2.0, 4.0)
@@ -138,7 +139,8 @@ def profile(target: Target, groups: Sequence[Group]) -> list[str]:
     order = sorted(found, key=lambda label: (found[label].median, -found[label].reached_by(math.inf), label))
     told = [_profile(label, found[label], soonest) for label in order[:MOST_TOLD]]
     if len(order) > MOST_TOLD:
-        told.append(f"{len(order) - MOST_TOLD} more groups are in the table.")
+        more = len(order) - MOST_TOLD
+        told.append(f"{counted(more, 'more group')} {'is' if more == 1 else 'are'} in the table.")
     if any(one.open for one in found.values()):
         told.append("Seeds that are still training count as far as they got (Kaplan and Meier).")
     if any(one.never for one in found.values()):

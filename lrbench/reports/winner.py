@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lrbench.analysis import Comparison, Row
 from lrbench.config import dump_yaml
+from lrbench.errors import ConfigError
 from lrbench.reports import sentences
 from lrbench.reports.code import code
+from lrbench.reports.code.standalone import standalone
 from lrbench.reports.shown import Shown
 
 
@@ -23,6 +25,8 @@ class Winner:
         kind: what `code` is: `PyTorch code`, `command` or `parameters`.
         code: the code of its training loop, or what another program gets.
         config: a config for `lrbench run`; empty for runs that it can't start.
+        script: a complete script, if one is wanted and can be written.
+        incomplete: why there is no script although one is wanted.
     """
 
     heading: str
@@ -30,6 +34,8 @@ class Winner:
     kind: str
     code: str
     config: str = ""
+    script: str = ""
+    incomplete: str = ""
 
     @property
     def language(self) -> str:
@@ -39,7 +45,7 @@ class Winner:
     @property
     def files(self) -> dict[str, str]:
         """The files of a report that hold it."""
-        code = {"winner.py": self.code} if self.language == "python" else {}
+        code = {"winner.py": self.script or self.code} if self.language == "python" else {}
         return {**code, **({"winner.yaml": self.config} if self.config else {})}
 
 
@@ -49,7 +55,7 @@ def winner(shown: Shown) -> Winner | None:
     if comparison is None:
         return None
     row, first = comparison.best, comparison.best.group.first
-    words, label = _words(row, comparison), row.group.label
+    words, label = _words(row, comparison), row.group.short
     command = "" if first.experiment is None else first.experiment.command_line(first.folder.path)
     if command:
         return Winner(f"The command of {label}", words, "command", f"{command}\n", dump_yaml(_asked(first.plain)))
@@ -58,6 +64,18 @@ def winner(shown: Shown) -> Winner | None:
         return Winner(f"The parameters of {label}", words, "parameters", dump_yaml(params)) if params else None
     lines = code(first.plain, first.environment)
     return Winner(f"The code of {label}", words, "PyTorch code", lines, dump_yaml(first.plain)) if lines else None
+
+
+def complete_winner(shown: Shown) -> Winner | None:
+    """Describe the best group, with a complete script if its config allows one."""
+    best = winner(shown)
+    if best is None or best.kind != "PyTorch code" or shown.comparison is None:
+        return best
+    first = shown.comparison.best.group.first
+    try:
+        return replace(best, script=standalone(first.plain, first.environment))
+    except ConfigError as error:
+        return replace(best, incomplete=f"winner.py is for your own loop: {error}")
 
 
 def _asked(plain: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,9 +4,9 @@ Everything that reads or writes a run goes through here. Nothing here trains, co
 to read and write weights.
 """
 
-from lrbench.runs.csv_log import Columns, Growing, Tail, last_lines
-from lrbench.runs.csv_log import last as last_row
-from lrbench.runs.csv_log import read as read_csv
+from lrbench.runs.csv_columns import Columns, Growing, Tail, last_lines
+from lrbench.runs.csv_columns import last as last_row
+from lrbench.runs.csv_columns import read as read_csv
 from lrbench.runs.environment import NODE, UNKNOWN, Environment, Sizes, changes, describe, now, place
 from lrbench.runs.files import finite, read_json, relative, to_json, writing
 from lrbench.runs.files import write as write_file
@@ -16,5 +16,5 @@ from lrbench.runs.lock import DEAD_AFTER_SECONDS, WATCHED_SECONDS, birth
 from lrbench.runs.logs import Log, Meaning, Source, guessed, read_events, read_log
 from lrbench.runs.recorded import SPLITS, Recorded, conclude, ended_well, metrics_in, usual_metric
 from lrbench.runs.recordings import STEP_COLUMNS
-from lrbench.runs.result import DROPPED, RunResult, Status, parsed
+from lrbench.runs.result import DROPPED, RunResult, Status, listed, parsed, state_words, tally
 from lrbench.runs.writer import RowWriter

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from lrbench.components import NAMED, Metric, metrics_of
-from lrbench.runs.csv_log import Columns, latest, read
+from lrbench.runs.csv_columns import Columns, latest, read
 from lrbench.runs.folder import RunFolder
 from lrbench.runs.result import RunResult, Status
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Annotated, Any, TypeVar
@@ -173,6 +174,26 @@ class RunResult:
         if self.skipped is None:
             del values["skipped"]
         return values
+
+
+def state_words(status: Status, result: RunResult | None) -> str:
+    """Return what became of a run in words: those of its status, or `dropped` for one that a person had dropped."""
+    return "dropped" if status is Status.PRUNED and result is not None and result.dropped else status.words
+
+
+def tally(runs: Iterable[tuple[Status, RunResult | None]]) -> dict[str, int]:
+    """Count runs by what became of them, for everything that tells of several: `{"finished": 5, "dropped": 1}`.
+
+    The words are in the order of `Status`.
+    """
+    order = list(Status)
+    counts = Counter((order.index(status), state_words(status, result)) for status, result in runs)
+    return {words: count for (_, words), count in sorted(counts.items())}
+
+
+def listed(counts: Mapping[str, int]) -> str:
+    """Return counts as text: `5 finished, 1 dropped`."""
+    return ", ".join(f"{count:,} {words}" for words, count in counts.items())
 
 
 def _status(value: object) -> Status:

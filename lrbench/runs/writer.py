@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from lrbench.runs.csv_log import read
+from lrbench.runs.csv_columns import read
 from lrbench.runs.folder import RunFolder
 from lrbench.runs.recorded import Recorded, finite, metrics_in
 from lrbench.runs.recordings import STEP_COLUMNS

@@ -31,6 +31,7 @@ from lrbench.schedules.compat import ELSEWHERE, PEERS, PLATEAUS, USUAL_NAMES, hu
 from lrbench.schedules.custom import REFUSED, checked_rate, imported
 from lrbench.schedules.milestones import beyond
 from lrbench.schedules.plateau import Growth, PlateauRule, PlateauState
+from lrbench.schedules.tables import Recorded
 from lrbench.schedules.warmup import UNTUNED, WarmUpRule, untuned, warm_up
 from lrbench.types import NUMBER, WHOLE, Duration, Kind, Part, arguments, part_of
 
@@ -78,26 +79,23 @@ def sequence(*, parts: Parts, run: Context) -> Schedule:
             raise ConfigError(f"would start after the end of the run ({run.total_steps} steps)", key=key)
         length = left if duration is None else min(left, run.steps(duration))
         left -= length
-        built.append(
-            build_schedule(part, lr=run.lr, total_steps=length, steps_per_epoch=run.steps_per_epoch, as_of=run.as_of)
-        )
+        sizes: dict[str, Any] = {"total_steps": length, "steps_per_epoch": run.steps_per_epoch, "as_of": run.as_of}
+        built.append(unlimited(part, lr=run.lr, **sizes))
         lengths.append(length)
     starts = [0, *accumulate(lengths)][:-1]
 
-    def pick(step: int) -> tuple[Schedule, int]:
-        index = max(bisect.bisect_right(starts, step) - 1, 0)
-        return built[index], step - starts[index]
-
     def rate(step: int) -> float:
-        schedule, own = pick(step)
-        return schedule(own)
+        index = max(bisect.bisect_right(starts, step) - 1, 0)
+        return built[index](min(step - starts[index], lengths[index] - 1))
+
+    momenta = [momentum_of(schedule) for schedule in built]
 
     def momentum(step: int) -> float | None:
-        schedule, own = pick(step)
-        inner = momentum_of(schedule)
-        return inner(own) if inner else None
+        index = max(bisect.bisect_right(starts, step) - 1, 0)
+        inner = momenta[index]
+        return inner(min(step - starts[index], lengths[index] - 1)) if inner else None
 
-    return with_momentum(rate, momentum if any(momentum_of(b) for b in built) else None)
+    return with_momentum(rate, momentum if any(momenta) else None)
 
 
 _TORCH = "torch.optim.lr_scheduler:"
@@ -243,12 +241,29 @@ def build_schedule(
     >>> build_schedule("cosine", lr=0.1, total_steps=100, steps_per_epoch=10)(50)
     0.05
     """
+    rule = warmup if warmup is None or isinstance(warmup, WarmUpRule) else WarmUpRule.of(warmup)
+    sizes: dict[str, Any] = {"total_steps": total_steps, "steps_per_epoch": steps_per_epoch, "as_of": as_of}
+    schedule = unlimited(part_of(part, "schedule"), lr=lr, warmup=rule, **sizes)
+    momentum = momentum_of(schedule)
+    return with_momentum(within(schedule, total_steps), momentum and within(momentum, total_steps))
+
+
+def unlimited(
+    part: Part,
+    *,
+    lr: float,
+    total_steps: int,
+    steps_per_epoch: int,
+    warmup: WarmUpRule | None = None,
+    as_of: int | None = None,
+) -> Schedule:
+    """Build a schedule for the steps 0 … total_steps − 1 alone; all else as `build_schedule`."""
     for key, count in (("total_steps", total_steps), ("steps_per_epoch", steps_per_epoch)):
         if not WHOLE.fits(count) or count < 1:
             raise ConfigError(f"must be a whole number, at least 1 (got {count!r})", key=key)
     if not (math.isfinite(lr) and lr > 0):
         raise ConfigError(f"must be a number greater than 0 (got {lr!r})", key="lr")
-    chosen = SCHEDULES.canonical(part_of(part, "schedule"))
+    chosen = SCHEDULES.canonical(part)
 
     def build(steps: int) -> Schedule:
         run = Context(lr, steps, steps_per_epoch, as_of)
@@ -256,12 +271,8 @@ def build_schedule(
         return schedule
 
     if warmup is None:
-        schedule = build(total_steps)
-    else:
-        rule = warmup if isinstance(warmup, WarmUpRule) else WarmUpRule.of(warmup)
-        schedule = replace(rule, over=lies_over(rule, chosen)).around(build, total_steps, steps_per_epoch)
-    momentum = momentum_of(schedule)
-    return with_momentum(within(schedule, total_steps), momentum and within(momentum, total_steps))
+        return build(total_steps)
+    return replace(warmup, over=lies_over(warmup, chosen)).around(build, total_steps, steps_per_epoch)
 
 
 def _duration(given: object, key: str) -> Duration:

@@ -116,7 +116,8 @@ def _torch_class(scheduler: Callable[..., Any], params: Mapping[str, Any], run: 
         return scheduler(optimizer, **arguments)
 
     cycles = bool(arguments.get("cycle_momentum"))
-    return tabulated(f"torch's {name}", make, run, per=per, given=params, cycles=cycles)
+    made = (name, arguments) if scheduler.__module__ == "torch.optim.lr_scheduler" else None
+    return tabulated(f"torch's {name}", make, run, per=per, given=params, cycles=cycles, of_torch=made)
 
 
 def _factory(name: str, function: Callable[..., Any], params: Mapping[str, Any], run: Context) -> Schedule:

@@ -195,24 +195,31 @@ def one_cycle(
     first, last = peak * initial_factor, peak * final_factor
     low, high = cycle_momentum or (0.0, 0.0)
     rise = warmup_fraction * total_steps - 1
-    # Each phase: its last step, (learning rate, momentum) at its start, (learning rate, momentum) at its end.
-    phases = [(rise, (first, high), (peak, low)), (total_steps - 1, (peak, low), (last, high))]
+    last_steps = [rise, total_steps - 1]
     if three_phase:
         if warmup_fraction > 0.5:
             raise ConfigError("three phases need a warmup_fraction of at most 0.5, since the fall takes as long")
-        fall = 2 * warmup_fraction * total_steps - 2
-        phases[1:] = [(fall, (peak, low), (first, high)), (total_steps - 1, (first, high), (last, high))]
+        last_steps.insert(1, 2 * warmup_fraction * total_steps - 2)
 
-    def at(step: int, which: int) -> float:
-        begin = 0.0
-        for end, start, stop in phases:
-            if step <= end or end == total_steps - 1:
-                done = (step - begin) / (end - begin) if end > begin else 1.0
-                return _between(start[which], stop[which], min(done, 1.0), shape)
-            begin = max(end, 0.0)
-        raise AssertionError("the last phase ends with the run")
+    def through(values: list[float]) -> Schedule:
+        """Go from each value to the next, one in each phase."""
+        phases = list(zip(last_steps, values, values[1:], strict=False))
 
-    return with_momentum(lambda step: at(step, 0), (lambda step: at(step, 1)) if cycle_momentum else None)
+        def at(step: int) -> float:
+            begin = 0.0
+            for end, start, stop in phases:
+                if step <= end or end == total_steps - 1:
+                    done = (step - begin) / (end - begin) if end > begin else 1.0
+                    return _between(start, stop, min(done, 1.0), shape)
+                begin = max(end, 0.0)
+            raise AssertionError("the last phase ends with the run")
+
+        return at
+
+    rates, momenta = [first, peak, last], [high, low, high]
+    if three_phase:
+        rates, momenta = [first, peak, first, last], [high, low, high, high]
+    return with_momentum(through(rates), through(momenta) if cycle_momentum else None)
 
 
 def _between(start: float, stop: float, done: float, shape: Shape) -> float:

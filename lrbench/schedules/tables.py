@@ -17,6 +17,21 @@ SET_BY_THE_RUN = ("optimizer", "last_epoch")
 _REFUSALS = (ArithmeticError, AttributeError, LookupError, NotImplementedError, TypeError, ValueError)
 
 
+class Recorded(list[float]):
+    """A table of what a scheduler did.
+
+    Attributes:
+        key: what it holds, `lr` or `momentum`.
+        lr: the learning rate that the scheduler started from.
+        scheduler: the name of torch's class; None for what another library computed.
+        arguments: what the class got besides the optimizer.
+    """
+
+    def __init__(self, key: str, lr: float, scheduler: str | None, arguments: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.key, self.lr, self.scheduler, self.arguments = key, lr, scheduler, arguments
+
+
 def per_of(value: object) -> Per:
     """Return how often a scheduler steps. Raises ConfigError."""
     if value not in ("step", "epoch"):
@@ -69,6 +84,7 @@ def tabulated(
     given: Mapping[str, Any],
     cycles: bool = False,
     advance: Callable[[Any, int], object] | None = None,
+    of_torch: tuple[str, Mapping[str, Any]] | None = None,
 ) -> Schedule:
     """Record a scheduler's learning rates.
 
@@ -80,6 +96,7 @@ def tabulated(
         given: its parameters, for messages.
         cycles: whether it changes momentum.
         advance: moves a scheduler to step or epoch t; by default, `scheduler.step()`.
+        of_torch: the name and the arguments of a class of torch that it is an object of.
 
     Raises:
         ConfigError: the scheduler refused its parameters, or its `step()` needs a result of the run.
@@ -89,7 +106,7 @@ def tabulated(
 
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=run.lr, momentum=0.9)
     unit = run.steps_per_epoch if per == "epoch" else 1
-    rates, momenta = [], []
+    rates, momenta = (Recorded(key, run.lr, *(of_torch or (None, {}))) for key in ("lr", "momentum"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

@@ -12,7 +12,7 @@ from typing import Any
 from markupsafe import Markup
 
 from lrbench.analysis import RunsReader
-from lrbench.errors import LrbenchError
+from lrbench.errors import LrbenchError, counted
 from lrbench.lr_finder import find_tests
 from lrbench.reports import Update, gather, page_template, page_title, page_update, whole_page
 from lrbench.server.live import ABOVE, Shown
@@ -78,10 +78,12 @@ class Runs:
     def progress(self) -> dict[str, Any]:
         """Return the progress as HTML, and in words: the page's title, a count before it, and what has happened."""
         sweeps = sweeps_shown(self.plans, self.reader.records, self._settled)
-        under_way = [one for one in sweeps if not one.over]
         html = _template("live.html.j2").render(
-            sweeps=under_way, over=[one for one in sweeps if one.over], read_only=self.read_only
+            sweeps=[one for one in sweeps if one.open],
+            over=[one for one in sweeps if not one.open],
+            read_only=self.read_only,
         )
+        under_way = [one for one in sweeps if not one.over]
         news, self._sweeps = _news(self._sweeps, sweeps), sweeps
         done, total = sum(one.done for one in under_way), sum(one.total for one in under_way)
         return {"progress": html, "title": self._title, "count": f"{done}/{total}" if total else "", "news": news}
@@ -112,7 +114,8 @@ def _news(before: Sequence[SweepShown], now: Sequence[SweepShown]) -> str:
         if earlier is None or not one.name:
             continue
         if one.over and not earlier.over:
-            said.append(f"All {one.total:,} runs of {one.name} have ended.")
+            what = "The only run" if one.total == 1 else f"All {counted(one.total, 'run')}"
+            said.append(f"{what} of {one.name} {'has' if one.total == 1 else 'have'} ended.")
         new = {cell.run for cell in one.failed} - {cell.run for cell in earlier.failed}
         said += [f"{cell.label} failed." for cell in one.failed if cell.run in new][:3]
     return " ".join(said)

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import statistics
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,8 +10,19 @@ from pathlib import Path
 from lrbench.analysis import Record, duration
 from lrbench.components import LOSS, in_words
 from lrbench.errors import FolderError, LrbenchError, UsageError
-from lrbench.runs import Status, last_lines, last_row
-from lrbench.sweeps import Decided, Plan, Requests, SweepFolder, decided, find_sweeps, requests_of, summarize
+from lrbench.runs import Status, last_lines, last_row, tally
+from lrbench.sweeps import (
+    Decided,
+    Plan,
+    Requests,
+    SweepFolder,
+    as_planned,
+    decided,
+    find_sweeps,
+    requests_of,
+    summarize,
+    time_left,
+)
 
 MOST_LISTED = 50
 """Cells of a kind that are listed; a thousand pending ones are only counted."""
@@ -37,7 +45,7 @@ class CellShown:
 
 @dataclass(frozen=True)
 class SweepShown:
-    """A sweep that is not done, or runs of no sweep that are under way (without a name).
+    """A sweep, or runs of no sweep that are under way (without a name).
 
     Attributes:
         root: the number of the folder of runs among those that are shown.
@@ -46,11 +54,12 @@ class SweepShown:
         counts: the number of cells in each state that there is, in words.
         left: the time left in words; empty if it can't be told.
         running: the cells under way.
-        failed: those that failed.
+        failed: those that failed or are damaged; `lost` counts them in words.
         pending: those to do.
         asked: other requests, in words.
         stopping: whether it was asked to start no more runs.
         dropped: the runs that are to be dropped.
+        left_out: those that ended because a person had them dropped.
         families: the names of its lines.
         decided: the cells that can hardly change the answer, with the reason.
     """
@@ -68,13 +77,20 @@ class SweepShown:
     asked: Sequence[str] = ()
     stopping: bool = False
     dropped: frozenset[str] = frozenset()
+    left_out: Sequence[CellShown] = ()
     families: Sequence[str] = ()
     decided: Sequence[CellShown] = ()
+    lost: Sequence[str] = ()
 
     @property
     def over(self) -> bool:
         """Whether all runs have ended."""
         return self.done == self.total
+
+    @property
+    def open(self) -> bool:
+        """Whether there is something to watch or to decide: runs that have not ended, or were dropped."""
+        return not self.over or bool(self.left_out)
 
 
 @dataclass
@@ -136,14 +152,13 @@ def sweeps_shown(
     planned: set[str] = set()
     for number, plans in enumerate(roots):
         for folder, plan in plans.read():
-            paths = {cell.run: f"{plans.root}{os.sep}{cell.run}" for cell in plan.cells}
-            runs = {run: by_path.get(path) for run, path in paths.items()}
-            planned.update(paths.values())
+            runs = _of_plan(plans, plan, by_path)
+            planned.update(str(record.folder.path) for record in runs.values() if record is not None)
             found.append(_sweep(number, folder, plan, runs, (settled or {}).get(folder.path, ())))
     alone = [one for path, one in by_path.items() if one.status is Status.RUNNING and path not in planned]
     if alone:
         shown = [_running(record, record.folder.name) for record in alone[:MOST_LISTED]]
-        found.append(SweepShown(-1, "", 0, len(alone), [_counted(len(alone), Status.RUNNING)], running=shown))
+        found.append(SweepShown(-1, "", 0, len(alone), _counts(alone), running=shown))
     return found
 
 
@@ -153,8 +168,7 @@ def settled_in(roots: Sequence[Plans], records: Iterable[Record]) -> dict[Path, 
     found = {}
     for plans in roots:
         for folder, plan in plans.read():
-            there = {cell.run: by_path.get(f"{plans.root}{os.sep}{cell.run}") for cell in plan.cells}
-            runs = {run: record for run, record in there.items() if record is not None}
+            runs = {run: record for run, record in _of_plan(plans, plan, by_path).items() if record is not None}
             if any(not record.status.over for record in runs.values()):
                 with contextlib.suppress(LrbenchError):
                     found[folder.path] = decided(summarize(folder, plan, records=runs))
@@ -164,6 +178,15 @@ def settled_in(roots: Sequence[Plans], records: Iterable[Record]) -> dict[Path, 
 def _by_path(records: Iterable[Record]) -> dict[str, Record]:
     """Return the runs by their paths as text: to join and hash thousands of paths each second takes too long."""
     return {str(record.folder.path): record for record in records}
+
+
+def _of_plan(plans: Plans, plan: Plan, by_path: Mapping[str, Record]) -> dict[str, Record | None]:
+    """Return the run of each cell; None for one without a folder."""
+    before = str(plans.root / "x").removesuffix("x")  # not `./`, which paths leave out
+    return {
+        cell.run: None if (record := by_path.get(f"{before}{cell.run}")) is None else as_planned(cell, record)
+        for cell in plan.cells
+    }
 
 
 def _sweep(
@@ -176,14 +199,14 @@ def _sweep(
     failed = [_failed(record, label[run]) for run, record in there if states[run] in (Status.FAILED, Status.DAMAGED)]
     to_do = [run for run, state in states.items() if state.to_do]
     asked = _asked(folder, plan)
-    counts = Counter(states.values())
     return SweepShown(
         number,
         folder.name,
-        done=sum(count for state, count in counts.items() if state.over),
+        done=sum(state.over for state in states.values()),
         total=len(states),
-        counts=[_counted(counts[state], state) for state in Status if counts[state] and state is not Status.FINISHED],
-        left=_left([record for _, record in there], running, len(to_do)),
+        counts=_counts(runs.values()),
+        lost=_counts(record for _, record in there if record.status in (Status.FAILED, Status.DAMAGED)),
+        left=_left([record for _, record in there], running, to_do, asked.dropped),
         running=running[:MOST_LISTED],
         failed=failed[:MOST_LISTED],
         pending=[CellShown(run, label[run], words=states[run].words) for run in to_do[:MOST_LISTED]],
@@ -191,6 +214,11 @@ def _sweep(
         asked=[f"Asked for {one.words}." for one in asked.seeds],
         stopping=asked.stop,
         dropped=asked.dropped,
+        left_out=[
+            _left_out(record, label[run], run in asked.dropped)
+            for run, record in there
+            if record.result is not None and record.result.dropped and states[run].over
+        ][:MOST_LISTED],
         families=plan.series,
         decided=[
             CellShown(run, label[run], words=one.reason)
@@ -208,8 +236,9 @@ def _asked(folder: SweepFolder, plan: Plan) -> Requests:
         return Requests()
 
 
-def _counted(count: int, state: Status) -> str:
-    return f"{count:,} {state.words}"
+def _counts(records: Iterable[Record | None]) -> list[str]:
+    told = tally((Status.PENDING, None) if record is None else (record.status, record.result) for record in records)
+    return [f"{count:,} {words}" for words, count in told.items()]
 
 
 def _running(record: Record, label: str) -> CellShown:
@@ -228,6 +257,13 @@ def _running(record: Record, label: str) -> CellShown:
     return CellShown(record.folder.name, label, step, total, ", ".join(values[:2]))
 
 
+def _left_out(record: Record, label: str, dropped: bool) -> CellShown:
+    """Return how far a dropped run got, and whether it stays dropped."""
+    steps = 0 if record.result is None else record.result.steps or 0
+    words = f"dropped after {steps:,} step{'s' * (steps != 1)}" if steps else "dropped before it started"
+    return CellShown(record.folder.name, label, words=words if dropped else f"{words}; to be trained after all")
+
+
 def _failed(record: Record, label: str) -> CellShown:
     """Return why a run failed and the last lines that it left."""
     lines, log = [], ""
@@ -241,11 +277,13 @@ def _failed(record: Record, label: str) -> CellShown:
     return CellShown(record.folder.name, label, words=reason.partition("\n")[0], lines=lines, log=log)
 
 
-def _left(records: Iterable[Record], running: Sequence[CellShown], to_do: int) -> str:
-    """Estimate the time left from the training time of finished runs; empty if none has finished or none runs."""
-    seconds = [r.result.seconds for r in records if r.result is not None and r.status.complete and r.result.seconds]
-    if not seconds or not running:
-        return ""
-    parts = [1 - cell.step / cell.total for cell in running if cell.step is not None and cell.total]
-    work = to_do + sum(parts) + (len(running) - len(parts)) / 2
-    return f"about {duration(max(statistics.median(seconds) * work / len(running), 1.0))} left"
+def _left(
+    records: Iterable[Record], running: Sequence[CellShown], to_do: Sequence[str], dropped: frozenset[str]
+) -> str:
+    """Tell the time left, in which nothing is done of runs that are to be dropped; empty if it can't be told."""
+    kept = [cell for cell in running if cell.run not in dropped]
+    parts = [1 - cell.step / cell.total for cell in kept if cell.step is not None and cell.total]
+    work = len(set(to_do) - dropped) + sum(parts) + (len(kept) - len(parts)) / 2
+    seconds = (r.result.seconds for r in records if r.result is not None and r.status.complete and r.result.seconds)
+    left = time_left(seconds, work, len(running))
+    return "" if left is None else f"about {duration(max(left, 1.0))} left"

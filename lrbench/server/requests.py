@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from lrbench.errors import UsageError
+from lrbench.errors import UsageError, counted
 from lrbench.server.progress import Plans
 from lrbench.sweeps import SweepFolder, add_seeds, cancel_stop, drop_cell, keep_cell, request_stop
 
@@ -31,7 +31,7 @@ def obey(body: bytes, roots: Sequence[Plans]) -> str:
     kind, folder = asked["do"], _sweep(asked, roots)
     if kind == "seeds":
         add_seeds(folder, asked["count"], family=asked["family"], best=asked["best"])
-        return f"Asked for {asked['count']} more seeds."
+        return f"Asked for {counted(asked['count'], 'more seed')}."
     run = asked.get("run", "")
     says: dict[str, tuple[Callable[[], object], str]] = {
         "stop": (lambda: request_stop(folder), f"Asked {folder.name} to stop after the runs under way."),

@@ -3,10 +3,10 @@
 A sweep's runs are ordinary runs. Nothing here trains by itself, draws or imports torch.
 """
 
-from lrbench.sweeps.axes import AUTO_POINTS
+from lrbench.sweeps.axes import AUTO_POINTS, MAX_POINTS, NOT_VARIED
 from lrbench.sweeps.decided import Decided, decided
 from lrbench.sweeps.execution import carry_out
-from lrbench.sweeps.plan import Plan, Planned, SweepFolder, confirming, find_sweeps
+from lrbench.sweeps.plan import Plan, Planned, SweepFolder, find_sweeps, set_apart
 from lrbench.sweeps.requests import (
     MoreSeeds,
     Requests,
@@ -17,7 +17,7 @@ from lrbench.sweeps.requests import (
     request_stop,
     requests_of,
 )
-from lrbench.sweeps.status import Board, board_of
+from lrbench.sweeps.status import Board, as_planned, board_of, time_left
 from lrbench.sweeps.summary import Summary, summarize
 from lrbench.sweeps.sweeping import Sweep, sweep
 from lrbench.sweeps.sweeping import ask as plan_sweep

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lrbench.analysis import rate_text
+from lrbench.errors import counted
 from lrbench.events import Watch, message
 from lrbench.runs import Status
 from lrbench.sweeps.grid import Cell
@@ -97,7 +98,7 @@ def plan_seeds(asked: Sweep, request: MoreSeeds, options: RunOptions, watch: Wat
             for seed in itertools.islice(free, request.count):
                 added += _add_seed(asked, rows, (line.label, lr), seed, number, options)
     asked.plan = replace(asked.plan, cells=tuple(rows))
-    watch(message(f"{request.words}, as asked: {added} run{'s' * (added != 1)} added"))
+    watch(message(f"{request.words}, as asked: {counted(added, 'run')} added"))
     return added > 0
 
 

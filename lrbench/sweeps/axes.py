@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 from collections.abc import Mapping
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from lrbench.config import kind_of, short_axes
+from lrbench.config import RANGE, kind_of, short_axes
 from lrbench.errors import ConfigError
 from lrbench.types import whole
 
@@ -17,7 +18,7 @@ AUTO = "auto"  # learning rates around the suggestion of find-lr
 AUTO_POINTS = 7
 MAX_POINTS = 100_000
 _DIGITS = 12  # significant digits; points that two grids share must be equal, so that they share runs
-_NOT_VARIED = ("name", "device", "reference", "extends", "sweep", "folder", "timeout", "gpus")
+NOT_VARIED = ("name", "device", "reference", "extends", "sweep", "folder", "timeout", "gpus")
 _RANGE = ("log", "linear", "points")
 
 
@@ -106,10 +107,10 @@ def read_axes(
 
 def axis(key: str, value: object, where: str = "", first_seed: int = 0, rate: str = "optimizer.lr") -> Axis:
     """Parse the value of a key in a `sweep:` block; `rate` is the key of the learning rate. Raises ValueError."""
-    if key in _NOT_VARIED:
+    if key in NOT_VARIED:
         raise ValueError(f"can't be varied: '{key}' does not change what is trained")
-    if key == rate and isinstance(value, str):
-        value = from_text(value)
+    if isinstance(value, str):
+        value = from_text(value) if key == rate else _from_numbers(value)
     if key == rate and value == AUTO:
         return Axis(key, (), where, auto=True)
     value = whole(value) if key == "seed" else value
@@ -141,6 +142,19 @@ def from_text(text: str) -> object:
     if len(pieces) > 1:
         raise ValueError(f"must be from:to:points, such as 1e-5:1:11 (got {text!r:.60})")
     return [_number(piece) for piece in text.split(",")]
+
+
+def _from_numbers(text: str) -> object:
+    """Parse the text of another axis: from:to:points, or numbers with commas; any other text is a value as it is."""
+    if RANGE.fullmatch(text.strip()):
+        low, high, *points = text.split(":")
+        if len(points) != 1 or not points[0].strip().isdigit():
+            problem = "must be from:to:points, such as 1e-4:1e-1:4; put a text with colons into a list"
+            raise ValueError(f"{problem} (got {text!r:.60})")
+        return {"log": [float(low), float(high)], "points": int(points[0])}
+    with contextlib.suppress(ValueError):
+        return [whole(float(piece)) for piece in text.split(",")] if "," in text else text
+    return text
 
 
 def spaced(scale: str, low: float, high: float, points: int) -> tuple[float, ...]:

@@ -24,6 +24,7 @@ import numpy as np
 
 from lrbench.analysis import Family, Point, rate_text
 from lrbench.components import Measure
+from lrbench.errors import counted
 from lrbench.runs import Status
 from lrbench.sweeps.summary import Summary
 
@@ -55,7 +56,7 @@ class Decided:
     def words(self) -> str:
         """`cosine at 0.3: 2 runs could be dropped, since …`."""
         count = len(self.runs)
-        could = f"{count} run{'s' * (count != 1)} could be dropped"
+        could = f"{counted(count, 'run')} could be dropped"
         return f"{self.series} at {rate_text(self.lr)}: {could}, since {self.reason}."
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from lrbench.errors import LockedError, UsageError
+from lrbench.errors import LockedError, UsageError, counted, option
 from lrbench.events import Event, Watch, message, silent
 from lrbench.runs import Status, relative
 from lrbench.sweeps.additions import add_again, add_confirmation, plan_seeds, zoom_in
@@ -28,11 +28,15 @@ def carry_out(
 ) -> Sweep:
     """Execute the pending runs of a sweep and return `asked`, updated. Raises the same errors as `sweep`."""
     if not 0 <= confirm <= UNASKED:
-        raise UsageError(f"--confirm must be from 0 to {UNASKED:,} (got {confirm:,})")
+        raise UsageError(f"{option('--confirm')} must be from 0 to {UNASKED:,} (got {confirm:,})")
     if zoom is not None and options.prune is not None:
-        raise UsageError("--zoom needs complete runs: leave out --prune and --halve")
+        raise UsageError(
+            f"{option('--zoom')} needs complete runs: leave out {option('--prune')} and {option('--halve')}"
+        )
     if zoom is not None and zoom.max_runs is not None and zoom.max_runs < len(asked.cells):
-        raise UsageError(f"--max-runs {zoom.max_runs:,} is less than the {len(asked.cells):,} runs of the grid")
+        raise UsageError(
+            f"{option('--max-runs')} {zoom.max_runs:,} is less than the {counted(len(asked.cells), 'run')} of the grid"
+        )
     desk = Desk(asked.folder, asked.plan, watch)
     desk.clear(asked.outcomes)
     work = Work(asked, replace(options, orders=desk.orders), watch, desk)
@@ -56,17 +60,17 @@ class Work:
 
     def do(self, zoom: Zoom | None, confirm: int) -> None:
         """Execute the grid, then what is added to it, until nothing is."""
-        prune = self.options.prune
-        if prune is not None and prune.halve and not self._halved():
+        if not self._trained():
             return
-        self.train(self.options, self.asked.outcomes)
         while True:
-            while self._seeds_added() or self._zoomed(zoom):
-                self.train(self.options, self.asked.outcomes)
+            while self._more() or self._zoomed(zoom):
+                if not self._trained():
+                    return
             self._confirmed(confirm)
-            if not self._seeds_added():
+            if not self._more():
                 break
-            self.train(self.options, self.asked.outcomes)
+            if not self._trained():
+                return
         undone = self.undone
         if zoom is not None and undone:
             self.watch(message(f"no further zoom yet: {undone} of {len(self.asked.outcomes)} runs have no result"))
@@ -89,12 +93,38 @@ class Work:
         where = relative(folder.path / "plan.json")
         self.watch(message(f"{len(asked.todo)} of {len(asked.cells)} runs pending; plan: {where}"))
         found = {outcome.path.name: outcome.result for outcome in asked.outcomes if outcome.result is not None}
-        self.watch(Event("", "plan", values={"plan": asked.plan, "results": found}))
+        self.watch(Event("", "plan", values={"plan": asked.plan, "results": found, "dropped": self.desk.dropped}))
 
     @property
     def undone(self) -> int:
         """The number of runs without a result."""
         return sum(outcome.to_do or outcome.undone for outcome in self.asked.outcomes)
+
+    def _trained(self) -> bool:
+        """Execute the pending runs, halving the grid's; return whether nothing stopped that before its last rung."""
+        prune = self.options.prune
+        if prune is not None and prune.halve and not self._halved():
+            return False
+        self.train(self.options, self.asked.outcomes)
+        return True
+
+    def _more(self) -> bool:
+        """Add the runs that people ask for once those so far are done; return whether there are any."""
+        return self._taken_back() or self._seeds_added()
+
+    def _taken_back(self) -> bool:
+        """Make pending the dropped runs that are to be kept after all; return whether there are any.
+
+        Fresh seeds wait for the next command, which trains them without pruning.
+        """
+        if self.asked.todo:
+            return False
+        for cell, outcome in zip(self.asked.plan.cells, self.asked.outcomes, strict=True):
+            dropped = outcome.result is not None and outcome.result.dropped
+            if dropped and not cell.confirms and not self.desk.orders.drops(cell.run):
+                outcome.status, outcome.result = Status.PENDING, None
+                self.watch(message(f"{cell.run} is trained after all: nothing asks to drop it any more"))
+        return bool(self.asked.todo)
 
     def _halved(self) -> bool:
         """Execute the runs up to each rung and drop the worse half there; return whether all runs got so far."""

@@ -127,7 +127,7 @@ class Grid:
         block = dict(value)
         inner = block.pop("sweep", {})
         rate = block.get("lr")
-        if rate is not None and (one.key == "schedule" or isinstance(rate, Mapping | list)):
+        if rate is not None and (one.key == "schedule" or isinstance(rate, Mapping | list | str)):
             inner = {"lr": block.pop("lr"), **inner}
         places: dict[tuple[str, ...], str] = {("sweep",): one.where}
         return block, read_axes(

@@ -23,6 +23,7 @@ def worse_half(plan: Plan, losses: Mapping[str, float], dropped: frozenset[str])
 
     Args:
         plan: the cells; learning rates are ordered as in a comparison: by the share of lost seeds, then by the mean.
+            Seeds that people asked for come after halving: they are neither judged nor dropped.
         losses: the validation loss at the rung by run name; not finite if there is none.
         dropped: names of runs dropped before.
     """
@@ -31,7 +32,7 @@ def worse_half(plan: Plan, losses: Mapping[str, float], dropped: frozenset[str])
     for series in plan.series:
         rates: dict[float | None, list[Planned]] = {}
         for cell in plan.grid:
-            if cell.series == series and cell.run not in dropped:
+            if cell.series == series and not cell.added and cell.run not in dropped:
                 rates.setdefault(cell.lr, []).append(cell)
         order = sorted(rates, key=lambda lr: _standing([losses.get(c.run, math.inf) for c in rates[lr]], logs))
         out += [cell for lr in order[(len(order) + 1) // 2 :] for cell in rates[lr]]

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from lrbench._version import __version__
-from lrbench.analysis import Named, naming_of, texts_of
+from lrbench.analysis import Named, Record, naming_of, texts_of
 from lrbench.config import canonical, fits_folder, flat, group, identity, without_rate
-from lrbench.errors import FolderError, UsageError
+from lrbench.errors import FolderError, UsageError, option
 from lrbench.runs import RunFolder, now, parsed, read_json, write_file
 from lrbench.sweeps.grid import Cell
 from lrbench.types import Finite, Natural
@@ -109,7 +109,7 @@ class SweepFolder:
     def of(cls, root: Path, name: str) -> SweepFolder:
         """Return the folder of a sweep under the runs folder `root`. Raises UsageError for an invalid name."""
         if not fits_folder(name):
-            problem = "--name may contain letters, digits and any of ' .,+=@()_-', at most 100 (220 bytes)"
+            problem = f"{option('--name')} may contain letters, digits and any of ' .,+=@()_-', at most 100 (220 bytes)"
             raise UsageError(f"{problem} (got {name!r:.80})")
         return cls(root / "sweeps" / name)
 
@@ -197,6 +197,14 @@ def confirming(root: Path) -> set[str]:
     """Return the names of the runs under a runs folder that confirm a sweep's choice and made none."""
     cells = [cell for folder in find_sweeps(root) for cell in folder.known()]
     return {cell.run for cell in cells if cell.confirms} - {cell.run for cell in cells if not cell.confirms}
+
+
+def set_apart(records: Iterable[Record]) -> list[Record]:
+    """Mark the fresh seeds: the runs that the sweeps beside them planned as confirmations."""
+    records = list(records)
+    roots = {record.folder.path.parent for record in records}
+    fresh = {root / name for root in roots for name in confirming(root)}
+    return [replace(record, confirms=True) if record.folder.path in fresh else record for record in records]
 
 
 def series_of(cells: Sequence[Cell]) -> list[str]:

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lrbench.errors import FolderError, UsageError, choices
+from lrbench.errors import FolderError, UsageError, choices, counted
 from lrbench.events import Event, Watch, message
 from lrbench.runs import RunFolder, relative, write_file, writing
 from lrbench.sweeps.plan import Plan, SweepFolder
@@ -71,7 +71,7 @@ class MoreSeeds:
         """What it asks for: `3 more seeds of the best learning rate of cosine`."""
         what = "the best learning rate" if self.best else "every learning rate"
         whose = self.family if self.family is not None else "each family"
-        return f"{self.count} more seed{'s' * (self.count != 1)} of {what} of {whose}"
+        return f"{counted(self.count, 'more seed')} of {what} of {whose}"
 
 
 @dataclass(frozen=True)
@@ -114,6 +114,8 @@ def requests_of(sweep: SweepFolder, plan: Plan | None = None, runs: Iterable[str
     for path in _files(sweep):
         name = path.name
         try:
+            if path.is_dir():
+                raise ValueError("it is a folder; a request is a file")
             if name == STOP:
                 stop = True
             elif name.startswith(DROP):
@@ -159,7 +161,7 @@ def drop_cell(sweep: SweepFolder, run: str) -> Path:
 
 
 def keep_cell(sweep: SweepFolder, run: str) -> None:
-    """Take the request to drop a run back; the next start of the sweep goes on with it. Raises FolderError."""
+    """Take the request to drop a run back: the sweep trains it, or its next start does so. Raises FolderError."""
     if run in {name.removeprefix(DROP) for name in (path.name for path in _files(sweep)) if name.startswith(DROP)}:
         _remove(folder_of(sweep) / f"{DROP}{run}")
 
@@ -199,6 +201,7 @@ class Desk:
         self.runs = {cell.run for cell in sweep.known()}  # those of earlier rounds too
         self.said: set[object] = set()
         self.looked = 0.0
+        self.dropped: frozenset[str] = frozenset()
         self.orders = Orders(folder_of(sweep).resolve()).without_earlier()  # as other nodes see it
 
     def clear(self, outcomes: Sequence[Outcome]) -> None:
@@ -218,22 +221,24 @@ class Desk:
         """Read the requests; tell what is new."""
         self.looked = time.monotonic()
         found = requests_of(self.sweep, self.plan, self.runs)
+        self.dropped = found.dropped
         if found.stop and self.orders.stop:
             where = relative(folder_of(self.sweep) / STOP)
             self._say("stop", f"stopping after the runs under way, as {where} asks")
         self.said -= {key for key in self.said if str(key).startswith(DROP)} - {f"{DROP}{run}" for run in found.dropped}
         for run in sorted(found.dropped):
-            self._say(f"{DROP}{run}", f"{run} is dropped, as a file of {relative(folder_of(self.sweep))} asks")
+            asks = f"{run} is dropped, as a file of {relative(folder_of(self.sweep))} asks"
+            self._say(f"{DROP}{run}", asks, Event(run, "message", values={"text": asks, "dropped": True}))
         for one in found.seeds:
             self._say(one, f"{one.words}: asked for; they are planned once the runs so far are done")
         for name, problem in found.invalid.items():
             self._reject(name, problem)
         return found
 
-    def _say(self, key: object, text: str) -> None:
+    def _say(self, key: object, text: str, event: Event | None = None) -> None:
         if key not in self.said:
             self.said.add(key)
-            self.watch(message(text))
+            self.watch(event or message(text))
 
     def _reject(self, name: str, problem: str) -> None:
         path = folder_of(self.sweep) / name

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from lrbench.analysis import Record, read_one
 from lrbench.components import LOSS
 from lrbench.config import RunConfig, canonical, own_share, without_rate
-from lrbench.errors import LrbenchError
+from lrbench.errors import counted
 from lrbench.events import Event
-from lrbench.runs import RunResult, Status, last_row, metrics_in
-from lrbench.sweeps.plan import Plan, SweepFolder
+from lrbench.runs import RunResult, Status, last_row, listed, metrics_in, tally
+from lrbench.sweeps.plan import Plan, Planned, SweepFolder
+from lrbench.sweeps.requests import requests_of
 from lrbench.training import Outcome, pending
 
 _NO_MATTER = ("seed", "schedule", "warmup", "plateau", "early_stopping", "best_by")  # for the time that a run takes
@@ -22,15 +25,19 @@ _NO_MATTER = ("seed", "schedule", "warmup", "plateau", "early_stopping", "best_b
 class Board:
     """The status, the value and the fraction done of each cell of a plan; `results` are those of runs that ended.
 
-    The value is the validation loss, or else the first validation metric that a run has; see `metric`.
+    The value is the validation loss, or else the first validation metric that a run has; see `metric`. `dropped` are
+    the runs that a person asks to drop: nothing of them is left to do.
     """
 
-    def __init__(self, plan: Plan, results: Mapping[str, RunResult] | None = None) -> None:
+    def __init__(self, plan: Plan, results: Mapping[str, RunResult] | None = None, dropped: Iterable[str] = ()) -> None:
         self.plan = plan
         self.state: dict[str, Status] = {cell.run: Status.PENDING for cell in plan.cells}
         self.metric, self._settled = LOSS, False
         self.value: dict[str, float] = {}
         self.done: dict[str, float] = {}
+        self.trained: dict[str, float] = {}
+        self.results: dict[str, RunResult] = {}
+        self.dropped = set(dropped)
         self.began: tuple[float, float] | None = None
         for run, result in (results or {}).items():
             self.ended(run, result)
@@ -39,21 +46,28 @@ class Board:
         """Update the board with a training event."""
         if event.run not in self.state:
             return
+        if event.kind == "message" and event.values.get("dropped"):
+            self.dropped.add(event.run)
         if event.kind == "end":
             self.ended(event.run, event.values["result"])
             return
         if event.kind == "pause":
             self.state[event.run] = Status.PAUSED
         if event.kind == "start" and self.began is None:
-            self.began = (time.monotonic(), self.left)
+            self.began = (time.monotonic(), sum(self.trained.values()))
+        if event.kind == "start":  # it is kept after all
+            self.dropped.discard(event.run)
         if event.kind in ("start", "progress", "epoch"):
             self.state[event.run] = Status.RUNNING
             self.done[event.run] = event.step / event.total_steps if event.total_steps else 0.0
+            self.trained[event.run] = self.done[event.run]
             self.show(event.run, event.values, ("val_", "train_"))
 
     def ended(self, run: str, result: RunResult) -> None:
         """Note a run's result."""
-        self.state[run], self.done[run] = result.status, 1.0
+        self.state[run], self.done[run], self.results[run] = result.status, 1.0, result
+        if result.status is Status.FINISHED:
+            self.trained[run] = 1.0
         self.value.pop(run, None)
         if result.status.complete:
             self.show(run, result.final or {})
@@ -81,52 +95,71 @@ class Board:
 
     @property
     def left(self) -> float:
-        """The work left, in runs."""
-        return sum(1 - self.done.get(run, 0.0) for run, state in self.state.items() if not state.over)
+        """The work left, in runs; nothing is left of runs that are over or to be dropped."""
+        open_ones = (run for run, state in self.state.items() if not state.over and run not in self.dropped)
+        return sum(1 - self.done.get(run, 0.0) for run in open_ones)
 
     def tally(self) -> str:
         """Return the number of cells in each state as text."""
-        counts = {
-            "done": self.count(Status.FINISHED, Status.STOPPED_EARLY),
-            "diverged": self.count(Status.DIVERGED),
-            "pruned": self.count(Status.PRUNED),
-            "failed": self.count(Status.FAILED, Status.DAMAGED),
-            "running": self.count(Status.RUNNING),
-            "waiting": self.count(Status.PAUSED),
-            "interrupted": self.count(Status.INTERRUPTED),
-            "pending": self.count(Status.PENDING),
-        }
-        said = ", ".join(f"{count} {what}" for what, count in counts.items() if count or what == "done")
-        return f"{len(self.state)} run{'s' * (len(self.state) != 1)}: {said}"
+        counts = tally((state, self.results.get(run)) for run, state in self.state.items())
+        return f"{counted(len(self.state), 'run')}: {listed(counts)}"
 
     @property
     def seconds_left(self) -> float | None:
-        """The time left at the speed since the first run started; None while too little is done to tell."""
+        """The time left at the speed since the first run started; None while too little is done to tell.
+
+        A run that ended before its budget counts as much as it trained.
+        """
         if self.began is None:
             return None
         since, at_first = self.began
-        done = at_first - self.left
+        done = sum(self.trained.values()) - at_first
         return (time.monotonic() - since) * self.left / done if done > 0.05 and self.left > 0 else None
+
+
+def as_planned(cell: Planned, record: Record) -> Record:
+    """Return what a planned run's folder says of that run: it is damaged if it holds another one.
+
+    Copies elsewhere in the folder of runs take nothing from the sweep.
+    """
+    if record.status is Status.COPY:
+        record = read_one(record.folder)
+    if record.result is not None and record.result.identity not in ("", cell.identity):
+        return replace(record, status=Status.DAMAGED, problem=f"{cell.run} is not the run in the sweep's plan")
+    return record
 
 
 def board_of(folder: SweepFolder, plan: Plan) -> Board:
     """Return the board of a sweep from its run folders; damaged ones are marked, not raised."""
-    board = Board(plan)
+    board = Board(plan, dropped=requests_of(folder, plan).dropped)
     for cell in plan.cells:
         run = folder.run(cell)
-        try:
-            result = run.result()
-            board.state[cell.run] = run.status(result)
-            if result is not None:
-                board.ended(cell.run, result)
-                continue
+        if not run.is_run:
+            continue
+        record = as_planned(cell, read_one(run))
+        board.state[cell.run] = record.status
+        if record.status is Status.DAMAGED:
+            continue
+        if record.result is not None:
+            board.ended(cell.run, record.result)
+        else:
             row = last_row(run.epochs.path)
             board.show(cell.run, row)
-            total = run.environment().sizes.total_steps
+            total = record.environment.sizes.total_steps
             board.done[cell.run] = row["step"] / total if "step" in row and total else 0.0
-        except (LrbenchError, OSError, ValueError):
-            board.state[cell.run] = Status.DAMAGED
     return board
+
+
+def time_left(seconds: Iterable[float], work: float, at_once: int) -> float | None:
+    """Estimate the time left from the training times of finished runs; None if none has finished or none runs.
+
+    Args:
+        seconds: the training time of each finished run.
+        work: the work left, in runs.
+        at_once: how many runs are under way.
+    """
+    known = list(seconds)
+    return statistics.median(known) * work / at_once if known and work > 0 and at_once else None
 
 
 def expected_seconds(outcomes: Sequence[Outcome], jobs: int) -> float | None:

@@ -30,8 +30,9 @@ from lrbench.analysis import (
     texts_of,
 )
 from lrbench.components import Measure
-from lrbench.runs import Status
+from lrbench.runs import Status, tally
 from lrbench.sweeps.plan import Plan, Planned, SweepFolder
+from lrbench.sweeps.status import as_planned
 from lrbench.sweeps.zoom import Step, told
 
 
@@ -97,8 +98,13 @@ class Summary:
 
     @property
     def missing(self) -> int:
-        """The number of the grid's runs that have not ended."""
-        return sum(not _over(record) for record in self.records)
+        """The number of the grid's runs without a result."""
+        return sum(self.missing_as.values())
+
+    @property
+    def missing_as(self) -> dict[str, int]:
+        """The grid's runs without a result, counted by what became of them."""
+        return tally((record.status, record.result) for record in self.records if not _over(record))
 
     @property
     def dropped(self) -> int:
@@ -197,10 +203,7 @@ def _read(folder: SweepFolder, cell: Planned, records: Mapping[str, Record] | No
     run = folder.run(cell)
     if (run.name not in records) if records is not None else not run.is_run:
         return Record(run, Status.PENDING)
-    record = read_one(run) if records is None else records[run.name]
-    if record.result is not None and record.result.identity not in ("", cell.identity):
-        return replace(record, status=Status.DAMAGED, problem=f"{run.name} is not the run in the sweep's plan")
-    return record
+    return as_planned(cell, read_one(run) if records is None else records[run.name])
 
 
 def _row(point: Point, known: dict[str, Measure], compared: Measure) -> dict[str, Any]:

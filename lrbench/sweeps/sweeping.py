@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lrbench.analysis import EPSILON
-from lrbench.config import CONFIGS, Config, RunConfig, own, read_config
+from lrbench.config import CONFIGS, Config, RunConfig, as_axes, own, read_config
 from lrbench.errors import RunError, UsageError
 from lrbench.events import Watch, message, silent
 from lrbench.lr_finder import Refusal, find_lr, known_finding
@@ -101,7 +101,8 @@ def sweep(
     Args:
         configs: YAML files, with or without a `sweep:` block, or experiments.
         runs: the folder that holds the runs; created if missing.
-        overrides: `key=value`, as for `load_config`; for files only.
+        overrides: `key=value`, as for `load_config`; for files only. Several values, such as `batch_size=16,32` or
+            `optimizer.weight_decay=1e-4:1e-1:4`, are an axis.
         lr: learning rates instead of the block's: a number, a list, `{"log": [1e-5, 1], "points": 11}`,
             `"1e-5:1:11"` or `"auto"`.
         seeds: the number of seeds, counted up from the config's own, or a list of seeds.
@@ -160,7 +161,7 @@ def ask(
 
     The other arguments and the errors raised are those of `sweep`.
     """
-    root, overrides, options = Path(runs).absolute(), tuple(overrides), options or RunOptions(jobs=None)
+    root, overrides, options = Path(runs).absolute(), as_axes(overrides), options or RunOptions(jobs=None)
     nearest(root)
     axes = {option: value for option, value in (given or {}).items() if value is not None}
     instead = {"device": device, "track": track}

@@ -13,7 +13,7 @@ from itertools import pairwise
 
 from lrbench.analysis import Family, NoOptimum, optimum, rate_text
 from lrbench.components import Measure
-from lrbench.errors import UsageError
+from lrbench.errors import UsageError, option
 from lrbench.types import AT_LEAST_1, NOTHING, NUMBER, Kind
 
 WIDTH = 0.15
@@ -45,9 +45,10 @@ class Zoom:
 
     def __post_init__(self) -> None:
         if not (NUMBER.fits(self.width) and 1 / LATTICE <= self.width < math.inf):
-            raise UsageError(f"--zoom-width must be at least {1 / LATTICE:g} decades (got {self.width!r:.40})")
+            least = f"at least {1 / LATTICE:g} decades"
+            raise UsageError(f"{option('--zoom-width')} must be {least} (got {self.width!r:.40})")
         if not (self.max_runs is None or AT_LEAST_1.fits(self.max_runs)):
-            raise UsageError(f"--max-runs must be a whole number, at least 1 (got {self.max_runs!r:.40})")
+            raise UsageError(f"{option('--max-runs')} must be a whole number, at least 1 (got {self.max_runs!r:.40})")
 
     @classmethod
     def asked(cls, given: Zoom | float | bool | None) -> Zoom | None:

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from lrbench.components import Batch, in_groups
 from lrbench.config import Experiment
 from lrbench.errors import RunError
-from lrbench.training.build import Parts, assemble, seed_everything
+from lrbench.training.build import assemble, seed_everything
 from lrbench.training.device import resolve_device
 from lrbench.training.isolation import isolated
+from lrbench.training.parts import Parts
 from lrbench.training.update import gradient, step_taken
 
 Outputs = dict[str, Tensor]

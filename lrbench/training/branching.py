@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from lrbench.config import Experiment, identity, own_share, trunk_of
-from lrbench.errors import FolderError
+from lrbench.errors import FolderError, counted
 from lrbench.runs import RunFolder, Status
 from lrbench.training.kinds import PlainTraining
 from lrbench.training.outcome import Outcome, pending
@@ -105,7 +105,7 @@ def expected_saving(outcomes: Sequence[Outcome]) -> str | None:
     alone = sum(length.amount for length in lengths)
     own = sum(length.amount * own_share(config) for length, config in zip(lengths, configs, strict=True))
     trained = own + sum(trunk.length.amount for trunk in trunks if isinstance(trunk, Experiment))
-    runs = f"{len(lengths)} branch{'es' * (len(lengths) > 1)} of {len(trunks)} trunk{'s' * (len(trunks) > 1)}"
+    runs = f"{counted(len(lengths), 'branch')} of {counted(len(trunks), 'trunk')}"
     return f"{runs}: {trained:,.0f} {lengths[0].unit} to train instead of {alone:,.0f}"
 
 

@@ -14,7 +14,6 @@ from lrbench.errors import ConfigError, UserCodeError, reason_of
 from lrbench.schedules import checked_rate, unreached
 from lrbench.training.build import (
     KEPT_PARTS,
-    Parts,
     build,
     checked,
     fitting,
@@ -22,6 +21,7 @@ from lrbench.training.build import (
 )
 from lrbench.training.device import exact_products
 from lrbench.training.isolation import ProcessState
+from lrbench.training.parts import Parts
 from lrbench.training.task import built_task
 
 

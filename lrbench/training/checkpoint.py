@@ -11,8 +11,8 @@ import torch
 
 from lrbench.errors import RunError
 from lrbench.schedules import PlateauState
-from lrbench.training.build import Parts
 from lrbench.training.early_stopping import EarlyStoppingState
+from lrbench.training.parts import Parts
 
 
 @dataclass

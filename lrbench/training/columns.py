@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from lrbench.training.build import Parts
+from lrbench.training.parts import Parts
 
 ESTIMATE = ("d", "effective_lr")
 

@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 
 from lrbench.components import Batch
 from lrbench.config import Experiment
-from lrbench.training.build import Parts
+from lrbench.training.parts import Parts
 from lrbench.training.update import gradient
 
 ENABLED = True

@@ -11,9 +11,10 @@ import torch
 from lrbench.components import LOSS, Split
 from lrbench.config import Experiment
 from lrbench.runs import RunResult, Status
-from lrbench.training.build import Parts
 from lrbench.training.checkpoint import copied
+from lrbench.training.parts import Parts
 from lrbench.training.termination import Ended
+from lrbench.types import Duration
 
 if TYPE_CHECKING:
     from lrbench.training.loop import Training
@@ -84,6 +85,17 @@ def measure(training: Training) -> dict[str, Any]:
     for metric in parts.task.metrics:
         values |= {f"train_{metric.name}": trained.get(metric.name), f"val_{metric.name}": found.get(metric.name)}
     return values
+
+
+def next_evaluation(every: Duration | None, evaluated: int, parts: Parts) -> int:
+    """Return the latest step of the next evaluation, after that of step `evaluated`; `every` is `eval_every`."""
+    if every is None:
+        return parts.total_steps
+    exact = max(every.exact(total_steps=parts.total_steps, steps_per_epoch=parts.steps_per_epoch), 1.0)
+    count = int(evaluated / exact)
+    while int(count * exact + 0.5) <= evaluated:  # rounding each multiple keeps them on the ends of epochs
+        count += 1
+    return min(int(count * exact + 0.5), parts.total_steps)
 
 
 def decide(training: Training, values: dict[str, Any]) -> None:

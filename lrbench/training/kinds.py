@@ -14,8 +14,8 @@ from lrbench.types import Duration
 
 if TYPE_CHECKING:
     from lrbench.runs import RunFolder, RunResult
-    from lrbench.training.build import Parts
     from lrbench.training.loop import Training
+    from lrbench.training.parts import Parts
     from lrbench.training.termination import Ended
 
 Once = Callable[[Watch], "RunResult"]

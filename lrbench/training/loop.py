@@ -16,13 +16,14 @@ from lrbench.config import Experiment, identity
 from lrbench.errors import Interrupted
 from lrbench.events import Event, Watch, message
 from lrbench.runs import RunFolder, RunResult, Status, place
-from lrbench.training.build import Parts, assemble, described, seed_everything
+from lrbench.training.build import assemble, described, seed_everything
 from lrbench.training.checkpoint import State, begun, capture, restore
 from lrbench.training.columns import RateColumns, groups_of
 from lrbench.training.cuda_graphs import RecordedUpdates, place_rates, recordable
 from lrbench.training.device import resolve_device
-from lrbench.training.evaluate import conclude, decide
+from lrbench.training.evaluate import conclude, decide, next_evaluation
 from lrbench.training.kinds import LoopKind, Observer
+from lrbench.training.parts import Parts
 from lrbench.training.termination import Ended, not_finite, not_scalable, too_many_skipped
 from lrbench.training.update import Readings, Row, buffers_of, gradient, step_taken
 
@@ -127,20 +128,9 @@ class Training:
 
     def run_to_evaluation(self, stop: Callable[[], bool]) -> None:
         """Train up to the next evaluation: at the end of the epoch, or as set by `eval_every`."""
-        target = self._next_evaluation()
+        target = next_evaluation(self.experiment.eval_every, self.state.evaluated, self.parts)
         while self.run_epoch(target, stop) and self.state.step < target and self.experiment.eval_every is not None:
             self.state.begin_epoch()
-
-    def _next_evaluation(self) -> int:
-        """Return the latest step of the next evaluation."""
-        every, parts, state = self.experiment.eval_every, self.parts, self.state
-        if every is None:
-            return parts.total_steps
-        exact = max(every.exact(total_steps=parts.total_steps, steps_per_epoch=parts.steps_per_epoch), 1.0)
-        count = int(state.evaluated / exact)
-        while int(count * exact + 0.5) <= state.evaluated:  # rounding each multiple keeps them on the ends of epochs
-            count += 1
-        return min(int(count * exact + 0.5), parts.total_steps)
 
     def run_epoch(self, target: int, stop: Callable[[], bool]) -> bool:
         """Train the rest of the epoch, at most up to step `target`. Returns True if the epoch is over."""

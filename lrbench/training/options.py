@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lrbench.config import CommandConfig, RunConfig, own, trunk_of
-from lrbench.errors import UsageError, choices
+from lrbench.errors import UsageError, choices, option
 from lrbench.training.commands import CommandRun
 from lrbench.training.kinds import Kind, PlainTraining
 from lrbench.training.orders import NO_ORDERS, Orders
@@ -65,11 +65,13 @@ class RunOptions:
         for name, kind in _KINDS.items():
             kind.of(name, getattr(self, name))
         if self.jobs is not None and self.jobs < 1:
-            raise UsageError(f"--jobs must be at least 1 (got {self.jobs})")
+            raise UsageError(f"{option('--jobs')} must be at least 1 (got {self.jobs})")
         if isinstance(self.executor, str) and self.executor not in EXECUTORS:
-            raise UsageError(f"unknown --executor {self.executor!r:.40}; {choices(self.executor, EXECUTORS)}")
+            raise UsageError(
+                f"unknown {option('--executor')} {self.executor!r:.40}; {choices(self.executor, EXECUTORS)}"
+            )
         if self.executor != "ray" and (self.address is not None or self.runs_per_gpu != 1):
-            raise UsageError("--address and --runs-per-gpu need --executor ray")
+            raise UsageError(f"{option('--address')} and {option('--runs-per-gpu')} need {option('--executor')} ray")
         if self.prune is not None and not isinstance(self.prune, Prune):
             raise UsageError(f"prune must be a Prune (got {self.prune!r:.40})")
 
@@ -77,13 +79,13 @@ class RunOptions:
         """Return the kind of work that a run is. Raises UsageError if these options don't suit it."""
         if isinstance(config, CommandConfig):
             if self.prune is not None:
-                raise UsageError(f"{config.name} is trained by a command, which --prune and --halve can't end early")
+                ways = f"{option('--prune')} and {option('--halve')}"
+                raise UsageError(f"{config.name} is trained by a command, which {ways} can't end early")
             return CommandRun()
         own(config, "there is nothing to run")
         if self.prune is None:
             return PlainTraining(trunk_of(config))
         if trunk_of(config) is not None:
-            raise UsageError(
-                f"{config.name} is a branch, which takes its first steps as they are; remove --prune, --halve"
-            )
+            ways = f"{option('--prune')}, {option('--halve')}"
+            raise UsageError(f"{config.name} is a branch, which takes its first steps as they are; remove {ways}")
         return PrunedTraining(self.prune)

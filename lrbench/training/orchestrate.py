@@ -11,7 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from lrbench.config import CONFIGS, RunConfig, branched, identity, load_config, own
-from lrbench.errors import ConfigError, FolderError, Interrupted, LockedError, Paused, Terminated, UsageError
+from lrbench.errors import (
+    ConfigError,
+    FolderError,
+    Interrupted,
+    LockedError,
+    Paused,
+    Terminated,
+    UsageError,
+    counted,
+    option,
+)
 from lrbench.events import Event, Watch, message, silent
 from lrbench.runs import RunFolder, RunResult, Status
 from lrbench.training.branching import arrange, saving, tidy, waves
@@ -80,7 +90,7 @@ def run(
     keys = tuple(overrides)
     bases = [config if isinstance(config, RunConfig) else load_config(config, keys) for config in configs]
     if device is not None:
-        why = "it chooses its device itself, so --device has no effect"
+        why = f"it chooses its device itself, so {option('--device')} has no effect"
         bases = [own(base, why).replace(device=device) for base in bases]
     if track is not None:
         bases = [base.replace(asked_by="--track", track=track) for base in bases]
@@ -137,7 +147,7 @@ def _do(
         return
     there = nearest(root)
     if not os.access(there, os.W_OK):
-        raise UsageError(f"--runs {root}: {there} is not writable")
+        raise UsageError(f"{option('--runs')} {root}: {there} is not writable")
     watch(Event("", "plan", values={"runs": len(todo)}))
     first = create(options, root, [outcome.experiment for outcome in todo])  # first: its workers start meanwhile
     check(todo, root, watch, keep=first.in_process)
@@ -174,7 +184,7 @@ def _execute(todo: Sequence[Outcome], first: Executor, root: Path, options: RunO
     def on_failure() -> None:
         count = sum(outcome.status is Status.FAILED for outcome in todo)
         if options.max_failures is not None and count >= options.max_failures:
-            watch(message(f"stopping after {options.max_failures} failure{'s' * (options.max_failures != 1)}"))
+            watch(message(f"stopping after {counted(options.max_failures, 'failure')}"))
             stop.set()
 
     with stop.on_signals():

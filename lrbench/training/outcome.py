@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lrbench.config import RunConfig, run_name
-from lrbench.errors import FolderError, UsageError
+from lrbench.errors import FolderError, UsageError, option
 from lrbench.runs import RunFolder, RunResult, Status, changes
 from lrbench.training.kinds import Kind, PlainTraining
 from lrbench.types import Displayed
@@ -78,12 +78,12 @@ def nearest(root: Path) -> Path:
     try:
         while not there.exists() and there != there.parent:
             if there.is_symlink():
-                raise UsageError(f"--runs {root}: {there} is a broken link")
+                raise UsageError(f"{option('--runs')} {root}: {there} is a broken link")
             there = there.parent
     except OSError as error:
-        raise UsageError(f"--runs {str(root)[:200]}: {error.strerror}") from error
+        raise UsageError(f"{option('--runs')} {str(root)[:200]}: {error.strerror}") from error
     if not there.is_dir():
-        raise UsageError(f"--runs {root}: {there} is a file, not a folder")
+        raise UsageError(f"{option('--runs')} {root}: {there} is a file, not a folder")
     return there
 
 
@@ -107,7 +107,7 @@ def look_in(folder: RunFolder, experiment: RunConfig, kind: Kind, again: bool) -
         return outcome
     outcome.warnings = _changes(folder, experiment)
     if experiment.plain().get("keep") == "state" and outcome.status.complete and not folder.has_final:
-        outcome.warnings.append("its final state was not kept; --again repeats it and keeps it")
+        outcome.warnings.append(f"its final state was not kept; {option('--again')} repeats it and keeps it")
     try:
         folder.adopt(experiment)
     except FolderError as error:
@@ -121,7 +121,7 @@ def _changes(folder: RunFolder, experiment: RunConfig) -> list[str]:
         found = changes(folder.environment(), experiment)
     except FolderError as error:
         return [str(error)]
-    return [f"{change} since this run; --again repeats it" for change in found]
+    return [f"{change} since this run; {option('--again')} repeats it" for change in found]
 
 
 def pending(outcomes: Sequence[Outcome]) -> list[Outcome]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lrbench.config import RunConfig, without_rate
-from lrbench.errors import FolderError, LockedError
+from lrbench.errors import FolderError, LockedError, counted
 from lrbench.events import Watch, message
 from lrbench.runs import RunFolder, changes, writing
 from lrbench.training.kinds import Kind
@@ -20,7 +20,7 @@ def check(todo: Sequence[Outcome], root: Path, watch: Watch, *, keep: bool) -> N
     Raises ConfigError, DataError.
     """
     count = len({without_rate(outcome.experiment) for outcome in todo})
-    watch(message(f"checking {count} config{'s' * (count > 1)}"))
+    watch(message(f"checking {counted(count, 'config')}"))
     by_kind: dict[Kind, list[RunConfig]] = {}
     for outcome in todo:
         by_kind.setdefault(outcome.kind, []).append(outcome.experiment)

@@ -6,15 +6,15 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lrbench.errors import Paused, UsageError
+from lrbench.errors import Paused, UsageError, option
 from lrbench.runs import Status
 from lrbench.training.kinds import LoopKind, Observer
 from lrbench.training.termination import Ended
 
 if TYPE_CHECKING:
     from lrbench.config import Experiment
-    from lrbench.training.build import Parts
     from lrbench.training.loop import Training
+    from lrbench.training.parts import Parts
 
 
 RUNGS = (0.25, 0.5)
@@ -46,7 +46,7 @@ class Prune:
 
     def __post_init__(self) -> None:
         if self.after is not None and not (math.isfinite(self.after) and 0 < self.after < 1):
-            raise UsageError(f"--prune must be a fraction above 0 and below 1 (got {self.after:g})")
+            raise UsageError(f"{option('--prune')} must be a fraction above 0 and below 1 (got {self.after:g})")
 
     @classmethod
     def asked(cls, after: float | None, halve: bool) -> Prune | None:

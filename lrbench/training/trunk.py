@@ -14,8 +14,8 @@ from lrbench.training.kinds import Observer
 from lrbench.types import Duration
 
 if TYPE_CHECKING:
-    from lrbench.training.build import Parts
     from lrbench.training.loop import Training
+    from lrbench.training.parts import Parts
 
 _LENGTH = ("steps", "epochs", "schedule", "warmup", "as_of")
 """What a branch and its trunk may differ in, as long as their learning rates are the same over the shared steps."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from lrbench.components import Batch
 from lrbench.errors import RunError
-from lrbench.training.build import Parts
+from lrbench.training.parts import Parts
 
 
 def gradient(parts: Parts, batches: Sequence[Batch], limit: float | None) -> Tensor:

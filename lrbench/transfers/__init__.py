@@ -5,7 +5,8 @@ draws, and imports torch only to train.
 """
 
 from lrbench.transfers.collect import sized
-from lrbench.transfers.coordinates import CoordinateCheck, LayerSize, Slope, both, coordinate_check
+from lrbench.transfers.coordinates import both, coordinate_check
 from lrbench.transfers.law import Exponent, Fitted, Found, Prediction
+from lrbench.transfers.layer_sizes import CoordinateCheck, LayerSize, Slope
 from lrbench.transfers.theory import THEORIES
 from lrbench.transfers.transferring import Transfer, transfer

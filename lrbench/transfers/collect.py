@@ -24,7 +24,7 @@ from lrbench.analysis import (
 from lrbench.components import Measure
 from lrbench.config import Size
 from lrbench.errors import UsageError
-from lrbench.sweeps import confirming
+from lrbench.sweeps import set_apart
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,7 @@ def collect(paths: Sequence[Path], metric: str | None, filters: Sequence[str]) -
     records = read_runs(paths)
     if not records:
         raise UsageError(f"no runs in {', '.join(map(str, paths))}; `lrbench sweep CONFIG` trains a grid")
-    fresh = {root / name for root in {r.folder.path.parent for r in records} for name in confirming(root)}
-    records = [record for record in records if record.folder.path not in fresh]  # they had no part in the choice
+    records = [record for record in set_apart(records) if not record.confirms]  # they had no part in the choice
     records = kept(records, filters, labels_of(grouped(records, metric)))
     measure = measure_named(records, metric or default_metric(records))
     found = [family for family in families(grouped(records, metric), measure) if _rated(family)]
@@ -62,7 +61,7 @@ def _rated(family: Family) -> bool:
 
 def sized(family: Family, measure: Measure) -> Sized:
     """Return a family with its sizes and its optimum."""
-    config = family.points[0].group.first.experiment
+    config = family.first.experiment
     assert config is not None  # families have readable configs
     ratios = [
         record.result.effective_lr / point.lr
@@ -84,7 +83,7 @@ def alike(sized: Sequence[Sized], axes: Sequence[str]) -> list[list[Sized]]:
 
 def fields_of(one: Sized, names: Sequence[str]) -> dict[str, str]:
     """Return the config of a family as texts, without its learning rate, seed and the sizes named."""
-    first = one.family.points[0].group.first
+    first = one.family.first
     assert first.experiment is not None
     left_out = {key for name in names for key in one.sizes[name].keys} | {"seed", "run", first.experiment.lr_key}
     left_out |= {key for key in first.identity_fields if key.startswith("lr_scaling.")}  # `factor` has it

@@ -234,7 +234,7 @@ class Fitted:
     def law(self, metric: str) -> Law:
         """Return what `lr_scaling` reads."""
         first, law = self.known[0], self._tried_law
-        config = first.family.points[0].group.first.experiment
+        config = first.family.first.experiment
         assert config is not None
         keys = {key for name in (*self.axes, *_flattened(self.together)) for key in first.sizes[name].keys}
         key = config.lr_key

@@ -14,7 +14,7 @@ import numpy as np
 from lrbench._version import __version__
 from lrbench.analysis import NoOptimum
 from lrbench.config import size_kind
-from lrbench.errors import UsageError
+from lrbench.errors import UsageError, option
 from lrbench.runs import finite, to_json, write_file
 from lrbench.transfers import words
 from lrbench.transfers.collect import Sized, alike, collect, difference
@@ -57,7 +57,7 @@ class Transfer(Displayed):
     @property
     def name(self) -> str:
         """The name of the first runs."""
-        return self.law.known[0].family.points[0].group.first.name
+        return self.law.known[0].family.first.name
 
     @property
     def text(self) -> list[str]:
@@ -132,7 +132,7 @@ def _chosen(groups: Sequence[Sequence[Sized]]) -> tuple[Sequence[Sized], list[st
     if len(several) > 1:
         told = f"{several[0][0].family.label} and {several[1][0].family.label}: {difference(several[0], several[1])}"
         raise UsageError(f"these runs have {len(several)} laws, which differ in more than sizes ({told}); "
-                         "select one with --filter")  # fmt: skip
+                         f"select one with {option('--filter')}")  # fmt: skip
     if not several:
         if len(groups) == 1:
             raise UsageError(f"there is one family of runs, {groups[0][0].family.label}: sweep the learning rate at "
@@ -202,17 +202,17 @@ def _predicted(law: Fitted, asked: Mapping[str, float]) -> Prediction:
     sizes: dict[str, float] = {}
     for name, value in asked.items():
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-            raise UsageError(f"--predict {name}: must be a number greater than 0 (got {value!r:.40})")
+            raise UsageError(f"{option('--predict')} {name}: must be a number greater than 0 (got {value!r:.40})")
         full = _axis(str(name), {*law.axes, *law.fixed})
         if full not in law.axes and not math.isclose(law.fixed[full], value):
             problem = f"all of these runs have {full} {law.fixed[full]:g}, so the law knows nothing of other ones"
-            raise UsageError(f"--predict {name}={value:g}: {problem}; it is a law of {', '.join(law.axes)}")
+            raise UsageError(f"{option('--predict')} {name}={value:g}: {problem}; it is a law of {', '.join(law.axes)}")
         sizes[full] = float(value)
     if missing := [name for name in law.axes if name not in sizes]:
         told = ", ".join(f"{one.name} (tried: {', '.join(f'{x:g}' for x in one.tried)})"
                          for one in law.exponents if one.name in missing)  # fmt: skip
-        raise UsageError(f"--predict needs every size of the law; add {told}")
+        raise UsageError(f"{option('--predict')} needs every size of the law; add {told}")
     for one in law.exponents:
         if not one.checked and sizes[one.name] not in one.tried:
-            raise UsageError(f"--predict {one.name}={sizes[one.name]:g}: {words.unchecked(one)}")
+            raise UsageError(f"{option('--predict')} {one.name}={sizes[one.name]:g}: {words.unchecked(one)}")
     return law.predict(sizes)

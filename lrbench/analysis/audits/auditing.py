@@ -16,9 +16,10 @@ from lrbench.analysis.audits.meant import Meant, stated
 from lrbench.analysis.audits.own import meant_by, scale_of
 from lrbench.analysis.audits.recorded import Recorded, recorded_in
 from lrbench.analysis.audits.side_by_side import SideBySide
+from lrbench.analysis.once import once
 from lrbench.analysis.records import Record, read_one
 from lrbench.config import Experiment
-from lrbench.errors import ArgumentError, ConfigError, FolderError, LrbenchError, UsageError
+from lrbench.errors import ArgumentError, ConfigError, FolderError, LrbenchError, UsageError, option
 from lrbench.runs import find_runs, read_csv
 from lrbench.types import AT_LEAST_1, NOTHING, NUMBER, PATHS, Duration, arguments, part_of
 
@@ -101,7 +102,9 @@ def audit(
     if not found:
         raise UsageError(f"no runs in {', '.join(str(path) for path in runs) or '[]'}")
     if schedule is None and (lr, warmup) != (None, None):
-        raise UsageError("--lr and --warmup describe a schedule; give --schedule too")
+        raise UsageError(
+            f"{option('--lr')} and {option('--warmup')} describe a schedule; give {option('--schedule')} too"
+        )
     if lr is not None and not 0 < lr < float("inf"):
         raise ArgumentError(f"lr must be greater than 0 (got {lr!r})")
     said = Stated(
@@ -117,7 +120,7 @@ def _length(warmup: object) -> Any:
     try:
         return Duration.parse(warmup, "steps")
     except ValueError as error:
-        raise ConfigError(str(error), key="--warmup") from None
+        raise ConfigError(str(error), key=option("--warmup")) from None
 
 
 def audited(record: Record, said: Stated | None = None, *, briefly: bool = False) -> Audit:
@@ -132,7 +135,12 @@ def audited(record: Record, said: Stated | None = None, *, briefly: bool = False
     Raises:
         ConfigError: the stated schedule can't be built.
     """
-    said = said or Stated()
+    if briefly and said is None:
+        return once([record], "audit", lambda: _audited(record, Stated(), briefly))
+    return _audited(record, said or Stated(), briefly)
+
+
+def _audited(record: Record, said: Stated, briefly: bool) -> Audit:
     audit = Audit(record.folder.name, record.folder.path)
     if record.experiment is None and record.problem:
         return replace(audit, problem=record.problem)

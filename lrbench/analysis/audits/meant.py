@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lrbench.analysis.audits.recorded import Floats, Whole
-from lrbench.errors import ConfigError
+from lrbench.errors import ConfigError, option
 from lrbench.schedules import SCHEDULES, WarmUpRule, build_schedule
 from lrbench.types import Duration, Part
 
@@ -145,12 +145,14 @@ def stated(
             SCHEDULES.complete(schedule, "schedule")
         except ConfigError as error:
             key = error.key.removeprefix("schedule").lstrip(".").removeprefix("name")
-            raise ConfigError(f"{key and f'{key}: '}{error.problem}", key="--schedule") from None
+            raise ConfigError(f"{key and f'{key}: '}{error.problem}", key=option("--schedule")) from None
     meant = Meant(schedule, lr or peak, total, per_epoch, lr_known=lr is not None, length_known=known)
     if isinstance(warmup, Duration):
         meant = meant.warmed(warmup)
     elif warmup is not None:
         meant = replace(meant, warmup=WarmUpRule.of(warmup))
     if per_epoch is None and meant.counts_epochs:
-        raise ConfigError("counts epochs, whose length is unknown here; give --steps-per-epoch", key="--schedule")
+        raise ConfigError(
+            f"counts epochs, whose length is unknown here; give {option('--steps-per-epoch')}", key=option("--schedule")
+        )
     return meant

@@ -215,5 +215,6 @@ def augmented(inputs: Tensor, how: tuple[str, ...], seed: int) -> Tensor:
         rows, columns = rows.clamp(0, height - 1), columns.clamp(0, width - 1)
     device = inputs.device
     picture = torch.arange(n, device=device)[:, None, None]
-    moved = inputs.permute(0, 2, 3, 1)[picture, rows.to(device)[:, :, None], columns.to(device)[:, None, :]]
+    rows, columns = rows.to(device)[:, :, None], columns.to(device)[:, None, :]
+    moved = inputs.permute(0, 2, 3, 1)[picture, rows, columns]
     return (moved * inside.to(device)[..., None]).permute(0, 3, 1, 2).to(inputs.dtype)

@@ -35,7 +35,12 @@ class Validation:
 
 @dataclass(frozen=True)
 class Normalize:
-    """Per-channel mean and standard deviation, in units of the scaled input (pixels are 0 … 1)."""
+    """Per-channel mean and standard deviation, in units of the scaled input (pixels are 0 … 1).
+
+    Args:
+        mean: what is subtracted, a number for each channel.
+        std: what the difference is divided by, a number for each channel.
+    """
 
     __pydantic_config__ = _forbid
 

@@ -43,7 +43,7 @@ def cnn(
     from lrbench.components.models import nets
 
     _pictures("cnn", input_shape)
-    padding, side = _padded(input_shape, padding, lambda n, p: ((n + 2 * p - 2) // 2 + 2 * p - 2) // 2)
+    padding, side = padded("cnn", input_shape, padding)
 
     def build(width: int, growth: float = 1.0) -> nn.Module:
         return nets.Cnn(input_shape[0], side, outputs, padding, dropout, width, growth)
@@ -112,7 +112,7 @@ def lenet(*, padding: Natural = 2, input_shape: Shape, outputs: int) -> nn.Modul
     from lrbench.components.models import nets
 
     _pictures("lenet", input_shape)
-    padding, side = _padded(input_shape, padding, lambda n, p: ((n + 2 * p - 4) // 2 - 4) // 2)
+    padding, side = padded("lenet", input_shape, padding)
     return nets.LeNet(input_shape[0], side, outputs, padding)
 
 
@@ -285,14 +285,22 @@ def _pretrained(part: Part) -> Part:
     return Part(f"{part.name}.from_pretrained", params)
 
 
-def _padded(shape: Shape, padding: int, side: Callable[[int, int], int]) -> tuple[int, tuple[int, int]]:
+_SIDES: dict[str, Callable[[int, int], int]] = {
+    "cnn": lambda n, p: ((n + 2 * p - 2) // 2 + 2 * p - 2) // 2,
+    "lenet": lambda n, p: ((n + 2 * p - 4) // 2 - 4) // 2,
+}
+"""The side of a model's last features, for a side of the image and a padding."""
+
+
+def padded(model: str, shape: Shape, padding: int) -> tuple[int, tuple[int, int]]:
     """Return the padding, raised until images of this shape leave features, and the height and width of these.
 
     Args:
+        model: `cnn` or `lenet`.
         shape: channels, height and width of the images.
         padding: the least padding.
-        side: the side of the features for a side of the image and a padding.
     """
+    side = _SIDES[model]
     while min(side(n, padding) for n in shape[1:]) < 1:
         padding += 1
     return padding, (side(shape[1], padding), side(shape[2], padding))

@@ -104,7 +104,8 @@ def kept(x: Tensor, p: float) -> Tensor:
     """
     count = x.numel()
     keep = _by_two_bits(count, round(p * 4)) if float(p * 4).is_integer() else _by_bytes(count, round(p * 256))
-    dense = x.is_contiguous() or (x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last))
+    channels_last = x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last)
+    dense = x.is_contiguous() or channels_last
     return keep.as_strided(x.shape, x.stride()) if dense else keep.view(x.shape)
 
 

@@ -42,7 +42,8 @@ class GPT(nn.Module):
                 nn.init.zeros_(parameter)
             elif parameter.dim() == 2:
                 residual = name.endswith(("project.weight", "contract.weight"))
-                nn.init.normal_(parameter, std=INITIAL_STD / (math.sqrt(2 * layers) if residual else 1))
+                std = INITIAL_STD / (math.sqrt(2 * layers) if residual else 1)
+                nn.init.normal_(parameter, std=std)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Return the logits of each next token: (n, length) int64 → (n, length, vocabulary)."""
@@ -78,8 +79,8 @@ class _Block(nn.Module):
 
     def _attended(self, x: Tensor) -> Tensor:
         n, length, width = x.shape
-        parts = self.qkv(x).split(width, 2)
-        q, k, v = (part.view(n, length, self.heads, width // self.heads).transpose(1, 2) for part in parts)
+        shape = n, length, self.heads, width // self.heads
+        q, k, v = (part.view(shape).transpose(1, 2) for part in self.qkv(x).split(width, 2))
         dropped = self.dropout if self.training else 0.0
         found = F.scaled_dot_product_attention(q, k, v, is_causal=True, dropout_p=dropped, scale=self.scale)
         return found.transpose(1, 2).reshape(n, length, width)

@@ -152,7 +152,8 @@ class _Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         n, length, dim = x.shape
-        q, k, v = self.qkv(self.norm1(x)).view(n, length, 3, self.heads, dim // self.heads).permute(2, 0, 3, 1, 4)
+        parts = self.qkv(self.norm1(x)).view(n, length, 3, self.heads, dim // self.heads)
+        q, k, v = parts.permute(2, 0, 3, 1, 4)
         found = F.scaled_dot_product_attention(q, k, v, scale=self.scale)
         attended = found.transpose(1, 2).reshape(n, length, dim)
         x = x + F.dropout(self.project(attended), self.dropout, self.training)

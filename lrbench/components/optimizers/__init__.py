@@ -5,15 +5,17 @@ Parameters, defaults and checks are those of the class. The keys of `GroupRules`
 
 from __future__ import annotations
 
-import contextlib
-import importlib
 import inspect
-import io
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
-
+from lrbench.components.optimizers.catalog import (
+    AVERAGES,
+    DEFAULT_LR,
+    OPTIMIZERS,
+    SETS_ITS_OWN_RATE,
+    known_defaults,
+)
 from lrbench.components.optimizers.mup import keep_decay, width_factors
 from lrbench.components.optimizers.param_groups import (
     MODULE,
@@ -22,196 +24,15 @@ from lrbench.components.optimizers.param_groups import (
     parameter_groups,
     peak_and_ratios,
 )
+from lrbench.components.optimizers.parameters import check_parameters, kinds_of
 from lrbench.components.optimizers.stages import Stage, Stages
-from lrbench.errors import ConfigError, choices
-from lrbench.registry import Catalog
-from lrbench.types import (
-    Fraction,
-    NonNegative,
-    Part,
-    Positive,
-    Probability,
-    ProperFraction,
-    adapter,
-    arguments,
-    checked,
-    part_of,
-)
+from lrbench.errors import ConfigError
+from lrbench.types import Part, arguments, part_of
 
 if TYPE_CHECKING:
     from torch import nn
     from torch.nn import Parameter
     from torch.optim import Optimizer
-
-_INTERNAL = frozenset({"foreach", "fused", "capturable", "differentiable", "maximize", "fsdp_in_use"})
-
-
-class _Class:
-    """An optimizer class, imported when needed. A `home` besides torch is a package of the extra `rate-free`."""
-
-    def __init__(self, class_name: str, lr: float, summary: str, *, home: str = "torch.optim") -> None:
-        self.class_name, self.lr, self.__doc__, self.home = class_name, lr, summary, home
-
-    @property
-    def described(self) -> Callable[..., Optimizer]:
-        """The class itself, for its signature. Raises ConfigError if it is not installed."""
-        try:
-            module = importlib.import_module(self.home)
-        except ModuleNotFoundError as error:
-            problem = f"needs the package {self.home}: pip install 'lrbench-torch[rate-free]'"
-            raise ConfigError(problem, key="optimizer.name") from error
-        found = getattr(module, self.class_name, None)
-        if found is None:
-            import torch
-
-            raise ConfigError(f"this torch ({torch.__version__}) has no {self.class_name}", key="optimizer.name")
-        chosen: Callable[..., Optimizer] = found
-        return chosen
-
-    @property
-    def __signature__(self) -> inspect.Signature:
-        return inspect.signature(self.described)
-
-    def __call__(self, **arguments: Any) -> Optimizer:
-        with contextlib.redirect_stdout(io.StringIO()):  # Prodigy prints that it decays weights
-            return self.described(**arguments)
-
-
-class _Muon(_Class):
-    @property
-    def __signature__(self) -> inspect.Signature:
-        known = super().__signature__
-        own = inspect.Parameter("adamw_lr", inspect.Parameter.KEYWORD_ONLY, default=None, annotation="float | None")
-        return known.replace(parameters=[*known.parameters.values(), own])
-
-    def __call__(self, **arguments: Any) -> Optimizer:
-        from lrbench.components.optimizers.muon import MuonWithAdamW
-
-        return MuonWithAdamW(**arguments)
-
-
-def _schedule_free(base: str, lr: float, summary: str) -> _Class:
-    return _Class(f"{base}ScheduleFree", lr, summary, home="schedulefree")
-
-
-_NOT_FIRST_ORDER = "it evaluates the loss several times per step, so steps and learning rates can't be compared"
-
-_CLASSES = {
-    "adadelta": _Class("Adadelta", 1.0, "Adadelta (Zeiler 2012); sets its own step size, which lr multiplies."),
-    "adafactor": _Class("Adafactor", 1e-2, "Adafactor (Shazeer and Stern 2018): Adam with factored memory."),
-    "adagrad": _Class("Adagrad", 1e-2, "Adagrad (Duchi et al. 2011)."),
-    "adam": _Class("Adam", 1e-3, "Adam (Kingma and Ba 2015)."),
-    "adamax": _Class("Adamax", 2e-3, "Adamax, Adam with the infinity norm (Kingma and Ba 2015)."),
-    "adamw": _Class("AdamW", 1e-3, "Adam with decoupled weight decay (Loshchilov and Hutter 2019)."),
-    "asgd": _Class("ASGD", 1e-2, "Averaged SGD (Polyak and Juditsky 1992)."),
-    "muon": _Muon("Muon", 1e-3, "Muon (Jordan et al. 2024) for hidden matrices, AdamW for the rest."),
-    "nadam": _Class("NAdam", 2e-3, "Adam with Nesterov momentum (Dozat 2016)."),
-    "prodigy": _Class(
-        "Prodigy",
-        1.0,
-        "Prodigy (Mishchenko and Defazio 2024): Adam that estimates its own learning rate; leave lr at 1.",
-        home="prodigyopt",
-    ),
-    "radam": _Class("RAdam", 1e-3, "Rectified Adam (Liu et al. 2020)."),
-    "rmsprop": _Class("RMSprop", 1e-2, "RMSprop (Hinton 2012)."),
-    "rprop": _Class("Rprop", 1e-2, "Resilient backpropagation (Riedmiller and Braun 1992), for full batches."),
-    "schedule_free_adamw": _schedule_free(
-        "AdamW", 2.5e-3, "AdamW that averages its weights instead of a decay (Defazio et al. 2024)."
-    ),
-    "schedule_free_radam": _schedule_free(
-        "RAdam", 2.5e-3, "The same with rectified Adam, which needs no warm-up either."
-    ),
-    "schedule_free_sgd": _schedule_free(
-        "SGD", 1.0, "SGD that averages its weights instead of a decay (Defazio et al. 2024); needs a large lr."
-    ),
-    "sgd": _Class("SGD", 1e-3, "Stochastic gradient descent, optionally with momentum or Nesterov momentum."),
-}
-
-OPTIMIZERS = Catalog(
-    kind="optimizer",
-    entries=_CLASSES,
-    context=frozenset({"params"}) | _INTERNAL,
-    refused={"lbfgs": _NOT_FIRST_ORDER, "sparseadam": "it takes only sparse gradients; use adam"},
-    foreign=True,
-)
-
-DEFAULT_LR = {name: chosen.lr for name, chosen in _CLASSES.items()}
-"""The classes' default learning rates, so a preview needs no torch; a test compares them."""
-
-_PARAMETERS = {
-    "adadelta": "rho eps weight_decay",
-    "adafactor": "beta2_decay eps d weight_decay",
-    "adagrad": "lr_decay weight_decay initial_accumulator_value eps",
-    "adam": "betas eps weight_decay amsgrad decoupled_weight_decay",
-    "adamax": "betas eps weight_decay",
-    "adamw": "betas eps weight_decay amsgrad",
-    "asgd": "lambd alpha t0 weight_decay",
-    "muon": "adamw_lr weight_decay momentum nesterov ns_coefficients eps ns_steps adjust_lr_fn",
-    "nadam": "betas eps weight_decay momentum_decay decoupled_weight_decay",
-    "prodigy": "betas beta3 eps weight_decay decouple use_bias_correction safeguard_warmup d0 d_coef growth_rate "
-    "slice_p",
-    "radam": "betas eps weight_decay decoupled_weight_decay",
-    "rmsprop": "alpha eps weight_decay momentum centered",
-    "rprop": "etas step_sizes",
-    "schedule_free_adamw": "betas eps weight_decay warmup_steps r weight_lr_power",
-    "schedule_free_radam": "betas eps weight_decay r weight_lr_power silent_sgd_phase",
-    "schedule_free_sgd": "momentum weight_decay warmup_steps r weight_lr_power",
-    "sgd": "momentum dampening weight_decay nesterov",
-}
-"""The classes' parameters besides lr, so a config is checked without torch; a test compares them."""
-
-
-_NON_NEGATIVE = "eps initial_accumulator_value lr_decay momentum momentum_decay weight_decay"
-_SWITCHES = (
-    "amsgrad centered decouple decoupled_weight_decay nesterov safeguard_warmup silent_sgd_phase use_bias_correction"
-)
-_OTHER_NUMBERS = "alpha d_coef dampening growth_rate lambd ns_steps r slice_p t0 warmup_steps weight_lr_power"
-_VALUES: dict[str, Any] = {
-    **dict.fromkeys(_NON_NEGATIVE.split(), NonNegative),
-    **dict.fromkeys(_SWITCHES.split(), bool),
-    **dict.fromkeys(_OTHER_NUMBERS.split(), float),
-    "adamw_lr": Positive | None,
-    "adafactor.eps": tuple[NonNegative | None, NonNegative],
-    "beta2_decay": Annotated[float, Field(le=0)],
-    "beta3": float | None,
-    "betas": tuple[Probability, Probability],
-    "d": Annotated[float, Field(ge=1)],
-    "d0": Positive,
-    "etas": tuple[ProperFraction, Annotated[float, Field(gt=1)]],
-    "ns_coefficients": tuple[float, float, float],
-    "prodigy.eps": Positive,
-    "rho": Fraction,
-    "rmsprop.alpha": NonNegative,
-    "schedule_free_sgd.momentum": ProperFraction,
-    "step_sizes": tuple[float, float],
-}
-"""What a parameter may be, in all optimizers or in one, so a config is checked without torch."""
-
-
-def check_parameters(part: Part) -> None:
-    """Raise ConfigError for a parameter or value that an optimizer can't have. Needs no torch.
-
-    The classes check what depends on several values. Their own errors for values of a wrong type are obscure.
-    """
-    known = ["lr", *_PARAMETERS.get(part.name, "").split()]
-    for name, value in part.params.items():
-        key = f"optimizer.{name}"
-        kind = _VALUES.get(f"{part.name}.{name}", _VALUES.get(name))
-        if part.name not in _PARAMETERS:
-            if isinstance(value, str) and (name == "lr" or kind is not None):
-                raise ConfigError(f"must be a number, true, false or a list of numbers (got {value!r:.60})", key=key)
-        elif name not in known:
-            problem = f"'{part.name}' has no parameter '{name}'; {choices(name, known)}"
-            raise ConfigError(problem, key=key)
-        elif kind is not None:
-            checked(value, adapter(kind), key)
-
-
-AVERAGES = frozenset({"schedule_free_adamw", "schedule_free_radam", "schedule_free_sgd"})
-"""Optimizers that evaluate averaged weights; like modules, they have `train()` and `eval()`."""
-
-SETS_ITS_OWN_RATE = AVERAGES | {"adadelta", "prodigy"}
-"""Optimizers whose step size does not depend on lr alone; a decay or warm-up works against them."""
 
 _ADAM_FAMILY = ("adam", "adamax", "adamw", "nadam", "radam")  # β₂ is 0.999 by default
 

@@ -13,7 +13,7 @@ from typing import Any
 from lrbench._version import __version__
 from lrbench.components import recorded as described
 from lrbench.config import RecordedConfig, identity, run_name
-from lrbench.errors import FolderError, LrbenchError, UsageError, choices
+from lrbench.errors import FolderError, LrbenchError, UsageError, choices, option
 from lrbench.integrations.importers import TOOLS, Foreign, Tool, found_under
 from lrbench.integrations.importers.rules import Rules
 from lrbench.runs import Meaning, Recorded, RunFolder, conclude, now, writing
@@ -70,7 +70,7 @@ def import_runs(
     Raises UsageError: a path does not exist, has no runs, or an argument is invalid.
     """
     if kind is not None and kind not in TOOLS:
-        raise UsageError(f"--from {kind}: {choices(kind, TOOLS)}")
+        raise UsageError(f"{option('--from')} {kind}: {choices(kind, TOOLS)}")
     rules = Rules(name, seed_key, group_by, lr_key, columns or {})
     importer = Importer(Path(runs).absolute(), rules, dry_run)
     tool = None if kind is None else TOOLS[kind]
@@ -147,7 +147,9 @@ def _meaning(run: Foreign, tool: Tool, rules: Rules) -> Meaning:
     if not meaning.evaluations and not meaning.recorded.test:
         there = sorted({name for row in run.log for name in row})
         listed = ", ".join(there[:12]) + (" …" if len(there) > 12 else "")
-        raise FolderError(f"no column has a usual name of a metric; use --map val_loss=COLUMN (columns: {listed})")
+        raise FolderError(
+            f"no column has a usual name of a metric; use {option('--map')} val_loss=COLUMN (columns: {listed})"
+        )
     return meaning
 
 

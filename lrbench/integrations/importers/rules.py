@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lrbench.config import OUR_COLUMN, RecordedConfig, fits_folder, flat
-from lrbench.errors import ConfigError, UsageError, choices
+from lrbench.errors import ConfigError, UsageError, choices, option
 from lrbench.integrations.importers import Foreign, Tool
 from lrbench.integrations.importers.settings import (
     matters,
@@ -42,7 +42,7 @@ class Rules:
         for name in self.columns:
             if not OUR_COLUMN.fullmatch(name):
                 problem = "must be step, epoch, lr, or begin with train_, val_ or test_, such as val_loss=eval/loss"
-                raise UsageError(f"--map: '{name}' {problem}")
+                raise UsageError(f"{option('--map')}: '{name}' {problem}")
 
     def config(self, run: Foreign, tool: Tool) -> tuple[RecordedConfig, dict[str, Any]]:
         """Return the config of a run, and the settings that are not in it. Raises ConfigError."""
@@ -71,7 +71,7 @@ class Rules:
             return without_values(str(known["experiment"]), values)
         for name in re.findall(r"\{([^{}]*)\}", self.name):
             if name not in known:
-                raise ConfigError(f"--name: a run has no '{name}'; {choices(name, known)}")
+                raise ConfigError(f"{option('--name')}: a run has no '{name}'; {choices(name, known)}")
         return re.sub(r"\{([^{}]*)\}", lambda found: str(known[found[1]]), self.name)
 
 

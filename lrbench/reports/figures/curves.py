@@ -115,7 +115,9 @@ def overlay(
     if axis == "step":
         axes.xaxis.set_major_formatter(FuncFormatter(thousands))
     if not any(len(curve.places) for curve in curves):
-        in_the_middle(axes, "no run has finished an epoch yet" if axis == "epoch" else "no run has been evaluated yet")
+        axes.set(xticks=[], yticks=[])  # there is nothing to measure
+        axes.minorticks_off()
+        in_the_middle(axes, "no evaluation yet")
     cut_off = [value for value in highest if value is not None]
     if cut_off:
         axes.text(1, 1.02, f"▲ beyond the axis, up to {measure.text(max(cut_off))}", transform=axes.transAxes,

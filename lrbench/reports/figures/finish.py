@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lrbench.errors import UsageError
+from lrbench.errors import UsageError, option
 from lrbench.reports.figures.axes import thin_out
 from lrbench.reports.figures.sheet import Sheet
 from lrbench.reports.figures.text import End, label_ends, legend_height, wrapped
@@ -45,10 +45,9 @@ def finish(
             figure.draw_without_rendering()
     figure.set_layout_engine("none")
     if any("collapsed" in str(one.message) for one in caught) or any(map(_too_small, figure.axes)):
-        height = f" --height {sheet.height:.3g}in" if sheet.height else ""
-        raise UsageError(
-            f"this {kind} has no room at --width {width:.3g}in{height}: make it larger, or select fewer runs"
-        )
+        height = f" {option('--height')} {sheet.height:.3g}in" if sheet.height else ""
+        size = f"{option('--width')} {width:.3g}in{height}"
+        raise UsageError(f"this {kind} has no room at {size}: make it larger, or select fewer runs")
     return figure
 
 

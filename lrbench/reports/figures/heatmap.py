@@ -124,7 +124,7 @@ class _Map:
 
     def __post_init__(self) -> None:
         self.rows = self.panel.families[:MOST_ROWS]
-        self.spans = [_spans(family) for _, family in self.rows]
+        self.spans = [_spans(_rated(family, self.measure)) for _, family in self.rows]
 
     @property
     def edges(self) -> list[float]:
@@ -135,7 +135,7 @@ class _Map:
         """Set axes, labels and the panel's title."""
         axes = self.axes
         axes.set_ylim(-0.5, len(self.rows) - 0.5)
-        names = [wrapped(value_text(list(v) if isinstance(v, tuple) else v), 0.9, "small", 2) for v, _ in self.rows]
+        names = [wrapped(value_text(v), 0.9, "small", 2) for v, _ in self.rows]
         axes.set_yticks(range(len(self.rows)), names)
         axes.grid(visible=False)
         axes.tick_params(length=0, axis="y")
@@ -163,7 +163,7 @@ class _Map:
         optima = []
         for row, ((_, family), spans) in enumerate(zip(self.rows, self.spans, strict=True)):
             best = family.best(self.measure)
-            for point, span in zip(_rated(family), spans, strict=True):
+            for point, span in zip(_rated(family, self.measure), spans, strict=True):
                 self._cell(point, span, row, seen, told)
                 if point is best:
                     self._outline(span, row, family.standing(self.measure) == first, seen)
@@ -246,18 +246,13 @@ def _around() -> list[Any]:
     return [Stroke(linewidth=wide(2.6), foreground="#000000"), Normal()]
 
 
-def _rated(family: Family) -> list[Point]:
-    """Return a point for each learning rate; the best one if versions of the user's code share it."""
-    found: dict[float, Point] = {}
-    for point in family.points:
-        if point.lr:
-            found.setdefault(point.lr, point)
-    return list(found.values())
+def _rated(family: Family, measure: Measure) -> list[Point]:
+    return [point for point in family.by_rate(measure) if point.lr]
 
 
-def _spans(family: Family) -> list[tuple[float, float]]:
-    """Return where the cells of a family begin and end: half-way to their neighbours, on the log axis."""
-    places = np.log10([point.rate for point in _rated(family)])
+def _spans(points: Sequence[Point]) -> list[tuple[float, float]]:
+    """Return where the cells of a row begin and end: half-way to their neighbours, on the log axis."""
+    places = np.log10([point.rate for point in points])
     if len(places) < 2:
         return [(10 ** (place - 0.15), 10 ** (place + 0.15)) for place in places]
     gaps = np.diff(places)

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from lrbench.analysis import Family, at_best
 from lrbench.components import Measure
-from lrbench.errors import UsageError
+from lrbench.errors import UsageError, counted, option
 from lrbench.reports.figures import (
     arrivals,
     curves,
@@ -74,13 +74,15 @@ def _schedules(shown: Shown, sheet: Sheet, axis: str | None) -> Figure:
 
 def _seeds(shown: Shown, sheet: Sheet, axis: str | None) -> Figure:
     if shown.comparison is None:
-        raise UsageError("a figure of seeds needs finished runs of one task; select one with --filter dataset=…")
+        raise UsageError(
+            f"a figure of seeds needs finished runs of one task; select one with {option('--filter')} dataset=…"
+        )
     return seeds.final_values(shown.comparison, sheet)
 
 
 def _target(shown: Shown, sheet: Sheet, axis: str | None) -> Figure:
     if shown.target is None:
-        raise UsageError("a figure of times to a target needs --target, such as val_accuracy=0.99")
+        raise UsageError(f"a figure of times to a target needs {option('--target')}, such as val_accuracy=0.99")
     figure = seeds.times(shown.groups, shown.target, sheet)
     if figure is None:
         raise UsageError("no run has ended yet")
@@ -89,7 +91,7 @@ def _target(shown: Shown, sheet: Sheet, axis: str | None) -> Figure:
 
 def _arrivals(shown: Shown, sheet: Sheet, axis: str | None) -> Figure:
     if shown.target is None:
-        raise UsageError("a figure of arrivals needs --target, such as val_accuracy=0.99")
+        raise UsageError(f"a figure of arrivals needs {option('--target')}, such as val_accuracy=0.99")
     figure = arrivals.draw(shown.groups, shown.target, sheet)
     if figure is None:
         raise UsageError(f"no run has reached {shown.target.words}")
@@ -100,7 +102,11 @@ def _range_test(shown: Shown, sheet: Sheet, axis: str | None) -> Figure:
     known = [(test.name, test.finding) for test in shown.tests if test.finding is not None]
     if len(known) != 1:
         names = [f"{name} ({finding.folder.path.name})" for name, finding in known]
-        listed = f"; select one of {_listed(names)} with --filter" if names else "; `lrbench find-lr CONFIG` makes one"
+        listed = (
+            f"; select one of {_listed(names)} with {option('--filter')}"
+            if names
+            else "; `lrbench find-lr CONFIG` makes one"
+        )
         count = f"are {len(known)}" if known else "is none"
         raise UsageError(f"this figure draws one range test, and there {count}{listed}")
     return range_test.draw(known[0][1], sheet)
@@ -109,8 +115,11 @@ def _range_test(shown: Shown, sheet: Sheet, axis: str | None) -> Figure:
 def _run(shown: Shown, sheet: Sheet, axis: str | None) -> Figure:
     if len(_some(shown).groups) != 1:
         labels = [group.label for group in shown.groups]
-        how = "name its folder, or select it with --filter"
-        raise UsageError(f"this figure tells of one run, and there are {len(labels)}: {how}; {_listed(labels)}")
+        how = f"name its folder, or select them with {option('--filter')} and one of these names"
+        told = f"there are {counted(len(labels), 'group')}" if labels else "there is none"
+        raise UsageError(
+            f"this figure tells of one run, or of the seeds of one group, and {told}: {how}: {_listed(labels)}"
+        )
     (group,) = shown.groups
     return story.draw(group, curves.curved([group], shown.metric), sheet)
 
@@ -141,7 +150,9 @@ def families_in(shown: Shown) -> tuple[list[Family], Measure]:
     """Return the families of learning rates of a report, without fresh seeds. Raises UsageError without results."""
     measure = shown.measure
     if measure is None:
-        raise UsageError("no finished runs of one task; with runs of several tasks, select one with --filter dataset=…")
+        raise UsageError(
+            f"no finished runs of one task; with runs of several tasks, select one with {option('--filter')} dataset=…"
+        )
     return list(shown.families), measure
 
 

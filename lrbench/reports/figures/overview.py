@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from lrbench.analysis import Group, cut, measures_of, task_of
 from lrbench.components import LOSS, Measure, in_words
-from lrbench.errors import UsageError
+from lrbench.errors import UsageError, option
 from lrbench.reports.figures.axes import Scale, drawable, thin_out, thousands, value_axis
 from lrbench.reports.figures.curves import (
     band,
@@ -47,8 +47,9 @@ def draw(
     legend(figure, handles, [f"{groups[i].short}{value_of(groups[i], measure)}" for i in picked])
     place = Layout.of(len(shown), sheet.width, legend_height(figure))
     if sheet.height is not None and sheet.height < place.height - 0.01:
-        raise UsageError(f"an overview of these runs has no room at --height {sheet.height:.3g}in: it needs "
-                         f"{place.height:.3g}in, since every group has a panel")  # fmt: skip
+        size = f"{option('--height')} {sheet.height:.3g}in"
+        needed = f"it needs {place.height:.3g}in, since every group has a panel"
+        raise UsageError(f"an overview of these runs has no room at {size}: {needed}")
     figure.set_size_inches(place.width, sheet.height or place.height)
     upper.set_position(place.overlay())
     _titled(upper, groups, picked, measure, place)

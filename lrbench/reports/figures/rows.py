@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from lrbench.errors import counted
 from lrbench.reports.figures.axes import drawable, log_scale
 from lrbench.reports.figures.finish import finish
 from lrbench.reports.figures.sheet import Sheet
@@ -178,7 +179,7 @@ def _beyond(row: Dots, high: float, form: Callable[[float], str]) -> str:
         return ""
     if row.middle is not None and row.middle > high:
         return f"→ {form(row.middle)}"
-    return f"→ {out} seed{'s' * (out != 1)}"
+    return f"→ {counted(out, 'seed')}"
 
 
 def beside(axes: Axes, texts: Sequence[str]) -> None:

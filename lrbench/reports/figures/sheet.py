@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import warnings
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,7 @@ import matplotlib as mpl
 from matplotlib import font_manager
 from matplotlib.style import library
 
-from lrbench.errors import UsageError, printable
+from lrbench.errors import UsageError, option, printable
 from lrbench.reports.figures.style import FIXED, STYLE, drawing
 
 COLUMN, PAGE = 3.3, 6.8
@@ -28,10 +29,10 @@ _NAMED = {"column": COLUMN, "page": PAGE}
 LEAST, MOST = 1.0, 60.0
 
 
-def inches(value: float | str, option: str) -> float:
+def inches(value: float | str, called: str) -> float:
     """Return a length in inches: a number of inches, `8.4cm`, `84mm`, `240pt` (TeX's points), `column` or `page`.
 
-    Raises UsageError, naming the option.
+    Raises UsageError, which calls it so.
 
     >>> inches("2.54 cm", "--width"), inches(3.3, "width"), inches("column", "width")
     (1.0, 3.3, 3.3)
@@ -42,10 +43,10 @@ def inches(value: float | str, option: str) -> float:
         return _NAMED[text]
     if not match or (match[2] or "in") not in _UNITS:
         wanted = f"a length such as 3.3in, 8.4cm, 84mm or 240pt, column ({COLUMN}in) or page ({PAGE}in)"
-        raise UsageError(f"{option} {printable(text)[:40]}: must be {wanted}")
+        raise UsageError(f"{called} {printable(text)[:40]}: must be {wanted}")
     found = round(float(match[1]) * _UNITS[match[2] or "in"], 6)
     if not LEAST <= found <= MOST:
-        raise UsageError(f"{option} {text}: must be between {LEAST:g} and {MOST:g} inches (it is {found:.3g})")
+        raise UsageError(f"{called} {text}: must be between {LEAST:g} and {MOST:g} inches (it is {found:.3g})")
     return found
 
 
@@ -77,8 +78,8 @@ class Sheet:
         svg_text: bool = False,
     ) -> Sheet:
         """Check what a user asked for. Raises UsageError."""
-        across = inches(width, "--width")
-        down = None if height is None else inches(height, "--height")
+        across = inches(width, option("--width"))
+        down = None if height is None else inches(height, option("--height"))
         files = [style] if isinstance(style, str | Path) else list(style or ())
         changes: dict[str, Any] = {"font.size": 7.5 if across < NARROW else 8.5}
         if across < NARROW:
@@ -125,8 +126,8 @@ def read_style(style: str | Path) -> dict[str, Any]:
         known = _file(Path(text), text)
     else:
         near = get_close_matches(text, library, n=3)
-        hint = f"; did you mean {' or '.join(near)}?" if near else "; `ggplot`, `bmh` and `grayscale` are some of them"
-        raise UsageError(f"--style {text}: neither a file nor one of matplotlib's styles{hint}")
+        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        raise UsageError(f"{option('--style')} {text}: there is no such file or style; {_STYLES}{hint}")
     return {key: value for key, value in known.items() if key not in FIXED and not key.startswith(_OURS)}
 
 
@@ -137,18 +138,42 @@ def _classic() -> str:
     return str(Path(mpl.get_data_path()) / "stylelib" / "classic.mplstyle")
 
 
+class _Heard(logging.Handler):
+    """Keeps what matplotlib logs of a style file, instead of printing it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a message."""
+        self.said.append(record.getMessage())
+
+
 def _file(path: Path, name: str) -> dict[str, Any]:
     """Read a style file; a line that matplotlib does not take is an error."""
+    heard, logger = _Heard(), logging.getLogger("matplotlib")
+    before, logger.propagate = logger.propagate, False
+    logger.addHandler(heard)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             found: dict[Any, Any] = dict(mpl.rc_params_from_file(path, use_default_template=False))
         except (OSError, ValueError, UnicodeDecodeError) as error:
-            raise UsageError(f"--style {name}: {error}") from None
-    if caught or not found:
-        told = str(caught[0].message).strip().splitlines()[0] if caught else "it has no settings"
-        raise UsageError(f"--style {name}: not a matplotlib style file: {told}")
+            told = "it is not text" if isinstance(error, UnicodeDecodeError) else " ".join(str(error).split())
+            raise UsageError(f"{option('--style')} {name}: {_STYLES} ({told})") from None
+        finally:
+            logger.removeHandler(heard)
+            logger.propagate = before
+    wrong = [*heard.said, *(str(one.message) for one in caught)]
+    if wrong or not found:
+        told = wrong[0].strip().splitlines()[0] if wrong else "it has no settings"
+        raise UsageError(f"{option('--style')} {name}: {_STYLES} ({told})")
     return found
+
+
+_FONTS = "it must be the name of an installed font, such as DejaVu Serif, or a .ttf, .otf or .ttc file"
+_STYLES = "it must be a matplotlib style's name, such as ggplot, or a style file with lines such as `axes.grid: True`"
 
 
 def font_named(font: str) -> str:
@@ -156,12 +181,14 @@ def font_named(font: str) -> str:
     path = Path(font)
     if path.suffix.lower() in (".ttf", ".otf", ".ttc"):
         if not path.is_file():
-            raise UsageError(f"--font {font}: no such file")
+            raise UsageError(f"{option('--font')} {font}: there is no such file; {_FONTS}")
         try:
             font_manager.fontManager.addfont(path)
             return font_manager.FontProperties(fname=str(path)).get_name()
         except (OSError, RuntimeError) as error:
-            raise UsageError(f"--font {font}: not a font file: {error}") from None
+            raise UsageError(f"{option('--font')} {font}: it is damaged or no font; {_FONTS} ({error})") from None
+    if path.is_file() or path.is_dir() or len(path.parts) > 1:
+        raise UsageError(f"{option('--font')} {font}: {_FONTS}")
     known = sorted(set(font_manager.fontManager.get_font_names()))
     same = [name for name in known if name.lower() == font.strip().lower()]
     if same:
@@ -170,4 +197,4 @@ def font_named(font: str) -> str:
     near = get_close_matches(font, known, n=3, cutoff=0.5)
     near += [name for name in known if name not in near and any(word in name.lower() for word in words)][:3]
     listed = ", ".join(near[:5] or known[:5])
-    raise UsageError(f"--font {font}: not installed; installed are {listed}, …; a .ttf file does as well")
+    raise UsageError(f"{option('--font')} {font}: not installed; installed are {listed}, …; a .ttf file does as well")

@@ -7,7 +7,7 @@ from dataclasses import replace
 from matplotlib.figure import Figure
 
 from lrbench.analysis import AtBest, Comparison, Finalist, Row, mean_text, rate_text
-from lrbench.errors import UsageError
+from lrbench.errors import UsageError, counted
 from lrbench.reports.figures.rows import (
     INTERVAL,
     MIDDLE,
@@ -82,5 +82,5 @@ def _note(one: Finalist) -> str:
     """`lr 0.03 · 7 rates, 21 runs`: what the tuning took."""
     tuning = one.tuning
     rate = "" if one.chosen is None else f"lr {rate_text(one.chosen.lr)}{' (edge)' if one.edge else ''} · "
-    rates = f"{tuning.rates} rate{'s' * (tuning.rates != 1)}"
-    return f"{rate}{rates}, {tuning.runs} run{'s' * (tuning.runs != 1)}"
+    rates = f"{counted(tuning.rates, 'rate')}"
+    return f"{rate}{rates}, {counted(tuning.runs, 'run')}"

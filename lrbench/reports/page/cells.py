@@ -16,11 +16,9 @@ MOST_ROWS = 30
 """Rows that are there without a script."""
 
 
-def row_data(
-    groups: Sequence[Group], columns: Sequence[tables.Column[Group]], main: Measure
-) -> dict[str, dict[str, Any]]:
+def row_data(table: tables.Table[Group], main: Measure) -> dict[str, dict[str, Any]]:
     """Return each group's row by id: its `label`, a text and a value to sort by for each column, and its panel."""
-    return {id_of(group): _row(group, columns, main) for group in groups}
+    return {id_of(group): _row(group, table.columns, main) for group in table.rows}
 
 
 def _row(group: Group, columns: Sequence[tables.Column[Group]], main: Measure) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lrbench.analysis import Band, Group, measures_of, task_of
+from lrbench.analysis import Band, Group, measures_of, once, task_of
 from lrbench.components import Measure, in_words
 from lrbench.errors import FolderError
 from lrbench.reports.figures.curves import by_task, evenly, loss_limits
@@ -73,8 +73,12 @@ def _group(group: Group, bands: dict[str, Band], most: int, *, closely: bool) ->
         "task": task_of(group),
         "seeds": len(group.records),
         "rate": _rate(group, closely=closely),
-        **{column: _band(group, band, most) for column, band in bands.items() if len(band.places)},
+        **{column: _drawn(group, column, band, most) for column, band in bands.items() if len(band.places)},
     }
+
+
+def _drawn(group: Group, column: str, band: Band, most: int) -> dict[str, list[float | None]]:
+    return once(group.records, ("drawn", column, group.axis, most), lambda: _band(group, band, most))
 
 
 def _band(group: Group, band: Band, most: int) -> dict[str, list[float | None]]:
@@ -106,8 +110,14 @@ def kept(values: np.ndarray, most: int) -> np.ndarray:
 def _rate(group: Group, *, closely: bool) -> dict[str, list[float | None]]:
     """Return the learning rate, reduced without losing a jump.
 
-    If not `closely`, only at evaluations: a thousand `steps.csv` take long to read.
+    If not `closely`, only at evaluations: a thousand `steps.csv` take long to read. That of a run under way grows.
     """
+    if not group.first.status.over:
+        return _reduced(group, closely=closely)
+    return once([group.first], ("rate", group.axis, closely), lambda: _reduced(group, closely=closely))
+
+
+def _reduced(group: Group, *, closely: bool) -> dict[str, list[float | None]]:
     places, rates = group.rates(closely=closely)
     if not len(rates):
         return {"x": [], "y": []}

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from lrbench.analysis import Group, Record, value_text
+from lrbench.analysis import Group, Record, once, value_text
 from lrbench.components import Measure
 from lrbench.config import dump_yaml
 from lrbench.errors import printable
@@ -44,7 +44,7 @@ def _details(
         {
             "folder": record.folder.name,
             "seed": "–" if (seed := record.plain.get("seed")) is None and record.foreign else value_text(seed),
-            "state": record.status.words,
+            "state": record.state,
             "value": "–" if (value := record.metric(measure.name)) is None else measure.text(value),
             "verdict": "–" if record.verdict is None else record.verdict.label,
             "note": record.problem or (record.result.reason if record.result is not None else ""),
@@ -60,7 +60,7 @@ def _details(
         "runs": runs,
         "differences": differs,
         "command": "" if first.experiment is None else first.experiment.command_line(first.folder.path),
-        "config": dump_yaml(first.plain) if first.plain else "",
+        "config": once([first], "yaml", lambda: dump_yaml(first.plain)) if first.plain else "",
     }
 
 

@@ -59,7 +59,7 @@ def _by_rate(question: Question) -> Heat | None:
     rows, edges = [], {"": "", "lowest": "←", "highest": "→"}
     for values, family in _ordered(question):
         best, cells = family.best(measure), {}
-        for point in family.points:
+        for point in family.by_rate(measure):
             centre = point.centre(measure)
             cells[point.lr] = HeatCell(
                 id_of(point.group),

@@ -165,7 +165,7 @@ def groups(lead: Lead) -> LeadTable | None:
 def _name(group: Group, rates: bool, best: Group | None) -> str:
     if not rates or group.first.peak_lr is None:
         return group.short
-    return f"{rate_text(group.first.peak_lr)}{' ★' if group is best else ''}"
+    return f"{rate_text(group.first.peak_lr)}{' ○ best' if group is best else ''}"
 
 
 _NOT_OF_RATES = ("status", "test_")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lrbench.analysis import Family, Group, Optimum, Point, Question, estimate, key_words, optimum, task_of
+from lrbench.analysis import Family, Group, Optimum, Point, Question, estimate, key_words, optimum
 from lrbench.components import Measure
 from lrbench.config import without_rate
 from lrbench.reports.figures.curves import picked_out
@@ -55,8 +55,7 @@ class Lead:
 def leads(shown: Shown) -> list[Lead]:
     """Return the sections of the page, each with all groups of its task."""
     found = []
-    for at, section in enumerate(shown.sections, start=1):
-        members = tuple(group for group in shown.groups if task_of(group) == section.question.task)
+    for at, (section, members) in enumerate(zip(shown.sections, shown.members, strict=True), start=1):
         found.append(Lead(f"s{at}", section, members or section.question.groups))
     return found
 
@@ -99,7 +98,7 @@ def measure_data(measure: Measure) -> dict[str, Any]:
 
 def family_id(family: Family) -> str:
     """Return what names a family in the page; it stays the same while runs are added."""
-    experiment = family.points[0].group.first.experiment
+    experiment = family.first.experiment
     text = family.label if experiment is None else without_rate(experiment)
     return f"f{hashlib.sha256(text.encode(errors='replace')).hexdigest()[:9]}"
 

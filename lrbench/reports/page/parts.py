@@ -8,6 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from lrbench.components import in_words
+from lrbench.errors import counted
 from lrbench.reports import confirmation
 from lrbench.reports.family_table import families_table
 from lrbench.reports.figures.curves import by_task
@@ -22,6 +23,7 @@ from lrbench.reports.page.leads import Lead, lead_data, leads
 from lrbench.reports.page.looks import LOOKS
 from lrbench.reports.page.update import Update
 from lrbench.reports.range_tests import Tested
+from lrbench.reports.results import Results, heading, results
 from lrbench.reports.shown import Shown, summary
 from lrbench.reports.svg import inline
 from lrbench.reports.winner import Winner, winner
@@ -61,8 +63,8 @@ class _Content:
         self.shown, self.drawn, self.winner, self.live = shown, drawn, best, live
         self.leads, self.main = leads(shown), headline(groups)
         self.charts = charted(groups)
-        self.columns = shown.table.columns if groups else []
-        self.rows = row_data(groups, self.columns, self.main)
+        self.results = results(shown) if groups else []
+        self.rows = {id: row for one in self.results for id, row in row_data(one.table, self.main).items()}
         self.details = details.details(groups, shown.records, shown.against)
         self.verdicts = details.curves(groups)
 
@@ -75,16 +77,16 @@ class _Content:
                 **{key: charts[key] for key in kept},
                 "groups": [one["id"] for one in charts["groups"]],
                 "split": "val" if self.main.key.startswith("val_") else "train",
-                "right": [column.right for column in self.columns],
+                "tables": [self._table_data(one) for one in self.results],
                 "looks": LOOKS,
             }
         }
         for lead in self.leads:
             limits = charts["limits"][lead.question.task]
             found[f"section:{lead.id}"] = lead_data(lead, shown.against, limits)
-        tasks = {lead.question.task: lead.id for lead in self.leads}
+        places = {id_of(group): lead.id for lead in self.leads for group in lead.groups}
         for one in charts["groups"]:
-            own = {"label": one.pop("label"), "short": one.pop("short"), "section": tasks.get(one.pop("task"))}
+            own = {"label": one.pop("label"), "short": one.pop("short"), "section": places.get(one["id"])}
             found[f"row:{one['id']}"] = {**self.rows[one["id"]], **own}
             found[f"curves:{one.pop('id')}"] = one
         for lead in self.leads:
@@ -115,6 +117,8 @@ class _Content:
             yield lead.id, lead_part(lead, self.charts["axis"], alone, notes, self.fallback)
             if not alone and lead.question.families:
                 yield f"curves-{lead.id}", self._curves(lead, alone)
+            if not alone:
+                yield from self._tables(lead)
         if len(warned) > FEW_WARNINGS:
             yield "warnings", head.warnings(warned)
         found = shown.at_best
@@ -150,10 +154,28 @@ class _Content:
         is_open = len(groups) <= OPEN_PANELS or all(lead.question.kind == "curves" for lead in self.leads)
         several = len(by_task(groups)) > 1
         yield "panels", cells.panels(len(groups), is_open, rated, charts["axis"], several, self.main, in_words)
-        first = [(id_of(g), g.label, [c[0] for c in self.rows[id_of(g)]["cells"]]) for g in groups[:MOST_ROWS]]
-        headings = [(column.heading, column.right) for column in self.columns]
-        method = " ".join(filter(None, (self.shown.table.same, self.shown.method)))
-        yield "table", cells.table(headings, first, len(groups), method, explained(groups))
+        yield from self._tables(self.leads[0] if len(self.leads) == 1 else None)
+
+    def _tables(self, lead: Lead | None) -> Iterator[tuple[str, Markup]]:
+        """Yield the table of all groups of a section; without one, of those that belong to none."""
+        html = template("page/cells.html.j2").module
+        for one in self.results:
+            if one.section is not (None if lead is None else lead.section):
+                continue
+            rows, columns = one.table.rows, one.table.columns
+            first = [(id_of(g), g.label, [c[0] for c in self.rows[id_of(g)]["cells"]]) for g in rows[:MOST_ROWS]]
+            headings = [(column.heading, column.right) for column in columns]
+            id, title = self._table_id(one), heading(one, alone=len(self.results) == 1)
+            method = " ".join(filter(None, (one.table.same, one.method)))
+            made = html.table(id, title, headings, first, len(rows), one.note, method, explained(rows))
+            yield "table" if len(self.results) == 1 else f"table-{id}", made
+
+    def _table_id(self, one: Results) -> str:
+        return next((lead.id for lead in self.leads if lead.section is one.section), "others")
+
+    def _table_data(self, one: Results) -> dict[str, Any]:
+        right = [column.right for column in one.table.columns]
+        return {"id": self._table_id(one), "right": right, "groups": [id_of(group) for group in one.table.rows]}
 
     def _curves(self, lead: Lead, alone: bool) -> Markup:
         cells, main = template("page/cells.html.j2").module, headline(lead.groups)
@@ -201,13 +223,13 @@ def _picture(test: Tested, number: int) -> Markup | None:
 
 
 def _label(shown: Shown) -> str | None:
-    return None if shown.against is None else shown.against.label
+    return None if shown.against is None else shown.against.short
 
 
 def _about(shown: Shown) -> list[str]:
     """Return what the report is of: how many runs, in how many groups."""
-    runs, groups = len(shown.records), len(shown.groups)
-    said = [f"{runs:,} run{'s' * (runs != 1)}"] if runs else []
+    runs, groups = len(shown.runs), len(shown.groups)
+    said = [counted(runs, "run")] if runs else []
     seeds = {len(group.records) for group in shown.groups}
     if 1 < groups < runs:
         said = [

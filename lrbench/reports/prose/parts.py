@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from lrbench.analysis import Group, Record
 from lrbench.reports.prose.phrases import joined, number_word
-from lrbench.runs import Status
+from lrbench.runs import Status, tally
 
 MOST = 3
 """Sentences in an answer."""
+_DONE_TO = ("pruned", "dropped", "interrupted")
+_NOW = ("running", "pending", "paused", "damaged")
 
 
 @dataclass(frozen=True)
@@ -43,30 +44,29 @@ def so_far(groups: Sequence[Group]) -> str:
 def lost_runs(groups: Sequence[Group]) -> str:
     """`Of 30 runs, two diverged and one failed.`; empty if none did. Runs still to end are told elsewhere."""
     records = records_of(groups)
-    odd = [record.status for record in records if record.status.over and record.status is not Status.FINISHED]
-    counts = Counter(status for status in odd if status not in (Status.STOPPED_EARLY, Status.COPY))
+    counts = tally((r.status, r.result) for r in records if r.status.over and not r.status.complete)
     if not counts:
         return ""
-    return f"Of {len(records):,} runs, {joined([states(status, n) for status, n in counts.items()])}."
+    return f"Of {len(records):,} runs, {joined([states(words, count) for words, count in counts.items()])}."
 
 
-def states(status: Status, count: int) -> str:
+def states(words: str, count: int) -> str:
     """`two diverged`, `one was pruned`, `three are damaged`."""
     one = count == 1
-    verb = {Status.PRUNED: "was " if one else "were ", Status.INTERRUPTED: "was " if one else "were "}
-    now = (Status.RUNNING, Status.PENDING, Status.PAUSED, Status.DAMAGED)
-    is_or_was = ("is " if one else "are ") if status in now else verb.get(status, "")
-    return f"{number_word(count)} {is_or_was}{status.words}"
+    was = ("was " if one else "were ") if words in _DONE_TO else ""
+    is_or_was = ("is " if one else "are ") if words in _NOW else was
+    return f"{number_word(count)} {is_or_was}{words}"
 
 
 def open_text(groups: Sequence[Group]) -> str:
     """Say why runs give no answer: none has ended, or all diverged or failed."""
-    kinds = Counter(record.status for record in records_of(groups))
-    if not kinds:
+    records = records_of(groups)
+    if not records:
         return "No runs yet."
-    if set(kinds) == {Status.DIVERGED}:
+    kinds = {record.status for record in records}
+    if kinds == {Status.DIVERGED}:
         return "Every run diverged: try learning rates 10 times smaller, or lrbench find-lr."
-    if set(kinds) <= {Status.DIVERGED, Status.FAILED}:
-        return f"No run finished: {joined([states(status, n) for status, n in kinds.items()])}."
-    listed = joined([states(status, n) for status, n in kinds.items()])
-    return f"No run has finished yet: {listed}."
+    counts = tally((record.status, record.result) for record in records)
+    listed = joined([states(words, count) for words, count in counts.items()])
+    lost = all(status.lost for status in kinds)
+    return f"No run finished: {listed}." if lost else f"No run has finished yet: {listed}."

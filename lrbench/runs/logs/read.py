@@ -12,7 +12,7 @@ from typing import Any
 
 from lrbench.config import flat, opened
 from lrbench.errors import FolderError, UsageError
-from lrbench.runs.csv_log import printed
+from lrbench.runs.csv_columns import printed
 
 Log = list[dict[str, float]]
 """Rows, in order, of the numbers that a program logged, by its own names."""

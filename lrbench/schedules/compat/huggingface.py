@@ -196,8 +196,11 @@ def warmup_stable_decay(
     def height(step: int) -> float:
         if step < rise:
             done = step / rise
-            up = {"linear": done, "cosine": 0.5 * (1 - math.cos(math.pi * done)), "1-sqrt": 1 - math.sqrt(1 - done)}
-            return up[warmup_type]
+            return {
+                "linear": done,
+                "cosine": 0.5 * (1 - math.cos(math.pi * done)),
+                "1-sqrt": 1 - math.sqrt(1 - done),
+            }[warmup_type]
         if step < rise + level:
             return 1.0
         if step >= rise + level + fall:

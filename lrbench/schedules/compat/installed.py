@@ -105,6 +105,11 @@ def summaries() -> dict[str, str]:
     return {name: factory.__doc__ or "" for name, factory in found.items()}
 
 
+def open_namespaces() -> list[str]:
+    """Return the namespaces of tools whose names can't be read, in which any name is taken (see `find`)."""
+    return [prefix for prefix in _TOOLS if not names_of(prefix)]
+
+
 @functools.cache
 def names_of(prefix: str) -> frozenset[str]:
     """Read a tool's names from its source; empty if it is not installed or its source has another layout."""

@@ -160,7 +160,8 @@ def cosine_decay_restarts(
 
     def rate(step: int) -> float:
         cycle, within, whole = cycle_at(step, first, t_mul)
-        return run.lr * ((1 - alpha) * 0.5 * m_mul**cycle * (1 + math.cos(math.pi * within / whole)) + alpha)
+        height = (1 - alpha) * 0.5 * m_mul**cycle
+        return run.lr * (height * (1 + math.cos(math.pi * within / whole)) + alpha)
 
     return rate
 

@@ -72,7 +72,7 @@
     stop: (of) => [`Stop ${of.sweep} after the runs under way?`, "No more runs are started. The same lrbench sweep command goes on with it.", "Stop after these runs"],
     "go-on": (of) => [`Go on with ${of.sweep}?`, "The sweep starts runs again, if its command has not ended yet.", "Go on"],
     drop: (of) => [`Drop ${of.label}?`, "A run under way ends at its next safe point, and is told as pruned. Its learning rate then has no mean, since the other seeds are a selection, so another one may become the best.", "Drop this run"],
-    keep: (of) => [`Keep ${of.label}?`, "It is trained after all; if it has ended, by the next lrbench sweep.", "Keep this run"],
+    keep: (of) => [`Keep ${of.label}?`, "It is trained after all. If it was ended already, it goes on after the other runs or, once the command has ended, with the next lrbench sweep.", "Keep this run"],
     seeds: (of) => [`Add seeds to ${of.sweep}?`, "They are trained after the runs that are planned so far.", "Add seeds"],
   };
   let asked = null;

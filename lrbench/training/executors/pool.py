@@ -20,7 +20,7 @@ from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import wait
 from pathlib import Path
 
-from lrbench.errors import Interrupted, RunError
+from lrbench.errors import Interrupted, RunError, counted
 from lrbench.events import Event, Watch, message
 from lrbench.runs import RunResult, birth
 from lrbench.training.executors.worker import ASKED_TO_STOP, POLL_SECONDS, Setting, serve
@@ -48,7 +48,7 @@ class WorkerProcesses:
     def execute(self, items: Sequence[WorkItem], watch: Watch, stop: StopFlag) -> Iterator[Done]:
         """See `lrbench.training.executors.Executor`."""
         size, threads = min(self.jobs, len(items)), self.setting.threads
-        watch(message(f"{size} workers, {threads} thread{'s' * (threads > 1)} each"))
+        watch(message(f"{size} workers, {counted(threads, 'thread')} each"))
         crew = Crew(self.setting, items, size)
         try:
             while crew.busy:

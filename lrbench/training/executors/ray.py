@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from lrbench.config import CommandConfig, Experiment, RunConfig
-from lrbench.errors import FolderError, Interrupted, LrbenchError, RunError, UsageError
+from lrbench.errors import FolderError, Interrupted, LrbenchError, RunError, UsageError, counted, option
 from lrbench.events import Event, Watch, message
 from lrbench.runs import RunFolder, RunResult, last_row
 from lrbench.training.executors.ray_task import Setting, do, see
@@ -34,7 +34,7 @@ try:
     from ray.exceptions import RayError, RayTaskError
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 except ImportError as error:
-    raise UsageError("--executor ray needs Ray: pip install 'lrbench-torch[ray]'") from error
+    raise UsageError(f"{option('--executor')} ray needs Ray: pip install 'lrbench-torch[ray]'") from error
 
 ATTEMPTS = 20  # how often Ray retries a task whose node or process died; each resumes from the checkpoint
 SUBMISSIONS = 5  # how often a run is submitted whose task Ray gave up, as it does at once for some lost nodes
@@ -78,7 +78,7 @@ class RayCluster:
         """Raise RunError unless every node with CPUs sees the runs folder and has the same lrbench version."""
         all_nodes = ray.nodes()  # type: ignore[no-untyped-call]
         nodes = [node for node in all_nodes if node["Alive"] and node["Resources"].get("CPU", 0) > 0]
-        watch(message(f"Ray: {len(nodes)} node{'s' * (len(nodes) != 1)} with CPUs"))
+        watch(message(f"Ray: {counted(len(nodes), 'node')} with CPUs"))
         token = self.root / f".seen-{uuid.uuid4().hex}"
         token.touch()
         try:
@@ -107,7 +107,9 @@ def _connect(address: str | None) -> bool:
     if ray.is_initialized():
         return False
     if address is not None and not address.strip():
-        raise UsageError("--address must be the address of a Ray cluster, such as 10.0.0.1:6379, or auto (got nothing)")
+        raise UsageError(
+            f"{option('--address')} must be the address of a Ray cluster, such as 10.0.0.1:6379, or auto (got nothing)"
+        )
     _knock(address or os.environ.get("RAY_ADDRESS"))
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     alone: dict[str, Any] = {"_node_ip_address": "127.0.0.1", "include_dashboard": False} if address == "local" else {}
@@ -115,7 +117,7 @@ def _connect(address: str | None) -> bool:
         with _this_machine_by_its_loopback_address(address):
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **alone)
     except Exception as error:  # Ray raises many kinds of errors if there is no cluster at an address
-        raise UsageError(f"--address: no Ray cluster at {address} ({_first_line(error)})") from error
+        raise UsageError(f"{option('--address')}: no Ray cluster at {address} ({_first_line(error)})") from error
     return True
 
 
@@ -127,7 +129,7 @@ def _knock(address: str | None) -> None:
     try:
         socket.create_connection((match[1], int(match[2])), timeout=10).close()
     except (OSError, OverflowError) as error:
-        raise UsageError(f"--address: no Ray cluster at {address} ({error})") from error
+        raise UsageError(f"{option('--address')}: no Ray cluster at {address} ({error})") from error
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ import queue
 import threading
 from collections.abc import Iterator, Sequence
 
-from lrbench.errors import Interrupted
+from lrbench.errors import Interrupted, counted
 from lrbench.events import Event, Watch, message
 from lrbench.runs import RunResult
 from lrbench.training.commands import taking_turns
@@ -30,7 +30,7 @@ class Threads:
         size = min(self.jobs, len(items))
         threads = max((os.cpu_count() or 1) // size, 1)
         if size > 1:
-            watch(message(f"{size} commands at once, {threads} thread{'s' * (threads > 1)} each"))
+            watch(message(f"{size} commands at once, {counted(threads, 'thread')} each"))
         waiting: queue.SimpleQueue[WorkItem] = queue.SimpleQueue()
         news: queue.SimpleQueue[Event | Done] = queue.SimpleQueue()
         for item in items:

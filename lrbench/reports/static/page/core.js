@@ -19,7 +19,7 @@ function make(tag, attributes = {}, ...children) {
 
 // ---- data: plain values by key, as in `Update` ---------------------------------------------------------------------
 const data = new Map();
-const page = () => data.get("page") ?? { groups: [], metrics: { loss: {} }, words: { loss: "loss" }, axis: "epoch", split: "val", right: [] };
+const page = () => data.get("page") ?? { groups: [], metrics: { loss: {} }, words: { loss: "loss" }, axis: "epoch", split: "val", tables: [] };
 const section = (id) => data.get(`section:${id}`);
 const sections = () => [...data.keys()].filter((key) => key.startsWith("section:")).map((key) => key.slice(8)).sort();
 const row = (id) => data.get(`row:${id}`);

@@ -65,6 +65,9 @@ const band = (from, colour) => ({ series: [from, from + 1], fill: `${colour}26` 
 
 function plot(element, options, columns) {
   plots.get(element)?.destroy();
+  const nothing = !columns[0]?.length; // no axis is invented
+  element.classList.toggle("nothing", nothing);
+  if (nothing) options.uplot = { ...options.uplot, axes: options.uplot.axes.map((one) => ({ ...one, show: false })) };
   const width = (printing() ? options.printed : element.clientWidth) - (options.beside ?? 0);
   const made = new uPlot({ width: Math.max(width, 80), height: element.clientHeight || options.height, legend: { show: false }, ...options.uplot }, columns, element);
   plots.set(element, made);

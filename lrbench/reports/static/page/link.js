@@ -28,7 +28,7 @@ function highlight() {
   for (const chart of all("[data-chart=rates]")) showPoint(chart);
   for (const chart of all("[data-chart=overlay]")) focusCurve(chart);
   for (const one of all("[data-pin]")) one.setAttribute("aria-pressed", String(pins.includes(one.dataset.pin)));
-  for (const one of all("#results tr, .heat td[data-group], .lead-table tr")) one.classList.toggle("pinned", pins.includes(one.dataset.group ?? one.dataset.best));
+  for (const one of all(".results tr, .heat td[data-group], .lead-table tr")) one.classList.toggle("pinned", pins.includes(one.dataset.group ?? one.dataset.best));
 }
 
 // The others fade, as in the lead figure.
@@ -46,12 +46,12 @@ function showPoint(chart) {
   ring.setAttribute("visibility", one ? "visible" : "hidden");
   if (one) { ring.setAttribute("cx", one.x); ring.setAttribute("cy", one.y); }
   for (const old of all(".kept", chart)) old.remove();
-  for (const m of marks) if (pins.includes(m.point.id)) ring.before(mark("circle", { class: "kept", r: 8, cx: m.x, cy: m.y, style: `color:${colourOf(m.family.slot)}` }));
+  for (const m of marks) if (pins.includes(m.point.id)) ring.before(mark("rect", { class: "kept", width: 16, height: 16, x: m.x - 8, y: m.y - 8, style: `color:${colourOf(m.family.slot)}` }));
   if (!readout) return;
   const stars = own.families.some((f) => f.optimum), beyond = own.families.some((f) => f.slot != null && f.edge && !f.optimum);
   const grey = own.families.filter((f) => f.slot == null).length;
   const hollow = own.families.some((f) => f.slot != null && f.points.some((p) => p.lost && p.centre != null));
-  const key = [stars ? "★ minimum with its 95 % interval" : "", beyond ? "→ beyond those tried" : "", hollow ? "hollow: some seeds lost" : "", "Bars from the lowest to the highest seed", grey ? `${plural(grey, "more family").replace("familys", "families")} grey` : ""].filter(Boolean).join(" · ");
+  const key = [stars ? "★ minimum with its 95 % interval" : "", beyond ? "→ beyond those tried" : "", hollow ? "hollow: some seeds lost" : "", "Bars from the lowest to the highest seed", pins.length ? "framed: kept" : "", grey ? `${plural(grey, "more family").replace("familys", "families")} grey` : ""].filter(Boolean).join(" · ");
   readout.textContent = one ? pointWords(own, one.family, one.point) : `${key}. Point at a learning rate to read it, click to keep it.`;
 }
 
@@ -71,7 +71,7 @@ function togglePin(group) {
   for (const chart of all("[data-chart=overlay]")) if (seen.has(chart)) draw(chart);
 }
 
-const POINTED = "#results tr[data-group], .heat td[data-group], .lead-table tr[data-group], .legend li[data-group], #panels li[data-group]";
+const POINTED = ".results tr[data-group], .heat td[data-group], .lead-table tr[data-group], .legend li[data-group], #panels li[data-group]";
 document.addEventListener("pointerover", ({ target }) => {
   if (!(target instanceof Element) || target.closest("[data-chart=rates]")) return;
   const group = target.closest(POINTED), family = target.closest("tr[data-family]");

@@ -6,30 +6,32 @@ document.addEventListener("change", ({ target }) => {
     else view[name] = value;
     if (name !== "measure") for (const other of all(`input[data-view="${name}"]`)) other.checked = other.type === "radio" ? other.value === value : value;
     redraw();
-  } else if (target.closest("#results") && target.type === "checkbox") {
+  } else if (target.closest(".results") && target.type === "checkbox") {
     pick(target.closest("tr").dataset.group, target.checked);
     redraw();
     showDetails();
   }
 });
 document.addEventListener("input", ({ target }) => {
-  if (target.id !== "filter") return;
-  listing.words = target.value.toLowerCase().split(/\s+/).filter(Boolean);
-  listing.shown = ROWS;
-  list();
+  if (!target.matches("input.filter")) return;
+  const one = listingOf(tableOf(target));
+  one.words = target.value.toLowerCase().split(/\s+/).filter(Boolean);
+  one.shown = ROWS;
+  list(tableOf(target));
 });
 document.addEventListener("click", ({ target }) => {
-  const button = target.closest("button"), cell = target.closest(".heat td[data-group], #results tr[data-group], .lead-table tr");
+  const button = target.closest("button"), cell = target.closest(".heat td[data-group], .results tr[data-group], .lead-table tr");
   if (cell && !button && !target.closest("input, a") && !String(getSelection())) togglePin(cell.dataset.group || cell.dataset.best);
   if (!button) return;
   if (button.dataset.sort) {
     const column = Number(button.dataset.sort);
-    listing.descending = listing.column === column && !listing.descending;
-    listing.column = column;
-    list();
-  } else if (button.id === "draw-listed") drawOnly(listing.found);
-  else if (button.id === "draw-picked") drawOnly(sections().flatMap((id) => section(id).picked));
-  else if (button.id === "more-rows") { listing.shown += 100; list(); }
+    const id = tableOf(button), one = listingOf(id);
+    one.descending = one.column === column && !one.descending;
+    one.column = column;
+    list(id);
+  } else if (button.matches(".draw-listed")) drawOnly(tableOf(button), listingOf(tableOf(button)).found);
+  else if (button.matches(".draw-picked")) drawOnly(tableOf(button), section(tableOf(button))?.picked ?? []);
+  else if (button.matches(".more-rows")) { listingOf(tableOf(button)).shown += 100; list(tableOf(button)); }
   else if (button.id === "more-panels") { panelsShown += panelsShown + 2 * PANELS >= page().groups.length ? 2 * PANELS : PANELS; fillPanels(); }
   else if ("copy" in button.dataset) copy(button);
   else if (button.dataset.pin) togglePin(button.dataset.pin);
@@ -77,7 +79,7 @@ matchMedia("print").addEventListener("change", (event) => print(event.matches));
 
 // A browser may restore the state of the last visit.
 for (const input of all("input[data-view]")) input.checked = input.defaultChecked;
-if (byId("filter")) byId("filter").value = "";
+for (const one of all("input.filter")) one.value = "";
 paintSwatches();
 watch();
-load("row").then(() => { list(); return load("curves"); }).then(() => { fillPanels(); watch(); redraw(); root.classList.add("ready"); });
+load("row").then(() => { for (const { id } of page().tables) list(id); return load("curves"); }).then(() => { fillPanels(); watch(); redraw(); root.classList.add("ready"); });

@@ -69,7 +69,7 @@ async function update({ order, parts = {}, data: changed = {} }) {
 // Draw everything that depends on data.
 function show() {
   paintSwatches();
-  list();
+  for (const { id } of page().tables) list(id);
   fillPanels();
   watch();
   redraw();

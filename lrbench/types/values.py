@@ -1,24 +1,29 @@
-"""Types of config values: parts, durations and strict numbers; how values are checked; results that show themselves."""
+"""Types of config values: parts, durations and strict numbers; how values are checked."""
 
 from __future__ import annotations
 
 import functools
-import inspect
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from numbers import Integral, Real
-from os import PathLike
-from typing import TYPE_CHECKING, Annotated, Any, Literal, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, TypeAdapter, ValidationError
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    TypeAdapter,
+    ValidationError,
+    WithJsonSchema,
+)
 from pydantic_core import ErrorDetails
 
-from lrbench.errors import ArgumentError, ConfigError, nearest
+from lrbench.errors import ConfigError, counted, nearest
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    pass
 
 # Strict: strings and booleans are not numbers; an integer is accepted as a float.
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
@@ -55,7 +60,8 @@ def _bytes(value: object) -> int | Literal["auto"]:
     return int(float(match[1]) * _UNITS[match[2]])
 
 
-Size = Annotated[int | Literal["auto"], PlainValidator(_bytes)]
+_AMOUNT = {"type": ["number", "string"], "minimum": 0, "pattern": r"^\s*(auto|[0-9.]+\s*[kKmMgGtT]?[iI]?[bB]?)\s*$"}
+Size = Annotated[int | Literal["auto"], PlainValidator(_bytes), WithJsonSchema(_AMOUNT)]
 """Bytes of memory, or `auto`."""
 
 
@@ -91,6 +97,9 @@ class Part:
         return {"name": self.name, **self.params}
 
 
+_DURATION = r"((?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?)\s*(epochs?|steps?|%|)"
+
+
 @dataclass(frozen=True)
 class Duration:
     """A length of training: `15 epochs`, `300 steps` or `10%` (of the run)."""
@@ -104,7 +113,8 @@ class Duration:
 
     def told(self, steps: int) -> str:
         """`5 epochs, 150 steps`; only the steps if that is its unit."""
-        return f"{steps} steps" if self.unit == "steps" else f"{self}, {steps} steps"
+        told = counted(steps, "step")
+        return told if self.unit == "steps" else f"{self}, {told}"
 
     def steps(self, *, total_steps: int, steps_per_epoch: int) -> int:
         """Return the length in steps, rounded; at least 1 unless the length is 0."""
@@ -121,8 +131,7 @@ class Duration:
         if isinstance(value, Duration):
             return value
         text = str(value).strip() if isinstance(value, str | int | float) and value is not True else ""
-        number = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?"
-        match = re.fullmatch(rf"({number})\s*(epochs?|steps?|%|)", text)
+        match = re.fullmatch(_DURATION, text)
         if not match or float(match[1]) >= 1e12:
             raise ValueError(f"must be a duration such as '15 epochs', '300 steps' or '10%' (got {value!r})")
         units: dict[str, Literal["epochs", "steps", "percent"]]
@@ -152,11 +161,18 @@ def _metric_name(value: object) -> str:
     raise ValueError(f"{problem}{near and f'; {near.strip()}'} (got {value!r:.60})")
 
 
-MetricName = Annotated[str, PlainValidator(_metric_name)]
+_ANY_LETTER = r"\w\u0080-\uffff"  # `\w` alone is ASCII in editors
+MetricName = Annotated[
+    str, PlainValidator(_metric_name), WithJsonSchema({"type": "string", "pattern": f"^val_[{_ANY_LETTER}]+$"})
+]
 """The name of a validation metric; whether the task has it is checked once the data is loaded."""
 
-Epochs = Annotated[Duration, PlainValidator(lambda v: Duration.parse(v, "epochs")), _as_text]
-Steps = Annotated[Duration, PlainValidator(lambda v: Duration.parse(v, "steps")), _as_text]
+_LENGTH = WithJsonSchema({
+    "type": ["number", "string"], "minimum": 0, "exclusiveMaximum": 1e12, "pattern": rf"^\s*{_DURATION}\s*$",
+    "examples": ["15 epochs", "300 steps", "10%"],
+})  # fmt: skip
+Epochs = Annotated[Duration, PlainValidator(lambda v: Duration.parse(v, "epochs")), _LENGTH, _as_text]
+Steps = Annotated[Duration, PlainValidator(lambda v: Duration.parse(v, "steps")), _LENGTH, _as_text]
 
 
 def part_of(value: object, key: str) -> Part:
@@ -209,96 +225,3 @@ def checked(value: Any, kind: TypeAdapter[Any], key: str) -> Any:
         return kind.validate_json(text, strict=True)
     except ValidationError as error:
         raise ConfigError(problem_of(error), key=key) from None
-
-
-@dataclass(frozen=True)
-class Kind:
-    """What an argument of a Python function may be.
-
-    Args:
-        words: what it must be, to follow "must be".
-        fits: whether a value is.
-    """
-
-    words: str
-    fits: Callable[[Any], bool]
-
-    def of(self, name: str, value: Any) -> Any:
-        """Return the value of the argument `name`. Raises ArgumentError unless it fits."""
-        if not self.fits(value):
-            raise ArgumentError(f"{name} must be {self.words} (got {value!r:.60})")
-        return value
-
-    def __or__(self, other: Kind) -> Kind:
-        return Kind(f"{self.words} or {other.words}", lambda value: self.fits(value) or other.fits(value))
-
-
-@dataclass(frozen=True)
-class Listed:
-    """A list, or another iterable, of one kind."""
-
-    words: str
-    item: Kind
-
-    def of(self, name: str, value: Any) -> list[Any]:
-        """Return the values as a list. Raises ArgumentError, with the number of the one that does not fit."""
-        one = isinstance(value, str | Mapping) or self.item.fits(value) or not isinstance(value, Iterable)
-        if one:
-            raise ArgumentError(f"{name} must be a list of {self.words} (got {value!r:.60})")
-        return [self.item.of(f"{name}[{index}]", each) for index, each in enumerate(value)]
-
-
-def _is(*kinds: type) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))
-
-
-TEXT, SWITCH, FUNCTION = Kind("text", _is(str)), Kind("True or False", _is(bool)), Kind("a function", callable)
-NUMBER, WHOLE = Kind("a number", _is(Real)), Kind("a whole number", _is(Integral))
-PATH, NOTHING = Kind("a path", _is(str, PathLike)), Kind("None", lambda value: value is None)
-TEXTS, PATHS = Listed("texts", TEXT), Listed("paths", PATH)
-
-TRACKS = Kind("a tracker's name or block, or a list of them", _is(str, Mapping, list, tuple)) | NOTHING
-
-AT_LEAST_1 = Kind("a whole number, at least 1", lambda value: WHOLE.fits(value) and value >= 1)
-AT_LEAST_0 = Kind("a whole number, at least 0", lambda value: WHOLE.fits(value) and value >= 0)
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def arguments(**kinds: Kind | Listed) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Decorate a function that Python users call: check its arguments and turn iterables into lists."""
-
-    def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        signature = inspect.signature(function)
-
-        @functools.wraps(function)
-        def call(*args: P.args, **kwargs: P.kwargs) -> R:
-            try:
-                bound = signature.bind(*args, **kwargs)
-            except TypeError as error:
-                raise ArgumentError(f"{function.__name__}: {error}") from None
-            bound.arguments |= {name: kinds[name].of(name, v) for name, v in bound.arguments.items() if name in kinds}
-            return function(*bound.args, **bound.kwargs)
-
-        return call
-
-    return decorate
-
-
-class Displayed:
-    """A result that shows itself in a notebook, as a table and a figure. `lrbench.reports` draws both."""
-
-    def plot(self) -> Figure:
-        """Return a matplotlib Figure, which belongs to no window; a notebook shows it where it is a cell's last value.
-
-        Raises UsageError if there is nothing to draw.
-        """
-        import lrbench
-
-        return lrbench.figure_of(self)
-
-    def _repr_html_(self) -> str:
-        import lrbench
-
-        return lrbench.html_of(self)
