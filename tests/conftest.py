@@ -15,6 +15,7 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: small tensors, and cores may be busy
 os.environ["PYTHONPATH"] = str(Path(__file__).parent.parent)  # for the processes that tests start elsewhere
 
+import hypothesis
 import platformdirs
 import pytest
 import yaml
@@ -23,6 +24,8 @@ from lrbench.analysis import Group, Record
 from lrbench.cli.app import main
 from lrbench.runs import RunFolder, RunResult, Status
 
+hypothesis.settings.register_profile("lrbench", deadline=None)  # nothing is said of how busy a machine is
+hypothesis.settings.load_profile("lrbench")
 USERS_DATA = os.environ.get("LRBENCH_DATA")
 
 TINY: dict[str, Any] = {

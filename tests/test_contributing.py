@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import yaml
 from test_architecture import PACKAGE, ROOMS
+
+import lrbench
 
 ROOT = PACKAGE.parent
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -98,6 +101,17 @@ def test_the_examples_are_in_the_catalogue_and_fit_the_layout(copy: Path) -> Non
     files = sorted({block.file for block in blocks()})
     run(copy, "ruff", "check", "--no-cache", *files)
     run(copy, "ruff", "format", "--check", "--no-cache", *files)
+
+
+def test_the_citation_has_the_version_and_forms_can_be_read() -> None:
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == lrbench.__version__
+    forms = [path for path in (ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml") if path.stem != "config"]
+    assert {path.stem for path in forms} == {"bug", "feature", "wrong-statistics"}
+    for path in forms:
+        form = yaml.safe_load(path.read_text())
+        assert form["name"] and form["description"]
+        for part in form["body"]:
+            assert part["type"] == "markdown" or part["attributes"]["label"], path
 
 
 def test_a_diff_that_no_longer_fits_is_told(tmp_path: Path) -> None:

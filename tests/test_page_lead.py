@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -32,10 +33,30 @@ def grid(make_run: MakeRun, sizes: tuple[int, ...] = (16, 64), seeds: int = 2) -
                          status="diverged" if lost else "finished")  # fmt: skip
 
 
+def forty(make_run: MakeRun) -> None:
+    """More runs than the page shows at once."""
+    for lr in range(1, 41):
+        make_run([1.0, lr / 10], name=f"rate {lr}", lr=float(lr))
+
+
+@pytest.fixture(scope="module")
+def written(make_run_in: MakeRun, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Pages that several tests open, each written once, with the runs that a function makes."""
+    pages: dict[Any, Path] = {}
+
+    def write(make: Callable[[MakeRun], None]) -> Path:
+        if make not in pages:
+            runs = tmp_path_factory.mktemp("page_lead")
+            make(functools.partial(make_run_in, runs))
+            pages[make] = report([runs]).page
+        return pages[make]
+
+    return write
+
+
 @pytest.fixture
-def swept(make_run: MakeRun, tmp_path: Path) -> Path:
-    grid(make_run)
-    return report([tmp_path / "runs"]).page
+def swept(written: Callable[..., Path]) -> Path:
+    return written(grid)
 
 
 def test_a_sweep_s_answer_is_on_the_first_screen(opened: Callable[..., Any], swept: Path) -> None:
@@ -149,13 +170,9 @@ def test_lengths_and_schedules_and_a_single_run(opened: Callable[..., Any], make
     assert "Audit: the learning rates that ran are those that were meant" in page.locator("#s1").inner_text()
 
 
-def test_without_a_script_the_answer_and_the_best_rows_are_there(
-    browser: Any, make_run: MakeRun, tmp_path: Path
-) -> None:
-    for lr in range(1, 41):
-        make_run([1.0, lr / 10], name=f"rate {lr}", lr=float(lr))
+def test_without_a_script_the_answer_and_the_best_rows_are_there(browser: Any, written: Callable[..., Path]) -> None:
     page = browser.new_context(java_script_enabled=False, viewport={"width": 1400, "height": 900}).new_page()
-    page.goto(report([tmp_path / "runs"]).page.as_uri())
+    page.goto(written(forty).as_uri())
     assert page.locator("#results tbody tr:visible").count() == 30
     assert "The best 30 of 40 rows" in page.locator("#table").inner_text()
     assert page.locator(".answer").is_visible() and page.locator(".lead-table tbody tr:visible").count() > 10
@@ -164,11 +181,9 @@ def test_without_a_script_the_answer_and_the_best_rows_are_there(
 
 
 def test_rows_and_details_beyond_the_best_come_from_data(
-    opened: Callable[..., Any], make_run: MakeRun, tmp_path: Path
+    opened: Callable[..., Any], written: Callable[..., Path]
 ) -> None:
-    for lr in range(1, 41):
-        make_run([1.0, lr / 10], name=f"rate {lr}", lr=float(lr))
-    page = opened(report([tmp_path / "runs"]).page)
+    page = opened(written(forty))
     rows = page.locator("#results tbody tr")
     assert rows.count() == 30
     page.get_by_role("button", name="Show the other of 40 rows").click()

@@ -13,14 +13,16 @@ from lrbench.config import Experiment
 from lrbench.errors import ConfigError
 from lrbench.schedules import SCHEDULES
 
+_TORCH = "torch.optim.lr_scheduler:"
+
 
 def meant_by(record: Record, run: Recorded, *, importing: bool = True) -> Meant | None:
-    """Return the schedule of a run's config.
+    """Return the schedule of a run's config; None for one that is the user's own code, which a folder never gets run.
 
     Args:
         record: the run.
         run: what it recorded.
-        importing: False to return None for a schedule that must be imported, from another tool or the user's code.
+        importing: False to return None for one of another tool, which must be imported, too.
 
     Raises:
         ConfigError: the config leaves the learning rate to an optimizer that must be imported.
@@ -28,7 +30,8 @@ def meant_by(record: Record, run: Recorded, *, importing: bool = True) -> Meant 
     experiment, sizes, start = record.experiment, record.environment.sizes, record.environment.before.steps
     assert isinstance(experiment, Experiment)
     part = SCHEDULES.canonical(experiment.schedule)
-    if not importing and part.name not in SCHEDULES.entries:
+    known = part.name in SCHEDULES.entries
+    if not known and (not importing or (part.imported and not part.name.startswith(_TORCH))):
         return None
     per_epoch = sizes.steps_per_epoch or _per_epoch(record)
     total = experiment.steps or sizes.total_steps or (experiment.epochs or 0) * (per_epoch or 0)
