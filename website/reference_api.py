@@ -12,7 +12,7 @@ _GROUPS = {
     "Tables of runs": ("load_runs", "load_evaluations", "load_steps"),
     "Your own loop": ("build_schedule", "torch_scheduler", "build_optimizer", "parameter_groups", "record", "param"),
     "Other sizes": ("transfer", "coordinate_check", "Transfer", "CoordinateCheck"),
-    "Other tools": ("import_runs", "export"),
+    "Other tools": ("import_runs", "export", "schema"),
 }  # fmt: skip
 _MORE = "More"
 

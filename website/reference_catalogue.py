@@ -53,4 +53,4 @@ def entry(catalog: Catalog, name: str) -> str:
 def escaped(text: str) -> str:
     """Return a docstring's text as Markdown: formulas keep their stars, brackets and underscores."""
     pieces = re.split(r"(`[^`]*`)", text)
-    return "".join(p if p.startswith("`") else re.sub(r"([*_\[\]<])", r"\\\1", p) for p in pieces)
+    return "".join(p if p.startswith("`") else re.sub(r"([*_\[\]])", r"\\\1", p).replace("<", "&lt;") for p in pieces)

@@ -23,7 +23,7 @@ def _section(name: str, command: Any) -> str:
     words = " ".join(["lrbench", name, *(f"[{p.metavar or p.name.upper()}]…" for p in arguments), "[OPTIONS]"])
     about = "\n\n".join(_markdown(paragraph) for paragraph in (command.help or "").split("\n\n"))
     rows = [(code(p.metavar or p.name.upper()), p.help or "", "") for p in arguments]
-    text = f"### `{name}`\n\n{about}\n\n```text\n{words}\n```\n\n"
+    text = f"### `{name}`\n\n```text\n{words}\n```\n\n{about}\n\n"
     panels: dict[str, list[tuple[str, str, str]]] = {"": rows} if rows else {}
     for option in command.params:
         if not _is_argument(option) and not option.hidden and "--help" not in option.opts:
