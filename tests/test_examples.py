@@ -1,119 +1,240 @@
-"""The examples: each config with its Python file, typed as its first lines say."""
+"""The examples: each folder's README is what is run, with the words that it gives for a quick try."""
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
+import re
+import shlex
 import shutil
+import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-import lrbench
 from lrbench.analysis import read_runs
 from lrbench.runs import Status
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
-ALONE = ["images", "language", "multilabel", "regression", "segmentation", "sequences", "vae"]
-LEAST: dict[str, tuple[str, float]] = {
-    "images": ("f1", 0.9),
-    "language": ("accuracy", 0.9),
-    "multilabel": ("average_precision", 0.75),
-    "regression": ("r2", 0.7),
-    "segmentation": ("mean_iou", 0.6),
-    "sequences": ("mae", -0.1),
-    "vae": ("psnr", 11.0),
+Cli = Callable[..., tuple[int, str, str]]
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = ROOT / "examples"
+FOLDERS = sorted(path.parent.name for path in EXAMPLES.glob("*/README.md"))
+RUNS = {
+    "ci": 10,
+    "finetune": 2,
+    "gan": 5,
+    "gpt": 2,
+    "huggingface": 2,
+    "image-model": 1,
+    "jax": 3,
+    "keras": 2,
+    "lightning": 2,
+    "multilabel": 1,
+    "notebook": 13,
+    "record": 3,
+    "regression": 1,
+    "script": 2,
+    "segmentation": 1,
+    "sequences": 1,
+    "slurm": 4,
+    "vae": 2,
 }
-"""A metric that each example reaches, with the sign of what is better."""
+"""How many runs the commands of each README leave."""
+NEEDS = {
+    "finetune": ("transformers", "peft"),
+    "huggingface": ("transformers", "accelerate"),
+    "jax": ("jax",),
+    "keras": ("keras",),
+    "lightning": ("lightning",),
+    "notebook": ("nbclient", "ipykernel"),
+}
+ONE_PROCESS = {"image-model", "gpt", "multilabel", "regression", "segmentation", "sequences", "vae"}
+"""What needs no processes of its own, which import torch anew, and so takes a second or two."""
+SAYS = {
+    "gan": "heatmap.png",
+    "huggingface": "follows",
+    "jax": "follows",
+    "keras": "follows",
+    "lightning": "follows",
+    "record": "follows",
+    "script": "has the lowest validation loss",
+    "slurm": "4 of 4",
+}
+"""What the README says that you will see, in the commands' words."""
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Callable[..., Any]) -> Iterator[Path]:
-    shutil.copytree(EXAMPLES, tmp_path / "examples")
-    monkeypatch.chdir(tmp_path / "examples")
-    monkeypatch.syspath_prepend(str(tmp_path / "examples"))
-    names = {path.stem for path in EXAMPLES.glob("*.py")}
-    for name in names & set(sys.modules):
-        monkeypatch.delitem(sys.modules, name)
-    yield tmp_path / "examples"
-    for name in names:
-        sys.modules.pop(name, None)
+def go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli) -> Callable[[str], None]:
+    """Copies an example's folder, and makes that copy the current folder."""
+
+    def enter(folder: str) -> None:
+        shutil.copytree(EXAMPLES / folder, tmp_path / folder, ignore=shutil.ignore_patterns("runs", "weights"))
+        monkeypatch.chdir(tmp_path / folder)
+        monkeypatch.syspath_prepend(str(tmp_path / folder))
+        for path in Path().glob("*.py"):
+            monkeypatch.delitem(sys.modules, path.stem, raising=False)
+        monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+
+    return enter
 
 
-def result(name: str) -> dict[str, Any]:
-    (path,) = Path("runs").glob(f"{name}-seed0-*/result.json")
-    found: dict[str, Any] = json.loads(path.read_text())
-    return found
+def quick_commands(readme: str) -> list[str]:
+    """The lines of the code block, each with the words for a quick try after the command that they are for."""
+    (block,) = re.findall(r"```sh\n(.*?)```", readme, flags=re.DOTALL)
+    for words, command in re.findall(r"`([^`]+)`\s+to\s+`([^`]+)`", readme.partition("For a quick try")[2]):
+        assert command in block, f"a quick try of {command!r}, which is not in the block"
+        block = block.replace(command, f"{command} {words}")
+    return block.splitlines()
 
 
-@pytest.mark.parametrize("name", ALONE)
-def test_each_begins(name: str, here: Path, cli: Callable[..., Any]) -> None:
-    code, _, said = cli("run", f"{name}.yaml", "--set", "epochs=1", "--set", "schedule=constant")
-    assert code == 0, said
-    assert result(name)["status"] == "finished"
+def perform(command: str, cli: Cli) -> str:
+    """What a command prints. lrbench's own run here, where torch is imported already."""
+    if command.startswith("lrbench "):
+        code, out, said = cli(*shlex.split(command)[1:])
+    else:
+        done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=300)
+        code, out, said = done.returncode, done.stdout, done.stderr
+    assert code == 0, f"{command}: {code}\n{out}\n{said}"
+    return out + said
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # of peft
+@pytest.mark.parametrize(
+    "folder", [f if f in ONE_PROCESS else pytest.param(f, marks=pytest.mark.slow) for f in FOLDERS]
+)
+def test_a_readme_s_commands_do_what_it_says(folder: str, go: Callable[[str], None], cli: Cli, sketches: None) -> None:
+    for name in NEEDS.get(folder, ()):
+        pytest.importorskip(name)
+    go(folder)
+    said = "".join(perform(command, cli) for command in quick_commands(Path("README.md").read_text()))
+    runs = read_runs([Path("runs")])
+    assert len(runs) == RUNS[folder] and all(run.status is Status.FINISHED for run in runs)
+    assert SAYS.get(folder, "") in " ".join(said.split())
+
+
+LEAST: dict[tuple[str, str], tuple[str, float]] = {
+    ("image-model", "images"): ("f1", 0.9),
+    ("gpt", "sums"): ("accuracy", 0.9),
+    ("multilabel", "multilabel"): ("average_precision", 0.75),
+    ("regression", "regression"): ("r2", 0.7),
+    ("segmentation", "segmentation"): ("mean_iou", 0.6),
+    ("sequences", "sequences"): ("mae", -0.1),
+    ("vae", "vae"): ("psnr", 11.0),
+}
+"""A metric that each config of one process reaches at its full length, with the sign of what is better."""
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ALONE)
-def test_each_learns(name: str, here: Path, cli: Callable[..., Any]) -> None:
-    code, _, said = cli("run", f"{name}.yaml")
-    assert code == 0, said
-    metric, least = LEAST[name]
-    value = result(name)["test"][metric]
+@pytest.mark.parametrize(("folder", "config"), LEAST)
+def test_each_learns(folder: str, config: str, go: Callable[[str], None], cli: Cli) -> None:
+    go(folder)
+    perform(f"lrbench run {config}.yaml", cli)
+    (result,) = Path("runs").glob(f"{config}-seed0-*/result.json")
+    metric, least = LEAST[folder, config]
+    value = json.loads(result.read_text())["test"][metric]
     assert (value if least > 0 else -value) > least
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # of peft
-@pytest.mark.parametrize(("name", "least"), [("finetune", 0.9), ("lora", 0.55)])  # LoRA on random weights
-def test_weights_of_transformers_are_trained_on(name: str, least: float, here: Path, cli: Callable[..., Any]) -> None:
+def test_weights_of_transformers_are_trained_on(go: Callable[[str], None], cli: Cli) -> None:
     pytest.importorskip("transformers")
     pytest.importorskip("peft")
-    importlib.import_module("runpy").run_path("finetune.py", run_name="__main__")
-    code, _, said = cli("run", f"{name}.yaml")
-    assert code == 0, said
-    assert result(name)["test"]["accuracy"] > least
-
-
-def test_every_config_has_its_python_file_and_says_what_it_shows() -> None:
-    for path in sorted(EXAMPLES.glob("*.yaml")):
-        text = path.read_text()
-        plain = yaml.safe_load(text)
-        assert text.startswith("# ") and plain
-        assert (EXAMPLES / f"{path.stem}.py").exists() or "extends" in plain, path
-
-
-SCRIPTS = {
-    "plain": "cosine",
-    "hf": "hf/cosine",
-    "digits_lightning": "torch.optim.lr_scheduler:OneCycleLR",
-    "digits_keras": "keras/CosineDecay",
-}
-"""Scripts that record, and the schedule that each of them sets."""
+    go("finetune")
+    perform("python finetune.py", cli)
+    perform("lrbench run finetune.yaml lora.yaml", cli)
+    for name, least in (("finetune", 0.9), ("lora", 0.55)):  # LoRA on random weights
+        (result,) = Path("runs").glob(f"{name}-seed0-*/result.json")
+        assert json.loads(result.read_text())["test"]["accuracy"] > least
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SCRIPTS)
-def test_each_script_is_swept_compared_and_audited(
-    name: str, here: Path, cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")  # `python` is this one
-    shutil.copytree(here / "commands", "swept")
-    code, out, said = cli(
-        "sweep", f"swept/{name}.yaml", "--lr", "0.0001,0.01", "--seeds", "2", "--set", "sweep.schedule=null"
-    )
-    assert code == 0, out + said
-    assert "best learning rate tried is 0.01" in " ".join(out.split())
-    runs = read_runs([Path("runs")])
-    assert len(runs) == 4 and all(run.status is Status.FINISHED and run.result for run in runs)
-    audits = lrbench.audit(["runs"], schedule=SCRIPTS[name])
-    assert all(audit.meant and not audit.faults for audit in audits)
-    code, out, _ = cli("compare", "lr=0.01", "lr=0.0001")
-    assert code in (0, 4) and "better" in out
-    code, out, _ = cli("report", "runs")
-    assert code == 0 and "has the lowest validation loss" in " ".join(out.split())
+def test_the_guard_fails_if_the_learning_rate_is_worse(go: Callable[[str], None]) -> None:
+    go("ci")
+    Path("candidate.yaml").write_text("extends: baseline.yaml\nname: candidate\noptimizer: {lr: 1e-5}\n")
+    done = subprocess.run(["bash", "guard.sh", "--set", "epochs=2"], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1, done.stderr
+    assert json.loads(Path("decision.json").read_text())["word"] == "worse"
+    Path("candidate.yaml").write_text("extends: baseline.yaml\nname: candidate\noptimizer: {rate: 1e-5}\n")
+    done = subprocess.run(["bash", "guard.sh"], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 2 and "rate" in done.stderr, "a mistake in a config does not pass"
+
+
+# -- what is read, not run
+
+
+def test_the_table_names_every_folder() -> None:
+    rows = re.findall(r"^\| \[(.+?)\]\((.+?)\) \|", (EXAMPLES / "README.md").read_text(), flags=re.MULTILINE)
+    assert sorted(rows) == [(folder, folder) for folder in FOLDERS]
+    assert {path.name for path in EXAMPLES.iterdir() if path.is_dir()} == set(FOLDERS) == set(RUNS)
+
+
+def test_links_of_readmes_lead_somewhere() -> None:
+    for readme in EXAMPLES.glob("*/README.md"):
+        for target in re.findall(r"\]\(([^)#]+)", readme.read_text()):
+            assert (readme.parent / target).exists(), f"{readme.parent.name}: {target}"
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*/*.yaml")), ids=lambda path: path.name)
+def test_every_config_says_what_it_shows(path: Path) -> None:
+    text = path.read_text()
+    assert text.startswith("# ") and yaml.safe_load(text)
+
+
+@pytest.mark.parametrize("path", [*EXAMPLES.glob("*/*.sbatch"), *EXAMPLES.glob("*/*.sh")], ids=lambda path: path.name)
+def test_scripts_are_valid(path: Path) -> None:
+    assert subprocess.run(["bash", "-n", path], capture_output=True, text=True).stderr == ""
+
+
+def test_the_workflow_runs_the_guard() -> None:
+    (job,) = yaml.safe_load((EXAMPLES / "ci" / "learning-rate.yml").read_text())["jobs"].values()
+    (guard,) = (step for step in job["steps"] if "guard.sh" in step.get("run", ""))
+    assert guard == {"run": "bash guard.sh", "working-directory": "ci"}
+
+
+def test_the_notebook_is_stripped_of_its_outputs() -> None:
+    cells = json.loads((EXAMPLES / "notebook" / "learning_rate.ipynb").read_text())["cells"]
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    assert code and all(cell["outputs"] == [] and cell["execution_count"] is None for cell in code)
+
+
+# -- what documentation shows of the examples
+
+
+def shown_of_examples() -> list[Any]:
+    """Code blocks whose first line names an example's file."""
+    found = []
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        for path, block in re.findall(
+            r"^```\w+\n# (examples/\S+)\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE
+        ):
+            found.append(pytest.param(path, block, id=f"{page.name}: {path}"))
+    return found
+
+
+def text_of(path: Path) -> str:
+    text = path.read_text()
+    if path.suffix == ".ipynb":
+        return "\n".join("".join(cell["source"]) for cell in json.loads(text)["cells"])
+    return text
+
+
+def code_of(text: str) -> list[str]:
+    """The lines of code, without comments at their ends."""
+    return [line.partition("  #")[0].rstrip() for line in text.splitlines() if line.strip()]
+
+
+@pytest.mark.parametrize(("path", "block"), shown_of_examples())
+def test_documentation_shows_what_the_example_has(path: str, block: str) -> None:
+    there = iter(code_of(text_of(ROOT / path)))
+    for line in code_of(block):
+        assert line in there, f"{path} has no such line, or not in this order: {line}"
+
+
+def test_pages_about_examples_show_them() -> None:
+    assert len(shown_of_examples()) >= 8

@@ -55,25 +55,25 @@ STARTERS = {
     ),
     "script": Starter(
         "your own training script in plain PyTorch, which lrbench records and sweeps",
-        ("examples/commands/plain.py", "examples/commands/plain.yaml"),
-        ("python plain.py", "lrbench sweep plain.yaml"),
+        ("examples/record/train.py", "examples/record/train.yaml"),
+        ("python train.py", "lrbench sweep train.yaml"),
     ),
     "huggingface": Starter(
         "a script with the Trainer of Hugging Face",
-        ("examples/commands/hf.py", "examples/commands/hf.yaml"),
-        ("python hf.py", "lrbench sweep hf.yaml"),
+        ("examples/huggingface/train.py", "examples/huggingface/train.yaml"),
+        ("python train.py", "lrbench sweep train.yaml"),
         (("transformers", "transformers"), ("accelerate", "accelerate")),
     ),
     "lightning": Starter(
         "a script with Lightning",
-        ("examples/commands/digits_lightning.py", "examples/commands/digits_lightning.yaml"),
-        ("python digits_lightning.py", "lrbench sweep digits_lightning.yaml"),
+        ("examples/lightning/train.py", "examples/lightning/train.yaml"),
+        ("python train.py", "lrbench sweep train.yaml"),
         (("lightning", "lightning"),),
     ),
     "keras": Starter(
         "a script with Keras",
-        ("examples/commands/digits_keras.py", "examples/commands/digits_keras.yaml"),
-        ("python digits_keras.py", "lrbench sweep digits_keras.yaml"),
+        ("examples/keras/train.py", "examples/keras/train.yaml"),
+        ("python train.py", "lrbench sweep train.yaml"),
         (("keras", "keras"),),
     ),
 }

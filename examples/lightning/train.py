@@ -1,7 +1,7 @@
 """Train an MLP on the digits with Lightning, which one callback records.
 
-python digits_lightning.py --lr 0.01          # by itself, into runs/
-lrbench sweep digits_lightning.yaml
+python train.py --lr 0.01          # by itself, into runs/
+lrbench sweep train.yaml
 """
 
 import argparse
@@ -39,11 +39,14 @@ class Digits(lightning.LightningModule):
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--lr", type=float, default=0.01)
+parser.add_argument("--epochs", type=int, default=5)
 parser.add_argument("--seed", type=int, default=0)
 options = parser.parse_args()
 
 lightning.seed_everything(options.seed)
 images, labels = map(torch.tensor, load_digits(return_X_y=True))
 training, validation = train_test_split(TensorDataset(images.float() / 16, labels), test_size=0.2, random_state=0)
-trainer = lightning.Trainer(max_epochs=5, callbacks=[LrbenchCallback()], logger=False, enable_checkpointing=False)
+trainer = lightning.Trainer(
+    max_epochs=options.epochs, callbacks=[LrbenchCallback()], logger=False, enable_checkpointing=False
+)
 trainer.fit(Digits(options.lr), DataLoader(training, 64, shuffle=True), DataLoader(validation, 512))

@@ -1,7 +1,7 @@
 """Train a small transformer on the digits' rows with the Trainer of Hugging Face, which one callback records.
 
-python hf.py                      # by itself, into runs/
-lrbench sweep hf.yaml             # lrbench.param gives it the learning rate and the seed of each run
+python train.py                   # by itself, into runs/
+lrbench sweep train.yaml          # lrbench.param gives it the learning rate and the seed of each run
 """
 
 import torch
@@ -24,7 +24,7 @@ arguments = TrainingArguments(
     lr_scheduler_type=lrbench.param("schedule", "cosine"),
     seed=lrbench.param("seed", 0),
     per_device_train_batch_size=64,
-    num_train_epochs=15,
+    num_train_epochs=lrbench.param("epochs", 15),
     logging_steps=1,
     eval_strategy="epoch",
     save_strategy="no",

@@ -1,7 +1,7 @@
 """Train an MLP on the digits in plain PyTorch; `lrbench.record` writes the run.
 
-python plain.py --lr 0.1          # by itself, into runs/
-lrbench sweep plain.yaml          # over learning rates and seeds
+python train.py --lr 0.1          # by itself, into runs/
+lrbench sweep train.yaml          # over learning rates and seeds
 """
 
 import argparse

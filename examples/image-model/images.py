@@ -1,7 +1,8 @@
-"""Images of PIL with stripes, of which one in ten are upright."""
+"""Images of PIL with stripes, of which one in ten are upright, and a network for them."""
 
 import numpy as np
 from PIL import Image
+from torch import nn
 from torch.utils.data import Dataset
 
 
@@ -25,3 +26,13 @@ class Stripes(Dataset):
 
 def stripes():
     return Stripes(400, seed=0), Stripes(100, seed=1)
+
+
+class Net(nn.Sequential):
+    def __init__(self, in_channels: int, num_classes: int, width: int = 16) -> None:  # lrbench passes the first two
+        super().__init__(
+            nn.Conv2d(in_channels, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU(),
+            nn.Conv2d(width, 2 * width, 3, stride=2, padding=1), nn.BatchNorm2d(2 * width), nn.ReLU(),
+            nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+            nn.Linear(2 * width, num_classes),
+        )  # fmt: skip
