@@ -16,6 +16,9 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 ALWAYS = ("AGENTS.md", "CHANGELOG.md", "CONTRIBUTING.md", "benchmarks/README.md", "runs/README.md")
+COPIED = (".gif", ".ipynb", ".jpg", ".pdf", ".png", ".svg")
+"""Files that are there as they are, not as pages."""
+
 _FENCED = re.compile(r"^([ ]*)(`{3,})[^\n]*\n.*?^\1\2[ ]*$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(?<=\[)([^\[\]]*)\]\(([^()\s]+)\)|\]\(([^()\s]+)\)")
 _BEFORE_LIST = re.compile(r"^([^\s>|*-].*)\n(?=- )", re.MULTILINE)  # GitHub needs no empty line there
@@ -35,6 +38,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         if uri in _SHOWN or not (root / path).exists():
             continue
         _SHOWN[uri] = path
+        if Path(path).suffix in COPIED:
+            if not path.startswith("docs/"):
+                files.append(File.generated(config, uri, abs_src_path=str(root / path)))
+            continue
         text = _text(root, path)
         if not path.startswith("docs/"):
             files.append(File.generated(config, uri, content=text))
@@ -97,6 +104,9 @@ def _uri(path: str) -> str:
     """Return where the site has a file of the repository, relative to `docs/`."""
     if path.startswith("docs/"):
         return path.removeprefix("docs/")
+    path = re.sub(r"(^|/)\.", r"\1", path)  # MkDocs leaves out what begins with a dot
+    if Path(path).suffix in COPIED:
+        return f"project/{path}"
     return f"project/{path.removesuffix('/README.md').removesuffix('.md')}.md"
 
 
