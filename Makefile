@@ -11,7 +11,7 @@ NEEDED = $(USED) pytest xdist pytest_cov pre_commit hypothesis jsonschema ruff m
 PARALLEL = -n logical --maxprocesses 8 --dist worksteal
 SLOW_PARALLEL = -n logical --maxprocesses 4 --dist loadgroup
 
-.PHONY: demo test test-slow coverage soak study-report bench check lint layout types format user environment clean
+.PHONY: demo test test-slow coverage soak release-check study-report bench check lint layout types format user environment clean
 
 demo: user  ## Compare twelve configs on embedded data: about two minutes.
 	$(BIN)/python -m lrbench demo
@@ -28,6 +28,10 @@ coverage: environment  ## Run the ordinary tests and print the coverage of each 
 soak: environment  ## Kill hundreds of runs, fail every write once, try thousands of damaged configs and folders: half an hour.
 	$(BIN)/python tests/soak.py --kills 200 --every 1
 	LRBENCH_EXAMPLES=2000 $(BIN)/python -m pytest tests/test_fuzz.py
+
+release-check: environment  ## Build sdist and wheel, and use the wheel from an empty folder in a fresh environment: ten minutes.
+	@$(HAS) build twine || $(BIN)/python -m pip install --quiet --disable-pip-version-check build twine
+	$(BIN)/python tests/release.py $(RELEASE)
 
 study-report: user  ## Write the reports of docs/study.md from the results in runs/study, without training.
 	$(BIN)/python -m lrbench report --runs runs/study --filter dataset=mnist --filter epochs=25 --baseline baseline \
