@@ -11,7 +11,7 @@ NEEDED = $(USED) pytest xdist pytest_cov pre_commit hypothesis jsonschema ruff m
 PARALLEL = -n logical --maxprocesses 8 --dist worksteal
 SLOW_PARALLEL = -n logical --maxprocesses 4 --dist loadgroup
 
-.PHONY: demo test test-slow coverage soak docs docs-figures study-report bench check lint layout types format user environment documented clean
+.PHONY: demo test test-slow coverage soak docs docs-figures release-check study-report bench check lint layout types format user environment documented clean
 
 demo: user  ## Compare twelve configs on embedded data: about two minutes.
 	$(BIN)/python -m lrbench demo
@@ -34,6 +34,10 @@ docs: documented  ## Build the documentation site into site/, strictly: broken l
 
 docs-figures: documented  ## Renew the figures in docs/ that are drawn from runs/study.
 	$(BIN)/python website/drawn.py
+
+release-check: environment  ## Build sdist and wheel, and use the wheel from an empty folder in a fresh environment: ten minutes.
+	@$(HAS) build twine || $(BIN)/python -m pip install --quiet --disable-pip-version-check build twine
+	$(BIN)/python tests/release.py $(RELEASE)
 
 study-report: user  ## Write the reports of docs/study.md from the results in runs/study, without training.
 	$(BIN)/python -m lrbench report --runs runs/study --filter dataset=mnist --filter epochs=25 --baseline baseline \

@@ -184,7 +184,12 @@ def test_nothing_is_overwritten_unless_forced(cli: Cli) -> None:
 
 
 def test_kinds_share_a_folder_and_dangling_links_and_folders_stay(cli: Cli) -> None:
-    assert all(cli("init", kind)[0] == 0 for kind in STARTERS)
+    scripts = [kind for kind, starter in STARTERS.items() if "train.py" in {Path(f).name for f in starter.files}]
+    others = STARTERS.keys() - scripts
+    assert len(scripts) == 4
+    assert all(cli("init", kind)[0] == 0 for kind in [*others, "script"])
+    code, _, err = cli("init", "keras")
+    assert (code, "train.py" in err and "name another FOLDER" in err) == (2, True)
     Path("text").mkdir()
     Path("text/text.yaml").symlink_to("nowhere.yaml")
     assert cli("init", "text", "text")[0] == 2
