@@ -92,8 +92,8 @@ PUBLIC = {
         MODELS Measure Metric Normalize OPTIMIZERS SETS_ITS_OWN_RATE Split Stages Task at_rate Tensors
         Validation adam_beta2 build_loss build_model build_optimizer check_parameters configured_rate
         epoch_columns in_groups load_dataset measures metrics_of number parameter_groups peak_and_ratios place
-        recorded METRICS NAMED OF_TASK PairTask TASKS build_task classes_in outputs_and_classes suited void_hint
-        described in_words mapped read_by task_hooks usual_loss Stage
+        recorded METRICS NAMED OF_TASK PairTask TASKS build_task data_root classes_in outputs_and_classes suited
+        void_hint described in_words mapped read_by task_hooks usual_loss Stage
     """,
     "config": """
         OUR_COLUMN CONFIG CONFIGS Column CommandConfig PARTS Config ContinueRule InitRule RecordedConfig
@@ -113,7 +113,8 @@ PUBLIC = {
     "training": """
         Ended Executor LoopKind Observer Outcome Outcomes Prune RUNGS RunOptions StopFlag TRACKERS Training
         checked_tracker default_jobs do_runs evaluate_split isolated look look_in nearest pending run stopped
-        trackers keep_generators not_finite layer_outputs expected_saving DROP STOP Orders drop_run
+        trackers check_machine in_bytes
+        keep_generators not_finite layer_outputs expected_saving DROP STOP Orders drop_run
     """,
     "lr_finder": """
         Advice FinderFolder Finding KeptState LoopRamp LoopTest Ramp RangeTest Refusal check_schedule

@@ -15,6 +15,7 @@ from lrbench.cli import json_output
 from lrbench.cli.audit import audit
 from lrbench.cli.check_width import check_width
 from lrbench.cli.compare import compare
+from lrbench.cli.doctor import doctor
 from lrbench.cli.export import export
 from lrbench.cli.figure import figure
 from lrbench.cli.find_lr import find_lr
@@ -74,6 +75,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "export": export,
     "import": import_,
     "list": list_,
+    "doctor": doctor,
 }
 for _name, _function in COMMANDS.items():
     app.command(_name, cls=Command, epilog=epilog(_name))(_function)
