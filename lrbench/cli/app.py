@@ -22,7 +22,7 @@ from lrbench.cli.find_lr import find_lr
 from lrbench.cli.help import Command, epilog
 from lrbench.cli.import_ import import_
 from lrbench.cli.list import list_
-from lrbench.cli.options import AT_ONCE, completed
+from lrbench.cli.options import AT_ONCE, completed, modern
 from lrbench.cli.preview import preview
 from lrbench.cli.report import report
 from lrbench.cli.run import run
@@ -95,7 +95,7 @@ def _run(words: list[str]) -> int:
     code = 1
     try:
         with command_line():
-            code = _code(words)
+            code = _code(modern(words))
     finally:
         json_output.close(code)
     return code
