@@ -53,7 +53,7 @@ def find_lr(
     from lrbench.cli.json_events import JsonEvents
     from lrbench.cli.progress import display
     from lrbench.config import load_config, own
-    from lrbench.lr_finder import Refusal, check_schedule, check_target, write_found
+    from lrbench.lr_finder import check_schedule, check_target, write_found
     from lrbench.lr_finder import find_lr as find
     from lrbench.training import RunOptions, StopFlag
 
@@ -76,9 +76,7 @@ def find_lr(
         write_found(found, write, config, overrides or (), schedule)
         watch.tell("wrote", file=write)
         tables.show_files(console, [write])
-    seeds_done = counted(len(found.curves), "seed")
-    rate = "no suggestion" if isinstance(found.advice, Refusal) else f"learning rate {found.advice.initial:.2g}"
-    tables.say(console, f"range test of {found.experiment.name}, {seeds_done}, {rate}", found.folder.path)
+    _conclude(console, found)
 
 
 def _show(console: Console, watch: Display, found: Finding) -> None:
@@ -90,3 +88,13 @@ def _show(console: Console, watch: Display, found: Finding) -> None:
     watch.tell("finding", folder=found.folder.path, **found.plain())
     tables.show_finding(console, found)
     tables.show_files(console, [found.folder.figure, Path("finder.csv"), Path("finder.json")])
+
+
+def _conclude(console: Console, found: Finding) -> None:
+    """Print the last line: the test, its seeds, and what it suggests."""
+    from lrbench.cli import tables
+    from lrbench.lr_finder import Refusal
+
+    rate = "no suggestion" if isinstance(found.advice, Refusal) else f"learning rate {found.advice.initial:.2g}"
+    seeds = counted(len(found.curves), "seed")
+    tables.say(console, f"range test of {found.experiment.name}, {seeds}, {rate}", found.folder.path)
