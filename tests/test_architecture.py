@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import inspect
 import re
 import subprocess
 import sys
@@ -276,6 +277,14 @@ def test_public_names() -> None:
     ]
     for name in lrbench.__all__:
         assert getattr(lrbench, name).__doc__
+
+
+def test_public_functions_say_what_they_take_and_what_they_raise() -> None:
+    functions = [name for name in lrbench.__all__ if inspect.isfunction(getattr(lrbench, name))]
+    assert len(functions) > 20
+    for name in functions:
+        text = inspect.getdoc(getattr(lrbench, name)) or ""
+        assert "Args:" in text and re.search(r"\bRaises\b", text), name
 
 
 def test_functions_stay_short_and_files_readable() -> None:
