@@ -145,7 +145,16 @@ _HOMES = {
 }
 
 
+_OLD_NAMES: dict[str, str] = {}
+"""Public names that were renamed, and what they are called now."""
+
+
 def __getattr__(name: str) -> Any:
+    if name in _OLD_NAMES:
+        from lrbench.errors import old_name
+
+        old_name(f"lrbench.{name}", f"lrbench.{_OLD_NAMES[name]}")
+        name = _OLD_NAMES[name]
     if name not in _HOMES:
         raise AttributeError(f"module 'lrbench' has no attribute '{name}'")
     return getattr(importlib.import_module(f"lrbench.{_HOMES[name]}"), name)

@@ -18,7 +18,9 @@ from __future__ import annotations
 
 import contextlib
 import re
+import sys
 import traceback
+import warnings
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 
@@ -139,6 +141,25 @@ def command_line() -> Iterator[None]:
 def option(name: str) -> str:
     """Return what the user calls an option such as `--runs-per-gpu`: from Python, it is `runs_per_gpu`."""
     return name if _typed else _NAMED.get(name, name.removeprefix("--").replace("-", "_"))
+
+
+class OldName(FutureWarning):
+    """An old name of a key, an option or a Python name was used; it still works."""
+
+
+_told: set[str] = set()
+
+
+def old_name(old: str, new: str) -> None:
+    """Say once in a process that `old`, which still works, is now called `new`: see "How we deprecate"."""
+    if old in _told:
+        return
+    _told.add(old)
+    text = f"{old} is now called {new}; the old name still works"
+    if _typed:
+        print(f"Warning: {text}", file=sys.stderr)
+    else:
+        warnings.warn(text, OldName, stacklevel=3)
 
 
 def choices(wrong: object, known: Iterable[str]) -> str:

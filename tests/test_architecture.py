@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import inspect
 import re
 import subprocess
 import sys
@@ -96,7 +97,7 @@ PUBLIC = {
         epoch_columns in_groups load_dataset measures metrics_of number parameter_groups peak_and_ratios place
         kinds_of known_defaults recorded METRICS NAMED OF_TASK PairTask TASKS build_task classes_in
         outputs_and_classes suited void_hint
-        described in_words mapped padded read_by task_hooks usual_loss Stage
+        described in_words mapped padded read_by task_hooks usual_loss Stage data_root
     """,
     "config": """
         OUR_COLUMN CONFIG CONFIGS Column CommandConfig PARTS Config ContinueRule InitRule RecordedConfig
@@ -115,7 +116,8 @@ PUBLIC = {
     "training": """
         Ended Executor LoopKind Observer Outcome Outcomes Prune RUNGS RunOptions StopFlag TRACKERS Training
         checked_tracker default_jobs do_runs evaluate_split isolated look look_in nearest pending run stopped
-        trackers keep_generators not_finite layer_outputs expected_saving DROP STOP Orders drop_run
+        trackers check_machine in_bytes
+        keep_generators not_finite layer_outputs expected_saving DROP STOP Orders drop_run
     """,
     "lr_finder": """
         Advice FinderFolder Finding KeptState LoopRamp LoopTest Ramp RangeTest Refusal check_schedule
@@ -285,6 +287,14 @@ def test_public_names() -> None:
     ]
     for name in lrbench.__all__:
         assert getattr(lrbench, name).__doc__
+
+
+def test_public_functions_say_what_they_take_and_what_they_raise() -> None:
+    functions = [name for name in lrbench.__all__ if inspect.isfunction(getattr(lrbench, name))]
+    assert len(functions) > 20
+    for name in functions:
+        text = inspect.getdoc(getattr(lrbench, name)) or ""
+        assert "Args:" in text and re.search(r"\bRaises\b", text), name
 
 
 def test_functions_stay_short_and_files_readable() -> None:

@@ -39,6 +39,7 @@ COMMANDS = (
     "import",
     "list",
     "schema",
+    "doctor",
 )
 
 

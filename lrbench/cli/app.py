@@ -16,6 +16,7 @@ from lrbench.cli.audit import audit
 from lrbench.cli.check_width import check_width
 from lrbench.cli.compare import compare
 from lrbench.cli.demo import demo
+from lrbench.cli.doctor import doctor
 from lrbench.cli.export import export
 from lrbench.cli.figure import figure
 from lrbench.cli.find_lr import find_lr
@@ -23,7 +24,7 @@ from lrbench.cli.help import Command, epilog
 from lrbench.cli.import_ import import_
 from lrbench.cli.init import init
 from lrbench.cli.list import list_
-from lrbench.cli.options import AT_ONCE, completed
+from lrbench.cli.options import AT_ONCE, completed, modern
 from lrbench.cli.preview import preview
 from lrbench.cli.report import report
 from lrbench.cli.run import run
@@ -80,6 +81,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "import": import_,
     "list": list_,
     "schema": schema,
+    "doctor": doctor,
 }
 for _name, _function in COMMANDS.items():
     app.command(_name, cls=Command, epilog=epilog(_name))(_function)
@@ -99,7 +101,7 @@ def _run(words: list[str]) -> int:
     code = 1
     try:
         with command_line():
-            code = _code(words)
+            code = _code(modern(words))
     finally:
         json_output.close(code)
     return code

@@ -76,14 +76,7 @@ def find_lr(
         write_found(found, write, config, overrides or (), schedule)
         watch.tell("wrote", file=write)
         tables.show_files(console, [write])
-    tables.say(console, _ended(found), found.folder.path)
-
-
-def _ended(found: Finding) -> str:
-    from lrbench.lr_finder import Refusal
-
-    rate = "no suggestion" if isinstance(found.advice, Refusal) else f"learning rate {found.advice.initial:.2g}"
-    return f"range test of {found.experiment.name}, {counted(len(found.curves), 'seed')}, {rate}"
+    _conclude(console, found)
 
 
 def _show(console: Console, watch: Display, found: Finding) -> None:
@@ -95,3 +88,13 @@ def _show(console: Console, watch: Display, found: Finding) -> None:
     watch.tell("finding", folder=found.folder.path, **found.plain())
     tables.show_finding(console, found)
     tables.show_files(console, [found.folder.figure, Path("finder.csv"), Path("finder.json")])
+
+
+def _conclude(console: Console, found: Finding) -> None:
+    """Print the last line: the test, its seeds, and what it suggests."""
+    from lrbench.cli import tables
+    from lrbench.lr_finder import Refusal
+
+    rate = "no suggestion" if isinstance(found.advice, Refusal) else f"learning rate {found.advice.initial:.2g}"
+    seeds = counted(len(found.curves), "seed")
+    tables.say(console, f"range test of {found.experiment.name}, {seeds}, {rate}", found.folder.path)

@@ -39,6 +39,7 @@ EXIT_CODES: dict[str, dict[int, str]] = {
     "find-lr": {0: "done, also without a suggestion", 1: FAILED},
     "compare": DECIDED,
     "audit": {0: "as meant, or nothing to compare", 1: "some learning rates are not those meant"},
+    "doctor": {0: "training works here", 1: "something will not work"},
     "watch": {0: "done, also when Ctrl-C ends watching", 1: "it failed"},
     "import": {0: "done", 1: "nothing could be read"},
     "check-width": {0: "done, whatever the verdict", 1: FAILED},

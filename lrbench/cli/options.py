@@ -14,12 +14,29 @@ from typing import Annotated, Any
 import typer
 
 from lrbench.cli import json_output
+from lrbench.errors import old_name
 
 AT_ONCE = "stopped immediately; the same command resumes from the last checkpoint"
 
 
 BARE = {"--confirm": "5"}
 """What an option means without a value; typer has none that may lack it."""
+
+
+OLD_OPTIONS: dict[str, str] = {}
+"""Options that were renamed, and what they are called now."""
+
+
+def modern(words: Sequence[str]) -> list[str]:
+    """Return a command line with its options as they are called now; warn of old ones."""
+    found = []
+    for word in words:
+        name, equals, value = word.partition("=")
+        if name in OLD_OPTIONS:
+            old_name(name, OLD_OPTIONS[name])
+            name = OLD_OPTIONS[name]
+        found.append(f"{name}{equals}{value}")
+    return found
 
 
 def completed(words: Sequence[str]) -> list[str]:

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from lrbench.components.data.collate import described
     from lrbench.components.data.loaders import read_by
     from lrbench.components.data.nested import mapped
+    from lrbench.components.data.sources import data_root
     from lrbench.components.tasks.pairs import PairTask
 
 _WITH_TORCH = {
@@ -61,6 +62,7 @@ _WITH_TORCH = {
     "data.collate": ("described",),
     "data.loaders": ("read_by",),
     "data.nested": ("mapped",),
+    "data.sources": ("data_root",),
     "tasks.pairs": ("PairTask",),
 }
 _HOMES = {name: home for home, names in _WITH_TORCH.items() for name in names}

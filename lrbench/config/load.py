@@ -12,6 +12,7 @@ from lrbench.config import yaml_source
 from lrbench.config.bundled import located
 from lrbench.config.files import exists, run_notes
 from lrbench.config.merge import merge, normal
+from lrbench.config.old_keys import modern_keys
 from lrbench.config.overrides import override
 from lrbench.config.run_config import RunConfig
 from lrbench.config.validate import validate
@@ -115,7 +116,7 @@ def _resolve(path: Path) -> tuple[dict[str, Any], yaml_source.Places]:
 
 def _read(path: Path) -> tuple[dict[str, Any], yaml_source.Places]:
     plain, places = yaml_source.read(path)
-    plain = _without_own(plain)
+    plain, places = modern_keys(_without_own(plain), places)
     if plain.get("command") is not None:
         plain["folder"] = os.path.normpath(Path.cwd() / path.parent / str(plain.get("folder", "")))
     scaling = plain.get("lr_scaling")

@@ -8,6 +8,7 @@ from typing import Any
 
 from lrbench.config import yaml_source
 from lrbench.config.merge import PARTS, merge, normal
+from lrbench.config.old_keys import modern_key
 from lrbench.errors import ConfigError
 
 _NUMBER = r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?"
@@ -61,7 +62,7 @@ def _split(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not equals or not all(key.strip().split(".")):
         raise ConfigError(f"must be key=value, such as optimizer.lr=0.01 (got {text!r:.80})", where="--set")
-    return key.strip(), value
+    return modern_key(key.strip()), value
 
 
 def _values(key: str, text: str) -> Sequence[Any]:

@@ -24,12 +24,15 @@ from lrbench.training.tracking import TRACKERS, checked_tracker, trackers
 
 if TYPE_CHECKING:
     from lrbench.training.activations import layer_outputs
+    from lrbench.training.doctor import check_machine, in_bytes
     from lrbench.training.evaluate import evaluate as evaluate_split
     from lrbench.training.generators import keep_generators
     from lrbench.training.isolation import isolated
     from lrbench.training.loop import Training
 
 _WITH_TORCH = {
+    "check_machine": ("lrbench.training.doctor", "check_machine"),
+    "in_bytes": ("lrbench.training.doctor", "in_bytes"),
     "layer_outputs": ("lrbench.training.activations", "layer_outputs"),
     "Training": ("lrbench.training.loop", "Training"),
     "keep_generators": ("lrbench.training.generators", "keep_generators"),
