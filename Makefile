@@ -7,7 +7,7 @@ USED = torch torchvision numpy yaml pydantic typer rich matplotlib pandas jinja2
        torchmetrics
 NEEDED = $(USED) pytest xdist pytest_cov pre_commit hypothesis jsonschema ruff mypy playwright axe_playwright_python \
          prodigyopt schedulefree tensorboard mlflow wandb pyarrow accelerate ray keras lightning peft skorch timm \
-         transformers
+         transformers ipykernel jax nbclient
 PARALLEL = -n logical --maxprocesses 8 --dist worksteal
 DEMO = $(addprefix configs/digits/,$(addsuffix .yaml,baseline too_large large too_small far_too_small linear_decay \
        step_decay time_decay exponential_decay cosine cyclical one_cycle))
