@@ -7,7 +7,7 @@ USED = torch torchvision numpy yaml pydantic typer rich matplotlib pandas jinja2
        torchmetrics
 NEEDED = $(USED) pytest xdist pytest_cov pre_commit hypothesis jsonschema ruff mypy playwright axe_playwright_python \
          prodigyopt schedulefree tensorboard mlflow wandb pyarrow accelerate ray keras lightning peft skorch timm \
-         transformers material mkdocstrings_handlers
+         transformers ipykernel jax nbclient material mkdocstrings_handlers
 PARALLEL = -n logical --maxprocesses 8 --dist worksteal
 SLOW_PARALLEL = -n logical --maxprocesses 4 --dist loadgroup
 
