@@ -15,7 +15,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
-ALWAYS = ("AGENTS.md", "CHANGELOG.md", "CONTRIBUTING.md", "benchmarks/README.md", "runs/README.md")
+ALWAYS = ("AGENTS.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "benchmarks/README.md", "runs/README.md")
 _FENCED = re.compile(r"^([ ]*)(`{3,})[^\n]*\n.*?^\1\2[ ]*$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(?<=\[)([^\[\]]*)\]\(([^()\s]+)\)|\]\(([^()\s]+)\)")
 _BEFORE_LIST = re.compile(r"^([^\s>|*-].*)\n(?=- )", re.MULTILINE)  # GitHub needs no empty line there
