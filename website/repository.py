@@ -15,7 +15,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
-ALWAYS = ("AGENTS.md", "CHANGELOG.md", "CONTRIBUTING.md", "benchmarks/README.md", "runs/README.md")
+ALWAYS = ("AGENTS.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "benchmarks/README.md", "runs/README.md")
 COPIED = (".gif", ".ipynb", ".jpg", ".pdf", ".png", ".svg")
 """Files that are there as they are, not as pages."""
 
