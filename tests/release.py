@@ -61,12 +61,16 @@ def starters(lrbench: Path, python: Path, folder: Path) -> None:
             call({"lrbench": lrbench, "python": python}[command[0]], *command[1:], cwd=folder / kind)
 
 
+ALONE = ("multilabel", "regression", "segmentation", "sequences", "vae")
+"""Folders of examples with a config of the same name."""
+
+
 def examples(lrbench: Path, folder: Path) -> None:
     """Train each example that needs nothing else for one epoch."""
     shutil.copytree(ROOT / "examples", folder)
-    for config in sorted(folder.glob("*.yaml")):
-        if config.stem not in ("finetune", "lora"):  # these need weights
-            call(lrbench, "run", config.name, "--set", "epochs=1", "--set", "schedule=constant", cwd=folder)
+    for name in ("image-model/images", "gpt/sums", *(f"{one}/{one}" for one in ALONE)):
+        config = folder / f"{name}.yaml"
+        call(lrbench, "run", config.name, "--set", "epochs=1", "--set", "schedule=constant", cwd=config.parent)
 
 
 def main(words: Sequence[str] | None = None) -> None:
