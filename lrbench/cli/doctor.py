@@ -14,6 +14,7 @@ from lrbench.cli.terminal import Terminal, inline
 from lrbench.errors import counted
 from lrbench.runs import to_json
 
+_TITLES = {"cpu": "CPU", "omp_num_threads": "OMP_NUM_THREADS"}
 _SIZES = ("memory", "shared_memory", "free")
 
 
@@ -49,12 +50,12 @@ def doctor(
 
 def _show(console: Console, title: str, facts: dict[str, Any]) -> None:
     """Print a section's facts, a line each."""
-    console.print(f"[bold]{title.capitalize()}[/]")
+    console.print(f"[bold]{_TITLES.get(title, title.capitalize())}[/]")
     grid = Table.grid(padding=(0, 2))
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
     for name, value in facts.items():
-        grid.add_row(f"  {inline(name.replace('_', ' '))}", inline(_words(name, value)))
+        grid.add_row(f"  {inline(_TITLES.get(name, name.replace('_', ' ')))}", inline(_words(name, value)))
     if not facts:
         grid.add_row("  none", "")
     console.print(grid)
