@@ -46,7 +46,7 @@ class Zoom:
     def __post_init__(self) -> None:
         if not (NUMBER.fits(self.width) and 1 / LATTICE <= self.width < math.inf):
             least = f"at least {1 / LATTICE:g} decades"
-            raise UsageError(f"{option('--zoom-width')} must be {least} (got {self.width!r:.40})")
+            raise UsageError(f"{option('--zoom-width', 'Zoom.width')} must be {least} (got {self.width!r:.40})")
         if not (self.max_runs is None or AT_LEAST_1.fits(self.max_runs)):
             raise UsageError(f"{option('--max-runs')} must be a whole number, at least 1 (got {self.max_runs!r:.40})")
 
