@@ -316,7 +316,7 @@ def test_failures_are_shown_and_tried_again(cli: Cli, write_config: Write) -> No
     Path("broken").write_text("99")
     code, out, _ = cli("sweep", config, "--lr", "0.1,0.2", "--jobs", "1")
     assert code == 1 and out.count("ValueError: broken") >= 2
-    assert "2 of 2 runs have no result yet (2 pending), so this may change." in out
+    assert "2 of 2 runs have no result yet (2 failed), so this may change." in out
     assert out.count(" and 1 more: ") == 1, "alike failures are told once"
     Path("tries").unlink()
     Path("broken").write_text("1")

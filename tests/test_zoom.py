@@ -104,7 +104,7 @@ def test_a_minimum_that_may_lie_where_seeds_diverged() -> None:
 
 def test_one_seed_says_nothing_of_the_noise() -> None:
     found = step({0.001: [2.0], 0.01: [1.0], 0.1: [2.0]})
-    assert found.rates == () and "give --seeds 3 or more" in found.reason
+    assert found.rates == () and "give seeds 3 or more" in found.reason
 
 
 def test_unknown_rates() -> None:
