@@ -138,9 +138,16 @@ def command_line() -> Iterator[None]:
         _typed = before
 
 
-def option(name: str) -> str:
-    """Return what the user calls an option such as `--runs-per-gpu`: from Python, it is `runs_per_gpu`."""
-    return name if _typed else _NAMED.get(name, name.removeprefix("--").replace("-", "_"))
+def option(name: str, parameter: str = "") -> str:
+    """Return what the user calls an option such as `--runs-per-gpu`: from Python, it is `runs_per_gpu`.
+
+    Args:
+        name: the option.
+        parameter: what Python calls it in this one place, such as `Prune.after`; empty for the option's words.
+    """
+    if _typed:
+        return name
+    return parameter or _NAMED.get(name, name.removeprefix("--").replace("-", "_"))
 
 
 class OldName(FutureWarning):

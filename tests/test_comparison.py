@@ -85,14 +85,14 @@ def test_or_with_the_baseline(runs: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
-        ({"baseline": "bse"}, ["--baseline bse: no such group", "base", "half"]),
-        ({"metric": "loss"}, ["--metric loss: no such metric", "val_loss"]),
+        ({"baseline": "bse"}, ["baseline bse: no such group", "base", "half"]),
+        ({"metric": "loss"}, ["metric loss: no such metric", "val_loss"]),
         ({"metric": "best_epoch"}, ["no such metric"]),
         ({"filters": ["nothing*"]}, ["no run has this name", "base"]),
         ({"filters": ["optimizer.rate=0.1"]}, ["no run's config has the key 'optimizer.rate'", "optimizer.lr"]),
         ({"filters": ["optimizer.lr=7"]}, ["no run matches", "0.1", "0.2"]),
         ({"filters": ["base|optimizer.rate=0.1"]}, ["base|optimizer.rate=0.1: no run's config has the key 'opt"]),
-        ({"target": "val_accuracy"}, ["--target val_accuracy: must be a metric (", "such as val_loss=0.1"]),
+        ({"target": "val_accuracy"}, ["target val_accuracy: must be a metric (", "such as val_loss=0.1"]),
         ({"target": "speed=3"}, ["a metric (train_loss, train_accuracy, val_loss, val_accuracy), = and a number"]),
         ({"target": "val_loss=nan"}, ["and a number"]),
         ({"target": "val_accuracy=99"}, ["between 0 and 1"]),

@@ -329,7 +329,7 @@ def test_swept_axes(shown: Shown) -> None:
     assert by_length.key == "epochs" and by_length.numeric
     assert [[value for value, _ in panel.families] for panel in by_length.panels] == [[2, 4], [2, 4]]
     assert swept.swept(found, "batch_size").words == "batch size"
-    with pytest.raises(UsageError, match=r"--axis bach_size: must be a key .* did you mean 'batch_size'"):
+    with pytest.raises(UsageError, match=r"^axis bach_size: must be a key .* did you mean 'batch_size'"):
         swept.swept(found, "bach_size")
 
 

@@ -619,7 +619,7 @@ def test_mistakes(cli: Cli, write_config: Callable[..., Path], words: tuple[str,
 def test_python_s_own_mistakes(tmp_path: Path, tiny: Any) -> None:
     with pytest.raises(UsageError, match="settings: start, end, iterations"):
         lrbench.find_lr(tiny(), runs=tmp_path, stop=3)
-    with pytest.raises(UsageError, match="--seeds must be at least 1"):
+    with pytest.raises(UsageError, match=r"^seeds must be at least 1"):
         lrbench.find_lr(tiny(), runs=tmp_path, seeds=0)
     with pytest.raises(ConfigError, match="no such file"):
         lrbench.find_lr(tmp_path / "absent.yaml", runs=tmp_path)

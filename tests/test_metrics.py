@@ -397,10 +397,10 @@ def test_targets_are_reached_in_the_metrics_own_direction(
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
-        ({"metric": "val_accuracy"}, "--metric val_accuracy: no such metric; known: train_loss"),
-        ({"target": "val_accuracy=0.9"}, "--target val_accuracy=0.9: must be a metric (train_loss"),
+        ({"metric": "val_accuracy"}, "metric val_accuracy: no such metric; known: train_loss"),
+        ({"target": "val_accuracy=0.9"}, "target val_accuracy=0.9: must be a metric (train_loss"),
         ({"target": "val_error_rate=2"}, "val_error_rate must be between 0 and 1"),
-        ({"target": "test_margin=2"}, "--target test_margin=2: must be a metric"),
+        ({"target": "test_margin=2"}, "target test_margin=2: must be a metric"),
     ],
 )
 def test_metrics_that_no_run_has_are_refused(made: Path, words: dict[str, str], problem: str) -> None:

@@ -172,7 +172,7 @@ def test_other_differences_are_other_laws(tmp_path: Path, make_run_in: Make, run
     made = lrbench.transfer([runs, tmp_path])
     assert any("schedule.name cosine instead of constant" in text for text in made.warnings)
     sweep_of(make_run_in, tmp_path, 0.03, batch_size=64, schedule="cosine")
-    with pytest.raises(UsageError, match=r"2 laws.*schedule.name.*--filter"):
+    with pytest.raises(UsageError, match=r"2 laws.*schedule.name.*select one with filters$"):
         lrbench.transfer([runs, tmp_path])
 
 

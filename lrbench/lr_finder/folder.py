@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from lrbench.config import RunConfig, exists
-from lrbench.errors import FolderError
+from lrbench.errors import FolderError, option
 from lrbench.lr_finder.curves import Curve
 from lrbench.lr_finder.settings import Ramp
 from lrbench.runs import RunFolder, parsed, read_csv, read_json, to_json, write_file
@@ -73,7 +73,9 @@ class FinderFolder:
         result, (rates, losses, momenta) = folder.result(), steps_of(folder)
         steps = result.steps if result is not None else None
         if result is None or len(rates) != steps:
-            raise FolderError(f"{folder.steps.path} has {len(rates)} of {steps} steps; --again repeats the test")
+            raise FolderError(
+                f"{folder.steps.path} has {len(rates)} of {steps} steps; {option('--again')} repeats the test"
+            )
         passes = len(rates) / (folder.environment().sizes.steps_per_epoch or math.inf)
         return Curve(seed, rates, losses, momenta[0] if momenta else 0.0, result.reason, passes)
 
@@ -125,7 +127,7 @@ def steps_of(run: RunFolder) -> tuple[list[float], list[float], list[float]]:
     if not table:
         return [], [], []
     if not {"lr", "loss", "momentum"} <= table.keys():
-        raise FolderError(f"{run.steps.path} is damaged: a column is missing; --again repeats the test")
+        raise FolderError(f"{run.steps.path} is damaged: a column is missing; {option('--again')} repeats the test")
     kept = ~np.isnan(table["loss"])
     kept[-1:] = True
     lr, loss, momentum = (table[name][kept] for name in ("lr", "loss", "momentum"))

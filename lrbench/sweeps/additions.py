@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lrbench.analysis import rate_text
-from lrbench.errors import counted
+from lrbench.errors import counted, option
 from lrbench.events import Watch, message
 from lrbench.runs import Status
 from lrbench.sweeps.grid import Cell
@@ -36,7 +36,7 @@ def zoom_in(asked: Sweep, zoom: Zoom, options: RunOptions, watch: Watch) -> bool
             if rank >= len(step.rates):
                 continue
             if len(alike) > left:
-                full = f", but --max-runs {zoom.max_runs} leaves no more"
+                full = f", but {option('--max-runs')} {zoom.max_runs} leaves no more"
                 steps[line] = Step(step.rates[:rank], step.reason + (full if rank == 0 else ""))
                 continue
             left -= len(alike)

@@ -9,7 +9,7 @@ from typing import Any
 
 from lrbench.analysis import EPSILON
 from lrbench.config import CONFIGS, Config, RunConfig, as_axes, own, read_config
-from lrbench.errors import RunError, UsageError
+from lrbench.errors import RunError, UsageError, option
 from lrbench.events import Watch, message, silent
 from lrbench.lr_finder import Refusal, find_lr, known_finding
 from lrbench.sweeps.additions import add_again
@@ -163,7 +163,7 @@ def ask(
     """
     root, overrides, options = Path(runs).absolute(), as_axes(overrides), options or RunOptions(jobs=None)
     nearest(root)
-    axes = {option: value for option, value in (given or {}).items() if value is not None}
+    axes = {axis: value for axis, value in (given or {}).items() if value is not None}
     instead = {"device": device, "track": track}
     grids = [_grid(config, overrides, axes, instead) for config in configs]
     size = sum(grid.size for grid in grids)
@@ -211,7 +211,9 @@ def _rates_finder(root: Path, options: RunOptions, watch: Watch, train: bool, un
             unknown.append(name)
             return (experiment.lr or 1.0,)
         if isinstance(test.advice, Refusal):
-            raise RunError(f"lr: auto: no suggestion from the range test of {name}: {test.advice}; give --lr instead")
+            raise RunError(
+                f"lr: auto: no suggestion from the range test of {name}: {test.advice}; give {option('--lr')} instead"
+            )
         rates = around(test.advice.initial)
         middle = f"around {test.advice.initial:.2g} as suggested by its range test"
         text = f"{name}: learning rates {rates[0]:.2g} … {rates[-1]:.2g}, {middle}"

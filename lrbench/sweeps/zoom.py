@@ -46,7 +46,7 @@ class Zoom:
     def __post_init__(self) -> None:
         if not (NUMBER.fits(self.width) and 1 / LATTICE <= self.width < math.inf):
             least = f"at least {1 / LATTICE:g} decades"
-            raise UsageError(f"{option('--zoom-width')} must be {least} (got {self.width!r:.40})")
+            raise UsageError(f"{option('--zoom-width', 'Zoom.width')} must be {least} (got {self.width!r:.40})")
         if not (self.max_runs is None or AT_LEAST_1.fits(self.max_runs)):
             raise UsageError(f"{option('--max-runs')} must be a whole number, at least 1 (got {self.max_runs!r:.40})")
 
@@ -86,7 +86,7 @@ def next_step(line: Family, measure: Measure, grid: Sequence[float], width: floa
     if not tried:
         return Step((), "no learning rate is known")
     if max(len(point.values(measure)) + point.lost(measure) for point in line.points) < 2:
-        return Step((), "a single seed says nothing of the noise: give --seeds 3 or more")
+        return Step((), f"a single seed says nothing of the noise: give {option('--seeds')} 3 or more")
     best = line.best(measure)
     if best is None or best.lr is None:
         return _beyond(tried, grid, down=True, why="no learning rate has a value")

@@ -46,7 +46,8 @@ class Prune:
 
     def __post_init__(self) -> None:
         if self.after is not None and not (math.isfinite(self.after) and 0 < self.after < 1):
-            raise UsageError(f"{option('--prune')} must be a fraction above 0 and below 1 (got {self.after:g})")
+            name = option("--prune", "Prune.after")
+            raise UsageError(f"{name} must be a fraction above 0 and below 1 (got {self.after:g})")
 
     @classmethod
     def asked(cls, after: float | None, halve: bool) -> Prune | None:

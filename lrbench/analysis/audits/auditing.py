@@ -202,7 +202,9 @@ def _own(audit: Audit, record: Record, run: Recorded, briefly: bool) -> Audit:
     try:
         meant = meant_by(record, run, importing=not briefly)
         if meant is None:
-            return replace(audit, problem="its schedule is an import, which is not run here; name it with --schedule")
+            return replace(
+                audit, problem=f"its schedule is an import, which is not run here; name it with {option('--schedule')}"
+            )
         scale = scale_of(record, meant, run)
         pair = SideBySide(replace(run, rates=run.rates / scale), meant, slack=0)
         if briefly:

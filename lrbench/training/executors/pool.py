@@ -20,7 +20,7 @@ from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import wait
 from pathlib import Path
 
-from lrbench.errors import Interrupted, RunError, counted
+from lrbench.errors import Interrupted, RunError, counted, option
 from lrbench.events import Event, Watch, message
 from lrbench.runs import RunResult, birth
 from lrbench.training.executors.worker import ASKED_TO_STOP, POLL_SECONDS, Setting, serve
@@ -140,7 +140,7 @@ def _lost(path: Path, deaths: int, code: int | None, stop: StopFlag) -> Exceptio
         return None
     hint = f"exit code {code}"
     if code is not None and code < 0:
-        memory = "; if out of memory, try fewer --jobs or a smaller batch_size" * (-code == signal.SIGKILL)
+        memory = f"; if out of memory, try fewer {option('--jobs')} or a smaller batch_size" * (-code == signal.SIGKILL)
         hint = f"killed by {signal.Signals(-code).name}{memory}"
     return RunError(f"{path.name}: its worker process died {deaths} times ({hint})")
 
