@@ -291,8 +291,9 @@ def test_public_names() -> None:
 
 def test_public_functions_say_what_they_take_and_what_they_raise() -> None:
     functions = [name for name in lrbench.__all__ if inspect.isfunction(getattr(lrbench, name))]
-    assert len(functions) > 20
-    for name in functions:
+    taking = [name for name in functions if inspect.signature(getattr(lrbench, name)).parameters]
+    assert len(taking) > 20
+    for name in taking:
         text = inspect.getdoc(getattr(lrbench, name)) or ""
         assert "Args:" in text and re.search(r"\bRaises\b", text), name
 

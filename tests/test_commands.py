@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -449,6 +450,22 @@ def test_what_varies_but_does_not_reach_the_command_is_told(cli: Cli, tmp_path: 
     _, out, _ = cli("sweep", path, "--seeds", 2, "--set", "sweep.width=[1,2]")
     assert "the command has no {seed}; unless it asks lrbench.param, all seeds are equal" in out
     assert "the command has no {width}; unless it asks lrbench.param, it stays the same" in out
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("import lrbench\nwidth = lrbench.param('width', 8)\nseed = lrbench.param(\"seed\", 0)\n", []),
+        ("from lrbench import param\nwidth = param('width', 8)\n", ["seed"]),
+        ("import json, os\nwidth = json.loads(os.environ['LRBENCH_PARAMS'])['width']\n", ["seed"]),
+        ("import lrbench\nsettings = {'width': 8, 'seed': 0}\n", ["width", "seed"]),
+    ],
+)
+def test_what_the_script_asks_for_is_no_doubt(cli: Cli, tmp_path: Path, text: str, told: list[str]) -> None:
+    script(tmp_path, f"raise SystemExit(1)\n{text}", "train.py")
+    path = config_file(tmp_path, command=f"{sys.executable} train.py {{lr}}", params={"lr": 0.1, "width": 3})
+    _, out, _ = cli("sweep", path, "--seeds", 2, "--set", "sweep.width=[1,2]")
+    assert re.findall(r"the command has no {(\w+)}", out) == told
 
 
 # -- stopping and resuming

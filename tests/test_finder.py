@@ -317,7 +317,7 @@ def test_changed_code_of_one_s_own_is_said(tmp_path: Path, tiny: Any, monkeypatc
     assert not any("has changed" in text for text in seen)
     Path("my_loss.py").write_text(code + "# another\n")
     lrbench.find_lr(experiment, iterations=30, watch=lambda e: seen.append(str(e.values.get("text"))))
-    assert "my_loss has changed since this test; --again repeats it" in seen
+    assert "my_loss has changed since this test; again=True repeats it" in seen
 
 
 def test_another_s_test_is_waited_for(tmp_path: Path, tiny: Any) -> None:

@@ -479,7 +479,7 @@ def test_the_winner_of_commands_is_a_command_and_its_config(tmp_path: Path) -> N
     made = report([tmp_path / "runs"])
     best = winner(made.shown)
     assert best is not None and best.code == "python train.py --lr 0.1 --schedule constant\n"
-    assert best.heading == "The command of train lr=0.1" and "torch" not in best.code + best.config
+    assert best.heading == "The command of lr 0.1" and "torch" not in best.code + best.config
     written = tmp_path / "runs/report/winner.yaml"
     assert not written.with_suffix(".py").exists() and yaml.safe_load(written.read_text())["files"] == ["train.py"]
     assert read_config(written).experiment().plain() == made.groups[0].first.experiment.plain()  # type: ignore[union-attr]

@@ -126,7 +126,7 @@ def test_failed_runs_are_told_and_the_exit_code_is_1(
     ("words", "fragment"),
     [
         (["run", "missing.yaml"], "no such file"),
-        (["run"], "Missing argument 'CONFIG"),
+        (["run"], "CONFIG is missing. In this folder: tiny.yaml"),
         (["run", "tiny.yaml", "--sed", "1"], "No such option: --sed"),
         (["run", "tiny.yaml", "--set", "optimizer.lr=fast"], "greater than 0"),
         (["run", "tiny.yaml", "--jobs", "many"], "Invalid value for '--jobs'"),

@@ -33,7 +33,8 @@ CHROMIUM = os.environ.get("LRBENCH_CHROMIUM") or next(
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium, or its path in LRBENCH_CHROMIUM")
 MakeRun = Callable[..., Path]
 expect = playwright.expect
-USUAL = ("Failed to load resource: net::ERR_CONNECTION", "Canvas2D: Multiple readback")
+_NOT_LOADED = "Failed to load resource: net::ERR_"
+USUAL = (f"{_NOT_LOADED}CONNECTION", f"{_NOT_LOADED}SOCKET_NOT_CONNECTED", "Canvas2D: Multiple readback")
 """What the browser says when a server is gone, and of the tests' own looks at charts."""
 SLOWLY = 60_000
 """Milliseconds that something may take on a busy machine."""

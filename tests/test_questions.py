@@ -218,7 +218,7 @@ def test_no_run_has_ended(make: MakeRun, runs: Path) -> None:
 def test_damaged_runs_ask_nothing(make: MakeRun, runs: Path) -> None:
     (make([2.0, 1.0]) / "config.yaml").write_text("{")
     assert asked(runs) == []
-    assert summary(gather([runs]))[0] == "No run can be read: 1 of 1 are damaged."
+    assert summary(gather([runs]))[0] == "No run can be read: 1 of 1 is damaged."
 
 
 def test_runs_that_all_diverged_or_failed(make: MakeRun, runs: Path) -> None:

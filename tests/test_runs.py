@@ -416,7 +416,7 @@ def test_best_weights_come_back_from_the_checkpoint(tmp_path: Path, tiny: Any) -
 
 def test_runs_that_cannot_be_written_are_a_folder_error(tmp_path: Path, tiny: Any) -> None:
     (tmp_path / "runs").write_text("a file where a folder should be")
-    with pytest.raises(UsageError, match=r"--runs .* is a file, not a folder"):
+    with pytest.raises(UsageError, match=r"^runs .* is a file, not a folder"):
         run([tiny()], runs=tmp_path / "runs")
     with pytest.raises(UsageError, match="is a file"):
         run([tiny()], runs=tmp_path / "runs" / "inner")

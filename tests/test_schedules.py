@@ -1209,4 +1209,4 @@ def test_by_hand_and_a_function_is_never_asked_beyond_the_run():
 
 def test_a_warm_up_in_steps_is_told_once() -> None:
     duration = Duration(2000, "steps")
-    assert duration.told(2000) == "2000 steps" and Duration(5, "epochs").told(150) == "5 epochs, 150 steps"
+    assert duration.told(2000) == "2,000 steps" and Duration(5, "epochs").told(150) == "5 epochs, 150 steps"

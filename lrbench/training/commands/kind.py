@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lrbench.config import CommandConfig, read_config, without_rate
+from lrbench.config import CommandConfig, read_bytes, read_config, without_rate
 from lrbench.errors import ConfigError, LrbenchError, nearest
 from lrbench.events import Watch, message
 from lrbench.runs import Source, describe
@@ -17,6 +19,8 @@ from lrbench.training.kinds import Executing
 
 if TYPE_CHECKING:
     from lrbench.runs import RunFolder
+
+_ASKS = re.compile(r"lrbench\.param\b|from lrbench import [^\n]*\bparam\b|LRBENCH_PARAMS")
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,7 @@ def _check_program(config: CommandConfig) -> None:
 
 def _doubts(configs: Sequence[CommandConfig]) -> list[str]:
     """Return likely mistakes in the configs of one name: what varies but does not reach the command."""
-    name, unused = configs[0].name, set(configs[0].unused)
+    name, unused = configs[0].name, _not_asked(configs[0], configs[0].unused)
     seen: dict[str, set[str]] = {}
     for config in configs:
         for key, value in config.values(Path()).items():
@@ -92,6 +96,16 @@ def _doubts(configs: Sequence[CommandConfig]) -> list[str]:
             otherwise = "all seeds are equal" if key == "seed" else "it stays the same"
             told.append(f"{name}: the command has no {{{key}}}; unless it asks lrbench.param, {otherwise}")
     return told
+
+
+def _not_asked(config: CommandConfig, keys: Iterable[str]) -> set[str]:
+    """Return the keys that no file of the command asks lrbench for: `lrbench.param("lr", 0.1)`."""
+    asking = []
+    for name in config.files:
+        with contextlib.suppress(OSError):
+            text = read_bytes(Path(config.folder, name), most=1_000_000).decode(errors="replace")
+            asking.append(text if _ASKS.search(text) else "")
+    return {key for key in keys if not any(f'"{key}"' in text or f"'{key}'" in text for text in asking)}
 
 
 def _changed(config: CommandConfig, root: Path) -> str | None:
