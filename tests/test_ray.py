@@ -240,7 +240,7 @@ def test_a_cluster_started_here_listens_to_this_machine_only(tmp_path: Path, sta
 
 def test_options_that_need_ray() -> None:
     for needing in ({"address": "auto"}, {"runs_per_gpu": 2}):
-        with pytest.raises(UsageError, match="need --executor ray"):
+        with pytest.raises(UsageError, match="need executor ray"):
             RunOptions(jobs=1, **needing)
         assert RunOptions(jobs=1, executor="ray", **needing).executor == "ray"
     with pytest.raises(UsageError, match="did you mean 'ray'"):
