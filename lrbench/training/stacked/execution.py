@@ -48,7 +48,6 @@ class Stack:
                 lock.enter_context(folder.lock())
                 found = settled(item, folder, self.watch)
                 if found is None:
-                    folder.begin(now())
                     leave = Leave(item.orders, folder.name, self.stop)
                     self.held[item.path] = Held(item, folder, leave, lock.pop_all().close)
                     return
@@ -72,6 +71,7 @@ class Stack:
 
     def _begun(self, one: Held) -> StackedRun | None:
         """Begin or resume a run; None if that fails, which it will again, and be reported, when trained alone."""
+        one.folder.begin(now())
         try:
             run = StackedRun.begin(one.folder, one.item.experiment, one.item.kind, self.watch)  # type: ignore[arg-type]
             run.observer = one.item.kind.prepare(run)  # type: ignore[attr-defined]

@@ -16,14 +16,22 @@ if TYPE_CHECKING:
     from lrbench.training.run_one import WorkItem
 
 LEAST = 4  # fewer runs gain too little
+LEAST_STEPS = 5_000  # of all runs together: a shorter sweep ends before a trial pays
 MOST = 64  # more runs gain no more, since their weights no longer fit into the cache
-OPTIMIZERS = {"adam": "betas", "adamw": "betas", "sgd": "momentum"}
+OPTIMIZERS = ("adam", "adamw", "sgd")
 _SETTINGS = {"lr", "weight_decay", "eps", "betas", "momentum", "dampening", "nesterov", "decoupled_weight_decay"}
 _FREE = ("seed", "optimizer", "schedule", "warmup", "plateau", "early_stopping", "best_by", "as_of")
-_REFUSED = (
-    "accumulate", "compile", "clip_grad_norm", "on_non_finite", "init_from", "continues", "keep", "branches",
-)  # fmt: skip
-"""Keys of a config that must have their defaults."""
+_USUAL: dict[str, tuple[object, ...]] = {
+    "accumulate": (None, 1),
+    "compile": (False,),
+    "clip_grad_norm": (None,),
+    "on_non_finite": (None, "stop"),
+    "init_from": (None,),
+    "continues": (None,),
+    "keep": (None, "best"),
+    "branches": (None,),
+}
+"""Keys of a config, and the values that a stack can have."""
 
 
 def family_of(config: RunConfig, kind: Kind) -> str | None:
@@ -37,7 +45,7 @@ def family_of(config: RunConfig, kind: Kind) -> str | None:
     optimizer, rules = config.optimizer, config.dataset.rules
     plain = not kind.keeps and not config.imports and config.precision == "fp32" and not config.device.startswith("mps")
     plain = plain and not rules.augment and not rules.collate and not rules.sampler
-    usual = all(getattr(config, name) in (None, False, 1, "stop", "best") for name in _REFUSED)
+    usual = all(getattr(config, name) in values for name, values in _USUAL.items())
     if not plain or not usual or optimizer.name not in OPTIMIZERS or not set(optimizer.params) <= _SETTINGS:
         return None
     same = {key: value for key, value in canonical(config).items() if key not in _FREE}
@@ -56,7 +64,7 @@ def stacks(items: Sequence[WorkItem], jobs: int) -> list[tuple[WorkItem, ...]]:
         families.setdefault(item.family or str(item.path), []).append(item)
     found: list[tuple[WorkItem, ...]] = []
     for family in sorted(families.values(), key=len, reverse=True):
-        if len(family) < LEAST:
+        if len(family) < LEAST or _short(family):
             found += [(replace(item, family=None),) for item in family]
             continue
         family.sort(key=_alike)
@@ -64,6 +72,15 @@ def stacks(items: Sequence[WorkItem], jobs: int) -> list[tuple[WorkItem, ...]]:
         ends = [len(family) * number // count for number in range(count + 1)]
         found += [tuple(family[begin:end]) for begin, end in pairwise(ends)]
     return found
+
+
+def _short(family: Sequence[WorkItem]) -> bool:
+    """Return whether the runs are known to be too short for a trial."""
+    config = family[0].experiment
+    assert isinstance(config, Experiment)
+    examples = config.dataset.rules.training_examples(config.dataset.part.name)
+    steps = config.steps or (config.epochs or 0) * config.updates_per_epoch(examples or 0)
+    return family[0].stack != "yes" and 0 < steps * len(family) < LEAST_STEPS
 
 
 def _alike(item: WorkItem) -> str:

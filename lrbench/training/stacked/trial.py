@@ -18,12 +18,12 @@ from lrbench.training.device import resolve_device
 from lrbench.training.parts import Parts
 from lrbench.training.run_one import WorkItem
 from lrbench.training.stacked import remembered
+from lrbench.training.stacked.family import LEAST_STEPS
 from lrbench.training.stacked.batches import stacked_batches, takes
 from lrbench.training.stacked.optimizer import supported
 from lrbench.training.stacked.program import Program
 from lrbench.training.update import gradient, step_taken
 
-LEAST_STEPS = 5_000  # of all runs together: a shorter sweep ends before a trial pays
 LEAST_GAIN = 1.2  # times as fast as one by one
 TOLERANCE = 1e-3  # of a gradient's largest element, and of loss and norm, at the first step
 ROUNDS, STEPS = 3, 8
