@@ -182,7 +182,8 @@ def update(self, batch):
     return inner(self, batch)
 
 Program.update = update
-sweep([load_config(sys.argv[1])], runs=sys.argv[2], lr=[0.003, 0.01], seeds=2, schedules=["constant", "cosine"], jobs=1, stack="yes")
+grid = {"lr": [0.003, 0.01], "seeds": 2, "schedules": ["constant", "cosine"]}
+sweep([load_config(sys.argv[1])], runs=sys.argv[2], jobs=1, stack="yes", **grid)
 """
 
 

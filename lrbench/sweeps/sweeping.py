@@ -130,10 +130,9 @@ def sweep(
         jobs=jobs, executor=executor, stack=stack, prune=prune, retries=retries, again=again, max_failures=max_failures
     )
     wanted = Zoom.asked(zoom)
-    given = {"lr": lr, "seeds": seeds, "schedule": list(schedules) or None}
     asked = ask(
-        configs, given, runs=runs, overrides=overrides, name=name, device=device, track=track, options=options,
-        watch=watch,
+        configs, {"lr": lr, "seeds": seeds, "schedule": list(schedules) or None}, runs=runs, overrides=overrides,
+        name=name, device=device, track=track, options=options, watch=watch,
     )  # fmt: skip
     return carry_out(asked, options, zoom=wanted, confirm=confirm, watch=watch)
 

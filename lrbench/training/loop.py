@@ -61,7 +61,7 @@ def train(
 
 @dataclass
 class Training:
-    """A run in progress; after an evaluation it writes a checkpoint if the last one is `checkpoint_seconds` old."""
+    """A run in progress."""
 
     told: ClassVar[Mapping[str, Any]] = {}  # what `env.json` says of how it was trained
 
@@ -76,7 +76,6 @@ class Training:
     columns: RateColumns | None = None
     pending: Readings = field(default_factory=Readings)
     observer: Observer = field(init=False)
-    checkpoint_seconds: float = EVALUATION_CHECKPOINT_SECONDS
     saved: float = field(default_factory=time.monotonic)
     read: float = field(default_factory=time.monotonic)
 
@@ -269,6 +268,11 @@ class Training:
         if time.monotonic() - self.saved > self.checkpoint_seconds and state.step < parts.total_steps:
             self.checkpoint()
         self.observer.evaluated()
+
+    @property
+    def checkpoint_seconds(self) -> float:
+        """The age of the last checkpoint at which an evaluation writes the next one."""
+        return EVALUATION_CHECKPOINT_SECONDS
 
     @property
     def epochs_done(self) -> float:

@@ -78,14 +78,43 @@ def conv_pool(convolution: nn.Conv2d, x: Tensor) -> Tensor:
     The gradient of the weights is summed in image order. The convolution has stride 1 and no dilation or groups.
     """
     plain = x.device.type != "cpu" or x.requires_grad or torch.is_autocast_enabled("cpu")
-    plain = plain or STACKED.mask is not None
-    if plain or convolution._forward_hooks or torch.compiler.is_compiling():
-        return F.max_pool2d(convolution(x), 2)
+    if plain or STACKED.mask is not None or convolution._forward_hooks or torch.compiler.is_compiling():
+        return pooled(convolution, x)
     assert convolution.bias is not None
     padding = convolution.padding
     assert isinstance(padding, tuple)
     out: Tensor = _ConvPool.apply(x, convolution.weight, convolution.bias, list(padding))
     return out
+
+
+def pooled(convolution: nn.Conv2d, x: Tensor) -> Tensor:
+    """Compute `max_pool2d(convolution(x), 2)`; the convolution has no groups."""
+    if STACKED.mask is None:
+        return F.max_pool2d(convolution(x), 2)
+    out: Tensor = _StackedConvPool.apply(x, convolution.weight, convolution.bias, convolution.padding)
+    return out
+
+
+class _StackedConvPool(torch.autograd.Function):
+    """One convolution with a group for each model, in channels last: torch.vmap would copy between layouts."""
+
+    @staticmethod
+    def forward(x: Tensor, weight: Tensor, bias: Tensor, padding: Any) -> Tensor:
+        return F.max_pool2d(F.conv2d(x, weight, bias, padding=padding), 2)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        """Nothing is kept: the gradient is that of the operations in `vmap`."""
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, x: Tensor, weight: Tensor, bias: Tensor, padding: Any) -> tuple[Tensor, int]:
+        if in_dims[:3] != (in_dims[0], 0, 0) or in_dims[0] is None:
+            raise NotImplementedError("each model needs weights and images of its own")
+        count = info.batch_size
+        images = x.movedim(in_dims[0], 1).flatten(1, 2).contiguous(memory_format=torch.channels_last)
+        filters = weight.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        out = F.max_pool2d(F.conv2d(images, filters, bias.flatten(), padding=padding, groups=count), 2)
+        return out.unflatten(1, (count, -1)), 1
 
 
 class _ConvPool(torch.autograd.Function):

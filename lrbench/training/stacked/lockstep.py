@@ -32,7 +32,6 @@ class StackedRun(Training):
     """A run in progress that is trained with others.
 
     Attributes:
-        checkpoint_seconds: see `Training`.
         leave: True once this run must stop; see `lrbench.training.orders.Leave`.
         generator: the random generator of its dropout.
         put_generators: sets the process's generators to this run's, but for torch's.
@@ -41,7 +40,6 @@ class StackedRun(Training):
 
     told: ClassVar[Mapping[str, Any]] = {"stacked": True}
 
-    checkpoint_seconds: float = EVALUATION_CHECKPOINT_SECONDS
     leave: Callable[[], bool] = _never
     generator: torch.Generator = field(default_factory=torch.Generator)
     put_generators: Callable[[], None] = lambda: None
@@ -52,6 +50,11 @@ class StackedRun(Training):
         """Take over the process's random generators, which `begin` has set for this run."""
         self.put_generators = keep_generators()
         self.generator.set_state(torch.get_rng_state())
+
+    @property
+    def checkpoint_seconds(self) -> float:
+        """See `Training`."""
+        return EVALUATION_CHECKPOINT_SECONDS
 
     @property
     def place(self) -> tuple[int, int, int]:

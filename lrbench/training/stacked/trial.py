@@ -18,8 +18,8 @@ from lrbench.training.device import resolve_device
 from lrbench.training.parts import Parts
 from lrbench.training.run_one import WorkItem
 from lrbench.training.stacked import remembered
-from lrbench.training.stacked.family import LEAST_STEPS
 from lrbench.training.stacked.batches import stacked_batches, takes
+from lrbench.training.stacked.family import LEAST_STEPS
 from lrbench.training.stacked.optimizer import supported
 from lrbench.training.stacked.program import Program
 from lrbench.training.update import gradient, step_taken
