@@ -20,11 +20,11 @@ from lrbench.errors import UsageError
 from lrbench.events import Event
 from lrbench.runs import RunFolder
 from lrbench.sweeps import Sweep, sweep
-from lrbench.training import RunOptions, run
+from lrbench.training import Orders, RunOptions, orders, run
 from lrbench.training.kinds import PlainTraining
 from lrbench.training.pruning import Prune, PrunedTraining
 from lrbench.training.run_one import WorkItem
-from lrbench.training.stacked import execution, family_of, remembered, stacks, trial
+from lrbench.training.stacked import execution, family_of, lockstep, remembered, stacks, trial
 from lrbench.training.stacked.program import Program
 from lrbench.training.stacked.trial import judged
 
@@ -222,6 +222,31 @@ def test_ctrl_c_writes_checkpoints_and_the_same_command_resumes(
     assert all(RunFolder(outcome.path).has_checkpoint for outcome in stopped.outcomes)
     assert not any((outcome.path / "lock").exists() for outcome in stopped.outcomes)
     both(tmp_path, config())
+
+
+def test_a_run_is_dropped_from_a_stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(orders, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(lockstep, "READ_BACK_SECONDS", 0.0)
+    asked = tmp_path / "asked"
+    asked.mkdir()
+    done = sweep([config()], runs=tmp_path / "runs", jobs=1, stack="no", **GRID)
+    items = []
+    for outcome in done.outcomes:
+        RunFolder(outcome.path).clear()
+        items.append(WorkItem(outcome.path, outcome.experiment, orders=Orders(asked), family="one", stack="yes"))
+    dropped = items[3].path.name
+
+    def watch(event: Event) -> None:
+        if event.kind == "epoch" and event.epoch == 1:
+            (asked / f"drop-{dropped}").touch()
+
+    told: dict[str, Any] = {}
+    execution.do_stack(
+        items, threads=1, watch=watch, stop=lambda: False,
+        tell=lambda path, result: told.update({path.name: result.status.value}),
+    )  # fmt: skip
+    assert told.pop(dropped) == "pruned"
+    assert set(told.values()) == {"finished"} and len(told) == 7
 
 
 def test_runs_whose_stack_fails_are_trained_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,6 +64,7 @@ class Training:
     """A run in progress."""
 
     told: ClassVar[Mapping[str, Any]] = {}  # what `env.json` says of how it was trained
+    records: ClassVar[bool] = True  # whether steps may be recorded as CUDA graphs
 
     folder: RunFolder
     experiment: Experiment
@@ -98,7 +99,8 @@ class Training:
             watch(message(f"{folder.name}: its checkpoints can't be used ({why}); starting over", folder.name))
         seed_everything(experiment.seed)
         state = begun(parts) if checkpoint is None else restore(checkpoint, parts, folder.name)
-        recorded_updates = RecordedUpdates(parts, experiment.clip_grad_norm) if recordable(experiment, parts) else None
+        records = cls.records and recordable(experiment, parts)
+        recorded_updates = RecordedUpdates(parts, experiment.clip_grad_norm) if records else None
         place_rates(parts.optimizer, device if recorded_updates else None)
         columns = RateColumns(parts)
         folder.open_logs(metrics, steps=state.step, evaluations=state.evaluations, step_columns=columns.names)

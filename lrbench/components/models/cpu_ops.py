@@ -114,7 +114,7 @@ class _StackedConvPool(torch.autograd.Function):
         images = x.movedim(in_dims[0], 1).flatten(1, 2).contiguous(memory_format=torch.channels_last)
         filters = weight.flatten(0, 1).contiguous(memory_format=torch.channels_last)
         out = F.max_pool2d(F.conv2d(images, filters, bias.flatten(), padding=padding, groups=count), 2)
-        return out.unflatten(1, (count, -1)), 1
+        return out.view(len(out), count, -1, *out.shape[2:]), 1
 
 
 class _ConvPool(torch.autograd.Function):

@@ -39,6 +39,7 @@ class StackedRun(Training):
     """
 
     told: ClassVar[Mapping[str, Any]] = {"stacked": True}
+    records: ClassVar[bool] = False
 
     leave: Callable[[], bool] = _never
     generator: torch.Generator = field(default_factory=torch.Generator)

@@ -14,6 +14,7 @@ from torch import Tensor
 from lrbench.config import Experiment
 from lrbench.errors import LrbenchError, reason_of
 from lrbench.training.build import build
+from lrbench.training.cuda_graphs import RecordedUpdates, place_rates, recordable
 from lrbench.training.device import resolve_device
 from lrbench.training.parts import Parts
 from lrbench.training.run_one import WorkItem
@@ -147,9 +148,14 @@ class Trial:
         program = self._program([self.stacked[number % 2] for number in range(count)])
         batch = next(self._batches(count))
         parts.training()
+        recorded = RecordedUpdates(parts, None) if recordable(self.experiments[0], parts) else None
+        place_rates(parts.optimizer, parts.device if recorded else None)
 
         def single() -> None:
-            step_taken(parts, gradient(parts, [raw], None), check=False)
+            if recorded is not None:
+                recorded(raw)
+            else:
+                step_taken(parts, gradient(parts, [raw], None), check=False)
 
         alone, together = [], []
         for _ in range(ROUNDS):
