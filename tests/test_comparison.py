@@ -344,10 +344,10 @@ def test_seeds_trained_with_other_code_are_another_row(make_run: MakeRun, tmp_pa
     }
     said = "The imported code changed between the seeds of tiny: "
     said += "code of 2026-11-20: seeds 0, 1; code of 2026-11-25: seed 2"
-    assert shown.warnings == [f"{said}. So each has a row of its own; lrbench report --pool-code joins them."]
+    assert shown.warnings == [f"{said}. So each has a row of its own; pool_code joins them."]
     pooled = gather([tmp_path / "runs"], pool_code=True)
     assert [(group.label, len(group.records)) for group in pooled.groups] == [("tiny", 3)]
-    assert pooled.warnings == [f"{said}. So they share a row, as --pool-code asks."]
+    assert pooled.warnings == [f"{said}. So they share a row, as pool_code asks."]
     code, out, _ = cli("report", tmp_path / "runs", "--format", "csv", "--pool-code")
     assert code == 0 and len(out.splitlines()) == 2
 

@@ -260,7 +260,7 @@ def test_the_status_from_elsewhere(cli: Cli, write_config: Write) -> None:
         (["--lr", "0:1:3"], "--lr: bounds on a log scale must be greater than 0"),
         (["--lr", "nan"], "--lr: a learning rate must be a number greater than 0"),
         (["--lr", "-1"], "--lr: a learning rate must be a number greater than 0"),
-        (["--lr", "1e-5:1:1001"], "the grid has 1,001 runs; more than 1,000 need --yes"),
+        (["--lr", "1e-5:1:1001"], "the grid has 1,001 runs; --yes allows more than 1,000"),
         (
             ["--lr", "1e-5:1:1000", "--seeds", "1000"],
             "1,000,000 runs, but a sweep can have at most 100,000",
@@ -636,7 +636,7 @@ def test_the_words() -> None:
     )
     assert "\nconstant is worse, by a factor of 3.6 (2.8 to 4.7).\nThey were tuned unequally: " in text
     assert "\nWith three seeds each, step can't be told from it (about " in words_of(good, near)
-    assert "b is next, 2; with one seed each, small differences may be chance: use --seeds 3 or more." in words_of(
+    assert "b is next, 2; with one seed each, small differences may be chance: train at least 3 seeds." in words_of(
         Family("a", (point(0.1, 1.0),)), Family("b", (point(0.1, 2.0),))
     )
     text = words_of(good, fresh=point(0.1, 1.1, 1.65))

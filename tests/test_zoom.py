@@ -104,7 +104,7 @@ def test_a_minimum_that_may_lie_where_seeds_diverged() -> None:
 
 def test_one_seed_says_nothing_of_the_noise() -> None:
     found = step({0.001: [2.0], 0.01: [1.0], 0.1: [2.0]})
-    assert found.rates == () and "give seeds 3 or more" in found.reason
+    assert found.rates == () and "train at least 3" in found.reason
 
 
 def test_unknown_rates() -> None:
@@ -310,7 +310,7 @@ def test_mistakes(cli: Cli, write_config: Write, words: Sequence[str], fragment:
 
 def test_a_single_seed_is_told(cli: Cli, write_config: Write) -> None:
     code, out, _ = cli("sweep", write_config(), "--lr", "0.01:1:3", "--zoom", "--jobs", "1")
-    assert code == 0 and "give --seeds 3 or more" in " ".join(out.split()) and len(state()) == 3
+    assert code == 0 and "train at least 3" in " ".join(out.split()) and len(state()) == 3
 
 
 SCRIPT = """

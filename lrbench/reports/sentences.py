@@ -18,7 +18,7 @@ from lrbench.analysis import (
     mean_text,
 )
 from lrbench.components import Measure
-from lrbench.errors import counted
+from lrbench.errors import counted, option
 
 MOST_NAMED = 4
 
@@ -202,8 +202,8 @@ def unequal(groups: Sequence[Group]) -> str | None:
 
 def code_mixed(found: Sequence[tuple[str, Mapping[str, Sequence[object]]]], pooled: bool) -> list[str]:
     """Return a warning for each experiment whose seeds were trained with different versions of the user's code."""
-    apart = "each has a row of its own; lrbench report --pool-code joins them"
-    then = "they share a row, as --pool-code asks" if pooled else apart
+    apart = f"each has a row of its own; {option('--pool-code')} joins them"
+    then = f"they share a row, as {option('--pool-code')} asks" if pooled else apart
     lines = []
     for name, seeds in found:
         parts = [f"{version}: seed{'s' * (len(n) > 1)} {', '.join(map(str, n))}" for version, n in seeds.items()]

@@ -41,7 +41,7 @@ def zoom_in(asked: Sweep, zoom: Zoom, options: RunOptions, watch: Watch) -> bool
                 continue
             left -= len(alike)
             for made in alike.values():
-                cell = made.at_rate(step.rates[rank], "--zoom")
+                cell = made.at_rate(step.rates[rank], option("--zoom"))
                 rows.append(Planned.of(cell, line, _added(asked, cell, options).path.name, zoom=last + 1))
     asked.steps = steps
     added = len(rows) > len(asked.plan.cells)
@@ -122,7 +122,7 @@ def add_again(asked: Sweep, options: RunOptions, *, zoomed: bool = False) -> Non
         elif row.zoom and zoomed and row.lr:
             alike = _each_seed(asked, rows, row.series)
             if row.seed in alike:
-                cell = alike[row.seed].at_rate(row.lr, "--zoom")
+                cell = alike[row.seed].at_rate(row.lr, option("--zoom"))
                 rows.append(Planned.of(cell, row.series, _added(asked, cell, options).path.name, zoom=row.zoom))
     asked.plan = replace(asked.plan, cells=tuple(rows))
 

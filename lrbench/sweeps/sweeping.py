@@ -168,7 +168,8 @@ def ask(
     grids = [_grid(config, overrides, axes, instead) for config in configs]
     size = sum(grid.size for grid in grids)
     if UNASKED < size <= MOST and not many:
-        raise UsageError(f"the grid has {size:,} runs; more than {UNASKED:,} need --yes (--dry-run lists them)")
+        allow, show = option("--yes", "many=True"), option("--dry-run", "train=False")
+        raise UsageError(f"the grid has {size:,} runs; {allow} allows more than {UNASKED:,}, {show} lists them")
     unknown: list[str] = []
     cells, duplicates = all_cells(grids, _rates_finder(root, options, watch, train, unknown))
     if name is None:
@@ -188,7 +189,7 @@ def _grid(
     read = Config(config.plain(), {}, config.name) if isinstance(config, RunConfig) else read_config(config, overrides)
     for key, value in instead.items():
         if value is not None:
-            read = replace(read, plain={**read.plain, key: value}, places={**read.places, (key,): f"--{key}"})
+            read = replace(read, plain={**read.plain, key: value}, places={**read.places, (key,): option(f"--{key}")})
     return Grid.of(read, given)
 
 

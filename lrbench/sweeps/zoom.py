@@ -86,7 +86,7 @@ def next_step(line: Family, measure: Measure, grid: Sequence[float], width: floa
     if not tried:
         return Step((), "no learning rate is known")
     if max(len(point.values(measure)) + point.lost(measure) for point in line.points) < 2:
-        return Step((), f"a single seed says nothing of the noise: give {option('--seeds')} 3 or more")
+        return Step((), "a single seed does not show the noise: train at least 3")
     best = line.best(measure)
     if best is None or best.lr is None:
         return _beyond(tried, grid, down=True, why="no learning rate has a value")

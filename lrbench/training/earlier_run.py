@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 
 from lrbench.components import OPTIMIZERS
 from lrbench.config import ContinueRule, Experiment, InitRule
-from lrbench.errors import ConfigError, FolderError, reason_of
+from lrbench.errors import ConfigError, FolderError, option, reason_of
 from lrbench.runs import RunFolder, RunResult
 from lrbench.schedules import Momentum, Schedule, momentum_of, with_momentum
 from lrbench.types import Part
@@ -92,7 +92,7 @@ def continued(experiment: Experiment, model: nn.Module, optimizer: Optimizer) ->
         return Start()
     folder, result = _finished(rule.run, rule.identity, "continue")
     if not folder.has_final:
-        problem = f"{rule.run} kept its best weights, but not its final state; repeat it with keep: state and --again"
+        problem = f"{rule.run} kept its best weights, but not its final state; {_repeat()}"
         raise ConfigError(f"{problem}, or start from its weights with init_from", key="continue.run")
     final = _read(folder.load_final, rule.run, "continue.run")
     settings = _settings(experiment.optimizer, optimizer)
@@ -150,7 +150,11 @@ def _weights(folder: RunFolder, result: RunResult, rule: InitRule) -> dict[str, 
     if result.best is not None and result.best.get("step") == result.steps:  # the last evaluation was the best
         return _read(folder.load_best, rule.run, "init_from.run")
     problem = f"{rule.run} kept only its best weights, of step {(result.best or {}).get('step')} of {result.steps}"
-    raise ConfigError(f"{problem}; use best, or repeat it with keep: state and --again", key="init_from.weights")
+    raise ConfigError(f"{problem}; use best, or {_repeat()}", key="init_from.weights")
+
+
+def _repeat() -> str:
+    return f"repeat it with keep: state and {option('--again')}"
 
 
 def _read(load: Callable[[], dict[str, Any]], run: str, key: str) -> dict[str, Any]:

@@ -95,7 +95,7 @@ def _single(comparison: Comparison, name: Name) -> str:
     measure = comparison.measure
     ordered = [row for row in comparison.rows if row.n and row is not comparison.against]
     repeat = all(row.group.first.plain.get("recorded") is not None for row in comparison.rows)
-    how = "repeat the runs with other seeds" if repeat else "use --seeds 3 or more"
+    how = "repeat the runs with other seeds" if repeat else "train at least 3 seeds"
     chance = f"with one seed each, small differences may be chance: {how}"
     if not ordered:
         return f"{chance[:1].upper()}{chance[1:]}."
