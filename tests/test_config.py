@@ -364,7 +364,7 @@ MISTAKES = [
     ("name: " + "x" * 101, AFTER, "name", "at most 100 characters"),
     ("name: ''", AFTER, "name", "at least 1 character"),
     ("name: 3", AFTER, "name", "must be a string"),
-    ("seed: 1\nseed: 2", AFTER + 1, "seed", f"is given twice, also at {{file}}:{AFTER}"),
+    ("seed: 1\nseed: 2", AFTER + 1, "seed", f"is given twice; the other is at {{file}}:{AFTER}"),
     ("dataset: mnist", AFTER, "dataset", "is given twice"),
     ("plateau: {patience: 1, patience: 2}", AFTER, "plateau.patience", "is given twice"),
     ("3: x", AFTER, "", "a key must be text (got 3)"),

@@ -129,7 +129,7 @@ def test_texts_of_the_command_line_work_for_every_key(key: str, text: object, va
 
 @pytest.mark.parametrize("text", ["1e-4:1", "1:2:3:4", "1:2:1.5"])
 def test_a_text_that_only_looks_like_a_range(text: str) -> None:
-    with pytest.raises(ValueError, match=r"must be from:to:points.*put a text with colons into a list"):
+    with pytest.raises(ValueError, match=r"must be from:to:points.*to use text with colons"):
         axis("optimizer.weight_decay", text)
 
 

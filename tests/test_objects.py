@@ -514,7 +514,7 @@ def test_no_pickle_of_an_object_lies_in_a_run_folder() -> None:
 def test_other_processes_refuse_objects() -> None:
     (outcome,) = lrbench.run(**ours(model=net()))
     experiment = outcome.experiment
-    with pytest.raises(UsageError, match="made from Python objects, which no other process has; use jobs=1"):
+    with pytest.raises(UsageError, match="made from Python objects, which other processes don't have; use jobs=1"):
         lrbench.sweep([experiment], lr=[0.3, 0.4], jobs=2)
     with pytest.raises(UsageError, match="made from Python objects"):
         lrbench.sweep([experiment], lr=[0.3, 0.4], executor="ray")

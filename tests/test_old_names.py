@@ -54,7 +54,7 @@ def test_an_old_key_in_an_override_and_a_mistake_in_its_value(write_config: Writ
 
 
 def test_an_old_key_beside_the_new_one_is_a_mistake(write_config: Write) -> None:
-    with pytest.raises(ConfigError, match=r"tiny\.yaml:\d+: batch: is now called batch_size, which is given too"):
+    with pytest.raises(ConfigError, match=r"tiny\.yaml:\d+: batch: is now called batch_size, which is also given"):
         load_config(write_config(batch=8))
 
 

@@ -803,7 +803,7 @@ def test_code_that_changed_before_a_resumption_is_said(
     (outcome,) = run([experiment], runs=tmp_path / "runs")
     assert became(outcome) == ["finished"]
     assert outcome.warnings == [
-        "users_model has changed since this run started, so it mixes both; again=True starts it over"
+        "users_model has changed since this run started, so its results mix both versions; again=True starts it over"
     ]
     assert folder.environment().plain["resumed_with"]["user_code"] != before == folder.environment().plain["user_code"]
 

@@ -334,7 +334,7 @@ def test_wrong_tasks_are_told(task: str, error: Any, fragment: str, tiny: Make) 
         ({"task": f"{ME}:Classes", "loss": "mse"}, "computes its own loss; remove `loss`"),
         ({"loss": "task"}, "no such task"),
         ({"step": 100}, "must be an import string of a function.*`steps`"),
-        ({"step": f"{ME}:step", "task": "regression"}, "is a task by itself"),
+        ({"step": f"{ME}:step", "task": "regression"}, "is itself a task"),
         ({"metrics": ["acuracy"]}, "unknown metrics 'acuracy'.*accuracy"),
         ({"metrics": []}, "metrics"),
     ],
@@ -353,7 +353,7 @@ def test_metrics_of_another_task_are_refused(tiny: Make) -> None:
 
 def test_a_function_tells_its_metrics_and_less_is_better_unless_said(tiny: Make) -> None:
     experiment = tiny(step=f"{ME}:strange")
-    assert any("less is taken as better for oddity" in note for note in check(experiment, CPU))
+    assert any("lower is taken as better for oddity" in note for note in check(experiment, CPU))
     told = tiny(step=f"{ME}:strange", metrics={"oddity": "higher"})
     assert check(told, CPU) == []
     assert [(m.name, m.better) for m in build(told, CPU).task.metrics] == [("oddity", "higher"), ("accuracy", "higher")]
@@ -1016,7 +1016,7 @@ class Silent(Classes):
 
 def test_metrics_that_nobody_declared_are_told(tiny: Make) -> None:
     assert check(tiny(task=f"{ME}:Silent"), CPU) == [
-        "task: it returns accuracy, which its `metrics` do not name, so it is not measured"
+        "task: it returns accuracy, which its `metrics` do not list, so it is not measured"
     ]
 
 

@@ -134,7 +134,7 @@ def test_where_noise_alone_is_left_more_seeds_are_asked_for() -> None:
     values = {10.0**k: losses(10.0**k) for k in range(-4, 1)}
     while (found := step(values, grid=[1e-4, 1.0])).rates:
         values |= {lr: losses(lr) for lr in found.rates}
-    assert "more seeds, not more learning rates" in found.reason or "would tell no more" in found.reason
+    assert "only more seeds would narrow it" in found.reason or "would not narrow it" in found.reason
     assert len(values) < 40
 
 
@@ -155,7 +155,7 @@ def test_it_goes_no_farther_than_four_decades() -> None:
     values, grid = {10.0**k: three(10.0**-k) for k in (-3, -2, -1)}, [0.001, 0.01, 0.1]
     while (found := step(values, grid=grid)).rates:
         values |= {lr: three(1 / lr) for lr in found.rates}
-    assert found.reason.endswith("it has gone 4 decades above the grid")
+    assert found.reason.endswith("the zoom is already 4 decades above the grid")
     assert max(values) == 10 ** (-1 + FARTHEST)
 
 
@@ -286,7 +286,7 @@ def test_a_dry_run_lists_the_grid(cli: Cli, write_config: Write) -> None:
     words = ["sweep", write_config(), "--lr", "0.01:1:3", "--zoom", "--max-runs", "9", "--dry-run"]
     code, out, _ = cli(*words)
     assert code == 0 and "3 runs, 0 already finished" in out and not Path("runs").exists()
-    assert "Then --zoom adds learning rates, up to 9 runs in all; which ones depends on the results." in out
+    assert "Then --zoom adds learning rates, up to 9 runs in all, depending on the results." in out
 
 
 @pytest.mark.parametrize(
@@ -336,7 +336,7 @@ def test_commands(cli: Cli, tmp_path: Path) -> None:
     config.write_text("name: bad\ncommand: python train.py {lr} {seed} fail\nparams: {lr: 0.01}\n" + READ)
     code, out, _ = cli("sweep", config, "--lr", "1e-3:0.1:3", "--seeds", "2", "--zoom", "--max-runs", "12")
     flat = " ".join(out.split())
-    assert code == 1 and "no further zoom yet: " in flat and "not finished, as runs have no result: " in flat
+    assert code == 1 and "no further zoom yet: " in flat and "not finished because runs have no result: " in flat
 
 
 def test_from_python(tmp_path: Path, tiny: Any) -> None:

@@ -48,9 +48,7 @@ from lrbench.schedules import SCHEDULES, Growth, PlateauRule, WarmUpRule
 from lrbench.types import Count, Duration, MetricName, Natural, Part, Positive, Steps
 
 _AS_MAPPING = PlainSerializer(Part.plain)
-_OF_OBJECTS = (
-    f"# Made from Python objects ({OBJECTS}…), which no file has: only the same call in Python repeats this run.\n"
-)
+_OF_OBJECTS = f"# Made from Python objects ({OBJECTS}…). Only the same call in Python repeats this run.\n"
 
 
 def _completed_by(catalog: Catalog) -> PlainValidator:
@@ -92,7 +90,7 @@ class Experiment(RunConfig, frozen=True, extra="forbid"):
         precision: the precision of the training; `bf16` and `fp16` are mixed precision.
         compile: compile the model with torch.compile.
         init_from: start from another run's weights: its folder, or a block.
-        continues: `continue` in the config: go on from another run's complete final state.
+        continues: `continue` in the config: continue from another run's complete final state.
         keep: what a finished run keeps: its `best` weights, or its complete `state` too, which can be continued.
         branches: several lengths and decays that share the stable part of one run.
         device: where to train: auto, cpu, cuda, cuda:1 or mps.
@@ -178,7 +176,7 @@ class Experiment(RunConfig, frozen=True, extra="forbid"):
             problem = f"must be a whole number of steps; write '{every.amount:g} epochs' for a part of an epoch"
             raise ConfigError(f"{problem} (got {every})", key="eval_every")
         if self.init_from is not None and self.continues is not None:
-            raise ConfigError("starts from all of a run; remove init_from", key="continue")
+            raise ConfigError("starts from the complete state of a run; remove init_from", key="continue")
         self._check_law()
         self._check_plateau_bounds()
         self._check_task()
@@ -207,7 +205,7 @@ class Experiment(RunConfig, frozen=True, extra="forbid"):
             raise ConfigError(problem, key="plateau.min_lr")
         growth = self.plateau.growth
         if growth is not None and growth.max_lr is not None and growth.max_lr < peak:
-            problem = f"is below the peak, optimizer.lr = {peak:g}, so it could not grow (got {growth.max_lr:g})"
+            problem = f"is below the peak, optimizer.lr = {peak:g}, so it can't grow (got {growth.max_lr:g})"
             raise ConfigError(problem, key="plateau.growth.max_lr")
 
     def _check_task(self) -> None:

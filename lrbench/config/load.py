@@ -58,7 +58,7 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
     """Read a YAML config: follow `extends`, apply overrides and validate.
 
     Args:
-        path: the YAML file, or a config that comes with lrbench, such as `digits/baseline`; a file goes first.
+        path: the YAML file, or a config that comes with lrbench, such as `digits/baseline`; a file takes precedence.
         overrides: `key=value` as after `--set`, such as `optimizer.lr=0.01`; they merge like a file that extends it.
 
     Raises:
@@ -103,7 +103,7 @@ def _resolve(path: Path) -> tuple[dict[str, Any], yaml_source.Places]:
             circle = " → ".join(str(p) for p in (*chain, target))
             raise ConfigError(f"forms a cycle: {circle}", key="extends", where=where)
         if len(chain) > MOST_EXTENDED:
-            problem = f"leads through more than {MOST_EXTENDED} files, each extending the next"
+            problem = f"leads through more than {MOST_EXTENDED} files that extend each other"
             raise ConfigError(problem, key="extends", where=where)
         chain.append(target)
         files.append(_read(target))

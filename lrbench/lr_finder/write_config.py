@@ -35,7 +35,7 @@ def check_target(path: Path, config: Path) -> None:
         raise UsageError(f"{_path()} {path} is the tested config itself; name another file")
     if os.path.lexists(path) and not _as_written(path):
         raise UsageError(
-            f"{_path()} {path} exists and was not written by find-lr, or has been edited; name another file"
+            f"{_path()} {path} exists and was not written by find-lr, or was edited since; name another file"
         )
     if not os.access(path.parent, os.W_OK):
         raise UsageError(f"{_path()} {path}: {path.parent} is not writable")

@@ -98,7 +98,7 @@ def plan_seeds(asked: Sweep, request: MoreSeeds, options: RunOptions, watch: Wat
             for seed in itertools.islice(free, request.count):
                 added += _add_seed(asked, rows, (line.label, lr), seed, number, options)
     asked.plan = replace(asked.plan, cells=tuple(rows))
-    watch(message(f"{request.words}, as asked: {counted(added, 'run')} added"))
+    watch(message(f"{request.words}, as requested: {counted(added, 'run')} added"))
     return added > 0
 
 

@@ -203,7 +203,7 @@ def _rates_finder(root: Path, options: RunOptions, watch: Watch, train: bool, un
     said: set[str] = set()
 
     def find(config: RunConfig) -> Sequence[float]:
-        experiment = own(config, "`lr: auto` needs a range test by lrbench's own loop, so give learning rates")
+        experiment = own(config, "`lr: auto` needs a range test in lrbench's own loop; give learning rates instead")
         name = experiment.name
         test = (
             find_lr(experiment, runs=root, options=options, watch=watch) if train else known_finding(experiment, root)
@@ -216,7 +216,7 @@ def _rates_finder(root: Path, options: RunOptions, watch: Watch, train: bool, un
                 f"lr: auto: no suggestion from the range test of {name}: {test.advice}; give {option('--lr')} instead"
             )
         rates = around(test.advice.initial)
-        middle = f"around {test.advice.initial:.2g} as suggested by its range test"
+        middle = f"around {test.advice.initial:.2g}, which its range test suggests"
         text = f"{name}: learning rates {rates[0]:.2g} … {rates[-1]:.2g}, {middle}"
         if text not in said:
             watch(message(text))

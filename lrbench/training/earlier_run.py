@@ -70,10 +70,10 @@ def taken_weights(experiment: Experiment, model: nn.Module) -> list[str]:
     fitting = {name: value for name, value in weights.items() if _shape(own.get(name)) == _shape(value)}
     misfits = [_misfit(name, own, weights) for name in dict.fromkeys([*own, *weights]) if name not in fitting]
     if not fitting:
-        raise ConfigError(f"nothing in {rule.run} fits the model: {_listed(misfits)}", key="init_from")
+        raise ConfigError(f"no weights of {rule.run} fit the model: {_listed(misfits)}", key="init_from")
     if misfits and rule.strict:
         problem = f"the weights of {rule.run} do not fit the model: {_listed(misfits)}"
-        raise ConfigError(f"{problem}; set strict: false to take those that do", key="init_from")
+        raise ConfigError(f"{problem}; set strict: false to load those that do", key="init_from")
     model.load_state_dict(fitting, strict=False)
     left = f"; not taken: {_listed(misfits)}" if misfits else ""
     return [f"starts from the {rule.weights} weights of {rule.run}{left}"]
@@ -114,8 +114,8 @@ def _start(rule: ContinueRule, folder: RunFolder, result: RunResult, final: Mapp
     taken: dict[str, Any] = {"epochs": epochs, "random": dict(final["random"]), "scaler": final["scaler"]}
     where = f"continues {rule.run} after its {result.steps} steps"
     if rule.schedule == "restart":
-        return Start(**taken, said=[f"{where}; the schedule starts again (warm restart)"])
-    said = f"{where}; the schedule is the configured one over the steps of both, from step {steps} on"
+        return Start(**taken, said=[f"{where}; the schedule restarts (warm restart)"])
+    said = f"{where}; the schedule covers the steps of both runs and continues at step {steps}"
     return Start(**taken, steps=steps, plateau=dict(state["plateau"]), said=[said])
 
 
@@ -136,7 +136,7 @@ def _finished(run: str, identity: str | None, key: str) -> tuple[RunFolder, RunR
     except FolderError as error:
         raise ConfigError(str(error), key=f"{key}.run") from error
     if identity is not None and result.identity != identity:
-        problem = f"{run} is no longer the run that this config was made for ({identity[:8]})"
+        problem = f"{run} is not the run that this config was made for ({identity[:8]})"
         raise ConfigError(problem, key=f"{key}.run")
     return folder, result
 

@@ -89,7 +89,7 @@ def run(
     keys = tuple(overrides)
     bases = [config if isinstance(config, RunConfig) else load_config(config, keys) for config in configs]
     if device is not None:
-        why = f"it chooses its device itself, so {option('--device')} has no effect"
+        why = f"it chooses its own device, so {option('--device')} has no effect"
         bases = [own(base, why).replace(device=device) for base in bases]
     if track is not None:
         bases = [base.replace(asked_by=option("--track"), track=track) for base in bases]
@@ -98,7 +98,7 @@ def run(
         outcome = look(root, first, options.kind_of(first), again)
         names = {other.name for other in others} - {first.name}
         if names:
-            outcome.warnings.append(f"{', '.join(sorted(names))} is the same experiment, so they share this run")
+            outcome.warnings.append(f"the same experiment as {', '.join(sorted(names))}, so they share this run")
         outcomes.append(outcome)
     do(outcomes, root, options, watch)
     return outcomes

@@ -64,5 +64,6 @@ def _make_ready(folder: RunFolder, outcome: Outcome, again: bool) -> list[str]:
         }
         folder.amend_environment({"resumed_with": now})
     return [
-        f"{change} since this run started, so it mixes both; {option('--again')} starts it over" for change in changed
+        f"{change} since this run started, so its results mix both versions; {option('--again')} starts it over"
+        for change in changed
     ]

@@ -54,7 +54,7 @@ def checked_tracker(part: Part, catalog: Catalog) -> Part:
         raise UsageError(f"{what}: pip install 'lrbench-torch[{getattr(tool, 'extra', '')}]'")
     lacking = next((name for name in ("open", "holds", "stamp", "close", "hint") if not hasattr(tool, name)), None)
     if lacking:
-        problem = f"{part.name} is no tracker: it has no `{lacking}`; derive it from lrbench.integrations.Tool"
+        problem = f"{part.name} is not a tracker: it has no `{lacking}`; derive it from lrbench.integrations.Tool"
         raise ConfigError(problem, key="track")
     return whole
 
@@ -180,7 +180,7 @@ class Session:
         else:
             how = f"ended with exit code {code}" if (code := self.process.wait()) else ""
         if how:
-            self.watch(message(f"the trackers' process {how}; `lrbench export` writes what they lack"))
+            self.watch(message(f"the trackers' process {how}; `lrbench export` writes what is missing"))
 
 
 def _write(orders: queue.SimpleQueue[str | None], pipe: IO[str]) -> None:

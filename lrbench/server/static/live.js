@@ -113,7 +113,7 @@
         news.textContent = words;
       } else byId("ask-problem").textContent = words;
     } catch {
-      byId("ask-problem").textContent = "The server does not answer, so nothing was asked.";
+      byId("ask-problem").textContent = "The server does not answer, so the request was not sent.";
     } finally { byId("ask-yes").disabled = false; }
   }
   byId("ask-yes").addEventListener("click", send);
