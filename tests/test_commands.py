@@ -192,7 +192,7 @@ def test_which_parameter_is_the_learning_rate() -> None:
         ({"command": ["a", 1]}, "command: must be a program and its arguments"),
         ({"params": {"lr": -1.0}}, "params.lr: must be a number greater than 0"),
         ({"params": {"lr": "fast"}}, "params.lr: must be a number greater than 0"),
-        ({"params": {"seed": 1, "lr": 0.1}}, "params.seed: is lrbench's own"),
+        ({"params": {"seed": 1, "lr": 0.1}}, "params.seed: is set by lrbench"),
         ({"params": {"a b": 1, "lr": 0.1}}, "names can't contain spaces"),
         ({"params": [1]}, "params: must be a mapping"),
         ({"lr_param": "x"}, "lr_param: params has no 'x'"),

@@ -185,8 +185,8 @@ def test_a_best_one_at_the_edge_and_a_family_without_one_are_named(grid: Grid) -
     text = grid.words
     edge = "At the edge of the learning rates tried, so a better one may lie beyond: inverse_sqrt (highest, 0.1)."
     assert edge in text
-    assert "Not compared, without a best learning rate: linear." in text
-    assert "Not compared, without fresh seeds: one_cycle." in text
+    assert "Not compared for lack of a best learning rate: linear." in text
+    assert "Not compared for lack of fresh seeds: one_cycle." in text
     assert "are as good, within 5%." in text
 
 
@@ -198,7 +198,7 @@ def test_fresh_seeds_of_an_earlier_best_are_left_out_and_told(grid: Grid) -> Non
     assert found is not None and not found.comparisons and len(found.others) == 1
     text = grid.words
     assert "2 fresh seeds of constant at 0.1 are left out: another learning rate is now the best" in text
-    assert "Not compared, without fresh seeds: constant." in text
+    assert "Not compared for lack of fresh seeds: constant." in text
     assert "With 2 fresh seeds, cosine at 0.1 has a validation loss of 1.249 (1.2 … 1.3), +24% from" in text
     told = " ".join(summary(gather([grid.root])))
     assert "2 fresh seeds of constant, lr 0.1 are left out" in told

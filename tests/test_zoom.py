@@ -170,9 +170,11 @@ def test_what_a_grid_as_fine_would_have_taken() -> None:
     made = line({lr: three(1) for lr in (1e-4, 1e-3, 10**-2.5, 1e-2, 1.0)})
     text = told(made, 15, Step((), "it is narrow"))
     assert text == (
-        "line: it is narrow, after 5 learning rates, 15 runs; a grid as fine as 0.5 decades from 0.0001 to 1 has 9 "
-        "learning rates, 27 runs."
+        "line: it is narrow; tried 5 learning rates in 15 runs. "
+        "A grid with steps of 0.5 decades from 0.0001 to 1 needs 9 learning rates and 27 runs."
     )
+    even = line({lr: three(1) for lr in (1e-3, 1e-2, 1e-1)})
+    assert told(even, 9, Step((), "it is narrow")) == "line: it is narrow; tried 3 learning rates in 9 runs."
     assert "not finished" in told(made, 15, Step((0.1,), "it is wide"))
 
 
@@ -274,7 +276,7 @@ def test_the_command(cli: Cli, write_config: Write) -> None:
 def test_more_runs_continue_a_zoom_and_share_its_runs(cli: Cli, write_config: Write) -> None:
     words = ["sweep", write_config(), "--lr", "0.01:1:3", "--seeds", "2", "--zoom", "--jobs", "1", "--max-runs"]
     code, out, _ = cli(*words, "7")
-    assert code == 0 and "but --max-runs 7 leaves no more" in " ".join(out.split()) and len(state()) == 6
+    assert code == 0 and "but --max-runs 7 allows no more" in " ".join(out.split()) and len(state()) == 6
     assert cli(*words, "8")[0] == 0
     first = state()
     assert len(first) == 8
@@ -343,7 +345,7 @@ def test_from_python(tmp_path: Path, tiny: Any) -> None:
     words = {"lr": "0.01:1:3", "seeds": 2, "runs": tmp_path / "runs", "jobs": 1}
     done = lrbench.sweep([tiny()], zoom=Zoom(0.3, max_runs=8), **words)
     assert len(done.plan.cells) == 8 and [cell.zoom for cell in done.plan.cells] == [0] * 6 + [1] * 2
-    assert list(done.steps) == ["tiny"] and "max_runs 8 leaves no more" in done.summary().zoomed[0]
+    assert list(done.steps) == ["tiny"] and "max_runs 8 allows no more" in done.summary().zoomed[0]
     with pytest.raises(TypeError, match="zoom must be True, a Zoom or a number of decades or None"):
         lrbench.sweep([tiny()], zoom="wide", **words)
     with pytest.raises(UsageError, match=r"^Zoom\.width must be"):

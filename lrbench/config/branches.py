@@ -149,7 +149,7 @@ def check_branches(plain: Mapping[str, Any], schedule: Part, rule: BranchesRule,
         raise ConfigError(problem, key="branches")
     for key, value in _lengths(plain):
         if str(value).endswith("%"):
-            problem = f"is {value} of the run, which differs between branches, so they share no steps"
+            problem = f"is {value} of the run, whose length differs between branches, so they share no steps"
             raise ConfigError(f"{problem}; give it in steps or epochs", key=key)
     if ((plain.get("plateau") or {}).get("growth") or {}).get("on") == "plateau":
         problem = (

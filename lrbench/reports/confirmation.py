@@ -46,8 +46,8 @@ def words(found: Confirmation | None, *, alone: bool = False) -> list[str]:
     if fresh and len(found.finalists) > len(fresh):
         without = [one.label for one in found.finalists if one.fresh is None and one.chosen is not None]
         lost = [one.label for one in found.finalists if one.chosen is None]
-        said += [f"Not compared, without fresh seeds: {_listed(without)}."] if without else []
-        said += [f"Not compared, without a best learning rate: {_listed(lost)}."] if lost else []
+        said += [f"Not compared for lack of fresh seeds: {_listed(without)}."] if without else []
+        said += [f"Not compared for lack of a best learning rate: {_listed(lost)}."] if lost else []
     for group in found.others:
         count = len(group.records)
         why = "another learning rate is now the best, or other code is compared"

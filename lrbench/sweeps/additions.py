@@ -36,7 +36,7 @@ def zoom_in(asked: Sweep, zoom: Zoom, options: RunOptions, watch: Watch) -> bool
             if rank >= len(step.rates):
                 continue
             if len(alike) > left:
-                full = f", but {option('--max-runs')} {zoom.max_runs} leaves no more"
+                full = f", but {option('--max-runs')} {zoom.max_runs} allows no more"
                 steps[line] = Step(step.rates[:rank], step.reason + (full if rank == 0 else ""))
                 continue
             left -= len(alike)

@@ -13,7 +13,7 @@ from itertools import pairwise
 
 from lrbench.analysis import Family, NoOptimum, optimum, rate_text
 from lrbench.components import Measure
-from lrbench.errors import UsageError, option
+from lrbench.errors import UsageError, counted, option
 from lrbench.types import AT_LEAST_1, NOTHING, NUMBER, Kind
 
 WIDTH = 0.15
@@ -185,11 +185,9 @@ def told(line: Family, runs: int, step: Step) -> str:
     logs = [math.log10(lr) for lr in tried]
     finest = min((b - a for a, b in pairwise(logs)), default=0.0)
     unfinished = "not finished because runs have no result: " if step.rates else ""
-    text = f"{line.label}: {unfinished}{step.reason}; {len(tried)} learning rates, {runs} runs"
-    if finest:
-        full = round((logs[-1] - logs[0]) / finest) + 1
-        text += (
-            f"; a grid of steps of {finest:.2g} decades from {rate_text(tried[0])} to {rate_text(tried[-1])} has {full}"
-        )
-        text += f" learning rates, {full * runs // len(tried)} runs" if full > len(tried) else ""
-    return f"{text}."
+    text = f"{line.label}: {unfinished}{step.reason}; tried {counted(len(tried), 'learning rate')} in {runs:,} runs."
+    full = round((logs[-1] - logs[0]) / finest) + 1 if finest else 0
+    if full <= len(tried):
+        return text
+    grid = f"with steps of {finest:.2g} decades from {rate_text(tried[0])} to {rate_text(tried[-1])}"
+    return f"{text} A grid {grid} needs {full} learning rates and {full * runs // len(tried):,} runs."
