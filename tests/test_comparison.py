@@ -521,7 +521,7 @@ def test_nobody_is_first_and_last(make_run: MakeRun, tmp_path: Path) -> None:
         make_run([0.5], name="p", lr=0.2, seed=seed, status="finished" if seed else "diverged")
     shown = gather([tmp_path / "runs"])
     assert shown.comparison is not None
-    assert sentences(shown.comparison)[0].startswith("q is first, since it ")
+    assert sentences(shown.comparison)[0].startswith("q is first, since only it ")
     assert "highest" not in sentences(shown.comparison)[0]
 
 

@@ -312,7 +312,7 @@ def detached(model: Any, batch: Any) -> Any:
     ("task", "error", "fragment"),
     [
         ("NoLoss", ConfigError, r"needs a method loss\(model, batch\)"),
-        ("Sums", ConfigError, "sums over the batch"),
+        ("Sums", ConfigError, "is a sum over the batch"),
         ("Misnamed", UserCodeError, r"returned no value of f2 \(metrics returned: accuracy\)"),
         ("Sideways", ConfigError, "'accuracy' must be lower or higher"),
         ("Vector", UserCodeError, r"returned a loss of shape \(2,\)"),
@@ -700,7 +700,7 @@ def loaders_of_iterables() -> Any:
 def test_data_in_an_order_of_its_own(data: str, tiny: Make, tmp_path: Path) -> None:
     plain = tiny(dataset=f"{ME}:{data}", model="logistic", batch_size=8).plain()
     experiment = lrbench.config.validate({**plain, "epochs": None, "steps": 20, "eval_every": "5 steps"}, {}, "")
-    assert any("order of its own" in note for note in check(experiment, CPU))
+    assert any("its order is its own" in note for note in check(experiment, CPU))
     path, _, _ = trained(experiment, tmp_path / "whole")
     folder = interrupted(experiment, tmp_path / "cut" / path.name, stops=8)
     lrbench.run([experiment], runs=tmp_path / "cut")

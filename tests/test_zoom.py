@@ -248,7 +248,7 @@ def test_the_command(cli: Cli, write_config: Write) -> None:
     flat = " ".join(out.split())
     assert (code, err) == (0, "")
     assert "zoom 1, constant: " in flat and "zoom 1, cosine: " in flat and "; next: " in flat
-    assert "Zoom: constant: " in flat and "Zoom: cosine: " in flat and "learning rates, " in flat
+    assert "Zoom: constant: " in flat and "Zoom: cosine: " in flat and "; tried " in flat
     planned = state()
     assert 12 < len(planned) <= 18
     assert {zoom for *_, zoom in planned if zoom} and {seed for _, _, seed, _ in planned} == {0, 1}
