@@ -313,7 +313,7 @@ def test_a_sweep_obeys_the_buttons_of_its_own_page(
     expect(page.locator("#live")).to_contain_text("1 running")
     page.get_by_role("button", name="Stop after these runs").click()
     page.get_by_role("dialog").get_by_role("button", name="Stop after these runs").click()
-    expect(page.locator("#live")).to_contain_text("Stops after the runs under way")
+    expect(page.locator("#live")).to_contain_text("Stops after the current runs")
     page.get_by_role("button", name="Drop").first.click()
     page.get_by_role("button", name="Drop this run").click()
     said, _ = sweep.communicate(timeout=120)

@@ -265,7 +265,7 @@ def test_requests_become_files_that_a_sweep_obeys(served: Callable[..., Client],
     def files() -> list[str]:
         return sorted(path.name for path in folder.path.glob("requests/*"))
 
-    assert ask("stop") == (200, "Asked plan to stop after the runs under way.") and files() == ["stop"]
+    assert ask("stop") == (200, "Asked plan to stop after the current runs.") and files() == ["stop"]
     assert ask("go-on")[0] == 200 and files() == []
     assert ask("drop", run=pending)[0] == 200 and files() == [f"drop-{pending}"]
     assert ask("keep", run=pending)[0] == 200 and files() == []

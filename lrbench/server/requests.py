@@ -34,7 +34,7 @@ def obey(body: bytes, roots: Sequence[Plans]) -> str:
         return f"Asked for {counted(asked['count'], 'more seed')}."
     run = asked.get("run", "")
     says: dict[str, tuple[Callable[[], object], str]] = {
-        "stop": (lambda: request_stop(folder), f"Asked {folder.name} to stop after the runs under way."),
+        "stop": (lambda: request_stop(folder), f"Asked {folder.name} to stop after the current runs."),
         "go-on": (lambda: cancel_stop(folder), f"{folder.name} goes on."),
         "drop": (lambda: drop_cell(folder, run), f"Asked {folder.name} to drop {run}."),
         "keep": (lambda: keep_cell(folder, run), f"{run} is kept."),
