@@ -34,12 +34,9 @@ def figure(
     height: Annotated[str | None, option("Height. Default: as the content needs.", metavar="LENGTH")] = None,
     font: Annotated[str | None, option("An installed font, or a .ttf or .otf file.", metavar="NAME")] = None,
     style: Annotated[
-        list[str] | None,
-        option("A matplotlib style on top of lrbench's: a file or a name; repeatable.", metavar="STYLE"),
+        list[str] | None, option("A matplotlib style on top of lrbench's: name or file; repeatable.", metavar="STYLE")
     ] = None,
-    title: Annotated[
-        bool, option("Give the figure a title. Default: none, since papers have captions.", "--title")
-    ] = False,
+    title: Annotated[bool, option("Give the figure a title; papers use captions instead.", "--title")] = False,
     svg_text: Annotated[
         bool, option("Keep text in an SVG as text, which needs the font installed. Default: outlines.", "--svg-text")
     ] = False,
@@ -48,11 +45,10 @@ def figure(
     baseline: Baseline = None,
     filters: Filters = None,
     target: Annotated[
-        str | None,
-        option("For the kinds target and arrivals: the target, such as val_accuracy=0.99.", metavar="METRIC=X"),
+        str | None, option("For target and arrivals: the target, such as val_accuracy=0.99.", metavar="METRIC=X")
     ] = None,
     axis: Annotated[
-        str | None, option("For the kinds heatmap and lengths: the swept key besides the learning rate.", metavar="KEY")
+        str | None, option("For heatmap and lengths: the swept key besides the learning rate.", metavar="KEY")
     ] = None,
     pool_code: PoolCode = False,
     runs: Runs = Path("runs"),

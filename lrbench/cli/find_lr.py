@@ -17,25 +17,19 @@ if TYPE_CHECKING:
     from lrbench.cli.progress import Display
     from lrbench.lr_finder import Finding
 
+_CONFIG = "YAML config file, or a config that comes with lrbench, such as digits/baseline."
+Config = Annotated[Path, typer.Argument(metavar="CONFIG", help=_CONFIG, show_default=False)]
+
 
 def find_lr(
-    config: Annotated[
-        Path,
-        typer.Argument(
-            metavar="CONFIG",
-            help="YAML config file, or a config that comes with lrbench, such as digits/baseline.",
-            show_default=False,
-        ),
-    ],
+    config: Config,
     overrides: options.Overrides = None,
     seeds: Annotated[int, option("Run the test with this many seeds, each with a fresh model.", min=1)] = 3,
     start: Annotated[float, option("First learning rate.")] = 1e-7,
     end: Annotated[float, option("Last learning rate.")] = 10.0,
     iterations: Annotated[int, option("Steps from the first learning rate to the last.")] = 300,
     shape: Annotated[str, option("How the learning rate rises: exponential or linear.")] = "exponential",
-    smoothing: Annotated[
-        float, option("Weight β of earlier steps in the moving average of the loss; 0 for no smoothing.")
-    ] = 0.98,
+    smoothing: Annotated[float, option("β of the moving average of the loss; 0 for no smoothing.")] = 0.98,
     stop_factor: Annotated[float, option("Stop when the smoothed loss exceeds its best value by this factor.")] = 4.0,
     validation: Annotated[
         bool, option("Measure the loss on validation data after each step, which is slower.", "--validation")
