@@ -10,7 +10,7 @@ NEEDED = $(USED) pytest xdist pytest_cov pre_commit hypothesis jsonschema ruff m
          transformers ipykernel jax nbclient material mkdocstrings_handlers
 PARALLEL = -n logical --maxprocesses 8 --dist worksteal
 # Slow tests wait for other processes nearly half of the time: one more than there are cores.
-SLOW_PARALLEL = -n $(shell $(PYTHON) -c "import os; print(min((os.cpu_count() or 1) + 1, 4))") --dist loadgroup
+SLOW_PARALLEL = -n $(shell $(PYTHON) -c "import os; print(min((os.cpu_count() or 1) + 1, 4))") --dist loadfile
 
 .PHONY: demo test test-slow coverage soak docs docs-figures release-check study-report bench check lint layout types format user environment documented clean
 
