@@ -15,9 +15,9 @@ import pytest
 import yaml
 
 import lrbench
+from lrbench.cli.starters import STARTERS
 from lrbench.config import bundled, bundled_configs, identity, load_config, read_config
 from lrbench.config.yaml_source import read
-from lrbench.starters import STARTERS
 
 Cli = Callable[..., tuple[int, str, str]]
 pytestmark = pytest.mark.usefixtures("sketches")

@@ -19,8 +19,7 @@ from lrbench.config import bundled_configs
 from lrbench.errors import UsageError, choices
 from lrbench.registry import Catalog, Parameter
 from lrbench.schedules import PLATEAUS, SCHEDULES
-from lrbench.schemas import documented
-from lrbench.types import Part
+from lrbench.types import Part, documented
 
 CATALOGUES = {  # each with an example of an import string
     "datasets": (DATASETS, "mypackage.data:load"),

@@ -22,8 +22,8 @@ def schema(
 
     [dim]lrbench schema --out .lrbench-schema.json[/]
     """
-    from lrbench.schemas import save_schema
-    from lrbench.schemas import schema as made
+    from lrbench.cli.save_schema import save_schema
+    from lrbench.config import schema as made
 
     if out is None:
         typer.echo(json.dumps(made(), ensure_ascii=False, indent=2))

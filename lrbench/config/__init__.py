@@ -11,14 +11,17 @@ from lrbench.config.command import OUR_COLUMN, SOURCES, Column, CommandConfig
 from lrbench.config.experiment import Experiment
 from lrbench.config.files import exists, opened, read_bytes
 from lrbench.config.identity import canonical, group, identity, run_name, without_rate
+from lrbench.config.json_schema import schema
 from lrbench.config.law import FAR, Law, common
 from lrbench.config.load import CONFIG, CONFIGS, Config, load_config, read_config
-from lrbench.config.merge import PARTS, SHORT_AXES, merge, normal, short_axes
+from lrbench.config.merge import PARTS, merge, normal
 from lrbench.config.overrides import RANGE, as_axes, overriding
 from lrbench.config.params import flat
 from lrbench.config.recorded import RecordedConfig
 from lrbench.config.rules import ContinueRule, EarlyStoppingRule, InitRule
 from lrbench.config.run_config import RunConfig
 from lrbench.config.sizes import Size, SizeKind, size_kind
+from lrbench.config.sweep_block import MAX_POINTS, NOT_VARIED, short_axes
+from lrbench.config.trackers import TRACKERS, checked_tracker, trackers
 from lrbench.config.validate import kind_of, own, validate
 from lrbench.config.yaml_source import dump as dump_yaml

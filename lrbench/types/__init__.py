@@ -24,6 +24,7 @@ from lrbench.types.arguments import (
     paths_in,
 )
 from lrbench.types.displayed import Displayed
+from lrbench.types.docstrings import documented
 from lrbench.types.values import (
     Count,
     Duration,
@@ -88,6 +89,7 @@ __all__ = [
     "arguments",
     "block_of",
     "checked",
+    "documented",
     "first_of",
     "part_of",
     "paths_in",

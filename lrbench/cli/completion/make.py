@@ -10,10 +10,9 @@ from rich.text import Text
 from typer.main import get_command
 
 from lrbench.cli.catalogue import CATALOGUES, described_configs
+from lrbench.cli.starters import STARTERS
+from lrbench.config import TRACKERS, schema
 from lrbench.schedules import PLATEAUS, SCHEDULES
-from lrbench.schemas import schema
-from lrbench.starters import STARTERS
-from lrbench.training import TRACKERS
 
 _SOURCES = {
     "--baseline": "labels", "--columns": "columns", "--filter": "filters", "--metric": "metrics", "--out": "folders",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from lrbench.config import schema
 from lrbench.runs import write_file
-from lrbench.schemas.whole import schema
 
 FILE = ".lrbench-schema.json"
 """Where docs and starter configs expect the schema: `# yaml-language-server: $schema=.lrbench-schema.json`."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from lrbench.cli.save_schema import FILE as SCHEMA_FILE
+from lrbench.cli.save_schema import save_schema
+from lrbench.cli.starters import STARTERS
 from lrbench.config import bundled
 from lrbench.errors import UsageError, choices
 from lrbench.runs import write_file
-from lrbench.schemas import SCHEMA_FILE, save_schema
-from lrbench.starters.kinds import STARTERS
 
 
 def write_starter(kind: str, folder: Path, force: bool = False) -> list[Path]:

@@ -18,12 +18,11 @@ from lrbench.components import (
     known_defaults,
     parameter_groups,
 )  # fmt: skip
+from lrbench.config.json_schema.values import Schema, definition, either, schema_of, sentence, setting_schema
+from lrbench.config.trackers import TRACKERS, trackers
 from lrbench.registry import Catalog
 from lrbench.schedules import PLATEAUS, SCHEDULES
-from lrbench.schemas.docstrings import documented
-from lrbench.schemas.values import Schema, definition, either, schema_of, sentence, setting_schema
-from lrbench.training import TRACKERS, trackers
-from lrbench.types import Epochs
+from lrbench.types import Epochs, documented
 
 IMPORTED = {"type": "string", "pattern": r"^[^\s:]+:[^\s:]+$"}
 """An import string, `package.module:name`."""
