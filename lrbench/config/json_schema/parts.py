@@ -126,7 +126,7 @@ def kinds(into: Schema) -> dict[str, Kind]:
     return {
         "dataset": Kind("dataset", _entries(DATASETS, into), _fields(DatasetRules, into)),
         "model": Kind("model", _entries(MODELS, into)),
-        "optimizer": Kind("optimizer", _optimizers(into), {**_LR, **_groups(into)}),
+        "optimizer": Kind("optimizer", _optimizers(into), {"lr": _rate(), **_groups(into)}),
         "schedule": Kind("schedule", schedules, prefixes=tuple(SCHEDULES.open_namespaces())),
         "loss": Kind("loss", _entries(LOSSES, into)),
         "task": Kind("task", _entries(TASKS, into)),
@@ -135,16 +135,12 @@ def kinds(into: Schema) -> dict[str, Kind]:
     }
 
 
-_RATE = f"{sentence(documented(OPTIMIZERS.entries['sgd'])[1]['lr'])} By default that of the optimizer's class."
-
-
 def sequence_item(schedule: Kind, into: Schema) -> Schema:
     """Return the schema of a part of a sequence, which has a duration; the last one may lack it."""
     duration = {**schema_of(Epochs, into), "description": "How long this part lasts; the last one fills the rest."}
     return {"allOf": [schedule.part({"for": duration}), schedule.complete()]}
 
 
-_LR = {"lr": {"type": ["number", "null"], "exclusiveMinimum": 0, "description": _RATE}}
 _DIR = {
     "type": "string",
     "minLength": 1,
@@ -184,6 +180,12 @@ def _of_optimizer(name: str, into: Schema) -> dict[str, Schema]:
         }
         for key, kind in kinds_of(name).items()
     }  # fmt: skip
+
+
+def _rate() -> Schema:
+    meaning = sentence(documented(OPTIMIZERS.entries["sgd"])[1]["lr"])
+    default = "By default that of the optimizer's class."
+    return {"type": ["number", "null"], "exclusiveMinimum": 0, "description": f"{meaning} {default}"}
 
 
 def _fields(kind: type, into: Schema) -> dict[str, Schema]:
