@@ -18,7 +18,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
 import lrbench
-from lrbench.cli.save_schema import save_schema
+from lrbench.cli.schema import save_schema
 from lrbench.components import DATASETS, LOSSES, METRICS, MODELS, OPTIMIZERS, TASKS
 from lrbench.config import TRACKERS, Experiment, branched, read_config, schema, trackers
 from lrbench.config.yaml_source import parse

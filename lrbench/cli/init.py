@@ -26,8 +26,7 @@ def init(
 
     [dim]lrbench init own-model experiments[/]
     """
-    from lrbench.cli.starters import STARTERS
-    from lrbench.cli.write_starter import write_starter
+    from lrbench.cli.starters import STARTERS, write_starter
 
     console = Terminal()
     if kind is None:
