@@ -43,9 +43,9 @@ from lrbench.config.run_config import RunConfig, RunName
 from lrbench.config.sizes import Size, model_sizes
 from lrbench.config.yaml_source import dump
 from lrbench.errors import ConfigError, counted
-from lrbench.registry import OBJECTS, Catalog
+from lrbench.registry import Catalog
 from lrbench.schedules import SCHEDULES, Growth, PlateauRule, WarmUpRule
-from lrbench.types import Count, Duration, MetricName, Natural, Part, Positive, Steps
+from lrbench.types import OBJECTS, Count, Duration, MetricName, Natural, Part, Positive, Steps
 
 _AS_MAPPING = PlainSerializer(Part.plain)
 _OF_OBJECTS = (

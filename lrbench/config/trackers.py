@@ -6,8 +6,8 @@ import importlib.util
 from collections.abc import Mapping
 
 from lrbench.errors import ConfigError, UsageError
-from lrbench.registry import Catalog, load_object
-from lrbench.types import Part
+from lrbench.registry import Catalog
+from lrbench.types import Part, load_object
 
 _HOME = "lrbench.integrations.trackers"
 TRACKERS: Mapping[str, str] = {

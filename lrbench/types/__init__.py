@@ -1,5 +1,7 @@
 """Types of values: of configs, of the arguments of Python functions, and results that show themselves in a notebook.
 
+Besides, what a value names (an import string), and what docstrings say about one.
+
 It imports only the files at the top.
 """
 
@@ -25,6 +27,7 @@ from lrbench.types.arguments import (
 )
 from lrbench.types.displayed import Displayed
 from lrbench.types.docstrings import documented
+from lrbench.types.import_strings import OBJECTS, load_object
 from lrbench.types.values import (
     Count,
     Duration,
@@ -57,6 +60,7 @@ __all__ = [
     "FUNCTION",
     "NOTHING",
     "NUMBER",
+    "OBJECTS",
     "PATH",
     "PATHS",
     "SWITCH",
@@ -91,6 +95,7 @@ __all__ = [
     "checked",
     "documented",
     "first_of",
+    "load_object",
     "part_of",
     "paths_in",
     "problem_of",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from lrbench.components import (
     DATASETS,
@@ -21,7 +21,7 @@ from lrbench.components import (
 from lrbench.config.json_schema.values import Schema, definition, either, schema_of, sentence, setting_schema
 from lrbench.config.trackers import TRACKERS, trackers
 from lrbench.registry import Catalog
-from lrbench.schedules import PLATEAUS, SCHEDULES
+from lrbench.schedules import SCHEDULES, SCHEDULES_AND_PLATEAUS
 from lrbench.types import Epochs, documented
 
 IMPORTED = {"type": "string", "pattern": r"^[^\s:]+:[^\s:]+$"}
@@ -120,7 +120,7 @@ def _if_named(name: str, then: Schema) -> Schema:
 def kinds(into: Schema) -> dict[str, Kind]:
     """Return every kind of part by its key in a config; definitions of types are added to `into`."""
     sequence = {"type": "array", "minItems": 1, "items": definition("sequence.item")}
-    schedules = {**_entries(SCHEDULES, into), **_entries(PLATEAUS, into)}
+    schedules = _entries(SCHEDULES_AND_PLATEAUS, into)
     parts = dict(schedules["sequence"].settings or {})
     schedules["sequence"] = Entry(schedules["sequence"].summary, {"parts": {**parts["parts"], **sequence}}, ("parts",))
     return {
@@ -149,14 +149,10 @@ _DIR = {
 
 
 def _entries(catalog: Catalog, into: Schema) -> dict[str, Entry]:
-    own = {name: _own(catalog, name, into) for name in catalog.entries}
-    aliases = {
-        other: Entry(f"The same as {name}.", own[name].settings, own[name].required)
-        if name in own
-        else Entry(f"{name.partition(':')[2]} of {name.partition(':')[0]}, with its parameters.", None)
-        for other, name in catalog.aliases.items()
-    }
-    return {**own, **aliases, **{name: Entry(text, None) for name, text in catalog.of_others().items()}}
+    known = {name: _own(catalog, name, into) for name in catalog.entries}
+    known |= {other: known[name] for other, name in catalog.aliases.items() if name in known}
+    unknown = Entry("", None)
+    return {name: replace(known.get(name, unknown), summary=text) for name, text in catalog.names().items()}
 
 
 def _own(catalog: Catalog, name: str, into: Schema) -> Entry:
