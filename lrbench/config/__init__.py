@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lrbench.config.blocks import Dataset, fits_folder
 from lrbench.config.branching import Trunk, branched, count_branched, own_share, trunk_of
 from lrbench.config.bundled import bundled, bundled_configs, bundled_name, located, no_config
-from lrbench.config.command import OUR_COLUMN, SOURCES, Column, CommandConfig
+from lrbench.config.command import CommandConfig
 from lrbench.config.experiment import Experiment
 from lrbench.config.files import exists, opened, read_bytes
 from lrbench.config.identity import canonical, group, identity, run_name, without_rate
@@ -20,6 +20,7 @@ from lrbench.config.load import CONFIG, CONFIGS, Config, load_config, read_confi
 from lrbench.config.merge import PARTS, merge, normal
 from lrbench.config.overrides import RANGE, as_axes, overriding
 from lrbench.config.params import flat
+from lrbench.config.program_log import OUR_COLUMN, SOURCES, Column
 from lrbench.config.recorded import RecordedConfig
 from lrbench.config.rules import ContinueRule, EarlyStoppingRule, InitRule
 from lrbench.config.run_config import RunConfig
