@@ -1,6 +1,7 @@
 """Training: the loop, the kinds of work that run on it, and the orchestrator that hands runs to executors.
 
-Training writes run folders and never compares runs. Torch is imported only when something is built or trained.
+It also makes experiments of Python objects (`objects/`). Training writes run folders and never compares runs. Torch is
+imported only when something is built or trained.
 """
 
 from __future__ import annotations
