@@ -9,7 +9,7 @@ NEEDED = $(USED) pytest xdist pytest_cov pre_commit hypothesis jsonschema ruff m
          prodigyopt schedulefree tensorboard mlflow wandb pyarrow accelerate ray keras lightning peft skorch timm \
          transformers ipykernel jax nbclient material mkdocstrings_handlers
 PARALLEL = -n logical --maxprocesses 8 --dist worksteal
-SLOW_PARALLEL = -n logical --maxprocesses 4 --dist loadgroup
+SLOW_PARALLEL = -n logical --maxprocesses 4 --dist loadfile
 
 .PHONY: demo test test-slow coverage soak docs docs-figures release-check study-report bench check lint layout types format user environment documented clean
 

@@ -177,9 +177,10 @@ def choices(wrong: object, known: Iterable[str]) -> str:
 
 
 def nearest(wrong: object, known: Iterable[str]) -> str:
-    """Return `did you mean 'adam'? ` if a known name is similar, else an empty string."""
-    near = get_close_matches(str(wrong), sorted(known), n=1)
-    return f"did you mean '{near[0]}'? " if near else ""
+    """Return `did you mean 'adam'? ` if a known name is similar, in capitals or not, else an empty string."""
+    by_lower = {name.lower(): name for name in sorted(known, reverse=True)}
+    near = get_close_matches(str(wrong).lower(), sorted(by_lower), n=1)
+    return f"did you mean '{by_lower[near[0]]}'? " if near else ""
 
 
 def counted(number: int, noun: str) -> str:

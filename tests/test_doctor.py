@@ -101,6 +101,13 @@ def test_an_extra_that_can_t_be_imported_is_told(monkeypatch: pytest.MonkeyPatch
     assert found.works
 
 
+def test_a_data_folder_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("LRBENCH_DATA", str(tmp_path))
+    assert "LRBENCH_DATA" not in texts()
+    monkeypatch.setenv("LRBENCH_DATA", str(tmp_path / "gone"))
+    assert f"LRBENCH_DATA names {tmp_path / 'gone'}, which is not a folder" in texts()
+
+
 def test_a_file_is_no_folder_of_runs(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("")
     with pytest.raises(UsageError, match="is a file"):

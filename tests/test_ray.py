@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -25,7 +27,6 @@ from lrbench.training import RunOptions
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.xdist_group("ray"),  # one cluster, in one process
     pytest.mark.skipif(find_spec("ray") is None, reason="needs the package ray"),
 ]
 
@@ -35,22 +36,25 @@ Start = Callable[..., "subprocess.Popen[str]"]
 
 
 @pytest.fixture(scope="module")
-def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A cluster whose head has no CPUs; all on 127.0.0.1, in a folder of its own."""
+def head() -> Iterator[Any]:
+    """A cluster whose head has no CPUs; all on 127.0.0.1, in a folder of its own.
+
+    The folder's path is short, since a socket's path has at most 107 bytes and Ray adds more than sixty.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="r"))
     with warnings.catch_warnings(), pytest.MonkeyPatch.context() as environment:
         warnings.simplefilter("ignore")  # Ray's own
         environment.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         environment.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        usual = tmp_path_factory.mktemp("t")  # where Ray notes the address, in a folder that it takes to be there
-        (usual / "ray").mkdir()
-        environment.setenv("RAY_TMPDIR", str(usual))
+        (folder / "ray").mkdir()  # where Ray notes the address, in a folder that it does not create
+        environment.setenv("RAY_TMPDIR", str(folder))
         from ray.cluster_utils import Cluster
 
         asked = {
             "num_cpus": 0,
             "node_ip_address": "127.0.0.1",
             "include_dashboard": False,
-            "temp_dir": str(tmp_path_factory.mktemp("r")),
+            "temp_dir": str(folder / "s"),
             "object_store_memory": 100_000_000,
         }
         made = Cluster(initialize_head=True, head_node_args=asked)
@@ -58,6 +62,7 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
             yield made
         finally:
             made.shutdown()
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

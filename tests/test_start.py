@@ -103,8 +103,11 @@ def test_found_configs_extend_it_by_name(cli: Cli) -> None:
         (["run", "../digits/baseline"], ["no such file"]),
         (["list", "configs", "digits/baselin"], ["did you mean 'digits/baseline'"]),
         (["init", "imgae"], ["unknown starter 'imgae'", "did you mean 'image'"]),
+        (["init", "TEXT"], ["did you mean 'text'"]),
         (["init", "text", "mine.yaml"], ["mine.yaml is not a folder"]),
-        (["init", "text", "mine.yaml/x"], ["cannot write"]),
+        (["init", "text", "mine.yaml/x"], ["cannot write to mine.yaml/x: a file is in the place of a folder"]),
+        (["demo", "--runs", ""], ["--runs is empty"]),
+        (["schema", "--out="], ["--out is empty"]),
         (["demo", "--seeds", "0"], ["--seeds"]),
         (["demo", "extra"], ["extra"]),
     ],
@@ -112,7 +115,7 @@ def test_found_configs_extend_it_by_name(cli: Cli) -> None:
 def test_mistakes_give_one_message(cli: Cli, words: list[str], fragments: list[str]) -> None:
     Path("mine.yaml").write_text("extends: digits/baseline\n")
     code, out, err = cli(*words)
-    assert code == (1 if fragments == ["cannot write"] else 2), (out, err)
+    assert code == (1 if "cannot write" in fragments[0] else 2), (out, err)
     assert all(fragment in " ".join(err.split()) for fragment in fragments), err
     assert not Path("runs").exists()
 

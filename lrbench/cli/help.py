@@ -6,6 +6,8 @@ from typing import Any
 
 from typer.core import TyperCommand
 
+from lrbench.errors import UsageError
+
 PANELS = {
     "What to train": "lr seeds schedule set widths key both steps",
     "Range test": "start end iterations shape smoothing stop-factor validation",
@@ -19,6 +21,8 @@ PANELS = {
 }
 """The panels in order, with their options; a short command has a single panel."""
 SHORT = 11  # options
+PATHS = ("DIR", "FILE")
+"""How the values of options that take a path are written."""
 _PANEL_OF = {f"--{name}": panel for panel, names in PANELS.items() for name in names.split()}
 _WRITTEN = {
     "<bool>": "",
@@ -77,6 +81,14 @@ class Command(TyperCommand):
             one.rich_help_panel = _PANEL_OF.get(next(name for name in one.opts if name.startswith("--")), "Output")
         order = list(PANELS)
         return sorted(params, key=lambda one: order.index(one.rich_help_panel) if one in options else -1)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the words of a command. Raises UsageError for an empty path, which would mean the current folder."""
+        paths = {name for one in self.params for name in one.opts if getattr(one, "metavar", None) in PATHS}
+        for word, following in zip(args, [*args[1:], None], strict=True):
+            if (word in paths and following == "") or (word.endswith("=") and word[:-1] in paths):
+                raise UsageError(f"{word.removesuffix('=')} is empty; name a file or a folder, such as . for this one")
+        return super().parse_args(ctx, args)
 
 
 def _nothing(ctx: Any) -> None:
