@@ -25,7 +25,7 @@ def _kind(catalog: Catalog, example: str) -> str:
     aliases = f" Other names: {', '.join(usual)}." if usual else ""
     if not any(catalog.described(name).parameters for name in catalog.entries):
         rows = ((code(name), escaped(catalog.summary(name))) for name in catalog.entries)
-        return f"{table(('name', 'what'), rows)}\nOr an import string, such as `{example}`.{aliases}\n"
+        return f"{table(('name', 'description'), rows)}\nOr an import string, such as `{example}`.{aliases}\n"
     sections = [f"### `{name}`\n\n{entry(catalog, name)}" for name in catalog.entries]
     return f"A name from here, or an import string, such as `{example}`.{aliases}\n\n" + "\n".join(sections)
 

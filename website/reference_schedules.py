@@ -30,4 +30,4 @@ def other_tools() -> str:
 
 def _names(found: dict[str, str], space: str) -> str:
     rows = sorted((name, text) for name, text in found.items() if name.startswith(f"{space}/"))
-    return table(("name", "what"), ((code(name), escaped(text)) for name, text in rows))
+    return table(("name", "description"), ((code(name), escaped(text)) for name, text in rows))
