@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 from typer.core import TyperCommand
@@ -85,8 +86,8 @@ class Command(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the words of a command. Raises UsageError for an empty path, which would mean the current folder."""
         paths = {name for one in self.params for name in one.opts if getattr(one, "metavar", None) in PATHS}
-        for word, following in zip(args, [*args[1:], None], strict=True):
-            if (word in paths and following == "") or (word.endswith("=") and word[:-1] in paths):
+        for word, following in pairwise([*args, "-"]):
+            if (word in paths and not following) or (word.endswith("=") and word[:-1] in paths):
                 raise UsageError(f"{word.removesuffix('=')} is empty; name a file or a folder, such as . for this one")
         return super().parse_args(ctx, args)
 
