@@ -7,14 +7,13 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from forked import Starts
 from test_train import after, assert_same_run, column, go, timeless
 from torch import nn
 
@@ -416,12 +415,12 @@ lrbench.run([sys.argv[1]], runs="runs", watch=watch)
 
 @pytest.mark.slow
 def test_killed_anywhere_and_gone_on_with_in_two_workers(
-    tmp_path: Path, cli: Any, write_config: Callable[..., Path]
+    tmp_path: Path, cli: Any, write_config: Callable[..., Path], forks: Starts
 ) -> None:
     path = write_config(schedule=WSD, epochs=None, branches=BRANCHES, optimizer=ADAM)
     whole = folders(run([path], runs=tmp_path / "whole"))
     for name, step in (("trunk", 4), ("trunk", 7), ("trunk", 9), ("at6-decay2", 7), ("at9-decay3", 12)):
-        done = subprocess.run([sys.executable, "-c", KILLED, path, name, str(step)], cwd=tmp_path, check=False)
+        done = forks.run(["-c", KILLED, path, name, str(step)], cwd=tmp_path, timeout=240)
         assert done.returncode == -signal.SIGKILL
     assert cli("sweep", path, "--jobs", 2)[0] == 0
     found = [RunFolder(one) for one in (tmp_path / "runs").iterdir() if one.name.startswith("tiny-")]

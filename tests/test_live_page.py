@@ -9,7 +9,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 
 import pytest
 import yaml
+from forked import Starts
 
 from lrbench.config import group, identity
 from lrbench.runs import RunFolder
@@ -64,14 +64,15 @@ def opened(browser: Any) -> Iterator[Callable[..., Any]]:
 
 
 @pytest.fixture
-def command() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+def command(forks: Starts) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Starts lrbench commands, which end with the test."""
     started: list[subprocess.Popen[str]] = []
 
     def start(*words: object, folder: Path) -> subprocess.Popen[str]:
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1", "PYTHONUNBUFFERED": "1"}
-        process = subprocess.Popen(
-            [sys.executable, "-m", "lrbench", *map(str, words)], cwd=folder, env=environment, text=True,
+        starts = forks if words[0] == "sweep" else Starts()  # the others import no torch
+        process = starts.popen(
+            ["-m", "lrbench", *map(str, words)], cwd=folder, env=environment, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
         started.append(process)

@@ -10,13 +10,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from forked import Starts
 
 from lrbench.analysis import Group, Record, looks
 from lrbench.errors import UsageError
@@ -43,13 +44,13 @@ LONG = 100_000
 class Begun:
     """A command in a process of its own, and what it has printed."""
 
-    def __init__(self, folder: Path, *words: object) -> None:
+    def __init__(self, starts: Starts, folder: Path, *words: object) -> None:
         self.folder, self.log = folder, folder / "output.txt"
-        command = [sys.executable, "-u", "-m", "lrbench", *map(str, words)]
         with self.log.open("w") as output:
-            self.process = subprocess.Popen(
-                command, cwd=folder, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
-            )
+            self.process = starts.popen(
+                ["-m", "lrbench", *map(str, words)], cwd=folder, env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
 
     @property
     def output(self) -> str:
@@ -68,15 +69,22 @@ class Begun:
         return self.process.wait(timeout=120)
 
 
-@contextmanager
-def begun(folder: Path, *words: object) -> Iterator[Begun]:
-    one = Begun(folder, *words)
-    try:
-        yield one
-    finally:
-        if one.process.poll() is None:
-            os.killpg(one.process.pid, signal.SIGKILL)
-            one.process.wait()
+Begin = Callable[..., AbstractContextManager[Begun]]
+
+
+@pytest.fixture
+def begun(forks: Starts) -> Begin:
+    @contextmanager
+    def begin(folder: Path, *words: object) -> Iterator[Begun]:
+        one = Begun(forks, folder, *words)
+        try:
+            yield one
+        finally:
+            if one.process.poll() is None:
+                os.killpg(one.process.pid, signal.SIGKILL)
+                one.process.wait()
+
+    return begin
 
 
 def result(path: Path) -> dict[str, Any]:
@@ -112,7 +120,7 @@ def seeds_of(folder: SweepFolder) -> dict[float | None, list[int]]:
 @pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_stop_lets_the_runs_under_way_end_and_the_same_command_resumes(
-    write_config: Write, tmp_path: Path, jobs: int
+    write_config: Write, tmp_path: Path, jobs: int, begun: Begin
 ) -> None:
     config = write_config(epochs=60, sweep={"lr": [0.01, 0.02, 0.03, 0.04], "seeds": 2})
     words = ("sweep", config, "--jobs", jobs, "--name", "mine")
@@ -167,7 +175,7 @@ def test_a_request_to_stop_ends_what_a_zoom_and_a_confirmation_would_add(
 @pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_dropped_run_ends_or_is_not_started_and_can_be_taken_back(
-    write_config: Write, tmp_path: Path, jobs: int
+    write_config: Write, tmp_path: Path, jobs: int, begun: Begin
 ) -> None:
     config = write_config(epochs=LONG, sweep={"lr": [0.01, 0.02, 0.03]})
     words = ("sweep", config, "--jobs", jobs, "--name", "mine")
@@ -313,7 +321,7 @@ def test_stop_drop_and_seeds_reach_a_pruned_sweep(
 
 
 @pytest.mark.slow
-def test_requests_reach_commands(tmp_path: Path) -> None:
+def test_requests_reach_commands(tmp_path: Path, begun: Begin) -> None:
     """A command is a process of its own: it is stopped, and what it recorded is its result."""
     script = "import lrbench, time\nwith lrbench.record() as run:\n    for step in range(1, 100_000):\n"
     script += (
@@ -410,7 +418,7 @@ def test_each_request_for_seeds_is_a_look(tmp_path: Path, tiny: Callable[..., An
 
 
 @pytest.mark.slow
-def test_seeds_asked_for_while_it_runs_survive_a_kill(write_config: Write, tmp_path: Path) -> None:
+def test_seeds_asked_for_while_it_runs_survive_a_kill(write_config: Write, tmp_path: Path, begun: Begin) -> None:
     config = write_config(epochs=60, sweep={"lr": [0.01, 0.02], "seeds": 2})
     words = ("sweep", config, "--jobs", 1, "--name", "mine")
     requests = tmp_path / "runs/sweeps/mine/requests"

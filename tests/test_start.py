@@ -10,9 +10,10 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import jsonschema
 import pytest
 import yaml
+from forked import Starts
+from jsonschema import Draft202012Validator
 
 import lrbench
 from lrbench.cli.starters import STARTERS
@@ -140,6 +141,12 @@ def test_the_list_has_each_name_and_shows_one(cli: Cli) -> None:
 # -- starters
 
 
+@pytest.fixture(scope="module")
+def schema() -> Draft202012Validator:
+    """The schema of configs. That it is one is shown by test_schema.py."""
+    return Draft202012Validator(lrbench.schema())
+
+
 def test_init_lists_its_kinds_and_writes_nothing(cli: Cli) -> None:
     code, out, err = cli("init")
     assert (code, err) == (0, "")
@@ -148,18 +155,19 @@ def test_init_lists_its_kinds_and_writes_nothing(cli: Cli) -> None:
 
 
 @pytest.mark.parametrize("kind", STARTERS)
-def test_each_kind_writes_files_that_editors_and_lrbench_understand(cli: Cli, kind: str) -> None:
+def test_each_kind_writes_files_that_editors_and_lrbench_understand(
+    cli: Cli, kind: str, schema: Draft202012Validator
+) -> None:
     code, out, err = cli("init", kind, "new/folder")
     assert (code, err) == (0, "")
     names = {Path(file).name for file in STARTERS[kind].files}
     assert {path.name for path in Path("new/folder").iterdir()} == names | {".lrbench-schema.json"}
     assert all(command in out for command in ("cd new/folder", *STARTERS[kind].next))
-    schema = lrbench.schema()
     for file in Path("new/folder").glob("*.yaml"):
         first, second = file.read_text().splitlines()[:2]
         assert first == "# yaml-language-server: $schema=.lrbench-schema.json"
         assert second.startswith("# "), "what it is, for a newcomer"
-        jsonschema.validate(read(file)[0], schema)
+        schema.validate(read(file)[0])
         read_config(file, ["sweep=null"]).experiment()
     for command in STARTERS[kind].next:
         assert all(Path("new/folder", word).exists() for word in command.split() if word.endswith((".py", ".yaml")))
@@ -221,12 +229,12 @@ def test_each_kind_learns_as_it_is(cli: Cli, kind: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", SCRIPTS)
-def test_each_script_runs_as_it_is(cli: Cli, kind: str, tmp_path: Path) -> None:
+def test_each_script_runs_as_it_is(cli: Cli, kind: str, tmp_path: Path, forks: Starts) -> None:
     if missing := STARTERS[kind].missing():
         pytest.skip(f"not installed: {missing}")
     cli("init", kind)
     _, script = STARTERS[kind].next[0].split()
-    done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True)
+    done = forks.run([script], cwd=tmp_path, timeout=300)
     assert done.returncode == 0, done.stderr
     (accuracy,) = lrbench.load_runs()["val_accuracy"]
     assert accuracy > (0.4 if kind == "huggingface" else 0.8)  # its BERT is eight numbers wide; guessing gives 0.1

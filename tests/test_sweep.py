@@ -12,7 +12,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ import pytest
 import torch
 import typer
 from _pytest.outcomes import Failed
+from forked import Starts
 from rich.console import Console
 from rich.text import Text
 from torch import Tensor, nn
@@ -823,15 +823,21 @@ def test_where_there_is_no_room_data_are_not_shared(monkeypatch: pytest.MonkeyPa
 # -- real processes
 
 
-def begin(config: Path, root: Path, *words: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "lrbench", "sweep", str(config), "--runs", str(root), *words]
-    return subprocess.Popen(
-        command, cwd=config.parent, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
-    )
+@pytest.fixture
+def begin(forks: Starts) -> Callable[..., subprocess.Popen[str]]:
+    def start(config: Path, root: Path, *words: str) -> subprocess.Popen[str]:
+        return forks.popen(
+            ["-m", "lrbench", "sweep", config, "--runs", root, *words],
+            cwd=config.parent, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+        )  # fmt: skip
+
+    return start
 
 
 @pytest.mark.slow
-def test_killed_ten_times_it_comes_to_the_same(write_config: Write, tmp_path: Path) -> None:
+def test_killed_ten_times_it_comes_to_the_same(
+    write_config: Write, tmp_path: Path, begin: Callable[..., subprocess.Popen[str]]
+) -> None:
     model = {"name": "mlp", "hidden": [32]}
     config = write_config(
         dataset="digits", epochs=12, model=model, sweep={"schedule": ["constant", "cosine", "one_cycle"]}
@@ -862,7 +868,9 @@ def test_killed_ten_times_it_comes_to_the_same(write_config: Write, tmp_path: Pa
 
 
 @pytest.mark.slow
-def test_two_commands_at_once_share_the_work(write_config: Write, tmp_path: Path) -> None:
+def test_two_commands_at_once_share_the_work(
+    write_config: Write, tmp_path: Path, begin: Callable[..., subprocess.Popen[str]]
+) -> None:
     config = write_config(dataset="digits", epochs=30, model={"name": "mlp", "hidden": [32]})
     words = ["--lr", "1e-4:1:9", "--seeds", "2", "--jobs", "1"]
     both = [begin(config, tmp_path / "both", *words) for _ in range(2)]

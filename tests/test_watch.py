@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from forked import Starts
 
 from lrbench.analysis import Record
 from lrbench.cli.frame import show_frame
@@ -191,12 +192,14 @@ def until(true: Callable[[], Any], seconds: float = 120) -> Any:
 
 
 @pytest.mark.slow
-def test_live_on_a_terminal_while_a_sweep_runs_is_killed_and_goes_on(write_config: Write, tmp_path: Path) -> None:
+def test_live_on_a_terminal_while_a_sweep_runs_is_killed_and_goes_on(
+    write_config: Write, tmp_path: Path, forks: Starts
+) -> None:
     config = write_config(epochs=100_000, sweep={"lr": [0.01, 0.02]})
-    words = [sys.executable, "-m", "lrbench", "sweep", str(config), "--jobs", "1", "--name", "mine"]
+    words = ["-m", "lrbench", "sweep", config, "--jobs", "1", "--name", "mine"]
 
     def begun() -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
+        return forks.popen(
             words, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
         )
 
