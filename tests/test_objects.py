@@ -27,10 +27,10 @@ from lrbench.config import identity, load_config
 from lrbench.errors import ConfigError, LrbenchError, UsageError
 from lrbench.events import Event
 from lrbench.objects import held
-from lrbench.objects.fingerprint import fingerprint
 from lrbench.runs import RunFolder
 from lrbench.training import Outcomes
 from lrbench.training.build import build
+from lrbench.training.objects.fingerprint import fingerprint
 
 Make = Callable[..., Any]
 CPU = torch.device("cpu")
@@ -445,7 +445,7 @@ def test_a_fingerprint_ends_at_a_value_that_contains_itself() -> None:
 @pytest.mark.slow
 def test_fingerprints_are_the_same_in_every_process() -> None:
     script = (
-        "import torch, test_objects as t; from lrbench.objects.fingerprint import fingerprint as f\n"
+        "import torch, test_objects as t; from lrbench.training.objects.fingerprint import fingerprint as f\n"
         "print(f(t.net), f(t.Net), f(t.net()), f(t.Drawn(3)), f({'a', 'b', 'c'}), f(t.examples()), f(t.Objects))"
     )
     printed = set()
@@ -485,7 +485,7 @@ def test_a_command_on_the_config_says_in_one_sentence_that_it_was_made_from_obje
     assert "already finished" in out
     for name in ("report", "preview"):
         assert cli(name, *([config, "--steps-per-epoch", "6"] if name == "preview" else ["runs"]))[0] == 0
-    monkeypatch.setattr("lrbench.objects.known._known", {})
+    monkeypatch.setattr("lrbench.training.objects.known._known", {})
     monkeypatch.setattr("lrbench.training.build.held", {})
     code, _, said = cli("run", config, "--runs", "elsewhere")
     assert code == 2
@@ -532,7 +532,7 @@ def test_an_experiment_is_no_longer_that_of_a_model_trained_since(monkeypatch: p
 
 
 def test_only_the_latest_objects_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = sys.modules["lrbench.objects.known"]
+    module = sys.modules["lrbench.training.objects.known"]
     monkeypatch.setattr(module, "KEPT", 2)
     monkeypatch.setattr(module, "_known", {})
     names = [module.hold("a b<c", f"{n:012x}", lambda n=n: n) for n in range(3)]  # type: ignore[attr-defined]

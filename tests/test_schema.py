@@ -18,15 +18,14 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
 import lrbench
+from lrbench.cli.schema import save_schema
 from lrbench.components import DATASETS, LOSSES, METRICS, MODELS, OPTIMIZERS, TASKS
-from lrbench.config import Experiment, branched, read_config
+from lrbench.config import TRACKERS, Experiment, branched, read_config, schema, trackers
 from lrbench.config.yaml_source import parse
 from lrbench.errors import LrbenchError
 from lrbench.registry import Catalog
 from lrbench.schedules import PLATEAUS, SCHEDULES, build_schedule
-from lrbench.schemas import save_schema, schema
 from lrbench.sweeps.grid import Grid
-from lrbench.training import TRACKERS, trackers
 from lrbench.types import Part
 
 ROOT = Path(__file__).parent.parent

@@ -16,9 +16,9 @@ from forked import Starts
 from jsonschema import Draft202012Validator
 
 import lrbench
+from lrbench.cli.starters import STARTERS
 from lrbench.config import bundled, bundled_configs, identity, load_config, read_config
 from lrbench.config.yaml_source import read
-from lrbench.starters import STARTERS
 
 Cli = Callable[..., tuple[int, str, str]]
 pytestmark = pytest.mark.usefixtures("sketches")

@@ -27,7 +27,7 @@ def init(
 
     [dim]lrbench init own-model experiments[/]
     """
-    from lrbench.starters import STARTERS, write_starter
+    from lrbench.cli.starters import STARTERS, write_starter
 
     console = Terminal()
     if kind is None:
@@ -45,7 +45,7 @@ def init(
 
 
 def _list(console: Terminal) -> None:
-    from lrbench.starters import STARTERS
+    from lrbench.cli.starters import STARTERS
 
     width = max(map(len, STARTERS))
     for name, starter in STARTERS.items():

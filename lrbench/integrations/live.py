@@ -19,8 +19,8 @@ from typing import Any
 from lrbench.errors import reason_of
 from lrbench.integrations.following import Following
 from lrbench.integrations.trackers import Tool
-from lrbench.registry import load_object
 from lrbench.runs import RunFolder
+from lrbench.types import load_object
 
 POLL_SECONDS = 1.0
 Say = Callable[[str], None]

@@ -194,6 +194,13 @@ SCHEDULES = Catalog(
     others=installed,
 )
 
+SCHEDULES_AND_PLATEAUS = replace(
+    SCHEDULES,
+    entries={**SCHEDULES.entries, **PLATEAUS.entries},
+    refused={name: why for name, why in SCHEDULES.refused.items() if name not in PLATEAUS.entries},
+)
+"""All that `schedule:` can name in a config, where a plateau rule turns into a `plateau:` block."""
+
 document(
     SCHEDULES.entries,
     {

@@ -10,15 +10,13 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from lrbench.config import RANGE, kind_of, short_axes
+from lrbench.config import MAX_POINTS, NOT_VARIED, RANGE, kind_of, short_axes
 from lrbench.errors import ConfigError
 from lrbench.types import whole
 
 AUTO = "auto"  # learning rates around the suggestion of find-lr
 AUTO_POINTS = 7
-MAX_POINTS = 100_000
 _DIGITS = 12  # significant digits; points that two grids share must be equal, so that they share runs
-NOT_VARIED = ("name", "device", "reference", "extends", "sweep", "folder", "timeout", "gpus")
 _RANGE = ("log", "linear", "points")
 
 

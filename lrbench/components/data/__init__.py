@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from lrbench.components.data.options import DatasetRules, Normalize, Validation
 from lrbench.errors import ConfigError
-from lrbench.registry import Catalog, load_object
-from lrbench.types import Count, Part, Size
+from lrbench.registry import Catalog
+from lrbench.types import Count, Part, Size, load_object
 
 if TYPE_CHECKING:
     from lrbench.components.data.batches import Data

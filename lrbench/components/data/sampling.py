@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lrbench.components.data.batches import Split
 from lrbench.errors import ConfigError, UserCodeError
-from lrbench.registry import load_object
+from lrbench.types import load_object
 
 KEY = "dataset.sampler"
 

@@ -12,9 +12,9 @@ from torch.optim import Optimizer
 
 from lrbench.components import OPTIMIZERS, peak_and_ratios
 from lrbench.errors import ConfigError, reason_of
-from lrbench.objects.blocks import Block, import_string, name_of, written
-from lrbench.objects.fingerprint import fingerprint
-from lrbench.objects.known import hold
+from lrbench.training.objects.blocks import Block, import_string, name_of, written
+from lrbench.training.objects.fingerprint import fingerprint
+from lrbench.training.objects.known import hold
 from lrbench.types import Part, part_of
 
 Parameters = Sequence[nn.Parameter]

@@ -15,12 +15,11 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from lrbench.components import read_by
 from lrbench.errors import ConfigError
-from lrbench.objects.fingerprint import fingerprint, installed
-from lrbench.objects.known import hold
-from lrbench.objects.unchanged import copied
-from lrbench.registry import load_object
 from lrbench.training import isolated
-from lrbench.types import Part
+from lrbench.training.objects.fingerprint import fingerprint, installed
+from lrbench.training.objects.known import hold
+from lrbench.training.objects.unchanged import copied
+from lrbench.types import Part, load_object
 
 Block = dict[str, Any]
 

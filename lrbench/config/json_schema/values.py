@@ -9,8 +9,7 @@ from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema
 
-from lrbench.schemas.docstrings import documented
-from lrbench.types import adapter
+from lrbench.types import adapter, documented
 
 Schema = dict[str, Any]
 
