@@ -128,14 +128,23 @@ _typed = False
 
 
 @contextlib.contextmanager
-def command_line() -> Iterator[None]:
-    """During the block, messages name arguments as they are typed: see `option`."""
+def command_line(typed: bool = True) -> Iterator[None]:
+    """During the block, messages name arguments as they are typed: see `option`.
+
+    Args:
+        typed: whether a command was typed; a worker gets this from its parent's `at_command_line`.
+    """
     global _typed
-    before, _typed = _typed, True
+    before, _typed = _typed, typed
     try:
         yield
     finally:
         _typed = before
+
+
+def at_command_line() -> bool:
+    """Return whether a command was typed, so that messages name options rather than parameters."""
+    return _typed
 
 
 def option(name: str, parameter: str = "") -> str:

@@ -170,8 +170,8 @@ def _experiment(
 
 _FOR_CONFIGS = {
     "overrides": "give the keys themselves, such as batch_size=64",
-    "jobs": "no other process has them, so runs come one after another",
-    "options": "no other process has them, so tests come one after another",
+    "jobs": "other processes don't have them, so runs are trained one after another",
+    "options": "other processes don't have them, so tests run one after another",
     "wait": "name another folder of runs",
 }
 

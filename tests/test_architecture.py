@@ -333,3 +333,50 @@ def test_ray_is_imported_in_one_file() -> None:
             n.name for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Import) for n in node.names
         }
         assert "ray" not in names or module_of(file) == "lrbench.training.executors.ray"
+
+
+TYPED_ONLY = ("cli", "server", "training/doctor.py")
+"""What only commands reach, so that its messages may name options."""
+NO_MESSAGES = ("errors.py", "analysis/looks.py", "training/commands/gpus.py")
+"""`option` itself, and what reads or starts command lines."""
+
+
+def bare_options(source: str, known: set[str]) -> list[str]:
+    """Return the texts that name an option of lrbench but neither as part of a whole command nor by `option`."""
+    tree = ast.parse(source)
+    docs = {
+        id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    }
+    called = {
+        id(word)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "option"
+        for argument in node.args
+        for word in ast.walk(argument)
+    }
+    return [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and not {id(node)} & (docs | called)
+        if known & {*re.findall(r"(?<![\w(-])--[a-z][a-z-]*(?![a-z-]*:)", node.value)}
+        if not re.search(r"lrbench [a-z-]+ .*--|train\.py", node.value)
+    ]
+
+
+def test_messages_that_python_sees_name_parameters() -> None:
+    from typer.main import get_command
+
+    from lrbench.cli.app import app
+
+    commands = get_command(app).commands.values()  # type: ignore[attr-defined]
+    known = {name for command in commands for one in command.params for name in one.opts if name.startswith("--")}
+    assert {"--set", "--again", "--write"} <= known
+    assert bare_options("raise UsageError('needs --again')", known) == ["needs --again"]
+    assert not bare_options("raise UsageError(f\"needs {option('--again')}; see lrbench sweep --lr 1\")", known)
+    found = {
+        str(path): texts
+        for file in FILES
+        if not (path := file.relative_to(PACKAGE).as_posix()).startswith((*TYPED_ONLY, *NO_MESSAGES))
+        if (texts := bare_options(file.read_text(), known))
+    }
+    assert not found

@@ -55,7 +55,7 @@ def test_a_folder_without_links_stops(cli: Cli, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(os, "link", refuse)
     code, out, _ = cli("doctor", "--quick")
     assert code == 1
-    assert "Will not work:" in out and "no hard links" in out
+    assert "Will not work:" in out and "does not support hard links" in out
     assert out.splitlines()[-1].endswith("training will not work here.")
 
 

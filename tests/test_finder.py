@@ -602,7 +602,7 @@ def test_without_a_suggestion_nothing_is_written(cli: Cli, write_config: Callabl
         (("--write", "found.txt"), "--write must be a YAML file"),
         (("--write", "no/such/folder/found.yaml"), "folder no/such/folder does not exist"),
         (("--write", "tiny.yaml"), "is the tested config itself"),
-        (("--write", "mine.yaml"), "exists and was not written by find-lr, or has been edited"),
+        (("--write", "mine.yaml"), "exists and was not written by find-lr, or was edited since"),
         (("--write", "found.yaml", "--schedule", "cosin"), "did you mean 'cosine'"),
         (("--write", "found.yaml", "--schedule", "step"), "needs the parameter 'every'"),
         (("--runs", "mine.yaml"), "is a file, not a folder"),

@@ -314,12 +314,12 @@ def test_a_sweep_obeys_the_buttons_of_its_own_page(
     expect(page.locator("#live")).to_contain_text("1 running")
     page.get_by_role("button", name="Stop after these runs").click()
     page.get_by_role("dialog").get_by_role("button", name="Stop after these runs").click()
-    expect(page.locator("#live")).to_contain_text("Stops after the runs under way")
+    expect(page.locator("#live")).to_contain_text("Stops after the current runs")
     page.get_by_role("button", name="Drop").first.click()
     page.get_by_role("button", name="Drop this run").click()
     said, _ = sweep.communicate(timeout=120)
     assert sweep.returncode not in (0, 2), said
-    expect(page.locator("#connection")).to_contain_text("The command that trained has ended")
+    expect(page.locator("#connection")).to_contain_text("The training command has ended")
     results = [json.loads(path.read_text()) for path in (tmp_path / "runs").glob("*/result.json")]
     assert [(one["status"], one["reason"]) for one in results] == [("pruned", "dropped by hand")]
 
@@ -332,7 +332,7 @@ def test_the_server_ends_with_a_sweep_that_is_killed(
     page = opened(address_in(sweep))
     expect(page.locator("#live")).to_contain_text("1 running")
     sweep.kill()
-    expect(page.locator("#connection")).to_contain_text("The command that trained has ended")
+    expect(page.locator("#connection")).to_contain_text("The training command has ended")
     end = time.monotonic() + 60
     while time.monotonic() < end:
         try:

@@ -514,7 +514,7 @@ def test_no_pickle_of_an_object_lies_in_a_run_folder() -> None:
 def test_other_processes_refuse_objects() -> None:
     (outcome,) = lrbench.run(**ours(model=net()))
     experiment = outcome.experiment
-    with pytest.raises(UsageError, match="made from Python objects, which no other process has; use jobs=1"):
+    with pytest.raises(UsageError, match="made from Python objects, which other processes don't have; use jobs=1"):
         lrbench.sweep([experiment], lr=[0.3, 0.4], jobs=2)
     with pytest.raises(UsageError, match="made from Python objects"):
         lrbench.sweep([experiment], lr=[0.3, 0.4], executor="ray")
@@ -605,7 +605,7 @@ class Locked(nn.Linear):
         ({"optimizer": None}, "optimizer: is missing"),
         ({"optimizer": 0.1}, "optimizer: is a float: it must be a name, a class"),
         ({"optimizer": torch.optim.SGD(net().parameters())}, "has parameters that are not the model's"),
-        ({"optimizer": lambda params: torch.optim.SGD(net().parameters())}, "over other parameters"),
+        ({"optimizer": lambda params: torch.optim.SGD(net().parameters())}, "over parameters other than"),
         ({"optimizer": lambda params: None}, "returned a NoneType"),
         ({"optimizer": lambda params: params.nothing}, "failed on the model's parameters"),
         ({"model": net, "optimizer": torch.optim.SGD(net().parameters())}, "is over one model's parameters"),
@@ -615,7 +615,7 @@ class Locked(nn.Linear):
         ({"data": DataLoader(TensorDataset(*examples()), 4, shuffle=True)}, "batch_size: is 8, but the DataLoader"),
         ({"data": {"train": examples(), "valid": examples()}}, "valid"),
         ({"loss": 3}, "loss: is a int: it must be a name, a function of"),
-        ({"loss": nn.CrossEntropyLoss(reduction="sum")}, "sums over the batch"),
+        ({"loss": nn.CrossEntropyLoss(reduction="sum")}, "is a sum over the batch"),
         ({"task": object()}, "task: is a object"),
         ({"batchsize": 3}, "did you mean 'batch_size'"),
         ({"epochs": None}, "give either `epochs` or `steps`"),

@@ -386,7 +386,7 @@ def test_wrong_places_to_record(wrong: dict[str, Any], problem: str) -> None:
 
 def test_values_on_other_data_are_no_test() -> None:
     with lrbench.record("tiny", seed=0) as run:
-        with pytest.raises(ArgumentError, match="val_loss is no value on the test data"):
+        with pytest.raises(ArgumentError, match="val_loss is not a value on the test data"):
             run.test(val_loss=3.0)
         run.evaluate(val_loss=1.0)
         run.test(accuracy=0.5)
@@ -924,7 +924,7 @@ def test_resumed_steps_without_numbers_are_told() -> None:
         run.leave()
     assert run.path is not None
     (note,) = RunFolder(run.path).recorded()["notes"]
-    assert "resumed without numbers of steps, which were counted on from 3; steps that it repeated count twice" in note
+    assert "resumed without step numbers, so steps were counted on from 3; steps that it repeated count twice" in note
     run = lrbench.record("numbered", seed=0)
     run.step(lr=0.1, loss=1.0)
     run.leave()

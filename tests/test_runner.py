@@ -575,8 +575,8 @@ LEAVING = """
     ("act", "said"),
     [
         ("fork", ""),
-        ("thread", "user code left uploader, uploader running; ended with the command"),
-        ("process", "user code left server, server running; ended with the command"),
+        ("thread", "user code left uploader, uploader running; lrbench ended them"),
+        ("process", "user code left server, server running; lrbench ended them"),
     ],
 )
 def test_what_user_code_leaves_ends_with_the_command(

@@ -399,6 +399,15 @@ def test_every_key_of_a_config_says_what_it_means() -> None:
     assert [key for key in silent if not key.startswith("Law.")] == []
 
 
+def test_symbols_and_values_keep_their_case() -> None:
+    said = dict(every_key(SCHEMA))
+    described = {key: said[key]["description"] for key in said if "description" in said[key]}
+    assert described["schedule.exp_range.gamma"] == "γ, slightly below 1."
+    assert described["schedule.step.every"].startswith("n, the time between drops")
+    assert described["DecayRule.shape"].startswith("linear, cosine or sqrt")
+    assert described["schedule.step.factor"].startswith("Multiplies the learning rate")
+
+
 VALUES = st.one_of(
     st.none(), st.booleans(), st.integers(-2, 5), st.floats(0, 2),
     st.sampled_from(["5%", "3 epochs", "cosine", "sgd", "x"]),

@@ -523,7 +523,7 @@ def test_a_tool_that_fails_is_left_out_and_others_go_on(make_run: MakeRun, tmp_p
         followed.order({"end": str(path)})
     followed.close()
     (told,) = said
-    assert told.startswith(f"Broken has failed and is left out from now on: {first.name}: ZeroDivisionError")
+    assert told.startswith(f"Broken failed and is no longer used: {first.name}: ZeroDivisionError")
     assert all(Notes.told[path.name][-1][0] == "end" for path in (first, second))
 
 

@@ -35,7 +35,7 @@ _WRITTEN = {
     "<path>": "PATH",
 }
 
-FAILED = "a run failed or was left"
+FAILED = "a run failed or did not finish"
 WORKED = {0: "all done", 1: FAILED}
 DECIDED = {0: "A is better (passes, with --target)", 1: "A is worse (fails)", 3: "a tie", 4: "undecided"}
 EXIT_CODES: dict[str, dict[int, str]] = {
@@ -43,7 +43,7 @@ EXIT_CODES: dict[str, dict[int, str]] = {
     "sweep": WORKED,
     "find-lr": {0: "done, also without a suggestion", 1: FAILED},
     "compare": DECIDED,
-    "audit": {0: "as meant, or nothing to compare", 1: "some learning rates are not those meant"},
+    "audit": {0: "learning rates as meant, or nothing to compare", 1: "some learning rates are not as meant"},
     "doctor": {0: "training works here", 1: "something will not work"},
     "watch": {0: "done, also when Ctrl-C ends watching", 1: "it failed"},
     "import": {0: "done", 1: "nothing could be read"},
@@ -51,7 +51,7 @@ EXIT_CODES: dict[str, dict[int, str]] = {
 }
 """What a command's exit codes mean, where they say more than `DONE`; `ALWAYS` goes for all."""
 DONE = {0: "done", 1: "it failed"}
-ALWAYS = {2: "a mistake in the command or a config", 130: "stopped by Ctrl-C", 143: "by SIGTERM"}
+ALWAYS = {2: "a mistake in the command or a config", 130: "stopped by Ctrl-C", 143: "stopped by SIGTERM"}
 
 
 def exit_codes(command: str) -> dict[int, str]:

@@ -14,10 +14,11 @@ from lrbench.cli.terminal import Terminal, inline
 
 def init(
     kind: Annotated[
-        str | None, typer.Argument(metavar="KIND", help="What to start with. Without it, the kinds are listed.")
+        str | None, typer.Argument(metavar="KIND", help="Which configs to write. Default: list the kinds.")
     ] = None,
     folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="Where to write; made if missing.", show_default="this folder")
+        Path,
+        typer.Argument(metavar="FOLDER", help="Folder to write to; created if missing.", show_default="this folder"),
     ] = Path(),
     force: Annotated[bool, option("Overwrite files that exist.", "--force")] = False,
     debug: Debug = False,

@@ -17,11 +17,12 @@ SCHEMA_FILE = ".lrbench-schema.json"
 
 def schema(
     out: Annotated[
-        Path | None, option("Write it to this file, such as .lrbench-schema.json.", "--out", metavar="FILE")
+        Path | None,
+        option("File to write, such as .lrbench-schema.json. Default: print the schema.", "--out", metavar="FILE"),
     ] = None,
     debug: Debug = False,
 ) -> None:
-    """Print a JSON schema of configs, with which editors complete, explain and check them.
+    """Print a JSON schema of configs. Editors use it to complete, explain and check them.
 
     [dim]lrbench schema --out .lrbench-schema.json[/]
     """
@@ -32,7 +33,7 @@ def schema(
         return
     path = inline(str(save_schema(out)))
     console = Terminal()
-    console.print(f"Wrote {path}. In the first line of a config beside it, your editor looks for:", soft_wrap=True)
+    console.print(f"Wrote {path}. Your editor uses it if the first line of a config beside it is:", soft_wrap=True)
     console.print(f"# yaml-language-server: $schema={inline(out.name)}", soft_wrap=True)
 
 

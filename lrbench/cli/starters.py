@@ -112,7 +112,7 @@ def write_starter(kind: str, folder: Path, force: bool = False) -> list[Path]:
     folders = [path for path in there if Path(path).is_dir()]
     if there and (folders or not force):
         hint = "rename it" if folders else "--force overwrites them, or name another FOLDER"
-        raise UsageError(f"nothing was written, since there already is {', '.join(folders or there)}; {hint}")
+        raise UsageError(f"nothing was written, since these exist already: {', '.join(folders or there)}; {hint}")
     written = [write_file(path, text) for path, text in texts.items()]
     return [*written, save_schema(folder / SCHEMA_FILE)]  # lrbench's own file, which each kind of starter shares
 

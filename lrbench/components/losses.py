@@ -101,7 +101,7 @@ def cross_entropy(
 
 def _balanced(labels: Tensor | None, classes: int | None, ignored: int) -> Tensor:
     if labels is None:
-        problem = "balanced needs to know all training targets: give the Dataset an attribute `targets`, or a list here"
+        problem = "balanced needs all training targets: give the Dataset an attribute `targets`, or a list here"
         raise ConfigError(problem, key="loss.weight")
     counts = labels[(labels >= 0) & (labels != ignored)].bincount(minlength=classes or 0)
     if not bool(counts.all()):

@@ -71,8 +71,8 @@ class CommandConfig(WithParams, frozen=True, extra="forbid"):
         metrics: the columns of its log by our names, such as `val_loss`, and which direction is better.
         best_by: the validation metric of the best evaluation.
         resume: arguments that make the program resume; true if it resumes by itself.
-        checkpoint: the file from which it resumes, relative to where it starts; of a pattern, the newest.
-        cwd: where it starts, relative to `folder`; by default in the run's folder.
+        checkpoint: the file from which it resumes, relative to where it starts; the newest match of a pattern.
+        cwd: where it starts, relative to `folder`; by default the run's folder.
         folder: the folder of the config's file, in which it finds its files.
         env: environment variables.
         files: the hashes of its files, by path; a change is another run.
@@ -126,13 +126,13 @@ class CommandConfig(WithParams, frozen=True, extra="forbid"):
     @model_validator(mode="after")
     def _fits(self) -> CommandConfig:
         if own := [name for name in OWN if name in self.params]:
-            raise ConfigError("is lrbench's own and can't be a parameter", key=f"params.{own[0]}")
+            raise ConfigError("is set by lrbench and can't be a parameter", key=f"params.{own[0]}")
         known = dict.fromkeys((*OWN, *flat(self.params)))
         check_names(words_of(self.command, "command"), known, "command")
         if isinstance(self.resume, str | list):
             check_names(words_of(self.resume, "resume"), {**known, "checkpoint": None}, "resume")
         if self.shell and not isinstance(self.command, str):
-            raise ConfigError("must be one text if a shell interprets it", key="command")
+            raise ConfigError("must be a single text if a shell interprets it", key="command")
         key = rate_among(self.params, self.lr_param)
         lr = None if key is None else flat(self.params)[key]
         if lr is not None and not ((number := number_of(lr)) and 0 < number < inf):

@@ -26,7 +26,7 @@ def check_consistency(one: Experiment) -> None:
     if one.eval_every is not None:
         _check_interval(one.eval_every)
     if one.init_from is not None and one.continues is not None:
-        raise ConfigError("starts from all of a run; remove init_from", key="continue")
+        raise ConfigError("starts from the complete state of a run; remove init_from", key="continue")
     _check_law(one)
     _check_plateau_bounds(one)
     _check_task(one)
@@ -64,7 +64,7 @@ def _check_plateau_bounds(one: Experiment) -> None:
         raise ConfigError(problem, key="plateau.min_lr")
     growth = one.plateau.growth
     if growth is not None and growth.max_lr is not None and growth.max_lr < peak:
-        problem = f"is below the peak, optimizer.lr = {peak:g}, so it could not grow (got {growth.max_lr:g})"
+        problem = f"is below the peak, optimizer.lr = {peak:g}, so it can't grow (got {growth.max_lr:g})"
         raise ConfigError(problem, key="plateau.growth.max_lr")
 
 

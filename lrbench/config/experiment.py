@@ -46,9 +46,7 @@ from lrbench.schedules import SCHEDULES, Growth, PlateauRule, WarmUpRule
 from lrbench.types import OBJECTS, Count, Duration, MetricName, Natural, Part, Positive, Steps
 
 _AS_MAPPING = PlainSerializer(Part.plain)
-_OF_OBJECTS = (
-    f"# Made from Python objects ({OBJECTS}…), which no file has: only the same call in Python repeats this run.\n"
-)
+_OF_OBJECTS = f"# Made from Python objects ({OBJECTS}…). Only the same call in Python repeats this run.\n"
 
 
 def _completed_by(catalog: Catalog) -> PlainValidator:
@@ -90,7 +88,7 @@ class Experiment(RunConfig, frozen=True, extra="forbid"):
         precision: the precision of the training; `bf16` and `fp16` are mixed precision.
         compile: compile the model with torch.compile.
         init_from: start from another run's weights: its folder, or a block.
-        continues: `continue` in the config: go on from another run's complete final state.
+        continues: `continue` in the config: continue from another run's complete final state.
         keep: what a finished run keeps: its `best` weights, or its complete `state` too, which can be continued.
         branches: several lengths and decays that share the stable part of one run.
         device: where to train: auto, cpu, cuda, cuda:1 or mps.

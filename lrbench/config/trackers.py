@@ -34,6 +34,6 @@ def checked_tracker(part: Part, catalog: Catalog) -> Part:
         raise UsageError(f"{what}: pip install 'lrbench-torch[{getattr(tool, 'extra', '')}]'")
     lacking = next((name for name in ("open", "holds", "stamp", "close", "hint") if not hasattr(tool, name)), None)
     if lacking:
-        problem = f"{part.name} is no tracker: it has no `{lacking}`; derive it from lrbench.integrations.Tool"
+        problem = f"{part.name} is not a tracker: it has no `{lacking}`; derive it from lrbench.integrations.Tool"
         raise ConfigError(problem, key="track")
     return whole

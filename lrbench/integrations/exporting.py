@@ -55,7 +55,7 @@ def export(
     into: str | Path,
     filters: Iterable[str] = (),
 ) -> Export:
-    """Export runs to a tracking tool, or as tables. Runs that are there already are not exported twice.
+    """Export runs to a tracking tool, or as tables. Runs already exported are skipped.
 
     Args:
         runs: run folders, or folders that contain them.

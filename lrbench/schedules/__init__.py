@@ -186,7 +186,7 @@ SCHEDULES = Catalog(
         **{f"torch/{name}": why for name, why in REFUSED.items()},
         **dict.fromkeys(PLATEAUS.entries, _NEEDS_RESULTS),
         "hf/greedy": "it needs the loss of every step; use the `plateau:` key, with `growth`",
-        "timm/none": "it is no schedule; use constant",
+        "timm/none": "it is not a schedule; use constant",
     },
     aliases=USUAL_NAMES,
     elsewhere=ELSEWHERE,

@@ -147,7 +147,7 @@ def _from_numbers(text: str) -> object:
     if RANGE.fullmatch(text.strip()):
         low, high, *points = text.split(":")
         if len(points) != 1 or not points[0].strip().isdigit():
-            problem = "must be from:to:points, such as 1e-4:1e-1:4; put a text with colons into a list"
+            problem = "must be from:to:points, such as 1e-4:1e-1:4; to use text with colons, write it as a list"
             raise ValueError(f"{problem} (got {text!r:.60})")
         return {"log": [float(low), float(high)], "points": int(points[0])}
     with contextlib.suppress(ValueError):

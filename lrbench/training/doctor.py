@@ -160,7 +160,7 @@ def _runs_folder(runs: Path, there: Path, found: Checkup) -> dict[str, Any]:
     if not writable:
         found.problems.append(Problem(f"{there} can't be written to; give another --runs", stops=True))
     elif not links:
-        found.problems.append(Problem(f"{there} has no hard links, which locks of runs need", stops=True))
+        found.problems.append(Problem(f"{there} does not support hard links, which run locks need", stops=True))
     if free < LITTLE_SPACE:
         found.problems.append(Problem(f"{there} has {in_bytes(free)} of free space", stops=free < 2**20))
     if kind.startswith(_NETWORK):

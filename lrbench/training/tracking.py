@@ -149,7 +149,7 @@ class Session:
         else:
             how = f"ended with exit code {code}" if (code := self.process.wait()) else ""
         if how:
-            self.watch(message(f"the trackers' process {how}; `lrbench export` writes what they lack"))
+            self.watch(message(f"the trackers' process {how}; `lrbench export` writes what is missing"))
 
 
 def _write(orders: queue.SimpleQueue[str | None], pipe: IO[str]) -> None:

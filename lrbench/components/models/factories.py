@@ -35,7 +35,7 @@ def cnn(
         padding: padding of both convolutions; 0 as in the tutorial. Images under 10×10 get more.
         dropout: probability of both dropout layers.
         width: filters of the first convolution; the second has twice as many, the dense layer 8 × width.
-        parametrization: mup for initial weights and learning rates that keep the best learning rate of `base_width`.
+        parametrization: `mup` keeps the best learning rate of `base_width`, by its initial weights and learning rates.
         base_width: the width at which mup is the standard parametrization.
     """
     from lrbench.components.models import nets
@@ -64,8 +64,8 @@ def mlp(
     Args:
         hidden: width of each hidden layer.
         dropout: probability after each hidden layer.
-        activation: relu, tanh or gelu.
-        parametrization: mup for initial weights and learning rates that keep the best learning rate of `base_width`.
+        activation: `relu`, `tanh` or `gelu`.
+        parametrization: `mup` keeps the best learning rate of `base_width`, by its initial weights and learning rates.
         base_width: the width of the hidden layers at which mup is the standard parametrization; a list for several.
     """
     from torch import nn
@@ -148,7 +148,7 @@ def vit(
         heads: number of attention heads.
         mlp_ratio: width of a block's dense layer as a multiple of dim.
         dropout: probability after attention and dense layers.
-        parametrization: mup for initial weights and learning rates that keep the best learning rate of `base_width`.
+        parametrization: `mup` keeps the best learning rate of `base_width`, by its initial weights and learning rates.
         base_width: the `dim` at which mup is the standard parametrization, with as many heads.
     """
     from lrbench.components.models import nets
@@ -194,7 +194,7 @@ def gpt(
         heads: number of attention heads.
         context: longest sequence it can take; by default the length of the data's.
         dropout: probability after the embedding, in the attention, and after attention and dense layers.
-        parametrization: mup for initial weights and learning rates that keep the best learning rate of `base_width`.
+        parametrization: `mup` keeps the best learning rate of `base_width`, by its initial weights and learning rates.
         base_width: the width at which mup is the standard parametrization, with as many heads.
     """
     if len(input_shape) != 1:

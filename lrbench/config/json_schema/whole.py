@@ -9,7 +9,7 @@ from lrbench.config.command import CommandConfig
 from lrbench.config.experiment import Experiment
 from lrbench.config.json_schema.parts import IMPORTED, Kind, kinds, sequence_item
 from lrbench.config.json_schema.sweep import AXES, sweep_of_command, sweep_of_training, swept_part
-from lrbench.config.json_schema.values import Schema, definition, described, either, schema_of
+from lrbench.config.json_schema.values import Schema, definition, described, either, schema_of, sentence
 from lrbench.config.recorded import RecordedConfig
 from lrbench.config.run_config import RunConfig
 from lrbench.schedules import UNTUNED
@@ -73,7 +73,7 @@ def _config(kind: type[RunConfig], into: Schema, more: Mapping[str, Schema]) -> 
     made = described(schema_of(kind, into), kind)
     fields = made["properties"]
     for key, meaning in kind.also.items():
-        fields[key] = {**_STRING, "description": meaning}
+        fields[key] = {**_STRING, "description": sentence(meaning)}
     for key, value in more.items():
         text = {"description": fields[key]["description"]} if "description" in fields.get(key, {}) else {}
         fields[key] = {**value, **text}

@@ -104,8 +104,8 @@ class Copies:
     def __call__(self) -> nn.Module:
         """Return a copy. Raises ConfigError if the model was trained or changed since."""
         if fingerprint(self.model) != self.digits:
-            problem = f"the {type(self.model).__name__} has changed since the call that this experiment is of"
-            raise ConfigError(f"{problem}; call lrbench.run with it again", key="model")
+            problem = f"the {type(self.model).__name__} has changed since the call that created this experiment"
+            raise ConfigError(f"{problem}; call lrbench.run again with the new model", key="model")
         made: nn.Module = copied(self.model, "model")
         return made
 
