@@ -9,7 +9,8 @@ NEEDED = $(USED) pytest xdist pytest_cov pre_commit hypothesis jsonschema ruff m
          prodigyopt schedulefree tensorboard mlflow wandb pyarrow accelerate ray keras lightning peft skorch timm \
          transformers ipykernel jax nbclient material mkdocstrings_handlers
 PARALLEL = -n logical --maxprocesses 8 --dist worksteal
-SLOW_PARALLEL = -n logical --maxprocesses 4 --dist loadfile
+# Slow tests wait for other processes nearly half of the time: one more than there are cores.
+SLOW_PARALLEL = -n $(shell $(PYTHON) -c "import os; print(min((os.cpu_count() or 1) + 1, 4))") --dist loadfile
 
 .PHONY: demo test test-slow coverage soak docs docs-figures release-check study-report bench check lint layout types format user environment documented clean
 
@@ -69,7 +70,8 @@ format: environment
 	$(BIN)/python -m ruff check --fix .
 	$(BIN)/python -m ruff format .
 
-INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
+# Most of what is installed is never imported; compiling all of it takes a minute.
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --editable
 HAS = $(BIN)/python -c "import sys, importlib.util as i; sys.exit(not all(map(i.find_spec, sys.argv[1:])))"
 
 # `user` installs the package as users get it; `environment` adds what tests and checks need.

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from lrbench.analysis import Audit, NoOptimum, Optimum, audit, load_evaluations, load_runs, load_steps, optima
     from lrbench.components import build_optimizer, parameter_groups
     from lrbench.config import Experiment, load_config
+    from lrbench.config import schema as schema
     from lrbench.errors import LrbenchError
     from lrbench.integrations import export, import_runs, param, record
     from lrbench.lr_finder import Finding, RangeTest
@@ -51,7 +52,6 @@ if TYPE_CHECKING:
     from lrbench.reports import save_finding as save_finding
     from lrbench.reports import text_of as text_of
     from lrbench.schedules import build_schedule
-    from lrbench.schemas import schema
     from lrbench.sweeps import Sweep, sweep
     from lrbench.torch_adapter import torch_scheduler
     from lrbench.training import Outcome
@@ -137,7 +137,7 @@ _HOMES = {
     "report": "reports",
     "run": "objects",
     "save_finding": "reports",
-    "schema": "schemas",
+    "schema": "config",
     "sweep": "sweeps",
     "text_of": "reports",
     "torch_scheduler": "torch_adapter",

@@ -128,14 +128,23 @@ _typed = False
 
 
 @contextlib.contextmanager
-def command_line() -> Iterator[None]:
-    """During the block, messages name arguments as they are typed: see `option`."""
+def command_line(typed: bool = True) -> Iterator[None]:
+    """During the block, messages name arguments as they are typed: see `option`.
+
+    Args:
+        typed: whether a command was typed; a worker gets this from its parent's `at_command_line`.
+    """
     global _typed
-    before, _typed = _typed, True
+    before, _typed = _typed, typed
     try:
         yield
     finally:
         _typed = before
+
+
+def at_command_line() -> bool:
+    """Return whether a command was typed, so that messages name options rather than parameters."""
+    return _typed
 
 
 def option(name: str, parameter: str = "") -> str:
@@ -177,9 +186,10 @@ def choices(wrong: object, known: Iterable[str]) -> str:
 
 
 def nearest(wrong: object, known: Iterable[str]) -> str:
-    """Return `did you mean 'adam'? ` if a known name is similar, else an empty string."""
-    near = get_close_matches(str(wrong), sorted(known), n=1)
-    return f"did you mean '{near[0]}'? " if near else ""
+    """Return `did you mean 'adam'? ` if a known name is similar, in capitals or not, else an empty string."""
+    by_lower = {name.lower(): name for name in sorted(known, reverse=True)}
+    near = get_close_matches(str(wrong).lower(), sorted(by_lower), n=1)
+    return f"did you mean '{by_lower[near[0]]}'? " if near else ""
 
 
 def counted(number: int, noun: str) -> str:

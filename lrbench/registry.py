@@ -8,29 +8,41 @@ and are checked against their annotations. A name with a colon is imported.
 from __future__ import annotations
 
 import functools
-import importlib
 import inspect
 import re
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
-from pathlib import Path
 from typing import Any, Protocol
 
 from pydantic import TypeAdapter
 
 from lrbench.errors import ConfigError, UserCodeError, choices, reason_of
-from lrbench.types import Part, adapter, checked
+from lrbench.types import Part, adapter, checked, documented, load_object
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter of a catalog entry, as `lrbench list` shows it."""
+    """A parameter of a catalog entry, as people read it; no default if it is required."""
 
     name: str
     default: str
     required: bool
+    meaning: str = ""
+
+
+@dataclass(frozen=True)
+class Described:
+    """What people read of a catalog entry.
+
+    Attributes:
+        paragraphs: its docstring; of code that is not lrbench's, the first paragraph.
+        parameters: those that a config may set.
+        origin: the class or function that they and their defaults come from; empty if it is lrbench's own.
+    """
+
+    paragraphs: Sequence[str]
+    parameters: Sequence[Parameter]
+    origin: str = ""
 
 
 class Others(Protocol):
@@ -206,15 +218,24 @@ class Catalog:
         """Return what a config may set of one of lrbench's own entries, with evaluated annotations."""
         return self._own(self.entries[name])
 
-    def parameters(self, name: str) -> list[Parameter]:
-        """Return an entry's parameters as `lrbench list` shows them."""
+    def described(self, name: str) -> Described:
+        """Return what people read of an entry, or of what an import string names. Raises like `factory`."""
         factory = self.factory(Part(name=name))
-        known = inspect.signature(factory).parameters
-        return [
-            Parameter(n, "" if p.default is p.empty else _shown(p.default), p.default is p.empty)
-            for n, p in known.items()
+        home = getattr(factory, "described", factory)
+        ours = home.__module__.startswith("lrbench.")
+        paragraphs, meanings = documented(factory)
+        parameters = [
+            Parameter(n, "" if p.default is p.empty else _shown(p.default), p.default is p.empty, meanings.get(n, ""))
+            for n, p in inspect.signature(factory).parameters.items()
             if n not in self.context and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
         ]
+        origin = "" if ours and not self.foreign else f"{home.__module__}.{home.__qualname__}"
+        return Described(paragraphs if ours else paragraphs[:1], parameters, origin)
+
+    def names(self) -> dict[str, str]:
+        """Return all names that a config may use, each with a line on what it is: entries, aliases, other tools'."""
+        stands_for = {other: _meant(name) for other, name in self.aliases.items()}
+        return {name: self.summary(name) for name in self.entries} | stands_for | self.of_others()
 
     def of_others(self) -> dict[str, str]:
         """Return what other installed tools have besides the entries, each with a short description."""
@@ -254,45 +275,6 @@ def with_tensors(function: Callable[..., Any], params: Mapping[str, Any], key: s
 _TENSOR = r"(<class ')?(typing\.)?(Optional\[)?(torch\.)?Tensor\]?('>)?( \| None)?"
 
 
-def load_object(name: str, key: str) -> Any:
-    """Import `package.module:attribute`, searching the current folder first, like `python -m`.
-
-    Raises:
-        ConfigError: the module or the attribute does not exist.
-        UserCodeError: importing the module raised.
-    """
-    module_name, _, path = name.partition(":")
-    if not all(re.fullmatch(r"\w+(\.\w+)*", dotted) for dotted in (module_name, path)):
-        raise ConfigError(f"'{name}' is not an import string; write 'package.module:name'", key=key)
-    here = str(Path.cwd())
-    if here not in sys.path and "" not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        target: Any = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        searched = f"{error}; searched {here} and the Python environment"
-        raise ConfigError(f"cannot import '{module_name}': {searched}", key=key) from error
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # a script without a main guard may call sys.exit
-        raise UserCodeError.of(f"{key}: importing '{module_name}'", error) from error
-    for attribute in path.split("."):
-        try:
-            target = getattr(target, attribute)
-        except AttributeError:
-            public = [n for n in dir(target) if not n.startswith("_")]
-            near = get_close_matches(attribute, public, n=1)  # may be missing from the 40 names that are listed
-            problem = f"'{module_name}' has no '{attribute}'; {choices(attribute, {*near, *public[:40]})}"
-            raise ConfigError(problem, key=key) from None
-        except ConfigError as error:
-            raise ConfigError(error.problem, key=key) from None
-    return target
-
-
-OBJECTS = "lrbench.objects:"
-"""Import strings that start with this name objects that a user gave to Python functions, not code."""
-
-
 @functools.lru_cache(maxsize=512)
 def _parameters(factory: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
     """Return a factory's parameters, with evaluated annotations.
@@ -310,6 +292,12 @@ def _parameters(factory: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
 
 def _adapter(parameter: inspect.Parameter) -> TypeAdapter[Any]:
     return adapter(Any if parameter.annotation is parameter.empty else parameter.annotation)
+
+
+def _meant(name: str) -> str:
+    """Say what an alias stands for: an entry, or an import string."""
+    module, colon, path = name.partition(":")
+    return f"{path} of {module}." if colon else f"The same as {name}."
 
 
 def _shown(default: object) -> str:

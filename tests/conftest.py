@@ -19,6 +19,7 @@ import hypothesis
 import platformdirs
 import pytest
 import yaml
+from forked import POSSIBLE, Forks, Starts
 
 from lrbench.analysis import Group, Record
 from lrbench.cli.app import main
@@ -156,6 +157,14 @@ def cli(
         return int(ended.value.code or 0), output.out, output.err
 
     return call
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Starts]:
+    """Starts Python processes that need not import torch and lrbench anew."""
+    started = Forks() if POSSIBLE else Starts()
+    yield started
+    started.close()
 
 
 @pytest.fixture

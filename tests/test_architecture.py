@@ -49,7 +49,7 @@ def room(module: str) -> str:
     return [*module.split("."), ""][1]
 
 
-TOP = {"__init__", "__main__", "_version", "errors", "events", "registry", "torch_adapter"}
+TOP = {"__init__", "__main__", "_version", "errors", "events", "objects", "registry", "torch_adapter"}
 ROOMS = (
     "types",
     "schedules",
@@ -61,13 +61,10 @@ ROOMS = (
     "analysis",
     "sweeps",
     "transfers",
-    "schemas",
     "reports",
     "server",
     "integrations",
-    "starters",
     "cli",
-    "objects",
 )
 """The rooms in import order: each imports only from rooms before it, and from the files at the top."""
 
@@ -85,6 +82,7 @@ def test_imports_point_one_way(file: Path) -> None:
     others = {room(name) for name in imports_of(file)} - {own, ""}
     if own in ROOMS:
         assert others & set(ROOMS) <= set(ROOMS[: ROOMS.index(own)]), f"{module_of(file)} imports {sorted(others)}"
+        assert "objects" not in others, f"{module_of(file)} imports the functions that Python users call"
     elif own in ("_version", "errors", "events"):
         assert not others & set(ROOMS), f"{module_of(file)} imports {sorted(others)}"
 
@@ -100,8 +98,9 @@ PUBLIC = {
         described in_words mapped padded read_by task_hooks usual_loss Stage data_root kept masks_from
     """,
     "config": """
+        schema TRACKERS checked_tracker trackers MAX_POINTS NOT_VARIED
         OUR_COLUMN CONFIG CONFIGS Column CommandConfig PARTS Config ContinueRule InitRule RecordedConfig
-        RunConfig SOURCES flat kind_of own short_axes Dataset EarlyStoppingRule Experiment SHORT_AXES canonical
+        RunConfig SOURCES flat kind_of own short_axes Dataset EarlyStoppingRule Experiment canonical
         dump_yaml exists fits_folder group identity load_config merge normal opened overriding read_bytes
         read_config run_name validate without_rate Trunk branched count_branched own_share trunk_of FAR Law Size
         SizeKind common size_kind bundled bundled_configs bundled_name located no_config RANGE as_axes
@@ -114,9 +113,9 @@ PUBLIC = {
         DROPPED Source guessed read_events read_log finite SPLITS usual_metric state_words tally listed
     """,
     "training": """
-        Ended Executor LoopKind Observer Outcome Outcomes Prune RUNGS RunOptions StopFlag TRACKERS Training
-        checked_tracker default_jobs do_runs evaluate_split isolated look look_in nearest pending run stopped
-        trackers check_machine in_bytes
+        Ended Executor LoopKind Observer Outcome Outcomes Prune RUNGS RunOptions StopFlag Training
+        default_jobs do_runs evaluate_split isolated look look_in nearest pending run stopped check_machine in_bytes
+        experiment_of held unchanged
         keep_generators not_finite layer_outputs expected_saving DROP STOP Orders drop_run
     """,
     "lr_finder": """
@@ -141,16 +140,12 @@ PUBLIC = {
     """,
     "sweeps": """
         AUTO_POINTS Board Plan Planned Summary Sweep SweepFolder board_of carry_out find_sweeps plan_sweep set_apart
-        MAX_POINTS NOT_VARIED
         Decided MoreSeeds Requests WIDTH Zoom add_seeds cancel_stop decided drop_cell keep_cell request_stop
         requests_of summarize sweep as_planned time_left
     """,
     "transfers": """
         CoordinateCheck LayerSize Slope both coordinate_check Exponent Fitted Found Prediction THEORIES Transfer
         sized transfer
-    """,
-    "schemas": """
-        SCHEMA_FILE documented save_schema schema
     """,
     "reports": """
         save_transfer transfer_headings transfer_rows Preview Report Column Table groups_table csv_cell figure_of
@@ -165,14 +160,8 @@ PUBLIC = {
         Export Imported Log Recorder Tool export hf_range_test import_runs keras_range_test lightning_range_test
         param record
     """,
-    "starters": """
-        STARTERS Starter write_starter
-    """,
     "cli": """
         Terminal main progress_display
-    """,
-    "objects": """
-        find_lr held run
     """,
 }
 """What each room gives the others. All else in it is private; the schedules' own modules are tables of functions."""
@@ -216,6 +205,7 @@ def test_other_rooms_are_entered_by_their_door(file: Path) -> None:
 NO_TORCH = (
     "lrbench",
     *(f"lrbench.{name}" for name in ROOMS),
+    "lrbench.objects",
     "lrbench.integrations.exporting",
     "lrbench.integrations.live",
     "lrbench.training.tracking",
@@ -343,3 +333,50 @@ def test_ray_is_imported_in_one_file() -> None:
             n.name for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Import) for n in node.names
         }
         assert "ray" not in names or module_of(file) == "lrbench.training.executors.ray"
+
+
+TYPED_ONLY = ("cli", "server", "training/doctor.py")
+"""What only commands reach, so that its messages may name options."""
+NO_MESSAGES = ("errors.py", "analysis/looks.py", "training/commands/gpus.py")
+"""`option` itself, and what reads or starts command lines."""
+
+
+def bare_options(source: str, known: set[str]) -> list[str]:
+    """Return the texts that name an option of lrbench but neither as part of a whole command nor by `option`."""
+    tree = ast.parse(source)
+    docs = {
+        id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    }
+    called = {
+        id(word)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "option"
+        for argument in node.args
+        for word in ast.walk(argument)
+    }
+    return [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and not {id(node)} & (docs | called)
+        if known & {*re.findall(r"(?<![\w(-])--[a-z][a-z-]*(?![a-z-]*:)", node.value)}
+        if not re.search(r"lrbench [a-z-]+ .*--|train\.py", node.value)
+    ]
+
+
+def test_messages_that_python_sees_name_parameters() -> None:
+    from typer.main import get_command
+
+    from lrbench.cli.app import app
+
+    commands = get_command(app).commands.values()  # type: ignore[attr-defined]
+    known = {name for command in commands for one in command.params for name in one.opts if name.startswith("--")}
+    assert {"--set", "--again", "--write"} <= known
+    assert bare_options("raise UsageError('needs --again')", known) == ["needs --again"]
+    assert not bare_options("raise UsageError(f\"needs {option('--again')}; see lrbench sweep --lr 1\")", known)
+    found = {
+        str(path): texts
+        for file in FILES
+        if not (path := file.relative_to(PACKAGE).as_posix()).startswith((*TYPED_ONLY, *NO_MESSAGES))
+        if (texts := bare_options(file.read_text(), known))
+    }
+    assert not found

@@ -109,7 +109,7 @@ def test_a_sensible_schedule_raises_no_alarm(name, every):
     [
         (0.05 * (1 + np.cos(np.pi * np.arange(STEPS) / 130)), "", "horizon", "a cosine that is stepped past its end"),
         (0.1 * np.clip(1 - np.arange(STEPS) / 40, 0, None), "linear", "zero", "for the last 90% of the run"),
-        (np.full(STEPS, 0.1), "cosine", "constant", "is the scheduler stepped at all?"),
+        (np.full(STEPS, 0.1), "cosine", "constant", "is the scheduler stepped?"),
         (0.1 * (1 - np.arange(STEPS) / (STEPS * 10)), "linear", "minimum", "its length is not that of the run"),
         (np.zeros(STEPS), "", "zero", "the learning rate is 0 throughout"),
         (np.full(STEPS, -0.1), "", "other", "below 0"),

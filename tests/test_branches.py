@@ -7,14 +7,13 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from forked import Starts
 from test_train import after, assert_same_run, column, go, timeless
 from torch import nn
 
@@ -231,7 +230,7 @@ def test_branches_wait_for_a_trunk_that_failed(tmp_path: Path, tiny: Any) -> Non
     blocked.mkdir(parents=True)
     done = shared(tmp_path, experiment)
     assert {one.status for one in done} == {Status.FAILED}
-    assert done[1].message.endswith(f"not started, since its trunk {run_name(trunk)} failed")
+    assert done[1].message.endswith(f"not started because its trunk {run_name(trunk)} failed")
     blocked.rmdir()
     assert {one.status for one in shared(tmp_path, experiment)} == {Status.FINISHED}
 
@@ -323,7 +322,7 @@ def test_a_sweep_over_learning_rates_and_seeds(tmp_path: Path, cli: Any, write_c
     assert "8 branches of 4 trunks: 36 steps to train instead of 48." in out  # 4 · (6 + 1 + 2) and 4 · (4 + 8)
     status, out, err = cli(*words)
     assert status == 0, err
-    assert "8 branches share 4 trunks of 6 steps: 36 updates trained instead of 48" in out
+    assert "8 branches share 4 trunks of 6 steps: 36 steps trained instead of 48" in out
     for line in ("tiny-trunk", "tiny-at3-decay1", "tiny-at6-decay2"):
         assert line in out and len(list((tmp_path / "runs").glob(f"{line}-seed*"))) == 4
     for seed in (0, 1):
@@ -342,7 +341,7 @@ def test_json_lines_preview_and_find_lr(tmp_path: Path, cli: Any, write_config: 
     assert status == 0
     told = [json.loads(line) for line in out.splitlines()]
     said = [line["text"] for line in told if line["event"] == "message"]
-    assert "2 branches share 6 steps: 9 updates trained instead of 12" in said
+    assert "2 branches share 6 steps: 9 steps trained instead of 12" in said
     names = ["tiny-trunk", "tiny-at3-decay1", "tiny-at6-decay2"]
     (summary,) = (line for line in told if line["event"] == "summary")
     assert [one["name"] for one in summary["runs"]] == names
@@ -357,7 +356,10 @@ def test_json_lines_preview_and_find_lr(tmp_path: Path, cli: Any, write_config: 
     ("changes", "problem"),
     [
         ({"schedule": "cosine"}, "branches: need `schedule: warmup_stable_decay`.*got cosine"),
-        ({"schedule": "warmup_stable_decay"}, "schedule.warmup: is 5% of the run, which is longer in some branches"),
+        (
+            {"schedule": "warmup_stable_decay"},
+            "schedule.warmup: is 5% of the run, whose length differs between branches",
+        ),
         ({"warmup": "10%"}, "warmup.for: is 10% of the run"),
         ({"eval_every": "25%"}, "eval_every: is 25% of the run"),
         ({"optimizer": {"name": "sgd", "unfreeze": {"1.*": "50%"}}}, "optimizer.unfreeze: is 50% of the run"),
@@ -374,7 +376,7 @@ def test_json_lines_preview_and_find_lr(tmp_path: Path, cli: Any, write_config: 
         ({"branches": {"at": [6], "decays": 2}}, "unknown key 'decays'; did you mean 'decay'"),
         ({"branches": {"at": [6], "decay": {"fro": 2}}}, "unknown key 'fro'; .*for, shape|unknown key 'fro'; .*'for'"),
         ({"branches": {"at": [6], "decay": {"for": 2, "shape": "cubic"}}}, "must be 'linear', 'cosine' or 'sqrt'"),
-        ({"branches": {"at": [6], "decay": 0}}, "branches.decay: must be longer than 0; the trunk has no decay"),
+        ({"branches": {"at": [6], "decay": 0}}, "branches.decay: must be longer than 0, since the trunk has no decay"),
         ({"branches": {"at": [6], "decay": "100%"}}, "branches.decay: must be above 0% and below 100%"),
         ({"branches": {"at": [6], "decay": "1 epoch"}}, "branches.decay: must be in steps, like `at`"),
         ({"branches": {"at": [6], "decay": {"for": 2, "final_factor": 0.1, "final_lr": 0.1}}}, "not both"),
@@ -396,7 +398,7 @@ def test_what_is_told_before_anything_is_trained(
 def test_branches_are_not_pruned(cli: Any, write_config: Callable[..., Path], option: tuple[str, ...]) -> None:
     path = write_config(schedule=WSD, epochs=None, branches={"at": [6]})
     status, _, err = cli("sweep", path, *option)
-    assert status == 2 and "is a branch, which takes its first steps as they are" in err
+    assert status == 2 and "is a branch, which reuses the first steps of its trunk unchanged" in err
 
 
 KILLED = """
@@ -416,12 +418,12 @@ lrbench.run([sys.argv[1]], runs="runs", watch=watch)
 
 @pytest.mark.slow
 def test_killed_anywhere_and_gone_on_with_in_two_workers(
-    tmp_path: Path, cli: Any, write_config: Callable[..., Path]
+    tmp_path: Path, cli: Any, write_config: Callable[..., Path], forks: Starts
 ) -> None:
     path = write_config(schedule=WSD, epochs=None, branches=BRANCHES, optimizer=ADAM)
     whole = folders(run([path], runs=tmp_path / "whole"))
     for name, step in (("trunk", 4), ("trunk", 7), ("trunk", 9), ("at6-decay2", 7), ("at9-decay3", 12)):
-        done = subprocess.run([sys.executable, "-c", KILLED, path, name, str(step)], cwd=tmp_path, check=False)
+        done = forks.run(["-c", KILLED, path, name, str(step)], cwd=tmp_path, timeout=240)
         assert done.returncode == -signal.SIGKILL
     assert cli("sweep", path, "--jobs", 2)[0] == 0
     found = [RunFolder(one) for one in (tmp_path / "runs").iterdir() if one.name.startswith("tiny-")]

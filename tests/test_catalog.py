@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lrbench.components import DATASETS, LOSSES, MODELS
+from lrbench.components import DATASETS, LOSSES, MODELS, OPTIMIZERS, TASKS
 from lrbench.errors import ConfigError, UserCodeError
-from lrbench.registry import Catalog, load_object
-from lrbench.schedules import SCHEDULES
-from lrbench.types import Count, Duration, Epochs, Fraction, Natural, NonNegative, Part, Positive, Steps
+from lrbench.registry import Catalog
+from lrbench.schedules import PLATEAUS, SCHEDULES, SCHEDULES_AND_PLATEAUS
+from lrbench.types import Count, Duration, Epochs, Fraction, Natural, NonNegative, Part, Positive, Steps, load_object
 
 # --- Part --------------------------------------------------------------------------------------------------
 
@@ -295,18 +295,42 @@ def test_unknown_names(name, fragment):
 def test_our_own_entries_describe_themselves(catalog):
     for name in catalog.entries:
         assert catalog.summary(name).endswith((".", ":")), name
-        shown = {parameter.name for parameter in catalog.parameters(name)}
+        shown = {parameter.name for parameter in catalog.described(name).parameters}
         assert not shown & catalog.context
 
 
 def test_parameters_are_shown_as_a_config_writes_them():
-    shown = {p.name: (p.default, p.required) for p in WORKS.parameters("paint")}
+    shown = {p.name: (p.default, p.required) for p in WORKS.described("paint").parameters}
     assert "wall" not in shown
     assert shown["cost"] == ("", True)
     assert shown["dry"] == ("1 epochs", False)
     assert shown["wet"] == ("false", False)
     assert shown["wait"] == ("null", False)
     assert WORKS.summary("paint") == "Paint a wall."
+
+
+@pytest.mark.parametrize("catalog", [DATASETS, LOSSES, MODELS, OPTIMIZERS, SCHEDULES, TASKS], ids=lambda one: one.kind)
+def test_parameters_of_our_own_entries_have_meanings(catalog):
+    for name in catalog.entries:
+        if "/" not in name:
+            assert all(one.meaning for one in catalog.described(name).parameters), name
+
+
+def test_an_entry_says_whose_its_parameters_are():
+    own, torchs = MODELS.described("mlp"), OPTIMIZERS.described("sgd")
+    assert own.origin == "" and len(SCHEDULES.described("sequence").paragraphs) == 2
+    assert torchs.origin == "torch.optim.sgd.SGD" and torchs.paragraphs[0].startswith("Stochastic gradient descent")
+    imported = SCHEDULES.described("torch.optim.lr_scheduler:StepLR")
+    assert imported.origin == "torch.optim.lr_scheduler.StepLR" and len(imported.paragraphs) == 1
+
+
+def test_all_names_have_a_line():
+    names = SCHEDULES_AND_PLATEAUS.names()
+    assert names["cosine"] == SCHEDULES.summary("cosine")
+    assert names["torch/StepLR"] == "StepLR of torch.optim.lr_scheduler."
+    assert names["1cycle"] == "The same as one_cycle."
+    assert names["timm/plateau"] == PLATEAUS.summary("timm/plateau")
+    assert all(names.values()) and {*SCHEDULES.entries, *SCHEDULES.aliases, *PLATEAUS.entries} <= {*names}
 
 
 # --- what factories raise ----------------------------------------------------------------------------------

@@ -165,7 +165,7 @@ def test_the_first_of_a_list_gets_the_width_and_the_ratios_stay() -> None:
         ({}, {"widths": [0, 8]}, "above 0"),
         ({}, {"widths": [8, 16], "seeds": 1}, "^seeds must be at least 2"),
         ({}, {"widths": [8, 16], "steps": 10_000}, "^steps must be at most"),
-        ({"model": "logistic"}, {"widths": [8, 16]}, "say which key is the width of 'logistic'"),
+        ({"model": "logistic"}, {"widths": [8, 16]}, "name the key that is the width of 'logistic'"),
         ({}, {"widths": [8, 16], "key": "optimizer.lr"}, "^key must be a key of the model"),
     ],
 )

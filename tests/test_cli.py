@@ -60,11 +60,11 @@ def test_run_trains_shows_a_table_and_leaves_a_result(cli: Cli, write_config: Ca
 def test_the_last_line_is_a_plain_sentence(cli: Cli, write_config: Callable[..., Path]) -> None:
     config = write_config()
     run = cli("run", config)[1].splitlines()[-1]
-    assert run == f"Ended: 1 run, 1 finished, none failed. Answer: runs/{only_run(Path('runs')).name}"
+    assert run == f"Ended: 1 run, 1 finished, none failed. Results: runs/{only_run(Path('runs')).name}"
     swept = cli("sweep", config, "--set", "optimizer.momentum=0,0.9", "--jobs", 1)[1].splitlines()[-1]
-    assert swept == "Ended: 2 runs, 2 finished, none failed. Answer: runs/sweeps/tiny"
+    assert swept == "Ended: 2 runs, 2 finished, none failed. Results: runs/sweeps/tiny"
     found = cli("find-lr", config, "--iterations", 10, "--seeds", 1)[1].splitlines()[-1]
-    assert re.fullmatch(r"Ended: range test of tiny, 1 seed, .*\. Answer: runs/find-lr/tiny-[0-9a-f]{8}", found)
+    assert re.fullmatch(r"Ended: range test of tiny, 1 seed, .*\. Results: runs/find-lr/tiny-[0-9a-f]{8}", found)
 
 
 def test_a_finished_run_is_shown_and_not_done_again(cli: Cli, write_config: Callable[..., Path]) -> None:
@@ -230,7 +230,7 @@ def test_failing_user_code_is_exit_code_1_and_the_other_runs_go_on(
     assert "my own mistake" in out
     assert "mine_failing.py" in out
     assert "error.log" in out.replace("\n", "")
-    assert out.splitlines()[-1] == "Ended: 2 runs, 1 finished, 1 failed. Answer: runs"
+    assert out.splitlines()[-1] == "Ended: 2 runs, 1 finished, 1 failed. Results: runs"
     states = {
         p.name.split("-")[0]: json.loads((p / "result.json").read_text())["status"] for p in Path("runs").iterdir()
     }
@@ -383,7 +383,7 @@ def test_the_readme_is_short_and_every_command_is_documented() -> None:
 def test_one_experiment_under_two_names_is_one_run_and_said_so(cli: Cli, write_config: Callable[..., Path]) -> None:
     code, out, _ = cli("run", write_config(), write_config("other.yaml", name="other"))
     assert code == 0
-    assert "other is the same experiment" in out
+    assert "the same experiment as other" in out
     assert len(list(Path("runs").iterdir())) == 1
 
 

@@ -192,8 +192,8 @@ def test_which_parameter_is_the_learning_rate() -> None:
         ({"command": ["a", 1]}, "command: must be a program and its arguments"),
         ({"params": {"lr": -1.0}}, "params.lr: must be a number greater than 0"),
         ({"params": {"lr": "fast"}}, "params.lr: must be a number greater than 0"),
-        ({"params": {"seed": 1, "lr": 0.1}}, "params.seed: is lrbench's own"),
-        ({"params": {"a b": 1, "lr": 0.1}}, "names have neither spaces"),
+        ({"params": {"seed": 1, "lr": 0.1}}, "params.seed: is set by lrbench"),
+        ({"params": {"a b": 1, "lr": 0.1}}, "names can't contain spaces"),
         ({"params": [1]}, "params: must be a mapping"),
         ({"lr_param": "x"}, "lr_param: params has no 'x'"),
         ({"read": "x.foo"}, "read: must be a .csv"),
@@ -206,7 +206,7 @@ def test_which_parameter_is_the_learning_rate() -> None:
         ({"cwd": "nowhere"}, "cwd: no such folder"),
         ({"files": ["no.py"]}, "files: no file matches 'no.py'"),
         ({"model": "cnn"}, "unknown key 'model'"),
-        ({"command": ["a"], "shell": True}, "must be one text if a shell interprets it"),
+        ({"command": ["a"], "shell": True}, "must be a single text if a shell interprets it"),
         ({"gpus": 0}, "gpus"),
         ({"seed": None}, "seed"),
     ],
@@ -351,7 +351,7 @@ def test_several_patterns_are_one_text() -> None:
     ("read", "metrics", "code", "said"),
     [
         ({"stdout": "no names"}, {}, 2, "read.stdout: the pattern 'no names' names no values"),
-        ({"stdout": "(?P<a>["}, {}, 2, "read.stdout: the pattern '(?P<a>[' is no regular expression"),
+        ({"stdout": "(?P<a>["}, {}, 2, "read.stdout: the pattern '(?P<a>[' is not a regular expression"),
         ({"stdout": ["a {step}", 3]}, {}, 2, "read"),
         ({"stdout": []}, {}, 2, "read"),
         ({"stdout": "lost {val_loss}"}, {}, 1, "nothing in the output fits the pattern"),
@@ -377,7 +377,7 @@ def test_a_command_that_records_nothing_failed(cli: Cli, tmp_path: Path) -> None
     script(tmp_path, "echo fine")
     code, out, _ = cli("run", config_file(tmp_path))
     assert code == 1
-    assert "recorded nothing that can be compared; record with lrbench.record, or say in `read`" in out
+    assert "recorded no values to compare; record them with lrbench.record, or set `read`" in out
 
 
 @pytest.mark.parametrize(("text", "said"), [("kill -9 $$", "was killed by SIGKILL"), ("exec /no", "exit code 12")])
@@ -440,7 +440,7 @@ def test_a_changed_script_is_told(cli: Cli, tmp_path: Path) -> None:
     cli("run", config_file(tmp_path))
     script(tmp_path, "echo 2")
     _, out, _ = cli("run", config_file(tmp_path))
-    assert "mine: train.sh has changed since earlier runs, which stay as they are; these are new ones" in out
+    assert "mine: train.sh has changed since the earlier runs, which are kept; these are new runs" in out
     assert len(list((tmp_path / "runs").glob("mine-*"))) == 2
 
 
@@ -448,8 +448,8 @@ def test_what_varies_but_does_not_reach_the_command_is_told(cli: Cli, tmp_path: 
     script(tmp_path, "exit 1")
     path = config_file(tmp_path, command="sh train.sh {lr}", params={"lr": 0.1, "width": 3})
     _, out, _ = cli("sweep", path, "--seeds", 2, "--set", "sweep.width=[1,2]")
-    assert "the command has no {seed}; unless it asks lrbench.param, all seeds are equal" in out
-    assert "the command has no {width}; unless it asks lrbench.param, it stays the same" in out
+    assert "the command has no {seed}; unless it calls lrbench.param, all seeds are equal" in out
+    assert "the command has no {width}; unless it calls lrbench.param, it stays the same" in out
 
 
 @pytest.mark.parametrize(
@@ -514,7 +514,7 @@ def test_a_command_without_resume_begins_anew(cli: Cli, tmp_path: Path) -> None:
     folder = interrupted(tmp_path, **config)
     script(tmp_path, "echo again; echo $LRBENCH_RESUMED")
     _, out, _ = cli("run", config_file(tmp_path, **config))
-    assert f"{folder.name} begins anew, since its config has no `resume`" in out
+    assert f"{folder.name} starts over because its config has no `resume`" in out
     assert folder.output.read_text() == "again\n\n"
 
 
@@ -537,7 +537,7 @@ def test_without_a_checkpoint_it_begins_anew(cli: Cli, tmp_path: Path) -> None:
     folder = interrupted(tmp_path, **config)
     script(tmp_path, 'echo "$@"')
     _, out, _ = cli("run", config_file(tmp_path, **config))
-    assert "begins anew, since it left no checkpoint" in out
+    assert "starts over because it left no checkpoint" in out
     assert folder.output.read_text() == "0.01 0\n"
 
 

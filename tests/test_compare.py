@@ -103,7 +103,7 @@ def test_probably_better_is_not_proven(cli: Cli, make_run: MakeRun) -> None:
     assert found["p"] == alone["p"] == alone["p_corrected"]
     assert found["p_corrected"] == pytest.approx(20 * found["p"]) and found["p_corrected"] > ALPHA > found["p"]
     assert found["more_seeds"] > 0
-    assert "which is not proven" in found["text"] and "corrected for 20 tries" in found["text"]
+    assert "but this is not proven" in found["text"] and "corrected for 20 tries" in found["text"]
     assert told(cli("compare", "b", "a", "--json", "--tries", 20)[1])["word"] == "probably worse"
 
 
@@ -300,7 +300,7 @@ def test_other_seeds_budgets_and_test_data_are_said(cli: Cli, make_run: MakeRun)
     _, out, _ = cli("compare", "a", "b", "--metric", "test_loss", "--json")
     found = codes(out)
     assert found.keys() == {"unfinished", "unpaired", "unequal_budgets", "test_data"}
-    assert found["unfinished"] == "1 of 6 runs of a are interrupted: they do not count."
+    assert found["unfinished"] == "1 of 6 runs of a are interrupted and do not count."
     assert "2 epochs" in found["unequal_budgets"] and not told(out)["paired"]
     best = codes(cli("compare", "a", "b", "--metric", "best_val_loss", "--json")[1])
     assert "val_loss compares the ends of the runs" in best["best_of_run"]
@@ -349,7 +349,7 @@ def test_fresh_seeds_of_a_sweep_are_apart(cli: Cli, make_run: MakeRun, tmp_path:
     code, out, _ = cli("compare", "win", "base", "--json")
     found = told(out)
     assert code == 0 and found["a"]["seeds"] == [0, 1, 2]
-    assert "'win (confirmation)' has fresh ones" in codes(out)["seeds_that_chose"]
+    assert "compare 'win (confirmation)' instead, which has fresh seeds" in codes(out)["seeds_that_chose"]
     code, out, _ = cli("compare", "win (confirmation)", "base", "--json")
     assert told(out)["a"]["seeds"] == [3, 4] and "seeds_that_chose" not in codes(out)
 

@@ -173,9 +173,9 @@ def test_diverged_seeds_are_said_and_are_in_no_mean(make_run: MakeRun, tmp_path:
     assert wild.answer is not None and wild.answer.word == "undecided", "half the loss is not better"
     assert against(wild, found).endswith("undecided; 2 of 8 seeds diverged, against 0 of 8 (Fisher's exact p 0.47)")
     first, others = sentences(found)
-    assert first.startswith("steady is first, since it alone lost no seed, with a validation loss of 0.1")
+    assert first.startswith("steady is first, since only it lost no seed, with a validation loss of 0.1")
     assert others.startswith("With eight seeds each, wild")
-    assert others.endswith(" (2 of 8 seeds diverged) can't be told from it.")
+    assert others.endswith(" (2 of 8 seeds diverged) can't be distinguished from it.")
 
 
 def test_failed_seeds_count_like_diverged_ones(make_run: MakeRun, tmp_path: Path) -> None:
@@ -213,7 +213,7 @@ def test_what_few_seeds_show_but_can_not_prove_is_said(make_run: MakeRun, tmp_pa
     assert shown.comparison is not None and not shown.comparison.ranked
     told = sentences(shown.comparison)[1]
     assert (
-        told == "With three seeds each, n3 and nine others can't be told from it; "
+        told == "With three seeds each, n3 and nine others can't be distinguished from it; "
         "n11 is probably worse, by a factor of 6.1 (2.9 to 12)."
     )
     assert "rank" not in [column.heading for column in columns(shown.comparison) if column.shown], (
@@ -226,7 +226,7 @@ def test_unequal_budgets_are_flagged(make_run: MakeRun, tmp_path: Path) -> None:
         make_run([0.5, 0.4], name="short", lr=0.1, seed=seed)
         make_run([0.5, 0.4, 0.3, 0.2], name="long", lr=0.1, seed=seed)
     made = report([tmp_path / "runs"])
-    warning = "Unequal budgets: 4 epochs (long); 2 epochs (short). A lower loss may only be due to more training."
+    warning = "Unequal budgets: 4 epochs (long); 2 epochs (short). More training alone may explain a lower loss."
     assert unequal(made.groups) == warning
     assert f'<p class="warning" role="note">{warning}</p>' in made.page.read_text()
     assert f"**{warning}**" in made.page.with_suffix(".md").read_text()
@@ -344,10 +344,10 @@ def test_seeds_trained_with_other_code_are_another_row(make_run: MakeRun, tmp_pa
     }
     said = "The imported code changed between the seeds of tiny: "
     said += "code of 2026-11-20: seeds 0, 1; code of 2026-11-25: seed 2"
-    assert shown.warnings == [f"{said}. So each has a row of its own; lrbench report --pool-code joins them."]
+    assert shown.warnings == [f"{said}. So each has a row of its own; pool_code joins them."]
     pooled = gather([tmp_path / "runs"], pool_code=True)
     assert [(group.label, len(group.records)) for group in pooled.groups] == [("tiny", 3)]
-    assert pooled.warnings == [f"{said}. So they share a row, as --pool-code asks."]
+    assert pooled.warnings == [f"{said}. So they share a row, as pool_code asks."]
     code, out, _ = cli("report", tmp_path / "runs", "--format", "csv", "--pool-code")
     assert code == 0 and len(out.splitlines()) == 2
 
@@ -386,7 +386,7 @@ def test_the_first_group_is_not_worse_for_seeds_that_another_has_alone(make_run:
             make_run([loss], name=name, lr=lr, seed=seed)
     shown = gather([tmp_path / "runs"])
     assert [group.label for group in shown.groups] == ["r", "q"] and shown.comparison is not None
-    assert sentences(shown.comparison)[1].startswith("q can't be told from it")
+    assert sentences(shown.comparison)[1].startswith("q can't be distinguished from it")
     assert json.loads(table(shown, "json"))[1]["p_permutation"] is None
 
 
@@ -521,7 +521,7 @@ def test_nobody_is_first_and_last(make_run: MakeRun, tmp_path: Path) -> None:
         make_run([0.5], name="p", lr=0.2, seed=seed, status="finished" if seed else "diverged")
     shown = gather([tmp_path / "runs"])
     assert shown.comparison is not None
-    assert sentences(shown.comparison)[0].startswith("q is first, since it ")
+    assert sentences(shown.comparison)[0].startswith("q is first, since only it ")
     assert "highest" not in sentences(shown.comparison)[0]
 
 

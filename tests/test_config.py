@@ -116,7 +116,7 @@ def test_an_experiment_knows_where_its_keys_were_written(load, tmp_path):
     experiment = load(BASE + "schedule:\n  name: step\n  every: 2\n", "seed=3")
     assert experiment.where("schedule.every") == f"{tmp_path / 'some.yaml'}:7"
     assert experiment.where("schedule.factor") == f"{tmp_path / 'some.yaml'}:5", "a default: the block's place"
-    assert experiment.where("seed") == "--set"
+    assert experiment.where("seed") == "overrides"
 
 
 # --- numbers and text --------------------------------------------------------------------------------------
@@ -283,19 +283,19 @@ def test_an_override_makes_the_blocks_it_needs(load):
 @pytest.mark.parametrize(
     ("override", "fragment"),
     [
-        ("optimizer.lr", "--set: must be key=value"),
-        ("=3", "--set: must be key=value"),
-        ("optimizer..lr=3", "--set: must be key=value"),
-        ("", "--set: must be key=value"),
-        ("extends=other.yaml", "--set: extends: can't be set"),
-        ("sede=3", "--set: sede: unknown key 'sede'; did you mean 'seed'"),
-        ("seed=x", "--set: seed: must be a whole number .got 'x'"),
-        ("optimizer.lr=-1", "--set: optimizer.lr: must be a number greater than 0 .got -1"),
-        ("warmup.length=3", "--set: warmup"),
-        ("schedule={name: sequence, parts: 3}", "--set: schedule.parts: must be a list"),
-        ("seed=[1", "--set seed:1: is not valid YAML"),
-        ("seed=\x00", "--set seed:1: contains the character"),
-        ("seed.x=3", "--set: seed"),
+        ("optimizer.lr", "overrides: must be key=value"),
+        ("=3", "overrides: must be key=value"),
+        ("optimizer..lr=3", "overrides: must be key=value"),
+        ("", "overrides: must be key=value"),
+        ("extends=other.yaml", "overrides: extends: can't be set"),
+        ("sede=3", "overrides: sede: unknown key 'sede'; did you mean 'seed'"),
+        ("seed=x", "overrides: seed: must be a whole number .got 'x'"),
+        ("optimizer.lr=-1", "overrides: optimizer.lr: must be a number greater than 0 .got -1"),
+        ("warmup.length=3", "overrides: warmup"),
+        ("schedule={name: sequence, parts: 3}", "overrides: schedule.parts: must be a list"),
+        ("seed=[1", "overrides seed:1: is not valid YAML"),
+        ("seed=\x00", "overrides seed:1: contains the character"),
+        ("seed.x=3", "overrides: seed"),
     ],
 )
 def test_wrong_overrides(load, override, fragment):
@@ -364,7 +364,7 @@ MISTAKES = [
     ("name: " + "x" * 101, AFTER, "name", "at most 100 characters"),
     ("name: ''", AFTER, "name", "at least 1 character"),
     ("name: 3", AFTER, "name", "must be a string"),
-    ("seed: 1\nseed: 2", AFTER + 1, "seed", f"is given twice, also at {{file}}:{AFTER}"),
+    ("seed: 1\nseed: 2", AFTER + 1, "seed", f"is given twice; the other is at {{file}}:{AFTER}"),
     ("dataset: mnist", AFTER, "dataset", "is given twice"),
     ("plateau: {patience: 1, patience: 2}", AFTER, "plateau.patience", "is given twice"),
     ("3: x", AFTER, "", "a key must be text (got 3)"),

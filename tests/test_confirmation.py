@@ -107,11 +107,11 @@ def test_a_loser_whose_learning_rate_was_chosen_by_chance_is_undecided(make_run:
     assert found.rivals(loser) == (0.01,) and found.word(loser) == "undecided"
     text = made.words
     assert text.startswith("On three fresh seeds each, constant has the lowest validation loss, 1.1 (")
-    assert "cosine is worse at the learning rate compared, but may be as good at another." in text
+    assert "cosine is worse at the learning rate compared, but may be as good at another one." in text
     said = (
         "the seeds that chose 0.1 for it do not rule out that 0.01 is better by as much; more seeds in the grid would"
     )
-    assert f"cosine may be as good at another learning rate: {said} tell." in text
+    assert f"cosine may be as good at another learning rate: {said} decide." in text
     made.add("cosine", 0.01, 1.05, 1.1, 1.07, 1.06, 1.08, 1.04, first=5)
     made.add("cosine", 0.1, 1.0, 1.02, 0.99, 1.0, 1.01, 1.02, first=5)
     found = made.summary.confirmation
@@ -129,7 +129,7 @@ def test_a_loser_at_the_edge_is_undecided(make_run: MakeRun, tmp_path: Path) -> 
     made.add("constant", 0.1, 1.0, 1.06, 1.03, first=2, confirms=True)
     text = made.words
     assert text.startswith("On three fresh seeds each, constant has the lowest validation loss, ")
-    assert "cosine is worse at the learning rate compared, but may be as good at another." in text
+    assert "cosine is worse at the learning rate compared, but may be as good at another one." in text
     assert "cosine may be as good at another learning rate: 1 is the highest tried, so try higher ones." in text
     found = made.summary.confirmation
     assert found is not None and [found.word(one) for one in found.finalists] == ["undecided", None]
@@ -185,8 +185,8 @@ def test_a_best_one_at_the_edge_and_a_family_without_one_are_named(grid: Grid) -
     text = grid.words
     edge = "At the edge of the learning rates tried, so a better one may lie beyond: inverse_sqrt (highest, 0.1)."
     assert edge in text
-    assert "Without a best learning rate, so not compared by fresh seeds: linear." in text
-    assert "Without fresh seeds, so not compared by them: one_cycle." in text
+    assert "Not compared for lack of a best learning rate: linear." in text
+    assert "Not compared for lack of fresh seeds: one_cycle." in text
     assert "are as good, within 5%." in text
 
 
@@ -197,9 +197,9 @@ def test_fresh_seeds_of_an_earlier_best_are_left_out_and_told(grid: Grid) -> Non
     found = grid.summary.confirmation
     assert found is not None and not found.comparisons and len(found.others) == 1
     text = grid.words
-    assert "2 fresh seeds of constant at 0.1 are left out: another learning rate is the best now" in text
-    assert "Without fresh seeds, so not compared by them: constant." in text
-    assert "With 2 fresh seeds, cosine at 0.1 has a validation loss of 1.249 (1.2 … 1.3), +24% from" in text
+    assert "2 fresh seeds of constant at 0.1 are left out: another learning rate is now the best" in text
+    assert "Not compared for lack of fresh seeds: constant." in text
+    assert "With 2 fresh seeds, cosine at 0.1 has a validation loss of 1.249 (1.2 … 1.3), +24% compared with" in text
     told = " ".join(summary(gather([grid.root])))
     assert "2 fresh seeds of constant, lr 0.1 are left out" in told
 
@@ -295,7 +295,7 @@ def test_a_failed_grid_has_no_fresh_seeds(cli: Cli, write_config: Write, tmp_pat
 
 def test_without_a_best_learning_rate(cli: Cli, write_config: Write) -> None:
     code, out, _ = cli("sweep", write_config(), "--lr", "1e30", "--confirm", "2", "--jobs", "1")
-    assert code == 0 and "no fresh seeds: no line has a best learning rate" in " ".join(out.split())
+    assert code == 0 and "no fresh seeds: there is no best learning rate yet" in " ".join(out.split())
 
 
 def broken(outputs: Any, targets: Any) -> Any:

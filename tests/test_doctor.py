@@ -55,7 +55,7 @@ def test_a_folder_without_links_stops(cli: Cli, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(os, "link", refuse)
     code, out, _ = cli("doctor", "--quick")
     assert code == 1
-    assert "Will not work:" in out and "no hard links" in out
+    assert "Will not work:" in out and "does not support hard links" in out
     assert out.splitlines()[-1].endswith("training will not work here.")
 
 
@@ -99,6 +99,13 @@ def test_an_extra_that_can_t_be_imported_is_told(monkeypatch: pytest.MonkeyPatch
     ]
     assert doctor._extra("no_such_package_anywhere", False, found) is None
     assert found.works
+
+
+def test_a_data_folder_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("LRBENCH_DATA", str(tmp_path))
+    assert "LRBENCH_DATA" not in texts()
+    monkeypatch.setenv("LRBENCH_DATA", str(tmp_path / "gone"))
+    assert f"LRBENCH_DATA names {tmp_path / 'gone'}, which is not a folder" in texts()
 
 
 def test_a_file_is_no_folder_of_runs(tmp_path: Path) -> None:

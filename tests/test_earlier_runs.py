@@ -77,7 +77,7 @@ def test_what_the_schedule_does(tmp_path: Path, tiny: Any) -> None:
     cosine = [0.05 * (1 + math.cos(math.pi * t / 12)) / 2 for t in range(12)]
     assert column(extended, "lr") == pytest.approx(cosine[4:])  # 14 steps in all, 2 of them the warm-up
     (said,) = [event.values["text"] for event in seen if event.kind == "message"]
-    what = "the schedule is the configured one over the steps of both, from step 6 on"
+    what = "the schedule covers the steps of both runs and continues at step 6"
     assert said == f"{extended.name}: continues {first.path} after its 6 steps; {what}"
     restarted, _ = go(tmp_path, tiny(**settings, epochs=None, **{"continue": {**block, "schedule": "restart"}}))
     assert column(restarted, "lr")[:3] == pytest.approx([0.025, 0.05, 0.05])
@@ -132,14 +132,18 @@ def test_what_cannot_be_continued(tmp_path: Path, tiny: Any) -> None:
     kept, _ = go(tmp_path, tiny(keep="state", seed=3))
     for changes, run_, fragment in (
         ({}, unfinished, "continue.run: must be a finished run; .* is interrupted"),
-        ({}, plain.path, "kept its best weights, but not its final state; repeat it with keep: state and --again"),
+        ({}, plain.path, "kept its best weights, but not its final state; repeat it with keep: state and again=True"),
         (
             {"model": {"name": "mlp", "hidden": [9]}},
             kept.path,
             "does not fit this model and optimizer: .*size mismatch",
         ),
         ({"optimizer": {**SGD, "layer_decay": 0.5}}, kept.path, "does not fit this model and optimizer"),
-        ({"init_from": str(plain.path)}, kept.path, "continue: starts from all of a run; remove init_from"),
+        (
+            {"init_from": str(plain.path)},
+            kept.path,
+            "continue: starts from the complete state of a run; remove init_from",
+        ),
     ):
         with pytest.raises(ConfigError, match=fragment):
             assemble(tiny(**changes, epochs=None, **{"continue": {"run": str(run_), "for": 1}}), CPU)
@@ -196,7 +200,7 @@ def test_weights_that_do_not_fit(pretrained: RunFolder, tiny: Any) -> None:
     assert torch.equal(parts.model.state_dict()["1.weight"], first["1.weight"])
     (said,) = parts.start.said
     assert "not taken: 3.weight has shape (10, 8) there, (4, 8) in the model; 3.bias" in said and "and 1 more" in said
-    with pytest.raises(ConfigError, match=r"nothing in .* fits the model: conv1.weight is missing there; conv1.bias"):
+    with pytest.raises(ConfigError, match=r"no weights of .* fit the model: conv1.weight is missing there; conv1.bias"):
         assemble(tiny(init_from={**block, "strict": False}, model={"name": "cnn", "padding": 1}), CPU)
 
 
@@ -208,7 +212,7 @@ def test_what_weights_cannot_be_taken_from(pretrained: RunFolder, tmp_path: Path
         ({"weights": "best"}, "init_from.run: is missing"),
         ({"run": str(pretrained.path), "weights": "first"}, "init_from.weights: must be 'best' or 'final'"),
         ({"run": str(pretrained.path), "wieghts": "best"}, "unknown key 'wieghts'; did you mean 'weights'"),
-        ({"run": str(pretrained.path), "identity": "0" * 64}, "is no longer the run that this config was made for"),
+        ({"run": str(pretrained.path), "identity": "0" * 64}, "is not the run that this config was made for"),
     ):
         with pytest.raises(ConfigError, match=fragment):
             check(tiny(init_from=block), CPU)

@@ -16,9 +16,10 @@ from typing import Any
 
 import pytest
 import yaml
+from forked import Starts
 
 from lrbench.analysis import read_runs
-from lrbench.runs import Status
+from lrbench.runs import RunFolder, Status, read_csv
 
 Cli = Callable[..., tuple[int, str, str]]
 
@@ -70,8 +71,8 @@ SAYS = {
 
 
 @pytest.fixture
-def go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli) -> Callable[[str], None]:
-    """Copies an example's folder, and makes that copy the current folder."""
+def go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli, forks: Starts) -> Callable[[str], None]:
+    """Copies an example's folder, and makes that copy the current folder. Its commands need not import torch anew."""
 
     def enter(folder: str) -> None:
         shutil.copytree(EXAMPLES / folder, tmp_path / folder, ignore=shutil.ignore_patterns("runs", "weights"))
@@ -79,7 +80,11 @@ def go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli) -> Callable[[s
         monkeypatch.syspath_prepend(str(tmp_path / folder))
         for path in Path().glob("*.py"):
             monkeypatch.delitem(sys.modules, path.stem, raising=False)
-        monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+        (tmp_path / "bin").mkdir()
+        if folder != "jax":  # which is to do without torch
+            forks.shims(tmp_path / "bin")
+        places = [tmp_path / "bin", Path(sys.executable).parent, os.environ["PATH"]]
+        monkeypatch.setenv("PATH", os.pathsep.join(map(str, places)))
 
     return enter
 
@@ -112,15 +117,49 @@ def perform(command: str, cli: Cli) -> str:
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # of peft
 @pytest.mark.parametrize(
-    "folder", [f if f in ONE_PROCESS else pytest.param(f, marks=pytest.mark.slow) for f in FOLDERS]
+    "folder", [f if f in ONE_PROCESS else pytest.param(f, marks=pytest.mark.slow) for f in FOLDERS if f != "ci"]
 )
 def test_a_readme_s_commands_do_what_it_says(folder: str, go: Callable[[str], None], cli: Cli, sketches: None) -> None:
     needs(folder)
     go(folder)
+    follow(folder, cli)
+    if folder == "jax":  # the first command is the script by itself
+        recorded_by_itself(max(read_runs([Path("runs")]), key=lambda run: run.result.steps if run.result else 0).folder)
+
+
+def follow(folder: str, cli: Cli) -> None:
+    """Do what a README says, and look at what it leaves."""
     said = "".join(perform(command, cli) for command in quick_commands(Path("README.md").read_text()))
     runs = read_runs([Path("runs")])
     assert len(runs) == RUNS[folder] and all(run.status is Status.FINISHED for run in runs)
     assert SAYS.get(folder, "") in " ".join(said.split())
+
+
+RECORDED = ["huggingface", "keras", "lightning", "record"]
+"""Folders whose train.py records itself, with an accuracy and a schedule."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("folder", RECORDED)
+def test_each_script_records_by_itself(
+    folder: str, go: Callable[[str], None], forks: Starts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needs(folder)
+    go(folder)
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    done = forks.run(["train.py"], timeout=300)
+    assert done.returncode == 0, done.stderr
+    (path,) = Path("runs").iterdir()
+    recorded_by_itself(RunFolder(path))
+
+
+def recorded_by_itself(folder: RunFolder) -> None:
+    result = folder.result()
+    assert result is not None and result.status is Status.FINISHED and result.final is not None
+    accuracy = result.final["val_accuracy"]
+    assert accuracy is not None and accuracy > 0.4
+    steps = read_csv(folder.path / "steps.csv")
+    assert len(set(steps["lr"])) > 50 and folder.config().lr == pytest.approx(steps["lr"].max(), rel=0.01)
 
 
 LEAST: dict[tuple[str, str], tuple[str, float]] = {
@@ -159,8 +198,11 @@ def test_weights_of_transformers_are_trained_on(go: Callable[[str], None], cli: 
 
 
 @pytest.mark.slow
-def test_the_guard_fails_if_the_learning_rate_is_worse(go: Callable[[str], None]) -> None:
+def test_the_guard_passes_and_fails_if_the_learning_rate_is_worse(go: Callable[[str], None], cli: Cli) -> None:
     go("ci")
+    follow("ci", cli)
+    for path in Path("runs").glob("candidate-*"):
+        shutil.rmtree(path)
     Path("candidate.yaml").write_text("extends: baseline.yaml\nname: candidate\noptimizer: {lr: 1e-5}\n")
     done = subprocess.run(["bash", "guard.sh", "--set", "epochs=2"], capture_output=True, text=True, timeout=300)
     assert done.returncode == 1, done.stderr

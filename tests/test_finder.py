@@ -11,7 +11,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +21,7 @@ import torch
 import typer
 import yaml
 from conftest import tiny_experiment
+from forked import Starts
 from torch import nn
 
 import lrbench
@@ -382,14 +382,14 @@ Begin = Callable[..., subprocess.Popen[str]]
 
 
 @pytest.fixture
-def begin(tmp_path: Path) -> Iterator[Begin]:
+def begin(tmp_path: Path, forks: Starts) -> Iterator[Begin]:
     """Begin `lrbench find-lr` in a process of its own."""
     begun: list[subprocess.Popen[str]] = []
 
     def start(config: Path, root: Path, *words: str, **environment: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "lrbench", "find-lr", str(config), "--runs", str(root), *words]
-        process = subprocess.Popen(
-            command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        process = forks.popen(
+            ["-m", "lrbench", "find-lr", config, "--runs", root, *words], cwd=tmp_path,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
         )  # fmt: skip
         begun.append(process)
@@ -602,7 +602,7 @@ def test_without_a_suggestion_nothing_is_written(cli: Cli, write_config: Callabl
         (("--write", "found.txt"), "--write must be a YAML file"),
         (("--write", "no/such/folder/found.yaml"), "folder no/such/folder does not exist"),
         (("--write", "tiny.yaml"), "is the tested config itself"),
-        (("--write", "mine.yaml"), "exists and was not written by find-lr, or has been edited"),
+        (("--write", "mine.yaml"), "exists and was not written by find-lr, or was edited since"),
         (("--write", "found.yaml", "--schedule", "cosin"), "did you mean 'cosine'"),
         (("--write", "found.yaml", "--schedule", "step"), "needs the parameter 'every'"),
         (("--runs", "mine.yaml"), "is a file, not a folder"),

@@ -154,7 +154,7 @@ def test_a_flat_bottom_is_told_with_the_rate_at_which_most_of_the_fall_was_done(
     advice = advise(of(*[losses] * 3), Ramp())
     assert isinstance(advice, Advice) and 0.02 < advice.initial < 0.06
     (note,) = advice.notes
-    told = re.search(r"95 % of its fall at (\S+) already", note)
+    told = re.search(r"95 % of the fall of the loss was done at ([^:\s]+)", note)
     assert told and float(told[1]) == pytest.approx(1e-3, rel=0.5)
 
 

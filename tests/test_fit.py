@@ -99,7 +99,7 @@ REMEDY = "if 255 marks positions without a class, set loss.ignore_index: 255"
 
 
 def test_the_remedy_for_masks_with_255_is_named(tiny: Callable[..., Any]) -> None:
-    assert check(tiny(**VOID), CPU) == [f"the targets go up to 255, which makes 256 classes; {REMEDY}"]
+    assert check(tiny(**VOID), CPU) == [f"the targets go up to 255, so there are 256 classes; {REMEDY}"]
     assert check(tiny(**VOID, loss=VOIDED), CPU) == []
     with pytest.raises(ConfigError, match=f"so 21 classes; the targets have 256; {REMEDY}"):
         check(tiny(**{**VOID, "model": {"name": f"{__name__}:segmenter", "num_classes": 21}}), CPU)
@@ -220,8 +220,8 @@ def summed(outputs: Tensor, targets: Tensor) -> Tensor:
     ("loss", "key", "fragment"),
     [
         ({"name": CROSS_ENTROPY, "reduction": "sum"}, "loss.reduction", "must be mean"),
-        (f"{__name__}:summed", "loss", "depends on the batch size; a loss must be a mean"),
-        ({"name": CROSS_ENTROPY, "size_average": False}, "loss", "a loss must be a mean"),
+        (f"{__name__}:summed", "loss", "depends on the batch size; return the mean"),
+        ({"name": CROSS_ENTROPY, "size_average": False}, "loss", "return the mean"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:size_average")
@@ -273,7 +273,7 @@ class Miscounted:
     ("loss", "fragment"),
     [
         ("root", r"it changes from \S+ to \S+ when every example comes twice, so it depends on the batch size"),
-        ("per_32", "it sums over the batch"),
+        ("per_32", "it is a sum over the batch"),
         ("against_all", "it depends on the batch size"),
         ("number", "it returns a float; a loss must be a tensor"),
         ("Miscounted", r"count\(targets\) must return what the loss divides by"),
@@ -364,7 +364,7 @@ def one_alone() -> Any:
     [
         ("dictionaries", ConfigError, r"a dict with the keys image, label, not pairs \(input, target\); name a task"),
         ("lengths", DataError, "different shapes, .*pad, crop or resize"),
-        ("one_alone", ConfigError, r"class 2 has only one example; write validation: \{how: random\}"),
+        ("one_alone", ConfigError, r"class 2 has only one example; use validation: \{how: random\}"),
     ],
 )
 def test_data_that_does_not_fit(data: str, error: Any, fragment: str, cli: Any, write_config: Any) -> None:
@@ -426,7 +426,7 @@ def test_counts_beyond_64_bits_are_refused_in_the_config(tiny: Callable[..., Any
 
 def test_labels_that_should_be_floats(tiny: Callable[..., Any]) -> None:
     model = {"name": "torch.nn:Linear", "in_features": 2, "out_features": 3}
-    with pytest.raises(ConfigError, match=r"need float targets, such as targets.float\(\)"):
+    with pytest.raises(ConfigError, match=r"need float targets: use targets.float\(\)"):
         check(tiny(dataset=f"{__name__}:several_labels", model=model, loss="torch.nn:BCEWithLogitsLoss"), CPU)
 
 

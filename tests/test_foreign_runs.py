@@ -321,7 +321,7 @@ def test_own_and_foreign_runs_are_compared_with_a_warning_and_marked(tmp_path: P
     made = report([tmp_path / "runs"])
     assert [group.label for group in made.groups] == ["theirs (a command)", "own"]
     text = " ".join(summary(made))
-    assert "Runs that lrbench did not train have in parentheses what did" in text
+    assert "Runs that lrbench did not train name their source" in text
     assert "Different programs trained these runs (python train.py --lr {lr} --schedule {schedule}; lrbench)" in text
     assert "Unequal" not in text and "No seeds" not in text
     assert "theirs (a command)" in (tmp_path / "runs/report/report.md").read_text()

@@ -220,7 +220,7 @@ def test_damaged_files_are_told_and_stop_nothing(cli: Cli, tmp_path: Path) -> No
     assert code == 0
     assert "1 new, 2 unreadable" in out
     assert "version_1/metrics.csv: there are no numbers in it" in out
-    assert "is damaged: it is no JSON" in out
+    assert "is damaged: it is not JSON" in out
     shutil.rmtree(tmp_path / "mine" / "lightning_logs" / "version_0")
     assert cli("import", "mine", "--runs", "others")[0] == 1, "nothing could be read"
 
@@ -240,7 +240,7 @@ def test_run_folders_of_lrbench_are_left_alone(cli: Cli, tmp_path: Path, make_ru
         (("mine", "--map", "val_loss"), "--map must be OURS=COLUMN"),
         (("mine", "--map", "f1=x"), "--map: 'f1' must be step, epoch, lr, or begin with train_"),
         (("mine", "--from", "mlflow"), "has no runs of MLflow"),
-        (("note.txt",), "note.txt is no file of a known format"),
+        (("note.txt",), "note.txt is not a file of a known format"),
         ((), "Missing argument"),
     ],
 )

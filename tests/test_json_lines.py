@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from forked import Starts
 
 from lrbench.cli import json_output
 from lrbench.cli.json_events import JsonEvents
@@ -233,19 +234,19 @@ def test_the_stream_owns_the_descriptor_and_gives_it_back() -> None:
     assert (last["event"], last["exit_code"]) == ("done", 3)
 
 
-TRAIN = [sys.executable, "-m", "lrbench", "run", "tiny.yaml", "--json"]
+TRAIN = ["-m", "lrbench", "run", "tiny.yaml", "--json"]
 
 
 @pytest.mark.slow
 def test_what_user_code_and_workers_print_goes_to_standard_error(
-    write_config: Callable[..., Path], tmp_path: Path
+    write_config: Callable[..., Path], tmp_path: Path, forks: Starts
 ) -> None:
     (tmp_path / "mine_noisy.py").write_text(
         "import os\nimport torch\n\n\ndef loss(outputs, targets):\n    print('printed')\n    os.write(1, b'raw\\n')\n"
         "    return torch.nn.functional.cross_entropy(outputs, targets)\n"
     )
     write_config(epochs=1, loss="mine_noisy:loss")
-    done = subprocess.run([*TRAIN, "--seeds", "2", "--jobs", "2"], cwd=tmp_path, capture_output=True, text=True)
+    done = forks.run([*TRAIN, "--seeds", "2", "--jobs", "2"], cwd=tmp_path, timeout=240)
     assert done.returncode == 0
     assert lines(done.stdout)[-1]["exit_code"] == 0
     assert {"printed", "raw"} <= set(done.stderr.splitlines())
@@ -253,10 +254,10 @@ def test_what_user_code_and_workers_print_goes_to_standard_error(
 
 @pytest.mark.slow
 def test_a_reader_that_leaves_stops_the_command_and_the_run_resumes(
-    write_config: Callable[..., Path], tmp_path: Path
+    write_config: Callable[..., Path], tmp_path: Path, forks: Starts
 ) -> None:
     write_config(epochs=None, steps=10_000_000)
-    with subprocess.Popen(TRAIN, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as command:
+    with forks.popen(TRAIN, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as command:
         assert command.stdout is not None and command.stderr is not None
         while json.loads(command.stdout.readline())["event"] != "progress":
             pass
@@ -268,10 +269,12 @@ def test_a_reader_that_leaves_stops_the_command_and_the_run_resumes(
 
 
 @pytest.mark.slow
-def test_ctrl_c_before_and_during_training_has_a_last_line(write_config: Callable[..., Path], tmp_path: Path) -> None:
+def test_ctrl_c_before_and_during_training_has_a_last_line(
+    write_config: Callable[..., Path], tmp_path: Path, forks: Starts
+) -> None:
     write_config(epochs=None, steps=10_000_000)
     for until in ("plan", "progress"):
-        with subprocess.Popen(TRAIN, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as command:
+        with forks.popen(TRAIN, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as command:
             assert command.stdout is not None
             while json.loads(command.stdout.readline())["event"] != until:
                 pass

@@ -9,7 +9,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 
 import pytest
 import yaml
+from forked import Starts
 
 from lrbench.config import group, identity
 from lrbench.runs import RunFolder
@@ -64,14 +64,15 @@ def opened(browser: Any) -> Iterator[Callable[..., Any]]:
 
 
 @pytest.fixture
-def command() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+def command(forks: Starts) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Starts lrbench commands, which end with the test."""
     started: list[subprocess.Popen[str]] = []
 
     def start(*words: object, folder: Path) -> subprocess.Popen[str]:
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1", "PYTHONUNBUFFERED": "1"}
-        process = subprocess.Popen(
-            [sys.executable, "-m", "lrbench", *map(str, words)], cwd=folder, env=environment, text=True,
+        starts = forks if words[0] == "sweep" else Starts()  # the others import no torch
+        process = starts.popen(
+            ["-m", "lrbench", *map(str, words)], cwd=folder, env=environment, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
         started.append(process)
@@ -313,12 +314,12 @@ def test_a_sweep_obeys_the_buttons_of_its_own_page(
     expect(page.locator("#live")).to_contain_text("1 running")
     page.get_by_role("button", name="Stop after these runs").click()
     page.get_by_role("dialog").get_by_role("button", name="Stop after these runs").click()
-    expect(page.locator("#live")).to_contain_text("Stops after the runs under way")
+    expect(page.locator("#live")).to_contain_text("Stops after the current runs")
     page.get_by_role("button", name="Drop").first.click()
     page.get_by_role("button", name="Drop this run").click()
     said, _ = sweep.communicate(timeout=120)
     assert sweep.returncode not in (0, 2), said
-    expect(page.locator("#connection")).to_contain_text("The command that trained has ended")
+    expect(page.locator("#connection")).to_contain_text("The training command has ended")
     results = [json.loads(path.read_text()) for path in (tmp_path / "runs").glob("*/result.json")]
     assert [(one["status"], one["reason"]) for one in results] == [("pruned", "dropped by hand")]
 
@@ -331,7 +332,7 @@ def test_the_server_ends_with_a_sweep_that_is_killed(
     page = opened(address_in(sweep))
     expect(page.locator("#live")).to_contain_text("1 running")
     sweep.kill()
-    expect(page.locator("#connection")).to_contain_text("The command that trained has ended")
+    expect(page.locator("#connection")).to_contain_text("The training command has ended")
     end = time.monotonic() + 60
     while time.monotonic() < end:
         try:

@@ -194,7 +194,7 @@ def test_preview_marks_the_warm_up_and_the_drops(
     assert (made.seam, made.over, made.drops) == (2, True, [6, 12])
     code, out, _ = cli("preview", path)
     assert code == 0
-    assert "warm-up until step 2, over the start of the schedule; drops at steps 6, 12" in out
+    assert "warm-up until step 2, during the start of the schedule; drops at steps 6, 12" in out
     code, out, _ = cli("preview", path, "--set", "warmup.over=false")
     assert "warm-up until step 2, before the schedule; drops at steps 8, 14" in out
 

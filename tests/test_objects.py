@@ -27,10 +27,10 @@ from lrbench.config import identity, load_config
 from lrbench.errors import ConfigError, LrbenchError, UsageError
 from lrbench.events import Event
 from lrbench.objects import held
-from lrbench.objects.fingerprint import fingerprint
 from lrbench.runs import RunFolder
 from lrbench.training import Outcomes
 from lrbench.training.build import build
+from lrbench.training.objects.fingerprint import fingerprint
 
 Make = Callable[..., Any]
 CPU = torch.device("cpu")
@@ -445,7 +445,7 @@ def test_a_fingerprint_ends_at_a_value_that_contains_itself() -> None:
 @pytest.mark.slow
 def test_fingerprints_are_the_same_in_every_process() -> None:
     script = (
-        "import torch, test_objects as t; from lrbench.objects.fingerprint import fingerprint as f\n"
+        "import torch, test_objects as t; from lrbench.training.objects.fingerprint import fingerprint as f\n"
         "print(f(t.net), f(t.Net), f(t.net()), f(t.Drawn(3)), f({'a', 'b', 'c'}), f(t.examples()), f(t.Objects))"
     )
     printed = set()
@@ -485,7 +485,7 @@ def test_a_command_on_the_config_says_in_one_sentence_that_it_was_made_from_obje
     assert "already finished" in out
     for name in ("report", "preview"):
         assert cli(name, *([config, "--steps-per-epoch", "6"] if name == "preview" else ["runs"]))[0] == 0
-    monkeypatch.setattr("lrbench.objects.known._known", {})
+    monkeypatch.setattr("lrbench.training.objects.known._known", {})
     monkeypatch.setattr("lrbench.training.build.held", {})
     code, _, said = cli("run", config, "--runs", "elsewhere")
     assert code == 2
@@ -514,7 +514,7 @@ def test_no_pickle_of_an_object_lies_in_a_run_folder() -> None:
 def test_other_processes_refuse_objects() -> None:
     (outcome,) = lrbench.run(**ours(model=net()))
     experiment = outcome.experiment
-    with pytest.raises(UsageError, match="made from Python objects, which no other process has; use jobs=1"):
+    with pytest.raises(UsageError, match="made from Python objects, which other processes don't have; use jobs=1"):
         lrbench.sweep([experiment], lr=[0.3, 0.4], jobs=2)
     with pytest.raises(UsageError, match="made from Python objects"):
         lrbench.sweep([experiment], lr=[0.3, 0.4], executor="ray")
@@ -532,7 +532,7 @@ def test_an_experiment_is_no_longer_that_of_a_model_trained_since(monkeypatch: p
 
 
 def test_only_the_latest_objects_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = sys.modules["lrbench.objects.known"]
+    module = sys.modules["lrbench.training.objects.known"]
     monkeypatch.setattr(module, "KEPT", 2)
     monkeypatch.setattr(module, "_known", {})
     names = [module.hold("a b<c", f"{n:012x}", lambda n=n: n) for n in range(3)]  # type: ignore[attr-defined]
@@ -605,7 +605,7 @@ class Locked(nn.Linear):
         ({"optimizer": None}, "optimizer: is missing"),
         ({"optimizer": 0.1}, "optimizer: is a float: it must be a name, a class"),
         ({"optimizer": torch.optim.SGD(net().parameters())}, "has parameters that are not the model's"),
-        ({"optimizer": lambda params: torch.optim.SGD(net().parameters())}, "over other parameters"),
+        ({"optimizer": lambda params: torch.optim.SGD(net().parameters())}, "over parameters other than"),
         ({"optimizer": lambda params: None}, "returned a NoneType"),
         ({"optimizer": lambda params: params.nothing}, "failed on the model's parameters"),
         ({"model": net, "optimizer": torch.optim.SGD(net().parameters())}, "is over one model's parameters"),
@@ -615,7 +615,7 @@ class Locked(nn.Linear):
         ({"data": DataLoader(TensorDataset(*examples()), 4, shuffle=True)}, "batch_size: is 8, but the DataLoader"),
         ({"data": {"train": examples(), "valid": examples()}}, "valid"),
         ({"loss": 3}, "loss: is a int: it must be a name, a function of"),
-        ({"loss": nn.CrossEntropyLoss(reduction="sum")}, "sums over the batch"),
+        ({"loss": nn.CrossEntropyLoss(reduction="sum")}, "is a sum over the batch"),
         ({"task": object()}, "task: is a object"),
         ({"batchsize": 3}, "did you mean 'batch_size'"),
         ({"epochs": None}, "give either `epochs` or `steps`"),

@@ -49,12 +49,12 @@ def test_an_old_key_in_an_override_and_a_mistake_in_its_value(write_config: Writ
     path = write_config()
     with pytest.warns(OldName):
         assert load_config(path, ["batch=8"]).plain()["batch_size"] == 8
-    with pytest.raises(ConfigError, match=r"--set: batch_size: must be a whole number"):
+    with pytest.raises(ConfigError, match=r"overrides: batch_size: must be a whole number"):
         load_config(path, ["batch=many"])
 
 
 def test_an_old_key_beside_the_new_one_is_a_mistake(write_config: Write) -> None:
-    with pytest.raises(ConfigError, match=r"tiny\.yaml:\d+: batch: is now called batch_size, which is given too"):
+    with pytest.raises(ConfigError, match=r"tiny\.yaml:\d+: batch: is now called batch_size, which is also given"):
         load_config(write_config(batch=8))
 
 

@@ -72,7 +72,7 @@ def test_defaults_are_torchs(name: str) -> None:
     for key, parameter in theirs.parameters.items():
         if parameter.default is not parameter.empty and key not in internal and key in group:
             assert group[key] == parameter.default, key
-    shown = {p.name for p in OPTIMIZERS.parameters(name)}
+    shown = {p.name for p in OPTIMIZERS.described(name).parameters}
     assert "lr" in shown and not shown & {"params", *internal}
 
 

@@ -15,7 +15,7 @@ from lrbench.reports.winner import winner
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs the package axe-playwright-python")
 MakeRun = Callable[..., Path]
 pytestmark = pytest.mark.usefixtures("sketches")
-NOTE = "This table compares 6 settings with the best one and corrects for all of them; the answer above compares"
+NOTE = "This table compares 6 settings with the best one and corrects for all of them. The answer above compares"
 
 
 def swept(make_run: MakeRun, sizes: tuple[int, ...] = (16, 64), **changes: Any) -> None:

@@ -160,7 +160,7 @@ def test_runs_beside_a_sweep(make: MakeRun, runs: Path) -> None:
     (found,) = asked(runs)
     assert found.kind == "grid" and [group.label for group in found.beside] == ["other", "another"]
     section = only(runs)
-    assert "other, which is no part of the sweep, is better still: 0.05." in [*section.answer, *section.notes]
+    assert "other, which is not part of the sweep, is even better: 0.05." in [*section.answer, *section.notes]
     for at in range(6):
         make([1.0, 0.9], name=f"n{at}", schedule={"name": "step", "every": f"{at + 3} epochs"})
     assert asked(runs)[0].kind == "curves", "most runs are of no sweep"
@@ -190,7 +190,7 @@ def test_different_tasks_are_asked_about_apart(make: MakeRun, runs: Path) -> Non
     ]
     told = summary(gather([runs]))
     assert told[0].startswith("These runs have different tasks (digits with cross_entropy; digits with mse)")
-    assert told[1].startswith("digits with cross_entropy: Three seeds place the best learning rate ")
+    assert told[1].startswith("digits with cross_entropy: Three seeds locate the best learning rate ")
     assert any(line.startswith("digits with mse: other has a validation loss of 0.5 (two seeds)") for line in told)
 
 
@@ -238,7 +238,7 @@ def test_a_grid_is_answered_by_the_best_family_then_by_how_the_optimum_moves(mak
     first, second, third = only(runs).answer
     assert re.fullmatch(
         r"Batch size 16 has the lowest validation loss, 0\.2098, at a learning rate of 0\.1"
-        r" \(three seeds place the optimum only between [\d.]+ and [\d.]+\)\.",
+        r" \(three seeds locate the optimum only between [\d.]+ and [\d.]+\)\.",
         first,
     )
     assert second == (
@@ -253,7 +253,7 @@ def test_two_seeds_can_not_tell(make: MakeRun, runs: Path) -> None:
     for batch, factor in ((16, 1.0), (64, 1.1), (256, 1.15)):
         swept(make, {0.01: (0.9, 0.8), 0.1: (0.2 * factor, 0.3 / factor), 1.0: (0.9, 0.95)}, batch_size=batch)
     section = only(runs)
-    assert section.answer[2] == "With two seeds each, the differences between batch sizes can't be told from chance."
+    assert section.answer[2] == "With two seeds each, the differences between batch sizes may be chance."
     assert section.answer[1] == "The best learning rate is about 0.099 for all batch sizes."
     assert "(95% interval 0." not in section.answer[0], "that of two values would say nothing"
 
@@ -270,7 +270,7 @@ def test_schedules_are_compared_each_at_its_own_best(make: MakeRun, runs: Path) 
     assert second == "linear is worse, by 20% (20% to 20%)."
     assert third == "For linear, the best is the lowest learning rate tried: try lower ones."
     assert "Each was tuned over three learning rates with nine runs." in section.notes
-    assert any("The same seeds chose each learning rate" in note for note in section.notes)
+    assert any("The seeds compared here also chose each learning rate" in note for note in section.notes)
     family = section.question.families[1]
     assert family.label == "linear" and section.row(family).answer.word == "worse"  # type: ignore[union-attr]
 
@@ -297,7 +297,7 @@ def test_one_family_says_where_the_optimum_is_and_where_seeds_diverge(make: Make
     swept(make, {**U, 10.0: (None, None, 5.0), 100.0: (None, None, None)})
     section = only(runs)
     assert section.title == "Learning rate of tiny"
-    assert section.answer[0].startswith("Three seeds place the best learning rate only between ")
+    assert section.answer[0].startswith("Three seeds locate the best learning rate only between ")
     assert "0.2098 (95% interval" in section.answer[0]
     assert "At 10 and 100, five of six runs diverged." in section.answer
     swept(make, {1000.0: (None, None, None)})

@@ -320,9 +320,9 @@ def test_a_loss_that_rises_ends_a_pass() -> None:
         (
             [1.0] * 60,
             {},
-            "ended after 60 of 300 steps, at a learning rate of 3.8e-06; begin again with the first batch",
+            "ended after 60 of 300 steps, at a learning rate of 3.8e-06; start over with the first batch",
         ),
-        ([1.0] * 5, {"steps": 5}, "5 steps are too few to see a trend; try steps=300"),
+        ([1.0] * 5, {"steps": 5}, "5 steps are too few to show a trend; try steps=300"),
         ([2 - i / 300 for i in range(300)], {}, "still falls at the highest learning rate; try start=1e-07, end=10000"),
         ([1.0] * 30, {"steps": 30, "shape": "linear"}, "try shape='exponential'"),
     ],
@@ -344,7 +344,7 @@ def test_another_scheduler_is_refused_and_everything_put_back() -> None:
     assert test.step(update(model, optimizer, next(stream)))
     loss = update(model, optimizer, next(stream))
     scheduler.step()
-    with pytest.raises(UsageError, match=r"group 0 was changed from .* step no scheduler until it ends"):
+    with pytest.raises(UsageError, match=r"group 0 was changed from .* do not step a scheduler until the test ends"):
         test.step(loss)
     assert same(before, whole(model, optimizer))
 

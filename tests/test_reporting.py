@@ -260,7 +260,7 @@ def test_the_summary_does_not_call_overlapping_runs_apart(make_run: MakeRun, tmp
         make_run([2.3], name="far", lr=0.3, seed=seed)
     text = report([tmp_path / "runs"]).page.with_suffix(".md").read_text()
     assert "left has the lowest validation loss, 0.1998 (95% interval 0.176 to 0.226, three seeds), and a test" in text
-    assert "With three seeds each, right can't be told from it (about " in text
+    assert "With three seeds each, right can't be distinguished from it (about " in text
     assert "; far is worse, by a factor of 12 (" in text and "far:" not in text
 
 
@@ -487,7 +487,7 @@ def test_the_winners_code_and_config_are_its_own(make_run: MakeRun, tmp_path: Pa
     assert "torch.optim.SGD(model.parameters(), lr=0.7" in lines and "clip_grad_norm_(model.parameters(), 2.0)" in lines
     assert load_config(folder / "winner.yaml").optimizer.params["lr"] == 0.7
     text = (folder / "report.md").read_text()
-    assert "## The code of better" in text and "With one seed, its first place may be chance" in text
+    assert "## The code of better" in text and "With one seed, this may be chance" in text
 
 
 def test_the_winners_config_keeps_text_that_looks_like_a_number(make_run: MakeRun, tmp_path: Path) -> None:

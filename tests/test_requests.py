@@ -10,13 +10,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from forked import Starts
 
 from lrbench.analysis import Group, Record, looks
 from lrbench.errors import UsageError
@@ -43,13 +44,13 @@ LONG = 100_000
 class Begun:
     """A command in a process of its own, and what it has printed."""
 
-    def __init__(self, folder: Path, *words: object) -> None:
+    def __init__(self, starts: Starts, folder: Path, *words: object) -> None:
         self.folder, self.log = folder, folder / "output.txt"
-        command = [sys.executable, "-u", "-m", "lrbench", *map(str, words)]
         with self.log.open("w") as output:
-            self.process = subprocess.Popen(
-                command, cwd=folder, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
-            )
+            self.process = starts.popen(
+                ["-m", "lrbench", *map(str, words)], cwd=folder, env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
 
     @property
     def output(self) -> str:
@@ -68,15 +69,22 @@ class Begun:
         return self.process.wait(timeout=120)
 
 
-@contextmanager
-def begun(folder: Path, *words: object) -> Iterator[Begun]:
-    one = Begun(folder, *words)
-    try:
-        yield one
-    finally:
-        if one.process.poll() is None:
-            os.killpg(one.process.pid, signal.SIGKILL)
-            one.process.wait()
+Begin = Callable[..., AbstractContextManager[Begun]]
+
+
+@pytest.fixture
+def begun(forks: Starts) -> Begin:
+    @contextmanager
+    def begin(folder: Path, *words: object) -> Iterator[Begun]:
+        one = Begun(forks, folder, *words)
+        try:
+            yield one
+        finally:
+            if one.process.poll() is None:
+                os.killpg(one.process.pid, signal.SIGKILL)
+                one.process.wait()
+
+    return begin
 
 
 def result(path: Path) -> dict[str, Any]:
@@ -112,7 +120,7 @@ def seeds_of(folder: SweepFolder) -> dict[float | None, list[int]]:
 @pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_stop_lets_the_runs_under_way_end_and_the_same_command_resumes(
-    write_config: Write, tmp_path: Path, jobs: int
+    write_config: Write, tmp_path: Path, jobs: int, begun: Begin
 ) -> None:
     config = write_config(epochs=60, sweep={"lr": [0.01, 0.02, 0.03, 0.04], "seeds": 2})
     words = ("sweep", config, "--jobs", jobs, "--name", "mine")
@@ -124,7 +132,7 @@ def test_stop_lets_the_runs_under_way_end_and_the_same_command_resumes(
         assert one.ended() == 130, one.output
     ended = list(tmp_path.glob("runs/*/result.json"))
     assert 1 <= len(ended) < 8 and all(result(path.parent)["status"] == "finished" for path in ended)
-    assert "stopping after the runs under way, as runs/sweeps/mine/requests/stop asks" in one.output
+    assert "stopping after the current runs, as runs/sweeps/mine/requests/stop asks" in one.output
     assert f"stopped with {8 - len(ended)} of 8 runs left; the same command resumes" in one.output
     assert list(requests.iterdir()) == [], "the request is done with"
     with begun(tmp_path, *words) as again:
@@ -167,7 +175,7 @@ def test_a_request_to_stop_ends_what_a_zoom_and_a_confirmation_would_add(
 @pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_dropped_run_ends_or_is_not_started_and_can_be_taken_back(
-    write_config: Write, tmp_path: Path, jobs: int
+    write_config: Write, tmp_path: Path, jobs: int, begun: Begin
 ) -> None:
     config = write_config(epochs=LONG, sweep={"lr": [0.01, 0.02, 0.03]})
     words = ("sweep", config, "--jobs", jobs, "--name", "mine")
@@ -313,7 +321,7 @@ def test_stop_drop_and_seeds_reach_a_pruned_sweep(
 
 
 @pytest.mark.slow
-def test_requests_reach_commands(tmp_path: Path) -> None:
+def test_requests_reach_commands(tmp_path: Path, begun: Begin) -> None:
     """A command is a process of its own: it is stopped, and what it recorded is its result."""
     script = "import lrbench, time\nwith lrbench.record() as run:\n    for step in range(1, 100_000):\n"
     script += (
@@ -348,7 +356,7 @@ def test_seeds_are_added_to_every_learning_rate_and_stay_in_the_plan(cli: Cli, w
     requests.mkdir()
     (requests / "seeds").write_text("3\n")
     code, out, _ = cli("sweep", config, "--jobs", "1")
-    assert code == 0 and "3 more seeds of every learning rate of each family, as asked: 6 runs added" in out
+    assert code == 0 and "3 more seeds of every learning rate of each family, as requested: 6 runs added" in out
     assert seeds_of(folder) == {0.1: [0, 1, 2, 3, 4], 0.2: [0, 1, 2, 3, 4]} and not list(requests.iterdir())
     assert len(list(Path("runs").glob("*/result.json"))) == 10
     code, out, _ = cli("sweep", config, "--jobs", "1")
@@ -356,7 +364,7 @@ def test_seeds_are_added_to_every_learning_rate_and_stay_in_the_plan(cli: Cli, w
     assert cli("sweep", config, "--dry-run")[1].count("finished") >= 10
     (requests / "seeds-again").write_text("1 best\n")
     code, out, _ = cli("sweep", config, "--jobs", "1")
-    assert code == 0 and "1 more seed of the best learning rate of each family, as asked: 1 run added" in out
+    assert code == 0 and "1 more seed of the best learning rate of each family, as requested: 1 run added" in out
     assert sorted(map(len, seeds_of(folder).values())) == [5, 6]
     code, out, _ = cli("sweep", config, "--jobs", "1", "--seeds", "5")
     assert code == 0 and "0 of 11 runs pending" in out, "the grid's own seeds may catch up"
@@ -410,7 +418,7 @@ def test_each_request_for_seeds_is_a_look(tmp_path: Path, tiny: Callable[..., An
 
 
 @pytest.mark.slow
-def test_seeds_asked_for_while_it_runs_survive_a_kill(write_config: Write, tmp_path: Path) -> None:
+def test_seeds_asked_for_while_it_runs_survive_a_kill(write_config: Write, tmp_path: Path, begun: Begin) -> None:
     config = write_config(epochs=60, sweep={"lr": [0.01, 0.02], "seeds": 2})
     words = ("sweep", config, "--jobs", 1, "--name", "mine")
     requests = tmp_path / "runs/sweeps/mine/requests"
@@ -418,7 +426,7 @@ def test_seeds_asked_for_while_it_runs_survive_a_kill(write_config: Write, tmp_p
         one.until(lambda: any(trains(path) for path in tmp_path.glob("runs/tiny-*")))
         requests.mkdir()
         (requests / "seeds").write_text("2 best")
-        one.until(lambda: "2 more seeds of the best learning rate of each family: asked for" in one.output)
+        one.until(lambda: "2 more seeds of the best learning rate of each family: requested" in one.output)
         os.killpg(one.process.pid, signal.SIGKILL)
         one.process.wait()
     with begun(tmp_path, *words) as two:
@@ -451,7 +459,7 @@ def test_a_folder_is_no_request(tmp_path: Path, tiny: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("seeds", "many", "must say how many, such as `3`, `3 of cosine`, `3 best` or `3 best of cosine`"),
+        ("seeds", "many", "must give a number, such as `3`, `3 of cosine`, `3 best` or `3 best of cosine`"),
         ("seeds", "0", "at most 1,000 (got '0')"),
         ("seeds", "3 of cosin", "this sweep has no family 'cosin'; did you mean 'cosine'? Choices: constant, cosine"),
         ("drop-nothing", "", "this sweep has no run 'nothing'"),
@@ -483,7 +491,7 @@ def test_a_request_that_is_being_written_is_waited_for(tmp_path: Path, make_plan
     os.utime(path, (1, 1))
     path.write_text("")
     os.utime(path, (1, 1))
-    assert "must say how many" in requests_of(folder).invalid["seeds"]
+    assert "must give a number" in requests_of(folder).invalid["seeds"]
 
 
 @pytest.fixture
@@ -513,7 +521,7 @@ def test_from_python(make_plan: Callable[..., SweepFolder], tmp_path: Path) -> N
     keep_cell(folder, "../../elsewhere")
     for wrong, said in (
         (partial(drop_cell, folder, "../x"), "has no run '../x'"),
-        (partial(add_seeds, folder, 0), "must say how many"),
+        (partial(add_seeds, folder, 0), "must give a number"),
         (partial(add_seeds, folder, 2, family="linear"), "this sweep has no family 'linear'"),
     ):
         with pytest.raises(UsageError, match=re.escape(said)):

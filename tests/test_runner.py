@@ -18,6 +18,7 @@ from typing import Any
 import psutil
 import pytest
 import torch
+from forked import Forks, Starts
 from PIL import Image
 
 from lrbench.config import Experiment, validate
@@ -253,14 +254,14 @@ Start = Callable[[int], "subprocess.Popen[str]"]
 
 
 @pytest.fixture
-def spawn() -> Iterator[Spawn]:
+def spawn(forks: Starts) -> Iterator[Spawn]:
     """Start Python with these words, in a session of its own; it ends with the test, whatever happens."""
     children = []
 
-    def begin(*words: str, seconds: str = "0.002") -> subprocess.Popen[str]:
+    def begin(*words: str, seconds: str = "0.002", starts: Starts = forks) -> subprocess.Popen[str]:
         children.append(
-            subprocess.Popen(
-                [sys.executable, *words],
+            starts.popen(
+                words,
                 env={**os.environ, "SLOW_SECONDS": seconds, "PYTHONPATH": str(Path(__file__).parents[1])},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -369,20 +370,21 @@ def test_a_second_ctrl_c_stops_at_once(tmp_path: Path, slow: Experiment, command
 
 
 @pytest.fixture
-def denied(tmp_path: Path) -> Callable[..., tuple[int, str]]:
+def denied(tmp_path: Path, forks: Starts) -> Iterator[Callable[..., tuple[int, str]]]:
     """Run lrbench as somebody whom permissions bind, which root is only without that capability; exit code, output."""
-    bound: list[str] = []
+    bound = None
     if os.geteuid() == 0:
         if shutil.which("setpriv") is None:
             pytest.skip("root, whom no permission binds, and no setpriv here")
-        bound = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+        bound = Forks(["setpriv", "--bounding-set=-dac_override,-dac_read_search"])
 
     def run_it(*words: str) -> tuple[int, str]:
-        program = [*bound, sys.executable, "-m", "lrbench", *words]
-        done = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False)
+        done = (bound or forks).run(["-m", "lrbench", *words], cwd=tmp_path, timeout=240)
         return done.returncode, " ".join((done.stdout + done.stderr).split())
 
-    return run_it
+    yield run_it
+    if bound is not None:
+        bound.close()
 
 
 @pytest.mark.slow
@@ -573,8 +575,8 @@ LEAVING = """
     ("act", "said"),
     [
         ("fork", ""),
-        ("thread", "user code left uploader, uploader running; ended with the command"),
-        ("process", "user code left server, server running; ended with the command"),
+        ("thread", "user code left uploader, uploader running; lrbench ended them"),
+        ("process", "user code left server, server running; lrbench ended them"),
     ],
 )
 def test_what_user_code_leaves_ends_with_the_command(
@@ -636,7 +638,7 @@ def test_a_signal_in_the_first_seconds_ends_the_command_silently(
     slow: Experiment, command: Spawn, number: int, code: int, seconds: float
 ) -> None:
     """To the whole foreground group, as a terminal does; it may come while torch is imported, here or there."""
-    child = command("--seeds", "2", "--jobs", "2")
+    child = command("--seeds", "2", "--jobs", "2", starts=Starts())
     time.sleep(seconds)
     os.killpg(child.pid, number)
     _, errors = child.communicate(timeout=60)

@@ -26,7 +26,7 @@ from torch import nn
 
 from lrbench.analysis.records import read_one
 from lrbench.components.metrics import ACCURACY
-from lrbench.config import group, identity, load_config
+from lrbench.config import dump_yaml, group, identity, load_config
 from lrbench.errors import ConfigError, FolderError, Interrupted, LockedError, UsageError
 from lrbench.events import Event, Watch, silent
 from lrbench.runs import RunFolder, RunResult, Status, birth, describe, find_runs, last_row, read_csv
@@ -247,9 +247,9 @@ def test_again_trains_anew_and_says_what_it_ran_on_now(tmp_path: Path, tiny: Any
 
 
 def test_wrong_arguments_and_unknown_files(tmp_path: Path, tiny: Any) -> None:
-    with pytest.raises(ConfigError, match="at least 1"):
+    with pytest.raises(UsageError, match=r"^jobs must be at least 1"):
         run([tiny()], runs=tmp_path, jobs=0)
-    with pytest.raises(ConfigError, match="at least 1"):
+    with pytest.raises(UsageError, match=r"^seeds must be at least 1"):
         run([tiny()], runs=tmp_path, seeds=0)
     with pytest.raises(ConfigError, match="no such file"):
         run([tmp_path / "absent.yaml"], runs=tmp_path)
@@ -803,7 +803,7 @@ def test_code_that_changed_before_a_resumption_is_said(
     (outcome,) = run([experiment], runs=tmp_path / "runs")
     assert became(outcome) == ["finished"]
     assert outcome.warnings == [
-        "users_model has changed since this run started, so it mixes both; --again starts it over"
+        "users_model has changed since this run started, so its results mix both versions; again=True starts it over"
     ]
     assert folder.environment().plain["resumed_with"]["user_code"] != before == folder.environment().plain["user_code"]
 
@@ -816,8 +816,25 @@ def test_code_that_fits_its_checkpoint_no_longer(tmp_path: Path, tiny: Any, user
     (outcome,) = run([experiment], runs=tmp_path / "runs")
     assert became(outcome) == ["failed"]
     assert "does not fit the current model and optimizer" in outcome.message
-    assert "restore the code, or start over with --again" in outcome.message
+    assert "restore the code, or start over with again=True" in outcome.message
     assert became(*run([experiment], runs=tmp_path / "runs", again=True)) == ["finished"]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_messages_of_workers_name_the_options_of_the_command(
+    jobs: int, cli: Callable[..., Any], tmp_path: Path, tiny: Any, users_model: Callable[[str], None]
+) -> None:
+    users_model("torch.nn.Linear(64, outputs)")
+    experiments = [tiny(model="users_model:build", epochs=20, seed=seed) for seed in range(2)]
+    for experiment in experiments:
+        interrupted(tmp_path / "runs", experiment)
+    users_model("torch.nn.Linear(64, 9), torch.nn.Linear(9, outputs)")
+    (tmp_path / "tiny.yaml").write_text(dump_yaml(experiments[0].plain()))
+    code, out, _ = cli("run", "tiny.yaml", "--seeds", 2, "--jobs", jobs)
+    said = " ".join(out.split())
+    assert code == 1 and said.count("restore the code, or start over with --again") >= 2 and "again=True" not in said
+    outcomes = run(experiments, runs=tmp_path / "runs", jobs=jobs)
+    assert all("or start over with again=True" in outcome.message for outcome in outcomes)
 
 
 @pytest.mark.parametrize("what", ["another run's", "a bare status"])

@@ -18,15 +18,14 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
 import lrbench
+from lrbench.cli.schema import save_schema
 from lrbench.components import DATASETS, LOSSES, METRICS, MODELS, OPTIMIZERS, TASKS
-from lrbench.config import Experiment, branched, read_config
+from lrbench.config import TRACKERS, Experiment, branched, read_config, schema, trackers
 from lrbench.config.yaml_source import parse
 from lrbench.errors import LrbenchError
 from lrbench.registry import Catalog
 from lrbench.schedules import PLATEAUS, SCHEDULES, build_schedule
-from lrbench.schemas import save_schema, schema
 from lrbench.sweeps.grid import Grid
-from lrbench.training import TRACKERS, trackers
 from lrbench.types import Part
 
 ROOT = Path(__file__).parent.parent
@@ -398,6 +397,15 @@ def every_key(schema: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 def test_every_key_of_a_config_says_what_it_means() -> None:
     silent = [key for key, value in every_key(SCHEMA) if "description" not in value]
     assert [key for key in silent if not key.startswith("Law.")] == []
+
+
+def test_symbols_and_values_keep_their_case() -> None:
+    said = dict(every_key(SCHEMA))
+    described = {key: said[key]["description"] for key in said if "description" in said[key]}
+    assert described["schedule.exp_range.gamma"] == "γ, slightly below 1."
+    assert described["schedule.step.every"].startswith("n, the time between drops")
+    assert described["DecayRule.shape"].startswith("linear, cosine or sqrt")
+    assert described["schedule.step.factor"].startswith("Multiplies the learning rate")
 
 
 VALUES = st.one_of(

@@ -26,7 +26,7 @@ from lrbench.runs import RunFolder, Status
 MEASURES = measures((LOSS, ACCURACY))
 VAL_LOSS, VAL_ACCURACY = MEASURES["val_loss"], MEASURES["val_accuracy"]
 ONE_SEED = (
-    "No minimum between those tried is told, since the noise of a single seed is unknown: "
+    "The minimum between the learning rates tried is unknown, since the noise of a single seed is unknown: "
     "it needs at least 2, better 3 or more."
 )
 Make = Callable[..., Any]
@@ -190,7 +190,7 @@ def test_the_words_of_a_best_rate_and_its_good_neighbours(family: Callable[..., 
     found = family([0.9, 0.8], [0.31, 0.33], [0.3, 0.31], [0.4, 0.5])
     assert words(found, VAL_LOSS) == (
         "tiny: best at 0.1 (val loss 0.305, geometric mean of 2 seeds), within 10 % of it from 0.01 to 0.1 "
-        f"(1.0 decades). Between those tried, the curve has its minimum at {minimum(found)}."
+        f"(1.0 decades). Between the learning rates tried, the curve has its minimum at {minimum(found)}."
     )
     good = found.good(VAL_LOSS)
     assert good is not None and (good.low, good.high, good.decades) == (0.01, 0.1, pytest.approx(1.0))
@@ -241,8 +241,8 @@ def test_pruned_and_unfinished_runs_are_said(family: Callable[..., Family]) -> N
     assert words(found, VAL_LOSS) == (
         "tiny: best at 0.1 (val loss 0.3, one seed); no neighbour is within 10 % of it; "
         "1 of 8 runs failed (at 1); 1 of 8 runs pruned (at 0.01); 1 of 8 runs not finished (at 0.1). "
-        "No minimum between those tried is told, since 1 of 2 seeds diverged or failed at 1, next to the best, 0.1: "
-        "try learning rates between."
+        "The minimum between the learning rates tried is unknown, since 1 of 2 seeds diverged or failed at 1, "
+        "next to the best, 0.1: try learning rates between."
     )
 
 
@@ -258,8 +258,8 @@ def test_of_accuracies_more_is_better(family: Callable[..., Family]) -> None:
     found = family([0.1], [0.99], [0.992], ["diverged"], measure=VAL_ACCURACY)
     assert words(found, VAL_ACCURACY) == (
         "tiny: best at 0.1 (val accuracy 99.20 %, one seed), within 0.2 points of it from 0.01 to 0.1 (1.0 decades); "
-        "1 of 4 runs diverged (at 1). No minimum between those tried is told, since 1 of 1 seeds diverged or failed at "
-        "1, next to the best, 0.1: try learning rates between."
+        "1 of 4 runs diverged (at 1). The minimum between the learning rates tried is unknown, since "
+        "1 of 1 seeds diverged or failed at 1, next to the best, 0.1: try learning rates between."
     )
     rough = family([0.66], [0.7], [0.675], measure=VAL_ACCURACY)
     assert "within 3 points of it from 0.01 to 0.1 (at least 1.0 decades)" in words(rough, VAL_ACCURACY)
@@ -368,7 +368,8 @@ def test_from_the_folders_of_runs(make_run: MakeRun, tmp_path: Path) -> None:
     assert [words(one, VAL_LOSS) for one in found] == [
         "tiny: best at 0.1 (val loss 0.2049, geometric mean of 2 seeds), within 10 % of it from 0.1 to 1 "
         "(1.0 decades); "
-        f"1 of 9 runs diverged (at 10). Between those tried, the curve has its minimum at {minimum(found[0])}."
+        f"1 of 9 runs diverged (at 10). Between the learning rates tried, the curve has its minimum at "
+        f"{minimum(found[0])}."
     ]
     told = lrbench.optima(tmp_path / "runs")
     assert told == {"tiny": optimum(found[0], VAL_LOSS)} == lrbench.optima(tmp_path / "runs", metric="val_loss")

@@ -218,10 +218,10 @@ def test_a_read_only_server_refuses_every_request(served: Callable[..., Client],
     [
         (b"", "not JSON"),
         (b"[" * 60_000, "not JSON"),
-        (b"[]", "what to do"),
-        (b'{"do": "train"}', "what to do: one of stop"),
-        (b'{"do": ["stop"]}', "what to do"),
-        (b'{"do": "stop", "root": 0}', "has exactly do, root, sweep"),
+        (b"[]", "must have `do`"),
+        (b'{"do": "train"}', "must have `do`: one of stop"),
+        (b'{"do": ["stop"]}', "must have `do`"),
+        (b'{"do": "stop", "root": 0}', "has exactly the keys do, root, sweep"),
         (b'{"do": "stop", "root": true, "sweep": "plan"}', "'root' has the wrong type"),
         (b'{"do": "stop", "root": 7, "sweep": "plan"}', "no sweep 'plan'"),
         (b'{"do": "stop", "root": -1, "sweep": "plan"}', "no sweep 'plan'"),
@@ -234,7 +234,7 @@ def test_a_read_only_server_refuses_every_request(served: Callable[..., Client],
 def test_a_wrong_request_asks_for_nothing(body: bytes, problem: str, served: Callable[..., Client], runs: Path) -> None:
     folder = planned(runs)
     status, words = served(runs).post(body)
-    assert status == 400 and problem in words and words.startswith("Nothing was asked")
+    assert status == 400 and problem in words and words.startswith("The request failed")
     assert not list(folder.path.glob("requests/*"))
 
 
@@ -265,7 +265,7 @@ def test_requests_become_files_that_a_sweep_obeys(served: Callable[..., Client],
     def files() -> list[str]:
         return sorted(path.name for path in folder.path.glob("requests/*"))
 
-    assert ask("stop") == (200, "Asked plan to stop after the runs under way.") and files() == ["stop"]
+    assert ask("stop") == (200, "Asked plan to stop after the current runs.") and files() == ["stop"]
     assert ask("go-on")[0] == 200 and files() == []
     assert ask("drop", run=pending)[0] == 200 and files() == [f"drop-{pending}"]
     assert ask("keep", run=pending)[0] == 200 and files() == []

@@ -292,7 +292,7 @@ def test_scripts_are_as_ruff_would_have_them(tiny: Callable[..., Experiment], tm
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_what_a_script_can_t_have_is_named(changes: dict[str, Any], key: str, tiny: Callable[..., Experiment]) -> None:
-    with pytest.raises(ConfigError, match="complete script can't have; leave out --standalone") as caught:
+    with pytest.raises(ConfigError, match="complete script can't have; leave out standalone") as caught:
         sized(tiny(**{**BASE, **changes}))
     assert caught.value.key == key
 

@@ -12,7 +12,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ import pytest
 import torch
 import typer
 from _pytest.outcomes import Failed
+from forked import Starts
 from rich.console import Console
 from rich.text import Text
 from torch import Tensor, nn
@@ -189,7 +189,7 @@ def test_a_dry_run_of_automatic_rates_trains_nothing_and_says_what_comes_first(c
         code, out, _ = cli(*words)
     assert code == 0 and "first a range test" not in out and sorted(Path("runs").rglob("*")) == before
     assert (
-        f"around {finding['advice']['initial']:.2g} as suggested by its range test" in out
+        f"around {finding['advice']['initial']:.2g}, which its range test suggests" in out
         and "14 runs, 0 already finished" in out
     )
 
@@ -260,7 +260,7 @@ def test_the_status_from_elsewhere(cli: Cli, write_config: Write) -> None:
         (["--lr", "0:1:3"], "--lr: bounds on a log scale must be greater than 0"),
         (["--lr", "nan"], "--lr: a learning rate must be a number greater than 0"),
         (["--lr", "-1"], "--lr: a learning rate must be a number greater than 0"),
-        (["--lr", "1e-5:1:1001"], "the grid has 1,001 runs; more than 1,000 need --yes"),
+        (["--lr", "1e-5:1:1001"], "the grid has 1,001 runs; --yes allows more than 1,000"),
         (
             ["--lr", "1e-5:1:1000", "--seeds", "1000"],
             "1,000,000 runs, but a sweep can have at most 100,000",
@@ -635,16 +635,16 @@ def test_the_words() -> None:
         "cosine has the lowest validation loss, 1.097 (95% interval 0.875 to 1.38, three seeds), at its"
     )
     assert "\nconstant is worse, by a factor of 3.6 (2.8 to 4.7).\nThey were tuned unequally: " in text
-    assert "\nWith three seeds each, step can't be told from it (about " in words_of(good, near)
-    assert "b is next, 2; with one seed each, small differences may be chance: use --seeds 3 or more." in words_of(
+    assert "\nWith three seeds each, step can't be distinguished from it (about " in words_of(good, near)
+    assert "b is next, 2; with one seed each, small differences may be chance: train at least 3 seeds." in words_of(
         Family("a", (point(0.1, 1.0),)), Family("b", (point(0.1, 2.0),))
     )
     text = words_of(good, fresh=point(0.1, 1.1, 1.65))
-    told = "1.347 (1.1 … 1.65), +23% from the seeds that chose it, though not surely worse: undecided."
+    told = "1.347 (1.1 … 1.65), +23% compared with the seeds that chose it, but not clearly worse: undecided."
     assert f"With 2 fresh seeds, cosine at 0.1 has a validation loss of {told}" in text
-    assert "; they are surely worse: not confirmed." in words_of(good, fresh=point(0.1, 1.9, 1.95, 1.92))
-    assert "-23% from the seeds that chose it: confirmed." in words_of(good, fresh=point(0.1, 0.9, 0.8))
-    assert "+2% from the seeds that chose it: confirmed." in words_of(good, fresh=point(0.1, 1.05, 1.2))
+    assert "; that is clearly worse: not confirmed." in words_of(good, fresh=point(0.1, 1.9, 1.95, 1.92))
+    assert "-23% compared with the seeds that chose it: confirmed." in words_of(good, fresh=point(0.1, 0.9, 0.8))
+    assert "+2% compared with the seeds that chose it: confirmed." in words_of(good, fresh=point(0.1, 1.05, 1.2))
     assert "undecided." in words_of(good, fresh=point(0.1, 1.0, 1.1, 1.2, 2.3, 2.3)), "two of five are at chance"
     assert "meant to confirm cosine at 0.1 have no finite validation loss." in words_of(good, fresh=point(0.1, None))
     only = "The only learning rate with a result is"
@@ -655,7 +655,7 @@ def test_the_words() -> None:
     assert words_of(Family("a", (point(0.1, None),))).endswith("\nAt 0.1, the run diverged.")
     unfinished = Family("a", (Point(0.1, Group("a", (record("running"),))),))
     text = words_of(good, unfinished)
-    assert text.startswith("So far, with 9 of 10 runs ended, three seeds place the best learning rate only between ")
+    assert text.startswith("So far, with 9 of 10 runs ended, three seeds locate the best learning rate only between ")
     assert text.endswith("\na: no run has ended yet.\n1 of 10 runs has no result yet (1 running), so this may change.")
     half = Family("a", (point(0.1, 1.0), Point(1.0, Group("a", (record("running"), record("failed"))))))
     assert words_of(half).startswith("So far, with 2 of 3 runs ended, the best learning rate tried is 0.1, with a ")
@@ -823,15 +823,21 @@ def test_where_there_is_no_room_data_are_not_shared(monkeypatch: pytest.MonkeyPa
 # -- real processes
 
 
-def begin(config: Path, root: Path, *words: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "lrbench", "sweep", str(config), "--runs", str(root), *words]
-    return subprocess.Popen(
-        command, cwd=config.parent, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
-    )
+@pytest.fixture
+def begin(forks: Starts) -> Callable[..., subprocess.Popen[str]]:
+    def start(config: Path, root: Path, *words: str) -> subprocess.Popen[str]:
+        return forks.popen(
+            ["-m", "lrbench", "sweep", config, "--runs", root, *words],
+            cwd=config.parent, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+        )  # fmt: skip
+
+    return start
 
 
 @pytest.mark.slow
-def test_killed_ten_times_it_comes_to_the_same(write_config: Write, tmp_path: Path) -> None:
+def test_killed_ten_times_it_comes_to_the_same(
+    write_config: Write, tmp_path: Path, begin: Callable[..., subprocess.Popen[str]]
+) -> None:
     model = {"name": "mlp", "hidden": [32]}
     config = write_config(
         dataset="digits", epochs=12, model=model, sweep={"schedule": ["constant", "cosine", "one_cycle"]}
@@ -862,7 +868,9 @@ def test_killed_ten_times_it_comes_to_the_same(write_config: Write, tmp_path: Pa
 
 
 @pytest.mark.slow
-def test_two_commands_at_once_share_the_work(write_config: Write, tmp_path: Path) -> None:
+def test_two_commands_at_once_share_the_work(
+    write_config: Write, tmp_path: Path, begin: Callable[..., subprocess.Popen[str]]
+) -> None:
     config = write_config(dataset="digits", epochs=30, model={"name": "mlp", "hidden": [32]})
     words = ["--lr", "1e-4:1:9", "--seeds", "2", "--jobs", "1"]
     both = [begin(config, tmp_path / "both", *words) for _ in range(2)]

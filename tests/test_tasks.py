@@ -312,7 +312,7 @@ def detached(model: Any, batch: Any) -> Any:
     ("task", "error", "fragment"),
     [
         ("NoLoss", ConfigError, r"needs a method loss\(model, batch\)"),
-        ("Sums", ConfigError, "sums over the batch"),
+        ("Sums", ConfigError, "is a sum over the batch"),
         ("Misnamed", UserCodeError, r"returned no value of f2 \(metrics returned: accuracy\)"),
         ("Sideways", ConfigError, "'accuracy' must be lower or higher"),
         ("Vector", UserCodeError, r"returned a loss of shape \(2,\)"),
@@ -334,7 +334,7 @@ def test_wrong_tasks_are_told(task: str, error: Any, fragment: str, tiny: Make) 
         ({"task": f"{ME}:Classes", "loss": "mse"}, "computes its own loss; remove `loss`"),
         ({"loss": "task"}, "no such task"),
         ({"step": 100}, "must be an import string of a function.*`steps`"),
-        ({"step": f"{ME}:step", "task": "regression"}, "is a task by itself"),
+        ({"step": f"{ME}:step", "task": "regression"}, "is itself a task"),
         ({"metrics": ["acuracy"]}, "unknown metrics 'acuracy'.*accuracy"),
         ({"metrics": []}, "metrics"),
     ],
@@ -353,7 +353,7 @@ def test_metrics_of_another_task_are_refused(tiny: Make) -> None:
 
 def test_a_function_tells_its_metrics_and_less_is_better_unless_said(tiny: Make) -> None:
     experiment = tiny(step=f"{ME}:strange")
-    assert any("less is taken as better for oddity" in note for note in check(experiment, CPU))
+    assert any("lower is taken as better for oddity" in note for note in check(experiment, CPU))
     told = tiny(step=f"{ME}:strange", metrics={"oddity": "higher"})
     assert check(told, CPU) == []
     assert [(m.name, m.better) for m in build(told, CPU).task.metrics] == [("oddity", "higher"), ("accuracy", "higher")]
@@ -700,7 +700,7 @@ def loaders_of_iterables() -> Any:
 def test_data_in_an_order_of_its_own(data: str, tiny: Make, tmp_path: Path) -> None:
     plain = tiny(dataset=f"{ME}:{data}", model="logistic", batch_size=8).plain()
     experiment = lrbench.config.validate({**plain, "epochs": None, "steps": 20, "eval_every": "5 steps"}, {}, "")
-    assert any("order of its own" in note for note in check(experiment, CPU))
+    assert any("its order is its own" in note for note in check(experiment, CPU))
     path, _, _ = trained(experiment, tmp_path / "whole")
     folder = interrupted(experiment, tmp_path / "cut" / path.name, stops=8)
     lrbench.run([experiment], runs=tmp_path / "cut")
@@ -1016,7 +1016,7 @@ class Silent(Classes):
 
 def test_metrics_that_nobody_declared_are_told(tiny: Make) -> None:
     assert check(tiny(task=f"{ME}:Silent"), CPU) == [
-        "task: it returns accuracy, which its `metrics` do not name, so it is not measured"
+        "task: it returns accuracy, which its `metrics` do not list, so it is not measured"
     ]
 
 

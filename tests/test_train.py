@@ -297,7 +297,8 @@ def test_too_many_left_out_are_divergence(tmp_path: Path, tiny: Any) -> None:
     folder, result = go(tmp_path, tiny(**OUTLIER, on_non_finite="skip", max_skipped=2))
     assert result.status == "diverged" and result.skipped == 3
     last = len(column(folder, "loss"))
-    assert result.reason.startswith(f"more than 2 updates were not finite, the last of them update {last}, at a rate")
+    said = f"more than 2 updates were not finite, the last of them update {last}, at a rate of"
+    assert result.reason.startswith(said)
     assert "the last finite loss was" in result.reason and result.steps == last
     _, stopped = go(tmp_path, tiny(**OUTLIER))
     assert stopped.status == "diverged" and stopped.epochs == 0 and stopped.skipped is None

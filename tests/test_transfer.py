@@ -239,9 +239,9 @@ def test_the_command_tells_draws_and_writes(cli: Cli, runs: Path) -> None:
         (["--predict", "batch_size"], "--predict must be sizes above 0"),
         (["--predict", "batch_size=-3"], "--predict must be sizes above 0"),
         (["--predict", "batch_size=8,batch_size=9"], "each once"),
-        (["--predict", "width=8"], "'width' is no size of these runs"),
+        (["--predict", "width=8"], "'width' is not a size of these runs"),
         (["--predict", "epochs=300"], "all of these runs have epochs 1"),
-        (["--axis", "colour"], "'colour' is no size"),
+        (["--axis", "colour"], "'colour' is not a size"),
         (["--axis", "epochs"], "batch_size 16 instead of 32"),
         (["--metric", "val_f1"], "val_f1"),
         (["--filter", "batch_size=8"], "there is one family of runs"),
@@ -309,16 +309,16 @@ def test_a_run_trains_with_it_and_says_what_is_doubtful(cli: Cli, config: Path) 
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"optimizer.lr": "0.1"}, r"optimizer.lr: is given by the law"),
+        ({"optimizer.lr": "0.1"}, r"optimizer.lr: comes from the law"),
         ({"optimizer.name": "adam"}, r"optimizer.name: is adam, but the law .* measured with sgd"),
         ({"lr_scaling.from": "nowhere.json"}, r"lr_scaling.from: no such file: nowhere.json"),
         ({"lr_scaling.from": "configs/use.yaml"}, r"not a law in JSON"),
         ({"lr_scaling.from": "configs/other.json"}, r"other.json is not a law: .*lr"),
         ({"lr_scaling.from": "null"}, r"lr_scaling.from: is missing"),
         ({"lr_scaling.from": "3"}, r"lr_scaling.from: must be the path"),
-        ({"lr_scaling.rule": "linear"}, r"lr_scaling.from: is for `rule: measured`"),
+        ({"lr_scaling.rule": "linear"}, r"lr_scaling.from: applies only to `rule: measured`"),
         ({"lr_scaling.rule": "measure"}, r"lr_scaling.rule"),
-        ({"lr_scaling.base_batch_size": "8"}, r"is not for `rule: measured`"),
+        ({"lr_scaling.base_batch_size": "8"}, r"does not apply to `rule: measured`"),
     ],
 )
 def test_wrong_laws_get_one_message(

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from forked import Starts
 
 from lrbench.analysis import Record
 from lrbench.cli.frame import show_frame
@@ -71,7 +72,7 @@ def test_a_frame(tmp_path: Path, tiny: Callable[..., Any], make_run: Callable[..
     failed = make_run([0.7, 0.6], lr=1.0, seed=1, status=None)
     text = frame(tmp_path / "runs")
     assert "5 of 6 runs" in text and "4 finished, 1 interrupted, 1 diverged" in text
-    assert "no process is training them; the same command goes on" in " ".join(text.split())
+    assert "no process is training them; the same command resumes" in " ".join(text.split())
     (row,) = re.findall(r"^ tiny .*$", text, re.M)
     assert row.split() == ["tiny", "0.1", "0.405", "5/6"]
     assert "tiny at 1  1 run  1 of its 2 seeds diverged, and 0.1 has lost none\n" in text and failed.name in text
@@ -92,7 +93,7 @@ def test_a_frame_keeps_within_the_terminal(width: int, tmp_path: Path, tiny: Cal
 
 def test_nothing_to_watch(cli: Cli, tmp_path: Path, tiny: Callable[..., Any]) -> None:
     code, out, _ = cli("watch", "--once")
-    assert code == 0 and "No sweep and no run under way in runs." in out
+    assert code == 0 and "No sweep or run is under way in runs." in out
     code, _, err = cli("watch", "--once", "--runs", "nosuch")
     assert code == 2 and "--runs nosuch: there is no such folder" in err
     code, _, err = cli("watch", "mine")
@@ -191,12 +192,14 @@ def until(true: Callable[[], Any], seconds: float = 120) -> Any:
 
 
 @pytest.mark.slow
-def test_live_on_a_terminal_while_a_sweep_runs_is_killed_and_goes_on(write_config: Write, tmp_path: Path) -> None:
+def test_live_on_a_terminal_while_a_sweep_runs_is_killed_and_goes_on(
+    write_config: Write, tmp_path: Path, forks: Starts
+) -> None:
     config = write_config(epochs=100_000, sweep={"lr": [0.01, 0.02]})
-    words = [sys.executable, "-m", "lrbench", "sweep", str(config), "--jobs", "1", "--name", "mine"]
+    words = ["-m", "lrbench", "sweep", config, "--jobs", "1", "--name", "mine"]
 
     def begun() -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
+        return forks.popen(
             words, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
         )
 
@@ -218,7 +221,7 @@ def test_live_on_a_terminal_while_a_sweep_runs_is_killed_and_goes_on(write_confi
         until(lambda: sees("1 running, 1 pending") and sees("step "))
         os.killpg(sweep.pid, signal.SIGKILL)
         sweep.wait()
-        until(lambda: sees("no process is training them; the same command goes on"))
+        until(lambda: sees("no process is training them; the same command resumes"))
         sweep = begun()
         shown.clear()
         until(lambda: sees("1 running, 1 pending"))
@@ -293,7 +296,7 @@ def test_a_learning_rate_far_behind_is_decided_with_the_chance_by_hand() -> None
     assert own > variance
     chance = stats.t.sf(log(1.3) / sqrt(own * (1 / 2 - 1 / 3)), 5)
     assert one.chance == pytest.approx(chance, rel=1e-6) and one.lr == 0.01
-    assert one.reason == "2 of its 3 seeds give 0.13 against 0.1 at 0.1; a chance below 0.1 % to become the best"
+    assert one.reason == "2 of its 3 seeds give 0.13 against 0.1 at 0.1; the chance to become the best is below 0.1 %"
     near = [
         results(*best, rate=0.1),
         results(*at(0.102, -0.02, 0.02), "pending", rate=0.01),

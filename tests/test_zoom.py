@@ -104,7 +104,7 @@ def test_a_minimum_that_may_lie_where_seeds_diverged() -> None:
 
 def test_one_seed_says_nothing_of_the_noise() -> None:
     found = step({0.001: [2.0], 0.01: [1.0], 0.1: [2.0]})
-    assert found.rates == () and "give seeds 3 or more" in found.reason
+    assert found.rates == () and "train at least 3" in found.reason
 
 
 def test_unknown_rates() -> None:
@@ -134,7 +134,7 @@ def test_where_noise_alone_is_left_more_seeds_are_asked_for() -> None:
     values = {10.0**k: losses(10.0**k) for k in range(-4, 1)}
     while (found := step(values, grid=[1e-4, 1.0])).rates:
         values |= {lr: losses(lr) for lr in found.rates}
-    assert "more seeds, not more learning rates" in found.reason or "would tell no more" in found.reason
+    assert "only more seeds would narrow it" in found.reason or "would not narrow it" in found.reason
     assert len(values) < 40
 
 
@@ -155,7 +155,7 @@ def test_it_goes_no_farther_than_four_decades() -> None:
     values, grid = {10.0**k: three(10.0**-k) for k in (-3, -2, -1)}, [0.001, 0.01, 0.1]
     while (found := step(values, grid=grid)).rates:
         values |= {lr: three(1 / lr) for lr in found.rates}
-    assert found.reason.endswith("it has gone 4 decades above the grid")
+    assert found.reason.endswith("the zoom is already 4 decades above the grid")
     assert max(values) == 10 ** (-1 + FARTHEST)
 
 
@@ -170,9 +170,11 @@ def test_what_a_grid_as_fine_would_have_taken() -> None:
     made = line({lr: three(1) for lr in (1e-4, 1e-3, 10**-2.5, 1e-2, 1.0)})
     text = told(made, 15, Step((), "it is narrow"))
     assert text == (
-        "line: it is narrow, after 5 learning rates, 15 runs; a grid as fine as 0.5 decades from 0.0001 to 1 has 9 "
-        "learning rates, 27 runs."
+        "line: it is narrow; tried 5 learning rates in 15 runs. "
+        "A grid with steps of 0.5 decades from 0.0001 to 1 needs 9 learning rates and 27 runs."
     )
+    even = line({lr: three(1) for lr in (1e-3, 1e-2, 1e-1)})
+    assert told(even, 9, Step((), "it is narrow")) == "line: it is narrow; tried 3 learning rates in 9 runs."
     assert "not finished" in told(made, 15, Step((0.1,), "it is wide"))
 
 
@@ -246,7 +248,7 @@ def test_the_command(cli: Cli, write_config: Write) -> None:
     flat = " ".join(out.split())
     assert (code, err) == (0, "")
     assert "zoom 1, constant: " in flat and "zoom 1, cosine: " in flat and "; next: " in flat
-    assert "Zoom: constant: " in flat and "Zoom: cosine: " in flat and "learning rates, " in flat
+    assert "Zoom: constant: " in flat and "Zoom: cosine: " in flat and "; tried " in flat
     planned = state()
     assert 12 < len(planned) <= 18
     assert {zoom for *_, zoom in planned if zoom} and {seed for _, _, seed, _ in planned} == {0, 1}
@@ -274,7 +276,7 @@ def test_the_command(cli: Cli, write_config: Write) -> None:
 def test_more_runs_continue_a_zoom_and_share_its_runs(cli: Cli, write_config: Write) -> None:
     words = ["sweep", write_config(), "--lr", "0.01:1:3", "--seeds", "2", "--zoom", "--jobs", "1", "--max-runs"]
     code, out, _ = cli(*words, "7")
-    assert code == 0 and "but --max-runs 7 leaves no more" in " ".join(out.split()) and len(state()) == 6
+    assert code == 0 and "but --max-runs 7 allows no more" in " ".join(out.split()) and len(state()) == 6
     assert cli(*words, "8")[0] == 0
     first = state()
     assert len(first) == 8
@@ -286,7 +288,7 @@ def test_a_dry_run_lists_the_grid(cli: Cli, write_config: Write) -> None:
     words = ["sweep", write_config(), "--lr", "0.01:1:3", "--zoom", "--max-runs", "9", "--dry-run"]
     code, out, _ = cli(*words)
     assert code == 0 and "3 runs, 0 already finished" in out and not Path("runs").exists()
-    assert "Then --zoom adds learning rates, up to 9 runs in all; which ones depends on the results." in out
+    assert "Then --zoom adds learning rates, up to 9 runs in all, depending on the results." in out
 
 
 @pytest.mark.parametrize(
@@ -310,7 +312,7 @@ def test_mistakes(cli: Cli, write_config: Write, words: Sequence[str], fragment:
 
 def test_a_single_seed_is_told(cli: Cli, write_config: Write) -> None:
     code, out, _ = cli("sweep", write_config(), "--lr", "0.01:1:3", "--zoom", "--jobs", "1")
-    assert code == 0 and "give --seeds 3 or more" in " ".join(out.split()) and len(state()) == 3
+    assert code == 0 and "train at least 3" in " ".join(out.split()) and len(state()) == 3
 
 
 SCRIPT = """
@@ -336,14 +338,14 @@ def test_commands(cli: Cli, tmp_path: Path) -> None:
     config.write_text("name: bad\ncommand: python train.py {lr} {seed} fail\nparams: {lr: 0.01}\n" + READ)
     code, out, _ = cli("sweep", config, "--lr", "1e-3:0.1:3", "--seeds", "2", "--zoom", "--max-runs", "12")
     flat = " ".join(out.split())
-    assert code == 1 and "no further zoom yet: " in flat and "not finished, as runs have no result: " in flat
+    assert code == 1 and "no further zoom yet: " in flat and "not finished because runs have no result: " in flat
 
 
 def test_from_python(tmp_path: Path, tiny: Any) -> None:
     words = {"lr": "0.01:1:3", "seeds": 2, "runs": tmp_path / "runs", "jobs": 1}
     done = lrbench.sweep([tiny()], zoom=Zoom(0.3, max_runs=8), **words)
     assert len(done.plan.cells) == 8 and [cell.zoom for cell in done.plan.cells] == [0] * 6 + [1] * 2
-    assert list(done.steps) == ["tiny"] and "max_runs 8 leaves no more" in done.summary().zoomed[0]
+    assert list(done.steps) == ["tiny"] and "max_runs 8 allows no more" in done.summary().zoomed[0]
     with pytest.raises(TypeError, match="zoom must be True, a Zoom or a number of decades or None"):
         lrbench.sweep([tiny()], zoom="wide", **words)
     with pytest.raises(UsageError, match=r"^Zoom\.width must be"):

@@ -1,4 +1,4 @@
-"""The gallery of reports: each in a frame, and by itself."""
+"""The gallery of reports: each in a frame, and as a page."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ _PAGES = {
               "seeds, and the time to 99 % accuracy."),
     "rates": ("Nine learning rates × three schedules", "MNIST, 5 epochs, three seeds. Loss against the learning rate, "
               "with the optimum of each schedule and its interval."),
-    "digits": ("The same sixteen configs on digits", "25 epochs, ten seeds. Small data: most differences drown in the "
-               "spread of the seeds, and the page says so."),
+    "digits": ("The same sixteen configs on digits", "25 epochs, ten seeds. Small data: most differences are smaller "
+               "than the spread of the seeds, and the page says so."),
 }  # fmt: skip
 
 

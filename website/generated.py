@@ -59,4 +59,4 @@ def _order(diagram: re.Match[str]) -> str:
         for earlier, later in itertools.pairwise(chain):
             before[later.strip()].append(earlier.strip())
     rows = ((f"**{text[0]}**", "; ".join(text[1:]), ", ".join(before[name])) for name, text in nodes.items())
-    return table(("room", "what", "after"), rows)
+    return table(("room", "content", "after"), rows)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 
-from reference_text import code, meanings, prose, table
+from reference_text import code, table
 
 from lrbench.cli.catalogue import CATALOGUES
 from lrbench.registry import Catalog
-from lrbench.types import Part
 
 _TITLES = {
     "datasets": "Data sets", "models": "Models", "optimizers": "Optimizers", "losses": "Losses", "tasks": "Tasks",
@@ -25,29 +23,26 @@ def catalogue() -> str:
 def _kind(catalog: Catalog, example: str) -> str:
     usual = [f"`{other}` is `{name}`" for other, name in catalog.aliases.items() if "/" not in other]
     aliases = f" Other names: {', '.join(usual)}." if usual else ""
-    if not any(catalog.parameters(name) for name in catalog.entries):
+    if not any(catalog.described(name).parameters for name in catalog.entries):
         rows = ((code(name), escaped(catalog.summary(name))) for name in catalog.entries)
-        return f"{table(('name', 'what'), rows)}\nOr an import string, such as `{example}`.{aliases}\n"
+        return f"{table(('name', 'description'), rows)}\nOr an import string, such as `{example}`.{aliases}\n"
     sections = [f"### `{name}`\n\n{entry(catalog, name)}" for name in catalog.entries]
     return f"A name from here, or an import string, such as `{example}`.{aliases}\n\n" + "\n".join(sections)
 
 
 def entry(catalog: Catalog, name: str) -> str:
     """Return an entry's description, and its parameters with their defaults and meanings."""
-    factory = catalog.factory(Part(name))
-    described = getattr(factory, "described", factory)
-    text = inspect.getdoc(factory)
-    if described.__module__.startswith("lrbench."):
-        about, told = escaped(prose(text)), meanings(text)
-    else:
-        whose = f"{described.__module__}.{described.__qualname__}"
-        about, told = f"`{whose}`, with its parameters and defaults.", {}
-    columns = 3 if told else 2
+    about = catalog.described(name)
+    paragraphs = [escaped(paragraph) for paragraph in about.paragraphs]
+    if about.origin:
+        paragraphs.append(f"Parameters and defaults come from `{about.origin}`.")
+    told = any(parameter.meaning for parameter in about.parameters)
     rows = [
-        [code(p.name), "required" if p.required else code(p.default), escaped(told.get(p.name, ""))][:columns]
-        for p in catalog.parameters(name)
+        [code(p.name), "required" if p.required else code(p.default), *([escaped(p.meaning)] if told else [])]
+        for p in about.parameters
     ]
-    return f"{about}\n\n" + (table(["parameter", "default", "meaning"][:columns], rows) if rows else "")
+    headings = ["parameter", "default", *(["meaning"] if told else [])]
+    return "\n\n".join(paragraphs) + "\n\n" + (table(headings, rows) if rows else "")
 
 
 def escaped(text: str) -> str:

@@ -1,21 +1,22 @@
-"""Every key of a config, from the models that check configs."""
+"""Every key of a config, from the models that check configs and the schema that editors get."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import TypeAdapter
-from reference_text import code, meanings, prose, table
+from reference_text import code, table
 
 from lrbench.components import DatasetRules
-from lrbench.config import CommandConfig, Experiment
+from lrbench.config import CommandConfig, Experiment, schema
+from lrbench.config.json_schema.values import described, schema_of
+from lrbench.types import documented
 
 _PARTS = {
     "dataset": "data-sets", "model": "models", "optimizer": "optimizers", "task": "tasks", "loss": "losses"
 }  # fmt: skip
-_ALIASES = {"continues": "continue", "duration": "for", "law": "from"}
-_HIDDEN = {"identity", "folder"}
+_HIDDEN = {"identity", "folder", "law"}  # only the resolved config of a run has them
+_BLOCKS = schema()["$defs"]  # with the short forms of their values
 
 
 def config() -> str:
@@ -34,27 +35,22 @@ def _keys(model: Any, blocks: Mapping[tuple[str, ...], Any], more: Mapping[tuple
     for path in sorted(whole):
         dotted = ".".join(path)
         kind = whole[path]
-        about = prose(kind.__doc__)
+        about = "\n\n".join(documented(kind)[0])
         inner = {found for found in whole if found[:-1] == path}
         text += f"\n### `{dotted}:` {{: #{_anchor(path)} }}\n\n{about}\n\n{_table(kind, path, inner)}"
     return text
 
 
 def _table(kind: Any, path: tuple[str, ...], blocks: set[tuple[str, ...]]) -> str:
-    schema = TypeAdapter(kind).json_schema(mode="validation")
-    told = {_ALIASES.get(name, name): text for name, text in meanings(kind.__doc__).items()}
-    known = any(name in told for name in schema["properties"]) or any(
-        "description" in field for field in schema["properties"].values()
-    )
+    made = described(schema_of(kind, {}), kind)
     rows = []
-    for name, field in schema["properties"].items():
-        if name in _HIDDEN:
+    for key, field in _BLOCKS.get(kind.__name__, made)["properties"].items():
+        if key in _HIDDEN:
             continue
-        key = _ALIASES.get(name, name)
-        default = "required" if name in schema.get("required", ()) else code(_plain(field.get("default")))
-        row = [code(key), _values(key, field, (*path, key) if (*path, key) in blocks else (), path), default]
-        rows.append([*row, told.get(key) or field.get("description", "")] if known else row)
-    return table(["key", "value", "default", "meaning"][: 4 if known else 3], rows)
+        default = "required" if key in made.get("required", ()) else code(_plain(field.get("default")))
+        values = _values(key, field, (*path, key) if (*path, key) in blocks else (), path)
+        rows.append([code(key), values, default, field.get("description", "")])
+    return table(["key", "value", "default", "meaning"], rows)
 
 
 def _values(key: str, field: Mapping[str, Any], block: tuple[str, ...], path: tuple[str, ...]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from reference_catalogue import entry, escaped
 from reference_text import code, table
 
-from lrbench.schedules import PLATEAUS, SCHEDULES
+from lrbench.schedules import SCHEDULES, SCHEDULES_AND_PLATEAUS
 
 
 def schedules() -> str:
@@ -23,13 +23,11 @@ def _picture(name: str) -> str:
 
 def other_tools() -> str:
     """Return a table for each tool whose schedules lrbench has, by their names there."""
-    found = {name: SCHEDULES.summary(name) for name in SCHEDULES.entries}
-    found |= {name: PLATEAUS.summary(name) for name in PLATEAUS.entries}
-    found |= {name: f"`{target}`" for name, target in SCHEDULES.aliases.items() if "/" in name}
+    found = SCHEDULES_AND_PLATEAUS.names()
     spaces = sorted({name.partition("/")[0] for name in found if "/" in name})
     return "\n".join(f"### `{space}/…`\n\n{_names(found, space)}" for space in spaces)
 
 
 def _names(found: dict[str, str], space: str) -> str:
     rows = sorted((name, text) for name, text in found.items() if name.startswith(f"{space}/"))
-    return table(("name", "what"), ((code(name), escaped(text)) for name, text in rows))
+    return table(("name", "description"), ((code(name), escaped(text)) for name, text in rows))

@@ -39,8 +39,12 @@ def _between(family: Family, measure: Measure) -> str:
     """Tell the minimum of the curve through the learning rates, or why there is none, unless that is said already."""
     found = optimum(family, measure)
     if not isinstance(found, NoOptimum):
-        return f" Between those tried, the curve has its minimum at {found.words}."
-    return "" if family.edge(measure) else f" No minimum between those tried is told, since {found.reason}."
+        return f" Between the learning rates tried, the curve has its minimum at {found.words}."
+    return (
+        ""
+        if family.edge(measure)
+        else f" The minimum between the learning rates tried is unknown, since {found.reason}."
+    )
 
 
 def mean_text(geometric: bool) -> str:

@@ -73,7 +73,7 @@ def _end_anyway(code: object, names: list[str]) -> None:
             stream.flush()
     for child in _children():
         child.kill()
-    write(2, f"user code left {', '.join(names)} running; ended with the command\n".encode())
+    write(2, f"user code left {', '.join(names)} running; lrbench ended them\n".encode())
     _exit(code if isinstance(code, int) else 1)
 
 

@@ -22,17 +22,17 @@ def audit(
     runs_given: RunsGiven = None,
     schedule: Annotated[
         str | None,
-        option("The schedule that was meant, a name or a block. Default: the config's.", metavar="BLOCK"),
+        option("The schedule that was meant: a name or a block. Default: the config's.", metavar="BLOCK"),
     ] = None,
-    lr: Annotated[float | None, option("Its peak. Default: the highest learning rate recorded.")] = None,
-    warmup: Annotated[str | None, option("Its warm-up: 5%, '100 steps'.", metavar="DURATION")] = None,
+    lr: Annotated[float | None, option("The schedule's peak. Default: the highest learning rate recorded.")] = None,
+    warmup: Annotated[str | None, option("The schedule's warm-up: 5%, '100 steps'.", metavar="DURATION")] = None,
     total_steps: Annotated[int | None, option("Steps in the run. Default: as recorded.", min=1)] = None,
     steps_per_epoch: Annotated[int | None, option("Steps in an epoch. Default: as recorded.", min=1)] = None,
     as_json: Annotated[bool, option("Print the answers as JSON.", "--json")] = False,
     runs: Runs = Path("runs"),
     debug: Debug = False,
 ) -> None:
-    """Check that the learning rates that ran are those that were meant. Exit code 1 if some are not.
+    """Check that runs used the learning rates that were meant. Exit code 1 if some did not.
 
     [dim]lrbench audit runs/my-script --schedule hf/cosine --warmup '100 steps'[/]
     """

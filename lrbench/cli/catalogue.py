@@ -18,15 +18,14 @@ from lrbench.components import DATASETS, LOSSES, METRICS, MODELS, OPTIMIZERS, TA
 from lrbench.config import bundled_configs
 from lrbench.errors import UsageError, choices
 from lrbench.registry import Catalog, Parameter
-from lrbench.schedules import PLATEAUS, SCHEDULES
-from lrbench.schemas import documented
+from lrbench.schedules import SCHEDULES_AND_PLATEAUS
 from lrbench.types import Part
 
 CATALOGUES = {  # each with an example of an import string
     "datasets": (DATASETS, "mypackage.data:load"),
     "models": (MODELS, "torchvision.models:resnet18"),
     "optimizers": (OPTIMIZERS, "mypackage.optim:Lion"),
-    "schedules": (SCHEDULES, "torch.optim.lr_scheduler:StepLR"),
+    "schedules": (SCHEDULES_AND_PLATEAUS, "torch.optim.lr_scheduler:StepLR"),
     "losses": (LOSSES, "torch.nn:HuberLoss"),
     "tasks": (TASKS, "mypackage.tasks:Vae"),
     "metrics": (METRICS, "torchmetrics.classification:BinaryAUROC"),
@@ -108,15 +107,10 @@ def _rows(console: Console, title: str, rows: Mapping[str, str]) -> None:
 
 def _other_tools(catalog: Catalog) -> dict[str, dict[str, str]]:
     """Return namespace → name → summary."""
-    summaries = {name: catalog.summary(name) for name in catalog.entries}
-    summaries |= {name: target.partition(":")[2] or target for name, target in catalog.aliases.items()}
-    summaries |= catalog.of_others()
-    if catalog is SCHEDULES:  # plateau rules are named as schedules
-        summaries |= {name: PLATEAUS.summary(name) for name in PLATEAUS.entries}
     found: dict[str, dict[str, str]] = {}
-    for name in sorted(summaries):
+    for name, summary in sorted(catalog.names().items()):
         if "/" in name:
-            found.setdefault(name.partition("/")[0], {})[name] = summaries[name]
+            found.setdefault(name.partition("/")[0], {})[name] = summary
     return found
 
 
@@ -132,29 +126,23 @@ _OUR_DEFAULTS = {"cycle_momentum": "false", "total_steps": "the run's"}  # inste
 
 
 def _entry(console: Console, catalog: Catalog, name: str) -> None:
-    if catalog is SCHEDULES and name in PLATEAUS.entries:
-        catalog = PLATEAUS
-    factory = catalog.factory(Part(name))
-    described = getattr(factory, "described", factory)
-    foreign = not described.__module__.startswith("lrbench.")
+    about, factory = catalog.described(name), catalog.factory(Part(name))
     console.print(f"[bold cyan]{escape(name)}[/]  ({catalog.kind})")
-    paragraphs, meanings = documented(factory)
-    console.print(escape("\n\n".join(paragraphs[:1] if foreign else paragraphs)))
-    parameters = catalog.parameters(name)
+    console.print(escape("\n\n".join(about.paragraphs)))
+    parameters = about.parameters
     if catalog.kind == "schedule" and inspect.isclass(factory):
         parameters = [replace(p, default=_OUR_DEFAULTS.get(p.name, p.default)) for p in parameters]
         parameters = [p for p in parameters if p.name not in _FILLED_IN]
         usual = "step" if factory.__name__ in ("CyclicLR", "OneCycleLR") else "epoch"
-        parameters.append(Parameter("per", usual, False))
-        meanings["per"] = "how often the learning rate changes: epoch or step."
+        parameters.append(Parameter("per", usual, False, "how often the learning rate changes: epoch or step."))
     if parameters:
-        _parameters(console, parameters, meanings)
-    if catalog.foreign or foreign:
-        console.print(f"Parameters and defaults come from {described.__module__}.{described.__qualname__}.")
+        _parameters(console, parameters)
+    if about.origin:
+        console.print(f"Parameters and defaults come from {about.origin}.")
 
 
-def _parameters(console: Console, parameters: Sequence[Parameter], meanings: Mapping[str, str]) -> None:
-    known = any(parameter.name in meanings for parameter in parameters)
+def _parameters(console: Console, parameters: Sequence[Parameter]) -> None:
+    known = any(parameter.meaning for parameter in parameters)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("parameter", style="bold", no_wrap=True)
     table.add_column("default", overflow="fold")
@@ -162,5 +150,5 @@ def _parameters(console: Console, parameters: Sequence[Parameter], meanings: Map
         table.add_column("meaning", overflow="fold")
     for parameter in parameters:
         default = "[red]required[/]" if parameter.required else escape(parameter.default)
-        table.add_row(parameter.name, default, *([escape(meanings.get(parameter.name, ""))] if known else []))
+        table.add_row(parameter.name, default, *([escape(parameter.meaning)] if known else []))
     console.print(table)

@@ -15,14 +15,17 @@ from lrbench.errors import UsageError
 
 def check_width(
     configs: options.Configs,
-    widths: Annotated[str, option("The widths: 64,128,256.", metavar="LIST")],
+    widths: Annotated[str, option("The widths to compare: 64,128,256.", metavar="LIST")],
     overrides: options.Overrides = None,
     key: Annotated[str | None, option("Config key of the width, for models that lrbench does not know.")] = None,
     both: Annotated[bool, option("Check in the standard parametrization and in mup.", "--both")] = False,
-    steps: Annotated[int, option("Steps to train, all at the config's peak learning rate.", min=1)] = 3,
+    steps: Annotated[int, option("Number of steps to train, at the config's peak learning rate.", min=1)] = 3,
     seeds: Annotated[int, option("Number of seeds, at least 2.", min=1)] = 5,
     out: Annotated[
-        Path | None, option("Figure to write, .png; also .svg and .csv. Default: in the runs folder.", metavar="FILE")
+        Path | None,
+        option(
+            "Figure to write, .png; .svg and .csv are written beside it. Default: in the runs folder.", metavar="FILE"
+        ),
     ] = None,
     device: options.Device = None,
     runs: options.Runs = Path("runs"),
@@ -31,7 +34,7 @@ def check_width(
 ) -> None:
     """Check whether the sizes of layers' outputs depend on the width after a few steps, as they must not in μP.
 
-    [dim]lrbench check-width configs/language/baseline.yaml --widths 32,64,128 --both[/]
+    [dim]lrbench check-width language/baseline --widths 32,64,128 --both[/]
     """
     import json
 

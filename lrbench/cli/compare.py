@@ -16,7 +16,9 @@ def compare(
     a: Annotated[
         str,
         typer.Argument(
-            metavar="A", help="A label or name of runs, a filter that fits one group, or a folder.", show_default=False
+            metavar="A",
+            help="The label or name of a group of runs, a filter that matches one group, or a folder.",
+            show_default=False,
         ),
     ],
     b: Annotated[
@@ -26,13 +28,17 @@ def compare(
         list[Path] | None,
         option("Folder that holds the runs; repeatable. Default: runs.", "--runs", metavar="DIR"),
     ] = None,
-    metric: Annotated[str | None, option("Compare by this: val_loss (the default), val_accuracy, test_loss, …")] = None,
+    metric: Annotated[
+        str | None, option("Metric to compare by: val_loss (the default), val_accuracy, test_loss, …")
+    ] = None,
     filters: options.Filters = None,
     target: Annotated[
         str | None, option("Test A against a value instead, such as val_loss=3.28.", metavar="METRIC=X")
     ] = None,
-    p: Annotated[float | None, option("The level of --target's test. Default: 0.01.", "--p")] = None,
-    tries: Annotated[int, option("The number of attempts among which these runs chose A.", min=1)] = 1,
+    p: Annotated[float | None, option("With --target: the significance level. Default: 0.01.", "--p")] = None,
+    tries: Annotated[
+        int, option("The number of groups from which A was chosen as the best, to correct for.", min=1)
+    ] = 1,
     pool_code: options.PoolCode = False,
     as_json: options.Json = False,
     debug: options.Debug = False,

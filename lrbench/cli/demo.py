@@ -31,7 +31,7 @@ CONFIGS = (
 def demo(
     seeds: Annotated[int, option("Train each config with this many seeds.", min=1)] = 3,
     jobs: Annotated[
-        int | None, option("Runs at once, in worker processes. Default: one per core or GPU.", min=1)
+        int | None, option("Train this many runs at once, in worker processes. Default: one per core or GPU.", min=1)
     ] = None,
     again: Again = False,
     device: Device = None,
@@ -45,7 +45,7 @@ def demo(
     """See what the learning rate does: compare twelve configs on embedded data, in about two minutes.
 
     Five learning rates, from far too small to too large, and seven schedules train one network on images of digits.
-    There is no download. Runs that are there already are shown, not repeated.
+    Nothing is downloaded. Finished runs are shown, not repeated.
     """
     from lrbench.cli import tables
     from lrbench.reports import report, summary

@@ -20,7 +20,7 @@ _SIZES = ("memory", "shared_memory", "free")
 
 def doctor(
     quick: Annotated[
-        bool, option("Leave out what takes time: importing the extras, and the speed.", "--quick")
+        bool, option("Skip what takes time: importing the extras and measuring the speed.", "--quick")
     ] = False,
     runs: Runs = Path("runs"),
     as_json: Json = False,

@@ -15,7 +15,9 @@ from lrbench.errors import counted
 def export(
     runs_given: RunsGiven = None,
     *,
-    into: Annotated[str, typer.Argument(metavar="DIR", help="Folder to write to; for mlflow also a server's address.")],
+    into: Annotated[
+        str, typer.Argument(metavar="DIR", help="Folder to write to, or with --to mlflow a server's address.")
+    ],
     to: Annotated[
         str, option("tensorboard, mlflow, wandb, trackio, csv or parquet, or 'package.module:Tool'.", metavar="TOOL")
     ],
@@ -29,7 +31,7 @@ def export(
     runs: Runs = Path("runs"),
     debug: Debug = False,
 ) -> None:
-    """Export runs to a tracking tool or into tables. Runs that are there already are not exported twice.
+    """Export runs to a tracking tool or into tables. Runs already exported are skipped.
 
     [dim]lrbench export --to tensorboard logs[/]
     """

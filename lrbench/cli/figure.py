@@ -17,7 +17,7 @@ def figure(
         typer.Argument(
             metavar="KIND",
             help="curves, rates, heatmap, lengths, schedules, seeds, target, arrivals, range-test, run, overview;"
-            " several with commas, or all that there are.",
+            " several separated by commas, or all.",
             show_default=False,
         ),
     ],
@@ -29,26 +29,26 @@ def figure(
         str | None, option("pdf, svg or png. Default: what --out ends in, else pdf.", "--format", metavar="FORM")
     ] = None,
     width: Annotated[
-        str, option("Width, exactly: 3.3in, 8.4cm, 84mm, 240pt, column (3.3in) or page (6.8in).", metavar="LENGTH")
+        str, option("Exact width: 3.3in, 8.4cm, 84mm, 240pt, column (3.3in) or page (6.8in).", metavar="LENGTH")
     ] = "page",
-    height: Annotated[str | None, option("Height. Default: what suits the content.", metavar="LENGTH")] = None,
+    height: Annotated[str | None, option("Height. Default: as the content needs.", metavar="LENGTH")] = None,
     font: Annotated[str | None, option("An installed font, or a .ttf or .otf file.", metavar="NAME")] = None,
     style: Annotated[
-        list[str] | None, option("A matplotlib style over lrbench's: a file or a name; repeatable.", metavar="STYLE")
+        list[str] | None, option("A matplotlib style on top of lrbench's: name or file; repeatable.", metavar="STYLE")
     ] = None,
-    title: Annotated[bool, option("Give the figure a title; papers have captions.", "--title")] = False,
+    title: Annotated[bool, option("Give the figure a title; papers use captions instead.", "--title")] = False,
     svg_text: Annotated[
-        bool, option("Keep the text of an SVG as text; readers need the font. Default: as outlines.", "--svg-text")
+        bool, option("Keep text in an SVG as text, which needs the font installed. Default: outlines.", "--svg-text")
     ] = False,
     dpi: Annotated[int, option("Dots per inch of a PNG.")] = 300,
     metric: Metric = None,
     baseline: Baseline = None,
     filters: Filters = None,
     target: Annotated[
-        str | None, option("For target and arrivals, such as val_accuracy=0.99.", metavar="METRIC=X")
+        str | None, option("For target and arrivals: the target, such as val_accuracy=0.99.", metavar="METRIC=X")
     ] = None,
     axis: Annotated[
-        str | None, option("For heatmap and lengths: the swept key beside the learning rate.", metavar="KEY")
+        str | None, option("For heatmap and lengths: the swept key besides the learning rate.", metavar="KEY")
     ] = None,
     pool_code: PoolCode = False,
     runs: Runs = Path("runs"),

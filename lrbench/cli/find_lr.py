@@ -17,9 +17,12 @@ if TYPE_CHECKING:
     from lrbench.cli.progress import Display
     from lrbench.lr_finder import Finding
 
+_CONFIG = "YAML config file, or a config that comes with lrbench, such as digits/baseline."
+Config = Annotated[Path, typer.Argument(metavar="CONFIG", help=_CONFIG, show_default=False)]
+
 
 def find_lr(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML config file.", show_default=False)],
+    config: Config,
     overrides: options.Overrides = None,
     seeds: Annotated[int, option("Run the test with this many seeds, each with a fresh model.", min=1)] = 3,
     start: Annotated[float, option("First learning rate.")] = 1e-7,
@@ -29,11 +32,11 @@ def find_lr(
     smoothing: Annotated[float, option("β of the moving average of the loss; 0 for no smoothing.")] = 0.98,
     stop_factor: Annotated[float, option("Stop when the smoothed loss exceeds its best value by this factor.")] = 4.0,
     validation: Annotated[
-        bool, option("Measure the loss on validation data after each step; slower.", "--validation")
+        bool, option("Measure the loss on validation data after each step, which is slower.", "--validation")
     ] = False,
     write: Annotated[Path | None, option("Write a config that extends CONFIG with the result.", metavar="FILE")] = None,
     schedule: Annotated[
-        str | None, option("Schedule of the config that --write creates: one_cycle, triangular, …")
+        str | None, option("With --write: the schedule of the new config: one_cycle, triangular, …")
     ] = None,
     jobs: options.Jobs = 1,
     executor: options.Executor = "local",
@@ -47,7 +50,7 @@ def find_lr(
 ) -> None:
     """Find a learning rate with a range test: raise it step by step and watch where the loss falls and rises.
 
-    [dim]lrbench find-lr configs/digits/baseline.yaml --write configs/found.yaml[/]
+    [dim]lrbench find-lr digits/baseline --write found.yaml[/]
     """
     from lrbench.cli import tables
     from lrbench.cli.json_events import JsonEvents

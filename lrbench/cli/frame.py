@@ -75,7 +75,7 @@ def show_frame(console: Console, watched: Watched, *, most: int = 5) -> None:
     sweeps = sorted(watched.sweeps, key=lambda one: (one.over, not one.running))
     if not sweeps:
         where = ", ".join(str(plans.root) for plans in watched.plans)
-        console.print(inline(f"No sweep and no run under way in {where}."), style="dim")
+        console.print(inline(f"No sweep or run is under way in {where}."), style="dim")
     records = watched.records
     for number, shown in enumerate(sweeps[:most]):
         if number:
@@ -106,13 +106,13 @@ def _show_head(console: Console, shown: SweepShown) -> None:
         )
         console.print(line)
     else:
-        console.print("Runs of no sweep", style="bold")
+        console.print("Runs outside sweeps", style="bold")
     said = [", ".join(shown.counts), *(text.rstrip(".") for text in shown.asked)]
     if shown.stopping and not shown.over:
-        said.append("stopping after the runs under way")
+        said.append("stopping after the current runs")
     begun = shown.done or any(Status.INTERRUPTED.words in text for text in shown.counts)
     if begun and shown.to_do and not shown.running:
-        said.append("no process is training them; the same command goes on")
+        said.append("no process is training them; the same command resumes")
     if any(said):
         console.print(inline("; ".join(filter(None, said))), style="dim")
 
@@ -134,7 +134,7 @@ def _show_families(console: Console, summary: Summary) -> None:
     show_table(console, replace(table, rows=rows[:FAMILIES]))
     show_more(console, len(rows) - FAMILIES, "family", "lrbench report shows all")
     if summary.missing and len(rows) > 1:
-        console.print("So far; families are compared once all runs have ended.", style="dim")
+        console.print("Results so far. Families are compared once all runs have ended.", style="dim")
 
 
 def _on_one_line(column: Column[Finalist]) -> Column[Finalist]:
@@ -207,7 +207,7 @@ def _show_decided(console: Console, summary: Summary, shown: SweepShown) -> None
     found = [one for one in decided(summary) if not shown.dropped.issuperset(one.runs)]
     if not found:
         return
-    console.print("\n[bold]Could be dropped[/] [dim](they can hardly become the best of their family)[/]")
+    console.print("\n[bold]Could be dropped[/] [dim](unlikely to become the best of their family)[/]")
     grid = Table.grid(padding=(0, 2))
     grid.add_column(overflow="fold", max_width=32)
     grid.add_column(no_wrap=True)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 from typer.core import TyperCommand
+
+from lrbench.errors import UsageError
 
 PANELS = {
     "What to train": "lr seeds schedule set widths key both steps",
@@ -20,6 +23,8 @@ PANELS = {
 }
 """The panels in order, with their options; a short command has a single panel."""
 SHORT = 11  # options
+PATHS = ("DIR", "FILE")
+"""How the values of options that take a path are written."""
 _PANEL_OF = {f"--{name}": panel for panel, names in PANELS.items() for name in names.split()}
 _WRITTEN = {
     "<bool>": "",
@@ -31,7 +36,7 @@ _WRITTEN = {
     "<path>": "PATH",
 }
 
-FAILED = "a run failed or was left"
+FAILED = "a run failed or did not finish"
 WORKED = {0: "all done", 1: FAILED}
 DECIDED = {0: "A is better (passes, with --target)", 1: "A is worse (fails)", 3: "a tie", 4: "undecided"}
 EXIT_CODES: dict[str, dict[int, str]] = {
@@ -39,7 +44,7 @@ EXIT_CODES: dict[str, dict[int, str]] = {
     "sweep": WORKED,
     "find-lr": {0: "done, also without a suggestion", 1: FAILED},
     "compare": DECIDED,
-    "audit": {0: "as meant, or nothing to compare", 1: "some learning rates are not those meant"},
+    "audit": {0: "learning rates as meant, or nothing to compare", 1: "some learning rates are not as meant"},
     "doctor": {0: "training works here", 1: "something will not work"},
     "watch": {0: "done, also when Ctrl-C ends watching", 1: "it failed"},
     "import": {0: "done", 1: "nothing could be read"},
@@ -47,7 +52,7 @@ EXIT_CODES: dict[str, dict[int, str]] = {
 }
 """What a command's exit codes mean, where they say more than `DONE`; `ALWAYS` goes for all."""
 DONE = {0: "done", 1: "it failed"}
-ALWAYS = {2: "a mistake in the command or a config", 130: "stopped by Ctrl-C", 143: "by SIGTERM"}
+ALWAYS = {2: "a mistake in the command or a config", 130: "stopped by Ctrl-C", 143: "stopped by SIGTERM"}
 
 
 def exit_codes(command: str) -> dict[int, str]:
@@ -78,6 +83,14 @@ class Command(TyperCommand):
             one.rich_help_panel = _PANEL_OF.get(next(name for name in one.opts if name.startswith("--")), "Output")
         order = list(PANELS)
         return sorted(params, key=lambda one: order.index(one.rich_help_panel) if one in options else -1)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the words of a command. Raises UsageError for an empty path, which would mean the current folder."""
+        paths = {name for one in self.params for name in one.opts if getattr(one, "metavar", None) in PATHS}
+        for word, following in pairwise([*args, "-"]):
+            if (word in paths and not following) or (word.endswith("=") and word[:-1] in paths):
+                raise UsageError(f"{word.removesuffix('=')} is empty; name a file or a folder, such as . for this one")
+        return super().parse_args(ctx, args)
 
 
 def _nothing(ctx: Any) -> None:

@@ -17,17 +17,17 @@ Paths = Annotated[
 Kind = Annotated[
     str | None,
     option(
-        "Their format, if the files do not tell: tensorboard, lightning, trainer, wandb, mlflow, csv or jsonl.",
+        "Format of the logs, if it can't be recognized: tensorboard, lightning, trainer, wandb, mlflow, csv or jsonl.",
         "--from",
     ),
 ]
 GroupBy = Annotated[
-    str | None, option("The parameters that tell groups apart: lr,schedule. Default: all that may matter.")
+    str | None, option("The parameters by which runs are grouped: lr,schedule. Default: all that may matter.")
 ]
 Map = Annotated[
     list[str] | None,
     option(
-        "Which column is what: val_loss=eval/loss; repeatable. Usual names need no mention.",
+        "The column of a metric: val_loss=eval/loss; repeatable. Usual names are recognized.",
         "--map",
         metavar="OURS=COLUMN",
     ),
@@ -38,13 +38,13 @@ def import_(
     paths: Paths,
     kind: Kind = None,
     name: Annotated[str | None, option("Name of all runs, or a pattern: '{experiment} {optimizer}'.")] = None,
-    seed_key: Annotated[str | None, option("The parameter that is the seed. Default: seed, random_seed, …")] = None,
+    seed_key: Annotated[str | None, option("The parameter that holds the seed. Default: seed, random_seed, …")] = None,
     group_by: GroupBy = None,
     lr_key: Annotated[
-        str | None, option("The parameter that is the learning rate. Default: lr, learning_rate, …")
+        str | None, option("The parameter that holds the learning rate. Default: lr, learning_rate, …")
     ] = None,
     columns: Map = None,
-    dry_run: Annotated[bool, option("Say what would be imported; write nothing.", "--dry-run")] = False,
+    dry_run: Annotated[bool, option("List what would be imported; write nothing.", "--dry-run")] = False,
     runs: Runs = Path("runs"),
     debug: Debug = False,
 ) -> None:

@@ -14,10 +14,11 @@ from lrbench.cli.terminal import Terminal, inline
 
 def init(
     kind: Annotated[
-        str | None, typer.Argument(metavar="KIND", help="What to start with. Without it, the kinds are listed.")
+        str | None, typer.Argument(metavar="KIND", help="Which configs to write. Default: list the kinds.")
     ] = None,
     folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="Where to write; made if missing.", show_default="this folder")
+        Path,
+        typer.Argument(metavar="FOLDER", help="Folder to write to; created if missing.", show_default="this folder"),
     ] = Path(),
     force: Annotated[bool, option("Overwrite files that exist.", "--force")] = False,
     debug: Debug = False,
@@ -26,7 +27,7 @@ def init(
 
     [dim]lrbench init own-model experiments[/]
     """
-    from lrbench.starters import STARTERS, write_starter
+    from lrbench.cli.starters import STARTERS, write_starter
 
     console = Terminal()
     if kind is None:
@@ -44,7 +45,7 @@ def init(
 
 
 def _list(console: Terminal) -> None:
-    from lrbench.starters import STARTERS
+    from lrbench.cli.starters import STARTERS
 
     width = max(map(len, STARTERS))
     for name, starter in STARTERS.items():

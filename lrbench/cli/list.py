@@ -17,7 +17,7 @@ def list_(
             metavar="KIND", help="datasets, models, optimizers, schedules, losses, tasks, metrics or configs."
         ),
     ] = None,
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Show this entry and its parameters.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Show this entry with its parameters.")] = None,
     debug: Debug = False,
 ) -> None:
     """List the parts that a config can name, with their parameters, defaults and formulas."""

@@ -59,7 +59,7 @@ def option(text: str, *names: str, **more: Any) -> Any:
     return typer.Option(*names, help=text, **more)
 
 
-_CONFIG = "YAML config files, or configs that come with lrbench: digits/baseline."
+_CONFIG = "YAML config files, or configs that come with lrbench, such as digits/baseline."
 Configs = Annotated[list[Path], typer.Argument(metavar="CONFIG", help=_CONFIG, show_default=False)]
 ConfigsAsked = Annotated[list[Path] | None, typer.Argument(metavar="CONFIG", help=_CONFIG, show_default=False)]
 """The same where the command itself says what could be named."""
@@ -72,12 +72,13 @@ RunsGiven = Annotated[
     typer.Argument(metavar="RUNS", help="Runs or folders of runs. Default: the --runs folder."),
 ]
 Metric = Annotated[
-    str | None, option("Compare runs by this: val_accuracy, best_val_loss, test_loss, … Default: val_loss, if any.")
+    str | None,
+    option("Metric to compare by: val_loss, val_accuracy, best_val_loss, test_loss, … Default: val_loss, if any."),
 ]
 Baseline = Annotated[str | None, option("Compare with these runs. Default: the best runs.", metavar="NAME")]
-Jobs = Annotated[int, option("Runs at once, in worker processes that share the CPU cores.", min=1)]
+Jobs = Annotated[int, option("Train this many runs at once, in worker processes that share the CPU cores.", min=1)]
 Again = Annotated[bool, option("Repeat runs that are already finished.", "--again")]
-Device = Annotated[str | None, option("Device instead of the config's: auto, cpu, cuda, cuda:1 or mps.")]
+Device = Annotated[str | None, option("Device, instead of the config's: auto, cpu, cuda, cuda:1 or mps.")]
 Track = Annotated[
     list[str] | None,
     option(
@@ -90,21 +91,21 @@ Debug = Annotated[bool, option("Show the traceback of lrbench's errors.", "--deb
 Filters = Annotated[
     list[str] | None,
     option(
-        "Use only runs whose name matches a pattern, or whose config has key=value (or !=, >=, <, …); a|b: either."
-        " Repeatable: all must match.",
+        "Use only runs whose name matches a pattern, or whose config has key=value (or !=, >=, <, …). a|b means either."
+        " Repeatable; runs must match all.",
         "--filter",
         metavar="TEXT",
     ),
 ]
 PoolCode = Annotated[
-    bool, option("Take seeds trained with different versions of imported code together.", "--pool-code")
+    bool, option("Group seeds even if they were trained with different versions of imported code.", "--pool-code")
 ]
 Json = Annotated[bool, option("Print JSON, for programs.", "--json")]
-JsonLines = Annotated[bool, option("Print progress and results as JSON, an object per line.", "--json")]
+JsonLines = Annotated[bool, option("Print progress and results as JSON, one object per line.", "--json")]
 
 Executor = Annotated[str, option("Where to train: local or ray.")]
 Address = Annotated[str | None, option("Address of a Ray cluster. Default: start one on this machine.")]
-RunsPerGpu = Annotated[int, option("Runs that share a GPU, with --executor ray.", min=1)]
+RunsPerGpu = Annotated[int, option("With --executor ray: this many runs share a GPU.", min=1)]
 
 
 def leave(number: int) -> None:

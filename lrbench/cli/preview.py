@@ -17,7 +17,7 @@ from lrbench.errors import UsageError
 def preview(
     configs: Configs,
     overrides: Overrides = None,
-    steps_per_epoch: Annotated[int | None, option("Steps per epoch, instead of loading your own data.", min=1)] = None,
+    steps_per_epoch: Annotated[int | None, option("Steps per epoch; saves loading your own data.", min=1)] = None,
     out: Annotated[
         Path | None, option("Figure to write, .png or .svg. Default: preview.png in the runs folder.", metavar="FILE")
     ] = None,
@@ -30,7 +30,7 @@ def preview(
 ) -> None:
     """Plot the learning rates that configs would use, without training.
 
-    [dim]lrbench preview configs/digits/cosine.yaml configs/digits/one_cycle.yaml[/]
+    [dim]lrbench preview digits/cosine digits/one_cycle[/]
     """
     from lrbench.cli import tables
     from lrbench.reports import preview as preview_of

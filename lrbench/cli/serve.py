@@ -28,7 +28,7 @@ def serve(
     host: Annotated[str, option("Address to listen on. 0.0.0.0 lets other machines connect.")] = "127.0.0.1",
     prefix: Annotated[str, option("Path under which a proxy shows the page, such as /lr/.", metavar="PATH")] = "/",
     allow_host: Annotated[
-        list[str] | None, option("Another name of this server, as a proxy asks for it; repeatable.", metavar="NAME")
+        list[str] | None, option("Another host name by which a proxy reaches this server; repeatable.", metavar="NAME")
     ] = None,
     read_only: Annotated[bool, option("Show no buttons, and refuse requests to sweeps.", "--read-only")] = False,
     open_it: Open = None,
@@ -69,7 +69,7 @@ def serve(
 def _announce(console: Terminal, address: str, public: bool, paths: list[Path]) -> None:
     if public:
         console.print(
-            "[yellow]Other machines can connect, and whoever has this address can read the runs.[/] The connection is "
+            "[yellow]Other machines can connect: anyone with this address can read the runs.[/] The connection is "
             "not encrypted: an SSH tunnel is safer.",
             soft_wrap=True,
         )
@@ -102,7 +102,7 @@ class _Stop:
         """Wait for the end, and return why it came."""
         while not self.happened.wait(1.0):  # a wait without an end would not notice signals on Windows
             pass
-        return "The server was stopped. The same lrbench serve command starts it again, with a new address."
+        return "The server was stopped. The same command starts it again, at a new address."
 
 
 def _parent_ends() -> str:
@@ -117,7 +117,7 @@ def _parent_ends() -> str:
     threading.Thread(target=read, daemon=True).start()
     while not closed.wait(1.0) and os.getppid() == parent:
         pass
-    return "The command that trained has ended, and this page with it. lrbench serve shows it again."
+    return "The training command has ended, and with it this page. lrbench serve shows the page again."
 
 
 @contextlib.contextmanager

@@ -23,12 +23,19 @@ if TYPE_CHECKING:
 
 Configs = Annotated[
     list[Path] | None,
-    typer.Argument(metavar="CONFIG", help="YAML config files, with or without a sweep: block.", show_default=False),
+    typer.Argument(
+        metavar="CONFIG",
+        help="YAML config files, with or without a sweep: block, or configs that come with lrbench.",
+        show_default=False,
+    ),
 ]
 Lr = Annotated[str | None, option("Learning rates: 1e-5:1:11 (from:to:points, log scale), 1e-3,1e-2 or auto.")]
 Jobs = Annotated[
     int | None,
-    option("Runs at once, in worker processes that share the CPU cores. Default: one per core or GPU.", min=1),
+    option(
+        "Train this many runs at once, in worker processes that share the CPU cores. Default: one per core or GPU.",
+        min=1,
+    ),
 ]
 Sets = Annotated[
     list[str] | None,
@@ -41,14 +48,23 @@ Sets = Annotated[
 ]
 DryRun = Annotated[bool, option("List the runs with their budget and the expected time; train nothing.", "--dry-run")]
 PruneAfter = Annotated[
-    float | None, option("End runs whose loss is still at chance after this fraction of their budget, such as 0.25.")
+    float | None,
+    option("End runs whose loss is still that of guessing after this fraction of their budget, such as 0.25."),
 ]
 ZoomIn = Annotated[
-    bool, option("Add learning rates at each line's best, or beyond an edge, until its optimum is sure.", "--zoom")
+    bool,
+    option(
+        "Add learning rates around each schedule's best, or beyond the grid, until its optimum is known well.",
+        "--zoom",
+    ),
 ]
-MaxRuns = Annotated[int | None, option("With --zoom: plan no more runs than this, those of the grid included.", min=1)]
+MaxRuns = Annotated[int | None, option("With --zoom: plan at most this many runs, including those of the grid.", min=1)]
 ZoomWidth = Annotated[
-    float | None, option("With --zoom: end at a 95% interval of this many decades. Default: 0.15.", show_default=False)
+    float | None,
+    option(
+        "With --zoom: stop when the 95% interval of the optimum is this many decades wide. Default: 0.15.",
+        show_default=False,
+    ),
 ]
 Halve = Annotated[
     bool, option("At 1/4 and 1/2 of the budget, drop the worse half of each schedule's learning rates.", "--halve")
@@ -64,8 +80,8 @@ Stack = Annotated[
 Confirm = Annotated[
     int,
     option(
-        "Finally, train each schedule's best learning rate with this many fresh seeds (without a number, 5) and "
-        "compare these.",
+        "At the end, train each schedule's best learning rate with this many fresh seeds (5 if no number is given) "
+        "and compare those.",
         min=0,
         max=1000,
     ),
@@ -90,7 +106,7 @@ def sweep(
     max_failures: Annotated[int | None, option("Start no more runs after this many failures.", min=1)] = None,
     prune: PruneAfter = None,
     halve: Halve = False,
-    epsilon: Annotated[float, option("Losses within this fraction of the best count as near it.", min=0)] = 0.1,
+    epsilon: Annotated[float, option("Losses within this fraction of the best count as nearly as good.", min=0)] = 0.1,
     executor: options.Executor = "local",
     address: options.Address = None,
     runs_per_gpu: options.RunsPerGpu = 1,
@@ -107,7 +123,7 @@ def sweep(
 ) -> None:
     """Train a grid of learning rates, schedules, seeds or any other key. Finished runs are not repeated.
 
-    [dim]lrbench sweep configs/digits/baseline.yaml --lr 1e-5:1:11 --schedule constant,cosine --seeds 3[/]
+    [dim]lrbench sweep digits/baseline --lr 1e-5:1:11 --schedule constant,cosine --seeds 3[/]
     """
     from lrbench.sweeps import carry_out, plan_sweep
     from lrbench.training import Prune, RunOptions

@@ -190,7 +190,7 @@ def show_plan(console: Console, asked: Sweep, seconds: float | None, zoom: Zoom 
     console.print(f"{counted(len(asked.cells), 'run')}{twice}, {done} already finished.")
     if zoom is not None:
         most = "" if zoom.max_runs is None else f", up to {counted(zoom.max_runs, 'run')} in all"
-        console.print(f"Then --zoom adds learning rates{most}; which ones depends on the results.")
+        console.print(f"Then --zoom adds learning rates{most}, depending on the results.")
     if confirm:
         lines, more = len(asked.plan.series), confirm * len(asked.plan.series)
         each = f"the best learning rate of each of the {lines} lines" if lines > 1 else "the best learning rate"

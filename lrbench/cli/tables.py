@@ -84,7 +84,7 @@ def end(console: Console, outcomes: Sequence[Outcome], answer: Path) -> None:
         raise interrupted
     if left:
         console.print(
-            f"{counted(len(left), 'run')} {'was' if len(left) == 1 else 'were'} not started; the same command goes on."
+            f"{counted(len(left), 'run')} {'was' if len(left) == 1 else 'were'} not started; the same command resumes."
         )
     counts = tally((outcome.status, outcome.result) for outcome in outcomes)
     say(console, f"{counted(len(outcomes), 'run')}, {listed(counts)}{'' if failed else ', none failed'}", answer)
@@ -94,7 +94,7 @@ def end(console: Console, outcomes: Sequence[Outcome], answer: Path) -> None:
 
 def say(console: Console, ended: str, answer: Path) -> None:
     """Print a command's last line, a plain sentence that a screen reader can speak: what ended, and where it is."""
-    text = f"Ended: {ended}. Answer: {relative(answer)}"
+    text = f"Ended: {ended}. Results: {relative(answer)}"
     console.print(inline(text), highlight=False, soft_wrap=True)
 
 
@@ -115,14 +115,14 @@ def show_previews(console: Console, previews: Sequence[Preview]) -> None:
         if (scaling := made.experiment.lr_scaling) is not None:
             notes.append(f"learning rate {'' if scaling.law else 'scaled to '}{made.lr:.3g} ({scaling.words})")
         if made.seam:
-            how = "over the start of the schedule" if made.over else "before the schedule"
+            how = "during the start of the schedule" if made.over else "before the schedule"
             notes.append(f"warm-up until step {made.seam:,}, {how}")
         if made.drops:
             notes.append(f"drops at {_steps(made.drops)}")
         if made.restarts:
             notes.append(f"restarts at {_steps(made.restarts)}")
         if made.experiment.plateau is not None:
-            notes.append("the plateau rule depends on results and is not shown")
+            notes.append("the plateau rule depends on the results, so it is not shown")
         console.print(f"{made.label}: {'; '.join(notes)}", markup=False, soft_wrap=True)
         for warning in made.warnings():
             console.print(f"[yellow]{inline(made.label)}:[/] {inline(warning)}", soft_wrap=True)

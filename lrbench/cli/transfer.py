@@ -21,15 +21,16 @@ def transfer(
         list[str] | None,
         option("Predict for these sizes, such as width=512,epochs=300; repeatable.", metavar="SIZES"),
     ] = None,
-    metric: Annotated[str | None, option("What the learning rate is to be the best for. Default: val_loss.")] = None,
+    metric: Annotated[str | None, option("Metric that the best learning rate optimizes. Default: val_loss.")] = None,
     axes: Annotated[
-        list[str] | None, option("A size of the law; repeatable. Default: all that differ.", "--axis", metavar="SIZE")
+        list[str] | None,
+        option("A size that the law depends on; repeatable. Default: all that differ.", "--axis", metavar="SIZE"),
     ] = None,
     filters: Filters = None,
     write: Annotated[
         Path | None, option("Write the law for lr_scaling: {rule: measured, from: FILE}.", "--write", metavar="FILE")
     ] = None,
-    name: Annotated[str | None, option("Name of the folder in runs/transfer. Default: that of the runs.")] = None,
+    name: Annotated[str | None, option("Name of the folder in runs/transfer. Default: the name of the runs.")] = None,
     as_json: Json = False,
     runs: Runs = Path("runs"),
     debug: Debug = False,

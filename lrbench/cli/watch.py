@@ -30,7 +30,7 @@ def watch(
         typer.Argument(metavar="RUNS|NAME", help="Folders of runs, or a sweep's name. Default: the --runs folder."),
     ] = None,
     once: Annotated[
-        bool, option("Print the state once and end; the default if the output is no terminal.", "--once")
+        bool, option("Print the state once and exit; the default if the output is not a terminal.", "--once")
     ] = False,
     runs: Runs = Path("runs"),
     debug: Debug = False,

@@ -10,8 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from lrbench.errors import ConfigError, UserCodeError
-from lrbench.registry import Catalog, load_object, with_tensors
-from lrbench.types import Part, Positive, Probability, Whole
+from lrbench.registry import Catalog, with_tensors
+from lrbench.types import Part, Positive, Probability, Whole, load_object
 
 if TYPE_CHECKING:
     import torch
@@ -101,7 +101,7 @@ def cross_entropy(
 
 def _balanced(labels: Tensor | None, classes: int | None, ignored: int) -> Tensor:
     if labels is None:
-        problem = "balanced needs to know all training targets: give the Dataset an attribute `targets`, or a list here"
+        problem = "balanced needs all training targets: give the Dataset an attribute `targets`, or a list here"
         raise ConfigError(problem, key="loss.weight")
     counts = labels[(labels >= 0) & (labels != ignored)].bincount(minlength=classes or 0)
     if not bool(counts.all()):

@@ -54,7 +54,9 @@ class DecayRule:
             problem = f"must be in {at.unit}, like `at`, or in percent of the branch (got {given})"
             raise ConfigError(problem, key="branches.decay")
         if given.amount == 0:
-            raise ConfigError(f"must be longer than 0; the trunk has no decay (got {given})", key="branches.decay")
+            raise ConfigError(
+                f"must be longer than 0, since the trunk has no decay (got {given})", key="branches.decay"
+            )
         return _whole(given.amount, given.unit, str(given))
 
 
@@ -81,7 +83,7 @@ class BranchesRule:
             if given.unit == "percent":
                 at = _whole(given.amount * length.amount / 100, length.unit, f"{given} of {length}", "at")
             if at.unit != length.unit:
-                problem = f"is in {at.unit}, and the length of the config in {length.unit}; use one of them for both"
+                problem = f"is in {at.unit}, and the length of the config in {length.unit}; use the same unit for both"
                 raise ConfigError(f"{problem} (got {given})", key="branches.at")
             if not at.amount.is_integer() or at.amount < 1:
                 raise ConfigError(f"must be a whole number of {at.unit}, at least 1 (got {given})", key="branches.at")
@@ -143,14 +145,16 @@ def check_branches(plain: Mapping[str, Any], schedule: Part, rule: BranchesRule,
         length: its length.
     """
     if schedule.name != SCHEDULE:
-        problem = f"need `schedule: {SCHEDULE}`, whose stable part they share (got {schedule.name})"
+        problem = f"need `schedule: {SCHEDULE}`, whose stable part the branches share (got {schedule.name})"
         raise ConfigError(problem, key="branches")
     for key, value in _lengths(plain):
         if str(value).endswith("%"):
-            problem = f"is {value} of the run, which is longer in some branches than in others, so they share no steps"
+            problem = f"is {value} of the run, whose length differs between branches, so they share no steps"
             raise ConfigError(f"{problem}; give it in steps or epochs", key=key)
     if ((plain.get("plateau") or {}).get("growth") or {}).get("on") == "plateau":
-        problem = "ends at a fraction of the run, which differs between branches; remove growth, or branches"
+        problem = (
+            "ends at a fraction of the run, and the run's length differs between branches; remove growth, or branches"
+        )
         raise ConfigError(problem, key="plateau.growth")
     for at, _, _ in rule.each(length, schedule):
         before = [Duration.parse(value, "epochs") for key, value in _lengths(plain) if key in _WARMUPS]

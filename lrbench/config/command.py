@@ -2,35 +2,27 @@
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from math import inf
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, BeforeValidator, Field, PlainValidator, StrictBool, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Field, PlainValidator, StrictBool, WithJsonSchema, model_validator
 
 from lrbench.components import NAMED, Metric
 from lrbench.config.blocks import Trackers
-from lrbench.config.files import exists, read_bytes
+from lrbench.config.files import exists
 from lrbench.config.params import Params, flat, number_of, rate_among
+from lrbench.config.program_files import Hashes, hashed
+from lrbench.config.program_log import OUR_COLUMN, TEXTS, Column, Source
 from lrbench.config.rules import Reference
 from lrbench.config.run_config import RunName, WithParams
 from lrbench.config.templates import OWN, check_names, filled, filled_for_shell, names_in, placed, words_of
 from lrbench.errors import ConfigError
 from lrbench.types import Count, MetricName, Natural
 
-SOURCES = ("csv", "jsonl", "tensorboard", "trainer_state", "stdout")
-"""Where a program leaves its metrics, if it does not record them itself."""
-_SUFFIXES = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "trainer_state"}
-OUR_COLUMN = re.compile(r"step|epoch|seconds|lr(_\w+)?|(train|val|test)_\w+")
-"""The names that another program's columns can have here."""
-_TEXT = {"type": "string", "minLength": 1}
-_TEXTS = {"anyOf": [_TEXT, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
-_MOST_HASHED = 10_000_000  # bytes of a file that is hashed unasked
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _TIME = r"([0-9]+(?:\.[0-9]+)?)\s*(s|sec|seconds?|m|min|minutes?|h|hours?|d|days?|)"
 
@@ -66,63 +58,6 @@ def _command(value: object) -> object:
     return value
 
 
-def _source(value: object) -> object:
-    """Write out `read: logs/metrics.csv` as `{csv: logs/metrics.csv}`. Raises ValueError."""
-    found = value
-    if isinstance(value, str):
-        usual = "" if Path(value).suffix else "tensorboard"
-        found = {_SUFFIXES.get(Path(value).suffix.lower(), usual): value}
-    if not isinstance(found, Mapping) or len(found) != 1 or next(iter(found)) not in SOURCES:
-        problem = f"must be a .csv, .tsv, .jsonl or .json file, or one of {', '.join(f'{{{s}: …}}' for s in SOURCES)}"
-        raise ValueError(f"{problem} (got {value!r:.80})")
-    patterns = found.get("stdout")
-    if isinstance(patterns, list) and patterns and all(isinstance(one, str) and one.strip() for one in patterns):
-        return {"stdout": "\n".join(patterns)}
-    return found
-
-
-_SOURCE = {
-    "type": "object",
-    "properties": {**dict.fromkeys(SOURCES, _TEXT), "stdout": _TEXTS},
-    "additionalProperties": False,
-    "minProperties": 1,
-    "maxProperties": 1,
-}
-Source = Annotated[
-    dict[str, Annotated[str, Field(min_length=1)]],
-    BeforeValidator(_source),
-    WithJsonSchema({"anyOf": [_TEXT, _SOURCE]}),
-]
-"""Where a program leaves its metrics, `{csv: logs/metrics.csv}`; of a file with a usual suffix, its path alone."""
-_FILES = {"anyOf": [_TEXT, {"type": "array", "items": _TEXT}, {"type": ["object", "null"]}]}
-
-
-class Column(BaseModel, frozen=True, extra="forbid"):
-    """Where a metric is: the column (or tag, or key) of the program's log; and which direction is better.
-
-    Attributes:
-        column: the column, tag or key in the program's log.
-        better: `lower` or `higher`; by default that of lrbench's metric of this name, else lower.
-        form: `number`, or `percent` for a fraction.
-    """
-
-    column: Annotated[str, Field(min_length=1)] | None = None
-    better: Annotated[str, WithJsonSchema({"enum": ["lower", "higher"]})] | None = None
-    form: Annotated[str, WithJsonSchema({"enum": ["number", "percent"]})] | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _short(cls, value: Any) -> Any:
-        return {"column": value} if isinstance(value, str) else value
-
-    @model_validator(mode="after")
-    def _known(self) -> Column:
-        for name, known in (("better", ("lower", "higher")), ("form", ("number", "percent"))):
-            if (given := getattr(self, name)) is not None and given not in known:
-                raise ValueError(f"{name} must be {' or '.join(known)} (got {given!r:.40})")
-        return self
-
-
 class CommandConfig(WithParams, frozen=True, extra="forbid"):
     """The config of runs by a command, which lrbench fills in and starts.
 
@@ -136,8 +71,8 @@ class CommandConfig(WithParams, frozen=True, extra="forbid"):
         metrics: the columns of its log by our names, such as `val_loss`, and which direction is better.
         best_by: the validation metric of the best evaluation.
         resume: arguments that make the program resume; true if it resumes by itself.
-        checkpoint: the file from which it resumes, relative to where it starts; of a pattern, the newest.
-        cwd: where it starts, relative to `folder`; by default in the run's folder.
+        checkpoint: the file from which it resumes, relative to where it starts; the newest match of a pattern.
+        cwd: where it starts, relative to `folder`; by default the run's folder.
         folder: the folder of the config's file, in which it finds its files.
         env: environment variables.
         files: the hashes of its files, by path; a change is another run.
@@ -147,7 +82,7 @@ class CommandConfig(WithParams, frozen=True, extra="forbid"):
     """
 
     name: RunName
-    command: Annotated[str | list[str], PlainValidator(_command), WithJsonSchema(_TEXTS)]
+    command: Annotated[str | list[str], PlainValidator(_command), WithJsonSchema(TEXTS)]
     shell: StrictBool = False
     params: Params = Field(default_factory=dict)
     lr_param: str | None = None
@@ -160,7 +95,7 @@ class CommandConfig(WithParams, frozen=True, extra="forbid"):
     cwd: Annotated[str, Field(min_length=1)] | None = None
     folder: str = ""
     env: Annotated[dict[str, str], WithJsonSchema({"type": "object"})] | None = None
-    files: Annotated[dict[str, str], WithJsonSchema(_FILES)] = Field(default_factory=dict)
+    files: Hashes = Field(default_factory=dict)
     gpus: Count | None = None
     timeout: Timeout | None = None
     track: Trackers = None
@@ -185,19 +120,19 @@ class CommandConfig(WithParams, frozen=True, extra="forbid"):
                 problem = "must be lr, step, epoch, seconds, or start with train_, val_ or test_, such as val_f1"
                 raise ConfigError(f"{problem} (got '{name}')", key=f"metrics.{name}")
         if not isinstance(plain.get("files"), Mapping):
-            plain["files"] = _hashed(plain.get("files"), plain.get("command"), Path(plain["folder"]))
+            plain["files"] = hashed(plain.get("files"), plain.get("command"), Path(plain["folder"]))
         return plain
 
     @model_validator(mode="after")
     def _fits(self) -> CommandConfig:
         if own := [name for name in OWN if name in self.params]:
-            raise ConfigError("is lrbench's own and can't be a parameter", key=f"params.{own[0]}")
+            raise ConfigError("is set by lrbench and can't be a parameter", key=f"params.{own[0]}")
         known = dict.fromkeys((*OWN, *flat(self.params)))
         check_names(words_of(self.command, "command"), known, "command")
         if isinstance(self.resume, str | list):
             check_names(words_of(self.resume, "resume"), {**known, "checkpoint": None}, "resume")
         if self.shell and not isinstance(self.command, str):
-            raise ConfigError("must be one text if a shell interprets it", key="command")
+            raise ConfigError("must be a single text if a shell interprets it", key="command")
         key = rate_among(self.params, self.lr_param)
         lr = None if key is None else flat(self.params)[key]
         if lr is not None and not ((number := number_of(lr)) and 0 < number < inf):
@@ -253,56 +188,3 @@ class CommandConfig(WithParams, frozen=True, extra="forbid"):
             return ["/bin/sh", "-c", " ".join([filled_for_shell(self.command, values), *map(shlex.quote, more)])]
         words = [placed(word, folder) if "{" not in word else word for word in words_of(self.command, "command")]
         return [*filled(words, values), *more]
-
-
-def _hashed(asked: object, command: object, folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of files by path: those asked for, or those that the command names."""
-    if asked is None:
-        given = isinstance(command, str) or (isinstance(command, list) and all(isinstance(w, str) for w in command))
-        words = words_of(command, "command") if given and str(command).strip() else []  # type: ignore[arg-type]
-        found = [path for path in _scripts(words, folder) if path.stat().st_size <= _MOST_HASHED]
-    else:
-        patterns = [asked] if isinstance(asked, str) else asked
-        if not isinstance(patterns, list) or not all(isinstance(one, str) and one for one in patterns):
-            raise ConfigError(
-                f"must be a list of files, such as [train.py, 'src/*.py'] (got {asked!r:.80})", key="files"
-            )
-        found = [path for pattern in patterns for path in _matching(pattern, folder)]
-    try:
-        return {
-            _shown(path, folder): _hash(path, path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(found)
-        }
-    except OSError as error:
-        raise ConfigError(f"a file can't be read: {error.strerror}", key="files") from None
-
-
-@functools.lru_cache(maxsize=1000)
-def _hash(path: Path, size: int, changed: int) -> str:
-    """Return the SHA-256 of a file, computed once for all cells of a sweep unless its size or time has changed."""
-    return hashlib.sha256(read_bytes(path, 2**40)).hexdigest()
-
-
-def _matching(pattern: str, folder: Path) -> Iterator[Path]:
-    try:
-        found = [path for path in sorted(folder.glob(pattern)) if path.is_file()]
-    except (ValueError, NotImplementedError):
-        found = [folder / pattern] if Path(folder / pattern).is_file() else []
-    if not found:
-        raise ConfigError(f"no file matches '{pattern}' in {folder}", key="files")
-    yield from found
-
-
-def _scripts(words: Sequence[str], folder: Path) -> Iterator[Path]:
-    """Yield the files in `folder` that a command names: `train.py`, `--config=a.yaml`, `-m mypkg.train`."""
-    for before, word in zip(["", *words], words, strict=False):
-        if before == "-m":
-            module = folder.joinpath(*word.split("."))
-            yield from (path for path in (module.with_suffix(".py"), module / "__main__.py") if path.is_file())
-            continue
-        path = Path(placed(word, folder).rpartition("=")[2])
-        if path.is_absolute() and folder in path.parents and path.is_file():
-            yield path
-
-
-def _shown(path: Path, folder: Path) -> str:
-    return str(path.relative_to(folder)) if folder in path.parents else str(path)

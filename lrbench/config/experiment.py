@@ -7,7 +7,6 @@ defaults. Every message names file, line, key and value.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import inf
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PlainSerializer, PlainValidator, StrictBool, model_validator
@@ -15,9 +14,7 @@ from pydantic import Field, PlainSerializer, PlainValidator, StrictBool, model_v
 from lrbench.components import (
     DEFAULT_LR,
     LOSSES,
-    METRICS,
     MODELS,
-    OF_TASK,
     OPTIMIZERS,
     TASKS,
     GroupRules,
@@ -28,7 +25,8 @@ from lrbench.components import (
     configured_rate,
 )
 from lrbench.config.blocks import Dataset, Device, Trackers
-from lrbench.config.branches import BranchesRule, DecayRule, check_branches
+from lrbench.config.branches import BranchesRule, DecayRule
+from lrbench.config.consistency import check_consistency
 from lrbench.config.law import Law
 from lrbench.config.normalize import written_out
 from lrbench.config.rules import (
@@ -43,14 +41,12 @@ from lrbench.config.run_config import RunConfig, RunName
 from lrbench.config.sizes import Size, model_sizes
 from lrbench.config.yaml_source import dump
 from lrbench.errors import ConfigError, counted
-from lrbench.registry import OBJECTS, Catalog
+from lrbench.registry import Catalog
 from lrbench.schedules import SCHEDULES, Growth, PlateauRule, WarmUpRule
-from lrbench.types import Count, Duration, MetricName, Natural, Part, Positive, Steps
+from lrbench.types import OBJECTS, Count, Duration, MetricName, Natural, Part, Positive, Steps
 
 _AS_MAPPING = PlainSerializer(Part.plain)
-_OF_OBJECTS = (
-    f"# Made from Python objects ({OBJECTS}…), which no file has: only the same call in Python repeats this run.\n"
-)
+_OF_OBJECTS = f"# Made from Python objects ({OBJECTS}…). Only the same call in Python repeats this run.\n"
 
 
 def _completed_by(catalog: Catalog) -> PlainValidator:
@@ -92,7 +88,7 @@ class Experiment(RunConfig, frozen=True, extra="forbid"):
         precision: the precision of the training; `bf16` and `fp16` are mixed precision.
         compile: compile the model with torch.compile.
         init_from: start from another run's weights: its folder, or a block.
-        continues: `continue` in the config: go on from another run's complete final state.
+        continues: `continue` in the config: continue from another run's complete final state.
         keep: what a finished run keeps: its `best` weights, or its complete `state` too, which can be continued.
         branches: several lengths and decays that share the stable part of one run.
         device: where to train: auto, cpu, cuda, cuda:1 or mps.
@@ -163,61 +159,9 @@ class Experiment(RunConfig, frozen=True, extra="forbid"):
         return written_out(value) if isinstance(value, Mapping) else value
 
     @model_validator(mode="after")
-    def _budget_and_rate(self) -> Experiment:
-        if (self.epochs is None) == (self.steps is None):
-            given = "both" if self.epochs else "neither"
-            raise ConfigError(f"give either `epochs` or `steps`, the length of the run (got {given})", key="epochs")
-        lr = self.optimizer.params.get("lr", 1.0)  # without one, the optimizer's class knows it
-        if isinstance(lr, bool) or not isinstance(lr, int | float) or not 0 < lr < inf:
-            raise ConfigError(f"must be a number greater than 0 (got {lr!r})", key="optimizer.lr")
-        GroupRules.split(self.optimizer)
-        every = self.eval_every
-        if every is not None and every.amount == 0:
-            raise ConfigError(f"must be longer than 0, such as '200 steps' (got {every})", key="eval_every")
-        if every is not None and every.unit == "steps" and not every.amount.is_integer():
-            problem = f"must be a whole number of steps; write '{every.amount:g} epochs' for a part of an epoch"
-            raise ConfigError(f"{problem} (got {every})", key="eval_every")
-        if self.init_from is not None and self.continues is not None:
-            raise ConfigError("starts from all of a run; remove init_from", key="continue")
-        self._check_law()
-        self._check_plateau_bounds()
-        self._check_task()
-        if self.max_skipped is not None and self.on_non_finite != "skip":
-            raise ConfigError("needs `on_non_finite: skip`", key="max_skipped")
-        if self.branches is not None:
-            check_branches(self.plain(), self.schedule, self.branches, self.length)
+    def _consistent(self) -> Experiment:
+        check_consistency(self)
         return self
-
-    def _check_law(self) -> None:
-        if (law := self.law) is None:
-            return
-        law.rate(self._amounts)
-        differing = law.differences(self.plain(), self.sizes)
-        for key in ("optimizer.name", "model.name"):
-            mine, theirs = differing.get(key, (None, None))
-            if theirs is not None:
-                raise ConfigError(f"is {mine}, but the law of lr_scaling was measured with {theirs}", key=key)
-
-    def _check_plateau_bounds(self) -> None:
-        peak = self.optimizer.params.get("lr", DEFAULT_LR.get(self.optimizer.name))
-        if self.plateau is None or peak is None or self.lr_scaling is not None:
-            return
-        if self.plateau.min_lr > peak:
-            problem = f"is above the peak, optimizer.lr = {peak:g} (got {self.plateau.min_lr:g})"
-            raise ConfigError(problem, key="plateau.min_lr")
-        growth = self.plateau.growth
-        if growth is not None and growth.max_lr is not None and growth.max_lr < peak:
-            problem = f"is below the peak, optimizer.lr = {peak:g}, so it could not grow (got {growth.max_lr:g})"
-            raise ConfigError(problem, key="plateau.growth.max_lr")
-
-    def _check_task(self) -> None:
-        task, own = self.task, self.task is not None and (self.task.imported or self.task.name == "hf")
-        if own != (self.loss.name == OF_TASK):
-            problem = f"'{task.name}' computes its own loss; remove `loss`" if own and task else "there is no such task"
-            raise ConfigError(problem, key="loss")
-        for metric in self.metrics or ():
-            if not metric.imported and not (task is not None and task.imported):
-                METRICS.complete(metric)
 
     @property
     def length(self) -> Duration:
@@ -247,7 +191,7 @@ class Experiment(RunConfig, frozen=True, extra="forbid"):
     def lr(self) -> float | None:
         """The peak learning rate; None if only the optimizer's class knows it."""
         if (law := self.law) is not None:
-            return law.rate(self._amounts)
+            return law.rate(self.amounts)
         lr = self.optimizer.params.get("lr", DEFAULT_LR.get(self.optimizer.name))
         return None if lr is None else float(lr)
 
@@ -267,7 +211,8 @@ class Experiment(RunConfig, frozen=True, extra="forbid"):
         return found | model_sizes(self.model.params)
 
     @property
-    def _amounts(self) -> dict[str, float]:
+    def amounts(self) -> dict[str, float]:
+        """The values of `sizes`."""
         return {name: size.value for name, size in self.sizes.items()}
 
     @property
@@ -302,7 +247,7 @@ class Experiment(RunConfig, frozen=True, extra="forbid"):
         if self.lr_scaling is None:
             return self.optimizer
         if (law := self.law) is not None:
-            return at_rate(self.optimizer, law.rate(self._amounts))
+            return at_rate(self.optimizer, law.rate(self.amounts))
         size = self.update_size if examples is None else min(self.update_size, examples)
         lr = configured_rate(self.optimizer) * self.lr_scaling.factor(self.optimizer.name, size)
         return at_rate(self.optimizer, lr)

@@ -88,7 +88,7 @@ class Law:
         amounts = {name: sizes[name].value for name in self.exponents}
         told = ", ".join(f"{name} {amount:g}" for name, amount in amounts.items())
         doubts = [
-            f"{name} lies {out:.1f} decades outside of the sizes tried"
+            f"{name} lies {out:.1f} decades outside the sizes tried"
             for name, out in self.beyond(amounts).items() if out > FAR
         ]  # fmt: skip
         for key, (mine, theirs) in self.differences(plain, sizes).items():

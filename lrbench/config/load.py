@@ -16,7 +16,7 @@ from lrbench.config.old_keys import modern_keys
 from lrbench.config.overrides import override
 from lrbench.config.run_config import RunConfig
 from lrbench.config.validate import validate
-from lrbench.errors import ConfigError
+from lrbench.errors import ConfigError, option
 from lrbench.schedules import has_milestones, revised
 from lrbench.types import PATH, TEXTS, Kind, Listed, arguments
 
@@ -58,7 +58,7 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
     """Read a YAML config: follow `extends`, apply overrides and validate.
 
     Args:
-        path: the YAML file, or a config that comes with lrbench, such as `digits/baseline`; a file goes first.
+        path: the YAML file, or a config that comes with lrbench, such as `digits/baseline`; a file takes precedence.
         overrides: `key=value` as after `--set`, such as `optimizer.lr=0.01`; they merge like a file that extends it.
 
     Raises:
@@ -74,13 +74,13 @@ def read_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
     overrides = list(overrides)
     given = {key.strip() for key, _, value in (o.partition("=") for o in overrides) if value.strip() not in _NOTHING}
     if {"epochs", "steps"} <= given:
-        raise ConfigError("give either `epochs` or `steps`, not both", key="epochs", where="--set")
+        raise ConfigError("give either `epochs` or `steps`, not both", key="epochs", where=option("--set"))
     for text in overrides:
         child, child_places = override(text)
         plain = merge(plain, _without_own(child))
         at = next(iter(child_places))
         inherited = {k: v for k, v in places.items() if k[: len(at)] != at}
-        outer = {at[:n]: "--set" for n in range(1, len(at)) if at[:n] not in places}
+        outer = {at[:n]: option("--set") for n in range(1, len(at)) if at[:n] not in places}
         places = {**inherited, **outer, **child_places}
     plain.setdefault("name", path.stem)
     if plain.get("sweep", "") is None:  # removes the grid of the extended config
@@ -103,7 +103,7 @@ def _resolve(path: Path) -> tuple[dict[str, Any], yaml_source.Places]:
             circle = " → ".join(str(p) for p in (*chain, target))
             raise ConfigError(f"forms a cycle: {circle}", key="extends", where=where)
         if len(chain) > MOST_EXTENDED:
-            problem = f"leads through more than {MOST_EXTENDED} files, each extending the next"
+            problem = f"leads through more than {MOST_EXTENDED} files that extend each other"
             raise ConfigError(problem, key="extends", where=where)
         chain.append(target)
         files.append(_read(target))

@@ -34,7 +34,7 @@ def _task(plain: dict[str, Any]) -> dict[str, Any]:
             )
             raise ConfigError(f"{problem}; the length of a run is `steps`", key="step")
         if plain.get("task") is not None:
-            raise ConfigError("is a task by itself; remove `task`", key="step")
+            raise ConfigError("is itself a task; remove `task`", key="step")
         plain = {**{k: v for k, v in plain.items() if k != "step"}, "task": {"name": step}}
     task, metrics, data = plain.get("task"), plain.get("metrics"), plain.get("dataset")
     if task is None and _name_of(data) == "text":
@@ -202,17 +202,21 @@ def _batch(plain: dict[str, Any]) -> dict[str, Any]:
         return {**plain, "lr_scaling": _measured(block), "optimizer": _without_lr(optimizer)}
     for key in ("from", "law"):
         if block.get(key) is not None and block.get("rule") in ("linear", "sqrt"):
-            raise ConfigError("is for `rule: measured`", key=f"lr_scaling.{key}")
+            raise ConfigError("applies only to `rule: measured`", key=f"lr_scaling.{key}")
     return {**plain, "lr_scaling": {k: v for k, v in block.items() if k != "from"}}
 
 
 def _measured(block: Mapping[str, Any]) -> dict[str, Any]:
     """Replace the file that `from` names by the law in it."""
     if block.get("base_batch_size") is not None:
-        raise ConfigError("is not for `rule: measured`, whose law has its own sizes", key="lr_scaling.base_batch_size")
+        raise ConfigError(
+            "does not apply to `rule: measured`, whose law has its own sizes", key="lr_scaling.base_batch_size"
+        )
     file = block.get("from")
     if file is None and block.get("law") is None:
-        raise ConfigError("is missing: the file that `lrbench transfer RUNS --write FILE` wrote", key="lr_scaling.from")
+        raise ConfigError(
+            "is missing: name the file that `lrbench transfer RUNS --write FILE` wrote", key="lr_scaling.from"
+        )
     if file is not None and not isinstance(file, str):
         raise ConfigError(f"must be the path of a file (got {file!r:.60})", key="lr_scaling.from")
     law = block.get("law") if file is None else read_law(file)
@@ -225,6 +229,6 @@ def _without_lr(optimizer: Any) -> Any:
         return optimizer
     part = Part.of(optimizer)
     if part.params.get("lr") is not None:
-        problem = f"is given by the law of lr_scaling; remove it, or set it to null (got {part.params['lr']!r:.40})"
+        problem = f"comes from the law of lr_scaling; remove it, or set it to null (got {part.params['lr']!r:.40})"
         raise ConfigError(problem, key="optimizer.lr")
     return {k: v for k, v in part.plain().items() if k != "lr"}

@@ -31,7 +31,7 @@ def modern_keys(plain: Mapping[str, Any], places: Places) -> tuple[dict[str, Any
             continue
         name = new.rpartition(".")[2]
         if name in block:
-            problem = f"is now called {name}, which is given too; remove one"
+            problem = f"is now called {name}, which is also given; remove one"
             raise ConfigError(problem, key=old, where=places.get((*path, last), ""))
         modern_key(old)
         renamed = {name if key == last else key: value for key, value in block.items()}

@@ -9,7 +9,7 @@ from typing import Any
 from lrbench.config import yaml_source
 from lrbench.config.merge import PARTS, merge, normal
 from lrbench.config.old_keys import modern_key
-from lrbench.errors import ConfigError
+from lrbench.errors import ConfigError, option
 
 _NUMBER = r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?"
 RANGE = re.compile(rf"{_NUMBER}(:{_NUMBER})+")
@@ -23,14 +23,14 @@ def override(text: str) -> tuple[dict[str, Any], yaml_source.Places]:
     key, value_text = _split(text)
     path = tuple(key.split("."))
     if path[0] == "extends":
-        raise ConfigError("can't be set; run the other config instead", key="extends", where="--set")
+        raise ConfigError("can't be set; run the other config instead", key="extends", where=option("--set"))
     if path[0] != "sweep" and _are_several(key, value_text):
         problem = f"must be one value; `lrbench sweep` trains several (got {value_text.strip()!r:.60}"
-        raise ConfigError(f"{problem}; for a text, put it in quotes)", key=key, where="--set")
-    value, _ = yaml_source.parse(value_text, f"--set {key}")
+        raise ConfigError(f"{problem}; for a text, put it in quotes)", key=key, where=option("--set"))
+    value, _ = yaml_source.parse(value_text, f"{option('--set')} {key}")
     for piece in reversed(path):
         value = {piece: value}
-    return normal(value), {path: "--set"}
+    return normal(value), {path: option("--set")}
 
 
 def overriding(overrides: Iterable[str]) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def _as_axis(text: str) -> str:
 def _split(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not equals or not all(key.strip().split(".")):
-        raise ConfigError(f"must be key=value, such as optimizer.lr=0.01 (got {text!r:.80})", where="--set")
+        raise ConfigError(f"must be key=value, such as optimizer.lr=0.01 (got {text!r:.80})", where=option("--set"))
     return modern_key(key.strip()), value
 
 
@@ -70,7 +70,7 @@ def _values(key: str, text: str) -> Sequence[Any]:
     if "," not in text or key.partition(".")[0] in _TEXTS:
         return [text]
     try:
-        found, _ = yaml_source.parse(f"[{text.strip()}]", "--set")
+        found, _ = yaml_source.parse(f"[{text.strip()}]", option("--set"))
     except ConfigError:  # not a list, so YAML of another kind, or a mistake that is told when it is read
         return [text]
     return found if isinstance(found, list) else [text]

@@ -19,7 +19,7 @@ _KEY = r"[^\s{}=.]+(\.[^\s{}=.]+)*"
 def _checked(params: dict[str, Any]) -> dict[str, Any]:
     for key in flat(params):
         if not re.fullmatch(_KEY, key):
-            raise ValueError(f"names have neither spaces, dots, braces nor = (got {key!r:.60})")
+            raise ValueError(f"names can't contain spaces, dots, braces or = (got {key!r:.60})")
     if len(flat(params)) > _MOST_VALUES:
         raise ValueError(f"has more than {_MOST_VALUES:,} values")
     return params

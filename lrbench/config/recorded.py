@@ -18,11 +18,11 @@ class RecordedConfig(WithParams, frozen=True, extra="forbid"):
 
     Attributes:
         recorded: by what: `lrbench.record`, or the format of the logs that it was imported from.
-        params: what the program said of itself.
+        params: the settings that the program recorded.
         lr_param: the parameter that is the learning rate; by default `lr`, `learning_rate`, …, if there is one.
         best_by: the validation metric of the best evaluation.
         seed: the seed; None if unknown.
-        run: what tells it from runs of which the same is known.
+        run: what distinguishes it from runs with the same settings.
     """
 
     name: RunName

@@ -196,7 +196,9 @@ class _Builder:
                 raise ConfigError(f"a key must be text (got {key!r})", where=where)
             inner = (*path, key)
             if key in result:
-                raise ConfigError(f"is given twice, also at {self.places[inner]}", key=".".join(inner), where=where)
+                raise ConfigError(
+                    f"is given twice; the other is at {self.places[inner]}", key=".".join(inner), where=where
+                )
             self.places[inner] = where
             result[key] = self.value(value_node, inner)
         return {**merged, **result}

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from lrbench.analysis import Record, kept, read_runs
+from lrbench.config import TRACKERS, checked_tracker, trackers
 from lrbench.errors import ConfigError, FolderError, RunError, UsageError, option, reason_of
 from lrbench.integrations.following import Following, run_of, state_in
 from lrbench.integrations.trackers import Tool
 from lrbench.runs import Status
-from lrbench.training import TRACKERS, checked_tracker, trackers
 from lrbench.types import PATH, PATHS, TEXT, TEXTS, Kind, Part, arguments
 
 _TABLES = "lrbench.integrations.trackers.tables"
@@ -55,7 +55,7 @@ def export(
     into: str | Path,
     filters: Iterable[str] = (),
 ) -> Export:
-    """Export runs to a tracking tool, or as tables. Runs that are there already are not exported twice.
+    """Export runs to a tracking tool, or as tables. Runs already exported are skipped.
 
     Args:
         runs: run folders, or folders that contain them.

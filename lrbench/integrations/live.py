@@ -19,8 +19,8 @@ from typing import Any
 from lrbench.errors import reason_of
 from lrbench.integrations.following import Following
 from lrbench.integrations.trackers import Tool
-from lrbench.registry import load_object
 from lrbench.runs import RunFolder
+from lrbench.types import load_object
 
 POLL_SECONDS = 1.0
 Say = Callable[[str], None]
@@ -78,7 +78,7 @@ class Followed:
 
     def left_out(self, tool: Tool, why: str) -> None:
         """Tell that a tool has failed, and leave it out from now on, for all runs."""
-        self.say(f"{tool.title or type(tool).__name__} has failed and is left out from now on: {why}")
+        self.say(f"{tool.title or type(tool).__name__} failed and is no longer used: {why}")
         for tools in (*self.tools.known.values(), *(following.tools for following in self.runs.values())):
             if tool in tools:
                 tools.remove(tool)

@@ -98,7 +98,7 @@ class Recorder:
         found = {split_name(name, "test"): value for name, value in values.items()}
         for name in found:
             if not name.startswith("test_"):
-                self._wrong("test", f"{name} is no value on the test data; `evaluate` takes those on other data")
+                self._wrong("test", f"{name} is not a value on the test data; `evaluate` takes those on other data")
         self.evaluate(**{name: value for name, value in found.items() if name.startswith("test_")})
 
     def note(self, text: str) -> None:

@@ -51,7 +51,7 @@ def record(
         total_steps: the length of the run in steps.
         resume: go on after the rows of an earlier process instead of starting over. Rows from the first step on that is
             recorded again are removed.
-        rank: this process's rank; only rank 0 writes. By default it is found out from torch.distributed or the
+        rank: this process's rank; only rank 0 writes. By default it is detected from torch.distributed or the
             environment (`RANK`, `SLURM_PROCID`, `OMPI_COMM_WORLD_RANK`).
         by: what records, as reports show it.
 
@@ -62,7 +62,7 @@ def record(
         UsageError: this program has recorded a run already, and lrbench has started it for one.
     """
     if rank is not None and (isinstance(rank, bool) or not isinstance(rank, int) or rank < 0):
-        raise ArgumentError(f"rank must be a whole number from 0, or None to find it out (got {rank!r:.40})")
+        raise ArgumentError(f"rank must be a whole number from 0, or None to detect it (got {rank!r:.40})")
     if not isinstance(runs, str | os.PathLike):
         raise ArgumentError(f"runs must be the path of a folder (got {runs!r:.40})")
     found, said_by = processes.rank() if rank is None else (rank, "")
@@ -87,7 +87,7 @@ def _in_command(path: Path, name: str | None, recorded: Recorded, seed: int | No
     before = _of_commands.get(path)
     if before is not None and not before.unfinished:
         problem = "lrbench started this program for one run, which it has recorded already"
-        raise UsageError(f"{problem}; make what differs a parameter of the config, so that each is a run")
+        raise UsageError(f"{problem}; make what differs a parameter of the config, so that each is its own run")
     values = given_values()
     wrong = {key: value for key, value in recorded.params.items() if key in values and value not in (None, values[key])}
     if seed is not None and values.get("seed", seed) != seed:

@@ -22,7 +22,7 @@ _MOST_LETTERS = 100
 def number(value: Any) -> Any:
     """Return a value as a float or int, or None; one on a device as a copy there, which `settled` reads later.
 
-    Raises TypeError, ValueError if it is no single number.
+    Raises TypeError, ValueError if it is not a single number.
     """
     if type(value) is float or value is None:
         return value
@@ -33,7 +33,7 @@ def number(value: Any) -> Any:
     if hasattr(value, "detach"):  # a torch tensor
         value = value.detach()
         if value.numel() != 1:
-            raise ValueError(f"a tensor of shape {tuple(value.shape)} is no single number")
+            raise ValueError(f"a tensor of shape {tuple(value.shape)} is not a single number")
         return value.clone() if value.device.type != "cpu" else float(value)
     if type(value).__module__.partition(".")[0] in ("jax", "jaxlib") and getattr(value, "size", 1) == 1:
         return value
@@ -106,7 +106,7 @@ def word(name: str) -> str:
     """Return a name of letters, digits and underscores: `eval/top-5` → `eval_top_5`. Raises ArgumentError."""
     found = re.sub(r"\W+", "_", str(name)).strip("_")[:_MOST_LETTERS]
     if not found:
-        raise ArgumentError(f"a value's name must have letters or digits (got {name!r:.60})")
+        raise ArgumentError(f"a value's name must contain letters or digits (got {name!r:.60})")
     return found
 
 

@@ -89,7 +89,7 @@ def _advise(curves: Sequence[Curve], ramp: Ramp) -> Advice | Refusal:
     low = min(found.fallen(0.1) / delay, initial / 2)
     seen = f"the loss was lowest at {lowest:.2g}"
     if delay > 1.05:
-        seen += f", which momentum shows too late by a factor of {delay:.1f}, so at {maximum:.2g}"
+        seen += f", which momentum delays by a factor of {delay:.1f}, so at {maximum:.2g}"
     bounds = f"from where the loss had done a tenth of its fall, to where it was lowest ({maximum:.2g})"
     how = {
         "initial": f"{seen}; half of that, to be safe",
@@ -100,8 +100,8 @@ def _advise(curves: Sequence[Curve], ramp: Ramp) -> Advice | Refusal:
     notes = _notes(curves, found, ramp)
     fallen = found.fallen(MOSTLY_FALLEN) / delay
     if math.log10(initial / fallen) > FLAT_DECADES:
-        done = f"the loss had done {MOSTLY_FALLEN:.0%} of its fall at {fallen:.2g} already".replace("%", " %")
-        notes += (f"{done}; its bottom is flat, and a learning rate between the two may be better",)
+        done = f"{MOSTLY_FALLEN:.0%} of the fall of the loss was done at {fallen:.2g}".replace("%", " %")
+        notes += (f"{done}: the minimum is flat, and a learning rate between the two may be better",)
     if whole_delay > MOST_DELAY:
         needed = math.ceil(ramp.iterations * math.log(whole_delay) / math.log(MOST_DELAY) / 100) * 100
         notes += (f"the ramp is too steep for the delay that momentum causes; try {ramp.option('iterations', needed)}",)
@@ -117,7 +117,7 @@ def _too_short(curves: Sequence[Curve], ramp: Ramp, usable: int) -> Refusal:
         return Refusal(text, (ramp.start / 1e4, last))
     if _cut_short(curves, ramp):
         return _too_few_batches(curves, ramp, usable)
-    return Refusal(f"{usable} steps are too few to see a trend; try {ramp.option('iterations', 300)}")
+    return Refusal(f"{usable} steps are too few to show a trend; try {ramp.option('iterations', 300)}")
 
 
 def _cut_short(curves: Sequence[Curve], ramp: Ramp) -> bool:
@@ -128,7 +128,7 @@ def _cut_short(curves: Sequence[Curve], ramp: Ramp) -> bool:
 def _too_few_batches(curves: Sequence[Curve], ramp: Ramp, usable: int) -> Refusal:
     last = max(curve.rates[-1] for curve in curves)
     text = f"the training ended after {usable} of {ramp.iterations} steps, at a learning rate of {last:.2g}"
-    return Refusal(f"{text}; begin again with the first batch after the last one")
+    return Refusal(f"{text}; start over with the first batch after the last one")
 
 
 def _shape(curves: Sequence[Curve], found: Trend, ramp: Ramp) -> Refusal | None:
@@ -190,7 +190,7 @@ def _notes(curves: Sequence[Curve], found: Trend, ramp: Ramp) -> tuple[str, ...]
     each = [curve.trend for curve in curves if curve.trend is not None]
     places = [float(own.rates[own.lowest]) for own in each]
     if len(places) < len(curves):
-        notes.append(f"{len(curves) - len(places)} of {len(curves)} {ramp.repeats} ended too early to be used")
+        notes.append(f"{len(curves) - len(places)} of {len(curves)} {ramp.repeats} ended too early to use")
     seeds, iterations = ramp.option("seeds"), ramp.option("iterations")
     if len(curves) == 1:
         notes.append(f"there is only one {ramp.repeat}; more {seeds} show how certain this is")
@@ -199,8 +199,10 @@ def _notes(curves: Sequence[Curve], found: Trend, ramp: Ramp) -> tuple[str, ...]
         notes.append(f"{where}; more {iterations} or {seeds} may help")
     passes = median(curve.passes for curve in curves)
     if passes > MANY_PASSES and not ramp.validation:
-        why = f"the test went over the training data {passes:.0f} times, and its loss does not show overfitting"
+        why = (
+            f"the test went over the training data {passes:.0f} times, and the training loss does not show overfitting"
+        )
         notes.append(f"{why}; {ramp.option('validation')} does, and may find a lower learning rate")
     if found.fall < 2 * SIGNIFICANT * found.noise:
-        notes.append("the loss falls hardly more than its noise")
+        notes.append("the loss falls by hardly more than its noise")
     return tuple(notes)

@@ -140,7 +140,7 @@ class LoopTest(ABC):
             UsageError: the test was finished before.
         """
         if self._restored:
-            raise UsageError("this range test is finished, and what it changed was put back; make a new RangeTest")
+            raise UsageError("this range test is finished and has restored the model; create a new RangeTest")
         if self.over:
             return False
         self._pending.append(loss)

@@ -30,20 +30,20 @@ class RangeTest(LoopTest):
     """A learning rate range test in your own training loop: a scheduler that takes the loss of each step.
 
         test = lrbench.RangeTest(optimizer, model=model)
-        for batch in batches:                      # begin again with the first batch after the last one
+        for batch in batches:                      # start over with the first batch after the last one
             loss = loss_of(model, batch)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             if not test.step(loss):                # sets the next learning rate; False once the test is over
                 break
-        finding = test.finish()                    # puts model, optimizer and random generators back
+        finding = test.finish()                    # restores model, optimizer and random generators
         print(finding)
         finding.plot()
 
-    The test sets the learning rate from its making on, so make it right before the loop, and step no other scheduler
-    until it is over. A pass ends when the smoothed loss has risen, when a loss is not finite, or after the last step.
-    `with lrbench.RangeTest(…) as test:` puts everything back after an error, too.
+    The test sets the learning rate as soon as it is created. Create it right before the loop, and step no other
+    scheduler until it is over. A pass ends when the smoothed loss has risen, when a loss is not finite, or after the
+    last step. `with lrbench.RangeTest(…) as test:` restores everything after an error, too.
 
     With several passes, the loop goes on: `step` puts weights and optimizer back and begins the next pass, which reads
     the batches that come next. The passes show how certain the finding is, like the seeds of `lrbench find-lr`.
@@ -185,7 +185,7 @@ class RangeTest(LoopTest):
                 self.restore()
                 changed = f"the learning rate of parameter group {index} was changed from {own:g} to {now:g}"
                 raise UsageError(
-                    f"{changed} during the range test, which sets it itself; step no scheduler until it ends"
+                    f"{changed} during the range test, which sets it; do not step a scheduler until the test ends"
                 )
 
 

@@ -95,7 +95,7 @@ def conclude(folder: FinderFolder, experiment: RunConfig, ramp: Ramp, curves: Se
     advice = advise(curves, ramp)
     optimizer = _optimizer(experiment)
     if isinstance(advice, Advice) and optimizer in SETS_ITS_OWN_RATE - AVERAGES:
-        note = f"{optimizer} finds its own learning rate, which lr only scales; lr: 1 is usual"
+        note = f"{optimizer} finds its own learning rate, and lr only scales it; lr: 1 is usual"
         advice = replace(advice, notes=(*advice.notes, note))
     rates = suggestions(curves, ramp.smoothing) if isinstance(advice, Advice) else {}
     suggested = {name: Suggestion.of(by_seed) for name, by_seed in rates.items()}

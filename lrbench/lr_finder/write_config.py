@@ -11,7 +11,7 @@ from typing import Any
 
 from lrbench.components import at_rate, configured_rate
 from lrbench.config import Experiment, bundled_name, dump_yaml, load_config, located, overriding, own, read_bytes
-from lrbench.errors import ConfigError, FolderError, RunError, UsageError, counted
+from lrbench.errors import ConfigError, FolderError, RunError, UsageError, counted, option
 from lrbench.lr_finder.advice import Advice, Refusal
 from lrbench.lr_finder.result import Finding
 from lrbench.runs import write_file
@@ -26,32 +26,40 @@ ONE_CYCLE = ("one_cycle", "torch/OneCycleLR")
 def check_target(path: Path, config: Path) -> None:
     """Raise UsageError, before anything is trained, if `path` can't be written."""
     if path.suffix not in (".yaml", ".yml"):
-        raise UsageError(f"--write must be a YAML file, such as configs/found.yaml (got {path})")
+        raise UsageError(f"{_path()} must be a YAML file, such as configs/found.yaml (got {path})")
     if path.is_dir():
-        raise UsageError(f"--write {path} is a folder; name a file")
+        raise UsageError(f"{_path()} {path} is a folder; name a file")
     if not path.parent.is_dir():
-        raise UsageError(f"--write {path}: folder {path.parent} does not exist")
+        raise UsageError(f"{_path()} {path}: folder {path.parent} does not exist")
     if path.resolve() == located(config).resolve():
-        raise UsageError(f"--write {path} is the tested config itself; name another file")
+        raise UsageError(f"{_path()} {path} is the tested config itself; name another file")
     if os.path.lexists(path) and not _as_written(path):
-        raise UsageError(f"--write {path} exists and was not written by find-lr, or has been edited; name another file")
+        raise UsageError(
+            f"{_path()} {path} exists and was not written by find-lr, or was edited since; name another file"
+        )
     if not os.access(path.parent, os.W_OK):
-        raise UsageError(f"--write {path}: {path.parent} is not writable")
+        raise UsageError(f"{_path()} {path}: {path.parent} is not writable")
 
 
 def check_schedule(experiment: Experiment, path: Path, schedule: str | None) -> None:
     """Raise ConfigError, before anything is trained, if the new config's name or schedule is invalid."""
     named = experiment.replace(name=path.stem)
     if schedule == "range_test":
-        raise ConfigError("can't be range_test; name a schedule to train with", key="schedule", where="--schedule")
+        raise ConfigError(
+            "can't be range_test; name a schedule to train with", key="schedule", where=option("--schedule")
+        )
     if schedule is not None:
         bounds = {"base_lr": 1e-9} if schedule in CYCLICAL else {}
         try:
             part = named.replace(schedule={"name": schedule, **bounds}).schedule
             build_schedule(part, lr=1.0, total_steps=1000, steps_per_epoch=100)
         except ConfigError as error:
-            hint = "; set it with --set schedule.…" if "need" in error.problem else ""
-            raise ConfigError(f"{error.problem}{hint}", key=error.key, where="--schedule") from None
+            hint = f"; set it with {option('--set')} schedule.…" if "need" in error.problem else ""
+            raise ConfigError(f"{error.problem}{hint}", key=error.key, where=option("--schedule")) from None
+
+
+def _path() -> str:
+    return option("--write", "path")
 
 
 def _as_written(path: Path) -> bool:

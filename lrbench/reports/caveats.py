@@ -39,13 +39,13 @@ def of_group(row: Row, whole: Group, records: Iterable[Record]) -> Iterator[Cave
     left_out = len(whole.records) - len(row.group.records)
     if left_out:
         picked = f"{len(row.group.records)} of {len(whole.records)} seeds of {label} were selected"
-        yield Caveat("picked_seeds", f"{picked}: seeds that were chosen by their results prove nothing.")
+        yield Caveat("picked_seeds", f"{picked}: seeds chosen by their results prove nothing.")
     readable = [r.status for r in row.group.records if r.status is not Status.DAMAGED]
     open_ones = [status for status in readable if not (status.complete or status.lost)]
     if open_ones:
         kinds = " or ".join(sorted({status.words for status in open_ones}))
         told = f"{len(open_ones)} of {len(row.group.records)} runs of {label} are {kinds}"
-        yield Caveat("unfinished", f"{told}: they do not count.")
+        yield Caveat("unfinished", f"{told} and do not count.")
     damaged = [r.folder.name for r in records if r.status is Status.DAMAGED and r.name == row.group.first.name]
     if damaged:
         yield Caveat("damaged", f"Damaged runs of {label} are left out: {', '.join(damaged)}.")
@@ -75,10 +75,10 @@ def of_choice(group: Group, groups: Sequence[Group], measure: Measure, tries: in
     alike = [g for g in groups if task_of(g) == task_of(group) and not g.first.confirms and g.values(measure.name)]
     fresh = [g.label for g in groups if g.first.confirms and g.first.group == group.first.group]
     if fresh and not group.first.confirms:
-        text = f"The seeds of {group.label} chose it; '{fresh[0]}' has fresh ones, which an honest comparison uses."
+        text = f"The seeds of {group.label} chose it; compare '{fresh[0]}' instead, which has fresh seeds."
         yield Caveat("seeds_that_chose", text)
     elif tries == 1 and len(alike) >= MANY and _best(alike, measure).first.group == group.first.group:
-        text = f"{group.label} is the best of {len(alike)} groups here; if that is why it is compared, add"
+        text = f"{group.label} is the best of {len(alike)} groups here. If it was chosen for that, add"
         advice = f"{option('--tries')} {len(alike) - 1}"
         yield Caveat("best_of_many", f"{text} {advice}, or compare fresh seeds (lrbench sweep --confirm).")
 
@@ -92,7 +92,7 @@ def of_pair(row: Row, other: Row) -> Iterator[Caveat]:
     found = row.difference
     both, either = row.values.keys() & other.values.keys(), row.values.keys() | other.values.keys()
     if found is not None and found.n and not found.paired:
-        yield Caveat("unpaired", "The groups are not compared in pairs of equal seeds, which would decide sooner.")
+        yield Caveat("unpaired", "The groups are not compared in pairs of equal seeds; pairs would decide sooner.")
     elif found is not None and found.n and both != either:
         yield Caveat(
             "partly_paired", f"Of {len(either)} seeds, only the {len(both)} that both groups have are compared."

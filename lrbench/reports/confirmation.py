@@ -20,8 +20,8 @@ from lrbench.reports.caveats import LEAST_SEEDS
 
 NOTE = (
     "Each row is a family of runs that differ only in the learning rate. The seeds that chose its best learning rate "
-    "flatter it, the more so the more learning rates were tried, so families are compared by the fresh seeds alone. "
-    "Runs and updates are those of the tuning, without the fresh seeds; a diverged run counts with its whole budget."
+    "make it look better than it is, all the more with many learning rates. So families are compared by the fresh "
+    "seeds alone. Runs and updates are those of the tuning; a diverged run counts with its whole budget."
 )
 
 
@@ -46,11 +46,11 @@ def words(found: Confirmation | None, *, alone: bool = False) -> list[str]:
     if fresh and len(found.finalists) > len(fresh):
         without = [one.label for one in found.finalists if one.fresh is None and one.chosen is not None]
         lost = [one.label for one in found.finalists if one.chosen is None]
-        said += [f"Without fresh seeds, so not compared by them: {_listed(without)}."] if without else []
-        said += [f"Without a best learning rate, so not compared by fresh seeds: {_listed(lost)}."] if lost else []
+        said += [f"Not compared for lack of fresh seeds: {_listed(without)}."] if without else []
+        said += [f"Not compared for lack of a best learning rate: {_listed(lost)}."] if lost else []
     for group in found.others:
         count = len(group.records)
-        why = "another learning rate is the best now, or other code is compared"
+        why = "another learning rate is now the best, or other code is compared"
         said.append(
             f"{counted(count, 'fresh seed')} of {_whose(group)} {'are' if count > 1 else 'is'} left out: {why}."
         )
@@ -104,7 +104,7 @@ def _doubt(one: Finalist, found: Confirmation) -> str:
         rates = _listed([rate_text(lr) for lr in rivals])
         are = "is" if len(rivals) == 1 else "are"
         why = f"the seeds that chose {_rate(one)} for it do not rule out that {rates} {are} better by as much"
-        return f"{one.label} may be as good at another learning rate: {why}; more seeds in the grid would tell."
+        return f"{one.label} may be as good at another learning rate: {why}; more seeds in the grid would decide."
     way = "higher" if one.edge == "highest" else "lower"
     return (
         f"{one.label} may be as good at another learning rate: {_rate(one)} is the {one.edge} tried, so try {way} ones."
@@ -125,17 +125,17 @@ def confirmed(one: Finalist, measure: Measure) -> tuple[bool, str]:
     text = f"With {count}, {which} has a {measure.words} of {measure.text(new.centre)}"
     text += f" ({measure.text(new.low)} … {measure.text(new.high)})" if new.n > 1 else ""
     if measure.form == "percent":
-        text += f", {100 * (new.centre - old.centre):+.2f} points from the seeds that chose it"
+        text += f", {100 * (new.centre - old.centre):+.2f} points compared with the seeds that chose it"
     elif old.centre:
-        text += f", {(new.centre - old.centre) / abs(old.centre):+.0%} from the seeds that chose it"
+        text += f", {(new.centre - old.centre) / abs(old.centre):+.0%} compared with the seeds that chose it"
     if lost > chosen.lost(measure.name):
         return False, f"{text}; {lost} of {lost + new.n} fresh seeds were lost: not confirmed."
     if measure.sign * (new.centre - old.centre) <= good_margin(old.centre, measure):
         return True, f"{text}: confirmed."
     answer = compare_two(fresh, chosen, measure)[0].answer
     if answer is not None and answer.word == "worse":
-        return False, f"{text}; they are surely worse: not confirmed."
-    return False, f"{text}, though not surely worse: undecided."
+        return False, f"{text}; that is clearly worse: not confirmed."
+    return False, f"{text}, but not clearly worse: undecided."
 
 
 def _rate(one: Finalist) -> str:

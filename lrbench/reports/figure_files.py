@@ -163,7 +163,8 @@ def _file(out: Path, form: str | None, *, named: bool = True) -> Path:
         raise UsageError(f"{option('--out')} {out} is a folder; name a file")
     if form is None and suffix not in FORMATS:
         endings = ", ".join(f".{name}" for name in FORMATS)
-        raise UsageError(f"{option('--out')} {out}: must end in {endings}{', or give --format' * named}")
+        instead = f", or give {option('--format')}" if named else ""
+        raise UsageError(f"{option('--out')} {out}: must end in {endings}{instead}")
     if form is not None and suffix in FORMATS and suffix != form:
         raise UsageError(f"{option('--out')} {out}: {option('--format')} {form} asks for another format; leave one out")
     return out if suffix in FORMATS else out.with_name(f"{out.name}.{form}")

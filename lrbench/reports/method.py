@@ -16,24 +16,24 @@ def method(comparison: Comparison) -> str | None:
     kinds = {row.difference.paired for row in comparison.rows if row.difference and row.difference.n}
     paired = "pairs of equal seeds" if True in kinds else "independent seeds (Welch)"
     if kinds == {True, False}:
-        paired += ", or all seeds (Welch) where too few pair or seeds of one group alone turn their order round"
+        paired += ", or all seeds (Welch) where there are too few pairs or unpaired seeds reverse the order"
     compared = "ratios" if ratios else "differences"
     zeros = ratios and any(min(row.values.values(), default=1) <= 0 for row in comparison.rows)
     with_zero = (
-        "A group with a value of 0 has an arithmetic mean, and is compared by differences, where a tie is within "
+        "A group with a value of 0 has an arithmetic mean and is compared by differences; a tie is then within "
         f"±{MARGIN:.0%} of the other group's mean. "
     )
     return (
-        f"Values are {mean_text(ratios)}s over the seeds that reached their end. Groups are ordered by the "
+        f"Values are {mean_text(ratios)}s over the seeds that reached their end. Groups are ordered first by the "
         "share of seeds that diverged, failed or ended on a plateau (at least three times the loss of all others), "
-        "then by this mean, and only a group that lost no larger share can be better; the shares themselves are "
-        "compared by Fisher's exact test, which alone decides where fewer than two seeds are left. "
+        "then by this mean. A group that lost a larger share can't be better. The shares are compared by Fisher's "
+        "exact test, which decides alone where fewer than two seeds are left. "
         f"Intervals are Student's t on {scale}. Groups are compared by {compared} of {comparison.measure.words} "
         f"between {paired}, with {1 - ALPHA:.0%} intervals. {_moderated(comparison)}A group is better or worse if p, "
         f"corrected for {_corrected_for(comparison)}, is below {ALPHA:g}, probably so if only the uncorrected p is, "
-        f"and a tie if the interval is within ±{margin}, also corrected for the number of groups (Holm). {ALPHA:g} "
-        "instead of 0.05 keeps wrong answers below 5% for skewed spreads too (simulated). The number of more seeds is "
-        f"for an {POWER:.0%} chance to decide, its range for 50% and 95%. "
+        f"and a tie if the interval is within ±{margin}, also corrected for the number of groups (Holm). A level "
+        f"of {ALPHA:g} instead of 0.05 keeps wrong answers below 5% for skewed spreads too (simulated). The number of "
+        f"more seeds gives an {POWER:.0%} chance to decide; its range is for 50% and 95%. "
         f"{with_zero if zeros else ''}Rank: the possible ranks, given the differences between all groups."
     )
 
@@ -44,10 +44,10 @@ def _moderated(comparison: Comparison) -> str:
         return ""
     apart = ", but not for groups that vary far more than the others" if prior.apart else ""
     return (
-        f"The spread of each pair is moderated by the spreads of all pairs (Smyth){apart}: they tell as much as "
+        f"The spread of each pair is moderated by the spreads of all pairs (Smyth){apart}, which counts as "
         f"{prior.freedom:.3g} more seeds. "
         if prior.freedom < 1000
-        else f"The pairs' spreads are alike, so all pairs tell the spread of each (Smyth){apart}. "
+        else f"The pairs' spreads are alike, so the spread is pooled over all pairs (Smyth){apart}. "
     )
 
 

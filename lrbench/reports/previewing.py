@@ -212,7 +212,7 @@ def _no_warm_up(made: Preview) -> list[str]:
 
 def _below_its_peak(made: Preview) -> list[str]:
     if made.peak < 0.8 * made.lr and not made.start:
-        return [f"the learning rate never comes near its peak, {made.lr:.3g}: the highest is {made.peak:.3g}"]
+        return [f"the learning rate stays far below its peak, {made.lr:.3g}: the highest is {made.peak:.3g}"]
     return []
 
 
@@ -235,7 +235,7 @@ def _own_rate(made: Preview) -> list[str]:
         return [f"{name} averages weights instead of a decay: use a constant learning rate and its own warmup_steps"]
     if name == "prodigy":
         return ["prodigy estimates the learning rate: use a constant lr of 1, or cosine without a warm-up"]
-    return [f"{name} sets its own step size, and a schedule works against that: use a constant learning rate"]
+    return [f"{name} sets its own step size, which a schedule works against: use a constant learning rate"]
 
 
 def _beyond_the_run(made: Preview) -> list[str]:

@@ -76,7 +76,7 @@ def _note(section: Section | None, comparison: Comparison | None) -> str:
     fresh = ", by fresh seeds" if found.by_fresh_seeds else ""
     with_what = "the baseline" if comparison.chosen else "the best one"
     return (
-        f"This table compares {len(comparison.rows):,} settings with {with_what} and corrects for all of them; the "
-        f"answer above compares the families alone, each at its best learning rate{fresh}, so a pair that is decided "
+        f"This table compares {len(comparison.rows):,} settings with {with_what} and corrects for all of them. The "
+        f"answer above compares only the families, each at its best learning rate{fresh}. A pair that is decided "
         "there may be undecided here."
     )

@@ -18,7 +18,7 @@ from lrbench.analysis import (
     mean_text,
 )
 from lrbench.components import Measure
-from lrbench.errors import counted
+from lrbench.errors import counted, option
 
 MOST_NAMED = 4
 
@@ -27,7 +27,7 @@ def chosen_on_test(measure: Measure) -> str | None:
     """Return a warning if test data choose the best."""
     if not measure.section.startswith("test"):
         return None
-    return "Compared by test data: the best of several looks better on it than it is, so choose by validation data."
+    return "Compared by test data, on which the best of several looks better than it is: choose by validation data."
 
 
 def centre_text(row: Row, measure: Measure) -> str:
@@ -147,10 +147,10 @@ TENFOLD = 9.0
 """From ten times as much on, a difference is told as a factor rather than in percent."""
 _DECIDED = {
     "better": "{a} is better than {b}",
-    "probably better": "{a} is probably better than {b}, which is not proven",
+    "probably better": "{a} is probably better than {b}, but this is not proven",
     "tie": "{a} and {b} are tied",
     "undecided": "It is undecided whether {a} is better than {b}",
-    "probably worse": "{a} is probably worse than {b}, which is not proven",
+    "probably worse": "{a} is probably worse than {b}, but this is not proven",
     "worse": "{a} is worse than {b}",
 }
 
@@ -197,13 +197,13 @@ def unequal(groups: Sequence[Group]) -> str | None:
     for budget, members in found.items():
         whose = members[0].short if len(members) == 1 else f"{len(members)} groups"
         parts.append(f"{budget} ({whose})")
-    return f"Unequal budgets: {'; '.join(parts)}. A lower loss may only be due to more training."
+    return f"Unequal budgets: {'; '.join(parts)}. More training alone may explain a lower loss."
 
 
 def code_mixed(found: Sequence[tuple[str, Mapping[str, Sequence[object]]]], pooled: bool) -> list[str]:
     """Return a warning for each experiment whose seeds were trained with different versions of the user's code."""
-    apart = "each has a row of its own; lrbench report --pool-code joins them"
-    then = "they share a row, as --pool-code asks" if pooled else apart
+    apart = f"each has a row of its own; {option('--pool-code')} joins them"
+    then = f"they share a row, as {option('--pool-code')} asks" if pooled else apart
     lines = []
     for name, seeds in found:
         parts = [f"{version}: seed{'s' * (len(n) > 1)} {', '.join(map(str, n))}" for version, n in seeds.items()]

@@ -160,7 +160,7 @@ def off_schedule(groups: Sequence[Group]) -> list[str]:
         return []
     label, fault = next(iter(wrong.items()))
     others = f" and of {len(wrong) - 1} more" if len(wrong) > 1 else ""
-    return [f"The learning rate of {label}{others} is not the one that was meant ({fault.words}); see lrbench audit."]
+    return [f"The learning rate of {label}{others} is not as meant ({fault.words}); see lrbench audit."]
 
 
 def summary(shown: Shown) -> list[str]:
@@ -200,5 +200,5 @@ def _of_other_programs(shown: Shown) -> list[str]:
     lacking = usual == shown.metric != DEFAULT_METRIC
     said = [f"No run has a {in_words(DEFAULT_METRIC)}, so runs are compared by {in_words(usual)}."] if lacking else []
     if len(sources) > 1:
-        return [*said, "Runs that lrbench did not train have in parentheses what did or what recorded them."]
+        return [*said, "Runs that lrbench did not train name their source in parentheses."]
     return [*said, f"lrbench did not train these runs; their source is {sources.pop()}."]

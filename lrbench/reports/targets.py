@@ -103,7 +103,7 @@ def brief(target: Target, group: Group) -> str:
 
 def sentence(target: Target, groups: Sequence[Group]) -> str:
     """Describe which group reaches the target first, and which do not."""
-    nobody = f"No group reaches {target.words} in the median over seeds."
+    nobody = f"In no group does the median seed reach {target.words}."
     if not groups:
         return nobody
     axis = groups[0].axis
@@ -142,7 +142,7 @@ def profile(target: Target, groups: Sequence[Group]) -> list[str]:
         more = len(order) - MOST_TOLD
         told.append(f"{counted(more, 'more group')} {'is' if more == 1 else 'are'} in the table.")
     if any(one.open for one in found.values()):
-        told.append("Seeds that are still training count as far as they got (Kaplan and Meier).")
+        told.append("Seeds that are still training count up to their last evaluation (Kaplan and Meier).")
     if any(one.never for one in found.values()):
         told.append("Seeds that diverged, failed, stopped early or were pruned before the target never reach it.")
     return told

@@ -88,12 +88,12 @@ def _words(row: Row, comparison: Comparison) -> str:
     if len(comparison.rows) == 1:
         return found
     if row.n == 1:
-        return f"{found} With one seed, its first place may be chance."
+        return f"{found} With one seed, this may be chance."
     equals = [one for one in comparison.rows if one is not row and one.n and _may_be_first(one, comparison)]
     if not equals:
         return found
     names = sentences.named(equals, comparison.measure)
-    return f"{found} As far as these seeds can tell, these may be as good: {names}; choose the simplest."
+    return f"{found} These may be as good: {names}. Choose the simplest."
 
 
 def _may_be_first(row: Row, comparison: Comparison) -> bool:

@@ -48,7 +48,7 @@ class CsvLog:
         """
         whole = self._lines()
         if rows and len(whole) <= rows:
-            raise ValueError(f"{self.path} holds {max(len(whole) - 1, 0)} rows where {rows} were written")
+            raise ValueError(f"{self.path} has {max(len(whole) - 1, 0)} rows, but {rows} were written")
         kept = whole[: rows + 1] if rows else []
         header = kept[0] if kept else ",".join(self.columns).encode()
         self.columns = tuple(names_of(header))

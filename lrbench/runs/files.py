@@ -51,6 +51,8 @@ def writing(path: Path) -> Iterator[None]:
     """Turn an OSError inside the block into a FolderError that names `path`."""
     try:
         yield
+    except (FileExistsError, NotADirectoryError) as error:
+        raise FolderError(f"cannot write to {path}: a file is in the place of a folder") from error
     except OSError as error:
         raise FolderError(f"cannot write to {path}: {error.strerror or error}") from error
 
@@ -69,8 +71,8 @@ def write(path: Path, content: str | bytes, ready: Callable[[], None] = lambda: 
     """
     with writing(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path, ready) as file:
-            file.write(content.encode(errors="backslashreplace") if isinstance(content, str) else content)
+    with writing(path), replacing(path, ready) as file:
+        file.write(content.encode(errors="backslashreplace") if isinstance(content, str) else content)
     return path
 
 

@@ -156,8 +156,8 @@ def ended_well(result: RunResult) -> RunResult:
     if result.status is Status.FINISHED and all(
         value is None for name, value in known if name not in ("epoch", "step")
     ):
-        problem = "it ended well but recorded nothing that can be compared"
-        advice = "record with lrbench.record, or say in `read` where its metrics are"
+        problem = "it ended with exit code 0 but recorded no values to compare"
+        advice = "record them with lrbench.record, or set `read` to the file with its metrics"
         return replace(result, status=Status.FAILED, reason=f"{problem}; {advice}")
     return result
 

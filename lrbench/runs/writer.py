@@ -63,7 +63,7 @@ class RowWriter:
         if step is None:
             step = self.last + 1
             if self._fresh and self.last:
-                counted = f"resumed without numbers of steps, which were counted on from {self.last}"
+                counted = f"resumed without step numbers, so steps were counted on from {self.last}"
                 self.note(f"{counted}; steps that it repeated count twice", once="unnumbered")
         elif step <= self.last and not self._goes_back(step):
             self.note(f"step {step} came after step {self.last}; its row was left out", once="order")

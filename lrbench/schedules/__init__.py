@@ -186,13 +186,20 @@ SCHEDULES = Catalog(
         **{f"torch/{name}": why for name, why in REFUSED.items()},
         **dict.fromkeys(PLATEAUS.entries, _NEEDS_RESULTS),
         "hf/greedy": "it needs the loss of every step; use the `plateau:` key, with `growth`",
-        "timm/none": "it is no schedule; use constant",
+        "timm/none": "it is not a schedule; use constant",
     },
     aliases=USUAL_NAMES,
     elsewhere=ELSEWHERE,
     context=frozenset({"run"}),
     others=installed,
 )
+
+SCHEDULES_AND_PLATEAUS = replace(
+    SCHEDULES,
+    entries={**SCHEDULES.entries, **PLATEAUS.entries},
+    refused={name: why for name, why in SCHEDULES.refused.items() if name not in PLATEAUS.entries},
+)
+"""All that `schedule:` can name in a config, where a plateau rule turns into a `plateau:` block."""
 
 document(
     SCHEDULES.entries,

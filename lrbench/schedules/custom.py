@@ -9,10 +9,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from lrbench.errors import ConfigError, UserCodeError
-from lrbench.registry import load_object
 from lrbench.schedules.base import Context, Schedule
 from lrbench.schedules.tables import SET_BY_THE_RUN, filled, per_of, tabulated
-from lrbench.types import Part
+from lrbench.types import Part, load_object
 
 _PER_STEP = {"OneCycleLR", "CyclicLR"}  # torch documents that these step after every batch
 REFUSED = {

@@ -48,7 +48,7 @@ class _Cycles(Options):
             raise ConfigError("the rise and the fall of a cycle must each be longer than 0, such as '2 epochs'")
         if rise > self.run.total_steps:
             problem = f"the rise of a cycle ({up}, {rise} steps) is longer than the run ({self.run.total_steps})"
-            raise ConfigError(f"{problem}, so its peak would never be reached; 10% gives five cycles")
+            raise ConfigError(f"{problem}, so it would never reach its peak; 10% gives five cycles")
         return rise, rise + fall
 
 

@@ -101,7 +101,7 @@ def multistep(*, milestones: list[Epochs], factor: Positive = 0.1, run: Context)
     """A drop at each milestone: lr(t) = lr·factor^(milestones ≤ t) (torch's MultiStepLR; NSTEP).
 
     Args:
-        milestones: rising, such as [10 epochs, 20 epochs] or [50%, 75%]; bare numbers mean epochs.
+        milestones: rising times, such as [10 epochs, 20 epochs] or [50%, 75%]; bare numbers mean epochs.
         factor: multiplies the learning rate at each milestone.
 
     >>> milestones = [Duration(2, "steps"), Duration(3, "steps")]

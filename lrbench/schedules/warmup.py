@@ -69,7 +69,9 @@ class WarmUpRule:
             raise ConfigError(problem, key="warmup.for")
         schedule = build(total_steps if self.over else total_steps - steps)
         if steps and schedule(0) == 0:
-            problem = "would hold the learning rate at 0, where the schedule starts; it rises by itself, so remove this"
+            problem = (
+                "would hold the learning rate at 0, where the schedule starts; remove it, the schedule rises by itself"
+            )
             raise ConfigError(problem, key="warmup")
         if not steps:
             return schedule

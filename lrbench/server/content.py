@@ -66,7 +66,9 @@ class Runs:
         paths = [path for path in self.paths if path.exists()]
         if not paths or not (self.reader.records or self._tests):
             where = ", ".join(str(path) for path in self.paths)
-            return self._note("No runs yet", f"There are no runs in {where} yet. The page shows them once there are.")
+            return self._note(
+                "No runs yet", f"There are no runs in {where} yet. The page shows them as soon as there are some."
+            )
         try:
             shown = gather(paths, **self.asked, read=lambda _: self.reader.records)
         except LrbenchError as error:

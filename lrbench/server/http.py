@@ -164,7 +164,7 @@ class Handler(BaseHTTPRequestHandler):
     def _refusal(self) -> Answer | None:
         """Return why the request is refused, for what it asks and by which name."""
         if len(self.headers.get_all("Host") or []) != 1 or not self.server.access.knows(self.headers["Host"]):
-            said = "This server is not called that; `lrbench serve --allow-host NAME` gives it another name."
+            said = "This server does not accept this host name; `lrbench serve --allow-host NAME` adds one."
             return Answer(said, 421)
         try:
             path = urlsplit(self.path).path
@@ -182,7 +182,7 @@ class Handler(BaseHTTPRequestHandler):
             return Answer("This server only shows the runs (--read-only).", 403)
         length = self.headers.get("Content-Length", "")
         if self.headers.get("Transfer-Encoding") or not (length.isascii() and length.isdigit()):
-            return Answer("Say how long the body is (Content-Length).", 411)
+            return Answer("The request needs a Content-Length.", 411)
         if int(length) > MOST_BODY:
             return Answer(f"The body must have at most {MOST_BODY:,} bytes.", 413)
         if self.headers.get_content_type() != "application/json":

@@ -34,7 +34,7 @@ def obey(body: bytes, roots: Sequence[Plans]) -> str:
         return f"Asked for {counted(asked['count'], 'more seed')}."
     run = asked.get("run", "")
     says: dict[str, tuple[Callable[[], object], str]] = {
-        "stop": (lambda: request_stop(folder), f"Asked {folder.name} to stop after the runs under way."),
+        "stop": (lambda: request_stop(folder), f"Asked {folder.name} to stop after the current runs."),
         "go-on": (lambda: cancel_stop(folder), f"{folder.name} goes on."),
         "drop": (lambda: drop_cell(folder, run), f"Asked {folder.name} to drop {run}."),
         "keep": (lambda: keep_cell(folder, run), f"{run} is kept."),
@@ -51,11 +51,11 @@ def _parsed(body: bytes) -> Mapping[str, Any]:
     except (ValueError, RecursionError) as error:
         raise UsageError("the request is not JSON") from error
     if not isinstance(asked, dict) or not isinstance(asked.get("do"), str) or asked["do"] not in KINDS:
-        raise UsageError(f"the request must say what to do: one of {', '.join(KINDS)}")
+        raise UsageError(f"the request must have `do`: one of {', '.join(KINDS)}")
     kinds: dict[str, Any] = {"root": int, "sweep": str, "run": str, "count": int, "family": str | None, "best": bool}
     wanted = {"root", "sweep", *KINDS[asked["do"]]}
     if {*asked} != {"do", *wanted}:
-        raise UsageError(f"to {asked['do']}, a request has exactly do, {', '.join(sorted(wanted))}")
+        raise UsageError(f"a request to {asked['do']} has exactly the keys do, {', '.join(sorted(wanted))}")
     for key in wanted:
         if not isinstance(asked[key], kinds[key]) or (kinds[key] is int and isinstance(asked[key], bool)):
             raise UsageError(f"'{key}' has the wrong type (got {asked[key]!r:.60})")

@@ -124,11 +124,11 @@ def _listen(settings: Settings, access: Access, site: Pages) -> Listener:
 
 def _why(settings: Settings, port: int, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"--port {port} is used by another program; give another one, or none for a free one"
+        return f"--port {port} is used by another program; give another one, or leave out --port for a free one"
     if isinstance(error, socket.gaierror) or error.errno in (errno.EADDRNOTAVAIL, errno.EINVAL):
         return f"--host {settings.host} is not an address of this machine"
     if error.errno == errno.EACCES:
-        return f"--port {port} is not allowed to you; ports from 1024 on are"
+        return f"--port {port} is not permitted; use a port from 1024 on"
     return f"cannot listen on {settings.host}, port {port}: {error.strerror or error}"
 
 

@@ -37,7 +37,7 @@ class Pages:
         """Answer a request."""
         parts = request.path.split("/")[1:]
         if request.body is not None:
-            return self._obey(request.body) if parts == ["requests"] else _missing("nothing to ask for")
+            return self._obey(request.body) if parts == ["requests"] else _missing("nothing to request")
         if parts == [""]:
             return self._page()
         if parts == ["changes"]:
@@ -64,7 +64,7 @@ class Pages:
             said = obey(body, self.runs.plans)
         except LrbenchError as error:
             return Answer(
-                f"Nothing was asked: {printable(str(error))}.", 500 if isinstance(error, FolderError) else 400
+                f"The request failed: {printable(str(error))}.", 500 if isinstance(error, FolderError) else 400
             )
         self.live.hurry()
         return Answer(said)

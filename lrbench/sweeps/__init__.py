@@ -3,7 +3,7 @@
 A sweep's runs are ordinary runs. Nothing here trains by itself, draws or imports torch.
 """
 
-from lrbench.sweeps.axes import AUTO_POINTS, MAX_POINTS, NOT_VARIED
+from lrbench.sweeps.axes import AUTO_POINTS
 from lrbench.sweeps.decided import Decided, decided
 from lrbench.sweeps.execution import carry_out
 from lrbench.sweeps.plan import Plan, Planned, SweepFolder, find_sweeps, set_apart

@@ -36,12 +36,12 @@ def zoom_in(asked: Sweep, zoom: Zoom, options: RunOptions, watch: Watch) -> bool
             if rank >= len(step.rates):
                 continue
             if len(alike) > left:
-                full = f", but {option('--max-runs')} {zoom.max_runs} leaves no more"
+                full = f", but {option('--max-runs')} {zoom.max_runs} allows no more"
                 steps[line] = Step(step.rates[:rank], step.reason + (full if rank == 0 else ""))
                 continue
             left -= len(alike)
             for made in alike.values():
-                cell = made.at_rate(step.rates[rank], "--zoom")
+                cell = made.at_rate(step.rates[rank], option("--zoom"))
                 rows.append(Planned.of(cell, line, _added(asked, cell, options).path.name, zoom=last + 1))
     asked.steps = steps
     added = len(rows) > len(asked.plan.cells)
@@ -98,7 +98,7 @@ def plan_seeds(asked: Sweep, request: MoreSeeds, options: RunOptions, watch: Wat
             for seed in itertools.islice(free, request.count):
                 added += _add_seed(asked, rows, (line.label, lr), seed, number, options)
     asked.plan = replace(asked.plan, cells=tuple(rows))
-    watch(message(f"{request.words}, as asked: {counted(added, 'run')} added"))
+    watch(message(f"{request.words}, as requested: {counted(added, 'run')} added"))
     return added > 0
 
 
@@ -122,7 +122,7 @@ def add_again(asked: Sweep, options: RunOptions, *, zoomed: bool = False) -> Non
         elif row.zoom and zoomed and row.lr:
             alike = _each_seed(asked, rows, row.series)
             if row.seed in alike:
-                cell = alike[row.seed].at_rate(row.lr, "--zoom")
+                cell = alike[row.seed].at_rate(row.lr, option("--zoom"))
                 rows.append(Planned.of(cell, row.series, _added(asked, cell, options).path.name, zoom=row.zoom))
     asked.plan = replace(asked.plan, cells=tuple(rows))
 

@@ -10,15 +10,13 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from lrbench.config import RANGE, kind_of, short_axes
+from lrbench.config import MAX_POINTS, NOT_VARIED, RANGE, kind_of, short_axes
 from lrbench.errors import ConfigError
 from lrbench.types import whole
 
 AUTO = "auto"  # learning rates around the suggestion of find-lr
 AUTO_POINTS = 7
-MAX_POINTS = 100_000
 _DIGITS = 12  # significant digits; points that two grids share must be equal, so that they share runs
-NOT_VARIED = ("name", "device", "reference", "extends", "sweep", "folder", "timeout", "gpus")
 _RANGE = ("log", "linear", "points")
 
 
@@ -149,7 +147,7 @@ def _from_numbers(text: str) -> object:
     if RANGE.fullmatch(text.strip()):
         low, high, *points = text.split(":")
         if len(points) != 1 or not points[0].strip().isdigit():
-            problem = "must be from:to:points, such as 1e-4:1e-1:4; put a text with colons into a list"
+            problem = "must be from:to:points, such as 1e-4:1e-1:4; to use text with colons, write it as a list"
             raise ValueError(f"{problem} (got {text!r:.60})")
         return {"log": [float(low), float(high)], "points": int(points[0])}
     with contextlib.suppress(ValueError):

@@ -120,7 +120,7 @@ def _behind(point: Point, best: Point, measure: Measure, noise: _Noise | None, t
         return None
     ended = f"{len(own)} of its {len(point.group.records)} seeds give {_text(point, measure)}"
     against = f"against {_text(best, measure)} at {rate_text(best.lr)}"
-    return f"{ended} {against}; a chance {_percent(chance)} to become the best", chance
+    return f"{ended} {against}; the chance to become the best is {_percent(chance)}", chance
 
 
 def _beyond(point: Point, points: Sequence[Point], best: Point, out: set[float], measure: Measure) -> str | None:
@@ -136,7 +136,7 @@ def _beyond(point: Point, points: Sequence[Point], best: Point, out: set[float],
     if far.standing(measure) < near.standing(measure):
         return None
     named = f"{rate_text(near.lr)} and {rate_text(far.lr)}"
-    return f"{named}, nearer to the best ({rate_text(best.lr)}), can hardly be it, the farther one least"
+    return f"{named}, nearer to the best ({rate_text(best.lr)}), can hardly be the best, and the farther one is worse"
 
 
 @dataclass(frozen=True)
@@ -201,4 +201,4 @@ def _text(point: Point, measure: Measure) -> str:
 
 
 def _percent(chance: float) -> str:
-    return "below 0.1 %" if chance < 0.001 else f"of {100 * chance:.1f} %"
+    return "below 0.1 %" if chance < 0.001 else f"{100 * chance:.1f} %"

@@ -123,7 +123,7 @@ class Work:
             dropped = outcome.result is not None and outcome.result.dropped
             if dropped and not cell.confirms and not self.desk.orders.drops(cell.run):
                 outcome.status, outcome.result = Status.PENDING, None
-                self.watch(message(f"{cell.run} is trained after all: nothing asks to drop it any more"))
+                self.watch(message(f"{cell.run} is trained after all: the request to drop it was withdrawn"))
         return bool(self.asked.todo)
 
     def _halved(self) -> bool:
@@ -162,7 +162,7 @@ class Work:
         whole = replace(self.options, prune=None)  # to drop some would leave a selection
         fresh = add_confirmation(self.asked, confirm, whole)
         if not fresh:
-            self.watch(message("no fresh seeds: no line has a best learning rate"))
+            self.watch(message("no fresh seeds: there is no best learning rate yet"))
         self.train(whole, fresh)
 
 

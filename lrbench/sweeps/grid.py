@@ -10,7 +10,7 @@ from typing import Any
 
 from lrbench.analysis import value_text
 from lrbench.config import Config, RunConfig, branched, count_branched, identity, merge, normal, validate
-from lrbench.errors import ConfigError, UsageError
+from lrbench.errors import ConfigError, UsageError, option
 from lrbench.sweeps.axes import AUTO_POINTS, Axis, Keys, axis, read_axes
 
 MOST = 100_000
@@ -57,15 +57,15 @@ class Grid:
         plain = dict(config.plain)
         block, keys = plain.pop("sweep", {}), Keys.of(plain)
         axes = read_axes(block, config.places, ("sweep",), _first_seed(plain), keys)
-        for option, value in (given or {}).items():
-            key = keys.full(option)
+        for name, value in (given or {}).items():
+            key, asked_by = keys.full(name), option(f"--{name}", "schedules" * (name == "schedule"))
             try:
-                axes[key] = axis(key, value, f"--{option}", _first_seed(plain), keys.rate)
+                axes[key] = axis(key, value, asked_by, _first_seed(plain), keys.rate)
             except ValueError as error:
-                raise ConfigError(str(error), where=f"--{option}") from None
+                raise ConfigError(str(error), where=asked_by) from None
         for key in axes:
-            if config.places.get(tuple(key.split("."))) == "--set":
-                raise ConfigError("is varied by the sweep, so it can't be set", key=key, where="--set")
+            if config.places.get(tuple(key.split("."))) == (place := option("--set")):
+                raise ConfigError("is varied by the sweep, so it can't be set", key=key, where=place)
         return cls(Config(plain, config.places, config.shown), axes)
 
     @property

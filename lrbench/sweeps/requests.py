@@ -31,7 +31,7 @@ MOST_SEEDS, MOST_BYTES = 1000, 1000
 LOOK_SECONDS = 1.0
 WRITTEN_SECONDS = 5.0  # an empty file younger than this may be about to be written
 _CONTENT = re.compile(r"(\d{1,9})(\s+best)?(?:\s+of\s+(\S.*))?", re.DOTALL)
-_HELP = "must say how many, such as `3`, `3 of cosine`, `3 best` or `3 best of cosine`"
+_HELP = "must give a number, such as `3`, `3 of cosine`, `3 best` or `3 best of cosine`"
 
 
 @dataclass(frozen=True)
@@ -224,13 +224,13 @@ class Desk:
         self.dropped = found.dropped
         if found.stop and self.orders.stop:
             where = relative(folder_of(self.sweep) / STOP)
-            self._say("stop", f"stopping after the runs under way, as {where} asks")
+            self._say("stop", f"stopping after the current runs, as {where} asks")
         self.said -= {key for key in self.said if str(key).startswith(DROP)} - {f"{DROP}{run}" for run in found.dropped}
         for run in sorted(found.dropped):
-            asks = f"{run} is dropped, as a file of {relative(folder_of(self.sweep))} asks"
+            asks = f"{run} is dropped, as a file in {relative(folder_of(self.sweep))} asks"
             self._say(f"{DROP}{run}", asks, Event(run, "message", values={"text": asks, "dropped": True}))
         for one in found.seeds:
-            self._say(one, f"{one.words}: asked for; they are planned once the runs so far are done")
+            self._say(one, f"{one.words}: requested; they are planned once the current runs are done")
         for name, problem in found.invalid.items():
             self._reject(name, problem)
         return found

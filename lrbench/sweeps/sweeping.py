@@ -168,7 +168,8 @@ def ask(
     grids = [_grid(config, overrides, axes, instead) for config in configs]
     size = sum(grid.size for grid in grids)
     if UNASKED < size <= MOST and not many:
-        raise UsageError(f"the grid has {size:,} runs; more than {UNASKED:,} need --yes (--dry-run lists them)")
+        allow, show = option("--yes", "many=True"), option("--dry-run", "train=False")
+        raise UsageError(f"the grid has {size:,} runs; {allow} allows more than {UNASKED:,}, {show} lists them")
     unknown: list[str] = []
     cells, duplicates = all_cells(grids, _rates_finder(root, options, watch, train, unknown))
     if name is None:
@@ -188,7 +189,7 @@ def _grid(
     read = Config(config.plain(), {}, config.name) if isinstance(config, RunConfig) else read_config(config, overrides)
     for key, value in instead.items():
         if value is not None:
-            read = replace(read, plain={**read.plain, key: value}, places={**read.places, (key,): f"--{key}"})
+            read = replace(read, plain={**read.plain, key: value}, places={**read.places, (key,): option(f"--{key}")})
     return Grid.of(read, given)
 
 
@@ -202,7 +203,7 @@ def _rates_finder(root: Path, options: RunOptions, watch: Watch, train: bool, un
     said: set[str] = set()
 
     def find(config: RunConfig) -> Sequence[float]:
-        experiment = own(config, "`lr: auto` needs a range test by lrbench's own loop, so give learning rates")
+        experiment = own(config, "`lr: auto` needs a range test in lrbench's own loop; give learning rates instead")
         name = experiment.name
         test = (
             find_lr(experiment, runs=root, options=options, watch=watch) if train else known_finding(experiment, root)
@@ -215,7 +216,7 @@ def _rates_finder(root: Path, options: RunOptions, watch: Watch, train: bool, un
                 f"lr: auto: no suggestion from the range test of {name}: {test.advice}; give {option('--lr')} instead"
             )
         rates = around(test.advice.initial)
-        middle = f"around {test.advice.initial:.2g} as suggested by its range test"
+        middle = f"around {test.advice.initial:.2g}, which its range test suggests"
         text = f"{name}: learning rates {rates[0]:.2g} … {rates[-1]:.2g}, {middle}"
         if text not in said:
             watch(message(text))

@@ -13,7 +13,7 @@ from itertools import pairwise
 
 from lrbench.analysis import Family, NoOptimum, optimum, rate_text
 from lrbench.components import Measure
-from lrbench.errors import UsageError, option
+from lrbench.errors import UsageError, counted, option
 from lrbench.types import AT_LEAST_1, NOTHING, NUMBER, Kind
 
 WIDTH = 0.15
@@ -22,8 +22,8 @@ LATTICE = 16
 PER_ROUND = 2
 FARTHEST = 4.0
 """Decades by which a zoom goes beyond the grid."""
-SEEDS = "and more seeds, not more learning rates, would narrow it"
-NO_MORE = "; learning rates closer together would tell no more"
+SEEDS = "and only more seeds would narrow it, not more learning rates"
+NO_MORE = "; closer learning rates would not narrow it"
 UNCHANGED = 0.002  # relative difference at the three lowest learning rates, of which lower ones promise nothing
 SPACINGS = (0.25, 1.0)  # decades between learning rates beyond the grid, at least and at most
 
@@ -86,7 +86,7 @@ def next_step(line: Family, measure: Measure, grid: Sequence[float], width: floa
     if not tried:
         return Step((), "no learning rate is known")
     if max(len(point.values(measure)) + point.lost(measure) for point in line.points) < 2:
-        return Step((), f"a single seed says nothing of the noise: give {option('--seeds')} 3 or more")
+        return Step((), "a single seed does not show the noise: train at least 3")
     best = line.best(measure)
     if best is None or best.lr is None:
         return _beyond(tried, grid, down=True, why="no learning rate has a value")
@@ -98,7 +98,7 @@ def next_step(line: Family, measure: Measure, grid: Sequence[float], width: floa
         return _beyond(tried, grid, down=at == 0, why=f"the best is the {where} learning rate tried")
     found = optimum(line, measure)
     if not isinstance(found, NoOptimum):
-        why = f"its interval is {found.decades:.2f} decades wide"
+        why = f"the optimum's interval is {found.decades:.2f} decades wide"
         if found.decades <= width:
             return Step((), why)
         unsure = optimum(line, measure, noise=0.0)  # what seeds leave unsure, however many
@@ -143,7 +143,7 @@ def _beyond(tried: Sequence[float], grid: Sequence[float], *, down: bool, why: s
     rates = [on_lattice(step) for step in steps if (step >= limit if down else step <= limit)]
     if not rates:
         way = "below" if down else "above"
-        return Step((), f"{why}, and it has gone {FARTHEST:g} decades {way} the grid")
+        return Step((), f"{why}, and the zoom is already {FARTHEST:g} decades {way} the grid")
     return Step(tuple(dict.fromkeys(rates)), why)
 
 
@@ -184,12 +184,10 @@ def told(line: Family, runs: int, step: Step) -> str:
     tried = sorted({point.lr for point in line.points if point.lr})
     logs = [math.log10(lr) for lr in tried]
     finest = min((b - a for a, b in pairwise(logs)), default=0.0)
-    unfinished = "not finished, as runs have no result: " if step.rates else ""
-    text = f"{line.label}: {unfinished}{step.reason}, after {len(tried)} learning rates, {runs} runs"
-    if finest:
-        full = round((logs[-1] - logs[0]) / finest) + 1
-        text += (
-            f"; a grid as fine as {finest:.2g} decades from {rate_text(tried[0])} to {rate_text(tried[-1])} has {full}"
-        )
-        text += f" learning rates, {full * runs // len(tried)} runs" if full > len(tried) else ""
-    return f"{text}."
+    unfinished = "not finished because runs have no result: " if step.rates else ""
+    text = f"{line.label}: {unfinished}{step.reason}; tried {counted(len(tried), 'learning rate')} in {runs:,} runs."
+    full = round((logs[-1] - logs[0]) / finest) + 1 if finest else 0
+    if full <= len(tried):
+        return text
+    grid = f"with steps of {finest:.2g} decades from {rate_text(tried[0])} to {rate_text(tried[-1])}"
+    return f"{text} A grid {grid} needs {full} learning rates and {full * runs // len(tried):,} runs."

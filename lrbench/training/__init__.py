@@ -1,6 +1,7 @@
 """Training: the loop, the kinds of work that run on it, and the orchestrator that hands runs to executors.
 
-Training writes run folders and never compares runs. Torch is imported only when something is built or trained.
+It also makes experiments of Python objects (`objects/`). Training writes run folders and never compares runs. Torch is
+imported only when something is built or trained.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lrbench.training.branching import expected_saving
 from lrbench.training.executors import Executor, default_jobs
 from lrbench.training.kinds import LoopKind, Observer
+from lrbench.training.objects.known import held
 from lrbench.training.options import RunOptions
 from lrbench.training.orchestrate import do as do_runs
 from lrbench.training.orchestrate import run, stopped
@@ -20,7 +22,6 @@ from lrbench.training.outcome import Outcome, Outcomes, look, look_in, nearest, 
 from lrbench.training.pruning import RUNGS, Prune
 from lrbench.training.signals import StopFlag
 from lrbench.training.termination import Ended, not_finite
-from lrbench.training.tracking import TRACKERS, checked_tracker, trackers
 
 if TYPE_CHECKING:
     from lrbench.training.activations import layer_outputs
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from lrbench.training.generators import keep_generators
     from lrbench.training.isolation import isolated
     from lrbench.training.loop import Training
+    from lrbench.training.objects.experiment import experiment_of
+    from lrbench.training.objects.unchanged import unchanged
 
 _WITH_TORCH = {
     "check_machine": ("lrbench.training.doctor", "check_machine"),
@@ -36,6 +39,8 @@ _WITH_TORCH = {
     "layer_outputs": ("lrbench.training.activations", "layer_outputs"),
     "Training": ("lrbench.training.loop", "Training"),
     "keep_generators": ("lrbench.training.generators", "keep_generators"),
+    "experiment_of": ("lrbench.training.objects.experiment", "experiment_of"),
+    "unchanged": ("lrbench.training.objects.unchanged", "unchanged"),
     "isolated": ("lrbench.training.isolation", "isolated"),
     "evaluate_split": ("lrbench.training.evaluate", "evaluate"),  # renamed, since the module is called evaluate
 }

@@ -45,7 +45,7 @@ def waves(todo: Sequence[Outcome]) -> Iterator[list[Outcome]]:
     while left:
         waiting = known.keys() - before
         wave = [outcome for outcome in left if outcome.kind.follows not in waiting]
-        assert wave, "no run follows itself"
+        assert wave, "a run can't be its own trunk"
         left = [outcome for outcome in left if outcome.kind.follows in waiting]
         before |= {identity(outcome.experiment) for outcome in wave}
         yield [one for one in wave if not _held_back(one, known.get(one.kind.follows or ""))]
@@ -57,7 +57,7 @@ def _held_back(outcome: Outcome, trunk: Outcome | None) -> bool:
         return False
     name = trunk.path.name
     if trunk.status is Status.FAILED:
-        outcome.failed(f"{outcome.path.name}: not started, since its trunk {name} failed")
+        outcome.failed(f"{outcome.path.name}: not started because its trunk {name} failed")
     else:
         outcome.status = Status.RUNNING
         outcome.message = f"{outcome.path.name}: waits for its trunk {name}, which another process trains"
@@ -73,7 +73,7 @@ def tidy(outcomes: Sequence[Outcome]) -> None:
 
 
 def saving(outcomes: Sequence[Outcome]) -> str | None:
-    """Describe what sharing saved: `3 branches share 4,000 steps: 5,200 updates trained instead of 12,600`.
+    """Describe what sharing saved: `3 branches share 4,000 steps: 5,200 steps trained instead of 12,600`.
 
     None if there are no branches, or if some have not ended or were trained without their trunk.
     """
@@ -91,7 +91,7 @@ def saving(outcomes: Sequence[Outcome]) -> str | None:
         steps = max(_steps(trunk) for trunk in trunks.values())
         what = f"{steps:,} steps" if len(trunks) == 1 else f"{len(trunks)} trunks of {steps:,} steps"
         each = f"{len(shared)} branch{'es share' if len(shared) > 1 else ' shares'} {what}"
-        return f"{each}: {trained:,} updates trained instead of {alone:,}"
+        return f"{each}: {trained:,} steps trained instead of {alone:,}"
     return None
 
 

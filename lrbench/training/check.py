@@ -77,13 +77,13 @@ def _check_pair(experiment: Experiment, parts: Parts, task: PairTask, model: nn.
         except UserCodeError:
             if not whole:
                 raise
-            raise ValueError("several labels per example need float targets, such as targets.float()") from None
+            raise ValueError("several labels per example need float targets: use targets.float()") from None
     with fitting("metrics", f"can't be computed from {shapes}"):
         task.values(task.sums(outputs, goal).tolist(), len(goal), 1.0)
         task.note(outputs.detach(), goal)
     notes = []
     if parts.data.positions and parts.data.classes is None and void_hint(parts.classes):
-        notes.append(f"the targets go up to 255, which makes {parts.classes} classes{void_hint(parts.classes)}")
+        notes.append(f"the targets go up to 255, so there are {parts.classes} classes{void_hint(parts.classes)}")
     if isinstance(returned, tuple | list):
         notes.append(f"model: '{name}' returns {described(returned)}; its first item is taken as the predictions")
     return notes
@@ -121,13 +121,13 @@ def _check_own(parts: Parts, model: nn.Module) -> list[str]:
         with contextlib.suppress(Exception):  # batches that can't be doubled
             twice, _ = task.measure(model, mapped(batch, lambda leaf: torch.cat([leaf, leaf])))
         if bool(once.isfinite() & (once != 0)) and torch.isclose(twice, 2 * once, rtol=1e-4, atol=0):
-            problem = "its loss sums over the batch, so it depends on the batch size; a loss must be a mean"
+            problem = "its loss is a sum over the batch, so it depends on the batch size; return the mean"
             raise ConfigError(problem, key="task")
     notes = []
     if assumed := ", ".join(getattr(task, "assumed", ())):
-        notes.append(f"metrics: less is taken as better for {assumed}; write `metrics: {{name: higher}}` if not")
+        notes.append(f"metrics: lower is taken as better for {assumed}; write `metrics: {{name: higher}}` if not")
     if undeclared := ", ".join(sorted(getattr(task, "undeclared", ()))):
-        notes.append(f"task: it returns {undeclared}, which its `metrics` do not name, so it is not measured")
+        notes.append(f"task: it returns {undeclared}, which its `metrics` do not list, so it is not measured")
     return notes
 
 
@@ -144,7 +144,7 @@ def _check_outputs(experiment: Experiment, parts: Parts, loss: Loss, outputs: ob
     name, classes = experiment.model.name, parts.classes
     if not isinstance(outputs, Tensor):
         problem = f"'{name}' returns {described(outputs)}, without a tensor of predictions"
-        raise ConfigError(f"{problem}: wrap it in a module that returns one, or write a task of your own", key="model")
+        raise ConfigError(f"{problem}: wrap it in a module that returns one, or write your own task", key="model")
     returned = f"'{name}' returns outputs of shape {tuple(outputs.shape[1:])}"
     if parts.data.positions:
         classes = classes_in(goal, loss) if classes is None else classes
@@ -170,10 +170,10 @@ def _check_mean(loss: Loss, outputs: Tensor, goal: Tensor) -> None:
         return
     twice = loss(torch.cat([outputs, outputs]), torch.cat([goal, goal]))
     if once != 0 and torch.isclose(twice, 2 * once, rtol=1e-4, atol=0):
-        raise ValueError("it sums over the batch, so it depends on the batch size; a loss must be a mean")
+        raise ValueError("it is a sum over the batch, so it depends on the batch size; return the mean")
     if not _close(twice, once):
         change = f"from {once:.4g} to {twice:.4g} when every example comes twice"
-        raise ValueError(f"it changes {change}, so it depends on the batch size; a loss must be a mean")
+        raise ValueError(f"it changes {change}, so it depends on the batch size; return the mean")
     if loss.count is not None:
         pairs = [(outputs[i : i + 1], goal[i : i + 1]) for i in range(len(goal))]
         alone = [(loss(*pair), float(loss.counted(pair[1]))) for pair in pairs]

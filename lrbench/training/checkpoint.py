@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-from lrbench.errors import RunError
+from lrbench.errors import RunError, option
 from lrbench.schedules import PlateauState
 from lrbench.training.early_stopping import EarlyStoppingState
 from lrbench.training.parts import Parts
@@ -141,7 +141,7 @@ def restore(checkpoint: dict[str, Any], parts: Parts, run: str) -> State:
     except Exception as error:
         what = " ".join(str(error).split())[:200]
         problem = f"its checkpoint does not fit the current model and optimizer ({what})"
-        raise RunError(f"{run}: {problem}; restore the code, or start over with --again") from error
+        raise RunError(f"{run}: {problem}; restore the code, or start over with {option('--again')}") from error
 
 
 def _of_format_2(fields: dict[str, Any], parts: Parts) -> dict[str, Any]:

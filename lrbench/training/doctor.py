@@ -77,7 +77,7 @@ def check_machine(runs: str | Path = "runs", *, quick: bool = False) -> Checkup:
     found.facts["devices"] = _devices(found)
     found.facts["cpu"] = _cpu(found)
     found.facts["runs"] = _runs_folder(Path(runs), there, found)
-    found.facts["data"] = _data_folder()
+    found.facts["data"] = _data_folder(found)
     if not quick:
         found.facts["speed"] = _speed(found)
     return found
@@ -160,7 +160,7 @@ def _runs_folder(runs: Path, there: Path, found: Checkup) -> dict[str, Any]:
     if not writable:
         found.problems.append(Problem(f"{there} can't be written to; give another --runs", stops=True))
     elif not links:
-        found.problems.append(Problem(f"{there} has no hard links, which locks of runs need", stops=True))
+        found.problems.append(Problem(f"{there} does not support hard links, which run locks need", stops=True))
     if free < LITTLE_SPACE:
         found.problems.append(Problem(f"{there} has {in_bytes(free)} of free space", stops=free < 2**20))
     if kind.startswith(_NETWORK):
@@ -193,8 +193,10 @@ def _file_system(folder: Path) -> str:
     return max(mounted, key=lambda one: len(one.mountpoint)).fstype if mounted else ""
 
 
-def _data_folder() -> dict[str, Any]:
+def _data_folder(found: Checkup) -> dict[str, Any]:
     root = data_root()
+    if os.environ.get("LRBENCH_DATA") and not root.is_dir():
+        found.problems.append(Problem(f"LRBENCH_DATA names {root}, which is not a folder"))
     held = sorted(path.name for path in root.iterdir()) if root.is_dir() else []
     return {"folder": str(root), "set_by": "LRBENCH_DATA" if os.environ.get("LRBENCH_DATA") else None, "holds": held}
 

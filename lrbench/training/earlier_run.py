@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 
 from lrbench.components import OPTIMIZERS
 from lrbench.config import ContinueRule, Experiment, InitRule
-from lrbench.errors import ConfigError, FolderError, reason_of
+from lrbench.errors import ConfigError, FolderError, option, reason_of
 from lrbench.runs import RunFolder, RunResult
 from lrbench.schedules import Momentum, Schedule, momentum_of, with_momentum
 from lrbench.types import Part
@@ -70,10 +70,10 @@ def taken_weights(experiment: Experiment, model: nn.Module) -> list[str]:
     fitting = {name: value for name, value in weights.items() if _shape(own.get(name)) == _shape(value)}
     misfits = [_misfit(name, own, weights) for name in dict.fromkeys([*own, *weights]) if name not in fitting]
     if not fitting:
-        raise ConfigError(f"nothing in {rule.run} fits the model: {_listed(misfits)}", key="init_from")
+        raise ConfigError(f"no weights of {rule.run} fit the model: {_listed(misfits)}", key="init_from")
     if misfits and rule.strict:
         problem = f"the weights of {rule.run} do not fit the model: {_listed(misfits)}"
-        raise ConfigError(f"{problem}; set strict: false to take those that do", key="init_from")
+        raise ConfigError(f"{problem}; set strict: false to load those that do", key="init_from")
     model.load_state_dict(fitting, strict=False)
     left = f"; not taken: {_listed(misfits)}" if misfits else ""
     return [f"starts from the {rule.weights} weights of {rule.run}{left}"]
@@ -92,7 +92,7 @@ def continued(experiment: Experiment, model: nn.Module, optimizer: Optimizer) ->
         return Start()
     folder, result = _finished(rule.run, rule.identity, "continue")
     if not folder.has_final:
-        problem = f"{rule.run} kept its best weights, but not its final state; repeat it with keep: state and --again"
+        problem = f"{rule.run} kept its best weights, but not its final state; {_repeat()}"
         raise ConfigError(f"{problem}, or start from its weights with init_from", key="continue.run")
     final = _read(folder.load_final, rule.run, "continue.run")
     settings = _settings(experiment.optimizer, optimizer)
@@ -114,8 +114,8 @@ def _start(rule: ContinueRule, folder: RunFolder, result: RunResult, final: Mapp
     taken: dict[str, Any] = {"epochs": epochs, "random": dict(final["random"]), "scaler": final["scaler"]}
     where = f"continues {rule.run} after its {result.steps} steps"
     if rule.schedule == "restart":
-        return Start(**taken, said=[f"{where}; the schedule starts again (warm restart)"])
-    said = f"{where}; the schedule is the configured one over the steps of both, from step {steps} on"
+        return Start(**taken, said=[f"{where}; the schedule restarts (warm restart)"])
+    said = f"{where}; the schedule covers the steps of both runs and continues at step {steps}"
     return Start(**taken, steps=steps, plateau=dict(state["plateau"]), said=[said])
 
 
@@ -136,7 +136,7 @@ def _finished(run: str, identity: str | None, key: str) -> tuple[RunFolder, RunR
     except FolderError as error:
         raise ConfigError(str(error), key=f"{key}.run") from error
     if identity is not None and result.identity != identity:
-        problem = f"{run} is no longer the run that this config was made for ({identity[:8]})"
+        problem = f"{run} is not the run that this config was made for ({identity[:8]})"
         raise ConfigError(problem, key=f"{key}.run")
     return folder, result
 
@@ -150,7 +150,11 @@ def _weights(folder: RunFolder, result: RunResult, rule: InitRule) -> dict[str, 
     if result.best is not None and result.best.get("step") == result.steps:  # the last evaluation was the best
         return _read(folder.load_best, rule.run, "init_from.run")
     problem = f"{rule.run} kept only its best weights, of step {(result.best or {}).get('step')} of {result.steps}"
-    raise ConfigError(f"{problem}; use best, or repeat it with keep: state and --again", key="init_from.weights")
+    raise ConfigError(f"{problem}; use best, or {_repeat()}", key="init_from.weights")
+
+
+def _repeat() -> str:
+    return f"repeat it with keep: state and {option('--again')}"
 
 
 def _read(load: Callable[[], dict[str, Any]], run: str, key: str) -> dict[str, Any]:

@@ -99,5 +99,7 @@ class RunOptions:
             return PlainTraining(trunk_of(config))
         if trunk_of(config) is not None:
             ways = f"{option('--prune')}, {option('--halve')}"
-            raise UsageError(f"{config.name} is a branch, which takes its first steps as they are; remove {ways}")
+            raise UsageError(
+                f"{config.name} is a branch, which reuses the first steps of its trunk unchanged; remove {ways}"
+            )
         return PrunedTraining(self.prune)

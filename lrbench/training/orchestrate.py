@@ -12,7 +12,6 @@ from typing import Any
 
 from lrbench.config import CONFIGS, RunConfig, branched, identity, load_config, own
 from lrbench.errors import (
-    ConfigError,
     FolderError,
     Interrupted,
     LockedError,
@@ -83,23 +82,23 @@ def run(
     Raises:
         ConfigError, DataError, UsageError: the request is invalid; nothing was trained.
     """
-    if jobs < 1 or (seeds is not None and seeds < 1):
-        raise ConfigError("jobs and seeds must be at least 1")
+    if seeds is not None and seeds < 1:
+        raise UsageError(f"{option('--seeds')} must be at least 1 (got {seeds})")
     root, options = Path(runs).absolute(), RunOptions(jobs=jobs, again=again, wait=wait)
     nearest(root)
     keys = tuple(overrides)
     bases = [config if isinstance(config, RunConfig) else load_config(config, keys) for config in configs]
     if device is not None:
-        why = f"it chooses its device itself, so {option('--device')} has no effect"
+        why = f"it chooses its own device, so {option('--device')} has no effect"
         bases = [own(base, why).replace(device=device) for base in bases]
     if track is not None:
-        bases = [base.replace(asked_by="--track", track=track) for base in bases]
+        bases = [base.replace(asked_by=option("--track"), track=track) for base in bases]
     outcomes = Outcomes()
     for first, *others in _alike(bases, seeds or 1):
         outcome = look(root, first, options.kind_of(first), again)
         names = {other.name for other in others} - {first.name}
         if names:
-            outcome.warnings.append(f"{', '.join(sorted(names))} is the same experiment, so they share this run")
+            outcome.warnings.append(f"the same experiment as {', '.join(sorted(names))}, so they share this run")
         outcomes.append(outcome)
     do(outcomes, root, options, watch)
     return outcomes

@@ -75,7 +75,7 @@ class Parts:
         if len(self.optimizer.param_groups) != len(self.ratios):
             change = f"from {len(self.ratios)} to {len(self.optimizer.param_groups)}"
             problem = f"the number of parameter groups changed {change} during training, which a schedule can't follow"
-            raise RunError(f"{problem}; make all groups in the beginning, and use freeze and unfreeze")
+            raise RunError(f"{problem}; create all groups at the start and use freeze and unfreeze")
         for group, ratio in zip(self.optimizer.param_groups, self.ratios, strict=True):
             if isinstance(group["lr"], Tensor):
                 group["lr"].fill_(lr * ratio)

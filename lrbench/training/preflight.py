@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lrbench.config import RunConfig, without_rate
-from lrbench.errors import FolderError, LockedError, counted
+from lrbench.errors import FolderError, LockedError, counted, option
 from lrbench.events import Watch, message
 from lrbench.runs import RunFolder, changes, writing
 from lrbench.training.kinds import Kind
@@ -63,4 +63,7 @@ def _make_ready(folder: RunFolder, outcome: Outcome, again: bool) -> list[str]:
             key: value for key, value in kind.environment(experiment).items() if key in ("lrbench", "user_code", "git")
         }
         folder.amend_environment({"resumed_with": now})
-    return [f"{change} since this run started, so it mixes both; --again starts it over" for change in changed]
+    return [
+        f"{change} since this run started, so its results mix both versions; {option('--again')} starts it over"
+        for change in changed
+    ]

@@ -8,7 +8,6 @@ process (signals, environment, random generators) never changes a run.
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import os
 import queue
@@ -19,44 +18,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from lrbench.config import RunConfig
-from lrbench.errors import ConfigError, UsageError
+from lrbench.config import TRACKERS, RunConfig, checked_tracker, trackers
+from lrbench.errors import ConfigError
 from lrbench.events import Event, Watch, message
-from lrbench.registry import Catalog, load_object
 from lrbench.training.outcome import Outcome
 from lrbench.types import Part
 
-_HOME = "lrbench.integrations.trackers"
-TRACKERS: Mapping[str, str] = {
-    "mlflow": f"{_HOME}.mlflow:MLflow",
-    "tensorboard": f"{_HOME}.tensorboard:TensorBoard",
-    "trackio": f"{_HOME}.trackio:Trackio",
-    "wandb": f"{_HOME}.wandb:WandB",
-}
-"""Tools that can follow a run, by their names in a config's `track`."""
-
 TOLD_AFTER_SECONDS, WAIT_SECONDS = 2.0, 300.0
 """How long to wait for the tools silently, and at most, once all runs have ended."""
-
-
-def trackers(tools: Mapping[str, str]) -> Catalog:
-    """Return the catalogue of tools given by their import strings; their modules don't import the tools yet."""
-    return Catalog("tracker", {name: load_object(where, "track") for name, where in tools.items()}, frozenset({"into"}))
-
-
-def checked_tracker(part: Part, catalog: Catalog) -> Part:
-    """Check a tool's name and options, and that it is installed. Raises ConfigError, UsageError, UserCodeError."""
-    whole = catalog.complete(part, "track")
-    tool = catalog.factory(whole, "track")
-    missing = [name for name in getattr(tool, "needs", ()) if importlib.util.find_spec(name) is None]
-    if missing:
-        what = f"{part.name} needs the package {missing[0]}, which is not installed"
-        raise UsageError(f"{what}: pip install 'lrbench-torch[{getattr(tool, 'extra', '')}]'")
-    lacking = next((name for name in ("open", "holds", "stamp", "close", "hint") if not hasattr(tool, name)), None)
-    if lacking:
-        problem = f"{part.name} is no tracker: it has no `{lacking}`; derive it from lrbench.integrations.Tool"
-        raise ConfigError(problem, key="track")
-    return whole
 
 
 def tools_of(experiment: RunConfig, root: Path) -> list[dict[str, Any]]:
@@ -180,7 +149,7 @@ class Session:
         else:
             how = f"ended with exit code {code}" if (code := self.process.wait()) else ""
         if how:
-            self.watch(message(f"the trackers' process {how}; `lrbench export` writes what they lack"))
+            self.watch(message(f"the trackers' process {how}; `lrbench export` writes what is missing"))
 
 
 def _write(orders: queue.SimpleQueue[str | None], pipe: IO[str]) -> None:

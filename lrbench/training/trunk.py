@@ -64,7 +64,7 @@ def take_start(trunk: Trunk, folder: RunFolder, experiment: Experiment, parts: P
         _check_same(source, experiment, parts, step)
         folder.take_checkpoint(source, state, identity(experiment))
     except FolderError as error:
-        begins = "goes on alone" if done else "trained alone from its first step"
+        begins = "continues alone" if done else "trained alone from the first step"
         watch(message(f"{folder.name}: {begins}; its trunk {trunk.name} can't be used: {error}", folder.name))
         return False
     folder.amend_environment({"branched": {"from": source.name, "step": step}})
@@ -99,7 +99,7 @@ def _check_same(source: RunFolder, experiment: Experiment, parts: Parts, step: i
             f"its epochs have {known.sizes.steps_per_epoch} steps, those of this run {parts.steps_per_epoch}"
         )
     if _without_length(other) != _without_length(experiment):
-        raise FolderError("its config differs in more than the schedule and the length")
+        raise FolderError("its config differs in more than schedule and length")
     theirs = schedule_of(other, parts.start, parts.peak_lr, known.sizes.total_steps, parts.steps_per_epoch)
     ours = schedule_of(experiment, parts.start, parts.peak_lr, parts.total_steps, parts.steps_per_epoch)
     first = next((at for at in range(step) if theirs(at) != ours(at)), None)

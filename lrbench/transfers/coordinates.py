@@ -111,10 +111,10 @@ def _checked(widths: Sequence[int], steps: int, seeds: int) -> list[int]:
         )
     if steps > MOST_STEPS:
         raise UsageError(
-            f"{option('--steps')} must be at most {MOST_STEPS:,} (got {steps}); a few show what a width does"
+            f"{option('--steps')} must be at most {MOST_STEPS:,} (got {steps}); few steps show the effect of the width"
         )
     if seeds < 2:
-        raise UsageError(f"{option('--seeds')} must be at least 2 (got {seeds}), since an interval needs several")
+        raise UsageError(f"{option('--seeds')} must be at least 2 (got {seeds}), since an interval needs several seeds")
     return chosen
 
 
@@ -126,7 +126,7 @@ def _width_key(experiment: Experiment, key: str | None) -> str:
     """Return the key that is the width. Raises UsageError, ConfigError."""
     found = key or WIDTH_KEYS.get(experiment.model.name)
     if found is None:
-        problem = f"say which key is the width of '{experiment.model.name}': {option('--key')} model.NAME"
+        problem = f"name the key that is the width of '{experiment.model.name}': {option('--key')} model.NAME"
         raise UsageError(f"{problem}; it is known for {', '.join(sorted(WIDTH_KEYS))}")
     if not found.startswith("model.") or not found.removeprefix("model."):
         raise UsageError(f"{option('--key')} must be a key of the model, such as model.width (got {found!r})")

@@ -148,7 +148,7 @@ class CoordinateCheck(Displayed):
         level = f"Level: {sum(one.word == 'level' for one in slopes)} of {len(slopes)} layers"
         if self.verdict == "not level":
             return f"{self.name}: not μP {after}. {'. '.join([*told, level])}."
-        more = "More seeds, steps or widths may tell"
+        more = "More seeds, steps or widths may decide"
         return f"{self.name}: undecided {after}. {'. '.join([level, *told, more])}."
 
 

@@ -108,7 +108,7 @@ def transfer(
     Args:
         runs: run folders, or folders that contain them: sweeps of the learning rate at several sizes.
         predict: sizes to predict the best learning rate for, such as `{"epochs": 300}`; or several of them.
-        metric: what the learning rate is to be the best for, a column of `load_runs`; val_loss by default.
+        metric: what the best learning rate optimizes, a column of `load_runs`; val_loss by default.
         filters: as for `report`: only runs that match all are looked at.
         axes: the sizes of the law; by default all that differ.
 
@@ -177,7 +177,7 @@ def _independent(known: Sequence[Sized], varied: Sequence[str]) -> tuple[list[st
         twin = next((one for one in axes if _models(one, name) and np.ptp(logs[one] - logs[name]) < 1e-9), None)
         if twin is None:
             problem = f"{name} changes together with {' and '.join(axes)} in all families with an optimum"
-            raise UsageError(f"{problem}, so their exponents can't be told apart: vary one at a time")
+            raise UsageError(f"{problem}, so their exponents can't be separated: vary one at a time")
         together[twin] = (*together.get(twin, ()), name)
     return axes, together
 
@@ -192,7 +192,7 @@ def _axis(name: str, known: Iterable[str]) -> str:
     known = sorted(known)
     fitting = [one for one in known if one == name] or [one for one in known if one.rpartition(".")[2] == name]
     if len(fitting) != 1:
-        problem = "is no size of these runs" if not fitting else f"may be {' or '.join(fitting)}"
+        problem = "is not a size of these runs" if not fitting else f"may be {' or '.join(fitting)}"
         raise UsageError(f"'{name}' {problem}; sizes are {', '.join(known)}")
     return fitting[0]
 
@@ -205,7 +205,7 @@ def _predicted(law: Fitted, asked: Mapping[str, float]) -> Prediction:
             raise UsageError(f"{option('--predict')} {name}: must be a number greater than 0 (got {value!r:.40})")
         full = _axis(str(name), {*law.axes, *law.fixed})
         if full not in law.axes and not math.isclose(law.fixed[full], value):
-            problem = f"all of these runs have {full} {law.fixed[full]:g}, so the law knows nothing of other ones"
+            problem = f"all of these runs have {full} {law.fixed[full]:g}, so the law can't predict for others"
             raise UsageError(f"{option('--predict')} {name}={value:g}: {problem}; it is a law of {', '.join(law.axes)}")
         sizes[full] = float(value)
     if missing := [name for name in law.axes if name not in sizes]:

@@ -52,7 +52,7 @@ def _at(sizes: dict[str, float]) -> str:
 def unchecked(one: Exponent) -> str:
     """Say that two sizes are not enough."""
     tried = " and ".join(f"{value:g}" for value in one.tried)
-    return f"{one.name} has only the sizes {tried}, so nothing would show that the law bends; add a third"
+    return f"{one.name} has only the sizes {tried}, so a bend of the law would not show; add a third"
 
 
 def warnings(law: Fitted, predictions: Sequence[Prediction]) -> Iterator[str]:
@@ -68,18 +68,18 @@ def warnings(law: Fitted, predictions: Sequence[Prediction]) -> Iterator[str]:
         if wrong := [each for each in one.left_out if not each.inside]:
             yield (
                 f"The law without {one.name} {one.tried[-1]:g} mispredicts {len(wrong)} of {len(one.left_out)} optima "
-                "there, so it may fail beyond the sizes tried, too."
+                "there, so it may also fail beyond the sizes tried."
             )
     if "batch_size" in law.axes and not {"steps"} & law.known[0].sizes.keys():
         yield "At equal epochs a larger batch takes fewer steps: the exponent of batch_size includes that."
     for made in predictions:
         for name, out in made.far.items():
             yield (
-                f"{name} {made.sizes[name]:g} lies {out:.1f} decades outside of the sizes tried (more than {FAR:g}): "
+                f"{name} {made.sizes[name]:g} lies {out:.1f} decades outside the sizes tried (more than {FAR:g}): "
                 "take the prediction as a guess."
             )
         if math.log10(made.high / made.low) > 1:
-            yield f"The interval for {_at(made.sizes)} spans more than a decade: the sweeps can't tell."
+            yield f"The interval for {_at(made.sizes)} spans more than a decade: the sweeps do not determine it."
 
 
 def against_edges(law: Fitted) -> Iterator[str]:

@@ -1,5 +1,7 @@
 """Types of values: of configs, of the arguments of Python functions, and results that show themselves in a notebook.
 
+Besides, what a value names (an import string), and what docstrings say about one.
+
 It imports only the files at the top.
 """
 
@@ -24,6 +26,8 @@ from lrbench.types.arguments import (
     paths_in,
 )
 from lrbench.types.displayed import Displayed
+from lrbench.types.docstrings import documented
+from lrbench.types.import_strings import OBJECTS, load_object
 from lrbench.types.values import (
     Count,
     Duration,
@@ -56,6 +60,7 @@ __all__ = [
     "FUNCTION",
     "NOTHING",
     "NUMBER",
+    "OBJECTS",
     "PATH",
     "PATHS",
     "SWITCH",
@@ -88,7 +93,9 @@ __all__ = [
     "arguments",
     "block_of",
     "checked",
+    "documented",
     "first_of",
+    "load_object",
     "part_of",
     "paths_in",
     "problem_of",

@@ -60,7 +60,7 @@ def constant(pair: SideBySide) -> Fault | None:
     """The schedule never moved: nothing steps the scheduler, or it does not know this optimizer."""
     if not pair.run.still or len(pair.run) < 2:
         return None
-    words = f"the learning rate is constant, but {pair.meant.words} was meant: is the scheduler stepped at all?"
+    words = f"the learning rate is constant, but {pair.meant.words} was meant: is the scheduler stepped?"
     return pair.fault("constant", words)
 
 
@@ -153,7 +153,7 @@ def stretched(pair: SideBySide) -> Fault | None:
     ends = f"it lies between {low:.3g} and {high:.3g}, not {meant_low:.3g} and {meant_high:.3g}"
     same_peak = abs(high - meant_high) <= 0.01 * meant_high
     kind: Kind = "minimum" if same_peak else "peak"
-    words = "the minimum is never reached" if same_peak and low > meant_low else f"the {kind} is another one"
+    words = "the minimum is never reached" if same_peak and low > meant_low else f"the {kind} differs"
     return pair.fault(kind, f"{words}: {ends}")
 
 

@@ -91,7 +91,7 @@ def _never_moves(curve: Curve) -> Iterator[Fault]:
     named = MOVING.search(curve.name) and not STILL.search(curve.name)
     if curve.run.still and len(curve.run) >= FEWEST and named:
         words = f"the learning rate is constant, though its schedule is called '{curve.name:.60}'"
-        yield curve.fault("constant", f"{words}: is the scheduler stepped at all?", 0)
+        yield curve.fault("constant", f"{words}: is the scheduler stepped?", 0)
 
 
 def _rises_again(curve: Curve) -> Iterator[Fault]:

@@ -48,23 +48,21 @@ def _starts(pair: SideBySide) -> Iterator[int]:
 def _again(pair: SideBySide, row: int, rows: Mask) -> str | None:
     start = int(pair.positions[row])
     if pair.explains(rows, lambda step: step - start):
-        return "the schedule starts again from its beginning, as if it had not been restored on resuming"
+        return "the schedule starts again from its beginning, as if it was not restored on resuming"
     left = len(pair.table) - start
     try:
         table = pair.meant.over(left).table() if left > 1 and not pair.meant.start else None
     except LrbenchError:
         return None
     if table is not None and pair.explains(rows, lambda step: step - start, table=table):
-        return (
-            f"the schedule starts again, over the remaining {left:,} steps, as if it had not been restored on resuming"
-        )
+        return f"the schedule starts again, over the remaining {left:,} steps, as if it was not restored on resuming"
     return None
 
 
 def _vanished(pair: SideBySide, row: int, rows: Mask) -> str | None:
     if rows.sum() < 3 or not (pair.run.rates[rows] < VANISHED * pair.run.peak).all():
         return None
-    return "the learning rate is nearly 0 from there on: the schedule moves much too fast, or is much too short"
+    return "the learning rate is nearly 0 from there on: the schedule is stepped too often or too short"
 
 
 def _stopped(pair: SideBySide, row: int, rows: Mask) -> str | None:
@@ -83,7 +81,7 @@ def _behind(pair: SideBySide, row: int, rows: Mask) -> str | None:
         ahead = int(place - pair.positions[row])
         if abs(ahead) > 1 and pair.explains(rows, lambda step, ahead=ahead: step + ahead):  # type: ignore[misc]
             where = "ahead" if ahead > 0 else "back"
-            return f"the schedule jumps {abs(ahead):,} steps {where}: was an older or newer state of it restored?"
+            return f"the schedule jumps {abs(ahead):,} steps {where}: was an older or newer state restored?"
     return None
 
 

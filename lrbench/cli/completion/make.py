@@ -10,10 +10,8 @@ from rich.text import Text
 from typer.main import get_command
 
 from lrbench.cli.catalogue import CATALOGUES, described_configs
-from lrbench.schedules import PLATEAUS, SCHEDULES
-from lrbench.schemas import schema
-from lrbench.starters import STARTERS
-from lrbench.training import TRACKERS
+from lrbench.cli.starters import STARTERS
+from lrbench.config import TRACKERS, schema
 
 _SOURCES = {
     "--baseline": "labels", "--columns": "columns", "--filter": "filters", "--metric": "metrics", "--out": "folders",
@@ -45,7 +43,8 @@ def make() -> dict[str, Any]:
     return {
         "options": _options("", group),
         "commands": {name: _command(name, one) for name, one in group.commands.items()},
-        "names": {kind: _names(kind) for kind in CATALOGUES} | {"configs": described_configs()},
+        "names": {kind: catalog.names() for kind, (catalog, _) in CATALOGUES.items()}
+        | {"configs": described_configs()},
         "keys": dict(_keys(made["$defs"]["training"], made)),
         "entries": {key: dict(entries) for key, entries in parts.items()},
     }
@@ -85,13 +84,6 @@ def _value(command: str, name: str) -> Any:
 
 def _first_line(text: str | None) -> str:
     return Text.from_markup((text or "").partition("\n")[0]).plain
-
-
-def _names(kind: str) -> dict[str, str]:
-    catalog = CATALOGUES[kind][0]
-    found = {name: catalog.summary(name) for name in catalog.entries}
-    found |= dict.fromkeys(catalog.aliases, "") | catalog.of_others()
-    return found | ({name: PLATEAUS.summary(name) for name in PLATEAUS.entries} if catalog is SCHEDULES else {})
 
 
 # -- keys

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from lrbench.components.data.options import DatasetRules, Normalize, Validation
 from lrbench.errors import ConfigError
-from lrbench.registry import Catalog, load_object
-from lrbench.types import Count, Part, Size
+from lrbench.registry import Catalog
+from lrbench.types import Count, Part, Size, load_object
 
 if TYPE_CHECKING:
     from lrbench.components.data.batches import Data
@@ -59,7 +59,7 @@ def image_folder(
 
 
 def of_task() -> None:
-    """What the method `data` of your task returns; set by itself if a config with such a task names no data set."""
+    """What the method `data` of your task returns; the default if a config with such a task names no data set."""
 
 
 def _text(*, path: str | None = None, tokens: Literal["bytes", "characters"] = "bytes", context: Count = 64) -> Source:
@@ -67,7 +67,7 @@ def _text(*, path: str | None = None, tokens: Literal["bytes", "characters"] = "
 
     Args:
         path: a file in UTF-8, or a folder whose *.txt files are joined in the order of their names.
-        tokens: bytes (a vocabulary of 256) or characters (those that occur in the text).
+        tokens: `bytes` (a vocabulary of 256) or `characters` (those that occur in the text).
         context: tokens in an example. Examples don't overlap.
     """
     from lrbench.components.data.text import text

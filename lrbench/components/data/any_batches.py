@@ -54,7 +54,7 @@ def of_batches(source: Source, rules: DatasetRules, train: Split, validation: Sp
     """Return the data, of whose shapes only the first batch is known. Raises ConfigError, DataError."""
     for key, given in (("augment", rules.augment), ("normalize", rules.normalize)):
         if given:
-            problem = "needs examples (input, target) that lrbench makes batches of; do it in your own code"
+            problem = "needs examples (input, target) that lrbench makes into batches; do it in your own code"
             raise ConfigError(problem, key=f"dataset.{key}")
     for split in (train, validation, source.test):
         if split is not None and not getattr(split, "endless", False) and len(split) == 0:
@@ -71,7 +71,7 @@ def of_batches(source: Source, rules: DatasetRules, train: Split, validation: Sp
 def notes_on(name: str, train: Split) -> tuple[str, ...]:
     """Return what a user should know about the data."""
     if not isinstance(train, Tensors | Stream):
-        text = "it comes in an order of its own, so a resumed run equals an uninterrupted one only if that repeats"
+        text = "its order is its own, so a resumed run equals an uninterrupted one only if that order repeats"
         return (f"{name}: {text}",)
     streamed = isinstance(train, Stream) and train.collate is None
     if streamed and any(map(is_image, leaves(first_of(train, name)))):

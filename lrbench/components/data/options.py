@@ -38,8 +38,8 @@ class Normalize:
     """Per-channel mean and standard deviation, in units of the scaled input (pixels are 0 … 1).
 
     Args:
-        mean: what is subtracted, a number for each channel.
-        std: what the difference is divided by, a number for each channel.
+        mean: the mean of each channel, which is subtracted.
+        std: the standard deviation of each channel, by which the difference is divided.
     """
 
     __pydantic_config__ = _forbid

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lrbench.components.data.batches import Split
 from lrbench.errors import ConfigError, UserCodeError
-from lrbench.registry import load_object
+from lrbench.types import load_object
 
 KEY = "dataset.sampler"
 
@@ -31,7 +31,7 @@ def sampler_of(name: str, train: Split) -> Callable[[int], Tensor]:
     """
     labels = train.labels()
     if not train.shuffles:
-        raise ConfigError("can't sample data that comes in an order of its own", key=KEY)
+        raise ConfigError("can't sample data that sets its own order", key=KEY)
     if labels is None:
         raise ConfigError("needs all training targets: give the Dataset an attribute `targets`", key=KEY)
     if name == "balanced":

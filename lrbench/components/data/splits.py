@@ -100,7 +100,7 @@ def _read_by(workers: int, source: Source) -> Source:
     splits = {name: getattr(source, name) for name in _SPLITS}
     for name, split in splits.items():
         if split is not None and not split.shuffles:
-            problem = f"is for map-style Datasets, and {name} comes in an order of its own"
+            problem = f"is for map-style Datasets, and {name} sets its own order"
             raise ConfigError(f"{problem}; give your own DataLoader num_workers", key="dataset.workers")
     changed: dict[str, Any] = {n: replace(s, workers=workers) for n, s in splits.items() if isinstance(s, Stream)}
     return replace(source, **changed)
@@ -228,7 +228,7 @@ def _draw(split: Split, out: int, seed: int, by_class: bool | None = None) -> tu
         sizes = f"{len(split) - out} and {out} of {len(split)} examples by class"
         single = f": class {names[counts.argmin()]} has only one example" if 1 in counts else ""
         problem = f"can't draw {sizes}{single or f': each split needs at least {len(names)}, one for each class'}"
-        advice = "write validation: {how: random} or tail" if by_class else "remove train_size"
+        advice = "use validation: {how: random} or tail" if by_class else "remove train_size"
         raise ConfigError(f"{problem}; {advice}", key="dataset") from error
     return torch.from_numpy(np.sort(kept)), torch.from_numpy(np.sort(drawn))
 

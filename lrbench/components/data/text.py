@@ -112,4 +112,4 @@ def _decoded(file: Path, content: bytes) -> str:
         return content.decode("utf-8-sig")  # without the mark that some editors put before the text
     except UnicodeDecodeError as error:
         problem = f"{file} is not UTF-8 (byte {error.start:,}: 0x{content[error.start]:02x})"
-        raise DataError(f"text: {problem}; convert it, or use tokens: bytes, which takes anything") from None
+        raise DataError(f"text: {problem}; convert it, or use tokens: bytes, which accepts any bytes") from None

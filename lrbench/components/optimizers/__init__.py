@@ -105,7 +105,7 @@ def _grouped(
 def _check_rules(part: Part, rules: GroupRules) -> None:
     known = inspect.signature(OPTIMIZERS.factory(part)).parameters
     if part.imported and not {"params", "model_or_params"} & known.keys():
-        problem = f"'{part.name}' gets the model and makes the parameter groups itself"
+        problem = f"'{part.name}' gets the model and creates the parameter groups itself"
         raise ConfigError(f"{problem}; remove {', '.join(rules.arguments)}", key="optimizer")
     if not rules.decay_biases_and_norms and "weight_decay" not in known and not part.imported:
         raise ConfigError(f"{part.name} has no weight decay", key="optimizer.decay_biases_and_norms")

@@ -92,7 +92,7 @@ _CLASSES = {
         "AdamW", 2.5e-3, "AdamW that averages its weights instead of a decay (Defazio et al. 2024)."
     ),
     "schedule_free_radam": _schedule_free(
-        "RAdam", 2.5e-3, "The same with rectified Adam, which needs no warm-up either."
+        "RAdam", 2.5e-3, "The same with rectified Adam, which also needs no warm-up."
     ),
     "schedule_free_sgd": _schedule_free(
         "SGD", 1.0, "SGD that averages its weights instead of a decay (Defazio et al. 2024); needs a large lr."

@@ -124,13 +124,13 @@ def parameter_groups(
         lr: the learning rate that the factors multiply.
         decay_biases_and_norms: False gives biases and one-dimensional weights (those of norms) `weight_decay` 0.
         layer_decay: ratio of each layer's learning rate to the next layer's; the last layer has the full one. A layer
-            is a module that is no container and holds no list of layers; a norm belongs to the layer before it.
+            is a module that is not a container and holds no list of layers; a norm belongs to the layer before it.
         lr_factors: pattern of parameter names (`conv*`, `*.bias`) → factor of their learning rate. Matches multiply.
         freeze: patterns of parameters that don't train; they no longer require gradients.
-        unfreeze: pattern → when they begin to train, `2 epochs`, frozen or not by `freeze`; the earliest match counts.
-            lrbench's own loop does so; here it only makes groups of them.
-        group_warmup: pattern → length of a warm-up of their own, from when they begin to train; the longest match
-            counts. Also for lrbench's own loop.
+        unfreeze: pattern → when matching parameters begin to train, such as `2 epochs`; the earliest match counts.
+            Only lrbench's own loop follows it; `parameter_groups` only groups them.
+        group_warmup: pattern → length of their own warm-up, from when they begin to train; the longest match counts.
+            Only lrbench's own loop follows it.
         width_factors: name of a parameter → factor of its learning rate, which its group has as `width_factor` too.
 
     Raises:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from lrbench.components.metrics import NAMED
 from lrbench.components.tasks.base import Task
 from lrbench.errors import ConfigError, DataError
-from lrbench.registry import Catalog, load_object
-from lrbench.types import Part
+from lrbench.registry import Catalog
+from lrbench.types import Part, load_object
 
 if TYPE_CHECKING:
     from lrbench.components.data.batches import Data

@@ -62,7 +62,7 @@ class Meter:
     def classes(self) -> int:
         """The number of classes. Raises ConfigError if it is unknown."""
         if self.facts.classes is None:
-            problem = f"{self.metric.name} needs the number of classes, which this data set does not tell"
+            problem = f"{self.metric.name} needs the number of classes, which this data set does not give"
             raise ConfigError(f"{problem}; return it as `classes`", key="metrics")
         return self.facts.classes
 

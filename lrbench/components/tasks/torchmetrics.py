@@ -79,5 +79,7 @@ def as_metric(name: str, found: Any) -> Metric:
     try:
         higher = bool(found.higher_is_better)
     except Exception as error:
-        raise ConfigError(f"'{name}' does not tell which way is better: {reason_of(error)}", key="metrics") from error
+        raise ConfigError(
+            f"'{name}' does not say which direction is better: {reason_of(error)}", key="metrics"
+        ) from error
     return Metric(name, "higher" if higher else "lower")

@@ -131,7 +131,9 @@ def _of_file(path: Path, tools: list[Tool]) -> tuple[Tool, Path]:
             if claim is not None and place in (path, path.parent):
                 return tool, place
     endings = ".csv, .tsv, .jsonl, trainer_state.json, .wandb, mlflow.db or an event file of TensorBoard"
-    raise UsageError(f"{path} is no file of {tools[0].title if len(tools) == 1 else 'a known format'}; give {endings}")
+    raise UsageError(
+        f"{path} is not a file of {tools[0].title if len(tools) == 1 else 'a known format'}; give {endings}"
+    )
 
 
 def _under(folder: Path, tools: list[Tool], depth: int) -> Iterator[tuple[Tool, Path]]:

@@ -62,7 +62,7 @@ def import_runs(
         runs: the folder for run folders; created if missing.
         name: the name of all runs, or a pattern such as `{experiment} {optimizer}`; by default the experiment's name.
         seed_key: the parameter that is the seed; by default `seed`, `random_seed`, …
-        group_by: the parameters that tell groups of runs apart; by default all that may change the result.
+        group_by: the parameters that distinguish groups of runs; by default all that may change the result.
         lr_key: the parameter that is the learning rate; by default `lr`, `learning_rate`, …
         columns: which column is what, as in `{"val_loss": "eval/loss"}`; usual names need no mention.
         dry_run: write nothing.

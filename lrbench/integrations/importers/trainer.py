@@ -69,7 +69,7 @@ def _state(path: Path) -> Mapping[str, Any]:
     except OSError as error:
         raise FolderError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise FolderError(f"{path} is damaged: it is no JSON") from error
+        raise FolderError(f"{path} is damaged: it is not JSON") from error
     if not isinstance(found, Mapping):
         raise FolderError(f"{path} has no log_history; is it a Trainer's state?")
     return found

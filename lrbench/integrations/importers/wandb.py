@@ -48,7 +48,7 @@ def _offline(path: Path) -> Foreign:
     run: Any = None
     config: dict[str, Any] = {}
     status: Status | None = None
-    reason = "its log has no end, as if it were running"
+    reason = "its log has no end, so it may still be running"
     for content in _records(path):
         try:
             record = Record.FromString(content)
@@ -83,7 +83,7 @@ def _records(path: Path) -> Iterator[bytes]:
     except OSError as error:
         raise FolderError(f"{path} cannot be read: {error.strerror}") from error
     if data[:4] != b":W&B":
-        raise FolderError(f"{path} is no log of W&B")
+        raise FolderError(f"{path} is not a log of W&B")
     place, whole = _HEAD, b""
     while place + _HEAD <= len(data):
         if (left := _BLOCK - place % _BLOCK) < _HEAD:  # the rest of a block is empty

@@ -10,12 +10,11 @@ from typing import Any
 from lrbench.components import AVERAGES, DEFAULT_LR, OPTIMIZERS, GroupRules, configured_rate, metrics_of
 from lrbench.config import Experiment
 from lrbench.errors import LrbenchError
-from lrbench.registry import OBJECTS
 from lrbench.reports.code.loop import Import, loop
 from lrbench.reports.code.schedules import Run, schedule_code
 from lrbench.reports.code.text import Call, Raw, call, comment, is_name, layout
 from lrbench.runs import Environment
-from lrbench.types import Part
+from lrbench.types import OBJECTS, Part
 
 _STANDARD = ("itertools", "math")
 _PACKAGED = ("prodigyopt", "schedulefree")

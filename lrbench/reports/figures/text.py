@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import matplotlib as mpl
@@ -24,9 +25,19 @@ LONGEST = 76  # characters of a legend's label; longer ones are shortened togeth
 
 def width_of(text: str, size: str | float = "small", weight: str = "normal") -> float:
     """Return the width of the widest line of a text, in inches."""
-    font = FontProperties(size=size, weight=weight)
-    lines = text.split("\n")
-    return max(text_to_path.get_text_width_height_descent(line, font, ismath=False)[0] for line in lines) / 72
+    points = FontProperties(size=size).get_size_in_points()
+    fonts = tuple(str(mpl.rcParams[key]) for key in _FONTS)
+    return max(_measured(line, points, weight, fonts) for line in text.split("\n")) / 72
+
+
+_FONTS: Sequence[Any] = ("font.family", "font.serif", "font.sans-serif", "font.monospace", "font.style", "font.stretch")
+
+
+@lru_cache(1 << 14)  # breaking a long word into lines measures each of its beginnings, for each figure again
+def _measured(line: str, points: float, weight: str, fonts: tuple[str, ...]) -> float:
+    """Return the width of a line in points; `fonts` are the settings that choose the font."""
+    font = FontProperties(size=points, weight=weight)
+    return float(text_to_path.get_text_width_height_descent(line, font, ismath=False)[0])
 
 
 def wrapped(text: str, room: float, size: str | float = "small", most: int = 3) -> str:

@@ -94,7 +94,7 @@ def _interval(one: Finalist, measure: Measure) -> str:
         return f", the {one.edge} tried" if one.edge else ""
     if known.decades > WIDE:
         seeds = counted(known.seeds, "seed")
-        return f" ({seeds} place the optimum only between {rate(known.low)} and {rate(known.high)})"
+        return f" ({seeds} locate the optimum only between {rate(known.low)} and {rate(known.high)})"
     return f" (95% interval of the optimum {rate(known.low)} to {rate(known.high)})"
 
 
@@ -128,7 +128,7 @@ def _beside(found: Families) -> str:
     if not better or found.best.by_fresh_seeds:
         return ""
     first = min(better, key=lambda group: group.standing(measure))
-    return f"{first.short}, which is no part of the sweep, is better still: {value(measure, _centre(first, measure))}."
+    return f"{first.short}, which is not part of the sweep, is even better: {value(measure, _centre(first, measure))}."
 
 
 def _centre(group: Group, measure: Measure) -> float:
@@ -158,8 +158,8 @@ def _flattered(found: Families) -> str:
     if found.best.by_fresh_seeds or found.comparison.single:
         return ""
     return (
-        "The same seeds chose each learning rate and compare it here, which makes all of them look a little better "
-        "than they are; fresh seeds (lrbench sweep --confirm) do not."
+        "The seeds compared here also chose each learning rate, so all values look a little better than they are. "
+        "Fresh seeds (lrbench sweep --confirm) avoid this."
     )
 
 

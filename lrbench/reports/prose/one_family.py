@@ -50,7 +50,9 @@ def _first(family: Family, best: Point, measure: Measure, begun: str, alone: boo
     about = f"{the} best learning rate is about {rate(found.lr)} (95% interval {rate(found.low)} to {rate(found.high)})"
     if found.decades > WIDE:
         seeds = counted(found.seeds, "seed")
-        about = f"{seeds if begun else capital(seeds)} place the best learning rate only between {rate(found.low)} and "
+        about = (
+            f"{seeds if begun else capital(seeds)} locate the best learning rate only between {rate(found.low)} and "
+        )
         tried = f"of those tried, {lr} has the {extreme(measure)} {measure.words}, {whole}"
         return f"{begun}{about}{rate(found.high)}; {tried}."
     if rate(found.lr) == lr:
@@ -160,4 +162,4 @@ def _no_optimum(family: Family, measure: Measure) -> str:
     found = optimum(family, measure)
     if not isinstance(found, NoOptimum) or family.edge(measure):
         return ""
-    return f"A curve through those tried has no sure minimum, since {found.reason}."
+    return f"The curve through the learning rates tried has no certain minimum, since {found.reason}."

@@ -89,7 +89,7 @@ def _best(record: Record, measure: Measure) -> str:
 _SHOWN: Mapping[str, str] = {
     "stuck, rate too large": "It is stuck: the learning rate is too large",
     "stuck, rate too small": "It is stuck: the learning rate is too small",
-    "nothing to learn": "It learned nothing that holds for the validation data",
+    "nothing to learn": "It learned nothing that generalizes to the validation data",
     "oscillating": "Its loss oscillates",
     "overfitting": "It overfits",
     "past its best": "It was trained past its best",
@@ -98,8 +98,8 @@ _SHOWN: Mapping[str, str] = {
     "rate too small": "The learning rate is too small",
     "rate too large": "The learning rate is too large",
     "converged": "It has converged",
-    "undecided": "Its curves don't tell whether another learning rate would be better",
-    "too short to tell": "It is too short to tell more",
+    "undecided": "Its curves do not show whether another learning rate would be better",
+    "too short to tell": "It is too short to show more",
 }
 """What a verdict's label means; a diverged run is told before."""
 

@@ -38,7 +38,7 @@ def superlative(comparison: Comparison, name: str) -> str:
     if sum(row.lost / row.ended == share for row in comparison.rows) > 1:
         kept = "that lost the smallest share of their seeds" if share else "that lost no seed"
         return f"Of those {kept}, {name} has the {extreme(measure)} {measure.words}"
-    why = "since it lost the smallest share of its seeds" if share else "since it alone lost no seed"
+    why = "since it lost the smallest share of its seeds" if share else "since only it lost no seed"
     return f"{name} is first, {why}, with a {measure.words} of"
 
 
@@ -75,7 +75,7 @@ def standing(
         found.setdefault(known or "", []).append(row)
     if set(found) == {"undecided"} and len(others) > 1 and not any(row.lost for row in others):
         among = f" between {kind}" if kind else ""
-        return f"{_with(comparison.rows)}the differences{among} can't be told from chance."
+        return f"{_with(comparison.rows)}the differences{among} may be chance."
     clauses = [_clause(key, found[key], comparison, name, reference) for key in _ORDER if key in found]
     text = "; ".join(clauses)
     if "undecided" in found and (lead := _with(comparison.rows)):
@@ -95,7 +95,7 @@ def _single(comparison: Comparison, name: Name) -> str:
     measure = comparison.measure
     ordered = [row for row in comparison.rows if row.n and row is not comparison.against]
     repeat = all(row.group.first.plain.get("recorded") is not None for row in comparison.rows)
-    how = "repeat the runs with other seeds" if repeat else "use --seeds 3 or more"
+    how = "repeat the runs with other seeds" if repeat else "train at least 3 seeds"
     chance = f"with one seed each, small differences may be chance: {how}"
     if not ordered:
         return f"{chance[:1].upper()}{chance[1:]}."
@@ -111,10 +111,10 @@ def _clause(word: str, rows: Sequence[Row], comparison: Comparison, name: Name, 
         as_good = "as good" if reference == "it" else f"as good as {reference}"
         return f"{_names(rows, measure, name, many)} {are} {as_good}, within {margin}"
     if word == "undecided":
-        return f"{_names(rows, measure, name, many)} can't be told from {reference}{_more(rows)}"
+        return f"{_names(rows, measure, name, many)} can't be distinguished from {reference}{_more(rows)}"
     if word == DOUBTFUL:
         names = _names(rows, measure, name, many)
-        return f"{names} {are} worse at the learning rate compared, but may be as good at another"
+        return f"{names} {are} worse at the learning rate compared, but may be as good at another one"
     if not word:
         names = _names(rows, measure, name, many)
         if comparison.against.n < 2:

@@ -195,7 +195,7 @@ def pattern_of(text: str) -> re.Pattern[str]:
     try:
         return re.compile(text, re.IGNORECASE)
     except re.error as error:
-        raise UsageError(f"the pattern {text!r:.80} is no regular expression: {error}") from None
+        raise UsageError(f"the pattern {text!r:.80} is not a regular expression: {error}") from None
 
 
 def patterns_of(text: str) -> list[re.Pattern[str]]:

@@ -178,9 +178,9 @@ def warmup_stable_decay(
     Args:
         num_decay_steps: length of the decay; a bare number means steps.
         num_stable_steps: length of the constant phase; the rest of the run by default.
-        warmup_type: shape of the way up.
-        decay_type: shape of the way down.
-        min_lr_ratio: m.
+        warmup_type: shape of the warm-up.
+        decay_type: shape of the decay.
+        min_lr_ratio: m, the minimum as a fraction of lr.
 
     >>> rate = warmup_stable_decay(num_decay_steps=Duration(4, "steps"), num_warmup_steps=Duration(2, "steps"),
     ...                            decay_type="linear", run=Context(lr=1.0, total_steps=10, steps_per_epoch=5))

@@ -38,7 +38,7 @@ def piecewise_constant_decay(*, boundaries: list[Steps], values: list[NonNegativ
     """values[i] up to and including step boundaries[i] (Keras's PiecewiseConstantDecay).
 
     Args:
-        boundaries: rising; bare numbers mean steps.
+        boundaries: rising times; bare numbers mean steps.
         values: learning rates, one more than boundaries; the highest must be `optimizer.lr`.
 
     >>> rate = piecewise_constant_decay(boundaries=[Duration(2, "steps")], values=[1.0, 0.1],

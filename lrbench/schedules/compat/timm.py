@@ -207,7 +207,7 @@ def wsd(
         stable_power: the exponent of power.
         decay_fn: d, the decay: linear, 1-sqrt, cosine, power or exp.
         decay_power: the exponent of power.
-        decay_ratio: r of exp.
+        decay_ratio: r, for `decay_fn: exp`.
 
     >>> rate = wsd(decay_t=4, decay_fn="linear", run=Context(lr=1.0, total_steps=8, steps_per_epoch=1))
     >>> [rate(t) for t in (0, 4, 5, 7)]

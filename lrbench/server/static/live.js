@@ -69,11 +69,11 @@
 
   // ---- what a person asks of a sweep ----------------------------------------------------------------------------------
   const QUESTIONS = {
-    stop: (of) => [`Stop ${of.sweep} after the runs under way?`, "No more runs are started. The same lrbench sweep command goes on with it.", "Stop after these runs"],
-    "go-on": (of) => [`Go on with ${of.sweep}?`, "The sweep starts runs again, if its command has not ended yet.", "Go on"],
-    drop: (of) => [`Drop ${of.label}?`, "A run under way ends at its next safe point, and is told as pruned. Its learning rate then has no mean, since the other seeds are a selection, so another one may become the best.", "Drop this run"],
-    keep: (of) => [`Keep ${of.label}?`, "It is trained after all. If it was ended already, it goes on after the other runs or, once the command has ended, with the next lrbench sweep.", "Keep this run"],
-    seeds: (of) => [`Add seeds to ${of.sweep}?`, "They are trained after the runs that are planned so far.", "Add seeds"],
+    stop: (of) => [`Stop ${of.sweep} after the current runs?`, "No more runs are started. The same lrbench sweep command resumes the sweep.", "Stop after these runs"],
+    "go-on": (of) => [`Go on with ${of.sweep}?`, "The sweep starts runs again, unless its command has ended.", "Go on"],
+    drop: (of) => [`Drop ${of.label}?`, "A running run ends at its next safe point and counts as pruned. Its learning rate then has no mean, since the other seeds are a selection, so another learning rate may become the best.", "Drop this run"],
+    keep: (of) => [`Keep ${of.label}?`, "It is trained after all. If it has ended, it resumes after the other runs, or with the next lrbench sweep command.", "Keep this run"],
+    seeds: (of) => [`Add seeds to ${of.sweep}?`, "They are trained after the runs planned so far.", "Add seeds"],
   };
   let asked = null;
 
@@ -113,7 +113,7 @@
         news.textContent = words;
       } else byId("ask-problem").textContent = words;
     } catch {
-      byId("ask-problem").textContent = "The server does not answer, so nothing was asked.";
+      byId("ask-problem").textContent = "The server does not answer, so the request was not sent.";
     } finally { byId("ask-yes").disabled = false; }
   }
   byId("ask-yes").addEventListener("click", send);

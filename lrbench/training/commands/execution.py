@@ -57,7 +57,7 @@ def _once(
     if not resumed:
         if folder.output.exists():
             why = "its config has no `resume`" if config.resume in (None, False) else "it left no checkpoint"
-            watch(message(f"{folder.name} begins anew, since {why}", folder.name))
+            watch(message(f"{folder.name} starts over because {why}", folder.name))
         folder.clear()
     else:
         folder.amend_environment({"resumed": [*folder.environment().resumed, now()]})

@@ -94,7 +94,7 @@ def _doubts(configs: Sequence[CommandConfig]) -> list[str]:
     for key, values in seen.items():
         if len(values) > 1:
             otherwise = "all seeds are equal" if key == "seed" else "it stays the same"
-            told.append(f"{name}: the command has no {{{key}}}; unless it asks lrbench.param, {otherwise}")
+            told.append(f"{name}: the command has no {{{key}}}; unless it calls lrbench.param, {otherwise}")
     return told
 
 
@@ -126,4 +126,4 @@ def _changed(config: CommandConfig, root: Path) -> str | None:
     if not count:
         return None
     names = ", ".join(sorted(changed)[:4])
-    return f"{config.name}: {names} has changed since earlier runs, which stay as they are; these are new ones"
+    return f"{config.name}: {names} has changed since the earlier runs, which are kept; these are new runs"

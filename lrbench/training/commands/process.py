@@ -43,7 +43,7 @@ class End:
             name = signal.Signals(self.signal).name
         except ValueError:
             name = f"signal {self.signal}"
-        return f"was killed by {name}" + ("; perhaps it was out of memory" * (self.signal == signal.SIGKILL))
+        return f"was killed by {name}" + ("; it may have run out of memory" * (self.signal == signal.SIGKILL))
 
 
 class Process:

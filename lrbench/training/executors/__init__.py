@@ -54,7 +54,7 @@ def create(options: RunOptions, root: Path, experiments: Sequence[RunConfig]) ->
 
 def _refuse_objects(experiments: Sequence[RunConfig]) -> None:
     if one := next((experiment for experiment in experiments if experiment.of_objects), None):
-        problem = f"{one.name} was made from Python objects, which no other process has"
+        problem = f"{one.name} was made from Python objects, which other processes don't have"
         raise UsageError(f"{problem}; use jobs=1 and the executor 'local'")
 
 

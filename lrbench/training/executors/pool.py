@@ -21,7 +21,7 @@ from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import wait
 from pathlib import Path
 
-from lrbench.errors import Interrupted, RunError, counted, option
+from lrbench.errors import Interrupted, RunError, at_command_line, counted, option
 from lrbench.events import Event, Watch, message
 from lrbench.runs import birth
 from lrbench.training.executors.worker import ASKED_TO_STOP, POLL_SECONDS, Setting, serve
@@ -44,7 +44,7 @@ class WorkerProcesses:
         threads = max((os.cpu_count() or 1) // jobs, 1)
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
         parent = os.getpid(), birth(os.getpid())
-        self.setting = Setting(threads, parent, str(Path.cwd()), environment)
+        self.setting = Setting(threads, parent, str(Path.cwd()), environment, at_command_line())
         _import_meanwhile()
 
     def execute(self, items: Sequence[WorkItem], watch: Watch, stop: StopFlag) -> Iterator[Done]:

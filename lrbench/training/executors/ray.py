@@ -21,7 +21,16 @@ from pathlib import Path
 from typing import Any
 
 from lrbench.config import CommandConfig, Experiment, RunConfig
-from lrbench.errors import FolderError, Interrupted, LrbenchError, RunError, UsageError, counted, option
+from lrbench.errors import (
+    FolderError,
+    Interrupted,
+    LrbenchError,
+    RunError,
+    UsageError,
+    at_command_line,
+    counted,
+    option,
+)
 from lrbench.events import Event, Watch, message
 from lrbench.runs import RunFolder, RunResult, last_row
 from lrbench.training.executors.ray_task import Setting, do, see
@@ -61,7 +70,7 @@ class RayCluster:
         """See `lrbench.training.executors.Executor`."""
         stopped = self.root / f".stop-{uuid.uuid4().hex}"
         known = {name: os.environ[name] for name in ("LRBENCH_DATA",) if name in os.environ}
-        setting = Setting(str(stopped), str(Path.cwd()), known)
+        setting = Setting(str(stopped), str(Path.cwd()), known, at_command_line())
         try:
             self._check_nodes(watch)
             tasks = Tasks(setting, self.options, deque(items))

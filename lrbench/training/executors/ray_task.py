@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lrbench._version import __version__
-from lrbench.errors import FolderError, Interrupted, LockedError
+from lrbench.errors import FolderError, Interrupted, LockedError, command_line
 from lrbench.events import silent
 from lrbench.runs import DEAD_AFTER_SECONDS, NODE, WATCHED_SECONDS, RunFolder
 from lrbench.training.run_one import WorkItem, do_run
@@ -24,6 +24,7 @@ class Setting:
     stopped: str  # a file; tasks stop once it exists
     folder: str  # the driver's working folder, for the user's own modules
     environment: dict[str, str]  # variables that locate the data
+    typed: bool  # whether a command was typed, so that messages name options
 
 
 def see(token: str) -> str | None:
@@ -53,7 +54,8 @@ def do(item: WorkItem, setting: Setting, node: str) -> str:
     patience = time.monotonic() + DEAD_AFTER_SECONDS + 2 * WATCHED_SECONDS
     while True:
         try:
-            do_run(item, threads=1, watch=silent, stop=stop)
+            with command_line(setting.typed):
+                do_run(item, threads=1, watch=silent, stop=stop)
             return folder.name
         except LockedError:  # perhaps by a lost node, which is certain once its heartbeat is a minute old
             if time.monotonic() > patience:

@@ -18,6 +18,7 @@ from multiprocessing.connection import Connection
 from os import _exit as end_process  # while a run executes, `os._exit` ends only the run
 from pathlib import Path
 
+from lrbench.errors import command_line
 from lrbench.events import Event
 from lrbench.runs import RunResult, birth
 from lrbench.training.run_one import attempt_all
@@ -37,12 +38,14 @@ class Setting:
         parent: the parent's process id and `birth`; the worker exits when the parent does.
         folder: the working folder.
         environment: the environment variables.
+        typed: whether a command was typed, so that messages name options.
     """
 
     threads: int
     parent: tuple[int, str | None]
     folder: str
     environment: dict[str, str]
+    typed: bool
 
 
 def serve(connection: Connection, setting: Setting, gpu: int | None, data: bytes | None) -> None:
@@ -74,7 +77,7 @@ def serve(connection: Connection, setting: Setting, gpu: int | None, data: bytes
     def report(path: Path, result: RunResult | Exception) -> None:
         connection.send((path, result))
 
-    with contextlib.suppress(EOFError, OSError):
+    with contextlib.suppress(EOFError, OSError), command_line(setting.typed):
         while not stop():
             if connection.poll(POLL_SECONDS):
                 items = connection.recv()

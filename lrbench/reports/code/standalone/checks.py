@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from lrbench.components import OPTIMIZERS, GroupRules
 from lrbench.config import Experiment
-from lrbench.errors import ConfigError
+from lrbench.errors import ConfigError, option
 from lrbench.reports.code.standalone.data import SETS
 from lrbench.schedules import SCHEDULES
 
@@ -16,7 +16,7 @@ MODELS = ("cnn", "gpt", "lenet", "logistic", "mlp", "resnet20", "vit")
 def check(experiment: Experiment) -> None:
     """Raise ConfigError for the first key that a complete script can't follow."""
     for key, problem in (*_parts(experiment), *_training(experiment), *_optimizer(experiment)):
-        raise ConfigError(f"{problem}, which a complete script can't have; leave out --standalone", key=key)
+        raise ConfigError(f"{problem}, which a complete script can't have; leave out {option('--standalone')}", key=key)
 
 
 def _parts(experiment: Experiment) -> Iterator[tuple[str, str]]:

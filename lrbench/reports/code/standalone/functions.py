@@ -11,12 +11,12 @@ from pathlib import Path
 from types import CodeType, FunctionType, MethodType
 from typing import Any
 
-from lrbench.errors import ConfigError
+from lrbench.errors import ConfigError, option
 
 
 def unwritable(why: str) -> ConfigError:
     """Return the error for a schedule that can't be written out."""
-    problem = f"can't be written out as code ({why}), which a complete script needs; leave out --standalone"
+    problem = f"can't be written out as code ({why}), which a complete script needs; leave out {option('--standalone')}"
     return ConfigError(problem, key="schedule")
 
 

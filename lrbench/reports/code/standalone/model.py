@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import inspect
 import itertools
 import math
 from collections.abc import Mapping
@@ -44,7 +43,7 @@ def model_code(experiment: Experiment) -> ModelCode:
     made = _NETS[name](data, params)
     helpers = _dropout(params) if name == "cnn" else []
     parts = [definition(NETS, part) for part in _PARTS.get(name, ())]
-    doc = (inspect.getdoc(MODELS.entries[name]) or "").partition("\n")[0]
+    doc = MODELS.summary(name)
     code = printed([*helpers, *parts, definition(NETS, made.function, doc=doc)])
     return ModelCode(code, layout("model = ", made, ".to(device)"), images=True)
 
@@ -109,7 +108,7 @@ def _gpt(experiment: Experiment) -> ModelCode:
     own = {key: value for key, value in params.items() if key not in (*_OF_MUP, "context")}
     vocabulary = 256 if data["tokens"] == "bytes" else Raw("len(characters)")
     context = Raw("context") if params["context"] is None else params["context"]
-    doc = (inspect.getdoc(MODELS.entries["gpt"]) or "").partition("\n")[0]
+    doc = MODELS.summary("gpt")
     code = printed([definition(GPT, "INITIAL_STD"), definition(GPT, "_Block"), definition(GPT, "GPT", doc=doc)])
     made = call("GPT", vocabulary=vocabulary, context=context, **own)
     return ModelCode(code, layout("model = ", made, ".to(device)"))

@@ -12,9 +12,9 @@ from torch.optim import Optimizer
 
 from lrbench.components import OPTIMIZERS, peak_and_ratios
 from lrbench.errors import ConfigError, reason_of
-from lrbench.objects.blocks import Block, import_string, name_of, written
-from lrbench.objects.fingerprint import fingerprint
-from lrbench.objects.known import hold
+from lrbench.training.objects.blocks import Block, import_string, name_of, written
+from lrbench.training.objects.fingerprint import fingerprint
+from lrbench.training.objects.known import hold
 from lrbench.types import Part, part_of
 
 Parameters = Sequence[nn.Parameter]
@@ -126,7 +126,7 @@ class Rebuilt:
     def __call__(self, params: Parameters) -> Optimizer:
         """Return the optimizer. Raises ConfigError if the parameters are in groups already."""
         if any(isinstance(one, dict) for one in params):
-            raise ConfigError("has groups of its own, which can't be combined with others", key=KEY)
+            raise ConfigError("has its own parameter groups, which can't be combined with others", key=KEY)
         groups = zip(self.groups, self.places, strict=True)
         own = [{**settings, "params": [params[place] for place in places]} for settings, places in groups if places]
         return self.kind(own, **self.defaults)
@@ -149,7 +149,7 @@ class Scaled:
             return made
         given = {id(one) for group in params for one in (group["params"] if isinstance(group, dict) else [group])}
         if any(id(one) not in given for group in made.param_groups for one in group["params"]):
-            problem = "the function returned an optimizer over other parameters than those it got as its argument"
+            problem = "the function returned an optimizer over parameters other than those it was given"
             raise ConfigError(problem, key=KEY)
         peak, ratios = peak_and_ratios(made)
         if lr is not None and lr != peak:

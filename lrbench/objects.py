@@ -1,4 +1,9 @@
-"""`lrbench.run` and `lrbench.find_lr`: on configs as the commands are, or on Python objects."""
+"""`lrbench.run` and `lrbench.find_lr`: on configs as the commands are, or on Python objects.
+
+They turn a model, data, an optimizer and a loss into an experiment whose parts are import strings of this module,
+`lrbench.objects:NAME`. From there on it is like any other. Your objects never change: runs work on copies. Nothing else
+in the package imports this module, and torch is imported only at a call.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +19,7 @@ from lrbench.errors import ArgumentError
 from lrbench.events import Watch, silent
 from lrbench.lr_finder import Finding, Ramp
 from lrbench.lr_finder import find_lr as range_test
-from lrbench.training import Outcomes
+from lrbench.training import Outcomes, held
 from lrbench.types import AT_LEAST_1, NOTHING, NUMBER
 
 
@@ -157,7 +162,7 @@ def _experiment(
     for name, instead in _FOR_CONFIGS.items():
         if name in settings:
             raise ArgumentError(f"{function}: {name} is for configs, not for objects; {instead}")
-    from lrbench.objects.experiment import experiment_of
+    from lrbench.training import experiment_of
 
     rate = (NUMBER | NOTHING).of("lr", lr)
     return experiment_of(objects, settings, AT_LEAST_1.of("seeds", seeds), lr=rate, divided=divided)
@@ -165,14 +170,14 @@ def _experiment(
 
 _FOR_CONFIGS = {
     "overrides": "give the keys themselves, such as batch_size=64",
-    "jobs": "no other process has them, so runs come one after another",
-    "options": "no other process has them, so tests come one after another",
+    "jobs": "other processes don't have them, so runs are trained one after another",
+    "options": "other processes don't have them, so tests run one after another",
     "wait": "name another folder of runs",
 }
 
 
 def _unchanged(data: Any) -> AbstractContextManager[None]:
-    from lrbench.objects.unchanged import unchanged  # torch takes a second
+    from lrbench.training import unchanged  # torch takes a second
 
     return unchanged(data)
 
@@ -187,3 +192,7 @@ def _shown(progress: bool, watch: Watch | None) -> Iterator[Watch]:
 
     with progress_display(Terminal()) as display:
         yield display
+
+
+def __getattr__(name: str) -> Any:
+    return held(name)

@@ -9,8 +9,8 @@ from torch import nn
 
 from lrbench.config import Experiment, fits_folder
 from lrbench.errors import ConfigError, UsageError
-from lrbench.objects.blocks import block_of, data_block, loss_block, model_block, name_of, sample_of, written
-from lrbench.objects.optimizers import optimizer_block
+from lrbench.training.objects.blocks import block_of, data_block, loss_block, model_block, name_of, sample_of, written
+from lrbench.training.objects.optimizers import optimizer_block
 
 
 def experiment_of(

@@ -15,12 +15,11 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from lrbench.components import read_by
 from lrbench.errors import ConfigError
-from lrbench.objects.fingerprint import fingerprint, installed
-from lrbench.objects.known import hold
-from lrbench.objects.unchanged import copied
-from lrbench.registry import load_object
 from lrbench.training import isolated
-from lrbench.types import Part
+from lrbench.training.objects.fingerprint import fingerprint, installed
+from lrbench.training.objects.known import hold
+from lrbench.training.objects.unchanged import copied
+from lrbench.types import Part, load_object
 
 Block = dict[str, Any]
 
@@ -105,8 +104,8 @@ class Copies:
     def __call__(self) -> nn.Module:
         """Return a copy. Raises ConfigError if the model was trained or changed since."""
         if fingerprint(self.model) != self.digits:
-            problem = f"the {type(self.model).__name__} has changed since the call that this experiment is of"
-            raise ConfigError(f"{problem}; call lrbench.run with it again", key="model")
+            problem = f"the {type(self.model).__name__} has changed since the call that created this experiment"
+            raise ConfigError(f"{problem}; call lrbench.run again with the new model", key="model")
         made: nn.Module = copied(self.model, "model")
         return made
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from lrbench.components import (
     DATASETS,
@@ -18,12 +18,11 @@ from lrbench.components import (
     known_defaults,
     parameter_groups,
 )  # fmt: skip
+from lrbench.config.json_schema.values import Schema, definition, either, schema_of, sentence, setting_schema
+from lrbench.config.trackers import TRACKERS, trackers
 from lrbench.registry import Catalog
-from lrbench.schedules import PLATEAUS, SCHEDULES
-from lrbench.schemas.docstrings import documented
-from lrbench.schemas.values import Schema, definition, either, schema_of, sentence, setting_schema
-from lrbench.training import TRACKERS, trackers
-from lrbench.types import Epochs
+from lrbench.schedules import SCHEDULES, SCHEDULES_AND_PLATEAUS
+from lrbench.types import Epochs, documented
 
 IMPORTED = {"type": "string", "pattern": r"^[^\s:]+:[^\s:]+$"}
 """An import string, `package.module:name`."""
@@ -121,13 +120,13 @@ def _if_named(name: str, then: Schema) -> Schema:
 def kinds(into: Schema) -> dict[str, Kind]:
     """Return every kind of part by its key in a config; definitions of types are added to `into`."""
     sequence = {"type": "array", "minItems": 1, "items": definition("sequence.item")}
-    schedules = {**_entries(SCHEDULES, into), **_entries(PLATEAUS, into)}
+    schedules = _entries(SCHEDULES_AND_PLATEAUS, into)
     parts = dict(schedules["sequence"].settings or {})
     schedules["sequence"] = Entry(schedules["sequence"].summary, {"parts": {**parts["parts"], **sequence}}, ("parts",))
     return {
         "dataset": Kind("dataset", _entries(DATASETS, into), _fields(DatasetRules, into)),
         "model": Kind("model", _entries(MODELS, into)),
-        "optimizer": Kind("optimizer", _optimizers(into), {**_LR, **_groups(into)}),
+        "optimizer": Kind("optimizer", _optimizers(into), {"lr": _rate(), **_groups(into)}),
         "schedule": Kind("schedule", schedules, prefixes=tuple(SCHEDULES.open_namespaces())),
         "loss": Kind("loss", _entries(LOSSES, into)),
         "task": Kind("task", _entries(TASKS, into)),
@@ -136,16 +135,12 @@ def kinds(into: Schema) -> dict[str, Kind]:
     }
 
 
-_RATE = f"{sentence(documented(OPTIMIZERS.entries['sgd'])[1]['lr'])} By default that of the optimizer's class."
-
-
 def sequence_item(schedule: Kind, into: Schema) -> Schema:
     """Return the schema of a part of a sequence, which has a duration; the last one may lack it."""
     duration = {**schema_of(Epochs, into), "description": "How long this part lasts; the last one fills the rest."}
     return {"allOf": [schedule.part({"for": duration}), schedule.complete()]}
 
 
-_LR = {"lr": {"type": ["number", "null"], "exclusiveMinimum": 0, "description": _RATE}}
 _DIR = {
     "type": "string",
     "minLength": 1,
@@ -154,14 +149,10 @@ _DIR = {
 
 
 def _entries(catalog: Catalog, into: Schema) -> dict[str, Entry]:
-    own = {name: _own(catalog, name, into) for name in catalog.entries}
-    aliases = {
-        other: Entry(f"The same as {name}.", own[name].settings, own[name].required)
-        if name in own
-        else Entry(f"{name.partition(':')[2]} of {name.partition(':')[0]}, with its parameters.", None)
-        for other, name in catalog.aliases.items()
-    }
-    return {**own, **aliases, **{name: Entry(text, None) for name, text in catalog.of_others().items()}}
+    known = {name: _own(catalog, name, into) for name in catalog.entries}
+    known |= {other: known[name] for other, name in catalog.aliases.items() if name in known}
+    unknown = Entry("", None)
+    return {name: replace(known.get(name, unknown), summary=text) for name, text in catalog.names().items()}
 
 
 def _own(catalog: Catalog, name: str, into: Schema) -> Entry:
@@ -185,6 +176,12 @@ def _of_optimizer(name: str, into: Schema) -> dict[str, Schema]:
         }
         for key, kind in kinds_of(name).items()
     }  # fmt: skip
+
+
+def _rate() -> Schema:
+    meaning = sentence(documented(OPTIMIZERS.entries["sgd"])[1]["lr"])
+    default = "By default that of the optimizer's class."
+    return {"type": ["number", "null"], "exclusiveMinimum": 0, "description": f"{meaning} {default}"}
 
 
 def _fields(kind: type, into: Schema) -> dict[str, Schema]:

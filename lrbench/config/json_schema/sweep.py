@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from lrbench.config import SHORT_AXES
-from lrbench.schemas.parts import Kind
-from lrbench.schemas.values import Schema, definition, either
-from lrbench.sweeps import MAX_POINTS, NOT_VARIED
+from lrbench.config.json_schema.parts import Kind
+from lrbench.config.json_schema.values import Schema, definition, either
+from lrbench.config.sweep_block import MAX_POINTS, NOT_VARIED, SHORT_AXES
 
 _NUMBER = r"\s*[0-9.]+([eE][+-]?[0-9]+)?\s*"
 _RATES = rf"^(auto|{_NUMBER}:{_NUMBER}:\d+|{_NUMBER}(,{_NUMBER})*)$"

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema
 
-from lrbench.schemas.docstrings import documented
-from lrbench.types import adapter
+from lrbench.types import adapter, documented
 
 Schema = dict[str, Any]
+
+_ORDINARY = re.compile(r"(?:a|[a-z]{2,})(?=[ -])")
+"""An ordinary word at the start; others are symbols, values and names of functions."""
 
 
 class _Documented(GenerateJsonSchema):
@@ -73,5 +76,9 @@ def _without_null(schema: Schema) -> Schema:
 
 
 def sentence(text: str) -> str:
-    """Return a docstring's meaning of a parameter as a sentence of its own."""
-    return f"{text[:1].upper()}{text[1:]}"
+    """Return a docstring's meaning of a parameter as a sentence; symbols and values keep their case.
+
+    >>> sentence("multiplies lr."), sentence("γ, below 1."), sentence("n, steps."), sentence("linear, cosine or sqrt.")
+    ('Multiplies lr.', 'γ, below 1.', 'n, steps.', 'linear, cosine or sqrt.')
+    """
+    return f"{text[0].upper()}{text[1:]}" if _ORDINARY.match(text) else text

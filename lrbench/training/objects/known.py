@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lrbench.errors import ConfigError
-from lrbench.registry import OBJECTS
+from lrbench.types import OBJECTS
 
 KEPT = 64
 _known: dict[str, Callable[[], Any]] = {}

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from lrbench._version import __version__
-from lrbench.config import CommandConfig, Experiment, RecordedConfig, RunConfig
+from lrbench.config.command import CommandConfig
+from lrbench.config.experiment import Experiment
+from lrbench.config.json_schema.parts import IMPORTED, Kind, kinds, sequence_item
+from lrbench.config.json_schema.sweep import AXES, sweep_of_command, sweep_of_training, swept_part
+from lrbench.config.json_schema.values import Schema, definition, described, either, schema_of, sentence
+from lrbench.config.recorded import RecordedConfig
+from lrbench.config.run_config import RunConfig
 from lrbench.schedules import UNTUNED
-from lrbench.schemas.parts import IMPORTED, Kind, kinds, sequence_item
-from lrbench.schemas.sweep import AXES, sweep_of_command, sweep_of_training, swept_part
-from lrbench.schemas.values import Schema, definition, described, either, schema_of
 from lrbench.types import Epochs, Steps
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -70,7 +73,7 @@ def _config(kind: type[RunConfig], into: Schema, more: Mapping[str, Schema]) -> 
     made = described(schema_of(kind, into), kind)
     fields = made["properties"]
     for key, meaning in kind.also.items():
-        fields[key] = {**_STRING, "description": meaning}
+        fields[key] = {**_STRING, "description": sentence(meaning)}
     for key, value in more.items():
         text = {"description": fields[key]["description"]} if "description" in fields.get(key, {}) else {}
         fields[key] = {**value, **text}
