@@ -121,7 +121,7 @@ def stacked(rounds: int) -> None:
                     began = time.process_time()
                     done = sweep([config], runs=Path(place) / "runs", seeds=3, jobs=1, stack=way, **grid)
                     took[way] = time.process_time() - began
-                    assert all(outcome.status.ended for outcome in done.outcomes)
+                    assert all(outcome.status.ended for outcome in done.outcomes), [o.message for o in done.outcomes]
             if number >= 0:
                 ratios.append(took["no"] / took["yes"])
                 print(

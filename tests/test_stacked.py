@@ -206,6 +206,28 @@ def test_a_killed_sweep_goes_on_stacked_or_alone(tmp_path: Path, then: str) -> N
         compare(single.path, outcome.path)
 
 
+def test_a_killed_worker_s_runs_are_resumed_one_by_one(tmp_path: Path) -> None:
+    said: list[str] = []
+    killed: list[int] = []
+
+    def watch(event: Event) -> None:
+        if event.kind == "message":
+            said.append(event.values["text"])
+        if event.kind == "epoch" and not killed:
+            owner = RunFolder(tmp_path / "together" / event.run).owner
+            assert owner is not None and owner.pid != os.getpid()
+            killed.append(owner.pid)
+            os.kill(owner.pid, signal.SIGKILL)
+
+    base = config(epochs=12)
+    done = sweep([base], runs=tmp_path / "together", jobs=2, stack="yes", **GRID, watch=watch)
+    assert killed and any("one by one in a new one" in text for text in said)
+    alone = run([outcome.experiment for outcome in done.outcomes[::3]], runs=tmp_path / "alone")
+    for single, outcome in zip(alone, done.outcomes[::3], strict=True):
+        assert outcome.status.complete
+        compare(single.path, outcome.path, tolerance=0.05)
+
+
 def test_ctrl_c_writes_checkpoints_and_the_same_command_resumes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -373,6 +395,14 @@ def test_the_trial_measures_a_gain(tmp_path: Path) -> None:
     items = [item(tmp_path, seed) for seed in range(4)]
     tried = trial.Trial.of([one.experiment for one in items], torch.device("cpu"))  # type: ignore[misc]
     assert tried.refused() is None and tried.gain(4) > 0
+
+
+def test_a_model_whose_steps_are_slow_alone_gets_no_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    items = [item(tmp_path, seed) for seed in range(4)]
+    tried = trial.Trial.of([one.experiment for one in items], torch.device("cpu"))  # type: ignore[misc]
+    monkeypatch.setattr(trial, "SLOW", 0.0)
+    monkeypatch.setattr(Program, "update", None)
+    assert tried.gain(4) == 1.0
 
 
 def test_a_stacked_step_that_differs_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,6 +28,8 @@ from lrbench.training.update import gradient, step_taken
 LEAST_GAIN = 1.2  # times as fast as one by one
 TOLERANCE = 1e-3  # of a gradient's largest element, and of loss and norm, at the first step
 ROUNDS, STEPS = 3, 8
+ROUND_SECONDS = 0.3  # about the time of a round, if it has more than one step
+SLOW = 0.02  # seconds of a single step, most of which is arithmetic, so that stacking can gain little
 _MEMORY = 0.25  # of what is free
 _COPIES = 3  # of what the forward pass saves: its gradients and what the stacked operations copy
 
@@ -142,11 +144,9 @@ class Trial:
         return int(_free(parts.device) * _MEMORY / (_COPIES * saved + 6 * weights))
 
     def gain(self, count: int) -> float:
-        """Measure how many times as fast a step is in a stack of so many runs."""
+        """Measure how many times as fast a step is in a stack of so many runs; 1 if it is slow alone."""
         parts = self.alone[0]
         raw = _raw(parts, self.experiments[0])
-        program = self._program([self.stacked[number % 2] for number in range(count)])
-        batch = next(self._batches(count))
         parts.training()
         recorded = RecordedUpdates(parts, None) if recordable(self.experiments[0], parts) else None
         place_rates(parts.optimizer, parts.device if recorded else None)
@@ -157,10 +157,16 @@ class Trial:
             else:
                 step_taken(parts, gradient(parts, [raw], None), check=False)
 
+        once = _seconds(single, parts.device, 1)
+        if once > SLOW:
+            return 1.0
+        steps = max(min(int(ROUND_SECONDS / (once * count)), STEPS), 1)
+        program = self._program([self.stacked[number % 2] for number in range(count)])
+        batch = next(self._batches(count))
         alone, together = [], []
         for _ in range(ROUNDS):
-            alone.append(_seconds(single, parts.device))
-            together.append(_seconds(lambda: program.update(batch), parts.device))
+            alone.append(_seconds(single, parts.device, steps))
+            together.append(_seconds(lambda: program.update(batch), parts.device, steps))
         return min(alone) * count / min(together)
 
     def _program(self, parts: list[Parts]) -> Program:
@@ -184,14 +190,14 @@ def _close(one: Tensor, other: Tensor) -> bool:
     return torch.allclose(one, other, rtol=TOLERANCE, atol=TOLERANCE * float(one.abs().max()))
 
 
-def _seconds(act: Callable[[], object], device: torch.device) -> float:
+def _seconds(act: Callable[[], object], device: torch.device, steps: int) -> float:
     """Return the seconds of a few calls: on one thread those of its processor, which other processes don't change."""
     clock = time.thread_time if device.type == "cpu" and torch.get_num_threads() == 1 else time.perf_counter
     act()
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     began = clock()
-    for _ in range(STEPS):
+    for _ in range(steps):
         act()
     if device.type == "cuda":
         torch.cuda.synchronize(device)
