@@ -312,6 +312,9 @@ def test_help_report_and_list_do_not_import_torch(cli: Cli, tmp_path: Path, writ
         f"for words in {commands!r}:\n"
         "    try:\n        main(words)\n    except SystemExit as end:\n        assert not end.code, (words, end.code)\n"
         "    assert 'torch' not in sys.modules, f'{words}: torch was imported'\n"
+        "    if words == ['--help']:\n"
+        "        heavy = {'numpy', 'pandas', 'pydantic', 'yaml'} & set(sys.modules)\n"
+        "        assert not heavy, f'{words}: imported {heavy}'\n"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -12,7 +12,6 @@ from rich.table import Table
 from lrbench.cli.options import Debug, Json, Runs, option
 from lrbench.cli.terminal import Terminal, inline
 from lrbench.errors import counted
-from lrbench.runs import to_json
 
 _TITLES = {"cpu": "CPU", "omp_num_threads": "OMP_NUM_THREADS"}
 _SIZES = ("memory", "shared_memory", "free")
@@ -34,6 +33,8 @@ def doctor(
 
     found = check_machine(runs, quick=quick)
     if as_json:
+        from lrbench.runs import to_json
+
         typer.echo(to_json(found.plain()), nl=False)
     else:
         console = Terminal()
