@@ -58,7 +58,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("contributed")
     shutil.copytree(PACKAGE, root / "lrbench")
     (root / "tests").mkdir()
-    for name in ("pyproject.toml", "tests/conftest.py"):
+    for name in ("pyproject.toml", "tests/conftest.py", "tests/forked.py"):
         shutil.copy(ROOT / name, root / name)
     for block in blocks():
         applied(block, root)

@@ -651,7 +651,7 @@ def test_missing_rows_are_refused(tmp_path: Path) -> None:
     log = CsvLog(path, ("a", "b"))
     digest = hashlib.blake2b(b"a,b\n1,2\n", digest_size=16).hexdigest()
     assert log.holds(1, digest) and not log.holds(2, digest)
-    with pytest.raises(ValueError, match="holds 1 rows where 2 were written"):
+    with pytest.raises(ValueError, match="has 1 rows, but 2 were written"):
         log.open(2)
 
 
