@@ -110,7 +110,7 @@ def sweep(
     executor: options.Executor = "local",
     address: options.Address = None,
     runs_per_gpu: options.RunsPerGpu = 1,
-    stack: Stack = "auto",
+    stack: Stack = "no",
     name: Annotated[str | None, option("Name of the sweep's folder. Default: the config's name.")] = None,
     yes: Annotated[bool, option("Allow more than 1,000 runs.", "--yes")] = False,
     again: options.Again = False,

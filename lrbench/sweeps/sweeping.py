@@ -87,7 +87,7 @@ def sweep(
     device: str | None = None,
     jobs: int | None = None,
     executor: str | Callable[[int], Executor] = "local",
-    stack: str = "auto",
+    stack: str = "no",
     prune: Prune | None = None,
     retries: int = 0,
     again: bool = False,
