@@ -262,7 +262,8 @@ def test_a_report_knows_what_other_learning_rates_of_the_family_show(group_at: C
     assert first.better and first.sure and first.notable
     assert first.words == "val loss of 0.4999 instead of 0.9, over 3 seeds"
     assert not any(best.other(index).better for index in range(3)) and high.other(0).better
-    assert [index for index, rate in enumerate(high.rates) if rate == 0.001] == high.tried(0.01)[1:]
+    tried, beyond = high.tried(0.01), high.tried(10)
+    assert tried and tried.lr == 0.01 and beyond is None
 
 
 def test_one_seed_is_never_sure_and_a_pruned_rival_says_nothing(group_at: Callable[..., Group]) -> None:

@@ -58,12 +58,12 @@ class Beside:
         best = self.other(int(np.argmax(self.rates != self.lr)))
         return best if best.better else None
 
-    def tried(self, factor: float) -> list[int]:
-        """Return the indices of the others on the way to `factor` times the learning rate, and a little further."""
+    def tried(self, factor: float) -> Other | None:
+        """Return the best of the others on the way to `factor` times the learning rate, and a little further."""
         reach = self.lr * (1.5 * factor if factor > 1 else factor / 1.5)
         low, high = sorted((self.lr, reach))
         inside = (low <= self.rates) & (self.rates <= high) & (self.rates != self.lr)
-        return [int(index) for index in np.flatnonzero(inside)]
+        return self.other(int(np.argmax(inside))) if inside.any() else None
 
 
 def revised(verdict: Verdict, beside: Beside) -> Verdict:
@@ -109,8 +109,8 @@ def _consistent(verdict: Verdict, beside: Beside) -> Verdict:
     """Withdraw a factor that the runs beside it contradict. What is a little better than guessing is still stuck."""
     if verdict.factor is None:
         return verdict
-    tried, stuck = beside.tried(verdict.factor), verdict.label.startswith("stuck")
-    if not tried or any(other.notable if stuck else other.better for other in map(beside.other, tried)):
+    best, stuck = beside.tried(verdict.factor), verdict.label.startswith("stuck")
+    if best is None or (best.notable if stuck else best.better):
         return verdict
     way = "larger" if verdict.factor > 1 else "smaller"
     instead = {"too slow": "train longer", "oscillating": "decay the learning rate"}.get(verdict.label, "")
