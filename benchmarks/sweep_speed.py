@@ -1,11 +1,13 @@
 """How long sweeps take: two workers against one run after another, and what a cell costs beside its training.
 
-python benchmarks/sweep_speed.py digits mnist overhead finished --rounds 5
+python benchmarks/sweep_speed.py digits mnist overhead finished stacked --rounds 5
 
 `digits`: 24 runs of `mlp`, 100 epochs each, start-up counted. `mnist`: six of the tutorial's configs, 2 epochs each
 (LRBENCH_DATA names the data). Both: commands in processes of their own, alternating; ratios of their wall times.
 `overhead`: seconds from one cell's result to the next one's, in one warm worker, less training and evaluation.
-`finished`: recognising a thousand finished cells.
+`finished`: recognising a thousand finished cells. `stacked`: 54 runs (9 learning rates, 3 seeds, 2 schedules) of the
+MLP and the CNN on digits, trained as stacks against one by one: processor seconds of one process with one thread, which
+is what each of several workers does, without its start.
 """
 
 from __future__ import annotations
@@ -97,6 +99,37 @@ def finished(rounds: int) -> None:
         print(f"finished: 1,000 cells in {median(took):.2f} s (the whole command)", flush=True)
 
 
+SMALL = {"mlp": ("mlp", 40), "cnn": ({"name": "cnn", "padding": 1}, 4)}
+"""The models of `stacked`, and their epochs."""
+
+
+def stacked(rounds: int) -> None:
+    """54 runs at once against one by one, alternating."""
+    import torch
+
+    torch.set_num_threads(1)
+    grid = {"lr": "1e-4:1e-1:9", "schedules": ["constant", "cosine"]}
+    for name, (model, epochs) in SMALL.items():
+        plain = {**DIGITS, "model": model, "epochs": epochs, "batch_size": 32}
+        ratios = []
+        for number in range(-1, rounds):  # the first round, a short one, imports and loads what is needed
+            took = {}
+            for way in ("no", "yes") if number % 2 else ("yes", "no"):
+                with tempfile.TemporaryDirectory() as place:
+                    config = Path(place) / "small.yaml"
+                    config.write_text(yaml.safe_dump({**plain, "epochs": 1} if number < 0 else plain))
+                    began = time.process_time()
+                    done = sweep([config], runs=Path(place) / "runs", seeds=3, jobs=1, stack=way, **grid)
+                    took[way] = time.process_time() - began
+                    assert all(outcome.status.ended for outcome in done.outcomes), [o.message for o in done.outcomes]
+            if number >= 0:
+                ratios.append(took["no"] / took["yes"])
+                print(
+                    f"{name}: one by one {took['no']:.1f} s, stacked {took['yes']:.1f} s: {ratios[-1]:.2f}", flush=True
+                )
+        print(f"{name}: median {median(ratios):.2f}", flush=True)
+
+
 def _forge(config: Path, root: Path) -> None:
     """Results for all cells, each a copy of one that was really trained."""
     from lrbench.runs import RunFolder, describe
@@ -116,7 +149,7 @@ def _forge(config: Path, root: Path) -> None:
 def main() -> None:
     """Measure what is named."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    measures = {"digits": digits, "mnist": mnist, "overhead": overhead, "finished": finished}
+    measures = {"digits": digits, "mnist": mnist, "overhead": overhead, "finished": finished, "stacked": stacked}
     parser.add_argument("measures", nargs="*", default=list(measures), choices=[*measures, []])
     parser.add_argument("--rounds", type=int, default=5)
     chosen = parser.parse_args()

@@ -255,7 +255,7 @@ def break_files(folder: Path, point: int | None, die: bool, report: Path | None 
     os.fsync = synced  # type: ignore[assignment]
     sys.addaudithook(audit)
     if report is not None:
-        inner = run_one.attempt
+        inner = run_one.attempt_all
 
         def counted(*args: Any, **kwargs: Any) -> Any:
             try:
@@ -264,7 +264,7 @@ def break_files(folder: Path, point: int | None, die: bool, report: Path | None 
                 with plain_open(report, "w") as file:
                     file.write(str(seen))
 
-        lrbench.training.executors.serial.attempt = counted
+        lrbench.training.executors.serial.attempt_all = counted
 
 
 def only_run(runs: Path) -> Path:

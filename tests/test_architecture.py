@@ -95,7 +95,7 @@ PUBLIC = {
         epoch_columns in_groups load_dataset measures metrics_of number parameter_groups peak_and_ratios place
         kinds_of known_defaults recorded METRICS NAMED OF_TASK PairTask TASKS build_task classes_in
         outputs_and_classes suited void_hint
-        described in_words mapped padded read_by task_hooks usual_loss Stage data_root
+        described in_words mapped padded read_by task_hooks usual_loss Stage data_root kept masks_from
     """,
     "config": """
         schema TRACKERS checked_tracker trackers MAX_POINTS NOT_VARIED

@@ -83,6 +83,7 @@ def test_the_rate_that_is_right(curves: list[Curve], low: float, high: float) ->
     assert advice.low < advice.initial < advice.high
     assert advice.initial < advice.maximum
     assert set(advice.how) == {"initial", "maximum", "low", "high"}
+    assert str(advice).startswith(f"{advice.initial:.3g}: {advice.how['initial']}")
 
 
 @pytest.mark.parametrize(

@@ -308,10 +308,21 @@ def test_data_sets_that_parameters_name_are_not_mixed(tmp_path: Path, make_run: 
         recorded_run(tmp_path / "runs", rows([0.5]), name=dataset, params={"dataset": dataset})
     shown = gather([tmp_path / "runs"])
     assert shown.comparison is None and "different tasks (cifar10; mnist)" in summary(shown)[0]
+    assert report([tmp_path / "runs"], standalone=True).incomplete.startswith("winner.py is not written")
     shown = gather([tmp_path / "runs"], filters=["dataset=mnist"])
     assert shown.comparison is not None and task_of(shown.groups[0]) == "mnist"
     make_run([0.5])
     assert gather([tmp_path / "runs"], filters=["dataset=mnist|tiny"]).comparison is not None
+
+
+def test_a_script_alone_and_in_a_command_is_one_program(tmp_path: Path) -> None:
+    alone = {"arguments": ["/home/me/train.py", "--lr", "0.1"]}
+    recorded_run(tmp_path / "runs", rows([0.5, 0.4]), seed=0, environment=alone)
+    command_run(tmp_path / "runs", rows([0.5, 0.3]))
+    assert "Different programs" not in " ".join(summary(gather([tmp_path / "runs"])))
+    other = {"arguments": ["/home/me/other.py"]}
+    recorded_run(tmp_path / "runs", rows([0.5, 0.4]), seed=0, name="other", environment=other)
+    assert "Different programs trained these runs (" in " ".join(summary(gather([tmp_path / "runs"])))
 
 
 def test_own_and_foreign_runs_are_compared_with_a_warning_and_marked(tmp_path: Path, make_run: MakeRun) -> None:

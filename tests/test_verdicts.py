@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given as supposing
 from hypothesis import strategies as st
@@ -211,7 +212,8 @@ def test_units_of_loss_and_learning_rate_change_nothing(losses: list[float], uni
 
 
 def beside(*others: tuple[float, bool, bool, bool]) -> Beside:
-    return Beside(0.01, [Other(lr, better, sure, notable, "val loss of 1") for lr, better, sure, notable in others])
+    found = [Other(lr, better, sure, notable, "val loss of 1") for lr, better, sure, notable in others]
+    return Beside(0.01, np.array([other.lr for other in found]), found.__getitem__)
 
 
 FLAT = Verdict("converged", "flat")
@@ -255,19 +257,21 @@ def test_a_report_knows_what_other_learning_rates_of_the_family_show(group_at: C
     made = [group_at(0.001, 0.9, 0.91, 0.89), group_at(0.01, 0.5, 0.51, 0.49), group_at(0.1, 0.8, 0.81, "diverged")]
     low, best, high = (group.beside for group in with_families(made, measure_named([], "val_loss")))
     assert low and best and high
-    assert low.lr == 0.001 and [other.lr for other in low.others] == [0.01, 0.1]
-    first = low.others[0]
+    assert low.lr == 0.001 and low.others.tolist() == [0.01, 0.1]
+    first = low.other(0)
     assert first.better and first.sure and first.notable
     assert first.words == "val loss of 0.4999 instead of 0.9, over 3 seeds"
-    assert not any(other.better for other in best.others) and high.others[0].better
+    assert not any(best.other(index).better for index in range(3)) and high.other(0).better
+    tried, beyond = high.tried(0.01), high.tried(10)
+    assert tried and tried.lr == 0.01 and beyond is None
 
 
 def test_one_seed_is_never_sure_and_a_pruned_rival_says_nothing(group_at: Callable[..., Group]) -> None:
     made = [group_at(0.001, 0.9), group_at(0.01, 0.5), group_at(0.1, "pruned"), group_at(1.0, 0.7)]
     low = with_families(made, measure_named([], "val_loss"))[0].beside
-    assert low and [(other.lr, other.better, other.sure) for other in low.others] == [
-        (0.01, True, False), (1.0, True, False),
-    ]  # fmt: skip
+    assert low and low.others.tolist() == [0.01, 1.0]
+    shown = [low.other(index) for index in range(2)]
+    assert [(other.lr, other.better, other.sure) for other in shown] == [(0.01, True, False), (1.0, True, False)]
 
 
 def test_verdicts_in_a_report_say_what_the_family_shows() -> None:

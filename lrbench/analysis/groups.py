@@ -55,6 +55,9 @@ class Group:
     told: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     _values: dict[str, tuple[Values, Values]] = field(default_factory=dict, init=False, repr=False, compare=False)
     _reached: dict[str, dict[int | str, float]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _standing: dict[tuple[str, int], tuple[float, float]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         if not self.short:
@@ -117,8 +120,11 @@ class Group:
 
     def standing(self, measure: Measure) -> tuple[float, float]:
         """Return what groups are ordered by, the best first: the share of lost seeds, then the centre."""
-        values, name = list(self.values(measure.name).values()), measure.name
-        return standing(values, self.lost(name), logs=self.by_ratio(name), sign=measure.sign)
+        name = measure.name
+        if (name, measure.sign) not in self._standing:
+            values, lost = list(self.values(name).values()), self.lost(name)
+            self._standing[name, measure.sign] = standing(values, lost, logs=self.by_ratio(name), sign=measure.sign)
+        return self._standing[name, measure.sign]
 
     def seconds(self) -> Spread | None:
         """Summarise the training time, without evaluation."""

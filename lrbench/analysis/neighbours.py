@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
 
 from lrbench.analysis.comparison import compare_two
 from lrbench.analysis.groups import Group
-from lrbench.analysis.sensitivity import Family, Point, families, good_margin
+from lrbench.analysis.sensitivity import Point, families, good_margin
 from lrbench.analysis.verdicts import Beside, Other
 from lrbench.components import Measure
 
@@ -21,21 +25,36 @@ def with_families(groups: Sequence[Group], measure: Measure) -> list[Group]:
     compared = [group for group in groups if not group.first.confirms]
     found: dict[int, Beside] = {}
     for family in families(compared, measure):
-        found |= {id(point.group): beside for point in family.points if (beside := _beside(point, family, measure))}
+        ended = [point for point in family.points if point.lr and _ended(point, measure)]
+        ended.sort(key=lambda one: one.standing(measure))
+        rates = np.array([point.lr for point in ended], dtype=float)
+        for point in ended:
+            if np.any(rates != point.lr):
+                found[id(point.group)] = Beside(point.rate, rates, _Other(ended, rates, point, measure))
     return [replace(group, beside=found[id(group)]) if id(group) in found else group for group in groups]
 
 
-def _beside(point: Point, family: Family, measure: Measure) -> Beside | None:
-    rivals = [one for one in family.points if one.lr and one.lr != point.lr and _ended(one, measure)]
-    if not point.lr or not rivals or not _ended(point, measure):
-        return None
-    rivals.sort(key=lambda one: one.standing(measure))
-    best, *rest = rivals
-    others = [
-        Other(one.lr or 0.0, one.standing(measure) < point.standing(measure), notable=_notable(one, point, measure))
-        for one in rest
-    ]
-    return Beside(point.lr, [_compared(best, point, measure, len(rivals)), *others])
+@dataclass(frozen=True)
+class _Other:
+    """What another point of a family shows, beside one's own; `points` are sorted, the best first."""
+
+    points: Sequence[Point]
+    rates: NDArray[np.float64]
+    own: Point
+    measure: Measure
+
+    def __call__(self, index: int) -> Other:
+        if index == np.argmax(self.rates != self.own.lr):
+            return self.best
+        one, own, measure = self.points[index], self.own, self.measure
+        better = one.standing(measure) < own.standing(measure)
+        return Other(one.rate, better, notable=_notable(one, own, measure))
+
+    @cached_property
+    def best(self) -> Other:
+        """The best of the others, which is compared with one's own."""
+        best = self.points[int(np.argmax(self.rates != self.own.lr))]
+        return _compared(best, self.own, self.measure, int(np.sum(self.rates != self.own.lr)))
 
 
 def _ended(point: Point, measure: Measure) -> bool:

@@ -47,7 +47,7 @@ def names(groups: Sequence[Group]) -> str:
 
 
 def _programs(groups: Sequence[Group]) -> str:
-    programs = list(dict.fromkeys(map(_program, groups)))
+    programs = list({_script(group) or _program(group): _program(group) for group in reversed(groups)}.values())[::-1]
     if len(programs) < 2:
         return ""
     more = f" and {len(programs) - MOST_NAMED} more" if len(programs) > MOST_NAMED else ""
@@ -55,6 +55,17 @@ def _programs(groups: Sequence[Group]) -> str:
     data = "" if len(tasks) == 1 and "" not in tasks else "have evaluated on other data or "
     listed = "; ".join(programs[:MOST_NAMED]) + more
     return f"Different programs trained these runs ({listed}). They may {data}compute the metric in another way."
+
+
+def _script(group: Group) -> str | None:
+    """Return the Python file that trained a group, by its name, so that a script alone and in a command are one."""
+    if not group.foreign:
+        return None
+    words = group.first.plain.get("command") or group.first.environment.plain.get("arguments")
+    if isinstance(words, str):
+        words = words.split()
+    found = [word for word in words or () if isinstance(word, str) and word.endswith(".py")]
+    return found[0].replace("\\", "/").rpartition("/")[2] if found else None
 
 
 def _program(group: Group) -> str:

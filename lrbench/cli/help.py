@@ -14,7 +14,8 @@ PANELS = {
     "Range test": "start end iterations shape smoothing stop-factor validation",
     "Selection": "zoom zoom-width max-runs confirm prune halve",
     "Statistics": "metric baseline filter target axis pool-code epsilon",
-    "Execution": "jobs executor address runs-per-gpu device retries fail-fast max-failures again no-wait dry-run yes",
+    "Execution": "jobs stack executor address runs-per-gpu device retries fail-fast max-failures again no-wait dry-run "
+    "yes",
     "Figure": "width height font style title svg-text dpi",
     "Server": "port host prefix allow-host read-only open",
     "Output": "out format columns rows standalone write name track runs status serve json",

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from lrbench.components.data.loaders import read_by
     from lrbench.components.data.nested import mapped
     from lrbench.components.data.sources import data_root
+    from lrbench.components.models.cpu_ops import kept, masks_from
     from lrbench.components.tasks.pairs import PairTask
 
 _WITH_TORCH = {
@@ -63,6 +64,7 @@ _WITH_TORCH = {
     "data.loaders": ("read_by",),
     "data.nested": ("mapped",),
     "data.sources": ("data_root",),
+    "models.cpu_ops": ("kept", "masks_from"),
     "tasks.pairs": ("PairTask",),
 }
 _HOMES = {name: home for home, names in _WITH_TORCH.items() for name in names}

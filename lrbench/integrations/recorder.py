@@ -268,7 +268,7 @@ class Recorder:
 
 
 def check_steps(total: Any) -> None:
-    """Raise ArgumentError if it is no number of steps."""
+    """Raise ArgumentError if it is not a number of steps."""
     if total is not None and (isinstance(total, bool) or not isinstance(total, int) or total < 1):
         raise ArgumentError(f"total_steps must be a whole number from 1 (got {total!r:.40})")
 

@@ -27,7 +27,7 @@ def number(value: Any) -> Any:
     if type(value) is float or value is None:
         return value
     if isinstance(value, bool | str | bytes):
-        raise TypeError(f"{value!r:.40} is no number")
+        raise TypeError(f"{value!r:.40} is not a number")
     if isinstance(value, int):
         return int(value)
     if hasattr(value, "detach"):  # a torch tensor
@@ -139,7 +139,7 @@ def directions(metrics: Mapping[str, str] | None) -> dict[str, Metric]:
 def settings(config: Any) -> dict[str, Any]:
     """Return settings as nested plain values: of a mapping, an argparse namespace, a dataclass or a pydantic model.
 
-    What is no number, text, list or mapping becomes text. Raises ArgumentError if it has no names.
+    What is not a number, text, list or mapping becomes text. Raises ArgumentError if it has no names.
     """
     known = _mapping(config)
     if known is None:

@@ -37,6 +37,9 @@ class Advice:
         """The upper bound of a cyclical schedule."""
         return self.maximum
 
+    def __str__(self) -> str:
+        return ". ".join([f"{self.initial:.3g}: {self.how['initial']}", *self.notes])
+
 
 @dataclass(frozen=True)
 class Refusal:

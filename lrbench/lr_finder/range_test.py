@@ -119,7 +119,7 @@ class RangeTest(LoopTest):
             False once the test is over.
 
         Raises:
-            ArgumentError: `loss` is no number.
+            ArgumentError: `loss` is not a number.
             UsageError: something else has changed the learning rate, or the test was finished before.
         """
         loss = _single(loss)

@@ -122,7 +122,8 @@ def report(
     best = complete_winner(shown) if standalone else winner(shown)
     files = _write(folder, shown, best)
     content = {one.name: getattr(shown, one.name) for one in fields(Shown)}
-    return Report(**content, page=files[0], files=tuple(files), incomplete=best.incomplete if best else "")
+    incomplete = best.incomplete if best else NO_WINNER * standalone
+    return Report(**content, page=files[0], files=tuple(files), incomplete=incomplete)
 
 
 def gather(
@@ -169,6 +170,7 @@ def gather(
     return shown
 
 
+NO_WINNER = "winner.py is not written: these runs have no best one, since none has ended or they can't be compared"
 FORMATS = ("csv", "json", "markdown", "latex")
 
 

@@ -124,9 +124,9 @@ def apart(found: Difference, measure: Measure) -> str:
         return f"{middle} % ({low} … {high})"
     values = found.mean, found.low, found.high
     if measure.form != "percent":
-        middle, low, high = (f"{value:+.3g}" for value in values)
+        middle, low, high = (f"{value:+z.3g}" for value in values)
         return f"{middle} ({low} … {high})"
-    middle, low, high = (f"{100 * value:+.2f}" for value in values)
+    middle, low, high = (f"{100 * value:+z.2f}" for value in values)
     return f"{middle} points ({low} … {high})"
 
 
@@ -140,7 +140,7 @@ def times_text(times: float) -> str:
 def _percent(part: float) -> str:
     """Format a fraction as a signed percentage, without a power of ten."""
     percent = 100 * part
-    return f"{percent:+.1f}" if abs(percent) < 10 else f"{percent:+,.0f}"
+    return f"{percent:+z.1f}" if abs(percent) < 10 else f"{percent:+,.0f}"
 
 
 TENFOLD = 9.0

@@ -87,6 +87,7 @@ def sweep(
     device: str | None = None,
     jobs: int | None = None,
     executor: str | Callable[[int], Executor] = "local",
+    stack: str = "no",
     prune: Prune | None = None,
     retries: int = 0,
     again: bool = False,
@@ -110,7 +111,7 @@ def sweep(
         name: the name of the sweep's folder; by default the config's name.
         device: instead of the configs' own.
         jobs: runs at once; by default one per core or GPU.
-        executor: see `RunOptions`.
+        executor, stack: see `RunOptions`.
         prune: end hopeless runs early.
         retries: how many times to retry a failed run.
         again: repeat runs that are already finished.
@@ -126,13 +127,12 @@ def sweep(
         ConfigError, DataError, UsageError: the request is invalid; nothing was trained.
     """
     options = RunOptions(
-        jobs=jobs, executor=executor, prune=prune, retries=retries, again=again, max_failures=max_failures
+        jobs=jobs, executor=executor, stack=stack, prune=prune, retries=retries, again=again, max_failures=max_failures
     )
     wanted = Zoom.asked(zoom)
-    given = {"lr": lr, "seeds": seeds, "schedule": list(schedules) or None}
     asked = ask(
-        configs, given, runs=runs, overrides=overrides, name=name, device=device, track=track, options=options,
-        watch=watch,
+        configs, {"lr": lr, "seeds": seeds, "schedule": list(schedules) or None}, runs=runs, overrides=overrides,
+        name=name, device=device, track=track, options=options, watch=watch,
     )  # fmt: skip
     return carry_out(asked, options, zoom=wanted, confirm=confirm, watch=watch)
 

@@ -90,12 +90,22 @@ def capture(state: State, parts: Parts, best: dict[str, Any] | None, identity: s
         "epoch": state.epoch,
         "evaluations": state.evaluations,
         "state": asdict(state),
-        "model": parts.model.state_dict(),
+        "model": _whole(parts.model.state_dict()),
         "best": best,
         "optimizer": parts.optimizer.state_dict(),
         "scaler": None if parts.scaler is None else parts.scaler.state_dict(),
         "random": _generators(),
     }
+
+
+def _whole(weights: dict[str, Any]) -> dict[str, Any]:
+    """Copy weights that are views of larger tensors, such as those of stacked runs, which would be saved whole."""
+
+    def alone(value: Any) -> Any:
+        view = isinstance(value, torch.Tensor) and value.untyped_storage().nbytes() > value.nbytes
+        return value.clone() if view else value
+
+    return {name: alone(value) for name, value in weights.items()}
 
 
 def copied(weights: dict[str, Any]) -> dict[str, Any]:

@@ -98,7 +98,9 @@ def _extra(name: str, quick: bool, found: Checkup) -> str | None:
         with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
             _ = quick or importlib.import_module(name)
     except Exception as error:  # whatever its own code raises
-        found.problems.append(Problem(f"{name} is installed but can't be imported: {type(error).__name__}: {error}"))
+        remedy = "; set KERAS_BACKEND, for example to torch" if name == "keras" else ""
+        reason = f"{type(error).__name__}: {error}{remedy}"
+        found.problems.append(Problem(f"{name} is installed but can't be imported: {reason}"))
         return "can't be imported"
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
         return importlib.metadata.version(name)

@@ -107,7 +107,7 @@ def decide(training: Training, values: dict[str, Any]) -> None:
     if state.best is None or way * values[by] < way * state.best[by]:
         state.best = values
         training.best_weights = copied(training.parts.model.state_dict())
-        training.folder.save_best(training.best_weights)
+        training.save_best()
     if plateau is not None:
         at = {
             "lr": training.parts.schedule(max(state.position - 1, 0)),

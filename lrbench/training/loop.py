@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import torch
-from torch import Tensor
 
 from lrbench.components import Batch, in_groups, recorded
 from lrbench.config import Experiment, identity
@@ -24,13 +23,13 @@ from lrbench.training.device import resolve_device
 from lrbench.training.evaluate import conclude, decide, next_evaluation
 from lrbench.training.kinds import LoopKind, Observer
 from lrbench.training.parts import Parts
-from lrbench.training.termination import Ended, not_finite, not_scalable, too_many_skipped
+from lrbench.training.skipping import skip
+from lrbench.training.termination import Ended, not_finite
 from lrbench.training.update import Readings, Row, buffers_of, gradient, step_taken
 
 READ_BACK_SECONDS = 0.5  # interval between device syncs that fetch the losses
 EVALUATION_CHECKPOINT_SECONDS = 5.0
 CHECKPOINT_SECONDS = 60.0
-MAX_SKIPPED = 10
 
 
 def train(
@@ -64,6 +63,9 @@ def train(
 class Training:
     """A run in progress."""
 
+    told: ClassVar[Mapping[str, Any]] = {}  # what `env.json` says of how it was trained
+    records: ClassVar[bool] = True  # whether steps may be recorded as CUDA graphs
+
     folder: RunFolder
     experiment: Experiment
     parts: Parts
@@ -82,7 +84,7 @@ class Training:
         self.observer = Observer(self)
 
     @classmethod
-    def begin(cls, folder: RunFolder, experiment: Experiment, kind: LoopKind, watch: Watch) -> Training:
+    def begin(cls, folder: RunFolder, experiment: Experiment, kind: LoopKind, watch: Watch) -> Self:
         """Build the parts, load the newest checkpoint and cut the CSV rows back to it."""
         device = resolve_device(experiment.device)
         parts = assemble(experiment, device)
@@ -97,14 +99,15 @@ class Training:
             watch(message(f"{folder.name}: its checkpoints can't be used ({why}); starting over", folder.name))
         seed_everything(experiment.seed)
         state = begun(parts) if checkpoint is None else restore(checkpoint, parts, folder.name)
-        recorded_updates = RecordedUpdates(parts, experiment.clip_grad_norm) if recordable(experiment, parts) else None
+        records = cls.records and recordable(experiment, parts)
+        recorded_updates = RecordedUpdates(parts, experiment.clip_grad_norm) if records else None
         place_rates(parts.optimizer, device if recorded_updates else None)
         columns = RateColumns(parts)
         folder.open_logs(metrics, steps=state.step, evaluations=state.evaluations, step_columns=columns.names)
         best_weights = None if checkpoint is None else checkpoint["best"]
         folder.save_best(best_weights)
         threads = torch.get_num_threads()
-        known = {**place(), **described(parts), **groups_of(parts), **parts.start.before}
+        known = {**place(), **described(parts), **groups_of(parts), **parts.start.before, **cls.told}
         folder.amend_environment({**known, "threads": threads, "metrics": recorded(metrics)})
         training = cls(folder, experiment, parts, state, watch, threads, recorded_updates, best_weights)
         training.columns = columns if columns.names else None
@@ -169,6 +172,23 @@ class Training:
 
         Avoids a device sync unless steps that are not finite are skipped.
         """
+        parts, row = self.parts, self.begin_step()
+        if self.recorded is not None:
+            measured = self.recorded(batches[0])
+        else:
+            check = self.skips
+            before = buffers_of(parts.model) if check else {}
+            measured = gradient(parts, batches, self.experiment.clip_grad_norm)
+            if not step_taken(parts, measured, check=check):
+                skip(self, row, before)
+                self.observer.skipped()
+                return
+        count = sum(parts.task.examples(raw) for raw in batches)
+        self.pending.add(row, count, measured)
+        self.observer.updated()
+
+    def begin_step(self) -> Row:
+        """Count the next step, set its learning rate and momentum, and return what its row holds so far."""
         parts, state = self.parts, self.state
         position = state.position
         lr = self.rate(position)
@@ -178,43 +198,12 @@ class Training:
         state.step += 1
         state.batch += 1
         row = {"step": state.step, "lr": lr, "momentum": parts.current_momentum()}
-        if self.columns is not None:
-            row |= self.columns.values(lr)
-        if self.recorded is not None:
-            measured = self.recorded(batches[0])
-        else:
-            check = self.skips
-            before = buffers_of(parts.model) if check else {}
-            measured = gradient(parts, batches, self.experiment.clip_grad_norm)
-            if not step_taken(parts, measured, check=check):
-                self.skip(row, before)
-                self.observer.skipped()
-                return
-        count = sum(parts.task.examples(raw) for raw in batches)
-        self.pending.add(row, count, measured)
-        self.observer.updated()
+        return row if self.columns is None else row | self.columns.values(lr)
 
     @property
     def skips(self) -> bool:
         """True if steps that are not finite are skipped."""
         return self.experiment.on_non_finite == "skip" or self.parts.scaler is not None
-
-    def skip(self, row: Row, before: dict[str, Tensor]) -> None:
-        """Write a skipped step's row, without a loss. Raises Ended after too many skipped steps."""
-        state, scaler = self.state, self.parts.scaler
-        for name, buffer in self.parts.model.named_buffers():
-            buffer.copy_(before[name])
-        self.read_back()
-        self.folder.guard()
-        self.folder.steps.append([row])
-        state.skipped += 1
-        if scaler is not None:
-            state.held += 1
-            if scaler.get_scale() < 1:
-                raise not_scalable(scaler.get_scale(), state.step, row["lr"], state.last_loss)
-        limit = self.experiment.max_skipped or MAX_SKIPPED
-        if state.skipped - state.held > limit:
-            raise too_many_skipped(limit, state.step, row["lr"], state.last_loss)
 
     def rate(self, step: int) -> float:
         """Return the learning rate of a step, from the schedule and the current state of the plateau rule."""
@@ -224,11 +213,14 @@ class Training:
 
     def read_back(self) -> None:
         """Fetch the pending losses with one device sync and write their rows. Raises Ended."""
-        if not self.pending:
-            return
+        if self.pending:
+            self.write(self.pending.take())
+
+    def write(self, readings: Iterable[tuple[Row, int, list[float]]]) -> None:
+        """Write the rows of steps whose losses were fetched; see `Readings.take`. Raises Ended."""
         self.folder.guard()
         state, rows = self.state, []
-        for row, count, (loss, norm, counted, *sums) in self.pending.take():
+        for row, count, (loss, norm, counted, *sums) in readings:
             step, lr = row["step"], row["lr"]
             rows.append({**row, "loss": loss, "grad_norm": norm})
             ended = not_finite(step, lr, loss, norm, state.last_loss) or self.observer.limit(step, lr, loss)
@@ -275,9 +267,14 @@ class Training:
         if "val_loss" in values:
             decide(self, {**now, **values})
         self.watch(event)
-        if time.monotonic() - self.saved > EVALUATION_CHECKPOINT_SECONDS and state.step < parts.total_steps:
+        if time.monotonic() - self.saved > self.checkpoint_seconds and state.step < parts.total_steps:
             self.checkpoint()
         self.observer.evaluated()
+
+    @property
+    def checkpoint_seconds(self) -> float:
+        """The age of the last checkpoint at which an evaluation writes the next one."""
+        return EVALUATION_CHECKPOINT_SECONDS
 
     @property
     def epochs_done(self) -> float:
@@ -293,6 +290,10 @@ class Training:
         self.folder.save_checkpoint(self.captured())
         self.saved = time.monotonic()
         self.observer.saved()
+
+    def save_best(self) -> None:
+        """Write the best weights."""
+        self.folder.save_best(self.best_weights)
 
     def captured(self) -> dict[str, Any]:
         """Return the complete state."""

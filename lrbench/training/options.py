@@ -12,12 +12,14 @@ from lrbench.training.commands import CommandRun
 from lrbench.training.kinds import Kind, PlainTraining
 from lrbench.training.orders import NO_ORDERS, Orders
 from lrbench.training.pruning import Prune, PrunedTraining
+from lrbench.training.stacked import family_of
 from lrbench.types import AT_LEAST_0, AT_LEAST_1, FUNCTION, NOTHING, SWITCH, TEXT, WHOLE
 
 if TYPE_CHECKING:
     from lrbench.training.executors import Executor
 
 EXECUTORS = ("local", "ray")
+STACK = ("auto", "yes", "no")
 _KINDS = {
     "jobs": WHOLE | NOTHING,
     "max_failures": AT_LEAST_1 | NOTHING,
@@ -25,6 +27,7 @@ _KINDS = {
     "retries": AT_LEAST_0,
     **dict.fromkeys(("again", "wait"), SWITCH),
     "executor": TEXT | FUNCTION,
+    "stack": TEXT,
     "address": TEXT | NOTHING,
 }
 
@@ -45,6 +48,8 @@ class RunOptions:
         retries: how many times to retry a failed run.
         prune: end hopeless runs early.
         orders: what people may ask of the runs while they are under way.
+        stack: whether runs that differ in learning rate, schedule and seed are trained together, by one stacked
+            program: `yes` where possible, `auto` where a trial on this machine shows that it is faster, or `no`.
 
     Raises:
         UsageError: invalid values.
@@ -60,6 +65,7 @@ class RunOptions:
     retries: int = 0
     prune: Prune | None = None
     orders: Orders = NO_ORDERS
+    stack: str = "no"
 
     def __post_init__(self) -> None:
         for name, kind in _KINDS.items():
@@ -70,10 +76,16 @@ class RunOptions:
             raise UsageError(
                 f"unknown {option('--executor')} {self.executor!r:.40}; {choices(self.executor, EXECUTORS)}"
             )
+        if self.stack not in STACK:
+            raise UsageError(f"unknown {option('--stack')} {self.stack!r:.40}; {choices(self.stack, STACK)}")
         if self.executor != "ray" and (self.address is not None or self.runs_per_gpu != 1):
             raise UsageError(f"{option('--address')} and {option('--runs-per-gpu')} need {option('--executor')} ray")
         if self.prune is not None and not isinstance(self.prune, Prune):
             raise UsageError(f"prune must be a Prune (got {self.prune!r:.40})")
+
+    def family_of(self, config: RunConfig, kind: Kind) -> str | None:
+        """Return what a run has in common with those that it may be stacked with; None if it is trained alone."""
+        return None if self.stack == "no" else family_of(config, kind)
 
     def kind_of(self, config: RunConfig) -> Kind:
         """Return the kind of work that a run is. Raises UsageError if these options don't suit it."""

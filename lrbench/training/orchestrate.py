@@ -209,8 +209,7 @@ def _execute_at_once(
     left, told = list(todo), set[Path]()
     while left:
         elsewhere = []
-        items = [WorkItem(one.path, one.experiment, one.kind, options.retries, options.orders) for one in left]
-        for path, result in executor.execute(items, watch, stop):
+        for path, result in executor.execute([_item(one, options) for one in left], watch, stop):
             outcome = by_path[path]
             _settle(outcome, result, stop)
             if outcome.status is Status.FAILED and outcome.result is None:  # no `end` event was sent yet
@@ -233,6 +232,13 @@ def _execute_at_once(
     for outcome in todo:
         if outcome.status is Status.RUNNING and (stop() or options.orders.stop):
             outcome.status, outcome.signal = Status.INTERRUPTED, stop.signal
+
+
+def _item(outcome: Outcome, options: RunOptions) -> WorkItem:
+    family = options.family_of(outcome.experiment, outcome.kind)
+    return WorkItem(
+        outcome.path, outcome.experiment, outcome.kind, options.retries, options.orders, family, options.stack
+    )
 
 
 def _settle(outcome: Outcome, result: RunResult | Exception, stop: StopFlag) -> None:

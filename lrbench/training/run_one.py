@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +25,8 @@ class WorkItem:
         kind: the kind of work.
         retries: how many times to retry the run if it fails.
         orders: what people may ask of it.
+        family: what it has in common with the runs that it may be stacked with; None if it is trained alone.
+        stack: `auto`, or `yes` to stack it even where that is slower.
     """
 
     path: Path
@@ -32,10 +34,18 @@ class WorkItem:
     kind: Kind = field(default_factory=PlainTraining)
     retries: int = 0
     orders: Orders = NO_ORDERS
+    family: str | None = None
+    stack: str = "auto"
 
 
 Done = tuple[Path, RunResult | Exception]
 """A run's folder with its result, or with the exception that prevented one."""
+Tell = Callable[[Path, RunResult | Exception], None]
+"""Takes what `Done` holds, as soon as a run has ended."""
+
+
+class NotStacked(Exception):
+    """The run could not be trained together with others, so it has to be trained alone."""
 
 
 def do_run(item: WorkItem, *, threads: int | None, watch: Watch, stop: Callable[[], bool]) -> RunResult:
@@ -58,22 +68,32 @@ def do_run(item: WorkItem, *, threads: int | None, watch: Watch, stop: Callable[
     folder = RunFolder(item.path)
     leave = Leave(item.orders, folder.name, stop)
     with folder.lock():
-        if folder.identity() != identity(item.experiment):
-            raise FolderError(folder.edited)
-        done = folder.result_of(item.experiment, pruned=item.kind.accepts_pruned)
-        if done is not None:
+        if (done := settled(item, folder, watch)) is not None:
             return done
-        if item.orders.drops(folder.name):
-            result = drop(folder, item.experiment)
-            watch(Event(folder.name, "end", values={"result": result, "folder": folder.path}))
-            return result
-        if item.orders.stop:
-            raise Interrupted(f"{folder.name} was not started")
         with item.kind.executing(folder, item.experiment, threads=threads, stop=leave) as (once, around):
             watch = around(watch)
             result = _until_done(item, folder, once, watch, leave)
             watch(Event(folder.name, "end", values={"result": result, "folder": folder.path}))
             return result
+
+
+def settled(item: WorkItem, folder: RunFolder, watch: Watch) -> RunResult | None:
+    """Return the result of a locked run if it is there or the run is dropped; None if the run is to be executed.
+
+    Raises the errors of `do_run` that come before anything is trained.
+    """
+    if folder.identity() != identity(item.experiment):
+        raise FolderError(folder.edited)
+    done = folder.result_of(item.experiment, pruned=item.kind.accepts_pruned)
+    if done is not None:
+        return done
+    if item.orders.drops(folder.name):
+        result = drop(folder, item.experiment)
+        watch(Event(folder.name, "end", values={"result": result, "folder": folder.path}))
+        return result
+    if item.orders.stop:
+        raise Interrupted(f"{folder.name} was not started")
+    return None
 
 
 def _until_done(item: WorkItem, folder: RunFolder, once: Once, watch: Watch, leave: Leave) -> RunResult:
@@ -102,6 +122,21 @@ def attempt(item: WorkItem, *, threads: int | None, watch: Watch, stop: Callable
         raise
     except BaseException as error:  # for example a full disk: not even the failure could be written
         return RunError(f"{item.path.name}: {type(error).__name__}: {reason_of(error)}")
+
+
+def attempt_all(
+    items: Sequence[WorkItem], *, threads: int | None, watch: Watch, stop: Callable[[], bool], tell: Tell
+) -> None:
+    """Execute a run, or the runs of a stack at once; `tell` is called with each result like that of `attempt`.
+
+    Runs of a stack that have to be trained alone have the result `NotStacked`.
+    """
+    if len(items) == 1:
+        tell(items[0].path, attempt(items[0], threads=threads, watch=watch, stop=stop))
+        return
+    from lrbench.training.stacked.execution import do_stack
+
+    do_stack(items, threads=threads, watch=watch, stop=stop, tell=tell)
 
 
 def failure(folder: RunFolder, experiment: RunConfig, reason: str, trace: str | None = None) -> RunResult:

@@ -102,7 +102,7 @@ class Readings:
     They share one tensor: many small tensors, allocated between a step's large ones, would fragment the memory.
     """
 
-    rows: list[tuple[Row, int]] = field(default_factory=list)
+    rows: list[tuple[Any, int]] = field(default_factory=list)
     measured: Tensor | None = None
 
     def __len__(self) -> int:
@@ -113,10 +113,13 @@ class Readings:
         """True if there is no room for another row."""
         return len(self.rows) == CAPACITY
 
-    def add(self, row: Row, count: int, measured: Tensor) -> None:
-        """Add a step of `count` examples: what its row holds already, and the tensor that `gradient` returned."""
+    def add(self, row: Any, count: int, measured: Tensor) -> None:
+        """Add a step of `count` examples: what its row holds already, and the tensor that `gradient` returned.
+
+        Of stacked runs, `row` has the row of each, and `measured` (runs, 3 + sums).
+        """
         if self.measured is None:
-            self.measured = measured.new_empty(CAPACITY, len(measured))
+            self.measured = measured.new_empty(CAPACITY, *measured.shape)
         self.measured[len(self.rows)].copy_(measured)
         self.rows.append((row, count))
 
@@ -125,7 +128,7 @@ class Readings:
         assert self.measured is not None, "add() comes first"
         self.measured[len(self.rows) - 1, 0] = loss
 
-    def take(self) -> list[tuple[Row, int, list[float]]]:
+    def take(self) -> list[tuple[Any, int, list[Any]]]:
         """Fetch and clear all rows with one device sync: what they hold, examples and measurements."""
         fetched = [] if self.measured is None else self.measured[: len(self.rows)].tolist()
         found = [(row, count, measured) for (row, count), measured in zip(self.rows, fetched, strict=True)]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from lrbench.analysis.verdicts.words import Verdict
 
@@ -30,16 +34,36 @@ class Other:
 
 @dataclass(frozen=True)
 class Beside:
-    """The other learning rates of a family, the best first, beside one's own."""
+    """The other learning rates of a family, beside one's own.
+
+    Attributes:
+        lr: one's own learning rate.
+        rates: the learning rates of the family, the best first; one's own may be among them.
+        other: returns what the learning rate at an index of `rates` shows. A family of thousands has millions of pairs,
+            of which few are looked at.
+    """
 
     lr: float
-    others: Sequence[Other]
+    rates: NDArray[np.float64]
+    other: Callable[[int], Other]
 
-    def tried(self, factor: float) -> list[Other]:
-        """Return the others on the way to `factor` times the learning rate, and a little further."""
+    @cached_property
+    def others(self) -> NDArray[np.float64]:
+        """The other learning rates, the best first."""
+        found: NDArray[np.float64] = self.rates[self.rates != self.lr]
+        return found
+
+    def better(self) -> Other | None:
+        """Return the best of the others if it is better than one's own."""
+        best = self.other(int(np.argmax(self.rates != self.lr)))
+        return best if best.better else None
+
+    def tried(self, factor: float) -> Other | None:
+        """Return the best of the others on the way to `factor` times the learning rate, and a little further."""
         reach = self.lr * (1.5 * factor if factor > 1 else factor / 1.5)
         low, high = sorted((self.lr, reach))
-        return [other for other in self.others if low <= other.lr <= high and other.lr != self.lr]
+        inside = (low <= self.rates) & (self.rates <= high) & (self.rates != self.lr)
+        return self.other(int(np.argmax(inside))) if inside.any() else None
 
 
 def revised(verdict: Verdict, beside: Beside) -> Verdict:
@@ -47,7 +71,7 @@ def revised(verdict: Verdict, beside: Beside) -> Verdict:
 
     If another one is surely better, it is the advice. Advice that the runs beside it contradict is withdrawn.
     """
-    best = next((other for other in beside.others if other.better), None)
+    best = beside.better()
     if verdict.label == "diverged" and best is None:
         return verdict
     if best is None:
@@ -71,12 +95,12 @@ def revised(verdict: Verdict, beside: Beside) -> Verdict:
 
 def _unbeaten(verdict: Verdict, beside: Beside) -> Verdict:
     """Judge the best learning rate of its family."""
-    rates = [other.lr for other in beside.others]
-    inside = min(rates) < beside.lr < max(rates)
+    rates = beside.others
+    inside = bool(rates.min() < beside.lr < rates.max())
     said = f"the best of the {len(rates) + 1} learning rates in this report"
     if verdict.label == "undecided":
         label: Literal["converged", "undecided"] = "converged" if inside else "undecided"
-        advice = "" if inside else f"try {'smaller' if beside.lr < min(rates) else 'larger'} ones: it is at their end"
+        advice = "" if inside else f"try {'smaller' if beside.lr < rates.min() else 'larger'} ones: it is at their end"
         return Verdict(label, f"{verdict.evidence}; it is {said}", advice)
     return _consistent(replace(verdict, evidence=f"{verdict.evidence}; it is {said}"), beside)
 
@@ -85,8 +109,8 @@ def _consistent(verdict: Verdict, beside: Beside) -> Verdict:
     """Withdraw a factor that the runs beside it contradict. What is a little better than guessing is still stuck."""
     if verdict.factor is None:
         return verdict
-    tried, stuck = beside.tried(verdict.factor), verdict.label.startswith("stuck")
-    if not tried or any(other.notable if stuck else other.better for other in tried):
+    best, stuck = beside.tried(verdict.factor), verdict.label.startswith("stuck")
+    if best is None or (best.notable if stuck else best.better):
         return verdict
     way = "larger" if verdict.factor > 1 else "smaller"
     instead = {"too slow": "train longer", "oscillating": "decay the learning rate"}.get(verdict.label, "")

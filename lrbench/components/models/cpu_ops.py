@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,6 +13,31 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 aten = torch.ops.aten
+
+
+@dataclass
+class Stacked:
+    """How models behave while several are evaluated at once by `torch.vmap`.
+
+    Attributes:
+        mask: gives the mask of what `relu_dropout` keeps, of the shape and strides of an output and a probability,
+            instead of random numbers; None while models are evaluated one by one.
+    """
+
+    mask: Callable[[Tensor, float], Tensor] | None = None
+
+
+STACKED = Stacked()
+
+
+@contextmanager
+def masks_from(mask: Callable[[Tensor, float], Tensor]) -> Iterator[None]:
+    """Use plain operations, which `torch.vmap` knows, and masks from this function while the block runs."""
+    STACKED.mask = mask
+    try:
+        yield
+    finally:
+        STACKED.mask = None
 
 
 def relu_dropout(x: Tensor, p: float, training: bool) -> Tensor:
@@ -21,6 +49,8 @@ def relu_dropout(x: Tensor, p: float, training: bool) -> Tensor:
     """
     if not training or p == 0:
         return F.relu(x)
+    if STACKED.mask is not None:
+        return F.relu(x) * STACKED.mask(x, p) * (1 / (1 - p))
     if x.device.type != "cpu" or not float(p * 256).is_integer():
         return F.dropout(F.relu(x), p)
     out: Tensor = _ReluDropout.apply(x, kept(x, p), 1 / (1 - p))
@@ -29,7 +59,8 @@ def relu_dropout(x: Tensor, p: float, training: bool) -> Tensor:
 
 def flat_linear(dense: nn.Linear, x: Tensor) -> Tensor:
     """Compute `dense(x.flatten(1))` of channels-last images (n, channels, height, width) without copying them."""
-    if x.device.type != "cpu" or not x.is_contiguous(memory_format=torch.channels_last) or dense._forward_hooks:
+    plain = x.device.type != "cpu" or STACKED.mask is not None or dense._forward_hooks
+    if plain or not x.is_contiguous(memory_format=torch.channels_last):
         out: Tensor = dense(x.flatten(1))
         return out
     weight = dense.weight.view(-1, *x.shape[1:]).permute(0, 2, 3, 1).flatten(1)
@@ -47,13 +78,43 @@ def conv_pool(convolution: nn.Conv2d, x: Tensor) -> Tensor:
     The gradient of the weights is summed in image order. The convolution has stride 1 and no dilation or groups.
     """
     plain = x.device.type != "cpu" or x.requires_grad or torch.is_autocast_enabled("cpu")
-    if plain or convolution._forward_hooks or torch.compiler.is_compiling():
-        return F.max_pool2d(convolution(x), 2)
+    if plain or STACKED.mask is not None or convolution._forward_hooks or torch.compiler.is_compiling():
+        return pooled(convolution, x)
     assert convolution.bias is not None
     padding = convolution.padding
     assert isinstance(padding, tuple)
     out: Tensor = _ConvPool.apply(x, convolution.weight, convolution.bias, list(padding))
     return out
+
+
+def pooled(convolution: nn.Conv2d, x: Tensor) -> Tensor:
+    """Compute `max_pool2d(convolution(x), 2)`; the convolution has no groups."""
+    if STACKED.mask is None:
+        return F.max_pool2d(convolution(x), 2)
+    out: Tensor = _StackedConvPool.apply(x, convolution.weight, convolution.bias, convolution.padding)
+    return out
+
+
+class _StackedConvPool(torch.autograd.Function):
+    """One convolution with a group for each model, in channels last: torch.vmap would copy between layouts."""
+
+    @staticmethod
+    def forward(x: Tensor, weight: Tensor, bias: Tensor, padding: Any) -> Tensor:
+        return F.max_pool2d(F.conv2d(x, weight, bias, padding=padding), 2)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        """Nothing is kept: the gradient is that of the operations in `vmap`."""
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, x: Tensor, weight: Tensor, bias: Tensor, padding: Any) -> tuple[Tensor, int]:
+        if in_dims[:3] != (in_dims[0], 0, 0) or in_dims[0] is None:
+            raise NotImplementedError("each model needs weights and images of its own")
+        count = info.batch_size
+        images = x.movedim(in_dims[0], 1).flatten(1, 2).contiguous(memory_format=torch.channels_last)
+        filters = weight.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        out = F.max_pool2d(F.conv2d(images, filters, bias.flatten(), padding=padding, groups=count), 2)
+        return out.view(len(out), count, -1, *out.shape[2:]), 1
 
 
 class _ConvPool(torch.autograd.Function):
@@ -97,25 +158,26 @@ def _chunks(count: int, size: int) -> list[slice]:
     return [slice(begin, min(begin + size, count)) for begin in range(0, count, size)]
 
 
-def kept(x: Tensor, p: float) -> Tensor:
+def kept(x: Tensor, p: float, generator: torch.Generator | None = None) -> Tensor:
     """Return a mask, laid out like x, of the elements that dropout with probability p keeps.
 
-    p is a multiple of 1/256. Two random bits decide on an element if p is a multiple of 1/4, else eight.
+    p is a multiple of 1/256. Two random bits decide on an element if p is a multiple of 1/4, else eight. They come from
+    torch's default generator unless another one is given.
     """
-    count = x.numel()
-    keep = _by_two_bits(count, round(p * 4)) if float(p * 4).is_integer() else _by_bytes(count, round(p * 256))
+    count, by_two = x.numel(), float(p * 4).is_integer()
+    keep = _by_two_bits(count, round(p * 4), generator) if by_two else _by_bytes(count, round(p * 256), generator)
     channels_last = x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last)
     dense = x.is_contiguous() or channels_last
     return keep.as_strided(x.shape, x.stride()) if dense else keep.view(x.shape)
 
 
-def _by_bytes(count: int, dropped: int) -> Tensor:
-    return _random_words(-(-count // 8)).view(torch.uint8)[:count] >= dropped
+def _by_bytes(count: int, dropped: int, generator: torch.Generator | None) -> Tensor:
+    return _random_words(-(-count // 8), generator).view(torch.uint8)[:count] >= dropped
 
 
-def _by_two_bits(count: int, dropped: int) -> Tensor:
+def _by_two_bits(count: int, dropped: int, generator: torch.Generator | None) -> Tensor:
     """Read four two-bit numbers from each byte; those that are at least `dropped` (1, 2 or 3) become a 1."""
-    words = _random_words(-(-count // 32))
+    words = _random_words(-(-count // 32), generator)
     high = words >> 1
     kept_ones = {1: words | high, 2: high, 3: words & high}[dropped]
     spread = torch.empty(4, len(words), dtype=torch.int64)
@@ -124,9 +186,9 @@ def _by_two_bits(count: int, dropped: int) -> Tensor:
     return spread.bitwise_and_(0x0101010101010101).view(-1).view(torch.bool)[:count]
 
 
-def _random_words(count: int) -> Tensor:
+def _random_words(count: int, generator: torch.Generator | None) -> Tensor:
     """Draw 64 random bits each."""
-    return torch.empty(count, dtype=torch.int64).random_(-(2**63), None)
+    return torch.empty(count, dtype=torch.int64).random_(-(2**63), None, generator=generator)
 
 
 class _ReluDropout(torch.autograd.Function):

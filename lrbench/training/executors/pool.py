@@ -16,16 +16,18 @@ import signal
 import sys
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import wait
 from pathlib import Path
 
 from lrbench.errors import Interrupted, RunError, at_command_line, counted, option
 from lrbench.events import Event, Watch, message
-from lrbench.runs import RunResult, birth
+from lrbench.runs import birth
 from lrbench.training.executors.worker import ASKED_TO_STOP, POLL_SECONDS, Setting, serve
-from lrbench.training.run_one import Done, WorkItem
+from lrbench.training.run_one import Done, NotStacked, WorkItem
 from lrbench.training.signals import StopFlag
+from lrbench.training.stacked import stacks
 
 ATTEMPTS = 3  # a run fails once this many of its workers have died
 METHOD = "forkserver" if sys.platform == "linux" else "spawn"
@@ -69,11 +71,11 @@ class WorkerProcesses:
 
 
 class Crew:
-    """The workers, and the runs not handed out yet."""
+    """The workers, and the runs not handed out yet, each alone or in a stack."""
 
     def __init__(self, setting: Setting, items: Sequence[WorkItem], size: int) -> None:
         self.setting = setting
-        self.left, self.deaths = deque(items), Counter[Path]()
+        self.left, self.deaths = deque(stacks(items, size)), Counter[Path]()
         self.stopped = False
         places = gpus()
         self.workers = [Worker(setting, places[number % len(places)]) for number in range(size)]
@@ -81,19 +83,19 @@ class Crew:
     @property
     def busy(self) -> bool:
         """True while runs are waiting or running."""
-        return bool(self.left) or any(worker.item for worker in self.workers)
+        return bool(self.left) or any(worker.items for worker in self.workers)
 
     def hand_out(self) -> None:
-        """Give each idle worker a run."""
+        """Give each idle worker a run or a stack."""
         for worker in self.workers:
-            if self.left and worker.item is None:
+            if self.left and not worker.items:
                 worker.begin(self.left.popleft())
 
     def stop(self) -> Iterator[Done]:
         """Start no more runs and signal the workers to stop, in case only the parent got the signal."""
         while self.left:
-            item = self.left.popleft()
-            yield item.path, Interrupted(f"{item.path.name} was not started")
+            for item in self.left.popleft():
+                yield item.path, Interrupted(f"{item.path.name} was not started")
         if not self.stopped:
             self.stopped = True
             for worker in self.workers:
@@ -106,30 +108,40 @@ class Crew:
 
     def hear(self, worker: Worker, watch: Watch, stop: StopFlag) -> Iterator[Done]:
         """Handle a worker's message: pass progress on to `watch`, yield how its run ended."""
-        item, news = worker.item, worker.news()
+        news = worker.news()
         if isinstance(news, Event):
             watch(news)
-            return
-        worker.item = None
-        outcome = self._replace(worker, item, watch, stop) if news is None else news
-        if item is not None and outcome is not None:
-            yield item.path, outcome
+        elif news is None:
+            yield from self._replace(worker, watch, stop)
+        else:
+            path, result = news
+            item = worker.items.pop(path)
+            if not isinstance(result, NotStacked):
+                yield path, result
+            elif stop():
+                yield path, Interrupted(f"{path.name} was not started")
+            else:
+                self.left.append((replace(item, family=None),))
 
-    def _replace(self, dead: Worker, item: WorkItem | None, watch: Watch, stop: StopFlag) -> Exception | None:
-        """Replace a dead worker if there is work. Returns its run's error, or None if the run will be resumed."""
+    def _replace(self, dead: Worker, watch: Watch, stop: StopFlag) -> Iterator[Done]:
+        """Replace a dead worker if there is work. Yields the errors of its runs that won't be resumed, each alone."""
         self.workers.remove(dead)
         dead.dismiss()
         code = dead.end()
-        lost = None
-        if item is not None:
-            self.deaths[item.path] += 1
-            lost = _lost(item.path, self.deaths[item.path], code, stop)
+        resumed = []
+        for path, item in dead.items.items():
+            self.deaths[path] += 1
+            lost = _lost(path, self.deaths[path], code, stop)
             if lost is None:
-                watch(message(f"a worker died; resuming {item.path.name} in a new one"))
-                self.left.appendleft(item)
+                resumed.append((replace(item, family=None),))
+            else:
+                yield path, lost
+        if resumed:
+            what = resumed[0][0].path.name if len(resumed) == 1 else f"its {len(resumed)} runs one by one"
+            watch(message(f"a worker died; resuming {what} in a new one"))
+            self.left.extendleft(reversed(resumed))
         if self.left:
             self.workers.append(Worker(self.setting, dead.gpu))
-        return lost
 
 
 def _lost(path: Path, deaths: int, code: int | None, stop: StopFlag) -> Exception | None:
@@ -149,14 +161,14 @@ class Worker:
     """A worker process, as its parent sees it.
 
     Attributes:
-        item: the run that it executes; None while it is idle.
+        items: the runs that it executes, by their folder; empty while it is idle.
         gpu: the index of its default CUDA device; None for torch's default.
     """
 
     def __init__(self, setting: Setting, gpu: int | None) -> None:
         context = multiprocessing.get_context(METHOD)
         self.connection, other = context.Pipe()
-        self.item: WorkItem | None = None
+        self.items: dict[Path, WorkItem] = {}
         self.gpu = gpu
         arguments = (other, setting, gpu, _offered())
         self.process = context.Process(target=serve, args=arguments, name="lrbench worker")  # type: ignore[attr-defined]
@@ -164,14 +176,14 @@ class Worker:
             self.process.start()  # it unblocks them once it has its handlers
         other.close()
 
-    def begin(self, item: WorkItem) -> None:
-        """Send it a run."""
-        self.item = item
+    def begin(self, items: Sequence[WorkItem]) -> None:
+        """Send it a run, or the runs of a stack."""
+        self.items = {item.path: item for item in items}
         with contextlib.suppress(OSError):  # it is dead, which `news` will show
-            self.connection.send(item)
+            self.connection.send(items)
 
-    def news(self) -> Event | RunResult | Exception | None:
-        """Return progress, its run's result, or the exception that prevented one; None once it is dead."""
+    def news(self) -> Event | Done | None:
+        """Return progress, or a run's result, or the exception that prevented one; None once it is dead."""
         try:
             return self.connection.recv() if self.connection.poll() else None
         except (EOFError, OSError):

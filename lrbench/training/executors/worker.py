@@ -16,11 +16,12 @@ import time
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from os import _exit as end_process  # while a run executes, `os._exit` ends only the run
+from pathlib import Path
 
 from lrbench.errors import command_line
 from lrbench.events import Event
-from lrbench.runs import birth
-from lrbench.training.run_one import attempt
+from lrbench.runs import RunResult, birth
+from lrbench.training.run_one import attempt_all
 from lrbench.training.signals import StopFlag
 
 ASKED_TO_STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
@@ -73,12 +74,15 @@ def serve(connection: Connection, setting: Setting, gpu: int | None, data: bytes
         with contextlib.suppress(OSError):  # the parent is gone, which `_follow` handles
             connection.send(event)
 
+    def report(path: Path, result: RunResult | Exception) -> None:
+        connection.send((path, result))
+
     with contextlib.suppress(EOFError, OSError), command_line(setting.typed):
         while not stop():
             if connection.poll(POLL_SECONDS):
-                item = connection.recv()
+                items = connection.recv()
                 with busy:
-                    connection.send(attempt(item, threads=setting.threads, watch=tell, stop=stop))
+                    attempt_all(items, threads=setting.threads, watch=tell, stop=stop, tell=report)
     for child in multiprocessing.active_children():  # of user code
         child.kill()
     end_process(0)  # everything is on disk, and a regular exit takes a second with torch loaded
