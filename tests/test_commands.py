@@ -249,10 +249,13 @@ def test_axes_are_parameters(tmp_path: Path) -> None:
         (("run", "--set", "command=pyhton train.sh"), "no program 'pyhton' on the PATH"),
         (("run", "--set", "command=./train.sh"), "is not executable; add its interpreter"),
         (("run", "--set", "command=/no/such"), "'/no/such' does not exist"),
+        (("run", "--set", "command=python -u tran.py {lr}"), "there is no file 'tran.py' in"),
+        (("sweep", "--lr", "0.1,0.2", "--set", "command=python tran.py {lr}"), "did you mean 'train.py'?"),
     ],
 )
 def test_what_commands_can_not_do_is_said(cli: Cli, tmp_path: Path, words: tuple[str, ...], said: str) -> None:
     script(tmp_path, "echo")
+    (tmp_path / "train.py").touch()
     code, _, err = cli(words[0], config_file(tmp_path), *words[1:])
     assert code == 2
     assert said in err

@@ -233,7 +233,10 @@ def test_a_name_of_several_groups_is_asked_about(cli: Cli, make_run: MakeRun) ->
         (["base", "base"], "A and B share 5 runs, such as base-seed0-"),
         (["base"], "give B, the group to compare with, or --target METRIC=X"),
         ([], "Missing argument 'A'"),
-        (["half", "base", "--metric", "loss"], "--metric loss: no such metric; known: train_loss"),
+        (
+            ["half", "base", "--metric", "loss"],
+            "--metric loss: no such metric; did you mean 'val_loss'? Known: train_loss",
+        ),
         (["half", "base", "--tries", "0"], "Invalid value for '--tries'"),
         (["half", "base", "--p", "0.01"], "--p is the level of --target"),
         (["half", "base", "--runs", "nowhere"], "nowhere: no such run or folder of runs"),

@@ -121,6 +121,12 @@ def test_mistakes_give_one_message(cli: Cli, words: list[str], fragments: list[s
     assert not Path("runs").exists()
 
 
+def test_a_config_that_is_extended_and_missing_is_asked_for(cli: Cli) -> None:
+    Path("mine.yaml").write_text("extends: digits/baselin\n")
+    code, _, err = cli("run", "mine.yaml")
+    assert code == 2 and "mine.yaml:1: extends: no such file" in err and "did you mean 'digits/baseline'?" in err
+
+
 def test_run_without_a_config_in_an_empty_folder(cli: Cli) -> None:
     code, _, err = cli("run")
     assert code == 2

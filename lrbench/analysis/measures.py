@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from lrbench.analysis.records import Record
 from lrbench.components import KNOWN, Measure, Metric, measures
-from lrbench.errors import UsageError, option
+from lrbench.errors import UsageError, nearest, option
 
 DEFAULT_METRIC = "val_loss"
 
@@ -51,5 +51,7 @@ def measure_named(records: Iterable[Record], name: str) -> Measure:
     """Return the measure of that name. Raises UsageError if no run has it."""
     known = measures_of(records)
     if name not in known:
-        raise UsageError(f"{option('--metric')} {name}: no such metric; known: {', '.join(known)}")
+        near = nearest(name, known)
+        listed = f"{near}{'Known' if near else 'known'}: {', '.join(known)}"
+        raise UsageError(f"{option('--metric')} {name}: no such metric; {listed}")
     return known[name]

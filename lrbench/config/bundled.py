@@ -5,6 +5,7 @@ They lie at the top of a clone, where people read them. The wheel carries the sa
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from difflib import get_close_matches
 from importlib import resources
@@ -49,11 +50,17 @@ def bundled_name(name: Path) -> str | None:
 
 def near_configs(path: Path) -> str:
     """Return what a config that does not exist may have meant, and where configs come from, to end a message."""
-    beside = [str(path.parent / file.name) for file in sorted(path.parent.glob("*.y*ml"))]
-    near = [str(path.parent / name) for name in get_close_matches(path.name, [Path(p).name for p in beside], n=1)]
-    near += _near_bundled(_plain(path).removeprefix("configs/"))
-    meant = f"; did you mean {_either(near)}?" if near else "."
-    return f"{meant} {SOURCES_OF_CONFIGS}"
+    return f"{meant(path, path) or '.'} {SOURCES_OF_CONFIGS}"
+
+
+def meant(path: Path, name: str | Path) -> str:
+    """Return `; did you mean 'a.yaml'?` for a file that does not exist and its name as written; empty if none is near."""
+    beside = []
+    with contextlib.suppress(OSError, ValueError):  # what can't be a path
+        beside = [file.name for file in sorted(path.parent.glob("*.y*ml"))]
+    near = [str(path.parent / one) for one in get_close_matches(path.name, beside, n=1)]
+    near += _near_bundled(_plain(name).removeprefix("configs/"))
+    return f"; did you mean {_either(near)}?" if near else ""
 
 
 def _near_bundled(name: str) -> list[str]:

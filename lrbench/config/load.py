@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lrbench.config import yaml_source
-from lrbench.config.bundled import located
+from lrbench.config.bundled import located, meant
 from lrbench.config.files import exists, run_notes
 from lrbench.config.merge import merge, normal
 from lrbench.config.old_keys import modern_keys
@@ -134,7 +134,7 @@ def _beside(path: Path, parent: str, where: str) -> Path:
     """Return the file that `path` extends: beside it, or one that comes with lrbench. Raises ConfigError."""
     target = located(parent, path.parent)
     if not exists(target):
-        problem = f"no such file: {target!s:.300} (the path is relative to {path})"
+        problem = f"no such file: {target!s:.300} (the path is relative to {path}){meant(target, parent)}"
         raise ConfigError(problem, key="extends", where=where)
     return target
 

@@ -20,6 +20,8 @@ from lrbench.training.kinds import Executing
 if TYPE_CHECKING:
     from lrbench.runs import RunFolder
 
+_PYTHON = re.compile(r"python[\d.]*(\.exe)?")
+_FLAGS = re.compile(r"-[uBOIsEPq]+")  # of Python, without a value
 _ASKS = re.compile(r"lrbench\.param\b|from lrbench import [^\n]*\bparam\b|LRBENCH_PARAMS")
 
 
@@ -72,6 +74,7 @@ def _check_program(config: CommandConfig) -> None:
     program = config.arguments(Path())[0]
     path = (config.env or {}).get("PATH", os.environ.get("PATH", os.defpath))
     if shutil.which(program, path=path) is not None:
+        _check_script(config)
         return
     if os.sep in program:
         problem = "is not executable; add its interpreter, such as python or sh" if Path(program).is_file() else ""
@@ -80,6 +83,18 @@ def _check_program(config: CommandConfig) -> None:
     near = nearest(program, [name for name in known if shutil.which(name, path=path)])
     advice = f"{near}Or write its full path" if near else "write its full path"
     raise ConfigError(f"there is no program '{program}' on the PATH; {advice}", key="command")
+
+
+def _check_script(config: CommandConfig) -> None:
+    """Raise ConfigError if Python is to run a file that does not exist; it would look for it in the run's folder."""
+    program, *words = config.arguments(Path())
+    script = next((word for word in words if not _FLAGS.fullmatch(word)), "")
+    if not _PYTHON.fullmatch(Path(program).name) or not script.endswith(".py") or Path(script).exists():
+        return
+    near = nearest(script, [path.name for path in Path(config.folder).glob("*.py")])
+    raise ConfigError(
+        f"there is no file '{script}' in {config.folder}{f'; {near.strip()}' if near else ''}", key="command"
+    )
 
 
 def _doubts(configs: Sequence[CommandConfig]) -> list[str]:
