@@ -54,7 +54,7 @@ def near_configs(path: Path) -> str:
 
 
 def meant(path: Path, name: str | Path) -> str:
-    """Return `; did you mean 'a.yaml'?` for a file that does not exist and its name as written; empty if none is near."""
+    """Return `; did you mean 'a.yaml'?` for a missing file, by its name as written; empty if none is near."""
     beside = []
     with contextlib.suppress(OSError, ValueError):  # what can't be a path
         beside = [file.name for file in sorted(path.parent.glob("*.y*ml"))]
