@@ -111,7 +111,8 @@ def sweep(
         name: the name of the sweep's folder; by default the config's name.
         device: instead of the configs' own.
         jobs: runs at once; by default one per core or GPU.
-        executor, stack: see `RunOptions`.
+        executor: see `RunOptions`.
+        stack: see `RunOptions`.
         prune: end hopeless runs early.
         retries: how many times to retry a failed run.
         again: repeat runs that are already finished.

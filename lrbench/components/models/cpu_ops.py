@@ -158,26 +158,28 @@ def _chunks(count: int, size: int) -> list[slice]:
     return [slice(begin, min(begin + size, count)) for begin in range(0, count, size)]
 
 
-def kept(x: Tensor, p: float, generator: torch.Generator | None = None) -> Tensor:
+def kept(x: Tensor, p: float, rng: torch.Generator | None = None) -> Tensor:
     """Return a mask, laid out like x, of the elements that dropout with probability p keeps.
 
     p is a multiple of 1/256. Two random bits decide on an element if p is a multiple of 1/4, else eight. They come from
     torch's default generator unless another one is given.
     """
-    count, by_two = x.numel(), float(p * 4).is_integer()
-    keep = _by_two_bits(count, round(p * 4), generator) if by_two else _by_bytes(count, round(p * 256), generator)
+    count = x.numel()
+    keep = (
+        _by_two_bits(count, round(p * 4), rng) if float(p * 4).is_integer() else _by_bytes(count, round(p * 256), rng)
+    )
     channels_last = x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last)
     dense = x.is_contiguous() or channels_last
     return keep.as_strided(x.shape, x.stride()) if dense else keep.view(x.shape)
 
 
-def _by_bytes(count: int, dropped: int, generator: torch.Generator | None) -> Tensor:
-    return _random_words(-(-count // 8), generator).view(torch.uint8)[:count] >= dropped
+def _by_bytes(count: int, dropped: int, rng: torch.Generator | None) -> Tensor:
+    return _random_words(-(-count // 8), rng).view(torch.uint8)[:count] >= dropped
 
 
-def _by_two_bits(count: int, dropped: int, generator: torch.Generator | None) -> Tensor:
+def _by_two_bits(count: int, dropped: int, rng: torch.Generator | None) -> Tensor:
     """Read four two-bit numbers from each byte; those that are at least `dropped` (1, 2 or 3) become a 1."""
-    words = _random_words(-(-count // 32), generator)
+    words = _random_words(-(-count // 32), rng)
     high = words >> 1
     kept_ones = {1: words | high, 2: high, 3: words & high}[dropped]
     spread = torch.empty(4, len(words), dtype=torch.int64)
@@ -186,9 +188,9 @@ def _by_two_bits(count: int, dropped: int, generator: torch.Generator | None) ->
     return spread.bitwise_and_(0x0101010101010101).view(-1).view(torch.bool)[:count]
 
 
-def _random_words(count: int, generator: torch.Generator | None) -> Tensor:
+def _random_words(count: int, rng: torch.Generator | None) -> Tensor:
     """Draw 64 random bits each."""
-    return torch.empty(count, dtype=torch.int64).random_(-(2**63), None, generator=generator)
+    return torch.empty(count, dtype=torch.int64).random_(-(2**63), None, generator=rng)
 
 
 class _ReluDropout(torch.autograd.Function):

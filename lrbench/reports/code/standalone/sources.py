@@ -20,8 +20,8 @@ from lrbench.reports.code.standalone.pruning import Pruner
 NETS, GPT, OPS, BATCHES = (
     f"lrbench.components.{name}" for name in ("models.nets", "models.gpt", "models.cpu_ops", "data.batches")
 )
-_OF_MUP = ("growth", "scale")
-"""Arguments and attributes that a model in the standard parametrization does not need."""
+_LEFT_OUT = ("growth", "scale", "rng")
+"""Arguments and attributes that a model in the standard parametrization, trained alone, does not need."""
 
 
 @functools.cache
@@ -79,7 +79,7 @@ class _Plain(ast.NodeTransformer):
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
         node.name = node.name if node.name.startswith("__") else node.name.lstrip("_")
         arguments, node.returns = node.args, None
-        kept = [one for one in arguments.args if one.arg not in _OF_MUP]
+        kept = [one for one in arguments.args if one.arg not in _LEFT_OUT]
         arguments.defaults = arguments.defaults[: len(arguments.defaults) - (len(arguments.args) - len(kept))]
         arguments.args = kept
         node.body = _without_returned_names(node.body)
@@ -96,7 +96,7 @@ class _Plain(ast.NodeTransformer):
     def visit_Assign(self, node: ast.Assign) -> ast.Assign | None:
         name = getattr(node.targets[0], "id", None) or getattr(node.targets[0], "attr", None)
         self.generic_visit(node)
-        return None if name in (*_OF_MUP, "memory_format") else node
+        return None if name in (*_LEFT_OUT, "memory_format") else node
 
     def visit_Assert(self, node: ast.Assert) -> None:
         return None
@@ -106,18 +106,21 @@ class _Plain(ast.NodeTransformer):
 
     def visit_If(self, node: ast.If) -> Any:
         self.generic_visit(node)
-        return None if isinstance(node.body[-1], ast.Raise) else node
+        return None if isinstance(node.body[-1], ast.Raise) or "STACKED" in ast.unparse(node.test) else node
 
     def visit_Call(self, node: ast.Call) -> ast.expr:
         self.generic_visit(node)
-        node.args = [one for one in node.args if getattr(one, "id", None) not in _OF_MUP]
-        node.keywords = [one for one in node.keywords if one.arg not in _OF_MUP]
+        node.args = [one for one in node.args if getattr(one, "id", None) not in _LEFT_OUT]
+        node.keywords = [
+            one for one in node.keywords if one.arg not in _LEFT_OUT and getattr(one.value, "id", None) not in _LEFT_OUT
+        ]
         called = ast.unparse(node.func)
         first, *rest = [ast.unparse(one) for one in node.args] or [""]
         if called == "output_layer":
             node.func = ast.Attribute(ast.Name("nn"), "Linear")
         plain = {
             "conv_pool": lambda: f"F.max_pool2d({first}({rest[0]}), 2)",
+            "pooled": lambda: f"F.max_pool2d({first}({rest[0]}), 2)",
             "flat_linear": lambda: f"{first}({rest[0]}.flatten(1))",
             "ReluDropout.apply": lambda: f"F.relu({first}) * {rest[0]} * ({rest[1]})",
         }
