@@ -102,7 +102,7 @@ def sweep(
     Args:
         configs: YAML files, with or without a `sweep:` block, or experiments.
         runs: the folder that holds the runs; created if missing.
-        overrides: `key=value`, as for `load_config`, for files only; `batch_size=16,32` or `key=1e-4:1e-1:4` is an axis.
+        overrides: `key=value`, as for `load_config`, for files only; `key=16,32` or `key=1e-4:1e-1:4` is an axis.
         lr: learning rates instead of the block's: a number, a list, `{"log": [1e-5, 1], "points": 11}`,
             `"1e-5:1:11"` or `"auto"`.
         seeds: the number of seeds, counted up from the config's own, or a list of seeds.
