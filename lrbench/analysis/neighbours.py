@@ -44,17 +44,22 @@ class _Other:
     measure: Measure
 
     def __call__(self, index: int) -> Other:
-        if index == np.argmax(self.rates != self.own.lr):
+        if index == self.first:
             return self.best
         one, own, measure = self.points[index], self.own, self.measure
         better = one.standing(measure) < own.standing(measure)
         return Other(one.rate, better, notable=_notable(one, own, measure))
 
     @cached_property
+    def first(self) -> int:
+        """The index of the best of the others."""
+        return int(np.argmax(self.rates != self.own.lr))
+
+    @cached_property
     def best(self) -> Other:
         """The best of the others, which is compared with one's own."""
-        best = self.points[int(np.argmax(self.rates != self.own.lr))]
-        return _compared(best, self.own, self.measure, int(np.sum(self.rates != self.own.lr)))
+        others = int(np.sum(self.rates != self.own.lr))
+        return _compared(self.points[self.first], self.own, self.measure, others)
 
 
 def _ended(point: Point, measure: Measure) -> bool:
