@@ -6,13 +6,13 @@ BIN = $(VENV)/bin
 USED = torch torchvision numpy yaml pydantic typer rich matplotlib pandas jinja2 platformdirs sklearn scipy psutil \
        torchmetrics
 NEEDED = $(USED) pytest xdist pytest_cov pre_commit hypothesis jsonschema ruff mypy playwright axe_playwright_python \
-         prodigyopt schedulefree tensorboard mlflow wandb pyarrow accelerate ray keras lightning peft skorch timm \
+         prodigyopt schedulefree tensorboard mlflow wandb pyarrow accelerate ray submitit keras lightning peft skorch timm \
          transformers ipykernel jax nbclient material mkdocstrings_handlers
 PARALLEL = -n logical --maxprocesses 8 --dist worksteal
 # Slow tests wait for other processes nearly half of the time: one more than there are cores.
 SLOW_PARALLEL = -n $(shell $(PYTHON) -c "import os; print(min((os.cpu_count() or 1) + 1, 4))") --dist loadfile
 
-.PHONY: demo test test-slow coverage soak docs docs-figures release-check study-report bench check lint layout types format user environment documented clean
+.PHONY: demo test test-slow coverage soak docs docs-figures release-check study-report bench bench-short check lint layout types vulnerabilities format user environment documented clean
 
 demo: user  ## Compare twelve configs on embedded data: about two minutes.
 	$(BIN)/python -m lrbench demo
@@ -21,14 +21,15 @@ test: environment  ## Run the ordinary tests, one process per core: no network, 
 	$(BIN)/python -m pytest $(PARALLEL)
 
 test-slow: environment  ## Train on real MNIST (if LRBENCH_DATA has it) and kill real processes: several minutes.
-	$(BIN)/python -m pytest -m slow $(SLOW_PARALLEL)
+	$(BIN)/python -m pytest -m slow $(SLOW_PARALLEL) --durations 12
 
 coverage: environment  ## Run the ordinary tests and print the coverage of each file.
 	$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term
 
-soak: environment  ## Kill hundreds of runs, fail every write once, try thousands of damaged configs and folders: half an hour.
-	$(BIN)/python tests/soak.py --kills 200 --every 1
-	LRBENCH_EXAMPLES=2000 $(BIN)/python -m pytest tests/test_fuzz.py
+soak: environment  ## Kill runs a thousand times, fail every write, try thousands of damaged files: hours. ONLY=run TRIES=20 does less.
+	$(BIN)/python -m tests.soak $(foreach one,$(ONLY),--only $(one)) $(if $(TRIES),--tries $(TRIES))
+	$(if $(ONLY),,LRBENCH_EXAMPLES=2000 $(BIN)/python -m pytest -m "slow or not slow" \
+		tests/test_fuzz.py tests/test_damaged_logs.py tests/test_damaged_readers.py)
 
 docs: documented  ## Build the documentation site into site/, strictly: broken links and anchors are errors. About two minutes.
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
@@ -47,15 +48,20 @@ study-report: user  ## Write the reports of docs/study.md from the results in ru
 	$(BIN)/python -m lrbench report --runs runs/study --filter dataset=digits --baseline baseline \
 	  --target val_accuracy=0.98 --out runs/study-report/digits
 
-bench: environment .bench-keras/ready  ## Race the PyTorch tutorial loop, Lightning and Keras on MNIST (LRBENCH_DATA): most of an hour.
-	$(BIN)/python benchmarks/bench.py --rounds 5 --keras .bench-keras/bin/python
+BENCH = $(BIN)/python benchmarks/scoreboard.py $(if $(ONLY),--only $(ONLY)) $(if $(JSON),--json)
+
+bench: environment .bench-keras/ready  ## Print the scoreboard: lrbench beside its peers. HISTORY=1 records it, ONLY=help,tiny ROUNDS=3 measures less.
+	$(BENCH) --keras .bench-keras/bin/python $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(HISTORY),--record)
+
+bench-short: environment  ## Compare a few cheap figures with benchmarks/reference.json, as CI does: about a minute.
+	$(BENCH) --short
 
 .bench-keras/ready:
 	$(PYTHON) -m venv .bench-keras
-	.bench-keras/bin/python -m pip install --quiet --disable-pip-version-check keras tensorflow
-	touch $@
+	.bench-keras/bin/python -m pip install --quiet --disable-pip-version-check keras tensorflow && touch $@ \
+	  || echo "Keras could not be installed, so it will not be measured."
 
-check: lint layout types  ## Run linter, layout and type checks; each is also a hook in .pre-commit-config.yaml.
+check: lint layout types vulnerabilities  ## Run linter, layout and type checks, which are also hooks in .pre-commit-config.yaml, and look up known vulnerabilities.
 
 lint: environment
 	$(BIN)/python -m ruff check .
@@ -65,6 +71,9 @@ layout: environment
 
 types: environment
 	$(BIN)/python -m mypy
+
+vulnerabilities: environment
+	@$(BIN)/python tests/vulnerabilities.py
 
 format: environment
 	$(BIN)/python -m ruff check --fix .

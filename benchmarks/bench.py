@@ -1,4 +1,4 @@
-"""lrbench beside what people use instead: the tutorial's network on MNIST, one epoch after another, on this machine.
+"""The scoreboard's figure `cnn` in detail: the tutorial's network on MNIST, with memory, accuracy and the limit.
 
 python benchmarks/bench.py --rounds 5 --keras .bench-keras/bin/python
 
@@ -14,22 +14,15 @@ import json
 import os
 import platform
 import statistics
-import subprocess
 import sys
 import time
 from importlib.metadata import version
-from pathlib import Path
 
 import torch
+from figures import CNN, IMAGES, PEERS
+from measuring import output
 
-HERE = Path(__file__).parent
-PEERS = {
-    "lrbench": "lrbench_run.py",
-    "PyTorch tutorial loop": "torch_tutorial.py",
-    "Lightning": "lightning_tutorial.py",
-    "Keras on TensorFlow": "keras_tutorial.py",
-}
-IMAGES, BATCH = 48_000, 250
+BATCH = 250
 # Forward and backward of both convolutions and dense layers, a multiplication and an addition each; the first
 # convolution has no gradient with respect to its input.
 FLOPS_PER_IMAGE = 2 * (26 * 26 * 32 * 9 * 2 + 11 * 11 * 64 * 32 * 9 * 3 + 1600 * 256 * 3 + 256 * 10 * 3)
@@ -50,11 +43,7 @@ def gemm_rate(threads: int, size: int = 2048, seconds: float = 2.0) -> float:
 def measured(python: str, script: str, epochs: int, threads: int, data: str) -> dict[str, float]:
     """Seconds of an epoch (the median, without the first), validation accuracy and peak memory of a script."""
     words = ["--epochs", str(epochs + 1), "--threads", str(threads), "--data", data]
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    done = subprocess.run(
-        [python, str(HERE / "peers" / script), *words], check=True, capture_output=True, text=True, env=environment
-    )
-    told = json.loads(done.stdout.strip().splitlines()[-1])
+    told = json.loads(output([python, str(PEERS / script), *words], threads).strip().splitlines()[-1])
     return {"seconds": statistics.median(told["epochs"][1:]), "accuracy": told["accuracy"], "mib": told["peak_mib"]}
 
 
@@ -94,13 +83,13 @@ def main() -> None:
     parser.add_argument("--data", default=os.environ.get("LRBENCH_DATA"), required="LRBENCH_DATA" not in os.environ)
     parser.add_argument("--keras", help="a Python with keras and tensorflow")
     chosen = parser.parse_args()
-    pythons = dict.fromkeys(PEERS, sys.executable) | {"Keras on TensorFlow": chosen.keras}
+    pythons = dict.fromkeys(CNN, sys.executable) | {"Keras on TensorFlow": chosen.keras}
     results: dict[str, list[dict[str, float]]] = {name: [] for name, python in pythons.items() if python}
     limits = []
     for number in range(chosen.rounds):
         limits.append(gemm_rate(chosen.threads))
         for name in results if number % 2 else reversed(list(results)):
-            found = measured(pythons[name], PEERS[name], chosen.epochs, chosen.threads, chosen.data)
+            found = measured(pythons[name], CNN[name], chosen.epochs, chosen.threads, chosen.data)
             results[name].append(found)
             print(f"{name}: {found['seconds']:.2f} s, {found['accuracy']:.2%}, {found['mib']:.0f} MiB", file=sys.stderr)
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "torchvision", "lightning"))

@@ -34,12 +34,12 @@ BATCH, CLASSES = 64, 10
 WORKERS = (0, 1, 2)
 
 
-def draw(root: Path, images: int) -> None:
+def draw(root: str | Path, images: int) -> None:
     """Write images for training, and a few for validation and test."""
     chance = np.random.default_rng(0)
     for split, count in (("train", images), ("val", 100), ("test", 100)):
         for number in range(count):
-            folder = root / split / f"class{number % CLASSES}"
+            folder = Path(root) / split / f"class{number % CLASSES}"
             folder.mkdir(parents=True, exist_ok=True)
             width, height = (int(side) for side in chance.integers(96, 257, 2))
             coarse = chance.integers(0, 256, (height // 12 + 1, width // 12 + 1, 3), dtype=np.uint8)
@@ -122,15 +122,30 @@ def trained_by_torch(root: Path, size: int, epochs: int, workers: int) -> list[f
     return timed(epochs, epoch)
 
 
+def in_turn(
+    ours: Callable[[], list[float]], theirs: Callable[[int], list[float]], turn: int
+) -> tuple[list[float], float]:
+    """Seconds of each of our epochs, and of the peer's later epochs with its best number of workers."""
+    found: dict[int | None, list[float]] = {}
+    for which in (None, *WORKERS)[:: 1 if turn % 2 else -1]:
+        found[which] = ours() if which is None else theirs(which)
+    return found[None], min(mean(found[workers][1:]) for workers in WORKERS)
+
+
+def trained(folder: str, images: int, size: int, epochs: int) -> tuple[float, float]:
+    """Images per second of training in epochs after the first: lrbench's, torchvision's."""
+    root = Path(folder)
+    ours, peer = in_turn(
+        lambda: trained_by_lrbench(root, size, epochs), lambda workers: trained_by_torch(root, size, epochs, workers), 1
+    )
+    return images / mean(ours[1:]), images / peer
+
+
 def compare(name: str, ours: Callable[[], list[float]], theirs: Callable[[int], list[float]], rounds: int) -> None:
     """Print a row: the epochs of both, and how many times as long the peer's take."""
     ratios, first, later, peer = [], [], [], []
     for number in range(rounds):
-        found: dict[int | None, list[float]] = {}
-        for which in (None, *WORKERS)[:: 1 if number % 2 else -1]:
-            found[which] = ours() if which is None else theirs(which)
-        best = min(mean(found[workers][1:]) for workers in WORKERS)
-        own = found[None]
+        own, best = in_turn(ours, theirs, number)
         first, later, peer = [*first, own[0]], [*later, mean(own[1:])], [*peer, best]
         ratios.append(best / later[-1])
     ratios.sort()

@@ -1,14 +1,15 @@
-"""Training a small GPT: lrbench beside a plain PyTorch loop and Hugging Face's Trainer, in tokens per second.
+"""Training a small GPT: lrbench beside a plain PyTorch loop and Hugging Face's Trainer, tokens per second and memory.
 
 python benchmarks/language.py --rounds 5
-python benchmarks/language.py --rounds 5 --threads 1 --clock cpu
+python benchmarks/language.py --rounds 5 --threads 1 --clock cpu --precision bf16
 
-All three train GPT-2's architecture with the same sizes on the embedded text, in float32, with AdamW, weight decay 0.1
-and the gradient clipped to 1. Each runs in a process of its own, in turn; start-up, the first steps and evaluation are
-left out. The plain loop is written as nanoGPT's: random windows, a model of its own, the loss read back every ten
-steps. A speed is the median of chunks of 20 steps; lrbench's have the evaluation of a few windows in them. Ratios are
-taken within a round, since a shared machine's speed changes from minute to minute. Where other work waits for the same
-cores, `--clock cpu` counts processor time, which needs `--threads 1`.
+All three train GPT-2's architecture with the same sizes on the embedded text, in float32 or under bfloat16 autocast,
+with AdamW, weight decay 0.1 and the gradient clipped to 1. Each runs in a process of its own, in turn; start-up, the
+first steps and evaluation are left out. The plain loop is written as nanoGPT's: random windows, a model of its own, the
+loss read back every ten steps. A speed is the median of chunks of 20 steps; lrbench's have the evaluation of a few
+windows in them. Ratios are taken within a round, since a shared machine's speed changes from minute to minute. Where
+other work waits for the same cores, `--clock cpu` counts processor time, which needs `--threads 1`. Memory is the peak
+of the whole process.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ import gzip
 import json
 import os
 import platform
+import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -30,6 +31,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from measuring import output
 from torch import Tensor, nn
 
 from lrbench.components.data.text import EMBEDDED
@@ -45,7 +47,7 @@ def between(times: list[float]) -> list[float]:
     return [after - before for before, after in pairwise(times)]
 
 
-def lrbench_run(steps: int, clock: Clock) -> list[float]:
+def lrbench_run(steps: int, clock: Clock, precision: str) -> list[float]:
     """Seconds of each chunk of a run, from one evaluation to another."""
     import lrbench
 
@@ -59,6 +61,7 @@ def lrbench_run(steps: int, clock: Clock) -> list[float]:
         "eval_every": f"{CHUNK} steps",
         "batch_size": SIZES["batch"],
         "clip_grad_norm": CLIP,
+        "precision": precision,
         "device": "cpu",
     }
     times = []
@@ -125,7 +128,7 @@ def corpus() -> Tensor:
     return whole[: int(0.81 * len(whole))]
 
 
-def plain_loop(steps: int, clock: Clock) -> list[float]:
+def plain_loop(steps: int, clock: Clock, precision: str) -> list[float]:
     """Seconds of each chunk of a plain loop."""
     data, size, context = corpus(), SIZES["batch"], SIZES["context"]
     torch.manual_seed(0)
@@ -143,7 +146,8 @@ def plain_loop(steps: int, clock: Clock) -> list[float]:
         if step % CHUNK == 0:
             times.append(clock())
         x, y = batch()
-        loss = model(x, y)
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+            loss = model(x, y)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
         optimizer.step()
@@ -153,7 +157,7 @@ def plain_loop(steps: int, clock: Clock) -> list[float]:
     return between([*times[1:], clock()])
 
 
-def trainer(steps: int, clock: Clock) -> list[float]:
+def trainer(steps: int, clock: Clock, precision: str) -> list[float]:
     """Seconds of each chunk of Hugging Face's Trainer, from one callback to another."""
     os.environ["HF_HUB_OFFLINE"] = "1"
     from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainerCallback, TrainingArguments
@@ -185,26 +189,35 @@ def trainer(steps: int, clock: Clock) -> list[float]:
             save_strategy="no",
             report_to="none",
             use_cpu=True,
+            bf16=precision == "bf16",
             disable_tqdm=True,
         )
         Trainer(model=model, args=arguments, train_dataset=examples, callbacks=[Timer()]).train()
     return between([times[step] for step in range(WARM, WARM + steps + 1, CHUNK)])
 
 
-WAYS: dict[str, Callable[[int, Clock], list[float]]] = {
+WAYS: dict[str, Callable[[int, Clock, str], list[float]]] = {
     "lrbench": lrbench_run,
     "plain PyTorch loop": plain_loop,
     "Hugging Face Trainer": trainer,
 }
 
 
-def measured(way: str, steps: int, threads: int, clock: str) -> float:
-    """Tokens per second of one way, in a process of its own."""
-    words = [sys.executable, __file__, "--only", way, "--clock", clock]
-    words += ["--steps", str(steps), "--threads", str(threads)]
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    done = subprocess.run(words, check=True, capture_output=True, text=True, env=environment)
-    return float(done.stdout.strip().splitlines()[-1])
+def measured(way: str, chosen: argparse.Namespace) -> dict[str, float]:
+    """Tokens per second and the peak memory in MiB of one way, in a process of its own."""
+    words = [sys.executable, __file__, "--only", way]
+    for key in ("clock", "precision", "steps", "threads"):
+        words += [f"--{key}", str(getattr(chosen, key))]
+    found: dict[str, float] = json.loads(output(words, chosen.threads).strip().splitlines()[-1])
+    return found
+
+
+def alone(chosen: argparse.Namespace) -> dict[str, float]:
+    """The same of one way in this process."""
+    torch.set_num_threads(chosen.threads)
+    seconds = statistics.median(WAYS[chosen.only](chosen.steps, CLOCKS[chosen.clock], chosen.precision))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"speed": CHUNK * SIZES["batch"] * SIZES["context"] / seconds, "mib": peak}
 
 
 def main() -> None:
@@ -214,26 +227,28 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=100, help="counted, after those that warm up")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--clock", choices=CLOCKS, default="wall")
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="bf16 is autocast")
     parser.add_argument("--only", choices=WAYS, help="measure one way in this process")
     chosen = parser.parse_args()
     if chosen.only:
-        torch.set_num_threads(chosen.threads)
-        seconds = statistics.median(WAYS[chosen.only](chosen.steps, CLOCKS[chosen.clock]))
-        print(CHUNK * SIZES["batch"] * SIZES["context"] / seconds)
+        print(json.dumps(alone(chosen)))
         return
-    speeds: dict[str, list[float]] = {way: [] for way in WAYS}
+    rounds: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
     for number in range(chosen.rounds):
         for way in WAYS if number % 2 == 0 else reversed(list(WAYS)):
-            speeds[way].append(measured(way, chosen.steps, chosen.threads, chosen.clock))
-            print(f"{way}: {speeds[way][-1]:,.0f} tokens/s", file=sys.stderr)
+            found = measured(way, chosen)
+            rounds[way].append(found)
+            print(f"{way}: {found['speed']:,.0f} tokens/s, {found['mib']:,.0f} MiB", file=sys.stderr)
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers"))
     machine = f"{platform.processor() or platform.machine()}, {chosen.threads} threads, {chosen.clock} time"
-    print(f"{machine}; {packages}; {chosen.rounds} rounds of {chosen.steps} steps\n")
-    print("| | tokens/s | lrbench's speed against it |\n| --- | ---: | ---: |")
-    for way, found in speeds.items():
-        ratios = [ours / other for ours, other in zip(speeds["lrbench"], found, strict=True)]
+    print(f"{machine}; {chosen.precision}; {packages}; {chosen.rounds} rounds of {chosen.steps} steps\n")
+    print("| | tokens/s | lrbench's speed against it | peak MiB |\n| --- | ---: | ---: | ---: |")
+    for way, found_ones in rounds.items():
+        pairs = zip(rounds["lrbench"], found_ones, strict=True)
+        ratios = [ours["speed"] / other["speed"] for ours, other in pairs]
         ratio = f"{statistics.median(ratios):.2f} × ({min(ratios):.2f} … {max(ratios):.2f})"
-        print(f"| {way} | {statistics.median(found):,.0f} | {'1' if way == 'lrbench' else ratio} |")
+        speed, memory = (statistics.median(one[key] for one in found_ones) for key in ("speed", "mib"))
+        print(f"| {way} | {speed:,.0f} | {'1' if way == 'lrbench' else ratio} | {memory:,.0f} |")
 
 
 if __name__ == "__main__":

@@ -34,6 +34,15 @@ def written(folder: Path, file: Path) -> dict[str, float]:
     return {"runs": len(shown.records), "read": read - start, "made": made - read, "bytes": file.stat().st_size}
 
 
+def seconds(folder: str) -> float:
+    """Processor seconds of reading a folder's runs anew and making their page."""
+    shutil.rmtree(Path(folder) / ".cache", ignore_errors=True)
+    with tempfile.TemporaryDirectory() as place:
+        began = time.process_time()
+        written(Path(folder), Path(place) / "page.html")
+        return time.process_time() - began
+
+
 def shown(browser: Any, file: Path) -> dict[str, float]:
     """Open a page; return the seconds until its parts react."""
     page = browser.new_page(viewport={"width": 1400, "height": 900})

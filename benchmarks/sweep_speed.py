@@ -1,13 +1,14 @@
 """How long sweeps take: two workers against one run after another, and what a cell costs beside its training.
 
-python benchmarks/sweep_speed.py digits mnist overhead finished stacked --rounds 5
+python benchmarks/sweep_speed.py digits mnist overhead finished stacked workers --rounds 5 --before ../earlier-clone
 
 `digits`: 24 runs of `mlp`, 100 epochs each, start-up counted. `mnist`: six of the tutorial's configs, 2 epochs each
 (LRBENCH_DATA names the data). Both: commands in processes of their own, alternating; ratios of their wall times.
 `overhead`: seconds from one cell's result to the next one's, in one warm worker, less training and evaluation.
 `finished`: recognising a thousand finished cells. `stacked`: 54 runs (9 learning rates, 3 seeds, 2 schedules) of the
 MLP and the CNN on digits, trained as stacks against one by one: processor seconds of one process with one thread, which
-is what each of several workers does, without its start.
+is what each of several workers does, without its start. `workers`: the same sweeps as whole commands with two workers,
+by the clock; `--before` names a clone of an earlier version, which is measured beside them.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import yaml
 
@@ -33,10 +35,11 @@ TUTORIAL = ("baseline", "too_large", "large", "too_small", "far_too_small", "ste
 DIGITS = {"name": "mlp", "dataset": "digits", "model": "mlp", "optimizer": "adam", "epochs": 100, "device": "cpu"}
 
 
-def seconds(*words: str) -> float:
-    """Of a command, from its start to its end."""
+def seconds(*words: str, version: Path | None = None) -> float:
+    """Of a command, of this version or of another clone's, from its start to its end."""
+    here = (version or Path(__file__).parent.parent).absolute()  # `python -m` looks for packages there first
     began = time.perf_counter()
-    subprocess.run([sys.executable, "-m", "lrbench", *words], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([sys.executable, "-m", "lrbench", *words], check=True, stdout=subprocess.DEVNULL, cwd=here)
     return time.perf_counter() - began
 
 
@@ -105,29 +108,53 @@ SMALL = {"mlp": ("mlp", 40), "cnn": ({"name": "cnn", "padding": 1}, 4)}
 
 def stacked(rounds: int) -> None:
     """54 runs at once against one by one, alternating."""
+    for name, (model, epochs) in SMALL.items():
+        ratios = []
+        for number in range(rounds):
+            ways = ("no", "yes") if number % 2 else ("yes", "no")
+            took = {way: swept(way, model, epochs) for way in ways}
+            ratios.append(took["no"] / took["yes"])
+            print(f"{name}: one by one {took['no']:.1f} s, stacked {took['yes']:.1f} s: {ratios[-1]:.2f}", flush=True)
+        print(f"{name}: median {median(ratios):.2f}", flush=True)
+
+
+def workers(rounds: int, before: Path | None) -> None:
+    """54 runs in two workers of one thread each: one by one, as stacks, and one by one in an earlier version."""
+    for name, (model, epochs) in SMALL.items():
+        ratios: dict[str, list[float]] = {}
+        for number in range(rounds):
+            took = {}
+            ways = ["no", "yes", *(["before"] if before else [])]
+            for way in ways if number % 2 else ways[::-1]:
+                with tempfile.TemporaryDirectory() as place:
+                    config = Path(place) / "small.yaml"
+                    config.write_text(yaml.safe_dump({**DIGITS, "model": model, "batch_size": 32, "epochs": epochs}))
+                    words = ["--schedule", "constant,cosine", "--jobs", "2", "--runs", place]
+                    words += [] if way == "before" else ["--stack", way]
+                    command = ["sweep", str(config), "--lr", "1e-4:1e-1:9", "--seeds", "3", *words]
+                    took[way] = seconds(*command, version=before if way == "before" else None)
+            for one, other in [("no", "yes"), *([("before", "no"), ("before", "yes")] if before else [])]:
+                ratios.setdefault(f"{one} / {other}", []).append(took[one] / took[other])
+            print(f"{name}:", ", ".join(f"{way} {value:.1f} s" for way, value in took.items()), flush=True)
+        print(f"{name}: medians", {way: round(median(found), 2) for way, found in ratios.items()}, flush=True)
+
+
+def swept(stack: str, model: Any, epochs: int) -> float:
+    """Processor seconds of 54 runs of a model, after a short sweep that imports and loads what is needed."""
     import torch
 
     torch.set_num_threads(1)
-    grid = {"lr": "1e-4:1e-1:9", "schedules": ["constant", "cosine"]}
-    for name, (model, epochs) in SMALL.items():
-        plain = {**DIGITS, "model": model, "epochs": epochs, "batch_size": 32}
-        ratios = []
-        for number in range(-1, rounds):  # the first round, a short one, imports and loads what is needed
-            took = {}
-            for way in ("no", "yes") if number % 2 else ("yes", "no"):
-                with tempfile.TemporaryDirectory() as place:
-                    config = Path(place) / "small.yaml"
-                    config.write_text(yaml.safe_dump({**plain, "epochs": 1} if number < 0 else plain))
-                    began = time.process_time()
-                    done = sweep([config], runs=Path(place) / "runs", seeds=3, jobs=1, stack=way, **grid)
-                    took[way] = time.process_time() - began
-                    assert all(outcome.status.ended for outcome in done.outcomes), [o.message for o in done.outcomes]
-            if number >= 0:
-                ratios.append(took["no"] / took["yes"])
-                print(
-                    f"{name}: one by one {took['no']:.1f} s, stacked {took['yes']:.1f} s: {ratios[-1]:.2f}", flush=True
-                )
-        print(f"{name}: median {median(ratios):.2f}", flush=True)
+    plain = {**DIGITS, "model": model, "batch_size": 32}
+    with tempfile.TemporaryDirectory() as place:
+        config = Path(place) / "small.yaml"
+        for length in (1, epochs):
+            config.write_text(yaml.safe_dump({**plain, "epochs": length}))
+            began = time.process_time()
+            done = sweep([config], runs=Path(place) / f"runs{length}", seeds=3, jobs=1, stack=stack, lr="1e-4:1e-1:9",
+                         schedules=["constant", "cosine"])  # fmt: skip
+            took = time.process_time() - began
+            assert all(outcome.status.ended for outcome in done.outcomes), [o.message for o in done.outcomes]
+    return took
 
 
 def _forge(config: Path, root: Path) -> None:
@@ -149,9 +176,13 @@ def _forge(config: Path, root: Path) -> None:
 def main() -> None:
     """Measure what is named."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    measures = {"digits": digits, "mnist": mnist, "overhead": overhead, "finished": finished, "stacked": stacked}
+    measures: dict[str, Callable[[int], None]] = {
+        "digits": digits, "mnist": mnist, "overhead": overhead, "finished": finished, "stacked": stacked,
+        "workers": lambda rounds: workers(rounds, chosen.before),
+    }  # fmt: skip
     parser.add_argument("measures", nargs="*", default=list(measures), choices=[*measures, []])
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--before", type=Path, help="a clone of an earlier version, for `workers`")
     chosen = parser.parse_args()
     print(f"{os.cpu_count()} cores", flush=True)
     for name in chosen.measures:

@@ -135,7 +135,7 @@ def write(folder: RunFolder, experiment: Experiment, steps_per_epoch: int | None
     folder.create(
         experiment, {"threads": 1, "device": "cpu", "metrics": recorded([ACCURACY]), "sizes": sizes, "user_code": {}}
     )
-    folder.open_logs([ACCURACY], steps=0, evaluations=0)
+    folder.open_logs([ACCURACY])
     momentum = experiment.optimizer.params.get("momentum", 0.0)
     columns = (column.tolist() for column in (made.lr, made.loss, made.grad_norm))
     folder.steps.append(

@@ -1,9 +1,10 @@
 """What the tool costs beside the training: the runner, start-up, growth; and six runs as one command.
 
-python benchmarks/whole.py overhead help growth six --rounds 5
+python benchmarks/whole.py overhead start growth six --rounds 5
 
 overhead: lrbench's updates against those of a bare loop over the same model and tensors, in turn.
-help: `lrbench --help` against a bare typer program with the same commands.
+start: the first step of a new run, and that of a sweep with workers, against importing torch and loading the same data.
+  Processor time of one thread; of the sweep, wall time.
 growth: ten times the runs, or the epochs, on digits.
 six: six of the tutorial's configs with `--jobs 2`, against the PyTorch tutorial loop six times, start-up counted.
 """
@@ -20,45 +21,44 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
-
-import lrbench
-from lrbench.runs import RunFolder
-from lrbench.training import Training
-from lrbench.training.allocator import keep_freed_memory
-from lrbench.training.build import assemble
-from lrbench.training.device import resolve_device
+from measuring import environment, lrbench, seconds
 
 HERE = Path(__file__).parent
 CONFIGS = HERE.parent / "configs"
+DIGITS = [str(CONFIGS / "digits" / "baseline.yaml"), "--set", "model=mlp", "--set", "epochs=1"]
+LEAST = [sys.executable, str(HERE / "peers" / "bare_digits.py")]
+LEAST_ON_MNIST = [sys.executable, str(HERE / "peers" / "bare_mnist.py")]
 SIX = ("baseline", "too_large", "large", "too_small", "step_decay", "cyclical")
-BARE = """
-import typer
-app = typer.Typer()
-for name in ("run", "sweep", "find-lr", "report", "preview", "list"):
-    app.command(name)(lambda configs: None)
-app()
-"""
 
 
 def command(*words: str) -> float:
     """The seconds that a command of lrbench takes."""
-    return seconds([sys.executable, "-m", "lrbench", *words])
+    return seconds(lrbench(*words), threads=None)
 
 
-def seconds(words: list[str]) -> float:
-    began = time.perf_counter()
-    subprocess.run(words, check=True, capture_output=True)
-    return time.perf_counter() - began
+def overhead(root: str, threads: int | None = None) -> tuple[float, float]:
+    """Seconds of an epoch's updates: lrbench's, a bare loop's; update by update in turn, as minutes differ here.
 
+    With one thread they are of the processor.
+    """
+    import torch  # here, since the other parts only start processes
 
-def overhead(root: str) -> tuple[float, float]:
-    """Seconds of an epoch's updates: lrbench's, a bare loop's; update by update in turn, as minutes differ here."""
+    from lrbench.config import load_config
+    from lrbench.events import silent
+    from lrbench.runs import RunFolder
+    from lrbench.training import Training
+    from lrbench.training.allocator import keep_freed_memory
+    from lrbench.training.build import assemble
+    from lrbench.training.device import resolve_device
+    from lrbench.training.kinds import PlainTraining
+
+    clock = time.process_time if threads == 1 else time.perf_counter
+    torch.set_num_threads(threads or os.cpu_count() or 1)
     keep_freed_memory()
-    experiment = lrbench.load_config(CONFIGS / "baseline.yaml", overrides=["device=cpu"])
+    experiment = load_config(CONFIGS / "baseline.yaml", overrides=["device=cpu"])
     folder = RunFolder(Path(tempfile.mkdtemp(dir=root)) / "run")
     folder.create(experiment, {})
-    training = Training.begin(folder, experiment, lambda event: None)
+    training = Training.begin(folder, experiment, PlainTraining(), silent)
     training.parts.training()
     parts = assemble(experiment, resolve_device("cpu"))
     model, optimizer = parts.model.train(), parts.optimizer
@@ -67,25 +67,53 @@ def overhead(root: str) -> tuple[float, float]:
     ours, bare = [], []
     batches = parts.data.training_batches(experiment.batch_size, seed=0, epoch=0)
     for first in range(0, len(inputs), experiment.batch_size):
-        began = time.perf_counter()
+        began = clock()
         training.update([next(batches)])
-        ours.append(time.perf_counter() - began)
-        began = time.perf_counter()
+        ours.append(clock() - began)
+        began = clock()
         chosen = order[first : first + experiment.batch_size]
         batch = inputs[chosen].float().div_(255).contiguous(memory_format=torch.channels_last)
         optimizer.zero_grad(set_to_none=True)
         loss = torch.nn.functional.cross_entropy(model(batch), targets[chosen])
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        bare.append(time.perf_counter() - began)
+        bare.append(clock() - began)
     folder.close_logs()
     return sum(ours), sum(bare)
 
 
-def helped(root: str) -> tuple[float, float]:
-    """Seconds of `--help`: lrbench's, a bare typer program's; each the best of three, since they are short."""
-    bare = [sys.executable, "-c", BARE, "--help"]
-    return min(command("--help") for _ in range(3)), min(seconds(bare) for _ in range(3))
+def first_step(root: str) -> tuple[float, float]:
+    """Processor seconds of `run` on digits up to its first step, and of importing torch and loading the same data."""
+    return _first_step(root, "run", DIGITS)[1], seconds(LEAST, "processor")
+
+
+def first_step_on_mnist(root: str) -> tuple[float, float]:
+    """The same on MNIST, from LRBENCH_DATA."""
+    config = [str(CONFIGS / "baseline.yaml"), "--set", "epochs=null", "--set", "steps=1"]
+    return _first_step(root, "run", config)[1], seconds(LEAST_ON_MNIST, "processor")
+
+
+def first_step_of_sweep(root: str) -> tuple[float, float]:
+    """Seconds of `sweep` up to its first step, and of importing torch and loading the same data."""
+    least = seconds(LEAST)
+    return _first_step(root, "sweep", [*DIGITS, "--lr", "1e-4:1:8"])[0], least
+
+
+def _first_step(root: str, command: str, words: list[str]) -> tuple[float, float]:
+    """Return the seconds up to the first step of a command, and the processor seconds of the process that takes it."""
+    note = Path(tempfile.mkdtemp(dir=root)) / "note"
+    variables = environment(1)
+    path = os.pathsep.join([str(HERE), variables["PYTHONPATH"]])
+    config = [*words, "--set", "optimizer={name: 'first_step:Sgd', lr: 0.1}", "--runs", str(note.parent)]
+    began = time.time()
+    subprocess.run(
+        lrbench(command, *config),
+        env={**variables, "FIRST_STEP": str(note), "PYTHONPATH": path},
+        check=True,
+        capture_output=True,
+    )
+    ended, spent = map(float, note.read_text().split())
+    return ended - began, spent
 
 
 def grown_runs(root: str) -> tuple[float, float]:
@@ -110,12 +138,15 @@ def six(root: str) -> tuple[float, float]:
     asked = ["--set", "epochs=3", "--device", "cpu", "--jobs", "2"]
     ours = command("run", *configs, *asked, "--runs", tempfile.mkdtemp(dir=root))
     script = [sys.executable, str(HERE / "peers" / "torch_tutorial.py"), "--epochs", "3"]
-    return len(SIX) * seconds(script), ours  # the six are alike
+    return len(SIX) * seconds(script, threads=None), ours  # the six are alike
 
 
 PARTS: dict[str, tuple[str, list[Callable[[str], tuple[float, float]]]]] = {
     "overhead": ("lrbench / bare loop", [overhead]),
-    "help": ("lrbench / bare typer", [helped]),
+    "start": (
+        "lrbench / the least that it could take",
+        [first_step, first_step_on_mnist, first_step_of_sweep],
+    ),
     "growth": ("ten times the work / ten times the time", [grown_runs, grown_epochs]),
     "six": ("tutorial loop one after another / lrbench --jobs 2", [six]),
 }
@@ -126,7 +157,6 @@ def main() -> None:
     parser.add_argument("parts", nargs="+", choices=PARTS)
     parser.add_argument("--rounds", type=int, default=5)
     chosen = parser.parse_args()
-    torch.set_num_threads(os.cpu_count() or 1)
     for part in chosen.parts:
         about, measures = PARTS[part]
         for measure in measures:

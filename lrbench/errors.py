@@ -45,14 +45,14 @@ class ConfigError(UsageError):
     """A config is invalid.
 
     Args:
-        problem: what is wrong and what would be right, to follow the key in a sentence.
-        key: the dotted key, such as `optimizer.lr`; empty for the whole file.
+        problem: what is wrong and what would be right, to follow the key in a sentence; shortened if it is very long.
+        key: the dotted key, such as `optimizer.lr`, shortened if it is very long; empty for the whole file.
         where: where it was set, such as `configs/baseline.yaml:7` or `--set`; empty while unknown.
     """
 
     def __init__(self, problem: str, *, key: str = "", where: str = "") -> None:
-        self.problem, self.key, self.where = problem, key, where
-        super().__init__(": ".join(text for text in (where, key, problem) if text))
+        self.problem, self.key, self.where = shortened(problem, 4000), shortened(key, 200), where
+        super().__init__(": ".join(text for text in (where, self.key, self.problem) if text))
 
     def at(self, where: str) -> ConfigError:
         """Return the same error located at `where`, unless it has a location already."""
@@ -104,7 +104,7 @@ class Paused(Interrupted):
 
 
 def reason_of(error: BaseException) -> str:
-    """Return an error's message on one line, without C++ frames; its type if it has none or is no Exception."""
+    """Return an error's message on one line, without C++ frames and SQL; its type if it has none or is no Exception."""
     text = " ".join(_said(error).split())
     kind = type(error).__name__
     return (text and (text if isinstance(error, Exception) else f"{kind}: {text}")) or kind
@@ -114,9 +114,9 @@ MOST_SAID = 2000
 
 
 def _said(error: BaseException) -> str:
-    """Return an error's message without C++ frames, shortened; empty if it has none."""
+    """Return an error's message without C++ frames and SQL, shortened; empty if it has none."""
     try:
-        text = str(error).partition("\nException raised from ")[0]
+        text = re.split(r"\n(?:Exception raised from |\[SQL: )", str(error), maxsplit=1)[0]
     except Exception:  # the user's own `__str__` raised
         return ""
     return text if len(text) <= MOST_SAID else f"{text[:MOST_SAID]}…"
@@ -185,6 +185,11 @@ def choices(wrong: object, known: Iterable[str]) -> str:
     return f"{near}{'Choices' if near else 'choices'}: {', '.join(names)}"
 
 
+def shortened(text: str, most: int) -> str:
+    """Return a text without its middle if it has more than `most` characters, as damaged files give them."""
+    return text if len(text) <= most else f"{text[: most // 2]} … {text[-most // 2 :]}"
+
+
 def nearest(wrong: object, known: Iterable[str]) -> str:
     """Return `did you mean 'adam'? ` if a known name is similar, in capitals or not, else an empty string."""
     by_lower = {name.lower(): name for name in sorted(known, reverse=True)}
@@ -204,7 +209,9 @@ def plural(noun: str) -> str:
     return f"{noun}{'es' if re.search('([^o]ch|s|x)$', noun) else 's'}"
 
 
-_HIDDEN = re.compile(r"[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
+_HIDDEN = re.compile(
+    r"[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+)
 
 
 def printable(text: str) -> str:

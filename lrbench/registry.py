@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-import re
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from pydantic import TypeAdapter
 
 from lrbench.errors import ConfigError, UserCodeError, choices, reason_of
-from lrbench.types import Part, adapter, checked, documented, load_object
+from lrbench.types import Part, adapter, checked, documented, load_object, with_tensors
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,9 @@ class Others(Protocol):
         """Return the namespaces whose names are unknown, since the tool is not installed."""
 
 
+_MOST_COMPLETED = 4096
+
+
 @dataclass(frozen=True)
 class Catalog:
     """The factories for one kind of part.
@@ -84,6 +87,10 @@ class Catalog:
     foreign: bool = False
     others: Others | None = None
     later: frozenset[str] = frozenset()
+    _completed: dict[tuple[str, str, Callable[..., Any]], str] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    """The completed parameters, as JSON, by what was asked for: the runs of a sweep have the same few parts."""
 
     def canonical(self, part: Part) -> Part:
         """Return the part with an alias replaced by the name it stands for."""
@@ -128,6 +135,14 @@ class Catalog:
         factory = self.factory(part, key)
         if self.foreign or part.name not in self.entries:
             return part
+        asked = part.name, repr(part.params), factory
+        if asked not in self._completed:
+            if len(self._completed) >= _MOST_COMPLETED:
+                self._completed.clear()
+            self._completed[asked] = json.dumps(self._complete(part, factory, key))
+        return Part(part.name, json.loads(self._completed[asked]))
+
+    def _complete(self, part: Part, factory: Callable[..., Any], key: str) -> dict[str, Any]:
         known = self._own(factory)
         self._check_names(part, known, key)
         params = {}
@@ -135,7 +150,7 @@ class Catalog:
             if name in part.params or parameter.default is not parameter.empty:
                 value = checked(part.params.get(name, parameter.default), _adapter(parameter), f"{key}.{name}")
                 params[name] = _adapter(parameter).dump_python(value, mode="json")
-        return Part(part.name, params)
+        return params
 
     def identified(self, part: Part) -> Part:
         """Return a completed part without younger parameters at their defaults, so that identities stay."""
@@ -249,30 +264,6 @@ class Catalog:
     def summary(self, name: str) -> str:
         """Return the first line of an entry's docstring."""
         return (inspect.getdoc(self.entries[name]) or "").partition("\n")[0]
-
-
-def with_tensors(function: Callable[..., Any], params: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """Turn numbers and lists into tensors where the function's annotations want only a tensor, as in torch's losses.
-
-    Raises:
-        ConfigError: a list is not one of numbers, or lists in it differ in length.
-    """
-    found = dict(params)
-    known = inspect.signature(function).parameters
-    for name, value in params.items():
-        wanted = str(known[name].annotation) if name in known else ""
-        if isinstance(value, list | int | float) and re.fullmatch(_TENSOR, wanted):
-            import torch
-
-            try:
-                found[name] = torch.tensor(value, dtype=torch.get_default_dtype())
-            except (TypeError, ValueError) as error:
-                problem = f"must be a number or a list of numbers, for a tensor: {reason_of(error)}"
-                raise ConfigError(problem, key=f"{key}.{name}") from None
-    return found
-
-
-_TENSOR = r"(<class ')?(typing\.)?(Optional\[)?(torch\.)?Tensor\]?('>)?( \| None)?"
 
 
 @functools.lru_cache(maxsize=512)

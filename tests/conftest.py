@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gc
 import io
@@ -19,11 +20,16 @@ import hypothesis
 import platformdirs
 import pytest
 import yaml
+from damage import Copies
 from forked import POSSIBLE, Forks, Starts
+from in_memory import folder_in_memory
 
 from lrbench.analysis import Group, Record
 from lrbench.cli.app import main
 from lrbench.runs import RunFolder, RunResult, Status
+
+with contextlib.suppress(ImportError):  # it closes other packages' log handlers, and absl's closes pytest's own file
+    import submitit  # noqa: F401
 
 hypothesis.settings.register_profile("lrbench", deadline=None)  # nothing is said of how busy a machine is
 hypothesis.settings.load_profile("lrbench")
@@ -168,6 +174,13 @@ def forks() -> Iterator[Starts]:
 
 
 @pytest.fixture
+def copied() -> Iterator[Copies]:
+    """Copies a folder for each example of a test."""
+    with folder_in_memory() as folder:
+        yield Copies(folder)
+
+
+@pytest.fixture
 def group_at(tiny: Callable[..., Any]) -> Callable[..., Group]:
     """A group at a rate, a run for each value: a number, or the state of a run that has none."""
 
@@ -224,7 +237,7 @@ def finished_run(
     folder = RunFolder.of(root, experiment)
     sizes = {"steps_per_epoch": 2, "total_steps": 2 * len(losses)}
     folder.create(experiment, {"threads": 1, "metrics": recorded([ACCURACY]), "sizes": sizes})
-    folder.open_logs([ACCURACY], steps=0, evaluations=0)
+    folder.open_logs([ACCURACY])
     folder.steps.append(
         {"step": i + 1, "lr": lr, "momentum": 0.0, "loss": 1.0, "grad_norm": 1.0} for i in range(2 * len(losses))
     )

@@ -15,6 +15,7 @@ import atexit
 import contextlib
 import ctypes
 import gc
+import importlib
 import inspect
 import io
 import json
@@ -36,6 +37,9 @@ POSSIBLE = sys.platform == "linux"
 SHIM = """#!{python} -SEs
 import array, json, os, socket, sys
 words = {words!r} + sys.argv[1:]
+if words[:1] == ["-u"]:
+    del words[0]
+    os.environ["PYTHONUNBUFFERED"] = "1"
 if not words or words[0][0] == "-" and words[0] not in ("-m", "-c"):
     os.execv({python!r}, [{python!r}, *words])
 asked = {{"words": words, "folder": os.getcwd(), "environment": dict(os.environ), "waits": True}}
@@ -70,7 +74,7 @@ class Starts:
         return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
 
     def shims(self, folder: Path) -> None:
-        """Write programs `python` and `lrbench` for commands that other programs start."""
+        """Write programs `python`, `lrbench` and `torchrun` for commands that other programs start."""
 
     def close(self) -> None:
         """There is nothing to end."""
@@ -81,10 +85,11 @@ class Forks(Starts):
 
     Attributes:
         bound: the words of a command that starts it, such as `setpriv …`; the forks are bound as it is.
+        modules: what it imports besides, where it is installed.
     """
 
-    def __init__(self, bound: Sequence[str] = ()) -> None:
-        self.bound = list(bound)
+    def __init__(self, bound: Sequence[str] = (), modules: Sequence[str] = ()) -> None:
+        self.bound, self.modules = list(bound), list(modules)
         self.process: subprocess.Popen[bytes] | None = None
         self.folder = tempfile.TemporaryDirectory(prefix="forks")
 
@@ -93,7 +98,7 @@ class Forks(Starts):
         """Where the process listens, which is started when it is first asked for."""
         address = str(Path(self.folder.name) / "socket")
         if self.process is None:
-            words = [*self.bound, sys.executable, __file__, address]
+            words = [*self.bound, sys.executable, __file__, address, *self.modules]
             environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
             self.process = subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, start_new_session=True)
             assert self.process.stdout is not None
@@ -112,8 +117,9 @@ class Forks(Starts):
         return Fork([str(word) for word in words], self.address, options)
 
     def shims(self, folder: Path) -> None:
-        """Write programs `python` and `lrbench`: each waits for its fork."""
-        commands: dict[str, list[str]] = {"python": [], "lrbench": ["-m", "lrbench"]}
+        """Write programs `python`, `lrbench` and `torchrun`: each waits for its fork."""
+        modules = {"lrbench": "lrbench", "torchrun": "torch.distributed.run"}
+        commands = {"python": list[str](), **{name: ["-m", module] for name, module in modules.items()}}
         for name, words in commands.items():
             path = folder / name
             path.write_text(SHIM.format(python=sys.executable, address=self.address, words=words))
@@ -275,10 +281,6 @@ def end(words: list[str]) -> None:
 
 def preload() -> None:
     """Import what a run, a sweep and a report use, or each fork would pay for it."""
-    import pandas  # noqa: F401
-    import sklearn.datasets
-    import sklearn.model_selection  # noqa: F401
-    import torch._dynamo  # noqa: F401  imported when the first torch optimizer is created
 
     import lrbench.training.loop  # noqa: F401
     from lrbench.cli import progress, tables  # noqa: F401
@@ -291,6 +293,9 @@ if __name__ == "__main__":
     del sys.path[0]  # a fork has its own
     sys.path.insert(0, "")
     preload()
+    for module in sys.argv[2:]:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(module)
     gc.collect()
     gc.freeze()
     serve(sys.argv[1])

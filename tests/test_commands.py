@@ -17,15 +17,17 @@ from typing import Any
 import psutil
 import pytest
 import yaml
+from waiting import alive, gone
 
 import lrbench
 from lrbench.config import CommandConfig, canonical, group, identity, load_config, read_config, validate, without_rate
 from lrbench.config.templates import filled, filled_for_shell, names_in, placed, words_of
 from lrbench.errors import ConfigError, Interrupted, UsageError
+from lrbench.events import Event
 from lrbench.runs import RunFolder, Status, read_csv
 from lrbench.sweeps import plan_sweep
+from lrbench.training.commands import execution, taking_turns
 from lrbench.training.commands import gpus as known_gpus
-from lrbench.training.commands import taking_turns
 from lrbench.training.commands.gpus import Pool, visible
 
 Cli = Callable[..., tuple[int, str, str]]
@@ -323,6 +325,19 @@ def test_a_failure_says_the_exit_code_and_the_last_lines(cli: Cli, tmp_path: Pat
     assert folder.environment().plain["exit_code"] == 3
 
 
+def test_a_command_that_has_said_nothing_yet_is_not_in_the_progress(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(execution, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(execution.Running, "rest", 0.0)
+    script(tmp_path, f"sleep 0.5; {METRICS.strip()}; sleep 0.5")
+    told: list[Event] = []
+    path = config_file(tmp_path, command="sh train.sh 3 2", read={"csv": "metrics.csv"})
+    lrbench.run([path], runs=tmp_path / "runs", watch=told.append)
+    looked = [event for event in told if event.kind in ("progress", "epoch")]
+    assert looked and all(event.step or event.values for event in looked)
+
+
 def test_printed_metrics_are_read(tmp_path: Path) -> None:
     """Training lines and evaluation lines have a pattern each; an accuracy of 93.5 is a number, not 9350 %."""
     text = """
@@ -544,6 +559,23 @@ def test_without_a_checkpoint_it_begins_anew(cli: Cli, tmp_path: Path) -> None:
     assert folder.output.read_text() == "0.01 0\n"
 
 
+def test_a_command_s_own_checkpoint_pt_is_kept(tmp_path: Path) -> None:
+    """Although lrbench calls its own checkpoints so, which it removes at the end."""
+    text = f"[ -e checkpoint.pt ] || {{ echo > checkpoint.pt; exit 1; }}; set -- 1 2; {METRICS.format(lr=0.1)}"
+    script(tmp_path, text)
+    keys = {"read": "metrics.csv", "checkpoint": "checkpoint.pt", "resume": "--resume {checkpoint}"}
+    config = config_file(tmp_path, metrics={"val_loss": "eval/loss"}, **keys)
+    (outcome,) = lrbench.sweep([config], runs=tmp_path / "runs", retries=1).outcomes
+    assert outcome.status is Status.FINISHED, outcome.message
+    folder = finished(tmp_path / "runs")
+    assert (folder.path / "checkpoint.pt").exists() and len(folder.environment().resumed) == 1
+    with folder.lock():
+        held = (folder.path / "lock").read_text()
+    (folder.path / "lock").write_text(held.replace(f'"pid": {os.getpid()}', '"pid": 4194305'))  # it was killed
+    (again,) = lrbench.sweep([config], runs=tmp_path / "runs").outcomes
+    assert again.found and folder.owner is None and (folder.path / "checkpoint.pt").exists()
+
+
 def test_a_command_that_resumes_by_itself_is_called_again(cli: Cli, tmp_path: Path) -> None:
     script(tmp_path, WAITING.format(tmp=tmp_path))
     config = {"files": [], "resume": True}
@@ -551,25 +583,6 @@ def test_a_command_that_resumes_by_itself_is_called_again(cli: Cli, tmp_path: Pa
     script(tmp_path, 'echo "$@ $LRBENCH_RESUMED"')
     cli("run", config_file(tmp_path, **config))
     assert folder.output.read_text() == "interrupted\n0.01 0 1\n"
-
-
-def alive(mark: str) -> list[psutil.Process]:
-    """Processes, zombies aside, that have the mark in their environment."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.status() != psutil.STATUS_ZOMBIE and process.environ().get("MARK") == mark:
-                found.append(process)
-        except psutil.Error:
-            continue
-    return found
-
-
-def gone(mark: str, seconds: float = 15.0) -> bool:
-    until = time.monotonic() + seconds
-    while alive(mark) and time.monotonic() < until:
-        time.sleep(0.05)
-    return not alive(mark)
 
 
 FAMILY = """
@@ -631,13 +644,13 @@ def test_a_second_ctrl_c_ends_commands_at_once(tmp_path: Path) -> None:
 def test_nothing_is_left_when_the_supervisor_is_killed(tmp_path: Path) -> None:
     process = started(tmp_path, jobs=1)
     (supervisor,) = psutil.Process(process.pid).children()
-    (main,) = [child for child in supervisor.children() if "train.sh" in " ".join(child.cmdline())][:1]
+    family = supervisor.children(recursive=True)
     supervisor.kill()
-    main.wait(10)
+    psutil.wait_procs(family, timeout=60)
+    assert not [one for one in family if one.is_running()], "the kernel ends the command, lrbench what left its session"
     process.send_signal(signal.SIGINT)
     process.wait(40)
-    for one in alive(str(tmp_path)):  # the kernel ends the command itself; what left its session is beyond reach
-        one.kill()
+    assert gone(str(tmp_path))
 
 
 @pytest.mark.slow

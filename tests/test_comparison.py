@@ -22,7 +22,8 @@ from lrbench.errors import UsageError
 from lrbench.reports.comparison_columns import columns
 from lrbench.reports.page.chart_data import charted
 from lrbench.reports.prose.curves import sentences
-from lrbench.reports.reporting import gather, report, table
+from lrbench.reports.reporting import formatted_table as table
+from lrbench.reports.reporting import gather, report
 from lrbench.reports.sentences import against, unequal
 from lrbench.reports.shown import Shown, summary
 from lrbench.reports.winner import winner

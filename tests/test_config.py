@@ -362,7 +362,7 @@ MISTAKES = [
     ("name: 'x '", AFTER, "name", "must be a folder name"),
     ("name: a/b", AFTER, "name", "must be a folder name"),
     ("name: " + "x" * 101, AFTER, "name", "at most 100 characters"),
-    ("name: ''", AFTER, "name", "at least 1 character"),
+    ("name: ''", AFTER, "name", "must be a folder name"),
     ("name: 3", AFTER, "name", "must be a string"),
     ("seed: 1\nseed: 2", AFTER + 1, "seed", f"is given twice; the other is at {{file}}:{AFTER}"),
     ("dataset: mnist", AFTER, "dataset", "is given twice"),

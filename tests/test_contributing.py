@@ -58,8 +58,10 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("contributed")
     shutil.copytree(PACKAGE, root / "lrbench")
     (root / "tests").mkdir()
-    for name in ("pyproject.toml", "tests/conftest.py", "tests/forked.py"):
-        shutil.copy(ROOT / name, root / name)
+    shutil.copy(ROOT / "pyproject.toml", root)
+    for file in (ROOT / "tests").glob("*.py"):  # conftest.py, and what it imports
+        if not file.name.startswith("test_"):
+            shutil.copy(file, root / "tests")
     for block in blocks():
         applied(block, root)
     return root

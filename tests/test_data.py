@@ -19,7 +19,9 @@ from torch import Tensor
 from torch.utils.data import Dataset, TensorDataset
 
 from lrbench.components import data as datasets
+from lrbench.components.data import idx
 from lrbench.components.data.batches import Data, Tensors, augmented, epoch_order, mix
+from lrbench.components.data.drawing import drawn_apart
 from lrbench.components.data.options import DatasetRules
 from lrbench.components.data.streams import Stream
 from lrbench.errors import ConfigError, DataError, UserCodeError
@@ -207,6 +209,33 @@ def test_digits_are_split_60_20_20_by_class() -> None:
         assert ((torch.bincount(split.targets, minlength=10) - expected).abs() <= 1.5).all()
     whole = {tuple(row) for r in rows for row in r.tolist()}
     assert len(whole) == 1797, "no picture is in two splits (they are all different)"
+
+
+@settings(max_examples=200)
+@given(st.data())
+def test_drawn_splits_are_scikit_learn_s(data: st.DataObject) -> None:
+    from sklearn.model_selection import train_test_split
+
+    sizes = data.draw(st.lists(st.integers(2, 60), min_size=1, max_size=7))
+    classes = np.random.default_rng(0).permutation(np.repeat(np.arange(len(sizes)), sizes))
+    n, seed = len(classes), data.draw(st.integers(0, 2**32 - 1))
+    out = data.draw(st.integers(1, n - 1))
+    by_class = classes if min(out, n - out) >= len(sizes) and data.draw(st.booleans()) else None
+    kept, drawn = train_test_split(np.arange(n), test_size=out, stratify=by_class, random_state=seed)
+    for found, expected in zip(drawn_apart(n, out, seed, by_class), (kept, drawn), strict=True):
+        assert found.tolist() == sorted(expected)
+
+
+def test_a_split_by_hand() -> None:
+    """Half of 4 and 2 examples are 2 and 1, in whatever order they are stored."""
+    classes = np.array([7, 5, 7, 7, 5, 7])
+    for seed in range(5):
+        kept, drawn = drawn_apart(6, 3, seed, classes)
+        assert sorted([*kept, *drawn]) == [*range(6)] and sorted(classes[drawn]) == [5, 7, 7]
+    assert [len(part) for part in drawn_apart(5, 2, seed=0)] == [3, 2]
+    for classes, problem in (([0, 0, 1, 1, 2], "only one example"), ([0, 0, 1, 1, 2, 2], "fewer examples than the 3")):
+        with pytest.raises(ValueError, match=problem):
+            drawn_apart(len(classes), 2, seed=0, classes=np.array(classes))
 
 
 def test_the_split_follows_its_own_seed_only() -> None:
@@ -632,6 +661,22 @@ def test_mnist_is_read_as_bytes_with_the_tail_held_out(tmp_path: Path, monkeypat
     assert validation.inputs[:, 0, 27, 27].tolist() == list(range(40, 50))
     assert validation.targets.tolist() == list(range(10)) and len(test) == 10
     assert float(data.prepare(train.inputs, CPU)[39, 0, 0, 0]) == pytest.approx(39 / 255)
+
+
+def test_mnist_s_files_are_read_as_by_torchvision(tmp_path: Path) -> None:
+    from torchvision.datasets import MNIST
+
+    raw, numbers = tmp_path / "MNIST" / "raw", np.random.default_rng(0)
+    for which, n in (("train", 7), ("t10k", 3)):
+        write_idx(raw / f"{which}-images-idx3-ubyte", numbers.integers(0, 256, (n, 5, 300)))
+        write_idx(raw / f"{which}-labels-idx1-ubyte", numbers.integers(0, 10, n))
+    assert idx.complete(raw)
+    for train, found in zip((True, False), idx.read(raw), strict=True):
+        theirs = MNIST(tmp_path, train=train)
+        assert torch.equal(found.inputs[:, 0], theirs.data) and torch.equal(found.targets, theirs.targets)
+        assert found.inputs.dtype == torch.uint8 and found.targets.dtype == torch.int64
+    (raw / "t10k-labels-idx1-ubyte").unlink()
+    assert not idx.complete(raw)
 
 
 @pytest.mark.parametrize("name", ["train-images-idx3-ubyte", "t10k-images-idx3-ubyte", "train-labels-idx1-ubyte"])

@@ -20,7 +20,7 @@ from lrbench.events import Event
 from lrbench.runs import RunFolder, Status
 from lrbench.training import build, run
 from lrbench.training.check import check
-from lrbench.training.executors.pool import WorkerProcesses
+from lrbench.training.executors.pool import threads_of
 
 CPU = torch.device("cpu")
 
@@ -372,7 +372,7 @@ def test_workers_who_build_their_own_parts_come_to_the_same_bits(tmp_path: Path,
     ]
     workers = run(experiments, runs=tmp_path / "workers", jobs=2)
     before = torch.get_num_threads()
-    torch.set_num_threads(WorkerProcesses(2).setting.threads)
+    torch.set_num_threads(threads_of(2))
     try:
         here = run(experiments, runs=tmp_path / "here")
     finally:

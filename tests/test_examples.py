@@ -28,6 +28,7 @@ EXAMPLES = ROOT / "examples"
 FOLDERS = sorted(path.parent.name for path in EXAMPLES.glob("*/README.md"))
 RUNS = {
     "ci": 10,
+    "distributed": 3,
     "finetune": 2,
     "gan": 3,
     "gpt": 2,
@@ -85,6 +86,8 @@ def go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli, forks: Starts)
             forks.shims(tmp_path / "bin")
         places = [tmp_path / "bin", Path(sys.executable).parent, os.environ["PATH"]]
         monkeypatch.setenv("PATH", os.pathsep.join(map(str, places)))
+        if (tmp_path / "bin/python").exists():
+            monkeypatch.setenv("PYTHON_EXEC", str(tmp_path / "bin/python"))  # what torchrun starts
 
     return enter
 

@@ -75,10 +75,66 @@ def test_convolution_and_pooling_in_parts(
         assert torch.allclose(found, wanted, rtol=1e-12, atol=1e-12)
 
 
-def test_pictures_that_need_a_gradient_take_the_plain_way() -> None:
+@pytest.mark.parametrize(
+    ("sides", "padding", "computed"),
+    [
+        ((13, 13), 0, (10, 10)),
+        ((12, 13), 0, (10, 10)),
+        ((9, 12), 0, (6, 10)),
+        ((4, 5), 0, (2, 2)),
+        ((7, 8), 1, (7, 8)),
+    ],
+)
+def test_what_pooling_leaves_out_is_not_computed(
+    sides: tuple[int, int], padding: int, computed: tuple[int, int]
+) -> None:
+    torch.manual_seed(0)
+    convolution = nn.Conv2d(3, 4, 3, padding=padding).double()
+    x = torch.rand(5, 3, *sides, dtype=torch.float64, requires_grad=True)
+    results = []
+    for form in (cpu_ops.conv_pool(convolution, x), F.max_pool2d(convolution(x), 2)):
+        weights = torch.linspace(-1, 1, form.numel(), dtype=torch.float64).view(form.shape)
+        results.append((form.detach(), *torch.autograd.grad((form * weights).sum(), [x, *convolution.parameters()])))
+    for found, wanted in zip(*results, strict=True):
+        assert torch.allclose(found, wanted, rtol=1e-12, atol=1e-12)
+    seen: list[torch.Size] = []
+    convolution.register_forward_hook(lambda module, inputs, output: seen.append(output.shape))
+    cpu_ops.conv_pool(convolution, x)
+    assert tuple(seen[0][2:]) == computed
+
+
+def test_hooks_of_gradients_are_called() -> None:
     convolution, x = nn.Conv2d(1, 2, 3), torch.rand(2, 1, 6, 6, requires_grad=True)
+    seen: list[torch.Size] = []
+    convolution.register_full_backward_hook(lambda module, inputs, outputs: seen.append(outputs[0].shape))
     cpu_ops.conv_pool(convolution, x).sum().backward()  # type: ignore[no-untyped-call]
-    assert x.grad is not None and x.grad.abs().sum() > 0
+    assert seen == [(2, 2, 4, 4)]
+
+
+@pytest.mark.parametrize(
+    ("sides", "padding", "p", "spare"),
+    [
+        ((28, 28), 0, 0.25, (1, 1)),  # 26, pooled 13; the second: 11, of which pooling reads 10, made of 12
+        ((30, 28), 0, 0.25, (0, 1)),  # 28, pooled 14; the second: 12
+        ((32, 29), 0, 0.5, (1, 1)),  # 30 and 27, pooled 15 and 13; the second: 13 and 11
+        ((28, 28), 1, 0.25, (0, 0)),  # padding lies beyond the last row
+        ((28, 28), 0, 0.1, (0, 0)),  # torch's dropout draws its numbers by the shape
+    ],
+)
+def test_spare_rows_and_columns(sides: tuple[int, int], padding: int, p: float, spare: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    first, second = nn.Conv2d(1, 4, 3, padding=padding).double(), nn.Conv2d(4, 4, 3, padding=padding).double()
+    x = torch.rand(6, 1, *sides, dtype=torch.float64)
+    assert cpu_ops.unread(x, first, second, p) == spare
+    results = []
+    for less in (spare, (0, 0)):
+        torch.manual_seed(1)
+        hidden = relu_dropout(cpu_ops.conv_pool(first, x, less), p, True, less)
+        out = cpu_ops.conv_pool(second, hidden)
+        gradients = torch.autograd.grad(out.square().sum(), [*first.parameters(), *second.parameters()])
+        results.append((out.detach(), *gradients, torch.rand(1)))
+    for found, wanted in zip(*results, strict=True):
+        assert torch.allclose(found, wanted, rtol=1e-12, atol=1e-12)
 
 
 def test_flattening_without_a_copy() -> None:

@@ -25,9 +25,10 @@ import lrbench
 from lrbench.analysis import Family, families, swept_keys
 from lrbench.errors import UsageError
 from lrbench.reports import gather
+from lrbench.reports.charted import PICKED
 from lrbench.reports.figures import kinds, rows, seeds, style, swept
 from lrbench.reports.figures.sheet import Sheet, font_named, inches, read_style
-from lrbench.reports.figures.style import COLOURS, line_of
+from lrbench.reports.figures.style import COLOURS, OTHERS, line_of
 from lrbench.reports.figures.text import apart, wrapped
 from lrbench.reports.shown import Shown
 
@@ -309,6 +310,15 @@ def test_the_report_draws_the_same_kinds(shown: Shown) -> None:
     assert shown.comparison is not None
     for sheet in (Sheet(), Sheet.of("column")):
         assert overlapping(seeds.final_values(shown.comparison, sheet)) == []
+
+
+def test_grey_curves_are_one_line_with_gaps(make_run: MakeRun, tmp_path: Path) -> None:
+    for number in range(14):
+        make_run([0.5, 0.1 + number / 100], lr=0.01 * (number + 1))
+    axes = kinds.draw("curves", gather([tmp_path / "runs"]), Sheet.of(6.8)).axes[0]
+    (grey,) = (line for line in axes.lines if line.get_color() == OTHERS)
+    assert len(axes.lines) == 1 + PICKED
+    assert np.isnan(grey.get_ydata()).sum() == 14 - PICKED
 
 
 def test_curves_that_leave_the_axis_are_marked(make_run: MakeRun, tmp_path: Path) -> None:

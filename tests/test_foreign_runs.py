@@ -63,7 +63,7 @@ def test_rows_stay_that_know_neither_epoch_nor_step_nor_learning_rate(tmp_path: 
     assert record.status is Status.FINISHED and record.problem == ""
     assert record.foreign and record.source == "lrbench.record"
     assert record.epochs["val_f1"].tolist() == [0.5, 0.75]
-    assert record.epochs["epoch"].isna().all() and record.epochs["lr"].isna().all()
+    assert np.isnan(record.epochs["epoch"]).all() and np.isnan(record.epochs["lr"]).all()
     assert list(record.metrics) == ["f1"]
     assert record.metric("val_f1") == 0.75 and record.metric("val_loss") is None
     assert record.verdict is None and record.epochs_done is None
@@ -95,7 +95,7 @@ def test_columns_that_a_file_lacks_are_unknown(tmp_path: Path) -> None:
     (path / "epochs.csv").write_text("step,val_loss\n10,0.5\n20,0.4\n")
     (record,) = read_runs([tmp_path])
     assert record.problem == "" and record.epochs["step"].tolist() == [10, 20]
-    assert record.epochs["train_loss"].isna().all()
+    assert np.isnan(record.epochs["train_loss"]).all()
 
 
 def test_what_is_wrong_with_recorded_json_is_told(tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def test_of_a_trainer_s_checkpoints_the_last_counts(tmp_path: Path) -> None:
     assert record.name == "out" and record.result is not None
     assert record.metric("val_loss") == 1.2 and record.metric("val_accuracy") == 0.6
     assert record.result.seconds == 12.5 and record.result.steps == 10
-    assert record.rates()["lr"].tolist() == [1e-3, 5e-4]
+    assert record.rates()[1].tolist() == [1e-3, 5e-4]
 
 
 def test_a_training_that_has_not_ended_is_interrupted(tmp_path: Path) -> None:
@@ -220,9 +220,29 @@ def test_damaged_files_are_told_and_stop_nothing(cli: Cli, tmp_path: Path) -> No
     assert code == 0
     assert "1 new, 2 unreadable" in out
     assert "version_1/metrics.csv: there are no numbers in it" in out
-    assert "is damaged: it is not JSON" in out
+    assert "is damaged: its JSON breaks off in line 1" in out
     shutil.rmtree(tmp_path / "mine" / "lightning_logs" / "version_0")
     assert cli("import", "mine", "--runs", "others")[0] == 1, "nothing could be read"
+
+
+def test_numbers_that_no_float_holds_and_mappings_that_are_none(tmp_path: Path) -> None:
+    """Python's integers have no limit, and `{{}: 1}` is an expression but no value."""
+    many = "9" * 400
+    (tmp_path / "panel.csv").write_text(PANEL.replace('"10"', f'"{many}"'))
+    (tmp_path / "table.csv").write_text(TABLE.replace('"100","0.1"', f'"100","{many}"').replace('"b"', '"{{}: 1}"'))
+    lightning(tmp_path / "mine", lr=0.1)
+    settings = tmp_path / "mine" / "lightning_logs" / "version_0" / "hparams.yaml"
+    settings.write_text(f"width: {many}\nlr: " + "'{{}: 1}'\n")
+    done = lrbench.import_runs(tmp_path, runs=tmp_path / "runs")
+    assert str(done) == "4 new, 1 unreadable" and "impossible step inf" in done.unreadable[0][1]
+    assert len(list((tmp_path / "runs").iterdir())) == 4, "nothing is left of what can't be kept"
+
+
+def test_an_evaluation_of_nothing_but_nan_is_none(tmp_path: Path) -> None:
+    (tmp_path / "log.jsonl").write_text('{"val_loss": 0.5}\n{"val_loss": NaN}\n')
+    lrbench.import_runs(tmp_path / "log.jsonl", runs=tmp_path / "runs")
+    (record,) = records(tmp_path)
+    assert record.status is Status.DIVERGED and record.result is not None and record.result.evaluations == 1
 
 
 def test_run_folders_of_lrbench_are_left_alone(cli: Cli, tmp_path: Path, make_run: Any) -> None:

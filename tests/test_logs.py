@@ -19,10 +19,10 @@ from lrbench.runs import Meaning, guessed, read_events, read_log
 from lrbench.runs.logs.read import (
     LOGS,
     MOST_LINE,
-    number,
     pattern_of,
     read_csv,
     read_jsonl,
+    read_number,
     read_printed,
     read_trainer_state,
 )
@@ -373,4 +373,4 @@ def test_any_rows_have_a_meaning(rows: list[dict[str, float]]) -> None:
     [(1, 1.0), ("1e3", 1000.0), (True, None), ("", None), ("x", None), (None, None), (10**400, None)],
 )
 def test_numbers(value: Any, wanted: float | None) -> None:
-    assert number(value) == wanted
+    assert read_number(value) == wanted

@@ -31,7 +31,8 @@ from lrbench.reports import summary, summary_words
 from lrbench.reports.code import code
 from lrbench.reports.figures.sensitivity import draw
 from lrbench.reports.page.chart_data import charted
-from lrbench.reports.reporting import Report, gather, report, table
+from lrbench.reports.reporting import Report, gather, report
+from lrbench.reports.reporting import formatted_table as table
 from lrbench.reports.sentences import against
 from lrbench.reports.tables import Column, _few_metrics
 from lrbench.runs import Environment, RunFolder, RunResult, Status
@@ -115,7 +116,7 @@ def finished(
     folder = RunFolder.of(root, experiment)
     sizes = {"steps_per_epoch": 2, "total_steps": 2 * len(rows)}
     folder.create(experiment, {"threads": 1, "metrics": recorded(metrics), "sizes": sizes})
-    folder.open_logs(metrics, steps=0, evaluations=0)
+    folder.open_logs(metrics)
     folder.steps.append({"step": i + 1, "lr": lr, "loss": 1.0, "grad_norm": 1.0} for i in range(2 * len(rows)))
     names = [metric.name for metric in metrics]
     made = []

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from forked import Starts
 from torch import nn
 
 import lrbench
@@ -525,3 +526,41 @@ def test_layers_inside_a_model_of_transformers() -> None:
     for name, factor in factors.items():
         layer = next(number for number, part in enumerate(expected) if part in name)
         assert factor == 0.5 ** (5 - layer), name
+
+
+WITHOUT_COMPILER = """
+import sys
+sys.path.insert(0, {tests!r})
+from test_optimizers import build, small_model, updated
+
+NAMES = {names!r}
+
+def losses(name):
+    model = small_model()
+    optimizer = build(name, model, lr=0.01)
+    found = updated(model, optimizer, 3)
+    optimizer.load_state_dict(optimizer.state_dict())
+    optimizer.add_param_group({{"params": [__import__("torch").zeros(2, requires_grad=True)]}})
+    return found + updated(model, optimizer, 2)
+
+before = [losses(name) for name in NAMES]
+assert "torch._dynamo" not in sys.modules, "an optimizer imported the compiler"
+
+import torch
+
+breaks, graph_break = [], torch._dynamo.graph_break
+torch._dynamo.graph_break = lambda: breaks.append(1)
+assert [losses(name) for name in NAMES] == before
+marked = len(NAMES) - 1  # all but Adafactor
+assert len(breaks) == 2 * 5 * marked, "each step is again marked for the compiler"
+torch._dynamo.graph_break = graph_break
+model = torch.compile(small_model(), backend="eager")
+assert updated(model, build("adam", model, lr=0.01), 3) == before[NAMES.index("adam")][:3]
+"""
+
+
+def test_torch_s_optimizers_import_its_compiler_only_when_something_else_has(forks: Starts) -> None:
+    names = [name for name in OPTIMIZERS.entries if name not in {"muon", *SETS_ITS_OWN_RATE}]
+    script = WITHOUT_COMPILER.format(tests=str(Path(__file__).parent), names=names)
+    done = forks.run(["-c", script], timeout=120)
+    assert done.returncode == 0, done.stderr

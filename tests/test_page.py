@@ -249,7 +249,7 @@ def test_names_are_only_ever_text(opened: Callable[..., Any], make_run: MakeRun,
     groups = [replace(group, label=name, short=name) for group, name in zip(found.groups, HOSTILE, strict=True)]
     shown = replace(found, groups=groups, comparison=compare_groups(groups))
     written = tmp_path / "page.html"
-    written.write_text(render_page(shown, render.draw(shown), winner(shown)), encoding="utf-8")
+    written.write_text(render_page(shown, lambda: render.draw(shown, tmp_path), winner(shown)), encoding="utf-8")
     page = opened(written)
     assert page.locator("img").count() == 0
     assert page.locator("#results tbody th").first.inner_text() == HOSTILE[0]

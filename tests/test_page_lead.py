@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -37,6 +39,15 @@ def forty(make_run: MakeRun) -> None:
     """More runs than the page shows at once."""
     for lr in range(1, 41):
         make_run([1.0, lr / 10], name=f"rate {lr}", lr=float(lr))
+
+
+def fifteen(make_run: MakeRun) -> None:
+    """Two axes: a family for each batch size and schedule."""
+    schedules = ("constant", "cosine", "linear", "one_cycle", "exponential")
+    for size, (at, schedule) in itertools.product((16, 32, 64), enumerate(schedules)):
+        for lr, seed in itertools.product((0.0129, 0.0464, 0.167), (0, 1)):
+            loss = 0.2 + size / 1000 + at / 50 + abs(math.log10(lr / 0.0464)) / 5 + seed / 90
+            make_run([1.5, loss], name="two", lr=lr, seed=seed, batch_size=size, schedule=schedule)
 
 
 @pytest.fixture(scope="module")
@@ -237,6 +248,14 @@ def test_an_update_replaces_what_changed_and_keeps_what_the_reader_chose(
     assert page.evaluate("document.querySelector('#table').mine") == 1  # the same element, changed in place
     page.evaluate("window.lrbench.update({order: ['head'], parts: {}, data: {}})")
     assert page.locator("#parts > .part").count() == 1
+
+
+@pytest.mark.parametrize("width", [1181, 1280, 1440])
+def test_no_column_of_the_lead_is_cut_off(opened: Callable[..., Any], written: Callable[..., Path], width: int) -> None:
+    page = opened(written(fifteen), viewport={"width": width, "height": 900})
+    assert page.locator(".lead-table.dense tbody tr").count() == 15 and page.locator(".heat").count() == 1
+    for scroll in page.locator(".lead .scroll").all():
+        assert scroll.evaluate("one => one.scrollWidth <= one.clientWidth")
 
 
 @pytest.mark.parametrize("width", [390, 900, 1400])

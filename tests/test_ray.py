@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -20,6 +22,7 @@ import psutil
 import pytest
 import yaml
 from conftest import TINY
+from waiting import PATIENCE, wait_until
 
 from lrbench.errors import UsageError
 from lrbench.runs import RunFolder
@@ -31,7 +34,6 @@ pytestmark = [
 ]
 
 RATES = "0.001,0.003,0.01,0.03"
-PATIENCE = 300  # seconds; a node takes ten on a quiet machine, and a minute beside other tests
 Start = Callable[..., "subprocess.Popen[str]"]
 
 
@@ -69,6 +71,8 @@ def head() -> Iterator[Any]:
 def cluster(head: Any) -> Iterator[Any]:
     """The cluster, to which a test adds its own nodes."""
     yield head
+    for process in owners_of_tasks():  # of a command that the test has killed, whose tasks end with it
+        process.kill()
     for node in list(head.worker_nodes):
         head.remove_node(node, allow_graceful=False)
 
@@ -133,13 +137,6 @@ def environments(root: Path) -> list[dict[str, Any]]:
     return [json.loads((path / "env.json").read_text()) for path in folders(root)]
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = PATIENCE) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come to that"
-        time.sleep(0.2)
-
-
 def done(root: Path) -> int:
     return len(list(root.glob("cells-*/result.json")))
 
@@ -200,19 +197,132 @@ def test_stopped_and_killed_it_does_only_what_is_missing(
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130 and "the same command resumes" in output
+    assert "stopping: running tasks have 1 minute to write their checkpoints, then they are cancelled" in output
     assert not list((tmp_path / "far").glob(".*"))
 
-    process = start("far", *on(cluster))
-    before = done(tmp_path / "far")
-    wait_until(lambda: done(tmp_path / "far") > before and under_way(tmp_path / "far"))
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    first = {path: path.stat().st_mtime_ns for path in (tmp_path / "far").glob("cells-*/result.json")}
-    assert 0 < len(first) < 8
     output = ended(start("far", *on(cluster)))
     assert "8 of 8" not in output
-    assert all(path.stat().st_mtime_ns == when for path, when in first.items())
     assert steps_of(tmp_path / "far") == local
+
+
+WAITING = """
+import os, time
+from pathlib import Path
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.last, self.seen = nn.Linear(64, num_classes), 0
+    def forward(self, x):
+        self.seen += 1
+        while self.seen > 20 and not Path(__file__).with_name("gate").exists():
+            time.sleep(0.05)
+        return self.last(x.flatten(1))
+"""
+"""A model whose training waits until a file is there."""
+
+
+def tokens(root: Path) -> dict[str, str]:
+    """Which locks are held, by the runs' names."""
+    return {path.parent.name: json.loads(path.read_text())["token"] for path in root.glob("cells-*/lock")}
+
+
+def owners_of_tasks() -> list[psutil.Process]:
+    """The actors of commands, on the cluster that this process has started."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            found += [process] * ("TaskOwner" in " ".join(process.cmdline()))
+    return found
+
+
+def test_tasks_outlive_a_killed_command_and_the_next_one_follows_them(
+    cluster: Any, start: Start, tmp_path: Path
+) -> None:
+    (tmp_path / "nets.py").write_text(WAITING)
+    words = ("far", "--set", "model=nets:Net", "--set", "epochs=2", *on(cluster))
+    root = tmp_path / "far"
+    node_of(cluster), node_of(cluster)
+    process = start(*words)
+    wait_until(lambda: len(list(root.glob("cells-*/lock"))) == 2)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    before = tokens(root)
+
+    process = start(*words, "--lr", RATES.rpartition(",")[0])  # not all of them
+    assert process.stdout is not None and len(owners_of_tasks()) == 1
+    line = next(line for line in process.stdout if "of an earlier command" in line)
+    assert "Ray: 6 tasks of an earlier command" in line
+    assert tokens(root) == before and len(before) == 2, "the same processes train on"
+    (tmp_path / "gate").touch()
+    ended(process)
+    wait_until(lambda: done(root) == 8)
+    assert not any(environment.get("resumed") for environment in environments(root))
+    wait_until(lambda: not owners_of_tasks())
+    assert "0 of 8 runs pending" in ended(start(*words))
+
+
+FILLS = """
+import sys
+import numpy, ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+from lrbench.training.executors.ray import _connect
+
+_connect(sys.argv[1])
+
+@ray.remote(num_cpus=0)
+class Fills:
+    def __init__(self, size):
+        self.kept = [ray.put(numpy.zeros(5_000_000, numpy.uint8)) for _ in range(size // 5_000_000 + 1)]
+    def count(self):
+        return len(self.kept)
+
+fills = []
+for node in sys.argv[2:]:  # not all that Ray knows: those of the test before may not be known to be dead yet
+    here = NodeAffinitySchedulingStrategy(node, soft=False)
+    fills.append(Fills.options(scheduling_strategy=here).remote(100_000_000))
+print("full", ray.get([one.count.remote() for one in fills]), flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_full_object_store_keeps_nothing_from_running(
+    cluster: Any, start: Start, tmp_path: Path, local: dict[str, str]
+) -> None:
+    nodes = [cluster.head_node, node_of(cluster), node_of(cluster)]
+    words = [sys.executable, "-c", FILLS, cluster.address, *(node.node_id for node in nodes)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as fills:
+        assert fills.stdout is not None
+        assert any(line.startswith("full [") for line in fills.stdout), "each node's store is full"
+        ended(start("far", *on(cluster)))
+        assert steps_of(tmp_path / "far") == local
+        assert fills.poll() is None
+        fills.kill()
+
+
+def test_stacked_runs_are_stacked_on_the_nodes(
+    cluster: Any, start: Start, tmp_path: Path, local: dict[str, str]
+) -> None:
+    node_of(cluster), node_of(cluster)
+    ended(start("far", "--stack", "yes", *on(cluster)))
+    assert all(environment["stacked"] for environment in environments(tmp_path / "far"))
+    assert len({environment["node"] for environment in environments(tmp_path / "far")}) == 2
+    for name, rows in steps_of(tmp_path / "far").items():
+        mine, theirs = ([float(row.split(",")[3]) for row in text.splitlines()[1:40]] for text in (rows, local[name]))
+        assert mine == pytest.approx(theirs, rel=2e-4)
+
+
+def test_a_stack_whose_node_is_lost_goes_on_elsewhere(cluster: Any, start: Start, tmp_path: Path) -> None:
+    first, root = node_of(cluster), tmp_path / "far"
+    process = start("far", "--stack", "yes", "--set", "epochs=1000000", *on(cluster))
+    wait_until(lambda: len(list(root.glob("cells-*/lock"))) == 8)
+    cluster.remove_node(first, allow_graceful=False)
+    added = node_of(cluster)
+    wait_until(lambda: added.node_id in {environment.get("node") for environment in environments(root)})
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130 and "stopped with 8 of 8 runs left" in output, output
 
 
 def test_a_model_that_ends_its_process_fails_alone(cluster: Any, start: Start, tmp_path: Path) -> None:
@@ -313,12 +423,49 @@ with lrbench.record() as run:
 """
 
 
+def command_file(folder: Path, script: str, **keys: Any) -> Path:
+    (folder / "train.py").write_text(script)
+    plain = {"name": "cells", "command": [sys.executable, "train.py", "{lr}", "{seed}"], "params": {"lr": 1.0}, **keys}
+    (folder / "command.yaml").write_text(yaml.safe_dump(plain))
+    return folder / "command.yaml"
+
+
+def test_limits_of_commands_hold_on_the_nodes(cluster: Any, tmp_path: Path) -> None:
+    node_of(cluster), node_of(cluster)
+    hang = f"print('loading', flush=True)\nimport time\ntime.sleep(1000 * (sys.argv[2] == '1'))\n{RECORDING}"
+    config = command_file(tmp_path, f"import sys\n{hang}", stall=20)
+    process = begin(config, tmp_path / "runs", "--lr", "0.1", *on(cluster))
+    output, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 1, output
+    results = {folder.config().seed: folder.result() for folder in map(RunFolder, folders(tmp_path / "runs"))}
+    assert [result and result.status.value for _, result in sorted(results.items())] == ["finished", "failed"]
+    assert "it was stopped because it got no further for 20 seconds (its `stall` limit)\n  loading" in results[1].reason
+
+
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [
+        ({"timeout": 3}, "it was stopped after its timeout of 3 seconds"),
+        ({"memory": "200MB"}, "more than its `memory` limit of 200 MB\n  loading"),
+    ],
+)
+def test_time_and_memory_of_commands_are_limited_on_the_nodes(
+    cluster: Any, tmp_path: Path, limit: dict[str, Any], said: str
+) -> None:
+    node_of(cluster)
+    hang = "import time\nprint('loading', flush=True)\nkept = bytearray(300_000_000)\ntime.sleep(1000)"
+    process = begin(command_file(tmp_path, hang, **limit), tmp_path / "runs", "--lr", "0.1", *on(cluster))
+    output, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 1, output
+    results = [RunFolder(path).result() for path in folders(tmp_path / "runs")]
+    assert len(results) == 2
+    for result in results:
+        assert result is not None and result.status.value == "failed" and said in result.reason
+
+
 def test_commands_run_on_the_nodes_of_a_cluster(cluster: Any, tmp_path: Path) -> None:
     node_of(cluster), node_of(cluster)
-    (tmp_path / "train.py").write_text(RECORDING)
-    plain = {"name": "cells", "command": [sys.executable, "train.py", "{lr}", "{seed}"], "params": {"lr": 1.0}}
-    (tmp_path / "command.yaml").write_text(yaml.safe_dump(plain))
-    ended(begin(tmp_path / "command.yaml", tmp_path / "runs", *on(cluster)))
+    ended(begin(command_file(tmp_path, RECORDING), tmp_path / "runs", *on(cluster)))
     found = {}
     for path in (tmp_path / "runs").glob("cells-seed*"):
         folder = RunFolder(path)
@@ -327,3 +474,38 @@ def test_commands_run_on_the_nodes_of_a_cluster(cluster: Any, tmp_path: Path) ->
         found[lr, folder.config().seed] = result.metric("val_loss")
     assert found == {(lr, seed): lr + seed for lr in (0.001, 0.003, 0.01, 0.03) for seed in (0, 1)}
     assert len({environment["host"] for environment in environments(tmp_path / "runs")}) == 1
+
+
+# -- what the page shows
+
+
+PAGE = Path(__file__).parent.parent / "docs" / "ray.md"
+
+
+def shown(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+
+
+def test_the_cluster_configs_of_the_page_are_valid() -> None:
+    """By Ray's own check of `ray up`; KubeRay's operator is not here, so only the names and sums of its job."""
+    from ray.autoscaler._private.util import prepare_config, validate_config
+
+    autoscaled, job = (yaml.safe_load(text) for text in shown("yaml"))
+    whole = prepare_config(autoscaled)
+    validate_config(whole)
+    types = whole["available_node_types"]
+    assert whole["head_node_type"] in types and types["worker"]["max_workers"] <= whole["max_workers"]
+    with pytest.raises(Exception, match="'head_node_typ' was unexpected"):
+        validate_config({**whole, "head_node_typ": "head"})
+
+    cluster = job["spec"]["rayClusterSpec"]
+    assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
+    groups = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
+    for pod in (group["template"]["spec"] for group in groups):
+        mounted = {mount["name"] for container in pod["containers"] for mount in container["volumeMounts"]}
+        assert mounted == {volume["name"] for volume in pod["volumes"]}
+
+
+def test_the_scripts_of_the_page_are_valid() -> None:
+    for text in shown("sh"):
+        assert subprocess.run(["bash", "-n"], input=text, capture_output=True, text=True).stderr == ""

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from lrbench.analysis import Group, Record, RunsReader, audited, once, read_runs
 from lrbench.analysis import reader as module
 from lrbench.analysis.audits import auditing
+from lrbench.analysis.evaluations import Evaluations
 from lrbench.reports import gather, page_update
 from lrbench.runs import Growing, RunFolder, Status, birth, read_csv
 
@@ -33,7 +34,11 @@ def old(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def told(records: list[Record]) -> list[tuple[Any, ...]]:
-    return [(r.folder.path, r.status, r.problem, r.result, r.plain, r.epochs.to_dict("list")) for r in records]
+    return [(r.folder.path, r.status, r.problem, r.result, r.plain, _values(r.epochs)) for r in records]
+
+
+def _values(rows: Evaluations) -> dict[str, str]:
+    return {name: str(rows[name].tolist()) for name in rows}
 
 
 def same(reader: RunsReader, root: Path) -> bool:

@@ -933,3 +933,15 @@ def test_resumed_steps_without_numbers_are_told() -> None:
     run.finish()
     assert run.path is not None and RunFolder(run.path).recorded()["notes"] == []
     assert steps_of(run)["loss"] == [0.5]
+
+
+def test_rows_of_another_program_are_not_gone_on_with() -> None:
+    with lrbench.record("mine", seed=0) as run:
+        run.step(lr=0.1, loss=1.0)
+    assert run.path is not None
+    (run.path / "steps.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(FolderError, match="so it is damaged; without `resume` the run starts over"):
+        lrbench.record("mine", seed=0, resume=True)
+    with lrbench.record("mine", seed=0) as run:
+        run.step(lr=0.1, loss=2.0)
+    assert steps_of(run)["loss"] == [2.0]

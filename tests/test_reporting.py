@@ -25,9 +25,9 @@ from lrbench.components import LOSS, epoch_columns
 from lrbench.components.metrics import ACCURACY
 from lrbench.config import group, identity, load_config, run_name
 from lrbench.errors import FolderError, UsageError
+from lrbench.reports.charted import loss_limits
 from lrbench.reports.escape import csv
 from lrbench.reports.escape import markdown as escaped
-from lrbench.reports.figures.curves import loss_limits
 from lrbench.reports.figures.layout import Layout
 from lrbench.reports.figures.style import line_of, write
 from lrbench.reports.reporting import gather, report
@@ -279,7 +279,9 @@ def test_mixed_threads_and_data_sets_are_said(make_run: MakeRun, tmp_path: Path)
     environment = json.loads((path / "env.json").read_text())
     (path / "env.json").write_text(json.dumps({**environment, "threads": 2}))
     text = report([tmp_path / "runs"]).page.read_text()
-    assert re.search(r"CPU threads: 1, 2; mixed", text)
+    assert re.search(r"CPU threads: 1, 2; mixed", text) and "one by one" not in text
+    (path / "env.json").write_text(json.dumps({**environment, "stacked": True}))
+    assert "trained: in stacks, one by one; mixed" in report([tmp_path / "runs"]).page.read_text()
 
 
 def test_paths_that_are_not_there(tmp_path: Path) -> None:
@@ -359,7 +361,7 @@ def written_run(root: Path, experiment: Any, val_loss: float) -> Path:
     folder.create(experiment, {"identity": identity(experiment), "sizes": {"steps_per_epoch": 2}})
     at = {"epoch": 1, "step": 2}
     values = {"train_loss": 2.0, "train_accuracy": 0.3, "val_loss": 2.0, "val_accuracy": 0.3}
-    folder.open_logs([ACCURACY], steps=0, evaluations=0)
+    folder.open_logs([ACCURACY])
     folder.steps.append([{"step": 1, "lr": 0.1, "loss": 2.0, "grad_norm": 1.0}])
     folder.epochs.append([{**at, "lr": 0.1, **values, "seconds": 0.1, "examples_per_second": 9.0}])
     folder.close_logs()

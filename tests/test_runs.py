@@ -31,7 +31,7 @@ from lrbench.errors import ConfigError, FolderError, Interrupted, LockedError, U
 from lrbench.events import Event, Watch, silent
 from lrbench.runs import RunFolder, RunResult, Status, birth, describe, find_runs, last_row, read_csv
 from lrbench.runs.csv_log import CsvLog
-from lrbench.runs.files import save_tensors, write
+from lrbench.runs.files import read_json, save_tensors, write
 from lrbench.runs.lock import Lock, owner_of
 from lrbench.training import Outcome, StopFlag, run
 from lrbench.training.run_one import WorkItem, do_run
@@ -233,6 +233,25 @@ def test_a_damaged_result_is_done_again(tmp_path: Path, tiny: Any, damage: str) 
     assert names(first.path) == FILES
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b"", "it is empty"),
+        (b'{"status": "finished",\n "seconds": 1', "its JSON breaks off in line 2"),
+        (b'{"status": "fini', "its JSON breaks off in line 1"),
+        (b"{'status': 1}", "it is no JSON from line 1, column 2 on"),
+        (b"<html>", "it is no JSON from line 1, column 1 on"),
+        (b'{"status": "\xff"}', "it is not text in UTF-8"),
+    ],
+)
+def test_a_file_that_is_no_json_is_told_in_words(tmp_path: Path, text: bytes, said: str) -> None:
+    (tmp_path / "result.json").write_bytes(text)
+    with pytest.raises(FolderError) as told:
+        read_json(tmp_path / "result.json")
+    repair = "restore it from a copy, or repeat the command that wrote it"
+    assert str(told.value) == f"{tmp_path / 'result.json'} is damaged: {said}; {repair}"
+
+
 def test_again_trains_anew_and_says_what_it_ran_on_now(tmp_path: Path, tiny: Any) -> None:
     (first,) = run([tiny()], runs=tmp_path)
     steps = (first.path / "steps.csv").read_bytes()
@@ -365,7 +384,7 @@ def test_a_writer_whose_run_was_taken_over_stops_and_leaves_it_alone(tmp_path: P
             (folder.path / "lock").unlink()
             with RunFolder(folder.path).lock():
                 new = RunFolder(folder.path)
-                new.open_logs((ACCURACY,), steps=0, evaluations=0)
+                new.open_logs((ACCURACY,))
                 new.steps.append([{"step": 1, "lr": 0.5, "momentum": None, "loss": 2.0, "grad_norm": 1.0}])
                 new.close_logs()
             forge(folder.path / "lock", pid=1, host="another.example", age=0)
@@ -463,18 +482,33 @@ def forge(path: Path, *, pid: int, host: str, age: float, born: str | None = "",
     os.utime(path, (time.time() - age, time.time() - age))
 
 
-def test_a_second_writer_is_refused_and_the_lock_goes_with_its_holder(tmp_path: Path) -> None:
+def test_a_second_writer_is_refused_and_the_lock_goes_with_its_holder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "lock"
     with Lock(path) as first:
         assert first.held
         with pytest.raises(LockedError, match=f"is running in process {os.getpid()}"), Lock(path):
             raise AssertionError("never here")
         assert first.held and names(tmp_path) == ["lock"]
+        with monkeypatch.context() as patched, pytest.raises(LockedError):
+            patched.setattr(os, "link", lambda *paths: pytest.fail("it left a file, had it been killed now"))
+            Lock(path).__enter__()
         owner = owner_of(path)
         assert owner is not None and owner.pid == os.getpid() and owner.host == socket.gethostname() and owner.alive
     assert names(tmp_path) == []
     with Lock(path):
         pass
+
+
+def test_a_run_whose_folder_another_process_began_to_prepare_is_executed(tmp_path: Path, tiny: Any) -> None:
+    """It was killed before it had written the config; or the config is there, and seen late."""
+    experiment = tiny()
+    folder = RunFolder.of(tmp_path, experiment)
+    folder.path.mkdir()
+    done = do_run(WorkItem(folder.path, experiment), threads=None, watch=silent, stop=lambda: False)
+    assert done.status is Status.FINISHED and folder.environment().identity == identity(experiment)
+    assert run([experiment], runs=tmp_path)[0].found
 
 
 def test_a_foreign_host_holds_its_lock_while_its_heart_beats(tmp_path: Path) -> None:
@@ -530,6 +564,31 @@ def beating(path: Path, every: float, shift: float, end: threading.Event) -> Non
     """A live owner whose clock is wrong by `shift` seconds."""
     while not end.wait(every):
         os.utime(path, (time.time() + shift, time.time() + shift))
+
+
+def test_what_a_process_left_that_died_is_removed_at_the_end_of_the_run(tmp_path: Path, tiny: Any) -> None:
+    """Not only at its beginning: file systems show another host's files late."""
+
+    def watch(event: Event) -> None:
+        if event.kind == "epoch":
+            (tmp_path / event.run / ".best.pt.x.tmp").write_bytes(b"")
+
+    (outcome,) = run([tiny()], runs=tmp_path, watch=watch)
+    assert outcome.status is Status.FINISHED and names(outcome.path) == FILES
+
+
+def test_what_a_process_left_that_died_after_the_result_is_removed(tmp_path: Path, tiny: Any) -> None:
+    (outcome,) = run([tiny()], runs=tmp_path)
+    dead = {"pid": os.getpid(), "host": socket.gethostname(), "token": "x", "born": "earlier"}
+    dead["space"] = str(Path("/proc/self/ns/pid").readlink()) if sys.platform == "linux" else ""
+    for file in ("checkpoint.pt", ".best.pt.x.tmp"):
+        (outcome.path / file).write_bytes(b"")
+    (outcome.path / "lock").write_text(json.dumps(dead))
+    (again,) = run([tiny()], runs=tmp_path)
+    assert became(again) == ["found"] and names(outcome.path) == FILES
+    (outcome.path / "lock").write_text(json.dumps({**dead, "host": "another"}))
+    run([tiny()], runs=tmp_path)
+    assert (outcome.path / "lock").exists(), "it may be alive"
 
 
 @pytest.mark.parametrize("shift", [-3600.0, 3600.0])
@@ -592,7 +651,7 @@ def test_the_heart_beats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_csv_rows_read_back_equal(tmp_path: Path) -> None:
     log = CsvLog(tmp_path / "x.csv", ("a", "b"))
-    log.open(0)
+    log.open()
     log.append([{"a": 1, "b": 0.1}, {"b": None, "a": 2}, {"a": 3, "b": 1e-300}])
     log.append([{"a": 4, "b": 1 / 3}])
     log.sync()
@@ -607,25 +666,26 @@ def test_csv_rows_read_back_equal(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("before", "rows", "after"),
+    ("before", "end", "after"),
     [
         (None, 0, b"a,b\n"),
         (b"", 0, b"a,b\n"),
         (b"a,", 0, b"a,b\n"),
         (b"a,b", 0, b"a,b\n"),
-        (b"a,b\n1,2\n3,4\n5,", 2, b"a,b\n1,2\n3,4\n"),
-        (b"a,b\n1,2\n3,4\n5,6\n", 1, b"a,b\n1,2\n"),
+        (b"a,b\n1,2\n3,4\n5,", 12, b"a,b\n1,2\n3,4\n"),
+        (b"a,b\n1,2\n3,4\n5,6\n", 8, b"a,b\n1,2\n"),
+        (b"a,b\n1,2\n", 4, b"a,b\n"),
         (b"a,b\n1,2\n", 0, b"a,b\n"),
         (b"other,header,altogether\n1,2,3\n", 0, b"a,b\n"),
         (b"\x00\x00\x00\x00\x00\x00\x00", 0, b"a,b\n"),
     ],
 )
-def test_opening_cuts_to_the_rows_that_count(tmp_path: Path, before: bytes | None, rows: int, after: bytes) -> None:
+def test_opening_cuts_to_the_rows_that_count(tmp_path: Path, before: bytes | None, end: int, after: bytes) -> None:
     path = tmp_path / "x.csv"
     if before is not None:
         path.write_bytes(before)
     log = CsvLog(path, ("a", "b"))
-    log.open(rows)
+    log.open(end)
     assert path.read_bytes() == after
     log.append([{"a": 7, "b": 8}])
     log.close()
@@ -637,22 +697,53 @@ def test_going_on_keeps_the_order_and_the_names_of_a_file_that_is_there(tmp_path
     path, other = tmp_path / "x.csv", "examples_per_second" if b"images" in header else "a"
     path.write_bytes(header + b"\n1,2\n3,4\n")
     log = CsvLog(path, (other, "b"))
-    log.open(1)
+    log.open(len(header) + 5)
     log.append([{other: 6, "b": 5}])
+    mark = log.mark
     log.close()
     assert path.read_bytes() == header + b"\n1,2\n5,6\n"
     assert {name: values.tolist() for name, values in read_csv(path).items()} == {"b": [1, 5], other: [2, 6]}
-    assert log.holds(2, log.digest) and not log.holds(3, log.digest)
+    assert log.end_of(mark) == path.stat().st_size
 
 
 def test_missing_rows_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_bytes(b"a,b\n1,2\n3,")
+    for columns, end in ((("a", "b"), 9), (("a", "b"), 10), (("a", "b"), 100), (("a", "c"), 8)):
+        with pytest.raises(ValueError, match=f"no row that ends at byte {end}"):
+            CsvLog(path, columns).open(end)
+    assert path.read_bytes() == b"a,b\n1,2\n3,"
+
+
+def test_rows_after_a_mark_do_not_count_and_those_before_must_be_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
     log = CsvLog(path, ("a", "b"))
-    digest = hashlib.blake2b(b"a,b\n1,2\n", digest_size=16).hexdigest()
-    assert log.holds(1, digest) and not log.holds(2, digest)
-    with pytest.raises(ValueError, match="has 1 rows, but 2 were written"):
-        log.open(2)
+    log.open()
+    log.append([{"a": 1, "b": 2}])
+    mark = log.mark
+    log.append([{"a": 3, "b": 4}])
+    log.close()
+    assert mark["bytes"] == 8 and log.end_of(mark) == 8
+    for changed in (b"a,b\n1,2\n", b"a,b\n1,2\n9,9\n9,"):
+        path.write_bytes(changed)
+        assert log.end_of(mark) == 8
+    for changed in (b"a,b\n1,3\n3,4\n", b"a,b\n1,2", b"b,a\n1,2\n", b"a,c\n1,2\n", b"a,b\n1,22\n", b""):
+        path.write_bytes(changed)
+        assert log.end_of(mark) is None
+
+
+def test_rows_of_older_checkpoints_are_told_by_their_number_and_checksum(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    rows = b"".join(b"%d,%d\n" % (n, n * n) for n in range(200_000))
+    path.write_bytes(b"a,b\n" + rows + b"3,")
+    log, lines = CsvLog(path, ("a", "b")), rows.splitlines(keepends=True)
+    for count in (1, 2, 70_000, 199_999, 200_000):
+        kept = b"a,b\n" + b"".join(lines[:count])
+        digest = hashlib.blake2b(kept, digest_size=16).hexdigest()
+        assert log.end_of_rows(count, digest) == len(kept)
+        assert log.end_of_rows(count + 1, digest) is None and log.end_of_rows(count - 1, digest) in (None, 0)
+    assert log.end_of_rows(0, "") == 0
+    assert CsvLog(path, ("a", "c")).end_of_rows(count, digest) is None
 
 
 # -- asking to stop, and workers' errors, without processes

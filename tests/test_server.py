@@ -340,12 +340,21 @@ def test_text_files_of_runs_are_served_and_nothing_else(
     (runs / "away").symlink_to(tmp_path / "outside")
     (path / "output.log").symlink_to(tmp_path / "outside" / "config.yaml")
     client = served(runs)
+    job = {"queue": "slurm", "id": "1", "log": "1_0_log.out", "stop": "stop", "submitted": "2026-01-01T00:00:00+00:00"}
+    (path / "job.json").write_text(json.dumps(job))
+    (runs / "slurm").mkdir()
+    (runs / "slurm" / "1_0_log.out").write_text("printed by the job")
+    assert client.get(f"/{{}}/runs/0/{path.name}/1_0_log.out")[::2] == (200, b"printed by the job")
+    (runs / "slurm").rename(tmp_path / "outside" / "slurm")
+    (tmp_path / "outside" / "slurm" / "1_0_log.out").write_text("secret")
+    (runs / "slurm").symlink_to(tmp_path / "outside" / "slurm")
     status, headers, text = client.get(f"/{{}}/runs/0/{path.name}/error.log")
     assert (status, text) == (200, b"<script>alert(1)</script>")
     assert headers["content-type"] == "text/plain; charset=utf-8" and "sandbox" in headers["content-security-policy"]
     assert client.get(f"/{{}}/runs/0/{path.name}/epochs.csv")[0] == 200
     for wrong in (
         f"0/{path.name}/secret.txt", f"0/{path.name}/output.log", f"0/{path.name}/best.pt", "0/away/config.yaml",
+        f"0/{path.name}/1_0_log.out",
         "0/../config.yaml", "0/%2e%2e/config.yaml", f"0/..%2f{path.name}/config.yaml", "0//config.yaml",
         f"0/{path.name}/..%2fconfig.yaml", f"1/{path.name}/config.yaml", f"-1/{path.name}/config.yaml",
         f"%c2%b2/{path.name}/config.yaml",

@@ -1,34 +1,34 @@
-"""Real processes really killed, and files that can't be written: a short soak. `make soak` is the long one."""
+"""A short form of each scenario of the soak: `make soak` is the long one."""
 
 from __future__ import annotations
 
-import re
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-SOAK = Path(__file__).with_name("soak.py")
+if sys.platform == "win32":
+    pytest.skip("forks", allow_module_level=True)
+
+from forked import Starts
+from in_memory import folder_in_memory
+from soak.bench import Bench, Unavailable
+from soak.scenarios import SCENARIOS
+
+pytestmark = pytest.mark.slow
 
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reason="forks")]
-
-
-def soaked(kills: int, every: int) -> dict[str, int]:
-    """The counts in the last line."""
-    words = [sys.executable, str(SOAK), "--kills", str(kills), "--every", str(every)]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=900)
-    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
-    counted = {key: int(number) for key, number in re.findall(r"(\w+): (\d+)", done.stdout.splitlines()[-1])}
-    assert counted["differences"] == 0
-    return counted
-
-
-def test_killed_runs_equal_untouched_ones() -> None:
-    assert soaked(kills=24, every=0)["kills"] >= 24
-
-
-def test_runs_whose_files_could_not_be_written_equal_untouched_ones() -> None:
-    counted = soaked(kills=0, every=23)
-    assert counted["faults"] >= 20 and counted["felt"] >= counted["faults"] // 2, "or nothing was put to the test"
+@pytest.mark.filterwarnings("ignore")  # of the tools whose files are read
+@pytest.mark.parametrize("name", [one.name for one in SCENARIOS.values() if one.few])
+def test_nothing_is_lost(name: str, forks: Starts) -> None:
+    scenario = SCENARIOS[name]
+    with folder_in_memory("soak") as folder:
+        bench = Bench(folder, forks, seed=0)
+        try:
+            scenario.act(bench, scenario.few)
+        except Unavailable as error:
+            pytest.skip(str(error))
+    counts = bench.counts
+    assert not counts.problems, "\n".join(counts.problems)
+    assert max(counts.tries, counts.runs) >= scenario.few
+    assert (counts.losses, counts.differing, counts.stale, counts.orphans) == (0, 0, 0, 0)
+    assert counts.runs or counts.kills, "or nothing was put to the test"

@@ -8,8 +8,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,7 +26,7 @@ from lrbench.training import Orders, RunOptions, orders, run
 from lrbench.training.kinds import PlainTraining
 from lrbench.training.pruning import Prune, PrunedTraining
 from lrbench.training.run_one import WorkItem
-from lrbench.training.stacked import execution, family_of, lockstep, remembered, stacks, trial
+from lrbench.training.stacked import execution, family, family_of, lockstep, remembered, stacks, trial, would_gain
 from lrbench.training.stacked.program import Program
 from lrbench.training.stacked.trial import judged
 
@@ -126,7 +128,21 @@ def both(tmp_path: Path, base: Experiment, jobs: int = 1, tolerance: float = TOL
             },
             id="cnn",
         ),
-        pytest.param({"model": "logistic", "loss": {"name": "cross_entropy", "label_smoothing": 0.1}}, id="logistic"),
+        pytest.param(
+            {"model": "logistic", "loss": {"name": "cross_entropy", "weight": "balanced"}, "clip_grad_norm": 0.5},
+            id="logistic, class weights, clipping",
+        ),
+        pytest.param(
+            {
+                "dataset": {"name": "text", "path": __file__, "context": 16},
+                "task": "language_model",
+                "model": {"name": "gpt", "layers": 1, "width": 16, "heads": 2},
+                "epochs": None,
+                "steps": 12,
+                "eval_every": "6 steps",
+            },
+            id="gpt",
+        ),
         pytest.param(
             {"task": "regression", "plateau": {"metric": "val_loss", "factor": 0.5, "patience": 1}}, id="regression"
         ),
@@ -235,7 +251,8 @@ def test_ctrl_c_writes_checkpoints_and_the_same_command_resumes(
 
     def update(program: Program, batch: Any) -> torch.Tensor:
         if next(steps) == 8:
-            os.kill(os.getpid(), signal.SIGINT)
+            sender = threading.Thread(target=os.kill, args=(os.getpid(), signal.SIGINT))  # no code of the run
+            sender.start(), sender.join()
         return inner(program, batch)
 
     monkeypatch.setattr(Program, "update", update)
@@ -295,7 +312,6 @@ def test_runs_whose_stack_fails_are_trained_one_by_one(tmp_path: Path, monkeypat
 
 ALONE: dict[str, dict[str, Any]] = {
     "accumulated batches": {"accumulate": 2},
-    "clipping": {"clip_grad_norm": 1.0},
     "mixed precision": {"precision": "bf16"},
     "skipped steps": {"on_non_finite": "skip"},
     "a kept state": {"keep": "state"},
@@ -329,6 +345,7 @@ def test_a_family_differs_in_what_a_stack_can_tell_apart() -> None:
         {"epochs": 4},
         {"model": {"name": "mlp", "hidden": [17]}},
         {"optimizer": {"name": "adamw", "lr": 0.01}},
+        {"clip_grad_norm": 1.0},
         {"eval_every": "5 steps"},
         {"dataset": {"name": "digits", "train_size": 201}},
     ]
@@ -424,6 +441,47 @@ def test_the_option(tmp_path: Path, cli: Cli) -> None:
         RunOptions(stack="maybe")
 
 
+@pytest.mark.parametrize(
+    ("changes", "options", "reason"),
+    [
+        ({}, {"executor": "slurm", "slurm": "cluster=local"}, "4 runs, because each Slurm job trains one run"),
+        ({"stall": 600}, {}, "4 runs, because a timeout, stall or memory limit needs a process for each"),
+        ({}, {"prune": Prune(halve=True)}, "4 runs, because they are pruned or halved"),
+        ({"accumulate": 2}, {}, "4 runs, because stacks don't have `accumulate`"),
+        ({"optimizer": {"name": "adam", "amsgrad": True}}, {}, "4 runs, because stacks don't have `optimizer.amsgrad`"),
+        ({}, {"stack": "auto"}, "4 runs, because all together are shorter than 5,000 steps"),
+        ({}, {}, ""),
+        ({"stall": 600}, {"stack": "no"}, ""),
+    ],
+)
+def test_what_is_not_stacked_is_told_with_the_reason(
+    changes: dict[str, Any], options: dict[str, Any], reason: str
+) -> None:
+    how = RunOptions(**{"stack": "yes", **options})
+    runs = [config(**changes, seed=seed) for seed in range(4)]
+    outcomes: Any = [SimpleNamespace(experiment=one, kind=how.kind_of(one)) for one in runs]
+    assert how.not_stacked(outcomes).startswith(f"not stacked: {reason}" if reason else "")
+    assert bool(how.not_stacked(outcomes)) is bool(reason)
+
+
+def test_a_few_runs_are_not_stacked_and_that_is_told() -> None:
+    how = RunOptions(stack="yes")
+    outcomes: Any = [SimpleNamespace(experiment=config(seed=seed), kind=PlainTraining()) for seed in range(3)]
+    few = "3 runs, because a stack has at least 4 runs that differ only in learning rate, schedule or seed"
+    assert how.not_stacked(outcomes) == f"not stacked: {few}"
+
+
+def test_a_sweep_says_whether_its_runs_are_stacked(tmp_path: Path, cli: Cli) -> None:
+    file = tmp_path / "small.yaml"
+    file.write_text(config().yaml())
+    asked = ("sweep", file, "--lr", "1e-3:1e-1:4", "--jobs", "1", "--stack", "yes")
+    _, said, _ = cli(*asked, "--runs", tmp_path / "together")
+    assert "training 4 runs as one stack\n" in said and "not stacked" not in said
+    assert "4 of 4 runs were trained in stacks, equal to single training up to rounding." in said
+    _, said, _ = cli(*asked, "--runs", tmp_path / "alone", "--set", "stall=10min", "--confirm", "1")
+    assert said.count("not stacked: ") == 1 and "in stacks" not in said
+
+
 def test_runs_in_another_process_are_left_to_it(tmp_path: Path) -> None:
     """A stack of those that remain is trained without it."""
     done = sweep([config()], runs=tmp_path, jobs=1, stack="no", **GRID)
@@ -445,3 +503,36 @@ def test_runs_in_another_process_are_left_to_it(tmp_path: Path) -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU")
 def test_on_a_gpu(tmp_path: Path) -> None:
     both(tmp_path, config(device="cuda"), tolerance=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "count", "gains"),
+    [
+        ({}, 24, 24),
+        ({"model": {"name": "mlp", "hidden": [256]}}, 24, 0),
+        ({"model": {"name": "cnn", "padding": 1}}, 24, 0),
+        ({"batch_size": 512}, 24, 0),
+        ({"steps": 1_000}, 24, 0),
+        ({"accumulate": 2}, 24, 0),
+        ({}, 7, 0),
+    ],
+    ids=str,
+)
+def test_which_runs_are_known_to_gain(changes: dict[str, Any], count: int, gains: int) -> None:
+    runs = [(config(epochs=None, **{"steps": 50_000, **changes}, seed=seed), PlainTraining()) for seed in range(count)]
+    assert would_gain(runs) == gains
+    outcomes: Any = [SimpleNamespace(experiment=experiment, kind=kind) for experiment, kind in runs]
+    assert RunOptions().gains_by_stacking(outcomes) == gains
+    assert RunOptions(stack="yes").gains_by_stacking(outcomes) == 0
+
+
+def test_a_long_sweep_of_small_runs_tells_once_what_stacking_would_gain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli
+) -> None:
+    file = tmp_path / "small.yaml"
+    file.write_text(config(epochs=1).yaml())
+    asked = ("sweep", str(file), "--lr", "1e-3:1e-1:8", "--jobs", "1")
+    assert "--stack" not in "".join(cli(*asked, "--runs", str(tmp_path / "short"))[1:])
+    monkeypatch.setattr(family, "LONG", 0)
+    said = "".join(cli(*asked, "--runs", str(tmp_path / "long"), "--confirm", "2")[1:])
+    assert said.count("--stack yes would train 8 small runs about twice as fast") == 1

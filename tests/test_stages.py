@@ -207,12 +207,12 @@ def test_a_file_that_is_there_keeps_its_columns(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_bytes(b"a,b\n1,2\n3,4\n")
     log = CsvLog(path, ("a", "b"), ("c",))
-    log.open(1)
+    log.open(8)
     log.append([{"a": 5, "b": 6, "c": 7}])
     log.close()
     assert path.read_bytes() == b"a,b\n1,2\n5,6\n"
     log = CsvLog(path, ("a", "b"), ("c",))
-    log.open(0)
+    log.open()
     log.append([{"a": 5, "b": 6, "c": 7}])
+    assert path.read_bytes() == b"a,b,c\n5,6,7\n" and log.end_of(log.mark) == 12
     log.close()
-    assert path.read_bytes() == b"a,b,c\n5,6,7\n" and log.holds(1, log.digest)

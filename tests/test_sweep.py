@@ -33,7 +33,7 @@ from lrbench.cli import sweep_table
 from lrbench.cli.app import app
 from lrbench.components.metrics import ACCURACY, LOSS, measures
 from lrbench.config import identity, load_config
-from lrbench.errors import UsageError
+from lrbench.errors import RunError, UsageError
 from lrbench.events import Event
 from lrbench.reports import save_summary, summary_words
 from lrbench.reports.figures.sensitivity import draw
@@ -43,12 +43,13 @@ from lrbench.sweeps.halving import loss_at, worse_half
 from lrbench.sweeps.plan import Plan
 from lrbench.sweeps.status import expected_seconds
 from lrbench.sweeps.summary import summarize
-from lrbench.training import Outcome, Prune, RunOptions, build, run
+from lrbench.training import Outcome, Prune, RunOptions, build, default_jobs, executors, run
 from lrbench.training.device import resolve_device
 from lrbench.training.executors import shared_data
 from lrbench.training.executors.pool import WorkerProcesses
 from lrbench.training.executors.serial import ThisProcess
 from lrbench.training.pruning import chance
+from lrbench.training.run_one import WorkItem
 
 Cli = Callable[..., tuple[int, str, str]]
 Write = Callable[..., Path]
@@ -205,9 +206,19 @@ def test_a_dry_run_gives_a_time_only_where_runs_of_the_same_size_are_done(cli: C
     for other in ("epochs=3", "batch_size=16", "model.hidden=[9]", "optimizer=adam", "dataset.train_size=80"):
         assert unknown in cli(*words, "--set", other)[1], other
     assert unknown in cli(*words, "--set", "sweep.epochs=[2, 3]")[1], "not of a part of them"
+    assert unknown not in cli("sweep", config, "--lr", "0.3,0.4", "--dry-run", "--jobs", "1")[1], "none is of the grid"
     cli("sweep", config, "--lr", "0.1,0.2", "--jobs", "1")
     out = cli(*words)[1]
     assert unknown not in out and "About" not in out, "nothing is left to do"
+
+
+def test_torch_is_asked_for_gpus_only_where_there_may_be_some(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(7)))
+    for may, device, expected in ((True, "auto", 3), (False, "auto", 7), (True, "cpu", 7)):
+        monkeypatch.setattr(executors, "_may_have_gpu", lambda may=may: may)
+        assert default_jobs([tiny(device=device)]) == expected
 
 
 def test_the_time_that_is_left_by_hand(tiny: Any) -> None:
@@ -228,6 +239,25 @@ def test_the_time_that_is_left_by_hand(tiny: Any) -> None:
     for status in (Status.DIVERGED, Status.PRUNED, Status.FAILED):
         assert expected_seconds([done(10.0, status), left(seed=3)], 1) is None, "they ended before their time"
     assert expected_seconds(known, 1) == 0.0
+
+
+def test_other_runs_in_the_folder_tell_the_time_of_sizes_that_the_sweep_has_not_finished(
+    tiny: Any, tmp_path: Path
+) -> None:
+    for seed, (seconds, epochs) in enumerate([(3.0, 2), (5.0, 2), (60.0, 9), (0.5, 3)]):
+        folder = RunFolder(tmp_path / f"run-{seed}")
+        experiment = tiny(seed=seed, epochs=epochs, schedule="cosine")
+        folder.create(experiment, {})
+        values = {"train_loss": 1.0, "val_loss": 1.0, "epoch": epochs, "step": 2 * epochs}
+        folder.finish(experiment, RunResult(Status.FINISHED, final=values, best=values, steps=4, seconds=seconds))
+    (tmp_path / "run-3" / "config.yaml").write_text("epochs: [")
+    left = [Outcome(tiny(seed=7, optimizer={"name": "sgd", "lr": 0.7}), Path(), Status.PENDING)]
+    assert expected_seconds(left, 1, tmp_path) == 4.0
+    assert expected_seconds(left, 1, tmp_path / "none") is None
+    assert expected_seconds([Outcome(tiny(epochs=3), Path(), Status.PENDING)], 1, tmp_path) is None, "it is damaged"
+    done = Outcome(tiny(seed=8), Path(), Status.PENDING)
+    done.ended(RunResult(Status.FINISHED, seconds=9.0), found=True)
+    assert expected_seconds([done, *left], 1, tmp_path) == 9.0, "the sweep's own runs tell more"
 
 
 def test_the_status_from_elsewhere(cli: Cli, write_config: Write) -> None:
@@ -324,6 +354,23 @@ def test_failures_are_shown_and_tried_again(cli: Cli, write_config: Write) -> No
     assert code == 0 and out.count("failed and is retried (") == 1
 
 
+class Fails:
+    """An executor whose runs fail before they leave anything in their folders, such as jobs that can't start."""
+
+    in_process = False
+
+    def execute(self, items: Sequence[WorkItem], watch: Any, stop: Any) -> Iterator[tuple[Path, Exception]]:
+        return ((item.path, RunError("no such module")) for item in items)
+
+
+def test_runs_that_failed_without_a_result_are_not_told_as_pending(tmp_path: Path, tiny: Any) -> None:
+    done = lrbench.sweep([tiny()], lr=[0.1, 0.2], runs=tmp_path, executor=lambda count: Fails())
+    said = summary_words(done.summary())
+    assert "tiny: no run has a result yet (2 failed)." in said
+    assert "2 of 2 runs have no result yet (2 failed), so this may change." in said
+    assert [row["failed"] for row in done.summary().rows()] == [1, 1]
+
+
 def test_no_more_is_begun_after_too_many_failures(cli: Cli, write_config: Write) -> None:
     config = write_config(loss=f"{__name__}:breaks")
     Path("broken").write_text("99")
@@ -398,6 +445,7 @@ def test_the_worse_half_of_each_line_is_dropped_at_the_rungs(cli: Cli, write_con
     words = ["sweep", config, "--lr", "1e-4,1e-3,1e-2,0.1", "--seeds", "2", "--jobs", "1"]
     code, out, _ = cli(*words, "--halve")
     assert code == 0 and "after 25% of the run, in the worse half of its schedule's learning rates" in out
+    assert out.count("checking ") == 1, "not at every rung"
     plan = SweepFolder(tmp_path / "runs/sweeps/tiny").plan()
     results = {c: json.loads((tmp_path / "runs" / c.run / "result.json").read_text()) for c in plan.cells}
     for line in ("constant", "cosine"):
@@ -656,7 +704,8 @@ def test_the_words() -> None:
     unfinished = Family("a", (Point(0.1, Group("a", (record("running"),))),))
     text = words_of(good, unfinished)
     assert text.startswith("So far, with 9 of 10 runs ended, three seeds locate the best learning rate only between ")
-    assert text.endswith("\na: no run has ended yet.\n1 of 10 runs has no result yet (1 running), so this may change.")
+    assert "\na: no run has a result yet (1 running).\n" in text
+    assert text.endswith("\n1 of 10 runs has no result yet (1 running), so this may change.")
     half = Family("a", (point(0.1, 1.0), Point(1.0, Group("a", (record("running"), record("failed"))))))
     assert words_of(half).startswith("So far, with 2 of 3 runs ended, the best learning rate tried is 0.1, with a ")
     assert "\nAt 1, one of two runs failed." in words_of(half)
@@ -731,7 +780,7 @@ def test_lines_that_differ_in_nothing_but_the_rate_stay_apart(cli: Cli, write_co
     low = write_config("low.yaml", name="low", optimizer={"name": "sgd", "lr": 0.01})
     high = write_config("high.yaml", name="high", optimizer={"name": "sgd", "lr": 0.1})
     code, out, _ = cli("sweep", low, high, "--jobs", "1")
-    assert code == 0 and "no run has ended yet" not in out
+    assert code == 0 and "no run has a result yet" not in out
     for name, rate in (("low", "0.01"), ("high", "0.1")):
         assert f"(one seed) at {rate}, the only learning rate tried." in next(
             line for line in out.splitlines() if line.startswith(f"{name}: ")
@@ -758,7 +807,8 @@ def test_what_is_missing_has_its_rows(cli: Cli, write_config: Write) -> None:
         ("constant", "0.01", 2, 2, 0), ("constant", "0.1", 2, 1, 1), ("cosine", "0.01", 2, 0, 2),
         ("cosine", "0.1", 2, 0, 2),
     ]  # fmt: skip
-    assert summary.missing == 5 and summary.without == ["cosine"]
+    assert summary.missing == 5 and summary.without == {"cosine": {"pending": 4}}
+    assert "cosine: no run has a result yet (4 pending)." in summary_words(summary)
     assert "5 of 8 runs have no result yet (5 pending), so this may change." in "\n".join(summary_words(summary))
 
 

@@ -18,7 +18,8 @@ from lrbench.cli.columns import fitting
 from lrbench.errors import UsageError
 from lrbench.reports.family_table import families_table, family_rows
 from lrbench.reports.latex import _row, escaped
-from lrbench.reports.reporting import gather, report, table
+from lrbench.reports.reporting import formatted_table as table
+from lrbench.reports.reporting import gather, report
 from lrbench.reports.tables import Column, Table, chosen, distinct
 
 MakeRun = Callable[..., Path]

@@ -26,7 +26,7 @@ from lrbench.analysis import (
 from lrbench.reports import gather, report
 from lrbench.reports.figures.arrivals import draw
 from lrbench.reports.figures.text import apart
-from lrbench.reports.reporting import table
+from lrbench.reports.reporting import formatted_table as table
 from lrbench.reports.targets import profile
 from lrbench.runs import Status
 

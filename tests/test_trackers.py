@@ -22,7 +22,7 @@ from lrbench.components.metrics import ACCURACY
 from lrbench.errors import ConfigError, Interrupted, RunError, UsageError
 from lrbench.integrations.following import Following
 from lrbench.integrations.live import Followed
-from lrbench.integrations.trackers import Ending, Known, Log, Row, Run, Tool, sectioned, split_of
+from lrbench.integrations.trackers import Ending, Known, Log, Row, Run, Tool, sectioned, split_of, tensorboard
 from lrbench.integrations.trackers.tensorboard import TensorBoard, tag_of
 from lrbench.runs import RunFolder, RunResult, Status, Tail
 from lrbench.training.run_one import WorkItem, do_run
@@ -732,3 +732,22 @@ def test_the_runs_of_a_command_are_tracked_while_it_records(cli: Cli) -> None:
     assert found["loss/val"] == [(step, pytest.approx(1 / step)) for step in (5, 10, 15, 20)]
     (group,) = session_groups(Path("runs/tracked/tensorboard")).session_groups
     assert group.hparams["lr"].number_value == 0.01 and group.sessions[0].status == 1
+
+
+def test_files_that_are_removed_during_an_export_are_written_by_the_next_one(
+    make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, into = make_run([0.5, 0.25]), tmp_path / "out"
+    end = tensorboard._EventFile.end
+
+    def removed(log: Any, ending: Ending) -> None:
+        end(log, ending)
+        shutil.rmtree(into / run.name)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(tensorboard._EventFile, "end", removed)
+        with pytest.raises(RunError, match=f"{run.name} was removed while it was written"):
+            lrbench.export([run], to="tensorboard", into=into)
+    assert not (into / run.name).exists()
+    assert lrbench.export([run], to="tensorboard", into=into).added == [run.name]
+    assert list((into / run.name).glob("events.out.*"))

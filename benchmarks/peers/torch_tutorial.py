@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import torch
 from measured import arguments, report
 from torch import nn
@@ -29,7 +27,7 @@ def main() -> None:
     torch.manual_seed(chosen.seed)
     torch.set_num_threads(chosen.threads)
     whole = datasets.MNIST(chosen.data, train=True, transform=transforms.ToTensor())
-    train, validation = Subset(whole, range(48_000)), Subset(whole, range(48_000, 60_000))
+    train, validation = Subset(whole, range(chosen.images)), Subset(whole, range(48_000, 60_000))
     batches = DataLoader(train, batch_size=250, shuffle=True)
     held_out = DataLoader(validation, batch_size=1000)
     device = torch.device(chosen.device)
@@ -38,7 +36,7 @@ def main() -> None:
     loss_of = nn.CrossEntropyLoss()
     epochs = []
     for _ in range(chosen.epochs):
-        began = time.perf_counter()
+        began = chosen.now()
         model.train()
         for inputs, targets in batches:
             inputs, targets = inputs.to(device), targets.to(device)
@@ -47,7 +45,7 @@ def main() -> None:
             loss.backward()
             optimizer.step()
         loss.item()  # waits for the device
-        epochs.append(time.perf_counter() - began)
+        epochs.append(chosen.now() - began)
         model.eval()
         with torch.no_grad():
             right = sum(int((model(x.to(device)).argmax(1).cpu() == y).sum()) for x, y in held_out)

@@ -42,6 +42,7 @@ from lrbench.analysis.questions import Question, asked_of, questions
 from lrbench.analysis.reader import RunsReader, read_runs
 from lrbench.analysis.records import Record, read_one
 from lrbench.analysis.rows import load_runs, optima, run_rows
+from lrbench.analysis.second_process import SecondProcess, no_collections
 from lrbench.analysis.seed_numbers import POWER, MoreSeeds
 from lrbench.analysis.selectors import labels_of, only, select
 from lrbench.analysis.sensitivity import EPSILON, Edge, Family, Point, families, good_margin

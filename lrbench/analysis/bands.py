@@ -27,7 +27,7 @@ class Band(NamedTuple):
 def band_of(records: Sequence[Record], column: str, axis: Axis) -> Band:
     """Return a column of `epochs.csv` over the runs, without places on the axis for which no run has a number."""
     told = [(r, r.places(axis)) for r in records if len(r.epochs) and column in r.epochs]
-    parts = [np.column_stack([at, r.epochs[column].to_numpy(float)]) for r, at in told if at is not None]
+    parts = [np.column_stack([at, r.epochs[column]]) for r, at in told if at is not None]
     whole = np.concatenate([np.empty((0, 2)), *parts])
     whole = whole[~np.isnan(whole).any(axis=1)]
     places, which = np.unique(whole[:, 0], return_inverse=True)

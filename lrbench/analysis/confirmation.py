@@ -226,5 +226,5 @@ def _updates(record: Record) -> int | None:
         return planned
     if record.result is not None and record.result.steps is not None:
         return record.result.steps
-    steps = record.epochs["step"].dropna()
+    steps = record.epochs.known("step")
     return int(steps.max()) if len(steps) else None if record.foreign else 0

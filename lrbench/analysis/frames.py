@@ -41,7 +41,7 @@ class Described:
 
 @arguments(paths=PATHS, filters=TEXTS)
 def load_steps(*paths: Paths, filters: Sequence[str] = ()) -> pd.DataFrame:
-    """Read the steps of all runs into a table with one row per step.
+    """Read the steps of all runs into a table with one row per step: every one, of long runs too.
 
     Args:
         paths: run folders, folders that contain them, or lists of these; `runs` by default.
@@ -151,7 +151,7 @@ def frame(runs: Sequence[Described], kind: Kind) -> pd.DataFrame:
 def _rows(record: Record, kind: Kind) -> Columns:
     """Return a run's rows by column, each with a step; none if they can't be read."""
     if kind == "evaluations":
-        found = {str(name): record.epochs[name].to_numpy(float) for name in record.epochs}
+        found = {name: values.astype(float) for name, values in record.epochs.columns.items()}
         count = len(record.epochs)
         step = found.get("step", np.full(count, np.nan))
         return {**found, "step": np.where(np.isfinite(step), step, np.arange(1, count + 1))}

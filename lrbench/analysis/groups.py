@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -148,6 +149,10 @@ class Group:
 
         None before the end of all runs. What the family shows is of all seeds.
         """
+        return self._judged
+
+    @cached_property
+    def _judged(self) -> Judged | None:
         found = [(record.verdict, record) for record in self.records if record.verdict is not None]
         if not found:
             return None
@@ -168,8 +173,7 @@ class Group:
         Seeds share the schedule. If not `closely`, `steps.csv` is not read.
         """
         record, rows = self.first, self.first.epochs
-        table = record.rates() if closely else rows[["step", "lr"]]
-        steps, rates = table["step"].to_numpy(float), table["lr"].to_numpy(float)
+        steps, rates = record.rates() if closely else (rows["step"].astype(float), rows["lr"].astype(float))
         if not self.foreign:
             return (steps / steps_per_epoch(record), rates) if self.axis == "epoch" else (steps, rates)
         places, known = record.places(self.axis), record.places("step")
@@ -178,7 +182,7 @@ class Group:
         if self.axis == "step":
             at = steps
         elif known is None:
-            at, rates = places, rows["lr"].to_numpy(float)
+            at, rates = places, rows["lr"].astype(float)
         else:
             at = np.interp(steps, np.append(0, known), np.append(0, places))
         there = np.isfinite(rates) & np.isfinite(at)

@@ -24,4 +24,4 @@ def steps_per_epoch(record: Record) -> float:
     told, epochs = record.environment.sizes.steps_per_epoch, record.epochs
     if told:
         return float(told)
-    return float(epochs["step"].iloc[0] / epochs["epoch"].iloc[0]) if len(epochs) else 1.0
+    return float(epochs["step"][0] / epochs["epoch"][0]) if len(epochs) else 1.0

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from lrbench.analysis.once import once
 from lrbench.analysis.records import Record
 from lrbench.components import KNOWN, Measure, Metric, measures
 from lrbench.errors import UsageError, nearest, option
@@ -36,14 +37,18 @@ def measures_of(records: Iterable[Record]) -> dict[str, Measure]:
     A measure is `signed` if a complete run has a value of it below 0.
     """
     records = list(records)
+    return dict(once(records, "measures", lambda: _measures_of(records)) if records else _measures_of(()))
+
+
+def _measures_of(records: Sequence[Record]) -> dict[str, Measure]:
     metrics: dict[str, Metric] = {}
     told = False
     for record in records:
         metrics |= {name: metric for name, metric in record.metrics.items() if name not in metrics}
         told = told or record.result is not None or len(record.epochs) > 0 or record.environment.metrics is not None
     found = measures((metrics if told and metrics else KNOWN).values())
-    complete = [record for record in records if record.status.complete]
-    signed = {name for name in found for r in complete if (value := r.metric(name)) is not None and value < 0}
+    complete = [record for record in records if record.status.complete and record.has_negative]
+    signed = {name for name in found if any((value := r.metric(name)) is not None and value < 0 for r in complete)}
     return {name: replace(measure, signed=name in signed) for name, measure in found.items()}
 
 

@@ -104,7 +104,7 @@ def _stale(groups: Sequence[Group], measure: Measure) -> Iterable[str]:
     for group in groups:
         for record in (one for one in group.records if one.status.complete):
             rows, end = record.epochs, None if record.result is None else record.result.steps
-            steps = rows["step"][rows[measure.name].notna()] if measure.name in rows else ()
+            steps = rows["step"][rows.measured(measure.name)]
             if end and len(steps) and ROUGHLY * float(max(steps)) < end:
                 told = f"The {measure.words} of {group.short} is that of step {max(steps):,.0f}"
                 yield f"{told}: its runs went on to step {end:,} without another one."
@@ -176,7 +176,7 @@ def _interval(group: Group, measure: Measure, axis: Axis) -> float | None:
     for record in group.records:
         places = record.places(axis)
         if places is not None and column in record.epochs:
-            there = places[record.epochs[column].notna().to_numpy()]
+            there = places[record.epochs.measured(column)]
             if len(there) > 1:
                 return float(np.median(np.diff(there)))
     return None

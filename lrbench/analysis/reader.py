@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lrbench.analysis.evaluations import usable
+from lrbench.analysis.folded import UNSURE_SECONDS, Stamps, read_all, stamps_of
 from lrbench.analysis.records import Record, read_one
 from lrbench.config import run_name
 from lrbench.errors import LrbenchError, UsageError
 from lrbench.runs import Growing, RunFolder, Status, find_runs
 
-UNSURE_SECONDS = 2.0
-"""A folder that changed so recently may change again without a new time stamp."""
 SEARCH_SECONDS = 120.0
 """Everything is looked at again after this long, in case a file system does not tell of changes in folders."""
-
-Stamps = Mapping[str, tuple[int, int, int]]
-"""File names in a folder → time of the last change, size and inode."""
 
 
 def read_runs(paths: Iterable[Path]) -> list[Record]:
@@ -29,7 +25,7 @@ def read_runs(paths: Iterable[Path]) -> list[Record]:
     Raises:
         UsageError: a path does not exist.
     """
-    return without_copies(read_one(folder) for folder in find_runs(list(paths)))
+    return without_copies(read_all(find_runs(list(paths))))
 
 
 def without_copies(found: Iterable[Record]) -> list[Record]:
@@ -57,6 +53,16 @@ class _Known:
     stamps: Stamps
     stamp: int | None
     growing: Growing | None = None
+
+
+def _folders_in(path: Path) -> list[Path]:
+    """Return the folders in a folder; a link may lead in circles, which `is_dir` of an entry raises for."""
+    with os.scandir(path) as entries:
+        return [
+            Path(entry.path)
+            for entry in entries
+            if entry.is_dir(follow_symlinks=False) or (entry.is_symlink() and Path(entry.path).is_dir())
+        ]
 
 
 @dataclass
@@ -112,7 +118,7 @@ class RunsReader:
             try:
                 found += find_runs([path])
                 runs = {folder.path for folder in found}
-                others = [Path(entry.path) for entry in os.scandir(path) if entry.is_dir()] if path not in runs else []
+                others = _folders_in(path) if path not in runs else []
                 self._listed |= {other: _settled(other) for other in others if other not in runs}
             except (UsageError, OSError):  # not there yet, or gone again
                 self._listed[path] = 0
@@ -123,7 +129,7 @@ class RunsReader:
         """Return what is known of a folder now; `known` itself if nothing has changed."""
         if known is not None and known.stamp is not None and known.stamp == _changed(folder.path):
             return known
-        stamp, stamps = _settled(folder.path), _stamps(folder.path)
+        stamp, stamps = _settled(folder.path), stamps_of(folder.path)
         growing = None if known is None else known.growing
         if known is None or not self._only_rows(known, stamps):
             record, growing = read_one(folder), None
@@ -175,17 +181,3 @@ def _settled(path: Path) -> int | None:
     """Return when a folder was changed; None if that is so recent that its time stamp may hide another change."""
     stamp = _changed(path)
     return stamp if abs(time.time() - stamp / 1e9) > UNSURE_SECONDS else None
-
-
-def _stamps(path: Path) -> Stamps:
-    """Return the stamps of the files in a folder but for weights and temporary ones; none if it is gone."""
-    found = {}
-    try:
-        with os.scandir(path) as entries:
-            for entry in entries:
-                if not entry.name.startswith(".") and not entry.name.endswith(".pt"):
-                    status = entry.stat()
-                    found[entry.name] = (status.st_mtime_ns, status.st_size, status.st_ino)
-    except OSError:
-        pass
-    return found

@@ -6,22 +6,32 @@ import contextlib
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from lrbench.analysis.evaluations import Axis, no_evaluations, places, read_evaluations
+from lrbench.analysis.evaluations import Axis, Evaluations, places, read_evaluations
 from lrbench.analysis.verdicts import Curves, Verdict, chance_loss, scores, verdict
 from lrbench.components import KNOWN, LOSS, Metric, metrics_of
 from lrbench.config import PARTS, RunConfig, canonical, flat, group, identity, kind_of
 from lrbench.errors import FolderError, LrbenchError
-from lrbench.runs import UNKNOWN, Environment, Recorded, RunFolder, RunResult, Status, metrics_in, read_csv, state_words
-
-if TYPE_CHECKING:
-    import pandas as pd
+from lrbench.runs import (
+    UNKNOWN,
+    Environment,
+    Recorded,
+    RunFolder,
+    RunResult,
+    Status,
+    metrics_in,
+    read_thinned,
+    state_words,
+)
+from lrbench.types import number_of
 
 CLASSES = {**dict.fromkeys(("digits", "mnist", "fashion_mnist", "kmnist", "cifar10"), 10), "cifar100": 100}
 """Number of classes of the built-in data sets, for runs whose `env.json` does not have it."""
+MOST_NAME = 300
+"""Letters of a name that is shown. No run of ours has so many; a damaged or hostile folder may have a million."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +50,7 @@ class Record:
     plain: dict[str, Any] = field(default_factory=dict)
     result: RunResult | None = None
     environment: Environment = field(default_factory=Environment)
-    epochs: pd.DataFrame = field(default_factory=no_evaluations)
+    epochs: Evaluations = field(default_factory=Evaluations)
     recorded: Recorded = field(default_factory=Recorded)
     confirms: bool = False
     made: dict[Hashable, tuple[tuple[Any, ...], Any]] = field(
@@ -49,8 +59,9 @@ class Record:
 
     @property
     def name(self) -> str:
-        """The config's name; the folder's without a config."""
-        return str(self.plain.get("name", self.folder.name))
+        """The config's name, shortened if it is too long to be one; the folder's without a config."""
+        name = str(self.plain.get("name", self.folder.name))
+        return name if len(name) <= MOST_NAME else f"{name[: MOST_NAME - 1]}…"
 
     @property
     def foreign(self) -> bool:
@@ -99,7 +110,7 @@ class Record:
         told = self.environment.metrics
         if self.foreign:
             tested = [f"test_{name}" for name in {**((self.result and self.result.test) or {}), **self.recorded.test}]
-            names = [*(str(name) for name in self.epochs if self.epochs[name].notna().any()), *tested]
+            names = [*(name for name in self.epochs if self.epochs.measured(name).any()), *tested]
             loss = {LOSS.name: LOSS} if any(name.partition("_")[2] == LOSS.name for name in names) else {}
             return loss | metrics_in(names, {**metrics_of(told), **self.recorded.metrics})
         return {k: v for k, v in KNOWN.items() if self._has(v)} if told is None else metrics_of(told)
@@ -107,7 +118,7 @@ class Record:
     def _has(self, metric: Metric) -> bool:
         columns = [f"{split}_{metric.name}" for split in ("train", "val", "best_val", "test")]
         values = [self.metric(column) for column in columns]
-        curves = (name in self.epochs and bool(self.epochs[name].notna().any()) for name in columns)
+        curves = (bool(self.epochs.measured(name).any()) for name in columns)
         return metric == LOSS or any(value is not None for value in values) or any(curves)
 
     @cached_property
@@ -117,13 +128,13 @@ class Record:
             return None
         rows = self.epochs
         if self.foreign:
-            rows = rows[rows["val_loss"].notna()]
-            if rows.empty and self.status is not Status.DIVERGED:
+            rows = rows.where(rows.measured("val_loss"))
+            if not len(rows) and self.status is not Status.DIVERGED:
                 return None
-        lr = rows["lr"].ffill() if self.foreign and len(rows) else rows["lr"]
+        lr = _carried_on(rows["lr"]) if self.foreign and len(rows) else rows["lr"]
         return verdict(
             Curves(
-                [] if lr.isna().any() else lr.tolist(),
+                [] if np.isnan(lr).any() else lr.tolist(),
                 rows["train_loss"].tolist(),
                 rows["val_loss"].tolist(),
                 self.status,
@@ -132,7 +143,7 @@ class Record:
                 "epoch" if self.by_epoch else "evaluation",
                 self.peak_lr,
                 not self.foreign,
-                scores(rows, self._classes()),
+                scores(rows.columns, self._classes()),
                 self.environment.sizes.validation_examples,
             )
         )
@@ -142,16 +153,16 @@ class Record:
         """Whether the run is evaluated once at the end of each epoch."""
         if not self.foreign:
             return not self.plain.get("eval_every")
-        found = self.epochs["epoch"][self.epochs["val_loss"].notna()]
-        return found.tolist() == list(range(1, len(found) + 1))
+        found = self.epochs["epoch"][self.epochs.measured("val_loss")]
+        return bool(np.array_equal(found, np.arange(1, len(found) + 1)))
 
     @property
     def epochs_done(self) -> int | None:
         """The number of epochs done; None if another program does not tell."""
         if not self.foreign:
             return len(self.epochs)
-        done = self.epochs["epoch"].max()
-        return int(done) if done == done else None
+        done = self.epochs.known("epoch")
+        return int(done.max()) if len(done) else None
 
     def places(self, axis: Axis) -> np.ndarray | None:
         """Return where the evaluations are on an axis; None if that is unknown."""
@@ -160,7 +171,7 @@ class Record:
     def measured(self, name: str) -> bool:
         """Whether the run has a value of a measure: at its end or, if every evaluation measures it, at any."""
         found = self.metric(name)
-        return found is not None or (name in self.epochs and bool(self.epochs[name].notna().any()))
+        return found is not None or bool(self.epochs.measured(name).any())
 
     def lacks(self, name: str) -> bool:
         """Whether the run has reached its end without a value that it should have: it was not finite."""
@@ -172,7 +183,7 @@ class Record:
     def peak_lr(self) -> float | None:
         """The learning rate that the config gives; None if it leaves that to the optimizer."""
         lr = None if self.experiment is None else self.identity_fields.get(self.experiment.lr_key)
-        return float(lr) if isinstance(lr, int | float) else None
+        return None if isinstance(lr, str) else number_of(lr)
 
     def _classes(self) -> int | None:
         """Return the number of classes; None if it is unknown or there are none."""
@@ -185,27 +196,46 @@ class Record:
     def chance(self) -> float | None:
         """The validation loss of the best answer that ignores the input; None if unknown."""
         loss = "" if self.foreign else (self.plain.get("loss") or {}).get("name", "cross_entropy")
-        return chance_loss(self.epochs, self._classes(), loss)
+        return chance_loss(self.epochs.columns, self._classes(), loss)
 
     def metric(self, name: str) -> float | None:
         """Return a value of the result, such as `val_loss`; None if it has none."""
         return None if self.result is None else self.result.metric(name)
 
-    def rates(self) -> pd.DataFrame:
-        """Return `step` and `lr` of every step, or only of evaluations if `steps.csv` can't be read."""
-        import pandas as pd
+    @cached_property
+    def has_negative(self) -> bool:
+        """Whether any value of the result is below 0."""
+        result = self.result
+        sections = () if result is None else (result.final, result.best, result.test, result.test_best)
+        return any(value is not None and value < 0 for section in sections for value in (section or {}).values())
 
+    def rates(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return step and learning rate of the steps, or only of evaluations if `steps.csv` can't be read.
+
+        Of a long run, they are those of the thinned steps, which have all jumps and extremes.
+        """
         with contextlib.suppress(FolderError):
-            table = read_csv(self.folder.steps.path)
+            table = read_thinned(self.folder.steps.path, ("step", "lr"))
             if {"step", "lr"} <= table.keys():
-                found = pd.DataFrame({"step": table["step"], "lr": table["lr"]}).dropna()
-                if len(found) or not self.foreign:
-                    return found
-        return self.epochs[["step", "lr"]]
+                there = ~(np.isnan(table["step"]) | np.isnan(table["lr"]))
+                if there.any() or not self.foreign:
+                    return table["step"][there], table["lr"][there]
+        return self.epochs["step"].astype(float), self.epochs["lr"].astype(float)
+
+
+def _carried_on(values: np.ndarray) -> np.ndarray:
+    """Return values with the last known one in place of unknown ones."""
+    known = np.where(np.isnan(values), 0, np.arange(len(values)))
+    carried: np.ndarray = values[np.maximum.accumulate(known)]
+    return carried
 
 
 def read_one(folder: RunFolder) -> Record:
     """Read one folder. Never raises for its contents."""
+    try:
+        folder.check_links()
+    except FolderError as error:
+        return Record(folder, Status.DAMAGED, str(error))
     problems: list[str] = []
 
     def attempt(reader: Callable[[], Any]) -> Any:
@@ -216,7 +246,11 @@ def read_one(folder: RunFolder) -> Record:
             return None
 
     def verified() -> RunConfig:
-        experiment = folder.config(file)
+        assert file is not None
+        try:
+            experiment = folder.config(replace(file, places={}))  # a fifth of what a run takes in memory
+        except FolderError:
+            experiment = folder.config(file)  # whose message tells the line
         folder.verify(experiment, environment, result)
         return experiment
 
@@ -238,7 +272,7 @@ def read_one(folder: RunFolder) -> Record:
         {} if file is None else file.plain if experiment is not None else _usable(file.plain),
         result,
         environment,
-        no_evaluations() if epochs is None else epochs,
+        epochs or Evaluations(),
         recorded or Recorded(),
     )
 
@@ -249,7 +283,7 @@ def _usable(plain: dict[str, Any]) -> dict[str, Any]:
 
 
 def _inconsistent(
-    folder: RunFolder, result: RunResult, experiment: RunConfig | None, epochs: pd.DataFrame | None
+    folder: RunFolder, result: RunResult, experiment: RunConfig | None, epochs: Evaluations | None
 ) -> list[str]:
     """Return contradictions between a result and the other files of its folder."""
     found = []

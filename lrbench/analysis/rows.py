@@ -13,6 +13,7 @@ from lrbench.analysis.measures import default_metric, measure_named, measures_of
 from lrbench.analysis.optimum import Optimum, optimum
 from lrbench.analysis.reader import read_runs
 from lrbench.analysis.records import Record
+from lrbench.analysis.second_process import no_collections
 from lrbench.analysis.sensitivity import families
 from lrbench.components import Measure
 from lrbench.config import flat
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 
 @arguments(paths=PATHS, filters=TEXTS)
+@no_collections()
 def load_runs(*paths: Paths, filters: Sequence[str] = ()) -> pd.DataFrame:
     """Read all runs into a table with one row per run.
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-MOST_SEEDS = 1000
+MOST_SEEDS, FIRST_SEEDS = 1000, 50
 POWER = 0.8
 RANGE = (0.5, 0.95)
 """The power at the ends of the range of seeds."""
@@ -55,7 +55,11 @@ def more_seeds(
     """
     if spread == 0:
         return MoreSeeds(1, 1, 1)
-    power = _power(mean, spread, n, freedom, level, within, tie_level)
+    power = np.empty(0)
+    for most in (min(n + FIRST_SEEDS, MOST_SEEDS), MOST_SEEDS):  # nearly all need few
+        power = _power(mean, spread, n, freedom, level, within, tie_level, most)
+        if (power >= max(RANGE)).any():
+            break
     count, low, high = (_first(power >= least) for least in (POWER, *RANGE))
     return None if count is None or low is None else MoreSeeds(count, low, high)
 
@@ -65,12 +69,13 @@ def _first(reached: np.ndarray) -> int | None:
 
 
 def _power(
-    mean: float, spread: float, n: int, freedom: float, level: float, within: tuple[float, float] | None, tie: float
-) -> np.ndarray:
-    """Return the power with 1, 2, … more seeds."""
+    mean: float, spread: float, n: int, freedom: float, level: float, within: tuple[float, float] | None, tie: float,
+    most: int,
+) -> np.ndarray:  # fmt: skip
+    """Return the power with 1, 2, … more seeds, up to `most` in all."""
     from scipy import special
 
-    total = np.arange(n + 1, MOST_SEEDS + 1)
+    total = np.arange(n + 1, most + 1)
     later, error = freedom + total - n, spread / np.sqrt(total)
     shift = spread * np.sqrt(1 / n - 1 / total)
 

@@ -50,10 +50,14 @@ class Failures:
 
 
 @functools.cache
-def _fisher(*table: int) -> float:
-    from scipy import stats
-
-    return float(stats.fisher_exact([table[:2], table[2:]]).pvalue)
+def _fisher(lost: int, kept: int, other_lost: int, other_kept: int) -> float:
+    """Return the two-sided p, in whole numbers: importing `scipy.stats` for it takes longer than reading 500 runs."""
+    ended, all_lost, everyone = lost + kept, lost + other_lost, lost + kept + other_lost + other_kept
+    ways = {
+        n: math.comb(all_lost, n) * math.comb(everyone - all_lost, ended - n)
+        for n in range(max(0, ended + all_lost - everyone), min(ended, all_lost) + 1)
+    }
+    return sum(one for one in ways.values() if one <= ways[lost]) / math.comb(everyone, ended)
 
 
 @dataclass(frozen=True)

@@ -130,10 +130,16 @@ def _by_step(record: Record, target: Target) -> dict[int, tuple[float, float, fl
     rows = record.epochs
     if target.measure.name not in rows:
         return {}
-    spent = rows["seconds"].cumsum() if "seconds" in rows else [math.nan] * len(rows)
+    spent = _so_far(rows["seconds"]) if "seconds" in rows else [math.nan] * len(rows)
     found = zip(rows["step"], rows[target.measure.name], rows["epoch"], spent, strict=True)
     return {
         int(step): (float(value), float(epoch), float(seconds))
         for step, value, epoch, seconds in found
         if math.isfinite(step) and math.isfinite(value)
     }
+
+
+def _so_far(values: np.ndarray) -> np.ndarray:
+    """Return the sum up to each value; NaN where one is unknown, which counts as 0 after it."""
+    total: np.ndarray = np.where(np.isnan(values), np.nan, np.nancumsum(values))
+    return total

@@ -5,17 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
+from lrbench.analysis.evaluations import Evaluations
 from lrbench.analysis.measures import measures_of
 from lrbench.analysis.records import Record
 from lrbench.components import Measure
 from lrbench.errors import UsageError, option
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 Part = Literal["epoch", "step", "evaluation", "seconds"]
 """What the time to a target is counted in."""
@@ -52,7 +50,7 @@ class Target:
 
     def measured(self, record: Record) -> bool:
         """Return whether a run has a value of the metric."""
-        return self.measure.name in record.epochs and bool(record.epochs[self.measure.name].notna().any())
+        return bool(record.epochs.measured(self.measure.name).any())
 
     def reached(self, record: Record) -> dict[Part, float] | None:
         """Return the first epoch (from 1), step and evaluation that reach it, and the seconds of training up to it.
@@ -68,7 +66,7 @@ class Target:
         None if the last evaluation does not reach it.
         """
         hits = self._hits(record)
-        measured = record.epochs[self.measure.name].notna().to_numpy() if record.foreign and len(hits) else True
+        measured = record.epochs.measured(self.measure.name) if record.foreign and len(hits) else True
         missed = np.flatnonzero(~hits & measured)
         first = int(missed[-1]) + 1 if len(missed) else 0
         hits[:first] = False
@@ -78,20 +76,25 @@ class Target:
         rows = record.epochs
         if self.measure.name not in rows:
             return np.zeros(0, bool)
-        values = rows[self.measure.name].to_numpy(float)
+        values = rows[self.measure.name]
         return values <= self.value if self.measure.lower else values >= self.value
 
 
-def _place(rows: pd.DataFrame, index: int) -> dict[Part, float]:
-    at, taken = rows.iloc[index], rows["seconds"].iloc[: index + 1]
-    spent = float(taken.sum()) if taken.notna().any() else math.nan
-    return {"epoch": float(at["epoch"]), "step": float(at["step"]), "evaluation": index + 1.0, "seconds": spent}
+def _place(rows: Evaluations, index: int) -> dict[Part, float]:
+    epoch, step = float(rows["epoch"][index]), float(rows["step"][index])
+    return {"epoch": epoch, "step": step, "evaluation": index + 1.0, "seconds": _sum(rows["seconds"][: index + 1])}
 
 
-def trained(rows: pd.DataFrame, part: Part) -> float:
+def _sum(values: np.ndarray) -> float:
+    """Return the sum of the known values; NaN without any."""
+    return math.nan if np.isnan(values).all() else float(np.nansum(values))
+
+
+def trained(rows: Evaluations, part: Part) -> float:
     """Return how many epochs, steps, evaluations or seconds a run's evaluations cover; NaN if unknown."""
     if part == "evaluation" or not len(rows):
         return float(len(rows))
-    if rows[part].isna().all():
-        return math.nan
-    return float(rows["seconds"].sum() if part == "seconds" else rows[part].max())
+    if part == "seconds":
+        return _sum(rows["seconds"])
+    known = rows.known(part)
+    return float(known.max()) if len(known) else math.nan

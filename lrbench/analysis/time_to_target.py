@@ -209,9 +209,9 @@ def _curve(record: Record, measure: Measure) -> tuple[np.ndarray, np.ndarray]:
     rows = record.epochs
     if measure.name not in rows:
         return np.empty(0), np.empty(0)
-    found = rows[["step", measure.name]].to_numpy(float)
-    found = found[np.isfinite(found).all(axis=1)]
-    return found[:, 0], found[:, 1]
+    steps, values = rows["step"].astype(float), rows[measure.name]
+    there = np.isfinite(steps) & np.isfinite(values)
+    return steps[there], values[there]
 
 
 def _level(at: np.ndarray, values: np.ndarray, start: float, end: float, logs: bool) -> float:

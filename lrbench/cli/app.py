@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import faulthandler
 import io
+import os
 import sys
+import threading
+import time
 from collections.abc import Callable, Sequence
+from os import _exit as end_process
 from typing import Annotated
 
 import typer
@@ -35,6 +41,9 @@ from lrbench.cli.terminal import Terminal
 from lrbench.cli.transfer import transfer
 from lrbench.cli.watch import watch
 from lrbench.errors import Interrupted, LrbenchError, command_line
+
+EXIT_SECONDS = 30.0
+"""How long the process may take to end after a command."""
 
 app = typer.Typer(
     name="lrbench",
@@ -93,7 +102,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # paths may contain bytes that are not UTF-8
-    sys.exit(_run(words))
+    if sys.__stderr__ is not None and not faulthandler.is_enabled():
+        with contextlib.suppress(OSError, ValueError):  # standard error is closed, or no file
+            faulthandler.enable(sys.__stderr__)  # tells in which line C code crashed
+    code = _run(words)
+    if arguments is None:  # the process is lrbench's own
+        threading.Thread(target=_insist, args=(code,), daemon=True).start()
+    sys.exit(code)
+
+
+def _insist(code: int) -> None:
+    """End the process although code of a run would keep it alive: by a thread, or by what it does at the exit."""
+    time.sleep(EXIT_SECONDS)
+    alive = [one.name for one in threading.enumerate() if not one.daemon and one is not threading.main_thread()]
+    what = f"threads that a run started ({', '.join(alive)})" if alive else "something that a run left for the exit"
+    with contextlib.suppress(OSError):
+        os.write(2, f"\nWarning: {what} would have kept lrbench from ending, so it ended without them\n".encode())
+    end_process(code)
 
 
 def _run(words: list[str]) -> int:

@@ -10,6 +10,7 @@ import typer
 from lrbench.cli import options
 from lrbench.cli.options import option
 from lrbench.cli.terminal import Terminal, inline
+from lrbench.cli.trust import Trust, ask_for_code
 from lrbench.errors import UsageError
 
 
@@ -28,6 +29,7 @@ def check_width(
         ),
     ] = None,
     device: options.Device = None,
+    trust: Trust = False,
     runs: options.Runs = Path("runs"),
     as_json: options.Json = False,
     debug: options.Debug = False,
@@ -47,6 +49,7 @@ def check_width(
     if out is not None and out.suffix != ".png":
         raise UsageError(f"--out must be a .png file (got {out})")
     chosen = _numbers(widths)
+    ask_for_code(configs, overrides, trust, silent=as_json)
     console = Terminal(stderr=as_json)
     experiments = [own(load_config(path, overrides or ()), "its layers can't be measured") for path in configs]
     if both:

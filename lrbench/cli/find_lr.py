@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,10 +12,12 @@ from rich.console import Console
 from lrbench.cli import options
 from lrbench.cli.options import option
 from lrbench.cli.terminal import Terminal
+from lrbench.cli.trust import Trust, ask_for_code
 from lrbench.errors import UsageError, counted
 
 if TYPE_CHECKING:
     from lrbench.cli.progress import Display
+    from lrbench.config import Experiment
     from lrbench.lr_finder import Finding
 
 _CONFIG = "YAML config file, or a config that comes with lrbench, such as digits/baseline."
@@ -42,8 +45,10 @@ def find_lr(
     executor: options.Executor = "local",
     address: options.Address = None,
     runs_per_gpu: options.RunsPerGpu = 1,
+    slurm: options.Slurm = None,
     again: options.Again = False,
     device: options.Device = None,
+    trust: Trust = False,
     runs: options.Runs = Path("runs"),
     as_json: options.JsonLines = False,
     debug: options.Debug = False,
@@ -55,19 +60,18 @@ def find_lr(
     from lrbench.cli import tables
     from lrbench.cli.json_events import JsonEvents
     from lrbench.cli.progress import display
-    from lrbench.config import load_config, own
     from lrbench.lr_finder import check_schedule, check_target, write_found
     from lrbench.lr_finder import find_lr as find
     from lrbench.training import RunOptions, StopFlag
 
     if write is not None:
         check_target(write, config)
-    experiment = own(load_config(config, overrides or ()), "use lrbench.RangeTest in its training loop")
+    experiment = _experiment(config, overrides or (), trust, as_json)
     if write is not None:
         check_schedule(experiment, write, schedule)
     elif schedule is not None:
         raise UsageError("--schedule sets the schedule of the config that --write creates; give both")
-    how = RunOptions(jobs=jobs, executor=executor, address=address, runs_per_gpu=runs_per_gpu, again=again)
+    how = RunOptions(jobs=jobs, executor=executor, address=address, runs_per_gpu=runs_per_gpu, slurm=slurm, again=again)
     console = Terminal(quiet=as_json)
     with JsonEvents(console) if as_json else display(console) as watch, StopFlag.ending(options.leave):
         found = find(
@@ -80,6 +84,14 @@ def find_lr(
         watch.tell("wrote", file=write)
         tables.show_files(console, [write])
     _conclude(console, found)
+
+
+def _experiment(config: Path, overrides: Sequence[str], trust: bool, silent: bool) -> Experiment:
+    """Read the config, whose code may run."""
+    from lrbench.config import load_config, own
+
+    ask_for_code([config], overrides, trust, silent=silent)
+    return own(load_config(config, overrides), "use lrbench.RangeTest in its training loop")
 
 
 def _show(console: Console, watch: Display, found: Finding) -> None:

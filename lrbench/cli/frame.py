@@ -180,7 +180,7 @@ def _curve(record: Record | None) -> str:
     if record is None:
         return ""
     for name in ("val_loss", "train_loss"):
-        values = record.epochs[name].dropna().tolist() if name in record.epochs else []
+        values = record.epochs.known(name).tolist()
         if len(values) > 1:
             return sparkline(values, SPARK)
     return ""

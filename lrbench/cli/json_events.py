@@ -16,10 +16,9 @@ from lrbench.cli.terminal import Terminal
 from lrbench.events import Event
 from lrbench.reports import family_rows
 from lrbench.runs import finite
-from lrbench.sweeps import Board, Summary, SweepFolder, board_of
 
 if TYPE_CHECKING:
-    from lrbench.sweeps import Sweep
+    from lrbench.sweeps import Board, Summary, Sweep, SweepFolder
     from lrbench.training import Outcome
 
 PROGRESS_SECONDS = 1.0  # the shortest time between two `progress` lines of a run
@@ -140,13 +139,28 @@ def _confirmation_told(summary: Summary) -> dict[str, Any] | None:
 
 def status_told(folders: Sequence[SweepFolder]) -> str:
     """Return the status of sweeps as a line of JSON: each cell, how much of it is done, its last validation loss."""
+    from lrbench.sweeps import board_of
+
     return json.dumps(finite({"sweeps": [_board_told(folder, board_of(folder, folder.plan())) for folder in folders]}))
 
 
+def _jobs_told(folder: SweepFolder, board: Board) -> dict[str, dict[str, Any]]:
+    """Return the job of each run that is not complete: its id and log, Slurm's word for its state, why it waits."""
+    from lrbench.sweeps import jobs_of
+
+    told = {}
+    for job in jobs_of(folder, board.plan, board):
+        state = {} if job.state is None else {"state": job.state.name, "reason": job.state.reason}
+        told[job.run] = {"job": {"id": job.id, "log": job.log, **state}}
+    return told
+
+
 def _board_told(folder: SweepFolder, board: Board) -> dict[str, Any]:
+    jobs = _jobs_told(folder, board)
     cells = [
         {**asdict(cell), "label": board.plan.labels[cell.run], "status": board.state[cell.run]}
         | {"done": board.done.get(cell.run, 0.0), f"val_{board.metric.name}": board.value.get(cell.run)}
+        | jobs.get(cell.run, {})
         for cell in board.plan.cells
     ]
     counts = Counter(status.value for status in board.state.values())

@@ -103,9 +103,16 @@ PoolCode = Annotated[
 Json = Annotated[bool, option("Print JSON, for programs.", "--json")]
 JsonLines = Annotated[bool, option("Print progress and results as JSON, one object per line.", "--json")]
 
-Executor = Annotated[str, option("Where to train: local or ray.")]
+Executor = Annotated[str, option("Where to train: local, ray or slurm.")]
 Address = Annotated[str | None, option("Address of a Ray cluster. Default: start one on this machine.")]
 RunsPerGpu = Annotated[int, option("With --executor ray: this many runs share a GPU.", min=1)]
+Slurm = Annotated[
+    str | None,
+    option(
+        "With --executor slurm: what a job asks for, by sbatch's options: partition=gpu,time=4:00:00,gpus_per_node=1.",
+        metavar="KEY=VALUE,…",
+    ),
+]
 
 
 def leave(number: int) -> None:

@@ -11,6 +11,7 @@ import typer
 
 from lrbench.cli.options import Configs, Debug, Overrides, Runs, option
 from lrbench.cli.terminal import Terminal
+from lrbench.cli.trust import Trust, ask_for_code
 from lrbench.errors import UsageError
 
 
@@ -25,6 +26,7 @@ def preview(
     standalone: Annotated[
         bool, option("With --code: a complete script in plain PyTorch that trains as the run would.", "--standalone")
     ] = False,
+    trust: Trust = False,
     runs: Runs = Path("runs"),
     debug: Debug = False,
 ) -> None:
@@ -41,6 +43,7 @@ def preview(
         raise UsageError(f"--out must be a .png or .svg file (got {out})")
     if standalone and not code:
         raise UsageError("--standalone needs --code, which it makes complete")
+    ask_for_code(configs, overrides, trust)
     with contextlib.redirect_stdout(sys.stderr) if code else contextlib.nullcontext():  # what the user's code prints
         made = preview_of(configs, overrides=overrides or (), steps_per_epoch=steps_per_epoch)
         texts = [one.code(standalone=standalone) for one in made if code]

@@ -20,6 +20,7 @@ from lrbench.cli.options import (
 )
 from lrbench.cli.serve import Serve, serving
 from lrbench.cli.terminal import Terminal, inline
+from lrbench.cli.trust import Trust, ask_for_code
 from lrbench.errors import UsageError
 
 
@@ -34,6 +35,7 @@ def run(
     ] = False,
     device: Device = None,
     track: Track = None,
+    trust: Trust = False,
     runs: Runs = Path("runs"),
     serve: Serve = False,
     as_json: JsonLines = False,
@@ -47,6 +49,7 @@ def run(
 
     if not configs:
         raise UsageError(no_config())
+    ask_for_code(configs, overrides, trust, silent=as_json)
     from lrbench.analysis import grouped, read_one
     from lrbench.cli import tables
     from lrbench.cli.json_events import JsonEvents, outcomes_told

@@ -15,6 +15,7 @@ from lrbench.cli import options
 from lrbench.cli.options import option
 from lrbench.cli.serve import Serve, serving
 from lrbench.cli.terminal import Terminal, inline
+from lrbench.cli.trust import Trust, ask_for_code
 from lrbench.errors import FolderError, UsageError
 
 if TYPE_CHECKING:
@@ -74,7 +75,8 @@ Stack = Annotated[
     str,
     option(
         "Train small models of many runs as one stacked program: yes, no, or auto, where a short trial shows that it "
-        "is faster. Results differ from those of single training by rounding."
+        "is faster. Results differ from those of single training by rounding.",
+        metavar="auto|yes|no",
     ),
 ]
 Confirm = Annotated[
@@ -110,12 +112,14 @@ def sweep(
     executor: options.Executor = "local",
     address: options.Address = None,
     runs_per_gpu: options.RunsPerGpu = 1,
+    slurm: options.Slurm = None,
     stack: Stack = "no",
     name: Annotated[str | None, option("Name of the sweep's folder. Default: the config's name.")] = None,
     yes: Annotated[bool, option("Allow more than 1,000 runs.", "--yes")] = False,
     again: options.Again = False,
     device: options.Device = None,
     track: options.Track = None,
+    trust: Trust = False,
     runs: options.Runs = Path("runs"),
     serve: Serve = False,
     as_json: options.JsonLines = False,
@@ -131,18 +135,16 @@ def sweep(
     console = Terminal(quiet=as_json)
     if status:
         return _show_status(console, runs, name, as_json)
-    configs = _checked(configs, epsilon)
-    wanted = _zoom(zoom, zoom_width, max_runs)
+    configs, wanted = _checked(configs, epsilon), _zoom(zoom, zoom_width, max_runs)
+    ask_for_code(configs, overrides, trust, silent=as_json)
     how = RunOptions(
-        jobs=jobs, executor=executor, address=address, runs_per_gpu=runs_per_gpu, stack=stack, again=again,
-        retries=retries, max_failures=1 if fail_fast else max_failures, prune=Prune.asked(prune, halve),
-    )  # fmt: skip
+        jobs=jobs, executor=executor, address=address, runs_per_gpu=runs_per_gpu, slurm=slurm, stack=stack, again=again,
+        retries=retries, max_failures=1 if fail_fast else max_failures, prune=Prune.asked(prune, halve))  # fmt: skip
     with _watching(console, as_json) as watch, serving(runs if serve and not dry_run else None, watch) as heard:
         asked = plan_sweep(
             configs, {"lr": lr, "seeds": seeds, "schedule": _names(schedule)}, runs=runs, overrides=overrides or (),
             name=name, device=device, track=track or None, options=how, many=yes or dry_run, train=not dry_run,
-            watch=heard,
-        )  # fmt: skip
+            watch=heard)  # fmt: skip
         if not dry_run:
             carry_out(asked, how, zoom=wanted, confirm=confirm, watch=heard)
     if dry_run:

@@ -19,9 +19,9 @@ from lrbench.cli.terminal import inline
 from lrbench.components import LOSS, in_words
 from lrbench.errors import counted
 from lrbench.events import Event
-from lrbench.runs import Status
-from lrbench.sweeps import AUTO_POINTS, Board, Planned, SweepFolder, board_of, time_left
-from lrbench.training import expected_saving
+from lrbench.runs import Status, relative
+from lrbench.sweeps import AUTO_POINTS, Board, Planned, RunJob, SweepFolder, board_of, jobs_of, time_left, unlucky
+from lrbench.training import expected_saving, job_words
 
 if TYPE_CHECKING:
     from lrbench.sweeps import Sweep, Zoom
@@ -40,6 +40,7 @@ MARKS = {
 }
 LEGEND = "● finished  ▸ running  ‖ paused  · pending  ◌ interrupted  ✕ diverged  ✂ pruned  ! failed or damaged"
 SHOWN_SECONDS = 0.25
+MOST_JOBS = 10  # named one by one
 
 
 def table_of(board: Board, height: int | None = None) -> RenderableType:
@@ -163,6 +164,18 @@ def show_status(console: Console, folder: SweepFolder) -> None:
     left = time_left(seconds, board.left, board.count(Status.RUNNING))
     console.print(f"[bold]{inline(folder.name)}[/]  {inline(board.tally())}{_left(left)}")
     console.print(table_of(board))
+    _show_jobs(console, jobs_of(folder, plan, board), board)
+
+
+def _show_jobs(console: Console, jobs: Sequence[RunJob], board: Board) -> None:
+    """Print how many Slurm jobs are running and pending, and the logs of those that left no result."""
+    if words := job_words(job.state for job in jobs if job.state is not None):
+        console.print(f"Slurm jobs: {inline(words)}", soft_wrap=True)
+    stuck = unlucky(jobs, board)
+    for job in stuck[:MOST_JOBS]:
+        console.print(f"{inline(job.run)}: {job.words}; log: {inline(str(relative(job.log)))}", soft_wrap=True)
+    if len(stuck) > MOST_JOBS:
+        console.print(f"and {counted(len(stuck) - MOST_JOBS, 'more job')}")
 
 
 def show_fresh(console: Console, found: Confirmation) -> None:

@@ -17,7 +17,6 @@ from lrbench.analysis import Group
 from lrbench.cli.columns import MOST_ROWS, show_families, show_more, show_table
 from lrbench.cli.terminal import inline
 from lrbench.errors import counted
-from lrbench.lr_finder import Refusal
 from lrbench.reports import groups_table
 from lrbench.runs import listed, relative, tally
 from lrbench.training import pending, stopped
@@ -136,6 +135,8 @@ def _steps(steps: Sequence[int]) -> str:
 
 def show_finding(console: Console, finding: Finding) -> None:
     """Print each method's learning rate for each seed and the advice, or why there is no suggestion."""
+    from lrbench.lr_finder import Refusal
+
     advice, ramp = finding.advice, finding.ramp
     over = f"learning rates {ramp.start:g} … {ramp.end:g} over {ramp.iterations:,} steps"
     console.print(f"\nRange test of {finding.experiment.name}: {over}", markup=False, soft_wrap=True)

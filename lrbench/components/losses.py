@@ -10,8 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from lrbench.errors import ConfigError, UserCodeError
-from lrbench.registry import Catalog, with_tensors
-from lrbench.types import Part, Positive, Probability, Whole, load_object
+from lrbench.registry import Catalog
+from lrbench.types import Part, Positive, Probability, Whole, load_object, with_tensors
 
 if TYPE_CHECKING:
     import torch

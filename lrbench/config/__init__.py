@@ -13,11 +13,13 @@ from lrbench.config.branching import Trunk, branched, count_branched, own_share,
 from lrbench.config.bundled import bundled, bundled_configs, bundled_name, located, no_config
 from lrbench.config.command import CommandConfig
 from lrbench.config.experiment import Experiment
-from lrbench.config.files import exists, opened, read_bytes
+from lrbench.config.files import exists, opened, parse_json, read_bytes
 from lrbench.config.identity import canonical, group, identity, run_name, without_rate
 from lrbench.config.law import FAR, Law, common
+from lrbench.config.limits import Limits
 from lrbench.config.load import CONFIG, CONFIGS, Config, load_config, read_config
 from lrbench.config.merge import PARTS, merge, normal
+from lrbench.config.outside import foreign_code, not_folders
 from lrbench.config.overrides import RANGE, as_axes, overriding
 from lrbench.config.params import flat
 from lrbench.config.program_log import OUR_COLUMN, SOURCES, Column
@@ -28,7 +30,8 @@ from lrbench.config.sizes import Size, SizeKind, size_kind
 from lrbench.config.sweep_block import MAX_POINTS, NOT_VARIED, short_axes
 from lrbench.config.trackers import TRACKERS, checked_tracker, trackers
 from lrbench.config.validate import kind_of, own, validate
-from lrbench.config.yaml_source import dump as dump_yaml
+from lrbench.config.yaml_source import parse_foreign
+from lrbench.config.yaml_text import dump as dump_yaml
 
 if TYPE_CHECKING:
     from lrbench.config.json_schema import schema

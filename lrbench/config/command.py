@@ -2,46 +2,26 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Mapping
 from math import inf
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BeforeValidator, Field, PlainValidator, StrictBool, WithJsonSchema, model_validator
+from pydantic import Field, PlainValidator, StrictBool, WithJsonSchema, model_validator
 
 from lrbench.components import NAMED, Metric
 from lrbench.config.blocks import Trackers
 from lrbench.config.files import exists
-from lrbench.config.params import Params, flat, number_of, rate_among
+from lrbench.config.limits import Limits
+from lrbench.config.params import Params, flat, rate_among
 from lrbench.config.program_files import Hashes, hashed
 from lrbench.config.program_log import OUR_COLUMN, TEXTS, Column, Source
 from lrbench.config.rules import Reference
 from lrbench.config.run_config import RunName, WithParams
 from lrbench.config.templates import OWN, check_names, filled, filled_for_shell, names_in, placed, words_of
 from lrbench.errors import ConfigError
-from lrbench.types import Count, MetricName, Natural
-
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-_TIME = r"([0-9]+(?:\.[0-9]+)?)\s*(s|sec|seconds?|m|min|minutes?|h|hours?|d|days?|)"
-
-
-def _timeout(value: object) -> float:
-    """Parse `2h`, `90 min` or seconds. Raises ValueError."""
-    text = str(value).strip().lower() if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
-    found = re.fullmatch(_TIME, text)
-    if not found or not 0 < float(found[1]) < 1e9:
-        raise ValueError(f"must be a time such as 2h, 90 min or 3600 (seconds) (got {value!r:.40})")
-    return float(found[1]) * _SECONDS[found[2][:1] or "s"]
-
-
-Timeout = Annotated[
-    float,
-    BeforeValidator(_timeout),
-    WithJsonSchema({"type": ["number", "string"], "exclusiveMinimum": 0, "pattern": rf"^\s*{_TIME}\s*$"}),
-]
-"""Seconds, written as `2h`, `90 min` or a number."""
+from lrbench.types import Count, Memory, MetricName, Natural, Seconds, number_of
 
 
 def _command(value: object) -> object:
@@ -77,7 +57,9 @@ class CommandConfig(WithParams, frozen=True, extra="forbid"):
         env: environment variables.
         files: the hashes of its files, by path; a change is another run.
         gpus: GPUs that each run needs.
-        timeout: seconds after which it is stopped.
+        timeout: wall time after which it is stopped and the run fails, such as `2h`; a bare number means seconds.
+        stall: the same, after this long without output and without a new row.
+        memory: the most memory that it may use with all processes that it starts, such as `8GB`.
         track: the tools that follow the run.
     """
 
@@ -97,13 +79,15 @@ class CommandConfig(WithParams, frozen=True, extra="forbid"):
     env: Annotated[dict[str, str], WithJsonSchema({"type": "object"})] | None = None
     files: Hashes = Field(default_factory=dict)
     gpus: Count | None = None
-    timeout: Timeout | None = None
+    timeout: Seconds | None = None
+    stall: Seconds | None = None
+    memory: Memory | None = None
     track: Trackers = None
     reference: Reference | None = None
 
     foreign: ClassVar[str] = "a command"
     taken_over: ClassVar[tuple[str, ...]] = (
-        "reference", "track", "timeout", "folder", "cwd", "resume", "checkpoint", "gpus",
+        "reference", "track", "timeout", "stall", "memory", "folder", "cwd", "resume", "checkpoint", "gpus",
     )  # fmt: skip
     blocks: ClassVar[Mapping[tuple[str, ...], Any]] = {("reference",): Reference}
 
@@ -140,6 +124,11 @@ class CommandConfig(WithParams, frozen=True, extra="forbid"):
         if self.cwd is not None and not exists(self.start(Path())):
             raise ConfigError(f"no such folder: {self.start(Path())}", key="cwd")
         return self
+
+    @property
+    def limits(self) -> Limits:
+        """See `RunConfig`."""
+        return Limits(self.timeout, self.stall, self.memory)
 
     @property
     def directions(self) -> dict[str, Metric]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, PlainSerializer, PlainValidator, StrictBool, model_validator
+from pydantic import Field, PlainSerializer, PlainValidator, StrictBool, ValidationError, model_validator
 
 from lrbench.components import (
     DEFAULT_LR,
@@ -28,6 +28,7 @@ from lrbench.config.blocks import Dataset, Device, Trackers
 from lrbench.config.branches import BranchesRule, DecayRule
 from lrbench.config.consistency import check_consistency
 from lrbench.config.law import Law
+from lrbench.config.limits import Limits
 from lrbench.config.normalize import written_out
 from lrbench.config.rules import (
     ContinueRule,
@@ -39,14 +40,22 @@ from lrbench.config.rules import (
 )
 from lrbench.config.run_config import RunConfig, RunName
 from lrbench.config.sizes import Size, model_sizes
-from lrbench.config.yaml_source import dump
+from lrbench.config.yaml_source import Places
+from lrbench.config.yaml_text import dump
 from lrbench.errors import ConfigError, counted
 from lrbench.registry import Catalog
 from lrbench.schedules import SCHEDULES, Growth, PlateauRule, WarmUpRule
-from lrbench.types import OBJECTS, Count, Duration, MetricName, Natural, Part, Positive, Steps
+from lrbench.types import OBJECTS, Count, Duration, Memory, MetricName, Natural, Part, Positive, Seconds, Steps, adapter
 
 _AS_MAPPING = PlainSerializer(Part.plain)
 _OF_OBJECTS = f"# Made from Python objects ({OBJECTS}…). Only the same call in Python repeats this run.\n"
+
+
+_NAME, _SEED = adapter(RunName), adapter(Natural)
+_FREE = ("name", "seed")
+_LOOKED_UP = ("lr_scaling", "init_from", "continue", "branches")  # what they mean may be in other files
+_MOST_VALIDATED = 4096
+_validated: dict[str, Experiment] = {}
 
 
 def _completed_by(catalog: Catalog) -> PlainValidator:
@@ -91,6 +100,9 @@ class Experiment(RunConfig, frozen=True, extra="forbid"):
         continues: `continue` in the config: continue from another run's complete final state.
         keep: what a finished run keeps: its `best` weights, or its complete `state` too, which can be continued.
         branches: several lengths and decays that share the stable part of one run.
+        timeout: wall time after which the run is ended as failed, such as `2h`; a bare number means seconds.
+        stall: the same, after this long without a step or an evaluation.
+        memory: the most main memory that the run may use, such as `8GB`; one that uses more is ended as failed.
         device: where to train: auto, cpu, cuda, cuda:1 or mps.
         track: tools that follow the run: tensorboard, mlflow, wandb, trackio, or an import string.
         reference: a published result, shown next to the measured one.
@@ -126,6 +138,9 @@ class Experiment(RunConfig, frozen=True, extra="forbid"):
     continues: Annotated[ContinueRule | None, Field(alias="continue")] = None
     keep: Literal["best", "state"] | None = None
     branches: BranchesRule | None = None
+    timeout: Seconds | None = None
+    stall: Seconds | None = None
+    memory: Memory | None = None
     device: Device = "auto"
     track: Trackers = None
     reference: Reference | None = None
@@ -133,7 +148,7 @@ class Experiment(RunConfig, frozen=True, extra="forbid"):
 
     _trunk: Any = None  # what a branch shares with others; see `lrbench.config.branching`
 
-    taken_over: ClassVar[tuple[str, ...]] = ("device", "reference", "track")
+    taken_over: ClassVar[tuple[str, ...]] = ("device", "reference", "track", "timeout", "stall", "memory")
     also: ClassVar[Mapping[str, str]] = {
         **RunConfig.also,
         "step": "an import string of a function of (model, batch) that returns the loss, instead of a task.",
@@ -163,10 +178,34 @@ class Experiment(RunConfig, frozen=True, extra="forbid"):
         check_consistency(self)
         return self
 
+    @classmethod
+    def of(cls, plain: Mapping[str, Any], places: Places, shown: str) -> Experiment:
+        """See `RunConfig`. Of configs that differ only in name and seed, as those of a sweep, one is validated."""
+        name, seed = plain.get("name"), plain.get("seed")
+        if not isinstance(name, str) or type(seed) is not int or any(plain.get(key) is not None for key in _LOOKED_UP):
+            return super().of(plain, places, shown)
+        what = repr({key: value for key, value in plain.items() if key not in _FREE})
+        if what not in _validated:
+            if len(_validated) >= _MOST_VALIDATED:
+                _validated.clear()
+            _validated[what] = super().of({**plain, "name": "any", "seed": 0}, places, shown)
+        try:
+            free = {"name": _NAME.validate_python(name), "seed": _SEED.validate_python(seed)}
+        except (ConfigError, ValidationError):
+            return super().of(plain, places, shown)  # which tells what is wrong
+        made = _validated[what].model_copy(update=free)
+        made._places, made._hashes = places, {}
+        return made
+
     @property
     def length(self) -> Duration:
         """The length of the run, in the unit in which the config gives it."""
         return Duration(float(self.epochs), "epochs") if self.epochs else Duration(float(self.steps or 0), "steps")
+
+    @property
+    def limits(self) -> Limits:
+        """See `RunConfig`."""
+        return Limits(self.timeout, self.stall, self.memory)
 
     @property
     def budget(self) -> str:
@@ -181,6 +220,12 @@ class Experiment(RunConfig, frozen=True, extra="forbid"):
         names = [part.name for part in (*parts, *(self.metrics or ())) if part is not None and part.imported]
         rules = self.dataset.rules
         return [*names, *(name for name in (rules.collate, rules.sampler) if name and ":" in name)]
+
+    @property
+    def self_contained(self) -> bool:
+        """Whether what it means depends on no other file and on no code of the user's."""
+        elsewhere = (self.lr_scaling, self.init_from, self.continues, self.branches)
+        return not self.imports and all(rule is None for rule in elsewhere)
 
     @property
     def of_objects(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from functools import singledispatch
 from typing import Any
 
@@ -65,17 +66,25 @@ def _total_steps(experiment: Experiment) -> int | None:
 
 def identity(config: RunConfig) -> str:
     """Return 64 hex digits by which a run is found, whatever its name."""
-    return config.hashed("identity", lambda: _hash(canonical(config)))
+    return config.hashed("identity", lambda: _hashes(config))
 
 
 def group(config: RunConfig) -> str:
     """Return the identity without the seed."""
-    return config.hashed("group", lambda: _hash(_without_seed(config)))
+    return config.hashed("group", lambda: _hashes(config))
+
+
+def _hashes(config: RunConfig) -> dict[str, str]:
+    """Return all from one canonical form: whoever reads many runs needs them, and it takes longer than they do."""
+    whole = canonical(config)
+    of_all = _of_all_seeds(whole)
+    rateless = _without(of_all, config.lr_key.split("."))
+    return {"identity": _hash(whole), "group": _hash(of_all), "without_rate": _hash(rateless)}
 
 
 def without_rate(config: RunConfig) -> str:
     """Return the identity without the seed and the learning rate."""
-    return _hash(_without(_without_seed(config), config.lr_key.split(".")))
+    return config.hashed("without_rate", lambda: _hashes(config))
 
 
 def run_name(config: RunConfig) -> str:
@@ -94,8 +103,8 @@ def _unusual(plain: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in plain.items() if key not in usual or value != usual[key]}
 
 
-def _without_seed(config: RunConfig) -> dict[str, Any]:
-    return {k: v for k, v in canonical(config).items() if k not in _REPEATS}
+def _of_all_seeds(plain: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in plain.items() if k not in _REPEATS}
 
 
 def _without(plain: dict[str, Any], path: list[str]) -> dict[str, Any]:

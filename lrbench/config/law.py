@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 
-from lrbench.config.files import exists, read_bytes
+from lrbench.config.files import exists, parse_json, read_bytes
 from lrbench.config.params import flat
 from lrbench.config.sizes import Size
 from lrbench.errors import ConfigError
@@ -114,7 +113,7 @@ def read_law(file: str | Path) -> dict[str, Any]:
     if not exists(path):
         raise ConfigError(f"no such file: {path!s:.300}; {hint}", key="lr_scaling.from")
     try:
-        found = json.loads(read_bytes(path, MOST_BYTES))
+        found = parse_json(read_bytes(path, MOST_BYTES))
         assert isinstance(found, dict)
         adapter(Law).validate_python(found)
     except OSError as error:
@@ -123,6 +122,6 @@ def read_law(file: str | Path) -> dict[str, Any]:
         where = ".".join(map(str, error.errors()[0]["loc"]))
         problem = f"{path} is not a law: {where + ': ' if where else ''}{problem_of(error)}"
         raise ConfigError(f"{problem}; {hint}", key="lr_scaling.from") from None
-    except (ValueError, AssertionError, RecursionError):
+    except (ValueError, AssertionError):
         raise ConfigError(f"{path} is not a law in JSON; {hint}", key="lr_scaling.from") from None
     return found

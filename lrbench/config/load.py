@@ -90,25 +90,30 @@ def read_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
     return Config(plain, places, str(path))
 
 
-def _resolve(path: Path) -> tuple[dict[str, Any], yaml_source.Places]:
-    """Merge a file with all that it extends."""
-    chain = [path]
-    files = [_read(path)]
-    while (parent := files[-1][0].pop("extends", None)) is not None:
-        where = files[-1][1][("extends",)]
+def files_of(path: Path) -> list[tuple[Path, dict[str, Any], yaml_source.Places]]:
+    """Read a file and all that it extends, one after the other: path, values and places of each. Raises ConfigError."""
+    found = [(path, *_read(path))]
+    while (parent := found[-1][1].pop("extends", None)) is not None:
+        last, _, places = found[-1]
+        where = places[("extends",)]
         if not isinstance(parent, str):
             raise ConfigError(f"must be the path of one YAML file (got {parent!r:.60})", key="extends", where=where)
-        target = _beside(chain[-1], parent, where)
+        target, chain = _beside(last, parent, where), [file for file, *_ in found]
         if os.path.realpath(target) in map(os.path.realpath, chain):
             circle = " → ".join(str(p) for p in (*chain, target))
             raise ConfigError(f"forms a cycle: {circle}", key="extends", where=where)
         if len(chain) > MOST_EXTENDED:
             problem = f"leads through more than {MOST_EXTENDED} files that extend each other"
             raise ConfigError(problem, key="extends", where=where)
-        chain.append(target)
-        files.append(_read(target))
-    plain, places = files.pop()
-    for child, child_places in reversed(files):
+        found.append((target, *_read(target)))
+    return found
+
+
+def _resolve(path: Path) -> tuple[dict[str, Any], yaml_source.Places]:
+    """Merge a file with all that it extends."""
+    files = files_of(path)
+    _, plain, places = files.pop()
+    for _, child, child_places in reversed(files):
         inherited = {k: v for k, v in plain.items() if k not in _NOT_INHERITED}
         plain, places = merge(inherited, child), {**places, **child_places}
     return plain, places

@@ -14,7 +14,7 @@ from lrbench.errors import ConfigError, option
 _NUMBER = r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?"
 RANGE = re.compile(rf"{_NUMBER}(:{_NUMBER})+")
 """Numbers with colons between them, meant as from:to:points."""
-_TEXTS = ("name", "reference", "extends", "folder", "command", "device")
+_TEXTS = ("name", "reference", "extends", "folder", "command", "device", "timeout", "stall", "memory")
 """Keys that no sweep varies, or whose text may well have commas."""
 
 
@@ -55,7 +55,7 @@ def _as_axis(text: str) -> str:
     axis = key if key.startswith("sweep.") else f"sweep.{key}"
     if len(_values(key, value_text)) > 1:
         return f"{axis}=[{value_text.strip()}]"
-    return f"{axis}={value_text.strip()}" if RANGE.fullmatch(value_text.strip()) else text
+    return f"{axis}={value_text.strip()}" if _is_range(key, value_text) else text
 
 
 def _split(text: str) -> tuple[str, str]:
@@ -76,8 +76,12 @@ def _values(key: str, text: str) -> Sequence[Any]:
     return found if isinstance(found, list) else [text]
 
 
+def _is_range(key: str, text: str) -> bool:
+    return key.partition(".")[0] not in _TEXTS and RANGE.fullmatch(text.strip()) is not None
+
+
 def _are_several(key: str, text: str) -> bool:
     """Return whether a text must mean several values: numbers, or names of a part; other text may be one value."""
     values = _values(key, text)
     numbers = all(isinstance(one, int | float) and not isinstance(one, bool) for one in values)
-    return bool(RANGE.fullmatch(text.strip())) or (len(values) > 1 and (numbers or key in PARTS))
+    return _is_range(key, text) or (len(values) > 1 and (numbers or key in PARTS))

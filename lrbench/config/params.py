@@ -36,8 +36,10 @@ def flat(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return values by dotted key: `{model: {width: 64}}` → `{"model.width": 64}`."""
     found: dict[str, Any] = {}
     for key, value in params.items():
-        name = f"{prefix}{key}"
-        found |= flat(value, f"{name}.") if isinstance(value, Mapping) and value else {name: value}
+        if value and isinstance(value, Mapping):
+            found.update(flat(value, f"{prefix}{key}."))
+        else:
+            found[f"{prefix}{key}"] = value
     return found
 
 
@@ -53,8 +55,3 @@ def rate_among(params: Mapping[str, Any], named: str | None = None) -> str | Non
         return named
     keys = sorted(values, key=lambda key: key.count("."))
     return next((key for name in LR_NAMES for key in keys if key.rpartition(".")[2] == name), None)
-
-
-def number_of(value: Any) -> float | None:
-    """Return a value as a number; None if it is none."""
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

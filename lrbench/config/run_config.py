@@ -6,20 +6,21 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
-from pydantic import AfterValidator, BaseModel, Field, ValidationError, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, ValidationError, WithJsonSchema
 
 from lrbench.config.blocks import Trackers, checked_name
-from lrbench.config.params import flat, number_of, rate_among
+from lrbench.config.limits import Limits
+from lrbench.config.params import flat, rate_among
 from lrbench.config.rules import Reference
 from lrbench.config.sizes import Size, param_sizes
-from lrbench.config.yaml_source import Places, dump, path_of, place_of
+from lrbench.config.yaml_source import Places, path_of, place_of
+from lrbench.config.yaml_text import dump
 from lrbench.errors import ConfigError, choices
-from lrbench.types import adapter, first_of, problem_of
+from lrbench.types import adapter, first_of, number_of, problem_of
 
 _NAME = r"^[\w\u0080-\uffff][\w .,+=@()\u0080-\uffff-]{0,99}$"
 RunName = Annotated[
     str,
-    Field(min_length=1, max_length=100),
     AfterValidator(checked_name),
     WithJsonSchema({"type": "string", "pattern": _NAME, "not": {"pattern": "[ .]$"}}),
 ]
@@ -86,6 +87,11 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
         return {}
 
     @property
+    def limits(self) -> Limits:
+        """What the run may take; unlimited unless its kind has limits."""
+        return Limits()
+
+    @property
     def budget(self) -> str:
         """The length of the run in words; empty if it is unknown."""
         return ""
@@ -104,10 +110,10 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
         """Return the resolved config as plain values, without None; loading it gives the same one."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
-    def hashed(self, what: str, find: Callable[[], str]) -> str:
-        """Compute a hash once; a config never changes."""
+    def hashed(self, what: str, find: Callable[[], Mapping[str, str]]) -> str:
+        """Return one of the hashes that `find` computes, once; a config never changes."""
         if what not in self._hashes:
-            self._hashes[what] = find()
+            self._hashes.update(find())
         return self._hashes[what]
 
     def yaml(self) -> str:
@@ -168,7 +174,7 @@ def _translated(kind: type[RunConfig], error: ValidationError, places: Places, s
     inner = ("rules", "part", "bool", "Normalize")  # internal names; in a config they are mistakes
     path = tuple(p for i, p in enumerate(loc) if p not in inner or i == 0 or (unknown and i == len(loc) - 1))
     if unknown:
-        problem = f"unknown key '{path[-1]}'; {choices(path[-1], _fields_at(kind, path[:-1]))}"
+        problem = f"unknown key '{path[-1]}'; {choices(path[-1], fields_at(kind, path[:-1]))}"
     elif first["type"] == "missing":
         problem = "is missing"
     else:
@@ -176,7 +182,7 @@ def _translated(kind: type[RunConfig], error: ValidationError, places: Places, s
     return ConfigError(problem, key=".".join(path), where=place_of(places, path) or shown)
 
 
-def _fields_at(kind: type[RunConfig], path: tuple[str, ...]) -> list[str]:
+def fields_at(kind: type[RunConfig], path: tuple[str, ...]) -> list[str]:
     """Return the valid keys of the block at `path`."""
     path = tuple(piece for piece in path if not piece.isdigit())  # the places of items in a list
     schema = adapter(kind.blocks.get(path, kind)).json_schema(mode="validation")

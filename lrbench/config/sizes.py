@@ -6,7 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
-from lrbench.config.params import flat, number_of
+from lrbench.config.params import flat
+from lrbench.types import number_of
 
 SizeKind = Literal["batch", "length", "data", "width", "depth", "other"]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from lrbench.config.params import flat, rate_among
 
-NOT_VARIED = ("name", "device", "reference", "extends", "sweep", "folder", "timeout", "gpus")
+NOT_VARIED = ("name", "device", "reference", "extends", "sweep", "folder", "timeout", "stall", "memory", "gpus")
 """Keys of a config that are no axis."""
 MAX_POINTS = 100_000
 """The most values of an axis."""

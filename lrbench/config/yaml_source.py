@@ -24,19 +24,33 @@ _MAX_VALUES = 20_000  # an alias bomb is small on disk and grows when it is read
 _MAX_DEPTH = 50
 
 
-class _Loader(yaml.SafeLoader):
+class _TooManyError(yaml.MarkedYAMLError):
     pass
+
+
+class Loader(yaml.SafeLoader):
+    """Reads scalars as configs have them, and stops at too many values before it has read them all."""
+
+    composed = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """Compose the next node; keys are nodes too."""
+        self.composed += 1
+        if self.composed > 2 * _MAX_VALUES:
+            event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+            raise _TooManyError(problem_mark=event.start_mark)
+        return super().compose_node(parent, index)
 
 
 # YAML 1.1, as in PyYAML, requires a dot and a signed exponent in a float (people write 1e-3), reads 010 as 8 and 1:30
 # as 90, and turns 2020-01-01 into a date. Here numbers are decimal and the rest is text.
-_Loader.yaml_implicit_resolvers = {
+Loader.yaml_implicit_resolvers = {
     first: [(tag, regexp) for tag, regexp in resolvers if not tag.endswith((":float", ":int", ":timestamp"))]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"[-+]?[0-9][0-9_]*$"), list("-+0123456789"))
-_Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(str(node.value).replace("_", "")))
-_Loader.add_implicit_resolver(
+Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"[-+]?[0-9][0-9_]*$"), list("-+0123456789"))
+Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(str(node.value).replace("_", "")))
+Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
     re.compile(
         r"[-+]?(?:(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?|\.(?:inf|Inf|INF))$|\.(?:nan|NaN|NAN)$"
@@ -51,26 +65,11 @@ _C: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # missing without libya
 class _FastLoader(_C):  # type: ignore[misc]
     """The same in C, eight times as fast, only for short texts: deep nesting could overflow its stack."""
 
-    yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
-    yaml_constructors = _Loader.yaml_constructors
+    yaml_implicit_resolvers = Loader.yaml_implicit_resolvers
+    yaml_constructors = Loader.yaml_constructors
 
 
 _SHORT = 4000  # characters
-
-
-class _Dumper(yaml.SafeDumper):
-    """Quotes text that `_Loader` would read as another type, such as '1e5'."""
-
-    yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
-
-
-def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
-    """Represent text. Rare line endings must be escaped, since single quotes would turn them into spaces."""
-    style = '"' if any(end in text for end in "\x85\u2028\u2029") else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style)
-
-
-_Dumper.add_representer(str, _text)
 
 
 def read(path: Path) -> tuple[dict[str, Any], Places]:
@@ -91,13 +90,58 @@ def read(path: Path) -> tuple[dict[str, Any], Places]:
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
         raise ConfigError("is not UTF-8 text", where=f"{shown}:{line}") from None
-    value, places = copy.deepcopy(_parsed(text, shown))
+    value, places = _of_blocks(text, shown) or copy.deepcopy(_parsed(text, shown))
     if value is None:
         raise ConfigError("is empty; a config needs at least dataset, model, optimizer and epochs", where=shown)
     if not isinstance(value, dict):
         kind = "list" if isinstance(value, list) else "single value"
         raise ConfigError(f"must be a mapping (key: value), not a {kind}", where=f"{shown}:1")
     return value, places
+
+
+def _of_blocks(text: str, shown: str) -> tuple[dict[str, Any], Places] | None:
+    """Parse a mapping key by key, each with its value; None for YAML that can't be taken apart like that.
+
+    The configs of a sweep differ in a few keys, so of a thousand of them nearly all blocks have been parsed before.
+    """
+    blocks = _BLOCK.findall(text) if len(text) <= _SHORT and not _ACROSS.search(text) else []
+    if not blocks or sum(map(len, blocks)) != len(text):
+        return None
+    found: dict[str, Any] = {}
+    places: Places = {(): f"{shown}:1"}
+    line = 1
+    for block in blocks:
+        parsed = _block(block)
+        if parsed is None or parsed[0] in found:
+            return None
+        key, value, lines = parsed
+        found[key] = _copy(value)
+        places |= {path: f"{shown}:{line + below}" for path, below in lines}
+        line += block.count("\n")
+    return found, places
+
+
+_BLOCK = re.compile(r"[A-Za-z_]+:(?:[ ][^\n]*)?\n(?:(?:[ -][^\n]*)?\n)*")
+_ACROSS = re.compile(r"[&*%!\t]|^---|^\.\.\.", re.MULTILINE)
+"""What may have a meaning for other blocks: anchors, aliases, directives, tags and the limits of documents."""
+
+
+@functools.lru_cache(maxsize=4096)
+def _block(text: str) -> tuple[str, Any, tuple[tuple[Path_, int], ...]] | None:
+    """Parse a key and its value, with the lines of all keys; None if it has another form."""
+    with contextlib.suppress(yaml.YAMLError, ValueError, OverflowError, ConfigError):
+        value, places = _built(_FastLoader(text), "")
+        if isinstance(value, dict) and len(value) == 1:
+            (key,) = value
+            lines = tuple((path, int(place[1:]) - 1) for path, place in places.items() if path)
+            return key, value[key], lines
+    return None
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _copy(one) for key, one in value.items()}
+    return [_copy(one) for one in value] if isinstance(value, list) else value
 
 
 @functools.lru_cache(maxsize=4)
@@ -111,17 +155,29 @@ def parse(text: str, shown: str) -> tuple[Any, Places]:
     if len(text) <= _SHORT:
         with contextlib.suppress(yaml.YAMLError, ValueError, OverflowError):  # the other loader reports the error
             return _built(_FastLoader(text), shown)
+    return _translated(text, shown, Loader, _Builder)
+
+
+def parse_foreign(text: str, shown: str) -> Any:
+    """Parse YAML that another program wrote: with any keys, and of its objects the plain values. Raises ConfigError."""
+    return _translated(text, shown, _ForeignLoader, _ForeignBuilder)[0]
+
+
+def _translated(text: str, shown: str, kind: type[Loader], builder: type[_Builder]) -> tuple[Any, Places]:
+    """Parse a text; errors of YAML become a ConfigError."""
     try:
-        loader = _Loader(text)
+        loader = kind(text)
     except yaml.reader.ReaderError as error:
         where = f"{shown}:{text[: error.position].count(chr(10)) + 1}"
         problem = f"contains the character {chr(error.character)!r}, which YAML forbids"
         raise ConfigError(problem, where=where) from None
     try:
-        return _built(loader, shown)
+        return _built(loader, shown, builder)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{shown}:{mark.line + 1}" if mark else shown
+        if isinstance(error, _TooManyError):
+            raise ConfigError(f"has more than {_MAX_VALUES:,} values", where=where) from None
         raise ConfigError(f"is not valid YAML: {error.problem or error.context}", where=where) from None
     except (yaml.YAMLError, ValueError, OverflowError) as error:  # an escape such as "\UFFFFFFFF"
         raise ConfigError(f"is not valid YAML: {error}", where=shown) from None
@@ -131,9 +187,9 @@ def parse(text: str, shown: str) -> tuple[Any, Places]:
         loader.dispose()
 
 
-def _built(loader: Any, shown: str) -> tuple[Any, Places]:
+def _built(loader: Any, shown: str, kind: type[_Builder] | None = None) -> tuple[Any, Places]:
     node = loader.get_single_node()
-    builder = _Builder(loader, shown)
+    builder = (kind or _Builder)(loader, shown)
     return (None if node is None else builder.value(node, ())), builder.places
 
 
@@ -145,11 +201,6 @@ def path_of(key: str) -> Path_:
 def place_of(places: Places, path: Path_) -> str:
     """Return the place of the key at `path`, or of the nearest enclosing one."""
     return next((places[path[:n]] for n in range(len(path), -1, -1) if path[:n] in places), "")
-
-
-def dump(value: Any) -> str:
-    """Write YAML that `parse` reads back as the same value."""
-    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
 class _Builder:
@@ -216,6 +267,18 @@ class _Builder:
         if not all(isinstance(value, dict) for value in values):
             raise ConfigError("`<<` takes a mapping, or a list of them", key=".".join(path), where=where)
         return {k: v for value in reversed(values) for k, v in value.items()}
+
+
+class _ForeignLoader(Loader):
+    pass
+
+
+_ForeignLoader.add_multi_constructor("", lambda loader, tag, node: node.value or tag.rpartition(".")[2])
+
+
+class _ForeignBuilder(_Builder):
+    def _key(self, node: yaml.Node, path: Path_, where: str) -> Any:
+        return str(node.value) if isinstance(node, yaml.ScalarNode) else None
 
 
 def _whole(text: str) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Mapping
 from typing import Any, TypeVar, overload
 
-from lrbench.config import flat
+from lrbench.config import flat, parse_json
 from lrbench.errors import ConfigError, UsageError, nearest
 
 PARAMS = "LRBENCH_PARAMS"
@@ -26,10 +25,10 @@ def given_values() -> dict[str, Any]:
     if not text:
         return {}
     try:
-        told = json.loads(text)
+        told = parse_json(text)
         params = told.get("params") or {}
         return {**params, **flat(params), **{name: told[name] for name in ("seed", "name") if name in told}}
-    except (ValueError, AttributeError, TypeError, RecursionError) as error:
+    except (ValueError, AttributeError, TypeError) as error:
         raise UsageError(f"{PARAMS} must be JSON with `params`, as lrbench sets it ({error})") from error
 
 

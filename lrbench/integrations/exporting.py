@@ -12,7 +12,7 @@ from lrbench.config import TRACKERS, checked_tracker, trackers
 from lrbench.errors import ConfigError, FolderError, RunError, UsageError, option, reason_of
 from lrbench.integrations.following import Following, run_of, state_in
 from lrbench.integrations.trackers import Tool
-from lrbench.runs import Status
+from lrbench.runs import Status, last_row
 from lrbench.types import PATH, PATHS, TEXT, TEXTS, Kind, Part, arguments
 
 _TABLES = "lrbench.integrations.trackers.tables"
@@ -101,6 +101,11 @@ def _export(record: Record, tool: Tool, done: Export) -> None:
     name = record.folder.name
     if record.status in (Status.DAMAGED, Status.COPY, Status.PENDING):
         done.left_out[name] = record.problem or "it has not started"
+        return
+    try:
+        last_row(record.folder.steps.path)
+    except FolderError as error:  # of one run, which must not keep the others back
+        done.left_out[name] = str(error)
         return
 
     def failed(tool: Tool, why: str) -> None:

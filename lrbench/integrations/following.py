@@ -138,19 +138,28 @@ class Following:
     def _pass_on(self, *, replayed: bool) -> bool:
         """Pass on new rows in the order of their steps. Returns False if a file was written anew."""
         evaluations = self.epochs.rows()  # first: the steps before an evaluation are written before it
-        steps = self.steps.rows()
-        if evaluations is None or steps is None:
+        while evaluations is not None and self.epochs.more:
+            more = self.epochs.rows()
+            evaluations = None if more is None else evaluations + more
+        if evaluations is None:
             return False
-        steps = [row for row in steps if math.isfinite(row.get("step", math.nan))]
         numbered = enumerate(evaluations, start=self.evaluated + 1)
         measured = [row if math.isfinite(row.get("step", math.nan)) else {**row, "step": n} for n, row in numbered]
         self.evaluated += len(evaluations)
         clock = clock_of(self.run.started, measured) if replayed else lambda done: np.full(len(done), time.time())
-        told = _timed(steps, clock), _timed(measured, clock)
-        for row in [*told[0][-1:], *told[1][-1:]]:
-            self.done, self.now = max(self.done, row.step), max(self.now, row.time)
-        for chunk, evaluation in _in_order(*told):
-            self._tell(chunk, evaluation)
+        left, over = _timed(measured, clock), False
+        while not over:
+            rows = self.steps.rows()
+            if rows is None:
+                return False
+            over = not self.steps.more
+            steps = _timed([row for row in rows if math.isfinite(row.get("step", math.nan))], clock)
+            reached = len(left) if over else sum(row.step <= steps[-1].step for row in left) if steps else 0
+            told, left = left[:reached], left[reached:]
+            for row in [*steps[-1:], *told[-1:]]:
+                self.done, self.now = max(self.done, row.step), max(self.now, row.time)
+            for chunk, evaluation in _in_order(steps, told):
+                self._tell(chunk, evaluation)
         return True
 
     def _tell(self, chunk: Sequence[Row], evaluation: Row | None) -> None:

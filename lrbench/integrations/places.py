@@ -7,6 +7,7 @@ import os
 import time
 import traceback
 import uuid
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -46,15 +47,19 @@ class OfCommand:
         recorded: what the program says of its run.
         resume: keep the rows that are there.
 
-    Raises FolderError if it can't be written.
+    Raises FolderError if it can't be written, LockedError if another process of the command records.
     """
 
     def __init__(self, path: Path, recorded: Recorded, *, resume: bool) -> None:
         self.folder = RunFolder(path)
         resume = resume or bool(os.environ.get(RESUMED)) or os.environ.get(_RESTARTS, "0") != "0"
-        if not resume and self.folder.recorded():
-            say("another process of this command has recorded before; its rows are replaced")
-        self.writer = RowWriter(self.folder, _kept(self.folder, recorded, resume), keep=resume, numbers=settled)
+        self._held = contextlib.ExitStack()
+        with self._held:
+            self._held.enter_context(_only_recorder(self.folder))
+            if not resume and self.folder.recorded():
+                say("another process of this command has recorded before; its rows are replaced")
+            self.writer = RowWriter(self.folder, _kept(self.folder, recorded, resume), keep=resume, numbers=settled)
+            self._held = self._held.pop_all()
 
     def evaluated(self) -> None:
         """See `Place`."""
@@ -65,7 +70,20 @@ class OfCommand:
 
     def close(self) -> None:
         """See `Place`."""
-        self.writer.close()
+        with self._held:
+            self.writer.close()
+
+
+@contextlib.contextmanager
+def _only_recorder(folder: RunFolder) -> Iterator[None]:
+    """Be the one process of a command that records. Raises LockedError if another one is."""
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(folder.recorder_lock())
+        except LockedError as error:
+            advice = "if they train one model, only rank 0 records: set RANK before lrbench.record, or pass rank="
+            raise LockedError(f"two processes of one command record {error}; {advice}") from None
+        yield
 
 
 class Standalone:

@@ -14,7 +14,7 @@ from lrbench.config import RunConfig, exists
 from lrbench.errors import FolderError, option
 from lrbench.lr_finder.curves import Curve
 from lrbench.lr_finder.settings import Ramp
-from lrbench.runs import RunFolder, parsed, read_csv, read_json, to_json, write_file
+from lrbench.runs import RunFolder, check_links, parsed, read_csv, read_json, to_json, write_file
 from lrbench.types import Finite, Natural
 
 FORMAT = 1
@@ -40,10 +40,15 @@ class FinderFolder:
 
     @classmethod
     def of(cls, root: Path, config: RunConfig, ramp: Ramp) -> FinderFolder:
-        """Return the folder of a test under `root`: an existing one, even with another name, or a new path."""
+        """Return the folder of a test under `root`: an existing one, even with another name, or a new path.
+
+        Raises FolderError for a link that leads elsewhere.
+        """
         wanted = ramp.identity(config)[:8]
         known = sorted((root / "find-lr").glob(f"*-{wanted}"))
-        return cls(known[0] if known else root / "find-lr" / f"{config.name}-{wanted}")
+        path = known[0] if known else root / "find-lr" / f"{config.name}-{wanted}"
+        check_links(path, root)
+        return cls(path)
 
     @property
     def name(self) -> str:
@@ -111,6 +116,7 @@ class FinderFolder:
     def found(self) -> dict[str, Any]:
         """Read `finder.json`. Raises FolderError if it is missing, damaged or of another format."""
         path = self.path / "finder.json"
+        check_links(self.path, self.path.parent.parent)
         found = read_json(path)
         if found is None or found.get("format") != FORMAT:
             raise FolderError(f"{path} is missing or has another format; run `lrbench find-lr` again to rewrite it")

@@ -5,14 +5,18 @@ The page is escaped by its template (`page.py`), and figures by `figures/style.p
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterable, Mapping
+from csv import writer as csv_writer
 from html import escape
 from typing import Any
 
 from lrbench.errors import printable
 
 _NUMBER = re.compile(r"[-+]?[0-9.]+(e[-+]?[0-9]+)?")
+_COMPUTED = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
+"""What formulas begin with; some spreadsheets take the wide forms too."""
 
 
 def markdown(text: str) -> str:
@@ -31,16 +35,21 @@ def csv(rows: Iterable[Mapping[str, Any]]) -> str:
 
     Text that a spreadsheet would compute gets a leading apostrophe.
     """
-    import pandas as pd  # a third of a second, which most commands do not need
-
-    cells = [{key: csv_cell(value) for key, value in row.items()} for row in rows]
-    table = pd.DataFrame(cells, dtype=object)  # otherwise, whole numbers with gaps between them become fractions
-    return table.to_csv(index=False, lineterminator="\n")
+    rows = list(rows)
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    text = io.StringIO()
+    writer = csv_writer(text, lineterminator="\n")
+    writer.writerow(map(csv_cell, names))
+    writer.writerows([csv_cell(row.get(name)) for name in names] for row in rows)
+    return text.getvalue()
 
 
 def csv_cell(value: Any) -> Any:
-    """Return a value of a CSV file; text that a spreadsheet would compute gets a leading apostrophe."""
+    """Return a value of a CSV file, empty for None and NaN.
+
+    Text that a spreadsheet would compute gets a leading apostrophe.
+    """
     if not isinstance(value, str):
-        return value
-    computed = value.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) and not _NUMBER.fullmatch(value)
+        return None if value != value else value
+    computed = value.startswith(_COMPUTED) and not _NUMBER.fullmatch(value)
     return f"'{printable(value)}" if computed else printable(value)

@@ -164,7 +164,7 @@ def _over_two(heading: str) -> str:
 
 
 def _written(kinds: str, heads: Sequence[str], rows: Sequence[Sequence[str]], said: Sequence[str] = ()) -> str:
-    comments = [_HEAD, *(f"% {printable(line)}." for line in said)]
+    comments = [_HEAD, *(f"% {' '.join(printable(line).split())}." for line in said)]
     top = [rf"\begin{{tabular}}{{{kinds}}}", r"\toprule", _row(heads), r"\midrule"]
     return "\n".join([*comments, *top, *map(_row, rows), r"\bottomrule", r"\end{tabular}"]) + "\n"
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from lrbench.errors import printable
 from lrbench.reports import confirmation, formats
+from lrbench.reports.drawn import Drawn
 from lrbench.reports.escape import markdown as escaped
 from lrbench.reports.family_table import families_table
-from lrbench.reports.figures.render import Drawn
 from lrbench.reports.headline import headline
 from lrbench.reports.name_columns import by_keys
 from lrbench.reports.page.details import curves, provenance

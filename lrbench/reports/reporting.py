@@ -10,6 +10,7 @@ from typing import Any
 from lrbench.analysis import (
     Group,
     Record,
+    SecondProcess,
     Target,
     compare_groups,
     confirmation,
@@ -19,20 +20,23 @@ from lrbench.analysis import (
     kept,
     labels_of,
     measure_named,
+    no_collections,
     read_runs,
     run_rows,
+    task_of,
     tasks_of,
     with_families,
 )
 from lrbench.config import exists
 from lrbench.errors import UsageError, option
 from lrbench.reports import formats, latex, tables
+from lrbench.reports.drawn import Drawn
 from lrbench.reports.escape import csv
 from lrbench.reports.range_tests import kept_tests, read_tests
 from lrbench.reports.shown import Shown
 from lrbench.reports.shown import summary as _sentences
 from lrbench.reports.winner import Winner, complete_winner, winner
-from lrbench.runs import RunFolder, Status, write_file, writing
+from lrbench.runs import RunFolder, Status, check_links, write_file, writing
 from lrbench.sweeps import set_apart
 from lrbench.types import NOTHING, PATH, PATHS, SWITCH, TEXT, TEXTS, Displayed, Paths, arguments, paths_in
 
@@ -78,6 +82,7 @@ def summary(shown: Shown) -> list[str]:
     columns=TEXTS,
     standalone=SWITCH,
 )
+@no_collections()
 def report(
     runs: Paths = "runs",
     out: str | Path | None = None,
@@ -111,12 +116,14 @@ def report(
 
     Raises:
         UsageError: a path does not exist or has no runs, or an argument matches nothing.
-        FolderError: `out` can't be written.
+        FolderError: `out` can't be written, or there is none and `report` is a link that leads elsewhere.
     """
     paths = paths_in(runs)
     asked: Any = {"metric": metric, "baseline": baseline, "filters": filters, "target": target, "columns": columns}
     shown = gather(paths, **asked, pool_code=pool_code)
     folder = Path(out) if out is not None else _default_out(paths[0])
+    if out is None:
+        check_links(folder, folder.parent)
     if exists(folder) and not folder.is_dir():
         raise UsageError(f"{option('--out')} {folder} is a file; name a folder")
     best = complete_winner(shown) if standalone else winner(shown)
@@ -160,7 +167,7 @@ def gather(
     if baseline is not None and not alike:
         select = f"select one with {option('--filter')} dataset=…"
         raise UsageError(f"{option('--baseline')} {baseline}: the runs have different tasks; {select}")
-    rivals = [group for group in compared if len(tasks_of([*ended, group])) <= 1] if ended else compared
+    rivals = _rivals(compared, ended) if ended else compared
     comparison = compare_groups(rivals, metric, baseline) if alike else None
     shown = Shown(groups, found, tests, comparison, aim, pool_code, metric, confirmed, tuple(columns))
     if columns:
@@ -170,11 +177,18 @@ def gather(
     return shown
 
 
+def _rivals(groups: Sequence[Group], ended: Sequence[Group]) -> list[Group]:
+    """Return the groups that may have the task of those that have ended."""
+    of_task = {(group.foreign, task_of(group)): group for group in groups}
+    known = {task: len(tasks_of([*ended, group])) <= 1 for task, group in of_task.items()}
+    return [group for group in groups if known[group.foreign, task_of(group)]]
+
+
 NO_WINNER = "winner.py is not written: these runs have no best one, since none has ended or they can't be compared"
 FORMATS = ("csv", "json", "markdown", "latex")
 
 
-def table(shown: Shown, form: str) -> str:
+def formatted_table(shown: Shown, form: str) -> str:
     """Write the table as csv, json, markdown or latex. Raises UsageError for another format."""
     if form not in FORMATS:
         raise UsageError(f"{option('--format')} {form}: must be one of {', '.join(FORMATS)}")
@@ -204,26 +218,38 @@ _OPTIONAL = (
 
 
 def _write(folder: Path, shown: Shown, best: Winner | None) -> list[Path]:
-    from lrbench.reports.figures import overview, render  # matplotlib takes half a second to import
-    from lrbench.reports.figures.style import write_both
+    main = SecondProcess(lambda: _main_figure(folder, shown))
+    others = SecondProcess(lambda: _other_figures(folder, shown))
+
     from lrbench.reports.markdown import markdown
     from lrbench.reports.page import render as page
 
-    drawn = render.draw(shown)
-    figures = {one.name: one.figure for one in drawn}
-    if shown.groups:
-        figures = {"report": overview.draw(shown.groups, shown.against), **figures}
-    pictures = [path for name, figure in figures.items() for path in write_both(figure, folder / name)]
-    texts = {
-        "report.html": page(shown, drawn, best),
-        "report.md": markdown(shown, drawn, best),
+    tables_and_code = {
         "report.csv": formats.csv(tables.every(shown.groups, shown.columns), shown.groups),
         "runs.csv": csv(run_rows(shown.records)),
         **(best.files if best else {}),
     }
-    page_file, *tables_and_code = (write_file(folder / name, text) for name, text in texts.items())
-    files = [page_file, *pictures, *tables_and_code]
+    texts = {
+        "report.html": page(shown, others.result, best),
+        "report.md": markdown(shown, others.result(), best),
+        **tables_and_code,
+    }
+    pictures = [*main.result(), *(path for one in others.result() for path in one.files)]
+    page_file, *written = (write_file(folder / name, text) for name, text in texts.items())
+    files = [page_file, *pictures, *written]
     with writing(folder):
         for name in {*_OPTIONAL} - {path.name for path in files}:  # of an earlier report
             (folder / name).unlink(missing_ok=True)
     return files
+
+
+def _main_figure(folder: Path, shown: Shown) -> list[Path]:
+    from lrbench.reports.figures import render  # matplotlib takes half a second to import
+
+    return render.draw_main(shown, folder) if shown.groups else []
+
+
+def _other_figures(folder: Path, shown: Shown) -> list[Drawn]:
+    from lrbench.reports.figures import render
+
+    return render.draw(shown, folder)

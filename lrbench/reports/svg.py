@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
-import io
 import re
+from collections.abc import Iterator
 
 import matplotlib as mpl
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from lrbench.errors import printable
-from lrbench.reports.figures.style import COLOURS, OTHERS, drawing
+from lrbench.reports.figures.style import COLOURS, OTHERS, drawing, printed
 
 THEMED = {
     **{colour.lower(): f"var(--c{index}, {colour})" for index, colour in enumerate(COLOURS) if colour != "#000000"},
@@ -36,10 +37,8 @@ def inline(figure: Figure, name: str, description: str) -> Markup:
 
     The name must be unique in the page, since the ids inside depend on it.
     """
-    buffer = io.StringIO()
-    with drawing(), mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": f"lrbench {name}"}):
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    svg = printable(buffer.getvalue())
+    with drawing(), mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": f"lrbench {name}"}), _transparent(figure):
+        svg = printable(printed(figure, "svg").decode())
     body = svg[svg.index("<svg") :]
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
     body = re.sub(r"<style[^>]*>.*?</style>", "", body, flags=re.DOTALL)
@@ -48,3 +47,16 @@ def inline(figure: Figure, name: str, description: str) -> Markup:
     body = _ID.sub(lambda found: found.group(0) if found.group(1) in used else "", body)
     body = _COLOUR.sub(lambda found: THEMED.get(found.group(1).lower(), found.group(1)), body)
     return Markup(body.replace("<svg ", f'<svg role="img" aria-label="{html.escape(printable(description))}" ', 1))
+
+
+@contextlib.contextmanager
+def _transparent(figure: Figure) -> Iterator[None]:
+    """Hide the backgrounds of a figure and its axes."""
+    seen = [patch for patch in (figure.patch, *(axes.patch for axes in figure.axes)) if patch.get_visible()]
+    for patch in seen:
+        patch.set_visible(False)
+    try:
+        yield
+    finally:
+        for patch in seen:
+            patch.set_visible(True)

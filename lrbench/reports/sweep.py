@@ -30,7 +30,7 @@ def summary_words(summary: Summary) -> list[str]:
     lines += [note for section in asked for note in section.notes]
     several = len(summary.families) > 1
     lines += [family_words(family, summary.measure) for family in summary.families if several]
-    lines += [f"{series}: no run has ended yet." for series in summary.without]
+    lines += [f"{series}: no run has a result yet ({listed(counts)})." for series, counts in summary.without.items()]
     lines += [f"Zoom: {text}" for text in summary.zoomed]
     if summary.families and summary.measure.name != DEFAULT_METRIC:
         named = in_words(summary.measure.name)
@@ -45,6 +45,9 @@ def summary_words(summary: Summary) -> list[str]:
         lines.append(
             f"{missing} of {total} runs {have} no result yet ({listed(summary.missing_as)}), so this may change."
         )
+    if stacked := sum(record.environment.stacked for record in summary.records if record.result is not None):
+        were = "was" if stacked == 1 else "were"
+        lines.append(f"{stacked} of {total} runs {were} trained in stacks, equal to single training up to rounding.")
     dropped = summary.dropped
     pruned = sum(record.status is Status.PRUNED for record in summary.records) - dropped
     for count, how in ((pruned, "pruned"), (dropped, "dropped by hand")):

@@ -14,39 +14,30 @@ from lrbench.config import opened
 from lrbench.errors import FolderError
 from lrbench.runs.csv_log import CsvLog
 from lrbench.runs.files import load_tensors, replacing, save_tensors, writing
+from lrbench.runs.rows import RowLogs
 
-CHECKPOINT_FORMATS = (2, 3)  # formats that are read; the last one is written
+CHECKPOINT_FORMATS = (2, 3, 4)  # formats that are read; the last one is written
 CHECKPOINT_PARTS = {"state", "model", "optimizer", "random", "best", "threads"}
 FINAL = "final.pt"
 CHECKPOINTS = ("checkpoint.pt", "checkpoint.prev.pt")
 _KEPT, _KEPT_NAME = "step-{}.pt", re.compile(r"step-(\d{1,15})\.pt")
 
 
-class Checkpoints:
+class Checkpoints(RowLogs):
     """The methods of `RunFolder` for weights.
 
     All writes are atomic and need the run's lock; a failed one raises FolderError.
     """
-
-    path: Path
-    epochs: CsvLog
-    steps: CsvLog
-    guard: Callable[[], None]
 
     @property
     def has_checkpoint(self) -> bool:
         """True if there is a checkpoint, usable or not."""
         return any((self.path / name).exists() for name in CHECKPOINTS)
 
-    def sync_logs(self) -> None:
-        """Flush all CSV rows to disk."""
-        self.steps.sync()
-        self.epochs.sync()
-
     def save_checkpoint(self, state: Mapping[str, Any]) -> None:
         """Write `checkpoint.pt` atomically and keep the previous one as `checkpoint.prev.pt`."""
         self.sync_logs()
-        digests = {"steps": self.steps.digest, "epochs": self.epochs.digest}
+        marks = {"steps": self.steps.mark, "epochs": self.epochs.mark}
         newest, before = (self.path / name for name in CHECKPOINTS)
 
         def keep_the_one_before() -> None:
@@ -54,13 +45,13 @@ class Checkpoints:
             if newest.exists():
                 newest.replace(before)
 
-        self._save(newest, {**state, "format": CHECKPOINT_FORMATS[-1], "digests": digests}, keep_the_one_before)
+        self._save(newest, {**state, "format": CHECKPOINT_FORMATS[-1], "marks": marks}, keep_the_one_before)
 
     def load_checkpoint(self, wanted: str, metrics: Iterable[Metric]) -> dict[str, Any] | None:
         """Return the newest intact checkpoint to resume from; None if there is none.
 
         Its identity must be `wanted`, and the CSV files must still contain all its rows unchanged, with the columns of
-        `metrics`.
+        `metrics`. Besides what was saved, it has the `ends` of its rows in `steps.csv` and `epochs.csv`, in bytes.
         """
         return self._intact(CHECKPOINTS, wanted, metrics)
 
@@ -70,12 +61,10 @@ class Checkpoints:
         for name in names:
             with contextlib.suppress(Exception):  # torch raises many kinds of errors for a damaged file
                 state = load_tensors(self.path / name)
-                rows = state["digests"]
-                whole = self.steps.holds(state["step"], rows["steps"])
-                whole = whole and epochs.holds(state.get("evaluations", state["epoch"]), rows["epochs"])
+                ends = _ends(state, self.steps, epochs)
                 known = state.keys() >= CHECKPOINT_PARTS and state["format"] in CHECKPOINT_FORMATS
-                if whole and known and state["identity"] == wanted:
-                    return state
+                if None not in ends and known and state["identity"] == wanted:
+                    return {**state, "ends": ends}
         return None
 
     # -- those that are kept for other runs, which share the steps before them
@@ -106,9 +95,11 @@ class Checkpoints:
 
     def take_checkpoint(self, other: Checkpoints, state: Mapping[str, Any], own: str) -> None:
         """Start from the checkpoint of another run: copy the rows before it, then save it with the identity `own`."""
-        self.steps.take(other.steps, state["step"])
-        self.epochs.take(other.epochs, state["evaluations"])
-        self._save(self.path / CHECKPOINTS[0], {**state, "identity": own}, self.guard)
+        steps, evaluations = state["ends"]
+        self.steps.take(other.steps, steps)
+        self.epochs.take(other.epochs, evaluations)
+        saved = {name: value for name, value in state.items() if name != "ends"}
+        self._save(self.path / CHECKPOINTS[0], {**saved, "identity": own}, self.guard)
 
     @property
     def has_final(self) -> bool:
@@ -146,3 +137,11 @@ class Checkpoints:
         self.guard()
         with writing(self.path), replacing(path, ready) as file:
             save_tensors(content, file)
+
+
+def _ends(state: Mapping[str, Any], steps: CsvLog, epochs: CsvLog) -> tuple[int | None, int | None]:
+    """Return where a checkpoint's rows end in both files, in bytes; None where they are not there unchanged."""
+    if "marks" in state:
+        return steps.end_of(state["marks"]["steps"]), epochs.end_of(state["marks"]["epochs"])
+    digests, evaluations = state["digests"], state.get("evaluations", state["epoch"])  # before format 4
+    return steps.end_of_rows(state["step"], digests["steps"]), epochs.end_of_rows(evaluations, digests["epochs"])

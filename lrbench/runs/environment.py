@@ -99,6 +99,8 @@ class Environment:
     branched: Branched | None = None
     metrics: Mapping[str, Mapping[str, Any]] | None = None
     added: Size = 0
+    stacked: bool = False
+    crashed: bool = False
     plain: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod

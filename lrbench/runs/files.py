@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from lrbench.config import opened, read_bytes
+from lrbench.config import opened, parse_json, read_bytes
 from lrbench.errors import FolderError
 
 MOST_JSON = 16_000_000
@@ -44,6 +44,23 @@ def replacing(path: Path, ready: Callable[[], None] = lambda: None) -> Iterator[
             temporary.unlink()  # the disk may be full
         raise
     _sync(path.parent)
+
+
+def copy(source: IO[bytes], target: IO[bytes], length: int) -> None:
+    """Append a file's first `length` bytes to another one; where it can, the file system copies or shares them.
+
+    Raises OSError.
+    """
+    target.flush()
+    done = 0
+    with contextlib.suppress(OSError, AttributeError):  # not every system and file system can
+        while done < length and (count := os.copy_file_range(source.fileno(), target.fileno(), length - done, done)):
+            done += count
+    target.seek(0, os.SEEK_END)
+    source.seek(done)
+    while done < length and (text := source.read(min(2**20, length - done))):
+        target.write(text)
+        done += len(text)
 
 
 @contextlib.contextmanager
@@ -79,7 +96,8 @@ def write(path: Path, content: str | bytes, ready: Callable[[], None] = lambda: 
 def remove_leftovers(folder: Path) -> None:
     """Remove the temporary files of killed processes."""
     for path in folder.glob(".*.tmp"):
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # they do no harm
+            path.unlink()
 
 
 def _sync(folder: Path) -> None:
@@ -90,6 +108,25 @@ def _sync(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def leads_out(path: Path, root: Path) -> bool:
+    """Return whether a path is a link, or leads through one, to a place outside the folder `root`."""
+    return not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))  # `resolve` raises for a loop
+
+
+def check_links(folder: Path, root: Path) -> None:
+    """Raise FolderError if a folder, or what lies in it, is a link out of `root`, the folder of the runs.
+
+    So is a folder in one that is. A stranger's folder could thus have other files of this machine shown, or written to.
+    """
+    links = [folder]
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:  # one that is not there has none
+        links += [Path(entry.path) for entry in entries if entry.is_symlink()]
+    for link in links:
+        if leads_out(link, root):
+            problem = f"{link} is a link that leads out of {root}, so it is not followed"
+            raise FolderError(f"{problem}; put the files there, or name their own folder")
 
 
 def to_json(value: Mapping[str, Any]) -> str:
@@ -118,17 +155,20 @@ def read(path: Path, most: int) -> bytes | None:
         raise FolderError(f"{path} cannot be read: {error.strerror}") from error
 
 
+_REPAIR = "restore it from a copy, or repeat the command that wrote it"
+
+
 def read_json(path: Path, most: int = MOST_JSON) -> dict[str, Any] | None:
     """Read the mapping in a file; None if there is no file. Raises FolderError if it is damaged or unreadable."""
     text = read(path, most)
     try:
-        value = None if text is None else json.loads(text, parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
-        raise FolderError(f"{path} is damaged: {error}") from error
+        value = None if text is None else parse_json(text, _refuse)
+    except ValueError as error:
+        raise FolderError(f"{path} is damaged: {error}; {_REPAIR}") from error
     if text is None:
         return None
     if not isinstance(value, dict):
-        raise FolderError(f"{path} is damaged: it must contain a mapping")
+        raise FolderError(f"{path} is damaged: it must contain a mapping; {_REPAIR}")
     return value
 
 
@@ -152,11 +192,16 @@ def save_tensors(content: Mapping[str, Any], file: IO[bytes]) -> None:
 
 
 def load_tensors(path: Path) -> dict[str, Any]:
-    """Read tensors onto the CPU. Raises ValueError for a wrong checksum, which torch does not check."""
+    """Read tensors onto the CPU. Raises ValueError for a wrong checksum, which torch does not check.
+
+    Raises it, too, for a file that would unpack to more than its own size: torch compresses nothing.
+    """
     import torch
 
     with opened(path) as file:
         with zipfile.ZipFile(file) as archive:
+            if sum(part.file_size for part in archive.infolist()) > os.fstat(file.fileno()).st_size:
+                raise ValueError(f"{path} is damaged: it would unpack to more than its size")
             if archive.testzip() is not None:
                 raise ValueError(f"{path} is damaged")
         file.seek(0)

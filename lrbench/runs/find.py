@@ -22,13 +22,18 @@ def find_runs(paths: Iterable[Path]) -> list[RunFolder]:
         if not path.is_dir():
             raise UsageError(f"{path} is a file, not a run folder or a folder of runs")
         try:
-            candidates = [path] if RunFolder(path).is_run else sorted(path.iterdir(), key=_links_last)
+            candidates = [_itself(path)] if RunFolder(path).is_run else sorted(path.iterdir(), key=_links_last)
         except OSError as error:
             raise UsageError(f"{path} cannot be read: {error.strerror}") from error
         for run in candidates:
-            if run.is_dir() and RunFolder(run).is_run:
-                found.setdefault(run.resolve(), RunFolder(run))
+            if run.is_dir() and (folder := RunFolder(run)).is_run:
+                found.setdefault(run.resolve(), folder)
     return list(found.values())
+
+
+def _itself(path: Path) -> Path:
+    """Return a run folder that was named: what it leads to, if it is a link."""
+    return path.resolve() if path.is_symlink() else path
 
 
 def _links_last(path: Path) -> tuple[bool, Path]:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lrbench.components import Metric, epoch_columns
 from lrbench.config import Config, RunConfig, exists, group, identity, read_config, run_name
 from lrbench.errors import ConfigError, FolderError, LockedError, RunError
 from lrbench.runs.checkpoints import CHECKPOINTS, FINAL, Checkpoints
-from lrbench.runs.csv_log import CsvLog
 from lrbench.runs.environment import Environment, Seal
 from lrbench.runs.files import MOST_JSON, read, read_json, remove_leftovers, replacing, to_json
 from lrbench.runs.lock import Lock, Owner, owner_of
-from lrbench.runs.recordings import STEP_COLUMNS, Recordings
+from lrbench.runs.recordings import RECORDER_LOCK, Recordings
 from lrbench.runs.result import FORMAT, Kind, NewerFormatError, RunResult, Status
 from lrbench.runs.seals import hash_of, sealed, taken_over
 
@@ -24,6 +22,7 @@ _WRITTEN = (
     "result.json",
     "epochs.csv",
     "steps.csv",
+    "steps_thinned.csv",
     "best.pt",
     FINAL,
     "error.log",
@@ -38,8 +37,6 @@ class RunFolder(Checkpoints, Recordings):
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock: Lock | None = None
-        self.epochs = CsvLog(path / "epochs.csv", epoch_columns(()))
-        self.steps = CsvLog(path / "steps.csv", STEP_COLUMNS)
 
     @property
     def name(self) -> str:
@@ -53,7 +50,7 @@ class RunFolder(Checkpoints, Recordings):
         """Return the folder of an experiment's run under `root`, existing or new.
 
         Raises:
-            FolderError: the config in the existing folder has been edited.
+            FolderError: the config in the existing folder has been edited, or it is a link that leads elsewhere.
         """
         name = run_name(experiment)
         return cls.known(root, identity(experiment), name) or cls(root / name)
@@ -66,6 +63,7 @@ class RunFolder(Checkpoints, Recordings):
         """
         for path in _candidates(root, root / name, wanted[:8]):
             folder = cls(path)
+            folder.check_links()
             if not folder.has_config:
                 continue
             if folder.identity() == wanted:
@@ -100,11 +98,12 @@ class RunFolder(Checkpoints, Recordings):
     def begin(self, time: str) -> None:
         """Start or resume the run: remove temporary files and a failed attempt's result.
 
-        A resumption is recorded in `env.json`.
+        A resumption is recorded in `env.json`. Raises FolderError for one with links that lead elsewhere.
         """
+        self.check_links()
         remove_leftovers(self.path)
-        self._remove("result.json", "error.log")
-        if (self.path / CHECKPOINTS[0]).exists():
+        self._remove("result.json", "error.log", RECORDER_LOCK)
+        if (self.path / CHECKPOINTS[0]).exists() and not self.begun:  # not one of another program
             self.amend_environment({"resumed": [*self._known_environment().resumed, time]})
 
     def clear(self) -> None:
@@ -258,43 +257,30 @@ class RunFolder(Checkpoints, Recordings):
                 raise
             return Environment()
 
-    def open_logs(
-        self, metrics: Iterable[Metric], *, steps: int, evaluations: int, step_columns: Sequence[str] = ()
-    ) -> None:
-        """Cut `steps.csv` and `epochs.csv` back to these numbers of rows and start appending.
-
-        A new `steps.csv` has `step_columns` besides the usual ones.
-        """
-        self.guard()
-        self.epochs = CsvLog(self.epochs.path, epoch_columns(metrics))
-        self.steps = CsvLog(self.steps.path, STEP_COLUMNS, step_columns)
-        self.steps.open(steps)
-        self.epochs.open(evaluations)
-
-    def close_logs(self) -> None:
-        """Close the two CSV files."""
-        try:
-            self.steps.close()
-        finally:
-            self.epochs.close()
-
     def finish(self, experiment: RunConfig, result: RunResult) -> RunResult:
-        """Write and return the result, then remove the checkpoints of a run that has ended."""
+        """Write and return the result; of a run that has ended, see `clear_up`."""
         self.sync_logs()
         whole = replace(result, identity=identity(experiment), group=group(experiment), format=FORMAT)
         self._write("result.json", to_json(whole.plain()))
         if whole.status.ended:
-            self._remove(*CHECKPOINTS)
+            self.clear_up()
         return whole
 
-    def log_error(self, text: str) -> Path:
-        """Write a traceback to `error.log` and return its path."""
+    def clear_up(self) -> None:
+        """Remove lrbench's own checkpoints and temporary files, which processes leave that are killed."""
+        remove_leftovers(self.path)
+        if not self.begun:  # another program may call its checkpoints so
+            self._remove(*CHECKPOINTS)
+
+    def log_error(self, text: str) -> Path | None:
+        """Write a traceback to `error.log` and return its path; None if it can't be written."""
         path = self.path / "error.log"
         with contextlib.suppress(OSError, RunError):
             self.guard()
             with replacing(path) as file:  # not `write`, which would make a removed folder
                 file.write(text.encode(errors="backslashreplace"))
-        return path
+            return path
+        return None
 
 
 def _parsed(path: Path, parse: Callable[[Mapping[str, Any]], Kind]) -> Kind | None:

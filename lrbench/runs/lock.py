@@ -19,10 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import psutil
 from pydantic import ConfigDict, Field
 
-from lrbench.config import read_bytes
+from lrbench.config import parse_json, read_bytes
 from lrbench.errors import FolderError, LockedError
 from lrbench.runs.files import MOST_JSON
 from lrbench.runs.result import parsed
@@ -89,10 +88,7 @@ def owner_of(path: Path) -> Owner | None:
 
 def _fields(path: Path) -> dict[str, Any]:
     """Read the mapping in a lock file. Raises OSError, ValueError."""
-    try:
-        found = json.loads(read_bytes(path, MOST_JSON))
-    except RecursionError as error:
-        raise ValueError(f"{path} is nested too deeply") from error
+    found = parse_json(read_bytes(path, MOST_JSON))
     return found if isinstance(found, dict) else {}
 
 
@@ -112,14 +108,16 @@ class Lock:
         for _ in range(20):
             if not self.path.parent.is_dir():
                 raise FolderError(f"{self.path.parent}: no such folder")
-            try:
-                created = self._create()
-            except FileNotFoundError:  # another process removed the temporary file as a leftover
-                continue
-            if created:
-                threading.Thread(target=self._beat, daemon=True).start()
-                return self
             owner = owner_of(self.path)
+            if owner is None:  # a process that is killed while it tries leaves a file, so only those try that may win
+                try:
+                    created = self._create()
+                except FileNotFoundError:  # another process removed the temporary file as a leftover
+                    continue
+                if created:
+                    threading.Thread(target=self._beat, daemon=True).start()
+                    return self
+                owner = owner_of(self.path)
             if owner is not None and (owner.alive or not (owner.gone or self._still(owner))):
                 raise LockedError(f"{self.path.parent.name} is running in {owner}")
             self._remove_dead(owner)
@@ -215,6 +213,8 @@ def birth(pid: int) -> str | None:
         pass
     except OSError:
         return None
+    import psutil  # for a process that has ended, or another system
+
     try:
         process = psutil.Process(pid)
         return None if process.status() == psutil.STATUS_ZOMBIE else f"{process.create_time():.0f}"

@@ -12,6 +12,7 @@ import numpy as np
 
 from lrbench.components import NAMED, Metric, metrics_of
 from lrbench.runs.csv_columns import Columns, latest, read
+from lrbench.runs.csv_thinned import read_thinned
 from lrbench.runs.folder import RunFolder
 from lrbench.runs.result import RunResult, Status
 
@@ -125,7 +126,7 @@ def conclude(
 
     Raises FolderError if the rows can't be read.
     """
-    evaluations, steps = read(folder.epochs.path), read(folder.steps.path)
+    evaluations, steps = _told(read(folder.epochs.path)), read_thinned(folder.steps.path, ("step", "lr"))
     if recorded.lost and status in (Status.FINISHED, Status.FAILED):
         status, reason = Status.DIVERGED, f"{recorded.lost}{reason and f' ({reason})'}"
     count = max(map(len, evaluations.values()), default=0)
@@ -160,6 +161,14 @@ def ended_well(result: RunResult) -> RunResult:
         advice = "record them with lrbench.record, or set `read` to the file with its metrics"
         return replace(result, status=Status.FAILED, reason=f"{problem}; {advice}")
     return result
+
+
+def _told(table: Columns) -> Columns:
+    """Return the rows that hold a number, which are those that count as evaluations."""
+    if not table:
+        return table
+    kept = ~np.isnan(np.array(list(table.values()))).all(axis=0)
+    return {name: values[kept] for name, values in table.items()}
 
 
 def _best(table: Columns, by: str, recorded: Recorded) -> int | None:

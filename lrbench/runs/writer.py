@@ -8,7 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from lrbench.runs.csv_columns import read
+from lrbench.errors import FolderError
+from lrbench.runs.csv_columns import end_before, end_of_rows
+from lrbench.runs.csv_columns import last as last_row
 from lrbench.runs.folder import RunFolder
 from lrbench.runs.recorded import Recorded, finite, metrics_in
 from lrbench.runs.recordings import STEP_COLUMNS
@@ -32,7 +34,7 @@ class RowWriter:
         numbers: turns rows into numbers before they are written, such as values still on a device; those of steps many
             at once.
 
-    Raises FolderError if the folder can't be written.
+    Raises FolderError if the folder can't be written, or rows to keep are damaged.
     """
 
     def __init__(
@@ -45,12 +47,13 @@ class RowWriter:
     ) -> None:
         self.folder, self.recorded, self._numbers = folder, recorded, numbers
         self._noted = set(recorded.notes)
-        steps, evaluations = (read(log.path) if keep else {} for log in (folder.steps, folder.epochs))
-        counts = [max(map(len, table.values()), default=0) for table in (steps, evaluations)]
-        more = [name for name in steps if name not in STEP_COLUMNS]
-        folder.open_logs((), steps=counts[0], evaluations=counts[1], step_columns=more)
-        self.last = int(steps["step"][-1]) if counts[0] else 0
-        self.lr: float | None = finite(float(steps["lr"][-1])) if counts[0] else None
+        ends = (end_of_rows(folder.steps.path), end_of_rows(folder.epochs.path)) if keep else (0, 0)
+        last = last_row(folder.steps.path) if keep else {}
+        try:
+            folder.open_logs((), ends)
+        except ValueError as error:
+            raise FolderError(f"{error}, so it is damaged; without `resume` the run starts over") from error
+        self.last, self.lr = int(last.get("step", 0)), finite(last.get("lr"))
         self._fresh = keep
         self._rows: Rows = []
         self._sum, self._count, self._whole = 0.0, 0, True
@@ -161,11 +164,8 @@ class RowWriter:
         """Cut the rows back to a step before this one, where a program resumed; only before its first step."""
         if not self._fresh:
             return False
-        kept = []
-        for log in (self.folder.steps, self.folder.epochs):
-            table = read(log.path)
-            kept.append(int((table["step"] < step).sum()) if "step" in table else 0)
-        self.folder.close_logs()
+        ends = end_before(self.folder.steps.path, step), end_before(self.folder.epochs.path, step)
         more = self.folder.steps.columns[len(STEP_COLUMNS) :]
-        self.folder.open_logs((), steps=kept[0], evaluations=kept[1], step_columns=more)
+        self.folder.close_logs()
+        self.folder.open_logs((), ends, step_columns=more)
         return True

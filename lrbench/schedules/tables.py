@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import inspect
 import math
 import warnings
@@ -17,8 +18,8 @@ SET_BY_THE_RUN = ("optimizer", "last_epoch")
 _REFUSALS = (ArithmeticError, AttributeError, LookupError, NotImplementedError, TypeError, ValueError)
 
 
-class Recorded(list[float]):
-    """A table of what a scheduler did.
+class Recorded:
+    """A table of what a scheduler did, 8 bytes a step.
 
     Attributes:
         key: what it holds, `lr` or `momentum`.
@@ -28,8 +29,20 @@ class Recorded(list[float]):
     """
 
     def __init__(self, key: str, lr: float, scheduler: str | None, arguments: Mapping[str, Any]) -> None:
-        super().__init__()
         self.key, self.lr, self.scheduler, self.arguments = key, lr, scheduler, arguments
+        self._values = array.array("d")
+
+    def append(self, value: float) -> None:
+        """Add the value of the next step."""
+        self._values.append(value)
+
+    def __getitem__(self, step: int) -> float:
+        """Return the value of a step."""
+        return self._values[step]
+
+    def __len__(self) -> int:
+        """Return the number of values."""
+        return len(self._values)
 
 
 def per_of(value: object) -> Per:
@@ -114,7 +127,8 @@ def tabulated(
             move = advance or _step(title, scheduler)
             for t in range(1, -(-run.total_steps // unit) + 1):
                 rates.append(float(optimizer.param_groups[0]["lr"]))
-                momenta.append(float(optimizer.param_groups[0]["momentum"]))
+                if cycles:
+                    momenta.append(float(optimizer.param_groups[0]["momentum"]))
                 if t * unit < run.total_steps:
                     optimizer.step()
                     move(scheduler, t)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import gzip
 import hashlib
+import io
 import os
 import socket
 import sys
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -18,13 +18,13 @@ from urllib.parse import parse_qs, urlsplit
 
 from lrbench.errors import reason_of
 from lrbench.server.access import Access
+from lrbench.server.connections import PATIENCE_SECONDS, Connections, Received
 
 MOST_BODY = 64_000
 """Bytes of a request's body."""
 MOST_PASSED_OVER = 1_000_000
-MOST_CONNECTIONS = 200
-PATIENCE_SECONDS = 60
-"""How long a client may take to send a request or to take an answer."""
+REQUEST_SECONDS = 10
+"""How long a client may take to send the rest of a request, after its first line."""
 WORTH_ZIPPING = 1000
 
 HEADERS = {
@@ -76,7 +76,7 @@ class Listener(ThreadingHTTPServer):
 
     def __init__(self, address: tuple[str, int], access: Access, site: Site) -> None:
         self.access, self.site = access, site
-        self.free = threading.BoundedSemaphore(MOST_CONNECTIONS)
+        self.connections = Connections()
         if ":" in address[0]:
             self.address_family = socket.AF_INET6
         super().__init__(address, Handler)
@@ -90,13 +90,13 @@ class Listener(ThreadingHTTPServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Answer in a thread, or close the connection if there are too many."""
-        if not self.free.acquire(blocking=False):
+        if not self.connections.admit(request):
             self.shutdown_request(request)
             return
         try:
             super().process_request(request, client_address)
         except BaseException:
-            self.free.release()
+            self.connections.forget(request)
             raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
@@ -104,7 +104,7 @@ class Listener(ThreadingHTTPServer):
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self.free.release()
+            self.connections.forget(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing of clients that go away or are too slow."""
@@ -120,6 +120,23 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version = "lrbench"
     timeout = PATIENCE_SECONDS
+
+    def setup(self) -> None:
+        """Receive within limits of time."""
+        super().setup()
+        self.rfile.close()
+        self.received = Received(self.connection)
+        self.rfile = io.BufferedReader(self.received)
+
+    def handle_one_request(self) -> None:
+        """Wait for a request and answer it."""
+        self.received.allow(PATIENCE_SECONDS)
+        super().handle_one_request()
+
+    def parse_request(self) -> bool:
+        """Receive the rest of a request's head."""
+        self.received.allow(REQUEST_SECONDS)
+        return super().parse_request()
 
     def do_GET(self) -> None:
         """Answer a read."""
@@ -139,7 +156,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _pass_over(self) -> None:
         """Read some of a body that is not wanted: to close before would keep many clients from reading the answer."""
-        self.connection.settimeout(1.0)
+        self.received.allow(1.0)
         with contextlib.suppress(OSError, ValueError):
             self.rfile.read(min(int(self.headers.get("Content-Length", "0")), MOST_PASSED_OVER))
 
@@ -163,6 +180,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def _refusal(self) -> Answer | None:
         """Return why the request is refused, for what it asks and by which name."""
+        if self._ambiguous():
+            self.close_connection = True  # where the next request would begin is not known
+            return Answer("Malformed request.", 400)
         if len(self.headers.get_all("Host") or []) != 1 or not self.server.access.knows(self.headers["Host"]):
             said = "This server does not accept this host name; `lrbench serve --allow-host NAME` adds one."
             return Answer(said, 421)
@@ -172,7 +192,16 @@ class Handler(BaseHTTPRequestHandler):
             return Answer("Malformed address.", 400)
         if not self.path.startswith("/") or self.server.access.within(path) is None:
             return Answer("Open the whole address that `lrbench serve` printed, with its token.", 403)
+        self.server.connections.trust(self.connection)
         return None
+
+    def _ambiguous(self) -> bool:
+        """Return whether a proxy before this server might see other requests in the same bytes (smuggling)."""
+        lengths = self.headers.get_all("Content-Length") or []
+        odd = bool(self.headers.defects or self.headers.get_payload()) or len(lengths) > 1
+        if self.command == "POST":
+            return odd
+        return odd or "Transfer-Encoding" in self.headers or lengths not in ([], ["0"])
 
     def _unfit(self) -> Answer | None:
         """Return why a write is refused, for where it comes from and what it has."""
@@ -190,6 +219,7 @@ class Handler(BaseHTTPRequestHandler):
         return None
 
     def _send(self, answer: Answer) -> None:
+        self.connection.settimeout(PATIENCE_SECONDS)
         body = answer.body.encode(errors="replace") if isinstance(answer.body, str) else answer.body
         headers = {**HEADERS, "Cache-Control": "private, no-cache", "Content-Type": answer.kind, **answer.headers}
         status = answer.status

@@ -10,7 +10,7 @@ from pathlib import Path
 from lrbench.analysis import Record, duration
 from lrbench.components import LOSS, in_words
 from lrbench.errors import FolderError, LrbenchError, UsageError
-from lrbench.runs import Status, last_lines, last_row, tally
+from lrbench.runs import Status, last_row, tally
 from lrbench.sweeps import (
     Decided,
     Plan,
@@ -250,8 +250,8 @@ def _running(record: Record, label: str) -> CellShown:
     step = int(last["step"]) if "step" in last else None
     total = record.recorded.total_steps or record.environment.sizes.total_steps
     columns = {f"val_{name}": metric for name, metric in record.metrics.items() if f"val_{name}" in record.epochs}
-    found = {name: record.epochs[name].dropna() for name in columns}
-    values = [f"{in_words(name)} {columns[name].text(float(row.iloc[-1]))}" for name, row in found.items() if len(row)]
+    found = {name: record.epochs.known(name) for name in columns}
+    values = [f"{in_words(name)} {columns[name].text(float(row[-1]))}" for name, row in found.items() if len(row)]
     if not values and "loss" in last:
         values = [f"training loss {LOSS.text(last['loss'])}"]
     return CellShown(record.folder.name, label, step, total, ", ".join(values[:2]))
@@ -266,11 +266,10 @@ def _left_out(record: Record, label: str, dropped: bool) -> CellShown:
 
 def _failed(record: Record, label: str) -> CellShown:
     """Return why a run failed and the last lines that it left."""
-    lines, log = [], ""
-    for path in (record.folder.error_log, record.folder.output):
-        with contextlib.suppress(LrbenchError, OSError, ValueError):
-            lines = last_lines(path, LINES)
-        if lines:
+    lines: Sequence[str] = []
+    log = ""
+    for path in filter(None, (record.folder.error_log, record.folder.output, record.folder.job_log)):
+        if lines := record.folder.last_lines(path, LINES):
             log = path.name
             break
     reason = record.problem or (record.result.reason if record.result is not None else "")

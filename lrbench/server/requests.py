@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from lrbench.config import parse_json
 from lrbench.errors import UsageError, counted
 from lrbench.server.progress import Plans
 from lrbench.sweeps import SweepFolder, add_seeds, cancel_stop, drop_cell, keep_cell, request_stop
@@ -47,8 +47,8 @@ def obey(body: bytes, roots: Sequence[Plans]) -> str:
 def _parsed(body: bytes) -> Mapping[str, Any]:
     """Return the fields of a request, each of its type. Raises UsageError."""
     try:
-        asked = json.loads(body)
-    except (ValueError, RecursionError) as error:
+        asked = parse_json(body)
+    except ValueError as error:
         raise UsageError("the request is not JSON") from error
     if not isinstance(asked, dict) or not isinstance(asked.get("do"), str) or asked["do"] not in KINDS:
         raise UsageError(f"the request must have `do`: one of {', '.join(KINDS)}")

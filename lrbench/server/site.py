@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from lrbench.errors import FolderError, LrbenchError, printable
-from lrbench.runs import RunFolder
+from lrbench.runs import RunFolder, leads_out
 from lrbench.server.content import Runs, document
 from lrbench.server.http import Answer, Request
 from lrbench.server.live import Live
@@ -73,7 +73,7 @@ class Pages:
         """Return a text file of a run that is shown; nothing that a link leads to outside the folder of runs."""
         path = _inside(self.runs.paths, root, run)
         file = next((text for text in RunFolder(path).texts if text.name == name), None) if path else None
-        text = None if file is None else _read(file)
+        text = None if file is None or path is None or leads_out(file, path.parent) else _read(file)
         if text is None:
             return _missing("no such file")
         return Answer(text, headers={"Content-Security-Policy": _SEALED})

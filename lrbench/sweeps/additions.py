@@ -13,6 +13,7 @@ from lrbench.analysis import rate_text
 from lrbench.errors import counted, option
 from lrbench.events import Watch, message
 from lrbench.runs import Status
+from lrbench.sweeps.asked import Sweep
 from lrbench.sweeps.grid import Cell
 from lrbench.sweeps.plan import Planned
 from lrbench.sweeps.zoom import Step, Zoom, next_step
@@ -20,7 +21,6 @@ from lrbench.training import Outcome, RunOptions, look
 
 if TYPE_CHECKING:
     from lrbench.sweeps.requests import MoreSeeds
-    from lrbench.sweeps.sweeping import Sweep
 
 
 def zoom_in(asked: Sweep, zoom: Zoom, options: RunOptions, watch: Watch) -> bool:

@@ -6,19 +6,16 @@ import contextlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from lrbench.errors import LockedError, UsageError, counted, option
 from lrbench.events import Event, Watch, message, silent
 from lrbench.runs import Status, relative
 from lrbench.sweeps.additions import add_again, add_confirmation, plan_seeds, zoom_in
+from lrbench.sweeps.asked import Sweep
 from lrbench.sweeps.halving import drop, loss_at, worse_half
 from lrbench.sweeps.requests import Desk
 from lrbench.sweeps.zoom import Zoom
 from lrbench.training import RUNGS, Outcome, RunOptions, do_runs
-
-if TYPE_CHECKING:
-    from lrbench.sweeps.sweeping import Sweep
 
 UNASKED = 1000  # larger grids need --yes
 
@@ -57,6 +54,7 @@ class Work:
     options: RunOptions
     watch: Watch
     desk: Desk
+    advised: bool = False
 
     def do(self, zoom: Zoom | None, confirm: int) -> None:
         """Execute the grid, then what is added to it, until nothing is."""
@@ -92,6 +90,12 @@ class Work:
             folder.write(asked.plan)
         where = relative(folder.path / "plan.json")
         self.watch(message(f"{len(asked.todo)} of {len(asked.cells)} runs pending; plan: {where}"))
+        if not self.advised and (alone := self.options.not_stacked(asked.todo)):
+            self.watch(message(alone))
+        if not self.advised and (gaining := self.options.gains_by_stacking(asked.todo)):
+            how, runs = option("--stack yes", 'stack="yes"'), counted(gaining, "small run")
+            self.watch(message(f"{how} would train {runs} about twice as fast; results then differ by rounding"))
+        self.advised |= bool(asked.todo)
         found = {outcome.path.name: outcome.result for outcome in asked.outcomes if outcome.result is not None}
         self.watch(Event("", "plan", values={"plan": asked.plan, "results": found, "dropped": self.desk.dropped}))
 

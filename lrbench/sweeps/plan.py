@@ -13,7 +13,7 @@ from lrbench._version import __version__
 from lrbench.analysis import Named, Record, naming_of, texts_of
 from lrbench.config import canonical, fits_folder, flat, group, identity, without_rate
 from lrbench.errors import FolderError, UsageError, option
-from lrbench.runs import RunFolder, now, parsed, read_json, write_file
+from lrbench.runs import RunFolder, check_links, now, parsed, read_json, write_file
 from lrbench.sweeps.grid import Cell
 from lrbench.types import Finite, Natural
 
@@ -107,10 +107,14 @@ class SweepFolder:
 
     @classmethod
     def of(cls, root: Path, name: str) -> SweepFolder:
-        """Return the folder of a sweep under the runs folder `root`. Raises UsageError for an invalid name."""
+        """Return the folder of a sweep under the runs folder `root`.
+
+        Raises UsageError for an invalid name, FolderError for a link that leads elsewhere.
+        """
         if not fits_folder(name):
             problem = f"{option('--name')} may contain letters, digits and any of ' .,+=@()_-', at most 100 (220 bytes)"
             raise UsageError(f"{problem} (got {name!r:.80})")
+        check_links(root / "sweeps" / name, root)
         return cls(root / "sweeps" / name)
 
     @property
@@ -170,6 +174,7 @@ class SweepFolder:
     def plan(self) -> Plan:
         """Read the plan. Raises FolderError if it is missing or damaged."""
         path = self.path / "plan.json"
+        check_links(self.path, self.root)
         found = read_json(path)
         if found is None:
             raise FolderError(f"no sweep at {path}")

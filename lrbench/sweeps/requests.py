@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import contextlib
 import re
+import stat
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lrbench.config import opened
 from lrbench.errors import FolderError, UsageError, choices, counted
 from lrbench.events import Event, Watch, message
 from lrbench.runs import RunFolder, relative, write_file, writing
@@ -114,8 +116,8 @@ def requests_of(sweep: SweepFolder, plan: Plan | None = None, runs: Iterable[str
     for path in _files(sweep):
         name = path.name
         try:
-            if path.is_dir():
-                raise ValueError("it is a folder; a request is a file")
+            if not stat.S_ISREG(path.stat().st_mode):  # reading a pipe would wait for ever
+                raise ValueError(f"it is {'a folder' if path.is_dir() else 'no regular file'}; a request is a file")
             if name == STOP:
                 stop = True
             elif name.startswith(DROP):
@@ -123,7 +125,7 @@ def requests_of(sweep: SweepFolder, plan: Plan | None = None, runs: Iterable[str
                     raise ValueError(f"this sweep has no run {name.removeprefix(DROP)!r:.120}")
                 dropped.append(name.removeprefix(DROP))
             elif name == SEEDS or name.startswith(f"{SEEDS}-"):
-                with path.open("rb") as file:
+                with opened(path) as file:
                     text = file.read(MOST_BYTES).decode(errors="replace")
                 made = path.stat().st_mtime
                 if text.strip() or time.time() - made > WRITTEN_SECONDS:

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import statistics
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from lrbench.analysis import Record, read_one
 from lrbench.components import LOSS
 from lrbench.config import RunConfig, canonical, own_share, without_rate
-from lrbench.errors import counted
+from lrbench.errors import FolderError, counted
 from lrbench.events import Event
-from lrbench.runs import RunResult, Status, last_row, listed, metrics_in, tally
+from lrbench.runs import RunResult, Status, find_runs, last_row, listed, metrics_in, tally
 from lrbench.sweeps.plan import Plan, Planned, SweepFolder
 from lrbench.sweeps.requests import requests_of
 from lrbench.training import Outcome, pending
 
+ENOUGH = 5  # runs that tell how long one of their size takes
 _NO_MATTER = ("seed", "schedule", "warmup", "plateau", "early_stopping", "best_by")  # for the time that a run takes
 
 
@@ -162,17 +165,39 @@ def time_left(seconds: Iterable[float], work: float, at_once: int) -> float | No
     return statistics.median(known) * work / at_once if known and work > 0 and at_once else None
 
 
-def expected_seconds(outcomes: Sequence[Outcome], jobs: int) -> float | None:
-    """Estimate the training time left with `jobs` runs at once; None unless a run of each size has finished."""
+def expected_seconds(outcomes: Sequence[Outcome], jobs: int, root: Path | None = None) -> float | None:
+    """Estimate the training time left with `jobs` runs at once; None unless a run of each size has finished.
+
+    Of a size that none of these runs has, other runs in the folder `root` tell, if it is given.
+    """
     known: dict[str, list[float]] = {}
     for outcome in outcomes:
         if outcome.result is not None and outcome.status.complete and outcome.result.seconds:
             known.setdefault(_size(outcome.experiment), []).append(outcome.result.seconds)
     wanted = [(_size(outcome.experiment), own_share(outcome.experiment)) for outcome in pending(outcomes)]
-    if not all(size in known for size, _ in wanted):
+    missing = {size for size, _ in wanted} - known.keys()
+    if missing and root is not None:
+        known |= _seconds_elsewhere(root, missing)
+    if not missing <= known.keys():
         return None
     each = [statistics.median(known[size]) * share for size, share in wanted]
     return max(sum(each) / jobs, max(each, default=0.0))
+
+
+def _seconds_elsewhere(root: Path, sizes: Set[str]) -> dict[str, list[float]]:
+    """Return the training times of finished runs in a folder that have one of these sizes, `ENOUGH` of each."""
+    found: dict[str, list[float]] = {}
+    for run in find_runs([root]) if root.is_dir() else ():
+        with contextlib.suppress(FolderError):
+            result = run.result()
+            if result is None or not result.status.complete or not result.seconds:
+                continue
+            size = _size(run.config())
+            if size in sizes and len(found.setdefault(size, [])) < ENOUGH:
+                found[size].append(result.seconds)
+        if all(len(found.get(size, ())) == ENOUGH for size in sizes):
+            break
+    return found
 
 
 def _size(experiment: RunConfig) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -112,9 +112,13 @@ class Summary:
         return sum(record.result is not None and record.result.dropped for record in self.records)
 
     @property
-    def without(self) -> list[str]:
-        """The lines without an ended run."""
-        return [series for series in self.plan.series if series not in {family.label for family in self.families}]
+    def without(self) -> dict[str, dict[str, int]]:
+        """The lines without an ended run, and their runs counted by what became of them."""
+        ended = {family.label for family in self.families}
+        return {
+            line.label: tally((r.status, r.result) for point in line.points for r in point.group.records)
+            for line in self.lines if line.label not in ended
+        }  # fmt: skip
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield a row for each line, learning rate and version of the user's code, and those of the confirmation."""
@@ -132,17 +136,26 @@ class Summary:
 
 
 def summarize(
-    folder: SweepFolder, plan: Plan, epsilon: float = EPSILON, records: Mapping[str, Record] | None = None
+    folder: SweepFolder,
+    plan: Plan,
+    epsilon: float = EPSILON,
+    records: Mapping[str, Record] | None = None,
+    failed: Collection[str] = (),
 ) -> Summary:
-    """Read the runs of a plan, unless their records are given by name: one that lacks is pending.
+    """Read the runs of a plan. Unreadable ones are marked damaged and excluded from means.
 
-    Unreadable runs are marked damaged and excluded from means.
+    Args:
+        folder: the sweep's folder.
+        plan: its runs.
+        epsilon: see `Family`.
+        records: the runs' records by name, instead of reading them: one that lacks is pending.
+        failed: the names of runs that failed without a result in their folders, such as jobs that could not start.
     """
     grid: dict[str, dict[float | None, list[Record]]] = {}
     fresh: dict[str, dict[float | None, list[Record]]] = {}
     for cell in plan.cells:
         lines = fresh if cell.confirms else grid
-        lines.setdefault(cell.series, {}).setdefault(cell.lr, []).append(_read(folder, cell, records))
+        lines.setdefault(cell.series, {}).setdefault(cell.lr, []).append(_read(folder, cell, records, failed))
     everything = [record for line in (*grid.values(), *fresh.values()) for found in line.values() for record in found]
     measures = measures_of(everything)
     measure = measures.get(default_metric(everything)) or measures_of([])[DEFAULT_METRIC]
@@ -199,11 +212,12 @@ def _over(record: Record) -> bool:
     return record.status.ended or record.status is Status.PRUNED
 
 
-def _read(folder: SweepFolder, cell: Planned, records: Mapping[str, Record] | None) -> Record:
-    run = folder.run(cell)
-    if (run.name not in records) if records is not None else not run.is_run:
-        return Record(run, Status.PENDING)
-    return as_planned(cell, read_one(run) if records is None else records[run.name])
+def _read(folder: SweepFolder, cell: Planned, records: Mapping[str, Record] | None, failed: Collection[str]) -> Record:
+    run, record = folder.run(cell), None
+    if (run.name in records) if records is not None else run.is_run:
+        record = as_planned(cell, read_one(run) if records is None else records[run.name])
+    record = record or Record(run, Status.PENDING)
+    return replace(record, status=Status.FAILED) if run.name in failed and record.status.to_do else record
 
 
 def _row(point: Point, known: dict[str, Measure], compared: Measure) -> dict[str, Any]:

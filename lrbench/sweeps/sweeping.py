@@ -3,64 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lrbench.analysis import EPSILON
 from lrbench.config import CONFIGS, Config, RunConfig, as_axes, own, read_config
 from lrbench.errors import RunError, UsageError, option
 from lrbench.events import Watch, message, silent
 from lrbench.lr_finder import Refusal, find_lr, known_finding
 from lrbench.sweeps.additions import add_again
+from lrbench.sweeps.asked import Sweep
 from lrbench.sweeps.axes import around
 from lrbench.sweeps.execution import UNASKED, carry_out
-from lrbench.sweeps.grid import MOST, Cell, FindRates, Grid, all_cells
+from lrbench.sweeps.grid import MOST, FindRates, Grid, all_cells
 from lrbench.sweeps.plan import Plan, Planned, SweepFolder, series_of
-from lrbench.sweeps.status import expected_seconds
-from lrbench.sweeps.summary import Summary, summarize
-from lrbench.sweeps.zoom import ZOOM, Step, Zoom
-from lrbench.training import Executor, Outcome, Prune, RunOptions, default_jobs, look, nearest, pending
-from lrbench.types import FUNCTION, NOTHING, PATH, TEXT, TEXTS, TRACKS, WHOLE, Displayed, Kind, Listed, arguments
+from lrbench.sweeps.zoom import ZOOM, Zoom
+from lrbench.training import Executor, Prune, RunOptions, look, nearest
+from lrbench.types import FUNCTION, NOTHING, PATH, TEXT, TEXTS, TRACKS, WHOLE, Kind, Listed, arguments
 
 SCHEDULES = Listed("schedules", Kind("a schedule's name or block", lambda value: isinstance(value, str | Mapping)))
-
-
-@dataclass
-class Sweep(Displayed):
-    """A sweep: its plan and the outcomes of its runs.
-
-    Attributes:
-        folder: `runs/sweeps/<name>/`.
-        plan: the sweep's runs.
-        cells: what to train, in the order of the plan's cells.
-        outcomes: the outcome of each cell, in the same order; before execution, what was found.
-        duplicates: the number of cells left out because they equal another one.
-        auto: in a dry run, the names of configs whose `lr: auto` still needs a range test.
-        steps: of a zoom, what each line's last step was, and why.
-    """
-
-    folder: SweepFolder
-    plan: Plan
-    cells: list[Cell]
-    outcomes: list[Outcome]
-    duplicates: int = 0
-    auto: tuple[str, ...] = ()
-    steps: dict[str, Step] = field(default_factory=dict)
-
-    @property
-    def todo(self) -> list[Outcome]:
-        """The runs that are still pending."""
-        return pending(self.outcomes)
-
-    def expected_seconds(self, jobs: int | None) -> float | None:
-        """Estimate how long the rest takes from finished runs; None if they can't tell."""
-        return expected_seconds(self.outcomes, jobs or default_jobs([outcome.experiment for outcome in self.outcomes]))
-
-    def summary(self, epsilon: float = EPSILON) -> Summary:
-        """Summarize the results so far, those of earlier confirmations too."""
-        found = summarize(self.folder, self.folder.joined(self.plan), epsilon)
-        return replace(found, steps=self.steps)
 
 
 @arguments(
@@ -87,6 +48,8 @@ def sweep(
     device: str | None = None,
     jobs: int | None = None,
     executor: str | Callable[[int], Executor] = "local",
+    address: str | None = None,
+    slurm: str | None = None,
     stack: str = "no",
     prune: Prune | None = None,
     retries: int = 0,
@@ -103,23 +66,22 @@ def sweep(
         configs: YAML files, with or without a `sweep:` block, or experiments.
         runs: the folder that holds the runs; created if missing.
         overrides: `key=value`, as for `load_config`, for files only; `key=16,32` or `key=1e-4:1e-1:4` is an axis.
-        lr: learning rates instead of the block's: a number, a list, `{"log": [1e-5, 1], "points": 11}`,
-            `"1e-5:1:11"` or `"auto"`.
+        lr: learning rates instead of the block's: numbers, `{"log": [1e-5, 1], "points": 11}`, `"1e-5:1:11"`, `"auto"`.
         seeds: the number of seeds, counted up from the config's own, or a list of seeds.
         schedules: names or blocks, instead of the block's.
-        name: the name of the sweep's folder; by default the config's name.
+        name: the sweep's folder; by default the config's name.
         device: instead of the configs' own.
         jobs: runs at once; by default one per core or GPU.
-        executor: see `RunOptions`.
+        executor: `local`, `ray`, `slurm` or a function that creates an executor for n runs.
+        address: the address of a Ray cluster; None starts one on this machine.
+        slurm: what each job asks of Slurm, such as `partition=gpu,time=4:00:00`.
         stack: see `RunOptions`.
         prune: end hopeless runs early.
         retries: how many times to retry a failed run.
         again: repeat runs that are already finished.
         max_failures: start no more runs after this many have failed.
-        zoom: add learning rates until the interval of each line's optimum is at most this many decades wide; True
-            for the default, `Zoom(width, max_runs)` with a limit.
-        confirm: finally train the best learning rate of each line with this many fresh seeds, the same for all, which
-            had no part in choosing it. `Sweep.summary().confirmation` compares the lines by them alone.
+        zoom: add learning rates until each line's optimum is known to this many decades; or True, or a `Zoom`.
+        confirm: finally train each line's best learning rate with this many fresh seeds, and compare these alone.
         track: the tools that follow the runs, instead of the configs' own; see `lrbench.run`.
         watch: called with progress events.
 
@@ -127,13 +89,12 @@ def sweep(
         ConfigError, DataError, UsageError: the request is invalid; nothing was trained.
     """
     options = RunOptions(
-        jobs=jobs, executor=executor, stack=stack, prune=prune, retries=retries, again=again, max_failures=max_failures
-    )
-    wanted = Zoom.asked(zoom)
-    asked = ask(
-        configs, {"lr": lr, "seeds": seeds, "schedule": list(schedules) or None}, runs=runs, overrides=overrides,
-        name=name, device=device, track=track, options=options, watch=watch,
+        jobs=jobs, executor=executor, address=address, slurm=slurm, stack=stack, prune=prune, retries=retries,
+        again=again, max_failures=max_failures,
     )  # fmt: skip
+    wanted, given = Zoom.asked(zoom), {"lr": lr, "seeds": seeds, "schedule": list(schedules) or None}
+    others: dict[str, Any] = {"overrides": overrides, "name": name, "device": device, "track": track}
+    asked = ask(configs, given, runs=runs, options=options, watch=watch, **others)
     return carry_out(asked, options, zoom=wanted, confirm=confirm, watch=watch)
 
 

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from lrbench.training.branching import expected_saving
 from lrbench.training.executors import Executor, default_jobs
+from lrbench.training.executors.slurm_states import State as JobState
+from lrbench.training.executors.slurm_states import in_words as job_words
+from lrbench.training.executors.slurm_states import states_of as job_states
 from lrbench.training.kinds import LoopKind, Observer
 from lrbench.training.objects.known import held
 from lrbench.training.options import RunOptions

@@ -210,10 +210,11 @@ def _check_last_batch(experiment: Experiment, parts: Parts, model: nn.Module) ->
 def _training_failure(parts: Parts, model: nn.Module, size: int) -> str | None:
     """Return why the model can't take a batch of this size in training mode; None if it can."""
     model.train()
+    with torch.random.fork_rng():
+        batch, task = parts.batch(next(iter(parts.data.train.batches(size)))), parts.task
     try:
         # a task of one's own may need gradients in its loss
         with torch.random.fork_rng(), torch.set_grad_enabled(not isinstance(parts.task, PairTask)):
-            batch, task = parts.batch(next(iter(parts.data.train.batches(size)))), parts.task
             if isinstance(task, PairTask):
                 task.compared(model, batch)
             else:

@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from lrbench.components import Batch
 from lrbench.config import Experiment
 from lrbench.training.parts import Parts
-from lrbench.training.update import gradient
+from lrbench.training.update import gradient, steps_alike
 
 ENABLED = True
 FIRST_PLAIN = 3  # steps before recording, in which cuDNN, cuBLAS and the optimizer allocate their state
@@ -25,11 +25,8 @@ def recordable(experiment: Experiment, parts: Parts) -> bool:
     same weights and ratios in every step.
     """
     model = not experiment.model.imported or getattr(parts.model, "cuda_graph", False)
-    skips = experiment.on_non_finite == "skip" or parts.scaler is not None
-    plain = experiment.accumulate in (None, 1) and not skips and not experiment.compile
-    steady = parts.momentum is None and parts.stages is None and not experiment.loss.imported
-    steady = steady and parts.task.recordable
-    return ENABLED and parts.device.type == "cuda" and model and plain and steady and takes_rate_tensor(parts.optimizer)
+    steady = steps_alike(experiment, parts) and parts.momentum is None and parts.task.recordable
+    return ENABLED and parts.device.type == "cuda" and model and steady and takes_rate_tensor(parts.optimizer)
 
 
 def takes_rate_tensor(optimizer: Optimizer) -> bool:

@@ -26,8 +26,8 @@ from lrbench.training.outcome import nearest
 from lrbench.types import Part
 
 EXTRAS = (
-    "prodigyopt", "schedulefree", "ray", "tensorboard", "mlflow", "wandb", "trackio", "pyarrow", "accelerate", "keras",
-    "lightning", "peft", "skorch", "timm", "transformers",
+    "prodigyopt", "schedulefree", "ray", "submitit", "tensorboard", "mlflow", "wandb", "trackio", "pyarrow",
+    "accelerate", "keras", "lightning", "peft", "skorch", "timm", "transformers",
 )  # fmt: skip
 """Optional packages."""
 _NETWORK = ("nfs", "cifs", "smb", "fuse.sshfs", "lustre", "gpfs", "beegfs", "ceph", "9p", "afs")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Self
 
 import torch
+from torch import Tensor
 
 from lrbench.components import Batch, in_groups, recorded
 from lrbench.config import Experiment, identity
@@ -18,11 +19,11 @@ from lrbench.runs import RunFolder, RunResult, Status, place
 from lrbench.training.build import assemble, described, seed_everything
 from lrbench.training.checkpoint import State, begun, capture, restore
 from lrbench.training.columns import RateColumns, groups_of
-from lrbench.training.cuda_graphs import RecordedUpdates, place_rates, recordable
 from lrbench.training.device import resolve_device
 from lrbench.training.evaluate import conclude, decide, next_evaluation
 from lrbench.training.kinds import LoopKind, Observer
 from lrbench.training.parts import Parts
+from lrbench.training.recorded import updates_of
 from lrbench.training.skipping import skip
 from lrbench.training.termination import Ended, not_finite
 from lrbench.training.update import Readings, Row, buffers_of, gradient, step_taken
@@ -64,7 +65,7 @@ class Training:
     """A run in progress."""
 
     told: ClassVar[Mapping[str, Any]] = {}  # what `env.json` says of how it was trained
-    records: ClassVar[bool] = True  # whether steps may be recorded as CUDA graphs
+    records: ClassVar[bool] = True  # whether steps may be recorded and replayed
 
     folder: RunFolder
     experiment: Experiment
@@ -72,7 +73,7 @@ class Training:
     state: State
     watch: Watch
     threads: int
-    recorded: RecordedUpdates | None = None
+    recorded: Callable[[Batch], Tensor] | None = None
     best_weights: dict[str, Any] | None = None
     columns: RateColumns | None = None
     pending: Readings = field(default_factory=Readings)
@@ -99,11 +100,10 @@ class Training:
             watch(message(f"{folder.name}: its checkpoints can't be used ({why}); starting over", folder.name))
         seed_everything(experiment.seed)
         state = begun(parts) if checkpoint is None else restore(checkpoint, parts, folder.name)
-        records = cls.records and recordable(experiment, parts)
-        recorded_updates = RecordedUpdates(parts, experiment.clip_grad_norm) if records else None
-        place_rates(parts.optimizer, device if recorded_updates else None)
+        recorded_updates = updates_of(experiment, parts, records=cls.records)
         columns = RateColumns(parts)
-        folder.open_logs(metrics, steps=state.step, evaluations=state.evaluations, step_columns=columns.names)
+        ends = (0, 0) if checkpoint is None else checkpoint["ends"]
+        folder.open_logs(metrics, ends, step_columns=columns.names)
         best_weights = None if checkpoint is None else checkpoint["best"]
         folder.save_best(best_weights)
         threads = torch.get_num_threads()
@@ -183,7 +183,7 @@ class Training:
                 skip(self, row, before)
                 self.observer.skipped()
                 return
-        count = sum(parts.task.examples(raw) for raw in batches)
+        count = sum([parts.task.examples(raw) for raw in batches])
         self.pending.add(row, count, measured)
         self.observer.updated()
 

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lrbench.config import CommandConfig, RunConfig, own, trunk_of
-from lrbench.errors import UsageError, choices, option
+from lrbench.errors import UsageError, choices, counted, option
 from lrbench.training.commands import CommandRun
 from lrbench.training.kinds import Kind, PlainTraining
 from lrbench.training.orders import NO_ORDERS, Orders
 from lrbench.training.pruning import Prune, PrunedTraining
-from lrbench.training.stacked import family_of
+from lrbench.training.stacked import family_of, left_alone, would_gain
 from lrbench.types import AT_LEAST_0, AT_LEAST_1, FUNCTION, NOTHING, SWITCH, TEXT, WHOLE
 
 if TYPE_CHECKING:
     from lrbench.training.executors import Executor
+    from lrbench.training.outcome import Outcome
 
-EXECUTORS = ("local", "ray")
+EXECUTORS = ("local", "ray", "slurm")
 STACK = ("auto", "yes", "no")
 _KINDS = {
     "jobs": WHOLE | NOTHING,
@@ -29,6 +30,7 @@ _KINDS = {
     "executor": TEXT | FUNCTION,
     "stack": TEXT,
     "address": TEXT | NOTHING,
+    "slurm": replace(TEXT, words="text such as 'partition=gpu,time=4:00:00'") | NOTHING,
 }
 
 
@@ -38,10 +40,11 @@ class RunOptions:
 
     Args:
         jobs: runs at once; None for one per core or GPU.
-        executor: `local` (worker processes on this machine) or `ray`, or a function that creates an executor for n
-            runs.
+        executor: `local` (worker processes on this machine), `ray` or `slurm`, or a function that creates an executor
+            for n runs.
         address: the address of a Ray cluster; None starts one on this machine.
         runs_per_gpu: runs that share a GPU on a Ray cluster.
+        slurm: what each job asks of Slurm, such as `partition=gpu,time=4:00:00,gpus_per_node=1`.
         again: repeat runs that are already finished.
         wait: wait for runs of another process and take them over if it dies; otherwise leave them to it.
         max_failures: start no more runs after this many have failed for good; None for no limit.
@@ -59,6 +62,7 @@ class RunOptions:
     executor: str | Callable[[int], Executor] = "local"
     address: str | None = None
     runs_per_gpu: int = 1
+    slurm: str | None = None
     again: bool = False
     wait: bool = True
     max_failures: int | None = None
@@ -80,12 +84,34 @@ class RunOptions:
             raise UsageError(f"unknown {option('--stack')} {self.stack!r:.40}; {choices(self.stack, STACK)}")
         if self.executor != "ray" and (self.address is not None or self.runs_per_gpu != 1):
             raise UsageError(f"{option('--address')} and {option('--runs-per-gpu')} need {option('--executor')} ray")
+        if self.executor != "slurm" and self.slurm is not None:
+            raise UsageError(f"{option('--slurm')} needs {option('--executor')} slurm")
+        if self.executor == "slurm":
+            from lrbench.training.executors.slurm_request import SlurmRequest  # whose package imports this file
+
+            SlurmRequest.parse(self.slurm or "")  # also if no run is pending
         if self.prune is not None and not isinstance(self.prune, Prune):
             raise UsageError(f"prune must be a Prune (got {self.prune!r:.40})")
 
     def family_of(self, config: RunConfig, kind: Kind) -> str | None:
         """Return what a run has in common with those that it may be stacked with; None if it is trained alone."""
         return None if self.stack == "no" else family_of(config, kind)
+
+    def not_stacked(self, outcomes: Sequence[Outcome]) -> str:
+        """Say which runs are not stacked although that was asked for, and why; empty if there are none."""
+        if self.stack == "no" or not outcomes:
+            return ""
+        found: Mapping[str, int] = {"each Slurm job trains one run": len(outcomes)}
+        if self.executor != "slurm":
+            found = left_alone([(outcome.experiment, outcome.kind) for outcome in outcomes], self.stack)
+        told = "; ".join(f"{counted(count, 'run')}, because {reason}" for reason, count in found.items())
+        return told and f"not stacked: {told}"
+
+    def gains_by_stacking(self, outcomes: Sequence[Outcome]) -> int:
+        """Return how many runs would be trained about twice as fast with `stack`, if they aren't stacked."""
+        if self.stack != "no" or self.executor != "local":
+            return 0
+        return would_gain([(outcome.experiment, outcome.kind) for outcome in outcomes])
 
     def kind_of(self, config: RunConfig) -> Kind:
         """Return the kind of work that a run is. Raises UsageError if these options don't suit it."""

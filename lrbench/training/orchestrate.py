@@ -18,6 +18,7 @@ from lrbench.errors import (
     Paused,
     Terminated,
     UsageError,
+    at_command_line,
     counted,
     option,
 )
@@ -148,13 +149,33 @@ def _do(
     if not os.access(there, os.W_OK):
         raise UsageError(f"{option('--runs')} {root}: {there} is not writable")
     watch(Event("", "plan", values={"runs": len(todo)}))
-    first = create(options, root, [outcome.experiment for outcome in todo])  # first: its workers start meanwhile
+    crashed = lambda: _crashed(todo, watch)  # noqa: E731
+    first = create(options, root, [outcome.experiment for outcome in todo], crashed)  # its workers start meanwhile
     check(todo, root, watch, keep=first.in_process)
     checked()
     prepare(todo, options.again)
     _execute(pending(todo), first, root, options, watch)
     if (said := saving(outcomes)) is not None:
         watch(message(said))
+
+
+def _crashed(todo: Sequence[Outcome], watch: Watch) -> bool:
+    """Return whether the last process of a run was killed or crashed, and say so.
+
+    If it crashed, it would take this process and the other runs with it. A script may lack what worker processes need,
+    the guard `if __name__ == "__main__"`, so only the command line does without being asked.
+    """
+    if not at_command_line():
+        return False
+    for outcome in todo:
+        folder = RunFolder(outcome.path)
+        with contextlib.suppress(FolderError):
+            owner = folder.owner
+            if (owner is not None and owner.gone) or folder.environment().crashed:
+                why = f"the last process of {folder.name} was killed or crashed"
+                watch(message(f"runs are executed by a worker process, since {why}"))
+                return True
+    return False
 
 
 def _leave_dropped(outcomes: Sequence[Outcome], options: RunOptions) -> None:
@@ -188,7 +209,9 @@ def _execute(todo: Sequence[Outcome], first: Executor, root: Path, options: RunO
 
     with stop.on_signals():
         for number, wave in enumerate(waves(todo)):
-            executor = create(options, root, experiments) if number else first  # of the same size for every wave
+            executor = first
+            if number:  # of the same kind and size for every wave
+                executor = create(options, root, experiments, lambda: not first.in_process)
             _execute_at_once(wave, executor, stop, on_failure, root, options, watch)
 
 

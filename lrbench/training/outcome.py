@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from lrbench.config import RunConfig, run_name
-from lrbench.errors import FolderError, UsageError, option
+from lrbench.errors import FolderError, LockedError, UsageError, option
 from lrbench.runs import RunFolder, RunResult, Status, changes
 from lrbench.training.kinds import Kind, PlainTraining
 from lrbench.types import Displayed
@@ -27,6 +28,7 @@ class Outcome:
         message: why there is no result, or the result's reason.
         warnings: for example what has changed since the run.
         signal: the signal that interrupted the run, if any.
+        checked: whether its config was checked.
         added: the number of the request by hand that added the run's seed; 0 for none.
     """
 
@@ -39,6 +41,7 @@ class Outcome:
     message: str = ""
     warnings: list[str] = field(default_factory=list)
     signal: int | None = None
+    checked: bool = False
     added: int = 0
 
     @property
@@ -105,6 +108,7 @@ def look_in(folder: RunFolder, experiment: RunConfig, kind: Kind, again: bool) -
     except FolderError as error:
         outcome.failed(error)
         return outcome
+    _clear_up(folder, outcome.status)
     outcome.warnings = _changes(folder, experiment)
     if experiment.plain().get("keep") == "state" and outcome.status.complete and not folder.has_final:
         outcome.warnings.append(f"its final state was not kept; {option('--again')} repeats it and keeps it")
@@ -113,6 +117,14 @@ def look_in(folder: RunFolder, experiment: RunConfig, kind: Kind, again: bool) -
     except FolderError as error:
         outcome.warnings.append(f"could not update the device and reference in its config: {error}")
     return outcome
+
+
+def _clear_up(folder: RunFolder, status: Status) -> None:
+    """Remove what is left of a run whose process was killed after it had written the result."""
+    owner = folder.owner
+    if status.ended and owner is not None and owner.gone:
+        with contextlib.suppress(LockedError, FolderError), folder.lock():
+            folder.clear_up()
 
 
 def _changes(folder: RunFolder, experiment: RunConfig) -> list[str]:

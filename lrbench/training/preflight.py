@@ -15,17 +15,19 @@ from lrbench.training.outcome import Outcome
 
 
 def check(todo: Sequence[Outcome], root: Path, watch: Watch, *, keep: bool) -> None:
-    """Check the pending runs, each kind in its own way, before anything is written.
+    """Check the pending runs, each kind in its own way, before anything is written; say so the first time.
 
     Raises ConfigError, DataError.
     """
-    count = len({without_rate(outcome.experiment) for outcome in todo})
-    watch(message(f"checking {counted(count, 'config')}"))
+    if new := {without_rate(outcome.experiment) for outcome in todo if not outcome.checked}:
+        watch(message(f"checking {counted(len(new), 'config')}"))
     by_kind: dict[Kind, list[RunConfig]] = {}
     for outcome in todo:
         by_kind.setdefault(outcome.kind, []).append(outcome.experiment)
     for kind, configs in by_kind.items():
         kind.check(configs, root, watch, keep=keep)
+    for outcome in todo:
+        outcome.checked = True
 
 
 def prepare(todo: Sequence[Outcome], again: bool) -> None:

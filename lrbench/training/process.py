@@ -1,10 +1,12 @@
-"""What user code may do to the process besides its settings: fork it, end it, close its streams, break its library."""
+"""What user code may do to the process itself: fork, end or signal it, close its files, break its library."""
 
 from __future__ import annotations
 
+import _thread
 import builtins
 import contextlib
 import ctypes
+import functools
 import hashlib
 import io
 import json
@@ -29,6 +31,14 @@ import torch.multiprocessing
 from lrbench.events import Event, Watch
 
 Lost = Callable[[str], object]
+_ASKING = (signal.SIGINT, signal.SIGTERM)
+"""Signals by which people ask the command to stop."""
+_ENDS: tuple[tuple[Any, str], ...] = (
+    *((os, name) for name in ("_exit", "kill", "killpg")),
+    *((signal, name) for name in ("raise_signal", "pthread_kill")),
+    (_thread, "interrupt_main"),
+)
+"""The functions by which a process ends itself."""
 
 # -- its end
 
@@ -36,9 +46,10 @@ Lost = Callable[[str], object]
 class Owner:
     """The process and the thread that execute a run, whose end user code can't force unnoticed.
 
-    In the thread, `os._exit` raises SystemExit, since it would end the command and its other runs. Where the process
-    can't be kept, because another thread calls `os._exit` or C code calls `exit`, it ends with an error code after
-    `lost` was called with the reason.
+    In the thread, `os._exit` raises SystemExit, since it would end the command and its other runs, and so does a signal
+    that user code sends to its own process, which would be taken for Ctrl-C. Where the process can't be kept, because
+    another thread calls `os._exit` or C code calls `exit`, it ends with an error code after `lost` was called with the
+    reason.
     """
 
     now: Owner | None = None
@@ -49,17 +60,37 @@ class Owner:
     @contextlib.contextmanager
     def holding(self) -> Iterator[None]:
         """Own the process while the block runs. A fork of it that comes out of the block ends."""
-        before, kept, Owner.now, os._exit = Owner.now, os._exit, self, self._end  # type: ignore[assignment]
+        before, Owner.now = Owner.now, self
+        kept = [(module, name, getattr(module, name)) for module, name in _ENDS]
+        for module, name, act in kept:
+            setattr(module, name, self._end if name == "_exit" else functools.partial(self._signal, name, act))
         try:
             with _before_c_exit(lambda: self._force("exit() in C code", 1)):
                 yield
         finally:
             if os.getpid() != self.pid:
                 end_process(1)
-            Owner.now, os._exit = before, kept
+            Owner.now = before
+            for module, name, act in kept:
+                setattr(module, name, act)
+
+    @property
+    def _mine(self) -> bool:
+        """Whether it is the run's thread that executes this, and its user code."""
+        return threading.get_ident() == self.thread and os.getpid() == self.pid and Owner.now is self
+
+    def _signal(self, name: str, send: Callable[..., Any], *words: Any) -> Any:
+        """Send a signal, unless the run's user code asks its own process to stop."""
+        whose, number = words if len(words) == 2 else (None, words[0] if words else signal.SIGINT)
+        own = {
+            "kill": {os.getpid(), 0, -os.getpgrp()}, "killpg": {os.getpgrp(), 0}, "pthread_kill": {self.thread}
+        }.get(name, {None})  # fmt: skip
+        if whose in own and number in _ASKING and self._mine:
+            raise SystemExit(f"{name} of its own process with {signal.Signals(number).name}")
+        return send(*words)
 
     def _end(self, code: int) -> Any:
-        if threading.get_ident() == self.thread and os.getpid() == self.pid and Owner.now is self:
+        if self._mine:
             raise SystemExit(f"os._exit({code})")
         self._force(f"os._exit({code}) in a thread", code)
 
@@ -121,14 +152,16 @@ class Streams:
                 self.copies[number] = os.dup(number)
 
     def around(self, watch: Watch) -> Watch:
-        """Return `watch`, called with lrbench's streams."""
+        """Return `watch`, called with lrbench's streams, and as what it is: no user code of the run."""
 
         def told(event: Event) -> None:
             theirs, before = {name: getattr(sys, name, None) for name in _NAMES}, dict(self.own)
+            owner, Owner.now = Owner.now, None
             self._put_back()
             try:
                 watch(event)
             finally:
+                Owner.now = owner
                 self.own = {name: getattr(sys, name) for name in _NAMES}  # a progress display may have its own
                 for name in _NAMES:
                     setattr(sys, name, self.own[name] if theirs[name] is before[name] else theirs[name])
@@ -137,11 +170,13 @@ class Streams:
 
     def restore(self) -> None:
         """Put the streams back, and what they write to."""
-        self._put_back()
+        with contextlib.suppress(OSError):  # all files of the process were closed, the copies too
+            self._put_back()
         for number, copy in self.copies.items():
-            if not _same(number, copy):
-                os.dup2(copy, number)
-            os.close(copy)
+            with contextlib.suppress(OSError):
+                if not _same(number, copy):
+                    os.dup2(copy, number)
+                os.close(copy)
 
     def _put_back(self) -> None:
         """Set the streams. One that was closed, or would write elsewhere, is replaced by one to the same target."""

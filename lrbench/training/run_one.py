@@ -82,6 +82,8 @@ def settled(item: WorkItem, folder: RunFolder, watch: Watch) -> RunResult | None
 
     Raises the errors of `do_run` that come before anything is trained.
     """
+    if not folder.has_config:  # the process that was to prepare it was killed, or its files are seen late
+        folder.create(item.experiment, item.kind.environment(item.experiment))
     if folder.identity() != identity(item.experiment):
         raise FolderError(folder.edited)
     done = folder.result_of(item.experiment, pruned=item.kind.accepts_pruned)
@@ -140,9 +142,19 @@ def attempt_all(
 
 
 def failure(folder: RunFolder, experiment: RunConfig, reason: str, trace: str | None = None) -> RunResult:
-    """Write the failure as the result. Raises RunError if it can't be written (full disk, missing folder)."""
-    log = folder.log_error(trace or traceback.format_exc())
-    result = RunResult(Status.FAILED, f"{reason}\nFull traceback: {log}")
+    """Write the failure as the result. Raises RunError if it can't be written (full disk, missing folder).
+
+    Args:
+        folder: the run's folder, locked by this process.
+        experiment: the run's config.
+        reason: what failed.
+        trace: the stack for `error.log`; None for that of the current exception, empty if it is unknown.
+    """
+    text = traceback.format_exc() if trace is None else trace
+    log = folder.log_error(text) if 'File "' in text else None
+    what = "Full traceback" if trace is None else "Python stack"
+    known = reason if log is None else f"{reason}\n{what}: {log}"
+    result = RunResult(Status.FAILED, known)
     try:
         return folder.finish(experiment, result)
     except (OSError, FolderError) as error:

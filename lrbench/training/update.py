@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lrbench.components import Batch
+from lrbench.config import Experiment
 from lrbench.errors import RunError
 from lrbench.training.parts import Parts
 
@@ -50,6 +51,16 @@ def gradient(parts: Parts, batches: Sequence[Batch], limit: float | None) -> Ten
     divided_by = count.to(total) if isinstance(count, Tensor) else torch.full_like(total, count)
     measured = torch.stack([total, _clip(parts, limit).float(), divided_by])
     return torch.cat([measured, _total(sums).float()])
+
+
+def steps_alike(experiment: Experiment, parts: Parts) -> bool:
+    """Return whether every step does the same work around the model.
+
+    This needs a built-in loss, one batch per step, no skipped steps, no compilation and the same weights in every step.
+    """
+    skips = experiment.on_non_finite == "skip" or parts.scaler is not None
+    plain = experiment.accumulate in (None, 1) and not skips and not experiment.compile
+    return plain and parts.stages is None and not experiment.loss.imported
 
 
 def buffers_of(model: nn.Module) -> dict[str, Tensor]:
@@ -93,6 +104,7 @@ Row = dict[str, Any]
 """A row of `steps.csv`, by column: `step`, `lr` and others."""
 
 CAPACITY = 4096  # rows of `Readings`
+AT_ONCE = 64  # rows whose places in the tensor are found at once
 
 
 @dataclass
@@ -104,6 +116,7 @@ class Readings:
 
     rows: list[tuple[Any, int]] = field(default_factory=list)
     measured: Tensor | None = None
+    places: list[Tensor] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -120,7 +133,10 @@ class Readings:
         """
         if self.measured is None:
             self.measured = measured.new_empty(CAPACITY, *measured.shape)
-        self.measured[len(self.rows)].copy_(measured)
+        if len(self.rows) == len(self.places):
+            begin = len(self.places)
+            self.places += self.measured[begin : begin + AT_ONCE].unbind(0)
+        self.places[len(self.rows)].copy_(measured)
         self.rows.append((row, count))
 
     def replace_loss(self, loss: float) -> None:

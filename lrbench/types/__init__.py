@@ -27,13 +27,15 @@ from lrbench.types.arguments import (
 )
 from lrbench.types.displayed import Displayed
 from lrbench.types.docstrings import documented
-from lrbench.types.import_strings import OBJECTS, load_object
+from lrbench.types.import_strings import IMPORT_STRING, OBJECTS, load_object
+from lrbench.types.tensors import with_tensors
 from lrbench.types.values import (
     Count,
     Duration,
     Epochs,
     Finite,
     Fraction,
+    Memory,
     MetricName,
     Natural,
     NonNegative,
@@ -42,6 +44,7 @@ from lrbench.types.values import (
     PositiveFraction,
     Probability,
     ProperFraction,
+    Seconds,
     Size,
     Steps,
     Whole,
@@ -49,6 +52,7 @@ from lrbench.types.values import (
     block_of,
     checked,
     first_of,
+    number_of,
     part_of,
     problem_of,
     whole,
@@ -58,6 +62,7 @@ __all__ = [
     "AT_LEAST_0",
     "AT_LEAST_1",
     "FUNCTION",
+    "IMPORT_STRING",
     "NOTHING",
     "NUMBER",
     "OBJECTS",
@@ -76,6 +81,7 @@ __all__ = [
     "Fraction",
     "Kind",
     "Listed",
+    "Memory",
     "MetricName",
     "Natural",
     "NonNegative",
@@ -86,6 +92,7 @@ __all__ = [
     "PositiveFraction",
     "Probability",
     "ProperFraction",
+    "Seconds",
     "Size",
     "Steps",
     "Whole",
@@ -96,8 +103,10 @@ __all__ = [
     "documented",
     "first_of",
     "load_object",
+    "number_of",
     "part_of",
     "paths_in",
     "problem_of",
     "whole",
+    "with_tensors",
 ]

@@ -13,6 +13,9 @@ from lrbench.errors import ConfigError, UserCodeError, choices
 
 OBJECTS = "lrbench.objects:"
 """Import strings that start with this name objects that a user gave to Python functions, not code."""
+_DOTTED = r"\w+(?:\.\w+)*"
+IMPORT_STRING = re.compile(f"{_DOTTED}:{_DOTTED}")
+"""What `load_object` imports; it refuses any other text."""
 
 
 def load_object(name: str, key: str) -> Any:
@@ -23,14 +26,16 @@ def load_object(name: str, key: str) -> Any:
         UserCodeError: importing the module raised.
     """
     module_name, _, path = name.partition(":")
-    if not all(re.fullmatch(r"\w+(\.\w+)*", dotted) for dotted in (module_name, path)):
-        raise ConfigError(f"'{name}' is not an import string; write 'package.module:name'", key=key)
+    if not IMPORT_STRING.fullmatch(name):
+        raise ConfigError(f"'{name}' is not an import string; write {_right(name)}", key=key)
     here = str(Path.cwd())
     if here not in sys.path and "" not in sys.path:
         sys.path.insert(0, here)
     try:
         target: Any = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
+        if module_name.endswith(".py"):
+            raise ConfigError(f"'{module_name}' is a file; write its module, {_right(name)}", key=key) from error
         searched = f"{error}; searched {here} and the Python environment"
         raise ConfigError(f"cannot import '{module_name}': {searched}", key=key) from error
     except KeyboardInterrupt:
@@ -48,3 +53,15 @@ def load_object(name: str, key: str) -> Any:
         except ConfigError as error:
             raise ConfigError(error.problem, key=key) from None
     return target
+
+
+def _right(name: str) -> str:
+    """Return how a wrong import string should be written: of `nets/slow.py:Net`, the module instead of the file."""
+    file, _, attribute = name.rpartition(":")
+    path = Path(file)
+    if path.suffix != ".py" or not IMPORT_STRING.fullmatch(f"{path.stem}:{attribute}"):
+        return "'package.module:name'"
+    dotted = ".".join(path.with_suffix("").parts)
+    if IMPORT_STRING.fullmatch(f"{dotted}:{attribute}"):
+        return f"'{dotted}:{attribute}'"
+    return f"'{path.stem}:{attribute}', and run lrbench in the folder of {path.name}"

@@ -65,6 +65,53 @@ Size = Annotated[int | Literal["auto"], PlainValidator(_bytes), WithJsonSchema(_
 """Bytes of memory, or `auto`."""
 
 
+_LEAST_MEMORY = 1_000_000
+
+
+def _memory(value: object) -> int:
+    """Parse the memory of a process. Raises ValueError, also for less than any process has: its unit was forgotten."""
+    try:
+        size = _bytes(value)
+    except ValueError:
+        size = 0
+    if size == "auto" or size < _LEAST_MEMORY:
+        hint = "; a number alone is bytes" if size not in ("auto", 0) else ""
+        raise ValueError(f"must be a size of memory such as 8GB or 500MB (got {value!r:.60}){hint}")
+    return size
+
+
+Memory = Annotated[
+    int,
+    PlainValidator(_memory),
+    WithJsonSchema({
+        "type": ["number", "string"], "minimum": _LEAST_MEMORY, "pattern": r"^\s*[0-9.]+\s*[kKmMgGtT]?[iI]?[bB]?\s*$",
+        "examples": ["8GB", "500MB"],
+    }),
+]  # fmt: skip
+"""Bytes of memory, written as `8GB` or a number."""
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_TIME = r"([0-9]+(?:\.[0-9]+)?)\s*(s|sec|seconds?|m|min|minutes?|h|hours?|d|days?|)"
+
+
+def _seconds(value: object) -> float:
+    """Parse `2h`, `90 min` or seconds. Raises ValueError."""
+    text = str(value).strip().lower() if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
+    found = re.fullmatch(_TIME, text)
+    if not found or not 0 < float(found[1]) < 1e9:
+        hint = "; 1:30 is written as 1.5h or as 90 s" if ":" in text else ""
+        raise ValueError(f"must be a time such as 2h, 90 min or 3600 (seconds) (got {value!r:.40}){hint}")
+    return float(found[1]) * _SECONDS[found[2][:1] or "s"]
+
+
+Seconds = Annotated[
+    float,
+    BeforeValidator(_seconds),
+    WithJsonSchema({"type": ["number", "string"], "exclusiveMinimum": 0, "pattern": rf"^\s*{_TIME}\s*$"}),
+]
+"""Seconds of wall time, written as `2h`, `90 min` or a number."""
+
+
 @dataclass(frozen=True)
 class Part:
     """A named part of a config: `{name: step, factor: 0.5}` or the bare name."""
@@ -225,3 +272,11 @@ def checked(value: Any, kind: TypeAdapter[Any], key: str) -> Any:
         return kind.validate_json(text, strict=True)
     except ValidationError as error:
         raise ConfigError(problem_of(error), key=key) from None
+
+
+def number_of(value: object) -> float | None:
+    """Return a value as a number; None if it is none, or has hundreds of digits."""
+    try:
+        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    except OverflowError:
+        return None

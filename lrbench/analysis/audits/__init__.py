@@ -5,6 +5,6 @@ finds the mistake that explains a difference (`warmup`, `horizon`, `tail`); `gro
 schedule; `monitor` watches a run in progress.
 """
 
-from lrbench.analysis.audits.auditing import Audit, audit, audited
+from lrbench.analysis.audits.auditing import Audit, audit, audited, remember
 from lrbench.analysis.audits.faults import Fault
 from lrbench.analysis.audits.monitor import RateMonitor

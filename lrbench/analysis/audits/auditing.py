@@ -23,6 +23,8 @@ from lrbench.errors import ArgumentError, ConfigError, FolderError, LrbenchError
 from lrbench.runs import find_runs, read_csv
 from lrbench.types import AT_LEAST_1, NOTHING, NUMBER, PATHS, Duration, arguments, part_of
 
+_BRIEF = "audit"  # what `once` calls it
+
 
 @dataclass(frozen=True)
 class Audit:
@@ -136,8 +138,13 @@ def audited(record: Record, said: Stated | None = None, *, briefly: bool = False
         ConfigError: the stated schedule can't be built.
     """
     if briefly and said is None:
-        return once([record], "audit", lambda: _audited(record, Stated(), briefly))
+        return once([record], _BRIEF, lambda: _audited(record, Stated(), briefly))
     return _audited(record, said or Stated(), briefly)
+
+
+def remember(record: Record, found: Audit) -> None:
+    """Note what a brief audit of a run found."""
+    record.made[_BRIEF] = (), found
 
 
 def _audited(record: Record, said: Stated, briefly: bool) -> Audit:
@@ -166,8 +173,7 @@ def _at_steps(record: Record) -> Recorded | None:
 
 
 def _at_evaluations(record: Record) -> Recorded | None:
-    table = {name: record.epochs[name].to_numpy(dtype=float) for name in ("step", "lr") if name in record.epochs}
-    return recorded_in(table)
+    return recorded_in({name: record.epochs[name].astype(float) for name in ("step", "lr")})
 
 
 def _sizes(record: Record, run: Recorded, said: Stated) -> tuple[int, bool, int | None]:
@@ -176,7 +182,7 @@ def _sizes(record: Record, run: Recorded, said: Stated) -> tuple[int, bool, int 
     total = said.total_steps or sizes.total_steps
     per_epoch = said.steps_per_epoch or sizes.steps_per_epoch
     if per_epoch is None and len(record.epochs):
-        step, epoch = (float(record.epochs[name].iloc[-1]) for name in ("step", "epoch"))
+        step, epoch = (float(record.epochs[name][-1]) for name in ("step", "epoch"))
         whole = step / epoch if epoch > 0 else 0.0
         per_epoch = int(whole) if whole >= 1 and whole.is_integer() else None
     return total or last, total is not None or record.status.complete, per_epoch
@@ -208,8 +214,9 @@ def _own(audit: Audit, record: Record, run: Recorded, briefly: bool) -> Audit:
         scale = scale_of(record, meant, run)
         pair = SideBySide(replace(run, rates=run.rates / scale), meant, slack=0)
         if briefly:
-            near = np.abs(pair.run.rates - meant.rates(run.positions)) <= pair.tolerance
-            return replace(audit, meant=meant.words) if near.all() else audited(record)
+            apart = np.abs(pair.run.rates - meant.rates(run.positions))
+            near = (apart <= pair.run.rounding).all() or (apart <= pair.tolerance).all()
+            return replace(audit, meant=meant.words) if near else audited(record)
         found = diagnosed(pair)
     except LrbenchError as error:
         return replace(audit, problem=f"its schedule can't be built: {str(error).splitlines()[0]}")

@@ -58,7 +58,7 @@ def _per_epoch(record: Record) -> int | None:
     """Return the steps in an epoch from `epochs.csv`, for a folder that does not record them."""
     if not len(record.epochs):
         return None
-    return round(float(record.epochs["step"].iloc[-1]) / max(float(record.epochs["epoch"].iloc[-1]), 1e-9)) or None
+    return round(float(record.epochs["step"][-1]) / max(float(record.epochs["epoch"][-1]), 1e-9)) or None
 
 
 def scale_of(record: Record, meant: Meant, run: Recorded) -> Floats:
@@ -72,7 +72,7 @@ def scale_of(record: Record, meant: Meant, run: Recorded) -> Floats:
         rule,
         rates,
         run,
-        {str(name): record.epochs[name].to_numpy(dtype=float) for name in record.epochs},
+        {name: values.astype(float) for name, values in record.epochs.columns.items()},
         lower=metric is None or metric.lower,
         total_steps=meant.total_steps - meant.start,
         state_known=not meant.start,

@@ -52,9 +52,14 @@ class Recorded:
         """Whether the learning rate never changes."""
         return bool(np.ptp(self.rates) <= 1e-9 * self.peak)
 
+    @property
+    def rounding(self) -> Floats:
+        """The difference from each learning rate that the arithmetic explains."""
+        return ROUNDING * self.rates + 0.01 * ROUNDING * self.peak
+
     def tolerance(self) -> Floats:
         """Return the difference from each learning rate that rounding explains, also that of a log with few digits."""
-        return ROUNDING * self.rates + 0.01 * ROUNDING * self.peak + self._unit() / 2
+        return self.rounding + self._unit() / 2
 
     def _unit(self) -> Floats | float:
         """Return the unit of the last digit if all values are written with few digits."""

@@ -19,7 +19,8 @@ _SOURCES = {
 }  # fmt: skip
 """The sources of options' values, by the option, in all commands."""
 _CHOICES = {
-    "--device": ("auto", "cpu", "cuda", "mps"), "--executor": ("local", "ray"), "--shape": ("exponential", "linear"),
+    "--device": ("auto", "cpu", "cuda", "mps"), "--executor": ("local", "ray", "slurm"),
+    "--shape": ("exponential", "linear"),
     "--from": ("tensorboard", "lightning", "trainer", "wandb", "mlflow", "csv", "jsonl"), "--track": (*TRACKERS,),
     "report --format": ("csv", "json", "markdown", "latex"), "figure --format": ("pdf", "svg", "png"),
     "export --to": (*TRACKERS, "csv", "parquet"), "sweep --lr": ("auto",), "--rows": ("all",),

@@ -142,7 +142,7 @@ def _result(folder: str) -> dict[str, Any]:
     """Return a run's result, the JSON file that has final values; empty if there is none."""
     for entry in _entries(folder):
         if entry.name.endswith(".json"):
-            with contextlib.suppress(OSError, ValueError):
+            with contextlib.suppress(OSError, ValueError, RecursionError):
                 found = json.loads(_text(entry.path))
                 if isinstance(found, dict) and "final" in found:
                     return found
@@ -229,8 +229,11 @@ def _params(text: str) -> list[str]:
 
 
 def _text(path: str) -> str:
+    path = os.path.expanduser(path)
     try:
-        with open(os.path.expanduser(path), encoding="utf-8") as file:
+        if not os.path.isfile(path):  # a pipe would block for ever
+            return ""
+        with open(path, encoding="utf-8") as file:
             return file.read(100_000)
     except (OSError, ValueError):
         return ""

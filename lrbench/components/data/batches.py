@@ -17,6 +17,8 @@ from lrbench.components.data.nested import moved
 Batch = Any
 """(inputs, targets), both tensors; or, for a task that takes it, any nesting of tensors."""
 EVALUATION_BATCH = 500
+GATHERED_BYTES = 1_000_000  # of batches that are gathered at once
+ALIGNMENT = 64  # bytes, of torch's tensors; other addresses may change the last digits of a matrix product
 
 
 class Split(ABC):
@@ -74,13 +76,20 @@ class Tensors(Split):
     def batches(self, size: int, order: Tensor | None = None, start: int = 0, seed: int = 0) -> Iterator[Batch]:
         """See `Split`."""
         if order is not None:
-            order = order.to(self.inputs.device)
-        for begin in range(start * size, len(self) if order is None else len(order), size):
-            if order is None:
-                yield self.inputs[begin : begin + size].clone(), self.targets[begin : begin + size].clone()
-            else:
-                chosen = order[begin : begin + size]
-                yield self.inputs.index_select(0, chosen), self.targets.index_select(0, chosen)
+            yield from self._gathered(size, order.to(self.inputs.device), start)
+            return
+        for begin in range(start * size, len(self), size):
+            yield self.inputs[begin : begin + size].clone(), self.targets[begin : begin + size].clone()
+
+    def _gathered(self, size: int, order: Tensor, start: int) -> Iterator[Batch]:
+        """Yield batches in an order: several small ones are gathered at once, each where a tensor would be aligned."""
+        bytes_each = [part[:1].nbytes * size for part in (self.inputs, self.targets)]
+        aligned = all(count % ALIGNMENT == 0 for count in bytes_each)
+        many = max(GATHERED_BYTES // max(sum(bytes_each), 1), 1) if aligned else 1
+        for begin in range(start * size, len(order), many * size):
+            chosen = order[begin : begin + many * size]
+            inputs, targets = self.inputs.index_select(0, chosen), self.targets.index_select(0, chosen)
+            yield from zip(torch.split(inputs, size), torch.split(targets, size), strict=True)
 
     def subset(self, indices: Tensor) -> Tensors:
         """See `Split`. Consecutive examples share memory with the whole."""

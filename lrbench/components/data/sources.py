@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import math
 import os
 import socket
 from dataclasses import dataclass
@@ -12,7 +14,9 @@ import numpy as np
 import platformdirs
 import torch
 
+from lrbench.components.data import idx
 from lrbench.components.data.batches import Split, Tensors
+from lrbench.components.data.drawing import drawn_apart
 from lrbench.errors import DataError
 
 
@@ -39,16 +43,23 @@ class Source:
 
 def digits() -> Source:
     """Return scikit-learn's digits as (1, 8, 8) images in 0 … 1; 20% of each class are test data (seed 0)."""
-    from sklearn.datasets import load_digits
-    from sklearn.model_selection import train_test_split
-
-    bunch = load_digits()
-    inputs = torch.from_numpy(bunch.images).float().div_(16).unsqueeze(1)
-    targets = torch.from_numpy(bunch.target).long()
-    numbers = np.arange(len(targets))
-    rest, test = train_test_split(numbers, test_size=0.2, stratify=bunch.target, random_state=0)
-    rest, test = np.sort(rest), np.sort(test)
+    table = _digits_table()
+    inputs = torch.from_numpy(table[:, :-1]).float().div_(16).view(-1, 1, 8, 8)
+    targets = torch.from_numpy(table[:, -1]).long()
+    rest, test = drawn_apart(len(table), math.ceil(0.2 * len(table)), 0, targets.numpy())
     return Source("digits", Tensors(inputs[rest], targets[rest]), None, Tensors(inputs[test], targets[test]), 10)
+
+
+def _digits_table() -> np.ndarray:
+    """Return a row for each of scikit-learn's digits: 64 pixels in 0 … 16, then the class."""
+    package = importlib.util.find_spec("sklearn")
+    where = [] if package is None else list(package.submodule_search_locations or ())
+    for file in (Path(folder) / "datasets" / "data" / "digits.csv.gz" for folder in where):
+        if file.is_file():  # importing scikit-learn takes as long as importing torch
+            return np.loadtxt(file, delimiter=",")
+    from sklearn.datasets import load_digits
+
+    return np.column_stack(load_digits(return_X_y=True))
 
 
 def data_root() -> Path:
@@ -72,19 +83,28 @@ def torchvision_set(class_name: str) -> Source:
     Raises:
         DataError: it is missing and cannot be downloaded, or its files are unusable.
     """
-    import torchvision
-
-    factory = getattr(torchvision.datasets, class_name)
     root = data_root()
-    if not _present(factory, root):
-        _download(factory, class_name, root)
+    raw = root / class_name / "raw"
     try:
-        train, test = (_picture_tensors(factory(root, train=t, download=False)) for t in (True, False))
+        known = class_name in idx.SETS and idx.complete(raw)
+        train, test = idx.read(raw) if known else _by_torchvision(class_name, root)
+    except DataError:
+        raise
     except Exception as error:  # torchvision raises many kinds for a damaged file
         problem = f"its files ({root / _FILES[class_name]}) cannot be read: {error}"
         raise DataError(f"{class_name}: {problem}. Delete them to download them again.") from error
     classes = int(max(train.targets.max(), test.targets.max())) + 1
     return Source(class_name, train, None, test, classes)
+
+
+def _by_torchvision(class_name: str, root: Path) -> list[Tensors]:
+    """Read training and test data. Raises DataError if they can't be downloaded, or what torchvision raises."""
+    import torchvision
+
+    factory = getattr(torchvision.datasets, class_name)
+    if not _present(factory, root):
+        _download(factory, class_name, root)
+    return [_picture_tensors(factory(root, train=train, download=False)) for train in (True, False)]
 
 
 def _present(factory: Any, root: Path) -> bool:

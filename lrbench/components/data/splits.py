@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, default_colla
 from lrbench.components.data.any_batches import gives_pairs, makes_batches, notes_on, of_batches
 from lrbench.components.data.batches import Data, Split, Tensors
 from lrbench.components.data.collate import as_pair, stacked
+from lrbench.components.data.drawing import drawn_apart
 from lrbench.components.data.loaders import Iterated, Loader, in_memory, known_targets
 from lrbench.components.data.options import DatasetRules, Normalize, Validation
 from lrbench.components.data.sampling import sampler_of
@@ -213,8 +214,6 @@ def _with_validation(source: Source, rule: Validation) -> tuple[Split, Split]:
 
 def _draw(split: Split, out: int, seed: int, by_class: bool | None = None) -> tuple[Tensor, Tensor]:
     """Return (kept, drawn) indices in stored order, drawn by class if labels are known and `by_class` is not False."""
-    from sklearn.model_selection import train_test_split
-
     labels = _class_labels(split)
     if by_class and labels is None:
         raise ConfigError("needs class labels; choose random or tail", key="dataset.validation.how")
@@ -222,7 +221,7 @@ def _draw(split: Split, out: int, seed: int, by_class: bool | None = None) -> tu
         return torch.arange(len(split)), torch.arange(0)
     stratify = None if labels is None or by_class is False else labels.cpu().numpy()
     try:
-        kept, drawn = train_test_split(np.arange(len(split)), test_size=out, stratify=stratify, random_state=seed)
+        kept, drawn = drawn_apart(len(split), out, seed, stratify)
     except ValueError as error:
         names, counts = np.unique([] if stratify is None else stratify, return_counts=True)
         sizes = f"{len(split) - out} and {out} of {len(split)} examples by class"
@@ -230,7 +229,7 @@ def _draw(split: Split, out: int, seed: int, by_class: bool | None = None) -> tu
         problem = f"can't draw {sizes}{single or f': each split needs at least {len(names)}, one for each class'}"
         advice = "use validation: {how: random} or tail" if by_class else "remove train_size"
         raise ConfigError(f"{problem}; {advice}", key="dataset") from error
-    return torch.from_numpy(np.sort(kept)), torch.from_numpy(np.sort(drawn))
+    return torch.from_numpy(kept), torch.from_numpy(drawn)
 
 
 def _check(split: Split, shape: tuple[int, ...], classes: int | None, what: str) -> None:

@@ -7,6 +7,7 @@ import math
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lrbench.components.models.attention import causal_attention
 from lrbench.components.models.mup import attention_scale, output_layer
 
 INITIAL_STD = 0.02  # of all weights, as GPT-2's
@@ -82,5 +83,5 @@ class _Block(nn.Module):
         shape = n, length, self.heads, width // self.heads
         q, k, v = (part.view(shape).transpose(1, 2) for part in self.qkv(x).split(width, 2))
         dropped = self.dropout if self.training else 0.0
-        found = F.scaled_dot_product_attention(q, k, v, is_causal=True, dropout_p=dropped, scale=self.scale)
+        found = causal_attention(q, k, v, dropped, self.scale)
         return found.transpose(1, 2).reshape(n, length, width)

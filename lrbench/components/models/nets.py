@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lrbench.components.models.cpu_ops import conv_pool, flat_linear, pooled, relu_dropout
+from lrbench.components.models.cpu_ops import conv_pool, flat_linear, relu_dropout, unread
 from lrbench.components.models.mup import attention_scale, output_layer
 
 Shape = tuple[int, ...]
@@ -43,8 +43,9 @@ class Cnn(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, channels, h, w) → (n, outputs)."""
-        x = relu_dropout(conv_pool(self.conv1, x), self.dropout, self.training)
-        x = relu_dropout(pooled(self.conv2, x), self.dropout, self.training)
+        spare = unread(x, self.conv1, self.conv2, self.dropout)
+        x = relu_dropout(conv_pool(self.conv1, x, spare), self.dropout, self.training, spare)
+        x = relu_dropout(conv_pool(self.conv2, x), self.dropout, self.training)
         out: Tensor = self.dense2(F.relu(flat_linear(self.dense1, x)))
         return out
 

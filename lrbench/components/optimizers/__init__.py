@@ -59,6 +59,8 @@ def build_optimizer(part: Part | Mapping[str, Any] | str, model: nn.Module) -> O
     Raises:
         ConfigError: unknown name, or parameters that the class rejects.
     """
+    from lrbench.components.optimizers.compiler import put_off_compiler
+
     part, rules = GroupRules.split(GroupRules.written_out(part_of(part, "optimizer")))
     check_parameters(part)
     freeze_parameters(model, rules.freeze or (), rules.unfreeze or {})
@@ -67,6 +69,7 @@ def build_optimizer(part: Part | Mapping[str, Any] | str, model: nn.Module) -> O
         raise ConfigError("has no parameters to train", key="model")
     groups = _grouped(part, rules, model, trained)
     either = groups if rules.arguments else model
+    put_off_compiler()
     made: Optimizer = OPTIMIZERS.build(
         part, params=groups, model=model, model_or_params=either, **_fused(part, trained)
     )

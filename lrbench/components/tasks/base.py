@@ -23,6 +23,8 @@ class Task(Protocol):
     metrics: tuple[Metric, ...]
     recordable: bool
     """Whether every batch of a shape does the same work on the device, so that it can be recorded there."""
+    replayable: bool
+    """Whether loss and sums are the same operations for every batch of a shape, so that a CPU can replay them."""
 
     def examples(self, batch: Any) -> int:
         """Return the number of examples in a batch."""

@@ -24,7 +24,7 @@ class HuggingFace:
     Language models are measured by perplexity, all others with class labels by accuracy. Labels of −100 don't count.
     """
 
-    recordable = False
+    recordable = replayable = False
 
     def __init__(self, model: Any) -> None:
         kind = str(getattr(_innermost(model), "loss_type", None) or "")

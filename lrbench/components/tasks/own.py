@@ -24,7 +24,7 @@ class OwnTask:
     `{"loss": loss, metric: value}`.
     """
 
-    recordable = False
+    recordable = replayable = False
 
     def __init__(self, name: str, made: Any, given: Mapping[str, Better]) -> None:
         """Wrap the user's object.

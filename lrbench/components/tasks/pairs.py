@@ -28,6 +28,7 @@ class PairTask:
     loss: Loss
     meters: Sequence[Meter] = ()
     recordable: bool = True
+    replayable: bool = True
     metrics: tuple[Metric, ...] = field(init=False)
 
     def __post_init__(self) -> None:

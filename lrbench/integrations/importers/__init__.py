@@ -117,6 +117,7 @@ def found_under(path: Path, only: Tool | None) -> Iterator[tuple[Tool, Path]]:
     """Yield the places under a path that can be read, and by which tool. Raises UsageError if it does not exist."""
     if not path.exists():
         raise UsageError(f"{path}: no such file or folder")
+    path = path.resolve() if path.is_symlink() else path  # a link that was named is followed
     tools = list(TOOLS.values()) if only is None else [only]
     yield from _under(path, tools, 0) if path.is_dir() else [_of_file(path, tools)]
 
@@ -163,8 +164,13 @@ def folders_in(folder: Path) -> list[Path]:
 
 
 def files_in(folder: Path) -> list[Path]:
-    """Return the files in a folder, by name."""
-    return sorted((Path(entry.path) for entry in entries(folder) if entry.is_file()), key=natural)
+    """Return the files in a folder, by name; links are left out."""
+    return sorted((Path(e.path) for e in entries(folder) if e.is_file(follow_symlinks=False)), key=natural)
+
+
+def is_log(path: Path) -> bool:
+    """Return whether a path in a folder is a file, and no link, which could lead to any file of this machine."""
+    return path.is_file() and not path.is_symlink()
 
 
 def entries(folder: Path) -> list[os.DirEntry[str]]:

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from lrbench._version import __version__
+from lrbench.analysis import read_one
 from lrbench.components import recorded as described
 from lrbench.config import RecordedConfig, identity, run_name
-from lrbench.errors import FolderError, LrbenchError, UsageError, choices, option
+from lrbench.errors import FolderError, LrbenchError, UsageError, choices, option, reason_of
 from lrbench.integrations.importers import TOOLS, Foreign, Tool, found_under
 from lrbench.integrations.importers.rules import Rules
-from lrbench.runs import Meaning, Recorded, RunFolder, conclude, now, writing
+from lrbench.runs import Meaning, Recorded, RunFolder, Status, conclude, finite, now, writing
 
 
 @dataclass
@@ -99,14 +100,20 @@ class Importer:
         except FolderError as error:
             self.done.unreadable.append((place, str(error)))
             return
+        except UsageError:
+            raise
+        except Exception as error:  # whatever a stranger's log holds, the others are imported
+            self.done.unreadable.append((place, f"it is damaged: {reason_of(error)}"))
+            return
         if not found:
             self.done.unreadable.append((place, "it has no runs with metrics"))
         for run in found:
             try:
                 self.take(run, tool, place)
-            except LrbenchError as error:
+            except (LrbenchError, ArithmeticError, RecursionError, ValueError) as error:
                 which = "" if run.title in str(place) else f"{run.title}: "
-                self.done.unreadable.append((place, f"{which}{error}"))
+                told = str(error) if isinstance(error, LrbenchError) else f"it is damaged: {reason_of(error)}"
+                self.done.unreadable.append((place, f"{which}{told}"))
 
     def take(self, run: Foreign, tool: Tool, place: Path) -> None:
         """Write a run's folder, unless it is there already. Raises ConfigError, FolderError."""
@@ -121,11 +128,18 @@ class Importer:
         if same and _imported(folder).get("digest") == digest:
             self.done.unchanged.append(folder.path)
             return
+        imported = {"key": run.key, "format": tool.name, "from": str(place), "digest": digest}
+        if not self.dry_run:
+            try:
+                _write(folder, config, run, meaning, {"params": aside, "imported": imported})
+                _check(folder)
+            except (FolderError, ValueError):
+                if not same:  # of an earlier import, what is there stays
+                    shutil.rmtree(folder.path, ignore_errors=True)
+                raise
         (self.done.new if before is None else self.done.updated).append(folder.path)
         if self.dry_run:
             return
-        imported = {"key": run.key, "format": tool.name, "from": str(place), "digest": digest}
-        _write(folder, config, run, meaning, {"params": aside, "imported": imported})
         if before is not None and not same:  # its config has changed, and with it the folder's name
             shutil.rmtree(before.path, ignore_errors=True)
         self.known[run.key] = folder
@@ -166,6 +180,14 @@ def _digest(run: Foreign, meaning: Meaning, config: RecordedConfig) -> str:
     return hashlib.sha256(json.dumps(told, default=str).encode()).hexdigest()[:16]
 
 
+def _check(folder: RunFolder) -> None:
+    """Raise FolderError if what was written can't be read back, such as impossible steps."""
+    record = read_one(folder)
+    if record.status is Status.DAMAGED:
+        problem = record.problem.replace(f"{folder.path}/", "")
+        raise FolderError(f"a run folder can't hold what it logs: {problem}")
+
+
 def _write(
     folder: RunFolder, config: RecordedConfig, run: Foreign, meaning: Meaning, told: Mapping[str, Mapping[str, Any]]
 ) -> None:
@@ -175,7 +197,7 @@ def _write(
     recorded: Recorded = replace(
         meaning.recorded,
         by=config.recorded,
-        params=told["params"],
+        params=finite(told["params"]),
         total_steps=run.total_steps,
         notes=tuple(dict.fromkeys((*meaning.recorded.notes, *run.notes))),
     )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from lrbench.config import opened
 from lrbench.errors import FolderError, UsageError, reason_of
 from lrbench.integrations.importers import Claim, Foreign, files_in, folders_in
 from lrbench.integrations.importers.settings import iso, typed
@@ -15,6 +17,9 @@ from lrbench.runs import Status
 
 _STATUSES = {"FINISHED": Status.FINISHED, "FAILED": Status.FAILED}
 _AT_ONCE = 1000
+_SQLITE = b"SQLite format 3\0"
+"""How a database of SQLite begins."""
+_POOL = "MLFLOW_SQLALCHEMYSTORE_POOLCLASS"
 
 
 def claimed_mlflow(folder: Path, named: bool) -> Claim | None:
@@ -29,15 +34,55 @@ def claimed_mlflow(folder: Path, named: bool) -> Claim | None:
 
 def read_mlflow(path: Path) -> list[Foreign]:
     """See `Tool`."""
-    client = _client(path)
+    client_of = _client()
     try:
-        places = list(client.search_experiments())
+        with _closing_databases():
+            client = client_of(tracking_uri=path.resolve().as_uri() if path.is_dir() else _read_only(path))
+            places = list(client.search_experiments())
         return [one for place in places for one in _runs(client, place)]
+    except FolderError:
+        raise
     except Exception as error:  # MLflow raises many kinds of errors for damaged stores
-        raise FolderError(f"MLflow can't read {path}: {reason_of(error)}") from error
+        reason = reason_of(error)
+        if "readonly database" in reason:
+            reason = "its tables are not those of this version; copy it, give `mlflow db upgrade sqlite:///COPY`, and "
+            reason += "import the copy"
+        raise FolderError(f"MLflow can't read {path}: {reason}") from error
 
 
-def _client(path: Path) -> Any:
+def _read_only(path: Path) -> str:
+    """Return the address of a database that can only be read: MLflow would add tables to an old or an empty one.
+
+    Raises FolderError if it is no database, which MLflow would try for minutes to open.
+    """
+    try:
+        with opened(path) as file:
+            start = file.read(len(_SQLITE))
+    except OSError as error:
+        raise FolderError(f"cannot read {path}: {error.strerror}") from error
+    if start != _SQLITE:
+        raise FolderError(f"{path} is not a database of SQLite")
+    from sqlalchemy import URL
+
+    query = {"mode": "ro", "uri": "true"}
+    return URL.create("sqlite+pysqlite", database=path.resolve().as_uri(), query=query).render_as_string()
+
+
+@contextlib.contextmanager
+def _closing_databases() -> Iterator[None]:
+    """Have MLflow close databases after each use, or it would read one that was replaced from the old file."""
+    before = os.environ.get(_POOL)
+    os.environ[_POOL] = "NullPool"
+    try:
+        yield
+    finally:
+        del os.environ[_POOL]
+        if before is not None:
+            os.environ[_POOL] = before
+
+
+def _client() -> Any:
+    """Return the class of MLflow's client. Raises UsageError if MLflow is missing."""
     os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     try:
@@ -45,12 +90,8 @@ def _client(path: Path) -> Any:
     except ImportError as error:
         raise UsageError("reading MLflow's runs needs mlflow: pip install 'lrbench-torch[mlflow]'") from error
     for name in ("mlflow.store.db.utils", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    uri = path.resolve().as_uri() if path.is_dir() else f"sqlite:///{path.resolve()}"
-    try:
-        return MlflowClient(tracking_uri=uri)
-    except Exception as error:
-        raise FolderError(f"MLflow can't read {path}: {reason_of(error)}") from error
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    return MlflowClient
 
 
 def _runs(client: Any, place: Any) -> Iterator[Foreign]:

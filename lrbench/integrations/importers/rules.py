@@ -18,6 +18,7 @@ from lrbench.integrations.importers.settings import (
     seed_in_name,
     typed,
 )
+from lrbench.types import number_of
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def without_values(name: str, params: Mapping[str, Any]) -> str:
     >>> without_values("resnet_lr0.1_bs-32", {"lr": 0.1, "batch_size": 32})
     'resnet'
     """
-    values = {float(value) for value in params.values() if isinstance(value, int | float)}
+    values = {number_of(value) for value in params.values() if isinstance(value, int | float)}
     kept = []
     for piece in re.split(r"[_,]|-(?=[A-Za-z])", name):
         found = re.fullmatch(r"[A-Za-z]{1,20}[=-]?(\d+\.?\d*(?:[eE][-+]?\d+)?)", piece)

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import json
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from lrbench.config import flat, read_bytes
+from lrbench.config import flat, parse_foreign, parse_json, read_bytes
+from lrbench.errors import ConfigError
+from lrbench.integrations.importers import is_log
 
 SEEDS = ("seed", "random_seed", "rng_seed", "manual_seed", "global_seed", "seed_everything", "np_seed")
 """What programs call the seed, the likeliest first."""
 _BESIDE = ("hparams", "config", "args", "params", "hyperparameters", ".hydra/config")
 _ENDINGS = (".yaml", ".yml", ".json")
-_MOST = 10_000_000  # bytes of a file of settings
+_MOST, _MOST_YAML = 10_000_000, 1_000_000  # bytes of a file of settings; YAML is read slowly
 _STRUCTURE = re.compile(
     r"(lightning_logs|logs?|runs?|outputs?|results?|tensorboard|tb|checkpoints?|csv_logs|wandb|mlruns|multirun|ray_results"
     r"|train|training|files|\.|\d+)",
@@ -74,7 +73,7 @@ def typed(value: Any) -> Any:
     if text[:1] in ("[", "{", "("):
         try:
             found = ast.literal_eval(text) if len(text) < 10_000 else value
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
+        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
             found = _json(text)
         return list(found) if isinstance(found, tuple) else found
     return value
@@ -82,33 +81,17 @@ def typed(value: Any) -> Any:
 
 def _json(text: str) -> Any:
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        return parse_json(text)
+    except ValueError:
         return text
 
 
-class _Loader(yaml.SafeLoader):
-    """Reads any YAML without building objects: of those of a program, the plain values in them."""
-
-
-def _inert(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> Any:
-    if isinstance(node, yaml.MappingNode):
-        return loader.construct_mapping(node, deep=True)
-    if isinstance(node, yaml.SequenceNode):
-        return loader.construct_sequence(node, deep=True)
-    return node.value or suffix.rpartition(".")[2]
-
-
-_Loader.add_multi_constructor("", _inert)
-
-
 def settings_in(path: Path) -> dict[str, Any]:
-    """Read a YAML or JSON file of settings. Raises OSError, ValueError if it can't be read."""
-    text = read_bytes(path, _MOST).decode(errors="replace")
-    try:
-        found = json.loads(text) if path.suffix == ".json" else yaml.load(text, _Loader)
-    except (yaml.YAMLError, RecursionError, TypeError) as error:
-        raise ValueError(" ".join(str(error).split())[:200]) from None
+    """Read a YAML or JSON file of settings. Raises OSError, or ConfigError or ValueError if it can't be read."""
+    if path.suffix == ".json":
+        found = parse_json(read_bytes(path, _MOST))
+    else:
+        found = parse_foreign(read_bytes(path, _MOST_YAML).decode(errors="replace"), path.name)
     return dict(found) if isinstance(found, Mapping) else {}
 
 
@@ -122,10 +105,12 @@ def settings_beside(folder: Path, stem: str = "") -> tuple[dict[str, Any], tuple
     notes = []
     for name in ((stem,) if stem else ()) + _BESIDE:
         for path in (folder / f"{name}{ending}" for ending in _ENDINGS):
-            if path.is_file():
+            if is_log(path):
                 try:
                     if found := settings_in(path):
                         return found, ()
+                except ConfigError as error:
+                    notes.append(str(error))
                 except (OSError, ValueError) as error:
                     notes.append(f"{path.name} cannot be read: {error}")
     return settings_in_name(stem or folder.name), tuple(notes)

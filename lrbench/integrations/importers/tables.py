@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from lrbench.config import opened
 from lrbench.errors import FolderError
-from lrbench.integrations.importers import Claim, Foreign, files_in
+from lrbench.integrations.importers import Claim, Foreign, files_in, is_log
 from lrbench.integrations.importers.settings import key_of, names_of, plain_name, settings_beside, settings_in_name
 from lrbench.runs import guessed, read_log
 
@@ -18,7 +19,7 @@ def claimed_lightning(folder: Path, named: bool) -> Claim | None:
     """A folder `version_3` of Lightning's CSV logger. See `Tool`."""
     place = folder / "metrics.csv"
     marked = (folder / "hparams.yaml").is_file() or re.fullmatch(r"version_\d+", folder.name) or named
-    return Claim((place,)) if marked and place.is_file() else None
+    return Claim((place,)) if marked and is_log(place) else None
 
 
 def read_lightning(path: Path) -> list[Foreign]:
@@ -55,7 +56,7 @@ def _claimed(folder: Path, endings: tuple[str, ...], kind: str, named: bool) -> 
 def _known(kind: str, path: Path) -> bool:
     """Return whether the beginning of a file has a loss or another metric under a usual name."""
     try:
-        with path.open("rb") as file:
+        with opened(path) as file:
             head = file.read(_MOST_LOOKED_AT).decode(errors="replace").splitlines()
     except OSError:
         return False

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import pickle
 import re
 import zipfile
@@ -12,9 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lrbench.config import read_bytes
+from lrbench.config import parse_json, read_bytes
 from lrbench.errors import FolderError
-from lrbench.integrations.importers import Claim, Foreign, folders_in
+from lrbench.integrations.importers import Claim, Foreign, folders_in, is_log
 from lrbench.integrations.importers.settings import key_of, names_of, plain_name, settings_beside
 from lrbench.runs import Status, read_log
 
@@ -31,12 +30,12 @@ _MOST_STATE, _MOST_ARGUMENTS = 500_000_000, 1_000_000  # bytes
 
 def claimed_trainer(folder: Path, named: bool) -> Claim | None:
     """An output folder with a state of its own, or with checkpoints, of which the last counts. See `Tool`."""
-    return Claim((folder,), whole=True) if (folder / STATE).is_file() or _checkpoints(folder) else None
+    return Claim((folder,), whole=True) if is_log(folder / STATE) or _checkpoints(folder) else None
 
 
 def read_trainer(path: Path) -> list[Foreign]:
     """See `Tool`."""
-    states = [one for one in (path, *_checkpoints(path)[-1:]) if (one / STATE).is_file()]
+    states = [one for one in (path, *_checkpoints(path)[-1:]) if is_log(one / STATE)]
     read = [(where, _state(where / STATE)) for where in states]
     where, state = max(read, key=lambda one: _whole(one[1].get("global_step")) or 0)
     log = read_log("trainer_state", where / STATE)
@@ -60,16 +59,16 @@ def read_trainer(path: Path) -> list[Foreign]:
 def _checkpoints(folder: Path) -> list[Path]:
     """Return the checkpoints with a state, in order."""
     found = [inner for inner in folders_in(folder) if re.fullmatch(r"checkpoint-\d+", inner.name)]
-    return [inner for inner in found if (inner / STATE).is_file()]
+    return [inner for inner in found if is_log(inner / STATE)]
 
 
 def _state(path: Path) -> Mapping[str, Any]:
     try:
-        found = json.loads(read_bytes(path, _MOST_STATE))
+        found = parse_json(read_bytes(path, _MOST_STATE))
     except OSError as error:
         raise FolderError(f"{path} cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise FolderError(f"{path} is damaged: it is not JSON") from error
+    except ValueError as error:
+        raise FolderError(f"{path} is damaged: {error}") from error
     if not isinstance(found, Mapping):
         raise FolderError(f"{path} has no log_history; is it a Trainer's state?")
     return found
@@ -123,6 +122,8 @@ class _Unpickler(pickle.Unpickler):
 def arguments_in(*folders: Path) -> dict[str, Any]:
     """Return the settings in a Trainer's `training_args.bin`, read without running it; empty if unreadable."""
     for folder in folders:
+        if not is_log(folder / ARGUMENTS):
+            continue
         with contextlib.suppress(Exception):  # a pickle may be damaged in any way
             content = read_bytes(folder / ARGUMENTS, _MOST_ARGUMENTS)
             with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -138,6 +139,8 @@ def _settings(arguments: Any) -> dict[str, Any]:
         value = vars(arguments).get(name)
         if isinstance(value, _Inert):  # an enumeration's member
             value = value.values[0] if value.values else None
+        if isinstance(value, dict):
+            value = {str(key): one for key, one in value.items() if isinstance(one, bool | int | float | str)}
         if value is not None and value != {} and isinstance(value, bool | int | float | str | dict):
             found[name] = value
     return found

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import csv
-import json
+import io
 import re
 import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from lrbench.config import read_bytes
+from lrbench.config import parse_json, read_bytes
 from lrbench.errors import FolderError, UsageError
 from lrbench.integrations.importers import Claim, Foreign, files_in
 from lrbench.integrations.importers.settings import iso, key_of, typed
-from lrbench.runs import Status, guessed
+from lrbench.runs import Status, guessed, read_number
+from lrbench.types import number_of
 
 _MOST = 2_000_000_000  # bytes
+_MOST_EXPORTED, _MOST_HEADER = 100_000_000, 1_000_000  # bytes of a CSV file, characters of its header
 _BLOCK, _HEAD = 32_768, 7  # of LevelDB's log format, which W&B uses
 _PANEL = re.compile(r"(.+) - (.+?)(__MIN|__MAX)?")
 _TABLE = {"Name", "State", "Runtime"}
@@ -53,7 +55,7 @@ def _offline(path: Path) -> Foreign:
         try:
             record = Record.FromString(content)
         except Exception as error:  # protobuf's own
-            raise FolderError(f"{path} is damaged: {error}") from error
+            raise FolderError(f"{path} is damaged: one of its records can't be read") from error
         kind = record.WhichOneof("record_type")
         if kind == "run":
             run = record.run
@@ -105,7 +107,7 @@ def _name(item: Any) -> str:
 
 def _value(item: Any) -> Any:
     try:
-        found = json.loads(item.value_json)
+        found = parse_json(item.value_json)
     except ValueError:
         return None
     return found["value"] if isinstance(found, dict) and set(found) == {"desc", "value"} else found
@@ -116,12 +118,10 @@ def _numbers(values: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
     for name, value in values.items():
         if isinstance(value, Mapping) and "_type" not in value:
             found |= _numbers(value, f"{prefix}{name}.")
-        elif (isinstance(value, int | float) and not isinstance(value, bool)) or value in (
-            "NaN",
-            "Infinity",
-            "-Infinity",
-        ):
-            found[prefix + name] = float(value)
+        elif not isinstance(value, str) or value in ("NaN", "Infinity", "-Infinity"):
+            number = number_of(value)
+            if number is not None:
+                found[prefix + name] = number
     return found
 
 
@@ -130,10 +130,14 @@ def _numbers(values: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
 
 def _header(path: Path) -> list[str]:
     try:
-        with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-            return next(csv.reader([file.readline(1_000_000)]), [])
+        return next(csv.reader([_text(path).readline(_MOST_HEADER)]), [])
     except (OSError, csv.Error):
         return []
+
+
+def _text(path: Path) -> io.StringIO:
+    """Return the text of a file that W&B's page exported. Raises OSError."""
+    return io.StringIO(read_bytes(path, _MOST_EXPORTED).decode("utf-8-sig", errors="replace"), newline="")
 
 
 def _exported(header: list[str]) -> bool:
@@ -144,8 +148,7 @@ def _exported(header: list[str]) -> bool:
 def _export(path: Path) -> list[Foreign]:
     """Return the runs in an exported panel, or the final values of those in an exported table."""
     try:
-        with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-            rows = list(csv.DictReader(file))
+        rows = list(csv.DictReader(_text(path)))
     except (OSError, csv.Error) as error:
         raise FolderError(f"{path} cannot be read: {error}") from error
     return _table(path, rows) if set(_header(path)) >= _TABLE else _panel(path, rows)
@@ -158,11 +161,11 @@ def _panel(path: Path, rows: list[dict[str, str]]) -> list[Foreign]:
         found: dict[str, dict[str, float]] = {}
         for column, text in row.items():
             named = _PANEL.fullmatch(column or "")
-            value = typed(text)
-            if named and not named[3] and isinstance(value, int | float) and not isinstance(value, bool):
-                found.setdefault(named[1], {})[named[2]] = float(value)
-        at = typed(row.get(first) or "")
-        step = {"step": float(at)} if isinstance(at, int | float) and first.lower().endswith("step") else {}
+            value = read_number(text)
+            if named and not named[3] and value is not None:
+                found.setdefault(named[1], {})[named[2]] = value
+        at = read_number(row.get(first))
+        step = {"step": at} if at is not None and first.lower().endswith("step") else {}
         for run, values in found.items():
             logs.setdefault(run, []).append({**step, **values})
     made = [Foreign(f"{key_of(path)}-{run}", run, "", log) for run, log in logs.items()]
@@ -188,7 +191,7 @@ def _table(path: Path, rows: list[dict[str, str]]) -> list[Foreign]:
     found = []
     for row in rows:
         values = {key: typed(text) for key, text in row.items() if key and text not in ("", None) and key not in known}
-        numbers = {k: float(v) for k, v in values.items() if isinstance(v, int | float) and not isinstance(v, bool)}
+        numbers = {key: number for key, value in values.items() if (number := read_number(value)) is not None}
         metrics = {name for ours, name in guessed(numbers).items() if ours != "lr" and not ours.startswith("lr_")}
         params = {key: value for key, value in values.items() if key not in metrics and not key.startswith("_")}
         name = row.get("Name") or ""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 from lrbench.components import Metric
-from lrbench.errors import UsageError
+from lrbench.errors import FolderError, UsageError
 from lrbench.runs import Status, read_json, relative, to_json, write_file
 
 STAMP = "lrbench.json"
@@ -154,11 +154,13 @@ class Tool:
         title: its name in messages.
         needs: the packages that it imports.
         extra: the extra of lrbench that installs them.
+        in_folders: whether a run's log is in its `folder_of`.
     """
 
     title: ClassVar[str] = ""
     needs: ClassVar[tuple[str, ...]] = ()
     extra: ClassVar[str] = ""
+    in_folders: ClassVar[bool] = False
 
     def __init__(self, into: Path) -> None:
         self.into = local(into, self.title)
@@ -183,7 +185,9 @@ class Tool:
         return None if stamp is None else stamp.get("state") == state and stamp.get("options") == self.options
 
     def stamp(self, run: Run, state: str) -> None:
-        """Note that it has all of a run in this state. Raises FolderError."""
+        """Note that it has all of a run in this state. Raises FolderError, also if its files were removed meanwhile."""
+        if self.in_folders and not self.folder_of(run).is_dir():  # a stamp alone would say that the run is there
+            raise FolderError(f"{self.folder_of(run)} was removed while it was written")
         stamp = {"identity": run.identity, "state": state, "options": self.options}
         write_file(self.folder_of(run) / STAMP, to_json(stamp))
 

@@ -51,8 +51,8 @@ class MLflow(Tool):
             os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # where there is no database
             from mlflow.tracking import MlflowClient
 
-            for name in ("mlflow.store.db.utils", "alembic"):  # they tell of each table of a new database
-                logging.getLogger(name).setLevel(logging.WARNING)
+            for name in ("mlflow.store.db.utils", "alembic"):  # they tell of each table of a new database,
+                logging.getLogger(name).setLevel(logging.CRITICAL)  # and of errors, which are raised too
             if self.here:
                 self.into.mkdir(parents=True, exist_ok=True)
             self._client = MlflowClient(tracking_uri=self.uri)

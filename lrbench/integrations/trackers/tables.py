@@ -73,7 +73,7 @@ class Csv(Tables):
         """See `Tables`."""
         texts = [str(name) for name in table.select_dtypes(exclude="number")]
         safe = table.assign(**{name: table[name].map(csv_cell) for name in texts})
-        safe.to_csv(path, index=False, lineterminator="\n")
+        safe.rename(columns=csv_cell).to_csv(path, index=False, lineterminator="\n")
 
 
 class Parquet(Tables):

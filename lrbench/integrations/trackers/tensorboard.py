@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import time
+import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -20,6 +24,7 @@ class TensorBoard(Tool):
     title: ClassVar[str] = "TensorBoard"
     needs: ClassVar[tuple[str, ...]] = ("tensorboard",)
     extra: ClassVar[str] = "tensorboard"
+    in_folders: ClassVar[bool] = True
 
     @property
     def hint(self) -> str:
@@ -43,16 +48,24 @@ def tag_of(column: str, of_step: bool = False) -> str:
 
 
 class _EventFile(Log):
-    """The event file of a run. It replaces an earlier one of the same run."""
+    """The event file of a run. It replaces an earlier one of the same run.
+
+    It is written here and not by TensorBoard's writer, whose thread would keep to itself that a disk is full.
+    """
 
     def __init__(self, tool: TensorBoard, run: Run) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.plugins.hparams.summary_v2 import hparams_pb
-        from tensorboard.summary.writer.event_file_writer import EventFileWriter
+        from tensorboard.summary.writer.record_writer import RecordWriter
 
         folder = tool.folder_of(run)
+        folder.mkdir(parents=True, exist_ok=True)
         for old in folder.glob(f"events.out.tfevents.*{SUFFIX}"):
             old.unlink()
-        self.writer = EventFileWriter(str(folder), filename_suffix=SUFFIX)
+        maker = f"{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
+        path = folder / f"events.out.tfevents.{int(time.time()):010d}.{maker}{SUFFIX}"
+        self.writer = RecordWriter(path.open("wb"))
+        self.writer.write(Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())
         session = hparams_pb(run.flat, trial_id=run.group, start_time_secs=run.started)
         self._write(session, 0, run.started)
         self.writer.flush()
@@ -92,7 +105,7 @@ class _EventFile(Log):
         scalars = [Summary.Value(tag=tag_of(name, of_step), simple_value=value) for name, value in values.items()]
         self._write(Summary(value=scalars), step, time)
 
-    def _write(self, summary: Any, step: int, time: float) -> None:
+    def _write(self, summary: Any, step: int, when: float) -> None:
         from tensorboard.compat.proto.event_pb2 import Event
 
-        self.writer.add_event(Event(summary=summary, step=step, wall_time=time))
+        self.writer.write(Event(summary=summary, step=step, wall_time=when).SerializeToString())

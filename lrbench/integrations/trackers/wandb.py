@@ -23,6 +23,7 @@ class WandB(Tool):
     title: ClassVar[str] = "W&B"
     needs: ClassVar[tuple[str, ...]] = ("wandb",)
     extra: ClassVar[str] = "wandb"
+    in_folders: ClassVar[bool] = True
 
     def __init__(
         self,

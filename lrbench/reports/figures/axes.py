@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis, XAxis, YAxis
+from matplotlib.backend_bases import RendererBase
 from matplotlib.figure import Figure
 from matplotlib.ticker import (
     FixedFormatter,
@@ -22,27 +21,11 @@ from matplotlib.ticker import (
 )
 
 from lrbench.components import Measure
+from lrbench.reports.charted import LARGEST, Scale
 from lrbench.reports.figures.style import large
 
 # With more than this many decades, these digits of each are labelled; with fewer, evenly spaced values.
 _TICKS = ((2.7, (1.0,)), (1.6, (1.0, 3.0)), (0.9, (1.0, 2.0, 5.0)), (0.35, (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)))
-
-
-LARGEST = 1e200
-"""Beyond this, matplotlib's own arithmetic overflows; and beyond its inverse on a log scale."""
-
-
-class Scale(NamedTuple):
-    """The limits of an axis, and whether it is logarithmic."""
-
-    low: float
-    high: float
-    log: bool
-
-
-def drawable(values: npt.ArrayLike) -> np.ndarray:
-    """Return values, with the largest that can be drawn in place of larger ones."""
-    return np.asarray(values, float).clip(-LARGEST, LARGEST)
 
 
 def log_scale(axis: XAxis | YAxis, low: float, high: float, form: Callable[[float], str]) -> None:
@@ -84,39 +67,49 @@ def thousands(value: float, _: object = None) -> str:
     return f"{value / 1e3:g}k" if abs(value) >= 1e4 else f"{value:g}"
 
 
-def above(axes: Axes, places: np.ndarray, values: np.ndarray, high: float, colour: str) -> float | None:
-    """Mark each stretch of a line that leaves the axes at the top by a triangle there; return its highest value."""
+def above(axes: Axes, places: np.ndarray, values: np.ndarray, high: float, colour: str, most: int = 5) -> float | None:
+    """Mark stretches of a line that leave the axes at the top by triangles there, `most` of them.
+
+    Returns the highest value of all; None if the line stays below the top.
+    """
     out = values > high
     if not out.any():
         return None
     starts = np.flatnonzero(np.diff(np.concatenate([[False], out]).astype(int)) == 1)
     ends = np.flatnonzero(np.diff(np.concatenate([out, [False]]).astype(int)) == -1)
-    at = [places[a + int(np.argmax(values[a : b + 1]))] for a, b in zip(starts, ends, strict=True)][:5]
+    at = [places[a + int(np.argmax(values[a : b + 1]))] for a, b in zip(starts, ends, strict=True)][:most]
     axes.plot(at, [1.0] * len(at), "^", color=colour, markersize=large(4.5), transform=axes.get_xaxis_transform(),
               clip_on=False, zorder=5)  # fmt: skip
     return float(values[out].max())
 
 
-def thin_out(figure: Figure) -> None:
-    """Fix the ticks, without those whose labels would touch a neighbour; of a log axis, powers of ten stay first."""
+def thin_out(figure: Figure, renderer: RendererBase | None = None) -> bool:
+    """Fix the ticks, without those whose labels would touch a neighbour; of a log axis, powers of ten stay first.
+
+    Returns whether there were such ticks. A figure that has not been drawn needs a renderer that measures its text.
+    """
+    fewer = False
     for axes in (one for parent in figure.axes for one in (parent, *parent.child_axes)):
         for axis in (axes.xaxis, axes.yaxis):
             named = isinstance(axis.get_major_formatter(), FixedFormatter)  # the labels belong to these ticks
             if axes.get_visible() and axis.get_visible() and not named:
-                _thin(axis, log=axis.get_scale() == "log")
+                if renderer is not None:
+                    axis.get_majorticklabels()  # has the ticks that a drawing would have
+                fewer |= _thin(axis, renderer, log=axis.get_scale() == "log")
+    return fewer
 
 
-def _thin(axis: Axis, *, log: bool) -> None:
+def _thin(axis: Axis, renderer: RendererBase | None, *, log: bool) -> bool:
     across = isinstance(axis, XAxis)
     low, high = sorted(axis.get_view_interval())
     shown = [
-        (tick.get_loc(), label.get_window_extent())
+        (tick.get_loc(), label.get_window_extent(renderer))
         for tick in axis.get_major_ticks()
         for label in (tick.label1, tick.label2)
         if label.get_visible() and label.get_text() and low * (1 - 1e-9) <= tick.get_loc() <= high * 1.000001
     ]
     if len(shown) < 2:
-        return
+        return False
     spans = {at: (box.x0, box.x1) if across else (box.y0, box.y1) for at, box in shown}
     room = 0.04 * axis.axes.figure.dpi if across else 0.0
     orders = [sorted(spans, key=_worth)] if log else [list(spans)[::step] for step in range(1, 9)]
@@ -124,7 +117,8 @@ def _thin(axis: Axis, *, log: bool) -> None:
         kept = _clear(order, spans, room)
         if len(kept) == len(order) or log:
             axis.set_major_locator(FixedLocator(sorted(kept)))  # outside of the style, others would be chosen
-            return
+            return len(kept) < len(spans)
+    return False
 
 
 def _clear(order: Sequence[float], spans: dict[float, tuple[float, float]], room: float) -> list[float]:

@@ -11,48 +11,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from lrbench.analysis import Band, Group, measures_of, task_of
+from lrbench.analysis import Band, Group
 from lrbench.components import Measure
-from lrbench.reports.figures.axes import Scale, above, drawable, thousands, value_axis
+from lrbench.reports.charted import curved, drawable_curve, picked_out, scale_of, value_of
+from lrbench.reports.figures.axes import above, thousands, value_axis
 from lrbench.reports.figures.finish import finish
 from lrbench.reports.figures.sheet import SCREEN, Sheet
 from lrbench.reports.figures.style import OTHERS, SOFT, Line, drawing, large, line_of, wide
 from lrbench.reports.figures.text import End, all_wrapped, ends_fit, heading, in_the_middle, legend
-from lrbench.reports.headline import headline
 
-MOST_LINES = 12
-"""More lines can't be told apart, so of more groups some are picked and the others are grey."""
-PICKED = 7
-
-
-def evenly(count: int, most: int) -> np.ndarray:
-    """Return `most` indices of `count` values, evenly spread, with the first and the last."""
-    return np.linspace(0, count - 1, most).round().astype(int)
-
-
-def picked_out(groups: Sequence[Group], always: Group | None = None) -> list[int]:
-    """Return the indices of groups to colour: all of a few; of many the best, the last, some between, and `always`."""
-    with_curves = [i for i, group in enumerate(groups) if any(len(record.epochs) for record in group.records)]
-    if len(groups) <= MOST_LINES:
-        return list(range(len(groups)))
-    chosen = {with_curves[place] for place in evenly(len(with_curves), min(PICKED, len(with_curves)))}
-    return sorted(chosen | {i for i, group in enumerate(groups) if group is always})
-
-
-def by_task(groups: Sequence[Group]) -> dict[str, list[Group]]:
-    """Return the groups by task: losses of different tasks share no axis."""
-    return {task: [one for one in groups if task_of(one) == task] for task in dict.fromkeys(map(task_of, groups))}
-
-
-def curved(groups: Sequence[Group], metric: str | None) -> Measure:
-    """Return the measure to draw the curves of: the one named, if evaluations have it, else that of its metric."""
-    known = measures_of(record for group in groups for record in group.records)
-    chosen = known.get(metric or "")
-    if chosen is None:
-        return headline(groups)
-    if chosen.per_epoch:
-        return chosen
-    return known.get(f"val_{chosen.metric.name}") or headline(groups)
+TOGETHER = 100
+"""Grey curves that are drawn as one line, with gaps: each line takes a millisecond, and thousands of curves memory."""
 
 
 @drawing()
@@ -79,12 +48,6 @@ def draw(
     return finish(figure, sheet, body + top, "figure of curves", axes, found)
 
 
-def value_of(group: Group, measure: Measure) -> str:
-    """`: 0.0286`, or what became of the runs, to follow a label."""
-    spread = group.spread(measure.name)
-    return f": {measure.text(spread.centre)}" if spread else f" ({group.status()})"
-
-
 def overlay(
     axes: Axes, groups: Sequence[Group], picked: Sequence[int], measure: Measure
 ) -> tuple[list[tuple[float, float] | None], list[Artist]]:
@@ -94,13 +57,13 @@ def overlay(
     curves = [drawable_curve(group, measure.name, scale) for group in groups]
     value_axis(axes, scale, measure)  # before lines are drawn: limits that fit huge values would overflow
     axes.set_xlim(0, max([1, *(group.last for group in groups)]) * 1.01)
-    highest = [
-        above(axes, curve.places, curve.median, scale.high, OTHERS)
-        for index, curve in enumerate(curves) if index not in picked
-    ]  # fmt: skip
-    for index, curve in enumerate(curves):
-        if index not in picked:
-            axes.plot(curve.places, curve.median, color=OTHERS, linewidth=wide(0.8), zorder=1)
+    coloured = set(picked)
+    others = [curve for index, curve in enumerate(curves) if index not in coloured and len(curve.places)]
+    highest = []
+    for some in (others[start : start + TOGETHER] for start in range(0, len(others), TOGETHER)):
+        places, values = (np.concatenate([np.append(one[part], np.nan) for one in some]) for part in (0, 1))
+        highest.append(above(axes, places, values, scale.high, OTHERS, most=5 * len(some)))
+        axes.plot(places, values, color=OTHERS, linewidth=wide(0.8), zorder=1)
     ends: list[tuple[float, float] | None] = []
     handles: list[Artist] = []
     for position, index in enumerate(picked):
@@ -136,48 +99,3 @@ def band(axes: Axes, group: Group, curve: Band, colour: str, alpha: float, **loo
     if len(group.records) > 1:
         axes.fill_between(curve.places, curve.low, curve.high, color=colour, alpha=alpha, linewidth=0)
     return line
-
-
-def loss_limits(groups: Sequence[Group], columns: Sequence[str] = ("train_loss", "val_loss")) -> tuple[float, float]:
-    """Return the limits of the shared loss axis, without a diverging run's last jump.
-
-    The lower limit is below 0 if losses are negative, as for a density; then the axis can't be logarithmic.
-    """
-    values = np.concatenate([np.empty(0), *(group.curve(column).median for group in groups for column in columns)])
-    values = drawable(values[np.isfinite(values)])
-    if len(values) and values.min() < 0:
-        low, high = values.min(), np.quantile(values, 0.98)
-        room = 0.06 * max(high - low, 1e-9)
-        return float(low - room), float(high + room)
-    values = values[values > 0]
-    if not len(values):
-        return 0.1, 1.0
-    low, high = values.min(), values.max()
-    # One huge first epoch (in the thousands for a learning rate of 0.5) would flatten everything else; figures say
-    # what they cut off.
-    high = min(high, max(2 * np.quantile(values, 0.95), 4 * low))
-    return float(low / 1.25), float(high * 1.4)
-
-
-def scale_of(groups: Sequence[Group], measure: Measure, splits: Sequence[str] = ("train", "val")) -> Scale:
-    """Return the scale that curves of a metric share: that of losses, or a linear one if more is better."""
-    columns = [f"{split}_{measure.metric.name}" for split in splits]
-    if measure.lower and measure.form != "percent":
-        low, high = loss_limits(groups, columns)
-        bands = np.concatenate([np.empty(0), *(group.curve(column).low for group in groups for column in columns)])
-        bands = drawable(bands[np.isfinite(bands) & ((bands > 0) | (low <= 0))])
-        if len(bands):  # the best seed of a band, unless it is far below all medians
-            low = min(low, max(float(bands.min()) / 1.1, low / 3 if low > 0 else low - (high - low) / 3))
-        return Scale(low, high, low > 0)
-    values = np.concatenate([np.empty(0), *(group.curve(column).median for group in groups for column in columns)])
-    values = drawable(values[np.isfinite(values)])
-    if not len(values):
-        return Scale(0.0, 1.0, log=False)
-    room = 0.06 * max(values.max() - values.min(), 0.01 * abs(values.max()), 1e-9)
-    return Scale(float(values.min() - room), float(values.max() + room), log=False)
-
-
-def drawable_curve(group: Group, column: str, scale: Scale) -> Band:
-    """Return a curve without values of 0 if the axis is logarithmic."""
-    curve = group.curve(column)
-    return curve.where(curve.low > 0) if scale.log else curve

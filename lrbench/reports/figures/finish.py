@@ -7,14 +7,17 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from lrbench.errors import UsageError, option
 from lrbench.reports.figures.axes import thin_out
 from lrbench.reports.figures.sheet import Sheet
-from lrbench.reports.figures.text import End, label_ends, legend_height, wrapped
+from lrbench.reports.figures.text import End, label_ends, legend_height, width_of, wrapped
 
 LEAST_WIDTH, LEAST_HEIGHT = 0.3, 0.1
 """Inches below which a panel shows nothing."""
+
+SURE = 0.35  # of the width or height of a panel, with its labels of ticks, that its axes surely have
 
 
 def finish(
@@ -38,10 +41,10 @@ def finish(
         warnings.simplefilter("always")
         _fit_labels(figure)
         figure.draw_without_rendering()
-        thin_out(figure)  # which may change how wide labels are
+        fewer = thin_out(figure)  # which may change how wide labels are
         if axes is not None and ends:
             label_ends(figure, axes, ends)
-        else:
+        elif fewer:
             figure.draw_without_rendering()
     figure.set_layout_engine("none")
     if any("collapsed" in str(one.message) for one in caught) or any(map(_too_small, figure.axes)):
@@ -55,7 +58,10 @@ def _fit_labels(figure: Figure) -> None:
     """Wrap the labels of axes that are longer than these: the layout would make the axes smaller for them."""
     engine = figure.get_layout_engine()
     pairs = [
-        (axes, label) for axes in figure.axes for label in (axes.xaxis.label, axes.yaxis.label) if label.get_text()
+        (axes, label)
+        for axes in figure.axes
+        for label in (axes.xaxis.label, axes.yaxis.label)
+        if label.get_text() and not _short(figure, axes, label)
     ]
     if engine is None or not pairs:
         return
@@ -69,6 +75,17 @@ def _fit_labels(figure: Figure) -> None:
         if room > LEAST_WIDTH:
             label.set_text(wrapped(label.get_text(), room, label.get_fontsize()))
         label.set_in_layout(True)
+
+
+def _short(figure: Figure, axes: Axes, label: Text) -> bool:
+    """Whether a label surely fits: laying the figure out to know takes as long as drawing it."""
+    spec = axes.get_subplotspec()
+    if spec is None:
+        return False
+    rows, columns = spec.get_gridspec().get_geometry()
+    width, height = figure.get_figwidth() / columns, figure.get_figheight() / rows
+    room = SURE * (width if label is axes.xaxis.label else height)
+    return width_of(label.get_text(), label.get_fontsize()) <= room
 
 
 def _too_small(axes: Axes) -> bool:

@@ -20,7 +20,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from lrbench.analysis import CONFIDENCE, Family, Optimum, Point, optimum, value_text
 from lrbench.components import Measure
-from lrbench.reports.figures.axes import drawable, log_scale, percent
+from lrbench.reports.charted import drawable
+from lrbench.reports.figures.axes import log_scale, percent
 from lrbench.reports.figures.finish import finish
 from lrbench.reports.figures.sheet import SCREEN, Sheet
 from lrbench.reports.figures.style import drawing, large, wide

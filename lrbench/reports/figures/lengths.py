@@ -14,7 +14,8 @@ from matplotlib.lines import Line2D
 
 from lrbench.analysis import CONFIDENCE, Family, Optimum, optimum, rate_text
 from lrbench.components import Measure
-from lrbench.reports.figures.axes import Scale, drawable, log_scale, value_axis
+from lrbench.reports.charted import Scale, drawable
+from lrbench.reports.figures.axes import log_scale, value_axis
 from lrbench.reports.figures.finish import finish
 from lrbench.reports.figures.sheet import SCREEN, Sheet
 from lrbench.reports.figures.style import Line, drawing, large, line_of, wide

@@ -7,30 +7,34 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from lrbench.analysis import Group, cut, measures_of, task_of
-from lrbench.components import LOSS, Measure, in_words
+from lrbench.analysis import Group, cut, task_of
+from lrbench.components import Measure, in_words
 from lrbench.errors import UsageError, option
-from lrbench.reports.figures.axes import Scale, drawable, thin_out, thousands, value_axis
-from lrbench.reports.figures.curves import (
-    band,
+from lrbench.reports.charted import (
+    Scale,
     by_task,
     curved,
+    drawable,
     drawable_curve,
-    overlay,
     picked_out,
+    problem,
     scale_of,
+    subtitle,
     value_of,
 )
+from lrbench.reports.figures.axes import thin_out, thousands, value_axis
+from lrbench.reports.figures.curves import band, overlay
 from lrbench.reports.figures.layout import Layout
 from lrbench.reports.figures.sheet import SCREEN, Sheet
 from lrbench.reports.figures.style import BAD, MOST_POINTS, RATE, SOFT, TRAINING, VALIDATION, drawing, wide
 from lrbench.reports.figures.text import all_wrapped, in_the_middle, legend, legend_height, wrapped
 
-MOST_PANELS, PANELS_OF_MANY = 24, 12
+MOST_PANELS, PANELS_OF_MANY = 24, 8
 
 
 @drawing()
@@ -58,8 +62,7 @@ def draw(
         below.set_loc("upper left")
         below.set_bbox_to_anchor((0.0, 1 - place.legend_from / place.height))
     _panels(figure, groups, shown, measure, place)
-    figure.draw_without_rendering()
-    thin_out(figure)
+    thin_out(figure, FigureCanvasAgg(figure).get_renderer())  # type: ignore[no-untyped-call]
     return figure
 
 
@@ -120,31 +123,6 @@ def _panel(
         in_the_middle(axes, textwrap.fill(cut(problem(group), 160), 34), fontsize="small", color=BAD)
     elif legend:
         axes.legend(loc="upper right" if measure.lower else "lower right")
-
-
-def problem(group: Group) -> str:
-    """Return what is wrong with the first damaged run, or else the status of the runs."""
-    return next((record.problem for record in group.records if record.problem), group.status())
-
-
-def subtitle(group: Group, measure: Measure) -> str:
-    """Summarise a group in a line: the main validation metric and others, seeds and status."""
-    value, status = group.spread(measure.name), group.status()
-    if value is None:
-        return cut(status, 48)
-    loss = measure.metric == LOSS
-    pieces = [f"{'val' if loss and measure.on_validation else measure.name_in_short} {measure.text(value.centre)}"]
-    beside = [one for one in measures_of(group.records).values() if one.on_validation and one.metric != measure.metric]
-    alone = loss and len(beside) == 1 and beside[0].form == "percent"
-    for one in beside:
-        if (found := group.spread(one.name)) is not None:
-            name = "" if alone else in_words(one.metric.name) + " "
-            pieces.append(f"{name}{one.text(found.centre)}")
-    if value.n > 1:
-        pieces.append(f"{value.n} {'runs' if group.first.plain.get('seed') is None and group.foreign else 'seeds'}")
-    if status != "finished":
-        pieces.append(status)
-    return cut(" · ".join(pieces), 52)
 
 
 def _rate(axes: Axes, places: np.ndarray, rates: np.ndarray, *, labelled: bool) -> None:

@@ -1,40 +1,48 @@
-"""The figures of a report besides the main one."""
+"""The figures of a report: their files, and their pictures in the page."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from lrbench.analysis import family_words
 from lrbench.reports import targets
-from lrbench.reports.figures import arrivals, kinds, seeds, sensitivity
+from lrbench.reports.drawn import Drawn
+from lrbench.reports.figures import arrivals, kinds, overview, seeds, sensitivity
+from lrbench.reports.figures.style import write_both
 from lrbench.reports.shown import Shown
+from lrbench.reports.svg import inline
 
 
-@dataclass(frozen=True)
-class Drawn:
-    """A figure of a report, the name of its files, and what it shows, in sentences."""
-
-    name: str
-    heading: str
-    figure: Figure
-    words: Sequence[str] = ()
+def draw_main(shown: Shown, folder: Path) -> list[Path]:
+    """Draw the main figure of at least one group into a folder, and return its files. Raises FolderError."""
+    return write_both(overview.draw(shown.groups, shown.against), folder / "report")
 
 
-def draw(shown: Shown) -> list[Drawn]:
-    """Draw every seed's value, the sensitivity to the learning rate and the time to the target, as far as possible."""
-    drawn = []
+def draw(shown: Shown, folder: Path) -> list[Drawn]:
+    """Draw the others: every seed's value, the sensitivity to the learning rate and the time to the target.
+
+    Those that the runs do not allow are left out. Raises FolderError if `folder` can't be written.
+    """
+    return [
+        Drawn(
+            name, heading, inline(figure, name, " ".join((heading, *words))), write_both(figure, folder / name), words
+        )
+        for name, heading, figure, words in _figures(shown)
+    ]
+
+
+def _figures(shown: Shown) -> Iterator[tuple[str, str, Figure, Sequence[str]]]:
     if shown.comparison is not None:
         measure = shown.comparison.measure
-        drawn.append(Drawn("seeds", f"Every seed: {measure.words}", kinds.draw("seeds", shown)))
+        yield "seeds", f"Every seed: {measure.words}", kinds.draw("seeds", shown), ()
         if found := shown.families:
             words = [family_words(family, measure) for family in found]
-            drawn.append(Drawn("rates", "Sensitivity to the learning rate", sensitivity.draw(found, measure), words))
+            yield "rates", "Sensitivity to the learning rate", sensitivity.draw(found, measure), words
     if shown.target is not None and (times := seeds.times(shown.groups, shown.target)) is not None:
-        drawn.append(Drawn("target", f"Time to {shown.target.words}", times))
-        curves, words = arrivals.draw(shown.groups, shown.target), targets.profile(shown.target, shown.groups)
+        yield "target", f"Time to {shown.target.words}", times, ()
+        curves, profile = arrivals.draw(shown.groups, shown.target), targets.profile(shown.target, shown.groups)
         if curves is not None:
-            drawn.append(Drawn("arrivals", f"Seeds that have reached {shown.target.words}", curves, words))
-    return drawn
+            yield "arrivals", f"Seeds that have reached {shown.target.words}", curves, profile

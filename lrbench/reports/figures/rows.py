@@ -5,22 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from lrbench.errors import counted
-from lrbench.reports.figures.axes import drawable, log_scale
+from lrbench.reports.charted import drawable
+from lrbench.reports.figures.axes import log_scale
 from lrbench.reports.figures.finish import finish
 from lrbench.reports.figures.sheet import Sheet
 from lrbench.reports.figures.style import SOFT, TRAINING, VALIDATION, large, wide
 from lrbench.reports.figures.text import all_wrapped, legend, width_of, wrapped
 
-MOST_ROWS = 60
+MOST_ROWS, ROWS_OF_MANY = 60, 30
+"""Rows of a figure, and how many of them are drawn if there are more."""
 Look = dict[str, Any]
 SEED: Look = {"marker": "o", "markersize": 4.5, "markerfacecolor": "none", "color": VALIDATION, "linestyle": "none"}
 MIDDLE: Look = {"marker": "|", "markersize": 11, "markeredgewidth": 2.2, "color": TRAINING, "linestyle": "none"}
@@ -28,6 +31,14 @@ MISSED: Look = {"marker": ">", "markersize": 5, "color": "#888888", "linestyle":
 INTERVAL: Look = {"linewidth": 1.6, "color": TRAINING, "solid_capstyle": "butt"}
 NEAR = 4
 """Rows whose middle is above this multiple of the best are beyond the axis, so that the others can be told apart."""
+
+
+T = TypeVar("T")
+
+
+def first_rows(rows: Sequence[T]) -> Sequence[T]:
+    """Return the rows that a figure has room for."""
+    return rows if len(rows) <= MOST_ROWS else rows[:ROWS_OF_MANY]
 
 
 @dataclass(frozen=True)
@@ -84,11 +95,19 @@ def rows_of(sheet: Sheet, labels: Sequence[str], notes: Sequence[str] = (), pane
         axes.set_yticks(range(len(texts)), [""] * len(texts))
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="y", visible=False)
-        for row in range(0, len(texts), 2):
-            axes.axhspan(row - 0.5, row + 0.5, color="#888888", alpha=0.07, linewidth=0)
+        _stripes(axes, len(texts))
         for row, (text, note) in enumerate(zip(texts, below, strict=True)) if named else ():
             _label(axes, row, text, note)
     return Rows(figure, made, body)
+
+
+def _stripes(axes: Axes, count: int) -> None:
+    """Shade every second row."""
+    boxes = [[(0, row - 0.5), (1, row - 0.5), (1, row + 0.5), (0, row + 0.5)] for row in range(0, count, 2)]
+    across = axes.get_yaxis_transform()
+    axes.add_collection(
+        PolyCollection(boxes, transform=across, facecolor="#888888", alpha=0.07, linewidth=0), autolim=False
+    )
 
 
 def _label(axes: Axes, row: int, text: str, note: str) -> None:
@@ -116,12 +135,14 @@ def draw_dots(axes: Axes, rows: Sequence[Dots]) -> None:
     for place, row in enumerate(rows):
         if row.interval is not None:
             _interval(axes, place, row.interval, low, high)
-        if row.middle is not None and low <= row.middle <= high:
-            axes.plot(drawable(row.middle), place, zorder=4, **_sized(MIDDLE))
-        seeds, heights = np.asarray(drawable(row.values)), _beside(place, row.values)
-        on = (seeds >= low) & (seeds <= high)
-        axes.plot(seeds[on], heights[on], alpha=0.85, zorder=3, **_sized(SEED))
-        axes.plot(row.missed, _beside(place, row.missed), zorder=3, **_sized(MISSED))
+    middles = [(row.middle, place) for place, row in enumerate(rows) if row.middle is not None]
+    seeds = [at for place, row in enumerate(rows) for at in zip(row.values, _beside(place, row.values), strict=True)]
+    missed = [at for place, row in enumerate(rows) for at in zip(row.missed, _beside(place, row.missed), strict=True)]
+    for points, look in ((middles, {**MIDDLE, "zorder": 4}), (seeds, {**SEED, "zorder": 3, "alpha": 0.85})):
+        values, heights = np.asarray(points, float).reshape(-1, 2).T
+        on = (drawable(values) >= low) & (drawable(values) <= high)
+        axes.plot(drawable(values[on]), heights[on], **_sized(look))  # one line for all rows: many are slow
+    axes.plot(*np.asarray(missed, float).reshape(-1, 2).T, zorder=3, **_sized(MISSED))
 
 
 def _sized(look: Look) -> Look:

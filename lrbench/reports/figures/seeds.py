@@ -9,17 +9,17 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from lrbench.analysis import Comparison, Group, Part, Target, mean_text, time_to_target
-from lrbench.reports.figures.axes import LARGEST
+from lrbench.reports.charted import LARGEST
 from lrbench.reports.figures.rows import (
     INTERVAL,
     MIDDLE,
     MISSED,
-    MOST_ROWS,
     SEED,
     Dots,
     beside,
     closed,
     draw_dots,
+    first_rows,
     near_axis,
     rows_of,
 )
@@ -37,16 +37,16 @@ def final_values(comparison: Comparison, sheet: Sheet = SCREEN) -> Figure:
     """
     measure = comparison.measure
     error = measure.metric.form == "percent" and not measure.lower
-    known = [(row, row.estimate) for row in comparison.rows if row.estimate is not None]
-    dots = []
-    for row, estimate in known[:MOST_ROWS]:
+    every = [(row, row.estimate) for row in comparison.rows if row.estimate is not None]
+    dots, known = [], first_rows(every)
+    for row, estimate in known:
         values = [v for r in row.group.records if r.status.complete and (v := r.metric(measure.name)) is not None]
         low, high = estimate.low, estimate.high
         ends = None if low is None or high is None else (low, high)
         if error:
             values, ends = [1 - v for v in values], None if ends is None else (1 - ends[1], 1 - ends[0])
         dots.append(Dots(values, 1 - estimate.centre if error else estimate.centre, ends))
-    made = rows_of(sheet, [row.group.short for row, _ in known[:MOST_ROWS]])
+    made = rows_of(sheet, [row.group.short for row, _ in known])
     (axes,) = made.panels
     beside(axes, near_axis(axes, dots, measure.text))
     draw_dots(axes, dots)
@@ -54,7 +54,7 @@ def final_values(comparison: Comparison, sheet: Sheet = SCREEN) -> Figure:
     interval = [(INTERVAL, "95 % interval of the mean")] if any(one.interval for one in dots) else []
     cut_off = any(abs(value) > LARGEST for one in dots for value in one.values)
     seed = f"a seed (beyond ±{LARGEST:g}: drawn there)" if cut_off else "a seed"
-    _counted(made.figure, sheet, len(dots), len(known))
+    _counted(made.figure, sheet, len(dots), len(every))
     return closed(made, sheet, "figure of seeds", (SEED, seed), (MIDDLE, mean_text(measure.by_ratio)), *interval)
 
 
@@ -65,7 +65,7 @@ def times(groups: Sequence[Group], target: Target, sheet: Sheet = SCREEN) -> Fig
     if not ended:
         return None
     axis = groups[0].axis
-    shown = sorted(ended, key=lambda group: (median(target, group, axis), group.label))[:MOST_ROWS]
+    shown = first_rows(sorted(ended, key=lambda group: (median(target, group, axis), group.label)))
     parts: list[Part] = [axis, *(part for part in parts_known(target, groups) if part == "seconds")]
     made = rows_of(sheet, [group.short for group in shown], panels=len(parts))
     for part, axes in zip(parts, made.panels, strict=True):

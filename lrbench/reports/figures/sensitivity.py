@@ -15,7 +15,8 @@ from matplotlib.ticker import FuncFormatter
 
 from lrbench.analysis import CONFIDENCE, Edge, Family, Optimum, optimum, rate_text, width_text
 from lrbench.components import Measure, number
-from lrbench.reports.figures.axes import above, drawable, log_scale, percent
+from lrbench.reports.charted import drawable
+from lrbench.reports.figures.axes import above, log_scale, percent
 from lrbench.reports.figures.finish import finish
 from lrbench.reports.figures.sheet import SCREEN, Sheet
 from lrbench.reports.figures.style import INK, SOFT, Line, drawing, large, line_of, wide

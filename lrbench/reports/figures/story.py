@@ -14,13 +14,13 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from lrbench.analysis import Group, Record
 from lrbench.components import LOSS, Measure, in_words
 from lrbench.errors import FolderError
-from lrbench.reports.figures.axes import Scale, above, drawable, log_scale, thousands, value_axis
-from lrbench.reports.figures.curves import scale_of
+from lrbench.reports.charted import Scale, drawable, scale_of
+from lrbench.reports.figures.axes import above, log_scale, thousands, value_axis
 from lrbench.reports.figures.finish import finish
 from lrbench.reports.figures.sheet import SCREEN, Sheet
 from lrbench.reports.figures.style import RATE, SOFT, TRAINING, VALIDATION, drawing, large, wide
 from lrbench.reports.figures.text import heading, in_the_middle, legend
-from lrbench.runs import read_csv
+from lrbench.runs import read_thinned
 
 BUCKETS = 400
 """Lines of steps keep the lowest and the highest value of so many parts of the run."""
@@ -73,9 +73,9 @@ def _told(group: Group) -> str:
 
 
 def _steps(record: Record) -> dict[str, np.ndarray]:
-    """Return the columns of a run's steps; empty ones if there are none."""
+    """Return the columns that are drawn of a run's steps; empty ones if there are none."""
     with contextlib.suppress(FolderError, OSError):
-        table = read_csv(record.folder.steps.path)
+        table = read_thinned(record.folder.steps.path, ("step", "loss", "grad_norm"))
         if "step" in table:
             return {name: np.asarray(column, float) for name, column in table.items()}
     return {"step": np.empty(0)}
@@ -144,7 +144,7 @@ def _losses(axes: Axes, group: Group, steps: Sequence[dict[str, np.ndarray]], by
 def _column(record: Record, places: np.ndarray | None, name: str, log: bool) -> tuple[np.ndarray, np.ndarray]:
     if places is None or name not in record.epochs:
         return np.empty(0), np.empty(0)
-    return _fine(np.asarray(places, float), record.epochs[name].to_numpy(float), log=log)
+    return _fine(np.asarray(places, float), record.epochs[name].astype(float), log=log)
 
 
 def _metric(axes: Axes, group: Group, measure: Measure, by_step: bool) -> None:
@@ -162,11 +162,7 @@ def _rates(axes: Axes, group: Group, by_step: bool) -> None:
     axes.set_ylabel("learning rate")
     top = 0.0
     for record in group.records:
-        if by_step:
-            table = record.rates()
-            at, lr = table["step"].to_numpy(float), table["lr"].to_numpy(float)
-        else:
-            at, lr = group.rates()
+        at, lr = record.rates() if by_step else group.rates()
         at, lr = _fine(at, lr, log=False)
         axes.plot(at, lr, color=RATE, linewidth=wide(1.3))
         top = max([top, *lr.tolist()])

@@ -13,6 +13,7 @@ from typing import Any
 
 import matplotlib as mpl
 from cycler import cycler
+from matplotlib.backend_bases import get_registered_canvas_class
 from matplotlib.figure import Figure
 
 from lrbench.errors import FolderError, printable
@@ -31,6 +32,8 @@ MARKERS = "osD^v<>P*X"
 VALIDATION, TRAINING, RATE = "#0072B2", "#D55E00", "#444444"
 SOFT, INK, BAD = "#555555", "#333333", "#a02020"
 OTHERS = "#c4c4c4"
+DPI = 150  # of PNG files, and of the layout, so that text is measured once
+_UNSAID = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}  # so that a figure has the same bytes every time
 MOST_POINTS = 600
 """Maximum number of points in a line."""
 
@@ -62,6 +65,7 @@ STYLE: dict[Any, Any] = {
 }
 """What a style of the user's may change. Sizes of text are relative to `font.size`."""
 FIXED: dict[Any, Any] = {
+    "figure.dpi": DPI,
     "savefig.bbox": None,  # a figure has the size that was asked for
     "figure.autolayout": False,
     "figure.constrained_layout.use": False,
@@ -120,23 +124,40 @@ def large(factor: float = 1.0) -> float:
     return factor * float(mpl.rcParams["lines.markersize"]) / 4.5
 
 
-def write(figure: Figure, path: Path, *, dpi: float = 150, changes: Mapping[str, Any] | None = None) -> Path:
+def write(figure: Figure, path: Path, *, dpi: float = DPI, changes: Mapping[str, Any] | None = None) -> Path:
     """Save a figure in the format of the path's suffix, the same bytes every time, and return the path.
 
     Raises FolderError.
     """
-    buffer, kind = io.BytesIO(), path.suffix[1:].lower()
-    unsaid = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
+    kind = path.suffix[1:].lower()
     with drawing(changes):
         try:
-            figure.savefig(buffer, format=kind, dpi=dpi, metadata=unsaid.get(kind))
+            content = printed(figure, kind, dpi)
         except ValueError as error:  # no such format
             raise FolderError(f"cannot write {path}: {error}") from error
     figure.set_layout_engine(None)  # it is laid out now, and need not be again for another file
-    content = buffer.getvalue()
     if kind == "svg":  # text is in it, too: in comments
         content = printable(content.decode()).encode()
     return write_file(path, content)
+
+
+def printed(figure: Figure, kind: str, dpi: float = DPI) -> bytes:
+    """Return a figure in a format: the bytes of `savefig`, which draws it twice.
+
+    Raises ValueError if the format is unknown.
+    """
+    made = get_registered_canvas_class(kind)
+    if made is None:
+        raise ValueError(f"{kind!r} is not a format of figures")
+    canvas = figure.canvas if type(figure.canvas) is made else made(figure)  # which knows how wide texts are
+    buffer, before = io.BytesIO(), figure.dpi
+    options: dict[str, Any] = {"png": {"pil_kwargs": {"compress_level": 4}}}.get(kind, {"metadata": _UNSAID.get(kind)})
+    figure.set_dpi(dpi)
+    try:
+        getattr(canvas, f"print_{kind}")(buffer, **options)
+    finally:
+        figure.set_dpi(before)
+    return buffer.getvalue()
 
 
 def write_both(figure: Figure, stem: Path) -> list[Path]:

@@ -59,6 +59,8 @@ def all_wrapped(texts: Sequence[str], room: float, size: str | float = "small", 
 
 
 def _lines(text: str, room: float, size: str | float) -> list[str]:
+    if width_of(text, size) <= room:  # as most do, so that they are measured once
+        return [text]
     lines = [""]
     for word in text.split(" "):
         longer = f"{lines[-1]} {word}".strip()

@@ -11,12 +11,12 @@ from lrbench.errors import UsageError, counted
 from lrbench.reports.figures.rows import (
     INTERVAL,
     MIDDLE,
-    MOST_ROWS,
     SEED,
     Dots,
     beside,
     closed,
     draw_dots,
+    first_rows,
     near_axis,
     rows_of,
 )
@@ -42,10 +42,11 @@ def compared(found: AtBest) -> tuple[Comparison, list[tuple[Finalist, Row]]]:
 def draw(found: AtBest, sheet: Sheet = SCREEN) -> Figure:
     """Draw each family's seeds at its best learning rate, their mean and interval, the best first."""
     comparison, every = compared(found)
-    measure, rows = comparison.measure, [(one, row) for one, row in every if row.estimate is not None]
+    measure = comparison.measure
+    rows = first_rows([(one, row) for one, row in every if row.estimate is not None])
     error = measure.metric.form == "percent" and not measure.lower
-    dots = [_dots(row, error) for _, row in rows[:MOST_ROWS]]
-    labels, notes = [one.label for one, _ in rows[:MOST_ROWS]], [_note(one) for one, _ in rows[:MOST_ROWS]]
+    dots = [_dots(row, error) for _, row in rows]
+    labels, notes = [one.label for one, _ in rows], [_note(one) for one, _ in rows]
     fresh = found.by_fresh_seeds
     kind = "by fresh seeds" if fresh else "by the seeds that chose the learning rates"
     made = rows_of(sheet, labels, notes)
@@ -58,7 +59,7 @@ def draw(found: AtBest, sheet: Sheet = SCREEN) -> Figure:
     made = replace(made, body=made.body + top)
     (axes,) = made.panels
     beyond = near_axis(axes, dots, measure.text)
-    words = ["reference" if row is comparison.against else found.word(one) or "" for one, row in rows[:MOST_ROWS]]
+    words = ["reference" if row is comparison.against else found.word(one) or "" for one, row in rows]
     beside(axes, ["\n".join(filter(None, pair)) for pair in zip(words, beyond, strict=True)])
     draw_dots(axes, dots)
     axes.set_xlabel(f"error: 1 − {measure.words}" if error else measure.words)

@@ -6,9 +6,10 @@ data are plain values by key (`Update`). In a browser, `window.lrbench.update({o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-from lrbench.reports.figures.render import Drawn
+from lrbench.reports.drawn import Drawn
 from lrbench.reports.page.html import static as static
 from lrbench.reports.page.html import style as style
 from lrbench.reports.page.html import template, whole
@@ -35,6 +36,9 @@ __all__ = [
 ]
 
 
-def render(shown: Shown, drawn: Sequence[Drawn], winner: Winner | None) -> str:
-    """Write the page. Text from run folders is escaped, and only the scripts named here can run."""
+def render(shown: Shown, drawn: Callable[[], Sequence[Drawn]], winner: Winner | None) -> str:
+    """Write the page. Text from run folders is escaped, and only the scripts named here can run.
+
+    `drawn` returns the figures besides those that the page draws itself. It is called when all else is done.
+    """
     return whole(page_update(shown, drawn, winner), title=title_of(shown))

@@ -9,7 +9,7 @@ from typing import Any
 from lrbench.analysis import Group
 from lrbench.components import Measure
 from lrbench.reports import tables
-from lrbench.reports.figures.overview import problem, subtitle
+from lrbench.reports.charted import problem, subtitle
 from lrbench.reports.page.chart_data import id_of
 
 MOST_ROWS = 30

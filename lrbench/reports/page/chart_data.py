@@ -13,9 +13,9 @@ import numpy as np
 from lrbench.analysis import Band, Group, measures_of, once, task_of
 from lrbench.components import Measure, in_words
 from lrbench.errors import FolderError
-from lrbench.reports.figures.curves import by_task, evenly, loss_limits
+from lrbench.reports.charted import by_task, evenly, loss_limits
 from lrbench.reports.headline import charted_metrics
-from lrbench.runs import read_csv
+from lrbench.runs import read_thinned
 
 SPLITS = {"train": ("train_loss",), "val": ("val_loss",), "both": ("train_loss", "val_loss")}
 MOST_PLACES, LEAST_PLACES = 250, 24
@@ -131,7 +131,7 @@ def _reduced(group: Group, *, closely: bool) -> dict[str, list[float | None]]:
 def gradient_norm(group: Group) -> dict[str, list[float | None]]:
     """Return the gradient norm of the first run's steps, thinned; empty if it was not recorded."""
     try:
-        table = read_csv(group.first.folder.steps.path)
+        table = read_thinned(group.first.folder.steps.path, ("step", "grad_norm"))
     except FolderError:
         table = {}
     if not {"step", "grad_norm"} <= set(table):
@@ -147,14 +147,14 @@ def gradient_norm(group: Group) -> dict[str, list[float | None]]:
     return {"x": numbers(places), "y": numbers(norms[at])}
 
 
-def numbers(values: Iterable[float]) -> list[float | None]:
+def numbers(values: Iterable[float] | np.ndarray) -> list[float | None]:
     """Round values for a chart."""
-    return [number(value) for value in values]
+    return [number(value) for value in (values.tolist() if isinstance(values, np.ndarray) else values)]
 
 
 def number(value: float) -> float | None:
     """Round to five digits, more than any chart shows; None if it is not finite."""
     rounded = float(f"{value:.5g}")
-    if not math.isfinite(rounded):
-        return None
-    return int(rounded) if rounded.is_integer() and abs(rounded) < 1e6 else rounded
+    if rounded.is_integer():
+        return int(rounded) if abs(rounded) < 1e6 else rounded
+    return rounded if math.isfinite(rounded) else None

@@ -15,10 +15,10 @@ from lrbench.errors import printable
 from lrbench.reports import tables
 from lrbench.reports.headline import headline
 from lrbench.reports.page.chart_data import id_of
-from lrbench.runs import Status, last_lines
+from lrbench.runs import Status
 
 MOST_LINES = 20
-"""Of the output of a failed command."""
+"""Of the output of a failed command or job."""
 _OF_THE_RUN = ("identity", "arguments", "started", "resumed", "config", "sizes", "metrics", "exit_code")
 
 
@@ -49,7 +49,7 @@ def _details(
             "verdict": "–" if record.verdict is None else record.verdict.label,
             "note": record.problem or (record.result.reason if record.result is not None else ""),
             "environment": places.get(_key(record), "–"),
-            "output": "\n".join(last_lines(record.folder.output, MOST_LINES)) if _failed(record) else "",
+            **_printed(record),
         }
         for record in records
     ]
@@ -64,8 +64,18 @@ def _details(
     }
 
 
-def _failed(record: Record) -> bool:
-    return record.foreign and record.status is Status.FAILED and record.folder.output.is_file()
+def _printed(record: Record) -> dict[str, str]:
+    """Return the Slurm job of a run that is not complete, and the last lines that a failed one printed."""
+    job, log = record.folder.job, record.folder.job_log
+    if record.status.complete:
+        return {"job": "", "output": ""}
+    told = "" if job is None or log is None else f"job {job.id}, log {log.parent.name}/{log.name}"
+    printed = None
+    if record.foreign and record.status is Status.FAILED and record.folder.output.is_file():
+        printed = record.folder.output
+    elif log is not None and record.status in (Status.FAILED, Status.INTERRUPTED) and log.is_file():
+        printed = log
+    return {"job": told, "output": "" if printed is None else "\n".join(record.folder.last_lines(printed, MOST_LINES))}
 
 
 def _differences(theirs: Record, mine: Record) -> list[tuple[str, ...]]:
@@ -129,6 +139,8 @@ def provenance(records: Sequence[Record]) -> list[str]:
         "processor": [r.environment.processor for r in records],
         "commit": [r.environment.git.commit for r in records],
     }
+    if any(r.environment.stacked for r in records):
+        facts["trained"] = ["in stacks" if r.environment.stacked else "one by one" for r in records]
     lines = []
     for fact, values in facts.items():
         different = sorted({str(v) for v in values if v is not None})

@@ -116,8 +116,8 @@ def _family_cell(column: Column[Finalist], one: Finalist, measure: Measure) -> l
 
 
 def _in_a_line(column: Column[Finalist], lines: list[str]) -> list[str]:
-    """Return a cell of one line: the answer with its difference, of others what comes first."""
-    return [f"{lines[0]} {lines[1]}" if column.decides and len(lines) > 1 else lines[0]]
+    """Return what a cell shows in one line: the answer with its difference, of others what comes first."""
+    return lines[: 2 if column.decides else 1]
 
 
 def _common_seeds(cells: Sequence[Sequence[list[str]]]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from lrbench.analysis import Family, Group, Optimum, Point, Question, estimate, key_words, optimum
 from lrbench.components import Measure
 from lrbench.config import without_rate
-from lrbench.reports.figures.curves import picked_out
+from lrbench.reports.charted import picked_out
 from lrbench.reports.headline import charted_metrics
 from lrbench.reports.page.chart_data import id_of, number
 from lrbench.reports.sections import Section

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from markupsafe import Markup
@@ -10,9 +10,9 @@ from markupsafe import Markup
 from lrbench.components import in_words
 from lrbench.errors import counted
 from lrbench.reports import confirmation
+from lrbench.reports.charted import by_task
+from lrbench.reports.drawn import Drawn
 from lrbench.reports.family_table import families_table
-from lrbench.reports.figures.curves import by_task
-from lrbench.reports.figures.render import Drawn
 from lrbench.reports.headline import headline
 from lrbench.reports.page import details
 from lrbench.reports.page.cells import MOST_ROWS, explained, row_data
@@ -25,7 +25,6 @@ from lrbench.reports.page.update import Update
 from lrbench.reports.range_tests import Tested
 from lrbench.reports.results import Results, heading, results
 from lrbench.reports.shown import Shown, summary
-from lrbench.reports.svg import inline
 from lrbench.reports.winner import Winner, winner
 
 FEW_WARNINGS = 2
@@ -35,18 +34,21 @@ OPEN_PANELS = 12
 """With more groups, panels are closed unless the question is how the groups compare."""
 
 
-def page_update(shown: Shown, drawn: Sequence[Drawn] = (), best: Winner | None = None, *, live: bool = False) -> Update:
+def page_update(
+    shown: Shown, drawn: Callable[[], Sequence[Drawn]] = tuple, best: Winner | None = None, *, live: bool = False
+) -> Update:
     """Return the content of a report's page. Text from run folders is escaped.
 
     Args:
         shown: the content of the report.
-        drawn: its figures, besides those that the page draws itself.
+        drawn: returns its figures, besides those that the page draws itself; called when all else is done.
         best: the winner's code.
         live: leave out what takes long to draw, and find the winner's code if there is one.
     """
     made = _Content(shown, drawn, winner(shown) if live else best, live)
+    data = made.data()
     parts = {name: str(html).strip() for name, html in made.parts() if html}
-    return Update(tuple(parts), parts, made.data())
+    return Update(tuple(parts), parts, data)
 
 
 def title_of(shown: Shown) -> str:
@@ -58,7 +60,7 @@ def title_of(shown: Shown) -> str:
 class _Content:
     """What the parts and the data have in common."""
 
-    def __init__(self, shown: Shown, drawn: Sequence[Drawn], best: Winner | None, live: bool) -> None:
+    def __init__(self, shown: Shown, drawn: Callable[[], Sequence[Drawn]], best: Winner | None, live: bool) -> None:
         groups = shown.groups
         self.shown, self.drawn, self.winner, self.live = shown, drawn, best, live
         self.leads, self.main = leads(shown), headline(groups)
@@ -193,19 +195,17 @@ class _Content:
     @property
     def fallback(self) -> Markup | None:
         """The figure of learning rates for readers without scripts, who do not see the page's own."""
-        found = [one for one in self.drawn if one.name == "rates"]
-        if not found or not any(lead.question.families for lead in self.leads):
+        if not any(lead.question.families for lead in self.leads):
             return None
-        return inline(found[0].figure, "rates", found[0].heading)
+        return next((one.picture for one in self.drawn() if one.name == "rates"), None)
 
     def _figures(self) -> Iterator[tuple[str, Markup]]:
         figure = template("page/rest.html.j2").module.figure
         swept = any(lead.question.families for lead in self.leads)
-        for one in self.drawn:
+        for one in self.drawn():
             if (one.name == "rates" and swept) or (one.name == "seeds" and len(self.shown.groups) == 1):
                 continue  # the lead figure or its table shows the same
-            picture = inline(one.figure, one.name, " ".join((one.heading, *one.words)))
-            yield f"figure-{one.name}", figure(one.name, one.heading, picture, one.words, "")
+            yield f"figure-{one.name}", figure(one.name, one.heading, one.picture, one.words, "")
         for number, test in enumerate(self.shown.tests):
             found = None if self.live else _picture(test, number)
             heading = f"Range test of {test.name}"
@@ -217,6 +217,8 @@ class _Content:
 
 
 def _picture(test: Tested, number: int) -> Markup | None:
+    from lrbench.reports.svg import inline
+
     drawn = test.figure()
     words = f"Loss by learning rate for each seed of {test.name}, and the suggested learning rates."
     return None if drawn is None else inline(drawn, f"test{number}", words)

@@ -64,18 +64,18 @@ def _unfinished(group: Group, measure: Measure | None) -> str:
 
 def _latest(record: Record, measure: Measure | None) -> str:
     """`validation loss of 0.31`: the last evaluation of a run that has not ended."""
-    if measure is None or not measure.per_epoch or measure.name not in record.epochs:
+    if measure is None or not measure.per_epoch:
         return ""
-    known = record.epochs[measure.name].dropna()
-    return "" if known.empty else f"{measure.words} of {value(measure, float(known.iloc[-1]))}"
+    known = record.epochs.known(measure.name)
+    return f"{measure.words} of {value(measure, float(known[-1]))}" if len(known) else ""
 
 
 def _best(record: Record, measure: Measure) -> str:
     """Say when the run was best, if it was not at its end."""
-    if not measure.on_validation or measure.name not in record.epochs:
+    if not measure.on_validation:
         return ""
-    rows = record.epochs[record.epochs[measure.name].notna()]
-    values, epochs = rows[measure.name].to_numpy(float), rows["epoch"].to_numpy(float)
+    rows = record.epochs.where(record.epochs.measured(measure.name))
+    values, epochs = rows[measure.name], rows["epoch"]
     if len(values) < 2:
         return ""
     at = int((measure.sign * values).argmin())

@@ -4,5 +4,5 @@ Each format has a file with a function from a path to rows. Nothing here writes 
 """
 
 from lrbench.runs.logs.meaning import Meaning, guessed
-from lrbench.runs.logs.read import Log, read_events, read_log
+from lrbench.runs.logs.read import Log, read_events, read_log, read_number
 from lrbench.runs.logs.source import Source

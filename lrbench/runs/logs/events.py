@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import logging
+import math
+import os
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from lrbench.errors import UsageError
+from lrbench.config import opened
+from lrbench.errors import FolderError, UsageError, reason_of
+from lrbench.runs.files import leads_out
+
+MOST_BYTES = 2_000_000_000
+"""Maximum size in bytes of an event file that is read."""
 
 
 def check_installed() -> None:
@@ -19,8 +26,17 @@ def check_installed() -> None:
 
 
 def loaded(folder: Path) -> Any:
-    """Read an event file, or a folder's, with tensorboard. Raises UsageError without that package."""
+    """Read an event file, or a folder's, with tensorboard.
+
+    Raises FolderError for a file that can't be read, UsageError without that package.
+    """
     check_installed()
+    for file in [folder] if folder.is_file() else folder.glob("*tfevents*"):
+        if leads_out(file, folder):
+            raise FolderError(f"{file} is a link that leads out of {folder}, so it is not followed")
+        with opened(file) as content:  # or OSError for a pipe, which tensorboard would wait for
+            if os.fstat(content.fileno()).st_size > MOST_BYTES:
+                raise FolderError(f"{file} cannot be read: it is larger than {MOST_BYTES // 1_000_000:,} MB")
     from tensorboard.backend.event_processing.event_accumulator import SCALARS, TENSORS, EventAccumulator
 
     log = logging.getLogger("tensorboard")
@@ -29,6 +45,8 @@ def loaded(folder: Path) -> Any:
     try:
         events = EventAccumulator(str(folder), size_guidance={SCALARS: 0, TENSORS: 0})
         events.Reload()
+    except Exception as error:  # tensorboard's and protobuf's own, and MemoryError for a length that is a lie
+        raise FolderError(f"{folder} is damaged: {reason_of(error)}") from error
     finally:
         log.setLevel(before)
     return events
@@ -43,6 +61,8 @@ def scalars(events: Any) -> Iterator[tuple[str, int, float, float]]:
         yield from ((tag, event.step, event.value, event.wall_time) for event in events.Scalars(tag))
     for tag in tags["tensors"]:
         for event in events.Tensors(tag):
+            if math.prod(one.size for one in event.tensor_proto.tensor_shape.dim) != 1:
+                continue  # a few bytes may stand for a tensor of any size
             array = tensor_util.make_ndarray(event.tensor_proto)
             if array.size == 1 and array.dtype.kind in "fiu":
                 yield tag, event.step, float(array.reshape(-1)[0]), event.wall_time

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import csv
 import io
-import json
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from lrbench.config import flat, opened
+from lrbench.config import flat, opened, parse_json, read_bytes
 from lrbench.errors import FolderError, UsageError
 from lrbench.runs.csv_columns import printed
+from lrbench.types import number_of
 
 Log = list[dict[str, float]]
 """Rows, in order, of the numbers that a program logged, by its own names."""
-MOST_ROWS = 5_000_000
+MOST_BYTES, MOST_ROWS, MOST_NUMBERS = 2_000_000_000, 5_000_000, 50_000_000
 MOST_LINE = 1_000_000  # characters
+MOST_STATE = 500_000_000  # bytes of a `trainer_state.json`
 _NUMBER = r"[-+]?(?:\d[\d_,]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?(?:nan|inf(?:inity)?)"
 
 
@@ -57,6 +59,8 @@ def _lines(path: Path) -> Iterator[str]:
     The last one may be incomplete; then it does not end with a newline.
     """
     with opened(path) as file:
+        if os.fstat(file.fileno()).st_size > MOST_BYTES:
+            raise FolderError(f"{path} cannot be read: it is larger than {MOST_BYTES // 1_000_000:,} MB")
         start = file.read(2)
         file.seek(0)
         encoding = "utf-16" if start in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
@@ -68,27 +72,28 @@ def _lines(path: Path) -> Iterator[str]:
             whole = ends
 
 
-def number(value: object) -> float | None:
+def read_number(value: object) -> float | None:
     """Return a number, or text that is one, as a float; None for anything else."""
-    if not isinstance(value, str | int | float) or value == "" or isinstance(value, bool):
-        return None
+    if not isinstance(value, str):
+        return number_of(value)
     try:
         return float(value)
-    except (ValueError, OverflowError):
+    except ValueError:
         return None
 
 
 def _numbers(values: Mapping[Any, Any]) -> dict[str, float]:
-    return {str(name): found for name, value in values.items() if (found := number(value)) is not None}
+    return {str(name): found for name, value in values.items() if (found := read_number(value)) is not None}
 
 
 def _kept(rows: Iterable[dict[str, float]]) -> Log:
-    found = []
+    found, numbers = [], 0
     for row in rows:
         if row:
             found.append(row)
-        if len(found) > MOST_ROWS:
-            raise FolderError(f"a log has more than {MOST_ROWS:,} rows")
+            numbers += len(row)
+        if len(found) > MOST_ROWS or numbers > MOST_NUMBERS:
+            raise FolderError(f"a log has more than {MOST_ROWS:,} rows or {MOST_NUMBERS:,} numbers")
     return found
 
 
@@ -115,9 +120,9 @@ def read_jsonl(path: Path) -> Log:
 
 def _parsed(text: str) -> Any:
     try:
-        value = json.loads(text)
+        value = parse_json(text)
         return flat(value) if isinstance(value, dict) else value
-    except (ValueError, RecursionError):
+    except ValueError:
         return None
 
 
@@ -128,8 +133,7 @@ def read_trainer_state(path: Path) -> Log:
         if not states:
             raise FolderError(f"{path} has no trainer_state.json{_beside(path / 'x')}")
         path = max(states, key=lambda one: one.stat().st_mtime_ns)
-    with opened(path) as file:
-        plain = _parsed(file.read(500_000_000).decode(errors="replace"))
+    plain = _parsed(read_bytes(path, MOST_STATE).decode(errors="replace"))
     history = plain.get("log_history") if isinstance(plain, dict) else plain
     if not isinstance(history, list):
         raise FolderError(f"{path} has no log_history; is it a Trainer's state?")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -24,13 +25,15 @@ from lrbench.runs import (
     Status,
     conclude,
     ended_well,
-    last_lines,
+    first_failure,
+    last_output,
     last_row,
     now,
 )
 from lrbench.training.commands.gpus import visible
 from lrbench.training.commands.process import End, Process
 from lrbench.training.kinds import Once
+from lrbench.training.limits import LimitWatch
 
 POLL_SECONDS = 0.2
 LOOK_SECONDS = 1.0  # how often new rows are looked for
@@ -70,7 +73,7 @@ def _once(
             environment=environment,
             output=folder.output,
         )
-        running = Running(folder, config, process, watch, began)
+        running = Running(folder, config, process, watch)
         try:
             end = running.until_its_end(stop)
         except BaseException:
@@ -112,20 +115,28 @@ def _environment(folder: RunFolder, config: CommandConfig, threads: int | None, 
 
 @dataclass
 class Running:
-    """A running command and what is known of it."""
+    """A running command and what is known of it.
+
+    Attributes:
+        beyond: the limit that it exceeded, in words; empty otherwise.
+        printed: the bytes of its output when it was stopped; what follows tells only of that. None before.
+    """
 
     folder: RunFolder
     config: CommandConfig
     process: Process
     watch: Watch
-    began: float
     recorded: Recorded = field(default_factory=Recorded)
-    stopping: str = ""
+    interrupted: bool = False
+    beyond: str = ""
+    printed: int | None = None
     looked: float = 0.0
     evaluated: dict[str, float] = field(default_factory=dict)
+    written: dict[str, int] = field(default_factory=dict)
     source: Source | None = None
 
     def __post_init__(self) -> None:
+        self.limits = LimitWatch(self.config.limits, self.process.pid)
         if self.config.read is not None:
             self.source = Source(self.folder, self.config)
 
@@ -139,16 +150,28 @@ class Running:
             if end is not None:
                 return end
             self.folder.guard()
-            late = self.config.timeout is not None and time.monotonic() - self.began > self.config.timeout
-            if stop() or late:
-                self.stopping = "stopped" if stop() else "late"
-                return self.stopped()
             if time.monotonic() - self.looked > self.rest:
                 self.look()
+            if self.config.stall is not None:
+                self._note_progress()
+            self.interrupted = stop()
+            self.beyond = "" if self.interrupted else self.limits.exceeded() or ""
+            if self.interrupted or self.beyond:  # without memory there is no time to be gentle
+                return self.stopped(PATIENCE[-1:] if self.limits.out_of_memory else PATIENCE)
 
-    def stopped(self) -> End:
-        """Stop the command, first gently; return how it ended."""
-        for number, patience in PATIENCE:
+    def _note_progress(self) -> None:
+        """Note whether it has written something since: output, rows, or another file in the run's folder."""
+        with contextlib.suppress(OSError):  # a temporary file is gone
+            written = self.folder.written()
+            if written != self.written:
+                self.written = written
+                self.limits.progressed()
+
+    def stopped(self, ways: Sequence[tuple[signal.Signals, float]]) -> End:
+        """Stop the command by signals, each given so many seconds; return how it ended."""
+        with contextlib.suppress(OSError):
+            self.printed = self.folder.output.stat().st_size
+        for number, patience in ways:
             self.process.signal(number)
             until = time.monotonic() + patience
             while time.monotonic() < until:
@@ -167,7 +190,8 @@ class Running:
             if self.recorded.total_steps != total:  # others that look at the run want to know how far it is
                 self.folder.amend_environment(self.known)
             self.tell("progress")
-        self.rest = max(LOOK_SECONDS, (time.monotonic() - began) / LOOKING)
+        longest = math.inf if self.config.stall is None else self.config.stall / 2  # rows that are read are progress
+        self.rest = min(max(LOOK_SECONDS, (time.monotonic() - began) / LOOKING), longest)
 
     def read(self) -> None:
         """Read what the command says of its run. Raises FolderError."""
@@ -196,13 +220,15 @@ class Running:
         done = int(max(step.get("step", 0), evaluated.get("step", 0)))
         total = self.recorded.total_steps or 0
         epoch = int(evaluated.get("epoch", 0))
+        if kind == "progress" and not (done or values):
+            return  # it has said nothing yet
         lr = step.get("lr", evaluated.get("lr", 0.0))
         self.watch(Event(self.folder.name, kind, step=done, total_steps=total, epoch=epoch, lr=lr, values=values))
 
     def conclude(self, end: End, seconds: float) -> RunResult:
         """Write and return the result. Raises Interrupted."""
         self.folder.guard()
-        if self.stopping == "stopped":
+        if self.interrupted:
             raise Interrupted(f"{self.folder.name} was stopped")
         problem = ""
         try:
@@ -211,8 +237,8 @@ class Running:
             problem = str(error)
         self.folder.amend_environment({**self.known, "exit_code": end.code})
         status, reason = Status.FINISHED, ""
-        if self.stopping:
-            status, reason = Status.FAILED, f"it was stopped after its timeout of {self.config.timeout:g} seconds"
+        if self.beyond:
+            status, reason = Status.FAILED, self.beyond
         elif not end.well:
             status, reason = Status.FAILED, f"the command {end.words}"
         elif problem:
@@ -227,8 +253,13 @@ class Running:
             raise RunError(f"{self.folder.name}: {result.reason}") from error
 
     def _explained(self, reason: str) -> str:
-        """Add the last lines of the output to why a run failed."""
-        lines = last_lines(self.folder.output, SHOWN_LINES)
-        summary = f": {lines[-1]}" if lines and "exit code" in reason else ""
+        """Add the last lines of the output to why a run failed; those of the rank that failed first, if one did.
+
+        Of a run that was stopped, they are those before it was.
+        """
+        if "exit code" in reason and (failure := first_failure(self.folder.output)) is not None:
+            reason = f"{reason}: rank {failure.rank} {End.of(failure.code).words}"
+        lines = last_output(self.folder.output, SHOWN_LINES, self.printed)
+        summary = f": {lines[-1]}" if lines and "exit code" in reason.rpartition(": ")[2] else ""
         shown = "".join(f"\n  {line}" for line in lines)
         return f"{reason}{summary}{shown}\nFull output: {self.folder.output}"

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,11 @@ class End:
     code: int = 0
     signal: int | None = None
     problem: str = ""
+
+    @classmethod
+    def of(cls, code: int) -> End:
+        """Return the end of a process by its exit code, which is negative for a signal, as Python has it."""
+        return cls(signal=-code) if code < 0 else cls(code=code)
 
     @property
     def well(self) -> bool:
@@ -60,7 +66,7 @@ class Process:
 
     def __init__(self, arguments: Sequence[str], *, folder: Path, environment: Mapping[str, str], output: Path) -> None:
         self._socket, other = socket.socketpair()
-        self._said = b""
+        self._said, self._run = b"", environment.get("LRBENCH_RUN", "")
         try:
             with output.open("ab") as file:
                 self._supervisor = subprocess.Popen(
@@ -78,6 +84,11 @@ class Process:
             raise FolderError(f"cannot start a command in {folder}: {problem}") from error
         finally:
             other.close()
+
+    @property
+    def pid(self) -> int:
+        """The process id of what all its processes descend from."""
+        return self._supervisor.pid
 
     def wait(self, seconds: float) -> End | None:
         """Wait for its end, at most so long; return how it ended, None if it still runs."""
@@ -103,7 +114,8 @@ class Process:
         if kind == "error":
             return End(code=127, problem=value)
         code = self._supervisor.returncode  # the supervisor itself was killed, and the command with it
-        return End(signal=-code) if code < 0 else End(code=code or 1)
+        _kill_orphans(self._run)
+        return End.of(code or 1)
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the command's process group: SIGINT, SIGTERM or SIGKILL (to all that it started)."""
@@ -113,6 +125,20 @@ class Process:
     def kill(self) -> None:
         """End it and all that it started now."""
         self.signal(signal.SIGKILL)
-        if self.wait(10.0) is None and self._supervisor.poll() is None:
-            os.kill(self._supervisor.pid, signal.SIGKILL)
-            self._supervisor.wait()
+        until = time.monotonic() + 10.0
+        while self.wait(max(until - time.monotonic(), 0.0)) is None:
+            if time.monotonic() > until:
+                self._supervisor.kill()
+                self._supervisor.wait()
+                break
+        self._socket.close()
+
+
+def _kill_orphans(run: str) -> None:
+    """Kill what a killed supervisor has left, such as the ranks of torchrun: what has the run in its environment."""
+    import psutil
+
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if run and process.pid != os.getpid() and process.environ().get("LRBENCH_RUN") == run:
+                process.kill()

@@ -112,6 +112,9 @@ def main() -> None:
     """Start the command, wait for its end, obey."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
+    # Slurm sends it to every process of a job whose time is nearly up. The command ignores it too, unless it handles it
+    # itself, since lrbench stops the command.
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     _control(36, 1)  # PR_SET_CHILD_SUBREAPER: what loses its parent becomes this one's child, so that it is found
     wake, woken = os.pipe()
     os.set_blocking(woken, False)

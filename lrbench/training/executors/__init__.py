@@ -1,4 +1,4 @@
-"""Executors: run work items in this process, in worker processes on this machine, or on a Ray cluster.
+"""Executors: run work items in this process, in worker processes on this machine, on a Ray cluster or as Slurm jobs.
 
 How a single item is executed is in `lrbench.training.run_one`.
 """
@@ -6,12 +6,13 @@ How a single item is executed is in `lrbench.training.run_one`.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from lrbench.config import CommandConfig, Experiment, RunConfig
-from lrbench.errors import UsageError
+from lrbench.errors import UsageError, option
 from lrbench.events import Watch
 from lrbench.training.commands import gpus
 from lrbench.training.executors.pool import WorkerProcesses
@@ -33,8 +34,20 @@ class Executor(Protocol):
         """Execute the runs; yield each one's path and result in the order they end."""
 
 
-def create(options: RunOptions, root: Path, experiments: Sequence[RunConfig]) -> Executor:
-    """Create an executor for runs under `root`, which every node of a cluster must see. Raises UsageError."""
+def create(
+    options: RunOptions, root: Path, experiments: Sequence[RunConfig], crashed: Callable[[], bool] = lambda: False
+) -> Executor:
+    """Create an executor.
+
+    Args:
+        options: how to execute the runs.
+        root: the folder of the runs, which every node of a cluster must see.
+        experiments: the runs.
+        crashed: whether a run has crashed its process before, so that it may not have this one.
+
+    Raises:
+        UsageError: the runs can't be executed like that.
+    """
     count = len(experiments)
     if callable(options.executor):
         return options.executor(count)
@@ -42,20 +55,46 @@ def create(options: RunOptions, root: Path, experiments: Sequence[RunConfig]) ->
         from lrbench.training.executors.ray import RayCluster
 
         _refuse_objects(experiments)
+        _refuse_limits(experiments)
         return RayCluster(options, root)
+    if options.executor == "slurm":
+        from lrbench.training.executors.slurm import SlurmJobs
+
+        _refuse_objects(experiments)
+        _refuse_limits(experiments, "; Slurm's time and mem limit its jobs")
+        return SlurmJobs(options, root)
     jobs = default_jobs(experiments) if options.jobs is None else options.jobs
     if not any(options.kind_of(experiment).in_torch for experiment in experiments):
         return Threads(min(jobs, count))
-    if jobs <= 1 or count <= 1:
+    apart = any(experiment.limits.any for experiment in experiments)  # limits are watched from outside
+    here = (jobs <= 1 or count <= 1) and not apart
+    if here and (any(experiment.of_objects for experiment in experiments) or not crashed()):
         return ThisProcess()
     _refuse_objects(experiments)
-    return WorkerProcesses(min(jobs, count))
+    return WorkerProcesses(max(min(jobs, count), 1))
 
 
 def _refuse_objects(experiments: Sequence[RunConfig]) -> None:
     if one := next((experiment for experiment in experiments if experiment.of_objects), None):
         problem = f"{one.name} was made from Python objects, which other processes don't have"
-        raise UsageError(f"{problem}; use jobs=1 and the executor 'local'")
+        raise UsageError(f"{problem}; use jobs=1 and the executor 'local', and no timeout, stall or memory limit")
+
+
+def _refuse_limits(experiments: Sequence[RunConfig], instead: str = "") -> None:
+    """Refuse limits of lrbench's own runs on a cluster, where nobody watches their processes but those of commands."""
+    for one in experiments:
+        if isinstance(one, Experiment) and one.limits.any:
+            problem = "timeout, stall and memory limits need the executor 'local'"
+            raise UsageError(f"{one.name}: {problem}; remove them, or {option('--executor')}{instead}")
+
+
+_GPUS = ("nvidia[0-9]*", "nvhost-*", "nvmap", "dxg", "kfd")
+"""Device files, of which Linux has one where torch finds CUDA: NVIDIA's, those of Jetson and of WSL, and ROCm's."""
+
+
+def _may_have_gpu() -> bool:
+    """Return whether to ask torch for GPUs, whose import would keep the workers waiting for their start."""
+    return sys.platform != "linux" or any(any(Path("/dev").glob(pattern)) for pattern in _GPUS)
 
 
 def default_jobs(experiments: Sequence[RunConfig]) -> int:
@@ -65,11 +104,8 @@ def default_jobs(experiments: Sequence[RunConfig]) -> int:
         return max(len(gpus()) // max(command.gpus or 1 for command in commands), 1)
     if any(experiment.of_objects for experiment in experiments):
         return 1
-    if any(
-        experiment.device.startswith(("auto", "cuda"))
-        for experiment in experiments
-        if isinstance(experiment, Experiment)
-    ):
+    devices = [experiment.device for experiment in experiments if isinstance(experiment, Experiment)]
+    if any(device.startswith(("auto", "cuda")) for device in devices) and _may_have_gpu():
         import torch
 
         if torch.cuda.is_available():

@@ -2,9 +2,6 @@
 
 Each worker has its own pipe to the parent. Workers share only read-only data, so that a killed worker can't leave a
 lock that another one waits for.
-
-On Linux, workers are forked from a server process that has imported torch but not used it, since forking a process
-that has used torch can hang. The imports happen while the parent checks the configs.
 """
 
 from __future__ import annotations
@@ -14,24 +11,25 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections import Counter, deque
+import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import wait
 from pathlib import Path
 
-from lrbench.errors import Interrupted, RunError, at_command_line, counted, option
+from lrbench.errors import Interrupted, at_command_line, counted
 from lrbench.events import Event, Watch, message
-from lrbench.runs import birth
-from lrbench.training.executors.worker import ASKED_TO_STOP, POLL_SECONDS, Setting, serve
+from lrbench.runs import RunResult, Status, birth
+from lrbench.training.executors.deaths import Deaths
+from lrbench.training.executors.fork_server import METHOD, signals_blocked, start_server
+from lrbench.training.executors.worker import POLL_SECONDS, TELL_STACK, Setting, serve
+from lrbench.training.limits import LimitWatch, kill
 from lrbench.training.run_one import Done, NotStacked, WorkItem
 from lrbench.training.signals import StopFlag
 from lrbench.training.stacked import stacks
 
-ATTEMPTS = 3  # a run fails once this many of its workers have died
-METHOD = "forkserver" if sys.platform == "linux" else "spawn"
-_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # forking needs a process without other threads
+STACK_SECONDS = 2.0  # for a worker to write its stack before it is killed
 
 
 class WorkerProcesses:
@@ -41,22 +39,22 @@ class WorkerProcesses:
 
     def __init__(self, jobs: int) -> None:
         self.jobs = jobs
-        threads = max((os.cpu_count() or 1) // jobs, 1)
-        environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-        parent = os.getpid(), birth(os.getpid())
-        self.setting = Setting(threads, parent, str(Path.cwd()), environment, at_command_line())
-        _import_meanwhile()
+        start_server()
 
     def execute(self, items: Sequence[WorkItem], watch: Watch, stop: StopFlag) -> Iterator[Done]:
         """See `lrbench.training.executors.Executor`."""
-        size, threads = min(self.jobs, len(items)), self.setting.threads
-        watch(message(f"{size} workers, {counted(threads, 'thread')} each"))
-        crew = Crew(self.setting, items, size)
+        size, threads = min(self.jobs, len(items)), threads_of(self.jobs)
+        if self.jobs > 1:
+            watch(message(f"{counted(size, 'worker')}, {counted(threads, 'thread')} each"))
+        environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+        parent = os.getpid(), birth(os.getpid())
+        crew = Crew(Setting(threads, parent, str(Path.cwd()), environment, at_command_line()), items, size)
         try:
             while crew.busy:
                 if stop():
                     yield from crew.stop()
                 crew.hand_out()
+                crew.end_those_beyond_limits()
                 for worker in crew.with_news():
                     yield from crew.hear(worker, watch, stop)
         except KeyboardInterrupt:  # the second Ctrl-C stops the workers immediately too
@@ -75,7 +73,7 @@ class Crew:
 
     def __init__(self, setting: Setting, items: Sequence[WorkItem], size: int) -> None:
         self.setting = setting
-        self.left, self.deaths = deque(stacks(items, size)), Counter[Path]()
+        self.left, self.deaths = deque(stacks(items, size)), Deaths()
         self.stopped = False
         places = gpus()
         self.workers = [Worker(setting, places[number % len(places)]) for number in range(size)]
@@ -89,7 +87,18 @@ class Crew:
         """Give each idle worker a run or a stack."""
         for worker in self.workers:
             if self.left and not worker.items:
-                worker.begin(self.left.popleft())
+                items = self.left.popleft()
+                for item in items:
+                    self.deaths.begins(item)
+                worker.begin(items)
+
+    def end_those_beyond_limits(self) -> None:
+        """Kill the workers whose run exceeds a limit, which then are dead workers."""
+        for worker in self.workers:
+            if worker.items and worker.limits is not None and not worker.beyond:
+                worker.beyond = worker.limits.exceeded() or ""
+                if worker.beyond:
+                    worker.kill()
 
     def stop(self) -> Iterator[Done]:
         """Start no more runs and signal the workers to stop, in case only the parent got the signal."""
@@ -110,7 +119,10 @@ class Crew:
         """Handle a worker's message: pass progress on to `watch`, yield how its run ended."""
         news = worker.news()
         if isinstance(news, Event):
+            worker.progressed()
             watch(news)
+        elif isinstance(news, str):
+            worker.begun()
         elif news is None:
             yield from self._replace(worker, watch, stop)
         else:
@@ -124,37 +136,28 @@ class Crew:
                 self.left.append((replace(item, family=None),))
 
     def _replace(self, dead: Worker, watch: Watch, stop: StopFlag) -> Iterator[Done]:
-        """Replace a dead worker if there is work. Yields the errors of its runs that won't be resumed, each alone."""
+        """Replace a dead worker if there is work. Yields the ends of its runs that won't be resumed, each alone."""
         self.workers.remove(dead)
         dead.dismiss()
-        code = dead.end()
+        code, stack = dead.end(), dead.stack()
         resumed = []
-        for path, item in dead.items.items():
-            self.deaths[path] += 1
-            lost = _lost(path, self.deaths[path], code, stop)
-            if lost is None:
-                resumed.append((replace(item, family=None),))
+        for item in dead.items.values():
+            end = self.deaths.end_of(item, dead.beyond, code, stack, stop)
+            if isinstance(end, RunResult) and end.status is Status.FAILED and item.retries and not stop():
+                watch(message(f"{item.path.name} failed and is retried ({end.reason.splitlines()[0]})"))
+                resumed.append((replace(item, family=None, retries=item.retries - 1),))
+            elif end is not None:
+                if isinstance(end, RunResult):
+                    watch(Event(item.path.name, "end", values={"result": end, "folder": item.path}))
+                yield item.path, end
             else:
-                yield path, lost
-        if resumed:
-            what = resumed[0][0].path.name if len(resumed) == 1 else f"its {len(resumed)} runs one by one"
-            watch(message(f"a worker died; resuming {what} in a new one"))
-            self.left.extendleft(reversed(resumed))
+                resumed.append((replace(item, family=None),))
+                what = item.path.name if len(dead.items) == 1 else f"its {len(dead.items)} runs one by one"
+                if len(resumed) == 1:
+                    watch(message(f"a worker died; resuming {what} in a new one"))
+        self.left.extendleft(reversed(resumed))
         if self.left:
             self.workers.append(Worker(self.setting, dead.gpu))
-
-
-def _lost(path: Path, deaths: int, code: int | None, stop: StopFlag) -> Exception | None:
-    """Return the error of a run whose worker died; None if it will be resumed."""
-    if stop():
-        return Interrupted(f"{path.name} was stopped with its worker")
-    if deaths < ATTEMPTS:
-        return None
-    hint = f"exit code {code}"
-    if code is not None and code < 0:
-        memory = f"; if out of memory, try fewer {option('--jobs')} or a smaller batch_size" * (-code == signal.SIGKILL)
-        hint = f"killed by {signal.Signals(-code).name}{memory}"
-    return RunError(f"{path.name}: its worker process died {deaths} times ({hint})")
 
 
 class Worker:
@@ -163,31 +166,69 @@ class Worker:
     Attributes:
         items: the runs that it executes, by their folder; empty while it is idle.
         gpu: the index of its default CUDA device; None for torch's default.
+        limits: those of its run; None if it has none.
+        beyond: the limit that its run exceeded, in words, for which the worker is killed; empty otherwise.
     """
+
+    limits: LimitWatch | None = None
+    beyond = ""
 
     def __init__(self, setting: Setting, gpu: int | None) -> None:
         context = multiprocessing.get_context(METHOD)
         self.connection, other = context.Pipe()
         self.items: dict[Path, WorkItem] = {}
         self.gpu = gpu
-        arguments = (other, setting, gpu, _offered())
+        self._stacks, stacks = context.Pipe(duplex=False)
+        os.set_blocking(self._stacks.fileno(), False)
+        arguments = (other, stacks, setting, gpu, _offered())
         self.process = context.Process(target=serve, args=arguments, name="lrbench worker")  # type: ignore[attr-defined]
-        with _signals_blocked():
+        with signals_blocked():
             self.process.start()  # it unblocks them once it has its handlers
         other.close()
+        stacks.close()
 
     def begin(self, items: Sequence[WorkItem]) -> None:
         """Send it a run, or the runs of a stack."""
-        self.items = {item.path: item for item in items}
+        self.items, self.limits = {item.path: item for item in items}, None
         with contextlib.suppress(OSError):  # it is dead, which `news` will show
             self.connection.send(items)
 
-    def news(self) -> Event | Done | None:
-        """Return progress, or a run's result, or the exception that prevented one; None once it is dead."""
+    def begun(self) -> None:
+        """Note that it has begun its run, whose limits count from now on."""
+        (item, *_), pid = self.items.values(), self.process.pid  # runs with limits are not stacked
+        if item.experiment.limits.any and pid is not None:
+            self.limits = LimitWatch(item.experiment.limits, pid)
+
+    def news(self) -> Event | Done | str | None:
+        """Return `BEGUN`, progress, or a run's result or the exception that prevented one; None once it is dead."""
         try:
             return self.connection.recv() if self.connection.poll() else None
         except (EOFError, OSError):
             return None
+
+    def progressed(self) -> None:
+        """Note that its run has got on."""
+        if self.limits is not None:
+            self.limits.progressed()
+
+    def kill(self) -> None:
+        """Kill it and all that it started, after it has written its stack."""
+        self.signal(TELL_STACK)
+        until = time.monotonic() + STACK_SECONDS
+        while not self._stacks.poll(0.05) and self.process.is_alive() and time.monotonic() < until:
+            pass
+        time.sleep(0.1)  # the rest of the stack
+        if self.process.pid is not None:
+            kill(self.process.pid)
+
+    def stack(self) -> str:
+        """Return the Python stack that it wrote, at a crash or before it was killed; empty if it wrote none."""
+        found = b""
+        with contextlib.suppress(OSError):  # there is no more, though a process that it started may be alive
+            while part := os.read(self._stacks.fileno(), 65536):
+                found += part
+        self._stacks.close()
+        return found.decode(errors="replace")
 
     def signal(self, number: int) -> None:
         """Send it a signal, unless it is dead."""
@@ -208,31 +249,13 @@ class Worker:
         return code
 
 
-@contextlib.contextmanager
-def _signals_blocked() -> Iterator[None]:
-    """Block the signals that workers handle, also in the processes that the block starts."""
-    resource_tracker.ensure_running()  # first, since starting it unblocks them
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, ASKED_TO_STOP)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+def threads_of(jobs: int) -> int:
+    """Return the CPU threads of a worker: its share of the cores; a single worker has as many as this process."""
+    if jobs > 1:
+        return max((os.cpu_count() or 1) // jobs, 1)
+    import torch
 
-
-def _import_meanwhile() -> None:
-    """Start the process that workers are forked from, which imports torch in the background."""
-    if METHOD != "forkserver":
-        return
-    before = {name: os.environ.get(name) for name in _ONE_THREAD}
-    try:
-        os.environ.update(_ONE_THREAD)
-        forkserver.set_forkserver_preload(["lrbench.training.executors.preload"])
-        with _signals_blocked():  # for good in that process
-            forkserver.ensure_running()
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            os.environ.update({name: value} if value is not None else {})
+    return torch.get_num_threads()
 
 
 def gpus() -> Sequence[int | None]:

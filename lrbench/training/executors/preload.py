@@ -1,4 +1,4 @@
-"""Imports of torch and scikit-learn that all workers share, made once in the process they are forked from.
+"""Imports of torch that all workers share, made once in the process they are forked from.
 
 That process ends itself a moment after the command was killed, and the kernel then kills the workers, whatever their
 runs are doing; see `lrbench.training.executors.worker`.
@@ -7,9 +7,6 @@ runs are doing; see `lrbench.training.executors.worker`.
 import os
 import signal
 
-import sklearn.datasets
-import sklearn.model_selection
-import torch._dynamo
 import torch.multiprocessing
 
 import lrbench.training.executors.shared_data
@@ -18,7 +15,7 @@ import lrbench.training.pruning
 import lrbench.training.run_one
 from lrbench.training.executors.worker import GRACE_SECONDS
 
-__all__ = ["lrbench", "sklearn", "torch"]  # torch._dynamo: imported when the first torch optimizer is created
+__all__ = ["lrbench", "torch"]
 
 _parent = os.getppid()
 

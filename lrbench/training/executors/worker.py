@@ -7,6 +7,7 @@ Linux the kernel kills it too (see `preload`), since a run in native code may ke
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import multiprocessing
 import os
 import signal
@@ -26,6 +27,10 @@ from lrbench.training.signals import StopFlag
 
 ASKED_TO_STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 POLL_SECONDS = 0.1
+TELL_STACK = signal.SIGRTMAX - 1 if sys.platform == "linux" else signal.SIGUSR2
+"""The signal at which a worker writes its Python stack, whatever it is doing."""
+BEGUN = "begun"
+"""What a worker says when it has got its runs, from when on their limits count: its own start may take seconds."""
 GRACE_SECONDS = 5  # for the last checkpoint, once the parent is gone
 
 
@@ -48,8 +53,12 @@ class Setting:
     typed: bool
 
 
-def serve(connection: Connection, setting: Setting, gpu: int | None, data: bytes | None) -> None:
-    """Execute runs until the parent closes the connection or is gone, or this process is asked to stop."""
+def serve(connection: Connection, stacks: Connection, setting: Setting, gpu: int | None, data: bytes | None) -> None:
+    """Execute runs until the parent closes the connection or is gone, or this process is asked to stop.
+
+    Its Python stack goes to `stacks` if it crashes, and when it is asked for by `TELL_STACK`.
+    """
+    os.set_blocking(stacks.fileno(), False)  # a crash must not wait for a reader
     stop, busy = StopFlag(), threading.Lock()
     for number in ASKED_TO_STOP:
         signal.signal(number, lambda *_: stop.set())
@@ -81,11 +90,19 @@ def serve(connection: Connection, setting: Setting, gpu: int | None, data: bytes
         while not stop():
             if connection.poll(POLL_SECONDS):
                 items = connection.recv()
+                _tell_stacks(stacks.fileno())  # again, since the last run may have changed it
+                connection.send(BEGUN)
                 with busy:
                     attempt_all(items, threads=setting.threads, watch=tell, stop=stop, tell=report)
     for child in multiprocessing.active_children():  # of user code
         child.kill()
     end_process(0)  # everything is on disk, and a regular exit takes a second with torch loaded
+
+
+def _tell_stacks(descriptor: int) -> None:
+    """Have C code write the Python stacks of all threads, which works while other C code keeps Python from running."""
+    faulthandler.enable(descriptor)
+    faulthandler.register(TELL_STACK, descriptor)
 
 
 def _follow(parent: tuple[int, str | None], stop: StopFlag, busy: threading.Lock) -> None:

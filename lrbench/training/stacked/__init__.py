@@ -4,6 +4,6 @@ Each run keeps its own folder, checkpoints, random streams and verdict, as if tr
 Only `family`, which says which runs may be stacked, is free of torch.
 """
 
-from lrbench.training.stacked.family import family_of, stacks
+from lrbench.training.stacked.family import family_of, left_alone, stacks, would_gain
 
-__all__ = ["family_of", "stacks"]
+__all__ = ["family_of", "left_alone", "stacks", "would_gain"]

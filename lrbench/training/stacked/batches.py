@@ -38,6 +38,6 @@ def stacked_batches(data: Data, runs: Sequence[tuple[Experiment, int]], start: i
     end = orders.shape[1] // size * size if drop_last else orders.shape[1]
     for begin in range(start * size, end, size):
         chosen = orders[:, begin : min(begin + size, end)]
-        raw = [part.index_select(0, chosen.flatten()) for part in (data.train.inputs, data.train.targets)]
-        inputs, targets = data.ready((raw[0], raw[1]), device)
+        raw = next(data.train.batches(chosen.numel(), chosen.flatten()))
+        inputs, targets = data.ready(raw, device)
         yield inputs.unflatten(0, chosen.shape), targets.unflatten(0, chosen.shape)

@@ -127,11 +127,12 @@ def do_stack(
         for item in items:
             stack.hold(item)
         if len(stack.held) > 1:
-            with isolated():
+            with isolated() as around:
+                stack.watch = around.streams.around(watch)
                 stack.train(threads)
-    except KeyboardInterrupt:
-        raise
-    except Exception as error:  # whatever torch can't do with these models at once
+    except BaseException as error:  # whatever torch can't do with these models at once, or their code does
+        if isinstance(error, KeyboardInterrupt) and stop():  # the second signal; any other is the user's
+            raise
         runs = counted(len(stack.held), "run")
         watch(message(f"training {runs} as one stack failed ({_short(error)}); training them one by one"))
     finally:
@@ -159,5 +160,5 @@ def _attempted(act: Callable[[], RunResult]) -> RunResult | Exception:
         return RunError(reason_of(error))
 
 
-def _short(error: Exception) -> str:
+def _short(error: BaseException) -> str:
     return f"{type(error).__name__}: {reason_of(error)}"[:200]

@@ -97,7 +97,8 @@ class Lockstep:
         self, runs: Sequence[StackedRun], ended: Callable[[StackedRun, RunResult | LrbenchError], None]
     ) -> None:
         self.runs, self.ended = list(runs), ended
-        self.program = Program([run.parts for run in self.runs], [run.generator for run in self.runs])
+        parts, generators = [run.parts for run in self.runs], [run.generator for run in self.runs]
+        self.program = Program(parts, generators, self.runs[0].experiment.clip_grad_norm)
         self.pending = Readings()
         self.read = self.saved = time.monotonic()
         self._place()

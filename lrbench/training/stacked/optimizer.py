@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim import SGD, Adam, AdamW, Optimizer
+from torch.optim import SGD, Optimizer
 
-_STATES: dict[type[Optimizer], tuple[str, ...]] = {
-    SGD: ("momentum_buffer",),
-    Adam: ("exp_avg", "exp_avg_sq"),
-    AdamW: ("exp_avg", "exp_avg_sq"),
-}
-_LEFT_OUT = ("params", "foreach", "fused", "capturable", "differentiable", "initial_lr", "lr_factor")
+from lrbench.training.fused import STATES, fused_update, has_kernel
+
+_CHANGING = ("lr", "betas", "momentum")
+_NO_SETTINGS = ("params", "foreach", "fused", "capturable", "differentiable", "initial_lr", "lr_factor")
 
 
 def supported(optimizer: Optimizer) -> bool:
     """Return whether a stack can take the optimizer: SGD, Adam or AdamW with one group and no exotic switch."""
-    groups = optimizer.param_groups
-    plain = type(optimizer) in _STATES and len(groups) == 1 and bool(groups[0].get("fused"))
-    return plain and not groups[0].get("maximize") and not groups[0].get("amsgrad")
+    return has_kernel(optimizer) and len(optimizer.param_groups) == 1
 
 
 class StackedOptimizer:
@@ -40,10 +36,11 @@ class StackedOptimizer:
         device = first.param_groups[0]["params"][0].device
         self.kind = type(first)
         momentum = self.kind is not SGD or first.param_groups[0]["momentum"] != 0
-        self.names = _STATES[self.kind] if momentum else ()
+        self.names = STATES[self.kind] if momentum else ()
         self.begun = all(optimizer.state for optimizer in self.optimizers)
         self.states = {name: torch.zeros(len(self.optimizers), width, device=device) for name in self.names}
         self.steps = torch.zeros(len(self.optimizers), device=device)
+        self.steady = [_steady(optimizer.param_groups[0]) for optimizer in self.optimizers]
         for row, optimizer in enumerate(self.optimizers):
             self._take(row, optimizer)
 
@@ -73,34 +70,29 @@ class StackedOptimizer:
         self.optimizers = [self.optimizers[row] for row in rows.tolist()]
         self.states = {name: state[rows] for name, state in self.states.items()}
         self.steps = self.steps[rows]
+        self.steady = [self.steady[row] for row in rows.tolist()]
 
     def step(self, weights: Tensor, gradients: Tensor) -> None:
         """Change weights (runs, width) by gradients of that shape; neighbours with equal settings in one call."""
         self.steps.add_(1)
-        settings = [_settings(optimizer.param_groups[0]) for optimizer in self.optimizers]
+        settings = [_changing(optimizer.param_groups[0]) for optimizer in self.optimizers]
         at = 0
-        for setting, run in groupby(settings):
+        for _, run in groupby(zip(settings, self.steady, strict=True)):
             rows = slice(at, at := at + len(list(run)))
             states = [[self.states[name][rows]] for name in self.names]
-            self._update([weights[rows]], [gradients[rows]], states, dict(setting), self.steps[rows.start])
+            group = self.optimizers[rows.start].param_groups[0]
+            first = bool(self.names) and not self.begun
+            fused_update(
+                self.kind, group, [weights[rows]], [gradients[rows]], states, [self.steps[rows.start]], first=first
+            )
         self.begun = True
 
-    def _update(
-        self, weights: list[Tensor], gradients: list[Tensor], states: list[list[Tensor]], setting: Any, step: Tensor
-    ) -> None:
-        if self.kind is SGD:
-            first = bool(states) and not self.begun
-            buffers = states[0] if states else []
-            torch._fused_sgd_(weights, gradients, buffers, **setting, is_first_step=first)
-        else:
-            beta1, beta2 = setting.pop("betas")
-            decoupled = setting.pop("decoupled_weight_decay", self.kind is AdamW)
-            update: Callable[..., None] = torch._fused_adamw_ if decoupled else torch._fused_adam_
-            update(weights, gradients, *states, [], [step], **setting, beta1=beta1, beta2=beta2)
+
+def _changing(group: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return the settings that a schedule changes."""
+    return tuple([group.get(name) for name in _CHANGING])
 
 
-def _settings(group: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
-    """Return the kernel's arguments."""
-    return tuple(
-        (name, float(value) if name == "lr" else value) for name, value in group.items() if name not in _LEFT_OUT
-    )
+def _steady(group: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return the other settings."""
+    return tuple((name, value) for name, value in group.items() if name not in (*_CHANGING, *_NO_SETTINGS))

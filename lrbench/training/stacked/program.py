@@ -14,6 +14,7 @@ from torch.func import functional_call
 from lrbench.components import Batch
 from lrbench.errors import RunError
 from lrbench.training.parts import Parts
+from lrbench.training.replay import Replays
 from lrbench.training.stacked.masks import Site, drawn, given, sites_of
 from lrbench.training.stacked.optimizer import StackedOptimizer
 
@@ -27,10 +28,13 @@ class Program:
     Args:
         runs: the parts of each run, which differ in nothing but weights and the optimizer's settings.
         generators: each run's random generator.
+        limit: the norm to clip each run's gradient to; None for no clipping.
     """
 
-    def __init__(self, runs: Sequence[Parts], generators: Sequence[torch.Generator]) -> None:
-        self.runs, self.generators = list(runs), list(generators)
+    def __init__(
+        self, runs: Sequence[Parts], generators: Sequence[torch.Generator], limit: float | None = None
+    ) -> None:
+        self.runs, self.generators, self.limit = list(runs), list(generators), limit
         first = self.runs[0]
         self.names = [name for name, _ in first.model.named_parameters()]
         self.shapes = [parameter.shape for parameter in first.model.parameters()]
@@ -53,6 +57,7 @@ class Program:
         for row, parts in enumerate(self.runs):
             for parameter, (span, shape) in zip(parts.model.parameters(), views, strict=True):
                 parameter.data = self.weights[row, span].view(shape)
+        self.replays = Replays(self._compute)
 
     def keep(self, rows: Sequence[int]) -> None:
         """Keep only some runs."""
@@ -73,18 +78,33 @@ class Program:
             The gradients (runs, weights), and for each run what `lrbench.training.update.gradient` returns of one,
             (runs, 3 + sums).
         """
-        count = self.runs[0].task.count((batch[0][0], batch[1][0]))
-        if isinstance(count, Tensor):
-            raise RunError("the loss counts something else than examples, such as those of a class")
         sites = self._sites(batch)
-        masks = drawn(sites, self.generators) if sites else []
-        losses, sums = self._measured(self.leaves, batch, masks, sites=sites)
+        inputs = [*batch, *(drawn(sites, self.generators) if sites else [])]
+        if self.weights.device.type != "cpu":
+            gradients, measured = self._compute(*inputs)
+            return gradients, measured
+        replay = self.replays.find(inputs)
+        if replay is None:
+            gradients, measured = self.replays(inputs)
+        else:
+            with torch.inference_mode():
+                gradients, measured = replay(*inputs)
+        return gradients, measured
+
+    def _compute(self, inputs: Tensor, targets: Tensor, *masks: Tensor) -> list[Tensor]:
+        """Compute what `gradient` returns, without random numbers."""
+        sites = self._sites((inputs, targets))
+        losses, counts, sums = self._measured(self.leaves, (inputs, targets), list(masks), sites=sites)
         if not losses.requires_grad:
             raise RunError("the loss does not require grad")
-        found = torch.autograd.grad(losses.sum(), self.leaves)
-        gradients = torch.cat([gradient.flatten(1) for gradient in found], 1)
-        columns = [losses.detach(), torch.linalg.vector_norm(gradients, dim=1), torch.full_like(losses, count)]
-        return gradients, torch.cat([torch.stack(columns, 1), sums.to(losses.dtype)], 1)
+        gradients = torch.empty_like(self.weights)
+        for span, found in zip(self.spans, torch.autograd.grad(losses.sum(), self.leaves), strict=True):
+            gradients[:, span].view(found.shape).copy_(found)
+        norms = torch.linalg.vector_norm(gradients, dim=1)
+        if self.limit is not None:  # as torch.nn.utils.clip_grad_norm_ does
+            gradients.mul_((self.limit / (norms + 1e-6)).clamp_(max=1.0)[:, None])
+        columns = [losses.detach(), norms, counts]
+        return [gradients, torch.cat([torch.stack(columns, 1), sums.to(losses.dtype)], 1)]
 
     def update(self, batch: Batch) -> Tensor:
         """Do a step of each run, at the learning rates in their optimizers; returns the measurements of `gradient`."""
@@ -94,13 +114,14 @@ class Program:
 
     def _measure(
         self, leaves: list[Tensor], batch: tuple[Tensor, Tensor], masks: list[Tensor], sites: list[Site]
-    ) -> tuple[Tensor, Tensor]:
-        weights = dict(zip(self.names, leaves, strict=True))
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return a run's loss, what that divides by, and the task's sums."""
+        weights, task = dict(zip(self.names, leaves, strict=True)), self.runs[0].task
+        count = task.count(batch)
         with given(masks, sites):
-            found: tuple[Tensor, Tensor] = self.runs[0].task.measure(
-                lambda inputs: functional_call(self.model, weights, (inputs,)), batch
-            )
-        return found
+            loss, sums = task.measure(lambda inputs: functional_call(self.model, weights, (inputs,)), batch)
+        counted = count.to(loss.dtype) if isinstance(count, Tensor) else torch.full_like(loss.detach(), count)
+        return loss, counted, sums
 
     def _sites(self, batch: Batch) -> list[Site]:
         """Return the places where a run draws masks for a batch of this shape."""

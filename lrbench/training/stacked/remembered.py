@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import platformdirs
 import torch
@@ -36,12 +36,10 @@ def _file() -> Path:
 def _read() -> dict[str, float]:
     """Return what is remembered; nothing if the file is missing or damaged."""
     try:
-        plain: Any = read_json(_file())
+        plain = read_json(_file()) or {}
     except FolderError:
         return {}
-    return {
-        str(k): float(v) for k, v in (plain or {}).items() if isinstance(v, int | float) and not isinstance(v, bool)
-    }
+    return {key: gain for key, gain in plain.items() if isinstance(gain, float) and 0 < gain < math.inf}
 
 
 def _write(gains: dict[str, float]) -> None:

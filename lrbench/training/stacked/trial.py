@@ -14,9 +14,9 @@ from torch import Tensor
 from lrbench.config import Experiment
 from lrbench.errors import LrbenchError, reason_of
 from lrbench.training.build import build
-from lrbench.training.cuda_graphs import RecordedUpdates, place_rates, recordable
 from lrbench.training.device import resolve_device
 from lrbench.training.parts import Parts
+from lrbench.training.recorded import updates_of
 from lrbench.training.run_one import WorkItem
 from lrbench.training.stacked import remembered
 from lrbench.training.stacked.batches import stacked_batches, takes
@@ -25,13 +25,17 @@ from lrbench.training.stacked.optimizer import supported
 from lrbench.training.stacked.program import Program
 from lrbench.training.update import gradient, step_taken
 
-LEAST_GAIN = 1.2  # times as fast as one by one
+LEAST_GAIN = 1.3  # times as fast as one by one
 TOLERANCE = 1e-3  # of a gradient's largest element, and of loss and norm, at the first step
 ROUNDS, STEPS = 3, 8
 ROUND_SECONDS = 0.3  # about the time of a round, if it has more than one step
 SLOW = 0.02  # seconds of a single step, most of which is arithmetic, so that stacking can gain little
 _MEMORY = 0.25  # of what is free
 _COPIES = 3  # of what the forward pass saves: its gradients and what the stacked operations copy
+
+
+def _stacks(count: int, most: int) -> str:
+    return "one stack" if most >= count else f"stacks of {most}"
 
 
 @dataclass(frozen=True)
@@ -54,18 +58,19 @@ def judged(items: Sequence[WorkItem]) -> Verdict:
             return Verdict(0)
         refused = trial.refused()
         if refused is not None:
-            return Verdict(0, f"not stacked: {refused}" if always else None)
+            return Verdict(0, f"not stacked: {refused}")
         most = min(trial.most(), count)
         if most < 2:
-            return Verdict(0, "not stacked: the memory takes one run at a time" if always else None)
+            return Verdict(0, "not stacked: the memory takes one run at a time")
         if always:
-            return Verdict(most)
+            return Verdict(most, f"training {count} runs as {_stacks(count, most)}")
         gain = remembered.gain(_key(items[0], most, device), lambda: trial.gain(most))
     except LrbenchError:  # training alone will report it
         return Verdict(0)
+    fast = f"{gain:.1f} times as fast in a trial"
     if gain < LEAST_GAIN:
-        return Verdict(0)
-    return Verdict(most, f"training {count} runs as stacks of {most}: {gain:.1f} times as fast in a trial")
+        return Verdict(0, f"not stacked: stacks were only {fast}")
+    return Verdict(most, f"training {count} runs as {_stacks(count, most)}: {fast}")
 
 
 def _key(item: WorkItem, count: int, device: torch.device) -> str:
@@ -92,6 +97,11 @@ class Trial:
         """Build the parts of the first and the last experiment. Raises the same errors as `build`."""
         two = [experiments[0], experiments[-1]]
         return cls(two, [build(one, device) for one in two], [build(one, device) for one in two])
+
+    @property
+    def limit(self) -> float | None:
+        """The norm that gradients are clipped to."""
+        return self.experiments[0].clip_grad_norm
 
     @property
     def steps(self) -> int:
@@ -122,7 +132,7 @@ class Trial:
             with torch.random.fork_rng(devices=[]):
                 torch.set_rng_state(generator.get_state())
                 parts.training()
-                single = gradient(parts, [_raw(parts, self.experiments[row])], None)
+                single = gradient(parts, [_raw(parts, self.experiments[row])], self.limit)
             own = torch.cat([weight.grad.reshape(-1) for weight in parts.model.parameters() if weight.grad is not None])
             if len(own) != gradients.shape[1] or not _close(own, gradients[row]) or not _close(single, measured[row]):
                 return False
@@ -148,14 +158,13 @@ class Trial:
         parts = self.alone[0]
         raw = _raw(parts, self.experiments[0])
         parts.training()
-        recorded = RecordedUpdates(parts, None) if recordable(self.experiments[0], parts) else None
-        place_rates(parts.optimizer, parts.device if recorded else None)
+        recorded = updates_of(self.experiments[0], parts)
 
         def single() -> None:
             if recorded is not None:
                 recorded(raw)
             else:
-                step_taken(parts, gradient(parts, [raw], None), check=False)
+                step_taken(parts, gradient(parts, [raw], self.limit), check=False)
 
         once = _seconds(single, parts.device, 1)
         if once > SLOW:
@@ -170,7 +179,7 @@ class Trial:
         return min(alone) * count / min(together)
 
     def _program(self, parts: list[Parts]) -> Program:
-        return Program(parts, _generators(len(parts)))
+        return Program(parts, _generators(len(parts)), self.limit)
 
     def _batches(self, count: int) -> Any:
         runs = [(self.experiments[number % 2], 0) for number in range(count)]

@@ -20,7 +20,7 @@ from lrbench.reports.code.standalone.pruning import Pruner
 NETS, GPT, OPS, BATCHES = (
     f"lrbench.components.{name}" for name in ("models.nets", "models.gpt", "models.cpu_ops", "data.batches")
 )
-_LEFT_OUT = ("growth", "scale", "rng")
+_LEFT_OUT = ("growth", "scale", "rng", "spare")
 """Arguments and attributes that a model in the standard parametrization, trained alone, does not need."""
 
 
@@ -120,8 +120,11 @@ class _Plain(ast.NodeTransformer):
             node.func = ast.Attribute(ast.Name("nn"), "Linear")
         plain = {
             "conv_pool": lambda: f"F.max_pool2d({first}({rest[0]}), 2)",
-            "pooled": lambda: f"F.max_pool2d({first}({rest[0]}), 2)",
+            "whole": lambda: first,
             "flat_linear": lambda: f"{first}({rest[0]}.flatten(1))",
+            "causal_attention": lambda: (
+                f"F.scaled_dot_product_attention({first}, {rest[0]}, {rest[1]}, is_causal=True, dropout_p={rest[2]})"
+            ),
             "ReluDropout.apply": lambda: f"F.relu({first}) * {rest[0]} * ({rest[1]})",
         }
         return ast.parse(plain[called](), mode="eval").body if called in plain else node
