@@ -20,6 +20,7 @@ import pytest
 import torch
 from forked import Forks, Starts
 from PIL import Image
+from waiting import wait_until
 
 from lrbench.config import Experiment, validate
 from lrbench.events import Event
@@ -594,7 +595,7 @@ def test_what_user_code_leaves_ends_with_the_command(
     assert said in errors if jobs == "1" else "Traceback" not in errors
     assert output.count(": finished") == 2 and "To compare them" in output
     for path in Path.cwd().glob("child-*"):  # a process closes its pipes just before it has ended
-        wait_for(lambda pid=int(path.name.partition("-")[2]): birth(pid) is None, f"the end of {path.name}")
+        wait_until(lambda name=path.name: birth(int(name.partition("-")[2])) is None)
 
 
 @pytest.mark.slow

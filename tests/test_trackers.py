@@ -19,7 +19,7 @@ from forked import Starts
 
 import lrbench
 from lrbench.components.metrics import ACCURACY
-from lrbench.errors import ConfigError, Interrupted, RunError, UsageError
+from lrbench.errors import ConfigError, Interrupted, LrbenchError, RunError, UsageError
 from lrbench.integrations.following import Following
 from lrbench.integrations.live import Followed
 from lrbench.integrations.trackers import Ending, Known, Log, Row, Run, Tool, sectioned, split_of, tensorboard
@@ -267,6 +267,25 @@ def test_mlflow_goes_on_with_a_run_that_was_interrupted(
     lrbench.export(folder.path, to="mlflow", into=into)
     (again,) = client.search_runs(places, "tags.`lrbench.identity` != 'x'")
     assert again.info.run_id != run.info.run_id, "it replaces the old one, which is in MLflow's trash"
+
+
+@THEIRS
+def test_a_database_of_mlflow_whose_making_fails_is_made_anew(
+    make_run: MakeRun, tmp_path: Path, mlflow_client: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_run([0.5, 0.25])
+    into = tmp_path / "ml"
+
+    def full(*_: Any) -> None:
+        raise OSError("No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("alembic.command.upgrade", full)
+        with pytest.raises(LrbenchError, match="No space left"):
+            lrbench.export(tmp_path / "runs", to="mlflow", into=into)
+    assert list(into.iterdir()) == [], "MLflow can't use tables that are half made"
+    assert len(lrbench.export(tmp_path / "runs", to="mlflow", into=into).added) == 1
+    assert len(list(into.glob(".*"))) == 0
 
 
 def file_row(folder: RunFolder, **values: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -55,6 +56,7 @@ class MLflow(Tool):
                 logging.getLogger(name).setLevel(logging.CRITICAL)  # and of errors, which are raised too
             if self.here:
                 self.into.mkdir(parents=True, exist_ok=True)
+                _make_database(self.uri)
             self._client = MlflowClient(tracking_uri=self.uri)
         return self._client
 
@@ -174,6 +176,27 @@ def _store_in(into: Path) -> str:
     database, files = into.absolute() / "mlflow.db", into.absolute() / "mlruns"
     able = find_spec("sqlalchemy") is not None and find_spec("alembic") is not None
     return f"sqlite:///{database}" if database.exists() or (able and not files.exists()) else files.as_uri()
+
+
+def _make_database(uri: str) -> None:
+    """Make the tables of a new database beside its place.
+
+    MLflow makes them in dozens of migrations. Where one is interrupted, the database is of no use any more.
+    """
+    from mlflow.tracking import MlflowClient
+
+    database = Path(uri.removeprefix("sqlite:///"))
+    if not uri.startswith("sqlite:") or database.exists():
+        return
+    with tempfile.TemporaryDirectory(prefix=".mlflow-", dir=database.parent, ignore_cleanup_errors=True) as made:
+        new = Path(made) / database.name
+        MlflowClient(tracking_uri=f"sqlite:///{new}").search_experiments(max_results=1)
+        try:
+            database.hardlink_to(new)
+        except FileExistsError:
+            pass  # another process was first, and may have written to its database
+        except OSError:  # on a file system without hard links
+            new.replace(database)
 
 
 def _tags(run: Run) -> dict[str, str]:
