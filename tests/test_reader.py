@@ -9,9 +9,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -19,6 +21,7 @@ from hypothesis import strategies as st
 from lrbench.analysis import Group, Record, RunsReader, audited, once, read_runs
 from lrbench.analysis import reader as module
 from lrbench.analysis.audits import auditing
+from lrbench.analysis.bands import band_of
 from lrbench.analysis.evaluations import Evaluations
 from lrbench.reports import gather, page_update
 from lrbench.runs import Growing, RunFolder, Status, birth, read_csv
@@ -125,6 +128,32 @@ def test_once_means_the_same_records(make_run: MakeRun, tmp_path: Path) -> None:
     assert Group("g", (one, two)).curve("val_loss").median.tolist() == [1.0, 0.45]
     assert audited(one, briefly=True) is audited(one, briefly=True)
     assert audited(one.called("another"), briefly=True) is not audited(one, briefly=True)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    seeds=st.lists(st.lists(st.one_of(st.floats(-1e308, 1e308), st.just(float("nan"))), max_size=4), max_size=4),
+    alike=st.booleans(),
+)
+def test_a_band_is_the_median_between_the_ends_at_each_place(
+    make_run: MakeRun, tmp_path: Path, seeds: list[list[float]], alike: bool
+) -> None:
+    """One run's rows are made up, since `epochs.csv` is not what is tested."""
+    if not (tmp_path / "runs").exists():
+        make_run([1.0])
+    (record,) = read_runs([tmp_path / "runs"])
+    seeds = [(values + [0.5] * 4)[:4] if alike else values for values in seeds]
+    runs = [
+        replace(record, epochs=Evaluations({"epoch": np.arange(1.0, len(v) + 1), "val_loss": np.array(v, float)}))
+        for v in seeds
+    ]
+    band = band_of(runs, "val_loss", "epoch")
+    known = {at: [v[at - 1] for v in seeds if len(v) >= at and v[at - 1] == v[at - 1]] for at in range(1, 5)}
+    known = {at: sorted(values) for at, values in known.items() if values}
+    assert band.places.tolist() == list(known)
+    assert band.low.tolist() == [values[0] for values in known.values()]
+    assert band.high.tolist() == [values[-1] for values in known.values()]
+    assert band.median.tolist() == pytest.approx([float(np.median(np.array(v) / 2)) * 2 for v in known.values()])
 
 
 def test_runs_come_and_go_with_their_folders(make_run: MakeRun, tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def _keep(folders: Sequence[RunFolder], root: Path) -> None:
             kept = _Kept(lines)
             for folder in some:
                 stamps = stamps_of(folder.path)
-                kept.add(read_one(folder), stamps)
+                kept.keep(read_one(folder), stamps)
 
     half = SecondProcess(lambda: keep(new[1::2]))
     keep(new[::2])
@@ -107,7 +107,12 @@ def _read(folder: RunFolder, kept: _Kept | None) -> Record:
     if kept is None:
         return read_one(folder)
     stamps = stamps_of(folder.path)
-    return kept.find(folder, stamps) or kept.add(read_one(folder), stamps)
+    found = kept.find(folder, stamps)
+    if found is None:
+        found = read_one(folder)
+        told = kept.keep(found, stamps)
+        found = kept.unfolded(folder, told) if told else found
+    return found
 
 
 class _Kept:
@@ -127,30 +132,31 @@ class _Kept:
         if not told or key != _key(stamps, told):
             return None
         try:
-            record = self._unfolded(folder, told)
+            record = self.unfolded(folder, told)
         except (LrbenchError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError):  # by other means
             return None
         self.lines.used(folder.name)
         return record
 
-    def add(self, record: Record, stamps: Stamps) -> Record:
-        """Keep what was read, if its files can be told from later ones; return it.
+    def keep(self, record: Record, stamps: Stamps) -> bytes:
+        """Keep what was read, if its files can be told from later ones, and return the text that is kept.
 
-        Of a run that has not ended, or that is damaged or another program's, only the key is kept.
+        Of a run that has not ended, or is damaged or another program's, only the key is kept, and nothing returned.
         """
         told = _folded(record)
         newest = max((changed for changed, _, _ in stamps.values()), default=0)
         if abs(time.time() - newest / 1e9) > UNSURE_SECONDS and stamps_of(record.folder.path) == stamps:
-            self._keep(record.folder.name, _key(stamps, told), told)
-        return self._unfolded(record.folder, told) if told else record
+            self._put(record.folder.name, _key(stamps, told), told)
+        return told
 
-    def _keep(self, name: str, key: bytes, told: bytes) -> None:
+    def _put(self, name: str, key: bytes, told: bytes) -> None:
         if self.lines.of(name) == (key, told):
             self.lines.used(name)
         else:
             self.lines.add(name, key, told)
 
-    def _unfolded(self, folder: RunFolder, told: bytes) -> Record:
+    def unfolded(self, folder: RunFolder, told: bytes) -> Record:
+        """Return the run of which this text was kept. Raises what damaged texts do."""
         common, own, rows = told.split(b"\t")
         if common not in self._common:
             self._common[common] = _Common.of(parse_json(common))
