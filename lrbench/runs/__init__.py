@@ -9,7 +9,7 @@ from lrbench.runs.csv_columns import last as last_row
 from lrbench.runs.csv_columns import read as read_csv
 from lrbench.runs.csv_tail import Growing, Tail
 from lrbench.runs.csv_thinned import read_thinned
-from lrbench.runs.environment import NODE, UNKNOWN, Environment, Sizes, changes, describe, now, place
+from lrbench.runs.environment import NODE, UNKNOWN, Environment, Sizes, changes, describe, now, own_modules, place
 from lrbench.runs.files import check_links, finite, leads_out, read_json, relative, replacing, to_json, writing
 from lrbench.runs.files import write as write_file
 from lrbench.runs.find import find_runs

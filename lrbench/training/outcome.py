@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lrbench.config import RunConfig, run_name
-from lrbench.errors import FolderError, LockedError, UsageError, option
+from lrbench.errors import FolderError, LockedError, UsageError, UserCodeError, option
 from lrbench.runs import RunFolder, RunResult, Status, changes
 from lrbench.training.kinds import Kind, PlainTraining
 from lrbench.types import Displayed
@@ -29,6 +29,7 @@ class Outcome:
         warnings: for example what has changed since the run.
         signal: the signal that interrupted the run, if any.
         checked: whether its config was checked.
+        unfit: what went wrong in user code in that check; None if nothing did.
         added: the number of the request by hand that added the run's seed; 0 for none.
     """
 
@@ -42,6 +43,7 @@ class Outcome:
     warnings: list[str] = field(default_factory=list)
     signal: int | None = None
     checked: bool = False
+    unfit: UserCodeError | None = None
     added: int = 0
 
     @property
