@@ -112,7 +112,8 @@ PUBLIC = {
         first_failure last_output
         WATCHED_SECONDS birth RowWriter Recorded conclude ended_well metrics_in changes describe find_runs
         last_lines last_row now parsed place read_csv read_json relative replacing to_json write_file writing
-        Log Meaning DROPPED Source read_thinned guessed read_number read_events read_log finite SPLITS usual_metric
+        Log Meaning DROPPED SlowPattern Source read_thinned guessed read_number read_events read_log finite SPLITS
+        usual_metric
         state_words tally listed leads_out check_links own_modules
     """,
     "training": """

@@ -321,6 +321,24 @@ def test_a_command_ends_its_own_run_with_a_reason(script: str, reason: str, tmp_
 WRONG: list[Any] = ["", "2 weeks", "-1h", "1h30m", "1e999", "nan", [], {}, False, -5, "2h " * 2, 10**400, ".inf"]
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "right"),
+    [
+        ("timeout", 0, "leave it out for no limit"), ("timeout", "-1h", "leave it out for no limit"),
+        ("stall", ".inf", "leave it out for no limit"), ("stall", "unlimited", "leave it out for no limit"),
+        ("timeout", "4000 days", "the most is 3,650 days"), ("memory", 0, "leave it out for no limit"),
+        ("memory", "-8GB", "leave it out for no limit"), ("memory", "inf", "leave it out for no limit"),
+        ("memory", "9999TB", "the most is 1,000TB"), ("memory", "8", "a number alone is bytes"),
+    ],
+)  # fmt: skip
+def test_a_wrong_limit_is_told_with_what_would_be_right(key: str, value: Any, right: str, tmp_path: Path) -> None:
+    file = tmp_path / "one.yaml"
+    file.write_text(yaml.safe_dump({"name": "one", "command": "true", key: value}))
+    with pytest.raises(ConfigError) as told:
+        load_config(file)
+    assert str(told.value).endswith(f"; {right}")
+
+
 @pytest.mark.parametrize("value", WRONG, ids=[f"{one!s:.12}" for one in WRONG])
 @pytest.mark.parametrize("key", ["timeout", "stall", "memory"])
 def test_a_wrong_limit_is_one_message(key: str, value: Any, tmp_path: Path) -> None:

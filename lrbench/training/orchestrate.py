@@ -28,7 +28,7 @@ from lrbench.training.branching import arrange, saving, tidy, waves
 from lrbench.training.executors import Executor, WorkerProcesses, create
 from lrbench.training.executors.guard import Guard
 from lrbench.training.options import RunOptions
-from lrbench.training.outcome import Outcome, Outcomes, look, nearest, pending
+from lrbench.training.outcome import Outcome, Outcomes, look, make, nearest, pending
 from lrbench.training.preflight import check, end_unfit, prepare
 from lrbench.training.run_one import WorkItem
 from lrbench.training.signals import StopFlag
@@ -155,6 +155,7 @@ def _do(
     pool = first if isinstance(first, WorkerProcesses) else None
     with Guard(watch, 1 if pool is None else pool.jobs, workers=pool is not None) as guard:
         check(todo, root, watch, lambda one: _check_one(one, guard, first))
+        make(root)
         checked()
         prepare(todo, options.again)
         end_unfit(todo, watch)

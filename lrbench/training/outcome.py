@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -90,6 +92,17 @@ def nearest(root: Path) -> Path:
     if not there.is_dir():
         raise UsageError(f"{option('--runs')} {root}: {there} is a file, not a folder")
     return there
+
+
+def make(root: Path) -> None:
+    """Make the folder of the runs. Raises UsageError if no folder can be made there or in it."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        Path(tempfile.mkdtemp(prefix=".", dir=root)).rmdir()
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):  # there may be room again when a run is written
+            problem = f"no folder can be made there ({error.strerror})"
+            raise UsageError(f"{option('--runs')} {root}: {problem}") from error
 
 
 def look(root: Path, experiment: RunConfig, kind: Kind, again: bool) -> Outcome:
