@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
@@ -14,11 +16,12 @@ import pytest
 import yaml
 
 import lrbench
-from lrbench.errors import ConfigError, UserCodeError, command_line
+from lrbench.errors import ConfigError, UsageError, UserCodeError, command_line
 from lrbench.events import Event
 from lrbench.runs import RunFolder, Status, own_modules
 from lrbench.runs.environment import code_hashes
 from lrbench.training import RunOptions, run
+from lrbench.training import outcome as looking
 from lrbench.training.executors import create, guard
 from lrbench.training.executors.guard import Guard
 from lrbench.training.executors.pool import WorkerProcesses
@@ -214,3 +217,41 @@ def test_the_coordinate_check_ends_what_hangs(mine: Any) -> None:
         pytest.raises(UserCodeError, match="in its first steps, it was stopped after its timeout"),
     ):
         lrbench.coordinate_check(mine("hang", timeout=2), [8, 16], key="model.outputs", seeds=2)
+
+
+@pytest.mark.parametrize("words", [["run", "one.yaml"], ["sweep", "one.yaml", "--lr", "0.1,0.2"]])
+def test_a_signal_during_the_summary_says_what_is_done(words: list[str], tmp_path: Path, tiny: Any) -> None:
+    (tmp_path / "one.yaml").write_text(tiny().yaml())
+    code = """
+        import os, signal, sys
+        import lrbench.cli.tables, lrbench.reports
+        from lrbench.cli import main
+
+        def stop(*_):
+            os.kill(os.getpid(), signal.SIGINT)
+            signal.pause()
+
+        lrbench.reports.save_summary = lrbench.cli.tables.show_groups = stop
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        main()
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code), *words]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600)
+    count = "1 of 1 run" if words[0] == "run" else "2 of 2 runs"
+    assert done.returncode == 130, done.stderr
+    assert f"stopped during the summary: {count} done and kept; the same command shows the summary" in done.stderr
+
+
+@pytest.mark.parametrize("root", ["/proc/nowhere", "/proc/self/task"])
+def test_a_place_where_no_folder_can_be_made_is_told_once(root: str, tiny: Any) -> None:
+    with pytest.raises(UsageError, match=rf"{root}: (no folder can be made there|{root} is not writable)"):
+        run([tiny(seed=seed) for seed in range(3)], runs=root)
+
+
+def test_a_full_disk_is_left_to_the_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(**_: Any) -> str:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(looking.tempfile, "mkdtemp", full)
+    looking.make(tmp_path / "runs")
+    assert (tmp_path / "runs").is_dir()

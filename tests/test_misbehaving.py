@@ -441,6 +441,17 @@ def test_what_a_command_says_of_being_stopped_is_left_to_its_log(tmp_path: Path)
     assert "KeyboardInterrupt" in (outcome.path / "output.log").read_text()
 
 
+def test_a_command_whose_output_can_t_be_searched_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from lrbench.runs.logs import patterns
+
+    monkeypatch.setattr(patterns, "LINE_SECONDS", 0.1)
+    outcome = run_command(
+        tmp_path, f"echo {'a' * 200}; exec sleep 1000", read={"stdout": "(?P<val_loss>(a|aa)+)b"}, timeout="1h"
+    )
+    assert outcome.status.value == "failed"
+    assert outcome.message.startswith("it was stopped because the pattern '(?P<val_loss>(a|aa)+)b' of `read` took more")
+
+
 @pytest.mark.slow
 def test_output_or_rows_are_progress_of_a_command(tmp_path: Path) -> None:
     loop = "for i in 1 2 3 4 5 6; do {}; sleep 0.5; done"

@@ -155,6 +155,8 @@ def _do(
     pool = first if isinstance(first, WorkerProcesses) else None
     with Guard(watch, 1 if pool is None else pool.jobs, workers=pool is not None) as guard:
         check(todo, root, watch, lambda one: _check_one(one, guard, first))
+        if pool is None:
+            guard.close()
         make(root)
         checked()
         prepare(todo, options.again)

@@ -45,11 +45,15 @@ class Guard:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if self.worker is not None:
-            if kind is not None:
-                self.worker.process.kill()
-            self.worker.dismiss()
-            self.worker.end()
+        if self.worker is not None and kind is not None:
+            self.worker.process.kill()
+        self.close()
+
+    def close(self) -> None:
+        """End the worker, if there is one."""
+        if (worker := self.release()) is not None:
+            worker.dismiss()
+            worker.end()
 
     def release(self) -> Worker | None:
         """Return the worker, which is the caller's from now on; None if there is none."""
