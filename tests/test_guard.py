@@ -227,7 +227,7 @@ def test_a_signal_during_the_summary_says_what_is_done(words: list[str], tmp_pat
         import lrbench.cli.tables, lrbench.reports
         from lrbench.cli import main
 
-        def stop(*_):
+        def stop(*_, **__):
             os.kill(os.getpid(), signal.SIGINT)
             signal.pause()
 
